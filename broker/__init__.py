@@ -1,0 +1,1 @@
+"""A job's life in Redis: one Lua file a transition, thin callers; imports contract, redis and rq."""

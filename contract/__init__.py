@@ -1,0 +1,1 @@
+"""What crosses a process border: standard library only, imports no other part of Modelgate."""

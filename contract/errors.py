@@ -1,0 +1,77 @@
+"""The failures that cross a process border, as data: a code, a sentence, details."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """Why a job failed. A code never changes its meaning; clients compare with it."""
+
+    MODEL_NOT_FOUND = "model_not_found"
+    MANIFEST_INVALID = "manifest_invalid"
+    ARTIFACT_MISSING = "artifact_missing"
+    ARTIFACT_CORRUPT = "artifact_corrupt"
+    VERSION_MISMATCH = "version_mismatch"
+    MODEL_ERROR = "model_error"
+    JOB_REFUSED = "job_refused"
+    TIMEOUT = "timeout"
+    WORKER_CRASHED = "worker_crashed"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failure as a reader is shown it: `code` for programs, `message` (one sentence) for people."""
+
+    code: str
+    message: str
+    details: Mapping[str, object] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        return {"code": str(self.code), "message": self.message, "details": dict(self.details)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, object]) -> Failure:
+        details = data.get("details")
+        return cls(
+            code=str(data.get("code", "")),
+            message=str(data.get("message", "")),
+            details=details if isinstance(details, dict) else {},
+        )
+
+
+class ModelgateError(Exception):
+    """A `Failure` on its way out of a function."""
+
+    def __init__(self, code: str, message: str, **details: object) -> None:
+        super().__init__(message)
+        self.failure = Failure(code, message, details)
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One wrong value of a request: `row` counts from 0; `field` is None when the whole row is wrong."""
+
+    row: int | None
+    field: str | None
+    code: str
+    message: str
+
+    def to_json(self) -> dict[str, object]:
+        return {"row": self.row, "field": self.field, "code": self.code, "message": self.message}
+
+
+class InvalidInstances(Exception):
+    """The rows of a request do not fit the signature.
+
+    `errors` holds the first `SHOWN` errors in row order; `total` counts all of them.
+    """
+
+    SHOWN = 1000
+
+    def __init__(self, errors: Sequence[FieldError], total: int | None = None) -> None:
+        self.errors = tuple(errors[: self.SHOWN])
+        self.total = len(errors) if total is None else total
+        super().__init__(self.errors[0].message if self.errors else "invalid instances")

@@ -1,0 +1,269 @@
+"""The manifest: the JSON beside an artifact that says what a model version takes and gives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from contract.errors import Code, ModelgateError
+from contract.jobs import Row, Value
+
+SCHEMA_VERSION = 1
+
+
+class Kind(StrEnum):
+    """What an input holds."""
+
+    NUMBER = "number"
+    INTEGER = "integer"
+    STRING = "string"
+    BOOLEAN = "boolean"
+    DATETIME = "datetime"
+
+
+class OutputKind(StrEnum):
+    """What a model predicts: one of its `labels`, or a number."""
+
+    CLASS = "class"
+    NUMBER = "number"
+
+
+class InputFormat(StrEnum):
+    """How the estimator wants its rows: as it was fitted."""
+
+    ARRAY = "array"
+    DATAFRAME = "dataframe"
+
+
+class ArtifactFormat(StrEnum):
+    JOBLIB = "joblib"
+    CLOUDPICKLE = "cloudpickle"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One input. `categories` is None where any value is allowed; `aliases` are other spellings."""
+
+    name: str
+    kind: Kind
+    nullable: bool = False
+    categories: tuple[str, ...] | None = None
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Output:
+    """What comes out. `labels` are the classes in the order of the estimator's `classes_`."""
+
+    kind: OutputKind
+    labels: tuple[Value, ...] | None = None
+    probabilities: bool = False
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Inputs in the order in which the estimator takes them, and the output.
+
+    `id_field` names a column that is echoed in the answer and not used.
+    """
+
+    inputs: tuple[Field, ...]
+    output: Output
+    id_field: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(field.name for field in self.inputs)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """The file with the fitted estimator; `size` in bytes, `sha256` in lower-case hex."""
+
+    file: str
+    format: ArtifactFormat
+    input_format: InputFormat
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Where the training rows came from; `fingerprint` is a sha256 over their values."""
+
+    source: str
+    rows: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Rows with the answers the estimator gave when it was published; a reload must give them again."""
+
+    rows: tuple[Row, ...]
+    predictions: tuple[Value, ...]
+    probabilities: tuple[Mapping[str, float], ...] | None = None
+
+
+@dataclass(frozen=True)
+class ModelManifest:
+    """All that is known of one model version; `libraries` maps a library to the version that made it."""
+
+    name: str
+    version: int
+    created_at: str
+    recipe: str
+    artifact: Artifact
+    libraries: Mapping[str, str]
+    signature: Signature
+    training_data: TrainingData
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    example: Mapping[str, Value] = field(default_factory=dict)
+    golden: Golden = Golden((), ())
+
+    def dumps(self) -> str:
+        return json.dumps({"schema_version": SCHEMA_VERSION, **_plain(self)}, indent=2, allow_nan=False) + "\n"
+
+    @classmethod
+    def loads(cls, text: str | bytes) -> ModelManifest:
+        """Raises `ModelgateError` (`manifest_invalid`) that names the part which is wrong."""
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise _invalid(f"is not JSON ({error})") from error
+        if not isinstance(data, dict):
+            raise _invalid("is not a JSON object")
+        if data.get("schema_version") != SCHEMA_VERSION:
+            raise _invalid(f"has schema_version {data.get('schema_version')!r}; this release reads {SCHEMA_VERSION}")
+        try:
+            return _manifest(_Reader(data, ""))
+        except (TypeError, ValueError) as error:
+            raise _invalid(f"does not hold what it should ({error})") from error
+
+
+def _manifest(read: _Reader) -> ModelManifest:
+    signature, golden = read.part("signature"), read.part("golden")
+    artifact, training_data = read.part("artifact"), read.part("training_data")
+    probabilities = golden.optional("probabilities", list)
+    return ModelManifest(
+        name=read.value("name", str),
+        version=read.value("version", int),
+        created_at=read.value("created_at", str),
+        recipe=read.value("recipe", str),
+        artifact=Artifact(
+            file=_file_name(artifact.value("file", str)),
+            format=ArtifactFormat(artifact.choice("format", ArtifactFormat)),
+            input_format=InputFormat(artifact.choice("input_format", InputFormat)),
+            size=artifact.value("size", int),
+            sha256=artifact.value("sha256", str),
+        ),
+        libraries=read.value("libraries", dict),
+        signature=_signature(signature),
+        training_data=TrainingData(
+            source=training_data.value("source", str),
+            rows=training_data.value("rows", int),
+            fingerprint=training_data.value("fingerprint", str),
+        ),
+        metrics=read.value("metrics", dict),
+        parameters=read.value("parameters", dict),
+        example=read.value("example", dict),
+        golden=Golden(
+            rows=tuple(tuple(row) for row in golden.value("rows", list)),
+            predictions=tuple(golden.value("predictions", list)),
+            probabilities=None if probabilities is None else tuple(probabilities),
+        ),
+    )
+
+
+def _signature(read: _Reader) -> Signature:
+    inputs = read.parts("inputs")
+    if not inputs:
+        raise _invalid("has no signature.inputs")
+    output = read.part("output")
+    labels = output.optional("labels", list)
+    signature = Signature(
+        inputs=tuple(_field(part) for part in inputs),
+        output=Output(
+            kind=OutputKind(output.choice("kind", OutputKind)),
+            labels=None if labels is None else tuple(labels),
+            probabilities=output.value("probabilities", bool),
+        ),
+        id_field=read.optional("id_field", str),
+    )
+    spellings = [name for f in signature.inputs for name in (f.name, *f.aliases)]
+    repeated = {name for name in spellings if spellings.count(name) > 1}
+    if repeated:
+        raise _invalid(f"names the input {sorted(repeated)[0]!r} twice")
+    return signature
+
+
+def _field(read: _Reader) -> Field:
+    categories = read.optional("categories", list)
+    return Field(
+        name=read.value("name", str),
+        kind=Kind(read.choice("kind", Kind)),
+        nullable=read.value("nullable", bool),
+        categories=None if categories is None else tuple(categories),
+        aliases=tuple(read.value("aliases", list)),
+    )
+
+
+def _file_name(name: str) -> str:
+    if not name or name.startswith(".") or "/" in name or "\\" in name or "\0" in name:
+        raise _invalid(f"names the artifact file {name!r}; it must lie beside the manifest")
+    return name
+
+
+def _invalid(what: str) -> ModelgateError:
+    return ModelgateError(Code.MANIFEST_INVALID, f"the manifest {what}")
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, enums and tuples as what `json` writes."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, StrEnum) else value
+
+
+T = TypeVar("T")
+
+
+class _Reader:
+    """Reads typed parts out of parsed JSON and names the path of whatever is missing or wrong."""
+
+    def __init__(self, data: Mapping[str, Any], path: str) -> None:
+        self._data = data
+        self._path = path
+
+    def value(self, key: str, kind: type[T]) -> T:
+        found = self._data.get(key)
+        if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
+            raise _invalid(f"needs {self._path}{key}, a {kind.__name__}; it has {found!r:.60}")
+        return found
+
+    def optional(self, key: str, kind: type[T]) -> T | None:
+        return None if self._data.get(key) is None else self.value(key, kind)
+
+    def choice(self, key: str, choices: type[StrEnum]) -> str:
+        found = self.value(key, str)
+        if found not in list(choices):
+            raise _invalid(f"needs {self._path}{key}, one of {', '.join(choices)}; it has {found!r:.60}")
+        return found
+
+    def part(self, key: str) -> _Reader:
+        return _Reader(self.value(key, dict), f"{self._path}{key}.")
+
+    def parts(self, key: str) -> list[_Reader]:
+        items = self.value(key, list)
+        for index, item in enumerate(items):
+            if not isinstance(item, dict):
+                raise _invalid(f"needs {self._path}{key}[{index}], an object; it has {item!r:.60}")
+        return [_Reader(item, f"{self._path}{key}[{index}].") for index, item in enumerate(items)]

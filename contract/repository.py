@@ -1,0 +1,134 @@
+"""The model repository, read-only: where a version lies on disk, which there are, what an alias means."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+from contract.errors import Code, ModelgateError
+from contract.manifest import ModelManifest
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+RESERVED = frozenset({"inbox"})
+CURRENT, PREVIOUS = "current", "previous"
+ALIASES_FILE, MANIFEST_FILE, VERSIONS_DIR = "aliases.json", "manifest.json", "versions"
+
+
+class NotInRepository(LookupError):
+    """No such model, version or alias; the message says which there are."""
+
+
+def valid_name(name: str) -> bool:
+    """Whether `name` may be the name of a model (or of an alias)."""
+    return NAME.fullmatch(name) is not None and name not in RESERVED
+
+
+class Repository:
+    """Reads `root`. Versions never change, so manifests are kept; aliases are read anew when their file changes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._manifests: dict[tuple[str, int], ModelManifest] = {}
+        self._aliases: dict[str, tuple[tuple[int, int, int], dict[str, int]]] = {}
+
+    def names(self) -> list[str]:
+        """The models that have a `current` version, sorted."""
+        try:
+            with os.scandir(self.root) as entries:
+                found = [entry.name for entry in entries if valid_name(entry.name) and entry.is_dir()]
+        except OSError:
+            return []
+        return sorted(name for name in found if CURRENT in self.aliases(name))
+
+    def version_dir(self, name: str, version: int) -> Path:
+        return self.root / name / VERSIONS_DIR / str(version)
+
+    def versions(self, name: str) -> list[int]:
+        """The whole versions of a model, ascending; empty for an unknown model."""
+        if not valid_name(name):
+            return []
+        try:
+            found = [int(entry) for entry in os.listdir(self.root / name / VERSIONS_DIR) if _is_version(entry)]
+        except OSError:
+            return []
+        return sorted(v for v in found if (self.version_dir(name, v) / MANIFEST_FILE).is_file())
+
+    def aliases(self, name: str) -> dict[str, int]:
+        """Alias to version; empty where there are none, or where the file does not parse."""
+        if not valid_name(name):
+            return {}
+        path = self.root / name / ALIASES_FILE
+        try:
+            stat = path.stat()
+            stamp = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+            known = self._aliases.get(name)
+            if known and known[0] == stamp:
+                return known[1]
+            data = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return {}
+        aliases = {k: v for k, v in data.items() if type(v) is int} if isinstance(data, dict) else {}
+        self._aliases[name] = (stamp, aliases)
+        return aliases
+
+    def resolve(self, reference: str) -> tuple[str, int]:
+        """`loan`, `loan@3` or `loan@canary` → name and version. Raises `NotInRepository`."""
+        name, at, wanted = reference.partition("@")
+        aliases = self.aliases(name)
+        if not at and CURRENT in aliases:
+            return name, aliases[CURRENT]
+        if wanted in aliases:
+            return name, aliases[wanted]
+        if _is_version(wanted) and self.has_version(name, int(wanted)):
+            return name, int(wanted)
+        if not aliases and not self.versions(name):
+            raise NotInRepository(f"there is no model {name!r}")
+        if not at:
+            raise NotInRepository(f"the model {name!r} has no current version")
+        raise NotInRepository(
+            f"the model {name!r} has no version or alias {wanted!r}; it has "
+            + ", ".join([*map(str, self.versions(name)), *sorted(aliases)])
+        )
+
+    def has_version(self, name: str, version: int) -> bool:
+        return valid_name(name) and (self.version_dir(name, version) / MANIFEST_FILE).is_file()
+
+    def manifest(self, name: str, version: int) -> ModelManifest:
+        """Raises `ModelgateError`: `model_not_found`, or `manifest_invalid` with the cause."""
+        known = self._manifests.get((name, version))
+        if known:
+            return known
+        try:
+            text = (self.version_dir(name, version) / MANIFEST_FILE).read_bytes()
+        except OSError as error:
+            raise ModelgateError(
+                Code.MODEL_NOT_FOUND,
+                f"version {version} of the model {name!r} is not in the model repository",
+                model=name,
+                version=version,
+            ) from error
+        try:
+            manifest = ModelManifest.loads(text)
+        except ModelgateError as error:
+            raise ModelgateError(
+                error.failure.code,
+                f"version {version} of the model {name!r} cannot be used: {error}",
+                model=name,
+                version=version,
+            ) from error
+        if (manifest.name, manifest.version) != (name, version):
+            raise ModelgateError(
+                Code.MANIFEST_INVALID,
+                f"version {version} of the model {name!r} cannot be used: its manifest is of"
+                f" {manifest.name!r} version {manifest.version}",
+                model=name,
+                version=version,
+            )
+        self._manifests[(name, version)] = manifest
+        return manifest
+
+
+def _is_version(text: str) -> bool:
+    return text.isascii() and text.isdigit() and not text.startswith("0") and len(text) < 10

@@ -1,0 +1,98 @@
+"""Every environment variable of Modelgate, once: name, type, default, one line of documentation.
+
+`python -m contract.settings` prints them as `.env.example`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+class SettingsError(Exception):
+    """An environment variable that cannot be used; the message names it and says what would do."""
+
+
+def _setting(default: Any, doc: str, least: int | None = None) -> Any:
+    return field(default=default, metadata={"doc": doc, "least": least})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Handed from an entry point to what it builds; nothing below an entry point reads the environment."""
+
+    host: str = _setting(
+        "127.0.0.1", "Address the gateway listens on. Elsewhere than loopback needs ALLOW_ANONYMOUS=1."
+    )
+    port: int = _setting(8080, "Port the gateway listens on.", least=1)
+    allow_anonymous: bool = _setting(False, "1: serve callers who are not on this machine, without any key.")
+    allowed_hosts: tuple[str, ...] = _setting(
+        (), "Host names, besides loopback, under which the gateway answers writes; comma-separated."
+    )
+    gateway_processes: int = _setting(2, "Processes of the gateway.", least=1)
+    workers: int = _setting(2, "Worker processes that `make up` starts.", least=1)
+    redis_url: str = _setting("", "The Redis to use; empty: `make up` starts one of its own.")
+    models_dir: Path = _setting(Path("models"), "The model repository.")
+    data_dir: Path | None = _setting(None, "Folder with training data, <model>.csv; empty: none.")
+    state_dir: Path = _setting(Path(".modelgate"), "Where `make up` keeps its Redis data and logs.")
+    train_on_start: tuple[str, ...] = _setting(
+        ("blobs", "boston", "iris", "loan", "sepals"), "Recipes that are trained when their model is missing."
+    )
+    max_body_mb: int = _setting(8, "Largest request body, in MB.", least=1)
+    max_queue_rows: int = _setting(100_000, "Rows that may wait for one model; beyond, 503.", least=1)
+    max_wait: int = _setting(60, "Longest wait for a result within one request, in seconds.", least=0)
+    predict_timeout: int = _setting(30, "Longest scoring of one job, in seconds; beyond, it fails.", least=1)
+    stop_grace: int = _setting(20, "Seconds a stopping process has to finish what it holds.", least=1)
+    result_ttl: int = _setting(3600, "Seconds a finished job can be read.", least=1)
+    model_cache_mb: int = _setting(1024, "Models one worker process keeps in memory, in MB of artifacts.", least=1)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Raises `SettingsError`. An empty variable counts as one that is not set."""
+        values: dict[str, Any] = {}
+        for entry in dataclasses.fields(cls):
+            text = environ.get(entry.name.upper(), "").strip()
+            if text:
+                values[entry.name] = _parse(entry, text)
+        return cls(**values)
+
+
+def _parse(entry: dataclasses.Field[Any], text: str) -> object:
+    name, kind = entry.name.upper(), entry.type
+    if kind == "int":
+        least = entry.metadata["least"]
+        try:
+            number = int(text)
+        except ValueError:
+            raise SettingsError(f"{name}={text!r} is not a whole number") from None
+        if number < least:
+            raise SettingsError(f"{name}={number} is too small; the least is {least}")
+        return number
+    if kind == "bool":
+        if text.lower() not in ("0", "1", "true", "false"):
+            raise SettingsError(f"{name}={text!r} is neither 1 nor 0")
+        return text.lower() in ("1", "true")
+    if kind == "tuple[str, ...]":
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    return Path(text) if "Path" in str(kind) else text
+
+
+def example() -> str:
+    """The text of `.env.example`: each variable with its documentation and its default."""
+    lines = ["# Every setting with its default. Copy to .env for docker compose, or export what you change.", ""]
+    for entry in dataclasses.fields(Settings):
+        default = entry.default
+        if isinstance(default, tuple):
+            default = ",".join(default)
+        elif isinstance(default, bool):
+            default = int(default)
+        lines += [f"# {entry.metadata['doc']}", f"# {entry.name.upper()}={'' if default is None else default}", ""]
+    return "\n".join(lines[:-1]) + "\n"
+
+
+if __name__ == "__main__":
+    print(example(), end="")

@@ -1,0 +1,1 @@
+"""HTTP and nothing else: requests to jobs, jobs to answers. It cannot unpickle a model."""

@@ -1,0 +1,1 @@
+"""`make up`: all of Modelgate on one machine, under a process manager."""

@@ -1,0 +1,72 @@
+"""Estimator and rows → plain predictions and probabilities, which JSON can hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from contract.errors import Code, ModelgateError
+from contract.jobs import Row, Value
+from contract.manifest import ModelManifest, OutputKind
+from scoring.matrix import to_matrix
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One value a row; with probabilities, one mapping of label (as text) to probability a row."""
+
+    values: list[Value]
+    probabilities: list[Mapping[str, float | None]] | None
+    warnings: list[str]
+
+
+def predict(estimator: Any, manifest: ModelManifest, rows: Sequence[Row]) -> Prediction:
+    """Raises `ModelgateError` (`model_error`) with the model's own exception, or when it answers with
+    anything but one value a row."""
+    signature = manifest.signature
+    try:
+        matrix = to_matrix(rows, signature, manifest.artifact.input_format)
+        values = np.asarray(estimator.predict(matrix))
+        table = np.asarray(estimator.predict_proba(matrix)) if signature.output.probabilities else None
+    except Exception as error:
+        raise _model_error(
+            manifest, f"raised {type(error).__name__}: {error}", exception=type(error).__name__
+        ) from error
+    if values.shape != (len(rows),):
+        raise _model_error(manifest, f"answered with the shape {values.shape} to {len(rows)} rows")
+    plain, warnings = _finite(values.tolist(), signature.output.kind)
+    return Prediction(plain, None if table is None else _probabilities(table, manifest, len(rows)), warnings)
+
+
+def _finite(values: list[Any], kind: OutputKind) -> tuple[list[Value], list[str]]:
+    if kind is OutputKind.CLASS:
+        return values, []
+    plain: list[Value] = [float(v) if math.isfinite(v) else None for v in values]
+    lost = [index for index, value in enumerate(plain) if value is None]
+    if not lost:
+        return plain, []
+    shown = ", ".join(map(str, lost[:10])) + (", …" if len(lost) > 10 else "")
+    return plain, [f"{len(lost)} of {len(plain)} predictions are not finite numbers and are null: rows {shown}"]
+
+
+def _probabilities(table: Any, manifest: ModelManifest, rows: int) -> list[Mapping[str, float | None]]:
+    labels = [str(label) for label in manifest.signature.output.labels or ()]
+    if table.shape != (rows, len(labels)):
+        raise _model_error(manifest, f"gave probabilities of the shape {table.shape} for {len(labels)} classes")
+    return [
+        {label: p if math.isfinite(p) else None for label, p in zip(labels, row, strict=True)} for row in table.tolist()
+    ]
+
+
+def _model_error(manifest: ModelManifest, what: str, **details: object) -> ModelgateError:
+    return ModelgateError(
+        Code.MODEL_ERROR,
+        f"version {manifest.version} of the model {manifest.name!r} {what}",
+        model=manifest.name,
+        version=manifest.version,
+        **details,
+    )

@@ -1,0 +1,1 @@
+"""Fits models and publishes them: the only writer of the model repository."""

@@ -1,0 +1,1 @@
+"""One module a recipe: code that trains one kind of model."""

@@ -1,0 +1,1 @@
+"""Takes jobs, scores them with models it holds in memory, answers them."""
