@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -27,6 +28,11 @@ def prediction_queue(model: str) -> str:
     return f"predict:{model}"
 
 
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with microseconds: what RQ keeps in a job and what a caller is shown."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 class Status(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
@@ -48,6 +54,7 @@ class PredictionJob:
     """
 
     id: str
+    created_at: str
     model: str
     version: int
     rows: Sequence[Row]

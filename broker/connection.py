@@ -1,0 +1,25 @@
+"""Connections to Redis that give up soon enough to answer the caller."""
+
+from __future__ import annotations
+
+from redis import Redis, exceptions
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+
+def connect(url: str, socket_timeout: float = 5) -> Redis:
+    """A client for `url` that resends a command twice within about half a second.
+
+    All that Modelgate sends may be sent twice: transitions of a job are scripts that are harmless to
+    repeat. `socket_timeout` in seconds must exceed the longest blocking read.
+    """
+    return Redis.from_url(
+        url,
+        socket_timeout=socket_timeout,
+        socket_connect_timeout=2,
+        retry=Retry(
+            ExponentialBackoff(cap=0.4, base=0.1),
+            2,
+            supported_errors=(exceptions.ConnectionError, exceptions.TimeoutError),
+        ),
+    )

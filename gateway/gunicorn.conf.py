@@ -1,0 +1,22 @@
+"""How gunicorn serves the gateway."""
+
+from pathlib import Path
+
+from contract.settings import Settings
+
+settings = Settings.from_environ()
+
+bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
+workers = settings.gateway_processes
+# A request that waits for its result costs a greenlet, not a thread: 1.7 times the rate of threads.
+worker_class = "gevent"
+worker_connections = 4000
+graceful_timeout = settings.stop_grace
+# Longer than the pools of the usual clients keep a connection, so that the client is the one to close it.
+keepalive = 75
+# One instance of a model with many inputs has to fit into the query of a GET.
+limit_request_line = 8190
+# The heartbeat file of a worker: in memory, since the root file system may be read-only.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
+control_socket_disable = True
+loglevel = "warning"

@@ -1,0 +1,106 @@
+"""Errors as application/problem+json (RFC 9457): no traceback and no HTML ever leaves the gateway."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+
+from flask import Flask, Response
+from redis.exceptions import OutOfMemoryError, RedisError
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from contract.errors import InvalidInstances, ModelgateError
+from gateway.dialects import MalformedBody
+
+log = logging.getLogger(__name__)
+
+RETRY_SOON = {"Retry-After": "1"}
+
+
+class Problem(Exception):
+    """An answer that is not the one hoped for; `extra` are further members of the JSON object."""
+
+    def __init__(
+        self, status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **extra: object
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = headers or {}
+        self.extra = extra
+
+    def response(self) -> Response:
+        body = {
+            "type": f"urn:modelgate:problem:{self.code}",
+            "code": self.code,
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            **self.extra,
+        }
+        return Response(json.dumps(body) + "\n", self.status, self.headers, content_type="application/problem+json")
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """` (did you mean 'iris'?)`, or nothing when no name comes near."""
+    matches = difflib.get_close_matches(name[:64], list(names), n=1)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
+
+
+def register(app: Flask, max_body_mb: int) -> None:
+    """Turns every exception that a request can end with into a problem."""
+
+    @app.errorhandler(Problem)
+    def problem(error: Problem) -> Response:
+        return error.response()
+
+    @app.errorhandler(InvalidInstances)
+    def invalid_instances(error: InvalidInstances) -> Response:
+        shown = len(error.errors)
+        detail = error.errors[0].message if error.total == 1 else f"{error.total} values cannot be used; see errors"
+        if shown < error.total:
+            detail += f" (the first {shown} are listed)"
+        listed = [entry.to_json() for entry in error.errors]
+        return Problem(422, "invalid_instances", detail, errors=listed).response()
+
+    @app.errorhandler(MalformedBody)
+    def malformed_body(error: MalformedBody) -> Response:
+        return Problem(400, "malformed_body", str(error)).response()
+
+    @app.errorhandler(ModelgateError)
+    def unusable_model(error: ModelgateError) -> Response:
+        failure = error.failure
+        return Problem(503, failure.code, failure.message, details=dict(failure.details)).response()
+
+    @app.errorhandler(OutOfMemoryError)
+    def redis_full(_: OutOfMemoryError) -> Response:
+        detail = "Redis is full and takes no new jobs; results expire by themselves, try again later"
+        return Problem(503, "redis_full", detail, headers={"Retry-After": "10"}).response()
+
+    @app.errorhandler(RedisError)
+    def redis_unavailable(error: RedisError) -> Response:
+        log.warning("Redis: %s: %s", type(error).__name__, error)
+        detail = "Redis does not answer, so the job could not be stored; try again"
+        return Problem(503, "redis_unavailable", detail, headers=RETRY_SOON).response()
+
+    @app.errorhandler(RequestEntityTooLarge)
+    def body_too_large(_: RequestEntityTooLarge) -> Response:
+        detail = f"the body is larger than {max_body_mb} MB (MAX_BODY_MB); send the rows in several requests"
+        return Problem(413, "body_too_large", detail, headers={"Connection": "close"}).response()
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        status = error.code or 500
+        name = HTTPStatus(status).phrase.lower().replace(" ", "_").replace("'", "")
+        headers = {key: value for key, value in error.get_headers() if key == "Allow"}
+        return Problem(status, name, error.description or name, headers=headers).response()
+
+    @app.errorhandler(Exception)
+    def internal_error(error: Exception) -> Response:
+        log.error("a request ended with %s", type(error).__name__, exc_info=error)
+        detail = "something went wrong in the gateway; its log says what"
+        return Problem(500, "internal_error", detail).response()

@@ -1,0 +1,39 @@
+"""Health: is the process alive, and can it do its work?"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+from redis.exceptions import RedisError
+
+from broker.jobs import Jobs
+from contract.repository import Repository
+from gateway.answers import json_response
+from gateway.problems import RETRY_SOON, Problem
+
+
+def blueprint(jobs: Jobs, repository: Repository) -> Blueprint:
+    health = Blueprint("health", __name__, url_prefix="/health")
+
+    @health.get("/live")
+    def live() -> Response:
+        return json_response({"status": "ok"})
+
+    @health.get("/ready")
+    def ready() -> Response:
+        missing = []
+        workers = 0
+        try:
+            workers = jobs.workers()
+        except RedisError:
+            missing.append("Redis does not answer")
+        models = repository.names()
+        if not models:
+            missing.append(f"the model repository {repository.root} holds no model")
+        if missing:
+            raise Problem(503, "not_ready", "; ".join(missing), headers=RETRY_SOON)
+        if not workers:
+            detail = "no worker is alive: requests are accepted and wait"
+            return json_response({"status": "degraded", "detail": detail, "models": len(models), "workers": 0})
+        return json_response({"status": "ok", "models": len(models), "workers": workers})
+
+    return health

@@ -1,0 +1,80 @@
+"""Models: which there are, what they take and give, and a request that works."""
+
+from __future__ import annotations
+
+import json
+
+from flask import Blueprint, Response
+
+from contract.errors import ModelgateError
+from contract.manifest import ModelManifest
+from contract.repository import NAME, NotInRepository, Repository
+from gateway.answers import json_response
+from gateway.problems import Problem, near
+
+
+def blueprint(repository: Repository) -> Blueprint:
+    routes = Blueprint("models", __name__, url_prefix="/v1/models")
+
+    @routes.get("")
+    def index() -> Response:
+        return json_response({"items": [_item(repository, name) for name in repository.names()]})
+
+    @routes.get("/<reference>")
+    def show(reference: str) -> Response:
+        name, version = resolve(repository, reference)
+        manifest = repository.manifest(name, version)
+        versions = repository.versions(name)
+        return json_response({**_describe(manifest), "aliases": repository.aliases(name), "versions": versions})
+
+    @routes.get("/<name>/versions")
+    def versions(name: str) -> Response:
+        resolve(repository, name)
+        items = [_version_item(repository, name, version) for version in repository.versions(name)]
+        return json_response({"items": items})
+
+    @routes.get("/<name>/versions/<version>")
+    def version(name: str, version: str) -> Response:
+        return json_response(_describe(repository.manifest(*resolve(repository, f"{name}@{version}"))))
+
+    return routes
+
+
+def resolve(repository: Repository, reference: str) -> tuple[str, int]:
+    """Name and version behind `loan`, `loan@3` or `loan@canary`; raises `Problem` (404) that names what there is."""
+    try:
+        return repository.resolve(reference)
+    except NotInRepository as error:
+        names = repository.names()
+        name = reference.partition("@")[0]
+        detail = str(error) if NAME.fullmatch(name) else f"{name[:64]!r} cannot be the name of a model"
+        if name not in names:
+            there_are = ", ".join(names[:50]) + (", …" if len(names) > 50 else "") if names else "no models yet"
+            detail += f"{near(name, names)}; there are: {there_are}" if names else f"; there are {there_are}"
+        raise Problem(404, "unknown_model", detail, models=names[:50]) from error
+
+
+def _item(repository: Repository, name: str) -> dict[str, object]:
+    aliases = repository.aliases(name)
+    return {"name": name, "aliases": aliases, **_version_item(repository, name, aliases["current"])}
+
+
+def _version_item(repository: Repository, name: str, version: int) -> dict[str, object]:
+    """What a list shows of a version; one that cannot be used says why and hides no other."""
+    try:
+        manifest = repository.manifest(name, version)
+    except ModelgateError as error:
+        return {"version": version, "error": error.failure.to_json()}
+    return {
+        "version": version,
+        "created_at": manifest.created_at,
+        "recipe": manifest.recipe,
+        "metrics": dict(manifest.metrics),
+    }
+
+
+def _describe(manifest: ModelManifest) -> dict[str, object]:
+    """The manifest as a caller needs it: without the golden rows, with an example that works when posted."""
+    described: dict[str, object] = json.loads(manifest.dumps())
+    del described["golden"]
+    return described

