@@ -28,6 +28,9 @@ def main() -> int:
     command = [sys.executable, "-m", "supervisor.supervisord", "-c", "supervisord.conf"]
     if os.getuid() == 0:
         command += ["-u", "root"]  # said explicitly, or supervisor warns about it
+    # Every process opens a redirected output anew and appends; what is written here must not overwrite that.
+    for output in (1, 2):
+        fcntl.fcntl(output, fcntl.F_SETFL, fcntl.fcntl(output, fcntl.F_GETFL) | os.O_APPEND)
     print("modelgate: starting; Ctrl-C stops everything", flush=True)
     os.execve(sys.executable, command, environment)
 
