@@ -68,7 +68,12 @@ def prepare(settings: Settings) -> dict[str, str]:
     """The environment of the process manager and of all that it starts."""
     state = settings.state_dir.resolve()
     (state / "trainer.ready").unlink(missing_ok=True)
-    settings.models_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.models_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotStartError(
+            f"cannot make the model repository {settings.models_dir} ({error.strerror}); set MODELS_DIR"
+        ) from error
     if settings.redis_url:
         redis_server.check(settings.redis_url)
         redis_command, url = "true", settings.redis_url
