@@ -84,10 +84,13 @@ def _train(names: Sequence[str]) -> None:
 def exit_on_signals(code: int) -> None:
     """SIGTERM and SIGINT become a SystemExit, which cleans up on its way; a second one changes nothing."""
 
+    stopping = False
+
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
-        sys.exit(code)
+        nonlocal stopping
+        if not stopping:
+            stopping = True
+            sys.exit(code)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)

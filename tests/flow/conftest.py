@@ -97,6 +97,15 @@ class Modelgate:
     def post(self, path: str, **options: Any) -> requests.Response:
         return requests.post(self.address + path, timeout=60, **options)
 
+    def serves_iris(self) -> bool:
+        """Whether a prediction is answered; False while something is being started again."""
+        try:
+            row = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+            job = self.post("/v1/models/iris/predict", json=row, headers={"Prefer": "wait=1"}).json()
+            return bool(job["status"] == "succeeded")
+        except requests.ConnectionError:
+            return False
+
     def predict(self, model: str, **options: Any) -> dict[str, Any]:
         """Posts and waits; the finished job."""
         response = self.post(f"/v1/models/{model}/predict", headers={"Prefer": "wait=60"}, **options)

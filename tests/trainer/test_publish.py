@@ -128,9 +128,13 @@ def test_everyone_may_read_what_the_umask_lets_them(root: Path, blobs: tuple[Any
 
 
 @pytest.mark.usefixtures("unverified")
+@pytest.mark.parametrize("before", [0, 1])
 def test_a_publisher_killed_at_any_point_leaves_whole_versions_only(
-    root: Path, blobs: tuple[Any, ModelManifest], monkeypatch: pytest.MonkeyPatch
+    root: Path, blobs: tuple[Any, ModelManifest], monkeypatch: pytest.MonkeyPatch, before: int
 ) -> None:
+    for _ in range(before):
+        publish(root, *blobs)
+
     def die_before(operation: int) -> None:
         """SIGKILL in place of the disk operation of that number."""
         left = iter(range(operation))
@@ -145,8 +149,7 @@ def test_a_publisher_killed_at_any_point_leaves_whole_versions_only(
             monkeypatch.setattr(os, name, counted)
         publish(root, *blobs)
 
-    seen: set[int] = set()
-    served = 0
+    seen, served = set(whole_versions(root)), before
     for operation in range(100):
         _, status = os.waitpid(forked(lambda operation=operation: die_before(operation)), 0)
         found = whole_versions(root)
