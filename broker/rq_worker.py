@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from redis import Redis
@@ -13,10 +15,10 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import JobTimeoutException
 from rq.worker.base import StopRequested  # type: ignore[attr-defined]
 
-from broker.scripts import BELL, script
 from contract.errors import Code, ModelgateError
 from contract.jobs import ENDED_CHANNEL, FUNCTIONS
 
+BELL = "mg:bell"
 Functions = Mapping[str, Callable[..., object]]
 
 
@@ -40,7 +42,7 @@ class _TurnQueue(Queue):
     def dequeue_any(  # type: ignore[override]
         cls, _queues: object, timeout: int | None, *, connection: Redis, job_class: type[RQJob], **_: object
     ) -> tuple[RQJob, Queue] | None:
-        take = script(connection, "take")
+        take = connection.register_script(Path(__file__).with_name("lua").joinpath("rq_take.lua").read_text())
         while True:
             taken = take(args=[])
             if taken:
@@ -100,5 +102,4 @@ class TurnWorker(SimpleWorker):
             error = ModelgateError(Code.TIMEOUT, f"scoring took longer than {job.timeout} s", seconds=job.timeout)
         if not isinstance(error, ModelgateError):
             error = ModelgateError(Code.MODEL_ERROR, f"scoring raised {type(error).__name__}: {error}")
-        job.meta["error"] = error.failure.to_json()
-        job.save_meta()  # type: ignore[no-untyped-call]
+        job.connection.hset(job.key, "failure", json.dumps(error.failure.to_json()))
