@@ -44,6 +44,7 @@ class Settings:
     )
     max_body_mb: int = _setting(8, "Largest request body, in MB.", least=1)
     max_queue_rows: int = _setting(100_000, "Rows that may wait for one model; beyond, 503.", least=1)
+    submit_timeout: int = _setting(5, "Seconds the gateway tries to hand a job to Redis; then 503.", least=1)
     max_wait: int = _setting(60, "Longest wait for a result within one request, in seconds.", least=0)
     predict_timeout: int = _setting(30, "Longest scoring of one job, in seconds; beyond, it fails.", least=1)
     stop_grace: int = _setting(20, "Seconds a stopping process has to finish what it holds.", least=1)

@@ -9,10 +9,16 @@ from flask import Response
 
 from contract.jobs import Job
 
+_dumps = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
-def json_response(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    text = json.dumps(body, allow_nan=False, separators=(",", ":")) + "\n"
-    return Response(text, status, headers, content_type="application/json")
+
+def json_response(
+    body: object,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    content_type: str = "application/json",
+) -> Response:
+    return Response(_dumps(body) + "\n", status, headers, content_type=content_type)
 
 
 def job_response(job: Job, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

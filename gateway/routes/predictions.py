@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from urllib.parse import quote
 
 from flask import Blueprint, Request, Response, request
 
@@ -15,63 +16,86 @@ from contract.jobs import Job, PredictionJob, Status, timestamp
 from contract.manifest import Signature
 from contract.repository import Repository
 from gateway import dialects
+from gateway.access import Guard
 from gateway.answers import job_response
-from gateway.listener import Listener
-from gateway.problems import RETRY_SOON, Problem
+from gateway.group_commit import GroupCommit
+from gateway.listener import Listener, Waiter
+from gateway.preferences import preferred_wait, seconds
+from gateway.problems import Problem
 from gateway.routes.models import resolve
-from gateway.waiting import preferred_wait, wait_for
 
 QUERY_WAIT = 10
 """Seconds that a prediction asked for in a query waits by itself."""
 
+LONGEST_RETRY = 300
+"""Seconds that a caller is told to stay away at most."""
+
 
 def blueprint(
-    jobs: Jobs, repository: Repository, listener: Listener, max_wait: int, refuse_foreign: Callable[[], None]
+    jobs: Jobs, commit: GroupCommit, repository: Repository, listener: Listener, max_wait: int, guard: Guard
 ) -> Blueprint:
     routes = Blueprint("predictions", __name__, url_prefix="/v1/models")
 
     @routes.post("/<reference>/predict")
     def post(reference: str) -> Response:
-        refuse_foreign()
-        job = submit(reference, lambda signature: _instances(request, signature))
-        return answer(job, preferred_wait(request.headers.get("Prefer"), max_wait))
+        guard()
+        wait = preferred_wait(request.headers.get("Prefer"), max_wait)
+        return predict(reference, lambda signature: _instances(request, signature), request.content_length or 0, wait)
 
     @routes.get("/<reference>/predict")
     def query(reference: str) -> Response:
-        refuse_foreign()
+        guard()
         if request.method == "HEAD":
             resolve(repository, reference)
             return Response(headers={"Cache-Control": "no-store"}, content_type="application/json")
-        job = submit(reference, lambda _: dialects.from_form(request.args.items(multi=True)))
         wait = preferred_wait(request.headers.get("Prefer"), max_wait)
-        response = answer(job, min(QUERY_WAIT, max_wait) if wait is None else wait)
+        wait = min(QUERY_WAIT, max_wait) if wait is None else wait
+        pairs = request.args.items(multi=True)
+        response = predict(reference, lambda _: dialects.from_form(pairs), len(request.query_string), wait)
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    def submit(reference: str, instances: Callable[[Signature], Instances]) -> PredictionJob:
+    def predict(reference: str, instances: Callable[[Signature], Instances], size: int, wait: int | None) -> Response:
+        expires_after = seconds("Cancel-After", request.headers.get("Cancel-After"))
         name, version = resolve(repository, reference)
         signature = repository.manifest(name, version).signature
         coerced = coerce(instances(signature), signature)
-        now = timestamp(datetime.now(UTC))
-        job = PredictionJob(uuid.uuid4().hex, now, name, version, coerced.rows, coerced.ids, coerced.warnings)
-        if jobs.submit([job]) != [True]:
-            detail = f"too many rows wait for {name!r} already (MAX_QUEUE_ROWS); try again later"
-            raise Problem(503, "queue_full", detail, headers=RETRY_SOON)
-        return job
-
-    def answer(submitted: PredictionJob, wait: int | None) -> Response:
-        headers = {"Location": f"/v1/jobs/{quote(submitted.id)}"}
-        if wait is None:
-            return job_response(_as_queued(submitted), 202, headers)
-        headers["Preference-Applied"] = f"wait={wait}"
-        job = wait_for(submitted.id, wait, jobs, listener) or _as_queued(submitted)
-        return job_response(job, 200 if job.status.final else 202, headers)
+        job = PredictionJob(
+            id=uuid.uuid4().hex,
+            created_at=timestamp(datetime.now(UTC)),
+            model=name,
+            version=version,
+            rows=coerced.rows,
+            ids=coerced.ids,
+            warnings=coerced.warnings,
+            expires_after=expires_after,
+            reply_to=listener.channel if wait else None,
+        )
+        with listener.expect(job.id) if wait else nullcontext() as waiter:
+            if not commit.submit(job, size):
+                raise _queue_full(jobs, name)
+            return _answer(job, wait, waiter)
 
     return routes
 
 
-def _as_queued(job: PredictionJob) -> Job:
-    return Job(job.id, Status.QUEUED, job.model, job.version, job.created_at, warnings=job.warnings)
+def _answer(job: PredictionJob, wait: int | None, waiter: Waiter | None) -> Response:
+    headers = {"Location": f"/v1/jobs/{job.id}"}
+    if wait is not None:
+        headers["Preference-Applied"] = f"wait={wait}"
+    ended = waiter.wait(wait or 0) if waiter else None
+    if ended:
+        return job_response(ended, 200, headers)
+    queued = Job(job.id, Status.QUEUED, job.model, job.version, job.created_at, warnings=job.warnings)
+    return job_response(queued, 202, headers)
+
+
+def _queue_full(jobs: Jobs, model: str) -> Problem:
+    """Tells to come back when half of what waits will have been scored, at the rate of the last seconds."""
+    left = jobs.backlog(model).seconds
+    retry = 1 if left is None else min(LONGEST_RETRY, max(1, math.ceil(left / 2)))
+    detail = f"too many rows wait for {model!r} already (MAX_QUEUE_ROWS); try again in {retry} s"
+    return Problem(503, "queue_full", detail, headers={"Retry-After": str(retry)})
 
 
 def _instances(request: Request, signature: Signature) -> Instances:
@@ -80,7 +104,7 @@ def _instances(request: Request, signature: Signature) -> Instances:
         detail = f"the Content-Encoding {request.content_encoding[:40]!r} is not understood; send the body as it is"
         raise Problem(415, "unsupported_content_encoding", detail)
     kind = request.mimetype
-    if kind in ("", "application/json") or (kind.startswith("application/") and kind.endswith("+json")):
+    if kind in ("application/json", "") or (kind.startswith("application/") and kind.endswith("+json")):
         return dialects.from_json(request.get_data(cache=False), signature)
     if kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
         return dialects.from_form(request.form.items(multi=True))
