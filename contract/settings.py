@@ -82,6 +82,14 @@ def _parse(entry: dataclasses.Field[Any], text: str) -> object:
     return Path(text) if "Path" in str(kind) else text
 
 
+COMPOSE = (
+    ("UID", "1000", "Who owns the model repository (`id -u`): the services in containers run as this user."),
+    ("GID", "1000", "The group of that user (`id -g`)."),
+    ("REDIS_MAXMEMORY", "1gb", "Most memory of the Redis in a container; a full one refuses jobs and loses none."),
+)
+"""Variables that only docker-compose.yml reads: name, default, documentation."""
+
+
 def example() -> str:
     """The text of `.env.example`: each variable with its documentation and its default."""
     lines = ["# Every setting with its default. Copy to .env for docker compose, or export what you change.", ""]
@@ -92,6 +100,9 @@ def example() -> str:
         elif isinstance(default, bool):
             default = int(default)
         lines += [f"# {entry.metadata['doc']}", f"# {entry.name.upper()}={'' if default is None else default}", ""]
+    lines += ["# Only docker compose:", ""]
+    for name, default, doc in COMPOSE:
+        lines += [f"# {doc}", f"# {name}={default}", ""]
     return "\n".join(lines[:-1]) + "\n"
 
 

@@ -31,6 +31,7 @@ def create_app(settings: Settings) -> Flask:
     listener = Listener(connection, broker)
     commit = GroupCommit(broker.submit, settings.submit_timeout)
     guard = refuse_foreign(settings.allowed_hosts)
+    app.extensions["listener"] = listener
 
     problems.register(app, settings.max_body_mb)
     app.register_blueprint(health.blueprint(broker, repository))

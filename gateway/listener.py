@@ -35,7 +35,7 @@ class Waiter:
         self._ended = threading.Event()
         self.job: Job | None = None
 
-    def end(self, job: Job) -> None:
+    def end(self, job: Job | None) -> None:
         self.job = job
         self._ended.set()
 
@@ -74,6 +74,13 @@ class Listener:
                 waiters.remove(waiter)
                 if not waiters:
                     del self._waiting[job_id]
+
+    def release(self) -> None:
+        """Lets everybody go who waits, with what is known so far: this process is about to end."""
+        with self._lock:
+            waiters = [waiter for waiters in self._waiting.values() for waiter in waiters]
+        for waiter in waiters:
+            waiter.end(None)
 
     def _start(self) -> None:
         with self._lock:

@@ -1,0 +1,59 @@
+"""gunicorn's gevent worker, which on a stop ends in time and cuts nobody off."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import gevent
+from gunicorn.workers.ggevent import GeventWorker
+
+LINGER = 1.0
+"""Seconds in which a stopping worker still answers on its idle connections, telling the client to close them. After
+that they are closed: a client that sends just then is one that has sent nothing for so long."""
+
+
+class Idle(gevent.Timeout):  # type: ignore[misc]
+    """The wait for the next request on a connection; ends quietly after `seconds`, or when the worker stops."""
+
+    def __init__(self, waiting: set[Idle], seconds: float) -> None:
+        super().__init__(seconds, False)
+        self._waiting = waiting
+        self._greenlet = gevent.getcurrent()
+
+    def __enter__(self) -> Any:
+        self._waiting.add(self)
+        return super().__enter__()
+
+    def __exit__(self, *exception: Any) -> Any:
+        self._waiting.discard(self)
+        return super().__exit__(*exception)
+
+    def end(self) -> None:
+        gevent.kill(self._greenlet, exception=self, block=False)
+
+
+class GatewayWorker(GeventWorker):  # type: ignore[misc]
+    """Requests are finished, waiting ones with what is known after half of the grace period, and idle keep-alive
+    connections, for which gunicorn's own worker waits until the grace period ends, are closed."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._idle: set[Idle] = set()
+        self._stopping_since: float | None = None
+
+    def timeout_ctx(self) -> Idle:
+        return Idle(self._idle, self.cfg.keepalive)
+
+    def notify(self) -> None:
+        """gunicorn calls this each second, while it serves and while it stops."""
+        super().notify()
+        if self.alive:
+            return
+        now = time.monotonic()
+        self._stopping_since = self._stopping_since or now
+        if now - self._stopping_since >= LINGER:
+            for idle in list(self._idle):
+                idle.end()
+        if now - self._stopping_since >= self.cfg.graceful_timeout / 2:
+            self.wsgi.extensions["listener"].release()
