@@ -13,7 +13,7 @@ LINGER = 1.0
 that they are closed: a client that sends just then is one that has sent nothing for so long."""
 
 
-class Idle(gevent.Timeout):  # type: ignore[misc]
+class Idle(gevent.Timeout):
     """The wait for the next request on a connection; ends quietly after `seconds`, or when the worker stops."""
 
     def __init__(self, waiting: set[Idle], seconds: float) -> None:
@@ -30,10 +30,10 @@ class Idle(gevent.Timeout):  # type: ignore[misc]
         return super().__exit__(*exception)
 
     def end(self) -> None:
-        gevent.kill(self._greenlet, exception=self, block=False)
+        gevent.kill(self._greenlet, self)
 
 
-class GatewayWorker(GeventWorker):  # type: ignore[misc]
+class GatewayWorker(GeventWorker):
     """Requests are finished, waiting ones with what is known after half of the grace period, and idle keep-alive
     connections, for which gunicorn's own worker waits until the grace period ends, are closed."""
 
