@@ -6,11 +6,25 @@ import time
 from typing import Any
 
 import gevent
+from gunicorn import util
 from gunicorn.workers.ggevent import GeventWorker
 
 LINGER = 1.0
 """Seconds in which a stopping worker still answers on its idle connections, telling the client to close them. After
 that they are closed: a client that sends just then is one that has sent nothing for so long."""
+
+
+def write_problem(sock: Any, status: int, _reason: str, message: str) -> None:
+    """Answers what is no HTTP, or more than gunicorn reads, in place of gunicorn's page of HTML."""
+    problem = Problem(
+        status, "malformed_request", message or "the request cannot be read", headers={"Connection": "close"}
+    )
+    response = problem.response()
+    head = [f"HTTP/1.1 {response.status}", *(f"{name}: {value}" for name, value in response.headers), "", ""]
+    util.write_nonblock(sock, "\r\n".join(head).encode("latin-1") + response.get_data())
+
+
+util.write_error = write_problem  # gunicorn has no other hook for the answers that it gives itself
 
 
 class Idle(gevent.Timeout):

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 
 from flask import Blueprint, Request, Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from broker.jobs import Jobs
 from contract.coercion import Instances, coerce
@@ -105,10 +106,20 @@ def _instances(request: Request, signature: Signature) -> Instances:
         raise Problem(415, "unsupported_content_encoding", detail)
     kind = request.mimetype
     if kind in ("application/json", "") or (kind.startswith("application/") and kind.endswith("+json")):
-        return dialects.from_json(request.get_data(cache=False), signature)
+        return dialects.from_json(_body(request), signature)
     if kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        if request.content_length is None:
+            raise Problem(411, "length_required", "send a form with a Content-Length")
         return dialects.from_form(request.form.items(multi=True))
     if kind == "text/csv":
-        return dialects.from_csv(request.get_data(cache=False))
+        return dialects.from_csv(_body(request))
     detail = f"the media type {kind[:80]!r} is not understood; send application/json, text/csv or an HTML form"
     raise Problem(415, "unsupported_media_type", detail, headers={"Accept-Post": "application/json, text/csv"})
+
+
+def _body(request: Request) -> bytes:
+    body = request.get_data(cache=False)
+    # Werkzeug ends a chunked body at the limit and says nothing.
+    if request.content_length is None and len(body) >= (request.max_content_length or math.inf):
+        raise RequestEntityTooLarge
+    return body
