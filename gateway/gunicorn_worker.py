@@ -16,6 +16,9 @@ that they are closed: a client that sends just then is one that has sent nothing
 
 def write_problem(sock: Any, status: int, _reason: str, message: str) -> None:
     """Answers what is no HTTP, or more than gunicorn reads, in place of gunicorn's page of HTML."""
+    # Not at the top: gunicorn's parent process loads this module before gevent has patched the standard library.
+    from gateway.problems import Problem
+
     problem = Problem(
         status, "malformed_request", message or "the request cannot be read", headers={"Connection": "close"}
     )
