@@ -85,12 +85,6 @@ class Modelgate:
         """The processes of this run that are still there."""
         return [pid for pid in self.pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
 
-    def ready(self) -> bool:
-        try:
-            return bool(self.get("/health/ready").json()["status"] == "ok")
-        except requests.ConnectionError:
-            return False
-
     def get(self, path: str, **options: Any) -> requests.Response:
         return requests.get(self.address + path, timeout=60, **options)
 
