@@ -23,6 +23,9 @@ MOST_DEATHS = 3
 
 _AT_ONCE = 1000
 
+_ALL = "*"
+"""In the place of ids: all that are held."""
+
 
 def incarnation(worker: str, slot: int) -> str:
     """A new name for the scorer in `slot` of `worker`; a new one at every fork. `worker` may have no colon."""
@@ -68,17 +71,21 @@ class Leases:
         self._renewed = now
         return fenced
 
-    def give_back(self, inc: str, scored: Collection[str] = (), failure: Failure | None = None) -> dict[str, str]:
+    def give_back(
+        self, inc: str, scored: Collection[str] | None = (), failure: Failure | None = None
+    ) -> dict[str, str]:
         """The scorer is dead (be sure of it): its jobs go back to the heads of their queues, its lease ends.
 
         `scored` were being scored when it died: each counts a death, comes alone from then on, and fails with
-        `worker_crashed` at the third. `failure` is what the supervisor killed the scorer for, such as a time-out:
+        `worker_crashed` at the third. None: nobody knows, and all that it held count. `failure` is what the supervisor
+        killed the scorer for, such as a time-out:
         a job that was being scored alone fails with it at once. Returns what became of each id: `queued`, `failed`
         or `expired`.
         """
-        alone = failure is not None and len(scored) == 1
+        alone = failure is not None and scored is not None and len(scored) == 1
         _, exc_string, json = failed(failure if failure is not None and alone else CRASHED)
-        answer = self._scripts.run("give_back", inc, 1 if alone else MOST_DEATHS, json, exc_string, *scored)
+        ids = (_ALL,) if scored is None else scored
+        answer = self._scripts.run("give_back", inc, 1 if alone else MOST_DEATHS, json, exc_string, *ids)
         return {job_id.decode(): became.decode() for job_id, became in zip(answer[::2], answer[1::2], strict=True)}
 
     def reap(self) -> list[str]:
@@ -117,3 +124,9 @@ class Leases:
         incs = [inc for inc in names if worker is None or worker_of(inc) == worker]
         left = self._scripts.send([("PTTL", f"mg:lease:{inc}") for inc in incs])
         return {inc: max(0.0, ms / 1000) for inc, ms in zip(incs, left, strict=True)}
+
+    def hosts(self) -> set[str]:
+        """The hosts of the scorers that have a lease. Two round trips, and a third when there are any."""
+        incs = [inc for inc, seconds in self.remaining().items() if seconds]
+        found = self._scripts.send([("HGET", f"rq:worker:{inc}", "hostname") for inc in incs])
+        return {host.decode() for host in found if host}

@@ -34,7 +34,9 @@ class Settings:
         (), "Host names, besides loopback, under which the gateway answers writes; comma-separated."
     )
     gateway_processes: int = _setting(2, "Processes of the gateway.", least=1)
-    workers: int = _setting(2, "Worker processes that `make up` starts.", least=1)
+    workers: int = _setting(2, "Scorers of one worker: processes that predict.", least=1)
+    worker_id: str = _setting("", "Name of this worker, the same after a restart; empty: the host's name.")
+    worker_models: tuple[str, ...] = _setting((), "Models that this worker serves, comma-separated; empty: all.")
     redis_url: str = _setting("", "The Redis to use; empty: `make up` starts one of its own.")
     models_dir: Path = _setting(Path("models"), "The model repository.")
     data_dir: Path | None = _setting(None, "Folder with training data, <model>.csv; empty: none.")
@@ -46,10 +48,14 @@ class Settings:
     max_queue_rows: int = _setting(100_000, "Rows that may wait for one model; beyond, 503.", least=1)
     submit_timeout: int = _setting(5, "Seconds the gateway tries to hand a job to Redis; then 503.", least=1)
     max_wait: int = _setting(60, "Longest wait for a result within one request, in seconds.", least=0)
+    batch_ms: int = _setting(50, "Time that scoring one batch may take, in milliseconds.", least=1)
     predict_timeout: int = _setting(30, "Longest scoring of one job, in seconds; beyond, it fails.", least=1)
     stop_grace: int = _setting(20, "Seconds a stopping process has to finish what it holds.", least=1)
     result_ttl: int = _setting(3600, "Seconds a finished job can be read.", least=1)
-    model_cache_mb: int = _setting(1024, "Models one worker process keeps in memory, in MB of artifacts.", least=1)
+    model_cache_mb: int = _setting(1024, "Models one worker keeps in memory, in MB of artifacts.", least=1)
+    scorer_memory_mb: int = _setting(
+        4096, "Memory a scorer may take beyond the models it starts with, in MB; 0: no limit.", least=0
+    )
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Settings:

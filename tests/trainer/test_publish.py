@@ -222,6 +222,7 @@ def test_a_model_that_cannot_be_pickled_is_refused(root: Path, blobs: tuple[Any,
         publish(root, open(os.devnull), blobs[1])  # noqa: SIM115, PTH123
 
 
+@pytest.mark.usefixtures("unverified")
 def test_an_artifact_loads_and_answers_where_the_trainer_is_not(root: Path, tmp_path: Path) -> None:
     recipe = recipes.get("loan")
     manifest = publish(root, *fit(recipe, load(recipe, None)))
