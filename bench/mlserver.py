@@ -1,0 +1,65 @@
+"""MLServer: its settings files, and its protocol (V2), in which a request names and shapes each input."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import models
+from contract.jobs import Row
+
+ANSWER = re.compile(rb'"data": ?\[[^\]]*\]')
+"""The output's data; in an answer it is the only list of that name."""
+
+
+def body(model: str, names: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:
+    """The rows as one tensor, or, where columns are of different kinds, as one input a column."""
+    if model != "table":
+        flat = [value for row in rows for value in row]
+        return {"inputs": [_input("x", "FP64", [len(rows), len(names)], flat)]}
+    columns = zip(names, zip(*rows, strict=True), strict=True)
+    return {
+        "inputs": [
+            _input(name, "BYTES" if name in models.TABLE_WORDS else "FP64", [len(rows), 1], list(values))
+            for name, values in columns
+        ]
+    }
+
+
+def _input(name: str, datatype: str, shape: list[int], data: list[Any]) -> dict[str, Any]:
+    return {"name": name, "shape": shape, "datatype": datatype, "data": data}
+
+
+def write_settings(
+    folder: Path, port: int, repository: Path, names: Sequence[str], workers: int, batch: int, batch_time: float
+) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    server = {
+        "host": "127.0.0.1",
+        "http_port": port,
+        "grpc_port": port + 1,
+        "metrics_endpoint": None,
+        "parallel_workers": workers,
+        "debug": False,
+        "use_structured_logging": False,
+    }
+    _write(folder / "settings.json", server)
+    for name in names:
+        model = {
+            "name": name,
+            "implementation": "mlserver_sklearn.SKLearnModel",
+            "max_batch_size": batch,
+            "max_batch_time": batch_time,
+            "parameters": {"uri": str(models.artifact(repository, name)), "content_type": "pd" if name == "table" else "np"},
+        }
+        _write(folder / name / "model-settings.json", model)
+    return folder
+
+
+def _write(path: Path, data: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data, indent=2))
