@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import islice
+from operator import itemgetter
+from typing import Any
 
+from contract.errors import FieldError, InvalidInstances
 from contract.jobs import Row, Value
+from contract.kinds import ID, Conversion, Refusal, counted, listed, shown
 from contract.manifest import Signature
 
 
@@ -43,5 +51,244 @@ class Coerced:
 
 
 def coerce(instances: Instances, signature: Signature) -> Coerced:
-    """Raises `contract.errors.InvalidInstances`."""
-    raise NotImplementedError
+    """Raises `contract.errors.InvalidInstances` with the errors of all rows.
+
+    Numbers become float, integers int, datetimes ISO 8601 text in UTC. An error that concerns
+    all rows (a column that the header lacks) has the row None.
+    """
+    count = len(instances.rows)
+    if not count:
+        raise InvalidInstances([FieldError(None, None, "no_rows", "the request has no rows; send at least one")])
+    plan = _plan_of(signature)
+    errors = _Errors(plan)
+    groups = _grid(instances, plan, errors) if isinstance(instances, Grid) else _records(instances.rows, plan, errors)
+    rows: list[Row] = [()] * count
+    ids: list[Value] | None = None
+    unknown: dict[str, None] = {}
+    for group in groups:
+        unknown.update(dict.fromkeys(group.layout.unknown))
+        columns = _columns(group, plan, errors)
+        if errors.total:
+            continue
+        inputs = [columns[position] for position in range(plan.width)]
+        for number, row in zip(group.numbers, zip(*inputs, strict=True), strict=True):
+            rows[number] = row
+        if plan.width in columns:
+            ids = ids or [None] * count
+            for number, value in zip(group.numbers, columns[plan.width], strict=True):
+                ids[number] = value
+    if errors.total:
+        raise errors.exception()
+    return Coerced(rows, ids, [f"ignored what is no input of the model: {listed(list(unknown))}"] if unknown else [])
+
+
+_MISSING = Refusal("missing_field", "")
+_REPEATED = Refusal("repeated_field", "")
+_NOT_AN_OBJECT = Refusal("not_a_row", "an object of names and values")
+_NOT_A_LIST = Refusal("not_a_row", "a list of values")
+_ALL_ROWS = _WHOLE_ROW = -1
+_FEW = 8
+"""Rows below which looking at each value is faster than looking for a short cut."""
+
+
+class _Plan:
+    """What coercion needs to know of a signature, looked up once.
+
+    A position is an input's place in the signature; the id field's is the one after them, `width`.
+    """
+
+    def __init__(self, signature: Signature) -> None:
+        self.signature = signature
+        self.width = len(signature.inputs)
+        self.spellings = [(f.name, *f.aliases) for f in signature.inputs]
+        self.conversions = [Conversion.of(f) for f in signature.inputs]
+        self.positions = {name: position for position, names in enumerate(self.spellings) for name in names}
+        if signature.id_field is not None:
+            self.spellings.append((signature.id_field,))
+            self.conversions.append(ID)
+            self.positions.setdefault(signature.id_field, self.width)
+        self.in_order = _lay_out(self, signature.names, range(self.width))
+
+
+_PLANS: dict[int, _Plan] = {}
+_MOST_PLANS = 512
+
+
+def _plan_of(signature: Signature) -> _Plan:
+    """By identity: hashing a signature costs more than coercing a row. A plan keeps its signature
+    alive, so that no other can have the same id."""
+    plan = _PLANS.get(id(signature))
+    if plan is None:
+        if len(_PLANS) >= _MOST_PLANS:
+            _PLANS.clear()
+        plan = _PLANS[id(signature)] = _Plan(signature)
+    return plan
+
+
+@dataclass(slots=True)
+class _Layout:
+    """Under which key (or index) the rows of a group have the value for each position."""
+
+    names: Sequence[str]
+    places: dict[int, Any]
+    repeated: list[int]
+    unknown: list[str]
+
+
+@dataclass(slots=True)
+class _Group:
+    """The rows, and their numbers in the request, that share a layout."""
+
+    layout: _Layout
+    numbers: Sequence[int]
+    rows: Sequence[Any]
+
+
+def _lay_out(plan: _Plan, names: Sequence[str], places: Iterable[Any], repeated: Sequence[str] = ()) -> _Layout:
+    found: dict[int, Any] = {}
+    twice = [plan.positions[name] for name in repeated if name in plan.positions]
+    unknown: list[str] = []
+    for name, place in zip(names, places, strict=True):
+        position = plan.positions.get(name)
+        if position is None:
+            unknown.append(name)
+        elif position not in found:
+            found[position] = place
+        elif position not in twice:
+            twice.append(position)
+    return _Layout(names, found, twice, unknown)
+
+
+def _grid(grid: Grid, plan: _Plan, errors: _Errors) -> Iterator[_Group]:
+    rows, names = grid.rows, plan.signature.names if grid.columns is None else grid.columns
+    layout = plan.in_order if grid.columns is None else _lay_out(plan, names, range(len(names)))
+    errors.of_layout(layout, [_ALL_ROWS])
+    if set(map(type, rows)) <= {list, tuple} and set(map(len, rows)) == {len(names)}:
+        yield _Group(layout, range(len(rows)), rows)
+        return
+    which = f" ({listed(names)})" if grid.columns is None else ", one for each column"
+    wrong_length = Refusal("wrong_length", f"a list of {counted(len(names), 'value')}{which}")
+    fitting = []
+    for number, row in enumerate(rows):
+        if not isinstance(row, (list, tuple)):
+            errors.add(number, _WHOLE_ROW, _NOT_A_LIST, row)
+        elif len(row) != len(names):
+            errors.add(number, _WHOLE_ROW, wrong_length, row)
+        else:
+            fitting.append(number)
+    yield _Group(layout, fitting, [rows[number] for number in fitting])
+
+
+def _records(rows: Sequence[Mapping[str, object]], plan: _Plan, errors: _Errors) -> Iterator[_Group]:
+    alike: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for number, row in enumerate(rows):
+        if type(row) is dict:
+            alike[frozenset(row)].append(number)
+        elif isinstance(row, Mapping):
+            alike[frozenset(row), getattr(row, "repeated", ())].append(number)
+        else:
+            errors.add(number, _WHOLE_ROW, _NOT_AN_OBJECT, row)
+    for numbers in alike.values():
+        first = rows[numbers[0]]
+        names = tuple(first)
+        layout = _lay_out(plan, names, names, getattr(first, "repeated", ()))
+        errors.of_layout(layout, numbers)
+        yield _Group(layout, numbers, [rows[number] for number in numbers])
+
+
+def _columns(group: _Group, plan: _Plan, errors: _Errors) -> dict[int, Sequence[Any]]:
+    """The group's converted values by position; what is wrong with them goes to `errors`."""
+    columns: dict[int, Sequence[Any]] = {}
+    for position, place in group.layout.places.items():
+        if position in group.layout.repeated:
+            continue
+        column = list(map(itemgetter(place), group.rows))
+        conversion = plan.conversions[position]
+        values: Sequence[Any] | None = conversion.at_once(column) if len(column) > _FEW else None
+        if values is None:
+            values = conversion.each(column)
+            if Refusal in map(type, values):
+                errors.of_column(position, group.numbers, column, values)
+        columns[position] = values
+    return columns
+
+
+class _Errors:
+    """Counts all errors and keeps the first in row order; sentences are written for those only."""
+
+    def __init__(self, plan: _Plan) -> None:
+        self.total = 0
+        self._plan = plan
+        self._kept: list[tuple[int, int, Refusal, object]] = []
+        self._last_row = sys.maxsize
+        self._hints: dict[object, str | None] = {}
+
+    def add(self, row: int, position: int, refusal: Refusal, evidence: object) -> None:
+        self.total += 1
+        if row <= self._last_row:
+            self._kept.append((row, position, refusal, evidence))
+            if len(self._kept) > 20 * InvalidInstances.SHOWN:
+                self._cut()
+
+    def of_layout(self, layout: _Layout, numbers: Sequence[int]) -> None:
+        """Each row of `numbers` lacks what the layout lacks and repeats what it repeats."""
+        missing = self._plan.width - len(layout.places) + (self._plan.width in layout.places)
+        wrong = (missing + len(layout.repeated)) * len(numbers)
+        if not wrong:
+            return
+        before = self.total
+        shown = [number for number in numbers[: InvalidInstances.SHOWN] if number <= self._last_row]
+        lacking = [p for p in range(self._plan.width) if p not in layout.places] if shown else ()
+        for number in shown:
+            for position in lacking:
+                self.add(number, position, _MISSING, layout)
+            for position in layout.repeated:
+                self.add(number, position, _REPEATED, layout)
+        self.total = before + wrong
+
+    def of_column(self, position: int, numbers: Sequence[int], column: list[Any], values: Sequence[Any]) -> None:
+        found = zip(numbers, column, values, strict=True)
+        wrong = ((number, value, result) for number, value, result in found if result.__class__ is Refusal)
+        for number, value, refusal in islice(wrong, InvalidInstances.SHOWN):
+            self.add(number, position, refusal, value)
+        self.total += sum(1 for _ in wrong)
+
+    def exception(self) -> InvalidInstances:
+        self._cut()
+        return InvalidInstances([self._error(*kept) for kept in self._kept], self.total)
+
+    def _cut(self) -> None:
+        self._kept.sort(key=itemgetter(0, 1))
+        del self._kept[InvalidInstances.SHOWN :]
+        if len(self._kept) == InvalidInstances.SHOWN:
+            self._last_row = self._kept[-1][0]
+
+    def _error(self, row: int, position: int, refusal: Refusal, evidence: object) -> FieldError:
+        name = None if position == _WHOLE_ROW else self._plan.spellings[position][0]
+        subject = f"row {row}" if name is None else repr(name)
+        if isinstance(evidence, _Layout):
+            message = self._about_layout(subject, position, refusal, evidence)
+        else:
+            message = f"{subject} must be {refusal.expected}; it is {shown(evidence)}"
+            near = self._near((evidence,), refusal.choices) if isinstance(evidence, str) else None
+            message += f": did you mean {shown(near)}?" if near else ""
+        return FieldError(None if row == _ALL_ROWS else row, name, refusal.code, message)
+
+    def _about_layout(self, subject: str, position: int, refusal: Refusal, layout: _Layout) -> str:
+        spellings = self._plan.spellings[position]
+        if refusal is _REPEATED:
+            given = dict.fromkeys(name for name in layout.names if name in spellings)
+            return f"{subject} is given more than once, as {listed(list(given))}"
+        near = self._near(spellings, layout.unknown)
+        return f"{subject} is missing" + (f"; {shown(near)} is no input: did you mean {subject}?" if near else "")
+
+    def _near(self, words: Sequence[str], choices: Sequence[str]) -> str | None:
+        """Comparing is slow: for the first different questions only, and among short names."""
+        if not choices:
+            return None
+        question = (words, id(choices))
+        if question not in self._hints and len(self._hints) < 50:
+            lower = {choice.lower(): choice for choice in choices[:200] if len(choice) <= 64}
+            close = (get_close_matches(word.lower(), list(lower), n=1, cutoff=0.7) for word in words if len(word) <= 64)
+            self._hints[question] = next((lower[found[0]] for found in close if found), None)
+        return self._hints.get(question)

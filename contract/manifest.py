@@ -105,7 +105,7 @@ class Golden:
 
     rows: tuple[Row, ...]
     predictions: tuple[Value, ...]
-    probabilities: tuple[Mapping[str, float], ...] | None = None
+    probabilities: tuple[Mapping[str, float | None], ...] | None = None
 
 
 @dataclass(frozen=True)

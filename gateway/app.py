@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, request
+from flask import Flask
 
 from broker.connection import connect
 from broker.jobs import Jobs
 from contract.repository import Repository
 from contract.settings import Settings
 from gateway import problems
-from gateway.access import is_loopback, refuse_foreign
+from gateway.access import refuse_foreign
 from gateway.listener import Listener
 from gateway.routes import health, jobs, models, predictions
 

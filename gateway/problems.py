@@ -42,7 +42,12 @@ class Problem(Exception):
             "detail": self.detail,
             **self.extra,
         }
-        return Response(json.dumps(body) + "\n", self.status, self.headers, content_type="application/problem+json")
+        return Response(
+            json.dumps(body, separators=(",", ":")) + "\n",
+            self.status,
+            self.headers,
+            content_type="application/problem+json",
+        )
 
 
 def near(name: str, names: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from gateway.listener import Listener
 LOOK_ANYWAY = 1.0
 """Seconds after which a waiting request looks at its job without having been woken."""
 
-_WAIT = re.compile(r"""\s*wait\s*=\s*"?(\d{1,9})"?\s*""", re.IGNORECASE)
+_WAIT = re.compile(r"""\s*wait\s*=\s*"?(\d{1,9})"?\s*""", re.IGNORECASE | re.ASCII)
 
 
 def preferred_wait(header: str | None, most: int) -> int | None:

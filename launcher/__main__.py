@@ -28,6 +28,9 @@ def main() -> int:
     command = [sys.executable, "-m", "supervisor.supervisord", "-c", "supervisord.conf"]
     if os.getuid() == 0:
         command += ["-u", "root"]  # said explicitly, or supervisor warns about it
+    # Every process opens a redirected output anew and appends; what is written here must not overwrite that.
+    for output in (1, 2):
+        fcntl.fcntl(output, fcntl.F_SETFL, fcntl.fcntl(output, fcntl.F_GETFL) | os.O_APPEND)
     print("modelgate: starting; Ctrl-C stops everything", flush=True)
     os.execve(sys.executable, command, environment)
 
@@ -65,7 +68,12 @@ def prepare(settings: Settings) -> dict[str, str]:
     """The environment of the process manager and of all that it starts."""
     state = settings.state_dir.resolve()
     (state / "trainer.ready").unlink(missing_ok=True)
-    settings.models_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.models_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotStartError(
+            f"cannot make the model repository {settings.models_dir} ({error.strerror}); set MODELS_DIR"
+        ) from error
     if settings.redis_url:
         redis_server.check(settings.redis_url)
         redis_command, url = "true", settings.redis_url

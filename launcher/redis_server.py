@@ -26,7 +26,7 @@ def check(url: str) -> None:
         raise NoRedisError(f"the Redis at {shown} refuses us ({error}); put user and password in REDIS_URL") from error
     except exceptions.RedisError as error:
         raise NoRedisError(
-            f"the Redis at {shown} does not answer ({error}); start it, correct REDIS_URL, or unset it to use an own one"
+            f"the Redis at {shown} does not answer ({error}); start it, correct REDIS_URL, or unset it"
         ) from error
     except ValueError as error:
         raise NoRedisError(f"REDIS_URL={shown} is not a Redis URL ({error}); e.g. redis://127.0.0.1:6379/0") from error

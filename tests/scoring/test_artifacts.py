@@ -1,0 +1,168 @@
+"""An artifact is checked before it is unpickled, and runs on one thread."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pickle
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from contract.errors import Code, ModelgateError
+from contract.manifest import ArtifactFormat, ModelManifest
+from scoring.artifacts import check_versions, libraries, load, use_one_thread
+from tests.support import numbers, write_version
+
+
+@pytest.fixture
+def folder(models: Path) -> Path:
+    return models / "tiny/versions/1"
+
+
+@pytest.fixture
+def manifest(models: Path) -> ModelManifest:
+    """A version that is as it should be."""
+    return write_version(models, "tiny", LogisticRegression().fit([[0.0], [1.0]], [0, 1]), numbers("a"))
+
+
+def refusal(manifest: ModelManifest, folder: Path) -> tuple[str, str]:
+    with pytest.raises(ModelgateError) as refused:
+        load(manifest, folder)
+    assert str(refused.value).startswith("version 1 of the model 'tiny' ")
+    assert (refused.value.failure.details["model"], refused.value.failure.details["version"]) == ("tiny", 1)
+    return refused.value.failure.code, str(refused.value)
+
+
+def change(manifest: ModelManifest, **artifact: Any) -> ModelManifest:
+    return dataclasses.replace(manifest, artifact=dataclasses.replace(manifest.artifact, **artifact))
+
+
+def test_an_artifact_that_is_as_its_manifest_says_is_loaded(manifest: ModelManifest, folder: Path) -> None:
+    assert load(manifest, folder).predict([[2.0]]).tolist() == [1]
+
+
+def test_a_missing_artifact_is_refused(manifest: ModelManifest, folder: Path) -> None:
+    (folder / manifest.artifact.file).unlink()
+    code, said = refusal(manifest, folder)
+    assert code == Code.ARTIFACT_MISSING
+    assert said.endswith("has no readable artifact model.joblib (No such file or directory)")
+
+
+def test_an_artifact_of_another_size_is_refused(manifest: ModelManifest, folder: Path) -> None:
+    os.truncate(folder / manifest.artifact.file, manifest.artifact.size - 1)
+    code, said = refusal(manifest, folder)
+    assert code == Code.ARTIFACT_CORRUPT
+    assert f"of {manifest.artifact.size - 1} bytes instead of {manifest.artifact.size}" in said
+
+
+def test_an_artifact_with_one_bit_changed_is_refused(manifest: ModelManifest, folder: Path) -> None:
+    data = bytearray((folder / manifest.artifact.file).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / manifest.artifact.file).write_bytes(data)
+    code, said = refusal(manifest, folder)
+    assert code == Code.ARTIFACT_CORRUPT
+    assert "wrong checksum" in said
+
+
+class Bomb:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.trace),)
+
+
+def test_nothing_is_unpickled_before_the_checksum_fits(models: Path, tmp_path: Path) -> None:
+    manifest = write_version(models, "tiny", Bomb(tmp_path / "trace"), numbers("a"))
+    refusal(change(manifest, sha256="0" * 64), models / "tiny/versions/1")
+    assert not (tmp_path / "trace").exists()
+    load(manifest, models / "tiny/versions/1")
+    assert (tmp_path / "trace").exists()
+
+
+class FromElsewhere:
+    """Pickles to something of a module that this process does not have."""
+
+    def __reduce__(self) -> Any:
+        return pickle.loads, (b"cno_such_module\nThing\n.",)
+
+
+def test_an_artifact_that_cannot_be_unpickled_is_refused_with_the_cause(models: Path) -> None:
+    manifest = write_version(models, "tiny", FromElsewhere(), numbers("a"))
+    code, said = refusal(manifest, models / "tiny/versions/1")
+    assert code == Code.ARTIFACT_CORRUPT
+    assert "cannot be unpickled: ModuleNotFoundError: No module named 'no_such_module'" in said
+
+
+@pytest.mark.parametrize("library", ["scikit-learn", "numpy"])
+def test_another_major_version_is_refused(manifest: ModelManifest, folder: Path, library: str) -> None:
+    changed = dataclasses.replace(manifest, libraries={**manifest.libraries, library: "0.19.1"})
+    code, said = refusal(changed, folder)
+    assert code == Code.VERSION_MISMATCH
+    assert f"was made with {library} 0.19.1, and this process has {libraries()[library]}; train it again" in said
+
+
+def test_a_version_that_the_manifest_does_not_tell_is_refused(manifest: ModelManifest, folder: Path) -> None:
+    code, said = refusal(dataclasses.replace(manifest, libraries={}), folder)
+    assert code == Code.VERSION_MISMATCH
+    assert "of an unknown version" in said
+
+
+def test_another_minor_version_of_a_library_is_taken(manifest: ModelManifest) -> None:
+    major = libraries()["scikit-learn"].split(".")[0]
+    check_versions(dataclasses.replace(manifest, libraries={**manifest.libraries, "scikit-learn": f"{major}.999"}))
+
+
+def test_another_python_matters_to_a_cloudpickle_only(manifest: ModelManifest) -> None:
+    changed = dataclasses.replace(manifest, libraries={**manifest.libraries, "python": "3.2.0"})
+    check_versions(changed)
+    with pytest.raises(ModelgateError, match=r"made with python 3\.2\.0"):
+        check_versions(change(changed, format=ArtifactFormat.CLOUDPICKLE))
+
+
+def test_another_patch_of_python_is_taken(manifest: ModelManifest) -> None:
+    minor = ".".join(platform.python_version_tuple()[:2])
+    changed = dataclasses.replace(manifest, libraries={**manifest.libraries, "python": f"{minor}.99"})
+    check_versions(change(changed, format=ArtifactFormat.CLOUDPICKLE))
+
+
+def test_a_cloudpickle_is_loaded(models: Path) -> None:
+    class Local:
+        """No process but this one has the class."""
+
+        answer = 42
+
+    manifest = write_version(models, "tiny", Local(), numbers("a"), by_value=True)
+    assert load(manifest, models / "tiny/versions/1").answer == 42
+
+
+def test_all_that_a_model_holds_is_set_to_one_thread(models: Path) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.random((40, 2)), np.arange(40) % 2
+    forest = RandomForestClassifier(n_estimators=2, n_jobs=2)
+    voting = VotingClassifier([("f", forest), ("p", make_pipeline(StandardScaler(), forest))], n_jobs=2)
+    search = GridSearchCV(forest, {"max_depth": [1]}, n_jobs=1, cv=2)
+    search.fit(X, y)
+    manifest = write_version(models, "tiny", {"models": [voting.fit(X, y), search]}, numbers("a", "b"))
+    loaded_voting, loaded_search = load(manifest, models / "tiny/versions/1")["models"]
+    assert loaded_voting.n_jobs == 1
+    assert [loaded_voting.estimators_[0].n_jobs, loaded_voting.estimators_[1][-1].n_jobs] == [1, 1]
+    assert loaded_search.best_estimator_.n_jobs == 1
+
+
+def test_a_model_that_holds_itself_does_not_turn_for_ever() -> None:
+    model = LogisticRegression()
+    model.myself = [model]
+    use_one_thread(model)
+    assert model.n_jobs == 1

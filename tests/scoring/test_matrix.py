@@ -1,0 +1,86 @@
+"""Rows become the matrix on which the estimator was fitted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from contract.jobs import Row
+from contract.manifest import Field, InputFormat, Kind, Output, OutputKind, Signature
+from scoring.matrix import to_matrix
+
+
+def signature(*kinds: Kind) -> Signature:
+    return Signature(tuple(Field(f"f{i}", kind) for i, kind in enumerate(kinds)), Output(OutputKind.NUMBER))
+
+
+def column(kind: Kind, *values: object) -> pd.Series:
+    rows: list[Row] = [(value,) for value in values]  # type: ignore[misc]
+    frame = to_matrix(rows, signature(kind), InputFormat.DATAFRAME)
+    assert list(frame.columns) == ["f0"]
+    return frame["f0"]
+
+
+def test_numbers_are_a_float64_array_and_nulls_nan() -> None:
+    matrix = to_matrix([(1, 2.5, True), (3, None, False)], signature(*[Kind.NUMBER] * 3), InputFormat.ARRAY)
+    assert matrix.dtype == np.float64
+    np.testing.assert_array_equal(matrix, [[1, 2.5, 1], [3, np.nan, 0]])
+
+
+def test_one_string_makes_an_array_of_objects() -> None:
+    matrix = to_matrix([(1.0, "a"), (None, None)], signature(Kind.NUMBER, Kind.STRING), InputFormat.ARRAY)
+    assert matrix.dtype == object
+    assert matrix[0].tolist() == [1.0, "a"]
+    assert all(value is np.nan for value in matrix[1])
+
+
+@pytest.mark.parametrize("input_format", InputFormat)
+def test_no_rows_keep_the_columns(input_format: InputFormat) -> None:
+    assert to_matrix([], signature(Kind.NUMBER, Kind.INTEGER), input_format).shape == (0, 2)
+
+
+def test_one_row_stays_a_row() -> None:
+    assert to_matrix([(1, 2)], signature(Kind.NUMBER, Kind.NUMBER), InputFormat.ARRAY).shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "dtype"),
+    [(Kind.NUMBER, 1, np.float64), (Kind.INTEGER, 2**53 + 1, np.int64), (Kind.BOOLEAN, True, np.bool_)],
+)
+def test_a_column_of_a_dataframe_has_the_type_of_its_kind(kind: Kind, value: object, dtype: type) -> None:
+    found = column(kind, value)
+    assert found.dtype == dtype
+    assert found[0] == value
+
+
+@pytest.mark.parametrize("kind", [Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN])
+def test_a_null_makes_numbers_integers_and_booleans_float(kind: Kind) -> None:
+    found = column(kind, 1, None)
+    assert found.dtype == np.float64
+    assert found[0] == 1
+    assert np.isnan(found[1])
+
+
+def test_strings_stay_strings_and_nulls_are_missing() -> None:
+    found = column(Kind.STRING, "0", None, "3+")
+    assert found[0] == "0"
+    assert found.isna().tolist() == [False, True, False]
+
+
+def test_a_column_of_nulls_only_is_missing_all_over() -> None:
+    for kind in Kind:
+        assert column(kind, None, None).isna().all(), kind
+
+
+def test_datetimes_are_in_utc_and_null_is_nat() -> None:
+    found = column(Kind.DATETIME, "2026-01-02T03:04:05+01:00", None, "2026-01-02T03:04:05.25+00:00")
+    assert str(found.dtype).endswith(", UTC]")
+    assert found[0] == pd.Timestamp("2026-01-02T02:04:05Z")
+    assert found[1] is pd.NaT
+    assert found[2].microsecond == 250_000
+
+
+def test_a_row_of_another_length_is_an_error() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        to_matrix([(1, 2), (3,)], signature(Kind.NUMBER, Kind.NUMBER), InputFormat.DATAFRAME)

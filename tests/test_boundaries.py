@@ -1,0 +1,37 @@
+"""Who may import whom, and what the gateway's environment holds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+from tests.support import PROJECT
+
+FORBIDDEN = ["numpy", "pandas", "sklearn", "joblib", "cloudpickle", "scipy"]
+
+
+def test_the_import_contracts_are_kept() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    ended = subprocess.run([linter, "--no-cache"], cwd=PROJECT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_the_gateway_runs_in_an_environment_that_holds_only_its_own_group(tmp_path: Path) -> None:
+    venv.create(tmp_path, with_pip=True)
+    python = tmp_path / "bin" / "python"
+    install = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes"]
+    subprocess.run([python, *install, "-r", PROJECT / "requirements" / "gateway.txt"], check=True)
+    program = f"""
+import importlib.util
+from contract.settings import Settings
+from gateway.wsgi import application
+import gunicorn, gevent
+print([name for name in {FORBIDDEN} if importlib.util.find_spec(name)])
+print(application().test_client().get("/health/live").status_code)
+"""
+    environment = {**os.environ, "REDIS_URL": "redis://127.0.0.1:1", "PYTHONPATH": str(PROJECT)}
+    ended = subprocess.run([python, "-c", program], env=environment, capture_output=True, text=True)
+    assert ended.stdout.split("\n")[:2] == ["[]", "200"], ended.stderr

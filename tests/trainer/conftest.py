@@ -1,0 +1,43 @@
+"""What the tests of the trainer share."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A model repository that nobody has written to."""
+    return tmp_path / "models"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with the posts' own CSV files. CI has it, and there a test must not go missing."""
+    folder = os.environ.get("DATA_DIR", "")
+    if folder and (Path(folder) / "loan.csv").is_file():
+        return Path(folder)
+    reason = f"DATA_DIR ({folder or 'not set'}) does not hold the posts' CSV files"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def unverified(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Publishes without the fresh process, which takes over a second: for tests of something else."""
+    monkeypatch.setattr("trainer.publish.verify", lambda folder, manifest: None)
+
+
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    """Puts the handlers back that an entry point replaces."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -1,0 +1,146 @@
+"""Training rows come from where they should, and a file that cannot be used is refused in one sentence."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.manifest import Field, Kind
+from trainer.data import TrainingRows, load
+from trainer.recipe import DataError, Recipe, Table
+
+RECIPE = Recipe(
+    name="wine",
+    inputs=(Field("alcohol", Kind.NUMBER, aliases=("Vol %",)), Field("grape", Kind.STRING, nullable=True)),
+    target=Field("verdict", Kind.STRING, categories=("bad", "good")),
+    fit=lambda X, y: None,
+    data=lambda: Table("cellar", ("alcohol", "grape", "verdict"), [[12, "x", "good"]]),
+    id_field="Bottle",
+)
+HEADER = "Bottle,alcohol,grape,verdict"
+
+
+def read(tmp_path: Path, text: str | bytes, recipe: Recipe = RECIPE) -> TrainingRows:
+    (tmp_path / "wine.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    return load(recipe, tmp_path)
+
+
+def refusal(tmp_path: Path, text: str | bytes) -> str:
+    with pytest.raises(DataError) as refused:
+        read(tmp_path, text)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_a_file_gives_rows_targets_and_ids(tmp_path: Path) -> None:
+    data = read(tmp_path, f"{HEADER}\nb1,12.5,riesling,good\nb2,11,,bad\n")
+    assert [tuple(row) for row in data.rows] == [(12.5, "riesling"), (11.0, None)]
+    assert data.targets == [1, 0]
+    assert data.ids == ["b1", "b2"]
+
+
+def test_a_header_may_have_any_case_and_order_and_more_columns(tmp_path: Path) -> None:
+    data = read(tmp_path, "VERDICT, Grape ,year,vol %,BOTTLE\nbad,x,1999,12,7\n")
+    assert [tuple(row) for row in data.rows] == [(12.0, "x")]
+    assert data.ids == ["7"]
+
+
+def test_ids_need_not_be_there(tmp_path: Path) -> None:
+    assert read(tmp_path, "alcohol,grape,verdict\n12,x,good\n").ids is None
+
+
+def test_a_byte_order_mark_windows_line_ends_and_blank_lines_do_no_harm(tmp_path: Path) -> None:
+    data = read(tmp_path, codecs.BOM_UTF8 + b"alcohol,grape,verdict\r\n12,x,good\r\n\r\n")
+    assert [tuple(row) for row in data.rows] == [(12.0, "x")]
+
+
+@pytest.mark.parametrize("cell", ["", "NA", "NaN", "null"])
+def test_cells_that_stand_for_nothing_are_null(tmp_path: Path, cell: str) -> None:
+    assert read(tmp_path, f"{HEADER}\nb1,12,{cell},good\n").rows[0][1] is None
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    said = refusal(tmp_path, "Bottle,alcohol,verdict\nb1,12,good\nb2,12,good\n")
+    assert said.startswith("DATA_DIR/wine.csv: 'grape' is missing")
+
+
+def test_a_column_given_twice_is_refused(tmp_path: Path) -> None:
+    assert "'alcohol' is given more than once" in refusal(tmp_path, "alcohol,Alcohol,grape,verdict\n1,2,x,good\n")
+
+
+def test_a_wrong_cell_is_named_with_its_row(tmp_path: Path) -> None:
+    said = refusal(tmp_path, f"{HEADER}\nb1,12,x,good\nb2,strong,x,good\nb3,weak,x,good\n")
+    assert "row 2 below the header: 'alcohol' must be a finite number; it is 'strong' (and 1 more" in said
+
+
+def test_a_null_where_none_may_be_is_refused(tmp_path: Path) -> None:
+    assert "'alcohol' must be a finite number; it is null" in refusal(tmp_path, f"{HEADER}\nb1,,x,good\n")
+
+
+def test_a_row_without_target_is_refused(tmp_path: Path) -> None:
+    assert "'verdict' must be one of 'bad', 'good'; it is null" in refusal(tmp_path, f"{HEADER}\nb1,1,x,\n")
+
+
+def test_a_short_row_is_refused(tmp_path: Path) -> None:
+    assert "row 1" in refusal(tmp_path, f"{HEADER}\nb1,12\n")
+
+
+@pytest.mark.parametrize("text", ["", "\n", HEADER, f"{HEADER}\n"])
+def test_a_file_without_rows_is_refused_with_what_it_needs(tmp_path: Path, text: str) -> None:
+    said = refusal(tmp_path, text)
+    assert said == "DATA_DIR/wine.csv has no rows; it needs a header and rows with alcohol, grape, verdict"
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    assert "is not a CSV file in UTF-8" in refusal(tmp_path, b"PK\x03\x04\xff\xfe\x00")
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "wine.csv").mkdir()
+    with pytest.raises(DataError, match=r"DATA_DIR/wine\.csv cannot be read \(Is a directory\)"):
+        load(RECIPE, tmp_path)
+
+
+def test_an_explicit_file_goes_first_then_the_folder_then_the_recipes_own_data(tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text(f"{HEADER}\nb1,1,x,good\n")
+    assert load(RECIPE, tmp_path).source == "cellar"
+    assert read(tmp_path, f"{HEADER}\nb1,2,x,good\n").source == "DATA_DIR/wine.csv"
+    assert load(RECIPE, tmp_path, other).source == "CSV file other.csv"
+    assert load(RECIPE, None).source == "cellar"
+
+
+def test_an_explicit_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=re.escape("CSV file no.csv cannot be read (No such file or directory)")):
+        load(RECIPE, None, tmp_path / "no.csv")
+
+
+def test_a_data_dir_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is not a folder"):
+        load(RECIPE, tmp_path / "nowhere")
+
+
+def test_a_recipe_without_data_of_its_own_says_which_file_it_needs() -> None:
+    with pytest.raises(DataError, match=r"put wine\.csv into DATA_DIR; it needs a header and rows with alcohol"):
+        load(Recipe("wine", RECIPE.inputs, RECIPE.target, RECIPE.fit), None)
+
+
+@pytest.mark.parametrize(
+    "same", ["verdict,grape,alcohol,Bottle\ngood,x,12.0,b9\n", f"{HEADER},more\nb1,1.2e1,x,good,5\n"]
+)
+def test_a_fingerprint_depends_on_the_values_and_not_on_how_they_are_written(tmp_path: Path, same: str) -> None:
+    first = read(tmp_path, f"{HEADER}\nb1,12,x,good\n").fingerprint
+    assert re.fullmatch("[0-9a-f]{64}", first)
+    assert read(tmp_path, same).fingerprint == first
+    assert read(tmp_path, f"{HEADER}\nb1,13,x,good\n").fingerprint != first
+    assert read(tmp_path, f"{HEADER}\nb1,12,x,bad\n").fingerprint != first
+
+
+def test_a_target_of_numbers_is_learnt_as_it_is(tmp_path: Path) -> None:
+    recipe = Recipe("wine", RECIPE.inputs, Field("price", Kind.NUMBER), RECIPE.fit)
+    data: Any = read(tmp_path, "alcohol,grape,PRICE\n12,x,9.5\n", recipe)
+    assert data.targets == [9.5]

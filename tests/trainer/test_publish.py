@@ -1,0 +1,289 @@
+"""A reader of the model repository sees whole versions only, whatever happens to those who publish."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import contract
+import scoring
+from contract.manifest import ArtifactFormat, ModelManifest
+from contract.repository import Repository
+from scoring import artifacts
+from scoring.predict import predict
+from trainer import publish as publishing
+from trainer import recipes
+from trainer.data import load
+from trainer.publish import PublishRefused, publish, sweep
+from trainer.recipes.loan import LoanFeatures
+from trainer.train import fit
+
+
+@pytest.fixture(scope="module")
+def blobs() -> tuple[Any, ModelManifest]:
+    """A fitted estimator and what is known of it before it is published."""
+    recipe = recipes.get("blobs")
+    return fit(recipe, load(recipe, None))
+
+
+def whole_versions(root: Path, name: str = "blobs") -> list[int]:
+    """Every version that a reader finds, after checking that it is whole."""
+    repository = Repository(root)
+    for version in repository.versions(name):
+        manifest = repository.manifest(name, version)
+        estimator = artifacts.load(manifest, repository.version_dir(name, version))
+        answer = predict(estimator, manifest, manifest.golden.rows)
+        assert tuple(answer.values) == manifest.golden.predictions
+    for version in repository.aliases(name).values():
+        assert version in repository.versions(name)
+    return repository.versions(name)
+
+
+def leftovers(root: Path) -> list[str]:
+    return [entry.name for entry in (root / publishing.STAGING).iterdir() if entry.is_dir()]
+
+
+def forked(work: Callable[[], object]) -> int:
+    """The pid of a copy of this process that does `work` and ends with 0, or 1 when it raises."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        work()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def test_a_published_version_is_whole_and_current(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+    published = publish(root, *blobs)
+    assert whole_versions(root) == [1]
+    assert Repository(root).resolve("blobs") == ("blobs", 1)
+    assert Repository(root).manifest("blobs", 1) == published
+    assert published.libraries == artifacts.libraries()
+    assert published.created_at.endswith("Z")
+    data = (root / "blobs/versions/1" / published.artifact.file).read_bytes()
+    assert (published.artifact.size, published.artifact.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert leftovers(root) == []
+
+
+@pytest.mark.usefixtures("unverified")
+def test_a_second_version_moves_current_and_previous_and_leaves_other_aliases(
+    root: Path, blobs: tuple[Any, ModelManifest]
+) -> None:
+    publish(root, *blobs)
+    assert Repository(root).aliases("blobs") == {"current": 1}
+    (root / "blobs/aliases.json").write_text(json.dumps({"current": 1, "canary": 1}))
+    assert publish(root, *blobs).version == 2
+    assert Repository(root).aliases("blobs") == {"current": 2, "previous": 1, "canary": 1}
+    assert whole_versions(root) == [1, 2]
+
+
+@pytest.mark.usefixtures("unverified")
+def test_aliases_that_do_not_parse_are_written_anew(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+    publish(root, *blobs)
+    (root / "blobs/aliases.json").write_text("{")
+    publish(root, *blobs)
+    assert Repository(root).aliases("blobs") == {"current": 2}
+
+
+@pytest.mark.usefixtures("unverified")
+def test_a_number_is_not_used_again_when_a_model_was_deleted(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+    publish(root, *blobs)
+    publish(root, *blobs)
+    (root / "blobs").rename(root / "deleted")
+    assert publish(root, *blobs).version == 3
+
+
+@pytest.mark.usefixtures("unverified")
+def test_a_number_that_lies_on_disk_is_not_used_again(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+    (root / "blobs/versions/7").mkdir(parents=True)
+    assert publish(root, *blobs).version == 8
+
+
+@pytest.mark.usefixtures("unverified")
+def test_everyone_may_read_what_the_umask_lets_them(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+    before = os.umask(0o022)
+    try:
+        publish(root, *blobs)
+    finally:
+        os.umask(before)
+    for path in [root / "blobs", *(root / "blobs").rglob("*")]:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o644), path
+
+
+@pytest.mark.usefixtures("unverified")
+def test_a_publisher_killed_at_any_point_leaves_whole_versions_only(
+    root: Path, blobs: tuple[Any, ModelManifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die_before(operation: int) -> None:
+        """SIGKILL in place of the disk operation of that number."""
+        left = iter(range(operation))
+        for name in ("mkdir", "open", "fsync", "rename", "replace", "rmdir"):
+            real = getattr(os, name)
+
+            def counted(*arguments: Any, real: Any = real, **more: Any) -> Any:
+                if next(left, None) is None:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return real(*arguments, **more)
+
+            monkeypatch.setattr(os, name, counted)
+        publish(root, *blobs)
+
+    seen: set[int] = set()
+    served = 0
+    for operation in range(100):
+        _, status = os.waitpid(forked(lambda operation=operation: die_before(operation)), 0)
+        found = whole_versions(root)
+        current = Repository(root).aliases("blobs").get("current", 0)
+        assert seen <= set(found), "a version that was there is gone"
+        assert current >= served, "the version that was served is no longer"
+        seen, served = seen | set(found), current
+        if status == 0:
+            break
+        assert os.WTERMSIG(status) == signal.SIGKILL
+    assert operation > 10
+    assert status == 0
+    assert served == max(seen)
+    assert leftovers(root) == []
+
+
+def test_two_who_publish_a_model_at_once_make_two_whole_versions(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+    children = [forked(lambda: publish(root, *blobs)) for _ in range(2)]
+    assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0]
+    assert whole_versions(root) == [1, 2]
+    assert Repository(root).aliases("blobs") == {"current": 2, "previous": 1}
+
+
+class Turncoat:
+    """Answers as `inner` until it is pickled, and otherwise when it is loaded."""
+
+    def __init__(self, inner: Any, pickled: Any) -> None:
+        self.inner, self.pickled = inner, pickled
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def __reduce__(self) -> Any:
+        return copy.copy, (self.pickled,)
+
+
+def test_a_model_that_answers_otherwise_after_loading_is_refused(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+    estimator, draft = blobs
+    other = type(estimator)().fit([[0.0, 0.0], [1.0, 1.0]], [1, 0])
+    with pytest.raises(PublishRefused, match=r"golden row 0 gave .* when the model was trained"):
+        publish(root, Turncoat(estimator, other), draft)
+    assert Repository(root).versions("blobs") == []
+    assert Repository(root).names() == []
+    assert leftovers(root) == []
+
+
+def test_an_artifact_that_is_damaged_on_its_way_to_the_disk_is_refused(
+    root: Path, blobs: tuple[Any, ModelManifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = publishing._write
+
+    def damage(path: Path, data: bytes) -> None:
+        real(path, data[:-1] + b"!" if path.suffix == ".joblib" else data)
+
+    monkeypatch.setattr(publishing, "_write", damage)
+    with pytest.raises(PublishRefused, match="wrong checksum"):
+        publish(root, *blobs)
+    assert Repository(root).versions("blobs") == []
+
+
+def test_an_artifact_that_needs_its_recipe_is_refused_with_what_to_do(root: Path) -> None:
+    recipe = dataclasses.replace(recipes.get("loan"), artifact_format=ArtifactFormat.JOBLIB)
+    with pytest.raises(PublishRefused, match=r"trainer\.recipes.* needs artifact_format=CLOUDPICKLE"):
+        publish(root, *fit(recipe, load(recipe, None)))
+    assert Repository(root).versions("loan") == []
+
+
+def test_a_model_that_cannot_be_pickled_is_refused(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+    with pytest.raises(PublishRefused, match="cannot be pickled"):
+        publish(root, open(os.devnull), blobs[1])  # noqa: SIM115, PTH123
+
+
+def test_an_artifact_loads_and_answers_where_the_trainer_is_not(root: Path, tmp_path: Path) -> None:
+    recipe = recipes.get("loan")
+    manifest = publish(root, *fit(recipe, load(recipe, None)))
+    assert manifest.artifact.format is ArtifactFormat.CLOUDPICKLE
+    worker = tmp_path / "worker"
+    worker.mkdir()
+    for package in (contract, scoring):
+        (worker / package.__name__).symlink_to(Path(package.__path__[0]))
+    code = """
+import importlib.util, pathlib, sys
+assert importlib.util.find_spec("trainer") is None
+from contract.repository import Repository
+from scoring.artifacts import load
+from scoring.predict import predict
+repository = Repository(pathlib.Path(sys.argv[1]))
+manifest = repository.manifest("loan", 1)
+estimator = load(manifest, repository.version_dir("loan", 1))
+assert tuple(predict(estimator, manifest, manifest.golden.rows).values) == manifest.golden.predictions
+print(type(estimator[0]).__name__)
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(root)], cwd=worker, env=environment, capture_output=True, text=True
+    )
+    assert (done.stdout.strip(), done.stderr) == (LoanFeatures.__name__, "")
+
+
+def test_sweeping_removes_what_the_dead_left_and_nothing_of_the_living(root: Path) -> None:
+    sweep(root)
+    for folder in ("loan-1234", "my-iris-5678"):
+        (root / publishing.STAGING / folder).mkdir()
+    with (root / publishing.STAGING / "my-iris.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sweep(root)
+        assert leftovers(root) == ["my-iris-5678"]
+    sweep(root)
+    assert leftovers(root) == []
+
+
+@pytest.mark.usefixtures("unverified")
+def test_publishing_sweeps_its_own_model_only(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+    sweep(root)
+    for folder in ("blobs-1234", "blobs-two-5678"):
+        (root / publishing.STAGING / folder).mkdir()
+    publish(root, *blobs)
+    assert leftovers(root) == ["blobs-two-5678"]
+
+
+def test_a_model_repository_that_cannot_be_made_is_an_oserror(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="Not a directory"):
+        sweep(tmp_path / "file" / "models")
+
+
+def test_a_model_that_takes_too_long_to_load_is_refused(
+    root: Path, blobs: tuple[Any, ModelManifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "VERIFY_TIMEOUT", 0.01)
+    with pytest.raises(PublishRefused, match=r"loading takes over 0\.01 s"):
+        publish(root, *blobs)
+
+
+def test_numbers_that_json_cannot_hold_are_not_published(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+    estimator, draft = blobs
+    with pytest.raises(ValueError, match="JSON"):
+        publish(root, estimator, dataclasses.replace(draft, metrics={"r2": float(np.nan)}))
+    assert Repository(root).versions("blobs") == []
+    assert leftovers(root) == []

@@ -1,0 +1,143 @@
+"""The trainer keeps the model repository complete, and stops when it is told to."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from contract.repository import Repository
+from tests.support import PROJECT, until
+from trainer import recipes, service
+from trainer.data import load
+from trainer.publish import publish
+from trainer.train import fit
+
+Run = subprocess.Popen[str]
+
+
+@contextmanager
+def trainer(root: Path, *arguments: str, **settings: str) -> Iterator[Run]:
+    """`python -m trainer` in a process of its own, which is gone afterwards."""
+    environment = {k: v for k, v in os.environ.items() if k != "DATA_DIR"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trainer", *arguments],
+        cwd=PROJECT,
+        env={**environment, "MODELS_DIR": str(root), **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_first_start_trains_what_is_missing_and_then_waits_for_its_end(root: Path, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    ready.touch()
+    with trainer(root, "--ready-file", str(ready), TRAIN_ON_START="blobs") as process:
+        until(lambda: Repository(root).names() == ["blobs"], "a model")
+        until(ready.exists, "the ready file")
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        said, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (0, "")
+    first, second, third = said.splitlines()
+    assert first == "trainer: blobs: training on scikit-learn: make_classification (100 rows)"
+    assert second.startswith("trainer: blobs: version 1 published, training accuracy 0.930, ")
+    assert third == "trainer: ready"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_the_middle_of_training_ends_it_at_once(root: Path, number: signal.Signals) -> None:
+    with trainer(root, TRAIN_ON_START="blobs,boston,iris,loan,sepals") as process:
+        assert process.stdout
+        process.stdout.readline()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (0, "")
+    assert len(Repository(root).names()) < 5
+
+
+class Rounds:
+    """Stands in for the clock and for training, so that hours pass at once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path, rounds: int) -> None:
+        self.now, self.end = 0.0, rounds * 5.0
+        self.trained: list[tuple[float, list[str]]] = []
+        self.lacking = {"loan"}
+        monkeypatch.setattr(service, "lacking", lambda root, names: {n: "no" for n in names if n in self.lacking})
+        monkeypatch.setattr(service, "_train", self.train)
+        monkeypatch.setattr(service.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(service.time, "sleep", self.sleep)
+        with pytest.raises(SystemExit):
+            service.serve(root, ["loan", "iris"], ready_file=None)
+
+    def train(self, names: Sequence[str]) -> None:
+        self.trained.append((self.now, list(names)))
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        if self.now >= self.end:
+            raise SystemExit(0)
+
+
+def test_what_could_not_be_trained_is_tried_again_after_a_minute(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Rounds(monkeypatch, root, rounds=30).trained == [(0.0, ["loan"]), (60.0, ["loan"]), (120.0, ["loan"])]
+
+
+def test_a_model_that_goes_missing_is_trained_at_the_next_look(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Deleted(Rounds):
+        def train(self, names: Sequence[str]) -> None:
+            super().train(names)
+            self.lacking -= set(names)
+
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if self.now == 20:
+                self.lacking = {"iris"}
+
+    assert Deleted(monkeypatch, root, rounds=30).trained == [(0.0, ["loan"]), (20.0, ["iris"])]
+
+
+@pytest.fixture
+def published(root: Path, unverified: None) -> Path:
+    recipe = recipes.get("blobs")
+    publish(root, *fit(recipe, load(recipe, None)))
+    return root
+
+
+def test_nothing_is_lacking_once_it_is_published(published: Path) -> None:
+    assert service.lacking(published, ["blobs"]) == {}
+
+
+def test_a_model_that_was_deleted_is_lacking(published: Path) -> None:
+    (published / "blobs").rename(published / "elsewhere")
+    assert service.lacking(published, ["blobs"]) == {"blobs": None}
+
+
+def test_a_model_whose_current_version_is_gone_is_lacking(published: Path) -> None:
+    (published / "blobs/versions/1").rename(published / "elsewhere")
+    assert "not in the model repository" in str(service.lacking(published, ["blobs"])["blobs"])
+
+
+def test_a_model_whose_manifest_does_not_parse_is_lacking(published: Path) -> None:
+    (published / "blobs/versions/1/manifest.json").write_text("{")
+    assert "is not JSON" in str(service.lacking(published, ["blobs"])["blobs"])
+
+
+def test_a_model_that_this_environment_cannot_load_is_lacking(published: Path) -> None:
+    manifest = Repository(published).manifest("blobs", 1)
+    old = dataclasses.replace(manifest, libraries={**manifest.libraries, "scikit-learn": "0.19.0"})
+    (published / "blobs/versions/1/manifest.json").write_text(old.dumps())
+    assert "was made with scikit-learn 0.19.0" in str(service.lacking(published, ["blobs"])["blobs"])

@@ -1,0 +1,110 @@
+"""`python -m trainer` keeps the model repository complete; `python -m trainer train NAME` trains now."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from contract.settings import Settings, SettingsError
+from trainer import recipes
+from trainer.recipe import DataError
+from trainer.service import exit_on_signals, say, serve
+
+FAILED, WRONG_USE = 1, 2
+
+# What needs scikit-learn is imported where it is used: that takes a second or two, in which a signal must
+# already be heard, and which --help and a misspelt name need not wait for.
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0, 1 when something could not be trained or written, 2 for a wrong argument or setting."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    exit_on_signals(code=FAILED if options.command else 0)
+    if options.command and options.csv and len(options.names) > 1:
+        parser.error("--csv trains one recipe: name one")
+    try:
+        settings = Settings.from_environ()
+        _check(settings.train_on_start)
+    except SettingsError as error:
+        say(f"trainer: {error}")
+        return WRONG_USE
+    if not _swept(settings.models_dir):
+        return FAILED
+    if not options.command:
+        serve(settings.models_dir, settings.train_on_start, options.ready_file)
+    trained = [_train(settings, name, options.csv) for name in options.names]
+    return 0 if all(trained) else FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__, epilog="Settings: .env.example.")
+    parser.add_argument("--ready-file", type=Path, metavar="PATH", help="touched when what was missing is trained")
+    commands = parser.add_subparsers(dest="command", title="commands")
+    train = commands.add_parser(
+        "train",
+        help="train recipes now and make the new versions current",
+        description="Trains recipes now and makes the new versions current, in MODELS_DIR."
+        " Training data: --csv, else DATA_DIR/NAME.csv, else what the recipe has by itself.",
+    )
+    known = recipes.names()
+    train.add_argument("names", nargs="+", metavar="NAME", choices=known, help=f"one of {', '.join(known)}")
+    train.add_argument("--csv", type=Path, metavar="FILE", help="training data, with a header in any case")
+    return parser
+
+
+def _check(train_on_start: Sequence[str]) -> None:
+    known = recipes.names()
+    unknown = [name for name in train_on_start if name not in known]
+    if unknown:
+        raise SettingsError(f"TRAIN_ON_START names {', '.join(unknown)}, but the recipes are {', '.join(known)}")
+
+
+def _swept(root: Path) -> bool:
+    """Whether the model repository can be written; what dead publishers left is gone then."""
+    from trainer.publish import sweep
+
+    try:
+        sweep(root)
+    except OSError as error:
+        say(
+            f"trainer: the model repository {root.resolve()} cannot be written by the uid {os.getuid()}"
+            f" ({error.strerror}): make it a folder of that user, or in docker compose set UID and GID in .env"
+        )
+        return False
+    return True
+
+
+def _train(settings: Settings, name: str, csv_file: Path | None) -> bool:
+    """Whether it is published; says what happened, in one line."""
+    from trainer.data import load
+    from trainer.publish import PublishRefused
+    from trainer.train import train
+
+    started = time.monotonic()
+    try:
+        recipe = recipes.get(name)
+        data = load(recipe, settings.data_dir, csv_file)
+        say(f"trainer: {name}: training on {data.source} ({len(data.rows)} rows)")
+        manifest = train(recipe, data, settings.models_dir)
+    except (DataError, PublishRefused) as error:
+        say(f"trainer: {name}: {error}")
+        return False
+    except Exception as error:
+        say(f"trainer: {name}: training failed: {type(error).__name__}: {error}")
+        # A recipe's author needs the place, too.
+        traceback.print_exc()
+        return False
+    metric, value = next(iter(manifest.metrics.items()), ("rows", len(data.rows)))
+    took = time.monotonic() - started
+    say(f"trainer: {name}: version {manifest.version} published, {metric.replace('_', ' ')} {value:.3f}, {took:.1f} s")
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

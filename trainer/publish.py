@@ -1,0 +1,189 @@
+"""The only writer of the model repository: a reader sees a whole version or none.
+
+A version is written into a folder of `.staging/`, flushed, loaded back and compared in a fresh process,
+and then renamed into place. Whoever publishes a model holds the lock on `.staging/<model>.lock`, whose
+content is the last number given: numbers are never used again, not even when the model's folder is deleted,
+because gateway and workers keep what they know of a version for good.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import hashlib
+import io
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import cloudpickle
+import joblib
+
+import trainer.recipes
+from contract.jobs import timestamp
+from contract.manifest import ArtifactFormat, ModelManifest
+from contract.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, PREVIOUS, VERSIONS_DIR, Repository
+from scoring.artifacts import libraries
+
+STAGING = ".staging"
+VERIFY_TIMEOUT = 300
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+class PublishRefused(Exception):
+    """A version that must not be served; the message says why. Nothing of it is visible."""
+
+
+def publish(root: Path, estimator: Any, draft: ModelManifest) -> ModelManifest:
+    """Makes `estimator` the `current` version of the model `draft.name`; returns its manifest.
+
+    `draft` lacks the version, the time, the libraries and the artifact's size and checksum. Waits while
+    another process publishes the same model. Raises `PublishRefused`, and OSError when `root` cannot be
+    written.
+    """
+    data = _pickled(estimator, draft.artifact.format)
+    (root / STAGING).mkdir(parents=True, exist_ok=True)
+    with (root / STAGING / f"{draft.name}.lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        version = _next_version(root, draft.name, lock)
+        manifest = dataclasses.replace(
+            draft,
+            version=version,
+            created_at=timestamp(datetime.now(UTC)),
+            libraries=libraries(),
+            artifact=dataclasses.replace(draft.artifact, size=len(data), sha256=hashlib.sha256(data).hexdigest()),
+        )
+        with _staged(root, draft.name) as folder:
+            _write(folder / manifest.artifact.file, data)
+            _write(folder / MANIFEST_FILE, manifest.dumps().encode())
+            _sync(folder)
+            verify(folder, manifest)
+            _give(lock, version)
+            _rename_into(root / draft.name / VERSIONS_DIR, folder, version)
+        _make_current(root, draft.name, version)
+    return manifest
+
+
+def sweep(root: Path) -> None:
+    """Removes what publishers left that died; the folders of those that live stay.
+
+    Creates `root`. Raises OSError when it cannot be written.
+    """
+    (root / STAGING).mkdir(parents=True, exist_ok=True)
+    for folder in (root, root / STAGING):
+        tempfile.TemporaryFile(dir=folder).close()
+    for folder in (root / STAGING).iterdir():
+        if not folder.is_dir():
+            continue
+        with (root / STAGING / f"{folder.name.rpartition('-')[0]}.lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def verify(folder: Path, manifest: ModelManifest) -> None:
+    """Loads the staged version in a fresh process. Raises `PublishRefused` unless it answers the golden rows alike."""
+    command = [sys.executable, "-m", "trainer.verify", str(folder.resolve())]
+    try:
+        # In the project's folder, so that the process finds the code wherever this one was started.
+        done = subprocess.run(  # noqa: S603
+            command, cwd=PROJECT, capture_output=True, text=True, errors="replace", timeout=VERIFY_TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise PublishRefused(f"{manifest.name} is not published: loading takes over {VERIFY_TIMEOUT} s") from None
+    if done.returncode:
+        said = (done.stdout or done.stderr).strip().splitlines() or [f"it ended with {done.returncode}"]
+        raise PublishRefused(f"{manifest.name} is not published: a fresh process cannot use it: {said[-1]}")
+
+
+def _pickled(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
+    buffer = io.BytesIO()
+    dump: dict[ArtifactFormat, Callable[[Any, IO[bytes]], object]] = {
+        ArtifactFormat.JOBLIB: joblib.dump,
+        ArtifactFormat.CLOUDPICKLE: cloudpickle.dump,
+    }
+    # Classes of a recipe go into the artifact: where it is loaded there are no recipes.
+    cloudpickle.register_pickle_by_value(trainer.recipes)
+    try:
+        dump[artifact_format](estimator, buffer)
+    except Exception as error:
+        raise PublishRefused(f"the model is not published: it cannot be pickled: {error}") from error
+    finally:
+        cloudpickle.unregister_pickle_by_value(trainer.recipes)
+    return buffer.getvalue()
+
+
+def _next_version(root: Path, name: str, lock: IO[str]) -> int:
+    """One more than any number that was given, lies on disk or is named by an alias."""
+    lock.seek(0)
+    given = lock.read().strip()
+    versions = root / name / VERSIONS_DIR
+    on_disk = [int(entry) for entry in (os.listdir(versions) if versions.is_dir() else ()) if entry.isdecimal()]
+    return max([0, int(given) if given.isdecimal() else 0, *on_disk, *Repository(root).aliases(name).values()]) + 1
+
+
+def _give(lock: IO[str], version: int) -> None:
+    lock.seek(0)
+    lock.truncate()
+    lock.write(f"{version}\n")
+    lock.flush()
+    os.fsync(lock.fileno())
+
+
+@contextmanager
+def _staged(root: Path, name: str) -> Iterator[Path]:
+    """A new folder that is gone afterwards, unless it was renamed. What older ones there are, dead publishers left."""
+    for old in (root / STAGING).glob(f"{name}-*/"):
+        if old.name.rpartition("-")[0] == name:
+            shutil.rmtree(old, ignore_errors=True)
+    # Not mkdtemp, whose folders only their owner can read.
+    folder = root / STAGING / f"{name}-{secrets.token_hex(4)}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rename_into(versions: Path, folder: Path, version: int) -> None:
+    versions.mkdir(parents=True, exist_ok=True)
+    folder.rename(versions / str(version))
+    for changed in (versions, versions.parent, versions.parent.parent):
+        _sync(changed)
+
+
+def _make_current(root: Path, name: str, version: int) -> None:
+    aliases = Repository(root).aliases(name)
+    if CURRENT in aliases:
+        aliases = {**aliases, PREVIOUS: aliases[CURRENT]}
+    new = root / STAGING / f"{name}.{ALIASES_FILE}"
+    _write(new, (json.dumps({**aliases, CURRENT: version}) + "\n").encode())
+    new.replace(root / name / ALIASES_FILE)
+    _sync(root / name)
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Names in a folder are on disk only after this."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

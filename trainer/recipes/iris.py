@@ -1,0 +1,41 @@
+"""A linear support vector classifier that tells three kinds of iris apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.datasets import load_iris
+from sklearn.svm import SVC
+
+from contract.manifest import Field, Kind
+from trainer.recipe import Recipe, Table
+
+SPECIES = ("setosa", "versicolor", "virginica")
+MEASURES = tuple(f"{part}_{measure}" for part in ("sepal", "petal") for measure in ("length", "width"))
+
+
+def _input(name: str) -> Field:
+    """Accepts what clients send: `sepal.length`, scikit-learn's `sepal length (cm)`, and the post's `sepal.lenght`."""
+    part, measure = name.split("_")
+    misspelt = (f"{part}.lenght",) if measure == "length" else ()
+    return Field(name, Kind.NUMBER, aliases=(f"{part}.{measure}", f"{part} {measure} (cm)", *misspelt))
+
+
+def data() -> Table:
+    """150 rows, lengths and widths in cm."""
+    iris = load_iris()
+    rows = [[*row, SPECIES[kind]] for row, kind in zip(iris.data.tolist(), iris.target.tolist(), strict=True)]
+    return Table("scikit-learn: iris", (*MEASURES, "species"), rows)
+
+
+def fit(X: Any, y: Any) -> Any:
+    return SVC(kernel="linear").fit(X, y)
+
+
+RECIPE = Recipe(
+    name="iris",
+    inputs=tuple(_input(name) for name in MEASURES),
+    target=Field("species", Kind.STRING, categories=SPECIES, aliases=("class", "variety")),
+    fit=fit,
+    data=data,
+)

@@ -1,0 +1,60 @@
+"""Loads a staged version as a worker will, in a process of its own, and compares its answers on the golden rows.
+
+`python -m trainer.verify FOLDER` prints one sentence and ends with 1 when they differ.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from contract.errors import ModelgateError
+from contract.jobs import Value
+from contract.manifest import ModelManifest
+from contract.repository import MANIFEST_FILE
+from scoring.artifacts import load
+from scoring.predict import Prediction, predict
+
+RELATIVE = 1e-9
+"""How far a number or a probability may be from the one before pickling; classes must be the same."""
+
+RECIPES = "trainer.recipes"
+
+
+def difference(manifest: ModelManifest, found: Prediction) -> str | None:
+    """The first golden row that was answered otherwise, as a sentence."""
+    golden = manifest.golden
+    for row, (old, new) in enumerate(zip(golden.predictions, found.values, strict=True)):
+        if not _same(old, new):
+            return f"golden row {row} gave {old!r} when the model was trained, and gives {new!r} after loading"
+    for row, (before, after) in enumerate(zip(golden.probabilities or (), found.probabilities or (), strict=True)):
+        if before.keys() != after.keys() or not all(_same(before[label], after[label]) for label in before):
+            return f"golden row {row} gave the probabilities {dict(before)}, and gives {dict(after)} after loading"
+    return None
+
+
+def _same(old: Value, new: Value) -> bool:
+    if isinstance(old, float) and isinstance(new, float):
+        return math.isclose(old, new, rel_tol=RELATIVE, abs_tol=1e-15)
+    return type(old) is type(new) and old == new
+
+
+def main(arguments: Iterable[str]) -> str | None:
+    # A worker has no recipes; an artifact that needs one must not load here either.
+    sys.modules[RECIPES] = None  # type: ignore[assignment]
+    (folder,) = map(Path, arguments)
+    try:
+        manifest = ModelManifest.loads((folder / MANIFEST_FILE).read_bytes())
+        return difference(manifest, predict(load(manifest, folder), manifest, manifest.golden.rows))
+    except ModelgateError as error:
+        hint = "; its recipe needs artifact_format=CLOUDPICKLE" if RECIPES in str(error) else ""
+        return f"{error}{hint}"
+
+
+if __name__ == "__main__":
+    problem = main(sys.argv[1:])
+    if problem:
+        sys.stdout.write(problem + "\n")
+        sys.exit(1)
