@@ -6,6 +6,8 @@ The same artifacts are what the other servers load, so that everybody predicts w
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 import json
 import shutil
 import sys
@@ -28,6 +30,7 @@ from sklearn.preprocessing import OneHotEncoder
 from contract.jobs import Value
 from contract.manifest import ArtifactFormat, Field, InputFormat, Kind, ModelManifest
 from contract.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, VERSIONS_DIR, Repository
+from scoring.artifacts import libraries
 from trainer import recipes
 from trainer.data import load
 from trainer.publish import publish
@@ -39,6 +42,7 @@ VERSION = "1"
 SPEED, MEMORY, SLEEP = "speed", "memory", "sleep"
 """The model repositories: the models whose speed is measured, the many of 5 MB, the one that sleeps."""
 
+SPEED_MODELS = ("tiny", "forest", "table", "boston")
 COPIES = 50
 SLEEP_SECONDS = 0.01
 
@@ -54,9 +58,6 @@ TABLE_WORDS = {
 
 class Sleeper(BaseEstimator):
     """Takes a fixed time a row and no core: what several scorers gain when cores do not limit them."""
-
-    def fit(self, _X: Any, _y: Any) -> Sleeper:
-        return self
 
     def predict(self, X: Any) -> Any:
         time.sleep(SLEEP_SECONDS * len(X))
@@ -112,37 +113,51 @@ def _fit_big(X: Any, y: Any) -> Any:
     return RandomForestRegressor(100, random_state=SEED, n_jobs=1).fit(X, y + rng.normal(size=len(y)))
 
 
+def _fit_sleeper(_X: Any, _y: Any) -> Any:
+    return Sleeper()
+
+
 def _recipe(name: str, data: Callable[[], Table], fit: Callable[[Any, Any], Any], **more: Any) -> Recipe:
     *inputs, target = data().columns
     fields = tuple(Field(i, Kind.STRING if i in TABLE_WORDS else Kind.NUMBER, nullable=name == "table") for i in inputs)
     return Recipe(name=name, inputs=fields, target=Field(target, Kind.NUMBER), fit=fit, data=data, **more)
 
 
-def speed_recipes() -> tuple[Recipe, ...]:
-    return (
-        _recipe("tiny", tiny_rows, _fit_tiny),
-        _recipe("forest", lambda: numeric_rows(2000), _fit_forest),
-        _recipe("table", table_rows, _fit_table, input_format=InputFormat.DATAFRAME),
-        recipes.get("boston"),
-    )
+def recipe(name: str) -> Recipe:
+    """Of any model in the repositories; copies have that of their original."""
+    if name == "tiny":
+        return _recipe(name, tiny_rows, _fit_tiny)
+    if name == "forest":
+        return _recipe(name, lambda: numeric_rows(2000), _fit_forest)
+    if name == "table":
+        return _recipe(name, table_rows, _fit_table, input_format=InputFormat.DATAFRAME)
+    if name == "sleeper":
+        return _recipe(name, lambda: numeric_rows(40), _fit_sleeper, artifact_format=ArtifactFormat.CLOUDPICKLE)
+    if name.startswith("big"):
+        return _recipe(name, lambda: numeric_rows(560), _fit_big)
+    return recipes.get(name)
 
 
-def build(folder: Path) -> None:
-    """Writes the three model repositories into `folder`, anew."""
+def build(folder: Path, say: Callable[[str], None]) -> None:
+    """Writes the three model repositories into `folder`, unless this code and these libraries made them already."""
+    made_of = {"libraries": libraries(), "models.py": hashlib.sha256(Path(__file__).read_bytes()).hexdigest()}
+    stamp = folder / "made_of.json"
+    if stamp.exists() and json.loads(stamp.read_text()) == made_of:
+        return
+    say("making the models")
     shutil.rmtree(folder, ignore_errors=True)
-    for recipe in speed_recipes():
-        _publish(folder / SPEED, recipe)
+    # The worker has no `bench`.
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    sleeper = _recipe(
-        "sleeper", lambda: numeric_rows(2), lambda X, y: Sleeper().fit(X, y), artifact_format=ArtifactFormat.CLOUDPICKLE
-    )
-    _publish(folder / SLEEP, sleeper)
-    _publish(folder / MEMORY, _recipe("big00", lambda: numeric_rows(560), _fit_big))
+    for name in SPEED_MODELS:
+        _publish(folder / SPEED, recipe(name))
+    _publish(folder / SLEEP, recipe("sleeper"))
+    _publish(folder / MEMORY, recipe("big00"))
     for number in range(1, COPIES):
         _copy(folder / MEMORY, "big00", f"big{number:02}")
     for repository in (SLEEP, MEMORY):
         # The trainer of `make up` keeps some recipe's model complete; this is the one it then finds.
         shutil.copytree(folder / SPEED / "boston", folder / repository / "boston")
+    stamp.write_text(json.dumps(made_of))
 
 
 def artifact(repository: Path, name: str) -> Path:
@@ -150,9 +165,9 @@ def artifact(repository: Path, name: str) -> Path:
     return repository / name / VERSIONS_DIR / VERSION / manifest.artifact.file
 
 
-def _publish(root: Path, recipe: Recipe) -> ModelManifest:
+def _publish(root: Path, wanted: Recipe) -> ModelManifest:
     """Like `trainer.train.train`, but for classes alone: the other servers call `predict` and nothing else."""
-    estimator, draft = fit(recipe, load(recipe, None))
+    estimator, draft = fit(wanted, load(wanted, None))
     output = dataclasses.replace(draft.signature.output, probabilities=False)
     draft = dataclasses.replace(
         draft,
@@ -171,10 +186,10 @@ def _copy(root: Path, name: str, copy: str) -> None:
     (root / copy / ALIASES_FILE).write_text(json.dumps({CURRENT: int(VERSION)}) + "\n")
 
 
+@functools.cache
 def samples(name: str, count: int) -> list[list[Value]]:
     """Rows of the model's own data, in signature order, the same at every call."""
-    recipe = next(recipe for recipe in speed_recipes() if recipe.name == name)
-    rows = [list(row) for row in load(recipe, None).rows]
+    rows = [list(row) for row in load(recipe(name), None).rows]
     # A stride that shares no factor with the number of rows visits all of them: every class comes early.
     stride = next(s for s in (37, 41, 43) if len(rows) % s)
     return [rows[i * stride % len(rows)] for i in range(count)]

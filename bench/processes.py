@@ -24,10 +24,8 @@ WORK = PROJECT / ".bench"
 """Everything that a run makes and that is not its result."""
 
 START_DEADLINE = 90.0
-STOP_DEADLINE = 10.0
-ONE_THREAD = {
-    name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
-}
+STOP_DEADLINE = 6.0
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT"), "1")
 
 
 class DidNotStart(Exception):

@@ -32,7 +32,7 @@ def predict(estimator: Any, name: str, body: Any) -> dict[str, list[Any]]:
 def rows(body: Any) -> list[Any]:
     if isinstance(body, list):
         return body
-    found: list[Any] = body["instances"] if "instances" in body else [body]
+    found: list[Any] = body.get("instances", [body])
     return found
 
 
@@ -41,9 +41,7 @@ def matrix(name: str, found: list[Any]) -> Any:
     if name == "table":
         columns = {column: np.array([row[column] for row in found], dtype=np.float64) for column in NUMBERS}
         for column in WORDS:
-            columns[column] = np.array(
-                [np.nan if row[column] is None else row[column] for row in found], dtype=object
-            )
+            columns[column] = np.array([np.nan if row[column] is None else row[column] for row in found], dtype=object)
         return pd.DataFrame(columns)
     if name == "boston":
         return np.array([[row[column] for column in BOSTON] for row in found], dtype=np.float64)

@@ -4,12 +4,12 @@ Takes and gives what the inline servers do, so the rows of a batch are laid toge
 parted again here.
 """
 
-from __future__ import annotations
-
+# Not `from __future__ import annotations`: LitServe looks at the annotation of `request` itself.
 import sys
 from typing import Any
 
 import litserve
+from fastapi import Request
 
 from bench.alternatives import inline
 
@@ -22,13 +22,16 @@ class Predict(litserve.LitAPI):  # type: ignore[misc]
     def setup(self, device: str) -> None:  # noqa: ARG002
         self.model = inline.load(self.name)
 
-    def decode_request(self, request: Any) -> list[Any]:
-        return inline.rows(request)
+    def decode_request(self, request: Request) -> list[Any]:
+        return inline.rows(request)  # which LitServe has parsed already
 
+    # With batches of 1, LitServe calls neither `batch` nor `unbatch`, and `predict` with the one input.
     def batch(self, inputs: list[list[Any]]) -> list[list[Any]]:
         return inputs
 
-    def predict(self, inputs: list[list[Any]]) -> list[list[Any]]:
+    def predict(self, inputs: list[Any]) -> list[Any]:
+        if self.max_batch_size == 1:
+            return list(self.model.predict(inline.matrix(self.name, inputs)).tolist())
         together = [row for rows in inputs for row in rows]
         predictions = iter(self.model.predict(inline.matrix(self.name, together)).tolist())
         return [[next(predictions) for _ in rows] for rows in inputs]

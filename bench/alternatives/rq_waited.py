@@ -19,7 +19,7 @@ QUEUE = "bench"
 SCORE = "bench.alternatives.rq_waited.score"
 
 app = Flask(__name__)
-queue = Queue(QUEUE, connection=Redis.from_url(os.environ["REDIS_URL"]))
+queue = Queue(QUEUE, connection=Redis.from_url(os.environ.get("REDIS_URL", "redis://")))
 models: dict[str, Any] = {}
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bench import models
+from bench.processes import free_port
 from contract.jobs import Row
-
-ANSWER = re.compile(rb'"data": ?\[[^\]]*\]')
-"""The output's data; in an answer it is the only list of that name."""
 
 
 def body(model: str, names: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:
@@ -34,30 +31,34 @@ def _input(name: str, datatype: str, shape: list[int], data: list[Any]) -> dict[
     return {"name": name, "shape": shape, "datatype": datatype, "data": data}
 
 
-def write_settings(
-    folder: Path, port: int, repository: Path, names: Sequence[str], workers: int, batch: int, batch_time: float
-) -> Path:
+def write_settings(folder: Path, port: int, workers: int) -> None:
+    """`workers` are the processes that predict; 0: the process that serves does it itself."""
     shutil.rmtree(folder, ignore_errors=True)
     server = {
         "host": "127.0.0.1",
         "http_port": port,
-        "grpc_port": port + 1,
+        "grpc_port": free_port(),
         "metrics_endpoint": None,
         "parallel_workers": workers,
         "debug": False,
-        "use_structured_logging": False,
     }
     _write(folder / "settings.json", server)
+
+
+def write_models(folder: Path, repository: Path, names: Sequence[str], batch: int, batch_seconds: float) -> None:
     for name in names:
-        model = {
+        parameters = {
+            "uri": str(models.artifact(repository, name)),
+            "content_type": "pd" if name == "table" else "np",
+        }
+        settings = {
             "name": name,
             "implementation": "mlserver_sklearn.SKLearnModel",
             "max_batch_size": batch,
-            "max_batch_time": batch_time,
-            "parameters": {"uri": str(models.artifact(repository, name)), "content_type": "pd" if name == "table" else "np"},
+            "max_batch_time": batch_seconds,
+            "parameters": parameters,
         }
-        _write(folder / name / "model-settings.json", model)
-    return folder
+        _write(folder / name / "model-settings.json", settings)
 
 
 def _write(path: Path, data: object) -> None:
