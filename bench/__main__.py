@@ -18,6 +18,7 @@ from bench.wire import compile_generator
 
 OTHER_ROWS = ("drain", "memory", "replicas")
 ALL_ROWS = (*(row.name for row in rows.ROWS), *OTHER_ROWS)
+QUICK_ROWS = ("tiny", "table", "one", "bulk", *OTHER_ROWS)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def plan(options: argparse.Namespace, measures: Measures) -> list[Step]:
         part += _other_steps(options, number, effort, measures)
         steps += part if number % 2 else part[::-1]
     if "memory" in options.rows:
-        for server, holds in memory.HOLDERS:
+        for server, holds in memory.HOLDERS[: 2 if options.quick else None]:
             if server.name.removesuffix("-preload") in options.names and not server.left_out:
                 run = functools.partial(memory.memory, server, holds, WORK / "models" / models.MEMORY, measures)
                 steps.append(Step(f"memory: {server.name}", run))
@@ -88,11 +89,11 @@ def _other_steps(options: argparse.Namespace, number: int, effort: Effort, measu
         steps.append(Step(f"round {number}: plain predict", run))
     if "drain" in options.rows:
         for queue in drain.QUEUES:
-            for model in rows.SINGLE if queue.server in options.names else ():
+            for model in rows.SINGLE[: 1 if options.quick else None] if queue.server in options.names else ():
                 run = functools.partial(drain.drain, queue, model, number, speed, measures)
                 steps.append(Step(f"round {number}: drain {model}: {queue.server}", run))
     if "replicas" in options.rows and "modelgate" in options.names:
-        for scorers in replicas.SCORERS:
+        for scorers in replicas.SCORERS[: 2 if options.quick else None]:
             repository = WORK / "models" / models.SLEEP
             run = functools.partial(replicas.replicas, scorers, number, repository, effort, measures)
             steps.append(Step(f"round {number}: {scorers} scorers", run))
@@ -119,7 +120,7 @@ def _options() -> argparse.Namespace:
     options.whole = not (short or options.rows or options.servers or options.rounds or options.seconds)
     options.out = PROJECT / "bench" / "RESULTS.md" if options.whole else WORK / "RESULTS.md"
     options.servers = [known[name] for name in options.names]
-    options.rows = options.rows or (rows.SINGLE if options.tune else ALL_ROWS)
+    options.rows = options.rows or (rows.SINGLE if options.tune else QUICK_ROWS if options.quick else ALL_ROWS)
     options.rounds = options.rounds or (1 if options.quick else 3)
     options.seconds = options.seconds or (0.5 if options.quick else 5.0)
     return options

@@ -236,7 +236,7 @@ def _versions() -> str:
         "uvicorn",
     )
     found = [f"{name} {metadata.version(name)}" for name in ours]
-    if servers.BATCHERS.exists():
+    if not servers.MLSERVER.left_out:
         code = "from importlib.metadata import version; print(*(f'{n} {version(n)}' for n in ('mlserver', 'litserve')))"
         command = [str(servers.BATCHERS), "-c", code]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603

@@ -12,6 +12,7 @@ from bench.measures import Measure, Measures
 from bench.processes import DidNotStart
 from bench.servers import Running, Server, running
 from bench.wire import Exchanges, Load, WrongAnswer, estimator, manifest, send
+from contract.jobs import Value
 from scoring.matrix import to_matrix
 
 SAMPLES = 32
@@ -31,7 +32,7 @@ class Row:
     count: int = 0
     only: tuple[str, ...] = ()
 
-    def requests(self) -> list[list[list[models.Value]]]:
+    def requests(self) -> list[list[list[Value]]]:
         if self.rows > 1:
             return [models.samples(self.model, self.rows)]
         return [[row] for row in models.samples(self.model, SAMPLES)]

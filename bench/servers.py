@@ -77,7 +77,7 @@ class Server:
     @property
     def left_out(self) -> str | None:
         """Why this server cannot run here, if so."""
-        if self.batcher and not BATCHERS.exists():
+        if self.batcher and not BATCHERS.with_name("mlserver").exists():
             return "left out: its environment (requirements/bench-servers.txt) could not be installed"
         if self.setting and self.setting not in {known.name for known in dataclasses.fields(Settings)}:
             return f"left out: Modelgate has no setting {self.setting.upper()} yet"
@@ -220,7 +220,7 @@ MODELGATE = _modelgate("modelgate", "Modelgate")
 FLASK = Server("flask", "Flask inline, gunicorn, 2 sync workers", sync("flask_inline:app"))
 PRELOAD = replace(FLASK, name="flask-preload", commands=sync("flask_inline:app", "--preload"))
 RQ = Server("rq", "RQ, 2 SimpleWorkers, waited for", rq(2), needs_redis=True)
-CELERY = Server("celery", "Celery, 2 processes, waited for", celery(2), needs_redis=True)
+CELERY = Server("celery", "Celery, 1 process, waited for", celery(1), needs_redis=True)
 MLSERVER = _mlserver("mlserver", "MLServer, batches of 64 or 20 ms, no extra process", 0, 64, 0.02)
 LITSERVE = Server(
     "litserve",

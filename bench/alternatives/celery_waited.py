@@ -21,6 +21,7 @@ tasks.conf.update(
     result_expires=60,
     worker_prefetch_multiplier=16,  # tasks are short; the default of 4 leaves the pool idle between fetches
     worker_send_task_events=False,
+    broker_pool_limit=32,  # one a thread of the gateway
     broker_connection_retry_on_startup=True,
 )
 models: dict[str, Any] = {}

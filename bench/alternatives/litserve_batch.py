@@ -14,12 +14,12 @@ from fastapi import Request
 from bench.alternatives import inline
 
 
-class Predict(litserve.LitAPI):  # type: ignore[misc]
+class Predict(litserve.LitAPI):
     def __init__(self, name: str, batch: int, timeout: float) -> None:
         super().__init__(api_path=f"/predict/{name}", max_batch_size=batch, batch_timeout=timeout)
         self.name = name
 
-    def setup(self, device: str) -> None:  # noqa: ARG002
+    def setup(self, device: str) -> None:
         self.model = inline.load(self.name)
 
     def decode_request(self, request: Request) -> list[Any]:
