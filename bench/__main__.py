@@ -15,6 +15,7 @@ from bench.measures import Measures
 from bench.processes import PROJECT, WORK, DidNotStart, use_two_cores
 from bench.rows import Effort
 from bench.wire import compile_generator
+from launcher.redis_server import NoRedisError, executable
 
 OTHER_ROWS = ("drain", "memory", "replicas")
 ALL_ROWS = (*(row.name for row in rows.ROWS), *OTHER_ROWS)
@@ -33,8 +34,9 @@ def main() -> int:
     began = time.monotonic()
     measures = Measures()
     try:
+        executable()
         compile_generator()
-    except (DidNotStart, subprocess.CalledProcessError) as error:
+    except (DidNotStart, NoRedisError, subprocess.CalledProcessError) as error:
         say(f"bench: {error}")
         return 1
     models.build(WORK / "models", lambda what: say(f"bench: {what}"))

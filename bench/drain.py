@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from celery import Celery
 from redis import Redis
 from rq import Queue as RQQueue
 
@@ -116,6 +115,9 @@ def _post_rq(place: Place, model: str) -> None:
 
 
 def _post_celery(place: Place, model: str) -> None:
+    # Here, since the environment of the tests has no Celery.
+    from celery import Celery
+
     url = place.redis_url.replace("unix://", "redis+socket://")
     bodies = _bodies(place, model)
     with Celery("bench", broker=url, backend=url) as tasks, tasks.producer_or_acquire() as producer:

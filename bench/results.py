@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import platform
 import statistics
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from bench import drain, models, replicas, rows, servers
 from bench.measures import Measures
+from launcher.redis_server import executable
 
 LABELS = {server.name: server.label for server in (*servers.COMPARED, *servers.variants(), servers.PRELOAD)}
 OURS = ("modelgate", "modelgate-always")
@@ -222,23 +224,19 @@ def _machine(cores: int) -> str:
 
 
 def _versions() -> str:
-    ours = (
-        "scikit-learn",
-        "numpy",
-        "pandas",
-        "gunicorn",
-        "gevent",
-        "flask",
-        "redis",
-        "rq",
-        "celery",
-        "fastapi",
-        "uvicorn",
-    )
-    found = [f"{name} {metadata.version(name)}" for name in ours]
+    """Of what was measured; a package that is not there was not."""
+    names = ("scikit-learn", "numpy", "gunicorn", "gevent", "flask", "redis", "rq", "celery", "fastapi", "uvicorn")
+    installed = {
+        name: metadata.version(name) for name in names if importlib.util.find_spec(name.replace("scikit-", "sk"))
+    }
+    found = [f"{name} {version}" for name, version in installed.items()]
+    said = subprocess.run([executable(), "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    found += [f"Redis {word[2:]}" for word in said.split() if word.startswith("v=")]
     if not servers.MLSERVER.left_out:
-        code = "from importlib.metadata import version; print(*(f'{n} {version(n)}' for n in ('mlserver', 'litserve')))"
-        command = [str(servers.BATCHERS), "-c", code]
+        ask = "from importlib.metadata import version; print(version('mlserver'), version('litserve'))"
+        command = [str(servers.BATCHERS), "-c", ask]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-        found.append(done.stdout.strip())
+        found += [
+            f"{name} {version}" for name, version in zip(("mlserver", "litserve"), done.stdout.split(), strict=False)
+        ]
     return ", ".join(part for part in found if part) + "."
