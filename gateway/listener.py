@@ -51,16 +51,22 @@ class Listener:
 
     def _listen(self) -> None:
         pause = threading.Event()
+        lost = False
         while True:
             try:
                 with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:
                     subscription.subscribe(ENDED_CHANNEL)
+                    if lost:
+                        log.warning("the listener has Redis again")
+                    lost = False
                     while True:
                         message = subscription.get_message(timeout=30)
                         if message:
                             self._wake(message["data"].decode())
             except RedisError as error:
-                log.warning("the listener lost Redis and tries again: %s", error)
+                if not lost:
+                    log.warning("the listener lost Redis and tries again: %s", error)
+                lost = True
                 pause.wait(0.5)
 
     def _wake(self, job_id: str) -> None:

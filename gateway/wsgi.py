@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from flask import Flask
 
 from contract.settings import Settings
@@ -9,4 +11,5 @@ from gateway.app import create_app
 
 
 def application() -> Flask:
+    logging.basicConfig(format="gateway: %(levelname)s %(message)s", level=logging.WARNING)
     return create_app(Settings.from_environ())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 import traceback
@@ -13,33 +14,28 @@ from pathlib import Path
 from contract.settings import Settings, SettingsError
 from trainer import recipes
 from trainer.recipe import DataError
-from trainer.service import exit_on_signals, say, serve
+from trainer.service import Signals, say, serve
 
 FAILED, WRONG_USE = 1, 2
 
-# What needs scikit-learn is imported where it is used: that takes a second or two, in which a signal must
-# already be heard, and which --help and a misspelt name need not wait for.
+# What needs scikit-learn, which takes a second or two, is imported where it is used: --help and a misspelt
+# name need not wait for it.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, 1 when something could not be trained or written, 2 for a wrong argument or setting."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    exit_on_signals(code=FAILED if options.command else 0)
     if options.command and options.csv and len(options.names) > 1:
         parser.error("--csv trains one recipe: name one")
     try:
         settings = Settings.from_environ()
-        _check(settings.train_on_start)
+        if options.command:
+            return _train_now(settings, options.names, options.csv)
+        return _serve(settings, options.ready_file)
     except SettingsError as error:
         say(f"trainer: {error}")
         return WRONG_USE
-    if not _swept(settings.models_dir):
-        return FAILED
-    if not options.command:
-        serve(settings.models_dir, settings.train_on_start, options.ready_file)
-    trained = [_train(settings, name, options.csv) for name in options.names]
-    return 0 if all(trained) else FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,11 +54,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _check(train_on_start: Sequence[str]) -> None:
+def _serve(settings: Settings, ready_file: Path | None) -> int:
+    signals = Signals()
     known = recipes.names()
-    unknown = [name for name in train_on_start if name not in known]
+    unknown = [name for name in settings.train_on_start if name not in known]
     if unknown:
         raise SettingsError(f"TRAIN_ON_START names {', '.join(unknown)}, but the recipes are {', '.join(known)}")
+    if ready_file:
+        ready_file.unlink(missing_ok=True)
+    if not _swept(settings.models_dir):
+        return FAILED
+    serve(settings.models_dir, settings.train_on_start, ready_file, signals)
+    return 0
+
+
+def _train_now(settings: Settings, names: Sequence[str], csv_file: Path | None) -> int:
+    # Ctrl-C ends it without a traceback: a publisher may die at any point.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if not _swept(settings.models_dir):
+        return FAILED
+    trained = [_train(settings, name, csv_file) for name in names]
+    return 0 if all(trained) else FAILED
 
 
 def _swept(root: Path) -> bool:
@@ -81,7 +93,7 @@ def _swept(root: Path) -> bool:
 
 
 def _train(settings: Settings, name: str, csv_file: Path | None) -> bool:
-    """Whether it is published; says what happened, in one line."""
+    """Whether it is published; says what happened."""
     from trainer.data import load
     from trainer.publish import PublishRefused
     from trainer.train import train

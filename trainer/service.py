@@ -5,20 +5,17 @@ That process may be killed at any time, and gives back the memory that training 
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, Repository
-
-KILL_AFTER = 2.0
 
 
 def say(line: str) -> None:
@@ -29,7 +26,7 @@ def say(line: str) -> None:
 
 def lacking(root: Path, names: Sequence[str]) -> dict[str, str | None]:
     """Those of `names` that have no version this environment could serve, with what is wrong with the current one."""
-    # Slow to import, and a signal must be heard before.
+    # Slow to import, and not needed by those who only want --help.
     from scoring.artifacts import check_versions
 
     repository = Repository(root)
@@ -46,13 +43,32 @@ def lacking(root: Path, names: Sequence[str]) -> dict[str, str | None]:
     return reasons
 
 
-def serve(root: Path, names: Sequence[str], ready_file: Path | None, every: float = 5, retry: float = 60) -> NoReturn:
+class Signals:
+    """SIGTERM and SIGINT, noted whenever they come, and heard where `told_to_stop` waits.
+
+    A handler that raises would also do so within an import, or before a new child is known.
+    """
+
+    def __init__(self) -> None:
+        self._read, write = os.pipe()
+        os.set_blocking(write, False)
+        signal.set_wakeup_fd(write)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+
+    def told_to_stop(self, seconds: float) -> bool:
+        """Waits for up to `seconds`."""
+        ready, _, _ = select.select([self._read], [], [], seconds)
+        return bool(ready)
+
+
+def serve(
+    root: Path, names: Sequence[str], ready_file: Path | None, signals: Signals, every: float = 5, retry: float = 60
+) -> None:
     """Looks every `every` seconds, and again for what could not be trained only after `retry` seconds.
 
-    `ready_file` is there from the first look on that left nothing untried. Ends by SystemExit, on a signal.
+    `ready_file` is there from the first look on that left nothing untried. Returns when told to stop.
     """
-    if ready_file:
-        ready_file.unlink(missing_ok=True)
     not_before: dict[str, float] = {}
     while True:
         reasons = lacking(root, names)
@@ -61,33 +77,23 @@ def serve(root: Path, names: Sequence[str], ready_file: Path | None, every: floa
             if reasons[name]:
                 say(f"trainer: {name}: {reasons[name]}")
         if due:
-            _train(due)
+            if not _train(due, signals):
+                return
             not_before |= dict.fromkeys(lacking(root, due), time.monotonic() + retry)
         if ready_file and not ready_file.exists():
             ready_file.touch()
             say("trainer: ready")
-        time.sleep(every)
+        if signals.told_to_stop(every):
+            return
 
 
-def _train(names: Sequence[str]) -> None:
-    child = subprocess.Popen([sys.executable, "-m", "trainer", "train", *names])  # noqa: S603
-    try:
-        child.wait()
-    finally:
-        if child.poll() is None:
-            child.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                child.wait(KILL_AFTER)
-            child.kill()
-
-
-def exit_on_signals(code: int) -> None:
-    """SIGTERM and SIGINT become a SystemExit, which cleans up on its way; a second one changes nothing."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
-        sys.exit(code)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+def _train(names: Sequence[str], signals: Signals) -> bool:
+    """Whether training came to its end. Killing it does no harm: no reader sees what is not whole."""
+    # In a group with the processes that it starts, so that none of them stays.
+    child = subprocess.Popen([sys.executable, "-m", "trainer", "train", *names], process_group=0)  # noqa: S603
+    while child.poll() is None:
+        if signals.told_to_stop(0.1):
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            return False
+    return True

@@ -85,17 +85,20 @@ class Modelgate:
         """The processes of this run that are still there."""
         return [pid for pid in self.pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
 
-    def ready(self) -> bool:
-        try:
-            return bool(self.get("/health/ready").json()["status"] == "ok")
-        except requests.ConnectionError:
-            return False
-
     def get(self, path: str, **options: Any) -> requests.Response:
         return requests.get(self.address + path, timeout=60, **options)
 
     def post(self, path: str, **options: Any) -> requests.Response:
         return requests.post(self.address + path, timeout=60, **options)
+
+    def serves_iris(self) -> bool:
+        """Whether a prediction is answered; False while something is being started again."""
+        try:
+            row = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+            job = self.post("/v1/models/iris/predict", json=row, headers={"Prefer": "wait=1"}).json()
+            return bool(job["status"] == "succeeded")
+        except requests.ConnectionError:
+            return False
 
     def predict(self, model: str, **options: Any) -> dict[str, Any]:
         """Posts and waits; the finished job."""

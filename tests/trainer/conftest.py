@@ -36,8 +36,9 @@ def unverified(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def own_signals() -> Iterator[None]:
-    """Puts the handlers back that an entry point replaces."""
+    """Puts back what an entry point changes."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
+    signal.set_wakeup_fd(-1)
     for number, handler in handlers.items():
         signal.signal(number, handler)

@@ -128,9 +128,13 @@ def test_everyone_may_read_what_the_umask_lets_them(root: Path, blobs: tuple[Any
 
 
 @pytest.mark.usefixtures("unverified")
+@pytest.mark.parametrize("before", [0, 1])
 def test_a_publisher_killed_at_any_point_leaves_whole_versions_only(
-    root: Path, blobs: tuple[Any, ModelManifest], monkeypatch: pytest.MonkeyPatch
+    root: Path, blobs: tuple[Any, ModelManifest], monkeypatch: pytest.MonkeyPatch, before: int
 ) -> None:
+    for _ in range(before):
+        publish(root, *blobs)
+
     def die_before(operation: int) -> None:
         """SIGKILL in place of the disk operation of that number."""
         left = iter(range(operation))
@@ -145,8 +149,7 @@ def test_a_publisher_killed_at_any_point_leaves_whole_versions_only(
             monkeypatch.setattr(os, name, counted)
         publish(root, *blobs)
 
-    seen: set[int] = set()
-    served = 0
+    seen, served = set(whole_versions(root)), before
     for operation in range(100):
         _, status = os.waitpid(forked(lambda operation=operation: die_before(operation)), 0)
         found = whole_versions(root)
@@ -219,6 +222,7 @@ def test_a_model_that_cannot_be_pickled_is_refused(root: Path, blobs: tuple[Any,
         publish(root, open(os.devnull), blobs[1])  # noqa: SIM115, PTH123
 
 
+@pytest.mark.usefixtures("unverified")
 def test_an_artifact_loads_and_answers_where_the_trainer_is_not(root: Path, tmp_path: Path) -> None:
     recipe = recipes.get("loan")
     manifest = publish(root, *fit(recipe, load(recipe, None)))

@@ -69,45 +69,44 @@ def test_a_signal_in_the_middle_of_training_ends_it_at_once(root: Path, number: 
     assert len(Repository(root).names()) < 5
 
 
-class Rounds:
-    """Stands in for the clock and for training, so that hours pass at once."""
+class Rounds(service.Signals):
+    """Stands in for the clock, the signals and training, so that minutes pass at once."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path, rounds: int) -> None:
-        self.now, self.end = 0.0, rounds * 5.0
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path, lacking: dict[float, set[str]]) -> None:
+        """`lacking` has from which second on what is lacking, until it is trained."""
+        self.now, self.end = 0.0, 150.0
+        self.plan, self.missing = lacking, set[str]()
         self.trained: list[tuple[float, list[str]]] = []
-        self.lacking = {"loan"}
-        monkeypatch.setattr(service, "lacking", lambda root, names: {n: "no" for n in names if n in self.lacking})
+        monkeypatch.setattr(service, "lacking", self.lacking)
         monkeypatch.setattr(service, "_train", self.train)
         monkeypatch.setattr(service.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(service.time, "sleep", self.sleep)
-        with pytest.raises(SystemExit):
-            service.serve(root, ["loan", "iris"], ready_file=None)
+        service.serve(root, ["loan", "iris"], None, self)
 
-    def train(self, names: Sequence[str]) -> None:
+    def lacking(self, root: Path, names: Sequence[str]) -> dict[str, str | None]:
+        self.missing |= self.plan.pop(self.now, set())
+        return {name: "it is broken" if name == "iris" else None for name in names if name in self.missing}
+
+    def train(self, names: Sequence[str], signals: service.Signals) -> bool:
         self.trained.append((self.now, list(names)))
+        self.missing -= {"iris"}  # the other one cannot be trained
+        return True
 
-    def sleep(self, seconds: float) -> None:
+    def told_to_stop(self, seconds: float) -> bool:
         self.now += seconds
-        if self.now >= self.end:
-            raise SystemExit(0)
+        return self.now >= self.end
 
 
 def test_what_could_not_be_trained_is_tried_again_after_a_minute(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Rounds(monkeypatch, root, rounds=30).trained == [(0.0, ["loan"]), (60.0, ["loan"]), (120.0, ["loan"])]
+    trained = Rounds(monkeypatch, root, {0: {"loan"}}).trained
+    assert trained == [(0, ["loan"]), (60, ["loan"]), (120, ["loan"])]
 
 
-def test_a_model_that_goes_missing_is_trained_at_the_next_look(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Deleted(Rounds):
-        def train(self, names: Sequence[str]) -> None:
-            super().train(names)
-            self.lacking -= set(names)
-
-        def sleep(self, seconds: float) -> None:
-            super().sleep(seconds)
-            if self.now == 20:
-                self.lacking = {"iris"}
-
-    assert Deleted(monkeypatch, root, rounds=30).trained == [(0.0, ["loan"]), (20.0, ["iris"])]
+def test_a_model_that_goes_missing_is_trained_at_the_next_look(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = Rounds(monkeypatch, root, {0: {"loan", "iris"}, 20: {"iris"}, 25: {"iris"}}).trained
+    assert trained[:3] == [(0, ["loan", "iris"]), (20, ["iris"]), (25, ["iris"])]
+    assert capsys.readouterr().out == "trainer: iris: it is broken\n" * 3
 
 
 @pytest.fixture
