@@ -78,7 +78,7 @@ def plan(options: argparse.Namespace, measures: Measures) -> list[Step]:
         steps += part if number % 2 else part[::-1]
     if "memory" in options.rows:
         for server, holds in memory.HOLDERS[: 2 if options.quick else None]:
-            if server.name.removesuffix("-preload") in options.names and not server.left_out:
+            if server.name.partition("-")[0] in options.names and not server.left_out:
                 run = functools.partial(memory.memory, server, holds, WORK / "models" / models.MEMORY, measures)
                 steps.append(Step(f"memory: {server.name}", run))
     return steps

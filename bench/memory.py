@@ -18,7 +18,7 @@ HOLDERS: Sequence[tuple[Server, str]] = (
     (replace(servers.MODELGATE, commands=servers.modelgate(workers=2)), "-m worker"),
     (servers.FLASK, ""),
     (servers.PRELOAD, ""),
-    (replace(servers.RQ, commands=servers.rq(1)), "-m bench.alternatives.rq_waited"),
+    (replace(servers.RQ, name="rq-1", commands=servers.rq(1)), "-m bench.alternatives.rq_waited"),
     (servers.MLSERVER, ""),
 )
 """Servers, and what the command lines have of those of their processes that hold models ("": all)."""

@@ -25,7 +25,7 @@ HEADINGS = {
     "one": "`tiny`, 1 client",
     "boston": "`boston`, the mean of 100 single calls",
     "bulk": f"One request of {rows.BULK_ROWS:,} `table` rows as JSON",
-    "memory": f"Memory of all that holds models, {models.COPIES} models of 5 MB, 2 scorers or processes (RQ: 1)",
+    "memory": f"Memory of what holds models: {models.COPIES} of 5 MB, 2 scorers or processes (RQ, MLServer: 1)",
     "replicas": "Scorers, with a model that sleeps",
 }
 

@@ -218,7 +218,9 @@ def _mlserver(name: str, label: str, *settings: Any) -> Server:
 HELLO = Server("hello", "hello world, gunicorn, 2 sync workers", sync("hello:app"))
 MODELGATE = _modelgate("modelgate", "Modelgate")
 FLASK = Server("flask", "Flask inline, gunicorn, 2 sync workers", sync("flask_inline:app"))
-PRELOAD = replace(FLASK, name="flask-preload", commands=sync("flask_inline:app", "--preload"))
+PRELOAD = replace(
+    FLASK, name="flask-preload", label=f"{FLASK.label}, preload", commands=sync("flask_inline:app", "--preload")
+)
 RQ = Server("rq", "RQ, 2 SimpleWorkers, waited for", rq(2), needs_redis=True)
 CELERY = Server("celery", "Celery, 1 process, waited for", celery(1), needs_redis=True)
 MLSERVER = _mlserver("mlserver", "MLServer, batches of 64 or 20 ms, no extra process", 0, 64, 0.02)
@@ -247,8 +249,8 @@ COMPARED = (
 def variants() -> tuple[Server, ...]:
     """Other settings of the same servers: what `COMPARED` has was chosen by measuring these (`make bench TUNE=1`)."""
     found = [_modelgate(f"modelgate-{n}", f"Modelgate, WORKERS={n}", workers=n) for n in (1, 2)]
-    found += [replace(RQ, name=f"rq-{n}", label=f"RQ, {n} workers", commands=rq(n)) for n in (1, 2)]
-    found += [replace(CELERY, name=f"celery-{n}", label=f"Celery, {n} processes", commands=celery(n)) for n in (1, 2)]
+    found += [replace(RQ, name=f"rq-{n}", label=f"RQ, SimpleWorker × {n}", commands=rq(n)) for n in (1, 2)]
+    found += [replace(CELERY, name=f"celery-{n}", label=f"Celery, processes × {n}", commands=celery(n)) for n in (1, 2)]
     for workers in (0, 1, 2):
         for batch, seconds in ((64, 0.005), (64, 0.02), (32, 0.01)):
             settings = f"{workers} workers, batches of {batch} or {seconds} s"
