@@ -122,7 +122,9 @@ def parse_reply(message: bytes) -> list[tuple[str, Job | None]]:
 
 def _job(data: Mapping[str, Any]) -> Job:
     """A job from the fields of its hash, with `echo`, `failure` and `result` parsed."""
-    status = Status.EXPIRED if data.get("outcome") == "expired" else _STATUS[data["status"]]
+    status = _STATUS[data["status"]]
+    if status is Status.CANCELED and data.get("outcome") == "expired":
+        status = Status.EXPIRED
     along = data.get("echo") or {"ids": None, "warnings": []}
     result, failure = data.get("result"), data.get("failure")
     outcome = PredictionOutcome.from_json(result) if result and status is Status.SUCCEEDED else None

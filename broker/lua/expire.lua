@@ -9,7 +9,7 @@ local due = call('ZRANGEBYSCORE', 'mg:deadlines', '-inf', now_ms(), 'LIMIT', 0, 
 for _, id in ipairs(due) do
   local job = read(id)
   call('ZREM', 'mg:deadlines', id)
-  if job and job.status == 'queued' then
+  if job and job.status == 'queued' and not job.started then -- started: queued anew by stock RQ
     call('LREM', 'rq:queue:' .. job.q, 1, id)
     settle(job.q, -job.rows)
     expire(job)

@@ -148,17 +148,18 @@ end
 local function close()
   for registry, list in pairs(entries) do
     call('ZADD', registry, unpack(list))
-    trim(registry)
+    if string.sub(registry, 1, 12) ~= 'rq:canceled:' then trim(registry) end
   end
   announce()
 end
 
--- A job that stock RQ queued anew keeps the end it had: forget that. RQ writes `started_at` (empty) when it does so,
--- the jobs that these scripts queue have none.
+-- A job that stock RQ queued anew keeps the end it had: forget that, and its deadline. RQ writes `started_at` (empty)
+-- when it does so; the jobs that these scripts queue have none.
 local function revive(id)
   call('PERSIST', 'rq:job:' .. id)
-  call('HDEL', 'rq:job:' .. id, 'started_at', 'ended_at', 'outcome', 'failure', 'canceled_by', 'worker_name')
+  call('HDEL', 'rq:job:' .. id, 'started_at', 'ended_at', 'outcome', 'failure', 'canceled_by', 'worker_name', 'deadline')
   call('DEL', 'rq:results:' .. id)
+  call('ZREM', 'mg:deadlines', id)
 end
 
 -- Returns what `inc` holds to its queues, in order, and ends the incarnation. `scored[id]`: it was being scored, and

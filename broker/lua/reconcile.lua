@@ -22,12 +22,21 @@ local function check_running()
   end
 end
 
--- A job cancelled by stock RQ would never expire; RQ notes it as if it expired at once.
+-- A job cancelled by stock RQ would never expire: RQ writes no `ended_at`, and notes it as if it expired at once. So
+-- nobody else trims this registry. True: there are more.
 local function check_canceled()
-  for _, id in ipairs(call('ZRANGEBYSCORE', 'rq:canceled:' .. q, '-inf', floor(now() / 1000000) + 1, 'LIMIT', 0, most)) do
-    local job = call('TTL', 'rq:job:' .. id) == -1 and read(id)
-    if job and job.status == 'canceled' then cancel(job, {}) end
+  local registry, moment = 'rq:canceled:' .. q, floor(now() / 1000000)
+  local due = call('ZRANGEBYSCORE', registry, '-inf', moment, 'LIMIT', 0, most)
+  for _, id in ipairs(due) do
+    local job, ended_at = read(id), call('HGET', 'rq:job:' .. id, 'ended_at')
+    if job and job.status == 'canceled' and (not ended_at or ended_at == '') then
+      if job.started == '' then revive(id) end
+      cancel(job, {})
+    else
+      call('ZREM', registry, id)
+    end
   end
+  return #due == most
 end
 
 local function check_waiting()
@@ -60,13 +69,10 @@ end
 
 if from == 0 then
   check_running()
-  check_canceled()
   check_workers()
 end
-local next_position = check_waiting()
+local position = check_waiting()
+local canceled, finished, failed = check_canceled(), trim('rq:finished:' .. q), trim('rq:failed:' .. q)
+if position == 0 and (canceled or finished or failed) then position = call('LLEN', list) + 1 end
 close()
-for _, registry in ipairs({ 'finished', 'failed', 'canceled' }) do
-  local more = trim('rq:' .. registry .. ':' .. q)
-  if more and next_position == 0 then next_position = call('LLEN', list) + 1 end
-end
-return next_position
+return position

@@ -60,15 +60,14 @@ local function take_from(q)
     local size, deaths = tonumber(f[2] or '') or 0, tonumber(f[4] or '') or 0
     if f[1] ~= 'queued' then
       gone = gone + size
-    elseif f[5] and tonumber(f[5]) <= now_ms() then
+    elseif f[5] and not f[6] and tonumber(f[5]) <= now_ms() then
       expire(read(id))
       gone = gone + size
     elseif #owned > 0 and (deaths > 0 or f[3] ~= version or rows + size > limit) then
       break
     else
-      if f[6] then revive(id) end
+      if f[6] then revive(id) elseif f[5] then call('ZREM', 'mg:deadlines', id) end
       call('HSET', key, 'status', 'started', 'started_at', stamp(), 'worker_name', inc)
-      if f[5] then call('ZREM', 'mg:deadlines', id) end
       if #owned == 0 then
         version = f[3]
         answer = { q, version or '' }
