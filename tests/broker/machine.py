@@ -442,4 +442,3 @@ def check_invariants(redis: Any, ids: Sequence[str]) -> None:
         assert members == {
             job_id.encode() for n, job_id in enumerate(ids) if (answers[5 * n][0] or b"").decode() == registry
         }, registry
-
