@@ -36,14 +36,16 @@ SEED = int(os.environ.get("SEED", "11"))
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    for name, seconds in (("quick", 0.001), ("other", 0.001), ("slow", 0.3), ("endless", 1000)):
+    for name, seconds in (("quick", 0.001), ("other", 0.001), ("slow", 0.3), ("long", 4)):
         write_version(folder, name, estimators.Slow(seconds), numbers("a"), by_value=True)
     return folder
 
 
-@pytest.fixture
-def place(tmp_path: Path, models: Path) -> Iterator[Site]:
-    with site(tmp_path, models, submit_timeout=1) as place:
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Site]:
+    """For all tests that leave it as they found it, which is what they are about."""
+    with site(tmp_path_factory.mktemp("place"), models, submit_timeout=1) as place:
+        place.shop.start().ready()
         yield place
 
 
@@ -55,12 +57,11 @@ def unavailable(answer: Answer) -> bool:
 
 
 def test_redis_may_go_and_come_back_in_the_middle(place: Site) -> None:
-    worker = place.shop.start().ready()
     waiting: list[requests.Response] = []
-    waits = Thread(target=lambda: waiting.append(place.gateway.post("endless", {"a": 1}, wait=4)))
-    with Clients(place.gateway.address, ["quick"], wait=5) as clients:
+    waits = Thread(target=lambda: waiting.append(place.gateway.post("long", {"a": 1}, wait=3)))
+    with Clients(place.gateway.address, ["quick"], wait=2) as clients:
         waits.start()
-        until(lambda: place.shop.redis.keys("rq:wip:predict:endless"), "somebody waits for a job that does not end")
+        until(lambda: place.shop.redis.keys("rq:wip:predict:long"), "somebody waits for a job that takes long")
         for number in range(SOAK):
             clients.until_more(100, "before")
             (place.server.stop if number % 2 else place.server.kill)()
@@ -75,11 +76,10 @@ def test_redis_may_go_and_come_back_in_the_middle(place: Site) -> None:
     accepted = [answer.job_id for answer in clients.answers if answer.accepted]
     assert {job.status for job in place.shop.ended(accepted)} == {Status.SUCCEEDED}
     assert place.shop.each_has_one_result(accepted)
-    worker.ready()
+    place.shop.workers[0].ready()
 
 
 def test_an_outage_of_redis_makes_no_storm(place: Site) -> None:
-    place.shop.start().ready()
     assert place.gateway.post("quick", {"a": 1}, wait=20).status_code == 200
     place.server.kill()
     place.server.socket.unlink()
@@ -103,7 +103,6 @@ def test_an_outage_of_redis_makes_no_storm(place: Site) -> None:
 
 
 def test_a_full_redis_refuses_new_jobs_and_finishes_old_ones(place: Site) -> None:
-    place.shop.start().ready()
     running = [place.gateway.post("slow", {"a": 1}).json()["id"] for _ in range(4)]
     place.shop.running(running[0])
     place.shop.redis.config_set("maxmemory", 1)
@@ -130,10 +129,11 @@ def test_results_that_expire_make_room_and_leave_nothing_behind(tmp_path: Path, 
             return {key for key in redis.scan_iter() if not key.startswith(b"mg:bell")}
 
         def at_rest() -> bool:
+            Leases(redis).reconcile()  # as the worker does every 10 s
             return not any(redis.keys(f"rq:{kind}:*") for kind in ("job", "finished", "results"))
 
         assert place.gateway.post("quick", {"a": 0}, wait=20).status_code == 200
-        until(lambda: Leases(redis).reconcile() or at_rest(), "the first result expires")
+        until(at_rest, "the first result expires")
         before, memory = steady(), int(redis.info("memory")["used_memory"])
         redis.config_set("maxmemory", memory + 1_000_000 * SOAK)
         with Clients(place.gateway.address, ["quick"], wait=5) as clients:
@@ -148,8 +148,26 @@ def test_results_that_expire_make_room_and_leave_nothing_behind(tmp_path: Path, 
 # The append-only file ends anywhere
 
 
-def test_an_append_only_file_that_is_cut_anywhere_holds_whole_transitions(place: Site, tmp_path: Path) -> None:
-    workers = [place.shop.start(name).ready() for name in ("first", "second")]
+def test_an_append_only_file_that_is_cut_anywhere_holds_whole_transitions(tmp_path: Path, models: Path) -> None:
+    with site(tmp_path, models, submit_timeout=1) as place:
+        something_of_everything(place)
+    written, chance = place.server.append_only_file(), random.Random(SEED)
+    size = written.stat().st_size
+    assert size > 50_000
+    for number in range(6 * SOAK):
+        folder, cut = tmp_path / f"cut{number}", chance.randrange(size)
+        folder.mkdir()
+        copy = shutil.copytree(place.server.folder, folder / "data", ignore=shutil.ignore_patterns("*.sock", "cut*"))
+        os.truncate(copy / written.relative_to(place.server.folder), cut)
+        with RedisProcess(copy) as server, server.connect() as redis:
+            assert audit(redis) == [], f"cut at byte {cut} of {size}"
+
+
+def something_of_everything(place: Site) -> None:
+    """Jobs that are scored, cancelled, given back and reaped, and Redis is killed meanwhile."""
+    workers = [place.shop.start(name) for name in ("first", "second")]
+    for worker in workers:
+        worker.ready()
     with Clients(place.gateway.address, ["quick", "other"], wait=2) as clients:
         clients.until_more(60, "scored")
         place.gateway.post("slow", [{"a": 1}] * 3)
@@ -159,16 +177,6 @@ def test_an_append_only_file_that_is_cut_anywhere_holds_whole_transitions(place:
         workers[0].kill()
         clients.until_more(60, "scored by the other")
         place.server.kill()
-    written, chance = place.server.append_only_file(), random.Random(SEED)
-    size = written.stat().st_size
-    for number in range(6 * SOAK):
-        folder, cut = tmp_path / f"cut{number}", chance.randrange(size)
-        folder.mkdir()
-        copy = shutil.copytree(place.server.folder, folder / "data", ignore=shutil.ignore_patterns("*.sock", "cut*"))
-        os.truncate(copy / written.relative_to(place.server.folder), cut)
-        with RedisProcess(copy) as server, server.connect() as redis:
-            assert audit(redis) == [], f"cut at byte {cut} of {size}"
-    assert size > 50_000
 
 
 # Redis forgets
@@ -176,7 +184,6 @@ def test_an_append_only_file_that_is_cut_anywhere_holds_whole_transitions(place:
 
 def test_what_redis_forgets_nobody_notices(place: Site) -> None:
     """Its scripts, and who listens."""
-    place.shop.start().ready()
     redis: Any = place.shop.redis
     killed = 0
     with Clients(place.gateway.address, ["quick", "other"], count=8) as clients:
@@ -191,7 +198,6 @@ def test_what_redis_forgets_nobody_notices(place: Site) -> None:
 
 
 def test_stock_rq_may_look_cancel_and_requeue_under_load(place: Site) -> None:
-    place.shop.start().ready()
     redis = Redis.from_url(place.server.url)
     ids = place.shop.submit("slow", map(float, range(12)))
     with Clients(place.gateway.address, ["quick"]) as clients:
