@@ -83,7 +83,6 @@ def prepare(settings: Settings) -> dict[str, str]:
         **os.environ,
         "PYTHON": sys.executable,
         "STATE_DIR": str(state),
-        "WORKERS": str(settings.workers),
         "STOP_GRACE": str(settings.stop_grace),
         "REDIS_URL": url,
         "REDIS_COMMAND": redis_command,

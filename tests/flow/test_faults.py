@@ -16,7 +16,7 @@ from sklearn.cluster import KMeans
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
-from contract.jobs import Status
+from contract.jobs import PredictionJob, Status
 from contract.manifest import Output, OutputKind
 from tests.flow import estimators
 from tests.flow.workers import Workshop, alive, workshop
@@ -137,9 +137,6 @@ def test_scorers_do_not_outlive_their_supervisor(shop: Workshop) -> None:
     worker.process.wait()
     until(lambda: not any(map(alive, processes)), "template and scorers are gone")
     assert shop.read(*ids)[0].status is Status.RUNNING
-    shop.redis.hset(f"rq:job:{ids[0]}", "data", b"")
-    shop.start("other", workers=1)
-    assert getattr(shop.ended(ids)[0].error, "code", None) == "job_refused"
 
 
 def test_scorers_go_on_without_their_template_and_there_is_a_new_one(shop: Workshop) -> None:
@@ -235,11 +232,79 @@ def test_estimators_with_threads_predict_in_a_scorer(tmp_path: Path) -> None:
     with redis_server(tmp_path) as url, workshop(url, folder, tmp_path) as shop:
         worker = shop.start(predict_timeout=20, workers=1)
         rows = X[:300].tolist()
-        from contract.jobs import PredictionJob
-
         shop.jobs.submit([PredictionJob(name, "2026-01-02T03:04:05.000006Z", name, 1, rows) for name in fitted])
         for job in shop.ended(fitted):
             assert job.output, job
             assert job.output["predictions"] == fitted[job.id].predict(X[:300]).tolist()
         (scorer,) = worker.scorers().values()
         assert len(os.listdir(f"/proc/{scorer}/task")) == 1
+
+
+def test_a_new_version_gets_scorers_that_share_it_one_at_a_time(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    write(folder, "quick", estimators.Slow(0))
+    with redis_server(tmp_path) as url, workshop(url, folder, tmp_path) as shop:
+        worker = shop.start().ready()
+        first = worker.scorers()
+        write_version(folder, "quick", estimators.Slow(0), numbers("a"), version=2, by_value=True)
+        jobs = shop.ended(shop.submit("quick", [1.0] * 20, version=2) + shop.submit("quick", [1.0] * 20, "old"))
+        assert {job.status for job in jobs} == {Status.SUCCEEDED}
+        seen = [set(first)]
+
+        def replaced() -> bool:
+            now = set(worker.scorers())
+            if now != seen[-1]:
+                seen.append(now)
+            return len(now) == 2 and not now & set(first)
+
+        until(replaced, "both scorers are new")
+        assert all(now for now in seen), "there always was one"
+
+
+@pytest.mark.parametrize("estimator", [estimators.AbortsWhenLoaded(0), estimators.StartsAThreadWhenLoaded(0)])
+def test_a_model_that_harms_whoever_loads_it_harms_no_other(tmp_path: Path, estimator: estimators.Slow) -> None:
+    folder = tmp_path / "models"
+    write(folder, "harmful", estimator)
+    write(folder, "quick", estimators.Slow(0))
+    with redis_server(tmp_path) as url, workshop(url, folder, tmp_path) as shop:
+        worker = shop.start(workers=1).ready(1)
+        good, bad = shop.submit("quick", [1.0], "good"), shop.submit("harmful", [1.0], "bad")
+        assert shop.ended(good)[0].status is Status.SUCCEEDED
+        (job,) = shop.ended(bad)
+        aborts = isinstance(estimator, estimators.AbortsWhenLoaded)
+        assert (job.error.code if job.error else None) == ("worker_crashed" if aborts else None)
+        assert "harmful@1" in worker.log
+        assert worker.log.count("harmful@1 ends whoever loads it") == 1
+
+
+def test_a_slow_model_leaves_one_scorer_free(shop: Workshop) -> None:
+    shop.start(worker_models="slow,quick").ready()
+    shop.ended(shop.submit("slow", [1.0], "warm"))
+    slow = shop.submit("slow", [1.0] * 12, "slow")
+    quick = [shop.submit("quick", [1.0], f"quick{i}-") for i in range(3)]
+    shop.ended([job_id for ids in quick for job_id in ids])
+    assert any(not job.status.final for job in shop.read(*slow)), "the quick ones did not wait for the slow ones"
+    holders = {shop.redis.xrange(f"rq:results:{job.id}")[0][1][b"worker_name"] for job in shop.ended(slow)}
+    assert len(holders) <= 2
+    assert [holder.split(b"-")[1] for holder in holders].count(b"0") <= 1
+
+
+def test_a_worker_serves_only_the_models_it_is_told_to(shop: Workshop) -> None:
+    worker = shop.start(workers=1, worker_models="quick, slow").ready(1)
+    other = shop.submit("faulty", [1.0], "other")
+    shop.ended(shop.submit("quick", [1.0]))
+    assert shop.read(*other)[0].status is Status.QUEUED
+    (inc,) = worker.scorers()
+    assert shop.redis.hget(f"rq:worker:{inc}", "queues") == b"predict:quick,predict:slow"
+
+
+def test_check_tells_whether_a_worker_of_this_host_is_alive(shop: Workshop) -> None:
+    def check() -> int:
+        command, environment = [sys.executable, "-m", "worker", "--check"], {**os.environ, "REDIS_URL": shop.url}
+        return subprocess.run(command, cwd=PROJECT, env=environment, stderr=subprocess.DEVNULL).returncode
+
+    assert check() == 1
+    worker = shop.start(workers=1).ready(1)
+    assert check() == 0
+    worker.kill()
+    until(lambda: check() == 1, "nobody is alive")
