@@ -109,7 +109,7 @@ class Leases:
         """Mends what stock RQ commands leave, and trims registries. To be called at start and every 10 s."""
         queues = {key.removeprefix(b"rq:queue:") for key in self._redis.smembers("rq:queues")}
         queues.update(self._redis.zrange("mg:ready", 0, -1))
-        positions = {queue: 0 for queue in queues if queue.startswith(PREFIX.encode())}
+        positions = {queue: 0 for queue in sorted(queues) if queue.startswith(PREFIX.encode())}
         while positions:
             calls = [Call("reconcile", [queue, position, _AT_ONCE]) for queue, position in positions.items()]
             answers = zip(positions, self._scripts.send(calls), strict=True)

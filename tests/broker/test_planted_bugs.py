@@ -14,41 +14,44 @@ from redis.exceptions import RedisError
 
 from broker import scripts
 from tests.broker.machine import ProtocolMachine
-from tests.broker.test_invariants import walks
+from tests.broker.test_invariants import SOAK, walks
 
 BUGS = [
+    ("submit", "if call('EXISTS', key) == 1 then", "if false then"),
+    ("take", "pass_on()\nclose()", "close()"),
+    ("finish", "if call('SISMEMBER', 'mg:incs', inc) == 0 then", "if false then"),
+    ("give_back", "scored[ARGV[i]] = true", ""),
+    ("register", "call('SADD', 'mg:incs', inc)", ""),
+    ("renew", "== 0 then", "== 2 then"),
+    ("cancel", "settle(job.q, -job.rows)", ""),
+    ("delete", "if job.status == 'queued' or job.status == 'started' then", "if job.status == 'queued' then"),
+    ("wait", "call('HSET', key, 'reply', reply .. channel)", "call('HSET', key, 'reply', reply)"),
+    ("expire", "settle(job.q, -job.rows)", ""),
+    ("reap", "== 0 then", "== 1 then"),
+    ("reconcile", "if f[3] then revive(id) end", ""),
     ("prelude", "call('EXPIRE', job.key, job.ttl)", ""),
+]
+RARER = [
     ("prelude", "call('EXPIRE', results, job.ttl)", ""),
     ("prelude", "call('HDEL', 'mg:rows', q)", ""),
     ("prelude", "call('PERSIST', 'rq:job:' .. id)", ""),
     ("prelude", "local counts = not scored or scored[id]", "local counts = true"),
-    ("submit", "if call('EXISTS', key) == 1 then", "if false then"),
     ("submit", "settle(q, added)", "settle(q, added + 1)"),
     ("take", "call('ZADD', held, unpack(owned))", ""),
     ("take", "(deaths > 0 or f[3] ~= version", "(f[3] ~= version"),
     ("take", "call('ZADD', 'mg:ready', call('INCR', 'mg:turn'), q)", ""),
     ("take", "answer = take_again()", "answer = {}"),
-    ("take", "pass_on()\nclose()", "close()"),
     ("finish", "if mine and job.status == 'started' then", "if job and job.status ~= 'finished' then"),
-    ("finish", "if call('SISMEMBER', 'mg:incs', inc) == 0 then", "if false then"),
     ("finish", "call('ZREM', 'rq:wip:' .. q, unpack(entries_of_q))", ""),
-    ("give_back", "scored[ARGV[i]] = true", ""),
     ("give_back", "close()", ""),
-    ("register", "call('SADD', 'mg:incs', inc)", ""),
-    ("renew", "== 0 then", "== 2 then"),
-    ("cancel", "settle(job.q, -job.rows)", ""),
     ("cancel", "call('ZREM', 'mg:held:' .. job.holder, id)", ""),
-    ("delete", "if job.status == 'queued' or job.status == 'started' then", "if job.status == 'queued' then"),
-    ("wait", "call('HSET', key, 'reply', reply .. channel)", "call('HSET', key, 'reply', reply)"),
     ("expire", "call('LREM', 'rq:queue:' .. job.q, 1, id)", ""),
-    ("expire", "settle(job.q, -job.rows)", ""),
-    ("reap", "== 0 then", "== 1 then"),
-    ("reconcile", "if f[3] then revive(id) end", ""),
     ("reconcile", "call('HSET', 'mg:rows', q, rows)", ""),
     ("reconcile", "cancel(job, {})", ""),
     ("reconcile", "call('LREM', list, 1, id)", "kept = kept + 1"),
 ]
-EACH_SCRIPT_HAS_ONE = {"prelude", *(path.stem for path in scripts._FOLDER.glob("*.lua"))} - {"page", "rq_take"}
+"""Found too, but not within a second: planted when there is time (SOAK)."""
+EACH_SCRIPT_HAS_ONE = {path.stem for path in scripts._FOLDER.glob("*.lua")} - {"page", "rq_take"}
 
 
 def with_bug(script: str, right: str, wrong: str) -> Callable[[str], tuple[str, str]]:
@@ -67,13 +70,13 @@ def with_bug(script: str, right: str, wrong: str) -> Callable[[str], tuple[str, 
     return source
 
 
-@pytest.mark.parametrize(("script", "right", "wrong"), BUGS)
+@pytest.mark.parametrize(("script", "right", "wrong"), BUGS + (RARER if SOAK > 1 else []))
 def test_a_planted_bug_is_found(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, script: str, right: str, wrong: str
 ) -> None:
     monkeypatch.setattr(scripts, "source", with_bug(script, right, wrong))
     with pytest.raises((AssertionError, RedisError, KeyError, ValueError)):
-        run_state_machine_as_test(lambda: ProtocolMachine(redis), settings=settings(walks, max_examples=150))
+        run_state_machine_as_test(lambda: ProtocolMachine(redis), settings=settings(walks, max_examples=1000))
 
 
 def test_every_script_that_changes_something_has_a_bug_planted() -> None:
