@@ -35,7 +35,7 @@ def reply_channel(listener: str) -> str:
 
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with microseconds: what RQ keeps in a job and what a caller is shown."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 class Status(StrEnum):

@@ -17,8 +17,8 @@ class SettingsError(Exception):
     """An environment variable that cannot be used; the message names it and says what would do."""
 
 
-def _setting(default: Any, doc: str, least: int | None = None) -> Any:
-    return field(default=default, metadata={"doc": doc, "least": least})
+def _setting(default: Any, doc: str, least: int | None = None, choices: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"doc": doc, "least": least, "choices": choices})
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,17 @@ class Settings:
     worker_id: str = _setting("", "Name of this worker, the same after a restart; empty: the host's name.")
     worker_models: tuple[str, ...] = _setting((), "Models that this worker serves, comma-separated; empty: all.")
     redis_url: str = _setting("", "The Redis to use; empty: `make up` starts one of its own.")
+    redis_fsync: str = _setting(
+        "everysec",
+        "When our own Redis flushes to disk: everysec (a power cut loses a second or two) or always (nothing, slower).",
+        choices=("everysec", "always"),
+    )
     models_dir: Path = _setting(Path("models"), "The model repository.")
     data_dir: Path | None = _setting(None, "Folder with training data, <model>.csv; empty: none.")
     state_dir: Path = _setting(Path(".modelgate"), "Where `make up` keeps its Redis data and logs.")
     train_on_start: tuple[str, ...] = _setting(
-        ("blobs", "boston", "iris", "loan", "sepals"), "Recipes that are trained when their model is missing."
+        ("blobs", "boston", "iris", "loan", "sepals"),
+        "Recipes that are trained when their model is missing; none: none.",
     )
     max_body_mb: int = _setting(8, "Largest request body, in MB.", least=1)
     max_queue_rows: int = _setting(100_000, "Rows that may wait for one model; beyond, 503.", least=1)
@@ -84,7 +90,10 @@ def _parse(entry: dataclasses.Field[Any], text: str) -> object:
             raise SettingsError(f"{name}={text!r} is neither 1 nor 0")
         return text.lower() in ("1", "true")
     if kind == "tuple[str, ...]":
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+        return () if text == "none" else tuple(part.strip() for part in text.split(",") if part.strip())
+    choices = entry.metadata["choices"]
+    if choices and text not in choices:
+        raise SettingsError(f"{name}={text!r} is none of {', '.join(choices)}")
     return Path(text) if "Path" in str(kind) else text
 
 

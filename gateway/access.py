@@ -27,7 +27,7 @@ def refuse_foreign(allowed_hosts: Collection[str]) -> Guard:
         return is_loopback(host) or host in allowed
 
     def guard() -> None:
-        host = _host_of(f"//{request.host}")
+        host = _host_of(f"//{request.environ.get('HTTP_HOST', '')}")
         if not may_write(host):
             raise Problem(403, "foreign_host", f"the Host {host!r} is not one of this gateway; add it to ALLOWED_HOSTS")
         origin = request.headers.get("Origin")

@@ -63,7 +63,10 @@ class GroupCommit:
             self._pending_bytes += size
             leads = not self._committing
             self._committing = True
-        if not leads:
+        if leads:
+            # Requests that have arrived already, but had no turn yet to come this far, leave with this one.
+            time.sleep(0)
+        else:
             mine.turn.wait()
         if not mine.answered:
             self._commit()

@@ -78,7 +78,7 @@ def prepare(settings: Settings) -> dict[str, str]:
         redis_server.check(settings.redis_url)
         redis_command, url = "true", settings.redis_url
     else:
-        redis_command, url = redis_server.command(state)
+        redis_command, url = redis_server.command(state, settings.redis_fsync)
     return {
         **os.environ,
         "PYTHON": sys.executable,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import uuid
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -62,7 +62,7 @@ def blueprint(
         signature = repository.manifest(name, version).signature
         coerced = coerce(instances(signature), signature)
         job = PredictionJob(
-            id=uuid.uuid4().hex,
+            id=os.urandom(16).hex(),
             created_at=timestamp(datetime.now(UTC)),
             model=name,
             version=version,
@@ -118,8 +118,15 @@ def _instances(request: Request, signature: Signature) -> Instances:
 
 
 def _body(request: Request) -> bytes:
+    """The whole body; `RequestEntityTooLarge` beyond the limit."""
+    most = request.max_content_length or 0
+    length = request.content_length
+    if length is not None and length <= most:
+        # As gunicorn has it: Werkzeug's stream would copy it in pieces.
+        body: bytes = request.environ["wsgi.input"].read(length)
+        return body
     body = request.get_data(cache=False)
-    # Werkzeug ends a chunked body at the limit and says nothing.
-    if request.content_length is None and len(body) >= (request.max_content_length or math.inf):
+    # Werkzeug ends a body without a length at the limit and says nothing.
+    if len(body) >= most:
         raise RequestEntityTooLarge
     return body

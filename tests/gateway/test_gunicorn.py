@@ -94,7 +94,7 @@ def test_what_is_no_http_is_answered_with_a_problem(server: Server) -> None:
         (b"GARBAGE\r\n\r\n", 400),
         (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
         (b"GET / HTTP/1.1\r\nbad header\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"x: y\r\n" * 500 + b"\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"x: y\r\n" * 500 + b"\r\n", 431),
     ):
         head, _, body = server.raw(data).partition(b"\r\n\r\n")
         assert head.startswith(f"HTTP/1.1 {status} ".encode())
