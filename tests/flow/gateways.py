@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,12 +109,18 @@ class Site:
 
 @contextmanager
 def site(
-    folder: Path, models: Path, *redis_options: str, lease: float = 2, url: str | None = None, **settings: object
+    folder: Path,
+    models: Path,
+    *,
+    lease: float = 2,
+    url: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    **settings: object,
 ) -> Iterator[Site]:
-    """`settings` of the gateway; `url` under which gateway and workers know Redis, if not its own."""
+    """`settings` of the gateway, `environment` of Redis; `url` under which they know Redis, if not its own."""
     texts = {name.upper(): str(value) for name, value in settings.items()}
     with ExitStack() as stack:
-        server = stack.enter_context(RedisProcess(folder, *redis_options))
+        server = stack.enter_context(RedisProcess(folder, environment=environment))
         gateway = Gateway(url or server.url, models, folder / "gateway.log", texts)
         stack.callback(gateway.stop)
         gateway.start()
