@@ -37,5 +37,6 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(health.blueprint(broker, repository))
     app.register_blueprint(models.blueprint(repository))
     app.register_blueprint(jobs.blueprint(broker, listener, settings.max_wait, guard))
-    app.register_blueprint(predictions.blueprint(broker, commit, repository, listener, settings.max_wait, guard))
+    most_rows, most_wait = settings.max_queue_rows, settings.max_wait
+    app.register_blueprint(predictions.blueprint(broker, commit, repository, listener, most_rows, most_wait, guard))
     return app

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,10 +29,11 @@ CONFIRMED_WITHIN = 2.0
 class Waiter:
     """Somebody who waits for one job."""
 
-    __slots__ = ("_ended", "job")
+    __slots__ = ("_ended", "gone", "job")
 
-    def __init__(self) -> None:
+    def __init__(self, gone: Callable[[], bool]) -> None:
         self._ended = threading.Event()
+        self.gone = gone
         self.job: Job | None = None
 
     def end(self, job: Job | None) -> None:
@@ -58,12 +59,15 @@ class Listener:
         self._subscribed = threading.Event()
 
     @contextmanager
-    def expect(self, job_id: str) -> Iterator[Waiter]:
-        """Waits for the job from here on; its end must be published to `channel`. Enter before that is asked for."""
+    def expect(self, job_id: str, gone: Callable[[], bool] = lambda: False) -> Iterator[Waiter]:
+        """Waits for the job from here on; its end must be published to `channel`. Enter before that is asked for.
+
+        `gone` is asked each second whether there is still somebody who would want to know.
+        """
         if not self._subscribed.is_set():
             self._start()
             self._subscribed.wait(CONFIRMED_WITHIN)
-        waiter = Waiter()
+        waiter = Waiter(gone)
         with self._lock:
             self._waiting.setdefault(job_id, []).append(waiter)
         try:
@@ -77,10 +81,12 @@ class Listener:
 
     def release(self) -> None:
         """Lets everybody go who waits, with what is known so far: this process is about to end."""
-        with self._lock:
-            waiters = [waiter for waiters in self._waiting.values() for waiter in waiters]
-        for waiter in waiters:
+        for waiter in self._all():
             waiter.end(None)
+
+    def _all(self) -> list[Waiter]:
+        with self._lock:
+            return [waiter for waiters in self._waiting.values() for waiter in waiters]
 
     def _start(self) -> None:
         with self._lock:
@@ -119,6 +125,9 @@ class Listener:
                 look_at = 0.0
             if time.monotonic() >= look_at:
                 self._look(list(self._waiting))
+                for waiter in self._all():
+                    if waiter.gone():
+                        waiter.end(None)
                 look_at = time.monotonic() + LOOK_EVERY
 
     def _ended(self, ended: Iterable[tuple[str, Job | None]]) -> None:

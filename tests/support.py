@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,8 @@ from scoring.artifacts import libraries
 
 PROJECT = Path(__file__).parent.parent
 DEADLINE = 30.0
+SOAK = int(os.environ.get("SOAK", "1"))
+"""How many times the usual numbers a test uses that has numbers."""
 
 
 def until(condition: Callable[[], Any], what: str, deadline: float = DEADLINE) -> Any:

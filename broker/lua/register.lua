@@ -7,7 +7,7 @@
 allow_when_full()
 local inc, lease, worker = ARGV[1], ARGV[2], 'rq:worker:' .. ARGV[1]
 call('SADD', 'mg:incs', inc)
-call('SET', 'mg:lease:' .. inc, '1', 'PX', lease)
+call('SET', 'mg:lease:' .. inc, lease, 'PX', lease)
 call('HSET', worker, 'birth', stamp(), 'last_heartbeat', stamp(), 'state', 'idle', 'hostname', ARGV[3], 'pid', ARGV[4],
   'version', ARGV[5], 'python_version', ARGV[6], 'queues', ARGV[7])
 call('PEXPIRE', worker, 3 * lease)

@@ -12,6 +12,7 @@ from contract.jobs import Job, Status
 from contract.repository import valid_name
 from gateway.access import Guard
 from gateway.answers import job_response, json_response
+from gateway.callers import hung_up
 from gateway.listener import Listener
 from gateway.preferences import seconds
 from gateway.problems import Problem
@@ -60,7 +61,7 @@ def blueprint(jobs: Jobs, listener: Listener, max_wait: int, guard: Guard) -> Bl
         (job,) = jobs.read([job_id])
         if job is None or job.status.final or not wait:
             return job
-        with listener.expect(job_id) as waiter:
+        with listener.expect(job_id, hung_up(request)) as waiter:
             ended = jobs.wait([job_id], listener.channel).get(job_id, job)
             if ended is None or ended.status.final:
                 return ended

@@ -19,6 +19,7 @@ from contract.repository import Repository
 from gateway import dialects
 from gateway.access import Guard
 from gateway.answers import job_response
+from gateway.callers import hung_up
 from gateway.group_commit import GroupCommit
 from gateway.listener import Listener, Waiter
 from gateway.preferences import preferred_wait, seconds
@@ -33,7 +34,13 @@ LONGEST_RETRY = 300
 
 
 def blueprint(
-    jobs: Jobs, commit: GroupCommit, repository: Repository, listener: Listener, max_wait: int, guard: Guard
+    jobs: Jobs,
+    commit: GroupCommit,
+    repository: Repository,
+    listener: Listener,
+    most_rows: int,
+    max_wait: int,
+    guard: Guard,
 ) -> Blueprint:
     routes = Blueprint("predictions", __name__, url_prefix="/v1/models")
 
@@ -60,7 +67,10 @@ def blueprint(
         expires_after = seconds("Cancel-After", request.headers.get("Cancel-After"))
         name, version = resolve(repository, reference)
         signature = repository.manifest(name, version).signature
-        coerced = coerce(instances(signature), signature)
+        given = instances(signature)
+        if len(given.rows) > most_rows:
+            raise _too_many_rows(len(given.rows), most_rows)
+        coerced = coerce(given, signature)
         job = PredictionJob(
             id=os.urandom(16).hex(),
             created_at=timestamp(datetime.now(UTC)),
@@ -72,7 +82,7 @@ def blueprint(
             expires_after=expires_after,
             reply_to=listener.channel if wait else None,
         )
-        with listener.expect(job.id) if wait else nullcontext() as waiter:
+        with listener.expect(job.id, hung_up(request)) if wait else nullcontext() as waiter:
             if not commit.submit(job, size):
                 raise _queue_full(jobs, name)
             return _answer(job, wait, waiter)
@@ -89,6 +99,13 @@ def _answer(job: PredictionJob, wait: int | None, waiter: Waiter | None) -> Resp
         return job_response(ended, 200, headers)
     queued = Job(job.id, Status.QUEUED, job.model, job.version, job.created_at, warnings=job.warnings)
     return job_response(queued, 202, headers)
+
+
+def _too_many_rows(rows: int, most: int) -> Problem:
+    detail = (
+        f"{rows} rows are more than may ever wait for a model ({most}, MAX_QUEUE_ROWS); send them in several requests"
+    )
+    return Problem(413, "too_many_rows", detail)
 
 
 def _queue_full(jobs: Jobs, model: str) -> Problem:

@@ -122,6 +122,12 @@ def test_another_supervisor_gives_back_what_a_dead_one_held(jobs: Jobs, work: Wo
     assert take(scorer(other, redis, "v-0-x")) == ["a"]
 
 
+def test_a_lease_from_before_the_clock_was_set_back_does_not_last_until_then(redis: Redis, work: Work) -> None:
+    redis.pexpire("mg:lease:w-0-x", 3_600_000)
+    assert patient(redis, Clock()).reap() == []
+    assert 0 < redis.pttl("mg:lease:w-0-x") <= LEASE * 1000
+
+
 def test_a_supervisor_reaps_only_after_it_has_renewed_for_a_lease_without_a_gap(redis: Redis, work: Work) -> None:
     clock = Clock()
     redis.delete("mg:lease:w-0-x")

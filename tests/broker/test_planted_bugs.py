@@ -28,7 +28,7 @@ BUGS = [
     ("delete", "if job.status == 'queued' or job.status == 'started' then", "if job.status == 'queued' then"),
     ("wait", "call('HSET', key, 'reply', reply .. channel)", "call('HSET', key, 'reply', reply)"),
     ("expire", "settle(job.q, -job.rows)", ""),
-    ("reap", "== 0 then", "== 1 then"),
+    ("reap", "if lease then", "if false then"),
     ("reconcile", "if f[3] then revive(id) end", ""),
     ("prelude", "call('EXPIRE', job.key, job.ttl)", ""),
 ]

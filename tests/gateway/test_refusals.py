@@ -63,7 +63,8 @@ def test_all_wrong_fields_of_all_rows_are_named_at_once(client: FlaskClient) -> 
     assert all(error["message"] for error in body["errors"])
 
 
-def test_a_thousand_errors_are_listed_and_all_are_counted(client: FlaskClient) -> None:
+def test_a_thousand_errors_are_listed_and_all_are_counted(settings: Settings) -> None:
+    client = create_app(dataclasses.replace(settings, max_queue_rows=2000)).test_client()
     body = problem(client.post(PREDICT, json=[{"a": "x", "b": "y"}] * 1500), 422, "invalid_instances")
     assert len(body["errors"]) == 1000
     assert body["detail"].startswith("3000 values cannot be used")
@@ -97,6 +98,11 @@ def test_a_compressed_body_is_415(client: FlaskClient) -> None:
 def test_a_body_over_the_limit_is_413(client: FlaskClient, kind: str) -> None:
     body = problem(client.post(PREDICT, data=b"a" * (1024 * 1024 + 1), content_type=kind), 413, "body_too_large")
     assert "1 MB (MAX_BODY_MB)" in body["detail"]
+
+
+def test_more_rows_than_may_ever_wait_are_413(client: FlaskClient, redis: Redis) -> None:
+    problem(client.post(PREDICT, json=[GOOD] * 6), 413, "too_many_rows")
+    assert not redis.keys("*")
 
 
 def test_a_full_queue_is_503_with_retry_after_and_queues_nothing(client: FlaskClient, redis: Redis) -> None:
