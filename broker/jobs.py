@@ -1,133 +1,147 @@
-"""Jobs in and out of Redis, as the gateway needs them: submit some, read some."""
+"""Jobs in and out of Redis, as the gateway needs them: submit, read, wait, cancel, delete, list."""
 
 from __future__ import annotations
 
-import base64
-import itertools
-import json
+import uuid
+from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import OutOfMemoryError, ResponseError
-from rq.worker_registration import REDIS_WORKER_KEYS
 
-from broker.scripts import script
-from contract.errors import Code, Failure
-from contract.jobs import PREDICT, Job, PredictionJob, PredictionOutcome, Status, prediction_queue
+from broker.listing import Listing, Page
+from broker.records import echo, job_data, job_from_answers, read_steps
+from broker.scripts import Call, Scripts, Step
+from contract.jobs import Job, PredictionJob, Status, prediction_queue
 
-_STATUS = {
-    "queued": Status.QUEUED,
-    "started": Status.RUNNING,
-    "finished": Status.SUCCEEDED,
-    "failed": Status.FAILED,
-    "canceled": Status.CANCELED,
-}
-_FIELDS = ("status", "meta", "created_at", "enqueued_at", "started_at", "ended_at")
+_AT_ONCE = 500
+"""Jobs or ids a script takes at most: Redis does nothing else meanwhile."""
+
+_DRAIN_SECONDS = 10
+"""Over how long the drain of a queue is measured."""
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What waits for a model. `seconds`: until it is scored at the rate of the last 10 s; None without a rate."""
+
+    rows: int
+    jobs: int
+    seconds: float | None
 
 
 class Jobs:
-    """The gateway's side of the queue. Every method raises `redis.exceptions.RedisError`."""
+    """The gateway's side of the queue.
+
+    Every method is harmless to repeat and raises `redis.exceptions.RedisError`.
+    """
 
     def __init__(self, connection: Redis, *, max_queue_rows: int, timeout: int, result_ttl: int) -> None:
         """`timeout` of scoring one job and `result_ttl` of a finished one are in seconds."""
         self._redis: Any = connection
-        self._submit = script(connection, "submit")
-        self._max_queue_rows = max_queue_rows
-        self._timeout = timeout
-        self._result_ttl = result_ttl
+        self._scripts = Scripts(connection)
+        self._listing = Listing(connection, self._scripts)
+        self._header = (max_queue_rows, timeout, result_ttl)
 
     def submit(self, jobs: Sequence[PredictionJob]) -> list[bool]:
         """For each job whether it is in Redis now; False: the queue of its model is full.
 
-        Submitting the same ids again is harmless.
+        One round trip for all models. Submitting the same ids again is harmless. Raises `OutOfMemoryError`
+        from a full Redis; jobs of other models may be in then, and submitting all again tells.
         """
-        accepted: list[bool] = []
-        for model, group in itertools.groupby(jobs, key=lambda job: job.model):
-            args: list[Any] = [prediction_queue(model), self._max_queue_rows, self._timeout, self._result_ttl]
-            for job in group:
-                args += [job.id, job.created_at, len(job.rows), _data(job), _meta(job)]
-            try:
-                accepted += [answer == 1 for answer in self._submit(args=args)]
-            except ResponseError as error:
-                # Older releases of Redis wrap a script's OOM into an error of their own.
-                raise OutOfMemoryError(str(error)) if "OOM" in str(error) else error from None
+        positions: defaultdict[str, list[int]] = defaultdict(list)
+        for position, job in enumerate(jobs):
+            positions[job.model].append(position)
+        groups = [group[i : i + _AT_ONCE] for group in positions.values() for i in range(0, len(group), _AT_ONCE)]
+        answers = self._scripts.send([self._submission([jobs[position] for position in group]) for group in groups])
+        accepted = [False] * len(jobs)
+        for group, answer in zip(groups, answers, strict=True):
+            for position, one in zip(group, answer, strict=True):
+                accepted[position] = one == 1
         return accepted
+
+    def _submission(self, jobs: Sequence[PredictionJob]) -> Call:
+        args: list[Any] = [prediction_queue(jobs[0].model), *self._header]
+        for job in jobs:
+            expires = "" if job.expires_after is None else max(0, round(job.expires_after * 1000))
+            args += (job.id, job.created_at, len(job.rows), job.version, job_data(job))
+            args += (echo(job), job.reply_to or "", expires)
+        return Call("submit", args)
 
     def read(self, ids: Sequence[str]) -> list[Job | None]:
         """The jobs with these ids; None where there is none (any more). One round trip."""
-        with self._redis.pipeline(transaction=False) as pipeline:
-            for job_id in ids:
-                pipeline.hmget(f"rq:job:{job_id}", _FIELDS)
-                pipeline.xrevrange(f"rq:results:{job_id}", count=1)
-            answers = pipeline.execute()
-        return [
-            _job(job_id, fields, result)
-            for job_id, fields, result in zip(ids, answers[::2], answers[1::2], strict=True)
-        ]
+        return read(self._scripts, ids)
+
+    def wait(self, ids: Sequence[str], channel: str) -> dict[str, Job | None]:
+        """Asks that the ends of these jobs be published to `channel`; returns those that need no waiting: the ones that
+        have ended, and None for the ones there are not.
+
+        An end is either in the answer or published later, never missed in between. One round trip, and another if some
+        have ended.
+        """
+        calls = [Call("wait", [channel, *ids[i : i + _AT_ONCE]]) for i in range(0, len(ids), _AT_ONCE)]
+        answers = [answer for part in self._scripts.send(calls) for answer in part]
+        found: dict[str, Job | None] = {i: None for i, answer in zip(ids, answers, strict=True) if answer == b"unknown"}
+        final = [job_id for job_id, answer in zip(ids, answers, strict=True) if answer == b"final"]
+        found.update(zip(final, self.read(final), strict=True))
+        return found
+
+    def cancel(self, job_id: str) -> tuple[bool, Job] | None:
+        """Whether this call cancelled the job (False: it had ended before), and the job; None when there is none.
+
+        A job that is being scored is cancelled at once; what its scorer answers is dropped.
+        """
+        answer, *fields = self._scripts.send([Call("cancel", [job_id, uuid.uuid4().hex]), *read_steps(job_id)])
+        job = job_from_answers(job_id, *fields)
+        return None if job is None else (answer == b"canceled", job)
+
+    def delete(self, job_id: str) -> bool:
+        """Forgets a job that has ended; False when it has not, and nothing is done."""
+        return bool(self._scripts.run("delete", job_id) == b"deleted")
+
+    def list(
+        self, model: str | None = None, status: Status | None = None, limit: int = 50, cursor: str | None = None
+    ) -> Page:
+        """A page of jobs; see `broker.listing.Listing.page`."""
+        return self._listing.page(model, status, limit, cursor)
+
+    def queued_rows(self, model: str) -> int:
+        """How many rows wait for the model."""
+        return int(self._redis.hget("mg:rows", prediction_queue(model)) or 0)
+
+    def backlog(self, model: str) -> Backlog:
+        """What waits for the model, and how long it will take: for Retry-After. Two round trips."""
+        queue = prediction_queue(model)
+        seconds, _ = self._redis.time()
+        # A job is in its registry under the time at which it expires, result_ttl after its end.
+        since = seconds + self._header[2] - _DRAIN_SECONDS
+        rows, jobs, finished, failed = self._scripts.send(
+            [
+                ("HGET", "mg:rows", queue),
+                ("LLEN", f"rq:queue:{queue}"),
+                ("ZCOUNT", f"rq:finished:{queue}", since, "+inf"),
+                ("ZCOUNT", f"rq:failed:{queue}", since, "+inf"),
+            ]
+        )
+        ended = finished + failed
+        return Backlog(int(rows or 0), jobs, jobs * _DRAIN_SECONDS / ended if ended else None)
 
     def ping(self) -> None:
         self._redis.ping()
 
     def workers(self) -> int:
-        """How many workers are alive."""
-        names = self._redis.smembers(REDIS_WORKER_KEYS)
-        return int(self._redis.exists(*names)) if names else 0
+        """How many scorers are alive, in all workers together."""
+        incarnations = self._redis.smembers("mg:incs")
+        return int(self._redis.exists(*(b"mg:lease:" + inc for inc in incarnations))) if incarnations else 0
 
 
-def _data(job: PredictionJob) -> str:
-    payload = {"model": job.model, "version": job.version, "rows": job.rows}
-    return json.dumps([PREDICT, None, [payload], {}], separators=(",", ":"))
-
-
-def _meta(job: PredictionJob) -> str:
-    meta = {"kind": "prediction", "model": job.model, "version": job.version}
-    return json.dumps({**meta, "ids": job.ids, "warnings": list(job.warnings)}, separators=(",", ":"))
-
-
-def _job(job_id: str, fields: Sequence[bytes | None], result: Sequence[Any]) -> Job | None:
-    status, meta_text, created, enqueued, started, ended = (f.decode() if f else None for f in fields)
-    if not status or not meta_text:
-        return None
-    meta = json.loads(meta_text)
-    state = _STATUS.get(status, Status.FAILED)
-    outcome = _outcome(result) if state is Status.SUCCEEDED else None
-    return Job(
-        id=job_id,
-        status=state,
-        model=meta["model"],
-        version=meta["version"],
-        created_at=created,
-        started_at=started,
-        completed_at=ended,
-        output=None if outcome is None else _output(outcome, meta["ids"]),
-        error=_failure(meta) if state is Status.FAILED else None,
-        warnings=[*meta["warnings"], *(outcome.warnings if outcome else ())],
-        metrics=None if outcome is None else _metrics(outcome, enqueued, started),
-    )
-
-
-def _outcome(result: Sequence[Any]) -> PredictionOutcome | None:
-    if not result:
-        return None
-    _, fields = result[0]
-    return PredictionOutcome.from_json(json.loads(base64.b64decode(fields[b"return_value"])))
-
-
-def _output(outcome: PredictionOutcome, ids: Sequence[object] | None) -> dict[str, object]:
-    return {"predictions": outcome.predictions, "probabilities": outcome.probabilities, "ids": ids}
-
-
-def _metrics(outcome: PredictionOutcome, enqueued: str | None, started: str | None) -> dict[str, object]:
-    queue_ms = None
-    if enqueued and started:
-        waited = datetime.fromisoformat(started) - datetime.fromisoformat(enqueued)
-        queue_ms = round(max(0.0, waited.total_seconds() * 1000), 3)
-    return {"queue_ms": queue_ms, "predict_ms": outcome.predict_ms, "batch_rows": outcome.batch_rows}
-
-
-def _failure(meta: dict[str, Any]) -> Failure:
-    if "error" in meta:
-        return Failure.from_json(meta["error"])
-    return Failure(Code.WORKER_CRASHED, "the worker that scored this job ended before it had an answer")
+def read(scripts: Scripts, ids: Sequence[str]) -> list[Job | None]:
+    """The jobs with these ids; None where there is none (any more). One round trip."""
+    if not ids:
+        return []
+    steps: list[Step] = []
+    for job_id in ids:
+        steps += read_steps(job_id)
+    answers = scripts.send(steps)
+    return [job_from_answers(*parts) for parts in zip(ids, answers[::2], answers[1::2], strict=True)]

@@ -18,6 +18,7 @@ class Code(StrEnum):
     MODEL_ERROR = "model_error"
     JOB_REFUSED = "job_refused"
     TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
     WORKER_CRASHED = "worker_crashed"
 
 

@@ -15,8 +15,6 @@ PREDICT = "worker.scorer.predict"
 worker calls only what it finds in its own table under one of `FUNCTIONS`."""
 FUNCTIONS = frozenset({PREDICT})
 
-ENDED_CHANNEL = "mg:ended"
-"""The id of each job that has ended is published here: a hint to look, never the truth."""
 
 Value = str | int | float | bool | None
 Row = Sequence[Value]
@@ -28,9 +26,14 @@ def prediction_queue(model: str) -> str:
     return f"predict:{model}"
 
 
+def reply_channel(listener: str) -> str:
+    """The channel on which the gateway process `listener` hears of the jobs it waits for."""
+    return f"mg:reply:{listener}"
+
+
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with microseconds: what RQ keeps in a job and what a caller is shown."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 class Status(StrEnum):
@@ -50,7 +53,9 @@ class Status(StrEnum):
 class PredictionJob:
     """What the gateway hands over: `rows` fit the signature of the pinned version.
 
-    `ids` (one an instance, or None) and `warnings` only travel along, back to the reader.
+    `ids` (one an instance, or None) and `warnings` only travel along, back to the reader. A job that has
+    not started `expires_after` seconds after it was accepted never does. Its end is published to the
+    channel `reply_to`.
     """
 
     id: str
@@ -60,6 +65,8 @@ class PredictionJob:
     rows: Sequence[Row]
     ids: Sequence[Value] | None = None
     warnings: Sequence[str] = ()
+    expires_after: float | None = None
+    reply_to: str | None = None
 
 
 @dataclass(frozen=True)

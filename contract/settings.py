@@ -17,8 +17,8 @@ class SettingsError(Exception):
     """An environment variable that cannot be used; the message names it and says what would do."""
 
 
-def _setting(default: Any, doc: str, least: int | None = None) -> Any:
-    return field(default=default, metadata={"doc": doc, "least": least})
+def _setting(default: Any, doc: str, least: int | None = None, choices: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"doc": doc, "least": least, "choices": choices})
 
 
 @dataclass(frozen=True)
@@ -34,21 +34,34 @@ class Settings:
         (), "Host names, besides loopback, under which the gateway answers writes; comma-separated."
     )
     gateway_processes: int = _setting(2, "Processes of the gateway.", least=1)
-    workers: int = _setting(2, "Worker processes that `make up` starts.", least=1)
+    workers: int = _setting(2, "Scorers of one worker: processes that predict.", least=1)
+    worker_id: str = _setting("", "Name of this worker, the same after a restart; empty: the host's name.")
+    worker_models: tuple[str, ...] = _setting((), "Models that this worker serves, comma-separated; empty: all.")
     redis_url: str = _setting("", "The Redis to use; empty: `make up` starts one of its own.")
+    redis_fsync: str = _setting(
+        "everysec",
+        "When our own Redis flushes to disk: everysec (a power cut loses a second or two) or always (nothing, slower).",
+        choices=("everysec", "always"),
+    )
     models_dir: Path = _setting(Path("models"), "The model repository.")
     data_dir: Path | None = _setting(None, "Folder with training data, <model>.csv; empty: none.")
     state_dir: Path = _setting(Path(".modelgate"), "Where `make up` keeps its Redis data and logs.")
     train_on_start: tuple[str, ...] = _setting(
-        ("blobs", "boston", "iris", "loan", "sepals"), "Recipes that are trained when their model is missing."
+        ("blobs", "boston", "iris", "loan", "sepals"),
+        "Recipes that are trained when their model is missing; none: none.",
     )
     max_body_mb: int = _setting(8, "Largest request body, in MB.", least=1)
     max_queue_rows: int = _setting(100_000, "Rows that may wait for one model; beyond, 503.", least=1)
+    submit_timeout: int = _setting(5, "Seconds the gateway tries to hand a job to Redis; then 503.", least=1)
     max_wait: int = _setting(60, "Longest wait for a result within one request, in seconds.", least=0)
+    batch_ms: int = _setting(50, "Time that scoring one batch may take, in milliseconds.", least=1)
     predict_timeout: int = _setting(30, "Longest scoring of one job, in seconds; beyond, it fails.", least=1)
     stop_grace: int = _setting(20, "Seconds a stopping process has to finish what it holds.", least=1)
     result_ttl: int = _setting(3600, "Seconds a finished job can be read.", least=1)
-    model_cache_mb: int = _setting(1024, "Models one worker process keeps in memory, in MB of artifacts.", least=1)
+    model_cache_mb: int = _setting(1024, "Models one worker keeps in memory, in MB of artifacts.", least=1)
+    scorer_memory_mb: int = _setting(
+        4096, "Memory a scorer may take beyond the models it starts with, in MB; 0: no limit.", least=0
+    )
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -77,8 +90,19 @@ def _parse(entry: dataclasses.Field[Any], text: str) -> object:
             raise SettingsError(f"{name}={text!r} is neither 1 nor 0")
         return text.lower() in ("1", "true")
     if kind == "tuple[str, ...]":
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+        return () if text == "none" else tuple(part.strip() for part in text.split(",") if part.strip())
+    choices = entry.metadata["choices"]
+    if choices and text not in choices:
+        raise SettingsError(f"{name}={text!r} is none of {', '.join(choices)}")
     return Path(text) if "Path" in str(kind) else text
+
+
+COMPOSE = (
+    ("UID", "1000", "Who owns the model repository (`id -u`): the services in containers run as this user."),
+    ("GID", "1000", "The group of that user (`id -g`)."),
+    ("REDIS_MAXMEMORY", "1gb", "Most memory of the Redis in a container; a full one refuses jobs and loses none."),
+)
+"""Variables that only docker-compose.yml reads: name, default, documentation."""
 
 
 def example() -> str:
@@ -91,6 +115,9 @@ def example() -> str:
         elif isinstance(default, bool):
             default = int(default)
         lines += [f"# {entry.metadata['doc']}", f"# {entry.name.upper()}={'' if default is None else default}", ""]
+    lines += ["# Only docker compose:", ""]
+    for name, default, doc in COMPOSE:
+        lines += [f"# {doc}", f"# {name}={default}", ""]
     return "\n".join(lines[:-1]) + "\n"
 
 

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
 from flask import request
 
 from gateway.problems import Problem
 
+Guard = Callable[[], None]
+"""Raises `Problem` (403) unless the current request may write."""
 
-def refuse_foreign(allowed_hosts: Collection[str]) -> None:
-    """Raises `Problem` (403) unless the current request names this gateway as loopback or an allowed host.
+
+def refuse_foreign(allowed_hosts: Collection[str]) -> Guard:
+    """Lets only requests write that name this gateway as loopback or an allowed host.
 
     A page of another site reaches a loopback address through the visitor's browser: with its own `Origin`,
     or, after DNS rebinding, with its own `Host`.
     """
-    host = _host_of(f"//{request.host}")
-    if not _allowed(host, allowed_hosts):
-        raise Problem(403, "foreign_host", f"the Host {host!r} is not one of this gateway; add it to ALLOWED_HOSTS")
-    origin = request.headers.get("Origin")
-    if origin is not None and not _allowed(_host_of(origin), allowed_hosts):
-        raise Problem(403, "foreign_origin", f"the Origin {origin!r} may not write; add its host to ALLOWED_HOSTS")
+    allowed = {host.lower() for host in allowed_hosts}
+
+    def may_write(host: str) -> bool:
+        return is_loopback(host) or host in allowed
+
+    def guard() -> None:
+        host = _host_of(f"//{request.environ.get('HTTP_HOST', '')}")
+        if not may_write(host):
+            raise Problem(403, "foreign_host", f"the Host {host!r} is not one of this gateway; add it to ALLOWED_HOSTS")
+        origin = request.headers.get("Origin")
+        if origin is not None and not may_write(_host_of(origin)):
+            raise Problem(403, "foreign_origin", f"the Origin {origin!r} may not write; add its host to ALLOWED_HOSTS")
+
+    return guard
 
 
+@functools.lru_cache(maxsize=1024)
 def is_loopback(host: str) -> bool:
     """Whether only this machine can be meant by `host`, a name or an address."""
     if host.lower() == "localhost":
@@ -35,10 +48,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _allowed(host: str, allowed_hosts: Collection[str]) -> bool:
-    return is_loopback(host) or host in allowed_hosts
-
-
+@functools.lru_cache(maxsize=1024)
 def _host_of(url: str) -> str:
     try:
         return urlsplit(url).hostname or ""

@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from flask import Response
+from werkzeug.datastructures import Headers
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 from contract.jobs import Job
 
+_dumps = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
-def json_response(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    text = json.dumps(body, allow_nan=False, separators=(",", ":")) + "\n"
-    return Response(text, status, headers, content_type="application/json")
+
+class JSONResponse(Response):
+    """A whole body with final headers, which Werkzeug need not look at again: `Location` is plain ASCII."""
+
+    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:  # noqa: ARG002
+        self.headers["Content-Length"] = str(self.calculate_content_length())
+        return self.headers
+
+
+def json_response(
+    body: object,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    content_type: str = "application/json",
+) -> Response:
+    return JSONResponse(_dumps(body) + "\n", status, headers, content_type=content_type)
 
 
 def job_response(job: Job, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

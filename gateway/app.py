@@ -10,6 +10,7 @@ from contract.repository import Repository
 from contract.settings import Settings
 from gateway import problems
 from gateway.access import refuse_foreign
+from gateway.group_commit import GroupCommit
 from gateway.listener import Listener
 from gateway.routes import health, jobs, models, predictions
 
@@ -27,14 +28,15 @@ def create_app(settings: Settings) -> Flask:
         result_ttl=settings.result_ttl,
     )
     repository = Repository(settings.models_dir)
-    listener = Listener(connection)
-    hosts = {host.lower() for host in settings.allowed_hosts}
+    listener = Listener(connection, broker)
+    commit = GroupCommit(broker.submit, settings.submit_timeout)
+    guard = refuse_foreign(settings.allowed_hosts)
+    app.extensions["listener"] = listener
 
     problems.register(app, settings.max_body_mb)
     app.register_blueprint(health.blueprint(broker, repository))
     app.register_blueprint(models.blueprint(repository))
-    app.register_blueprint(jobs.blueprint(broker, listener, settings.max_wait))
-    app.register_blueprint(
-        predictions.blueprint(broker, repository, listener, settings.max_wait, lambda: refuse_foreign(hosts))
-    )
+    app.register_blueprint(jobs.blueprint(broker, listener, settings.max_wait, guard))
+    most_rows, most_wait = settings.max_queue_rows, settings.max_wait
+    app.register_blueprint(predictions.blueprint(broker, commit, repository, listener, most_rows, most_wait, guard))
     return app

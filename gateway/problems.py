@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import logging
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -13,7 +12,9 @@ from redis.exceptions import OutOfMemoryError, RedisError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from contract.errors import InvalidInstances, ModelgateError
+from gateway.answers import json_response
 from gateway.dialects import MalformedBody
+from gateway.group_commit import Overloaded
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +43,7 @@ class Problem(Exception):
             "detail": self.detail,
             **self.extra,
         }
-        return Response(
-            json.dumps(body, separators=(",", ":")) + "\n",
-            self.status,
-            self.headers,
-            content_type="application/problem+json",
-        )
+        return json_response(body, self.status, self.headers, "application/problem+json")
 
 
 def near(name: str, names: Iterable[str]) -> str:
@@ -91,6 +87,10 @@ def register(app: Flask, max_body_mb: int) -> None:
         log.warning("Redis: %s: %s", type(error).__name__, error)
         detail = "Redis does not answer, so the job could not be stored; try again"
         return Problem(503, "redis_unavailable", detail, headers=RETRY_SOON).response()
+
+    @app.errorhandler(Overloaded)
+    def overloaded(error: Overloaded) -> Response:
+        return Problem(503, "overloaded", f"{error}; try again", headers=RETRY_SOON).response()
 
     @app.errorhandler(RequestEntityTooLarge)
     def body_too_large(_: RequestEntityTooLarge) -> Response:

@@ -78,12 +78,11 @@ def prepare(settings: Settings) -> dict[str, str]:
         redis_server.check(settings.redis_url)
         redis_command, url = "true", settings.redis_url
     else:
-        redis_command, url = redis_server.command(state)
+        redis_command, url = redis_server.command(state, settings.redis_fsync)
     return {
         **os.environ,
         "PYTHON": sys.executable,
         "STATE_DIR": str(state),
-        "WORKERS": str(settings.workers),
         "STOP_GRACE": str(settings.stop_grace),
         "REDIS_URL": url,
         "REDIS_COMMAND": redis_command,

@@ -48,8 +48,10 @@ def executable() -> str:
     )
 
 
-def command(state_dir: Path) -> tuple[str, str]:
+def command(state_dir: Path, fsync: str) -> tuple[str, str]:
     """The command line of an own Redis that keeps its data under `state_dir`, and the URL of its socket.
+
+    `fsync` is Redis' `appendfsync`.
 
     It listens on a Unix socket that only this user can open: no port to collide with, nothing for others.
     """
@@ -64,6 +66,7 @@ def command(state_dir: Path) -> tuple[str, str]:
         "unixsocketperm": "700",
         "dir": str(data.resolve()),
         "appendonly": "yes",
+        "appendfsync": fsync,
         "save": "",
         "maxmemory-policy": "noeviction",
         "always-show-logo": "no",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 
-from contract.errors import Code, ModelgateError
+from contract.errors import Code, Failure, ModelgateError
 from contract.jobs import Row, Value
 from contract.manifest import ModelManifest, OutputKind
+from scoring.answers import ask
 from scoring.matrix import to_matrix
 
 
@@ -26,24 +28,80 @@ class Prediction:
 
 def predict(estimator: Any, manifest: ModelManifest, rows: Sequence[Row]) -> Prediction:
     """Raises `ModelgateError` (`model_error`) with the model's own exception, or when it answers with
-    anything but one number or class a row."""
+    anything but one number or class a row. Raises `MemoryError`."""
+    (answer,) = predict_each(estimator, manifest, [rows])
+    if isinstance(answer, Failure):
+        raise ModelgateError(answer.code, answer.message, **answer.details)
+    return answer
+
+
+def predict_each(estimator: Any, manifest: ModelManifest, parts: Sequence[Sequence[Row]]) -> list[Prediction | Failure]:
+    """For each of `parts` (rows that belong together) what `predict` would answer or raise, from one call of the model.
+
+    Raises as `predict` does when the model raises, or when it answers with another number of rows: then nobody
+    knows whose rows are to blame.
+    """
+    rows = parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
     signature = manifest.signature
     try:
         matrix = to_matrix(rows, signature, manifest.artifact.input_format)
-        values = np.asarray(estimator.predict(matrix))
-        table = np.asarray(estimator.predict_proba(matrix), dtype=float) if signature.output.probabilities else None
+        values, table = ask(estimator, matrix, signature.output.probabilities)
+    except MemoryError:
+        raise
     except Exception as error:
         raise _model_error(
             manifest, f"raised {type(error).__name__}: {error}", exception=type(error).__name__
         ) from error
     if values.shape != (len(rows),):
         raise _model_error(manifest, f"answered with the shape {values.shape} to {len(rows)} rows")
-    plain, warnings = _plain(values.tolist(), manifest)
-    return Prediction(plain, None if table is None else _probabilities(table, manifest, len(rows)), warnings)
+    found = list(_plain(values, [len(part) for part in parts], manifest))
+    if table is None or all(isinstance(answer, Failure) for answer in found):
+        return found
+    probabilities = iter(_probabilities(table, manifest, len(rows)))
+    own = [list(islice(probabilities, len(part))) for part in parts]
+    return [
+        answer if isinstance(answer, Failure) else Prediction(answer.values, table_of_part, answer.warnings)
+        for answer, table_of_part in zip(found, own, strict=True)
+    ]
 
 
-def _plain(values: list[Any], manifest: ModelManifest) -> tuple[list[Value], list[str]]:
-    """What JSON can hold, and a warning about what is null because it is no finite number."""
+def joined(parts: Sequence[Prediction]) -> Prediction:
+    """The prediction for all rows of `parts` together."""
+    if len(parts) == 1:
+        return parts[0]
+    values = list(chain.from_iterable(part.values for part in parts))
+    tables = [part.probabilities for part in parts if part.probabilities is not None]
+    return Prediction(values, list(chain.from_iterable(tables)) if tables else None, _warnings(values))
+
+
+def _plain(values: Any, lengths: Sequence[int], manifest: ModelManifest) -> Iterator[Prediction | Failure]:
+    """The predictions of parts of these lengths, without probabilities."""
+    plain = _all_plain(values, manifest)
+    end = 0
+    for length in lengths:
+        begin, end = end, end + length
+        if plain is not None:
+            yield Prediction(plain[begin:end], None, [])
+            continue
+        try:
+            found = _each_plain(values[begin:end].tolist(), manifest)
+            yield Prediction(found, None, _warnings(found))
+        except ModelgateError as error:
+            yield error.failure
+
+
+def _all_plain(values: Any, manifest: ModelManifest) -> list[Value] | None:
+    """All values at once where their type leaves no doubt; None where each has to be looked at."""
+    number = manifest.signature.output.kind is OutputKind.NUMBER
+    kind = values.dtype.kind
+    if kind not in ("fiub" if number else "fiubU") or (kind == "f" and not np.isfinite(values).all()):
+        return None
+    plain: list[Value] = (values.astype(np.float64) if number else values).tolist()
+    return plain
+
+
+def _each_plain(values: list[Any], manifest: ModelManifest) -> list[Value]:
+    """What JSON can hold; null for what is no finite number."""
     number = manifest.signature.output.kind is OutputKind.NUMBER
     expected = "number" if number else "class that JSON can hold"
     plain: list[Value] = []
@@ -58,17 +116,23 @@ def _plain(values: list[Any], manifest: ModelManifest) -> tuple[list[Value], lis
             plain.append(value)
         else:
             raise _model_error(manifest, f"answered with a {type(value).__name__} instead of a {expected}")
+    return plain
+
+
+def _warnings(plain: Sequence[Value]) -> list[str]:
     lost = [index for index, value in enumerate(plain) if value is None]
     if not lost:
-        return plain, []
+        return []
     shown = ", ".join(map(str, lost[:10])) + (", …" if len(lost) > 10 else "")
-    return plain, [f"{len(lost)} of {len(plain)} predictions are not finite numbers and are null: rows {shown}"]
+    return [f"{len(lost)} of {len(plain)} predictions are not finite numbers and are null: rows {shown}"]
 
 
 def _probabilities(table: Any, manifest: ModelManifest, rows: int) -> list[Mapping[str, float | None]]:
     labels = [str(label) for label in manifest.signature.output.labels or ()]
     if table.shape != (rows, len(labels)):
         raise _model_error(manifest, f"gave probabilities of the shape {table.shape} for {len(labels)} classes")
+    if np.isfinite(table).all():
+        return [dict(zip(labels, row, strict=True)) for row in table.tolist()]
     return [
         {label: p if math.isfinite(p) else None for label, p in zip(labels, row, strict=True)} for row in table.tolist()
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from tests.support import redis_server
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An own Redis; or the one that TEST_REDIS_URL names, to try another release. Its data is deleted!"""
+    if "TEST_REDIS_URL" in os.environ:
+        yield os.environ["TEST_REDIS_URL"]
+        return
     with redis_server(tmp_path_factory.mktemp("redis")) as url:
         yield url
         logging.disable()  # listeners of gateways in this process will miss their Redis

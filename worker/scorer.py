@@ -1,31 +1,133 @@
-"""Scores the rows of one job with a model from the cache."""
+"""A scorer: the process that takes batches, scores them and answers them, until it is told to stop."""
 
 from __future__ import annotations
 
+import logging
+import resource
+import signal
 import time
-from typing import Any
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
 
-from contract.jobs import PredictionOutcome
-from scoring.predict import predict
+import numpy as np
+from redis.exceptions import RedisError
+
+from broker.connection import connect
+from broker.scripts import FencedError
+from broker.work import Batch, Limits, Work
+from contract.errors import Code, Failure
+from contract.repository import Repository
+from contract.settings import Settings
+from worker.backoff import Backoff
+from worker.batches import Batches, Outcomes
+from worker.board import Board
 from worker.model_cache import ModelCache
+from worker.pace import Pace
+from worker.slow_models import SlowModels
+
+log = logging.getLogger("worker")
+
+MOST_JOBS = 128
+"""Jobs of a batch. Redis does nothing else while it moves them, about 15 µs each."""
+
+T = TypeVar("T")
 
 
 class Scorer:
-    def __init__(self, cache: ModelCache) -> None:
-        self._cache = cache
+    """Takes, scores and answers one batch after the other."""
 
-    def predict(self, payload: dict[str, Any]) -> dict[str, object]:
-        """What RQ calls for a prediction job: `{"model", "version", "rows"}` → a `PredictionOutcome` as JSON.
+    def __init__(
+        self, work: Work, batches: Batches, pace: Pace, models: Collection[str], leave: Callable[[], frozenset[str]]
+    ) -> None:
+        """`models` are the only ones it takes (empty: all), without those that `leave` names."""
+        self._work = work
+        self._batches = batches
+        self._pace = pace
+        self._models = frozenset(models) or None
+        self._leave = leave
+        self._limits = Limits(rows=1, jobs=MOST_JOBS, models=self._models)
+        self._limits_of: tuple[int, frozenset[str]] = (0, frozenset())
+        self._stopping = False
 
-        Raises `ModelgateError`.
-        """
-        model = self._cache.get(payload["model"], payload["version"])
-        began = time.perf_counter()
-        prediction = predict(model.estimator, model.manifest, payload["rows"])
-        return PredictionOutcome(
-            predictions=prediction.values,
-            probabilities=prediction.probabilities,
-            warnings=prediction.warnings,
-            predict_ms=round((time.perf_counter() - began) * 1000, 3),
-            batch_rows=len(payload["rows"]),
-        ).to_json()
+    def stop(self) -> None:
+        """What is held is finished, nothing new is taken."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Until it is stopped, or memory has run out. Raises `FencedError` when it owns nothing any more."""
+        while not self._stopping and not self._batches.exhausted:
+            if not self.step():
+                self._asked(lambda: self._work.wait_for_work(self._limits))
+
+    def step(self) -> bool:
+        """One batch; False when there was none."""
+        batch = self._asked(self._take)
+        if batch is None:
+            return False
+        outcomes = self._batches.score(batch)
+        self._asked(lambda: self._finish(batch, outcomes), even_when_stopping=True)
+        return True
+
+    def _take(self) -> Batch | None:
+        now = (self._pace.revision, self._leave())
+        if now != self._limits_of:
+            self._limits_of = now
+            rows = dict(self._pace.rows)
+            self._limits = Limits(rows=1, jobs=MOST_JOBS, model_rows=rows, models=self._models, skip=now[1])
+        return self._work.take(self._limits)
+
+    def _finish(self, batch: Batch, outcomes: Outcomes) -> None:
+        try:
+            self._work.finish(outcomes)
+        except ValueError as error:
+            # Left to itself this would end the process, and the same jobs the next one.
+            failure = Failure(Code.MODEL_ERROR, f"the model {batch.model!r} answered what JSON cannot hold: {error}")
+            self._work.finish(dict.fromkeys(outcomes, failure))
+
+    def _asked(self, ask: Callable[[], T], *, even_when_stopping: bool = False) -> T | None:
+        """What Redis answers, however long it is away; None when the scorer is stopped meanwhile."""
+        backoff = Backoff()
+        while even_when_stopping or not self._stopping:
+            try:
+                return ask()
+            except RedisError as error:
+                if not backoff.failing:
+                    log.warning("a scorer lost Redis and tries again: %s", error)
+                time.sleep(backoff.failed())
+        return None
+
+
+def serve(slot: int, inc: str, board: Board, cache: ModelCache, repository: Repository, settings: Settings) -> None:
+    """What a scorer's process does from the word to begin on."""
+    _limit_memory(settings.scorer_memory_mb)
+    np.random.seed()  # the template has given all scorers the same
+    pace = Pace(settings.batch_ms)
+    slow_models = SlowModels(board, slot, settings.workers, pace, lambda: settings.worker_models or repository.names())
+    batches = Batches(
+        cache,
+        pace,
+        timeout=settings.predict_timeout,
+        begin=lambda ids, seconds: board.begin(slot, ids, seconds),
+        end=lambda: board.end(slot),
+    )
+    work = Work(connect(settings.redis_url), inc)
+    scorer = Scorer(work, batches, pace, settings.worker_models, slow_models.left_alone)
+    signal.signal(signal.SIGTERM, lambda *_: scorer.stop())
+    try:
+        scorer.run()
+    except FencedError as error:
+        log.warning("a scorer ends: %s", error)
+
+
+def _limit_memory(megabytes: int) -> None:
+    """A scorer that wants more gets a `MemoryError`, and the kernel would choose it before the template."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
+    with suppress(OSError, ValueError):
+        if megabytes:
+            status = Path("/proc/self/status").read_text()
+            now = int(status.partition("VmData:")[2].split()[0]) * 1024
+            limit = now + megabytes * 1_000_000
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
+import math
+import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from urllib.parse import quote
 
 from flask import Blueprint, Request, Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from broker.jobs import Jobs
 from contract.coercion import Instances, coerce
@@ -15,63 +17,103 @@ from contract.jobs import Job, PredictionJob, Status, timestamp
 from contract.manifest import Signature
 from contract.repository import Repository
 from gateway import dialects
+from gateway.access import Guard
 from gateway.answers import job_response
-from gateway.listener import Listener
-from gateway.problems import RETRY_SOON, Problem
+from gateway.callers import hung_up
+from gateway.group_commit import GroupCommit
+from gateway.listener import Listener, Waiter
+from gateway.preferences import preferred_wait, seconds
+from gateway.problems import Problem
 from gateway.routes.models import resolve
-from gateway.waiting import preferred_wait, wait_for
 
 QUERY_WAIT = 10
 """Seconds that a prediction asked for in a query waits by itself."""
 
+LONGEST_RETRY = 300
+"""Seconds that a caller is told to stay away at most."""
+
 
 def blueprint(
-    jobs: Jobs, repository: Repository, listener: Listener, max_wait: int, refuse_foreign: Callable[[], None]
+    jobs: Jobs,
+    commit: GroupCommit,
+    repository: Repository,
+    listener: Listener,
+    most_rows: int,
+    max_wait: int,
+    guard: Guard,
 ) -> Blueprint:
     routes = Blueprint("predictions", __name__, url_prefix="/v1/models")
 
     @routes.post("/<reference>/predict")
     def post(reference: str) -> Response:
-        refuse_foreign()
-        job = submit(reference, lambda signature: _instances(request, signature))
-        return answer(job, preferred_wait(request.headers.get("Prefer"), max_wait))
+        guard()
+        wait = preferred_wait(request.headers.get("Prefer"), max_wait)
+        return predict(reference, lambda signature: _instances(request, signature), request.content_length or 0, wait)
 
     @routes.get("/<reference>/predict")
     def query(reference: str) -> Response:
-        refuse_foreign()
+        guard()
         if request.method == "HEAD":
             resolve(repository, reference)
             return Response(headers={"Cache-Control": "no-store"}, content_type="application/json")
-        job = submit(reference, lambda _: dialects.from_form(request.args.items(multi=True)))
         wait = preferred_wait(request.headers.get("Prefer"), max_wait)
-        response = answer(job, min(QUERY_WAIT, max_wait) if wait is None else wait)
+        wait = min(QUERY_WAIT, max_wait) if wait is None else wait
+        pairs = request.args.items(multi=True)
+        response = predict(reference, lambda _: dialects.from_form(pairs), len(request.query_string), wait)
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    def submit(reference: str, instances: Callable[[Signature], Instances]) -> PredictionJob:
+    def predict(reference: str, instances: Callable[[Signature], Instances], size: int, wait: int | None) -> Response:
+        expires_after = seconds("Cancel-After", request.headers.get("Cancel-After"))
         name, version = resolve(repository, reference)
         signature = repository.manifest(name, version).signature
-        coerced = coerce(instances(signature), signature)
-        now = timestamp(datetime.now(UTC))
-        job = PredictionJob(uuid.uuid4().hex, now, name, version, coerced.rows, coerced.ids, coerced.warnings)
-        if jobs.submit([job]) != [True]:
-            detail = f"too many rows wait for {name!r} already (MAX_QUEUE_ROWS); try again later"
-            raise Problem(503, "queue_full", detail, headers=RETRY_SOON)
-        return job
-
-    def answer(submitted: PredictionJob, wait: int | None) -> Response:
-        headers = {"Location": f"/v1/jobs/{quote(submitted.id)}"}
-        if wait is None:
-            return job_response(_as_queued(submitted), 202, headers)
-        headers["Preference-Applied"] = f"wait={wait}"
-        job = wait_for(submitted.id, wait, jobs, listener) or _as_queued(submitted)
-        return job_response(job, 200 if job.status.final else 202, headers)
+        given = instances(signature)
+        if len(given.rows) > most_rows:
+            raise _too_many_rows(len(given.rows), most_rows)
+        coerced = coerce(given, signature)
+        job = PredictionJob(
+            id=os.urandom(16).hex(),
+            created_at=timestamp(datetime.now(UTC)),
+            model=name,
+            version=version,
+            rows=coerced.rows,
+            ids=coerced.ids,
+            warnings=coerced.warnings,
+            expires_after=expires_after,
+            reply_to=listener.channel if wait else None,
+        )
+        with listener.expect(job.id, hung_up(request)) if wait else nullcontext() as waiter:
+            if not commit.submit(job, size):
+                raise _queue_full(jobs, name)
+            return _answer(job, wait, waiter)
 
     return routes
 
 
-def _as_queued(job: PredictionJob) -> Job:
-    return Job(job.id, Status.QUEUED, job.model, job.version, job.created_at, warnings=job.warnings)
+def _answer(job: PredictionJob, wait: int | None, waiter: Waiter | None) -> Response:
+    headers = {"Location": f"/v1/jobs/{job.id}"}
+    if wait is not None:
+        headers["Preference-Applied"] = f"wait={wait}"
+    ended = waiter.wait(wait or 0) if waiter else None
+    if ended:
+        return job_response(ended, 200, headers)
+    queued = Job(job.id, Status.QUEUED, job.model, job.version, job.created_at, warnings=job.warnings)
+    return job_response(queued, 202, headers)
+
+
+def _too_many_rows(rows: int, most: int) -> Problem:
+    detail = (
+        f"{rows} rows are more than may ever wait for a model ({most}, MAX_QUEUE_ROWS); send them in several requests"
+    )
+    return Problem(413, "too_many_rows", detail)
+
+
+def _queue_full(jobs: Jobs, model: str) -> Problem:
+    """Tells to come back when half of what waits will have been scored, at the rate of the last seconds."""
+    left = jobs.backlog(model).seconds
+    retry = 1 if left is None else min(LONGEST_RETRY, max(1, math.ceil(left / 2)))
+    detail = f"too many rows wait for {model!r} already (MAX_QUEUE_ROWS); try again in {retry} s"
+    return Problem(503, "queue_full", detail, headers={"Retry-After": str(retry)})
 
 
 def _instances(request: Request, signature: Signature) -> Instances:
@@ -80,11 +122,28 @@ def _instances(request: Request, signature: Signature) -> Instances:
         detail = f"the Content-Encoding {request.content_encoding[:40]!r} is not understood; send the body as it is"
         raise Problem(415, "unsupported_content_encoding", detail)
     kind = request.mimetype
-    if kind in ("", "application/json") or (kind.startswith("application/") and kind.endswith("+json")):
-        return dialects.from_json(request.get_data(cache=False), signature)
+    if kind in ("application/json", "") or (kind.startswith("application/") and kind.endswith("+json")):
+        return dialects.from_json(_body(request), signature)
     if kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        if request.content_length is None:
+            raise Problem(411, "length_required", "send a form with a Content-Length")
         return dialects.from_form(request.form.items(multi=True))
     if kind == "text/csv":
-        return dialects.from_csv(request.get_data(cache=False))
+        return dialects.from_csv(_body(request))
     detail = f"the media type {kind[:80]!r} is not understood; send application/json, text/csv or an HTML form"
     raise Problem(415, "unsupported_media_type", detail, headers={"Accept-Post": "application/json, text/csv"})
+
+
+def _body(request: Request) -> bytes:
+    """The whole body; `RequestEntityTooLarge` beyond the limit."""
+    most = request.max_content_length or 0
+    length = request.content_length
+    if length is not None and length <= most:
+        # As gunicorn has it: Werkzeug's stream would copy it in pieces.
+        body: bytes = request.environ["wsgi.input"].read(length)
+        return body
+    body = request.get_data(cache=False)
+    # Werkzeug ends a body without a length at the limit and says nothing.
+    if len(body) >= most:
+        raise RequestEntityTooLarge
+    return body

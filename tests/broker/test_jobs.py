@@ -1,81 +1,194 @@
-"""Jobs in and out of a real Redis, and as stock RQ sees them."""
+"""The gateway's side: jobs into a real Redis and out of it."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError
-from rq import Queue
-from rq.job import Job as RQJob
-from rq.job import JobStatus
-from rq.serializers import JSONSerializer
 
 from broker.connection import connect
-from broker.jobs import Jobs
-from contract.jobs import PREDICT, PredictionJob, Status
-
-
-@pytest.fixture
-def jobs(redis: Redis) -> Jobs:
-    return Jobs(redis, max_queue_rows=10, timeout=30, result_ttl=60)
-
-
-def job(job_id: str, rows: int = 1, model: str = "sum", **changes: Any) -> PredictionJob:
-    return PredictionJob(job_id, "2026-01-02T03:04:05.000006Z", model, 1, [[1.0, 2.0]] * rows, **changes)
+from broker.jobs import Backlog, Jobs
+from broker.leases import Leases
+from broker.records import parse_reply
+from broker.work import Limits, Work
+from contract.errors import Failure
+from contract.jobs import Status
+from tests.broker.samples import CHANNEL, job, outcome, read, scorer, take
+from tests.support import until
 
 
 def test_a_submitted_job_reads_as_queued(jobs: Jobs) -> None:
     assert jobs.submit([job("a", ids=["x"], warnings=["w"])]) == [True]
-    (read,) = jobs.read(["a"])
-    assert read is not None
-    assert (read.status, read.model, read.version, read.warnings) == (Status.QUEUED, "sum", 1, ["w"])
-    assert read.created_at == "2026-01-02T03:04:05.000006Z"
-    assert read.output is read.error is read.started_at is read.completed_at is None
-
-
-def test_stock_rq_reads_a_submitted_job(jobs: Jobs, redis: Redis) -> None:
-    jobs.submit([job("a")])
-    fetched = RQJob.fetch("a", connection=redis, serializer=JSONSerializer)
-    assert (fetched.func_name, fetched.args) == (PREDICT, [{"model": "sum", "version": 1, "rows": [[1.0, 2.0]]}])
-    assert (fetched.get_status(), fetched.timeout, fetched.result_ttl) == (JobStatus.QUEUED, 30, 60)
-    assert Queue("predict:sum", connection=redis).job_ids == ["a"]
-    assert Queue.all(connection=redis) == [Queue("predict:sum", connection=redis)]
+    found = read(jobs, "a")
+    assert (found.status, found.model, found.version, found.warnings) == (Status.QUEUED, "sum", 1, ["w"])
+    assert found.created_at == "2026-01-02T03:04:05.000006Z"
+    assert found.output is found.error is found.started_at is found.completed_at is None
 
 
 def test_submitting_twice_queues_once(jobs: Jobs, redis: Redis) -> None:
     assert jobs.submit([job("a"), job("b")]) == jobs.submit([job("a"), job("b")]) == [True, True]
-    assert Queue("predict:sum", connection=redis).job_ids == ["a", "b"]
-    assert redis.hgetall("mg:rows") == {b"predict:sum": b"2"}
+    assert redis.lrange("rq:queue:predict:sum", 0, -1) == [b"a", b"b"]
+    assert jobs.queued_rows("sum") == 2
 
 
 def test_a_full_queue_refuses_by_rows_and_another_model_is_not_affected(jobs: Jobs) -> None:
-    assert jobs.submit([job("a", rows=8), job("b", rows=3), job("c", rows=2)]) == [True, False, True]
+    mixed = [job("a", rows=8), job("e", model="other"), job("b", rows=3), job("c", rows=2)]
+    assert jobs.submit(mixed) == [True, True, False, True]
     assert jobs.submit([job("d")]) == [False]
-    assert jobs.submit([job("e", model="other")]) == [True]
     assert jobs.read(["b"]) == [None]
 
 
 def test_unknown_jobs_read_as_none(jobs: Jobs) -> None:
     jobs.submit([job("a")])
-    assert [read is None for read in jobs.read(["x", "a", "y"])] == [True, False, True]
+    assert [found is None for found in jobs.read(["x", "a", "y"])] == [True, False, True]
+    assert jobs.read([]) == []
 
 
-def test_a_full_redis_refuses_a_job_whole(jobs: Jobs, redis: Redis) -> None:
-    redis.config_set("maxmemory", 1)
-    try:
-        with pytest.raises(OutOfMemoryError):
-            jobs.submit([job("a")])
-    finally:
-        redis.config_set("maxmemory", 0)
-    assert redis.keys("*") == []
+def test_a_scored_job_reads_as_succeeded(jobs: Jobs, work: Work) -> None:
+    jobs.submit([job("a", ids=["x"], warnings=["early"])])
+    take(work)
+    assert read(jobs, "a").status is Status.RUNNING
+    work.finish({"a": outcome(3.0)})
+    found = read(jobs, "a")
+    assert found.status is Status.SUCCEEDED
+    assert found.output == {"predictions": [3.0], "probabilities": None, "ids": ["x"]}
+    assert found.warnings == ["early", "late"]
+    assert found.started_at and found.completed_at and found.started_at <= found.completed_at
+    assert found.metrics is not None
+    assert found.metrics["predict_ms"] == 0.25
+    assert isinstance(found.metrics["queue_ms"], float)
 
 
-def test_nobody_alive_means_no_workers(jobs: Jobs, redis: Redis) -> None:
-    redis.sadd("rq:workers", "rq:worker:gone")
+def test_a_failed_job_reads_with_the_reason(jobs: Jobs, work: Work) -> None:
+    jobs.submit([job("a")])
+    take(work)
+    failure = Failure("model_error", 'it said "no"\n', {"row": 3})
+    work.finish({"a": failure})
+    assert (read(jobs, "a").status, read(jobs, "a").error) == (Status.FAILED, failure)
+
+
+def test_waiting_tells_the_end_at_once_or_later(jobs: Jobs, work: Work, redis: Redis) -> None:
+    jobs.submit([job("done"), job("open", rows=2)])
+    take(work, jobs=1)
+    work.finish({"done": outcome(1.0)})
+    with redis.pubsub(ignore_subscribe_messages=True) as subscription:
+        subscription.subscribe(CHANNEL)
+        assert jobs.wait(["done", "open", "never"], CHANNEL) == {"done": read(jobs, "done"), "never": None}
+        assert jobs.wait(["open"], CHANNEL) == {}
+        take(work)
+        work.finish({"open": outcome(1.0, 2.0)})
+        message: Any = until(lambda: subscription.get_message(timeout=1), "the end is published")
+        assert parse_reply(message["data"]) == [("open", read(jobs, "open"))]
+        assert subscription.get_message(timeout=0) is None
+
+
+def test_all_ends_of_a_batch_are_one_message_a_channel(jobs: Jobs, work: Work, redis: Redis) -> None:
+    jobs.submit([job(name, reply_to=CHANNEL if name != "c" else "mg:reply:other") for name in "abc"])
+    jobs.submit([job("d")])
+    jobs.wait(["a"], "mg:reply:other")
+    with redis.pubsub(ignore_subscribe_messages=True) as subscription:
+        subscription.psubscribe("mg:reply:*")
+        take(work)
+        work.finish({"a": outcome(1.0), "b": Failure("model_error", "no"), "c": outcome(2.0), "d": outcome(3.0)})
+        told = {}
+        while len(told) < 2:
+            message: Any = until(lambda: subscription.get_message(timeout=1), "the ends are published")
+            told[message["channel"].decode()] = dict(parse_reply(message["data"]))
+        assert subscription.get_message(timeout=0) is None
+    assert told[CHANNEL] == {name: read(jobs, name) for name in "ab"}
+    assert told["mg:reply:other"] == {name: read(jobs, name) for name in "ac"}
+
+
+def test_a_large_result_is_told_by_its_id_alone(jobs: Jobs, work: Work, redis: Redis) -> None:
+    jobs.submit([job("large", reply_to=CHANNEL), job("small", reply_to=CHANNEL)])
+    with redis.pubsub(ignore_subscribe_messages=True) as subscription:
+        subscription.subscribe(CHANNEL)
+        take(work)
+        work.finish({"large": outcome(*[0.123456] * 5000), "small": outcome(1.0)})
+        message: Any = until(lambda: subscription.get_message(timeout=1), "the end is published")
+    assert parse_reply(message["data"]) == [("large", None), ("small", read(jobs, "small"))]
+
+
+def test_what_is_not_understood_in_a_message_is_left_out() -> None:
+    assert parse_reply(b'{"id":"a"}\n{"id"\n[]\n{"id":"b","status":"odd"}\n') == [("a", None)]
+
+
+def test_a_queued_job_is_cancelled(jobs: Jobs, redis: Redis) -> None:
+    jobs.submit([job("a"), job("b")])
+    canceled = jobs.cancel("a")
+    assert canceled is not None
+    assert (canceled[0], canceled[1].status, canceled[1].output) == (True, Status.CANCELED, None)
+    assert (redis.lrange("rq:queue:predict:sum", 0, -1), jobs.queued_rows("sum")) == ([b"b"], 1)
+    again = jobs.cancel("a")
+    assert again is not None
+    assert (again[0], again[1].status) == (False, Status.CANCELED)
+    assert jobs.cancel("never") is None
+
+
+def test_a_running_job_is_cancelled_and_its_answer_is_dropped(jobs: Jobs, work: Work) -> None:
+    jobs.submit([job("a"), job("b")])
+    take(work)
+    jobs.cancel("a")
+    assert work.finish({"a": outcome(1.0), "b": outcome(2.0)}) == ["a"]
+    assert [read(jobs, name).status for name in "ab"] == [Status.CANCELED, Status.SUCCEEDED]
+
+
+def test_only_a_job_that_has_ended_is_deleted(jobs: Jobs, work: Work, redis: Redis) -> None:
+    jobs.submit([job("a")])
+    assert not jobs.delete("a")
+    take(work)
+    assert not jobs.delete("a")
+    work.finish({"a": outcome(1.0)})
+    assert jobs.delete("a")
+    assert jobs.delete("a")
+    assert jobs.read(["a"]) == [None]
+    assert redis.exists("rq:results:a", "rq:finished:predict:sum") == 0
+
+
+def test_a_job_that_does_not_start_in_time_expires(jobs: Jobs, work: Work, leases: Leases) -> None:
+    jobs.submit([job("late", expires_after=0), job("a", expires_after=60), job("b", expires_after=0)])
+    leases.expire()
+    assert take(work) == ["a"]
+    assert [read(jobs, name).status for name in ("late", "a", "b")] == ["expired", "running", "expired"]
+    assert read(jobs, "late").output is read(jobs, "late").error is None
+
+
+def test_a_scorer_takes_no_job_past_its_deadline(jobs: Jobs, work: Work) -> None:
+    jobs.submit([job("late", expires_after=0), job("a")])
+    assert take(work) == ["a"]
+    assert read(jobs, "late").status is Status.EXPIRED
+
+
+def test_the_backlog_tells_how_long_it_will_take(jobs: Jobs, work: Work) -> None:
+    assert jobs.backlog("sum") == Backlog(0, 0, None)
+    jobs.submit([job("a"), job("b"), job("c", rows=3), job("d", rows=2)])
+    take(work, jobs=2)
+    work.finish({"a": outcome(1.0), "b": Failure("model_error", "no")})
+    assert jobs.backlog("sum") == Backlog(5, 2, 10.0)
+
+
+def test_only_scorers_with_a_lease_count_as_workers(jobs: Jobs, leases: Leases, redis: Redis) -> None:
     assert jobs.workers() == 0
+    for number in range(3):
+        scorer(leases, redis, f"w-{number}-x")
+    redis.delete("mg:lease:w-1-x")
+    assert jobs.workers() == 2
+
+
+def test_a_job_that_is_none_of_ours_reads_as_none(jobs: Jobs, redis: Redis) -> None:
+    redis.hset("rq:job:other", mapping={"status": "queued", "origin": "default"})
+    assert jobs.read(["other"]) == [None]
+
+
+def test_jobs_do_not_change_on_their_way(jobs: Jobs, work: Work) -> None:
+    made = dataclasses.replace(job("a"), rows=[['ä\u2028"', None, True, -1.5e300, 2**53]])
+    jobs.submit([made])
+    batch = work.take(Limits())
+    assert batch is not None
+    assert batch.jobs[0].rows == made.rows
 
 
 def test_a_redis_that_is_not_there_is_given_up_soon() -> None:

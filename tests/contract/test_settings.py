@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -32,9 +34,22 @@ def test_variables_are_parsed_by_type() -> None:
     assert (settings.train_on_start, settings.redis_url) == (("iris", "loan"), "redis://h")
 
 
+def test_a_list_can_be_none() -> None:
+    assert Settings.from_environ({"TRAIN_ON_START": "none"}).train_on_start == ()
+
+
 @pytest.mark.parametrize(
-    ("variable", "text"), [("PORT", "http"), ("PORT", "0"), ("WORKERS", "-1"), ("ALLOW_ANONYMOUS", "maybe")]
+    ("variable", "text"),
+    [("PORT", "http"), ("PORT", "0"), ("WORKERS", "-1"), ("ALLOW_ANONYMOUS", "maybe"), ("REDIS_FSYNC", "no")],
 )
 def test_a_variable_that_cannot_be_used_is_named(variable: str, text: str) -> None:
     with pytest.raises(SettingsError, match=rf"{variable}.*{text}"):
         Settings.from_environ({variable: text})
+
+
+def test_docker_compose_passes_on_every_setting_that_is_not_its_own() -> None:
+    own = {"allow_anonymous", "data_dir", "host", "port", "redis_fsync", "redis_url", "state_dir", "worker_id"}
+    passed = re.findall(r"^  ([A-Z_]+):", (PROJECT / "docker-compose.yml").read_text(), re.MULTILINE)
+    assert sorted(passed) == sorted(
+        field.name.upper() for field in dataclasses.fields(Settings) if field.name not in own
+    )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
+from broker.leases import Leases
+from broker.work import Limits, Work
+from contract.jobs import PredictionOutcome
 from contract.manifest import Field, Kind
 from contract.settings import Settings
 from gateway.app import create_app
@@ -19,6 +24,32 @@ def settings(redis: Redis, redis_url: str, models: Path) -> Settings:
     inputs = [Field("a", Kind.NUMBER, aliases=("A",)), Field("b", Kind.NUMBER)]
     write_version(models, "sum", Sum(), inputs, id_field="key", example={"key": "x", "a": 1.0, "b": 2.0})
     return Settings(redis_url=redis_url, models_dir=models, max_body_mb=1, max_queue_rows=5, max_wait=3)
+
+
+@pytest.fixture
+def scoring(redis: Redis) -> Iterator[None]:
+    """Somebody who finishes every job, as a scorer would: each row's sum."""
+    leases, work, stop = Leases(redis, lease=60), Work(redis, "w-0-test"), threading.Event()
+    leases.register("w-0-test")
+
+    def score() -> None:
+        while not stop.is_set():
+            batch = work.take(Limits())
+            if batch is None:
+                work.wait_for_work(Limits(), 0.1)
+                continue
+            work.finish(
+                {
+                    job.id: PredictionOutcome([sum(row) for row in job.rows], None, [], 0.5, len(batch.jobs))
+                    for job in batch.jobs
+                }
+            )
+
+    thread = threading.Thread(target=score)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
 
 
 @pytest.fixture

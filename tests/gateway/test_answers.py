@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
+from broker.jobs import Jobs
+from broker.leases import Leases
 from contract.settings import Settings
 from gateway.app import create_app
-from gateway.waiting import preferred_wait
+from gateway.preferences import preferred_wait
 from tests.support import until
 
 PREDICT = "/v1/models/sum/predict"
@@ -78,59 +78,89 @@ def test_a_wait_that_passes_is_202_and_says_what_was_applied(client: FlaskClient
     assert "Preference-Applied" not in client.post(PREDICT, json=GOOD, headers={"Prefer": "wait=soon"}).headers
 
 
-@pytest.fixture
-def finishing(redis: Redis, redis_url: str) -> Iterator[None]:
-    """Marks every job failed as soon as it is queued, as a worker would."""
-    stop = threading.Event()
-
-    def finish() -> None:
-        while not stop.is_set():
-            popped = redis.blpop(["rq:queue:predict:sum"], 0.1)
-            if popped:
-                job_id = popped[1].decode()
-                redis.hset(f"rq:job:{job_id}", "status", "failed")
-                redis.publish("mg:ended", job_id)
-
-    thread = threading.Thread(target=finish)
-    thread.start()
-    yield
-    stop.set()
-    thread.join()
-
-
-@pytest.mark.usefixtures("finishing")
-def test_a_finished_job_is_200_whatever_its_status(client: FlaskClient) -> None:
-    response = client.post(PREDICT, json=GOOD, headers={"Prefer": "wait=60"})
+@pytest.mark.usefixtures("scoring")
+def test_a_finished_job_is_200_with_its_output(client: FlaskClient) -> None:
+    rows = [{**GOOD, "key": "k", "c": 1}, {"a": 3, "b": 4}]
+    response = client.post(PREDICT, json=rows, headers={"Prefer": "wait=60"})
     assert (response.status_code, response.headers["Preference-Applied"]) == (200, "wait=3")
-    assert response.get_json()["status"] == "failed"
+    job = response.get_json()
+    assert (job["status"], job["output"]) == (
+        "succeeded",
+        {"predictions": [3, 7], "probabilities": None, "ids": ["k", None]},
+    )
     assert "Retry-After" not in response.headers
+    assert client.get(response.headers["Location"]).get_json() == job
 
 
-@pytest.mark.usefixtures("finishing")
+@pytest.mark.usefixtures("scoring")
 def test_a_query_waits_by_itself_and_is_not_cached(client: FlaskClient) -> None:
     response = client.get(f"{PREDICT}?a=1&b=2")
     assert (response.status_code, response.headers["Cache-Control"]) == (200, "no-store")
+    assert response.get_json()["output"]["predictions"] == [3]
 
 
-@pytest.mark.usefixtures("finishing")
-def test_many_who_wait_are_each_woken(client: FlaskClient, settings: Settings) -> None:
+@pytest.mark.usefixtures("scoring")
+def test_an_answer_that_is_too_large_for_a_message_arrives_all_the_same(
+    client: FlaskClient, settings: Settings
+) -> None:
+    client = create_app(dataclasses.replace(settings, max_queue_rows=10_000)).test_client()
+    job = client.post(PREDICT, json=[GOOD] * 9_000, headers={"Prefer": "wait=3"}).get_json()
+    assert job["output"]["predictions"] == [3] * 9_000
+
+
+@pytest.mark.usefixtures("scoring")
+def test_a_finished_job_is_deleted(client: FlaskClient) -> None:
+    location = client.post(PREDICT, json=GOOD, headers={"Prefer": "wait=3"}).headers["Location"]
+    assert client.delete(location).status_code == 204
+    assert client.get(location).status_code == client.delete(location).status_code == 404
+
+
+@pytest.mark.usefixtures("scoring")
+def test_many_who_wait_are_each_answered_with_their_own(client: FlaskClient, settings: Settings) -> None:
     app = create_app(dataclasses.replace(settings, max_queue_rows=1000))
 
-    def post(_: int) -> int:
-        return app.test_client().post(PREDICT, json=GOOD, headers={"Prefer": "wait=60"}).status_code
+    def post(number: int) -> float:
+        response = app.test_client().post(PREDICT, json={"a": number, "b": 0}, headers={"Prefer": "wait=3"})
+        (prediction,) = response.get_json()["output"]["predictions"]
+        return float(prediction)
 
     with ThreadPoolExecutor(20) as pool:
-        assert set(pool.map(post, range(60))) == {200}
+        assert list(pool.map(post, range(200))) == list(range(200))
 
 
 def test_a_wait_survives_the_loss_of_its_subscription(client: FlaskClient, redis: Redis) -> None:
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(lambda: client.post(PREDICT, json=GOOD, headers={"Prefer": "wait=60"}))
+        waiting = pool.submit(lambda: client.post(PREDICT, json=GOOD, headers={"Prefer": "wait=3"}))
         (job_id,) = until(lambda: queued(redis), "the job is queued")
-        until(lambda: redis.pubsub_numsub("mg:ended")[0][1], "the gateway listens")
         redis.client_kill_filter(_type="pubsub")
-        redis.hset(f"rq:job:{job_id}", "status", "failed")  # and nobody says so
-        assert waiting.result().get_json()["status"] == "failed"
+        Jobs(redis, max_queue_rows=9, timeout=9, result_ttl=9).cancel(job_id)
+        assert waiting.result().get_json()["status"] == "canceled"
+
+
+def test_a_queued_job_is_cancelled_and_whoever_waits_hears_of_it(client: FlaskClient, redis: Redis) -> None:
+    job = client.post(PREDICT, json=GOOD).get_json()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(lambda: client.get(f"/v1/jobs/{job['id']}?wait=60"))
+        until(lambda: redis.hget(f"rq:job:{job['id']}", "reply"), "somebody waits")
+        response = client.delete(f"/v1/jobs/{job['id']}")
+        assert (response.status_code, response.get_json()["status"]) == (200, "canceled")
+        assert waiting.result().get_json()["status"] == "canceled"
+    assert queued(redis) == []
+
+
+def test_a_job_that_need_not_start_in_time_has_a_deadline(client: FlaskClient, redis: Redis) -> None:
+    job = client.post(PREDICT, json=GOOD, headers={"Cancel-After": "0"}).get_json()
+    Leases(redis).expire()
+    assert client.get(f"/v1/jobs/{job['id']}").get_json()["status"] == "expired"
+
+
+def test_jobs_are_listed_by_page(client: FlaskClient) -> None:
+    posted = [client.post(PREDICT, json=GOOD).get_json()["id"] for _ in range(5)]
+    first = client.get("/v1/jobs?model=sum&status=queued&limit=3").get_json()
+    second = client.get(f"/v1/jobs?model=sum&status=queued&limit=3&cursor={first['next_cursor']}").get_json()
+    assert [job["id"] for job in first["items"] + second["items"]] == posted[::-1]
+    assert second["next_cursor"] is None
+    assert client.get("/v1/jobs?status=failed").get_json() == {"items": [], "next_cursor": None}
 
 
 def test_head_makes_no_job(client: FlaskClient, redis: Redis) -> None:
@@ -169,8 +199,7 @@ def test_live_needs_nothing_and_ready_says_what_is_missing(settings: Settings, r
 def test_ready_is_degraded_while_no_worker_is_alive(client: FlaskClient, redis: Redis) -> None:
     response = client.get("/health/ready")
     assert (response.status_code, response.get_json()["status"]) == (200, "degraded")
-    redis.sadd("rq:workers", "rq:worker:w")
-    redis.hset("rq:worker:w", "birth", "now")
+    Leases(redis).register("w-0-test")
     assert client.get("/health/ready").get_json() == {"status": "ok", "models": 1, "workers": 1}
 
 

@@ -63,7 +63,8 @@ def test_all_wrong_fields_of_all_rows_are_named_at_once(client: FlaskClient) -> 
     assert all(error["message"] for error in body["errors"])
 
 
-def test_a_thousand_errors_are_listed_and_all_are_counted(client: FlaskClient) -> None:
+def test_a_thousand_errors_are_listed_and_all_are_counted(settings: Settings) -> None:
+    client = create_app(dataclasses.replace(settings, max_queue_rows=2000)).test_client()
     body = problem(client.post(PREDICT, json=[{"a": "x", "b": "y"}] * 1500), 422, "invalid_instances")
     assert len(body["errors"]) == 1000
     assert body["detail"].startswith("3000 values cannot be used")
@@ -99,6 +100,11 @@ def test_a_body_over_the_limit_is_413(client: FlaskClient, kind: str) -> None:
     assert "1 MB (MAX_BODY_MB)" in body["detail"]
 
 
+def test_more_rows_than_may_ever_wait_are_413(client: FlaskClient, redis: Redis) -> None:
+    problem(client.post(PREDICT, json=[GOOD] * 6), 413, "too_many_rows")
+    assert not redis.keys("*")
+
+
 def test_a_full_queue_is_503_with_retry_after_and_queues_nothing(client: FlaskClient, redis: Redis) -> None:
     assert client.post(PREDICT, json=[GOOD] * 5).status_code == 202
     response = client.post(PREDICT, json=GOOD)
@@ -107,15 +113,20 @@ def test_a_full_queue_is_503_with_retry_after_and_queues_nothing(client: FlaskCl
     assert redis.llen("rq:queue:predict:sum") == 1
 
 
+def away(settings: Settings) -> FlaskClient:
+    """A gateway whose Redis does not answer."""
+    return create_app(dataclasses.replace(settings, redis_url="redis://127.0.0.1:1", submit_timeout=1)).test_client()
+
+
 def test_redis_away_is_503_with_retry_after(settings: Settings) -> None:
-    client = create_app(dataclasses.replace(settings, redis_url="redis://127.0.0.1:1")).test_client()
+    client = away(settings)
     for response in (client.post(PREDICT, json=GOOD), client.get("/v1/jobs/abc")):
         problem(response, 503, "redis_unavailable")
         assert int(response.headers["Retry-After"]) >= 1
 
 
 def test_bad_input_is_refused_even_while_redis_is_away(settings: Settings) -> None:
-    client = create_app(dataclasses.replace(settings, redis_url="redis://127.0.0.1:1")).test_client()
+    client = away(settings)
     problem(client.post(PREDICT, json={"a": 1}), 422, "invalid_instances")
 
 
@@ -143,6 +154,24 @@ def test_a_manifest_that_does_not_parse_is_named_and_other_models_are_served(
     assert "error" not in listed["sum"]
 
 
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=501", "limit=x", "status=done", "model=A", "cursor=x", "cursor=%F0", "cursor=WzFd"]
+)
+def test_a_list_of_jobs_that_cannot_be_made_is_400(client: FlaskClient, query: str) -> None:
+    problem(client.get(f"/v1/jobs?{query}"), 400, "invalid_parameter")
+
+
+def test_cancelling_is_refused_to_foreign_pages(client: FlaskClient) -> None:
+    job = client.post(PREDICT, json=GOOD).get_json()
+    response = client.delete(f"/v1/jobs/{job['id']}", headers={"Origin": "https://evil.example"})
+    problem(response, 403, "foreign_origin")
+
+
+def test_a_deadline_that_is_no_number_is_400(client: FlaskClient) -> None:
+    response = client.post(PREDICT, json=GOOD, headers={"Cancel-After": "soon"})
+    assert "Cancel-After" in problem(response, 400, "invalid_parameter")["detail"]
+
+
 @pytest.mark.parametrize("job_id", ["abc", "a" * 65, "a:b", "é", "..%2f", "a%00b"])
 def test_an_unknown_job_is_404(client: FlaskClient, job_id: str) -> None:
     problem(client.get(f"/v1/jobs/{job_id}"), 404, "unknown_job")
@@ -150,7 +179,7 @@ def test_an_unknown_job_is_404(client: FlaskClient, job_id: str) -> None:
 
 @pytest.mark.parametrize("wait", ["x", "-1", "nan", "inf", "1e3", "", "9" * 400])
 def test_a_wait_that_is_no_number_is_400(client: FlaskClient, wait: str) -> None:
-    assert "wait=" in problem(client.get(f"/v1/jobs/abc?wait={wait}"), 400, "invalid_parameter")["detail"]
+    assert "wait" in problem(client.get(f"/v1/jobs/abc?wait={wait}"), 400, "invalid_parameter")["detail"]
 
 
 def test_an_unknown_path_and_a_wrong_method_are_problems_too(client: FlaskClient) -> None:

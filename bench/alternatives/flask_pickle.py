@@ -1,0 +1,14 @@
+"""Flask as blog posts have it: the pickle is loaded within each request."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, jsonify, request
+
+from bench.alternatives import inline
+
+app = Flask(__name__)
+
+
+@app.post("/predict/<name>")
+def predict(name: str) -> Response:
+    return jsonify(inline.predict(inline.load(name), name, request.get_json()))

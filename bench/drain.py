@@ -1,0 +1,137 @@
+"""The row `drain`: how fast one scorer empties a queue of 5,000 single-row jobs that wait when it comes."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from rq import Queue as RQQueue
+
+from bench import models, servers
+from bench.alternatives import rq_waited
+from bench.measures import Measure, Measures
+from bench.processes import START_DEADLINE, WORK, DidNotStart, Process, free_port, redis_server, until
+from bench.rows import SAMPLES
+from bench.servers import Command, Place
+from bench.wire import WrongAnswer, manifest, send
+
+JOBS = 5000
+PATIENCE = 15.0
+"""Seconds after which a slow drain is ended; its rate is that of the jobs done by then."""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """`post` fills it, `scorer` empties it; `done` counts the jobs of a model that have ended well, or nearly so."""
+
+    server: str
+    post: Callable[[Place, str], None]
+    scorer: Callable[[Place], Command]
+    done: Callable[[Any, str], int]
+
+
+def drain(queue: Queue, model: str, number: int, repository: Path, into: Measures) -> None:
+    try:
+        rate = _rate(queue, model, repository)
+    except (DidNotStart, WrongAnswer) as error:
+        into.fail(f"drain {model}", queue.server, str(error))
+    else:
+        into.add(Measure(f"drain {model}", queue.server, number, rate))
+
+
+def _rate(queue: Queue, model: str, repository: Path) -> float:
+    """Jobs per second from the first moment at which some are done: the scorer's start does not count."""
+    with ExitStack() as stack:
+        url = stack.enter_context(redis_server())
+        place = Place(free_port(), repository, [model], url)
+        queue.post(place, model)
+        redis: Any = stack.enter_context(Redis.from_url(url))
+        before = queue.done(redis, model)
+        command = queue.scorer(place)
+        log = WORK / "logs" / f"drain-{queue.server}.log"
+        scorer = Process(command.arguments, {**place.environment, **command.environment}, log)
+        stack.callback(scorer.stop)
+        if not until(lambda: scorer.ended or queue.done(redis, model) > before, START_DEADLINE, 0.002):
+            raise DidNotStart(f"no job was done: {scorer.last_words()}")
+        first, began = queue.done(redis, model) - before, time.perf_counter()
+        until(lambda: scorer.ended or queue.done(redis, model) - before >= JOBS, PATIENCE, 0.002)
+        done, took = queue.done(redis, model) - before, time.perf_counter() - began
+        if scorer.ended or done <= first:
+            raise DidNotStart(f"only {done} of {JOBS} jobs were done: {scorer.last_words()}")
+    return (done - first) / took
+
+
+def _registered(queue_name: str) -> Callable[[Any, str], int]:
+    return lambda redis, model: int(redis.zcard(f"rq:finished:{queue_name.format(model=model)}"))
+
+
+def _bodies(place: Place, model: str) -> list[Any]:
+    names = manifest(place.repository, model).signature.names
+    return [servers.plain_body(model, names, [row]) for row in models.samples(model, SAMPLES)]
+
+
+def _post_modelgate(place: Place, model: str) -> None:
+    """Through a gateway started for this: without `Prefer`, 202 comes as soon as the job is in Redis."""
+    environment = {"PORT": str(place.port), "MODELS_DIR": str(place.repository), "REDIS_URL": place.redis_url}
+    gateway = Process([sys.executable, "-m", "gateway"], environment, WORK / "logs" / "drain-gateway.log")
+    try:
+        wire = b"".join(_request(place, model, body) for body in _bodies(place, model))
+        if not until(lambda: _takes_connections(place.port), START_DEADLINE):
+            raise DidNotStart(f"the gateway: {gateway.last_words()}")
+        # Requests under way at the answer number JOBS make a few jobs more.
+        if send(wire, place.port, 64, 60, 0, JOBS, '"queued"').bad:
+            raise WrongAnswer("not every job was accepted")
+    finally:
+        gateway.stop()
+
+
+def _request(place: Place, model: str, body: Any) -> bytes:
+    text = json.dumps(body, separators=(",", ":"))
+    head = f"POST /v1/models/{model}/predict HTTP/1.1\r\nHost: 127.0.0.1:{place.port}\r\n"
+    request = f"{head}Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}"
+    return f"{len(request)} 0\n{request}".encode()
+
+
+def _takes_connections(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _post_rq(place: Place, model: str) -> None:
+    bodies = _bodies(place, model)
+    with Redis.from_url(place.redis_url) as redis:
+        queue = RQQueue(rq_waited.QUEUE, connection=redis)
+        for start in range(0, JOBS, 500):
+            wanted = [(model, bodies[i % len(bodies)]) for i in range(start, start + 500)]
+            queue.enqueue_many([RQQueue.prepare_data(rq_waited.SCORE, args, result_ttl=600) for args in wanted])
+
+
+def _post_celery(place: Place, model: str) -> None:
+    # Here, since the environment of the tests has no Celery.
+    from celery import Celery
+
+    url = place.redis_url.replace("unix://", "redis+socket://")
+    bodies = _bodies(place, model)
+    with Celery("bench", broker=url, backend=url) as tasks, tasks.producer_or_acquire() as producer:
+        for i in range(JOBS):
+            tasks.send_task("score", (model, bodies[i % len(bodies)]), producer=producer)
+
+
+def _modelgate_worker(place: Place) -> Command:
+    return Command([sys.executable, "-m", "worker"], {"MODELS_DIR": str(place.repository), "WORKERS": "1"})
+
+
+QUEUES: Sequence[Queue] = (
+    Queue("modelgate", _post_modelgate, _modelgate_worker, _registered("predict:{model}")),
+    Queue("rq", _post_rq, lambda _: servers.simple_worker(), _registered(rq_waited.QUEUE)),
+    # One key a result, and a handful that the worker keeps for itself.
+    Queue("celery", _post_celery, lambda _: servers.celery_worker(1), lambda redis, _: int(redis.dbsize())),
+)

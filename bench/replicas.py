@@ -1,0 +1,31 @@
+"""The row `replicas`: what 2 and 4 scorers do beside one where no core limits them, with a model that sleeps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from bench import models, servers
+from bench.measures import Measure, Measures
+from bench.processes import DidNotStart
+from bench.rows import SAMPLES, Effort
+from bench.servers import running
+from bench.wire import Exchanges, WrongAnswer
+
+SCORERS = (1, 2, 4)
+
+
+def name(scorers: int) -> str:
+    return f"{scorers} scorer{'s' if scorers > 1 else ''}"
+
+
+def replicas(scorers: int, number: int, repository: Path, effort: Effort, into: Measures) -> None:
+    server = replace(servers.MODELGATE, name=name(scorers), commands=servers.modelgate(workers=scorers))
+    try:
+        with running(server, repository, ["sleeper"]) as run:
+            requests = [[row] for row in models.samples("sleeper", SAMPLES)]
+            load = Exchanges(run, "sleeper", requests).load(64, effort.seconds, effort.warm)
+    except (DidNotStart, WrongAnswer) as error:
+        into.fail("replicas", server.name, str(error))
+    else:
+        into.add(Measure("replicas", server.name, number, load.rate, load.bad))

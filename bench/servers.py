@@ -1,0 +1,265 @@
+"""The servers that are compared: how each is started, how it is asked, and how its answer is read."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bench import v2
+from bench.processes import PROJECT, WORK, Process, command_line, descendants, free_port, redis_server
+from contract.jobs import Row
+from contract.settings import Settings
+
+BATCHERS = PROJECT / ".venv-bench" / "bin" / "python"
+"""The Python that has the batching servers; where it is missing they are left out, and the table says so."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server is to run: its port, the model repository, the models to serve, its Redis if it has one."""
+
+    port: int
+    repository: Path
+    models: Sequence[str]
+    redis_url: str = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        models = ",".join(self.models)
+        return {"BENCH_MODELS": str(self.repository), "BENCH_NAMES": models, "REDIS_URL": self.redis_url}
+
+
+@dataclass(frozen=True)
+class Command:
+    arguments: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+Commands = Callable[[Place], Sequence[Command]]
+
+
+def plain_body(model: str, names: Sequence[str], rows: Sequence[Row]) -> Any:
+    """What all but MLServer take: objects by column name, or, for the models of mere numbers, lists of lists."""
+    if model in ("table", "boston"):
+        objects = [dict(zip(names, row, strict=True)) for row in rows]
+        return objects[0] if len(objects) == 1 else objects
+    return {"instances": [list(row) for row in rows]}
+
+
+@dataclass(frozen=True)
+class Server:
+    """`commands(place)` are the processes to start, `alone(place)` those for a single client, if others are better.
+
+    In a good answer, `marker` is somewhere, and the predictions are the JSON list named `output`. `one_model`: is
+    started anew for each model. `setting`: the one of Modelgate's that this server is about.
+    """
+
+    name: str
+    label: str
+    commands: Commands
+    path: str = "/predict/{model}"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    output: str = "predictions"
+    marker: str = "predictions"
+    body: Callable[[str, Sequence[str], Sequence[Row]], Any] = plain_body
+    alone: Commands | None = None
+    needs_redis: bool = False
+    one_model: bool = False
+    batcher: bool = False
+    setting: str = ""
+
+    @property
+    def left_out(self) -> str | None:
+        """Why this server cannot run here, if so."""
+        if self.batcher and not BATCHERS.with_name("mlserver").exists():
+            return "left out: its environment (requirements/bench-servers.txt) could not be installed"
+        if self.setting and self.setting not in {known.name for known in dataclasses.fields(Settings)}:
+            return f"left out: Modelgate has no setting {self.setting.upper()} yet"
+        return None
+
+    def for_one_client(self) -> Server:
+        return replace(self, commands=self.alone) if self.alone else self
+
+
+@dataclass(frozen=True)
+class Running:
+    server: Server
+    place: Place
+    processes: Sequence[Process]
+
+    def tree(self, part: str = "") -> list[int]:
+        """The processes of the server, or those whose command line has `part`, with what these started."""
+        pids = [pid for process in self.processes for pid in process.tree()]
+        chosen = [pid for pid in pids if part in command_line(pid)]
+        return list(dict.fromkeys(pid for each in chosen for pid in (each, *descendants(each))))
+
+    @property
+    def trouble(self) -> str:
+        """The end of the log of a process that is gone."""
+        return "; ".join(process.last_words() for process in self.processes if process.ended)
+
+
+@contextmanager
+def running(server: Server, repository: Path, models: Sequence[str]) -> Iterator[Running]:
+    """The server's processes, started; whether they answer is for the caller to find out."""
+    with ExitStack() as stack:
+        url = stack.enter_context(redis_server()) if server.needs_redis else ""
+        place = Place(free_port(), repository, models, url)
+        processes = []
+        for number, command in enumerate(server.commands(place)):
+            log = WORK / "logs" / f"{server.name}-{number}.log"
+            process = Process(command.arguments, {**place.environment, **command.environment}, log)
+            stack.callback(process.stop)
+            processes.append(process)
+        yield Running(server, place, processes)
+
+
+def gunicorn(app: str, place: Place, *options: str) -> Command:
+    command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{place.port}", "--log-level", "warning"]
+    return Command([*command, "--timeout", "120", *options, f"bench.alternatives.{app}"])
+
+
+def sync(app: str, *options: str) -> Commands:
+    return lambda place: [gunicorn(app, place, "--workers", "2", *options)]
+
+
+def waiting(app: str, place: Place) -> Command:
+    """Who waits for a result needs a thread a request: 64 for 64 clients."""
+    return gunicorn(app, place, "--workers", "2", "--worker-class", "gthread", "--threads", "32")
+
+
+def modelgate(workers: int | None = None, fsync: str | None = None) -> Commands:
+    """As `make up` starts it, with its own defaults where nothing else is said."""
+
+    def commands(place: Place) -> list[Command]:
+        state = WORK / "state"
+        shutil.rmtree(state, ignore_errors=True)
+        environment = {
+            "PORT": str(place.port),
+            "MODELS_DIR": str(place.repository),
+            "STATE_DIR": str(state),
+            "TRAIN_ON_START": "boston",  # it is in the repository, so that the trainer has nothing to do
+            "REDIS_URL": "",
+            "WORKERS": str(workers or ""),
+            "REDIS_FSYNC": fsync or "",
+        }
+        return [Command([sys.executable, "-m", "launcher"], environment)]
+
+    return commands
+
+
+def simple_worker() -> Command:
+    return Command([sys.executable, "-m", "bench.alternatives.rq_waited"])
+
+
+def rq(workers: int) -> Commands:
+    return lambda place: [waiting("rq_waited:app", place), *[simple_worker()] * workers]
+
+
+def celery_worker(workers: int) -> Command:
+    tasks = "bench.alternatives.celery_waited.tasks"
+    quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING")
+    command = [sys.executable, "-m", "celery", "-A", tasks, "worker", "--concurrency", str(workers)]
+    return Command([*command, *quiet], {"C_FORCE_ROOT": "1"})
+
+
+def celery(workers: int) -> Commands:
+    return lambda place: [waiting("celery_waited:app", place), celery_worker(workers)]
+
+
+def fastapi(place: Place) -> list[Command]:
+    command = [sys.executable, "-m", "uvicorn", "bench.alternatives.fastapi_inline:app", "--host", "127.0.0.1"]
+    options = ["--port", str(place.port), "--workers", "2", "--log-level", "warning", "--no-access-log"]
+    return [Command([*command, *options])]
+
+
+def litserve(api_servers: int, workers: int, batch: int, timeout: float) -> Commands:
+    settings = [str(value) for value in (api_servers, workers, batch, timeout)]
+    module = "bench.alternatives.litserve_batch"
+    return lambda place: [Command([str(BATCHERS), "-m", module, str(place.port), *settings])]
+
+
+def mlserver(workers: int, batch: int, batch_time: float) -> Commands:
+    def commands(place: Place) -> list[Command]:
+        folder = WORK / "mlserver"
+        v2.write_settings(folder, place.port, workers)
+        v2.write_models(folder, place.repository, place.models, batch, batch_time)
+        return [Command([str(BATCHERS.with_name("mlserver")), "start", str(folder)])]
+
+    return commands
+
+
+def _modelgate(name: str, label: str, workers: int | None = None, fsync: str | None = None) -> Server:
+    return Server(
+        name,
+        label,
+        modelgate(workers, fsync),
+        setting="redis_fsync" if fsync == "always" else "",
+        path="/v1/models/{model}/predict",
+        headers={"Prefer": "wait=30"},
+        marker='"status":"succeeded"',
+    )
+
+
+def _mlserver(name: str, label: str, *settings: Any) -> Server:
+    path = "/v2/models/{model}/infer"
+    alone = mlserver(settings[0], 0, 0)
+    return Server(
+        name, label, mlserver(*settings), path, output="data", marker="data", body=v2.body, alone=alone, batcher=True
+    )
+
+
+HELLO = Server("hello", "hello world, gunicorn, 2 sync workers", sync("hello:app"))
+MODELGATE = _modelgate("modelgate", "Modelgate")
+FLASK = Server("flask", "Flask inline, gunicorn, 2 sync workers", sync("flask_inline:app"))
+PRELOAD = replace(
+    FLASK, name="flask-preload", label=f"{FLASK.label}, preload", commands=sync("flask_inline:app", "--preload")
+)
+RQ = Server("rq", "RQ, 2 SimpleWorkers, waited for", rq(2), needs_redis=True)
+CELERY = Server("celery", "Celery, 1 process, waited for", celery(1), needs_redis=True)
+MLSERVER = _mlserver("mlserver", "MLServer, batches of 64 or 20 ms, no extra process", 0, 64, 0.02)
+LITSERVE = Server(
+    "litserve",
+    "LitServe, batches of 64 or 5 ms, 1 worker",
+    litserve(1, 1, 64, 0.005),
+    alone=litserve(1, 1, 1, 0),
+    one_model=True,
+    batcher=True,
+)
+
+COMPARED = (
+    MODELGATE,
+    _modelgate("modelgate-always", "Modelgate (REDIS_FSYNC=always)", fsync="always"),
+    FLASK,
+    Server("flask-pickle", "Flask that loads the pickle in each request", sync("flask_pickle:app")),
+    Server("fastapi", "FastAPI inline, uvicorn, 2 workers", fastapi),
+    RQ,
+    CELERY,
+    MLSERVER,
+    LITSERVE,
+)
+
+
+def variants() -> tuple[Server, ...]:
+    """Other settings of the same servers: what `COMPARED` has was chosen by measuring these (`make bench TUNE=1`)."""
+    found = [_modelgate(f"modelgate-{n}", f"Modelgate, WORKERS={n}", workers=n) for n in (1, 2)]
+    found += [replace(RQ, name=f"rq-{n}", label=f"RQ, SimpleWorker × {n}", commands=rq(n)) for n in (1, 2)]
+    found += [replace(CELERY, name=f"celery-{n}", label=f"Celery, processes × {n}", commands=celery(n)) for n in (1, 2)]
+    for workers in (0, 1, 2):
+        for batch, seconds in ((64, 0.005), (64, 0.02), (32, 0.01)):
+            settings = f"{workers} workers, batches of {batch} or {seconds} s"
+            name = f"mlserver-{workers}-{batch}-{seconds}"
+            found.append(_mlserver(name, f"MLServer, {settings}", workers, batch, seconds))
+    for servers, workers in ((1, 1), (2, 1), (1, 2)):
+        for batch, seconds in ((64, 0.002), (64, 0.01), (32, 0.005)):
+            settings = f"{servers} API servers, {workers} workers, batches of {batch} or {seconds} s"
+            name = f"litserve-{servers}-{workers}-{batch}-{seconds}"
+            command = litserve(servers, workers, batch, seconds)
+            found.append(replace(LITSERVE, name=name, label=f"LitServe, {settings}", commands=command))
+    return tuple(found)

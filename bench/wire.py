@@ -1,0 +1,149 @@
+"""Requests as they go over the wire, what their right answers are, and the load generator that sends them."""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import json
+import math
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.processes import START_DEADLINE, WORK, DidNotStart
+from bench.servers import Running
+from contract.jobs import Row
+from contract.manifest import ModelManifest
+from contract.repository import Repository
+from scoring import artifacts, predict
+
+GENERATOR = WORK / "load"
+GRACE = 90.0
+
+
+class WrongAnswer(Exception):
+    """A server under test answers, but not what the model predicts."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the generator saw. Latencies in ms, of good answers; `cpu`: its own share of the two cores."""
+
+    good: int
+    bad: int
+    seconds: float
+    cpu: float
+    mean_ms: float
+    p50_ms: float
+    p99_ms: float
+
+    @property
+    def rate(self) -> float:
+        return self.good / self.seconds if self.seconds else 0.0
+
+
+def compile_generator() -> None:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        raise DidNotStart("the load generator needs a C compiler (apt install gcc)")
+    GENERATOR.parent.mkdir(parents=True, exist_ok=True)
+    source = Path(__file__).with_name("load.c")
+    subprocess.run([compiler, "-O2", "-o", str(GENERATOR), str(source)], check=True)  # noqa: S603
+
+
+@functools.cache
+def manifest(repository: Path, model: str) -> ModelManifest:
+    return Repository(repository).manifest(model, 1)
+
+
+@functools.lru_cache(maxsize=4)  # of fifty models, one after the other
+def estimator(repository: Path, model: str) -> Any:
+    return artifacts.load(manifest(repository, model), Repository(repository).version_dir(model, 1))
+
+
+def truth(repository: Path, model: str, rows: Sequence[Row]) -> list[Any]:
+    return predict.predict(estimator(repository, model), manifest(repository, model), rows).values
+
+
+class Exchanges:
+    """Requests of one model for one running server, each with the right answer as this server writes it."""
+
+    def __init__(self, run: Running, model: str, requests: Sequence[Sequence[Row]]) -> None:
+        """Asks each once. Raises `DidNotStart` if the first is not answered in time, `WrongAnswer` if one is wrong."""
+        self._run = run
+        self._model = model
+        names = manifest(run.place.repository, model).signature.names
+        bodies = [json.dumps(run.server.body(model, names, rows), separators=(",", ":")).encode() for rows in requests]
+        self._await(bodies[0])
+        self.wire = b"".join(self._exchange(body, rows) for body, rows in zip(bodies, requests, strict=True))
+
+    def _await(self, body: bytes) -> None:
+        deadline = time.monotonic() + START_DEADLINE
+        last = "no answer"
+        while time.monotonic() < deadline and not self._run.trouble:
+            with suppress(OSError, http.client.HTTPException):
+                status, answer = self._ask(body)
+                if status == 200 and self._run.server.marker.encode() in answer:
+                    return
+                last = f"{status}: {answer[:200].decode(errors='replace')}"
+            time.sleep(0.1)
+        raise DidNotStart(f"{self._run.trouble or last}")
+
+    def _ask(self, body: bytes) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self._run.place.port, timeout=GRACE)
+        try:
+            connection.request("POST", self._path, body, self._headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    @property
+    def _path(self) -> str:
+        return self._run.server.path.format(model=self._model)
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Content-Type": "application/json", **self._run.server.headers}
+
+    def _exchange(self, body: bytes, rows: Sequence[Row]) -> bytes:
+        status, answer = self._ask(body)
+        output = re.escape(self._run.server.output.encode())
+        found = re.search(rb'"' + output + rb'": ?(\[[^\]]*\])', answer)
+        right = truth(self._run.place.repository, self._model, rows)
+        if status != 200 or not found or not _alike(json.loads(found[1]), right):
+            raise WrongAnswer(f"{status}: {answer[:300].decode(errors='replace')}; right: {str(right)[:100]}")
+        head = [f"POST {self._path} HTTP/1.1", f"Host: 127.0.0.1:{self._run.place.port}"]
+        head += [f"{name}: {value}" for name, value in self._headers.items()]
+        request = "\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode() + body
+        return b"%d %d\n" % (len(request), len(found[0])) + request + found[0]
+
+    def load(self, clients: int, seconds: float, warm: float, count: int = 0) -> Load:
+        server = self._run.server
+        return send(self.wire, self._run.place.port, clients, seconds, warm, count, server.marker)
+
+
+def send(wire: bytes, port: int, clients: int, seconds: float, warm: float, count: int, marker: str) -> Load:
+    """Keeps `clients` connections busy for `warm` seconds and then counts for `seconds`, or until `count` answers."""
+    command = [str(GENERATOR), *(str(part) for part in (port, clients, warm, seconds, count)), marker]
+    done = subprocess.run(  # noqa: S603
+        command, input=wire, capture_output=True, timeout=seconds + warm + GRACE, check=False
+    )
+    if done.returncode or not done.stdout:
+        raise DidNotStart(f"the load broke off: {done.stderr.decode(errors='replace').strip()[-300:]}")
+    seen = json.loads(done.stdout)
+    bad = seen["non_2xx"] + seen["wrong"] + seen["broken"]
+    cpu = seen["cpu_seconds"] / seen["seconds"] / 2
+    return Load(seen["good"], bad, seen["seconds"], cpu, seen["mean_ms"], seen["p50_ms"], seen["p99_ms"])
+
+
+def _alike(answer: list[Any], right: list[Any]) -> bool:
+    return len(answer) == len(right) and all(
+        math.isclose(a, r, rel_tol=1e-9) if isinstance(r, float) else a == r for a, r in zip(answer, right, strict=True)
+    )

@@ -1,0 +1,151 @@
+"""Lists of jobs: a page at a time, with work that is bounded by the models and the page, not by the jobs."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+
+from broker.records import PREFIX, dumps, job_from_answers, read_steps
+from broker.scripts import Call, Scripts
+from contract.jobs import Job, Status, prediction_queue
+
+LARGEST_PAGE = 500
+_LOOKS = 10
+"""How often one call looks for jobs of the wanted status before it answers with a short page."""
+
+_WAITING, _RUNNING, _ENDED = "waiting", "running", "ended"
+_REGISTRIES = {
+    Status.SUCCEEDED: "finished",
+    Status.FAILED: "failed",
+    Status.CANCELED: "canceled",
+    Status.EXPIRED: "canceled",
+}
+_SECTIONS = {None: (_WAITING, _RUNNING, _ENDED), Status.QUEUED: (_WAITING,), Status.RUNNING: (_RUNNING,)}
+
+
+@dataclass(frozen=True)
+class Page:
+    """`next_cursor` is None on the last page. A page before it can be short."""
+
+    items: Sequence[Job]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a job stands in the order of the list: a queue, or a score (RQ's time of expiry), and an id."""
+
+    section: str
+    within: str | float
+    id: str
+
+    def cursor(self) -> str:
+        return base64.urlsafe_b64encode(dumps([self.section, self.within, self.id]).encode()).decode().rstrip("=")
+
+    @classmethod
+    def from_cursor(cls, cursor: str) -> _Place:
+        try:
+            section, within, job_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{cursor[:64]!r} is not a cursor of this list") from error
+        kind = (int, float) if section == _ENDED else str
+        if section not in _SECTIONS[None] or not isinstance(within, kind) or not isinstance(job_id, str):
+            raise ValueError(f"{cursor[:64]!r} is not a cursor of this list")
+        return cls(section, within, job_id)
+
+
+class Listing:
+    """Pages of jobs, read from the queues, RQ's registries and nothing else."""
+
+    def __init__(self, connection: Redis, scripts: Scripts) -> None:
+        self._redis: Any = connection
+        self._scripts = scripts
+
+    def page(self, model: str | None, status: Status | None, limit: int, cursor: str | None) -> Page:
+        """At most `limit` (1 to `LARGEST_PAGE`) jobs, of one model or all, with one status or any.
+
+        First the queued ones, model by model and the newest first; then the running ones, model by model; then the
+        ended ones of all models together, the last to end first. (For one model that is nearly the newest first.)
+        A job that moves on between two pages can be seen twice or not at all. Raises `ValueError` for a `cursor`
+        that no page had as `next_cursor`, or a `limit` out of range.
+        """
+        if not 1 <= limit <= LARGEST_PAGE:
+            raise ValueError(f"limit={limit} is not between 1 and {LARGEST_PAGE}")
+        place = _Place.from_cursor(cursor) if cursor else None
+        queues = [prediction_queue(model)] if model else self._queues()
+        for _ in range(_LOOKS):
+            found = self._places(queues, status, limit + 1, place)
+            items = [job for job in self._read(found[:limit]) if status is None or job.status is status]
+            if len(found) <= limit:
+                return Page(items, None)
+            place = found[limit - 1]
+            if items:
+                break
+        return Page(items, place.cursor() if place else None)
+
+    def _queues(self) -> list[str]:
+        names = (key.decode().removeprefix("rq:queue:") for key in self._redis.smembers("rq:queues"))
+        return sorted(name for name in names if name.startswith(PREFIX))
+
+    def _places(self, queues: Sequence[str], status: Status | None, count: int, after: _Place | None) -> list[_Place]:
+        """The next `count` places in the order of the list, fewer at its end."""
+        sections = _SECTIONS.get(status, (_ENDED,))
+        registries = [_REGISTRIES[status]] if status in _REGISTRIES else ["finished", "failed", "canceled"]
+        if after:
+            sections = sections[sections.index(after.section) :] if after.section in sections else ()
+        places: list[_Place] = []
+        for section in sections:
+            start = after if after and after.section == section else None
+            if section == _WAITING:
+                places += self._waiting(queues, count, start)
+            elif section == _RUNNING:
+                places += self._running(queues, start)
+            else:
+                places += self._ended(queues, registries, count, start)
+            if len(places) >= count:
+                break
+        return places[:count]
+
+    def _waiting(self, queues: Sequence[str], count: int, after: _Place | None) -> Iterator[_Place]:
+        if after:
+            queues = [queue for queue in queues if queue >= str(after.within)]
+        starts = [after.id if after and queue == after.within else "" for queue in queues]
+        calls = [Call("page", [queue, start, count]) for queue, start in zip(queues, starts, strict=True)]
+        for queue, ids in zip(queues, self._scripts.send(calls), strict=True):
+            yield from (_Place(_WAITING, queue, job_id.decode()) for job_id in ids)
+
+    def _running(self, queues: Sequence[str], after: _Place | None) -> Iterator[_Place]:
+        answers = self._scripts.send([("ZRANGE", f"rq:wip:{queue}", 0, -1) for queue in queues])
+        for queue, entries in zip(queues, answers, strict=True):
+            for job_id in sorted(entry.decode().partition(":")[0] for entry in entries):
+                if after is None or (queue, job_id) > (after.within, after.id):
+                    yield _Place(_RUNNING, queue, job_id)
+
+    def _ended(
+        self, queues: Sequence[str], registries: Sequence[str], count: int, after: _Place | None
+    ) -> list[_Place]:
+        highest = "+inf" if after is None else after.within
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for queue in queues:
+                for registry in registries:
+                    # One more than wanted: the job of the cursor itself. No other has its score.
+                    key = f"rq:{registry}:{queue}"
+                    pipeline.zrevrangebyscore(key, highest, "-inf", start=0, num=count + 1, withscores=True)
+            entries = [entry for answer in pipeline.execute() for entry in answer]
+        places = [_Place(_ENDED, score, job_id.decode()) for job_id, score in entries]
+        places.sort(key=lambda place: (place.within, place.id), reverse=True)
+        if after is None:
+            return places
+        return [place for place in places if (place.within, place.id) < (after.within, after.id)]
+
+    def _read(self, places: Sequence[_Place]) -> list[Job]:
+        if not places:
+            return []
+        answers = self._scripts.send([step for place in places for step in read_steps(place.id)])
+        jobs = zip(places, answers[::2], answers[1::2], strict=True)
+        return [job for job in (job_from_answers(place.id, *parts) for place, *parts in jobs) if job]

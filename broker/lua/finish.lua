@@ -1,0 +1,53 @@
+-- FINISH: the outcomes of a batch. Only the owner of a started job can finish it, and only once.
+--
+-- Reads mg:incs. Writes mg:held:<inc>, rq:wip:<q>, rq:results:<id>, rq:job:<id>, rq:finished|failed:<q>,
+-- rq:worker:<inc>; publishes to the reply channels of the jobs.
+-- ARGV: inc; then for each job: id, '1' (succeeded) or '2' (failed), RQ's return_value or exc_string (base64), the
+--   outcome or failure as JSON ('' for an outcome that is too long to be published).
+-- Answers for each job 1 (written; also when this incarnation had written it before: the reply was lost) or 0 (it was
+-- cancelled meanwhile); the error FENCED when the incarnation was given back.
+local inc = ARGV[1]
+local held = 'mg:held:' .. inc
+allow_when_full()
+if call('SISMEMBER', 'mg:incs', inc) == 0 then
+  return redis.error_reply('FENCED ' .. inc .. ' was given back')
+end
+
+local owned = {}
+for _, id in ipairs(call('ZRANGE', held, 0, -1)) do owned[id] = true end
+local answers, released, running = {}, {}, {}
+local succeeded, failed = 0, 0
+
+for i = 2, #ARGV, 4 do
+  local id, good, json = ARGV[i], ARGV[i + 1] == '1', ARGV[i + 3]
+  local job = read(id)
+  local mine = job and job.holder == inc
+  if owned[id] then
+    owned[id] = nil
+    released[#released + 1] = id
+    if job then running[job.q] = running[job.q] or {}; table.insert(running[job.q], id .. ':' .. inc) end
+    if mine and job.status == 'started' then
+      if good then
+        conclude(job, 'finished', { 'type', '1', 'return_value', ARGV[i + 2], 'worker_name', inc }, {},
+          json ~= '' and ',"result":' .. json or nil)
+        succeeded = succeeded + 1
+      else
+        fail(job, json, ARGV[i + 2])
+        failed = failed + 1
+      end
+      job.status = 'finished'
+    end
+  end
+  answers[#answers + 1] = mine and (job.status == 'finished' or job.status == 'failed') and 1 or 0
+end
+
+if #released > 0 then call('ZREM', held, unpack(released)) end
+for q, entries_of_q in pairs(running) do call('ZREM', 'rq:wip:' .. q, unpack(entries_of_q)) end
+local worker = 'rq:worker:' .. inc
+if #released > 0 and call('EXISTS', worker) == 1 then
+  call('HINCRBY', worker, 'successful_job_count', succeeded)
+  if failed > 0 then call('HINCRBY', worker, 'failed_job_count', failed) end
+  if next(owned) == nil then call('HSET', worker, 'state', 'idle') end
+end
+close()
+return answers

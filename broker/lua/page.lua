@@ -1,0 +1,16 @@
+-- PAGE: ids of a queue, the newest first; it changes nothing.
+--
+-- Reads rq:queue:<q>.
+-- ARGV: q, the id after which to go on ('' for the newest), most ids.
+-- Answers ids. When the id is not waiting any more, none: whatever was older has left the queue before it.
+local list, last = 'rq:queue:' .. ARGV[1], -1
+if ARGV[2] ~= '' then
+  local position = call('LPOS', list, ARGV[2], 'RANK', -1)
+  if not position or position == 0 then return {} end
+  last = position - 1
+end
+local first = last - ARGV[3] + 1
+if last >= 0 and first < 0 then first = 0 end
+local ids, newest_first = call('LRANGE', list, first, last), {}
+for i = #ids, 1, -1 do newest_first[#newest_first + 1] = ids[i] end
+return newest_first

@@ -1,0 +1,199 @@
+-- What the scripts share; the loader puts it before each of them.
+--
+-- Keys (q is `predict:<model>`, inc the incarnation of a scorer):
+--   rq:job:<id>  HASH, RQ's fields and: rows, version, deaths, deadline (ms), echo (JSON), reply (channels), outcome,
+--                failure (JSON), canceled_by; `worker_name` is the incarnation that owns a started job
+--   rq:results:<id>  STREAM           rq:queue:<q>  LIST of ids             rq:wip:<q>  ZSET "id:inc" -> +inf
+--   rq:finished|failed|canceled:<q>   ZSET id -> when it expires (s, unique to the microsecond)
+--   rq:worker:<inc>  HASH             mg:ready  ZSET q -> turn              mg:turn  INT
+--   mg:bell, mg:bell:<q>  LIST        mg:rows  HASH q -> rows waiting       mg:deadlines  ZSET id -> ms
+--   mg:incs  SET                      mg:lease:<inc>  STRING, its ms        mg:held:<inc>  ZSET id -> position
+local call, floor = redis.call, math.floor
+
+-- A full Redis refuses the first write of a script if it could need memory, and lets the rest pass. Whoever must
+-- go on when memory is full therefore starts with a write that can only free some.
+local function allow_when_full() call('DEL', 'mg:full') end
+
+local micros
+-- The time of this script in microseconds; never concatenate it, Lua would round it.
+local function now()
+  if not micros then
+    local time = call('TIME')
+    micros = time[1] * 1000000 + time[2]
+  end
+  return micros
+end
+
+local function now_ms() return floor(now() / 1000) end
+
+local text
+-- The time of this script as RQ writes it, 2026-01-02T03:04:05.000006Z (days to a date: Hinnant's civil_from_days).
+local function stamp()
+  if text then return text end
+  local seconds = floor(now() / 1000000)
+  local rest = seconds % 86400
+  local days = floor(seconds / 86400) + 719468
+  local era = floor(days / 146097)
+  local day_of_era = days - era * 146097
+  local year = floor((day_of_era - floor(day_of_era / 1460) + floor(day_of_era / 36524)
+    - floor(day_of_era / 146096)) / 365)
+  local day_of_year = day_of_era - (365 * year + floor(year / 4) - floor(year / 100))
+  local month = floor((5 * day_of_year + 2) / 153)
+  local day = day_of_year - floor((153 * month + 2) / 5) + 1
+  month = month < 10 and month + 3 or month - 9
+  text = string.format('%04d-%02d-%02dT%02d:%02d:%02d.%06dZ', year + era * 400 + (month <= 2 and 1 or 0), month, day,
+    floor(rest / 3600), floor(rest / 60) % 60, rest % 60, now() % 1000000)
+  return text
+end
+
+local function ring(bell)
+  if call('LLEN', bell) == 0 then call('RPUSH', bell, '1') end
+end
+
+-- Brings ready, rows and bells in line with the list of q, whose rows have changed by `rows`. True: it has jobs.
+local function settle(q, rows)
+  if call('EXISTS', 'rq:queue:' .. q) == 0 then
+    call('ZREM', 'mg:ready', q)
+    call('HDEL', 'mg:rows', q)
+    call('DEL', 'mg:bell:' .. q)
+    if call('EXISTS', 'mg:ready') == 0 then call('DEL', 'mg:bell') end
+    return false
+  end
+  if rows ~= 0 then call('HINCRBY', 'mg:rows', q, rows) end
+  if not call('ZSCORE', 'mg:ready', q) then call('ZADD', 'mg:ready', call('INCR', 'mg:turn'), q) end
+  ring('mg:bell')
+  ring('mg:bell:' .. q)
+  return true
+end
+
+-- The fields of a job that its end depends on; nil when there is no such job.
+local function read(id)
+  local f = call('HMGET', 'rq:job:' .. id, 'status', 'origin', 'version', 'created_at', 'enqueued_at', 'started_at',
+    'result_ttl', 'worker_name', 'reply', 'echo', 'rows', 'deadline', 'deaths')
+  if not f[1] or not f[2] then return nil end
+  return { id = id, key = 'rq:job:' .. id, status = f[1], q = f[2], version = f[3], created = f[4], enqueued = f[5],
+    started = f[6], ttl = tonumber(f[7] or '') or 3600, holder = f[8], reply = f[9], echo = f[10],
+    rows = tonumber(f[11] or '') or 0, deadline = tonumber(f[12] or ''), deaths = tonumber(f[13] or '') or 0 }
+end
+
+local LARGEST_LINE, LARGEST_MESSAGE = 16384, 262144
+local messages, sizes = {}, {} -- by channel
+
+local function quoted(value) return value and value ~= '' and '"' .. value .. '"' or 'null' end
+
+-- Notes for each channel of the job what broker/replies.py reads: one line of JSON, or the id where that is long.
+local function tell(job, status, part)
+  local line = part and '{"id":"' .. job.id .. '","origin":"' .. job.q .. '","status":"' .. status
+    .. '","version":' .. (job.version or 'null') .. ',"created_at":' .. quoted(job.created)
+    .. ',"enqueued_at":' .. quoted(job.enqueued) .. ',"started_at":' .. quoted(job.started)
+    .. ',"ended_at":"' .. stamp() .. '","echo":' .. (job.echo or 'null') .. part .. '}'
+  for channel in string.gmatch(job.reply, '%S+') do
+    local size = sizes[channel] or 0
+    local fits = line and #line <= LARGEST_LINE and size + #line <= LARGEST_MESSAGE
+    local lines = messages[channel] or {}
+    lines[#lines + 1] = fits and line or '{"id":"' .. job.id .. '"}'
+    messages[channel], sizes[channel] = lines, size + #lines[#lines]
+  end
+end
+
+-- Publishes what was told, one message a channel.
+local function announce()
+  for channel, lines in pairs(messages) do call('PUBLISH', channel, table.concat(lines, '\n')) end
+end
+
+local entries = {} -- by registry: score, id, score, id, …
+local ended = 0
+
+-- Ends a job that is in no queue and in no held set any more. `status` is RQ's; `result`: what XADD takes, or nil;
+-- `fields`: further fields of the hash; `part`: what a reader is told, JSON members that begin with a comma.
+local function conclude(job, status, result, fields, part)
+  local results = 'rq:results:' .. job.id
+  if result then
+    call('XADD', results, '*', unpack(result))
+    call('EXPIRE', results, job.ttl)
+  end
+  call('HSET', job.key, 'status', status, 'ended_at', stamp(), unpack(fields))
+  call('EXPIRE', job.key, job.ttl)
+  if job.deadline then call('ZREM', 'mg:deadlines', job.id) end
+  local registry = 'rq:' .. status .. ':' .. job.q
+  local list = entries[registry] or {}
+  list[#list + 1] = (now() + ended) / 1000000 + job.ttl
+  list[#list + 1] = job.id
+  entries[registry] = list
+  ended = ended + 1
+  if job.reply and job.reply ~= '' then tell(job, status, part) end
+end
+
+local function cancel(job, fields)
+  conclude(job, 'canceled', nil, fields, '')
+end
+
+local function expire(job)
+  conclude(job, 'canceled', nil, { 'outcome', 'expired' }, ',"outcome":"expired"')
+end
+
+local function fail(job, failure, exc_string)
+  conclude(job, 'failed', { 'type', '2', 'exc_string', exc_string, 'worker_name', job.holder or '' },
+    { 'failure', failure }, ',"failure":' .. failure)
+end
+
+-- Drops what has expired from a registry, at most 1,000 entries. True: there are more.
+local function trim(registry)
+  local gone = call('ZCOUNT', registry, '-inf', floor(now() / 1000000))
+  if gone > 0 then call('ZREMRANGEBYRANK', registry, 0, math.min(gone, 1000) - 1) end
+  return gone > 1000
+end
+
+-- Must follow the last conclude of a script: registries and messages are written together.
+local function close()
+  for registry, list in pairs(entries) do
+    call('ZADD', registry, unpack(list))
+    if string.sub(registry, 1, 12) ~= 'rq:canceled:' then trim(registry) end
+  end
+  announce()
+end
+
+-- A job that stock RQ queued anew keeps the end it had: forget that, and its deadline. RQ writes `started_at` (empty)
+-- when it does so; the jobs that these scripts queue have none.
+local function revive(id)
+  call('PERSIST', 'rq:job:' .. id)
+  call('HDEL', 'rq:job:' .. id, 'started_at', 'ended_at', 'outcome', 'failure', 'canceled_by', 'worker_name', 'deadline')
+  call('DEL', 'rq:results:' .. id)
+  call('ZREM', 'mg:deadlines', id)
+end
+
+-- Returns what `inc` holds to its queues, in order, and ends the incarnation. `scored[id]`: it was being scored, and
+-- its death counts; from `most` deaths on it fails with `failure` and `exc_string`. `scored` nil: all were.
+-- Returns id, what became of it, id, …; `close` must follow.
+local function give_back(inc, scored, most, failure, exc_string)
+  local held, answer, rows = 'mg:held:' .. inc, {}, {}
+  for _, id in ipairs(call('ZREVRANGE', held, 0, -1)) do
+    local job = read(id)
+    if job then call('ZREM', 'rq:wip:' .. job.q, id .. ':' .. inc) end
+    if job and job.status == 'started' and job.holder == inc then
+      local counts = not scored or scored[id]
+      local deaths = counts and call('HINCRBY', job.key, 'deaths', 1) or job.deaths
+      local became = 'queued'
+      if counts and deaths >= most then
+        fail(job, failure, exc_string)
+        became = 'failed'
+      elseif job.deadline and job.deadline <= now_ms() then
+        expire(job)
+        became = 'expired'
+      else
+        call('HSET', job.key, 'status', 'queued')
+        call('HDEL', job.key, 'started_at', 'worker_name')
+        call('LPUSH', 'rq:queue:' .. job.q, id)
+        if job.deadline then call('ZADD', 'mg:deadlines', job.deadline, id) end
+        rows[job.q] = (rows[job.q] or 0) + job.rows
+      end
+      answer[#answer + 1] = id
+      answer[#answer + 1] = became
+    end
+  end
+  call('DEL', held, 'mg:lease:' .. inc, 'rq:worker:' .. inc)
+  call('SREM', 'mg:incs', inc)
+  call('SREM', 'rq:workers', 'rq:worker:' .. inc)
+  for q, added in pairs(rows) do settle(q, added) end
+  return answer
+end

@@ -1,0 +1,78 @@
+-- RECONCILE: one queue is brought in line again after stock RQ commands (cancel, requeue, empty, delete), and its
+-- registries are trimmed even when nothing else happens.
+--
+-- Writes rq:wip:<q>, mg:held:<inc>, rq:queue:<q>, rq:job:<id>, rq:results:<id>, mg:deadlines, rq:workers:<q>,
+-- rq:finished|failed|canceled:<q>; mg:ready, mg:turn, mg:rows and the bells; publishes to the reply channels of jobs that
+-- stock RQ cancelled.
+-- ARGV: q, position in the list at which to go on, most jobs to look at.
+-- Answers the position at which to go on, 0 when through. Rows are counted anew only where one look sees the whole list:
+-- a longer one is short enough at some time.
+local q, from, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local list = 'rq:queue:' .. q
+allow_when_full()
+
+local function check_running()
+  for _, entry in ipairs(call('ZRANGE', 'rq:wip:' .. q, 0, -1)) do
+    local id, inc = string.match(entry, '^(.*):(.-)$')
+    local job = id and read(id)
+    if not (job and job.status == 'started' and job.holder == inc and call('ZSCORE', 'mg:held:' .. inc, id)) then
+      call('ZREM', 'rq:wip:' .. q, entry)
+      if id then call('ZREM', 'mg:held:' .. inc, id) end
+    end
+  end
+end
+
+-- A job cancelled by stock RQ would never expire: RQ writes no `ended_at`, and notes it as if it expired at once. So
+-- nobody else trims this registry. True: there are more.
+local function check_canceled()
+  local registry, moment = 'rq:canceled:' .. q, floor(now() / 1000000)
+  local due = call('ZRANGEBYSCORE', registry, '-inf', moment, 'LIMIT', 0, most)
+  for _, id in ipairs(due) do
+    local job, ended_at = read(id), call('HGET', 'rq:job:' .. id, 'ended_at')
+    if job and job.status == 'canceled' and (not ended_at or ended_at == '') then
+      if job.started == '' then revive(id) end
+      cancel(job, {})
+    else
+      call('ZREM', registry, id)
+    end
+  end
+  return #due == most
+end
+
+local function check_waiting()
+  local ids, rows, kept = call('LRANGE', list, from, from + most - 1), 0, 0
+  for _, id in ipairs(ids) do
+    local f = call('HMGET', 'rq:job:' .. id, 'status', 'rows', 'started_at')
+    if f[1] == 'queued' then
+      if f[3] then revive(id) end
+      rows = rows + (tonumber(f[2] or '') or 0)
+      kept = kept + 1
+    else
+      call('LREM', list, 1, id)
+    end
+  end
+  local waiting = call('LLEN', list)
+  if settle(q, 0) and from == 0 and kept == waiting then call('HSET', 'mg:rows', q, rows) end
+  return from + kept < waiting and #ids > 0 and from + kept or 0
+end
+
+local function check_workers()
+  call('DEL', 'rq:workers:' .. q)
+  for _, inc in ipairs(call('SMEMBERS', 'mg:incs')) do
+    local queues = call('HGET', 'rq:worker:' .. inc, 'queues')
+    if queues and (queues == 'predict:*' or string.find(',' .. queues .. ',', ',' .. q .. ',', 1, true)) then
+      call('SADD', 'rq:workers:' .. q, 'rq:worker:' .. inc)
+      call('SADD', 'rq:workers', 'rq:worker:' .. inc)
+    end
+  end
+end
+
+if from == 0 then
+  check_running()
+  check_workers()
+end
+local position = check_waiting()
+local canceled, finished, failed = check_canceled(), trim('rq:finished:' .. q), trim('rq:failed:' .. q)
+if position == 0 and (canceled or finished or failed) then position = call('LLEN', list) + 1 end
+close()
+return position

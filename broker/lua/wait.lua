@@ -1,0 +1,21 @@
+-- WAIT: a channel is told when jobs end, unless they have; no end falls between the look and the request.
+--
+-- Reads and writes rq:job:<id> (reply).
+-- ARGV: channel, ids.
+-- Answers for each job 'wait', 'final' or 'unknown'.
+local channel, answers = ARGV[1], {}
+allow_when_full()
+for i = 2, #ARGV do
+  local key = 'rq:job:' .. ARGV[i]
+  local f = call('HMGET', key, 'status', 'reply')
+  if not f[1] then
+    answers[#answers + 1] = 'unknown'
+  elseif f[1] ~= 'queued' and f[1] ~= 'started' then
+    answers[#answers + 1] = 'final'
+  else
+    local reply = f[2] and f[2] ~= '' and f[2] .. ' ' or ''
+    if not string.find(' ' .. reply, ' ' .. channel .. ' ', 1, true) then call('HSET', key, 'reply', reply .. channel) end
+    answers[#answers + 1] = 'wait'
+  end
+end
+return answers

@@ -1,0 +1,158 @@
+"""What Redis holds of a job ↔ the jobs, outcomes and failures of the contract."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from broker.scripts import Step
+from contract.errors import Code, Failure
+from contract.jobs import FUNCTIONS, PREDICT, Job, PredictionJob, PredictionOutcome, Row, Status
+
+PREFIX = "predict:"
+LARGEST_PUBLISHED = 16_000
+"""Bytes of an outcome beyond which a message names only the job."""
+
+CRASHED = Failure(Code.WORKER_CRASHED, "the worker process ended while it scored this job, time and again")
+
+_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_STATUS = {
+    "queued": Status.QUEUED,
+    "started": Status.RUNNING,
+    "finished": Status.SUCCEEDED,
+    "failed": Status.FAILED,
+    "canceled": Status.CANCELED,
+}
+_FIELDS = (
+    "status",
+    "origin",
+    "version",
+    "created_at",
+    "enqueued_at",
+    "started_at",
+    "ended_at",
+    "outcome",
+    "echo",
+    "failure",
+)
+
+
+def dumps(value: object) -> str:
+    """JSON on one line, as short as it gets. Raises `ValueError` for what is not finite."""
+    return _encoder.encode(value)
+
+
+def job_data(job: PredictionJob) -> str:
+    """RQ's `data`: the function's dotted path, no instance, arguments, keyword arguments."""
+    return dumps([PREDICT, None, [{"model": job.model, "version": job.version, "rows": job.rows}], {}])
+
+
+def rows_of(data: bytes) -> Sequence[Row]:
+    """The rows in RQ's `data`, plain or compressed. Raises `ValueError` for anything else, also when the job names
+    a function that is not the contract's."""
+    try:
+        text = data if data[:1] == b"[" else zlib.decompress(data)
+        path, instance, (payload,), _ = json.loads(text)
+        rows: Sequence[Row] = payload["rows"]
+    except (zlib.error, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"the job cannot be read: {type(error).__name__}: {error}") from error
+    if path not in FUNCTIONS or instance is not None:
+        raise ValueError(f"the job names {path!r}, which this worker does not run")
+    if not isinstance(rows, list):
+        raise ValueError("the job has no list of rows")
+    return rows
+
+
+def echo(job: PredictionJob) -> str:
+    """What only travels along with a job, as JSON; empty when there is nothing."""
+    return dumps({"ids": job.ids, "warnings": list(job.warnings)}) if job.ids or job.warnings else ""
+
+
+def succeeded(outcome: PredictionOutcome) -> tuple[str, str, str]:
+    """Kind, RQ's `return_value`, and the JSON that is published ('' when it is long)."""
+    text = dumps(outcome.to_json())
+    value = base64.b64encode(text.encode()).decode()
+    return "1", value, text if len(text) <= LARGEST_PUBLISHED else ""
+
+
+def failed(failure: Failure) -> tuple[str, str, str]:
+    """Kind, RQ's `exc_string`, and the failure as JSON."""
+    text = f"{failure.code}: {failure.message}"
+    return "2", base64.b64encode(zlib.compress(text.encode())).decode(), dumps(failure.to_json())
+
+
+def read_steps(job_id: str) -> tuple[Step, Step]:
+    """The two commands whose answers `job_from_answers` understands."""
+    return (
+        ("HMGET", f"rq:job:{job_id}", *_FIELDS),
+        ("XREVRANGE", f"rq:results:{job_id}", "+", "-", "COUNT", 1),
+    )
+
+
+def job_from_answers(job_id: str, values: Sequence[bytes | None], result: Sequence[Any]) -> Job | None:
+    """None when there is no such job, or when it is none of ours."""
+    fields = {name: value.decode() for name, value in zip(_FIELDS, values, strict=True) if value}
+    if fields.get("status") not in _STATUS or "version" not in fields:
+        return None
+    outcome = None
+    if fields["status"] == "finished" and result:
+        outcome = json.loads(base64.b64decode(result[0][1][b"return_value"]))
+    along, failure = (json.loads(fields[name]) if name in fields else None for name in ("echo", "failure"))
+    return _job({**fields, "id": job_id, "echo": along, "failure": failure, "result": outcome})
+
+
+def parse_reply(message: bytes) -> list[tuple[str, Job | None]]:
+    """What a message on a reply channel tells: the ids of jobs that have ended, each with the whole job, or with None
+    where the job is too large to be published and has to be read.
+
+    A line that cannot be understood is left out: a message is a hint, whoever waits looks now and then anyway.
+    """
+    ended: list[tuple[str, Job | None]] = []
+    for line in message.split(b"\n"):
+        try:
+            data = json.loads(line)
+            ended.append((data["id"], _job(data) if "status" in data else None))
+        except (ValueError, TypeError, KeyError):
+            continue
+    return ended
+
+
+def _job(data: Mapping[str, Any]) -> Job:
+    """A job from the fields of its hash, with `echo`, `failure` and `result` parsed."""
+    status = _STATUS[data["status"]]
+    if status is Status.CANCELED and data.get("outcome") == "expired":
+        status = Status.EXPIRED
+    along = data.get("echo") or {"ids": None, "warnings": []}
+    result, failure = data.get("result"), data.get("failure")
+    outcome = PredictionOutcome.from_json(result) if result and status is Status.SUCCEEDED else None
+    if status is Status.FAILED:
+        failure = Failure.from_json(failure) if failure else CRASHED
+    return Job(
+        id=data["id"],
+        status=status,
+        model=data["origin"].removeprefix(PREFIX),
+        version=int(data["version"]),
+        created_at=data.get("created_at"),
+        started_at=data.get("started_at"),
+        completed_at=data.get("ended_at"),
+        output=None if outcome is None else _output(outcome, along["ids"]),
+        error=failure if status is Status.FAILED else None,
+        warnings=[*along["warnings"], *(outcome.warnings if outcome else ())],
+        metrics=None if outcome is None else _metrics(outcome, data.get("enqueued_at"), data.get("started_at")),
+    )
+
+
+def _output(outcome: PredictionOutcome, ids: Sequence[object] | None) -> dict[str, object]:
+    return {"predictions": outcome.predictions, "probabilities": outcome.probabilities, "ids": ids}
+
+
+def _metrics(outcome: PredictionOutcome, enqueued: str | None, started: str | None) -> dict[str, object]:
+    queue_ms = None
+    if enqueued and started:
+        waited = datetime.fromisoformat(started) - datetime.fromisoformat(enqueued)
+        queue_ms = round(max(0.0, waited.total_seconds() * 1000), 3)
+    return {"queue_ms": queue_ms, "predict_ms": outcome.predict_ms, "batch_rows": outcome.batch_rows}

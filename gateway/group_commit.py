@@ -1,0 +1,119 @@
+"""Many submits in one round trip: what arrives while a submit is in flight leaves together in the next one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from redis.exceptions import OutOfMemoryError, RedisError
+
+from contract.jobs import PredictionJob
+
+MOST_JOBS = 128
+MOST_BYTES = 1_000_000
+PENDING_BYTES = 256_000_000
+"""Bytes that may wait in one gateway process while Redis is slow or away; beyond, requests are refused."""
+
+
+class Overloaded(Exception):
+    """More bytes wait for Redis than this process will hold."""
+
+
+@dataclass(slots=True, eq=False)
+class _Submit:
+    """One request's job on its way: `turn` is set when it was answered, or when it has to commit the next group."""
+
+    job: PredictionJob
+    size: int
+    turn: threading.Event = field(default_factory=threading.Event)
+    answered: bool = False
+    accepted: bool = False
+    error: BaseException | None = None
+
+
+class GroupCommit:
+    """Hands jobs to Redis in groups, without a thread of its own.
+
+    Whoever finds no commit in flight commits at once, so a quiet gateway adds no delay. Everybody else waits; after
+    a commit the first of those who wait commits the next group. An exception ends the requests of its group only.
+    """
+
+    def __init__(self, submit: Callable[[Sequence[PredictionJob]], list[bool]], timeout: float) -> None:
+        """`submit` may be repeated with the same jobs, and is on an error, for `timeout` seconds."""
+        self._submit = submit
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._pending: deque[_Submit] = deque()
+        self._pending_bytes = 0
+        self._committing = False
+
+    def submit(self, job: PredictionJob, size: int) -> bool:
+        """Whether the job, of about `size` bytes, is in Redis now; False: the queue of its model is full.
+
+        Raises `RedisError` when Redis has not taken it within the timeout (it may still run), and `Overloaded`.
+        """
+        mine = _Submit(job, size)
+        with self._lock:
+            if self._pending_bytes + size > PENDING_BYTES:
+                raise Overloaded("more requests wait for Redis than this process can hold")
+            self._pending.append(mine)
+            self._pending_bytes += size
+            leads = not self._committing
+            self._committing = True
+        if leads:
+            # Requests that have arrived already, but had no turn yet to come this far, leave with this one.
+            time.sleep(0)
+        else:
+            mine.turn.wait()
+        if not mine.answered:
+            self._commit()
+        if mine.error is not None:
+            raise mine.error
+        return mine.accepted
+
+    def _commit(self) -> None:
+        """Commits the group at the head, in which the caller is, and hands over to the next one."""
+        with self._lock:
+            group = self._next_group()
+        try:
+            for entry, accepted in zip(group, self._insist([entry.job for entry in group]), strict=True):
+                entry.accepted = accepted
+        except Exception as error:
+            for entry in group:
+                entry.error = error
+        finally:
+            with self._lock:
+                self._pending_bytes -= sum(entry.size for entry in group)
+                following = self._pending[0] if self._pending else None
+                self._committing = following is not None
+            for entry in group:
+                entry.answered = True
+                entry.turn.set()
+            if following:
+                following.turn.set()
+
+    def _next_group(self) -> list[_Submit]:
+        """At least one; a job that would make the group too large leads the next."""
+        group = [self._pending.popleft()]
+        size = group[0].size
+        while self._pending and len(group) < MOST_JOBS and size + self._pending[0].size <= MOST_BYTES:
+            group.append(self._pending.popleft())
+            size += group[-1].size
+        return group
+
+    def _insist(self, jobs: Sequence[PredictionJob]) -> list[bool]:
+        deadline = time.monotonic() + self._timeout
+        pause = 0.05
+        while True:
+            try:
+                return self._submit(jobs)
+            except OutOfMemoryError:
+                raise  # it says no, which asking again does not change
+            except RedisError:
+                if time.monotonic() + pause > deadline:
+                    raise
+                time.sleep(pause)
+                pause = min(2 * pause, 0.5)

@@ -1,0 +1,27 @@
+"""The broker's parts on an empty Redis."""
+
+from __future__ import annotations
+
+import pytest
+from redis import Redis
+
+from broker.jobs import Jobs
+from broker.leases import Leases
+from broker.work import Work
+from tests.broker.samples import scorer
+
+
+@pytest.fixture
+def jobs(redis: Redis) -> Jobs:
+    return Jobs(redis, max_queue_rows=10, timeout=30, result_ttl=60)
+
+
+@pytest.fixture
+def leases(redis: Redis) -> Leases:
+    return Leases(redis)
+
+
+@pytest.fixture
+def work(redis: Redis, leases: Leases) -> Work:
+    """The scorer w-0-x."""
+    return scorer(leases, redis)

@@ -1,0 +1,400 @@
+"""The protocol's scripts, called in any order by anybody, against the reference: a hypothesis state machine.
+
+Scripts are atomic, so any interleaving of processes is a sequence of calls. After each the invariants hold.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from redis import Redis
+from rq.job import Job as RQJob
+from rq.registry import CanceledJobRegistry, FailedJobRegistry
+from rq.serializers import JSONSerializer
+
+from broker.jobs import Jobs
+from broker.leases import LEASE, Leases
+from broker.records import CRASHED, parse_reply
+from broker.scripts import FencedError
+from broker.work import Limits, Work
+from contract.errors import Failure
+from contract.jobs import PredictionJob, PredictionOutcome, prediction_queue
+from tests.broker.invariants import check_invariants
+from tests.broker.reference import OPEN, Life, Reference
+
+MODELS = ("a", "b", "c")
+CHANNEL = "mg:reply:machine"
+MOST_ROWS = 20
+SCORERS = 3
+TTL = 3600
+STATUS = {"queued": "queued", "started": "running", "finished": "succeeded"}
+
+pick = st.integers(0, 50)
+sometimes = st.sampled_from((False, False, True))
+new_jobs = st.lists(
+    st.tuples(st.sampled_from("aaabc"), st.sampled_from((1, 1, 1, 2)), st.integers(1, 2), sometimes, st.booleans()),
+    min_size=1,
+    max_size=6,
+)
+limits = st.builds(
+    Limits,
+    rows=st.integers(1, 9),
+    jobs=st.integers(1, 5),
+    model_rows=st.sampled_from(({}, {}, {"a": 2, "aa": 1})),
+    models=st.sampled_from((None, None, None, None, ("a", "b"))),
+    skip=st.sampled_from(((), (), (), ("a",))),
+)
+
+
+class ProtocolMachine(RuleBasedStateMachine):
+    """`again` in a rule: the reply was lost and redis-py sends the same a second time."""
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__()
+        redis.flushall()
+        self.redis: Any = redis
+        self.jobs = Jobs(redis, max_queue_rows=MOST_ROWS, timeout=30, result_ttl=TTL)
+        self.clock = 0.0
+        self.leases = Leases(redis, clock=lambda: self.clock)
+        for self.clock in (0.0, LEASE / 2, LEASE):  # from then on it may reap
+            self.leases.renew([])
+        self.reference = Reference(MOST_ROWS)
+        self.names: list[str] = []
+        self.taken: defaultdict[str, list[str]] = defaultdict(list)
+        """What each scorer remembers of its last batch."""
+        self.outcomes = 0
+        self.mended = True
+        """False from a stock RQ command on until the next reconcile."""
+        self.published: Counter[str] = Counter()
+        self.subscription = redis.pubsub(ignore_subscribe_messages=True)
+        self.subscription.subscribe(CHANNEL)
+        self.replace_scorers()
+
+    def teardown(self) -> None:
+        self.subscription.close()
+
+    # Who and what a rule is about
+
+    def scorer(self, number: int) -> str:
+        """A living scorer mostly, sometimes one that was given back: a zombie."""
+        zombies = [inc for inc in self.names if inc not in self.reference.incs]
+        living = sorted(self.reference.incs, key=lambda inc: (len(self.reference.held[inc]), inc), reverse=True)
+        candidates = living[:1] * 3 + living + zombies[-1:]
+        return candidates[number % len(candidates)]
+
+    def chosen(self, number: int, *statuses: str) -> str | None:
+        """A job with one of these statuses; a running or a young one rather than an old one."""
+        ids = [job_id for job_id, life in self.reference.lives.items() if not statuses or life.status in statuses]
+        running = [job_id for job_id in ids if self.reference.lives[job_id].status == "started"]
+        candidates = running + ids[-8:]
+        return candidates[number % len(candidates)] if candidates else None
+
+    # Gateways
+
+    @rule(wanted=new_jobs, again=sometimes)
+    def submit(self, wanted: Sequence[tuple[str, int, int, bool, bool]], again: bool) -> None:
+        jobs = [
+            PredictionJob(
+                id=f"j{len(self.reference.lives) + number}",
+                created_at="2026-01-02T03:04:05.000006Z",
+                model=model,
+                version=version,
+                rows=[[1.0]] * rows,
+                ids=["x"] * rows if expires else None,
+                expires_after=86_400 if expires else None,
+                reply_to=CHANNEL if waited else None,
+            )
+            for number, (model, version, rows, expires, waited) in enumerate(wanted)
+        ]
+        expected = self.reference.submit(jobs)
+        for job in jobs:  # those that were refused take up their id, so that ids stay unique
+            self.reference.lives.setdefault(job.id, Life(job, status="deleted"))
+        for _ in range(1 + again):
+            assert self.jobs.submit(jobs) == expected
+
+    @precondition(lambda self: self.reference.lives)
+    @rule(number=pick, again=sometimes, what=st.sampled_from(("cancel", "delete")))
+    def cancel_or_delete(self, number: int, again: bool, what: str) -> None:
+        if what == "cancel":
+            self.cancel(number, again)
+        else:
+            self.delete(number)
+
+    def cancel(self, number: int, again: bool) -> None:
+        job_id = self.chosen(number)
+        if job_id is None:
+            return
+        canceled = self.reference.cancel(job_id)
+        if again and canceled:
+            for _ in range(2):
+                assert self.jobs._scripts.run("cancel", job_id, "token") == b"canceled"
+            return
+        answer = self.jobs.cancel(job_id)
+        assert (answer[0] if answer else None) == canceled
+
+    def delete(self, number: int) -> None:
+        job_id = self.chosen(number)
+        if job_id is None:
+            return
+        life = self.reference.lives[job_id]
+        assert self.jobs.delete(job_id) == (life.status not in OPEN)
+        if life.status not in (*OPEN, "vanished"):
+            life.status = "deleted"
+
+    @precondition(lambda self: self.reference.lives)
+    @rule(numbers=st.lists(pick, min_size=1, max_size=3), again=sometimes)
+    def wait(self, numbers: Sequence[int], again: bool) -> None:
+        ids = list({job_id for number in numbers if (job_id := self.chosen(number))})
+        for _ in range(1 + again):
+            found = self.jobs.wait(ids, CHANNEL)
+        for job_id in ids:
+            life = self.reference.lives[job_id]
+            life.told = life.told or life.status in OPEN
+            assert (job_id in found) == (life.status not in OPEN)
+            assert (found.get(job_id) is None) == (life.status in (*OPEN, "vanished", "deleted"))
+
+    # Scorers
+
+    @precondition(lambda self: self.reference.ready)
+    @rule(number=pick, limits=limits, lost=sometimes)
+    def take(self, number: int, limits: Limits, lost: bool) -> None:
+        inc = self.scorer(number)
+        bells = ["mg:bell"] if limits.models is None and not limits.skip else Work(self.redis, inc)._bells(limits)
+        for bell in bells:
+            if self.redis.lpop(bell):
+                break
+        if inc not in self.reference.leases:
+            with pytest.raises(FencedError):
+                Work(self.redis, inc).take(limits)
+            return
+        expected = self.taken[inc] = list(self.reference.take(inc, limits))
+        for _ in range(1 + (lost and bool(expected))):
+            batch = Work(self.redis, inc).take(limits)
+            assert [job.id for job in (batch.jobs if batch else ())] == expected
+            for job in batch.jobs if batch else ():
+                made = self.reference.lives[job.id].job
+                assert (batch.model, batch.version, job.rows) == (made.model, made.version, made.rows)
+
+    @precondition(lambda self: self.taken)
+    @rule(number=pick, stray=pick, failing=st.sampled_from((0, 0, 1, 2)), only=st.integers(1, 4), again=sometimes)
+    def finish(self, number: int, stray: int, failing: int, only: int, again: bool) -> None:
+        inc, outcomes = self.scorer(number), dict[str, PredictionOutcome | Failure]()
+        ids = self.taken[inc][:only]  # cancelled, finished, given back meanwhile: a scorer does not know
+        other = self.chosen(stray)  # sometimes also a job that never was its own
+        for job_id in ids if other is None or stray % 3 else {*ids, other}:
+            self.outcomes += 1
+            outcomes[job_id] = PredictionOutcome([self.outcomes], None, ["w"], 0.5, len(ids))
+            if failing and self.outcomes % failing == 0:
+                outcomes[job_id] = Failure("model_error", f"no. {self.outcomes}", {"at": self.outcomes})
+        if inc not in self.reference.incs and outcomes:
+            with pytest.raises(FencedError):
+                Work(self.redis, inc).finish(outcomes)
+            return
+        expected = self.reference.finish(inc, outcomes)
+        for _ in range(1 + again):
+            assert Work(self.redis, inc).finish(outcomes) == expected
+
+    @precondition(lambda self: self.reference.ready)
+    @rule(number=pick, limits=limits)
+    def take_and_finish(self, number: int, limits: Limits) -> None:
+        self.take(number, limits, lost=False)
+        self.finish(number, stray=1, failing=3, only=4, again=False)
+
+    # Supervisors
+
+    def start_scorer(self) -> None:
+        inc = f"w-{len(self.names)}-x"
+        self.names.append(inc)
+        for _ in range(2):
+            self.leases.register(inc, models=("a", "b") if len(self.names) % 3 == 0 else None)
+        self.reference.incs.add(inc)
+        self.reference.leases.add(inc)
+
+    def replace_scorers(self) -> None:
+        while len(self.reference.incs) < SCORERS:
+            self.start_scorer()
+
+    @precondition(lambda self: self.reference.leases != self.reference.incs or any(self.reference.held.values()))
+    @rule(number=pick, scored=st.sets(st.integers(0, 4)), killed=sometimes, again=sometimes)
+    def give_back(self, number: int, scored: set[int], killed: bool, again: bool) -> None:
+        inc = self.scorer(number)
+        ids = [job_id for position, job_id in enumerate(self.reference.held[inc]) if position in scored]
+        failure = Failure("timeout", "too long") if killed else None
+        if failure and len(ids) == 1:
+            expected = self.reference.give_back(inc, ids, failure, most_deaths=1)
+        else:
+            expected = self.reference.give_back(inc, ids, CRASHED)
+        assert self.leases.give_back(inc, ids, failure) == expected
+        if again:
+            assert self.leases.give_back(inc, ids, failure) == {}
+        self.replace_scorers()
+
+    @rule(number=pick, again=sometimes, what=st.sampled_from(("lose", "lose and reap", "renew", "reap")))
+    def lease(self, number: int, again: bool, what: str) -> None:
+        if "lose" in what:
+            self.lose_lease(number)
+        if "reap" in what:
+            self.reap(again)
+        if "renew" in what:
+            self.renew()
+
+    def lose_lease(self, number: int) -> None:
+        inc = self.scorer(number)
+        self.redis.delete(f"mg:lease:{inc}")
+        self.reference.leases.discard(inc)
+
+    def renew(self) -> None:
+        lost = self.reference.incs - self.reference.leases
+        assert set(Leases(self.redis).renew(sorted(self.reference.incs))) == lost
+
+    def reap(self, again: bool) -> None:
+        lost = self.reference.incs - self.reference.leases
+        reaped = self.leases.reap()
+        assert set(reaped) == lost
+        for inc in reaped:
+            self.reference.give_back(inc, list(self.reference.held[inc]), CRASHED)
+        if again:
+            assert self.leases.reap() == []
+        self.replace_scorers()
+
+    @precondition(lambda self: any(life.deadline for life in self.reference.lives.values()))
+    @rule(number=pick, seen=st.booleans())
+    def deadline(self, number: int, seen: bool) -> None:
+        self.deadline_passes(number)
+        if seen:
+            self.expire()
+
+    def deadline_passes(self, number: int) -> None:
+        job_id = self.chosen(number, *OPEN)
+        if job_id is None or not self.reference.lives[job_id].deadline:
+            return
+        self.reference.lives[job_id].overdue = True
+        self.redis.hset(f"rq:job:{job_id}", "deadline", 1)
+        self.redis.zadd("mg:deadlines", {job_id: 1}, xx=True)
+
+    def expire(self) -> None:
+        due = [job_id.decode() for job_id in self.redis.zrangebyscore("mg:deadlines", 0, 1)]
+        if self.mended:
+            late = {i for i, life in self.reference.lives.items() if life.overdue and life.status == "queued"}
+            assert set(due) == late
+        lives = self.reference.lives
+        self.reference.expire([i for i in due if lives[i].status == "queued" and not lives[i].touched])
+        self.leases.expire()
+
+    @precondition(lambda self: not self.mended)
+    @rule()
+    def reconcile(self) -> None:
+        self.reference.reconcile()
+        self.leases.reconcile()
+        self.mended = True
+
+    # The rest of the world
+
+    @precondition(lambda self: self.reference.lives)
+    @rule(number=pick, what=st.sampled_from(("cancel", "requeue", "requeue", "vanish", "flush")))
+    def others(self, number: int, what: str) -> None:
+        if what == "cancel":
+            self.stock_rq_cancels(number)
+        elif what == "requeue":
+            self.stock_rq_requeues(number)
+        elif what == "flush":
+            self.redis.script_flush()
+        else:
+            self.a_queued_job_vanishes(number)
+
+    def stock_rq_cancels(self, number: int) -> None:
+        job_id = self.chosen(number, *OPEN)
+        if job_id is None:
+            return
+        RQJob.fetch(job_id, connection=self.redis, serializer=JSONSerializer).cancel()
+        life = self.reference.lives[job_id]
+        if life.status == "queued":
+            self.reference.queues[life.job.model].remove(job_id)
+        life.status, life.touched, self.mended = "canceled", True, False
+
+    def stock_rq_requeues(self, number: int) -> None:
+        job_id = self.chosen(number, "failed", "canceled", "expired")
+        if job_id is None:
+            return
+        life = self.reference.lives[job_id]
+        kind = FailedJobRegistry if life.status == "failed" else CanceledJobRegistry
+        kind(prediction_queue(life.job.model), connection=self.redis, serializer=JSONSerializer).requeue(job_id)
+        self.reference.queues[life.job.model].append(job_id)
+        life.status, life.touched, self.mended = "queued", True, False
+
+    def a_queued_job_vanishes(self, number: int) -> None:
+        job_id = self.chosen(number, "queued")
+        if job_id:
+            self.redis.delete(f"rq:job:{job_id}")
+            self.redis.zrem("mg:deadlines", job_id)
+            self.reference.lives[job_id].status = "vanished"
+            self.mended = False
+
+    # What has to be true after each of them
+
+    @invariant()
+    def every_job_is_as_it_should_be(self) -> None:
+        ids = list(self.reference.lives)
+        for job_id, job in zip(ids, self.jobs.read(ids), strict=True):
+            life = self.reference.lives[job_id]
+            if life.status in ("vanished", "deleted"):
+                assert job is None
+                continue
+            assert job is not None
+            if not (life.touched and job.status == "expired"):  # it was, and stock RQ cancels without a look
+                assert str(job.status) == STATUS.get(life.status, life.status), job_id
+            if life.status == "finished":  # 7: what a zombie or a late answer says is nowhere
+                assert isinstance(life.outcome, PredictionOutcome) and job.output and job.metrics
+                assert job.output["predictions"] == life.outcome.predictions
+            assert job.error == (life.outcome if life.status == "failed" else None)
+            assert (job.started_at is not None) >= (life.status in ("started", "finished"))
+            assert (job.completed_at is not None) >= (job.status.final and not life.touched)
+
+    @invariant()
+    def queues_turns_and_holders_are_as_they_should_be(self) -> None:
+        waiting = [job_id for job_id, life in self.reference.lives.items() if life.status == "queued"]
+        with self.redis.pipeline() as pipeline:
+            for model in MODELS:
+                pipeline.lrange(f"rq:queue:predict:{model}", 0, -1)
+            for inc in self.names:
+                pipeline.zrange(f"mg:held:{inc}", 0, -1)
+            pipeline.zrange("mg:ready", 0, -1).hgetall("mg:rows").smembers("mg:incs")
+            for job_id in waiting:
+                pipeline.hget(f"rq:job:{job_id}", "deaths")
+            answers = pipeline.execute()
+        *lists, ready, rows, incs = answers[: len(answers) - len(waiting)]
+        deaths = [int(answer or 0) for answer in answers[len(answers) - len(waiting) :]]
+        assert deaths == [self.reference.lives[job_id].deaths for job_id in waiting]
+        plain = [[entry.decode() for entry in entries] for entries in lists]
+        assert plain[: len(MODELS)] == [self.reference.queues[model] for model in MODELS]
+        assert list(map(sorted, plain[len(MODELS) :])) == [sorted(self.reference.held[inc]) for inc in self.names]
+        assert [queue.decode() for queue in ready] == [prediction_queue(model) for model in self.reference.ready]
+        assert {q.decode(): int(n) for q, n in rows.items()} == {
+            prediction_queue(model): n for model, n in self.reference.rows.items()
+        }
+        assert {inc.decode() for inc in incs} == self.reference.incs
+
+    @invariant()
+    def the_invariants_hold(self) -> None:
+        if self.mended:
+            ids = [job_id for job_id, life in self.reference.lives.items() if life.status != "deleted"]
+            check_invariants(self.redis, MODELS, ids, TTL)
+
+    @invariant()
+    def every_end_that_somebody_waits_for_is_published_once(self) -> None:
+        missing = len(self.reference.ended)
+        while message := self.subscription.get_message(timeout=2.0 if missing > 0 else 0.0):
+            for job_id, job in parse_reply(message["data"]):
+                assert job is not None
+                self.published[job_id] += 1
+                missing -= 1
+                (now,) = self.jobs.read([job_id])
+                assert now is None or job == now or not now.status.final
+        assert self.published == Counter(self.reference.ended)
+        self.published.clear()
+        self.reference.ended.clear()

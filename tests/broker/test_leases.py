@@ -1,0 +1,200 @@
+"""A supervisor's side: scorers begin and end, and what they held goes on."""
+
+from __future__ import annotations
+
+import pytest
+from redis import Redis
+
+from broker.jobs import Jobs
+from broker.leases import LEASE, Leases, incarnation, worker_of
+from broker.work import Work
+from contract.errors import Failure
+from contract.jobs import Status
+from tests.broker.samples import job, outcome, read, scorer, take
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def patient(redis: Redis, clock: Clock) -> Leases:
+    """A supervisor that has renewed for a lease, so that it may reap."""
+    leases = Leases(redis, clock=clock)
+    for clock.now in (0.0, LEASE / 2, LEASE):
+        leases.renew([])
+    return leases
+
+
+def test_the_name_of_an_incarnation_is_new_and_tells_its_worker() -> None:
+    names = {incarnation("loan-host-1", 0) for _ in range(100)}
+    assert len(names) == 100
+    assert {worker_of(name) for name in names} == {"loan-host-1"}
+    assert not any(":" in name for name in names)
+
+
+def test_what_was_held_goes_back_to_the_head_in_order(jobs: Jobs, work: Work, leases: Leases, redis: Redis) -> None:
+    jobs.submit([job(name) for name in "abcd"])
+    take(work, jobs=3)
+    assert leases.give_back("w-0-x") == {"c": "queued", "b": "queued", "a": "queued"}
+    assert leases.give_back("w-0-x") == {}
+    assert redis.lrange("rq:queue:predict:sum", 0, -1) == [b"a", b"b", b"c", b"d"]
+    assert jobs.queued_rows("sum") == 4
+    assert read(jobs, "a").started_at is None
+    assert redis.exists("mg:held:w-0-x", "mg:lease:w-0-x", "rq:worker:w-0-x", "mg:incs", "rq:wip:predict:sum") == 0
+
+
+def test_only_jobs_that_were_being_scored_come_alone_afterwards(
+    jobs: Jobs, work: Work, leases: Leases, redis: Redis
+) -> None:
+    jobs.submit([job(name) for name in "abcd"])
+    take(work)
+    leases.give_back("w-0-x", ["b", "c"])
+    batches = []
+    for number in range(1, 5):
+        other = scorer(leases, redis, f"w-{number}-x")
+        batches.append(take(other))
+    assert batches == [["a"], ["b"], ["c"], ["d"]]
+
+
+def test_the_third_death_while_being_scored_fails_the_job(jobs: Jobs, leases: Leases, redis: Redis) -> None:
+    jobs.submit([job("a"), job("b")])
+    became = []
+    for number in range(3):
+        take(scorer(leases, redis, f"w-{number}-x"))
+        became.append(leases.give_back(f"w-{number}-x", ["a"])["a"])
+    assert became == ["queued", "queued", "failed"]
+    error = read(jobs, "a").error
+    assert error is not None
+    assert error.code == "worker_crashed"
+    assert read(jobs, "b").status is Status.QUEUED
+
+
+def test_a_job_scored_alone_fails_at_once_with_the_reason_of_the_kill(jobs: Jobs, leases: Leases, redis: Redis) -> None:
+    jobs.submit([job("a"), job("b")])
+    timeout = Failure("timeout", "scoring took longer than 30 s", {"seconds": 30})
+    take(scorer(leases, redis, "w-0-x"))
+    assert leases.give_back("w-0-x", ["a", "b"], timeout) == {"b": "queued", "a": "queued"}
+    take(scorer(leases, redis, "w-1-x"))
+    assert leases.give_back("w-1-x", ["a"], timeout) == {"a": "failed"}
+    assert read(jobs, "a").error == timeout
+
+
+def test_what_is_given_back_late_expires(jobs: Jobs, work: Work, leases: Leases, redis: Redis) -> None:
+    jobs.submit([job("a", expires_after=60)])
+    take(work)
+    redis.hset("rq:job:a", "deadline", 1)
+    assert leases.give_back("w-0-x") == {"a": "expired"}
+    assert read(jobs, "a").status is Status.EXPIRED
+
+
+def test_a_deadline_counts_again_for_what_was_given_back(jobs: Jobs, work: Work, leases: Leases, redis: Redis) -> None:
+    jobs.submit([job("a", expires_after=60)])
+    deadline = redis.zscore("mg:deadlines", "a")
+    take(work)
+    assert redis.zscore("mg:deadlines", "a") is None
+    leases.give_back("w-0-x")
+    assert redis.zscore("mg:deadlines", "a") == deadline
+
+
+def test_a_lease_that_is_gone_is_not_renewed(work: Work, leases: Leases, redis: Redis) -> None:
+    scorer(leases, redis, "w-1-x")
+    redis.pexpire("mg:lease:w-1-x", 1000)
+    assert leases.renew(["w-0-x", "w-1-x"]) == []
+    assert leases.remaining("w") == pytest.approx({"w-0-x": LEASE, "w-1-x": LEASE}, abs=1)
+    redis.delete("mg:lease:w-0-x")
+    assert leases.renew(["w-0-x", "w-1-x"]) == ["w-0-x"]
+    assert leases.remaining()["w-0-x"] == 0
+    assert leases.remaining("another") == {}
+
+
+def test_another_supervisor_gives_back_what_a_dead_one_held(jobs: Jobs, work: Work, redis: Redis) -> None:
+    jobs.submit([job("a"), job("b")])
+    take(work)
+    other = patient(redis, Clock())
+    assert other.reap() == []
+    redis.delete("mg:lease:w-0-x")
+    assert other.reap() == ["w-0-x"]
+    assert other.reap() == []
+    assert redis.lrange("rq:queue:predict:sum", 0, -1) == [b"a", b"b"]
+    assert take(scorer(other, redis, "v-0-x")) == ["a"]
+
+
+def test_a_lease_from_before_the_clock_was_set_back_does_not_last_until_then(redis: Redis, work: Work) -> None:
+    redis.pexpire("mg:lease:w-0-x", 3_600_000)
+    assert patient(redis, Clock()).reap() == []
+    assert 0 < redis.pttl("mg:lease:w-0-x") <= LEASE * 1000
+
+
+def test_a_supervisor_reaps_only_after_it_has_renewed_for_a_lease_without_a_gap(redis: Redis, work: Work) -> None:
+    clock = Clock()
+    redis.delete("mg:lease:w-0-x")
+    leases = Leases(redis, clock=clock)
+    assert leases.reap() == []
+    for clock.now in (0.0, 9.0, 20.0, 29.0):  # a gap of more than a lease before 20
+        leases.renew([])
+        assert leases.reap() == []
+    clock.now = 30.0
+    assert leases.reap() == ["w-0-x"]
+
+
+def test_a_supervisor_that_was_fenced_does_not_reap(redis: Redis, work: Work) -> None:
+    clock = Clock()
+    leases = patient(redis, clock)
+    redis.delete("mg:lease:w-0-x")
+    assert leases.renew(["w-0-x"]) == ["w-0-x"]
+    assert leases.reap() == []
+
+
+def test_many_deadlines_are_worked_off(redis: Redis, leases: Leases) -> None:
+    jobs = Jobs(redis, max_queue_rows=1000, timeout=30, result_ttl=60)
+    jobs.submit([job(f"j{number}", expires_after=0) for number in range(250)])
+    leases.expire()
+    assert redis.zcard("rq:canceled:predict:sum") == 250
+    assert redis.exists("rq:queue:predict:sum", "mg:deadlines", "mg:rows", "mg:ready", "mg:bell") == 0
+
+
+def test_nothing_accumulates(redis: Redis, leases: Leases) -> None:
+    jobs = Jobs(redis, max_queue_rows=1000, timeout=30, result_ttl=1)
+    jobs.submit([job("first")])
+    jobs.cancel("first")
+    redis.flushall()
+    for number in range(40):
+        inc = f"w-{number}-x"
+        work = scorer(leases, redis, inc)
+        names = [f"{number}-{one}" for one in range(8)]
+        jobs.submit([job(name, model=name[-1], reply_to="mg:reply:x", expires_after=60) for name in names])
+        ends = dict(zip(names, [outcome(1.0), Failure("model_error", "no")] * 4, strict=True))
+        while taken := take(work, jobs=1):
+            if taken[0].endswith("7"):
+                jobs.cancel(taken[0])
+            else:
+                work.finish({one: ends[one] for one in taken})
+        leases.give_back(inc)
+    assert redis.dbsize() > 300
+    with redis.pipeline() as pipeline:  # time passes
+        for key in redis.scan_iter("rq:job:*"):
+            pipeline.delete(key).delete(key.replace(b"rq:job:", b"rq:results:"))
+        for registry in ("finished", "failed", "canceled"):
+            for model in range(8):
+                for entry in redis.zrange(f"rq:{registry}:predict:{model}", 0, -1):
+                    pipeline.zadd(f"rq:{registry}:predict:{model}", {entry: 1})
+        pipeline.execute()
+    leases.reconcile()
+    assert {key.decode() for key in redis.scan_iter()} <= {"rq:queues", "mg:turn"}
+
+
+def test_long_queues_and_registries_are_reconciled_in_pieces(redis: Redis, leases: Leases) -> None:
+    jobs = Jobs(redis, max_queue_rows=10_000, timeout=30, result_ttl=60)
+    jobs.submit([job(f"j{number}") for number in range(2500)])
+    redis.hset("rq:job:j2400", "status", "canceled")
+    redis.expire("rq:job:j2300", 9)
+    redis.hset("rq:job:j2300", "started_at", "")
+    redis.zadd("rq:finished:predict:sum", {f"f{number}": 1 for number in range(3500)})
+    redis.zadd("rq:canceled:predict:sum", {f"c{number}": 1 for number in range(2500)})
+    leases.reconcile()
+    assert redis.llen("rq:queue:predict:sum") == 2499
+    assert redis.ttl("rq:job:j2300") == -1
+    assert redis.exists("rq:finished:predict:sum", "rq:canceled:predict:sum") == 0

@@ -1,0 +1,112 @@
+"""Lists of jobs, page by page."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from redis import Redis
+
+from broker.jobs import Jobs
+from broker.leases import Leases
+from broker.listing import Page
+from contract.errors import Failure
+from contract.jobs import Status
+from tests.broker.samples import job, outcome, scorer, take
+
+
+@pytest.fixture
+def jobs(redis: Redis, leases: Leases) -> Jobs:
+    """Of each of two models, in the order of submission: 2 succeeded, 1 failed, 1 expired, 1 cancelled, 2 running,
+    3 queued."""
+    made = Jobs(redis, max_queue_rows=1000, timeout=30, result_ttl=60)
+    for slot, model in enumerate(("one", "two")):
+        first, second = (scorer(leases, redis, f"w-{slot}{part}-x") for part in (0, 1))
+        made.submit([job(f"{model}{number}", model=model) for number in range(3)])
+        take(first, models=[model])
+        made.submit([job(f"{model}3", model=model, expires_after=0), job(f"{model}4", model=model)])
+        first.finish({f"{model}0": outcome(0.0)})
+        first.finish({f"{model}1": outcome(1.0), f"{model}2": Failure("model_error", "no")})
+        leases.expire()
+        made.cancel(f"{model}4")
+        made.submit([job(f"{model}{number}", model=model) for number in range(5, 10)])
+        take(second, jobs=2, models=[model])
+    return made
+
+
+def names(page: Page) -> list[str]:
+    return [item.id for item in page.items]
+
+
+def all_pages(jobs: Jobs, limit: int, model: str | None = None, status: Status | None = None) -> list[str]:
+    found, cursor = list[str](), None
+    while True:
+        page = jobs.list(model, status, limit, cursor)
+        assert len(page.items) <= limit
+        found += names(page)
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+
+
+ONE = ["one9", "one8", "one7", "one5", "one6", "one4", "one3", "one2", "one1", "one0"]
+
+
+def test_the_jobs_of_a_model_come_waiting_running_ended_and_the_newest_first(jobs: Jobs) -> None:
+    page = jobs.list("one")
+    assert (names(page), page.next_cursor) == (ONE, None)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 10, 500])
+def test_pages_put_together_are_the_whole_list(jobs: Jobs, limit: int) -> None:
+    assert all_pages(jobs, limit, "one") == ONE
+    both = all_pages(jobs, limit)
+    assert sorted(both) == sorted([*ONE, *(name.replace("one", "two") for name in ONE)])
+    assert both[:6] == ["one9", "one8", "one7", "two9", "two8", "two7"]
+    assert both[10:] == ["two4", "two3", "two2", "two1", "two0", "one4", "one3", "one2", "one1", "one0"]
+
+
+@pytest.mark.parametrize(
+    ("status", "numbers"),
+    [
+        (Status.QUEUED, (9, 8, 7)),
+        (Status.RUNNING, (5, 6)),
+        (Status.SUCCEEDED, (1, 0)),
+        (Status.FAILED, (2,)),
+        (Status.CANCELED, (4,)),
+        (Status.EXPIRED, (3,)),
+    ],
+)
+def test_jobs_are_listed_by_status(jobs: Jobs, status: Status, numbers: tuple[int, ...]) -> None:
+    assert all_pages(jobs, 1, "two", status) == [f"two{number}" for number in numbers]
+    assert {item.status for item in jobs.list(None, status).items} == {status}
+
+
+def test_new_jobs_do_not_disturb_the_next_page(jobs: Jobs) -> None:
+    page = jobs.list("one", limit=2)
+    jobs.submit([job("new", model="one")])
+    assert names(jobs.list("one", limit=2, cursor=page.next_cursor)) == ["one7", "one5"]
+
+
+def test_when_the_last_job_of_a_page_was_taken_the_list_goes_on_behind_the_queue(
+    jobs: Jobs, redis: Redis, leases: Leases
+) -> None:
+    page = jobs.list("one", limit=2)
+    take(scorer(leases, redis, "w-9-x"), jobs=3, models=["one"])
+    assert names(jobs.list("one", limit=9, cursor=page.next_cursor))[:2] == ["one5", "one6"]
+
+
+def test_a_model_without_jobs_has_an_empty_list(jobs: Jobs) -> None:
+    assert jobs.list("none") == Page([], None)
+
+
+@pytest.mark.parametrize("text", ["x", "é", "W10", base64.b64encode(b'["ended","a","b"]').decode(), "bnVsbA"])
+def test_a_cursor_that_no_page_gave_is_refused(jobs: Jobs, text: str) -> None:
+    with pytest.raises(ValueError, match="is not a cursor"):
+        jobs.list(cursor=text)
+
+
+@pytest.mark.parametrize("limit", [0, 501])
+def test_a_page_has_bounds(jobs: Jobs, limit: int) -> None:
+    with pytest.raises(ValueError, match="between 1 and 500"):
+        jobs.list(limit=limit)

@@ -1,0 +1,215 @@
+"""Stock RQ reads every job truthfully, and what its commands leave is mended."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+from redis import Redis
+from rq import Queue, Worker
+from rq.job import Job as RQJob
+from rq.job import JobStatus
+from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
+from rq.results import Result
+from rq.serializers import JSONSerializer
+
+from broker.jobs import Jobs
+from broker.leases import Leases
+from broker.work import Work
+from contract.errors import Failure
+from contract.jobs import PREDICT, Status
+from tests.broker.samples import job, outcome, read, take
+
+QUEUE = "predict:sum"
+
+
+def fetch(redis: Redis, job_id: str) -> RQJob:
+    return RQJob.fetch(job_id, connection=redis, serializer=JSONSerializer)
+
+
+def rq(url: str, *arguments: str) -> str:
+    """What the command line of RQ prints."""
+    command = [sys.executable, "-m", "rq.cli", *arguments, "--url", url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+
+
+@pytest.fixture
+def ended(jobs: Jobs, work: Work) -> Jobs:
+    """One job of every kind: s(ucceeded), f(ailed), c(anceled), r(unning), q(ueued)."""
+    jobs.submit([job(name) for name in "sfc"])
+    take(work, jobs=2)
+    work.finish({"s": outcome(3.0), "f": Failure("model_error", "raised ValueError: ä", {"row": 1})})
+    jobs.cancel("c")
+    jobs.submit([job("r"), job("q")])
+    take(work, jobs=1)
+    return jobs
+
+
+def test_a_waiting_job(jobs: Jobs, redis: Redis) -> None:
+    jobs.submit([job("a", ids=["x"], expires_after=60, reply_to="mg:reply:x")])
+    found = fetch(redis, "a")
+    assert (found.func_name, found.args) == (PREDICT, [{"model": "sum", "version": 1, "rows": [[1.0, 2.0]]}])
+    assert (found.get_status(), found.timeout, found.result_ttl, found.failure_ttl) == (JobStatus.QUEUED, 30, 60, 60)
+    assert (found.origin, found.description, found.meta, found.is_queued) == (QUEUE, "sum@1", {}, True)
+    assert found.enqueued_at is not None
+    assert Queue(QUEUE, connection=redis).job_ids == ["a"]
+    assert Queue.all(connection=redis) == [Queue(QUEUE, connection=redis)]
+
+
+def test_a_running_job(ended: Jobs, redis: Redis) -> None:
+    found = fetch(redis, "r")
+    assert (found.get_status(), found.worker_name) == (JobStatus.STARTED, "w-0-x")
+    assert found.started_at is not None
+    assert StartedJobRegistry(QUEUE, connection=redis).get_job_ids() == ["r"]
+    (worker,) = Worker.all(connection=redis)
+    assert (worker.name, worker.get_state(), worker.queue_names()) == ("w-0-x", "busy", ["predict:*"])
+    assert (worker.successful_job_count, worker.failed_job_count) == (1, 1)
+    assert Worker.all(queue=Queue(QUEUE, connection=redis)) == []  # registered before there was a queue
+
+
+def test_a_succeeded_job(ended: Jobs, redis: Redis) -> None:
+    found = fetch(redis, "s")
+    assert found.get_status() == JobStatus.FINISHED
+    assert found.started_at and found.ended_at and found.started_at <= found.ended_at
+    assert found.return_value() == outcome(3.0).to_json()
+    result = found.latest_result()
+    assert result is not None
+    assert (result.type, result.worker_name, Result.count(found)) == (Result.Type.SUCCESSFUL, "w-0-x", 1)
+    registry = FinishedJobRegistry(QUEUE, connection=redis)
+    assert registry.get_job_ids() == ["s"]
+    left = (registry.get_expiration_time(found) - found.ended_at).total_seconds()
+    assert left == pytest.approx(60, abs=0.001)
+
+
+def test_a_failed_job(ended: Jobs, redis: Redis) -> None:
+    found = fetch(redis, "f")
+    result = found.latest_result()
+    assert result is not None
+    assert (found.get_status(), result.type) == (JobStatus.FAILED, Result.Type.FAILED)
+    assert result.exc_string == "model_error: raised ValueError: ä"
+    assert FailedJobRegistry(QUEUE, connection=redis).get_job_ids() == ["f"]
+
+
+def test_a_cancelled_job(ended: Jobs, redis: Redis) -> None:
+    found = fetch(redis, "c")
+    assert (found.get_status(), found.latest_result()) == (JobStatus.CANCELED, None)
+    assert CanceledJobRegistry(QUEUE, connection=redis).get_job_ids() == ["c"]
+
+
+def test_an_expired_job(jobs: Jobs, leases: Leases, redis: Redis) -> None:
+    jobs.submit([job("a", expires_after=0)])
+    leases.expire()
+    assert fetch(redis, "a").get_status() == JobStatus.CANCELED
+
+
+def test_what_has_ended_expires_and_the_rest_does_not(ended: Jobs, redis: Redis) -> None:
+    for name, results in (("s", True), ("f", True), ("c", False)):
+        assert 0 < redis.ttl(f"rq:job:{name}") <= 60
+        assert (0 < redis.ttl(f"rq:results:{name}") <= 60) is results
+    assert [redis.ttl(f"rq:job:{name}") for name in "rq"] == [-1, -1]
+
+
+def test_rq_info_tells_the_truth_and_changes_nothing(ended: Jobs, redis: Redis, redis_url: str, leases: Leases) -> None:
+    leases.reconcile()
+    shown = rq(redis_url, "info", "--raw")
+    assert "queue predict:sum 1, 1 executing, 1 finished, 1 failed" in shown
+    assert re.search(r"worker w-0-x \(.*\) busy predict:\*\. jobs: 1 finished, 1 failed", shown)
+    statuses = [read(ended, name).status for name in "sfcrq"]
+    assert statuses == [Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.RUNNING, Status.QUEUED]
+
+
+def test_rq_info_shows_no_scorer_that_is_gone(ended: Jobs, redis: Redis, redis_url: str, leases: Leases) -> None:
+    leases.reconcile()
+    leases.give_back("w-0-x")
+    assert "w-0-x" not in rq(redis_url, "info", "--raw")
+    leases.reconcile()
+    assert redis.keys("rq:worker*") == []
+
+
+@pytest.mark.parametrize("serializer", ["rq.serializers.JSONSerializer", "rq.serializers.PickleSerializer"])
+def test_a_failed_job_that_rq_queues_anew_is_scored(
+    ended: Jobs, work: Work, redis: Redis, redis_url: str, leases: Leases, serializer: str
+) -> None:
+    work.finish({"r": outcome(1.0)})
+    assert take(work) == ["q"]
+    work.finish({"q": outcome(1.0)})
+    rq(redis_url, "requeue", "--queue", QUEUE, "--serializer", serializer, "f")
+    leases.reconcile()
+    assert (read(ended, "f").status, ended.queued_rows("sum"), redis.ttl("rq:job:f")) == (Status.QUEUED, 1, -1)
+    assert redis.exists("rq:results:f") == 0
+    assert take(work) == ["f"]
+    work.finish({"f": outcome(5.0)})
+    found = read(ended, "f")
+    assert found.error is None
+    assert (found.output or {})["predictions"] == [5.0]
+    assert redis.xlen("rq:results:f") == 1
+    assert 0 < redis.ttl("rq:job:f") <= 60
+
+
+def test_a_job_that_rq_queues_anew_need_not_wait_for_reconcile(ended: Jobs, work: Work, redis: Redis) -> None:
+    FailedJobRegistry(QUEUE, connection=redis, serializer=JSONSerializer).requeue("f")
+    work.finish({"r": outcome(1.0)})
+    assert take(work) == ["q", "f"]
+    assert redis.ttl("rq:job:f") == -1
+    work.finish({"f": outcome(5.0)})
+    assert redis.xlen("rq:results:f") == 1
+
+
+def test_a_waiting_job_that_rq_cancels(ended: Jobs, redis: Redis, leases: Leases) -> None:
+    fetch(redis, "q").cancel()
+    assert read(ended, "q").status is Status.CANCELED
+    leases.reconcile()
+    assert 0 < redis.ttl("rq:job:q") <= 60
+    assert redis.exists("mg:rows", "mg:ready", "mg:bell") == 0
+    assert set(CanceledJobRegistry(QUEUE, connection=redis).get_job_ids()) == {"c", "q"}
+    leases.reconcile()
+    assert redis.zcard("rq:canceled:predict:sum") == 2
+
+
+@pytest.mark.parametrize("mended_first", [False, True])
+def test_a_running_job_that_rq_cancels_is_not_answered(
+    ended: Jobs, work: Work, redis: Redis, leases: Leases, mended_first: bool
+) -> None:
+    fetch(redis, "r").cancel()
+    if mended_first:
+        leases.reconcile()
+    assert work.finish({"r": outcome(6.66)}) == ["r"]
+    leases.reconcile()
+    found = read(ended, "r")
+    assert (found.status, found.output) == (Status.CANCELED, None)
+    assert found.completed_at is not None
+    assert redis.exists("rq:wip:predict:sum", "mg:held:w-0-x") == 0
+    assert redis.ttl("rq:job:r") > 0
+
+
+def test_a_running_job_cancelled_and_queued_anew_by_rq_is_only_answered_by_its_new_owner(
+    ended: Jobs, work: Work, redis: Redis, leases: Leases
+) -> None:
+    ended.cancel("q")
+    fetch(redis, "r").cancel()
+    CanceledJobRegistry(QUEUE, connection=redis, serializer=JSONSerializer).requeue("r")
+    leases.reconcile()
+    leases.register("w-1-x")
+    other = Work(redis, "w-1-x")
+    assert take(other) == ["r"]
+    assert work.finish({"r": outcome(6.66)}) == ["r"]
+    assert other.finish({"r": outcome(1.0)}) == []
+    assert (read(ended, "r").output or {})["predictions"] == [1.0]
+
+
+def test_rq_empties_a_queue(ended: Jobs, work: Work, redis: Redis, leases: Leases) -> None:
+    work.finish({"r": outcome(1.0)})
+    Queue(QUEUE, connection=redis).empty()
+    assert take(work) == []
+    leases.reconcile()
+    assert (ended.queued_rows("sum"), redis.exists("mg:ready", "mg:bell")) == (0, 0)
+
+
+def test_rq_deletes_a_waiting_job(ended: Jobs, work: Work, redis: Redis, leases: Leases) -> None:
+    fetch(redis, "q").delete()
+    leases.reconcile()
+    assert ended.read(["q"]) == [None]
+    assert redis.exists("mg:rows", "mg:ready") == 0

@@ -1,0 +1,93 @@
+"""Clients that ask without a pause and note what they were answered."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from tests.support import until
+
+
+@dataclass(frozen=True)
+class Answer:
+    """To a prediction of `value`, whose doubling the models of these tests answer. `status` 0: no answer came."""
+
+    model: str
+    value: float
+    status: int
+    body: dict[str, Any]
+    retry_after: str | None = None
+
+    @property
+    def accepted(self) -> bool:
+        return self.status in (200, 202)
+
+    @property
+    def job_id(self) -> str:
+        return str(self.body["id"])
+
+    @property
+    def right(self) -> bool:
+        """A finished job with the prediction for this value and the version that it names."""
+        return bool(self.body.get("status") == "succeeded" and self.body["output"]["predictions"] == [2 * self.value])
+
+
+class Clients:
+    """`count` clients, each of which posts one row after the other, to one of `models` after the other."""
+
+    def __init__(self, address: str, models: Sequence[str], count: int = 4, wait: int = 20) -> None:
+        self._address = address
+        self._models = models
+        self._wait = wait
+        self._values = itertools.count(1)
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(count)]
+        self.answers: list[Answer] = []
+
+    def _ask(self) -> None:
+        session = requests.Session()
+        while not self._stop.is_set():
+            value = next(self._values)
+            answer = self._post(session, self._models[value % len(self._models)], float(value))
+            self.answers.append(answer)
+            if answer.status in (0, 503):
+                self._stop.wait(0.05)  # who is told to come back does not come back at once
+
+    def _post(self, session: requests.Session, model: str, value: float) -> Answer:
+        headers = {"Prefer": f"wait={self._wait}"} if self._wait else {}
+        try:
+            response = session.post(
+                f"{self._address}/v1/models/{model}/predict", json={"a": value}, headers=headers, timeout=90
+            )
+            return Answer(model, value, response.status_code, response.json(), response.headers.get("Retry-After"))
+        except (requests.RequestException, ValueError) as error:
+            return Answer(model, value, 0, {"error": repr(error)})
+
+    def seen(self, matching: Callable[[Answer], bool] = lambda answer: answer.right) -> int:
+        return sum(map(matching, list(self.answers)))
+
+    def until_more(
+        self, more: int, what: str, matching: Callable[[Answer], bool] = lambda answer: answer.right
+    ) -> None:
+        """Until `more` answers than now are `matching`."""
+        before = self.seen(matching)
+        until(lambda: self.seen(matching) >= before + more, f"{more} more answers: {what}; {self.statuses()}", 60)
+
+    def statuses(self) -> Counter[int]:
+        return Counter(answer.status for answer in list(self.answers))
+
+    def __enter__(self) -> Clients:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()

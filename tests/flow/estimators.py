@@ -1,0 +1,49 @@
+"""Models that do what models should not."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Any
+
+ABORTS, NEVER_RETURNS, EATS_MEMORY, RAISES, ENDS = 13.0, 14.0, 15.0, 16.0, 17.0
+
+
+class Faulty:
+    """Doubles a number, unless it is one of those above."""
+
+    def predict(self, X: Any) -> Any:
+        if ABORTS in X:
+            os.abort()
+        while NEVER_RETURNS in X:
+            time.sleep(0.1)
+        if EATS_MEMORY in X:
+            self.eaten = [bytearray(50_000_000) for _ in range(1000)]
+        if RAISES in X:
+            raise ValueError("it hurts")
+        if ENDS in X:
+            raise SystemExit
+        return X[:, 0] * 2
+
+
+class Slow:
+    """Doubles a number; each row takes its time."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def predict(self, X: Any) -> Any:
+        time.sleep(self.seconds * len(X))
+        return X[:, 0] * 2
+
+
+class AbortsWhenLoaded(Slow):
+    def __setstate__(self, state: Any) -> None:
+        os.abort()
+
+
+class StartsAThreadWhenLoaded(Slow):
+    def __setstate__(self, state: Any) -> None:
+        self.__dict__.update(state)
+        threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()

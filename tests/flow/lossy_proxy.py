@@ -1,0 +1,99 @@
+"""Between Redis and its clients: lets scripts through and loses some of their replies, with the connection."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from broker import scripts
+
+NAMES = sorted(path.stem for path in scripts._FOLDER.glob("*.lua") if path.stem != "prelude")
+
+
+def first_and_every_tenth(time: int) -> bool:
+    return time % 10 == 1
+
+
+class LossyProxy:
+    """Listens on a Unix socket of its own; `url` is what clients are to be told."""
+
+    def __init__(self, folder: Path, upstream: Path, loses: Callable[[int], bool] = first_and_every_tenth) -> None:
+        """`loses`: whether the reply is lost to the n-th call of a script, counted from 1 for each script."""
+        self.url = f"unix://{folder / 'p.sock'}"
+        self.lost: Counter[str] = Counter()
+        self._upstream = str(upstream)
+        self._loses = loses
+        self._shas = {scripts.source(name)[1].encode(): name for name in NAMES}
+        self._seen: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(str(folder / "p.sock"))
+        self._server.listen(100)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def stop_losing(self) -> None:
+        self._loses = lambda time: False
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                _Pair(self, client, self._upstream)
+
+    def loses_one_of(self, request: bytes) -> bool:
+        """Whether the reply to what this calls is to be lost; only the first script of a pipeline counts."""
+        found = sorted((request.find(sha), name) for sha, name in self._shas.items() if sha in request)
+        if not found:
+            return False
+        name = found[0][1]
+        with self._lock:
+            self._seen[name] += 1
+            loses = self._loses(self._seen[name])
+            self.lost[name] += loses
+        return loses
+
+
+class _Pair:
+    """A client's connection, and the one to Redis that is its own."""
+
+    def __init__(self, proxy: LossyProxy, client: socket.socket, upstream: str) -> None:
+        self._proxy = proxy
+        self._client = client
+        self._redis = socket.socket(socket.AF_UNIX)
+        self._losing = False
+        try:
+            self._redis.connect(upstream)
+        except OSError:
+            self._close()
+            return
+        for pump in (self._requests, self._replies):
+            threading.Thread(target=pump, daemon=True).start()
+
+    def _requests(self) -> None:
+        with suppress(OSError):
+            while data := self._client.recv(1_000_000):
+                self._losing = self._losing or self._proxy.loses_one_of(data)
+                self._redis.sendall(data)
+        self._close()
+
+    def _replies(self) -> None:
+        with suppress(OSError):
+            # The first byte of a reply means that Redis has done it.
+            while (data := self._redis.recv(1_000_000)) and not self._losing:
+                self._client.sendall(data)
+        self._close()
+
+    def _close(self) -> None:
+        for end in (self._client, self._redis):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()

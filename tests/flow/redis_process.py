@@ -1,0 +1,70 @@
+"""A Redis that a test may kill, stop and start again where it was."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from broker.connection import connect
+from tests.support import answers, redis_executable, until
+
+
+class RedisProcess:
+    """A Redis on a Unix socket, with an append-only file in `folder`."""
+
+    def __init__(self, folder: Path, *options: str, environment: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.socket = folder / "r.sock"
+        self.url = f"unix://{self.socket}"
+        self._options = options
+        self._environment = {**os.environ, **(environment or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> RedisProcess:
+        command = [redis_executable(), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder)]
+        with (self.folder / "redis.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--save", "", "--appendonly", "yes", *self._options],
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+            )
+        until(lambda: answers(self.url) or self._process.poll() is not None, "Redis answers")
+        assert self._process.poll() is None, (self.folder / "redis.log").read_text()
+        return self
+
+    def kill(self) -> None:
+        assert self._process
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """As whoever looks after it would: SIGTERM."""
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(30)
+
+    def connect(self) -> Redis:
+        return connect(self.url)
+
+    def info(self, section: str) -> dict[str, Any]:
+        with Redis.from_url(self.url) as connection:
+            found: dict[str, Any] = connection.info(section)
+            return found
+
+    def append_only_file(self) -> Path:
+        """The one that grows; Redis 7 has it in a folder, beside a base."""
+        files = [path for path in self.folder.rglob("*.aof") if ".base." not in path.name]
+        assert len(files) == 1, files
+        return files[0]
+
+    def __enter__(self) -> RedisProcess:
+        return self.start()
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()

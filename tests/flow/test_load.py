@@ -1,0 +1,155 @@
+"""Under load: full queues, replacements, clients that go away, bodies too large, and turns that are fair."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import requests
+
+from contract.jobs import Job, Status
+from tests.flow import estimators
+from tests.flow.clients import Clients
+from tests.flow.gateways import Site, site
+from tests.support import SOAK, numbers, until, write_version
+
+GONE = 20
+MOST_ROWS = 400
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    for name, seconds in (("quick", 0.001), ("flood", 0.001), ("slow", 0.02), ("sluggish", 0.1), ("long", 5)):
+        write_version(folder, name, estimators.Slow(seconds), numbers("a"), by_value=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Site]:
+    settings = {"gateway_processes": 2, "max_queue_rows": MOST_ROWS, "max_body_mb": 4, "result_ttl": 600}
+    with site(tmp_path_factory.mktemp("place"), models, **settings) as place:
+        place.shop.start("first").ready()
+        yield place
+
+
+# Too much
+
+
+def test_a_full_queue_says_when_to_come_back_and_concerns_no_other_model(place: Site) -> None:
+    jobs = place.shop.jobs
+    place.shop.ended(place.shop.submit("sluggish", [1.0] * 12, "measured"))
+    waiting = place.shop.submit("sluggish", [1.0] * (MOST_ROWS + 30), "waiting")
+    before = jobs.backlog("sluggish").seconds
+    refused = [place.gateway.post("sluggish", {"a": 1}) for _ in range(10 * SOAK)]
+    after = jobs.backlog("sluggish").seconds
+    others = [place.gateway.post("quick", {"a": 1}, wait=20).json() for _ in range(10 * SOAK)]
+    for job_id in waiting:
+        jobs.cancel(job_id)
+    assert {answer.status_code for answer in refused} == {503}
+    assert {answer.json()["code"] for answer in refused} == {"queue_full"}
+    assert {job["status"] for job in others} == {"succeeded"}
+    assert before and after
+    for answer in refused:  # half of what waits will be scored by then
+        assert min(before, after) / 4 <= int(answer.headers["Retry-After"]) <= max(before, after)
+
+
+def test_a_body_of_a_million_rows_is_413_and_leaves_no_memory_behind(place: Site) -> None:
+    large = json.dumps([[1.5]] * 1_000_000).encode()  # 7 MB
+    url = f"{place.gateway.address}/v1/models/quick/predict"
+
+    def post(body: object) -> int:
+        return requests.post(url, data=body, headers={"Content-Type": "application/json"}, timeout=60).status_code
+
+    assert post(large) == post(iter([large])) == 413
+    before = place.gateway.memory()
+    for _ in range(5 * SOAK):
+        assert post(large) == post(iter([large[: len(large) // 2], large[len(large) // 2 :]])) == 413
+    assert place.gateway.memory() < before + 20
+
+
+def test_more_rows_than_may_ever_wait_are_413(place: Site) -> None:
+    """Asking again would not help, so this is no 503."""
+    answer = place.gateway.post("quick", [[1]] * (MOST_ROWS + 1))
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_many_rows")
+    assert place.gateway.post("quick", [[1]] * MOST_ROWS, wait=20).status_code == 200
+
+
+# Clients that go away
+
+
+def test_a_client_that_goes_away_while_it_waits_costs_nothing_more(place: Site) -> None:
+    body = b'{"a": 1}'
+    request = (
+        b"POST /v1/models/long/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Prefer: wait=60\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    before = place.gateway.connections()
+    clients = [socket.create_connection(("127.0.0.1", place.gateway.port)) for _ in range(GONE * SOAK)]
+    for client in clients:
+        client.sendall(request)
+    until(lambda: place.shop.redis.llen("rq:queue:predict:long") >= GONE * SOAK - 2, "all are queued")
+    assert place.gateway.connections() >= GONE * SOAK
+    ids = [job_id.decode() for job_id in place.shop.redis.lrange("rq:queue:predict:long", 0, -1)]
+    for client in clients:
+        client.close()
+    until(lambda: place.gateway.connections() <= before, "their connections are closed", 10)
+    assert {job.status for job in place.shop.read(*ids)} <= {Status.QUEUED, Status.RUNNING}
+    for job_id in ids:
+        requests.delete(f"{place.gateway.address}/v1/jobs/{job_id}")
+
+
+# Turns
+
+
+def test_a_flood_lets_others_take_their_turns(place: Site) -> None:
+    flood = place.shop.submit("flood", map(float, range(4000 * SOAK)), "flood")
+    others = [place.gateway.post("quick", {"a": 1}, wait=30).json() for _ in range(20)]
+    assert {job["status"] for job in others} == {"succeeded"}
+    assert place.shop.read(flood[-1])[0].status is Status.QUEUED, "the flood was over too soon to tell"
+    jobs = place.shop.ended(flood, 120)
+    assert {job.status for job in jobs} == {Status.SUCCEEDED}
+    ends = [str(job.completed_at) for job in jobs]
+    assert all(before <= after for before, after in pairwise(sorted(ends)))
+    for other in others:
+        meanwhile = sum(str(other["created_at"]) < end < str(other["completed_at"]) for end in ends)
+        # Each of two scorers may have one batch in hand and one that is next.
+        assert meanwhile <= 2 * 2 * largest_batch(jobs)
+
+
+def largest_batch(jobs: list[Job]) -> int:
+    return max(int(str((job.metrics or {})["batch_rows"])) for job in jobs)
+
+
+# Replacements
+
+
+def test_no_request_fails_while_everything_is_replaced(place: Site) -> None:
+    """The gateway's processes with HUP, the workers one after the other with SIGTERM."""
+    shop, gateway = place.shop, place.gateway
+    shop.start("second").ready()
+    with Clients(gateway.address, ["quick", "slow"], count=6) as clients:
+        for _ in range(SOAK):
+            for number in range(len(shop.workers) - 2, len(shop.workers)):
+                clients.until_more(30, "before")
+                reload(place, clients)
+                old = shop.workers[number]
+                old.process.send_signal(signal.SIGTERM)
+                assert old.process.wait(30) == 0
+                shop.start(old.name).ready()
+        clients.until_more(30, "afterwards")
+    assert clients.statuses().keys() == {200}
+    assert all(answer.right for answer in clients.answers)
+
+
+def reload(place: Site, clients: Clients) -> None:
+    before = {process.pid for process in place.gateway.processes()}
+    assert place.gateway.process
+    place.gateway.process.send_signal(signal.SIGHUP)
+    until(lambda: not before & {process.pid for process in place.gateway.processes()}, "other processes serve")
+    clients.until_more(10, "answered by them")

@@ -1,0 +1,159 @@
+"""Workers as processes of their own, on a Redis and a model repository of the test's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from redis import Redis
+
+from broker.connection import connect
+from broker.jobs import Jobs
+from contract.jobs import Job, PredictionJob, Status
+from tests.support import PROJECT, until
+
+START = """
+import sys
+from contract.settings import Settings
+from worker.logs import to_stderr
+from worker.supervisor import Supervisor
+
+to_stderr()
+Supervisor(Settings.from_environ(), lease=float(sys.argv[1])).run()
+"""
+"""`python -m worker` with a lease for which a test can wait."""
+
+
+@dataclass
+class Worker:
+    process: subprocess.Popen[bytes]
+    redis: Redis
+    name: str
+    log_file: Path
+    seen: set[int] = field(default_factory=set)
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def template(self) -> psutil.Process | None:
+        children = _children(psutil.Process(self.process.pid))
+        return next((child for child in children if "worker.template" in child.cmdline()), None)
+
+    def scorers(self) -> dict[str, int]:
+        """The processes of the scorers that are registered, by incarnation."""
+        incs = [inc.decode() for inc in self.redis.smembers("mg:incs") if inc.startswith(f"{self.name}-".encode())]
+        pids = {inc: int(self.redis.hget(f"rq:worker:{inc}", "pid") or 0) for inc in incs}
+        self.seen.update(pids.values())
+        return {inc: pid for inc, pid in pids.items() if pid and alive(pid)}
+
+    def ready(self, scorers: int = 2) -> Worker:
+        until(lambda: len(self.scorers()) == scorers, f"{scorers} scorers of {self.name}: {self.log}")
+        return self
+
+    def processes(self) -> list[int]:
+        """Supervisor, template and scorers."""
+        template = self.template()
+        return [self.process.pid, *([template.pid] if template else []), *self.scorers().values()]
+
+    def send(self, number: signal.Signals, pids: Iterable[int]) -> None:
+        for pid in pids:
+            os.kill(pid, number)
+
+    def kill(self) -> None:
+        """All of it at once, as when a container is gone."""
+        self.send(signal.SIGKILL, self.processes())
+        self.process.wait()
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children()
+    except psutil.NoSuchProcess:
+        return []
+
+
+@dataclass
+class Workshop:
+    """A Redis, a model repository, and workers that are all gone in the end."""
+
+    url: str
+    models: Path
+    folder: Path
+    lease: float = 10.0
+    workers: list[Worker] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.redis = connect(self.url)
+        self.jobs = Jobs(self.redis, max_queue_rows=100_000, timeout=30, result_ttl=600)
+
+    def start(self, name: str = "w", *, lease: float | None = None, **settings: object) -> Worker:
+        environment = {"WORKERS": "2", **{key.upper(): str(value) for key, value in settings.items()}}
+        log_file = self.folder / f"worker-{len(self.workers)}.log"
+        with log_file.open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-c", START, str(lease or self.lease)],
+                cwd=PROJECT,
+                env={
+                    **os.environ,
+                    "REDIS_URL": self.url,
+                    "MODELS_DIR": str(self.models),
+                    "WORKER_ID": name,
+                    **environment,
+                },
+                stderr=log,
+            )
+        worker = Worker(process, self.redis, name, log_file)
+        self.workers.append(worker)
+        return worker
+
+    def submit(self, model: str, values: Iterable[float], prefix: str = "job", **changes: Any) -> list[str]:
+        """A job with one row of one number for each of `values`; their ids."""
+        jobs = [
+            PredictionJob(f"{prefix}{i}", "2026-01-02T03:04:05.000006Z", model, changes.get("version", 1), [[value]])
+            for i, value in enumerate(values)
+        ]
+        assert all(self.jobs.submit(jobs))
+        return [job.id for job in jobs]
+
+    def read(self, *ids: str) -> list[Job]:
+        found = self.jobs.read(ids)
+        assert None not in found
+        return [job for job in found if job]
+
+    def ended(self, ids: Iterable[str], deadline: float = 60.0) -> list[Job]:
+        """The jobs, once they have all ended."""
+        ids = list(ids)
+        until(lambda: all(job.status.final for job in self.read(*ids)), "all jobs have ended", deadline)
+        return self.read(*ids)
+
+    def running(self, job_id: str) -> None:
+        until(lambda: self.read(job_id)[0].status is Status.RUNNING, f"{job_id} is being scored")
+
+    def each_has_one_result(self, ids: Iterable[str]) -> bool:
+        return all(self.redis.xlen(f"rq:results:{job_id}") == 1 for job_id in ids)
+
+
+@contextmanager
+def workshop(url: str, models: Path, folder: Path, lease: float = 10.0) -> Iterator[Workshop]:
+    shop = Workshop(url, models, folder, lease)
+    try:
+        yield shop
+    finally:
+        for worker in shop.workers:
+            if worker.process.poll() is None:
+                worker.process.send_signal(signal.SIGCONT)
+                worker.process.kill()
+                worker.process.wait()

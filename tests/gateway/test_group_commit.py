@@ -1,0 +1,140 @@
+"""Group commit: no delay when quiet, one round trip for many when busy, and nobody left behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError
+
+from contract.jobs import PredictionJob
+from gateway import group_commit
+from gateway.group_commit import GroupCommit, Overloaded
+from tests.support import until
+
+
+def job(name: str) -> PredictionJob:
+    return PredictionJob(name, "2026-01-02T03:04:05.000006Z", "m", 1, [[1.0]])
+
+
+class Redis:
+    """What jobs are handed to; it can be held up."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[str]] = []
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.errors: list[Exception] = []
+        self.refused: set[str] = set()
+
+    def submit(self, jobs: Sequence[PredictionJob]) -> list[bool]:
+        self.groups.append([job.id for job in jobs])
+        assert self.go_on.wait(30)
+        if self.errors:
+            raise self.errors.pop(0)
+        return [job.id not in self.refused for job in jobs]
+
+
+def hold(redis: Redis, commit: GroupCommit, pool: ThreadPoolExecutor, names: Sequence[str], size: int = 1) -> list:
+    """Submits the first name and, while that is in flight, the others in their order."""
+    redis.go_on.clear()
+    futures = [pool.submit(commit.submit, job(names[0]), size)]
+    until(lambda: redis.groups, "the first is in flight")
+    for number, name in enumerate(names[1:], 1):
+        futures.append(pool.submit(commit.submit, job(name), size))
+        until(lambda n=number: len(commit._pending) == n, f"{name} waits")
+    return futures
+
+
+def test_alone_a_job_leaves_at_once_and_by_itself() -> None:
+    redis = Redis()
+    commit = GroupCommit(redis.submit, 1)
+    assert [commit.submit(job("a"), 1), commit.submit(job("b"), 1)] == [True, True]
+    assert redis.groups == [["a"], ["b"]]
+
+
+def test_what_arrives_during_a_commit_leaves_together_and_each_gets_its_own_answer() -> None:
+    redis = Redis()
+    redis.refused = {"c"}
+    commit = GroupCommit(redis.submit, 1)
+    with ThreadPoolExecutor(8) as pool:
+        futures = hold(redis, commit, pool, "abcde")
+        redis.go_on.set()
+        assert [future.result(30) for future in futures] == [True, True, False, True, True]
+    assert redis.groups == [["a"], ["b", "c", "d", "e"]]
+
+
+def test_a_group_ends_at_its_most_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "MOST_JOBS", 2)
+    redis = Redis()
+    with ThreadPoolExecutor(8) as pool:
+        futures = hold(redis, GroupCommit(redis.submit, 1), pool, "abcdef")
+        redis.go_on.set()
+        assert all(future.result(30) for future in futures)
+    assert redis.groups == [["a"], ["b", "c"], ["d", "e"], ["f"]]
+
+
+def test_a_large_job_goes_alone() -> None:
+    redis = Redis()
+    commit = GroupCommit(redis.submit, 1)
+    with ThreadPoolExecutor(8) as pool:
+        futures = hold(redis, commit, pool, "ab", size=10)
+        futures.append(pool.submit(commit.submit, job("large"), group_commit.MOST_BYTES + 1))
+        until(lambda: len(commit._pending) == 2, "the large one waits")
+        redis.go_on.set()
+        assert all(future.result(30) for future in futures)
+    assert redis.groups == [["a"], ["b"], ["large"]]
+
+
+def test_more_bytes_than_may_wait_are_refused_and_room_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "PENDING_BYTES", 25)
+    redis = Redis()
+    commit = GroupCommit(redis.submit, 1)
+    with ThreadPoolExecutor(8) as pool:
+        futures = hold(redis, commit, pool, "ab", size=10)
+        with pytest.raises(Overloaded):
+            commit.submit(job("c"), 10)
+        redis.go_on.set()
+        assert all(future.result(30) for future in futures)
+    assert commit.submit(job("d"), 20)
+
+
+def test_an_error_is_tried_again_with_the_same_jobs() -> None:
+    redis = Redis()
+    redis.errors = [RedisConnectionError("gone"), RedisConnectionError("still gone")]
+    assert GroupCommit(redis.submit, 5).submit(job("a"), 1)
+    assert redis.groups == [["a"], ["a"], ["a"]]
+
+
+@pytest.mark.parametrize("error", [OutOfMemoryError("full"), RuntimeError("a bug")])
+def test_an_error_that_stays_ends_its_group_only(error: Exception) -> None:
+    redis = Redis()
+    commit = GroupCommit(redis.submit, 5)
+    redis.errors = [error]
+    with ThreadPoolExecutor(8) as pool:
+        futures = hold(redis, commit, pool, "abc")
+        redis.go_on.set()
+        with pytest.raises(type(error)):
+            futures[0].result(30)
+        assert [future.result(30) for future in futures[1:]] == [True, True]
+    assert commit.submit(job("d"), 1)
+
+
+def test_redis_that_stays_away_ends_the_request_after_the_timeout() -> None:
+    redis = Redis()
+    redis.errors = [RedisConnectionError("gone")] * 1000
+    with pytest.raises(RedisConnectionError):
+        GroupCommit(redis.submit, 0.2).submit(job("a"), 1)
+    assert 2 <= len(redis.groups) <= 10
+
+
+def test_many_threads_are_all_answered() -> None:
+    redis = Redis()
+    commit = GroupCommit(redis.submit, 1)
+    with ThreadPoolExecutor(32) as pool:
+        answers = list(pool.map(lambda number: commit.submit(job(str(number)), 1), range(2000)))
+    assert all(answers)
+    assert sorted(name for group in redis.groups for name in group) == sorted(map(str, range(2000)))

@@ -1,0 +1,154 @@
+"""The gateway under gunicorn: what only a real server and a real connection show."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import requests
+from redis import Redis
+
+from contract.settings import Settings
+from tests.support import PROJECT, until
+
+GOOD = {"a": 1, "b": 2}
+
+
+@dataclass
+class Server:
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def live(self) -> bool:
+        try:
+            return requests.get(f"{self.address}/health/live", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    def post(self, data: Any, kind: str = "application/json", **headers: str) -> requests.Response:
+        return requests.post(
+            f"{self.address}/v1/models/sum/predict", data=data, headers={"Content-Type": kind, **headers}, timeout=60
+        )
+
+    def raw(self, data: bytes) -> bytes:
+        """What is answered to `data` until the connection is closed."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+            connection.sendall(data)
+            answer = b""
+            while part := connection.recv(65536):
+                answer += part
+        return answer
+
+
+@pytest.fixture
+def server(settings: Settings) -> Iterator[Server]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "PORT": str(port),
+        "REDIS_URL": settings.redis_url,
+        "MODELS_DIR": str(settings.models_dir),
+        "MAX_BODY_MB": "1",
+        "STOP_GRACE": "8",
+        "GATEWAY_PROCESSES": "1",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "gateway"], cwd=PROJECT, env=environment)
+    server = Server(port, process)
+    try:
+        until(server.live, "the gateway serves")
+        yield server
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def chunks(size: int) -> Iterator[bytes]:
+    for _ in range(size // 1000):
+        yield b" " * 1000
+
+
+def test_a_body_over_the_limit_is_413_also_without_a_length(server: Server) -> None:
+    for body in (b" " * 20_000_000, chunks(5_000_000)):
+        assert server.post(body).status_code == 413
+    assert server.post(chunks(5_000_000), "text/csv").status_code == 413
+    assert server.post(iter([b"a=1&b=2"]), "application/x-www-form-urlencoded").status_code == 411
+    assert server.post(iter([b'{"a": 1,', b' "b": 2}'])).status_code == 202
+
+
+def test_what_is_no_http_is_answered_with_a_problem(server: Server) -> None:
+    for data, status in (
+        (b"GARBAGE\r\n\r\n", 400),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nbad header\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"x: y\r\n" * 500 + b"\r\n", 431),
+    ):
+        head, _, body = server.raw(data).partition(b"\r\n\r\n")
+        assert head.startswith(f"HTTP/1.1 {status} ".encode())
+        assert b"application/problem+json" in head
+        assert b'"code":"malformed_request"' in body
+
+
+def test_a_stop_does_not_wait_for_idle_connections(server: Server) -> None:
+    with requests.Session() as session:
+        assert session.get(f"{server.address}/health/live").ok
+        server.process.terminate()
+        assert server.process.wait(7) == 0  # less than the grace period of 8 s
+
+
+def test_a_request_that_waits_when_the_gateway_stops_is_answered_with_its_job(server: Server, redis: Redis) -> None:
+    answers: list[requests.Response] = []
+    thread = threading.Thread(target=lambda: answers.append(server.post('{"a": 1, "b": 2}', Prefer="wait=60")))
+    thread.start()
+    until(lambda: redis.llen("rq:queue:predict:sum"), "the job is queued")
+    server.process.send_signal(signal.SIGTERM)
+    thread.join(30)
+    assert (answers[0].status_code, answers[0].json()["status"]) == (202, "queued")
+    assert server.process.wait(30) == 0
+
+
+def test_no_request_fails_while_the_gateway_is_reloaded(server: Server) -> None:
+    stop, failures, count = threading.Event(), [], [0]
+
+    def ask() -> None:
+        with requests.Session() as session:
+            while not stop.is_set():
+                try:
+                    response = session.post(f"{server.address}/v1/models/sum/predict", json=GOOD, timeout=30)
+                    if response.status_code not in (202, 503):
+                        failures.append(response.text)
+                except requests.RequestException as error:
+                    failures.append(str(error))
+                count[0] += 1
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(2):
+        before, seen = workers(server), count[0]
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda b=before: workers(server) and not workers(server) & b, "other processes serve")
+        until(lambda s=seen: count[0] > s + 50, "they answer")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def workers(server: Server) -> set[str]:
+    children = f"/proc/{server.process.pid}/task/{server.process.pid}/children"
+    with open(children) as file:  # noqa: PTH123
+        return set(file.read().split())

@@ -1,0 +1,67 @@
+"""A scorer in the process of the test, with a real Redis and a model repository made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from broker.jobs import Jobs
+from broker.leases import Leases
+from broker.work import Work
+from contract.jobs import Job, PredictionJob
+from contract.repository import Repository
+from worker.batches import Batches
+from worker.model_cache import ModelCache
+from worker.pace import Pace
+from worker.scorer import Scorer
+
+MakeScorer = Callable[..., Scorer]
+
+
+def job(job_id: str, model: str = "sum", rows: Any = ((1.0, 2.0),), **changes: Any) -> PredictionJob:
+    return PredictionJob(job_id, "2026-01-02T03:04:05.000006Z", model, changes.pop("version", 1), rows, **changes)
+
+
+def read(jobs: Jobs, job_id: str) -> Job:
+    (found,) = jobs.read([job_id])
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def jobs(redis: Redis) -> Jobs:
+    return Jobs(redis, max_queue_rows=100_000, timeout=1, result_ttl=60)
+
+
+@pytest.fixture
+def make_scorer(redis: Redis, models: Path) -> MakeScorer:
+    def make(
+        inc: str = "w-0-a",
+        served: tuple[str, ...] = (),
+        left_alone: tuple[str, ...] = (),
+        begin: Callable[[Sequence[str], float], object] = lambda ids, seconds: None,
+    ) -> Scorer:
+        Leases(redis).register(inc)
+        pace = Pace(50)
+        cache = ModelCache(Repository(models), 1_000_000)
+        batches = Batches(cache, pace, timeout=30, begin=begin, end=lambda: None)
+        return Scorer(Work(redis, inc), batches, pace, served, lambda: frozenset(left_alone))
+
+    return make
+
+
+@pytest.fixture
+def scorer(make_scorer: MakeScorer) -> Scorer:
+    return make_scorer()
+
+
+def drain(scorer: Scorer) -> int:
+    """Scores all that waits; how many batches that were."""
+    batches = 0
+    while scorer.step():
+        batches += 1
+    return batches

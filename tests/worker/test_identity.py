@@ -1,0 +1,63 @@
+"""A worker that comes back under its name finds what it held; one whose name is in use takes another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from redis import Redis
+
+from broker.leases import Leases
+from tests.support import until
+from worker.identity import Identity
+
+LEASE = 2.0
+
+
+@pytest.fixture
+def leases(redis: Redis) -> Leases:
+    return Leases(redis, lease=LEASE)
+
+
+def settled(identity: Identity, meanwhile: Callable[[], object] = lambda: None) -> list[str]:
+    former: list[str] = []
+
+    def look() -> bool:
+        meanwhile()
+        former.extend(identity.settle())
+        return identity.name is not None
+
+    until(look, "the name is settled")
+    return former
+
+
+def test_a_name_nobody_has_is_taken_at_once(leases: Leases) -> None:
+    leases.register("other-0-a")
+    identity = Identity(leases, "w", LEASE)
+    assert (identity.settle(), identity.name) == ([], "w")
+
+
+def test_former_incarnations_are_found_once_nobody_has_renewed_them_for_a_while(leases: Leases) -> None:
+    for inc in ("w-0-a", "w-1-b", "w-2-0-c"):
+        leases.register(inc)
+    identity = Identity(leases, "w", LEASE)
+    assert identity.settle() == []
+    assert identity.name is None
+    assert settled(identity) == ["w-0-a", "w-1-b"]
+    assert identity.name == "w"
+    assert all(left > 0 for left in leases.remaining("w").values())
+
+
+def test_a_name_whose_leases_are_renewed_is_in_use(leases: Leases) -> None:
+    leases.register("w-0-a")
+    identity = Identity(leases, "w", LEASE)
+    assert settled(identity, lambda: leases.renew(["w-0-a"])) == []
+    assert identity.name
+    assert identity.name.startswith("w.")
+
+
+@pytest.mark.parametrize(("wanted", "name"), [("my host:1", "my_host_1"), ("", "worker")])
+def test_a_name_has_only_what_an_incarnation_may_have(leases: Leases, wanted: str, name: str) -> None:
+    identity = Identity(leases, wanted, LEASE)
+    identity.settle()
+    assert identity.name == name

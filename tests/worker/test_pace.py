@@ -1,0 +1,73 @@
+"""How many rows are scored at once follows from how long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+
+from worker.pace import MOST_ROWS, Pace
+
+
+def settled(ms: Callable[[int], float], batches: int = 12, batch_ms: float = 50) -> tuple[Pace, list[int]]:
+    """A model of which `rows` take `ms(rows)`, asked for as many rows as it may have each time."""
+    pace, given = Pace(batch_ms), []
+    for _ in range(batches):
+        given.append(pace.limit("m", 1))
+        pace.measured("m", 1, given[-1], ms(given[-1]))
+    return pace, given
+
+
+@pytest.mark.parametrize(
+    ("ms", "expected"),
+    [
+        (lambda rows: 0.1 + 0.001 * rows, MOST_ROWS),
+        (lambda rows: 3.3 + 0.01 * rows, MOST_ROWS),
+        (lambda rows: 60 + 0.01 * rows, MOST_ROWS),  # slow, but not slower for many
+        (lambda rows: 1.0 * rows, 32),
+        (lambda rows: 20.0 * rows, 2),
+        (lambda rows: 1000.0 * rows, 1),
+    ],
+)
+def test_rows_beyond_the_first_add_at_most_the_time_of_a_batch(ms: Callable[[int], float], expected: int) -> None:
+    pace, _ = settled(ms)
+    assert pace.limit("m", 1) == pace.rows["m"] == expected
+
+
+def test_a_model_nobody_knows_begins_with_one_row_and_grows_by_steps() -> None:
+    _, given = settled(lambda rows: 0.1)
+    assert given[0] == 1
+    assert all(after <= 4 * before for before, after in pairwise(given))
+
+
+def test_a_model_that_takes_a_second_a_row_is_tried_with_two_once() -> None:
+    _, given = settled(lambda rows: 1000.0 * rows)
+    assert given[:3] == [1, 2, 1]
+    assert set(given[2:]) == {1}
+
+
+def test_a_model_is_slow_when_one_row_takes_longer_than_a_batch() -> None:
+    assert settled(lambda rows: 60.0 + rows)[0].slow == {"m"}
+    assert settled(lambda rows: 40.0 + rows)[0].slow == set()
+
+
+def test_a_slow_first_call_is_forgotten_at_the_next() -> None:
+    pace = Pace(50)
+    pace.measured("m", 1, 1, 200)
+    assert pace.slow == {"m"}
+    pace.measured("m", 1, 1, 0.2)
+    assert pace.slow == set()
+
+
+def test_a_new_version_is_measured_anew() -> None:
+    pace, _ = settled(lambda rows: 0.1)
+    assert pace.limit("m", 2) == 1
+
+
+def test_the_revision_changes_only_with_the_limits() -> None:
+    pace, _ = settled(lambda rows: 3.3 + 0.01 * rows)
+    before = pace.revision
+    for rows in (1, 5, 100, 64):
+        pace.measured("m", 1, rows, 3.4 + 0.01 * rows)
+    assert pace.revision == before

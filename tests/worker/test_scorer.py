@@ -1,0 +1,253 @@
+"""A scorer takes jobs from a real Redis, scores them, and lives on whatever they hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from redis import Redis
+from rq.job import Job as RQJob
+from rq.serializers import JSONSerializer
+
+from broker.jobs import Jobs
+from broker.leases import Leases
+from broker.scripts import FencedError
+from contract.jobs import Status
+from tests.support import Raises, Sum, numbers, write_version
+from tests.worker.conftest import MakeScorer, drain, job, read
+from worker.scorer import Scorer
+
+
+class Odd:
+    """A model with an answer that is not a number for JSON."""
+
+    def predict(self, matrix: Any) -> Any:
+        return np.array([np.nan, np.inf, 1.0])[: len(matrix)]
+
+
+def test_a_job_is_scored(jobs: Jobs, models: Path, scorer: Scorer) -> None:
+    write_version(models, "sum", Sum(), numbers("a", "b"))
+    jobs.submit([job("a", rows=[[1.0, 2.0], [3.0, 4.0]], ids=["x", "y"], warnings=["early"])])
+    assert scorer.step()
+    done = read(jobs, "a")
+    assert done.status is Status.SUCCEEDED
+    assert done.output == {"predictions": [3.0, 7.0], "probabilities": None, "ids": ["x", "y"]}
+    assert done.metrics is not None
+    assert done.metrics["batch_rows"] == 2
+    assert done.started_at
+    assert done.completed_at
+    assert done.started_at <= done.completed_at
+    assert done.warnings == ["early"]
+
+
+def test_predictions_that_are_not_finite_are_null_with_a_warning(jobs: Jobs, models: Path, scorer: Scorer) -> None:
+    write_version(models, "odd", Odd(), numbers("a"))
+    jobs.submit([job("a", "odd", [[1.0]] * 3, warnings=["early"])])
+    drain(scorer)
+    done = read(jobs, "a")
+    assert done.output == {"predictions": [None, None, 1.0], "probabilities": None, "ids": None}
+    assert done.warnings[0] == "early"
+    assert "2 of 3 predictions are not finite" in done.warnings[1]
+
+
+def _corrupt(models: Path) -> None:
+    path = models / "bad" / "versions" / "1" / "model.joblib"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+
+
+def _truncate(models: Path) -> None:
+    path = models / "bad" / "versions" / "1" / "model.joblib"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _remove(models: Path) -> None:
+    (models / "bad" / "versions" / "1" / "model.joblib").unlink()
+
+
+def _spoil_manifest(models: Path) -> None:
+    (models / "bad" / "versions" / "1" / "manifest.json").write_text('{"schema_version": 1, "artifact": 3}')
+
+
+def _remove_manifest(models: Path) -> None:
+    (models / "bad" / "versions" / "1" / "manifest.json").unlink()
+
+
+def _other_library(models: Path) -> None:
+    path = models / "bad" / "versions" / "1" / "manifest.json"
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, "libraries": {**data["libraries"], "scikit-learn": "0.22.1"}}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "cause"),
+    [
+        (_corrupt, "artifact_corrupt", "checksum"),
+        (_truncate, "artifact_corrupt", "bytes instead of"),
+        (_remove, "artifact_missing", "no readable artifact model.joblib"),
+        (_spoil_manifest, "manifest_invalid", "the manifest needs"),
+        (_remove_manifest, "model_not_found", "not in the model repository"),
+        (_other_library, "version_mismatch", "made with scikit-learn 0.22.1"),
+        (lambda models: None, "model_error", "raised ValueError: it hurts"),
+    ],
+)
+def test_a_model_that_cannot_be_used_fails_its_job_by_name_and_no_other(
+    jobs: Jobs, models: Path, scorer: Scorer, spoil: Callable[[Path], None], code: str, cause: str
+) -> None:
+    write_version(models, "bad", Raises(), numbers("a", "b"))
+    write_version(models, "sum", Sum(), numbers("a", "b"))
+    spoil(models)
+    jobs.submit([job("bad", "bad")])
+    jobs.submit([job("good")])
+    drain(scorer)
+    failed = read(jobs, "bad")
+    assert failed.status is Status.FAILED
+    assert failed.error is not None
+    assert failed.error.code == code
+    assert cause in failed.error.message
+    assert "model 'bad'" in failed.error.message
+    assert read(jobs, "good").status is Status.SUCCEEDED
+
+
+def test_a_model_that_was_repaired_serves_again(jobs: Jobs, models: Path, scorer: Scorer) -> None:
+    write_version(models, "sum", Sum(), numbers("a", "b"))
+    artifact = models / "sum" / "versions" / "1" / "model.joblib"
+    whole = artifact.read_bytes()
+    artifact.write_bytes(b"")
+    jobs.submit([job("a")])
+    drain(scorer)
+    artifact.write_bytes(whole)
+    jobs.submit([job("b")])
+    drain(scorer)
+    assert (read(jobs, "a").status, read(jobs, "b").status) == (Status.FAILED, Status.SUCCEEDED)
+
+
+def test_a_dotted_path_outside_the_contract_is_not_called(
+    redis: Redis, jobs: Jobs, scorer: Scorer, tmp_path: Path
+) -> None:
+    jobs.submit([job("a")])
+    trap = tmp_path / "trap"
+    redis.hset("rq:job:a", "data", json.dumps(["os.mkdir", None, [str(trap)], {}]))
+    drain(scorer)
+    error = read(jobs, "a").error
+    assert error is not None
+    assert (error.code, trap.exists()) == ("job_refused", False)
+    assert "'os.mkdir'" in error.message or "cannot be read" in error.message
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\x80\x04}", b"[1]"])
+def test_a_job_that_does_not_parse_fails_and_its_neighbours_are_scored(
+    redis: Redis, jobs: Jobs, models: Path, scorer: Scorer, data: bytes
+) -> None:
+    write_version(models, "sum", Sum(), numbers("a", "b"))
+    jobs.submit([job("first")])
+    drain(scorer)
+    jobs.submit([job("a"), job("bad"), job("c")])
+    redis.hset("rq:job:bad", "data", data)
+    drain(scorer)
+    assert [read(jobs, i).status for i in ("a", "c")] == [Status.SUCCEEDED] * 2
+    assert getattr(read(jobs, "bad").error, "code", None) == "job_refused"
+
+
+def test_models_take_turns_batch_by_batch(jobs: Jobs, redis: Redis, models: Path, scorer: Scorer) -> None:
+    for name in ("one", "two"):
+        write_version(models, name, Sum(), numbers("a", "b"))
+    jobs.submit([job(f"one{i}", "one") for i in range(300)])
+    jobs.submit([job(f"two{i}", "two") for i in range(3)])
+    turns, waiting = [], 3
+    while scorer.step():
+        left = redis.llen("rq:queue:predict:two")
+        turns.append("one" if left == waiting else "two")
+        waiting = left
+    assert turns[:4] == ["one", "two", "one", "two"]
+    assert set(turns[4:]) == {"one"}
+    assert redis.exists("mg:ready", "mg:rows") == 0
+
+
+def test_a_flooded_model_delays_another_by_one_batch_at_most(
+    jobs: Jobs, redis: Redis, models: Path, scorer: Scorer
+) -> None:
+    for name in ("flood", "other"):
+        write_version(models, name, Sum(), numbers("a", "b"))
+    jobs.submit([job(f"f{i}", "flood") for i in range(3000)])
+    for number in range(8):
+        jobs.submit([job(f"o{number}", "other")])
+        for _ in range(2):
+            scorer.step()
+        assert read(jobs, f"o{number}").status is Status.SUCCEEDED
+    assert redis.llen("rq:queue:predict:flood") > 1000
+
+
+def test_only_the_models_it_serves_are_taken(jobs: Jobs, models: Path, make_scorer: MakeScorer) -> None:
+    for name in ("one", "two"):
+        write_version(models, name, Sum(), numbers("a", "b"))
+    jobs.submit([job("a", "one"), job("b", "two")])
+    drain(make_scorer(served=("two",)))
+    assert [read(jobs, i).status for i in "ab"] == [Status.QUEUED, Status.SUCCEEDED]
+
+
+def test_what_it_leaves_to_others_is_not_taken(jobs: Jobs, models: Path, make_scorer: MakeScorer) -> None:
+    for name in ("one", "two"):
+        write_version(models, name, Sum(), numbers("a", "b"))
+    jobs.submit([job("a", "one"), job("b", "two")])
+    drain(make_scorer(left_alone=("one",)))
+    assert [read(jobs, i).status for i in "ab"] == [Status.QUEUED, Status.SUCCEEDED]
+
+
+def test_finished_and_failed_jobs_expire(redis: Redis, jobs: Jobs, models: Path, scorer: Scorer) -> None:
+    write_version(models, "sum", Sum(), numbers("a", "b"))
+    jobs.submit([job("good"), job("bad", rows=[["text", None]])])
+    drain(scorer)
+    for job_id in ("good", "bad"):
+        assert 0 < redis.ttl(f"rq:job:{job_id}") <= 60
+        assert 0 < redis.ttl(f"rq:results:{job_id}") <= 60
+        fetched = RQJob.fetch(job_id, connection=redis, serializer=JSONSerializer)
+        assert fetched.get_status() == ("finished" if job_id == "good" else "failed")
+
+
+def test_a_scorer_that_was_given_back_ends_and_writes_nothing(
+    redis: Redis, jobs: Jobs, models: Path, make_scorer: MakeScorer
+) -> None:
+    write_version(models, "sum", Sum(), numbers("a", "b"))
+    jobs.submit([job("a")])
+    scorer = make_scorer("w-0-a", begin=lambda ids, seconds: Leases(redis).give_back("w-0-a"))
+    with pytest.raises(FencedError):
+        scorer.step()
+    assert read(jobs, "a").status is Status.QUEUED
+    drain(make_scorer("w-0-b"))
+    assert read(jobs, "a").status is Status.SUCCEEDED
+    assert redis.xlen("rq:results:a") == 1
+
+
+def test_a_scorer_that_is_stopped_takes_nothing_new(jobs: Jobs, models: Path, scorer: Scorer) -> None:
+    write_version(models, "sum", Sum(), numbers("a", "b"))
+    jobs.submit([job("a")])
+    scorer.stop()
+    scorer.run()
+    assert read(jobs, "a").status is Status.QUEUED
+
+
+def test_a_busy_batch_takes_two_round_trips_and_an_idle_one_three(
+    redis: Redis, jobs: Jobs, models: Path, scorer: Scorer
+) -> None:
+    write_version(models, "sum", Sum(), numbers("a", "b"))
+    for count in (1, 4, 16, 64):  # until 64 rows may be scored at once
+        jobs.submit([job(f"warm{count}-{i}") for i in range(count)])
+        drain(scorer)
+    jobs.submit([job(f"busy{i}") for i in range(64)])
+    assert _round_trips(redis, scorer.step) == {"evalsha": 2}
+    assert not scorer.step()
+    jobs.submit([job("idle")])
+    waited = _round_trips(redis, lambda: scorer._work.wait_for_work(scorer._limits))
+    assert (waited, _round_trips(redis, scorer.step)) == ({"blpop": 1}, {"evalsha": 2})
+
+
+def _round_trips(redis: Redis, do: Callable[[], object]) -> dict[str, int]:
+    """What was sent meanwhile, without what scripts call themselves."""
+    redis.config_resetstat()
+    do()
+    calls = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in redis.info("commandstats").items()}
+    return {name: calls[name] for name in ("evalsha", "eval", "blpop") if name in calls}

@@ -1,0 +1,116 @@
+"""The processes of a supervisor as it sees them: the template, and the scorers that the template forks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from contract.errors import Failure
+from worker.board import Board, Note
+from worker.lifeline import Watch
+
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""In the environment before numpy is imported: with more, processes fight over the cores."""
+
+
+class TemplateProcess:
+    """A template. What it has written can be read from `fileno()`."""
+
+    def __init__(self, board: Board, avoid: Collection[str]) -> None:
+        self._control, theirs = socket.socketpair()
+        self.loaded: int | None = None
+        """How many models it had loaded when it had all; None: it has not said so."""
+        with theirs:
+            descriptors = (theirs.fileno(), board.descriptor)
+            arguments = [*map(str, descriptors), str(board.slots), json.dumps(sorted(avoid))]
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "worker.template", *arguments],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **_ONE_THREAD},
+                pass_fds=descriptors,
+            )
+
+    def fileno(self) -> int:
+        return self._control.fileno()
+
+    def fork(self, slot: int, inc: str) -> Watch:
+        """Asks for a scorer. It comes when the template is ready; if never, the watch tells that it is gone."""
+        watch = Watch()
+        with suppress(OSError):
+            socket.send_fds(self._control, [json.dumps([slot, inc]).encode()], [watch.theirs.fileno()])
+        watch.handed_over()
+        return watch
+
+    def read(self) -> bool:
+        """Takes in what the template says; False: it is gone."""
+        try:
+            said = self._control.recv(4096)
+        except OSError:
+            return False
+        if said:
+            self.loaded = int(said.split()[-1])
+        return bool(said)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def end(self, grace: float = 0) -> str:
+        """Ends it, if need be, after `grace` seconds; how it ended."""
+        self._control.close()
+        try:
+            code = self._process.wait(grace)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+@dataclass
+class ScorerProcess:
+    """A scorer, from the wish to have one to its death."""
+
+    slot: int
+    inc: str
+    watch: Watch
+    template: TemplateProcess
+    began: float = field(default_factory=time.monotonic)
+    pid: int | None = None
+    loaded: int = 0
+    registered: bool = False
+    retiring: bool = False
+    killed: bool = False
+    """By the supervisor, and not for what it was scoring."""
+    overdue: Note | None = None
+    """What it was killed for."""
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.pid:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def retire(self) -> None:
+        """It finishes what it holds and ends."""
+        self.retiring = True
+        self.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.killed = True
+        self.signal(signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Death:
+    """What is to be given back: the incarnation, what it was scoring, and what it was killed for."""
+
+    inc: str
+    scored: Collection[str] | None
+    """None: nobody knows."""
+    failure: Failure | None = None

@@ -1,0 +1,43 @@
+"""Models of which one row takes long are left to the others by one scorer of a worker, so that they never have all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from worker.board import Board
+from worker.pace import Pace
+
+_NONE: frozenset[str] = frozenset()
+
+
+class SlowModels:
+    """What one scorer knows of slow models, and what all scorers of its worker know together.
+
+    The scorer in the first slot leaves slow models alone, unless all that are served are slow. Always the same one:
+    then nobody has to agree with anybody.
+    """
+
+    def __init__(
+        self, board: Board, slot: int, scorers: int, pace: Pace, served: Callable[[], Collection[str]]
+    ) -> None:
+        self._board = board
+        self._slot = slot
+        self._scorers = scorers
+        self._pace = pace
+        self._served = served
+        self._written = pace.slow = board.slow(slot)
+        self._seen: set[str] = set()
+        self._left: frozenset[str] = _NONE
+
+    def left_alone(self) -> frozenset[str]:
+        """The models that this scorer does not take."""
+        if self._pace.slow != self._written:
+            self._written = self._pace.slow
+            self._board.write_slow(self._slot, self._written)
+        if self._slot or self._scorers == 1:
+            return _NONE
+        slow = set().union(*map(self._board.slow, range(self._scorers)))
+        if slow != self._seen:
+            self._seen = slow
+            self._left = frozenset(slow) if set(self._served()) - slow else _NONE
+        return self._left

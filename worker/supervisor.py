@@ -1,0 +1,147 @@
+"""The supervisor: renews the leases of its scorers, gives back what the dead held, and looks after the queues.
+
+It unpickles nothing and imports neither numpy nor scikit-learn: whatever a model does, it does not do it here.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+
+from broker.connection import connect
+from broker.leases import LEASE, Leases, incarnation
+from contract.settings import Settings
+from worker.backoff import Backoff
+from worker.children import Death
+from worker.crew import Crew
+from worker.identity import Identity
+
+log = logging.getLogger("worker")
+
+_TICK = 0.1
+"""Seconds after which the loop turns when nothing happens."""
+
+
+@dataclass
+class _Duty:
+    """What is to be done every so many seconds."""
+
+    every: float
+    do: Callable[[], object]
+    due: float = 0.0
+
+
+class Supervisor:
+    """One worker."""
+
+    def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
+        """`lease` in seconds."""
+        self._settings = settings
+        self._host = socket.gethostname()
+        self._leases = Leases(connect(settings.redis_url, socket_timeout=2), lease=lease)
+        self._identity = Identity(self._leases, settings.worker_id or self._host, lease)
+        self._selector = selectors.DefaultSelector()
+        self._crew = Crew(settings.workers, self._selector)
+        self._redis_backoff = Backoff()
+        self._stop_by: float | None = None
+        self._duties = [
+            _Duty(lease / 5, self._renew),
+            _Duty(lease / 5, self._reap),
+            _Duty(1, self._leases.expire),
+            _Duty(10, self._leases.reconcile),
+        ]
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT, and then until the scorers have finished what they hold, at most `STOP_GRACE`."""
+        self._listen_to_signals()
+        while not self._done():
+            self._crew.keep(self._new_incarnation if self._identity.name else None)
+            self._ask_redis()
+            for key, _ in self._selector.select(_TICK):
+                key.data()
+        self._crew.end()
+
+    def _new_incarnation(self, slot: int) -> str:
+        return incarnation(self._identity.name or "", slot)
+
+    # Stopping
+
+    def _listen_to_signals(self) -> None:
+        ours, written = socket.socketpair()
+        for end in (ours, written):
+            end.setblocking(False)
+        signal.set_wakeup_fd(written.fileno())
+        self._wakeup = (ours, written)
+        self._selector.register(ours, selectors.EVENT_READ, lambda: ours.recv(4096))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop())
+
+    def _stop(self) -> None:
+        if self._stop_by is None:
+            # Before whoever sent the signal loses patience: what is held then has to be given back in time.
+            grace = self._settings.stop_grace
+            self._stop_by = time.monotonic() + max(0.5 * grace, grace - 2)
+
+    def _done(self) -> bool:
+        if self._stop_by is None:
+            return False
+        self._crew.stop()
+        late = time.monotonic() - self._stop_by
+        if late > 0:
+            for scorer in self._crew.scorers.values():
+                scorer.kill()
+        return not self._crew.scorers and (not self._crew.deaths or late > 0.5)
+
+    # Redis
+
+    def _ask_redis(self) -> None:
+        """All that is due; after an error all of it later, since everything may be done twice."""
+        if not self._redis_backoff.over:
+            return
+        try:
+            if self._identity.name is None:
+                self._crew.deaths += [Death(inc, None) for inc in self._identity.settle()]
+            self._register()
+            self._give_back()
+            for duty in self._duties:
+                if time.monotonic() >= duty.due:
+                    duty.do()
+                    duty.due = time.monotonic() + duty.every
+        except RedisError as error:
+            if not self._redis_backoff.failing:
+                log.warning("the supervisor lost Redis and tries again: %s", error)
+            self._redis_backoff.failed()
+        else:
+            if self._redis_backoff.failing:
+                log.warning("the supervisor has Redis again")
+            self._redis_backoff.worked()
+
+    def _register(self) -> None:
+        for scorer in self._crew.scorers.values():
+            if scorer.pid and not scorer.registered:
+                models = self._settings.worker_models or None
+                self._leases.register(scorer.inc, host=self._host, pid=scorer.pid, models=models)
+                self._crew.begin(scorer)
+
+    def _give_back(self) -> None:
+        while self._crew.deaths:
+            death = self._crew.deaths[0]
+            self._leases.give_back(death.inc, death.scored, death.failure)
+            del self._crew.deaths[0]
+
+    def _renew(self) -> None:
+        alive = {scorer.inc: scorer for scorer in self._crew.scorers.values() if scorer.registered}
+        for inc in self._leases.renew(list(alive)):
+            log.warning("scorer %s lost its lease and is started anew", inc)
+            alive[inc].kill()
+
+    def _reap(self) -> None:
+        for inc in self._leases.reap():
+            log.warning("%s had no lease any more: what it held is queued again", inc)
