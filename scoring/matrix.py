@@ -11,7 +11,8 @@ import pandas as pd
 from contract.jobs import Row
 from contract.manifest import Field, InputFormat, Kind, Signature
 
-_NUMERIC = {Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN}
+_DTYPES: dict[Kind, type] = {Kind.NUMBER: np.float64, Kind.INTEGER: np.int64, Kind.BOOLEAN: np.bool_}
+_NUMERIC = frozenset(_DTYPES)
 
 
 def to_matrix(rows: Sequence[Row], signature: Signature, input_format: InputFormat) -> Any:
@@ -33,9 +34,7 @@ def to_matrix(rows: Sequence[Row], signature: Signature, input_format: InputForm
 def _column(values: list[Any], field: Field) -> Any:
     if field.kind is Kind.DATETIME:
         return pd.to_datetime(pd.Series(values, dtype=object), utc=True, format="ISO8601")
-    if None not in values:
-        dtype = {Kind.NUMBER: np.float64, Kind.INTEGER: np.int64, Kind.BOOLEAN: np.bool_}.get(field.kind, object)
-        return np.array(values, dtype=dtype)
     if field.kind in _NUMERIC:
-        return np.array(values, dtype=np.float64)
+        # By the field and not by the values: a null in one row must not change the type of its neighbours.
+        return np.array(values, dtype=np.float64 if field.nullable else _DTYPES[field.kind])
     return np.array([np.nan if value is None else value for value in values], dtype=object)

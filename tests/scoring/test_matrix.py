@@ -11,13 +11,13 @@ from contract.manifest import Field, InputFormat, Kind, Output, OutputKind, Sign
 from scoring.matrix import to_matrix
 
 
-def signature(*kinds: Kind) -> Signature:
-    return Signature(tuple(Field(f"f{i}", kind) for i, kind in enumerate(kinds)), Output(OutputKind.NUMBER))
+def signature(*kinds: Kind, nullable: bool = False) -> Signature:
+    return Signature(tuple(Field(f"f{i}", kind, nullable) for i, kind in enumerate(kinds)), Output(OutputKind.NUMBER))
 
 
-def column(kind: Kind, *values: object) -> pd.Series:
+def column(kind: Kind, *values: object, nullable: bool = False) -> pd.Series:
     rows: list[Row] = [(value,) for value in values]  # type: ignore[misc]
-    frame = to_matrix(rows, signature(kind), InputFormat.DATAFRAME)
+    frame = to_matrix(rows, signature(kind, nullable=nullable), InputFormat.DATAFRAME)
     assert list(frame.columns) == ["f0"]
     return frame["f0"]
 
@@ -55,11 +55,12 @@ def test_a_column_of_a_dataframe_has_the_type_of_its_kind(kind: Kind, value: obj
 
 
 @pytest.mark.parametrize("kind", [Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN])
-def test_a_null_makes_numbers_integers_and_booleans_float(kind: Kind) -> None:
-    found = column(kind, 1, None)
+@pytest.mark.parametrize("neighbour", [None, 0])
+def test_what_may_be_null_is_float_whatever_its_neighbours_are(kind: Kind, neighbour: object) -> None:
+    found = column(kind, 1, neighbour, nullable=True)
     assert found.dtype == np.float64
     assert found[0] == 1
-    assert np.isnan(found[1])
+    assert np.isnan(found[1]) == (neighbour is None)
 
 
 def test_strings_stay_strings_and_nulls_are_missing() -> None:
@@ -70,7 +71,7 @@ def test_strings_stay_strings_and_nulls_are_missing() -> None:
 
 def test_a_column_of_nulls_only_is_missing_all_over() -> None:
     for kind in Kind:
-        assert column(kind, None, None).isna().all(), kind
+        assert column(kind, None, None, nullable=True).isna().all(), kind
 
 
 def test_datetimes_are_in_utc_and_null_is_nat() -> None:
