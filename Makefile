@@ -34,6 +34,12 @@ lint: $(VENV)/dev.stamp
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache | tail -n 12
 
+soak: $(VENV)/dev.stamp  ## everything is killed under load, all jobs accounted for: make soak [SECONDS=120] [SEED=1]
+	@$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
+	@[ $(or $(SECONDS),120) -lt 120 ] || SOAK=10 timeout -s INT -k 60 30m $(BIN)/python -m pytest --durations 20 \
+	  tests/broker/test_invariants.py tests/flow/test_faults.py tests/flow/test_redis_faults.py \
+	  tests/flow/test_lost_replies.py tests/flow/test_clock.py tests/flow/test_load.py
+
 system-test: $(VENV)/dev.stamp  ## the docker compose stack, driven over HTTP
 	@$(BIN)/python -m pytest tests/system -rs
 

@@ -33,18 +33,25 @@ class Answer:
         return str(self.body["id"])
 
     @property
+    def succeeded(self) -> bool:
+        return self.body.get("status") == "succeeded"
+
+    @property
     def right(self) -> bool:
-        """A finished job with the prediction for this value and the version that it names."""
-        return bool(self.body.get("status") == "succeeded" and self.body["output"]["predictions"] == [2 * self.value])
+        return self.succeeded and bool(self.body["output"]["predictions"] == [2 * self.value])
 
 
 class Clients:
-    """`count` clients, each of which posts one row after the other, to one of `models` after the other."""
+    """`count` clients, each of which posts one row after the other, to one of `models` after the other, and rests for
+    `pause` seconds between them."""
 
-    def __init__(self, address: str, models: Sequence[str], count: int = 4, wait: int = 20) -> None:
+    def __init__(
+        self, address: str, models: Sequence[str], count: int = 4, wait: int = 20, *, pause: float = 0
+    ) -> None:
         self._address = address
         self._models = models
         self._wait = wait
+        self._pause = pause
         self._values = itertools.count(1)
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(count)]
@@ -56,8 +63,8 @@ class Clients:
             value = next(self._values)
             answer = self._post(session, self._models[value % len(self._models)], float(value))
             self.answers.append(answer)
-            if answer.status in (0, 503):
-                self._stop.wait(0.05)  # who is told to come back does not come back at once
+            # Who is told to come back does not come back at once.
+            self._stop.wait(0.05 if answer.status in (0, 503) else self._pause)
 
     def _post(self, session: requests.Session, model: str, value: float) -> Answer:
         headers = {"Prefer": f"wait={self._wait}"} if self._wait else {}

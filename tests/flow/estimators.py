@@ -38,6 +38,18 @@ class Slow:
         return X[:, 0] * 2
 
 
+class Versioned:
+    """Doubles a number and adds the version, so that an answer tells which version gave it."""
+
+    def __init__(self, version: int, seconds: float) -> None:
+        self.version = version
+        self.seconds = seconds
+
+    def predict(self, X: Any) -> Any:
+        time.sleep(self.seconds * len(X))
+        return X[:, 0] * 2 + self.version
+
+
 class AbortsWhenLoaded(Slow):
     def __setstate__(self, state: Any) -> None:
         os.abort()

@@ -1,0 +1,1 @@
+"""Tests. A package, because an installed one has that name too."""

@@ -1,0 +1,182 @@
+"""`python -m tests.soak`: kills, chaos, and, if there is time, a hundred thousand jobs; prints what it found."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import requests
+
+from tests.flow.audit import audit
+from tests.flow.clients import Clients
+from tests.soak.events import Events
+from tests.soak.kills import kill_scorers
+from tests.soak.ledger import Ledger
+from tests.soak.world import MODELS, RESULT_TTL, World, linger, world
+from tests.support import until
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=120, help="of chaos; kills are in proportion")
+    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3)))
+    arguments = parser.parse_args()
+    chance = random.Random(arguments.seed)
+    say(f"seed {arguments.seed}: make soak SECONDS={arguments.seconds} SEED={arguments.seed}")
+    kills = max(4, arguments.seconds * 50 // 120)
+    report("scorers killed", in_folder(lambda folder: kill_scorers(folder, chance, kills // 2, 2)))
+    report("the only scorer killed", in_folder(lambda folder: kill_scorers(folder, chance, kills - kills // 2, 1)))
+    report("chaos", in_folder(lambda folder: chaos(folder, chance, arguments.seconds)))
+    if arguments.seconds >= 120:
+        report("many jobs", in_folder(lambda folder: many_jobs(folder, 100_000)))
+    return 0
+
+
+def say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201
+
+
+def report(name: str, figures: dict[str, Any]) -> None:
+    say(f"{name}:")
+    for key, value in figures.items():
+        say(f"  {key:24} {value}")
+
+
+def in_folder(stage: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        return stage(Path(folder))
+
+
+def chaos(folder: Path, chance: random.Random, seconds: int) -> dict[str, Any]:
+    """Random events under a steady load; at the end every accepted job has ended, once and rightly."""
+    with world(folder) as found, ExitStack() as stack:
+        place = found.place
+        for name in ("w1", "w2"):
+            found.start_worker(name)
+        found.ready()
+        until_at_rest(found)
+        before = found.footprint()
+        groups = [
+            Clients(place.gateway.address, list(MODELS), 5, wait=5, pause=0.01),
+            Clients(place.gateway.address, list(MODELS), 2, wait=0, pause=0.02),
+            Clients(place.gateway.address, ["slow"], 1, wait=0, pause=0.1),
+        ]
+        ledger = stack.enter_context(Ledger(place.shop.jobs, place.shop.redis, groups))
+        events = Events(found, chance)
+        with ExitStack() as load:
+            for group in groups:
+                load.enter_context(group)
+            load.enter_context(canceling(place.gateway.address, groups[2], ledger))
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                linger(chance.uniform(0.1, 0.8))
+                events.one()
+            keep_until_ready(found)
+            for group in groups[:2]:
+                group.until_more(20, "afterwards", lambda answer: answer.accepted)
+        until(lambda: ledger.settled or ledger.wrong, "every accepted job has ended", 120)
+        assert not ledger.wrong, ledger.wrong[:5]
+        until(lambda: audit(place.shop.redis) == [], f"the invariants hold: {audit(place.shop.redis)[:5]}")
+        assert ledger.accepted == sum(ledger.outcomes.values())
+        return {
+            **figures(groups, ledger, events),
+            **flat(found, before),
+        }
+
+
+def figures(groups: list[Clients], ledger: Ledger, events: Events) -> dict[str, Any]:
+    answers = [answer for group in groups for answer in group.answers]
+    return {
+        "events": sum(events.counts.values()),
+        **{f"  {name}": count for name, count in sorted(events.counts.items())},
+        "requests": len(answers),
+        "accepted": ledger.accepted,
+        **{f"  {name}": count for name, count in sorted(ledger.outcomes.items())},
+        "lost or twice": 0,
+        "refused with 503": sum(answer.status == 503 for answer in answers),
+        "no answer": sum(answer.status == 0 for answer in answers),
+    }
+
+
+@contextmanager
+def canceling(address: str, clients: Clients, ledger: Ledger) -> Iterator[None]:
+    """Somebody who cancels every other job of these clients."""
+    stop = Event()
+
+    def run() -> None:
+        at = 0
+        while not stop.wait(0.05):
+            for answer in clients.answers[at:]:
+                at += 1
+                if answer.accepted and at % 2:
+                    ledger.canceled.add(answer.job_id)
+                    try:
+                        requests.delete(f"{address}/v1/jobs/{answer.job_id}", timeout=30)
+                    except requests.RequestException:
+                        continue
+
+    thread = Thread(target=run)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+def keep_until_ready(found: World) -> None:
+    """As many workers as at the beginning, all of them up."""
+    for name in list(found.workers):
+        if name not in ("w1", "w2"):
+            gone = found.workers.pop(name)
+            gone.process.terminate()
+            gone.process.wait(30)
+    for name in ("w1", "w2"):
+        if name not in found.workers:
+            found.start_worker(name)
+    found.keep()
+    found.ready()
+
+
+def until_at_rest(found: World) -> None:
+    redis = found.place.shop.redis
+    kinds = ("job", "finished", "failed", "canceled", "results")
+    until(lambda: not any(redis.keys(f"rq:{kind}:*") for kind in kinds), "results expire", RESULT_TTL + 60)
+
+
+def flat(found: World, before: dict[str, Any]) -> dict[str, Any]:
+    """What must not grow, before and after."""
+    until_at_rest(found)
+    until(lambda: found.footprint()["keys"] <= before["keys"] + len(MODELS) + 2, f"keys: {found.footprint()}")
+    after = found.footprint()
+    assert after["redis_mb"] < before["redis_mb"] + 2, (before, after)
+    assert after["gateway_mb"] < before["gateway_mb"] + 30, (before, after)
+    assert after["redis_clients"] < before["redis_clients"] + 30, (before, after)  # pools fill under load
+    return {name: f"{before[name]} → {after[name]}" for name in before}
+
+
+def many_jobs(folder: Path, jobs: int) -> dict[str, Any]:
+    """So many jobs, and then nothing is left of them."""
+    with world(folder) as found:
+        found.start_worker("w1")
+        found.ready()
+        shop = found.place.shop
+        shop.jobs = type(shop.jobs)(shop.redis, max_queue_rows=100_000, timeout=30, result_ttl=RESULT_TTL)
+        before, began = found.footprint(), time.monotonic()
+        for start in range(0, jobs, 5000):
+            some = range(start, min(jobs, start + 5000))
+            shop.submit("fast", map(float, some), f"job{start}-")
+        until(lambda: not shop.redis.exists("rq:queue:predict:fast", "mg:ready"), "all are taken", 300)
+        seconds = time.monotonic() - began
+        return {"jobs": jobs, "jobs a second": round(jobs / seconds), **flat(found, before)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

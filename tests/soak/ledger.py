@@ -1,0 +1,130 @@
+"""The accounts of a soak: what was accepted, what became of it, and whether that is right and stays so."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from broker.jobs import Jobs
+from contract.jobs import Job, Status
+from tests.flow.clients import Answer, Clients
+
+AGAIN_AFTER = 5.0
+"""Seconds after which an end is looked at once more: nobody may have written another."""
+
+
+@dataclass
+class Accepted:
+    """`ended_at`: of the job, as seen first; `seen`: when that was."""
+
+    value: float
+    ended_at: str = ""
+    seen: float = 0.0
+
+
+@dataclass
+class Ledger:
+    """Reads each accepted job until it has ended, and once more."""
+
+    jobs: Jobs
+    redis: Any
+    clients: Sequence[Clients]
+    canceled: set[str] = field(default_factory=set)
+    """Ids of jobs that somebody has asked to cancel."""
+    open: dict[str, Accepted] = field(default_factory=dict)
+    again: deque[tuple[str, Accepted]] = field(default_factory=deque)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    accepted: int = 0
+
+    def __post_init__(self) -> None:
+        self._read = [0] * len(self.clients)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Ledger:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    @property
+    def settled(self) -> bool:
+        read = all(count == len(group.answers) for count, group in zip(self._read, self.clients, strict=True))
+        return read and not self.open and not self.again
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.2):
+            try:
+                self._enter()
+                self._settle()
+                self._look_again()
+            except RedisError:
+                continue  # it is being restarted
+            except Exception as error:
+                self.wrong.append(f"the ledger itself: {error!r}")
+                raise
+
+    def _enter(self) -> None:
+        for number, group in enumerate(self.clients):
+            answers = group.answers[self._read[number] :]
+            self._read[number] += len(answers)
+            for answer in answers:
+                self._enter_one(answer)
+
+    def _enter_one(self, answer: Answer) -> None:
+        if answer.accepted:
+            self.accepted += 1
+            self.open[answer.job_id] = Accepted(answer.value)
+        elif answer.status not in (0, 503):
+            self.wrong.append(f"an answer {answer.status}: {answer.body}")
+
+    def _settle(self) -> None:
+        ids = list(self.open)[:1000]
+        for job_id, job in zip(ids, self.jobs.read(ids), strict=True):
+            if job is None:
+                del self.open[job_id]
+                if job_id in self.canceled:
+                    self.outcomes["deleted"] += 1  # it had ended before, and then it is forgotten
+                else:
+                    self.wrong.append(f"{job_id} is lost")
+            elif job.status.final:
+                entry = self.open.pop(job_id)
+                entry.ended_at, entry.seen = str(job.completed_at), time.monotonic()
+                self.outcomes[_outcome(job)] += 1
+                self._judge(job, entry)
+                self.again.append((job_id, entry))
+
+    def _judge(self, job: Job, entry: Accepted) -> None:
+        if job.status is Status.SUCCEEDED:
+            assert job.output
+            if job.output["predictions"] != [2 * entry.value + job.version]:
+                self.wrong.append(f"{job.id} of {entry.value}: {job.output}")
+        elif job.status is Status.FAILED:
+            if not (job.error and job.error.message):
+                self.wrong.append(f"{job.id} failed without a reason")
+        elif job.id not in self.canceled:
+            self.wrong.append(f"{job.id} is {job.status}")
+
+    def _look_again(self) -> None:
+        while self.again and time.monotonic() - self.again[0][1].seen > AGAIN_AFTER:
+            job_id, entry = self.again[0]
+            (job,), results = self.jobs.read([job_id]), self.redis.xlen(f"rq:results:{job_id}")
+            self.again.popleft()
+            if job is None:
+                if job_id not in self.canceled:
+                    self.wrong.append(f"{job_id} is gone before its time")
+            elif str(job.completed_at) != entry.ended_at or results != (job.status is not Status.CANCELED):
+                self.wrong.append(f"{job_id} ended twice: {entry.ended_at}, {job.completed_at}, {results} results")
+
+
+def _outcome(job: Job) -> str:
+    return f"failed: {job.error.code}" if job.error else str(job.status)

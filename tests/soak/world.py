@@ -1,0 +1,118 @@
+"""All processes of a site under stress, started again when they end, as whoever looks after them would."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from tests.flow import estimators
+from tests.flow.gateways import Site, site
+from tests.flow.workers import Worker
+from tests.support import numbers, until, write_version
+
+LEASE = 3.0
+RESULT_TTL = 12
+MODELS = {"fast": 0.0002, "steady": 0.002, "slow": 0.02}
+"""Seconds a row."""
+
+
+@dataclass
+class World:
+    place: Site
+    workers: dict[str, Worker] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    resting: bool = False
+    """Nobody is started again."""
+
+    @property
+    def models(self) -> Path:
+        return self.place.gateway.models
+
+    def start_worker(self, name: str) -> None:
+        self.workers[name] = self.place.shop.start(name)
+
+    def keep(self) -> None:
+        """Starts again what has ended."""
+        for name, worker in list(self.workers.items()):
+            if worker.process.poll() is not None:
+                self.start_worker(name)
+        gateway = self.place.gateway
+        if gateway.process and gateway.process.poll() is not None:
+            gateway.start()
+
+    def ready(self) -> None:
+        """Until all is up that should be."""
+        for worker in self.workers.values():
+            until(lambda w=worker: _scorers(w) == 2, f"both scorers of {worker.name}: {worker.log[-2000:]}", 60)
+        until(lambda: len(self.place.gateway.processes()) == 2, "the gateway's processes")
+
+    def publish(self, model: str) -> int:
+        """A new version, whole or not at all, and then its alias: as the trainer does it."""
+        version = self.versions.get(model, 0) + 1
+        staging = self.models / ".staging"
+        estimator = estimators.Versioned(version, MODELS[model])
+        write_version(staging, model, estimator, numbers("a"), version=version, by_value=True)
+        target = self.models / model / "versions" / str(version)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (staging / model / "versions" / str(version)).rename(target)
+        self.move_alias(model, staging / model / "aliases.json")
+        self.versions[model] = version
+        return version
+
+    def move_alias(self, model: str, new: Path) -> None:
+        new.replace(self.models / model / "aliases.json")
+
+    def footprint(self) -> dict[str, Any]:
+        """What must not grow."""
+        with self.place.server.connect() as redis:
+            clients, memory = redis.info("clients")["connected_clients"], redis.info("memory")["used_memory"]
+            return {
+                "keys": sum(1 for key in redis.scan_iter(count=1000) if not key.startswith(b"mg:bell")),
+                "redis_mb": round(memory / 1e6, 2),
+                "redis_clients": clients,
+                "gateway_mb": round(max(p.memory_info().rss for p in self.place.gateway.processes()) / 1e6, 1),
+            }
+
+    def end(self) -> None:
+        for worker in self.workers.values():
+            worker.process.send_signal(signal.SIGCONT)
+
+
+def _scorers(worker: Worker) -> int:
+    try:
+        return len(worker.scorers())
+    except RedisError:
+        return -1
+
+
+def redis_micros(redis: Any) -> int:
+    seconds, micros = redis.time()
+    return int(seconds) * 1_000_000 + int(micros)
+
+
+def linger(seconds: float) -> None:
+    """A soak takes its time: this is what happens between two random moments."""
+    time.sleep(seconds)
+
+
+@contextmanager
+def world(folder: Path, **settings: object) -> Iterator[World]:
+    """With the first version of each model, and no worker yet."""
+    models = folder / "models"
+    models.mkdir()
+    defaults = {"gateway_processes": 2, "submit_timeout": 2, "result_ttl": RESULT_TTL}
+    with site(folder, models, lease=LEASE, **{**defaults, **settings}) as place:
+        found = World(place)
+        for model in MODELS:
+            found.publish(model)
+        try:
+            yield found
+        finally:
+            found.end()
