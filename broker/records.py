@@ -19,6 +19,7 @@ LARGEST_PUBLISHED = 16_000
 
 CRASHED = Failure(Code.WORKER_CRASHED, "the worker process ended while it scored this job, time and again")
 
+_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _STATUS = {
     "queued": Status.QUEUED,
     "started": Status.RUNNING,
@@ -42,7 +43,7 @@ _FIELDS = (
 
 def dumps(value: object) -> str:
     """JSON on one line, as short as it gets. Raises `ValueError` for what is not finite."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return _encoder.encode(value)
 
 
 def job_data(job: PredictionJob) -> str:

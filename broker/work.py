@@ -96,8 +96,8 @@ class Work:
         return [job_id for job_id, answer in zip(outcomes, written, strict=True) if answer != 1]
 
     def wait_for_work(self, limits: Limits, seconds: float = 1.0) -> None:
-        """Returns when there may be work for these limits, at the latest after `seconds`. To be called when `take`
-        answered None.
+        """Returns when there may be work for these limits, at the latest after `seconds` (below the connection's
+        `socket_timeout`). To be called when `take` answered None.
 
         The bell is a hint: a token can be lost with the scorer that took it, so nobody waits for long.
         """

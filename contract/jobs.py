@@ -15,8 +15,6 @@ PREDICT = "worker.scorer.predict"
 worker calls only what it finds in its own table under one of `FUNCTIONS`."""
 FUNCTIONS = frozenset({PREDICT})
 
-ENDED_CHANNEL = "mg:ended"
-"""The id of each job that has ended is published here: a hint to look, never the truth."""
 
 Value = str | int | float | bool | None
 Row = Sequence[Value]

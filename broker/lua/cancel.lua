@@ -1,7 +1,7 @@
 -- CANCEL: a job that has not ended ends without a result; its scorer's answer will find nobody.
 --
--- Writes rq:queue:<q> or mg:held:<inc> and rq:wip:<q>, rq:job:<id>, rq:canceled:<q>, mg:deadlines; mg:ready, mg:turn,
--- mg:rows and the bells; publishes to the reply channels of the job.
+-- Writes rq:queue:<q> or mg:held:<inc> and rq:wip:<q>, rq:job:<id>, rq:results:<id>, rq:canceled:<q>, mg:deadlines;
+-- mg:ready, mg:turn, mg:rows and the bells; publishes to the reply channels of the job.
 -- ARGV: id, a token of this request (so that repeating it gives the same answer).
 -- Answers 'canceled', 'final' (it had ended before) or 'unknown'.
 local id, token = ARGV[1], ARGV[2]
@@ -11,6 +11,7 @@ if not job then return 'unknown' end
 if job.status == 'queued' then
   call('LREM', 'rq:queue:' .. job.q, 1, id)
   settle(job.q, -job.rows)
+  if job.started then revive(id) end
 elseif job.status == 'started' then
   call('ZREM', 'mg:held:' .. job.holder, id)
   call('ZREM', 'rq:wip:' .. job.q, id .. ':' .. job.holder)

@@ -282,6 +282,7 @@ def test_unknown_columns_are_dropped_and_named_once() -> None:
 def test_of_many_unknown_columns_ten_are_named() -> None:
     (warning,) = coerce(Records([GOOD | {f"c{n}" * 50: n for n in range(1000)}]), HOUSE).warnings
     assert warning.endswith(" and 990 more")
+    assert "more" not in coerce(Records([GOOD | {f"c{n}": n for n in range(10)}]), HOUSE).warnings[0]
     assert len(warning) < 1000
 
 
@@ -358,6 +359,17 @@ def test_errors_beyond_the_most_that_are_shown_are_counted() -> None:
     assert marks(invalid) == [(row, name, "not_a_number") for row in range(500) for name in "ab"]
     assert refused(Records([{}] * 30_000), pair).total == 60_000
     assert refused(Grid(None, [[]] * 30_000), pair).total == 30_000
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 5])
+@pytest.mark.parametrize("wrong_in_first", [{0, 199}, {199}, {100}, {0}, set()])
+def test_the_first_errors_are_shown_in_whatever_order_they_are_found(most: int, wrong_in_first: set[int]) -> None:
+    wide = signature(*(Field(f"x{n}", Kind.NUMBER) for n in range(200)))
+    first = {f"x{n}": "?" if n in wrong_in_first else 1 for n in reversed(range(200))}
+    rows = [first, dict.fromkeys(first, "?"), dict.fromkeys(first, "?")]
+    everything = marks(refused(Records(rows), wide))
+    with patch.object(InvalidInstances, "SHOWN", most):
+        assert marks(refused(Records(rows), wide)) == everything[:most]
 
 
 def test_a_changed_signature_is_not_mistaken_for_the_one_before_it() -> None:
