@@ -86,13 +86,14 @@ def test_an_outage_of_redis_makes_no_storm(place: Site) -> None:
     with socket.socket(socket.AF_UNIX) as nobody:
         nobody.bind(str(place.server.socket))
         nobody.listen(1000)
-        began, connections = time.monotonic(), 0
-        while connections < 40 * SOAK:
+        for _ in range(30):  # pauses are short at first
             nobody.accept()[0].close()
-            connections += 1
-        rate = connections / (time.monotonic() - began)
-    # A supervisor, two scorers and a gateway: without pauses they would try thousands of times a second.
-    assert rate < 60, f"{rate:.0f} connections a second"
+        began = time.monotonic()
+        for _ in range(30 * SOAK):
+            nobody.accept()[0].close()
+        rate = 30 * SOAK / (time.monotonic() - began)
+    # A supervisor, two scorers and a gateway: about 10 a second, and 17 with no pauses but those of redis-py.
+    assert rate < 14, f"{rate:.0f} connections a second"
     place.server.socket.unlink()
     place.server.start()
     assert place.gateway.post("quick", {"a": 1}, wait=20).json()["status"] == "succeeded"

@@ -27,8 +27,11 @@ def kill_scorers(folder: Path, chance: random.Random, kills: int, scorers: int) 
         with Clients(place.gateway.address, ["fast", "steady"], count=6, pause=0.002) as clients:
             clients.until_more(50, "before", succeeded)
             for _ in range(kills):
-                linger(chance.uniform(0, 0.5))
-                inc, pid = chance.choice(sorted(worker.ready(scorers).scorers().items()))
+                # Counted from when all are up: else the moment would be the one at which a scorer begins, and what dies
+                # young again and again is started again later and later.
+                worker.ready(scorers)
+                linger(chance.uniform(0.3, 1.3))
+                inc, pid = chance.choice(sorted(worker.scorers().items()))
                 moments.append((redis_micros(redis), inc))
                 os.kill(pid, signal.SIGKILL)
                 until(lambda i=inc: i not in worker.scorers(), "it is gone")
