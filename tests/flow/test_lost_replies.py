@@ -31,7 +31,7 @@ def proxy(tmp_path: Path) -> Iterator[LossyProxy]:
 def place(tmp_path: Path, models: Path, proxy: LossyProxy) -> Iterator[Site]:
     """A site whose gateway and workers know Redis through the proxy only; no script is unknown to Redis."""
     write_version(models, "quick", estimators.Slow(0.001), numbers("a"), by_value=True)
-    write_version(models, "slow", estimators.Slow(0.3), numbers("a"), by_value=True)
+    write_version(models, "slow", estimators.Slow(0.15), numbers("a"), by_value=True)
     with site(tmp_path, models, url=proxy.url) as place:
         place.shop.redis = place.server.connect()
         for name in NAMES:
@@ -88,7 +88,7 @@ def what_else_there_is(place: Site) -> list[str]:
 def expiring(place: Site) -> list[str]:
     """A job that a second later has not started: so many others wait before it."""
     url = f"{place.gateway.address}/v1/models/slow/predict"
-    before = [place.gateway.post("slow", {"a": 1}).json()["id"] for _ in range(6)]
+    before = [place.gateway.post("slow", {"a": 1}).json()["id"] for _ in range(12)]
     late = requests.post(url, json={"a": 1}, headers={"Cancel-After": "1"}).json()["id"]
     until(lambda: place.shop.read(late)[0].status is Status.EXPIRED, "it expires")
     return [*before, late]
