@@ -101,7 +101,7 @@ def figures(groups: list[Clients], ledger: Ledger, events: Events) -> dict[str, 
         "requests": len(answers),
         "accepted": ledger.accepted,
         **{f"  {name}": count for name, count in sorted(ledger.outcomes.items())},
-        "lost or twice": 0,
+        "lost or twice": len(ledger.wrong),
         "refused with 503": sum(answer.status == 503 for answer in answers),
         "no answer": sum(answer.status == 0 for answer in answers),
     }

@@ -43,7 +43,7 @@ def kill_scorers(folder: Path, chance: random.Random, kills: int, scorers: int) 
         assert not failed, failed[:5]
         assert once
         starts = sorted((started(job.started_at), job.id) for job in place.shop.read(*ids))
-        return {"scorers": scorers, "kills": kills, "jobs": len(ids), "lost": 0, **pauses(moments, starts)}
+        return {"scorers": scorers, "kills": kills, "jobs": len(ids), "lost": len(failed), **pauses(moments, starts)}
 
 
 def succeeded(answer: Answer) -> bool:
