@@ -20,6 +20,11 @@ class Code(StrEnum):
     TIMEOUT = "timeout"
     OUT_OF_MEMORY = "out_of_memory"
     WORKER_CRASHED = "worker_crashed"
+    TRAINING_FAILED = "training_failed"
+    TRAINER_CRASHED = "trainer_crashed"
+    NO_DATA = "no_data"
+    NOT_PUBLISHED = "not_published"
+    NOT_TRUSTED = "not_trusted"
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,23 @@ class Settings:
         ("blobs", "boston", "iris", "loan", "sepals"),
         "Recipes that are trained when their model is missing; none: none.",
     )
+    recipes_dir: Path | None = _setting(None, "Folder with recipes of your own, one Python file each; empty: none.")
+    spool_dir: Path = _setting(Path(".modelgate/spool"), "Where uploads lie until they are used.")
+    spool_mb: int = _setting(2048, "Most that uploads may take together, in MB; beyond, 507.", least=1)
+    train_timeout: int = _setting(3600, "Longest training, in seconds; beyond, it fails.", least=1)
+    train_memory_mb: int = _setting(4096, "Memory a training may take, in MB; 0: no limit.", least=0)
+    keep_versions: int = _setting(10, "Versions kept of a model, besides those that an alias names.", least=1)
+    warmup_timeout: int = _setting(30, "Longest wait until workers have loaded a version before its alias moves.", least=1)
+    allow_upload: bool = _setting(False, "1: take pickles over HTTP. A pickle is a program: only for callers you trust.")
+    pickle: str = _setting(
+        "allow", "deny: load only skops artifacts, whose types are on a list.", choices=("allow", "deny")
+    )
+    signing_key: Path | None = _setting(
+        None, "File with the private ed25519 key (PEM) with which the trainer signs manifests; empty: none."
+    )
+    verify_key: Path | None = _setting(
+        None, "File with the public key (PEM); with it workers refuse manifests that are not signed. Empty: none."
+    )
     max_body_mb: int = _setting(8, "Largest request body, in MB.", least=1)
     max_queue_rows: int = _setting(100_000, "Rows that may wait for one model; beyond, 503.", least=1)
     submit_timeout: int = _setting(5, "Seconds the gateway tries to hand a job to Redis; then 503.", least=1)

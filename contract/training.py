@@ -1,0 +1,119 @@
+"""What the gateway asks of the trainer, and what comes back: trainings, and changes of the model repository."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from contract.jobs import Value
+
+TRAINING, PUBLISHING = "training", "publishing"
+"""RQ's queues. Each has a process of its own, so that an alias moves while a training runs."""
+
+TRAIN, ORDER = "trainer.tasks.train", "trainer.tasks.order"
+"""The dotted paths in jobs of these queues; the trainer calls nothing else."""
+
+GENERIC_RECIPE = "tabular"
+"""The recipe for any CSV file; all others are named as the model that they train."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a new version must fulfil before its alias moves. None: not asked.
+
+    `metric` is one of the manifest's; without it the first one. Its value on held-out rows must be at least `floor`,
+    and not worse by more than `margin` than that of the version it would replace, on the same rows.
+    """
+
+    metric: str | None = None
+    floor: float | None = None
+    margin: float | None = None
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """A training: `recipe` with `parameters`, on the CSV file `upload` (a name in SPOOL_DIR) or `path` (relative to
+    DATA_DIR), or on the data that the recipe has by itself. The new version gets `alias` if it passes the gate."""
+
+    model: str
+    recipe: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    target: str | None = None
+    features: Sequence[str] | None = None
+    id_field: str | None = None
+    alias: str = "current"
+    gate: Gate = Gate()
+    notes: str = ""
+    upload: str | None = None
+    path: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TrainingRequest:
+        return cls(**{**data, "gate": Gate(**data["gate"])})
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The `output` of a training job. `promoted`: whether the alias points at the version now; if not, `reason`."""
+
+    model: str
+    version: int
+    metrics: Mapping[str, float]
+    promoted: bool
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+class Action(StrEnum):
+    """What may be asked of the process that owns the model repository."""
+
+    MOVE_ALIAS = "move_alias"
+    DELETE_ALIAS = "delete_alias"
+    ROLL_BACK = "roll_back"
+    DELETE_VERSION = "delete_version"
+    IMPORT = "import"
+
+
+@dataclass(frozen=True)
+class Order:
+    """One change of the model repository. IMPORT publishes the file `upload` (a name in SPOOL_DIR), whose sample rows
+    may be in `sample`, as a new version."""
+
+    action: Action
+    model: str
+    alias: str | None = None
+    version: int | None = None
+    upload: str | None = None
+    sample: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Order:
+        return cls(**{**data, "action": Action(data["action"])})
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is. `fraction` is between 0 and 1; `best` the best score of a candidate so far, `seconds_left`
+    a guess."""
+
+    phase: str
+    fraction: float
+    done: int | None = None
+    total: int | None = None
+    unit: str | None = None
+    best: float | None = None
+    seconds_left: float | None = None
+
+    def to_json(self) -> dict[str, Value]:
+        return dataclasses.asdict(self)

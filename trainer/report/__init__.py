@@ -1,0 +1,1 @@
+"""The report of a version: what a data scientist wants to see before trusting it."""
