@@ -56,8 +56,10 @@ class Settings:
     train_timeout: int = _setting(3600, "Longest training, in seconds; beyond, it fails.", least=1)
     train_memory_mb: int = _setting(4096, "Memory a training may take, in MB; 0: no limit.", least=0)
     keep_versions: int = _setting(10, "Versions kept of a model, besides those that an alias names.", least=1)
-    warmup_timeout: int = _setting(30, "Longest wait until workers have loaded a version before its alias moves.", least=1)
-    allow_upload: bool = _setting(False, "1: take pickles over HTTP. A pickle is a program: only for callers you trust.")
+    warmup_timeout: int = _setting(
+        30, "Longest wait for workers to load a version before its alias moves, in s.", least=1
+    )
+    allow_upload: bool = _setting(False, "1: take models over HTTP. A pickle is a program: off is safe.")
     pickle: str = _setting(
         "allow", "deny: load only skops artifacts, whose types are on a list.", choices=("allow", "deny")
     )
