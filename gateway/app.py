@@ -23,15 +23,17 @@ def create_app(settings: Settings) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_mb * 1024 * 1024
     app.url_map.strict_slashes = False
     connection = connect(settings.redis_url)
-    broker = Jobs(
-        connection,
-        max_queue_rows=settings.max_queue_rows,
-        timeout=settings.predict_timeout,
-        result_ttl=settings.result_ttl,
-    )
+    limits = {
+        "max_queue_rows": settings.max_queue_rows,
+        "timeout": settings.predict_timeout,
+        "result_ttl": settings.result_ttl,
+    }
+    broker = Jobs(connection, **limits)
+    # A process has one commit in flight.
+    committing = Jobs(connect(settings.redis_url, own=True), **limits)
     repository = Repository(settings.models_dir)
     listener = Listener(connection, broker)
-    commit = GroupCommit(broker.submit, settings.submit_timeout)
+    commit = GroupCommit(committing.submit, settings.submit_timeout)
     guard = refuse_foreign(settings.allowed_hosts)
     app.extensions["listener"] = listener
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -28,7 +27,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from contract.jobs import Row
+from contract.jobs import Row, Value
 from contract.manifest import Field, Kind, Signature
 
 _KNOWN = frozenset(
@@ -45,15 +44,18 @@ class _Part:
     dtype: type
     steps: Sequence[Any]
 
-    def transform(self, rows: Sequence[Row]) -> Any:
-        pick = itemgetter(*self.columns) if len(self.columns) > 1 else lambda row: (row[self.columns[0]],)
-        values = [pick(row) for row in rows]
-        if self.dtype is object:
-            values = [[np.nan if value is None else value for value in row] for row in values]
-        matrix: Any = np.array(values, dtype=self.dtype)
+    def transform(self, values: Sequence[Sequence[Value]]) -> Any:
+        """`values` by column, of all columns."""
+        matrix: Any = np.empty((len(values[0]), len(self.columns)), dtype=self.dtype)
+        for position, column in enumerate(self.columns):
+            matrix[:, position] = _without_nulls(values[column]) if self.dtype is object else values[column]
         for step in self.steps:
             matrix = step.transform(matrix)
         return matrix
+
+
+def _without_nulls(values: Sequence[Value]) -> Sequence[Value]:
+    return [np.nan if value is None else value for value in values] if None in values else values
 
 
 _plans: WeakKeyDictionary[Any, Sequence[_Part] | None] = WeakKeyDictionary()
@@ -68,7 +70,8 @@ def transformed(transformer: Any, rows: Sequence[Row], signature: Signature) -> 
     plan = _plans[transformer]
     if not plan or get_config()["transform_output"] != "default":
         return None
-    return transformer._hstack([part.transform(rows) for part in plan], n_samples=len(rows))
+    values = list(zip(*rows, strict=True))
+    return transformer._hstack([part.transform(values) for part in plan], n_samples=len(rows))
 
 
 def _plan(transformer: Any, signature: Signature) -> Sequence[_Part] | None:

@@ -117,7 +117,7 @@ def serve(slot: int, inc: str, board: Board, cache: ModelCache, repository: Repo
         begin=lambda ids, seconds: board.begin(slot, ids, seconds),
         end=lambda: board.end(slot),
     )
-    work = Work(connect(settings.redis_url), inc)
+    work = Work(connect(settings.redis_url, own=True), inc)
     scorer = Scorer(work, batches, pace, settings.worker_models, slow_models.left_alone)
     signal.signal(signal.SIGTERM, lambda *_: scorer.stop())
     try:
