@@ -18,7 +18,6 @@ from redis import Redis
 from broker.scripts import Scripts
 from contract.repository import NAME
 
-
 _VERSION = re.compile(f"{NAME.pattern}@[1-9][0-9]{{0,8}}")
 
 
