@@ -167,14 +167,11 @@ class Crew:
 
     def _replace_one(self, template: TemplateProcess) -> None:
         """Scorers share the models that the template had when they were forked; a new one shares those of now."""
-        whole = len(self.scorers) == len(self._backoffs)
-        if (
-            template.generation is None
-            or not whole
-            or any(s.retiring or not s.registered for s in self.scorers.values())
-        ):
+        scorers = self.scorers.values()
+        whole = len(scorers) == len(self._backoffs)
+        if template.generation is None or not whole or any(s.retiring or not s.registered for s in scorers):
             return
-        for scorer in self.scorers.values():
+        for scorer in scorers:
             if scorer.template is not template or scorer.generation < template.generation:
                 scorer.retire()
                 return

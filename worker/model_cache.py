@@ -55,7 +55,7 @@ class ModelCache:
 
         Raises `ModelgateError`.
         """
-        excess = self._excess(self._repository.read_manifest(name, version))
+        excess = self._excess(self._repository.manifest(name, version))
         dropped = []
         for key in spare:
             if excess > 0 and key in self._models:

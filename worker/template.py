@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 from collections import deque
+from collections.abc import Collection
 
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, Repository
@@ -104,14 +105,22 @@ class Template:
         needed, spare = self._wanted()
         self._drop_idle({*needed, *spare})
         self._refused = {}
-        loaded = any(self._load_if_possible(version, spare if version in needed else []) for version in needed + spare)
-        held = {_text(version) for version in self._cache}
-        if held != self._since.keys():
-            self._generation += 1
-            self._since = {text: self._since.get(text, self._generation) for text in sorted(held)}
+        loaded = any(self._load_if_possible(version, spare) for version in needed) or any(
+            self._load_if_possible(version, []) for version in spare
+        )
+        self._note_changes()
         return loaded
 
-    def _wanted(self) -> tuple[list[Version], list[Version]]:
+    def _note_changes(self) -> None:
+        held = {_text(version) for version in self._cache}
+        if held != self._since.keys():
+            if self._since.keys() - held:
+                gc.unfreeze()
+                gc.collect()
+            self._generation += 1
+            self._since = {text: self._since.get(text, self._generation) for text in sorted(held)}
+
+    def _wanted(self) -> tuple[Collection[Version], Collection[Version]]:
         """What has to be in memory: versions asked for, and the current ones. And what may be: those of other aliases,
         so that going back to one takes no time."""
         only = self._settings.worker_models
@@ -119,19 +128,16 @@ class Template:
         asked = [version for version in self._asked if not only or version[0] in only]
         current = [(name, versions[CURRENT]) for name, versions in aliases.items() if CURRENT in versions]
         others = [(name, version) for name, versions in aliases.items() for version in versions.values()]
-        needed = list(dict.fromkeys(asked + current))
+        needed = dict.fromkeys(asked + current)
         return needed, [version for version in dict.fromkeys(others) if version not in needed]
 
     def _drop_idle(self, wanted: set[Version]) -> None:
         now = time.monotonic()
         self._idle = {version: self._idle.get(version, now) for version in self._cache if version not in wanted}
         dropped = [version for version, since in self._idle.items() if now - since > _LINGER]
-        if dropped:
-            self._cache.drop(dropped)
-            gc.unfreeze()
-            gc.collect()
+        self._cache.drop(dropped)
 
-    def _load_if_possible(self, version: Version, spare: list[Version]) -> bool:
+    def _load_if_possible(self, version: Version, spare: Collection[Version]) -> bool:
         """Whether it was loaded now; `spare` may go for it."""
         text = _text(version)
         if version in self._cache:
