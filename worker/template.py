@@ -105,8 +105,9 @@ class Template:
         needed, spare = self._wanted()
         self._drop_idle({*needed, *spare})
         self._refused = {}
-        loaded = any(self._load_if_possible(version, spare) for version in needed) or any(
-            self._load_if_possible(version, []) for version in spare
+        idle = list(self._idle)
+        loaded = any(self._load_if_possible(version, [*idle, *spare]) for version in needed) or any(
+            self._load_if_possible(version, idle) for version in spare
         )
         self._note_changes()
         return loaded
