@@ -108,7 +108,7 @@ def test_nothing_is_removed_while_nobody_knows_what_the_aliases_name(three: Path
 def test_a_reader_sees_each_of_many_moves(three: Path) -> None:
     """Also when the clock of the file system stands still, and one file is as long as the other."""
     reader = Repository(three)
-    for move in range(300):
+    for move in range(60):
         move_alias(three, "sum", "current", 1 + move % 2)
         assert reader.resolve("sum") == ("sum", 1 + move % 2)
 
