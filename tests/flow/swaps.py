@@ -34,7 +34,7 @@ MODEL = "swapped"
 
 @dataclass(frozen=True)
 class Move:
-    """`current` has moved to `version` at some time between `began` and `ended` (monotonic seconds, of all processes)."""
+    """`current` has moved to `version` between `began` and `ended`, in monotonic seconds, the same in all processes."""
 
     kind: str
     version: int

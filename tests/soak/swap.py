@@ -31,6 +31,7 @@ from tests.support import until
 class Answer:
     """`version` 0: there was no right answer, `error` says what there was. Times are monotonic seconds."""
 
+    due: float
     sent: float
     came: float
     version: int
@@ -56,20 +57,15 @@ class Load:
             due += self._interval
 
     def _ask(self, session: requests.Session, due: float) -> Answer:
-        """Its time counts from when it was due: who has to wait for a connection waits too."""
         value, sent = float(next(self._values)), time.monotonic()
         try:
             response = session.post(self._url, json={"a": value}, headers={"Prefer": "wait=20"}, timeout=60)
             body = response.json()
             version = int(body["model"]["version"])
             right = body["status"] == "succeeded" and body["output"]["predictions"] == [2 * value + version]
-            return Answer(sent, self._now(sent, due), version if right else 0, "" if right else response.text)
+            return Answer(due, sent, time.monotonic(), version if right else 0, "" if right else response.text)
         except (requests.RequestException, ValueError, KeyError) as error:
-            return Answer(sent, self._now(sent, due), 0, repr(error))
-
-    @staticmethod
-    def _now(sent: float, due: float) -> float:
-        return time.monotonic() + max(0.0, sent - due)
+            return Answer(due, sent, time.monotonic(), 0, repr(error))
 
     def __enter__(self) -> Load:
         for thread in self._threads:
@@ -133,7 +129,8 @@ def swap_under_load(place: Site, *, rounds: int, rate: float, rows: int, seconds
 
 
 def _milliseconds(answers: Sequence[Answer]) -> tuple[float, float]:
-    times = sorted(answer.came - answer.sent for answer in answers)
+    """Counted from when a request was due: who has to wait for a connection waits too."""
+    times = sorted(answer.came - answer.due for answer in answers)
     return round(1000 * median(times), 1), round(1000 * times[int(0.99 * (len(times) - 1))], 1)
 
 
