@@ -17,6 +17,8 @@ from gateway.group_commit import GroupCommit
 from gateway.listener import Listener
 from gateway.problems import Problem
 from gateway.routes import health, jobs, models, predictions, versions
+from gateway.routes.predictions import Predictions
+from gateway.shortcut import Shortcut
 
 
 def no_trainer(order: Order) -> dict[str, Any]:
@@ -41,11 +43,12 @@ def create_app(settings: Settings, order: versions.Execute = no_trainer) -> Flas
     guard = refuse_foreign(settings.allowed_hosts)
     app.extensions["listener"] = listener
 
-    problems.register(app, settings.max_body_mb)
+    predicting = Predictions(broker, commit, repository, listener, settings.max_queue_rows, settings.max_wait, guard)
+    answer = problems.register(app, settings.max_body_mb)
+    app.wsgi_app = Shortcut(app.wsgi_app, predicting.post, answer, settings.max_body_mb * 1024 * 1024)  # type: ignore[method-assign]
     app.register_blueprint(health.blueprint(broker, repository))
     app.register_blueprint(models.blueprint(repository))
     app.register_blueprint(versions.blueprint(repository, guard, order))
     app.register_blueprint(jobs.blueprint(broker, listener, settings.max_wait, guard))
-    most_rows, most_wait = settings.max_queue_rows, settings.max_wait
-    app.register_blueprint(predictions.blueprint(broker, commit, repository, listener, most_rows, most_wait, guard))
+    app.register_blueprint(predictions.blueprint(predicting))
     return app

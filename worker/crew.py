@@ -20,6 +20,9 @@ log = logging.getLogger("worker")
 _YOUNG = 1.0
 """Seconds. A process that ended sooner is started again after a pause, which grows."""
 
+_LONGEST_PAUSE = 0.5
+"""Seconds between scorers of a slot: to fork one costs little, and the next job is to start within a second."""
+
 
 class Crew:
     """One template, and a scorer in each slot. `keep` is to be called several times a second."""
@@ -35,7 +38,7 @@ class Crew:
         self._board = Board.create(scorers + 1)
         self._template: TemplateProcess | None = None
         self._template_backoff = Backoff()
-        self._backoffs = [Backoff() for _ in range(scorers)]
+        self._backoffs = [Backoff(longest=_LONGEST_PAUSE) for _ in range(scorers)]
         self._avoid: set[str] = set()
         self._wanted: frozenset[str] = frozenset()
         self._orphans: set[int] = set()
