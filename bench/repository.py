@@ -1,4 +1,4 @@
-"""`python -m bench.repository`: what 200 models with 5 versions each cost: start-up, lists, look-ups. Prints a table."""
+"""`python -m bench.repository`: what 200 models with 5 versions each cost: start, lists, look-ups. Prints a table."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def serving(root: Path, models: int, url: str) -> Rows:
     environment = {"REDIS_URL": url, "MODELS_DIR": str(root), "PORT": str(port)}
 
     def get(path: str) -> bytes:
-        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:  # noqa: S310
+        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             body: bytes = answer.read()
             return body
 
