@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -17,8 +18,8 @@ from trainer.aliases import check_move, move_alias, previous
 _LOOK = 0.02
 """Seconds between two looks at what the workers have."""
 
-_AFTERWARDS = 15.0
-"""Seconds that the workers keep a version beyond the longest wait: until they have seen that an alias names it."""
+_AFTERWARDS = 3.0
+"""Seconds that the workers keep a version whatever the aliases say: until they have seen that one names it."""
 
 
 def promote(settings: Settings, connection: Redis | None, model: str, version: int, alias: str = CURRENT) -> str | None:
@@ -28,8 +29,12 @@ def promote(settings: Settings, connection: Redis | None, model: str, version: i
     Raises `ModelgateError`, as `trainer.aliases.move_alias` does.
     """
     check_move(settings.models_dir, model, alias, version)
-    remark = _warm_up(connection, model, version, settings.warmup_timeout)
+    wanted = f"{model}@{version}"
+    remark = _warm_up(connection, model, wanted, settings.warmup_timeout)
     move_alias(settings.models_dir, model, alias, version)
+    if connection:
+        with suppress(RedisError):  # then they keep it a little longer
+            warmup.ask(connection, wanted, _AFTERWARDS)
     return remark
 
 
@@ -41,11 +46,11 @@ def roll_back(settings: Settings, connection: Redis | None, model: str) -> str |
     return promote(settings, connection, model, previous(settings.models_dir, model))
 
 
-def _warm_up(connection: Redis | None, model: str, version: int, seconds: float) -> str | None:
+def _warm_up(connection: Redis | None, model: str, wanted: str, seconds: float) -> str | None:
     """Waits for the workers; the remark says whom it did not wait for."""
     if connection is None:
         return "moved at once: REDIS_URL is not set, so no worker could be asked to load it first"
-    wanted, end = f"{model}@{version}", time.monotonic() + seconds
+    end = time.monotonic() + seconds
     try:
         warmup.ask(connection, wanted, seconds + _AFTERWARDS)
         while True:
