@@ -39,6 +39,10 @@ NICE = 10
 T = TypeVar("T")
 
 
+class _Stopped(Exception):
+    """A scorer was stopped while it held nothing."""
+
+
 class Scorer:
     """Takes, scores and answers one batch after the other."""
 
@@ -54,16 +58,22 @@ class Scorer:
         self._limits = Limits(rows=1, jobs=MOST_JOBS, models=self._models)
         self._limits_of: tuple[int, frozenset[str]] = (0, frozenset())
         self._stopping = False
+        self._waiting = False
 
     def stop(self) -> None:
-        """What is held is finished, nothing new is taken."""
+        """What is held is finished, nothing new is taken. For a signal handler: ends waiting at once."""
         self._stopping = True
+        if self._waiting:
+            raise _Stopped
 
     def run(self) -> None:
         """Until it is stopped, or memory has run out. Raises `FencedError` when it owns nothing any more."""
-        while not self._stopping and not self._batches.exhausted:
-            if not self.step():
-                self._asked(lambda: self._work.wait_for_work(self._limits))
+        with suppress(_Stopped):
+            while not self._stopping and not self._batches.exhausted:
+                if not self.step():
+                    self._waiting = True
+                    self._asked(lambda: self._work.wait_for_work(self._limits))
+                    self._waiting = False
 
     def step(self) -> bool:
         """One batch; False when there was none."""
