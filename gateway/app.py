@@ -12,7 +12,7 @@ from gateway import problems
 from gateway.access import refuse_foreign
 from gateway.group_commit import GroupCommit
 from gateway.listener import Listener
-from gateway.routes import health, jobs, models, predictions
+from gateway.routes import health, jobs, models, predictions, reports
 
 
 def create_app(settings: Settings) -> Flask:
@@ -36,6 +36,7 @@ def create_app(settings: Settings) -> Flask:
     problems.register(app, settings.max_body_mb)
     app.register_blueprint(health.blueprint(broker, repository))
     app.register_blueprint(models.blueprint(repository))
+    app.register_blueprint(reports.blueprint(repository))
     app.register_blueprint(jobs.blueprint(broker, listener, settings.max_wait, guard))
     most_rows, most_wait = settings.max_queue_rows, settings.max_wait
     app.register_blueprint(predictions.blueprint(broker, commit, repository, listener, most_rows, most_wait, guard))
