@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import escape
 
 from trainer.report.gather import less_is_better
-from trainer.report.parts import MISSING, Facts
+from trainer.report.parts import MISSING, Facts, part
 
 TEMPLATE = "page.html"
 
 
 def page(facts: Facts, pictures: Facts) -> str:
-    return _environment().get_template(TEMPLATE).render(facts=facts, pictures=pictures)
+    """The HTML; like any part, it says why where it cannot be made."""
+    made = part("page", lambda: {"html": _environment().get_template(TEMPLATE).render(facts=facts, pictures=pictures)})
+    return str(made.get("html") or f"<!doctype html><title>report</title><p>{escape(made[MISSING])}")
 
 
 def _environment() -> Environment:
@@ -39,7 +42,7 @@ def shown(value: Any) -> str:
         return str(value)
     if isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
         return f"{int(value):,}"
-    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
+    return f"{value:,.0f}" if 1e3 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
 def _signed(value: Any) -> str:

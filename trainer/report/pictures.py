@@ -119,7 +119,7 @@ def _candidates(facts: Facts) -> tuple[Figure, str]:
     names, means = [item["name"] for item in items], [item["mean"] for item in items]
     spreads = [item["spread"] or 0.0 for item in items]
     metric = clean(facts["metric"].replace("_", " "), 40)
-    figure, _ = _bars(names, means, spreads, f"{metric}, mean ± standard deviation over the folds")
+    figure, _ = _bars(names, means, spreads, metric)
     return figure, f"{metric} of {len(items)} estimators in cross-validation; the table has the numbers"
 
 
