@@ -53,7 +53,9 @@ def _wanted() -> str:
 
 def _no_report(repository: Repository, model: str, version: int) -> Problem:
     having = [v for v in repository.versions(model) if (repository.report_dir(model, v) / REPORT_HTML).is_file()]
-    there_are = f"those that have one: {', '.join(map(str, having[-20:]))}" if having else "no version of it has one yet"
+    there_are = (
+        f"those that have one: {', '.join(map(str, having[-20:]))}" if having else "no version of it has one yet"
+    )
     detail = (
         f"version {version} of the model {model!r} has no report; {there_are}."
         " Reports are written when a model is trained: train it again to get one"

@@ -58,9 +58,10 @@ def evidence_of(
         "libraries": libraries(),
         "signature": Signature(inputs, output),
         "training_data": TrainingData("CSV file model.csv", len(rows), "cd" * 32),
-        "metrics": evaluate(estimator, take(test_on), y[test_on], kind, held_out=True),
         "parameters": {"alpha": 1.0, "steps": None},
     }
+    if "metrics" not in (manifest or {}):
+        facts["metrics"] = evaluate(estimator, take(test_on), y[test_on], kind, held_out=True)
     return Evidence(
         manifest=ModelManifest(**{**facts, **(manifest or {})}),
         estimator=estimator,

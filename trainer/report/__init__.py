@@ -11,10 +11,10 @@ from typing import Any
 from contract.manifest import ModelManifest
 from contract.repository import REPORT_HTML, REPORT_JSON
 from trainer.report.evidence import Evidence
-from trainer.report.gather import gather, published
-from trainer.report.page import page
+from trainer.report.facts import gather, published
+from trainer.report.page import render
 from trainer.report.parts import Facts
-from trainer.report.pictures import pictures
+from trainer.report.pictures import draw_all
 
 SCHEMA_VERSION = 1
 
@@ -30,14 +30,14 @@ class Report:
     def of(cls, evidence: Evidence) -> Report:
         """Raises nothing: a part that cannot be made says why in its place."""
         facts = gather(evidence)
-        return cls(facts, pictures(facts))
+        return cls(facts, draw_all(facts))
 
     def write(self, folder: Path, manifest: ModelManifest) -> None:
         """`report.html` and `report.json` in `folder`, flushed to disk. Raises OSError."""
         facts = {"schema_version": SCHEMA_VERSION, **published(manifest), **self.facts}
         folder.mkdir(exist_ok=True)
         _write(folder / REPORT_JSON, json.dumps(facts, allow_nan=False, ensure_ascii=False, separators=(",", ":")))
-        _write(folder / REPORT_HTML, page(facts, self.pictures))
+        _write(folder / REPORT_HTML, render(facts, self.pictures))
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

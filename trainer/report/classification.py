@@ -109,7 +109,9 @@ def _one_against_the_rest(answers: Answers, curve: Any) -> Facts:
         if positive.all() or not positive.any():
             one_sided.append(label)
         else:
-            curves.append({"label": label, "rows": int(positive.sum()), **curve(positive, answers.probabilities[:, place])})
+            curves.append(
+                {"label": label, "rows": int(positive.sum()), **curve(positive, answers.probabilities[:, place])}
+            )
     if not curves:
         raise NotShown("All rows that the model was tested on are of one class.")
     classes = answers.probabilities.shape[1]
@@ -131,20 +133,23 @@ def calibration(answers: Answers) -> Facts:
     wanted = min(BINS, max(1, len(given) // ROWS_A_BIN))
     edges = np.unique(np.quantile(given, np.linspace(0, 1, wanted + 1)))
     bins = np.searchsorted(edges[1:-1], given, side="right")
-    points = []
-    for place in np.unique(bins):
-        inside = bins == place
-        rows, observed = int(inside.sum()), float(hit[inside].mean())
-        low, high = _wilson(observed, rows)
-        points.append(
-            {"predicted": number(given[inside].mean()), "observed": number(observed), "low": low, "high": high, "rows": rows}
-        )
-    gap = sum(abs(point["predicted"] - point["observed"]) * point["rows"] for point in points) / len(given)
-    return {"label": label, "points": points, "gap": number(gap), "brier": number(np.mean((given - hit) ** 2))}
+    places, rows = np.unique(bins, return_counts=True)
+    predicted, observed = (np.array([values[bins == place].mean() for place in places]) for values in (given, hit))
+    low, high = _wilson(observed, rows)
+    return {
+        "label": label,
+        "predicted": numbers(predicted),
+        "observed": numbers(observed),
+        "low": numbers(low),
+        "high": numbers(high),
+        "rows": rows.tolist(),
+        "gap": number((np.abs(predicted - observed) * rows).sum() / len(given)),
+        "brier": number(np.mean((given - hit) ** 2)),
+    }
 
 
-def _wilson(share: float, rows: int) -> tuple[float | None, float | None]:
+def _wilson(share: Any, rows: Any) -> tuple[Any, Any]:
     z = 1.96
     middle = (share + z * z / (2 * rows)) / (1 + z * z / rows)
     half = z / (1 + z * z / rows) * np.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
-    return number(max(0.0, middle - half)), number(min(1.0, middle + half))
+    return np.maximum(0, middle - half), np.minimum(1, middle + half)

@@ -8,13 +8,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import escape
 
-from trainer.report.gather import less_is_better
+from trainer.report.facts import less_is_better
 from trainer.report.parts import MISSING, Facts, part
 
 TEMPLATE = "page.html"
 
 
-def page(facts: Facts, pictures: Facts) -> str:
+def render(facts: Facts, pictures: Facts) -> str:
     """The HTML; like any part, it says why where it cannot be made."""
     made = part("page", lambda: {"html": _environment().get_template(TEMPLATE).render(facts=facts, pictures=pictures)})
     return str(made.get("html") or f"<!doctype html><title>report</title><p>{escape(made[MISSING])}")

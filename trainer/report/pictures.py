@@ -23,7 +23,7 @@ VARIABLES = {INK: "--ink", FAINT: "--line", ACCENT: "--accent"} | {c: f"--c{i}" 
 DASHES = ["-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1))]
 """Lines differ in more than their colour."""
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.edgecolor": FAINT,
     "axes.facecolor": "none",
     "axes.grid": True,
@@ -51,9 +51,10 @@ STYLE = {
 WIDTH, HEIGHT = 4.6, 3.4
 
 
-def pictures(facts: Facts) -> dict[str, Any]:
+def draw_all(facts: Facts) -> dict[str, Any]:
     """By name, each a piece of HTML, or a part that says why it is missing. Facts that are missing have no picture."""
-    answers, none = facts["answers"], {MISSING: ""}
+    none: Facts = {MISSING: ""}
+    answers: Facts = facts["answers"]
     points = answers if "points" in answers else none
     bars = points if points.get("residuals", {}).get("histogram") else none
     wanted: dict[str, tuple[Callable[[Facts], tuple[Figure, str]], Facts]] = {
@@ -166,18 +167,27 @@ def _precision_recall(facts: Facts) -> tuple[Figure, str]:
 
 
 def _calibration(facts: Facts) -> tuple[Figure, str]:
-    label, points = facts["label"], facts["points"]
+    label, predicted, observed = facts["label"], facts["predicted"], facts["observed"]
     of = "of the answer" if label is None else f"of {clean(label, 20)}"
     figure, axes = _new(f"probability {of} that the model gives", "share of rows that it is true of")
-    x, y = [point["predicted"] for point in points], [point["observed"] for point in points]
-    # A share of all rows is within Wilson's interval but for rounding.
-    below = [max(0.0, point["observed"] - point["low"]) for point in points]
-    above = [max(0.0, point["high"] - point["observed"]) for point in points]
+    # A share is within Wilson's interval, but for rounding.
+    below = [max(0.0, share - low) for share, low in zip(observed, facts["low"], strict=True)]
+    above = [max(0.0, high - share) for share, high in zip(observed, facts["high"], strict=True)]
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
-    axes.errorbar(x, y, yerr=[below, above], fmt="o-", markersize=5, capsize=3, color=ACCENT, ecolor=INK, elinewidth=0.8)
+    axes.errorbar(
+        predicted,
+        observed,
+        yerr=[below, above],
+        fmt="o-",
+        markersize=5,
+        capsize=3,
+        color=ACCENT,
+        ecolor=INK,
+        elinewidth=0.8,
+    )
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
-    return figure, f"calibration curve of {len(points)} points; on average {facts['gap']:.3f} from the diagonal"
+    return figure, f"calibration curve of {len(predicted)} points; on average {facts['gap']:.3f} from the diagonal"
 
 
 def _predicted(facts: Facts) -> tuple[Figure, str]:
