@@ -16,7 +16,7 @@ from gateway.access import refuse_foreign
 from gateway.group_commit import GroupCommit
 from gateway.listener import Listener
 from gateway.problems import Problem
-from gateway.routes import health, jobs, models, predictions, versions
+from gateway.routes import health, jobs, models, predictions, reports, versions
 from gateway.routes.predictions import Predictions
 from gateway.shortcut import Shortcut
 
@@ -51,6 +51,7 @@ def create_app(settings: Settings, order: versions.Execute = no_trainer) -> Flas
     app.register_blueprint(health.blueprint(broker, repository))
     app.register_blueprint(models.blueprint(repository))
     app.register_blueprint(versions.blueprint(repository, guard, order))
+    app.register_blueprint(reports.blueprint(repository))
     app.register_blueprint(jobs.blueprint(broker, listener, settings.max_wait, guard))
     app.register_blueprint(predictions.blueprint(predicting))
     return app
