@@ -14,6 +14,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 RESERVED = frozenset({"inbox"})
 CURRENT, PREVIOUS = "current", "previous"
 ALIASES_FILE, MANIFEST_FILE, VERSIONS_DIR = "aliases.json", "manifest.json", "versions"
+SIGNATURE_FILE = "manifest.json.sig"
+"""Beside a manifest: the 64 bytes of an ed25519 signature over the bytes of the manifest. See scoring/trust.py."""
 
 
 class NotInRepository(LookupError):

@@ -31,8 +31,19 @@ import joblib
 import trainer.recipes
 from contract.jobs import timestamp
 from contract.manifest import ArtifactFormat, ModelManifest
-from contract.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, PREVIOUS, VERSIONS_DIR, Repository
+from contract.repository import (
+    ALIASES_FILE,
+    CURRENT,
+    MANIFEST_FILE,
+    PREVIOUS,
+    SIGNATURE_FILE,
+    VERSIONS_DIR,
+    Repository,
+)
+from scoring import skops_files
 from scoring.artifacts import libraries
+from scoring.trust import Trust
+from trainer.signing import Seal
 
 STAGING = ".staging"
 VERIFY_TIMEOUT = 300
@@ -43,14 +54,17 @@ class PublishRefused(Exception):
     """A version that must not be served; the message says why. Nothing of it is visible."""
 
 
-def publish(root: Path, estimator: Any, draft: ModelManifest) -> ModelManifest:
+def publish(root: Path, estimator: Any, draft: ModelManifest, seal: Seal = Seal()) -> ModelManifest:
     """Makes `estimator` the `current` version of the model `draft.name`; returns its manifest.
 
-    `draft` lacks the version, the time, the libraries and the artifact's size and checksum. Waits while
-    another process publishes the same model. Raises `PublishRefused`, and OSError when `root` cannot be
-    written.
+    `draft` lacks the version, the time, the libraries and the artifact's size and checksum. Where `seal` lets no
+    pickle pass, the artifact is a skops file, whatever format `draft` names. Waits while another process publishes the
+    same model. Raises `PublishRefused`, and OSError when `root` cannot be written.
     """
-    data = _pickled(estimator, draft.artifact.format)
+    if seal.trust.keys and not seal.key:
+        raise PublishRefused(f"{draft.name} is not published: with VERIFY_KEY it needs SIGNING_KEY, which signs it")
+    artifact_format = draft.artifact.format if seal.trust.pickles else ArtifactFormat.SKOPS
+    data = _packed(estimator, artifact_format)
     (root / STAGING).mkdir(parents=True, exist_ok=True)
     with (root / STAGING / f"{draft.name}.lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -60,13 +74,22 @@ def publish(root: Path, estimator: Any, draft: ModelManifest) -> ModelManifest:
             version=version,
             created_at=timestamp(datetime.now(UTC)),
             libraries=libraries(),
-            artifact=dataclasses.replace(draft.artifact, size=len(data), sha256=hashlib.sha256(data).hexdigest()),
+            artifact=dataclasses.replace(
+                draft.artifact,
+                file=f"model.{artifact_format}",
+                format=artifact_format,
+                size=len(data),
+                sha256=hashlib.sha256(data).hexdigest(),
+            ),
         )
+        text = manifest.dumps().encode()
         with _staged(root, draft.name) as folder:
             _write(folder / manifest.artifact.file, data)
-            _write(folder / MANIFEST_FILE, manifest.dumps().encode())
+            _write(folder / MANIFEST_FILE, text)
+            if seal.key:
+                _write(folder / SIGNATURE_FILE, seal.key.sign(text))
             _sync(folder)
-            verify(folder, manifest)
+            verify(folder, manifest, seal.own)
             _give(lock, version)
             _rename_into(root / draft.name / VERSIONS_DIR, folder, version)
         _make_current(root, draft.name, version)
@@ -92,9 +115,10 @@ def sweep(root: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def verify(folder: Path, manifest: ModelManifest) -> None:
-    """Loads the staged version in a fresh process. Raises `PublishRefused` unless it answers the golden rows alike."""
-    command = [sys.executable, "-m", "trainer.verify", str(folder.resolve())]
+def verify(folder: Path, manifest: ModelManifest, trust: Trust) -> None:
+    """Loads the staged version in a fresh process, which believes what `trust` says. Raises `PublishRefused` unless it
+    answers the golden rows alike."""
+    command = [sys.executable, "-m", "trainer.verify", str(folder.resolve()), json.dumps(trust.to_json())]
     try:
         # In the project's folder, so that the process finds the code wherever this one was started.
         done = subprocess.run(  # noqa: S603
@@ -107,21 +131,38 @@ def verify(folder: Path, manifest: ModelManifest) -> None:
         raise PublishRefused(f"{manifest.name} is not published: a fresh process cannot use it: {said[-1]}")
 
 
-def _pickled(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
-    buffer = io.BytesIO()
-    dump: dict[ArtifactFormat, Callable[[Any, IO[bytes]], object]] = {
-        ArtifactFormat.JOBLIB: joblib.dump,
-        ArtifactFormat.CLOUDPICKLE: cloudpickle.dump,
+def _packed(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
+    pack: dict[ArtifactFormat, Callable[[Any], bytes]] = {
+        ArtifactFormat.JOBLIB: _joblib,
+        ArtifactFormat.CLOUDPICKLE: _by_value,
+        ArtifactFormat.SKOPS: skops_files.dumps,
     }
-    # Classes of a recipe go into the artifact: where it is loaded there are no recipes.
+    try:
+        return pack[artifact_format](estimator)
+    except skops_files.UntrustedTypes as error:
+        raise PublishRefused(
+            f"the model is not published: {error}; use scikit-learn's own classes, or publish it under PICKLE=allow"
+        ) from error
+    except Exception as error:
+        raise PublishRefused(
+            f"the model is not published: it cannot be written as {artifact_format}: {error}"
+        ) from error
+
+
+def _joblib(estimator: Any) -> bytes:
+    buffer = io.BytesIO()
+    joblib.dump(estimator, buffer)
+    return buffer.getvalue()
+
+
+def _by_value(estimator: Any) -> bytes:
+    """Classes of a recipe go into the artifact: where it is loaded there are no recipes."""
     cloudpickle.register_pickle_by_value(trainer.recipes)
     try:
-        dump[artifact_format](estimator, buffer)
-    except Exception as error:
-        raise PublishRefused(f"the model is not published: it cannot be pickled: {error}") from error
+        data: bytes = cloudpickle.dumps(estimator)
+        return data
     finally:
         cloudpickle.unregister_pickle_by_value(trainer.recipes)
-    return buffer.getvalue()
 
 
 def _next_version(root: Path, name: str, lock: IO[str]) -> int:

@@ -21,12 +21,13 @@ from trainer.data import TrainingRows
 from trainer.evaluate import evaluate
 from trainer.publish import publish
 from trainer.recipe import Recipe
+from trainer.signing import Seal
 
 GOLDEN_ROWS = 20
 SPLIT_SEED = 42
 
 
-def train(recipe: Recipe, data: TrainingRows, root: Path) -> ModelManifest:
+def train(recipe: Recipe, data: TrainingRows, root: Path, seal: Seal = Seal()) -> ModelManifest:
     """The manifest of the version that is now `current` in the model repository at `root`.
 
     Raises what `recipe.fit` raises, and `trainer.publish.PublishRefused`.
@@ -34,7 +35,7 @@ def train(recipe: Recipe, data: TrainingRows, root: Path) -> ModelManifest:
     # Training shares the machine with what serves.
     with threadpool_limits(1):
         estimator, draft = fit(recipe, data)
-    return publish(root, estimator, draft)
+    return publish(root, estimator, draft, seal)
 
 
 def fit(recipe: Recipe, data: TrainingRows) -> tuple[Any, ModelManifest]:

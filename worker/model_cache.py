@@ -10,6 +10,7 @@ from typing import Any
 from contract.manifest import ModelManifest
 from contract.repository import Repository
 from scoring.artifacts import load
+from scoring.trust import Trust
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,10 @@ class ModelCache:
     A scorer begins with the models that the template had when it was forked, and goes on by itself.
     """
 
-    def __init__(self, repository: Repository, budget: int) -> None:
+    def __init__(self, repository: Repository, budget: int, trust: Trust) -> None:
         self._repository = repository
         self._budget = budget
+        self._trust = trust
         self._models: OrderedDict[tuple[str, int], Model] = OrderedDict()
 
     def __contains__(self, key: tuple[str, int]) -> bool:
@@ -42,7 +44,8 @@ class ModelCache:
             manifest = self._repository.manifest(name, version)
             while self._models and not self._fits(manifest):
                 self._models.popitem(last=False)
-            self._models[key] = Model(manifest, load(manifest, self._repository.version_dir(name, version)))
+            folder = self._repository.version_dir(name, version)
+            self._models[key] = Model(manifest, load(manifest, folder, self._trust))
         self._models.move_to_end(key)
         return self._models[key]
 

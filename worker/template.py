@@ -20,7 +20,8 @@ from collections import deque
 
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, Repository
-from contract.settings import Settings
+from contract.settings import Settings, SettingsError
+from scoring.trust import Trust
 from worker.batches import LOAD_SECONDS
 from worker.board import Board
 from worker.lifeline import Lifeline
@@ -40,13 +41,13 @@ _PATIENCE = 2.0
 class Template:
     def __init__(self, settings: Settings, control: socket.socket, board: Board, avoid: list[str]) -> None:
         """`control` brings the slots and incarnations to be forked. `avoid` names versions (`loan@3`) whose loading has
-        ended a template before."""
+        ended a template before. Raises `SettingsError` when VERIFY_KEY cannot be used."""
         self._settings = settings
         self._control = control
         self._board = board
         self._unusable = set(avoid)
         self._repository = Repository(settings.models_dir)
-        self._cache = ModelCache(self._repository, settings.model_cache_mb * 1_000_000)
+        self._cache = ModelCache(self._repository, settings.model_cache_mb * 1_000_000, Trust.from_settings(settings))
         self._loaded = 0
         self._told: int | None = None
         self._wanted: deque[tuple[int, str, Lifeline]] = deque()
@@ -140,12 +141,16 @@ def main(control: str, board: str, slots: str, avoid: str) -> None:
     # Nobody here waits for scorers: the supervisor sees their ends.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.disable()
-    template = Template(
-        Settings.from_environ(),
-        socket.socket(fileno=int(control)),
-        Board(int(board), int(slots)),
-        json.loads(avoid),
-    )
+    try:
+        template = Template(
+            Settings.from_environ(),
+            socket.socket(fileno=int(control)),
+            Board(int(board), int(slots)),
+            json.loads(avoid),
+        )
+    except SettingsError as error:
+        log.error("%s", error)
+        sys.exit(1)
     template.run()
 
 

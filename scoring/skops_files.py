@@ -1,0 +1,69 @@
+"""The skops format: an estimator written down without code, and read back if all of its types are on a list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_KERNELS = "sklearn.gaussian_process.kernels"
+
+ALLOWED = (
+    # A forged tree can make `predict` read outside of its arrays, which is why skops leaves trees off its own list.
+    # It cannot run code, and a scorer that crashes fails nothing but the job: without trees there would be no forests.
+    "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    # What scikit-learn's estimators hold besides each other.
+    "functools.partial",
+    "numpy.dtype",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.compose._column_transformer._RemainderColsList",
+    "sklearn.metrics._scorer._PassthroughScorer",
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.StratifiedKFold",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.utils._bunch.Bunch",
+    "sklearn.utils.validation.check_array",
+    *(f"{_KERNELS}.{name}" for name in ("ConstantKernel", "Matern", "Product", "RBF", "Sum", "WhiteKernel")),
+)
+"""Types and functions that are loaded besides those that skops itself trusts: estimators of scikit-learn, arrays,
+numpy's and scipy's element-wise functions. None of them runs what it is given."""
+
+# skops imports all of scikit-learn: only where there is something to do with it.
+
+
+class UntrustedTypes(Exception):
+    """`names` are the types in a file that are not on the list; none of them has been imported."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(f"it holds {', '.join(names)}, which skops artifacts must not hold")
+        self.names = names
+
+
+def dumps(estimator: Any) -> bytes:
+    """Raises `UntrustedTypes` when `loads` would, and what skops raises."""
+    import skops.io
+
+    data: bytes = skops.io.dumps(estimator)
+    names = untrusted_types(data)
+    if names:
+        raise UntrustedTypes(names)
+    return data
+
+
+def loads(data: bytes) -> Any:
+    """Raises `UntrustedTypes` before anything of `data` is constructed, and what skops raises."""
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    try:
+        return skops.io.loads(data, trusted=ALLOWED)
+    except UntrustedTypesFoundException as error:
+        raise UntrustedTypes(untrusted_types(data)) from error
+
+
+def untrusted_types(data: bytes) -> list[str]:
+    """The types in `data` that are not on the list, sorted; nothing is constructed."""
+    import skops.io
+
+    return [name for name in skops.io.get_untrusted_types(data=data) if name not in ALLOWED]
