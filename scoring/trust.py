@@ -101,9 +101,7 @@ def read_public_keys(path: Path) -> tuple[bytes, ...]:
         except (ValueError, UnsupportedAlgorithm):
             key = None
         if not isinstance(key, Ed25519PublicKey):
-            raise SettingsError(
-                f"VERIFY_KEY={path} holds something else than public ed25519 keys; `make keys` makes one"
-            )
+            raise SettingsError(f"VERIFY_KEY={path} holds what is no public ed25519 key; `make keys` makes a pair")
         keys.append(key.public_bytes_raw())
     if not keys:
         raise SettingsError(f"VERIFY_KEY={path} holds no public key in PEM; `make keys` makes a pair")

@@ -48,6 +48,10 @@ class Seal:
         return dataclasses.replace(self.trust, keys=(public_half(self.key),)) if self.key else self.trust
 
 
+UNSEALED = Seal()
+"""Nothing is signed, and everything is believed."""
+
+
 def make_keys(folder: Path) -> tuple[Path, Path]:
     """Makes a pair in `folder`: the private key, which only its owner can read, and the public one.
 

@@ -47,7 +47,7 @@ CATEGORIES = HistGradientBoostingClassifier(max_iter=3, categorical_features=[0]
     [
         mixed(LogisticRegression()),
         mixed(RandomForestClassifier(3, random_state=0)),
-        mixed(SVC(probability=False)),
+        mixed(SVC()),
         make_pipeline(
             ColumnTransformer([("c", OrdinalEncoder(encoded_missing_value=-1), ["c"])], remainder="passthrough"),
             CATEGORIES,

@@ -101,7 +101,9 @@ SPOIL: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("spoil", SPOIL.values(), ids=SPOIL)
-def test_what_does_not_fit_its_signature_is_refused(models: Path, folder: Path, spoil: Callable[[Path], object]) -> None:
+def test_what_does_not_fit_its_signature_is_refused(
+    models: Path, folder: Path, spoil: Callable[[Path], object]
+) -> None:
     spoil(folder)
     code, said = refused(models, SIGNED)
     assert code == Code.NOT_TRUSTED
