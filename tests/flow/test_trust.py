@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,7 @@ from sklearn.ensemble import RandomForestClassifier
 from contract.jobs import Status
 from contract.manifest import Output, OutputKind
 from tests.flow.workers import workshop
-from tests.support import Bomb, numbers, until, write_version
+from tests.support import PROJECT, Bomb, Sum, numbers, until, write_version
 from trainer.__main__ import main
 from trainer.signing import make_keys
 
@@ -50,3 +54,28 @@ def test_a_key_that_cannot_be_read_is_named(redis: Any, redis_url: str, models: 
         worker = shop.start(verify_key=tmp_path / "key")
         until(lambda: f"worker: VERIFY_KEY={tmp_path}/key cannot be read" in worker.log, "the file's name in the log")
         assert worker.scorers() == {}
+
+
+def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
+    page = (PROJECT / "docs" / "trust.md").read_text()
+    for name in (".venv", "Makefile"):
+        (tmp_path / name).symlink_to(PROJECT / name)
+    write_version(tmp_path / "models", "iris", Sum(), numbers("a"))
+    environment = {k: v for k, v in os.environ.items() if k not in ("SIGNING_KEY", "VERIFY_KEY", "MODELS_DIR")}
+    ran = []
+    for block in re.findall(r"```console\n(.*?)```", page, re.DOTALL):
+        command, _, answer = block.removeprefix("$ ").partition("\n")
+        if command.startswith("openssl") and shutil.which("openssl") is None:
+            continue
+        done = subprocess.run(
+            # What the environment holds is not this test's concern.
+            ["sh", "-c", command.replace("make ", "make -o .venv/up.stamp ")],
+            cwd=tmp_path,
+            env={**environment, "PYTHONPATH": str(PROJECT)},
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, answer in done.stdout) == (0, True), (command, done.stdout, done.stderr)
+        ran.append(command.split()[0])
+    assert ran[:2] == ["make", "SIGNING_KEY=keys/signing.pem"]
+    assert (tmp_path / "models/iris/versions/1/manifest.json.sig").exists()
