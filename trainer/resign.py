@@ -59,7 +59,7 @@ def _to_be_signed(
         if Trust((public_half(key),)).signed(text, signature):
             return None
         if not trust.signed(text, signature):
-            raise NotSigned(f"it was altered, or VERIFY_KEY lacks the key that signed it; is {SIGNATURE_FILE} its own?")
+            raise NotSigned("it was altered, or VERIFY_KEY lacks the key that signed it: put it back from a backup")
     manifest = ModelManifest.loads(text)
     if (manifest.name, manifest.version) != (name, version):
         raise NotSigned(f"its manifest is of {manifest.name!r} version {manifest.version}")

@@ -59,11 +59,11 @@ def test_what_is_backed_up_while_it_runs_goes_on_where_it_is_restored(tmp_path: 
     back_up, restore, *_ = commands("Backing up")
     models = first / "models"
     write_version(models, "quick", estimators.Slow(0.001), numbers("a"), by_value=True)
-    write_version(models, "slow", estimators.Slow(0.5), numbers("a"), by_value=True)
+    write_version(models, "slow", estimators.Slow(0.3), numbers("a"), by_value=True)
     with site(place(first), models) as here:
         here.shop.start(workers=1).ready(1)
         done = job(here, "quick", 1.0, wait=20)
-        waiting = [job(here, "slow", float(value)) for value in range(6)]
+        waiting = [job(here, "slow", float(value)) for value in range(4)]
         until(lambda: here.gateway.get(f"/v1/jobs/{waiting[0]}").json()["status"] == "running", "one is being scored")
         run(back_up, first)
         write_version(models, "quick", estimators.Versioned(2, 0), numbers("a"), version=2, by_value=True)
@@ -76,7 +76,7 @@ def test_what_is_backed_up_while_it_runs_goes_on_where_it_is_restored(tmp_path: 
     with site(place(second), second / "models") as here:
         here.shop.start("another", workers=1).ready(1)
         assert result(here, done) == [2.0]
-        assert [result(here, job_id) for job_id in waiting] == [[2.0 * value] for value in range(6)]
+        assert [result(here, job_id) for job_id in waiting] == [[2.0 * value] for value in range(4)]
         assert here.gateway.get(f"/v1/jobs/{later}").status_code == 404
         assert here.gateway.get("/v1/models/quick").json()["version"] == 1
         assert [model["name"] for model in here.gateway.get("/v1/models").json()["items"]] == ["quick", "slow"]

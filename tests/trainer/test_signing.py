@@ -250,6 +250,7 @@ def test_a_model_that_workers_would_refuse_is_lacking(
     assert service.lacking(root, ["blobs"], seal_of(keys, pickle="deny").trust) == {}
 
 
+@pytest.mark.usefixtures("unverified")
 def test_the_number_of_the_version_is_in_what_is_signed(
     root: Path, blobs: tuple[Any, ModelManifest], keys: tuple[Path, Path]
 ) -> None:
