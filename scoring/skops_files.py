@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+from io import BytesIO
 from typing import Any
 
 _KERNELS = "sklearn.gaussian_process.kernels"
@@ -29,15 +31,21 @@ ALLOWED = (
 """Types and functions that are loaded besides those that skops itself trusts: estimators of scikit-learn, arrays,
 numpy's and scipy's element-wise functions. None of them runs what it is given."""
 
+_TIMES_LARGER = 100
+"""How much a file may grow when it is unpacked: the text in it repeats itself, but not like that of a bomb."""
+
+_SHOWN = 10
+
 # skops imports all of scikit-learn: only where there is something to do with it.
 
 
 class UntrustedTypes(Exception):
-    """`names` are the types in a file that are not on the list; none of them has been imported."""
+    """`names` are the first types in a file that are not on the list; none of them has been imported."""
 
     def __init__(self, names: list[str]) -> None:
-        super().__init__(f"it holds {', '.join(names)}, which skops artifacts must not hold")
-        self.names = names
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        super().__init__(f"it holds {', '.join(names[:_SHOWN])}{more}, which skops artifacts must not hold")
+        self.names = names[:_SHOWN]
 
 
 def dumps(estimator: Any) -> bytes:
@@ -52,10 +60,14 @@ def dumps(estimator: Any) -> bytes:
 
 
 def loads(data: bytes) -> Any:
-    """Raises `UntrustedTypes` before anything of `data` is constructed, and what skops raises."""
+    """Raises `UntrustedTypes` before anything of `data` is constructed; ValueError, and what skops raises."""
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 
+    with zipfile.ZipFile(BytesIO(data)) as file:
+        unpacked = sum(entry.file_size for entry in file.infolist())
+    if unpacked > _TIMES_LARGER * len(data):
+        raise ValueError(f"{len(data)} bytes claim to hold {unpacked}")
     try:
         return skops.io.loads(data, trusted=ALLOWED)
     except UntrustedTypesFoundException as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import os
 import zipfile
@@ -118,3 +120,26 @@ def test_a_model_from_skops_is_set_to_one_thread_too(models: Path) -> None:
     manifest = write_version(models, "m", make_pipeline(StandardScaler(), forest), numbers("a"), skops=True)
     loaded = load(manifest, models / "m/versions/1", Trust(pickles=False))
     assert loaded[-1].n_jobs == 1
+
+
+def test_a_file_that_grows_without_measure_is_not_unpacked(models: Path) -> None:
+    manifest = write_version(models, "m", StandardScaler(), numbers("a"), skops=True)
+    path = models / "m/versions/1" / manifest.artifact.file
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("0.npy", bytes(10_000_000))
+    data = path.read_bytes()
+    with pytest.raises(ValueError, match=r"\d+ bytes claim to hold 1\d{7}"):
+        loads(data)
+
+
+@pytest.mark.parametrize("schema", ["[" * 100_000, "{}", '{"protocol": 2, "__loader__": "ListNode"}', "\0"])
+def test_a_file_that_is_not_as_skops_writes_it_is_corrupt(models: Path, schema: str) -> None:
+    manifest = write_version(models, "m", StandardScaler(), numbers("a"), skops=True)
+    folder = models / "m/versions/1"
+    with zipfile.ZipFile(folder / "model.skops", "w") as file:
+        file.writestr("schema.json", schema)
+    data = (folder / "model.skops").read_bytes()
+    artifact = dataclasses.replace(manifest.artifact, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    with pytest.raises(ModelgateError, match="cannot be unpickled") as refused:
+        load(dataclasses.replace(manifest, artifact=artifact), folder, Trust(pickles=False))
+    assert refused.value.failure.code == Code.ARTIFACT_CORRUPT
