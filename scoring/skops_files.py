@@ -29,7 +29,7 @@ ALLOWED = (
     *(f"{_KERNELS}.{name}" for name in ("ConstantKernel", "Matern", "Product", "RBF", "Sum", "WhiteKernel")),
 )
 """Types and functions that are loaded besides those that skops itself trusts: estimators of scikit-learn, arrays,
-numpy's and scipy's element-wise functions. None of them runs what it is given."""
+numpy's and scipy's element-wise functions. None of them runs code that a file brings."""
 
 _TIMES_LARGER = 100
 """How much a file may grow when it is unpacked: the text in it repeats itself, but not like that of a bomb."""
