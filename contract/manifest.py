@@ -39,8 +39,11 @@ class InputFormat(StrEnum):
 
 
 class ArtifactFormat(StrEnum):
+    """How the estimator is written down. The first two are pickles: loading one may run whatever it says."""
+
     JOBLIB = "joblib"
     CLOUDPICKLE = "cloudpickle"
+    SKOPS = "skops"
 
 
 @dataclass(frozen=True)

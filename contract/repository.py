@@ -15,6 +15,8 @@ RESERVED = frozenset({"inbox"})
 CURRENT, PREVIOUS = "current", "previous"
 ALIASES_FILE, MANIFEST_FILE, VERSIONS_DIR = "aliases.json", "manifest.json", "versions"
 REPORT_DIR, REPORT_HTML, REPORT_JSON = "report", "report.html", "report.json"
+SIGNATURE_FILE = "manifest.json.sig"
+"""Beside a manifest: the 64 bytes of an ed25519 signature over the bytes of the manifest. See scoring/trust.py."""
 
 
 class NotInRepository(LookupError):

@@ -1,4 +1,4 @@
-"""`python -m trainer` keeps the model repository complete; `python -m trainer train NAME` trains now."""
+"""`python -m trainer` keeps the model repository complete; `train NAME` trains now, `keys` and `sign` are for trust."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from contract.settings import Settings, SettingsError
 from trainer import recipes
 from trainer.recipe import DataError
 from trainer.service import Signals, say, serve
+from trainer.signing import Seal, make_keys
 
 FAILED, WRONG_USE = 1, 2
 
@@ -26,11 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, 1 when something could not be trained or written, 2 for a wrong argument or setting."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.command and options.csv and len(options.names) > 1:
+    if options.command == "train" and options.csv and len(options.names) > 1:
         parser.error("--csv trains one recipe: name one")
     try:
+        if options.command == "keys":
+            return _make_keys(options.folder)
         settings = Settings.from_environ()
-        if options.command:
+        if options.command == "sign":
+            return _sign(settings, options.unsigned)
+        if options.command == "train":
             return _train_now(settings, options.names, options.csv)
         return _serve(settings, options.ready_file)
     except SettingsError as error:
@@ -51,11 +56,20 @@ def _parser() -> argparse.ArgumentParser:
     known = recipes.names()
     train.add_argument("names", nargs="+", metavar="NAME", choices=known, help=f"one of {', '.join(known)}")
     train.add_argument("--csv", type=Path, metavar="FILE", help="training data, with a header in any case")
+    keys = commands.add_parser("keys", help="make a pair of keys for SIGNING_KEY and VERIFY_KEY")
+    keys.add_argument("folder", type=Path, metavar="FOLDER")
+    sign = commands.add_parser(
+        "sign",
+        help="sign versions that are there already",
+        description="Signs with SIGNING_KEY the versions in MODELS_DIR that are signed with another key of VERIFY_KEY.",
+    )
+    sign.add_argument("--unsigned", action="store_true", help="sign also what nobody has signed: you vouch for it")
     return parser
 
 
 def _serve(settings: Settings, ready_file: Path | None) -> int:
     signals = Signals()
+    trust = Seal.from_settings(settings).trust
     known = recipes.names()
     unknown = [name for name in settings.train_on_start if name not in known]
     if unknown:
@@ -64,7 +78,7 @@ def _serve(settings: Settings, ready_file: Path | None) -> int:
         ready_file.unlink(missing_ok=True)
     if not _swept(settings.models_dir):
         return FAILED
-    serve(settings.models_dir, settings.train_on_start, ready_file, signals)
+    serve(settings.models_dir, settings.train_on_start, trust, ready_file, signals)
     return 0
 
 
@@ -73,8 +87,34 @@ def _train_now(settings: Settings, names: Sequence[str], csv_file: Path | None) 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not _swept(settings.models_dir):
         return FAILED
-    trained = [_train(settings, name, csv_file) for name in names]
+    seal = Seal.from_settings(settings)
+    trained = [_train(settings, seal, name, csv_file) for name in names]
     return 0 if all(trained) else FAILED
+
+
+def _make_keys(folder: Path) -> int:
+    try:
+        private, public = make_keys(folder)
+    except OSError as error:
+        say(f"trainer: no keys are made: {error.filename}: {error.strerror}")
+        return FAILED
+    say(f"SIGNING_KEY={private}  # for the trainer alone\nVERIFY_KEY={public}  # for trainer and workers")
+    return 0
+
+
+def _sign(settings: Settings, unsigned: bool) -> int:
+    from trainer.resign import resign
+
+    seal = Seal.from_settings(settings)
+    if not seal.key:
+        raise SettingsError("SIGNING_KEY is not set; `make keys` makes one")
+    if not _swept(settings.models_dir):
+        return FAILED
+    refused = 0
+    for version, reason in resign(settings.models_dir, seal.key, seal.trust, unsigned):
+        say(f"trainer: {version}: {f'not signed: {reason}' if reason else 'signed'}")
+        refused += reason is not None
+    return FAILED if refused else 0
 
 
 def _swept(root: Path) -> bool:
@@ -92,7 +132,7 @@ def _swept(root: Path) -> bool:
     return True
 
 
-def _train(settings: Settings, name: str, csv_file: Path | None) -> bool:
+def _train(settings: Settings, seal: Seal, name: str, csv_file: Path | None) -> bool:
     """Whether it is published; says what happened."""
     from trainer.data import load
     from trainer.publish import PublishRefused
@@ -103,7 +143,7 @@ def _train(settings: Settings, name: str, csv_file: Path | None) -> bool:
         recipe = recipes.get(name)
         data = load(recipe, settings.data_dir, csv_file)
         say(f"trainer: {name}: training on {data.source} ({len(data.rows)} rows)")
-        manifest = train(recipe, data, settings.models_dir)
+        manifest = train(recipe, data, settings.models_dir, seal)
     except (DataError, PublishRefused) as error:
         say(f"trainer: {name}: {error}")
         return False

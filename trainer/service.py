@@ -16,6 +16,7 @@ from pathlib import Path
 
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, Repository
+from scoring.trust import Trust
 
 
 def say(line: str) -> None:
@@ -24,7 +25,7 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def lacking(root: Path, names: Sequence[str]) -> dict[str, str | None]:
+def lacking(root: Path, names: Sequence[str], trust: Trust) -> dict[str, str | None]:
     """Those of `names` that have no version this environment could serve, with what is wrong with the current one."""
     # Slow to import, and not needed by those who only want --help.
     from scoring.artifacts import check_versions
@@ -37,7 +38,9 @@ def lacking(root: Path, names: Sequence[str]) -> dict[str, str | None]:
             reasons[name] = None
             continue
         try:
-            check_versions(repository.manifest(name, current))
+            manifest = repository.manifest(name, current)
+            trust.check(manifest, repository.version_dir(name, current))
+            check_versions(manifest)
         except ModelgateError as error:
             reasons[name] = str(error)
     return reasons
@@ -63,7 +66,13 @@ class Signals:
 
 
 def serve(
-    root: Path, names: Sequence[str], ready_file: Path | None, signals: Signals, every: float = 5, retry: float = 60
+    root: Path,
+    names: Sequence[str],
+    trust: Trust,
+    ready_file: Path | None,
+    signals: Signals,
+    every: float = 5,
+    retry: float = 60,
 ) -> None:
     """Looks every `every` seconds, and again for what could not be trained only after `retry` seconds.
 
@@ -71,7 +80,7 @@ def serve(
     """
     not_before: dict[str, float] = {}
     while True:
-        reasons = lacking(root, names)
+        reasons = lacking(root, names, trust)
         due = [name for name in reasons if time.monotonic() >= not_before.get(name, 0)]
         for name in due:
             if reasons[name]:
@@ -79,7 +88,7 @@ def serve(
         if due:
             if not _train(due, signals):
                 return
-            not_before |= dict.fromkeys(lacking(root, due), time.monotonic() + retry)
+            not_before |= dict.fromkeys(lacking(root, due, trust), time.monotonic() + retry)
         if ready_file and not ready_file.exists():
             ready_file.touch()
             say("trainer: ready")

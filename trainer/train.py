@@ -23,12 +23,13 @@ from trainer.data import TrainingRows
 from trainer.evaluate import evaluate
 from trainer.publish import publish
 from trainer.recipe import Recipe
+from trainer.signing import UNSEALED, Seal
 
 GOLDEN_ROWS = 20
 SPLIT_SEED = 42
 
 
-def train(recipe: Recipe, data: TrainingRows, root: Path) -> ModelManifest:
+def train(recipe: Recipe, data: TrainingRows, root: Path, seal: Seal = UNSEALED) -> ModelManifest:
     """The manifest of the version that is now `current` in the model repository at `root`.
 
     Raises what `recipe.fit` raises, and `trainer.publish.PublishRefused`.
@@ -36,7 +37,7 @@ def train(recipe: Recipe, data: TrainingRows, root: Path) -> ModelManifest:
     # Training shares the machine with what serves.
     with threadpool_limits(1):
         estimator, draft = fit(recipe, data)
-    manifest = publish(root, estimator, draft)
+    manifest = publish(root, estimator, draft, seal)
     move_alias(root, manifest.name, CURRENT, manifest.version)
     return manifest
 

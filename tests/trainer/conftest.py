@@ -31,7 +31,7 @@ def real_data() -> Path:
 @pytest.fixture
 def unverified(monkeypatch: pytest.MonkeyPatch) -> None:
     """Publishes without the fresh process, which takes over a second: for tests of something else."""
-    monkeypatch.setattr("trainer.publish.verify", lambda folder, manifest: None)
+    monkeypatch.setattr("trainer.publish.verify", lambda folder, manifest, trust: None)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from contract.manifest import ArtifactFormat, ModelManifest
 from contract.repository import Repository
 from scoring import artifacts
 from scoring.predict import predict
+from scoring.trust import Trust
 from trainer import publish as publishing
 from trainer import recipes
 from trainer.aliases import move_alias
@@ -45,7 +46,7 @@ def whole_versions(root: Path, name: str = "blobs") -> list[int]:
     repository = Repository(root)
     for version in repository.versions(name):
         manifest = repository.manifest(name, version)
-        estimator = artifacts.load(manifest, repository.version_dir(name, version))
+        estimator = artifacts.load(manifest, repository.version_dir(name, version), Trust())
         answer = predict(estimator, manifest, manifest.golden.rows)
         assert tuple(answer.values) == manifest.golden.predictions
     for version in repository.aliases(name).values():
@@ -239,7 +240,7 @@ def test_an_artifact_that_needs_its_recipe_is_refused_with_what_to_do(root: Path
 
 
 def test_a_model_that_cannot_be_pickled_is_refused(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
-    with pytest.raises(PublishRefused, match="cannot be pickled"):
+    with pytest.raises(PublishRefused, match="cannot be written as joblib"):
         publish(root, open(os.devnull), blobs[1])  # noqa: SIM115, PTH123
 
 
@@ -258,9 +259,10 @@ assert importlib.util.find_spec("trainer") is None
 from contract.repository import Repository
 from scoring.artifacts import load
 from scoring.predict import predict
+from scoring.trust import Trust
 repository = Repository(pathlib.Path(sys.argv[1]))
 manifest = repository.manifest("loan", 1)
-estimator = load(manifest, repository.version_dir("loan", 1))
+estimator = load(manifest, repository.version_dir("loan", 1), Trust())
 assert tuple(predict(estimator, manifest, manifest.golden.rows).values) == manifest.golden.predictions
 print(type(estimator[0]).__name__)
 """

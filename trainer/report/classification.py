@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
 from contract.jobs import Value
-from scoring.answers import ask
+from scoring.answers import ask_matrix
 from trainer.report.evidence import Evidence
 from trainer.report.parts import MOST_CLASSES, Facts, NotShown, clean, most_frequent, number, numbers, part, thinned
 
@@ -30,7 +30,7 @@ class Answers:
     @classmethod
     def of(cls, evidence: Evidence) -> Answers:
         output = evidence.manifest.signature.output
-        found, table = ask(evidence.estimator, evidence.X_test, output.probabilities)
+        found, table = ask_matrix(evidence.estimator, evidence.X_test, output.probabilities)
         actual, predicted = np.asarray(evidence.y_test).tolist(), np.asarray(found).tolist()
         known = list(output.labels or ())
         places = {label: place for place, label in enumerate(dict.fromkeys([*known, *actual, *predicted]))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scoring.answers import ask
+from scoring.answers import ask_matrix
 from trainer.report.evidence import Evidence
 from trainer.report.parts import Facts, NotShown, histogram, number, numbers
 
@@ -13,7 +13,7 @@ POINTS, SEED = 600, 0
 
 def regression(evidence: Evidence) -> Facts:
     """`points` (`actual`, `predicted`; at most `POINTS`, drawn from all) and the `residuals`, actual less predicted."""
-    found, _ = ask(evidence.estimator, evidence.X_test, False)
+    found, _ = ask_matrix(evidence.estimator, evidence.X_test, False)
     actual, predicted = np.asarray(evidence.y_test, dtype=float), np.asarray(found, dtype=float)
     finite = np.isfinite(predicted)
     if not finite.any():
