@@ -38,7 +38,7 @@ _LOOK_SECONDS = 1.0
 _PATIENCE = 2.0
 """Seconds that scorers wait for models to be loaded; after that they start without, and are forked anew later."""
 
-_LINGER = 3.0
+_LINGER = 2.0
 """Seconds that a version stays when no alias names it any more: jobs that were pinned to it may still come."""
 
 Version = tuple[str, int]

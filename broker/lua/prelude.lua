@@ -8,6 +8,7 @@
 --   rq:worker:<inc>  HASH             mg:ready  ZSET q -> turn              mg:turn  INT
 --   mg:bell, mg:bell:<q>  LIST        mg:rows  HASH q -> rows waiting       mg:deadlines  ZSET id -> ms
 --   mg:incs  SET                      mg:lease:<inc>  STRING, its ms        mg:held:<inc>  ZSET id -> position
+--   mg:workers  SET                   mg:loaded:<worker>  STRING, JSON      mg:wanted  ZSET model@version -> ms
 local call, floor = redis.call, math.floor
 
 -- A full Redis refuses the first write of a script if it could need memory, and lets the rest pass. Whoever must

@@ -104,7 +104,7 @@ def test_a_report_is_published_with_its_version(root: Path, blobs: tuple[Any, Mo
         (folder / "plots" / "roc.png").write_text("")
         (folder / "report.html").write_text(f"{manifest.name} {manifest.version}")
 
-    publish(root, *blobs, report)
+    publish(root, *blobs, report=report)
     assert (root / "blobs/versions/1/report/report.html").read_text() == "blobs 1"
     assert (root / "blobs/versions/1/report/plots/roc.png").exists()
 
@@ -117,7 +117,7 @@ def test_a_report_that_fails_does_not_stop_the_publication(
         (folder / "report.html").write_text("half")
         raise ZeroDivisionError
 
-    publish(root, *blobs, report)
+    publish(root, *blobs, report=report)
     assert whole_versions(root) == [1]
     assert not (root / "blobs/versions/1/report").exists()
     assert "version 1 of blobs is published without a report" in caplog.text
