@@ -56,7 +56,7 @@ def _read(path: Path, encoding: str, source: str, told: Callable[[float], None])
         file = io.TextIOWrapper(raw, encoding, newline="")
         separator = _separator(file.readline())
         file.seek(0)
-        lines = (line for line in csv.reader(_clean(file), delimiter=separator) if line)
+        lines = (line for line in csv.reader(_clean(file), delimiter=separator, skipinitialspace=True) if line)
         header = [name.strip() for name in next(lines, [])]
         size = path.stat().st_size
         rows: list[list[str | None]] = []
