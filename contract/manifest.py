@@ -92,11 +92,12 @@ class Artifact:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Where the training rows came from; `fingerprint` is a sha256 over their values."""
+    """Where the training rows came from; `fingerprint` is a sha256 over their values, `target` the column learnt."""
 
     source: str
     rows: int
     fingerprint: str
+    target: str | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ class ModelManifest:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     example: Mapping[str, Value] = field(default_factory=dict)
     golden: Golden = Golden((), ())
+    notes: str = ""
 
     def dumps(self) -> str:
         return json.dumps({"schema_version": SCHEMA_VERSION, **_plain(self)}, indent=2, allow_nan=False) + "\n"
@@ -167,6 +169,7 @@ def _manifest(read: _Reader) -> ModelManifest:
             source=training_data.value("source", str),
             rows=training_data.value("rows", int),
             fingerprint=training_data.value("fingerprint", str),
+            target=training_data.optional("target", str),
         ),
         metrics=read.value("metrics", dict),
         parameters=read.value("parameters", dict),
@@ -176,6 +179,7 @@ def _manifest(read: _Reader) -> ModelManifest:
             predictions=tuple(golden.value("predictions", list)),
             probabilities=None if probabilities is None else tuple(probabilities),
         ),
+        notes=read.optional("notes", str) or "",
     )
 
 

@@ -28,11 +28,11 @@ from typing import IO, Any
 import cloudpickle
 import joblib
 
-import trainer.recipes
 from contract.jobs import timestamp
 from contract.manifest import ArtifactFormat, ModelManifest
 from contract.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, PREVIOUS, VERSIONS_DIR, Repository
 from scoring.artifacts import libraries
+from trainer.recipes import pickled_by_value
 
 STAGING = ".staging"
 VERIFY_TIMEOUT = 300
@@ -113,14 +113,11 @@ def _pickled(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
         ArtifactFormat.JOBLIB: joblib.dump,
         ArtifactFormat.CLOUDPICKLE: cloudpickle.dump,
     }
-    # Classes of a recipe go into the artifact: where it is loaded there are no recipes.
-    cloudpickle.register_pickle_by_value(trainer.recipes)
     try:
-        dump[artifact_format](estimator, buffer)
+        with pickled_by_value():
+            dump[artifact_format](estimator, buffer)
     except Exception as error:
         raise PublishRefused(f"the model is not published: it cannot be pickled: {error}") from error
-    finally:
-        cloudpickle.unregister_pickle_by_value(trainer.recipes)
     return buffer.getvalue()
 
 

@@ -52,7 +52,8 @@ class Run:
     """What a fitting function may know of the training that it is part of, and may say to it.
 
     `say` writes a line into the log. `tell(fraction, done, total, best)` moves the progress: `done` of `total`
-    candidates, `best` the best score so far. `remark` and what is appended to `candidates` stand in the report.
+    candidates, `best` the best score so far. `remark` and what is appended to `candidates` stand in the report;
+    `chosen` is the one of them that was fitted.
     """
 
     inputs: Sequence[Field]
@@ -60,6 +61,7 @@ class Run:
     say: Callable[[str], None] = _nothing
     tell: Callable[[float, int, int, float | None], None] = _nothing
     candidates: list[Candidate] = field(default_factory=list)
+    chosen: Candidate | None = None
     remarks: list[str] = field(default_factory=list)
 
     def remark(self, sentence: str) -> None:

@@ -126,27 +126,31 @@ def _compare(candidates: dict[str, Any], X: Any, y: Any, metric: str, seconds: i
     splitter = KFold if metric == "r2" else StratifiedKFold
     folds = list(splitter(FOLDS, shuffle=True, random_state=SEED).split(X, y))
     score, started = get_scorer(metric), time.monotonic()
-    means: dict[str, float] = {}
+    tried: dict[str, Candidate] = {}
     for done, (name, candidate) in enumerate(candidates.items()):
-        # Another one for the baseline and one that can be chosen, however long they take.
+        # The baseline and one that can be chosen are compared, however long they take.
         if done > 1 and time.monotonic() - started > seconds:
             run.remark(f"{listed(list(candidates)[done:])} was not tried: {seconds} s are over (seconds={seconds})")
             break
         began, scores = time.monotonic(), []
+        leader = max((found.mean for found in tried.values()), default=None)
         for train, test in folds:
-            fraction = (done + len(scores) / len(folds)) / len(candidates)
-            run.tell(fraction, done, len(candidates), max(means.values(), default=None))
+            run.tell((done + len(scores) / FOLDS) / len(candidates), done, len(candidates), leader)
             fitted = clone(candidate).fit(X.iloc[train], y[train])
             scores.append(score(fitted, X.iloc[test], y[test]))
-        means[name] = float(np.mean(scores))
-        took = time.monotonic() - began
-        run.candidates.append(Candidate(name, metric, means[name], float(np.std(scores)), took))
-        run.say(f"{name}: {metric} {means[name]:.4f} ± {np.std(scores):.4f} in {len(folds)} folds, {took:.1f} s")
-    run.tell(1.0, len(means), len(candidates), max(means.values()))
-    best = max((name for name in means if name != "baseline"), key=means.__getitem__)
-    if means[best] <= means["baseline"]:
-        run.remark(f"{best} is no better than always giving the same answer: the columns tell little of {run.target.name}")
-    return best
+        found = Candidate(name, metric, float(np.mean(scores)), float(np.std(scores)), time.monotonic() - began)
+        run.say(f"{name}: {metric} {found.mean:.4f} ± {found.spread:.4f} over {FOLDS} folds, {found.seconds:.1f} s")
+        run.candidates.append(found)
+        tried[name] = found
+    baseline, *real = tried.values()
+    run.chosen = max(real, key=lambda found: found.mean)
+    run.tell(1.0, len(tried), len(candidates), run.chosen.mean)
+    if run.chosen.mean <= baseline.mean:
+        run.remark(
+            f"{run.chosen.name} is no better than always giving the same answer: the columns tell little of"
+            f" {run.target.name}"
+        )
+    return run.chosen.name
 
 
 def _sample(X: Any, y: Any, run: Run) -> tuple[Any, Any]:
