@@ -61,7 +61,7 @@ def in_data_dir(model: str, data_dir: Path | None) -> CsvFile | None:
 
 
 def asked_for(request: TrainingRequest, settings: Settings) -> CsvFile | None:
-    """The upload or the path that `request` names, else the model's own file in DATA_DIR, if any. Raises `DataError`."""
+    """The upload or the path that `request` names, else DATA_DIR/<model>.csv, if it is there. Raises `DataError`."""
     if request.upload is not None:
         if request.upload != Path(request.upload).name or request.upload.startswith("."):
             raise DataError(f"the upload {request.upload!r:.80} is no plain file name")

@@ -74,7 +74,7 @@ def objection(gate: Gate, metrics: Mapping[str, float], previous: Previous) -> s
     value, lower = metrics[name], name.endswith(LOWER_IS_BETTER)
     if gate.floor is not None and (value > gate.floor if lower else value < gate.floor):
         return f"{name} is {value:.4g}, and the gate wants at {'most' if lower else 'least'} {gate.floor:.4g}"
-    if gate.margin is None or previous.manifest is None and previous.silent is None:
+    if gate.margin is None or (previous.manifest is None and previous.silent is None):
         return None
     version = f"version {previous.manifest.version}" if previous.manifest else "the previous version"
     if previous.metrics is None or name not in previous.metrics:

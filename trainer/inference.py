@@ -14,12 +14,13 @@ from trainer.recipe import DataError, Recipe, Table
 
 FEWEST_ROWS = 20
 FEW_VALUES = 20
-"""Up to so many different values a column of whole numbers counts or grades something, and words may be all there
-are."""
+"""Up to so many different values, whole numbers count or grade something, and words may be all there are."""
 SEEN_ENOUGH = (5, 0.01)
 """Words are all there are when the rarest stands in so many rows, and in such a share of them."""
 
-_STANDS_FOR_NULL = frozenset({"?", "-", "--", ".", "na", "n/a", "none", "missing", "unknown", "inf", "-inf", "infinity"})
+_STANDS_FOR_NULL = frozenset(
+    {"?", "-", "--", ".", "na", "n/a", "none", "missing", "unknown", "inf", "-inf", "infinity"}
+)
 _CODE = re.compile(r"0\d+")
 _ID = re.compile(r"(^|[_\W])(id|uuid|guid|index|key)$|[a-z]I[dD]$|^unnamed: 0$", re.IGNORECASE)
 

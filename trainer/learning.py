@@ -126,10 +126,10 @@ def _split(y: Any, target: Field, test_size: float) -> tuple[Any, Any]:
     if target.kind is not Kind.NUMBER and set(y[fitted_on].tolist()) != set(y[tested_on].tolist()):
         counts = Counter(y.tolist()).values()
         if min(counts) > 1 and len(counts) <= len(y) * min(test_size, 1 - test_size):
-            fitted_on, tested_on = train_test_split(
-                positions, test_size=test_size, random_state=SPLIT_SEED, stratify=y
-            )
+            fitted_on, tested_on = train_test_split(positions, test_size=test_size, random_state=SPLIT_SEED, stratify=y)
     return fitted_on, tested_on
+
+
 def _golden(estimator: Any, draft: ModelManifest, data: TrainingRows) -> Golden:
     """Up to `GOLDEN_ROWS` rows: for each input the first where it is null, and then the first ones."""
     first_null: dict[int, int] = {}

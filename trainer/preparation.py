@@ -89,5 +89,5 @@ def _hashing() -> Any:
     return make_pipeline(
         SimpleImputer(strategy="constant", fill_value=""),
         FunctionTransformer(np.ravel),
-        HashingVectorizer(n_features=HASHES, token_pattern=r"[^\s]+"),
+        HashingVectorizer(n_features=HASHES, token_pattern=r"\S+"),  # noqa: S106
     )

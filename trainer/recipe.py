@@ -99,8 +99,9 @@ class Recipe:
 
     @property
     def fields(self) -> tuple[tuple[Field, ...], Field]:
-        """Inputs and target, which are known when there are rows."""
-        assert self.inputs is not None and self.target is not None, f"the fields of {self.name} are to be inferred"
+        """Inputs and target; a recipe for any CSV has them when it has seen the rows."""
+        if self.inputs is None or self.target is None:
+            raise RecipeError(f"the recipe {self.name} learns its fields from the data, of which there are none")
         return self.inputs, self.target
 
     @property

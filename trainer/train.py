@@ -117,7 +117,7 @@ def _with_fields(recipe: Recipe, table: Table, request: TrainingRequest) -> tupl
     for name, value in own.items():
         asked = getattr(request, name)
         if asked is not None and (list(asked) if name == "features" else asked) != value:
-            raise DataError(f"the recipe {recipe.name} has its own {name}, {value}: leave it out, or train with tabular")
+            raise DataError(f"the recipe {recipe.name} has a {name} of its own, {value}: leave it out, or use tabular")
     return recipe, table, list(table.remarks)
 
 

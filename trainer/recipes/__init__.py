@@ -109,7 +109,8 @@ def _load(path: Path) -> ModuleType:
     """The module in `path`, read anew."""
     name = f"{OWN}.{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec and spec.loader, path
+    if spec is None or spec.loader is None:
+        raise RecipeError(f"RECIPES_DIR/{path.name} cannot be read as a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(OWN, ModuleType(OWN))
     sys.modules[name] = module  # dataclasses and pickle look there
@@ -117,20 +118,17 @@ def _load(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        line = next((f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(path)), 0)
-        line = getattr(error, "lineno", None) or line
-        where = f", line {line}" if line else ""
-        raise RecipeError(
-            f"RECIPES_DIR/{path.name}{where} cannot be used: {type(error).__name__}: {error}"
-        ) from error
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [getattr(error, "lineno", None), *(f.lineno for f in reversed(frames) if f.filename == str(path))]
+        where = next((f", line {line}" for line in lines if line), "")
+        raise RecipeError(f"RECIPES_DIR/{path.name}{where} cannot be used: {type(error).__name__}: {error}") from error
     return module
 
 
 def _only_recipe(module: ModuleType) -> Recipe:
     """The one that `module` defines; those that it imports are others'."""
-    found = [
-        thing for thing in vars(module).values() if isinstance(thing, Recipe) and thing.fit.__module__ == module.__name__
-    ]
+    recipes = [thing for thing in vars(module).values() if isinstance(thing, Recipe)]
+    found = [recipe for recipe in recipes if recipe.fit.__module__ == module.__name__]
     if len(found) != 1:
         raise RecipeError(
             f"the file of the recipe {module.__name__.rpartition('.')[2]} must decorate one function with"
