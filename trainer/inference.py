@@ -22,7 +22,7 @@ _STANDS_FOR_NULL = frozenset(
     {"?", "-", "--", ".", "na", "n/a", "none", "missing", "unknown", "inf", "-inf", "infinity"}
 )
 _CODE = re.compile(r"0\d+")
-_ID = re.compile(r"(^|[_\W])(id|uuid|guid|index|key)$|[a-z]I[dD]$|^unnamed: 0$", re.IGNORECASE)
+_ID = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|index|key)$|^unnamed: 0$)|[a-z]I[dD]$")
 
 Counts = Mapping[object, int]
 """The values of a column, nulls among them, and in how many rows each stands."""

@@ -34,30 +34,24 @@ def high_cardinality(X: Any, run: Run) -> frozenset[str]:
     return frozenset(hashed)
 
 
-def preparation(X: Any, inputs: Sequence[Field], hashed: frozenset[str], scaled: bool) -> list[Any]:
-    """The steps that make the DataFrame X, whose columns are `inputs`, a matrix of float64 (rows × features).
-
-    `scaled`: without nulls and to mean 0 and variance 1, as linear models want it; trees take it as it is.
-    """
+def preparation(X: Any, inputs: Sequence[Field], hashed: frozenset[str]) -> Any:
+    """What makes the DataFrame X, whose columns are `inputs`, a matrix of float64 (rows × features) without nulls."""
     numbers = [f.name for f in inputs if f.kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN)]
     words = [f.name for f in inputs if f.kind is Kind.STRING and f.name not in hashed]
     dates = [f.name for f in inputs if f.kind is Kind.DATETIME]
     parts = [
-        ("numbers", [_to_float()], numbers),
+        ("numbers", make_pipeline(_to_float(), *_imputed_and_scaled()), numbers),
         # A null is a category of its own.
-        ("words", [OneHotEncoder(handle_unknown="ignore", sparse_output=False)], words),
-        ("dates", _date_steps(X[dates]), dates),
+        ("words", OneHotEncoder(handle_unknown="ignore", sparse_output=False), words),
+        *((f"text_{number}", _hashing(), [name]) for number, name in enumerate(sorted(hashed))),
     ]
-    steps = [
-        (name, make_pipeline(*part, *(_scaling() if scaled and name != "words" else ())), columns)
-        for name, part, columns in parts
-        if columns
-    ]
-    # One by one: a vectorizer takes a single column.
-    steps += [(f"text_{number}", _hashing(), [name]) for number, name in enumerate(sorted(hashed))]
-    if [name for name, *_ in steps] == ["numbers"]:
-        return [_to_float(), *(_scaling() if scaled else ())]
-    return [ColumnTransformer(steps, sparse_threshold=0, verbose_feature_names_out=False)]
+    if dates:
+        parts.append(("dates", make_pipeline(*_date_steps(X[dates]), *_imputed_and_scaled()), dates))
+    used = [part for part in parts if part[2]]
+    # A ColumnTransformer costs a row more than all else, and of numbers alone there is nothing to take apart.
+    return (
+        used[0][1] if used[0][2] == list(X) and used[0][0] == "numbers" else ColumnTransformer(used, sparse_threshold=0)
+    )
 
 
 def _to_float() -> Any:
@@ -65,14 +59,12 @@ def _to_float() -> Any:
     return FunctionTransformer(np.asarray, kw_args={"dtype": np.float64})
 
 
-def _scaling() -> list[Any]:
-    return [SimpleImputer(strategy="median", add_indicator=True), StandardScaler()]
+def _imputed_and_scaled() -> list[Any]:
+    return [SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True), StandardScaler()]
 
 
 def _date_steps(dates: Any) -> list[Any]:
     """Days since 1970; and where in the week, the year and the day, if there is more than one in the data."""
-    if dates.empty:
-        return []
     days = make_pipeline(
         FunctionTransformer(pd.DataFrame.sub, kw_args={"other": pd.Timestamp(0, tz="UTC")}),
         FunctionTransformer(pd.DataFrame.div, kw_args={"other": pd.Timedelta(days=1)}),

@@ -17,6 +17,8 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
+    VotingClassifier,
+    VotingRegressor,
 )
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import get_scorer
@@ -35,6 +37,11 @@ FOLDS = 5
 MOST_CELLS = 1_000_000
 """Candidates are compared on at most so many cells; the one that is chosen is fitted on all rows."""
 ROWS_A_TREE = 20_000
+FEW_ROWS = 2_000
+"""Below, boosting learns slowly and with small trees; it would learn the rows by heart."""
+BLEND = "blend"
+LOG_LOSS = "neg_log_loss"
+"""Tells two candidates apart that are right in as many rows: it sees how sure they were of each. Higher is better."""
 IMBALANCED = 0.4
 """Classes are out of balance when the rarest has less than this share of what it would have among equals."""
 
@@ -46,25 +53,21 @@ def fit(
     run: Run,
     *,
     task: Literal["auto", "classification", "regression"] = "auto",
-    estimator: Literal["best", "linear", "boosting", "forest"] = "best",
+    estimator: Literal["best", "linear", "boosting", "forest", "blend"] = "best",
     seconds: int = 300,
 ) -> Any:
     """`seconds`: when so much time is gone, no further candidate is begun."""
     classes = _classifies(y, run, task)
     y = y if classes else y.astype(float)
     balance = classes and _out_of_balance(y, run)
-    metric = ("balanced_accuracy" if balance else "accuracy") if classes else "r2"
-    models = _classifiers("balanced" if balance else None) if classes else _regressors()
-    if len(y) > ROWS_A_TREE:
-        models["forest"].set_params(max_samples=ROWS_A_TREE)
-    hashed = high_cardinality(X, run)
+    metric = ("balanced_accuracy" if balance else LOG_LOSS) if classes else "r2"
+    prepared = preparation(X, run.inputs, high_cardinality(X, run))
     candidates = {
-        name: make_pipeline(*preparation(X, run.inputs, hashed, scaled=name == "linear"), model)
-        for name, model in models.items()
+        name: make_pipeline(clone(prepared), model)
+        for name, model in _models(classes, "balanced" if balance else None, len(y)).items()
         if name == "baseline" or estimator in ("best", name)
     }
-    best = _compare(candidates, X, y, metric, seconds, run)
-    return candidates[best].fit(X, y)
+    return candidates[_compare(candidates, X, y, metric, seconds, run)].fit(X, y)
 
 
 def _classifies(y: Any, run: Run, task: str) -> bool:
@@ -99,58 +102,75 @@ def _out_of_balance(y: Any, run: Run) -> bool:
     return True
 
 
-def _classifiers(weight: str | None) -> dict[str, Any]:
-    """From the simplest on: of equals the first is chosen."""
-    return {
-        "baseline": DummyClassifier(strategy="prior"),
-        "linear": LogisticRegression(max_iter=1000, class_weight=weight),
-        "boosting": HistGradientBoostingClassifier(
-            class_weight=weight, max_leaf_nodes=15, early_stopping=False, random_state=SEED
-        ),
-        "forest": RandomForestClassifier(200, min_samples_leaf=2, class_weight=weight, n_jobs=1, random_state=SEED),
-    }
-
-
-def _regressors() -> dict[str, Any]:
-    return {
+def _models(classes: bool, weight: str | None, rows: int) -> dict[str, Any]:
+    """From the simplest on: of equals the first is chosen. The last one blends the others but the baseline."""
+    boosting = {"max_leaf_nodes": 31, "early_stopping": False, "random_state": SEED}
+    if rows < FEW_ROWS:
+        boosting |= {"max_leaf_nodes": 8, "learning_rate": 0.05}
+    forest = {"min_samples_leaf": 2, "max_samples": min(1.0, ROWS_A_TREE / rows), "n_jobs": 1, "random_state": SEED}
+    if classes:
+        found = {
+            "baseline": DummyClassifier(strategy="prior"),
+            "linear": LogisticRegression(max_iter=1000, class_weight=weight),
+            "boosting": HistGradientBoostingClassifier(class_weight=weight, **boosting),
+            "forest": RandomForestClassifier(100, class_weight=weight, **forest),
+        }
+        return {**found, BLEND: VotingClassifier(list(found.items())[1:], voting="soft")}
+    found = {
         "baseline": DummyRegressor(),
         "linear": RidgeCV(np.logspace(-3, 3, 13)),
-        "boosting": HistGradientBoostingRegressor(max_leaf_nodes=15, early_stopping=False, random_state=SEED),
-        "forest": RandomForestRegressor(200, min_samples_leaf=2, max_features=0.5, n_jobs=1, random_state=SEED),
+        "boosting": HistGradientBoostingRegressor(**boosting),
+        "forest": RandomForestRegressor(100, max_features=0.5, **forest),
     }
+    return {**found, BLEND: VotingRegressor(list(found.items())[1:])}
 
 
 def _compare(candidates: dict[str, Any], X: Any, y: Any, metric: str, seconds: int, run: Run) -> str:
-    """The name of the candidate with the best mean over the folds, all of which go to `run`."""
+    """The name of the candidate with the best mean over the folds; `run` hears of all."""
     X, y = _sample(X, y, run)
-    splitter = KFold if metric == "r2" else StratifiedKFold
-    folds = list(splitter(FOLDS, shuffle=True, random_state=SEED).split(X, y))
-    score, started = get_scorer(metric), time.monotonic()
-    tried: dict[str, Candidate] = {}
+    folds = list((KFold if metric == "r2" else StratifiedKFold)(FOLDS, shuffle=True, random_state=SEED).split(X, y))
+    headline = "r2" if metric == "r2" else "accuracy"
+    started = time.monotonic()
+    tried: dict[str, tuple[Candidate, Candidate]] = {}
     for done, (name, candidate) in enumerate(candidates.items()):
         # The baseline and one that can be chosen are compared, however long they take.
         if done > 1 and time.monotonic() - started > seconds:
             run.remark(f"{listed(list(candidates)[done:])} was not tried: {seconds} s are over (seconds={seconds})")
             break
         began, scores = time.monotonic(), []
-        leader = max((found.mean for found in tried.values()), default=None)
-        for train, test in folds:
-            run.tell((done + len(scores) / FOLDS) / len(candidates), done, len(candidates), leader)
+        leader = max((found.mean for found, _ in tried.values()), default=None)
+        for number, (train, test) in enumerate(folds):
+            run.tell((done + number / FOLDS) / len(candidates), done, len(candidates), leader)
             fitted = clone(candidate).fit(X.iloc[train], y[train])
-            scores.append(score(fitted, X.iloc[test], y[test]))
-        found = Candidate(name, metric, float(np.mean(scores)), float(np.std(scores)), time.monotonic() - began)
-        run.say(f"{name}: {metric} {found.mean:.4f} ± {found.spread:.4f} over {FOLDS} folds, {found.seconds:.1f} s")
-        run.candidates.append(found)
-        tried[name] = found
-    baseline, *real = tried.values()
-    run.chosen = max(real, key=lambda found: found.mean)
-    run.tell(1.0, len(tried), len(candidates), run.chosen.mean)
-    if run.chosen.mean <= baseline.mean:
-        run.remark(
-            f"{run.chosen.name} is no better than always giving the same answer: the columns tell little of"
-            f" {run.target.name}"
+            scores.append([_score(each, fitted, X.iloc[test], y[test]) for each in (metric, headline)])
+        took, means, spreads = time.monotonic() - began, np.mean(scores, axis=0), np.std(scores, axis=0)
+        found, shown = (
+            Candidate(name, each, float(mean), float(spread), took)
+            for each, mean, spread in zip((metric, headline), means, spreads, strict=True)
         )
-    return run.chosen.name
+        run.say(f"{name}: {metric} {found.mean:.4f} ± {found.spread:.4f} over {FOLDS} folds, {took:.1f} s")
+        run.candidates.append(found)
+        tried[name] = found, shown
+    (baseline, _), *real = tried.values()
+    best, run.chosen = max(real, key=lambda pair: pair[0].mean)
+    run.tell(1.0, len(tried), len(candidates), best.mean)
+    if best.mean <= baseline.mean:
+        run.remark(
+            f"{best.name} is no better than always giving the same answer: the columns tell little of {run.target.name}"
+        )
+    return best.name
+
+
+def _score(metric: str, fitted: Any, X: Any, y: Any) -> float:
+    """Higher is better."""
+    if metric != LOG_LOSS:
+        return float(get_scorer(metric)(fitted, X, y))
+    # A fold of few rows may lack a class, which scikit-learn's own does not bear; and one row of which a model was
+    # altogether sure, and wrong, must not outweigh all others.
+    table = np.column_stack([fitted.predict_proba(X), np.zeros(len(y))])
+    places = {label: place for place, label in enumerate(fitted.classes_.tolist())}
+    own = table[np.arange(len(y)), [places.get(label, -1) for label in y.tolist()]]
+    return float(np.log(np.clip(own, 1e-4, 1)).mean())
 
 
 def _sample(X: Any, y: Any, run: Run) -> tuple[Any, Any]:
