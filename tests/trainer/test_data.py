@@ -96,7 +96,7 @@ def test_a_file_without_rows_is_refused_with_what_it_needs(tmp_path: Path, text:
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
-    assert "is not a CSV file in UTF-8" in refusal(tmp_path, b"PK\x03\x04\xff\xfe\x00")
+    assert "is not a CSV file (it is binary)" in refusal(tmp_path, b"PK\x03\x04\xff\xfe\x00")
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
