@@ -53,7 +53,7 @@ def cross_validate(
     rarest = min(Counter(y.tolist()).values()) if output.kind is OutputKind.CLASS else len(y)
     if seconds * FOLDS > CROSS_VALIDATION_SECONDS or rarest < FOLDS:
         return None
-    splitter = StratifiedKFold if output.kind is OutputKind.CLASS else KFold
+    splitter: Any = StratifiedKFold if output.kind is OutputKind.CLASS else KFold
     measure = metrics.accuracy_score if output.kind is OutputKind.CLASS else metrics.r2_score
     started, scores = time.monotonic(), []
     for train, test in splitter(FOLDS, shuffle=True, random_state=SEED).split(X, y):

@@ -49,9 +49,7 @@ def preparation(X: Any, inputs: Sequence[Field], hashed: frozenset[str]) -> Any:
         parts.append(("dates", make_pipeline(*_date_steps(X[dates]), *_imputed_and_scaled()), dates))
     used = [part for part in parts if part[2]]
     # A ColumnTransformer costs a row more than all else, and of numbers alone there is nothing to take apart.
-    return (
-        used[0][1] if used[0][2] == list(X) and used[0][0] == "numbers" else ColumnTransformer(used, sparse_threshold=0)
-    )
+    return used[0][1] if numbers == list(X) else ColumnTransformer(used, sparse_threshold=0)
 
 
 def _to_float() -> Any:
@@ -67,9 +65,9 @@ def _date_steps(dates: Any) -> list[Any]:
     """Days since 1970; and where in the week, the year and the day, if there is more than one in the data."""
     days = make_pipeline(
         FunctionTransformer(pd.DataFrame.sub, kw_args={"other": pd.Timestamp(0, tz="UTC")}),
-        FunctionTransformer(pd.DataFrame.div, kw_args={"other": pd.Timedelta(days=1)}),
+        FunctionTransformer(pd.DataFrame.div, kw_args={"other": pd.Timedelta(days=1)}),  # type: ignore[misc]
     )
-    found = days.fit_transform(dates)
+    found: pd.DataFrame = days.fit_transform(dates)
     span = (found.max() - found.min()).max()
     periods = [("day", 1.0)] if (found % 1).fillna(0).to_numpy().any() else []
     periods += [(name, length) for name, length in (("week", 7.0), ("year", YEAR)) if span > length]

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-import contract
-import scoring
 from contract.manifest import ArtifactFormat
 from contract.repository import Repository
 from contract.settings import Settings
 from contract.training import TrainingRequest
 from tests.support import PROJECT
+from tests.trainer.conftest import check_without_trainer
 from trainer.train import train
-
-LOAD_WITHOUT_TRAINER = """
-import importlib.util, pathlib, sys
-assert importlib.util.find_spec("trainer") is None
-from contract.repository import Repository
-from scoring.artifacts import load
-from scoring.predict import predict
-repository = Repository(pathlib.Path(sys.argv[1]))
-manifest = repository.manifest("churn", 1)
-estimator = load(manifest, repository.version_dir("churn", 1))
-assert tuple(predict(estimator, manifest, manifest.golden.rows).values) == manifest.golden.predictions
-"""
 
 
 def test_the_recipe_of_the_documentation_is_found_trained_and_served_without_its_file(
@@ -48,11 +33,4 @@ def test_the_recipe_of_the_documentation_is_found_trained_and_served_without_its
     assert manifest.signature.names == ("months", "monthly_charge", "plan")
     assert manifest.artifact.format is ArtifactFormat.CLOUDPICKLE
     assert manifest.parameters["trees"] == 20
-    worker = tmp_path / "worker"
-    worker.mkdir()
-    for package in (contract, scoring):
-        (worker / package.__name__).symlink_to(Path(package.__path__[0]))
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD_WITHOUT_TRAINER, str(models)], cwd=worker, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    check_without_trainer(models, "churn", tmp_path)

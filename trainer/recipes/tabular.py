@@ -104,7 +104,7 @@ def _out_of_balance(y: Any, run: Run) -> bool:
 
 def _models(classes: bool, weight: str | None, rows: int) -> dict[str, Any]:
     """From the simplest on: of equals the first is chosen. The last one blends the others but the baseline."""
-    boosting = {"max_leaf_nodes": 31, "early_stopping": False, "random_state": SEED}
+    boosting: dict[str, Any] = {"max_leaf_nodes": 31, "early_stopping": False, "random_state": SEED}
     if rows < FEW_ROWS:
         boosting |= {"max_leaf_nodes": 8, "learning_rate": 0.05}
     forest = {"min_samples_leaf": 2, "max_samples": min(1.0, ROWS_A_TREE / rows), "n_jobs": 1, "random_state": SEED}
@@ -128,7 +128,8 @@ def _models(classes: bool, weight: str | None, rows: int) -> dict[str, Any]:
 def _compare(candidates: dict[str, Any], X: Any, y: Any, metric: str, seconds: int, run: Run) -> str:
     """The name of the candidate with the best mean over the folds; `run` hears of all."""
     X, y = _sample(X, y, run)
-    folds = list((KFold if metric == "r2" else StratifiedKFold)(FOLDS, shuffle=True, random_state=SEED).split(X, y))
+    splitter: Any = KFold if metric == "r2" else StratifiedKFold
+    folds = list(splitter(FOLDS, shuffle=True, random_state=SEED).split(X, y))
     headline = "r2" if metric == "r2" else "accuracy"
     started = time.monotonic()
     tried: dict[str, tuple[Candidate, Candidate]] = {}
