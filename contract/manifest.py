@@ -95,11 +95,12 @@ class Artifact:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Where the training rows came from; `fingerprint` is a sha256 over their values."""
+    """Where the training rows came from; `fingerprint` is a sha256 over their values, `target` the column learnt."""
 
     source: str
     rows: int
     fingerprint: str
+    target: str | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ class ModelManifest:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     example: Mapping[str, Value] = field(default_factory=dict)
     golden: Golden = Golden((), ())
+    notes: str = ""
 
     def dumps(self) -> str:
         return json.dumps({"schema_version": SCHEMA_VERSION, **_plain(self)}, indent=2, allow_nan=False) + "\n"
@@ -170,6 +172,7 @@ def _manifest(read: _Reader) -> ModelManifest:
             source=training_data.value("source", str),
             rows=training_data.value("rows", int),
             fingerprint=training_data.value("fingerprint", str),
+            target=training_data.optional("target", str),
         ),
         metrics=read.value("metrics", dict),
         parameters=read.value("parameters", dict),
@@ -179,6 +182,7 @@ def _manifest(read: _Reader) -> ModelManifest:
             predictions=tuple(golden.value("predictions", list)),
             probabilities=None if probabilities is None else tuple(probabilities),
         ),
+        notes=read.optional("notes", str) or "",
     )
 
 

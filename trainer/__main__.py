@@ -7,13 +7,13 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from contract.errors import ModelgateError
 from contract.settings import Settings, SettingsError
+from contract.training import TrainingRequest
 from trainer import recipes
-from trainer.recipe import DataError
 from trainer.service import Signals, say, serve
 from trainer.signing import Seal, make_keys
 
@@ -25,14 +25,14 @@ FAILED, WRONG_USE = 1, 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, 1 when something could not be trained or written, 2 for a wrong argument or setting."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if options.command == "train" and options.csv and len(options.names) > 1:
-        parser.error("--csv trains one recipe: name one")
     try:
+        settings = Settings.from_environ()
+        parser = _parser(recipes.names(settings.recipes_dir))
+        options = parser.parse_args(arguments)
+        if options.command == "train" and options.csv and len(options.names) > 1:
+            parser.error("--csv trains one recipe: name one")
         if options.command == "keys":
             return _make_keys(options.folder)
-        settings = Settings.from_environ()
         if options.command == "sign":
             return _sign(settings, options.unsigned)
         if options.command == "train":
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_USE
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(known: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__, epilog="Settings: .env.example.")
     parser.add_argument("--ready-file", type=Path, metavar="PATH", help="touched when what was missing is trained")
     commands = parser.add_subparsers(dest="command", title="commands")
@@ -53,7 +53,6 @@ def _parser() -> argparse.ArgumentParser:
         description="Trains recipes now and makes the new versions current, in MODELS_DIR."
         " Training data: --csv, else DATA_DIR/NAME.csv, else what the recipe has by itself.",
     )
-    known = recipes.names()
     train.add_argument("names", nargs="+", metavar="NAME", choices=known, help=f"one of {', '.join(known)}")
     train.add_argument("--csv", type=Path, metavar="FILE", help="training data, with a header in any case")
     keys = commands.add_parser("keys", help="make a pair of keys for SIGNING_KEY and VERIFY_KEY")
@@ -70,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(settings: Settings, ready_file: Path | None) -> int:
     signals = Signals()
     trust = Seal.from_settings(settings).trust
-    known = recipes.names()
+    known = recipes.names(settings.recipes_dir)
+    for problem in recipes.problems(settings.recipes_dir):
+        say(f"trainer: {problem}")
     unknown = [name for name in settings.train_on_start if name not in known]
     if unknown:
         raise SettingsError(f"TRAIN_ON_START names {', '.join(unknown)}, but the recipes are {', '.join(known)}")
@@ -87,8 +88,7 @@ def _train_now(settings: Settings, names: Sequence[str], csv_file: Path | None) 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not _swept(settings.models_dir):
         return FAILED
-    seal = Seal.from_settings(settings)
-    trained = [_train(settings, seal, name, csv_file) for name in names]
+    trained = [_train(settings, name, csv_file) for name in names]
     return 0 if all(trained) else FAILED
 
 
@@ -132,30 +132,35 @@ def _swept(root: Path) -> bool:
     return True
 
 
-def _train(settings: Settings, seal: Seal, name: str, csv_file: Path | None) -> bool:
+def _train(settings: Settings, name: str, csv_file: Path | None) -> bool:
     """Whether it is published; says what happened."""
-    from trainer.data import load
-    from trainer.publish import PublishRefused
     from trainer.train import train
 
     started = time.monotonic()
+    request = TrainingRequest(model=name, recipe=name)
     try:
-        recipe = recipes.get(name)
-        data = load(recipe, settings.data_dir, csv_file)
-        say(f"trainer: {name}: training on {data.source} ({len(data.rows)} rows)")
-        manifest = train(recipe, data, settings.models_dir, seal)
-    except (DataError, PublishRefused) as error:
+        result = train(
+            request,
+            settings,
+            tell=lambda _: None,
+            say=lambda line: say(f"trainer: {name}: {line}"),
+            promote=lambda model, version, alias: _move(settings, model, alias, version),
+            csv_file=csv_file,
+        )
+    except ModelgateError as error:
         say(f"trainer: {name}: {error}")
         return False
-    except Exception as error:
-        say(f"trainer: {name}: training failed: {type(error).__name__}: {error}")
-        # A recipe's author needs the place, too.
-        traceback.print_exc()
-        return False
-    metric, value = next(iter(manifest.metrics.items()), ("rows", len(data.rows)))
+    scores = [f"{metric.replace('_', ' ')} {value:.3f}, " for metric, value in result.metrics.items()]
     took = time.monotonic() - started
-    say(f"trainer: {name}: version {manifest.version} published, {metric.replace('_', ' ')} {value:.3f}, {took:.1f} s")
+    say(f"trainer: {name}: version {result.version} published, {''.join(scores[:1])}{took:.1f} s")
     return True
+
+
+def _move(settings: Settings, model: str, alias: str, version: int) -> None:
+    """At once: whoever trains here and now need not have a Redis, nor workers."""
+    from trainer.aliases import move_alias
+
+    move_alias(settings.models_dir, model, alias, version)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,6 @@ from typing import IO, Any
 import cloudpickle
 import joblib
 
-import trainer.recipes
 from contract.jobs import timestamp
 from contract.manifest import ArtifactFormat, ModelManifest
 from contract.repository import MANIFEST_FILE, REPORT_DIR, SIGNATURE_FILE, VERSIONS_DIR, Repository
@@ -37,6 +36,7 @@ from scoring import skops_files
 from scoring.artifacts import libraries
 from scoring.trust import Trust
 from trainer.disk import STAGING, locked, sync, write
+from trainer.recipes import pickled_by_value
 from trainer.signing import UNSEALED, Seal
 
 log = logging.getLogger("trainer")
@@ -156,13 +156,9 @@ def _joblib(estimator: Any) -> bytes:
 
 
 def _by_value(estimator: Any) -> bytes:
-    """Classes of a recipe go into the artifact: where it is loaded there are no recipes."""
-    cloudpickle.register_pickle_by_value(trainer.recipes)
-    try:
+    with pickled_by_value():
         data: bytes = cloudpickle.dumps(estimator)
-        return data
-    finally:
-        cloudpickle.unregister_pickle_by_value(trainer.recipes)
+    return data
 
 
 def _write_report(folder: Path, manifest: ModelManifest, report: Report) -> None:
