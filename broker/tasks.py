@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from redis import Redis
@@ -20,9 +22,17 @@ RECIPES = "mg:recipes"
 """The names of the recipes that the trainer has, as JSON; the gateway refuses others."""
 
 
+class Owner(StrEnum):
+    """Whose a job is that was begun: this trainer's; somebody else's or nobody's; or it was cancelled."""
+
+    MINE = "mine"
+    LOST = "lost"
+    ENDED = "ended"
+
+
 @dataclass(frozen=True)
 class Begun:
-    """A job that a trainer owns now. `deaths`: how often a trainer died that had it. `log_bytes`: what its log has had."""
+    """A job that a trainer owns now. `deaths`: how many trainers died that had it. `log_bytes`: how long its log is."""
 
     id: str
     payload: Mapping[str, Any]
@@ -58,13 +68,13 @@ class Tasks:
                 self.finish(job_id.decode(), Failure(Code.JOB_REFUSED, str(error)))
         return None
 
-    def progress(self, job_id: str, progress: Mapping[str, object] | None, lines: bytes, log_bytes: int) -> bool:
+    def progress(self, job_id: str, progress: Mapping[str, object] | None, lines: bytes, log_bytes: int) -> Owner:
         """Notes how far a training is, and whole `lines` of its log, which has had `log_bytes` before them.
 
-        False: the job is not this incarnation's any more; what works on it has to end.
+        Unless the job is still this incarnation's, what works on it has to end.
         """
         shown = "" if progress is None else dumps(progress)
-        return bool(self._scripts.run("progress", job_id, self._incarnation, shown, lines, log_bytes))
+        return Owner(self._scripts.run("progress", job_id, self._incarnation, shown, lines, log_bytes).decode())
 
     def finish(self, job_id: str, outcome: Mapping[str, Any] | Failure) -> bool:
         """Ends a job and wakes those who wait for it; False: it was cancelled meanwhile, and nothing is kept.
@@ -75,6 +85,16 @@ class Tasks:
         # A result is not published but read: see parse_reply.
         published = text if isinstance(outcome, Failure) else ""
         return bool(self._scripts.run("finish", self._incarnation, job_id, kind, value, published)[0])
+
+    def unfinished(self) -> list[Mapping[str, Any]]:
+        """The payloads of the jobs that wait or run, whoever has them; those that cannot be read are left out."""
+        running = self._redis.zrange(f"rq:wip:{self._queue}", 0, -1)
+        ids = [*self._redis.lrange(f"rq:queue:{self._queue}", 0, -1), *(one.partition(b":")[0] for one in running)]
+        found = []
+        for data in self._scripts.send([("HGET", b"rq:job:" + job_id, "data") for job_id in ids]) if ids else ():
+            with suppress(ValueError):
+                found.append(payload_of(data or b"", self._functions))
+        return found
 
     def wait_for_work(self, seconds: float) -> None:
         """Returns when there may be a job, at the latest after `seconds` (below the connection's `socket_timeout`)."""

@@ -106,8 +106,8 @@ class PredictionOutcome:
 
 @dataclass(frozen=True)
 class Job:
-    """A job as `GET /v1/jobs/{id}` shows it. Times are RFC 3339 in UTC; absent parts are None. The version of a training
-    is the one that it made."""
+    """A job as `GET /v1/jobs/{id}` shows it. Times are RFC 3339 in UTC; absent parts are None. A training's
+    `version` is the one that it made."""
 
     id: str
     status: Status

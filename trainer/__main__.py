@@ -13,6 +13,7 @@ from pathlib import Path
 
 from contract.settings import Settings, SettingsError
 from trainer import recipes
+from trainer.posts import QUEUES, Posts
 from trainer.recipe import DataError
 from trainer.service import Signals, say, serve
 
@@ -64,7 +65,11 @@ def _serve(settings: Settings, ready_file: Path | None) -> int:
         ready_file.unlink(missing_ok=True)
     if not _swept(settings.models_dir):
         return FAILED
-    serve(settings.models_dir, settings.train_on_start, ready_file, signals)
+    posts = Posts(signals, QUEUES if settings.redis_url else ())
+    if not settings.redis_url:
+        say("trainer: REDIS_URL is not set: nobody can train over HTTP")
+    serve(settings.models_dir, settings.train_on_start, ready_file, posts)
+    posts.stop(settings.stop_grace - 1)
     return 0
 
 
@@ -96,7 +101,7 @@ def _train(settings: Settings, name: str, csv_file: Path | None) -> bool:
     """Whether it is published; says what happened."""
     from trainer.data import load
     from trainer.publish import PublishRefused
-    from trainer.train import train
+    from trainer.train import train_recipe as train
 
     started = time.monotonic()
     try:

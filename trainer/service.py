@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, Repository
@@ -43,6 +44,13 @@ def lacking(root: Path, names: Sequence[str]) -> dict[str, str | None]:
     return reasons
 
 
+class Attention(Protocol):
+    """Hears of a stop; what else it does meanwhile is its own."""
+
+    def told_to_stop(self, seconds: float) -> bool:
+        """Waits for up to `seconds`."""
+
+
 class Signals:
     """SIGTERM and SIGINT, noted whenever they come, and heard where `told_to_stop` waits.
 
@@ -63,7 +71,7 @@ class Signals:
 
 
 def serve(
-    root: Path, names: Sequence[str], ready_file: Path | None, signals: Signals, every: float = 5, retry: float = 60
+    root: Path, names: Sequence[str], ready_file: Path | None, signals: Attention, every: float = 5, retry: float = 60
 ) -> None:
     """Looks every `every` seconds, and again for what could not be trained only after `retry` seconds.
 
@@ -87,7 +95,7 @@ def serve(
             return
 
 
-def _train(names: Sequence[str], signals: Signals) -> bool:
+def _train(names: Sequence[str], signals: Attention) -> bool:
     """Whether training came to its end. Killing it does no harm: no reader sees what is not whole."""
     # In a group with the processes that it starts, so that none of them stays.
     child = subprocess.Popen([sys.executable, "-m", "trainer", "train", *names], process_group=0)  # noqa: S603

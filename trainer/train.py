@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,13 @@ from threadpoolctl import threadpool_limits
 
 from contract.jobs import Value
 from contract.manifest import Artifact, Golden, ModelManifest, TrainingData
+from contract.settings import Settings
+from contract.training import Progress, TrainingRequest, TrainingResult
 from scoring.artifacts import use_one_thread
 from scoring.matrix import to_matrix
 from scoring.predict import predict
-from trainer.data import TrainingRows
+from trainer import recipes
+from trainer.data import TrainingRows, load
 from trainer.evaluate import evaluate
 from trainer.publish import publish
 from trainer.recipe import Recipe
@@ -26,7 +29,7 @@ GOLDEN_ROWS = 20
 SPLIT_SEED = 42
 
 
-def train(recipe: Recipe, data: TrainingRows, root: Path) -> ModelManifest:
+def train_recipe(recipe: Recipe, data: TrainingRows, root: Path) -> ModelManifest:
     """The manifest of the version that is now `current` in the model repository at `root`.
 
     Raises what `recipe.fit` raises, and `trainer.publish.PublishRefused`.
@@ -98,3 +101,24 @@ def _parameters(estimator: Any) -> dict[str, Any]:
         for key, value in sorted(parameters.items())
         if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
     }
+
+
+def train(
+    request: TrainingRequest,
+    settings: Settings,
+    tell: Callable[[Progress], None],
+    say: Callable[[str], None],
+    promote: Callable[[str, int, str], str | None],
+) -> TrainingResult:
+    """Trains as `request` says. Raises what `recipe.fit` raises, `DataError` and `PublishRefused`."""
+    recipe = recipes.get(request.recipe)
+    csv_file = settings.spool_dir / request.upload if request.upload else None
+    if request.path and settings.data_dir:
+        csv_file = settings.data_dir / request.path
+    data = load(recipe, settings.data_dir, csv_file)
+    say(f"training on {data.source} ({len(data.rows)} rows)")
+    tell(Progress("fitting", 0.2))
+    manifest = train_recipe(recipe, data, settings.models_dir)
+    reason = promote(manifest.name, manifest.version, request.alias)
+    say(f"version {manifest.version} published")
+    return TrainingResult(manifest.name, manifest.version, manifest.metrics, reason is None, reason)

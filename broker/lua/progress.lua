@@ -2,16 +2,17 @@
 --
 -- Writes rq:job:<id> (progress, log_start), mg:log:<id>.
 -- ARGV: id, inc, progress (JSON or ''), whole lines for the log (or ''), bytes that the log had before them.
--- Answers 1, or 0: the job was cancelled or given back, and nothing is written.
+-- Answers 'mine'; or 'lost' (it was given back) or 'ended' (it was cancelled), and nothing is written.
 -- Lines that are there already are not written again: the reply was lost. A log keeps its last megabyte or so.
 local LARGEST, KEPT, WEEK = 1048576, 786432, 604800
 local id, key, log = ARGV[1], 'rq:job:' .. ARGV[1], 'mg:log:' .. ARGV[1]
 local f = call('HMGET', key, 'status', 'worker_name', 'log_start')
-if f[1] ~= 'started' or f[2] ~= ARGV[2] then return 0 end
+if f[1] ~= 'started' and f[1] ~= 'queued' then return 'ended' end
+if f[1] ~= 'started' or f[2] ~= ARGV[2] then return 'lost' end
 if ARGV[3] ~= '' then call('HSET', key, 'progress', ARGV[3]) end
 local written = (f[3] or 0) + call('STRLEN', log) - ARGV[5]
 local lines = string.sub(ARGV[4], math.max(written, 0) + 1)
-if lines == '' then return 1 end
+if lines == '' then return 'mine' end
 local length = call('APPEND', log, lines)
 if length > LARGEST then
   local rest = call('GETRANGE', log, -KEPT, -1)
@@ -20,4 +21,4 @@ if length > LARGEST then
   call('SET', log, rest)
 end
 call('EXPIRE', log, WEEK) -- should stock RQ delete the job; its end gives both the same time
-return 1
+return 'mine'

@@ -10,7 +10,7 @@ import pytest
 from tests.support import PROJECT
 from trainer import recipes
 from trainer.data import load
-from trainer.train import train
+from trainer.train import train_recipe as train
 
 
 def test_the_recipe_of_the_documentation_is_found_and_trained(
