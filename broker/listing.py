@@ -71,7 +71,7 @@ class Listing:
         """At most `limit` (1 to `LARGEST_PAGE`) jobs, of one model or all, with one status or any.
 
         First the queued ones, model by model and the newest first, trainings last; then the running ones likewise;
-        then the ended ones of all models together, the last to end first. (For one model that is nearly the newest first.)
+        then the ended ones of all models together, the last to end first. (For one model nearly the newest first.)
         A job that moves on between two pages can be seen twice or not at all. Raises `ValueError` for a `cursor`
         that no page had as `next_cursor`, or a `limit` out of range.
         """

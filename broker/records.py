@@ -20,7 +20,7 @@ LARGEST_PUBLISHED = 16_000
 
 CRASHED = Failure(Code.WORKER_CRASHED, "the worker process ended while it scored this job, time and again")
 TRAINER_CRASHED = Failure(
-    Code.TRAINER_CRASHED, "the trainer ended while it worked on this job, and so it did once before"
+    Code.TRAINER_CRASHED, "the trainer ended while it was at this job, and so it did once before"
 )
 
 _encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
@@ -63,8 +63,8 @@ def job_data(job: PredictionJob) -> str:
 
 
 def payload_of(data: bytes, functions: Collection[str]) -> Mapping[str, Any]:
-    """The one argument in RQ's `data`, plain or compressed. Raises `ValueError` for anything else, also when the job names
-    none of `functions`."""
+    """The one argument in RQ's `data`, plain or compressed. Raises `ValueError` for anything else, also when the job
+    names none of `functions`."""
     try:
         text = data if data[:1] == b"[" else zlib.decompress(data)
         path, instance, (payload,), _ = json.loads(text)

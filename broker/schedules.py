@@ -100,7 +100,7 @@ class Schedules:
                 return True
 
     def tend(self) -> None:
-        """Gives every schedule whose job has been queued its next one. To be called after `broker.tasks.Clock` struck."""
+        """Gives every schedule whose job has been queued its next one. To be called after `Clock.strike`."""
         for schedule in self.all():
             if self._redis.zscore(self._registry.key, schedule.job) is None:
                 # One that was changed meanwhile has its next run already.
@@ -109,8 +109,8 @@ class Schedules:
     def _replace(
         self, model: str, before: Schedule | None, cron: str | None = None, request: TrainingRequest | None = None
     ) -> Schedule | None:
-        """What stands in the place of `before` now; None: nothing, or `before` was not there any more and nothing was done.
-        Raises `ValueError` for a `cron` that is none."""
+        """What stands in the place of `before` now; None: nothing, or `before` was not there any more and nothing was
+        done. Raises `ValueError` for a `cron` that is none."""
         run_at = next_run(cron, datetime.now(UTC)) if cron else None
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.watch(KEY, self._registry.key)

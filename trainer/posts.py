@@ -30,9 +30,8 @@ class _Kept:
     def look(self) -> None:
         if self.process and self.process.poll() is not None:
             pause = self._backoff.failed()
-            say(
-                f"trainer: the process of the queue {self.queue} ended with {self.process.returncode}; again in {pause:.1f} s"
-            )
+            ended = f"the process of the queue {self.queue} ended with {self.process.returncode}"
+            say(f"trainer: {ended}; again in {pause:.1f} s")
             self.process = None
         if self.process is None and self._backoff.over:
             command = [sys.executable, "-m", "trainer.post", self.queue]

@@ -71,7 +71,7 @@ def failed(code: Code, message: str) -> Mapping[str, Any]:
     return {"failure": Failure(code, message[:2000]).to_json()}
 
 
-def promote(model: str, version: int, alias: str) -> str | None:
+def promote(model: str, version: int, alias: str) -> str | None:  # noqa: ARG001
     """Publishing has moved the alias already."""
     return None
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -77,8 +78,12 @@ def serve(
 
     `ready_file` is there from the first look on that left nothing untried. Returns when told to stop.
     """
+    from trainer.publish import sweep
+
     not_before: dict[str, float] = {}
     while True:
+        with suppress(OSError):
+            sweep(root)  # what trainings left that were stopped
         reasons = lacking(root, names)
         due = [name for name in reasons if time.monotonic() >= not_before.get(name, 0)]
         for name in due:

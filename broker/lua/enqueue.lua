@@ -7,7 +7,8 @@
 local q, id, expires = ARGV[1], ARGV[2], ARGV[3]
 local key = 'rq:job:' .. id
 if call('EXISTS', key) == 1 then return 1 end
-call('HSET', key, 'origin', q, 'status', 'queued', 'enqueued_at', stamp(), unpack(ARGV, 4))
+call('HSET', key, unpack(ARGV, 4))
+call('HSET', key, 'origin', q, 'status', 'queued', 'enqueued_at', stamp())
 if expires ~= '' then
   local deadline = now_ms() + expires
   call('HSET', key, 'deadline', deadline)
