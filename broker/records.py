@@ -19,9 +19,7 @@ LARGEST_PUBLISHED = 16_000
 """Bytes of an outcome beyond which a message names only the job."""
 
 CRASHED = Failure(Code.WORKER_CRASHED, "the worker process ended while it scored this job, time and again")
-TRAINER_CRASHED = Failure(
-    Code.TRAINER_CRASHED, "the trainer ended while it was at this job, and so it did once before"
-)
+TRAINER_CRASHED = Failure(Code.TRAINER_CRASHED, "the trainer ended while it was at this job, and so it did once before")
 
 _encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _STATUS = {

@@ -84,6 +84,10 @@ class Trainings:
         fields = [part for name, value in job.to_dict().items() if value not in ("", None) for part in (name, value)]
         self._scripts.run("enqueue", queue, job.id, expires, *fields)
 
+    def waiting(self) -> int:
+        """How many trainings nobody has begun."""
+        return int(self._redis.llen(f"rq:queue:{TRAINING}"))
+
     def recipes(self) -> list[str] | None:
         """The recipes that the trainer has; None before the first one has started."""
         names = self._redis.get(RECIPES)

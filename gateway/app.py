@@ -6,13 +6,16 @@ from flask import Flask
 
 from broker.connection import connect
 from broker.jobs import Jobs
+from broker.schedules import Schedules
+from broker.training import Trainings
 from contract.repository import Repository
 from contract.settings import Settings
 from gateway import problems
 from gateway.access import refuse_foreign
 from gateway.group_commit import GroupCommit
 from gateway.listener import Listener
-from gateway.routes import health, jobs, models, predictions
+from gateway.routes import health, jobs, models, predictions, trainings
+from gateway.spool import Spool
 
 
 def create_app(settings: Settings) -> Flask:
@@ -37,6 +40,10 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(health.blueprint(broker, repository))
     app.register_blueprint(models.blueprint(repository))
     app.register_blueprint(jobs.blueprint(broker, listener, settings.max_wait, guard))
+    ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}
+    training, schedules = Trainings(connection, **ttls), Schedules(connection, **ttls)
+    spool = Spool(settings.spool_dir, settings.spool_mb, settings.max_body_mb * 1024 * 1024)
+    app.register_blueprint(trainings.blueprint(training, schedules, broker, repository, spool, guard))
     most_rows, most_wait = settings.max_queue_rows, settings.max_wait
     app.register_blueprint(predictions.blueprint(broker, commit, repository, listener, most_rows, most_wait, guard))
     return app
