@@ -70,7 +70,7 @@ class Spool:
             raise
 
     def _parse(self, request: Request, size: int, received: list[_File]) -> Form:
-        def open_file(*_: Any) -> IO[bytes]:
+        def open_file(**_: Any) -> IO[bytes]:
             received.append(_File(self._folder))
             return received[-1].file
 

@@ -18,6 +18,9 @@ from contract.errors import Code, Failure
 
 PROJECT = Path(__file__).resolve().parents[1]
 
+MODULE = "trainer.run"
+"""What runs in the process of a training."""
+
 LARGEST_LINE = 16_384
 """Bytes of what a training prints without a line end, after which it is taken for a line."""
 
@@ -50,7 +53,7 @@ class Horse:
             stdin.write(json.dumps(payload).encode())
             stdin.seek(0)
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "trainer.run", str(guarded), str(report)],
+                [sys.executable, "-m", MODULE, str(guarded), str(report)],
                 stdin=stdin,
                 stdout=output,
                 stderr=output,

@@ -18,6 +18,7 @@ from typing import Any
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
 from contract.training import Progress
+from trainer.recipe import DataError
 
 
 def guard(lifeline: int) -> None:
@@ -44,8 +45,6 @@ def limit_memory(megabytes: int) -> None:
 
 def outcome(payload: Mapping[str, Any], settings: Settings, reports: int) -> Mapping[str, Any]:
     """The last line of the reports: `output` or `failure`. A traceback goes where the log is."""
-    from trainer.publish import PublishRefused
-    from trainer.recipe import DataError
     from trainer.tasks import train
 
     def tell(progress: Progress) -> None:
@@ -60,9 +59,11 @@ def outcome(payload: Mapping[str, Any], settings: Settings, reports: int) -> Map
         return {"failure": error.failure.to_json()}
     except DataError as error:
         return failed(Code.NO_DATA, str(error))
-    except PublishRefused as error:
-        return failed(Code.NOT_PUBLISHED, str(error))
     except Exception as error:
+        from trainer.publish import PublishRefused  # it takes seconds, and is there if it was raised
+
+        if isinstance(error, PublishRefused):
+            return failed(Code.NOT_PUBLISHED, str(error))
         traceback.print_exc()
         return failed(Code.TRAINING_FAILED, f"{type(error).__name__}: {error}")
 
