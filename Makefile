@@ -15,9 +15,9 @@ up: $(VENV)/up.stamp  ## run all of Modelgate on this machine until Ctrl-C
 	  || $(PIP) -r requirements/own-redis.txt 2>$(VENV)/own-redis.log || true
 	@exec $(BIN)/python -m launcher
 
-train: $(VENV)/up.stamp  ## train a model now: make train NAME=loan [CSV=loan.csv]
-	@[ -n "$(NAME)" ] || { echo "which model? make train NAME=loan [CSV=loan.csv]" >&2; exit 2; }
-	@$(BIN)/python -m trainer train $(NAME) $(if $(CSV),--csv $(CSV))
+train: $(VENV)/up.stamp  ## train a model now: make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status]
+	@[ -n "$(NAME)" ] || { echo "which model? make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status]" >&2; exit 2; }
+	@$(BIN)/python -m launcher.train $(NAME) $(if $(CSV),--csv $(CSV)) $(if $(TARGET),--target $(TARGET))
 
 test: lint  ## lint, types, import contracts and every test but the one with Docker
 	@$(BIN)/python -m pytest --ignore tests/system -n 3 --dist loadfile --cov --cov-report term:skip-covered
