@@ -17,7 +17,7 @@ from gateway.problems import Problem, near
 LARGEST = 256 * 1024
 """Bytes of a request to train without its data."""
 
-_LONGEST_NAME, _LONGEST_NOTES, _LONGEST_PATH, _MOST_FEATURES = 256, 4000, 1024, 10_000
+_LONGEST_NAME, _LONGEST_NOTES, _LONGEST_PATH, _MOST_FEATURES, _DEEPEST = 256, 4000, 1024, 10_000, 20
 _KEYS = ("recipe", "parameters", "target", "features", "id_field", "alias", "gate", "notes", "data")
 
 
@@ -39,7 +39,7 @@ def training_request(
     request = TrainingRequest(
         model=model,
         recipe=_recipe(given.get("recipe", default), recipes, errors),
-        parameters=_object(given, "parameters", errors),
+        parameters=_parameters(given, errors),
         target=_text(given, "target", _LONGEST_NAME, errors),
         features=_features(given.get("features"), errors),
         id_field=_text(given, "id_field", _LONGEST_NAME, errors),
@@ -96,6 +96,19 @@ def _object(given: Mapping[str, Any], key: str, errors: _Errors) -> Mapping[str,
         return value
     errors.add(key, "not_an_object", f"{key} must be an object; it is {shown(value)}")
     return {}
+
+
+def _parameters(given: Mapping[str, Any], errors: _Errors) -> Mapping[str, Any]:
+    """Anything that JSON holds, but not so deep that reading it is an attack."""
+    parameters = _object(given, "parameters", errors)
+    level: list[Any] = [parameters]
+    for _ in range(_DEEPEST):
+        inner = [value for value in level if isinstance(value, dict | list)]
+        level = [part for value in inner for part in (value.values() if isinstance(value, dict) else value)]
+    if level:
+        errors.add("parameters", "too_deep", f"parameters is nested more than {_DEEPEST} levels deep")
+        return {}
+    return parameters
 
 
 def _text(given: Mapping[str, Any], key: str, most: int, errors: _Errors, empty: bool = False) -> str | None:

@@ -6,6 +6,7 @@
 -- Lines that are there already are not written again: the reply was lost. A log keeps its last megabyte or so.
 local LARGEST, KEPT, WEEK = 1048576, 786432, 604800
 local id, key, log = ARGV[1], 'rq:job:' .. ARGV[1], 'mg:log:' .. ARGV[1]
+allow_when_full()
 local f = call('HMGET', key, 'status', 'worker_name', 'log_start')
 if f[1] ~= 'started' and f[1] ~= 'queued' then return 'ended' end
 if f[1] ~= 'started' or f[2] ~= ARGV[2] then return 'lost' end

@@ -113,6 +113,7 @@ def test_a_model_without_a_recipe_is_trained_by_the_generic_one(client: FlaskCli
         ({"recipe": 3}, "recipe", "there are iris, loan, tabular"),
         ({"paramaters": {}}, "paramaters", "did you mean 'parameters'"),
         ({"parameters": [1]}, "parameters", "must be an object"),
+        ({"parameters": {"a": [[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]}}, "parameters", "levels deep"),
         ({"target": ""}, "target", "1 to 256 characters"),
         ({"target": "x" * 257}, "target", "1 to 256 characters"),
         ({"features": []}, "features", "1 to 10000 names"),
