@@ -6,9 +6,9 @@ import errno
 import fcntl
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -28,12 +28,12 @@ _MOST_PARTS = 50
 """Fields and files of one form."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Form:
     """What a form held: its fields, and its files by field, as names in SPOOL_DIR."""
 
-    fields: dict[str, str]
-    files: dict[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str]
+    files: Mapping[str, str]
 
 
 class Spool:
@@ -45,9 +45,8 @@ class Spool:
         self._limit = megabytes * 1024 * 1024
         self._most_fields = most_fields
 
-    @contextmanager
-    def receive(self, request: Request) -> Iterator[Form]:
-        """The form of a multipart request. Its files are on disk and stay there, unless the block raises.
+    def receive(self, request: Request) -> Form:
+        """The form of a multipart request, whose files are on disk now: for the trainer, or to be discarded.
 
         Raises `Problem`: 411 without a length, 507 when there is no room, 400 and 413 for what is not such a form.
         """
@@ -56,18 +55,19 @@ class Spool:
             raise Problem(411, "length_required", "send a form with a Content-Length")
         received: list[_File] = []
         try:
-            try:
-                with self._room(size):
-                    form = self._parse(request, size, received)
-            except OSError as error:
-                if error.errno in _NO_ROOM:
-                    raise _full(f"SPOOL_DIR takes nothing ({error.strerror})") from error
-                raise
-            yield form
-        except BaseException:
+            with self._room(size):
+                return self._parse(request, size, received)
+        except BaseException as error:
             for file in received:
                 file.remove()
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                raise _full(f"SPOOL_DIR takes nothing ({error.strerror})") from error
             raise
+
+    def discard(self, form: Form) -> None:
+        """Removes the files of a form that nobody is going to use."""
+        for name in form.files.values():
+            (self._folder / name).unlink(missing_ok=True)
 
     def _parse(self, request: Request, size: int, received: list[_File]) -> Form:
         def open_file(**_: Any) -> IO[bytes]:

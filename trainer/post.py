@@ -216,11 +216,11 @@ class Post:
             self._tasks.finish(job.begun.id, Failure(Code.TRAINING_FAILED, f"the result cannot be told: {error}"))
 
     def _drop(self, job: _Job, ended: bool) -> None:
-        """It is somebody else's or nobody's from now on; its file goes once it has ended."""
+        """It is somebody else's or nobody's from now on; its files go once it has ended."""
         job.deed.kill()
         self._jobs.remove(job)
-        if ended:
-            spool.remove(self._settings.spool_dir, job.begun.payload.get("upload"))
+        for key in ("upload", "sample") if ended else ():
+            spool.remove(self._settings.spool_dir, job.begun.payload.get(key))
 
     def _pause(self) -> None:
         """Until there may be something to do."""

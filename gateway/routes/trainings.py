@@ -123,8 +123,12 @@ def _body(spool: Spool) -> Iterator[tuple[object, str | None]]:
     """What is asked for, and the name of the file that came with it, which goes when the block raises."""
     kind = request.mimetype
     if kind == "multipart/form-data":
-        with spool.receive(request) as form:
+        form = spool.receive(request)
+        try:
             yield _asked(form), next(iter(form.files.values()), None)
+        except BaseException:
+            spool.discard(form)
+            raise
     elif kind in ("application/json", "") or (kind.startswith("application/") and kind.endswith("+json")):
         data = request.get_data(cache=False)
         yield _json(data) if data.strip() or kind else {}, None
