@@ -109,7 +109,7 @@ class Clock:
     """Brings the jobs of RQ's `enqueue_at` into their queue when their time has come; one trainer at a time does it."""
 
     def __init__(self, connection: Redis, queue: str) -> None:
-        self._scheduler = RQScheduler([queue], connection, logging_level="WARNING", serializer=JSONSerializer)
+        self._scheduler: Any = RQScheduler([queue], connection, logging_level="WARNING", serializer=JSONSerializer)
         self._not_before = 0.0
 
     def strike(self) -> bool:

@@ -68,8 +68,7 @@ class Trainings:
             self._scripts.run("expire", 100)  # there may be nobody else to do it
             status, failure = self._redis.hmget(job.key, "status", "failure")
             if status == b"finished" and result is not None:
-                answer: dict[str, Any] = result.return_value
-                return answer
+                return dict(result.return_value or {})
             if status == b"failed":
                 raise ModelgateError.of(Failure.from_json(json.loads(failure)))
             if status == b"canceled":

@@ -75,7 +75,7 @@ class Spool:
             return received[-1].file
 
         parser = FormDataParser(
-            stream_factory=open_file,
+            stream_factory=cast(Any, open_file),
             max_form_memory_size=self._most_fields,
             max_form_parts=_MOST_PARTS,
             silent=False,

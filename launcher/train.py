@@ -192,7 +192,8 @@ def _train_here(name: str, csv: Path | None) -> int:
 def _parts(boundary: str, fields: Mapping[str, str]) -> tuple[bytes, bytes]:
     """What stands before and after the file in a form."""
     form = "".join(
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
     )
     file = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="data.csv"\r\n\r\n'
     return (form + file).encode(), f"\r\n--{boundary}--\r\n".encode()

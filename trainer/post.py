@@ -75,7 +75,7 @@ class Post:
         self._redis = connect(settings.redis_url, socket_timeout=2)
         self._leases = Leases(self._redis, lease=lease, crew=TRAINERS)
         self._host = socket.gethostname()
-        self._inc = incarnation(self._host.replace(":", "."), queue)
+        self._inc = incarnation(f"{self._host.replace(':', '.')}-{queue}", 0)
         self._tasks = Tasks(self._redis, self._inc, queue, FUNCTIONS)
         self._backoff = Backoff()
         self._jobs: list[_Job] = []
@@ -203,8 +203,9 @@ class Post:
         job.deed.progress = None
         job.log_bytes += len(lines)
         job.deed.forget(len(lines))
-        for line in lines.decode(errors="replace").splitlines():
-            say(f"trainer: {job.begun.payload.get('model')}: {line}")
+        if lines:
+            told = lines.decode(errors="replace").splitlines()
+            say("\n".join(f"trainer: {job.begun.payload.get('model')}: {line}" for line in told))
         if job.outcome is not None:
             self._finish(job, job.outcome)
             self._drop(job, ended=True)

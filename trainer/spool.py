@@ -22,5 +22,10 @@ def sweep(spool: Path, keep: Collection[object], longest: float = LONGEST) -> No
     """Removes what has lain there for `longest` seconds, but for the uploads in `keep`."""
     with suppress(OSError):
         for path in spool.iterdir():
-            if path.name[0] != "." and path.name not in keep and path.is_file() and time.time() - path.stat().st_mtime > longest:
+            if (
+                path.name[0] != "."
+                and path.name not in keep
+                and path.is_file()
+                and time.time() - path.stat().st_mtime > longest
+            ):
                 remove(spool, path.name)

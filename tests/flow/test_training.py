@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,11 @@ class Place:
 
     def queue_process(self, queue: str) -> psutil.Process | None:
         assert self.trainer
-        found = [p for p in psutil.Process(self.trainer.pid).children() if p.cmdline()[-1:] == [queue]]
-        return found[0] if found else None
+        for process in psutil.Process(self.trainer.pid).children():
+            with suppress(psutil.Error):  # it is dead
+                if process.cmdline()[-1:] == [queue]:
+                    return process
+        return None
 
     def train(self, name: str = "blobs", **options: Any) -> dict[str, Any]:
         response = requests.post(f"{self.gateway.address}/v1/models/{name}/train", timeout=60, **options)
@@ -56,7 +60,7 @@ class Place:
     def ended(self, job_id: str) -> dict[str, Any]:
         def look() -> Any:
             job = self.gateway.get(f"/v1/jobs/{job_id}?wait=10").json()
-            return job if job["completed_at"] else None
+            return job if job.get("completed_at") else None
 
         job: dict[str, Any] = until(look, f"the end of {job_id}")
         return job
@@ -180,7 +184,7 @@ def test_kill_9_of_the_whole_trainer_leaves_no_process_and_loses_no_training(pla
     assert place.trainer
     until(lambda: place.gateway.get(f"/v1/jobs/{job['id']}").json()["status"] == "running", "it runs")
     family = psutil.Process(place.trainer.pid).children(recursive=True)
-    assert len(family) >= 4
+    assert len(family) >= 3
     place.trainer.kill()
     place.trainer.wait()
     until(lambda: not any(p.is_running() and p.status() != "zombie" for p in family), "all of it is gone", 5)

@@ -65,8 +65,11 @@ def files(spool: Path) -> list[str]:
     return [path.name for path in spool.iterdir() if path.name != ".lock"] if spool.exists() else []
 
 
-def form(data: bytes = b"a,b\n1,2\n", **fields: str) -> dict[str, Any]:
-    return {"data": {**fields, "file": (io.BytesIO(data), "../../etc/cron.d/x")}, "content_type": "multipart/form-data"}
+def form(content: bytes = b"a,b\n1,2\n", **fields: str) -> dict[str, Any]:
+    return {
+        "data": {**fields, "file": (io.BytesIO(content), "../../etc/cron.d/x")},
+        "content_type": "multipart/form-data",
+    }
 
 
 def test_every_part_of_a_request_arrives(client: FlaskClient, tasks: Tasks) -> None:

@@ -67,8 +67,8 @@ def fail(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> 
 
 
 def talk(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
-    for number in range(100_000):
-        print(f"line {number:06} {'x' * 40}")  # noqa: T201
+    for number in range(30_000):
+        print(f"line {number:05} {'x' * 40}")  # noqa: T201
 
 
 def count(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
