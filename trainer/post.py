@@ -12,8 +12,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from redis.exceptions import RedisError
 
@@ -25,12 +27,12 @@ from broker.scripts import FencedError
 from broker.tasks import Begun, Clock, Owner, Tasks
 from contract.errors import Code, Failure
 from contract.settings import Settings
-from contract.training import PUBLISHING, TRAINING
+from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING
 from trainer import recipes, spool
 from trainer.deeds import Deed, Errand, Outcome
 from trainer.horse import Horse
 from trainer.service import say
-from trainer.tasks import FUNCTIONS, order
+from trainer.tasks import order
 
 TICK = 0.02
 """Seconds after which a process that has something to do looks again."""
@@ -38,12 +40,9 @@ TICK = 0.02
 LOOK = 0.25
 """Seconds after which a running job is looked after: its progress goes out, and whether it was cancelled comes in."""
 
-MOST_ORDERS = 8
-"""Orders at a time: one that waits for workers to load a version does not keep an alias of another model waiting."""
-
 
 @dataclass
-class _Job:
+class Job:
     """A job in our hands."""
 
     begun: Begun
@@ -62,24 +61,28 @@ class _Duty:
     due: float = 0.0
 
 
-class Post:
+class Post(ABC):
     """Takes the jobs of one queue, has them done and ends them; renews its lease meanwhile.
 
     Whoever takes a job owns it (`broker.tasks`). Away from Redis it goes on with what it has.
     """
 
-    def __init__(self, settings: Settings, queue: str, *, lease: float = LEASE) -> None:
+    queue: ClassVar[str]
+    function: ClassVar[str]
+    """The dotted path that its jobs name; RQ would import any."""
+    most: ClassVar[int]
+    """Jobs at a time."""
+
+    def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
         """`lease` in seconds."""
         self._settings = settings
-        self._queue = queue
         self._redis = connect(settings.redis_url, socket_timeout=2)
         self._leases = Leases(self._redis, lease=lease, crew=TRAINERS)
         self._host = socket.gethostname()
-        self._inc = incarnation(f"{self._host.replace(':', '.')}-{queue}", 0)
-        self._tasks = Tasks(self._redis, self._inc, queue, FUNCTIONS)
+        self._inc = incarnation(f"{self._host.replace(':', '.')}-{self.queue}", 0)
+        self._tasks = Tasks(self._redis, self._inc, self.queue, {self.function})
         self._backoff = Backoff()
-        self._jobs: list[_Job] = []
-        self._most = 1 if queue == TRAINING else MOST_ORDERS
+        self._jobs: list[Job] = []
         self._registered = False
         self._stop_by: float | None = None
         self._duties = [
@@ -88,15 +91,22 @@ class Post:
             _Duty(1, self._leases.expire),
             _Duty(10, self._leases.reconcile),
         ]
-        if queue == TRAINING:
-            self._clock = Clock(self._redis, queue)
-            self._schedules = Schedules(self._redis, timeout=settings.train_timeout, result_ttl=settings.result_ttl)
-            self._duties += [_Duty(1, self._tend_schedules), _Duty(60, self._sweep)]
-            self._duties += [_Duty(10, lambda: self._tasks.publish_recipes(recipes.names()))]
+
+    @abstractmethod
+    def start(self, begun: Begun) -> Deed:
+        """Begins to do a job."""
+
+    @property
+    @abstractmethod
+    def patience(self) -> float:
+        """Seconds that jobs have to end when this process is told to stop; after that they go back to the queue."""
+
+    def is_mine(self, job: Job) -> bool:  # noqa: ARG002
+        """Whether a job still belongs to this process, which is asked several times a second and when it has ended."""
+        return True
 
     def run(self) -> None:
-        """Until SIGTERM, SIGINT or the end of stdin. A training is stopped then and goes back to its queue, orders are
-        finished, for which they have `STOP_GRACE`."""
+        """Until SIGTERM, SIGINT or the end of stdin."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop())
         while not self._done():
@@ -110,8 +120,7 @@ class Post:
 
     def _stop(self) -> None:
         if self._stop_by is None:
-            grace = 0 if self._queue == TRAINING else max(0, self._settings.stop_grace - 2)
-            self._stop_by = time.monotonic() + grace
+            self._stop_by = time.monotonic() + self.patience
 
     def _done(self) -> bool:
         if select.select([sys.stdin], [], [], 0)[0] and not os.read(sys.stdin.fileno(), 1):
@@ -122,12 +131,13 @@ class Post:
         for job in self._jobs:
             job.deed.kill()
         try:
-            # Nothing of it counts as a death: the next trainer begins these jobs anew.
-            self._leases.give_back(self._inc)
-            if self._queue == TRAINING:
-                self._clock.stop()
+            self.give_back()
         except RedisError as error:
-            say(f"trainer: {self._queue}: Redis does not answer, so its jobs go on in a few seconds: {error}")
+            say(f"trainer: {self.queue}: Redis does not answer, so its jobs go on in a few seconds: {error}")
+
+    def give_back(self) -> None:
+        """Nothing of it counts as a death: the next trainer begins these jobs anew."""
+        self._leases.give_back(self._inc)
 
     # Redis
 
@@ -137,7 +147,7 @@ class Post:
             return
         try:
             if not self._registered:
-                self._leases.register(self._inc, host=self._host, pid=os.getpid(), queue=self._queue)
+                self._leases.register(self._inc, host=self._host, pid=os.getpid(), queue=self.queue)
                 self._registered = True
             for duty in self._duties:
                 if time.monotonic() >= duty.due:
@@ -145,17 +155,17 @@ class Post:
                     duty.due = time.monotonic() + duty.every
             for job in list(self._jobs):
                 self._look_after(job)
-            while self._stop_by is None and len(self._jobs) < self._most and self._begin():
+            while self._stop_by is None and len(self._jobs) < self.most and self._begin():
                 pass
         except FencedError:
             self._registered = False
         except RedisError as error:
             if not self._backoff.failing:
-                say(f"trainer: {self._queue}: lost Redis and tries again: {error}")
+                say(f"trainer: {self.queue}: lost Redis and tries again: {error}")
             self._backoff.failed()
         else:
             if self._backoff.failing:
-                say(f"trainer: {self._queue}: has Redis again")
+                say(f"trainer: {self.queue}: has Redis again")
             self._backoff.worked()
 
     def _renew(self) -> None:
@@ -167,56 +177,30 @@ class Post:
         for inc in self._leases.reap():
             say(f"trainer: {inc} is gone: what it did is begun anew")
 
-    def _tend_schedules(self) -> None:
-        if self._clock.strike():
-            self._schedules.tend()
-
-    def _sweep(self) -> None:
-        spool.sweep(self._settings.spool_dir, [payload.get("upload") for payload in self._tasks.unfinished()])
-
     # Jobs
 
     def _begin(self) -> bool:
         begun = self._tasks.begin([job.begun.id for job in self._jobs])
         if begun is None:
             return False
-        self._jobs.append(_Job(begun, self._start(begun), begun.log_bytes))
+        self._jobs.append(Job(begun, self.start(begun), begun.log_bytes))
         return True
 
-    def _start(self, begun: Begun) -> Deed:
-        if self._queue == PUBLISHING:
-            return Errand(functools.partial(order, begun.payload, self._settings, self._redis))
-        again = "the trainer died while it was at this, which is now begun anew\n" if begun.deaths else ""
-        return Horse(begun.payload, self._settings.train_timeout, again)
-
-    def _look_after(self, job: _Job) -> None:
+    def _look_after(self, job: Job) -> None:
         if job.outcome is None and time.monotonic() < job.look_at:
             return
         job.look_at = time.monotonic() + LOOK
-        progress, lines = job.deed.progress, job.deed.lines()
-        if self._queue == TRAINING:
-            owner = self._tasks.progress(job.begun.id, progress, lines, job.log_bytes)
-            if owner is not Owner.MINE:
-                say(f"trainer: the job {job.begun.id} is stopped: {owner}")
-                self._drop(job, ended=owner is Owner.ENDED)
-                return
-        job.deed.progress = None
-        job.log_bytes += len(lines)
-        job.deed.forget(len(lines))
-        if lines:
-            told = lines.decode(errors="replace").splitlines()
-            say("\n".join(f"trainer: {job.begun.payload.get('model')}: {line}" for line in told))
-        if job.outcome is not None:
+        if self.is_mine(job) and job.outcome is not None:
             self._finish(job, job.outcome)
-            self._drop(job, ended=True)
+            self.drop(job, ended=True)
 
-    def _finish(self, job: _Job, outcome: Outcome) -> None:
+    def _finish(self, job: Job, outcome: Outcome) -> None:
         try:
             self._tasks.finish(job.begun.id, outcome)
         except ValueError as error:
             self._tasks.finish(job.begun.id, Failure(Code.TRAINING_FAILED, f"the result cannot be told: {error}"))
 
-    def _drop(self, job: _Job, ended: bool) -> None:
+    def drop(self, job: Job, ended: bool) -> None:
         """It is somebody else's or nobody's from now on; its files go once it has ended."""
         job.deed.kill()
         self._jobs.remove(job)
@@ -234,8 +218,75 @@ class Post:
             time.sleep(TICK)  # which the next look will notice, and say
 
 
+class TrainingPost(Post):
+    """Trains, one job at a time, each in a process group of its own; and looks after what trainings need besides."""
+
+    queue, function, most, patience = TRAINING, TRAIN, 1, 0.0
+
+    def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
+        super().__init__(settings, lease=lease)
+        self._clock = Clock(self._redis, self.queue)
+        self._schedules = Schedules(self._redis, timeout=settings.train_timeout, result_ttl=settings.result_ttl)
+        self._duties += [
+            _Duty(1, self._tend_schedules),
+            _Duty(10, lambda: self._tasks.publish_recipes(recipes.names())),
+            _Duty(60, self._sweep),
+        ]
+
+    def start(self, begun: Begun) -> Deed:
+        again = "the trainer died while it was at this, which is now begun anew\n" if begun.deaths else ""
+        return Horse(begun.payload, self._settings.train_timeout, again)
+
+    def is_mine(self, job: Job) -> bool:
+        """Tells its progress and what it said, and hears whether it was cancelled or given back."""
+        progress, lines = job.deed.progress, job.deed.lines()
+        owner = self._tasks.progress(job.begun.id, progress, lines, job.log_bytes)
+        if owner is not Owner.MINE:
+            say(f"trainer: the job {job.begun.id} is stopped: {owner}")
+            self.drop(job, ended=owner is Owner.ENDED)
+            return False
+        job.deed.progress = None
+        job.deed.forget(len(lines))
+        job.log_bytes += len(lines)
+        if lines:
+            told = lines.decode(errors="replace").splitlines()
+            say("\n".join(f"trainer: {job.begun.payload.get('model')}: {line}" for line in told))
+        return True
+
+    def give_back(self) -> None:
+        super().give_back()
+        self._clock.stop()
+
+    def _tend_schedules(self) -> None:
+        if self._clock.strike():
+            self._schedules.tend()
+
+    def _sweep(self) -> None:
+        spool.sweep(self._settings.spool_dir, [payload.get("upload") for payload in self._tasks.unfinished()])
+
+
+class PublishingPost(Post):
+    """Carries out orders, each in a thread, and finishes those that it has before it stops."""
+
+    queue, function, most = (
+        PUBLISHING,
+        ORDER,
+        8,
+    )  # so that one that waits for workers keeps no alias of another model waiting
+
+    @property
+    def patience(self) -> float:
+        return max(0, self._settings.stop_grace - 2)
+
+    def start(self, begun: Begun) -> Deed:
+        return Errand(functools.partial(order, begun.payload, self._settings, self._redis))
+
+
+POSTS: Mapping[str, type[Post]] = {post.queue: post for post in (TrainingPost, PublishingPost)}
+
+
 def main(queue: str) -> None:
-    Post(Settings.from_environ(), queue).run()
+    POSTS[queue](Settings.from_environ()).run()
     os._exit(0)  # also when an order hangs
 
 

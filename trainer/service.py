@@ -78,12 +78,13 @@ def serve(
 
     `ready_file` is there from the first look on that left nothing untried. Returns when told to stop.
     """
-    from trainer.publish import sweep
+    from trainer.publish import STAGING, sweep
 
     not_before: dict[str, float] = {}
     while True:
         with suppress(OSError):
-            sweep(root)  # what trainings left that were stopped
+            if any(entry.is_dir() for entry in (root / STAGING).iterdir()):
+                sweep(root)  # what trainings left that were stopped
         reasons = lacking(root, names)
         due = [name for name in reasons if time.monotonic() >= not_before.get(name, 0)]
         for name in due:

@@ -9,10 +9,7 @@ from redis import Redis
 
 from contract.errors import Code, ModelgateError
 from contract.settings import Settings
-from contract.training import ORDER, TRAIN, Action, Order, Progress, TrainingRequest
-
-FUNCTIONS = frozenset({TRAIN, ORDER})
-"""The dotted paths that a job may name; RQ would import any."""
+from contract.training import Action, Order, Progress, TrainingRequest
 
 Tell = Callable[[Progress], None]
 Say = Callable[[str], None]

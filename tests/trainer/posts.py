@@ -29,7 +29,7 @@ from tests.trainer import recipes_of_tests
 
 tasks.ACTIONS.update(recipes_of_tests.ACTIONS)
 horse.MODULE = "tests.trainer.recipes_of_tests"
-post.Post(Settings.from_environ(), sys.argv[1], lease=2).run()
+post.POSTS[sys.argv[1]](Settings.from_environ(), lease=2).run()
 """
 
 
