@@ -15,9 +15,9 @@ up: $(VENV)/up.stamp  ## run all of Modelgate on this machine until Ctrl-C
 	  || $(PIP) -r requirements/own-redis.txt 2>$(VENV)/own-redis.log || true
 	@exec $(BIN)/python -m launcher
 
-train: $(VENV)/up.stamp  ## train a model now: make train NAME=loan [CSV=loan.csv]
-	@[ -n "$(NAME)" ] || { echo "which model? make train NAME=loan [CSV=loan.csv]" >&2; exit 2; }
-	@$(BIN)/python -m trainer train $(NAME) $(if $(CSV),--csv $(CSV))
+train: $(VENV)/up.stamp  ## train a model now: make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status]
+	@[ -n "$(NAME)" ] || { echo "which model? make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status]" >&2; exit 2; }
+	@$(BIN)/python -m launcher.train $(NAME) $(if $(CSV),--csv $(CSV)) $(if $(TARGET),--target $(TARGET))
 
 keys: $(VENV)/up.stamp  ## a pair of keys that sign models and verify them: make keys [TO=keys]
 	@$(BIN)/python -m trainer keys $(or $(TO),keys)

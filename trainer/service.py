@@ -12,7 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, Repository
@@ -46,6 +48,13 @@ def lacking(root: Path, names: Sequence[str], trust: Trust) -> dict[str, str | N
     return reasons
 
 
+class Attention(Protocol):
+    """Hears of a stop; what else it does meanwhile is its own."""
+
+    def told_to_stop(self, seconds: float) -> bool:
+        """Waits for up to `seconds`."""
+
+
 class Signals:
     """SIGTERM and SIGINT, noted whenever they come, and heard where `told_to_stop` waits.
 
@@ -70,7 +79,7 @@ def serve(
     names: Sequence[str],
     trust: Trust,
     ready_file: Path | None,
-    signals: Signals,
+    signals: Attention,
     every: float = 5,
     retry: float = 60,
 ) -> None:
@@ -78,8 +87,13 @@ def serve(
 
     `ready_file` is there from the first look on that left nothing untried. Returns when told to stop.
     """
+    from trainer.publish import STAGING, sweep
+
     not_before: dict[str, float] = {}
     while True:
+        with suppress(OSError):
+            if any(entry.is_dir() for entry in (root / STAGING).iterdir()):
+                sweep(root)  # what trainings left that were stopped
         reasons = lacking(root, names, trust)
         due = [name for name in reasons if time.monotonic() >= not_before.get(name, 0)]
         for name in due:
@@ -96,7 +110,7 @@ def serve(
             return
 
 
-def _train(names: Sequence[str], signals: Signals) -> bool:
+def _train(names: Sequence[str], signals: Attention) -> bool:
     """Whether training came to its end. Killing it does no harm: no reader sees what is not whole."""
     # In a group with the processes that it starts, so that none of them stays.
     child = subprocess.Popen([sys.executable, "-m", "trainer", "train", *names], process_group=0)  # noqa: S603

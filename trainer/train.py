@@ -19,6 +19,7 @@ from contract.settings import Settings
 from contract.training import Progress, TrainingRequest, TrainingResult
 from scoring.trust import Trust
 from trainer import data, recipes
+from trainer.aliases import retain
 from trainer.gate import Previous, ask_previous, objection
 from trainer.inference import infer
 from trainer.learning import learn, with_cross_validation
@@ -67,6 +68,8 @@ def train(
     else:
         promoted = False
     phases.within(1.0)
+    if removed := retain(settings.models_dir, manifest.name, settings.keep_versions):
+        say(f"removed {', '.join(map(str, removed))}, which no alias names (KEEP_VERSIONS={settings.keep_versions})")
     return TrainingResult(manifest.name, manifest.version, manifest.metrics, promoted, reason)
 
 

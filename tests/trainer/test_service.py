@@ -28,7 +28,7 @@ Run = subprocess.Popen[str]
 @contextmanager
 def trainer(root: Path, *arguments: str, **settings: str) -> Iterator[Run]:
     """`python -m trainer` in a process of its own, which is gone afterwards."""
-    environment = {k: v for k, v in os.environ.items() if k != "DATA_DIR"}
+    environment = {k: v for k, v in os.environ.items() if k not in ("DATA_DIR", "REDIS_URL")}
     process = subprocess.Popen(
         [sys.executable, "-m", "trainer", *arguments],
         cwd=PROJECT,
@@ -54,7 +54,8 @@ def test_the_first_start_trains_what_is_missing_and_then_waits_for_its_end(root:
         process.send_signal(signal.SIGTERM)
         said, errors = process.communicate(timeout=10)
     assert (process.returncode, errors) == (0, "")
-    first, second, third = said.splitlines()
+    zeroth, first, second, third = said.splitlines()
+    assert zeroth == "trainer: REDIS_URL is not set: nobody can train over HTTP"
     assert first == "trainer: blobs: training on scikit-learn: make_classification (100 rows)"
     assert second.startswith("trainer: blobs: version 1 published, training accuracy 0.930, ")
     assert third == "trainer: ready"
