@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help up train test bench lint system-test lock clean
+.PHONY: help up train import test bench lint system-test lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -18,6 +18,10 @@ up: $(VENV)/up.stamp  ## run all of Modelgate on this machine until Ctrl-C
 train: $(VENV)/up.stamp  ## train a model now: make train NAME=loan [CSV=loan.csv]
 	@[ -n "$(NAME)" ] || { echo "which model? make train NAME=loan [CSV=loan.csv]" >&2; exit 2; }
 	@$(BIN)/python -m trainer train $(NAME) $(if $(CSV),--csv $(CSV))
+
+import: $(VENV)/up.stamp  ## publish a model saved elsewhere: make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv]
+	@[ -n "$(FILE)" ] || { echo "which file? make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv]" >&2; exit 2; }
+	@$(BIN)/python -m trainer import "$(FILE)" $(if $(NAME),--name "$(NAME)") $(if $(SAMPLE),--sample "$(SAMPLE)")
 
 test: lint  ## lint, types, import contracts and every test but the one with Docker
 	@$(BIN)/python -m pytest --ignore tests/system -n 3 --dist loadfile --cov --cov-report term:skip-covered

@@ -110,7 +110,10 @@ class Golden:
 
 @dataclass(frozen=True)
 class ModelManifest:
-    """All that is known of one model version; `libraries` maps a library to the version that made it."""
+    """All that is known of one model version.
+
+    `libraries` maps a library to the version that made it; `warnings` are sentences for whoever uses the version.
+    """
 
     name: str
     version: int
@@ -124,6 +127,7 @@ class ModelManifest:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     example: Mapping[str, Value] = field(default_factory=dict)
     golden: Golden = Golden((), ())
+    warnings: tuple[str, ...] = ()
 
     def dumps(self) -> str:
         return json.dumps({"schema_version": SCHEMA_VERSION, **_plain(self)}, indent=2, allow_nan=False) + "\n"
@@ -176,6 +180,7 @@ def _manifest(read: _Reader) -> ModelManifest:
             predictions=tuple(golden.value("predictions", list)),
             probabilities=None if probabilities is None else tuple(probabilities),
         ),
+        warnings=tuple(read.optional("warnings", list) or ()),
     )
 
 

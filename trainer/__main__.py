@@ -1,4 +1,4 @@
-"""`python -m trainer` keeps the model repository complete; `python -m trainer train NAME` trains now."""
+"""`python -m trainer` keeps the model repository complete; `train NAME` trains now, `import FILE` takes a model over."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from contract.errors import ModelgateError
 from contract.settings import Settings, SettingsError
 from trainer import recipes
 from trainer.recipe import DataError
@@ -26,11 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, 1 when something could not be trained or written, 2 for a wrong argument or setting."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.command and options.csv and len(options.names) > 1:
+    if options.command == "train" and options.csv and len(options.names) > 1:
         parser.error("--csv trains one recipe: name one")
     try:
         settings = Settings.from_environ()
-        if options.command:
+        if options.command == "import":
+            return _import_now(settings, options.file, options.name, options.sample)
+        if options.command == "train":
             return _train_now(settings, options.names, options.csv)
         return _serve(settings, options.ready_file)
     except SettingsError as error:
@@ -51,6 +54,15 @@ def _parser() -> argparse.ArgumentParser:
     known = recipes.names()
     train.add_argument("names", nargs="+", metavar="NAME", choices=known, help=f"one of {', '.join(known)}")
     train.add_argument("--csv", type=Path, metavar="FILE", help="training data, with a header in any case")
+    bring = commands.add_parser(
+        "import",
+        help="publish a model that was saved elsewhere and make it current",
+        description="Publishes a pickle, joblib, cloudpickle or skops file as a version in MODELS_DIR and makes it"
+        " current. A pickle is a program: import only what you trust.",
+    )
+    bring.add_argument("file", type=Path, metavar="FILE")
+    bring.add_argument("--name", metavar="NAME", help="the model; without it the file's name")
+    bring.add_argument("--sample", type=Path, metavar="CSV", help="some rows with a header, to try the model with")
     return parser
 
 
@@ -75,6 +87,31 @@ def _train_now(settings: Settings, names: Sequence[str], csv_file: Path | None) 
         return FAILED
     trained = [_train(settings, name, csv_file) for name in names]
     return 0 if all(trained) else FAILED
+
+
+def _import_now(settings: Settings, file: Path, name: str | None, sample: Path | None) -> int:
+    from trainer.importing import Refused
+    from trainer.imports import import_file, model_name
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if not _swept(settings.models_dir):
+        return FAILED
+    try:
+        # Of links only those in the inbox are refused: here somebody has named the file.
+        manifest = import_file(
+            settings, name or model_name(file.stem), file.resolve(), sample.resolve() if sample else None
+        )
+    except Refused as refused:
+        say(f"trainer: {file.name!r} {refused}; or give it one with --name")
+        return WRONG_USE
+    except ModelgateError as error:
+        say(f"trainer: {error}")
+        return FAILED
+    for warning in manifest.warnings:
+        say(f"trainer: {manifest.name}: {warning}")
+    inputs = ", ".join(f"{field.name} ({field.kind})" for field in manifest.signature.inputs[:20])
+    say(f"trainer: {manifest.name}: version {manifest.version} published; it takes {inputs}")
+    return 0
 
 
 def _swept(root: Path) -> bool:

@@ -44,13 +44,14 @@ class PublishRefused(Exception):
 
 
 def publish(root: Path, estimator: Any, draft: ModelManifest) -> ModelManifest:
-    """Makes `estimator` the `current` version of the model `draft.name`; returns its manifest.
+    """Makes `estimator`, or the artifact that `estimator` is if it is bytes, the `current` version of the model
+    `draft.name`; returns its manifest.
 
     `draft` lacks the version, the time, the libraries and the artifact's size and checksum. Waits while
     another process publishes the same model. Raises `PublishRefused`, and OSError when `root` cannot be
     written.
     """
-    data = _pickled(estimator, draft.artifact.format)
+    data = estimator if isinstance(estimator, bytes) else _pickled(estimator, draft.artifact.format)
     (root / STAGING).mkdir(parents=True, exist_ok=True)
     with (root / STAGING / f"{draft.name}.lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
