@@ -1,4 +1,4 @@
-"""`python -m trainer` keeps the model repository complete; `train NAME` trains now, `import FILE` takes a model over."""
+"""`python -m trainer` keeps the model repository complete; `train NAME` trains now, `import FILE` takes a pickle."""
 
 from __future__ import annotations
 

@@ -65,13 +65,15 @@ def import_file(settings: Settings, name: str, file: Path, sample: Path | None =
 
 def import_order(settings: Settings, promote: Promote, order: Order) -> dict[str, Any]:
     """What an order with `Action.IMPORT` asks for; the uploaded files are gone afterwards. Raises `ModelgateError`."""
-    file, sample = _spooled(settings, order.upload or ""), order.sample and _spooled(settings, order.sample)
+    file = _spooled(settings, order.upload or "")
+    sample = _spooled(settings, order.sample) if order.sample else None
     try:
-        manifest = import_file(settings, order.model, file, sample or None)
+        manifest = import_file(settings, order.model, file, sample)
         remark = promote(manifest.name, manifest.version, CURRENT)
     finally:
-        for path in filter(None, (file, sample)):
-            path.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
+        if sample:
+            sample.unlink(missing_ok=True)
     warnings = [*manifest.warnings, *([remark] if remark else [])]
     return {"model": manifest.name, "version": manifest.version, "promoted": True, "warnings": warnings}
 

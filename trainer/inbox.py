@@ -104,7 +104,9 @@ class Inbox:
         self._stuck = {name: stamp for name, stamp in self._stuck.items() if now.get(name) == stamp}
         # A model whose sample is still being written waits for it.
         found = [
-            name for name in same - self._stuck.keys() if not _is_sample(name) and self._sample_of(name) in {None, *same}
+            name
+            for name in same - self._stuck.keys()
+            if not _is_sample(name) and self._sample_of(name) in {None, *same}
         ]
         turn = self._turn()
         return sorted(found, key=lambda name: (turn is None or name != turn.file, name))
@@ -135,7 +137,8 @@ class Inbox:
             self._reject(name, sample, reason)
         else:
             self._finish(turn, manifest, sample)
-        (self._folder / _TURN).unlink(missing_ok=True)
+        finally:
+            (self._folder / _TURN).unlink(missing_ok=True)
 
     def _begin(self, name: str, model: str) -> _Turn:
         """Writes down whose turn it is. Raises `Refused` when too many have died of it."""

@@ -57,7 +57,9 @@ def blueprint(spool: Spool, order: Callable[[Order], dict[str, Any]], allowed: b
         unknown = [part for part in (*received.fields, *received.files) if part not in _PARTS]
         if unknown or "file" not in received.files or "sample" in received.fields:
             detail = f"the form has the part {unknown[0][:64]!r}" if unknown else "the form lacks a file in a part file"
-            raise Problem(400, "invalid_parameter", f"{detail}; it takes the files `file` and `sample` and nothing else")
+            raise Problem(
+                400, "invalid_parameter", f"{detail}; it takes the files `file` and `sample` and nothing else"
+            )
         wanted = Order(Action.IMPORT, name, upload=received.files["file"], sample=received.files.get("sample"))
         try:
             answer = order(wanted)

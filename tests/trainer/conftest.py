@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from contract.manifest import ModelManifest
+from trainer.importing.examine import examine
+from trainer.importing.throwaway import ARTIFACT, FILE, SAMPLE, Question
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
@@ -32,6 +36,20 @@ def real_data() -> Path:
 def unverified(monkeypatch: pytest.MonkeyPatch) -> None:
     """Publishes without the fresh process, which takes over a second: for tests of something else."""
     monkeypatch.setattr("trainer.publish.verify", lambda folder, manifest: None)
+
+
+@pytest.fixture
+def examined_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Imports without the throwaway process, which takes over a second: for tests of something else."""
+
+    def ask(folder: Path, question: Question) -> ModelManifest:
+        rows = folder / SAMPLE
+        examined = examine(question.name, folder / FILE, rows if rows.exists() else None)
+        if examined.artifact is not None:
+            (folder / ARTIFACT).write_bytes(examined.artifact)
+        return examined.draft
+
+    monkeypatch.setattr("trainer.imports.ask", ask)
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def _from_container(parts: Mapping[str, Any], what: str) -> Contents:
     if len(models) > 1:
         names = listed([f"{key}: {type(model).__name__}" for key, model in models.items()])
         raise Refused(f"holds a {what} with {len(models)} models ({names}); save each in a file of its own")
-    steps = {key: part for key, part in parts.items() if key not in models and hasattr(part, "transform")}
+    steps = {key: part for key, part in parts.items() if key not in models and _prepares(part)}
     if steps:
         names = listed([f"{key}: {type(step).__name__}" for key, step in steps.items()])
         raise Refused(
@@ -72,11 +72,17 @@ def _from_container(parts: Mapping[str, Any], what: str) -> Contents:
             " put both into one Pipeline, and save that"
         )
     kinds = _kinds(parts.values())
-    return Contents(*models.values(), alone=False, columns=_columns(parts) or tuple(kinds) or None, kinds=kinds)
+    (model,) = models.values()
+    return Contents(model, alone=False, columns=_columns(parts) or tuple(kinds) or None, kinds=kinds)
 
 
 def _is_model(part: Any) -> bool:
     return not isinstance(part, type) and callable(getattr(part, "predict", None))
+
+
+def _prepares(part: Any) -> bool:
+    # What pandas has can transform, too, and is no step of a model.
+    return hasattr(part, "transform") and not isinstance(part, pd.DataFrame | pd.Series | type)
 
 
 def _columns(parts: Mapping[str, Any]) -> tuple[str, ...]:

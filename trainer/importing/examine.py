@@ -25,6 +25,11 @@ from trainer.importing.formats import beginning, decompressed, sklearn_versions
 from trainer.importing.trial import DoesNotPredict, explained, is_unfitted, tried
 
 HERE = sklearn.__version__
+_LOST = re.compile(
+    r"Can't (?:get attribute|resolve path) '(?P<class>[^']+)' on <module '(?P<on>[^']+)'"
+    # Of the first protocols.
+    r"|module '(?P<module>[^']+)' has no attribute '(?P<name>[^']+)'"
+)
 _LIBRARIES = ("sklearn", "numpy", "scipy", "pandas", "joblib")
 
 
@@ -86,9 +91,9 @@ def _why_not_loaded(error: Exception, plain: bytes) -> str:
     made = f"was made with scikit-learn {_joined(others)}" if others else ""
     if isinstance(error, ModuleNotFoundError):
         return _missing_module(error.name or str(error), others)
-    lost = re.search(r"Can't (?:get attribute|resolve path) '([^']+)' on <module '([^']+)'", str(error))
+    lost = _LOST.search(str(error))
     if isinstance(error, AttributeError) and lost:
-        return _missing_class(lost[1], lost[2], others)
+        return _missing_class(lost["class"] or lost["name"], lost["on"] or lost["module"], others)
     cut_off = ("truncated", "EOF: reading", "Ran out of input", "exhausted")
     if isinstance(error, EOFError) or any(words in str(error) for words in cut_off):
         return f"is cut off after {len(plain)} bytes; copy it again"
@@ -114,7 +119,8 @@ def _damaged(plain: bytes) -> str:
 
 
 def _missing_module(module: str, others: Sequence[str]) -> str:
-    if module.split(".")[0] in _LIBRARIES:
+    # Some of scikit-learn's own, in C, are called _loss and nothing more.
+    if module.split(".")[0] in _LIBRARIES or (others and module.startswith("_")):
         made = f"scikit-learn {_joined(others)}" if others else f"an old release of {module.split('.')[0]}"
         return f"was made with {made}: it needs the module {module!r}, which is gone from the one here; {_fit_again()}"
     return (
@@ -125,7 +131,8 @@ def _missing_module(module: str, others: Sequence[str]) -> str:
 
 
 def _missing_class(name: str, module: str, others: Sequence[str]) -> str:
-    if module == "__main__":
+    # It is shown with the name of the package that was started.
+    if module.split(".")[-1] == "__main__":
         return (
             f"uses {name!r}, which was defined in the script or notebook that saved it (__main__), and a pickle holds"
             " only its name; save it from there with cloudpickle.dump, which puts the code into the file, or move the"

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import json
 import lzma
 import re
 import zipfile
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from trainer.importing import Refused
@@ -131,8 +129,4 @@ def sklearn_versions(plain: bytes) -> list[str]:
 
 def beginning(data: bytes) -> str:
     """The first bytes in a form that can be shown."""
-    with suppress(UnicodeDecodeError):
-        text = data[:24].decode("ascii")
-        if text.isprintable():
-            return json.dumps(text)
-    return data[:8].hex(" ")
+    return ascii(data[:16].decode("latin-1"))

@@ -102,6 +102,4 @@ def _how_it_ended(folder: Path, code: int) -> str:
         )
     lines = (folder / _SAID).read_text(errors="replace").strip().splitlines()
     last = f": {lines[-1][:300]}" if lines else ""
-    return (
-        f"ends the process that reads it (exit code {code}){last}; save the fitted model and nothing else"
-    )
+    return f"ends the process that reads it (exit code {code}){last}; save the fitted model and nothing else"

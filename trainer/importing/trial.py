@@ -37,8 +37,13 @@ from trainer.importing.sample import Sample
 from trainer.verify import difference
 
 GOLDEN_ROWS = 20
-_MADE_UP = {Kind.NUMBER: (0.0, 1.0), Kind.INTEGER: (0, 1), Kind.BOOLEAN: (False, True), Kind.STRING: ("a", "b")}
-_MOMENTS = ("2026-01-02T03:04:05+00:00", "2026-02-03T04:05:06+00:00")
+_MADE_UP: dict[Kind, tuple[Value, ...]] = {
+    Kind.NUMBER: (0.0, 1.0),
+    Kind.INTEGER: (0, 1),
+    Kind.BOOLEAN: (False, True),
+    Kind.STRING: ("a", "b"),
+    Kind.DATETIME: ("2026-01-02T03:04:05+00:00", "2026-02-03T04:05:06+00:00"),
+}
 
 
 class DoesNotPredict(Exception):
@@ -90,7 +95,7 @@ def _column(name: str, hint: Hint, contents: Contents, sample: Sample | None) ->
     kind = hint.kind or contents.kinds.get(name) or (sample and sample.kind(name)) or Kind.NUMBER
     nullable = hint.nullable or bool(sample and sample.nullable(name))
     values = hint.values if hint.kind is kind else ()
-    return Column(Field(name, kind, nullable, hint.categories), values or _MADE_UP.get(kind, _MOMENTS))
+    return Column(Field(name, kind, nullable, hint.categories), values or _MADE_UP[kind])
 
 
 def _names(contents: Contents, sample: Sample | None) -> tuple[str, ...]:
@@ -292,7 +297,7 @@ def _without_subject(failure: Failure) -> str:
 def explained(error: BaseException) -> str:
     """An exception in one line."""
     said = " ".join(str(error).split())
-    said = said if len(said) <= 300 else f"{said[:300]}…"
+    said = said if len(said) <= 200 else f"{said[:200]}…"
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
