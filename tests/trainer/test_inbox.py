@@ -221,9 +221,7 @@ def test_a_trainer_killed_after_the_version_was_there_does_not_import_it_twice(
     assert world.there() == ["done/loan@1.pkl"]
 
 
-def test_a_file_that_kills_whoever_imports_it_is_given_up(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_kills_whoever_imports_it_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.drop("loan.pkl")
     for _ in range(DEATHS):
         killed(world, monkeypatch, "trainer.inbox.import_file")
