@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from broker.scripts import Step
 from contract.errors import Code, Failure
 from contract.jobs import FUNCTIONS, PREDICT, Job, PredictionJob, PredictionOutcome, Row, Status
@@ -46,9 +48,9 @@ def dumps(value: object) -> str:
     return _encoder.encode(value)
 
 
-def job_data(job: PredictionJob) -> str:
+def job_data(job: PredictionJob) -> bytes:
     """RQ's `data`: the function's dotted path, no instance, arguments, keyword arguments."""
-    return dumps([PREDICT, None, [{"model": job.model, "version": job.version, "rows": job.rows}], {}])
+    return orjson.dumps([PREDICT, None, [{"model": job.model, "version": job.version, "rows": job.rows}], {}])
 
 
 def rows_of(data: bytes) -> Sequence[Row]:
@@ -56,7 +58,7 @@ def rows_of(data: bytes) -> Sequence[Row]:
     a function that is not the contract's."""
     try:
         text = data if data[:1] == b"[" else zlib.decompress(data)
-        path, instance, (payload,), _ = json.loads(text)
+        path, instance, (payload,), _ = orjson.loads(text)
         rows: Sequence[Row] = payload["rows"]
     except (zlib.error, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"the job cannot be read: {type(error).__name__}: {error}") from error

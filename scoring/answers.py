@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,17 @@ from sklearn._config import get_config
 from sklearn.ensemble._forest import ForestClassifier, ForestRegressor
 from sklearn.pipeline import Pipeline
 
+from contract.jobs import Row
+from contract.manifest import InputFormat, Signature
+from scoring.columns import transformed
+from scoring.matrix import to_matrix
 
-def ask(estimator: Any, matrix: Any, probabilities: bool) -> tuple[Any, Any]:
-    """`predict` and, where wanted, `predict_proba` (else None), as arrays. Raises what they raise."""
-    estimator, matrix = _last_step(estimator, matrix)
+
+def ask(estimator: Any, rows: Sequence[Row], signature: Signature, input_format: InputFormat) -> tuple[Any, Any]:
+    """`predict` and, where the signature has probabilities, `predict_proba` (else None), as arrays. Raises what they
+    raise."""
+    probabilities = signature.output.probabilities
+    estimator, matrix = _last_step(estimator, rows, signature, input_format)
     if _is_plain(estimator, ForestClassifier, "predict", "predict_proba"):
         table = _mean_of_trees(estimator, matrix)
         return estimator.classes_.take(np.argmax(table, axis=1)), table if probabilities else None
@@ -22,15 +30,22 @@ def ask(estimator: Any, matrix: Any, probabilities: bool) -> tuple[Any, Any]:
     return values, np.asarray(estimator.predict_proba(matrix), dtype=float) if probabilities else None
 
 
-def _last_step(estimator: Any, matrix: Any) -> tuple[Any, Any]:
-    """The final estimator of a pipeline, and what its transformers make of `matrix`: `predict` and `predict_proba`
+def _last_step(estimator: Any, rows: Sequence[Row], signature: Signature, input_format: InputFormat) -> tuple[Any, Any]:
+    """The final estimator of a pipeline, and what its transformers make of the rows: `predict` and `predict_proba`
     would each transform."""
+    matrix = None
     while type(estimator) is Pipeline and not get_config()["enable_metadata_routing"]:
         for _, step in estimator.steps[:-1]:
-            if step is not None and step != "passthrough":
-                matrix = step.transform(matrix)
+            if step is None or step == "passthrough":
+                continue
+            if matrix is None:
+                matrix = transformed(step, rows, signature) if input_format is InputFormat.DATAFRAME else None
+                if matrix is not None:
+                    continue
+                matrix = to_matrix(rows, signature, input_format)
+            matrix = step.transform(matrix)
         estimator = estimator.steps[-1][1]
-    return estimator, matrix
+    return estimator, to_matrix(rows, signature, input_format) if matrix is None else matrix
 
 
 def _is_plain(estimator: Any, forest: type, *methods: str) -> bool:

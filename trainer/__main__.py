@@ -90,8 +90,10 @@ def _train_now(settings: Settings, names: Sequence[str], csv_file: Path | None) 
 
 
 def _import_now(settings: Settings, file: Path, name: str | None, sample: Path | None) -> int:
+    from broker.connection import connect
     from trainer.importing import Refused
     from trainer.imports import import_file, model_name
+    from trainer.swap import promote
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not _swept(settings.models_dir):
@@ -107,7 +109,9 @@ def _import_now(settings: Settings, file: Path, name: str | None, sample: Path |
     except ModelgateError as error:
         say(f"trainer: {error}")
         return FAILED
-    for warning in manifest.warnings:
+    connection = connect(settings.redis_url) if settings.redis_url else None
+    remark = promote(settings, connection, manifest.name, manifest.version)
+    for warning in (*manifest.warnings, *filter(None, [remark])):
         say(f"trainer: {manifest.name}: {warning}")
     inputs = ", ".join(f"{field.name} ({field.kind})" for field in manifest.signature.inputs[:20])
     say(f"trainer: {manifest.name}: version {manifest.version} published; it takes {inputs}")

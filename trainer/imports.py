@@ -10,20 +10,20 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from contract.errors import Code, ModelgateError
 from contract.manifest import ModelManifest
-from contract.repository import CURRENT, NAME, Repository, valid_name
+from contract.repository import NAME, Repository, valid_name
 from contract.settings import Settings
 from contract.training import Order
+from trainer.disk import STAGING
 from trainer.importing import Refused
 from trainer.importing.formats import PICKLE, recognised
 from trainer.importing.throwaway import ARTIFACT, FILE, SAMPLE, Question, ask
-from trainer.publish import STAGING, PublishRefused, publish
+from trainer.publish import PublishRefused, publish
 
 RECIPE = "imported"
 """In the manifests of imported versions, in place of a recipe's name."""
@@ -35,9 +35,6 @@ _WORKBENCH = "inbox"
 """Under which folders of imports stand in the staging area. No model has this name."""
 
 _MEGABYTE = 1_000_000
-
-Promote = Callable[[str, int, str], str | None]
-"""Model, version, alias: points the alias at the version; returns a remark where there is one."""
 
 
 def import_file(settings: Settings, name: str, file: Path, sample: Path | None = None) -> ModelManifest:
@@ -63,19 +60,16 @@ def import_file(settings: Settings, name: str, file: Path, sample: Path | None =
         raise ModelgateError(Code.NOT_PUBLISHED, what, model=name) from error
 
 
-def import_order(settings: Settings, promote: Promote, order: Order) -> dict[str, Any]:
-    """What an order with `Action.IMPORT` asks for; the uploaded files are gone afterwards. Raises `ModelgateError`."""
+def import_upload(settings: Settings, order: Order) -> ModelManifest:
+    """Publishes what an order (`Action.IMPORT`) names in SPOOL_DIR, and removes it there. Raises as `import_file`."""
     file = _spooled(settings, order.upload or "")
     sample = _spooled(settings, order.sample) if order.sample else None
     try:
-        manifest = import_file(settings, order.model, file, sample)
-        remark = promote(manifest.name, manifest.version, CURRENT)
+        return import_file(settings, order.model, file, sample)
     finally:
         file.unlink(missing_ok=True)
         if sample:
             sample.unlink(missing_ok=True)
-    warnings = [*manifest.warnings, *([remark] if remark else [])]
-    return {"model": manifest.name, "version": manifest.version, "promoted": True, "warnings": warnings}
 
 
 def imported_before(root: Path, name: str, file: Path, after: int) -> ModelManifest | None:

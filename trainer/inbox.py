@@ -26,7 +26,7 @@ from contract.manifest import ModelManifest
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
 from trainer.importing import Refused
-from trainer.imports import Promote, import_file, imported_before, model_name
+from trainer.imports import import_file, imported_before, model_name
 
 EVERY = 2.0
 """Seconds between two looks."""
@@ -41,6 +41,9 @@ _SAMPLE = ".csv"
 _HALF_WRITTEN = (".part", ".tmp", ".partial", ".crdownload", ".filepart", "~")
 _MOST_NAME = 200
 """Bytes of a name that can still be added to; a file system takes 255."""
+
+Promote = Callable[[str, int, str], str | None]
+"""Model, version, alias: points the alias at the version; returns a remark where there is one."""
 
 _Stamp = tuple[int, int, int]
 

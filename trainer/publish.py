@@ -1,9 +1,9 @@
-"""The only writer of the model repository: a reader sees a whole version or none.
+"""The only writer of versions: a reader of the model repository sees a whole one or none.
 
 A version is written into a folder of `.staging/`, flushed, loaded back and compared in a fresh process,
 and then renamed into place. Whoever publishes a model holds the lock on `.staging/<model>.lock`, whose
 content is the last number given: numbers are never used again, not even when the model's folder is deleted,
-because gateway and workers keep what they know of a version for good.
+because gateway and workers keep what they know of a version for good. No alias moves here: see `trainer.swap`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import dataclasses
 import fcntl
 import hashlib
 import io
-import json
+import logging
 import os
 import secrets
 import shutil
@@ -31,10 +31,12 @@ import joblib
 import trainer.recipes
 from contract.jobs import timestamp
 from contract.manifest import ArtifactFormat, ModelManifest
-from contract.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, PREVIOUS, VERSIONS_DIR, Repository
+from contract.repository import MANIFEST_FILE, REPORT_DIR, VERSIONS_DIR, Repository
 from scoring.artifacts import libraries
+from trainer.disk import STAGING, locked, sync, write
 
-STAGING = ".staging"
+log = logging.getLogger("trainer")
+
 VERIFY_TIMEOUT = 300
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -43,18 +45,19 @@ class PublishRefused(Exception):
     """A version that must not be served; the message says why. Nothing of it is visible."""
 
 
-def publish(root: Path, estimator: Any, draft: ModelManifest) -> ModelManifest:
-    """Makes `estimator`, or the artifact that `estimator` is if it is bytes, the `current` version of the model
-    `draft.name`; returns its manifest.
+Report = Callable[[Path, ModelManifest], None]
+"""Writes what there is to read about a version into a folder, which is there and empty."""
+
+
+def publish(root: Path, estimator: Any, draft: ModelManifest, report: Report | None = None) -> ModelManifest:
+    """Makes `estimator` a new version of the model `draft.name`; returns its manifest. Aliases stay where they are.
 
     `draft` lacks the version, the time, the libraries and the artifact's size and checksum. Waits while
     another process publishes the same model. Raises `PublishRefused`, and OSError when `root` cannot be
-    written.
+    written. A `report` that raises is left out. An `estimator` that is bytes is the artifact already.
     """
     data = estimator if isinstance(estimator, bytes) else _pickled(estimator, draft.artifact.format)
-    (root / STAGING).mkdir(parents=True, exist_ok=True)
-    with (root / STAGING / f"{draft.name}.lock").open("a+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(root, draft.name) as lock:
         version = _next_version(root, draft.name, lock)
         manifest = dataclasses.replace(
             draft,
@@ -64,13 +67,14 @@ def publish(root: Path, estimator: Any, draft: ModelManifest) -> ModelManifest:
             artifact=dataclasses.replace(draft.artifact, size=len(data), sha256=hashlib.sha256(data).hexdigest()),
         )
         with _staged(root, draft.name) as folder:
-            _write(folder / manifest.artifact.file, data)
-            _write(folder / MANIFEST_FILE, manifest.dumps().encode())
-            _sync(folder)
+            write(folder / manifest.artifact.file, data)
+            write(folder / MANIFEST_FILE, manifest.dumps().encode())
+            sync(folder)
             verify(folder, manifest)
+            if report:
+                _write_report(folder / REPORT_DIR, manifest, report)
             _give(lock, version)
             _rename_into(root / draft.name / VERSIONS_DIR, folder, version)
-        _make_current(root, draft.name, version)
     return manifest
 
 
@@ -125,6 +129,18 @@ def _pickled(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
     return buffer.getvalue()
 
 
+def _write_report(folder: Path, manifest: ModelManifest, report: Report) -> None:
+    """A version without a report is better than none."""
+    folder.mkdir()
+    try:
+        report(folder, manifest)
+        for path in (folder, *folder.rglob("*"), folder.parent):
+            sync(path)
+    except Exception:
+        log.warning("version %s of %s is published without a report", manifest.version, manifest.name, exc_info=True)
+        shutil.rmtree(folder)
+
+
 def _next_version(root: Path, name: str, lock: IO[str]) -> int:
     """One more than any number that was given, lies on disk or is named by an alias."""
     lock.seek(0)
@@ -161,30 +177,4 @@ def _rename_into(versions: Path, folder: Path, version: int) -> None:
     versions.mkdir(parents=True, exist_ok=True)
     folder.rename(versions / str(version))
     for changed in (versions, versions.parent, versions.parent.parent):
-        _sync(changed)
-
-
-def _make_current(root: Path, name: str, version: int) -> None:
-    aliases = Repository(root).aliases(name)
-    if CURRENT in aliases:
-        aliases = {**aliases, PREVIOUS: aliases[CURRENT]}
-    new = root / STAGING / f"{name}.{ALIASES_FILE}"
-    _write(new, (json.dumps({**aliases, CURRENT: version}) + "\n").encode())
-    new.replace(root / name / ALIASES_FILE)
-    _sync(root / name)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Names in a folder are on disk only after this."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(changed)

@@ -14,9 +14,11 @@ from threadpoolctl import threadpool_limits
 
 from contract.jobs import Value
 from contract.manifest import Artifact, Golden, ModelManifest, TrainingData
+from contract.repository import CURRENT
 from scoring.artifacts import use_one_thread
 from scoring.matrix import to_matrix
 from scoring.predict import predict
+from trainer.aliases import move_alias
 from trainer.data import TrainingRows
 from trainer.evaluate import evaluate
 from trainer.publish import publish
@@ -34,7 +36,9 @@ def train(recipe: Recipe, data: TrainingRows, root: Path) -> ModelManifest:
     # Training shares the machine with what serves.
     with threadpool_limits(1):
         estimator, draft = fit(recipe, data)
-    return publish(root, estimator, draft)
+    manifest = publish(root, estimator, draft)
+    move_alias(root, manifest.name, CURRENT, manifest.version)
+    return manifest
 
 
 def fit(recipe: Recipe, data: TrainingRows) -> tuple[Any, ModelManifest]:

@@ -32,14 +32,16 @@ class Received(Protocol):
 
 
 class Spool(Protocol):
-    """Takes the files of a request in; raises `Problem`."""
+    """Takes the files of a request in (raises `Problem`), and drops those that nobody is going to use."""
 
     def receive(self, request: Request) -> Received: ...
+
+    def discard(self, received: Any) -> None: ...
 
 
 def blueprint(spool: Spool, order: Callable[[Order], dict[str, Any]], allowed: bool, guard: Guard) -> Blueprint:
     """`order` has an order carried out and gives the answer, or raises `ModelgateError`, or `Problem` when no trainer
-    is there. The trainer removes what it was handed in the spool."""
+    is there. The trainer removes what it has taken out of the spool."""
     routes = Blueprint("uploads", __name__, url_prefix="/v1/models")
 
     @routes.post("/<name>/versions")
@@ -56,6 +58,7 @@ def blueprint(spool: Spool, order: Callable[[Order], dict[str, Any]], allowed: b
         received = spool.receive(request)
         unknown = [part for part in (*received.fields, *received.files) if part not in _PARTS]
         if unknown or "file" not in received.files or "sample" in received.fields:
+            spool.discard(received)
             detail = f"the form has the part {unknown[0][:64]!r}" if unknown else "the form lacks a file in a part file"
             raise Problem(
                 400, "invalid_parameter", f"{detail}; it takes the files `file` and `sample` and nothing else"

@@ -27,8 +27,14 @@ class Received:
 class Spool:
     """Names the files as they come and keeps none."""
 
+    def __init__(self) -> None:
+        self.discarded: list[str] = []
+
     def receive(self, request: Request) -> Received:
         return Received(dict(request.form), {part: f"spooled-{part}" for part in request.files})
+
+    def discard(self, received: Received) -> None:
+        self.discarded += received.files.values()
 
 
 class Trainer:
@@ -40,7 +46,7 @@ class Trainer:
         self.orders.append(order)
         if self.error:
             raise self.error
-        return {"model": order.model, "version": 3, "promoted": True, "warnings": []}
+        return {"name": order.model, "version": 3, "versions": [3], "aliases": {"current": 3}, "warnings": []}
 
 
 @pytest.fixture
@@ -48,10 +54,10 @@ def trainer() -> Trainer:
     return Trainer()
 
 
-def client_of(trainer: Trainer, allowed: bool = True) -> FlaskClient:
+def client_of(trainer: Trainer, allowed: bool = True, spool: Spool | None = None) -> FlaskClient:
     app = Flask(__name__)
     problems.register(app, 8)
-    app.register_blueprint(uploads.blueprint(Spool(), trainer, allowed, refuse_foreign(())))
+    app.register_blueprint(uploads.blueprint(spool or Spool(), trainer, allowed, refuse_foreign(())))
     return app.test_client()
 
 
@@ -66,7 +72,7 @@ def test_an_upload_is_an_order_and_answered_with_the_version(trainer: Trainer) -
     response = client_of(trainer).post(URL, data=form("file", "sample"))
     assert response.status_code == 201
     assert response.headers["Location"] == "/v1/models/loan/versions/3"
-    assert response.json == {"model": "loan", "version": 3, "promoted": True, "warnings": []}
+    assert response.json and response.json["version"] == 3
     assert trainer.orders == [Order(Action.IMPORT, "loan", upload="spooled-file", sample="spooled-sample")]
 
 
@@ -107,10 +113,13 @@ def test_a_name_that_no_model_can_have_is_refused(trainer: Trainer, name: str) -
     ],
 )
 def test_a_form_with_other_parts_is_refused(trainer: Trainer, data: dict[str, Any], said: str) -> None:
-    response = client_of(trainer).post(URL, data=data, content_type="multipart/form-data")
+    spool = Spool()
+    response = client_of(trainer, spool=spool).post(URL, data=data, content_type="multipart/form-data")
     body = problem(response, 400, "invalid_parameter")
     assert said in body["detail"]
     assert trainer.orders == []
+    files = [part for part, value in data.items() if isinstance(value, tuple)]
+    assert spool.discarded == [f"spooled-{part}" for part in files]
 
 
 def test_something_else_than_a_form_is_refused(trainer: Trainer) -> None:

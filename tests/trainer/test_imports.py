@@ -20,6 +20,7 @@ import joblib
 import numpy as np
 import psutil
 import pytest
+from redis import Redis
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -33,9 +34,11 @@ from scoring.predict import predict
 from tests.support import PROJECT, until
 from trainer import imports
 from trainer.__main__ import main
+from trainer.disk import STAGING
 from trainer.importing import Refused
-from trainer.imports import import_file, import_order, imported_before, model_name
-from trainer.publish import STAGING, sweep
+from trainer.imports import import_file, import_upload, imported_before, model_name
+from trainer.orders import ORDERS
+from trainer.publish import sweep
 
 PICKLES = Path(__file__).parent / "pickles"
 X, y = np.arange(40.0).reshape(20, 2), np.arange(20) // 10
@@ -148,7 +151,9 @@ def test_a_file_that_takes_too_long_is_refused(
 
 
 def test_a_file_cannot_answer_with_a_manifest_of_its_own_making(settings: Settings, tmp_path: Path) -> None:
-    code = "import pathlib,sys,os; pathlib.Path(sys.argv[-1], 'answer.json').write_text('{\"draft\": \"{}\"}'); os._exit(0)"
+    code = (
+        "import os,pathlib,sys; pathlib.Path(sys.argv[1], 'answer.json').write_text('{\"draft\": \"{}\"}'); os._exit(0)"
+    )
     assert "gives rise to a manifest that cannot be used" in refusal(settings, trapped(tmp_path, exec, code))
 
 
@@ -223,43 +228,31 @@ def test_sweeping_leaves_what_is_being_imported_alone(settings: Settings) -> Non
     assert leftovers(settings) == []
 
 
-class Promoted:
-    """Remembers what was to be made current, and says something about it."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, int, str]] = []
-
-    def __call__(self, model: str, version: int, alias: str) -> str | None:
-        self.asked.append((model, version, alias))
-        return "no worker is alive"
-
-
 @pytest.mark.usefixtures("examined_here", "unverified")
-def test_an_order_publishes_promotes_and_removes_the_upload(settings: Settings, tmp_path: Path) -> None:
-    upload, sample, promote = tmp_path / "u1", tmp_path / "u2", Promoted()
+def test_an_order_publishes_promotes_and_removes_the_upload(settings: Settings, tmp_path: Path, redis: Redis) -> None:
+    upload, sample = tmp_path / "u1", tmp_path / "u2"
     upload.write_bytes((PICKLES / "logistic-1.6.1.pkl").read_bytes())
     sample.write_text("a,b\n1,2\n")
-    answer = import_order(settings, promote, Order(Action.IMPORT, "mine", upload="u1", sample="u2"))
-    warning, remark = answer.pop("warnings")
-    assert answer == {"model": "mine", "version": 1, "promoted": True}
+    answer = ORDERS[Action.IMPORT](settings, redis, Order(Action.IMPORT, "mine", upload="u1", sample="u2"))
     assert json.dumps(answer)
+    warning, remark = answer.pop("warnings")
+    assert answer == {"name": "mine", "version": 1, "versions": [1], "aliases": {"current": 1}}
     assert warning.startswith("it was made with scikit-learn 1.6.1")
-    assert remark == "no worker is alive"
-    assert promote.asked == [("mine", 1, "current")]
+    assert remark == "moved at once: no worker is alive that serves this model"
     assert not upload.exists() and not sample.exists()
 
 
 def test_an_order_that_fails_removes_the_upload(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "u1").write_bytes(b"<html>")
     with pytest.raises(ModelgateError, match="u1 is an HTML page"):
-        import_order(settings, Promoted(), Order(Action.IMPORT, "mine", upload="u1"))
+        import_upload(settings, Order(Action.IMPORT, "mine", upload="u1"))
     assert not (tmp_path / "u1").exists()
 
 
 @pytest.mark.parametrize("upload", [None, "", "../mine.pkl", "/etc/passwd", ".hidden"])
 def test_an_order_reads_nothing_outside_of_the_spool(settings: Settings, file: Path, upload: str | None) -> None:
     with pytest.raises(ModelgateError, match=r"is no file of SPOOL_DIR"):
-        import_order(settings, Promoted(), Order(Action.IMPORT, "mine", upload=upload))
+        import_upload(settings, Order(Action.IMPORT, "mine", upload=upload))
     assert file.exists()
 
 
@@ -284,10 +277,12 @@ def test_the_command_says_what_it_published_or_why_not(
     settings: Settings, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MODELS_DIR", str(settings.models_dir))
+    monkeypatch.delenv("REDIS_URL", raising=False)
     renamed = file.rename(file.with_name("My Model.pkl"))
     assert main(["import", str(renamed)]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said == ["trainer: my_model: version 1 published; it takes x0 (number), x1 (number)"]
+    assert said[0].startswith("trainer: my_model: moved at once: REDIS_URL is not set")
+    assert said[1:] == ["trainer: my_model: version 1 published; it takes x0 (number), x1 (number)"]
     assert Repository(settings.models_dir).aliases("my_model") == {"current": 1}
     renamed.write_text("{}")
     assert main(["import", str(renamed), "--name", "other"]) == 1

@@ -16,6 +16,7 @@ import pytest
 from contract.repository import Repository
 from tests.support import PROJECT, until
 from trainer import recipes, service
+from trainer.aliases import move_alias
 from trainer.data import load
 from trainer.publish import publish
 from trainer.train import fit
@@ -113,6 +114,7 @@ def test_a_model_that_goes_missing_is_trained_at_the_next_look(
 def published(root: Path, unverified: None) -> Path:
     recipe = recipes.get("blobs")
     publish(root, *fit(recipe, load(recipe, None)))
+    move_alias(root, "blobs", "current", 1)
     return root
 
 
