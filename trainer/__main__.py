@@ -101,7 +101,7 @@ def _import_now(settings: Settings, file: Path, name: str | None, sample: Path |
     try:
         # Of links only those in the inbox are refused: here somebody has named the file.
         manifest = import_file(
-            settings, name or model_name(file.stem), file.resolve(), sample.resolve() if sample else None
+            settings, name or model_name(file.name), file.resolve(), sample.resolve() if sample else None
         )
     except Refused as refused:
         say(f"trainer: {file.name!r} {refused}; or give it one with --name")

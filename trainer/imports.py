@@ -7,6 +7,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -35,6 +36,7 @@ _WORKBENCH = "inbox"
 """Under which folders of imports stand in the staging area. No model has this name."""
 
 _MEGABYTE = 1_000_000
+_FILE = re.compile(r"(.+)\.(?:pkl|pickle|joblib|cloudpickle|skops)(?:\.(?:gz|bz2|xz|z))?", re.IGNORECASE | re.DOTALL)
 
 
 def import_file(settings: Settings, name: str, file: Path, sample: Path | None = None) -> ModelManifest:
@@ -84,12 +86,20 @@ def imported_before(root: Path, name: str, file: Path, after: int) -> ModelManif
     return None
 
 
-def model_name(stem: str) -> str:
-    """What a file's name becomes as the name of a model: lower case, `_` for all that a name cannot hold.
+def stem(file_name: str) -> str | None:
+    """A file's name without the ending of a model; None: it does not end like one."""
+    found = _FILE.fullmatch(file_name)
+    return found[1] if found else None
 
-    Raises `Refused` when nothing is left.
+
+def model_name(file_name: str) -> str:
+    """What a file's name becomes as the name of a model: without its ending, in lower case, with `_` for all that a
+    name cannot hold.
+
+    Raises `Refused` when nothing is left, or too much.
     """
-    name = "".join(letter if NAME.fullmatch(letter) or letter in "_-" else "_" for letter in stem.lower()).strip("_-")
+    letters = (stem(file_name) or file_name).lower()
+    name = "".join(letter if NAME.fullmatch(letter) or letter in "_-" else "_" for letter in letters).strip("_-")
     if not valid_name(name):
         raise Refused("has a name that no model can have: call it by up to 64 of a-z, 0-9, _ and - (not inbox)")
     return name

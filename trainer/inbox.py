@@ -14,7 +14,6 @@ import dataclasses
 import fcntl
 import json
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,7 +25,7 @@ from contract.manifest import ModelManifest
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
 from trainer.importing import Refused
-from trainer.imports import import_file, imported_before, model_name
+from trainer.imports import import_file, imported_before, model_name, stem
 
 EVERY = 2.0
 """Seconds between two looks."""
@@ -36,7 +35,6 @@ DEATHS = 3
 """That often a file is tried when whoever tries it is killed."""
 
 _TURN = ".importing"
-_MODEL = re.compile(r"(.+)\.(?:pkl|pickle|joblib|cloudpickle|skops)(?:\.(?:gz|bz2|xz|z))?", re.IGNORECASE | re.DOTALL)
 _SAMPLE = ".csv"
 _HALF_WRITTEN = (".part", ".tmp", ".partial", ".crdownload", ".filepart", "~")
 _MOST_NAME = 200
@@ -124,8 +122,7 @@ class Inbox:
         return stamps
 
     def _sample_of(self, name: str) -> str | None:
-        model = _MODEL.fullmatch(name)
-        wanted = f"{model[1]}{_SAMPLE}".lower() if model else ""
+        wanted = f"{stem(name)}{_SAMPLE}".lower()
         return next((other for other in self._before if other.lower() == wanted), None)
 
     def _take(self, name: str) -> None:
@@ -176,10 +173,10 @@ class Inbox:
         except Exception as error:
             self._say(f"inbox: {turn.file!r} is {made}, but it is not made {CURRENT}: {error}")
         if list(_stamp(self._folder / turn.file)) == list(turn.stamp):
-            stem = f"{manifest.name}@{manifest.version}"
-            self._move(turn.file, DONE, stem + turn.file[len(_stem(turn.file)) :])
+            called = f"{manifest.name}@{manifest.version}"
+            self._move(turn.file, DONE, called + turn.file[len(stem(turn.file) or "") :])
             if sample:
-                self._move(sample, DONE, stem + _SAMPLE)
+                self._move(sample, DONE, called + _SAMPLE)
 
     def _reject(self, name: str, sample: str | None, reason: str) -> None:
         self._say(f"inbox: rejected: {reason}")
@@ -219,14 +216,9 @@ def _model_of(path: Path) -> str:
         raise Refused("is a symbolic link; put the file itself into the inbox")
     if not stat.S_ISREG(mode):
         raise Refused("is no file (a folder, a pipe or a device); put a file into the inbox")
-    if not _MODEL.fullmatch(path.name):
+    if stem(path.name) is None:
         raise Refused("does not end in .pkl, .pickle, .joblib, .cloudpickle or .skops, so it is taken for no model")
-    return model_name(_stem(path.name))
-
-
-def _stem(name: str) -> str:
-    model = _MODEL.fullmatch(name)
-    return model[1] if model else name
+    return model_name(path.name)
 
 
 def _is_sample(name: str) -> bool:

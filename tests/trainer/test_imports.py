@@ -207,15 +207,11 @@ def test_a_model_that_a_fresh_process_cannot_use_is_refused(
 
 
 def test_a_file_name_becomes_a_model_name() -> None:
-    assert [model_name(stem) for stem in ("loan", "Loan Model v2.1", "_x-", "prêt")] == [
-        "loan",
-        "loan_model_v2_1",
-        "x",
-        "pr_t",
-    ]
-    for stem in ("", "   ", "Inbox", "x" * 65, "日本"):
+    names = {"loan.pkl": "loan", "Loan Model v2.1.JOBLIB": "loan_model_v2_1", "_x-.pkl.gz": "x", "prêt": "pr_t"}
+    assert {name: model_name(name) for name in names} == names
+    for name in (".pkl", "   .pkl", "Inbox.pkl", "x" * 65, "日本.pkl"):
         with pytest.raises(Refused, match="has a name that no model can have"):
-            model_name(stem)
+            model_name(name)
 
 
 def test_sweeping_leaves_what_is_being_imported_alone(settings: Settings) -> None:

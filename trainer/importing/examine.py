@@ -14,7 +14,7 @@ from typing import Any
 import cloudpickle
 import joblib
 import sklearn
-from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from contract.manifest import ArtifactFormat, ModelManifest
@@ -22,7 +22,7 @@ from scoring.artifacts import use_one_thread
 from trainer.importing import Refused, sample
 from trainer.importing.contents import Contents, unwrapped
 from trainer.importing.formats import beginning, decompressed, sklearn_versions
-from trainer.importing.trial import DoesNotPredict, explained, is_unfitted, tried
+from trainer.importing.trial import DoesNotPredict, explained, tried
 
 HERE = sklearn.__version__
 _LOST = re.compile(
@@ -30,6 +30,7 @@ _LOST = re.compile(
     # Of the first protocols.
     r"|module '(?P<module>[^']+)' has no attribute '(?P<name>[^']+)'"
 )
+_UNFITTED = "holds a model that is not fitted; save it after fit()"
 _LIBRARIES = ("sklearn", "numpy", "scipy", "pandas", "joblib")
 
 
@@ -145,8 +146,8 @@ def _missing_class(name: str, module: str, others: Sequence[str]) -> str:
 
 
 def _why_not(error: Exception, made_with: Sequence[str], has_sample: bool) -> str:
-    if is_unfitted(error):
-        return "holds a model that is not fitted; save it after fit()"
+    if isinstance(error, NotFittedError):
+        return _UNFITTED
     if made_with:
         return (
             f"was made with scikit-learn {_joined(made_with)}; scikit-learn {HERE} here still loads it, but it"
@@ -169,12 +170,12 @@ def _joined(versions: Sequence[str]) -> str:
 
 
 def _refuse_unfitted(estimator: Any) -> None:
-    try:
-        check_is_fitted(estimator)
-    except Exception as error:
-        # It raises other things for what is no estimator of scikit-learn.
-        if is_unfitted(error):
-            raise Refused(_why_not(error, (), False)) from None
+    # What others have made may keep nothing from fitting, or under names of its own.
+    if type(estimator).__module__.startswith("sklearn."):
+        try:
+            check_is_fitted(estimator)
+        except NotFittedError:
+            raise Refused(_UNFITTED) from None
 
 
 def _labelled(draft: ModelManifest, contents: Contents, made_with: Sequence[str]) -> ModelManifest:

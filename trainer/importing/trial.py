@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import NotFittedError
 
 from contract.coercion import Grid, coerce
 from contract.errors import Failure, InvalidInstances, ModelgateError
@@ -299,7 +298,3 @@ def explained(error: BaseException) -> str:
     said = " ".join(str(error).split())
     said = said if len(said) <= 200 else f"{said[:200]}…"
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
-
-
-def is_unfitted(error: Exception) -> bool:
-    return isinstance(error, NotFittedError)
