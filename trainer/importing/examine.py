@@ -176,6 +176,8 @@ def _refuse_unfitted(estimator: Any) -> None:
             check_is_fitted(estimator)
         except NotFittedError:
             raise Refused(_UNFITTED) from None
+        except Exception:
+            return  # what another release has made may fail in any way when it is asked
 
 
 def _labelled(draft: ModelManifest, contents: Contents, made_with: Sequence[str]) -> ModelManifest:
