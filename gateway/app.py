@@ -16,13 +16,15 @@ from gateway import problems
 from gateway.access import refuse_foreign
 from gateway.group_commit import GroupCommit
 from gateway.listener import Listener
-from gateway.routes import health, jobs, models, predictions, reports, trainings, versions
+from gateway.routes import health, jobs, models, predictions, reports, trainings, uploads, versions
 from gateway.routes.predictions import Predictions
 from gateway.shortcut import Shortcut
 from gateway.spool import Spool
 
 TO_ANSWER = 5.0
 """Seconds that the trainer has for an order beside waiting for workers."""
+TO_IMPORT = 300.0
+"""The same for a model that was sent, which has to be loaded and tried."""
 
 
 def create_app(settings: Settings, order: versions.Execute | None = None) -> Flask:
@@ -57,7 +59,9 @@ def create_app(settings: Settings, order: versions.Execute | None = None) -> Fla
     training, schedules = Trainings(connection, **ttls), Schedules(connection, **ttls)
     spool = Spool(settings.spool_dir, settings.spool_mb, settings.max_body_mb * 1024 * 1024)
     ask_trainer = functools.partial(training.order, wait=settings.warmup_timeout + TO_ANSWER)
+    ask_importer = functools.partial(training.order, wait=settings.warmup_timeout + TO_IMPORT)
     app.register_blueprint(versions.blueprint(repository, guard, order or ask_trainer))
+    app.register_blueprint(uploads.blueprint(spool, order or ask_importer, settings.allow_upload, guard))
     app.register_blueprint(reports.blueprint(repository))
     app.register_blueprint(jobs.blueprint(broker, listener, settings.max_wait, guard))
     app.register_blueprint(trainings.blueprint(training, schedules, broker, repository, spool, guard))

@@ -1,4 +1,4 @@
-"""`python -m trainer` keeps the model repository complete; `train NAME` trains now, `keys` and `sign` are for trust."""
+"""`python -m trainer` keeps the model repository complete; its commands train, import and sign here and now."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser.parse_args(arguments)
         if options.command == "train" and options.csv and len(options.names) > 1:
             parser.error("--csv trains one recipe: name one")
+        if options.command == "import":
+            return _import_now(settings, options.file, options.name, options.sample)
         if options.command == "keys":
             return _make_keys(options.folder)
         if options.command == "sign":
@@ -64,6 +66,15 @@ def _parser(known: Sequence[str]) -> argparse.ArgumentParser:
         description="Signs with SIGNING_KEY the versions in MODELS_DIR that are signed with another key of VERIFY_KEY.",
     )
     sign.add_argument("--unsigned", action="store_true", help="sign also what nobody has signed: you vouch for it")
+    bring = commands.add_parser(
+        "import",
+        help="publish a model that was saved elsewhere and make it current",
+        description="Publishes a pickle, joblib, cloudpickle or skops file as a version in MODELS_DIR and makes it"
+        " current. A pickle is a program: import only what you trust.",
+    )
+    bring.add_argument("file", type=Path, metavar="FILE")
+    bring.add_argument("--name", metavar="NAME", help="the model; without it the file's name")
+    bring.add_argument("--sample", type=Path, metavar="CSV", help="some rows with a header, to try the model with")
     return parser
 
 
@@ -120,6 +131,35 @@ def _sign(settings: Settings, unsigned: bool) -> int:
         say(f"trainer: {version}: {f'not signed: {reason}' if reason else 'signed'}")
         refused += reason is not None
     return FAILED if refused else 0
+
+
+def _import_now(settings: Settings, file: Path, name: str | None, sample: Path | None) -> int:
+    from broker.connection import connect
+    from trainer.importing import Refused
+    from trainer.imports import import_file, model_name
+    from trainer.swap import promote
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if not _swept(settings.models_dir):
+        return FAILED
+    try:
+        # Of links only those in the inbox are refused: here somebody has named the file.
+        manifest = import_file(
+            settings, name or model_name(file.name), file.resolve(), sample.resolve() if sample else None
+        )
+    except Refused as refused:
+        say(f"trainer: {file.name!r} {refused}; or give it one with --name")
+        return WRONG_USE
+    except ModelgateError as error:
+        say(f"trainer: {error}")
+        return FAILED
+    connection = connect(settings.redis_url) if settings.redis_url else None
+    remark = promote(settings, connection, manifest.name, manifest.version)
+    for warning in (*manifest.warnings, *filter(None, [remark])):
+        say(f"trainer: {manifest.name}: {warning}")
+    inputs = ", ".join(f"{field.name} ({field.kind})" for field in manifest.signature.inputs[:20])
+    say(f"trainer: {manifest.name}: version {manifest.version} published; it takes {inputs}")
+    return 0
 
 
 def _swept(root: Path) -> bool:

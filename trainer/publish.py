@@ -58,14 +58,16 @@ def publish(
 ) -> ModelManifest:
     """Makes `estimator` a new version of the model `draft.name`; returns its manifest. Aliases stay where they are.
 
-    `draft` lacks the version, the time, the libraries and the artifact's size and checksum. Where `seal` lets no
-    pickle pass, the artifact is a skops file, whatever format `draft` names. Waits while another process publishes the
-    same model. Raises `PublishRefused`, and OSError when `root` cannot be written. A `report` that raises is left out.
+    `draft` lacks the version, the time, the libraries and the artifact's size and checksum. An `estimator` that is
+    bytes is the artifact already. Where `seal` lets no pickle pass, the artifact is a skops file, whatever format
+    `draft` names. Waits while another process publishes the same model. Raises `PublishRefused`, and OSError when
+    `root` cannot be written. A `report` that raises is left out.
     """
     if seal.trust.keys and not seal.key:
         raise PublishRefused(f"{draft.name} is not published: with VERIFY_KEY it needs SIGNING_KEY, which signs it")
-    artifact_format = draft.artifact.format if seal.trust.pickles else ArtifactFormat.SKOPS
-    data = _packed(estimator, artifact_format)
+    ready = isinstance(estimator, bytes)
+    artifact_format = draft.artifact.format if seal.trust.pickles or ready else ArtifactFormat.SKOPS
+    data = estimator if ready else _packed(estimator, artifact_format)
     with locked(root, draft.name) as lock:
         version = _next_version(root, draft.name, lock)
         manifest = dataclasses.replace(

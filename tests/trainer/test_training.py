@@ -181,7 +181,7 @@ def test_a_recipe_that_raises_is_in_the_log_with_the_place(desk: Desk) -> None:
         "from trainer.recipe import recipe\n@recipe()\ndef fit(X, y):\n    return y.no_such_thing\n"
     )
     (desk.spool / "u1").write_text(TABLE)
-    _, message = desk.refused(recipe="bad", target="b", upload="u1")
+    code, message = desk.refused(recipe="bad", target="b", upload="u1")
     assert (code, "AttributeError" in message) == (Code.TRAINING_FAILED, True)
     assert 'bad.py", line 4' in desk.log[-1]
 
@@ -219,7 +219,7 @@ def test_a_model_that_cannot_be_pickled_is_not_published(desk: Desk) -> None:
         "    model.frame = sys._getframe()\n    return model\n"
     )
     (desk.spool / "u1").write_text(TABLE)
-    _, message = desk.refused(recipe="bad", target="b", upload="u1", features=["a"])
+    code, message = desk.refused(recipe="bad", target="b", upload="u1", features=["a"])
     assert (code, "cannot be pickled" in message) == (Code.NOT_PUBLISHED, True)
 
 
