@@ -189,7 +189,7 @@ def test_a_recipe_that_raises_is_in_the_log_with_the_place(desk: Desk) -> None:
 def test_a_recipe_that_returns_nothing_says_so(desk: Desk) -> None:
     (desk.recipes / "bad.py").write_text("from trainer.recipe import recipe\n@recipe()\ndef fit(X, y):\n    pass\n")
     (desk.spool / "u1").write_text(TABLE)
-    code, message = desk.refused(recipe="bad", target="b", upload="u1", features=["a"])
+    _, message = desk.refused(recipe="bad", target="b", upload="u1", features=["a"])
     assert message == "the recipe bad returned None, and no fitted estimator"
 
 
