@@ -32,6 +32,7 @@ from contract.manifest import ArtifactFormat, Field, InputFormat, Kind, ModelMan
 from contract.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, VERSIONS_DIR, Repository
 from scoring.artifacts import libraries
 from trainer import recipes
+from trainer.aliases import move_alias
 from trainer.data import load
 from trainer.publish import publish
 from trainer.recipe import Recipe, Table
@@ -174,7 +175,9 @@ def _publish(root: Path, wanted: Recipe) -> ModelManifest:
         signature=dataclasses.replace(draft.signature, output=output),
         golden=dataclasses.replace(draft.golden, probabilities=None),
     )
-    return publish(root, estimator, draft)
+    manifest = publish(root, estimator, draft)
+    move_alias(root, manifest.name, CURRENT, manifest.version)
+    return manifest
 
 
 def _copy(root: Path, name: str, copy: str) -> None:

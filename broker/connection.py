@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from redis import Redis, exceptions
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 
-def connect(url: str, socket_timeout: float = 5) -> Redis:
+def connect(url: str, socket_timeout: float = 5, *, own: bool = False) -> Redis:
     """A client for `url` that resends a command twice within about half a second.
 
     All that Modelgate sends may be sent twice: transitions of a job are scripts that are harmless to
     repeat. `socket_timeout` in seconds must exceed the longest blocking read.
+    With `own` the client keeps a connection to itself, for those who never send two commands at once: to take one from
+    the pool and to see whether it still lives costs as much as a command.
     """
-    return Redis.from_url(
+    client: Any = Redis.from_url(
         url,
         socket_timeout=socket_timeout,
         socket_connect_timeout=2,
@@ -23,3 +27,7 @@ def connect(url: str, socket_timeout: float = 5) -> Redis:
             supported_errors=(exceptions.ConnectionError, exceptions.TimeoutError),
         ),
     )
+    if own:
+        client.connection = client.connection_pool.make_connection()
+    connected: Redis = client
+    return connected

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 from contract.errors import FieldError, InvalidInstances
 from contract.jobs import Row, Value
@@ -60,6 +60,8 @@ def coerce(instances: Instances, signature: Signature) -> Coerced:
     if not count:
         raise InvalidInstances([FieldError(None, None, "no_rows", "the request has no rows; send at least one")])
     plan = _plan_of(signature)
+    if count == 1 and (row := plan.single(instances)):
+        return Coerced([row], None, [])
     errors = _Errors(plan)
     groups = _grid(instances, plan, errors) if isinstance(instances, Grid) else _records(instances.rows, plan, errors)
     rows: list[Row] = [()] * count
@@ -108,6 +110,24 @@ class _Plan:
             self.conversions.append(ID)
             self.positions.setdefault(signature.id_field, self.width)
         self.in_order = _lay_out(self, signature.names, range(self.width))
+
+    def single(self, instances: Instances) -> Row | None:
+        """The only row, converted, if it has just the inputs and all are right, as most are; None: look closer."""
+        row: Any = instances.rows[0]
+        try:
+            if isinstance(instances, Records):
+                row = [row[name] for name in self.signature.names] if type(row) is dict else ()
+            elif instances.columns is not None or type(row) is not list:
+                return None
+        except KeyError:
+            return None
+        if not len(row) == len(instances.rows[0]) == self.width:
+            return None
+        converted = [
+            conversion.null if value is None else conversion.convert(value)
+            for conversion, value in zip(self.conversions, row, strict=False)
+        ]
+        return None if Refusal in map(type, converted) else cast(Row, tuple(converted))
 
 
 _PLANS: dict[int, _Plan] = {}

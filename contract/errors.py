@@ -25,6 +25,11 @@ class Code(StrEnum):
     NO_DATA = "no_data"
     NOT_PUBLISHED = "not_published"
     NOT_TRUSTED = "not_trusted"
+    INVALID_ALIAS = "invalid_alias"
+    ALIAS_NOT_FOUND = "alias_not_found"
+    CURRENT_REQUIRED = "current_required"
+    NO_PREVIOUS = "no_previous"
+    VERSION_IN_USE = "version_in_use"
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,11 @@ class ModelgateError(Exception):
     def __init__(self, code: str, message: str, **details: object) -> None:
         super().__init__(message)
         self.failure = Failure(code, message, details)
+
+    @classmethod
+    def of(cls, failure: Failure) -> ModelgateError:
+        """The same failure, on the other side of a border."""
+        return cls(failure.code, failure.message, **failure.details)
 
 
 @dataclass(frozen=True)

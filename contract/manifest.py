@@ -39,8 +39,11 @@ class InputFormat(StrEnum):
 
 
 class ArtifactFormat(StrEnum):
+    """How the estimator is written down. The first two are pickles: loading one may run whatever it says."""
+
     JOBLIB = "joblib"
     CLOUDPICKLE = "cloudpickle"
+    SKOPS = "skops"
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,10 @@ class Golden:
 
 @dataclass(frozen=True)
 class ModelManifest:
-    """All that is known of one model version; `libraries` maps a library to the version that made it."""
+    """All that is known of one model version.
+
+    `libraries` maps a library to the version that made it; `warnings` are sentences for whoever uses the version.
+    """
 
     name: str
     version: int
@@ -126,6 +132,7 @@ class ModelManifest:
     example: Mapping[str, Value] = field(default_factory=dict)
     golden: Golden = Golden((), ())
     notes: str = ""
+    warnings: tuple[str, ...] = ()
 
     def dumps(self) -> str:
         return json.dumps({"schema_version": SCHEMA_VERSION, **_plain(self)}, indent=2, allow_nan=False) + "\n"
@@ -180,6 +187,7 @@ def _manifest(read: _Reader) -> ModelManifest:
             probabilities=None if probabilities is None else tuple(probabilities),
         ),
         notes=read.optional("notes", str) or "",
+        warnings=tuple(read.optional("warnings", list) or ()),
     )
 
 

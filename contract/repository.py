@@ -14,6 +14,9 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 RESERVED = frozenset({"inbox"})
 CURRENT, PREVIOUS = "current", "previous"
 ALIASES_FILE, MANIFEST_FILE, VERSIONS_DIR = "aliases.json", "manifest.json", "versions"
+REPORT_DIR, REPORT_HTML, REPORT_JSON = "report", "report.html", "report.json"
+SIGNATURE_FILE = "manifest.json.sig"
+"""Beside a manifest: the 64 bytes of an ed25519 signature over the bytes of the manifest. See scoring/trust.py."""
 
 
 class NotInRepository(LookupError):
@@ -21,8 +24,13 @@ class NotInRepository(LookupError):
 
 
 def valid_name(name: str) -> bool:
-    """Whether `name` may be the name of a model (or of an alias)."""
+    """Whether `name` may be the name of a model."""
     return NAME.fullmatch(name) is not None and name not in RESERVED
+
+
+def valid_alias(alias: str) -> bool:
+    """Whether `alias` may be the name of an alias: not a number, since `loan@2` is version 2."""
+    return NAME.fullmatch(alias) is not None and not alias.isdigit()
 
 
 class Repository:
@@ -44,6 +52,10 @@ class Repository:
 
     def version_dir(self, name: str, version: int) -> Path:
         return self.root / name / VERSIONS_DIR / str(version)
+
+    def report_dir(self, name: str, version: int) -> Path:
+        """Where a version's report lies; those that were published without one do not have this folder."""
+        return self.version_dir(name, version) / REPORT_DIR
 
     def versions(self, name: str) -> list[int]:
         """The whole versions of a model, ascending; empty for an unknown model."""
@@ -96,10 +108,14 @@ class Repository:
         return valid_name(name) and (self.version_dir(name, version) / MANIFEST_FILE).is_file()
 
     def manifest(self, name: str, version: int) -> ModelManifest:
-        """Raises `ModelgateError`: `model_not_found`, or `manifest_invalid` with the cause."""
+        """As `read_manifest`, which is asked only once: of a version that is gone meanwhile, too."""
         known = self._manifests.get((name, version))
-        if known:
-            return known
+        if known is None:
+            known = self._manifests[(name, version)] = self.read_manifest(name, version)
+        return known
+
+    def read_manifest(self, name: str, version: int) -> ModelManifest:
+        """Raises `ModelgateError`: `model_not_found`, or `manifest_invalid` with the cause."""
         try:
             text = (self.version_dir(name, version) / MANIFEST_FILE).read_bytes()
         except OSError as error:
@@ -126,7 +142,6 @@ class Repository:
                 model=name,
                 version=version,
             )
-        self._manifests[(name, version)] = manifest
         return manifest
 
 

@@ -7,12 +7,12 @@ import ipaddress
 from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
-from flask import request
+from flask import Request, request
 
 from gateway.problems import Problem
 
-Guard = Callable[[], None]
-"""Raises `Problem` (403) unless the current request may write."""
+Guard = Callable[..., None]
+"""Raises `Problem` (403) unless the request, by default Flask's current one, may write."""
 
 
 def refuse_foreign(allowed_hosts: Collection[str]) -> Guard:
@@ -26,11 +26,11 @@ def refuse_foreign(allowed_hosts: Collection[str]) -> Guard:
     def may_write(host: str) -> bool:
         return is_loopback(host) or host in allowed
 
-    def guard() -> None:
-        host = _host_of(f"//{request.environ.get('HTTP_HOST', '')}")
+    def guard(asked: Request = request) -> None:
+        host = _host_of(f"//{asked.environ.get('HTTP_HOST', '')}")
         if not may_write(host):
             raise Problem(403, "foreign_host", f"the Host {host!r} is not one of this gateway; add it to ALLOWED_HOSTS")
-        origin = request.headers.get("Origin")
+        origin = asked.environ.get("HTTP_ORIGIN")
         if origin is not None and not may_write(_host_of(origin)):
             raise Problem(403, "foreign_origin", f"the Origin {origin!r} may not write; add its host to ALLOWED_HOSTS")
 

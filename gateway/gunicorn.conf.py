@@ -18,5 +18,7 @@ keepalive = 75
 limit_request_line = 8190
 # The heartbeat file of a worker: in memory, since the root file system may be read-only.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
+# Nothing here looks at X-Forwarded-*: there is no proxy to be trusted, or to be looked for with each request.
+forwarded_allow_ips = ""
 control_socket_disable = True
 loglevel = "warning"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
+from typing import Any
 
 from flask import Flask, Response
 from redis.exceptions import OutOfMemoryError, RedisError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from broker.training import NoTrainer
 from contract.errors import InvalidInstances, ModelgateError
 from gateway.answers import json_response
 from gateway.dialects import MalformedBody
@@ -52,14 +54,25 @@ def near(name: str, names: Iterable[str]) -> str:
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 
-def register(app: Flask, max_body_mb: int) -> None:
-    """Turns every exception that a request can end with into a problem."""
+def register(app: Flask, max_body_mb: int) -> Callable[[Exception], Response]:
+    """Turns every exception that a request can end with into a problem; returns what does."""
+    answers: dict[type[Exception], Callable[[Any], Response]] = {}
 
-    @app.errorhandler(Problem)
+    def answering(kind: type[Exception]) -> Callable[[Callable[[Any], Response]], None]:
+        def note(answer: Callable[[Any], Response]) -> None:
+            answers[kind] = answer
+            app.register_error_handler(kind, answer)
+
+        return note
+
+    def answer(error: Exception) -> Response:
+        return next(answers[kind](error) for kind in type(error).__mro__ if kind in answers)
+
+    @answering(Problem)
     def problem(error: Problem) -> Response:
         return error.response()
 
-    @app.errorhandler(InvalidInstances)
+    @answering(InvalidInstances)
     def invalid_instances(error: InvalidInstances) -> Response:
         shown = len(error.errors)
         detail = error.errors[0].message if error.total == 1 else f"{error.total} values cannot be used; see errors"
@@ -68,44 +81,50 @@ def register(app: Flask, max_body_mb: int) -> None:
         listed = [entry.to_json() for entry in error.errors]
         return Problem(422, "invalid_instances", detail, errors=listed).response()
 
-    @app.errorhandler(MalformedBody)
+    @answering(MalformedBody)
     def malformed_body(error: MalformedBody) -> Response:
         return Problem(400, "malformed_body", str(error)).response()
 
-    @app.errorhandler(ModelgateError)
+    @answering(ModelgateError)
     def unusable_model(error: ModelgateError) -> Response:
         failure = error.failure
         return Problem(503, failure.code, failure.message, details=dict(failure.details)).response()
 
-    @app.errorhandler(OutOfMemoryError)
+    @answering(NoTrainer)
+    def no_trainer(error: NoTrainer) -> Response:
+        return Problem(503, "no_trainer", str(error), headers=RETRY_SOON).response()
+
+    @answering(OutOfMemoryError)
     def redis_full(_: OutOfMemoryError) -> Response:
         detail = "Redis is full and takes no new jobs; results expire by themselves, try again later"
         return Problem(503, "redis_full", detail, headers={"Retry-After": "10"}).response()
 
-    @app.errorhandler(RedisError)
+    @answering(RedisError)
     def redis_unavailable(error: RedisError) -> Response:
         log.warning("Redis: %s: %s", type(error).__name__, error)
         detail = "Redis does not answer, so the job could not be stored; try again"
         return Problem(503, "redis_unavailable", detail, headers=RETRY_SOON).response()
 
-    @app.errorhandler(Overloaded)
+    @answering(Overloaded)
     def overloaded(error: Overloaded) -> Response:
         return Problem(503, "overloaded", f"{error}; try again", headers=RETRY_SOON).response()
 
-    @app.errorhandler(RequestEntityTooLarge)
+    @answering(RequestEntityTooLarge)
     def body_too_large(_: RequestEntityTooLarge) -> Response:
         detail = f"the body is larger than {max_body_mb} MB (MAX_BODY_MB); send the rows in several requests"
         return Problem(413, "body_too_large", detail, headers={"Connection": "close"}).response()
 
-    @app.errorhandler(HTTPException)
+    @answering(HTTPException)
     def http_error(error: HTTPException) -> Response:
         status = error.code or 500
         name = HTTPStatus(status).phrase.lower().replace(" ", "_").replace("'", "")
         headers = {key: value for key, value in error.get_headers() if key == "Allow"}
         return Problem(status, name, error.description or name, headers=headers).response()
 
-    @app.errorhandler(Exception)
+    @answering(Exception)
     def internal_error(error: Exception) -> Response:
         log.error("a request ended with %s", type(error).__name__, exc_info=error)
         detail = "something went wrong in the gateway; its log says what"
         return Problem(500, "internal_error", detail).response()
+
+    return answer

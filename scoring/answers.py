@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,27 @@ from sklearn._config import get_config
 from sklearn.ensemble._forest import ForestClassifier, ForestRegressor
 from sklearn.pipeline import Pipeline
 
+from contract.jobs import Row
+from contract.manifest import InputFormat, Signature
+from scoring.columns import transformed
+from scoring.matrix import to_matrix
 
-def ask(estimator: Any, matrix: Any, probabilities: bool) -> tuple[Any, Any]:
-    """`predict` and, where wanted, `predict_proba` (else None), as arrays. Raises what they raise."""
+
+def ask(estimator: Any, rows: Sequence[Row], signature: Signature, input_format: InputFormat) -> tuple[Any, Any]:
+    """`predict` and, where the signature has probabilities, `predict_proba` (else None), as arrays. Raises what they
+    raise."""
+    matrix = None
+    if input_format is InputFormat.DATAFRAME and type(estimator) is Pipeline and len(estimator.steps) > 1:
+        matrix = transformed(estimator.steps[0][1], rows, signature)
+    if matrix is None:
+        matrix = to_matrix(rows, signature, input_format)
+    else:
+        estimator = estimator[1:]
+    return ask_matrix(estimator, matrix, signature.output.probabilities)
+
+
+def ask_matrix(estimator: Any, matrix: Any, probabilities: bool) -> tuple[Any, Any]:
+    """As `ask`, of a matrix as `scoring.matrix` makes it."""
     estimator, matrix = _last_step(estimator, matrix)
     if _is_plain(estimator, ForestClassifier, "predict", "predict_proba"):
         table = _mean_of_trees(estimator, matrix)

@@ -14,7 +14,6 @@ from contract.errors import Code, Failure, ModelgateError
 from contract.jobs import Row, Value
 from contract.manifest import ModelManifest, OutputKind
 from scoring.answers import ask
-from scoring.matrix import to_matrix
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,7 @@ def predict_each(estimator: Any, manifest: ModelManifest, parts: Sequence[Sequen
     rows = parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
     signature = manifest.signature
     try:
-        matrix = to_matrix(rows, signature, manifest.artifact.input_format)
-        values, table = ask(estimator, matrix, signature.output.probabilities)
+        values, table = ask(estimator, rows, signature, manifest.artifact.input_format)
     except MemoryError:
         raise
     except Exception as error:

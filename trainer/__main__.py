@@ -1,4 +1,4 @@
-"""`python -m trainer` keeps the model repository complete; `python -m trainer train NAME` trains now."""
+"""`python -m trainer` keeps the model repository complete; its commands train, import and sign here and now."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from contract.errors import ModelgateError
 from contract.settings import Settings, SettingsError
 from contract.training import TrainingRequest
 from trainer import recipes
+from trainer.posts import QUEUES, Posts
 from trainer.service import Signals, say, serve
+from trainer.signing import Seal, make_keys
 
 FAILED, WRONG_USE = 1, 2
 
@@ -28,9 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings.from_environ()
         parser = _parser(recipes.names(settings.recipes_dir))
         options = parser.parse_args(arguments)
-        if options.command and options.csv and len(options.names) > 1:
+        if options.command == "train" and options.csv and len(options.names) > 1:
             parser.error("--csv trains one recipe: name one")
-        if options.command:
+        if options.command == "import":
+            return _import_now(settings, options.file, options.name, options.sample)
+        if options.command == "keys":
+            return _make_keys(options.folder)
+        if options.command == "sign":
+            return _sign(settings, options.unsigned)
+        if options.command == "train":
             return _train_now(settings, options.names, options.csv)
         return _serve(settings, options.ready_file)
     except SettingsError as error:
@@ -50,11 +58,29 @@ def _parser(known: Sequence[str]) -> argparse.ArgumentParser:
     )
     train.add_argument("names", nargs="+", metavar="NAME", choices=known, help=f"one of {', '.join(known)}")
     train.add_argument("--csv", type=Path, metavar="FILE", help="training data, with a header in any case")
+    keys = commands.add_parser("keys", help="make a pair of keys for SIGNING_KEY and VERIFY_KEY")
+    keys.add_argument("folder", type=Path, metavar="FOLDER")
+    sign = commands.add_parser(
+        "sign",
+        help="sign versions that are there already",
+        description="Signs with SIGNING_KEY the versions in MODELS_DIR that are signed with another key of VERIFY_KEY.",
+    )
+    sign.add_argument("--unsigned", action="store_true", help="sign also what nobody has signed: you vouch for it")
+    bring = commands.add_parser(
+        "import",
+        help="publish a model that was saved elsewhere and make it current",
+        description="Publishes a pickle, joblib, cloudpickle or skops file as a version in MODELS_DIR and makes it"
+        " current. A pickle is a program: import only what you trust.",
+    )
+    bring.add_argument("file", type=Path, metavar="FILE")
+    bring.add_argument("--name", metavar="NAME", help="the model; without it the file's name")
+    bring.add_argument("--sample", type=Path, metavar="CSV", help="some rows with a header, to try the model with")
     return parser
 
 
 def _serve(settings: Settings, ready_file: Path | None) -> int:
     signals = Signals()
+    trust = Seal.from_settings(settings).trust
     known = recipes.names(settings.recipes_dir)
     for problem in recipes.problems(settings.recipes_dir):
         say(f"trainer: {problem}")
@@ -65,7 +91,11 @@ def _serve(settings: Settings, ready_file: Path | None) -> int:
         ready_file.unlink(missing_ok=True)
     if not _swept(settings.models_dir):
         return FAILED
-    serve(settings.models_dir, settings.train_on_start, ready_file, signals)
+    posts = Posts(signals, QUEUES if settings.redis_url else ())
+    if not settings.redis_url:
+        say("trainer: REDIS_URL is not set: nobody can train over HTTP")
+    serve(settings.models_dir, settings.train_on_start, trust, ready_file, posts)
+    posts.stop(settings.stop_grace - 1)
     return 0
 
 
@@ -76,6 +106,60 @@ def _train_now(settings: Settings, names: Sequence[str], csv_file: Path | None) 
         return FAILED
     trained = [_train(settings, name, csv_file) for name in names]
     return 0 if all(trained) else FAILED
+
+
+def _make_keys(folder: Path) -> int:
+    try:
+        private, public = make_keys(folder)
+    except OSError as error:
+        say(f"trainer: no keys are made: {error.filename}: {error.strerror}")
+        return FAILED
+    say(f"SIGNING_KEY={private}  # for the trainer alone\nVERIFY_KEY={public}  # for trainer and workers")
+    return 0
+
+
+def _sign(settings: Settings, unsigned: bool) -> int:
+    from trainer.resign import resign
+
+    seal = Seal.from_settings(settings)
+    if not seal.key:
+        raise SettingsError("SIGNING_KEY is not set; `make keys` makes one")
+    if not _swept(settings.models_dir):
+        return FAILED
+    refused = 0
+    for version, reason in resign(settings.models_dir, seal.key, seal.trust, unsigned):
+        say(f"trainer: {version}: {f'not signed: {reason}' if reason else 'signed'}")
+        refused += reason is not None
+    return FAILED if refused else 0
+
+
+def _import_now(settings: Settings, file: Path, name: str | None, sample: Path | None) -> int:
+    from broker.connection import connect
+    from trainer.importing import Refused
+    from trainer.imports import import_file, model_name
+    from trainer.swap import promote
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if not _swept(settings.models_dir):
+        return FAILED
+    try:
+        # Of links only those in the inbox are refused: here somebody has named the file.
+        manifest = import_file(
+            settings, name or model_name(file.name), file.resolve(), sample.resolve() if sample else None
+        )
+    except Refused as refused:
+        say(f"trainer: {file.name!r} {refused}; or give it one with --name")
+        return WRONG_USE
+    except ModelgateError as error:
+        say(f"trainer: {error}")
+        return FAILED
+    connection = connect(settings.redis_url) if settings.redis_url else None
+    remark = promote(settings, connection, manifest.name, manifest.version)
+    for warning in (*manifest.warnings, *filter(None, [remark])):
+        say(f"trainer: {manifest.name}: {warning}")
+    inputs = ", ".join(f"{field.name} ({field.kind})" for field in manifest.signature.inputs[:20])
+    say(f"trainer: {manifest.name}: version {manifest.version} published; it takes {inputs}")
+    return 0
 
 
 def _swept(root: Path) -> bool:
@@ -105,7 +189,7 @@ def _train(settings: Settings, name: str, csv_file: Path | None) -> bool:
             settings,
             tell=lambda _: None,
             say=lambda line: say(f"trainer: {name}: {line}"),
-            promote=lambda *_: None,  # publishing has made it current
+            promote=lambda model, version, alias: _move(settings, model, alias, version),
             csv_file=csv_file,
         )
     except ModelgateError as error:
@@ -115,6 +199,13 @@ def _train(settings: Settings, name: str, csv_file: Path | None) -> bool:
     took = time.monotonic() - started
     say(f"trainer: {name}: version {result.version} published, {''.join(scores[:1])}{took:.1f} s")
     return True
+
+
+def _move(settings: Settings, model: str, alias: str, version: int) -> None:
+    """At once: whoever trains here and now need not have a Redis, nor workers."""
+    from trainer.aliases import move_alias
+
+    move_alias(settings.models_dir, model, alias, version)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from contract.repository import Repository
 from contract.training import Gate
 from scoring.artifacts import load
 from scoring.matrix import to_matrix
+from scoring.trust import Trust
 from trainer.evaluate import evaluate
 
 LOWER_IS_BETTER = ("mean_absolute_error", "root_mean_squared_error", "log_loss", "spread")
@@ -33,7 +34,9 @@ class Previous:
     silent: str | None = None
 
 
-def ask_previous(root: Path, alias: str, new: ModelManifest, rows: Sequence[Row], y: Any, held_out: bool) -> Previous:
+def ask_previous(
+    root: Path, trust: Trust, alias: str, new: ModelManifest, rows: Sequence[Row], y: Any, held_out: bool
+) -> Previous:
     """Has the version under `alias` predict `rows` of the new one, whose targets are `y`, as serving would."""
     repository = Repository(root)
     version = repository.aliases(new.name).get(alias)
@@ -50,7 +53,7 @@ def ask_previous(root: Path, alias: str, new: ModelManifest, rows: Sequence[Row]
         records = Records([dict(zip(new.signature.names, row, strict=True)) for row in rows])
         asked = coerce(records, manifest.signature).rows
         X = to_matrix(asked, manifest.signature, manifest.artifact.input_format)
-        estimator = load(manifest, repository.version_dir(new.name, version))
+        estimator = load(manifest, repository.version_dir(new.name, version), trust)
         return Previous(manifest, evaluate(estimator, X, y, old, held_out))
     except InvalidInstances as invalid:
         return Previous(manifest, silent=f"it does not take the new one's rows: {invalid}")

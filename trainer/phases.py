@@ -13,6 +13,7 @@ _ENDS = {
     "trying candidates": 0.65,
     "fitting": 0.75,
     "evaluating": 0.9,
+    "reporting": 0.94,
     "publishing": 0.97,
     "promoting": 1.0,
 }

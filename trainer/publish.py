@@ -1,9 +1,9 @@
-"""The only writer of the model repository: a reader sees a whole version or none.
+"""The only writer of versions: a reader of the model repository sees a whole one or none.
 
 A version is written into a folder of `.staging/`, flushed, loaded back and compared in a fresh process,
 and then renamed into place. Whoever publishes a model holds the lock on `.staging/<model>.lock`, whose
 content is the last number given: numbers are never used again, not even when the model's folder is deleted,
-because gateway and workers keep what they know of a version for good.
+because gateway and workers keep what they know of a version for good. No alias moves here: see `trainer.swap`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import io
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -30,11 +31,16 @@ import joblib
 
 from contract.jobs import timestamp
 from contract.manifest import ArtifactFormat, ModelManifest
-from contract.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, PREVIOUS, VERSIONS_DIR, Repository
+from contract.repository import MANIFEST_FILE, REPORT_DIR, SIGNATURE_FILE, VERSIONS_DIR, Repository
+from scoring import skops_files
 from scoring.artifacts import libraries
+from scoring.trust import Trust
+from trainer.disk import STAGING, locked, sync, write
 from trainer.recipes import pickled_by_value
+from trainer.signing import UNSEALED, Seal
 
-STAGING = ".staging"
+log = logging.getLogger("trainer")
+
 VERIFY_TIMEOUT = 300
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -43,33 +49,52 @@ class PublishRefused(Exception):
     """A version that must not be served; the message says why. Nothing of it is visible."""
 
 
-def publish(root: Path, estimator: Any, draft: ModelManifest) -> ModelManifest:
-    """Makes `estimator` the `current` version of the model `draft.name`; returns its manifest.
+Report = Callable[[Path, ModelManifest], None]
+"""Writes what there is to read about a version into a folder, which is there and empty."""
 
-    `draft` lacks the version, the time, the libraries and the artifact's size and checksum. Waits while
-    another process publishes the same model. Raises `PublishRefused`, and OSError when `root` cannot be
-    written.
+
+def publish(
+    root: Path, estimator: Any, draft: ModelManifest, seal: Seal = UNSEALED, report: Report | None = None
+) -> ModelManifest:
+    """Makes `estimator` a new version of the model `draft.name`; returns its manifest. Aliases stay where they are.
+
+    `draft` lacks the version, the time, the libraries and the artifact's size and checksum. An `estimator` that is
+    bytes is the artifact already. Where `seal` lets no pickle pass, the artifact is a skops file, whatever format
+    `draft` names. Waits while another process publishes the same model. Raises `PublishRefused`, and OSError when
+    `root` cannot be written. A `report` that raises is left out.
     """
-    data = _pickled(estimator, draft.artifact.format)
-    (root / STAGING).mkdir(parents=True, exist_ok=True)
-    with (root / STAGING / f"{draft.name}.lock").open("a+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    if seal.trust.keys and not seal.key:
+        raise PublishRefused(f"{draft.name} is not published: with VERIFY_KEY it needs SIGNING_KEY, which signs it")
+    ready = isinstance(estimator, bytes)
+    artifact_format = draft.artifact.format if seal.trust.pickles or ready else ArtifactFormat.SKOPS
+    data = estimator if ready else _packed(estimator, artifact_format)
+    with locked(root, draft.name) as lock:
         version = _next_version(root, draft.name, lock)
         manifest = dataclasses.replace(
             draft,
             version=version,
             created_at=timestamp(datetime.now(UTC)),
             libraries=libraries(),
-            artifact=dataclasses.replace(draft.artifact, size=len(data), sha256=hashlib.sha256(data).hexdigest()),
+            artifact=dataclasses.replace(
+                draft.artifact,
+                file=f"model.{artifact_format}",
+                format=artifact_format,
+                size=len(data),
+                sha256=hashlib.sha256(data).hexdigest(),
+            ),
         )
+        text = manifest.dumps().encode()
         with _staged(root, draft.name) as folder:
-            _write(folder / manifest.artifact.file, data)
-            _write(folder / MANIFEST_FILE, manifest.dumps().encode())
-            _sync(folder)
-            verify(folder, manifest)
+            write(folder / manifest.artifact.file, data)
+            write(folder / MANIFEST_FILE, text)
+            if seal.key:
+                write(folder / SIGNATURE_FILE, seal.key.sign(text))
+            sync(folder)
+            verify(folder, manifest, seal.own)
+            if report:
+                _write_report(folder / REPORT_DIR, manifest, report)
             _give(lock, version)
             _rename_into(root / draft.name / VERSIONS_DIR, folder, version)
-        _make_current(root, draft.name, version)
     return manifest
 
 
@@ -92,9 +117,10 @@ def sweep(root: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def verify(folder: Path, manifest: ModelManifest) -> None:
-    """Loads the staged version in a fresh process. Raises `PublishRefused` unless it answers the golden rows alike."""
-    command = [sys.executable, "-m", "trainer.verify", str(folder.resolve())]
+def verify(folder: Path, manifest: ModelManifest, trust: Trust) -> None:
+    """Loads the staged version in a fresh process, which believes what `trust` says. Raises `PublishRefused` unless it
+    answers the golden rows alike."""
+    command = [sys.executable, "-m", "trainer.verify", str(folder.resolve()), json.dumps(trust.to_json())]
     try:
         # In the project's folder, so that the process finds the code wherever this one was started.
         done = subprocess.run(  # noqa: S603
@@ -107,18 +133,46 @@ def verify(folder: Path, manifest: ModelManifest) -> None:
         raise PublishRefused(f"{manifest.name} is not published: a fresh process cannot use it: {said[-1]}")
 
 
-def _pickled(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
-    buffer = io.BytesIO()
-    dump: dict[ArtifactFormat, Callable[[Any, IO[bytes]], object]] = {
-        ArtifactFormat.JOBLIB: joblib.dump,
-        ArtifactFormat.CLOUDPICKLE: cloudpickle.dump,
+def _packed(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
+    pack: dict[ArtifactFormat, Callable[[Any], bytes]] = {
+        ArtifactFormat.JOBLIB: _joblib,
+        ArtifactFormat.CLOUDPICKLE: _by_value,
+        ArtifactFormat.SKOPS: skops_files.dumps,
     }
     try:
-        with pickled_by_value():
-            dump[artifact_format](estimator, buffer)
+        return pack[artifact_format](estimator)
+    except skops_files.UntrustedTypes as error:
+        raise PublishRefused(
+            f"the model is not published: {error}; use scikit-learn's own classes, or publish it under PICKLE=allow"
+        ) from error
     except Exception as error:
-        raise PublishRefused(f"the model is not published: it cannot be pickled: {error}") from error
+        raise PublishRefused(
+            f"the model is not published: it cannot be written as {artifact_format}: {error}"
+        ) from error
+
+
+def _joblib(estimator: Any) -> bytes:
+    buffer = io.BytesIO()
+    joblib.dump(estimator, buffer)
     return buffer.getvalue()
+
+
+def _by_value(estimator: Any) -> bytes:
+    with pickled_by_value():
+        data: bytes = cloudpickle.dumps(estimator)
+    return data
+
+
+def _write_report(folder: Path, manifest: ModelManifest, report: Report) -> None:
+    """A version without a report is better than none."""
+    folder.mkdir()
+    try:
+        report(folder, manifest)
+        for path in (folder, *folder.rglob("*"), folder.parent):
+            sync(path)
+    except Exception:
+        log.warning("version %s of %s is published without a report", manifest.version, manifest.name, exc_info=True)
+        shutil.rmtree(folder)
 
 
 def _next_version(root: Path, name: str, lock: IO[str]) -> int:
@@ -157,30 +211,4 @@ def _rename_into(versions: Path, folder: Path, version: int) -> None:
     versions.mkdir(parents=True, exist_ok=True)
     folder.rename(versions / str(version))
     for changed in (versions, versions.parent, versions.parent.parent):
-        _sync(changed)
-
-
-def _make_current(root: Path, name: str, version: int) -> None:
-    aliases = Repository(root).aliases(name)
-    if CURRENT in aliases:
-        aliases = {**aliases, PREVIOUS: aliases[CURRENT]}
-    new = root / STAGING / f"{name}.{ALIASES_FILE}"
-    _write(new, (json.dumps({**aliases, CURRENT: version}) + "\n").encode())
-    new.replace(root / name / ALIASES_FILE)
-    _sync(root / name)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Names in a folder are on disk only after this."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(changed)

@@ -17,14 +17,18 @@ from contract.manifest import ModelManifest
 from contract.repository import valid_name
 from contract.settings import Settings
 from contract.training import Progress, TrainingRequest, TrainingResult
+from scoring.trust import Trust
 from trainer import data, recipes
+from trainer.aliases import retain
 from trainer.gate import Previous, ask_previous, objection
 from trainer.inference import infer
 from trainer.learning import learn, with_cross_validation
 from trainer.phases import Phases
 from trainer.publish import PublishRefused, publish
 from trainer.recipe import DataError, Recipe, RecipeError, Run, Table
+from trainer.report import Report
 from trainer.report.evidence import Evidence
+from trainer.signing import Seal
 
 
 def train(
@@ -42,11 +46,13 @@ def train(
     Raises `ModelgateError` (`no_data`, `training_failed`, `not_published`), MemoryError, and OSError where the model
     repository cannot be written.
     """
-    phases = Phases(tell)
+    phases, seal = Phases(tell), Seal.from_settings(settings)
     try:
         # Training shares the machine with what serves.
         with threadpool_limits(1), _warnings_to(say):
-            evidence, previous = _evidence(request, settings, phases, say, csv_file)
+            evidence, previous = _evidence(request, settings, seal.trust, phases, say, csv_file)
+            phases.enter("reporting")
+            report = Report.of(evidence)
     except (ModelgateError, MemoryError):
         raise
     except Exception as error:
@@ -54,7 +60,7 @@ def train(
         say("".join(traceback.format_exception(error)).rstrip())
         raise ModelgateError(Code.TRAINING_FAILED, f"training failed: {type(error).__name__}: {error}") from error
     phases.enter("publishing")
-    manifest = _published(settings.models_dir, evidence)
+    manifest = _published(settings.models_dir, evidence, report, seal)
     reason = objection(request.gate, manifest.metrics, previous)
     if reason is None:
         phases.enter("promoting")
@@ -62,6 +68,8 @@ def train(
     else:
         promoted = False
     phases.within(1.0)
+    if removed := retain(settings.models_dir, manifest.name, settings.keep_versions):
+        say(f"removed {', '.join(map(str, removed))}, which no alias names (KEEP_VERSIONS={settings.keep_versions})")
     return TrainingResult(manifest.name, manifest.version, manifest.metrics, promoted, reason)
 
 
@@ -72,7 +80,12 @@ def fit(recipe: Recipe, rows: data.TrainingRows) -> tuple[Any, ModelManifest]:
 
 
 def _evidence(
-    request: TrainingRequest, settings: Settings, phases: Phases, say: Callable[[str], None], csv_file: Path | None
+    request: TrainingRequest,
+    settings: Settings,
+    trust: Trust,
+    phases: Phases,
+    say: Callable[[str], None],
+    csv_file: Path | None,
 ) -> tuple[Evidence, Previous]:
     """All that is known before publishing."""
     if not valid_name(request.model):
@@ -96,7 +109,7 @@ def _evidence(
     phases.within(0.5)
     tested = [rows.rows[position] for position in learnt.tested_on]
     previous = ask_previous(
-        settings.models_dir, request.alias, manifest, tested, learnt.y[learnt.tested_on], learnt.held_out
+        settings.models_dir, trust, request.alias, manifest, tested, learnt.y[learnt.tested_on], learnt.held_out
     )
     if previous.silent:
         run.remark(f"the version that is {request.alias} is not compared: {previous.silent}")
@@ -128,9 +141,9 @@ def _with_fields(recipe: Recipe, table: Table, request: TrainingRequest) -> tupl
     return recipe, table, list(table.remarks)
 
 
-def _published(root: Path, evidence: Evidence) -> ModelManifest:
+def _published(root: Path, evidence: Evidence, report: Report, seal: Seal) -> ModelManifest:
     try:
-        return publish(root, evidence.estimator, evidence.manifest)
+        return publish(root, evidence.estimator, evidence.manifest, seal, report.write)
     except PublishRefused as error:
         raise ModelgateError(Code.NOT_PUBLISHED, str(error)) from error
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -26,8 +26,13 @@ class TemplateProcess:
 
     def __init__(self, board: Board, avoid: Collection[str]) -> None:
         self._control, theirs = socket.socketpair()
-        self.loaded: int | None = None
-        """How many models it had loaded when it had all; None: it has not said so."""
+        self._heard = b""
+        self.generation: int | None = None
+        """Grows with each change of the versions in its memory; None: it has not loaded all that it should."""
+        self.versions: Mapping[str, int] = {}
+        """Those in its memory (`loan@3`), each with the generation since which it is there."""
+        self.refused: Mapping[str, str] = {}
+        """Those that it was asked for and does not load, with the reason."""
         with theirs:
             descriptors = (theirs.fileno(), board.descriptor)
             arguments = [*map(str, descriptors), str(board.slots), json.dumps(sorted(avoid))]
@@ -45,18 +50,25 @@ class TemplateProcess:
         """Asks for a scorer. It comes when the template is ready; if never, the watch tells that it is gone."""
         watch = Watch()
         with suppress(OSError):
-            socket.send_fds(self._control, [json.dumps([slot, inc]).encode()], [watch.theirs.fileno()])
+            socket.send_fds(self._control, [_line({"fork": [slot, inc]})], [watch.theirs.fileno()])
         watch.handed_over()
         return watch
+
+    def want(self, versions: Collection[str]) -> None:
+        """Asks for these versions (`loan@3`) beside those that aliases name."""
+        with suppress(OSError):
+            self._control.sendall(_line({"want": sorted(versions)}))
 
     def read(self) -> bool:
         """Takes in what the template says; False: it is gone."""
         try:
-            said = self._control.recv(4096)
+            said = self._control.recv(65536)
         except OSError:
             return False
-        if said:
-            self.loaded = int(said.split()[-1])
+        *lines, self._heard = (self._heard + said).split(b"\n")
+        for line in lines:
+            state = json.loads(line)
+            self.generation, self.versions, self.refused = state["generation"], state["versions"], state["refused"]
         return bool(said)
 
     def kill(self) -> None:
@@ -73,6 +85,10 @@ class TemplateProcess:
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
+def _line(message: object) -> bytes:
+    return json.dumps(message).encode() + b"\n"
+
+
 @dataclass
 class ScorerProcess:
     """A scorer, from the wish to have one to its death."""
@@ -83,13 +99,19 @@ class ScorerProcess:
     template: TemplateProcess
     began: float = field(default_factory=time.monotonic)
     pid: int | None = None
-    loaded: int = 0
+    generation: int = 0
+    """Of its template when it was forked."""
     registered: bool = False
     retiring: bool = False
     killed: bool = False
     """By the supervisor, and not for what it was scoring."""
     overdue: Note | None = None
     """What it was killed for."""
+
+    @property
+    def versions(self) -> frozenset[str]:
+        """Those that it shares with its template."""
+        return frozenset(v for v, since in self.template.versions.items() if since <= self.generation)
 
     def signal(self, number: signal.Signals) -> None:
         if self.pid:

@@ -7,11 +7,11 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
+from broker.backoff import Backoff
 from contract.errors import Code, Failure
-from worker.backoff import Backoff
 from worker.board import Board
 from worker.children import Death, ScorerProcess, TemplateProcess
 
@@ -19,6 +19,9 @@ log = logging.getLogger("worker")
 
 _YOUNG = 1.0
 """Seconds. A process that ended sooner is started again after a pause, which grows."""
+
+_LONGEST_PAUSE = 0.5
+"""Seconds between scorers of a slot: to fork one costs little, and the next job is to start within a second."""
 
 
 class Crew:
@@ -35,8 +38,9 @@ class Crew:
         self._board = Board.create(scorers + 1)
         self._template: TemplateProcess | None = None
         self._template_backoff = Backoff()
-        self._backoffs = [Backoff() for _ in range(scorers)]
+        self._backoffs = [Backoff(longest=_LONGEST_PAUSE) for _ in range(scorers)]
         self._avoid: set[str] = set()
+        self._wanted: frozenset[str] = frozenset()
         self._orphans: set[int] = set()
         self._stopping = False
 
@@ -59,6 +63,24 @@ class Crew:
         scorer.registered = True
         scorer.watch.begin()
 
+    def want(self, versions: frozenset[str]) -> None:
+        """These versions (`loan@3`) are to be loaded beside those that aliases name."""
+        if versions != self._wanted:
+            self._wanted = versions
+            if self._template:
+                self._template.want(versions)
+
+    @property
+    def loaded(self) -> frozenset[str] | None:
+        """The versions that every scorer has who may still take a job; None: there is no such scorer."""
+        serving = [scorer.versions for scorer in self.scorers.values() if scorer.registered and not scorer.retiring]
+        return frozenset.intersection(*serving) if serving else None
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """The wanted versions that are not going to be loaded, with the reason."""
+        return self._template.refused if self._template else {}
+
     def stop(self) -> None:
         """Scorers finish what they hold and end; nothing is started any more."""
         self._stopping = True
@@ -78,6 +100,7 @@ class Crew:
     def _start_template(self) -> None:
         self._board.end(self._template_slot)
         self._template = TemplateProcess(self._board, self._avoid)
+        self._template.want(self._wanted)
         self._selector.register(self._template, selectors.EVENT_READ, self._hear_template)
 
     def _hear_template(self) -> None:
@@ -86,7 +109,7 @@ class Crew:
             return
         self._selector.unregister(self._template)
         how = self._template.end()
-        if self._template.loaded is None:
+        if self._template.generation is None:
             self._template_backoff.failed()
         else:
             self._template_backoff.worked()
@@ -108,7 +131,7 @@ class Crew:
     def _hear(self, scorer: ScorerProcess) -> None:
         hello = scorer.watch.read()
         if hello:
-            scorer.pid, scorer.loaded = hello.pid, hello.loaded
+            scorer.pid, scorer.generation = hello.pid, hello.generation
         else:
             self._gone(scorer)
 
@@ -146,12 +169,13 @@ class Crew:
             self._orphans.add(scorer.pid)
 
     def _replace_one(self, template: TemplateProcess) -> None:
-        """Scorers share the models that the template had when they were forked; a new one shares more."""
-        whole = len(self.scorers) == len(self._backoffs)
-        if template.loaded is None or not whole or any(s.retiring or not s.registered for s in self.scorers.values()):
+        """Scorers share the models that the template had when they were forked; a new one shares those of now."""
+        scorers = self.scorers.values()
+        whole = len(scorers) == len(self._backoffs)
+        if template.generation is None or not whole or any(s.retiring or not s.registered for s in scorers):
             return
-        for scorer in self.scorers.values():
-            if scorer.template is not template or scorer.loaded < template.loaded:
+        for scorer in scorers:
+            if scorer.template is not template or scorer.generation < template.generation:
                 scorer.retire()
                 return
 

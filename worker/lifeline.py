@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Hello:
-    """What a scorer says of itself: its process, and how many models its template had loaded when it was forked."""
+    """What a scorer says of itself: its process, and at which generation its template forked it."""
 
     pid: int
-    loaded: int
+    generation: int
 
 
 class Lifeline:
@@ -26,12 +26,12 @@ class Lifeline:
     def __init__(self, end: socket.socket) -> None:
         self._end = end
 
-    def hold(self, loaded: int) -> bool:
+    def hold(self, generation: int) -> bool:
         """Says hello and waits for the word to begin, after which this process does not outlive its supervisor.
 
         False: the supervisor is gone, or does not want this scorer.
         """
-        self._end.sendall(json.dumps([os.getpid(), loaded]).encode())
+        self._end.sendall(json.dumps([os.getpid(), generation]).encode())
         if not self._end.recv(1):
             return False
         # The kernel tells, and not a thread: the model may be in C code that gives no thread a turn. Linux ends a

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Container
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import Repository
 from scoring.artifacts import load
+from scoring.trust import Trust
 
 
 @dataclass(frozen=True)
@@ -26,37 +28,59 @@ class ModelCache:
     A scorer begins with the models that the template had when it was forked, and goes on by itself.
     """
 
-    def __init__(self, repository: Repository, budget: int) -> None:
+    def __init__(self, repository: Repository, budget: int, trust: Trust) -> None:
         self._repository = repository
         self._budget = budget
+        self._trust = trust
         self._models: OrderedDict[tuple[str, int], Model] = OrderedDict()
 
     def __contains__(self, key: tuple[str, int]) -> bool:
         return key in self._models
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        return iter(self._models)
 
     def get(self, name: str, version: int) -> Model:
         """Raises `ModelgateError` when manifest or artifact cannot be used; the next call tries again. Raises
         `MemoryError`."""
         key = (name, version)
         if key not in self._models:
-            manifest = self._repository.manifest(name, version)
-            while self._models and not self._fits(manifest):
+            manifest = self._repository.read_manifest(name, version)
+            while self._models and self._excess(manifest) > 0:
                 self._models.popitem(last=False)
-            self._models[key] = Model(manifest, load(manifest, self._repository.version_dir(name, version)))
+            self._models[key] = Model(manifest, self._load(manifest))
         self._models.move_to_end(key)
         return self._models[key]
 
-    def fits(self, name: str, version: int) -> bool:
-        """Whether the version could be loaded without dropping another. Raises `ModelgateError`."""
-        return self._fits(self._repository.manifest(name, version))
+    def make_room(self, name: str, version: int, spare: Collection[tuple[str, int]]) -> bool:
+        """Whether the version fits now. Of `spare` as many are dropped as have to go, and none if all would not do.
 
-    def keep(self, wanted: Container[tuple[str, int]]) -> bool:
-        """Drops all that is not `wanted`; whether there was something."""
-        dropped = [key for key in self._models if key not in wanted]
-        for key in dropped:
+        Raises `ModelgateError`.
+        """
+        excess = self._excess(self._repository.manifest(name, version))
+        dropped = []
+        for key in spare:
+            if excess > 0 and key in self._models:
+                dropped.append(key)
+                excess -= self._models[key].manifest.artifact.size
+        if excess > 0:
+            return False
+        self.drop(dropped)
+        return True
+
+    def drop(self, keys: Collection[tuple[str, int]]) -> None:
+        for key in keys:
             del self._models[key]
-        return bool(dropped)
 
-    def _fits(self, manifest: ModelManifest) -> bool:
+    def _excess(self, manifest: ModelManifest) -> int:
+        """The bytes by which the model would be too many."""
         used = sum(model.manifest.artifact.size for model in self._models.values())
-        return used + manifest.artifact.size <= self._budget
+        return used + manifest.artifact.size - self._budget
+
+    def _load(self, manifest: ModelManifest) -> Any:
+        try:
+            return load(manifest, self._repository.version_dir(manifest.name, manifest.version), self._trust)
+        except ModelgateError:
+            # Deleted meanwhile? Then that is what is wrong with it.
+            self._repository.read_manifest(manifest.name, manifest.version)
+            raise

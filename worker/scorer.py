@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
 import signal
 import time
@@ -14,13 +15,13 @@ from typing import TypeVar
 import numpy as np
 from redis.exceptions import RedisError
 
+from broker.backoff import Backoff
 from broker.connection import connect
 from broker.scripts import FencedError
 from broker.work import Batch, Limits, Work
 from contract.errors import Code, Failure
 from contract.repository import Repository
 from contract.settings import Settings
-from worker.backoff import Backoff
 from worker.batches import Batches, Outcomes
 from worker.board import Board
 from worker.model_cache import ModelCache
@@ -32,7 +33,14 @@ log = logging.getLogger("worker")
 MOST_JOBS = 128
 """Jobs of a batch. Redis does nothing else while it moves them, about 15 µs each."""
 
+NICE = 10
+"""Where processors are short, gateway and Redis go first: more requests are there when a batch begins."""
+
 T = TypeVar("T")
+
+
+class _Stopped(Exception):
+    """A scorer was stopped while it held nothing."""
 
 
 class Scorer:
@@ -50,16 +58,22 @@ class Scorer:
         self._limits = Limits(rows=1, jobs=MOST_JOBS, models=self._models)
         self._limits_of: tuple[int, frozenset[str]] = (0, frozenset())
         self._stopping = False
+        self._waiting = False
 
     def stop(self) -> None:
-        """What is held is finished, nothing new is taken."""
+        """What is held is finished, nothing new is taken. For a signal handler: ends waiting at once."""
         self._stopping = True
+        if self._waiting:
+            raise _Stopped
 
     def run(self) -> None:
         """Until it is stopped, or memory has run out. Raises `FencedError` when it owns nothing any more."""
-        while not self._stopping and not self._batches.exhausted:
-            if not self.step():
-                self._asked(lambda: self._work.wait_for_work(self._limits))
+        with suppress(_Stopped):
+            while not self._stopping and not self._batches.exhausted:
+                if not self.step():
+                    self._waiting = True
+                    self._asked(lambda: self._work.wait_for_work(self._limits))
+                    self._waiting = False
 
     def step(self) -> bool:
         """One batch; False when there was none."""
@@ -101,6 +115,7 @@ class Scorer:
 
 def serve(slot: int, inc: str, board: Board, cache: ModelCache, repository: Repository, settings: Settings) -> None:
     """What a scorer's process does from the word to begin on."""
+    os.nice(NICE)
     _limit_memory(settings.scorer_memory_mb)
     np.random.seed()  # the template has given all scorers the same
     pace = Pace(settings.batch_ms)
@@ -112,7 +127,7 @@ def serve(slot: int, inc: str, board: Board, cache: ModelCache, repository: Repo
         begin=lambda ids, seconds: board.begin(slot, ids, seconds),
         end=lambda: board.end(slot),
     )
-    work = Work(connect(settings.redis_url), inc)
+    work = Work(connect(settings.redis_url, own=True), inc)
     scorer = Scorer(work, batches, pace, settings.worker_models, slow_models.left_alone)
     signal.signal(signal.SIGTERM, lambda *_: scorer.stop())
     try:

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
+from broker.backoff import Backoff
 from broker.connection import connect
 from broker.leases import LEASE, Leases, incarnation
+from broker.warmup import Report, Reports
 from contract.settings import Settings
-from worker.backoff import Backoff
 from worker.children import Death
 from worker.crew import Crew
 from worker.identity import Identity
@@ -45,13 +46,16 @@ class Supervisor:
         """`lease` in seconds."""
         self._settings = settings
         self._host = socket.gethostname()
-        self._leases = Leases(connect(settings.redis_url, socket_timeout=2), lease=lease)
+        connection = connect(settings.redis_url, socket_timeout=2)
+        self._leases = Leases(connection, lease=lease)
+        self._reports = Reports(connection, lives=0.3 * lease)
         self._identity = Identity(self._leases, settings.worker_id or self._host, lease)
         self._selector = selectors.DefaultSelector()
         self._crew = Crew(settings.workers, self._selector)
         self._redis_backoff = Backoff()
         self._stop_by: float | None = None
         self._duties = [
+            _Duty(_TICK, self._warm_up),
             _Duty(lease / 5, self._renew),
             _Duty(lease / 5, self._reap),
             _Duty(1, self._leases.expire),
@@ -141,6 +145,17 @@ class Supervisor:
         for inc in self._leases.renew(list(alive)):
             log.warning("scorer %s lost its lease and is started anew", inc)
             alive[inc].kill()
+
+    def _warm_up(self) -> None:
+        """What is wanted before an alias moves is loaded, and whoever wants it is told."""
+        name = self._identity.name or ""
+        if self._stop_by is not None:
+            self._reports.withdraw(name)
+            return
+        self._crew.want(self._reports.wanted())
+        loaded = self._crew.loaded
+        if loaded is not None:
+            self._reports.say(name, Report(loaded, self._crew.refused, self._settings.worker_models or None))
 
     def _reap(self) -> None:
         for inc in self._leases.reap():

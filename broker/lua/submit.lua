@@ -22,9 +22,8 @@ for i = 5, #ARGV, 8 do
   else
     call('HSET', key, 'data', ARGV[i + 4], 'origin', q, 'status', 'queued', 'rows', rows, 'version', version,
       'created_at', ARGV[i + 1], 'enqueued_at', stamp(), 'timeout', timeout, 'result_ttl', ttl, 'failure_ttl', ttl,
-      'description', model .. '@' .. version)
+      'description', model .. '@' .. version, 'reply', reply)
     if echo ~= '' then call('HSET', key, 'echo', echo) end
-    if reply ~= '' then call('HSET', key, 'reply', reply) end
     if expires ~= '' then
       local deadline = now_ms() + expires
       call('HSET', key, 'deadline', deadline)

@@ -25,17 +25,7 @@ def blueprint(repository: Repository) -> Blueprint:
         name, version = resolve(repository, reference)
         manifest = repository.manifest(name, version)
         versions = repository.versions(name)
-        return json_response({**_describe(manifest), "aliases": repository.aliases(name), "versions": versions})
-
-    @routes.get("/<name>/versions")
-    def versions(name: str) -> Response:
-        resolve(repository, name)
-        items = [_version_item(repository, name, version) for version in repository.versions(name)]
-        return json_response({"items": items})
-
-    @routes.get("/<name>/versions/<version>")
-    def version(name: str, version: str) -> Response:
-        return json_response(_describe(repository.manifest(*resolve(repository, f"{name}@{version}"))))
+        return json_response({**describe(manifest), "aliases": repository.aliases(name), "versions": versions})
 
     return routes
 
@@ -56,10 +46,10 @@ def resolve(repository: Repository, reference: str) -> tuple[str, int]:
 
 def _item(repository: Repository, name: str) -> dict[str, object]:
     aliases = repository.aliases(name)
-    return {"name": name, "aliases": aliases, **_version_item(repository, name, aliases["current"])}
+    return {"name": name, "aliases": aliases, **version_item(repository, name, aliases["current"])}
 
 
-def _version_item(repository: Repository, name: str, version: int) -> dict[str, object]:
+def version_item(repository: Repository, name: str, version: int) -> dict[str, object]:
     """What a list shows of a version; one that cannot be used says why and hides no other."""
     try:
         manifest = repository.manifest(name, version)
@@ -73,7 +63,7 @@ def _version_item(repository: Repository, name: str, version: int) -> dict[str, 
     }
 
 
-def _describe(manifest: ModelManifest) -> dict[str, object]:
+def describe(manifest: ModelManifest) -> dict[str, object]:
     """The manifest as a caller needs it: without the golden rows, with an example that works when posted."""
     described: dict[str, object] = json.loads(manifest.dumps())
     del described["golden"]

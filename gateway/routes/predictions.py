@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flask import Blueprint, Request, Response, request
@@ -33,43 +34,46 @@ LONGEST_RETRY = 300
 """Seconds that a caller is told to stay away at most."""
 
 
-def blueprint(
-    jobs: Jobs,
-    commit: GroupCommit,
-    repository: Repository,
-    listener: Listener,
-    most_rows: int,
-    max_wait: int,
-    guard: Guard,
-) -> Blueprint:
-    routes = Blueprint("predictions", __name__, url_prefix="/v1/models")
+@dataclass(frozen=True)
+class Predictions:
+    """What requests for predictions need. `most_rows` may ever wait for a model, `max_wait` is in seconds."""
 
-    @routes.post("/<reference>/predict")
-    def post(reference: str) -> Response:
-        guard()
-        wait = preferred_wait(request.headers.get("Prefer"), max_wait)
-        return predict(reference, lambda signature: _instances(request, signature), request.content_length or 0, wait)
+    jobs: Jobs
+    commit: GroupCommit
+    repository: Repository
+    listener: Listener
+    most_rows: int
+    max_wait: int
+    guard: Guard
 
-    @routes.get("/<reference>/predict")
-    def query(reference: str) -> Response:
-        guard()
-        if request.method == "HEAD":
-            resolve(repository, reference)
+    def post(self, asked: Request, reference: str) -> Response:
+        """The instances are in the body. Needs nothing of Flask but the request."""
+        self.guard(asked)
+        wait = preferred_wait(asked.environ.get("HTTP_PREFER"), self.max_wait)
+        return self._predict(asked, reference, lambda signature: _instances(asked, signature), wait)
+
+    def query(self, asked: Request, reference: str) -> Response:
+        """One instance is in the query."""
+        self.guard(asked)
+        if asked.method == "HEAD":
+            resolve(self.repository, reference)
             return Response(headers={"Cache-Control": "no-store"}, content_type="application/json")
-        wait = preferred_wait(request.headers.get("Prefer"), max_wait)
-        wait = min(QUERY_WAIT, max_wait) if wait is None else wait
-        pairs = request.args.items(multi=True)
-        response = predict(reference, lambda _: dialects.from_form(pairs), len(request.query_string), wait)
+        wait = preferred_wait(asked.environ.get("HTTP_PREFER"), self.max_wait)
+        wait = min(QUERY_WAIT, self.max_wait) if wait is None else wait
+        pairs = asked.args.items(multi=True)
+        response = self._predict(asked, reference, lambda _: dialects.from_form(pairs), wait)
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    def predict(reference: str, instances: Callable[[Signature], Instances], size: int, wait: int | None) -> Response:
-        expires_after = seconds("Cancel-After", request.headers.get("Cancel-After"))
-        name, version = resolve(repository, reference)
-        signature = repository.manifest(name, version).signature
+    def _predict(
+        self, asked: Request, reference: str, instances: Callable[[Signature], Instances], wait: int | None
+    ) -> Response:
+        expires_after = seconds("Cancel-After", asked.environ.get("HTTP_CANCEL_AFTER"))
+        name, version = resolve(self.repository, reference)
+        signature = self.repository.manifest(name, version).signature
         given = instances(signature)
-        if len(given.rows) > most_rows:
-            raise _too_many_rows(len(given.rows), most_rows)
+        if len(given.rows) > self.most_rows:
+            raise _too_many_rows(len(given.rows), self.most_rows)
         coerced = coerce(given, signature)
         job = PredictionJob(
             id=os.urandom(16).hex(),
@@ -80,12 +84,25 @@ def blueprint(
             ids=coerced.ids,
             warnings=coerced.warnings,
             expires_after=expires_after,
-            reply_to=listener.channel if wait else None,
+            reply_to=self.listener.channel if wait else None,
         )
-        with listener.expect(job.id, hung_up(request)) if wait else nullcontext() as waiter:
-            if not commit.submit(job, size):
-                raise _queue_full(jobs, name)
+        size = (asked.content_length or 0) + len(asked.query_string)
+        with self.listener.expect(job.id, hung_up(asked)) if wait else nullcontext() as waiter:
+            if not self.commit.submit(job, size):
+                raise _queue_full(self.jobs, name)
             return _answer(job, wait, waiter)
+
+
+def blueprint(predictions: Predictions) -> Blueprint:
+    routes = Blueprint("predictions", __name__, url_prefix="/v1/models")
+
+    @routes.post("/<reference>/predict")
+    def post(reference: str) -> Response:
+        return predictions.post(request, reference)
+
+    @routes.get("/<reference>/predict")
+    def query(reference: str) -> Response:
+        return predictions.query(request, reference)
 
     return routes
 

@@ -21,7 +21,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from scoring.answers import ask
+from contract.jobs import Row
+from contract.manifest import Field, InputFormat, Kind, Output, OutputKind, Signature
+from scoring.answers import ask as ask_rows
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(300, 4))
@@ -43,6 +45,24 @@ class Unsure(RandomForestClassifier):
 
     def predict_proba(self, X: Any) -> Any:
         return super().predict_proba(X)[:, ::-1]
+
+
+def ask(estimator: Any, matrix: Any, probabilities: bool) -> tuple[Any, Any]:
+    """As a scorer asks: with rows."""
+    signature, rows = signature_and_rows(matrix, probabilities)
+    return ask_rows(estimator, rows, signature, input_format(matrix))
+
+
+def signature_and_rows(matrix: Any, probabilities: bool) -> tuple[Signature, list[Row]]:
+    frame = pd.DataFrame(matrix)
+    kinds = [Kind.NUMBER if frame[name].dtype == float else Kind.STRING for name in frame]
+    inputs = tuple(Field(str(name), kind, nullable=True) for name, kind in zip(frame, kinds, strict=True))
+    rows = frame.astype(object).where(frame.notna(), None)
+    return Signature(inputs, Output(OutputKind.CLASS, probabilities=probabilities)), list(rows.itertuples(index=False))
+
+
+def input_format(matrix: Any) -> InputFormat:
+    return InputFormat.DATAFRAME if isinstance(matrix, pd.DataFrame) else InputFormat.ARRAY
 
 
 TABLE = make_column_transformer(

@@ -13,6 +13,9 @@ import pytest
 
 import contract
 import scoring
+from contract.manifest import ModelManifest
+from trainer.importing.examine import examine
+from trainer.importing.throwaway import ARTIFACT, FILE, SAMPLE, Question
 
 GOLDEN = """
 import importlib.util, pathlib, sys
@@ -61,7 +64,21 @@ def real_data() -> Path:
 @pytest.fixture
 def unverified(monkeypatch: pytest.MonkeyPatch) -> None:
     """Publishes without the fresh process, which takes over a second: for tests of something else."""
-    monkeypatch.setattr("trainer.publish.verify", lambda folder, manifest: None)
+    monkeypatch.setattr("trainer.publish.verify", lambda folder, manifest, trust: None)
+
+
+@pytest.fixture
+def examined_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Imports without the throwaway process, which takes over a second: for tests of something else."""
+
+    def ask(folder: Path, question: Question) -> ModelManifest:
+        rows = folder / SAMPLE
+        examined = examine(question.name, folder / FILE, rows if rows.exists() else None)
+        if examined.artifact is not None:
+            (folder / ARTIFACT).write_bytes(examined.artifact)
+        return examined.draft
+
+    monkeypatch.setattr("trainer.imports.ask", ask)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import fcntl
 import hashlib
-import json
 import os
 import signal
 import stat
@@ -25,8 +24,10 @@ from contract.manifest import ArtifactFormat, ModelManifest
 from contract.repository import Repository
 from scoring import artifacts
 from scoring.predict import predict
+from scoring.trust import Trust
 from trainer import publish as publishing
 from trainer import recipes
+from trainer.aliases import move_alias
 from trainer.data import load
 from trainer.publish import PublishRefused, publish, sweep
 from trainer.recipes.loan import LoanFeatures
@@ -45,7 +46,7 @@ def whole_versions(root: Path, name: str = "blobs") -> list[int]:
     repository = Repository(root)
     for version in repository.versions(name):
         manifest = repository.manifest(name, version)
-        estimator = artifacts.load(manifest, repository.version_dir(name, version))
+        estimator = artifacts.load(manifest, repository.version_dir(name, version), Trust())
         answer = predict(estimator, manifest, manifest.golden.rows)
         assert tuple(answer.values) == manifest.golden.predictions
     for version in repository.aliases(name).values():
@@ -70,10 +71,15 @@ def forked(work: Callable[[], object]) -> int:
         os._exit(code)
 
 
-def test_a_published_version_is_whole_and_current(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+def publish_and_move(root: Path, estimator: Any, draft: ModelManifest) -> None:
+    move_alias(root, draft.name, "current", publish(root, estimator, draft).version)
+
+
+def test_a_published_version_is_whole_and_waits_for_its_alias(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
     published = publish(root, *blobs)
     assert whole_versions(root) == [1]
-    assert Repository(root).resolve("blobs") == ("blobs", 1)
+    assert Repository(root).aliases("blobs") == {}
+    assert Repository(root).resolve("blobs@1") == ("blobs", 1)
     assert Repository(root).manifest("blobs", 1) == published
     assert published.libraries == artifacts.libraries()
     assert published.created_at.endswith("Z")
@@ -83,23 +89,38 @@ def test_a_published_version_is_whole_and_current(root: Path, blobs: tuple[Any, 
 
 
 @pytest.mark.usefixtures("unverified")
-def test_a_second_version_moves_current_and_previous_and_leaves_other_aliases(
-    root: Path, blobs: tuple[Any, ModelManifest]
-) -> None:
+def test_a_second_version_leaves_the_aliases_where_they_are(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
     publish(root, *blobs)
-    assert Repository(root).aliases("blobs") == {"current": 1}
-    (root / "blobs/aliases.json").write_text(json.dumps({"current": 1, "canary": 1}))
+    move_alias(root, "blobs", "current", 1)
     assert publish(root, *blobs).version == 2
-    assert Repository(root).aliases("blobs") == {"current": 2, "previous": 1, "canary": 1}
+    assert Repository(root).aliases("blobs") == {"current": 1}
     assert whole_versions(root) == [1, 2]
 
 
 @pytest.mark.usefixtures("unverified")
-def test_aliases_that_do_not_parse_are_written_anew(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
-    publish(root, *blobs)
-    (root / "blobs/aliases.json").write_text("{")
-    publish(root, *blobs)
-    assert Repository(root).aliases("blobs") == {"current": 2}
+def test_a_report_is_published_with_its_version(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+    def report(folder: Path, manifest: ModelManifest) -> None:
+        (folder / "plots").mkdir()
+        (folder / "plots" / "roc.png").write_text("")
+        (folder / "report.html").write_text(f"{manifest.name} {manifest.version}")
+
+    publish(root, *blobs, report=report)
+    assert (root / "blobs/versions/1/report/report.html").read_text() == "blobs 1"
+    assert (root / "blobs/versions/1/report/plots/roc.png").exists()
+
+
+@pytest.mark.usefixtures("unverified")
+def test_a_report_that_fails_does_not_stop_the_publication(
+    root: Path, blobs: tuple[Any, ModelManifest], caplog: pytest.LogCaptureFixture
+) -> None:
+    def report(folder: Path, manifest: ModelManifest) -> None:
+        (folder / "report.html").write_text("half")
+        raise ZeroDivisionError
+
+    publish(root, *blobs, report=report)
+    assert whole_versions(root) == [1]
+    assert not (root / "blobs/versions/1/report").exists()
+    assert "version 1 of blobs is published without a report" in caplog.text
 
 
 @pytest.mark.usefixtures("unverified")
@@ -133,7 +154,7 @@ def test_a_publisher_killed_at_any_point_leaves_whole_versions_only(
     root: Path, blobs: tuple[Any, ModelManifest], monkeypatch: pytest.MonkeyPatch, before: int
 ) -> None:
     for _ in range(before):
-        publish(root, *blobs)
+        publish_and_move(root, *blobs)
 
     def die_before(operation: int) -> None:
         """SIGKILL in place of the disk operation of that number."""
@@ -147,7 +168,7 @@ def test_a_publisher_killed_at_any_point_leaves_whole_versions_only(
                 return real(*arguments, **more)
 
             monkeypatch.setattr(os, name, counted)
-        publish(root, *blobs)
+        publish_and_move(root, *blobs)
 
     seen, served = set(whole_versions(root)), before
     for operation in range(100):
@@ -167,10 +188,12 @@ def test_a_publisher_killed_at_any_point_leaves_whole_versions_only(
 
 
 def test_two_who_publish_a_model_at_once_make_two_whole_versions(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
-    children = [forked(lambda: publish(root, *blobs)) for _ in range(2)]
+    children = [forked(lambda: publish_and_move(root, *blobs)) for _ in range(2)]
     assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0]
     assert whole_versions(root) == [1, 2]
-    assert Repository(root).aliases("blobs") == {"current": 2, "previous": 1}
+    aliases = Repository(root).aliases("blobs")
+    assert {*aliases} == {"current", "previous"}
+    assert {*aliases.values()} == {1, 2}
 
 
 class Turncoat:
@@ -192,19 +215,18 @@ def test_a_model_that_answers_otherwise_after_loading_is_refused(root: Path, blo
     with pytest.raises(PublishRefused, match=r"golden row 0 gave .* when the model was trained"):
         publish(root, Turncoat(estimator, other), draft)
     assert Repository(root).versions("blobs") == []
-    assert Repository(root).names() == []
     assert leftovers(root) == []
 
 
 def test_an_artifact_that_is_damaged_on_its_way_to_the_disk_is_refused(
     root: Path, blobs: tuple[Any, ModelManifest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = publishing._write
+    real = publishing.write
 
     def damage(path: Path, data: bytes) -> None:
         real(path, data[:-1] + b"!" if path.suffix == ".joblib" else data)
 
-    monkeypatch.setattr(publishing, "_write", damage)
+    monkeypatch.setattr(publishing, "write", damage)
     with pytest.raises(PublishRefused, match="wrong checksum"):
         publish(root, *blobs)
     assert Repository(root).versions("blobs") == []
@@ -218,7 +240,7 @@ def test_an_artifact_that_needs_its_recipe_is_refused_with_what_to_do(root: Path
 
 
 def test_a_model_that_cannot_be_pickled_is_refused(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
-    with pytest.raises(PublishRefused, match="cannot be pickled"):
+    with pytest.raises(PublishRefused, match="cannot be written as joblib"):
         publish(root, open(os.devnull), blobs[1])  # noqa: SIM115, PTH123
 
 
@@ -237,9 +259,10 @@ assert importlib.util.find_spec("trainer") is None
 from contract.repository import Repository
 from scoring.artifacts import load
 from scoring.predict import predict
+from scoring.trust import Trust
 repository = Repository(pathlib.Path(sys.argv[1]))
 manifest = repository.manifest("loan", 1)
-estimator = load(manifest, repository.version_dir("loan", 1))
+estimator = load(manifest, repository.version_dir("loan", 1), Trust())
 assert tuple(predict(estimator, manifest, manifest.golden.rows).values) == manifest.golden.predictions
 print(type(estimator[0]).__name__)
 """

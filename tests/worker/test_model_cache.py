@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+import pytest
+
+from contract.errors import ModelgateError
 from contract.repository import Repository
+from scoring.trust import Trust
 from tests.support import Sum, numbers, write_version
 from worker.model_cache import ModelCache
 
@@ -13,10 +18,10 @@ def test_the_least_recently_used_is_forgotten(models: Path) -> None:
     size = write_version(models, "a", Sum(), numbers("x")).artifact.size
     for name in ("b", "c"):
         write_version(models, name, Sum(), numbers("x"))
-    cache = ModelCache(Repository(models), 2 * size)
+    cache = ModelCache(Repository(models), 2 * size, Trust())
     first, second = cache.get("a", 1), cache.get("b", 1)
     assert cache.get("a", 1) is first
-    assert not cache.fits("c", 1)
+    assert not cache.make_room("c", 1, [])
     cache.get("c", 1)
     assert cache.get("a", 1) is first
     assert cache.get("b", 1) is not second
@@ -25,7 +30,7 @@ def test_the_least_recently_used_is_forgotten(models: Path) -> None:
 def test_a_model_larger_than_the_budget_is_served_alone(models: Path) -> None:
     for name in ("a", "b"):
         write_version(models, name, Sum(), numbers("x"))
-    cache = ModelCache(Repository(models), 1)
+    cache = ModelCache(Repository(models), 1, Trust())
     assert cache.get("a", 1) is cache.get("a", 1)
     assert cache.get("b", 1) is cache.get("b", 1)
     assert ("a", 1) not in cache
@@ -34,8 +39,36 @@ def test_a_model_larger_than_the_budget_is_served_alone(models: Path) -> None:
 def test_what_is_not_wanted_any_more_is_dropped(models: Path) -> None:
     for name in ("a", "b"):
         write_version(models, name, Sum(), numbers("x"))
-    cache = ModelCache(Repository(models), 1_000_000)
+    cache = ModelCache(Repository(models), 1_000_000, Trust())
     cache.get("a", 1), cache.get("b", 1)
-    assert cache.keep({("a", 1)})
-    assert (("a", 1) in cache, ("b", 1) in cache) == (True, False)
-    assert not cache.keep({("a", 1)})
+    cache.drop([("b", 1)])
+    assert list(cache) == [("a", 1)]
+
+
+def test_room_is_made_of_what_can_be_spared_and_only_if_that_is_enough(models: Path) -> None:
+    size = write_version(models, "a", Sum(), numbers("x")).artifact.size
+    for name in ("b", "c"):
+        write_version(models, name, Sum(), numbers("x"))
+    write_version(
+        models,
+        "large",
+        Sum(),
+        numbers("x"),
+        artifact=dataclasses.replace(Repository(models).manifest("a", 1).artifact, size=2 * size),
+    )
+    cache = ModelCache(Repository(models), 3 * size)
+    for name in ("a", "b", "c"):
+        cache.get(name, 1)
+    assert not cache.make_room("large", 1, [("a", 1), ("gone", 1)])
+    assert list(cache) == [("a", 1), ("b", 1), ("c", 1)]
+    assert cache.make_room("large", 1, [("c", 1), ("a", 1), ("b", 1)])
+    assert list(cache) == [("b", 1)]
+
+
+def test_a_version_that_was_deleted_after_a_look_at_it_is_not_found(models: Path) -> None:
+    write_version(models, "a", Sum(), numbers("x"))
+    repository = Repository(models)
+    repository.manifest("a", 1)
+    (models / "a/versions/1").rename(models / "elsewhere")
+    with pytest.raises(ModelgateError, match="version 1 of the model 'a' is not in the model repository"):
+        ModelCache(repository, 1000).get("a", 1)

@@ -1,0 +1,10 @@
+-- ASK: the workers are asked to load a version, and to keep it for so long.
+--
+-- Writes mg:wanted (ZSET "model@version" -> ms), which ends with its last entry.
+-- ARGV: model@version, ms.
+-- Answers 1.
+allow_when_full()
+call('ZREMRANGEBYSCORE', 'mg:wanted', '-inf', now_ms())
+call('ZADD', 'mg:wanted', now_ms() + ARGV[2], ARGV[1])
+call('PEXPIREAT', 'mg:wanted', call('ZREVRANGE', 'mg:wanted', 0, 0, 'WITHSCORES')[2])
+return 1

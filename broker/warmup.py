@@ -1,0 +1,92 @@
+"""Versions are loaded before an alias moves: the trainer asks for them, and each worker says which it has.
+
+A version is written `loan@3` here. Everything in Redis ends by itself: what was asked for, and what a worker said that
+is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis import Redis
+
+from broker.scripts import Scripts
+from contract.repository import NAME
+
+_VERSION = re.compile(f"{NAME.pattern}@[1-9][0-9]{{0,8}}")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a worker says. `models`: the only ones it serves (None: all). `loaded`: the versions that all its scorers
+    have; `refused`: those asked for that it will not load, with the reason."""
+
+    loaded: Collection[str] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    models: Collection[str] | None = None
+
+    def dumps(self) -> str:
+        models = None if self.models is None else sorted(self.models)
+        data = {"loaded": sorted(self.loaded), "refused": dict(self.refused), "models": models}
+        return json.dumps(data, sort_keys=True)
+
+    @classmethod
+    def loads(cls, text: bytes) -> Report:
+        return cls(**json.loads(text))
+
+
+class Reports:
+    """A worker's side. The methods are harmless to repeat and raise `redis.exceptions.RedisError`."""
+
+    def __init__(self, connection: Redis, lives: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """A worker that says nothing for `lives` seconds counts as dead; `clock` tells seconds."""
+        self._redis: Any = connection
+        self._scripts = Scripts(connection)
+        self._lives = lives
+        self._clock = clock
+        self._said, self._said_at = "", 0.0
+
+    def wanted(self) -> frozenset[str]:
+        """The versions that are asked for."""
+        found = (version.decode(errors="replace") for version in self._redis.zrange("mg:wanted", 0, -1))
+        return frozenset(version for version in found if _VERSION.fullmatch(version))
+
+    def say(self, worker: str, report: Report) -> None:
+        """To be called often: Redis is told only what is new, and now and then that the rest is still true."""
+        text, now, lives = report.dumps(), self._clock(), round(self._lives * 1000)
+        if text == self._said and now - self._said_at < self._lives / 3:
+            return
+        if text != self._said or not self._scripts.run("report", worker, lives, ""):
+            self._scripts.run("report", worker, lives, text)
+        self._said, self._said_at = text, now
+
+    def withdraw(self, worker: str) -> None:
+        """Nobody waits for this worker any more."""
+        if self._said:
+            self._redis.delete(f"mg:loaded:{worker}")
+            self._redis.srem("mg:workers", worker)
+            self._said = ""
+
+
+def ask(connection: Redis, version: str, seconds: float) -> None:
+    """Asks all workers to load `version`, and to keep it for `seconds` whether or not an alias names it."""
+    Scripts(connection).run("ask", version, round(seconds * 1000))
+
+
+def reports(connection: Redis, model: str) -> dict[str, Report]:
+    """By worker: what those say that are alive and serve `model`. Two round trips."""
+    redis: Any = connection
+    workers = sorted(worker.decode() for worker in redis.smembers("mg:workers"))
+    if not workers:
+        return {}
+    texts = dict(zip(workers, redis.mget([f"mg:loaded:{worker}" for worker in workers]), strict=True))
+    dead = [worker for worker, text in texts.items() if text is None]
+    if dead:
+        redis.srem("mg:workers", *dead)
+    found = {worker: Report.loads(text) for worker, text in texts.items() if text is not None}
+    return {worker: report for worker, report in found.items() if report.models is None or model in report.models}

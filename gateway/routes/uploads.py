@@ -1,0 +1,63 @@
+"""Uploads of models: a pickle is a program, so this is off unless `ALLOW_UPLOAD` is set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from contract.errors import Code, ModelgateError
+from contract.repository import valid_name
+from contract.training import Action, Order
+from gateway.access import Guard
+from gateway.answers import json_response
+from gateway.problems import Problem
+from gateway.routes.versions import Execute
+from gateway.spool import Form, Spool
+
+_OFF = (
+    "uploads of models are off, because a pickle is a program that the trainer and the workers would run;"
+    " ALLOW_UPLOAD=1 takes them from everybody who may write here"
+)
+_PARTS = ("file", "sample")
+
+
+def blueprint(spool: Spool, order: Execute, allowed: bool, guard: Guard) -> Blueprint:
+    """`order` has an order carried out and gives the answer, or raises `ModelgateError`, or `Problem` when no trainer
+    is there. The trainer removes what it has taken out of the spool."""
+    routes = Blueprint("uploads", __name__, url_prefix="/v1/models")
+
+    @routes.post("/<name>/versions")
+    def upload(name: str) -> Response:
+        guard()
+        if not allowed:
+            raise Problem(403, "uploads_off", _OFF)
+        if not valid_name(name):
+            detail = f"{name[:64]!r} cannot be the name of a model: use up to 64 of a-z, 0-9, _ and - (not inbox)"
+            raise Problem(400, "invalid_name", detail)
+        if request.mimetype != "multipart/form-data":
+            detail = "send the model as multipart/form-data, with the parts file and, if you like, sample (a CSV)"
+            raise Problem(415, "unsupported_media_type", detail)
+        with spool.receive(request) as form:
+            answer = _carried_out(order, _order(name, form))
+        return json_response(answer, 201, {"Location": f"/v1/models/{name}/versions/{answer['version']}"})
+
+    return routes
+
+
+def _order(model: str, form: Form) -> Order:
+    unknown = [part for part in (*form.fields, *form.files) if part not in _PARTS]
+    if unknown or "file" not in form.files or "sample" in form.fields:
+        detail = f"the form has the part {unknown[0][:64]!r}" if unknown else "the form lacks a file in a part file"
+        raise Problem(400, "invalid_parameter", f"{detail}; it takes the files `file` and `sample` and nothing else")
+    return Order(Action.IMPORT, model, upload=form.files["file"], sample=form.files.get("sample"))
+
+
+def _carried_out(order: Execute, wanted: Order) -> Mapping[str, Any]:
+    try:
+        return order(wanted)
+    except ModelgateError as error:
+        if error.failure.code != Code.NOT_PUBLISHED:
+            raise
+        raise Problem(422, Code.NOT_PUBLISHED, error.failure.message) from error

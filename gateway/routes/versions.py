@@ -1,0 +1,113 @@
+"""Versions and aliases of a model: which there are, which one is used, back to the one before, and away with one.
+
+What changes the model repository is an order to the trainer: nobody else writes there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from contract.errors import Code, ModelgateError
+from contract.repository import Repository
+from contract.training import Action, Order
+from gateway.access import Guard
+from gateway.answers import json_response
+from gateway.problems import Problem
+from gateway.routes.models import describe, resolve, version_item
+
+Execute = Callable[[Order], dict[str, Any]]
+"""Has the trainer execute an order; what it answered. Raises `ModelgateError`."""
+
+_STATUS: Mapping[str, int] = {
+    Code.MODEL_NOT_FOUND: 404,
+    Code.ALIAS_NOT_FOUND: 404,
+    Code.CURRENT_REQUIRED: 409,
+    Code.NO_PREVIOUS: 409,
+    Code.VERSION_IN_USE: 409,
+    Code.INVALID_ALIAS: 422,
+}
+
+
+def blueprint(repository: Repository, guard: Guard, order: Execute) -> Blueprint:
+    routes = Blueprint("versions", __name__, url_prefix="/v1/models/<name>")
+
+    @routes.get("/versions")
+    def index(name: str) -> Response:
+        _known(name)
+        return json_response({"items": [version_item(repository, name, v) for v in repository.versions(name)]})
+
+    @routes.get("/versions/<version>")
+    def show(name: str, version: str) -> Response:
+        _known(name)
+        return json_response(describe(repository.manifest(*resolve(repository, f"{name}@{version}"))))
+
+    @routes.put("/aliases/<alias>")
+    def move(name: str, alias: str) -> Response:
+        guard()
+        _known(name)
+        return execute(Order(Action.MOVE_ALIAS, name, alias=alias, version=_version_in(_body("version"))))
+
+    @routes.delete("/aliases/<alias>")
+    def delete_alias(name: str, alias: str) -> Response:
+        guard()
+        _known(name)
+        return execute(Order(Action.DELETE_ALIAS, name, alias=alias))
+
+    @routes.post("/rollback")
+    def roll_back(name: str) -> Response:
+        guard()
+        _known(name)
+        _body()
+        return execute(Order(Action.ROLL_BACK, name))
+
+    @routes.delete("/versions/<version>")
+    def delete(name: str, version: str) -> Response:
+        guard()
+        _known(name)
+        _, number = resolve(repository, f"{name}@{version}")
+        if str(number) != version:
+            raise Problem(404, "unknown_model", f"{version[:64]!r} is an alias of version {number}: delete by number")
+        return execute(Order(Action.DELETE_VERSION, name, version=number))
+
+    def execute(wanted: Order) -> Response:
+        try:
+            return json_response(order(wanted))
+        except ModelgateError as error:
+            failure = error.failure
+            status = _STATUS.get(failure.code, 503)
+            raise Problem(status, failure.code, failure.message, details=dict(failure.details)) from error
+
+    def _known(name: str) -> None:
+        """404 unless there is such a model; `loan@3` is not the name of one."""
+        if "@" in name or not repository.versions(name):
+            resolve(repository, name)
+            raise Problem(404, "unknown_model", f"name the model alone, as in {name.partition('@')[0][:64]!r}")
+
+    return routes
+
+
+def _body(*keys: str) -> dict[str, Any]:
+    """The body, a JSON object with no other keys; without a body it is empty."""
+    text = request.get_data()
+    try:
+        body = json.loads(text) if text else {}
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, "malformed_body", f"the body is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise Problem(422, "invalid_body", "the body is not a JSON object")
+    unknown = sorted(body.keys() - set(keys))
+    if unknown:
+        known = f"; it may have {', '.join(map(repr, keys))}" if keys else "; it has to be empty"
+        raise Problem(422, "invalid_body", f"the body has the unknown key {unknown[0][:64]!r}{known}")
+    return body
+
+
+def _version_in(body: dict[str, Any]) -> int:
+    version = body.get("version")
+    if type(version) is not int or not 1 <= version < 10**9:
+        raise Problem(422, "invalid_body", 'the body needs the number of a version, as in {"version": 2}')
+    return version

@@ -1,0 +1,124 @@
+"""What a `ColumnTransformer` makes of rows: what it makes of their DataFrame, without the DataFrame and the detours.
+
+For a small batch most of its time goes into finding columns of a DataFrame by name, tasks for joblib and checks of
+names: 2.4 ms for two transformers of twelve columns, where they take 0.5 ms themselves if they are given arrays.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from sklearn._config import get_config
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    RobustScaler,
+    StandardScaler,
+)
+
+from contract.jobs import Row, Value
+from contract.manifest import Field, Kind, Signature
+
+_KNOWN = frozenset(
+    {SimpleImputer, OneHotEncoder, OrdinalEncoder, StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler}
+)
+"""Transformers that answer an array as they answer a DataFrame with the same values."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The columns, by their place in a row, that go through `steps` one after the other."""
+
+    columns: Sequence[int]
+    dtype: type
+    steps: Sequence[Any]
+
+    def transform(self, values: Sequence[Sequence[Value]]) -> Any:
+        """`values` by column, of all columns."""
+        matrix: Any = np.empty((len(values[0]), len(self.columns)), dtype=self.dtype)
+        for position, column in enumerate(self.columns):
+            matrix[:, position] = _without_nulls(values[column]) if self.dtype is object else values[column]
+        for step in self.steps:
+            matrix = step.transform(matrix)
+        return matrix
+
+
+def _without_nulls(values: Sequence[Value]) -> Sequence[Value]:
+    return [np.nan if value is None else value for value in values] if None in values else values
+
+
+_plans: WeakKeyDictionary[Any, Sequence[_Part] | None] = WeakKeyDictionary()
+
+
+def transformed(transformer: Any, rows: Sequence[Row], signature: Signature) -> Any | None:
+    """Rows × what `transformer` makes of them; None where that takes a DataFrame. `signature` is its model's."""
+    if type(transformer) is not ColumnTransformer or not rows:
+        return None
+    if transformer not in _plans:
+        _plans[transformer] = _plan(transformer, signature)
+    plan, config = _plans[transformer], get_config()
+    if not plan or config["transform_output"] != "default" or config["enable_metadata_routing"]:
+        return None
+    values = list(zip(*rows, strict=True))
+    return transformer._hstack([part.transform(values) for part in plan], n_samples=len(rows))
+
+
+def _plan(transformer: Any, signature: Signature) -> Sequence[_Part] | None:
+    if not hasattr(transformer, "feature_names_in_") or _has_output(transformer):
+        return None
+    places = {f.name: place for place, f in enumerate(signature.inputs)}
+    parts = []
+    for name, inner, _ in transformer.transformers_:
+        names = [transformer.feature_names_in_[index] for index in transformer._transformer_to_input_indices[name]]
+        if (isinstance(inner, str) and inner == "drop") or not names:
+            continue
+        if any(name not in places for name in names):
+            return None
+        columns = [places[name] for name in names]
+        dtype, steps = _dtype([signature.inputs[column] for column in columns]), _steps(inner)
+        if dtype is None or steps is None:
+            return None
+        parts.append(_Part(columns, dtype, steps))
+    return parts
+
+
+def _dtype(fields: Sequence[Field]) -> type | None:
+    """The type that a DataFrame of these columns has as an array; None where they have nothing in common."""
+    kinds = {f.kind for f in fields}
+    if kinds == {Kind.STRING}:
+        return object
+    if kinds == {Kind.INTEGER} and not any(f.nullable for f in fields):
+        return np.int64
+    return np.float64 if kinds <= {Kind.NUMBER, Kind.INTEGER} else None
+
+
+def _steps(transformer: Any) -> Sequence[Any] | None:
+    """The transformers in it, which no longer know the names of their columns: they would warn of an array."""
+    if _has_output(transformer):
+        return None
+    if type(transformer) is Pipeline:
+        inner = [_steps(step) for _, step in transformer.steps if step is not None and step != "passthrough"]
+        return None if None in inner else [step for steps in inner for step in steps or ()]
+    if type(transformer) is FunctionTransformer and transformer.func is None and not transformer.validate:
+        return ()
+    if type(transformer) not in _KNOWN:
+        return None
+    nameless = copy.copy(transformer)
+    nameless.__dict__.pop("feature_names_in_", None)
+    return (nameless,)
+
+
+def _has_output(transformer: Any) -> bool:
+    """Whether `set_output` asks for anything but arrays."""
+    return bool(getattr(transformer, "_sklearn_output_config", {}).get("transform", "default") != "default")

@@ -1,0 +1,91 @@
+"""A trainer's process that publishes versions, moves `current` to them and back, and notes when."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+from sklearn.ensemble import RandomForestRegressor
+
+from broker.connection import connect
+from contract.manifest import (
+    Artifact,
+    ArtifactFormat,
+    Golden,
+    InputFormat,
+    ModelManifest,
+    Output,
+    OutputKind,
+    Signature,
+    TrainingData,
+)
+from contract.repository import CURRENT, Repository
+from contract.settings import Settings
+from tests.flow import estimators
+from tests.support import numbers
+from trainer.disk import STAGING
+from trainer.publish import publish
+from trainer.swap import promote, roll_back
+
+MODEL = "swapped"
+
+
+@dataclass(frozen=True)
+class Move:
+    """`current` has moved to `version` between `began` and `ended`, in monotonic seconds, the same in all processes."""
+
+    kind: str
+    version: int
+    began: float
+    ended: float
+    remark: str | None
+
+
+def publish_one(root: Path, *, rows: int = 0) -> int:
+    """Trains on so many rows, and publishes; the new version, which is also what it adds to what it answers."""
+    given = root / STAGING / f"{MODEL}.lock"  # a publisher that died may have used up a number
+    version = 1 + (int(given.read_text() or 0) if given.exists() else 0)
+    estimator = estimators.Versioned(version, 0.0005)
+    if rows:
+        X = np.random.default_rng(version).normal(size=(rows, 8))
+        estimator.forest = RandomForestRegressor(50, n_jobs=1).fit(X, X.sum(axis=1))
+    draft = ModelManifest(
+        name=MODEL,
+        version=0,
+        created_at="",
+        recipe="by hand",
+        artifact=Artifact("model.joblib", ArtifactFormat.JOBLIB, InputFormat.ARRAY, 0, ""),
+        libraries={},
+        signature=Signature(numbers("a"), Output(OutputKind.NUMBER)),
+        training_data=TrainingData("by hand", rows, ""),
+        example={"a": 1.0},
+        golden=Golden(((1.0,), (2.0,)), (2.0 + version, 4.0 + version)),
+    )
+    published = publish(root, estimator, draft).version
+    assert published == version
+    return version
+
+
+def move(settings: Settings, version: int | None = None) -> Move:
+    """To `version`; None: a roll back."""
+    connection, began = connect(settings.redis_url), time.monotonic()
+    if version is None:
+        remark = roll_back(settings, connection, MODEL)
+    else:
+        remark = promote(settings, connection, MODEL, version, CURRENT)
+    ended = time.monotonic()
+    current = Repository(settings.models_dir).aliases(MODEL)[CURRENT]
+    return Move("roll back" if version is None else "promote", current, began, ended, remark)
+
+
+def swap_again_and_again(settings: Settings, rounds: int, rows: int, pause: float, noted: Connection) -> None:
+    """Each round trains and publishes a version, moves to it, back, and to it again. Sends each `Move`, then None."""
+    for _ in range(rounds):
+        version = publish_one(settings.models_dir, rows=rows)
+        for to in (version, None, None):
+            noted.send(move(settings, to))
+            time.sleep(pause)
+    noted.send(None)

@@ -1,0 +1,193 @@
+"""Versions come and go while workers serve: nobody waits for one to be loaded, and nothing is half."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from redis import Redis
+
+from broker.warmup import reports
+from contract.jobs import Status
+from contract.repository import Repository
+from contract.settings import Settings
+from scoring.artifacts import load
+from tests.flow import estimators
+from tests.flow.gateways import site
+from tests.flow.swaps import MODEL, publish_one
+from tests.flow.workers import Workshop, workshop
+from tests.soak.swap import swap_under_load
+from tests.support import numbers, redis_server, until, write_version
+from trainer.aliases import delete_version, move_alias
+from trainer.swap import promote, roll_back
+
+
+@pytest.fixture
+def shop(tmp_path: Path, models: Path) -> Iterator[Workshop]:
+    with redis_server(tmp_path) as url, workshop(url, models, tmp_path, lease=2) as shop:
+        yield shop
+
+
+def settings_of(shop: Workshop, **changes: int) -> Settings:
+    return Settings(redis_url=shop.url, models_dir=shop.models, **{"warmup_timeout": 20, **changes})
+
+
+def write(models: Path, version: int, estimator: object | None = None, model: str = "quick") -> None:
+    """A version beside the one that is current."""
+    aliases = models / model / "aliases.json"
+    before = aliases.read_bytes() if aliases.exists() else None
+    chosen = estimator or estimators.Versioned(version, 0)
+    write_version(models, model, chosen, numbers("a"), version=version, by_value=True)
+    if before:
+        aliases.write_bytes(before)
+
+
+def loaded(redis: Redis, model: str = "quick") -> list[set[str]]:
+    """The versions that the scorers of each worker have."""
+    return [set(report.loaded) for report in reports(redis, model).values()]
+
+
+def test_an_alias_moves_once_every_worker_has_the_version(shop: Workshop) -> None:
+    write(shop.models, 1)
+    workers = [shop.start(name).ready() for name in ("first", "second")]
+    shop.start("other", worker_models="iris").ready()
+    until(lambda: loaded(shop.redis) == [{"quick@1"}] * 2, "both have the first version")
+    before = [set(worker.scorers()) for worker in workers]
+    write(shop.models, 2)
+    assert promote(settings_of(shop), shop.redis, "quick", 2) is None
+    assert Repository(shop.models).aliases("quick") == {"current": 2, "previous": 1}
+    assert loaded(shop.redis) == [{"quick@1", "quick@2"}] * 2
+    for worker, old in zip(workers, before, strict=True):
+        assert not old & set(worker.scorers()), "scorers that share it have come"
+    began = time.monotonic()
+    assert roll_back(settings_of(shop), shop.redis, "quick") is None
+    assert roll_back(settings_of(shop), shop.redis, "quick") is None
+    assert time.monotonic() - began < 1, "both versions are in memory"
+    write(shop.models, 3)
+    assert promote(settings_of(shop), shop.redis, "quick", 3) is None
+    until(lambda: loaded(shop.redis) == [{"quick@2", "quick@3"}] * 2, "what no alias names leaves the memory")
+
+
+def test_a_deleted_version_is_unknown_to_the_jobs_that_wait_for_it(shop: Workshop) -> None:
+    for version in (1, 2):
+        write(shop.models, version)
+    waiting = shop.submit("quick", [1.0], version=2)
+    delete_version(shop.models, "quick", 2)
+    shop.start().ready()
+    (job,) = shop.ended(waiting)
+    assert job.error
+    assert job.error.code == "model_not_found"
+
+
+def test_a_worker_that_does_not_answer_is_waited_for_and_named_and_a_dead_one_is_not(shop: Workshop) -> None:
+    for version in (1, 2, 3):
+        write(shop.models, version)
+    worker = shop.start("stuck", lease=5, workers=1).ready(1)
+    until(lambda: loaded(shop.redis), "it is heard")
+    worker.send(signal.SIGSTOP, [worker.process.pid])
+    remark = promote(settings_of(shop, warmup_timeout=1), shop.redis, "quick", 2)
+    assert remark == "moved after 1 s though the worker stuck had not loaded it"
+    assert Repository(shop.models).aliases("quick")["current"] == 2
+    worker.send(signal.SIGKILL, [worker.process.pid])
+    remark = promote(settings_of(shop), shop.redis, "quick", 3)
+    assert remark == "moved at once: no worker is alive that serves this model"
+
+
+def test_a_version_that_harms_whoever_loads_it_moves_with_a_remark_and_harms_nobody(shop: Workshop) -> None:
+    write(shop.models, 1)
+    shop.start().ready()
+    until(lambda: loaded(shop.redis) == [{"quick@1"}], "it is loaded")
+    write(shop.models, 2, estimators.AbortsWhenLoaded(0))
+    remark = promote(settings_of(shop), shop.redis, "quick", 2, "canary")
+    assert remark == "moved though the worker w did not load it: it ends whoever loads it"
+    jobs = shop.ended(shop.submit("quick", [1.0, 2.0]))
+    assert [job.output["predictions"] for job in jobs if job.output] == [[3.0], [5.0]]
+
+
+def test_room_is_made_of_previous_versions_and_else_nobody_waits(shop: Workshop) -> None:
+    """The memory holds three of these."""
+
+    def heavy(version: int) -> estimators.Versioned:
+        estimator = estimators.Versioned(version, 0)
+        estimator.ballast = np.random.default_rng(version).bytes(300_000)
+        return estimator
+
+    for model in ("quick", "other"):
+        write(shop.models, 1, heavy(1), model)
+    shop.start(workers=1, model_cache_mb=1).ready(1)
+    until(lambda: loaded(shop.redis) == [{"quick@1", "other@1"}], "both are loaded")
+    write(shop.models, 2, heavy(2))
+    assert promote(settings_of(shop), shop.redis, "quick", 2) is None
+    until(lambda: loaded(shop.redis) == [{"quick@1", "quick@2", "other@1"}], "there is room for three")
+    write(shop.models, 2, heavy(2), "other")
+    assert promote(settings_of(shop), shop.redis, "other", 2) is None
+    assert loaded(shop.redis) == [{"quick@2", "other@1", "other@2"}]
+    huge = estimators.Versioned(3, 0)
+    huge.ballast = bytes(range(256)) * 5000
+    write(shop.models, 3, huge)
+    remark = promote(settings_of(shop), shop.redis, "quick", 3)
+    assert remark == "moved though the worker w did not load it: it does not fit into MODEL_CACHE_MB beside the others"
+    (job,) = shop.ended(shop.submit("quick", [1.0], version=3))
+    assert job.status is Status.SUCCEEDED
+
+
+def test_a_trainer_killed_at_any_time_leaves_whole_versions_and_workers_serve_on(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the fresh process that verifies, which would take most of the time."""
+    monkeypatch.setattr("trainer.publish.verify", lambda folder, manifest: None)
+    settings = settings_of(shop)
+    chance = random.Random(5)
+
+    def publish_and_promote() -> None:
+        promote(settings, shop.redis, MODEL, publish_one(shop.models))
+
+    publish_and_promote()
+    shop.start().ready()
+    began = time.monotonic()
+    publish_and_promote()
+    takes = time.monotonic() - began
+    aliases = shop.models / MODEL / "aliases.json"
+    for kill in range(20):
+        pid = os.fork()
+        if not pid:
+            shop.redis.connection_pool.reset()
+            publish_and_promote()
+            os._exit(0)
+        deadline = time.monotonic() + chance.uniform(0, takes)
+        until(lambda d=deadline: time.monotonic() > d, "the moment has come")
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        repository = Repository(shop.models)
+        named = json.loads(aliases.read_bytes())
+        assert set(named.values()) <= set(repository.versions(MODEL))
+        for version in repository.versions(MODEL):
+            load(repository.manifest(MODEL, version), repository.version_dir(MODEL, version))
+        (job,) = shop.ended(shop.submit(MODEL, [1.0], f"after{kill}-", version=named["current"]))
+        assert job.output
+        assert job.output["predictions"] == [2.0 + named["current"]]
+    publish_and_promote()
+    assert Repository(shop.models).aliases(MODEL)["current"] == Repository(shop.models).versions(MODEL)[-1]
+
+
+def test_no_request_fails_while_versions_come_and_go(tmp_path: Path, models: Path) -> None:
+    with site(tmp_path, models, gateway_processes=2) as place:
+        for name in ("first", "second"):
+            place.shop.start(name, workers=1)
+        for worker in place.shop.workers:
+            worker.ready(1)
+        figures = swap_under_load(place, rounds=1, rate=30, rows=0, seconds_before=0.5, pause=0.2)
+        assert figures["versions"] == 2
+        for turn in range(10):
+            wanted = 1 + turn % 2
+            move_alias(models, MODEL, "current", wanted)
+            # Each on a connection of its own, so that both processes of the gateway are asked.
+            versions = {place.gateway.post(MODEL, {"a": 1}).json()["model"]["version"] for _ in range(5)}
+            assert versions == {wanted}

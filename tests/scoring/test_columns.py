@@ -1,0 +1,133 @@
+"""A ColumnTransformer asked with rows answers what it answers to their DataFrame, to the last bit."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.compose import ColumnTransformer, make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import (
+    KBinsDiscretizer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    RobustScaler,
+    StandardScaler,
+)
+
+from contract.jobs import Row, Value
+from contract.manifest import Field, InputFormat, Kind, Output, OutputKind, Signature
+from scoring.columns import transformed
+from scoring.matrix import to_matrix
+
+SIGNATURE = Signature(
+    (
+        Field("age", Kind.NUMBER, nullable=True),
+        Field("job", Kind.STRING, nullable=True),
+        Field("income", Kind.NUMBER, nullable=True),
+        Field("children", Kind.INTEGER),
+        Field("region", Kind.STRING, nullable=True),
+        Field("owner", Kind.BOOLEAN),
+    ),
+    Output(OutputKind.CLASS),
+)
+NUMBERS, WORDS = ["income", "age"], ["region", "job"]
+
+
+def made_up(count: int, seed: int) -> list[Row]:
+    draw = random.Random(seed)
+
+    def or_null(value: Value) -> Value:
+        return None if draw.random() < 0.1 else value
+
+    return [
+        (
+            or_null(draw.uniform(18, 90)),
+            or_null(draw.choice(["nurse", "smith", "clerk", ""])),
+            or_null(draw.lognormvariate(8, 1)),
+            draw.randrange(5),
+            or_null(draw.choice(["north", "süd"])),
+            draw.random() < 0.5,
+        )
+        for _ in range(count)
+    ]
+
+
+def fitted(transformer: Any) -> Any:
+    return transformer.fit(to_matrix(made_up(200, 1), SIGNATURE, InputFormat.DATAFRAME))
+
+
+MEAN, FREQUENT = SimpleImputer(), SimpleImputer(strategy="most_frequent")
+
+
+@pytest.mark.parametrize("count", [1, 2, 50])
+@pytest.mark.parametrize(
+    "transformer",
+    [
+        make_column_transformer((MEAN, NUMBERS), (make_pipeline(FREQUENT, OneHotEncoder()), WORDS)),
+        make_column_transformer((SimpleImputer(add_indicator=True), NUMBERS), (OneHotEncoder(), WORDS)),
+        make_column_transformer((make_pipeline(MEAN, StandardScaler(), MinMaxScaler()), NUMBERS), ("drop", WORDS)),
+        make_column_transformer((make_pipeline(MEAN, RobustScaler()), ["age"]), (MaxAbsScaler(), ["children"])),
+        make_column_transformer((MEAN, ["children", "age"]), ("passthrough", ["income"]), remainder="drop"),
+        make_column_transformer((FREQUENT, ["children"]), (MEAN, NUMBERS), ("passthrough", ["children"])),
+        make_column_transformer((make_pipeline(FREQUENT, OrdinalEncoder()), WORDS), (MEAN, [0, 2])),
+        make_column_transformer((OrdinalEncoder(encoded_missing_value=-2), slice("region", "region")), (MEAN, NUMBERS)),
+        make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["job"]), sparse_threshold=1.0),
+        make_column_transformer((SimpleImputer(strategy="constant", fill_value="?"), WORDS), (FREQUENT, NUMBERS)),
+    ],
+)
+def test_the_same_as_from_a_dataframe(transformer: ColumnTransformer, count: int) -> None:
+    fitted(transformer)
+    for seed in range(2, 6):
+        rows = made_up(count, seed)
+        expected = transformer.transform(to_matrix(rows, SIGNATURE, InputFormat.DATAFRAME))
+        with warnings.catch_warnings(action="error"):
+            found = transformed(transformer, rows, SIGNATURE)
+        assert found is not None
+        assert sparse.issparse(found) == sparse.issparse(expected)
+        if sparse.issparse(found):
+            found, expected = found.toarray(), expected.toarray()
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_an_unknown_word_raises_what_it_raises_from_a_dataframe() -> None:
+    transformer = fitted(make_column_transformer((OneHotEncoder(), ["job"])))
+    rows = [(1.0, "astronaut", 2.0, 3, "north", True)]
+    with pytest.raises(ValueError, match="unknown categor") as own:
+        transformer.transform(to_matrix(rows, SIGNATURE, InputFormat.DATAFRAME))
+    with pytest.raises(ValueError, match="unknown categor") as here:
+        transformed(transformer, rows, SIGNATURE)
+    assert str(here.value) == str(own.value)
+
+
+@pytest.mark.parametrize(
+    "transformer",
+    [
+        make_column_transformer((KBinsDiscretizer(quantile_method="averaged_inverted_cdf"), ["children"])),
+        make_column_transformer((SimpleImputer(), NUMBERS)).set_output(transform="pandas"),
+        make_column_transformer((StandardScaler().set_output(transform="pandas"), NUMBERS)),
+        make_column_transformer((OrdinalEncoder(), ["owner", "children"])),
+        make_column_transformer((FREQUENT, ["job", "age"])),
+    ],
+)
+def test_what_is_not_known_to_be_the_same_is_left_to_the_dataframe(transformer: ColumnTransformer) -> None:
+    assert transformed(fitted(transformer), made_up(3, 2), SIGNATURE) is None
+
+
+def test_other_estimators_are_left_alone() -> None:
+    assert transformed(LogisticRegression(), made_up(3, 2), SIGNATURE) is None
+
+
+def test_a_transformer_keeps_the_names_of_its_columns() -> None:
+    transformer = fitted(make_column_transformer((MEAN, NUMBERS)))
+    transformed(transformer, made_up(3, 2), SIGNATURE)
+    assert list(transformer.transformers_[0][1].feature_names_in_) == NUMBERS

@@ -1,0 +1,153 @@
+"""Aliases move as a whole, versions that are named stay, and readers see every change."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from contract.errors import ModelgateError
+from contract.repository import Repository
+from tests.support import Sum, numbers, until, write_version
+from trainer.aliases import delete_alias, delete_version, move_alias, previous, retain
+from trainer.disk import STAGING, locked
+
+
+@pytest.fixture
+def three(models: Path) -> Path:
+    """A model repository with three versions of `sum`, of which the first is current."""
+    for version in (3, 2, 1):
+        write_version(models, "sum", Sum(), numbers("a"), version=version)
+    return models
+
+
+def refused(change: Callable[[], object]) -> str:
+    """The code with which `change` is refused."""
+    with pytest.raises(ModelgateError) as error:
+        change()
+    return error.value.failure.code
+
+
+def test_moving_current_keeps_the_old_one_as_previous(three: Path) -> None:
+    assert move_alias(three, "sum", "current", 2) == {"current": 2, "previous": 1}
+    assert move_alias(three, "sum", "canary", 3) == {"current": 2, "previous": 1, "canary": 3}
+    assert move_alias(three, "sum", "current", 3) == {"current": 3, "previous": 2, "canary": 3}
+    assert Repository(three).aliases("sum") == {"current": 3, "previous": 2, "canary": 3}
+
+
+def test_moving_an_alias_to_where_it_is_changes_nothing(three: Path) -> None:
+    move_alias(three, "sum", "current", 2)
+    assert move_alias(three, "sum", "current", 2) == {"current": 2, "previous": 1}
+
+
+def test_an_alias_that_is_not_current_leaves_previous_alone(three: Path) -> None:
+    move_alias(three, "sum", "canary", 2)
+    assert move_alias(three, "sum", "canary", 3) == {"current": 1, "canary": 3}
+
+
+@pytest.mark.parametrize("alias", ["", "2", "007", "A", "a b", "../x", "a" * 65, "é", "a\n"])
+def test_what_cannot_be_an_alias_is_refused(three: Path, alias: str) -> None:
+    assert refused(lambda: move_alias(three, "sum", alias, 2)) == "invalid_alias"
+
+
+@pytest.mark.parametrize(("model", "version"), [("sum", 4), ("sum", 0), ("sum", -1), ("som", 1), ("../sum", 1)])
+def test_an_alias_names_only_what_there_is(three: Path, model: str, version: int) -> None:
+    assert refused(lambda: move_alias(three, model, "canary", version)) == "model_not_found"
+    assert Repository(three).aliases("sum") == {"current": 1}
+
+
+def test_an_alias_is_deleted_but_not_current(three: Path) -> None:
+    move_alias(three, "sum", "canary", 2)
+    assert delete_alias(three, "sum", "canary") == {"current": 1}
+    assert refused(lambda: delete_alias(three, "sum", "canary")) == "alias_not_found"
+    assert refused(lambda: delete_alias(three, "sum", "current")) == "current_required"
+    assert Repository(three).aliases("sum") == {"current": 1}
+
+
+def test_without_a_previous_version_there_is_no_way_back(three: Path) -> None:
+    assert refused(lambda: previous(three, "sum")) == "no_previous"
+    move_alias(three, "sum", "current", 2)
+    assert previous(three, "sum") == 1
+
+
+def test_a_version_is_deleted_unless_an_alias_names_it(three: Path) -> None:
+    move_alias(three, "sum", "current", 2)
+    reader = Repository(three)
+    reader.manifest("sum", 3)
+    assert refused(lambda: delete_version(three, "sum", 1)) == "version_in_use"
+    assert refused(lambda: delete_version(three, "sum", 2)) == "version_in_use"
+    delete_version(three, "sum", 3)
+    assert reader.versions("sum") == [1, 2]
+    assert not reader.has_version("sum", 3)
+    assert refused(lambda: delete_version(three, "sum", 3)) == "model_not_found"
+    assert not [entry for entry in (three / STAGING).iterdir() if entry.is_dir()]
+
+
+def test_the_newest_and_the_named_versions_are_retained(models: Path) -> None:
+    for version in range(8, 0, -1):
+        write_version(models, "sum", Sum(), numbers("a"), version=version)
+    move_alias(models, "sum", "canary", 4)
+    assert retain(models, "sum", 2) == [2, 3, 5, 6]
+    assert Repository(models).versions("sum") == [1, 4, 7, 8]
+    assert retain(models, "sum", 2) == []
+
+
+def test_nothing_is_removed_while_nobody_knows_what_the_aliases_name(three: Path) -> None:
+    (three / "sum/aliases.json").write_text("{")
+    assert refused(lambda: delete_version(three, "sum", 3)) == "version_in_use"
+    assert refused(lambda: retain(three, "sum", 1)) == "version_in_use"
+    assert move_alias(three, "sum", "current", 2) == {"current": 2}
+    assert retain(three, "sum", 1) == [1]
+
+
+def test_a_reader_sees_each_of_many_moves(three: Path) -> None:
+    """Also when the clock of the file system stands still, and one file is as long as the other."""
+    reader = Repository(three)
+    for move in range(60):
+        move_alias(three, "sum", "current", 1 + move % 2)
+        assert reader.resolve("sum") == ("sum", 1 + move % 2)
+
+
+def test_an_alias_moves_while_a_version_is_being_published(three: Path) -> None:
+    with locked(three, "sum"):
+        assert move_alias(three, "sum", "current", 3) == {"current": 3, "previous": 1}
+
+
+def test_changes_at_the_same_time_are_made_one_after_the_other(three: Path) -> None:
+    def name(number: int) -> None:
+        for turn in range(10):
+            move_alias(three, "sum", f"a{number}-{turn}", 1 + turn % 3)
+
+    threads = [threading.Thread(target=name, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(Repository(three).aliases("sum")) == 41
+
+
+def test_who_dies_while_deleting_leaves_no_half_version(three: Path) -> None:
+    """Killed anywhere: the version is there and whole, or not there."""
+    chance = random.Random(1)
+    for version in (2, 3):
+        pid = os.fork()
+        if not pid:
+            real = os.unlink
+
+            def die(*arguments: object, real: Callable[..., None] = real, **more: object) -> None:
+                if chance.random() < 0.5:
+                    os.kill(os.getpid(), 9)
+                real(*arguments, **more)
+
+            os.unlink = die
+            delete_version(three, "sum", version)
+            os._exit(0)
+        os.waitpid(pid, 0)
+        assert version not in Repository(three).versions("sum")
+        assert json.loads((three / "sum/aliases.json").read_text()) == {"current": 1}
+    until(lambda: Repository(three).versions("sum") == [1], "only the first is left", 1)

@@ -1,0 +1,427 @@
+"""What is told of a model that somebody saved, and what is said of a file that cannot be served."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import pickle
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from sklearn.base import BaseEstimator
+from sklearn.cluster import KMeans
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import IsolationForest, RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.svm import SVC
+
+from contract.manifest import ArtifactFormat, Field, InputFormat, Kind, ModelManifest, OutputKind
+from scoring.predict import predict
+from trainer.importing import Refused
+from trainer.importing.examine import examine
+from trainer.importing.formats import recognised
+
+PICKLES = Path(__file__).parent / "pickles"
+X, y = np.arange(40.0).reshape(20, 2), np.arange(20) // 10
+FRAME = pd.DataFrame(
+    {"age": [20.0, 30.0, None, 50.0] * 5, "plan": ["basic", "plus", None, "gold"] * 5, "km": [1.0, 2.0, 3.0, 4.0] * 5}
+)
+TARGET = ["no", "yes", "no", "yes"] * 5
+
+
+def tried(tmp_path: Path, saved: Any, sample: str | None = None) -> ModelManifest:
+    """The draft of a model's manifest; `saved` is the model, or the bytes of the file."""
+    file, rows = tmp_path / "file", tmp_path / "sample.csv"
+    if isinstance(saved, Path):
+        file = saved
+    else:
+        file.write_bytes(saved if isinstance(saved, bytes) else pickle.dumps(saved))
+    if sample is not None:
+        rows.write_text(sample)
+    recognised(file)
+    return examine("m", file, rows if sample is not None else None).draft
+
+
+def refusal(tmp_path: Path, saved: Any, sample: str | None = None) -> str:
+    with pytest.raises(Refused) as refused:
+        tried(tmp_path, saved, sample)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def mixed(*last: Any, frame: pd.DataFrame = FRAME, encoder: Any = None) -> Any:
+    """Numbers that are imputed and scaled, words that are imputed and encoded, and a number as it is."""
+    columns = ColumnTransformer(
+        [
+            ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), ["age"]),
+            ("words", make_pipeline(SimpleImputer(strategy="most_frequent"), encoder or OneHotEncoder()), ["plan"]),
+        ],
+        remainder="passthrough",
+    )
+    return make_pipeline(columns, *(last or (LogisticRegression(),))).fit(frame, TARGET)
+
+
+def test_a_bare_array_gives_numbers_without_names(tmp_path: Path) -> None:
+    draft = tried(tmp_path, LogisticRegression().fit(X, y))
+    assert draft.signature.inputs == (Field("x0", Kind.NUMBER), Field("x1", Kind.NUMBER))
+    assert draft.artifact.input_format is InputFormat.ARRAY
+    assert (draft.signature.output.kind, draft.signature.output.labels) == (OutputKind.CLASS, (0, 1))
+    assert draft.signature.output.probabilities
+    assert draft.golden.rows[:2] == ((0.0, 0.0), (1.0, 0.0))
+    assert len(draft.golden.predictions) == len(draft.golden.rows)
+    assert draft.example == {"x0": 0.0, "x1": 0.0}
+
+
+def test_a_data_frame_gives_names_kinds_nulls_and_closed_categories(tmp_path: Path) -> None:
+    draft = tried(tmp_path, mixed())
+    assert draft.signature.inputs == (
+        Field("age", Kind.NUMBER, nullable=True),
+        Field("plan", Kind.STRING, nullable=True, categories=("basic", "gold", "plus")),
+        Field("km", Kind.NUMBER),
+    )
+    assert draft.artifact.input_format is InputFormat.DATAFRAME
+    assert draft.signature.output.labels == ("no", "yes")
+
+
+def test_categories_stay_open_where_the_encoder_takes_others(tmp_path: Path) -> None:
+    draft = tried(tmp_path, mixed(encoder=OneHotEncoder(handle_unknown="ignore")))
+    assert draft.signature.inputs[1] == Field("plan", Kind.STRING, nullable=True)
+    assert {row[1] for row in draft.golden.rows} <= {"basic", "gold", "plus"}
+
+
+def test_a_null_that_was_a_category_may_be_sent(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"plan": ["a", None, "b", "a"]})
+    model = make_pipeline(OrdinalEncoder(encoded_missing_value=-1), LogisticRegression()).fit(frame, y[8:12])
+    assert tried(tmp_path, model).signature.inputs == (Field("plan", Kind.STRING, True, ("a", "b")),)
+
+
+def test_a_search_is_looked_through(tmp_path: Path) -> None:
+    model = GridSearchCV(mixed(), {"logisticregression__C": [1.0]}, cv=2).fit(FRAME, TARGET)
+    assert tried(tmp_path, model).signature == tried(tmp_path, mixed()).signature
+
+
+def test_numbers_come_out_of_what_has_no_classes(tmp_path: Path) -> None:
+    for model in (LinearRegression().fit(X, y), KMeans(2, n_init=1).fit(X), IsolationForest(n_estimators=3).fit(X)):
+        output = tried(tmp_path, model).signature.output
+        assert (output.kind, output.labels, output.probabilities) == (OutputKind.NUMBER, None, False)
+
+
+def test_a_sample_names_the_columns_of_an_array_and_tells_kinds_and_nulls(tmp_path: Path) -> None:
+    draft = tried(tmp_path, LogisticRegression().fit(X, y), "length,width\n1,2.5\n30,31\n")
+    assert draft.signature.inputs == (Field("length", Kind.NUMBER), Field("width", Kind.NUMBER))
+    assert draft.golden.rows == ((1.0, 2.5), (30.0, 31.0))
+    assert draft.golden.predictions == (0, 1)
+    draft = tried(tmp_path, mixed(), "km,plan,age,colour\n1,basic,,red\n2,gold,3,blue\n")
+    assert [field.nullable for field in draft.signature.inputs] == [True, True, False]
+    assert draft.golden.rows == ((None, "basic", 1.0), (3.0, "gold", 2.0))
+    assert draft.warnings == ("the sample: ignored what is no input of the model: 'colour'",)
+    assert draft.example == {"age": 3.0, "plan": "gold", "km": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("sample", "said"),
+    [
+        ("age,plan\n1,basic\n", "has a sample without 'km'; the model takes 'age', 'plan', 'km', and the sample has"),
+        ("age,plan,km\nx,basic,1\n", "does not fit the model in row 1: 'age' must be a finite number; it is 'x'"),
+        ("age,plan,km\n1,silver,1\n", "'plan' must be one of 'basic', 'gold', 'plus'; it is 'silver'"),
+        ("age,plan,km\n1,basic\n", "row 1 has 2 values, and the first line names 3 columns"),
+        ("age,age,km\n1,2,3\n", "the column 'age' twice"),
+        ("1,2,3\n4,5,6\n", "begins with numbers; its first line has to name the columns"),
+        ("age;plan;km\n1;basic;2\n", "separated by semicolons"),
+        ("age,plan,km\n", "has an empty sample"),
+        ("", "has an empty sample"),
+    ],
+)
+def test_a_sample_that_does_not_fit_says_where(tmp_path: Path, sample: str, said: str) -> None:
+    assert said in refusal(tmp_path, mixed(), sample)
+
+
+def test_a_sample_with_too_many_columns_for_a_model_without_names_is_refused(tmp_path: Path) -> None:
+    said = refusal(tmp_path, LogisticRegression().fit(X, y), "a,b,target\n1,2,0\n")
+    assert "a sample with 3 columns ('a', 'b', 'target') for a model that takes 2" in said
+
+
+def test_the_index_that_pandas_writes_is_left_out(tmp_path: Path) -> None:
+    rows = pd.DataFrame(X[:3], columns=["a", "b"]).to_csv()
+    assert tried(tmp_path, LogisticRegression().fit(X, y), rows).signature.names == ("a", "b")
+
+
+class Days(BaseEstimator):
+    """Takes moments, as pandas has them."""
+
+    fitted_ = True
+
+    def predict(self, frame: pd.DataFrame) -> Any:
+        return frame["day"].dt.day.to_numpy()
+
+
+class Words(BaseEstimator):
+    """Takes the same as text."""
+
+    fitted_ = True
+
+    def predict(self, frame: pd.DataFrame) -> Any:
+        return frame["day"].str[:4].to_numpy()
+
+
+def test_dates_of_a_sample_are_moments_or_text_as_the_model_wants_them(tmp_path: Path) -> None:
+    sample = "day\n2024-05-17\n2024-06-18\n"
+    days, words = tried(tmp_path, Days(), sample), tried(tmp_path, Words(), sample)
+    assert days.signature.inputs == (Field("day", Kind.DATETIME),)
+    assert days.golden.predictions == (17.0, 18.0)
+    assert words.signature.inputs == (Field("day", Kind.STRING),)
+    assert (words.signature.output.kind, words.golden.predictions) == (OutputKind.CLASS, ("2024", "2024"))
+
+
+def test_a_dict_with_a_model_its_columns_and_their_types_is_understood(tmp_path: Path) -> None:
+    frame = pd.DataFrame(X, columns=["rm", "chas"]).astype({"chas": int})
+    saved = {
+        "model": LinearRegression().fit(frame.to_numpy(), y),
+        "columns": frame.columns,
+        "dtypes": frame.dtypes,
+        "classes": ["a"],
+    }
+    draft = tried(tmp_path, saved)
+    assert draft.signature.inputs == (Field("rm", Kind.NUMBER), Field("chas", Kind.INTEGER))
+    assert draft.artifact.input_format is InputFormat.ARRAY
+    # What is published is the model alone, which a worker can use.
+    (tmp_path / "file").write_bytes(pickle.dumps(saved))
+    artifact = examine("m", tmp_path / "file", None).artifact
+    assert isinstance(joblib.load(io.BytesIO(artifact or b"")), LinearRegression)
+
+
+def test_a_model_with_its_list_of_columns_is_understood(tmp_path: Path) -> None:
+    draft = tried(tmp_path, (LogisticRegression().fit(X, y), ["a", "b"]))
+    assert draft.signature.names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("saved", "said"),
+    [
+        ({"model": SVC().fit(X, y), "columns": ["a"]}, "lists 1 column ('a') beside a model that takes 2"),
+        ({"a": SVC().fit(X, y), "b": SVC().fit(X, y)}, "holds a dict with 2 models ('a: SVC', 'b: SVC')"),
+        ({"model": SVC().fit(X, y), "scaler": StandardScaler()}, "what prepares its data ('scaler: StandardScaler')"),
+        ({"weights": [1, 2]}, "holds a dict without a model ('weights: list')"),
+        ([SVC().fit(X, y), SVC().fit(X, y)], "holds a list with 2 models"),
+        (X, "holds a bare array of the shape (20, 2) and no model"),
+        (FRAME, "holds a DataFrame of 20 rows, and no model"),
+        (FRAME["age"], "holds a Series of 20 rows"),
+        ("model", "holds a str and no model"),
+        (None, "holds nothing (None) and no model"),
+        (SVC, "holds the class SVC and no fitted model; save the object that fit() returned"),
+        (StandardScaler().fit(X), "a StandardScaler, which transforms and has no predict; save the whole pipeline"),
+        (len, "which has no predict"),
+        (SVC(), "holds a model that is not fitted; save it after fit()"),
+        (make_pipeline(StandardScaler(), SVC()), "holds a model that is not fitted"),
+        (MultiOutputClassifier(SVC()).fit(X, np.c_[y, y]), "predicts 2 values a row"),
+        (LinearRegression().fit(X, y[:, None]), "predicts 1 value a row as an array of the shape"),
+        (
+            make_pipeline(TfidfVectorizer(), SVC()).fit(["good", "bad"], [0, 1]),
+            "takes bare texts (TfidfVectorizer), and a model here takes rows of named columns",
+        ),
+        (Words(), "does not tell how many columns it takes; lay a CSV with some rows beside it"),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
+)
+def test_what_is_no_model_to_serve_is_named_with_what_to_do(tmp_path: Path, saved: Any, said: str) -> None:
+    assert said in refusal(tmp_path, saved)
+
+
+def archive(*names: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name in names:
+            file.writestr(name, "x")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "is empty"),
+        (b"<!DOCTYPE html><html>Sign in</html>", "is an HTML page"),
+        (b'\n<html lang="en">', "is an HTML page"),
+        (b'{"learner": {}}', "is JSON, and not a pickle"),
+        (b"[[1, 2]]", "is JSON, and not a pickle"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "is a Git LFS pointer"),
+        (b"\x89HDF\r\n\x1a\n\0\0", "is an HDF5 file"),
+        (b"\x08\x07\x12\x07pytorch\x1a", "is an ONNX model"),
+        (b"\x93NUMPY\x01\0", "is a NumPy array"),
+        (b"tree\nversion=v4\n", "is LightGBM's own text"),
+        (archive("archive/data.pkl"), "is a PyTorch file"),
+        (archive("a.txt"), "is a zip archive; unpack it"),
+        (archive("a.txt")[:40], "is a zip archive (or a skops file) that is damaged or cut off"),
+        (gzip.compress(b"\0" * 257 + b"ustar\0"), "is a tar archive"),
+        (b"PAR1\x15\x04", "is a Parquet file"),
+        (b"a,b,c\n1,2,3\n", r"is not a pickle (it begins with 'a,b,c\n1,2,3\n')"),
+        (b"\x00\x01\x02\x03", r"is not a pickle (it begins with '\x00\x01\x02\x03')"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_a_file_of_another_kind_is_called_by_its_name(tmp_path: Path, data: bytes, said: str) -> None:
+    assert said in refusal(tmp_path, data)
+
+
+@pytest.mark.parametrize("save", ["pickle", "joblib", "joblib.gz", "gzip"])
+@pytest.mark.parametrize("left", [0.3, 0.95])
+def test_a_file_that_is_cut_off_is_called_so(tmp_path: Path, save: str, left: float) -> None:
+    model, buffer = LogisticRegression().fit(X, y), io.BytesIO()
+    if save.startswith("joblib"):
+        joblib.dump(model, buffer, compress=("gzip", 3) if save.endswith("gz") else 0)
+    else:
+        buffer.write(gzip.compress(pickle.dumps(model)) if save == "gzip" else pickle.dumps(model))
+    whole = buffer.getvalue()
+    assert "cut off" in refusal(tmp_path, whole[: int(len(whole) * left)])
+
+
+def test_all_ways_to_save_are_read(tmp_path: Path) -> None:
+    model, plain = LogisticRegression().fit(X, y), io.BytesIO()
+    joblib.dump(model, plain)
+    files = [plain.getvalue(), cloudpickle.dumps(model), bz2.compress(pickle.dumps(model))]
+    files += [pickle.dumps(model, protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
+    for compress in ("zlib", "gzip", "bz2", "lzma", "xz"):
+        packed = io.BytesIO()
+        joblib.dump(model, packed, compress=(compress, 3))
+        files.append(packed.getvalue())
+    for data in files:
+        draft = tried(tmp_path, data)
+        assert draft.signature.names == ("x0", "x1")
+        assert draft.artifact.format is ArtifactFormat.JOBLIB
+
+
+def test_several_dumps_in_one_file_are_refused(tmp_path: Path) -> None:
+    both = pickle.dumps(StandardScaler().fit(X)) + pickle.dumps(SVC().fit(X, y))
+    assert "several objects, dumped into it one after the other" in refusal(tmp_path, both)
+
+
+def test_a_file_of_another_scikit_learn_that_still_predicts_is_taken_with_a_warning(tmp_path: Path) -> None:
+    for version in ("1.2.2", "1.6.1"):
+        draft = tried(tmp_path, PICKLES / f"logistic-{version}.pkl")
+        assert set(draft.golden.predictions) == {0}
+        assert draft.warnings[0].startswith(
+            f"it was made with scikit-learn {version}, and {sklearn.__version__} serves"
+        )
+        assert draft.training_data.source == f"a LogisticRegression made with scikit-learn {version}"
+
+
+def test_a_file_of_another_scikit_learn_that_loads_and_does_not_predict_says_both(tmp_path: Path) -> None:
+    said = refusal(tmp_path, PICKLES / "imputer-1.6.1.pkl")
+    assert said.startswith(f"was made with scikit-learn 1.6.1; scikit-learn {sklearn.__version__} here still loads it")
+    assert "does not predict (AttributeError: 'SimpleImputer' object has no attribute" in said
+    assert said.endswith(f"fit it again with scikit-learn {sklearn.__version__}")
+
+
+def test_a_file_of_another_scikit_learn_that_does_not_load_says_which(tmp_path: Path) -> None:
+    said = refusal(tmp_path, PICKLES / "forest-1.2.2.joblib")
+    assert said.startswith("was made with scikit-learn 1.2.2, which scikit-learn ")
+    assert "here cannot read (ValueError: node array from the pickle has an incompatible dtype" in said
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"cno_such_package.trees\nForest\n.", "needs the module 'no_such_package', which is not installed here"),
+        (b"csklearn.svm.classes\nSVC\n.", "an old release of sklearn: it needs the module 'sklearn.svm.classes'"),
+        (b"csklearn.svm\nNoSVC\n.", "another release of sklearn: sklearn.svm here has no 'NoSVC'"),
+        (b"ccollections\nNoSuch\n.", "uses 'NoSuch' of the module 'collections', and the one installed here has none"),
+        (
+            b"c__main__\nMyStep\n.",
+            "uses 'MyStep', which was defined in the script or notebook that saved it (__main__)",
+        ),
+    ],
+)
+def test_what_a_file_needs_and_is_not_here_is_named(tmp_path: Path, data: bytes, said: str) -> None:
+    assert said in refusal(tmp_path, data)
+
+
+def test_a_class_of_the_script_that_saved_it_comes_along_in_a_cloudpickle(tmp_path: Path) -> None:
+    code = """
+import sys, cloudpickle, pickle
+class Doubles:
+    n_features_in_ = 1
+    def predict(self, X):
+        return X[:, 0] * 2
+dump = {"cloudpickle": cloudpickle.dump, "pickle": pickle.dump}[sys.argv[1]]
+dump(Doubles(), open(sys.argv[2], "wb"))
+"""
+    for save in ("cloudpickle", "pickle"):
+        subprocess.run([sys.executable, "-c", code, save, str(tmp_path / save)], check=True)
+    draft = tried(tmp_path, tmp_path / "cloudpickle")
+    assert draft.artifact.format is ArtifactFormat.CLOUDPICKLE
+    assert draft.golden.predictions == (0.0, 2.0, 0.0)
+    assert "save it from there with cloudpickle.dump" in refusal(tmp_path, tmp_path / "pickle")
+
+
+class Average(BaseEstimator):
+    """Answers with what the rows have in common."""
+
+    n_features_in_ = 1
+
+    def predict(self, matrix: Any) -> Any:
+        return np.full(len(matrix), matrix.mean())
+
+
+def test_a_model_whose_answers_depend_on_the_other_rows_is_taken_with_a_warning(tmp_path: Path) -> None:
+    (warning,) = tried(tmp_path, Average()).warnings
+    assert "answers a row otherwise when it stands alone" in warning
+
+
+class NoProbabilities(LogisticRegression):
+    def predict_proba(self, X: Any) -> Any:
+        raise ValueError("it hurts")
+
+
+def test_a_model_that_raises_for_probabilities_is_served_without(tmp_path: Path) -> None:
+    draft = tried(tmp_path, NoProbabilities().fit(X, y))
+    assert not draft.signature.output.probabilities
+    assert draft.warnings == ("it is served without probabilities: ValueError: it hurts",)
+
+
+def test_a_model_that_raises_for_made_up_rows_asks_for_real_ones(tmp_path: Path) -> None:
+    class Picky(BaseEstimator):
+        n_features_in_ = 2
+
+        def predict(self, matrix: Any) -> Any:
+            if not matrix[:, 0].all():
+                raise ValueError("no zeros, please")
+            return matrix[:, 0]
+
+    saved = cloudpickle.dumps(Picky())
+    said = refusal(tmp_path, saved)
+    assert "does not predict rows that were made up for trying it (ValueError: no zeros, please)" in said
+    assert "lay a CSV with some real rows beside it" in said
+    assert tried(tmp_path, saved, "a,b\n1,2\n").golden.predictions == (1.0, 1.0)
+    assert "does not predict its sample rows" in refusal(tmp_path, saved, "a,b\n0,2\n")
+
+
+def test_models_with_all_cores_are_tried_with_one(tmp_path: Path) -> None:
+    draft = tried(tmp_path, RandomForestClassifier(3, n_jobs=-1).fit(X, y))
+    assert draft.signature.output.labels == (0, 1)
+
+
+def answers(model: Any, draft: ModelManifest, rows: Sequence[Sequence[Any]]) -> list[Any]:
+    return predict(model, draft, rows).values
+
+
+def test_the_signature_serves_the_rows_it_was_fitted_on(tmp_path: Path) -> None:
+    model = mixed()
+    draft = tried(tmp_path, model)
+    rows = FRAME.astype(object).where(FRAME.notna(), None).to_numpy().tolist()
+    assert answers(model, draft, rows) == model.predict(FRAME).tolist()

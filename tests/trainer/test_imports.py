@@ -1,0 +1,290 @@
+"""A file becomes a version that serves, or a refusal; what unpickles it is a process that may do what it likes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import joblib
+import numpy as np
+import psutil
+import pytest
+from redis import Redis
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from contract.errors import Code, ModelgateError
+from contract.repository import Repository
+from contract.settings import Settings
+from contract.training import Action, Order
+from scoring.artifacts import load
+from scoring.predict import predict
+from tests.support import PROJECT, until
+from trainer import imports
+from trainer.__main__ import main
+from trainer.disk import STAGING
+from trainer.importing import Refused
+from trainer.imports import import_file, import_upload, imported_before, model_name
+from trainer.orders import ORDERS
+from trainer.publish import sweep
+
+PICKLES = Path(__file__).parent / "pickles"
+X, y = np.arange(40.0).reshape(20, 2), np.arange(20) // 10
+
+
+@pytest.fixture
+def settings(root: Path, tmp_path: Path) -> Settings:
+    return Settings(models_dir=root, spool_dir=tmp_path)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.pkl"
+    path.write_bytes(pickle.dumps(make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)))
+    return path
+
+
+def refusal(settings: Settings, file: Path, name: str = "mine", sample: Path | None = None) -> str:
+    with pytest.raises(ModelgateError) as refused:
+        import_file(settings, name, file, sample)
+    assert refused.value.failure.code == Code.NOT_PUBLISHED
+    assert "\n" not in str(refused.value)
+    assert Repository(settings.models_dir).versions("mine") == []
+    assert leftovers(settings) == []
+    return str(refused.value)
+
+
+def leftovers(settings: Settings) -> list[str]:
+    staging = settings.models_dir / STAGING
+    return [entry.name for entry in staging.iterdir() if entry.is_dir()] if staging.exists() else []
+
+
+def test_a_file_is_published_byte_by_byte_and_serves(settings: Settings, file: Path, tmp_path: Path) -> None:
+    sample = tmp_path / "rows.csv"
+    sample.write_text("a,b\n1,2\n38,39\n")
+    published = import_file(settings, "mine", file, sample)
+    repository = Repository(settings.models_dir)
+    manifest = repository.manifest("mine", 1)
+    assert manifest == published
+    assert manifest.recipe == imports.RECIPE
+    assert manifest.training_data.source == "not known; imported: a Pipeline, from mine.pkl"
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert (manifest.artifact.sha256, manifest.training_data.fingerprint) == (digest, digest)
+    estimator = load(manifest, repository.version_dir("mine", 1))
+    assert predict(estimator, manifest, [(1.0, 2.0), (38.0, 39.0)]).values == [0, 1]
+    assert leftovers(settings) == []
+    assert file.exists()
+
+
+@pytest.mark.usefixtures("examined_here", "unverified")
+def test_of_a_dict_only_the_model_is_published(settings: Settings, tmp_path: Path) -> None:
+    saved = {"model": LogisticRegression().fit(X, y), "columns": ["a", "b"]}
+    (tmp_path / "dict.joblib").write_bytes(pickle.dumps(saved))
+    manifest = import_file(settings, "mine", tmp_path / "dict.joblib")
+    assert manifest.signature.names == ("a", "b")
+    artifact = settings.models_dir / "mine/versions/1" / manifest.artifact.file
+    assert isinstance(joblib.load(artifact), LogisticRegression)
+    assert imported_before(settings.models_dir, "mine", tmp_path / "dict.joblib", after=0) == manifest
+    assert imported_before(settings.models_dir, "mine", tmp_path / "dict.joblib", after=1) is None
+
+
+class Trap:
+    """Does `what` when it is unpickled."""
+
+    def __init__(self, what: Callable[..., object], *arguments: Any) -> None:
+        self.reduced = what, arguments
+
+    def __reduce__(self) -> Any:
+        return self.reduced
+
+
+def trapped(tmp_path: Path, what: Callable[..., object], *arguments: Any) -> Path:
+    path = tmp_path / "trap.pkl"
+    path.write_bytes(pickle.dumps(Trap(what, *arguments)))
+    return path
+
+
+def test_what_unpickles_is_not_this_process_and_leaves_none_behind(settings: Settings, tmp_path: Path) -> None:
+    code = "import os,sys,time; open(sys.argv[1],'w').write(f'{os.getpid()} {os.getppid()}'); time.sleep(600)"
+    trace = tmp_path / "trace"
+    said = refusal(settings, trapped(tmp_path, subprocess.Popen, [sys.executable, "-c", code, str(trace)]))
+    assert [
+        process for process in psutil.process_iter(["cmdline"]) if str(trace) in (process.info["cmdline"] or ())
+    ] == []
+    assert said.startswith("trap.pkl holds a Popen, which has no predict")
+
+
+@pytest.mark.parametrize(
+    ("what", "arguments", "said"),
+    [
+        (os._exit, (3,), "ends the process that reads it (exit code 3)"),
+        (os.kill, (0, signal.SIGKILL), "most likely because memory ran out"),
+        (signal.raise_signal, (signal.SIGSEGV,), "crashes the process that reads it (SIGSEGV)"),
+        (bytearray, (3_000_000_000,), "needs more than the 500 MB that a scorer may take (SCORER_MEMORY_MB)"),
+    ],
+    ids=["exit", "kill", "segfault", "memory"],
+)
+def test_a_file_that_ends_whoever_reads_it_is_refused_with_what_happened(
+    settings: Settings, tmp_path: Path, what: Callable[..., object], arguments: tuple[Any, ...], said: str
+) -> None:
+    settings = dataclasses.replace(settings, scorer_memory_mb=500)
+    assert said in refusal(settings, trapped(tmp_path, what, *arguments))
+
+
+def test_a_file_that_takes_too_long_is_refused(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "CHECK_TIMEOUT", 1)
+    assert "takes more than 1 s to load" in refusal(settings, trapped(tmp_path, time.sleep, 600))
+
+
+def test_a_file_cannot_answer_with_a_manifest_of_its_own_making(settings: Settings, tmp_path: Path) -> None:
+    code = (
+        "import os,pathlib,sys; pathlib.Path(sys.argv[1], 'answer.json').write_text('{\"draft\": \"{}\"}'); os._exit(0)"
+    )
+    assert "gives rise to a manifest that cannot be used" in refusal(settings, trapped(tmp_path, exec, code))
+
+
+def test_a_file_that_is_no_file_is_refused_without_opening_it(settings: Settings, tmp_path: Path, file: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pkl")
+    (tmp_path / "folder.pkl").mkdir()
+    (tmp_path / "link.pkl").symlink_to(file)
+    assert "is no file" in refusal(settings, tmp_path / "pipe.pkl")
+    assert "is no file" in refusal(settings, tmp_path / "folder.pkl")
+    assert "is a symbolic link; put the file itself there" in refusal(settings, tmp_path / "link.pkl")
+    assert refusal(settings, tmp_path / "nothing.pkl") == "nothing.pkl is not published: No such file or directory"
+    assert "has a sample that is a symbolic link" in refusal(settings, file, sample=tmp_path / "link.pkl")
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(settings: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "huge.pkl"
+    with path.open("wb") as huge:
+        huge.truncate(1_000_001)
+    settings = dataclasses.replace(settings, model_cache_mb=1)
+    assert refusal(settings, path) == "huge.pkl is larger than 1 MB (MODEL_CACHE_MB); make it smaller, or raise that"
+
+
+def test_pickles_are_refused_where_none_may_be_loaded(settings: Settings, file: Path) -> None:
+    said = refusal(dataclasses.replace(settings, pickle="deny"), file)
+    assert said == "mine.pkl is a pickle, and PICKLE=deny takes only skops files; save the model with skops.io.dump"
+
+
+@pytest.mark.parametrize("name", ["", "Mine", "inbox", "../x", "a" * 65])
+def test_a_name_that_no_model_can_have_is_refused(settings: Settings, file: Path, name: str) -> None:
+    assert refusal(settings, file, name).startswith(
+        f"mine.pkl cannot become the model {name[:64]!r}: a name is up to 64"
+    )
+
+
+def test_a_model_that_a_fresh_process_cannot_use_is_refused(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Fickle:
+        """Answers otherwise in each process."""
+
+        n_features_in_ = 1
+
+        def predict(self, matrix: Any) -> Any:
+            import os
+
+            return matrix[:, 0] * 0 + os.getpid()
+
+    path = tmp_path / "fickle.pkl"
+    path.write_bytes(cloudpickle.dumps(Fickle()))
+    assert "golden row 0 gave" in refusal(settings, path)
+
+
+def test_a_file_name_becomes_a_model_name() -> None:
+    names = {"loan.pkl": "loan", "Loan Model v2.1.JOBLIB": "loan_model_v2_1", "_x-.pkl.gz": "x", "prêt": "pr_t"}
+    assert {name: model_name(name) for name in names} == names
+    for name in (".pkl", "   .pkl", "Inbox.pkl", "x" * 65, "日本.pkl"):
+        with pytest.raises(Refused, match="has a name that no model can have"):
+            model_name(name)
+
+
+def test_sweeping_leaves_what_is_being_imported_alone(settings: Settings) -> None:
+    with imports._workbench(settings.models_dir) as folder:
+        sweep(settings.models_dir)
+        assert folder.exists()
+        abandoned = folder.with_name("inbox-0000")
+        abandoned.mkdir()
+    sweep(settings.models_dir)
+    assert leftovers(settings) == []
+
+
+@pytest.mark.usefixtures("examined_here", "unverified")
+def test_an_order_publishes_promotes_and_removes_the_upload(settings: Settings, tmp_path: Path, redis: Redis) -> None:
+    upload, sample = tmp_path / "u1", tmp_path / "u2"
+    upload.write_bytes((PICKLES / "logistic-1.6.1.pkl").read_bytes())
+    sample.write_text("a,b\n1,2\n")
+    answer = ORDERS[Action.IMPORT](settings, redis, Order(Action.IMPORT, "mine", upload="u1", sample="u2"))
+    assert json.dumps(answer)
+    warning, remark = answer.pop("warnings")
+    assert answer == {"name": "mine", "version": 1, "versions": [1], "aliases": {"current": 1}}
+    assert warning.startswith("it was made with scikit-learn 1.6.1")
+    assert remark == "moved at once: no worker is alive that serves this model"
+    assert not upload.exists() and not sample.exists()
+
+
+def test_an_order_that_fails_removes_the_upload(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "u1").write_bytes(b"<html>")
+    with pytest.raises(ModelgateError, match="u1 is an HTML page"):
+        import_upload(settings, Order(Action.IMPORT, "mine", upload="u1"))
+    assert not (tmp_path / "u1").exists()
+
+
+@pytest.mark.parametrize("upload", [None, "", "../mine.pkl", "/etc/passwd", ".hidden"])
+def test_an_order_reads_nothing_outside_of_the_spool(settings: Settings, file: Path, upload: str | None) -> None:
+    with pytest.raises(ModelgateError, match=r"is no file of SPOOL_DIR"):
+        import_upload(settings, Order(Action.IMPORT, "mine", upload=upload))
+    assert file.exists()
+
+
+def test_a_publisher_that_is_killed_leaves_no_process_that_reads_the_file(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = tmp_path / "trace"
+    code = f"import os,time; open({str(trace)!r},'w').write(str(os.getpid())); time.sleep(600)"
+    environment = {**os.environ, "MODELS_DIR": str(settings.models_dir)}
+    command = [sys.executable, "-m", "trainer", "import", str(trapped(tmp_path, exec, code)), "--name", "mine"]
+    publisher = subprocess.Popen(command, cwd=PROJECT, env=environment)
+    reader = until(lambda: trace.exists() and trace.read_text(), "the file is being read")
+    publisher.kill()
+    publisher.wait()
+    until(lambda: not psutil.pid_exists(int(reader)), "the reader is gone", 10)
+    sweep(settings.models_dir)
+    assert leftovers(settings) == []
+
+
+@pytest.mark.usefixtures("examined_here", "own_signals", "unverified")
+def test_the_command_says_what_it_published_or_why_not(
+    settings: Settings, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODELS_DIR", str(settings.models_dir))
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    renamed = file.rename(file.with_name("My Model.pkl"))
+    assert main(["import", str(renamed)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("trainer: my_model: moved at once: REDIS_URL is not set")
+    assert said[1:] == ["trainer: my_model: version 1 published; it takes x0 (number), x1 (number)"]
+    assert Repository(settings.models_dir).aliases("my_model") == {"current": 1}
+    renamed.write_text("{}")
+    assert main(["import", str(renamed), "--name", "other"]) == 1
+    assert (
+        capsys.readouterr().out
+        == "trainer: My Model.pkl is JSON, and not a pickle; save the fitted scikit-learn"
+        + (" model with joblib.dump\n")
+    )
+    assert main(["import", str(renamed.rename(file.with_name("日本.pkl")))]) == 2

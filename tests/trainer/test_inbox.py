@@ -1,0 +1,278 @@
+"""What is dropped into the inbox is published, or lies in `rejected/` beside the reason; nothing is ever lost."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from contract.repository import Repository
+from contract.settings import Settings
+from tests.support import until
+from trainer.imports import import_file
+from trainer.inbox import DEATHS, Inbox, watch
+
+MODEL = pickle.dumps(LogisticRegression().fit(np.arange(40.0).reshape(20, 2), np.arange(20) // 10))
+JUNK = b"<html>"
+
+pytestmark = pytest.mark.usefixtures("examined_here", "unverified")
+
+
+class World:
+    """An inbox, what it said, and what it made current."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.folder = root, root / "inbox"
+        self.folder.mkdir(parents=True)
+        self.said: list[str] = []
+        self.promoted: list[tuple[str, int, str]] = []
+        self.broken: str | None = None
+        self.inbox = self.another()
+
+    def another(self) -> Inbox:
+        """As after a restart of the trainer."""
+        return Inbox(Settings(models_dir=self.root), self.promote, self.said.append)
+
+    def promote(self, model: str, version: int, alias: str) -> str | None:
+        if self.broken:
+            raise ConnectionError(self.broken)
+        self.promoted.append((model, version, alias))
+        return None
+
+    def drop(self, name: str, data: bytes = MODEL) -> Path:
+        path = self.folder / name
+        path.write_bytes(data)
+        return path
+
+    def look(self, times: int = 2) -> None:
+        for _ in range(times):
+            self.inbox.look()
+
+    def there(self) -> list[str]:
+        """Everything in the inbox, but for what is its own."""
+        found = [str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if not p.name.startswith(".")]
+        return sorted(name for name in found if name not in ("done", "rejected"))
+
+    def reason(self, name: str) -> str:
+        return (self.folder / "rejected" / f"{name}.reason.txt").read_text()
+
+
+@pytest.fixture
+def world(root: Path) -> World:
+    return World(root)
+
+
+def test_a_file_and_its_sample_become_a_version_that_is_current(world: World) -> None:
+    world.drop("Loan Model.pkl")
+    world.drop("loan model.CSV", b"a,b\n1,2\n")
+    world.look(1)
+    assert world.promoted == []
+    world.look(1)
+    assert world.promoted == [("loan_model", 1, "current")]
+    assert Repository(world.root).manifest("loan_model", 1).signature.names == ("a", "b")
+    assert world.there() == ["done/loan_model@1.csv", "done/loan_model@1.pkl"]
+    assert world.said == ["inbox: 'Loan Model.pkl' is version 1 of 'loan_model' and serves"]
+    world.look()
+    assert len(world.promoted) == 1
+
+
+def test_a_file_that_grows_waits(world: World) -> None:
+    path = world.drop("loan.pkl", MODEL[:100])
+    world.look(1)
+    for end in (200, 300):
+        path.write_bytes(MODEL[:end])
+        world.look(1)
+    path.write_bytes(MODEL)
+    world.look(1)
+    assert (world.said, world.there()) == ([], ["loan.pkl"])
+    world.look(1)
+    assert world.promoted == [("loan", 1, "current")]
+
+
+def test_a_file_whose_sample_grows_waits(world: World) -> None:
+    world.drop("loan.pkl", JUNK)
+    world.look(1)
+    world.drop("loan.csv", b"a")
+    world.look(1)
+    assert world.there() == ["loan.csv", "loan.pkl"]
+    world.look(1)
+    assert world.there() == ["rejected/loan.csv", "rejected/loan.pkl", "rejected/loan.pkl.reason.txt"]
+
+
+@pytest.mark.parametrize("name", [".loan.pkl", "loan.pkl.part", "loan.pkl.tmp", "loan.pkl~", "loan.csv"])
+def test_what_is_half_written_or_only_a_sample_waits(world: World, name: str) -> None:
+    world.drop(name)
+    world.look(3)
+    assert (world.folder / name).exists()
+    assert world.said == []
+
+
+def test_a_refused_file_lies_beside_its_reason(world: World) -> None:
+    for _ in range(2):
+        world.drop("loan.pkl", JUNK)
+        world.look()
+    reason = "loan.pkl is an HTML page: perhaps a download that asks for a login; download the file itself"
+    assert world.reason("loan.pkl") == world.reason("2-loan.pkl") == f"{reason}\n"
+    assert world.said == [f"inbox: rejected: {reason}"] * 2
+    assert (world.folder / "rejected/loan.pkl").read_bytes() == JUNK
+    assert (world.folder / "rejected/2-loan.pkl").read_bytes() == JUNK
+
+
+def test_what_is_no_model_file_is_refused_and_never_opened(world: World, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(MODEL)
+    (world.folder / "link.pkl").symlink_to(secret)
+    os.mkfifo(world.folder / "pipe.pkl")
+    (world.folder / "folder.pkl").mkdir()
+    (world.folder / "folder.pkl/inside.pkl").write_bytes(MODEL)
+    world.drop("model.h5")
+    world.drop("日本.pkl")
+    world.look()
+    assert world.promoted == []
+    assert "'link.pkl' is a symbolic link" in world.reason("link.pkl")
+    assert "'pipe.pkl' is no file" in world.reason("pipe.pkl")
+    assert "'folder.pkl' is no file" in world.reason("folder.pkl")
+    assert "does not end in .pkl, .pickle, .joblib, .cloudpickle or .skops" in world.reason("model.h5")
+    assert "has a name that no model can have" in world.reason("日本.pkl")
+    assert secret.exists()
+    assert (world.folder / "rejected/folder.pkl/inside.pkl").exists()
+
+
+def test_names_that_break_lines_or_are_no_text_or_too_long_are_shown_in_one_line(world: World) -> None:
+    for name in (b"a\nb\x1b[31m.txt", b"\xff\xfe.txt", b"x" * 251 + b".pkl", b"evil\nname.pkl"):
+        (world.folder / os.fsdecode(name)).write_bytes(JUNK)
+    world.look()
+    assert len(world.said) == 4
+    for line in world.said:
+        assert line.isprintable(), line
+    assert not [name for name in world.there() if not name.startswith("rejected/")]
+    assert len(world.there()) == 8
+
+
+def test_a_file_that_was_replaced_while_it_was_imported_stays_and_comes_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.drop("loan.pkl")
+
+    def replace(*arguments: object) -> None:
+        world.drop("loan.pkl", JUNK)
+
+    monkeypatch.setattr(world, "promote", replace)
+    world.inbox = world.another()
+    world.look()
+    assert world.there() == ["loan.pkl"]
+    world.look()
+    assert world.there() == ["rejected/loan.pkl", "rejected/loan.pkl.reason.txt"]
+
+
+def test_a_version_that_cannot_be_made_current_is_named_and_its_file_is_done(world: World) -> None:
+    world.broken = "Redis is away"
+    world.drop("loan.pkl")
+    world.look()
+    assert world.said == ["inbox: 'loan.pkl' is version 1 of 'loan', but it is not made current: Redis is away"]
+    assert world.there() == ["done/loan@1.pkl"]
+
+
+def killed(world: World, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """Looks in another process, which is killed at the call of `where`."""
+    pid = os.fork()
+    if pid:
+        assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+        return
+    try:
+        monkeypatch.setattr(where, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+        world.inbox = world.another()
+        world.look()
+    finally:
+        os._exit(1)
+
+
+def test_a_trainer_killed_before_the_version_was_there_imports_it_after_the_restart(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.drop("loan.pkl")
+    killed(world, monkeypatch, "trainer.inbox.import_file")
+    assert world.there() == ["loan.pkl"]
+    world.inbox = world.another()
+    world.look()
+    assert world.promoted == [("loan", 1, "current")]
+    assert world.there() == ["done/loan@1.pkl"]
+
+
+def test_a_trainer_killed_after_the_version_was_there_does_not_import_it_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.drop("loan.pkl")
+    killed(world, monkeypatch, "trainer.inbox.Inbox._finish")
+    assert Repository(world.root).versions("loan") == [1]
+    assert world.there() == ["loan.pkl"]
+    world.inbox = world.another()
+    world.look()
+    assert Repository(world.root).versions("loan") == [1]
+    assert world.promoted == [("loan", 1, "current")]
+    assert world.there() == ["done/loan@1.pkl"]
+
+
+def test_a_file_that_kills_whoever_imports_it_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.drop("loan.pkl")
+    for _ in range(DEATHS):
+        killed(world, monkeypatch, "trainer.inbox.import_file")
+    world.look()
+    assert f"was being imported {DEATHS} times when the trainer was killed" in world.reason("loan.pkl")
+
+
+def test_a_file_that_is_dropped_again_is_a_version_again(world: World) -> None:
+    import_file(Settings(models_dir=world.root), "loan", world.drop("loan.pkl"))
+    world.look()
+    assert world.promoted == [("loan", 2, "current")]
+
+
+def test_only_one_process_looks_at_a_time(world: World) -> None:
+    world.drop("loan.pkl", JUNK)
+    with (world.folder / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        world.look(3)
+        assert world.there() == ["loan.pkl"]
+    world.look()
+    assert "rejected/loan.pkl" in world.there()
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may do anything")
+def test_a_file_that_cannot_be_read_says_so(world: World) -> None:
+    world.drop("loan.pkl").chmod(0)
+    world.look()
+    assert "chmod a+r" in world.reason("loan.pkl")
+
+
+def test_what_cannot_be_moved_away_is_said_once(world: World) -> None:
+    world.drop("loan.pkl", JUNK)
+    (world.folder / "rejected").write_text("in the way")
+    world.look(4)
+    (line,) = [line for line in world.said if "neither" in line]
+    assert line == "inbox: 'loan.pkl' can be neither imported nor moved away: File exists"
+    (world.folder / "rejected").unlink()
+    world.drop("loan.pkl", JUNK + b" ")
+    world.look(3)
+    assert "rejected/loan.pkl" in world.there()
+
+
+def test_the_inbox_is_made_and_watched_until_told_to_stop(root: Path) -> None:
+    said: list[str] = []
+    inbox = Inbox(Settings(models_dir=root), lambda *_: None, said.append)
+    stop = threading.Event()
+    ticks: Callable[[float], bool] = lambda _: stop.wait(0.02)  # noqa: E731
+    watcher = threading.Thread(target=watch, args=(inbox, ticks))
+    watcher.start()
+    until((root / "inbox").exists, "the inbox is there")
+    (root / "inbox/loan.pkl").write_bytes(JUNK)
+    until(lambda: said, "the file is refused")
+    stop.set()
+    watcher.join()

@@ -1,0 +1,163 @@
+"""The only writer of aliases.json, and the only one who removes versions, since none may go that an alias names.
+
+Each change is made under the lock of the model's aliases, which is not the one of publishing: an alias moves while a
+version is being published. Errors are `ModelgateError`s, whose codes the gateway maps to statuses.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import IO
+
+from contract.errors import Code, ModelgateError
+from contract.repository import ALIASES_FILE, CURRENT, PREVIOUS, Repository, valid_alias, valid_name
+from trainer.disk import STAGING, locked, sync, write
+
+
+def move_alias(root: Path, model: str, alias: str, version: int) -> dict[str, int]:
+    """Points `alias` at `version`; returns all aliases. What `current` named before is `previous` from then on.
+
+    Raises `model_not_found` and `invalid_alias`.
+    """
+    check_move(root, model, alias, version)
+    return _change(root, model, lambda aliases: _moved(root, model, aliases, alias, version))
+
+
+def check_move(root: Path, model: str, alias: str, version: int) -> None:
+    """Raises what `move_alias` would."""
+    if not valid_alias(alias):
+        raise ModelgateError(
+            Code.INVALID_ALIAS,
+            f"{alias[:64]!r} cannot be an alias: use up to 64 of a-z, 0-9, _ and -, and not digits alone",
+            alias=alias[:64],
+        )
+    _check_version(root, model, version)
+
+
+def delete_alias(root: Path, model: str, alias: str) -> dict[str, int]:
+    """Returns the aliases that are left. Raises `alias_not_found`, and `current_required` for `current`."""
+    if alias == CURRENT:
+        raise ModelgateError(
+            Code.CURRENT_REQUIRED,
+            f"{model!r} cannot be without {CURRENT!r}, which is what is used when no version is asked for; move it",
+        )
+    return _change(root, model, lambda aliases: _without(model, aliases, alias))
+
+
+def previous(root: Path, model: str) -> int:
+    """The version to go back to. Raises `no_previous`."""
+    aliases = Repository(root).aliases(model)
+    if PREVIOUS not in aliases:
+        raise ModelgateError(Code.NO_PREVIOUS, f"{model!r} has no {PREVIOUS!r} version to go back to", model=model)
+    return aliases[PREVIOUS]
+
+
+def delete_version(root: Path, model: str, version: int) -> None:
+    """Gone from all lists at once, from the disk soon after. Raises `model_not_found`, and `version_in_use` while an
+    alias names it."""
+    with _locked(root, model):
+        _check_version(root, model, version)
+        names = sorted(alias for alias, named in _read(root, model).items() if named == version)
+        if names:
+            raise ModelgateError(
+                Code.VERSION_IN_USE,
+                f"version {version} of {model!r} is what {' and '.join(map(repr, names))} names; move the alias first",
+                model=model,
+                version=version,
+                aliases=names,
+            )
+        gone = _hide(root, model, version)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def retain(root: Path, model: str, keep: int) -> list[int]:
+    """Removes all but the newest `keep` versions that no alias names, and those that one does; returns the removed.
+
+    Raises `version_in_use` when nobody knows what the aliases name.
+    """
+    with _locked(root, model):
+        named = set(_read(root, model).values())
+        free = [version for version in Repository(root).versions(model) if version not in named]
+        removed = free[: max(0, len(free) - keep)]
+        gone = [_hide(root, model, version) for version in removed]
+    for folder in gone:
+        shutil.rmtree(folder, ignore_errors=True)
+    return removed
+
+
+def _check_version(root: Path, model: str, version: int) -> None:
+    if not Repository(root).has_version(model, version):
+        raise ModelgateError(
+            Code.MODEL_NOT_FOUND, f"the model {model[:64]!r} has no version {version}", model=model, version=version
+        )
+
+
+def _moved(root: Path, model: str, aliases: dict[str, int], alias: str, version: int) -> dict[str, int]:
+    _check_version(root, model, version)  # it may have been deleted while we waited
+    old = aliases.get(alias)
+    before = {PREVIOUS: old} if alias == CURRENT and old not in (None, version) else {}
+    return {**aliases, **before, alias: version}
+
+
+def _without(model: str, aliases: dict[str, int], alias: str) -> dict[str, int]:
+    if alias not in aliases:
+        raise ModelgateError(
+            Code.ALIAS_NOT_FOUND,
+            f"{model!r} has no alias {alias[:64]!r}; it has {', '.join(sorted(aliases)) or 'none'}",
+            model=model,
+        )
+    return {name: version for name, version in aliases.items() if name != alias}
+
+
+def _change(root: Path, model: str, change: Callable[[dict[str, int]], dict[str, int]]) -> dict[str, int]:
+    with _locked(root, model):
+        old = Repository(root).aliases(model)
+        new = change(old)
+        if new != old:
+            _write(root, model, new)
+    return new
+
+
+def _locked(root: Path, model: str) -> AbstractContextManager[IO[str]]:
+    if not valid_name(model):
+        raise ModelgateError(Code.MODEL_NOT_FOUND, f"{model[:64]!r} cannot be the name of a model")
+    # No model's name has a dot, so this is no model's own lock.
+    return locked(root, f"{model}.aliases")
+
+
+def _read(root: Path, model: str) -> dict[str, int]:
+    """The aliases, for those who may remove nothing while they are not known."""
+    aliases = Repository(root).aliases(model)
+    if not aliases and (root / model / ALIASES_FILE).exists():
+        raise ModelgateError(
+            Code.VERSION_IN_USE,
+            f"the {ALIASES_FILE} of {model!r} cannot be read, so any version may be in use; move an alias first",
+            model=model,
+        )
+    return aliases
+
+
+def _write(root: Path, model: str, aliases: dict[str, int]) -> None:
+    new, old = root / STAGING / f"{model}.{ALIASES_FILE}", root / model / ALIASES_FILE
+    write(new, (json.dumps(aliases) + "\n").encode())
+    # Readers tell a new file by its time, which the system counts in milliseconds.
+    at = max(time.time_ns(), old.stat().st_mtime_ns + 1 if old.exists() else 0)
+    os.utime(new, ns=(at, at))
+    new.replace(old)
+    sync(root / model)
+
+
+def _hide(root: Path, model: str, version: int) -> Path:
+    """Takes a version out of sight; what is left of it if we die here is swept."""
+    hidden = root / STAGING / f"{model}-{secrets.token_hex(4)}"
+    folder = Repository(root).version_dir(model, version)
+    folder.rename(hidden)
+    sync(folder.parent)
+    return hidden

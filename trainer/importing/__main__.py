@@ -1,0 +1,6 @@
+"""The throwaway process: `python -m trainer.importing FOLDER`, started by `trainer.importing.throwaway`."""
+
+# Names of this module are those that a pickle finds in __main__: as few as can be.
+import trainer.importing.child
+
+trainer.importing.child.main()

@@ -1,0 +1,62 @@
+"""The throwaway process from its start to its answer: takes limits upon itself, examines, writes what came out."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import resource
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from trainer.importing import Refused
+from trainer.importing.examine import examine, hide_recipes
+from trainer.importing.throwaway import ANSWER, ARTIFACT, FILE, SAMPLE, Question
+from trainer.verify import RECIPES
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    question = Question.loads((folder / "question.json").read_text())
+    _limit(question)
+    hide_recipes(RECIPES)
+    rows = folder / SAMPLE
+    try:
+        examined = examine(question.name, folder / FILE, rows if rows.exists() else None)
+        if examined.artifact is not None:
+            (folder / ARTIFACT).write_bytes(examined.artifact)
+        answer: Mapping[str, Any] = {"draft": examined.draft.dumps()}
+    except Refused as refused:
+        answer = {"refused": str(refused)}
+    except MemoryError:
+        answer = {
+            "refused": f"needs more than the {question.memory_mb} MB that a scorer may take (SCORER_MEMORY_MB);"
+            " make the model smaller, or raise it"
+        }
+    # A whole answer or none, wherever this process is killed.
+    part = folder / f"{ANSWER}.part"
+    part.write_text(json.dumps(answer))
+    part.rename(folder / ANSWER)
+
+
+def _limit(question: Question) -> None:
+    # Whoever started this may be gone: nobody else would end it. The first is Linux's way, and at once.
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.alarm(question.seconds)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    most = question.file_mb * 1_000_000
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    with suppress(OSError, ValueError):
+        if question.memory_mb:
+            status = Path("/proc/self/status").read_text()
+            now = int(status.partition("VmData:")[2].split()[0]) * 1024
+            limit = now + question.memory_mb * 1_000_000
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

@@ -1,0 +1,128 @@
+"""What was in the file → the one model to serve, and what lay beside it: its columns and their types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contract.kinds import listed
+from contract.manifest import Kind
+from trainer.importing import Refused
+
+
+@dataclass(frozen=True)
+class Contents:
+    """`alone`: the file holds the estimator and nothing else. `kinds` has what is known of some columns."""
+
+    estimator: Any
+    alone: bool = True
+    columns: tuple[str, ...] | None = None
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+
+
+def unwrapped(thing: Any) -> Contents:
+    """The model in `thing`: `thing` itself, or the one that a dict, list or tuple holds. Raises `Refused`."""
+    if isinstance(thing, type):
+        raise Refused(f"holds the class {thing.__name__} and no fitted model; save the object that fit() returned")
+    if callable(getattr(thing, "predict", None)):
+        return Contents(thing)
+    if isinstance(thing, Mapping):
+        return _from_container({str(key): value for key, value in thing.items()}, "dict")
+    if isinstance(thing, list | tuple):
+        return _from_container({str(key): value for key, value in enumerate(thing)}, type(thing).__name__)
+    raise Refused(_no_model(thing))
+
+
+def _no_model(thing: Any) -> str:
+    save = "save the fitted model itself with joblib.dump"
+    if isinstance(thing, np.ndarray):
+        return (
+            f"holds a bare array of the shape {thing.shape} and no model (so does a joblib file that went through"
+            f" pickle.load and was saved again); {save}"
+        )
+    if isinstance(thing, pd.DataFrame | pd.Series):
+        return f"holds a {type(thing).__name__} of {len(thing)} rows, and no model; {save}"
+    if thing is None or isinstance(thing, str | bytes | int | float):
+        return f"holds {'nothing (None)' if thing is None else f'a {type(thing).__name__}'} and no model; {save}"
+    if hasattr(thing, "transform"):
+        return (
+            f"holds a {type(thing).__name__}, which transforms and has no predict; save the whole pipeline, with the"
+            " model as its last step"
+        )
+    return f"holds a {type(thing).__name__}, which has no predict; {save}"
+
+
+def _from_container(parts: Mapping[str, Any], what: str) -> Contents:
+    models = {key: part for key, part in parts.items() if _is_model(part)}
+    if not models:
+        inside = listed([f"{key}: {type(part).__name__}" for key, part in parts.items()]) or "nothing"
+        raise Refused(f"holds a {what} without a model ({inside}); save the fitted model itself with joblib.dump")
+    if len(models) > 1:
+        names = listed([f"{key}: {type(model).__name__}" for key, model in models.items()])
+        raise Refused(f"holds a {what} with {len(models)} models ({names}); save each in a file of its own")
+    steps = {key: part for key, part in parts.items() if key not in models and _prepares(part)}
+    if steps:
+        names = listed([f"{key}: {type(step).__name__}" for key, step in steps.items()])
+        raise Refused(
+            f"holds a {what} with a model and what prepares its data ({names}), which would not be used;"
+            " put both into one Pipeline, and save that"
+        )
+    kinds = _kinds(parts.values())
+    (model,) = models.values()
+    return Contents(model, alone=False, columns=_columns(parts) or tuple(kinds) or None, kinds=kinds)
+
+
+def _is_model(part: Any) -> bool:
+    return not isinstance(part, type) and callable(getattr(part, "predict", None))
+
+
+def _prepares(part: Any) -> bool:
+    # What pandas has can transform, too, and is no step of a model.
+    return hasattr(part, "transform") and not isinstance(part, pd.DataFrame | pd.Series | type)
+
+
+def _columns(parts: Mapping[str, Any]) -> tuple[str, ...]:
+    """The list of words that is called columns or features; else the only one there is, unless it is of classes."""
+    words = {key.lower(): found for key, part in parts.items() if (found := _words(part))}
+    for hint in ("feature", "column", "input"):
+        for key, found in words.items():
+            if hint in key and "target" not in key:
+                return found
+    others = [found for key, found in words.items() if not any(hint in key for hint in ("class", "label", "target"))]
+    return others[0] if len(others) == 1 else ()
+
+
+def _words(part: Any) -> tuple[str, ...]:
+    if not isinstance(part, list | tuple | np.ndarray | pd.Index | pd.Series) or not np.ndim(np.asarray(part, object)):
+        return ()
+    found = tuple(part)
+    return tuple(map(str, found)) if found and all(isinstance(word, str) for word in found) else ()
+
+
+def _kinds(parts: Iterable[Any]) -> dict[str, Kind]:
+    """From a mapping of column to dtype, such as `df.dtypes` or a dict of it."""
+    for part in parts:
+        if not isinstance(part, Mapping | pd.Series) or not len(part):
+            continue
+        pairs = dict(part.items())
+        try:
+            kinds = {str(name): _kind(pd.api.types.pandas_dtype(dtype)) for name, dtype in pairs.items()}
+        except (TypeError, ValueError):
+            continue
+        if all(isinstance(name, str) for name in pairs):
+            return kinds
+    return {}
+
+
+def _kind(dtype: Any) -> Kind:
+    if pd.api.types.is_bool_dtype(dtype):
+        return Kind.BOOLEAN
+    if pd.api.types.is_integer_dtype(dtype):
+        return Kind.INTEGER
+    if pd.api.types.is_numeric_dtype(dtype):
+        return Kind.NUMBER
+    return Kind.DATETIME if pd.api.types.is_datetime64_any_dtype(dtype) else Kind.STRING

@@ -1,0 +1,198 @@
+"""What a fitted estimator tells of the columns it takes: names, number, and what each may hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from contract.jobs import Value
+from contract.manifest import Kind
+from trainer.importing import Refused
+
+_INSIDE = ("best_estimator_", "regressor_", "estimator_", "estimators_", "calibrated_classifiers_", "estimator")
+"""Where an estimator keeps another one that gets the same columns."""
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What a step tells of one column. `values` are some that it has seen, or that are near those."""
+
+    kind: Kind | None = None
+    nullable: bool = False
+    categories: tuple[str, ...] | None = None
+    values: tuple[Value, ...] = ()
+
+    def completed_by(self, other: Hint) -> Hint:
+        """What `self` leaves open, as `other`, which comes later in a pipeline, has it."""
+        return Hint(
+            self.kind or other.kind,
+            self.nullable or other.nullable,
+            other.categories if self.categories is None else self.categories,
+            # Categories are all that a column may hold; a statistic is one value.
+            max(self.values, other.values, key=len),
+        )
+
+
+def names(estimator: Any) -> tuple[str, ...] | None:
+    """The columns' names, where it was fitted on a DataFrame."""
+    for part in _from_outside(estimator):
+        found = _attribute(part, "feature_names_in_")
+        if found is not None:
+            return tuple(map(str, found))
+    return None
+
+
+def count(estimator: Any) -> int | None:
+    """The number of columns, as far as it tells."""
+    for part in _from_outside(estimator):
+        # Before 0.24 nothing had n_features_in_.
+        for attribute in ("n_features_in_", "n_features_", "_n_features"):
+            found = _attribute(part, attribute)
+            if isinstance(found, int | np.integer):
+                return int(found)
+        shape = np.shape(_attribute(part, "coef_")) or np.shape(_attribute(part, "support_vectors_"))
+        if shape:
+            return int(shape[-1])
+    return None
+
+
+def refuse_bare_text(estimator: Any) -> None:
+    """A vectorizer takes a list of texts. Rows of columns it would take for something else, without a word."""
+    for part in _from_outside(estimator):
+        if hasattr(part, "build_analyzer"):
+            raise Refused(
+                f"takes bare texts ({type(part).__name__}), and a model here takes rows of named columns; fit it on a"
+                f" DataFrame, with make_column_transformer(({type(part).__name__}(), 'text')) as the first step"
+            )
+
+
+def hints(estimator: Any, width: int) -> list[Hint]:
+    """One for each column."""
+    found = [Hint()] * width
+    for part in _from_outside(estimator):
+        _collect(part, range(width), found)
+    return found
+
+
+def _from_outside(estimator: Any) -> Iterator[Any]:
+    """The estimator, and in turn whatever in it is the first to see the columns as they come."""
+    seen: set[int] = set()
+    while estimator is not None and id(estimator) not in seen:
+        seen.add(id(estimator))
+        yield estimator
+        steps = _steps(estimator)
+        inside = steps[:1] or [
+            part for name in _INSIDE if hasattr(part := _first(_attribute(estimator, name)), "get_params")
+        ]
+        estimator = inside[0] if inside else None
+
+
+def _first(thing: Any) -> Any:
+    if isinstance(thing, np.ndarray):
+        thing = thing.ravel().tolist()
+    while isinstance(thing, list | tuple) and thing:
+        thing = thing[0]
+    # CalibratedClassifierCV's own wrapper, which is no estimator.
+    return thing if hasattr(thing, "get_params") else getattr(thing, "estimator", None)
+
+
+def _steps(estimator: Any) -> list[Any]:
+    """A pipeline's steps that do something."""
+    steps = _attribute(estimator, "steps")
+    if not isinstance(steps, list):
+        return []
+    return [step for _, step in steps if step is not None and not isinstance(step, str)]
+
+
+def _attribute(thing: Any, name: str) -> Any:
+    """None where it has none: properties of wrappers raise all sorts of things."""
+    with suppress(Exception):
+        return getattr(thing, name)
+    return None
+
+
+def _collect(part: Any, columns: Sequence[int], found: list[Hint]) -> None:
+    """Adds what `part`, which gets these `columns`, tells of them."""
+    steps = _steps(part)
+    if steps:
+        for step in steps:
+            _collect(step, columns, found)
+            if not _keeps_columns(step):
+                return
+        return
+    indices = _attribute(part, "_transformer_to_input_indices")
+    if isinstance(indices, dict):
+        for name, transformer, _ in _attribute(part, "transformers_") or ():
+            _collect(transformer, [columns[i] for i in indices.get(name, ())], found)
+        return
+    for _, transformer, *_ in _attribute(part, "transformer_list") or ():
+        _collect(transformer, columns, found)
+    for position, column in enumerate(columns):
+        if column < len(found):
+            found[column] = found[column].completed_by(_hint(part, position, len(columns)))
+
+
+def _keeps_columns(step: Any) -> bool:
+    """Whether what comes next sees the same columns in the same places."""
+    return _is_imputer(step) and not step.add_indicator
+
+
+def _is_imputer(step: Any) -> bool:
+    return hasattr(step, "add_indicator") and hasattr(step, "missing_values")
+
+
+def _hint(step: Any, position: int, width: int) -> Hint:
+    hint = Hint()
+    categories = _attribute(step, "categories_")
+    if isinstance(categories, list) and len(categories) == width:
+        hint = hint.completed_by(_of_categories(categories[position], _attribute(step, "handle_unknown") == "error"))
+    if _is_imputer(step):
+        hint = dataclasses.replace(hint, nullable=True)
+    for attribute in ("statistics_", "initial_imputer_", "mean_", "center_", "data_min_"):
+        numbers = _attribute(step, attribute)
+        numbers = _attribute(numbers, "statistics_") if attribute == "initial_imputer_" else numbers
+        if isinstance(numbers, np.ndarray) and numbers.shape == (width,):
+            return hint.completed_by(_of_statistic(numbers[position], _spread(step, position, width)))
+    return hint
+
+
+def _spread(step: Any, position: int, width: int) -> float:
+    for attribute in ("scale_", "data_range_"):
+        numbers = _attribute(step, attribute)
+        if isinstance(numbers, np.ndarray) and numbers.shape == (width,):
+            return float(numbers[position])
+    return 1.0
+
+
+def _of_statistic(value: Any, spread: float) -> Hint:
+    if isinstance(value, str):
+        return Hint(Kind.STRING, values=(value,))
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return Hint()
+    if not math.isfinite(number):
+        return Hint()
+    return Hint(Kind.NUMBER, values=tuple(n for n in (number, number + spread) if math.isfinite(n)))
+
+
+def _of_categories(categories: Any, closed: bool) -> Hint:
+    """Null among them: null was there when it was fitted."""
+    everything = np.asarray(categories).tolist()
+    known = [value for value in everything if value is not None and value == value]
+    nullable = len(known) < len(everything)
+    if not known:
+        return Hint(nullable=nullable)
+    if all(isinstance(value, str) for value in known):
+        return Hint(Kind.STRING, nullable, tuple(known) if closed else None, tuple(known[:10]))
+    if all(isinstance(value, bool) for value in known):
+        return Hint(Kind.BOOLEAN, nullable, values=tuple(known))
+    if all(isinstance(value, int | float) for value in known):
+        return Hint(Kind.NUMBER, nullable, values=tuple(map(float, known[:10])))
+    return Hint(nullable=nullable)

@@ -1,0 +1,77 @@
+"""The rows that somebody lays beside a model: what its columns hold, and something to try it with."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from contract.kinds import Conversion, Refusal, listed
+from contract.manifest import Field, Kind
+from trainer.data import NULLS
+from trainer.importing import Refused
+
+MOST_ROWS = 1000
+_IN_DOUBT = (Kind.NUMBER, Kind.BOOLEAN, Kind.DATETIME, Kind.STRING)
+"""In the order in which a column is taken for one. A few whole numbers do not prove that all are whole."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The first rows of a CSV file; cells are text, or None for null."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[str | None]]
+
+    def kind(self, column: str) -> Kind | None:
+        """None where the column is empty."""
+        cells = [cell for cell in self.cells(column) if cell is not None]
+        for kind in _IN_DOUBT if cells else ():
+            if Refusal not in map(type, Conversion.of(Field(column, kind)).each(list(cells))):
+                return kind
+        return None
+
+    def nullable(self, column: str) -> bool:
+        return None in self.cells(column)
+
+    def cells(self, column: str) -> list[str | None]:
+        place = self.columns.index(column)
+        return [row[place] for row in self.rows]
+
+
+def read(path: Path) -> Sample:
+    """Raises `Refused` with what is wrong with the sample."""
+    try:
+        # A spreadsheet's CSV begins with a byte order mark.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = list(islice((line for line in csv.reader(file) if line), MOST_ROWS + 1))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise Refused(f"has sample rows that are not a CSV file in UTF-8 ({error})") from None
+    if len(lines) < 2:
+        raise Refused("has an empty sample: it needs a line with the names of the columns, and rows below it")
+    header, rows = [name.strip() for name in lines[0]], lines[1:]
+    if len(header) == 1 and ";" in header[0]:
+        raise Refused("has a sample whose columns are separated by semicolons; separate them by commas")
+    if "" in header and header.index("") == 0:
+        # pandas' to_csv writes its index so, unless told not to.
+        header, rows = header[1:], [row[1:] for row in rows]
+    _check(header, rows)
+    return Sample(tuple(header), [[None if cell in NULLS else cell for cell in row] for row in rows])
+
+
+def _check(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    numbers = Conversion.of(Field("", Kind.NUMBER)).each(list(header))
+    # 0, 1, 2, … is how pandas calls columns without names.
+    if Refusal not in map(type, numbers) and numbers != list(range(len(header))):
+        raise Refused("has a sample that begins with numbers; its first line has to name the columns")
+    repeated = [name for number, name in enumerate(header) if name in header[:number]]
+    if repeated:
+        raise Refused(f"has a sample with the column {repeated[0]!r} twice; names are told apart")
+    short = [number for number, row in enumerate(rows) if len(row) != len(header)]
+    if short:
+        raise Refused(
+            f"has a sample whose row {short[0] + 1} has {len(rows[short[0]])} values, and the first line names"
+            f" {len(header)} columns: {listed(header)}"
+        )

@@ -1,0 +1,300 @@
+"""An estimator and what is known of its columns → a manifest under which it has predicted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from contract.coercion import Grid, coerce
+from contract.errors import Failure, InvalidInstances, ModelgateError
+from contract.jobs import Row, Value
+from contract.kinds import counted, listed
+from contract.manifest import (
+    Artifact,
+    ArtifactFormat,
+    Field,
+    Golden,
+    InputFormat,
+    Kind,
+    ModelManifest,
+    Output,
+    OutputKind,
+    Signature,
+    TrainingData,
+)
+from scoring.answers import ask
+from scoring.matrix import to_matrix
+from scoring.predict import Prediction, predict
+from trainer.importing import Refused, inputs
+from trainer.importing.contents import Contents
+from trainer.importing.inputs import Hint
+from trainer.importing.sample import Sample
+from trainer.verify import difference
+
+GOLDEN_ROWS = 20
+_MADE_UP: dict[Kind, tuple[Value, ...]] = {
+    Kind.NUMBER: (0.0, 1.0),
+    Kind.INTEGER: (0, 1),
+    Kind.BOOLEAN: (False, True),
+    Kind.STRING: ("a", "b"),
+    Kind.DATETIME: ("2026-01-02T03:04:05+00:00", "2026-02-03T04:05:06+00:00"),
+}
+
+
+class DoesNotPredict(Exception):
+    """The estimator raised `cause` when it was tried."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+@dataclass(frozen=True)
+class Column:
+    field: Field
+    values: tuple[Value, ...]
+    """What made-up rows may hold."""
+
+
+def tried(name: str, contents: Contents, sample: Sample | None, artifact_format: ArtifactFormat) -> ModelManifest:
+    """A manifest without version, artifact and source, but with golden rows that the estimator has answered.
+
+    Raises `Refused`, `DoesNotPredict` with the estimator's own exception, and `MemoryError`.
+    """
+    estimator = contents.estimator
+    inputs.refuse_bare_text(estimator)
+    columns = _columns(contents, sample)
+    failures: list[DoesNotPredict] = []
+    for fields, input_format in _readings([column.field for column in columns], estimator):
+        signature = Signature(tuple(fields), Output(OutputKind.NUMBER))
+        rows, warnings = _rows(signature, columns, sample)
+        try:
+            output, more = _output(estimator, rows, signature, input_format)
+            draft = _draft(name, Signature(signature.inputs, output), artifact_format, input_format)
+            draft = _with_nulls_that_work(estimator, draft, rows)
+            return _with_answers(estimator, draft, rows, [*warnings, *more])
+        except DoesNotPredict as error:
+            failures.append(error)
+    raise failures[0]
+
+
+def _columns(contents: Contents, sample: Sample | None) -> list[Column]:
+    names = _names(contents, sample)
+    if len(set(names)) < len(names):
+        raise Refused("was fitted on columns of which two have the same name; give each a name of its own")
+    hints = inputs.hints(contents.estimator, len(names))
+    return [_column(name, hint, contents, sample) for name, hint in zip(names, hints, strict=True)]
+
+
+def _column(name: str, hint: Hint, contents: Contents, sample: Sample | None) -> Column:
+    kind = hint.kind or contents.kinds.get(name) or (sample and sample.kind(name)) or Kind.NUMBER
+    nullable = hint.nullable or bool(sample and sample.nullable(name))
+    values = hint.values if hint.kind is kind else ()
+    return Column(Field(name, kind, nullable, hint.categories), values or _MADE_UP[kind])
+
+
+def _names(contents: Contents, sample: Sample | None) -> tuple[str, ...]:
+    """The inputs' names, in the order in which the estimator takes them."""
+    fitted, count = inputs.names(contents.estimator), inputs.count(contents.estimator)
+    names = fitted or contents.columns
+    if names:
+        if count is not None and len(names) != count:
+            raise Refused(
+                f"lists {counted(len(names), 'column')} ({listed(names)}) beside a model that takes {count};"
+                " list those that it was fitted on, in that order"
+            )
+        missing = [name for name in names if name not in sample.columns] if sample else []
+        if sample and missing:
+            raise Refused(
+                f"has a sample without {listed(missing)}; the model takes {listed(names, 50)}, and the sample has"
+                f" {listed(sample.columns, 50)}"
+            )
+        return names
+    if sample:
+        if count is not None and len(sample.columns) != count:
+            raise Refused(
+                f"has a sample with {counted(len(sample.columns), 'column')} ({listed(sample.columns)}) for a model"
+                f" that takes {count} and does not tell their names; leave in the sample only what it was fitted on, in"
+                " that order"
+            )
+        return sample.columns
+    if count is None:
+        raise Refused(
+            "does not tell how many columns it takes; lay a CSV with some rows beside it, with the columns it was"
+            " fitted on, in that order"
+        )
+    return tuple(f"x{number}" for number in range(count))
+
+
+def _readings(fields: Sequence[Field], estimator: Any) -> Iterator[tuple[list[Field], InputFormat]]:
+    """In which ways the columns may be meant, the most likely first."""
+    formats = [InputFormat.ARRAY]
+    if inputs.names(estimator):
+        formats = [InputFormat.DATAFRAME]
+    elif inputs.count(estimator) is None:
+        formats = [InputFormat.DATAFRAME, InputFormat.ARRAY]
+    as_text = [dataclasses.replace(f, kind=Kind.STRING) if f.kind is Kind.DATETIME else f for f in fields]
+    for input_format in formats:
+        yield list(fields), input_format
+        if as_text != list(fields):
+            yield as_text, input_format
+
+
+def _rows(signature: Signature, columns: Sequence[Column], sample: Sample | None) -> tuple[list[Row], list[str]]:
+    """At least two: what takes a table for something else may not show it with one row."""
+    if sample is None:
+        most = max(3, *(len(column.values) for column in columns))
+        # Columns move on at different speeds, so that the rows are no mere steps along a diagonal.
+        return [
+            tuple(column.values[number * (place % 2 + 1) % len(column.values)] for place, column in enumerate(columns))
+            for number in range(min(most, GOLDEN_ROWS))
+        ], []
+    try:
+        coerced = coerce(Grid(sample.columns, sample.rows), signature)
+    except InvalidInstances as invalid:
+        first, others = invalid.errors[0], invalid.total - 1
+        where = "" if first.row is None else f" in row {first.row + 1}"
+        more = f" (and {others} more of the kind)" if others else ""
+        raise Refused(f"has a sample that does not fit the model{where}: {first.message}{more}") from None
+    rows = coerced.rows[:GOLDEN_ROWS]
+    return rows * 2 if len(rows) == 1 else rows, [f"the sample: {warning}" for warning in coerced.warnings]
+
+
+def _output(
+    estimator: Any, rows: Sequence[Row], signature: Signature, input_format: InputFormat
+) -> tuple[Output, list[str]]:
+    """What comes out, seen by looking at it; and warnings."""
+    try:
+        values, _ = ask(estimator, to_matrix(rows, signature, input_format), False)
+    except (MemoryError, Refused):
+        raise
+    except Exception as error:
+        raise DoesNotPredict(error) from error
+    if values.ndim > 1:
+        raise Refused(
+            f"predicts {counted(values.shape[1], 'value')} a row as an array of the shape {values.shape}; a model here"
+            " predicts one: fit it on one target, as y.ravel()"
+        )
+    if values.shape != (len(rows),):
+        raise Refused(f"answers {len(rows)} rows with an array of the shape {values.shape}; it must be one value a row")
+    labels = _labels(estimator)
+    if labels is None:
+        words = bool({str, bool, np.str_} & {type(value) for value in values.tolist()})
+        return Output(OutputKind.CLASS if words else OutputKind.NUMBER), []
+    if not hasattr(estimator, "predict_proba"):
+        return Output(OutputKind.CLASS, labels), []
+    try:
+        _, table = ask(estimator, to_matrix(rows, signature, input_format), True)
+    except MemoryError:
+        raise
+    except Exception as error:
+        return Output(OutputKind.CLASS, labels), [f"it is served without probabilities: {explained(error)}"]
+    if table.shape != (len(rows), len(labels)):
+        return Output(OutputKind.CLASS, labels), [
+            f"it is served without probabilities: they have the shape {table.shape} for {len(rows)} rows and"
+            f" {len(labels)} classes"
+        ]
+    return Output(OutputKind.CLASS, labels, probabilities=True), []
+
+
+def _labels(estimator: Any) -> tuple[Value, ...] | None:
+    """None: it has no classes."""
+    try:
+        classes = estimator.classes_
+    except AttributeError:
+        return None
+    if isinstance(classes, list | tuple) and any(isinstance(part, np.ndarray) for part in classes):
+        raise Refused(f"predicts {len(classes)} targets; a model here predicts one: fit and save one for each")
+    labels = np.asarray(classes).tolist()
+    if not isinstance(labels, list) or not all(isinstance(label, str | int | float) for label in labels):
+        raise Refused(f"has classes that JSON cannot hold ({listed(list(classes))}); fit it on texts or numbers")
+    return tuple(labels)
+
+
+def _draft(
+    name: str, signature: Signature, artifact_format: ArtifactFormat, input_format: InputFormat
+) -> ModelManifest:
+    return ModelManifest(
+        name=name,
+        version=0,
+        created_at="",
+        recipe="",
+        artifact=Artifact(f"model.{artifact_format}", artifact_format, input_format, size=0, sha256=""),
+        libraries={},
+        signature=signature,
+        training_data=TrainingData("", 0, ""),
+    )
+
+
+def _with_nulls_that_work(estimator: Any, draft: ModelManifest, rows: Sequence[Row]) -> ModelManifest:
+    """Lets a column be null only where the estimator has predicted a row with a null in it."""
+
+    def works(place: int) -> bool:
+        row = list(rows[0])
+        row[place] = None
+        try:
+            return None not in predict(estimator, draft, [row, rows[1]]).values
+        except ModelgateError:
+            return False
+
+    fields = draft.signature.inputs
+    proven = {place for row in rows for place, value in enumerate(row) if value is None}
+    tested = [
+        dataclasses.replace(field, nullable=field.nullable and (place in proven or works(place)))
+        for place, field in enumerate(fields)
+    ]
+    return dataclasses.replace(draft, signature=dataclasses.replace(draft.signature, inputs=tuple(tested)))
+
+
+def _with_answers(estimator: Any, draft: ModelManifest, rows: Sequence[Row], warnings: Sequence[str]) -> ModelManifest:
+    names = draft.signature.names
+    example = next((row for row in rows if None not in row), rows[0])
+    answered = dataclasses.replace(
+        draft,
+        example=dict(zip(names, example, strict=True)),
+        golden=_golden(rows, _predict(estimator, draft, rows)),
+        warnings=tuple(warnings),
+    )
+    # Rows of many requests are scored together, and a request may have one row.
+    alone = dataclasses.replace(answered, golden=_first_row(answered.golden))
+    otherwise = difference(alone, _predict(estimator, draft, rows[:1]))
+    if otherwise is None:
+        return answered
+    warning = "it answers a row otherwise when it stands alone than among others, and Modelgate scores rows together"
+    return dataclasses.replace(answered, warnings=(*answered.warnings, warning))
+
+
+def _golden(rows: Sequence[Row], answer: Prediction) -> Golden:
+    probabilities = None if answer.probabilities is None else tuple(answer.probabilities)
+    return Golden(tuple(tuple(row) for row in rows), tuple(answer.values), probabilities)
+
+
+def _first_row(golden: Golden) -> Golden:
+    return Golden(golden.rows[:1], golden.predictions[:1], golden.probabilities and golden.probabilities[:1])
+
+
+def _predict(estimator: Any, draft: ModelManifest, rows: Sequence[Row]) -> Prediction:
+    try:
+        return predict(estimator, draft, rows)
+    except ModelgateError as error:
+        raise DoesNotPredict(_cause(error)) from error
+
+
+def _cause(error: ModelgateError) -> Exception:
+    return error.__cause__ if isinstance(error.__cause__, Exception) else ValueError(_without_subject(error.failure))
+
+
+def _without_subject(failure: Failure) -> str:
+    """What scoring says, without the name of a version that does not exist yet."""
+    return failure.message.partition("' ")[2] or failure.message
+
+
+def explained(error: BaseException) -> str:
+    """An exception in one line."""
+    said = " ".join(str(error).split())
+    said = said if len(said) <= 200 else f"{said[:200]}…"
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

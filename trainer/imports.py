@@ -1,0 +1,192 @@
+"""A model that somebody saved → a version of the model repository, or a sentence that says why not and what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from contract.errors import Code, ModelgateError
+from contract.manifest import ModelManifest
+from contract.repository import NAME, Repository, valid_name
+from contract.settings import Settings
+from contract.training import Order
+from trainer.disk import STAGING
+from trainer.importing import Refused
+from trainer.importing.formats import PICKLE, recognised
+from trainer.importing.throwaway import ARTIFACT, FILE, SAMPLE, Question, ask
+from trainer.publish import PublishRefused, publish
+from trainer.signing import Seal
+
+RECIPE = "imported"
+"""In the manifests of imported versions, in place of a recipe's name."""
+
+CHECK_TIMEOUT = 120
+"""Seconds that unpickling a file and trying the model may take."""
+
+_WORKBENCH = "inbox"
+"""Under which folders of imports stand in the staging area. No model has this name."""
+
+_MEGABYTE = 1_000_000
+_FILE = re.compile(r"(.+)\.(?:pkl|pickle|joblib|cloudpickle|skops)(?:\.(?:gz|bz2|xz|z))?", re.IGNORECASE | re.DOTALL)
+
+
+def import_file(settings: Settings, name: str, file: Path, sample: Path | None = None) -> ModelManifest:
+    """Publishes what is in `file` as a version of the model `name`, with the rows of the CSV file `sample` to try it.
+
+    No alias moves. Raises `ModelgateError` (`not_published`) with the cause and the way out. Nothing of the file is
+    unpickled in this process.
+    """
+    try:
+        if not valid_name(name):
+            raise Refused(f"cannot become the model {name[:64]!r}: a name is up to 64 of a-z, 0-9, _ and - (not inbox)")
+        with _workbench(settings.models_dir) as folder:
+            draft = _examined(settings, name, file, sample, folder)
+            artifact = folder / ARTIFACT
+            data = (artifact if artifact.exists() else folder / FILE).read_bytes()
+            return publish(settings.models_dir, data, draft, Seal.from_settings(settings))
+    except Refused as refused:
+        raise ModelgateError(Code.NOT_PUBLISHED, f"{_shown(file)} {refused}", model=name) from None
+    except PublishRefused as refused:
+        raise ModelgateError(Code.NOT_PUBLISHED, f"{_shown(file)}: {refused}", model=name) from None
+    except OSError as error:
+        what = f"{_shown(file)} is not published: {error.strerror or error}"
+        raise ModelgateError(Code.NOT_PUBLISHED, what, model=name) from error
+
+
+def import_upload(settings: Settings, order: Order) -> ModelManifest:
+    """Publishes what an order (`Action.IMPORT`) names in SPOOL_DIR, and removes it there. Raises as `import_file`."""
+    file = _spooled(settings, order.upload or "")
+    sample = _spooled(settings, order.sample) if order.sample else None
+    try:
+        return import_file(settings, order.model, file, sample)
+    finally:
+        file.unlink(missing_ok=True)
+        if sample:
+            sample.unlink(missing_ok=True)
+
+
+def imported_before(root: Path, name: str, file: Path, after: int) -> ModelManifest | None:
+    """The version above `after` that was made of just this file, if there is one. Raises OSError."""
+    repository, fingerprint = Repository(root), _sha256(file)
+    for version in reversed(repository.versions(name)):
+        with suppress(ModelgateError):
+            manifest = repository.manifest(name, version)
+            made_of_it = manifest.recipe == RECIPE and manifest.training_data.fingerprint == fingerprint
+            if version > after and made_of_it:
+                return manifest
+    return None
+
+
+def stem(file_name: str) -> str | None:
+    """A file's name without the ending of a model; None: it does not end like one."""
+    found = _FILE.fullmatch(file_name)
+    return found[1] if found else None
+
+
+def model_name(file_name: str) -> str:
+    """What a file's name becomes as the name of a model: without its ending, in lower case, with `_` for all that a
+    name cannot hold.
+
+    Raises `Refused` when nothing is left, or too much.
+    """
+    letters = (stem(file_name) or file_name).lower()
+    name = "".join(letter if NAME.fullmatch(letter) or letter in "_-" else "_" for letter in letters).strip("_-")
+    if not valid_name(name):
+        raise Refused("has a name that no model can have: call it by up to 64 of a-z, 0-9, _ and - (not inbox)")
+    return name
+
+
+def _examined(settings: Settings, name: str, file: Path, sample: Path | None, folder: Path) -> ModelManifest:
+    """The draft of its manifest; `folder` then has what to publish. Raises `Refused` and OSError."""
+    fingerprint = _copied(file, folder / FILE, settings.model_cache_mb)
+    if sample is not None:
+        try:
+            _copied(sample, folder / SAMPLE, settings.model_cache_mb)
+        except Refused as refused:
+            raise Refused(f"has a sample that {refused}") from None
+    if recognised(folder / FILE) is PICKLE and settings.pickle == "deny":
+        raise Refused("is a pickle, and PICKLE=deny takes only skops files; save the model with skops.io.dump")
+    draft = ask(folder, Question(name, CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb))
+    source = f"not known; imported: {draft.training_data.source}, from {_shown(file)}"
+    return dataclasses.replace(
+        draft,
+        name=name,
+        recipe=RECIPE,
+        training_data=dataclasses.replace(draft.training_data, source=source, fingerprint=fingerprint),
+    )
+
+
+def _copied(source: Path, target: Path, megabytes: int) -> str:
+    """What is examined must be what is published, whoever writes to `source` meanwhile. The copy's sha256, in hex."""
+    digest, left = hashlib.sha256(), megabytes * _MEGABYTE
+    with _opened(source) as descriptor, target.open("wb") as copy, os.fdopen(descriptor, "rb", closefd=False) as file:
+        while part := file.read(min(left + 1, 1 << 20)):
+            left -= len(part)
+            if left < 0:
+                raise Refused(f"is larger than {megabytes} MB (MODEL_CACHE_MB); make it smaller, or raise that")
+            digest.update(part)
+            copy.write(part)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A descriptor of a regular file; to open a FIFO or a device could wait for ever, or do something."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise Refused("is a symbolic link; put the file itself there") from None
+        if error.errno in (errno.EACCES, errno.EPERM):
+            raise Refused(f"cannot be read by the uid {os.getuid()} that the trainer has; chmod a+r it") from None
+        if error.errno == errno.ENXIO:
+            raise Refused("is no file (a socket, a pipe or a device); put a file there") from None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Refused("is no file (a folder, a pipe or a device); put a file there")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _sha256(path: Path) -> str:
+    with _opened(path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _workbench(root: Path) -> Iterator[Path]:
+    """A new folder in the staging area, which `trainer.publish.sweep` leaves alone while it is in use."""
+    staging = root / STAGING
+    staging.mkdir(parents=True, exist_ok=True)
+    with (staging / f"{_WORKBENCH}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        folder = staging / f"{_WORKBENCH}-{secrets.token_hex(4)}"
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _spooled(settings: Settings, name: str) -> Path:
+    if not name or Path(name).name != name or name.startswith("."):
+        raise ModelgateError(Code.NOT_PUBLISHED, f"the upload {name[:64]!r} is no file of SPOOL_DIR")
+    return settings.spool_dir / name
+
+
+def _shown(file: Path) -> str:
+    """A file's name as it may stand in a log: no control characters, and not for ever."""
+    name = file.name if len(file.name) <= 100 else f"{file.name[:100]}…"
+    return name if name.isprintable() else ascii(name)

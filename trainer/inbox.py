@@ -1,0 +1,236 @@
+"""`inbox/` in the model repository: whatever model file is dropped there is published and made `current`.
+
+    inbox/loan.pkl, inbox/loan.csv     waits until it has not changed between two looks, and is then imported as `loan`
+    inbox/done/loan@3.pkl, loan@3.csv  what has become version 3 of `loan`; nobody needs it any more
+    inbox/rejected/loan.pkl            what could not be published, and beside it loan.pkl.reason.txt
+
+A file that is being imported stays where it is until its version is there, and `.importing` says that it is its turn:
+whoever is killed meanwhile does it again, finds the version if there is one, and gives up at the third death.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from contract.errors import ModelgateError
+from contract.manifest import ModelManifest
+from contract.repository import CURRENT, Repository
+from contract.settings import Settings
+from trainer.importing import Refused
+from trainer.imports import import_file, imported_before, model_name, stem
+
+EVERY = 2.0
+"""Seconds between two looks."""
+
+INBOX, DONE, REJECTED, REASON = "inbox", "done", "rejected", ".reason.txt"
+DEATHS = 3
+"""That often a file is tried when whoever tries it is killed."""
+
+_TURN = ".importing"
+_SAMPLE = ".csv"
+_HALF_WRITTEN = (".part", ".tmp", ".partial", ".crdownload", ".filepart", "~")
+_MOST_NAME = 200
+"""Bytes of a name that can still be added to; a file system takes 255."""
+
+Promote = Callable[[str, int, str], str | None]
+"""Model, version, alias: points the alias at the version; returns a remark where there is one."""
+
+_Stamp = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """The file that is being imported; `deaths` counts those who were killed at it, `after` is the model's last version
+    before it."""
+
+    file: str
+    stamp: Sequence[int]
+    deaths: int
+    after: int
+
+
+class Inbox:
+    """Call `look()` every `EVERY` seconds. `promote` is called with each new version, `say` with lines for the log.
+
+    Any number of processes may look: one at a time does.
+    """
+
+    def __init__(self, settings: Settings, promote: Promote, say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._folder = settings.models_dir / INBOX
+        self._promote = promote
+        self._say = say
+        self._before: dict[str, _Stamp] = {}
+        self._stuck: dict[str, _Stamp] = {}
+
+    def look(self) -> None:
+        """Imports all files that are whole. Raises OSError when the inbox cannot be read or made."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._alone() as alone:
+            if not alone:
+                return
+            for name in self._whole():
+                try:
+                    self._take(name)
+                except FileNotFoundError:
+                    self._say(f"inbox: {name!r} has been taken away")
+                except OSError as error:
+                    # A folder that cannot be written, most likely: said once, and tried again when the file changes.
+                    self._stuck[name] = self._before.get(name, (0, 0, 0))
+                    self._say(f"inbox: {name!r} can be neither imported nor moved away: {error.strerror or error}")
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        with (self._folder / ".lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    def _whole(self) -> list[str]:
+        """What has not changed since the last look, samples not by themselves; what was begun comes first."""
+        now = self._stamps()
+        same = {name for name, stamp in now.items() if self._before.get(name) == stamp}
+        self._before = now
+        self._stuck = {name: stamp for name, stamp in self._stuck.items() if now.get(name) == stamp}
+        # A model whose sample is still being written waits for it.
+        found = [
+            name
+            for name in same - self._stuck.keys()
+            if not _is_sample(name) and self._sample_of(name) in {None, *same}
+        ]
+        turn = self._turn()
+        return sorted(found, key=lambda name: (turn is None or name != turn.file, name))
+
+    def _stamps(self) -> dict[str, _Stamp]:
+        stamps = {}
+        for name in os.listdir(self._folder):
+            if name.startswith(".") or name.lower().endswith(_HALF_WRITTEN) or name in (DONE, REJECTED):
+                continue
+            with suppress(FileNotFoundError):
+                stamps[name] = _stamp(self._folder / name)
+        return stamps
+
+    def _sample_of(self, name: str) -> str | None:
+        wanted = f"{stem(name)}{_SAMPLE}".lower()
+        return next((other for other in self._before if other.lower() == wanted), None)
+
+    def _take(self, name: str) -> None:
+        """Imports one file, or says why not, and moves it away. Raises OSError."""
+        path, sample = self._folder / name, self._sample_of(name)
+        try:
+            model = _model_of(path)
+            turn = self._begin(name, model)
+            manifest = self._imported(turn, model, path, sample)
+        except (Refused, ModelgateError) as refused:
+            reason = str(refused) if isinstance(refused, ModelgateError) else f"{name!r} {refused}"
+            self._reject(name, sample, reason)
+        else:
+            self._finish(turn, manifest, sample)
+        finally:
+            (self._folder / _TURN).unlink(missing_ok=True)
+
+    def _begin(self, name: str, model: str) -> _Turn:
+        """Writes down whose turn it is. Raises `Refused` when too many have died of it."""
+        stamp, known = list(_stamp(self._folder / name)), self._turn()
+        if known and (known.file, known.stamp) == (name, stamp):
+            turn = dataclasses.replace(known, deaths=known.deaths + 1)
+            if turn.deaths >= DEATHS:
+                raise Refused(f"was being imported {DEATHS} times when the trainer was killed; see the trainer's log")
+        else:
+            turn = _Turn(name, stamp, 0, max([0, *Repository(self._settings.models_dir).versions(model)]))
+        self._write(_TURN, json.dumps(dataclasses.asdict(turn)))
+        return turn
+
+    def _turn(self) -> _Turn | None:
+        try:
+            return _Turn(**json.loads((self._folder / _TURN).read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _imported(self, turn: _Turn, model: str, path: Path, sample: str | None) -> ModelManifest:
+        root = self._settings.models_dir
+        known = imported_before(root, model, path, turn.after) if turn.deaths else None
+        return known or import_file(self._settings, model, path, self._folder / sample if sample else None)
+
+    def _finish(self, turn: _Turn, manifest: ModelManifest, sample: str | None) -> None:
+        made = f"version {manifest.version} of {manifest.name!r}"
+        for warning in manifest.warnings:
+            self._say(f"inbox: {turn.file!r}: {warning}")
+        try:
+            remark = self._promote(manifest.name, manifest.version, CURRENT)
+            self._say(f"inbox: {turn.file!r} is {made} and serves" + (f" ({remark})" if remark else ""))
+        except Exception as error:
+            self._say(f"inbox: {turn.file!r} is {made}, but it is not made {CURRENT}: {error}")
+        if list(_stamp(self._folder / turn.file)) == list(turn.stamp):
+            called = f"{manifest.name}@{manifest.version}"
+            self._move(turn.file, DONE, called + turn.file[len(stem(turn.file) or "") :])
+            if sample:
+                self._move(sample, DONE, called + _SAMPLE)
+
+    def _reject(self, name: str, sample: str | None, reason: str) -> None:
+        self._say(f"inbox: rejected: {reason}")
+        place = self._move(name, REJECTED, name)
+        if sample:
+            self._move(sample, REJECTED, sample)
+        self._write(f"{REJECTED}/{place}{REASON}", f"{reason}\n")
+
+    def _move(self, name: str, folder: str, wanted: str) -> str:
+        """Its new name, which is another one than `wanted` where that is taken: nothing is ever overwritten."""
+        target = self._folder / folder
+        target.mkdir(exist_ok=True)
+        wanted = _shortened(wanted)
+        new, number = wanted, 1
+        while os.path.lexists(target / new):
+            number += 1
+            new = f"{number}-{wanted}"
+        (self._folder / name).rename(target / new)
+        return new
+
+    def _write(self, name: str, text: str) -> None:
+        part = self._folder / f"{_TURN}.part"
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+        part.replace(self._folder / name)
+
+
+def watch(inbox: Inbox, told_to_stop: Callable[[float], bool]) -> None:
+    """Looks until told to stop; `told_to_stop` waits for the seconds it is given."""
+    while not told_to_stop(EVERY):
+        inbox.look()
+
+
+def _model_of(path: Path) -> str:
+    """The name of the model that the file becomes. Raises `Refused`."""
+    mode = path.lstat().st_mode
+    if stat.S_ISLNK(mode):
+        raise Refused("is a symbolic link; put the file itself into the inbox")
+    if not stat.S_ISREG(mode):
+        raise Refused("is no file (a folder, a pipe or a device); put a file into the inbox")
+    if stem(path.name) is None:
+        raise Refused("does not end in .pkl, .pickle, .joblib, .cloudpickle or .skops, so it is taken for no model")
+    return model_name(path.name)
+
+
+def _is_sample(name: str) -> bool:
+    return name.lower().endswith(_SAMPLE)
+
+
+def _stamp(path: Path) -> _Stamp:
+    found = path.lstat()
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _shortened(name: str) -> str:
+    """The same name, or the end of one to which nothing could be added."""
+    raw = os.fsencode(name)
+    return name if len(raw) <= _MOST_NAME else os.fsdecode(raw[-_MOST_NAME:].lstrip(b"."))

@@ -1,0 +1,80 @@
+"""What the process of the queue `publishing` does with an order: one function an action.
+
+Each raises `ModelgateError`; what it answers is shown to the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from redis import Redis
+
+from contract.errors import Code, ModelgateError
+from contract.repository import CURRENT, Repository
+from contract.settings import Settings
+from contract.training import Action, Order
+from trainer import aliases, imports, swap
+
+Execute = Callable[[Settings, Redis, Order], dict[str, Any]]
+
+
+def move_alias(settings: Settings, connection: Redis, order: Order) -> dict[str, Any]:
+    remark = swap.promote(settings, connection, order.model, _version(order), order.alias or CURRENT)
+    return _answer(settings, order, remark)
+
+
+def delete_alias(settings: Settings, _: Redis, order: Order) -> dict[str, Any]:
+    aliases.delete_alias(settings.models_dir, order.model, order.alias or "")
+    return _answer(settings, order)
+
+
+def roll_back(settings: Settings, connection: Redis, order: Order) -> dict[str, Any]:
+    return _answer(settings, order, swap.roll_back(settings, connection, order.model))
+
+
+def delete_version(settings: Settings, _: Redis, order: Order) -> dict[str, Any]:
+    aliases.delete_version(settings.models_dir, order.model, _version(order))
+    return _answer(settings, order)
+
+
+def import_version(settings: Settings, connection: Redis, order: Order) -> dict[str, Any]:
+    manifest = imports.import_upload(settings, order)
+    answer = _answer(settings, order, swap.promote(settings, connection, manifest.name, manifest.version))
+    return {**answer, "version": manifest.version, "warnings": [*manifest.warnings, *answer["warnings"]]}
+
+
+def import_model(settings: Settings, connection: Redis, order: Order) -> dict[str, Any]:
+    from trainer.imports import import_upload  # scikit-learn takes seconds, and the others do not need it
+
+    manifest = import_upload(settings, order)
+    remark = swap.promote(settings, connection, manifest.name, manifest.version)
+    answer = _answer(settings, order, remark)
+    return {**answer, "version": manifest.version, "warnings": [*manifest.warnings, *answer["warnings"]]}
+
+
+ORDERS: Mapping[Action, Execute] = {
+    Action.MOVE_ALIAS: move_alias,
+    Action.DELETE_ALIAS: delete_alias,
+    Action.ROLL_BACK: roll_back,
+    Action.DELETE_VERSION: delete_version,
+    Action.IMPORT: import_model,
+    Action.IMPORT: import_version,
+}
+
+
+def _version(order: Order) -> int:
+    if order.version is None:
+        raise ModelgateError(Code.MODEL_NOT_FOUND, f"{order.action} needs a version")
+    return order.version
+
+
+def _answer(settings: Settings, order: Order, remark: str | None = None) -> dict[str, Any]:
+    """How the model is named now."""
+    repository = Repository(settings.models_dir)
+    return {
+        "name": order.model,
+        "aliases": repository.aliases(order.model),
+        "versions": repository.versions(order.model),
+        "warnings": [remark] if remark else [],
+    }
