@@ -17,6 +17,7 @@ from contract.settings import Settings
 from contract.training import TrainingRequest, TrainingResult
 from scoring.artifacts import load
 from scoring.predict import Prediction, predict
+from scoring.trust import Trust
 from tests.trainer.conftest import check_without_trainer
 from trainer.recipe import RecipeError
 from trainer.train import train
@@ -35,7 +36,7 @@ class Trained:
         self.result: TrainingResult = train(request, settings, lambda _: None, self.log.append, lambda *_: None)
         repository = Repository(models)
         self.manifest: ModelManifest = repository.manifest("m", self.result.version)
-        self.estimator = load(self.manifest, repository.version_dir("m", self.result.version))
+        self.estimator = load(self.manifest, repository.version_dir("m", self.result.version), Trust())
 
     def answer(self, *bodies: dict[str, Any]) -> Prediction:
         return predict(self.estimator, self.manifest, coerce(Records(bodies), self.manifest.signature).rows)
@@ -78,7 +79,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("mixed")
     patch = pytest.MonkeyPatch()
-    patch.setattr("trainer.publish.verify", lambda folder, manifest: None)
+    patch.setattr("trainer.publish.verify", lambda *_: None)
     try:
         return Trained(folder / "models", write(folder / "mixed.csv", mixed_rows(400)), "risk")
     finally:
