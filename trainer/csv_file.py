@@ -18,6 +18,7 @@ NULLS = frozenset({"", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"})
 
 _SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
+_QUOTED = re.compile(r'"[^"]*"')
 _LINES_A_TELLING = 5000
 _CELLS_SHARED = 100_000
 
@@ -94,7 +95,7 @@ def _clean(file: IO[str]) -> Iterator[str]:
 
 def _separator(header: str) -> str:
     """What separates the header into the most columns; a comma, if nothing does better."""
-    return max(_SEPARATORS, key=lambda separator: len(next(csv.reader([header], delimiter=separator), [])))
+    return max(_SEPARATORS, key=_QUOTED.sub("", header).count)
 
 
 def _point_decimals(header: Sequence[str], rows: list[list[str | None]]) -> list[str]:

@@ -145,7 +145,7 @@ def _input(name: str, counts: Counts, rows: int) -> _Column:
             remark = f"{name} holds {listed(sorted(map(str, nulls)))}, taken for null: otherwise it is a {kind}"
         else:
             nulls, remark = frozenset(), _nearly_numbers(name, values)
-    if _is_id(name, kind, values, rows):
+    if remark is None and _is_id(name, kind, values, rows):
         return _Column(
             None,
             remark=f"{name} is left out: it is different in every row, so it names a row and tells nothing about"

@@ -94,12 +94,8 @@ def _evidence(
         say(problem)
     recipe = recipes.get(request.recipe, settings.recipes_dir)
     parameters = recipe.bind(request.parameters)
-    phases.enter("reading")
     file = data.by_hand(csv_file) if csv_file else data.asked_for(request, settings)
-    table = data.table(recipe, file, phases.within)
-    phases.enter("profiling")
-    recipe, table, remarks = _with_fields(recipe, table, request)
-    rows = data.to_rows(recipe, table)
+    recipe, rows, remarks = _rows(recipe, file, request, phases)
     say(f"training on {rows.source} ({len(rows.rows)} rows)")
     run = Run(*recipe.fields, say, phases.candidates)
     for remark in remarks:
@@ -118,6 +114,17 @@ def _evidence(
     if previous.silent:
         run.remark(f"the version that is {request.alias} is not compared: {previous.silent}")
     return learnt.evidence(rows, run, previous=previous.manifest, previous_metrics=previous.metrics), previous
+
+
+def _rows(
+    recipe: Recipe, file: data.CsvFile | None, request: TrainingRequest, phases: Phases
+) -> tuple[Recipe, data.TrainingRows, list[str]]:
+    """The recipe with its fields, the rows and remarks on them. The text of the table is forgotten after that."""
+    phases.enter("reading")
+    table = data.table(recipe, file, phases.within)
+    phases.enter("profiling")
+    recipe, table, remarks = _with_fields(recipe, table, request)
+    return recipe, data.to_rows(recipe, table), remarks
 
 
 def _with_fields(recipe: Recipe, table: Table, request: TrainingRequest) -> tuple[Recipe, Table, list[str]]:

@@ -23,10 +23,11 @@ assert importlib.util.find_spec("trainer") is None
 from contract.repository import Repository
 from scoring.artifacts import load
 from scoring.predict import predict
+from scoring.trust import Trust
 repository = Repository(pathlib.Path(sys.argv[1]))
 name, version = repository.resolve(sys.argv[2])
 manifest = repository.manifest(name, version)
-answer = predict(load(manifest, repository.version_dir(name, version)), manifest, manifest.golden.rows)
+answer = predict(load(manifest, repository.version_dir(name, version), Trust()), manifest, manifest.golden.rows)
 assert tuple(answer.values) == manifest.golden.predictions
 """
 

@@ -12,6 +12,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from contract.manifest import Field, Kind, ModelManifest, Output, OutputKind
 from contract.training import Gate
+from scoring.trust import Trust
 from tests.support import numbers, write_version
 from trainer.gate import Previous, ask_previous, objection
 
@@ -37,7 +38,8 @@ def new(tmp_path: Path) -> ModelManifest:
 
 
 def asked(models: Path, new: ModelManifest, targets: Any = y) -> Previous:
-    return ask_previous(models, "current", new, [tuple(row) for row in X[:, ::-1].tolist()], targets, held_out=True)
+    rows = [tuple(row) for row in X[:, ::-1].tolist()]
+    return ask_previous(models, Trust(), "current", new, rows, targets, held_out=True)
 
 
 @pytest.fixture

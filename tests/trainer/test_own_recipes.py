@@ -37,7 +37,8 @@ def test_a_file_is_a_recipe_of_its_name(tmp_path: Path) -> None:
     assert recipes.problems(tmp_path) == []
     found = recipes.get("my-prices_2", tmp_path)
     assert (found.name, found.target) == ("my-prices_2", Field("y", Kind.NUMBER))
-    assert found.fitted([[1.0], [2.0]], [2.0, 4.0], Run(*found.fields), found.bind({})).predict([[3.0]]) == [6.0]
+    estimator = found.fitted([[1.0], [2.0]], [2.0, 4.0], Run(*found.fields), found.bind({}))
+    assert estimator.predict([[3.0]]) == pytest.approx([6.0])
 
 
 @pytest.mark.parametrize(
