@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help up train import test bench lint system-test lock clean
+.PHONY: help up train import keys test bench lint system-test lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -15,9 +15,12 @@ up: $(VENV)/up.stamp  ## run all of Modelgate on this machine until Ctrl-C
 	  || $(PIP) -r requirements/own-redis.txt 2>$(VENV)/own-redis.log || true
 	@exec $(BIN)/python -m launcher
 
-train: $(VENV)/up.stamp  ## train a model now: make train NAME=loan [CSV=loan.csv]
-	@[ -n "$(NAME)" ] || { echo "which model? make train NAME=loan [CSV=loan.csv]" >&2; exit 2; }
-	@$(BIN)/python -m trainer train $(NAME) $(if $(CSV),--csv $(CSV))
+train: $(VENV)/up.stamp  ## train a model now: make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status]
+	@[ -n "$(NAME)" ] || { echo "which model? make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status]" >&2; exit 2; }
+	@$(BIN)/python -m launcher.train $(NAME) $(if $(CSV),--csv $(CSV)) $(if $(TARGET),--target $(TARGET))
+
+keys: $(VENV)/up.stamp  ## a pair of keys that sign models and verify them: make keys [TO=keys]
+	@$(BIN)/python -m trainer keys $(or $(TO),keys)
 
 import: $(VENV)/up.stamp  ## publish a model saved elsewhere: make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv]
 	@[ -n "$(FILE)" ] || { echo "which file? make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv]" >&2; exit 2; }

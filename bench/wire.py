@@ -22,6 +22,7 @@ from contract.jobs import Row
 from contract.manifest import ModelManifest
 from contract.repository import Repository
 from scoring import artifacts, predict
+from scoring.trust import Trust
 
 GENERATOR = WORK / "load"
 GRACE = 90.0
@@ -64,7 +65,7 @@ def manifest(repository: Path, model: str) -> ModelManifest:
 
 @functools.lru_cache(maxsize=4)  # of fifty models, one after the other
 def estimator(repository: Path, model: str) -> Any:
-    return artifacts.load(manifest(repository, model), Repository(repository).version_dir(model, 1))
+    return artifacts.load(manifest(repository, model), Repository(repository).version_dir(model, 1), Trust())
 
 
 def truth(repository: Path, model: str, rows: Sequence[Row]) -> list[Any]:

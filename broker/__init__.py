@@ -1,2 +1,3 @@
-"""A job's life in Redis: one Lua file a transition (`lua/`), thin callers for gateway (`jobs`), scorer (`work`) and
-supervisor (`leases`); imports contract and redis, and rq for the worker that they will replace."""
+"""A job's life in Redis: one Lua file a transition (`lua/`), thin callers for the gateway (`jobs`, `training`,
+`schedules`), scorers (`work`), the trainer (`tasks`) and supervisors (`leases`); imports contract, redis, rq, croniter.
+"""

@@ -1,4 +1,4 @@
-"""A supervisor's side of the queue: scorers begin, go on living, and end; what they held goes on."""
+"""A supervisor's side of the queue: scorers (or trainers) begin, go on living, and end; what they held goes on."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import platform
 import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
 
-from broker.records import CRASHED, PREFIX, failed
+from broker.records import CRASHED, PREFIX, TRAINER_CRASHED, failed, ours
 from broker.scripts import Call, Scripts
 from contract.errors import Failure
 from contract.jobs import prediction_queue
@@ -20,6 +21,19 @@ LEASE = 10.0
 
 MOST_DEATHS = 3
 """A job that was being scored at so many deaths of its scorer fails."""
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who has the leases: a job that was in the hands of one of them at `most_deaths` deaths fails with `crashed`."""
+
+    members: str
+    most_deaths: int
+    crashed: Failure
+
+
+SCORERS = Crew("mg:incs", MOST_DEATHS, CRASHED)
+TRAINERS = Crew("mg:trainers", 2, TRAINER_CRASHED)
 
 _AT_ONCE = 1000
 
@@ -42,8 +56,16 @@ class Leases:
     `redis.exceptions.RedisError`.
     """
 
-    def __init__(self, connection: Redis, *, lease: float = LEASE, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        connection: Redis,
+        *,
+        lease: float = LEASE,
+        clock: Callable[[], float] = time.monotonic,
+        crew: Crew = SCORERS,
+    ) -> None:
         """`lease` in seconds; `clock` tells seconds."""
+        self._crew = crew
         self._redis: Any = connection
         self._scripts = Scripts(connection)
         self._lease_ms = round(lease * 1000)
@@ -53,12 +75,21 @@ class Leases:
         self._renewed = float("-inf")
 
     def register(
-        self, inc: str, *, host: str = "", pid: int = 0, version: str = "", models: Collection[str] | None = None
+        self,
+        inc: str,
+        *,
+        host: str = "",
+        pid: int = 0,
+        version: str = "",
+        models: Collection[str] | None = None,
+        queue: str | None = None,
     ) -> None:
-        """The incarnation begins: it may take. `rq info` shows it as a worker of the queues of `models` (None: all)."""
-        queues = f"{PREFIX}*" if models is None else ",".join(prediction_queue(model) for model in sorted(models))
+        """The incarnation begins: it may take. `rq info` shows it as a worker of `queue`, or of the queues of `models`
+        (None: all)."""
+        every = f"{PREFIX}*" if models is None else ",".join(prediction_queue(model) for model in sorted(models))
         python = platform.python_version()
-        self._scripts.run("register", inc, self._lease_ms, host, pid, version, python, queues)
+        members = self._crew.members
+        self._scripts.run("register", inc, self._lease_ms, host, pid, version, python, queue or every, members)
 
     def renew(self, incs: Sequence[str]) -> list[str]:
         """Gives these incarnations another lease. Returns those that had lost theirs: their scorers have to be killed,
@@ -83,9 +114,10 @@ class Leases:
         or `expired`.
         """
         alone = failure is not None and scored is not None and len(scored) == 1
-        _, exc_string, json = failed(failure if failure is not None and alone else CRASHED)
+        crew = self._crew
+        _, exc_string, json = failed(failure if failure is not None and alone else crew.crashed)
         ids = (_ALL,) if scored is None else scored
-        answer = self._scripts.run("give_back", inc, 1 if alone else MOST_DEATHS, json, exc_string, *ids)
+        answer = self._scripts.run("give_back", inc, 1 if alone else crew.most_deaths, json, exc_string, *ids)
         return {job_id.decode(): became.decode() for job_id, became in zip(answer[::2], answer[1::2], strict=True)}
 
     def reap(self) -> list[str]:
@@ -97,8 +129,9 @@ class Leases:
         """
         if self._unbroken_since is None or self._clock() - self._unbroken_since < self._lease:
             return []
-        _, exc_string, json = failed(CRASHED)
-        return [inc.decode() for inc in self._scripts.run("reap", MOST_DEATHS, json, exc_string)]
+        crew = self._crew
+        _, exc_string, json = failed(crew.crashed)
+        return [inc.decode() for inc in self._scripts.run("reap", crew.most_deaths, json, exc_string, crew.members)]
 
     def expire(self) -> None:
         """Ends queued jobs whose deadline has passed. To be called each second."""
@@ -109,7 +142,7 @@ class Leases:
         """Mends what stock RQ commands leave, and trims registries. To be called at start and every 10 s."""
         queues = {key.removeprefix(b"rq:queue:") for key in self._redis.smembers("rq:queues")}
         queues.update(self._redis.zrange("mg:ready", 0, -1))
-        positions = {queue: 0 for queue in sorted(queues) if queue.startswith(PREFIX.encode())}
+        positions = {queue: 0 for queue in sorted(queues) if ours(queue)}
         while positions:
             calls = [Call("reconcile", [queue, position, _AT_ONCE]) for queue, position in positions.items()]
             answers = zip(positions, self._scripts.send(calls), strict=True)
@@ -120,7 +153,7 @@ class Leases:
 
         Leases of one's own former incarnations that grow again mean that the worker's id is in use elsewhere.
         """
-        names = sorted(inc.decode() for inc in self._redis.smembers("mg:incs"))
+        names = sorted(inc.decode() for inc in self._redis.smembers(self._crew.members))
         incs = [inc for inc in names if worker is None or worker_of(inc) == worker]
         left = self._scripts.send([("PTTL", f"mg:lease:{inc}") for inc in incs])
         return {inc: max(0.0, ms / 1000) for inc, ms in zip(incs, left, strict=True)}

@@ -13,6 +13,7 @@ from redis import Redis
 from broker.records import PREFIX, dumps, job_from_answers, read_steps
 from broker.scripts import Call, Scripts
 from contract.jobs import Job, Status, prediction_queue
+from contract.training import TRAINING
 
 LARGEST_PAGE = 500
 _LOOKS = 10
@@ -69,18 +70,20 @@ class Listing:
     def page(self, model: str | None, status: Status | None, limit: int, cursor: str | None) -> Page:
         """At most `limit` (1 to `LARGEST_PAGE`) jobs, of one model or all, with one status or any.
 
-        First the queued ones, model by model and the newest first; then the running ones, model by model; then the
-        ended ones of all models together, the last to end first. (For one model that is nearly the newest first.)
+        First the queued ones, model by model and the newest first, trainings last; then the running ones likewise;
+        then the ended ones of all models together, the last to end first. (For one model nearly the newest first.)
         A job that moves on between two pages can be seen twice or not at all. Raises `ValueError` for a `cursor`
         that no page had as `next_cursor`, or a `limit` out of range.
         """
         if not 1 <= limit <= LARGEST_PAGE:
             raise ValueError(f"limit={limit} is not between 1 and {LARGEST_PAGE}")
         place = _Place.from_cursor(cursor) if cursor else None
-        queues = [prediction_queue(model)] if model else self._queues()
+        queues = [prediction_queue(model), TRAINING] if model else self._queues()
         for _ in range(_LOOKS):
             found = self._places(queues, status, limit + 1, place)
-            items = [job for job in self._read(found[:limit]) if status is None or job.status is status]
+            jobs = self._read(found[:limit])
+            # The trainings of all models are in one queue.
+            items = [job for job in jobs if status in (None, job.status) and model in (None, job.model)]
             if len(found) <= limit:
                 return Page(items, None)
             place = found[limit - 1]
@@ -90,7 +93,7 @@ class Listing:
 
     def _queues(self) -> list[str]:
         names = (key.decode().removeprefix("rq:queue:") for key in self._redis.smembers("rq:queues"))
-        return sorted(name for name in names if name.startswith(PREFIX))
+        return sorted(name for name in names if name.startswith(PREFIX) or name == TRAINING)
 
     def _places(self, queues: Sequence[str], status: Status | None, count: int, after: _Place | None) -> list[_Place]:
         """The next `count` places in the order of the list, fewer at its end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,12 +14,14 @@ import orjson
 from broker.scripts import Step
 from contract.errors import Code, Failure
 from contract.jobs import FUNCTIONS, PREDICT, Job, PredictionJob, PredictionOutcome, Row, Status
+from contract.training import PUBLISHING, TRAINING
 
 PREFIX = "predict:"
 LARGEST_PUBLISHED = 16_000
 """Bytes of an outcome beyond which a message names only the job."""
 
 CRASHED = Failure(Code.WORKER_CRASHED, "the worker process ended while it scored this job, time and again")
+TRAINER_CRASHED = Failure(Code.TRAINER_CRASHED, "the trainer ended while it was at this job, and so it did once before")
 
 _encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _STATUS = {
@@ -40,7 +42,14 @@ _FIELDS = (
     "outcome",
     "echo",
     "failure",
+    "meta",
+    "progress",
 )
+
+
+def ours(queue: bytes) -> bool:
+    """Whether the jobs of this queue of RQ live by our scripts."""
+    return queue.startswith(PREFIX.encode()) or queue in (TRAINING.encode(), PUBLISHING.encode())
 
 
 def dumps(value: object) -> str:
@@ -53,17 +62,24 @@ def job_data(job: PredictionJob) -> bytes:
     return orjson.dumps([PREDICT, None, [{"model": job.model, "version": job.version, "rows": job.rows}], {}])
 
 
-def rows_of(data: bytes) -> Sequence[Row]:
-    """The rows in RQ's `data`, plain or compressed. Raises `ValueError` for anything else, also when the job names
-    a function that is not the contract's."""
+def payload_of(data: bytes, functions: Collection[str]) -> Mapping[str, Any]:
+    """The one argument in RQ's `data`, plain or compressed. Raises `ValueError` for anything else, also when the job
+    names none of `functions`."""
     try:
         text = data if data[:1] == b"[" else zlib.decompress(data)
         path, instance, (payload,), _ = orjson.loads(text)
-        rows: Sequence[Row] = payload["rows"]
-    except (zlib.error, ValueError, TypeError, KeyError) as error:
+    except (zlib.error, ValueError, TypeError) as error:
         raise ValueError(f"the job cannot be read: {type(error).__name__}: {error}") from error
-    if path not in FUNCTIONS or instance is not None:
+    if path not in functions or instance is not None:
         raise ValueError(f"the job names {path!r}, which this worker does not run")
+    if not isinstance(payload, dict):
+        raise ValueError("the job's argument is not an object")
+    return payload
+
+
+def rows_of(data: bytes) -> Sequence[Row]:
+    """The rows in RQ's `data`. Raises `ValueError` as `payload_of` does."""
+    rows = payload_of(data, FUNCTIONS).get("rows")
     if not isinstance(rows, list):
         raise ValueError("the job has no list of rows")
     return rows
@@ -76,9 +92,14 @@ def echo(job: PredictionJob) -> str:
 
 def succeeded(outcome: PredictionOutcome) -> tuple[str, str, str]:
     """Kind, RQ's `return_value`, and the JSON that is published ('' when it is long)."""
-    text = dumps(outcome.to_json())
-    value = base64.b64encode(text.encode()).decode()
-    return "1", value, text if len(text) <= LARGEST_PUBLISHED else ""
+    kind, value, text = returned(outcome.to_json())
+    return kind, value, text if len(text) <= LARGEST_PUBLISHED else ""
+
+
+def returned(value: Mapping[str, object]) -> tuple[str, str, str]:
+    """Kind, RQ's `return_value`, and the value as JSON. Raises `ValueError` for what JSON cannot hold."""
+    text = dumps(value)
+    return "1", base64.b64encode(text.encode()).decode(), text
 
 
 def failed(failure: Failure) -> tuple[str, str, str]:
@@ -97,19 +118,20 @@ def read_steps(job_id: str) -> tuple[Step, Step]:
 
 def job_from_answers(job_id: str, values: Sequence[bytes | None], result: Sequence[Any]) -> Job | None:
     """None when there is no such job, or when it is none of ours."""
-    fields = {name: value.decode() for name, value in zip(_FIELDS, values, strict=True) if value}
-    if fields.get("status") not in _STATUS or "version" not in fields:
+    fields = {name: value.decode(errors="replace") for name, value in zip(_FIELDS, values, strict=True) if value}
+    training = fields.get("origin") == TRAINING
+    if fields.get("status") not in _STATUS or not (training or "version" in fields):
         return None
-    outcome = None
+    names = ("failure", "meta", "progress") if training else ("failure", "echo")
+    parsed = {name: json.loads(fields[name]) for name in names if name in fields}
     if fields["status"] == "finished" and result:
-        outcome = json.loads(base64.b64decode(result[0][1][b"return_value"]))
-    along, failure = (json.loads(fields[name]) if name in fields else None for name in ("echo", "failure"))
-    return _job({**fields, "id": job_id, "echo": along, "failure": failure, "result": outcome})
+        parsed["result"] = json.loads(base64.b64decode(result[0][1][b"return_value"]))
+    return (_training if training else _prediction)({**fields, **parsed, "id": job_id})
 
 
 def parse_reply(message: bytes) -> list[tuple[str, Job | None]]:
     """What a message on a reply channel tells: the ids of jobs that have ended, each with the whole job, or with None
-    where the job is too large to be published and has to be read.
+    where the job has to be read: one too large to be published, or a training.
 
     A line that cannot be understood is left out: a message is a hint, whoever waits looks now and then anyway.
     """
@@ -117,13 +139,14 @@ def parse_reply(message: bytes) -> list[tuple[str, Job | None]]:
     for line in message.split(b"\n"):
         try:
             data = json.loads(line)
-            ended.append((data["id"], _job(data) if "status" in data else None))
+            whole = "status" in data and data["origin"].startswith(PREFIX)
+            ended.append((data["id"], _prediction(data) if whole else None))
         except (ValueError, TypeError, KeyError):
             continue
     return ended
 
 
-def _job(data: Mapping[str, Any]) -> Job:
+def _prediction(data: Mapping[str, Any]) -> Job:
     """A job from the fields of its hash, with `echo`, `failure` and `result` parsed."""
     status = _STATUS[data["status"]]
     if status is Status.CANCELED and data.get("outcome") == "expired":
@@ -145,6 +168,25 @@ def _job(data: Mapping[str, Any]) -> Job:
         error=failure if status is Status.FAILED else None,
         warnings=[*along["warnings"], *(outcome.warnings if outcome else ())],
         metrics=None if outcome is None else _metrics(outcome, data.get("enqueued_at"), data.get("started_at")),
+    )
+
+
+def _training(data: Mapping[str, Any]) -> Job:
+    """As `_prediction`, with `meta` and `progress` parsed too. Its model is in RQ's `meta`."""
+    status, output, meta = _STATUS[data["status"]], data.get("result"), data.get("meta")
+    failure = Failure.from_json(data["failure"]) if "failure" in data else TRAINER_CRASHED
+    return Job(
+        id=data["id"],
+        kind="training",
+        status=status,
+        model=str(meta.get("model", "")) if isinstance(meta, dict) else "",
+        version=output.get("version") if isinstance(output, dict) else None,
+        created_at=data.get("created_at"),
+        started_at=data.get("started_at"),
+        completed_at=data.get("ended_at"),
+        progress=data.get("progress"),
+        output=output,
+        error=failure if status is Status.FAILED else None,
     )
 
 

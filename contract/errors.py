@@ -60,6 +60,11 @@ class ModelgateError(Exception):
         super().__init__(message)
         self.failure = Failure(code, message, details)
 
+    @classmethod
+    def of(cls, failure: Failure) -> ModelgateError:
+        """The same failure, on the other side of a border."""
+        return cls(failure.code, failure.message, **failure.details)
+
 
 @dataclass(frozen=True)
 class FieldError:

@@ -106,12 +106,13 @@ class PredictionOutcome:
 
 @dataclass(frozen=True)
 class Job:
-    """A job as `GET /v1/jobs/{id}` shows it. Times are RFC 3339 in UTC; absent parts are None."""
+    """A job as `GET /v1/jobs/{id}` shows it. Times are RFC 3339 in UTC; absent parts are None. A training's
+    `version` is the one that it made."""
 
     id: str
     status: Status
     model: str
-    version: int
+    version: int | None
     created_at: str | None
     kind: str = "prediction"
     started_at: str | None = None

@@ -39,8 +39,11 @@ class InputFormat(StrEnum):
 
 
 class ArtifactFormat(StrEnum):
+    """How the estimator is written down. The first two are pickles: loading one may run whatever it says."""
+
     JOBLIB = "joblib"
     CLOUDPICKLE = "cloudpickle"
+    SKOPS = "skops"
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,12 @@ class Artifact:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Where the training rows came from; `fingerprint` is a sha256 over their values."""
+    """Where the training rows came from; `fingerprint` is a sha256 over their values, `target` the column learnt."""
 
     source: str
     rows: int
     fingerprint: str
+    target: str | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ class ModelManifest:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     example: Mapping[str, Value] = field(default_factory=dict)
     golden: Golden = Golden((), ())
+    notes: str = ""
     warnings: tuple[str, ...] = ()
 
     def dumps(self) -> str:
@@ -171,6 +176,7 @@ def _manifest(read: _Reader) -> ModelManifest:
             source=training_data.value("source", str),
             rows=training_data.value("rows", int),
             fingerprint=training_data.value("fingerprint", str),
+            target=training_data.optional("target", str),
         ),
         metrics=read.value("metrics", dict),
         parameters=read.value("parameters", dict),
@@ -180,6 +186,7 @@ def _manifest(read: _Reader) -> ModelManifest:
             predictions=tuple(golden.value("predictions", list)),
             probabilities=None if probabilities is None else tuple(probabilities),
         ),
+        notes=read.optional("notes", str) or "",
         warnings=tuple(read.optional("warnings", list) or ()),
     )
 

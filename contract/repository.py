@@ -13,7 +13,10 @@ from contract.manifest import ModelManifest
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 RESERVED = frozenset({"inbox"})
 CURRENT, PREVIOUS = "current", "previous"
-ALIASES_FILE, MANIFEST_FILE, VERSIONS_DIR, REPORT_DIR = "aliases.json", "manifest.json", "versions", "report"
+ALIASES_FILE, MANIFEST_FILE, VERSIONS_DIR = "aliases.json", "manifest.json", "versions"
+REPORT_DIR, REPORT_HTML, REPORT_JSON = "report", "report.html", "report.json"
+SIGNATURE_FILE = "manifest.json.sig"
+"""Beside a manifest: the 64 bytes of an ed25519 signature over the bytes of the manifest. See scoring/trust.py."""
 
 
 class NotInRepository(LookupError):
@@ -49,6 +52,10 @@ class Repository:
 
     def version_dir(self, name: str, version: int) -> Path:
         return self.root / name / VERSIONS_DIR / str(version)
+
+    def report_dir(self, name: str, version: int) -> Path:
+        """Where a version's report lies; those that were published without one do not have this folder."""
+        return self.version_dir(name, version) / REPORT_DIR
 
     def versions(self, name: str) -> list[int]:
         """The whole versions of a model, ascending; empty for an unknown model."""

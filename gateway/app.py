@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
 
 from flask import Flask
 
 from broker.connection import connect
 from broker.jobs import Jobs
+from broker.schedules import Schedules
+from broker.training import Trainings
 from contract.repository import Repository
 from contract.settings import Settings
-from contract.training import Order
 from gateway import problems
 from gateway.access import refuse_foreign
 from gateway.group_commit import GroupCommit
 from gateway.listener import Listener
-from gateway.problems import Problem
-from gateway.routes import health, jobs, models, predictions, versions
+from gateway.routes import health, jobs, models, predictions, reports, trainings, uploads, versions
 from gateway.routes.predictions import Predictions
 from gateway.shortcut import Shortcut
+from gateway.spool import Spool
+
+TO_ANSWER = 5.0
+"""Seconds that the trainer has for an order beside waiting for workers."""
+TO_IMPORT = 300.0
+"""The same for a model that was sent, which has to be loaded and tried."""
 
 
-def no_trainer(order: Order) -> dict[str, Any]:
-    raise Problem(503, "no_trainer", f"no trainer answers, so {order.model!r} stays as it is")
+def create_app(settings: Settings, order: versions.Execute | None = None) -> Flask:
+    """The application of one gateway process. Needs neither Redis nor a model to start.
 
-
-def create_app(settings: Settings, order: versions.Execute = no_trainer) -> Flask:
-    """The application of one gateway process. Needs neither Redis nor a model to start. `order` reaches the trainer."""
+    `order` has an order carried out; without it the trainer is asked.
+    """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_mb * 1024 * 1024
     app.url_map.strict_slashes = False
@@ -50,7 +55,15 @@ def create_app(settings: Settings, order: versions.Execute = no_trainer) -> Flas
     app.wsgi_app = Shortcut(app.wsgi_app, predicting.post, answer, settings.max_body_mb * 1024 * 1024)  # type: ignore[method-assign]
     app.register_blueprint(health.blueprint(broker, repository))
     app.register_blueprint(models.blueprint(repository))
-    app.register_blueprint(versions.blueprint(repository, guard, order))
+    ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}
+    training, schedules = Trainings(connection, **ttls), Schedules(connection, **ttls)
+    spool = Spool(settings.spool_dir, settings.spool_mb, settings.max_body_mb * 1024 * 1024)
+    ask_trainer = functools.partial(training.order, wait=settings.warmup_timeout + TO_ANSWER)
+    ask_importer = functools.partial(training.order, wait=settings.warmup_timeout + TO_IMPORT)
+    app.register_blueprint(versions.blueprint(repository, guard, order or ask_trainer))
+    app.register_blueprint(uploads.blueprint(spool, order or ask_importer, settings.allow_upload, guard))
+    app.register_blueprint(reports.blueprint(repository))
     app.register_blueprint(jobs.blueprint(broker, listener, settings.max_wait, guard))
+    app.register_blueprint(trainings.blueprint(training, schedules, broker, repository, spool, guard))
     app.register_blueprint(predictions.blueprint(predicting))
     return app

@@ -41,6 +41,11 @@ def from_json(body: bytes, signature: Signature) -> Instances:
     return _WRAPPERS[wrappers[0]](value[wrappers[0]], repr(wrappers[0]))
 
 
+def json_value(body: bytes) -> object:
+    """What stands in a body that is no data: objects with repeated keys are `RepeatedKeys`. Raises `MalformedBody`."""
+    return _parsed(_text(body), "the body")
+
+
 def from_csv(body: bytes) -> Instances:
     """A line with the names of the columns, then a line for each row; an empty cell is null.
 

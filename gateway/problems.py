@@ -12,6 +12,7 @@ from flask import Flask, Response
 from redis.exceptions import OutOfMemoryError, RedisError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from broker.training import NoTrainer
 from contract.errors import InvalidInstances, ModelgateError
 from gateway.answers import json_response
 from gateway.dialects import MalformedBody
@@ -88,6 +89,10 @@ def register(app: Flask, max_body_mb: int) -> Callable[[Exception], Response]:
     def unusable_model(error: ModelgateError) -> Response:
         failure = error.failure
         return Problem(503, failure.code, failure.message, details=dict(failure.details)).response()
+
+    @answering(NoTrainer)
+    def no_trainer(error: NoTrainer) -> Response:
+        return Problem(503, "no_trainer", str(error), headers=RETRY_SOON).response()
 
     @answering(OutOfMemoryError)
     def redis_full(_: OutOfMemoryError) -> Response:

@@ -85,6 +85,7 @@ def prepare(settings: Settings) -> dict[str, str]:
         "STATE_DIR": str(state),
         "STOP_GRACE": str(settings.stop_grace),
         "REDIS_URL": url,
+        "SPOOL_DIR": os.environ.get("SPOOL_DIR") or str(state / "spool"),
         "REDIS_COMMAND": redis_command,
         "REDIS_AUTOSTART": "false" if settings.redis_url else "true",
     }

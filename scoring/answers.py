@@ -19,8 +19,19 @@ from scoring.matrix import to_matrix
 def ask(estimator: Any, rows: Sequence[Row], signature: Signature, input_format: InputFormat) -> tuple[Any, Any]:
     """`predict` and, where the signature has probabilities, `predict_proba` (else None), as arrays. Raises what they
     raise."""
-    probabilities = signature.output.probabilities
-    estimator, matrix = _last_step(estimator, rows, signature, input_format)
+    matrix = None
+    if input_format is InputFormat.DATAFRAME and type(estimator) is Pipeline and len(estimator.steps) > 1:
+        matrix = transformed(estimator.steps[0][1], rows, signature)
+    if matrix is None:
+        matrix = to_matrix(rows, signature, input_format)
+    else:
+        estimator = estimator[1:]
+    return ask_matrix(estimator, matrix, signature.output.probabilities)
+
+
+def ask_matrix(estimator: Any, matrix: Any, probabilities: bool) -> tuple[Any, Any]:
+    """As `ask`, of a matrix as `scoring.matrix` makes it."""
+    estimator, matrix = _last_step(estimator, matrix)
     if _is_plain(estimator, ForestClassifier, "predict", "predict_proba"):
         table = _mean_of_trees(estimator, matrix)
         return estimator.classes_.take(np.argmax(table, axis=1)), table if probabilities else None
@@ -30,22 +41,15 @@ def ask(estimator: Any, rows: Sequence[Row], signature: Signature, input_format:
     return values, np.asarray(estimator.predict_proba(matrix), dtype=float) if probabilities else None
 
 
-def _last_step(estimator: Any, rows: Sequence[Row], signature: Signature, input_format: InputFormat) -> tuple[Any, Any]:
-    """The final estimator of a pipeline, and what its transformers make of the rows: `predict` and `predict_proba`
+def _last_step(estimator: Any, matrix: Any) -> tuple[Any, Any]:
+    """The final estimator of a pipeline, and what its transformers make of `matrix`: `predict` and `predict_proba`
     would each transform."""
-    matrix = None
     while type(estimator) is Pipeline and not get_config()["enable_metadata_routing"]:
         for _, step in estimator.steps[:-1]:
-            if step is None or step == "passthrough":
-                continue
-            if matrix is None:
-                matrix = transformed(step, rows, signature) if input_format is InputFormat.DATAFRAME else None
-                if matrix is not None:
-                    continue
-                matrix = to_matrix(rows, signature, input_format)
-            matrix = step.transform(matrix)
+            if step is not None and step != "passthrough":
+                matrix = step.transform(matrix)
         estimator = estimator.steps[-1][1]
-    return estimator, to_matrix(rows, signature, input_format) if matrix is None else matrix
+    return estimator, matrix
 
 
 def _is_plain(estimator: Any, forest: type, *methods: str) -> bool:

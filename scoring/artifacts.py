@@ -1,9 +1,10 @@
-"""Manifest and file to estimator: size, checksum and versions first, then unpickling."""
+"""Manifest and file to estimator: trust, versions, size and checksum first, then unpickling."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import os
 import platform
 from collections.abc import Callable
 from importlib import metadata
@@ -16,10 +17,13 @@ import numpy as np
 
 from contract.errors import Code, ModelgateError
 from contract.manifest import ArtifactFormat, ModelManifest
+from scoring import skops_files
+from scoring.trust import Trust, not_trusted
 
-_LOAD: dict[ArtifactFormat, Callable[[io.BytesIO], Any]] = {
-    ArtifactFormat.JOBLIB: joblib.load,
-    ArtifactFormat.CLOUDPICKLE: cloudpickle.load,
+_READ: dict[ArtifactFormat, Callable[[bytes], Any]] = {
+    ArtifactFormat.JOBLIB: lambda data: joblib.load(io.BytesIO(data)),
+    ArtifactFormat.CLOUDPICKLE: cloudpickle.loads,
+    ArtifactFormat.SKOPS: skops_files.loads,
 }
 
 
@@ -55,31 +59,22 @@ def check_versions(manifest: ModelManifest) -> None:
             )
 
 
-def load(manifest: ModelManifest, folder: Path) -> Any:
+def load(manifest: ModelManifest, folder: Path, trust: Trust) -> Any:
     """The estimator of `manifest`, whose artifact lies in `folder`, set to use one thread.
 
-    Raises `ModelgateError`: `version_mismatch`, `artifact_missing`, or `artifact_corrupt` when size or
+    Raises `ModelgateError`: `not_trusted`, `version_mismatch`, `artifact_missing`, or `artifact_corrupt` when size or
     checksum differ or unpickling raises. The bytes that are unpickled are the bytes that were checked.
     Raises `MemoryError`.
     """
+    trust.check(manifest, folder)
     check_versions(manifest)
-    artifact = manifest.artifact
+    data = checked_bytes(manifest, folder)
     try:
-        data = (folder / artifact.file).read_bytes()
-    except OSError as error:
-        raise _failure(
-            Code.ARTIFACT_MISSING, manifest, f"has no readable artifact {artifact.file} ({error.strerror})"
-        ) from error
-    if len(data) != artifact.size:
-        raise _failure(
-            Code.ARTIFACT_CORRUPT, manifest, f"has an artifact of {len(data)} bytes instead of {artifact.size}"
-        )
-    if hashlib.sha256(data).hexdigest() != artifact.sha256:
-        raise _failure(Code.ARTIFACT_CORRUPT, manifest, "has an artifact with a wrong checksum (sha256)")
-    try:
-        estimator = _LOAD[artifact.format](io.BytesIO(data))
+        estimator = unpack(data, manifest.artifact.format)
     except MemoryError:
         raise
+    except skops_files.UntrustedTypes as error:
+        raise not_trusted(manifest, f"is not loaded: {error}", types=error.names) from error
     except Exception as error:
         raise _failure(
             Code.ARTIFACT_CORRUPT,
@@ -88,6 +83,31 @@ def load(manifest: ModelManifest, folder: Path) -> Any:
         ) from error
     use_one_thread(estimator)
     return estimator
+
+
+def unpack(data: bytes, artifact_format: ArtifactFormat) -> Any:
+    """What `data` holds. A pickle runs whatever it says; skops raises `UntrustedTypes` before it constructs anything.
+    Raises all that unpickling may raise."""
+    return _READ[artifact_format](data)
+
+
+def checked_bytes(manifest: ModelManifest, folder: Path) -> bytes:
+    """The artifact. Raises `ModelgateError` (`artifact_missing`, `artifact_corrupt`) unless it is the manifest's."""
+    artifact = manifest.artifact
+    try:
+        with (folder / artifact.file).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            # Not what does not fit anyway: it may be huge.
+            data = file.read() if size == artifact.size else b""
+    except OSError as error:
+        raise _failure(
+            Code.ARTIFACT_MISSING, manifest, f"has no readable artifact {artifact.file} ({error.strerror})"
+        ) from error
+    if size != artifact.size:
+        raise _failure(Code.ARTIFACT_CORRUPT, manifest, f"has an artifact of {size} bytes instead of {artifact.size}")
+    if hashlib.sha256(data).hexdigest() != artifact.sha256:
+        raise _failure(Code.ARTIFACT_CORRUPT, manifest, "has an artifact with a wrong checksum (sha256)")
+    return data
 
 
 _THREADS = ("n_jobs", "n_threads", "_n_threads")

@@ -67,8 +67,8 @@ def transformed(transformer: Any, rows: Sequence[Row], signature: Signature) -> 
         return None
     if transformer not in _plans:
         _plans[transformer] = _plan(transformer, signature)
-    plan = _plans[transformer]
-    if not plan or get_config()["transform_output"] != "default":
+    plan, config = _plans[transformer], get_config()
+    if not plan or config["transform_output"] != "default" or config["enable_metadata_routing"]:
         return None
     values = list(zip(*rows, strict=True))
     return transformer._hstack([part.transform(values) for part in plan], n_samples=len(rows))

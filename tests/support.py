@@ -100,6 +100,7 @@ def write_version(
     *,
     version: int = 1,
     by_value: bool = False,
+    skops: bool = False,
     id_field: str | None = None,
     example: Mapping[str, Any] | None = None,
     input_format: InputFormat = InputFormat.ARRAY,
@@ -109,12 +110,19 @@ def write_version(
     folder = root / name / "versions" / str(version)
     folder.mkdir(parents=True)
     buffer = io.BytesIO()
+    artifact_format = ArtifactFormat.JOBLIB
     if by_value:
+        artifact_format = ArtifactFormat.CLOUDPICKLE
         _dump_by_value(estimator, buffer)
+    elif skops:
+        import skops.io  # imports all of scikit-learn
+
+        artifact_format = ArtifactFormat.SKOPS
+        skops.io.dump(estimator, buffer)
     else:
         joblib.dump(estimator, buffer)
     data = buffer.getvalue()
-    file = "model.cloudpickle" if by_value else "model.joblib"
+    file = f"model.{artifact_format}"
     (folder / file).write_bytes(data)
     manifest = ModelManifest(
         **{
@@ -124,7 +132,7 @@ def write_version(
             "recipe": "by hand",
             "artifact": Artifact(
                 file,
-                ArtifactFormat.CLOUDPICKLE if by_value else ArtifactFormat.JOBLIB,
+                artifact_format,
                 input_format,
                 len(data),
                 hashlib.sha256(data).hexdigest(),
@@ -167,3 +175,13 @@ class Raises:
 
     def predict(self, matrix: Any) -> Any:
         raise ValueError("it hurts")
+
+
+class Bomb:
+    """Leaves a folder behind when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.trace),)

@@ -1,4 +1,4 @@
-"""`python -m trainer` keeps the model repository complete; `train NAME` trains now, `import FILE` takes a pickle."""
+"""`python -m trainer` keeps the model repository complete; its commands train, import and sign here and now."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from contract.errors import ModelgateError
 from contract.settings import Settings, SettingsError
+from contract.training import TrainingRequest
 from trainer import recipes
-from trainer.recipe import DataError
+from trainer.posts import QUEUES, Posts
 from trainer.service import Signals, say, serve
+from trainer.signing import Seal, make_keys
 
 FAILED, WRONG_USE = 1, 2
 
@@ -25,14 +26,18 @@ FAILED, WRONG_USE = 1, 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, 1 when something could not be trained or written, 2 for a wrong argument or setting."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if options.command == "train" and options.csv and len(options.names) > 1:
-        parser.error("--csv trains one recipe: name one")
     try:
         settings = Settings.from_environ()
+        parser = _parser(recipes.names(settings.recipes_dir))
+        options = parser.parse_args(arguments)
+        if options.command == "train" and options.csv and len(options.names) > 1:
+            parser.error("--csv trains one recipe: name one")
         if options.command == "import":
             return _import_now(settings, options.file, options.name, options.sample)
+        if options.command == "keys":
+            return _make_keys(options.folder)
+        if options.command == "sign":
+            return _sign(settings, options.unsigned)
         if options.command == "train":
             return _train_now(settings, options.names, options.csv)
         return _serve(settings, options.ready_file)
@@ -41,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_USE
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(known: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__, epilog="Settings: .env.example.")
     parser.add_argument("--ready-file", type=Path, metavar="PATH", help="touched when what was missing is trained")
     commands = parser.add_subparsers(dest="command", title="commands")
@@ -51,9 +56,16 @@ def _parser() -> argparse.ArgumentParser:
         description="Trains recipes now and makes the new versions current, in MODELS_DIR."
         " Training data: --csv, else DATA_DIR/NAME.csv, else what the recipe has by itself.",
     )
-    known = recipes.names()
     train.add_argument("names", nargs="+", metavar="NAME", choices=known, help=f"one of {', '.join(known)}")
     train.add_argument("--csv", type=Path, metavar="FILE", help="training data, with a header in any case")
+    keys = commands.add_parser("keys", help="make a pair of keys for SIGNING_KEY and VERIFY_KEY")
+    keys.add_argument("folder", type=Path, metavar="FOLDER")
+    sign = commands.add_parser(
+        "sign",
+        help="sign versions that are there already",
+        description="Signs with SIGNING_KEY the versions in MODELS_DIR that are signed with another key of VERIFY_KEY.",
+    )
+    sign.add_argument("--unsigned", action="store_true", help="sign also what nobody has signed: you vouch for it")
     bring = commands.add_parser(
         "import",
         help="publish a model that was saved elsewhere and make it current",
@@ -68,7 +80,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(settings: Settings, ready_file: Path | None) -> int:
     signals = Signals()
-    known = recipes.names()
+    trust = Seal.from_settings(settings).trust
+    known = recipes.names(settings.recipes_dir)
+    for problem in recipes.problems(settings.recipes_dir):
+        say(f"trainer: {problem}")
     unknown = [name for name in settings.train_on_start if name not in known]
     if unknown:
         raise SettingsError(f"TRAIN_ON_START names {', '.join(unknown)}, but the recipes are {', '.join(known)}")
@@ -76,7 +91,11 @@ def _serve(settings: Settings, ready_file: Path | None) -> int:
         ready_file.unlink(missing_ok=True)
     if not _swept(settings.models_dir):
         return FAILED
-    serve(settings.models_dir, settings.train_on_start, ready_file, signals)
+    posts = Posts(signals, QUEUES if settings.redis_url else ())
+    if not settings.redis_url:
+        say("trainer: REDIS_URL is not set: nobody can train over HTTP")
+    serve(settings.models_dir, settings.train_on_start, trust, ready_file, posts)
+    posts.stop(settings.stop_grace - 1)
     return 0
 
 
@@ -87,6 +106,31 @@ def _train_now(settings: Settings, names: Sequence[str], csv_file: Path | None) 
         return FAILED
     trained = [_train(settings, name, csv_file) for name in names]
     return 0 if all(trained) else FAILED
+
+
+def _make_keys(folder: Path) -> int:
+    try:
+        private, public = make_keys(folder)
+    except OSError as error:
+        say(f"trainer: no keys are made: {error.filename}: {error.strerror}")
+        return FAILED
+    say(f"SIGNING_KEY={private}  # for the trainer alone\nVERIFY_KEY={public}  # for trainer and workers")
+    return 0
+
+
+def _sign(settings: Settings, unsigned: bool) -> int:
+    from trainer.resign import resign
+
+    seal = Seal.from_settings(settings)
+    if not seal.key:
+        raise SettingsError("SIGNING_KEY is not set; `make keys` makes one")
+    if not _swept(settings.models_dir):
+        return FAILED
+    refused = 0
+    for version, reason in resign(settings.models_dir, seal.key, seal.trust, unsigned):
+        say(f"trainer: {version}: {f'not signed: {reason}' if reason else 'signed'}")
+        refused += reason is not None
+    return FAILED if refused else 0
 
 
 def _import_now(settings: Settings, file: Path, name: str | None, sample: Path | None) -> int:
@@ -135,28 +179,33 @@ def _swept(root: Path) -> bool:
 
 def _train(settings: Settings, name: str, csv_file: Path | None) -> bool:
     """Whether it is published; says what happened."""
-    from trainer.data import load
-    from trainer.publish import PublishRefused
     from trainer.train import train
 
     started = time.monotonic()
+    request = TrainingRequest(model=name, recipe=name)
     try:
-        recipe = recipes.get(name)
-        data = load(recipe, settings.data_dir, csv_file)
-        say(f"trainer: {name}: training on {data.source} ({len(data.rows)} rows)")
-        manifest = train(recipe, data, settings.models_dir)
-    except (DataError, PublishRefused) as error:
+        result = train(
+            request,
+            settings,
+            tell=lambda _: None,
+            say=lambda line: say(f"trainer: {name}: {line}"),
+            promote=lambda model, version, alias: _move(settings, model, alias, version),
+            csv_file=csv_file,
+        )
+    except ModelgateError as error:
         say(f"trainer: {name}: {error}")
         return False
-    except Exception as error:
-        say(f"trainer: {name}: training failed: {type(error).__name__}: {error}")
-        # A recipe's author needs the place, too.
-        traceback.print_exc()
-        return False
-    metric, value = next(iter(manifest.metrics.items()), ("rows", len(data.rows)))
+    scores = [f"{metric.replace('_', ' ')} {value:.3f}, " for metric, value in result.metrics.items()]
     took = time.monotonic() - started
-    say(f"trainer: {name}: version {manifest.version} published, {metric.replace('_', ' ')} {value:.3f}, {took:.1f} s")
+    say(f"trainer: {name}: version {result.version} published, {''.join(scores[:1])}{took:.1f} s")
     return True
+
+
+def _move(settings: Settings, model: str, alias: str, version: int) -> None:
+    """At once: whoever trains here and now need not have a Redis, nor workers."""
+    from trainer.aliases import move_alias
+
+    move_alias(settings.models_dir, model, alias, version)
 
 
 if __name__ == "__main__":

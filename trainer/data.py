@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from contract.coercion import Grid, coerce
 from contract.errors import InvalidInstances
 from contract.jobs import Row, Value
+from contract.settings import Settings
+from contract.training import TrainingRequest
+from trainer.csv_file import read
 from trainer.recipe import DataError, Recipe, Table
-
-NULLS = frozenset({"", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"})
-"""Cells of a CSV file that stand for no value, as they do for pandas."""
 
 
 @dataclass(frozen=True)
@@ -32,68 +31,119 @@ class TrainingRows:
     fingerprint: str
 
 
-def load(recipe: Recipe, data_dir: Path | None, csv_file: Path | None = None) -> TrainingRows:
-    """From `csv_file`, else `data_dir`/<recipe>.csv, else the recipe's own data. Raises `DataError`.
+@dataclass(frozen=True)
+class CsvFile:
+    """Where a file lies, and which one it is in words that name no place on this machine."""
 
-    Columns may stand in any order and others may stand between them.
-    """
-    table, signature = _table(recipe, data_dir, csv_file), recipe.row_signature
+    path: Path
+    source: str
+
+
+def load(recipe: Recipe, data_dir: Path | None, csv_file: Path | None = None) -> TrainingRows:
+    """From `csv_file`, else `data_dir`/<recipe>.csv, else the recipe's own data. Raises `DataError`."""
+    file = by_hand(csv_file) if csv_file else in_data_dir(recipe.name, data_dir)
+    return to_rows(recipe, table(recipe, file))
+
+
+def by_hand(path: Path) -> CsvFile:
+    """A file that somebody names who may read all files here."""
+    return CsvFile(path, f"CSV file {path.name}")
+
+
+def in_data_dir(model: str, data_dir: Path | None) -> CsvFile | None:
+    """`data_dir`/<model>.csv, if it is there."""
+    if data_dir is None:
+        return None
+    if not data_dir.is_dir():
+        raise DataError(f"DATA_DIR={data_dir} is not a folder; name the one that holds {model}.csv, or none")
+    path = data_dir / f"{model}.csv"
+    return CsvFile(path, f"DATA_DIR/{model}.csv") if path.exists() else None
+
+
+def asked_for(request: TrainingRequest, settings: Settings) -> CsvFile | None:
+    """The upload or the path that `request` names, else DATA_DIR/<model>.csv, if it is there. Raises `DataError`."""
+    if request.upload is not None:
+        if request.upload != Path(request.upload).name or request.upload.startswith("."):
+            raise DataError(f"the upload {request.upload!r:.80} is no plain file name")
+        return CsvFile(_within(settings.spool_dir, request.upload, "the upload"), "uploaded CSV file")
+    if request.path is not None:
+        if settings.data_dir is None:
+            raise DataError(f"data.path is {request.path!r:.80}, but DATA_DIR is not set; set it, or upload the file")
+        return CsvFile(_within(settings.data_dir, request.path, "data.path"), f"DATA_DIR/{request.path}")
+    return in_data_dir(request.model, settings.data_dir)
+
+
+def _within(folder: Path, name: str, what: str) -> Path:
+    """The file `name` under `folder`, wherever links lead: outside, nothing is read."""
     try:
-        coerced = coerce(Grid(table.columns, table.rows), signature)
+        root = folder.resolve(strict=True)
+        path = (root / name).resolve(strict=True)
+    except (OSError, RuntimeError, ValueError):
+        raise DataError(f"{what} {name!r:.80} is not there") from None
+    if not path.is_relative_to(root):
+        raise DataError(f"{what} {name!r:.80} lies outside of its folder; name a file within it")
+    if not path.is_file():
+        raise DataError(f"{what} {name!r:.80} is not a file")
+    return path
+
+
+def table(recipe: Recipe, file: CsvFile | None, told: Callable[[float], None] = lambda _: None) -> Table:
+    """The rows of `file`, or the recipe's own. `told` hears the fraction that is read. Raises `DataError`."""
+    if file is None:
+        if recipe.data is None:
+            raise DataError(
+                f"{recipe.name} has no training data: put {recipe.name}.csv into DATA_DIR; {_needed(recipe)}"
+                if recipe.inputs
+                else f"the recipe {recipe.name} has no training data of its own: name or upload a CSV file"
+            )
+        return recipe.data()
+    found = read(file.path, file.source, told)
+    if not found.rows:
+        raise DataError(f"{file.source} has no rows; {_needed(recipe)}")
+    return Table(found.source, _columns(recipe, found.columns), found.rows, found.remarks)
+
+
+def to_rows(recipe: Recipe, found: Table) -> TrainingRows:
+    """What the fields of `recipe` make of a table, whose columns may stand in any order with others between them.
+
+    Raises `DataError` with the first value that does not fit.
+    """
+    signature, words = recipe.row_signature, recipe.fields[1].categories
+    try:
+        coerced = coerce(Grid(found.columns, found.rows), signature)
     except InvalidInstances as invalid:
-        raise _unfit(table, invalid) from None
-    words = recipe.target.categories
+        raise _unfit(found, invalid) from None
     targets = [row[-1] for row in coerced.rows]
+    fingerprint = hashlib.sha256(json.dumps(signature.names).encode())
+    for row in coerced.rows:
+        fingerprint.update(json.dumps(row).encode())
     return TrainingRows(
-        source=table.source,
+        source=found.source,
         rows=[row[:-1] for row in coerced.rows],
         targets=targets if words is None else [words.index(str(word)) for word in targets],
         ids=coerced.ids,
-        fingerprint=hashlib.sha256(json.dumps([signature.names, coerced.rows]).encode()).hexdigest(),
+        fingerprint=fingerprint.hexdigest(),
     )
 
 
-def _table(recipe: Recipe, data_dir: Path | None, csv_file: Path | None) -> Table:
-    if csv_file is not None:
-        return _read(recipe, csv_file, f"CSV file {csv_file.name}")
-    if data_dir is not None:
-        if not data_dir.is_dir():
-            raise DataError(f"DATA_DIR={data_dir} is not a folder; name the one that holds {recipe.name}.csv, or none")
-        if (data_dir / f"{recipe.name}.csv").exists():
-            return _read(recipe, data_dir / f"{recipe.name}.csv", f"DATA_DIR/{recipe.name}.csv")
-    if recipe.data is None:
-        raise DataError(f"{recipe.name} has no training data: put {recipe.name}.csv into DATA_DIR; {_needed(recipe)}")
-    return recipe.data()
-
-
-def _read(recipe: Recipe, path: Path, source: str) -> Table:
-    try:
-        # A spreadsheet's CSV begins with a byte order mark.
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header, *lines = [line for line in csv.reader(file) if line] or [[]]
-    except OSError as error:
-        raise DataError(f"{source} cannot be read ({error.strerror}): {path}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{source} is not a CSV file in UTF-8 ({error})") from error
-    if not lines:
-        raise DataError(f"{source} has no rows; {_needed(recipe)}")
-    return Table(source, _columns(recipe, header), [[None if cell in NULLS else cell for cell in row] for row in lines])
-
-
-def _columns(recipe: Recipe, header: Sequence[str]) -> list[str]:
+def _columns(recipe: Recipe, header: Sequence[str]) -> Sequence[str]:
     """The header with the recipe's own names, which a file may spell in any case."""
-    known = {word.lower(): f.name for f in (*recipe.inputs, recipe.target) for word in (f.name, *f.aliases)}
+    if recipe.inputs is None:
+        return header
+    inputs, target = recipe.fields
+    known = {word.lower(): f.name for f in (*inputs, target) for word in (f.name, *f.aliases)}
     if recipe.id_field:
         known[recipe.id_field.lower()] = recipe.id_field
-    return [known.get(name.strip().lower(), name) for name in header]
+    return [known.get(name.lower(), name) for name in header]
 
 
-def _unfit(table: Table, invalid: InvalidInstances) -> DataError:
+def _unfit(found: Table, invalid: InvalidInstances) -> DataError:
     first, others = invalid.errors[0], invalid.total - 1
     where = "" if first.row is None else f", row {first.row + 1} below the header"
     more = f" (and {others} more of the kind)" if others else ""
-    return DataError(f"{table.source}{where}: {first.message}{more}; correct the file and train again")
+    return DataError(f"{found.source}{where}: {first.message}{more}; correct the file and train again")
 
 
 def _needed(recipe: Recipe) -> str:
-    return f"it needs a header and rows with {', '.join(recipe.row_signature.names)}"
+    what = "the target and what it is to be learnt from"
+    return f"it needs a header and rows with {', '.join(recipe.row_signature.names) if recipe.inputs else what}"

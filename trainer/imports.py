@@ -25,6 +25,7 @@ from trainer.importing import Refused
 from trainer.importing.formats import PICKLE, recognised
 from trainer.importing.throwaway import ARTIFACT, FILE, SAMPLE, Question, ask
 from trainer.publish import PublishRefused, publish
+from trainer.signing import Seal
 
 RECIPE = "imported"
 """In the manifests of imported versions, in place of a recipe's name."""
@@ -52,7 +53,7 @@ def import_file(settings: Settings, name: str, file: Path, sample: Path | None =
             draft = _examined(settings, name, file, sample, folder)
             artifact = folder / ARTIFACT
             data = (artifact if artifact.exists() else folder / FILE).read_bytes()
-            return publish(settings.models_dir, data, draft)
+            return publish(settings.models_dir, data, draft, Seal.from_settings(settings))
     except Refused as refused:
         raise ModelgateError(Code.NOT_PUBLISHED, f"{_shown(file)} {refused}", model=name) from None
     except PublishRefused as refused:

@@ -12,6 +12,7 @@ import dataclasses
 import fcntl
 import hashlib
 import io
+import json
 import logging
 import os
 import secrets
@@ -28,12 +29,15 @@ from typing import IO, Any
 import cloudpickle
 import joblib
 
-import trainer.recipes
 from contract.jobs import timestamp
 from contract.manifest import ArtifactFormat, ModelManifest
-from contract.repository import MANIFEST_FILE, REPORT_DIR, VERSIONS_DIR, Repository
+from contract.repository import MANIFEST_FILE, REPORT_DIR, SIGNATURE_FILE, VERSIONS_DIR, Repository
+from scoring import skops_files
 from scoring.artifacts import libraries
+from scoring.trust import Trust
 from trainer.disk import STAGING, locked, sync, write
+from trainer.recipes import pickled_by_value
+from trainer.signing import UNSEALED, Seal
 
 log = logging.getLogger("trainer")
 
@@ -49,14 +53,21 @@ Report = Callable[[Path, ModelManifest], None]
 """Writes what there is to read about a version into a folder, which is there and empty."""
 
 
-def publish(root: Path, estimator: Any, draft: ModelManifest, report: Report | None = None) -> ModelManifest:
+def publish(
+    root: Path, estimator: Any, draft: ModelManifest, seal: Seal = UNSEALED, report: Report | None = None
+) -> ModelManifest:
     """Makes `estimator` a new version of the model `draft.name`; returns its manifest. Aliases stay where they are.
 
-    `draft` lacks the version, the time, the libraries and the artifact's size and checksum. Waits while
-    another process publishes the same model. Raises `PublishRefused`, and OSError when `root` cannot be
-    written. A `report` that raises is left out. An `estimator` that is bytes is the artifact already.
+    `draft` lacks the version, the time, the libraries and the artifact's size and checksum. An `estimator` that is
+    bytes is the artifact already. Where `seal` lets no pickle pass, the artifact is a skops file, whatever format
+    `draft` names. Waits while another process publishes the same model. Raises `PublishRefused`, and OSError when
+    `root` cannot be written. A `report` that raises is left out.
     """
-    data = estimator if isinstance(estimator, bytes) else _pickled(estimator, draft.artifact.format)
+    if seal.trust.keys and not seal.key:
+        raise PublishRefused(f"{draft.name} is not published: with VERIFY_KEY it needs SIGNING_KEY, which signs it")
+    ready = isinstance(estimator, bytes)
+    artifact_format = draft.artifact.format if seal.trust.pickles or ready else ArtifactFormat.SKOPS
+    data = estimator if ready else _packed(estimator, artifact_format)
     with locked(root, draft.name) as lock:
         version = _next_version(root, draft.name, lock)
         manifest = dataclasses.replace(
@@ -64,13 +75,22 @@ def publish(root: Path, estimator: Any, draft: ModelManifest, report: Report | N
             version=version,
             created_at=timestamp(datetime.now(UTC)),
             libraries=libraries(),
-            artifact=dataclasses.replace(draft.artifact, size=len(data), sha256=hashlib.sha256(data).hexdigest()),
+            artifact=dataclasses.replace(
+                draft.artifact,
+                file=f"model.{artifact_format}",
+                format=artifact_format,
+                size=len(data),
+                sha256=hashlib.sha256(data).hexdigest(),
+            ),
         )
+        text = manifest.dumps().encode()
         with _staged(root, draft.name) as folder:
             write(folder / manifest.artifact.file, data)
-            write(folder / MANIFEST_FILE, manifest.dumps().encode())
+            write(folder / MANIFEST_FILE, text)
+            if seal.key:
+                write(folder / SIGNATURE_FILE, seal.key.sign(text))
             sync(folder)
-            verify(folder, manifest)
+            verify(folder, manifest, seal.own)
             if report:
                 _write_report(folder / REPORT_DIR, manifest, report)
             _give(lock, version)
@@ -97,9 +117,10 @@ def sweep(root: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def verify(folder: Path, manifest: ModelManifest) -> None:
-    """Loads the staged version in a fresh process. Raises `PublishRefused` unless it answers the golden rows alike."""
-    command = [sys.executable, "-m", "trainer.verify", str(folder.resolve())]
+def verify(folder: Path, manifest: ModelManifest, trust: Trust) -> None:
+    """Loads the staged version in a fresh process, which believes what `trust` says. Raises `PublishRefused` unless it
+    answers the golden rows alike."""
+    command = [sys.executable, "-m", "trainer.verify", str(folder.resolve()), json.dumps(trust.to_json())]
     try:
         # In the project's folder, so that the process finds the code wherever this one was started.
         done = subprocess.run(  # noqa: S603
@@ -112,21 +133,34 @@ def verify(folder: Path, manifest: ModelManifest) -> None:
         raise PublishRefused(f"{manifest.name} is not published: a fresh process cannot use it: {said[-1]}")
 
 
-def _pickled(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
-    buffer = io.BytesIO()
-    dump: dict[ArtifactFormat, Callable[[Any, IO[bytes]], object]] = {
-        ArtifactFormat.JOBLIB: joblib.dump,
-        ArtifactFormat.CLOUDPICKLE: cloudpickle.dump,
+def _packed(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
+    pack: dict[ArtifactFormat, Callable[[Any], bytes]] = {
+        ArtifactFormat.JOBLIB: _joblib,
+        ArtifactFormat.CLOUDPICKLE: _by_value,
+        ArtifactFormat.SKOPS: skops_files.dumps,
     }
-    # Classes of a recipe go into the artifact: where it is loaded there are no recipes.
-    cloudpickle.register_pickle_by_value(trainer.recipes)
     try:
-        dump[artifact_format](estimator, buffer)
+        return pack[artifact_format](estimator)
+    except skops_files.UntrustedTypes as error:
+        raise PublishRefused(
+            f"the model is not published: {error}; use scikit-learn's own classes, or publish it under PICKLE=allow"
+        ) from error
     except Exception as error:
-        raise PublishRefused(f"the model is not published: it cannot be pickled: {error}") from error
-    finally:
-        cloudpickle.unregister_pickle_by_value(trainer.recipes)
+        raise PublishRefused(
+            f"the model is not published: it cannot be written as {artifact_format}: {error}"
+        ) from error
+
+
+def _joblib(estimator: Any) -> bytes:
+    buffer = io.BytesIO()
+    joblib.dump(estimator, buffer)
     return buffer.getvalue()
+
+
+def _by_value(estimator: Any) -> bytes:
+    with pickled_by_value():
+        data: bytes = cloudpickle.dumps(estimator)
+    return data
 
 
 def _write_report(folder: Path, manifest: ModelManifest, report: Report) -> None:

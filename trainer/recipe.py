@@ -1,56 +1,114 @@
-"""What a recipe is: the code and the facts that train one kind of model."""
+"""What a recipe is: one function that fits, and the facts around it that train one kind of model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any, Literal
 
+from contract.errors import Code, ModelgateError
+from contract.kinds import shown
 from contract.manifest import ArtifactFormat, Field, InputFormat, Output, OutputKind, Signature
+from trainer.report.evidence import Candidate
 
 
-class DataError(Exception):
-    """Training data that cannot be had or used; the message says which, why, and what to do."""
+class DataError(ModelgateError):
+    """Training data that cannot be had or used (`no_data`); the message says which, why, and what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.NO_DATA, message)
+
+
+class RecipeError(ModelgateError):
+    """A recipe that there is not, that is broken, or that is asked for what it cannot do (`training_failed`)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.TRAINING_FAILED, message)
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows as a file or a package has them; `source` says in words which it was, never where on this machine."""
+    """Rows as a file or a package has them; `source` says in words which it was, never where on this machine.
+
+    `remarks` are sentences on how it had to be read.
+    """
 
     source: str
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
+    remarks: Sequence[str] = ()
+
+
+def _nothing(*_: object) -> None:
+    """What is told to nobody."""
+
+
+@dataclass
+class Run:
+    """What a fitting function may know of the training that it is part of, and may say to it.
+
+    `say` writes a line into the log. `tell(fraction, done, total, best)` moves the progress: `done` of `total`
+    candidates, `best` the best score so far. `remark` and what is appended to `candidates` stand in the report;
+    `chosen` is the one of them that was fitted.
+    """
+
+    inputs: Sequence[Field]
+    target: Field
+    say: Callable[[str], None] = _nothing
+    tell: Callable[[float, int, int, float | None], None] = _nothing
+    candidates: list[Candidate] = field(default_factory=list)
+    chosen: Candidate | None = None
+    remarks: list[str] = field(default_factory=list)
+
+    def remark(self, sentence: str) -> None:
+        self.remarks.append(sentence)
+        self.say(sentence)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Trains the model of its name; lives as `RECIPE` in the module of `trainer.recipes` of that name.
+    """Trains one kind of model; made by the decorator `recipe`, and named as its file.
 
     `fit(X, y)` returns a fitted estimator. X is what serving will hand to it: an ndarray, or a DataFrame
     with the inputs' names (`input_format`), rows × inputs, nulls as NaN. y has one value a row: a number
-    for a `target` of numbers, and for one with categories the position of the word among them.
+    for a `target` of numbers, and for one with categories the position of the word among them. A function with a
+    third argument is handed the `Run`; its keyword-only arguments are the parameters that a training may set.
+
+    Without `inputs` and `target` the recipe takes any CSV: the target is named by who trains, and the fields are
+    inferred from the values.
 
     `data()` gives rows when there is no CSV file; it may raise `DataError`. With `test_size` that share of
     the rows is held out, and the metrics are those of rows which the estimator has never seen.
 
-    `artifact_format`: joblib, unless the estimator holds classes or functions of the recipe itself.
-    Workers do not have those, and cloudpickle puts them into the artifact.
+    `artifact_format` None: found out from what the estimator holds.
     """
 
     name: str
-    inputs: tuple[Field, ...]
-    target: Field
-    fit: Callable[[Any, Any], Any]
+    inputs: tuple[Field, ...] | None
+    target: Field | None
+    fit: Callable[..., Any]
     data: Callable[[], Table] | None = None
     id_field: str | None = None
     test_size: float = 0.0
     input_format: InputFormat = InputFormat.ARRAY
-    artifact_format: ArtifactFormat = ArtifactFormat.JOBLIB
+    artifact_format: ArtifactFormat | None = None
+
+    @property
+    def fields(self) -> tuple[tuple[Field, ...], Field]:
+        """Inputs and target; a recipe for any CSV has them when it has seen the rows."""
+        if self.inputs is None or self.target is None:
+            raise RecipeError(f"the recipe {self.name} learns its fields from the data, of which there are none")
+        return self.inputs, self.target
 
     @property
     def row_signature(self) -> Signature:
         """The inputs and then the target, as the columns of a training row."""
-        return Signature((*self.inputs, self.target), Output(OutputKind.NUMBER), self.id_field)
+        inputs, target = self.fields
+        return Signature((*inputs, target), Output(OutputKind.NUMBER), self.id_field)
 
     def signature(self, estimator: Any = None) -> Signature:
         """What the fitted `estimator` takes and gives. One with classes predicts one of them, any other a number."""
@@ -60,4 +118,113 @@ class Recipe:
             labels=None if classes is None else tuple(classes.tolist()),
             probabilities=hasattr(estimator, "predict_proba"),
         )
-        return Signature(self.inputs, output, self.id_field)
+        return Signature(self.fields[0], output, self.id_field)
+
+    def bind(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All parameters with their values, those of `given` and else the defaults. Raises `RecipeError`."""
+        parameters = _parameters(self.fit)
+        for name, value in given.items():
+            if name not in parameters:
+                known = "; ".join(map(str, parameters.values())) or "none"
+                raise RecipeError(f"{shown(name)} is no parameter of the recipe {self.name}; it has: {known}")
+            if not parameters[name].takes(value):
+                raise RecipeError(f"the recipe {self.name} takes {parameters[name]}; it is {shown(value)}")
+        return {name: given.get(name, parameter.default) for name, parameter in parameters.items()}
+
+    def fitted(self, X: Any, y: Any, run: Run, parameters: Mapping[str, Any]) -> Any:
+        """What `fit` returns for `parameters` as `bind` gives them. Raises what it raises."""
+        wants_run = len(_positional(self.fit)) > 2
+        return self.fit(X, y, run, **parameters) if wants_run else self.fit(X, y, **parameters)
+
+
+def recipe(
+    *,
+    inputs: Iterable[Field] | None = None,
+    target: Field | None = None,
+    data: Callable[[], Table] | None = None,
+    id_field: str | None = None,
+    test_size: float = 0.0,
+    input_format: InputFormat = InputFormat.ARRAY,
+) -> Callable[[Callable[..., Any]], Recipe]:
+    """Makes the function that it decorates the `Recipe` of its file. Raises TypeError for one that cannot be."""
+    if (inputs is None) != (target is None):
+        raise TypeError("a recipe has inputs and a target, or neither and takes any CSV")
+    if not 0 <= test_size < 1:
+        raise TypeError(f"test_size={test_size} is no share of the rows: from 0 to below 1")
+
+    def made(fit: Callable[..., Any]) -> Recipe:
+        if len(_positional(fit)) not in (2, 3):
+            raise TypeError(f"{fit.__name__} must take X and y, and may take a Run; parameters are keyword-only")
+        _parameters(fit)
+        return Recipe(
+            name=fit.__module__.rpartition(".")[2],
+            inputs=None if inputs is None else tuple(inputs),
+            target=target,
+            fit=fit,
+            data=data,
+            id_field=id_field,
+            test_size=test_size,
+            input_format=input_format,
+        )
+
+    return made
+
+
+@dataclass(frozen=True)
+class _Parameter:
+    name: str
+    hint: Any
+    default: Any
+
+    def takes(self, value: object) -> bool:
+        return any(_fits(value, choice) for choice in _choices(self.hint))
+
+    def __str__(self) -> str:
+        words = [shown(c) if not isinstance(c, type) else _WORDS[c] for c in _choices(self.hint)]
+        return f"{self.name}, {' or '.join(words)} (default {shown(self.default)})"
+
+
+_WORDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    types.NoneType: "null",
+}
+
+
+def _parameters(fit: Callable[..., Any]) -> dict[str, _Parameter]:
+    """The keyword-only arguments by name. Raises TypeError for one that JSON cannot hold or that has no default."""
+    found, hints = {}, typing.get_type_hints(fit)
+    for argument in inspect.signature(fit).parameters.values():
+        if argument.kind is not argument.KEYWORD_ONLY:
+            continue
+        if argument.default is argument.empty:
+            raise TypeError(f"the parameter {argument.name} needs a default")
+        parameter = _Parameter(argument.name, hints.get(argument.name, type(argument.default)), argument.default)
+        if not all(c in _WORDS if isinstance(c, type) else isinstance(c, str | int) for c in _choices(parameter.hint)):
+            kinds = "bool, int, float, str, None, a Literal or a union of them"
+            raise TypeError(f"the parameter {argument.name} must be annotated with {kinds}")
+        found[argument.name] = parameter
+    return found
+
+
+def _positional(fit: Callable[..., Any]) -> list[inspect.Parameter]:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [argument for argument in inspect.signature(fit).parameters.values() if argument.kind in kinds]
+
+
+def _choices(hint: Any) -> list[Any]:
+    """The types, and the values of a Literal, that an annotation allows."""
+    origin = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        return [choice for part in typing.get_args(hint) for choice in _choices(part)]
+    return list(typing.get_args(hint)) if origin is Literal else [hint]
+
+
+def _fits(value: object, choice: object) -> bool:
+    if not isinstance(choice, type):
+        return type(value) is type(choice) and value == choice
+    if choice is float:
+        return type(value) is int or (type(value) is float and isfinite(value))
+    return type(value) is choice

@@ -12,10 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, Repository
+from scoring.trust import Trust
 
 
 def say(line: str) -> None:
@@ -24,7 +27,7 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def lacking(root: Path, names: Sequence[str]) -> dict[str, str | None]:
+def lacking(root: Path, names: Sequence[str], trust: Trust) -> dict[str, str | None]:
     """Those of `names` that have no version this environment could serve, with what is wrong with the current one."""
     # Slow to import, and not needed by those who only want --help.
     from scoring.artifacts import check_versions
@@ -37,10 +40,19 @@ def lacking(root: Path, names: Sequence[str]) -> dict[str, str | None]:
             reasons[name] = None
             continue
         try:
-            check_versions(repository.manifest(name, current))
+            manifest = repository.manifest(name, current)
+            trust.check(manifest, repository.version_dir(name, current))
+            check_versions(manifest)
         except ModelgateError as error:
             reasons[name] = str(error)
     return reasons
+
+
+class Attention(Protocol):
+    """Hears of a stop; what else it does meanwhile is its own."""
+
+    def told_to_stop(self, seconds: float) -> bool:
+        """Waits for up to `seconds`."""
 
 
 class Signals:
@@ -63,15 +75,26 @@ class Signals:
 
 
 def serve(
-    root: Path, names: Sequence[str], ready_file: Path | None, signals: Signals, every: float = 5, retry: float = 60
+    root: Path,
+    names: Sequence[str],
+    trust: Trust,
+    ready_file: Path | None,
+    signals: Attention,
+    every: float = 5,
+    retry: float = 60,
 ) -> None:
     """Looks every `every` seconds, and again for what could not be trained only after `retry` seconds.
 
     `ready_file` is there from the first look on that left nothing untried. Returns when told to stop.
     """
+    from trainer.publish import STAGING, sweep
+
     not_before: dict[str, float] = {}
     while True:
-        reasons = lacking(root, names)
+        with suppress(OSError):
+            if any(entry.is_dir() for entry in (root / STAGING).iterdir()):
+                sweep(root)  # what trainings left that were stopped
+        reasons = lacking(root, names, trust)
         due = [name for name in reasons if time.monotonic() >= not_before.get(name, 0)]
         for name in due:
             if reasons[name]:
@@ -79,7 +102,7 @@ def serve(
         if due:
             if not _train(due, signals):
                 return
-            not_before |= dict.fromkeys(lacking(root, due), time.monotonic() + retry)
+            not_before |= dict.fromkeys(lacking(root, due, trust), time.monotonic() + retry)
         if ready_file and not ready_file.exists():
             ready_file.touch()
             say("trainer: ready")
@@ -87,7 +110,7 @@ def serve(
             return
 
 
-def _train(names: Sequence[str], signals: Signals) -> bool:
+def _train(names: Sequence[str], signals: Attention) -> bool:
     """Whether training came to its end. Killing it does no harm: no reader sees what is not whole."""
     # In a group with the processes that it starts, so that none of them stays.
     child = subprocess.Popen([sys.executable, "-m", "trainer", "train", *names], process_group=0)  # noqa: S603

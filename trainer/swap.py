@@ -18,7 +18,7 @@ from trainer.aliases import check_move, move_alias, previous
 _LOOK = 0.02
 """Seconds between two looks at what the workers have."""
 
-_AFTERWARDS = 3.0
+_AFTERWARDS = 2.0
 """Seconds that the workers keep a version whatever the aliases say: until they have seen that one names it."""
 
 

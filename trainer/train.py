@@ -1,104 +1,167 @@
-"""A recipe and its rows → a fitted estimator, measured and published."""
+"""A training from its request to its result: read, learn, measure, publish, and promote what passes the gate."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
-from contract.jobs import Value
-from contract.manifest import Artifact, Golden, ModelManifest, TrainingData
-from contract.repository import CURRENT
-from scoring.artifacts import use_one_thread
-from scoring.matrix import to_matrix
-from scoring.predict import predict
-from trainer.aliases import move_alias
-from trainer.data import TrainingRows
-from trainer.evaluate import evaluate
-from trainer.publish import publish
-from trainer.recipe import Recipe
+from contract.errors import Code, ModelgateError
+from contract.manifest import ModelManifest
+from contract.repository import valid_name
+from contract.settings import Settings
+from contract.training import Progress, TrainingRequest, TrainingResult
+from scoring.trust import Trust
+from trainer import data, recipes
+from trainer.aliases import retain
+from trainer.gate import Previous, ask_previous, objection
+from trainer.inference import infer
+from trainer.learning import learn, with_cross_validation
+from trainer.phases import Phases
+from trainer.publish import PublishRefused, publish
+from trainer.recipe import DataError, Recipe, RecipeError, Run, Table
+from trainer.report import Report
+from trainer.report.evidence import Evidence
+from trainer.signing import Seal
 
-GOLDEN_ROWS = 20
-SPLIT_SEED = 42
 
+def train(
+    request: TrainingRequest,
+    settings: Settings,
+    tell: Callable[[Progress], None],
+    say: Callable[[str], None],
+    promote: Callable[[str, int, str], str | None],
+    csv_file: Path | None = None,
+) -> TrainingResult:
+    """The result of `request`, whose version is published, and promoted if it passes the gate.
 
-def train(recipe: Recipe, data: TrainingRows, root: Path) -> ModelManifest:
-    """The manifest of the version that is now `current` in the model repository at `root`.
-
-    Raises what `recipe.fit` raises, and `trainer.publish.PublishRefused`.
+    `tell` hears how far it is, and `say` the lines of its log. `promote(model, version, alias)` moves the alias and
+    returns None or a remark. `csv_file`, of somebody who may read all files here, goes before what the request names.
+    Raises `ModelgateError` (`no_data`, `training_failed`, `not_published`), MemoryError, and OSError where the model
+    repository cannot be written.
     """
-    # Training shares the machine with what serves.
-    with threadpool_limits(1):
-        estimator, draft = fit(recipe, data)
-    manifest = publish(root, estimator, draft)
-    move_alias(root, manifest.name, CURRENT, manifest.version)
-    return manifest
+    phases, seal = Phases(tell), Seal.from_settings(settings)
+    try:
+        # Training shares the machine with what serves.
+        with threadpool_limits(1), _warnings_to(say):
+            evidence, previous = _evidence(request, settings, seal.trust, phases, say, csv_file)
+            phases.enter("reporting")
+            report = Report.of(evidence)
+    except (ModelgateError, MemoryError):
+        raise
+    except Exception as error:
+        # A recipe's author needs the place, too.
+        say("".join(traceback.format_exception(error)).rstrip())
+        raise ModelgateError(Code.TRAINING_FAILED, f"training failed: {type(error).__name__}: {error}") from error
+    phases.enter("publishing")
+    manifest = _published(settings.models_dir, evidence, report, seal)
+    reason = objection(request.gate, manifest.metrics, previous)
+    if reason is None:
+        phases.enter("promoting")
+        reason, promoted = _promoted(promote, manifest, request.alias)
+    else:
+        promoted = False
+    phases.within(1.0)
+    if removed := retain(settings.models_dir, manifest.name, settings.keep_versions):
+        say(f"removed {', '.join(map(str, removed))}, which no alias names (KEEP_VERSIONS={settings.keep_versions})")
+    return TrainingResult(manifest.name, manifest.version, manifest.metrics, promoted, reason)
 
 
-def fit(recipe: Recipe, data: TrainingRows) -> tuple[Any, ModelManifest]:
-    """The fitted estimator and its manifest, which lacks what only publishing knows.
+def fit(recipe: Recipe, rows: data.TrainingRows) -> tuple[Any, ModelManifest]:
+    """The fitted estimator and its manifest, which lacks what only publishing knows."""
+    learnt = learn(recipe, rows, Run(*recipe.fields), recipe.bind({}))
+    return learnt.estimator, learnt.manifest
 
-    The estimator is fitted on the matrix that serving makes of the same rows: there is no other way
-    from rows to a matrix.
-    """
-    X = to_matrix(data.rows, recipe.signature(), recipe.input_format)
-    y = np.array(data.targets)
-    X_fit, X_test, y_fit, y_test = X, X, y, y
-    if recipe.test_size:
-        X_fit, X_test, y_fit, y_test = train_test_split(X, y, test_size=recipe.test_size, random_state=SPLIT_SEED)
-    estimator = recipe.fit(X_fit, y_fit)
-    use_one_thread(estimator)
-    signature = recipe.signature(estimator)
-    draft = ModelManifest(
-        name=recipe.name,
-        version=0,
-        created_at="",
-        recipe=recipe.name,
-        artifact=Artifact(
-            f"model.{recipe.artifact_format}", recipe.artifact_format, recipe.input_format, size=0, sha256=""
-        ),
-        libraries={},
-        signature=signature,
-        training_data=TrainingData(data.source, len(data.rows), data.fingerprint),
-        metrics=evaluate(estimator, X_test, y_test, signature.output.kind, held_out=recipe.test_size > 0),
-        parameters=_parameters(estimator),
-        example=_example(recipe, data),
+
+def _evidence(
+    request: TrainingRequest,
+    settings: Settings,
+    trust: Trust,
+    phases: Phases,
+    say: Callable[[str], None],
+    csv_file: Path | None,
+) -> tuple[Evidence, Previous]:
+    """All that is known before publishing."""
+    if not valid_name(request.model):
+        raise RecipeError(f"{request.model!r:.80} is no name for a model: use small letters, digits, - and _")
+    for problem in recipes.problems(settings.recipes_dir):
+        say(problem)
+    recipe = recipes.get(request.recipe, settings.recipes_dir)
+    parameters = recipe.bind(request.parameters)
+    phases.enter("reading")
+    file = data.by_hand(csv_file) if csv_file else data.asked_for(request, settings)
+    table = data.table(recipe, file, phases.within)
+    phases.enter("profiling")
+    recipe, table, remarks = _with_fields(recipe, table, request)
+    rows = data.to_rows(recipe, table)
+    say(f"training on {rows.source} ({len(rows.rows)} rows)")
+    run = Run(*recipe.fields, say, phases.candidates)
+    for remark in remarks:
+        run.remark(remark)
+    phases.enter("fitting")
+    learnt = learn(recipe, rows, run, parameters)
+    phases.enter("evaluating")
+    learnt = with_cross_validation(learnt, recipe, run, parameters)
+    manifest = dataclasses.replace(learnt.manifest, name=request.model, notes=request.notes)
+    learnt = dataclasses.replace(learnt, manifest=manifest)
+    phases.within(0.5)
+    tested = [rows.rows[position] for position in learnt.tested_on]
+    previous = ask_previous(
+        settings.models_dir, trust, request.alias, manifest, tested, learnt.y[learnt.tested_on], learnt.held_out
     )
-    return estimator, dataclasses.replace(draft, golden=_golden(estimator, draft, data))
+    if previous.silent:
+        run.remark(f"the version that is {request.alias} is not compared: {previous.silent}")
+    return learnt.evidence(rows, run, previous=previous.manifest, previous_metrics=previous.metrics), previous
 
 
-def _golden(estimator: Any, draft: ModelManifest, data: TrainingRows) -> Golden:
-    """Up to `GOLDEN_ROWS` rows: for each input the first where it is null, and then the first ones."""
-    first_null: dict[int, int] = {}
-    for number, row in enumerate(data.rows):
-        for column, value in enumerate(row):
-            if value is None:
-                first_null.setdefault(column, number)
-    chosen = list(dict.fromkeys([*first_null.values(), *range(len(data.rows))]))[:GOLDEN_ROWS]
-    rows = tuple(tuple(data.rows[number]) for number in sorted(chosen))
-    answer = predict(estimator, draft, rows)
-    return Golden(rows, tuple(answer.values), None if answer.probabilities is None else tuple(answer.probabilities))
+def _with_fields(recipe: Recipe, table: Table, request: TrainingRequest) -> tuple[Recipe, Table, list[str]]:
+    """The recipe's own fields, or those that the table suggests to a recipe without."""
+    if recipe.inputs is None:
+        known, table, remarks = infer(recipe, table, request.target, request.features, request.id_field)
+        return known, table, [*table.remarks, *remarks]
+    inputs, target = recipe.fields
+    own = {"target": target.name, "features": [f.name for f in inputs], "id_field": recipe.id_field}
+    for name, value in own.items():
+        asked = getattr(request, name)
+        if asked is not None and (list(asked) if name == "features" else asked) != value:
+            raise DataError(f"the recipe {recipe.name} has a {name} of its own, {value}: leave it out, or use tabular")
+    return recipe, table, list(table.remarks)
 
 
-def _example(recipe: Recipe, data: TrainingRows) -> Mapping[str, Value]:
-    """The first row that has no null, as a request body, with its id."""
-    number = next((number for number, row in enumerate(data.rows) if None not in row), 0)
-    names = [f.name for f in recipe.inputs]
-    example = dict(zip(names, data.rows[number], strict=True))
-    return example if data.ids is None else {str(recipe.id_field): data.ids[number], **example}
+def _published(root: Path, evidence: Evidence, report: Report, seal: Seal) -> ModelManifest:
+    try:
+        return publish(root, evidence.estimator, evidence.manifest, seal, report.write)
+    except PublishRefused as error:
+        raise ModelgateError(Code.NOT_PUBLISHED, str(error)) from error
 
 
-def _parameters(estimator: Any) -> dict[str, Any]:
-    """The estimator's parameters that JSON can hold."""
-    parameters = estimator.get_params() if hasattr(estimator, "get_params") else {}
-    return {
-        key: value
-        for key, value in sorted(parameters.items())
-        if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
-    }
+def _promoted(
+    promote: Callable[[str, int, str], str | None], manifest: ModelManifest, alias: str
+) -> tuple[str | None, bool]:
+    """What is to be said about the alias, and whether it was moved: the version is published in any case."""
+    try:
+        return promote(manifest.name, manifest.version, alias), True
+    except ModelgateError as error:
+        return str(error), False
+
+
+@contextmanager
+def _warnings_to(say: Callable[[str], None]) -> Iterator[None]:
+    """Each different warning once into the log."""
+    said: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        line = f"{category.__name__}: {message}"
+        if line not in said:
+            said.add(line)
+            say(line)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield

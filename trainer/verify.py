@@ -1,10 +1,12 @@
 """Loads a staged version as a worker will, in a process of its own, and compares its answers on the golden rows.
 
-`python -m trainer.verify FOLDER` prints one sentence and ends with 1 when they differ.
+`python -m trainer.verify FOLDER TRUST` prints one sentence and ends with 1 when they differ. TRUST is a
+`scoring.trust.Trust` as JSON.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Iterable
@@ -16,6 +18,7 @@ from contract.manifest import ModelManifest
 from contract.repository import MANIFEST_FILE
 from scoring.artifacts import load
 from scoring.predict import Prediction, predict
+from scoring.trust import Trust
 
 RELATIVE = 1e-9
 """How far a number or a probability may be from the one before pickling; classes must be the same."""
@@ -44,10 +47,12 @@ def _same(old: Value, new: Value) -> bool:
 def main(arguments: Iterable[str]) -> str | None:
     # A worker has no recipes; an artifact that needs one must not load here either.
     sys.modules[RECIPES] = None  # type: ignore[assignment]
-    (folder,) = map(Path, arguments)
+    name, trust = arguments
+    folder = Path(name)
     try:
         manifest = ModelManifest.loads((folder / MANIFEST_FILE).read_bytes())
-        return difference(manifest, predict(load(manifest, folder), manifest, manifest.golden.rows))
+        estimator = load(manifest, folder, Trust.from_json(json.loads(trust)))
+        return difference(manifest, predict(estimator, manifest, manifest.golden.rows))
     except ModelgateError as error:
         hint = "; its recipe needs artifact_format=CLOUDPICKLE" if RECIPES in str(error) else ""
         return f"{error}{hint}"

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from broker.backoff import Backoff
 from contract.errors import Code, Failure
-from worker.backoff import Backoff
 from worker.board import Board
 from worker.children import Death, ScorerProcess, TemplateProcess
 

@@ -11,6 +11,7 @@ from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import Repository
 from scoring.artifacts import load
+from scoring.trust import Trust
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,10 @@ class ModelCache:
     A scorer begins with the models that the template had when it was forked, and goes on by itself.
     """
 
-    def __init__(self, repository: Repository, budget: int) -> None:
+    def __init__(self, repository: Repository, budget: int, trust: Trust) -> None:
         self._repository = repository
         self._budget = budget
+        self._trust = trust
         self._models: OrderedDict[tuple[str, int], Model] = OrderedDict()
 
     def __contains__(self, key: tuple[str, int]) -> bool:
@@ -77,7 +79,7 @@ class ModelCache:
 
     def _load(self, manifest: ModelManifest) -> Any:
         try:
-            return load(manifest, self._repository.version_dir(manifest.name, manifest.version))
+            return load(manifest, self._repository.version_dir(manifest.name, manifest.version), self._trust)
         except ModelgateError:
             # Deleted meanwhile? Then that is what is wrong with it.
             self._repository.read_manifest(manifest.name, manifest.version)

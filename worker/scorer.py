@@ -15,13 +15,13 @@ from typing import TypeVar
 import numpy as np
 from redis.exceptions import RedisError
 
+from broker.backoff import Backoff
 from broker.connection import connect
 from broker.scripts import FencedError
 from broker.work import Batch, Limits, Work
 from contract.errors import Code, Failure
 from contract.repository import Repository
 from contract.settings import Settings
-from worker.backoff import Backoff
 from worker.batches import Batches, Outcomes
 from worker.board import Board
 from worker.model_cache import ModelCache

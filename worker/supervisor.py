@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
+from broker.backoff import Backoff
 from broker.connection import connect
 from broker.leases import LEASE, Leases, incarnation
 from broker.warmup import Report, Reports
 from contract.settings import Settings
-from worker.backoff import Backoff
 from worker.children import Death
 from worker.crew import Crew
 from worker.identity import Identity

@@ -21,7 +21,8 @@ from collections.abc import Collection
 
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, Repository
-from contract.settings import Settings
+from contract.settings import Settings, SettingsError
+from scoring.trust import Trust
 from worker.batches import LOAD_SECONDS
 from worker.board import Board
 from worker.lifeline import Lifeline
@@ -37,7 +38,7 @@ _LOOK_SECONDS = 1.0
 _PATIENCE = 2.0
 """Seconds that scorers wait for models to be loaded; after that they start without, and are forked anew later."""
 
-_LINGER = 3.0
+_LINGER = 2.0
 """Seconds that a version stays when no alias names it any more: jobs that were pinned to it may still come."""
 
 Version = tuple[str, int]
@@ -51,7 +52,7 @@ class Template:
         self._control = control
         self._board = board
         self._repository = Repository(settings.models_dir)
-        self._cache = ModelCache(self._repository, settings.model_cache_mb * 1_000_000)
+        self._cache = ModelCache(self._repository, settings.model_cache_mb * 1_000_000, Trust.from_settings(settings))
         self._unusable = dict.fromkeys(avoid, "it ends whoever loads it")
         self._asked: list[Version] = []
         self._refused: dict[str, str] = {}
@@ -213,12 +214,16 @@ def main(control: str, board: str, slots: str, avoid: str) -> None:
     # Nobody here waits for scorers: the supervisor sees their ends.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.disable()
-    template = Template(
-        Settings.from_environ(),
-        socket.socket(fileno=int(control)),
-        Board(int(board), int(slots)),
-        json.loads(avoid),
-    )
+    try:
+        template = Template(
+            Settings.from_environ(),
+            socket.socket(fileno=int(control)),
+            Board(int(board), int(slots)),
+            json.loads(avoid),
+        )
+    except SettingsError as error:
+        log.error("%s", error)
+        sys.exit(1)
     template.run()
 
 

@@ -1,6 +1,6 @@
 -- DELETE: a job that has ended is forgotten before its time.
 --
--- Writes rq:job:<id>, rq:results:<id>, rq:finished|failed|canceled:<q>.
+-- Writes rq:job:<id>, rq:results:<id>, mg:log:<id>, rq:finished|failed|canceled:<q>.
 -- ARGV: id.
 -- Answers 'deleted' (also when there is none: repeating is harmless) or 'running' (it has not ended; nothing is done).
 local id = ARGV[1]
@@ -9,5 +9,5 @@ local job = read(id)
 if not job then return 'deleted' end
 if job.status == 'queued' or job.status == 'started' then return 'running' end
 for _, registry in ipairs({ 'finished', 'failed', 'canceled' }) do call('ZREM', 'rq:' .. registry .. ':' .. job.q, id) end
-call('DEL', job.key, 'rq:results:' .. id)
+call('DEL', job.key, 'rq:results:' .. id, 'mg:log:' .. id)
 return 'deleted'

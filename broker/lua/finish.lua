@@ -1,7 +1,7 @@
 -- FINISH: the outcomes of a batch. Only the owner of a started job can finish it, and only once.
 --
--- Reads mg:incs. Writes mg:held:<inc>, rq:wip:<q>, rq:results:<id>, rq:job:<id>, rq:finished|failed:<q>,
--- rq:worker:<inc>; publishes to the reply channels of the jobs.
+-- Reads mg:incs, mg:trainers. Writes mg:held:<inc>, rq:wip:<q>, rq:results:<id>, rq:job:<id>,
+-- rq:finished|failed:<q>, rq:worker:<inc>; publishes to the reply channels of the jobs.
 -- ARGV: inc; then for each job: id, '1' (succeeded) or '2' (failed), RQ's return_value or exc_string (base64), the
 --   outcome or failure as JSON ('' for an outcome that is too long to be published).
 -- Answers for each job 1 (written; also when this incarnation had written it before: the reply was lost) or 0 (it was
@@ -9,7 +9,7 @@
 local inc = ARGV[1]
 local held = 'mg:held:' .. inc
 allow_when_full()
-if call('SISMEMBER', 'mg:incs', inc) == 0 then
+if call('SISMEMBER', 'mg:incs', inc) == 0 and call('SISMEMBER', 'mg:trainers', inc) == 0 then
   return redis.error_reply('FENCED ' .. inc .. ' was given back')
 end
 

@@ -1,13 +1,16 @@
 -- What the scripts share; the loader puts it before each of them.
 --
--- Keys (q is `predict:<model>`, inc the incarnation of a scorer):
+-- Keys (q is `predict:<model>`, `training` or `publishing`; inc the incarnation of a scorer or of a trainer):
 --   rq:job:<id>  HASH, RQ's fields and: rows, version, deaths, deadline (ms), echo (JSON), reply (channels), outcome,
 --                failure (JSON), canceled_by; `worker_name` is the incarnation that owns a started job
 --   rq:results:<id>  STREAM           rq:queue:<q>  LIST of ids             rq:wip:<q>  ZSET "id:inc" -> +inf
 --   rq:finished|failed|canceled:<q>   ZSET id -> when it expires (s, unique to the microsecond)
 --   rq:worker:<inc>  HASH             mg:ready  ZSET q -> turn              mg:turn  INT
 --   mg:bell, mg:bell:<q>  LIST        mg:rows  HASH q -> rows waiting       mg:deadlines  ZSET id -> ms
---   mg:incs  SET                      mg:lease:<inc>  STRING, its ms        mg:held:<inc>  ZSET id -> position
+--   mg:incs  SET of scorers           mg:lease:<inc>  STRING, its ms        mg:held:<inc>  ZSET id -> position
+--   mg:workers  SET                   mg:loaded:<worker>  STRING, JSON      mg:wanted  ZSET model@version -> ms
+--   mg:trainers  SET of trainers      mg:log:<id>  STRING, the end of what a training said
+-- Of a training also in rq:job:<id>: progress (JSON), log_start (bytes that the log has lost at its head).
 local call, floor = redis.call, math.floor
 
 -- A full Redis refuses the first write of a script if it could need memory, and lets the rest pass. Whoever must
@@ -59,9 +62,11 @@ local function settle(q, rows)
     if call('EXISTS', 'mg:ready') == 0 then call('DEL', 'mg:bell') end
     return false
   end
-  if rows ~= 0 then call('HINCRBY', 'mg:rows', q, rows) end
-  if not call('ZSCORE', 'mg:ready', q) then call('ZADD', 'mg:ready', call('INCR', 'mg:turn'), q) end
-  ring('mg:bell')
+  if string.sub(q, 1, 8) == 'predict:' then -- only these do scorers choose from
+    if rows ~= 0 then call('HINCRBY', 'mg:rows', q, rows) end
+    if not call('ZSCORE', 'mg:ready', q) then call('ZADD', 'mg:ready', call('INCR', 'mg:turn'), q) end
+    ring('mg:bell')
+  end
   ring('mg:bell:' .. q)
   return true
 end
@@ -114,6 +119,7 @@ local function conclude(job, status, result, fields, part)
   end
   call('HSET', job.key, 'status', status, 'ended_at', stamp(), unpack(fields))
   call('EXPIRE', job.key, job.ttl)
+  if job.q == 'training' then call('EXPIRE', 'mg:log:' .. job.id, job.ttl) end
   if job.deadline then call('ZREM', 'mg:deadlines', job.id) end
   local registry = 'rq:' .. status .. ':' .. job.q
   local list = entries[registry] or {}
@@ -193,6 +199,7 @@ local function give_back(inc, scored, most, failure, exc_string)
   end
   call('DEL', held, 'mg:lease:' .. inc, 'rq:worker:' .. inc)
   call('SREM', 'mg:incs', inc)
+  call('SREM', 'mg:trainers', inc)
   call('SREM', 'rq:workers', 'rq:worker:' .. inc)
   for q, added in pairs(rows) do settle(q, added) end
   return answer

@@ -58,7 +58,7 @@ end
 
 local function check_workers()
   call('DEL', 'rq:workers:' .. q)
-  for _, inc in ipairs(call('SMEMBERS', 'mg:incs')) do
+  for _, inc in ipairs(call('SUNION', 'mg:incs', 'mg:trainers')) do
     local queues = call('HGET', 'rq:worker:' .. inc, 'queues')
     if queues and (queues == 'predict:*' or string.find(',' .. queues .. ',', ',' .. q .. ',', 1, true)) then
       call('SADD', 'rq:workers:' .. q, 'rq:worker:' .. inc)

@@ -1,12 +1,14 @@
--- REGISTER: an incarnation of a scorer begins, with a lease; stock RQ sees it as a worker.
+-- REGISTER: an incarnation of a scorer or a trainer begins, with a lease; stock RQ sees it as a worker.
 --
--- Writes mg:incs, mg:lease:<inc>, rq:worker:<inc>, rq:workers (SET), and for each queue there is rq:workers:<q> (SET).
+-- Writes mg:incs or mg:trainers, mg:lease:<inc>, rq:worker:<inc>, rq:workers (SET), and for each queue there is
+-- rq:workers:<q> (SET).
 -- Reads rq:queues.
--- ARGV: inc, lease (ms), host, pid, versions of modelgate and Python, queues (comma-separated; 'predict:*' for all).
+-- ARGV: inc, lease (ms), host, pid, versions of modelgate and Python, queues (comma-separated; 'predict:*' for all),
+--   mg:incs or mg:trainers.
 -- Answers 1.
 allow_when_full()
 local inc, lease, worker = ARGV[1], ARGV[2], 'rq:worker:' .. ARGV[1]
-call('SADD', 'mg:incs', inc)
+call('SADD', ARGV[8], inc)
 call('SET', 'mg:lease:' .. inc, lease, 'PX', lease)
 call('HSET', worker, 'birth', stamp(), 'last_heartbeat', stamp(), 'state', 'idle', 'hostname', ARGV[3], 'pid', ARGV[4],
   'version', ARGV[5], 'python_version', ARGV[6], 'queues', ARGV[7])

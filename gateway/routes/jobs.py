@@ -49,9 +49,9 @@ def blueprint(jobs: Jobs, listener: Listener, max_wait: int, guard: Guard) -> Bl
     def delete(job_id: str) -> Response:
         guard()
         canceled, job = (_ID.fullmatch(job_id) and jobs.cancel(job_id)) or (False, None)
-        known = _known(job_id, job)
+        ended = _known(job_id, job)
         if canceled:
-            return job_response(known)
+            return job_response(ended)
         jobs.delete(job_id)
         return Response(status=204)
 
@@ -68,6 +68,11 @@ def blueprint(jobs: Jobs, listener: Listener, max_wait: int, guard: Guard) -> Bl
             return waiter.wait(wait) or jobs.read([job_id])[0]
 
     return routes
+
+
+def known(job_id: str, jobs: Jobs) -> Job:
+    """The job; raises `Problem` (404)."""
+    return _known(job_id, jobs.read([job_id])[0] if _ID.fullmatch(job_id) else None)
 
 
 def _known(job_id: str, job: Job | None) -> Job:

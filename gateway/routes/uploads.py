@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
-from flask import Blueprint, Request, Response, request
+from flask import Blueprint, Response, request
 
 from contract.errors import Code, ModelgateError
 from contract.repository import valid_name
@@ -13,6 +13,8 @@ from contract.training import Action, Order
 from gateway.access import Guard
 from gateway.answers import json_response
 from gateway.problems import Problem
+from gateway.routes.versions import Execute
+from gateway.spool import Form, Spool
 
 _OFF = (
     "uploads of models are off, because a pickle is a program that the trainer and the workers would run;"
@@ -21,25 +23,7 @@ _OFF = (
 _PARTS = ("file", "sample")
 
 
-class Received(Protocol):
-    """A multipart form: its plain fields, and for each file part the name of the file in SPOOL_DIR."""
-
-    @property
-    def fields(self) -> Mapping[str, str]: ...
-
-    @property
-    def files(self) -> Mapping[str, str]: ...
-
-
-class Spool(Protocol):
-    """Takes the files of a request in (raises `Problem`), and drops those that nobody is going to use."""
-
-    def receive(self, request: Request, /) -> Received: ...
-
-    def discard(self, form: Any, /) -> None: ...
-
-
-def blueprint(spool: Spool, order: Callable[[Order], dict[str, Any]], allowed: bool, guard: Guard) -> Blueprint:
+def blueprint(spool: Spool, order: Execute, allowed: bool, guard: Guard) -> Blueprint:
     """`order` has an order carried out and gives the answer, or raises `ModelgateError`, or `Problem` when no trainer
     is there. The trainer removes what it has taken out of the spool."""
     routes = Blueprint("uploads", __name__, url_prefix="/v1/models")
@@ -55,21 +39,25 @@ def blueprint(spool: Spool, order: Callable[[Order], dict[str, Any]], allowed: b
         if request.mimetype != "multipart/form-data":
             detail = "send the model as multipart/form-data, with the parts file and, if you like, sample (a CSV)"
             raise Problem(415, "unsupported_media_type", detail)
-        received = spool.receive(request)
-        unknown = [part for part in (*received.fields, *received.files) if part not in _PARTS]
-        if unknown or "file" not in received.files or "sample" in received.fields:
-            spool.discard(received)
-            detail = f"the form has the part {unknown[0][:64]!r}" if unknown else "the form lacks a file in a part file"
-            raise Problem(
-                400, "invalid_parameter", f"{detail}; it takes the files `file` and `sample` and nothing else"
-            )
-        wanted = Order(Action.IMPORT, name, upload=received.files["file"], sample=received.files.get("sample"))
-        try:
-            answer = order(wanted)
-        except ModelgateError as error:
-            if error.failure.code != Code.NOT_PUBLISHED:
-                raise
-            raise Problem(422, Code.NOT_PUBLISHED, error.failure.message) from error
+        with spool.receive(request) as form:
+            answer = _carried_out(order, _order(name, form))
         return json_response(answer, 201, {"Location": f"/v1/models/{name}/versions/{answer['version']}"})
 
     return routes
+
+
+def _order(model: str, form: Form) -> Order:
+    unknown = [part for part in (*form.fields, *form.files) if part not in _PARTS]
+    if unknown or "file" not in form.files or "sample" in form.fields:
+        detail = f"the form has the part {unknown[0][:64]!r}" if unknown else "the form lacks a file in a part file"
+        raise Problem(400, "invalid_parameter", f"{detail}; it takes the files `file` and `sample` and nothing else")
+    return Order(Action.IMPORT, model, upload=form.files["file"], sample=form.files.get("sample"))
+
+
+def _carried_out(order: Execute, wanted: Order) -> Mapping[str, Any]:
+    try:
+        return order(wanted)
+    except ModelgateError as error:
+        if error.failure.code != Code.NOT_PUBLISHED:
+            raise
+        raise Problem(422, Code.NOT_PUBLISHED, error.failure.message) from error

@@ -22,7 +22,7 @@ BUGS = [
     ("take", "pass_on()\nclose()", "close()"),
     ("finish", "if call('SISMEMBER', 'mg:incs', inc) == 0 then", "if false then"),
     ("give_back", "scored[ARGV[i]] = true", ""),
-    ("register", "call('SADD', 'mg:incs', inc)", ""),
+    ("register", "call('SADD', ARGV[8], inc)", ""),
     ("renew", "== 0 then", "== 2 then"),
     ("cancel", "settle(job.q, -job.rows)", ""),
     ("delete", "if job.status == 'queued' or job.status == 'started' then", "if job.status == 'queued' then"),

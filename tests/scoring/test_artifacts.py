@@ -20,7 +20,8 @@ from sklearn.preprocessing import StandardScaler
 from contract.errors import Code, ModelgateError
 from contract.manifest import ArtifactFormat, ModelManifest
 from scoring.artifacts import check_versions, libraries, load, use_one_thread
-from tests.support import numbers, write_version
+from scoring.trust import Trust
+from tests.support import Bomb, numbers, write_version
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def manifest(models: Path) -> ModelManifest:
 
 def refusal(manifest: ModelManifest, folder: Path) -> tuple[str, str]:
     with pytest.raises(ModelgateError) as refused:
-        load(manifest, folder)
+        load(manifest, folder, Trust())
     assert str(refused.value).startswith("version 1 of the model 'tiny' ")
     assert (refused.value.failure.details["model"], refused.value.failure.details["version"]) == ("tiny", 1)
     return refused.value.failure.code, str(refused.value)
@@ -47,7 +48,7 @@ def change(manifest: ModelManifest, **artifact: Any) -> ModelManifest:
 
 
 def test_an_artifact_that_is_as_its_manifest_says_is_loaded(manifest: ModelManifest, folder: Path) -> None:
-    assert load(manifest, folder).predict([[2.0]]).tolist() == [1]
+    assert load(manifest, folder, Trust()).predict([[2.0]]).tolist() == [1]
 
 
 def test_a_missing_artifact_is_refused(manifest: ModelManifest, folder: Path) -> None:
@@ -73,21 +74,11 @@ def test_an_artifact_with_one_bit_changed_is_refused(manifest: ModelManifest, fo
     assert "wrong checksum" in said
 
 
-class Bomb:
-    """Leaves a file behind when it is unpickled."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (str(self.trace),)
-
-
 def test_nothing_is_unpickled_before_the_checksum_fits(models: Path, tmp_path: Path) -> None:
     manifest = write_version(models, "tiny", Bomb(tmp_path / "trace"), numbers("a"))
     refusal(change(manifest, sha256="0" * 64), models / "tiny/versions/1")
     assert not (tmp_path / "trace").exists()
-    load(manifest, models / "tiny/versions/1")
+    load(manifest, models / "tiny/versions/1", Trust())
     assert (tmp_path / "trace").exists()
 
 
@@ -144,7 +135,7 @@ def test_a_cloudpickle_is_loaded(models: Path) -> None:
         answer = 42
 
     manifest = write_version(models, "tiny", Local(), numbers("a"), by_value=True)
-    assert load(manifest, models / "tiny/versions/1").answer == 42
+    assert load(manifest, models / "tiny/versions/1", Trust()).answer == 42
 
 
 def test_all_that_a_model_holds_is_set_to_one_thread(models: Path) -> None:
@@ -155,7 +146,7 @@ def test_all_that_a_model_holds_is_set_to_one_thread(models: Path) -> None:
     search = GridSearchCV(forest, {"max_depth": [1]}, cv=2).fit(X, y)
     voting.n_jobs = search.n_jobs = -1
     manifest = write_version(models, "tiny", {"models": [voting, search]}, numbers("a", "b"))
-    loaded_voting, loaded_search = load(manifest, models / "tiny/versions/1")["models"]
+    loaded_voting, loaded_search = load(manifest, models / "tiny/versions/1", Trust())["models"]
     assert loaded_voting.n_jobs == 1
     assert [loaded_voting.estimators_[0].n_jobs, loaded_voting.estimators_[1][-1].n_jobs] == [1, 1]
     assert [loaded_search.n_jobs, loaded_search.best_estimator_.n_jobs] == [1, 1]

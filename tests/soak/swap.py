@@ -89,16 +89,18 @@ def strange(answers: Sequence[Answer], moves: Sequence[Move]) -> list[Answer]:
     return [answer for answer in answers if answer.version and answer.version not in possible(answer)]
 
 
-def swap_under_load(place: Site, *, rounds: int, rate: float, rows: int, seconds_before: float) -> dict[str, Any]:
-    """Figures; `rows` to train on. Fails when a request does."""
+def swap_under_load(
+    place: Site, *, rounds: int, rate: float, rows: int, seconds_before: float, pause: float
+) -> dict[str, Any]:
+    """Figures; `rows` to train on, `pause` between two moves. Fails when a request does."""
     settings = Settings(redis_url=place.shop.url, models_dir=place.shop.models)
     moves = [move(settings, publish_one(settings.models_dir, rows=rows))]
     here, there = multiprocessing.Pipe()
     trainer = multiprocessing.get_context("spawn").Process(
-        target=swap_again_and_again, args=(settings, rounds, rows, 0.5, there), daemon=True
+        target=swap_again_and_again, args=(settings, rounds, rows, pause, there), daemon=True
     )
     with Load(place.gateway.address, rate) as load:
-        until(lambda: len(load.answers) > 2 * rate, "it has begun")
+        until(lambda: len(load.answers) > rate / 2, "it has begun")
         began = time.monotonic()
         until(lambda: time.monotonic() > began + seconds_before, "there is something to compare with", 600)
         trainer.start()
@@ -147,6 +149,7 @@ def main() -> int:
     parser.add_argument("--before", type=float, default=20, help="seconds without a swap, to compare with")
     parser.add_argument("--workers", type=int, default=2)
     chosen = parser.parse_args()
+    effort = {"rounds": chosen.rounds, "rate": chosen.rate, "rows": chosen.rows}
     with tempfile.TemporaryDirectory(prefix="swap-") as name:
         folder = Path(name)
         (folder / "models").mkdir()
@@ -155,9 +158,7 @@ def main() -> int:
                 place.shop.start(f"w{number}")
             for worker in place.shop.workers:
                 worker.ready()
-            figures = swap_under_load(
-                place, rounds=chosen.rounds, rate=chosen.rate, rows=chosen.rows, seconds_before=chosen.before
-            )
+            figures = swap_under_load(place, **effort, seconds_before=chosen.before, pause=0.5)
     for key, value in figures.items():
         print(f"{key:36} {value}", flush=True)  # noqa: T201
     return 0

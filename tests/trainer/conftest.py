@@ -4,14 +4,43 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import contract
+import scoring
 from contract.manifest import ModelManifest
 from trainer.importing.examine import examine
 from trainer.importing.throwaway import ARTIFACT, FILE, SAMPLE, Question
+
+GOLDEN = """
+import importlib.util, pathlib, sys
+assert importlib.util.find_spec("trainer") is None
+from contract.repository import Repository
+from scoring.artifacts import load
+from scoring.predict import predict
+repository = Repository(pathlib.Path(sys.argv[1]))
+name, version = repository.resolve(sys.argv[2])
+manifest = repository.manifest(name, version)
+answer = predict(load(manifest, repository.version_dir(name, version)), manifest, manifest.golden.rows)
+assert tuple(answer.values) == manifest.golden.predictions
+"""
+
+
+def check_without_trainer(models: Path, reference: str, folder: Path) -> None:
+    """A process that has what a worker has, and no trainer, answers the golden rows without a warning."""
+    worker = folder / "worker"
+    worker.mkdir()
+    for package in (contract, scoring):
+        (worker / package.__name__).symlink_to(Path(package.__path__[0]))
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    command = [sys.executable, "-c", GOLDEN, str(models), reference]
+    done = subprocess.run(command, cwd=worker, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.fixture
@@ -35,7 +64,7 @@ def real_data() -> Path:
 @pytest.fixture
 def unverified(monkeypatch: pytest.MonkeyPatch) -> None:
     """Publishes without the fresh process, which takes over a second: for tests of something else."""
-    monkeypatch.setattr("trainer.publish.verify", lambda folder, manifest: None)
+    monkeypatch.setattr("trainer.publish.verify", lambda folder, manifest, trust: None)
 
 
 @pytest.fixture

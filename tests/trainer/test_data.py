@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from contract.manifest import Field, Kind
+from trainer.csv_file import read as read_csv
 from trainer.data import TrainingRows, load
 from trainer.recipe import DataError, Recipe, Table
 
@@ -96,7 +97,7 @@ def test_a_file_without_rows_is_refused_with_what_it_needs(tmp_path: Path, text:
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
-    assert "is not a CSV file in UTF-8" in refusal(tmp_path, b"PK\x03\x04\xff\xfe\x00")
+    assert "is not a CSV file (it is binary)" in refusal(tmp_path, b"PK\x03\x04\xff\xfe\x00")
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
@@ -144,3 +145,46 @@ def test_a_target_of_numbers_is_learnt_as_it_is(tmp_path: Path) -> None:
     recipe = Recipe("wine", RECIPE.inputs, Field("price", Kind.NUMBER), RECIPE.fit)
     data: Any = read(tmp_path, "alcohol,grape,PRICE\n12,x,9.5\n", recipe)
     assert data.targets == [9.5]
+
+
+def table(tmp_path: Path, text: str | bytes) -> Table:
+    (tmp_path / "t.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_csv(tmp_path / "t.csv", "t.csv", lambda _: None)
+
+
+@pytest.mark.parametrize(("separator", "word"), [(";", "a semicolon"), ("\t", "a tab")])
+def test_other_separators_are_understood_and_named(tmp_path: Path, separator: str, word: str) -> None:
+    found = table(tmp_path, "a|b|c\n1,5|x, y|2\n2|z|3,25\n|z|-1\n".replace("|", separator))
+    assert (found.columns, found.rows[0], found.rows[2]) == (["a", "b", "c"], ["1.5", "x, y", "2"], [None, "z", "-1"])
+    assert found.remarks == [
+        f"the columns of t.csv are separated by {word}",
+        "the numbers in a, c have a decimal comma",
+    ]
+
+
+def test_a_semicolon_within_a_cell_is_no_separator(tmp_path: Path) -> None:
+    found = table(tmp_path, 'a,"b;c;d"\n1,"x, y"\n')
+    assert (found.columns, found.rows, found.remarks) == (["a", "b;c;d"], [["1", "x, y"]], [])
+
+
+def test_text_that_is_not_utf_8_is_read_as_latin_1_and_that_is_said(tmp_path: Path) -> None:
+    found = table(tmp_path, "stadt,n\nKöln,1\n".encode("latin-1"))
+    assert found.rows == [["Köln", "1"]]
+    assert found.remarks == ("t.csv is not in UTF-8 and was read as Latin-1; look at its letters with accents",)
+
+
+def test_a_spreadsheets_unicode_text_is_read(tmp_path: Path) -> None:
+    assert table(tmp_path, "stadt\tn\r\nKöln\t1\r\n".encode("utf-16")).rows == [["Köln", "1"]]
+
+
+def test_blanks_after_a_separator_do_not_count(tmp_path: Path) -> None:
+    assert table(tmp_path, "a, b\n1, x\n").rows == [["1", "x"]]
+
+
+def test_a_file_is_read_piece_by_piece_and_the_share_is_told(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n" + "1,x\n" * 12_000)
+    told: list[float] = []
+    found = read_csv(tmp_path / "t.csv", "t.csv", told.append)
+    assert (len(found.rows), len(told), told[-1]) == (12_000, 3, 1.0)
+    assert told == sorted(told)
+    assert found.rows[0][1] is found.rows[-1][1]

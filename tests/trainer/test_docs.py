@@ -5,25 +5,32 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
+from contract.manifest import ArtifactFormat
+from contract.repository import Repository
+from contract.settings import Settings
+from contract.training import TrainingRequest
 from tests.support import PROJECT
-from trainer import recipes
-from trainer.data import load
+from tests.trainer.conftest import check_without_trainer
 from trainer.train import train
 
 
-def test_the_recipe_of_the_documentation_is_found_and_trained(
-    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_recipe_of_the_documentation_is_found_trained_and_served_without_its_file(
+    tmp_path: Path, models: Path
 ) -> None:
     found = re.search(r"```python\n(.*?)```", (PROJECT / "docs" / "recipes.md").read_text(), re.DOTALL)
     assert found
-    (tmp_path / "churn.py").write_text(found[1])
-    monkeypatch.setattr(recipes, "__path__", [*recipes.__path__, str(tmp_path)])
+    own = tmp_path / "recipes"
+    own.mkdir()
+    (own / "churn.py").write_text(found[1])
     rows = [f"c{i},{i % 50},{20 + i % 7},{('basic', 'plus')[i % 2]},{int(i % 50 > 20)}" for i in range(200)]
     (tmp_path / "churn.csv").write_text("\n".join(["Customer,Months,Monthly_Charge,Plan,Stays", *rows]))
-    assert "churn" in recipes.names()
-    recipe = recipes.get("churn")
-    manifest = train(recipe, load(recipe, None, tmp_path / "churn.csv"), models)
-    assert manifest.metrics["accuracy"] > 0.9
+    settings = Settings(models_dir=models, data_dir=tmp_path, recipes_dir=own)
+    request = TrainingRequest("churn", "churn", parameters={"trees": 20})
+    result = train(request, settings, lambda _: None, lambda _: None, lambda *_: None)
+    assert result.promoted
+    assert result.metrics["accuracy"] > 0.9
+    manifest = Repository(models).manifest("churn", 1)
     assert manifest.signature.names == ("months", "monthly_charge", "plan")
+    assert manifest.artifact.format is ArtifactFormat.CLOUDPICKLE
+    assert manifest.parameters["trees"] == 20
+    check_without_trainer(models, "churn", tmp_path)

@@ -24,6 +24,7 @@ from contract.manifest import ArtifactFormat, ModelManifest
 from contract.repository import Repository
 from scoring import artifacts
 from scoring.predict import predict
+from scoring.trust import Trust
 from trainer import publish as publishing
 from trainer import recipes
 from trainer.aliases import move_alias
@@ -45,7 +46,7 @@ def whole_versions(root: Path, name: str = "blobs") -> list[int]:
     repository = Repository(root)
     for version in repository.versions(name):
         manifest = repository.manifest(name, version)
-        estimator = artifacts.load(manifest, repository.version_dir(name, version))
+        estimator = artifacts.load(manifest, repository.version_dir(name, version), Trust())
         answer = predict(estimator, manifest, manifest.golden.rows)
         assert tuple(answer.values) == manifest.golden.predictions
     for version in repository.aliases(name).values():
@@ -103,7 +104,7 @@ def test_a_report_is_published_with_its_version(root: Path, blobs: tuple[Any, Mo
         (folder / "plots" / "roc.png").write_text("")
         (folder / "report.html").write_text(f"{manifest.name} {manifest.version}")
 
-    publish(root, *blobs, report)
+    publish(root, *blobs, report=report)
     assert (root / "blobs/versions/1/report/report.html").read_text() == "blobs 1"
     assert (root / "blobs/versions/1/report/plots/roc.png").exists()
 
@@ -116,7 +117,7 @@ def test_a_report_that_fails_does_not_stop_the_publication(
         (folder / "report.html").write_text("half")
         raise ZeroDivisionError
 
-    publish(root, *blobs, report)
+    publish(root, *blobs, report=report)
     assert whole_versions(root) == [1]
     assert not (root / "blobs/versions/1/report").exists()
     assert "version 1 of blobs is published without a report" in caplog.text
@@ -239,7 +240,7 @@ def test_an_artifact_that_needs_its_recipe_is_refused_with_what_to_do(root: Path
 
 
 def test_a_model_that_cannot_be_pickled_is_refused(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
-    with pytest.raises(PublishRefused, match="cannot be pickled"):
+    with pytest.raises(PublishRefused, match="cannot be written as joblib"):
         publish(root, open(os.devnull), blobs[1])  # noqa: SIM115, PTH123
 
 
@@ -258,9 +259,10 @@ assert importlib.util.find_spec("trainer") is None
 from contract.repository import Repository
 from scoring.artifacts import load
 from scoring.predict import predict
+from scoring.trust import Trust
 repository = Repository(pathlib.Path(sys.argv[1]))
 manifest = repository.manifest("loan", 1)
-estimator = load(manifest, repository.version_dir("loan", 1))
+estimator = load(manifest, repository.version_dir("loan", 1), Trust())
 assert tuple(predict(estimator, manifest, manifest.golden.rows).values) == manifest.golden.predictions
 print(type(estimator[0]).__name__)
 """

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from contract.repository import Repository
+from scoring.trust import Trust
 from tests.support import PROJECT, until
 from trainer import recipes, service
 from trainer.aliases import move_alias
@@ -27,7 +28,7 @@ Run = subprocess.Popen[str]
 @contextmanager
 def trainer(root: Path, *arguments: str, **settings: str) -> Iterator[Run]:
     """`python -m trainer` in a process of its own, which is gone afterwards."""
-    environment = {k: v for k, v in os.environ.items() if k != "DATA_DIR"}
+    environment = {k: v for k, v in os.environ.items() if k not in ("DATA_DIR", "REDIS_URL")}
     process = subprocess.Popen(
         [sys.executable, "-m", "trainer", *arguments],
         cwd=PROJECT,
@@ -53,7 +54,8 @@ def test_the_first_start_trains_what_is_missing_and_then_waits_for_its_end(root:
         process.send_signal(signal.SIGTERM)
         said, errors = process.communicate(timeout=10)
     assert (process.returncode, errors) == (0, "")
-    first, second, third = said.splitlines()
+    zeroth, first, second, third = said.splitlines()
+    assert zeroth == "trainer: REDIS_URL is not set: nobody can train over HTTP"
     assert first == "trainer: blobs: training on scikit-learn: make_classification (100 rows)"
     assert second.startswith("trainer: blobs: version 1 published, training accuracy 0.930, ")
     assert third == "trainer: ready"
@@ -81,9 +83,9 @@ class Rounds(service.Signals):
         monkeypatch.setattr(service, "lacking", self.lacking)
         monkeypatch.setattr(service, "_train", self.train)
         monkeypatch.setattr(service.time, "monotonic", lambda: self.now)
-        service.serve(root, ["loan", "iris"], None, self)
+        service.serve(root, ["loan", "iris"], Trust(), None, self)
 
-    def lacking(self, root: Path, names: Sequence[str]) -> dict[str, str | None]:
+    def lacking(self, root: Path, names: Sequence[str], trust: Trust) -> dict[str, str | None]:
         self.missing |= self.plan.pop(self.now, set())
         return {name: "it is broken" if name == "iris" else None for name in names if name in self.missing}
 
@@ -119,26 +121,26 @@ def published(root: Path, unverified: None) -> Path:
 
 
 def test_nothing_is_lacking_once_it_is_published(published: Path) -> None:
-    assert service.lacking(published, ["blobs"]) == {}
+    assert service.lacking(published, ["blobs"], Trust()) == {}
 
 
 def test_a_model_that_was_deleted_is_lacking(published: Path) -> None:
     (published / "blobs").rename(published / "elsewhere")
-    assert service.lacking(published, ["blobs"]) == {"blobs": None}
+    assert service.lacking(published, ["blobs"], Trust()) == {"blobs": None}
 
 
 def test_a_model_whose_current_version_is_gone_is_lacking(published: Path) -> None:
     (published / "blobs/versions/1").rename(published / "elsewhere")
-    assert "not in the model repository" in str(service.lacking(published, ["blobs"])["blobs"])
+    assert "not in the model repository" in str(service.lacking(published, ["blobs"], Trust())["blobs"])
 
 
 def test_a_model_whose_manifest_does_not_parse_is_lacking(published: Path) -> None:
     (published / "blobs/versions/1/manifest.json").write_text("{")
-    assert "is not JSON" in str(service.lacking(published, ["blobs"])["blobs"])
+    assert "is not JSON" in str(service.lacking(published, ["blobs"], Trust())["blobs"])
 
 
 def test_a_model_that_this_environment_cannot_load_is_lacking(published: Path) -> None:
     manifest = Repository(published).manifest("blobs", 1)
     old = dataclasses.replace(manifest, libraries={**manifest.libraries, "scikit-learn": "0.19.0"})
     (published / "blobs/versions/1/manifest.json").write_text(old.dumps())
-    assert "was made with scikit-learn 0.19.0" in str(service.lacking(published, ["blobs"])["blobs"])
+    assert "was made with scikit-learn 0.19.0" in str(service.lacking(published, ["blobs"], Trust())["blobs"])

@@ -15,6 +15,7 @@ from contract.errors import Failure
 from contract.jobs import PredictionOutcome
 from contract.manifest import Output, OutputKind
 from contract.repository import Repository
+from scoring.trust import Trust
 from tests.support import numbers, write_version
 from worker.batches import Batches
 from worker.model_cache import ModelCache
@@ -58,7 +59,7 @@ def batches(models: Path, notes: Notes) -> Batches:
     for rows in (1, 4, 16, 64, 256):
         pace.measured("picky", 1, rows, 0.1)
     return Batches(
-        ModelCache(Repository(models), 10**6),
+        ModelCache(Repository(models), 10**6, Trust()),
         pace,
         timeout=30,
         begin=lambda ids, seconds: notes.append(tuple(ids)),

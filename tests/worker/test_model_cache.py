@@ -9,6 +9,7 @@ import pytest
 
 from contract.errors import ModelgateError
 from contract.repository import Repository
+from scoring.trust import Trust
 from tests.support import Sum, numbers, write_version
 from worker.model_cache import ModelCache
 
@@ -17,7 +18,7 @@ def test_the_least_recently_used_is_forgotten(models: Path) -> None:
     size = write_version(models, "a", Sum(), numbers("x")).artifact.size
     for name in ("b", "c"):
         write_version(models, name, Sum(), numbers("x"))
-    cache = ModelCache(Repository(models), 2 * size)
+    cache = ModelCache(Repository(models), 2 * size, Trust())
     first, second = cache.get("a", 1), cache.get("b", 1)
     assert cache.get("a", 1) is first
     assert not cache.make_room("c", 1, [])
@@ -29,7 +30,7 @@ def test_the_least_recently_used_is_forgotten(models: Path) -> None:
 def test_a_model_larger_than_the_budget_is_served_alone(models: Path) -> None:
     for name in ("a", "b"):
         write_version(models, name, Sum(), numbers("x"))
-    cache = ModelCache(Repository(models), 1)
+    cache = ModelCache(Repository(models), 1, Trust())
     assert cache.get("a", 1) is cache.get("a", 1)
     assert cache.get("b", 1) is cache.get("b", 1)
     assert ("a", 1) not in cache
@@ -38,7 +39,7 @@ def test_a_model_larger_than_the_budget_is_served_alone(models: Path) -> None:
 def test_what_is_not_wanted_any_more_is_dropped(models: Path) -> None:
     for name in ("a", "b"):
         write_version(models, name, Sum(), numbers("x"))
-    cache = ModelCache(Repository(models), 1_000_000)
+    cache = ModelCache(Repository(models), 1_000_000, Trust())
     cache.get("a", 1), cache.get("b", 1)
     cache.drop([("b", 1)])
     assert list(cache) == [("a", 1)]

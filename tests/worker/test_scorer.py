@@ -17,7 +17,8 @@ from broker.jobs import Jobs
 from broker.leases import Leases
 from broker.scripts import FencedError
 from contract.jobs import Status
-from tests.support import Raises, Sum, numbers, write_version
+from scoring.trust import Trust
+from tests.support import Bomb, Raises, Sum, numbers, write_version
 from tests.worker.conftest import MakeScorer, drain, job, read
 from worker.scorer import Scorer
 
@@ -251,3 +252,18 @@ def _round_trips(redis: Redis, do: Callable[[], object]) -> dict[str, int]:
     do()
     calls = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in redis.info("commandstats").items()}
     return {name: calls[name] for name in ("evalsha", "eval", "blpop") if name in calls}
+
+
+@pytest.mark.parametrize("trust", [Trust(keys=(bytes(32),)), Trust(pickles=False)])
+def test_a_model_that_is_not_trusted_fails_its_job_and_is_not_unpickled(
+    jobs: Jobs, models: Path, make_scorer: MakeScorer, tmp_path: Path, trust: Trust
+) -> None:
+    write_version(models, "bomb", Bomb(tmp_path / "trace"), numbers("a", "b"))
+    jobs.submit([job("a", "bomb")])
+    drain(make_scorer(trust=trust))
+    failed = read(jobs, "a")
+    assert failed.status is Status.FAILED
+    assert failed.error is not None
+    assert failed.error.code == "not_trusted"
+    assert failed.error.details["model"] == "bomb"
+    assert not (tmp_path / "trace").exists()

@@ -1,19 +1,137 @@
-"""One module a recipe, named as its model: code that trains one kind of model, as `RECIPE`."""
+"""One module a recipe, which is named as its file: those here, and the user's own in RECIPES_DIR."""
 
 from __future__ import annotations
 
+import importlib.util
+import pickle
 import pkgutil
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
 
-from trainer.recipe import Recipe
+from contract.manifest import ArtifactFormat
+from contract.repository import valid_name
+from trainer.recipe import Recipe, RecipeError
+
+OWN = "own_recipes"
+"""The package of the modules that are read from RECIPES_DIR."""
 
 
-def names() -> tuple[str, ...]:
-    """The recipes there are, sorted. Imports none of them: scikit-learn takes seconds."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+def names(folder: Path | None = None) -> tuple[str, ...]:
+    """The recipes there are, here and in `folder`, sorted. Imports none of them: scikit-learn takes seconds."""
+    return tuple(sorted({*_built_in(), *(path.stem for path in _files(folder) if not _objection(path))}))
 
 
-def get(name: str) -> Recipe:
-    """The recipe `name`, which must be one of `names()`."""
-    recipe: Recipe = import_module(f"{__name__}.{name}").RECIPE
-    return recipe
+def problems(folder: Path | None) -> list[str]:
+    """What is wrong with `folder` and with the names of files in it, a sentence each."""
+    if folder is not None and not folder.is_dir():
+        return [f"RECIPES_DIR={folder} is not a folder; name the one that holds your recipes, or none"]
+    return [objection for path in _files(folder) if (objection := _objection(path))]
+
+
+def get(name: str, folder: Path | None = None) -> Recipe:
+    """The recipe `name`. Raises `RecipeError` where there is none or its file is broken; other files do not matter."""
+    if name in _built_in():
+        return _only_recipe(import_module(f"{__name__}.{name}"))
+    for path in _files(folder):
+        if path.stem == name and not _objection(path):
+            return _only_recipe(_load(path))
+    raise RecipeError(f"there is no recipe {name!r}; there are {', '.join(names(folder))}")
+
+
+@contextmanager
+def pickled_by_value() -> Iterator[None]:
+    """Within, cloudpickle puts classes and functions of recipes into what it writes: workers have no recipes."""
+    # Only who pickles needs it.
+    import cloudpickle
+
+    packages = [sys.modules[name] for name in (__name__, OWN) if name in sys.modules]
+    for package in packages:
+        cloudpickle.register_pickle_by_value(package)
+    try:
+        yield
+    finally:
+        for package in packages:
+            cloudpickle.unregister_pickle_by_value(package)
+
+
+def artifact_format(estimator: Any) -> ArtifactFormat:
+    """joblib where libraries alone can load `estimator`, else cloudpickle, which a new Python may not load."""
+    finder = _Finder(_Nowhere())
+    try:
+        finder.dump(estimator)
+    except Exception:
+        # A lambda, say. What even cloudpickle cannot write is refused when it is published.
+        return ArtifactFormat.CLOUDPICKLE
+    return ArtifactFormat.CLOUDPICKLE if finder.found else ArtifactFormat.JOBLIB
+
+
+class _Nowhere:
+    def write(self, data: Any) -> int:
+        return len(data)
+
+
+class _Finder(pickle.Pickler):
+    """Looks for what a recipe itself defines."""
+
+    found = False
+
+    def reducer_override(self, thing: Any) -> Any:
+        if isinstance(thing, type | FunctionType) and thing.__module__.startswith((f"{__name__}.", f"{OWN}.")):
+            self.found = True
+        return NotImplemented
+
+
+def _built_in() -> set[str]:
+    return {module.name for module in pkgutil.iter_modules(__path__)}
+
+
+def _files(folder: Path | None) -> list[Path]:
+    """The Python files in `folder`, but those whose names begin with a dot or an underscore."""
+    return [] if folder is None else sorted(path for path in folder.glob("*.py") if path.name[0] not in "._")
+
+
+def _objection(path: Path) -> str | None:
+    """Why a file cannot be a recipe, whatever it holds."""
+    if path.stem in _built_in():
+        return f"RECIPES_DIR/{path.name} is not used: a recipe of that name is built in; rename the file"
+    if not valid_name(path.stem):
+        return f"RECIPES_DIR/{path.name} is not used: name it with small letters, digits, - and _"
+    return None
+
+
+def _load(path: Path) -> ModuleType:
+    """The module in `path`, read anew."""
+    name = f"{OWN}.{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise RecipeError(f"RECIPES_DIR/{path.name} cannot be read as a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(OWN, ModuleType(OWN))
+    sys.modules[name] = module  # dataclasses and pickle look there
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [getattr(error, "lineno", None), *(f.lineno for f in reversed(frames) if f.filename == str(path))]
+        where = next((f", line {line}" for line in lines if line), "")
+        raise RecipeError(f"RECIPES_DIR/{path.name}{where} cannot be used: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _only_recipe(module: ModuleType) -> Recipe:
+    """The one that `module` defines; those that it imports are others'."""
+    recipes = [thing for thing in vars(module).values() if isinstance(thing, Recipe)]
+    found = [recipe for recipe in recipes if recipe.fit.__module__ == module.__name__]
+    if len(found) != 1:
+        raise RecipeError(
+            f"the file of the recipe {module.__name__.rpartition('.')[2]} must decorate one function with"
+            f" @recipe(…); it has {len(found)}"
+        )
+    return found[0]

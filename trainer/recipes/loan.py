@@ -10,8 +10,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 
-from contract.manifest import ArtifactFormat, Field, InputFormat, Kind
-from trainer.recipe import Recipe, Table
+from contract.manifest import Field, InputFormat, Kind
+from trainer.recipe import Table, recipe
 
 WORDS = {
     "Gender": ("Female", "Male"),
@@ -103,19 +103,14 @@ def _input(name: str) -> Field:
     return Field(name, kind, nullable=name in NULLS, categories=WORDS.get(name))
 
 
-def fit(X: Any, y: Any) -> Any:
-    forest = RandomForestClassifier(n_estimators=30, max_depth=6, random_state=0, n_jobs=1)
-    return make_pipeline(LoanFeatures(), forest).fit(X, y)
-
-
-RECIPE = Recipe(
-    name="loan",
-    inputs=tuple(_input(name) for name in INPUTS),
+@recipe(
+    inputs=map(_input, INPUTS),
     target=Field("Loan_Status", Kind.STRING, categories=("N", "Y")),
-    fit=fit,
     data=data,
     id_field="Loan_ID",
     test_size=0.25,
     input_format=InputFormat.DATAFRAME,
-    artifact_format=ArtifactFormat.CLOUDPICKLE,
 )
+def fit(X: Any, y: Any, *, n_estimators: int = 30, max_depth: int | None = 6) -> Any:
+    forest = RandomForestClassifier(n_estimators=n_estimators, max_depth=max_depth, random_state=0, n_jobs=1)
+    return make_pipeline(LoanFeatures(), forest).fit(X, y)

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
 from contract.manifest import Field, Kind
-from trainer.recipe import Recipe, Table
+from trainer.recipe import Table, recipe
 
 
 def data() -> Table:
@@ -24,15 +24,11 @@ def data() -> Table:
     return Table("scikit-learn: iris, rows 34 and 37 as before 0.20", ("X1", "X2", "class"), rows)
 
 
-def fit(X: Any, y: Any) -> Any:
-    return OneVsRestClassifier(LogisticRegression(solver="liblinear")).fit(X, y)
-
-
-RECIPE = Recipe(
-    name="sepals",
+@recipe(
     inputs=(Field("X1", Kind.NUMBER), Field("X2", Kind.NUMBER)),
     target=Field("class", Kind.INTEGER),
-    fit=fit,
     data=data,
     test_size=0.2,
 )
+def fit(X: Any, y: Any, *, C: float = 1.0) -> Any:
+    return OneVsRestClassifier(LogisticRegression(C=C, solver="liblinear")).fit(X, y)

@@ -26,7 +26,8 @@ class Evidence:
     """`rows` (in signature order) and `targets` are all that was trained and tested on; `X_test` (a matrix as
     `scoring.matrix` makes it) and `y_test` those of them on which `manifest.metrics` were measured: held out, unless
     `held_out` is False. `previous` is the version that would be replaced, and `previous_metrics` its metrics on the
-    same rows, None where it cannot be asked. `remarks` are sentences on what was found in the data and done about it.
+    same rows, None where it cannot be asked. `remarks` are sentences on what was found in the data and done about it,
+    `notes` what the caller wrote, `target` the name of the column that is learnt.
     """
 
     manifest: ModelManifest
@@ -40,3 +41,5 @@ class Evidence:
     remarks: Sequence[str] = ()
     previous: ModelManifest | None = None
     previous_metrics: Mapping[str, float] | None = None
+    target: str = "target"
+    notes: str = ""

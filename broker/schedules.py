@@ -1,0 +1,144 @@
+"""Trainings that come again and again: a cron expression a model, kept in Redis; RQ's scheduled jobs wait for the next.
+
+A schedule is an entry of `mg:schedules` that names the job which waits for its next run. A schedule whose job waits no
+more (it is due and was queued, or a crash came in between) gets the next one, so a run that was missed is run once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from croniter import CroniterBadDateError, CroniterError, croniter
+from redis import Redis
+from redis.exceptions import WatchError
+from rq.job import Job as RQJob
+from rq.job import JobStatus
+from rq.registry import ScheduledJobRegistry
+from rq.serializers import JSONSerializer
+
+from broker.records import dumps
+from broker.training import training_job
+from contract.jobs import timestamp
+from contract.training import TRAINING, TrainingRequest
+
+KEY = "mg:schedules"
+LONGEST = 100
+"""Characters of a cron expression."""
+
+_YEARS = 8
+"""The longest way from one 29 February to the next."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`cron` has five fields and means UTC. `next_run` is RFC 3339."""
+
+    model: str
+    cron: str
+    request: TrainingRequest
+    next_run: str
+    job: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"cron": self.cron, "request": self.request.to_json(), "next_run": self.next_run, "job": self.job}
+
+    @classmethod
+    def from_json(cls, model: str, data: Mapping[str, Any]) -> Schedule:
+        return cls(model, data["cron"], TrainingRequest.from_json(data["request"]), data["next_run"], data["job"])
+
+
+def next_run(cron: str, after: datetime) -> datetime:
+    """The first minute after `after` that `cron` names, in UTC. Raises `ValueError` with a sentence."""
+    if len(cron) > LONGEST or len(cron.split()) != 5:
+        raise ValueError("a cron expression has five fields (minute hour day month weekday), such as '0 3 * * 1'")
+    try:
+        found: datetime = croniter(cron, after, max_years_between_matches=_YEARS).get_next(datetime)
+    except CroniterBadDateError:
+        raise ValueError(f"{cron!r} names a date that never comes") from None
+    except (CroniterError, ValueError, KeyError, AttributeError) as error:
+        raise ValueError(f"{cron!r} is no cron expression: {error}") from None
+    return found
+
+
+class Schedules:
+    """All schedules, at most one a model. Raises `redis.exceptions.RedisError`."""
+
+    def __init__(self, connection: Redis, *, timeout: int, result_ttl: int) -> None:
+        """`timeout` of a training and `result_ttl` of a finished one are in seconds."""
+        self._redis: Any = connection
+        self._registry: Any = ScheduledJobRegistry(TRAINING, connection=connection, serializer=JSONSerializer)
+        self._ttls = (timeout, result_ttl)
+
+    def get(self, model: str) -> Schedule | None:
+        text = self._redis.hget(KEY, model)
+        return None if text is None else Schedule.from_json(model, json.loads(text))
+
+    def all(self) -> list[Schedule]:
+        """By model."""
+        found = self._redis.hgetall(KEY)
+        return [Schedule.from_json(model.decode(), json.loads(text)) for model, text in sorted(found.items())]
+
+    def put(self, model: str, cron: str, request: TrainingRequest) -> Schedule:
+        """The schedule of `model` from now on, whatever it was. Raises `ValueError` for a `cron` that is none."""
+        while True:
+            before = self.get(model)
+            if made := self._replace(model, before, cron, request):
+                return made
+
+    def delete(self, model: str) -> bool:
+        """Whether there was one."""
+        while True:
+            before = self.get(model)
+            if before is None:
+                return False
+            self._replace(model, before)
+            if self.get(model) is None:
+                return True
+
+    def tend(self) -> None:
+        """Gives every schedule whose job has been queued its next one. To be called after `Clock.strike`."""
+        for schedule in self.all():
+            if self._redis.zscore(self._registry.key, schedule.job) is None:
+                # One that was changed meanwhile has its next run already.
+                self._replace(schedule.model, schedule, schedule.cron, schedule.request)
+
+    def _replace(
+        self, model: str, before: Schedule | None, cron: str | None = None, request: TrainingRequest | None = None
+    ) -> Schedule | None:
+        """What stands in the place of `before` now; None: nothing, or `before` was not there any more and nothing was
+        done. Raises `ValueError` for a `cron` that is none."""
+        run_at = next_run(cron, datetime.now(UTC)) if cron else None
+        with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.watch(KEY, self._registry.key)
+            text = pipeline.hget(KEY, model)
+            if (None if text is None else Schedule.from_json(model, json.loads(text))) != before:
+                return None
+            waits = before is not None and pipeline.zscore(self._registry.key, before.job) is not None
+            pipeline.multi()
+            if before is not None and waits:
+                pipeline.zrem(self._registry.key, before.job).delete(f"rq:job:{before.job}")
+            made = None
+            if cron and request and run_at:
+                job = self._wait(pipeline, request, run_at)
+                made = Schedule(model, cron, request, timestamp(run_at), job.id)
+                pipeline.hset(KEY, model, dumps(made.to_json()))
+            else:
+                pipeline.hdel(KEY, model)
+            try:
+                pipeline.execute()
+            except WatchError:
+                return None
+        return made
+
+    def _wait(self, pipeline: Any, request: TrainingRequest, run_at: datetime) -> RQJob:
+        """What RQ's `enqueue_at` does, but all of it within `pipeline`."""
+        job = training_job(self._redis, request, *self._ttls)
+        job.origin, job.created_at = TRAINING, run_at
+        job.set_status(JobStatus.SCHEDULED, pipeline=pipeline)
+        job.save(pipeline=pipeline)
+        pipeline.zadd(self._registry.key, {job.id: round(run_at.timestamp())})
+        return job

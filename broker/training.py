@@ -1,0 +1,117 @@
+"""Trainings and orders as the gateway hands them over: jobs of stock RQ, which the trainer takes by `broker.tasks`."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import Any
+
+from redis import Redis
+from rq.job import Job as RQJob
+from rq.serializers import JSONSerializer
+
+from broker.scripts import Scripts
+from broker.tasks import RECIPES
+from contract.errors import Failure, ModelgateError
+from contract.jobs import Job, Status, timestamp
+from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING, Order, TrainingRequest
+
+TAKEN_WITHIN = 3.0
+"""Seconds within which a trainer takes an order; otherwise there is none."""
+
+_ORDER_TTL = 60
+"""Seconds that the result of an order is kept."""
+
+
+class NoTrainer(Exception):
+    """No trainer is alive, or none that has time."""
+
+
+class Trainings:
+    """The gateway's side of the queues `training` and `publishing`. Raises `redis.exceptions.RedisError`."""
+
+    def __init__(self, connection: Redis, *, timeout: int, result_ttl: int) -> None:
+        """`timeout` of a training and `result_ttl` of a finished one are in seconds."""
+        self._redis: Any = connection
+        self._scripts = Scripts(connection)
+        self._timeout = timeout
+        self._result_ttl = result_ttl
+
+    def submit(self, request: TrainingRequest) -> Job:
+        """The training job, which is in Redis now."""
+        job = training_job(self._redis, request, self._timeout, self._result_ttl)
+        self._enqueue(TRAINING, job)
+        return Job(job.id, Status.QUEUED, request.model, None, timestamp(job.created_at), kind="training")
+
+    def order(self, order: Order, wait: float) -> dict[str, Any]:
+        """What the trainer answers to `order`, within `wait` seconds of taking it.
+
+        Raises `NoTrainer` when none takes it within `TAKEN_WITHIN` seconds (it is not carried out then) or none answers
+        in time (it may be), and `ModelgateError` with the trainer's reason when it fails.
+        """
+        job = RQJob.create(
+            ORDER,
+            [order.to_json()],
+            id=uuid.uuid4().hex,
+            timeout=max(1, round(wait)),
+            result_ttl=_ORDER_TTL,
+            failure_ttl=_ORDER_TTL,
+            description=f"{order.action} {order.model}",
+            connection=self._redis,
+            serializer=JSONSerializer,
+        )
+        self._enqueue(PUBLISHING, job, expires_after=TAKEN_WITHIN)
+        end = time.monotonic() + TAKEN_WITHIN + wait
+        while True:
+            result = job.latest_result(timeout=1)  # which wakes at once
+            self._scripts.run("expire", 100)  # there may be nobody else to do it
+            status, failure = self._redis.hmget(job.key, "status", "failure")
+            if status == b"finished" and result is not None:
+                return dict(result.return_value or {})
+            if status == b"failed":
+                raise ModelgateError.of(Failure.from_json(json.loads(failure)))
+            if status == b"canceled":
+                raise NoTrainer("no trainer answers, and nothing was done; start one (python -m trainer) and try again")
+            if status is None or time.monotonic() > end:
+                raise NoTrainer(f"the trainer has not answered within {wait:.0f} s; look whether it was done")
+
+    def _enqueue(self, queue: str, job: RQJob, expires_after: float | None = None) -> None:
+        job.origin = queue
+        expires = "" if expires_after is None else round(expires_after * 1000)
+        # RQ's own enqueue would queue the job anew when it is resent.
+        fields = [part for name, value in job.to_dict().items() if value not in ("", None) for part in (name, value)]
+        self._scripts.run("enqueue", queue, job.id, expires, *fields)
+
+    def waiting(self) -> int:
+        """How many trainings nobody has begun."""
+        return int(self._redis.llen(f"rq:queue:{TRAINING}"))
+
+    def recipes(self) -> list[str] | None:
+        """The recipes that the trainer has; None before the first one has started."""
+        names = self._redis.get(RECIPES)
+        return None if names is None else list(json.loads(names))
+
+    def log(self, job_id: str, start: int) -> tuple[int, bytes]:
+        """What a training has said from byte `start` on, and at which byte that begins: a long log loses its head."""
+        with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.hget(f"rq:job:{job_id}", "log_start").get(f"mg:log:{job_id}")
+            lost, text = pipeline.execute()
+        first = max(start, int(lost or 0))
+        return first, (text or b"")[first - int(lost or 0) :]
+
+
+def training_job(connection: Redis, request: TrainingRequest, timeout: int, result_ttl: int) -> RQJob:
+    """RQ's job for a training, not enqueued yet."""
+    return RQJob.create(
+        TRAIN,
+        [request.to_json()],
+        id=uuid.uuid4().hex,
+        timeout=timeout,
+        result_ttl=result_ttl,
+        failure_ttl=result_ttl,
+        description=f"{request.recipe} -> {request.model}",
+        meta={"model": request.model},
+        connection=connection,
+        serializer=JSONSerializer,
+    )

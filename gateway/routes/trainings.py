@@ -1,0 +1,182 @@
+"""Trainings: a request becomes a job of the trainer's, now or again and again; its log; back to the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from flask import Blueprint, Response, request
+
+from broker.jobs import Jobs
+from broker.schedules import Schedule, Schedules
+from broker.training import Trainings
+from contract.errors import FieldError
+from contract.jobs import Job
+from contract.repository import NAME, Repository, valid_name
+from contract.training import GENERIC_RECIPE, TrainingRequest
+from gateway import dialects
+from gateway.access import Guard
+from gateway.answers import job_response, json_response
+from gateway.problems import RETRY_SOON, Problem
+from gateway.routes.jobs import known
+from gateway.routes.models import resolve
+from gateway.spool import Form, Spool
+from gateway.training_requests import LARGEST, invalid, shown_request, training_request
+
+MOST_WAITING = 100
+"""Trainings that may wait; beyond, 503."""
+
+_FRESH = {"Cache-Control": "no-store"}
+_TEXTS = frozenset({"recipe", "target", "id_field", "alias", "notes"})
+"""Fields of a form that are text; the others are JSON."""
+
+
+def blueprint(
+    trainings: Trainings, schedules: Schedules, jobs: Jobs, repository: Repository, spool: Spool, guard: Guard
+) -> Blueprint:
+    routes = Blueprint("trainings", __name__, url_prefix="/v1")
+
+    @routes.post("/models/<name>/train")
+    def train(name: str) -> Response:
+        guard()
+        _check_name(name)
+        recipes = _recipes()
+        with _body(spool) as (body, upload):
+            return _submit(training_request(name, body, recipes, _default(name, recipes), upload))
+
+    @routes.post("/models/<name>/reset")
+    def reset(name: str) -> Response:
+        guard()
+        recipes = _recipes()
+        return _submit(training_request(name, {}, recipes, _recipe_of(name, recipes)))
+
+    @routes.get("/jobs/<job_id>/log")
+    def log(job_id: str) -> Response:
+        start = request.args.get("from", "0")
+        if not (start.isascii() and start.isdigit() and len(start) < 16):
+            raise Problem(400, "invalid_parameter", f"from={start[:64]!r} is not a number of bytes")
+        job = known(job_id, jobs)
+        if job.kind != "training":
+            raise Problem(404, "no_log", f"the job {job_id} is a prediction, which has no log")
+        first, text = trainings.log(job_id, int(start))
+        headers = {**_FRESH, "Log-From": str(first), "Log-Next": str(first + len(text))}
+        return Response(text, 200, headers, content_type="text/plain; charset=utf-8")
+
+    @routes.get("/schedules")
+    def index() -> Response:
+        return json_response({"items": [_shown(schedule) for schedule in schedules.all()]}, headers=_FRESH)
+
+    @routes.get("/models/<name>/schedule")
+    def show(name: str) -> Response:
+        schedule = schedules.get(name) if valid_name(name) else None
+        if schedule is None:
+            raise _no_schedule(name)
+        return json_response(_shown(schedule), headers=_FRESH)
+
+    @routes.put("/models/<name>/schedule")
+    def put(name: str) -> Response:
+        guard()
+        _check_name(name)
+        body = _json(request.get_data(cache=False))
+        if not isinstance(body, dict) or set(body) - {"cron", "request"} or not isinstance(body.get("cron"), str):
+            message = 'a schedule is {"cron": "0 3 * * 1", "request": {…}}, the request as for a training'
+            raise invalid([FieldError(None, None, "not_a_schedule", message)])
+        recipes = _recipes()
+        asked = training_request(name, body.get("request", {}), recipes, _default(name, recipes))
+        try:
+            return json_response(_shown(schedules.put(name, body["cron"], asked)), headers=_FRESH)
+        except ValueError as error:
+            raise invalid([FieldError(None, "cron", "not_a_cron_expression", str(error))]) from error
+
+    @routes.delete("/models/<name>/schedule")
+    def delete(name: str) -> Response:
+        guard()
+        if not valid_name(name) or not schedules.delete(name):
+            raise _no_schedule(name)
+        return Response(status=204)
+
+    def _submit(asked: TrainingRequest) -> Response:
+        if trainings.waiting() >= MOST_WAITING:
+            detail = f"{MOST_WAITING} trainings wait already; try again when some have ended"
+            raise Problem(503, "queue_full", detail, headers={"Retry-After": "60"})
+        job: Job = trainings.submit(asked)
+        return job_response(job, 202, {"Location": f"/v1/jobs/{job.id}"})
+
+    def _recipes() -> list[str]:
+        recipes = trainings.recipes()
+        if recipes is None:
+            detail = "no trainer has ever been here, so nobody knows which recipes there are; start one and try again"
+            raise Problem(503, "no_trainer", detail, headers=RETRY_SOON)
+        return recipes
+
+    def _recipe_of(name: str, recipes: list[str]) -> str:
+        """The recipe of the current version, else the one that bears the model's name."""
+        if name not in recipes or repository.aliases(name):
+            return repository.manifest(*resolve(repository, name)).recipe
+        return name
+
+    return routes
+
+
+@contextmanager
+def _body(spool: Spool) -> Iterator[tuple[object, str | None]]:
+    """What is asked for, and the name of the file that came with it, which goes when the block raises."""
+    kind = request.mimetype
+    if kind == "multipart/form-data":
+        form = spool.receive(request)
+        try:
+            yield _asked(form), next(iter(form.files.values()), None)
+        except BaseException:
+            spool.discard(form)
+            raise
+    elif kind in ("application/json", "") or (kind.startswith("application/") and kind.endswith("+json")):
+        data = request.get_data(cache=False)
+        yield _json(data) if data.strip() or kind else {}, None
+    else:
+        detail = f"the media type {kind[:80]!r} is not understood; send application/json or multipart/form-data"
+        raise Problem(415, "unsupported_media_type", detail, headers={"Accept-Post": "application/json"})
+
+
+def _json(data: bytes) -> object:
+    if len(data) > LARGEST:
+        detail = f"the request is larger than {LARGEST // 1024} KB; send data as a file in a form"
+        raise Problem(413, "body_too_large", detail, headers={"Connection": "close"})
+    return dialects.json_value(data)
+
+
+def _asked(form: Form) -> object:
+    """The field `request`, or all fields together; at most one file, `file` or `data`."""
+    if len(form.files) > 1 or not set(form.files) <= {"file", "data"}:
+        message = f"the form has the files {', '.join(sorted(form.files))[:200]}; send one, as file"
+        raise invalid([FieldError(None, "file", "not_a_file", message)])
+    if sum(map(len, form.fields.values())) > LARGEST:
+        raise Problem(413, "body_too_large", f"the fields of the form are larger than {LARGEST // 1024} KB")
+    if "request" in form.fields:
+        if len(form.fields) > 1:
+            message = "the form has a field request and others beside it; put all into request"
+            raise invalid([FieldError(None, "request", "ambiguous_body", message)])
+        return _json(form.fields["request"].encode())
+    return {name: text if name in _TEXTS else _json(text.encode()) for name, text in form.fields.items()}
+
+
+def _default(name: str, recipes: list[str]) -> str:
+    return name if name in recipes else GENERIC_RECIPE
+
+
+def _check_name(name: str) -> None:
+    if not valid_name(name):
+        message = f"{name[:80]!r} cannot be the name of a model; it must match {NAME.pattern} and not be inbox"
+        raise Problem(422, "invalid_name", message)
+
+
+def _no_schedule(name: str) -> Problem:
+    return Problem(404, "no_schedule", f"the model {name[:80]!r} has no schedule")
+
+
+def _shown(schedule: Schedule) -> Mapping[str, object]:
+    return {
+        "model": schedule.model,
+        "cron": schedule.cron,
+        "request": shown_request(schedule.request),
+        "next_run": schedule.next_run,
+    }

@@ -1,0 +1,81 @@
+"""The skops format: an estimator written down without code, and read back if all of its types are on a list."""
+
+from __future__ import annotations
+
+import zipfile
+from io import BytesIO
+from typing import Any
+
+_KERNELS = "sklearn.gaussian_process.kernels"
+
+ALLOWED = (
+    # A forged tree can make `predict` read outside of its arrays, which is why skops leaves trees off its own list.
+    # It cannot run code, and a scorer that crashes fails nothing but the job: without trees there would be no forests.
+    "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    # What scikit-learn's estimators hold besides each other.
+    "functools.partial",
+    "numpy.dtype",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.compose._column_transformer._RemainderColsList",
+    "sklearn.metrics._scorer._PassthroughScorer",
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.StratifiedKFold",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.utils._bunch.Bunch",
+    "sklearn.utils.validation.check_array",
+    *(f"{_KERNELS}.{name}" for name in ("ConstantKernel", "Matern", "Product", "RBF", "Sum", "WhiteKernel")),
+)
+"""Types and functions that are loaded besides those that skops itself trusts: estimators of scikit-learn, arrays,
+numpy's and scipy's element-wise functions. None of them runs code that a file brings."""
+
+_TIMES_LARGER = 100
+"""How much a file may grow when it is unpacked: the text in it repeats itself, but not like that of a bomb."""
+
+_SHOWN = 10
+
+# skops imports all of scikit-learn: only where there is something to do with it.
+
+
+class UntrustedTypes(Exception):
+    """`names` are the first types in a file that are not on the list; none of them has been imported."""
+
+    def __init__(self, names: list[str]) -> None:
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        super().__init__(f"it holds {', '.join(names[:_SHOWN])}{more}, which skops artifacts must not hold")
+        self.names = names[:_SHOWN]
+
+
+def dumps(estimator: Any) -> bytes:
+    """Raises `UntrustedTypes` when `loads` would, and what skops raises."""
+    import skops.io
+
+    data: bytes = skops.io.dumps(estimator)
+    names = untrusted_types(data)
+    if names:
+        raise UntrustedTypes(names)
+    return data
+
+
+def loads(data: bytes) -> Any:
+    """Raises `UntrustedTypes` before anything of `data` is constructed; ValueError, and what skops raises."""
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    with zipfile.ZipFile(BytesIO(data)) as file:
+        unpacked = sum(entry.file_size for entry in file.infolist())
+    if unpacked > _TIMES_LARGER * len(data):
+        raise ValueError(f"{len(data)} bytes claim to hold {unpacked}")
+    try:
+        return skops.io.loads(data, trusted=ALLOWED)
+    except UntrustedTypesFoundException as error:
+        raise UntrustedTypes(untrusted_types(data)) from error
+
+
+def untrusted_types(data: bytes) -> list[str]:
+    """The types in `data` that are not on the list, sorted; nothing is constructed."""
+    import skops.io
+
+    return [name for name in skops.io.get_untrusted_types(data=data) if name not in ALLOWED]

@@ -1,0 +1,96 @@
+"""The commands of docs/operations.md back up what runs, and restore it elsewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from broker.connection import connect
+from contract.repository import Repository
+from tests.flow import estimators
+from tests.flow.gateways import Site, site
+from tests.support import PROJECT, numbers, redis_executable, until, write_version
+
+PAGE = (PROJECT / "docs" / "operations.md").read_text()
+
+
+def commands(heading: str) -> list[list[str]]:
+    """The blocks of commands under a heading."""
+    section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE)
+    assert section
+    blocks = re.findall(r"```console\n(.*?)```", section[1], re.DOTALL)
+    return [re.findall(r"^\$ (.*)$", block, re.MULTILINE) for block in blocks]
+
+
+def run(lines: list[str], folder: Path) -> None:
+    tools = Path(redis_executable()).parent
+    if not (tools / "redis-cli").exists():
+        assert shutil.which("redis-cli"), "redis-cli is not installed"
+    script = "\n".join(["set -e", *lines])
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+    done = subprocess.run(["sh", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def place(folder: Path) -> Path:
+    """Where a Redis is to run, as `make up` has it."""
+    redis = folder / ".modelgate/redis"
+    redis.mkdir(parents=True, exist_ok=True)
+    (redis / "redis.sock").symlink_to("r.sock")
+    return redis
+
+
+def job(here: Site, model: str, value: float, wait: int | None = None) -> str:
+    response = here.gateway.post(model, [value], wait=wait)
+    assert response.status_code == (202 if wait is None else 200), response.text
+    return str(response.json()["id"])
+
+
+def result(here: Site, job_id: str) -> object:
+    found = here.gateway.get(f"/v1/jobs/{job_id}?wait=30").json()
+    return found["output"] and found["output"]["predictions"]
+
+
+def test_what_is_backed_up_while_it_runs_goes_on_where_it_is_restored(tmp_path: Path) -> None:
+    first, second = tmp_path / "1", tmp_path / "2"
+    back_up, restore, *_ = commands("Backing up")
+    models = first / "models"
+    write_version(models, "quick", estimators.Slow(0.001), numbers("a"), by_value=True)
+    write_version(models, "slow", estimators.Slow(0.3), numbers("a"), by_value=True)
+    with site(place(first), models) as here:
+        here.shop.start(workers=1).ready(1)
+        done = job(here, "quick", 1.0, wait=20)
+        waiting = [job(here, "slow", float(value)) for value in range(4)]
+        until(lambda: here.gateway.get(f"/v1/jobs/{waiting[0]}").json()["status"] == "running", "one is being scored")
+        run(back_up, first)
+        write_version(models, "quick", estimators.Versioned(2, 0), numbers("a"), version=2, by_value=True)
+        later = job(here, "quick", 1.0, wait=20)
+        with connect(here.server.url) as redis:
+            assert redis.config_get("auto-aof-rewrite-percentage")["auto-aof-rewrite-percentage"] == "100"
+    second.mkdir()
+    (first / "backup").rename(second / "backup")
+    run(restore, second)
+    with site(place(second), second / "models") as here:
+        here.shop.start("another", workers=1).ready(1)
+        assert result(here, done) == [2.0]
+        assert [result(here, job_id) for job_id in waiting] == [[2.0 * value] for value in range(4)]
+        assert here.gateway.get(f"/v1/jobs/{later}").status_code == 404
+        assert here.gateway.get("/v1/models/quick").json()["version"] == 1
+        assert [model["name"] for model in here.gateway.get("/v1/models").json()["items"]] == ["quick", "slow"]
+
+
+def test_a_version_that_is_published_while_models_are_copied_leaves_no_alias_without_its_version(
+    tmp_path: Path,
+) -> None:
+    write_version(tmp_path / "models", "quick", estimators.Slow(0), numbers("a"), by_value=True)
+    first, second = [line for line in commands("Backing up")[0] if line.startswith("tar")]
+    run(["mkdir -p backup/models", first], tmp_path)
+    write_version(tmp_path / "models", "quick", estimators.Slow(0), numbers("a"), version=2, by_value=True)
+    write_version(tmp_path / "models", "later", estimators.Slow(0), numbers("a"), by_value=True)
+    run([second], tmp_path)
+    copy = Repository(tmp_path / "backup/models")
+    assert (copy.resolve("quick"), copy.versions("quick")) == (("quick", 1), [1, 2])
+    assert (copy.names(), copy.versions("later")) == (["quick"], [1])

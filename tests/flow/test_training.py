@@ -1,0 +1,192 @@
+"""Training over HTTP with every process there is: a gateway, a trainer, Redis, and `make train`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from contract.repository import Repository
+from tests.flow.gateways import Gateway
+from tests.flow.redis_process import RedisProcess
+from tests.support import PROJECT, until
+
+
+@dataclass
+class Place:
+    """Redis, a gateway and `python -m trainer`."""
+
+    server: RedisProcess
+    gateway: Gateway
+    environment: dict[str, str]
+    folder: Path
+    trainer: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "trainer.log").read_text()
+
+    def start_trainer(self) -> None:
+        with (self.folder / "trainer.log").open("ab") as log:
+            command = [sys.executable, "-m", "trainer"]
+            self.trainer = subprocess.Popen(command, cwd=PROJECT, env=self.environment, stdout=log, stderr=log)
+        until(lambda: self.server.connect().exists("mg:recipes"), "the trainer says which recipes there are")
+
+    def queue_process(self, queue: str) -> psutil.Process | None:
+        assert self.trainer
+        for process in psutil.Process(self.trainer.pid).children():
+            with suppress(psutil.Error):  # it is dead
+                if process.cmdline()[-1:] == [queue]:
+                    return process
+        return None
+
+    def train(self, name: str = "blobs", **options: Any) -> dict[str, Any]:
+        response = requests.post(f"{self.gateway.address}/v1/models/{name}/train", timeout=60, **options)
+        assert response.status_code == 202, response.text
+        job: dict[str, Any] = response.json()
+        return job
+
+    def ended(self, job_id: str) -> dict[str, Any]:
+        def look() -> Any:
+            job = self.gateway.get(f"/v1/jobs/{job_id}?wait=10").json()
+            return job if job.get("completed_at") else None
+
+        job: dict[str, Any] = until(look, f"the end of {job_id}")
+        return job
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("place")
+    (models := folder / "models").mkdir()
+    with RedisProcess(folder) as server:
+        settings = {"SPOOL_DIR": str(folder / "spool"), "SPOOL_MB": "100"}
+        gateway = Gateway(server.url, models, folder / "gateway.log", settings)
+        own = {"REDIS_URL": server.url, "MODELS_DIR": str(models), "PORT": str(gateway.port), "TRAIN_ON_START": "none"}
+        place = Place(server, gateway.start(), {**os.environ, **settings, **own}, folder)
+        try:
+            place.start_trainer()
+            yield place
+        finally:
+            if place.trainer:
+                place.trainer.terminate()
+                place.trainer.wait(10)
+            gateway.stop()
+
+
+def make_train(place: Place, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "launcher.train", *arguments]
+    return subprocess.Popen(
+        command, cwd=PROJECT, env=place.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_a_model_is_trained_and_served_and_its_log_says_on_what(place: Place) -> None:
+    job = place.ended(place.train()["id"])
+    assert job["status"] == "succeeded", (job, place.log)
+    assert job["output"]["promoted"] and job["model"] == {"name": "blobs", "version": job["output"]["version"]}
+    assert place.gateway.get("/v1/models/blobs").json()["version"] == job["output"]["version"]
+    assert "100 rows" in place.gateway.get(f"/v1/jobs/{job['id']}/log").text
+
+
+def test_make_train_trains_over_http_and_says_what_came_out(place: Place) -> None:
+    process = make_train(place, "blobs")
+    said, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    version = Repository(place.gateway.models).aliases("blobs")["current"]
+    assert said.splitlines()[-1].startswith(f"modelgate: blobs version {version} is current (")
+
+
+def test_make_train_ends_with_the_reason_of_a_failure(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    process = make_train(place, "blobs", "--csv", str(tmp_path / "bad.csv"))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors.startswith("modelgate: blobs is not trained: ")
+    process = make_train(place, "Blobs")
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, "cannot be the name of a model" in errors) == (1, True)
+
+
+def test_ctrl_c_stops_the_training_that_make_train_asked_for(place: Place) -> None:
+    process = make_train(place, "blobs")
+    running = until(lambda: place.gateway.get("/v1/jobs?model=blobs&status=running").json()["items"], "it runs")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "modelgate: the training is stopped\n")
+    assert place.gateway.get(f"/v1/jobs/{running[0]['id']}").json()["status"] == "canceled"
+
+
+def test_an_upload_of_30_mb_does_not_grow_the_gateway_and_is_gone_afterwards(place: Place, tmp_path: Path) -> None:
+    large = tmp_path / "large.csv"
+    large.write_text("x,y\n1," + "2" * 30_000_000)
+    place.ended(place.train(files={"file": ("small.csv", b"x,y\n1,2\n")})["id"])
+    before = place.gateway.memory()
+    job = place.train(**form(large))
+    assert place.gateway.memory() - before < 10
+    assert place.ended(job["id"])["error"]["code"] == "no_data"
+    until(lambda: not list((place.folder / "spool").glob("*.upload")), "the uploads are gone")
+
+
+def form(path: Path) -> dict[str, Any]:
+    """A form with one file, sent in pieces: requests itself would hold all of it."""
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'
+    tail = b"\r\n--x--\r\n"
+
+    class Body:
+        def __len__(self) -> int:
+            return len(head) + path.stat().st_size + len(tail)
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield head
+            with path.open("rb") as file:
+                while piece := file.read(1 << 16):
+                    yield piece
+            yield tail
+
+    return {"data": Body(), "headers": {"Content-Type": "multipart/form-data; boundary=x"}}
+
+
+def test_a_schedule_is_run_when_its_time_has_come(place: Place) -> None:
+    url = f"{place.gateway.address}/v1/models/blobs/schedule"
+    made = requests.put(url, json={"cron": "0 3 1 1 *", "request": {"notes": "yearly"}}, timeout=10).json()
+    redis = place.server.connect()
+    (waiting,) = redis.zrange("rq:scheduled:training", 0, -1)
+    redis.zadd("rq:scheduled:training", {waiting: time.time() - 1})
+    assert place.ended(waiting.decode())["status"] == "succeeded"
+    following = until(lambda: redis.zrange("rq:scheduled:training", 0, -1), "the next run waits")
+    assert following != [waiting]
+    assert requests.get(url, timeout=10).json()["next_run"] == made["next_run"]
+    assert requests.delete(url, timeout=10).status_code == 204
+
+
+def test_a_queues_process_that_dies_is_started_again(place: Place) -> None:
+    for queue in ("training", "publishing"):
+        before = until(lambda q=queue: place.queue_process(q), f"the process of {queue}")
+        before.kill()
+        until(lambda q=queue, b=before: (p := place.queue_process(q)) and p.pid != b.pid, f"{queue} is back")
+    assert place.ended(place.train()["id"])["status"] == "succeeded"
+
+
+def test_kill_9_of_the_whole_trainer_leaves_no_process_and_loses_no_training(place: Place) -> None:
+    job = place.train()
+    assert place.trainer
+    until(lambda: place.gateway.get(f"/v1/jobs/{job['id']}").json()["status"] == "running", "it runs")
+    family = psutil.Process(place.trainer.pid).children(recursive=True)
+    assert len(family) >= 3
+    place.trainer.kill()
+    place.trainer.wait()
+    until(lambda: not any(p.is_running() and p.status() != "zombie" for p in family), "all of it is gone", 5)
+    place.start_trainer()
+    assert place.ended(job["id"])["status"] == "succeeded"

@@ -1,0 +1,81 @@
+"""Workers with VERIFY_KEY and PICKLE=deny, as processes of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sklearn.ensemble import RandomForestClassifier
+
+from contract.jobs import Status
+from contract.manifest import Output, OutputKind
+from tests.flow.workers import workshop
+from tests.support import PROJECT, Bomb, Sum, numbers, until, write_version
+from trainer.__main__ import main
+from trainer.signing import make_keys
+
+
+def test_a_worker_serves_what_is_signed_and_no_pickle(
+    redis: Any, redis_url: str, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private, public = make_keys(tmp_path / "keys")
+    forest = RandomForestClassifier(10, n_jobs=2, random_state=0).fit([[0.0], [1.0]] * 20, [0, 1] * 20)
+    output = Output(OutputKind.CLASS, labels=(0, 1), probabilities=True)
+    write_version(models, "good", forest, numbers("a"), output, skops=True)
+    write_version(models, "pickled", Bomb(tmp_path / "trace"), numbers("a"))
+    monkeypatch.setenv("SIGNING_KEY", str(private))
+    monkeypatch.setenv("MODELS_DIR", str(models))
+    assert main(["sign", "--unsigned"]) == 0
+    write_version(models, "unsigned", forest, numbers("a"), output, skops=True)
+    with workshop(redis_url, models, tmp_path) as shop:
+        worker = shop.start(verify_key=public, pickle="deny").ready()
+        jobs = {name: shop.submit(name, [1.0], prefix=name)[0] for name in ("good", "pickled", "unsigned")}
+        found = dict(zip(jobs, shop.ended(jobs.values()), strict=True))
+        assert found["good"].status is Status.SUCCEEDED, found["good"].error
+        assert {found[name].error.code for name in ("pickled", "unsigned")} == {"not_trusted"}
+        assert "PICKLE=deny" in found["pickled"].error.message
+        assert "is not signed" in found["unsigned"].error.message
+        assert not (tmp_path / "trace").exists()
+        # The template had it, and could be forked: skops starts no threads.
+        assert "starts threads" not in worker.log
+        # What is signed later is served without a restart.
+        assert main(["sign", "--unsigned"]) == 0
+        (job,) = shop.ended(shop.submit("unsigned", [1.0], prefix="later"))
+        assert job.status is Status.SUCCEEDED, job.error
+
+
+def test_a_key_that_cannot_be_read_is_named(redis: Any, redis_url: str, models: Path, tmp_path: Path) -> None:
+    with workshop(redis_url, models, tmp_path) as shop:
+        worker = shop.start(verify_key=tmp_path / "key")
+        until(lambda: f"worker: VERIFY_KEY={tmp_path}/key cannot be read" in worker.log, "the file's name in the log")
+        assert worker.scorers() == {}
+
+
+def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
+    page = (PROJECT / "docs" / "trust.md").read_text()
+    for name in (".venv", "Makefile"):
+        (tmp_path / name).symlink_to(PROJECT / name)
+    write_version(tmp_path / "models", "iris", Sum(), numbers("a"))
+    environment = {k: v for k, v in os.environ.items() if k not in ("SIGNING_KEY", "VERIFY_KEY", "MODELS_DIR")}
+    ran = []
+    for block in re.findall(r"```console\n(.*?)```", page, re.DOTALL):
+        command, _, answer = block.removeprefix("$ ").partition("\n")
+        if command.startswith("openssl") and shutil.which("openssl") is None:
+            continue
+        done = subprocess.run(
+            # What the environment holds is not this test's concern.
+            ["sh", "-c", command.replace("make ", "make -o .venv/up.stamp ")],
+            cwd=tmp_path,
+            env={**environment, "PYTHONPATH": str(PROJECT)},
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, answer in done.stdout) == (0, True), (command, done.stdout, done.stderr)
+        ran.append(command.split()[0])
+    assert ran[:2] == ["make", "SIGNING_KEY=keys/signing.pem"]
+    assert (tmp_path / "models/iris/versions/1/manifest.json.sig").exists()

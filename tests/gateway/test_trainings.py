@@ -1,0 +1,348 @@
+"""Training over HTTP: what is asked for arrives at the trainer, and what cannot be meant is refused by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from redis import Redis
+from werkzeug.test import TestResponse
+
+from broker.leases import TRAINERS, Leases
+from broker.tasks import Tasks
+from contract.errors import Failure
+from contract.settings import Settings
+from contract.training import TRAIN, TRAINING, Gate, TrainingRequest
+from gateway.app import create_app
+
+RECIPES = ["iris", "loan", "tabular"]
+DATA = {"path": "loan.csv"}
+OUTPUT = {"model": "loan", "version": 4, "metrics": {"accuracy": 0.8}, "promoted": True, "reason": None}
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def client(settings: Settings, spool: Path, tasks: Tasks) -> FlaskClient:
+    return create_app(dataclasses.replace(settings, spool_dir=spool, spool_mb=1)).test_client()
+
+
+@pytest.fixture
+def tasks(redis: Redis) -> Tasks:
+    """A trainer that has said which recipes there are."""
+    Leases(redis, crew=TRAINERS).register("t-0-x", queue=TRAINING)
+    tasks = Tasks(redis, "t-0-x", TRAINING, {TRAIN})
+    tasks.publish_recipes(RECIPES)
+    return tasks
+
+
+def accepted(response: TestResponse, tasks: Tasks) -> TrainingRequest:
+    """What the trainer gets to see of a request that was accepted."""
+    assert response.status_code == 202, response.text
+    begun = tasks.begin([])
+    assert begun is not None and begun.id == response.json["id"]  # type: ignore[index]
+    assert response.headers["Location"] == f"/v1/jobs/{begun.id}"
+    tasks.finish(begun.id, OUTPUT)
+    return TrainingRequest.from_json(begun.payload)
+
+
+def refused(response: TestResponse, status: int = 422) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    assert response.mimetype == "application/problem+json"
+    problem: dict[str, Any] = response.json
+    return problem
+
+
+def files(spool: Path) -> list[str]:
+    return [path.name for path in spool.iterdir() if path.name != ".lock"] if spool.exists() else []
+
+
+def form(content: bytes = b"a,b\n1,2\n", **fields: str) -> dict[str, Any]:
+    return {
+        "data": {**fields, "file": (io.BytesIO(content), "../../etc/cron.d/x")},
+        "content_type": "multipart/form-data",
+    }
+
+
+def test_every_part_of_a_request_arrives(client: FlaskClient, tasks: Tasks) -> None:
+    body = {
+        "recipe": "tabular",
+        "parameters": {"depth": 3},
+        "target": "Loan_Status",
+        "features": ["a", "b"],
+        "id_field": "Loan_ID",
+        "alias": "canary",
+        "gate": {"metric": "accuracy", "floor": 0.7, "margin": 0},
+        "notes": "ä",
+        "data": {"path": "2026/loan.csv"},
+    }
+    assert accepted(client.post("/v1/models/new/train", json=body), tasks) == TrainingRequest(
+        "new",
+        "tabular",
+        {"depth": 3},
+        "Loan_Status",
+        ["a", "b"],
+        "Loan_ID",
+        "canary",
+        Gate("accuracy", 0.7, 0),
+        "ä",
+        None,
+        "2026/loan.csv",
+    )
+
+
+def test_nothing_at_all_trains_the_models_own_recipe(client: FlaskClient, tasks: Tasks) -> None:
+    assert accepted(client.post("/v1/models/loan/train"), tasks) == TrainingRequest("loan", "loan")
+    assert accepted(client.post("/v1/models/iris/train", json={}), tasks) == TrainingRequest("iris", "iris")
+
+
+def test_a_model_without_a_recipe_is_trained_by_the_generic_one(client: FlaskClient, tasks: Tasks) -> None:
+    request = accepted(client.post("/v1/models/new/train", json={"target": "y", "data": DATA}), tasks)
+    assert (request.recipe, request.target, request.path) == ("tabular", "y", "loan.csv")
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "said"),
+    [
+        ({"recipe": "lone"}, "recipe", "did you mean 'loan'"),
+        ({"recipe": 3}, "recipe", "there are iris, loan, tabular"),
+        ({"paramaters": {}}, "paramaters", "did you mean 'parameters'"),
+        ({"parameters": [1]}, "parameters", "must be an object"),
+        ({"parameters": {"a": [[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]}}, "parameters", "levels deep"),
+        ({"target": ""}, "target", "1 to 256 characters"),
+        ({"target": "x" * 257}, "target", "1 to 256 characters"),
+        ({"features": []}, "features", "1 to 10000 names"),
+        ({"features": ["a", 1]}, "features", "names of columns"),
+        ({"features": ["a", "a"]}, "features", "more than once"),
+        ({"alias": "previous"}, "alias", "follows current"),
+        ({"alias": "7"}, "alias", "not digits alone"),
+        ({"alias": "../x"}, "alias", "cannot be an alias"),
+        ({"gate": {"flour": 1}}, "gate.flour", "did you mean 'floor'"),
+        ({"gate": {"floor": "0.7"}}, "gate.floor", "finite number"),
+        ({"gate": {"floor": True}}, "gate.floor", "finite number"),
+        ({"gate": {"margin": -1}}, "gate.margin", "0 or more"),
+        ({"notes": "x\0"}, "notes", "must be text"),
+        ({"data": "loan.csv"}, "data", '{"path": "…"}'),
+        ({"data": {"path": 1}}, "data", '{"path": "…"}'),
+        ({"data": {"path": "/etc/passwd"}}, "data.path", "not a path below DATA_DIR"),
+        ({"data": {"path": "a/../../x.csv"}}, "data.path", "not a path below DATA_DIR"),
+        ({"data": {"path": "..\\x.csv"}}, "data.path", "not a path below DATA_DIR"),
+        ({"data": {"path": "a\0.csv"}}, "data", '{"path": "…"}'),
+        ({"data": {"path": ""}}, "data.path", "not a path below DATA_DIR"),
+        ({"recipe": "tabular", "data": DATA}, "target", "needs target"),
+        ({"recipe": "tabular", "target": "y"}, "data", "needs data"),
+        ([], None, "must be a JSON object"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_name(client: FlaskClient, body: Any, field: str, said: str) -> None:
+    (error,) = refused(client.post("/v1/models/loan/train", json=body))["errors"]
+    assert (error["field"], error["row"]) == (field, None)
+    assert said in error["message"]
+
+
+def test_all_errors_are_told_at_once(client: FlaskClient) -> None:
+    problem = refused(client.post("/v1/models/loan/train", json={"recipe": "x", "alias": 1, "notes": 2}))
+    assert (problem["code"], len(problem["errors"])) == ("invalid_training", 3)
+
+
+def test_a_name_that_is_none_is_refused(client: FlaskClient) -> None:
+    for name in ("Loan", "inbox", "a" * 65):
+        assert refused(client.post(f"/v1/models/{name}/train", json={}))["code"] == "invalid_name"
+
+
+def test_json_that_is_none_is_refused(client: FlaskClient) -> None:
+    for body in (b"{", b'{"gate": {"floor": NaN}}', b"\xff"):
+        response = client.post("/v1/models/loan/train", data=body, content_type="application/json")
+        assert refused(response, 400)["code"] == "malformed_body"
+    body = b'{"notes": "' + b"x" * 300_000 + b'"}'
+    assert client.post("/v1/models/loan/train", data=body, content_type="application/json").status_code == 413
+
+
+def test_before_the_first_trainer_nobody_knows_the_recipes(client: FlaskClient, redis: Redis) -> None:
+    redis.delete("mg:recipes")
+    assert refused(client.post("/v1/models/loan/train", json={}), 503)["code"] == "no_trainer"
+
+
+def test_a_foreign_page_may_not_train(client: FlaskClient) -> None:
+    foreign = {"Origin": "http://evil.example"}
+    for method, path in (
+        ("POST", "/v1/models/loan/train"),
+        ("POST", "/v1/models/loan/reset"),
+        ("PUT", "/v1/models/loan/schedule"),
+        ("DELETE", "/v1/models/loan/schedule"),
+    ):
+        assert refused(client.open(path, method=method, headers=foreign), 403)["code"] == "foreign_origin"
+
+
+# Uploads
+
+
+def test_a_file_is_in_the_spool_under_a_name_of_ours(client: FlaskClient, tasks: Tasks, spool: Path) -> None:
+    fields = {"target": "b", "features": '["a"]', "gate": '{"floor": 0.5}', "recipe": "tabular"}
+    request = accepted(client.post("/v1/models/loan/train", **form(**fields)), tasks)
+    assert (request.target, request.features, request.gate.floor) == ("b", ["a"], 0.5)
+    assert request.upload and files(spool) == [request.upload]
+    assert (spool / request.upload).read_bytes() == b"a,b\n1,2\n"
+
+
+def test_a_request_may_be_one_field_of_the_form(client: FlaskClient, tasks: Tasks) -> None:
+    request = accepted(client.post("/v1/models/loan/train", **form(request=json.dumps({"notes": "n"}))), tasks)
+    assert (request.recipe, request.notes) == ("loan", "n")
+
+
+def test_the_file_of_a_refused_request_is_removed(client: FlaskClient, spool: Path) -> None:
+    refused(client.post("/v1/models/loan/train", **form(recipe="lone")))
+    refused(client.post("/v1/models/loan/train", **form(gate="{")), 400)
+    refused(client.post("/v1/models/loan/train", **form(data='{"path": "x.csv"}')))
+    assert files(spool) == []
+
+
+def test_two_files_are_refused(client: FlaskClient, spool: Path) -> None:
+    for second in ("data", "file", "x"):
+        parts = [("file", (io.BytesIO(b"a"), "a.csv")), (second, (io.BytesIO(b"b"), "b.csv"))]
+        response = client.post("/v1/models/loan/train", data=_pairs(parts), content_type="multipart/form-data")
+        refused(response)
+    assert files(spool) == []
+
+
+def _pairs(parts: list[tuple[str, Any]]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for name, value in parts:
+        merged.setdefault(name, []).append(value)
+    return merged
+
+
+def test_an_upload_that_does_not_fit_is_refused_before_it_is_read(client: FlaskClient, spool: Path) -> None:
+    problem = refused(client.post("/v1/models/loan/train", **form(b"x" * 2_000_000)), 507)
+    assert problem["code"] == "spool_full" and "SPOOL_MB" in problem["detail"]
+    assert files(spool) == []
+
+
+def test_uploads_together_take_no_more_than_the_spool(client: FlaskClient, spool: Path) -> None:
+    statuses = [client.post("/v1/models/loan/train", **form(b"x" * 400_000)).status_code for _ in range(3)]
+    assert statuses == [202, 202, 507]
+    assert len(files(spool)) == 2
+
+
+def test_a_spool_that_cannot_be_written_is_507(client: FlaskClient, spool: Path) -> None:
+    spool.symlink_to("/dev/full")
+    assert client.post("/v1/models/loan/train", **form()).status_code in (500, 507)
+
+
+def test_a_form_that_breaks_off_leaves_nothing(client: FlaskClient, spool: Path) -> None:
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n1,2'
+    response = client.post(
+        "/v1/models/loan/train",
+        input_stream=io.BytesIO(head),
+        headers={"Content-Length": "5000"},
+        content_type="multipart/form-data; boundary=x",
+    )
+    assert response.status_code == 400
+    assert files(spool) == []
+
+
+def test_a_form_of_too_many_parts_is_refused(client: FlaskClient, spool: Path) -> None:
+    assert client.post("/v1/models/loan/train", **form(**{f"f{i}": "1" for i in range(60)})).status_code == 413
+    assert files(spool) == []
+
+
+# Jobs
+
+
+def test_a_training_is_a_job_like_any_other(client: FlaskClient, tasks: Tasks) -> None:
+    job = client.post("/v1/models/loan/train").json
+    assert job is not None
+    assert (job["kind"], job["status"], job["model"]) == ("training", "queued", {"name": "loan", "version": None})
+    begun = tasks.begin([])
+    assert begun
+    tasks.progress(begun.id, {"phase": "fitting", "fraction": 0.5}, b"one\ntwo\n", 0)
+    assert client.get(f"/v1/jobs/{begun.id}").json["progress"] == {"phase": "fitting", "fraction": 0.5}
+    log = client.get(f"/v1/jobs/{begun.id}/log")
+    assert (log.text, log.mimetype, log.headers["Log-Next"]) == ("one\ntwo\n", "text/plain", "8")
+    assert client.get(f"/v1/jobs/{begun.id}/log?from=4").text == "two\n"
+    assert client.get(f"/v1/jobs/{begun.id}/log?from=99").text == ""
+    tasks.finish(begun.id, OUTPUT)
+    ended = client.get(f"/v1/jobs/{begun.id}?wait=5").json
+    assert (ended["status"], ended["output"], ended["model"]["version"]) == ("succeeded", OUTPUT, 4)
+    assert [item["id"] for item in client.get("/v1/jobs?model=loan").json["items"]] == [begun.id]
+    assert client.delete(f"/v1/jobs/{begun.id}").status_code == 204
+    assert client.get(f"/v1/jobs/{begun.id}/log").status_code == 404
+
+
+def test_a_failed_training_says_why(client: FlaskClient, tasks: Tasks) -> None:
+    client.post("/v1/models/loan/train")
+    begun = tasks.begin([])
+    assert begun
+    tasks.finish(begun.id, Failure("no_data", "there is no loan.csv", {"path": "loan.csv"}))
+    error = {"code": "no_data", "message": "there is no loan.csv", "details": {"path": "loan.csv"}}
+    assert client.get(f"/v1/jobs/{begun.id}").json["error"] == error
+
+
+def test_a_log_that_nobody_can_have_is_refused(client: FlaskClient) -> None:
+    assert client.get("/v1/jobs/unknown/log").status_code == 404
+    assert client.get("/v1/jobs/unknown/log?from=-1").status_code == 400
+    prediction = client.post("/v1/models/sum/predict", json={"a": 1, "b": 2}).json["id"]
+    assert refused(client.get(f"/v1/jobs/{prediction}/log"), 404)["code"] == "no_log"
+
+
+def test_so_many_trainings_wait_and_no_more(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.routes.trainings.MOST_WAITING", 1)
+    assert client.post("/v1/models/loan/train").status_code == 202
+    assert refused(client.post("/v1/models/loan/train"), 503)["code"] == "queue_full"
+
+
+# Reset
+
+
+def test_a_reset_trains_by_the_models_recipe_and_nothing_else(client: FlaskClient, tasks: Tasks) -> None:
+    assert accepted(client.post("/v1/models/loan/reset"), tasks) == TrainingRequest("loan", "loan")
+
+
+def test_a_reset_of_what_has_no_defaults_is_refused(client: FlaskClient) -> None:
+    assert client.post("/v1/models/unknown/reset").status_code == 404
+    problem = refused(client.post("/v1/models/sum/reset"))  # made "by hand"
+    assert "there is no recipe 'by hand'" in problem["detail"]
+
+
+# Schedules
+
+
+def test_a_schedule_is_put_shown_replaced_and_deleted(client: FlaskClient) -> None:
+    body = {"cron": "0 3 * * 1", "request": {"notes": "weekly", "data": DATA}}
+    made = client.put("/v1/models/loan/schedule", json=body).json
+    assert made is not None
+    assert (made["model"], made["cron"], made["request"]["recipe"]) == ("loan", "0 3 * * 1", "loan")
+    assert (made["request"]["notes"], made["request"]["data"]) == ("weekly", DATA)
+    assert made["next_run"].endswith("T03:00:00.000000Z")
+    assert client.get("/v1/models/loan/schedule").json == made
+    again = client.put("/v1/models/loan/schedule", json={"cron": made["cron"], "request": made["request"]}).json
+    assert again == made
+    client.put("/v1/models/iris/schedule", json={"cron": "* * * * *"})
+    assert [item["model"] for item in client.get("/v1/schedules").json["items"]] == ["iris", "loan"]
+    assert client.delete("/v1/models/loan/schedule").status_code == 204
+    for method in (client.get, client.delete):
+        assert refused(method("/v1/models/loan/schedule"), 404)["code"] == "no_schedule"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({}, "a schedule is"),
+        ({"cron": 5}, "a schedule is"),
+        ({"cron": "* * * * *", "when": 1}, "a schedule is"),
+        ({"cron": "0 0 31 2 *"}, "never comes"),
+        ({"cron": "* * * * * *"}, "five fields"),
+        ({"cron": "* * * * *", "request": {"recipe": "x"}}, "there is no recipe 'x'"),
+        ({"cron": "* * * * *", "request": []}, "must be a JSON object"),
+    ],
+)
+def test_a_schedule_that_is_none_is_refused_with_a_reason(client: FlaskClient, body: Any, said: str) -> None:
+    assert said in refused(client.put("/v1/models/loan/schedule", json=body))["detail"]

@@ -1,0 +1,73 @@
+"""Evidence for reports: an estimator, fitted as the trainer does, with all that is known about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from contract.jobs import Row, Value
+from contract.manifest import (
+    Artifact,
+    ArtifactFormat,
+    Field,
+    InputFormat,
+    ModelManifest,
+    Output,
+    OutputKind,
+    Signature,
+    TrainingData,
+)
+from scoring.artifacts import libraries
+from scoring.matrix import to_matrix
+from tests.support import numbers
+from trainer.evaluate import evaluate
+from trainer.report.evidence import Evidence
+
+
+def evidence_of(
+    estimator: Any,
+    rows: Sequence[Row],
+    targets: Sequence[Value],
+    inputs: Sequence[Field] | None = None,
+    *,
+    input_format: InputFormat = InputFormat.ARRAY,
+    test_rows: Sequence[int] | None = None,
+    manifest: dict[str, Any] | None = None,
+    **more: Any,
+) -> Evidence:
+    """`estimator` fitted on three quarters of the rows and tested on the others, or on `test_rows`."""
+    inputs = tuple(inputs or numbers(*(f"x{place}" for place in range(len(rows[0])))))
+    X, y = to_matrix(rows, Signature(inputs, Output(OutputKind.NUMBER)), input_format), np.array(targets)
+    order = np.arange(len(rows))
+    fit_on, test_on = (order, order[test_rows]) if test_rows else train_test_split(order, random_state=42)
+    take = (lambda places: X[places]) if isinstance(X, np.ndarray) else (lambda places: X.iloc[places])
+    estimator.fit(take(fit_on), y[fit_on])
+    classes = getattr(estimator, "classes_", None)
+    kind = OutputKind.NUMBER if classes is None else OutputKind.CLASS
+    labels = None if classes is None else tuple(classes.tolist())
+    output = Output(kind, labels, hasattr(estimator, "predict_proba"))
+    facts: dict[str, Any] = {
+        "name": "model",
+        "version": 3,
+        "created_at": "2026-01-02T03:04:05.000006Z",
+        "recipe": "tabular",
+        "artifact": Artifact("model.joblib", ArtifactFormat.JOBLIB, input_format, 1234, "ab" * 32),
+        "libraries": libraries(),
+        "signature": Signature(inputs, output),
+        "training_data": TrainingData("CSV file model.csv", len(rows), "cd" * 32),
+        "parameters": {"alpha": 1.0, "steps": None},
+    }
+    if "metrics" not in (manifest or {}):
+        facts["metrics"] = evaluate(estimator, take(test_on), y[test_on], kind, held_out=True)
+    return Evidence(
+        manifest=ModelManifest(**{**facts, **(manifest or {})}),
+        estimator=estimator,
+        rows=rows,
+        targets=targets,
+        X_test=take(test_on),
+        y_test=y[test_on],
+        **{"held_out": True, **more},
+    )

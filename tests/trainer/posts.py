@@ -1,0 +1,141 @@
+"""A trainer of which every process is real, and which trains what a test hands it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from redis import Redis
+
+from broker.jobs import Jobs
+from broker.training import Trainings
+from contract.jobs import Job
+from contract.training import TrainingRequest
+from tests.support import PROJECT, until
+
+POST = """
+import sys
+from contract.settings import Settings
+from trainer import horse, post, tasks
+from tests.trainer import recipes_of_tests
+
+tasks.ACTIONS.update(recipes_of_tests.ACTIONS)
+horse.MODULE = "tests.trainer.recipes_of_tests"
+post.POSTS[sys.argv[1]](Settings.from_environ(), lease=2).run()
+"""
+
+
+@dataclass
+class TrainerProcess:
+    """`python -m trainer.post`, with a lease of 2 s."""
+
+    queue: str
+    environment: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def start(self) -> TrainerProcess:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", POST, self.queue],
+                cwd=PROJECT,
+                env={**os.environ, **self.environment},
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+            )
+        return self
+
+    def family(self) -> list[psutil.Process]:
+        """All processes of trainings, however deep."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(10)
+
+
+@dataclass
+class Training:
+    """One training job, and what becomes of it."""
+
+    id: str
+    jobs: Jobs
+    trainings: Trainings
+
+    def read(self) -> Job:
+        (job,) = self.jobs.read([self.id])
+        assert job is not None
+        return job
+
+    def log(self) -> str:
+        return self.trainings.log(self.id, 0)[1].decode()
+
+    def says(self, text: str) -> Any:
+        return until(lambda: text in self.log(), f"the log says {text}: {self.log()}")
+
+    def ended(self, within: float = 30) -> Job:
+        until(lambda: self.read().status.final, f"the training ends: {self.read()}", within)
+        return self.read()
+
+
+@dataclass
+class Shop:
+    """Where trainers can be started and trainings asked for."""
+
+    redis: Redis
+    environment: dict[str, str]
+    folder: Path
+    trainers: list[TrainerProcess] = field(default_factory=list)
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "trainer.log").read_text()
+
+    def trainer(self, queue: str = "training", **settings: object) -> TrainerProcess:
+        environment = {**self.environment, **{name: str(value) for name, value in settings.items()}}
+        self.trainers.append(TrainerProcess(queue, environment, self.folder / "trainer.log").start())
+        return self.trainers[-1]
+
+    def train(self, deed: str, **parameters: object) -> Training:
+        """Asks for a training that does what `tests.trainer.recipes_of_tests` has under `deed`."""
+        trainings = Trainings(self.redis, timeout=60, result_ttl=60)
+        upload = parameters.pop("upload", None)
+        request = TrainingRequest("m", deed, parameters=parameters, upload=upload)  # type: ignore[arg-type]
+        job_id = trainings.submit(request).id
+        return Training(job_id, Jobs(self.redis, max_queue_rows=1, timeout=1, result_ttl=60), trainings)
+
+
+@contextmanager
+def shop(redis: Redis, url: str, folder: Path) -> Iterator[Shop]:
+    spool = folder / "spool"
+    spool.mkdir()
+    environment = {"REDIS_URL": url, "MODELS_DIR": str(folder / "models"), "SPOOL_DIR": str(spool), "STOP_GRACE": "5"}
+    here = Shop(redis, environment, folder)
+    try:
+        yield here
+    finally:
+        for trainer in here.trainers:
+            with suppress(psutil.NoSuchProcess):
+                family = trainer.family()
+                trainer.kill()
+                for process in family:
+                    with suppress(psutil.NoSuchProcess):
+                        process.kill()
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    """Whether all of them have ended."""
+    return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)

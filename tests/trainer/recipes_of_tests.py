@@ -1,0 +1,111 @@
+"""Trainings that do what a test needs, in the process of a real one: `python -m tests.trainer.recipes_of_tests`."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from contract.errors import Code, ModelgateError
+from contract.settings import Settings
+from contract.training import Action, Progress, TrainingRequest
+from trainer import run, tasks
+from trainer.recipe import DataError
+from trainer.tasks import Promote, Say, Tell
+
+OUTPUT = {"model": "m", "version": 1, "metrics": {}, "promoted": True, "reason": None}
+
+
+def steps(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+    """Three, each after a file of its number appears in the spool."""
+    for number in range(3):
+        tell(Progress(f"step {number}", number / 3, done=number, total=3, best=0.5, seconds_left=1.0))
+        say(f"at step {number}")
+        while not (settings.spool_dir / str(number)).exists():
+            time.sleep(0.01)
+
+
+def sleep(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+    """For ever, with a child that does so too."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+    say(f"sleeps beside {child.pid}")
+    time.sleep(1000)
+
+
+def hang(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+    """In C code that holds the interpreter, and deaf to SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    say("hangs")
+    ctypes.PyDLL(None).sleep(1000)
+
+
+def eat(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+    eaten = []
+    while True:
+        eaten.append(bytearray(16_000_000))
+
+
+def die(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+    sys.stdout.write("the last word")
+    sys.stdout.flush()
+    os.kill(os.getpid(), request.parameters["signal"])
+
+
+def leave(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+    os._exit(3)
+
+
+def fail(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+    raise {"data": DataError("no rows"), "code": ModelgateError(Code.NOT_TRUSTED, "no key", key="k")}.get(
+        request.parameters["how"], ValueError("it hurts")
+    )
+
+
+def talk(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+    for number in range(30_000):
+        print(f"line {number:05} {'x' * 40}")  # noqa: T201
+
+
+def count(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+    """Notes that it began, sleeps the first time."""
+    with (settings.spool_dir / "begun").open("a") as file:
+        file.write(".")
+    say("began")
+    if (settings.spool_dir / "begun").stat().st_size <= request.parameters["deaths"]:
+        time.sleep(1000)
+
+
+DEEDS: dict[str, Callable[[TrainingRequest, Settings, Tell, Say], None]] = {
+    deed.__name__: deed for deed in (steps, sleep, hang, eat, die, leave, fail, talk, count)
+}
+
+
+def train(payload: Mapping[str, Any], settings: Settings, tell: Tell, say: Say, promote: Promote) -> dict[str, Any]:
+    request = TrainingRequest.from_json(payload)
+    DEEDS[request.recipe](request, settings, tell, say)
+    return OUTPUT
+
+
+def answer(settings: Settings, connection: object, order: object) -> Mapping[str, Any]:
+    return {"done": True}
+
+
+def slow(settings: Settings, connection: object, order: object) -> Mapping[str, Any]:
+    time.sleep(1)
+    return {"slow": True}
+
+
+def refuse(settings: Settings, connection: object, order: object) -> Mapping[str, Any]:
+    raise ModelgateError(Code.NOT_PUBLISHED, "never", why="because")
+
+
+ACTIONS = {Action.ROLL_BACK: answer, Action.MOVE_ALIAS: slow, Action.DELETE_ALIAS: refuse}
+
+if __name__ == "__main__":
+    tasks.train = train  # type: ignore[assignment]
+    run.main(*map(int, sys.argv[1:]))

@@ -1,0 +1,154 @@
+"""A user's recipe is one file with one decorated function, and a broken one is named and hides no other."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from contract.manifest import ArtifactFormat, Field, Kind
+from trainer import recipes
+from trainer.recipe import RecipeError, Run, recipe
+
+GOOD = """
+from sklearn.linear_model import LinearRegression
+from contract.manifest import Field, Kind
+from trainer.recipe import recipe
+
+@recipe(inputs=[Field("x", Kind.NUMBER)], target=Field("y", Kind.NUMBER))
+def anything(X, y, *, positive: bool = False):
+    return LinearRegression(positive=positive).fit(X, y)
+"""
+
+
+def refusal(name: str, folder: Path) -> str:
+    with pytest.raises(RecipeError) as refused:
+        recipes.get(name, folder)
+    return str(refused.value)
+
+
+def test_a_file_is_a_recipe_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "prices.csv").touch()
+    (tmp_path / "_shared.py").write_text("1 / 0")
+    (tmp_path / "my-prices_2.py").write_text(GOOD)
+    assert recipes.names(tmp_path) == tuple(sorted([*recipes.names(), "my-prices_2"]))
+    assert recipes.problems(tmp_path) == []
+    found = recipes.get("my-prices_2", tmp_path)
+    assert (found.name, found.target) == ("my-prices_2", Field("y", Kind.NUMBER))
+    assert found.fitted([[1.0], [2.0]], [2.0, 4.0], Run(*found.fields), found.bind({})).predict([[3.0]]) == [6.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = 1\ny = 1 / 0\n", "RECIPES_DIR/bad.py, line 2 cannot be used: ZeroDivisionError: division by zero"),
+        ("def f(:\n", "RECIPES_DIR/bad.py, line 1 cannot be used: SyntaxError: "),
+        ("import no_such_thing\n", "RECIPES_DIR/bad.py, line 1 cannot be used: ModuleNotFoundError: "),
+        ("raise SystemExit(0)\n", "RECIPES_DIR/bad.py, line 1 cannot be used: SystemExit: 0"),
+        ("x = 1\n", "the file of the recipe bad must decorate one function with @recipe(…); it has 0"),
+        ("from trainer.recipes.blobs import fit\n", "it has 0"),
+        (GOOD + GOOD.replace("anything", "other"), "it has 2"),
+        (GOOD.replace("= False", ""), "the parameter positive needs a default"),
+        (GOOD.replace("bool = False", "list = ()"), "the parameter positive must be annotated with bool, int"),
+        (GOOD.replace(", *, positive: bool = False", ""), None),
+        (GOOD.replace("X, y, *, positive: bool = False", "X"), "must take X and y"),
+        (GOOD.replace(', target=Field("y", Kind.NUMBER)', ""), "a recipe has inputs and a target, or neither"),
+    ],
+)
+def test_a_broken_file_is_named_with_what_is_wrong_and_hides_no_other(
+    tmp_path: Path, text: str, said: str | None
+) -> None:
+    (tmp_path / "bad.py").write_text(text)
+    (tmp_path / "good.py").write_text(GOOD)
+    assert {"bad", "good"} <= set(recipes.names(tmp_path))
+    assert recipes.get("good", tmp_path).name == "good"
+    if said is None:
+        assert recipes.get("bad", tmp_path).name == "bad"
+    else:
+        assert said in refusal("bad", tmp_path)
+
+
+def test_a_file_that_was_mended_is_read_anew(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("1 / 0")
+    refusal("bad", tmp_path)
+    (tmp_path / "bad.py").write_text(GOOD)
+    assert recipes.get("bad", tmp_path).name == "bad"
+
+
+def test_a_file_named_as_a_built_in_recipe_is_not_used_and_that_is_said(tmp_path: Path) -> None:
+    (tmp_path / "loan.py").write_text(GOOD)
+    (tmp_path / "My Prices.py").write_text(GOOD)
+    assert recipes.names(tmp_path) == recipes.names()
+    assert recipes.get("loan", tmp_path) is recipes.get("loan")
+    assert recipes.problems(tmp_path) == [
+        "RECIPES_DIR/My Prices.py is not used: name it with small letters, digits, - and _",
+        "RECIPES_DIR/loan.py is not used: a recipe of that name is built in; rename the file",
+    ]
+
+
+def test_a_recipes_dir_that_is_not_there_is_said(tmp_path: Path) -> None:
+    assert "is not a folder" in recipes.problems(tmp_path / "no")[0]
+    assert recipes.names(tmp_path / "no") == recipes.names()
+
+
+def test_an_unknown_recipe_is_answered_with_those_there_are(tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text(GOOD)
+    assert refusal("lone", tmp_path) == (
+        "there is no recipe 'lone'; there are blobs, boston, good, iris, loan, sepals, tabular"
+    )
+    assert "there is no recipe '../good'" in refusal("../good", tmp_path)
+
+
+def test_what_a_file_itself_defines_goes_into_the_artifact_and_nothing_else_does(tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text(GOOD + "\nclass Own:\n    pass\n\ndef own(): pass\n")
+    recipes.get("good", tmp_path)
+    module = sys.modules[f"{recipes.OWN}.good"]
+    for thing in (module.Own(), [module.own], {"f": lambda: 0}):
+        assert recipes.artifact_format(thing) is ArtifactFormat.CLOUDPICKLE
+    assert recipes.artifact_format([Path, {"a": 1.0}]) is ArtifactFormat.JOBLIB
+
+
+@recipe(inputs=(), target=Field("y", Kind.NUMBER))
+def sized(
+    X: Any,
+    y: Any,
+    *,
+    trees: int = 10,
+    rate: float = 0.1,
+    depth: int | None = None,
+    mode: Literal["slow", "fast"] = "slow",
+    exact: bool = True,
+    untyped="text",  # type: ignore[no-untyped-def]
+) -> Any:
+    return trees, rate, depth, mode, exact, untyped
+
+
+def test_parameters_have_their_defaults_unless_they_are_given() -> None:
+    assert sized.fitted(0, 0, Run(*sized.fields), sized.bind({})) == (10, 0.1, None, "slow", True, "text")
+    given = sized.bind({"trees": 3, "rate": 1, "depth": 4, "mode": "fast", "exact": False, "untyped": "x"})
+    assert sized.fitted(0, 0, Run(*sized.fields), given) == (3, 1, 4, "fast", False, "x")
+    assert sized.bind({"depth": None})["depth"] is None
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"trees": "3"}, "takes trees, a whole number (default 10); it is '3'"),
+        ({"trees": True}, "it is true"),
+        ({"trees": 3.5}, "it is 3.5"),
+        ({"trees": None}, "it is null"),
+        ({"rate": float("nan")}, "takes rate, a number (default 0.1); it is not finite"),
+        ({"depth": []}, "takes depth, a whole number or null (default null); it is a list of 0 values"),
+        ({"mode": "quick"}, "takes mode, 'slow' or 'fast' (default 'slow'); it is 'quick'"),
+        ({"exact": 1}, "takes exact, true or false (default true); it is 1"),
+        ({"untyped": 1}, "takes untyped, text (default 'text'); it is 1"),
+        ({"tree": 3}, "'tree' is no parameter of the recipe test_own_recipes; it has: trees, a whole number"),
+        ({"X": 3}, "'X' is no parameter"),
+    ],
+)
+def test_a_parameter_that_is_unknown_or_of_another_type_is_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecipeError) as refused:
+        sized.bind(given)
+    assert said in str(refused.value)

@@ -1,0 +1,262 @@
+"""The trainer signs what it publishes and what is there already, and says nothing of its key."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.errors import ModelgateError
+from contract.manifest import ArtifactFormat, ModelManifest
+from contract.repository import Repository
+from contract.settings import Settings, SettingsError
+from scoring import artifacts
+from scoring.trust import Trust
+from trainer import publish as publishing
+from trainer import recipes, service
+from trainer.__main__ import main
+from trainer.data import load
+from trainer.publish import PublishRefused, publish
+from trainer.signing import Seal, make_keys
+from trainer.train import fit, train
+
+pytestmark = pytest.mark.usefixtures("own_signals")
+
+
+@pytest.fixture(scope="module")
+def blobs() -> tuple[Any, ModelManifest]:
+    recipe = recipes.get("blobs")
+    return fit(recipe, load(recipe, None))
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> tuple[Path, Path]:
+    return make_keys(tmp_path / "keys")
+
+
+def seal_of(keys: tuple[Path, Path], **settings: Any) -> Seal:
+    return Seal.from_settings(Settings(signing_key=keys[0], verify_key=keys[1], **settings))
+
+
+def loads(root: Path, trust: Trust, name: str = "blobs", version: int = 1) -> bool:
+    """Whether a worker that has just started would load it; False: it is not trusted."""
+    repository = Repository(root)
+    try:
+        artifacts.load(repository.manifest(name, version), repository.version_dir(name, version), trust)
+    except ModelgateError as error:
+        if error.failure.code == "not_trusted":
+            return False
+        raise
+    return True
+
+
+def test_only_its_owner_can_read_the_private_key(keys: tuple[Path, Path]) -> None:
+    private, public = keys
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    assert private.read_text().startswith("-----BEGIN PRIVATE KEY-----")
+    assert public.read_text().startswith("-----BEGIN PUBLIC KEY-----")
+
+
+def test_keys_are_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", str(tmp_path)]) == 0
+    first = (tmp_path / "signing.pem").read_bytes()
+    assert main(["keys", str(tmp_path)]) == 1
+    assert (tmp_path / "signing.pem").read_bytes() == first
+    said = capsys.readouterr().out
+    assert said.splitlines()[0] == f"SIGNING_KEY={tmp_path}/signing.pem  # for the trainer alone"
+    assert said.splitlines()[-1] == f"trainer: no keys are made: {tmp_path}/signing.pem: File exists"
+    assert "PRIVATE" not in said
+
+
+def test_nothing_shows_the_private_key(keys: tuple[Path, Path]) -> None:
+    seal = seal_of(keys)
+    assert seal.key
+    secret = seal.key.private_bytes_raw()
+    for shown in (repr(seal), str(vars(seal)), repr(seal.key)):
+        assert secret.hex() not in shown and repr(secret) not in shown
+
+
+def test_what_is_published_is_signed_and_openssl_agrees(
+    root: Path, blobs: tuple[Any, ModelManifest], keys: tuple[Path, Path]
+) -> None:
+    seal = seal_of(keys)
+    publish(root, *blobs, seal)
+    assert loads(root, seal.trust)
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl here")
+    folder = root / "blobs/versions/1"
+    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(keys[1]), "-rawin", "-in"]
+    done = subprocess.run([*command, folder / "manifest.json", "-sigfile", folder / "manifest.json.sig"])
+    assert done.returncode == 0
+
+
+def test_a_signature_that_does_not_reach_the_disk_is_not_published(
+    root: Path, blobs: tuple[Any, ModelManifest], keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = publishing._write
+
+    def damage(path: Path, data: bytes) -> None:
+        real(path, data[:-1] if path.suffix == ".sig" else data)
+
+    monkeypatch.setattr(publishing, "_write", damage)
+    with pytest.raises(PublishRefused, match="was altered after it was signed"):
+        publish(root, *blobs, seal_of(keys))
+    assert Repository(root).versions("blobs") == []
+
+
+def test_what_workers_would_refuse_is_not_published(
+    root: Path, blobs: tuple[Any, ModelManifest], keys: tuple[Path, Path]
+) -> None:
+    with pytest.raises(PublishRefused, match="with VERIFY_KEY it needs SIGNING_KEY"):
+        publish(root, *blobs, Seal.from_settings(Settings(verify_key=keys[1])))
+
+
+def test_keys_that_do_not_belong_together_are_refused(keys: tuple[Path, Path], tmp_path: Path) -> None:
+    _, other = make_keys(tmp_path / "other")
+    with pytest.raises(SettingsError, match="does not hold the public half of SIGNING_KEY"):
+        seal_of((keys[0], other))
+
+
+@pytest.mark.parametrize("text", ["", "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n", "public"])
+def test_a_file_without_a_private_key_is_refused_by_name(tmp_path: Path, keys: tuple[Path, Path], text: str) -> None:
+    (tmp_path / "key").write_text(keys[1].read_text() if text == "public" else text)
+    with pytest.raises(SettingsError, match=rf"SIGNING_KEY={tmp_path}/key does not hold a private") as refused:
+        Seal.from_settings(Settings(signing_key=tmp_path / "key"))
+    assert "c2VjcmV0" not in str(refused.value) and refused.value.__context__ is None
+
+
+def test_a_missing_private_key_is_one_line(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MODELS_DIR", str(root))
+    monkeypatch.setenv("SIGNING_KEY", "/nowhere/key")
+    assert main(["train", "blobs"]) == 2
+    assert capsys.readouterr().out == "trainer: SIGNING_KEY=/nowhere/key cannot be read (No such file or directory)\n"
+
+
+@pytest.fixture
+def signs(root: Path, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The environment for `python -m trainer sign`."""
+    monkeypatch.setenv("MODELS_DIR", str(root))
+    monkeypatch.setenv("SIGNING_KEY", str(keys[0]))
+    monkeypatch.delenv("VERIFY_KEY", raising=False)
+    return keys
+
+
+@pytest.mark.usefixtures("unverified")
+def test_what_was_there_before_is_signed_when_someone_vouches_for_it(
+    root: Path, blobs: tuple[Any, ModelManifest], signs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    trust = seal_of(signs).trust
+    publish(root, *blobs)
+    publish(root, *blobs)
+    assert main(["sign"]) == 1
+    assert "trainer: blobs@1: not signed: nobody has signed it" in capsys.readouterr().out
+    assert not loads(root, trust)
+    assert main(["sign", "--unsigned"]) == 0
+    assert capsys.readouterr().out == "trainer: blobs@1: signed\ntrainer: blobs@2: signed\n"
+    assert loads(root, trust) and loads(root, trust, version=2)
+    assert main(["sign", "--unsigned"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("unverified")
+def test_what_differs_from_its_checksum_or_signature_is_never_signed(
+    root: Path, blobs: tuple[Any, ModelManifest], signs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(3):
+        publish(root, *blobs)
+    versions = root / "blobs/versions"
+    os.truncate(versions / "1/model.joblib", 10)
+    (versions / "2/manifest.json.sig").write_bytes(bytes(64))
+    shutil.copy(versions / "1/manifest.json", versions / "3/manifest.json")
+    assert main(["sign", "--unsigned"]) == 1
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert "blobs@1: not signed: version 1 of the model 'blobs' has an artifact of 10 bytes" in first
+    assert "blobs@2: not signed: it was altered, or VERIFY_KEY lacks the key" in second
+    assert "blobs@3: not signed: its manifest is of 'blobs' version 1" in third
+
+
+@pytest.mark.usefixtures("unverified")
+def test_a_key_is_replaced_while_versions_of_the_old_one_are_served(
+    root: Path,
+    blobs: tuple[Any, ModelManifest],
+    signs: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    old = seal_of(signs)
+    publish(root, *blobs, old)
+    publish(root, *blobs)
+    private, public = make_keys(tmp_path / "new")
+    both = tmp_path / "both.pem"
+    both.write_bytes(signs[1].read_bytes() + public.read_bytes())
+    monkeypatch.setenv("SIGNING_KEY", str(private))
+    monkeypatch.setenv("VERIFY_KEY", str(both))
+    assert loads(root, seal_of((private, both)).trust)
+    assert main(["sign"]) == 1
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "trainer: blobs@1: signed"
+    assert second.startswith("trainer: blobs@2: not signed: nobody has signed it")
+    new = seal_of((private, public)).trust
+    assert [loads(root, new), loads(root, new, version=2), loads(root, old.trust)] == [True, False, False]
+
+
+def test_signing_needs_a_key(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("MODELS_DIR", str(root))
+    assert main(["sign"]) == 2
+    assert capsys.readouterr().out == "trainer: SIGNING_KEY is not set; `make keys` makes one\n"
+
+
+DENY = Seal(Trust(pickles=False))
+
+
+@pytest.mark.usefixtures("unverified")
+@pytest.mark.parametrize("name", ["blobs", "boston", "iris", "sepals"])
+def test_a_recipe_of_scikit_learns_own_classes_is_published_where_pickles_are_denied(root: Path, name: str) -> None:
+    recipe = recipes.get(name)
+    manifest = train(recipe, load(recipe, None), root, DENY)
+    assert (manifest.artifact.file, manifest.artifact.format) == ("model.skops", ArtifactFormat.SKOPS)
+    assert loads(root, DENY.trust, name)
+
+
+def test_a_fresh_process_loads_it_where_pickles_are_denied(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+    publish(root, *blobs, DENY)
+    assert loads(root, DENY.trust)
+
+
+def test_a_recipe_with_classes_of_its_own_is_refused_where_pickles_are_denied(root: Path) -> None:
+    recipe = recipes.get("loan")
+    with pytest.raises(PublishRefused, match=r"it holds trainer\.recipes\.loan\.LoanFeatures.* scikit-learn's own"):
+        train(recipe, load(recipe, None), root, DENY)
+    assert Repository(root).versions("loan") == []
+
+
+@pytest.mark.usefixtures("unverified")
+def test_a_model_that_workers_would_refuse_is_lacking(
+    root: Path, blobs: tuple[Any, ModelManifest], keys: tuple[Path, Path]
+) -> None:
+    publish(root, *blobs)
+    assert "is a pickle" in str(service.lacking(root, ["blobs"], DENY.trust)["blobs"])
+    assert "is not signed" in str(service.lacking(root, ["blobs"], seal_of(keys).trust)["blobs"])
+    publish(root, *blobs, seal_of(keys, pickle="deny"))
+    assert service.lacking(root, ["blobs"], seal_of(keys, pickle="deny").trust) == {}
+
+
+@pytest.mark.usefixtures("unverified")
+def test_the_number_of_the_version_is_in_what_is_signed(
+    root: Path, blobs: tuple[Any, ModelManifest], keys: tuple[Path, Path]
+) -> None:
+    publish(root, *blobs, seal_of(keys))
+    folder = root / "blobs/versions/1"
+    text = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**text, "version": 2}, indent=2) + "\n")
+    folder.rename(folder.with_name("2"))
+    assert not loads(root, seal_of(keys).trust, version=2)

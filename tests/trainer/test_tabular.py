@@ -1,0 +1,216 @@
+"""Any table goes through `tabular`: classes or numbers, whatever kinds its columns have."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import datasets
+
+from contract.coercion import Records, coerce
+from contract.manifest import ArtifactFormat, Kind, ModelManifest, OutputKind
+from contract.repository import Repository
+from contract.settings import Settings
+from contract.training import TrainingRequest, TrainingResult
+from scoring.artifacts import load
+from scoring.predict import Prediction, predict
+from tests.trainer.conftest import check_without_trainer
+from trainer.recipe import RecipeError
+from trainer.train import train
+
+pytestmark = pytest.mark.usefixtures("unverified")
+
+
+class Trained:
+    """`tabular` on a CSV file, published, and loaded as a worker does."""
+
+    def __init__(self, models: Path, csv_file: Path, target: str, **more: Any) -> None:
+        self.log: list[str] = []
+        self.models = models
+        settings = Settings(models_dir=models, data_dir=csv_file.parent)
+        request = TrainingRequest("m", "tabular", target=target, path=csv_file.name, **more)
+        self.result: TrainingResult = train(request, settings, lambda _: None, self.log.append, lambda *_: None)
+        repository = Repository(models)
+        self.manifest: ModelManifest = repository.manifest("m", self.result.version)
+        self.estimator = load(self.manifest, repository.version_dir("m", self.result.version))
+
+    def answer(self, *bodies: dict[str, Any]) -> Prediction:
+        return predict(self.estimator, self.manifest, coerce(Records(bodies), self.manifest.signature).rows)
+
+
+def mixed_rows(rows: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Every kind of column; `risk` follows from a number, a word, a truth and the day of the week."""
+    draw = random.Random(seed)
+    found = []
+    for number in range(rows):
+        day = draw.randrange(700)
+        date = np.datetime64("2023-01-02") + day
+        row: dict[str, Any] = {
+            "account": f"A-{number:05}",
+            "amount": round(draw.lognormvariate(3, 1), 2),
+            "items": draw.randrange(6),
+            "member": draw.choice(["true", "false"]),
+            "colour": draw.choice(["red", "green", "blue"]),
+            "town": f"town {draw.randrange(120)}",
+            "ordered": f"{date}T{draw.randrange(24):02}:00:00Z",
+            "currency": "EUR",
+            "empty": None,
+        }
+        score = (row["amount"] > 20) + (row["colour"] == "red") + (row["member"] == "true") + (day % 7 >= 5)
+        row["risk"] = "high" if score + draw.gauss(0, 0.4) > 1.6 else "low"
+        for name in ("amount", "colour", "town", "ordered", "items"):
+            if draw.random() < 0.05:
+                row[name] = None
+        found.append(row)
+    return found
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    lines = [",".join(rows[0]), *(",".join("" if v is None else str(v) for v in row.values()) for row in rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("mixed")
+    patch = pytest.MonkeyPatch()
+    patch.setattr("trainer.publish.verify", lambda folder, manifest: None)
+    try:
+        return Trained(folder / "models", write(folder / "mixed.csv", mixed_rows(600)), "risk")
+    finally:
+        patch.undo()
+
+
+def test_a_mixed_table_is_learnt_and_its_fields_are_inferred(mixed: Trained) -> None:
+    assert mixed.result.metrics["accuracy"] > max(0.85, mixed.result.metrics["baseline_accuracy"])
+    fields = {f.name: f for f in mixed.manifest.signature.inputs}
+    kinds = [Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN, Kind.STRING, Kind.STRING, Kind.DATETIME]
+    assert list(fields) == ["amount", "items", "member", "colour", "town", "ordered"]
+    assert [f.kind for f in fields.values()] == kinds
+    assert (fields["colour"].categories, fields["town"].categories) == (("blue", "green", "red"), None)
+    assert {name for name, f in fields.items() if not f.nullable} == {"member"}
+    output = mixed.manifest.signature.output
+    assert (output.kind, output.labels, output.probabilities) == (OutputKind.CLASS, ("high", "low"), True)
+    assert mixed.manifest.training_data.target == "risk"
+
+
+def test_what_was_left_out_or_hashed_is_in_the_log(mixed: Trained) -> None:
+    said = "\n".join(mixed.log)
+    for part in ("account is left out", "currency is left out", "empty is left out", "town has 120 different texts"):
+        assert part in said
+    assert "blend: neg_log_loss -0." in said
+
+
+def test_rows_are_answered_alike_alone_and_together(mixed: Trained) -> None:
+    names = mixed.manifest.signature.names
+    bodies = [{name: row[name] for name in names} for row in mixed_rows(40, seed=1)]
+    bodies += [{**bodies[0], name: None} for name in names if name != "member"]
+    bodies += [{**bodies[0], "town": "Elsewhere, never seen"}]
+    together, alone = mixed.answer(*bodies), [mixed.answer(body) for body in bodies]
+    assert together.values == [one.values[0] for one in alone]
+    assert together.probabilities is not None
+    for row, one in zip(together.probabilities, alone, strict=True):
+        assert one.probabilities is not None
+        assert one.probabilities[0] == pytest.approx(row, rel=1e-12)
+
+
+def test_the_artifact_needs_libraries_alone(mixed: Trained, tmp_path: Path) -> None:
+    assert mixed.manifest.artifact.format is ArtifactFormat.JOBLIB
+    check_without_trainer(mixed.models, "m@1", tmp_path)
+
+
+def test_training_again_gives_the_same_version_again(tmp_path: Path, mixed: Trained) -> None:
+    again = Trained(tmp_path / "models", write(tmp_path / "mixed.csv", mixed_rows(600)), "risk")
+    assert again.manifest.metrics == mixed.manifest.metrics
+    assert again.manifest.golden == mixed.manifest.golden
+    assert again.manifest.training_data.fingerprint == mixed.manifest.training_data.fingerprint
+
+
+def test_a_rare_class_weighs_as_much_as_the_other(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    rows = [{"a": draw.gauss(0, 1), "b": draw.gauss(0, 1), "fraud": "no"} for _ in range(950)]
+    rows += [{"a": draw.gauss(1.5, 1), "b": draw.gauss(0, 1), "fraud": "yes"} for _ in range(50)]
+    draw.shuffle(rows)
+    found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "fraud", parameters={"estimator": "linear"})
+    assert any("the classes are out of balance ('yes' in " in line for line in found.log)
+    assert found.result.metrics["balanced_accuracy"] > 0.75
+
+
+def test_numbers_are_estimated_with_their_errors_and_baseline(tmp_path: Path) -> None:
+    rows = [{"x": n % 17, "noise": n * 7 % 11, "price": n % 17 * 2.5 + 0.1} for n in range(300)]
+    found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "PRICE", parameters={"estimator": "linear"})
+    metrics = found.result.metrics
+    assert list(metrics)[:3] == ["r2", "mean_absolute_error", "baseline_mean_absolute_error"]
+    assert metrics["r2"] > 0.999
+    assert metrics["mean_absolute_error"] < 0.1 < metrics["baseline_mean_absolute_error"]
+    assert metrics["cv_r2"] > 0.999
+    assert metrics["cv_r2_spread"] < 0.01
+    assert found.manifest.signature.output.kind is OutputKind.NUMBER
+
+
+@pytest.mark.parametrize(("task", "kind"), [("auto", OutputKind.CLASS), ("regression", OutputKind.NUMBER)])
+def test_few_whole_numbers_are_classes_unless_regression_is_asked_for(
+    tmp_path: Path, task: str, kind: OutputKind
+) -> None:
+    rows = [{"x": n % 17, "stars": n % 17 // 4} for n in range(100)]
+    parameters = {"estimator": "linear", "task": task}
+    found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "stars", parameters=parameters)
+    assert found.manifest.signature.output.kind is kind
+
+
+def test_words_cannot_be_estimated(tmp_path: Path) -> None:
+    rows = [{"x": n % 17, "stars": "many" if n % 2 else "few"} for n in range(100)]
+    with pytest.raises(RecipeError, match="the target stars is text; only numbers can be estimated"):
+        Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "stars", parameters={"task": "regression"})
+
+
+def test_columns_that_tell_nothing_are_no_better_than_the_baseline_and_that_is_said(tmp_path: Path) -> None:
+    draw = random.Random(1)
+    rows = [{"x": draw.random(), "z": draw.choice("ab")} for _ in range(200)]
+    found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"estimator": "forest"})
+    assert any("is no better than always giving the same answer" in line for line in found.log)
+
+
+def test_no_candidate_is_begun_when_the_time_is_over(tmp_path: Path) -> None:
+    rows = [{"x": n % 17, "z": "ab"[n % 17 > 8]} for n in range(100)]
+    found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"seconds": 0})
+    assert "'boosting', 'forest', 'blend' was not tried: 0 s are over (seconds=0)" in "\n".join(found.log)
+
+
+def test_of_many_rows_a_sample_compares_the_candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.recipes.tabular.MOST_CELLS", 1)
+    rows = [{"x": n % 17, "z": "ab"[n % 17 > 8]} for n in range(3000)]
+    found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"estimator": "linear"})
+    assert any(line.startswith("candidates are compared on 2000 of 2250 rows") for line in found.log)
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "least", "parameters"),
+    [
+        ("wine", "accuracy", 0.95, {}),
+        ("breast_cancer", "accuracy", 0.95, {}),
+        ("diabetes", "r2", 0.45, {}),
+        ("digits", "accuracy", 0.95, {"estimator": "linear"}),
+    ],
+)
+def test_what_scikit_learn_ships_is_learnt(
+    tmp_path: Path, name: str, metric: str, least: float, parameters: dict[str, Any]
+) -> None:
+    getattr(datasets, f"load_{name}")(as_frame=True).frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    found = Trained(tmp_path / "models", tmp_path / f"{name}.csv", "target", parameters=parameters)
+    assert next(iter(found.result.metrics)) == metric
+    assert found.result.metrics[metric] > least
+
+
+def test_loan_is_as_good_as_in_the_post_on_the_posts_own_hold_out(real_data: Path, tmp_path: Path) -> None:
+    found = Trained(tmp_path, real_data / "loan.csv", "Loan_Status")
+    assert found.result.metrics["accuracy"] >= 120 / 154
+    assert found.result.metrics["baseline_accuracy"] == pytest.approx(100 / 154)
+
+
+def test_boston_is_better_than_in_the_post(real_data: Path, tmp_path: Path) -> None:
+    assert Trained(tmp_path, real_data / "boston.csv", "medv").result.metrics["r2"] >= 0.7106

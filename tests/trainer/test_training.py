@@ -1,0 +1,264 @@
+"""A training goes from its request to a published version, and each way in which it can fail has its sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.errors import Code, ModelgateError
+from contract.repository import Repository
+from contract.settings import Settings
+from contract.training import Gate, Progress, TrainingRequest, TrainingResult
+from trainer.train import train
+
+pytestmark = pytest.mark.usefixtures("unverified")
+
+
+class Desk:
+    """Asks for trainings and notes all that is said of them."""
+
+    def __init__(self, folder: Path) -> None:
+        for name in ("models", "data", "spool", "recipes"):
+            (folder / name).mkdir()
+        self.data, self.spool, self.recipes = folder / "data", folder / "spool", folder / "recipes"
+        self.settings = Settings(
+            models_dir=folder / "models", data_dir=self.data, spool_dir=self.spool, recipes_dir=self.recipes
+        )
+        self.progress: list[Progress] = []
+        self.log: list[str] = []
+        self.moves: list[tuple[str, int, str]] = []
+        self.remark: str | None = None
+
+    def train(self, recipe: str = "blobs", model: str = "m", **request: Any) -> TrainingResult:
+        asked = TrainingRequest(model, recipe, **request)
+        return train(asked, self.settings, self.progress.append, self.log.append, self.promote)
+
+    def promote(self, *move: Any) -> str | None:
+        self.moves.append(move)
+        return self.remark
+
+    def refused(self, **request: Any) -> tuple[str, str]:
+        """Code and message."""
+        with pytest.raises(ModelgateError) as refused:
+            self.train(**request)
+        assert Repository(self.settings.models_dir).versions("m") == []
+        return refused.value.failure.code, refused.value.failure.message
+
+    def manifest(self, version: int = 1) -> Any:
+        return Repository(self.settings.models_dir).manifest("m", version)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+POINTS = "feature_1,feature_2,class\n" + "".join(f"{x},{x % 7},{int(x > 20)}\n" for x in range(40))
+TABLE = "a,b,z\n" + "".join(f"{x % 5},{x % 3},{'yn'[x % 5 > 2]}\n" for x in range(60))
+
+
+def test_a_model_may_have_another_name_than_its_recipe(desk: Desk) -> None:
+    result = desk.train(alias="canary", notes="try it", parameters={"C": 0.5})
+    assert (result.model, result.version, result.promoted, result.reason) == ("m", 1, True, None)
+    assert desk.moves == [("m", 1, "canary")]
+    manifest = desk.manifest()
+    assert (manifest.recipe, manifest.notes, manifest.parameters["C"]) == ("blobs", "try it", 0.5)
+    assert result.metrics == manifest.metrics
+    assert {"training_accuracy", "cv_accuracy", "cv_accuracy_spread"} <= set(result.metrics)
+
+
+def test_progress_never_goes_back_and_candidates_are_counted(desk: Desk) -> None:
+    (desk.spool / "u1").write_text(TABLE)
+    desk.train("tabular", target="z", upload="u1")
+    fractions = [p.fraction for p in desk.progress]
+    assert fractions == sorted(fractions)
+    assert (fractions[0], fractions[-1]) == (0.0, 1.0)
+    phases = list(dict.fromkeys(p.phase for p in desk.progress))
+    assert [p for p in phases if p not in ("reading", "profiling")][:4] == [
+        "fitting",
+        "trying candidates",
+        "evaluating",
+        "publishing",
+    ]
+    tried = [p for p in desk.progress if p.total]
+    assert [p.done for p in tried][-1] == tried[-1].total == 5
+    assert tried[0].best is None
+    assert tried[-1].best is not None
+    assert any(p.seconds_left for p in tried)
+    assert all(p.unit == "candidates" for p in tried)
+
+
+def test_the_rows_come_from_the_upload_else_the_path_else_the_models_file_else_the_recipe(desk: Desk) -> None:
+    assert desk.train() and desk.manifest(1).training_data.source == "scikit-learn: make_classification"
+    (desk.data / "m.csv").write_text(POINTS)
+    assert desk.train() and desk.manifest(2).training_data.source == "DATA_DIR/m.csv"
+    (desk.data / "sub").mkdir()
+    (desk.data / "sub/p.csv").write_text(POINTS)
+    assert desk.train(path="sub/p.csv") and desk.manifest(3).training_data.source == "DATA_DIR/sub/p.csv"
+    (desk.spool / "u1").write_text(POINTS)
+    assert desk.train(upload="u1") and desk.manifest(4).training_data.source == "uploaded CSV file"
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["../secret.csv", "/etc/passwd", "link.csv", "loop", "sub/../../secret.csv", "", ".", "no.csv", "a\0b", "pipe"],
+)
+def test_nothing_is_read_outside_of_the_folder_and_only_files_are(desk: Desk, where: str) -> None:
+    (desk.data.parent / "secret.csv").write_text(POINTS)
+    (desk.data / "sub").mkdir()
+    (desk.data / "link.csv").symlink_to(desk.data.parent / "secret.csv")
+    (desk.data / "loop").symlink_to(desk.data / "loop")
+    os.mkfifo(desk.data / "pipe")
+    code, message = desk.refused(path=where)
+    assert code == Code.NO_DATA
+    assert message.startswith("data.path ")
+    assert str(desk.data) not in message
+
+
+@pytest.mark.parametrize("name", ["../secret.csv", "/etc/passwd", "sub/u1", ".u1", "", "..", "link"])
+def test_an_upload_is_a_plain_name(desk: Desk, name: str) -> None:
+    (desk.spool.parent / "secret.csv").write_text(POINTS)
+    (desk.spool / ".u1").write_text(POINTS)
+    (desk.spool / "link").symlink_to(desk.spool.parent / "secret.csv")
+    code, message = desk.refused(upload=name)
+    assert code == Code.NO_DATA
+    assert message.startswith("the upload ")
+
+
+def test_a_link_within_the_folder_is_followed(desk: Desk) -> None:
+    (desk.data / "real.csv").write_text(POINTS)
+    (desk.data / "link.csv").symlink_to("real.csv")
+    assert desk.train(path="link.csv").version == 1
+
+
+def test_a_path_without_data_dir_says_what_to_set(desk: Desk) -> None:
+    desk.settings = dataclasses.replace(desk.settings, data_dir=None)
+    assert desk.refused(path="p.csv") == (
+        Code.NO_DATA,
+        "data.path is 'p.csv', but DATA_DIR is not set; set it, or upload the file",
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "said"),
+    [
+        ({"recipe": "lone"}, Code.TRAINING_FAILED, "there is no recipe 'lone'; there are blobs, "),
+        ({"model": "../m"}, Code.TRAINING_FAILED, "'../m' is no name for a model"),
+        (
+            {"parameters": {"D": 1}},
+            Code.TRAINING_FAILED,
+            "'D' is no parameter of the recipe blobs; it has: C, a number",
+        ),
+        ({"parameters": {"C": -1}}, Code.TRAINING_FAILED, "training failed: InvalidParameterError: The 'C' parameter"),
+        (
+            {"target": "x"},
+            Code.NO_DATA,
+            "the recipe blobs has a target of its own, class: leave it out, or use tabular",
+        ),
+        ({"features": ["feature_1"]}, Code.NO_DATA, "the recipe blobs has a features of its own"),
+        ({"recipe": "tabular", "target": "x"}, Code.NO_DATA, "the recipe tabular has no training data of its own"),
+        ({"recipe": "tabular", "path": "few.csv", "target": "y"}, Code.NO_DATA, "DATA_DIR/few.csv has 1 row with a y"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_a_sentence(
+    desk: Desk, request_: dict[str, Any], code: Code, said: str
+) -> None:
+    (desk.data / "few.csv").write_text("x,y\n1,2\n")
+    found = desk.refused(**request_)
+    assert (found[0], found[1][: len(said)]) == (code, said)
+
+
+def test_a_recipe_may_be_told_what_it_has_anyway(desk: Desk) -> None:
+    assert desk.train(target="class", features=["feature_1", "feature_2"]).version == 1
+
+
+def test_a_recipe_that_raises_is_in_the_log_with_the_place(desk: Desk) -> None:
+    (desk.recipes / "bad.py").write_text(
+        "from trainer.recipe import recipe\n@recipe()\ndef fit(X, y):\n    return y.no_such_thing\n"
+    )
+    (desk.spool / "u1").write_text(TABLE)
+    code, message = desk.refused(recipe="bad", target="b", upload="u1")
+    assert (code, "AttributeError" in message) == (Code.TRAINING_FAILED, True)
+    assert 'bad.py", line 4' in desk.log[-1]
+
+
+def test_a_recipe_that_returns_nothing_says_so(desk: Desk) -> None:
+    (desk.recipes / "bad.py").write_text("from trainer.recipe import recipe\n@recipe()\ndef fit(X, y):\n    pass\n")
+    (desk.spool / "u1").write_text(TABLE)
+    _, message = desk.refused(recipe="bad", target="b", upload="u1", features=["a"])
+    assert message == "the recipe bad returned None, and no fitted estimator"
+
+
+def test_a_recipe_of_a_user_may_take_any_table_and_say_what_it_finds(desk: Desk) -> None:
+    (desk.recipes / "mine.py").write_text(
+        "import warnings\n"
+        "from sklearn.linear_model import LinearRegression\n"
+        "from trainer.recipe import recipe\n"
+        "@recipe(test_size=0.5)\n"
+        "def fit(X, y, run):\n"
+        "    run.remark(f'{[f.name for f in run.inputs]} to {run.target.name}')\n"
+        "    warnings.warn('careful')\n"
+        "    return LinearRegression().fit(X, y)\n"
+    )
+    (desk.recipes / "loan.py").write_text("")
+    (desk.spool / "u1").write_text(TABLE)
+    assert desk.train("mine", target="b", features=["a"], upload="u1").metrics["r2"] < 0.5
+    assert "['a'] to b" in desk.log
+    assert desk.log.count("UserWarning: careful") == 1
+    assert desk.log[0].startswith("RECIPES_DIR/loan.py is not used")
+
+
+def test_a_model_that_cannot_be_pickled_is_not_published(desk: Desk) -> None:
+    (desk.recipes / "bad.py").write_text(
+        "import sys\nfrom sklearn.linear_model import LinearRegression\nfrom trainer.recipe import recipe\n"
+        "@recipe()\ndef fit(X, y):\n    model = LinearRegression().fit(X, y)\n"
+        "    model.frame = sys._getframe()\n    return model\n"
+    )
+    (desk.spool / "u1").write_text(TABLE)
+    code, message = desk.refused(recipe="bad", target="b", upload="u1", features=["a"])
+    assert (code, "cannot be pickled" in message) == (Code.NOT_PUBLISHED, True)
+
+
+def test_a_version_that_the_gate_refuses_is_published_and_not_promoted(desk: Desk) -> None:
+    result = desk.train("sepals", gate=Gate(floor=0.99))
+    assert (result.version, result.promoted) == (1, False)
+    assert str(result.reason).startswith("accuracy is 0.8333, and the gate wants at least 0.99")
+    assert desk.moves == []
+    assert Repository(desk.settings.models_dir).versions("m") == [1]
+    assert desk.train("sepals", gate=Gate(floor=0.8)).promoted
+
+
+def test_a_version_is_compared_with_the_one_it_would_replace_on_the_same_rows(desk: Desk) -> None:
+    assert desk.train("sepals", gate=Gate(margin=0.0)).promoted
+    (desk.settings.models_dir / "m/aliases.json").write_text('{"current": 1}')
+    assert desk.train("sepals", gate=Gate(margin=0.0)).promoted
+    (desk.settings.models_dir / "m/aliases.json").write_text('{"current": 1}')
+    worse = desk.train("sepals", gate=Gate(margin=0.1), parameters={"C": 1e-5})
+    assert not worse.promoted
+    assert "and version 1 has 0.8333 on the same held-out rows" in str(worse.reason)
+
+
+def test_a_remark_of_the_promotion_is_handed_on_and_its_failure_does_not_unpublish(desk: Desk) -> None:
+    desk.remark = "no worker loaded it within 30 s"
+    result = desk.train()
+    assert (result.promoted, result.reason) == (True, "no worker loaded it within 30 s")
+
+    def fails(*_: Any) -> None:
+        raise ModelgateError("trainer_unavailable", "nobody moves aliases")
+
+    desk.promote = fails  # type: ignore[method-assign]
+    result = desk.train()
+    assert (result.version, result.promoted, result.reason) == (2, False, "nobody moves aliases")
+
+
+def test_running_out_of_memory_is_not_taken_for_a_fault_of_the_recipe(desk: Desk) -> None:
+    (desk.recipes / "big.py").write_text(
+        "from trainer.recipe import recipe\n@recipe()\ndef fit(X, y):\n    raise MemoryError\n"
+    )
+    (desk.spool / "u1").write_text(TABLE)
+    with pytest.raises(MemoryError):
+        desk.train("big", target="b", upload="u1", features=["a"])

@@ -1,0 +1,143 @@
+"""A training in a process group of its own, as the trainer sees it: its progress, what it says, and its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from contract.errors import Code, Failure
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+MODULE = "trainer.run"
+"""What runs in the process of a training."""
+
+LARGEST_LINE = 16_384
+"""Bytes of what a training prints without a line end, after which it is taken for a line."""
+
+MOST_SAID = 1_000_000
+"""Bytes of a training's output that wait for Redis; beyond, the oldest are dropped."""
+
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""In the environment before numpy is imported: training shares the machine with what serves."""
+
+
+class Horse:
+    """`python -m trainer.run` with one payload: RQ's word for the process that does the work.
+
+    Nothing of it outlives the trainer: a guard in its group holds the lifeline, and ends the group when the trainer is
+    gone, whatever the training does just then, and whatever it started.
+    """
+
+    def __init__(self, payload: Mapping[str, Any], timeout: float, said: str = "") -> None:
+        """`timeout` in seconds from now. `said`: whole lines with which its log begins."""
+        self.progress: Mapping[str, Any] | None = None
+        """The latest that has not been taken."""
+        self._timeout = timeout
+        self._began = time.monotonic()
+        self._outcome: Mapping[str, Any] | Failure | None = None
+        self._said, self._told = said.encode(), b""
+        guarded, self._lifeline = os.pipe()
+        self._reports, report = os.pipe()
+        self._output, output = os.pipe()
+        with tempfile.TemporaryFile() as stdin:
+            stdin.write(json.dumps(payload).encode())
+            stdin.seek(0)
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", MODULE, str(guarded), str(report)],
+                stdin=stdin,
+                stdout=output,
+                stderr=output,
+                cwd=PROJECT,
+                env={**os.environ, **_ONE_THREAD, "PYTHONUNBUFFERED": "1"},
+                pass_fds=(guarded, report),
+                process_group=0,
+            )
+        for theirs in (guarded, report, output):
+            os.close(theirs)
+        for ours in (self._reports, self._output):
+            os.set_blocking(ours, False)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def poll(self) -> Mapping[str, Any] | Failure | None:
+        """Takes in what the training says; its outcome once it has ended."""
+        code = self._process.poll()
+        self._hear()
+        if code is None:
+            if time.monotonic() - self._began <= self._timeout:
+                return None
+            self._outcome = Failure(Code.TIMEOUT, f"the training took longer than {self._timeout:g} s (TRAIN_TIMEOUT)")
+        self.kill()
+        return self._outcome or _crash(self._process.wait())
+
+    def lines(self) -> bytes:
+        """The whole lines that it has printed and that are not forgotten yet; all when it has ended."""
+        end = self._said.rfind(b"\n") + 1
+        if self._process.returncode is not None and end < len(self._said):
+            self._said += b"\n"
+            end = len(self._said)
+        return self._said[:end]
+
+    def forget(self, size: int) -> None:
+        """So many bytes of `lines` are in safety."""
+        self._said = self._said[size:]
+
+    def kill(self) -> None:
+        """Ends the group, with all that the training started. Harmless to repeat."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._lifeline >= 0:
+            self._hear()
+            for descriptor in (self._lifeline, self._reports, self._output):
+                os.close(descriptor)
+            self._lifeline = -1
+
+    def _hear(self) -> None:
+        if self._lifeline < 0:
+            return
+        self._said += _read(self._output)
+        if len(self._said) - self._said.rfind(b"\n") > LARGEST_LINE:
+            self._said += b"\n"
+        if len(self._said) > MOST_SAID:
+            self._said = self._said[self._said.find(b"\n", len(self._said) - MOST_SAID) + 1 :]
+        *reports, self._told = (self._told + _read(self._reports)).split(b"\n")
+        for line in reports:
+            report = json.loads(line)
+            self.progress = report.get("progress", self.progress)
+            if "failure" in report:
+                self._outcome = Failure.from_json(report["failure"])
+            elif "output" in report:
+                self._outcome = report["output"]
+
+
+def _read(descriptor: int) -> bytes:
+    """What is there, up to what a pipe holds and a little more, so that nobody talks without an end."""
+    parts = []
+    for _ in range(4):
+        try:
+            part = os.read(descriptor, 65_536)
+        except BlockingIOError:
+            break
+        if not part:
+            break
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _crash(code: int) -> Failure:
+    how = f"signal {-code}, {signal.strsignal(-code)}" if code < 0 else f"exit code {code}"
+    hint = "; perhaps the machine ran out of memory" if code == -signal.SIGKILL else ""
+    return Failure(Code.TRAINER_CRASHED, f"the process of the training died ({how}){hint}", {"exit": code})

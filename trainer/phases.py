@@ -1,0 +1,59 @@
+"""How far a training is, as its job's progress: phases with their shares of the whole, never backwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from contract.training import Progress
+
+_ENDS = {
+    "reading": 0.1,
+    "profiling": 0.15,
+    "trying candidates": 0.65,
+    "fitting": 0.75,
+    "evaluating": 0.9,
+    "reporting": 0.94,
+    "publishing": 0.97,
+    "promoting": 1.0,
+}
+"""The fraction at which each phase ends; a guess, since data and recipes differ."""
+
+
+class Phases:
+    """Hands `tell` a `Progress` whenever something moved."""
+
+    def __init__(self, tell: Callable[[Progress], None]) -> None:
+        self._tell = tell
+        self._phase = ""
+        self._began, self._since, self._fraction = 0.0, 0.0, 0.0
+
+    def enter(self, phase: str) -> None:
+        self._phase, self._began, self._since = phase, self._fraction, time.monotonic()
+        self._tell(Progress(phase, self._fraction))
+
+    def within(
+        self, share: float, done: int | None = None, total: int | None = None, best: float | None = None
+    ) -> None:
+        """`share` of the phase is over, and `done` of `total` candidates are."""
+        self._fraction = max(self._fraction, self._began + share * (_ENDS[self._phase] - self._began))
+        took = time.monotonic() - self._since
+        self._tell(
+            Progress(
+                self._phase,
+                round(self._fraction, 4),
+                done,
+                total,
+                None if total is None else "candidates",
+                best,
+                round(took / share - took, 1) if share else None,
+            )
+        )
+
+    def candidates(self, share: float, done: int, total: int, best: float | None) -> None:
+        """What a recipe tells that compares candidates; when it has compared all it fits the best."""
+        if self._phase != "trying candidates" and share < 1:
+            self.enter("trying candidates")
+        self.within(share, done, total, best)
+        if share >= 1:
+            self.enter("fitting")

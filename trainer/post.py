@@ -1,0 +1,294 @@
+"""`python -m trainer.post QUEUE`: the process that does the jobs of one of the trainer's queues.
+
+It lives as long as its stdin: when `python -m trainer` is gone, so is this, and with it whatever it had started.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from redis.exceptions import RedisError
+
+from broker.backoff import Backoff
+from broker.connection import connect
+from broker.leases import LEASE, TRAINERS, Leases, incarnation
+from broker.schedules import Schedules
+from broker.scripts import FencedError
+from broker.tasks import Begun, Clock, Owner, Tasks
+from contract.errors import Code, Failure
+from contract.settings import Settings
+from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING
+from trainer import recipes, spool
+from trainer.deeds import Deed, Errand, Outcome
+from trainer.horse import Horse
+from trainer.service import say
+from trainer.tasks import order
+
+TICK = 0.02
+"""Seconds after which a process that has something to do looks again."""
+
+LOOK = 0.25
+"""Seconds after which a running job is looked after: its progress goes out, and whether it was cancelled comes in."""
+
+
+@dataclass
+class Job:
+    """A job in our hands."""
+
+    begun: Begun
+    deed: Deed
+    log_bytes: int
+    outcome: Outcome | None = None
+    look_at: float = 0.0
+
+
+@dataclass
+class _Duty:
+    """What is to be done every so many seconds."""
+
+    every: float
+    do: Callable[[], object]
+    due: float = 0.0
+
+
+class Post(ABC):
+    """Takes the jobs of one queue, has them done and ends them; renews its lease meanwhile.
+
+    Whoever takes a job owns it (`broker.tasks`). Away from Redis it goes on with what it has.
+    """
+
+    queue: ClassVar[str]
+    function: ClassVar[str]
+    """The dotted path that its jobs name; RQ would import any."""
+    most: ClassVar[int]
+    """Jobs at a time."""
+
+    def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
+        """`lease` in seconds."""
+        self._settings = settings
+        self._redis = connect(settings.redis_url, socket_timeout=2)
+        self._leases = Leases(self._redis, lease=lease, crew=TRAINERS)
+        self._host = socket.gethostname()
+        self._inc = incarnation(f"{self._host.replace(':', '.')}-{self.queue}", 0)
+        self._tasks = Tasks(self._redis, self._inc, self.queue, {self.function})
+        self._backoff = Backoff()
+        self._jobs: list[Job] = []
+        self._registered = False
+        self._stop_by: float | None = None
+        self._duties = [
+            _Duty(lease / 5, self._renew),
+            _Duty(lease / 5, self._reap),
+            _Duty(1, self._leases.expire),
+            _Duty(10, self._leases.reconcile),
+        ]
+
+    @abstractmethod
+    def start(self, begun: Begun) -> Deed:
+        """Begins to do a job."""
+
+    @property
+    @abstractmethod
+    def patience(self) -> float:
+        """Seconds that jobs have to end when this process is told to stop; after that they go back to the queue."""
+
+    def is_mine(self, job: Job) -> bool:  # noqa: ARG002
+        """Whether a job still belongs to this process, which is asked several times a second and when it has ended."""
+        return True
+
+    def run(self) -> None:
+        """Until SIGTERM, SIGINT or the end of stdin."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop())
+        while not self._done():
+            for job in self._jobs:
+                job.outcome = job.outcome or job.deed.poll()
+            self._ask_redis()
+            self._pause()
+        self._leave()
+
+    # Stopping
+
+    def _stop(self) -> None:
+        if self._stop_by is None:
+            self._stop_by = time.monotonic() + self.patience
+
+    def _done(self) -> bool:
+        if select.select([sys.stdin], [], [], 0)[0] and not os.read(sys.stdin.fileno(), 1):
+            self._stop()
+        return self._stop_by is not None and (not self._jobs or time.monotonic() >= self._stop_by)
+
+    def _leave(self) -> None:
+        for job in self._jobs:
+            job.deed.kill()
+        try:
+            self.give_back()
+        except RedisError as error:
+            say(f"trainer: {self.queue}: Redis does not answer, so its jobs go on in a few seconds: {error}")
+
+    def give_back(self) -> None:
+        """Nothing of it counts as a death: the next trainer begins these jobs anew."""
+        self._leases.give_back(self._inc)
+
+    # Redis
+
+    def _ask_redis(self) -> None:
+        """All that is due; after an error all of it later, since everything may be done twice."""
+        if not self._backoff.over:
+            return
+        try:
+            if not self._registered:
+                self._leases.register(self._inc, host=self._host, pid=os.getpid(), queue=self.queue)
+                self._registered = True
+            for duty in self._duties:
+                if time.monotonic() >= duty.due:
+                    duty.do()
+                    duty.due = time.monotonic() + duty.every
+            for job in list(self._jobs):
+                self._look_after(job)
+            while self._stop_by is None and len(self._jobs) < self.most and self._begin():
+                pass
+        except FencedError:
+            self._registered = False
+        except RedisError as error:
+            if not self._backoff.failing:
+                say(f"trainer: {self.queue}: lost Redis and tries again: {error}")
+            self._backoff.failed()
+        else:
+            if self._backoff.failing:
+                say(f"trainer: {self.queue}: has Redis again")
+            self._backoff.worked()
+
+    def _renew(self) -> None:
+        # Without a lease somebody may have given our jobs back, or not yet: their own answers tell.
+        if self._leases.renew([self._inc]):
+            self._registered = False
+
+    def _reap(self) -> None:
+        for inc in self._leases.reap():
+            say(f"trainer: {inc} is gone: what it did is begun anew")
+
+    # Jobs
+
+    def _begin(self) -> bool:
+        begun = self._tasks.begin([job.begun.id for job in self._jobs])
+        if begun is None:
+            return False
+        self._jobs.append(Job(begun, self.start(begun), begun.log_bytes))
+        return True
+
+    def _look_after(self, job: Job) -> None:
+        if job.outcome is None and time.monotonic() < job.look_at:
+            return
+        job.look_at = time.monotonic() + LOOK
+        if self.is_mine(job) and job.outcome is not None:
+            self._finish(job, job.outcome)
+            self.drop(job, ended=True)
+
+    def _finish(self, job: Job, outcome: Outcome) -> None:
+        try:
+            self._tasks.finish(job.begun.id, outcome)
+        except ValueError as error:
+            self._tasks.finish(job.begun.id, Failure(Code.TRAINING_FAILED, f"the result cannot be told: {error}"))
+
+    def drop(self, job: Job, ended: bool) -> None:
+        """It is somebody else's or nobody's from now on; its files go once it has ended."""
+        job.deed.kill()
+        self._jobs.remove(job)
+        for key in ("upload", "sample") if ended else ():
+            spool.remove(self._settings.spool_dir, job.begun.payload.get(key))
+
+    def _pause(self) -> None:
+        """Until there may be something to do."""
+        if self._jobs or not self._registered or not self._backoff.over or self._stop_by is not None:
+            time.sleep(TICK)
+            return
+        try:
+            self._tasks.wait_for_work(1.0)
+        except RedisError:
+            time.sleep(TICK)  # which the next look will notice, and say
+
+
+class TrainingPost(Post):
+    """Trains, one job at a time, each in a process group of its own; and looks after what trainings need besides."""
+
+    queue, function, most, patience = TRAINING, TRAIN, 1, 0.0
+
+    def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
+        super().__init__(settings, lease=lease)
+        self._clock = Clock(self._redis, self.queue)
+        self._schedules = Schedules(self._redis, timeout=settings.train_timeout, result_ttl=settings.result_ttl)
+        self._duties += [
+            _Duty(1, self._tend_schedules),
+            _Duty(10, lambda: self._tasks.publish_recipes(recipes.names())),
+            _Duty(60, self._sweep),
+        ]
+
+    def start(self, begun: Begun) -> Deed:
+        again = "the trainer died while it was at this, which is now begun anew\n" if begun.deaths else ""
+        return Horse(begun.payload, self._settings.train_timeout, again)
+
+    def is_mine(self, job: Job) -> bool:
+        """Tells its progress and what it said, and hears whether it was cancelled or given back."""
+        progress, lines = job.deed.progress, job.deed.lines()
+        owner = self._tasks.progress(job.begun.id, progress, lines, job.log_bytes)
+        if owner is not Owner.MINE:
+            say(f"trainer: the job {job.begun.id} is stopped: {owner}")
+            self.drop(job, ended=owner is Owner.ENDED)
+            return False
+        job.deed.progress = None
+        job.deed.forget(len(lines))
+        job.log_bytes += len(lines)
+        if lines:
+            told = lines.decode(errors="replace").splitlines()
+            say("\n".join(f"trainer: {job.begun.payload.get('model')}: {line}" for line in told))
+        return True
+
+    def give_back(self) -> None:
+        super().give_back()
+        self._clock.stop()
+
+    def _tend_schedules(self) -> None:
+        if self._clock.strike():
+            self._schedules.tend()
+
+    def _sweep(self) -> None:
+        spool.sweep(self._settings.spool_dir, [payload.get("upload") for payload in self._tasks.unfinished()])
+
+
+class PublishingPost(Post):
+    """Carries out orders, each in a thread, and finishes those that it has before it stops."""
+
+    queue, function, most = (
+        PUBLISHING,
+        ORDER,
+        8,
+    )  # so that one that waits for workers keeps no alias of another model waiting
+
+    @property
+    def patience(self) -> float:
+        return max(0, self._settings.stop_grace - 2)
+
+    def start(self, begun: Begun) -> Deed:
+        return Errand(functools.partial(order, begun.payload, self._settings, self._redis))
+
+
+POSTS: Mapping[str, type[Post]] = {post.queue: post for post in (TrainingPost, PublishingPost)}
+
+
+def main(queue: str) -> None:
+    POSTS[queue](Settings.from_environ()).run()
+    os._exit(0)  # also when an order hangs
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,110 @@
+"""Permutation importance: how much worse the model gets when the values of one input are dealt out to other rows."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from contract.manifest import OutputKind, Signature
+from scoring.answers import ask_matrix
+from trainer.report.evidence import Evidence
+from trainer.report.parts import Facts, NotShown, clean, number
+
+ROWS, FEWEST_ROWS, REPEATS, SECONDS, MOST_COLUMNS, SEED = 1000, 50, 5, 10.0, 20, 0
+
+Score = Callable[[Any, Any], float]
+"""Predictions, and probabilities or None → how good they are; more is better."""
+
+
+def importance(evidence: Evidence, seconds: float = SECONDS) -> Facts:
+    """Of the `MOST_COLUMNS` inputs that matter most, what the model loses in `metric`: mean and spread over `repeats`.
+
+    On at most `ROWS` rows and for about `seconds`: a slow model gets fewer rows, then fewer repeats, and in the end
+    only the first inputs (`not_measured` says how many are missing).
+    """
+    end, draw = time.monotonic() + seconds, np.random.default_rng(SEED)
+    inputs, probabilities = evidence.manifest.signature.inputs, evidence.manifest.signature.output.probabilities
+    X, y = _affordable(evidence, draw.permutation(len(evidence.y_test))[:ROWS], seconds)
+    metric, score = _score(evidence.manifest.signature, y)
+
+    def value(matrix: Any) -> float:
+        found = score(*ask_matrix(evidence.estimator, matrix, probabilities))
+        if not math.isfinite(found):
+            raise NotShown("The model gave answers that are not finite numbers, or too large to be measured.")
+        return found
+
+    full = value(X)
+    losses: list[list[float]] = [[] for _ in inputs]
+    for _ in range(REPEATS):
+        for place, found in enumerate(losses):
+            if time.monotonic() < end:
+                found.append(full - value(_exchanged(X, place, draw.permutation(len(y)))))
+    measured = [place for place, found in enumerate(losses) if found]
+    if not measured:
+        raise NotShown(f"The model takes too long to be asked once for each input within {seconds:g} s.")
+    measured.sort(key=lambda place: -np.mean(losses[place]))
+    return {
+        "metric": metric,
+        "full": number(full),
+        "rows": len(y),
+        "repeats": min(len(losses[place]) for place in measured),
+        "columns": [
+            {"name": clean(inputs[i].name), "mean": number(np.mean(losses[i])), "spread": number(np.std(losses[i]))}
+            for i in measured[:MOST_COLUMNS]
+        ],
+        "left_out": max(0, len(measured) - MOST_COLUMNS),
+        "not_measured": len(inputs) - len(measured),
+    }
+
+
+def _affordable(evidence: Evidence, chosen: Any, seconds: float) -> tuple[Any, Any]:
+    """X and y of the `chosen` test rows, or of so many of them that each input can be exchanged once in time."""
+    signature, y = evidence.manifest.signature, np.asarray(evidence.y_test)
+    if len(chosen) < 2:
+        raise NotShown("It takes at least two rows to exchange values between.")
+    began = time.monotonic()
+    ask_matrix(evidence.estimator, _take(evidence.X_test, chosen), signature.output.probabilities)
+    needed = (time.monotonic() - began) * len(signature.inputs)
+    if needed > seconds:
+        chosen = chosen[: max(FEWEST_ROWS, int(len(chosen) * seconds / needed))]
+    return _take(evidence.X_test, chosen), y[chosen]
+
+
+def _take(X: Any, rows: Any) -> Any:
+    return X[rows] if isinstance(X, np.ndarray) else X.iloc[rows]
+
+
+def _exchanged(X: Any, place: int, order: Any) -> Any:
+    """X with the values of one column in that order; a DataFrame's column keeps its type."""
+    changed = X.copy()
+    if isinstance(X, np.ndarray):
+        changed[:, place] = X[order, place]
+    else:
+        changed.isetitem(place, X.iloc[order, place].array)
+    return changed
+
+
+def _score(signature: Signature, y: Any) -> tuple[str, Score]:
+    """The area under the ROC curve where there are probabilities, since it also moves where one class is rare."""
+    if signature.output.kind is OutputKind.NUMBER:
+        spread = float(((y - y.mean()) ** 2).sum())
+        if spread > 0:
+            return "R²", lambda found, _: 1 - float(((y - found) ** 2).sum()) / spread
+        return "mean absolute error", lambda found, _: -float(np.abs(y - found).mean())
+    places = [place for place, label in enumerate(signature.output.labels or ()) if 0 < (y == label).sum() < len(y)]
+    if not signature.output.probabilities or not places:
+        return "accuracy", lambda found, _: float(np.mean(np.asarray(found) == y))
+    own = np.column_stack([y == (signature.output.labels or ())[place] for place in places])
+    inside = own.sum(axis=0)
+
+    def area(_: Any, table: Any) -> float:
+        """The mean over the classes; of each by the ranks of its rows, which is faster than any curve."""
+        ranks = rankdata(table[:, places], axis=0)
+        return float(np.mean(((ranks * own).sum(axis=0) - inside * (inside + 1) / 2) / (inside * (len(y) - inside))))
+
+    return "area under the ROC curve", area

@@ -1,0 +1,84 @@
+"""What the parts of a report share: plain facts, which JSON can hold, and a place for the reason where there are none.
+
+Names, categories and notes come from whoever sent the data. They are cut and cleaned here, once, and escaped where
+they are written.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+Facts = dict[str, Any]
+
+MISSING = "missing"
+"""The one key of a part that could not be made: a sentence that says why."""
+
+NAME, PARAGRAPH = 80, 2000
+"""Characters of a name or a value, and of a text, that a report shows."""
+
+MOST_CLASSES = 10
+
+_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, lone surrogates, and what makes the text beside it run backwards."""
+
+log = logging.getLogger(__name__)
+
+
+class NotShown(Exception):
+    """There is nothing to show in this part; the message says why."""
+
+
+def part(name: str, make: Callable[[], Facts]) -> Facts:
+    """What `make` gives, or why it gives nothing. A report never ends a training: a bug is logged and named."""
+    try:
+        return make()
+    except NotShown as reason:
+        return {MISSING: str(reason)}
+    except Exception as error:
+        log.exception("the part %r of a report cannot be made", name)
+        return {MISSING: f"This part could not be made: {type(error).__name__}: {clean(error, 200)}"}
+
+
+def clean(value: object, most: int = NAME, keep_lines: bool = False) -> str:
+    """`value` as text of at most `most` characters without those that would disturb the page."""
+    lines = str(value)[: most + 1].splitlines() if keep_lines else [str(value)[: most + 1]]
+    text = "\n".join(_UNSHOWN.sub("\ufffd", line) for line in lines)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def number(value: Any, digits: int = 6) -> float | None:
+    """`value` with that many significant digits; None where it is not finite, which JSON cannot hold."""
+    value = float(value)
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+
+
+def numbers(values: Any, digits: int = 5) -> list[float | None]:
+    return [number(value, digits) for value in values]
+
+
+def thinned(most: int, *lines: Any) -> list[Any]:
+    """Arrays of one length, at the same `most` places or fewer: what a picture can show of a long line."""
+    length = len(lines[0])
+    places = np.unique(np.linspace(0, length - 1, min(most, length)).round().astype(int))
+    return [line[places] for line in lines]
+
+
+def histogram(values: Any, most: int = 20) -> Facts | None:
+    """`edges` and `counts` of finite `values`; None where floats are too coarse to tell the bins apart."""
+    bins = int(min(most, max(1, 2 * math.sqrt(len(values)))))
+    try:
+        counts, edges = np.histogram(values, bins=bins)
+    except ValueError:
+        return None
+    return {"edges": numbers(edges), "counts": counts.tolist()}
+
+
+def most_frequent(labels: Sequence[Any], counts: Sequence[int], most: int = MOST_CLASSES) -> list[int]:
+    """The positions of the `most` most frequent labels, in the order of the labels."""
+    return sorted(sorted(range(len(labels)), key=lambda place: -counts[place])[:most])

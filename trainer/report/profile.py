@@ -1,0 +1,80 @@
+"""The data profile: what each column holds, as somebody who has never seen the data needs it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from contract.jobs import Value
+from contract.manifest import Kind, OutputKind
+from trainer.report.evidence import Evidence
+from trainer.report.parts import Facts, clean, histogram, number, part
+
+MOST_COLUMNS, MOST_VALUES = 60, 5
+
+
+def profile(evidence: Evidence) -> Facts:
+    """`columns` (the first `MOST_COLUMNS`; `left_out` says how many more there are) and the `target`."""
+    inputs = evidence.manifest.signature.inputs
+    columns = []
+    for place, field in enumerate(inputs[:MOST_COLUMNS]):
+        values = [row[place] for row in evidence.rows]
+        columns.append(part(f"column {field.name!r}", lambda f=field, v=values: column(f.name, f.kind, v)))  # type: ignore[misc]
+    return {
+        "rows": len(evidence.rows),
+        "columns": columns,
+        "left_out": max(0, len(inputs) - MOST_COLUMNS),
+        "target": part("target", lambda: _target(evidence)),
+    }
+
+
+def _target(evidence: Evidence) -> Facts:
+    if evidence.manifest.signature.output.kind is OutputKind.NUMBER:
+        return column(evidence.target, Kind.NUMBER, evidence.targets)
+    return {**column(evidence.target, Kind.STRING, evidence.targets, most=12), "kind": "class"}
+
+
+def column(name: str, kind: Kind, values: Sequence[Value], most: int = MOST_VALUES) -> Facts:
+    """`nulls` and `distinct`; of numbers and times `min`, `median`, `max` and a histogram, of anything else the `most`
+    most frequent values and how many `others` rows have."""
+    present = [value for value in values if value is not None]
+    tally = Counter(present)
+    facts = {"name": clean(name), "kind": str(kind), "nulls": len(values) - len(present), "distinct": len(tally)}
+    if not present:
+        return facts
+    if kind is Kind.DATETIME:
+        return {**facts, **_times(present)}
+    if kind in (Kind.NUMBER, Kind.INTEGER):
+        return {**facts, **_numbers(np.array(present, dtype=np.float64))}
+    top = tally.most_common(most)
+    return {
+        **facts,
+        "top": [{"value": clean(value), "rows": count} for value, count in top],
+        "others": len(present) - sum(count for _, count in top),
+    }
+
+
+def _numbers(values: Any) -> Facts:
+    low, middle, high = np.quantile(values, (0, 0.5, 1))
+    return {"min": number(low), "median": number(middle), "max": number(high), "histogram": histogram(values)}
+
+
+def _times(values: Sequence[Value]) -> Facts:
+    """As numbers, but written as days; a histogram's edges too."""
+    seconds = np.array([datetime.fromisoformat(str(value)).timestamp() for value in values])
+    low, middle, high = np.quantile(seconds, (0, 0.5, 1))
+    bars = histogram(seconds)
+    return {
+        "min": _day(low),
+        "median": _day(middle),
+        "max": _day(high),
+        "histogram": bars and {**bars, "edges": [_day(edge) for edge in bars["edges"]]},
+    }
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")

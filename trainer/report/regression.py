@@ -1,0 +1,37 @@
+"""How a model of numbers answers the rows it is tested on: predicted beside actual values, and what is left between."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scoring.answers import ask_matrix
+from trainer.report.evidence import Evidence
+from trainer.report.parts import Facts, NotShown, histogram, number, numbers
+
+POINTS, SEED = 600, 0
+
+
+def regression(evidence: Evidence) -> Facts:
+    """`points` (`actual`, `predicted`; at most `POINTS`, drawn from all) and the `residuals`, actual less predicted."""
+    found, _ = ask_matrix(evidence.estimator, evidence.X_test, False)
+    actual, predicted = np.asarray(evidence.y_test, dtype=float), np.asarray(found, dtype=float)
+    finite = np.isfinite(predicted)
+    if not finite.any():
+        raise NotShown("No prediction of the model was a finite number.")
+    actual, predicted = actual[finite], predicted[finite]
+    shown = np.sort(np.random.default_rng(SEED).permutation(len(actual))[:POINTS])
+    residuals = actual - predicted
+    low, middle, high = np.quantile(residuals, (0.05, 0.5, 0.95))
+    return {
+        "points": {"actual": numbers(actual[shown]), "predicted": numbers(predicted[shown])},
+        "points_left_out": len(actual) - len(shown),
+        "not_finite": int((~finite).sum()),
+        "residuals": {
+            "mean": number(residuals.mean()),
+            "mean_absolute": number(np.abs(residuals).mean()),
+            "quantile_05": number(low),
+            "median": number(middle),
+            "quantile_95": number(high),
+            "histogram": histogram(residuals, most=30),
+        },
+    }

@@ -1,0 +1,76 @@
+"""Signs versions that are in the model repository already, without loading them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from contract.errors import ModelgateError
+from contract.manifest import ModelManifest
+from contract.repository import MANIFEST_FILE, SIGNATURE_FILE, Repository, valid_name
+from scoring.artifacts import checked_bytes
+from scoring.trust import Trust
+from trainer.publish import STAGING
+from trainer.signing import public_half
+
+
+class NotSigned(Exception):
+    """A version that is not signed; the message says why."""
+
+
+def resign(root: Path, key: Ed25519PrivateKey, trust: Trust, unsigned: bool) -> Iterator[tuple[str, str | None]]:
+    """For each version that has no signature of `key`: its name, and None when it has one now, else why not.
+
+    Signed is what has a signature that `trust` asks for, and with `unsigned` also what has none at all: whoever asks
+    for that vouches for it. Never signed is what differs from its own signature or checksum.
+    """
+    (root / STAGING).mkdir(parents=True, exist_ok=True)
+    repository = Repository(root)
+    for name in sorted(filter(valid_name, os.listdir(root))):
+        with (root / STAGING / f"{name}.lock").open("a+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for version in repository.versions(name):
+                folder = repository.version_dir(name, version)
+                new = root / STAGING / f"{name}.{SIGNATURE_FILE}"
+                try:
+                    text = _to_be_signed(folder, name, version, key, trust, unsigned)
+                    if text is not None:
+                        _replace(folder / SIGNATURE_FILE, key.sign(text), new)
+                        yield f"{name}@{version}", None
+                except (NotSigned, ModelgateError, OSError) as error:
+                    yield f"{name}@{version}", str(error)
+
+
+def _to_be_signed(
+    folder: Path, name: str, version: int, key: Ed25519PrivateKey, trust: Trust, unsigned: bool
+) -> bytes | None:
+    """The manifest; None where it is signed already. Raises `NotSigned` and what reading and checking raise."""
+    text = (folder / MANIFEST_FILE).read_bytes()
+    try:
+        signature = (folder / SIGNATURE_FILE).read_bytes()
+    except FileNotFoundError:
+        if not unsigned:
+            raise NotSigned("nobody has signed it: if you know where it comes from, add --unsigned") from None
+    else:
+        if Trust((public_half(key),)).signed(text, signature):
+            return None
+        if not trust.signed(text, signature):
+            raise NotSigned("it was altered, or VERIFY_KEY lacks the key that signed it: put it back from a backup")
+    manifest = ModelManifest.loads(text)
+    if (manifest.name, manifest.version) != (name, version):
+        raise NotSigned(f"its manifest is of {manifest.name!r} version {manifest.version}")
+    checked_bytes(manifest, folder)
+    return text
+
+
+def _replace(path: Path, data: bytes, new: Path) -> None:
+    """A reader sees the old signature or the new one, also after a power cut. `new` is on the same file system."""
+    with new.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)

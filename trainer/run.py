@@ -1,0 +1,109 @@
+"""The process of one training: `python -m trainer.run LIFELINE REPORTS` with the job's payload on stdin.
+
+LIFELINE and REPORTS are descriptors: the training ends when the one closes, and writes a line of JSON to the other for
+each progress, and for its output or failure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from broker.connection import connect
+from contract.errors import Code, Failure, ModelgateError
+from contract.settings import Settings
+from contract.training import Progress
+from trainer import swap
+from trainer.recipe import DataError
+
+NICE = 15
+"""Training shares the machine with what serves, which goes first."""
+
+
+def guard(lifeline: int) -> None:
+    """Forks the process that ends this group when the lifeline closes.
+
+    A process and not a thread: the training may be in C code that gives no thread a turn.
+    """
+    if os.fork():
+        os.close(lifeline)
+        return
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+    os.read(lifeline, 1)
+    os.killpg(0, signal.SIGKILL)
+
+
+def limit_memory(megabytes: int) -> None:
+    """Beyond, an allocation fails in this process. 0: no limit."""
+    if megabytes:
+        size = megabytes * 1024 * 1024
+        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+
+
+def outcome(payload: Mapping[str, Any], settings: Settings, reports: int) -> Mapping[str, Any]:
+    """The last line of the reports: `output` or `failure`. A traceback goes where the log is."""
+    from trainer.tasks import train
+
+    connection = connect(settings.redis_url)
+
+    def promote(model: str, version: int, alias: str) -> str | None:
+        return swap.promote(settings, connection, model, version, alias)
+
+    def tell(progress: Progress) -> None:
+        report(reports, {"progress": progress.to_json()})
+
+    try:
+        return {"output": train(payload, settings, tell, say, promote)}
+    except MemoryError:
+        code, message = Code.OUT_OF_MEMORY, f"the training needs more than {settings.train_memory_mb} MB"
+        return failed(code, f"{message} (TRAIN_MEMORY_MB); give it fewer rows or columns, or more memory")
+    except ModelgateError as error:
+        return {"failure": error.failure.to_json()}
+    except DataError as error:
+        return failed(Code.NO_DATA, str(error))
+    except Exception as error:
+        from trainer.publish import PublishRefused  # it takes seconds, and is there if it was raised
+
+        if isinstance(error, PublishRefused):
+            return failed(Code.NOT_PUBLISHED, str(error))
+        traceback.print_exc()
+        return failed(Code.TRAINING_FAILED, f"{type(error).__name__}: {error}")
+
+
+def failed(code: Code, message: str) -> Mapping[str, Any]:
+    return {"failure": Failure(code, message[:2000]).to_json()}
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def report(descriptor: int, message: Mapping[str, Any]) -> None:
+    rest = memoryview(json.dumps(message).encode() + b"\n")
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def main(lifeline: int, reports: int) -> None:
+    guard(lifeline)
+    os.nice(NICE)
+    os.set_inheritable(reports, False)
+    settings = Settings.from_environ()
+    limit_memory(settings.train_memory_mb)
+    last = outcome(json.load(sys.stdin), settings, reports)
+    report(reports, last)
+    if "failure" in last:
+        say(f"failed: {last['failure']['message']}")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

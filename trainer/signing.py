@@ -1,0 +1,92 @@
+"""The trainer's private key: how it is made and read. No other service has it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from contract.settings import Settings, SettingsError
+from scoring.trust import Trust
+
+PRIVATE_FILE, PUBLIC_FILE = "signing.pem", "verify.pem"
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What makes a version one that workers believe: `trust` is what they ask for, `key` what signs, None: nothing."""
+
+    trust: Trust = Trust()
+    key: Ed25519PrivateKey | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Seal:
+        """Raises `SettingsError` when SIGNING_KEY or VERIFY_KEY cannot be used, or do not belong together."""
+        trust = Trust.from_settings(settings)
+        key = read_private_key(settings.signing_key) if settings.signing_key else None
+        if key and trust.keys and public_half(key) not in trust.keys:
+            raise SettingsError(
+                f"VERIFY_KEY={settings.verify_key} does not hold the public half of SIGNING_KEY={settings.signing_key}:"
+                " workers would refuse what it signs"
+            )
+        return cls(trust, key)
+
+    @property
+    def own(self) -> Trust:
+        """What a version has to fulfil that was sealed a moment ago."""
+        return dataclasses.replace(self.trust, keys=(public_half(self.key),)) if self.key else self.trust
+
+
+UNSEALED = Seal()
+"""Nothing is signed, and everything is believed."""
+
+
+def make_keys(folder: Path) -> tuple[Path, Path]:
+    """Makes a pair in `folder`: the private key, which only its owner can read, and the public one.
+
+    Raises FileExistsError rather than overwrite a key, and other OSErrors.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private, public = folder / PRIVATE_FILE, folder / PUBLIC_FILE
+    key = Ed25519PrivateKey.generate()
+    _write_new(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+    _write_new(public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644)
+    return private, public
+
+
+def read_private_key(path: Path) -> Ed25519PrivateKey:
+    """Raises `SettingsError`."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"SIGNING_KEY={path} cannot be read ({error.strerror})") from error
+    try:
+        key = load_pem_private_key(text, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SettingsError(
+            f"SIGNING_KEY={path} does not hold a private ed25519 key in PEM, without a password; `make keys` makes one"
+        )
+    return key
+
+
+def public_half(key: Ed25519PrivateKey) -> bytes:
+    """32 bytes, as `Trust` has them."""
+    return key.public_key().public_bytes_raw()
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:  # noqa: PTH123
+        file.write(data)
