@@ -18,8 +18,8 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-import skops.io
 import sklearn
+import skops.io
 from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
