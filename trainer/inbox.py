@@ -5,7 +5,7 @@
     inbox/rejected/loan.pkl            what could not be published, and beside it loan.pkl.reason.txt
 
 A file that is being imported stays where it is until its version is there, and `.importing` says that it is its turn:
-whoever comes after one that ended meanwhile does it again, finds the version if there is one, and gives up at the third.
+whoever comes after one that ended meanwhile does it again, finds the version if it is there, and gives up at the third.
 """
 
 from __future__ import annotations

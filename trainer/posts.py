@@ -12,8 +12,8 @@ from contract.training import PUBLISHING, TRAINING
 from trainer.horse import PROJECT
 from trainer.service import Signals, say
 
-QUEUES = {f"queue {queue}": ("trainer.post", queue) for queue in (TRAINING, PUBLISHING)}
-INBOX = {"inbox": ("trainer.inbox",)}
+QUEUES: dict[str, tuple[str, ...]] = {f"queue {queue}": ("trainer.post", queue) for queue in (TRAINING, PUBLISHING)}
+INBOX: dict[str, tuple[str, ...]] = {"inbox": ("trainer.inbox",)}
 """What to call a process in the log, and the module that it runs with its arguments."""
 
 TICK = 0.1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from contract.kinds import Conversion, Refusal, listed
 from contract.manifest import Field, Kind
-from trainer.data import NULLS
+from trainer.csv_file import NULLS
 from trainer.importing import Refused
 
 MOST_ROWS = 1000
