@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+import skops.io
 from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
@@ -304,6 +305,17 @@ def test_all_ways_to_save_are_read(tmp_path: Path) -> None:
         draft = tried(tmp_path, data)
         assert draft.signature.names == ("x0", "x1")
         assert draft.artifact.format is ArtifactFormat.JOBLIB
+
+
+def test_a_skops_file_is_read_and_says_what_it_must_not_hold(tmp_path: Path) -> None:
+    draft = tried(tmp_path, skops.io.dumps(mixed()))
+    assert draft.artifact.format is ArtifactFormat.SKOPS
+    assert draft.signature == tried(tmp_path, mixed()).signature
+    draft = tried(tmp_path, skops.io.dumps({"model": LogisticRegression().fit(X, y), "columns": ["a", "b"]}))
+    assert draft.signature.names == ("a", "b")
+    said = refusal(tmp_path, skops.io.dumps(Average()))
+    assert "is a skops file that is not loaded: it holds " in said and "Average" in said
+    assert "is a skops file that cannot be read" in refusal(tmp_path, archive("schema.json"))
 
 
 def test_several_dumps_in_one_file_are_refused(tmp_path: Path) -> None:
