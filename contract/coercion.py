@@ -114,14 +114,11 @@ class _Plan:
     def single(self, instances: Instances) -> Row | None:
         """The only row, converted, if it has just the inputs and all are right, as most are; None: look closer."""
         row: Any = instances.rows[0]
-        try:
-            if isinstance(instances, Records):
-                row = [row[name] for name in self.signature.names] if type(row) is dict else ()
-            elif instances.columns is not None or type(row) is not list:
+        if isinstance(instances, Records):
+            if type(row) is not dict or len(row) != self.width or not all(name in row for name in self.signature.names):
                 return None
-        except KeyError:
-            return None
-        if not len(row) == len(instances.rows[0]) == self.width:
+            row = [row[name] for name in self.signature.names]
+        elif instances.columns is not None or type(row) is not list or len(row) != self.width:
             return None
         converted = [
             conversion.null if value is None else conversion.convert(value)
