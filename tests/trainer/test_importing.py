@@ -269,7 +269,7 @@ def archive(*names: str) -> bytes:
         (archive("archive/data.pkl"), "is a PyTorch file"),
         (archive("a.txt"), "is a zip archive; unpack it"),
         (archive("a.txt")[:40], "is a zip archive (or a skops file) that is damaged or cut off"),
-        (gzip.compress(b"\0" * 257 + b"ustar\0"), "is a tar archive"),
+        (gzip.compress(b"\0" * 257 + b"ustar\0", mtime=0), "is a tar archive"),
         (b"PAR1\x15\x04", "is a Parquet file"),
         (b"a,b,c\n1,2,3\n", r"is not a pickle (it begins with 'a,b,c\n1,2,3\n')"),
         (b"\x00\x01\x02\x03", r"is not a pickle (it begins with '\x00\x01\x02\x03')"),

@@ -149,11 +149,11 @@ def _curves(facts: Facts, axes: Axes, what: str) -> str:
     return f"{what} for {'; '.join(described)}"
 
 
-def _legend(figure: Figure, axes: Axes, corner: str, title: str) -> None:
+def _legend(figure: Figure, axes: Axes, corner: Any, title: str) -> None:
     """In a corner of the curves where a few leave room, else below them."""
     lines, labels = axes.get_legend_handles_labels()
     if len(lines) <= 4:
-        axes.legend(loc=corner, title=title)
+        axes.legend(lines, labels, loc=corner, title=title)
         return
     figure.set_figheight(HEIGHT + 0.35 + 0.17 * len(lines) / 2)
     figure.legend(lines, labels, loc="outside lower center", ncols=2, title=title)
