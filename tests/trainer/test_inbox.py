@@ -6,6 +6,8 @@ import fcntl
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 
 from contract.repository import Repository
 from contract.settings import Settings
-from tests.support import until
+from tests.support import PROJECT, until
 from trainer.imports import import_file
 from trainer.inbox import DEATHS, Inbox, watch
 
@@ -262,6 +264,18 @@ def test_what_cannot_be_moved_away_is_said_once(world: World) -> None:
     world.drop("loan.pkl", JUNK + b" ")
     world.look(3)
     assert "rejected/loan.pkl" in world.there()
+
+
+def test_the_process_of_the_inbox_publishes_and_ends_with_its_stdin(world: World) -> None:
+    environment = {**os.environ, "MODELS_DIR": str(world.root), "REDIS_URL": ""}
+    command = [sys.executable, "-m", "trainer.inbox"]
+    with subprocess.Popen(command, cwd=PROJECT, env=environment, stdin=subprocess.PIPE) as process:
+        world.drop("loan.pkl")
+        until(lambda: world.there() == ["done/loan@1.pkl"], "the model is published")
+        assert Repository(world.root).aliases("loan") == {"current": 1}
+        assert process.stdin
+        process.stdin.close()
+        assert process.wait(10) == 0
 
 
 def test_the_inbox_is_made_and_watched_until_told_to_stop(root: Path) -> None:
