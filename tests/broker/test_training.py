@@ -20,11 +20,12 @@ from rq.serializers import JSONSerializer
 from broker import training as broker_training
 from broker.jobs import Jobs
 from broker.leases import TRAINERS, Leases
+from broker.records import parse_reply
 from broker.schedules import KEY, Schedules, next_run
 from broker.scripts import FencedError
 from broker.tasks import Begun, Clock, Owner, Tasks
 from broker.training import NoTrainer, Trainings
-from broker.work import Limits
+from broker.work import Limits, Work
 from contract.errors import Failure, ModelgateError
 from contract.jobs import Job, Status, reply_channel
 from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING, Action, Order, TrainingRequest
@@ -209,12 +210,11 @@ def test_supervisors_of_workers_leave_trainers_alone(trainings: Trainings, tasks
     assert Jobs(redis, max_queue_rows=1, timeout=1, result_ttl=1).workers() == 0
 
 
-def test_scorers_never_take_trainings(trainings: Trainings, redis: Redis) -> None:
-    from broker.work import Work
-
+def test_scorers_never_take_trainings(trainings: Trainings, redis: Redis, jobs: Jobs) -> None:
     Leases(redis).register("w-0-x")
-    trainings.submit(REQUEST)
+    job_id = trainings.submit(REQUEST).id
     assert Work(redis, "w-0-x").take(Limits()) is None
+    assert read(jobs, job_id).status is Status.QUEUED
     assert redis.zcard("mg:ready") == 0
 
 
@@ -240,8 +240,6 @@ def test_the_list_has_trainings_beside_predictions(trainings: Trainings, tasks: 
 
 
 def test_who_waits_is_told_when_a_training_ends(trainings: Trainings, tasks: Tasks, jobs: Jobs, redis: Redis) -> None:
-    from broker.records import parse_reply
-
     channel = reply_channel("x")
     with redis.pubsub(ignore_subscribe_messages=True) as subscription:
         subscription.subscribe(channel)
