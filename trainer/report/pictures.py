@@ -156,7 +156,7 @@ def _legend(figure: Figure, axes: Axes, corner: str, title: str) -> None:
         axes.legend(loc=corner, title=title)
         return
     figure.set_figheight(HEIGHT + 0.35 + 0.17 * len(lines) / 2)
-    figure.legend(lines, labels, loc="outside lower center", ncols=2, title=title)
+    figure.legend(handles=lines, labels=labels, loc="outside lower center", ncols=2, title=title)
 
 
 def _roc(facts: Facts) -> tuple[Figure, str]:
