@@ -7,7 +7,7 @@ import itertools
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
@@ -149,7 +149,7 @@ def _curves(facts: Facts, axes: Axes, what: str) -> str:
     return f"{what} for {'; '.join(described)}"
 
 
-def _legend(figure: Figure, axes: Axes, corner: str, title: str) -> None:
+def _legend(figure: Figure, axes: Axes, corner: Literal["lower left", "lower right"], title: str) -> None:
     """In a corner of the curves where a few leave room, else below them."""
     lines, labels = axes.get_legend_handles_labels()
     if len(lines) <= 4:
