@@ -418,7 +418,7 @@ from trainer.report import write
 write(Path({str(tmp_path / "report")!r}), a_number())
 assert "matplotlib.pyplot" not in sys.modules
 """
-    environment = {**os.environ, "HOME": "/nonexistent/home", "PYTHONPATH": str(PROJECT)}
+    environment = {**os.environ, "HOME": "/proc/nowhere", "PYTHONPATH": str(PROJECT)}  # which not even root can write
     ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert "<figure>" in (tmp_path / "report" / "report.html").read_text()

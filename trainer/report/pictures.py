@@ -7,7 +7,7 @@ import itertools
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
@@ -149,14 +149,14 @@ def _curves(facts: Facts, axes: Axes, what: str) -> str:
     return f"{what} for {'; '.join(described)}"
 
 
-def _legend(figure: Figure, axes: Axes, corner: Any, title: str) -> None:
+def _legend(figure: Figure, axes: Axes, corner: Literal["lower left", "lower right"], title: str) -> None:
     """In a corner of the curves where a few leave room, else below them."""
     lines, labels = axes.get_legend_handles_labels()
     if len(lines) <= 4:
-        axes.legend(lines, labels, loc=corner, title=title)
+        axes.legend(loc=corner, title=title)
         return
     figure.set_figheight(HEIGHT + 0.35 + 0.17 * len(lines) / 2)
-    figure.legend(lines, labels, loc="outside lower center", ncols=2, title=title)
+    figure.legend(handles=lines, labels=labels, loc="outside lower center", ncols=2, title=title)
 
 
 def _roc(facts: Facts) -> tuple[Figure, str]:
