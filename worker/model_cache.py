@@ -45,7 +45,7 @@ class ModelCache:
         `MemoryError`."""
         key = (name, version)
         if key not in self._models:
-            manifest = self._repository.read_manifest(name, version)
+            manifest = self._repository.manifest(name, version)
             while self._models and self._excess(manifest) > 0:
                 self._models.popitem(last=False)
             self._models[key] = Model(manifest, self._load(manifest))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -83,6 +84,7 @@ def move(settings: Settings, version: int | None = None) -> Move:
 
 def swap_again_and_again(settings: Settings, rounds: int, rows: int, pause: float, noted: Connection) -> None:
     """Each round trains and publishes a version, moves to it, back, and to it again. Sends each `Move`, then None."""
+    os.nice(19)  # as trainings are: what serves goes first
     for _ in range(rounds):
         version = publish_one(settings.models_dir, rows=rows)
         for to in (version, None, None):

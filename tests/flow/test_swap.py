@@ -87,16 +87,21 @@ def test_a_deleted_version_is_unknown_to_the_jobs_that_wait_for_it(shop: Worksho
 
 
 def test_a_worker_that_does_not_answer_is_waited_for_and_named_and_a_dead_one_is_not(shop: Workshop) -> None:
-    for version in (1, 2, 3):
+    for version in (1, 2, 3, 4):
         write(shop.models, version)
-    worker = shop.start("stuck", lease=5, workers=1).ready(1)
-    until(lambda: loaded(shop.redis), "it is heard")
-    worker.send(signal.SIGSTOP, [worker.process.pid])
-    remark = promote(settings_of(shop, warmup_timeout=1), shop.redis, "quick", 2)
-    assert remark == "moved after 1 s though the worker stuck had not loaded it"
+    impatient, late = settings_of(shop, warmup_timeout=1), "moved after 1 s though the worker stuck had not loaded it"
+    worker = shop.start("stuck", lease=5).ready()
+    until(lambda: loaded(shop.redis) == [{"quick@1"}], "it is heard")
+    scorers = list(worker.scorers().values())
+    worker.send(signal.SIGSTOP, scorers)
+    assert promote(impatient, shop.redis, "quick", 2) == late
     assert Repository(shop.models).aliases("quick")["current"] == 2
+    worker.send(signal.SIGCONT, scorers)
+    until(lambda: loaded(shop.redis) == [{"quick@1", "quick@2"}], "it has caught up")
+    worker.send(signal.SIGSTOP, [worker.process.pid])
+    assert promote(impatient, shop.redis, "quick", 3) == late
     worker.send(signal.SIGKILL, [worker.process.pid])
-    remark = promote(settings_of(shop), shop.redis, "quick", 3)
+    remark = promote(settings_of(shop), shop.redis, "quick", 4)
     assert remark == "moved at once: no worker is alive that serves this model"
 
 
