@@ -14,7 +14,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.utils import _safe_indexing
 
 from contract.manifest import Output, OutputKind
-from scoring.answers import ask
+from scoring.answers import ask_matrix
 from trainer.report.evidence import Candidate
 
 FOLDS = 5
@@ -32,7 +32,7 @@ def evaluate(estimator: Any, X: Any, y: Any, output: Output, held_out: bool) -> 
     `baseline_mean_absolute_error`, that of always answering the median, and `root_mean_squared_error`. Names begin
     with `training_` when the estimator was fitted on these very rows.
     """
-    predicted, table = ask(estimator, X, output.probabilities)
+    predicted, table = ask_matrix(estimator, X, output.probabilities)
     found = _of_classes(y, predicted, table, output) if output.kind is OutputKind.CLASS else _of_numbers(y, predicted)
     prefix = "" if held_out else "training_"
     return {prefix + name: float(value) for name, value in found.items() if np.isfinite(value)}
