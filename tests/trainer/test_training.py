@@ -15,7 +15,7 @@ from contract.settings import Settings
 from contract.training import Gate, Progress, TrainingRequest, TrainingResult
 from trainer.train import train
 
-pytestmark = pytest.mark.usefixtures("unverified")
+pytestmark = pytest.mark.usefixtures("unverified", "unreported")
 
 
 class Desk:
@@ -82,7 +82,7 @@ def test_progress_never_goes_back_and_candidates_are_counted(desk: Desk) -> None
         "fitting",
         "trying candidates",
         "evaluating",
-        "publishing",
+        "reporting",
     ]
     tried = [p for p in desk.progress if p.total]
     assert [p.done for p in tried][-1] == tried[-1].total == 5
