@@ -22,10 +22,10 @@ from bench.processes import WORK, DidNotStart, Process, free_port, pss_mb, redis
 from broker.warmup import reports
 from contract.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, PREVIOUS, VERSIONS_DIR, Repository
 from contract.settings import Settings
+from trainer import recipes
 from trainer.aliases import move_alias
 from trainer.data import load
 from trainer.publish import publish
-from trainer.recipes import iris
 from trainer.swap import promote, roll_back
 from trainer.train import fit
 
@@ -37,7 +37,7 @@ Rows = Iterator[tuple[str, str]]
 
 def make(root: Path, models: int, versions: int) -> None:
     """All alike, and small: what is measured is their number."""
-    recipe = dataclasses.replace(iris.RECIPE, fit=lambda X, y: LogisticRegression(max_iter=500).fit(X, y))
+    recipe = dataclasses.replace(recipes.get("iris"), fit=lambda X, y: LogisticRegression(max_iter=500).fit(X, y))
     first = publish(root, *fit(recipe, load(recipe, None)))
     artifact = Repository(root).version_dir("iris", first.version) / first.artifact.file
     for name in (f"model-{number:03}" for number in range(models)):

@@ -14,7 +14,7 @@ from contract.errors import ModelgateError
 from contract.settings import Settings, SettingsError
 from contract.training import TrainingRequest
 from trainer import recipes
-from trainer.posts import QUEUES, Posts
+from trainer.posts import INBOX, QUEUES, Posts
 from trainer.service import Signals, say, serve
 from trainer.signing import Seal, make_keys
 
@@ -91,7 +91,7 @@ def _serve(settings: Settings, ready_file: Path | None) -> int:
         ready_file.unlink(missing_ok=True)
     if not _swept(settings.models_dir):
         return FAILED
-    posts = Posts(signals, QUEUES if settings.redis_url else ())
+    posts = Posts(signals, INBOX | QUEUES if settings.redis_url else INBOX)
     if not settings.redis_url:
         say("trainer: REDIS_URL is not set: nobody can train over HTTP")
     serve(settings.models_dir, settings.train_on_start, trust, ready_file, posts)

@@ -5,27 +5,34 @@
     inbox/rejected/loan.pkl            what could not be published, and beside it loan.pkl.reason.txt
 
 A file that is being imported stays where it is until its version is there, and `.importing` says that it is its turn:
-whoever is killed meanwhile does it again, finds the version if there is one, and gives up at the third death.
+whoever comes after one that ended meanwhile does it again, finds the version if it is there, and gives up at the third.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import fcntl
+import functools
 import json
 import os
+import select
+import signal
 import stat
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.connection import connect
 from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
+from trainer import swap
 from trainer.importing import Refused
 from trainer.imports import import_file, imported_before, model_name, stem
+from trainer.service import say
 
 EVERY = 2.0
 """Seconds between two looks."""
@@ -82,10 +89,13 @@ class Inbox:
                     self._take(name)
                 except FileNotFoundError:
                     self._say(f"inbox: {name!r} has been taken away")
-                except OSError as error:
+                except Exception as error:
                     # A folder that cannot be written, most likely: said once, and tried again when the file changes.
                     self._stuck[name] = self._before.get(name, (0, 0, 0))
-                    self._say(f"inbox: {name!r} can be neither imported nor moved away: {error.strerror or error}")
+                    why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+                    self._say(f"inbox: {name!r} can be neither imported nor moved away: {why}")
+                # Not where this process is told to stop: the next one has to know.
+                (self._folder / _TURN).unlink(missing_ok=True)
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
@@ -137,8 +147,6 @@ class Inbox:
             self._reject(name, sample, reason)
         else:
             self._finish(turn, manifest, sample)
-        finally:
-            (self._folder / _TURN).unlink(missing_ok=True)
 
     def _begin(self, name: str, model: str) -> _Turn:
         """Writes down whose turn it is. Raises `Refused` when too many have died of it."""
@@ -203,10 +211,27 @@ class Inbox:
         part.replace(self._folder / name)
 
 
-def watch(inbox: Inbox, told_to_stop: Callable[[float], bool]) -> None:
+def watch(inbox: Inbox, told_to_stop: Callable[[float], bool], say: Callable[[str], None]) -> None:
     """Looks until told to stop; `told_to_stop` waits for the seconds it is given."""
+    last = ""
     while not told_to_stop(EVERY):
-        inbox.look()
+        try:
+            inbox.look()
+            last = ""
+        except OSError as error:
+            if str(error) != last:
+                say(f"inbox: it cannot be looked into: {error}")
+            last = str(error)
+
+
+def main() -> None:
+    """Lives as long as its stdin is open, or until it gets a signal: an import that is stopped is not there, and is
+    begun anew at the next start."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit())
+    settings = Settings.from_environ()
+    promote = functools.partial(swap.promote, settings, connect(settings.redis_url) if settings.redis_url else None)
+    watch(Inbox(settings, promote, say), lambda seconds: bool(select.select([sys.stdin], [], [], seconds)[0]), say)
 
 
 def _model_of(path: Path) -> str:
@@ -234,3 +259,7 @@ def _shortened(name: str) -> str:
     """The same name, or the end of one to which nothing could be added."""
     raw = os.fsencode(name)
     return name if len(raw) <= _MOST_NAME else os.fsdecode(raw[-_MOST_NAME:].lstrip(b"."))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,18 +1,20 @@
-"""Keeps the processes of the trainer's queues alive: one for each, started anew when it dies."""
+"""Keeps the processes of the trainer alive: one for each queue and one for the inbox, started anew when they die."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from broker.backoff import Backoff
 from contract.training import PUBLISHING, TRAINING
 from trainer.horse import PROJECT
 from trainer.service import Signals, say
 
-QUEUES = (TRAINING, PUBLISHING)
+QUEUES: dict[str, tuple[str, ...]] = {f"queue {queue}": ("trainer.post", queue) for queue in (TRAINING, PUBLISHING)}
+INBOX: dict[str, tuple[str, ...]] = {"inbox": ("trainer.inbox",)}
+"""What to call a process in the log, and the module that it runs with its arguments."""
 
 TICK = 0.1
 """Seconds after which a process that died is noticed."""
@@ -21,8 +23,9 @@ TICK = 0.1
 class _Kept:
     """One process, which lives as long as its stdin is open: also when this one is killed."""
 
-    def __init__(self, queue: str) -> None:
-        self.queue = queue
+    def __init__(self, name: str, command: Sequence[str]) -> None:
+        self._name = name
+        self._command = command
         self.process: subprocess.Popen[bytes] | None = None
         self._backoff = Backoff(shortest=0.2, longest=10)
         self._began = 0.0
@@ -30,11 +33,11 @@ class _Kept:
     def look(self) -> None:
         if self.process and self.process.poll() is not None:
             pause = self._backoff.failed()
-            ended = f"the process of the queue {self.queue} ended with {self.process.returncode}"
+            ended = f"the process of the {self._name} ended with {self.process.returncode}"
             say(f"trainer: {ended}; again in {pause:.1f} s")
             self.process = None
         if self.process is None and self._backoff.over:
-            command = [sys.executable, "-m", "trainer.post", self.queue]
+            command = [sys.executable, "-m", *self._command]
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=PROJECT)  # noqa: S603
             self._began = time.monotonic()
         elif self.process and time.monotonic() - self._began > 30:
@@ -44,9 +47,9 @@ class _Kept:
 class Posts:
     """Stands in for the signals where somebody waits for them, and looks after the processes meanwhile."""
 
-    def __init__(self, signals: Signals, queues: Sequence[str]) -> None:
+    def __init__(self, signals: Signals, commands: Mapping[str, Sequence[str]]) -> None:
         self._signals = signals
-        self._kept = [_Kept(queue) for queue in queues]
+        self._kept = [_Kept(name, command) for name, command in commands.items()]
 
     def told_to_stop(self, seconds: float) -> bool:
         """Waits for up to `seconds`."""

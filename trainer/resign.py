@@ -14,7 +14,7 @@ from contract.manifest import ModelManifest
 from contract.repository import MANIFEST_FILE, SIGNATURE_FILE, Repository, valid_name
 from scoring.artifacts import checked_bytes
 from scoring.trust import Trust
-from trainer.publish import STAGING
+from trainer.disk import STAGING
 from trainer.signing import public_half
 
 

@@ -87,7 +87,8 @@ def serve(
 
     `ready_file` is there from the first look on that left nothing untried. Returns when told to stop.
     """
-    from trainer.publish import STAGING, sweep
+    from trainer.disk import STAGING
+    from trainer.publish import sweep
 
     not_before: dict[str, float] = {}
     while True:

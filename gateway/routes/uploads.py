@@ -25,7 +25,7 @@ _PARTS = ("file", "sample")
 
 def blueprint(spool: Spool, order: Execute, allowed: bool, guard: Guard) -> Blueprint:
     """`order` has an order carried out and gives the answer, or raises `ModelgateError`, or `Problem` when no trainer
-    is there. The trainer removes what it has taken out of the spool."""
+    is there. What was sent is gone afterwards."""
     routes = Blueprint("uploads", __name__, url_prefix="/v1/models")
 
     @routes.post("/<name>/versions")
@@ -39,8 +39,11 @@ def blueprint(spool: Spool, order: Execute, allowed: bool, guard: Guard) -> Blue
         if request.mimetype != "multipart/form-data":
             detail = "send the model as multipart/form-data, with the parts file and, if you like, sample (a CSV)"
             raise Problem(415, "unsupported_media_type", detail)
-        with spool.receive(request) as form:
+        form = spool.receive(request)
+        try:
             answer = _carried_out(order, _order(name, form))
+        finally:
+            spool.discard(form)
         return json_response(answer, 201, {"Location": f"/v1/models/{name}/versions/{answer['version']}"})
 
     return routes

@@ -20,7 +20,7 @@ from tests.broker.test_invariants import SOAK, walks
 BUGS = [
     ("submit", "if call('EXISTS', key) == 1 then", "if false then"),
     ("take", "pass_on()\nclose()", "close()"),
-    ("finish", "if call('SISMEMBER', 'mg:incs', inc) == 0 then", "if false then"),
+    ("finish", "if call('SISMEMBER', 'mg:incs', inc) == 0 and", "if false and"),
     ("give_back", "scored[ARGV[i]] = true", ""),
     ("register", "call('SADD', ARGV[8], inc)", ""),
     ("renew", "== 0 then", "== 2 then"),
@@ -53,7 +53,9 @@ RARER = [
 ]
 """Found too, but not within a second: planted when there is time (SOAK)."""
 FOUND = (AssertionError, pytest.fail.Exception, FencedError, RedisError, KeyError, ValueError)
-EACH_SCRIPT_HAS_ONE = {path.stem for path in scripts._FOLDER.glob("*.lua")} - {"page"}
+OF_TRAINERS = {"begin", "enqueue", "progress"}
+"""The machine has scorers only; test_training.py is about these."""
+EACH_SCRIPT_HAS_ONE = {path.stem for path in scripts._FOLDER.glob("*.lua")} - {"page"} - OF_TRAINERS
 
 
 def with_bug(script: str, right: str, wrong: str) -> Callable[[str], tuple[str, str]]:

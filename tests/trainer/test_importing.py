@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+import skops.io
 from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
@@ -268,7 +269,7 @@ def archive(*names: str) -> bytes:
         (archive("archive/data.pkl"), "is a PyTorch file"),
         (archive("a.txt"), "is a zip archive; unpack it"),
         (archive("a.txt")[:40], "is a zip archive (or a skops file) that is damaged or cut off"),
-        (gzip.compress(b"\0" * 257 + b"ustar\0"), "is a tar archive"),
+        (gzip.compress(b"\0" * 257 + b"ustar\0", mtime=0), "is a tar archive"),
         (b"PAR1\x15\x04", "is a Parquet file"),
         (b"a,b,c\n1,2,3\n", r"is not a pickle (it begins with 'a,b,c\n1,2,3\n')"),
         (b"\x00\x01\x02\x03", r"is not a pickle (it begins with '\x00\x01\x02\x03')"),
@@ -304,6 +305,17 @@ def test_all_ways_to_save_are_read(tmp_path: Path) -> None:
         draft = tried(tmp_path, data)
         assert draft.signature.names == ("x0", "x1")
         assert draft.artifact.format is ArtifactFormat.JOBLIB
+
+
+def test_a_skops_file_is_read_and_says_what_it_must_not_hold(tmp_path: Path) -> None:
+    draft = tried(tmp_path, skops.io.dumps(mixed()))
+    assert draft.artifact.format is ArtifactFormat.SKOPS
+    assert draft.signature == tried(tmp_path, mixed()).signature
+    draft = tried(tmp_path, skops.io.dumps({"model": LogisticRegression().fit(X, y), "columns": ["a", "b"]}))
+    assert draft.signature.names == ("a", "b")
+    said = refusal(tmp_path, skops.io.dumps(Average()))
+    assert "is a skops file that is not loaded: it holds " in said and "Average" in said
+    assert "is a skops file that cannot be read" in refusal(tmp_path, archive("schema.json"))
 
 
 def test_several_dumps_in_one_file_are_refused(tmp_path: Path) -> None:

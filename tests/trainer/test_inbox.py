@@ -269,7 +269,7 @@ def test_the_inbox_is_made_and_watched_until_told_to_stop(root: Path) -> None:
     inbox = Inbox(Settings(models_dir=root), lambda *_: None, said.append)
     stop = threading.Event()
     ticks: Callable[[float], bool] = lambda _: stop.wait(0.02)  # noqa: E731
-    watcher = threading.Thread(target=watch, args=(inbox, ticks))
+    watcher = threading.Thread(target=watch, args=(inbox, ticks, said.append))
     watcher.start()
     until((root / "inbox").exists, "the inbox is there")
     (root / "inbox/loan.pkl").write_bytes(JUNK)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -229,6 +231,18 @@ def test_a_scorer_that_is_stopped_takes_nothing_new(jobs: Jobs, models: Path, sc
     scorer.stop()
     scorer.run()
     assert read(jobs, "a").status is Status.QUEUED
+
+
+def test_a_scorer_that_waits_for_work_ends_at_once_when_it_is_stopped(scorer: Scorer) -> None:
+    """So that scorers which share a new version come soon."""
+    before = signal.signal(signal.SIGALRM, lambda *_: scorer.stop())
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        began = time.monotonic()
+        scorer.run()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - began < 0.8, "it waits for up to 1 s"
 
 
 def test_a_busy_batch_takes_two_round_trips_and_an_idle_one_three(

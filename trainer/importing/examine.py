@@ -7,7 +7,7 @@ import io
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from contract.manifest import ArtifactFormat, ModelManifest
+from scoring import skops_files
 from scoring.artifacts import use_one_thread
 from trainer.importing import Refused, sample
 from trainer.importing.contents import Contents, unwrapped
-from trainer.importing.formats import beginning, decompressed, sklearn_versions
+from trainer.importing.formats import SKOPS, beginning, decompressed, recognised, sklearn_versions
 from trainer.importing.trial import DoesNotPredict, explained, tried
 
 HERE = sklearn.__version__
@@ -46,30 +47,58 @@ def examine(name: str, file: Path, rows: Path | None) -> Examined:
     """Raises `Refused` with the cause and the way out, and `MemoryError`."""
     given = None if rows is None else sample.read(rows)
     data = file.read_bytes()
-    plain = decompressed(data)
-    thing, made_with = _unpickled(plain)
+    artifact_format, plain = _format(file, data)
+    thing, made_with = _read(plain, artifact_format)
     contents = unwrapped(thing)
     use_one_thread(contents.estimator)
     _refuse_unfitted(contents.estimator)
-    # What cloudpickle stores by value is byte code, and rebuilt by functions of cloudpickle.
-    by_value = b"cloudpickle.cloudpickle" in plain
-    artifact_format = ArtifactFormat.CLOUDPICKLE if by_value else ArtifactFormat.JOBLIB
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             draft = tried(name, contents, given, artifact_format)
     except DoesNotPredict as failed:
         raise Refused(_why_not(failed.cause, made_with, given is not None)) from None
-    return Examined(_labelled(draft, contents, made_with), _artifact(contents, data, plain, by_value))
+    return Examined(_labelled(draft, contents, made_with), _artifact(contents, data, plain, artifact_format))
 
 
-def _unpickled(plain: bytes) -> tuple[Any, Sequence[str]]:
+def _format(file: Path, data: bytes) -> tuple[ArtifactFormat, bytes]:
+    """How a worker is to read it, and the bytes without compression."""
+    if recognised(file) is SKOPS:
+        return ArtifactFormat.SKOPS, data
+    plain = decompressed(data)
+    # What cloudpickle stores by value is byte code, and rebuilt by functions of cloudpickle.
+    by_value = b"cloudpickle.cloudpickle" in plain
+    return ArtifactFormat.CLOUDPICKLE if by_value else ArtifactFormat.JOBLIB, plain
+
+
+def _read(plain: bytes, artifact_format: ArtifactFormat) -> tuple[Any, Sequence[str]]:
     """What the file holds, and the other versions of scikit-learn that it was made with."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        thing = _unpacked(plain) if artifact_format is ArtifactFormat.SKOPS else _unpickled(plain)
+    messages = [warning.message for warning in caught]
+    found = {str(m.original_sklearn_version) for m in messages if isinstance(m, InconsistentVersionWarning)}
+    return thing, sorted(found - {HERE})
+
+
+def _unpacked(data: bytes) -> Any:
+    try:
+        return skops_files.loads(data)
+    except MemoryError:
+        raise
+    except skops_files.UntrustedTypes as error:
+        raise Refused(f"is a skops file that is not loaded: {error}; use types of scikit-learn alone") from None
+    except Exception as error:
+        raise Refused(
+            f"is a skops file that cannot be read ({explained(error)}); save the model again with skops.io.dump, under"
+            f" scikit-learn {HERE}"
+        ) from None
+
+
+def _unpickled(plain: bytes) -> Any:
     buffer = io.BytesIO(plain)
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            thing = joblib.load(buffer)
+        thing = joblib.load(buffer)
     except MemoryError:
         # Sizes in damaged bytes can be anything.
         if sklearn_versions(plain) or plain.startswith(b"\x80"):
@@ -82,9 +111,7 @@ def _unpickled(plain: bytes) -> tuple[Any, Sequence[str]]:
             "holds several objects, dumped into it one after the other, of which only the first"
             f" ({type(thing).__name__}) would be read; save one model, with all that it needs, in one dump"
         )
-    messages = [warning.message for warning in caught]
-    found = {str(m.original_sklearn_version) for m in messages if isinstance(m, InconsistentVersionWarning)}
-    return thing, sorted(found - {HERE})
+    return thing
 
 
 def _why_not_loaded(error: Exception, plain: bytes) -> str:
@@ -197,17 +224,28 @@ def _labelled(draft: ModelManifest, contents: Contents, made_with: Sequence[str]
     )
 
 
-def _artifact(contents: Contents, data: bytes, plain: bytes, by_value: bool) -> bytes | None:
+def _artifact(contents: Contents, data: bytes, plain: bytes, artifact_format: ArtifactFormat) -> bytes | None:
     """The file as it is where a worker can load it: it gets what it was given, and nothing else."""
     if contents.alone:
-        return plain if by_value and plain is not data else None
-    buffer = io.BytesIO()
-    dump = cloudpickle.dump if by_value else joblib.dump
+        # joblib looks into compressed files by itself, cloudpickle does not.
+        return plain if artifact_format is ArtifactFormat.CLOUDPICKLE and plain is not data else None
     try:
-        dump(contents.estimator, buffer)
+        return _DUMPS[artifact_format](contents.estimator)
     except Exception as error:
         raise Refused(f"holds a model that cannot be saved by itself ({explained(error)}); save it alone") from None
+
+
+def _dumped_by_joblib(estimator: Any) -> bytes:
+    buffer = io.BytesIO()
+    joblib.dump(estimator, buffer)
     return buffer.getvalue()
+
+
+_DUMPS: dict[ArtifactFormat, Callable[[Any], bytes]] = {
+    ArtifactFormat.JOBLIB: _dumped_by_joblib,
+    ArtifactFormat.CLOUDPICKLE: cloudpickle.dumps,
+    ArtifactFormat.SKOPS: skops_files.dumps,
+}
 
 
 def hide_recipes(module: str) -> None:

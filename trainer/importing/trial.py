@@ -27,7 +27,6 @@ from contract.manifest import (
     TrainingData,
 )
 from scoring.answers import ask
-from scoring.matrix import to_matrix
 from scoring.predict import Prediction, predict
 from trainer.importing import Refused, inputs
 from trainer.importing.contents import Contents
@@ -169,7 +168,7 @@ def _output(
 ) -> tuple[Output, list[str]]:
     """What comes out, seen by looking at it; and warnings."""
     try:
-        values, _ = ask(estimator, to_matrix(rows, signature, input_format), False)
+        values, _ = ask(estimator, rows, signature, input_format)
     except (MemoryError, Refused):
         raise
     except Exception as error:
@@ -187,8 +186,9 @@ def _output(
         return Output(OutputKind.CLASS if words else OutputKind.NUMBER), []
     if not hasattr(estimator, "predict_proba"):
         return Output(OutputKind.CLASS, labels), []
+    wanted = Output(OutputKind.CLASS, labels, probabilities=True)
     try:
-        _, table = ask(estimator, to_matrix(rows, signature, input_format), True)
+        _, table = ask(estimator, rows, dataclasses.replace(signature, output=wanted), input_format)
     except MemoryError:
         raise
     except Exception as error:
@@ -198,7 +198,7 @@ def _output(
             f"it is served without probabilities: they have the shape {table.shape} for {len(rows)} rows and"
             f" {len(labels)} classes"
         ]
-    return Output(OutputKind.CLASS, labels, probabilities=True), []
+    return wanted, []
 
 
 def _labels(estimator: Any) -> tuple[Value, ...] | None:

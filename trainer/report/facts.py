@@ -137,7 +137,7 @@ def _parameters(manifest: ModelManifest) -> Facts:
     def plain(value: Any) -> Any:
         if isinstance(value, float):
             return number(value, 12)
-        return value if value is None or isinstance(value, bool) else clean(value, 200)
+        return value if value is None or isinstance(value, int) else clean(value, 200)
 
     items = list(manifest.parameters.items())
     return {

@@ -149,11 +149,21 @@ def _curves(facts: Facts, axes: Axes, what: str) -> str:
     return f"{what} for {'; '.join(described)}"
 
 
+def _legend(figure: Figure, axes: Axes, corner: Any, title: str) -> None:
+    """In a corner of the curves where a few leave room, else below them."""
+    lines, labels = axes.get_legend_handles_labels()
+    if len(lines) <= 4:
+        axes.legend(lines, labels, loc=corner, title=title)
+        return
+    figure.set_figheight(HEIGHT + 0.35 + 0.17 * len(lines) / 2)
+    figure.legend(lines, labels, loc="outside lower center", ncols=2, title=title)
+
+
 def _roc(facts: Facts) -> tuple[Figure, str]:
     figure, axes = _new("other rows taken for the class", "its own rows found")
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
     alternative = _curves(facts, axes, "ROC curves, with the area under each,")
-    axes.legend(loc="lower right", title="area under the curve")
+    _legend(figure, axes, "lower right", "area under the curve")
     return figure, alternative
 
 
@@ -162,7 +172,7 @@ def _precision_recall(facts: Facts) -> tuple[Figure, str]:
     if len(facts["curves"]) == 1:
         axes.axhline(facts["curves"][0]["share"], color=INK, linewidth=0.8, linestyle=":")
     alternative = _curves(facts, axes, "precision-recall curves, with the average precision of each,")
-    axes.legend(loc="lower left", title="average precision")
+    _legend(figure, axes, "lower left", "average precision")
     return figure, alternative
 
 
