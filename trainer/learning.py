@@ -56,6 +56,8 @@ class Learnt:
             held_out=self.held_out,
             candidates=tuple(run.candidates),
             remarks=tuple(run.remarks),
+            target=run.target.name,
+            notes=self.manifest.notes,
             **more,
         )
 

@@ -8,12 +8,14 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from contract.errors import Code, ModelgateError
 from contract.kinds import shown
 from contract.manifest import ArtifactFormat, Field, InputFormat, Output, OutputKind, Signature
-from trainer.report.evidence import Candidate
+
+if TYPE_CHECKING:  # a report draws pictures, and the names of recipes are asked for by who only wants --help
+    from trainer.report.evidence import Candidate
 
 
 class DataError(ModelgateError):

