@@ -28,12 +28,9 @@ _READ: dict[ArtifactFormat, Callable[[bytes], Any]] = {
 
 
 def libraries() -> dict[str, str]:
-    """The versions that decide whether an artifact made here loads elsewhere."""
-    return {
-        "python": platform.python_version(),
-        "scikit-learn": metadata.version("scikit-learn"),
-        "numpy": metadata.version("numpy"),
-    }
+    """What an artifact made here was made with: of the first three it depends whether it loads elsewhere."""
+    names = ("scikit-learn", "numpy", "pandas", "scipy", "joblib", "cloudpickle", "skops")
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
 
 
 def check_versions(manifest: ModelManifest) -> None:

@@ -20,6 +20,7 @@ from contract.manifest import ModelManifest
 from contract.repository import NAME, Repository, valid_name
 from contract.settings import Settings
 from contract.training import Order
+from trainer.aliases import retain
 from trainer.disk import STAGING
 from trainer.importing import Refused
 from trainer.importing.formats import PICKLE, recognised
@@ -53,7 +54,9 @@ def import_file(settings: Settings, name: str, file: Path, sample: Path | None =
             draft = _examined(settings, name, file, sample, folder)
             artifact = folder / ARTIFACT
             data = (artifact if artifact.exists() else folder / FILE).read_bytes()
-            return publish(settings.models_dir, data, draft, Seal.from_settings(settings))
+            manifest = publish(settings.models_dir, data, draft, Seal.from_settings(settings))
+            retain(settings.models_dir, name, settings.keep_versions)
+            return manifest
     except Refused as refused:
         raise ModelgateError(Code.NOT_PUBLISHED, f"{_shown(file)} {refused}", model=name) from None
     except PublishRefused as refused:

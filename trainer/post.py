@@ -229,7 +229,7 @@ class TrainingPost(Post):
         self._schedules = Schedules(self._redis, timeout=settings.train_timeout, result_ttl=settings.result_ttl)
         self._duties += [
             _Duty(1, self._tend_schedules),
-            _Duty(10, lambda: self._tasks.publish_recipes(recipes.names())),
+            _Duty(10, lambda: self._tasks.publish_recipes(recipes.names(settings.recipes_dir))),
             _Duty(60, self._sweep),
         ]
 
