@@ -11,6 +11,7 @@ from contract.manifest import ArtifactFormat, Kind
 from contract.repository import Repository
 from scoring.artifacts import check_versions, load
 from scoring.predict import predict
+from scoring.trust import Trust
 
 OLD = Path(__file__).parent
 
@@ -42,5 +43,5 @@ def test_the_first_releases_model_still_predicts(first: Repository) -> None:
         check_versions(manifest)
     except ModelgateError as error:
         pytest.skip(str(error))
-    answer = predict(load(manifest, first.version_dir("iris", 2)), manifest, manifest.golden.rows)
+    answer = predict(load(manifest, first.version_dir("iris", 2), Trust()), manifest, manifest.golden.rows)
     assert tuple(answer.values) == manifest.golden.predictions

@@ -11,7 +11,10 @@ from pathlib import Path
 
 from broker import scripts
 
-NAMES = sorted(path.stem for path in scripts._FOLDER.glob("*.lua") if path.stem != "prelude")
+OF_TRAINERS = {"ask", "begin", "enqueue", "progress"}
+"""Which neither gateway nor workers send while they predict."""
+
+NAMES = sorted({path.stem for path in scripts._FOLDER.glob("*.lua")} - {"prelude"} - OF_TRAINERS)
 
 
 def first_and_every_tenth(time: int) -> bool:

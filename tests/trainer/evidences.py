@@ -61,7 +61,7 @@ def evidence_of(
         "parameters": {"alpha": 1.0, "steps": None},
     }
     if "metrics" not in (manifest or {}):
-        facts["metrics"] = evaluate(estimator, take(test_on), y[test_on], kind, held_out=True)
+        facts["metrics"] = evaluate(estimator, take(test_on), y[test_on], output, held_out=True)
     return Evidence(
         manifest=ModelManifest(**{**facts, **(manifest or {})}),
         estimator=estimator,

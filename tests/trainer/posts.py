@@ -27,7 +27,7 @@ from contract.settings import Settings
 from trainer import horse, post, tasks
 from tests.trainer import recipes_of_tests
 
-tasks.ACTIONS.update(recipes_of_tests.ACTIONS)
+tasks.ORDERS.update(recipes_of_tests.ACTIONS)
 horse.MODULE = "tests.trainer.recipes_of_tests"
 post.POSTS[sys.argv[1]](Settings.from_environ(), lease=2).run()
 """

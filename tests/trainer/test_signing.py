@@ -21,10 +21,11 @@ from scoring.trust import Trust
 from trainer import publish as publishing
 from trainer import recipes, service
 from trainer.__main__ import main
+from trainer.aliases import move_alias
 from trainer.data import load
 from trainer.publish import PublishRefused, publish
 from trainer.signing import Seal, make_keys
-from trainer.train import fit, train
+from trainer.train import fit
 
 pytestmark = pytest.mark.usefixtures("own_signals")
 
@@ -99,12 +100,12 @@ def test_what_is_published_is_signed_and_openssl_agrees(
 def test_a_signature_that_does_not_reach_the_disk_is_not_published(
     root: Path, blobs: tuple[Any, ModelManifest], keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = publishing._write
+    real = publishing.write
 
     def damage(path: Path, data: bytes) -> None:
         real(path, data[:-1] if path.suffix == ".sig" else data)
 
-    monkeypatch.setattr(publishing, "_write", damage)
+    monkeypatch.setattr(publishing, "write", damage)
     with pytest.raises(PublishRefused, match="was altered after it was signed"):
         publish(root, *blobs, seal_of(keys))
     assert Repository(root).versions("blobs") == []
@@ -222,7 +223,7 @@ DENY = Seal(Trust(pickles=False))
 @pytest.mark.parametrize("name", ["blobs", "boston", "iris", "sepals"])
 def test_a_recipe_of_scikit_learns_own_classes_is_published_where_pickles_are_denied(root: Path, name: str) -> None:
     recipe = recipes.get(name)
-    manifest = train(recipe, load(recipe, None), root, DENY)
+    manifest = publish(root, *fit(recipe, load(recipe, None)), DENY)
     assert (manifest.artifact.file, manifest.artifact.format) == ("model.skops", ArtifactFormat.SKOPS)
     assert loads(root, DENY.trust, name)
 
@@ -235,7 +236,7 @@ def test_a_fresh_process_loads_it_where_pickles_are_denied(root: Path, blobs: tu
 def test_a_recipe_with_classes_of_its_own_is_refused_where_pickles_are_denied(root: Path) -> None:
     recipe = recipes.get("loan")
     with pytest.raises(PublishRefused, match=r"it holds trainer\.recipes\.loan\.LoanFeatures.* scikit-learn's own"):
-        train(recipe, load(recipe, None), root, DENY)
+        publish(root, *fit(recipe, load(recipe, None)), DENY)
     assert Repository(root).versions("loan") == []
 
 
@@ -244,9 +245,11 @@ def test_a_model_that_workers_would_refuse_is_lacking(
     root: Path, blobs: tuple[Any, ModelManifest], keys: tuple[Path, Path]
 ) -> None:
     publish(root, *blobs)
+    move_alias(root, "blobs", "current", 1)
     assert "is a pickle" in str(service.lacking(root, ["blobs"], DENY.trust)["blobs"])
     assert "is not signed" in str(service.lacking(root, ["blobs"], seal_of(keys).trust)["blobs"])
     publish(root, *blobs, seal_of(keys, pickle="deny"))
+    move_alias(root, "blobs", "current", 2)
     assert service.lacking(root, ["blobs"], seal_of(keys, pickle="deny").trust) == {}
 
 

@@ -56,7 +56,7 @@ def test_room_is_made_of_what_can_be_spared_and_only_if_that_is_enough(models: P
         numbers("x"),
         artifact=dataclasses.replace(Repository(models).manifest("a", 1).artifact, size=2 * size),
     )
-    cache = ModelCache(Repository(models), 3 * size)
+    cache = ModelCache(Repository(models), 3 * size, Trust())
     for name in ("a", "b", "c"):
         cache.get(name, 1)
     assert not cache.make_room("large", 1, [("a", 1), ("gone", 1)])
@@ -71,4 +71,4 @@ def test_a_version_that_was_deleted_after_a_look_at_it_is_not_found(models: Path
     repository.manifest("a", 1)
     (models / "a/versions/1").rename(models / "elsewhere")
     with pytest.raises(ModelgateError, match="version 1 of the model 'a' is not in the model repository"):
-        ModelCache(repository, 1000).get("a", 1)
+        ModelCache(repository, 1000, Trust()).get("a", 1)
