@@ -147,7 +147,7 @@ def test_a_trainer_killed_at_any_time_leaves_whole_versions_and_workers_serve_on
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the fresh process that verifies, which would take most of the time."""
-    monkeypatch.setattr("trainer.publish.verify", lambda folder, manifest: None)
+    monkeypatch.setattr("trainer.publish.verify", lambda *_: None)
     settings = settings_of(shop)
     chance = random.Random(5)
 

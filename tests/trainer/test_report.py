@@ -358,7 +358,7 @@ def test_figures_that_were_not_measured_on_the_same_rows_get_no_verdict(tmp_path
     page, facts = reported(dataclasses.replace(evidence, previous=previous), tmp_path)
     comparison = facts["comparison"]
     assert not comparison["same_rows"]
-    assert [metric["verdict"] for metric in comparison["metrics"]] == [None, None]
+    assert [metric["verdict"] for metric in comparison["metrics"]] == [None] * 4
     assert comparison["inputs"]["new"]["names"] == ["x2"]
     assert comparison["inputs"]["gone"]["names"] == ["x9"]
     assert "Not the same rows" in page.text
