@@ -228,7 +228,7 @@ def main() -> None:
     """Lives as long as its stdin is open, or until it gets a signal: an import that is stopped is not there, and is
     begun anew at the next start."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit())
+        signal.signal(number, lambda *_: os._exit(0))
     settings = Settings.from_environ()
     promote = functools.partial(swap.promote, settings, connect(settings.redis_url) if settings.redis_url else None)
     watch(Inbox(settings, promote, say), lambda seconds: bool(select.select([sys.stdin], [], [], seconds)[0]), say)

@@ -19,6 +19,7 @@ from contract.jobs import Status
 from contract.repository import Repository
 from contract.settings import Settings
 from scoring.artifacts import load
+from scoring.trust import Trust
 from tests.flow import estimators
 from tests.flow.gateways import site
 from tests.flow.swaps import MODEL, publish_one
@@ -174,7 +175,7 @@ def test_a_trainer_killed_at_any_time_leaves_whole_versions_and_workers_serve_on
         named = json.loads(aliases.read_bytes())
         assert set(named.values()) <= set(repository.versions(MODEL))
         for version in repository.versions(MODEL):
-            load(repository.manifest(MODEL, version), repository.version_dir(MODEL, version))
+            load(repository.manifest(MODEL, version), repository.version_dir(MODEL, version), Trust())
         (job,) = shop.ended(shop.submit(MODEL, [1.0], f"after{kill}-", version=named["current"]))
         assert job.output
         assert job.output["predictions"] == [2.0 + named["current"]]
