@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import resource
 import signal
 import time
@@ -32,9 +31,6 @@ log = logging.getLogger("worker")
 
 MOST_JOBS = 128
 """Jobs of a batch. Redis does nothing else while it moves them, about 15 µs each."""
-
-NICE = 10
-"""Where processors are short, gateway and Redis go first: more requests are there when a batch begins."""
 
 T = TypeVar("T")
 
@@ -115,7 +111,6 @@ class Scorer:
 
 def serve(slot: int, inc: str, board: Board, cache: ModelCache, repository: Repository, settings: Settings) -> None:
     """What a scorer's process does from the word to begin on."""
-    os.nice(NICE)
     _limit_memory(settings.scorer_memory_mb)
     np.random.seed()  # the template has given all scorers the same
     pace = Pace(settings.batch_ms)

@@ -32,6 +32,10 @@ from worker.scorer import serve
 
 log = logging.getLogger("worker")
 
+NICE = 10
+"""Of the template and its scorers. Where processors are short, gateway and Redis go first: more requests are there when
+a batch begins, and a model that is being loaded holds nobody up."""
+
 _LOOK_SECONDS = 1.0
 """How often the aliases are read."""
 
@@ -210,6 +214,7 @@ def _threads() -> int:
 def main(control: str, board: str, slots: str, avoid: str) -> None:
     """The arguments are two descriptors, the number of slots, and a list as JSON."""
     to_stderr()
+    os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Nobody here waits for scorers: the supervisor sees their ends.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
