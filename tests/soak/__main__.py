@@ -63,6 +63,7 @@ def chaos(folder: Path, chance: random.Random, seconds: int) -> dict[str, Any]:
         for name in ("w1", "w2"):
             found.start_worker(name)
         found.ready()
+        until(lambda: {"mg:loaded:w1", "mg:loaded:w2"} <= set(found.keys()), "the workers say what they have loaded")
         until_at_rest(found)
         before = found.footprint()
         groups = [
@@ -154,7 +155,8 @@ def until_at_rest(found: World) -> None:
 def flat(found: World, before: dict[str, Any]) -> dict[str, Any]:
     """What must not grow, before and after."""
     until_at_rest(found)
-    until(lambda: found.footprint()["keys"] <= before["keys"] + len(MODELS) + 2, f"keys: {found.footprint()}")
+    most = before["keys"] + len(MODELS) + 2
+    until(lambda: found.footprint()["keys"] <= most, f"{most} keys at most: {found.footprint()}, {found.keys()}")
     after = found.footprint()
     assert after["redis_mb"] < before["redis_mb"] + 2, (before, after)
     assert after["gateway_mb"] < before["gateway_mb"] + 30, (before, after)

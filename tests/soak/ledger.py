@@ -88,8 +88,10 @@ class Ledger:
             self.wrong.append(f"an answer {answer.status}: {answer.body}")
 
     def _settle(self) -> None:
-        ids = list(self.open)[:1000]
-        for job_id, job in zip(ids, self.jobs.read(ids), strict=True):
+        """All that are open, also behind a long queue: what ends there can be read for `RESULT_TTL` seconds only."""
+        ids = list(self.open)
+        found = [job for at in range(0, len(ids), 1000) for job in self.jobs.read(ids[at : at + 1000])]
+        for job_id, job in zip(ids, found, strict=True):
             if job is None:
                 del self.open[job_id]
                 if job_id in self.canceled:

@@ -74,11 +74,16 @@ class World:
         with self.place.server.connect() as redis:
             clients, memory = redis.info("clients")["connected_clients"], redis.info("memory")["used_memory"]
             return {
-                "keys": sum(1 for key in redis.scan_iter(count=1000) if not key.startswith(b"mg:bell")),
+                "keys": len(self.keys()),
                 "redis_mb": round(memory / 1e6, 2),
                 "redis_clients": clients,
                 "gateway_mb": round(max(p.memory_info().rss for p in self.place.gateway.processes()) / 1e6, 1),
             }
+
+    def keys(self) -> list[str]:
+        """Without the bells, which come and go."""
+        with self.place.server.connect() as redis:
+            return sorted(key.decode() for key in redis.scan_iter(count=1000) if not key.startswith(b"mg:bell"))
 
     def end(self) -> None:
         for worker in self.workers.values():
