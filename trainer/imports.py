@@ -41,28 +41,32 @@ _MEGABYTE = 1_000_000
 _FILE = re.compile(r"(.+)\.(?:pkl|pickle|joblib|cloudpickle|skops)(?:\.(?:gz|bz2|xz|z))?", re.IGNORECASE | re.DOTALL)
 
 
-def import_file(settings: Settings, name: str, file: Path, sample: Path | None = None) -> ModelManifest:
+def import_file(
+    settings: Settings, name: str, file: Path, sample: Path | None = None, called: str | None = None
+) -> ModelManifest:
     """Publishes what is in `file` as a version of the model `name`, with the rows of the CSV file `sample` to try it.
+    `called`: how to speak of the file, where its own name says nothing to anybody.
 
     No alias moves. Raises `ModelgateError` (`not_published`) with the cause and the way out. Nothing of the file is
     unpickled in this process.
     """
+    called = called or _shown(file)
     try:
         if not valid_name(name):
             raise Refused(f"cannot become the model {name[:64]!r}: a name is up to 64 of a-z, 0-9, _ and - (not inbox)")
         with _workbench(settings.models_dir) as folder:
-            draft = _examined(settings, name, file, sample, folder)
+            draft = _examined(settings, name, file, sample, folder, called)
             artifact = folder / ARTIFACT
             data = (artifact if artifact.exists() else folder / FILE).read_bytes()
             manifest = publish(settings.models_dir, data, draft, Seal.from_settings(settings))
             retain(settings.models_dir, name, settings.keep_versions)
             return manifest
     except Refused as refused:
-        raise ModelgateError(Code.NOT_PUBLISHED, f"{_shown(file)} {refused}", model=name) from None
+        raise ModelgateError(Code.NOT_PUBLISHED, f"{called} {refused}", model=name) from None
     except PublishRefused as refused:
-        raise ModelgateError(Code.NOT_PUBLISHED, f"{_shown(file)}: {refused}", model=name) from None
+        raise ModelgateError(Code.NOT_PUBLISHED, f"{called}: {refused}", model=name) from None
     except OSError as error:
-        what = f"{_shown(file)} is not published: {error.strerror or error}"
+        what = f"{called} is not published: {error.strerror or error}"
         raise ModelgateError(Code.NOT_PUBLISHED, what, model=name) from error
 
 
@@ -71,7 +75,7 @@ def import_upload(settings: Settings, order: Order) -> ModelManifest:
     file = _spooled(settings, order.upload or "")
     sample = _spooled(settings, order.sample) if order.sample else None
     try:
-        return import_file(settings, order.model, file, sample)
+        return import_file(settings, order.model, file, sample, called="the file that was sent")
     finally:
         file.unlink(missing_ok=True)
         if sample:
@@ -109,7 +113,9 @@ def model_name(file_name: str) -> str:
     return name
 
 
-def _examined(settings: Settings, name: str, file: Path, sample: Path | None, folder: Path) -> ModelManifest:
+def _examined(
+    settings: Settings, name: str, file: Path, sample: Path | None, folder: Path, called: str
+) -> ModelManifest:
     """The draft of its manifest; `folder` then has what to publish. Raises `Refused` and OSError."""
     fingerprint = _copied(file, folder / FILE, settings.model_cache_mb)
     if sample is not None:
@@ -120,7 +126,7 @@ def _examined(settings: Settings, name: str, file: Path, sample: Path | None, fo
     if recognised(folder / FILE) is PICKLE and settings.pickle == "deny":
         raise Refused("is a pickle, and PICKLE=deny takes only skops files; save the model with skops.io.dump")
     draft = ask(folder, Question(name, CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb))
-    source = f"not known; imported: {draft.training_data.source}, from {_shown(file)}"
+    source = f"not known; imported: {draft.training_data.source}, from {called}"
     return dataclasses.replace(
         draft,
         name=name,

@@ -241,7 +241,7 @@ def test_an_order_publishes_promotes_and_removes_the_upload(settings: Settings, 
 
 def test_an_order_that_fails_removes_the_upload(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "u1").write_bytes(b"<html>")
-    with pytest.raises(ModelgateError, match="u1 is an HTML page"):
+    with pytest.raises(ModelgateError, match="the file that was sent is an HTML page"):
         import_upload(settings, Order(Action.IMPORT, "mine", upload="u1"))
     assert not (tmp_path / "u1").exists()
 
