@@ -50,6 +50,11 @@ class Phases:
             )
         )
 
+    def end(self) -> None:
+        """All is done, whatever phases there were."""
+        self._fraction = 1.0
+        self._tell(Progress(self._phase, 1.0))
+
     def candidates(self, share: float, done: int, total: int, best: float | None) -> None:
         """What a recipe tells that compares candidates; when it has compared all it fits the best."""
         if self._phase != "trying candidates" and share < 1:

@@ -67,7 +67,7 @@ def train(
         reason, promoted = _promoted(promote, manifest, request.alias)
     else:
         promoted = False
-    phases.within(1.0)
+    phases.end()
     if removed := retain(settings.models_dir, manifest.name, settings.keep_versions):
         say(f"removed {', '.join(map(str, removed))}, which no alias names (KEEP_VERSIONS={settings.keep_versions})")
     return TrainingResult(manifest.name, manifest.version, manifest.metrics, promoted, reason)

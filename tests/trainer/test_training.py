@@ -227,6 +227,7 @@ def test_a_model_that_cannot_be_pickled_is_not_published(desk: Desk) -> None:
 def test_a_version_that_the_gate_refuses_is_published_and_not_promoted(desk: Desk) -> None:
     result = desk.train("sepals", gate=Gate(floor=0.99))
     assert (result.version, result.promoted) == (1, False)
+    assert desk.progress[-1].fraction == 1.0
     assert str(result.reason).startswith("accuracy is 0.8333, and the gate wants at least 0.99")
     assert desk.moves == []
     assert Repository(desk.settings.models_dir).versions("m") == [1]
