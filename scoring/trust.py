@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
 from contract.errors import Code, ModelgateError
 from contract.manifest import ArtifactFormat, ModelManifest
 from contract.repository import MANIFEST_FILE, SIGNATURE_FILE
-from contract.settings import Settings, SettingsError
+from contract.settings import Settings
 
 _SIGNATURE_BYTES = 64
-_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----\n?", re.DOTALL)
+
+# `cryptography` takes 5 MB of every process: `public_keys` is imported only where there is a key.
 
 
 @dataclass(frozen=True)
@@ -32,8 +28,12 @@ class Trust:
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """Raises `SettingsError` when VERIFY_KEY cannot be used."""
-        keys = read_public_keys(settings.verify_key) if settings.verify_key else ()
-        return cls(keys, settings.pickle == "allow")
+        pickles = settings.pickle == "allow"
+        if settings.verify_key is None:
+            return cls((), pickles)
+        from scoring.public_keys import read
+
+        return cls(read(settings.verify_key), pickles)
 
     def to_json(self) -> dict[str, Any]:
         return {"keys": [key.hex() for key in self.keys], "pickles": self.pickles}
@@ -83,37 +83,9 @@ class Trust:
 
     def signed(self, text: bytes, signature: bytes) -> bool:
         """Whether `signature` is one of `text` by one of the keys."""
-        return any(_verifies(key, text, signature) for key in self.keys)
+        from scoring.public_keys import verifies
 
-
-def read_public_keys(path: Path) -> tuple[bytes, ...]:
-    """All keys of a PEM file, which may hold several: the old one and the new. Raises `SettingsError`."""
-    try:
-        blocks = list(_PEM.finditer(path.read_bytes()))
-    except OSError as error:
-        raise SettingsError(f"VERIFY_KEY={path} cannot be read ({error.strerror})") from error
-    if any(b"PRIVATE" in block[1] for block in blocks):
-        raise SettingsError(f"VERIFY_KEY={path} holds a private key; it has to be the file with the public one")
-    keys = []
-    for block in blocks:
-        try:
-            key = load_pem_public_key(block[0])
-        except (ValueError, UnsupportedAlgorithm):
-            key = None
-        if not isinstance(key, Ed25519PublicKey):
-            raise SettingsError(f"VERIFY_KEY={path} holds what is no public ed25519 key; `make keys` makes a pair")
-        keys.append(key.public_bytes_raw())
-    if not keys:
-        raise SettingsError(f"VERIFY_KEY={path} holds no public key in PEM; `make keys` makes a pair")
-    return tuple(keys)
-
-
-def _verifies(key: bytes, text: bytes, signature: bytes) -> bool:
-    try:
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, text)
-    except InvalidSignature:
-        return False
-    return True
+        return any(verifies(key, text, signature) for key in self.keys)
 
 
 def not_trusted(manifest: ModelManifest, what: str, **details: object) -> ModelgateError:

@@ -21,8 +21,9 @@ from contract.errors import Code, ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import Repository
 from contract.settings import Settings, SettingsError
+from scoring import public_keys
 from scoring.artifacts import load
-from scoring.trust import Trust, read_public_keys
+from scoring.trust import Trust
 from tests.support import Bomb, Sum, numbers, write_version
 
 KEY, OTHER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
@@ -191,9 +192,9 @@ def test_a_file_may_hold_several_keys(tmp_path: Path) -> None:
 def test_a_file_without_public_keys_is_refused_by_name(tmp_path: Path, text: bytes, said: str) -> None:
     (tmp_path / "keys").write_bytes(text)
     with pytest.raises(SettingsError, match=f"VERIFY_KEY={tmp_path}/keys .*{said}"):
-        read_public_keys(tmp_path / "keys")
+        public_keys.read(tmp_path / "keys")
 
 
 def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"VERIFY_KEY=.*/keys cannot be read \(No such file or directory\)"):
-        read_public_keys(tmp_path / "keys")
+        public_keys.read(tmp_path / "keys")

@@ -1,0 +1,45 @@
+"""The public ed25519 keys of VERIFY_KEY."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from contract.settings import SettingsError
+
+_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----\n?", re.DOTALL)
+
+
+def read(path: Path) -> tuple[bytes, ...]:
+    """All keys of a PEM file, which may hold several: the old one and the new. Raises `SettingsError`."""
+    try:
+        blocks = list(_PEM.finditer(path.read_bytes()))
+    except OSError as error:
+        raise SettingsError(f"VERIFY_KEY={path} cannot be read ({error.strerror})") from error
+    if any(b"PRIVATE" in block[1] for block in blocks):
+        raise SettingsError(f"VERIFY_KEY={path} holds a private key; it has to be the file with the public one")
+    keys = []
+    for block in blocks:
+        try:
+            key = load_pem_public_key(block[0])
+        except (ValueError, UnsupportedAlgorithm):
+            key = None
+        if not isinstance(key, Ed25519PublicKey):
+            raise SettingsError(f"VERIFY_KEY={path} holds what is no public ed25519 key; `make keys` makes a pair")
+        keys.append(key.public_bytes_raw())
+    if not keys:
+        raise SettingsError(f"VERIFY_KEY={path} holds no public key in PEM; `make keys` makes a pair")
+    return tuple(keys)
+
+
+def verifies(key: bytes, text: bytes, signature: bytes) -> bool:
+    """Whether `signature` (64 bytes) is one of `text` by `key` (32 bytes)."""
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, text)
+    except InvalidSignature:
+        return False
+    return True
