@@ -175,6 +175,8 @@ def many_jobs(folder: Path, jobs: int) -> dict[str, Any]:
         found.ready()
         shop = found.place.shop
         shop.jobs = type(shop.jobs)(shop.redis, max_queue_rows=100_000, timeout=30, result_ttl=RESULT_TTL)
+        shop.ended(shop.submit("fast", [1.0] * 100, "first"))
+        until_at_rest(found)
         before, began = found.footprint(), time.monotonic()
         for start in range(0, jobs, 5000):
             some = range(start, min(jobs, start + 5000))
