@@ -44,21 +44,11 @@ def import_version(settings: Settings, connection: Redis, order: Order) -> dict[
     return {**answer, "version": manifest.version, "warnings": [*manifest.warnings, *answer["warnings"]]}
 
 
-def import_model(settings: Settings, connection: Redis, order: Order) -> dict[str, Any]:
-    from trainer.imports import import_upload  # scikit-learn takes seconds, and the others do not need it
-
-    manifest = import_upload(settings, order)
-    remark = swap.promote(settings, connection, manifest.name, manifest.version)
-    answer = _answer(settings, order, remark)
-    return {**answer, "version": manifest.version, "warnings": [*manifest.warnings, *answer["warnings"]]}
-
-
 ORDERS: Mapping[Action, Execute] = {
     Action.MOVE_ALIAS: move_alias,
     Action.DELETE_ALIAS: delete_alias,
     Action.ROLL_BACK: roll_back,
     Action.DELETE_VERSION: delete_version,
-    Action.IMPORT: import_model,
     Action.IMPORT: import_version,
 }
 
