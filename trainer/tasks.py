@@ -8,11 +8,8 @@ from typing import Any
 from redis import Redis
 
 from contract.settings import Settings
-from contract.training import ORDER, TRAIN, Order, Progress, TrainingRequest
+from contract.training import Order, Progress, TrainingRequest
 from trainer.orders import ORDERS
-
-FUNCTIONS = frozenset({TRAIN, ORDER})
-"""The dotted paths that a job may name; RQ would import any."""
 
 Tell = Callable[[Progress], None]
 Say = Callable[[str], None]

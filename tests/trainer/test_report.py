@@ -32,7 +32,6 @@ from trainer.report.evidence import Candidate, Evidence
 from trainer.report.importance import importance
 
 VOID = {"meta", "br"}
-CURVES = ("confusion", "roc", "precision_recall", "calibration")
 
 
 @pytest.fixture(autouse=True)
