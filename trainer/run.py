@@ -20,7 +20,7 @@ from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
 from contract.training import Progress
 from trainer import swap
-from trainer.recipe import DataError
+from trainer.service import say
 
 NICE = 15
 """Training shares the machine with what serves, which goes first."""
@@ -67,24 +67,13 @@ def outcome(payload: Mapping[str, Any], settings: Settings, reports: int) -> Map
         return failed(code, f"{message} (TRAIN_MEMORY_MB); give it fewer rows or columns, or more memory")
     except ModelgateError as error:
         return {"failure": error.failure.to_json()}
-    except DataError as error:
-        return failed(Code.NO_DATA, str(error))
     except Exception as error:
-        from trainer.publish import PublishRefused  # it takes seconds, and is there if it was raised
-
-        if isinstance(error, PublishRefused):
-            return failed(Code.NOT_PUBLISHED, str(error))
         traceback.print_exc()
         return failed(Code.TRAINING_FAILED, f"{type(error).__name__}: {error}")
 
 
 def failed(code: Code, message: str) -> Mapping[str, Any]:
     return {"failure": Failure(code, message[:2000]).to_json()}
-
-
-def say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def report(descriptor: int, message: Mapping[str, Any]) -> None:
