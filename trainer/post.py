@@ -268,11 +268,8 @@ class TrainingPost(Post):
 class PublishingPost(Post):
     """Carries out orders, each in a thread, and finishes those that it has before it stops."""
 
-    queue, function, most = (
-        PUBLISHING,
-        ORDER,
-        8,
-    )  # so that one that waits for workers keeps no alias of another model waiting
+    # Eight, so that an order that waits for workers keeps no alias of another model waiting.
+    queue, function, most = PUBLISHING, ORDER, 8
 
     @property
     def patience(self) -> float:
