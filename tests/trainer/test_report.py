@@ -27,8 +27,9 @@ import trainer.report.facts
 from contract.manifest import Field, InputFormat, Kind
 from tests.support import PROJECT, numbers
 from tests.trainer.evidences import evidence_of
+from trainer.recipe import Candidate
 from trainer.report import write
-from trainer.report.evidence import Candidate, Evidence
+from trainer.report.evidence import Evidence
 from trainer.report.importance import importance
 
 VOID = {"meta", "br"}

@@ -29,8 +29,7 @@ from contract.kinds import listed
 from contract.manifest import InputFormat, Kind
 from trainer.inference import FEW_VALUES
 from trainer.preparation import high_cardinality, preparation
-from trainer.recipe import RecipeError, Run, recipe
-from trainer.report.evidence import Candidate
+from trainer.recipe import Candidate, RecipeError, Run, recipe
 
 SEED = 0
 FOLDS = 5
