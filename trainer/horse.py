@@ -11,12 +11,10 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from contract.errors import Code, Failure
-
-PROJECT = Path(__file__).resolve().parents[1]
+from trainer.processes import ONE_THREAD
 
 MODULE = "trainer.run"
 """What runs in the process of a training."""
@@ -26,9 +24,6 @@ LARGEST_LINE = 16_384
 
 MOST_SAID = 1_000_000
 """Bytes of a training's output that wait for Redis; beyond, the oldest are dropped."""
-
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""In the environment before numpy is imported: training shares the machine with what serves."""
 
 
 class Horse:
@@ -57,8 +52,7 @@ class Horse:
                 stdin=stdin,
                 stdout=output,
                 stderr=output,
-                cwd=PROJECT,
-                env={**os.environ, **_ONE_THREAD, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, **ONE_THREAD, "PYTHONUNBUFFERED": "1"},
                 pass_fds=(guarded, report),
                 process_group=0,
             )

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 
 from broker.backoff import Backoff
 from contract.training import PUBLISHING, TRAINING
-from trainer.horse import PROJECT
 from trainer.service import Signals, say
 
 QUEUES: dict[str, tuple[str, ...]] = {f"queue {queue}": ("trainer.post", queue) for queue in (TRAINING, PUBLISHING)}
@@ -38,7 +37,7 @@ class _Kept:
             self.process = None
         if self.process is None and self._backoff.over:
             command = [sys.executable, "-m", *self._command]
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=PROJECT)  # noqa: S603
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603
             self._began = time.monotonic()
         elif self.process and time.monotonic() - self._began > 30:
             self._backoff.worked()

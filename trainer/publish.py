@@ -36,13 +36,13 @@ from scoring import skops_files
 from scoring.artifacts import libraries
 from scoring.trust import Trust
 from trainer.disk import STAGING, locked, sync, write
+from trainer.processes import PROJECT
 from trainer.recipes import pickled_by_value
 from trainer.signing import UNSEALED, Seal
 
 log = logging.getLogger("trainer")
 
 VERIFY_TIMEOUT = 300
-PROJECT = Path(__file__).resolve().parents[1]
 
 
 class PublishRefused(Exception):
