@@ -1,7 +1,5 @@
-"""What the process of the queue `publishing` does with an order: one function an action.
-
-Each raises `ModelgateError`; what it answers is shown to the caller.
-"""
+"""What the process of the queue `publishing` does with an order: one function an action, whose answer the caller is
+shown. Each raises `ModelgateError`."""
 
 from __future__ import annotations
 
@@ -51,6 +49,12 @@ ORDERS: Mapping[Action, Execute] = {
     Action.DELETE_VERSION: delete_version,
     Action.IMPORT: import_version,
 }
+
+
+def carry_out(payload: Mapping[str, Any], settings: Settings, connection: Redis) -> Mapping[str, Any]:
+    """The answer to the order in a job's payload."""
+    order = Order.from_json(payload)
+    return ORDERS[order.action](settings, connection, order)
 
 
 def _version(order: Order) -> int:

@@ -31,8 +31,8 @@ from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING
 from trainer import recipes, spool
 from trainer.deeds import Deed, Errand, Outcome
 from trainer.horse import Horse
+from trainer.orders import carry_out
 from trainer.service import say
-from trainer.tasks import order
 
 TICK = 0.02
 """Seconds after which a process that has something to do looks again."""
@@ -276,7 +276,7 @@ class PublishingPost(Post):
         return max(0, self._settings.stop_grace - 2)
 
     def start(self, begun: Begun) -> Deed:
-        return Errand(functools.partial(order, begun.payload, self._settings, self._redis))
+        return Errand(functools.partial(carry_out, begun.payload, self._settings, self._redis))
 
 
 POSTS: Mapping[str, type[Post]] = {post.queue: post for post in (TrainingPost, PublishingPost)}

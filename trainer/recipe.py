@@ -42,6 +42,10 @@ class Table:
     remarks: Sequence[str] = ()
 
 
+Say = Callable[[str], None]
+"""Hears a line of the log."""
+
+
 def _nothing(*_: object) -> None:
     """What is told to nobody."""
 
@@ -68,7 +72,7 @@ class Run:
 
     inputs: Sequence[Field]
     target: Field
-    say: Callable[[str], None] = _nothing
+    say: Say = _nothing
     tell: Callable[[float, int, int, float | None], None] = _nothing
     candidates: list[Candidate] = field(default_factory=list)
     chosen: Candidate | None = None

@@ -18,9 +18,12 @@ from typing import Any
 from broker.connection import connect
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
-from contract.training import Progress
+from contract.training import Progress, TrainingRequest
 from trainer import swap
+from trainer.phases import Tell
+from trainer.recipe import Say
 from trainer.service import say
+from trainer.swap import Promote
 
 NICE = 15
 """Training shares the machine with what serves, which goes first."""
@@ -48,10 +51,15 @@ def limit_memory(megabytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
+def train(payload: Mapping[str, Any], settings: Settings, tell: Tell, say: Say, promote: Promote) -> dict[str, Any]:
+    """The output of a training job. Raises what training raises."""
+    from trainer.train import train  # within the limits: scikit-learn takes memory, too
+
+    return train(TrainingRequest.from_json(payload), settings, tell, say, promote).to_json()
+
+
 def outcome(payload: Mapping[str, Any], settings: Settings, reports: int) -> Mapping[str, Any]:
     """The last line of the reports: `output` or `failure`. A traceback goes where the log is."""
-    from trainer.tasks import train
-
     connection = connect(settings.redis_url)
 
     def promote(model: str, version: int, alias: str) -> str | None:

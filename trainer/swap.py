@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from redis import Redis
@@ -14,6 +14,9 @@ from broker.warmup import Report
 from contract.repository import CURRENT
 from contract.settings import Settings
 from trainer.aliases import check_move, move_alias, previous
+
+Promote = Callable[[str, int, str], str | None]
+"""Model, version, alias: points the alias at the version; returns a remark where there is one."""
 
 _LOOK = 0.02
 """Seconds between two looks at what the workers have."""

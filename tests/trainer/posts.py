@@ -24,10 +24,10 @@ from tests.support import PROJECT, until
 POST = """
 import sys
 from contract.settings import Settings
-from trainer import horse, post, tasks
+from trainer import horse, orders, post
 from tests.trainer import recipes_of_tests
 
-tasks.ORDERS.update(recipes_of_tests.ACTIONS)
+orders.ORDERS.update(recipes_of_tests.ACTIONS)
 horse.MODULE = "tests.trainer.recipes_of_tests"
 post.POSTS[sys.argv[1]](Settings.from_environ(), lease=2).run()
 """
