@@ -14,10 +14,10 @@ from typing import Any
 from contract.errors import Code, ModelgateError
 from contract.settings import Settings
 from contract.training import Action, Progress, TrainingRequest
-from trainer import run
-from trainer.phases import Tell
+from trainer.jobs import run
+from trainer.publishing.swap import Promote
 from trainer.recipe import DataError, Say
-from trainer.swap import Promote
+from trainer.training.phases import Tell
 
 OUTPUT = {"model": "m", "version": 1, "metrics": {}, "promoted": True, "reason": None}
 

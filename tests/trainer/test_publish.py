@@ -25,13 +25,13 @@ from contract.repository import Repository
 from scoring import artifacts
 from scoring.predict import predict
 from scoring.trust import Trust
-from trainer import publish as publishing
 from trainer import recipes
-from trainer.aliases import move_alias
-from trainer.data import load
-from trainer.publish import PublishRefused, publish, sweep
+from trainer.publishing import publish as publishing
+from trainer.publishing.aliases import move_alias
+from trainer.publishing.publish import PublishRefused, publish, sweep
 from trainer.recipes.loan import LoanFeatures
-from trainer.train import fit
+from trainer.tables.data import load
+from trainer.training.train import fit
 
 
 @pytest.fixture(scope="module")

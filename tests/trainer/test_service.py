@@ -17,10 +17,10 @@ from contract.repository import Repository
 from scoring.trust import Trust
 from tests.support import PROJECT, until
 from trainer import recipes, service
-from trainer.aliases import move_alias
-from trainer.data import load
-from trainer.publish import publish
-from trainer.train import fit
+from trainer.publishing.aliases import move_alias
+from trainer.publishing.publish import publish
+from trainer.tables.data import load
+from trainer.training.train import fit
 
 Run = subprocess.Popen[str]
 

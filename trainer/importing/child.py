@@ -15,7 +15,7 @@ from typing import Any
 from trainer.importing import Refused
 from trainer.importing.examine import examine, hide_recipes
 from trainer.importing.throwaway import ANSWER, ARTIFACT, FILE, SAMPLE, Question
-from trainer.verify import RECIPES
+from trainer.publishing.verify import RECIPES
 
 _PR_SET_PDEATHSIG = 1
 

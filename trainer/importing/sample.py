@@ -10,8 +10,8 @@ from pathlib import Path
 
 from contract.kinds import Conversion, Refusal, listed
 from contract.manifest import Field, Kind
-from trainer.csv_file import NULLS
 from trainer.importing import Refused
+from trainer.tables.csv_file import NULLS
 
 MOST_ROWS = 1000
 _IN_DOUBT = (Kind.NUMBER, Kind.BOOLEAN, Kind.DATETIME, Kind.STRING)

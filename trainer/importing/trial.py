@@ -32,7 +32,7 @@ from trainer.importing import Refused, inputs
 from trainer.importing.contents import Contents
 from trainer.importing.inputs import Hint
 from trainer.importing.sample import Sample
-from trainer.verify import difference
+from trainer.publishing.verify import difference
 
 GOLDEN_ROWS = 20
 _MADE_UP: dict[Kind, tuple[Value, ...]] = {

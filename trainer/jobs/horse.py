@@ -16,7 +16,7 @@ from typing import Any
 from contract.errors import Code, Failure
 from trainer.processes import ONE_THREAD
 
-MODULE = "trainer.run"
+MODULE = "trainer.jobs.run"
 """What runs in the process of a training."""
 
 LARGEST_LINE = 16_384
@@ -27,7 +27,7 @@ MOST_SAID = 1_000_000
 
 
 class Horse:
-    """`python -m trainer.run` with one payload: RQ's word for the process that does the work.
+    """`python -m trainer.jobs.run` with one payload: RQ's word for the process that does the work.
 
     Nothing of it outlives the trainer: a guard in its group holds the lifeline, and ends the group when the trainer is
     gone, whatever the training does just then, and whatever it started.

@@ -18,18 +18,19 @@ from contract.repository import valid_name
 from contract.settings import Settings
 from contract.training import TrainingRequest, TrainingResult
 from scoring.trust import Trust
-from trainer import data, recipes
-from trainer.aliases import retain
-from trainer.gate import Previous, ask_previous, objection
-from trainer.inference import infer
-from trainer.learning import learn, with_cross_validation
-from trainer.phases import Phases, Tell
-from trainer.publish import PublishRefused, publish
+from trainer import recipes
+from trainer.publishing.aliases import retain
+from trainer.publishing.publish import PublishRefused, publish
+from trainer.publishing.signing import Seal
+from trainer.publishing.swap import Promote
 from trainer.recipe import DataError, Recipe, RecipeError, Run, Say, Table
 from trainer.report import Report
 from trainer.report.evidence import Evidence
-from trainer.signing import Seal
-from trainer.swap import Promote
+from trainer.tables import data
+from trainer.tables.inference import infer
+from trainer.training.gate import Previous, ask_previous, objection
+from trainer.training.learning import learn, with_cross_validation
+from trainer.training.phases import Phases, Tell
 
 
 def train(

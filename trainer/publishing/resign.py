@@ -13,8 +13,8 @@ from contract.manifest import ModelManifest
 from contract.repository import MANIFEST_FILE, SIGNATURE_FILE, Repository, valid_name
 from scoring.artifacts import checked_bytes
 from scoring.trust import Trust
-from trainer.disk import STAGING, locked, write
-from trainer.signing import public_half
+from trainer.publishing.disk import STAGING, locked, write
+from trainer.publishing.signing import public_half
 
 
 class NotSigned(Exception):

@@ -1,4 +1,4 @@
-"""`python -m trainer.post QUEUE`: the process that does the jobs of one of the trainer's queues.
+"""`python -m trainer.jobs.post QUEUE`: the process that does the jobs of one of the trainer's queues.
 
 It lives as long as its stdin: when `python -m trainer` is gone, so is this, and with it whatever it had started.
 """
@@ -28,10 +28,11 @@ from broker.tasks import Begun, Clock, Owner, Tasks
 from contract.errors import Code, Failure
 from contract.settings import Settings
 from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING
-from trainer import recipes, spool
-from trainer.deeds import Deed, Errand, Outcome
-from trainer.horse import Horse
-from trainer.orders import carry_out
+from trainer import recipes
+from trainer.jobs import spool
+from trainer.jobs.deeds import Deed, Errand, Outcome
+from trainer.jobs.horse import Horse
+from trainer.jobs.orders import carry_out
 from trainer.service import say
 
 TICK = 0.02

@@ -11,8 +11,10 @@ from broker.backoff import Backoff
 from contract.training import PUBLISHING, TRAINING
 from trainer.service import Signals, say
 
-QUEUES: dict[str, tuple[str, ...]] = {f"queue {queue}": ("trainer.post", queue) for queue in (TRAINING, PUBLISHING)}
-INBOX: dict[str, tuple[str, ...]] = {"inbox": ("trainer.inbox",)}
+QUEUES: dict[str, tuple[str, ...]] = {
+    f"queue {queue}": ("trainer.jobs.post", queue) for queue in (TRAINING, PUBLISHING)
+}
+INBOX: dict[str, tuple[str, ...]] = {"inbox": ("trainer.importing.inbox",)}
 """What to call a process in the log, and the module that it runs with its arguments."""
 
 TICK = 0.1
@@ -43,7 +45,7 @@ class _Kept:
             self._backoff.worked()
 
 
-class Posts:
+class Keeper:
     """Stands in for the signals where somebody waits for them, and looks after the processes meanwhile."""
 
     def __init__(self, signals: Signals, commands: Mapping[str, Sequence[str]]) -> None:

@@ -3,7 +3,7 @@
 A version is written into a folder of `.staging/`, flushed, loaded back and compared in a fresh process,
 and then renamed into place. Whoever publishes a model holds the lock on `.staging/<model>.lock`, whose
 content is the last number given: numbers are never used again, not even when the model's folder is deleted,
-because gateway and workers keep what they know of a version for good. No alias moves here: see `trainer.swap`.
+because gateway and workers keep what they know of a version for good. No alias moves here: see `swap.py`.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from contract.repository import MANIFEST_FILE, REPORT_DIR, SIGNATURE_FILE, VERSI
 from scoring import skops_files
 from scoring.artifacts import libraries
 from scoring.trust import Trust
-from trainer.disk import STAGING, locked, sync, write
 from trainer.processes import PROJECT
+from trainer.publishing.disk import STAGING, locked, sync, write
+from trainer.publishing.signing import UNSEALED, Seal
 from trainer.recipes import pickled_by_value
-from trainer.signing import UNSEALED, Seal
 
 log = logging.getLogger("trainer")
 
@@ -120,7 +120,7 @@ def sweep(root: Path) -> None:
 def verify(folder: Path, manifest: ModelManifest, trust: Trust) -> None:
     """Loads the staged version in a fresh process, which believes what `trust` says. Raises `PublishRefused` unless it
     answers the golden rows alike."""
-    command = [sys.executable, "-m", "trainer.verify", str(folder.resolve()), json.dumps(trust.to_json())]
+    command = [sys.executable, "-m", "trainer.publishing.verify", str(folder.resolve()), json.dumps(trust.to_json())]
     try:
         # In the project's folder, so that the process finds the code wherever this one was started.
         done = subprocess.run(  # noqa: S603

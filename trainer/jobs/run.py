@@ -1,4 +1,4 @@
-"""The process of one training: `python -m trainer.run LIFELINE REPORTS` with the job's payload on stdin.
+"""The process of one training: `python -m trainer.jobs.run LIFELINE REPORTS` with the job's payload on stdin.
 
 LIFELINE and REPORTS are descriptors: the training ends when the one closes, and writes a line of JSON to the other for
 each progress, and for its output or failure.
@@ -19,11 +19,11 @@ from broker.connection import connect
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
 from contract.training import Progress, TrainingRequest
-from trainer import swap
-from trainer.phases import Tell
+from trainer.publishing import swap
+from trainer.publishing.swap import Promote
 from trainer.recipe import Say
 from trainer.service import say
-from trainer.swap import Promote
+from trainer.training.phases import Tell
 
 NICE = 15
 """Training shares the machine with what serves, which goes first."""
@@ -53,7 +53,7 @@ def limit_memory(megabytes: int) -> None:
 
 def train(payload: Mapping[str, Any], settings: Settings, tell: Tell, say: Say, promote: Promote) -> dict[str, Any]:
     """The output of a training job. Raises what training raises."""
-    from trainer.train import train  # within the limits: scikit-learn takes memory, too
+    from trainer.training.train import train  # within the limits: scikit-learn takes memory, too
 
     return train(TrainingRequest.from_json(payload), settings, tell, say, promote).to_json()
 

@@ -12,7 +12,8 @@ from contract.errors import Code, ModelgateError
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
 from contract.training import Action, Order
-from trainer import aliases, imports, swap
+from trainer.importing import imports
+from trainer.publishing import aliases, swap
 
 Execute = Callable[[Settings, Redis, Order], dict[str, Any]]
 

@@ -29,9 +29,9 @@ from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
-from trainer import swap
 from trainer.importing import Refused
-from trainer.imports import import_file, imported_before, model_name, stem
+from trainer.importing.imports import import_file, imported_before, model_name, stem
+from trainer.publishing import swap
 from trainer.service import say
 
 EVERY = 2.0
