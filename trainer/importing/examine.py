@@ -7,11 +7,10 @@ import io
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import joblib
 import sklearn
 from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
@@ -19,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from contract.manifest import ArtifactFormat, ModelManifest
 from scoring import skops_files
-from scoring.artifacts import use_one_thread
+from scoring.artifacts import pack, use_one_thread
 from trainer.importing import Refused, sample
 from trainer.importing.contents import Contents, unwrapped
 from trainer.importing.formats import SKOPS, beginning, decompressed, recognised, sklearn_versions
@@ -230,22 +229,9 @@ def _artifact(contents: Contents, data: bytes, plain: bytes, artifact_format: Ar
         # joblib looks into compressed files by itself, cloudpickle does not.
         return plain if artifact_format is ArtifactFormat.CLOUDPICKLE and plain is not data else None
     try:
-        return _DUMPS[artifact_format](contents.estimator)
+        return pack(contents.estimator, artifact_format)
     except Exception as error:
         raise Refused(f"holds a model that cannot be saved by itself ({explained(error)}); save it alone") from None
-
-
-def _dumped_by_joblib(estimator: Any) -> bytes:
-    buffer = io.BytesIO()
-    joblib.dump(estimator, buffer)
-    return buffer.getvalue()
-
-
-_DUMPS: dict[ArtifactFormat, Callable[[Any], bytes]] = {
-    ArtifactFormat.JOBLIB: _dumped_by_joblib,
-    ArtifactFormat.CLOUDPICKLE: cloudpickle.dumps,
-    ArtifactFormat.SKOPS: skops_files.dumps,
-}
 
 
 def hide_recipes(module: str) -> None:
