@@ -1,4 +1,4 @@
-"""Manifest and file to estimator: trust, versions, size and checksum first, then unpickling."""
+"""Manifest and file to estimator: trust, versions, size and checksum first, then unpickling. And the way back."""
 
 from __future__ import annotations
 
@@ -20,6 +20,18 @@ from contract.manifest import ArtifactFormat, ModelManifest
 from scoring import skops_files
 from scoring.trust import Trust, not_trusted
 
+
+def _dumped_by_joblib(estimator: Any) -> bytes:
+    buffer = io.BytesIO()
+    joblib.dump(estimator, buffer)
+    return buffer.getvalue()
+
+
+_WRITE: dict[ArtifactFormat, Callable[[Any], bytes]] = {
+    ArtifactFormat.JOBLIB: _dumped_by_joblib,
+    ArtifactFormat.CLOUDPICKLE: cloudpickle.dumps,
+    ArtifactFormat.SKOPS: skops_files.dumps,
+}
 _READ: dict[ArtifactFormat, Callable[[bytes], Any]] = {
     ArtifactFormat.JOBLIB: lambda data: joblib.load(io.BytesIO(data)),
     ArtifactFormat.CLOUDPICKLE: cloudpickle.loads,
@@ -80,6 +92,11 @@ def load(manifest: ModelManifest, folder: Path, trust: Trust) -> Any:
         ) from error
     use_one_thread(estimator)
     return estimator
+
+
+def pack(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
+    """What `unpack` reads. skops raises `UntrustedTypes`. Raises all that pickling may raise."""
+    return _WRITE[artifact_format](estimator)
 
 
 def unpack(data: bytes, artifact_format: ArtifactFormat) -> Any:
