@@ -55,7 +55,8 @@ class Template:
         self._settings = settings
         self._control = control
         self._board = board
-        self._repository = Repository(settings.models_dir)
+        # Whole, since a model may change the directory of a process.
+        self._repository = Repository(settings.models_dir.absolute())
         self._cache = ModelCache(self._repository, settings.model_cache_mb * 1_000_000, Trust.from_settings(settings))
         self._unusable = dict.fromkeys(avoid, "it ends whoever loads it")
         self._asked: list[Version] = []

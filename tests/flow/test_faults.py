@@ -78,6 +78,29 @@ def test_only_the_job_with_the_bad_row_fails(faulty: Workshop, value: float, cod
     assert faulty.each_has_one_result(ids)
 
 
+def test_a_child_that_a_model_leaves_behind_hides_nothing(faulty: Workshop) -> None:
+    (job,) = faulty.ended(faulty.submit("faulty", [estimators.LEAVES_A_CHILD], "leaves"), deadline=15)
+    assert job.error is not None
+    assert job.error.code == "timeout"
+
+
+def test_a_model_can_end_its_own_children(faulty: Workshop) -> None:
+    (job,) = faulty.ended(faulty.submit("faulty", [estimators.ENDS_A_CHILD], "ends"))
+    assert job.status is Status.SUCCEEDED
+
+
+def test_a_model_that_changes_the_directory_hides_no_other(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    write(folder, "faulty", estimators.Faulty())
+    for version in (1, 2):
+        write_version(folder, "quick", estimators.Slow(0), numbers("a"), version=version, by_value=True)
+    with redis_server(tmp_path) as url, workshop(url, Path(os.path.relpath(folder, PROJECT)), tmp_path) as shop:
+        shop.start(workers=1).ready(1)
+        shop.ended(shop.submit("faulty", [estimators.GOES_ELSEWHERE], "elsewhere"))
+        (job,) = shop.ended(shop.submit("quick", [1.0], version=1))
+        assert job.status is Status.SUCCEEDED, job
+
+
 # Processes that die
 
 
