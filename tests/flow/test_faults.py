@@ -176,6 +176,32 @@ def test_scorers_go_on_without_their_template_and_there_is_a_new_one(shop: Works
     assert "scorers go on" in worker.log
 
 
+def test_a_template_killed_while_it_loads_a_model_is_no_proof_against_the_model(tmp_path: Path) -> None:
+    folder, trace = tmp_path / "models", tmp_path / "trace"
+    trace.touch()  # so that it can be copied
+    estimator = estimators.HangsWhenFirstLoaded(trace)
+    write(folder, "quick", estimator)
+    trace.unlink()
+    with redis_server(tmp_path) as url, workshop(url, folder, tmp_path) as shop:
+        worker = shop.start(workers=1)
+        until(trace.exists, "the template loads it")
+        template = worker.template()
+        assert template
+        template.kill()
+        until(lambda: b"quick@1" in (shop.redis.get("mg:loaded:w") or b""), "scorers share it")
+
+
+def test_a_scorer_that_does_not_end_when_it_is_told_to_is_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    write(folder, "quick", estimators.Slow(0))
+    with redis_server(tmp_path) as url, workshop(url, folder, tmp_path) as shop:
+        worker = shop.start(workers=1).ready(1)
+        (stopped,) = worker.scorers().values()
+        os.kill(stopped, signal.SIGSTOP)
+        write_version(folder, "quick", estimators.Slow(0), numbers("a"), version=2, by_value=True)
+        until(lambda: stopped not in worker.scorers().values() and worker.scorers(), "a scorer in its place")
+
+
 def test_a_worker_that_was_stopped_beyond_its_lease_writes_nothing(shop: Workshop) -> None:
     stopped = shop.start("stopped", workers=1).ready(1)
     ids = shop.submit("slow", [1.0, 2.0])
