@@ -7,6 +7,7 @@ import io
 import os
 import platform
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -146,8 +147,9 @@ def use_one_thread(estimator: Any) -> None:
             waiting.extend(thing)
         elif hasattr(thing, "get_params") and hasattr(thing, "__dict__"):
             for name in _THREADS:
-                if getattr(thing, name, 1) != 1:
-                    setattr(thing, name, 1)
+                with suppress(Exception):  # it may be computed, and not to be set
+                    if getattr(thing, name, 1) != 1:
+                        setattr(thing, name, 1)
             waiting.extend(vars(thing).values())
 
 

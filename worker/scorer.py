@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
 import signal
 import time
@@ -125,6 +126,8 @@ def serve(slot: int, inc: str, board: Board, cache: ModelCache, repository: Repo
     work = Work(connect(settings.redis_url, own=True), inc)
     scorer = Scorer(work, batches, pace, settings.worker_models, slow_models.left_alone)
     signal.signal(signal.SIGTERM, lambda *_: scorer.stop())
+    # What a model forks ends when the model tells it to.
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     try:
         scorer.run()
     except FencedError as error:

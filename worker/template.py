@@ -18,6 +18,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Collection
+from contextlib import suppress
 
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, Repository
@@ -55,7 +56,8 @@ class Template:
         self._settings = settings
         self._control = control
         self._board = board
-        self._repository = Repository(settings.models_dir)
+        # Whole, since a model may change the directory of a process.
+        self._repository = Repository(settings.models_dir.absolute())
         self._cache = ModelCache(self._repository, settings.model_cache_mb * 1_000_000, Trust.from_settings(settings))
         self._unusable = dict.fromkeys(avoid, "it ends whoever loads it")
         self._asked: list[Version] = []
@@ -177,7 +179,13 @@ class Template:
 
     def _fork(self, slot: int, inc: str, lifeline: Lifeline) -> None:
         gc.freeze()
-        if os.fork() == 0:
+        try:
+            child = os.fork() == 0
+        except OSError as error:
+            # The supervisor sees that there is none, and asks again after a pause.
+            log.warning("cannot fork a scorer: %s", error)
+            child = False
+        if child:
             code = 1
             try:
                 self._control.close()
@@ -229,7 +237,8 @@ def main(control: str, board: str, slots: str, avoid: str) -> None:
     except SettingsError as error:
         log.error("%s", error)
         sys.exit(1)
-    template.run()
+    with suppress(ConnectionError):  # the supervisor is gone
+        template.run()
 
 
 if __name__ == "__main__":

@@ -78,6 +78,29 @@ def test_only_the_job_with_the_bad_row_fails(faulty: Workshop, value: float, cod
     assert faulty.each_has_one_result(ids)
 
 
+def test_a_child_that_a_model_leaves_behind_hides_nothing(faulty: Workshop) -> None:
+    (job,) = faulty.ended(faulty.submit("faulty", [estimators.LEAVES_A_CHILD], "leaves"), deadline=15)
+    assert job.error is not None
+    assert job.error.code == "timeout"
+
+
+def test_a_model_can_end_its_own_children(faulty: Workshop) -> None:
+    (job,) = faulty.ended(faulty.submit("faulty", [estimators.ENDS_A_CHILD], "ends"))
+    assert job.status is Status.SUCCEEDED
+
+
+def test_a_model_that_changes_the_directory_hides_no_other(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    write(folder, "faulty", estimators.Faulty())
+    for version in (1, 2):
+        write_version(folder, "quick", estimators.Slow(0), numbers("a"), version=version, by_value=True)
+    with redis_server(tmp_path) as url, workshop(url, Path(os.path.relpath(folder, PROJECT)), tmp_path) as shop:
+        shop.start(workers=1).ready(1)
+        shop.ended(shop.submit("faulty", [estimators.GOES_ELSEWHERE], "elsewhere"))
+        (job,) = shop.ended(shop.submit("quick", [1.0], version=1))
+        assert job.status is Status.SUCCEEDED, job
+
+
 # Processes that die
 
 
@@ -151,6 +174,32 @@ def test_scorers_go_on_without_their_template_and_there_is_a_new_one(shop: Works
     assert shop.redis.xrange(f"rq:results:{ids[0]}")[0][1][b"worker_name"].decode() in before
     until(lambda: worker.scorers() and not worker.scorers().keys() & before.keys(), "a scorer of the new template")
     assert "scorers go on" in worker.log
+
+
+def test_a_template_killed_while_it_loads_a_model_is_no_proof_against_the_model(tmp_path: Path) -> None:
+    folder, trace = tmp_path / "models", tmp_path / "trace"
+    trace.touch()  # so that it can be copied
+    estimator = estimators.HangsWhenFirstLoaded(trace)
+    write(folder, "quick", estimator)
+    trace.unlink()
+    with redis_server(tmp_path) as url, workshop(url, folder, tmp_path) as shop:
+        worker = shop.start(workers=1)
+        until(trace.exists, "the template loads it")
+        template = worker.template()
+        assert template
+        template.kill()
+        until(lambda: b"quick@1" in (shop.redis.get("mg:loaded:w") or b""), "scorers share it")
+
+
+def test_a_scorer_that_does_not_end_when_it_is_told_to_is_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    write(folder, "quick", estimators.Slow(0))
+    with redis_server(tmp_path) as url, workshop(url, folder, tmp_path) as shop:
+        worker = shop.start(workers=1).ready(1)
+        (stopped,) = worker.scorers().values()
+        os.kill(stopped, signal.SIGSTOP)
+        write_version(folder, "quick", estimators.Slow(0), numbers("a"), version=2, by_value=True)
+        until(lambda: stopped not in worker.scorers().values() and worker.scorers(), "a scorer in its place")
 
 
 def test_a_worker_that_was_stopped_beyond_its_lease_writes_nothing(shop: Workshop) -> None:
