@@ -16,6 +16,7 @@ from sklearn.cluster import KMeans
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
+from broker.warmup import Report, reports
 from contract.jobs import PredictionJob, Status
 from contract.manifest import Output, OutputKind
 from tests.flow import estimators
@@ -324,6 +325,23 @@ def test_a_model_that_harms_whoever_loads_it_harms_no_other(tmp_path: Path, esti
         assert (job.error.code if job.error else None) == ("worker_crashed" if aborts else None)
         assert "harmful@1" in worker.log
         assert worker.log.count("harmful@1 ends whoever loads it") == 1
+
+
+def test_a_version_that_is_mended_is_shared_again(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    write(folder, "quick", estimators.Slow(0))
+    artifact = next((folder / "quick" / "versions" / "1").glob("model.*"))
+    whole = artifact.read_bytes()
+    artifact.write_bytes(whole[:-1])
+    with redis_server(tmp_path) as url, workshop(url, folder, tmp_path) as shop:
+        worker = shop.start().ready()
+        until(lambda: "bytes instead of" in worker.log, "the template has tried it")
+        artifact.write_bytes(whole)
+        until(
+            lambda: "quick@1" in reports(shop.redis, "quick").get("w", Report()).loaded,
+            "all scorers have it from the template",
+        )
+        assert worker.log.count("bytes instead of") == 1
 
 
 def test_a_slow_model_leaves_one_scorer_free(shop: Workshop) -> None:
