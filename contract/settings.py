@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -91,6 +93,25 @@ class Settings:
             if text:
                 values[entry.name] = _parse(entry, text)
         return cls(**values)
+
+    def check_host(self) -> None:
+        """Raises `SettingsError` if other machines would be let in and nobody said that they may."""
+        if not is_loopback(self.host) and not self.allow_anonymous:
+            raise SettingsError(
+                f"HOST={self.host} lets other machines in, and there are no keys to tell them apart;"
+                " set ALLOW_ANONYMOUS=1 if that is meant"
+            )
+
+
+@functools.lru_cache(maxsize=1024)
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can be meant by `host`, a name or an address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _parse(entry: dataclasses.Field[Any], text: str) -> object:

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from contract.settings import Settings, SettingsError
-from gateway.access import is_loopback
 
 
 def main() -> int:
@@ -15,11 +14,7 @@ def main() -> int:
         settings = Settings.from_environ()
         if not settings.redis_url:
             raise SettingsError("REDIS_URL is not set; the gateway needs the Redis that the workers use")
-        if not is_loopback(settings.host) and not settings.allow_anonymous:
-            raise SettingsError(
-                f"HOST={settings.host} lets other machines in, and there are no keys to tell them apart;"
-                " set ALLOW_ANONYMOUS=1 if that is meant"
-            )
+        settings.check_host()
     except SettingsError as error:
         print(f"gateway: {error}", file=sys.stderr)
         return 1

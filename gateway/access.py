@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import ipaddress
 from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
 from flask import Request, request
 
+from contract.settings import is_loopback
 from gateway.problems import Problem
 
 Guard = Callable[..., None]
@@ -35,17 +35,6 @@ def refuse_foreign(allowed_hosts: Collection[str]) -> Guard:
             raise Problem(403, "foreign_origin", f"the Origin {origin!r} may not write; add its host to ALLOWED_HOSTS")
 
     return guard
-
-
-@functools.lru_cache(maxsize=1024)
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can be meant by `host`, a name or an address."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @functools.lru_cache(maxsize=1024)

@@ -20,6 +20,7 @@ class CannotStartError(Exception):
 def main() -> int:
     try:
         settings = Settings.from_environ()
+        settings.check_host()
         check_port(settings.host, settings.port)
         lock_state(settings.state_dir)
         environment = prepare(settings)

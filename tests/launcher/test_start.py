@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from launcher.__main__ import CannotStartError, check_port
+from launcher.__main__ import CannotStartError, check_port, main
 
 
 def test_a_port_that_is_taken_is_answered_with_another() -> None:
@@ -20,3 +20,14 @@ def test_a_port_that_is_taken_is_answered_with_another() -> None:
 def test_an_address_of_another_machine_is_not_blamed_on_the_port(host: str) -> None:
     with pytest.raises(CannotStartError, match=rf"cannot listen on {host}:8080 .*; HOST has to be"):
         check_port(host, 8080)
+
+
+def test_nobody_is_let_in_from_outside_by_accident(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOST", "0.0.0.0")
+    assert main() == 1
+    assert capsys.readouterr().err == (
+        "modelgate: HOST=0.0.0.0 lets other machines in, and there are no keys to tell them apart;"
+        " set ALLOW_ANONYMOUS=1 if that is meant\n"
+    )
