@@ -42,10 +42,12 @@ class Server:
             f"{self.address}/v1/models/sum/predict", data=data, headers={"Content-Type": kind, **headers}, timeout=60
         )
 
-    def raw(self, data: bytes) -> bytes:
-        """What is answered to `data` until the connection is closed."""
+    def raw(self, data: bytes, *, hang_up: bool = False) -> bytes:
+        """What is answered to `data` until the connection is closed; with `hang_up` nothing follows the data."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
             connection.sendall(data)
+            if hang_up:
+                connection.shutdown(socket.SHUT_WR)
             answer = b""
             while part := connection.recv(65536):
                 answer += part
@@ -87,6 +89,22 @@ def test_a_body_over_the_limit_is_413_also_without_a_length(server: Server) -> N
     assert server.post(chunks(5_000_000), "text/csv").status_code == 413
     assert server.post(iter([b"a=1&b=2"]), "application/x-www-form-urlencoded").status_code == 411
     assert server.post(iter([b'{"a": 1,', b' "b": 2}'])).status_code == 202
+    assert server.post(iter([b'{"a": 1, "b": 2}', b" " * (1024 * 1024 - 16)])).status_code == 202
+
+
+def test_a_body_that_does_not_come_whole_is_refused(server: Server, redis: Redis) -> None:
+    chunked = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for rest in (
+        b"Content-Type: text/csv\r\nContent-Length: 50\r\n\r\na,b\n1,2\n3,4567",
+        b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 50\r\n\r\na=1&b=2",
+        chunked + b"5\r\n[1,2]\r\n",
+        chunked + b"zz\r\n[1,2]\r\n0\r\n\r\n",
+        chunked + b"5\r\n[1,2]xx0\r\n\r\n",
+    ):
+        answer = server.raw(b"POST /v1/models/sum/predict HTTP/1.1\r\nHost: localhost\r\n" + rest, hang_up=True)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b'"code":"malformed_body"' in answer
+    assert not redis.keys("rq:queue:*")
 
 
 def test_what_is_no_http_is_answered_with_a_problem(server: Server) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from redis import Redis
 from werkzeug.test import TestResponse
 
 from contract.settings import Settings
+from gateway import group_commit
 from gateway.app import create_app
 
 PREDICT = "/v1/models/sum/predict"
@@ -98,6 +100,15 @@ def test_a_compressed_body_is_415(client: FlaskClient) -> None:
 def test_a_body_over_the_limit_is_413(client: FlaskClient, kind: str) -> None:
     body = problem(client.post(PREDICT, data=b"a" * (1024 * 1024 + 1), content_type=kind), 413, "body_too_large")
     assert "1 MB (MAX_BODY_MB)" in body["detail"]
+
+
+def test_a_body_without_a_length_counts_among_what_waits_too(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "PENDING_BYTES", 10)
+    chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+    for body, status in ((b"[1, 2]", 202), (b'{"a": 1, "b": 2}', 503)):
+        assert client.post(PREDICT, input_stream=BytesIO(body), environ_overrides=chunked).status_code == status
 
 
 def test_more_rows_than_may_ever_wait_are_413(client: FlaskClient, redis: Redis) -> None:
