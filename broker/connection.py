@@ -9,8 +9,8 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 
-def connect(url: str, socket_timeout: float = 5, *, own: bool = False) -> Redis:
-    """A client for `url` that resends a command twice within about half a second.
+def connect(url: str, socket_timeout: float = 5, *, own: bool = False, resends: int = 2) -> Redis:
+    """A client for `url` that resends a command, twice within about half a second.
 
     All that Modelgate sends may be sent twice: transitions of a job are scripts that are harmless to
     repeat. `socket_timeout` in seconds must exceed the longest blocking read.
@@ -23,7 +23,7 @@ def connect(url: str, socket_timeout: float = 5, *, own: bool = False) -> Redis:
         socket_connect_timeout=2,
         retry=Retry(
             ExponentialBackoff(cap=0.4, base=0.1),
-            2,
+            resends,
             supported_errors=(exceptions.ConnectionError, exceptions.TimeoutError),
         ),
     )

@@ -42,8 +42,8 @@ def create_app(settings: Settings, order: versions.Execute | None = None) -> Fla
         "result_ttl": settings.result_ttl,
     }
     broker = Jobs(connection, **limits)
-    # A process has one commit in flight.
-    committing = Jobs(connect(settings.redis_url, own=True), **limits)
+    # A process has one commit in flight, and repeats it itself.
+    committing = Jobs(connect(settings.redis_url, own=True, resends=0), **limits)
     repository = Repository(settings.models_dir)
     listener = Listener(connection, broker)
     commit = GroupCommit(committing.submit, settings.submit_timeout)

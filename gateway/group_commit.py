@@ -32,6 +32,7 @@ class _Submit:
     answered: bool = False
     accepted: bool = False
     error: BaseException | None = None
+    since: float = field(default_factory=time.monotonic)
 
 
 class GroupCommit:
@@ -42,7 +43,7 @@ class GroupCommit:
     """
 
     def __init__(self, submit: Callable[[Sequence[PredictionJob]], list[bool]], timeout: float) -> None:
-        """`submit` may be repeated with the same jobs, and is on an error, for `timeout` seconds."""
+        """`submit` may be repeated with the same jobs, and is on an error, until one has waited `timeout` seconds."""
         self._submit = submit
         self._timeout = timeout
         self._lock = threading.Lock()
@@ -79,9 +80,10 @@ class GroupCommit:
         with self._lock:
             group = self._next_group()
         try:
-            for entry, accepted in zip(group, self._insist([entry.job for entry in group]), strict=True):
+            for entry, accepted in zip(group, self._insist(group), strict=True):
                 entry.accepted = accepted
         except Exception as error:
+            group += self._overdue()
             for entry in group:
                 entry.error = error
         finally:
@@ -104,8 +106,17 @@ class GroupCommit:
             size += group[-1].size
         return group
 
-    def _insist(self, jobs: Sequence[PredictionJob]) -> list[bool]:
-        deadline = time.monotonic() + self._timeout
+    def _overdue(self) -> list[_Submit]:
+        """Those that have waited for the whole timeout already, while groups before theirs were refused."""
+        overdue, latest = [], time.monotonic() - self._timeout
+        with self._lock:
+            while self._pending and self._pending[0].since <= latest:
+                overdue.append(self._pending.popleft())
+        return overdue
+
+    def _insist(self, group: Sequence[_Submit]) -> list[bool]:
+        jobs = [entry.job for entry in group]
+        deadline = group[0].since + self._timeout
         pause = 0.05
         while True:
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -129,6 +130,24 @@ def test_redis_that_stays_away_ends_the_request_after_the_timeout() -> None:
     with pytest.raises(RedisConnectionError):
         GroupCommit(redis.submit, 0.2).submit(job("a"), 1)
     assert 2 <= len(redis.groups) <= 10
+
+
+def test_nobody_waits_for_the_timeouts_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "MOST_JOBS", 1)
+    redis = Redis()
+    redis.errors = [RedisConnectionError("gone")] * 1000
+    commit = GroupCommit(redis.submit, 1)
+    began = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        futures = hold(redis, commit, pool, "abcdefgh")
+        redis.go_on.set()
+        for future in futures:
+            with pytest.raises(RedisConnectionError):
+                future.result(30)
+    assert time.monotonic() - began < 4
+    assert not commit._pending_bytes
+    redis.errors.clear()
+    assert commit.submit(job("i"), 1)
 
 
 def test_many_threads_are_all_answered() -> None:
