@@ -127,6 +127,31 @@ def test_a_stop_does_not_wait_for_idle_connections(server: Server) -> None:
         assert server.process.wait(7) == 0  # less than the grace period of 8 s
 
 
+def test_a_request_that_comes_while_its_connection_is_given_up_is_served() -> None:
+    """Both come due while the process is busy: the request is read, and only then the connection would be closed."""
+    script = """
+from gevent import monkey; monkey.patch_all()
+import gevent, socket
+from gateway.gunicorn_worker import Idle
+waiting, (ours, theirs), served = {}, socket.socketpair(), []
+def serve():
+    with Idle(waiting):
+        ours.recv(1)
+    gevent.sleep(0.01)
+    served.append(True)
+def look():
+    gevent.sleep(0.01)
+    for idle in list(waiting): idle.end()
+greenlets = [gevent.spawn(serve), gevent.spawn(look)]
+gevent.sleep(0)
+theirs.send(b"x")
+monkey.get_original("time", "sleep")(0.05)
+gevent.joinall(greenlets, raise_error=True)
+assert served
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=PROJECT, check=True, timeout=30)
+
+
 def test_a_request_that_waits_when_the_gateway_stops_is_answered_with_its_job(server: Server, redis: Redis) -> None:
     answers: list[requests.Response] = []
     thread = threading.Thread(target=lambda: answers.append(server.post('{"a": 1, "b": 2}', Prefer="wait=60")))
