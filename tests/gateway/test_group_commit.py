@@ -101,6 +101,7 @@ def test_more_bytes_than_may_wait_are_refused_and_room_comes_back(monkeypatch: p
         redis.go_on.set()
         assert all(future.result(30) for future in futures)
     assert commit.submit(job("d"), 20)
+    assert commit.submit(job("larger than all that may wait"), 30)
 
 
 def test_an_error_is_tried_again_with_the_same_jobs() -> None:

@@ -14,8 +14,8 @@ from redis import Redis
 from werkzeug.test import TestResponse
 
 from contract.settings import Settings
-from gateway import group_commit
 from gateway.app import create_app
+from gateway.group_commit import GroupCommit
 
 PREDICT = "/v1/models/sum/predict"
 GOOD = {"a": 1, "b": 2}
@@ -105,10 +105,13 @@ def test_a_body_over_the_limit_is_413(client: FlaskClient, kind: str) -> None:
 def test_a_body_without_a_length_counts_among_what_waits_too(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "PENDING_BYTES", 10)
+    sizes: list[int] = []
+    monkeypatch.setattr(GroupCommit, "submit", lambda _, job, size: sizes.append(size) is None)
     chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
-    for body, status in ((b"[1, 2]", 202), (b'{"a": 1, "b": 2}', 503)):
-        assert client.post(PREDICT, input_stream=BytesIO(body), environ_overrides=chunked).status_code == status
+    client.post(PREDICT, input_stream=BytesIO(b"[1, 2]"), environ_overrides=chunked)
+    client.post(PREDICT, data=b"[1, 2]")
+    client.get(f"{PREDICT}?a=1&b=2")
+    assert sizes == [6, 6, 7]
 
 
 def test_more_rows_than_may_ever_wait_are_413(client: FlaskClient, redis: Redis) -> None:
