@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,8 @@ from contract.settings import Settings
 from tests.support import PROJECT, until
 
 GOOD = {"a": 1, "b": 2}
+FEW_FILES = 128
+"""As a system might allow a process to open, unless it asks for more."""
 
 
 @dataclass
@@ -68,7 +72,13 @@ def server(settings: Settings) -> Iterator[Server]:
         "STOP_GRACE": "8",
         "GATEWAY_PROCESSES": "1",
     }
-    process = subprocess.Popen([sys.executable, "-m", "gateway"], cwd=PROJECT, env=environment)
+    few = FEW_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway"],
+        cwd=PROJECT,
+        env=environment,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, few),
+    )
     server = Server(port, process)
     try:
         until(server.live, "the gateway serves")
@@ -118,6 +128,13 @@ def test_what_is_no_http_is_answered_with_a_problem(server: Server) -> None:
         assert head.startswith(f"HTTP/1.1 {status} ".encode())
         assert b"application/problem+json" in head
         assert b'"code":"malformed_request"' in body
+
+
+def test_there_may_be_more_connections_than_a_system_allows_at_first(server: Server) -> None:
+    with ExitStack() as open_ones:
+        for _ in range(2 * FEW_FILES):
+            open_ones.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+        assert server.live()
 
 
 def test_a_stop_does_not_wait_for_idle_connections(server: Server) -> None:
