@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from redis import Redis, exceptions
+from redis import BlockingConnectionPool, Redis, exceptions
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
+
+MOST_CONNECTIONS = 100
+"""Of a process; whoever asks Redis beyond that waits for its turn, where redis-py's usual pool raises an error."""
 
 
 def connect(url: str, socket_timeout: float = 5, *, own: bool = False, resends: int = 2) -> Redis:
@@ -17,8 +20,10 @@ def connect(url: str, socket_timeout: float = 5, *, own: bool = False, resends: 
     With `own` the client keeps a connection to itself, for those who never send two commands at once: to take one from
     the pool and to see whether it still lives costs as much as a command.
     """
-    client: Any = Redis.from_url(
+    pool: Any = BlockingConnectionPool.from_url(
         url,
+        max_connections=MOST_CONNECTIONS,
+        timeout=socket_timeout,
         socket_timeout=socket_timeout,
         socket_connect_timeout=2,
         retry=Retry(
@@ -27,7 +32,7 @@ def connect(url: str, socket_timeout: float = 5, *, own: bool = False, resends: 
             supported_errors=(exceptions.ConnectionError, exceptions.TimeoutError),
         ),
     )
+    client = Redis.from_pool(pool)
     if own:
-        client.connection = client.connection_pool.make_connection()
-    connected: Redis = client
-    return connected
+        client.connection = pool.make_connection()
+    return client

@@ -10,8 +10,8 @@ from pathlib import Path
 from contract.settings import Settings, SettingsError
 from gateway.access import is_loopback
 
-OPEN_FILES = 16_384
-"""For the connections of clients (worker_connections in gunicorn.conf.py), and as many to Redis."""
+OPEN_FILES = 8_192
+"""For the connections of clients (worker_connections in gunicorn.conf.py), those to Redis, and what is read."""
 
 
 def main() -> int:

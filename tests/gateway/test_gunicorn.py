@@ -137,6 +137,15 @@ def test_there_may_be_more_connections_than_a_system_allows_at_first(server: Ser
         assert server.live()
 
 
+def test_any_number_may_ask_at_once(server: Server) -> None:
+    path = server.post('{"a": 1, "b": 2}').headers["Location"]
+    with ExitStack() as stack:
+        callers = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(300)]
+        for caller in callers:
+            stack.enter_context(caller).sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert {caller.recv(65536)[:15] for caller in callers} == {b"HTTP/1.1 200 OK"}
+
+
 def test_a_stop_does_not_wait_for_idle_connections(server: Server) -> None:
     with requests.Session() as session:
         assert session.get(f"{server.address}/health/live").ok
