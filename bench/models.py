@@ -32,11 +32,11 @@ from contract.manifest import ArtifactFormat, Field, InputFormat, Kind, ModelMan
 from contract.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, VERSIONS_DIR, Repository
 from scoring.artifacts import libraries
 from trainer import recipes
-from trainer.aliases import move_alias
-from trainer.data import load
-from trainer.publish import publish
+from trainer.publishing.aliases import move_alias
+from trainer.publishing.publish import publish
 from trainer.recipe import Recipe, Table
-from trainer.train import fit
+from trainer.tables.data import load
+from trainer.training.train import fit
 
 SEED = 7
 VERSION = "1"
@@ -167,7 +167,7 @@ def artifact(repository: Path, name: str) -> Path:
 
 
 def _publish(root: Path, wanted: Recipe) -> ModelManifest:
-    """Like `trainer.train.train`, but for classes alone: the other servers call `predict` and nothing else."""
+    """Like `trainer.training.train.train`, but for classes alone: the other servers call `predict` and nothing else."""
     estimator, draft = fit(wanted, load(wanted, None))
     output = dataclasses.replace(draft.signature.output, probabilities=False)
     draft = dataclasses.replace(

@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -165,7 +164,3 @@ def answers(url: str) -> bool:
             return bool(connection.ping())
     except RedisError:
         return False
-
-
-def python() -> str:
-    return sys.executable

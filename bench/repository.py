@@ -23,11 +23,11 @@ from broker.warmup import reports
 from contract.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, PREVIOUS, VERSIONS_DIR, Repository
 from contract.settings import Settings
 from trainer import recipes
-from trainer.aliases import move_alias
-from trainer.data import load
-from trainer.publish import publish
-from trainer.swap import promote, roll_back
-from trainer.train import fit
+from trainer.publishing.aliases import move_alias
+from trainer.publishing.publish import publish
+from trainer.publishing.swap import promote, roll_back
+from trainer.tables.data import load
+from trainer.training.train import fit
 
 PATIENCE = 120.0
 ONE = "model-000"

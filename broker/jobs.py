@@ -106,10 +106,6 @@ class Jobs:
         """A page of jobs; see `broker.listing.Listing.page`."""
         return self._listing.page(model, status, limit, cursor)
 
-    def queued_rows(self, model: str) -> int:
-        """How many rows wait for the model."""
-        return int(self._redis.hget("mg:rows", prediction_queue(model)) or 0)
-
     def backlog(self, model: str) -> Backlog:
         """What waits for the model, and how long it will take: for Retry-After. Two round trips."""
         queue = prediction_queue(model)

@@ -85,13 +85,13 @@ class Work:
 
         Returns the ids of those that were cancelled meanwhile, of which nothing is kept. Repeating it is harmless.
         Raises `FencedError` when the incarnation was given back: nothing is written, its scorer has to go.
-        Raises `ValueError` for an outcome that JSON cannot hold; nothing is written then.
+        An outcome that JSON cannot hold becomes a failure that says so.
         """
         if not outcomes:
             return []
         args: list[str] = []
         for job_id, outcome in outcomes.items():
-            args += (job_id, *(failed(outcome) if isinstance(outcome, Failure) else succeeded(outcome)))
+            args += (job_id, *_written(outcome))
         written = self._scripts.run("finish", self._incarnation, *args)
         return [job_id for job_id, answer in zip(outcomes, written, strict=True) if answer != 1]
 
@@ -145,3 +145,11 @@ def _read(parts: Sequence[bytes]) -> tuple[list[BatchJob], dict[str, Failure]]:
         except ValueError as error:
             refused[job_id.decode()] = Failure(Code.JOB_REFUSED, str(error))
     return jobs, refused
+
+
+def _written(outcome: PredictionOutcome | Failure) -> tuple[str, str, str]:
+    try:
+        return failed(outcome) if isinstance(outcome, Failure) else succeeded(outcome)
+    except ValueError as error:
+        # Raised, it would end the scorer, and the same jobs the next one.
+        return failed(Failure(Code.MODEL_ERROR, f"the model answered what JSON cannot hold: {error}"))

@@ -11,8 +11,8 @@ from typing import Any
 from contract.errors import Failure
 
 PREDICT = "worker.scorer.predict"
-"""The dotted path in every prediction job. RQ would import any path a job names, so the
-worker calls only what it finds in its own table under one of `FUNCTIONS`."""
+"""The dotted path in every prediction job. RQ would import whatever a job names; a scorer imports nothing, and refuses
+a job that names none of `FUNCTIONS`."""
 FUNCTIONS = frozenset({PREDICT})
 
 

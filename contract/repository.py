@@ -18,6 +18,9 @@ REPORT_DIR, REPORT_HTML, REPORT_JSON = "report", "report.html", "report.json"
 SIGNATURE_FILE = "manifest.json.sig"
 """Beside a manifest: the 64 bytes of an ed25519 signature over the bytes of the manifest. See scoring/trust.py."""
 
+_MOST_MANIFESTS = 2000
+"""Kept by one `Repository`; 15 KB each of a small model."""
+
 
 class NotInRepository(LookupError):
     """No such model, version or alias; the message says which there are."""
@@ -111,6 +114,8 @@ class Repository:
         """As `read_manifest`, which is asked only once: of a version that is gone meanwhile, too."""
         known = self._manifests.get((name, version))
         if known is None:
+            if len(self._manifests) >= _MOST_MANIFESTS:
+                del self._manifests[next(iter(self._manifests))]
             known = self._manifests[(name, version)] = self.read_manifest(name, version)
         return known
 

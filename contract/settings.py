@@ -17,8 +17,8 @@ class SettingsError(Exception):
     """An environment variable that cannot be used; the message names it and says what would do."""
 
 
-def _setting(default: Any, doc: str, least: int | None = None, choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"doc": doc, "least": least, "choices": choices})
+def _setting(default: Any, doc: str, least: int = 0, most: float = float("inf"), choices: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"doc": doc, "least": least, "most": most, "choices": choices})
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Settings:
     host: str = _setting(
         "127.0.0.1", "Address the gateway listens on. Elsewhere than loopback needs ALLOW_ANONYMOUS=1."
     )
-    port: int = _setting(8080, "Port the gateway listens on.", least=1)
+    port: int = _setting(8080, "Port the gateway listens on.", least=1, most=65535)
     allow_anonymous: bool = _setting(False, "1: serve callers who are not on this machine, without any key.")
     allowed_hosts: tuple[str, ...] = _setting(
         (), "Host names, besides loopback, under which the gateway answers writes; comma-separated."
@@ -96,13 +96,15 @@ class Settings:
 def _parse(entry: dataclasses.Field[Any], text: str) -> object:
     name, kind = entry.name.upper(), entry.type
     if kind == "int":
-        least = entry.metadata["least"]
+        least, most = entry.metadata["least"], entry.metadata["most"]
         try:
             number = int(text)
         except ValueError:
             raise SettingsError(f"{name}={text!r} is not a whole number") from None
         if number < least:
             raise SettingsError(f"{name}={number} is too small; the least is {least}")
+        if number > most:
+            raise SettingsError(f"{name}={number} is too large; the most is {most}")
         return number
     if kind == "bool":
         if text.lower() not in ("0", "1", "true", "false"):

@@ -14,7 +14,7 @@ TRAINING, PUBLISHING = "training", "publishing"
 """RQ's queues. Each has a process of its own, so that an alias moves while a training runs."""
 
 TRAIN, ORDER = "trainer.tasks.train", "trainer.tasks.order"
-"""The dotted paths in jobs of these queues; the trainer calls nothing else."""
+"""What jobs of these queues name, in place of RQ's dotted paths; a job that names something else is refused."""
 
 GENERIC_RECIPE = "tabular"
 """The recipe for any CSV file; all others are named as the model that they train."""

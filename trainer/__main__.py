@@ -14,9 +14,9 @@ from contract.errors import ModelgateError
 from contract.settings import Settings, SettingsError
 from contract.training import TrainingRequest
 from trainer import recipes
-from trainer.posts import INBOX, QUEUES, Posts
+from trainer.keeper import INBOX, QUEUES, Keeper
+from trainer.publishing.signing import Seal, make_keys
 from trainer.service import Signals, say, serve
-from trainer.signing import Seal, make_keys
 
 FAILED, WRONG_USE = 1, 2
 
@@ -91,11 +91,11 @@ def _serve(settings: Settings, ready_file: Path | None) -> int:
         ready_file.unlink(missing_ok=True)
     if not _swept(settings.models_dir):
         return FAILED
-    posts = Posts(signals, INBOX | QUEUES if settings.redis_url else INBOX)
+    keeper = Keeper(signals, INBOX | QUEUES if settings.redis_url else INBOX)
     if not settings.redis_url:
         say("trainer: REDIS_URL is not set: nobody can train over HTTP")
-    serve(settings.models_dir, settings.train_on_start, trust, ready_file, posts)
-    posts.stop(settings.stop_grace - 1)
+    serve(settings.models_dir, settings.train_on_start, trust, ready_file, keeper)
+    keeper.stop(settings.stop_grace - 1)
     return 0
 
 
@@ -119,7 +119,7 @@ def _make_keys(folder: Path) -> int:
 
 
 def _sign(settings: Settings, unsigned: bool) -> int:
-    from trainer.resign import resign
+    from trainer.publishing.resign import resign
 
     seal = Seal.from_settings(settings)
     if not seal.key:
@@ -136,8 +136,8 @@ def _sign(settings: Settings, unsigned: bool) -> int:
 def _import_now(settings: Settings, file: Path, name: str | None, sample: Path | None) -> int:
     from broker.connection import connect
     from trainer.importing import Refused
-    from trainer.imports import import_file, model_name
-    from trainer.swap import promote
+    from trainer.importing.imports import import_file, model_name
+    from trainer.publishing.swap import promote
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not _swept(settings.models_dir):
@@ -164,7 +164,7 @@ def _import_now(settings: Settings, file: Path, name: str | None, sample: Path |
 
 def _swept(root: Path) -> bool:
     """Whether the model repository can be written; what dead publishers left is gone then."""
-    from trainer.publish import sweep
+    from trainer.publishing.publish import sweep
 
     try:
         sweep(root)
@@ -179,7 +179,7 @@ def _swept(root: Path) -> bool:
 
 def _train(settings: Settings, name: str, csv_file: Path | None) -> bool:
     """Whether it is published; says what happened."""
-    from trainer.train import train
+    from trainer.training.train import train
 
     started = time.monotonic()
     request = TrainingRequest(model=name, recipe=name)
@@ -203,7 +203,7 @@ def _train(settings: Settings, name: str, csv_file: Path | None) -> bool:
 
 def _move(settings: Settings, model: str, alias: str, version: int) -> None:
     """At once: whoever trains here and now need not have a Redis, nor workers."""
-    from trainer.aliases import move_alias
+    from trainer.publishing.aliases import move_alias
 
     move_alias(settings.models_dir, model, alias, version)
 

@@ -8,14 +8,11 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from contract.errors import Code, ModelgateError
 from contract.kinds import shown
 from contract.manifest import ArtifactFormat, Field, InputFormat, Output, OutputKind, Signature
-
-if TYPE_CHECKING:  # a report draws pictures, and the names of recipes are asked for by who only wants --help
-    from trainer.report.evidence import Candidate
 
 
 class DataError(ModelgateError):
@@ -45,8 +42,23 @@ class Table:
     remarks: Sequence[str] = ()
 
 
+Say = Callable[[str], None]
+"""Hears a line of the log."""
+
+
 def _nothing(*_: object) -> None:
     """What is told to nobody."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An estimator that was tried: its cross-validated `metric`, mean and standard deviation over the folds."""
+
+    name: str
+    metric: str
+    mean: float
+    spread: float
+    seconds: float
 
 
 @dataclass
@@ -60,7 +72,7 @@ class Run:
 
     inputs: Sequence[Field]
     target: Field
-    say: Callable[[str], None] = _nothing
+    say: Say = _nothing
     tell: Callable[[float, int, int, float | None], None] = _nothing
     candidates: list[Candidate] = field(default_factory=list)
     chosen: Candidate | None = None

@@ -87,8 +87,8 @@ def serve(
 
     `ready_file` is there from the first look on that left nothing untried. Returns when told to stop.
     """
-    from trainer.disk import STAGING
-    from trainer.publish import sweep
+    from trainer.publishing.disk import STAGING
+    from trainer.publishing.publish import sweep
 
     not_before: dict[str, float] = {}
     while True:

@@ -103,6 +103,8 @@ class ScorerProcess:
     """Of its template when it was forked."""
     registered: bool = False
     retiring: bool = False
+    busy: float = field(default_factory=time.monotonic)
+    """When it was last seen to score, or had not been told to end."""
     killed: bool = False
     """By the supervisor, and not for what it was scoring."""
     overdue: Note | None = None

@@ -7,6 +7,7 @@ import os
 import selectors
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -19,6 +20,12 @@ log = logging.getLogger("worker")
 
 _YOUNG = 1.0
 """Seconds. A process that ended sooner is started again after a pause, which grows."""
+
+_DEAF = 5.0
+"""Seconds that a scorer may take to end, when it is told to and scores nothing: a model may have taken its signal."""
+
+_PROOF = 2
+"""Templates that ended while they loaded a version: one may have been killed by anybody."""
 
 _LONGEST_PAUSE = 0.5
 """Seconds between scorers of a slot: to fork one costs little, and the next job is to start within a second."""
@@ -39,7 +46,7 @@ class Crew:
         self._template: TemplateProcess | None = None
         self._template_backoff = Backoff()
         self._backoffs = [Backoff(longest=_LONGEST_PAUSE) for _ in range(scorers)]
-        self._avoid: set[str] = set()
+        self._ended_by: Counter[str] = Counter()
         self._wanted: frozenset[str] = frozenset()
         self._orphans: set[int] = set()
         self._stopping = False
@@ -97,9 +104,19 @@ class Crew:
 
     # The template
 
+    @property
+    def _avoid(self) -> set[str]:
+        """The versions whose loading has ended so many templates that it is no accident."""
+        return {version for version, templates in self._ended_by.items() if templates >= _PROOF}
+
     def _start_template(self) -> None:
         self._board.end(self._template_slot)
-        self._template = TemplateProcess(self._board, self._avoid)
+        try:
+            self._template = TemplateProcess(self._board, self._avoid)
+        except OSError as error:
+            log.warning("cannot start a template: %s", error)
+            self._template_backoff.failed()
+            return
         self._template.want(self._wanted)
         self._selector.register(self._template, selectors.EVENT_READ, self._hear_template)
 
@@ -115,9 +132,9 @@ class Crew:
             self._template_backoff.worked()
         self._template = None
         note = self._board.note(self._template_slot)
-        if note:
+        self._ended_by.update(note.subjects if note else ())
+        if note and self._avoid.issuperset(note.subjects):
             log.warning("%s ends whoever loads it (%s): scorers load it when asked for it", *note.subjects, how)
-            self._avoid.update(note.subjects)
         elif not self._stopping:
             log.warning("the template ended (%s) and is started anew; scorers go on", how)
 
@@ -183,6 +200,10 @@ class Crew:
         """Kills what has taken longer than it may."""
         for scorer in self.scorers.values():
             note = self._board.note(scorer.slot)
+            if note or not scorer.retiring:
+                scorer.busy = time.monotonic()
+            elif time.monotonic() - scorer.busy > _DEAF:
+                scorer.kill()
             if scorer.registered and note and note.overdue and not scorer.killed:
                 scorer.overdue = note
                 scorer.signal(signal.SIGKILL)

@@ -34,6 +34,8 @@ class Lifeline:
         self._end.sendall(json.dumps([os.getpid(), generation]).encode())
         if not self._end.recv(1):
             return False
+        # A child that the model forks must not keep it open: nobody would learn that the scorer is gone.
+        os.register_at_fork(after_in_child=self._end.close)
         # The kernel tells, and not a thread: the model may be in C code that gives no thread a turn. Linux ends a
         # process that does not handle SIGIO, macOS does not.
         signal.signal(signal.SIGIO, signal.SIG_DFL if sys.platform == "linux" else lambda *_: os._exit(1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
 import signal
 import time
@@ -18,10 +19,9 @@ from broker.backoff import Backoff
 from broker.connection import connect
 from broker.scripts import FencedError
 from broker.work import Batch, Limits, Work
-from contract.errors import Code, Failure
 from contract.repository import Repository
 from contract.settings import Settings
-from worker.batches import Batches, Outcomes
+from worker.batches import Batches
 from worker.board import Board
 from worker.model_cache import ModelCache
 from worker.pace import Pace
@@ -77,7 +77,7 @@ class Scorer:
         if batch is None:
             return False
         outcomes = self._batches.score(batch)
-        self._asked(lambda: self._finish(batch, outcomes), even_when_stopping=True)
+        self._asked(lambda: self._work.finish(outcomes), even_when_stopping=True)
         return True
 
     def _take(self) -> Batch | None:
@@ -87,14 +87,6 @@ class Scorer:
             rows = dict(self._pace.rows)
             self._limits = Limits(rows=1, jobs=MOST_JOBS, model_rows=rows, models=self._models, skip=now[1])
         return self._work.take(self._limits)
-
-    def _finish(self, batch: Batch, outcomes: Outcomes) -> None:
-        try:
-            self._work.finish(outcomes)
-        except ValueError as error:
-            # Left to itself this would end the process, and the same jobs the next one.
-            failure = Failure(Code.MODEL_ERROR, f"the model {batch.model!r} answered what JSON cannot hold: {error}")
-            self._work.finish(dict.fromkeys(outcomes, failure))
 
     def _asked(self, ask: Callable[[], T], *, even_when_stopping: bool = False) -> T | None:
         """What Redis answers, however long it is away; None when the scorer is stopped meanwhile."""
@@ -125,6 +117,8 @@ def serve(slot: int, inc: str, board: Board, cache: ModelCache, repository: Repo
     work = Work(connect(settings.redis_url, own=True), inc)
     scorer = Scorer(work, batches, pace, settings.worker_models, slow_models.left_alone)
     signal.signal(signal.SIGTERM, lambda *_: scorer.stop())
+    # What a model forks ends when the model tells it to.
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     try:
         scorer.run()
     except FencedError as error:

@@ -18,6 +18,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Collection
+from contextlib import suppress
 
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, Repository
@@ -46,6 +47,7 @@ _LINGER = 2.0
 """Seconds that a version stays when no alias names it any more: jobs that were pinned to it may still come."""
 
 Version = tuple[str, int]
+Files = frozenset[tuple[str, int, int]]
 
 
 class Template:
@@ -55,9 +57,10 @@ class Template:
         self._settings = settings
         self._control = control
         self._board = board
-        self._repository = Repository(settings.models_dir)
+        # Whole, since a model may change the directory of a process.
+        self._repository = Repository(settings.models_dir.absolute())
         self._cache = ModelCache(self._repository, settings.model_cache_mb * 1_000_000, Trust.from_settings(settings))
-        self._unusable = dict.fromkeys(avoid, "it ends whoever loads it")
+        self._unusable = {text: (self._files(_parsed(text)), "it ends whoever loads it") for text in avoid}
         self._asked: list[Version] = []
         self._refused: dict[str, str] = {}
         self._idle: dict[Version, float] = {}
@@ -145,21 +148,31 @@ class Template:
 
     def _load_if_possible(self, version: Version, spare: Collection[Version]) -> bool:
         """Whether it was loaded now; `spare` may go for it."""
-        text = _text(version)
         if version in self._cache:
             return False
-        if text not in self._unusable:
+        text, files = _text(version), self._files(version)
+        if files != self._unusable.get(text, (None, ""))[0]:
             try:
                 if self._cache.make_room(*version, spare):
                     self._load(version)
                     return True
             except (ModelgateError, MemoryError) as error:
-                # Scorers will say so to everybody who asks, and see when it has been mended.
-                self._unusable[text] = str(error)
+                # Scorers will say so to everybody who asks. Until it has been mended: signed, or put back.
+                self._unusable[text] = (files, str(error))
                 log.warning("%s", error)
         if version in self._asked:
-            self._refused[text] = self._unusable.get(text, "it does not fit into MODEL_CACHE_MB beside the others")
+            _, why = self._unusable.get(text, (files, "it does not fit into MODEL_CACHE_MB beside the others"))
+            self._refused[text] = why
         return False
+
+    def _files(self, version: Version) -> Files:
+        """What tells the files of a version from others in their place; empty without any."""
+        try:
+            with os.scandir(self._repository.version_dir(*version)) as entries:
+                found = [(entry.name, entry.stat()) for entry in entries]
+        except OSError:
+            return frozenset()
+        return frozenset((name, stat.st_mtime_ns, stat.st_size) for name, stat in found)
 
     def _load(self, version: Version) -> None:
         slot, text = self._board.slots - 1, _text(version)
@@ -177,7 +190,13 @@ class Template:
 
     def _fork(self, slot: int, inc: str, lifeline: Lifeline) -> None:
         gc.freeze()
-        if os.fork() == 0:
+        try:
+            child = os.fork() == 0
+        except OSError as error:
+            # The supervisor sees that there is none, and asks again after a pause.
+            log.warning("cannot fork a scorer: %s", error)
+            child = False
+        if child:
             code = 1
             try:
                 self._control.close()
@@ -229,7 +248,8 @@ def main(control: str, board: str, slots: str, avoid: str) -> None:
     except SettingsError as error:
         log.error("%s", error)
         sys.exit(1)
-    template.run()
+    with suppress(ConnectionError):  # the supervisor is gone
+        template.run()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 
 from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
-from contract.repository import NAME, NotInRepository, Repository
+from contract.repository import NAME, NotInRepository, Repository, valid_name
 from gateway.answers import json_response
 from gateway.problems import Problem, near
 
@@ -42,6 +42,13 @@ def resolve(repository: Repository, reference: str) -> tuple[str, int]:
             there_are = ", ".join(names[:50]) + (", …" if len(names) > 50 else "") if names else "no models yet"
             detail += f"{near(name, names)}; there are: {there_are}" if names else f"; there are {there_are}"
         raise Problem(404, "unknown_model", detail, models=names[:50]) from error
+
+
+def check_name(name: str) -> None:
+    """Raises `Problem` (422) unless `name` may be the name of a new model."""
+    if not valid_name(name):
+        detail = f"{name[:64]!r} cannot be the name of a model: use up to 64 of a-z, 0-9, _ and - (not inbox)"
+        raise Problem(422, "invalid_name", detail)
 
 
 def _item(repository: Repository, name: str) -> dict[str, object]:

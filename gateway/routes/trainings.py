@@ -12,7 +12,7 @@ from broker.schedules import Schedule, Schedules
 from broker.training import Trainings
 from contract.errors import FieldError
 from contract.jobs import Job
-from contract.repository import NAME, Repository, valid_name
+from contract.repository import Repository, valid_name
 from contract.training import GENERIC_RECIPE, TrainingRequest
 from gateway import dialects
 from gateway.access import Guard
@@ -20,7 +20,7 @@ from gateway.answers import job_response, json_response
 from gateway.bodies import whole
 from gateway.problems import RETRY_SOON, Problem
 from gateway.routes.jobs import known
-from gateway.routes.models import resolve
+from gateway.routes.models import check_name, resolve
 from gateway.spool import Form, Spool
 from gateway.training_requests import LARGEST, invalid, shown_request, training_request
 
@@ -40,7 +40,7 @@ def blueprint(
     @routes.post("/models/<name>/train")
     def train(name: str) -> Response:
         guard()
-        _check_name(name)
+        check_name(name)
         recipes = _recipes()
         with _body(spool) as (body, upload):
             return _submit(training_request(name, body, recipes, _default(name, recipes), upload))
@@ -77,7 +77,7 @@ def blueprint(
     @routes.put("/models/<name>/schedule")
     def put(name: str) -> Response:
         guard()
-        _check_name(name)
+        check_name(name)
         body = _json(whole(request))
         if not isinstance(body, dict) or set(body) - {"cron", "request"} or not isinstance(body.get("cron"), str):
             message = 'a schedule is {"cron": "0 3 * * 1", "request": {…}}, the request as for a training'
@@ -162,12 +162,6 @@ def _asked(form: Form) -> object:
 
 def _default(name: str, recipes: list[str]) -> str:
     return name if name in recipes else GENERIC_RECIPE
-
-
-def _check_name(name: str) -> None:
-    if not valid_name(name):
-        message = f"{name[:80]!r} cannot be the name of a model; it must match {NAME.pattern} and not be inbox"
-        raise Problem(422, "invalid_name", message)
 
 
 def _no_schedule(name: str) -> Problem:

@@ -8,11 +8,11 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from contract.errors import Code, ModelgateError
-from contract.repository import valid_name
 from contract.training import Action, Order
 from gateway.access import Guard
 from gateway.answers import json_response
 from gateway.problems import Problem
+from gateway.routes.models import check_name
 from gateway.routes.versions import Execute
 from gateway.spool import Form, Spool
 
@@ -33,9 +33,7 @@ def blueprint(spool: Spool, order: Execute, allowed: bool, guard: Guard) -> Blue
         guard()
         if not allowed:
             raise Problem(403, "uploads_off", _OFF)
-        if not valid_name(name):
-            detail = f"{name[:64]!r} cannot be the name of a model: use up to 64 of a-z, 0-9, _ and - (not inbox)"
-            raise Problem(400, "invalid_name", detail)
+        check_name(name)
         if request.mimetype != "multipart/form-data":
             detail = "send the model as multipart/form-data, with the parts file and, if you like, sample (a CSV)"
             raise Problem(415, "unsupported_media_type", detail)

@@ -31,7 +31,7 @@ def test_a_submitted_job_reads_as_queued(jobs: Jobs) -> None:
 def test_submitting_twice_queues_once(jobs: Jobs, redis: Redis) -> None:
     assert jobs.submit([job("a"), job("b")]) == jobs.submit([job("a"), job("b")]) == [True, True]
     assert redis.lrange("rq:queue:predict:sum", 0, -1) == [b"a", b"b"]
-    assert jobs.queued_rows("sum") == 2
+    assert jobs.backlog("sum").rows == 2
 
 
 def test_a_full_queue_refuses_by_rows_and_another_model_is_not_affected(jobs: Jobs) -> None:
@@ -121,7 +121,7 @@ def test_a_queued_job_is_cancelled(jobs: Jobs, redis: Redis) -> None:
     canceled = jobs.cancel("a")
     assert canceled is not None
     assert (canceled[0], canceled[1].status, canceled[1].output) == (True, Status.CANCELED, None)
-    assert (redis.lrange("rq:queue:predict:sum", 0, -1), jobs.queued_rows("sum")) == ([b"b"], 1)
+    assert (redis.lrange("rq:queue:predict:sum", 0, -1), jobs.backlog("sum").rows) == ([b"b"], 1)
     again = jobs.cancel("a")
     assert again is not None
     assert (again[0], again[1].status) == (False, Status.CANCELED)

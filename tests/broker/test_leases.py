@@ -41,7 +41,7 @@ def test_what_was_held_goes_back_to_the_head_in_order(jobs: Jobs, work: Work, le
     assert leases.give_back("w-0-x") == {"c": "queued", "b": "queued", "a": "queued"}
     assert leases.give_back("w-0-x") == {}
     assert redis.lrange("rq:queue:predict:sum", 0, -1) == [b"a", b"b", b"c", b"d"]
-    assert jobs.queued_rows("sum") == 4
+    assert jobs.backlog("sum").rows == 4
     assert read(jobs, "a").started_at is None
     assert redis.exists("mg:held:w-0-x", "mg:lease:w-0-x", "rq:worker:w-0-x", "mg:incs", "rq:wip:predict:sum") == 0
 

@@ -138,7 +138,7 @@ def test_a_failed_job_that_rq_queues_anew_is_scored(
     work.finish({"q": outcome(1.0)})
     rq(redis_url, "requeue", "--queue", QUEUE, "--serializer", serializer, "f")
     leases.reconcile()
-    assert (read(ended, "f").status, ended.queued_rows("sum"), redis.ttl("rq:job:f")) == (Status.QUEUED, 1, -1)
+    assert (read(ended, "f").status, ended.backlog("sum").rows, redis.ttl("rq:job:f")) == (Status.QUEUED, 1, -1)
     assert redis.exists("rq:results:f") == 0
     assert take(work) == ["f"]
     work.finish({"f": outcome(5.0)})
@@ -205,7 +205,7 @@ def test_rq_empties_a_queue(ended: Jobs, work: Work, redis: Redis, leases: Lease
     Queue(QUEUE, connection=redis).empty()
     assert take(work) == []
     leases.reconcile()
-    assert (ended.queued_rows("sum"), redis.exists("mg:ready", "mg:bell")) == (0, 0)
+    assert (ended.backlog("sum").rows, redis.exists("mg:ready", "mg:bell")) == (0, 0)
 
 
 def test_rq_deletes_a_waiting_job(ended: Jobs, work: Work, redis: Redis, leases: Leases) -> None:

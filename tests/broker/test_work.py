@@ -154,13 +154,15 @@ def test_compressed_data_is_read_too(jobs: Jobs, work: Work, redis: Redis) -> No
     assert take(work) == ["a"]
 
 
-def test_an_outcome_that_json_cannot_hold_is_refused_whole(jobs: Jobs, work: Work) -> None:
-    jobs.submit([job("a"), job("b")])
+def test_an_outcome_that_json_cannot_hold_fails_its_job_and_no_other(jobs: Jobs, work: Work) -> None:
+    jobs.submit([job("a"), job("b"), job("c")])
     take(work)
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        work.finish({"a": outcome(1.0), "b": outcome(float("nan"))})
-    assert read(jobs, "a").status is Status.RUNNING
-    assert work.finish({"a": outcome(1.0), "b": Failure("model_error", "nan")}) == []
+    work.finish({"a": outcome(float("nan")), "b": outcome(1.0), "c": Failure("model_error", "\ud800")})
+    failed = read(jobs, "a").error
+    assert failed is not None
+    assert (failed.code, failed.message[:40]) == ("model_error", "the model answered what JSON cannot hold")
+    assert read(jobs, "b").status is Status.SUCCEEDED
+    assert read(jobs, "c").status is Status.FAILED
     assert work.finish({}) == []
 
 

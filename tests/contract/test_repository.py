@@ -71,6 +71,18 @@ def test_a_folder_that_is_not_there_holds_no_models(tmp_path: Path) -> None:
     assert Repository(tmp_path / "nowhere").names() == []
 
 
+def test_manifests_are_kept_but_not_without_end(
+    repository: Repository, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contract.repository._MOST_MANIFESTS", 2)
+    first = repository.manifest("sum", 1)
+    assert repository.manifest("sum", 1) is first
+    kept = [repository.manifest("sum", version) for version in (2, 10)]
+    assert [repository.manifest("sum", version) for version in (2, 10)] == kept
+    assert repository.manifest("sum", 10) is kept[1]
+    assert repository.manifest("sum", 1) is not first
+
+
 def test_a_manifest_of_another_version_is_refused(repository: Repository, models: Path) -> None:
     path = models / "sum" / "versions" / "2" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "version": 1}))

@@ -40,7 +40,14 @@ def test_a_list_can_be_none() -> None:
 
 @pytest.mark.parametrize(
     ("variable", "text"),
-    [("PORT", "http"), ("PORT", "0"), ("WORKERS", "-1"), ("ALLOW_ANONYMOUS", "maybe"), ("REDIS_FSYNC", "no")],
+    [
+        ("PORT", "http"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("WORKERS", "-1"),
+        ("ALLOW_ANONYMOUS", "maybe"),
+        ("REDIS_FSYNC", "no"),
+    ],
 )
 def test_a_variable_that_cannot_be_used_is_named(variable: str, text: str) -> None:
     with pytest.raises(SettingsError, match=rf"{variable}.*{text}"):

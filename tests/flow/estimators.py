@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 ABORTS, NEVER_RETURNS, EATS_MEMORY, RAISES, ENDS = 13.0, 14.0, 15.0, 16.0, 17.0
+LEAVES_A_CHILD, ENDS_A_CHILD, GOES_ELSEWHERE = 18.0, 19.0, 20.0
 
 
 class Faulty:
     """Doubles a number, unless it is one of those above."""
 
     def predict(self, X: Any) -> Any:
+        if LEAVES_A_CHILD in X or ENDS_A_CHILD in X:
+            child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(30,))
+            child.start()
+            while ENDS_A_CHILD in X and child.is_alive():
+                child.terminate()
+                time.sleep(0.01)
+        if GOES_ELSEWHERE in X:
+            os.chdir(Path(multiprocessing.__file__).parent)
         if ABORTS in X:
             os.abort()
-        while NEVER_RETURNS in X:
+        while NEVER_RETURNS in X or LEAVES_A_CHILD in X:
             time.sleep(0.1)
         if EATS_MEMORY in X:
             self.eaten = [bytearray(50_000_000) for _ in range(1000)]
@@ -53,6 +64,20 @@ class Versioned:
 class AbortsWhenLoaded(Slow):
     def __setstate__(self, state: Any) -> None:
         os.abort()
+
+
+class HangsWhenFirstLoaded(Slow):
+    """`trace` is a file that is there from then on."""
+
+    def __init__(self, trace: Path) -> None:
+        super().__init__(0)
+        self.trace = trace
+
+    def __setstate__(self, state: Any) -> None:
+        self.__dict__.update(state)
+        if not self.trace.exists():
+            self.trace.touch()
+            time.sleep(1000)
 
 
 class StartsAThreadWhenLoaded(Slow):

@@ -11,7 +11,8 @@ from typing import Any
 from redis import Redis
 
 from broker.connection import connect
-from tests.support import answers, redis_executable, until
+from launcher.redis_server import executable
+from tests.support import answers, until
 
 
 class RedisProcess:
@@ -26,7 +27,7 @@ class RedisProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> RedisProcess:
-        command = [redis_executable(), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder)]
+        command = [executable(), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder)]
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--save", "", "--appendonly", "yes", *self._options],

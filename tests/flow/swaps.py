@@ -27,9 +27,9 @@ from contract.repository import CURRENT, Repository
 from contract.settings import Settings
 from tests.flow import estimators
 from tests.support import numbers
-from trainer.disk import STAGING
-from trainer.publish import publish
-from trainer.swap import promote, roll_back
+from trainer.publishing.disk import STAGING
+from trainer.publishing.publish import publish
+from trainer.publishing.swap import promote, roll_back
 
 MODEL = "swapped"
 

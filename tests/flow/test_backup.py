@@ -10,9 +10,10 @@ from pathlib import Path
 
 from broker.connection import connect
 from contract.repository import Repository
+from launcher.redis_server import executable
 from tests.flow import estimators
 from tests.flow.gateways import Site, site
-from tests.support import PROJECT, numbers, redis_executable, until, write_version
+from tests.support import PROJECT, numbers, until, write_version
 
 PAGE = (PROJECT / "docs" / "operations.md").read_text()
 
@@ -26,7 +27,7 @@ def commands(heading: str) -> list[list[str]]:
 
 
 def run(lines: list[str], folder: Path) -> None:
-    tools = Path(redis_executable()).parent
+    tools = Path(executable()).parent
     if not (tools / "redis-cli").exists():
         assert shutil.which("redis-cli"), "redis-cli is not installed"
     script = "\n".join(["set -e", *lines])

@@ -16,6 +16,7 @@ from sklearn.cluster import KMeans
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
+from broker.warmup import Report, reports
 from contract.jobs import PredictionJob, Status
 from contract.manifest import Output, OutputKind
 from tests.flow import estimators
@@ -76,6 +77,29 @@ def test_only_the_job_with_the_bad_row_fails(faulty: Workshop, value: float, cod
     assert said in bad.error.message
     assert [job.output["predictions"] if job.output else job for job in jobs] == [[2.0]] * 11
     assert faulty.each_has_one_result(ids)
+
+
+def test_a_child_that_a_model_leaves_behind_hides_nothing(faulty: Workshop) -> None:
+    (job,) = faulty.ended(faulty.submit("faulty", [estimators.LEAVES_A_CHILD], "leaves"), deadline=15)
+    assert job.error is not None
+    assert job.error.code == "timeout"
+
+
+def test_a_model_can_end_its_own_children(faulty: Workshop) -> None:
+    (job,) = faulty.ended(faulty.submit("faulty", [estimators.ENDS_A_CHILD], "ends"))
+    assert job.status is Status.SUCCEEDED
+
+
+def test_a_model_that_changes_the_directory_hides_no_other(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    write(folder, "faulty", estimators.Faulty())
+    for version in (1, 2):
+        write_version(folder, "quick", estimators.Slow(0), numbers("a"), version=version, by_value=True)
+    with redis_server(tmp_path) as url, workshop(url, Path(os.path.relpath(folder, PROJECT)), tmp_path) as shop:
+        shop.start(workers=1).ready(1)
+        shop.ended(shop.submit("faulty", [estimators.GOES_ELSEWHERE], "elsewhere"))
+        (job,) = shop.ended(shop.submit("quick", [1.0], version=1))
+        assert job.status is Status.SUCCEEDED, job
 
 
 # Processes that die
@@ -151,6 +175,32 @@ def test_scorers_go_on_without_their_template_and_there_is_a_new_one(shop: Works
     assert shop.redis.xrange(f"rq:results:{ids[0]}")[0][1][b"worker_name"].decode() in before
     until(lambda: worker.scorers() and not worker.scorers().keys() & before.keys(), "a scorer of the new template")
     assert "scorers go on" in worker.log
+
+
+def test_a_template_killed_while_it_loads_a_model_is_no_proof_against_the_model(tmp_path: Path) -> None:
+    folder, trace = tmp_path / "models", tmp_path / "trace"
+    trace.touch()  # so that it can be copied
+    estimator = estimators.HangsWhenFirstLoaded(trace)
+    write(folder, "quick", estimator)
+    trace.unlink()
+    with redis_server(tmp_path) as url, workshop(url, folder, tmp_path) as shop:
+        worker = shop.start(workers=1)
+        until(trace.exists, "the template loads it")
+        template = worker.template()
+        assert template
+        template.kill()
+        until(lambda: b"quick@1" in (shop.redis.get("mg:loaded:w") or b""), "scorers share it")
+
+
+def test_a_scorer_that_does_not_end_when_it_is_told_to_is_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    write(folder, "quick", estimators.Slow(0))
+    with redis_server(tmp_path) as url, workshop(url, folder, tmp_path) as shop:
+        worker = shop.start(workers=1).ready(1)
+        (stopped,) = worker.scorers().values()
+        os.kill(stopped, signal.SIGSTOP)
+        write_version(folder, "quick", estimators.Slow(0), numbers("a"), version=2, by_value=True)
+        until(lambda: stopped not in worker.scorers().values() and worker.scorers(), "a scorer in its place")
 
 
 def test_a_worker_that_was_stopped_beyond_its_lease_writes_nothing(shop: Workshop) -> None:
@@ -275,6 +325,23 @@ def test_a_model_that_harms_whoever_loads_it_harms_no_other(tmp_path: Path, esti
         assert (job.error.code if job.error else None) == ("worker_crashed" if aborts else None)
         assert "harmful@1" in worker.log
         assert worker.log.count("harmful@1 ends whoever loads it") == 1
+
+
+def test_a_version_that_is_mended_is_shared_again(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    write(folder, "quick", estimators.Slow(0))
+    artifact = next((folder / "quick" / "versions" / "1").glob("model.*"))
+    whole = artifact.read_bytes()
+    artifact.write_bytes(whole[:-1])
+    with redis_server(tmp_path) as url, workshop(url, folder, tmp_path) as shop:
+        worker = shop.start().ready()
+        until(lambda: "bytes instead of" in worker.log, "the template has tried it")
+        artifact.write_bytes(whole)
+        until(
+            lambda: "quick@1" in reports(shop.redis, "quick").get("w", Report()).loaded,
+            "all scorers have it from the template",
+        )
+        assert worker.log.count("bytes instead of") == 1
 
 
 def test_a_slow_model_leaves_one_scorer_free(shop: Workshop) -> None:

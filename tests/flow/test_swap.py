@@ -26,8 +26,8 @@ from tests.flow.swaps import MODEL, publish_one
 from tests.flow.workers import Workshop, workshop
 from tests.soak.swap import swap_under_load
 from tests.support import numbers, redis_server, until, write_version
-from trainer.aliases import delete_version, move_alias
-from trainer.swap import promote, roll_back
+from trainer.publishing.aliases import delete_version, move_alias
+from trainer.publishing.swap import promote, roll_back
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_a_trainer_killed_at_any_time_leaves_whole_versions_and_workers_serve_on
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the fresh process that verifies, which would take most of the time."""
-    monkeypatch.setattr("trainer.publish.verify", lambda *_: None)
+    monkeypatch.setattr("trainer.publishing.publish.verify", lambda *_: None)
     settings = settings_of(shop)
     chance = random.Random(5)
 

@@ -17,7 +17,7 @@ from contract.manifest import Output, OutputKind
 from tests.flow.workers import workshop
 from tests.support import PROJECT, Bomb, Sum, numbers, until, write_version
 from trainer.__main__ import main
-from trainer.signing import make_keys
+from trainer.publishing.signing import make_keys
 
 
 def test_a_worker_serves_what_is_signed_and_no_pickle(

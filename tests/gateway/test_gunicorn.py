@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import resource
 import signal
@@ -115,6 +116,35 @@ def test_a_body_that_does_not_come_whole_is_refused(server: Server, redis: Redis
         assert answer.startswith(b"HTTP/1.1 400 ")
         assert b'"code":"malformed_body"' in answer
     assert not redis.keys("rq:queue:*")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/models/sum/predict", b"[[1, 2]]"),
+        ("POST", "/v1/models/sum/predict", b"[[1]"),
+        ("GET", "/v1/models/sum/predict?a=1", None),
+        ("HEAD", "/v1/models/sum", None),
+        ("GET", "/v1/models", None),
+        ("GET", "/v1/models/nobody", None),
+        ("DELETE", "/v1/jobs/0123456789abcdef0123456789abcdef", None),
+        ("PUT", "/health/live", None),
+        ("GET", "/metrics", None),
+    ],
+)
+def test_each_header_is_sent_once_and_the_length_is_right(
+    server: Server, method: str, path: str, body: bytes | None
+) -> None:
+    """A proxy such as nginx answers 502 in place of a response that says its length twice."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    for _ in range(2):  # on one connection: a wrong length would show in the next answer
+        connection.request(method, path, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        names = [name.lower() for name, _ in response.getheaders()]
+        assert sorted(names) == sorted(set(names))
+        assert "content-length" in names
+        assert len(response.read()) == (0 if method == "HEAD" else int(response.headers["Content-Length"]))
+    connection.close()
 
 
 def test_what_is_no_http_is_answered_with_a_problem(server: Server) -> None:

@@ -100,7 +100,7 @@ def test_another_failure_of_the_trainer_is_not_the_callers(trainer: Trainer) -> 
 
 @pytest.mark.parametrize("name", ["Loan", "inbox", "loan@3", "x" * 65])
 def test_a_name_that_no_model_can_have_is_refused(trainer: Trainer, name: str) -> None:
-    problem(client_of(trainer).post(f"/v1/models/{name}/versions", data=form("file")), 400, "invalid_name")
+    problem(client_of(trainer).post(f"/v1/models/{name}/versions", data=form("file")), 422, "invalid_name")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from contract.repository import Repository
 from contract.settings import Settings
 from gateway.app import create_app
 from tests.support import Sum, numbers, write_version
-from trainer.orders import ORDERS
+from trainer.jobs.orders import ORDERS
 
 MODEL = "/v1/models/sum"
 

@@ -138,6 +138,23 @@ def test_a_cloudpickle_is_loaded(models: Path) -> None:
     assert load(manifest, models / "tiny/versions/1", Trust()).answer == 42
 
 
+class FourThreads:
+    """Its `n_jobs` is not to be set."""
+
+    @property
+    def n_jobs(self) -> int:
+        return 4
+
+    def get_params(self) -> dict[str, int]:
+        return {}
+
+
+def test_an_estimator_that_has_its_number_of_threads_for_itself_keeps_it() -> None:
+    holds = [FourThreads(), RandomForestClassifier(n_jobs=2)]
+    use_one_thread(holds)
+    assert [thing.n_jobs for thing in holds] == [4, 1]
+
+
 def test_all_that_a_model_holds_is_set_to_one_thread(models: Path) -> None:
     rng = np.random.default_rng(0)
     X, y = rng.random((40, 2)), np.arange(40) % 2

@@ -116,6 +116,7 @@ def test_an_unknown_word_raises_what_it_raises_from_a_dataframe() -> None:
         make_column_transformer((SimpleImputer(), NUMBERS)).set_output(transform="pandas"),
         make_column_transformer((StandardScaler().set_output(transform="pandas"), NUMBERS)),
         make_column_transformer((OrdinalEncoder(), ["owner", "children"])),
+        make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["age", "children"])),
         make_column_transformer((FREQUENT, ["job", "age"])),
     ],
 )

@@ -69,6 +69,12 @@ def test_strings_stay_strings_and_nulls_are_missing() -> None:
     assert found.isna().tolist() == [False, True, False]
 
 
+def test_what_neighbours_hold_does_not_change_the_type_of_a_column_of_strings() -> None:
+    alone, beside = (column(Kind.STRING, *values, nullable=True) for values in ([None], [None, "x"]))
+    assert alone.dtype == beside.dtype
+    assert (~alone.str.contains("x")).tolist() == [True]
+
+
 def test_a_column_of_nulls_only_is_missing_all_over() -> None:
     for kind in Kind:
         assert column(kind, None, None, nullable=True).isna().all(), kind

@@ -98,6 +98,29 @@ def test_a_model_that_raises_is_named_with_its_exception(manifest: ModelManifest
     assert found.details == {"model": "tiny", "version": 1, "exception": "ValueError"}
 
 
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Unspeakable(), "raised Unspeakable: (its text cannot be had: RuntimeError)"),
+        (ValueError("half of a \ud800"), "raised ValueError: half of a \\ud800"),
+        (ValueError("x" * 1_000_000), "x" * 2000),
+    ],
+)
+def test_whatever_a_model_raises_can_be_written_down(manifest: ModelManifest, error: Exception, said: str) -> None:
+    class Fails:
+        def predict(self, X: Any) -> Any:
+            raise error
+
+    message = failure(Fails(), manifest).message
+    assert message.encode().decode().endswith(said)
+    assert len(message) < 2100
+
+
 def test_something_that_is_no_model_is_an_error_of_the_model(manifest: ModelManifest) -> None:
     assert "AttributeError" in failure(np.zeros(3), manifest).message
 
@@ -121,7 +144,7 @@ def test_a_model_gets_the_format_it_was_fitted_on(models: Path) -> None:
     assert predict(Columns(), manifest, [(5.0, 3.0)]).values == [2.0]
 
 
-@pytest.mark.parametrize("value", ["text", object(), 1j])
+@pytest.mark.parametrize("value", ["text", object(), 1j, 10**400])
 def test_a_regression_that_answers_no_number_is_an_error_of_the_model(manifest: ModelManifest, value: object) -> None:
     said = failure(Answers(np.array([value], dtype=object)), manifest).message
     assert said.endswith(f"answered with a {type(value).__name__} instead of a number")

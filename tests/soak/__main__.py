@@ -21,6 +21,7 @@ from tests.flow.clients import Clients
 from tests.soak.events import Events
 from tests.soak.kills import kill_scorers
 from tests.soak.ledger import Ledger
+from tests.soak.takeover import kill_workers
 from tests.soak.world import MODELS, RESULT_TTL, World, linger, world
 from tests.support import until
 
@@ -35,6 +36,9 @@ def main() -> int:
     kills = max(4, arguments.seconds * 50 // 120)
     report("scorers killed", in_folder(lambda folder: kill_scorers(folder, chance, kills // 2, 2)))
     report("the only scorer killed", in_folder(lambda folder: kill_scorers(folder, chance, kills - kills // 2, 1)))
+    losses = max(1, arguments.seconds // 60)
+    report("a worker killed, another takes over", in_folder(lambda folder: kill_workers(folder, losses, another=True)))
+    report("a worker killed, comes back", in_folder(lambda folder: kill_workers(folder, losses, another=False)))
     report("chaos", in_folder(lambda folder: chaos(folder, chance, arguments.seconds)))
     if arguments.seconds >= 120:
         report("many jobs", in_folder(lambda folder: many_jobs(folder, 100_000)))
@@ -171,6 +175,8 @@ def many_jobs(folder: Path, jobs: int) -> dict[str, Any]:
         found.ready()
         shop = found.place.shop
         shop.jobs = type(shop.jobs)(shop.redis, max_queue_rows=100_000, timeout=30, result_ttl=RESULT_TTL)
+        shop.ended(shop.submit("fast", [1.0] * 100, "first"))
+        until_at_rest(found)
         before, began = found.footprint(), time.monotonic()
         for start in range(0, jobs, 5000):
             some = range(start, min(jobs, start + 5000))

@@ -56,7 +56,9 @@ class Events:
         return self._chance.choice(list(self._world.workers.values()))
 
     def kill_scorer(self) -> None:
-        os.kill(self._chance.choice(sorted(self._worker().scorers().values()) or [0]) or os.getpid() + 10**6, 9)
+        scorers = sorted(self._worker().scorers().values())
+        if scorers:
+            os.kill(self._chance.choice(scorers), signal.SIGKILL)
 
     def kill_supervisor(self) -> None:
         worker = self._worker()

@@ -42,7 +42,7 @@ def kill_scorers(folder: Path, chance: random.Random, kills: int, scorers: int) 
         once = place.shop.each_has_one_result(ids)
         assert not failed, failed[:5]
         assert once
-        starts = sorted((started(job.started_at), job.id) for job in place.shop.read(*ids))
+        starts = sorted((micros(job.started_at), job.id) for job in place.shop.read(*ids))
         return {"scorers": scorers, "kills": kills, "jobs": len(ids), "lost": len(failed), **pauses(moments, starts)}
 
 
@@ -50,7 +50,7 @@ def succeeded(answer: Answer) -> bool:
     return answer.succeeded
 
 
-def started(stamp: str | None) -> int:
+def micros(stamp: str | None) -> int:
     assert stamp
     return round(datetime.fromisoformat(stamp).timestamp() * 1_000_000)
 

@@ -28,8 +28,6 @@ class World:
     place: Site
     workers: dict[str, Worker] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
-    resting: bool = False
-    """Nobody is started again."""
 
     @property
     def models(self) -> Path:

@@ -62,9 +62,6 @@ class Stack:
     def execute(self, container: str, *command: str) -> str:
         return self._run(["docker", "exec", container, *command])
 
-    def logs(self, container: str) -> str:
-        return self._run(["docker", "logs", container], merge=True)
-
     def get(self, path: str, **arguments: Any) -> requests.Response:
         return requests.get(self.url + path, timeout=60, **arguments)
 
@@ -107,14 +104,13 @@ class Stack:
         with ThreadPoolExecutor(8) as pool:
             return list(pool.map(finished, ids))
 
-    def _run(self, command: Sequence[str], timeout: float = 60, merge: bool = False) -> str:
+    def _run(self, command: Sequence[str], timeout: float = 60) -> str:
         result = subprocess.run(
             command,
             cwd=ROOT,
             env=self._environ,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if merge else subprocess.PIPE,
+            capture_output=True,
             text=True,
             timeout=timeout,
             check=False,

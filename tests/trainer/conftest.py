@@ -65,7 +65,7 @@ def real_data() -> Path:
 @pytest.fixture
 def unverified(monkeypatch: pytest.MonkeyPatch) -> None:
     """Publishes without the fresh process, which takes over a second: for tests of something else."""
-    monkeypatch.setattr("trainer.publish.verify", lambda folder, manifest, trust: None)
+    monkeypatch.setattr("trainer.publishing.publish.verify", lambda folder, manifest, trust: None)
 
 
 class Unreported:
@@ -82,7 +82,7 @@ class Unreported:
 @pytest.fixture
 def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trains without the report: for tests of something else."""
-    monkeypatch.setattr("trainer.train.Report", Unreported)
+    monkeypatch.setattr("trainer.training.train.Report", Unreported)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def examined_here(monkeypatch: pytest.MonkeyPatch) -> None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
         return examined.draft
 
-    monkeypatch.setattr("trainer.imports.ask", ask)
+    monkeypatch.setattr("trainer.importing.imports.ask", ask)
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from contract.manifest import (
 from scoring.artifacts import libraries
 from scoring.matrix import to_matrix
 from tests.support import numbers
-from trainer.evaluate import evaluate
 from trainer.report.evidence import Evidence
+from trainer.training.evaluate import evaluate
 
 
 def evidence_of(

@@ -24,10 +24,10 @@ from tests.support import PROJECT, until
 POST = """
 import sys
 from contract.settings import Settings
-from trainer import horse, post, tasks
+from trainer.jobs import horse, orders, post
 from tests.trainer import recipes_of_tests
 
-tasks.ORDERS.update(recipes_of_tests.ACTIONS)
+orders.ORDERS.update(recipes_of_tests.ACTIONS)
 horse.MODULE = "tests.trainer.recipes_of_tests"
 post.POSTS[sys.argv[1]](Settings.from_environ(), lease=2).run()
 """
@@ -35,7 +35,7 @@ post.POSTS[sys.argv[1]](Settings.from_environ(), lease=2).run()
 
 @dataclass
 class TrainerProcess:
-    """`python -m trainer.post`, with a lease of 2 s."""
+    """`python -m trainer.jobs.post`, with a lease of 2 s."""
 
     queue: str
     environment: dict[str, str]

@@ -14,9 +14,10 @@ from typing import Any
 from contract.errors import Code, ModelgateError
 from contract.settings import Settings
 from contract.training import Action, Progress, TrainingRequest
-from trainer import run, tasks
-from trainer.recipe import DataError
-from trainer.tasks import Promote, Say, Tell
+from trainer.jobs import run
+from trainer.publishing.swap import Promote
+from trainer.recipe import DataError, Say
+from trainer.training.phases import Tell
 
 OUTPUT = {"model": "m", "version": 1, "metrics": {}, "promoted": True, "reason": None}
 
@@ -107,5 +108,5 @@ def refuse(settings: Settings, connection: object, order: object) -> Mapping[str
 ACTIONS = {Action.ROLL_BACK: answer, Action.MOVE_ALIAS: slow, Action.DELETE_ALIAS: refuse}
 
 if __name__ == "__main__":
-    tasks.train = train  # type: ignore[assignment]
+    run.train = train  # type: ignore[assignment]
     run.main(*map(int, sys.argv[1:]))

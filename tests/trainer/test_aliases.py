@@ -14,8 +14,8 @@ import pytest
 from contract.errors import ModelgateError
 from contract.repository import Repository
 from tests.support import Sum, numbers, until, write_version
-from trainer.aliases import delete_alias, delete_version, move_alias, previous, retain
-from trainer.disk import STAGING, locked
+from trainer.publishing.aliases import delete_alias, delete_version, move_alias, previous, retain
+from trainer.publishing.disk import STAGING, locked
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from contract.manifest import Field, Kind
-from trainer.csv_file import read as read_csv
-from trainer.data import TrainingRows, load
 from trainer.recipe import DataError, Recipe, Table
+from trainer.tables.csv_file import read as read_csv
+from trainer.tables.data import TrainingRows, load
 
 RECIPE = Recipe(
     name="wine",

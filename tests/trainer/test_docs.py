@@ -11,7 +11,7 @@ from contract.settings import Settings
 from contract.training import TrainingRequest
 from tests.support import PROJECT
 from tests.trainer.conftest import check_without_trainer
-from trainer.train import train
+from trainer.training.train import train
 
 
 def test_the_recipe_of_the_documentation_is_found_trained_and_served_without_its_file(

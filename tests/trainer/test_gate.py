@@ -14,7 +14,7 @@ from contract.manifest import Field, Kind, ModelManifest, Output, OutputKind
 from contract.training import Gate
 from scoring.trust import Trust
 from tests.support import numbers, write_version
-from trainer.gate import Previous, ask_previous, objection
+from trainer.training.gate import Previous, ask_previous, objection
 
 METRICS = {"accuracy": 0.9, "log_loss": 0.3, "training_r2": 0.8}
 X = np.arange(40.0).reshape(20, 2)

@@ -33,13 +33,12 @@ from scoring.artifacts import load
 from scoring.predict import predict
 from scoring.trust import Trust
 from tests.support import PROJECT, until
-from trainer import imports
 from trainer.__main__ import main
-from trainer.disk import STAGING
-from trainer.importing import Refused
-from trainer.imports import import_file, import_upload, imported_before, model_name
-from trainer.orders import ORDERS
-from trainer.publish import sweep
+from trainer.importing import Refused, imports
+from trainer.importing.imports import import_file, import_upload, imported_before, model_name
+from trainer.jobs.orders import ORDERS
+from trainer.publishing.disk import STAGING
+from trainer.publishing.publish import sweep
 
 PICKLES = Path(__file__).parent / "pickles"
 X, y = np.arange(40.0).reshape(20, 2), np.arange(20) // 10

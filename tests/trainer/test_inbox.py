@@ -19,8 +19,8 @@ from sklearn.linear_model import LogisticRegression
 from contract.repository import Repository
 from contract.settings import Settings
 from tests.support import PROJECT, until
-from trainer.imports import import_file
-from trainer.inbox import DEATHS, Inbox, watch
+from trainer.importing.imports import import_file
+from trainer.importing.inbox import DEATHS, Inbox, watch
 
 MODEL = pickle.dumps(LogisticRegression().fit(np.arange(40.0).reshape(20, 2), np.arange(20) // 10))
 JUNK = b"<html>"
@@ -201,7 +201,7 @@ def test_a_trainer_killed_before_the_version_was_there_imports_it_after_the_rest
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.drop("loan.pkl")
-    killed(world, monkeypatch, "trainer.inbox.import_file")
+    killed(world, monkeypatch, "trainer.importing.inbox.import_file")
     assert world.there() == ["loan.pkl"]
     world.inbox = world.another()
     world.look()
@@ -213,7 +213,7 @@ def test_a_trainer_killed_after_the_version_was_there_does_not_import_it_twice(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.drop("loan.pkl")
-    killed(world, monkeypatch, "trainer.inbox.Inbox._finish")
+    killed(world, monkeypatch, "trainer.importing.inbox.Inbox._finish")
     assert Repository(world.root).versions("loan") == [1]
     assert world.there() == ["loan.pkl"]
     world.inbox = world.another()
@@ -226,7 +226,7 @@ def test_a_trainer_killed_after_the_version_was_there_does_not_import_it_twice(
 def test_a_file_that_kills_whoever_imports_it_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.drop("loan.pkl")
     for _ in range(DEATHS):
-        killed(world, monkeypatch, "trainer.inbox.import_file")
+        killed(world, monkeypatch, "trainer.importing.inbox.import_file")
     world.look()
     assert f"was being imported {DEATHS} times when the trainer was killed" in world.reason("loan.pkl")
 
@@ -268,7 +268,7 @@ def test_what_cannot_be_moved_away_is_said_once(world: World) -> None:
 
 def test_the_process_of_the_inbox_publishes_and_ends_with_its_stdin(world: World) -> None:
     environment = {**os.environ, "MODELS_DIR": str(world.root), "REDIS_URL": ""}
-    command = [sys.executable, "-m", "trainer.inbox"]
+    command = [sys.executable, "-m", "trainer.importing.inbox"]
     with subprocess.Popen(command, cwd=PROJECT, env=environment, stdin=subprocess.PIPE) as process:
         world.drop("loan.pkl")
         until(lambda: world.there() == ["done/loan@1.pkl"], "the model is published")

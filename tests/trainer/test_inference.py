@@ -9,8 +9,8 @@ import pytest
 
 from contract.manifest import Field, Kind
 from trainer import recipes
-from trainer.inference import infer
 from trainer.recipe import DataError, Recipe, Table
+from trainer.tables.inference import infer
 
 ROWS = 40
 

@@ -9,8 +9,6 @@ import hashlib
 import os
 import signal
 import stat
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,20 +16,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-import contract
-import scoring
 from contract.manifest import ArtifactFormat, ModelManifest
 from contract.repository import Repository
 from scoring import artifacts
 from scoring.predict import predict
 from scoring.trust import Trust
-from trainer import publish as publishing
+from tests.trainer.conftest import check_without_trainer
 from trainer import recipes
-from trainer.aliases import move_alias
-from trainer.data import load
-from trainer.publish import PublishRefused, publish, sweep
-from trainer.recipes.loan import LoanFeatures
-from trainer.train import fit
+from trainer.publishing import publish as publishing
+from trainer.publishing.aliases import move_alias
+from trainer.publishing.publish import PublishRefused, publish, sweep
+from trainer.tables.data import load
+from trainer.training.train import fit
 
 
 @pytest.fixture(scope="module")
@@ -249,28 +245,7 @@ def test_an_artifact_loads_and_answers_where_the_trainer_is_not(root: Path, tmp_
     recipe = recipes.get("loan")
     manifest = publish(root, *fit(recipe, load(recipe, None)))
     assert manifest.artifact.format is ArtifactFormat.CLOUDPICKLE
-    worker = tmp_path / "worker"
-    worker.mkdir()
-    for package in (contract, scoring):
-        (worker / package.__name__).symlink_to(Path(package.__path__[0]))
-    code = """
-import importlib.util, pathlib, sys
-assert importlib.util.find_spec("trainer") is None
-from contract.repository import Repository
-from scoring.artifacts import load
-from scoring.predict import predict
-from scoring.trust import Trust
-repository = Repository(pathlib.Path(sys.argv[1]))
-manifest = repository.manifest("loan", 1)
-estimator = load(manifest, repository.version_dir("loan", 1), Trust())
-assert tuple(predict(estimator, manifest, manifest.golden.rows).values) == manifest.golden.predictions
-print(type(estimator[0]).__name__)
-"""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(root)], cwd=worker, env=environment, capture_output=True, text=True
-    )
-    assert (done.stdout.strip(), done.stderr) == (LoanFeatures.__name__, "")
+    check_without_trainer(root, "loan@1", tmp_path)
 
 
 def test_sweeping_removes_what_the_dead_left_and_nothing_of_the_living(root: Path) -> None:

@@ -20,10 +20,10 @@ from contract.errors import InvalidInstances
 from contract.manifest import ModelManifest
 from scoring.predict import Prediction, predict
 from trainer import recipes
-from trainer.data import TrainingRows, load
 from trainer.recipe import DataError
 from trainer.recipes import boston, loan
-from trainer.train import fit
+from trainer.tables.data import TrainingRows, load
+from trainer.training.train import fit
 
 TEN_ROWS = (257, 195, 166, 168, 27, 289, 107, 225, 322, 504)
 TEN_PRICES = [41.79, 37.82, 37.75, 26.51, 16.40, 26.16, 20.25, 38.77, 23.24, 26.59]

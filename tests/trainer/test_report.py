@@ -27,12 +27,12 @@ import trainer.report.facts
 from contract.manifest import Field, InputFormat, Kind
 from tests.support import PROJECT, numbers
 from tests.trainer.evidences import evidence_of
-from trainer.report import write
-from trainer.report.evidence import Candidate, Evidence
+from trainer.recipe import Candidate
+from trainer.report import Report
+from trainer.report.evidence import Evidence
 from trainer.report.importance import importance
 
 VOID = {"meta", "br"}
-CURVES = ("confusion", "roc", "precision_recall", "calibration")
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +72,11 @@ class Page(HTMLParser):
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
+
+
+def write(folder: Path, evidence: Evidence) -> None:
+    folder.mkdir(exist_ok=True)
+    Report.of(evidence).write(folder, evidence.manifest)
 
 
 def reported(evidence: Evidence, folder: Path) -> tuple[Page, dict[str, Any]]:
@@ -413,8 +418,7 @@ def test_a_process_without_a_home_makes_pictures_and_touches_no_global_state(tmp
 import sys
 import time
 from pathlib import Path
-from tests.trainer.test_report import a_number
-from trainer.report import write
+from tests.trainer.test_report import a_number, write
 write(Path({str(tmp_path / "report")!r}), a_number())
 assert "matplotlib.pyplot" not in sys.modules
 """

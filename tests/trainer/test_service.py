@@ -17,21 +17,21 @@ from contract.repository import Repository
 from scoring.trust import Trust
 from tests.support import PROJECT, until
 from trainer import recipes, service
-from trainer.aliases import move_alias
-from trainer.data import load
-from trainer.publish import publish
-from trainer.train import fit
+from trainer.publishing.aliases import move_alias
+from trainer.publishing.publish import publish
+from trainer.tables.data import load
+from trainer.training.train import fit
 
 Run = subprocess.Popen[str]
 
 
 @contextmanager
-def trainer(root: Path, *arguments: str, **settings: str) -> Iterator[Run]:
+def trainer(root: Path, *arguments: str, cwd: Path = PROJECT, **settings: str) -> Iterator[Run]:
     """`python -m trainer` in a process of its own, which is gone afterwards."""
     environment = {k: v for k, v in os.environ.items() if k not in ("DATA_DIR", "REDIS_URL")}
     process = subprocess.Popen(
         [sys.executable, "-m", "trainer", *arguments],
-        cwd=PROJECT,
+        cwd=cwd,
         env={**environment, "MODELS_DIR": str(root), **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -59,6 +59,11 @@ def test_the_first_start_trains_what_is_missing_and_then_waits_for_its_end(root:
     assert first == "trainer: blobs: training on scikit-learn: make_classification (100 rows)"
     assert second.startswith("trainer: blobs: version 1 published, training accuracy 0.930, ")
     assert third == "trainer: ready"
+
+
+def test_all_its_processes_mean_the_same_folder_wherever_it_was_started(tmp_path: Path) -> None:
+    with trainer(Path("models"), cwd=tmp_path, PYTHONPATH=str(PROJECT), TRAIN_ON_START="none"):
+        until((tmp_path / "models" / "inbox").is_dir, "the inbox", 10)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

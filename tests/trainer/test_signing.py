@@ -18,14 +18,14 @@ from contract.repository import Repository
 from contract.settings import Settings, SettingsError
 from scoring import artifacts
 from scoring.trust import Trust
-from trainer import publish as publishing
 from trainer import recipes, service
 from trainer.__main__ import main
-from trainer.aliases import move_alias
-from trainer.data import load
-from trainer.publish import PublishRefused, publish
-from trainer.signing import Seal, make_keys
-from trainer.train import fit
+from trainer.publishing import publish as publishing
+from trainer.publishing.aliases import move_alias
+from trainer.publishing.publish import PublishRefused, publish
+from trainer.publishing.signing import Seal, make_keys
+from trainer.tables.data import load
+from trainer.training.train import fit
 
 pytestmark = pytest.mark.usefixtures("own_signals")
 

@@ -21,7 +21,7 @@ from scoring.predict import Prediction, predict
 from scoring.trust import Trust
 from tests.trainer.conftest import Unreported, check_without_trainer
 from trainer.recipe import RecipeError
-from trainer.train import train
+from trainer.training.train import train
 
 pytestmark = pytest.mark.usefixtures("unverified", "unreported")
 
@@ -81,8 +81,8 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("mixed")
     patch = pytest.MonkeyPatch()
-    patch.setattr("trainer.publish.verify", lambda *_: None)
-    patch.setattr("trainer.train.Report", Unreported)
+    patch.setattr("trainer.publishing.publish.verify", lambda *_: None)
+    patch.setattr("trainer.training.train.Report", Unreported)
     try:
         return Trained(folder / "models", write(folder / "mixed.csv", mixed_rows(400)), "risk")
     finally:

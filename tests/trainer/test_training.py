@@ -13,7 +13,7 @@ from contract.errors import Code, ModelgateError
 from contract.repository import Repository
 from contract.settings import Settings
 from contract.training import Gate, Progress, TrainingRequest, TrainingResult
-from trainer.train import train
+from trainer.training.train import train
 
 pytestmark = pytest.mark.usefixtures("unverified", "unreported")
 

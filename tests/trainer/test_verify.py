@@ -10,9 +10,10 @@ import pytest
 from contract.jobs import Value
 from contract.manifest import Golden, ModelManifest
 from scoring.predict import Prediction
-from trainer import recipes, verify
-from trainer.data import load
-from trainer.train import fit
+from trainer import recipes
+from trainer.publishing import verify
+from trainer.tables.data import load
+from trainer.training.train import fit
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,6 @@ class Picky:
 
 
 Notes = list[tuple[str, ...]]
-MakeBatches = Callable[..., Batches]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Takes over a model that somebody saved: what the file is, a trial in a throwaway process, a manifest."""
+"""Takes over a model that somebody saved: from the inbox or an upload through a trial in a throwaway process."""
 
 
 class Refused(Exception):

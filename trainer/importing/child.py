@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from trainer.importing import Refused
-from trainer.importing.examine import examine, hide_recipes
+from trainer.importing.examine import examine
 from trainer.importing.throwaway import ANSWER, ARTIFACT, FILE, SAMPLE, Question
-from trainer.verify import RECIPES
+from trainer.publishing.verify import RECIPES
 
 _PR_SET_PDEATHSIG = 1
 
@@ -24,7 +24,8 @@ def main() -> None:
     folder = Path(sys.argv[1])
     question = Question.loads((folder / "question.json").read_text())
     _limit(question)
-    hide_recipes(RECIPES)
+    # A worker has no recipes; a file that needs one must not load here either.
+    sys.modules[RECIPES] = None  # type: ignore[assignment]
     rows = folder / SAMPLE
     try:
         examined = examine(question.name, folder / FILE, rows if rows.exists() else None)

@@ -11,6 +11,7 @@ from pathlib import Path
 from contract.kinds import Conversion, Refusal, listed
 from contract.manifest import Field, Kind
 from trainer.importing import Refused
+from trainer.tables.csv_file import NULLS
 
 MOST_ROWS = 1000
 _IN_DOUBT = (Kind.NUMBER, Kind.BOOLEAN, Kind.DATETIME, Kind.STRING)
@@ -42,8 +43,6 @@ class Sample:
 
 def read(path: Path) -> Sample:
     """Raises `Refused` with what is wrong with the sample."""
-    from trainer.csv_file import NULLS  # brings recipes and pictures along, and takes half a second
-
     try:
         # A spreadsheet's CSV begins with a byte order mark.
         with path.open(encoding="utf-8-sig", newline="") as file:

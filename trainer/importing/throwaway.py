@@ -19,14 +19,13 @@ from pathlib import Path
 from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
 from trainer.importing import Refused
+from trainer.processes import ONE_THREAD, PROJECT
 
 FILE, SAMPLE, ARTIFACT, ANSWER = "file", "sample.csv", "artifact", "answer.json"
 """In the folder that this process shares with that one."""
 _QUESTION, _SAID = "question.json", "said"
 
-PROJECT = Path(__file__).resolve().parents[2]
 _MOST_ANSWER = 64_000_000
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def ask(folder: Path, question: Question) -> ModelManifest:
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "trainer.importing", str(folder.resolve())],
             cwd=PROJECT,
-            env={**os.environ, **_ONE_THREAD},
+            env={**os.environ, **ONE_THREAD},
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,

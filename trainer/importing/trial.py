@@ -31,8 +31,9 @@ from scoring.predict import Prediction, predict
 from trainer.importing import Refused, inputs
 from trainer.importing.contents import Contents
 from trainer.importing.inputs import Hint
+from trainer.importing.reasons import explained
 from trainer.importing.sample import Sample
-from trainer.verify import difference
+from trainer.publishing.verify import difference
 
 GOLDEN_ROWS = 20
 _MADE_UP: dict[Kind, tuple[Value, ...]] = {
@@ -291,10 +292,3 @@ def _cause(error: ModelgateError) -> Exception:
 def _without_subject(failure: Failure) -> str:
     """What scoring says, without the name of a version that does not exist yet."""
     return failure.message.partition("' ")[2] or failure.message
-
-
-def explained(error: BaseException) -> str:
-    """An exception in one line."""
-    said = " ".join(str(error).split())
-    said = said if len(said) <= 200 else f"{said[:200]}…"
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__

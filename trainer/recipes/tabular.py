@@ -27,10 +27,9 @@ from sklearn.pipeline import make_pipeline
 
 from contract.kinds import listed
 from contract.manifest import InputFormat, Kind
-from trainer.inference import FEW_VALUES
-from trainer.preparation import high_cardinality, preparation
-from trainer.recipe import RecipeError, Run, recipe
-from trainer.report.evidence import Candidate
+from trainer.recipe import Candidate, RecipeError, Run, recipe
+from trainer.tables.inference import FEW_VALUES
+from trainer.tables.preparation import high_cardinality, preparation
 
 SEED = 0
 FOLDS = 5

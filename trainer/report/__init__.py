@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,25 +32,8 @@ class Report:
         return cls(facts, draw_all(facts))
 
     def write(self, folder: Path, manifest: ModelManifest) -> None:
-        """`report.html` and `report.json` in `folder`, flushed to disk. Raises OSError."""
+        """`report.html` and `report.json` in `folder`, which is there. Raises OSError."""
         facts = {"schema_version": SCHEMA_VERSION, **published(manifest), **self.facts}
-        folder.mkdir(exist_ok=True)
-        _write(folder / REPORT_JSON, json.dumps(facts, allow_nan=False, ensure_ascii=False, separators=(",", ":")))
-        _write(folder / REPORT_HTML, render(facts, self.pictures))
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def write(folder: Path, evidence: Evidence) -> None:
-    """The report of the version in `evidence.manifest`. Raises OSError."""
-    Report.of(evidence).write(folder, evidence.manifest)
-
-
-def _write(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+        text = json.dumps(facts, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        (folder / REPORT_JSON).write_text(text + "\n", encoding="utf-8")
+        (folder / REPORT_HTML).write_text(render(facts, self.pictures) + "\n", encoding="utf-8")

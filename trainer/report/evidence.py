@@ -8,17 +8,7 @@ from typing import Any
 
 from contract.jobs import Row, Value
 from contract.manifest import ModelManifest
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An estimator that was tried: its cross-validated `metric`, mean and standard deviation over the folds."""
-
-    name: str
-    metric: str
-    mean: float
-    spread: float
-    seconds: float
+from trainer.recipe import Candidate
 
 
 @dataclass(frozen=True)

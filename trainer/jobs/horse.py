@@ -11,14 +11,12 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from contract.errors import Code, Failure
+from trainer.processes import ONE_THREAD
 
-PROJECT = Path(__file__).resolve().parents[1]
-
-MODULE = "trainer.run"
+MODULE = "trainer.jobs.run"
 """What runs in the process of a training."""
 
 LARGEST_LINE = 16_384
@@ -27,12 +25,9 @@ LARGEST_LINE = 16_384
 MOST_SAID = 1_000_000
 """Bytes of a training's output that wait for Redis; beyond, the oldest are dropped."""
 
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""In the environment before numpy is imported: training shares the machine with what serves."""
-
 
 class Horse:
-    """`python -m trainer.run` with one payload: RQ's word for the process that does the work.
+    """`python -m trainer.jobs.run` with one payload: RQ's word for the process that does the work.
 
     Nothing of it outlives the trainer: a guard in its group holds the lifeline, and ends the group when the trainer is
     gone, whatever the training does just then, and whatever it started.
@@ -57,8 +52,7 @@ class Horse:
                 stdin=stdin,
                 stdout=output,
                 stderr=output,
-                cwd=PROJECT,
-                env={**os.environ, **_ONE_THREAD, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, **ONE_THREAD, "PYTHONUNBUFFERED": "1"},
                 pass_fds=(guarded, report),
                 process_group=0,
             )

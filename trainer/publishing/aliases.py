@@ -18,7 +18,7 @@ from typing import IO
 
 from contract.errors import Code, ModelgateError
 from contract.repository import ALIASES_FILE, CURRENT, PREVIOUS, Repository, valid_alias, valid_name
-from trainer.disk import STAGING, locked, sync, write
+from trainer.publishing.disk import STAGING, locked, sync, write
 
 
 def move_alias(root: Path, model: str, alias: str, version: int) -> dict[str, int]:

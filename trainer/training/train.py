@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,27 +16,29 @@ from contract.errors import Code, ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import valid_name
 from contract.settings import Settings
-from contract.training import Progress, TrainingRequest, TrainingResult
+from contract.training import TrainingRequest, TrainingResult
 from scoring.trust import Trust
-from trainer import data, recipes
-from trainer.aliases import retain
-from trainer.gate import Previous, ask_previous, objection
-from trainer.inference import infer
-from trainer.learning import learn, with_cross_validation
-from trainer.phases import Phases
-from trainer.publish import PublishRefused, publish
-from trainer.recipe import DataError, Recipe, RecipeError, Run, Table
+from trainer import recipes
+from trainer.publishing.aliases import retain
+from trainer.publishing.publish import PublishRefused, publish
+from trainer.publishing.signing import Seal
+from trainer.publishing.swap import Promote
+from trainer.recipe import DataError, Recipe, RecipeError, Run, Say, Table
 from trainer.report import Report
 from trainer.report.evidence import Evidence
-from trainer.signing import Seal
+from trainer.tables import data
+from trainer.tables.inference import infer
+from trainer.training.gate import Previous, ask_previous, objection
+from trainer.training.learning import learn, with_cross_validation
+from trainer.training.phases import Phases, Tell
 
 
 def train(
     request: TrainingRequest,
     settings: Settings,
-    tell: Callable[[Progress], None],
-    say: Callable[[str], None],
-    promote: Callable[[str, int, str], str | None],
+    tell: Tell,
+    say: Say,
+    promote: Promote,
     csv_file: Path | None = None,
 ) -> TrainingResult:
     """The result of `request`, whose version is published, and promoted if it passes the gate.
@@ -84,7 +86,7 @@ def _evidence(
     settings: Settings,
     trust: Trust,
     phases: Phases,
-    say: Callable[[str], None],
+    say: Say,
     csv_file: Path | None,
 ) -> tuple[Evidence, Previous]:
     """All that is known before publishing."""
@@ -148,9 +150,7 @@ def _published(root: Path, evidence: Evidence, report: Report, seal: Seal) -> Mo
         raise ModelgateError(Code.NOT_PUBLISHED, str(error)) from error
 
 
-def _promoted(
-    promote: Callable[[str, int, str], str | None], manifest: ModelManifest, alias: str
-) -> tuple[str | None, bool]:
+def _promoted(promote: Promote, manifest: ModelManifest, alias: str) -> tuple[str | None, bool]:
     """What is to be said about the alias, and whether it was moved: the version is published in any case."""
     try:
         return promote(manifest.name, manifest.version, alias), True
@@ -159,7 +159,7 @@ def _promoted(
 
 
 @contextmanager
-def _warnings_to(say: Callable[[str], None]) -> Iterator[None]:
+def _warnings_to(say: Say) -> Iterator[None]:
     """Each different warning once into the log."""
     said: set[str] = set()
 

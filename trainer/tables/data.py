@@ -13,8 +13,8 @@ from contract.errors import InvalidInstances
 from contract.jobs import Row, Value
 from contract.settings import Settings
 from contract.training import TrainingRequest
-from trainer.csv_file import read
 from trainer.recipe import DataError, Recipe, Table
+from trainer.tables.csv_file import read
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +13,8 @@ from contract.manifest import ModelManifest
 from contract.repository import MANIFEST_FILE, SIGNATURE_FILE, Repository, valid_name
 from scoring.artifacts import checked_bytes
 from scoring.trust import Trust
-from trainer.disk import STAGING
-from trainer.signing import public_half
+from trainer.publishing.disk import STAGING, locked, write
+from trainer.publishing.signing import public_half
 
 
 class NotSigned(Exception):
@@ -28,18 +27,18 @@ def resign(root: Path, key: Ed25519PrivateKey, trust: Trust, unsigned: bool) -> 
     Signed is what has a signature that `trust` asks for, and with `unsigned` also what has none at all: whoever asks
     for that vouches for it. Never signed is what differs from its own signature or checksum.
     """
-    (root / STAGING).mkdir(parents=True, exist_ok=True)
     repository = Repository(root)
     for name in sorted(filter(valid_name, os.listdir(root))):
-        with (root / STAGING / f"{name}.lock").open("a+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(root, name):
             for version in repository.versions(name):
                 folder = repository.version_dir(name, version)
                 new = root / STAGING / f"{name}.{SIGNATURE_FILE}"
                 try:
                     text = _to_be_signed(folder, name, version, key, trust, unsigned)
                     if text is not None:
-                        _replace(folder / SIGNATURE_FILE, key.sign(text), new)
+                        # A reader sees the old signature or the new one, also after a power cut.
+                        write(new, key.sign(text))
+                        new.replace(folder / SIGNATURE_FILE)
                         yield f"{name}@{version}", None
                 except (NotSigned, ModelgateError, OSError) as error:
                     yield f"{name}@{version}", str(error)
@@ -65,12 +64,3 @@ def _to_be_signed(
         raise NotSigned(f"its manifest is of {manifest.name!r} version {manifest.version}")
     checked_bytes(manifest, folder)
     return text
-
-
-def _replace(path: Path, data: bytes, new: Path) -> None:
-    """A reader sees the old signature or the new one, also after a power cut. `new` is on the same file system."""
-    with new.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)

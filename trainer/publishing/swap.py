@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from redis import Redis
@@ -13,7 +13,10 @@ from broker import warmup
 from broker.warmup import Report
 from contract.repository import CURRENT
 from contract.settings import Settings
-from trainer.aliases import check_move, move_alias, previous
+from trainer.publishing.aliases import check_move, move_alias, previous
+
+Promote = Callable[[str, int, str], str | None]
+"""Model, version, alias: points the alias at the version; returns a remark where there is one."""
 
 _LOOK = 0.02
 """Seconds between two looks at what the workers have."""
@@ -26,7 +29,7 @@ def promote(settings: Settings, connection: Redis | None, model: str, version: i
     """Points `alias` at `version` once every live worker that serves `model` has loaded it, at the latest after
     `WARMUP_TIMEOUT`. Returns a remark where it was not to be waited for.
 
-    Raises `ModelgateError`, as `trainer.aliases.move_alias` does.
+    Raises `ModelgateError`, as `trainer.publishing.aliases.move_alias` does.
     """
     check_move(settings.models_dir, model, alias, version)
     wanted = f"{model}@{version}"

@@ -1,4 +1,4 @@
-"""`python -m trainer.post QUEUE`: the process that does the jobs of one of the trainer's queues.
+"""`python -m trainer.jobs.post QUEUE`: the process that does the jobs of one of the trainer's queues.
 
 It lives as long as its stdin: when `python -m trainer` is gone, so is this, and with it whatever it had started.
 """
@@ -28,11 +28,12 @@ from broker.tasks import Begun, Clock, Owner, Tasks
 from contract.errors import Code, Failure
 from contract.settings import Settings
 from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING
-from trainer import recipes, spool
-from trainer.deeds import Deed, Errand, Outcome
-from trainer.horse import Horse
+from trainer import recipes
+from trainer.jobs import spool
+from trainer.jobs.deeds import Deed, Errand, Outcome
+from trainer.jobs.horse import Horse
+from trainer.jobs.orders import carry_out
 from trainer.service import say
-from trainer.tasks import order
 
 TICK = 0.02
 """Seconds after which a process that has something to do looks again."""
@@ -268,18 +269,15 @@ class TrainingPost(Post):
 class PublishingPost(Post):
     """Carries out orders, each in a thread, and finishes those that it has before it stops."""
 
-    queue, function, most = (
-        PUBLISHING,
-        ORDER,
-        8,
-    )  # so that one that waits for workers keeps no alias of another model waiting
+    # Eight, so that an order that waits for workers keeps no alias of another model waiting.
+    queue, function, most = PUBLISHING, ORDER, 8
 
     @property
     def patience(self) -> float:
         return max(0, self._settings.stop_grace - 2)
 
     def start(self, begun: Begun) -> Deed:
-        return Errand(functools.partial(order, begun.payload, self._settings, self._redis))
+        return Errand(functools.partial(carry_out, begun.payload, self._settings, self._redis))
 
 
 POSTS: Mapping[str, type[Post]] = {post.queue: post for post in (TrainingPost, PublishingPost)}

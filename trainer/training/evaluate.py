@@ -15,7 +15,7 @@ from sklearn.utils import _safe_indexing
 
 from contract.manifest import Output, OutputKind
 from scoring.answers import ask_matrix
-from trainer.report.evidence import Candidate
+from trainer.recipe import Candidate
 
 FOLDS = 5
 SEED = 42

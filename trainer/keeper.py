@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 
 from broker.backoff import Backoff
 from contract.training import PUBLISHING, TRAINING
-from trainer.horse import PROJECT
 from trainer.service import Signals, say
 
-QUEUES: dict[str, tuple[str, ...]] = {f"queue {queue}": ("trainer.post", queue) for queue in (TRAINING, PUBLISHING)}
-INBOX: dict[str, tuple[str, ...]] = {"inbox": ("trainer.inbox",)}
+QUEUES: dict[str, tuple[str, ...]] = {
+    f"queue {queue}": ("trainer.jobs.post", queue) for queue in (TRAINING, PUBLISHING)
+}
+INBOX: dict[str, tuple[str, ...]] = {"inbox": ("trainer.importing.inbox",)}
 """What to call a process in the log, and the module that it runs with its arguments."""
 
 TICK = 0.1
@@ -38,13 +39,13 @@ class _Kept:
             self.process = None
         if self.process is None and self._backoff.over:
             command = [sys.executable, "-m", *self._command]
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=PROJECT)  # noqa: S603
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603
             self._began = time.monotonic()
         elif self.process and time.monotonic() - self._began > 30:
             self._backoff.worked()
 
 
-class Posts:
+class Keeper:
     """Stands in for the signals where somebody waits for them, and looks after the processes meanwhile."""
 
     def __init__(self, signals: Signals, commands: Mapping[str, Sequence[str]]) -> None:

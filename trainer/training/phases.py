@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from contract.training import Progress
 
+Tell = Callable[[Progress], None]
+
 _ENDS = {
     "reading": 0.1,
     "profiling": 0.15,
@@ -23,7 +25,7 @@ _ENDS = {
 class Phases:
     """Hands `tell` a `Progress` whenever something moved."""
 
-    def __init__(self, tell: Callable[[Progress], None]) -> None:
+    def __init__(self, tell: Tell) -> None:
         self._tell = tell
         self._phase = ""
         self._began, self._since, self._fraction = 0.0, 0.0, 0.0

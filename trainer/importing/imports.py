@@ -20,13 +20,13 @@ from contract.manifest import ModelManifest
 from contract.repository import NAME, Repository, valid_name
 from contract.settings import Settings
 from contract.training import Order
-from trainer.aliases import retain
-from trainer.disk import STAGING
 from trainer.importing import Refused
 from trainer.importing.formats import PICKLE, recognised
 from trainer.importing.throwaway import ARTIFACT, FILE, SAMPLE, Question, ask
-from trainer.publish import PublishRefused, publish
-from trainer.signing import Seal
+from trainer.publishing.aliases import retain
+from trainer.publishing.disk import STAGING
+from trainer.publishing.publish import PublishRefused, publish
+from trainer.publishing.signing import Seal
 
 RECIPE = "imported"
 """In the manifests of imported versions, in place of a recipe's name."""
@@ -176,7 +176,7 @@ def _sha256(path: Path) -> str:
 
 @contextmanager
 def _workbench(root: Path) -> Iterator[Path]:
-    """A new folder in the staging area, which `trainer.publish.sweep` leaves alone while it is in use."""
+    """A new folder in the staging area, which `trainer.publishing.publish.sweep` leaves alone while it is in use."""
     staging = root / STAGING
     staging.mkdir(parents=True, exist_ok=True)
     with (staging / f"{_WORKBENCH}.lock").open("a") as lock:

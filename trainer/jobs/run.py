@@ -1,4 +1,4 @@
-"""The process of one training: `python -m trainer.run LIFELINE REPORTS` with the job's payload on stdin.
+"""The process of one training: `python -m trainer.jobs.run LIFELINE REPORTS` with the job's payload on stdin.
 
 LIFELINE and REPORTS are descriptors: the training ends when the one closes, and writes a line of JSON to the other for
 each progress, and for its output or failure.
@@ -18,9 +18,12 @@ from typing import Any
 from broker.connection import connect
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
-from contract.training import Progress
-from trainer import swap
-from trainer.recipe import DataError
+from contract.training import Progress, TrainingRequest
+from trainer.publishing import swap
+from trainer.publishing.swap import Promote
+from trainer.recipe import Say
+from trainer.service import say
+from trainer.training.phases import Tell
 
 NICE = 15
 """Training shares the machine with what serves, which goes first."""
@@ -48,10 +51,15 @@ def limit_memory(megabytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
+def train(payload: Mapping[str, Any], settings: Settings, tell: Tell, say: Say, promote: Promote) -> dict[str, Any]:
+    """The output of a training job. Raises what training raises."""
+    from trainer.training.train import train  # within the limits: scikit-learn takes memory, too
+
+    return train(TrainingRequest.from_json(payload), settings, tell, say, promote).to_json()
+
+
 def outcome(payload: Mapping[str, Any], settings: Settings, reports: int) -> Mapping[str, Any]:
     """The last line of the reports: `output` or `failure`. A traceback goes where the log is."""
-    from trainer.tasks import train
-
     connection = connect(settings.redis_url)
 
     def promote(model: str, version: int, alias: str) -> str | None:
@@ -67,24 +75,13 @@ def outcome(payload: Mapping[str, Any], settings: Settings, reports: int) -> Map
         return failed(code, f"{message} (TRAIN_MEMORY_MB); give it fewer rows or columns, or more memory")
     except ModelgateError as error:
         return {"failure": error.failure.to_json()}
-    except DataError as error:
-        return failed(Code.NO_DATA, str(error))
     except Exception as error:
-        from trainer.publish import PublishRefused  # it takes seconds, and is there if it was raised
-
-        if isinstance(error, PublishRefused):
-            return failed(Code.NOT_PUBLISHED, str(error))
         traceback.print_exc()
         return failed(Code.TRAINING_FAILED, f"{type(error).__name__}: {error}")
 
 
 def failed(code: Code, message: str) -> Mapping[str, Any]:
     return {"failure": Failure(code, message[:2000]).to_json()}
-
-
-def say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def report(descriptor: int, message: Mapping[str, Any]) -> None:

@@ -18,11 +18,11 @@ from contract.manifest import Artifact, Field, Golden, Kind, ModelManifest, Trai
 from scoring.artifacts import use_one_thread
 from scoring.matrix import to_matrix
 from scoring.predict import predict
-from trainer.data import TrainingRows
-from trainer.evaluate import CROSS_VALIDATION_SECONDS, cross_validate, cross_validated, evaluate
 from trainer.recipe import Recipe, RecipeError, Run
 from trainer.recipes import artifact_format
 from trainer.report.evidence import Evidence
+from trainer.tables.data import TrainingRows
+from trainer.training.evaluate import CROSS_VALIDATION_SECONDS, cross_validate, cross_validated, evaluate
 
 GOLDEN_ROWS = 20
 SPLIT_SEED = 42

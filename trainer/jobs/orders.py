@@ -1,7 +1,5 @@
-"""What the process of the queue `publishing` does with an order: one function an action.
-
-Each raises `ModelgateError`; what it answers is shown to the caller.
-"""
+"""What the process of the queue `publishing` does with an order: one function an action, whose answer the caller is
+shown. Each raises `ModelgateError`."""
 
 from __future__ import annotations
 
@@ -14,7 +12,8 @@ from contract.errors import Code, ModelgateError
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
 from contract.training import Action, Order
-from trainer import aliases, imports, swap
+from trainer.importing import imports
+from trainer.publishing import aliases, swap
 
 Execute = Callable[[Settings, Redis, Order], dict[str, Any]]
 
@@ -44,23 +43,19 @@ def import_version(settings: Settings, connection: Redis, order: Order) -> dict[
     return {**answer, "version": manifest.version, "warnings": [*manifest.warnings, *answer["warnings"]]}
 
 
-def import_model(settings: Settings, connection: Redis, order: Order) -> dict[str, Any]:
-    from trainer.imports import import_upload  # scikit-learn takes seconds, and the others do not need it
-
-    manifest = import_upload(settings, order)
-    remark = swap.promote(settings, connection, manifest.name, manifest.version)
-    answer = _answer(settings, order, remark)
-    return {**answer, "version": manifest.version, "warnings": [*manifest.warnings, *answer["warnings"]]}
-
-
 ORDERS: Mapping[Action, Execute] = {
     Action.MOVE_ALIAS: move_alias,
     Action.DELETE_ALIAS: delete_alias,
     Action.ROLL_BACK: roll_back,
     Action.DELETE_VERSION: delete_version,
-    Action.IMPORT: import_model,
     Action.IMPORT: import_version,
 }
+
+
+def carry_out(payload: Mapping[str, Any], settings: Settings, connection: Redis) -> Mapping[str, Any]:
+    """The answer to the order in a job's payload."""
+    order = Order.from_json(payload)
+    return ORDERS[order.action](settings, connection, order)
 
 
 def _version(order: Order) -> int:

@@ -16,7 +16,7 @@ from contract.training import Gate
 from scoring.artifacts import load
 from scoring.matrix import to_matrix
 from scoring.trust import Trust
-from trainer.evaluate import evaluate
+from trainer.training.evaluate import evaluate
 
 LOWER_IS_BETTER = ("mean_absolute_error", "root_mean_squared_error", "log_loss", "spread")
 """Endings of metrics of which a smaller value is better."""

@@ -29,9 +29,9 @@ from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
-from trainer import swap
 from trainer.importing import Refused
-from trainer.imports import import_file, imported_before, model_name, stem
+from trainer.importing.imports import import_file, imported_before, model_name, stem
+from trainer.publishing import swap
 from trainer.service import say
 
 EVERY = 2.0
@@ -46,9 +46,6 @@ _SAMPLE = ".csv"
 _HALF_WRITTEN = (".part", ".tmp", ".partial", ".crdownload", ".filepart", "~")
 _MOST_NAME = 200
 """Bytes of a name that can still be added to; a file system takes 255."""
-
-Promote = Callable[[str, int, str], str | None]
-"""Model, version, alias: points the alias at the version; returns a remark where there is one."""
 
 _Stamp = tuple[int, int, int]
 
@@ -70,7 +67,7 @@ class Inbox:
     Any number of processes may look: one at a time does.
     """
 
-    def __init__(self, settings: Settings, promote: Promote, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, promote: swap.Promote, say: Callable[[str], None]) -> None:
         self._settings = settings
         self._folder = settings.models_dir / INBOX
         self._promote = promote

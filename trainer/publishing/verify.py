@@ -1,6 +1,6 @@
 """Loads a staged version as a worker will, in a process of its own, and compares its answers on the golden rows.
 
-`python -m trainer.verify FOLDER TRUST` prints one sentence and ends with 1 when they differ. TRUST is a
+`python -m trainer.publishing.verify FOLDER TRUST` prints one sentence and ends with 1 when they differ. TRUST is a
 `scoring.trust.Trust` as JSON.
 """
 

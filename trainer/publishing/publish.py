@@ -3,7 +3,7 @@
 A version is written into a folder of `.staging/`, flushed, loaded back and compared in a fresh process,
 and then renamed into place. Whoever publishes a model holds the lock on `.staging/<model>.lock`, whose
 content is the last number given: numbers are never used again, not even when the model's folder is deleted,
-because gateway and workers keep what they know of a version for good. No alias moves here: see `trainer.swap`.
+because gateway and workers keep what they know of a version for good. No alias moves here: see `swap.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import hashlib
-import io
 import json
 import logging
 import os
@@ -26,23 +25,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-import cloudpickle
-import joblib
-
 from contract.jobs import timestamp
 from contract.manifest import ArtifactFormat, ModelManifest
 from contract.repository import MANIFEST_FILE, REPORT_DIR, SIGNATURE_FILE, VERSIONS_DIR, Repository
 from scoring import skops_files
-from scoring.artifacts import libraries
+from scoring.artifacts import libraries, pack
 from scoring.trust import Trust
-from trainer.disk import STAGING, locked, sync, write
+from trainer.processes import PROJECT
+from trainer.publishing.disk import STAGING, locked, sync, write
+from trainer.publishing.signing import UNSEALED, Seal
 from trainer.recipes import pickled_by_value
-from trainer.signing import UNSEALED, Seal
 
 log = logging.getLogger("trainer")
 
 VERIFY_TIMEOUT = 300
-PROJECT = Path(__file__).resolve().parents[1]
 
 
 class PublishRefused(Exception):
@@ -120,7 +116,7 @@ def sweep(root: Path) -> None:
 def verify(folder: Path, manifest: ModelManifest, trust: Trust) -> None:
     """Loads the staged version in a fresh process, which believes what `trust` says. Raises `PublishRefused` unless it
     answers the golden rows alike."""
-    command = [sys.executable, "-m", "trainer.verify", str(folder.resolve()), json.dumps(trust.to_json())]
+    command = [sys.executable, "-m", "trainer.publishing.verify", str(folder.resolve()), json.dumps(trust.to_json())]
     try:
         # In the project's folder, so that the process finds the code wherever this one was started.
         done = subprocess.run(  # noqa: S603
@@ -134,13 +130,9 @@ def verify(folder: Path, manifest: ModelManifest, trust: Trust) -> None:
 
 
 def _packed(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
-    pack: dict[ArtifactFormat, Callable[[Any], bytes]] = {
-        ArtifactFormat.JOBLIB: _joblib,
-        ArtifactFormat.CLOUDPICKLE: _by_value,
-        ArtifactFormat.SKOPS: skops_files.dumps,
-    }
     try:
-        return pack[artifact_format](estimator)
+        with pickled_by_value():
+            return pack(estimator, artifact_format)
     except skops_files.UntrustedTypes as error:
         raise PublishRefused(
             f"the model is not published: {error}; use scikit-learn's own classes, or publish it under PICKLE=allow"
@@ -149,18 +141,6 @@ def _packed(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
         raise PublishRefused(
             f"the model is not published: it cannot be written as {artifact_format}: {error}"
         ) from error
-
-
-def _joblib(estimator: Any) -> bytes:
-    buffer = io.BytesIO()
-    joblib.dump(estimator, buffer)
-    return buffer.getvalue()
-
-
-def _by_value(estimator: Any) -> bytes:
-    with pickled_by_value():
-        data: bytes = cloudpickle.dumps(estimator)
-    return data
 
 
 def _write_report(folder: Path, manifest: ModelManifest, report: Report) -> None:

@@ -1,0 +1,109 @@
+"""What is wrong with a model that does not load or does not predict, in sentences: the cause, and the way out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import sklearn
+from sklearn.exceptions import NotFittedError
+
+from trainer.importing.formats import beginning, sklearn_versions
+
+HERE = sklearn.__version__
+_LOST = re.compile(
+    r"Can't (?:get attribute|resolve path) '(?P<class>[^']+)' on <module '(?P<on>[^']+)'"
+    # Of the first protocols.
+    r"|module '(?P<module>[^']+)' has no attribute '(?P<name>[^']+)'"
+)
+UNFITTED = "holds a model that is not fitted; save it after fit()"
+_LIBRARIES = ("sklearn", "numpy", "scipy", "pandas", "joblib")
+
+
+def why_not_loaded(error: Exception, plain: bytes) -> str:
+    others = [version for version in sklearn_versions(plain) if version != HERE]
+    made = f"was made with scikit-learn {joined(others)}" if others else ""
+    if isinstance(error, ModuleNotFoundError):
+        return _missing_module(error.name or str(error), others)
+    lost = _LOST.search(str(error))
+    if isinstance(error, AttributeError) and lost:
+        return _missing_class(lost["class"] or lost["name"], lost["on"] or lost["module"], others)
+    cut_off = ("truncated", "EOF: reading", "Ran out of input", "exhausted")
+    if isinstance(error, EOFError) or any(words in str(error) for words in cut_off):
+        return f"is cut off after {len(plain)} bytes; copy it again"
+    if isinstance(error, UnicodeDecodeError) and plain[:1] != b"\x80":
+        return f"was made by Python 2, or is no pickle (it begins with {beginning(plain)}); save it with Python 3"
+    if made:
+        return f"{made}, which scikit-learn {HERE} here cannot read ({explained(error)}); {fit_again()}"
+    if plain[:1] != b"\x80":
+        return f"is not a pickle (it begins with {beginning(plain)}); save the fitted model with joblib.dump"
+    if type(error).__module__ in ("_pickle", "pickle") or isinstance(error, KeyError | IndexError):
+        return damaged(plain)
+    return (
+        f"cannot be unpickled ({explained(error)}); load it where it was made, and save it again under scikit-learn"
+        f" {HERE}"
+    )
+
+
+def damaged(plain: bytes) -> str:
+    return (
+        f"is not a pickle, or is damaged (it has {len(plain)} bytes and begins with {beginning(plain)}); copy it again,"
+        " in binary mode, or save the fitted model again with joblib.dump"
+    )
+
+
+def _missing_module(module: str, others: Sequence[str]) -> str:
+    # Some of scikit-learn's own, in C, are called _loss and nothing more.
+    if module.split(".")[0] in _LIBRARIES or (others and module.startswith("_")):
+        made = f"scikit-learn {joined(others)}" if others else f"an old release of {module.split('.')[0]}"
+        return f"was made with {made}: it needs the module {module!r}, which is gone from the one here; {fit_again()}"
+    return (
+        f"needs the module {module!r}, which is not installed here; install it where the trainer and the workers run"
+        " (docs/import.md), or, if it is a module of your own, save the model with cloudpickle after"
+        " cloudpickle.register_pickle_by_value(module)"
+    )
+
+
+def _missing_class(name: str, module: str, others: Sequence[str]) -> str:
+    # It is shown with the name of the package that was started.
+    if module.split(".")[-1] == "__main__":
+        return (
+            f"uses {name!r}, which was defined in the script or notebook that saved it (__main__), and a pickle holds"
+            " only its name; save it from there with cloudpickle.dump, which puts the code into the file, or move the"
+            " class to a recipe (docs/recipes.md)"
+        )
+    if module.split(".")[0] in _LIBRARIES:
+        made = f"scikit-learn {joined(others)}" if others else f"another release of {module.split('.')[0]}"
+        return f"was made with {made}: {module} here has no {name!r}; {fit_again()}"
+    return f"uses {name!r} of the module {module!r}, and the one installed here has none; install the release it had"
+
+
+def why_not_predicting(error: Exception, made_with: Sequence[str], has_sample: bool) -> str:
+    if isinstance(error, NotFittedError):
+        return UNFITTED
+    if made_with:
+        return (
+            f"was made with scikit-learn {joined(made_with)}; scikit-learn {HERE} here still loads it, but it"
+            f" does not predict ({explained(error)}); {fit_again()}"
+        )
+    if has_sample:
+        return f"does not predict its sample rows ({explained(error)}); correct them, or the model"
+    return (
+        f"does not predict rows that were made up for trying it ({explained(error)}); lay a CSV with some real rows"
+        " beside it"
+    )
+
+
+def fit_again() -> str:
+    return f"fit it again with scikit-learn {HERE}"
+
+
+def joined(versions: Sequence[str]) -> str:
+    return " and ".join(versions)
+
+
+def explained(error: BaseException) -> str:
+    """An exception in one line."""
+    said = " ".join(str(error).split())
+    said = said if len(said) <= 200 else f"{said[:200]}…"
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
