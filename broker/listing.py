@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from redis import Redis
@@ -52,10 +53,10 @@ class _Place:
     def from_cursor(cls, cursor: str) -> _Place:
         try:
             section, within, job_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{cursor[:64]!r} is not a cursor of this list") from error
-        kind = (int, float) if section == _ENDED else str
-        if section not in _SECTIONS[None] or not isinstance(within, kind) or not isinstance(job_id, str):
+        fits = isinstance(within, float) and isfinite(within) if section == _ENDED else isinstance(within, str)
+        if section not in _SECTIONS[None] or not fits or not isinstance(job_id, str):
             raise ValueError(f"{cursor[:64]!r} is not a cursor of this list")
         return cls(section, within, job_id)
 

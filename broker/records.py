@@ -122,7 +122,7 @@ def job_from_answers(job_id: str, values: Sequence[bytes | None], result: Sequen
     training = fields.get("origin") == TRAINING
     if fields.get("status") not in _STATUS or not (training or "version" in fields):
         return None
-    names = ("failure", "meta", "progress") if training else ("failure", "echo")
+    names = ("failure", "progress") if training else ("failure", "echo")
     parsed = {name: json.loads(fields[name]) for name in names if name in fields}
     if fields["status"] == "finished" and result:
         parsed["result"] = json.loads(base64.b64decode(result[0][1][b"return_value"]))
@@ -172,14 +172,14 @@ def _prediction(data: Mapping[str, Any]) -> Job:
 
 
 def _training(data: Mapping[str, Any]) -> Job:
-    """As `_prediction`, with `meta` and `progress` parsed too. Its model is in RQ's `meta`."""
-    status, output, meta = _STATUS[data["status"]], data.get("result"), data.get("meta")
+    """As `_prediction`, with `progress` parsed too."""
+    status, output = _STATUS[data["status"]], data.get("result")
     failure = Failure.from_json(data["failure"]) if "failure" in data else TRAINER_CRASHED
     return Job(
         id=data["id"],
         kind="training",
         status=status,
-        model=str(meta.get("model", "")) if isinstance(meta, dict) else "",
+        model=_model_in(data.get("meta", "")),
         version=output.get("version") if isinstance(output, dict) else None,
         created_at=data.get("created_at"),
         started_at=data.get("started_at"),
@@ -188,6 +188,14 @@ def _training(data: Mapping[str, Any]) -> Job:
         output=output,
         error=failure if status is Status.FAILED else None,
     )
+
+
+def _model_in(meta: str) -> str:
+    """The model of a training. Stock RQ may have queued it with a `meta` that is a pickle: then nobody knows."""
+    try:
+        return str(json.loads(meta)["model"])
+    except (ValueError, TypeError, KeyError):
+        return ""
 
 
 def _output(outcome: PredictionOutcome, ids: Sequence[object] | None) -> dict[str, object]:

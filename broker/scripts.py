@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
 
 _FOLDER = Path(__file__).with_name("lua")
 
@@ -54,7 +54,7 @@ class Scripts:
             except NoScriptError:
                 return self._redis.execute_command("EVAL", text, 0, *args)
         except ResponseError as error:
-            raise _meaning(error) from None
+            raise self._meaning(error) from None
 
     def send(self, steps: Sequence[Step]) -> list[Any]:
         """What each of `steps` answers; one round trip for all, and no transaction.
@@ -69,7 +69,7 @@ class Scripts:
             answers = self._pipeline(steps, by_text=True)
         for answer in answers:
             if isinstance(answer, ResponseError):
-                raise _meaning(answer)
+                raise self._meaning(answer)
         return answers
 
     def _pipeline(self, steps: Sequence[Step], *, by_text: bool) -> list[Any]:
@@ -84,18 +84,25 @@ class Scripts:
             answers: list[Any] = pipeline.execute(raise_on_error=False)
         return answers
 
+    def _meaning(self, error: ResponseError) -> Exception:
+        if str(error).startswith("FENCED"):
+            return FencedError(str(error))
+        if isinstance(error, ReadOnlyError) or "-READONLY " in str(error):
+            self._forget_connections()
+        # Redis 6 wraps an error within a script into one of its own.
+        if not isinstance(error, OutOfMemoryError) and "-OOM " in str(error):
+            return OutOfMemoryError(str(error))
+        return error
+
+    def _forget_connections(self) -> None:
+        """After a failover: a connection stays with the primary that was, while its name means another by now."""
+        self._redis.connection_pool.disconnect(inuse_connections=False)
+        if self._redis.connection:
+            self._redis.connection.disconnect()
+
 
 @functools.cache
 def source(name: str) -> tuple[str, str]:
     """The text of the script `name` with what all share before it, and its SHA-1."""
     text = "\n".join((_FOLDER / f"{part}.lua").read_text() for part in ("prelude", name))
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
-def _meaning(error: ResponseError) -> Exception:
-    if str(error).startswith("FENCED"):
-        return FencedError(str(error))
-    # Redis 6 wraps an error within a script into one of its own.
-    if not isinstance(error, OutOfMemoryError) and "-OOM " in str(error):
-        return OutOfMemoryError(str(error))
-    return error

@@ -42,8 +42,9 @@ def create_app(settings: Settings, order: versions.Execute | None = None) -> Fla
         "result_ttl": settings.result_ttl,
     }
     broker = Jobs(connection, **limits)
-    # A process has one commit in flight.
-    committing = Jobs(connect(settings.redis_url, own=True), **limits)
+    # A process has one commit in flight, and repeats it itself, with time for another when a connection is dead.
+    patience = min(5, settings.submit_timeout / 2)
+    committing = Jobs(connect(settings.redis_url, patience, own=True, resends=0), **limits)
     repository = Repository(settings.models_dir)
     listener = Listener(connection, broker)
     commit = GroupCommit(committing.submit, settings.submit_timeout)

@@ -14,8 +14,9 @@ from contract.jobs import PredictionJob
 
 MOST_JOBS = 128
 MOST_BYTES = 1_000_000
-PENDING_BYTES = 256_000_000
-"""Bytes that may wait in one gateway process while Redis is slow or away; beyond, requests are refused."""
+PENDING_BYTES = 64_000_000
+"""Bytes of requests that may wait in one gateway process while Redis is slow or away; beyond, they are refused. Their
+rows take up to 25 times as much: 8 MB of one-digit numbers are 200 MB of Python's."""
 
 
 class Overloaded(Exception):
@@ -32,6 +33,7 @@ class _Submit:
     answered: bool = False
     accepted: bool = False
     error: BaseException | None = None
+    since: float = field(default_factory=time.monotonic)
 
 
 class GroupCommit:
@@ -42,7 +44,7 @@ class GroupCommit:
     """
 
     def __init__(self, submit: Callable[[Sequence[PredictionJob]], list[bool]], timeout: float) -> None:
-        """`submit` may be repeated with the same jobs, and is on an error, for `timeout` seconds."""
+        """`submit` may be repeated with the same jobs, and is on an error, until one has waited `timeout` seconds."""
         self._submit = submit
         self._timeout = timeout
         self._lock = threading.Lock()
@@ -57,7 +59,7 @@ class GroupCommit:
         """
         mine = _Submit(job, size)
         with self._lock:
-            if self._pending_bytes + size > PENDING_BYTES:
+            if self._pending_bytes and self._pending_bytes + size > PENDING_BYTES:
                 raise Overloaded("more requests wait for Redis than this process can hold")
             self._pending.append(mine)
             self._pending_bytes += size
@@ -79,9 +81,10 @@ class GroupCommit:
         with self._lock:
             group = self._next_group()
         try:
-            for entry, accepted in zip(group, self._insist([entry.job for entry in group]), strict=True):
+            for entry, accepted in zip(group, self._insist(group), strict=True):
                 entry.accepted = accepted
         except Exception as error:
+            group += self._overdue()
             for entry in group:
                 entry.error = error
         finally:
@@ -104,8 +107,17 @@ class GroupCommit:
             size += group[-1].size
         return group
 
-    def _insist(self, jobs: Sequence[PredictionJob]) -> list[bool]:
-        deadline = time.monotonic() + self._timeout
+    def _overdue(self) -> list[_Submit]:
+        """Those that have waited for the whole timeout already, while groups before theirs were refused."""
+        overdue, latest = [], time.monotonic() - self._timeout
+        with self._lock:
+            while self._pending and self._pending[0].since <= latest:
+                overdue.append(self._pending.popleft())
+        return overdue
+
+    def _insist(self, group: Sequence[_Submit]) -> list[bool]:
+        jobs = [entry.job for entry in group]
+        deadline = group[0].since + self._timeout
         pause = 0.05
         while True:
             try:

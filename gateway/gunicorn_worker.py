@@ -84,7 +84,12 @@ class Idle(gevent.Timeout):
         return value is self
 
     def end(self) -> None:
-        gevent.kill(self._greenlet, self)
+        """Ends the wait, unless the next request comes in the same turn of the loop: that one must not be struck."""
+        gevent.get_hub().loop.run_callback(self._throw)
+
+    def _throw(self) -> None:
+        if self in self._waiting:
+            self._greenlet.throw(self)
 
 
 class GatewayWorker(GeventWorker):

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from broker.jobs import Jobs
@@ -21,6 +22,10 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY = 1.0
 """Seconds after which all jobs that are waited for are looked at: a message is a hint, and can be missed."""
+
+MOST_UNANSWERED = 3
+"""Pings, one with each look, after which a subscription from which nothing comes is given up: between here and Redis
+connections can be dropped without a word."""
 
 CONFIRMED_WITHIN = 2.0
 """Seconds the first request waits for the subscription; after that it is found by looking."""
@@ -115,8 +120,11 @@ class Listener:
 
     def _listen(self, subscription: Any) -> None:
         look_at = time.monotonic() + LOOK_EVERY
+        unanswered = 0
         while True:
             message = subscription.get_message(timeout=max(0.0, look_at - time.monotonic()))
+            if message:
+                unanswered = 0
             if message and message["type"] == "message":
                 self._ended(parse_reply(message["data"]))
             elif message and message["type"] == "subscribe":
@@ -124,6 +132,10 @@ class Listener:
                 self._subscribed.set()
                 look_at = 0.0
             if time.monotonic() >= look_at:
+                if unanswered == MOST_UNANSWERED:
+                    raise RedisConnectionError("nothing comes from it any more")
+                subscription.ping()
+                unanswered += 1
                 self._look(list(self._waiting))
                 for waiter in self._all():
                     if waiter.gone():

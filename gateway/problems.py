@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from broker.training import NoTrainer
@@ -102,7 +102,8 @@ def register(app: Flask, max_body_mb: int) -> Callable[[Exception], Response]:
     @answering(RedisError)
     def redis_unavailable(error: RedisError) -> Response:
         log.warning("Redis: %s: %s", type(error).__name__, error)
-        detail = "Redis does not answer, so the job could not be stored; try again"
+        refused = isinstance(error, ResponseError)
+        detail = f"Redis {'refuses; the log of the gateway says why' if refused else 'does not answer'}; try again"
         return Problem(503, "redis_unavailable", detail, headers=RETRY_SOON).response()
 
     @answering(Overloaded)

@@ -88,6 +88,8 @@ class Spool:
             raise Problem(400, "malformed_body", f"the body is not multipart/form-data: {error}") from error
         if len(fields.keys() | files.keys()) < len(list(fields.items(multi=True))) + len(received):
             raise Problem(422, "repeated_field", "the form has a field more than once; send each once")
+        if not all([*fields, *files]):
+            raise Problem(400, "malformed_body", "a part of the form has no name; give each its name")
         # Werkzeug opens the files in the order in which it gives them.
         names = [name for name, _ in files.items(multi=True)]
         return Form(fields.to_dict(), {name: file.keep() for name, file in zip(names, received, strict=True)})

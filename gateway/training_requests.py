@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any
+
+import orjson
 
 from contract.coercion import RepeatedKeys
 from contract.errors import FieldError
@@ -34,7 +39,7 @@ def training_request(
         raise invalid([FieldError(None, None, "not_an_object", f"the body must be a JSON object; it is {shown(body)}")])
     errors = _Errors()
     _unknown(body, _KEYS, "", errors)
-    given = {key: value for key, value in body.items() if value is not None}
+    given = {key: value for key, value in body.items() if value is not None and _arrives(key, value, errors)}
     path = _path(given.get("data"), errors)
     request = TrainingRequest(
         model=model,
@@ -80,6 +85,16 @@ def _unknown(given: Mapping[str, object], known: Sequence[str], where: str, erro
             errors.add(f"{where}.{key}" if where else key, "unknown_key", message)
     for key in given.repeated if isinstance(given, RepeatedKeys) else ():
         errors.add(key, "repeated_field", f"{shown(key)} is there more than once")
+
+
+def _arrives(key: str, value: object, errors: _Errors) -> bool:
+    """Whether the trainer will read what was sent. JSON holds more: 1e999, half a character."""
+    with suppress(ValueError, RecursionError):
+        if orjson.loads(json.dumps(value)) == value:
+            return True
+    message = f"{shown(key)} has a number that does not fit into 64 bits, or text that is no Unicode"
+    errors.add(key, "out_of_range", message)
+    return False
 
 
 def _recipe(value: object, recipes: Sequence[str], errors: _Errors) -> str:
@@ -135,8 +150,8 @@ def _features(value: object, errors: _Errors) -> Sequence[str] | None:
         if not _is_text(name, _LONGEST_NAME) or not name:
             errors.add("features", "not_a_string", f"features must be names of columns; {shown(name)} is none")
             return None
-    if twice := next((name for position, name in enumerate(value) if name in value[:position]), None):
-        errors.add("features", "repeated_field", f"features has {shown(twice)} more than once")
+    if twice := [name for name, times in Counter(value).items() if times > 1]:
+        errors.add("features", "repeated_field", f"features has {shown(twice[0])} more than once")
     return value
 
 

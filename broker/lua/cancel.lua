@@ -3,11 +3,11 @@
 -- Writes rq:queue:<q> or mg:held:<inc> and rq:wip:<q>, rq:job:<id>, rq:results:<id>, rq:canceled:<q>, mg:deadlines;
 -- mg:ready, mg:turn, mg:rows and the bells; publishes to the reply channels of the job.
 -- ARGV: id, a token of this request (so that repeating it gives the same answer).
--- Answers 'canceled', 'final' (it had ended before) or 'unknown'.
+-- Answers 'canceled', 'final' (it had ended before) or 'unknown': jobs of other programs that use this Redis are, too.
 local id, token = ARGV[1], ARGV[2]
 allow_when_full()
 local job = read(id)
-if not job then return 'unknown' end
+if not job or not (job.version or job.q == 'training') then return 'unknown' end
 if job.status == 'queued' then
   call('LREM', 'rq:queue:' .. job.q, 1, id)
   settle(job.q, -job.rows)

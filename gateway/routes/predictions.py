@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flask import Blueprint, Request, Response, request
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from broker.jobs import Jobs
 from contract.coercion import Instances, coerce
@@ -20,6 +19,7 @@ from contract.repository import Repository
 from gateway import dialects
 from gateway.access import Guard
 from gateway.answers import job_response
+from gateway.bodies import form_in, whole
 from gateway.callers import hung_up
 from gateway.group_commit import GroupCommit
 from gateway.listener import Listener, Waiter
@@ -61,17 +61,18 @@ class Predictions:
         wait = preferred_wait(asked.environ.get("HTTP_PREFER"), self.max_wait)
         wait = min(QUERY_WAIT, self.max_wait) if wait is None else wait
         pairs = asked.args.items(multi=True)
-        response = self._predict(asked, reference, lambda _: dialects.from_form(pairs), wait)
+        response = self._predict(asked, reference, lambda _: (dialects.from_form(pairs), len(asked.query_string)), wait)
         response.headers["Cache-Control"] = "no-store"
         return response
 
     def _predict(
-        self, asked: Request, reference: str, instances: Callable[[Signature], Instances], wait: int | None
+        self, asked: Request, reference: str, instances: Callable[[Signature], tuple[Instances, int]], wait: int | None
     ) -> Response:
+        """`instances` gives them and the bytes that they came in."""
         expires_after = seconds("Cancel-After", asked.environ.get("HTTP_CANCEL_AFTER"))
         name, version = resolve(self.repository, reference)
         signature = self.repository.manifest(name, version).signature
-        given = instances(signature)
+        given, size = instances(signature)
         if len(given.rows) > self.most_rows:
             raise _too_many_rows(len(given.rows), self.most_rows)
         coerced = coerce(given, signature)
@@ -86,7 +87,6 @@ class Predictions:
             expires_after=expires_after,
             reply_to=self.listener.channel if wait else None,
         )
-        size = (asked.content_length or 0) + len(asked.query_string)
         with self.listener.expect(job.id, hung_up(asked)) if wait else nullcontext() as waiter:
             if not self.commit.submit(job, size):
                 raise _queue_full(self.jobs, name)
@@ -133,34 +133,22 @@ def _queue_full(jobs: Jobs, model: str) -> Problem:
     return Problem(503, "queue_full", detail, headers={"Retry-After": str(retry)})
 
 
-def _instances(request: Request, signature: Signature) -> Instances:
-    """The body in whatever dialect its media type says; without one it is taken for JSON."""
+def _instances(request: Request, signature: Signature) -> tuple[Instances, int]:
+    """The body in whatever dialect its media type says, without one taken for JSON; and its bytes."""
     if request.content_encoding:
         detail = f"the Content-Encoding {request.content_encoding[:40]!r} is not understood; send the body as it is"
         raise Problem(415, "unsupported_content_encoding", detail)
     kind = request.mimetype
     if kind in ("application/json", "") or (kind.startswith("application/") and kind.endswith("+json")):
-        return dialects.from_json(_body(request), signature)
+        body = whole(request)
+        return dialects.from_json(body, signature), len(body)
     if kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
         if request.content_length is None:
             raise Problem(411, "length_required", "send a form with a Content-Length")
-        return dialects.from_form(request.form.items(multi=True))
+        body = whole(request)
+        return dialects.from_form(form_in(request, body).items(multi=True)), len(body)
     if kind == "text/csv":
-        return dialects.from_csv(_body(request))
+        body = whole(request)
+        return dialects.from_csv(body), len(body)
     detail = f"the media type {kind[:80]!r} is not understood; send application/json, text/csv or an HTML form"
     raise Problem(415, "unsupported_media_type", detail, headers={"Accept-Post": "application/json, text/csv"})
-
-
-def _body(request: Request) -> bytes:
-    """The whole body; `RequestEntityTooLarge` beyond the limit."""
-    most = request.max_content_length or 0
-    length = request.content_length
-    if length is not None and length <= most:
-        # As gunicorn has it: Werkzeug's stream would copy it in pieces.
-        body: bytes = request.environ["wsgi.input"].read(length)
-        return body
-    body = request.get_data(cache=False)
-    # Werkzeug ends a body without a length at the limit and says nothing.
-    if len(body) >= most:
-        raise RequestEntityTooLarge
-    return body

@@ -17,6 +17,7 @@ from contract.training import GENERIC_RECIPE, TrainingRequest
 from gateway import dialects
 from gateway.access import Guard
 from gateway.answers import job_response, json_response
+from gateway.bodies import whole
 from gateway.problems import RETRY_SOON, Problem
 from gateway.routes.jobs import known
 from gateway.routes.models import check_name, resolve
@@ -77,7 +78,7 @@ def blueprint(
     def put(name: str) -> Response:
         guard()
         check_name(name)
-        body = _json(request.get_data(cache=False))
+        body = _json(whole(request))
         if not isinstance(body, dict) or set(body) - {"cron", "request"} or not isinstance(body.get("cron"), str):
             message = 'a schedule is {"cron": "0 3 * * 1", "request": {…}}, the request as for a training'
             raise invalid([FieldError(None, None, "not_a_schedule", message)])
@@ -130,7 +131,7 @@ def _body(spool: Spool) -> Iterator[tuple[object, str | None]]:
             spool.discard(form)
             raise
     elif kind in ("application/json", "") or (kind.startswith("application/") and kind.endswith("+json")):
-        data = request.get_data(cache=False)
+        data = whole(request)
         yield _json(data) if data.strip() or kind else {}, None
     else:
         detail = f"the media type {kind[:80]!r} is not understood; send application/json or multipart/form-data"

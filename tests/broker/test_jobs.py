@@ -178,9 +178,12 @@ def test_only_scorers_with_a_lease_count_as_workers(jobs: Jobs, leases: Leases, 
     assert jobs.workers() == 2
 
 
-def test_a_job_that_is_none_of_ours_reads_as_none(jobs: Jobs, redis: Redis) -> None:
+def test_a_job_that_is_none_of_ours_is_left_alone(jobs: Jobs, redis: Redis) -> None:
     redis.hset("rq:job:other", mapping={"status": "queued", "origin": "default"})
+    redis.rpush("rq:queue:default", "other")
     assert jobs.read(["other"]) == [None]
+    assert jobs.cancel("other") is None
+    assert (redis.hget("rq:job:other", "status"), redis.llen("rq:queue:default")) == (b"queued", 1)
 
 
 def test_jobs_do_not_change_on_their_way(jobs: Jobs, work: Work) -> None:

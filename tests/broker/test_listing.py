@@ -100,7 +100,11 @@ def test_a_model_without_jobs_has_an_empty_list(jobs: Jobs) -> None:
     assert jobs.list("none") == Page([], None)
 
 
-@pytest.mark.parametrize("text", ["x", "é", "W10", base64.b64encode(b'["ended","a","b"]').decode(), "bnVsbA"])
+WITHINS = ('"a"', "1", "true", "NaN", "Infinity", "1e999", "[" * 5000)
+FORGED = [base64.b64encode(f'["ended",{within},"b"]'.encode()).decode() for within in WITHINS]
+
+
+@pytest.mark.parametrize("text", ["x", "é", "W10", "bnVsbA", *FORGED])
 def test_a_cursor_that_no_page_gave_is_refused(jobs: Jobs, text: str) -> None:
     with pytest.raises(ValueError, match="is not a cursor"):
         jobs.list(cursor=text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import Redis
 from redis.connection import AbstractConnection
-from redis.exceptions import OutOfMemoryError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from broker.connection import connect
 from broker.jobs import Jobs
@@ -22,6 +23,7 @@ from broker.work import Limits, Work
 from contract.errors import Failure
 from contract.jobs import Status
 from tests.broker.samples import CHANNEL, job, outcome, read, scorer, take
+from tests.support import redis_server
 
 
 @contextmanager
@@ -99,6 +101,24 @@ def test_a_connection_that_breaks_is_made_anew(redis_url: str, redis: Redis) -> 
         redis.client_kill_filter(_type="normal", skipme=True)
         assert jobs.submit([job("a"), job("b")]) == [True, True]
     assert redis.llen("rq:queue:predict:sum") == 2
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_after_a_failover_the_new_primary_is_found(tmp_path: Path, own: bool) -> None:
+    name = tmp_path / "primary"  # as a name server would have it
+    folders = [tmp_path / "old", tmp_path / "new"]
+    for folder in folders:
+        folder.mkdir()
+    with redis_server(folders[0]) as old, redis_server(folders[1]):
+        name.symlink_to(folders[0] / "r.sock")
+        jobs = Jobs(connect(f"unix://{name}", own=own), max_queue_rows=10, timeout=30, result_ttl=60)
+        jobs.submit([job("a")])
+        name.unlink()
+        name.symlink_to(folders[1] / "r.sock")
+        connect(old).replicaof("127.0.0.1", 1)
+        with pytest.raises(ResponseError, match="read only"):
+            jobs.submit([job("b")])
+        assert jobs.submit([job("b")]) == [True]
 
 
 @contextmanager

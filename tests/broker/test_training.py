@@ -118,6 +118,14 @@ def test_a_training_that_stock_rq_queued_is_begun_and_its_duplicate_dropped(
     assert tasks.begin([job.id]) is None
 
 
+def test_a_training_that_stock_rq_queued_in_its_own_format_does_not_hide_the_others(
+    jobs: Jobs, trainings: Trainings, redis: Redis
+) -> None:
+    job_id = trainings.submit(REQUEST).id
+    foreign = Queue(TRAINING, connection=redis).enqueue(TRAIN, meta={"model": "sum"})
+    assert {job.id: job.model for job in jobs.list().items} == {job_id: REQUEST.model, foreign.id: ""}
+
+
 def test_a_failure_is_told_with_code_and_details(trainings: Trainings, tasks: Tasks, jobs: Jobs, redis: Redis) -> None:
     job_id = trainings.submit(REQUEST).id
     begin(tasks)

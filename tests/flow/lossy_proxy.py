@@ -1,4 +1,5 @@
-"""Between Redis and its clients: lets scripts through and loses some of their replies, with the connection."""
+"""Between Redis and its clients: lets scripts through and loses some of their replies, with the connection; or falls
+silent."""
 
 from __future__ import annotations
 
@@ -33,6 +34,7 @@ class LossyProxy:
         self._shas = {scripts.source(name)[1].encode(): name for name in NAMES}
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._pairs: list[_Pair] = []
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(str(folder / "p.sock"))
         self._server.listen(100)
@@ -40,6 +42,11 @@ class LossyProxy:
 
     def stop_losing(self) -> None:
         self._loses = lambda time: False
+
+    def fall_silent(self) -> None:
+        """On the connections that there are nothing comes any more, and nobody is told."""
+        for pair in self._pairs:
+            pair.silent = True
 
     def close(self) -> None:
         with suppress(OSError):
@@ -50,7 +57,7 @@ class LossyProxy:
         with suppress(OSError):
             while True:
                 client, _ = self._server.accept()
-                _Pair(self, client, self._upstream)
+                self._pairs.append(_Pair(self, client, self._upstream))
 
     def loses_one_of(self, request: bytes) -> bool:
         """Whether the reply to what this calls is to be lost; only the first script of a pipeline counts."""
@@ -73,6 +80,7 @@ class _Pair:
         self._client = client
         self._redis = socket.socket(socket.AF_UNIX)
         self._losing = False
+        self.silent = False
         try:
             self._redis.connect(upstream)
         except OSError:
@@ -85,14 +93,16 @@ class _Pair:
         with suppress(OSError):
             while data := self._client.recv(1_000_000):
                 self._losing = self._losing or self._proxy.loses_one_of(data)
-                self._redis.sendall(data)
+                if not self.silent:
+                    self._redis.sendall(data)
         self._close()
 
     def _replies(self) -> None:
         with suppress(OSError):
             # The first byte of a reply means that Redis has done it.
             while (data := self._redis.recv(1_000_000)) and not self._losing:
-                self._client.sendall(data)
+                if not self.silent:
+                    self._client.sendall(data)
         self._close()
 
     def _close(self) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from redis import Redis
 
 from broker import scripts
 from contract.jobs import Status
@@ -68,6 +69,20 @@ def test_whatever_reply_is_lost_every_job_ends_once(place: Site, proxy: LossyPro
     assert shop.each_has_one_result(ids)
     until(lambda: not redis.keys("rq:queue:predict:*"), "nothing waits")
     assert audit(redis) == []
+
+
+def test_connections_that_fall_silent_are_replaced(place: Site, proxy: LossyProxy) -> None:
+    redis = place.shop.redis
+    proxy.stop_losing()
+    assert place.gateway.post("quick", {"a": 1}, wait=1).status_code == 202
+    before = listeners(redis)
+    proxy.fall_silent()
+    assert place.gateway.post("quick", {"a": 1}).status_code == 202
+    until(lambda: listeners(redis) - before, "the gateway listens anew")
+
+
+def listeners(redis: Redis) -> set[str]:
+    return {client["id"] for client in redis.client_list("pubsub")}
 
 
 def what_else_there_is(place: Site) -> list[str]:

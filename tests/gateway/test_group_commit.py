@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -100,6 +101,7 @@ def test_more_bytes_than_may_wait_are_refused_and_room_comes_back(monkeypatch: p
         redis.go_on.set()
         assert all(future.result(30) for future in futures)
     assert commit.submit(job("d"), 20)
+    assert commit.submit(job("larger than all that may wait"), 30)
 
 
 def test_an_error_is_tried_again_with_the_same_jobs() -> None:
@@ -129,6 +131,24 @@ def test_redis_that_stays_away_ends_the_request_after_the_timeout() -> None:
     with pytest.raises(RedisConnectionError):
         GroupCommit(redis.submit, 0.2).submit(job("a"), 1)
     assert 2 <= len(redis.groups) <= 10
+
+
+def test_nobody_waits_for_the_timeouts_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "MOST_JOBS", 1)
+    redis = Redis()
+    redis.errors = [RedisConnectionError("gone")] * 1000
+    commit = GroupCommit(redis.submit, 1)
+    began = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        futures = hold(redis, commit, pool, "abcdefgh")
+        redis.go_on.set()
+        for future in futures:
+            with pytest.raises(RedisConnectionError):
+                future.result(30)
+    assert time.monotonic() - began < 4
+    assert not commit._pending_bytes
+    redis.errors.clear()
+    assert commit.submit(job("i"), 1)
 
 
 def test_many_threads_are_all_answered() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.client
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,8 @@ from contract.settings import Settings
 from tests.support import PROJECT, until
 
 GOOD = {"a": 1, "b": 2}
+FEW_FILES = 128
+"""As a system might allow a process to open, unless it asks for more."""
 
 
 @dataclass
@@ -43,10 +47,12 @@ class Server:
             f"{self.address}/v1/models/sum/predict", data=data, headers={"Content-Type": kind, **headers}, timeout=60
         )
 
-    def raw(self, data: bytes) -> bytes:
-        """What is answered to `data` until the connection is closed."""
+    def raw(self, data: bytes, *, hang_up: bool = False) -> bytes:
+        """What is answered to `data` until the connection is closed; with `hang_up` nothing follows the data."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
             connection.sendall(data)
+            if hang_up:
+                connection.shutdown(socket.SHUT_WR)
             answer = b""
             while part := connection.recv(65536):
                 answer += part
@@ -67,7 +73,13 @@ def server(settings: Settings) -> Iterator[Server]:
         "STOP_GRACE": "8",
         "GATEWAY_PROCESSES": "1",
     }
-    process = subprocess.Popen([sys.executable, "-m", "gateway"], cwd=PROJECT, env=environment)
+    few = FEW_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway"],
+        cwd=PROJECT,
+        env=environment,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, few),
+    )
     server = Server(port, process)
     try:
         until(server.live, "the gateway serves")
@@ -88,6 +100,22 @@ def test_a_body_over_the_limit_is_413_also_without_a_length(server: Server) -> N
     assert server.post(chunks(5_000_000), "text/csv").status_code == 413
     assert server.post(iter([b"a=1&b=2"]), "application/x-www-form-urlencoded").status_code == 411
     assert server.post(iter([b'{"a": 1,', b' "b": 2}'])).status_code == 202
+    assert server.post(iter([b'{"a": 1, "b": 2}', b" " * (1024 * 1024 - 16)])).status_code == 202
+
+
+def test_a_body_that_does_not_come_whole_is_refused(server: Server, redis: Redis) -> None:
+    chunked = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for rest in (
+        b"Content-Type: text/csv\r\nContent-Length: 50\r\n\r\na,b\n1,2\n3,4567",
+        b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 50\r\n\r\na=1&b=2",
+        chunked + b"5\r\n[1,2]\r\n",
+        chunked + b"zz\r\n[1,2]\r\n0\r\n\r\n",
+        chunked + b"5\r\n[1,2]xx0\r\n\r\n",
+    ):
+        answer = server.raw(b"POST /v1/models/sum/predict HTTP/1.1\r\nHost: localhost\r\n" + rest, hang_up=True)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b'"code":"malformed_body"' in answer
+    assert not redis.keys("rq:queue:*")
 
 
 @pytest.mark.parametrize(
@@ -132,11 +160,52 @@ def test_what_is_no_http_is_answered_with_a_problem(server: Server) -> None:
         assert b'"code":"malformed_request"' in body
 
 
+def test_there_may_be_more_connections_than_a_system_allows_at_first(server: Server) -> None:
+    with ExitStack() as open_ones:
+        for _ in range(2 * FEW_FILES):
+            open_ones.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+        assert server.live()
+
+
+def test_any_number_may_ask_at_once(server: Server) -> None:
+    path = server.post('{"a": 1, "b": 2}').headers["Location"]
+    with ExitStack() as stack:
+        callers = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(300)]
+        for caller in callers:
+            stack.enter_context(caller).sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert {caller.recv(65536)[:15] for caller in callers} == {b"HTTP/1.1 200 OK"}
+
+
 def test_a_stop_does_not_wait_for_idle_connections(server: Server) -> None:
     with requests.Session() as session:
         assert session.get(f"{server.address}/health/live").ok
         server.process.terminate()
         assert server.process.wait(7) == 0  # less than the grace period of 8 s
+
+
+def test_a_request_that_comes_while_its_connection_is_given_up_is_served() -> None:
+    """Both come due while the process is busy: the request is read, and only then the connection would be closed."""
+    script = """
+from gevent import monkey; monkey.patch_all()
+import gevent, socket
+from gateway.gunicorn_worker import Idle
+waiting, (ours, theirs), served = {}, socket.socketpair(), []
+def serve():
+    with Idle(waiting):
+        ours.recv(1)
+    gevent.sleep(0.01)
+    served.append(True)
+def look():
+    gevent.sleep(0.01)
+    for idle in list(waiting): idle.end()
+greenlets = [gevent.spawn(serve), gevent.spawn(look)]
+gevent.sleep(0)
+theirs.send(b"x")
+monkey.get_original("time", "sleep")(0.05)
+gevent.joinall(greenlets, raise_error=True)
+assert served
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=PROJECT, check=True, timeout=30)
 
 
 def test_a_request_that_waits_when_the_gateway_stops_is_answered_with_its_job(server: Server, redis: Redis) -> None:

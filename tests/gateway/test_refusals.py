@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from contract.settings import Settings
 from gateway.app import create_app
+from gateway.group_commit import GroupCommit
 
 PREDICT = "/v1/models/sum/predict"
 GOOD = {"a": 1, "b": 2}
@@ -98,6 +100,18 @@ def test_a_compressed_body_is_415(client: FlaskClient) -> None:
 def test_a_body_over_the_limit_is_413(client: FlaskClient, kind: str) -> None:
     body = problem(client.post(PREDICT, data=b"a" * (1024 * 1024 + 1), content_type=kind), 413, "body_too_large")
     assert "1 MB (MAX_BODY_MB)" in body["detail"]
+
+
+def test_a_body_without_a_length_counts_among_what_waits_too(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(GroupCommit, "submit", lambda _, job, size: sizes.append(size) is None)
+    chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+    client.post(PREDICT, input_stream=BytesIO(b"[1, 2]"), environ_overrides=chunked)
+    client.post(PREDICT, data=b"[1, 2]")
+    client.get(f"{PREDICT}?a=1&b=2")
+    assert sizes == [6, 6, 7]
 
 
 def test_more_rows_than_may_ever_wait_are_413(client: FlaskClient, redis: Redis) -> None:

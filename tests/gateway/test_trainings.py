@@ -148,6 +148,16 @@ def test_what_cannot_be_meant_is_refused_by_name(client: FlaskClient, body: Any,
     assert said in error["message"]
 
 
+@pytest.mark.parametrize("value", ["1e999", "9" * 30, "9" * 400, r'"\ud800"', r'{"\ud800": 1}', "[" * 800 + "]" * 800])
+def test_what_the_trainer_could_not_read_is_refused(client: FlaskClient, value: str) -> None:
+    for key, body in (
+        ("parameters", f'{{"parameters": {{"a": {value}}}}}'),
+        ("gate", f'{{"gate": {{"floor": {value}}}}}'),
+    ):
+        response = client.post("/v1/models/loan/train", data=body, content_type="application/json")
+        assert refused(response)["errors"][0]["field"].startswith(key)
+
+
 def test_all_errors_are_told_at_once(client: FlaskClient) -> None:
     problem = refused(client.post("/v1/models/loan/train", json={"recipe": "x", "alias": 1, "notes": 2}))
     assert (problem["code"], len(problem["errors"])) == ("invalid_training", 3)
@@ -162,6 +172,9 @@ def test_json_that_is_none_is_refused(client: FlaskClient) -> None:
     for body in (b"{", b'{"gate": {"floor": NaN}}', b"\xff"):
         response = client.post("/v1/models/loan/train", data=body, content_type="application/json")
         assert refused(response, 400)["code"] == "malformed_body"
+    nameless = b'--x\r\nContent-Disposition: form-data; filename="a.csv"\r\n\r\na\r\n--x--\r\n'
+    response = client.post("/v1/models/loan/train", data=nameless, content_type="multipart/form-data; boundary=x")
+    assert refused(response, 400)["code"] == "malformed_body"
     body = b'{"notes": "' + b"x" * 300_000 + b'"}'
     assert client.post("/v1/models/loan/train", data=body, content_type="application/json").status_code == 413
 

@@ -1,0 +1,38 @@
+"""Whole bodies: one that is cut off on its way is refused, since half a CSV is a CSV too."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+from flask import Request
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from gateway.dialects import MalformedBody
+
+
+def whole(request: Request) -> bytes:
+    """The body; raises `MalformedBody` when not all of it comes, `RequestEntityTooLarge` beyond the limit.
+
+    As the server has it: Werkzeug's stream would copy it in pieces, and end it in silence where the caller hangs up or,
+    without a length, at the limit.
+    """
+    most = request.max_content_length or 0
+    length = request.content_length
+    if length is not None and length > most:
+        raise RequestEntityTooLarge
+    try:
+        body: bytes = request.environ["wsgi.input"].read(most + 1 if length is None else length)
+    except Exception as error:  # each server has its own, for chunks that are none and for callers who are gone
+        raise MalformedBody(f"the body cannot be read to its end: {error}") from error
+    if length is None and len(body) > most:
+        raise RequestEntityTooLarge
+    if length is not None and len(body) < length:
+        raise MalformedBody(f"the body ends after {len(body)} of {length} bytes")
+    return body
+
+
+def form_in(request: Request, body: bytes) -> MultiDict[str, str]:
+    """The fields of the form in `body`; raises `RequestEntityTooLarge` for a form of too many parts."""
+    parser = request.make_form_data_parser()
+    return parser.parse(BytesIO(body), request.mimetype, len(body), request.mimetype_params)[1]
