@@ -37,7 +37,10 @@ def valid_alias(alias: str) -> bool:
 
 
 class Repository:
-    """Reads `root`. Versions never change, so manifests are kept; aliases are read anew when their file changes."""
+    """Reads `root`. Versions never change, so manifests are kept; aliases are read anew when their file changes.
+
+    While `root` cannot be read (its file system is away, there are no file descriptors), what was known stays.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -49,8 +52,10 @@ class Repository:
         try:
             with os.scandir(self.root) as entries:
                 found = [entry.name for entry in entries if valid_name(entry.name) and entry.is_dir()]
-        except OSError:
+        except FileNotFoundError:
             return []
+        except OSError:
+            found = list(self._aliases)
         return sorted(name for name in found if CURRENT in self.aliases(name))
 
     def version_dir(self, name: str, version: int) -> Path:
@@ -82,8 +87,10 @@ class Repository:
             if known and known[0] == stamp:
                 return known[1]
             data = json.loads(Path(path).read_bytes())
-        except (OSError, ValueError, RecursionError):
+        except (FileNotFoundError, ValueError, RecursionError):
             return {}
+        except OSError:
+            return self._aliases[name][1] if name in self._aliases else {}
         aliases = {k: v for k, v in data.items() if type(v) is int} if isinstance(data, dict) else {}
         self._aliases[name] = (stamp, aliases)
         return aliases

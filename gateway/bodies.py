@@ -9,6 +9,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from gateway.dialects import MalformedBody
+from gateway.problems import Problem
 
 
 def whole(request: Request) -> bytes:
@@ -33,6 +34,10 @@ def whole(request: Request) -> bytes:
 
 
 def form_in(request: Request, body: bytes) -> MultiDict[str, str]:
-    """The fields of the form in `body`; raises `RequestEntityTooLarge` for a form of too many parts."""
+    """The fields of the form in `body`; raises `Problem` (413) for a form of too many parts."""
     parser = request.make_form_data_parser()
-    return parser.parse(BytesIO(body), request.mimetype, len(body), request.mimetype_params)[1]
+    try:
+        return parser.parse(BytesIO(body), request.mimetype, len(body), request.mimetype_params)[1]
+    except RequestEntityTooLarge as error:
+        detail = f"the form has more than {parser.max_form_parts} parts; send the row as JSON"
+        raise Problem(413, "form_too_large", detail) from error

@@ -1,6 +1,8 @@
 """How gunicorn serves the gateway."""
 
+import socket
 from pathlib import Path
+from typing import Any
 
 from contract.settings import Settings
 
@@ -22,3 +24,13 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 forwarded_allow_ips = ""
 control_socket_disable = True
 loglevel = "warning"
+
+
+def when_ready(server: Any) -> None:
+    """Connections, which inherit it, end when their other side has been gone for two minutes: a client that lost its
+    network in the middle of a body would hold one for ever."""
+    for listener in server.LISTENERS:
+        for option, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+            if hasattr(socket, option):  # not everywhere by that name
+                listener.sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

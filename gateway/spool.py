@@ -14,6 +14,7 @@ from typing import IO, Any, cast
 
 from flask import Request
 from gevent import get_hub
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.wsgi import LimitedStream
 
@@ -84,6 +85,11 @@ class Spool:
             # Which raises when the caller hangs up, other than Werkzeug's own.
             body = LimitedStream(request.environ["wsgi.input"], size)
             _, fields, files = parser.parse(cast(IO[bytes], body), request.mimetype, size, request.mimetype_params)
+        except RequestEntityTooLarge as error:
+            limits = f"{_MOST_PARTS} parts, or fields of more than {self._most_fields // 1024} KB"
+            raise Problem(
+                413, "form_too_large", f"the form has more than {limits}", headers={"Connection": "close"}
+            ) from error
         except ValueError as error:
             raise Problem(400, "malformed_body", f"the body is not multipart/form-data: {error}") from error
         if len(fields.keys() | files.keys()) < len(list(fields.items(multi=True))) + len(received):

@@ -71,6 +71,17 @@ def test_a_folder_that_is_not_there_holds_no_models(tmp_path: Path) -> None:
     assert Repository(tmp_path / "nowhere").names() == []
 
 
+def test_what_was_known_stays_while_the_folder_cannot_be_read(repository: Repository, models: Path) -> None:
+    assert (repository.names(), repository.resolve("sum")) == (["sum"], ("sum", 2))
+    away = models.rename(models.with_name("away"))
+    models.symlink_to(models)  # "too many levels of symbolic links"
+    assert (repository.names(), repository.resolve("sum")) == (["sum"], ("sum", 2))
+    models.unlink()
+    assert repository.names() == []
+    away.rename(models)
+    assert repository.names() == ["sum"]
+
+
 def test_manifests_are_kept_but_not_without_end(
     repository: Repository, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

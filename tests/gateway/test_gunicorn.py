@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,6 +175,21 @@ def test_any_number_may_ask_at_once(server: Server) -> None:
         for caller in callers:
             stack.enter_context(caller).sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         assert {caller.recv(65536)[:15] for caller in callers} == {b"HTTP/1.1 200 OK"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_client_that_lost_its_network_is_let_go(server: Server) -> None:
+    """By the kernel: the connection has a timer of the kind that asks whether the other side is still there."""
+    keepalive = "02"
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(b"POST /v1/models/sum/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n[")
+        ends = [f"0100007F:{port:04X}" for port in (server.port, client.getsockname()[1])]
+
+        def timer() -> str:
+            rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+            return next((row[5][:2] for row in rows if row[1:3] == ends), "")
+
+        until(lambda: timer() == keepalive, "the timer runs")
 
 
 def test_a_stop_does_not_wait_for_idle_connections(server: Server) -> None:

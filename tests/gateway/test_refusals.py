@@ -102,6 +102,12 @@ def test_a_body_over_the_limit_is_413(client: FlaskClient, kind: str) -> None:
     assert "1 MB (MAX_BODY_MB)" in body["detail"]
 
 
+def test_a_form_of_too_many_parts_is_413_and_says_how_many(client: FlaskClient) -> None:
+    fields = {f"f{number}": "1" for number in range(1001)}
+    body = problem(client.post(PREDICT, data=fields, content_type="multipart/form-data"), 413, "form_too_large")
+    assert "more than 1000 parts" in body["detail"]
+
+
 def test_a_body_without_a_length_counts_among_what_waits_too(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

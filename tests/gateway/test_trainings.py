@@ -263,7 +263,9 @@ def test_a_form_that_breaks_off_leaves_nothing(client: FlaskClient, spool: Path)
 
 
 def test_a_form_of_too_many_parts_is_refused(client: FlaskClient, spool: Path) -> None:
-    assert client.post("/v1/models/loan/train", **form(**{f"f{i}": "1" for i in range(60)})).status_code == 413
+    response = client.post("/v1/models/loan/train", **form(**{f"f{i}": "1" for i in range(60)}))
+    assert (response.status_code, response.json["code"]) == (413, "form_too_large")
+    assert "more than 50 parts" in response.json["detail"]
     assert files(spool) == []
 
 
