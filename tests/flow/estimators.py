@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 ABORTS, NEVER_RETURNS, EATS_MEMORY, RAISES, ENDS = 13.0, 14.0, 15.0, 16.0, 17.0
 LEAVES_A_CHILD, ENDS_A_CHILD, GOES_ELSEWHERE = 18.0, 19.0, 20.0
 
@@ -30,7 +32,8 @@ class Faulty:
         while NEVER_RETURNS in X or LEAVES_A_CHILD in X:
             time.sleep(0.1)
         if EATS_MEMORY in X:
-            self.eaten = [bytearray(50_000_000) for _ in range(1000)]
+            # Asked for and not touched, or it might take longer than a scorer has.
+            self.eaten = [np.empty(50_000_000, np.uint8) for _ in range(1000)]
         if RAISES in X:
             raise ValueError("it hurts")
         if ENDS in X:

@@ -52,7 +52,7 @@ def shop(tmp_path: Path, models: Path) -> Iterator[Workshop]:
 def faulty(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Workshop]:
     folder = tmp_path_factory.mktemp("faulty")
     with redis_server(folder) as url, workshop(url, models, folder) as shop:
-        shop.start(worker_models="faulty", predict_timeout=1, scorer_memory_mb=300).ready()
+        shop.start(worker_models="faulty", predict_timeout=2, scorer_memory_mb=300).ready()
         shop.ended(shop.submit("faulty", [1.0] * 50, "warm"))
         yield shop
 
@@ -62,7 +62,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[W
     [
         (estimators.ABORTS, "worker_crashed", "time and again"),
         (estimators.ENDS, "worker_crashed", "time and again"),
-        (estimators.NEVER_RETURNS, "timeout", "scoring took longer than 1 s"),
+        (estimators.NEVER_RETURNS, "timeout", "scoring took longer than 2 s"),
         (estimators.EATS_MEMORY, "out_of_memory", "more memory than a scorer may have"),
         (estimators.RAISES, "model_error", "raised ValueError: it hurts"),
     ],
