@@ -7,8 +7,8 @@ import secrets
 
 from broker.leases import Leases
 
-_UNRENEWED = 0.3
-"""Whoever did not renew for this part of a lease is dead: renewals come after a fifth."""
+_UNRENEWED = 0.2
+"""Whoever did not renew for this part of a lease is dead: renewals come after a tenth."""
 
 
 class Identity:

@@ -56,7 +56,7 @@ class Supervisor:
         self._stop_by: float | None = None
         self._duties = [
             _Duty(_TICK, self._warm_up),
-            _Duty(lease / 5, self._renew),
+            _Duty(lease / 10, self._renew),
             _Duty(lease / 5, self._reap),
             _Duty(1, self._leases.expire),
             _Duty(10, self._leases.reconcile),
