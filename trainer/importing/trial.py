@@ -71,7 +71,7 @@ def tried(name: str, contents: Contents, sample: Sample | None, artifact_format:
     failures: list[DoesNotPredict] = []
     for fields, input_format in _readings([column.field for column in columns], estimator):
         signature = Signature(tuple(fields), Output(OutputKind.NUMBER))
-        rows, warnings = _rows(signature, columns, sample)
+        rows, warnings = _rows(signature, [c for c in columns if c.field.name in signature.names], sample)
         try:
             output, more = _output(estimator, rows, signature, input_format)
             draft = _draft(name, Signature(signature.inputs, output), artifact_format, input_format)
@@ -91,6 +91,7 @@ def _columns(contents: Contents, sample: Sample | None) -> list[Column]:
 
 
 def _column(name: str, hint: Hint, contents: Contents, sample: Sample | None) -> Column:
+    sample = sample if sample and name in sample.columns else None
     kind = hint.kind or contents.kinds.get(name) or (sample and sample.kind(name)) or Kind.NUMBER
     nullable = hint.nullable or bool(sample and sample.nullable(name))
     values = hint.values if hint.kind is kind else ()
@@ -107,10 +108,11 @@ def _names(contents: Contents, sample: Sample | None) -> tuple[str, ...]:
                 f"lists {counted(len(names), 'column')} ({listed(names)}) beside a model that takes {count};"
                 " list those that it was fitted on, in that order"
             )
-        missing = [name for name in names if name not in sample.columns] if sample else []
+        needed = [name for name in names if name not in inputs.unused(contents.estimator)]
+        missing = [name for name in needed if name not in sample.columns] if sample else []
         if sample and missing:
             raise Refused(
-                f"has a sample without {listed(missing)}; the model takes {listed(names, 50)}, and the sample has"
+                f"has a sample without {listed(missing)}; the model takes {listed(needed, 50)}, and the sample has"
                 f" {listed(sample.columns, 50)}"
             )
         return names
@@ -137,11 +139,15 @@ def _readings(fields: Sequence[Field], estimator: Any) -> Iterator[tuple[list[Fi
         formats = [InputFormat.DATAFRAME]
     elif inputs.count(estimator) is None:
         formats = [InputFormat.DATAFRAME, InputFormat.ARRAY]
-    as_text = [dataclasses.replace(f, kind=Kind.STRING) if f.kind is Kind.DATETIME else f for f in fields]
-    for input_format in formats:
-        yield list(fields), input_format
-        if as_text != list(fields):
-            yield as_text, input_format
+    unused = inputs.unused(estimator)
+    used = [f for f in fields if f.name not in unused]
+    # Another member of an ensemble may use what the first one drops.
+    for some in (used, list(fields)) if used and unused else (list(fields),):
+        as_text = [dataclasses.replace(f, kind=Kind.STRING) if f.kind is Kind.DATETIME else f for f in some]
+        for input_format in formats:
+            yield some, input_format
+            if as_text != some:
+                yield as_text, input_format
 
 
 def _rows(signature: Signature, columns: Sequence[Column], sample: Sample | None) -> tuple[list[Row], list[str]]:
@@ -175,9 +181,10 @@ def _output(
     except Exception as error:
         raise DoesNotPredict(error) from error
     if values.ndim > 1:
+        once = "fit it on y.ravel()" if values.shape[1] == 1 else "fit and save one for each target"
         raise Refused(
-            f"predicts {counted(values.shape[1], 'value')} a row as an array of the shape {values.shape}; a model here"
-            " predicts one: fit it on one target, as y.ravel()"
+            f"predicts {counted(values.shape[1], 'value')} a row, as an array of the shape {values.shape}, and a model"
+            f" here predicts one: {once}, or wrap it in a class whose predict gives one value a row"
         )
     if values.shape != (len(rows),):
         raise Refused(f"answers {len(rows)} rows with an array of the shape {values.shape}; it must be one value a row")
@@ -211,6 +218,8 @@ def _labels(estimator: Any) -> tuple[Value, ...] | None:
     if isinstance(classes, list | tuple) and any(isinstance(part, np.ndarray) for part in classes):
         raise Refused(f"predicts {len(classes)} targets; a model here predicts one: fit and save one for each")
     labels = np.asarray(classes).tolist()
+    if labels == []:  # CatBoost's of a regressor
+        return None
     if not isinstance(labels, list) or not all(isinstance(label, str | int | float) for label in labels):
         raise Refused(f"has classes that JSON cannot hold ({listed(list(classes))}); fit it on texts or numbers")
     return tuple(labels)
