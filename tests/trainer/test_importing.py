@@ -484,3 +484,24 @@ def test_the_signature_serves_the_rows_it_was_fitted_on(tmp_path: Path) -> None:
     draft = tried(tmp_path, model)
     rows = FRAME.astype(object).where(FRAME.notna(), None).to_numpy().tolist()
     assert answers(model, draft, rows) == model.predict(FRAME).tolist()
+
+
+class Counted(BaseEstimator):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def fit(self, X: Any, y: Any = None) -> Counted:
+        self.fitted_ = True
+        return self
+
+    def predict(self, X: Any) -> Any:
+        type(self).asked += 1
+        return X[:, 0]
+
+
+def test_thousands_of_columns_that_may_be_null_are_not_tried_one_by_one(tmp_path: Path) -> None:
+    model = make_pipeline(SimpleImputer(), Counted()).fit(np.ones((3, 2000)))
+    draft = tried(tmp_path, model)
+    assert all(field.nullable for field in draft.signature.inputs)
+    assert Counted.asked < 10
