@@ -164,8 +164,9 @@ def _import_now(settings: Settings, file: Path, name: str | None, sample: Path |
     remark = promote(settings, connection, manifest.name, manifest.version)
     for warning in (*manifest.warnings, *filter(None, [remark])):
         say(f"trainer: {manifest.name}: {warning}")
-    inputs = ", ".join(f"{field.name} ({field.kind})" for field in manifest.signature.inputs[:20])
-    say(f"trainer: {manifest.name}: version {manifest.version} published; it takes {inputs}")
+    shown, left = manifest.signature.inputs[:20], len(manifest.signature.inputs[20:])
+    inputs = ", ".join(f"{field.name} ({field.kind})" for field in shown) + (f" and {left} more" if left else "")
+    say(f"trainer: {manifest.name}: version {manifest.version} is published and current; it takes {inputs}")
     return 0
 
 

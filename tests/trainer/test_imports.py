@@ -278,7 +278,7 @@ def test_the_command_says_what_it_published_or_why_not(
     assert main(["import", str(renamed)]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("trainer: my_model: moved at once: REDIS_URL is not set")
-    assert said[1:] == ["trainer: my_model: version 1 published; it takes x0 (number), x1 (number)"]
+    assert said[1:] == ["trainer: my_model: version 1 is published and current; it takes x0 (number), x1 (number)"]
     assert Repository(settings.models_dir).aliases("my_model") == {"current": 1}
     renamed.write_text("{}")
     assert main(["import", str(renamed), "--name", "other"]) == 1
