@@ -101,6 +101,13 @@ def test_a_data_frame_gives_names_kinds_nulls_and_closed_categories(tmp_path: Pa
     assert draft.signature.output.labels == ("no", "yes")
 
 
+def test_columns_of_which_nothing_is_told_are_named(tmp_path: Path) -> None:
+    (warning,) = tried(tmp_path, mixed()).warnings
+    assert warning.startswith("nothing tells what 'km' holds, so numbers are asked for; where that is wrong (words, ")
+    assert tried(tmp_path, mixed(), "age,plan,km\n1,basic,2\n").warnings == ()
+    assert tried(tmp_path, LogisticRegression().fit(FRAME[["km"]], TARGET)).warnings == ()
+
+
 def test_categories_stay_open_where_the_encoder_takes_others(tmp_path: Path) -> None:
     draft = tried(tmp_path, mixed(encoder=OneHotEncoder(handle_unknown="ignore")))
     assert draft.signature.inputs[1] == Field("plan", Kind.STRING, nullable=True)

@@ -84,12 +84,17 @@ def refuse_bare_text(estimator: Any) -> None:
 def unused(estimator: Any) -> frozenset[str]:
     """The columns of the DataFrame it was fitted on that its ColumnTransformer drops: rows need not have them."""
     for part in _from_outside(estimator):
-        names, indices = _attribute(part, "feature_names_in_"), _attribute(part, "_transformer_to_input_indices")
-        if names is not None and isinstance(indices, dict):
+        names, indices = _attribute(part, "feature_names_in_"), _indices(part)
+        if names is not None and indices is not None:
             parts = _attribute(part, "transformers_") or ()
             used = {i for name, inner, _ in parts if not _is(inner, "drop") for i in indices.get(name, ())}
             return frozenset(str(name) for place, name in enumerate(names) if place not in used)
     return frozenset()
+
+
+def sorts_columns(estimator: Any) -> bool:
+    """Whether columns go different ways in it."""
+    return any(_indices(part) is not None for part in _from_outside(estimator))
 
 
 def hints(estimator: Any, width: int) -> list[Hint]:
@@ -137,6 +142,12 @@ def _attribute(thing: Any, name: str) -> Any:
     return None
 
 
+def _indices(part: Any) -> dict[str, Sequence[int]] | None:
+    """Of a ColumnTransformer: the columns of each part of it, by their places."""
+    found = _attribute(part, "_transformer_to_input_indices")
+    return found if isinstance(found, dict) else None
+
+
 def _collect(part: Any, columns: Sequence[int], found: list[Hint]) -> None:
     """Adds what `part`, which gets these `columns`, tells of them."""
     steps = _steps(part)
@@ -146,8 +157,8 @@ def _collect(part: Any, columns: Sequence[int], found: list[Hint]) -> None:
             if not _keeps_columns(step):
                 return
         return
-    indices = _attribute(part, "_transformer_to_input_indices")
-    if isinstance(indices, dict):
+    indices = _indices(part)
+    if indices is not None:
         for name, transformer, _ in _attribute(part, "transformers_") or ():
             _collect(transformer, [columns[i] for i in indices.get(name, ())], found)
         return

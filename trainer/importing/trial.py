@@ -58,6 +58,8 @@ class Column:
     field: Field
     values: tuple[Value, ...]
     """What made-up rows may hold."""
+    guessed: bool
+    """Whether nothing tells what it holds."""
 
 
 def tried(name: str, contents: Contents, sample: Sample | None, artifact_format: ArtifactFormat) -> ModelManifest:
@@ -76,7 +78,7 @@ def tried(name: str, contents: Contents, sample: Sample | None, artifact_format:
             output, more = _output(estimator, rows, signature, input_format)
             draft = _draft(name, Signature(signature.inputs, output), artifact_format, input_format)
             draft = _with_nulls_that_work(estimator, draft, rows)
-            return _with_answers(estimator, draft, rows, [*warnings, *more])
+            return _with_answers(estimator, draft, rows, [*warnings, *more, *_doubts(estimator, columns, signature)])
         except DoesNotPredict as error:
             failures.append(error)
     raise failures[0]
@@ -92,10 +94,23 @@ def _columns(contents: Contents, sample: Sample | None) -> list[Column]:
 
 def _column(name: str, hint: Hint, contents: Contents, sample: Sample | None) -> Column:
     sample = sample if sample and name in sample.columns else None
-    kind = hint.kind or contents.kinds.get(name) or (sample and sample.kind(name)) or Kind.NUMBER
+    known = hint.kind or contents.kinds.get(name) or (sample and sample.kind(name))
+    kind = known or Kind.NUMBER
     nullable = hint.nullable or bool(sample and sample.nullable(name))
     values = hint.values if hint.kind is kind else ()
-    return Column(Field(name, kind, nullable, hint.categories), values or _MADE_UP[kind])
+    return Column(Field(name, kind, nullable, hint.categories), values or _MADE_UP[kind], guessed=known is None)
+
+
+def _doubts(estimator: Any, columns: Sequence[Column], signature: Signature) -> list[str]:
+    """What takes a table without sorting its columns takes numbers."""
+    guessed = [c.field.name for c in columns if c.guessed and c.field.name in signature.names]
+    if not guessed or not inputs.sorts_columns(estimator):
+        return []
+    hold = "holds" if len(guessed) == 1 else "hold"
+    return [
+        f"nothing tells what {listed(guessed)} {hold}, so numbers are asked for; where that is wrong (words, dates,"
+        " true and false), import it again with a sample"
+    ]
 
 
 def _names(contents: Contents, sample: Sample | None) -> tuple[str, ...]:
