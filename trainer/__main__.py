@@ -162,7 +162,7 @@ def _import_now(settings: Settings, file: Path, name: str | None, sample: Path |
         return FAILED
     connection = connect(settings.redis_url) if settings.redis_url else None
     remark = promote(settings, connection, manifest.name, manifest.version)
-    for warning in (*manifest.warnings, *filter(None, [remark])):
+    for warning in (*manifest.warnings, *([f"current was {remark}"] if remark else [])):
         say(f"trainer: {manifest.name}: {warning}")
     shown, left = manifest.signature.inputs[:20], len(manifest.signature.inputs[20:])
     inputs = ", ".join(f"{field.name} ({field.kind})" for field in shown) + (f" and {left} more" if left else "")
