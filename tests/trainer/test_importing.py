@@ -280,6 +280,7 @@ def test_a_model_with_its_list_of_columns_is_understood(tmp_path: Path) -> None:
         (StandardScaler().fit(X), "a StandardScaler, which transforms and has no predict; save the whole pipeline"),
         (len, "which has no predict"),
         (SVC(), "holds a model that is not fitted; save it after fit()"),
+        (KMeans(2, n_init=1).fit(X.astype(np.float32)), "was fitted on numbers of another size than the 64 bits"),
         (make_pipeline(StandardScaler(), SVC()), "holds a model that is not fitted"),
         (MultiOutputClassifier(SVC()).fit(X, np.c_[y, y]), "here predicts one: fit and save one for each target"),
         (LinearRegression().fit(X, y[:, None]), "predicts 1 value a row, as an array of the shape (3, 1), and a model"),
