@@ -73,12 +73,14 @@ def tried(name: str, contents: Contents, sample: Sample | None, artifact_format:
     failures: list[DoesNotPredict] = []
     for fields, input_format in _readings([column.field for column in columns], estimator):
         signature = Signature(tuple(fields), Output(OutputKind.NUMBER))
-        rows, warnings = _rows(signature, [c for c in columns if c.field.name in signature.names], sample)
+        names = {field.name for field in fields}
+        used = [column for column in columns if column.field.name in names]
+        rows, warnings = _rows(signature, used, sample)
         try:
             output, more = _output(estimator, rows, signature, input_format)
             draft = _draft(name, Signature(signature.inputs, output), artifact_format, input_format)
             draft = _with_nulls_that_work(estimator, draft, rows)
-            return _with_answers(estimator, draft, rows, [*warnings, *more, *_doubts(estimator, columns, signature)])
+            return _with_answers(estimator, draft, rows, [*warnings, *more, *_doubts(estimator, used)])
         except DoesNotPredict as error:
             failures.append(error)
     raise failures[0]
@@ -101,9 +103,9 @@ def _column(name: str, hint: Hint, contents: Contents, sample: Sample | None) ->
     return Column(Field(name, kind, nullable, hint.categories), values or _MADE_UP[kind], guessed=known is None)
 
 
-def _doubts(estimator: Any, columns: Sequence[Column], signature: Signature) -> list[str]:
+def _doubts(estimator: Any, columns: Sequence[Column]) -> list[str]:
     """What takes a table without sorting its columns takes numbers."""
-    guessed = [c.field.name for c in columns if c.guessed and c.field.name in signature.names]
+    guessed = [column.field.name for column in columns if column.guessed]
     if not guessed or not inputs.sorts_columns(estimator):
         return []
     hold = "holds" if len(guessed) == 1 else "hold"
@@ -123,7 +125,8 @@ def _names(contents: Contents, sample: Sample | None) -> tuple[str, ...]:
                 f"lists {counted(len(names), 'column')} ({listed(names)}) beside a model that takes {count};"
                 " list those that it was fitted on, in that order"
             )
-        needed = [name for name in names if name not in inputs.unused(contents.estimator)]
+        unused = inputs.unused(contents.estimator)
+        needed = [name for name in names if name not in unused]
         missing = [name for name in needed if name not in sample.columns] if sample else []
         if sample and missing:
             raise Refused(
