@@ -17,10 +17,10 @@ up: $(VENV)/up.stamp  ## run all of Modelgate on this machine until Ctrl-C
 
 train: $(VENV)/up.stamp  ## train a model now: make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status]
 	@[ -n "$(NAME)" ] || { echo "which model? make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status]" >&2; exit 2; }
-	@$(BIN)/python -m launcher.train $(NAME) $(if $(CSV),--csv $(CSV)) $(if $(TARGET),--target $(TARGET))
+	@$(BIN)/python -m launcher.train "$(NAME)" $(if $(CSV),--csv "$(CSV)") $(if $(TARGET),--target "$(TARGET)")
 
 keys: $(VENV)/up.stamp  ## a pair of keys that sign models and verify them: make keys [TO=keys]
-	@$(BIN)/python -m trainer keys $(or $(TO),keys)
+	@$(BIN)/python -m trainer keys "$(or $(TO),keys)"
 
 import: $(VENV)/up.stamp  ## publish a model saved elsewhere: make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv]
 	@[ -n "$(FILE)" ] || { echo "which file? make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv]" >&2; exit 2; }

@@ -126,7 +126,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = Settings.from_environ()
         modelgate = Modelgate("127.0.0.1" if settings.host == "0.0.0.0" else settings.host, settings.port)  # noqa: S104
         if not modelgate.lives():
-            return _train_here(options.name, options.csv)
+            return _train_here(options.name, options.csv, options.target)
         job = modelgate.train(options.name, options.csv, {"target": options.target} if options.target else {})
         return follow(modelgate, job["id"], sys.stdout)
     except SettingsError as error:
@@ -183,9 +183,10 @@ def _told(job: Mapping[str, Any]) -> int:
     return SUCCEEDED
 
 
-def _train_here(name: str, csv: Path | None) -> int:
+def _train_here(name: str, csv: Path | None, target: str | None) -> int:
     """Becomes `python -m trainer train`, as no Modelgate runs."""
-    command = [sys.executable, "-m", "trainer", "train", name, *(["--csv", str(csv)] if csv else [])]
+    command = [sys.executable, "-m", "trainer", "train", name]
+    command += [*(["--csv", str(csv)] if csv else []), *(["--target", target] if target else [])]
     os.execv(sys.executable, command)
 
 

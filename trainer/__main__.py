@@ -12,7 +12,7 @@ from pathlib import Path
 
 from contract.errors import ModelgateError
 from contract.settings import Settings, SettingsError
-from contract.training import TrainingRequest
+from contract.training import GENERIC_RECIPE, TrainingRequest
 from trainer import recipes
 from trainer.keeper import INBOX, QUEUES, Keeper
 from trainer.publishing.signing import Seal, make_keys
@@ -28,10 +28,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, 1 when something could not be trained or written, 2 for a wrong argument or setting."""
     try:
         settings = Settings.from_environ()
-        parser = _parser(recipes.names(settings.recipes_dir))
+        known = recipes.names(settings.recipes_dir)
+        parser = _parser(known)
         options = parser.parse_args(arguments)
         if options.command == "train" and options.csv and len(options.names) > 1:
             parser.error("--csv trains one recipe: name one")
+        if options.command == "train" and not options.target and (unknown := set(options.names) - set(known)):
+            parser.error(
+                f"there is no recipe {sorted(unknown)[0]!r}; there are {', '.join(known)}, and any CSV file will do"
+                " whose column to predict --target names"
+            )
         if options.command == "import":
             return _import_now(settings, options.file, options.name, options.sample)
         if options.command == "keys":
@@ -39,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "sign":
             return _sign(settings, options.unsigned)
         if options.command == "train":
-            return _train_now(settings, options.names, options.csv)
+            return _train_now(settings, options.names, options.csv, options.target)
         return _serve(settings, options.ready_file)
     except SettingsError as error:
         say(f"trainer: {error}")
@@ -56,8 +62,9 @@ def _parser(known: Sequence[str]) -> argparse.ArgumentParser:
         description="Trains recipes now and makes the new versions current, in MODELS_DIR."
         " Training data: --csv, else DATA_DIR/NAME.csv, else what the recipe has by itself.",
     )
-    train.add_argument("names", nargs="+", metavar="NAME", choices=known, help=f"one of {', '.join(known)}")
+    train.add_argument("names", nargs="+", metavar="NAME", help=f"one of {', '.join(known)}, or any with --target")
     train.add_argument("--csv", type=Path, metavar="FILE", help="training data, with a header in any case")
+    train.add_argument("--target", metavar="COLUMN", help="what to predict, for a model without a recipe of its own")
     keys = commands.add_parser("keys", help="make a pair of keys for SIGNING_KEY and VERIFY_KEY")
     keys.add_argument("folder", type=Path, metavar="FOLDER")
     sign = commands.add_parser(
@@ -99,12 +106,12 @@ def _serve(settings: Settings, ready_file: Path | None) -> int:
     return 0
 
 
-def _train_now(settings: Settings, names: Sequence[str], csv_file: Path | None) -> int:
+def _train_now(settings: Settings, names: Sequence[str], csv_file: Path | None, target: str | None) -> int:
     # Ctrl-C ends it without a traceback: a publisher may die at any point.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not _swept(settings.models_dir):
         return FAILED
-    trained = [_train(settings, name, csv_file) for name in names]
+    trained = [_train(settings, name, csv_file, target) for name in names]
     return 0 if all(trained) else FAILED
 
 
@@ -155,10 +162,11 @@ def _import_now(settings: Settings, file: Path, name: str | None, sample: Path |
         return FAILED
     connection = connect(settings.redis_url) if settings.redis_url else None
     remark = promote(settings, connection, manifest.name, manifest.version)
-    for warning in (*manifest.warnings, *filter(None, [remark])):
+    for warning in (*manifest.warnings, *([f"current was {remark}"] if remark else [])):
         say(f"trainer: {manifest.name}: {warning}")
-    inputs = ", ".join(f"{field.name} ({field.kind})" for field in manifest.signature.inputs[:20])
-    say(f"trainer: {manifest.name}: version {manifest.version} published; it takes {inputs}")
+    shown, left = manifest.signature.inputs[:20], len(manifest.signature.inputs[20:])
+    inputs = ", ".join(f"{field.name} ({field.kind})" for field in shown) + (f" and {left} more" if left else "")
+    say(f"trainer: {manifest.name}: version {manifest.version} is published and current; it takes {inputs}")
     return 0
 
 
@@ -177,12 +185,13 @@ def _swept(root: Path) -> bool:
     return True
 
 
-def _train(settings: Settings, name: str, csv_file: Path | None) -> bool:
+def _train(settings: Settings, name: str, csv_file: Path | None, target: str | None) -> bool:
     """Whether it is published; says what happened."""
     from trainer.training.train import train
 
     started = time.monotonic()
-    request = TrainingRequest(model=name, recipe=name)
+    own = name in recipes.names(settings.recipes_dir)
+    request = TrainingRequest(model=name, recipe=name if own else GENERIC_RECIPE, target=target)
     try:
         result = train(
             request,

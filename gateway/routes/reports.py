@@ -58,6 +58,6 @@ def _no_report(repository: Repository, model: str, version: int) -> Problem:
     )
     detail = (
         f"version {version} of the model {model!r} has no report; {there_are}."
-        " Reports are written when a model is trained: train it again to get one"
+        " Reports are written when a model is trained here, not when it is imported: train it to get one"
     )
     return Problem(404, "no_report", detail, reports=having[-20:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 
 import pytest
 
@@ -30,6 +31,14 @@ def test_a_request_of_the_readme_is_answered_as_it_says(modelgate: Modelgate, co
     # … stands for what differs each time.
     expected = ".+".join(re.escape(part) for part in answer.split("…"))
     assert re.fullmatch(expected, ended.stdout.strip()), ended.stdout
+
+
+def test_the_python_of_the_documentation_gets_its_answer(modelgate: Modelgate) -> None:
+    text = (PROJECT / "docs" / "http-api.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    code = code.replace("http://127.0.0.1:8080", modelgate.address)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ended.stdout == "[2]\n", ended.stderr
 
 
 def test_every_make_command_of_the_readme_exists() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -57,7 +56,10 @@ def test_elsewhere_each_phase_has_a_line() -> None:
 
 def test_without_a_modelgate_it_trains_right_here(tmp_path: Path) -> None:
     environment = {**os.environ, "MODELS_DIR": str(tmp_path), "PORT": "1"}
-    command = [sys.executable, "-m", "launcher.train", "no-such-recipe"]
+    command = ["make", "--silent", "--old-file", ".venv/up.stamp", "train", "NAME=no-such-recipe", "CSV=my rows.csv"]
     ended = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60)
-    assert ended.returncode == 2
-    assert "python -m trainer train" in ended.stderr
+    assert "python -m trainer: error: there is no recipe 'no-such-recipe'" in ended.stderr
+    ended = subprocess.run(
+        [*command, "TARGET=y"], cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert "no-such-recipe: CSV file my rows.csv" in ended.stdout

@@ -68,8 +68,16 @@ def test_an_unknown_recipe_is_answered_with_those_there_are(capsys: pytest.Captu
     with pytest.raises(SystemExit) as ended:
         main(["train", "lone"])
     assert ended.value.code == 2
-    assert "invalid choice: 'lone' (choose from" in (said := capsys.readouterr().err)
+    assert "there is no recipe 'lone'; there are blobs" in (said := capsys.readouterr().err)
     assert all(name in said for name in recipes.names())
+
+
+def test_any_csv_file_is_trained_when_its_target_is_named(root: Path, tmp_path: Path) -> None:
+    rows = "\n".join(f"{x},{x * x},{'yes' if x > 20 else 'no'}" for x in range(40))
+    (tmp_path / "my points.csv").write_text(f"a,b,stays\n{rows}\n")
+    assert main(["train", "churn", "--csv", str(tmp_path / "my points.csv"), "--target", "stays"]) == 0
+    manifest = Repository(root).manifest("churn", 1)
+    assert (manifest.recipe, manifest.training_data.target) == ("tabular", "stays")
 
 
 def test_one_file_is_not_taken_for_two_recipes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,15 +22,15 @@ import sklearn
 import skops.io
 from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
-from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import IsolationForest, RandomForestClassifier
+from sklearn.compose import ColumnTransformer, make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest, RandomForestClassifier, VotingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import LabelEncoder, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC
 
 from contract.manifest import ArtifactFormat, Field, InputFormat, Kind, ModelManifest, OutputKind
@@ -101,6 +101,13 @@ def test_a_data_frame_gives_names_kinds_nulls_and_closed_categories(tmp_path: Pa
     assert draft.signature.output.labels == ("no", "yes")
 
 
+def test_columns_of_which_nothing_is_told_are_named(tmp_path: Path) -> None:
+    (warning,) = tried(tmp_path, mixed()).warnings
+    assert warning.startswith("nothing tells what 'km' holds, so numbers are asked for; where that is wrong (words, ")
+    assert tried(tmp_path, mixed(), "age,plan,km\n1,basic,2\n").warnings == ()
+    assert tried(tmp_path, LogisticRegression().fit(FRAME[["km"]], TARGET)).warnings == ()
+
+
 def test_categories_stay_open_where_the_encoder_takes_others(tmp_path: Path) -> None:
     draft = tried(tmp_path, mixed(encoder=OneHotEncoder(handle_unknown="ignore")))
     assert draft.signature.inputs[1] == Field("plan", Kind.STRING, nullable=True)
@@ -116,6 +123,41 @@ def test_a_null_that_was_a_category_may_be_sent(tmp_path: Path) -> None:
 def test_a_search_is_looked_through(tmp_path: Path) -> None:
     model = GridSearchCV(mixed(), {"logisticregression__C": [1.0]}, cv=2).fit(FRAME, TARGET)
     assert tried(tmp_path, model).signature == tried(tmp_path, mixed()).signature
+
+
+def test_what_a_column_transformer_drops_need_not_be_sent(tmp_path: Path) -> None:
+    frame = FRAME.assign(name=["Ann", "Bob"] * 10)[["name", "age", "plan", "km"]]
+    model = mixed()
+    model.steps[0][1].set_params(remainder="drop")
+    model.fit(frame, TARGET)
+    for sample in (None, "age,plan\n20,basic\n30,plus\n", "name,age,plan,km\nAnn,20,basic,1\n"):
+        draft = tried(tmp_path, model, sample)
+        assert draft.signature.names == ("age", "plan")
+    rows = [(20.0, "basic"), (None, "plus"), (50.0, None)]
+    assert (
+        answers(model, draft, rows)
+        == model.predict(frame[:3].assign(plan=["basic", "plus", None], age=[20, None, 50])).tolist()
+    )
+    # The other member of an ensemble uses what the first one drops.
+    other = make_pipeline(make_column_transformer((StandardScaler(), ["km"])), LogisticRegression())
+    both = VotingClassifier([("a", model), ("b", other)]).fit(frame, TARGET)
+    assert tried(tmp_path, both, "name,age,plan,km\nAnn,20,basic,1\n").signature.names == tuple(frame.columns)
+
+
+def test_texts_of_a_column_are_texts(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"text": ["good", "bad"] * 10})
+    model = make_pipeline(make_column_transformer((TfidfVectorizer(), "text")), LogisticRegression()).fit(frame, TARGET)
+    assert tried(tmp_path, model).signature.inputs == (Field("text", Kind.STRING),)
+
+
+def test_boosted_trees_tell_which_columns_are_categories(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"km": FRAME["km"], "plan": ["basic", "plus", "gold", "plus"] * 5})
+    typed = frame.astype({"plan": "category"})
+    model = HistGradientBoostingClassifier(max_iter=5, categorical_features="from_dtype", min_samples_leaf=1)
+    model.fit(typed, TARGET)
+    draft = tried(tmp_path, model)
+    assert draft.signature.inputs == (Field("km", Kind.NUMBER), Field("plan", Kind.STRING))
+    assert answers(model, draft, frame.to_numpy().tolist()) == model.predict(typed).tolist()
 
 
 def test_numbers_come_out_of_what_has_no_classes(tmp_path: Path) -> None:
@@ -219,6 +261,14 @@ def test_a_model_with_its_list_of_columns_is_understood(tmp_path: Path) -> None:
         ({"model": SVC().fit(X, y), "columns": ["a"]}, "lists 1 column ('a') beside a model that takes 2"),
         ({"a": SVC().fit(X, y), "b": SVC().fit(X, y)}, "holds a dict with 2 models ('a: SVC', 'b: SVC')"),
         ({"model": SVC().fit(X, y), "scaler": StandardScaler()}, "what prepares its data ('scaler: StandardScaler')"),
+        (
+            {"model": SVC().fit(X, y), "encoders": {"plan": OrdinalEncoder()}},
+            "what prepares its data ('encoders: dict')",
+        ),
+        (
+            {"model": SVC().fit(X, y), "le": LabelEncoder().fit(y)},
+            "a LabelEncoder ('le'), which would not be used; fit",
+        ),
         ({"weights": [1, 2]}, "holds a dict without a model ('weights: list')"),
         ([SVC().fit(X, y), SVC().fit(X, y)], "holds a list with 2 models"),
         (X, "holds a bare array of the shape (20, 2) and no model"),
@@ -230,12 +280,17 @@ def test_a_model_with_its_list_of_columns_is_understood(tmp_path: Path) -> None:
         (StandardScaler().fit(X), "a StandardScaler, which transforms and has no predict; save the whole pipeline"),
         (len, "which has no predict"),
         (SVC(), "holds a model that is not fitted; save it after fit()"),
+        (KMeans(2, n_init=1).fit(X.astype(np.float32)), "was fitted on numbers of another size than the 64 bits"),
         (make_pipeline(StandardScaler(), SVC()), "holds a model that is not fitted"),
-        (MultiOutputClassifier(SVC()).fit(X, np.c_[y, y]), "predicts 2 values a row"),
-        (LinearRegression().fit(X, y[:, None]), "predicts 1 value a row as an array of the shape"),
+        (MultiOutputClassifier(SVC()).fit(X, np.c_[y, y]), "here predicts one: fit and save one for each target"),
+        (LinearRegression().fit(X, y[:, None]), "predicts 1 value a row, as an array of the shape (3, 1), and a model"),
         (
             make_pipeline(TfidfVectorizer(), SVC()).fit(["good", "bad"], [0, 1]),
             "takes bare texts (TfidfVectorizer), and a model here takes rows of named columns",
+        ),
+        (
+            make_pipeline(FeatureUnion([("words", TfidfVectorizer())]), SVC()).fit(["good", "bad"], [0, 1]),
+            "make_column_transformer((FeatureUnion(…), 'text')) as the first step",
         ),
         (Words(), "does not tell how many columns it takes; lay a CSV with some rows beside it"),
     ],
@@ -437,3 +492,24 @@ def test_the_signature_serves_the_rows_it_was_fitted_on(tmp_path: Path) -> None:
     draft = tried(tmp_path, model)
     rows = FRAME.astype(object).where(FRAME.notna(), None).to_numpy().tolist()
     assert answers(model, draft, rows) == model.predict(FRAME).tolist()
+
+
+class Counted(BaseEstimator):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def fit(self, X: Any, y: Any = None) -> Counted:
+        self.fitted_ = True
+        return self
+
+    def predict(self, X: Any) -> Any:
+        type(self).asked += 1
+        return X[:, 0]
+
+
+def test_thousands_of_columns_that_may_be_null_are_not_tried_one_by_one(tmp_path: Path) -> None:
+    model = make_pipeline(SimpleImputer(), Counted()).fit(np.ones((3, 2000)))
+    draft = tried(tmp_path, model)
+    assert all(field.nullable for field in draft.signature.inputs)
+    assert Counted.asked < 10

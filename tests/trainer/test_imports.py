@@ -164,7 +164,8 @@ def test_a_file_that_is_no_file_is_refused_without_opening_it(settings: Settings
     assert "is no file" in refusal(settings, tmp_path / "pipe.pkl")
     assert "is no file" in refusal(settings, tmp_path / "folder.pkl")
     assert "is a symbolic link; put the file itself there" in refusal(settings, tmp_path / "link.pkl")
-    assert refusal(settings, tmp_path / "nothing.pkl") == "nothing.pkl is not published: No such file or directory"
+    assert refusal(settings, tmp_path / "nothing.pkl") == "nothing.pkl is not there; look at its path"
+    assert "mine.pkl has a sample that is not there" in refusal(settings, file, sample=tmp_path / "nothing.csv")
     assert "has a sample that is a symbolic link" in refusal(settings, file, sample=tmp_path / "link.pkl")
 
 
@@ -277,8 +278,8 @@ def test_the_command_says_what_it_published_or_why_not(
     renamed = file.rename(file.with_name("My Model.pkl"))
     assert main(["import", str(renamed)]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("trainer: my_model: moved at once: REDIS_URL is not set")
-    assert said[1:] == ["trainer: my_model: version 1 published; it takes x0 (number), x1 (number)"]
+    assert said[0].startswith("trainer: my_model: current was moved at once: REDIS_URL is not set")
+    assert said[1:] == ["trainer: my_model: version 1 is published and current; it takes x0 (number), x1 (number)"]
     assert Repository(settings.models_dir).aliases("my_model") == {"current": 1}
     renamed.write_text("{}")
     assert main(["import", str(renamed), "--name", "other"]) == 1

@@ -86,6 +86,21 @@ def test_a_file_and_its_sample_become_a_version_that_is_current(world: World) ->
     assert len(world.promoted) == 1
 
 
+@pytest.mark.parametrize(("data", "place"), [(MODEL, "done"), (JUNK, "rejected")])
+def test_two_models_of_one_name_are_tried_with_the_same_sample(world: World, data: bytes, place: str) -> None:
+    world.drop("loan.csv", b"a,b\n1,2\n")
+    world.drop("loan.joblib", data)
+    world.drop("loan.pkl", data)
+    world.look(3)
+    assert [name for name in world.there() if not name.startswith(place)] == []
+    assert len([name for name in world.there() if name.endswith(".csv")]) == 1
+    if place == "done":
+        signatures = [Repository(world.root).manifest("loan", version).signature.names for version in (1, 2)]
+        assert signatures == [("a", "b")] * 2
+    else:
+        assert "HTML" in world.reason("loan.joblib") and "HTML" in world.reason("loan.pkl")
+
+
 def test_a_file_that_grows_waits(world: World) -> None:
     path = world.drop("loan.pkl", MODEL[:100])
     world.look(1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.preprocessing import LabelBinarizer, LabelEncoder
 
 from contract.kinds import listed
 from contract.manifest import Kind
@@ -64,7 +65,15 @@ def _from_container(parts: Mapping[str, Any], what: str) -> Contents:
     if len(models) > 1:
         names = listed([f"{key}: {type(model).__name__}" for key, model in models.items()])
         raise Refused(f"holds a {what} with {len(models)} models ({names}); save each in a file of its own")
-    steps = {key: part for key, part in parts.items() if key not in models and _prepares(part)}
+    rest = {key: part for key, part in parts.items() if key not in models}
+    encoders = [key for key, part in rest.items() if isinstance(part, LabelEncoder | LabelBinarizer)]
+    if encoders:
+        raise Refused(
+            f"holds a {what} with a model and a {type(rest[encoders[0]]).__name__} ({listed(encoders)}), which would"
+            " not be used; fit the model on the labels themselves, which scikit-learn takes as they are, and save it"
+            " alone; for columns, put an OrdinalEncoder and the model into one Pipeline"
+        )
+    steps = {key: part for key, part in rest.items() if _prepares(part)}
     if steps:
         names = listed([f"{key}: {type(step).__name__}" for key, step in steps.items()])
         raise Refused(
@@ -81,6 +90,12 @@ def _is_model(part: Any) -> bool:
 
 
 def _prepares(part: Any) -> bool:
+    """Also where it is one of several, such as encoders by column."""
+    inside = part.values() if isinstance(part, Mapping) else part if isinstance(part, list | tuple) else ()
+    return any(map(_transforms, (part, *inside)))
+
+
+def _transforms(part: Any) -> bool:
     # What pandas has can transform, too, and is no step of a model.
     return hasattr(part, "transform") and not isinstance(part, pd.DataFrame | pd.Series | type)
 

@@ -154,6 +154,8 @@ def _opened(path: Path) -> Iterator[int]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
+        if error.errno == errno.ENOENT:
+            raise Refused("is not there; look at its path") from None
         if error.errno == errno.ELOOP:
             raise Refused("is a symbolic link; put the file itself there") from None
         if error.errno in (errno.EACCES, errno.EPERM):

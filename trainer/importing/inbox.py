@@ -181,14 +181,19 @@ class Inbox:
             called = f"{manifest.name}@{manifest.version}"
             self._move(turn.file, DONE, called + turn.file[len(stem(turn.file) or "") :])
             if sample:
-                self._move(sample, DONE, called + _SAMPLE)
+                self._move_sample(sample, DONE, called + _SAMPLE)
 
     def _reject(self, name: str, sample: str | None, reason: str) -> None:
         self._say(f"inbox: rejected: {reason}")
         place = self._move(name, REJECTED, name)
-        if sample:
-            self._move(sample, REJECTED, sample)
         self._write(f"{REJECTED}/{place}{REASON}", f"{reason}\n")
+        if sample:
+            self._move_sample(sample, REJECTED, sample)
+
+    def _move_sample(self, sample: str, folder: str, wanted: str) -> None:
+        """Unless another model waits that is to be tried with it, too: it goes with the last one."""
+        if not any(self._sample_of(name) == sample for name in os.listdir(self._folder)):
+            self._move(sample, folder, wanted)
 
     def _move(self, name: str, folder: str, wanted: str) -> str:
         """Its new name, which is another one than `wanted` where that is taken: nothing is ever overwritten."""

@@ -15,8 +15,16 @@ from contract.jobs import Value
 from contract.manifest import Kind
 from trainer.importing import Refused
 
-_INSIDE = ("best_estimator_", "regressor_", "estimator_", "estimators_", "calibrated_classifiers_", "estimator")
-"""Where an estimator keeps another one that gets the same columns."""
+_INSIDE = (
+    "best_estimator_",
+    "regressor_",
+    "estimator_",
+    "estimators_",
+    "calibrated_classifiers_",
+    "_preprocessor",
+    "estimator",
+)
+"""Where an estimator keeps another one that gets the same columns; the one with a line is that of boosted trees."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +73,28 @@ def count(estimator: Any) -> int | None:
 def refuse_bare_text(estimator: Any) -> None:
     """A vectorizer takes a list of texts. Rows of columns it would take for something else, without a word."""
     for part in _from_outside(estimator):
-        if hasattr(part, "build_analyzer"):
-            raise Refused(
-                f"takes bare texts ({type(part).__name__}), and a model here takes rows of named columns; fit it on a"
-                f" DataFrame, with make_column_transformer(({type(part).__name__}(), 'text')) as the first step"
-            )
+        for step in (part, *(step for _, step in _attribute(part, "transformer_list") or ())):
+            if _reads_texts(step):
+                raise Refused(
+                    f"takes bare texts ({type(step).__name__}), and a model here takes rows of named columns; fit it on"
+                    f" a DataFrame, with make_column_transformer(({type(part).__name__}(…), 'text')) as the first step"
+                )
+
+
+def unused(estimator: Any) -> frozenset[str]:
+    """The columns of the DataFrame it was fitted on that its ColumnTransformer drops: rows need not have them."""
+    for part in _from_outside(estimator):
+        names, indices = _attribute(part, "feature_names_in_"), _indices(part)
+        if names is not None and indices is not None:
+            parts = _attribute(part, "transformers_") or ()
+            used = {i for name, inner, _ in parts if not _is(inner, "drop") for i in indices.get(name, ())}
+            return frozenset(str(name) for place, name in enumerate(names) if place not in used)
+    return frozenset()
+
+
+def sorts_columns(estimator: Any) -> bool:
+    """Whether columns go different ways in it."""
+    return any(_indices(part) is not None for part in _from_outside(estimator))
 
 
 def hints(estimator: Any, width: int) -> list[Hint]:
@@ -117,6 +142,12 @@ def _attribute(thing: Any, name: str) -> Any:
     return None
 
 
+def _indices(part: Any) -> dict[str, Sequence[int]] | None:
+    """Of a ColumnTransformer: the columns of each part of it, by their places."""
+    found = _attribute(part, "_transformer_to_input_indices")
+    return found if isinstance(found, dict) else None
+
+
 def _collect(part: Any, columns: Sequence[int], found: list[Hint]) -> None:
     """Adds what `part`, which gets these `columns`, tells of them."""
     steps = _steps(part)
@@ -126,8 +157,8 @@ def _collect(part: Any, columns: Sequence[int], found: list[Hint]) -> None:
             if not _keeps_columns(step):
                 return
         return
-    indices = _attribute(part, "_transformer_to_input_indices")
-    if isinstance(indices, dict):
+    indices = _indices(part)
+    if indices is not None:
         for name, transformer, _ in _attribute(part, "transformers_") or ():
             _collect(transformer, [columns[i] for i in indices.get(name, ())], found)
         return
@@ -147,8 +178,16 @@ def _is_imputer(step: Any) -> bool:
     return hasattr(step, "add_indicator") and hasattr(step, "missing_values")
 
 
+def _is(step: Any, word: str) -> bool:
+    return isinstance(step, str) and step == word
+
+
+def _reads_texts(step: Any) -> bool:
+    return hasattr(step, "build_analyzer")
+
+
 def _hint(step: Any, position: int, width: int) -> Hint:
-    hint = Hint()
+    hint = Hint(Kind.STRING) if _reads_texts(step) else Hint()
     categories = _attribute(step, "categories_")
     if isinstance(categories, list) and len(categories) == width:
         hint = hint.completed_by(_of_categories(categories[position], _attribute(step, "handle_unknown") == "error"))

@@ -86,6 +86,11 @@ def why_not_predicting(error: Exception, made_with: Sequence[str], has_sample: b
             f"was made with scikit-learn {joined(made_with)}; scikit-learn {HERE} here still loads it, but it"
             f" does not predict ({explained(error)}); {fit_again()}"
         )
+    if "Buffer dtype mismatch" in str(error):
+        return (
+            f"was fitted on numbers of another size than the 64 bits that rows have ({explained(error)}); fit it on"
+            " X.astype(float)"
+        )
     if has_sample:
         return f"does not predict its sample rows ({explained(error)}); correct them, or the model"
     return (

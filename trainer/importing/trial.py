@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,8 @@ class Column:
     field: Field
     values: tuple[Value, ...]
     """What made-up rows may hold."""
+    guessed: bool
+    """Whether nothing tells what it holds."""
 
 
 def tried(name: str, contents: Contents, sample: Sample | None, artifact_format: ArtifactFormat) -> ModelManifest:
@@ -71,12 +73,14 @@ def tried(name: str, contents: Contents, sample: Sample | None, artifact_format:
     failures: list[DoesNotPredict] = []
     for fields, input_format in _readings([column.field for column in columns], estimator):
         signature = Signature(tuple(fields), Output(OutputKind.NUMBER))
-        rows, warnings = _rows(signature, columns, sample)
+        names = {field.name for field in fields}
+        used = [column for column in columns if column.field.name in names]
+        rows, warnings = _rows(signature, used, sample)
         try:
             output, more = _output(estimator, rows, signature, input_format)
             draft = _draft(name, Signature(signature.inputs, output), artifact_format, input_format)
             draft = _with_nulls_that_work(estimator, draft, rows)
-            return _with_answers(estimator, draft, rows, [*warnings, *more])
+            return _with_answers(estimator, draft, rows, [*warnings, *more, *_doubts(estimator, used)])
         except DoesNotPredict as error:
             failures.append(error)
     raise failures[0]
@@ -91,10 +95,24 @@ def _columns(contents: Contents, sample: Sample | None) -> list[Column]:
 
 
 def _column(name: str, hint: Hint, contents: Contents, sample: Sample | None) -> Column:
-    kind = hint.kind or contents.kinds.get(name) or (sample and sample.kind(name)) or Kind.NUMBER
+    sample = sample if sample and name in sample.columns else None
+    known = hint.kind or contents.kinds.get(name) or (sample and sample.kind(name))
+    kind = known or Kind.NUMBER
     nullable = hint.nullable or bool(sample and sample.nullable(name))
     values = hint.values if hint.kind is kind else ()
-    return Column(Field(name, kind, nullable, hint.categories), values or _MADE_UP[kind])
+    return Column(Field(name, kind, nullable, hint.categories), values or _MADE_UP[kind], guessed=known is None)
+
+
+def _doubts(estimator: Any, columns: Sequence[Column]) -> list[str]:
+    """What takes a table without sorting its columns takes numbers."""
+    guessed = [column.field.name for column in columns if column.guessed]
+    if not guessed or not inputs.sorts_columns(estimator):
+        return []
+    hold = "holds" if len(guessed) == 1 else "hold"
+    return [
+        f"nothing tells what {listed(guessed)} {hold}, so numbers are asked for; where that is wrong (words, dates,"
+        " true and false), import it again with a sample"
+    ]
 
 
 def _names(contents: Contents, sample: Sample | None) -> tuple[str, ...]:
@@ -107,10 +125,12 @@ def _names(contents: Contents, sample: Sample | None) -> tuple[str, ...]:
                 f"lists {counted(len(names), 'column')} ({listed(names)}) beside a model that takes {count};"
                 " list those that it was fitted on, in that order"
             )
-        missing = [name for name in names if name not in sample.columns] if sample else []
+        unused = inputs.unused(contents.estimator)
+        needed = [name for name in names if name not in unused]
+        missing = [name for name in needed if name not in sample.columns] if sample else []
         if sample and missing:
             raise Refused(
-                f"has a sample without {listed(missing)}; the model takes {listed(names, 50)}, and the sample has"
+                f"has a sample without {listed(missing)}; the model takes {listed(needed, 50)}, and the sample has"
                 f" {listed(sample.columns, 50)}"
             )
         return names
@@ -137,11 +157,15 @@ def _readings(fields: Sequence[Field], estimator: Any) -> Iterator[tuple[list[Fi
         formats = [InputFormat.DATAFRAME]
     elif inputs.count(estimator) is None:
         formats = [InputFormat.DATAFRAME, InputFormat.ARRAY]
-    as_text = [dataclasses.replace(f, kind=Kind.STRING) if f.kind is Kind.DATETIME else f for f in fields]
-    for input_format in formats:
-        yield list(fields), input_format
-        if as_text != list(fields):
-            yield as_text, input_format
+    unused = inputs.unused(estimator)
+    used = [f for f in fields if f.name not in unused]
+    # Another member of an ensemble may use what the first one drops.
+    for some in (used, list(fields)) if used and unused else (list(fields),):
+        as_text = [dataclasses.replace(f, kind=Kind.STRING) if f.kind is Kind.DATETIME else f for f in some]
+        for input_format in formats:
+            yield some, input_format
+            if as_text != some:
+                yield as_text, input_format
 
 
 def _rows(signature: Signature, columns: Sequence[Column], sample: Sample | None) -> tuple[list[Row], list[str]]:
@@ -175,9 +199,10 @@ def _output(
     except Exception as error:
         raise DoesNotPredict(error) from error
     if values.ndim > 1:
+        once = "fit it on y.ravel()" if values.shape[1] == 1 else "fit and save one for each target"
         raise Refused(
-            f"predicts {counted(values.shape[1], 'value')} a row as an array of the shape {values.shape}; a model here"
-            " predicts one: fit it on one target, as y.ravel()"
+            f"predicts {counted(values.shape[1], 'value')} a row, as an array of the shape {values.shape}, and a model"
+            f" here predicts one: {once}, or wrap it in a class whose predict gives one value a row"
         )
     if values.shape != (len(rows),):
         raise Refused(f"answers {len(rows)} rows with an array of the shape {values.shape}; it must be one value a row")
@@ -211,6 +236,8 @@ def _labels(estimator: Any) -> tuple[Value, ...] | None:
     if isinstance(classes, list | tuple) and any(isinstance(part, np.ndarray) for part in classes):
         raise Refused(f"predicts {len(classes)} targets; a model here predicts one: fit and save one for each")
     labels = np.asarray(classes).tolist()
+    if labels == []:  # CatBoost's of a regressor
+        return None
     if not isinstance(labels, list) or not all(isinstance(label, str | int | float) for label in labels):
         raise Refused(f"has classes that JSON cannot hold ({listed(list(classes))}); fit it on texts or numbers")
     return tuple(labels)
@@ -234,9 +261,8 @@ def _draft(
 def _with_nulls_that_work(estimator: Any, draft: ModelManifest, rows: Sequence[Row]) -> ModelManifest:
     """Lets a column be null only where the estimator has predicted a row with a null in it."""
 
-    def works(place: int) -> bool:
-        row = list(rows[0])
-        row[place] = None
+    def works(nulls: Collection[int]) -> bool:
+        row = [None if place in nulls else value for place, value in enumerate(rows[0])]
         try:
             return None not in predict(estimator, draft, [row, rows[1]]).values
         except ModelgateError:
@@ -244,9 +270,11 @@ def _with_nulls_that_work(estimator: Any, draft: ModelManifest, rows: Sequence[R
 
     fields = draft.signature.inputs
     proven = {place for row in rows for place, value in enumerate(row) if value is None}
+    unproven = {place for place, field in enumerate(fields) if field.nullable} - proven
+    # One by one takes minutes where there are thousands.
+    proven |= unproven if works(unproven) else {place for place in unproven if works({place})}
     tested = [
-        dataclasses.replace(field, nullable=field.nullable and (place in proven or works(place)))
-        for place, field in enumerate(fields)
+        dataclasses.replace(field, nullable=field.nullable and place in proven) for place, field in enumerate(fields)
     ]
     return dataclasses.replace(draft, signature=dataclasses.replace(draft.signature, inputs=tuple(tested)))
 
