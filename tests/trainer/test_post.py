@@ -96,12 +96,23 @@ def test_a_training_that_raises_fails_with_its_reason(here: Shop) -> None:
         assert ("Traceback" in training.log()) is (how == "")
 
 
+def test_a_reason_that_is_no_unicode_is_told(here: Shop) -> None:
+    here.trainer()
+    error = here.train("fail", how="half").ended().error
+    assert error and (error.code, error.message) == ("no_data", "half a ? character")
+
+
 def test_a_training_that_talks_without_end_is_neither_held_up_nor_kept_whole(here: Shop) -> None:
     here.trainer()
     training = here.train("talk")
     assert training.ended().status is Status.SUCCEEDED
     assert training.log().endswith(f"line 29999 {'x' * 40}\n")
     assert len(training.log()) <= 1_048_576
+
+
+def test_a_thread_that_a_training_leaves_does_not_keep_it(here: Shop) -> None:
+    here.trainer()
+    assert here.train("linger").ended().status is Status.SUCCEEDED
 
 
 def test_kill_9_of_a_trainer_takes_its_training_along_and_another_begins_it_anew(here: Shop) -> None:

@@ -85,7 +85,8 @@ def failed(code: Code, message: str) -> Mapping[str, Any]:
 
 
 def report(descriptor: int, message: Mapping[str, Any]) -> None:
-    rest = memoryview(json.dumps(message).encode() + b"\n")
+    # An exception's text may hold half a character, which Redis cannot.
+    rest = memoryview(json.dumps(message, ensure_ascii=False).encode(errors="replace") + b"\n")
     while rest:
         rest = rest[os.write(descriptor, rest) :]
 
@@ -100,6 +101,7 @@ def main(lifeline: int, reports: int) -> None:
     report(reports, last)
     if "failure" in last:
         say(f"failed: {last['failure']['message']}")
+    os._exit(0)  # a thread that the recipe left running would keep this process, and the job, for ever
 
 
 if __name__ == "__main__":
