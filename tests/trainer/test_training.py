@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 from pathlib import Path
@@ -321,6 +322,14 @@ def test_a_remark_of_the_promotion_is_handed_on_and_its_failure_does_not_unpubli
     desk.promote = fails  # type: ignore[method-assign]
     result = desk.train()
     assert (result.version, result.promoted, result.reason) == (2, False, "nobody moves aliases")
+
+    def finds_no_room(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    desk.promote = finds_no_room  # type: ignore[method-assign]
+    result = desk.train()
+    assert (result.version, result.promoted) == (3, False)
+    assert "cannot be written (No space left on device)" in str(result.reason)
 
 
 def test_running_out_of_memory_is_not_taken_for_a_fault_of_the_recipe(desk: Desk) -> None:
