@@ -1,7 +1,7 @@
 """Trainings that come again and again: a cron expression a model, kept in Redis; RQ's scheduled jobs wait for the next.
 
 A schedule is an entry of `mg:schedules` that names the job which waits for its next run. A schedule whose job waits no
-more (it is due and was queued, or a crash came in between) gets the next one, so a run that was missed is run once.
+more (it has been begun, or a crash came in between) gets the next one, so a run that was missed is run once.
 """
 
 from __future__ import annotations
@@ -100,9 +100,14 @@ class Schedules:
                 return True
 
     def tend(self) -> None:
-        """Gives every schedule whose job has been queued its next one. To be called after `Clock.strike`."""
+        """Gives every schedule whose job has been begun its next one. To be called after `Clock.strike`.
+
+        While it still stands in the queue there is none, else trainings that take longer than the time between them
+        would pile up.
+        """
         for schedule in self.all():
-            if self._redis.zscore(self._registry.key, schedule.job) is None:
+            scheduled = self._redis.zscore(self._registry.key, schedule.job) is not None
+            if not scheduled and self._redis.lpos(f"rq:queue:{TRAINING}", schedule.job) is None:
                 # One that was changed meanwhile has its next run already.
                 self._replace(schedule.model, schedule, schedule.cron, schedule.request)
 

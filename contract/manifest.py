@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -207,7 +208,7 @@ def _signature(read: _Reader) -> Signature:
         id_field=read.optional("id_field", str),
     )
     spellings = [name for f in signature.inputs for name in (f.name, *f.aliases)]
-    repeated = {name for name in spellings if spellings.count(name) > 1}
+    repeated = [name for name, times in Counter(spellings).items() if times > 1]
     if repeated:
         raise _invalid(f"names the input {sorted(repeated)[0]!r} twice")
     return signature

@@ -6,6 +6,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import chdir
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Literal
@@ -129,7 +130,7 @@ class Recipe:
         classes = getattr(estimator, "classes_", None)
         output = Output(
             kind=OutputKind.NUMBER if classes is None else OutputKind.CLASS,
-            labels=None if classes is None else tuple(classes.tolist()),
+            labels=None if classes is None else tuple(getattr(classes, "tolist", lambda: classes)()),
             probabilities=hasattr(estimator, "predict_proba"),
         )
         return Signature(self.fields[0], output, self.id_field)
@@ -148,7 +149,8 @@ class Recipe:
     def fitted(self, X: Any, y: Any, run: Run, parameters: Mapping[str, Any]) -> Any:
         """What `fit` returns for `parameters` as `bind` gives them. Raises what it raises."""
         wants_run = len(_positional(self.fit)) > 2
-        return self.fit(X, y, run, **parameters) if wants_run else self.fit(X, y, **parameters)
+        with chdir("."):  # which it may leave, and MODELS_DIR may be relative to it
+            return self.fit(X, y, run, **parameters) if wants_run else self.fit(X, y, **parameters)
 
 
 def recipe(

@@ -354,12 +354,29 @@ def test_runs_that_were_missed_are_run_once(schedules: Schedules, redis: Redis, 
         schedules.tend()
     assert begin(tasks).id == made.job
     assert read(jobs, made.job).status is Status.RUNNING
+    schedules.tend()
     following = schedules.get("loan")
     assert following is not None and following.job != made.job and waiting(redis) == [following.job]
     assert datetime.fromisoformat(following.next_run) > datetime.now(UTC)
     assert tasks.begin([made.job]) is None
     schedules.delete("loan")
     assert read(jobs, made.job).status is Status.RUNNING
+
+
+def test_runs_that_come_due_while_one_waits_do_not_pile_up(
+    schedules: Schedules, redis: Redis, trainings: Trainings, tasks: Tasks
+) -> None:
+    made, clock = schedules.put("loan", "* * * * *", REQUEST), Clock(redis, TRAINING)
+    for _ in range(3):
+        for job_id in waiting(redis):
+            redis.zadd("rq:scheduled:training", {job_id: datetime.now(UTC).timestamp() - 60})
+        assert clock.strike()
+        schedules.tend()
+    assert trainings.waiting() == 1
+    assert schedules.get("loan") == made
+    begin(tasks)
+    schedules.tend()
+    assert len(waiting(redis)) == 1 and schedules.get("loan") != made
 
 
 def test_a_crash_between_a_run_and_the_next_loses_no_schedule(schedules: Schedules, redis: Redis) -> None:

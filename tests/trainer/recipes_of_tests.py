@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -62,9 +63,12 @@ def leave(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) ->
 
 
 def fail(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
-    raise {"data": DataError("no rows"), "code": ModelgateError(Code.NOT_TRUSTED, "no key", key="k")}.get(
-        request.parameters["how"], ValueError("it hurts")
-    )
+    errors = {
+        "data": DataError("no rows"),
+        "code": ModelgateError(Code.NOT_TRUSTED, "no key", key="k"),
+        "half": DataError("half a \udc80 character"),
+    }
+    raise errors.get(request.parameters["how"], ValueError("it hurts"))
 
 
 def talk(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
@@ -81,8 +85,13 @@ def count(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) ->
         time.sleep(1000)
 
 
+def linger(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+    """Is done, and leaves a thread that is not."""
+    threading.Thread(target=time.sleep, args=(1000,)).start()
+
+
 DEEDS: dict[str, Callable[[TrainingRequest, Settings, Tell, Say], None]] = {
-    deed.__name__: deed for deed in (steps, sleep, hang, eat, die, leave, fail, talk, count)
+    deed.__name__: deed for deed in (steps, sleep, hang, eat, die, leave, fail, talk, count, linger)
 }
 
 

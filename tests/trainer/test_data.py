@@ -162,6 +162,55 @@ def test_other_separators_are_understood_and_named(tmp_path: Path, separator: st
     ]
 
 
+@pytest.mark.parametrize(
+    ("separator", "cells", "numbers", "word"),
+    [
+        (";", ["1.234,5", "-", "0,25", "12"], [1234.5, None, 0.25, 12.0], "a decimal comma"),
+        (";", ["1,5E+03", "2,25", "", "7"], [1500.0, 2.25, None, 7.0], "a decimal comma"),
+        (";", ["1,234.5", "12", "1,234,567", "0.5"], [1234.5, 12.0, 1234567.0, 0.5], "commas between thousands"),
+        (",", ['"1,234"', "12", '"-1,234,567.25"', "?"], [1234.0, 12.0, -1234567.25, None], "commas between thousands"),
+        (";", ["1,234", "12", "0,250", "3"], [1.234, 12.0, 0.25, 3.0], "a decimal comma"),
+    ],
+)
+def test_commas_in_numbers_are_understood_and_named(
+    tmp_path: Path, separator: str, cells: list[str], numbers: list[float | None], word: str
+) -> None:
+    (tmp_path / "t.csv").write_text("\n".join([f"name{separator}much", *(f"x{separator}{cell}" for cell in cells)]))
+    found = read_csv(tmp_path / "t.csv", "t", lambda _: None)
+    words = [row[1] for row in found.rows]
+    assert [None if cell in (None, "-", "?") else float(str(cell)) for cell in words] == numbers
+    assert found.remarks[-1] == f"the numbers in much have {word}"
+
+
+def test_commas_in_what_is_no_number_stay(tmp_path: Path) -> None:
+    text = 'a,b,c\n"1,2","1,23","x,y"\n"1,234,5","2,5","12,5"\n'
+    (tmp_path / "t.csv").write_text(text)
+    found = read_csv(tmp_path / "t.csv", "t", lambda _: None)
+    assert found.rows == [["1,2", "1,23", "x,y"], ["1,234,5", "2,5", "12,5"]]
+    assert found.remarks == []
+
+
+@pytest.mark.parametrize("head", ['"the\nname";b\n', '\n \n"the\nname";b\n', '"the\nname";"b, c"\n'])
+def test_the_separator_is_that_of_the_header_however_many_lines_it_takes(tmp_path: Path, head: str) -> None:
+    (tmp_path / "t.csv").write_text(head.replace(" \n", "\n") + "1;2\n")
+    found = read_csv(tmp_path / "t.csv", "t", lambda _: None)
+    assert (found.columns[0], len(found.columns), found.rows) == ("the\nname", 2, [["1", "2"]])
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_quotation_mark_that_is_left_open_swallows_no_rows(tmp_path: Path, end: str) -> None:
+    (tmp_path / "t.csv").write_text('a,b\n1,x\n2,"y\n3,z\n4,x' + end)
+    with pytest.raises(DataError, match=r"the quotation mark before 'y.n3,z.n4,x.*' is not closed"):
+        read_csv(tmp_path / "t.csv", "t", lambda _: None)
+
+
+def test_a_cell_may_be_long_and_a_header_wide(tmp_path: Path) -> None:
+    wide = ",".join(f"column number {n}" for n in range(10_000))
+    (tmp_path / "t.csv").write_text(f"{wide}\n{'x' * 200_000}{',1' * 9_999}\n")
+    found = read_csv(tmp_path / "t.csv", "t", lambda _: None)
+    assert (len(found.columns), len(str(found.rows[0][0]))) == (10_000, 200_000)
+
+
 def test_a_semicolon_within_a_cell_is_no_separator(tmp_path: Path) -> None:
     found = table(tmp_path, 'a,"b;c;d"\n1,"x, y"\n')
     assert (found.columns, found.rows, found.remarks) == (["a", "b;c;d"], [["1", "x, y"]], [])

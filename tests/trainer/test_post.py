@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -12,14 +14,17 @@ import psutil
 import pytest
 from redis import Redis
 
+from broker.tasks import Begun
 from broker.training import Trainings
 from contract.errors import ModelgateError
 from contract.jobs import Status
+from contract.settings import Settings
 from contract.training import Action, Order
 from tests.flow.redis_process import RedisProcess
 from tests.support import until
 from tests.trainer.posts import Shop, gone, shop
 from tests.trainer.recipes_of_tests import OUTPUT
+from trainer.jobs.post import TrainingPost
 
 
 @pytest.fixture
@@ -96,12 +101,36 @@ def test_a_training_that_raises_fails_with_its_reason(here: Shop) -> None:
         assert ("Traceback" in training.log()) is (how == "")
 
 
+def test_a_training_that_cannot_be_started_fails_with_the_cause(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("trainer.jobs.horse.tempfile.TemporaryFile", no_room)
+    deed = TrainingPost(Settings(redis_url=redis_url)).start(Begun("1", {}, 0, 0))
+    failure = until(deed.poll, "it ends")
+    assert failure.code == "training_failed"
+    assert failure.message == "its process cannot be started (No space left on device); try again"
+
+
+def test_a_reason_that_is_no_unicode_is_told(here: Shop) -> None:
+    here.trainer()
+    error = here.train("fail", how="half").ended().error
+    assert error and (error.code, error.message) == ("no_data", "half a ? character")
+
+
 def test_a_training_that_talks_without_end_is_neither_held_up_nor_kept_whole(here: Shop) -> None:
     here.trainer()
     training = here.train("talk")
     assert training.ended().status is Status.SUCCEEDED
     assert training.log().endswith(f"line 29999 {'x' * 40}\n")
     assert len(training.log()) <= 1_048_576
+
+
+def test_a_thread_that_a_training_leaves_does_not_keep_it(here: Shop) -> None:
+    here.trainer()
+    assert here.train("linger").ended().status is Status.SUCCEEDED
 
 
 def test_kill_9_of_a_trainer_takes_its_training_along_and_another_begins_it_anew(here: Shop) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -144,6 +145,12 @@ def test_two_classes_have_every_part(tmp_path: Path) -> None:
     for words in ("ROC curve", "x1 says little", "stays", "▲ better", "for\nspring"):
         assert words in page.text
     assert len(page.all("figure")) == 5
+
+
+def test_a_class_that_begins_with_an_underscore_is_in_the_legend(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).normal(size=(120, 3))
+    page, _ = reported(evidence_of(LogisticRegression(), X.tolist(), ["_no", "_yes"] * 60), tmp_path)
+    assert re.search(r"0\.\d{3} _yes", page.text)
 
 
 def test_three_classes_have_a_curve_each(tmp_path: Path) -> None:

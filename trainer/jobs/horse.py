@@ -22,6 +22,9 @@ MODULE = "trainer.jobs.run"
 LARGEST_LINE = 16_384
 """Bytes of what a training prints without a line end, after which it is taken for a line."""
 
+FAREWELL = 2.0
+"""Seconds that a training has to tidy up after its outcome: a thread that the recipe left would keep it for ever."""
+
 MOST_SAID = 1_000_000
 """Bytes of a training's output that wait for Redis; beyond, the oldest are dropped."""
 
@@ -38,7 +41,7 @@ class Horse:
         self.progress: Mapping[str, Any] | None = None
         """The latest that has not been taken."""
         self._timeout = timeout
-        self._began = time.monotonic()
+        self._end = time.monotonic() + timeout
         self._outcome: Mapping[str, Any] | Failure | None = None
         self._said, self._told = said.encode(), b""
         guarded, self._lifeline = os.pipe()
@@ -70,9 +73,10 @@ class Horse:
         code = self._process.poll()
         self._hear()
         if code is None:
-            if time.monotonic() - self._began <= self._timeout:
+            if time.monotonic() <= self._end:
                 return None
-            self._outcome = Failure(Code.TIMEOUT, f"the training took longer than {self._timeout:g} s (TRAIN_TIMEOUT)")
+            late = f"the training took longer than {self._timeout:g} s (TRAIN_TIMEOUT)"
+            self._outcome = self._outcome or Failure(Code.TIMEOUT, late)
         self.kill()
         return self._outcome or _crash(self._process.wait())
 
@@ -115,6 +119,8 @@ class Horse:
                 self._outcome = Failure.from_json(report["failure"])
             elif "output" in report:
                 self._outcome = report["output"]
+            if self._outcome:
+                self._end = min(self._end, time.monotonic() + FAREWELL)
 
 
 def _read(descriptor: int) -> bytes:

@@ -15,7 +15,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from redis.exceptions import RedisError
 
@@ -25,7 +25,7 @@ from broker.leases import LEASE, TRAINERS, Leases, incarnation
 from broker.schedules import Schedules
 from broker.scripts import FencedError
 from broker.tasks import Begun, Clock, Owner, Tasks
-from contract.errors import Code, Failure
+from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
 from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING
 from trainer import recipes
@@ -236,7 +236,10 @@ class TrainingPost(Post):
 
     def start(self, begun: Begun) -> Deed:
         again = "the trainer died while it was at this, which is now begun anew\n" if begun.deaths else ""
-        return Horse(begun.payload, self._settings.train_timeout, again)
+        try:
+            return Horse(begun.payload, self._settings.train_timeout, again)
+        except OSError as error:
+            return Errand(functools.partial(_not_started, error))
 
     def is_mine(self, job: Job) -> bool:
         """Tells its progress and what it said, and hears whether it was cancelled or given back."""
@@ -264,6 +267,11 @@ class TrainingPost(Post):
 
     def _sweep(self) -> None:
         spool.sweep(self._settings.spool_dir, [payload.get("upload") for payload in self._tasks.unfinished()])
+
+
+def _not_started(error: OSError) -> NoReturn:
+    """In place of a training: what it takes to start one, a file and a process, is not to be had."""
+    raise ModelgateError(Code.TRAINING_FAILED, f"its process cannot be started ({error.strerror}); try again")
 
 
 class PublishingPost(Post):

@@ -85,7 +85,8 @@ def failed(code: Code, message: str) -> Mapping[str, Any]:
 
 
 def report(descriptor: int, message: Mapping[str, Any]) -> None:
-    rest = memoryview(json.dumps(message).encode() + b"\n")
+    # An exception's text may hold half a character, which Redis cannot.
+    rest = memoryview(json.dumps(message, ensure_ascii=False).encode(errors="replace") + b"\n")
     while rest:
         rest = rest[os.write(descriptor, rest) :]
 

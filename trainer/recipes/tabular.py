@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
@@ -88,6 +89,12 @@ def _out_of_balance(y: Any, run: Run) -> bool:
     counts = Counter(y.tolist())
     if len(counts) < 2:
         raise RecipeError(f"the rows to learn from have one class only, {listed(list(counts))}: more rows are needed")
+    (first, most), (second, fewer) = counts.most_common(2)
+    if most < FOLDS or fewer < 2:
+        raise RecipeError(
+            f"the most frequent classes among the rows to learn from are {listed([first])} with {most} and"
+            f" {listed([second])} with {fewer}: to compare candidates it takes {FOLDS} of one and 2 of another"
+        )
     rare = [label for label, count in counts.items() if count < 2 * FOLDS]
     if rare:
         run.remark(f"hardly anything can be learnt about {listed(sorted(rare))}: fewer than {2 * FOLDS} rows each")
@@ -126,7 +133,7 @@ def _models(classes: bool, weight: str | None, rows: int) -> dict[str, Any]:
 
 def _compare(candidates: dict[str, Any], X: Any, y: Any, metric: str, seconds: int, run: Run) -> str:
     """The name of the candidate with the best mean over the folds; `run` hears of all."""
-    X, y = _sample(X, y, run)
+    X, y = _sample(X, y, metric != "r2", run)
     splitter: Any = KFold if metric == "r2" else StratifiedKFold
     folds = list(splitter(FOLDS, shuffle=True, random_state=SEED).split(X, y))
     headline = "r2" if metric == "r2" else "accuracy"
@@ -173,10 +180,14 @@ def _score(metric: str, fitted: Any, X: Any, y: Any) -> float:
     return float(np.log(np.clip(own, 1e-4, 1)).mean())
 
 
-def _sample(X: Any, y: Any, run: Run) -> tuple[Any, Any]:
+def _sample(X: Any, y: Any, classes: bool, run: Run) -> tuple[Any, Any]:
     most = max(2000, MOST_CELLS // X.shape[1])
     if len(y) <= most:
         return X, y
-    run.remark(f"candidates are compared on {most} of {len(y)} rows, drawn at random; the chosen one learns from all")
     chosen = np.sort(np.random.default_rng(SEED).choice(len(y), most, replace=False))
+    if classes:  # a rare one must not get lost
+        chosen = np.union1d(chosen, pd.Series(y).groupby(y).head(2 * FOLDS).index)
+    run.remark(
+        f"candidates are compared on {len(chosen)} of {len(y)} rows, drawn at random; the chosen one learns from all"
+    )
     return X.iloc[chosen], y[chosen]

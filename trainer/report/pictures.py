@@ -141,9 +141,10 @@ def _styles() -> Iterator[tuple[str, Any]]:
 def _curves(facts: Facts, axes: Axes, what: str) -> str:
     described = []
     for curve, (colour, dashes) in zip(facts["curves"], _styles(), strict=False):
-        label = f"{clean(curve['label'], 20)}: {curve['area']:.3f}"
-        axes.plot(curve["x"], curve["y"], color=colour, linestyle=dashes, linewidth=1.6, label=label)
-        described.append(label)
+        name, area = clean(curve["label"], 20), f"{curve['area']:.3f}"
+        # The class goes last: what begins with an underscore matplotlib keeps out of the legend.
+        axes.plot(curve["x"], curve["y"], color=colour, linestyle=dashes, linewidth=1.6, label=f"{area} {name}")
+        described.append(f"{name}: {area}")
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
     return f"{what} for {'; '.join(described)}"

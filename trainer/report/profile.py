@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -77,4 +77,5 @@ def _times(values: Sequence[Value]) -> Facts:
 
 
 def _day(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+    # Not Python's datetime: the edge of a histogram may lie just outside of the years 1 to 9999.
+    return str(np.datetime64(int(seconds // 1), "s").astype("datetime64[D]"))

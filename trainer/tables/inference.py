@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from contract.kinds import Conversion, Refusal, listed, shown
 from contract.manifest import Field, Kind
 from trainer.recipe import DataError, Recipe, Table
+from trainer.tables.csv_file import STANDS_FOR_NULL
 
 FEWEST_ROWS = 20
 FEW_VALUES = 20
@@ -18,9 +19,6 @@ FEW_VALUES = 20
 SEEN_ENOUGH = (5, 0.01)
 """Words are all there are when the rarest stands in so many rows, and in such a share of them."""
 
-_STANDS_FOR_NULL = frozenset(
-    {"?", "-", "--", ".", "na", "n/a", "none", "missing", "unknown", "inf", "-inf", "infinity"}
-)
 _CODE = re.compile(r"0\d+")
 _ID = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|index|key)$|^unnamed: 0$)|[a-z]I[dD]$")
 
@@ -49,6 +47,8 @@ def infer(
         raise DataError(f"the recipe {recipe.name} needs a target: name one of {listed(header)}")
     target = _find(target, "target", header)
     id_field = _find(id_field, "id_field", header) if id_field else None
+    if id_field == target:
+        raise DataError(f"id_field and target both name {shown(target)}; what is only echoed cannot be learnt")
     if features is not None:
         features = [_find(name, "features", header) for name in features]
     remarks: list[str] = []
@@ -66,7 +66,7 @@ def infer(
             inputs.append(column.field)
             cells.append((index, column.nulls))
     if not inputs:
-        raise DataError(f"{table.source} has no column to learn {shown(target)} from; " + "; ".join(remarks))
+        raise DataError("; ".join([f"{table.source} has no column to learn {shown(target)} from", *remarks]))
     cells.append((header.index(target), frozenset()))
     names = [*(f.name for f in inputs), target]
     if id_field:
@@ -137,7 +137,7 @@ def _input(name: str, counts: Counts, rows: int) -> _Column:
     nulls, remark = frozenset[object](), None
     kind = _kind(values)
     if kind is Kind.STRING:
-        nulls = frozenset(v for v in values if isinstance(v, str) and v.strip().lower() in _STANDS_FOR_NULL)
+        nulls = frozenset(v for v in values if isinstance(v, str) and v.strip().lower() in STANDS_FOR_NULL)
         rest = {value: count for value, count in values.items() if value not in nulls}
         without = _kind(rest) if nulls and rest else kind
         if without is not Kind.STRING:

@@ -64,7 +64,8 @@ def _imputed_and_scaled() -> list[Any]:
 def _date_steps(dates: Any) -> list[Any]:
     """Days since 1970; and where in the week, the year and the day, if there is more than one in the data."""
     days = make_pipeline(
-        FunctionTransformer(pd.DataFrame.sub, kw_args={"other": pd.Timestamp(0, tz="UTC")}),
+        # In microseconds, as the columns are: nanoseconds end in 2262, and 9999-12-31 is what some write for "never".
+        FunctionTransformer(pd.DataFrame.sub, kw_args={"other": pd.Timestamp(0, tz="UTC").as_unit("us")}),
         FunctionTransformer(pd.DataFrame.div, kw_args={"other": pd.Timedelta(days=1)}),  # type: ignore[misc]
     )
     found: pd.DataFrame = days.fit_transform(dates)

@@ -80,7 +80,8 @@ def _of_classes(y: Any, predicted: Any, table: Any, output: Output) -> Mapping[s
     labels: Sequence[Any] = output.labels or ()
     if table is None or set(y.tolist()) != set(labels) or not np.isfinite(table).all():
         return found
-    y = np.searchsorted(np.array(labels), y)
+    places = {label: place for place, label in enumerate(labels)}  # which a recipe's own estimator need not sort
+    y = np.array([places[label] for label in y.tolist()])
     found["log_loss"] = metrics.log_loss(y, table, labels=range(len(labels)))
     found["roc_auc"] = (
         metrics.roc_auc_score(y, table[:, 1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -37,7 +38,10 @@ class Phases:
     def within(
         self, share: float, done: int | None = None, total: int | None = None, best: float | None = None
     ) -> None:
-        """`share` of the phase is over, and `done` of `total` candidates are."""
+        """`share` of the phase is over, and `done` of `total` candidates are. A recipe may tell anything: a score that
+        is not finite is none, and JSON could not hold it."""
+        share = min(max(0.0, float(share)), 1.0)  # in this order nan is 0
+        best = float(best) if best is not None and math.isfinite(best) else None
         self._fraction = max(self._fraction, self._began + share * (_ENDS[self._phase] - self._began))
         took = time.monotonic() - self._since
         self._tell(

@@ -156,6 +156,8 @@ def _promoted(promote: Promote, manifest: ModelManifest, alias: str) -> tuple[st
         return promote(manifest.name, manifest.version, alias), True
     except ModelgateError as error:
         return str(error), False
+    except OSError as error:
+        return f"the alias cannot be written ({error.strerror}); move it by hand when that is mended", False
 
 
 @contextmanager
