@@ -17,8 +17,6 @@ from trainer.recipe import DataError, Table
 NULLS = frozenset({"", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"})
 """Cells of a CSV file that stand for no value, as they do for pandas."""
 
-csv.field_size_limit(2**31 - 1)  # a text may be long; where a quotation mark is left open, that is found out
-
 STANDS_FOR_NULL = frozenset({"?", "-", "--", ".", "na", "n/a", "none", "missing", "unknown", "inf", "-inf", "infinity"})
 """Words, in small letters, that stand for no value where all others are numbers or dates."""
 
@@ -28,6 +26,8 @@ _THOUSANDS = re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?([eE][+-]?\d+)?")
 _QUOTED = re.compile(r'"[^"]*"')
 _END = "\0"
 """A line after the last one, which no file has: where it is not read as such, a quotation mark is still open."""
+_LONGEST_CELL = 2**31 - 1
+"""A text may be long; where a quotation mark is left open, that is found out."""
 _LINES_OF_HEADER = 100
 """At most: names may be of several lines."""
 _LINES_A_TELLING = 5000
@@ -39,6 +39,7 @@ def read(path: Path, source: str, told: Callable[[float], None]) -> Table:
 
     `told` hears the fraction that is read. Raises `DataError`, which calls the file `source`.
     """
+    limit = csv.field_size_limit(_LONGEST_CELL)  # which is the whole process's
     try:
         try:
             return _read(path, _encoding(path, source), source, told)
@@ -48,6 +49,8 @@ def read(path: Path, source: str, told: Callable[[float], None]) -> Table:
         raise DataError(f"{source} cannot be read ({error.strerror}): {path}") from error
     except (UnicodeError, csv.Error) as error:
         raise DataError(f"{source} is not a CSV file ({error}); save it as CSV in UTF-8") from error
+    finally:
+        csv.field_size_limit(limit)
     remark = f"{source} is not in UTF-8 and was read as Latin-1; look at its letters with accents"
     return Table(found.source, found.columns, found.rows, (remark, *found.remarks))
 
