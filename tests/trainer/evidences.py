@@ -69,5 +69,6 @@ def evidence_of(
         targets=targets,
         X_test=take(test_on),
         y_test=y[test_on],
+        tested_on=list(test_on),
         **{"held_out": True, **more},
     )

@@ -62,13 +62,6 @@ def numbers(values: Any, digits: int = 5) -> list[float | None]:
     return [number(value, digits) for value in values]
 
 
-def thinned(most: int, *lines: Any) -> list[Any]:
-    """Arrays of one length, at the same `most` places or fewer: what a picture can show of a long line."""
-    length = len(lines[0])
-    places = np.unique(np.linspace(0, length - 1, min(most, length)).round().astype(int))
-    return [line[places] for line in lines]
-
-
 def histogram(values: Any, most: int = 20) -> Facts | None:
     """`edges` and `counts` of finite `values`; None where floats are too coarse to tell the bins apart."""
     bins = int(min(most, max(1, 2 * math.sqrt(len(values)))))
