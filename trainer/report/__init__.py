@@ -15,7 +15,7 @@ from trainer.report.page import render
 from trainer.report.parts import Facts
 from trainer.report.pictures import draw_all
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)

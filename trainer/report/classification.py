@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import precision_recall_curve, precision_recall_fscore_support
 
-from trainer.report.answers import Answers
+from trainer.report.answers import Classes
 from trainer.report.curves import precision_recall, roc
-from trainer.report.evidence import Evidence
 from trainer.report.parts import Facts, NotShown, clean, most_frequent, number, numbers, part
 
 BINS, ROWS_A_BIN = 10, 10
@@ -18,8 +17,7 @@ RECALLS = (0.95, 0.9, 0.75, 0.5, 0.25)
 """The thresholds that are shown reach these."""
 
 
-def classification(evidence: Evidence) -> Facts:
-    answers = Answers.of(evidence)
+def classification(answers: Classes) -> Facts:
     return {
         "confusion": part("confusion", lambda: confusion(answers)),
         "classes": part("classes", lambda: by_class(answers)),
@@ -30,7 +28,7 @@ def classification(evidence: Evidence) -> Facts:
     }
 
 
-def confusion(answers: Answers) -> Facts:
+def confusion(answers: Classes) -> Facts:
     """`counts[i][j]`: rows of class i that were taken for class j, for the classes that most rows have."""
     size = len(answers.labels)
     matrix = np.bincount(answers.actual * size + answers.predicted, minlength=size * size).reshape(size, size)
@@ -44,7 +42,7 @@ def confusion(answers: Answers) -> Facts:
     }
 
 
-def by_class(answers: Answers) -> Facts:
+def by_class(answers: Classes) -> Facts:
     """Precision, recall and F1 of the classes that most rows have, and their plain mean over all that occur.
 
     `rows` are of the class, `predicted` were taken for it. A class without rows has no recall, one that is never
@@ -72,8 +70,8 @@ def by_class(answers: Answers) -> Facts:
     return {"items": items, "mean": mean, "left_out": size - len(shown)}
 
 
-def thresholds(answers: Answers) -> Facts:
-    """Of two classes: what taking a row for the second one (`label`) from a probability on gives.
+def thresholds(answers: Classes) -> Facts:
+    """Of two classes: what taking a row for the rarer one (`label`) from a probability on gives.
 
     `items` by falling threshold: `precision`, `recall`, `f1`, and how many rows are `flagged`. The ones shown: that at
     which the model answers so by itself (`served`; of some models there is none), that of the best F1 (`best`), and
@@ -132,16 +130,16 @@ def _below(probability: float, digits: int = 3) -> float:
     return rounded if rounded <= probability else float(f"{rounded - unit:.{digits}g}")
 
 
-def calibration(answers: Answers) -> Facts:
+def calibration(answers: Classes) -> Facts:
     """Rows in bins of about equal size by probability: what was `predicted` on average, and the share that was
     `observed`, with the 95 % interval of Wilson from `low` to `high`.
 
-    With two classes it is the probability of the second; with more, that of the class which is answered.
+    With two classes it is the probability of the rarer one; with more, that of the class which is answered.
     """
     shown, label = answers.scored, None
     if answers.probabilities.shape[1] == 2:
         label = clean(answers.labels[shown[0]])
-        given, hit = answers.probabilities[:, 1], answers.actual == 1
+        given, hit = answers.probabilities[:, shown[0]], answers.actual == shown[0]
     else:
         given, hit = answers.probabilities.max(axis=1), answers.actual == answers.probabilities.argmax(axis=1)
     wanted = min(BINS, max(1, len(given) // ROWS_A_BIN))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
-from trainer.report.answers import Answers
+from trainer.report.answers import Classes
 from trainer.report.parts import MOST_CLASSES, Facts, NotShown, clean, number, numbers
 
 TOLERANCE = 0.002
@@ -18,7 +18,7 @@ Curve = Callable[[Any, Any], Facts]
 """Which rows are of a class (booleans), and the probabilities that the model gives them → the facts of one curve."""
 
 
-def roc(answers: Answers) -> Facts:
+def roc(answers: Classes) -> Facts:
     """A curve a class: `x` the false positive rate, `y` the true positive rate, `area` the area under it."""
 
     def curve(positive: Any, scores: Any) -> Facts:
@@ -28,7 +28,7 @@ def roc(answers: Answers) -> Facts:
     return _one_against_the_rest(answers, curve)
 
 
-def precision_recall(answers: Answers) -> Facts:
+def precision_recall(answers: Classes) -> Facts:
     """A curve a class: `x` recall, `y` precision, `area` the average precision, `share` the precision of guessing.
 
     In steps, as scikit-learn draws it: the area under the steps is the average precision, and a straight line between
@@ -78,7 +78,7 @@ def _points(x: Any, y: Any) -> Facts:
     return {"x": numbers(x[shown]), "y": numbers(y[shown])}
 
 
-def _one_against_the_rest(answers: Answers, curve: Curve) -> Facts:
+def _one_against_the_rest(answers: Classes, curve: Curve) -> Facts:
     curves, one_sided = [], []
     for place in answers.scored:
         positive, label = answers.actual == place, clean(answers.labels[place])

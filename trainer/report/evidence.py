@@ -104,9 +104,10 @@ class Thresholds:
 class Evidence:
     """`rows` (in signature order) and `targets` are all that was trained and tested on; `X_test` (a matrix as
     `scoring.matrix` makes it) and `y_test` those of them on which `manifest.metrics` were measured: held out, unless
-    `held_out` is False. `tested_on` are their positions in `rows`; `ids` has one a row, or is None where the data have no
-    id column. `sample`: they are the rows that came with an imported model, which it may have learnt from. `previous` is the version that would be replaced. `remarks` are sentences on what was found in
-    the data and done about it, `notes` what the caller wrote, `target` the name of the column that is learnt.
+    `held_out` is False. `tested_on` are their positions in `rows`; `ids` has one a row, or is None where the data have
+    no id column. With `sample` they came with an imported model, which may have learnt from them. `previous` is the
+    version that would be replaced. `remarks` are sentences on what was found in the data and done about it, `notes`
+    what the caller wrote, `target` the name of the column that is learnt.
 
     `headline` is the metric of `manifest.metrics` to lead with. `verdict` says in one sentence how good the version is
     beside the current one, or beside the baseline; `refused` why the gate does not let it through, None if it does.
