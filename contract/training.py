@@ -35,8 +35,9 @@ class Gate:
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """A training: `recipe` with `parameters`, on the CSV file `upload` (a name in SPOOL_DIR) or `path` (relative to
-    DATA_DIR), or on the data that the recipe has by itself. The new version gets `alias` if it passes the gate."""
+    """A training: `recipe` with `parameters`, on the CSV file `upload` (a name in SPOOL_DIR; its sender calls it
+    `upload_name`) or `path` (relative to DATA_DIR), or on the data that the recipe has by itself. The new version gets
+    `alias` if it passes the gate."""
 
     model: str
     recipe: str
@@ -48,6 +49,7 @@ class TrainingRequest:
     gate: Gate = Gate()
     notes: str = ""
     upload: str | None = None
+    upload_name: str | None = None
     path: str | None = None
 
     def to_json(self) -> dict[str, Any]:

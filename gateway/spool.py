@@ -28,13 +28,17 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errn
 _MOST_PARTS = 50
 """Fields and files of one form."""
 
+_LONGEST_NAME = 100
+"""Characters of a file's name that are kept."""
+
 
 @dataclass(frozen=True)
 class Form:
-    """What a form held: its fields, and its files by field, as names in SPOOL_DIR."""
+    """What a form held: its fields, and its files by field, as names in SPOOL_DIR and as the caller calls them."""
 
     fields: Mapping[str, str]
     files: Mapping[str, str]
+    called: Mapping[str, str]
 
 
 class Spool:
@@ -97,8 +101,8 @@ class Spool:
         if not all([*fields, *files]):
             raise Problem(400, "malformed_body", "a part of the form has no name; give each its name")
         # Werkzeug opens the files in the order in which it gives them.
-        names = [name for name, _ in files.items(multi=True)]
-        return Form(fields.to_dict(), {name: file.keep() for name, file in zip(names, received, strict=True)})
+        kept = {name: file.keep() for name, file in zip(files, received, strict=True)}
+        return Form(fields.to_dict(), kept, {name: _file_name(file.filename or "") for name, file in files.items()})
 
     @contextmanager
     def _room(self, size: int) -> Iterator[None]:
@@ -140,6 +144,12 @@ class _File:
         with suppress(OSError):  # a full disk says so again
             self.file.close()
         self._path.unlink(missing_ok=True)
+
+
+def _file_name(given: str) -> str:
+    """The name of a file as people may read it: without folders, without what does not print, and not for ever."""
+    name = given.replace("\\", "/").rpartition("/")[2][:_LONGEST_NAME]
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from scoring.artifacts import pack, use_one_thread
 from trainer.importing import Refused, sample
 from trainer.importing.contents import Contents, unwrapped
 from trainer.importing.formats import SKOPS, decompressed, recognised, sklearn_versions
+from trainer.importing.measured import measured
 from trainer.importing.reasons import (
     HERE,
     UNFITTED,
@@ -34,10 +35,11 @@ from trainer.importing.trial import DoesNotPredict, tried
 
 @dataclasses.dataclass(frozen=True)
 class Examined:
-    """`artifact` is what to publish; None: the file as it is."""
+    """`artifact` is what to publish; None: the file as it is. `facts` are those of a report, where there is one."""
 
     draft: ModelManifest
     artifact: bytes | None
+    facts: Mapping[str, Any] | None
 
 
 def examine(name: str, file: Path, rows: Path | None) -> Examined:
@@ -55,7 +57,9 @@ def examine(name: str, file: Path, rows: Path | None) -> Examined:
             draft = tried(name, contents, given, artifact_format)
     except DoesNotPredict as failed:
         raise Refused(why_not_predicting(failed.cause, made_with, given is not None)) from None
-    return Examined(_labelled(draft, contents, made_with), _artifact(contents, data, plain, artifact_format))
+    facts, doubts = measured(contents.estimator, draft, given)
+    draft = dataclasses.replace(draft, warnings=(*draft.warnings, *doubts))
+    return Examined(_labelled(draft, contents, made_with), _artifact(contents, data, plain, artifact_format), facts)
 
 
 def _format(file: Path, data: bytes) -> tuple[ArtifactFormat, bytes]:

@@ -15,6 +15,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
@@ -45,8 +46,10 @@ class Question:
         return cls(**json.loads(text))
 
 
-def ask(folder: Path, question: Question) -> ModelManifest:
-    """The manifest as far as it is known; what to publish lies in `FILE`, or in `ARTIFACT` if there is one.
+def ask(folder: Path, question: Question) -> tuple[ModelManifest, dict[str, Any] | None]:
+    """The manifest as far as it is known, and the facts of a report, if there is one.
+
+    What to publish lies in `FILE`, or in `ARTIFACT` if there is one.
 
     Raises `Refused`, and OSError.
     """
@@ -75,14 +78,14 @@ def ask(folder: Path, question: Question) -> ModelManifest:
     return _answer(folder, code)
 
 
-def _answer(folder: Path, code: int) -> ModelManifest:
+def _answer(folder: Path, code: int) -> tuple[ModelManifest, dict[str, Any] | None]:
     """What that process wrote is data, whoever wrote it."""
     try:
         if (folder / ANSWER).stat().st_size > _MOST_ANSWER:
             raise Refused("gives rise to a manifest that is too large; give fewer sample rows")
         answer = json.loads((folder / ANSWER).read_bytes())
         if "draft" in answer:
-            return ModelManifest.loads(answer["draft"])
+            return ModelManifest.loads(answer["draft"]), answer.get("facts")
         refused = str(answer["refused"])
     except FileNotFoundError:
         refused = _how_it_ended(folder, code)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import precision_recall_curve, precision_recall_fscore_support
+from sklearn.metrics import precision_recall_fscore_support
 
 from trainer.report.answers import Classes
 from trainer.report.curves import precision_recall, roc
@@ -17,11 +17,11 @@ RECALLS = (0.95, 0.9, 0.75, 0.5, 0.25)
 """The thresholds that are shown reach these."""
 
 
-def classification(answers: Classes) -> Facts:
+def classification(answers: Classes, recommended: float | None = None) -> Facts:
     return {
         "confusion": part("confusion", lambda: confusion(answers)),
         "classes": part("classes", lambda: by_class(answers)),
-        "thresholds": part("thresholds", lambda: thresholds(answers)),
+        "thresholds": part("thresholds", lambda: thresholds(answers, recommended)),
         "roc": part("roc", lambda: roc(answers)),
         "precision_recall": part("precision_recall", lambda: precision_recall(answers)),
         "calibration": part("calibration", lambda: calibration(answers)),
@@ -70,12 +70,12 @@ def by_class(answers: Classes) -> Facts:
     return {"items": items, "mean": mean, "left_out": size - len(shown)}
 
 
-def thresholds(answers: Classes) -> Facts:
+def thresholds(answers: Classes, recommended: float | None = None) -> Facts:
     """Of two classes: what taking a row for the rarer one (`label`) from a probability on gives.
 
     `items` by falling threshold: `precision`, `recall`, `f1`, and how many rows are `flagged`. The ones shown: that at
-    which the model answers so by itself (`served`; of some models there is none), that of the best F1 (`best`), and
-    those that reach `RECALLS`. They are rounded downwards, and the figures are those of the rounded ones.
+    which the model answers so by itself (`served`; of some models there is none), the one that is `recommended`, and
+    those that reach `RECALLS`. These are rounded downwards, and the figures are those of the rounded ones.
     """
     if answers.probabilities is None or answers.probabilities.shape[1] != 2:
         raise NotShown("A threshold is for models of two classes with probabilities.")
@@ -83,16 +83,20 @@ def thresholds(answers: Classes) -> Facts:
     given, positive = answers.probabilities[:, place], answers.actual == place
     if positive.all() or not positive.any():
         raise NotShown("All rows that the model was tested on are of one class.")
-    served, best = _served(given, answers.predicted == place), _best_f1(given, positive)
+    served = _served(given, answers.predicted == place)
     reaching = [_below(float(np.quantile(given[positive], 1 - recall, method="lower"))) for recall in RECALLS]
-    wanted = {best, *reaching} if served is None else {served, best, *reaching}
+    wanted = {threshold for threshold in (served, recommended, *reaching) if threshold is not None}
     return {
         "label": clean(answers.labels[place]),
         "rows": len(given),
         "share": number(positive.mean()),
         "items": [
-            {"threshold": threshold, **_at(threshold, given, positive), "served": threshold == served}
-            | {"best": threshold == best}
+            {
+                "threshold": threshold,
+                **_at(threshold, given, positive),
+                "served": threshold == served,
+                "recommended": threshold == recommended,
+            }
             for threshold in sorted(wanted, reverse=True)
         ],
     }
@@ -113,12 +117,6 @@ def _served(given: Any, predicted: Any) -> float | None:
     """The threshold by which the model itself decides, if any does."""
     candidates = [0.5, *([_below(float(given[predicted].min()))] if predicted.any() else [])]
     return next((threshold for threshold in candidates if ((given >= threshold) == predicted).all()), None)
-
-
-def _best_f1(given: Any, positive: Any) -> float:
-    precision, recall, thresholds = precision_recall_curve(positive, given)
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    return _below(float(thresholds[f1[:-1].argmax()]))
 
 
 def _below(probability: float, digits: int = 3) -> float:

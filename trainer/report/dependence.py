@@ -84,7 +84,7 @@ def _values(field: Field, column: Sequence[Value]) -> list[Value]:
     present = [value for value in column if value is not None]
     tally = Counter(present)
     if field.kind in (Kind.STRING, Kind.BOOLEAN):
-        return [value for value, _ in tally.most_common(MOST_CATEGORIES)]
+        return sorted((value for value, _ in tally.most_common(MOST_CATEGORIES)), key=_order)
     if len(tally) <= VALUES:
         return sorted(tally, key=_order)
     ordered = sorted(present, key=_order)
@@ -93,7 +93,7 @@ def _values(field: Field, column: Sequence[Value]) -> list[Value]:
 
 
 def _order(value: Value) -> Any:
-    """Numbers, and times as text, are in their order."""
+    """Values of one kind are in their order, times as text too."""
     return value
 
 

@@ -29,19 +29,20 @@ def gather(evidence: Evidence) -> Facts:
     """All facts but those that only publishing knows (`published` has them). Takes seconds; raises nothing."""
     manifest = evidence.manifest
     matters = part("importance", lambda: importance(evidence))
+    named = {leak.sentence for leak in evidence.leaks}
+    remarks = [remark for remark in evidence.remarks if remark not in named]
     strongest = [column["name"] for column in matters.get("columns", ())]
     return {
         "notes": clean(evidence.notes, PARAGRAPH, keep_lines=True),
         "target": clean(evidence.target),
         "kind": "regression" if manifest.signature.output.kind is OutputKind.NUMBER else "classification",
         "inputs": len(manifest.signature.inputs),
-        "training_data": {"source": clean(manifest.training_data.source, 200), "rows": manifest.training_data.rows},
         "tested": {"rows": len(evidence.y_test), "held_out": evidence.held_out, "sample": evidence.sample},
         "verdict": clean(evidence.verdict, SENTENCE),
         "refused": None if evidence.refused is None else clean(evidence.refused, SENTENCE),
         "leaks": [clean(leak.sentence, SENTENCE) for leak in evidence.leaks[:MOST_LEAKS]],
-        "remarks": [clean(remark, SENTENCE) for remark in evidence.remarks[:MOST_REMARKS]],
-        "remarks_left_out": max(0, len(evidence.remarks) - MOST_REMARKS),
+        "remarks": [clean(remark, SENTENCE) for remark in remarks[:MOST_REMARKS]],
+        "remarks_left_out": max(0, len(remarks) - MOST_REMARKS),
         "headline": clean(evidence.headline),
         "metrics": _metrics(manifest.metrics),
         "candidates": part("candidates", lambda: candidates(evidence)),
@@ -65,7 +66,8 @@ def _answers(evidence: Evidence, strongest: list[str]) -> Facts:
             return regression(numeric)
         classes = Classes.of(evidence)
         found.append(classes)
-        return classification(classes)
+        best = evidence.thresholds and evidence.thresholds.best
+        return classification(classes, best.threshold if best else None)
 
     facts = {"answers": part("answers", answers)}
     without = {MISSING: facts["answers"].get(MISSING, "")}
@@ -80,6 +82,7 @@ def published(manifest: ModelManifest) -> Facts:
         "version": manifest.version,
         "created_at": manifest.created_at,
         "recipe": clean(manifest.recipe),
+        "training_data": {"source": clean(manifest.training_data.source, 200), "rows": manifest.training_data.rows},
         "libraries": {clean(name): clean(version) for name, version in libraries},
         "artifact": {
             "format": str(manifest.artifact.format),
@@ -117,18 +120,17 @@ def comparison(evidence: Evidence) -> Facts:
     `metrics` are empty where there is no such row, or the other version cannot be asked.
     """
     found, previous = evidence.comparison, evidence.previous
-    if found is None or previous is None:
+    if found is None:
         raise NotShown("There is no version that this one would replace.")
     return {
         "version": found.version,
-        "created_at": clean(previous.created_at),
         "rows": found.rows,
         "outcome": None if found.outcome is None else str(found.outcome),
         "reason": None if found.missing is None else clean(found.missing, SENTENCE),
         "loss": clean(found.loss),
         **{name: _number(getattr(found, name)) for name in ("loss_now", "loss_before", "p_worse", "p_better")},
         "metrics": _compared(found),
-        "inputs": _changed_inputs(evidence.manifest.signature, previous.signature),
+        "inputs": _changed_inputs(evidence.manifest.signature, previous.signature) if previous else {},
     }
 
 

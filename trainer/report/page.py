@@ -16,9 +16,8 @@ from trainer.report.parts import MISSING, Facts, part
 from trainer.report.pictures import DASHES
 
 TEMPLATE = "page.html"
-MOST_TILES = 4
-BASELINE, TRAINING = "baseline_", "training_"
-WORDS = {"r2": "R²", "roc": "ROC", "auc": "AUC", "cv": "cross-validated", "f1": "F1"}
+BASELINE, CROSS_VALIDATED, TRAINING = "baseline_", "cv_", "training_"
+WORDS = {"r2": "R²", "roc": "ROC", "auc": "AUC", "f1": "F1"}
 
 
 def render(facts: Facts, pictures: Facts) -> str:
@@ -38,14 +37,16 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "n": shown,
+        "measured": _measured,
         "fixed": _fixed,
         "sig": _significant,
         "share": _share,
         "percent": _percent,
         "difference": _difference,
         "aligned": _aligned,
+        "alike": _alike,
         "ends": _ends,
-        "tiles": _tiles,
+        "metrics": _metrics,
         "changed": _changed,
         "value": _value,
         "words": _words,
@@ -65,12 +66,19 @@ def shown(value: Any) -> str:
         return "–"
     if isinstance(value, bool | str):
         return str(value)
-    if isinstance(value, int) or (value == int(value) and 1 < abs(value) < 1e15):
+    if isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
         return f"{int(value):,}"
+    return _measured(value)
+
+
+def _measured(value: float | None) -> str:
+    """As `shown`; but 1 is 1.000, since it might as well be 0.999."""
+    if value is None:
+        return "–"
     size = abs(value)
     if size >= 1e15 or 0 < size < 0.01:
-        return f"{value:.2g}"
-    return f"{value:,.{0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3}f}"
+        return f"{value:.2g}".replace("-", "−", int(value < 0))
+    return _signed(value, 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3)
 
 
 def _fixed(value: float | None) -> str:
@@ -91,12 +99,12 @@ def _percent(part: int, whole: int) -> str:
 
 
 def _difference(metric: Facts) -> str:
-    """Of two that are shown beside it, with as many digits as they have."""
+    """Of two that are shown beside it, with their digits."""
     now, before = metric["now"], metric["before"]
     if now is None or before is None:
         return "–"
-    text = shown(now - before) if abs(now - before) >= 0.0005 or max(abs(now), abs(before)) < 0.01 else "0.000"
-    return text if text.startswith("-") or now - before < 0.0005 else f"+{text}"
+    decimals = 3 if max(abs(now), abs(before)) < 10 else _decimals([now, before])
+    return _signed(now - before, decimals, plus="+")
 
 
 def _decimals(values: Sequence[float]) -> int:
@@ -109,8 +117,20 @@ def _aligned(items: Sequence[Facts]) -> Iterator[tuple[Facts, str, str]]:
     """Each with its mean and its spread as text, all with the same number of decimals."""
     decimals = _decimals([item["mean"] for item in items if item["mean"] is not None])
     for item in items:
-        mean, spread = ("–" if item[k] is None else f"{item[k]:,.{decimals}f}" for k in ("mean", "spread"))
+        mean, spread = ("–" if item[k] is None else _signed(item[k], decimals) for k in ("mean", "spread"))
         yield item, mean, spread
+
+
+def _alike(values: Sequence[float], others: Sequence[float]) -> list[str]:
+    """`values` as text, with the decimals that suit them and `others`."""
+    decimals = _decimals([*values, *others])
+    return [_signed(value, decimals) for value in values]
+
+
+def _signed(value: float, decimals: int, plus: str = "") -> str:
+    """With a true minus, and none before what is rounded to 0."""
+    text = f"{abs(value):,.{decimals}f}"
+    return text if not text.strip("0.") else f"−{text}" if value < 0 else plus + text
 
 
 def _ends(items: Sequence[Facts]) -> tuple[float, float]:
@@ -121,19 +141,26 @@ def _ends(items: Sequence[Facts]) -> tuple[float, float]:
     return min(mean - spread for mean, spread in known), max(mean + spread for mean, spread in known)
 
 
-def _tiles(facts: Facts) -> list[Facts]:
-    """The metrics to begin with: the headline first, each with its baseline, if it has one."""
+def _metrics(facts: Facts) -> list[Facts]:
+    """The headline first; each with its `baseline` and that of cross-validation (`cv`, `spread`), or None."""
     metrics = facts["metrics"]
-    names = [name for name in metrics if not name.removeprefix(TRAINING).startswith((BASELINE, "cv_"))]
-    names.sort(key=lambda name: name != facts["headline"])
+    own = [name for name in metrics if not name.removeprefix(TRAINING).startswith((BASELINE, CROSS_VALIDATED))]
+    own.sort(key=lambda name: name != facts["headline"])
     return [
-        {"name": name, "value": metrics[name], "baseline": metrics.get(_baseline(name))} for name in names[:MOST_TILES]
+        {
+            "name": name,
+            "value": metrics[name],
+            "baseline": metrics.get(_prefixed(BASELINE, name)),
+            "cv": metrics.get(CROSS_VALIDATED + name.removeprefix(TRAINING)),
+            "spread": metrics.get(f"{CROSS_VALIDATED}{name.removeprefix(TRAINING)}_spread"),
+        }
+        for name in own
     ]
 
 
-def _baseline(name: str) -> str:
+def _prefixed(prefix: str, name: str) -> str:
     bare = name.removeprefix(TRAINING)
-    return f"{name[: len(name) - len(bare)]}{BASELINE}{bare}"
+    return f"{name[: len(name) - len(bare)]}{prefix}{bare}"
 
 
 def _changed(inputs: Facts) -> bool:
