@@ -77,7 +77,7 @@ def _measured(value: float | None) -> str:
         return "–"
     size = abs(value)
     if size >= 1e15 or 0 < size < 0.01:
-        return f"{value:.2g}".replace("-", "−", int(value < 0))
+        return f"{value:#.2g}".replace("-", "−", int(value < 0))
     return _signed(value, 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3)
 
 

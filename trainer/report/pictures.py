@@ -232,6 +232,7 @@ def _dependence(facts: Facts) -> tuple[Figure, str]:
         return figure, alternative
     figure, axes = _new("", answer, LOW)
     axes.set_ylim(ends)
+    axes.locator_params(axis="x", nbins=MOST_TICKS, integer=item["kind"] == "integer")
     x: list[Any] = values
     if item["kind"] == "datetime":
         x = [np.datetime64(str(value)[:19], "s").astype(float) for value in values]
