@@ -49,8 +49,8 @@ class TrainingRequest:
     gate: Gate = Gate()
     notes: str = ""
     upload: str | None = None
-    upload_name: str | None = None
     path: str | None = None
+    upload_name: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

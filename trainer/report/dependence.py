@@ -36,6 +36,8 @@ def dependence(evidence: Evidence, strongest: Sequence[str], seconds: float = SE
     output = signature.output
     if output.labels is not None and not output.probabilities:
         raise NotShown("The model gives no probabilities.")
+    if not strongest:
+        raise NotShown("It is not known which inputs matter most.")
     end = time.monotonic() + seconds
     classes = [] if output.labels is None else interesting(output.labels, evidence.targets)
 

@@ -61,41 +61,24 @@ class Leak:
 
 
 @dataclass(frozen=True)
-class ClassMetrics:
-    """Of the answers for one class on the rows tested on, `rows` of which are of that class."""
-
-    label: Value
-    rows: int
-    precision: float
-    recall: float
-    f1: float
-
-
-@dataclass(frozen=True)
 class OperatingPoint:
     """What comes of answering with a class where its probability is at least `threshold`, on the rows tested on.
-
-    `found` is in how many rows it is answered. `precision` is 1 where that is none.
-    """
+    `precision` is 1 where that is in no row."""
 
     threshold: float
     precision: float
     recall: float
-    f1: float
-    found: int
 
 
 @dataclass(frozen=True)
 class Thresholds:
     """Of a model of two classes with probabilities: `label` is the rarer class.
 
-    `points` is a table of a few thresholds, ascending. `best` has the highest F1 on the cross-validated predictions of
-    the training rows, and is measured on the rows tested on; None where nothing was cross-validated. `argmax` is what
-    the model answers by itself.
+    `best` has the highest F1 on the cross-validated predictions of the training rows, and is measured on the rows
+    tested on; None where nothing was cross-validated. `argmax` is what the model answers by itself.
     """
 
     label: Value
-    points: Sequence[OperatingPoint]
     argmax: OperatingPoint
     best: OperatingPoint | None = None
 
@@ -112,7 +95,7 @@ class Evidence:
     `headline` is the metric of `manifest.metrics` to lead with. `verdict` says in one sentence how good the version is
     beside the current one, or beside the baseline; `refused` why the gate does not let it through, None if it does.
     `comparison` is None where there is no version to compare with. `leaks` are columns that tell too much.
-    `classes` (one entry a class of the signature, in its order) and `thresholds` are for models of classes only.
+    `thresholds` are for models of classes only.
     """
 
     manifest: ModelManifest
@@ -128,7 +111,6 @@ class Evidence:
     candidates: Sequence[Candidate] = ()
     remarks: Sequence[str] = ()
     previous: ModelManifest | None = None
-    previous_metrics: Mapping[str, float] | None = None
     target: str = "target"
     notes: str = ""
     headline: str = ""
@@ -136,5 +118,4 @@ class Evidence:
     refused: str | None = None
     comparison: Comparison | None = None
     leaks: Sequence[Leak] = ()
-    classes: Sequence[ClassMetrics] = ()
     thresholds: Thresholds | None = None

@@ -219,7 +219,7 @@ def _dependence(facts: Facts) -> tuple[Figure, str]:
     item, labels = facts["item"], facts["labels"]
     answer = "mean predicted probability" if labels else "mean prediction"
     values, scale = item["values"], [a for other in facts["items"] for line in other["lines"] for a in line]
-    margin = (max(scale) - min(scale)) * 0.06 or 0.5
+    margin = (max(scale) - min(scale)) * 0.06 or abs(max(scale)) * 0.05 or 0.5
     ends = (min(scale) - margin, max(scale) + margin)
     alternative = f"{answer} by {clean(item['name'], 40)}, for {len(values)} values"
     if item["kind"] in ("string", "boolean"):
