@@ -133,9 +133,7 @@ def test_two_classes_have_every_part(tmp_path: Path) -> None:
         notes="for\nspring",
         target="stays",
         verdict="Better than version 2.",
-        comparison=Comparison(
-            2, 60, metrics, {**metrics, "accuracy": 0.7}, "log loss", 0.4, 0.5, 0.99, 0.01, Outcome.BETTER
-        ),
+        comparison=Comparison(2, 60, metrics, before, "log loss", 0.4, 0.5, 0.99, 0.01, Outcome.BETTER),
     )
     evidence = dataclasses.replace(evidence, previous=dataclasses.replace(evidence.manifest, version=2))
     page, facts = reported(evidence, tmp_path)
