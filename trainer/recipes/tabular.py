@@ -41,6 +41,8 @@ MOST_CELLS = 1_000_000
 ROWS_A_TREE = 20_000
 FEW_ROWS = 2_000
 """Below, boosting learns slowly and with small trees; it would learn the rows by heart."""
+RARE_L2 = 10.0
+"""Where nearly all rows of a leaf are of one class, a step of boosting would go far beyond what they tell."""
 BLEND = "blend"
 LOG_LOSS = "neg_log_loss"
 """Tells two candidates apart that are right in as many rows: it sees how sure they were of each. Higher is better."""
@@ -64,7 +66,7 @@ def fit(
     prepared = preparation(X, run.inputs, high_cardinality(X, run))
     candidates = {
         name: make_pipeline(clone(prepared), model)
-        for name, model in _models(classes, len(y)).items()
+        for name, model in _models(y, classes).items()
         if name == "baseline" or estimator in ("best", name)
     }
     return candidates[_compare(candidates, X, y, classes, seconds, run)].fit(X, y)
@@ -107,12 +109,14 @@ def _look_at_classes(y: Any, run: Run) -> None:
         )
 
 
-def _models(classes: bool, rows: int) -> dict[str, Any]:
+def _models(y: Any, classes: bool) -> dict[str, Any]:
     """From the simplest on: of equals the first is chosen. The last one blends the others but the baseline."""
     boosting: dict[str, Any] = {"max_leaf_nodes": 31, "early_stopping": False, "random_state": SEED}
-    if rows < FEW_ROWS:
+    if len(y) < FEW_ROWS:
         boosting |= {"max_leaf_nodes": 8, "learning_rate": 0.05}
-    forest = {"min_samples_leaf": 2, "max_samples": min(1.0, ROWS_A_TREE / rows), "n_jobs": 1, "random_state": SEED}
+    if classes and out_of_balance(y.tolist()):
+        boosting["l2_regularization"] = RARE_L2
+    forest = {"min_samples_leaf": 2, "max_samples": min(1.0, ROWS_A_TREE / len(y)), "n_jobs": 1, "random_state": SEED}
     if classes:
         found = {
             "baseline": DummyClassifier(strategy="prior"),

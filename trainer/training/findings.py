@@ -46,7 +46,7 @@ def findings(
     if learnt.held_out and (question := doubt(metrics, len(y))):
         run.remark(question)
     previous, comparison = _compared(learnt, data, request.alias, models, trust)
-    said = verdict(metrics, comparison)
+    said = verdict(metrics, comparison, more["leaks"])
     run.say(said)
     return learnt.evidence(
         data,

@@ -36,7 +36,8 @@ def _best(answers: OutOfFold, label: Value) -> float | None:
         return None
     precision, recall, at = precision_recall_curve(own, answers.table[:, list(answers.labels).index(label)])
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    return float(f"{at[f1[:-1].argmax()]:.4g}")
+    chosen = int(f1[:-1].argmax())
+    return float(at[chosen] + at[max(0, chosen - 1)]) / 2  # halfway to the next answer, which is not to be named
 
 
 def _point(own: Any, answered: Any, threshold: float) -> OperatingPoint:
