@@ -19,7 +19,7 @@ from broker.jobs import Jobs
 from broker.training import Trainings
 from contract.jobs import Job
 from contract.training import TrainingRequest
-from tests.support import PROJECT, until
+from tests.support import PROJECT, SIGNER, secret_file, until
 
 POST = """
 import sys
@@ -111,7 +111,7 @@ class Shop:
 
     def train(self, deed: str, **parameters: object) -> Training:
         """Asks for a training that does what `tests.trainer.recipes_of_tests` has under `deed`."""
-        trainings = Trainings(self.redis, timeout=60, result_ttl=60)
+        trainings = Trainings(self.redis, SIGNER, timeout=60, result_ttl=60)
         upload = parameters.pop("upload", None)
         request = TrainingRequest("m", deed, parameters=parameters, upload=upload)  # type: ignore[arg-type]
         job_id = trainings.submit(request).id
@@ -122,7 +122,13 @@ class Shop:
 def shop(redis: Redis, url: str, folder: Path) -> Iterator[Shop]:
     spool = folder / "spool"
     spool.mkdir()
-    environment = {"REDIS_URL": url, "MODELS_DIR": str(folder / "models"), "SPOOL_DIR": str(spool), "STOP_GRACE": "5"}
+    environment = {
+        "REDIS_URL": url,
+        "MODELS_DIR": str(folder / "models"),
+        "SPOOL_DIR": str(spool),
+        "STOP_GRACE": "5",
+        "TRAINER_SECRET": str(secret_file(folder)),
+    }
     here = Shop(redis, environment, folder)
     try:
         yield here

@@ -20,7 +20,7 @@ from contract.jobs import Status
 from contract.settings import Settings
 from contract.training import Action, Order
 from tests.flow.redis_process import RedisProcess
-from tests.support import until
+from tests.support import SIGNER, secret_file, until
 from tests.trainer.posts import Shop, gone, shop
 from tests.trainer.recipes_of_tests import OUTPUT
 from trainer.jobs.post import TrainingPost
@@ -99,13 +99,13 @@ def test_a_training_that_raises_fails_with_its_reason(here: Shop) -> None:
 
 
 def test_a_training_that_cannot_be_started_fails_with_the_cause(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_room(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("trainer.jobs.horse.tempfile.TemporaryFile", no_room)
-    deed = TrainingPost(Settings(redis_url=redis_url)).start(Begun("1", {}, 0, 0))
+    deed = TrainingPost(Settings(redis_url=redis_url, trainer_secret=secret_file(tmp_path))).start(Begun("1", {}, 0, 0))
     failure = until(deed.poll, "it ends")
     assert failure.code == "training_failed"
     assert failure.message == "its process cannot be started (No space left on device); try again"
@@ -188,7 +188,7 @@ def test_a_training_outlives_its_redis(tmp_path: Path) -> None:
 
 def test_orders_are_carried_out_beside_each_other_and_finished_before_a_stop(here: Shop) -> None:
     trainer = here.trainer("publishing")
-    trainings = Trainings(here.redis, timeout=1, result_ttl=60)
+    trainings = Trainings(here.redis, SIGNER, timeout=1, result_ttl=60)
     until(lambda: here.redis.scard("mg:trainers"), "the trainer is there")
     with ThreadPoolExecutor(1) as pool:
         moved = pool.submit(trainings.order, Order(Action.MOVE_ALIAS, "m"), 5)
@@ -200,8 +200,8 @@ def test_orders_are_carried_out_beside_each_other_and_finished_before_a_stop(her
 
 
 def test_an_order_that_cannot_be_carried_out_says_why(here: Shop) -> None:
-    here.trainer("publishing")
-    trainings = Trainings(here.redis, timeout=1, result_ttl=60)
+    here.trainer("publishing", ALLOW_UPLOAD=1)
+    trainings = Trainings(here.redis, SIGNER, timeout=1, result_ttl=60)
     with pytest.raises(ModelgateError, match="never") as raised:
         trainings.order(Order(Action.DELETE_ALIAS, "m"), 5)
     assert raised.value.failure.details == {"why": "because"}
