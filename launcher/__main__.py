@@ -51,7 +51,7 @@ def check_port(host: str, port: int) -> None:
 
 
 def lock_state(folder: Path) -> None:
-    """Makes `folder` this user's alone. Holds it for as long as this process, and the process manager it becomes, lives."""
+    """Makes `folder` this user's alone, and holds it while this process lives, and the process manager it becomes."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)  # an older release let others look into it
