@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
+from redis.exceptions import AuthenticationError, ResponseError
 
 from broker.connection import connect
 from broker.jobs import Jobs
@@ -239,16 +239,14 @@ OF_THE_TRAINER = [
 def test_nobody_but_the_operator_administers(server: Protected, user: str) -> None:
     with server.connect(user) as connection:
         for line in ADMINISTRATION:
-            with pytest.raises(
-                (NoPermissionError, ResponseError), match="(?i)no permission|unknown command|not allowed"
-            ):
+            with pytest.raises(ResponseError, match=r"(?i)no permission|unknown command|not allowed"):
                 connection.execute_command(*line.split())
 
 
 def test_a_worker_reaches_nothing_of_the_trainers(server: Protected) -> None:
     with server.connect("worker") as connection:
         for line in OF_THE_TRAINER:
-            with pytest.raises(ResponseError, match="(?i)no permission|can't (access|run)|ACL failure"):
+            with pytest.raises(ResponseError, match=r"(?i)no permission|can't (access|run)|ACL failure"):
                 connection.execute_command(*line.split())
 
 
