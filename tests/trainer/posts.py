@@ -20,6 +20,7 @@ from broker.training import Trainings
 from contract.jobs import Job
 from contract.training import TrainingRequest
 from tests.support import PROJECT, SIGNER, secret_file, until
+from trainer.jobs.done import FOLDER
 
 POST = """
 import sys
@@ -103,6 +104,11 @@ class Shop:
     @property
     def log(self) -> str:
         return (self.folder / "trainer.log").read_text()
+
+    @property
+    def done(self) -> Path:
+        """Where the trainers note what they have done."""
+        return self.folder / "models" / FOLDER
 
     def trainer(self, queue: str = "training", **settings: object) -> TrainerProcess:
         environment = {**self.environment, **{name: str(value) for name, value in settings.items()}}

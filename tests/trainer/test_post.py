@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.flow.redis_process import RedisProcess
 from tests.support import SIGNER, secret_file, until
 from tests.trainer.posts import Shop, gone, shop
 from tests.trainer.recipes_of_tests import OUTPUT
+from trainer.jobs.done import FOLDER, DoneJobs
 from trainer.jobs.post import TrainingPost
 
 
@@ -181,6 +183,30 @@ def test_a_training_outlives_its_redis(tmp_path: Path) -> None:
         assert training.log() == "at step 0\nat step 1\nat step 2\n"
         until(lambda: "has Redis again" in here.log, "the trainer says so")
         assert "Traceback" not in here.log and here.log.count("lost Redis") == 1
+
+
+def test_what_was_trained_is_not_trained_again_whoever_queues_it_and_whichever_trainer_comes(here: Shop) -> None:
+    first = here.trainer()
+    training = here.train("count", deaths=0)
+    assert training.ended().status is Status.SUCCEEDED
+    until((here.done / training.id).exists, "it is noted")
+    first.kill()
+    here.redis.hset(f"rq:job:{training.id}", "status", "queued")
+    here.redis.rpush("rq:queue:training", training.id)
+    here.trainer()
+    until(lambda: training.read().status is Status.FAILED, "it is refused")
+    assert f"trainer: training: the job '{training.id}' is refused: not_trusted: the trainer has done it" in here.log
+    assert (here.folder / "spool" / "begun").read_text() == "."
+
+
+def test_what_was_done_is_forgotten_when_no_signature_lasts_that_long(tmp_path: Path) -> None:
+    done = DoneJobs(tmp_path)
+    done.sweep()
+    for name, days in (("a" * 32, 29), ("b" * 32, 34)):
+        done.add(name)
+        os.utime(tmp_path / FOLDER / name, (time.time() - days * 86_400,) * 2)
+    done.sweep()
+    assert ["a" * 32 in done, "b" * 32 in done] == [True, False]
 
 
 # Orders
