@@ -27,8 +27,8 @@ def test_redis_refused_no_service_what_it_needs(stack: Stack) -> None:
 def test_no_service_administers_redis(stack: Stack, service: str) -> None:
     (container,) = stack.containers(service)
     done = stack.execute(container["Id"], "python", "-c", TRY).splitlines()
-    of_the_trainer = [] if service == "worker" else ["RPUSH rq:queue:publishing", "ZADD rq:scheduled:training"]
-    assert [line.rpartition(" x")[0] for line in done] == of_the_trainer
+    of_the_trainer = [] if service == "worker" else ["RPUSH rq:queue:publishing", "ZADD rq:scheduled:training 1"]
+    assert [line.rpartition(" x ")[0] for line in done] == of_the_trainer
 
 
 def test_passwords_and_the_secret_are_seen_by_those_alone_who_need_them(stack: Stack) -> None:
