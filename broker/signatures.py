@@ -29,8 +29,8 @@ _SKEW = 60.0
 """Seconds that the clocks of gateway and trainer may be apart."""
 
 _UNSIGNED = (
-    "the trainer does not obey it, because no gateway with its secret signed it; gateway and trainer need the same file"
-    " in TRAINER_SECRET, and then send it again"
+    "the job is refused: no gateway with this trainer's secret signed it; give gateway and trainer the same"
+    " TRAINER_SECRET, then send it again"
 )
 
 
@@ -85,8 +85,8 @@ class Signer:
             ended = timestamp(datetime.fromtimestamp(float(until), UTC))
             raise ModelgateError(
                 Code.NOT_TRUSTED,
-                f"the trainer does not obey it any more, because its signature ended at {ended}; send it again, and if"
-                " that is no help, set the clocks of gateway and trainer",
+                f"the job is refused: its signature ended at {ended}; send it again, and if that does not help, set the"
+                " clocks of gateway and trainer",
             )
 
     def sign_schedule(self, model: str, cron: str, request: Any) -> str:

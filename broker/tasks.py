@@ -98,7 +98,7 @@ class Tasks:
         text = plain(data, _LARGEST)
         self._signer.check_job(self._queue, job_id, text, signature)
         if job_id in self._done:
-            message = "the trainer has done it already, and does nothing twice; send it again as a job of its own"
+            message = "the job is refused: it has been done already; send it again, as a new job"
             raise ModelgateError(Code.NOT_TRUSTED, message)
         return payload_of(text, self._functions)
 

@@ -113,7 +113,7 @@ def trusted(signer: Signer | None) -> Signer:
     """Raises `NoTrainer` where there is none."""
     if signer is None:
         raise NoTrainer(
-            "TRAINER_SECRET is not set for the gateway, so the trainer would not obey it; name the same file for both"
+            "the gateway has no TRAINER_SECRET, so the trainer would refuse the job; give both the same file"
         )
     return signer
 

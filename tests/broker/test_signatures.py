@@ -63,7 +63,7 @@ def test_what_somebody_else_put_into_the_queue_is_refused(redis: Redis, jobs: Jo
     queue = Queue(TRAINING, connection=redis, serializer=JSONSerializer)
     job_id = queue.enqueue(TRAIN, REQUEST.to_json()).id
     assert trainer(redis).begin([]) is None
-    assert "no gateway with its secret signed it; gateway and trainer need the same file" in refusal(jobs, job_id)
+    assert "no gateway with this trainer's secret signed it; give gateway and trainer the same" in refusal(jobs, job_id)
 
 
 def change(redis: Redis, job_id: str) -> str:
@@ -129,7 +129,7 @@ def test_an_order_is_obeyed_only_as_long_as_somebody_may_wait_for_it(redis: Redi
 def test_what_was_done_is_not_done_again(trainings: Trainings, redis: Redis, jobs: Jobs) -> None:
     job_id = trainings.submit(REQUEST).id
     assert trainer(redis, done=(job_id,)).begin([]) is None
-    assert "done it already" in refusal(jobs, job_id)
+    assert "it has been done already" in refusal(jobs, job_id)
 
 
 @pytest.mark.parametrize("serializer", [JSONSerializer, None])
@@ -158,7 +158,7 @@ def test_without_a_secret_the_gateway_asks_the_trainer_nothing(redis: Redis) -> 
         lambda: Trainings(redis, None, **ttls).order(Order(Action.ROLL_BACK, "loan"), 1),
         lambda: Schedules(redis, None, **ttls).put("loan", "0 3 * * 1", REQUEST),
     ):
-        with pytest.raises(NoTrainer, match="TRAINER_SECRET is not set"):
+        with pytest.raises(NoTrainer, match="the gateway has no TRAINER_SECRET"):
             ask()
     assert redis.keys() == []
 

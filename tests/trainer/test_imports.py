@@ -241,7 +241,7 @@ def test_an_order_publishes_promotes_and_removes_the_upload(settings: Settings, 
 
 def test_where_uploads_are_off_an_order_loads_nothing(settings: Settings, file: Path, redis: Redis) -> None:
     off = dataclasses.replace(settings, allow_upload=False)
-    with pytest.raises(ModelgateError, match="uploads are off there; set ALLOW_UPLOAD=1 for gateway and trainer"):
+    with pytest.raises(ModelgateError, match="its ALLOW_UPLOAD is off; set it to 1 for gateway and trainer"):
         ORDERS[Action.IMPORT](off, redis, Order(Action.IMPORT, "mine", upload=file.name))
     assert leftovers(settings) == [] and Repository(settings.models_dir).versions("mine") == []
 

@@ -185,7 +185,7 @@ def test_a_training_outlives_its_redis(tmp_path: Path) -> None:
         assert "Traceback" not in here.log and here.log.count("lost Redis") == 1
 
 
-def test_what_was_trained_is_not_trained_again_whoever_queues_it_and_whichever_trainer_comes(here: Shop) -> None:
+def test_a_training_that_succeeded_is_not_run_again_by_another_trainer(here: Shop) -> None:
     first = here.trainer()
     training = here.train("count", deaths=0)
     assert training.ended().status is Status.SUCCEEDED
@@ -195,7 +195,7 @@ def test_what_was_trained_is_not_trained_again_whoever_queues_it_and_whichever_t
     here.redis.rpush("rq:queue:training", training.id)
     here.trainer()
     until(lambda: training.read().status is Status.FAILED, "it is refused")
-    assert f"trainer: training: the job '{training.id}' is refused: not_trusted: the trainer has done it" in here.log
+    assert f"trainer: training: '{training.id}': not_trusted: the job is refused: it has been done" in here.log
     assert (here.folder / "spool" / "begun").read_text() == "."
 
 

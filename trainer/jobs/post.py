@@ -211,10 +211,10 @@ class Post(ABC):
             try:
                 self._done.add(job.begun.id)
             except OSError as error:
-                say(f"trainer: who writes to Redis can have the job {job.begun.id} done again: {error}")
+                say(f"trainer: cannot note that the job {job.begun.id} is done, so it could be run again: {error}")
 
     def _tell_refused(self, job_id: str, failure: Failure) -> None:
-        say(f"trainer: {self.queue}: the job {job_id[:64]!r} is refused: {failure.code}: {failure.message}")
+        say(f"trainer: {self.queue}: {job_id[:64]!r}: {failure.code}: {failure.message}")
 
     def drop(self, job: Job, ended: bool) -> None:
         """It is somebody else's or nobody's from now on; its files go once it has ended."""
@@ -285,8 +285,8 @@ class TrainingPost(Post):
     def _tell_unsigned(self, model: str) -> None:
         if model not in self._unsigned:
             say(
-                f"trainer: the schedule of {model[:64]!r} has no more runs, because no gateway with the secret of this"
-                " trainer (TRAINER_SECRET) signed it: put it anew"
+                f"trainer: the schedule of {model[:64]!r} is not run: no gateway with this trainer's secret"
+                " (TRAINER_SECRET) signed it; PUT it again"
             )
             self._unsigned.add(model)
 
