@@ -133,12 +133,13 @@ def _signed(value: float, decimals: int, plus: str = "") -> str:
     return text if not text.strip("0.") else f"−{text}" if value < 0 else plus + text
 
 
-def _ends(items: Sequence[Facts]) -> tuple[float, float]:
-    """From where to where the means with their spreads reach."""
+def _ends(items: Sequence[Facts], *others: float) -> tuple[float, float]:
+    """From where to where the means with their spreads reach, and `others`."""
     known = [(item["mean"], item["spread"] or 0.0) for item in items if item["mean"] is not None]
     if not known:
         return 0.0, 1.0
-    return min(mean - spread for mean, spread in known), max(mean + spread for mean, spread in known)
+    reached = [*others, *(end for mean, spread in known for end in (mean - spread, mean + spread))]
+    return min(reached), max(reached)
 
 
 def _metrics(facts: Facts) -> list[Facts]:
