@@ -22,10 +22,13 @@ GENERIC_RECIPE = "tabular"
 
 @dataclass(frozen=True)
 class Gate:
-    """What a new version must fulfil before its alias moves. None: not asked.
+    """What a new version must fulfil before its alias moves.
 
     `metric` is one of the manifest's; without it the first one. Its value on held-out rows must be at least `floor`,
-    and not worse by more than `margin` than that of the version it would replace, on the same rows.
+    and not worse by more than `margin` than that of the version it would replace, on rows that neither has learnt from.
+
+    None: the default. Where there are enough such rows, a version without `margin` must not do worse than chance
+    explains, and one without `floor` must be better than always giving the same answer.
     """
 
     metric: str | None = None
