@@ -6,9 +6,11 @@ gateway is. The page has places for it (`contract.reports`), which are filled in
 
 from __future__ import annotations
 
+import functools
 import re
 
-from flask import Blueprint, Response, render_template_string, request
+from flask import Blueprint, Response, request, url_for
+from jinja2 import Environment
 
 from contract.reports import ADDRESS, ADDRESS_ELEMENT, STATUS
 from contract.repository import CURRENT, REPORT_HTML, REPORT_JSON, Repository
@@ -29,16 +31,16 @@ HEADERS = {
 MOST_VERSIONS = 20
 """Other versions that a report links to, the newest ones."""
 
-_STATUS = """\
+_STATUS = Environment(autoescape=True, trim_blocks=True).from_string("""\
 <div class="live" role="navigation" aria-label="Versions">
-{% for alias in aliases.get(version, []) %}<span class="badge {{ alias }}">{{ alias }}</span>
+{% for alias in aliases.get(version, []) %}<span class="badge{{ ' current' if alias == 'current' }}">{{ alias }}</span>
 {% else %}<span class="badge">no alias</span>
 {% endfor %}
 {% if others %}<span class="soft">other versions:</span>{% endif %}
-{% for other in others %}<a href="{{ url_for('reports.report', name=name, version=other) }}">{{ other }}\
+{% for other in others %}<a href="{{ link(name=model, version=other) }}">{{ other }}\
 {% if other in aliases %} ({{ aliases[other]|join(', ') }}){% endif %}</a>
 {% endfor %}
-</div>"""
+</div>""")
 _SAFE_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:/\[\]_-]+")
 """It stands in a command that people paste into a shell."""
 
@@ -71,7 +73,8 @@ def _filled_in(page: bytes, repository: Repository, model: str, version: int) ->
     for alias, number in sorted(repository.aliases(model).items(), key=lambda item: (item[0] != CURRENT, item)):
         aliases.setdefault(number, []).append(alias)
     others = [number for number in _reported(repository, model) if number != version][-MOST_VERSIONS:]
-    status = render_template_string(_STATUS, name=model, version=version, aliases=aliases, others=others[::-1])
+    link = functools.partial(url_for, "reports.report")
+    status = _STATUS.render(model=model, version=version, aliases=aliases, others=others[::-1], link=link)
     page = page.replace(STATUS.encode(), status.encode(), 1)
     address = request.url_root.rstrip("/")
     if _SAFE_ADDRESS.fullmatch(address):

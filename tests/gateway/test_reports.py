@@ -102,7 +102,7 @@ def test_a_report_says_which_aliases_name_its_version_and_links_to_the_others(
 ) -> None:
     alias(models, current=2, previous=1)
     first = versions.get(PATH)
-    assert '<span class="badge previous">previous</span>' in first.text
+    assert '<span class="badge">previous</span>' in first.text
     assert '<a href="/v1/models/sum/versions/2/report">2 (current)</a>' in first.text
     assert "versions/3" not in first.text
     alias(models, canary=1, current=1)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import partial_dependence
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -78,12 +79,13 @@ def test_a_curve_is_where_scikit_learn_draws_it(name: str, share: float) -> None
     evidence = of_share(share, rows=20_000 if share < 0.01 else 4000)
     if name == "roc":
         facts = roc(Classes.of(evidence))
-        found = RocCurveDisplay.from_predictions(*positives(evidence))
+        found = RocCurveDisplay.from_predictions(*positives(evidence), ax=Figure().subplots())
         full = np.column_stack([found.fpr, found.tpr])
     else:
         facts = precision_recall(Classes.of(evidence))
-        found = PrecisionRecallDisplay.from_predictions(*positives(evidence), drawstyle="steps-post")
+        found = PrecisionRecallDisplay.from_predictions(*positives(evidence), ax=Figure().subplots())
         full = np.column_stack([np.repeat(found.recall, 2)[1:], np.repeat(found.precision, 2)[:-1]])
+        assert found.line_.get_drawstyle() == "steps-post"
     (curve,) = facts["curves"]
     shown = np.column_stack([curve["x"], curve["y"]])
     assert curve["label"] == "yes"

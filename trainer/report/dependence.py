@@ -23,6 +23,8 @@ from trainer.report.parts import Facts, NotShown, clean, number, numbers
 
 ROWS, VALUES, MOST_INPUTS, MOST_CATEGORIES, SECONDS, SEED = 200, 12, 6, 8, 3.0, 0
 FEWEST_ROWS = 20
+LOOKED_AT = 10_000
+"""Rows, at least, whose values are candidates for those that are shown, where there are so many."""
 
 
 def dependence(evidence: Evidence, strongest: Sequence[str], seconds: float = SECONDS) -> Facts:
@@ -50,9 +52,10 @@ def dependence(evidence: Evidence, strongest: Sequence[str], seconds: float = SE
     names = [clean(name) for name in signature.names]
     wanted = [names.index(name) for name in strongest[:MOST_INPUTS] if name in names]
     rows = _affordable(evidence, answers, seconds / max(1, len(wanted) * VALUES))
+    some = evidence.rows[:: max(1, len(evidence.rows) // LOOKED_AT)]
     items: list[Facts] = []
     for place in wanted:
-        values = _values(signature.inputs[place], [row[place] for row in evidence.rows])
+        values = _values(signature.inputs[place], [row[place] for row in some])
         if len(values) < 2 or time.monotonic() > end:
             continue
         found = answers([(*row[:place], value, *row[place + 1 :]) for value in values for row in rows])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -25,11 +27,12 @@ def worst(evidence: Evidence, answers: Classes | Numbers, strongest: Sequence[st
     names = [clean(name) for name in evidence.manifest.signature.names]
     known = [names.index(name) for name in strongest if name in names]
     columns = [*known, *(place for place in range(len(names)) if place not in known)][:MOST_COLUMNS]
-    wrong = list(_wrong_numbers(answers) if isinstance(answers, Numbers) else _wrong_classes(answers))
-    if not wrong:
+    count = int((answers.actual != answers.predicted).sum())
+    if not count:
         raise NotShown("Not one of the rows that it was tested on is predicted wrong.")
+    wrong = _wrong_numbers(answers) if isinstance(answers, Numbers) else _wrong_classes(answers)
     items = []
-    for place, facts in wrong[:MOST_ROWS]:
+    for place, facts in islice(wrong, min(count, MOST_ROWS)):
         position = evidence.tested_on[place]
         values = [_value(evidence.rows[position][column]) for column in columns]
         name = None if evidence.ids is None else _value(evidence.ids[position])
@@ -38,33 +41,34 @@ def worst(evidence: Evidence, answers: Classes | Numbers, strongest: Sequence[st
         "columns": [names[column] for column in columns],
         "columns_left_out": len(names) - len(columns),
         "items": items,
-        "wrong": len(wrong),
+        "wrong": count,
     }
 
 
 def _wrong_classes(answers: Classes) -> Iterator[tuple[int, Facts]]:
     places = np.flatnonzero(answers.actual != answers.predicted)
-    given = [_given(answers, int(place)) for place in places]
+    given = _of_actual(answers)[places]
     # Rows of a class that was never learnt come first: no probability could be lower.
-    for i in np.argsort([-1.0 if share is None else share for share in given], kind="stable"):
-        actual, predicted = answers.labels[answers.actual[places[i]]], answers.labels[answers.predicted[places[i]]]
-        yield (
-            int(places[i]),
-            {"actual": clean(actual), "predicted": clean(predicted), "probability": given[i]},
-        )
+    for i in np.argsort(np.nan_to_num(given, nan=-1.0), kind="stable"):
+        actual, predicted = (answers.labels[found[places[i]]] for found in (answers.actual, answers.predicted))
+        facts = {"actual": clean(actual), "predicted": clean(predicted), "probability": number(given[i])}
+        yield int(places[i]), facts
 
 
-def _given(answers: Classes, place: int) -> float | None:
-    table, actual = answers.probabilities, int(answers.actual[place])
-    return None if table is None or actual >= table.shape[1] else number(table[place, actual])
+def _of_actual(answers: Classes) -> Any:
+    """The probability of each row's actual class; NaN where the model does not know it, or gives none."""
+    given = np.full(len(answers.actual), np.nan)
+    if answers.probabilities is not None:
+        known = answers.actual < answers.probabilities.shape[1]
+        given[known] = answers.probabilities[known, answers.actual[known]]
+    return given
 
 
 def _wrong_numbers(answers: Numbers) -> Iterator[tuple[int, Facts]]:
     error = answers.actual - answers.predicted
     for i in np.argsort(-np.abs(error), kind="stable"):
-        if error[i]:
-            actual, predicted = number(answers.actual[i]), number(answers.predicted[i])
-            yield int(answers.places[i]), {"actual": actual, "predicted": predicted, "error": number(error[i])}
+        actual, predicted = number(answers.actual[i]), number(answers.predicted[i])
+        yield int(answers.places[i]), {"actual": actual, "predicted": predicted, "error": number(error[i])}
 
 
 def _value(value: Value) -> Value:
