@@ -32,7 +32,8 @@ def dependence(evidence: Evidence, strongest: Sequence[str], seconds: float = SE
     the data, and a line for each of `labels` (of numbers there is one, without a name) with the mean of the
     probability, or of the number, that the model then gives.
 
-    On at most `ROWS` rows and for about `seconds`, beyond which inputs are left out (`not_measured`).
+    On at most `ROWS` rows and for about `seconds`, after which only the first input is sure (`not_measured`: how many
+    are missing).
     """
     signature = evidence.manifest.signature
     output = signature.output
@@ -56,7 +57,7 @@ def dependence(evidence: Evidence, strongest: Sequence[str], seconds: float = SE
     items: list[Facts] = []
     for place in wanted:
         values = _values(signature.inputs[place], [row[place] for row in some])
-        if len(values) < 2 or time.monotonic() > end:
+        if len(values) < 2 or (items and time.monotonic() > end):
             continue
         found = answers([(*row[:place], value, *row[place + 1 :]) for value in values for row in rows])
         lines = found.reshape(len(values), len(rows), -1).mean(axis=1).T
@@ -65,7 +66,7 @@ def dependence(evidence: Evidence, strongest: Sequence[str], seconds: float = SE
         shown = {"values": [_shown(value) for value in values], "lines": [numbers(line) for line in lines]}
         items.append({"name": names[place], "kind": str(signature.inputs[place].kind), **shown})
     if not items:
-        raise NotShown("No input has two values, or the model takes too long to be asked.")
+        raise NotShown("No input has two values.")
     return {
         "labels": [clean((output.labels or ())[place]) for place in classes],
         "rows": len(rows),
