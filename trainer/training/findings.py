@@ -29,7 +29,7 @@ from trainer.training.thresholds import class_metrics, thresholds
 def findings(
     learnt: Learnt, data: TrainingRows, run: Run, request: TrainingRequest, models: Path, trust: Trust
 ) -> Evidence:
-    """All that a report is made of. The verdict and each remark go into the log."""
+    """All that a report is made of. Each remark goes into the log, and the verdict beside another version."""
     output, inputs = learnt.manifest.signature.output, learnt.manifest.signature.inputs
     classes = output.kind is OutputKind.CLASS
     y = learnt.y[learnt.tested_on]
@@ -48,7 +48,8 @@ def findings(
         run.remark(question)
     previous, comparison = _compared(learnt, data, request.alias, models, trust)
     said = verdict(metrics, comparison, more["leaks"])
-    run.say(said)
+    if comparison:
+        run.say(said)
     return learnt.evidence(
         data,
         run,
