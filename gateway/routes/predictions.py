@@ -17,7 +17,6 @@ from contract.jobs import Job, PredictionJob, Status, timestamp
 from contract.manifest import Signature
 from contract.repository import Repository
 from gateway import dialects
-from gateway.access import Guard
 from gateway.answers import job_response
 from gateway.bodies import form_in, whole
 from gateway.callers import hung_up
@@ -44,17 +43,14 @@ class Predictions:
     listener: Listener
     most_rows: int
     max_wait: int
-    guard: Guard
 
     def post(self, asked: Request, reference: str) -> Response:
         """The instances are in the body. Needs nothing of Flask but the request."""
-        self.guard(asked)
         wait = preferred_wait(asked.environ.get("HTTP_PREFER"), self.max_wait)
         return self._predict(asked, reference, lambda signature: _instances(asked, signature), wait)
 
     def query(self, asked: Request, reference: str) -> Response:
         """One instance is in the query."""
-        self.guard(asked)
         if asked.method == "HEAD":
             resolve(self.repository, reference)
             return Response(headers={"Cache-Control": "no-store"}, content_type="application/json")

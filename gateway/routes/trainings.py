@@ -15,7 +15,6 @@ from contract.jobs import Job
 from contract.repository import Repository, valid_name
 from contract.training import GENERIC_RECIPE, TrainingRequest
 from gateway import dialects
-from gateway.access import Guard
 from gateway.answers import job_response, json_response
 from gateway.bodies import whole
 from gateway.problems import RETRY_SOON, Problem
@@ -33,13 +32,12 @@ _TEXTS = frozenset({"recipe", "target", "id_field", "alias", "notes"})
 
 
 def blueprint(
-    trainings: Trainings, schedules: Schedules, jobs: Jobs, repository: Repository, spool: Spool, guard: Guard
+    trainings: Trainings, schedules: Schedules, jobs: Jobs, repository: Repository, spool: Spool
 ) -> Blueprint:
     routes = Blueprint("trainings", __name__, url_prefix="/v1")
 
     @routes.post("/models/<name>/train")
     def train(name: str) -> Response:
-        guard()
         check_name(name)
         recipes = _recipes()
         with _body(spool) as (body, upload):
@@ -47,7 +45,6 @@ def blueprint(
 
     @routes.post("/models/<name>/reset")
     def reset(name: str) -> Response:
-        guard()
         recipes = _recipes()
         return _submit(training_request(name, {}, recipes, _recipe_of(name, recipes)))
 
@@ -76,7 +73,6 @@ def blueprint(
 
     @routes.put("/models/<name>/schedule")
     def put(name: str) -> Response:
-        guard()
         check_name(name)
         body = _json(whole(request))
         if not isinstance(body, dict) or set(body) - {"cron", "request"} or not isinstance(body.get("cron"), str):
@@ -91,7 +87,6 @@ def blueprint(
 
     @routes.delete("/models/<name>/schedule")
     def delete(name: str) -> Response:
-        guard()
         if not valid_name(name) or not schedules.delete(name):
             raise _no_schedule(name)
         return Response(status=204)

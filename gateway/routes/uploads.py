@@ -9,7 +9,6 @@ from flask import Blueprint, Response, request
 
 from contract.errors import Code, ModelgateError
 from contract.training import Action, Order
-from gateway.access import Guard
 from gateway.answers import json_response
 from gateway.problems import Problem
 from gateway.routes.models import check_name
@@ -23,14 +22,13 @@ _OFF = (
 _PARTS = ("file", "sample")
 
 
-def blueprint(spool: Spool, order: Execute, allowed: bool, guard: Guard) -> Blueprint:
+def blueprint(spool: Spool, order: Execute, allowed: bool) -> Blueprint:
     """`order` has an order carried out and gives the answer, or raises `ModelgateError`, or `Problem` when no trainer
     is there. What was sent is gone afterwards."""
     routes = Blueprint("uploads", __name__, url_prefix="/v1/models")
 
     @routes.post("/<name>/versions")
     def upload(name: str) -> Response:
-        guard()
         if not allowed:
             raise Problem(403, "uploads_off", _OFF)
         check_name(name)

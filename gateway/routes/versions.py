@@ -14,7 +14,6 @@ from flask import Blueprint, Response, request
 from contract.errors import Code, ModelgateError
 from contract.repository import Repository
 from contract.training import Action, Order
-from gateway.access import Guard
 from gateway.answers import json_response
 from gateway.bodies import whole
 from gateway.problems import Problem
@@ -33,7 +32,7 @@ _STATUS: Mapping[str, int] = {
 }
 
 
-def blueprint(repository: Repository, guard: Guard, order: Execute) -> Blueprint:
+def blueprint(repository: Repository, order: Execute) -> Blueprint:
     routes = Blueprint("versions", __name__, url_prefix="/v1/models/<name>")
 
     @routes.get("/versions")
@@ -48,26 +47,22 @@ def blueprint(repository: Repository, guard: Guard, order: Execute) -> Blueprint
 
     @routes.put("/aliases/<alias>")
     def move(name: str, alias: str) -> Response:
-        guard()
         _known(name)
         return execute(Order(Action.MOVE_ALIAS, name, alias=alias, version=_version_in(_body("version"))))
 
     @routes.delete("/aliases/<alias>")
     def delete_alias(name: str, alias: str) -> Response:
-        guard()
         _known(name)
         return execute(Order(Action.DELETE_ALIAS, name, alias=alias))
 
     @routes.post("/rollback")
     def roll_back(name: str) -> Response:
-        guard()
         _known(name)
         _body()
         return execute(Order(Action.ROLL_BACK, name))
 
     @routes.delete("/versions/<version>")
     def delete(name: str, version: str) -> Response:
-        guard()
         _known(name)
         _, number = resolve(repository, f"{name}@{version}")
         if str(number) != version:
