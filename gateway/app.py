@@ -58,7 +58,8 @@ def create_app(settings: Settings, order: versions.Execute | None = None) -> Fla
     app.register_blueprint(models.blueprint(repository))
     ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}
     training, schedules = Trainings(connection, **ttls), Schedules(connection, **ttls)
-    spool = Spool(settings.spool_dir, settings.spool_mb, settings.max_body_mb * 1024 * 1024)
+    most_fields = settings.max_body_mb * 1024 * 1024
+    spool = Spool(settings.spool_dir, settings.spool_mb, settings.max_upload_mb, most_fields)
     ask_trainer = functools.partial(training.order, wait=settings.warmup_timeout + TO_ANSWER)
     ask_importer = functools.partial(training.order, wait=settings.warmup_timeout + TO_IMPORT)
     app.register_blueprint(versions.blueprint(repository, order or ask_trainer))

@@ -13,7 +13,6 @@ HEADERS = {
     # The page holds names out of users' data: were one not escaped, it could still load and run nothing.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox",
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     # A version never changes, but an alias in the address moves: asked for again, and mostly answered with 304.
     "Cache-Control": "private, no-cache",
