@@ -10,6 +10,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from gateway.dialects import MalformedBody
 from gateway.problems import Problem
+from gateway.slips import check_form, file_in_form
 
 
 def whole(request: Request) -> bytes:
@@ -34,10 +35,16 @@ def whole(request: Request) -> bytes:
 
 
 def form_in(request: Request, body: bytes) -> MultiDict[str, str]:
-    """The fields of the form in `body`; raises `Problem` (413) for a form of too many parts."""
+    """The fields of the form in `body`; raises `Problem`: 413 for too many parts, 415 for a file or what is no form."""
+    if request.mimetype == "application/x-www-form-urlencoded":
+        check_form(body)
     parser = request.make_form_data_parser()
     try:
-        return parser.parse(BytesIO(body), request.mimetype, len(body), request.mimetype_params)[1]
+        _, fields, files = parser.parse(BytesIO(body), request.mimetype, len(body), request.mimetype_params)
     except RequestEntityTooLarge as error:
         detail = f"the form has more than {parser.max_form_parts} parts; send the row as JSON"
         raise Problem(413, "form_too_large", detail) from error
+    for name, file in files.items(multi=True):
+        if file.filename:  # a page's form has a nameless one for a file that was not chosen
+            raise file_in_form(name)
+    return fields

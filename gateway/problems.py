@@ -20,6 +20,9 @@ from gateway.group_commit import Overloaded
 
 log = logging.getLogger(__name__)
 
+MOST_COMPARED = 100
+"""Names that are compared with one that is not known."""
+
 RETRY_SOON = {"Retry-After": "1"}
 
 
@@ -49,8 +52,9 @@ class Problem(Exception):
 
 
 def near(name: str, names: Iterable[str]) -> str:
-    """` (did you mean 'iris'?)`, or nothing when no name comes near."""
-    matches = difflib.get_close_matches(name[:64], list(names), n=1)
+    """` (did you mean 'iris'?)`, or nothing when no name comes near. Of many names some are compared: it takes time."""
+    likely_first = sorted(names, key=lambda other: other[:1] != name[:1])
+    matches = difflib.get_close_matches(name[:64], likely_first[:MOST_COMPARED], n=1)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 

@@ -25,6 +25,7 @@ from gateway.listener import Listener, Waiter
 from gateway.preferences import preferred_wait, seconds
 from gateway.problems import Problem
 from gateway.routes.models import resolve
+from gateway.slips import check_csv
 
 QUERY_WAIT = 10
 """Seconds that a prediction asked for in a query waits by itself."""
@@ -145,6 +146,7 @@ def _instances(request: Request, signature: Signature) -> tuple[Instances, int]:
         return dialects.from_form(form_in(request, body).items(multi=True)), len(body)
     if kind == "text/csv":
         body = whole(request)
+        check_csv(body)
         return dialects.from_csv(body), len(body)
     detail = f"the media type {kind[:80]!r} is not understood; send application/json, text/csv or an HTML form"
     raise Problem(415, "unsupported_media_type", detail, headers={"Accept-Post": "application/json, text/csv"})

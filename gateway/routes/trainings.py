@@ -20,6 +20,7 @@ from gateway.bodies import whole
 from gateway.problems import RETRY_SOON, Problem
 from gateway.routes.jobs import known
 from gateway.routes.models import check_name, resolve
+from gateway.slips import JSON
 from gateway.spool import Form, Spool
 from gateway.training_requests import LARGEST, invalid, shown_request, training_request
 
@@ -129,7 +130,7 @@ def _body(spool: Spool) -> Iterator[tuple[object, str | None]]:
         data = whole(request)
         yield _json(data) if data.strip() or kind else {}, None
     else:
-        detail = f"the media type {kind[:80]!r} is not understood; send application/json or multipart/form-data"
+        detail = f"the media type {kind[:80]!r} is not understood; send {JSON} or multipart/form-data (curl -F)"
         raise Problem(415, "unsupported_media_type", detail, headers={"Accept-Post": "application/json"})
 
 

@@ -211,6 +211,11 @@ def test_a_request_may_be_one_field_of_the_form(client: FlaskClient, tasks: Task
     assert (request.recipe, request.notes) == ("loan", "n")
 
 
+def test_json_that_curl_sends_as_a_form_is_415_and_says_which_option_would_do(client: FlaskClient) -> None:
+    response = client.post("/v1/models/loan/train", data="{}", content_type="application/x-www-form-urlencoded")
+    assert "application/json (curl --json)" in refused(response, 415)["detail"]
+
+
 def test_the_file_of_a_refused_request_is_removed(client: FlaskClient, spool: Path) -> None:
     refused(client.post("/v1/models/loan/train", **form(recipe="lone")))
     refused(client.post("/v1/models/loan/train", **form(gate="{")), 400)
