@@ -68,7 +68,8 @@ class Door:
     def _check_host(self, host: str) -> None:
         ours = self._is_ours(host)
         if ours is None:
-            detail = f"the request has the Host {host[:80]!r}; send the name or address of this gateway, and its port"
+            given = f"the Host {host[:80]!r}" if host else "no Host"
+            detail = f"the request has {given}; send the name or address of this gateway, and its port"
             raise Problem(400, "malformed_request", detail)
         if not ours:
             detail = f"the Host {host[:80]!r} is not one of this gateway; add it to ALLOWED_HOSTS"
