@@ -40,7 +40,7 @@ class Server:
     def live(self) -> bool:
         try:
             return requests.get(f"{self.address}/health/live", timeout=5).ok
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     def post(self, data: Any, kind: str = "application/json", **headers: str) -> requests.Response:

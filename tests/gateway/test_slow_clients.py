@@ -8,7 +8,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-import requests
 from gevent.socket import socket as gevent_socket
 
 from contract.settings import Settings
@@ -106,7 +105,7 @@ def test_idle_connections_make_way_where_there_are_no_more(hurried: Server) -> N
         for _ in range(SLOTS + 4):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", hurried.port), timeout=30))
             client.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        until(lambda: answers(hurried), "another is served")
+        until(hurried.live, "another is served")
 
 
 def test_the_slowest_are_closed_first_and_who_has_just_come_is_not() -> None:
@@ -140,12 +139,6 @@ def test_a_body_in_tiny_chunks_is_refused_and_one_in_small_chunks_is_not(hurried
         answer = rest_of(client)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"its chunks are too small; send at least 32 bytes in each" in answer
-
-
-def answers(server: Server) -> bool:
-    with suppress(requests.RequestException):
-        return requests.get(f"{server.address}/health/live", timeout=5).ok
-    return False
 
 
 def rest_of(client: socket.socket) -> bytes:
