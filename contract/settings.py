@@ -71,6 +71,9 @@ class Settings:
     verify_key: Path | None = _setting(
         None, "File with the public key (PEM); with it workers refuse manifests that are not signed. Empty: none."
     )
+    import_keys: Path | None = _setting(
+        None, "File with the public keys (PEM) that may sign files to be imported; empty: those of VERIFY_KEY."
+    )
     max_body_mb: int = _setting(8, "Largest request body, in MB.", least=1)
     max_queue_rows: int = _setting(100_000, "Rows that may wait for one model; beyond, 503.", least=1)
     submit_timeout: int = _setting(5, "Seconds the gateway tries to hand a job to Redis; then 503.", least=1)

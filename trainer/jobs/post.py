@@ -205,7 +205,7 @@ class Post(ABC):
         """It is somebody else's or nobody's from now on; its files go once it has ended."""
         job.deed.kill()
         self._jobs.remove(job)
-        for key in ("upload", "sample") if ended else ():
+        for key in ("upload", "sample", "signature") if ended else ():
             spool.remove(self._settings.spool_dir, job.begun.payload.get(key))
 
     def _pause(self) -> None:

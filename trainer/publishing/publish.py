@@ -59,8 +59,6 @@ def publish(
     `draft` names. Waits while another process publishes the same model. Raises `PublishRefused`, and OSError when
     `root` cannot be written. A `report` that raises is left out.
     """
-    if seal.trust.keys and not seal.key:
-        raise PublishRefused(f"{draft.name} is not published: with VERIFY_KEY it needs SIGNING_KEY, which signs it")
     ready = isinstance(estimator, bytes)
     artifact_format = draft.artifact.format if seal.trust.pickles or ready else ArtifactFormat.SKOPS
     data = estimator if ready else _packed(estimator, artifact_format)
