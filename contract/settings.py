@@ -97,6 +97,12 @@ class Settings:
                 values[entry.name] = _parse(entry, text)
         return cls(**values)
 
+    @classmethod
+    def variables(cls, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """What `from_environ` reads of `environ`, to be handed on to another process."""
+        names = [entry.name.upper() for entry in dataclasses.fields(cls)]
+        return {name: environ[name] for name in names if name in environ}
+
     def check_host(self) -> None:
         """Raises `SettingsError` if other machines would be let in and nobody said that they may."""
         if not is_loopback(self.host) and not self.allow_anonymous:

@@ -19,6 +19,7 @@ from contract.training import GENERIC_RECIPE, TrainingRequest
 from trainer import recipes
 from trainer.importing import signatures
 from trainer.keeper import INBOX, QUEUES, Keeper
+from trainer.processes import RECIPES_OWN, hide_memory, only_environment
 from trainer.publishing.signing import Seal, make_keys, read_private_key
 from trainer.service import Signals, say, serve
 
@@ -131,7 +132,8 @@ def _train_now(settings: Settings, names: Sequence[str], csv_file: Path | None, 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not _swept(settings.models_dir):
         return FAILED
-    trained = [_train(settings, name, csv_file, target) for name in names]
+    with only_environment(RECIPES_OWN):
+        trained = [_train(settings, name, csv_file, target) for name in names]
     return 0 if all(trained) else FAILED
 
 
@@ -292,4 +294,5 @@ def _move(settings: Settings, model: str, alias: str, version: int) -> None:
 
 
 if __name__ == "__main__":
+    hide_memory()
     sys.exit(main())

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -18,6 +17,8 @@ from typing import Protocol
 
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, SIGNATURE_FILE, Repository
+from contract.settings import Settings
+from trainer.processes import RECIPES_OWN, Contained, environment
 from trainer.publishing.signing import Seal
 
 
@@ -123,11 +124,12 @@ def serve(
 
 def _train(names: Sequence[str], signals: Attention) -> bool:
     """Whether training came to its end. Killing it does no harm: no reader sees what is not whole."""
-    # In a group with the processes that it starts, so that none of them stays.
-    child = subprocess.Popen([sys.executable, "-m", "trainer", "train", *names], process_group=0)  # noqa: S603
-    while child.poll() is None:
-        if signals.told_to_stop(0.1):
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-            return False
-    return True
+    command = [sys.executable, "-m", "trainer", "train", *names]
+    child = Contained(command, env={**environment(RECIPES_OWN), **Settings.variables()})
+    try:
+        while child.poll() is None:
+            if signals.told_to_stop(0.1):
+                return False
+        return True
+    finally:
+        child.end()

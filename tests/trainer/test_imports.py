@@ -151,9 +151,7 @@ def test_a_file_that_takes_too_long_is_refused(
 
 
 def test_a_file_cannot_answer_with_a_manifest_of_its_own_making(settings: Settings, tmp_path: Path) -> None:
-    code = (
-        "import os,pathlib,sys; pathlib.Path(sys.argv[1], 'answer.json').write_text('{\"draft\": \"{}\"}'); os._exit(0)"
-    )
+    code = 'import os,sys; os.write(int(sys.argv[2]), b\'{"draft": "{}"}\\n\'); os._exit(0)'
     assert "gives rise to a manifest that cannot be used" in refusal(settings, trapped(tmp_path, exec, code))
 
 

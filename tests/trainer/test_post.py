@@ -52,7 +52,7 @@ def test_a_running_training_is_cancelled_within_two_seconds_with_its_children(he
     (here.folder / "spool" / "data.upload").touch()
     training.says("sleeps beside")
     family = trainer.family()
-    assert len(family) == 3  # the training, its guard, its child
+    assert len(family) == 3  # the training, its reaper, its child
     training.jobs.cancel(training.id)
     until(lambda: gone(family), "all of it is gone", 2)
     until(lambda: not (here.folder / "spool" / "data.upload").exists(), "its file is gone")

@@ -66,6 +66,10 @@ def import_file(
             draft = _examined(settings, name, file, sample, signature, folder, called)
             artifact = folder / ARTIFACT
             data = (artifact if artifact.exists() else folder / FILE).read_bytes()
+            if hashlib.sha256(data).hexdigest() != draft.artifact.sha256:
+                raise Refused(
+                    "was altered while it was imported; look who may write to MODELS_DIR, and import it again"
+                )
             manifest = publish(settings.models_dir, data, draft, Seal.from_settings(settings))
             retain(settings.models_dir, name, settings.keep_versions)
             return manifest
@@ -133,7 +137,8 @@ def _examined(
     check(settings, name, parts, None if signature is None else _signature(signature))
     if recognised(folder / FILE) is PICKLE and settings.pickle == "deny":
         raise Refused("is a pickle, and PICKLE=deny takes only skops files; save the model with skops.io.dump")
-    draft = ask(folder, Question(name, CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb))
+    limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
+    draft = ask(folder, Question(name, parts[PART], *limits))
     source = f"not known; imported: {draft.training_data.source}, from {called}"
     return dataclasses.replace(
         draft,

@@ -33,6 +33,7 @@ from contract.settings import Settings
 from trainer.importing import Refused
 from trainer.importing.imports import import_file, imported_before, model_name, stem
 from trainer.importing.signatures import SUFFIX
+from trainer.processes import hide_memory
 from trainer.publishing import swap
 from trainer.service import say
 
@@ -246,6 +247,7 @@ def watch(inbox: Inbox, told_to_stop: Callable[[float], bool], say: Callable[[st
 def main() -> None:
     """Lives as long as its stdin is open, or until it gets a signal: an import that is stopped is not there, and is
     begun anew at the next start."""
+    hide_memory()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
     settings = Settings.from_environ()

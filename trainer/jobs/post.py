@@ -33,6 +33,7 @@ from trainer.jobs import spool
 from trainer.jobs.deeds import Deed, Errand, Outcome
 from trainer.jobs.horse import Horse
 from trainer.jobs.orders import carry_out
+from trainer.processes import hide_memory
 from trainer.service import say
 
 TICK = 0.02
@@ -292,6 +293,7 @@ POSTS: Mapping[str, type[Post]] = {post.queue: post for post in (TrainingPost, P
 
 
 def main(queue: str) -> None:
+    hide_memory()
     POSTS[queue](Settings.from_environ()).run()
     os._exit(0)  # also when an order hangs
 
