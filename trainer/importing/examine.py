@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from contract.manifest import ArtifactFormat, ModelManifest
 from scoring import skops_files
 from scoring.artifacts import pack, use_one_thread
-from trainer.importing import Refused, sample
+from trainer.importing import ALTERED, Refused, sample
 from trainer.importing.contents import Contents, unwrapped
 from trainer.importing.formats import SKOPS, decompressed, recognised, sklearn_versions
 from trainer.importing.reasons import (
@@ -47,7 +47,7 @@ def examine(name: str, file: Path, rows: Path | None, sha256: str | None = None)
     given = None if rows is None else sample.read(rows)
     data = file.read_bytes()
     if sha256 not in (None, hashlib.sha256(data).hexdigest()):
-        raise Refused("was altered while it was imported; look who may write to MODELS_DIR, and import it again")
+        raise Refused(ALTERED)
     artifact_format, plain = _format(file, data)
     thing, made_with = _read(plain, artifact_format)
     contents = unwrapped(thing)

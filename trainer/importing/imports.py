@@ -21,7 +21,7 @@ from contract.repository import NAME, Repository, valid_name
 from contract.settings import Settings
 from contract.training import Order
 from scoring.trust import SIGNATURE_BYTES
-from trainer.importing import Refused
+from trainer.importing import ALTERED, Refused
 from trainer.importing.formats import PICKLE, recognised
 from trainer.importing.signatures import PART, SAMPLE_PART, NotSigned, check
 from trainer.importing.throwaway import ARTIFACT, FILE, SAMPLE, Question, ask
@@ -67,9 +67,7 @@ def import_file(
             artifact = folder / ARTIFACT
             data = (artifact if artifact.exists() else folder / FILE).read_bytes()
             if hashlib.sha256(data).hexdigest() != draft.artifact.sha256:
-                raise Refused(
-                    "was altered while it was imported; look who may write to MODELS_DIR, and import it again"
-                )
+                raise Refused(ALTERED)
             manifest = publish(settings.models_dir, data, draft, Seal.from_settings(settings))
             retain(settings.models_dir, name, settings.keep_versions)
             return manifest
