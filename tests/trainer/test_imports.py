@@ -117,9 +117,7 @@ def trapped(tmp_path: Path, what: Callable[..., object], *arguments: Any) -> Pat
     return path
 
 
-def test_what_unpickles_leaves_nobody_behind_not_even_in_a_session_of_its_own(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_what_unpickles_leaves_nobody_behind_in_whatever_session(settings: Settings, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     code = f"""
 import os, subprocess, sys, time
@@ -166,7 +164,7 @@ open({str(trace)!r}, "w").write(json.dumps(seen))
     own, *seen = json.loads(trace.read_text())
     assert own["LC_TIME"] == "C" and own["OMP_NUM_THREADS"] == "1"
     assert "hunter2" not in trace.read_text()
-    assert len(seen) == 3 and seen[-1] == "hidden", "that process, its reaper and the trainer"
+    assert seen[1:] == ["hidden", "hidden"], "its reaper and the trainer"
 
 
 @pytest.mark.usefixtures("examined_here")
