@@ -68,6 +68,8 @@ def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
     for name in (".venv", "Makefile"):
         (tmp_path / name).symlink_to(PROJECT / name)
     write_version(tmp_path / "models", "iris", Sum(), numbers("a"))
+    for name in ("loan.pkl", "rows.csv"):
+        (tmp_path / name).write_text("what is signed is not read")
     environment = {k: v for k, v in os.environ.items() if k not in ("SIGNING_KEY", "VERIFY_KEY", "MODELS_DIR")}
     ran = []
     for block in re.findall(r"```console\n(.*?)```", page, re.DOTALL):
