@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from broker.signatures import Signer
 from contract.errors import ModelgateError
 from contract.repository import CURRENT
 from contract.settings import Settings, SettingsError
@@ -119,6 +120,8 @@ def _serve(settings: Settings, ready_file: Path | None) -> int:
         ready_file.unlink(missing_ok=True)
     if not _swept(settings.models_dir):
         return FAILED
+    if settings.redis_url:
+        Signer.required(settings)
     keeper = Keeper(signals, INBOX | QUEUES if settings.redis_url else INBOX)
     if not settings.redis_url:
         say("trainer: REDIS_URL is not set: nobody can train over HTTP")
