@@ -80,6 +80,9 @@ class Settings:
     verify_key: Path | None = _setting(
         None, "File with the public key (PEM); with it workers refuse manifests that are not signed. Empty: none."
     )
+    import_keys: Path | None = _setting(
+        None, "File with the public keys (PEM) that may sign files to be imported; empty: those of VERIFY_KEY."
+    )
     trainer_secret: Path | None = _setting(
         None,
         "File with the secret that gateway and trainer share: the trainer obeys only what the gateway signed with it."
@@ -109,6 +112,12 @@ class Settings:
         if values.get("redis_url") and "redis_password_file" in values:
             values["redis_url"] = _with_password(values["redis_url"], values["redis_password_file"])
         return cls(**values)
+
+    @classmethod
+    def variables(cls, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """What `from_environ` reads of `environ`, to be handed on to another process."""
+        names = [entry.name.upper() for entry in dataclasses.fields(cls)]
+        return {name: environ[name] for name in names if name in environ}
 
     def check_host(self) -> None:
         """Raises `SettingsError` if other machines would be let in and nobody said that they may."""

@@ -92,6 +92,14 @@ def test_what_the_trainer_refuses_is_the_callers_to_correct(trainer: Trainer) ->
     assert body["detail"] == "the file is empty; copy it again"
 
 
+def test_an_upload_has_a_signature_where_it_needs_one(trainer: Trainer) -> None:
+    assert client_of(trainer).post(URL, data=form("file", "signature")).status_code == 201
+    assert trainer.orders[0].signature == "spooled-signature"
+    trainer.error = ModelgateError(Code.NOT_SIGNED, "the file that was sent is not signed; sign it")
+    body = problem(client_of(trainer).post(URL, data=form("file")), 403, "not_signed")
+    assert body["detail"] == "the file that was sent is not signed; sign it"
+
+
 def test_another_failure_of_the_trainer_is_not_the_callers(trainer: Trainer) -> None:
     trainer.error = ModelgateError(Code.TRAINER_CRASHED, "it is gone")
     problem(client_of(trainer).post(URL, data=form("file")), 503, "trainer_crashed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import warnings
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from contract.manifest import ArtifactFormat, ModelManifest
 from scoring import skops_files
 from scoring.artifacts import pack, use_one_thread
-from trainer.importing import Refused, sample
+from trainer.importing import ALTERED, Refused, sample
 from trainer.importing.contents import Contents, unwrapped
 from trainer.importing.formats import SKOPS, decompressed, recognised, sklearn_versions
 from trainer.importing.reasons import (
@@ -40,10 +41,13 @@ class Examined:
     artifact: bytes | None
 
 
-def examine(name: str, file: Path, rows: Path | None) -> Examined:
-    """Raises `Refused` with the cause and the way out, and `MemoryError`."""
+def examine(name: str, file: Path, rows: Path | None, sha256: str | None = None) -> Examined:
+    """Raises `Refused` with the cause and the way out, and `MemoryError`. With `sha256`, in hex, nothing else is
+    unpickled than what has it."""
     given = None if rows is None else sample.read(rows)
     data = file.read_bytes()
+    if sha256 not in (None, hashlib.sha256(data).hexdigest()):
+        raise Refused(ALTERED)
     artifact_format, plain = _format(file, data)
     thing, made_with = _read(plain, artifact_format)
     contents = unwrapped(thing)
@@ -55,7 +59,10 @@ def examine(name: str, file: Path, rows: Path | None) -> Examined:
             draft = tried(name, contents, given, artifact_format)
     except DoesNotPredict as failed:
         raise Refused(why_not_predicting(failed.cause, made_with, given is not None)) from None
-    return Examined(_labelled(draft, contents, made_with), _artifact(contents, data, plain, artifact_format))
+    artifact = _artifact(contents, data, plain, artifact_format)
+    digest = hashlib.sha256(data if artifact is None else artifact).hexdigest()
+    draft = dataclasses.replace(draft, artifact=dataclasses.replace(draft.artifact, sha256=digest))
+    return Examined(_labelled(draft, contents, made_with), artifact)
 
 
 def _format(file: Path, data: bytes) -> tuple[ArtifactFormat, bytes]:
