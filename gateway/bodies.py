@@ -8,6 +8,7 @@ from flask import Request
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from contract.coercion import MOST_NAMES
 from gateway.dialects import MalformedBody
 from gateway.problems import Problem
 
@@ -36,6 +37,8 @@ def whole(request: Request) -> bytes:
 def form_in(request: Request, body: bytes) -> MultiDict[str, str]:
     """The fields of the form in `body`; raises `Problem` (413) for a form of too many parts."""
     parser = request.make_form_data_parser()
+    if request.mimetype == "application/x-www-form-urlencoded" and body.count(b"&") >= MOST_NAMES:
+        raise Problem(413, "form_too_large", f"the form has more than {MOST_NAMES} fields; send those of the model")
     try:
         return parser.parse(BytesIO(body), request.mimetype, len(body), request.mimetype_params)[1]
     except RequestEntityTooLarge as error:

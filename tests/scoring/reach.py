@@ -175,8 +175,9 @@ def reached(cls: type, folder: Path, load: Callable[[bytes], Any]) -> Iterator[t
         ask(usual, folder)
     for name in attributes(usual):
         for value in values(cls, name, folder):
-            thing = copy.copy(usual)
+            thing = None
             with suppress(Exception):
+                thing = copy.copy(usual)
                 setattr(thing, name, value)
             if not hasattr(thing, "__dict__") or vars(thing).get(name) != value:
                 continue
