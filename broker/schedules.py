@@ -29,8 +29,15 @@ KEY = "mg:schedules"
 LONGEST = 100
 """Characters of a cron expression."""
 
+MOST = 300
+"""Schedules that there may be."""
+
 _YEARS = 8
 """The longest way from one 29 February to the next."""
+
+
+class TooManySchedules(Exception):
+    """There are as many as there may be; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,8 @@ class Schedules:
         return [Schedule.from_json(model.decode(), json.loads(text)) for model, text in sorted(found.items())]
 
     def put(self, model: str, cron: str, request: TrainingRequest) -> Schedule:
-        """The schedule of `model` from now on, whatever it was. Raises `ValueError` for a `cron` that is none."""
+        """The schedule of `model` from now on, whatever it was. Raises `ValueError` for a `cron` that is none, and
+        `TooManySchedules`."""
         while True:
             before = self.get(model)
             if made := self._replace(model, before, cron, request):
@@ -122,6 +130,8 @@ class Schedules:
             text = pipeline.hget(KEY, model)
             if (None if text is None else Schedule.from_json(model, json.loads(text))) != before:
                 return None
+            if before is None and cron and pipeline.hlen(KEY) >= MOST:
+                raise TooManySchedules(f"there are {MOST} schedules already; delete one that is not needed any more")
             waits = before is not None and pipeline.zscore(self._registry.key, before.job) is not None
             pipeline.multi()
             if before is not None and waits:

@@ -221,7 +221,7 @@ def _records(rows: Sequence[Mapping[str, object]], plan: _Plan, errors: _Errors)
             errors.add(number, _WHOLE_ROW, _NOT_AN_OBJECT, row)
         if len(alike) > _MOST_LAYOUTS:
             message = (
-                f"the rows up to row {number} have over {_MOST_LAYOUTS} different sets of names; name the same in all"
+                f"the first {number + 1} rows have {len(alike)} different sets of names; send the same in all rows"
             )
             raise InvalidInstances([FieldError(number, None, "too_many_layouts", message)])
     for numbers in alike.values():

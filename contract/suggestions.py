@@ -10,15 +10,15 @@ LONGEST = 64
 
 
 class Suggestions:
-    """The near misses that one request is told. All of its comparisons together take at most `steps`, about a tenth of a
-    microsecond each; after that nothing is near any more."""
+    """The near misses that one request is told. All of its comparisons together take at most `steps` of about a tenth
+    of a microsecond; after that nothing is near any more."""
 
     def __init__(self, steps: int = 500_000) -> None:
         self._left = steps
 
     def near(self, word: str, choices: Iterable[str], least: float) -> str | None:
         """The first of `choices` that is most like `word`, and at least so much (0 to 1); case does not matter."""
-        if len(word) > LONGEST:
+        if len(word) > LONGEST or self._left <= 0:
             return None
         matcher: SequenceMatcher[str] = SequenceMatcher()
         matcher.set_seq2(word.lower())

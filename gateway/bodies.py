@@ -12,14 +12,26 @@ from contract.coercion import MOST_NAMES
 from gateway.dialects import MalformedBody
 from gateway.problems import Problem
 
+LARGEST_REQUEST = 256 * 1024
+"""Bytes of a body that is no data: what is to be done, in JSON."""
 
-def whole(request: Request) -> bytes:
+
+def small(request: Request, most: int = LARGEST_REQUEST) -> bytes:
+    """A body that is no data, of at most `most` bytes. Raises as `whole`, but `Problem` (413) beyond the limit."""
+    try:
+        return whole(request, most)
+    except RequestEntityTooLarge as error:
+        detail = f"the request is larger than {most // 1024} KB; send data as a file in a form"
+        raise Problem(413, "body_too_large", detail, headers={"Connection": "close"}) from error
+
+
+def whole(request: Request, most: int | None = None) -> bytes:
     """The body; raises `MalformedBody` when not all of it comes, `RequestEntityTooLarge` beyond the limit.
 
     As the server has it: Werkzeug's stream would copy it in pieces, and end it in silence where the caller hangs up or,
     without a length, at the limit.
     """
-    most = request.max_content_length or 0
+    most = request.max_content_length or 0 if most is None else most
     length = request.content_length
     if length is not None and length > most:
         raise RequestEntityTooLarge
