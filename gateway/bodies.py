@@ -32,6 +32,12 @@ def whole(request: Request, most: int | None = None) -> bytes:
     without a length, at the limit.
     """
     most = request.max_content_length or 0 if most is None else most
+    coding = request.environ.get("HTTP_TRANSFER_ENCODING", "chunked").strip(" \t").lower()
+    if coding != "chunked":
+        detail = (
+            f"the Transfer-Encoding {coding[:40]!r} is not understood; send the body as it is, in chunks if need be"
+        )
+        raise Problem(501, "unsupported_transfer_encoding", detail, headers={"Connection": "close"})
     length = request.content_length
     if length is not None and length > most:
         raise RequestEntityTooLarge
@@ -47,12 +53,18 @@ def whole(request: Request, most: int | None = None) -> bytes:
 
 
 def form_in(request: Request, body: bytes) -> MultiDict[str, str]:
-    """The fields of the form in `body`; raises `Problem` (413) for a form of too many parts."""
+    """The fields of the form in `body`. Raises `MalformedBody` for what is none, `Problem` (413) for too many."""
     parser = request.make_form_data_parser()
+    parser.silent = False
     if request.mimetype == "application/x-www-form-urlencoded" and body.count(b"&") >= MOST_NAMES:
         raise Problem(413, "form_too_large", f"the form has more than {MOST_NAMES} fields; send those of the model")
     try:
-        return parser.parse(BytesIO(body), request.mimetype, len(body), request.mimetype_params)[1]
+        _, fields, files = parser.parse(BytesIO(body), request.mimetype, len(body), request.mimetype_params)
     except RequestEntityTooLarge as error:
         detail = f"the form has more than {parser.max_form_parts} parts; send the row as JSON"
         raise Problem(413, "form_too_large", detail) from error
+    except ValueError as error:
+        raise MalformedBody(f"the body is not {request.mimetype}: {error}") from error
+    if request.mimetype == "multipart/form-data" and not all([*fields, *files]):
+        raise MalformedBody("a part of the form has no name; give each its name")
+    return fields

@@ -16,6 +16,7 @@ import cloudpickle
 import joblib
 
 from contract.errors import Code, ModelgateError
+from contract.files import open_regular
 from contract.manifest import ArtifactFormat, ModelManifest
 from scoring import skops_files
 from scoring.contents import contents
@@ -111,7 +112,7 @@ def checked_bytes(manifest: ModelManifest, folder: Path) -> bytes:
     """The artifact. Raises `ModelgateError` (`artifact_missing`, `artifact_corrupt`) unless it is the manifest's."""
     artifact = manifest.artifact
     try:
-        with (folder / artifact.file).open("rb") as file:
+        with open_regular(folder / artifact.file) as file:
             size = os.fstat(file.fileno()).st_size
             # Not what does not fit anyway: it may be huge.
             data = file.read() if size == artifact.size else b""

@@ -407,7 +407,7 @@ def test_a_row_has_no_more_names_than_are_looked_at() -> None:
 def test_rows_do_not_each_have_names_of_their_own() -> None:
     error = one_error(Records([{"x": 1, f"more{n}": 1} for n in range(50_000)]), signature(Field("x", Kind.NUMBER)))
     assert (error.code, error.row) == ("too_many_layouts", 1000)
-    assert error.message == "the first 1001 rows have 1001 different sets of names; send the same in all rows"
+    assert error.message == "the first 1001 rows have 1001 different sets of names; send the same in all"
     coerce(Records([{"x": 1, f"more{n % 1000}": 1} for n in range(5000)]), signature(Field("x", Kind.NUMBER)))
 
 

@@ -185,10 +185,12 @@ def reached(cls: type, folder: Path, load: Callable[[bytes], Any]) -> Iterator[t
                 data = skops.io.dumps(thing)
             except Exception:
                 continue
-            with watched() as heard, suppress(Exception):
+            loaded = None
+            with suppress(Exception):
                 loaded = load(data)
-                heard.clear()
-                ask(loaded, folder)
+            with watched() as heard:
+                if loaded is not None:
+                    ask(loaded, folder)
             yield name, value, [line for line in heard if line not in always]
 
 
