@@ -31,6 +31,7 @@ from scoring.artifacts import load
 from scoring.skops_audit import Untrusted, UntrustedParameter, UntrustedTypes
 from scoring.skops_files import ALLOWED, dumps, loads, untrusted_types
 from scoring.trust import Trust
+from tests.scoring import reach
 from tests.support import numbers, write_version
 
 rng = np.random.default_rng(0)
@@ -246,3 +247,22 @@ CALL = {
 def test_a_file_that_would_call_while_it_is_loaded_is_refused(node: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(Untrusted, match=r"not as skops writes it|which skops artifacts must not hold"):
         loads(forged(tmp_path, node))
+
+
+@pytest.mark.parametrize("name", ["CountVectorizer", "HashingVectorizer", "Pipeline"])
+def test_no_text_in_an_attribute_makes_a_type_reach_outside(name: str, tmp_path: Path) -> None:
+    """As `python -m tests.scoring.reach` tries all types."""
+    (tmp_path / reach.MARK).write_text("secret words")
+    (kind,) = [kind for kind in reach.types() if kind.__name__ == name]
+    tried = list(reach.reached(kind, tmp_path, loads))
+    assert len(tried) > 10
+    assert [found for found in tried if found[2]] == []
+
+
+def test_the_vectorizers_would_open_what_a_row_names(tmp_path: Path) -> None:
+    """What the test above finds where nothing is refused."""
+    import skops.io
+
+    (tmp_path / reach.MARK).write_text("secret words")
+    tried = reach.reached(CountVectorizer, tmp_path, lambda data: skops.io.loads(data, trusted=ALLOWED))
+    assert {(attribute, value) for attribute, value, heard in tried if heard} >= {("input", "filename")}
