@@ -220,9 +220,7 @@ def _records(rows: Sequence[Mapping[str, object]], plan: _Plan, errors: _Errors)
         else:
             errors.add(number, _WHOLE_ROW, _NOT_AN_OBJECT, row)
         if len(alike) > _MOST_LAYOUTS:
-            message = (
-                f"the first {number + 1} rows have {len(alike)} different sets of names; send the same in all rows"
-            )
+            message = f"the first {number + 1} rows have {len(alike)} different sets of names; send the same in all"
             raise InvalidInstances([FieldError(number, None, "too_many_layouts", message)])
     for numbers in alike.values():
         first = rows[numbers[0]]
