@@ -14,11 +14,13 @@ from typing import Any
 
 import cloudpickle
 import joblib
-import numpy as np
 
 from contract.errors import Code, ModelgateError
+from contract.files import open_regular
 from contract.manifest import ArtifactFormat, ModelManifest
 from scoring import skops_files
+from scoring.contents import contents
+from scoring.skops_audit import Untrusted
 from scoring.trust import Trust, not_trusted
 
 
@@ -83,8 +85,8 @@ def load(manifest: ModelManifest, folder: Path, trust: Trust) -> Any:
         estimator = unpack(data, manifest.artifact.format)
     except MemoryError:
         raise
-    except skops_files.UntrustedTypes as error:
-        raise not_trusted(manifest, f"is not loaded: {error}", types=error.names) from error
+    except Untrusted as error:
+        raise not_trusted(manifest, f"is not loaded: {error}", **error.details) from error
     except Exception as error:
         raise _failure(
             Code.ARTIFACT_CORRUPT,
@@ -96,13 +98,13 @@ def load(manifest: ModelManifest, folder: Path, trust: Trust) -> Any:
 
 
 def pack(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
-    """What `unpack` reads. skops raises `UntrustedTypes`. Raises all that pickling may raise."""
+    """What `unpack` reads. skops raises `Untrusted`. Raises all that pickling may raise."""
     return _WRITE[artifact_format](estimator)
 
 
 def unpack(data: bytes, artifact_format: ArtifactFormat) -> Any:
-    """What `data` holds. A pickle runs whatever it says; skops raises `UntrustedTypes` before it constructs anything.
-    Raises all that unpickling may raise."""
+    """What `data` holds. A pickle runs whatever it says; skops raises `Untrusted`. Raises all that unpickling
+    may raise."""
     return _READ[artifact_format](data)
 
 
@@ -110,7 +112,7 @@ def checked_bytes(manifest: ModelManifest, folder: Path) -> bytes:
     """The artifact. Raises `ModelgateError` (`artifact_missing`, `artifact_corrupt`) unless it is the manifest's."""
     artifact = manifest.artifact
     try:
-        with (folder / artifact.file).open("rb") as file:
+        with open_regular(folder / artifact.file) as file:
             size = os.fstat(file.fileno()).st_size
             # Not what does not fit anyway: it may be huge.
             data = file.read() if size == artifact.size else b""
@@ -134,23 +136,12 @@ def use_one_thread(estimator: Any) -> None:
     For one row, handing out the work costs more than the work: 12.5 instead of 3.3 ms for 100 trees. And scorers
     are as many as the cores.
     """
-    seen: set[int] = set()
-    waiting = [estimator]
-    while waiting:
-        thing = waiting.pop()
-        if id(thing) in seen or isinstance(thing, str | bytes | int | float | np.ndarray | type):
-            continue
-        seen.add(id(thing))
-        if isinstance(thing, dict):
-            waiting.extend(thing.values())
-        elif isinstance(thing, list | tuple | set):
-            waiting.extend(thing)
-        elif hasattr(thing, "get_params") and hasattr(thing, "__dict__"):
+    for thing in contents(estimator):
+        if hasattr(thing, "get_params") and hasattr(thing, "__dict__"):
             for name in _THREADS:
                 with suppress(Exception):  # it may be computed, and not to be set
                     if getattr(thing, name, 1) != 1:
                         setattr(thing, name, 1)
-            waiting.extend(vars(thing).values())
 
 
 def _failure(code: Code, manifest: ModelManifest, what: str, **details: object) -> ModelgateError:

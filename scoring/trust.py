@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from contract.errors import Code, ModelgateError
+from contract.files import open_regular, read_regular
 from contract.manifest import ArtifactFormat, ModelManifest
 from contract.repository import MANIFEST_FILE, SIGNATURE_FILE
 from contract.settings import Settings
@@ -59,8 +60,8 @@ class Trust:
     def _check_signature(self, manifest: ModelManifest, folder: Path) -> None:
         try:
             # Read here, so that what is parsed is what is verified.
-            text = (folder / MANIFEST_FILE).read_bytes()
-            with (folder / SIGNATURE_FILE).open("rb") as file:
+            text = read_regular(folder / MANIFEST_FILE)
+            with open_regular(folder / SIGNATURE_FILE) as file:
                 signature = file.read(SIGNATURE_BYTES + 1)
         except FileNotFoundError:
             raise not_trusted(

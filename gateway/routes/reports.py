@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
+from contract.files import read_regular
 from contract.repository import REPORT_HTML, REPORT_JSON, Repository
 from gateway.problems import Problem
 from gateway.routes.models import resolve
@@ -28,7 +29,7 @@ def blueprint(repository: Repository) -> Blueprint:
         model, number = resolve(repository, f"{name}@{version}")
         content_type, file = FORMATS[_wanted()]
         try:
-            body = (repository.report_dir(model, number) / file).read_bytes()
+            body = read_regular(repository.report_dir(model, number) / file)
         except OSError as error:
             raise _no_report(repository, model, number) from error
         response = Response(body, headers=HEADERS, content_type=content_type)

@@ -15,7 +15,7 @@ from contract.errors import Code, ModelgateError
 from contract.repository import Repository
 from contract.training import Action, Order
 from gateway.answers import json_response
-from gateway.bodies import whole
+from gateway.bodies import small
 from gateway.problems import Problem
 from gateway.routes.models import describe, resolve, version_item
 
@@ -91,7 +91,7 @@ def blueprint(repository: Repository, order: Execute) -> Blueprint:
 
 def _body(*keys: str) -> dict[str, Any]:
     """The body, a JSON object with no other keys; without a body it is empty."""
-    text = whole(request)
+    text = small(request)
     try:
         body = json.loads(text) if text else {}
     except (ValueError, RecursionError) as error:

@@ -124,6 +124,10 @@ def test_a_body_that_does_not_come_whole_is_refused(server: Server, redis: Redis
         answer = server.raw(b"POST /v1/models/sum/predict HTTP/1.1\r\nHost: localhost\r\n" + rest, hang_up=True)
         assert answer.startswith(b"HTTP/1.1 400 ")
         assert b'"code":"malformed_body"' in answer
+    compressed = chunked.replace(b"chunked", b"gzip, chunked") + b"5\r\n[1,2]\r\n0\r\n\r\n"
+    answer = server.raw(b"POST /v1/models/sum/predict HTTP/1.1\r\nHost: localhost\r\n" + compressed)
+    assert answer.startswith(b"HTTP/1.1 501 ")
+    assert b"the Transfer-Encoding 'gzip, chunked' is not understood" in answer
     assert not redis.keys("rq:queue:*")
 
 

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from contract.manifest import ArtifactFormat, ModelManifest
 from scoring import skops_files
 from scoring.artifacts import pack, use_one_thread
+from scoring.skops_audit import Untrusted, UntrustedTypes
 from trainer.importing import ALTERED, Refused, sample
 from trainer.importing.contents import Contents, unwrapped
 from trainer.importing.formats import SKOPS, decompressed, recognised, sklearn_versions
@@ -90,8 +91,10 @@ def _unpacked(data: bytes) -> Any:
         return skops_files.loads(data)
     except MemoryError:
         raise
-    except skops_files.UntrustedTypes as error:
+    except UntrustedTypes as error:
         raise Refused(f"is a skops file that is not loaded: {error}; use types of scikit-learn alone") from None
+    except Untrusted as error:
+        raise Refused(f"is a skops file that is not loaded: {error}") from None
     except Exception as error:
         raise Refused(
             f"is a skops file that cannot be read ({explained(error)}); save the model again with skops.io.dump, under"

@@ -28,8 +28,8 @@ from typing import IO, Any
 from contract.jobs import timestamp
 from contract.manifest import ArtifactFormat, ModelManifest
 from contract.repository import MANIFEST_FILE, REPORT_DIR, SIGNATURE_FILE, VERSIONS_DIR, Repository
-from scoring import skops_files
 from scoring.artifacts import libraries, pack
+from scoring.skops_audit import Untrusted, UntrustedTypes
 from scoring.trust import Trust
 from trainer.processes import PROJECT, Contained, environment
 from trainer.publishing.disk import STAGING, locked, sync, write
@@ -138,10 +138,12 @@ def _packed(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
     try:
         with pickled_by_value():
             return pack(estimator, artifact_format)
-    except skops_files.UntrustedTypes as error:
+    except UntrustedTypes as error:
         raise PublishRefused(
             f"the model is not published: {error}; use scikit-learn's own classes, or publish it under PICKLE=allow"
         ) from error
+    except Untrusted as error:
+        raise PublishRefused(f"the model is not published: {error}") from error
     except Exception as error:
         raise PublishRefused(
             f"the model is not published: it cannot be written as {artifact_format}: {error}"

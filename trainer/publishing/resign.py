@@ -9,6 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from contract.errors import ModelgateError
+from contract.files import read_regular
 from contract.manifest import ModelManifest
 from contract.repository import MANIFEST_FILE, SIGNATURE_FILE, Repository, valid_name
 from scoring.artifacts import checked_bytes
@@ -64,9 +65,9 @@ def _to_be_signed(
     folder: Path, name: str, version: int, key: Ed25519PrivateKey, trust: Trust, unsigned: bool
 ) -> bytes | None:
     """The manifest; None where it is signed already. Raises `NotSigned` and what reading and checking raise."""
-    text = (folder / MANIFEST_FILE).read_bytes()
+    text = read_regular(folder / MANIFEST_FILE)
     try:
-        signature = (folder / SIGNATURE_FILE).read_bytes()
+        signature = read_regular(folder / SIGNATURE_FILE)
     except FileNotFoundError:
         if not unsigned:
             raise NotSigned("nobody has signed it: if you know where it comes from, add --unsigned") from None
