@@ -395,6 +395,13 @@ def test_a_file_of_another_scikit_learn_that_loads_and_does_not_predict_says_bot
     assert said.endswith(f"fit it again with scikit-learn {sklearn.__version__}")
 
 
+@pytest.mark.parametrize("file", ["forest-1.3.2.joblib", "boosting-1.3.2.pkl", "words-1.3.2.pkl"])
+def test_a_file_of_another_scikit_learn_that_would_answer_otherwise_says_why(tmp_path: Path, file: str) -> None:
+    said = refusal(tmp_path, PICKLES / file)
+    assert said.startswith("was made with scikit-learn 1.3.2: its ")
+    assert said.endswith(f"and its answers would be wrong; fit it again with scikit-learn {sklearn.__version__}")
+
+
 def test_a_file_of_another_scikit_learn_that_does_not_load_says_which(tmp_path: Path) -> None:
     said = refusal(tmp_path, PICKLES / "forest-1.2.2.joblib")
     assert said.startswith("was made with scikit-learn 1.2.2, which scikit-learn ")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-import sklearn
 from sklearn.exceptions import NotFittedError
 
+from scoring.releases import HERE
 from trainer.importing.formats import beginning, sklearn_versions
 
-HERE = sklearn.__version__
 _LOST = re.compile(
     r"Can't (?:get attribute|resolve path) '(?P<class>[^']+)' on <module '(?P<on>[^']+)'"
     # Of the first protocols.
