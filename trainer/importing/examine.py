@@ -20,16 +20,18 @@ from scoring.releases import HERE, misread, noting_releases
 from trainer.importing import Refused, sample
 from trainer.importing.contents import Contents, unwrapped
 from trainer.importing.formats import SKOPS, decompressed, recognised, sklearn_versions
+from trainer.importing.outputs import DoesNotPredict, NoProbabilities
 from trainer.importing.reasons import (
     UNFITTED,
     damaged,
     explained,
     fit_again,
     joined,
+    no_probabilities,
     why_not_loaded,
     why_not_predicting,
 )
-from trainer.importing.trial import DoesNotPredict, tried
+from trainer.importing.trial import tried
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,8 @@ def examine(name: str, file: Path, rows: Path | None) -> Examined:
             draft = tried(name, contents, given, artifact_format)
     except DoesNotPredict as failed:
         raise Refused(why_not_predicting(failed.cause, made_with, given is not None)) from None
+    except NoProbabilities as failed:
+        raise Refused(no_probabilities(str(failed), made_with)) from None
     return Examined(_labelled(draft, contents, made_with), _artifact(contents, data, plain, artifact_format))
 
 

@@ -98,6 +98,13 @@ def why_not_predicting(error: Exception, made_with: Sequence[str], has_sample: b
     )
 
 
+def no_probabilities(row: str, made_with: Sequence[str]) -> str:
+    wrong = f"gives probabilities that are none ({row} for a row): each has to be from 0 to 1, and their sum 1"
+    if made_with:
+        return f"was made with scikit-learn {joined(made_with)}, and under {HERE} it {wrong}; {fit_again()}"
+    return f"{wrong}; correct its predict_proba, or leave it out"
+
+
 def fit_again() -> str:
     return f"fit it again with scikit-learn {HERE}"
 
