@@ -109,9 +109,10 @@ def _dtype(fields: Sequence[Field], numbers: InputDtype) -> Any | None:
     kinds = {f.kind for f in fields}
     if kinds == {Kind.STRING}:
         return object
-    if kinds <= {Kind.NUMBER, Kind.INTEGER}:
-        return np.result_type(*(column_dtype(f, numbers) for f in fields))
-    return None
+    types = {column_dtype(f, numbers) for f in fields} if kinds <= {Kind.NUMBER, Kind.INTEGER} else set()
+    if np.float32 in types and len(types) > 1:
+        return None  # its values lose digits before they become what the others are
+    return np.result_type(*types) if types else None
 
 
 def _steps(transformer: Any) -> Sequence[Any] | None:

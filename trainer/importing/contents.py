@@ -156,6 +156,8 @@ def _kinds(parts: Iterable[Any]) -> dict[str, Kind]:
         if not isinstance(part, Mapping | pd.Series) or not len(part):
             continue
         pairs = dict(part.items())
+        if any(isinstance(dtype, np.ndarray | np.generic) for dtype in pairs.values()):
+            continue  # which have a dtype, and are none
         try:
             kinds = {str(name): _kind(pd.api.types.pandas_dtype(dtype)) for name, dtype in pairs.items()}
         except (TypeError, ValueError):

@@ -31,13 +31,14 @@ def _gets_float64(part: Any, matrix: Any) -> bool:
         matrix = step.transform(matrix)
     if steps:
         return _gets_float64(steps[-1], matrix)
-    if _dtype(matrix) == np.float64 and _holds_float32(part):
+    if _is_float64(matrix) and _holds_float32(part):
         return True
     return any(_gets_float64(inner, own) for inner, own in _inside(part, matrix))
 
 
-def _dtype(matrix: Any) -> Any:
-    return np.result_type(*matrix.dtypes) if isinstance(matrix, pd.DataFrame) else matrix.dtype
+def _is_float64(matrix: Any) -> bool:
+    types = matrix.dtypes.tolist() if isinstance(matrix, pd.DataFrame) else [matrix.dtype]
+    return all(dtype == np.float64 for dtype in types)
 
 
 def _holds_float32(part: Any) -> bool:

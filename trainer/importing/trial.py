@@ -33,7 +33,7 @@ from trainer.importing.float32 import wants_float32
 from trainer.importing.inputs import Hint
 from trainer.importing.outputs import DoesNotPredict, output
 from trainer.importing.sample import Sample
-from trainer.importing.whole_numbers import as_asked, settled, with_integers
+from trainer.importing.whole_numbers import as_asked, may_matter, settled, with_integers
 from trainer.publishing.verify import difference
 
 GOLDEN_ROWS = 20
@@ -68,13 +68,16 @@ def tried(name: str, contents: Contents, sample: Sample | None, artifact_format:
     inputs.refuse_bare_text(estimator)
     columns = _columns(contents, sample)
     failures: list[DoesNotPredict] = []
-    doubtful = {column.field.name for column in columns if column.doubtful}
+    integers_matter = may_matter(estimator)
+    doubtful = {column.field.name for column in columns if column.doubtful and integers_matter}
     told = {column.field.name: column.whole for column in columns if column.whole}
     for fields, input_format in _readings([column.field for column in columns], estimator, doubtful):
         names = {field.name for field in fields}
         used = [column for column in columns if column.field.name in names]
         draft = _draft(name, fields, artifact_format, input_format)
+        draft = with_integers(draft, ()) if integers_matter else draft
         rows, warnings = _rows(draft.signature, used, sample)
+        rows = as_asked(draft, rows)
         try:
             draft = _with_float32(estimator, draft, rows)
             found, of_output = output(estimator, rows, draft)
@@ -208,7 +211,7 @@ def _rows(signature: Signature, columns: Sequence[Column], sample: Sample | None
 def _draft(
     name: str, fields: Sequence[Field], artifact_format: ArtifactFormat, input_format: InputFormat
 ) -> ModelManifest:
-    draft = ModelManifest(
+    return ModelManifest(
         name=name,
         version=0,
         created_at="",
@@ -218,7 +221,6 @@ def _draft(
         signature=Signature(tuple(fields), Output(OutputKind.NUMBER)),
         training_data=TrainingData("", 0, ""),
     )
-    return with_integers(draft, ())
 
 
 def _with_float32(estimator: Any, draft: ModelManifest, rows: Sequence[Row]) -> ModelManifest:

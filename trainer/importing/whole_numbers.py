@@ -11,10 +11,19 @@ from contract.errors import ModelgateError
 from contract.jobs import Row, Value
 from contract.kinds import listed
 from contract.manifest import InputDtype, InputFormat, Kind, ModelManifest
+from scoring.parts import parts
 from scoring.predict import Prediction, predict
 
 _MOST_ONE_BY_ONE = 50
 """Columns; of more, all are integers or none."""
+
+
+def may_matter(estimator: Any) -> bool:
+    """Whether `estimator` has steps of somebody's own: scikit-learn's take integers for the floats that they are."""
+    return any(
+        not type(part).__module__.startswith("sklearn.") or getattr(part, "func", None) is not None
+        for part in parts(estimator)
+    )
 
 
 def settled(
