@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,13 @@ from sklearn.svm import SVC
 
 from contract.coercion import Records, coerce
 from contract.errors import InvalidInstances
-from contract.manifest import InputDtype, Kind, ModelManifest
+from contract.manifest import InputDtype, InputFormat, Kind, ModelManifest
 from scoring.predict import predict
 from trainer.importing.examine import examine
+from trainer.recipe import Recipe, Run, Table
+from trainer.tables.data import to_rows
+from trainer.tables.inference import infer
+from trainer.training.learning import learn
 
 KEYS = [1, 2, 3, 4, 5, 6]
 FRAME = pd.DataFrame({"zip": KEYS * 10, "age": range(20, 80)})
@@ -198,6 +201,21 @@ def test_a_column_of_a_table_may_have_had_32_bits(tmp_path: Path) -> None:
     np.testing.assert_array_equal(table, model.predict_proba(frame))
 
 
+def test_a_training_hands_numbers_on_as_serving_does() -> None:
+    def fit(X: Any, y: Any) -> Any:
+        assert X.dtypes.tolist() == [np.int64, np.float64]
+        return sorted_out().fit(X, y)
+
+    recipe = Recipe("any", None, None, fit, input_format=InputFormat.DATAFRAME)
+    cells = [
+        [str(zip_), str(age // 2), str(odd)] for zip_, age, odd in zip(FRAME["zip"], FRAME["age"], ODD, strict=True)
+    ]
+    known, table, _ = infer(recipe, Table("cells", ["zip", "age", "odd"], cells), "odd", None, None)
+    learnt = learn(known, to_rows(known, table), Run(*known.fields), {})
+    asked = coerce(Records([{"zip": key, "age": 34.5} for key in KEYS]), learnt.manifest.signature).rows
+    assert predict(learnt.estimator, learnt.manifest, asked).values == [1, 0] * 3
+
+
 def test_an_artifact_keeps_its_type_when_it_is_written_down(tmp_path: Path) -> None:
     draft = tried(tmp_path, LogisticRegression().fit(X32, y))
-    assert ModelManifest.loads(io.BytesIO(draft.dumps().encode()).getvalue()) == draft
+    assert ModelManifest.loads(draft.dumps()) == draft

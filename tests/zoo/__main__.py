@@ -1,7 +1,7 @@
 """Imports what other releases of scikit-learn have saved, and compares the answers: `make zoo`.
 
-Each release gets an environment of its own under `.venv-zoo/`, where `fit.py` fits and saves every kind of estimator.
-Prints the table of docs/import.md; ends with 1 where a kind would be served with other numbers than it had at home.
+Each release has an environment of its own under `.venv-zoo/`, where `fit.py` fits and saves every kind of estimator.
+Prints the table of docs/import.md. Ends with 1 where a kind would be served with other numbers than it had at home.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -37,52 +37,56 @@ RELEASES: Mapping[str, Sequence[str]] = {
     "1.7.2": ("pandas<2.3",),
     "1.8.0": ("pandas<2.3",),
 }
-"""With what has to be installed beside them. They have wheels for Python 3.11."""
+"""With what is installed beside them. They have wheels for Python 3.11."""
 
+FIT = Path(__file__).resolve().with_name("fit.py")
+ENVIRONMENTS = FIT.parents[2] / ".venv-zoo"
 RELATIVE = 1e-12
-"""How far a number may be from the one at home: what another build of BLAS does to the last digits."""
+"""How far a number may be from the one at home: the last digits are those of another build of BLAS."""
 
-HOME = Path(__file__).resolve().parents[2]
-ENVIRONMENTS = HOME / ".venv-zoo"
-SAME, DIFFERS, CRASHES = "same", "DIFFERS", "refused: crashes the process that reads it"
+SAME, DIFFERS, MISSING = "same", "DIFFERS", "–"
+REFUSED = {
+    "its answers would be wrong": "numbers",
+    "does not predict": "predict",
+    "lay a CSV": "sample",
+}
+"""A word for the table by what a refusal says; any other one is that it does not load."""
 
 
-def main(releases: Iterable[str]) -> int:
-    verdicts = {release: _verdicts(_saved(release)) for release in releases}
-    for release, found in verdicts.items():
-        sys.stdout.write(_row(release, found) + "\n")
-        for kind, verdict in found.items():
+def main(releases: Sequence[str]) -> int:
+    table: dict[str, dict[str, str]] = defaultdict(dict)
+    for release in releases:
+        for kind, verdict in _verdicts(_saved(release)):
+            table[kind][release] = verdict
             if verdict != SAME:
                 sys.stderr.write(f"{release} {kind}: {verdict}\n")
-    return int(any(verdict.startswith(DIFFERS) for found in verdicts.values() for verdict in found.values()))
+    sys.stdout.write("\n".join(_lines(table, releases)) + "\n")
+    return int(any(verdict.startswith(DIFFERS) for found in table.values() for verdict in found.values()))
 
 
 def _saved(release: str) -> Path:
     """The folder with what a release has fitted; makes its environment where there is none yet."""
     environment = ENVIRONMENTS / release
-    python, folder = environment / "bin/python", environment / "saved"
+    python, folder, stamp = environment / "bin/python", environment / "saved", environment / "saved.stamp"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
         wanted = [f"scikit-learn=={release}", *RELEASES[release]]
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *wanted], check=True)
-    subprocess.run(
-        [str(python), str(HOME / "tests/zoo/fit.py"), str(folder)],
-        check=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
-    )
+    if not stamp.exists() or stamp.stat().st_mtime < FIT.stat().st_mtime:
+        one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+        subprocess.run([str(python), str(FIT), str(folder)], check=True, env=one_thread)
+        stamp.touch()
     return folder
 
 
-def _verdicts(folder: Path) -> dict[str, str]:
-    """By kind: `SAME`, `DIFFERS` and how, or why it is refused."""
-    found = {}
+def _verdicts(folder: Path) -> Iterator[tuple[str, str]]:
+    """For each kind: `SAME`, `DIFFERS` and how, or why it is refused. A file may crash the process that reads it."""
     for file in sorted(folder.glob("*.pkl")):
         with ProcessPoolExecutor(1) as process:
             try:
-                found[file.stem] = process.submit(_verdict, file).result()
+                yield file.stem, process.submit(_verdict, file).result()
             except BrokenProcessPool:
-                found[file.stem] = CRASHES
-    return found
+                yield file.stem, "it crashes the process that reads it"
 
 
 def _verdict(file: Path) -> str:
@@ -91,7 +95,7 @@ def _verdict(file: Path) -> str:
     try:
         examined = examine("m", file, None)
     except Refused as refused:
-        return f"refused: {refused}"
+        return str(refused)
     draft = examined.draft
     estimator = unpack(examined.artifact or file.read_bytes(), draft.artifact.format)
     use_one_thread(estimator)
@@ -101,15 +105,15 @@ def _verdict(file: Path) -> str:
         answer = predict(estimator, draft, [[row[place] for place in places] for row in at_home["rows"]])
     except ModelgateError as error:
         return f"{DIFFERS}: {error}"
-    tables = answer.probabilities
-    if (tables is None) != (at_home["probabilities"] is None):
-        return f"{DIFFERS}: probabilities on one side only"
-    wrong = [old != new for old, new in zip(at_home["predictions"], answer.values, strict=True)]
     if draft.signature.output.labels is None:
         return _compared(at_home["predictions"], answer.values)
-    if any(wrong):
-        return f"{DIFFERS}: {sum(wrong)} of {len(wrong)} labels"
-    return _compared(at_home["probabilities"] or [], [list(table.values()) for table in tables or ()])
+    wrong = sum(old != new for old, new in zip(at_home["predictions"], answer.values, strict=True))
+    if wrong:
+        return f"{DIFFERS}: {wrong} of {len(answer.values)} labels"
+    table = None if answer.probabilities is None else [list(row.values()) for row in answer.probabilities]
+    if (table is None) != (at_home["probabilities"] is None):
+        return f"{DIFFERS}: only one has probabilities"
+    return _compared(at_home["probabilities"] or [], table or [])
 
 
 def _compared(old: Any, new: Any) -> str:
@@ -118,11 +122,21 @@ def _compared(old: Any, new: Any) -> str:
     return f"{DIFFERS}: by up to {np.abs(np.subtract(old, new)).max():.2g}"
 
 
-def _row(release: str, found: Mapping[str, str]) -> str:
-    kinds = defaultdict(list)
-    for kind, verdict in found.items():
-        kinds[verdict.partition(":")[0]].append(kind)
-    return f"| {release} | {', '.join(kinds[SAME])} | {', '.join(kinds['refused'])} | {', '.join(kinds[DIFFERS])} |"
+def _lines(table: Mapping[str, Mapping[str, str]], releases: Sequence[str]) -> Iterator[str]:
+    """In Markdown; kinds that fare alike share a line."""
+    alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for kind, found in table.items():
+        alike[tuple(_word(found.get(release, MISSING)) for release in releases)].append(kind)
+    yield f"| | {' | '.join(releases)} |"
+    yield f"|---|{'---|' * len(releases)}"
+    for words, kinds in sorted(alike.items(), key=lambda item: (-item[0].count(SAME), item[1])):
+        yield f"| {', '.join(sorted(kinds))} | {' | '.join(words)} |"
+
+
+def _word(verdict: str) -> str:
+    if verdict.startswith((SAME, DIFFERS, MISSING)):
+        return verdict
+    return next((word for said, word in REFUSED.items() if said in verdict), "load")
 
 
 if __name__ == "__main__":
