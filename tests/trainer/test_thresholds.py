@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import f1_score, make_scorer
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -95,11 +96,14 @@ def test_what_else_lies_beside_a_model_is_named(tmp_path: Path) -> None:
         "made": "in May",
         "threshold": None,
         "threshold_metric": "f1",
+        "scorer": make_scorer(f1_score),
         "labels": {0: "bad", 1: "good"},
         "medians": {"a": 0.1},
     }
     (warning,) = examined(tmp_path, saved).draft.warnings
-    assert warning.startswith("the file has 'labels', 'medians' beside the model, and nothing here uses that: what has")
+    assert warning.startswith(
+        "the file has 'scorer', 'labels', 'medians' beside the model, and nothing here uses that: what has"
+    )
 
 
 def test_scikit_learns_own_thresholds_are_served(tmp_path: Path) -> None:

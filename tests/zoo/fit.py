@@ -17,14 +17,35 @@ import numpy as np
 import pandas as pd
 from sklearn.base import is_regressor
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.cluster import (
+    AffinityPropagation,
+    Birch,
+    BisectingKMeans,
+    FeatureAgglomeration,
+    KMeans,
+    MeanShift,
+    MiniBatchKMeans,
+)
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-from sklearn.decomposition import PCA
+from sklearn.covariance import EllipticEnvelope
+from sklearn.cross_decomposition import PLSRegression
+from sklearn.decomposition import (
+    NMF,
+    PCA,
+    FactorAnalysis,
+    FastICA,
+    IncrementalPCA,
+    KernelPCA,
+    LatentDirichletAllocation,
+    TruncatedSVD,
+)
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
+from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
     AdaBoostClassifier,
     AdaBoostRegressor,
     BaggingClassifier,
+    BaggingRegressor,
     ExtraTreesClassifier,
     ExtraTreesRegressor,
     GradientBoostingClassifier,
@@ -34,43 +55,80 @@ from sklearn.ensemble import (
     IsolationForest,
     RandomForestClassifier,
     RandomForestRegressor,
+    RandomTreesEmbedding,
     StackingClassifier,
+    StackingRegressor,
     VotingClassifier,
+    VotingRegressor,
 )
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
+from sklearn.feature_selection import RFE, SelectFromModel, SelectKBest, VarianceThreshold
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
-from sklearn.impute import SimpleImputer
+from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
+from sklearn.kernel_approximation import Nystroem, RBFSampler
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import (
+    ARDRegression,
+    BayesianRidge,
     ElasticNet,
+    GammaRegressor,
+    HuberRegressor,
+    Lars,
+    Lasso,
+    LassoLars,
     LinearRegression,
     LogisticRegression,
     LogisticRegressionCV,
+    OrthogonalMatchingPursuit,
+    PassiveAggressiveClassifier,
+    Perceptron,
     PoissonRegressor,
+    QuantileRegressor,
+    RANSACRegressor,
     Ridge,
     RidgeClassifier,
+    RidgeClassifierCV,
+    RidgeCV,
     SGDClassifier,
+    SGDOneClassSVM,
+    SGDRegressor,
+    TheilSenRegressor,
 )
+from sklearn.manifold import Isomap
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.model_selection import GridSearchCV
-from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
-from sklearn.naive_bayes import BernoulliNB, GaussianNB, MultinomialNB
-from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, LocalOutlierFactor, NearestCentroid
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCodeClassifier
+from sklearn.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
+from sklearn.neighbors import (
+    KNeighborsClassifier,
+    KNeighborsRegressor,
+    LocalOutlierFactor,
+    NearestCentroid,
+    RadiusNeighborsClassifier,
+    RadiusNeighborsRegressor,
+)
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
+    Binarizer,
     FunctionTransformer,
     KBinsDiscretizer,
+    MaxAbsScaler,
     MinMaxScaler,
+    Normalizer,
     OneHotEncoder,
     OrdinalEncoder,
     PolynomialFeatures,
     PowerTransformer,
     QuantileTransformer,
+    RobustScaler,
     SplineTransformer,
     StandardScaler,
 )
-from sklearn.svm import SVC, SVR, LinearSVC, OneClassSVM
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.random_projection import GaussianRandomProjection
+from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
+from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR, NuSVC, NuSVR, OneClassSVM
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 
 ROWS = 240
 NEW_ROWS = 400
@@ -151,6 +209,96 @@ ON_NUMBERS: dict[str, Any] = {
         )
     },
     "SimpleImputer + LogisticRegression": make_pipeline(SimpleImputer(), LogisticRegression()),
+    **{
+        type(model).__name__: model
+        for model in (
+            ARDRegression(),
+            BayesianRidge(),
+            GammaRegressor(),
+            HuberRegressor(),
+            Lars(),
+            Lasso(alpha=0.01),
+            LassoLars(alpha=0.01),
+            OrthogonalMatchingPursuit(),
+            PassiveAggressiveClassifier(random_state=0),
+            Perceptron(),
+            QuantileRegressor(alpha=0.01, solver="highs"),
+            RANSACRegressor(random_state=0),
+            RidgeCV(),
+            RidgeClassifierCV(),
+            SGDRegressor(random_state=0),
+            TheilSenRegressor(random_state=0),
+            KernelRidge(),
+            LinearSVR(),
+            NuSVC(nu=0.2),
+            NuSVR(),
+            RadiusNeighborsClassifier(9.0),
+            RadiusNeighborsRegressor(9.0),
+            LabelPropagation(),
+            LabelSpreading(),
+            SelfTrainingClassifier(LogisticRegression()),
+            OutputCodeClassifier(LogisticRegression(), random_state=0),
+            DummyClassifier(),
+            DummyRegressor(),
+            EllipticEnvelope(random_state=0),
+            Birch(n_clusters=3),
+            BisectingKMeans(3, random_state=0),
+            AffinityPropagation(random_state=0),
+            MeanShift(),
+            RFE(LogisticRegression(), n_features_to_select=2),
+            PLSRegression(),
+            ExtraTreeClassifier(max_depth=4, random_state=0),
+            ExtraTreeRegressor(max_depth=4, random_state=0),
+            BaggingRegressor(n_estimators=5, random_state=0),
+            SGDOneClassSVM(random_state=0),
+        )
+    },
+    **{
+        f"{type(step).__name__} + LinearRegression": make_pipeline(step, LinearRegression())
+        for step in (
+            RobustScaler(),
+            MaxAbsScaler(),
+            Normalizer(),
+            Binarizer(),
+            KNNImputer(),
+            MissingIndicator(features="all"),
+            VarianceThreshold(),
+            SelectKBest(k=2),
+            SelectFromModel(LinearRegression()),
+            IncrementalPCA(2),
+            KernelPCA(2, kernel="rbf"),
+            TruncatedSVD(2, random_state=0),
+            FastICA(2, random_state=0),
+            FactorAnalysis(2, random_state=0),
+            Nystroem(n_components=20, random_state=0),
+            RBFSampler(random_state=0),
+            GaussianRandomProjection(2, random_state=0),
+            Isomap(),
+            RandomTreesEmbedding(5, random_state=0),
+            KMeans(3, n_init=1, random_state=0),
+            FeatureAgglomeration(2),
+            FeatureUnion([("a", StandardScaler()), ("b", PCA(2))]),
+        )
+    },
+    "ComplementNB": make_pipeline(MinMaxScaler(), ComplementNB()),
+    "CategoricalNB": make_pipeline(KBinsDiscretizer(4, encode="ordinal"), CategoricalNB()),
+    "NMF + LinearRegression": make_pipeline(
+        MinMaxScaler(clip=True), NMF(2, random_state=0, max_iter=500), LinearRegression()
+    ),
+    "LatentDirichletAllocation + LinearRegression": make_pipeline(
+        MinMaxScaler(clip=True), LatentDirichletAllocation(3, random_state=0), LinearRegression()
+    ),
+    "VotingRegressor": VotingRegressor([("a", LinearRegression()), ("b", Ridge())]),
+    "StackingRegressor": StackingRegressor([("a", LinearRegression()), ("b", Ridge())], cv=3),
+    "RandomForestClassifier (weighted)": RandomForestClassifier(
+        10, max_depth=4, class_weight="balanced", ccp_alpha=0.01, random_state=0
+    ),
+    "HistGradientBoostingClassifier (categorical)": make_pipeline(
+        KBinsDiscretizer(4, encode="ordinal"),
+        HistGradientBoostingClassifier(max_iter=8, categorical_features=[0, 1], random_state=0),
+    ),
+    "BaggingClassifier (linear)": BaggingClassifier(LogisticRegression(), n_estimators=5, random_state=0),
+    "AdaBoostClassifier (linear)": AdaBoostClassifier(LogisticRegression(), n_estimators=5, random_state=0),
 }
 """By the name that the table has; fitted on an array of four numbers."""
 
@@ -177,6 +325,10 @@ ON_A_TABLE: dict[str, Any] = {
         _columns(StandardScaler(), OneHotEncoder(handle_unknown="ignore")),
         RandomForestClassifier(10, max_depth=4, random_state=0),
     ),
+    "CountVectorizer": make_pipeline(
+        ColumnTransformer([("words", CountVectorizer(ngram_range=(1, 2)), "text")]), LogisticRegression()
+    ),
+    "HashingVectorizer": make_pipeline(ColumnTransformer([("w", HashingVectorizer(), "text")]), LogisticRegression()),
     "TfidfVectorizer": make_pipeline(ColumnTransformer([("words", TfidfVectorizer(), "text")]), LogisticRegression()),
 }
 """Fitted on a DataFrame with words."""

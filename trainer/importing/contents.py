@@ -84,7 +84,7 @@ def _from_container(parts: Mapping[str, Any], what: str) -> Contents:
             f"holds a {what} with a model and what prepares its data ({names}), which would not be used;"
             " put both into one Pipeline, and save that"
         )
-    functions = [key for key, part in rest.items() if callable(part) and not isinstance(part, type)]
+    functions = [key for key, part in rest.items() if _is_function(part)]
     if functions:
         raise Refused(
             f"holds a {what} with a model and a function ({listed(functions)}), which would not be used; put it into"
@@ -105,6 +105,12 @@ def _from_container(parts: Mapping[str, Any], what: str) -> Contents:
             " or to answers belongs into one Pipeline with the model"
         )
     return Contents(model, False, columns or tuple(kinds) or None, kinds, tuple(warnings))
+
+
+def _is_function(part: Any) -> bool:
+    """Of which rows or answers may have to go through it; a metric measures them."""
+    measures = str(getattr(part, "__module__", "")).startswith("sklearn.metrics.")
+    return callable(part) and not isinstance(part, type) and not measures
 
 
 def _is_known(part: Any, model: Any, columns: Sequence[str]) -> bool:

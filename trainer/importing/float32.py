@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from contract.jobs import Row
+from contract.manifest import InputDtype, ModelManifest
+from scoring.matrix import to_matrix
 from trainer.importing import inputs
 
 
-def wants_float32(estimator: Any, matrix: Any) -> bool:
-    """Whether something in `estimator` was fitted on float32 and gets float64 where `estimator` is asked with `matrix`,
-    whose numbers are float64.
+def with_float32(estimator: Any, draft: ModelManifest, rows: Sequence[Row]) -> ModelManifest:
+    """`draft`, asking for float32 where something in `estimator` was fitted on it and gets float64 otherwise.
 
     What casts by itself, as OneHotEncoder(dtype=np.float32) does, is no sign: the steps before it had float64.
     """
+    artifact = draft.artifact
     with suppress(Exception):  # whatever is wrong with it shows when it predicts
-        return _gets_float64(estimator, matrix)
-    return False
+        matrix = to_matrix(rows[:2], draft.signature, artifact.input_format, artifact.input_dtype)
+        if _gets_float64(estimator, matrix):
+            return dataclasses.replace(draft, artifact=dataclasses.replace(artifact, input_dtype=InputDtype.FLOAT32))
+    return draft
 
 
 def _gets_float64(part: Any, matrix: Any) -> bool:
+    """Whether something in `part` that holds numbers of 32 bits gets those of 64 where `part` gets `matrix`."""
     steps = inputs.steps(part)
     for step in steps[:-1]:
         if _gets_float64(step, matrix):

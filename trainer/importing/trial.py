@@ -16,7 +16,6 @@ from contract.manifest import (
     ArtifactFormat,
     Field,
     Golden,
-    InputDtype,
     InputFormat,
     Kind,
     ModelManifest,
@@ -25,11 +24,10 @@ from contract.manifest import (
     Signature,
     TrainingData,
 )
-from scoring.matrix import to_matrix
 from scoring.predict import Prediction, predict
 from trainer.importing import Refused, inputs
 from trainer.importing.contents import Contents
-from trainer.importing.float32 import wants_float32
+from trainer.importing.float32 import with_float32
 from trainer.importing.inputs import Hint
 from trainer.importing.outputs import DoesNotPredict, output
 from trainer.importing.sample import Sample
@@ -79,7 +77,7 @@ def tried(name: str, contents: Contents, sample: Sample | None, artifact_format:
         rows, warnings = _rows(draft.signature, used, sample)
         rows = as_asked(draft, rows)
         try:
-            draft = _with_float32(estimator, draft, rows)
+            draft = with_float32(estimator, draft, rows)
             found, of_output = output(estimator, rows, draft)
             draft = dataclasses.replace(draft, signature=dataclasses.replace(draft.signature, output=found))
             draft, of_numbers = settled(estimator, draft, rows, doubtful, told, sample is not None)
@@ -221,13 +219,6 @@ def _draft(
         signature=Signature(tuple(fields), Output(OutputKind.NUMBER)),
         training_data=TrainingData("", 0, ""),
     )
-
-
-def _with_float32(estimator: Any, draft: ModelManifest, rows: Sequence[Row]) -> ModelManifest:
-    artifact = draft.artifact
-    if not wants_float32(estimator, to_matrix(rows[:2], draft.signature, artifact.input_format, artifact.input_dtype)):
-        return draft
-    return dataclasses.replace(draft, artifact=dataclasses.replace(artifact, input_dtype=InputDtype.FLOAT32))
 
 
 def _with_nulls_that_work(estimator: Any, draft: ModelManifest, rows: Sequence[Row]) -> ModelManifest:
