@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import sklearn
+from sklearn.cross_decomposition._pls import _PLS
 from sklearn.ensemble import AdaBoostClassifier
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.feature_extraction.text import TfidfTransformer
@@ -53,7 +54,14 @@ def _misread(part: Any) -> str | None:
         return f"its TF-IDF weights are where {HERE} does not look for them"
     if isinstance(part, AdaBoostClassifier) and getattr(part, "algorithm", None) == "SAMME.R":
         return f"its trees were boosted by an algorithm (SAMME.R) that {HERE} does not have"
+    if isinstance(part, _PLS) and hasattr(part, "coef_") and not np.allclose(part.coef_, _coefficients(part)):
+        return f"its coefficients are those of scaled columns, which {HERE} does not scale"
     return None
+
+
+def _coefficients(pls: Any) -> Any:
+    """Targets × columns, as fit() makes them since 1.5."""
+    return (pls.x_rotations_ @ pls.y_loadings_.T * pls._y_std).T / pls._x_std
 
 
 def _holds_counts(classifier: Any) -> bool:

@@ -12,6 +12,7 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cross_decomposition import CCA, PLSCanonical, PLSRegression
 from sklearn.ensemble import (
     AdaBoostClassifier,
     BaggingClassifier,
@@ -121,6 +122,7 @@ def test_a_class_around_a_model_is_looked_into() -> None:
     [
         ("forest-1.3.2.joblib", "its classification trees hold counts"),
         ("boosting-1.3.2.pkl", "its trees were boosted by an algorithm (SAMME.R) that"),
+        ("least-squares-1.3.2.pkl", "its coefficients are those of scaled columns, which"),
         ("words-1.3.2.pkl", "its TF-IDF weights are where"),
     ],
 )
@@ -131,6 +133,12 @@ def test_what_a_release_before_1_4_has_saved_is_known_again(file: str, said: str
     if file.startswith("boosting"):  # which has trees, too
         estimator.estimators_ = []
     assert f"was made with scikit-learn 1.3.2: {said}" in str(misread(estimator, made_with))
+
+
+def test_partial_least_squares_of_this_release_are_right() -> None:
+    for estimator in (PLSRegression(), PLSRegression(scale=False), PLSCanonical(1), CCA(1)):
+        assert misread(estimator.fit(X * [1, 10, 100], y), []) is None
+    assert misread(PLSRegression(), []) is None
 
 
 def test_what_this_release_saves_is_of_no_other() -> None:

@@ -395,7 +395,9 @@ def test_a_file_of_another_scikit_learn_that_loads_and_does_not_predict_says_bot
     assert said.endswith(f"fit it again with scikit-learn {sklearn.__version__}")
 
 
-@pytest.mark.parametrize("file", ["forest-1.3.2.joblib", "boosting-1.3.2.pkl", "words-1.3.2.pkl"])
+@pytest.mark.parametrize(
+    "file", ["forest-1.3.2.joblib", "boosting-1.3.2.pkl", "least-squares-1.3.2.pkl", "words-1.3.2.pkl"]
+)
 def test_a_file_of_another_scikit_learn_that_would_answer_otherwise_says_why(tmp_path: Path, file: str) -> None:
     said = refusal(tmp_path, PICKLES / file)
     assert said.startswith("was made with scikit-learn 1.3.2: its ")
