@@ -40,6 +40,18 @@ class InputFormat(StrEnum):
     DATAFRAME = "dataframe"
 
 
+class InputDtype(StrEnum):
+    """The type of the numbers that the estimator was fitted on.
+
+    FLOAT32 is that of all columns of the kind number. INT64 is that of an array whose columns are all whole numbers,
+    and never null; in a DataFrame each column has the type of its kind anyway.
+    """
+
+    FLOAT64 = "float64"
+    FLOAT32 = "float32"
+    INT64 = "int64"
+
+
 class ArtifactFormat(StrEnum):
     """How the estimator is written down. The first two are pickles: loading one may run whatever it says."""
 
@@ -93,6 +105,7 @@ class Artifact:
     input_format: InputFormat
     size: int
     sha256: str
+    input_dtype: InputDtype = InputDtype.FLOAT64
 
 
 @dataclass(frozen=True)
@@ -171,6 +184,7 @@ def _manifest(read: _Reader) -> ModelManifest:
             input_format=InputFormat(artifact.choice("input_format", InputFormat)),
             size=artifact.value("size", int),
             sha256=artifact.value("sha256", str),
+            input_dtype=InputDtype(artifact.optional_choice("input_dtype", InputDtype) or InputDtype.FLOAT64),
         ),
         libraries=read.value("libraries", dict),
         signature=_signature(signature),
@@ -304,6 +318,9 @@ class _Reader:
         if found not in list(choices):
             raise self.wrong(key, f"one of {', '.join(choices)}", found)
         return found
+
+    def optional_choice(self, key: str, choices: type[StrEnum]) -> str | None:
+        return None if self._data.get(key) is None else self.choice(key, choices)
 
     def part(self, key: str) -> _Reader:
         return _Reader(self.value(key, dict), f"{self._path}{key}.")

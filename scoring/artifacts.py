@@ -19,7 +19,8 @@ from contract.errors import Code, ModelgateError
 from contract.files import open_regular
 from contract.manifest import ArtifactFormat, ModelManifest
 from scoring import skops_files
-from scoring.contents import contents
+from scoring.contents import parts
+from scoring.releases import HERE, misread, noting_releases
 from scoring.skops_audit import Untrusted
 from scoring.trust import Trust, not_trusted
 
@@ -74,15 +75,16 @@ def check_versions(manifest: ModelManifest) -> None:
 def load(manifest: ModelManifest, folder: Path, trust: Trust) -> Any:
     """The estimator of `manifest`, whose artifact lies in `folder`, set to use one thread.
 
-    Raises `ModelgateError`: `not_trusted`, `version_mismatch`, `artifact_missing`, or `artifact_corrupt` when size or
-    checksum differ or unpickling raises. The bytes that are unpickled are the bytes that were checked.
-    Raises `MemoryError`.
+    Raises `ModelgateError`: `not_trusted`, `version_mismatch` (also for what another scikit-learn has saved and this
+    one would answer wrongly), `artifact_missing`, or `artifact_corrupt` when size or checksum differ or unpickling
+    raises. The bytes that are unpickled are the bytes that were checked. Raises `MemoryError`.
     """
     trust.check(manifest, folder)
     check_versions(manifest)
     data = checked_bytes(manifest, folder)
     try:
-        estimator = unpack(data, manifest.artifact.format)
+        with noting_releases() as made_with:
+            estimator = unpack(data, manifest.artifact.format)
     except MemoryError:
         raise
     except Untrusted as error:
@@ -93,6 +95,11 @@ def load(manifest: ModelManifest, folder: Path, trust: Trust) -> Any:
             manifest,
             f"has an artifact that cannot be unpickled: {type(error).__name__}: {error}",
         ) from error
+    wrong = misread(estimator, made_with)
+    if wrong:
+        raise _failure(
+            Code.VERSION_MISMATCH, manifest, wrong, library="scikit-learn", made_with=" and ".join(made_with), here=HERE
+        )
     use_one_thread(estimator)
     return estimator
 
@@ -136,12 +143,11 @@ def use_one_thread(estimator: Any) -> None:
     For one row, handing out the work costs more than the work: 12.5 instead of 3.3 ms for 100 trees. And scorers
     are as many as the cores.
     """
-    for thing in contents(estimator):
-        if hasattr(thing, "get_params") and hasattr(thing, "__dict__"):
-            for name in _THREADS:
-                with suppress(Exception):  # it may be computed, and not to be set
-                    if getattr(thing, name, 1) != 1:
-                        setattr(thing, name, 1)
+    for part in parts(estimator):
+        for name in _THREADS:
+            with suppress(Exception):  # it may be computed, and not to be set
+                if getattr(part, name, 1) != 1:
+                    setattr(part, name, 1)
 
 
 def _failure(code: Code, manifest: ModelManifest, what: str, **details: object) -> ModelgateError:

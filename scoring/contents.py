@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-_PLAIN = str | bytes | int | float | type
+_PLAIN = str | bytes | int | float | type | np.generic
+_METHODS = ("get_params", "predict", "transform")
 
 
 def contents(estimator: Any) -> Iterator[Any]:
     """`estimator` and all that it holds, each object once: in containers, arrays of objects, partial functions, and in
-    the attributes of other estimators and of scikit-learn's own classes. Numbers, texts and types are left out."""
+    the attributes of what has a part in its answers. Numbers, texts and types are left out."""
     seen: dict[int, Any] = {}  # the objects too: an id may be used again when its object is gone
     waiting = [estimator]
     while waiting:
@@ -26,6 +27,12 @@ def contents(estimator: Any) -> Iterator[Any]:
         waiting.extend(_held(thing))
 
 
+def parts(estimator: Any) -> Iterator[Any]:
+    """Those of its `contents` that have a part in its answers: estimators, what is in them, scikit-learn's
+    own helpers, and classes of one's own that wrap a model."""
+    return filter(_takes_part, contents(estimator))
+
+
 def _held(thing: Any) -> Iterable[Any]:
     if isinstance(thing, np.ndarray):
         return list(thing.flat) if thing.dtype.hasobject else ()
@@ -35,6 +42,11 @@ def _held(thing: Any) -> Iterable[Any]:
         return list(thing)
     if isinstance(thing, partial):
         return (thing.func, thing.args, thing.keywords, vars(thing))
-    if hasattr(thing, "__dict__") and (hasattr(thing, "get_params") or type(thing).__module__.startswith("sklearn.")):
-        return list(vars(thing).values())
-    return ()
+    return list(vars(thing).values()) if _takes_part(thing) else ()
+
+
+def _takes_part(thing: Any) -> bool:
+    # What calibration keeps is of scikit-learn, and no estimator.
+    kind = type(thing)
+    by_methods = any(hasattr(kind, method) for method in _METHODS)
+    return hasattr(thing, "__dict__") and (by_methods or kind.__module__.startswith("sklearn."))

@@ -57,6 +57,7 @@ def _with(value: Any, *path: str | int) -> Callable[[dict[str, Any]], None]:
         (_without("artifact", "sha256"), "artifact.sha256"),
         (_without("signature", "output", "kind"), "signature.output.kind"),
         (_with(99, "schema_version"), "schema_version 99"),
+        (_with("float16", "artifact", "input_dtype"), "artifact.input_dtype, one of float64, float32, int64"),
         (_with("tensor", "signature", "inputs", 0, "kind"), "signature.inputs[0].kind"),
         (_with("yes", "signature", "inputs", 1, "nullable"), "signature.inputs[1].nullable"),
         (_with([], "signature", "inputs"), "signature.inputs"),

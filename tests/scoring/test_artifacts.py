@@ -9,6 +9,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
@@ -20,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from contract.errors import Code, ModelgateError
 from contract.manifest import ArtifactFormat, ModelManifest
 from scoring.artifacts import check_versions, libraries, load, use_one_thread
+from scoring.releases import HERE, noting_releases
 from scoring.trust import Trust
 from tests.support import Bomb, numbers, write_version
 
@@ -108,6 +110,15 @@ def test_a_version_that_the_manifest_does_not_tell_is_refused(manifest: ModelMan
     code, said = refusal(dataclasses.replace(manifest, libraries={}), folder)
     assert code == Code.VERSION_MISMATCH
     assert "of an unknown version" in said
+
+
+def test_a_version_whose_trees_hold_counts_is_refused(models: Path, folder: Path) -> None:
+    """As an older Modelgate would have published it."""
+    with noting_releases():
+        forest = joblib.load(Path(__file__).parent.parent / "trainer/pickles/forest-1.3.2.joblib")
+    code, said = refusal(write_version(models, "tiny", forest, numbers("a", "b")), folder)
+    assert code == Code.VERSION_MISMATCH
+    assert said.endswith(f"and its answers would be wrong; fit it again with scikit-learn {HERE}")
 
 
 def test_another_minor_version_of_a_library_is_taken(manifest: ModelManifest) -> None:

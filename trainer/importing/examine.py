@@ -11,27 +11,29 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from contract.manifest import ArtifactFormat, ModelManifest
 from scoring import skops_files
 from scoring.artifacts import pack, use_one_thread
+from scoring.releases import HERE, misread, noting_releases
 from scoring.skops_audit import Untrusted, UntrustedTypes
 from trainer.importing import ALTERED, Refused, sample
 from trainer.importing.contents import Contents, unwrapped
 from trainer.importing.formats import SKOPS, decompressed, recognised, sklearn_versions
+from trainer.importing.outputs import DoesNotPredict, NoProbabilities
 from trainer.importing.reasons import (
-    HERE,
     UNFITTED,
     damaged,
     explained,
     fit_again,
     joined,
+    no_probabilities,
     why_not_loaded,
     why_not_predicting,
 )
-from trainer.importing.trial import DoesNotPredict, tried
+from trainer.importing.trial import tried
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,12 +56,17 @@ def examine(name: str, file: Path, rows: Path | None, sha256: str | None = None)
     contents = unwrapped(thing)
     use_one_thread(contents.estimator)
     _refuse_unfitted(contents.estimator)
+    wrong = misread(contents.estimator, made_with)
+    if wrong:
+        raise Refused(wrong)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             draft = tried(name, contents, given, artifact_format)
     except DoesNotPredict as failed:
         raise Refused(why_not_predicting(failed.cause, made_with, given is not None)) from None
+    except NoProbabilities as failed:
+        raise Refused(no_probabilities(str(failed), made_with)) from None
     artifact = _artifact(contents, data, plain, artifact_format)
     digest = hashlib.sha256(data if artifact is None else artifact).hexdigest()
     draft = dataclasses.replace(draft, artifact=dataclasses.replace(draft.artifact, sha256=digest))
@@ -78,12 +85,9 @@ def _format(file: Path, data: bytes) -> tuple[ArtifactFormat, bytes]:
 
 def _read(plain: bytes, artifact_format: ArtifactFormat) -> tuple[Any, Sequence[str]]:
     """What the file holds, and the other versions of scikit-learn that it was made with."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with noting_releases() as made_with:
         thing = _unpacked(plain) if artifact_format is ArtifactFormat.SKOPS else _unpickled(plain)
-    messages = [warning.message for warning in caught]
-    found = {str(m.original_sklearn_version) for m in messages if isinstance(m, InconsistentVersionWarning)}
-    return thing, sorted(found - {HERE})
+    return thing, made_with
 
 
 def _unpacked(data: bytes) -> Any:

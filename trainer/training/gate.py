@@ -45,14 +45,14 @@ def ask_previous(
     manifest = None
     try:
         manifest = repository.manifest(new.name, version)
-        old, output = manifest.signature.output, new.signature.output
+        artifact, old, output = manifest.artifact, manifest.signature.output, new.signature.output
         if old.kind is not output.kind:
             return Previous(manifest, silent=f"it predicts a {old.kind}, and the new one a {output.kind}")
         if old.kind is OutputKind.CLASS and not set(old.labels or ()) & set(output.labels or ()):
             return Previous(manifest, silent="it knows none of the new one's classes")
         records = Records([dict(zip(new.signature.names, row, strict=True)) for row in rows])
         asked = coerce(records, manifest.signature).rows
-        X = to_matrix(asked, manifest.signature, manifest.artifact.input_format)
+        X = to_matrix(asked, manifest.signature, artifact.input_format, artifact.input_dtype)
         estimator = load(manifest, repository.version_dir(new.name, version), trust)
         return Previous(manifest, evaluate(estimator, X, y, old, held_out))
     except InvalidInstances as invalid:
