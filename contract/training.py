@@ -22,10 +22,13 @@ GENERIC_RECIPE = "tabular"
 
 @dataclass(frozen=True)
 class Gate:
-    """What a new version must fulfil before its alias moves. None: not asked.
+    """What a new version must fulfil before its alias moves.
 
     `metric` is one of the manifest's; without it the first one. Its value on held-out rows must be at least `floor`,
-    and not worse by more than `margin` than that of the version it would replace, on the same rows.
+    and not worse by more than `margin` than that of the version it would replace, on rows that neither has learnt from.
+
+    None: the default. Where there are enough such rows, a version without `margin` must not do worse than chance
+    explains, and one without `floor` must be better than always giving the same answer.
     """
 
     metric: str | None = None
@@ -60,13 +63,20 @@ class TrainingRequest:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The `output` of a training job. `promoted`: whether the alias points at the version now; if not, `reason`."""
+    """The `output` of a training job. `promoted`: whether the alias points at the version now; if not, `reason`.
+
+    `headline` is the metric to lead with, `verdict` a sentence on how good the version is beside the current one, and
+    `remarks` are sentences on what was found in the data and done about it.
+    """
 
     model: str
     version: int
     metrics: Mapping[str, float]
     promoted: bool
     reason: str | None = None
+    headline: str | None = None
+    verdict: str = ""
+    remarks: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

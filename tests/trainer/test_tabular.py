@@ -159,14 +159,23 @@ def test_training_again_gives_the_same_version_again(tmp_path: Path, mixed: Trai
     assert again.manifest.training_data.fingerprint == mixed.manifest.training_data.fingerprint
 
 
-def test_a_rare_class_weighs_as_much_as_the_other(tmp_path: Path) -> None:
+def test_of_a_rare_class_probabilities_are_true_and_a_threshold_is_offered(tmp_path: Path) -> None:
     draw = random.Random(0)
-    rows = [{"a": draw.gauss(0, 1), "b": draw.gauss(0, 1), "fraud": "no"} for _ in range(950)]
-    rows += [{"a": draw.gauss(1.5, 1), "b": draw.gauss(0, 1), "fraud": "yes"} for _ in range(50)]
+    rows = [{"a": draw.gauss(0, 1), "b": draw.gauss(0, 1), "fraud": "no"} for _ in range(1900)]
+    rows += [{"a": draw.gauss(1.5, 1), "b": draw.gauss(0, 1), "fraud": "yes"} for _ in range(100)]
     draw.shuffle(rows)
     found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "fraud", parameters={"estimator": "linear"})
     assert any("the classes are out of balance ('yes' in " in line for line in found.log)
-    assert found.result.metrics["balanced_accuracy"] > 0.75
+    metrics = found.result.metrics
+    assert found.result.headline == "average_precision" == next(iter(metrics))
+    assert metrics["average_precision"] > 3 * metrics["baseline_average_precision"]
+    assert metrics["cv_average_precision"] > 3 * metrics["baseline_average_precision"]
+    assert 0.05 < metrics["best_threshold"] < 0.5 and metrics["best_threshold_recall"] > 0.2
+    assert any("from a probability of 0.5 on: " in remark for remark in found.result.remarks)
+    answer = found.answer(*({"a": row["a"], "b": row["b"]} for row in rows))
+    assert answer.probabilities is not None
+    mean = float(np.mean([each["yes"] for each in answer.probabilities]))
+    assert mean == pytest.approx(0.05, abs=0.01)
 
 
 def test_numbers_are_estimated_with_their_errors_and_baseline(tmp_path: Path) -> None:
