@@ -38,8 +38,9 @@ class Gate:
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """A training: `recipe` with `parameters`, on the CSV file `upload` (a name in SPOOL_DIR) or `path` (relative to
-    DATA_DIR), or on the data that the recipe has by itself. The new version gets `alias` if it passes the gate."""
+    """A training: `recipe` with `parameters`, on the CSV file `upload` (a name in SPOOL_DIR; its sender calls it
+    `upload_name`) or `path` (relative to DATA_DIR), or on the data that the recipe has by itself. The new version gets
+    `alias` if it passes the gate."""
 
     model: str
     recipe: str
@@ -52,6 +53,7 @@ class TrainingRequest:
     notes: str = ""
     upload: str | None = None
     path: str | None = None
+    upload_name: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

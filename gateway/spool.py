@@ -32,16 +32,20 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errn
 _MOST_PARTS = 50
 """Fields and files of one form."""
 
+_LONGEST_NAME = 100
+"""Characters of a file's name that are kept."""
+
 _FIRST_CLAIM, _LARGEST_CLAIM = 64 * 1024, 1024 * 1024
 """Bytes that a file claims at first, and at most beyond what has come; in between, as much again as has come."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What a form held: its fields, and its files by field, as names in SPOOL_DIR."""
+    """What a form held: its fields, and its files by field, as names in SPOOL_DIR and as the caller calls them."""
 
     fields: Mapping[str, str]
     files: Mapping[str, str]
+    called: Mapping[str, str]
 
 
 class Spool:
@@ -113,8 +117,8 @@ class Spool:
         if not all([*fields, *files]):
             raise Problem(400, "malformed_body", "a part of the form has no name; give each its name")
         # Werkzeug opens the files in the order in which it gives them.
-        names = [name for name, _ in files.items(multi=True)]
-        return Form(fields.to_dict(), {name: file.keep() for name, file in zip(names, received, strict=True)})
+        kept = {name: file.keep() for name, file in zip(files, received, strict=True)}
+        return Form(fields.to_dict(), kept, {name: _file_name(file.filename or "") for name, file in files.items()})
 
     def _claim(self, file: IO[bytes], size: int) -> int:
         """Has `file` claim at least `size` bytes; how many it has now."""
@@ -178,6 +182,12 @@ def _sizes(folder: Path) -> Iterator[int]:
         for entry in entries:
             with suppress(OSError):  # it has just been removed
                 yield entry.stat().st_size
+
+
+def _file_name(given: str) -> str:
+    """The name of a file as people may read it: without folders, without what does not print, and not for ever."""
+    name = given.replace("\\", "/").rpartition("/")[2][:_LONGEST_NAME]
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
 
 
 def _full(detail: str) -> Problem:

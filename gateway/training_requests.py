@@ -40,9 +40,15 @@ class _Errors(list[FieldError]):
 
 
 def training_request(
-    model: str, body: object, recipes: Sequence[str], default: str, upload: str | None = None
+    model: str,
+    body: object,
+    recipes: Sequence[str],
+    default: str,
+    upload: str | None = None,
+    upload_name: str | None = None,
 ) -> TrainingRequest:
-    """`default`: the recipe where the body names none; `upload`: the file that came with it. Raises `Problem` (422)."""
+    """`default`: the recipe where the body names none; `upload`: the file that came with it, which the caller calls
+    `upload_name`. Raises `Problem` (422)."""
     if not isinstance(body, dict):
         raise invalid([FieldError(None, None, "not_an_object", f"the body must be a JSON object; it is {shown(body)}")])
     errors = _Errors()
@@ -60,6 +66,7 @@ def training_request(
         gate=_gate(given, errors),
         notes=_text(given, "notes", _LONGEST_NOTES, errors, empty=True) or "",
         upload=upload,
+        upload_name=upload_name or None,
         path=path,
     )
     if path and upload:
@@ -74,7 +81,9 @@ def training_request(
 def shown_request(request: TrainingRequest) -> dict[str, Any]:
     """The request as a body that asks for the same."""
     body = request.to_json()
-    path, _, _ = body.pop("path"), body.pop("upload"), body.pop("model")
+    path = body.pop("path")
+    for own in ("model", "upload", "upload_name"):
+        del body[own]
     return {**body, "data": None if path is None else {"path": path}}
 
 

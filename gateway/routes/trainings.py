@@ -44,8 +44,8 @@ def blueprint(
     def train(name: str) -> Response:
         check_name(name)
         recipes = _recipes()
-        with _body(spool) as (body, upload):
-            return _submit(training_request(name, body, recipes, _default(name, recipes), upload))
+        with _body(spool) as (body, upload, called):
+            return _submit(training_request(name, body, recipes, _default(name, recipes), upload, called))
 
     @routes.post("/models/<name>/reset")
     def reset(name: str) -> Response:
@@ -121,19 +121,22 @@ def blueprint(
 
 
 @contextmanager
-def _body(spool: Spool) -> Iterator[tuple[object, str | None]]:
-    """What is asked for, and the name of the file that came with it, which goes when the block raises."""
+def _body(spool: Spool) -> Iterator[tuple[object, str | None, str | None]]:
+    """What is asked for, and the file that came with it, as SPOOL_DIR and as its sender calls it.
+
+    The file goes when the block raises.
+    """
     kind = request.mimetype
     if kind == "multipart/form-data":
         form = spool.receive(request)
         try:
-            yield _asked(form), next(iter(form.files.values()), None)
+            yield _asked(form), next(iter(form.files.values()), None), next(iter(form.called.values()), None)
         except BaseException:
             spool.discard(form)
             raise
     elif kind in ("application/json", "") or (kind.startswith("application/") and kind.endswith("+json")):
         data = small(request)
-        yield dialects.json_value(data) if data.strip() or kind else {}, None
+        yield dialects.json_value(data) if data.strip() or kind else {}, None, None
     else:
         detail = f"the media type {kind[:80]!r} is not understood; send {JSON} or multipart/form-data (curl -F)"
         raise Problem(415, "unsupported_media_type", detail, headers={"Accept-Post": "application/json"})

@@ -207,6 +207,26 @@ def test_a_file_is_in_the_spool_under_a_name_of_ours(client: FlaskClient, tasks:
     assert (spool / request.upload).read_bytes() == b"a,b\n1,2\n"
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("churn.csv", "churn.csv"),
+        ("C:/me/Größe.csv", "Größe.csv"),
+        ("../../etc/cron.d/x", "x"),
+        ("a\u202eb\x1b.csv", "a\ufffdb\ufffd.csv"),
+        ("x" * 300, "x" * 100),
+        ("folder/", None),
+    ],
+)
+def test_the_name_of_an_uploaded_file_travels_with_it_and_names_no_place(
+    client: FlaskClient, tasks: Tasks, sent: str, kept: str | None
+) -> None:
+    data = {"file": (io.BytesIO(b"a,b\n1,2\n"), sent)}
+    request = accepted(client.post("/v1/models/loan/train", data=data, content_type="multipart/form-data"), tasks)
+    assert request.upload_name == kept
+    assert request.upload and request.upload.endswith(".upload")
+
+
 def test_a_request_may_be_one_field_of_the_form(client: FlaskClient, tasks: Tasks) -> None:
     request = accepted(client.post("/v1/models/loan/train", **form(request=json.dumps({"notes": "n"}))), tasks)
     assert (request.recipe, request.notes) == ("loan", "n")

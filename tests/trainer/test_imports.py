@@ -18,10 +18,11 @@ from typing import Any
 import cloudpickle
 import joblib
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 from redis import Redis
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -70,6 +71,48 @@ def refusal(settings: Settings, file: Path, name: str = "mine", sample: Path | N
 def leftovers(settings: Settings) -> list[str]:
     staging = settings.models_dir / STAGING
     return [entry.name for entry in staging.iterdir() if entry.is_dir()] if staging.exists() else []
+
+
+def with_target(tmp_path: Path, estimator: Any, targets: list[Any], *more: str) -> tuple[Path, Path]:
+    """A model fitted on the columns a and b, and a sample that has them, the target as `y`, and `more` columns."""
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(len(targets), 2)), columns=["a", "b"])
+    (tmp_path / "named.pkl").write_bytes(pickle.dumps(estimator.fit(table, targets)))
+    table.assign(y=targets, **{name: range(len(table)) for name in more}).to_csv(tmp_path / "y.csv", index=False)
+    return tmp_path / "named.pkl", tmp_path / "y.csv"
+
+
+def test_a_sample_that_has_the_target_gives_a_report_that_says_what_it_was_measured_on(
+    settings: Settings, tmp_path: Path
+) -> None:
+    file, sample = with_target(tmp_path, LogisticRegression(), [0, 1] * 30)
+    sample.write_text(sample.read_text().replace(",1\n", ",1.0\n").replace(",0\n", ",\n", 1))
+    manifest = import_file(settings, "mine", file, sample)
+    folder = Repository(settings.models_dir).report_dir("mine", 1)
+    facts = json.loads((folder / "report.json").read_text())
+    assert manifest.metrics == {}
+    assert facts["tested"] == {"rows": 59, "held_out": False, "sample": True}
+    loaded = load(manifest, Repository(settings.models_dir).version_dir("mine", 1), Trust())
+    rows = pd.read_csv(sample).dropna()
+    assert facts["metrics"]["accuracy"] == pytest.approx(loaded.score(rows[["a", "b"]], rows["y"]), abs=1e-5)
+    page = (folder / "report.html").read_text()
+    assert "Measured on the sample." in page
+    assert "on the 59 rows of its sample" in facts["verdict"]
+    assert facts["training_data"]["source"].startswith("not known")
+
+
+def test_a_number_is_measured_too_but_not_where_two_columns_could_be_it(settings: Settings, tmp_path: Path) -> None:
+    file, sample = with_target(tmp_path, LinearRegression(), [n % 7 + 0.5 for n in range(60)])
+    import_file(settings, "mine", file, sample)
+    facts = json.loads((Repository(settings.models_dir).report_dir("mine", 1) / "report.json").read_text())
+    assert (facts["kind"], facts["target"]) == ("regression", "y")
+    manifest = import_file(settings, "mine", *with_target(tmp_path, LinearRegression(), [0.5, 1.0] * 30, "z"))
+    assert manifest.warnings[-1].startswith("it has no report: 'y', 'z' of the sample could each be")
+    assert not Repository(settings.models_dir).report_dir("mine", 2).exists()
+
+
+@pytest.mark.parametrize("facts", [{"answers": 3}, {"answers": {}, "dependence": []}, {}])
+def test_a_report_of_what_makes_no_sense_is_left_out(facts: dict[str, Any]) -> None:
+    assert imports._report(facts) is None
 
 
 def test_a_file_is_published_byte_by_byte_and_serves(settings: Settings, file: Path, tmp_path: Path) -> None:

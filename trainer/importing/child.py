@@ -30,7 +30,7 @@ def main() -> None:
         examined = examine(question.name, folder / FILE, rows if rows.exists() else None, question.sha256)
         if examined.artifact is not None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
-        answer: Mapping[str, Any] = {"draft": examined.draft.dumps()}
+        answer: Mapping[str, Any] = {"draft": examined.draft.dumps(), "facts": examined.facts}
     except Refused as refused:
         answer = {"refused": str(refused)}
     except MemoryError:

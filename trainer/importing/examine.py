@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from scoring.skops_audit import Untrusted, UntrustedTypes
 from trainer.importing import ALTERED, Refused, sample
 from trainer.importing.contents import Contents, unwrapped
 from trainer.importing.formats import SKOPS, decompressed, recognised, sklearn_versions
+from trainer.importing.measured import measured
 from trainer.importing.outputs import DoesNotPredict, NoProbabilities
 from trainer.importing.reasons import (
     UNFITTED,
@@ -38,10 +39,11 @@ from trainer.importing.trial import tried
 
 @dataclasses.dataclass(frozen=True)
 class Examined:
-    """`artifact` is what to publish; None: the file as it is."""
+    """`artifact` is what to publish; None: the file as it is. `facts` are those of a report, where there is one."""
 
     draft: ModelManifest
     artifact: bytes | None
+    facts: Mapping[str, Any] | None
 
 
 def examine(name: str, file: Path, rows: Path | None, sha256: str | None = None) -> Examined:
@@ -67,10 +69,15 @@ def examine(name: str, file: Path, rows: Path | None, sha256: str | None = None)
         raise Refused(why_not_predicting(failed.cause, made_with, given is not None)) from None
     except NoProbabilities as failed:
         raise Refused(no_probabilities(str(failed), made_with)) from None
+    facts, doubts = measured(contents.estimator, draft, given)
     artifact = _artifact(contents, data, plain, artifact_format)
     digest = hashlib.sha256(data if artifact is None else artifact).hexdigest()
-    draft = dataclasses.replace(draft, artifact=dataclasses.replace(draft.artifact, sha256=digest))
-    return Examined(_labelled(draft, contents, made_with), artifact)
+    draft = dataclasses.replace(
+        draft,
+        warnings=(*draft.warnings, *doubts),
+        artifact=dataclasses.replace(draft.artifact, sha256=digest),
+    )
+    return Examined(_labelled(draft, contents, made_with), artifact, facts)
 
 
 def _format(file: Path, data: bytes) -> tuple[ArtifactFormat, bytes]:

@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import fcntl
 import hashlib
+import logging
 import os
 import re
 import secrets
@@ -14,6 +15,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from contract.errors import Code, ModelgateError
 from contract.manifest import ModelManifest
@@ -28,6 +30,7 @@ from trainer.importing.throwaway import ARTIFACT, FILE, SAMPLE, Question, ask
 from trainer.publishing.aliases import retain
 from trainer.publishing.disk import STAGING
 from trainer.publishing.publish import PublishRefused, publish
+from trainer.publishing.publish import Report as WritesReport
 from trainer.publishing.signing import Seal
 
 RECIPE = "imported"
@@ -40,6 +43,7 @@ _WORKBENCH = "inbox"
 """Under which folders of imports stand in the staging area. No model has this name."""
 
 _MEGABYTE = 1_000_000
+log = logging.getLogger("trainer")
 _FILE = re.compile(r"(.+)\.(?:pkl|pickle|joblib|cloudpickle|skops)(?:\.(?:gz|bz2|xz|z))?", re.IGNORECASE | re.DOTALL)
 
 
@@ -63,12 +67,12 @@ def import_file(
         if not valid_name(name):
             raise Refused(f"cannot become the model {name[:64]!r}: a name is up to 64 of a-z, 0-9, _ and - (not inbox)")
         with _workbench(settings.models_dir) as folder:
-            draft = _examined(settings, name, file, sample, signature, folder, called)
+            draft, facts = _examined(settings, name, file, sample, signature, folder, called)
             artifact = folder / ARTIFACT
             data = (artifact if artifact.exists() else folder / FILE).read_bytes()
             if hashlib.sha256(data).hexdigest() != draft.artifact.sha256:
                 raise Refused(ALTERED)
-            manifest = publish(settings.models_dir, data, draft, Seal.from_settings(settings))
+            manifest = publish(settings.models_dir, data, draft, Seal.from_settings(settings), _report(facts))
             retain(settings.models_dir, name, settings.keep_versions)
             return manifest
     except Refused as refused:
@@ -126,8 +130,9 @@ def model_name(file_name: str) -> str:
 
 def _examined(
     settings: Settings, name: str, file: Path, sample: Path | None, signature: Path | None, folder: Path, called: str
-) -> ModelManifest:
-    """The draft of its manifest; `folder` then has what to publish. Raises `Refused` and OSError."""
+) -> tuple[ModelManifest, dict[str, Any] | None]:
+    """The draft of its manifest, and the facts of its report; `folder` then has what to publish. Raises `Refused` and
+    OSError."""
     parts = {PART: _copied(file, folder / FILE, settings.model_cache_mb)}
     if sample is not None:
         with _speaking_of("sample"):
@@ -136,14 +141,24 @@ def _examined(
     if recognised(folder / FILE) is PICKLE and settings.pickle == "deny":
         raise Refused("is a pickle, and PICKLE=deny takes only skops files; save the model with skops.io.dump")
     limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
-    draft = ask(folder, Question(name, parts[PART], *limits))
+    draft, facts = ask(folder, Question(name, parts[PART], *limits))
     source = f"not known; imported: {draft.training_data.source}, from {called}"
-    return dataclasses.replace(
-        draft,
-        name=name,
-        recipe=RECIPE,
-        training_data=dataclasses.replace(draft.training_data, source=source, fingerprint=parts[PART]),
-    )
+    training_data = dataclasses.replace(draft.training_data, source=source, fingerprint=parts[PART])
+    return dataclasses.replace(draft, name=name, recipe=RECIPE, training_data=training_data), facts
+
+
+def _report(facts: dict[str, Any] | None) -> WritesReport | None:
+    """What writes the report. The facts come from a process in which a pickle may have done anything: they are escaped
+    as all data are, and the pictures are drawn here."""
+    if facts is None:
+        return None
+    from trainer.report import Report  # which few imports need, and which brings matplotlib
+
+    try:
+        return Report.drawn(facts).write
+    except Exception:
+        log.warning("a model is imported without a report", exc_info=True)
+        return None
 
 
 def _copied(source: Path, target: Path, megabytes: int) -> str:

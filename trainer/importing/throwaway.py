@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, Any
 
 from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
@@ -49,9 +49,10 @@ class Question:
         return cls(**json.loads(text))
 
 
-def ask(folder: Path, question: Question) -> ModelManifest:
-    """The manifest as far as it is known; what to publish lies in `FILE`, or in `ARTIFACT` if there is one, and has the
-    sha256 that the manifest says.
+def ask(folder: Path, question: Question) -> tuple[ModelManifest, dict[str, Any] | None]:
+    """The manifest as far as it is known, and the facts of a report, if there is one.
+
+    What to publish lies in `FILE`, or in `ARTIFACT` if there is one, and has the sha256 that the manifest says.
 
     Raises `Refused`, and OSError.
     """
@@ -79,7 +80,7 @@ def ask(folder: Path, question: Question) -> ModelManifest:
         return _answer(answer, said, code)
 
 
-def _answer(file: IO[bytes], said: IO[bytes], code: int) -> ModelManifest:
+def _answer(file: IO[bytes], said: IO[bytes], code: int) -> tuple[ModelManifest, dict[str, Any] | None]:
     """What that process wrote is data, whoever wrote it."""
     if os.fstat(file.fileno()).st_size > _MOST_ANSWER:
         raise Refused("gives rise to a manifest that is too large; give fewer sample rows")
@@ -90,7 +91,7 @@ def _answer(file: IO[bytes], said: IO[bytes], code: int) -> ModelManifest:
     try:
         answer = json.loads(text)
         if "draft" in answer:
-            return ModelManifest.loads(answer["draft"])
+            return ModelManifest.loads(answer["draft"]), answer.get("facts")
         refused = str(answer["refused"])
     except (ValueError, KeyError, TypeError, ModelgateError) as error:
         refused = f"gives rise to a manifest that cannot be used ({error})"
