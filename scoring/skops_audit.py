@@ -57,7 +57,8 @@ def check_nodes(tree: Any) -> None:
             raise _not_as_written(node)
         if isinstance(node, nodes.DictNode):
             if special := next((key for key in node.content if key.startswith("__") and key.endswith("__")), None):
-                raise UntrustedParameter("object", special, f"has the attribute {special[:64]}, which only types have")
+                what = f"has the attribute {special[:64]}, which only types have; save it as scikit-learn has fitted it"
+                raise UntrustedParameter("object", special[:64], what)
             kinds = node.key_types
             kinds = kinds.cached if isinstance(kinds, CachedNode) else kinds
             if not isinstance(kinds, nodes.ListNode) or any(not isinstance(k, nodes.TypeNode) for k in kinds.content):
