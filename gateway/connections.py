@@ -32,12 +32,13 @@ class Patience:
 
 
 class Phase(Enum):
-    """What a connection waits for: a request, the rest of its headers, its body, or that its answer is read."""
+    """What a connection waits for: a request, the rest of its head, its body, that its answer is read; or nothing."""
 
     IDLE = "idle"
     HEAD = "head"
     BODY = "body"
     ANSWER = "answer"
+    SERVED = "served"
 
 
 class TooSlow(BaseException):
@@ -59,32 +60,31 @@ class Connection(socket):  # type: ignore[misc]
         self._greenlet = gevent.getcurrent()
         self._turn = 0
         self.blocked = False
-        """Whether the greenlet reads or writes at the moment, and does nothing else."""
+        """Whether the greenlet waits to read or to write at the moment."""
+        self.phase = Phase.IDLE
         self.enter(Phase.IDLE, patience.head)
 
     def recv(self, *arguments: Any) -> bytes:
-        if self.phase is Phase.ANSWER:
-            self.enter(Phase.BODY, self.patience.lag)
+        if self.phase is not Phase.IDLE:
+            self._go_on_reading()
         self.blocked = True
         try:
-            data: bytes = super().recv(*arguments)
+            data: bytes = socket.recv(self, *arguments)
         finally:
             self.blocked = False
         if self.phase is Phase.IDLE:
-            self.enter(Phase.HEAD, self.patience.head)
+            self.phase = Phase.HEAD
         else:
             self._moved_on(len(data))
         return data
 
-    def send(self, *arguments: Any, **options: Any) -> int:
-        if self.phase is not Phase.ANSWER:
-            self.enter(Phase.ANSWER, self.patience.lag)
-        self.blocked = True
+    def send(self, data: Any, flags: int = 0, **timeout: Any) -> int:
         try:
-            sent: int = super().send(*arguments, **options)
-        finally:
-            self.blocked = False
-        self._moved_on(sent)
+            sent: int = socket.send(self, data, flags, 0.0)
+        except BlockingIOError:
+            sent = self._send_slowly(data, flags, **timeout)
+        if self.phase is Phase.ANSWER:
+            self._moved_on(sent)
         return sent
 
     def enter(self, phase: Phase, seconds: float) -> None:
@@ -106,6 +106,23 @@ class Connection(socket):  # type: ignore[misc]
     def _throw(self) -> None:
         if self.blocked:
             self._greenlet.throw(TooSlow(self.phase))
+
+    def _go_on_reading(self) -> None:
+        if self.phase is Phase.HEAD:
+            if not self.moved:  # the first piece has come, and was not all
+                self.enter(Phase.HEAD, self.patience.head)
+        elif self.phase is not Phase.BODY:
+            self.enter(Phase.BODY, self.patience.lag)
+
+    def _send_slowly(self, data: Any, flags: int, **timeout: Any) -> int:
+        """The kernel takes no more until the client has read."""
+        if self.phase is not Phase.ANSWER:
+            self.enter(Phase.ANSWER, self.patience.lag)
+        self.blocked = True
+        try:
+            return int(socket.send(self, data, flags, **timeout))
+        finally:
+            self.blocked = False
 
     def _moved_on(self, size: int) -> None:
         """Bytes put the deadline off, up to `lag` from now: what came quickly buys no long silence."""
@@ -132,7 +149,7 @@ class NextRequest:
 
     def __exit__(self, kind: object, value: BaseException | None, _: object) -> bool:
         """An idle connection ends in silence."""
-        self._connection.enter(Phase.BODY, self._connection.patience.lag)
+        self._connection.phase = Phase.SERVED
         return isinstance(value, TooSlow) and value.phase is Phase.IDLE
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from contract.settings import is_loopback
 from gateway.problems import Problem
@@ -57,7 +57,9 @@ class Door:
         path = environ["PATH_INFO"]
         if path.startswith(OPEN):
             return
-        self._check_host(environ.get("HTTP_HOST", ""))
+        host = environ.get("HTTP_HOST", "")
+        if not self._is_ours(host):
+            self._refuse_host(host)
         target = environ.get("RAW_URI", "/")
         if not target.startswith("/"):
             self._check_target(target)
@@ -65,21 +67,20 @@ class Door:
         if method not in _READING or (method == "GET" and _PREDICT.fullmatch(path)):
             self._check_origin(environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE"))
 
-    def _check_host(self, host: str) -> None:
-        ours = self._is_ours(host)
-        if ours is None:
+    def _refuse_host(self, host: str) -> NoReturn:
+        if self._is_ours(host) is None:
             given = f"the Host {host[:80]!r}" if host else "no Host"
             detail = f"the request has {given}; send the name or address of this gateway, and its port"
             raise Problem(400, "malformed_request", detail)
-        if not ours:
-            detail = f"the Host {host[:80]!r} is not one of this gateway; add it to ALLOWED_HOSTS"
-            raise Problem(403, "foreign_host", detail)
+        detail = f"the Host {host[:80]!r} is not one of this gateway; add it to ALLOWED_HOSTS"
+        raise Problem(403, "foreign_host", detail)
 
     def _check_target(self, target: str) -> None:
         """An absolute target goes before `Host`, so its host has to be ours as well."""
         matched = _ABSOLUTE.fullmatch(target)
         if matched:
-            self._check_host(matched[1])
+            if not self._is_ours(matched[1]):
+                self._refuse_host(matched[1])
         elif target != "*":
             raise Problem(400, "malformed_request", f"the request is for {target[:80]!r}; begin its path with a slash")
 
