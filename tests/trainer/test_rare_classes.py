@@ -67,6 +67,7 @@ def test_a_threshold_is_chosen_where_nothing_was_learnt_and_measured_on_held_out
     answered = given >= found.best.threshold
     assert found.best.precision == pytest.approx(precision_score(y == "yes", answered))
     assert found.best.recall == pytest.approx(recall_score(y == "yes", answered))
+    assert found.best.found == answered.sum()
     assert found.argmax.recall == recall_score(y == "yes", PREDICTED[2500:] == "yes")
 
 

@@ -62,12 +62,13 @@ class Leak:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """What comes of answering with a class where its probability is at least `threshold`, on the rows tested on.
-    `precision` is 1 where that is in no row."""
+    """What comes of answering with a class where its probability is at least `threshold`, on the rows tested on:
+    in how many it is `found`. `precision` is 1 where that is none."""
 
     threshold: float
     precision: float
     recall: float
+    found: int
 
 
 @dataclass(frozen=True)

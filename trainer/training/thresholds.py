@@ -43,4 +43,4 @@ def _best(answers: OutOfFold, label: Value) -> float | None:
 def _point(own: Any, answered: Any, threshold: float) -> OperatingPoint:
     right, found = int((own & answered).sum()), int(answered.sum())
     precision, recall = right / found if found else 1.0, right / max(1, int(own.sum()))
-    return OperatingPoint(threshold, precision, recall)
+    return OperatingPoint(threshold, precision, recall, found)
