@@ -96,8 +96,8 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Order:
-    """One change of the model repository. IMPORT publishes the file `upload` (a name in SPOOL_DIR), whose sample rows
-    may be in `sample`, as a new version."""
+    """One change of the model repository. IMPORT publishes the file `upload` as a new version; it, its `sample` rows
+    and its `signature` are names in SPOOL_DIR. `force` moves an alias to a version that no worker can load."""
 
     action: Action
     model: str
@@ -105,6 +105,8 @@ class Order:
     version: int | None = None
     upload: str | None = None
     sample: str | None = None
+    signature: str | None = None
+    force: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -12,6 +12,7 @@ import re
 from flask import Blueprint, Response, request, url_for
 from jinja2 import Environment
 
+from contract.files import read_regular
 from contract.reports import ADDRESS, ADDRESS_ELEMENT, STATUS
 from contract.repository import CURRENT, REPORT_HTML, REPORT_JSON, Repository
 from gateway.problems import Problem
@@ -22,7 +23,6 @@ HEADERS = {
     # The page holds names out of users' data: were one not escaped, it could still load and run nothing.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox",
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     # A version never changes, but aliases move: asked for again, and mostly answered with 304.
     "Cache-Control": "private, no-cache",
@@ -54,7 +54,7 @@ def blueprint(repository: Repository) -> Blueprint:
         wanted = _wanted()
         content_type, file = FORMATS[wanted]
         try:
-            body = (repository.report_dir(model, number) / file).read_bytes()
+            body = read_regular(repository.report_dir(model, number) / file)
         except OSError as error:
             raise _no_report(repository, model, number) from error
         if wanted == "html":

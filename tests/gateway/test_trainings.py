@@ -232,6 +232,11 @@ def test_a_request_may_be_one_field_of_the_form(client: FlaskClient, tasks: Task
     assert (request.recipe, request.notes) == ("loan", "n")
 
 
+def test_json_that_curl_sends_as_a_form_is_415_and_says_which_option_would_do(client: FlaskClient) -> None:
+    response = client.post("/v1/models/loan/train", data="{}", content_type="application/x-www-form-urlencoded")
+    assert "application/json (curl --json)" in refused(response, 415)["detail"]
+
+
 def test_the_file_of_a_refused_request_is_removed(client: FlaskClient, spool: Path) -> None:
     refused(client.post("/v1/models/loan/train", **form(recipe="lone")))
     refused(client.post("/v1/models/loan/train", **form(gate="{")), 400)
@@ -382,3 +387,24 @@ def test_a_schedule_is_put_shown_replaced_and_deleted(client: FlaskClient) -> No
 )
 def test_a_schedule_that_is_none_is_refused_with_a_reason(client: FlaskClient, body: Any, said: str) -> None:
     assert said in refused(client.put("/v1/models/loan/schedule", json=body))["detail"]
+
+
+def test_a_schedule_has_a_bounded_size_and_so_has_their_number(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = {"cron": "0 0 * * *", "request": {"notes": "n" * 4000, "parameters": {"x": "y" * 12_400}}}
+    assert refused(client.put("/v1/models/loan/schedule", json=long), 413)["code"] == "body_too_large"
+    monkeypatch.setattr("broker.schedules.MOST", 2)
+    body = {"cron": "0 0 * * *", "request": {"recipe": "iris"}}
+    for model in ("loan", "iris", "loan"):  # one that is there already can be replaced
+        assert client.put(f"/v1/models/{model}/schedule", json=body).status_code == 200
+    problem = refused(client.put("/v1/models/third/schedule", json=body), 409)
+    assert problem["code"] == "too_many_schedules"
+    assert problem["detail"] == "there are 2 schedules already; delete one that is not needed any more"
+
+
+def test_of_very_many_errors_the_first_are_listed(client: FlaskClient) -> None:
+    problem = refused(client.post("/v1/models/loan/train", json={f"gaet{n}": n for n in range(12_000)}))
+    assert problem["detail"] == "12000 values cannot be used; see errors (the first 100 are listed)"
+    assert len(problem["errors"]) == 100
+    assert "did you mean 'gate'?" in problem["errors"][0]["message"]

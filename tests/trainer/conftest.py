@@ -92,7 +92,7 @@ def examined_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def ask(folder: Path, question: Question) -> tuple[ModelManifest, dict[str, Any] | None]:
         rows = folder / SAMPLE
-        examined = examine(question.name, folder / FILE, rows if rows.exists() else None)
+        examined = examine(question.name, folder / FILE, rows if rows.exists() else None, question.sha256)
         if examined.artifact is not None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
         return examined.draft, examined.facts

@@ -81,7 +81,8 @@ def _facts(
     signature, output = draft.signature, draft.signature.output
     rows = coerce(Grid(sample.columns, [sample.rows[place] for place in known]), signature).rows
     targets = [values[place] for place in known]
-    X, y = to_matrix(rows, signature, draft.artifact.input_format), np.array(targets)
+    artifact = draft.artifact
+    X, y = to_matrix(rows, signature, artifact.input_format, artifact.input_dtype), np.array(targets)
     metrics = measure(y, *ask_matrix(estimator, X, output.probabilities), output)
     return gather(
         Evidence(
