@@ -58,7 +58,7 @@ def blueprint(repository: Repository) -> Blueprint:
         except OSError as error:
             raise _no_report(repository, model, number) from error
         if wanted == "html":
-            body = _filled_in(body, repository, model, number)
+            body = filled_in(body, repository, model, number)
         response = Response(body, headers=HEADERS, content_type=content_type)
         response.add_etag()
         response.make_conditional(request)
@@ -67,7 +67,7 @@ def blueprint(repository: Repository) -> Blueprint:
     return routes
 
 
-def _filled_in(page: bytes, repository: Repository, model: str, version: int) -> bytes:
+def filled_in(page: bytes, repository: Repository, model: str, version: int) -> bytes:
     """The page with what is true now. One that an older release wrote may have no place for it."""
     aliases: dict[int, list[str]] = {}
     for alias, number in sorted(repository.aliases(model).items(), key=lambda item: (item[0] != CURRENT, item)):
