@@ -85,8 +85,8 @@ def _with_threshold(learnt: Learnt, found: Thresholds | None, run: Run) -> Learn
     best, own = found.best, found.argmax
     by_itself = f"precision {own.precision:.3f}, recall {own.recall:.3f}" if own.found else "which none of them has"
     run.remark(
-        f"answers name {shown(found.label)} from a probability of 0.5 on: {by_itself}; from {best.threshold:.3g} on, the"
-        f" best F1 of the cross-validation, it is precision {best.precision:.3f}, recall {best.recall:.3f}: compare"
+        f"answers name {shown(found.label)} from a probability of 0.5 on: {by_itself}; from {best.threshold:.3g} on,"
+        f" the best F1 of the cross-validation, it is precision {best.precision:.3f}, recall {best.recall:.3f}: compare"
         " `probabilities` with that"
     )
     metrics = {
