@@ -38,8 +38,9 @@ class Gate:
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """A training: `recipe` with `parameters`, on the CSV file `upload` (a name in SPOOL_DIR) or `path` (relative to
-    DATA_DIR), or on the data that the recipe has by itself. The new version gets `alias` if it passes the gate."""
+    """A training: `recipe` with `parameters`, on the CSV file `upload` (a name in SPOOL_DIR; its sender calls it
+    `upload_name`) or `path` (relative to DATA_DIR), or on the data that the recipe has by itself. The new version gets
+    `alias` if it passes the gate."""
 
     model: str
     recipe: str
@@ -52,6 +53,7 @@ class TrainingRequest:
     notes: str = ""
     upload: str | None = None
     path: str | None = None
+    upload_name: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -94,8 +96,8 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Order:
-    """One change of the model repository. IMPORT publishes the file `upload` (a name in SPOOL_DIR), whose sample rows
-    may be in `sample`, as a new version."""
+    """One change of the model repository. IMPORT publishes the file `upload` as a new version; it, its `sample` rows
+    and its `signature` are names in SPOOL_DIR. `force` moves an alias to a version that no worker can load."""
 
     action: Action
     model: str
@@ -103,6 +105,8 @@ class Order:
     version: int | None = None
     upload: str | None = None
     sample: str | None = None
+    signature: str | None = None
+    force: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

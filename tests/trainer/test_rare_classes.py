@@ -10,7 +10,7 @@ from contract.manifest import Output, OutputKind
 from trainer.recipe import OutOfFold
 from trainer.tables.balance import average_precision, out_of_balance, rarest
 from trainer.training.evaluate import headline, measure
-from trainer.training.thresholds import class_metrics, thresholds
+from trainer.training.thresholds import thresholds
 
 OUTPUT = Output(OutputKind.CLASS, ("no", "yes"), True)
 DRAW = np.random.default_rng(0)
@@ -69,8 +69,6 @@ def test_a_threshold_is_chosen_where_nothing_was_learnt_and_measured_on_held_out
     assert found.best.recall == pytest.approx(recall_score(y == "yes", answered))
     assert found.best.found == answered.sum()
     assert found.argmax.recall == recall_score(y == "yes", PREDICTED[2500:] == "yes")
-    assert [point.recall for point in found.points] == sorted((p.recall for p in found.points), reverse=True)
-    assert found.points[-1].precision == 1.0 or found.points[-1].found
 
 
 def test_there_is_no_threshold_without_probabilities_or_of_more_classes() -> None:
@@ -78,11 +76,3 @@ def test_there_is_no_threshold_without_probabilities_or_of_more_classes() -> Non
     assert thresholds(Y, PREDICTED, TABLE, Output(OutputKind.CLASS, (0, 1, 2), True), None) is None
     without = thresholds(Y, PREDICTED, TABLE, OUTPUT, None)
     assert without is not None and without.best is None
-
-
-def test_each_class_has_its_precision_recall_and_f1() -> None:
-    found = class_metrics(Y, np.where(GIVEN > 0.2, "yes", "no"), ("no", "yes", "maybe"))
-    assert [each.label for each in found] == ["no", "yes", "maybe"]
-    assert found[1].f1 == pytest.approx(f1_score(Y == "yes", GIVEN > 0.2))
-    assert found[0].rows + found[1].rows == 5000
-    assert (found[2].rows, found[2].precision, found[2].recall, found[2].f1) == (0, 0.0, 0.0, 0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from contract.manifest import ArtifactFormat, Kind, ModelManifest, OutputKind
 from contract.repository import Repository
 from contract.settings import Settings
 from contract.training import TrainingRequest, TrainingResult
+from scoring import skops_files
 from scoring.artifacts import load
 from scoring.predict import Prediction, predict
 from scoring.trust import Trust
@@ -29,15 +30,19 @@ pytestmark = pytest.mark.usefixtures("unverified", "unreported")
 class Trained:
     """`tabular` on a CSV file, published, and loaded as a worker does."""
 
-    def __init__(self, models: Path, csv_file: Path, target: str, **more: Any) -> None:
+    def __init__(
+        self, models: Path, csv_file: Path, target: str, *, pickle: Literal["allow", "deny"] = "allow", **more: Any
+    ) -> None:
         self.log: list[str] = []
         self.models = models
-        settings = Settings(models_dir=models, data_dir=csv_file.parent)
+        settings = Settings(models_dir=models, data_dir=csv_file.parent, pickle=pickle)
         request = TrainingRequest("m", "tabular", target=target, path=csv_file.name, **more)
         self.result: TrainingResult = train(request, settings, lambda _: None, self.log.append, lambda *_: None)
         repository = Repository(models)
         self.manifest: ModelManifest = repository.manifest("m", self.result.version)
-        self.estimator = load(self.manifest, repository.version_dir("m", self.result.version), Trust())
+        self.estimator = load(
+            self.manifest, repository.version_dir("m", self.result.version), Trust.from_settings(settings)
+        )
 
     def answer(self, *bodies: dict[str, Any]) -> Prediction:
         with threadpool_limits(1):  # as a worker; many threads that wait for each other take a hundred times longer
@@ -125,6 +130,26 @@ def test_rows_are_answered_alike_alone_and_together(mixed: Trained) -> None:
 def test_the_artifact_needs_libraries_alone(mixed: Trained, tmp_path: Path) -> None:
     assert mixed.manifest.artifact.format is ArtifactFormat.JOBLIB
     check_without_trainer(mixed.models, "m@1", tmp_path)
+
+
+def test_a_skops_file_holds_it_and_answers_to_the_last_bit(mixed: Trained) -> None:
+    names = mixed.manifest.signature.names
+    bodies = [{name: row[name] for name in names} for row in mixed_rows(40, seed=2)]
+    rows = coerce(Records(bodies), mixed.manifest.signature).rows
+    with threadpool_limits(1):
+        held = predict(skops_files.loads(skops_files.dumps(mixed.estimator)), mixed.manifest, rows)
+    assert held == mixed.answer(*bodies)
+
+
+@pytest.mark.parametrize("target", ["risk", "amount"])
+def test_where_pickles_are_denied_it_is_published_as_a_skops_file(tmp_path: Path, target: str) -> None:
+    table = write(tmp_path / "t.csv", mixed_rows(120))
+    found = Trained(tmp_path / "models", table, target, pickle="deny", parameters={"estimator": "linear"})
+    assert found.manifest.artifact.format is ArtifactFormat.SKOPS
+    golden = found.manifest.golden
+    assert found.answer(
+        *(dict(zip(found.manifest.signature.names, row, strict=True)) for row in golden.rows)
+    ).values == (list(golden.predictions))
 
 
 def test_training_again_gives_the_same_version_again(tmp_path: Path, mixed: Trained) -> None:

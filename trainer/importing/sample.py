@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +17,8 @@ from trainer.tables.csv_file import NULLS
 MOST_ROWS = 1000
 _IN_DOUBT = (Kind.NUMBER, Kind.BOOLEAN, Kind.DATETIME, Kind.STRING)
 """In the order in which a column is taken for one. A few whole numbers do not prove that all are whole."""
+
+_WHOLE = re.compile(r"[-+]?\d+")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class Sample:
             if Refusal not in map(type, Conversion.of(Field(column, kind)).each(list(cells))):
                 return kind
         return None
+
+    def whole(self, column: str) -> bool:
+        """Whether all its cells are whole numbers and written so."""
+        return all(cell is not None and _WHOLE.fullmatch(cell.strip()) for cell in self.cells(column))
 
     def nullable(self, column: str) -> bool:
         return None in self.cells(column)

@@ -23,7 +23,7 @@ from trainer.training.comparison import compare
 from trainer.training.gate import objection, verdict
 from trainer.training.leakage import doubt, leaks
 from trainer.training.learning import Learnt
-from trainer.training.thresholds import class_metrics, thresholds
+from trainer.training.thresholds import thresholds
 
 
 def findings(
@@ -38,7 +38,6 @@ def findings(
         predicted, table = ask_matrix(
             learnt.estimator, _safe_indexing(learnt.X, learnt.tested_on), output.probabilities
         )
-        more["classes"] = class_metrics(y, predicted, output.labels or ())
         more["thresholds"] = thresholds(y, predicted, table, output, run.out_of_fold)
         learnt = _with_threshold(learnt, more["thresholds"], run)
     metrics = learnt.manifest.metrics
@@ -57,7 +56,6 @@ def findings(
         verdict=said,
         refused=objection(request.gate, metrics, comparison),
         previous=previous,
-        previous_metrics=comparison and comparison.previous,
         comparison=comparison,
         **more,
     )
