@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help up train import keys test coverage bench lint soak zoo system-test lock clean
+.PHONY: help up train import keys sign test coverage bench lint soak zoo system-test lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -25,6 +25,11 @@ keys: $(VENV)/up.stamp  ## a pair of keys that sign models and verify them: make
 import: $(VENV)/up.stamp  ## publish a model saved elsewhere: make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv]
 	@[ -n "$(FILE)" ] || { echo "which file? make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv]" >&2; exit 2; }
 	@$(BIN)/python -m trainer import "$(FILE)" $(if $(NAME),--name "$(NAME)") $(if $(SAMPLE),--sample "$(SAMPLE)")
+
+sign: $(VENV)/up.stamp  ## sign a file to import, or a version: make sign FILE=loan.pkl [SAMPLE=rows.csv] [NAME=loan] [KEY=…], MODEL=loan VERSION=4
+	@[ -n "$(FILE)$(MODEL)" ] || { echo "what? make sign FILE=loan.pkl [SAMPLE=rows.csv] [NAME=loan], or MODEL=loan VERSION=4" >&2; exit 2; }
+	@$(if $(KEY),SIGNING_KEY="$(KEY)") $(BIN)/python -m trainer $(if $(FILE),sign-file "$(FILE)" $(if $(NAME),--name "$(NAME)") \
+	  $(if $(SAMPLE),--sample "$(SAMPLE)"),sign --model "$(MODEL)" --version "$(VERSION)")
 
 test: lint  ## lint, types, import contracts and every test but the one with Docker
 	@$(BIN)/python -m pytest --ignore tests/system -n 3 --dist loadfile

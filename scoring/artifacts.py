@@ -16,10 +16,12 @@ import cloudpickle
 import joblib
 
 from contract.errors import Code, ModelgateError
+from contract.files import open_regular
 from contract.manifest import ArtifactFormat, ModelManifest
 from scoring import skops_files
-from scoring.parts import parts
+from scoring.contents import parts
 from scoring.releases import HERE, misread, noting_releases
+from scoring.skops_audit import Untrusted
 from scoring.trust import Trust, not_trusted
 
 
@@ -85,8 +87,8 @@ def load(manifest: ModelManifest, folder: Path, trust: Trust) -> Any:
             estimator = unpack(data, manifest.artifact.format)
     except MemoryError:
         raise
-    except skops_files.UntrustedTypes as error:
-        raise not_trusted(manifest, f"is not loaded: {error}", types=error.names) from error
+    except Untrusted as error:
+        raise not_trusted(manifest, f"is not loaded: {error}", **error.details) from error
     except Exception as error:
         raise _failure(
             Code.ARTIFACT_CORRUPT,
@@ -103,13 +105,13 @@ def load(manifest: ModelManifest, folder: Path, trust: Trust) -> Any:
 
 
 def pack(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
-    """What `unpack` reads. skops raises `UntrustedTypes`. Raises all that pickling may raise."""
+    """What `unpack` reads. skops raises `Untrusted`. Raises all that pickling may raise."""
     return _WRITE[artifact_format](estimator)
 
 
 def unpack(data: bytes, artifact_format: ArtifactFormat) -> Any:
-    """What `data` holds. A pickle runs whatever it says; skops raises `UntrustedTypes` before it constructs anything.
-    Raises all that unpickling may raise."""
+    """What `data` holds. A pickle runs whatever it says; skops raises `Untrusted`. Raises all that unpickling
+    may raise."""
     return _READ[artifact_format](data)
 
 
@@ -117,7 +119,7 @@ def checked_bytes(manifest: ModelManifest, folder: Path) -> bytes:
     """The artifact. Raises `ModelgateError` (`artifact_missing`, `artifact_corrupt`) unless it is the manifest's."""
     artifact = manifest.artifact
     try:
-        with (folder / artifact.file).open("rb") as file:
+        with open_regular(folder / artifact.file) as file:
             size = os.fstat(file.fileno()).st_size
             # Not what does not fit anyway: it may be huge.
             data = file.read() if size == artifact.size else b""

@@ -15,7 +15,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.tree import DecisionTreeClassifier
 
-from scoring.parts import parts
+from scoring.contents import parts
 
 HERE = sklearn.__version__
 

@@ -185,3 +185,16 @@ def test_a_model_that_holds_itself_does_not_turn_for_ever() -> None:
     model.myself = [model]
     use_one_thread(model)
     assert model.n_jobs == 1
+
+
+def test_a_pipe_in_the_place_of_an_artifact_is_not_waited_for(models: Path) -> None:
+    manifest = write_version(models, "m", LogisticRegression(), numbers("a"))
+    path = models / "m/versions/1" / manifest.artifact.file
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ModelgateError, match=r"no readable artifact model\.joblib \(it is not a regular file\)"):
+        load(manifest, path.parent, Trust())
+    (path.parent / "manifest.json.sig").unlink(missing_ok=True)
+    os.mkfifo(path.parent / "manifest.json.sig")
+    with pytest.raises(ModelgateError, match="has no readable signature"):
+        load(manifest, path.parent, Trust(keys=(bytes(32),)))

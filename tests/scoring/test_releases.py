@@ -30,7 +30,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.tree._tree import Tree
 
-from scoring.parts import parts
+from scoring.contents import parts
 from scoring.releases import HERE, misread, noting_releases
 
 PICKLES = Path(__file__).parent.parent / "trainer/pickles"

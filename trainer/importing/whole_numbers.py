@@ -11,7 +11,7 @@ from contract.errors import ModelgateError
 from contract.jobs import Row, Value
 from contract.kinds import listed
 from contract.manifest import InputDtype, InputFormat, Kind, ModelManifest
-from scoring.parts import parts
+from scoring.contents import parts
 from scoring.predict import Prediction, predict
 
 _MOST_ONE_BY_ONE = 50

@@ -1,0 +1,46 @@
+"""The threshold from which on a rare class should be answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import precision_recall_curve
+
+from contract.jobs import Value
+from contract.manifest import Output
+from trainer.recipe import OutOfFold
+from trainer.report.evidence import OperatingPoint, Thresholds
+from trainer.tables.balance import rarest
+
+
+def thresholds(y: Any, predicted: Any, table: Any, output: Output, out_of_fold: OutOfFold | None) -> Thresholds | None:
+    """Of two classes with probabilities, measured on rows with the targets `y`; None of anything else."""
+    labels = list(output.labels or ())
+    if table is None or len(labels) != 2 or not np.isfinite(table).all():
+        return None
+    label = rarest(y.tolist())[0] if len(set(y.tolist())) == 2 else labels[-1]
+    own, given = y == label, table[:, labels.index(label)]
+    best = None if out_of_fold is None else _best(out_of_fold, label)
+    return Thresholds(
+        label,
+        _point(own, predicted == label, 0.5),
+        None if best is None else _point(own, given >= best, best),
+    )
+
+
+def _best(answers: OutOfFold, label: Value) -> float | None:
+    """The threshold with the highest F1 on answers to rows that were not learnt from."""
+    own = np.asarray(answers.targets) == label
+    if not own.any() or label not in list(answers.labels):
+        return None
+    precision, recall, at = precision_recall_curve(own, answers.table[:, list(answers.labels).index(label)])
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    chosen = int(f1[:-1].argmax())
+    return float(at[chosen] + at[max(0, chosen - 1)]) / 2  # halfway to the next answer, which is not to be named
+
+
+def _point(own: Any, answered: Any, threshold: float) -> OperatingPoint:
+    right, found = int((own & answered).sum()), int(answered.sum())
+    precision, recall = right / found if found else 1.0, right / max(1, int(own.sum()))
+    return OperatingPoint(threshold, precision, recall, found)
