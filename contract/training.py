@@ -9,12 +9,20 @@ from enum import StrEnum
 from typing import Any
 
 from contract.jobs import Value
+from contract.manifest import Format, Kind
 
 TRAINING, PUBLISHING = "training", "publishing"
 """RQ's queues. Each has a process of its own, so that an alias moves while a training runs."""
 
 TRAIN, ORDER = "trainer.tasks.train", "trainer.tasks.order"
 """What jobs of these queues name, in place of RQ's dotted paths; a job that names something else is refused."""
+
+KINDS: Mapping[str, tuple[Kind, Format | None]] = {
+    **{str(kind): (kind, None) for kind in Kind},
+    "datetime_day_first": (Kind.DATETIME, Format.DAY_FIRST),
+    "datetime_month_first": (Kind.DATETIME, Format.MONTH_FIRST),
+}
+"""What a training may say that a column holds."""
 
 GENERIC_RECIPE = "tabular"
 """The recipe for any CSV file; all others are named as the model that they train."""
@@ -36,7 +44,10 @@ class Gate:
 @dataclass(frozen=True)
 class TrainingRequest:
     """A training: `recipe` with `parameters`, on the CSV file `upload` (a name in SPOOL_DIR) or `path` (relative to
-    DATA_DIR), or on the data that the recipe has by itself. The new version gets `alias` if it passes the gate."""
+    DATA_DIR), or on the data that the recipe has by itself. The new version gets `alias` if it passes the gate.
+
+    `kinds` says of columns what they hold, as one of `KINDS`; the others are looked at.
+    """
 
     model: str
     recipe: str
@@ -49,6 +60,7 @@ class TrainingRequest:
     notes: str = ""
     upload: str | None = None
     path: str | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

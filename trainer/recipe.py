@@ -34,13 +34,14 @@ class RecipeError(ModelgateError):
 class Table:
     """Rows as a file or a package has them; `source` says in words which it was, never where on this machine.
 
-    `remarks` are sentences on how it had to be read.
+    `remarks` are sentences on how it had to be read; `separator` stands between the columns of a CSV file.
     """
 
     source: str
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
     remarks: Sequence[str] = ()
+    separator: str | None = None
 
 
 Say = Callable[[str], None]

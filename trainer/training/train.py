@@ -132,7 +132,7 @@ def _rows(
 def _with_fields(recipe: Recipe, table: Table, request: TrainingRequest) -> tuple[Recipe, Table, list[str]]:
     """The recipe's own fields, or those that the table suggests to a recipe without."""
     if recipe.inputs is None:
-        known, table, remarks = infer(recipe, table, request.target, request.features, request.id_field)
+        known, table, remarks = infer(recipe, table, request.target, request.features, request.id_field, request.kinds)
         return known, table, [*table.remarks, *remarks]
     inputs, target = recipe.fields
     own = {"target": target.name, "features": [f.name for f in inputs], "id_field": recipe.id_field}
