@@ -271,12 +271,16 @@ def _columns(group: _Group, plan: _Plan, errors: _Errors, separator: str | None)
         if values is None:
             values = conversion.each(column)
             if written and written.nullable and Refusal in map(type, values):
-                column = [None if null_word(cell) else cell for cell in column]
-                values = conversion.each(column)
+                values = _without_null_words(column, values)
             if Refusal in map(type, values):
                 errors.of_column(position, group.numbers, column, values)
         columns[position] = values
     return columns
+
+
+def _without_null_words(column: Sequence[object], values: Sequence[Any]) -> list[Any]:
+    found = zip(column, values, strict=True)
+    return [None if value.__class__ is Refusal and null_word(cell) else value for cell, value in found]
 
 
 class _Errors:
@@ -320,9 +324,9 @@ class _Errors:
         wrong = ((number, value, result) for number, value, result in found if result.__class__ is Refusal)
         for number, value, refusal in islice(wrong, InvalidInstances.SHOWN):
             self.add(number, position, refusal, value)
-        for number, _, _ in wrong:
-            self.total += 1
-            self.rows.add(number)
+        rest = [number for number, _, _ in wrong]
+        self.total += len(rest)
+        self.rows.update(rest)
 
     def exception(self) -> InvalidInstances:
         self._cut()

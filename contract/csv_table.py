@@ -76,7 +76,8 @@ def _encodings(file: IO[bytes]) -> list[str]:
         return ["utf-16"]
     if b"\0" in head:
         raise NotCsv("it is binary")
-    return ["utf-8-sig", *_GUESSES]  # a spreadsheet's CSV begins with a byte order mark
+    # A spreadsheet's CSV begins with a byte order mark.
+    return ["utf-8-sig" if head.startswith(codecs.BOM_UTF8) else "utf-8", *_GUESSES]
 
 
 def _read(

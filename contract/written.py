@@ -12,7 +12,7 @@ from contract.manifest import Field, Format, Kind
 NULLS = frozenset({"NA", "N/A", "NaN", "nan", "NULL", "null", "None"})
 """Cells that stand for no value, as they do for pandas; so do blank ones."""
 
-STANDS_FOR_NULL = frozenset({"?", "-", "--", ".", "na", "n/a", "none", "missing", "unknown", "inf", "-inf", "infinity"})
+_NULL_WORDS = frozenset({"?", "-", "--", ".", "missing", "unknown", "inf", "-inf", "infinity", *map(str.lower, NULLS)})
 """Words, in small letters, that stand for no value where all others are numbers or dates."""
 
 _EXPONENT = r"([eE][+-]?\d+)?"
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 def null_word(cell: object) -> bool:
     """Whether a cell among numbers, dates or truths stands for no value."""
-    return isinstance(cell, str) and (cell.strip() in NULLS or cell.strip().lower() in STANDS_FOR_NULL)
+    return isinstance(cell, str) and cell.strip().lower() in _NULL_WORDS
 
 
 def as_text(column: list[object], field: Field, separator: str) -> list[object]:
@@ -58,8 +58,8 @@ def number_format(cells: Iterable[object], separator: str, known: Format | None 
     Where commas separate the columns they stand between thousands alone: "1,2" is rather a list, and what was 1,2 at
     the training is not to be read as 12. Elsewhere 1,212 is a little more than one.
     """
-    texts = [cell.strip() for cell in cells if isinstance(cell, str)]
-    if known not in _WITH_COMMAS and not any("," in text for text in texts):
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    if known not in _WITH_COMMAS and "," not in "".join(texts):
         return None
     formats = list(_WITH_COMMAS)
     if separator == ",":
@@ -67,7 +67,7 @@ def number_format(cells: Iterable[object], separator: str, known: Format | None 
     if known in formats:
         formats.sort(key=lambda each: each is not known)
     patterns = (_PLAIN, *_WITH_COMMAS.values())
-    looked_at = {text for text in texts if any(pattern.fullmatch(text) for pattern in patterns)}
+    looked_at = {text for text in map(str.strip, texts) if any(pattern.fullmatch(text) for pattern in patterns)}
     return next((each for each in formats if all(map(_WITH_COMMAS[each].fullmatch, looked_at))), None)
 
 
