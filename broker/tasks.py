@@ -16,10 +16,14 @@ from rq.serializers import JSONSerializer
 from broker.records import dumps, failed, payload_of, returned
 from broker.scripts import Scripts
 from contract.errors import Code, Failure
+from contract.parameters import Parameter
 
 BELL = "mg:bell:"
 RECIPES = "mg:recipes"
 """The names of the recipes that the trainer has, as JSON; the gateway refuses others."""
+
+PARAMETERS = "mg:parameters"
+"""What those recipes take, as JSON: lists of `Parameter` by recipe. The trainer alone knows those of the others."""
 
 
 class Owner(StrEnum):
@@ -100,9 +104,10 @@ class Tasks:
         """Returns when there may be a job, at the latest after `seconds` (below the connection's `socket_timeout`)."""
         self._redis.blpop([BELL + self._queue], timeout=seconds)
 
-    def publish_recipes(self, names: Sequence[str]) -> None:
-        """Lets the gateway know which recipes there are."""
-        self._redis.set(RECIPES, dumps(sorted(names)))
+    def publish_recipes(self, names: Sequence[str], parameters: Mapping[str, Sequence[Parameter]]) -> None:
+        """Lets the gateway know which recipes there are, and what they take."""
+        taken = {name: [parameter.to_json() for parameter in found] for name, found in parameters.items()}
+        self._redis.mset({RECIPES: dumps(sorted(names)), PARAMETERS: dumps(taken)})
 
 
 class Clock:

@@ -12,9 +12,10 @@ from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 
 from broker.scripts import Scripts
-from broker.tasks import RECIPES
+from broker.tasks import PARAMETERS, RECIPES
 from contract.errors import Failure, ModelgateError
 from contract.jobs import Job, Status, timestamp
+from contract.parameters import Parameter
 from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING, Order, TrainingRequest
 
 TAKEN_WITHIN = 3.0
@@ -91,6 +92,11 @@ class Trainings:
         """The recipes that the trainer has; None before the first one has started."""
         names = self._redis.get(RECIPES)
         return None if names is None else list(json.loads(names))
+
+    def parameters(self, recipe: str) -> list[Parameter] | None:
+        """What the recipe takes; None where the trainer alone knows."""
+        found = json.loads(self._redis.get(PARAMETERS) or "{}").get(recipe)
+        return None if found is None else [Parameter.from_json(data) for data in found]
 
     def log(self, job_id: str, start: int) -> tuple[int, bytes]:
         """What a training has said from byte `start` on, and at which byte that begins: a long log loses its head."""
