@@ -116,8 +116,8 @@ class Order:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is. `fraction` is between 0 and 1; `best` the best score of a candidate so far, `seconds_left`
-    a guess."""
+    """How far a training is. `fraction` is between 0 and 1; `best` the best score of a candidate so far by `metric`,
+    `seconds_left` a guess."""
 
     phase: str
     fraction: float
@@ -126,6 +126,7 @@ class Progress:
     unit: str | None = None
     best: float | None = None
     seconds_left: float | None = None
+    metric: str | None = None
 
     def to_json(self) -> dict[str, Value]:
         return dataclasses.asdict(self)

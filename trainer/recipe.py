@@ -78,6 +78,11 @@ class Run:
     chosen: Candidate | None = None
     remarks: list[str] = field(default_factory=list)
 
+    @property
+    def metric(self) -> str | None:
+        """What candidates are compared by, once one was."""
+        return self.candidates[-1].metric if self.candidates else None
+
     def remark(self, sentence: str) -> None:
         self.remarks.append(sentence)
         self.say(sentence)
