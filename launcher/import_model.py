@@ -1,4 +1,4 @@
-"""`make import`: publishes a model that was saved elsewhere, with the workers of the Modelgate that runs, if one does."""
+"""`make import`: publishes a model that was saved elsewhere, together with the Modelgate that runs, if one does."""
 
 from __future__ import annotations
 
