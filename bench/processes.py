@@ -57,13 +57,13 @@ def until(condition: Callable[[], bool], seconds: float, every: float = 0.05) ->
 class Process:
     """A process and all that it starts, with a log."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, cwd: Path = PROJECT) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         self.log = log
         with log.open("ab") as out:
             self._process = subprocess.Popen(  # noqa: S603
                 command,
-                cwd=PROJECT,
+                cwd=cwd,
                 env={**os.environ, **ONE_THREAD, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=out,

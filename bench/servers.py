@@ -106,15 +106,15 @@ class Running:
 
 
 @contextmanager
-def running(server: Server, repository: Path, models: Sequence[str]) -> Iterator[Running]:
-    """The server's processes, started; whether they answer is for the caller to find out."""
+def running(server: Server, repository: Path, models: Sequence[str], cwd: Path = PROJECT) -> Iterator[Running]:
+    """The server's processes, started in `cwd`; the caller waits until they answer."""
     with ExitStack() as stack:
         url = stack.enter_context(redis_server()) if server.needs_redis else ""
         place = Place(free_port(), repository, models, url)
         processes = []
         for number, command in enumerate(server.commands(place)):
             log = WORK / "logs" / f"{server.name}-{number}.log"
-            process = Process(command.arguments, {**place.environment, **command.environment}, log)
+            process = Process(command.arguments, {**place.environment, **command.environment}, log, cwd)
             stack.callback(process.stop)
             processes.append(process)
         yield Running(server, place, processes)

@@ -1,0 +1,94 @@
+"""`python -m bench.cost OTHER`: processor time a request costs here, beside another checkout of Modelgate, in pairs.
+
+Counts gateway, Redis and workers together, with 64 clients. Processor time varies less than throughput does
+on a busy machine, and a pair is measured within a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from bench import models, rows
+from bench.processes import PROJECT, use_two_cores
+from bench.servers import MODELGATE, Running, running
+from bench.wire import Exchanges, compile_generator
+
+SPEED = Path(".bench", "models", models.SPEED)
+PARTS = ("-m gunicorn", "redis-server", "-m worker")
+"""What the command lines of gateway, Redis and worker have; the trainer has work of its own after its start."""
+
+LONGEST = 60.0
+"""Seconds after which a load ends before it has all its answers."""
+
+
+def main() -> None:
+    options = _options()
+    use_two_cores()
+    compile_generator()
+    _build_models(options.other)
+    for model in options.models:
+        ratios = []
+        for pair in range(options.pairs):
+            checkouts = (PROJECT, options.other)
+            measured = {
+                checkout: microseconds(checkout, options.other / SPEED, model, options.requests)
+                for checkout in (checkouts if pair % 2 == 0 else checkouts[::-1])
+            }
+            here, there = measured[PROJECT], measured[options.other]
+            ratios.append(here / there)
+            say(f"{model}: pair {pair + 1}: {here:.1f} µs a request here, {there:.1f} there: {ratios[-1]:.3f}")
+        say(f"{model}: median {statistics.median(ratios):.3f} ({min(ratios):.3f}–{max(ratios):.3f})")
+
+
+def microseconds(checkout: Path, repository: Path, model: str, requests: int) -> float:
+    """Processor time of gateway, Redis and workers of `checkout` for one of `requests` requests with one row."""
+    with running(MODELGATE, repository, [model], cwd=checkout) as run:
+        exchanges = Exchanges(run, model, [[row] for row in models.samples(model, rows.SAMPLES)])
+        exchanges.load(64, LONGEST, 0, requests // 4)
+        before = _ticks(run)
+        load = exchanges.load(64, LONGEST, 0, requests)
+        ticks = _ticks(run) - before
+    return ticks / os.sysconf("SC_CLK_TCK") / load.good * 1e6
+
+
+def _build_models(other: Path) -> None:
+    """With the code of `other`, taken for the older one: a newer release reads what an older one wrote."""
+    build = "import pathlib, bench.models; bench.models.build(pathlib.Path('.bench/models'), print)"
+    subprocess.run([sys.executable, "-c", build], cwd=other, check=True)  # noqa: S603
+
+
+def _ticks(run: Running) -> int:
+    """User and system time, that of children that have ended included."""
+    total = 0
+    for pid in {pid for part in PARTS for pid in run.tree(part)}:
+        with suppress(OSError):
+            total += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]))
+    return total
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.cost", description=__doc__)
+    parser.add_argument("other", type=Path, help="folder of the other checkout; it runs with this environment")
+    parser.add_argument("--models", nargs="+", default=["tiny", "table"], choices=rows.SINGLE)
+    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--requests", type=int, default=20_000, help="that are counted of each; default: 20000")
+    options = parser.parse_args()
+    options.other = options.other.resolve()
+    if not (options.other / "launcher").is_dir():
+        parser.error(f"{options.other} is no checkout of Modelgate")
+    return options
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
