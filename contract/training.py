@@ -72,13 +72,20 @@ class TrainingRequest:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The `output` of a training job. `promoted`: whether the alias points at the version now; if not, `reason`."""
+    """The `output` of a training job. `promoted`: whether the alias points at the version now; if not, `reason`.
+
+    `headline` is the metric to lead with, `verdict` a sentence on how good the version is beside the current one, and
+    `remarks` are sentences on what was found in the data and done about it.
+    """
 
     model: str
     version: int
     metrics: Mapping[str, float]
     promoted: bool
     reason: str | None = None
+    headline: str | None = None
+    verdict: str = ""
+    remarks: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contract.errors import Code, ModelgateError
+from contract.jobs import Value
 from contract.manifest import ArtifactFormat, Field, InputFormat, Output, OutputKind, Signature
 from contract.parameters import errors_in
 from trainer.recipe_parameters import parameters_of
@@ -61,13 +62,23 @@ class Candidate:
     seconds: float
 
 
+@dataclass(frozen=True)
+class OutOfFold:
+    """What a candidate answers to rows that it has not learnt from: `table` has the probabilities of `labels` (rows ×
+    classes), each row's by the estimator that was fitted without its fold; `targets` are the rows' own classes."""
+
+    targets: Any
+    table: Any
+    labels: Sequence[Value]
+
+
 @dataclass
 class Run:
     """What a fitting function may know of the training that it is part of, and may say to it.
 
     `say` writes a line into the log. `tell(fraction, done, total, best)` moves the progress: `done` of `total`
     candidates, `best` the best score so far. `remark` and what is appended to `candidates` stand in the report;
-    `chosen` is the one of them that was fitted.
+    `chosen` is the one of them that was fitted, and `out_of_fold` what it answered, where those are probabilities.
     """
 
     inputs: Sequence[Field]
@@ -76,6 +87,7 @@ class Run:
     tell: Callable[[float, int, int, float | None], None] = _nothing
     candidates: list[Candidate] = field(default_factory=list)
     chosen: Candidate | None = None
+    out_of_fold: OutOfFold | None = None
     remarks: list[str] = field(default_factory=list)
 
     @property

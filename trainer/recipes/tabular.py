@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -22,13 +23,14 @@ from sklearn.ensemble import (
     VotingRegressor,
 )
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.metrics import get_scorer
+from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
 from contract.kinds import listed
 from contract.manifest import InputFormat, Kind
-from trainer.recipe import Candidate, RecipeError, Run, recipe
+from trainer.recipe import Candidate, OutOfFold, RecipeError, Run, recipe
+from trainer.tables.balance import average_precision, out_of_balance, rarest
 from trainer.tables.inference import FEW_VALUES
 from trainer.tables.preparation import high_cardinality, preparation
 
@@ -39,11 +41,11 @@ MOST_CELLS = 1_000_000
 ROWS_A_TREE = 20_000
 FEW_ROWS = 2_000
 """Below, boosting learns slowly and with small trees; it would learn the rows by heart."""
+RARE_L2 = 10.0
+"""Where nearly all rows of a leaf are of one class, a step of boosting would go far beyond what they tell."""
 BLEND = "blend"
 LOG_LOSS = "neg_log_loss"
 """Tells two candidates apart that are right in as many rows: it sees how sure they were of each. Higher is better."""
-IMBALANCED = 0.4
-"""Classes are out of balance when the rarest has less than this share of what it would have among equals."""
 
 
 @recipe(test_size=0.25, input_format=InputFormat.DATAFRAME)
@@ -59,15 +61,15 @@ def fit(
     """`seconds`: when so much time is gone, no further candidate is begun."""
     classes = _classifies(y, run, task)
     y = y if classes else y.astype(float)
-    balance = classes and _out_of_balance(y, run)
-    metric = ("balanced_accuracy" if balance else LOG_LOSS) if classes else "r2"
+    if classes:
+        _look_at_classes(y, run)
     prepared = preparation(X, run.inputs, high_cardinality(X, run))
     candidates = {
         name: make_pipeline(clone(prepared), model)
-        for name, model in _models(classes, "balanced" if balance else None, len(y)).items()
+        for name, model in _models(y, classes).items()
         if name == "baseline" or estimator in ("best", name)
     }
-    return candidates[_compare(candidates, X, y, metric, seconds, run)].fit(X, y)
+    return candidates[_compare(candidates, X, y, classes, seconds, run)].fit(X, y)
 
 
 def _classifies(y: Any, run: Run, task: str) -> bool:
@@ -85,7 +87,8 @@ def _classifies(y: Any, run: Run, task: str) -> bool:
     return classes
 
 
-def _out_of_balance(y: Any, run: Run) -> bool:
+def _look_at_classes(y: Any, run: Run) -> None:
+    """Remarks on classes that are rare. Raises `RecipeError` where there are too few rows of each."""
     counts = Counter(y.tolist())
     if len(counts) < 2:
         raise RecipeError(f"the rows to learn from have one class only, {listed(list(counts))}: more rows are needed")
@@ -98,28 +101,28 @@ def _out_of_balance(y: Any, run: Run) -> bool:
     rare = [label for label, count in counts.items() if count < 2 * FOLDS]
     if rare:
         run.remark(f"hardly anything can be learnt about {listed(sorted(rare))}: fewer than {2 * FOLDS} rows each")
-    (label, count) = min(counts.items(), key=lambda item: item[1])
-    if count >= IMBALANCED * len(y) / len(counts):
-        return False
-    run.remark(
-        f"the classes are out of balance ({listed([label])} in {count / len(y):.1%} of the rows): they weigh alike,"
-        " candidates are compared by balanced accuracy, and probabilities favour the rare ones"
-    )
-    return True
+    label, count = rarest(y.tolist())
+    if out_of_balance(y.tolist()):
+        run.remark(
+            f"the classes are out of balance ({listed([label])} in {count / len(y):.2%} of the rows): accuracy says"
+            " little, so average precision leads; no class is weighted, so probabilities stay true to the data"
+        )
 
 
-def _models(classes: bool, weight: str | None, rows: int) -> dict[str, Any]:
+def _models(y: Any, classes: bool) -> dict[str, Any]:
     """From the simplest on: of equals the first is chosen. The last one blends the others but the baseline."""
     boosting: dict[str, Any] = {"max_leaf_nodes": 31, "early_stopping": False, "random_state": SEED}
-    if rows < FEW_ROWS:
+    if len(y) < FEW_ROWS:
         boosting |= {"max_leaf_nodes": 8, "learning_rate": 0.05}
-    forest = {"min_samples_leaf": 2, "max_samples": min(1.0, ROWS_A_TREE / rows), "n_jobs": 1, "random_state": SEED}
+    if classes and out_of_balance(y.tolist()):
+        boosting["l2_regularization"] = RARE_L2
+    forest = {"min_samples_leaf": 2, "max_samples": min(1.0, ROWS_A_TREE / len(y)), "n_jobs": 1, "random_state": SEED}
     if classes:
         found = {
             "baseline": DummyClassifier(strategy="prior"),
-            "linear": LogisticRegression(max_iter=1000, class_weight=weight),
-            "boosting": HistGradientBoostingClassifier(class_weight=weight, **boosting),
-            "forest": RandomForestClassifier(100, class_weight=weight, **forest),
+            "linear": LogisticRegression(max_iter=1000),
+            "boosting": HistGradientBoostingClassifier(**boosting),
+            "forest": RandomForestClassifier(100, **forest),
         }
         return {**found, BLEND: VotingClassifier(list(found.items())[1:], voting="soft")}
     found = {
@@ -131,53 +134,80 @@ def _models(classes: bool, weight: str | None, rows: int) -> dict[str, Any]:
     return {**found, BLEND: VotingRegressor(list(found.items())[1:])}
 
 
-def _compare(candidates: dict[str, Any], X: Any, y: Any, metric: str, seconds: int, run: Run) -> str:
+def _compare(candidates: dict[str, Any], X: Any, y: Any, classes: bool, seconds: int, run: Run) -> str:
     """The name of the candidate with the best mean over the folds; `run` hears of all."""
-    X, y = _sample(X, y, metric != "r2", run)
-    splitter: Any = KFold if metric == "r2" else StratifiedKFold
+    X, y = _sample(X, y, classes, run)
+    splitter: Any = StratifiedKFold if classes else KFold
     folds = list(splitter(FOLDS, shuffle=True, random_state=SEED).split(X, y))
-    headline = "r2" if metric == "r2" else "accuracy"
+    labels = np.unique(y) if classes else None
+    headline = _headline(y) if classes else "r2"
     started = time.monotonic()
-    tried: dict[str, tuple[Candidate, Candidate]] = {}
+    tried: list[_Tried] = []
     for done, (name, candidate) in enumerate(candidates.items()):
         # The baseline and one that can be chosen are compared, however long they take.
         if done > 1 and time.monotonic() - started > seconds:
             run.remark(f"{listed(list(candidates)[done:])} was not tried: {seconds} s are over (seconds={seconds})")
             break
         began, scores = time.monotonic(), []
-        leader = max((found.mean for found, _ in tried.values()), default=None)
+        leader = max((each.found.mean for each in tried), default=None)
+        answers = np.zeros(len(y) if labels is None else (len(y), len(labels)))
         for number, (train, test) in enumerate(folds):
             run.tell((done + number / FOLDS) / len(candidates), done, len(candidates), leader)
-            fitted = clone(candidate).fit(X.iloc[train], y[train])
-            scores.append([_score(each, fitted, X.iloc[test], y[test]) for each in (metric, headline)])
-        took, means, spreads = time.monotonic() - began, np.mean(scores, axis=0), np.std(scores, axis=0)
+            answers[test] = _answers(clone(candidate).fit(X.iloc[train], y[train]), X.iloc[test], labels)
+            scores.append(_scores(y[test], answers[test], labels, headline))
+        took, means, spreads = time.monotonic() - began, np.nanmean(scores, axis=0), np.nanstd(scores, axis=0)
         found, shown = (
-            Candidate(name, each, float(mean), float(spread), took)
-            for each, mean, spread in zip((metric, headline), means, spreads, strict=True)
+            Candidate(name, metric, float(mean), float(spread), took)
+            for metric, mean, spread in zip((LOG_LOSS if classes else "r2", headline), means, spreads, strict=True)
         )
-        run.say(f"{name}: {metric} {found.mean:.4f} ± {found.spread:.4f} over {FOLDS} folds, {took:.1f} s")
+        run.say(f"{name}: {found.metric} {found.mean:.4f} ± {found.spread:.4f} over {FOLDS} folds, {took:.1f} s")
         run.candidates.append(found)
-        tried[name] = found, shown
-    (baseline, _), *real = tried.values()
-    best, run.chosen = max(real, key=lambda pair: pair[0].mean)
-    run.tell(1.0, len(tried), len(candidates), best.mean)
-    if best.mean <= baseline.mean:
+        tried.append(_Tried(found, shown, answers))
+    baseline, *real = tried
+    best = max(real, key=lambda each: each.found.mean)
+    run.chosen = best.shown
+    run.out_of_fold = None if labels is None else OutOfFold(y, best.answers, tuple(labels.tolist()))
+    run.tell(1.0, len(tried), len(candidates), best.found.mean)
+    if best.found.mean <= baseline.found.mean:
         run.remark(
-            f"{best.name} is no better than always giving the same answer: the columns tell little of {run.target.name}"
+            f"{best.found.name} is no better than always giving the same answer: the columns tell little of"
+            f" {run.target.name}"
         )
-    return best.name
+    return best.found.name
 
 
-def _score(metric: str, fitted: Any, X: Any, y: Any) -> float:
-    """Higher is better."""
-    if metric != LOG_LOSS:
-        return float(get_scorer(metric)(fitted, X, y))
-    # A fold of few rows may lack a class, which scikit-learn's own does not bear; and one row of which a model was
-    # altogether sure, and wrong, must not outweigh all others.
-    table = np.column_stack([fitted.predict_proba(X), np.zeros(len(y))])
-    places = {label: place for place, label in enumerate(fitted.classes_.tolist())}
-    own = table[np.arange(len(y)), [places.get(label, -1) for label in y.tolist()]]
-    return float(np.log(np.clip(own, 1e-4, 1)).mean())
+@dataclass(frozen=True)
+class _Tried:
+    """What came of a candidate: by what it is compared, its headline metric, and the answers of the folds."""
+
+    found: Candidate
+    shown: Candidate
+    answers: Any
+
+
+def _headline(y: Any) -> str:
+    return "average_precision" if out_of_balance(y.tolist()) else "accuracy"
+
+
+def _answers(fitted: Any, X: Any, labels: Any) -> Any:
+    """The probabilities of `labels` (rows × classes), of which a fold of few rows may lack one; or numbers."""
+    if labels is None:
+        return fitted.predict(X)
+    table = np.zeros((len(X), len(labels)))
+    table[:, np.searchsorted(labels, fitted.classes_)] = fitted.predict_proba(X)
+    return table
+
+
+def _scores(y: Any, answers: Any, labels: Any, headline: str) -> tuple[float, float]:
+    """What candidates are compared by, and the headline metric; of both, higher is better."""
+    if labels is None:
+        return r2_score(y, answers), r2_score(y, answers)
+    own = answers[np.arange(len(y)), np.searchsorted(labels, y)]
+    # One row of which a model was altogether sure, and wrong, must not outweigh all others.
+    sure = float(np.log(np.clip(own, 1e-4, 1)).mean())
+    if headline == "accuracy":
+        return sure, float((labels[answers.argmax(axis=1)] == y).mean())
+    return sure, average_precision(y, answers, labels.tolist())
 
 
 def _sample(X: Any, y: Any, classes: bool, run: Run) -> tuple[Any, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from contract.jobs import Row, Value
@@ -11,13 +12,105 @@ from contract.manifest import ModelManifest
 from trainer.recipe import Candidate
 
 
+class Outcome(StrEnum):
+    """How the new version does beside the current one, by a paired test on the rows that neither has learnt from."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    SAME = "as good"
+    """What difference there is, chance explains."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The new version beside the one that it would replace, which is `version`.
+
+    `rows` is the number of held-out rows from which neither has learnt; `metrics` are the new version's on those rows
+    and `previous` the other one's, both empty where there is no such row or the other cannot be asked. `loss` is what
+    was compared row by row ("log loss", "squared error", "share of errors"), `loss_now` and `loss_before` its means;
+    `p_worse` and `p_better` are the one-sided p-values of the paired test. `outcome` is None, and `missing` is the
+    reason, where nothing can be said: "there are 12 held-out rows that neither has learnt from, and it takes 50".
+    """
+
+    version: int
+    rows: int = 0
+    metrics: Mapping[str, float] | None = None
+    previous: Mapping[str, float] | None = None
+    loss: str = ""
+    loss_now: float | None = None
+    loss_before: float | None = None
+    p_worse: float | None = None
+    p_better: float | None = None
+    outcome: Outcome | None = None
+    missing: str | None = None
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One or two `columns` that tell (nearly) all of the target by themselves.
+
+    `how` says in which way: "alone", "sum", "product", "quotient", "together". `score` is their cross-validated
+    `metric` ("accuracy" or "r2") without any other column. `sentence` names all of it, and what to do.
+    """
+
+    columns: Sequence[str]
+    how: str
+    metric: str
+    score: float
+    sentence: str
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """Of the answers for one class on the rows tested on, `rows` of which are of that class."""
+
+    label: Value
+    rows: int
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What comes of answering with a class where its probability is at least `threshold`, on the rows tested on.
+
+    `found` is in how many rows it is answered. `precision` is 1 where that is none.
+    """
+
+    threshold: float
+    precision: float
+    recall: float
+    f1: float
+    found: int
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Of a model of two classes with probabilities: `label` is the rarer class.
+
+    `points` is a table of a few thresholds, ascending. `best` has the highest F1 on the cross-validated predictions of
+    the training rows, and is measured on the rows tested on; None where nothing was cross-validated. `argmax` is what
+    the model answers by itself.
+    """
+
+    label: Value
+    points: Sequence[OperatingPoint]
+    argmax: OperatingPoint
+    best: OperatingPoint | None = None
+
+
 @dataclass(frozen=True)
 class Evidence:
     """`rows` (in signature order) and `targets` are all that was trained and tested on; `X_test` (a matrix as
     `scoring.matrix` makes it) and `y_test` those of them on which `manifest.metrics` were measured: held out, unless
-    `held_out` is False. `previous` is the version that would be replaced, and `previous_metrics` its metrics on the
-    same rows, None where it cannot be asked. `remarks` are sentences on what was found in the data and done about it,
-    `notes` what the caller wrote, `target` the name of the column that is learnt.
+    `held_out` is False. `previous` is the version that would be replaced. `remarks` are sentences on what was found in
+    the data and done about it, `notes` what the caller wrote, `target` the name of the column that is learnt.
+
+    `headline` is the metric of `manifest.metrics` to lead with. `verdict` says in one sentence how good the version is
+    beside the current one, or beside the baseline; `refused` why the gate does not let it through, None if it does.
+    `comparison` is None where there is no version to compare with. `leaks` are columns that tell too much.
+    `classes` (one entry a class of the signature, in its order) and `thresholds` are for models of classes only.
     """
 
     manifest: ModelManifest
@@ -33,3 +126,10 @@ class Evidence:
     previous_metrics: Mapping[str, float] | None = None
     target: str = "target"
     notes: str = ""
+    headline: str = ""
+    verdict: str = ""
+    refused: str | None = None
+    comparison: Comparison | None = None
+    leaks: Sequence[Leak] = ()
+    classes: Sequence[ClassMetrics] = ()
+    thresholds: Thresholds | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,52 +15,76 @@ from sklearn.utils import _safe_indexing
 
 from contract.manifest import Output, OutputKind
 from scoring.answers import ask_matrix
-from trainer.recipe import Candidate
+from trainer.recipe import Candidate, OutOfFold
+from trainer.tables.balance import average_precision, out_of_balance, rarest
 
 FOLDS = 5
 SEED = 42
 CROSS_VALIDATION_SECONDS = 120
 """Where fitting once suggests that the folds take longer, they are left out."""
+WORTH_LOOKING_AT = 0.5
+"""The precision at which the recall of a rare class is stated: every second find is right."""
 
 
 def evaluate(estimator: Any, X: Any, y: Any, output: Output, held_out: bool) -> dict[str, float]:
-    """The metrics on the rows X (rows × inputs) and y, the most telling first; all are finite.
+    """The metrics on the rows X (rows × inputs) and y: see `measure`. Names begin with `training_` when the estimator
+    was fitted on these very rows."""
+    found = measure(y, *ask_matrix(estimator, X, output.probabilities), output)
+    return found if held_out else {f"training_{name}": value for name, value in found.items()}
 
-    Classes: `accuracy`, and `baseline_accuracy`, that of always answering the most frequent class;
-    `balanced_accuracy`; with probabilities `log_loss` and `roc_auc` (of more than two classes: the mean of each
-    against the rest), where the rows hold every class. Numbers: `r2`, and in the target's unit `mean_absolute_error`,
-    `baseline_mean_absolute_error`, that of always answering the median, and `root_mean_squared_error`. Names begin
-    with `training_` when the estimator was fitted on these very rows.
+
+def measure(y: Any, predicted: Any, table: Any, output: Output) -> dict[str, float]:
+    """The metrics of answers to rows with the targets `y`, the most telling first (`headline`); all are finite.
+
+    Classes: `accuracy`, `balanced_accuracy`; with probabilities (`table`, rows × classes) `average_precision` of the
+    rarer of two classes, or the mean over more; where the rows hold every class also `log_loss` and `roc_auc` (of more
+    than two classes: the mean of each against the rest); and of a rare class beside another one
+    `recall_at_half_precision`, the share of it that is found while every second find is right. Numbers: `r2`, and in
+    the target's unit `mean_absolute_error` and `root_mean_squared_error`. `baseline_…` is what always giving the same
+    answer reaches: the most frequent class, the shares of the classes as probabilities, or the median.
     """
-    predicted, table = ask_matrix(estimator, X, output.probabilities)
     found = _of_classes(y, predicted, table, output) if output.kind is OutputKind.CLASS else _of_numbers(y, predicted)
-    prefix = "" if held_out else "training_"
-    return {prefix + name: float(value) for name, value in found.items() if np.isfinite(value)}
+    first = headline(y, output)
+    ordered = {name: found[name] for name in (first, f"baseline_{first}") if name in found} | dict(found)
+    return {name: float(value) for name, value in ordered.items() if np.isfinite(value)}
 
 
-def headline(output: Output) -> str:
-    """The metric that stands first."""
-    return "accuracy" if output.kind is OutputKind.CLASS else "r2"
+def headline(y: Any, output: Output) -> str:
+    """The metric that tells most of answers to rows with the targets `y`.
+
+    Where one class is rare, always answering another one is right nearly always, and accuracy says nothing.
+    """
+    if output.kind is OutputKind.NUMBER:
+        return "r2"
+    if not out_of_balance(np.asarray(y).tolist()):
+        return "accuracy"
+    return "average_precision" if output.probabilities else "balanced_accuracy"
 
 
 def cross_validate(
     fit: Callable[[Any, Any], Any], X: Any, y: Any, output: Output, name: str, seconds: float
-) -> Candidate | None:
-    """The headline metric over `FOLDS` folds of X and y, fitted anew for each; `name` is what was fitted.
+) -> tuple[Candidate, OutOfFold | None] | None:
+    """The headline metric over `FOLDS` folds of X and y, fitted anew for each; `name` is what was fitted. And what the
+    folds answered, of classes with probabilities.
 
     None where that is impossible, or takes too long when fitting takes `seconds`. Raises what `fit` raises.
     """
-    rarest = min(Counter(y.tolist()).values()) if output.kind is OutputKind.CLASS else len(y)
-    if seconds * FOLDS > CROSS_VALIDATION_SECONDS or rarest < FOLDS:
+    classes = output.kind is OutputKind.CLASS
+    fewest = min(Counter(y.tolist()).values()) if classes else len(y)
+    if seconds * FOLDS > CROSS_VALIDATION_SECONDS or fewest < FOLDS:
         return None
-    splitter: Any = StratifiedKFold if output.kind is OutputKind.CLASS else KFold
-    measure = metrics.accuracy_score if output.kind is OutputKind.CLASS else metrics.r2_score
-    started, scores = time.monotonic(), []
+    splitter: Any = StratifiedKFold if classes else KFold
+    metric, started, scores = headline(y, output), time.monotonic(), []
+    tables = np.zeros((len(y), len(output.labels or ()))) if output.probabilities else None
     for train, test in splitter(FOLDS, shuffle=True, random_state=SEED).split(X, y):
         estimator = fit(_safe_indexing(X, train), y[train])
-        scores.append(measure(y[test], estimator.predict(_safe_indexing(X, test))))
+        predicted, table = ask_matrix(estimator, _safe_indexing(X, test), output.probabilities)
+        scores.append(measure(y[test], predicted, table, output).get(metric, np.nan))
+        if tables is not None:
+            tables[test] = table
     mean, spread = float(np.mean(scores)), float(np.std(scores))
-    return Candidate(name, headline(output), mean, spread, time.monotonic() - started)
+    found = Candidate(name, metric, mean, spread, time.monotonic() - started)
+    return found, None if tables is None else OutOfFold(y, tables, tuple(output.labels or ()))
 
 
 def cross_validated(candidate: Candidate) -> dict[str, float]:
@@ -70,24 +94,34 @@ def cross_validated(candidate: Candidate) -> dict[str, float]:
 
 
 def _of_classes(y: Any, predicted: Any, table: Any, output: Output) -> Mapping[str, float]:
-    _, counts = np.unique(y, return_counts=True)
+    present, counts = np.unique(y, return_counts=True)
+    shares, rare = counts / len(y), out_of_balance(y.tolist())
     found = {
         "accuracy": metrics.accuracy_score(y, predicted),
-        "baseline_accuracy": counts.max() / len(y),
+        "baseline_accuracy": shares.max(),
         # Of a class that is predicted and does not occur scikit-learn would warn.
-        "balanced_accuracy": np.mean([(predicted[y == label] == label).mean() for label in np.unique(y)]),
+        "balanced_accuracy": np.mean([(predicted[y == label] == label).mean() for label in present]),
     }
-    labels: Sequence[Any] = output.labels or ()
+    if rare:
+        found["baseline_balanced_accuracy"] = 1 / len(present)
+    labels = list(output.labels or ())
     if table is None or set(y.tolist()) != set(labels) or not np.isfinite(table).all():
         return found
     places = {label: place for place, label in enumerate(labels)}  # which a recipe's own estimator need not sort
-    y = np.array([places[label] for label in y.tolist()])
-    found["log_loss"] = metrics.log_loss(y, table, labels=range(len(labels)))
+    codes = np.array([places[label] for label in y.tolist()])
+    found["log_loss"] = metrics.log_loss(codes, table, labels=range(len(labels)))
+    found["baseline_log_loss"] = -(shares * np.log(shares)).sum()
     found["roc_auc"] = (
-        metrics.roc_auc_score(y, table[:, 1])
+        metrics.roc_auc_score(codes, table[:, 1])
         if len(labels) == 2
-        else metrics.roc_auc_score(y, table, multi_class="ovr", labels=range(len(labels)))
+        else metrics.roc_auc_score(codes, table, multi_class="ovr", labels=range(len(labels)))
     )
+    found["average_precision"] = average_precision(y, table, labels)
+    found["baseline_average_precision"] = shares.min() if len(labels) == 2 else 1 / len(labels)
+    if rare and len(labels) == 2:
+        label = rarest(y.tolist())[0]
+        precision, recall, _ = metrics.precision_recall_curve(y == label, table[:, places[label]])
+        found["recall_at_half_precision"] = recall[precision >= WORTH_LOOKING_AT].max()
     return found
 
 

@@ -1,22 +1,11 @@
-"""Is a new version good enough for its alias? What it is compared with, and the sentence that says why not."""
+"""Is a new version good enough for its alias? The sentence that says so, and the one that says why not."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
-from contract.coercion import Records, coerce
-from contract.errors import InvalidInstances, ModelgateError
-from contract.jobs import Row
-from contract.manifest import ModelManifest, OutputKind
-from contract.repository import Repository
 from contract.training import Gate
-from scoring.artifacts import load
-from scoring.matrix import to_matrix
-from scoring.trust import Trust
-from trainer.training.evaluate import evaluate
+from trainer.report.evidence import Comparison, Outcome
 
 LOWER_IS_BETTER = ("mean_absolute_error", "root_mean_squared_error", "log_loss", "spread")
 """Endings of metrics of which a smaller value is better."""
@@ -24,70 +13,125 @@ LOWER_IS_BETTER = ("mean_absolute_error", "root_mean_squared_error", "log_loss",
 ON_TRAINING_ROWS = "training_"
 ROUNDING = 1e-9
 
-
-@dataclass(frozen=True)
-class Previous:
-    """The version that would be replaced, and its metrics on the held-out rows of the new one; or why it has none."""
-
-    manifest: ModelManifest | None = None
-    metrics: Mapping[str, float] | None = None
-    silent: str | None = None
+Metrics = Mapping[str, float]
 
 
-def ask_previous(
-    root: Path, trust: Trust, alias: str, new: ModelManifest, rows: Sequence[Row], y: Any, held_out: bool
-) -> Previous:
-    """Has the version under `alias` predict `rows` of the new one, whose targets are `y`, as serving would."""
-    repository = Repository(root)
-    version = repository.aliases(new.name).get(alias)
-    if version is None:
-        return Previous()
-    manifest = None
-    try:
-        manifest = repository.manifest(new.name, version)
-        old, output = manifest.signature.output, new.signature.output
-        if old.kind is not output.kind:
-            return Previous(manifest, silent=f"it predicts a {old.kind}, and the new one a {output.kind}")
-        if old.kind is OutputKind.CLASS and not set(old.labels or ()) & set(output.labels or ()):
-            return Previous(manifest, silent="it knows none of the new one's classes")
-        records = Records([dict(zip(new.signature.names, row, strict=True)) for row in rows])
-        asked = coerce(records, manifest.signature).rows
-        X = to_matrix(asked, manifest.signature, manifest.artifact.input_format)
-        estimator = load(manifest, repository.version_dir(new.name, version), trust)
-        return Previous(manifest, evaluate(estimator, X, y, old, held_out))
-    except InvalidInstances as invalid:
-        return Previous(manifest, silent=f"it does not take the new one's rows: {invalid}")
-    except ModelgateError as error:
-        return Previous(manifest, silent=str(error))
-    except MemoryError:
-        raise
-    except Exception as error:
-        return Previous(manifest, silent=f"it raised {type(error).__name__}: {error}")
+def objection(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> str | None:
+    """Why a version with `metrics` is not to be promoted, or None. `comparison` is None without a version to replace.
+
+    Where the two versions can be compared, a new one that does worse than chance explains, or no better than always
+    giving the same answer, does not pass. A `margin` takes the place of the former, a `floor` that of the latter.
+    """
+    return (
+        _asked_of_it(gate, metrics)
+        or (_below_floor(gate, metrics) if gate.floor is not None else _below_baseline(metrics, comparison))
+        or (_beyond_margin(gate, metrics, comparison) if gate.margin is not None else _beyond_chance(comparison))
+    )
 
 
-def objection(gate: Gate, metrics: Mapping[str, float], previous: Previous) -> str | None:
-    """Why a version with `metrics` is not to be promoted, or None."""
-    if gate.metric is None and gate.floor is None and gate.margin is None:
+def verdict(metrics: Metrics, comparison: Comparison | None) -> str:
+    """One sentence on how good a version is beside the one that it would replace, or beside the baseline."""
+    if comparison is None or comparison.outcome is None:
+        reason = f"Not compared with version {comparison.version}: {comparison.missing}. " if comparison else ""
+        return reason + beside_baseline(metrics)
+    chance = comparison.p_better if comparison.outcome is Outcome.BETTER else comparison.p_worse
+    how = {
+        Outcome.BETTER: f"Better than version {comparison.version}",
+        Outcome.WORSE: f"Worse than version {comparison.version}",
+        Outcome.SAME: f"As good as version {comparison.version}, as far as can be told",
+    }[comparison.outcome]
+    return f"{how}: {_figures(comparison)} (p = {chance:.2g})."
+
+
+def beside_baseline(metrics: Metrics) -> str:
+    """`Accuracy 0.7792; always giving the same answer has 0.6494.`"""
+    name = next(iter(metrics), None)
+    if name is None:
+        return "Nothing was measured."
+    told = f"{words(name).capitalize()} {metrics[name]:.4g}"
+    if name.startswith(ON_TRAINING_ROWS):
+        return f"{told} on the rows it was trained on: how good it is on others is not known."
+    baseline = metrics.get(f"baseline_{name}")
+    return f"{told} on held-out rows" + (
+        "." if baseline is None else f"; always giving the same answer has {baseline:.4g}."
+    )
+
+
+def words(name: str) -> str:
+    """`log_loss` as words."""
+    return "R²" if name == "r2" else name.replace("_", " ")
+
+
+def _asked_of_it(gate: Gate, metrics: Metrics) -> str | None:
+    """Whether the metric of the gate is there, and tells of held-out rows."""
+    if gate == Gate():
         return None
-    name = gate.metric or next(iter(metrics), "a metric")
+    name = _metric(gate, metrics)
     if name not in metrics:
         return f"the gate asks for {name}, and the version has {', '.join(metrics) or 'no metrics'}"
     if name.startswith(ON_TRAINING_ROWS):
         return f"the gate asks for held-out rows, and the recipe holds none out: {name} is that of the training rows"
-    value, lower = metrics[name], name.endswith(LOWER_IS_BETTER)
-    if gate.floor is not None and (value > gate.floor if lower else value < gate.floor):
-        return f"{name} is {value:.4g}, and the gate wants at {'most' if lower else 'least'} {gate.floor:.4g}"
-    if gate.margin is None or (previous.manifest is None and previous.silent is None):
-        return None
-    version = f"version {previous.manifest.version}" if previous.manifest else "the previous version"
-    if previous.metrics is None or name not in previous.metrics:
-        why = previous.silent or f"it has no {name}"
-        return f"{version} cannot be compared on the held-out rows: {why}; promote the new one by hand if it is right"
-    before = previous.metrics[name]
-    worse = value - before if lower else before - value
-    if worse > gate.margin + ROUNDING:
-        return (
-            f"{name} is {value:.4g}, and {version} has {before:.4g} on the same held-out rows: worse by {worse:.4g},"
-            f" and the gate allows {gate.margin:.4g}"
-        )
     return None
+
+
+def _below_floor(gate: Gate, metrics: Metrics) -> str | None:
+    name, floor = _metric(gate, metrics), gate.floor
+    value, lower = metrics[name], name.endswith(LOWER_IS_BETTER)
+    if floor is None or (value <= floor if lower else value >= floor):
+        return None
+    return f"{name} is {value:.4g}, and the gate wants at {'most' if lower else 'least'} {floor:.4g}"
+
+
+def _below_baseline(metrics: Metrics, comparison: Comparison | None) -> str | None:
+    """Better is a better headline metric, or less log loss: of a class of few rows a model may know much, and yet never
+    be sure enough to answer with it."""
+    if comparison is None or comparison.outcome is None:
+        return None
+    name = next(iter(metrics))
+    baselines = {"r2": 0.0} | {n.removeprefix("baseline_"): v for n, v in metrics.items() if n.startswith("baseline_")}
+    asked = [n for n in dict.fromkeys((name, "log_loss")) if n in metrics and n in baselines]
+    if not asked or any(_better(n, metrics[n], baselines[n]) for n in asked):
+        return None
+    told = " and ".join(f"{words(n)} is {metrics[n]:.4g} against {baselines[n]:.4g}" for n in asked)
+    return f"it is no better than always giving the same answer: {told}"
+
+
+def _better(name: str, value: float, other: float) -> bool:
+    return value < other if name.endswith(LOWER_IS_BETTER) else value > other
+
+
+def _beyond_chance(comparison: Comparison | None) -> str | None:
+    if comparison is None or comparison.outcome is not Outcome.WORSE:
+        return None
+    return (
+        f"it does worse than version {comparison.version}, and chance does not explain that"
+        f" (p = {comparison.p_worse:.2g}): {_figures(comparison)}"
+    )
+
+
+def _figures(comparison: Comparison) -> str:
+    return (
+        f"{comparison.loss} {comparison.loss_now:.4g} against {comparison.loss_before:.4g} on {comparison.rows:,}"
+        " held-out rows that neither has learnt from"
+    )
+
+
+def _beyond_margin(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> str | None:
+    if gate.margin is None or comparison is None:
+        return None
+    name, version = _metric(gate, metrics), f"version {comparison.version}"
+    now, before = (figures.get(name) for figures in (comparison.metrics or {}, comparison.previous or {}))
+    if now is None or before is None:
+        why = f"{version} has no {name}" if comparison.previous else comparison.missing
+        return f"it cannot be compared with {version}: {why}; promote it by hand if it is right"
+    worse = now - before if name.endswith(LOWER_IS_BETTER) else before - now
+    if worse <= gate.margin + ROUNDING:
+        return None
+    return (
+        f"{name} is {now:.4g}, and {version} has {before:.4g} on the same {comparison.rows:,} held-out rows: worse by"
+        f" {worse:.4g}, and the gate allows {gate.margin:.4g}"
+    )
+
+
+def _metric(gate: Gate, metrics: Metrics) -> str:
+    return gate.metric or next(iter(metrics), "a metric")

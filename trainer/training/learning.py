@@ -110,8 +110,8 @@ def with_cross_validation(learnt: Learnt, recipe: Recipe, run: Run, parameters: 
                 f"not cross-validated: a class has too few rows, or it would take over {CROSS_VALIDATION_SECONDS} s"
             )
             return learnt
-        run.candidates.append(found)
-        run.chosen = found
+        run.chosen, run.out_of_fold = found
+        run.candidates.append(run.chosen)
     metrics = {**learnt.manifest.metrics, **cross_validated(run.chosen)}
     return dataclasses.replace(learnt, manifest=dataclasses.replace(learnt.manifest, metrics=metrics))
 

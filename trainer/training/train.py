@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,10 @@ from trainer.report import Report
 from trainer.report.evidence import Evidence
 from trainer.tables import data
 from trainer.tables.inference import infer
-from trainer.training.gate import Previous, ask_previous, objection
+from trainer.training.findings import findings
 from trainer.training.learning import learn, with_cross_validation
 from trainer.training.phases import Phases, Tell
+from trainer.training.seen import hashes, save
 
 
 def train(
@@ -52,7 +53,7 @@ def train(
     try:
         # Training shares the machine with what serves.
         with threadpool_limits(1), _warnings_to(say):
-            evidence, previous = _evidence(request, settings, seal.trust, phases, say, csv_file)
+            evidence, learnt = _evidence(request, settings, seal.trust, phases, say, csv_file)
             phases.enter("reporting")
             report = Report.of(evidence)
     except (ModelgateError, MemoryError):
@@ -62,17 +63,30 @@ def train(
         say("".join(traceback.format_exception(error)).rstrip())
         raise ModelgateError(Code.TRAINING_FAILED, f"training failed: {type(error).__name__}: {error}") from error
     phases.enter("publishing")
-    manifest = _published(settings.models_dir, evidence, report, seal)
-    reason = objection(request.gate, manifest.metrics, previous)
-    if reason is None:
+
+    def write(folder: Path, manifest: ModelManifest) -> None:
+        save(folder, learnt)
+        report.write(folder, manifest)
+
+    manifest = _published(settings.models_dir, evidence, write, seal)
+    if evidence.refused is None:
         phases.enter("promoting")
         reason, promoted = _promoted(promote, manifest, request.alias)
     else:
-        promoted = False
+        reason, promoted = f"{evidence.refused}; {_all_the_same(manifest, request.alias)}", False
     phases.end()
     if removed := retain(settings.models_dir, manifest.name, settings.keep_versions):
         say(f"removed {', '.join(map(str, removed))}, which no alias names (KEEP_VERSIONS={settings.keep_versions})")
-    return TrainingResult(manifest.name, manifest.version, manifest.metrics, promoted, reason)
+    return TrainingResult(
+        manifest.name,
+        manifest.version,
+        manifest.metrics,
+        promoted,
+        reason,
+        evidence.headline,
+        evidence.verdict,
+        evidence.remarks,
+    )
 
 
 def fit(recipe: Recipe, rows: data.TrainingRows) -> tuple[Any, ModelManifest]:
@@ -88,8 +102,8 @@ def _evidence(
     phases: Phases,
     say: Say,
     csv_file: Path | None,
-) -> tuple[Evidence, Previous]:
-    """All that is known before publishing."""
+) -> tuple[Evidence, Any]:
+    """All that is known before publishing, and the hashes of the rows that were learnt from."""
     if not valid_name(request.model):
         raise RecipeError(f"{request.model!r:.80} is no name for a model: use small letters, digits, - and _")
     for problem in recipes.problems(settings.recipes_dir):
@@ -113,13 +127,8 @@ def _evidence(
     manifest = dataclasses.replace(learnt.manifest, name=request.model, notes=request.notes)
     learnt = dataclasses.replace(learnt, manifest=manifest)
     phases.within(0.5)
-    tested = [rows.rows[position] for position in learnt.tested_on]
-    previous = ask_previous(
-        settings.models_dir, trust, request.alias, manifest, tested, learnt.y[learnt.tested_on], learnt.held_out
-    )
-    if previous.silent:
-        run.remark(f"the version that is {request.alias} is not compared: {previous.silent}")
-    return learnt.evidence(rows, run, previous=previous.manifest, previous_metrics=previous.metrics), previous
+    found = findings(learnt, rows, run, request, settings.models_dir, trust)
+    return found, hashes(rows.rows, rows.targets, rows.fingerprint)[learnt.fitted_on]
 
 
 def _rows(
@@ -149,11 +158,19 @@ def _with_fields(recipe: Recipe, table: Table, request: TrainingRequest) -> tupl
     return recipe, table, list(table.remarks)
 
 
-def _published(root: Path, evidence: Evidence, report: Report, seal: Seal) -> ModelManifest:
+def _published(
+    root: Path, evidence: Evidence, write: Callable[[Path, ModelManifest], None], seal: Seal
+) -> ModelManifest:
     try:
-        return publish(root, evidence.estimator, evidence.manifest, seal, report.write)
+        return publish(root, evidence.estimator, evidence.manifest, seal, write)
     except PublishRefused as error:
         raise ModelgateError(Code.NOT_PUBLISHED, str(error)) from error
+
+
+def _all_the_same(manifest: ModelManifest, alias: str) -> str:
+    """The way out for somebody who knows better than the gate."""
+    path = f"/v1/models/{manifest.name}/aliases/{alias}"
+    return f'to promote it all the same: PUT {path} {{"version": {manifest.version}}}'
 
 
 def _promoted(promote: Promote, manifest: ModelManifest, alias: str) -> tuple[str | None, bool]:

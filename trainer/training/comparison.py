@@ -1,0 +1,178 @@
+"""The new version beside the one that it would replace: which of them does better on rows that neither has seen.
+
+Both answer the same rows, so their losses are compared row by row: if the versions were equally good, each difference
+could as well have had the other sign (a randomisation test; Dietterich, "Approximate statistical tests for comparing
+supervised classification learning algorithms", Neural Computation 10, 1998). Of answers that are right or wrong that is
+McNemar's test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import erfc, sqrt
+from typing import Any
+
+import numpy as np
+from sklearn.utils import _safe_indexing
+
+from contract.coercion import Grid, coerce
+from contract.errors import InvalidInstances, ModelgateError
+from contract.jobs import Row
+from contract.manifest import ModelManifest, Output, OutputKind, Signature
+from contract.repository import Repository
+from scoring.answers import ask_matrix
+from scoring.artifacts import load
+from scoring.matrix import to_matrix
+from scoring.trust import Trust
+from trainer.report.evidence import Comparison, Outcome
+from trainer.tables.data import TrainingRows
+from trainer.training.evaluate import measure
+from trainer.training.learning import Learnt
+from trainer.training.seen import hashes, learnt_from
+
+LEVEL = 0.05
+"""A version is better or worse when chance alone would make as much of a difference in so few of the cases."""
+FEWEST_ROWS = 50
+"""Below, a difference would have to be large to be told from chance."""
+LEAST = 1e-4
+"""One row of which a version was altogether sure, and wrong, must not outweigh all others."""
+FEW_ROWS, SIGNS, SEED = 1000, 5000, 0
+
+
+class CannotCompare(Exception):
+    """The version that would be replaced cannot be compared with the new one; the message says why."""
+
+
+def compare(repository: Repository, trust: Trust, version: int, new: Learnt, data: TrainingRows) -> Comparison:
+    """Has both versions answer the held-out rows of `new`, as serving would, that `version` has not learnt from.
+
+    `data` are all rows of the new one. Raises nothing but MemoryError.
+    """
+    try:
+        return _compared(repository, trust, version, new, data)
+    except CannotCompare as reason:
+        return Comparison(version, missing=str(reason))
+    except ModelgateError as error:
+        return Comparison(version, missing=str(error))
+    except MemoryError:
+        raise
+    except Exception as error:
+        return Comparison(version, missing=f"version {version} raised {type(error).__name__}: {error}")
+
+
+def _compared(repository: Repository, trust: Trust, version: int, new: Learnt, data: TrainingRows) -> Comparison:
+    if not new.held_out:
+        raise CannotCompare("the recipe holds no rows out")
+    manifest = repository.manifest(new.manifest.name, version)
+    output, old_output = new.manifest.signature.output, manifest.signature.output
+    _check_outputs(version, output, old_output)
+    learnt = learnt_from(repository.report_dir(manifest.name, version), manifest)
+    if learnt is None:
+        raise CannotCompare(f"version {version} does not say which rows it has learnt from")
+    places, rows = _unseen(manifest, learnt, new, data)
+    y = new.y[places]
+    now = ask_matrix(new.estimator, _safe_indexing(new.X, places), output.probabilities)
+    estimator = load(manifest, repository.version_dir(manifest.name, version), trust)
+    X = to_matrix(rows, manifest.signature, manifest.artifact.input_format)
+    before = ask_matrix(estimator, X, old_output.probabilities)
+    loss, ours, theirs = _losses(y, Answers(*now, output), Answers(*before, old_output))
+    return _judged(
+        Comparison(
+            version,
+            rows=len(y),
+            metrics=measure(y, *now, output),
+            previous=measure(y, *before, old_output),
+            loss=loss,
+            loss_now=float(ours.mean()),
+            loss_before=float(theirs.mean()),
+        ),
+        ours - theirs,
+    )
+
+
+def _check_outputs(version: int, new: Output, old: Output) -> None:
+    if old.kind is not new.kind:
+        raise CannotCompare(f"version {version} predicts a {old.kind}, and the new one a {new.kind}")
+    if old.kind is OutputKind.CLASS and not set(old.labels or ()) & set(new.labels or ()):
+        raise CannotCompare(f"version {version} knows none of the new one's classes")
+
+
+def _unseen(manifest: ModelManifest, learnt: Any, new: Learnt, data: TrainingRows) -> tuple[Any, list[Row]]:
+    """The positions of the held-out rows that the version of `manifest` has not learnt from, and those rows as it takes
+    them."""
+    taken, rows = _as_taken(data.rows, new.manifest.signature, manifest)
+    known = hashes(rows, [data.targets[place] for place in taken], manifest.training_data.fingerprint)
+    unseen = np.isin(taken, new.tested_on) & ~np.isin(known, learnt)
+    if not unseen.any():
+        raise CannotCompare(f"version {manifest.version} has learnt from all of the held-out rows")
+    return taken[unseen], [rows[number] for number in np.flatnonzero(unseen)]
+
+
+def _as_taken(rows: Sequence[Row], signature: Signature, old: ModelManifest) -> tuple[Any, list[Row]]:
+    """The positions of those of `rows` that the `old` version takes, and what it makes of them: all but a few."""
+    places = np.arange(len(rows))
+    try:
+        return places, coerce(Grid(signature.names, rows), old.signature).rows
+    except InvalidInstances as invalid:
+        refused = {error.row for error in invalid.errors}
+        if None in refused or invalid.total > len(invalid.errors) or len(refused) == len(rows):
+            raise CannotCompare(f"version {old.version} does not take the new one's rows: {invalid}") from None
+    places = np.setdiff1d(places, list(refused))
+    return places, coerce(Grid(signature.names, [rows[place] for place in places.tolist()]), old.signature).rows
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a version answers: `predicted`, and a `table` of probabilities (rows × the labels of `output`) or None."""
+
+    predicted: Any
+    table: Any
+    output: Output
+
+
+def _losses(y: Any, *versions: Answers) -> tuple[str, Any, Any]:
+    """What is lost in each row by either of two versions, less is better, and what that is called."""
+    if versions[0].output.kind is OutputKind.NUMBER:
+        ours, theirs = (np.square(np.asarray(each.predicted, dtype=float) - y) for each in versions)
+        return "squared error", ours, theirs
+    if any(each.table is None for each in versions):
+        ours, theirs = (np.asarray(each.predicted != y, dtype=float) for each in versions)
+        return "share of errors", ours, theirs
+    ours, theirs = (-np.log(np.clip(np.nan_to_num(_of_own_class(y, each)), LEAST, 1)) for each in versions)
+    return "log loss", ours, theirs
+
+
+def _of_own_class(y: Any, answers: Answers) -> Any:
+    """The probability that each row's class is given; 0 of one that the version does not know."""
+    table = np.column_stack([answers.table, np.zeros(len(y))])
+    places = {label: place for place, label in enumerate(answers.output.labels or ())}
+    return table[np.arange(len(y)), [places.get(label, -1) for label in y.tolist()]]
+
+
+def _judged(figures: Comparison, differences: Any) -> Comparison:
+    """With the outcome of the test on what the new version loses more than the other, row by row."""
+    if figures.rows < FEWEST_ROWS:
+        rows = f"{figures.rows} held-out row{'s' if figures.rows > 1 else ''}"
+        return replace(figures, missing=f"only {rows} are new to both versions, and it takes {FEWEST_ROWS}")
+    if not np.isfinite(differences).all():
+        return replace(figures, missing="one of them gives answers that are not finite numbers")
+    worse, better = by_chance(differences), by_chance(-differences)
+    outcome = Outcome.WORSE if worse < LEVEL else Outcome.BETTER if better < LEVEL else Outcome.SAME
+    return replace(figures, p_worse=worse, p_better=better, outcome=outcome)
+
+
+def by_chance(differences: Any) -> float:
+    """How often the mean of `differences` is at least what it is when each has its sign by chance.
+
+    Of many rows that is counted no more: the sum is as good as normal.
+    """
+    moved = differences[differences != 0]
+    total = moved.sum()
+    if not len(moved):
+        return 1.0
+    if len(moved) > FEW_ROWS:
+        return erfc(total / sqrt(2 * np.square(moved).sum())) / 2
+    signs = np.random.default_rng(SEED).choice((-1.0, 1.0), (SIGNS, len(moved)))
+    enough = total - 1e-9 * np.abs(moved).sum()  # sums differ in their last bits
+    return float((1 + (signs @ moved >= enough).sum()) / (1 + SIGNS))

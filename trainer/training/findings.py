@@ -1,0 +1,96 @@
+"""What there is to say of what was learnt, before it is published: is it good, is it better, and is it true?"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from sklearn.utils import _safe_indexing
+
+from contract.errors import ModelgateError
+from contract.kinds import shown
+from contract.manifest import ModelManifest, OutputKind
+from contract.repository import Repository
+from contract.training import TrainingRequest
+from scoring.answers import ask_matrix
+from scoring.trust import Trust
+from trainer.recipe import Run
+from trainer.report.evidence import Comparison, Evidence, Thresholds
+from trainer.tables.balance import out_of_balance
+from trainer.tables.data import TrainingRows
+from trainer.training.comparison import compare
+from trainer.training.gate import objection, verdict
+from trainer.training.leakage import doubt, leaks
+from trainer.training.learning import Learnt
+from trainer.training.thresholds import class_metrics, thresholds
+
+
+def findings(
+    learnt: Learnt, data: TrainingRows, run: Run, request: TrainingRequest, models: Path, trust: Trust
+) -> Evidence:
+    """All that a report is made of. The verdict and each remark go into the log."""
+    output, inputs = learnt.manifest.signature.output, learnt.manifest.signature.inputs
+    classes = output.kind is OutputKind.CLASS
+    y = learnt.y[learnt.tested_on]
+    more: dict[str, Any] = {"leaks": leaks(data.rows, learnt.y, inputs, run.target.name, classes)}
+    if classes:
+        predicted, table = ask_matrix(
+            learnt.estimator, _safe_indexing(learnt.X, learnt.tested_on), output.probabilities
+        )
+        more["classes"] = class_metrics(y, predicted, output.labels or ())
+        more["thresholds"] = thresholds(y, predicted, table, output, run.out_of_fold)
+        learnt = _with_threshold(learnt, more["thresholds"], run)
+    metrics = learnt.manifest.metrics
+    for leak in more["leaks"]:
+        run.remark(leak.sentence)
+    if learnt.held_out and (question := doubt(metrics, len(y))):
+        run.remark(question)
+    previous, comparison = _compared(learnt, data, request.alias, models, trust)
+    said = verdict(metrics, comparison)
+    run.say(said)
+    return learnt.evidence(
+        data,
+        run,
+        headline=next(iter(metrics), ""),
+        verdict=said,
+        refused=objection(request.gate, metrics, comparison),
+        previous=previous,
+        previous_metrics=comparison and comparison.previous,
+        comparison=comparison,
+        **more,
+    )
+
+
+def _compared(
+    learnt: Learnt, data: TrainingRows, alias: str, models: Path, trust: Trust
+) -> tuple[ModelManifest | None, Comparison | None]:
+    """The manifest of the version that has `alias`, where it can be read, and how the new one does beside it."""
+    repository, name = Repository(models), learnt.manifest.name
+    version = repository.aliases(name).get(alias)
+    if version is None:
+        return None, None
+    comparison = compare(repository, trust, version, learnt, data)
+    try:
+        return repository.manifest(name, version), comparison
+    except ModelgateError:
+        return None, comparison
+
+
+def _with_threshold(learnt: Learnt, found: Thresholds | None, run: Run) -> Learnt:
+    """Of a rare class: with the threshold that finds more of it, as metrics and as a remark."""
+    if found is None or found.best is None or not learnt.held_out or not out_of_balance(learnt.y.tolist()):
+        return learnt
+    best, own = found.best, found.argmax
+    run.remark(
+        f"answers name {shown(found.label)} from a probability of 0.5 on: precision {own.precision:.3f}, recall"
+        f" {own.recall:.3f}; from {best.threshold:.3g} on, the best F1 of the cross-validation, it is precision"
+        f" {best.precision:.3f}, recall {best.recall:.3f}: compare `probabilities` with that"
+    )
+    metrics = {
+        **learnt.manifest.metrics,
+        "best_threshold": best.threshold,
+        "best_threshold_precision": best.precision,
+        "best_threshold_recall": best.recall,
+    }
+    return dataclasses.replace(learnt, manifest=dataclasses.replace(learnt.manifest, metrics=metrics))

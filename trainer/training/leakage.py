@@ -1,0 +1,158 @@
+"""Columns that tell nearly all of the target by themselves: mostly they are known only afterwards.
+
+`alive` beside `survived`, or `casual` and `registered` beside their sum. What is looked for is one column in whatever
+encoding, and two by their sum, difference, product or quotient; in a sample of the rows, for a second or so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from contract.jobs import Row, Value
+from contract.kinds import shown
+from contract.manifest import Field, Kind
+from trainer.report.evidence import Leak
+
+NEARLY_ALL = 0.99
+"""Of what there is to tell: of the variance, or of the errors that always giving the same answer makes."""
+FEWEST_ROWS = 50
+"""Among fewer, some column or other tells all by chance."""
+FEWEST_ERRORS = 50
+"""Of always giving the same answer: sparing nearly all of fewer may be luck."""
+MOST_ROWS, MOST_COLUMNS, MOST_LEAKS = 2000, 100, 5
+MOST_IN_PAIRS, MOST_IN_PAIRS_OF_CLASSES = 40, 12
+"""Columns of numbers, the strongest alone first: a line through two is found a hundred times faster than a tree."""
+FOLDS, LEAF, SEED = 2, 3, 0
+NUMBERS = (Kind.NUMBER, Kind.INTEGER)
+
+
+def leaks(rows: Sequence[Row], targets: Any, inputs: Sequence[Field], target: str, classes: bool) -> list[Leak]:
+    """At most `MOST_LEAKS`, single columns before pairs; `targets` is an array with one value a row."""
+    chosen = _sample(targets, classes)
+    if len(chosen) < FEWEST_ROWS:
+        return []
+    y = targets[chosen] if classes else targets[chosen].astype(float)
+    columns = {f.name: _numbers([rows[n][at] for n in chosen], f.kind) for at, f in enumerate(inputs[:MOST_COLUMNS])}
+    alone = {name: _best(_alone(column, y, classes), y, classes) for name, column in columns.items()}
+    found = [_leak([name], best, y, target, classes) for name, best in alone.items() if best[0] >= NEARLY_ALL]
+    numbers = [f.name for f in inputs if f.kind in NUMBERS and f.name in alone and alone[f.name][0] < NEARLY_ALL]
+    strongest = set(
+        sorted(numbers, key=lambda name: -alone[name][0])[: MOST_IN_PAIRS_OF_CLASSES if classes else MOST_IN_PAIRS]
+    )
+    for pair in combinations([name for name in numbers if name in strongest], 2):
+        best = _best(_together(columns[pair[0]], columns[pair[1]], y, classes), y, classes)
+        if best[0] >= NEARLY_ALL:
+            found.append(_leak(pair, best, y, target, classes))
+    return found[:MOST_LEAKS]
+
+
+def doubt(metrics: Mapping[str, float], rows: int) -> str | None:
+    """A question about metrics of `rows` held-out rows that are nearly perfect, and not by luck."""
+    name = next((name for name in ("r2", "accuracy") if name in metrics), None)
+    if name is None:
+        return None
+    errors = rows if name == "r2" else rows * (1 - metrics["baseline_accuracy"])
+    if errors < FEWEST_ERRORS or rows * (1 - metrics[name]) > (1 - NEARLY_ALL) * errors:
+        return None
+    return (
+        f"{'R²' if name == 'r2' else name} is {metrics[name]:.3f} on {rows:,} held-out rows, which is nearly perfect:"
+        " does each column hold what is known when a prediction is asked for, and does no row stand in the file twice?"
+    )
+
+
+def _sample(targets: Any, classes: bool) -> Any:
+    """Positions of at most `MOST_ROWS` rows, as many of each class as there are; without classes of a few rows."""
+    order = np.random.default_rng(SEED).permutation(len(targets))
+    if not classes:
+        return order[:MOST_ROWS]
+    labels, codes = np.unique(targets[order], return_inverse=True)
+    each = [order[codes == code][: max(FOLDS * LEAF, MOST_ROWS // len(labels))] for code in range(len(labels))]
+    enough = [places for places in each if len(places) >= FOLDS * LEAF]
+    return np.sort(np.concatenate(enough)) if len(enough) > 1 else order[:0]
+
+
+def _numbers(values: Sequence[Value], kind: Kind) -> Any:
+    """A column as floats, nulls as NaN. Words are numbered; of dates only nulls are told apart: what rises with time is
+    no copy of it."""
+    if kind is Kind.DATETIME:
+        return np.array([float(value is None) for value in values])
+    if kind is Kind.STRING:
+        places = {word: place for place, word in enumerate(sorted({str(v) for v in values if v is not None}))}
+        return np.array([math.nan if value is None else places[str(value)] for value in values])
+    return np.array(values, dtype=float)  # of None NaN
+
+
+def _alone(column: Any, y: Any, classes: bool) -> Iterator[tuple[str, Any]]:
+    """In which ways one column may tell the target, and what it then answers."""
+    yield "alone", _by_tree([column], y, classes)
+    if not classes:
+        yield "alone", _by_line([column], y)
+
+
+def _together(a: Any, b: Any, y: Any, classes: bool) -> Iterator[tuple[str, Any]]:
+    """In which ways two columns may tell the target, and what they then answer."""
+    with np.errstate(all="ignore"):
+        product, quotient = a * b, a / b
+    if classes:
+        yield "together", _by_tree([a, b, a + b, a - b, product, quotient], y, classes)
+    else:
+        yield "sum", _by_line([a, b], y)
+        yield "product", _by_line([product], y)
+        yield "quotient", _by_line([quotient], y)
+
+
+def _by_tree(columns: Sequence[Any], y: Any, classes: bool) -> Any:
+    """What a tree answers to each half of the rows that has learnt from the other one."""
+    # Ranks: a tree asks for no more, and takes no number that is too large for 32 bits.
+    X = np.column_stack([np.where(np.isnan(c), math.nan, np.unique(c, return_inverse=True)[1]) for c in columns])
+    Tree, Folds = (DecisionTreeClassifier, StratifiedKFold) if classes else (DecisionTreeRegressor, KFold)
+    folds = Folds(FOLDS, shuffle=True, random_state=SEED)
+    return cross_val_predict(Tree(min_samples_leaf=LEAF, random_state=SEED), X, y, cv=folds)
+
+
+def _by_line(columns: Sequence[Any], y: Any) -> Any:
+    """The least squares' answers; the mean where a column holds no number."""
+    X = np.column_stack([np.ones(len(y)), *columns])
+    known = np.isfinite(X).all(axis=1)
+    answers = np.full(len(y), y.mean())
+    if known.sum() >= FEWEST_ROWS:
+        answers[known] = X[known] @ np.linalg.lstsq(X[known], y[known])[0]
+    return answers
+
+
+def _best(ways: Iterator[tuple[str, Any]], y: Any, classes: bool) -> tuple[float, str]:
+    """The share that is told in the best of the ways, of the variance or of the errors; and which way that is."""
+    return max((_told(y, answers, classes), how) for how, answers in ways)
+
+
+def _told(y: Any, answers: Any, classes: bool) -> float:
+    if classes:
+        _, counts = np.unique(y, return_counts=True)
+        return float(1 - (answers != y).mean() / (1 - counts.max() / len(y)))
+    with np.errstate(all="ignore"):
+        told = 1 - np.square(y - answers).sum() / np.square(y - y.mean()).sum()
+    return float(told) if math.isfinite(told) else 0.0
+
+
+def _leak(columns: Sequence[str], best: tuple[float, str], y: Any, target: str, classes: bool) -> Leak:
+    told, how = best
+    which = " and ".join(map(shown, columns))
+    if how in ("sum", "product", "quotient"):
+        which = f"the {'sum or difference' if how == 'sum' else how} of {which}"
+    score, measured = told, f"with an R² of {told:.3f}"
+    if classes:
+        score = 1 - (1 - told) * (1 - np.unique(y, return_counts=True)[1].max() / len(y))
+        measured = f"in {score:.1%}"
+    alone = " alone tells" if how == "alone" else " tell" if how == "together" else " tells"
+    sentence = (
+        f"{which}{alone} {target} {measured} of {len(y):,} rows: if it is only known afterwards, leave it out of"
+        " `features`"
+    )
+    return Leak(columns, how, "accuracy" if classes else "r2", score, sentence)

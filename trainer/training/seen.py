@@ -1,0 +1,72 @@
+"""From which rows a version has learnt: a hash of each in its report's folder, so that a later version can be compared
+on rows that neither has seen.
+
+A row is what the version's signature reads of it, in that order, and the target. So the order of a file's columns does
+not matter, nor what other columns it has. Of equal rows the first, the second and so on are told apart: they are
+observations of their own, and where a table has few columns it consists of little else.
+
+The hashes are keyed with the fingerprint of the version's data: those of two versions cannot be matched without the
+rows. Whoever can read the model repository can find out whether a row that they guess was among them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contract.jobs import Row, Value
+from contract.manifest import ModelManifest
+
+LEARNT_FILE = "learnt.hashes"
+"""Beside a version's report: sorted 64-bit numbers, little-endian, one for each row that it has learnt from."""
+
+_HASH = np.dtype("<u8")
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+"""An odd number of many bits: adding its multiples gives each of some equal rows a hash of its own."""
+
+
+def hashes(rows: Iterable[Row], targets: Iterable[Value], fingerprint: str) -> Any:
+    """A hash for each row, in their order; `fingerprint` is that of the data of the version which asks."""
+    key = fingerprint.encode()[: blake2b.MAX_KEY_SIZE]
+    digests = (
+        blake2b(json.dumps([*row, _plain(target)]).encode(), digest_size=_HASH.itemsize, key=key).digest()
+        for row, target in zip(rows, targets, strict=True)
+    )
+    found = np.frombuffer(b"".join(digests), dtype=_HASH).astype(np.uint64)
+    return found + _occurrences(found) * _SPREAD  # modulo 2**64
+
+
+def save(folder: Path, learnt: Any) -> None:
+    """Raises OSError."""
+    (folder / LEARNT_FILE).write_bytes(np.sort(learnt).astype(_HASH).tobytes())
+
+
+def learnt_from(folder: Path, manifest: ModelManifest) -> Any:
+    """The hashes of the rows that the version of `manifest` has learnt from; None where nothing tells."""
+    try:
+        data = (folder / LEARNT_FILE).read_bytes()
+    except OSError:
+        return None
+    if len(data) % _HASH.itemsize or not 0 < len(data) <= manifest.training_data.rows * _HASH.itemsize:
+        return None
+    return np.frombuffer(data, dtype=_HASH)
+
+
+def _plain(target: Value) -> Value:
+    """3 and 3.0 are the same target, which one file gives reason to take for an integer and another for a number."""
+    return float(target) if isinstance(target, int) and not isinstance(target, bool) else target
+
+
+def _occurrences(values: Any) -> Any:
+    """For each of `values` how many equal ones stand before it."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    found = np.empty(len(values), dtype=np.uint64)
+    found[order] = np.arange(len(values)) - np.repeat(starts, np.diff(np.r_[starts, len(values)]))
+    return found
