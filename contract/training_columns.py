@@ -9,6 +9,7 @@ from difflib import get_close_matches
 
 from contract.errors import FieldError
 from contract.kinds import listed, shown
+from contract.training import KINDS
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ def columns_of(
         id_field=find(id_field, "id_field") if id_field else None,
         kinds={find(name, "kinds"): kind for name, kind in kinds.items()},
     )
+    for name, kind in kinds.items():
+        if kind not in KINDS:
+            message = f"kinds says {shown(kind)} of {shown(name)}; a kind is one of {', '.join(KINDS)}"
+            errors.append(FieldError(None, "kinds", "unknown_kind", message))
     for name, count in Counter(header).items():
         if count > 1 and name:
             message = f"the data have the column {shown(name)} twice; rename one of them"

@@ -284,6 +284,20 @@ def test_what_the_trainer_alone_knows_of_a_recipe_is_left_to_it(client: FlaskCli
     assert request.parameters == {"anything": 1}
 
 
+def test_a_training_that_waits_says_how_many_come_first(client: FlaskClient, tasks: Tasks) -> None:
+    ids = [client.post("/v1/models/loan/train").get_json()["id"] for _ in range(3)]
+
+    def before(job_id: str) -> int | None:
+        progress = client.get(f"/v1/jobs/{job_id}").get_json()["progress"]
+        return progress and progress["total"]
+
+    assert [before(job_id) for job_id in ids] == [0, 1, 2]
+    assert tasks.begin([]) is not None
+    assert [before(job_id) for job_id in ids] == [None, 1, 2]
+    progress = client.get(f"/v1/jobs/{ids[2]}").get_json()["progress"]
+    assert (progress["phase"], progress["fraction"], progress["unit"]) == ("waiting", 0.0, "trainings before it")
+
+
 def test_a_request_may_be_one_field_of_the_form(client: FlaskClient, tasks: Tasks) -> None:
     request = accepted(client.post("/v1/models/loan/train", **form(request=json.dumps({"notes": "n"}))), tasks)
     assert (request.recipe, request.notes) == ("loan", "n")

@@ -190,7 +190,7 @@ def _asked_for(name: str, values: Counts, separator: str | None, wanted: str) ->
     field = Field(name, kind, format=written)
     if wrong := _refused(rest, field):
         raise DataError(
-            f"kinds makes {shown(name)} a {wanted}, which {listed(wrong, 3)} cannot be; correct the file,"
+            f"kinds makes {shown(name)} {wanted}, which {listed(wrong, 3)} cannot be; correct the file,"
             " or leave it out of kinds"
         )
     return field, words, [_taken_for_null(name, words, kind)] if words else []
