@@ -100,6 +100,16 @@ def date_format(texts: Iterable[str]) -> tuple[Format, bool] | None:
     return (possible[0], False) if possible else None
 
 
+def not_quite_dates(texts: Iterable[str]) -> str | None:
+    """Why texts that look like dates are none; None: they do not look like dates."""
+    found = [_DATE.fullmatch(text.strip().upper()) for text in texts]
+    if not found or not all(found):
+        return None
+    if any(match and max(len(match[1]), len(match[4])) < 4 for match in found):
+        return "its dates have years of two digits; write four"
+    return "some of its dates begin with the day and some with the month; write all alike"
+
+
 def moment_of(written: Format) -> Callable[[str], str | None]:
     """Reads a date that is written so as ISO 8601 text in UTC; None: it is none."""
     year, month, day = _DATE_PARTS[written]

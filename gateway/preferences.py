@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 from gateway.problems import Problem
 
@@ -20,25 +21,21 @@ class Preferences:
     wait: int | None = None
     handling: str | None = None
 
-    @property
+    @cached_property
     def applied(self) -> str | None:
         """The value of `Preference-Applied`."""
         asked = {"handling": self.handling, "wait": self.wait}
         return ", ".join(f"{name}={value}" for name, value in asked.items() if value is not None) or None
 
 
-NONE = Preferences()
-
-
+@lru_cache(256)  # callers say the same again and again
 def preferences(header: str | None, most: int) -> Preferences:
     """What is asked for in `header`, a wait of at most `most` seconds.
 
     Of a preference that is there twice the first counts. What is unknown or malformed is ignored, as the RFC asks.
     """
-    if not header:
-        return NONE
     wait, handling = None, None
-    for preference in header.split(","):
+    for preference in (header or "").split(","):
         text = preference.split(";")[0]
         if wait is None and (matched := _WAIT.fullmatch(text)):
             wait = min(int(matched[1]), most)

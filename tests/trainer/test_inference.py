@@ -187,6 +187,25 @@ def test_a_column_that_stands_twice_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["05/12/24", "05/13/2024"], "x is taken for text: its dates have years of two digits; write four"),
+        (
+            ["13/1/2024", "1/13/2024"],
+            "x is taken for text: some of its dates begin with the day and some with the month",
+        ),
+        (
+            ["1-2-2024", "3-4-2024"],
+            "x holds dates that could begin with the day or with the month: the day was assumed",
+        ),
+        (["1/2/2024", "3/4/2024"], "x holds dates that could begin with the day or with the month: the month was assu"),
+    ],
+)
+def test_dates_that_are_in_doubt_have_a_remark(values: list[str], said: str) -> None:
+    assert remark(values).startswith(said)
+
+
+@pytest.mark.parametrize(
     ("values", "kind", "wanted"),
     [
         (["1", "2"], "string", Field("x", Kind.STRING, categories=("1", "2"))),

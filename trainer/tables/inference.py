@@ -11,7 +11,7 @@ from contract.kinds import Conversion, Refusal, listed, shown
 from contract.manifest import Field, Format, Kind
 from contract.training import KINDS
 from contract.training_columns import columns_of
-from contract.written import NULLS, date_format, null_word, number_format, without_commas
+from contract.written import NULLS, date_format, not_quite_dates, null_word, number_format, without_commas
 from trainer.recipe import DataError, Recipe, Table
 
 FEWEST_ROWS = 20
@@ -250,6 +250,8 @@ def _refused(values: Counts, field: Field) -> list[object]:
 
 def _nearly(name: str, values: Counts) -> list[str]:
     """What a column of text had nearly been."""
+    if reason := not_quite_dates(map(str, values)):
+        return [f"{name} is taken for text: {reason}"]
     for kind in (Kind.NUMBER, Kind.DATETIME):
         words = _refused(values, Field("", kind))
         if sum(values[word] for word in words) <= 0.05 * sum(values.values()):
