@@ -22,6 +22,9 @@ TYPES = {
 """Annotations that a parameter may have, and what they mean in words."""
 
 
+MOST_ERRORS = 20
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One parameter: it takes a value of one of `types`, which are names of `TYPES`, or one of `values`."""
@@ -53,9 +56,12 @@ class Parameter:
 
 
 def errors_in(given: Mapping[str, object], recipe: str, parameters: Sequence[Parameter]) -> list[FieldError]:
-    """Why the recipe cannot be run with these values."""
-    errors, known = [], {parameter.name: parameter for parameter in parameters}
+    """Why the recipe cannot be run with these values: the first reasons."""
+    errors: list[FieldError] = []
+    known = {parameter.name: parameter for parameter in parameters}
     for name, value in given.items():
+        if len(errors) == MOST_ERRORS:
+            break
         if name not in known:
             near = get_close_matches(name[:64], list(known), n=1)
             hint = f" (did you mean {shown(near[0])}?)" if near else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -10,6 +10,8 @@ from difflib import get_close_matches
 from contract.errors import FieldError
 from contract.kinds import listed, shown
 from contract.training import KINDS
+
+MOST_ERRORS = 20
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,25 @@ def columns_of(
     id_field: str | None,
     kinds: Mapping[str, str],
 ) -> tuple[Columns, list[FieldError]]:
-    """A name may be in any case where that leaves no doubt; one that is no column stays as it is, with an error."""
+    """A name may be in any case where that leaves no doubt; one that is no column stays as it is, with an error.
+
+    The first errors are listed: requests and headers may have thousands of names.
+    """
     errors: list[FieldError] = []
+    exact, alike = set(header), defaultdict(set)
+    for column in header:
+        alike[column.lower()].add(column)
 
     def find(name: str, field: str) -> str:
-        found = _find(name, header)
-        if found is None:
+        if name in exact:
+            return name
+        found = alike.get(name.strip().lower(), set())
+        if len(found) == 1:
+            return next(iter(found))
+        if len(errors) < MOST_ERRORS:
             message = f"{field} names {shown(name)}, which is no column of the data; {_hint(name, header)}"
             errors.append(FieldError(None, field, "unknown_column", message))
-        return found or name
+        return name
 
     columns = Columns(
         target=find(target, "target"),
@@ -46,7 +58,7 @@ def columns_of(
         kinds={find(name, "kinds"): kind for name, kind in kinds.items()},
     )
     for name, kind in kinds.items():
-        if kind not in KINDS:
+        if kind not in KINDS and len(errors) < MOST_ERRORS:
             message = f"kinds says {shown(kind)} of {shown(name)}; a kind is one of {', '.join(KINDS)}"
             errors.append(FieldError(None, "kinds", "unknown_kind", message))
     for name, count in Counter(header).items():
@@ -66,13 +78,6 @@ def columns_of(
     return columns, errors
 
 
-def _find(name: str, header: Sequence[str]) -> str | None:
-    if name in header:
-        return name
-    alike = [column for column in header if column and column.lower() == name.strip().lower()]
-    return alike[0] if len(alike) == 1 else None
-
-
 def _hint(name: str, header: Sequence[str]) -> str:
-    near = get_close_matches(name[:64], [column for column in header[:1000] if len(column) <= 64], n=1)
+    near = get_close_matches(name[:64], [column for column in header[:200] if column and len(column) <= 64], n=1)
     return f"did you mean {shown(near[0])}?" if near else f"there are {listed(header)}"

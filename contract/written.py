@@ -16,7 +16,7 @@ _NULL_WORDS = frozenset({"?", "-", "--", ".", "missing", "unknown", "inf", "-inf
 """Words, in small letters, that stand for no value where all others are numbers or dates."""
 
 _EXPONENT = r"([eE][+-]?\d+)?"
-_PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)" + _EXPONENT, re.ASCII)
+_PLAIN = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)" + _EXPONENT, re.ASCII)
 _WITH_COMMAS = {
     Format.DECIMAL_COMMA: re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?" + _EXPONENT, re.ASCII),
     Format.THOUSANDS_COMMA: re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?" + _EXPONENT, re.ASCII),

@@ -200,10 +200,12 @@ def _kinds(given: Mapping[str, Any], errors: _Errors) -> Mapping[str, str]:
     for name, kind in kinds.items():
         if not _is_text(name, _LONGEST_NAME) or not name:
             errors.add("kinds", "not_a_string", f"kinds must name columns; {shown(name)} is none")
-        elif not isinstance(kind, str) or kind not in KINDS:
+            break
+        if not isinstance(kind, str) or kind not in KINDS:
             hint = near(kind, KINDS) if isinstance(kind, str) else ""
             message = f"the kind of {shown(name)} must be one of {', '.join(KINDS)}; it is {shown(kind)}{hint}"
             errors.add(f"kinds.{name}", "unknown_kind", message)
+            break
     return kinds
 
 

@@ -12,6 +12,7 @@ from contract.coercion import Coerced, Records, coerce
 from contract.errors import InvalidInstances
 from contract.jobs import Row
 from contract.manifest import Field, Format, Kind, ModelManifest, Output, OutputKind, Signature
+from contract.training_columns import MOST_ERRORS, columns_of
 from gateway.dialects import from_csv
 from tests.support import write_version
 from trainer import recipes
@@ -159,6 +160,17 @@ def test_any_file_of_many_shapes_is_scored_as_it_was_learnt(tmp_path: Path) -> N
         data = "\r\n".join(lines).encode(draw.choice(["utf-8-sig", "utf-16", "cp1252"]))
         rows, signature, _ = learnt(tmp_path, data)
         assert scored(data, signature).rows == [tuple(row) for row in rows], (number, lines[:5])
+
+
+def test_long_cells_and_many_names_take_no_time(tmp_path: Path) -> None:
+    """What takes the square of its length would not end."""
+    long = "1" * 300_000
+    _, signature, _ = learnt(tmp_path, CELLS["decimal commas"].encode())
+    with pytest.raises(InvalidInstances, match="must be a finite number"):
+        scored(f"x;spare\n{long}x;0\n1,5;{long}\n".encode(), signature)
+    header = [f"a{n}" for n in range(20_000)]
+    kinds = dict.fromkeys((f"b{n}" for n in range(10_000)), "string")
+    assert len(columns_of(header, "y", [f"c{n}" for n in range(10_000)], None, kinds)[1]) == MOST_ERRORS
 
 
 MESSY = {
