@@ -112,8 +112,8 @@ def _ignored(unknown: Sequence[str], target: str | None) -> list[str]:
 
 
 def _refused_rows(refused: int, count: int, found: InvalidInstances) -> str:
-    more = f", the first {len(found.errors)} of {found.total}" if len(found.errors) < found.total else ""
-    return f"{refused} of {counted(count, 'row')} cannot be used: predictions are null, errors has the reasons{more}"
+    more = f" (the first {len(found.errors)} of {found.total} errors)" if len(found.errors) < found.total else ""
+    return f"{refused} of {count} rows cannot be used: their predictions are null, and output.errors says why{more}"
 
 
 _MISSING = Refusal("missing_field", "")

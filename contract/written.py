@@ -82,13 +82,13 @@ def without_commas(column: list[T], written: Format | None) -> list[T | str]:
 
 
 def date_format(texts: Iterable[str]) -> tuple[Format, bool] | None:
-    """Which part of all these dates stands first, and whether that is a guess; None: they are not all dates.
+    """Which part of the dates among `texts` stands first, and whether that is a guess; None: no one part does in all.
 
     A part over 12 is no month. Where none is, dots and dashes are taken to follow a day, and a slash a month.
     """
-    found = [_DATE.fullmatch(text.strip().upper()) for text in texts]
+    found = (_DATE.fullmatch(text.strip().upper()) for text in texts)
     dates = [match for match in found if match and 4 in (len(match[1]), len(match[4]))]
-    if not dates or len(dates) < len(found):
+    if not dates:
         return None
     if all(len(match[1]) == 4 for match in dates):
         return Format.YEAR_FIRST, False

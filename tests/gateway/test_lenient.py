@@ -25,7 +25,7 @@ ERROR = {
     "code": "not_a_number",
     "message": "'a' must be a finite number; it is 'x'",
 }
-WARNING = "1 of 3 rows cannot be used: predictions are null, errors has the reasons"
+WARNING = "1 of 3 rows cannot be used: their predictions are null, and output.errors says why"
 OUTPUT = {"predictions": [3, None, 7], "probabilities": None, "ids": ["k1", "k2", "k3"], "errors": [ERROR]}
 
 
@@ -117,5 +117,6 @@ def test_of_many_errors_the_first_are_shown_and_the_total_is_said(settings: Sett
     assert len(job["output"]["errors"]) == InvalidInstances.SHOWN
     assert job["output"]["predictions"][-2:] == [None, 3] and len(job["output"]["predictions"]) == 60_001
     assert job["warnings"] == [
-        "60000 of 60001 rows cannot be used: predictions are null, errors has the reasons, the first 1000 of 120000"
+        "60000 of 60001 rows cannot be used: their predictions are null, and output.errors says why"
+        " (the first 1000 of 120000 errors)"
     ]
