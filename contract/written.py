@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar, cast
 
@@ -100,14 +100,16 @@ def date_format(texts: Iterable[str]) -> tuple[Format, bool] | None:
     return (possible[0], False) if possible else None
 
 
-def not_quite_dates(texts: Iterable[str]) -> str | None:
-    """Why texts that look like dates are none; None: they do not look like dates."""
+def not_quite_dates(texts: Sequence[str]) -> str | None:
+    """Why texts that all look like dates are none; None: they do not look so, or one of them is wrong by itself."""
     found = [_DATE.fullmatch(text.strip().upper()) for text in texts]
-    if not found or not all(found):
+    if not all(found):
         return None
     if any(match and max(len(match[1]), len(match[4])) < 4 for match in found):
         return "its dates have years of two digits; write four"
-    return "some of its dates begin with the day and some with the month; write all alike"
+    if date_format(texts) is None:
+        return "some of its dates begin with the day and some with the month; write all alike"
+    return None
 
 
 def moment_of(written: Format) -> Callable[[str], str | None]:

@@ -250,9 +250,9 @@ def _refused(values: Counts, field: Field) -> list[object]:
 
 def _nearly(name: str, values: Counts) -> list[str]:
     """What a column of text had nearly been."""
-    dates, _ = _dates(values)
-    if dates is None and (reason := not_quite_dates(map(str, values))):
+    if reason := not_quite_dates(list(map(str, values))):
         return [f"{name} is taken for text: {reason}"]
+    dates, _ = _dates(values)
     for kind in (Kind.NUMBER, Kind.DATETIME):
         words = _refused(values, Field("", kind, format=dates))
         if sum(values[word] for word in words) <= 0.05 * sum(values.values()):
