@@ -77,7 +77,7 @@ class Jobs:
     def ahead(self, training_id: str) -> int | None:
         """How many trainings have their turn before this one; None: it does not wait. One round trip."""
         waiting, running = self._scripts.send(
-            [("LPOS", f"rq:queue:{TRAINING}", training_id), ("ZCARD", f"rq:wip:{TRAINING}")]
+            [("LPOS", f"rq:queue:{TRAINING}", training_id), ("ZCOUNT", f"rq:wip:{TRAINING}", "-inf", "+inf")]
         )
         return None if waiting is None else waiting + running
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from redis import Redis
 
-from broker.records import CRASHED, PREFIX, TRAINER_CRASHED, failed, ours
+from broker.records import CRASHED, PREFIX, TRAINER_CRASHED, failed, of_predictions, ours
 from broker.scripts import Call, Scripts
 from contract.errors import Failure
 from contract.jobs import prediction_queue
@@ -25,15 +25,24 @@ MOST_DEATHS = 3
 
 @dataclass(frozen=True)
 class Crew:
-    """Who has the leases: a job that was in the hands of one of them at `most_deaths` deaths fails with `crashed`."""
+    """Who has the leases: a job that was in the hands of one of them at `most_deaths` deaths fails with `crashed`.
+
+    `deadlines` are the keys with the deadlines that it looks at, and `tends` says which queues it reconciles. A worker
+    may touch nothing of the trainer's in Redis (`broker/acl`). A trainer looks after predictions as well, since there
+    may be no worker.
+    """
 
     members: str
+    deadlines: Sequence[str]
+    tends: Callable[[bytes], bool]
     most_deaths: int
     crashed: Failure
 
 
-SCORERS = Crew("mg:incs", MOST_DEATHS, CRASHED)
-TRAINERS = Crew("mg:trainers", 2, TRAINER_CRASHED)
+DEADLINES, TRAINER_DEADLINES = "mg:deadlines", "mg:deadlines:trainer"
+
+SCORERS = Crew("mg:incs", (DEADLINES,), of_predictions, MOST_DEATHS, CRASHED)
+TRAINERS = Crew("mg:trainers", (DEADLINES, TRAINER_DEADLINES), ours, 2, TRAINER_CRASHED)
 
 _AT_ONCE = 1000
 
@@ -117,7 +126,8 @@ class Leases:
         crew = self._crew
         _, exc_string, json = failed(failure if failure is not None and alone else crew.crashed)
         ids = (_ALL,) if scored is None else scored
-        answer = self._scripts.run("give_back", inc, 1 if alone else crew.most_deaths, json, exc_string, *ids)
+        most = 1 if alone else crew.most_deaths
+        answer = self._scripts.run("give_back", crew.members, inc, most, json, exc_string, *ids)
         return {job_id.decode(): became.decode() for job_id, became in zip(answer[::2], answer[1::2], strict=True)}
 
     def reap(self) -> list[str]:
@@ -135,14 +145,15 @@ class Leases:
 
     def expire(self) -> None:
         """Ends queued jobs whose deadline has passed. To be called each second."""
-        while self._scripts.run("expire", 100) == 100:
-            pass
+        for deadlines in self._crew.deadlines:
+            while self._scripts.run("expire", 100, deadlines) == 100:
+                pass
 
     def reconcile(self) -> None:
         """Mends what stock RQ commands leave, and trims registries. To be called at start and every 10 s."""
         queues = {key.removeprefix(b"rq:queue:") for key in self._redis.smembers("rq:queues")}
         queues.update(self._redis.zrange("mg:ready", 0, -1))
-        positions = {queue: 0 for queue in sorted(queues) if ours(queue)}
+        positions = {queue: 0 for queue in sorted(queues) if self._crew.tends(queue)}
         while positions:
             calls = [Call("reconcile", [queue, position, _AT_ONCE]) for queue, position in positions.items()]
             answers = zip(positions, self._scripts.send(calls), strict=True)

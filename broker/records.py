@@ -47,9 +47,14 @@ _FIELDS = (
 )
 
 
+def of_predictions(queue: bytes) -> bool:
+    """Whether the jobs of this queue of RQ are predictions."""
+    return queue.startswith(PREFIX.encode())
+
+
 def ours(queue: bytes) -> bool:
     """Whether the jobs of this queue of RQ live by our scripts."""
-    return queue.startswith(PREFIX.encode()) or queue in (TRAINING.encode(), PUBLISHING.encode())
+    return of_predictions(queue) or queue in (TRAINING.encode(), PUBLISHING.encode())
 
 
 def dumps(value: object) -> str:
@@ -62,13 +67,27 @@ def job_data(job: PredictionJob) -> bytes:
     return orjson.dumps([PREDICT, None, [{"model": job.model, "version": job.version, "rows": job.rows}], {}])
 
 
-def payload_of(data: bytes, functions: Collection[str]) -> Mapping[str, Any]:
-    """The one argument in RQ's `data`, plain or compressed. Raises `ValueError` for anything else, also when the job
+def plain(data: bytes, most: int = 0) -> bytes:
+    """RQ's `data` without its compression. Raises `ValueError` for what is none, or has more than `most` bytes (0: any
+    number)."""
+    if data[:1] == b"[":
+        return data
+    engine = zlib.decompressobj()
+    try:
+        text = engine.decompress(data, most)
+    except zlib.error as error:
+        raise ValueError(f"the job cannot be read: {type(error).__name__}: {error}") from error
+    if engine.unconsumed_tail:
+        raise ValueError(f"the job cannot be read: it has more than {most} bytes")
+    return text
+
+
+def payload_of(text: bytes, functions: Collection[str]) -> Mapping[str, Any]:
+    """The one argument in RQ's `data`, as `plain` gives it. Raises `ValueError` for anything else, also when the job
     names none of `functions`."""
     try:
-        text = data if data[:1] == b"[" else zlib.decompress(data)
         path, instance, (payload,), _ = orjson.loads(text)
-    except (zlib.error, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"the job cannot be read: {type(error).__name__}: {error}") from error
     if path not in functions or instance is not None:
         raise ValueError(f"the job names {path!r}, which this worker does not run")
@@ -78,8 +97,8 @@ def payload_of(data: bytes, functions: Collection[str]) -> Mapping[str, Any]:
 
 
 def rows_of(data: bytes) -> Sequence[Row]:
-    """The rows in RQ's `data`. Raises `ValueError` as `payload_of` does."""
-    rows = payload_of(data, FUNCTIONS).get("rows")
+    """The rows in RQ's `data`. Raises `ValueError` as `plain` and `payload_of` do."""
+    rows = payload_of(plain(data), FUNCTIONS).get("rows")
     if not isinstance(rows, list):
         raise ValueError("the job has no list of rows")
     return rows

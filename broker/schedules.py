@@ -2,12 +2,14 @@
 
 A schedule is an entry of `mg:schedules` that names the job which waits for its next run. A schedule whose job waits no
 more (it has been begun, or a crash came in between) gets the next one, so a run that was missed is run once.
+
+The gateway signs a schedule. The trainer makes and signs a job for each run, once it has checked the schedule.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +23,9 @@ from rq.registry import ScheduledJobRegistry
 from rq.serializers import JSONSerializer
 
 from broker.records import dumps
-from broker.training import training_job
+from broker.signatures import Signer
+from broker.training import TRAINING_LIVES, training_job, trusted
+from contract.errors import ModelgateError
 from contract.jobs import timestamp
 from contract.training import TRAINING, TrainingRequest
 
@@ -42,13 +46,21 @@ class Schedule:
     request: TrainingRequest
     next_run: str
     job: str
+    signature: str
 
     def to_json(self) -> dict[str, Any]:
-        return {"cron": self.cron, "request": self.request.to_json(), "next_run": self.next_run, "job": self.job}
+        return {
+            "cron": self.cron,
+            "request": self.request.to_json(),
+            "next_run": self.next_run,
+            "job": self.job,
+            "signature": self.signature,
+        }
 
     @classmethod
     def from_json(cls, model: str, data: Mapping[str, Any]) -> Schedule:
-        return cls(model, data["cron"], TrainingRequest.from_json(data["request"]), data["next_run"], data["job"])
+        request = TrainingRequest.from_json(data["request"])
+        return cls(model, data["cron"], request, data["next_run"], data["job"], data.get("signature", ""))
 
 
 def next_run(cron: str, after: datetime) -> datetime:
@@ -67,9 +79,10 @@ def next_run(cron: str, after: datetime) -> datetime:
 class Schedules:
     """All schedules, at most one a model. Raises `redis.exceptions.RedisError`."""
 
-    def __init__(self, connection: Redis, *, timeout: int, result_ttl: int) -> None:
+    def __init__(self, connection: Redis, signer: Signer | None, *, timeout: int, result_ttl: int) -> None:
         """`timeout` of a training and `result_ttl` of a finished one are in seconds."""
         self._redis: Any = connection
+        self._signer = signer
         self._registry: Any = ScheduledJobRegistry(TRAINING, connection=connection, serializer=JSONSerializer)
         self._ttls = (timeout, result_ttl)
 
@@ -83,7 +96,8 @@ class Schedules:
         return [Schedule.from_json(model.decode(), json.loads(text)) for model, text in sorted(found.items())]
 
     def put(self, model: str, cron: str, request: TrainingRequest) -> Schedule:
-        """The schedule of `model` from now on, whatever it was. Raises `ValueError` for a `cron` that is none."""
+        """The schedule of `model` from now on, whatever it was. Raises `ValueError` for a `cron` that is none, and
+        `NoTrainer` without a signer."""
         while True:
             before = self.get(model)
             if made := self._replace(model, before, cron, request):
@@ -99,17 +113,32 @@ class Schedules:
             if self.get(model) is None:
                 return True
 
-    def tend(self) -> None:
+    def tend(self, tell: Callable[[str], None] = lambda _: None) -> None:
         """Gives every schedule whose job has been begun its next one. To be called after `Clock.strike`.
 
-        While it still stands in the queue there is none, else trainings that take longer than the time between them
-        would pile up.
+        A run gets no successor while it waits in the queue, else trainings that take longer than the time between them
+        would pile up. A schedule that is not signed gets none at all; `tell` hears its model.
         """
-        for schedule in self.all():
+        for name, text in self._redis.hgetall(KEY).items():
+            model = name.decode(errors="replace")
+            schedule = self._signed(model, text)
+            if schedule is None:
+                tell(model)
+                continue
             scheduled = self._redis.zscore(self._registry.key, schedule.job) is not None
             if not scheduled and self._redis.lpos(f"rq:queue:{TRAINING}", schedule.job) is None:
                 # One that was changed meanwhile has its next run already.
                 self._replace(schedule.model, schedule, schedule.cron, schedule.request)
+
+    def _signed(self, model: str, text: bytes) -> Schedule | None:
+        """The schedule in an entry, if a gateway signed it. Its `request` is checked as it lies there: another release
+        may read another one."""
+        try:
+            data = json.loads(text)
+            trusted(self._signer).check_schedule(model, data["cron"], data["request"], data["signature"])
+            return Schedule.from_json(model, data)
+        except (ModelgateError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return None
 
     def _replace(
         self, model: str, before: Schedule | None, cron: str | None = None, request: TrainingRequest | None = None
@@ -129,7 +158,8 @@ class Schedules:
             made = None
             if cron and request and run_at:
                 job = self._wait(pipeline, request, run_at)
-                made = Schedule(model, cron, request, timestamp(run_at), job.id)
+                signature = trusted(self._signer).sign_schedule(model, cron, request.to_json())
+                made = Schedule(model, cron, request, timestamp(run_at), job.id, signature)
                 pipeline.hset(KEY, model, dumps(made.to_json()))
             else:
                 pipeline.hdel(KEY, model)
@@ -140,10 +170,12 @@ class Schedules:
         return made
 
     def _wait(self, pipeline: Any, request: TrainingRequest, run_at: datetime) -> RQJob:
-        """What RQ's `enqueue_at` does, but all of it within `pipeline`."""
+        """What RQ's `enqueue_at` does, but all of it within `pipeline`, and signed."""
         job = training_job(self._redis, request, *self._ttls)
         job.origin, job.created_at = TRAINING, run_at
         job.set_status(JobStatus.SCHEDULED, pipeline=pipeline)
         job.save(pipeline=pipeline)
+        until = run_at.timestamp() + TRAINING_LIVES
+        pipeline.hset(job.key, "signature", trusted(self._signer).sign_job(TRAINING, job.id, job.data, until))
         pipeline.zadd(self._registry.key, {job.id: round(run_at.timestamp())})
         return job

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,9 +13,11 @@ from redis import Redis
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
-from broker.records import dumps, failed, payload_of, returned
+from broker.leases import TRAINERS
+from broker.records import dumps, failed, payload_of, plain, returned
 from broker.scripts import Scripts
-from contract.errors import Code, Failure
+from broker.signatures import Signer
+from contract.errors import Code, Failure, ModelgateError
 from contract.parameters import Parameter
 
 BELL = "mg:bell:"
@@ -24,6 +26,9 @@ RECIPES = "mg:recipes"
 
 PARAMETERS = "mg:parameters"
 """What those recipes take, as JSON: lists of `Parameter` by recipe. The trainer alone knows those of the others."""
+
+_LARGEST = 4_000_000
+"""Bytes of a job's `data`: the gateway takes far less."""
 
 
 class Owner(StrEnum):
@@ -51,26 +56,55 @@ class Tasks:
     queue may name.
     """
 
-    def __init__(self, connection: Redis, incarnation: str, queue: str, functions: Collection[str]) -> None:
+    def __init__(
+        self,
+        connection: Redis,
+        incarnation: str,
+        queue: str,
+        functions: Collection[str],
+        signer: Signer,
+        *,
+        done: Container[str] = (),
+        tell: Callable[[str, Failure], None] = lambda _, __: None,
+    ) -> None:
+        """`signer` checks jobs, `done` has the ids of those that are not to be done again, and `tell` hears which job
+        is refused and why."""
         self._redis: Any = connection
         self._scripts = Scripts(connection)
         self._incarnation = incarnation
         self._queue = queue
         self._functions = functions
+        self._signer = signer
+        self._done = done
+        self._tell = tell
 
     def begin(self, known: Collection[str]) -> Begun | None:
         """The next job, which from then on this incarnation owns; None when nothing waits.
 
-        `known` are the ids that it owns already. Jobs that cannot be read are failed (`job_refused`) and never seen.
-        Raises `FencedError` without a lease.
+        `known` are the ids that it owns already. Jobs that are not signed (`not_trusted`) or cannot be read
+        (`job_refused`) are failed and never seen. Raises `FencedError` without a lease.
         """
         while answer := self._scripts.run("begin", self._incarnation, self._queue, *known):
-            job_id, data, deaths, log_bytes = answer
+            raw_id, data, deaths, log_bytes, signature = answer
+            job_id = raw_id.decode(errors="replace")
             try:
-                return Begun(job_id.decode(), payload_of(data, self._functions), deaths, log_bytes)
+                return Begun(job_id, self._payload(job_id, data, signature.decode(errors="replace")), deaths, log_bytes)
+            except ModelgateError as error:
+                refusal = error.failure
             except ValueError as error:
-                self.finish(job_id.decode(), Failure(Code.JOB_REFUSED, str(error)))
+                refusal = Failure(Code.JOB_REFUSED, str(error))
+            self._tell(job_id, refusal)
+            self.finish(raw_id, refusal)
         return None
+
+    def _payload(self, job_id: str, data: bytes, signature: str) -> Mapping[str, Any]:
+        """Raises `ModelgateError` and `ValueError`."""
+        text = plain(data, _LARGEST)
+        self._signer.check_job(self._queue, job_id, text, signature)
+        if job_id in self._done:
+            message = "the job is refused: it has been done already; send it again, as a new job"
+            raise ModelgateError(Code.NOT_TRUSTED, message)
+        return payload_of(text, self._functions)
 
     def progress(self, job_id: str, progress: Mapping[str, object] | None, lines: bytes, log_bytes: int) -> Owner:
         """Notes how far a training is, and whole `lines` of its log, which has had `log_bytes` before them.
@@ -80,7 +114,7 @@ class Tasks:
         shown = "" if progress is None else dumps(progress)
         return Owner(self._scripts.run("progress", job_id, self._incarnation, shown, lines, log_bytes).decode())
 
-    def finish(self, job_id: str, outcome: Mapping[str, Any] | Failure) -> bool:
+    def finish(self, job_id: str | bytes, outcome: Mapping[str, Any] | Failure) -> bool:
         """Ends a job and wakes those who wait for it; False: it was cancelled meanwhile, and nothing is kept.
 
         Raises `FencedError` when the incarnation was given back, and `ValueError` for an outcome that JSON cannot hold.
@@ -88,7 +122,7 @@ class Tasks:
         kind, value, text = failed(outcome) if isinstance(outcome, Failure) else returned(outcome)
         # A result is not published but read: see parse_reply.
         published = text if isinstance(outcome, Failure) else ""
-        return bool(self._scripts.run("finish", self._incarnation, job_id, kind, value, published)[0])
+        return bool(self._scripts.run("finish", TRAINERS.members, self._incarnation, job_id, kind, value, published)[0])
 
     def unfinished(self) -> list[Mapping[str, Any]]:
         """The payloads of the jobs that wait or run, whoever has them; those that cannot be read are left out."""
@@ -97,7 +131,7 @@ class Tasks:
         found = []
         for data in self._scripts.send([("HGET", b"rq:job:" + job_id, "data") for job_id in ids]) if ids else ():
             with suppress(ValueError):
-                found.append(payload_of(data or b"", self._functions))
+                found.append(payload_of(plain(data or b"", _LARGEST), self._functions))
         return found
 
     def wait_for_work(self, seconds: float) -> None:
@@ -107,7 +141,8 @@ class Tasks:
     def publish_recipes(self, names: Sequence[str], parameters: Mapping[str, Sequence[Parameter]]) -> None:
         """Lets the gateway know which recipes there are, and what they take."""
         taken = {name: [parameter.to_json() for parameter in found] for name, found in parameters.items()}
-        self._redis.mset({RECIPES: dumps(sorted(names)), PARAMETERS: dumps(taken)})
+        self._redis.set(PARAMETERS, dumps(taken))
+        self._redis.set(RECIPES, dumps(sorted(names)))
 
 
 class Clock:

@@ -11,7 +11,9 @@ from redis import Redis
 from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 
+from broker.leases import TRAINER_DEADLINES
 from broker.scripts import Scripts
+from broker.signatures import Signer
 from broker.tasks import PARAMETERS, RECIPES
 from contract.errors import Failure, ModelgateError
 from contract.jobs import Job, Status, timestamp
@@ -24,25 +26,29 @@ TAKEN_WITHIN = 3.0
 _ORDER_TTL = 60
 """Seconds that the result of an order is kept."""
 
+TRAINING_LIVES = 30 * 86_400.0
+"""Seconds within which a training has to begin, also one that stock RQ queues anew: its signature ends then."""
+
 
 class NoTrainer(Exception):
-    """No trainer is alive, or none that has time."""
+    """No trainer is alive, or none that has time, or none that would obey."""
 
 
 class Trainings:
     """The gateway's side of the queues `training` and `publishing`. Raises `redis.exceptions.RedisError`."""
 
-    def __init__(self, connection: Redis, *, timeout: int, result_ttl: int) -> None:
+    def __init__(self, connection: Redis, signer: Signer | None, *, timeout: int, result_ttl: int) -> None:
         """`timeout` of a training and `result_ttl` of a finished one are in seconds."""
         self._redis: Any = connection
         self._scripts = Scripts(connection)
+        self._signer = signer
         self._timeout = timeout
         self._result_ttl = result_ttl
 
     def submit(self, request: TrainingRequest) -> Job:
-        """The training job, which is in Redis now."""
+        """The training job, which is in Redis now. Raises `NoTrainer` without a signer."""
         job = training_job(self._redis, request, self._timeout, self._result_ttl)
-        self._enqueue(TRAINING, job)
+        self._enqueue(TRAINING, job, TRAINING_LIVES)
         return Job(job.id, Status.QUEUED, request.model, None, timestamp(job.created_at), kind="training")
 
     def order(self, order: Order, wait: float) -> dict[str, Any]:
@@ -62,11 +68,11 @@ class Trainings:
             connection=self._redis,
             serializer=JSONSerializer,
         )
-        self._enqueue(PUBLISHING, job, expires_after=TAKEN_WITHIN)
+        self._enqueue(PUBLISHING, job, TAKEN_WITHIN + wait, expires_after=TAKEN_WITHIN)
         end = time.monotonic() + TAKEN_WITHIN + wait
         while True:
             result = job.latest_result(timeout=1)  # which wakes at once
-            self._scripts.run("expire", 100)  # there may be nobody else to do it
+            self._scripts.run("expire", 100, TRAINER_DEADLINES)  # there may be nobody else to do it
             status, failure = self._redis.hmget(job.key, "status", "failure")
             if status == b"finished" and result is not None:
                 return dict(result.return_value or {})
@@ -77,12 +83,14 @@ class Trainings:
             if status is None or time.monotonic() > end:
                 raise NoTrainer(f"the trainer has not answered within {wait:.0f} s; look whether it was done")
 
-    def _enqueue(self, queue: str, job: RQJob, expires_after: float | None = None) -> None:
+    def _enqueue(self, queue: str, job: RQJob, lives: float, expires_after: float | None = None) -> None:
+        """`lives`: seconds within which a trainer may begin it, also anew after another one died."""
+        signature = trusted(self._signer).sign_job(queue, job.id, job.data, time.time() + lives)
         job.origin = queue
         expires = "" if expires_after is None else round(expires_after * 1000)
         # RQ's own enqueue would queue the job anew when it is resent.
         fields = [part for name, value in job.to_dict().items() if value not in ("", None) for part in (name, value)]
-        self._scripts.run("enqueue", queue, job.id, expires, *fields)
+        self._scripts.run("enqueue", queue, job.id, expires, "signature", signature, *fields)
 
     def waiting(self) -> int:
         """How many trainings nobody has begun."""
@@ -105,6 +113,15 @@ class Trainings:
             lost, text = pipeline.execute()
         first = max(start, int(lost or 0))
         return first, (text or b"")[first - int(lost or 0) :]
+
+
+def trusted(signer: Signer | None) -> Signer:
+    """Raises `NoTrainer` where there is none."""
+    if signer is None:
+        raise NoTrainer(
+            "the gateway has no TRAINER_SECRET, so the trainer would refuse the job; give both the same file"
+        )
+    return signer
 
 
 def training_job(connection: Redis, request: TrainingRequest, timeout: int, result_ttl: int) -> RQJob:

@@ -9,6 +9,7 @@ from typing import Any
 
 from redis import Redis
 
+from broker.leases import SCORERS
 from broker.records import PREFIX, failed, rows_of, succeeded
 from broker.scripts import Scripts
 from contract.errors import Code, Failure
@@ -92,7 +93,7 @@ class Work:
         args: list[str] = []
         for job_id, outcome in outcomes.items():
             args += (job_id, *_written(outcome))
-        written = self._scripts.run("finish", self._incarnation, *args)
+        written = self._scripts.run("finish", SCORERS.members, self._incarnation, *args)
         return [job_id for job_id, answer in zip(outcomes, written, strict=True) if answer != 1]
 
     def wait_for_work(self, limits: Limits, seconds: float = 1.0) -> None:

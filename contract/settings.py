@@ -9,10 +9,12 @@ import dataclasses
 import functools
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 
 class SettingsError(Exception):
@@ -40,10 +42,16 @@ class Settings:
     worker_id: str = _setting("", "Name of this worker, the same after a restart; empty: the host's name.")
     worker_models: tuple[str, ...] = _setting((), "Models that this worker serves, comma-separated; empty: all.")
     redis_url: str = _setting("", "The Redis to use; empty: `make up` starts one of its own.")
+    redis_password_file: Path | None = _setting(
+        None, "File with the password for REDIS_URL, where that has none; empty: none."
+    )
     redis_fsync: str = _setting(
         "everysec",
         "When our own Redis flushes to disk: everysec (a power cut loses a second or two) or always (nothing, slower).",
         choices=("everysec", "always"),
+    )
+    redis_maxmemory: str = _setting(
+        "1gb", "Most memory of our own Redis, as 512mb or 2gb; a full one refuses jobs and loses none. 0: no limit."
     )
     models_dir: Path = _setting(Path("models"), "The model repository.")
     data_dir: Path | None = _setting(None, "Folder with training data, <model>.csv; empty: none.")
@@ -71,6 +79,11 @@ class Settings:
     verify_key: Path | None = _setting(
         None, "File with the public key (PEM); with it workers refuse manifests that are not signed. Empty: none."
     )
+    trainer_secret: Path | None = _setting(
+        None,
+        "File with the secret that gateway and trainer share: the trainer obeys only what the gateway signed with it."
+        " Made where there is none; `make up` has one in STATE_DIR.",
+    )
     max_body_mb: int = _setting(8, "Largest request body, in MB.", least=1)
     max_queue_rows: int = _setting(100_000, "Rows that may wait for one model; beyond, 503.", least=1)
     submit_timeout: int = _setting(5, "Seconds the gateway tries to hand a job to Redis; then 503.", least=1)
@@ -86,12 +99,14 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """Raises `SettingsError`. An empty variable counts as one that is not set."""
+        """Raises `SettingsError`. An empty variable counts as one that is not set. `redis_url` has the password."""
         values: dict[str, Any] = {}
         for entry in dataclasses.fields(cls):
             text = environ.get(entry.name.upper(), "").strip()
             if text:
                 values[entry.name] = _parse(entry, text)
+        if values.get("redis_url") and "redis_password_file" in values:
+            values["redis_url"] = _with_password(values["redis_url"], values["redis_password_file"])
         return cls(**values)
 
     def check_host(self) -> None:
@@ -136,13 +151,27 @@ def _parse(entry: dataclasses.Field[Any], text: str) -> object:
     choices = entry.metadata["choices"]
     if choices and text not in choices:
         raise SettingsError(f"{name}={text!r} is none of {', '.join(choices)}")
+    if name == "REDIS_MAXMEMORY" and not re.fullmatch(r"\d{1,15}([kmg]b?|b)?", text, re.IGNORECASE):
+        raise SettingsError(f"{name}={text!r} is not a size; write one as 512mb or 2gb")
     return Path(text) if "Path" in str(kind) else text
+
+
+def _with_password(url: str, file: Path) -> str:
+    try:
+        password = file.read_text().strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SettingsError(f"REDIS_PASSWORD_FILE={file} cannot be read ({reason})") from error
+    if not password:
+        raise SettingsError(f"REDIS_PASSWORD_FILE={file} is empty; put the password for REDIS_URL into it")
+    parts = urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user.partition(':')[0]}:{quote(password, safe='')}@{host}").geturl()
 
 
 COMPOSE = (
     ("UID", "1000", "Who owns the model repository (`id -u`): the services in containers run as this user."),
     ("GID", "1000", "The group of that user (`id -g`)."),
-    ("REDIS_MAXMEMORY", "1gb", "Most memory of the Redis in a container; a full one refuses jobs and loses none."),
 )
 """Variables that only docker-compose.yml reads: name, default, documentation."""
 

@@ -7,6 +7,7 @@ import resource
 import sys
 from pathlib import Path
 
+from broker.signatures import Signer
 from contract.settings import Settings, SettingsError
 
 OPEN_FILES = 8_192
@@ -19,6 +20,7 @@ def main() -> int:
         if not settings.redis_url:
             raise SettingsError("REDIS_URL is not set; the gateway needs the Redis that the workers use")
         settings.check_host()
+        Signer.from_settings(settings)
     except SettingsError as error:
         print(f"gateway: {error}", file=sys.stderr)
         return 1

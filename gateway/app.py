@@ -9,6 +9,7 @@ from flask import Flask
 from broker.connection import connect
 from broker.jobs import Jobs
 from broker.schedules import Schedules
+from broker.signatures import Signer
 from broker.training import Trainings
 from contract.repository import Repository
 from contract.settings import Settings
@@ -57,7 +58,8 @@ def create_app(settings: Settings, order: versions.Execute | None = None) -> Fla
     app.register_blueprint(health.blueprint(broker, repository))
     app.register_blueprint(models.blueprint(repository))
     ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}
-    training, schedules = Trainings(connection, **ttls), Schedules(connection, **ttls)
+    signer = Signer.from_settings(settings)
+    training, schedules = Trainings(connection, signer, **ttls), Schedules(connection, signer, **ttls)
     spool = Spool(settings.spool_dir, settings.spool_mb, settings.max_body_mb * 1024 * 1024)
     ask_trainer = functools.partial(training.order, wait=settings.warmup_timeout + TO_ANSWER)
     ask_importer = functools.partial(training.order, wait=settings.warmup_timeout + TO_IMPORT)

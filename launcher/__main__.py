@@ -51,9 +51,10 @@ def check_port(host: str, port: int) -> None:
 
 
 def lock_state(folder: Path) -> None:
-    """Holds `folder` for as long as this process, and the process manager it becomes, lives."""
+    """Makes `folder` this user's alone, and holds it while this process lives, and the process manager it becomes."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)  # an older release let others look into it
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -79,15 +80,16 @@ def prepare(settings: Settings) -> dict[str, str]:
         ) from error
     if settings.redis_url:
         redis_server.check(settings.redis_url)
-        redis_command, url = "true", settings.redis_url
+        redis_command, url = "true", os.environ["REDIS_URL"]
     else:
-        redis_command, url = redis_server.command(state, settings.redis_fsync)
+        redis_command, url = redis_server.command(state, settings.redis_fsync, settings.redis_maxmemory)
     return {
         **os.environ,
         "PYTHON": sys.executable,
         "STATE_DIR": str(state),
         "STOP_GRACE": str(settings.stop_grace),
         "REDIS_URL": url,
+        "TRAINER_SECRET": os.environ.get("TRAINER_SECRET") or str(state / "trainer.secret"),
         "SPOOL_DIR": os.environ.get("SPOOL_DIR") or str(state / "spool"),
         "REDIS_COMMAND": redis_command,
         "REDIS_AUTOSTART": "false" if settings.redis_url else "true",

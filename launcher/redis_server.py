@@ -51,10 +51,10 @@ def executable() -> str:
     )
 
 
-def command(state_dir: Path, fsync: str) -> tuple[str, str]:
+def command(state_dir: Path, fsync: str, maxmemory: str) -> tuple[str, str]:
     """The command line of an own Redis that keeps its data under `state_dir`, and the URL of its socket.
 
-    `fsync` is Redis' `appendfsync`.
+    `fsync` is Redis' `appendfsync`. With `maxmemory` taken, it refuses jobs rather than drop one.
 
     It listens on a Unix socket that only this user can open: no port to collide with, nothing for others.
     """
@@ -73,6 +73,7 @@ def command(state_dir: Path, fsync: str) -> tuple[str, str]:
         "appendonly": "yes",
         "appendfsync": fsync,
         "save": "",
+        "maxmemory": maxmemory,
         "maxmemory-policy": "noeviction",
         "always-show-logo": "no",
     }

@@ -19,6 +19,7 @@ import joblib
 from redis import Redis
 from redis.exceptions import RedisError
 
+from broker.signatures import Signer
 from contract.manifest import (
     Artifact,
     ArtifactFormat,
@@ -37,6 +38,9 @@ from scoring.artifacts import libraries
 
 PROJECT = Path(__file__).parent.parent
 DEADLINE = 30.0
+SECRET = "5" * 64
+"""What gateways and trainers of tests share."""
+SIGNER = Signer([SECRET.encode()])
 SOAK = int(os.environ.get("SOAK", "1"))
 """How many times the usual numbers a test uses that has numbers."""
 
@@ -67,6 +71,13 @@ def redis_server(folder: Path, *options: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(DEADLINE)
+
+
+def secret_file(folder: Path) -> Path:
+    """For TRAINER_SECRET: with the secret of `SIGNER`."""
+    path = folder / "trainer.secret"
+    path.write_text(SECRET)
+    return path
 
 
 def answers(url: str) -> bool:

@@ -1,9 +1,9 @@
 -- BEGIN: a trainer becomes the owner of the next job of a queue, whoever put it there: these scripts or stock RQ.
 --
--- Reads mg:lease:<inc>. Writes rq:queue:<q>, rq:job:<id>, mg:held:<inc>, rq:wip:<q>, rq:worker:<inc>, mg:deadlines and
--- the bell of q; for a job past its deadline what EXPIRE writes.
+-- Reads mg:lease:<inc>. Writes rq:queue:<q>, rq:job:<id>, mg:held:<inc>, rq:wip:<q>, rq:worker:<inc>,
+-- mg:deadlines:trainer and the bell of q; for a job past its deadline what EXPIRE writes.
 -- ARGV: inc, q, then the ids that the trainer knows it owns.
--- Answers {id, data, deaths, bytes that its log has had}, or {} when nothing waits; the error FENCED without a lease.
+-- Answers {id, data, deaths, bytes that its log has had, signature}, or {} when nothing waits; the error FENCED without a lease.
 -- What is held and not known is answered again: the reply was lost.
 local inc, q = ARGV[1], ARGV[2]
 local list, held = 'rq:queue:' .. q, 'mg:held:' .. inc
@@ -11,8 +11,8 @@ allow_when_full()
 if call('EXISTS', 'mg:lease:' .. inc) == 0 then return redis.error_reply('FENCED ' .. inc .. ' has no lease') end
 
 local function answer(id)
-  local f = call('HMGET', 'rq:job:' .. id, 'data', 'deaths', 'log_start')
-  return { id, f[1] or '', tonumber(f[2] or '') or 0, (f[3] or 0) + call('STRLEN', 'mg:log:' .. id) }
+  local f = call('HMGET', 'rq:job:' .. id, 'data', 'deaths', 'log_start', 'signature')
+  return { id, f[1] or '', tonumber(f[2] or '') or 0, (f[3] or 0) + call('STRLEN', 'mg:log:' .. id), f[4] or '' }
 end
 
 local known = {}
@@ -33,7 +33,7 @@ while id do
   if job and job.status == 'queued' and job.deadline and not job.started and job.deadline <= now_ms() then
     expire(job)
   elseif job and job.status == 'queued' then -- else stock RQ cancelled it, or queued it twice
-    if job.started then revive(id) elseif job.deadline then call('ZREM', 'mg:deadlines', id) end
+    if job.started then revive(id, q) elseif job.deadline then call('ZREM', deadlines(q), id) end
     call('HDEL', job.key, 'progress')
     call('HSET', job.key, 'status', 'started', 'started_at', stamp(), 'worker_name', inc)
     call('ZADD', held, 1, id)

@@ -11,7 +11,7 @@ if not job or not (job.version or job.q == 'training') then return 'unknown' end
 if job.status == 'queued' then
   call('LREM', 'rq:queue:' .. job.q, 1, id)
   settle(job.q, -job.rows)
-  if job.started then revive(id) end
+  if job.started then revive(id, job.q) end
 elseif job.status == 'started' then
   call('ZREM', 'mg:held:' .. job.holder, id)
   call('ZREM', 'rq:wip:' .. job.q, id .. ':' .. job.holder)

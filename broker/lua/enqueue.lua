@@ -1,6 +1,6 @@
 -- ENQUEUE: a job that RQ has put into words enters a queue of the trainer's.
 --
--- Writes rq:job:<id>, rq:queue:<q>, rq:queues (SET), mg:deadlines and the bell of q.
+-- Writes rq:job:<id>, rq:queue:<q>, rq:queues (SET), mg:deadlines:trainer and the bell of q.
 -- ARGV: q, id, ms after which it expires unless it has begun (or ''), then fields and values of rq:job:<id>.
 -- Answers 1; repeating is harmless.
 -- A full Redis refuses it: its first write is an HSET.
@@ -12,7 +12,7 @@ call('HSET', key, 'origin', q, 'status', 'queued', 'enqueued_at', stamp())
 if expires ~= '' then
   local deadline = now_ms() + expires
   call('HSET', key, 'deadline', deadline)
-  call('ZADD', 'mg:deadlines', deadline, id)
+  call('ZADD', deadlines(q), deadline, id)
 end
 call('RPUSH', 'rq:queue:' .. q, id)
 call('SADD', 'rq:queues', 'rq:queue:' .. q)

@@ -1,24 +1,22 @@
 -- FINISH: the outcomes of a batch. Only the owner of a started job can finish it, and only once.
 --
--- Reads mg:incs, mg:trainers. Writes mg:held:<inc>, rq:wip:<q>, rq:results:<id>, rq:job:<id>,
+-- Reads mg:incs or mg:trainers. Writes mg:held:<inc>, rq:wip:<q>, rq:results:<id>, rq:job:<id>,
 -- rq:finished|failed:<q>, rq:worker:<inc>; publishes to the reply channels of the jobs.
--- ARGV: inc; then for each job: id, '1' (succeeded) or '2' (failed), RQ's return_value or exc_string (base64), the
---   outcome or failure as JSON ('' for an outcome that is too long to be published).
+-- ARGV: mg:incs or mg:trainers, inc; then for each job: id, '1' (succeeded) or '2' (failed), RQ's return_value or
+--   exc_string (base64), the outcome or failure as JSON ('' for an outcome that is too long to be published).
 -- Answers for each job 1 (written; also when this incarnation had written it before: the reply was lost) or 0 (it was
 -- cancelled meanwhile); the error FENCED when the incarnation was given back.
-local inc = ARGV[1]
+local inc = ARGV[2]
 local held = 'mg:held:' .. inc
 allow_when_full()
-if call('SISMEMBER', 'mg:incs', inc) == 0 and call('SISMEMBER', 'mg:trainers', inc) == 0 then
-  return redis.error_reply('FENCED ' .. inc .. ' was given back')
-end
+if call('SISMEMBER', ARGV[1], inc) == 0 then return redis.error_reply('FENCED ' .. inc .. ' was given back') end
 
 local owned = {}
 for _, id in ipairs(call('ZRANGE', held, 0, -1)) do owned[id] = true end
 local answers, released, running = {}, {}, {}
 local succeeded, failed = 0, 0
 
-for i = 2, #ARGV, 4 do
+for i = 3, #ARGV, 4 do
   local id, good, json = ARGV[i], ARGV[i + 1] == '1', ARGV[i + 3]
   local job = read(id)
   local mine = job and job.holder == inc

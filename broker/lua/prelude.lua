@@ -2,11 +2,12 @@
 --
 -- Keys (q is `predict:<model>`, `training` or `publishing`; inc the incarnation of a scorer or of a trainer):
 --   rq:job:<id>  HASH, RQ's fields and: rows, version, deaths, deadline (ms), echo (JSON), reply (channels), outcome,
---                failure (JSON), canceled_by; `worker_name` is the incarnation that owns a started job
+--                failure (JSON), canceled_by, signature (of a trainer's job: broker/signatures.py); `worker_name` is the incarnation that owns a started job
 --   rq:results:<id>  STREAM           rq:queue:<q>  LIST of ids             rq:wip:<q>  ZSET "id:inc" -> +inf
 --   rq:finished|failed|canceled:<q>   ZSET id -> when it expires (s, unique to the microsecond)
 --   rq:worker:<inc>  HASH             mg:ready  ZSET q -> turn              mg:turn  INT
 --   mg:bell, mg:bell:<q>  LIST        mg:rows  HASH q -> rows waiting       mg:deadlines  ZSET id -> ms
+--   mg:deadlines:trainer  ZSET, the same of jobs that are no predictions
 --   mg:incs  SET of scorers           mg:lease:<inc>  STRING, its ms        mg:held:<inc>  ZSET id -> position
 --   mg:workers  SET                   mg:loaded:<worker>  STRING, JSON      mg:wanted  ZSET model@version -> ms
 --   mg:trainers  SET of trainers      mg:log:<id>  STRING, the end of what a training said
@@ -53,6 +54,10 @@ local function ring(bell)
   if call('LLEN', bell) == 0 then call('RPUSH', bell, '1') end
 end
 
+local function predicts(q) return string.sub(q, 1, 8) == 'predict:' end
+
+local function deadlines(q) return predicts(q) and 'mg:deadlines' or 'mg:deadlines:trainer' end
+
 -- Brings ready, rows and bells in line with the list of q, whose rows have changed by `rows`. True: it has jobs.
 local function settle(q, rows)
   if call('EXISTS', 'rq:queue:' .. q) == 0 then
@@ -62,7 +67,7 @@ local function settle(q, rows)
     if call('EXISTS', 'mg:ready') == 0 then call('DEL', 'mg:bell') end
     return false
   end
-  if string.sub(q, 1, 8) == 'predict:' then -- only these do scorers choose from
+  if predicts(q) then -- only these do scorers choose from
     if rows ~= 0 then call('HINCRBY', 'mg:rows', q, rows) end
     if not call('ZSCORE', 'mg:ready', q) then call('ZADD', 'mg:ready', call('INCR', 'mg:turn'), q) end
     ring('mg:bell')
@@ -120,7 +125,7 @@ local function conclude(job, status, result, fields, part)
   call('HSET', job.key, 'status', status, 'ended_at', stamp(), unpack(fields))
   call('EXPIRE', job.key, job.ttl)
   if job.q == 'training' then call('EXPIRE', 'mg:log:' .. job.id, job.ttl) end
-  if job.deadline then call('ZREM', 'mg:deadlines', job.id) end
+  if job.deadline then call('ZREM', deadlines(job.q), job.id) end
   local registry = 'rq:' .. status .. ':' .. job.q
   local list = entries[registry] or {}
   list[#list + 1] = (now() + ended) / 1000000 + job.ttl
@@ -161,17 +166,17 @@ end
 
 -- A job that stock RQ queued anew keeps the end it had: forget that, and its deadline. RQ writes `started_at` (empty)
 -- when it does so; the jobs that these scripts queue have none.
-local function revive(id)
+local function revive(id, q)
   call('PERSIST', 'rq:job:' .. id)
   call('HDEL', 'rq:job:' .. id, 'started_at', 'ended_at', 'outcome', 'failure', 'canceled_by', 'worker_name', 'deadline')
   call('DEL', 'rq:results:' .. id)
-  call('ZREM', 'mg:deadlines', id)
+  call('ZREM', deadlines(q), id)
 end
 
--- Returns what `inc` holds to its queues, in order, and ends the incarnation. `scored[id]`: it was being scored, and
+-- Returns what `inc`, one of `members`, holds to its queues, in order, and ends the incarnation. `scored[id]`: it was being scored, and
 -- its death counts; from `most` deaths on it fails with `failure` and `exc_string`. `scored` nil: all were.
 -- Returns id, what became of it, id, …; `close` must follow.
-local function give_back(inc, scored, most, failure, exc_string)
+local function give_back(members, inc, scored, most, failure, exc_string)
   local held, answer, rows = 'mg:held:' .. inc, {}, {}
   for _, id in ipairs(call('ZREVRANGE', held, 0, -1)) do
     local job = read(id)
@@ -190,7 +195,7 @@ local function give_back(inc, scored, most, failure, exc_string)
         call('HSET', job.key, 'status', 'queued')
         call('HDEL', job.key, 'started_at', 'worker_name')
         call('LPUSH', 'rq:queue:' .. job.q, id)
-        if job.deadline then call('ZADD', 'mg:deadlines', job.deadline, id) end
+        if job.deadline then call('ZADD', deadlines(job.q), job.deadline, id) end
         rows[job.q] = (rows[job.q] or 0) + job.rows
       end
       answer[#answer + 1] = id
@@ -198,8 +203,7 @@ local function give_back(inc, scored, most, failure, exc_string)
     end
   end
   call('DEL', held, 'mg:lease:' .. inc, 'rq:worker:' .. inc)
-  call('SREM', 'mg:incs', inc)
-  call('SREM', 'mg:trainers', inc)
+  call('SREM', members, inc)
   call('SREM', 'rq:workers', 'rq:worker:' .. inc)
   for q, added in pairs(rows) do settle(q, added) end
   return answer

@@ -14,7 +14,7 @@ for _, inc in ipairs(call('SMEMBERS', ARGV[4])) do
   if lease then
     if call('PTTL', 'mg:lease:' .. inc) > tonumber(lease) then call('PEXPIRE', 'mg:lease:' .. inc, lease) end
   else
-    give_back(inc, nil, tonumber(ARGV[1]), ARGV[2], ARGV[3])
+    give_back(ARGV[4], inc, nil, tonumber(ARGV[1]), ARGV[2], ARGV[3])
     reaped[#reaped + 1] = inc
   end
 end

@@ -30,7 +30,7 @@ local function check_canceled()
   for _, id in ipairs(due) do
     local job, ended_at = read(id), call('HGET', 'rq:job:' .. id, 'ended_at')
     if job and job.status == 'canceled' and (not ended_at or ended_at == '') then
-      if job.started == '' then revive(id) end
+      if job.started == '' then revive(id, job.q) end
       cancel(job, {})
     else
       call('ZREM', registry, id)
@@ -44,7 +44,7 @@ local function check_waiting()
   for _, id in ipairs(ids) do
     local f = call('HMGET', 'rq:job:' .. id, 'status', 'rows', 'started_at')
     if f[1] == 'queued' then
-      if f[3] then revive(id) end
+      if f[3] then revive(id, q) end
       rows = rows + (tonumber(f[2] or '') or 0)
       kept = kept + 1
     else
@@ -58,7 +58,7 @@ end
 
 local function check_workers()
   call('DEL', 'rq:workers:' .. q)
-  for _, inc in ipairs(call('SUNION', 'mg:incs', 'mg:trainers')) do
+  for _, inc in ipairs(call('SMEMBERS', predicts(q) and 'mg:incs' or 'mg:trainers')) do
     local queues = call('HGET', 'rq:worker:' .. inc, 'queues')
     if queues and (queues == 'predict:*' or string.find(',' .. queues .. ',', ',' .. q .. ',', 1, true)) then
       call('SADD', 'rq:workers:' .. q, 'rq:worker:' .. inc)

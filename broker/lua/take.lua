@@ -66,7 +66,7 @@ local function take_from(q)
     elseif #owned > 0 and (deaths > 0 or f[3] ~= version or rows + size > limit) then
       break
     else
-      if f[6] then revive(id) elseif f[5] then call('ZREM', 'mg:deadlines', id) end
+      if f[6] then revive(id, q) elseif f[5] then call('ZREM', 'mg:deadlines', id) end
       call('HSET', key, 'status', 'started', 'started_at', stamp(), 'worker_name', inc)
       if #owned == 0 then
         version = f[3]

@@ -20,7 +20,7 @@ from tests.broker.test_invariants import SOAK, walks
 BUGS = [
     ("submit", "if call('EXISTS', key) == 1 then", "if false then"),
     ("take", "pass_on()\nclose()", "close()"),
-    ("finish", "if call('SISMEMBER', 'mg:incs', inc) == 0 and", "if false and"),
+    ("finish", "if call('SISMEMBER', ARGV[1], inc) == 0 then", "if false then"),
     ("give_back", "scored[ARGV[i]] = true", ""),
     ("register", "call('SADD', ARGV[8], inc)", ""),
     ("renew", "== 0 then", "== 2 then"),
@@ -29,7 +29,7 @@ BUGS = [
     ("wait", "call('HSET', key, 'reply', reply .. channel)", "call('HSET', key, 'reply', reply)"),
     ("expire", "settle(job.q, -job.rows)", ""),
     ("reap", "if lease then", "if false then"),
-    ("reconcile", "if f[3] then revive(id) end", ""),
+    ("reconcile", "if f[3] then revive(id, q) end", ""),
     ("prelude", "call('EXPIRE', job.key, job.ttl)", ""),
 ]
 RARER = [

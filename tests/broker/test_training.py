@@ -30,7 +30,7 @@ from contract.errors import Failure, ModelgateError
 from contract.jobs import Job, Status, reply_channel
 from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING, Action, Order, TrainingRequest
 from tests.broker.samples import read
-from tests.support import until
+from tests.support import SIGNER, until
 
 REQUEST = TrainingRequest("loan", "loan", parameters={"depth": 3})
 OUTPUT = {"model": "loan", "version": 4, "metrics": {"accuracy": 0.8}, "promoted": True, "reason": None}
@@ -38,12 +38,12 @@ OUTPUT = {"model": "loan", "version": 4, "metrics": {"accuracy": 0.8}, "promoted
 
 @pytest.fixture
 def trainings(redis: Redis) -> Trainings:
-    return Trainings(redis, timeout=600, result_ttl=60)
+    return Trainings(redis, SIGNER, timeout=600, result_ttl=60)
 
 
 @pytest.fixture
 def schedules(redis: Redis) -> Schedules:
-    return Schedules(redis, timeout=600, result_ttl=60)
+    return Schedules(redis, SIGNER, timeout=600, result_ttl=60)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def leases(redis: Redis) -> Leases:
 
 def trainer(redis: Redis, leases: Leases, name: str = "t-0-x", queue: str = TRAINING) -> Tasks:
     leases.register(name, queue=queue)
-    return Tasks(redis, name, queue, {TRAIN, ORDER})
+    return Tasks(redis, name, queue, {TRAIN, ORDER}, SIGNER)
 
 
 @pytest.fixture
@@ -110,8 +110,9 @@ def test_stock_rq_reads_a_training_in_every_state(trainings: Trainings, tasks: T
 def test_a_training_that_stock_rq_queued_is_begun_and_its_duplicate_dropped(
     trainings: Trainings, tasks: Tasks, redis: Redis
 ) -> None:
-    job = broker_training.training_job(redis, REQUEST, 600, 60)
+    job = fetch(redis, trainings.submit(REQUEST).id)
     queue = Queue(TRAINING, connection=redis, serializer=JSONSerializer)
+    redis.delete(queue.key)
     queue.enqueue_job(job)
     queue.push_job_id(job.id)
     assert begin(tasks).id == job.id
@@ -228,7 +229,9 @@ def test_scorers_never_take_trainings(trainings: Trainings, redis: Redis, jobs: 
 
 def test_a_job_that_names_another_function_is_refused(tasks: Tasks, redis: Redis, jobs: Jobs) -> None:
     queue = Queue(TRAINING, connection=redis, serializer=JSONSerializer)
-    job_id = queue.enqueue("os.system", "true").id
+    job = queue.enqueue("os.system", "true")
+    job_id, until = job.id, time.time() + 60
+    redis.hset(job.key, "signature", SIGNER.sign_job(TRAINING, job_id, job.data, until))
     assert tasks.begin([]) is None
     assert "names 'os.system'" in read(jobs, job_id).error.message  # type: ignore[union-attr]
 

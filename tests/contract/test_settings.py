@@ -47,6 +47,8 @@ def test_a_list_can_be_none() -> None:
         ("WORKERS", "-1"),
         ("ALLOW_ANONYMOUS", "maybe"),
         ("REDIS_FSYNC", "no"),
+        ("REDIS_MAXMEMORY", "lots"),
+        ("REDIS_MAXMEMORY", "1gb --requirepass x"),
     ],
 )
 def test_a_variable_that_cannot_be_used_is_named(variable: str, text: str) -> None:
@@ -54,9 +56,41 @@ def test_a_variable_that_cannot_be_used_is_named(variable: str, text: str) -> No
         Settings.from_environ({variable: text})
 
 
+@pytest.mark.parametrize(
+    ("url", "whole"),
+    [
+        ("redis://gateway@redis:6379/1", "redis://gateway:p%2F%40@redis:6379/1"),
+        ("rediss://redis", "rediss://:p%2F%40@redis"),
+        ("unix://worker@/run/redis.sock?db=2", "unix://worker:p%2F%40@/run/redis.sock?db=2"),
+        ("", ""),
+    ],
+)
+def test_a_password_in_a_file_becomes_part_of_the_url(tmp_path: Path, url: str, whole: str) -> None:
+    (tmp_path / "password").write_text("p/@\n")
+    environ = {"REDIS_URL": url, "REDIS_PASSWORD_FILE": str(tmp_path / "password")}
+    assert Settings.from_environ(environ).redis_url == whole
+
+
+def test_a_password_that_is_not_in_its_file_is_missed(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    for name, said in (("none", "cannot be read .No such file"), ("empty", "is empty; put the password")):
+        with pytest.raises(SettingsError, match=f"REDIS_PASSWORD_FILE={tmp_path / name} {said}"):
+            Settings.from_environ({"REDIS_URL": "redis://h", "REDIS_PASSWORD_FILE": str(tmp_path / name)})
+
+
 def test_docker_compose_passes_on_every_setting_that_is_not_its_own() -> None:
-    own = {"allow_anonymous", "data_dir", "host", "port", "redis_fsync", "redis_url", "state_dir", "worker_id"}
-    own |= {"recipes_dir", "signing_key", "verify_key"}
+    own = {
+        "allow_anonymous",
+        "data_dir",
+        "host",
+        "port",
+        "redis_fsync",
+        "redis_maxmemory",
+        "redis_url",
+        "state_dir",
+        "worker_id",
+    }
+    own |= {"recipes_dir", "redis_password_file", "trainer_secret", "signing_key", "verify_key"}
     passed = re.findall(r"^  ([A-Z_]+):", (PROJECT / "docker-compose.yml").read_text(), re.MULTILINE)
     assert sorted(passed) == sorted(
         field.name.upper() for field in dataclasses.fields(Settings) if field.name not in own

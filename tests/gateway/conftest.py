@@ -16,14 +16,17 @@ from contract.jobs import PredictionOutcome
 from contract.manifest import Field, Kind
 from contract.settings import Settings
 from gateway.app import create_app
-from tests.support import Sum, write_version
+from tests.support import Sum, secret_file, write_version
 
 
 @pytest.fixture
-def settings(redis: Redis, redis_url: str, models: Path) -> Settings:
+def settings(redis: Redis, redis_url: str, models: Path, tmp_path: Path) -> Settings:
     inputs = [Field("a", Kind.NUMBER, aliases=("A",)), Field("b", Kind.NUMBER)]
     write_version(models, "sum", Sum(), inputs, id_field="key", example={"key": "x", "a": 1.0, "b": 2.0})
-    return Settings(redis_url=redis_url, models_dir=models, max_body_mb=1, max_queue_rows=5, max_wait=3)
+    secret = secret_file(tmp_path)
+    return Settings(
+        redis_url=redis_url, models_dir=models, max_body_mb=1, max_queue_rows=5, max_wait=3, trainer_secret=secret
+    )
 
 
 @pytest.fixture

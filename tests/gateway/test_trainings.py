@@ -20,6 +20,7 @@ from contract.parameters import Parameter
 from contract.settings import Settings
 from contract.training import TRAIN, TRAINING, Gate, TrainingRequest
 from gateway.app import create_app
+from tests.support import SIGNER
 
 RECIPES = ["iris", "loan", "tabular"]
 DATA = {"path": "loan.csv"}
@@ -41,7 +42,7 @@ def client(settings: Settings, spool: Path, tasks: Tasks) -> FlaskClient:
 def tasks(redis: Redis) -> Tasks:
     """A trainer that has said which recipes there are."""
     Leases(redis, crew=TRAINERS).register("t-0-x", queue=TRAINING)
-    tasks = Tasks(redis, "t-0-x", TRAINING, {TRAIN})
+    tasks = Tasks(redis, "t-0-x", TRAINING, {TRAIN}, SIGNER)
     depth = Parameter("depth", ["int", "None"], [], None)
     tasks.publish_recipes(RECIPES, {"tabular": [depth], "iris": []})
     return tasks

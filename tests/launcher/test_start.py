@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
+from redis import Redis
 
-from launcher.__main__ import CannotStartError, check_port, main
+from contract.settings import Settings
+from launcher.__main__ import CannotStartError, check_port, lock_state, main, prepare
+from tests.support import answers, until
 
 
 def test_a_port_that_is_taken_is_answered_with_another() -> None:
@@ -31,3 +39,34 @@ def test_nobody_is_let_in_from_outside_by_accident(
         "modelgate: HOST=0.0.0.0 lets other machines in, and there are no keys to tell them apart;"
         " set ALLOW_ANONYMOUS=1 if that is meant\n"
     )
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_nobody_else_may_look_into_the_state_folder(tmp_path: Path, existing: bool) -> None:
+    folder = tmp_path / "state"
+    if existing:
+        folder.mkdir(mode=0o755)
+    lock_state(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_our_own_redis_refuses_jobs_at_its_limit_and_drops_none(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path / "state", models_dir=tmp_path / "models", redis_maxmemory="64mb")
+    environment = prepare(settings)
+    process = subprocess.Popen(shlex.split(environment["REDIS_COMMAND"]), stdout=subprocess.DEVNULL)
+    try:
+        until(lambda: answers(environment["REDIS_URL"]), "Redis answers")
+        with Redis.from_url(environment["REDIS_URL"]) as redis:
+            found: Any = redis.config_get("maxmemory*")
+    finally:
+        process.terminate()
+        process.wait(30)
+    assert (found["maxmemory"], found["maxmemory-policy"]) == (str(64 * 1024 * 1024), "noeviction")
+
+
+def test_gateway_and_trainer_are_told_of_one_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(state_dir=tmp_path / "state", models_dir=tmp_path / "models")
+    monkeypatch.delenv("TRAINER_SECRET", raising=False)
+    assert prepare(settings)["TRAINER_SECRET"] == str(tmp_path / "state" / "trainer.secret")
+    monkeypatch.setenv("TRAINER_SECRET", "/etc/modelgate/secret")
+    assert prepare(settings)["TRAINER_SECRET"] == "/etc/modelgate/secret"

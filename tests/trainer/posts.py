@@ -19,7 +19,8 @@ from broker.jobs import Jobs
 from broker.training import Trainings
 from contract.jobs import Job
 from contract.training import TrainingRequest
-from tests.support import PROJECT, until
+from tests.support import PROJECT, SIGNER, secret_file, until
+from trainer.jobs.done import FOLDER
 
 POST = """
 import sys
@@ -104,6 +105,11 @@ class Shop:
     def log(self) -> str:
         return (self.folder / "trainer.log").read_text()
 
+    @property
+    def done(self) -> Path:
+        """Where the trainers note what they have done."""
+        return self.folder / "models" / FOLDER
+
     def trainer(self, queue: str = "training", **settings: object) -> TrainerProcess:
         environment = {**self.environment, **{name: str(value) for name, value in settings.items()}}
         self.trainers.append(TrainerProcess(queue, environment, self.folder / "trainer.log").start())
@@ -111,7 +117,7 @@ class Shop:
 
     def train(self, deed: str, **parameters: object) -> Training:
         """Asks for a training that does what `tests.trainer.recipes_of_tests` has under `deed`."""
-        trainings = Trainings(self.redis, timeout=60, result_ttl=60)
+        trainings = Trainings(self.redis, SIGNER, timeout=60, result_ttl=60)
         upload = parameters.pop("upload", None)
         request = TrainingRequest("m", deed, parameters=parameters, upload=upload)  # type: ignore[arg-type]
         job_id = trainings.submit(request).id
@@ -122,7 +128,13 @@ class Shop:
 def shop(redis: Redis, url: str, folder: Path) -> Iterator[Shop]:
     spool = folder / "spool"
     spool.mkdir()
-    environment = {"REDIS_URL": url, "MODELS_DIR": str(folder / "models"), "SPOOL_DIR": str(spool), "STOP_GRACE": "5"}
+    environment = {
+        "REDIS_URL": url,
+        "MODELS_DIR": str(folder / "models"),
+        "SPOOL_DIR": str(spool),
+        "STOP_GRACE": "5",
+        "TRAINER_SECRET": str(secret_file(folder)),
+    }
     here = Shop(redis, environment, folder)
     try:
         yield here

@@ -46,7 +46,7 @@ X, y = np.arange(40.0).reshape(20, 2), np.arange(20) // 10
 
 @pytest.fixture
 def settings(root: Path, tmp_path: Path) -> Settings:
-    return Settings(models_dir=root, spool_dir=tmp_path)
+    return Settings(models_dir=root, spool_dir=tmp_path, allow_upload=True)
 
 
 @pytest.fixture
@@ -237,6 +237,13 @@ def test_an_order_publishes_promotes_and_removes_the_upload(settings: Settings, 
     assert warning.startswith("it was made with scikit-learn 1.6.1")
     assert remark == "moved at once: no worker is alive that serves this model"
     assert not upload.exists() and not sample.exists()
+
+
+def test_where_uploads_are_off_an_order_loads_nothing(settings: Settings, file: Path, redis: Redis) -> None:
+    off = dataclasses.replace(settings, allow_upload=False)
+    with pytest.raises(ModelgateError, match="its ALLOW_UPLOAD is off; set it to 1 for gateway and trainer"):
+        ORDERS[Action.IMPORT](off, redis, Order(Action.IMPORT, "mine", upload=file.name))
+    assert leftovers(settings) == [] and Repository(settings.models_dir).versions("mine") == []
 
 
 def test_an_order_that_fails_removes_the_upload(settings: Settings, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,9 +21,10 @@ from contract.jobs import Status
 from contract.settings import Settings
 from contract.training import Action, Order
 from tests.flow.redis_process import RedisProcess
-from tests.support import until
+from tests.support import SIGNER, secret_file, until
 from tests.trainer.posts import Shop, gone, shop
 from tests.trainer.recipes_of_tests import OUTPUT
+from trainer.jobs.done import FOLDER, DoneJobs
 from trainer.jobs.post import TrainingPost
 
 
@@ -99,13 +101,13 @@ def test_a_training_that_raises_fails_with_its_reason(here: Shop) -> None:
 
 
 def test_a_training_that_cannot_be_started_fails_with_the_cause(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_room(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("trainer.jobs.horse.tempfile.TemporaryFile", no_room)
-    deed = TrainingPost(Settings(redis_url=redis_url)).start(Begun("1", {}, 0, 0))
+    deed = TrainingPost(Settings(redis_url=redis_url, trainer_secret=secret_file(tmp_path))).start(Begun("1", {}, 0, 0))
     failure = until(deed.poll, "it ends")
     assert failure.code == "training_failed"
     assert failure.message == "its process cannot be started (No space left on device); try again"
@@ -183,12 +185,36 @@ def test_a_training_outlives_its_redis(tmp_path: Path) -> None:
         assert "Traceback" not in here.log and here.log.count("lost Redis") == 1
 
 
+def test_a_training_that_succeeded_is_not_run_again_by_another_trainer(here: Shop) -> None:
+    first = here.trainer()
+    training = here.train("count", deaths=0)
+    assert training.ended().status is Status.SUCCEEDED
+    until((here.done / training.id).exists, "it is noted")
+    first.kill()
+    here.redis.hset(f"rq:job:{training.id}", "status", "queued")
+    here.redis.rpush("rq:queue:training", training.id)
+    here.trainer()
+    until(lambda: training.read().status is Status.FAILED, "it is refused")
+    assert f"trainer: training: '{training.id}': not_trusted: the job is refused: it has been done" in here.log
+    assert (here.folder / "spool" / "begun").read_text() == "."
+
+
+def test_what_was_done_is_forgotten_when_no_signature_lasts_that_long(tmp_path: Path) -> None:
+    done = DoneJobs(tmp_path)
+    done.sweep()
+    for name, days in (("a" * 32, 29), ("b" * 32, 34)):
+        done.add(name)
+        os.utime(tmp_path / FOLDER / name, (time.time() - days * 86_400,) * 2)
+    done.sweep()
+    assert ["a" * 32 in done, "b" * 32 in done] == [True, False]
+
+
 # Orders
 
 
 def test_orders_are_carried_out_beside_each_other_and_finished_before_a_stop(here: Shop) -> None:
     trainer = here.trainer("publishing")
-    trainings = Trainings(here.redis, timeout=1, result_ttl=60)
+    trainings = Trainings(here.redis, SIGNER, timeout=1, result_ttl=60)
     until(lambda: here.redis.scard("mg:trainers"), "the trainer is there")
     with ThreadPoolExecutor(1) as pool:
         moved = pool.submit(trainings.order, Order(Action.MOVE_ALIAS, "m"), 5)
@@ -200,8 +226,8 @@ def test_orders_are_carried_out_beside_each_other_and_finished_before_a_stop(her
 
 
 def test_an_order_that_cannot_be_carried_out_says_why(here: Shop) -> None:
-    here.trainer("publishing")
-    trainings = Trainings(here.redis, timeout=1, result_ttl=60)
+    here.trainer("publishing", ALLOW_UPLOAD=1)
+    trainings = Trainings(here.redis, SIGNER, timeout=1, result_ttl=60)
     with pytest.raises(ModelgateError, match="never") as raised:
         trainings.order(Order(Action.DELETE_ALIAS, "m"), 5)
     assert raised.value.failure.details == {"why": "because"}

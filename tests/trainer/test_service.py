@@ -61,6 +61,13 @@ def test_the_first_start_trains_what_is_missing_and_then_waits_for_its_end(root:
     assert third == "trainer: ready"
 
 
+def test_with_redis_and_without_a_secret_it_does_not_start(root: Path) -> None:
+    with trainer(root, REDIS_URL="redis://127.0.0.1:1", TRAINER_SECRET="", TRAIN_ON_START="none") as process:
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert said.startswith("trainer: TRAINER_SECRET is not set; with REDIS_URL the trainer needs it, and the gateway")
+
+
 def test_all_its_processes_mean_the_same_folder_wherever_it_was_started(tmp_path: Path) -> None:
     with trainer(Path("models"), cwd=tmp_path, PYTHONPATH=str(PROJECT), TRAIN_ON_START="none"):
         until((tmp_path / "models" / "inbox").is_dir, "the inbox", 10)

@@ -38,6 +38,11 @@ def delete_version(settings: Settings, _: Redis, order: Order) -> dict[str, Any]
 
 
 def import_version(settings: Settings, connection: Redis, order: Order) -> dict[str, Any]:
+    if not settings.allow_upload:  # the gateway asks too, and may be told something else
+        raise ModelgateError(
+            Code.NOT_PUBLISHED,
+            "the trainer does not import it, because its ALLOW_UPLOAD is off; set it to 1 for gateway and trainer",
+        )
     manifest = imports.import_upload(settings, order)
     answer = _answer(settings, order, swap.promote(settings, connection, manifest.name, manifest.version))
     return {**answer, "version": manifest.version, "warnings": [*manifest.warnings, *answer["warnings"]]}

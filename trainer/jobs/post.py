@@ -24,6 +24,7 @@ from broker.connection import connect
 from broker.leases import LEASE, TRAINERS, Leases, incarnation
 from broker.schedules import Schedules
 from broker.scripts import FencedError
+from broker.signatures import Signer
 from broker.tasks import Begun, Clock, Owner, Tasks
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
@@ -31,6 +32,7 @@ from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING
 from trainer import recipes
 from trainer.jobs import spool
 from trainer.jobs.deeds import Deed, Errand, Outcome
+from trainer.jobs.done import DoneJobs
 from trainer.jobs.horse import Horse
 from trainer.jobs.orders import carry_out
 from trainer.service import say
@@ -65,7 +67,8 @@ class _Duty:
 class Post(ABC):
     """Takes the jobs of one queue, has them done and ends them; renews its lease meanwhile.
 
-    Whoever takes a job owns it (`broker.tasks`). Away from Redis it goes on with what it has.
+    Whoever takes a job owns it (`broker.tasks`). Away from Redis it goes on with what it has. Only jobs that a gateway
+    signed are done, and each of them once.
     """
 
     queue: ClassVar[str]
@@ -75,13 +78,17 @@ class Post(ABC):
     """Jobs at a time."""
 
     def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
-        """`lease` in seconds."""
+        """`lease` in seconds. Raises `SettingsError` without TRAINER_SECRET."""
         self._settings = settings
+        self._signer = Signer.required(settings)
+        self._done = DoneJobs(settings.models_dir)
         self._redis = connect(settings.redis_url, socket_timeout=2)
         self._leases = Leases(self._redis, lease=lease, crew=TRAINERS)
         self._host = socket.gethostname()
         self._inc = incarnation(f"{self._host.replace(':', '.')}-{self.queue}", 0)
-        self._tasks = Tasks(self._redis, self._inc, self.queue, {self.function})
+        self._tasks = Tasks(
+            self._redis, self._inc, self.queue, {self.function}, self._signer, done=self._done, tell=self._tell_refused
+        )
         self._backoff = Backoff()
         self._jobs: list[Job] = []
         self._registered = False
@@ -110,7 +117,7 @@ class Post(ABC):
         """Until SIGTERM, SIGINT or the end of stdin."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop())
-        while not self._done():
+        while not self._stopped():
             for job in self._jobs:
                 job.outcome = job.outcome or job.deed.poll()
             self._ask_redis()
@@ -123,7 +130,7 @@ class Post(ABC):
         if self._stop_by is None:
             self._stop_by = time.monotonic() + self.patience
 
-    def _done(self) -> bool:
+    def _stopped(self) -> bool:
         if select.select([sys.stdin], [], [], 0)[0] and not os.read(sys.stdin.fileno(), 1):
             self._stop()
         return self._stop_by is not None and (not self._jobs or time.monotonic() >= self._stop_by)
@@ -200,6 +207,14 @@ class Post(ABC):
             self._tasks.finish(job.begun.id, outcome)
         except ValueError as error:
             self._tasks.finish(job.begun.id, Failure(Code.TRAINING_FAILED, f"the result cannot be told: {error}"))
+        if not isinstance(outcome, Failure):  # what failed may be queued anew, by stock RQ
+            try:
+                self._done.add(job.begun.id)
+            except OSError as error:
+                say(f"trainer: cannot note that the job {job.begun.id} is done, so it could be run again: {error}")
+
+    def _tell_refused(self, job_id: str, failure: Failure) -> None:
+        say(f"trainer: {self.queue}: {job_id[:64]!r}: {failure.code}: {failure.message}")
 
     def drop(self, job: Job, ended: bool) -> None:
         """It is somebody else's or nobody's from now on; its files go once it has ended."""
@@ -227,7 +242,9 @@ class TrainingPost(Post):
     def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
         super().__init__(settings, lease=lease)
         self._clock = Clock(self._redis, self.queue)
-        self._schedules = Schedules(self._redis, timeout=settings.train_timeout, result_ttl=settings.result_ttl)
+        ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}
+        self._schedules = Schedules(self._redis, self._signer, **ttls)
+        self._unsigned: set[str] = set()
         self._duties += [
             _Duty(1, self._tend_schedules),
             _Duty(10, self._publish_recipes),
@@ -267,10 +284,19 @@ class TrainingPost(Post):
 
     def _tend_schedules(self) -> None:
         if self._clock.strike():
-            self._schedules.tend()
+            self._schedules.tend(self._tell_unsigned)
+
+    def _tell_unsigned(self, model: str) -> None:
+        if model not in self._unsigned:
+            say(
+                f"trainer: the schedule of {model[:64]!r} is not run: no gateway with this trainer's secret"
+                " (TRAINER_SECRET) signed it; PUT it again"
+            )
+            self._unsigned.add(model)
 
     def _sweep(self) -> None:
         spool.sweep(self._settings.spool_dir, [payload.get("upload") for payload in self._tasks.unfinished()])
+        self._done.sweep()
 
 
 def _not_started(error: OSError) -> NoReturn:

@@ -1,0 +1,129 @@
+"""Signatures of what the gateway asks of the trainer: an HMAC, made with a secret that only these two have.
+
+Anyone who can write to Redis can put a job into the trainer's queues. The trainer obeys what is signed, and nothing
+else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from contract.errors import Code, ModelgateError
+from contract.jobs import timestamp
+from contract.settings import Settings, SettingsError
+
+_LEAST = 32
+"""Characters of a secret."""
+
+_SKEW = 60.0
+"""Seconds that the clocks of gateway and trainer may be apart."""
+
+_UNSIGNED = (
+    "the job is refused: no gateway with this trainer's secret signed it; give gateway and trainer the same"
+    " TRAINER_SECRET, then send it again"
+)
+
+
+class Signer:
+    """Signs and checks with the secrets of TRAINER_SECRET."""
+
+    def __init__(self, keys: Sequence[bytes], clock: Callable[[], float] = time.time) -> None:
+        """The first of `keys` signs, and what any of them signed is trusted. `clock` tells Unix time."""
+        self._keys = keys
+        self._clock = clock
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Signer | None:
+        """None without TRAINER_SECRET. Makes the file where there is none. Raises `SettingsError`."""
+        path = settings.trainer_secret
+        if path is None:
+            return None
+        try:
+            if not path.exists():
+                _make(path)
+            keys = path.read_bytes().split()
+        except OSError as error:
+            raise SettingsError(f"TRAINER_SECRET={path} cannot be read or made: {error.strerror}") from error
+        if not keys or min(map(len, keys)) < _LEAST:
+            raise SettingsError(
+                f"TRAINER_SECRET={path} has a secret of less than {_LEAST} characters, or none; remove the file, and a"
+                " new one is made, or write one of `openssl rand -hex 32` to each line"
+            )
+        return cls(keys)
+
+    @classmethod
+    def required(cls, settings: Settings) -> Signer:
+        """Raises `SettingsError` without TRAINER_SECRET, too."""
+        signer = cls.from_settings(settings)
+        if signer is None:
+            raise SettingsError(
+                "TRAINER_SECRET is not set; with REDIS_URL the trainer needs it, and the gateway the same file: without"
+                " it anyone who can write to Redis could run code here"
+            )
+        return signer
+
+    def sign_job(self, queue: str, job_id: str, text: bytes, until: float) -> str:
+        """The signature of a job with RQ's `data`, `text`. `until`: the Unix time at which it ends."""
+        return f"{until:.0f}.{self._hmacs(['job', queue, job_id, f'{until:.0f}', _digest(text)])[0]}"
+
+    def check_job(self, queue: str, job_id: str, text: bytes, signature: str) -> None:
+        """Raises `ModelgateError` (`not_trusted`) unless a gateway signed just this, and not too long ago."""
+        until, _, found = signature.partition(".")
+        if not _among(found, self._hmacs(["job", queue, job_id, until, _digest(text)])):
+            raise ModelgateError(Code.NOT_TRUSTED, _UNSIGNED)
+        if self._clock() > float(until) + _SKEW:
+            ended = timestamp(datetime.fromtimestamp(float(until), UTC))
+            raise ModelgateError(
+                Code.NOT_TRUSTED,
+                f"the job is refused: its signature ended at {ended}; send it again, and if that does not help, set the"
+                " clocks of gateway and trainer",
+            )
+
+    def sign_schedule(self, model: str, cron: str, request: Any) -> str:
+        """The signature of a schedule with a JSON `request`. It has no end."""
+        return self._hmacs(["schedule", model, cron, request])[0]
+
+    def check_schedule(self, model: str, cron: str, request: Any, signature: str) -> None:
+        """Raises `ModelgateError` (`not_trusted`) unless a gateway signed just this, or a trainer that had checked it
+        before."""
+        if not _among(signature, self._hmacs(["schedule", model, cron, request])):
+            raise ModelgateError(Code.NOT_TRUSTED, _UNSIGNED)
+
+    def _hmacs(self, fields: list[Any]) -> list[str]:
+        """By each key, in hex. A list as JSON, because no two lists give the same text."""
+        text = json.dumps(fields).encode()
+        return [hmac.digest(key, text, "sha256").hex() for key in self._keys]
+
+
+def _among(found: str, expected: Sequence[str]) -> bool:
+    """Compared in constant time."""
+    return any(hmac.compare_digest(found.encode(), one.encode()) for one in expected)
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()
+
+
+def _make(path: Path) -> None:
+    """Writes a new secret, for this user alone. Of several processes that do so, the first wins."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with open(draft, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(f"{secrets.token_hex(32)}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,263 @@
+"""The trainer does what a gateway signed, once, and nothing else that somebody has put into Redis."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import time
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.job import Job as RQJob
+from rq.registry import FailedJobRegistry
+from rq.serializers import JSONSerializer
+
+from broker.jobs import Jobs
+from broker.leases import TRAINERS, Leases
+from broker.schedules import KEY, Schedules
+from broker.signatures import Signer
+from broker.tasks import Tasks
+from broker.training import NoTrainer, Trainings
+from contract.errors import Failure, ModelgateError
+from contract.settings import Settings, SettingsError
+from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING, Action, Order, TrainingRequest
+from tests.broker.samples import read
+from tests.support import SECRET, SIGNER
+
+REQUEST = TrainingRequest("loan", "loan", parameters={"depth": 3})
+OTHER = Signer([b"6" * 64])
+heard: list[tuple[str, Failure]] = []
+
+
+@pytest.fixture
+def trainings(redis: Redis) -> Trainings:
+    return Trainings(redis, SIGNER, timeout=600, result_ttl=60)
+
+
+@pytest.fixture
+def schedules(redis: Redis) -> Schedules:
+    return Schedules(redis, SIGNER, timeout=600, result_ttl=60)
+
+
+def trainer(redis: Redis, queue: str = TRAINING, signer: Signer = SIGNER, done: tuple[str, ...] = ()) -> Tasks:
+    Leases(redis, crew=TRAINERS).register("t-0-x", queue=queue)
+    heard.clear()
+    return Tasks(redis, "t-0-x", queue, {TRAIN, ORDER}, signer, done=done, tell=lambda *told: heard.append(told))
+
+
+def refusal(jobs: Jobs, job_id: str) -> str:
+    """Why a training has failed as one that is not trusted."""
+    error = read(jobs, job_id).error
+    assert error and error.code == "not_trusted"
+    assert heard == [(job_id, error)]
+    return error.message
+
+
+def test_what_somebody_else_put_into_the_queue_is_refused(redis: Redis, jobs: Jobs) -> None:
+    queue = Queue(TRAINING, connection=redis, serializer=JSONSerializer)
+    job_id = queue.enqueue(TRAIN, REQUEST.to_json()).id
+    assert trainer(redis).begin([]) is None
+    assert "no gateway with this trainer's secret signed it; give gateway and trainer the same" in refusal(jobs, job_id)
+
+
+def change(redis: Redis, job_id: str) -> str:
+    other = REQUEST.to_json() | {"path": "../../etc/passwd"}
+    redis.hset(f"rq:job:{job_id}", "data", json.dumps([TRAIN, None, [other], {}]))
+    return job_id
+
+
+def rename(redis: Redis, job_id: str) -> str:
+    redis.rename(f"rq:job:{job_id}", f"rq:job:{'f' * 32}")
+    redis.lset(f"rq:queue:{TRAINING}", 0, "f" * 32)
+    return "f" * 32
+
+
+def postpone(redis: Redis, job_id: str) -> str:
+    until, _, found = (redis.hget(f"rq:job:{job_id}", "signature") or b"").decode().partition(".")
+    redis.hset(f"rq:job:{job_id}", "signature", f"{int(until) + 1}.{found}")
+    return job_id
+
+
+def no_text(redis: Redis, job_id: str) -> str:
+    redis.hset(f"rq:job:{job_id}", "signature", b"\xff.\xff")
+    return job_id
+
+
+@pytest.mark.parametrize("forge", [change, rename, postpone, no_text])
+def test_what_was_signed_is_good_for_nothing_else(
+    trainings: Trainings, redis: Redis, jobs: Jobs, forge: Callable[[Redis, str], str]
+) -> None:
+    job_id = forge(redis, trainings.submit(REQUEST).id)
+    assert trainer(redis).begin([]) is None
+    refusal(jobs, job_id)
+
+
+def test_a_training_is_not_obeyed_as_an_order(trainings: Trainings, redis: Redis) -> None:
+    job_id = trainings.submit(REQUEST).id
+    redis.rename(f"rq:queue:{TRAINING}", f"rq:queue:{PUBLISHING}")
+    redis.hset(f"rq:job:{job_id}", "origin", PUBLISHING)
+    assert trainer(redis, PUBLISHING).begin([]) is None
+    assert [failure.code for _, failure in heard] == ["not_trusted"]
+
+
+def test_an_order_is_obeyed_only_as_long_as_somebody_may_wait_for_it(redis: Redis) -> None:
+    trainings = Trainings(redis, SIGNER, timeout=1, result_ttl=60)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(trainings.order, Order(Action.MOVE_ALIAS, "loan", "current", 2), 30)
+        tasks = trainer(redis, PUBLISHING)
+        while not (begun := tasks.begin([])):
+            tasks.wait_for_work(1)
+        tasks.finish(begun.id, {})
+        assert answer.result() == {}
+    for minutes, obeyed in ((1, True), (5, False)):
+        redis.hset(f"rq:job:{begun.id}", "status", "queued")
+        redis.rpush(f"rq:queue:{PUBLISHING}", begun.id)
+        later = Signer([SECRET.encode()], clock=lambda m=minutes: time.time() + 60 * m)  # type: ignore[misc]
+        tasks = trainer(redis, PUBLISHING, later)
+        again = tasks.begin([])
+        assert (again is not None) is obeyed
+        tasks.finish(begun.id, {})
+    assert "its signature ended at 20" in heard[0][1].message
+
+
+def test_what_was_done_is_not_done_again(trainings: Trainings, redis: Redis, jobs: Jobs) -> None:
+    job_id = trainings.submit(REQUEST).id
+    assert trainer(redis, done=(job_id,)).begin([]) is None
+    assert "it has been done already" in refusal(jobs, job_id)
+
+
+@pytest.mark.parametrize("serializer", [JSONSerializer, None])
+def test_a_failed_training_that_stock_rq_queues_anew_is_still_signed(
+    trainings: Trainings, redis: Redis, serializer: type[JSONSerializer] | None
+) -> None:
+    tasks, job_id = trainer(redis), trainings.submit(REQUEST).id
+    assert tasks.begin([])
+    tasks.finish(job_id, Failure("timeout", "it took too long"))
+    FailedJobRegistry(TRAINING, connection=redis, serializer=serializer).requeue(job_id)
+    begun = tasks.begin([])
+    assert begun and (begun.id, TrainingRequest.from_json(begun.payload)) == (job_id, REQUEST)
+
+
+def test_a_job_that_would_unfold_without_end_is_refused(trainings: Trainings, redis: Redis, jobs: Jobs) -> None:
+    job_id = trainings.submit(REQUEST).id
+    redis.hset(f"rq:job:{job_id}", "data", zlib.compress(b" " * 50_000_000))
+    assert trainer(redis).begin([]) is None
+    assert "more than 4000000 bytes" in read(jobs, job_id).error.message  # type: ignore[union-attr]
+
+
+def test_without_a_secret_the_gateway_asks_the_trainer_nothing(redis: Redis) -> None:
+    ttls = {"timeout": 1, "result_ttl": 60}
+    for ask in (
+        lambda: Trainings(redis, None, **ttls).submit(REQUEST),
+        lambda: Trainings(redis, None, **ttls).order(Order(Action.ROLL_BACK, "loan"), 1),
+        lambda: Schedules(redis, None, **ttls).put("loan", "0 3 * * 1", REQUEST),
+    ):
+        with pytest.raises(NoTrainer, match="the gateway has no TRAINER_SECRET"):
+            ask()
+    assert redis.keys() == []
+
+
+# Schedules
+
+
+def due(redis: Redis, model: str = "loan") -> RQJob:
+    """The run that waits."""
+    job_id = json.loads(redis.hget(KEY, model) or "{}")["job"]
+    return RQJob.fetch(job_id, connection=redis, serializer=JSONSerializer)
+
+
+def test_a_run_of_a_schedule_is_signed(schedules: Schedules, redis: Redis) -> None:
+    schedules.put("loan", "0 3 * * 1", REQUEST)
+    for _ in range(2):
+        job = due(redis)
+        Queue(TRAINING, connection=redis, serializer=JSONSerializer)._enqueue_job(job)
+        tasks = trainer(redis)
+        begun = tasks.begin([])
+        assert begun and (begun.id, begun.payload) == (job.id, REQUEST.to_json())
+        tasks.finish(job.id, {})
+        redis.zrem("rq:scheduled:training", job.id)
+        schedules.tend()  # which makes the next
+        assert due(redis).id != job.id
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"cron": "* * * * *"},
+        {"request": REQUEST.to_json() | {"path": "../secret.csv"}},
+        {"signature": ""},
+        {"signature": None},
+        {"request": None},
+    ],
+)
+def test_a_schedule_that_nobody_signed_is_never_run(
+    schedules: Schedules, redis: Redis, forged: dict[str, object]
+) -> None:
+    made = schedules.put("loan", "0 3 * * 1", REQUEST)
+    redis.delete("rq:scheduled:training", f"rq:job:{made.job}")
+    redis.hset(KEY, "loan", json.dumps(made.to_json() | forged))
+    redis.hset(KEY, "iris", json.dumps(made.to_json()))  # signed for another model
+    redis.hset(KEY, "deep", "[" * 100_000)
+    told: list[str] = []
+    schedules.tend(told.append)
+    assert sorted(told) == ["deep", "iris", "loan"]
+    assert not redis.exists("rq:scheduled:training")
+
+
+def test_a_new_secret_takes_the_place_of_the_old_one_step_by_step(
+    schedules: Schedules, trainings: Trainings, redis: Redis
+) -> None:
+    job_id, made = trainings.submit(REQUEST).id, schedules.put("loan", "0 3 * * 1", REQUEST)
+    both = Signer([b"6" * 64, SECRET.encode()])
+    begun = trainer(redis, signer=both).begin([])
+    assert begun and begun.id == job_id
+    redis.zrem("rq:scheduled:training", made.job)
+    Schedules(redis, both, timeout=600, result_ttl=60).tend()
+    redis.zrem("rq:scheduled:training", due(redis).id)
+    Schedules(redis, OTHER, timeout=600, result_ttl=60).tend(pytest.fail)
+    assert redis.zcard("rq:scheduled:training") == 1
+
+
+# The secret
+
+
+def test_the_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    settings = Settings(trainer_secret=tmp_path / "state" / "trainer.secret")
+    with ThreadPoolExecutor(8) as pool:
+        signers = list(pool.map(lambda _: Signer.from_settings(settings), range(8)))
+    assert len({signer.sign_schedule("m", "* * * * *", {}) for signer in signers if signer}) == 1
+    (path,) = (tmp_path / "state").iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert re.fullmatch(r"[0-9a-f]{64}\n", path.read_text())
+    assert Signer.from_settings(Settings()) is None
+
+
+@pytest.mark.parametrize("text", ["", "\n", "short", f"{SECRET}\nshort"])
+def test_a_secret_that_can_be_guessed_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "secret").write_text(text)
+    with pytest.raises(SettingsError, match=r"TRAINER_SECRET=.*less than 32 characters, or none; remove the file"):
+        Signer.from_settings(Settings(trainer_secret=tmp_path / "secret"))
+
+
+def test_a_secret_that_cannot_be_had_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"TRAINER_SECRET=.* cannot be read or made: Is a directory"):
+        Signer.from_settings(Settings(trainer_secret=tmp_path))
+    with pytest.raises(SettingsError, match="TRAINER_SECRET is not set; with REDIS_URL the trainer needs it"):
+        Signer.required(Settings())
+
+
+def test_no_two_things_have_the_same_signature() -> None:
+    def refused(queue: str, job_id: str, text: bytes) -> bool:
+        with pytest.raises(ModelgateError) as raised:
+            SIGNER.check_job(queue, job_id, text, signature)
+        return raised.value.failure.code == "not_trusted"
+
+    signature = SIGNER.sign_job("training", "a", b"x", time.time() + 9)
+    SIGNER.check_job("training", "a", b"x", signature)
+    assert refused("training", "b", b"x") and refused("publishing", "a", b"x") and refused("training", "a", b"y")

@@ -1,0 +1,270 @@
+"""Redis' users of `broker/acl`: each service can do all it does, and a worker nothing of the trainer's."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.exceptions import AuthenticationError, ResponseError
+
+from broker.connection import connect
+from broker.jobs import Jobs
+from broker.leases import TRAINERS, Leases
+from broker.schedules import Schedules
+from broker.tasks import Clock, Tasks
+from broker.training import Trainings
+from broker.warmup import Report, Reports, ask, reports
+from broker.work import Limits, Work
+from contract.errors import Failure
+from contract.jobs import Status, reply_channel
+from contract.settings import Settings
+from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING, Action, Order, TrainingRequest
+from launcher.redis_server import executable
+from tests.broker.samples import job, outcome, read
+from tests.support import DEADLINE, PROJECT, SIGNER, until
+
+SERVICES = ("gateway", "worker", "trainer")
+REQUEST = TrainingRequest("sum", "sum")
+
+
+@dataclass
+class Protected:
+    """A Redis that `start` has given its users."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    def connect(self, user: str) -> Redis:
+        """As a service does it: with a file that has the password."""
+        file = self.folder / user / "password" if user in SERVICES else self.folder / "operator"
+        environ = {"REDIS_URL": f"unix://{user}@{self.folder}/r.sock", "REDIS_PASSWORD_FILE": str(file)}
+        return connect(Settings.from_environ(environ).redis_url)
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[Protected]:
+    for user in SERVICES:
+        (folder / user).mkdir(exist_ok=True)
+    options = ["--port", "0", "--unixsocket", str(folder / "r.sock"), "--dir", str(folder), "--save", ""]
+    process = subprocess.Popen(
+        ["sh", "broker/acl/start", str(folder), str(folder), executable(), *options],
+        cwd=PROJECT,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        until((folder / "r.sock").exists, "Redis listens")
+        yield Protected(folder, process)
+    finally:
+        process.terminate()
+        process.wait(DEADLINE)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protected]:
+    with started(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def users(server: Protected) -> Iterator[dict[str, Redis]]:
+    """A connection by user, to an empty Redis. Fails the test when one was refused what it asked for."""
+    operator: Any = server.connect("default")
+    operator.flushall()
+    operator.acl_log_reset()
+    users = {user: server.connect(user) for user in SERVICES}
+    yield users
+    # Redis below 7.2 has no CLIENT SETINFO, and redis-py does without it.
+    assert [entry for entry in operator.acl_log() if entry["object"] != "client"] == []
+    for connection in (operator, *users.values()):
+        connection.close()
+
+
+def gateway_of(users: dict[str, Redis]) -> Jobs:
+    return Jobs(users["gateway"], max_queue_rows=10, timeout=30, result_ttl=60)
+
+
+def trainer_of(users: dict[str, Redis], queue: str) -> tuple[Leases, Tasks]:
+    leases = Leases(users["trainer"], crew=TRAINERS)
+    leases.register(f"t-{queue}-x", queue=queue)
+    return leases, Tasks(users["trainer"], f"t-{queue}-x", queue, {TRAIN, ORDER}, SIGNER)
+
+
+def keep(leases: Leases, inc: str) -> None:
+    """What a supervisor does again and again."""
+    leases.renew([inc])
+    leases._unbroken_since = float("-inf")
+    leases.reap()
+    leases.expire()
+    leases.reconcile()
+    leases.remaining()
+    leases.hosts()
+
+
+def test_a_prediction_passes_gateway_and_worker(users: dict[str, Redis]) -> None:
+    jobs, leases = gateway_of(users), Leases(users["worker"])
+    leases.register("w-0-x")
+    work, channel = Work(users["worker"], "w-0-x"), reply_channel("x")
+    with users["gateway"].pubsub() as subscription:
+        subscription.subscribe(channel)
+        jobs.submit([job(name, expires_after=60, reply_to=channel) for name in "abcd"] + [job("e", expires_after=0)])
+        jobs.wait(["a", "b"], channel)
+        jobs.backlog("sum"), jobs.workers(), jobs.ping(), jobs.list(), jobs.list("sum", Status.QUEUED)
+        work.wait_for_work(Limits())
+        work.wait_for_work(Limits(skip=["x"]), 0.01)
+        assert jobs.cancel("d")
+        batch = work.take(Limits())
+        assert batch and [one.id for one in batch.jobs] == ["a", "b", "c"]
+        keep(leases, "w-0-x")
+        work.finish({"a": outcome(3.0), "b": Failure("model_error", "it hurts")})
+    assert leases.give_back("w-0-x", ["c"]) == {"c": "queued"}
+    trainer = Leases(users["trainer"], crew=TRAINERS)  # which looks after predictions while there is no worker
+    jobs.submit([job("f", expires_after=0)])
+    keep(trainer, "t-0-x")
+    statuses = {job_id: read(jobs, job_id).status.value for job_id in "abcdef"}
+    assert statuses == {"a": "succeeded", "b": "failed", "c": "queued", "d": "canceled", "e": "expired", "f": "expired"}
+    assert jobs.delete("a")
+
+
+def test_a_training_passes_gateway_and_trainer(users: dict[str, Redis]) -> None:
+    jobs, trainings = gateway_of(users), Trainings(users["gateway"], SIGNER, timeout=60, result_ttl=60)
+    leases, tasks = trainer_of(users, TRAINING)
+    tasks.publish_recipes(["sum"])
+    assert trainings.recipes() == ["sum"] and trainings.waiting() == 0
+    for end in ("finish", "give back", "cancel"):
+        job_id = trainings.submit(REQUEST).id
+        assert tasks.begin([])
+        keep(leases, "t-training-x")
+        tasks.progress(job_id, {"fraction": 0.5}, b"x\n" * 700_000, 0)
+        assert trainings.log(job_id, 0)[1]
+        if end == "finish":
+            tasks.finish(job_id, {"version": 1})
+        if end == "give back":
+            leases.give_back("t-training-x")
+            leases.register("t-training-x", queue=TRAINING)
+        jobs.list()
+        jobs.cancel(job_id)
+        jobs.delete(job_id)
+    assert tasks.unfinished() == []
+    tasks.wait_for_work(0.01)
+
+
+def test_an_order_passes_gateway_and_trainer(users: dict[str, Redis]) -> None:
+    trainings = Trainings(users["gateway"], SIGNER, timeout=60, result_ttl=60)
+    leases, tasks = trainer_of(users, PUBLISHING)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(trainings.order, Order(Action.ROLL_BACK, "sum"), 5)
+        begun = until(lambda: tasks.begin([]), "the order")
+        keep(leases, "t-publishing-x")
+        tasks.finish(begun.id, {"done": True})
+        assert answer.result() == {"done": True}
+
+
+def test_a_schedule_passes_gateway_and_trainer(users: dict[str, Redis], server: Protected) -> None:
+    ttls = {"timeout": 60, "result_ttl": 60}
+    schedules, clock = Schedules(users["gateway"], SIGNER, **ttls), Clock(users["trainer"], TRAINING)
+    made = schedules.put("sum", "0 3 * * 1", REQUEST)
+    schedules.put("other", "0 3 * * 1", REQUEST)
+    assert schedules.delete("other") and schedules.all() == [made]
+    server.connect("default").zadd("rq:scheduled:training", {made.job: 1})
+    assert clock.strike()
+    _, tasks = trainer_of(users, TRAINING)
+    assert tasks.begin([])
+    Schedules(users["trainer"], SIGNER, **ttls).tend(pytest.fail)
+    assert (schedules.get("sum") or made).job != made.job
+    clock.stop()
+
+
+def test_a_version_is_asked_for_and_reported(users: dict[str, Redis]) -> None:
+    ask(users["trainer"], "sum@2", 60)
+    side = Reports(users["worker"], 60)
+    assert side.wanted() == {"sum@2"}
+    side.say("w", Report(["sum@2"]))
+    assert list(reports(users["trainer"], "sum")) == ["w"]
+    side.withdraw("w")
+    assert reports(users["trainer"], "sum") == {}
+
+
+ADMINISTRATION = [
+    "CONFIG GET dir",
+    "CONFIG SET maxmemory 0",
+    "ACL LIST",
+    "ACL SETUSER worker +@all",
+    "FLUSHALL",
+    "FLUSHDB",
+    "KEYS *",
+    "SCAN 0",
+    "MONITOR",
+    "DEBUG SLEEP 0",
+    "SHUTDOWN NOSAVE",
+    "SAVE",
+    "CLIENT LIST",
+    "CLIENT KILL TYPE normal",
+    "SCRIPT FLUSH",
+    "REPLICAOF 127.0.0.1 1",
+    "MODULE LIST",
+    "FUNCTION LIST",
+    "SLOWLOG GET",
+    "RESTORE rq:job:x 0 x",
+    "MIGRATE 127.0.0.1 1 x 0 1",
+    "SWAPDB 0 1",
+    "SET other x",
+    "PUBLISH other x",
+    "SUBSCRIBE __keyspace@0__:x",
+]
+OF_THE_TRAINER = [
+    "RPUSH rq:queue:training x",
+    "RPUSH rq:queue:publishing x",
+    "LRANGE rq:queue:training 0 -1",
+    "ZADD rq:scheduled:training 1 x",
+    "HGET mg:schedules loan",
+    "HSET mg:schedules loan x",
+    "SET mg:recipes []",
+    "GET mg:log:x",
+    "DEL mg:trainers",
+    "ZADD mg:deadlines:trainer 1 x",
+    "RPUSH mg:bell:training 1",
+    "EVAL return(redis.call('RPUSH','rq:queue:publishing','x')) 0",
+    "EVAL return(redis.call('FLUSHALL')) 0",
+]
+
+
+@pytest.mark.parametrize("user", SERVICES)
+def test_nobody_but_the_operator_administers(server: Protected, user: str) -> None:
+    with server.connect(user) as connection:
+        for line in ADMINISTRATION:
+            with pytest.raises(ResponseError, match=r"(?i)no permission|unknown command|not allowed"):
+                connection.execute_command(*line.split())
+
+
+def test_a_worker_reaches_nothing_of_the_trainers(server: Protected) -> None:
+    with server.connect("worker") as connection:
+        for line in OF_THE_TRAINER:
+            with pytest.raises(ResponseError, match=r"(?i)no permission|can't (access|run)|ACL failure"):
+                connection.execute_command(*line.split())
+
+
+def test_nobody_gets_in_without_the_password_of_a_user(server: Protected) -> None:
+    for url in (f"unix://{server.folder}/r.sock", f"unix://worker:wrong@{server.folder}/r.sock"):
+        with Redis.from_url(url) as connection, pytest.raises(AuthenticationError):
+            connection.ping()
+
+
+def test_passwords_stay_and_are_each_of_one_service(tmp_path: Path) -> None:
+    def passwords() -> dict[str, str]:
+        return {user: (tmp_path / user / "password").read_text() for user in SERVICES}
+
+    with started(tmp_path):
+        first, operator = passwords(), (tmp_path / "operator").read_text()
+    with started(tmp_path) as again:
+        assert passwords() == first and len({operator, *first.values()}) == 4
+        assert all(len(text) == 64 for text in first.values())
+        assert (tmp_path / "operator").stat().st_mode & 0o077 == 0
+        with again.connect("gateway") as connection:
+            assert connection.ping()
