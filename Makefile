@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help up train import keys test coverage bench lint soak system-test lock clean
+.PHONY: help up train import keys sign test coverage bench lint soak zoo system-test lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -38,6 +38,11 @@ import: $(VENV)/up.stamp  ## publish a model saved elsewhere: make import FILE=l
 	@$(BIN)/python -m launcher.import_model $(call option,--name,NAME) $(call option,--sample,SAMPLE) \
 	  -- $(call quoted,$(FILE)) $(QUIETLY)
 
+sign: $(VENV)/up.stamp  ## sign a file to import, or a version: make sign FILE=loan.pkl [SAMPLE=rows.csv] [NAME=loan] [KEY=…], MODEL=loan VERSION=4
+	@[ -n "$(FILE)$(MODEL)" ] || { echo "what? make sign FILE=loan.pkl [SAMPLE=rows.csv] [NAME=loan], or MODEL=loan VERSION=4" >&2; exit 2; }
+	@$(if $(KEY),SIGNING_KEY="$(KEY)") $(BIN)/python -m trainer $(if $(FILE),sign-file "$(FILE)" $(if $(NAME),--name "$(NAME)") \
+	  $(if $(SAMPLE),--sample "$(SAMPLE)"),sign --model "$(MODEL)" --version "$(VERSION)")
+
 test: lint  ## lint, types, import contracts and every test but the one with Docker
 	@$(BIN)/python -m pytest --ignore tests/system -n 3 --dist loadfile
 
@@ -61,6 +66,9 @@ soak: $(VENV)/dev.stamp  ## everything is killed under load, all jobs accounted 
 	@[ $(or $(SECONDS),120) -lt 120 ] || SOAK=10 timeout -s INT -k 60 30m $(BIN)/python -m pytest --durations 20 \
 	  tests/broker/test_invariants.py tests/flow/test_faults.py tests/flow/test_redis_faults.py \
 	  tests/flow/test_lost_replies.py tests/flow/test_clock.py tests/flow/test_load.py
+
+zoo: $(VENV)/dev.stamp  ## what other releases of scikit-learn have saved, imported and compared: make zoo [RELEASES="1.3.2 1.8.0"]
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.zoo $(RELEASES)
 
 system-test: $(VENV)/dev.stamp  ## the docker compose stack, driven over HTTP
 	@$(BIN)/python -m pytest tests/system -rs

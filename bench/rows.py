@@ -122,7 +122,7 @@ def plain_predict(number: int, repository: Path, into: Measures) -> None:
     """`bulk` without any server: the model's `predict` on the matrix, ready made."""
     rows = models.samples("table", BULK_ROWS)
     entry = manifest(repository, "table")
-    matrix = to_matrix(rows, entry.signature, entry.artifact.input_format)
+    matrix = to_matrix(rows, entry.signature, entry.artifact.input_format, entry.artifact.input_dtype)
     model = estimator(repository, "table")
     times = []
     for _ in range(5):

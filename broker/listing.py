@@ -1,4 +1,4 @@
-"""Lists of jobs: a page at a time, with work that is bounded by the models and the page, not by the jobs."""
+"""Lists of jobs: a page at a time, with work that is bounded by the models and the page, not by the jobs or outputs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import Any
 
 from redis import Redis
 
-from broker.records import PREFIX, dumps, job_from_answers, read_steps
+from broker.records import FIELDS, PREFIX, dumps, job_from_answers
 from broker.scripts import Call, Scripts
 from contract.jobs import Job, Status, prediction_queue
 from contract.training import TRAINING
 
 LARGEST_PAGE = 500
+MOST_BYTES = 8 * 1024 * 1024
+"""Of jobs with their outputs, as Redis holds them, that one call reads. Only a first job may be larger."""
 _LOOKS = 10
 """How often one call looks for jobs of the wanted status before it answers with a short page."""
 
@@ -80,15 +82,17 @@ class Listing:
             raise ValueError(f"limit={limit} is not between 1 and {LARGEST_PAGE}")
         place = _Place.from_cursor(cursor) if cursor else None
         queues = [prediction_queue(model), TRAINING] if model else self._queues()
+        left = MOST_BYTES
         for _ in range(_LOOKS):
             found = self._places(queues, status, limit + 1, place)
-            jobs = self._read(found[:limit])
+            jobs, size = self._read(found[:limit], left)
             # The trainings of all models are in one queue.
-            items = [job for job in jobs if status in (None, job.status) and model in (None, job.model)]
-            if len(found) <= limit:
+            items = [job for job in jobs if job and status in (None, job.status) and model in (None, job.model)]
+            if len(jobs) == len(found):
                 return Page(items, None)
-            place = found[limit - 1]
-            if items:
+            place = found[len(jobs) - 1]
+            left -= size
+            if items or left <= 0:
                 break
         return Page(items, place.cursor() if place else None)
 
@@ -147,9 +151,17 @@ class Listing:
             return places
         return [place for place in places if (place.within, place.id) < (after.within, after.id)]
 
-    def _read(self, places: Sequence[_Place]) -> list[Job]:
+    def _read(self, places: Sequence[_Place], most: int) -> tuple[list[Job | None], int]:
+        """The jobs at the first of `places`, as many as take `most` bytes together, and one at least; None where one is
+        gone. And the bytes that they take."""
         if not places:
-            return []
-        answers = self._scripts.send([step for place in places for step in read_steps(place.id)])
-        jobs = zip(places, answers[::2], answers[1::2], strict=True)
-        return [job for job in (job_from_answers(place.id, *parts) for place, *parts in jobs) if job]
+            return [], 0
+        ids = [place.id for place in places]
+        size, *answers = self._scripts.run("read", most, len(FIELDS), *FIELDS, *ids)
+        return [_job(job_id, *answer) for job_id, answer in zip(ids, answers, strict=False)], size
+
+
+def _job(job_id: str, values: Sequence[bytes | None], entries: Sequence[Any]) -> Job | None:
+    # A script answers an entry of a stream as a list of keys and values.
+    results = [(entry, dict(zip(flat[::2], flat[1::2], strict=True))) for entry, flat in entries]
+    return job_from_answers(job_id, values, results)

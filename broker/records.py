@@ -31,7 +31,7 @@ _STATUS = {
     "failed": Status.FAILED,
     "canceled": Status.CANCELED,
 }
-_FIELDS = (
+FIELDS = (
     "status",
     "origin",
     "version",
@@ -136,14 +136,14 @@ def failed(failure: Failure) -> tuple[str, str, str]:
 def read_steps(job_id: str) -> tuple[Step, Step]:
     """The two commands whose answers `job_from_answers` understands."""
     return (
-        ("HMGET", f"rq:job:{job_id}", *_FIELDS),
+        ("HMGET", f"rq:job:{job_id}", *FIELDS),
         ("XREVRANGE", f"rq:results:{job_id}", "+", "-", "COUNT", 1),
     )
 
 
 def job_from_answers(job_id: str, values: Sequence[bytes | None], result: Sequence[Any]) -> Job | None:
     """None when there is no such job, or when it is none of ours."""
-    fields = {name: value.decode(errors="replace") for name, value in zip(_FIELDS, values, strict=True) if value}
+    fields = {name: value.decode(errors="replace") for name, value in zip(FIELDS, values, strict=True) if value}
     training = fields.get("origin") == TRAINING
     if fields.get("status") not in _STATUS or not (training or "version" in fields):
         return None

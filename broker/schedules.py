@@ -33,8 +33,15 @@ KEY = "mg:schedules"
 LONGEST = 100
 """Characters of a cron expression."""
 
+MOST = 300
+"""Schedules that there may be."""
+
 _YEARS = 8
 """The longest way from one 29 February to the next."""
+
+
+class TooManySchedules(Exception):
+    """There are as many as there may be; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ class Schedules:
 
     def put(self, model: str, cron: str, request: TrainingRequest) -> Schedule:
         """The schedule of `model` from now on, whatever it was. Raises `ValueError` for a `cron` that is none, and
-        `NoTrainer` without a signer."""
+        `TooManySchedules`; `NoTrainer` without a signer."""
         while True:
             before = self.get(model)
             if made := self._replace(model, before, cron, request):
@@ -151,6 +158,8 @@ class Schedules:
             text = pipeline.hget(KEY, model)
             if (None if text is None else Schedule.from_json(model, json.loads(text))) != before:
                 return None
+            if before is None and cron and pipeline.hlen(KEY) >= MOST:
+                raise TooManySchedules(f"there are {MOST} schedules already; delete one that is not needed any more")
             waits = before is not None and pipeline.zscore(self._registry.key, before.job) is not None
             pipeline.multi()
             if before is not None and waits:

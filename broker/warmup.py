@@ -21,6 +21,11 @@ from contract.repository import NAME
 _VERSION = re.compile(f"{NAME.pattern}@[1-9][0-9]{{0,8}}")
 
 
+NO_ROOM = "it does not fit into MODEL_CACHE_MB beside the others"
+STARTS_THREADS = "loading it starts threads, so each scorer loads it for itself"
+"""Why a worker does not load a version for all of its scorers, though each of them can for itself."""
+
+
 @dataclass(frozen=True)
 class Report:
     """What a worker says. `models`: the only ones it serves (None: all). `loaded`: the versions that all its scorers
@@ -76,6 +81,11 @@ class Reports:
 def ask(connection: Redis, version: str, seconds: float) -> None:
     """Asks all workers to load `version`, and to keep it for `seconds` whether or not an alias names it."""
     Scripts(connection).run("ask", version, round(seconds * 1000))
+
+
+def forget(connection: Redis, version: str) -> None:
+    """Asks for `version` no longer: what a worker said of it is said anew when it is asked for again."""
+    connection.zrem("mg:wanted", version)
 
 
 def reports(connection: Redis, model: str) -> dict[str, Report]:

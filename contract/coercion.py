@@ -6,7 +6,6 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import islice
 from operator import itemgetter
 from typing import Any, cast
@@ -15,7 +14,11 @@ from contract.errors import FieldError, InvalidInstances
 from contract.jobs import Row, Value
 from contract.kinds import ID, Conversion, Refusal, counted, listed, shown
 from contract.manifest import Signature
+from contract.suggestions import Suggestions
 from contract.written import as_text, null_word
+
+MOST_NAMES = 10_000
+"""Names of columns that a row may have: far more than a model has inputs, and few enough to look at each."""
 
 
 class RepeatedKeys(dict[str, object]):
@@ -121,8 +124,18 @@ _REPEATED = Refusal("repeated_field", "")
 _NOT_AN_OBJECT = Refusal("not_a_row", "an object of names and values")
 _NOT_A_LIST = Refusal("not_a_row", "a list of values")
 _ALL_ROWS = _WHOLE_ROW = -1
+_MOST_LAYOUTS = 1000
+"""Different sets of names that the rows of one request may have."""
 _FEW = 8
 """Rows below which looking at each value is faster than looking for a short cut."""
+
+
+def check_width(names: int, signature: Signature) -> None:
+    """Raises `InvalidInstances` where rows have so many names that most are none of the model's."""
+    most = max(MOST_NAMES, 2 * len(signature.inputs))
+    if names > most:
+        message = f"a row has {names} names, and at most {most} are read; send the {len(signature.inputs)} of the model"
+        raise InvalidInstances([FieldError(None, None, "too_many_names", message)])
 
 
 class _Plan:
@@ -220,6 +233,7 @@ def _lay_out(plan: _Plan, names: Sequence[str], places: Iterable[Any], repeated:
 
 def _grid(grid: Grid, plan: _Plan, errors: _Errors) -> Iterator[_Group]:
     rows, names = grid.rows, plan.signature.names if grid.columns is None else grid.columns
+    check_width(len(names), plan.signature)
     names = plan.spelt(names) if grid.separator else names
     layout = plan.in_order if grid.columns is None else _lay_out(plan, names, range(len(names)))
     errors.of_layout(layout, [_ALL_ROWS])
@@ -248,9 +262,13 @@ def _records(rows: Sequence[Mapping[str, object]], plan: _Plan, errors: _Errors)
             alike[frozenset(row), getattr(row, "repeated", ())].append(number)
         else:
             errors.add(number, _WHOLE_ROW, _NOT_AN_OBJECT, row)
+        if len(alike) > _MOST_LAYOUTS:
+            message = f"the first {number + 1} rows have {len(alike)} different sets of names; send the same in all"
+            raise InvalidInstances([FieldError(number, None, "too_many_layouts", message)])
     for numbers in alike.values():
         first = rows[numbers[0]]
         names = tuple(first)
+        check_width(len(names), plan.signature)
         layout = _lay_out(plan, names, names, getattr(first, "repeated", ()))
         errors.of_layout(layout, numbers)
         yield _Group(layout, numbers, [rows[number] for number in numbers])
@@ -293,6 +311,7 @@ class _Errors:
         self._kept: list[tuple[int, int, Refusal, object]] = []
         self._last_row = sys.maxsize
         self._hints: dict[object, str | None] = {}
+        self._suggestions = Suggestions()
 
     def add(self, row: int, position: int, refusal: Refusal, evidence: object) -> None:
         self.total += 1
@@ -358,12 +377,9 @@ class _Errors:
         return f"{subject} is missing" + (f"; {shown(near)} is no input: did you mean {subject}?" if near else "")
 
     def _near(self, words: Sequence[str], choices: Sequence[str]) -> str | None:
-        """Comparing is slow: for the first different questions only, and among short names."""
-        if not choices:
-            return None
+        """Looked for once for each different question."""
         question = (words, id(choices))
-        if question not in self._hints and len(self._hints) < 50:
-            lower = {choice.lower(): choice for choice in choices[:200] if len(choice) <= 64}
-            close = (get_close_matches(word.lower(), list(lower), n=1, cutoff=0.7) for word in words if len(word) <= 64)
-            self._hints[question] = next((lower[found[0]] for found in close if found), None)
-        return self._hints.get(question)
+        if question not in self._hints:
+            close = (self._suggestions.near(word, choices, 0.7) for word in words)
+            self._hints[question] = next((found for found in close if found), None)
+        return self._hints[question]

@@ -25,6 +25,8 @@ class Code(StrEnum):
     NO_DATA = "no_data"
     NOT_PUBLISHED = "not_published"
     NOT_TRUSTED = "not_trusted"
+    NOT_SIGNED = "not_signed"
+    NOT_LOADED = "not_loaded"
     INVALID_ALIAS = "invalid_alias"
     ALIAS_NOT_FOUND = "alias_not_found"
     CURRENT_REQUIRED = "current_required"

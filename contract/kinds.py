@@ -36,7 +36,8 @@ _OUT_OF_RANGE = Refusal("out_of_range", "a whole number from -2**63 to 2**63 - 1
 _NOT_A_STRING = Refusal("not_a_string", "text")
 _NOT_A_BOOLEAN = Refusal("not_a_boolean", "true or false")
 _NOT_A_DATETIME = Refusal("not_a_datetime", "a date and time in ISO 8601, such as '2024-05-17T10:30:00Z'")
-_NOT_AN_ID = Refusal("not_an_id", "text, a number, true, false or null")
+LONGEST_ID = 256
+_NOT_AN_ID = Refusal("not_an_id", f"text of up to {LONGEST_ID} characters, a number, true, false or null")
 
 _DATETIME = re.compile(r"[\dW-]{7,10}([T ][\d:.,]+(Z|[+-][\d:]+)?)?", re.ASCII)
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
@@ -154,7 +155,7 @@ def _moment(value: object) -> str | Refusal:
 def _identity(value: object) -> Value | Refusal:
     """An id as it is: text, a finite number or a boolean."""
     if isinstance(value, str):
-        return value if _encodable(value) else _NOT_AN_ID
+        return value if len(value) <= LONGEST_ID and _encodable(value) else _NOT_AN_ID
     if isinstance(value, float):
         return value if isfinite(value) else _NOT_AN_ID
     return value if isinstance(value, int) and value.bit_length() <= _MOST_BITS else _NOT_AN_ID
@@ -179,6 +180,10 @@ def _integers(column: list[Any], types: set[type]) -> Sequence[Value] | None:
 
 def _strings(column: list[Any], types: set[type]) -> Sequence[Value] | None:
     return column if types == {str} and _encodable("".join(column)) else None
+
+
+def _ids(column: list[Any], types: set[type]) -> Sequence[Value] | None:
+    return _strings(column, types) if types == {str} and max(map(len, column)) <= LONGEST_ID else None
 
 
 def _booleans(column: list[Any], types: set[type]) -> Sequence[Value] | None:
@@ -218,7 +223,7 @@ def _dates(written: Format) -> tuple[_Convert, _ConvertColumn, Refusal]:
     return convert, _moments, none
 
 
-ID = Conversion(_identity, _strings, None)
+ID = Conversion(_identity, _ids, None)
 """Of the values of the id field."""
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import isfinite
 from typing import Any, TypeVar
 
 from contract.errors import Code, ModelgateError
@@ -52,6 +53,18 @@ class InputFormat(StrEnum):
 
     ARRAY = "array"
     DATAFRAME = "dataframe"
+
+
+class InputDtype(StrEnum):
+    """The type of the numbers that the estimator was fitted on.
+
+    FLOAT32 is that of all columns of the kind number. INT64 is that of an array whose columns are all whole numbers,
+    and never null; in a DataFrame each column has the type of its kind anyway.
+    """
+
+    FLOAT64 = "float64"
+    FLOAT32 = "float32"
+    INT64 = "int64"
 
 
 class ArtifactFormat(StrEnum):
@@ -111,6 +124,7 @@ class Artifact:
     input_format: InputFormat
     size: int
     sha256: str
+    input_dtype: InputDtype = InputDtype.FLOAT64
 
 
 @dataclass(frozen=True)
@@ -161,7 +175,7 @@ class ModelManifest:
     def loads(cls, text: str | bytes) -> ModelManifest:
         """Raises `ModelgateError` (`manifest_invalid`) that names the part which is wrong."""
         try:
-            data = json.loads(text)
+            data = json.loads(text, parse_float=_finite, parse_constant=_finite)
         except (ValueError, RecursionError) as error:
             raise _invalid(f"is not JSON ({error})") from error
         if not isinstance(data, dict):
@@ -170,7 +184,7 @@ class ModelManifest:
             raise _invalid(f"has schema_version {data.get('schema_version')!r}; this release reads {SCHEMA_VERSION}")
         try:
             return _manifest(_Reader(data, ""))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise _invalid(f"does not hold what it should ({error})") from error
 
 
@@ -189,6 +203,7 @@ def _manifest(read: _Reader) -> ModelManifest:
             input_format=InputFormat(artifact.choice("input_format", InputFormat)),
             size=artifact.value("size", int),
             sha256=artifact.value("sha256", str),
+            input_dtype=InputDtype(artifact.optional_choice("input_dtype", InputDtype) or InputDtype.FLOAT64),
         ),
         libraries=read.value("libraries", dict),
         signature=_signature(signature),
@@ -198,7 +213,7 @@ def _manifest(read: _Reader) -> ModelManifest:
             fingerprint=training_data.value("fingerprint", str),
             target=training_data.optional("target", str),
         ),
-        metrics=read.value("metrics", dict),
+        metrics=_metrics(read),
         parameters=read.value("parameters", dict),
         example=read.value("example", dict),
         golden=Golden(
@@ -207,7 +222,7 @@ def _manifest(read: _Reader) -> ModelManifest:
             probabilities=None if probabilities is None else tuple(probabilities),
         ),
         notes=read.optional("notes", str) or "",
-        warnings=tuple(read.optional("warnings", list) or ()),
+        warnings=_texts(read, "warnings") if read.optional("warnings", list) else (),
     )
 
 
@@ -221,7 +236,7 @@ def _signature(read: _Reader) -> Signature:
         inputs=tuple(_field(part) for part in inputs),
         output=Output(
             kind=OutputKind(output.choice("kind", OutputKind)),
-            labels=None if labels is None else tuple(labels),
+            labels=None if labels is None else _scalars(output, "labels"),
             probabilities=output.value("probabilities", bool),
         ),
         id_field=read.optional("id_field", str),
@@ -240,10 +255,40 @@ def _field(read: _Reader) -> Field:
         name=read.value("name", str),
         kind=Kind(read.choice("kind", Kind)),
         nullable=read.value("nullable", bool),
-        categories=None if categories is None else tuple(categories),
-        aliases=tuple(read.value("aliases", list)),
+        categories=None if categories is None else _texts(read, "categories"),
+        aliases=_texts(read, "aliases"),
         format=None if written is None else Format(read.choice("format", Format)),
     )
+
+
+def _finite(text: str) -> float:
+    """JSON has no other numbers, but Python reads NaN, Infinity and 1e999."""
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text:.40} is no finite number")
+    return number
+
+
+def _texts(read: _Reader, key: str) -> tuple[str, ...]:
+    found = read.value(key, list)
+    if wrong := [item for item in found if not isinstance(item, str)]:
+        raise read.wrong(key, "a list of texts", wrong[0])
+    return tuple(found)
+
+
+def _scalars(read: _Reader, key: str) -> tuple[Value, ...]:
+    found = read.value(key, list)
+    if wrong := [item for item in found if isinstance(item, list | dict)]:
+        raise read.wrong(key, "a list of plain values", wrong[0])
+    return tuple(found)
+
+
+def _metrics(read: _Reader) -> Mapping[str, float]:
+    found = read.value("metrics", dict)
+    for name, value in found.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise read.wrong(f"metrics.{name:.60}", "a number", value)
+    return found
 
 
 def _file_name(name: str) -> str:
@@ -280,8 +325,11 @@ class _Reader:
     def value(self, key: str, kind: type[T]) -> T:
         found = self._data.get(key)
         if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
-            raise _invalid(f"needs {self._path}{key}, a {kind.__name__}; it has {found!r:.60}")
+            raise self.wrong(key, f"a {kind.__name__}", found)
         return found
+
+    def wrong(self, key: str, wanted: str, found: object) -> ModelgateError:
+        return _invalid(f"needs {self._path}{key}, {wanted}; it has {found!r:.60}")
 
     def optional(self, key: str, kind: type[T]) -> T | None:
         return None if self._data.get(key) is None else self.value(key, kind)
@@ -289,8 +337,11 @@ class _Reader:
     def choice(self, key: str, choices: type[StrEnum]) -> str:
         found = self.value(key, str)
         if found not in list(choices):
-            raise _invalid(f"needs {self._path}{key}, one of {', '.join(choices)}; it has {found!r:.60}")
+            raise self.wrong(key, f"one of {', '.join(choices)}", found)
         return found
+
+    def optional_choice(self, key: str, choices: type[StrEnum]) -> str | None:
+        return None if self._data.get(key) is None else self.choice(key, choices)
 
     def part(self, key: str) -> _Reader:
         return _Reader(self.value(key, dict), f"{self._path}{key}.")

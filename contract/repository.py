@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from contract.errors import Code, ModelgateError
+from contract.files import read_regular
 from contract.manifest import ModelManifest
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -86,7 +87,7 @@ class Repository:
             known = self._aliases.get(name)
             if known and known[0] == stamp:
                 return known[1]
-            data = json.loads(Path(path).read_bytes())
+            data = json.loads(read_regular(path))
         except (FileNotFoundError, ValueError, RecursionError):
             return {}
         except OSError:
@@ -129,7 +130,7 @@ class Repository:
     def read_manifest(self, name: str, version: int) -> ModelManifest:
         """Raises `ModelgateError`: `model_not_found`, or `manifest_invalid` with the cause."""
         try:
-            text = (self.version_dir(name, version) / MANIFEST_FILE).read_bytes()
+            text = read_regular(self.version_dir(name, version) / MANIFEST_FILE)
         except OSError as error:
             raise ModelgateError(
                 Code.MODEL_NOT_FOUND,

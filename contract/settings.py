@@ -35,7 +35,7 @@ class Settings:
     port: int = _setting(8080, "Port the gateway listens on.", least=1, most=65535)
     allow_anonymous: bool = _setting(False, "1: serve callers who are not on this machine, without any key.")
     allowed_hosts: tuple[str, ...] = _setting(
-        (), "Host names, besides loopback, under which the gateway answers writes; comma-separated."
+        (), "Host names, besides loopback, under which the gateway answers; comma-separated."
     )
     gateway_processes: int = _setting(2, "Processes of the gateway.", least=1)
     workers: int = _setting(2, "Scorers of one worker: processes that predict.", least=1)
@@ -62,7 +62,8 @@ class Settings:
     )
     recipes_dir: Path | None = _setting(None, "Folder with recipes of your own, one Python file each; empty: none.")
     spool_dir: Path = _setting(Path(".modelgate/spool"), "Where uploads lie until they are used.")
-    spool_mb: int = _setting(2048, "Most that uploads may take together, in MB; beyond, 507.", least=1)
+    spool_mb: int = _setting(8192, "Most that uploads may take together, in MB; beyond, 507.", least=1)
+    max_upload_mb: int = _setting(1024, "Largest upload, in MB; beyond, 413.", least=1)
     train_timeout: int = _setting(3600, "Longest training, in seconds; beyond, it fails.", least=1)
     train_memory_mb: int = _setting(4096, "Memory a training may take, in MB; 0: no limit.", least=0)
     keep_versions: int = _setting(10, "Versions kept of a model, besides those that an alias names.", least=1)
@@ -78,6 +79,9 @@ class Settings:
     )
     verify_key: Path | None = _setting(
         None, "File with the public key (PEM); with it workers refuse manifests that are not signed. Empty: none."
+    )
+    import_keys: Path | None = _setting(
+        None, "File with the public keys (PEM) that may sign files to be imported; empty: those of VERIFY_KEY."
     )
     trainer_secret: Path | None = _setting(
         None,
@@ -108,6 +112,12 @@ class Settings:
         if values.get("redis_url") and "redis_password_file" in values:
             values["redis_url"] = _with_password(values["redis_url"], values["redis_password_file"])
         return cls(**values)
+
+    @classmethod
+    def variables(cls, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """What `from_environ` reads of `environ`, to be handed on to another process."""
+        names = [entry.name.upper() for entry in dataclasses.fields(cls)]
+        return {name: environ[name] for name in names if name in environ}
 
     def check_host(self) -> None:
         """Raises `SettingsError` if other machines would be let in and nobody said that they may."""

@@ -30,10 +30,13 @@ GENERIC_RECIPE = "tabular"
 
 @dataclass(frozen=True)
 class Gate:
-    """What a new version must fulfil before its alias moves. None: not asked.
+    """What a new version must fulfil before its alias moves.
 
     `metric` is one of the manifest's; without it the first one. Its value on held-out rows must be at least `floor`,
-    and not worse by more than `margin` than that of the version it would replace, on the same rows.
+    and not worse by more than `margin` than that of the version it would replace, on rows that neither has learnt from.
+
+    None: the default. Where there are enough such rows, a version without `margin` must not do worse than chance
+    explains, and one without `floor` must be better than always giving the same answer.
     """
 
     metric: str | None = None
@@ -43,8 +46,9 @@ class Gate:
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """A training: `recipe` with `parameters`, on the CSV file `upload` (a name in SPOOL_DIR) or `path` (relative to
-    DATA_DIR), or on the data that the recipe has by itself. The new version gets `alias` if it passes the gate.
+    """A training: `recipe` with `parameters`, on the CSV file `upload` (a name in SPOOL_DIR; its sender calls it
+    `upload_name`) or `path` (relative to DATA_DIR), or on the data that the recipe has by itself. The new version gets
+    `alias` if it passes the gate.
 
     `kinds` says of columns what they hold, as one of `KINDS`; the others are looked at.
     """
@@ -60,6 +64,7 @@ class TrainingRequest:
     notes: str = ""
     upload: str | None = None
     path: str | None = None
+    upload_name: str | None = None
     kinds: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -103,8 +108,8 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Order:
-    """One change of the model repository. IMPORT publishes the file `upload` (a name in SPOOL_DIR), whose sample rows
-    may be in `sample`, as a new version."""
+    """One change of the model repository. IMPORT publishes the file `upload` as a new version; it, its `sample` rows
+    and its `signature` are names in SPOOL_DIR. `force` moves an alias to a version that no worker can load."""
 
     action: Action
     model: str
@@ -112,6 +117,8 @@ class Order:
     version: int | None = None
     upload: str | None = None
     sample: str | None = None
+    signature: str | None = None
+    force: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -14,7 +14,7 @@ from broker.training import Trainings
 from contract.repository import Repository
 from contract.settings import Settings
 from gateway import problems
-from gateway.access import refuse_foreign
+from gateway.door import Door
 from gateway.group_commit import GroupCommit
 from gateway.listener import Listener
 from gateway.routes import health, jobs, models, predictions, reports, trainings, uploads, versions
@@ -49,24 +49,25 @@ def create_app(settings: Settings, order: versions.Execute | None = None) -> Fla
     repository = Repository(settings.models_dir)
     listener = Listener(connection, broker)
     commit = GroupCommit(committing.submit, settings.submit_timeout)
-    guard = refuse_foreign(settings.allowed_hosts)
     app.extensions["listener"] = listener
 
-    predicting = Predictions(broker, commit, repository, listener, settings.max_queue_rows, settings.max_wait, guard)
+    predicting = Predictions(broker, commit, repository, listener, settings.max_queue_rows, settings.max_wait)
     answer = problems.register(app, settings.max_body_mb)
-    app.wsgi_app = Shortcut(app.wsgi_app, predicting.post, answer, settings.max_body_mb * 1024 * 1024)  # type: ignore[method-assign]
+    shortcut = Shortcut(app.wsgi_app, predicting.post, answer, settings.max_body_mb * 1024 * 1024)
+    app.wsgi_app = Door(shortcut, settings.allowed_hosts)  # type: ignore[method-assign]
     app.register_blueprint(health.blueprint(broker, repository))
     app.register_blueprint(models.blueprint(repository))
     ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}
     signer = Signer.from_settings(settings)
     training, schedules = Trainings(connection, signer, **ttls), Schedules(connection, signer, **ttls)
-    spool = Spool(settings.spool_dir, settings.spool_mb, settings.max_body_mb * 1024 * 1024)
+    most_fields = settings.max_body_mb * 1024 * 1024
+    spool = Spool(settings.spool_dir, settings.spool_mb, settings.max_upload_mb, most_fields)
     ask_trainer = functools.partial(training.order, wait=settings.warmup_timeout + TO_ANSWER)
     ask_importer = functools.partial(training.order, wait=settings.warmup_timeout + TO_IMPORT)
-    app.register_blueprint(versions.blueprint(repository, guard, order or ask_trainer))
-    app.register_blueprint(uploads.blueprint(spool, order or ask_importer, settings.allow_upload, guard))
+    app.register_blueprint(versions.blueprint(repository, order or ask_trainer))
+    app.register_blueprint(uploads.blueprint(spool, order or ask_importer, settings.allow_upload))
     app.register_blueprint(reports.blueprint(repository))
-    app.register_blueprint(jobs.blueprint(broker, listener, settings.max_wait, guard))
-    app.register_blueprint(trainings.blueprint(training, schedules, broker, repository, spool, guard))
+    app.register_blueprint(jobs.blueprint(broker, listener, settings.max_wait))
+    app.register_blueprint(trainings.blueprint(training, schedules, broker, repository, spool))
     app.register_blueprint(predictions.blueprint(predicting))
     return app

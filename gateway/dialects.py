@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from contract import csv_table
-from contract.coercion import Grid, Instances, Records, RepeatedKeys
+from contract.coercion import Grid, Instances, Records, RepeatedKeys, check_width
 from contract.errors import FieldError, InvalidInstances
 from contract.kinds import counted, listed, shown
 from contract.manifest import Signature
@@ -36,6 +36,9 @@ def from_json(body: bytes, signature: Signature) -> Instances:
     if not isinstance(value, dict):
         _refuse("not_instances", f"the body must be a JSON object or list; it is {shown(value)}")
     wrappers = [key for key in _WRAPPERS if key in value]
+    for names in (value, *(value[key] for key in wrappers)):
+        if isinstance(names, dict):
+            check_width(len(names), signature)
     if not wrappers or not _known(signature).isdisjoint(value):
         return _object(value)
     if len(wrappers) > 1 or wrappers[0] in _repeated(value):

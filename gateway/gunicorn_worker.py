@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import gevent
 from gunicorn import util
-from gunicorn.http import wsgi
+from gunicorn.http import message, wsgi
+from gunicorn.http.body import ChunkedReader
 from gunicorn.workers.ggevent import GeventWorker
+
+from gateway.connections import Connection, NextRequest, Patience, Phase, TooSlow, slowest
+
+NOSNIFF = "X-Content-Type-Options: nosniff\r\n"
+"""With every answer: a browser takes none for a page or a script that does not say that it is one."""
+
+MOST_UNREAD = 8 * 1024 * 1024
+"""Bytes of a body that are read for nothing, so that its client reads the answer before the connection is closed."""
+
+FREE_CHUNKS, LEAST_CHUNK = 10_000, 32
+"""Chunks of a body that may be of any size; beyond them, the bytes that each has to bring on average."""
+
+SPARE = 8
+"""While fewer than one of so many connections is free, the slowest are closed."""
 
 LINGER = 1.0
 """Seconds in which a stopping worker still answers on its idle connections, telling the client to close them. After
 that they are closed: a client that sends just then is one that has sent nothing for so long."""
 
 
-def write_problem(sock: Any, status: int, _reason: str, message: str) -> None:
-    """Answers what is no HTTP, or more than gunicorn reads, in place of gunicorn's page of HTML."""
+def write_problem(sock: Any, status: int, code: str, detail: str) -> None:
+    """Answers in place of the application, which has not been asked or has been cut off."""
     # Not at the top: gunicorn's parent process loads this module before gevent has patched the standard library.
     from gateway.problems import Problem
 
-    problem = Problem(
-        status, "malformed_request", message or "the request cannot be read", headers={"Connection": "close"}
-    )
-    response = problem.response()
-    head = [f"HTTP/1.1 {response.status}", *(f"{name}: {value}" for name, value in response.headers), "", ""]
-    util.write_nonblock(sock, "\r\n".join(head).encode("latin-1") + response.get_data())
+    response = Problem(status, code, detail, headers={"Connection": "close"}).response()
+    head = [f"HTTP/1.1 {response.status}\r\n", NOSNIFF, *(f"{name}: {value}\r\n" for name, value in response.headers)]
+    util.write_nonblock(sock, "".join([*head, "\r\n"]).encode("latin-1") + response.get_data())
 
 
-util.write_error = write_problem  # gunicorn has no other hook for the answers that it gives itself
+def write_error(sock: Any, status: int, _reason: str, detail: str) -> None:
+    """Answers what is no HTTP, or more than gunicorn reads, in place of gunicorn's page of HTML."""
+    write_problem(sock, status, "malformed_request", detail or "the request cannot be read")
+
+
+util.write_error = write_error  # gunicorn has no other hook for the answers that it gives itself
 
 
 class OneWrite(wsgi.Response):
@@ -38,7 +56,14 @@ class OneWrite(wsgi.Response):
 
     def send_headers(self) -> None:
         if not self.headers_sent:
-            lines = [*self.default_headers(), *(f"{name}: {value}\r\n" for name, value in self.headers), "\r\n"]
+            if _much_is_unread(self.req.body.reader):
+                self.force_close()
+            lines = [
+                *self.default_headers(),
+                NOSNIFF,
+                *(f"{name}: {value}\r\n" for name, value in self.headers),
+                "\r\n",
+            ]
             self._head = "".join(lines).encode("latin-1")
             self.headers_sent = True
 
@@ -67,57 +92,76 @@ class OneWrite(wsgi.Response):
 wsgi.Response = OneWrite  # type: ignore[misc]  # as above: what makes responses takes no other class from outside
 
 
-class Idle(gevent.Timeout):
-    """The wait for the next request on a connection. Has no timer of its own: the worker looks at all once a second."""
+class Chunks(ChunkedReader):
+    """Refuses a body in so many small chunks that taking them apart is most of the work."""
 
-    def __init__(self, waiting: dict[Idle, float]) -> None:
-        super().__init__(None, False)
-        self._waiting = waiting
-        self._greenlet = gevent.getcurrent()
+    _count = _size = 0
 
-    def __enter__(self) -> Any:
-        self._waiting[self] = time.monotonic()
-        return self
+    def parse_chunk_size(self, unreader: Any, data: bytes | None = None) -> tuple[int, bytes | None]:
+        size, rest = super().parse_chunk_size(unreader, data)
+        self._count += 1
+        self._size += size
+        if self._count > FREE_CHUNKS + self._size // LEAST_CHUNK:
+            raise ValueError(f"its chunks are too small; send at least {LEAST_CHUNK} bytes in each")
+        return size, rest
 
-    def __exit__(self, kind: Any, value: Any, _: Any) -> bool:
-        del self._waiting[self]
-        return value is self
 
-    def end(self) -> None:
-        """Ends the wait, unless the next request comes in the same turn of the loop: that one must not be struck."""
-        gevent.get_hub().loop.run_callback(self._throw)
+message.ChunkedReader = Chunks  # type: ignore[attr-defined]  # as above
 
-    def _throw(self) -> None:
-        if self in self._waiting:
-            self._greenlet.throw(self)
+
+def _much_is_unread(reader: Any) -> bool:
+    if isinstance(reader, ChunkedReader):
+        return reader.parser is not None
+    return bool(reader.length > MOST_UNREAD)
 
 
 class GatewayWorker(GeventWorker):
-    """Requests are finished, waiting ones with what is known after half of the grace period, and idle keep-alive
-    connections, for which gunicorn's own worker waits until the grace period ends, are closed."""
+    """Slow clients are let go, at once where connections run out.
+
+    On a stop, requests are finished, waiting ones with what is known after half of the grace period, and idle
+    keep-alive connections, for which gunicorn's own worker waits until the grace period ends, are closed.
+    """
+
+    patience = Patience()
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._idle: dict[Idle, float] = {}
+        self._connections: dict[Any, Connection] = {}
         self._stopping_since: float | None = None
 
-    def timeout_ctx(self) -> Idle:
-        return Idle(self._idle)
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        greenlet = gevent.getcurrent()
+        connection = self._connections[greenlet] = Connection(client, self.patience, self.cfg.keepalive)
+        try:
+            super().handle(listener, connection, addr)
+        finally:
+            del self._connections[greenlet]
+
+    def timeout_ctx(self) -> NextRequest:
+        return self._connections[gevent.getcurrent()].next_request
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        if not isinstance(exc, TooSlow):
+            super().handle_error(req, client, addr, exc)
+        elif exc.phase is not Phase.ANSWER:
+            code, what = ("body_too_slow", "body") if exc.phase is Phase.BODY else ("head_too_slow", "head")
+            write_problem(client, 408, code, f"the {what} of the request comes too slowly; send it again, and faster")
 
     def notify(self) -> None:
         """gunicorn calls this each second, while it serves and while it stops."""
         super().notify()
         now = time.monotonic()
+        self._end(connection for connection in self._connections.values() if connection.late(now))
         if self.alive:
-            self._close_idle(now - self.cfg.keepalive)
+            free = self.worker_connections - len(self._connections)
+            self._end(slowest(self._connections.values(), self.worker_connections // SPARE - free))
             return
         self._stopping_since = self._stopping_since or now
         if now - self._stopping_since >= LINGER:
-            self._close_idle(now)
+            self._end(connection for connection in self._connections.values() if connection.phase is Phase.IDLE)
         if now - self._stopping_since >= self.cfg.graceful_timeout / 2:
             self.wsgi.extensions["listener"].release()
 
-    def _close_idle(self, since: float) -> None:
-        for idle, began in list(self._idle.items()):
-            if began <= since:
-                idle.end()
+    def _end(self, connections: Iterable[Connection]) -> None:
+        for connection in list(connections):
+            connection.end()

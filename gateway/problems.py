@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
@@ -14,6 +13,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from broker.training import NoTrainer
 from contract.errors import InvalidInstances, ModelgateError
+from contract.suggestions import Suggestions
 from gateway.answers import json_response
 from gateway.dialects import MalformedBody
 from gateway.group_commit import Overloaded
@@ -48,10 +48,10 @@ class Problem(Exception):
         return json_response(body, self.status, self.headers, "application/problem+json")
 
 
-def near(name: str, names: Iterable[str]) -> str:
-    """` (did you mean 'iris'?)`, or nothing when no name comes near."""
-    matches = difflib.get_close_matches(name[:64], list(names), n=1)
-    return f" (did you mean {matches[0]!r}?)" if matches else ""
+def near(name: str, names: Iterable[str], suggestions: Suggestions | None = None) -> str:
+    """` (did you mean 'iris'?)`, or nothing when no name comes near. `suggestions`: where a request asks often."""
+    found = (suggestions or Suggestions()).near(name, names, 0.6)
+    return f" (did you mean {found!r}?)" if found else ""
 
 
 def register(app: Flask, max_body_mb: int) -> Callable[[Exception], Response]:

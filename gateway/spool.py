@@ -1,4 +1,8 @@
-"""Uploads: a form's files go to SPOOL_DIR as they come in, and never into memory or Redis."""
+"""Uploads: a form's files go to SPOOL_DIR as they come in, and never into memory or Redis.
+
+Files that are being received are as large as the room that they claim, a hole at the end included: so the sizes in the
+folder are all that the processes of the gateway need to share the quota.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import errno
 import fcntl
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,36 +32,52 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errn
 _MOST_PARTS = 50
 """Fields and files of one form."""
 
+_LONGEST_NAME = 100
+"""Characters of a file's name that are kept."""
+
+_FIRST_CLAIM, _LARGEST_CLAIM = 64 * 1024, 1024 * 1024
+"""Bytes that a file claims at first, and at most beyond what has come; in between, as much again as has come."""
+
 
 @dataclass(frozen=True)
 class Form:
-    """What a form held: its fields, and its files by field, as names in SPOOL_DIR."""
+    """What a form held: its fields, and its files by field, as names in SPOOL_DIR and as the caller calls them."""
 
     fields: Mapping[str, str]
     files: Mapping[str, str]
+    called: Mapping[str, str]
 
 
 class Spool:
-    """Receives uploads. Together they take at most `megabytes`."""
+    """Receives uploads: each of at most `megabytes_each`, together at most `megabytes`."""
 
-    def __init__(self, folder: Path, megabytes: int, most_fields: int) -> None:
+    def __init__(self, folder: Path, megabytes: int, megabytes_each: int, most_fields: int) -> None:
         """`most_fields`: bytes that the fields of a form may take, which are held in memory."""
         self._folder = folder
         self._limit = megabytes * 1024 * 1024
+        self._most_each = megabytes_each * 1024 * 1024
         self._most_fields = most_fields
 
     def receive(self, request: Request) -> Form:
         """The form of a multipart request, whose files are on disk now: for the trainer, or to be discarded.
 
-        Raises `Problem`: 411 without a length, 507 when there is no room, 400 and 413 for what is not such a form.
+        Raises `Problem`: 411 without a length, 507 when there is no room, at once or on the way, 413 for what is too
+        large, 400 for what is not such a form.
         """
         size = request.content_length
         if size is None:
             raise Problem(411, "length_required", "send a form with a Content-Length")
+        if size > self._most_each:
+            most = f"{self._most_each // 1_048_576} MB (MAX_UPLOAD_MB)"
+            detail = f"the upload has {size / 1_048_576:.1f} MB, more than the {most} that one may have"
+            raise Problem(413, "upload_too_large", detail, headers={"Connection": "close"})
         received: list[_File] = []
         try:
-            with self._room(size):
-                return self._parse(request, size, received)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with self._free() as free:
+                if size > free:
+                    raise self._no_room(size, free)
+            return self._parse(request, size, received)
         except BaseException as error:
             for file in received:
                 file.remove()
@@ -76,8 +96,8 @@ class Spool:
 
     def _parse(self, request: Request, size: int, received: list[_File]) -> Form:
         def open_file(**_: Any) -> IO[bytes]:
-            received.append(_File(self._folder))
-            return received[-1].file
+            received.append(_File(self._folder, self._claim))
+            return cast(IO[bytes], received[-1])
 
         parser = FormDataParser(
             stream_factory=cast(Any, open_file),
@@ -101,58 +121,77 @@ class Spool:
         if not all([*fields, *files]):
             raise Problem(400, "malformed_body", "a part of the form has no name; give each its name")
         # Werkzeug opens the files in the order in which it gives them.
-        names = [name for name, _ in files.items(multi=True)]
-        return Form(fields.to_dict(), {name: file.keep() for name, file in zip(names, received, strict=True)})
+        kept = {name: file.keep() for name, file in zip(files, received, strict=True)}
+        return Form(fields.to_dict(), kept, {name: _file_name(file.filename or "") for name, file in files.items()})
+
+    def _claim(self, file: IO[bytes], size: int) -> int:
+        """Has `file` claim at least `size` bytes; how many it has now."""
+        claimed = os.fstat(file.fileno()).st_size
+        with self._free() as free:
+            if size - claimed > free:
+                raise self._no_room(size - claimed, free)
+            grown = min(size + min(max(size, _FIRST_CLAIM), _LARGEST_CLAIM), claimed + free)
+            os.truncate(file.fileno(), grown)
+        return grown
 
     @contextmanager
-    def _room(self, size: int) -> Iterator[None]:
-        """Keeps `size` bytes of the quota for this upload while it is received, also from other processes."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        claim = self._folder / f"{uuid.uuid4().hex}.claim"
+    def _free(self) -> Iterator[int]:
+        """Bytes of the quota that nobody has claimed; nobody else does within the block."""
         with (self._folder / ".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            taken = sum(path.stat().st_size for path in _files(self._folder) if path.suffix != _PART)
-            if taken + size > self._limit:
-                used = f"{taken // 1_048_576} of {self._limit // 1_048_576} MB (SPOOL_MB) are taken"
-                raise _full(f"there is no room for an upload of {size / 1_048_576:.1f} MB: {used}")
-            with claim.open("wb") as file:
-                file.truncate(size)  # a hole: what is received is in files of its own
-        try:
-            yield
-        finally:
-            claim.unlink(missing_ok=True)
+            yield self._limit - sum(_sizes(self._folder))
+
+    def _no_room(self, size: int, free: int) -> Problem:
+        used = f"{(self._limit - free) // 1_048_576} of {self._limit // 1_048_576} MB (SPOOL_MB) are taken"
+        return _full(f"there is no room for {size / 1_048_576:.1f} MB more: {used}")
 
 
 class _File:
     """A file of a form, which has its name only when it is on disk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, claim: Callable[[IO[bytes], int], int]) -> None:
         self._final = folder / f"{uuid.uuid4().hex}.upload"
         self._path = self._final.with_suffix(_PART)
-        self.file: IO[bytes] = self._path.open("wb+")
+        self._file: IO[bytes] = self._path.open("wb")
+        self._claim = claim
+        self._size = self._claimed = 0
+
+    def write(self, data: bytes) -> int:
+        self._size += len(data)
+        if self._size > self._claimed:
+            self._claimed = self._claim(self._file, self._size)
+        return self._file.write(data)
+
+    def seek(self, position: int) -> int:
+        """To the beginning, where Werkzeug leaves a file."""
+        return position
 
     def keep(self) -> str:
         """Its name in SPOOL_DIR."""
-        self.file.flush()
-        get_hub().threadpool.apply(os.fsync, (self.file.fileno(),))  # other requests go on meanwhile
-        self.file.close()
+        self._file.truncate(self._size)
+        get_hub().threadpool.apply(os.fsync, (self._file.fileno(),))  # other requests go on meanwhile
+        self._file.close()
         self._path.rename(self._final)
         self._path = self._final
         return self._final.name
 
     def remove(self) -> None:
         with suppress(OSError):  # a full disk says so again
-            self.file.close()
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for path in folder.iterdir():
-        try:
-            if path.is_file():
-                yield path
-        except OSError:  # it has just been removed
-            continue
+def _sizes(folder: Path) -> Iterator[int]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):  # it has just been removed
+                yield entry.stat().st_size
+
+
+def _file_name(given: str) -> str:
+    """The name of a file as people may read it: without folders, without what does not print, and not for ever."""
+    name = given.replace("\\", "/").rpartition("/")[2][:_LONGEST_NAME]
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
 
 
 def _full(detail: str) -> Problem:

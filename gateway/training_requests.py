@@ -19,29 +19,43 @@ from contract.errors import FieldError
 from contract.kinds import shown
 from contract.parameters import Parameter, errors_in
 from contract.repository import PREVIOUS, valid_name
+from contract.suggestions import Suggestions
 from contract.training import GENERIC_RECIPE, KINDS, Gate, TrainingRequest
 from contract.training_columns import columns_of
 from gateway.problems import Problem, near
 
-LARGEST = 256 * 1024
-"""Bytes of a request to train without its data."""
-
 _HEAD = 4 * 1024 * 1024
 """Bytes of a file in which its header and first row have to end."""
 
+_MOST_ERRORS = 100
 _LONGEST_NAME, _LONGEST_NOTES, _LONGEST_PATH, _MOST_FEATURES, _DEEPEST = 256, 4000, 1024, 10_000, 20
 _KEYS = ("recipe", "parameters", "target", "features", "id_field", "kinds", "alias", "gate", "notes", "data")
 
 
 class _Errors(list[FieldError]):
+    """The first errors; `total` counts all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+        self.suggestions = Suggestions()
+
     def add(self, field: str, code: str, message: str) -> None:
-        self.append(FieldError(None, field, code, message))
+        self.total += 1
+        if len(self) < _MOST_ERRORS:
+            self.append(FieldError(None, field[:_LONGEST_NAME], code, message))
 
 
 def training_request(
-    model: str, body: object, recipes: Sequence[str], default: str, upload: str | None = None
+    model: str,
+    body: object,
+    recipes: Sequence[str],
+    default: str,
+    upload: str | None = None,
+    upload_name: str | None = None,
 ) -> TrainingRequest:
-    """`default`: the recipe where the body names none; `upload`: the file that came with it. Raises `Problem` (422)."""
+    """`default`: the recipe where the body names none; `upload`: the file that came with it, which the caller calls
+    `upload_name`. Raises `Problem` (422)."""
     if not isinstance(body, dict):
         raise invalid([FieldError(None, None, "not_an_object", f"the body must be a JSON object; it is {shown(body)}")])
     errors = _Errors()
@@ -59,6 +73,7 @@ def training_request(
         gate=_gate(given, errors),
         notes=_text(given, "notes", _LONGEST_NOTES, errors, empty=True) or "",
         upload=upload,
+        upload_name=upload_name or None,
         path=path,
         kinds=_kinds(given, errors),
     )
@@ -74,21 +89,23 @@ def training_request(
         message = f"id_field and target both name {shown(request.target)}; what is only echoed cannot be learnt"
         errors.add("id_field", "repeated_field", message)
     if errors:
-        raise invalid(errors)
+        raise invalid(errors, errors.total)
     return request
 
 
 def shown_request(request: TrainingRequest) -> dict[str, Any]:
     """The request as a body that asks for the same."""
     body = request.to_json()
-    path, _, _ = body.pop("path"), body.pop("upload"), body.pop("model")
+    path = body.pop("path")
+    for own in ("model", "upload", "upload_name"):
+        del body[own]
     return {**body, "data": None if path is None else {"path": path}}
 
 
 def check_parameters(request: TrainingRequest, parameters: Sequence[Parameter]) -> None:
     """Raises `Problem` (422) for what the recipe does not take."""
     if errors := errors_in(request.parameters, request.recipe, parameters):
-        raise invalid(errors)
+        raise invalid(errors, len(errors))
 
 
 def check_file(request: TrainingRequest, file: IO[bytes]) -> None:
@@ -104,21 +121,22 @@ def check_file(request: TrainingRequest, file: IO[bytes]) -> None:
         named = (request.target, request.features, request.id_field, request.kinds)
         _, errors = columns_of(table.columns, *named)
         if errors:
-            raise invalid(errors)
+            raise invalid(errors, len(errors))
 
 
-def invalid(errors: Sequence[FieldError]) -> Problem:
-    """422 with all errors."""
-    detail = errors[0].message if len(errors) == 1 else f"{len(errors)} values cannot be used; see errors"
+def invalid(errors: Sequence[FieldError], total: int = 1) -> Problem:
+    """422 with the first errors of `total`."""
+    detail = errors[0].message if total == 1 else f"{total} values cannot be used; see errors"
+    if total > len(errors):
+        detail += f" (the first {len(errors)} are listed)"
     return Problem(422, "invalid_training", detail, errors=[error.to_json() for error in errors])
 
 
 def _unknown(given: Mapping[str, object], known: Sequence[str], where: str, errors: _Errors) -> None:
     for key in given:
         if key not in known:
-            message = (
-                f"{shown(key)} is no key of {where or 'a training'}{near(key, known)}; there are {', '.join(known)}"
-            )
+            hint = near(key, known, errors.suggestions)
+            message = f"{shown(key)} is no key of {where or 'a training'}{hint}; there are {', '.join(known)}"
             errors.add(f"{where}.{key}" if where else key, "unknown_key", message)
     for key in given.repeated if isinstance(given, RepeatedKeys) else ():
         errors.add(key, "repeated_field", f"{shown(key)} is there more than once")
@@ -137,7 +155,7 @@ def _arrives(key: str, value: object, errors: _Errors) -> bool:
 def _recipe(value: object, recipes: Sequence[str], errors: _Errors) -> str:
     if isinstance(value, str) and value in recipes:
         return value
-    hint = near(value, recipes) if isinstance(value, str) else ""
+    hint = near(value, recipes, errors.suggestions) if isinstance(value, str) else ""
     errors.add("recipe", "unknown_recipe", f"there is no recipe {shown(value)}{hint}; there are {', '.join(recipes)}")
     return ""
 

@@ -11,19 +11,19 @@ from sklearn.ensemble._forest import ForestClassifier, ForestRegressor
 from sklearn.pipeline import Pipeline
 
 from contract.jobs import Row
-from contract.manifest import InputFormat, Signature
+from contract.manifest import Artifact, InputFormat, Signature
 from scoring.columns import transformed
 from scoring.matrix import to_matrix
 
 
-def ask(estimator: Any, rows: Sequence[Row], signature: Signature, input_format: InputFormat) -> tuple[Any, Any]:
+def ask(estimator: Any, rows: Sequence[Row], signature: Signature, artifact: Artifact) -> tuple[Any, Any]:
     """`predict` and, where the signature has probabilities, `predict_proba` (else None), as arrays. Raises what they
     raise."""
     matrix = None
-    if input_format is InputFormat.DATAFRAME and type(estimator) is Pipeline and len(estimator.steps) > 1:
-        matrix = transformed(estimator.steps[0][1], rows, signature)
+    if artifact.input_format is InputFormat.DATAFRAME and type(estimator) is Pipeline and len(estimator.steps) > 1:
+        matrix = transformed(estimator.steps[0][1], rows, signature, artifact.input_dtype)
     if matrix is None:
-        matrix = to_matrix(rows, signature, input_format)
+        matrix = to_matrix(rows, signature, artifact.input_format, artifact.input_dtype)
     else:
         estimator = estimator[1:]
     return ask_matrix(estimator, matrix, signature.output.probabilities)

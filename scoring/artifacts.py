@@ -14,11 +14,14 @@ from typing import Any
 
 import cloudpickle
 import joblib
-import numpy as np
 
 from contract.errors import Code, ModelgateError
+from contract.files import open_regular
 from contract.manifest import ArtifactFormat, ModelManifest
 from scoring import skops_files
+from scoring.contents import parts
+from scoring.releases import HERE, misread, noting_releases
+from scoring.skops_audit import Untrusted
 from scoring.trust import Trust, not_trusted
 
 
@@ -72,37 +75,43 @@ def check_versions(manifest: ModelManifest) -> None:
 def load(manifest: ModelManifest, folder: Path, trust: Trust) -> Any:
     """The estimator of `manifest`, whose artifact lies in `folder`, set to use one thread.
 
-    Raises `ModelgateError`: `not_trusted`, `version_mismatch`, `artifact_missing`, or `artifact_corrupt` when size or
-    checksum differ or unpickling raises. The bytes that are unpickled are the bytes that were checked.
-    Raises `MemoryError`.
+    Raises `ModelgateError`: `not_trusted`, `version_mismatch` (also for what another scikit-learn has saved and this
+    one would answer wrongly), `artifact_missing`, or `artifact_corrupt` when size or checksum differ or unpickling
+    raises. The bytes that are unpickled are the bytes that were checked. Raises `MemoryError`.
     """
     trust.check(manifest, folder)
     check_versions(manifest)
     data = checked_bytes(manifest, folder)
     try:
-        estimator = unpack(data, manifest.artifact.format)
+        with noting_releases() as made_with:
+            estimator = unpack(data, manifest.artifact.format)
     except MemoryError:
         raise
-    except skops_files.UntrustedTypes as error:
-        raise not_trusted(manifest, f"is not loaded: {error}", types=error.names) from error
+    except Untrusted as error:
+        raise not_trusted(manifest, f"is not loaded: {error}", **error.details) from error
     except Exception as error:
         raise _failure(
             Code.ARTIFACT_CORRUPT,
             manifest,
             f"has an artifact that cannot be unpickled: {type(error).__name__}: {error}",
         ) from error
+    wrong = misread(estimator, made_with)
+    if wrong:
+        raise _failure(
+            Code.VERSION_MISMATCH, manifest, wrong, library="scikit-learn", made_with=" and ".join(made_with), here=HERE
+        )
     use_one_thread(estimator)
     return estimator
 
 
 def pack(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
-    """What `unpack` reads. skops raises `UntrustedTypes`. Raises all that pickling may raise."""
+    """What `unpack` reads. skops raises `Untrusted`. Raises all that pickling may raise."""
     return _WRITE[artifact_format](estimator)
 
 
 def unpack(data: bytes, artifact_format: ArtifactFormat) -> Any:
-    """What `data` holds. A pickle runs whatever it says; skops raises `UntrustedTypes` before it constructs anything.
-    Raises all that unpickling may raise."""
+    """What `data` holds. A pickle runs whatever it says; skops raises `Untrusted`. Raises all that unpickling
+    may raise."""
     return _READ[artifact_format](data)
 
 
@@ -110,7 +119,7 @@ def checked_bytes(manifest: ModelManifest, folder: Path) -> bytes:
     """The artifact. Raises `ModelgateError` (`artifact_missing`, `artifact_corrupt`) unless it is the manifest's."""
     artifact = manifest.artifact
     try:
-        with (folder / artifact.file).open("rb") as file:
+        with open_regular(folder / artifact.file) as file:
             size = os.fstat(file.fileno()).st_size
             # Not what does not fit anyway: it may be huge.
             data = file.read() if size == artifact.size else b""
@@ -134,23 +143,11 @@ def use_one_thread(estimator: Any) -> None:
     For one row, handing out the work costs more than the work: 12.5 instead of 3.3 ms for 100 trees. And scorers
     are as many as the cores.
     """
-    seen: set[int] = set()
-    waiting = [estimator]
-    while waiting:
-        thing = waiting.pop()
-        if id(thing) in seen or isinstance(thing, str | bytes | int | float | np.ndarray | type):
-            continue
-        seen.add(id(thing))
-        if isinstance(thing, dict):
-            waiting.extend(thing.values())
-        elif isinstance(thing, list | tuple | set):
-            waiting.extend(thing)
-        elif hasattr(thing, "get_params") and hasattr(thing, "__dict__"):
-            for name in _THREADS:
-                with suppress(Exception):  # it may be computed, and not to be set
-                    if getattr(thing, name, 1) != 1:
-                        setattr(thing, name, 1)
-            waiting.extend(vars(thing).values())
+    for part in parts(estimator):
+        for name in _THREADS:
+            with suppress(Exception):  # it may be computed, and not to be set
+                if getattr(part, name, 1) != 1:
+                    setattr(part, name, 1)
 
 
 def _failure(code: Code, manifest: ModelManifest, what: str, **details: object) -> ModelgateError:

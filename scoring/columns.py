@@ -28,7 +28,8 @@ from sklearn.preprocessing import (
 )
 
 from contract.jobs import Row, Value
-from contract.manifest import Field, Kind, Signature
+from contract.manifest import Field, InputDtype, Kind, Signature
+from scoring.matrix import column_dtype
 
 _KNOWN = frozenset(
     {SimpleImputer, OneHotEncoder, OrdinalEncoder, StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler}
@@ -41,7 +42,7 @@ class _Part:
     """The columns, by their place in a row, that go through `steps` one after the other."""
 
     columns: Sequence[int]
-    dtype: type
+    dtype: Any
     steps: Sequence[Any]
 
     def transform(self, values: Sequence[Sequence[Value]]) -> Any:
@@ -61,12 +62,15 @@ def _without_nulls(values: Sequence[Value]) -> Sequence[Value]:
 _plans: WeakKeyDictionary[Any, Sequence[_Part] | None] = WeakKeyDictionary()
 
 
-def transformed(transformer: Any, rows: Sequence[Row], signature: Signature) -> Any | None:
-    """Rows × what `transformer` makes of them; None where that takes a DataFrame. `signature` is its model's."""
+def transformed(
+    transformer: Any, rows: Sequence[Row], signature: Signature, dtype: InputDtype = InputDtype.FLOAT64
+) -> Any | None:
+    """Rows × what `transformer` makes of them; None where that takes a DataFrame. `signature` and `dtype` are its
+    model's."""
     if type(transformer) is not ColumnTransformer or not rows:
         return None
     if transformer not in _plans:
-        _plans[transformer] = _plan(transformer, signature)
+        _plans[transformer] = _plan(transformer, signature, dtype)
     plan, config = _plans[transformer], get_config()
     if not plan or config["transform_output"] != "default" or config["enable_metadata_routing"]:
         return None
@@ -74,7 +78,7 @@ def transformed(transformer: Any, rows: Sequence[Row], signature: Signature) -> 
     return transformer._hstack([part.transform(values) for part in plan], n_samples=len(rows))
 
 
-def _plan(transformer: Any, signature: Signature) -> Sequence[_Part] | None:
+def _plan(transformer: Any, signature: Signature, numbers: InputDtype) -> Sequence[_Part] | None:
     if not hasattr(transformer, "feature_names_in_") or _has_output(transformer):
         return None
     places = {f.name: place for place, f in enumerate(signature.inputs)}
@@ -87,23 +91,28 @@ def _plan(transformer: Any, signature: Signature) -> Sequence[_Part] | None:
             return None
         columns = [places[name] for name in names]
         fields = [signature.inputs[column] for column in columns]
-        dtype, steps = _dtype(fields), _steps(inner)
+        dtype, steps = _dtype(fields, numbers), _steps(inner)
         if dtype is None or steps is None:
             return None
-        if steps and isinstance(steps[0], OneHotEncoder | OrdinalEncoder) and len({_dtype([f]) for f in fields}) > 1:
+        if (
+            steps
+            and isinstance(steps[0], OneHotEncoder | OrdinalEncoder)
+            and len({_dtype([f], numbers) for f in fields}) > 1
+        ):
             return None  # it compares the values of each column in their own type: not every int is a float
         parts.append(_Part(columns, dtype, steps))
     return parts
 
 
-def _dtype(fields: Sequence[Field]) -> type | None:
+def _dtype(fields: Sequence[Field], numbers: InputDtype) -> Any | None:
     """The type that a DataFrame of these columns has as an array; None where they have nothing in common."""
     kinds = {f.kind for f in fields}
     if kinds == {Kind.STRING}:
         return object
-    if kinds == {Kind.INTEGER} and not any(f.nullable for f in fields):
-        return np.int64
-    return np.float64 if kinds <= {Kind.NUMBER, Kind.INTEGER} else None
+    types = {column_dtype(f, numbers) for f in fields} if kinds <= {Kind.NUMBER, Kind.INTEGER} else set()
+    if np.float32 in types and len(types) > 1:
+        return None  # its values lose digits before they become what the others are
+    return np.result_type(*types) if types else None
 
 
 def _steps(transformer: Any) -> Sequence[Any] | None:

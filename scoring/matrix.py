@@ -9,34 +9,43 @@ import numpy as np
 import pandas as pd
 
 from contract.jobs import Row
-from contract.manifest import Field, InputFormat, Kind, Signature
+from contract.manifest import Field, InputDtype, InputFormat, Kind, Signature
 
 _DTYPES: dict[Kind, type] = {Kind.NUMBER: np.float64, Kind.INTEGER: np.int64, Kind.BOOLEAN: np.bool_}
 _NUMERIC = frozenset(_DTYPES)
 
 
-def to_matrix(rows: Sequence[Row], signature: Signature, input_format: InputFormat) -> Any:
+def to_matrix(
+    rows: Sequence[Row], signature: Signature, input_format: InputFormat, dtype: InputDtype = InputDtype.FLOAT64
+) -> Any:
     """`len(rows)` × `len(signature.inputs)`: an ndarray, or a DataFrame with the inputs' names.
 
     Nulls become NaN (NaT in datetimes), as a CSV that pandas reads has them.
     """
     if input_format is InputFormat.DATAFRAME:
         columns = zip(*rows, strict=True) if rows else ([] for _ in signature.inputs)
-        series = {f.name: _column(list(values), f) for f, values in zip(signature.inputs, columns, strict=True)}
+        series = {f.name: _column(list(values), f, dtype) for f, values in zip(signature.inputs, columns, strict=True)}
         return pd.DataFrame(series)
     if all(f.kind in _NUMERIC for f in signature.inputs):
-        return np.array(rows, dtype=np.float64).reshape(len(rows), len(signature.inputs))
+        return np.array(rows, dtype=dtype).reshape(len(rows), len(signature.inputs))
     matrix = np.empty((len(rows), len(signature.inputs)), dtype=object)
     matrix[:] = [[np.nan if value is None else value for value in row] for row in rows]
     return matrix
 
 
-def _column(values: list[Any], field: Field) -> Any:
+def column_dtype(field: Field, dtype: InputDtype) -> type:
+    """The type of a column of numbers or truths in a DataFrame: by the field and not by the values, for a null in one
+    row must not change the type of its neighbours."""
+    if field.kind is Kind.NUMBER and dtype is InputDtype.FLOAT32:
+        return np.float32
+    return np.float64 if field.nullable else _DTYPES[field.kind]
+
+
+def _column(values: list[Any], field: Field, dtype: InputDtype) -> Any:
     if field.kind is Kind.DATETIME:
         return pd.to_datetime(pd.Series(values, dtype=object), utc=True, format="ISO8601")
     if field.kind in _NUMERIC:
-        # By the field and not by the values: a null in one row must not change the type of its neighbours.
-        return np.array(values, dtype=np.float64 if field.nullable else _DTYPES[field.kind])
+        return np.array(values, dtype=column_dtype(field, dtype))
     if values.count(None) == len(values):
         return pd.array(values, dtype="str")  # pandas finds that out by itself, but not without a string
     return np.array([np.nan if value is None else value for value in values], dtype=object)

@@ -47,7 +47,7 @@ def predict_each(estimator: Any, manifest: ModelManifest, parts: Sequence[Sequen
     rows = parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
     signature = manifest.signature
     try:
-        values, table = ask(estimator, rows, signature, manifest.artifact.input_format)
+        values, table = ask(estimator, rows, signature, manifest.artifact)
     except MemoryError:
         raise
     except Exception as error:

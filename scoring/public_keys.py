@@ -1,4 +1,4 @@
-"""The public ed25519 keys of VERIFY_KEY."""
+"""The public ed25519 keys of VERIFY_KEY and IMPORT_KEYS."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from contract.settings import SettingsError
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----\n?", re.DOTALL)
 
 
-def read(path: Path) -> tuple[bytes, ...]:
-    """All keys of a PEM file, which may hold several: the old one and the new. Raises `SettingsError`."""
+def read(path: Path, setting: str = "VERIFY_KEY") -> tuple[bytes, ...]:
+    """All keys of the PEM file that `setting` names, which may hold several. Raises `SettingsError`."""
     try:
         blocks = list(_PEM.finditer(path.read_bytes()))
     except OSError as error:
-        raise SettingsError(f"VERIFY_KEY={path} cannot be read ({error.strerror})") from error
+        raise SettingsError(f"{setting}={path} cannot be read ({error.strerror})") from error
     if any(b"PRIVATE" in block[1] for block in blocks):
-        raise SettingsError(f"VERIFY_KEY={path} holds a private key; it has to be the file with the public one")
+        raise SettingsError(f"{setting}={path} holds a private key; it has to be the file with the public one")
     keys = []
     for block in blocks:
         try:
@@ -29,10 +29,10 @@ def read(path: Path) -> tuple[bytes, ...]:
         except (ValueError, UnsupportedAlgorithm):
             key = None
         if not isinstance(key, Ed25519PublicKey):
-            raise SettingsError(f"VERIFY_KEY={path} holds what is no public ed25519 key; `make keys` makes a pair")
+            raise SettingsError(f"{setting}={path} holds what is no public ed25519 key; `make keys` makes a pair")
         keys.append(key.public_bytes_raw())
     if not keys:
-        raise SettingsError(f"VERIFY_KEY={path} holds no public key in PEM; `make keys` makes a pair")
+        raise SettingsError(f"{setting}={path} holds no public key in PEM; `make keys` makes a pair")
     return tuple(keys)
 
 

@@ -6,6 +6,8 @@ import zipfile
 from io import BytesIO
 from typing import Any
 
+from scoring.skops_audit import UntrustedTypes, check_estimator, check_nodes
+
 _KERNELS = "sklearn.gaussian_process.kernels"
 
 ALLOWED = (
@@ -16,6 +18,7 @@ ALLOWED = (
     # What scikit-learn's estimators hold besides each other.
     "functools.partial",
     "numpy.dtype",
+    *(f"scoring.steps.{name}" for name in ("days", "flat", "floats", "remainder")),
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
     "sklearn.compose._column_transformer._RemainderColsList",
@@ -34,24 +37,14 @@ numpy's and scipy's element-wise functions. None of them runs code that a file b
 _TIMES_LARGER = 100
 """How much a file may grow when it is unpacked: the text in it repeats itself, but not like that of a bomb."""
 
-_SHOWN = 10
-
 # skops imports all of scikit-learn: only where there is something to do with it.
 
 
-class UntrustedTypes(Exception):
-    """`names` are the first types in a file that are not on the list; none of them has been imported."""
-
-    def __init__(self, names: list[str]) -> None:
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        super().__init__(f"it holds {', '.join(names[:_SHOWN])}{more}, which skops artifacts must not hold")
-        self.names = names[:_SHOWN]
-
-
 def dumps(estimator: Any) -> bytes:
-    """Raises `UntrustedTypes` when `loads` would, and what skops raises."""
+    """Raises `Untrusted` when `loads` would, and what skops raises."""
     import skops.io
 
+    check_estimator(estimator)
     data: bytes = skops.io.dumps(estimator)
     names = untrusted_types(data)
     if names:
@@ -60,18 +53,26 @@ def dumps(estimator: Any) -> bytes:
 
 
 def loads(data: bytes) -> Any:
-    """Raises `UntrustedTypes` before anything of `data` is constructed; ValueError, and what skops raises."""
-    import skops.io
+    """Raises `Untrusted`: of types before anything of `data` is constructed. ValueError, and what skops raises."""
+    from skops.io._audit import audit_tree, get_tree
+    from skops.io._utils import read_schema
     from skops.io.exceptions import UntrustedTypesFoundException
 
     with zipfile.ZipFile(BytesIO(data)) as file:
         unpacked = sum(entry.file_size for entry in file.infolist())
-    if unpacked > _TIMES_LARGER * len(data):
-        raise ValueError(f"{len(data)} bytes claim to hold {unpacked}")
+        if unpacked > _TIMES_LARGER * len(data):
+            raise ValueError(f"{len(data)} bytes claim to hold {unpacked}")
+        # As skops.io.loads, with checks of ours in between.
+        schema, context = read_schema(file)
+        tree = get_tree(schema, context, trusted=ALLOWED)
     try:
-        return skops.io.loads(data, trusted=ALLOWED)
+        audit_tree(tree, trusted=ALLOWED)
     except UntrustedTypesFoundException as error:
         raise UntrustedTypes(untrusted_types(data)) from error
+    check_nodes(tree)
+    estimator = tree.construct()
+    check_estimator(estimator)
+    return estimator
 
 
 def untrusted_types(data: bytes) -> list[str]:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from contract.errors import Code, ModelgateError
+from contract.files import open_regular, read_regular
 from contract.manifest import ArtifactFormat, ModelManifest
 from contract.repository import MANIFEST_FILE, SIGNATURE_FILE
 from contract.settings import Settings
 
-_SIGNATURE_BYTES = 64
+SIGNATURE_BYTES = 64
 
 # `cryptography` takes 5 MB of every process: `public_keys` is imported only where there is a key.
 
@@ -59,14 +60,14 @@ class Trust:
     def _check_signature(self, manifest: ModelManifest, folder: Path) -> None:
         try:
             # Read here, so that what is parsed is what is verified.
-            text = (folder / MANIFEST_FILE).read_bytes()
-            with (folder / SIGNATURE_FILE).open("rb") as file:
-                signature = file.read(_SIGNATURE_BYTES + 1)
+            text = read_regular(folder / MANIFEST_FILE)
+            with open_regular(folder / SIGNATURE_FILE) as file:
+                signature = file.read(SIGNATURE_BYTES + 1)
         except FileNotFoundError:
             raise not_trusted(
                 manifest,
                 "is not signed, and VERIFY_KEY asks for it: if you know where it comes from, sign it with"
-                " `python -m trainer sign --unsigned`",
+                f" `make sign MODEL={manifest.name} VERSION={manifest.version}`, where the private key is",
             ) from None
         except OSError as error:
             raise not_trusted(manifest, f"has no readable signature ({error.strerror})") from error

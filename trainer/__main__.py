@@ -12,13 +12,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from broker.signatures import Signer
 from contract.errors import ModelgateError
+from contract.repository import CURRENT
 from contract.settings import Settings, SettingsError
 from contract.training import GENERIC_RECIPE, Gate, TrainingRequest
 from trainer import recipes
+from trainer.importing import signatures
 from trainer.keeper import INBOX, QUEUES, Keeper
-from trainer.publishing.signing import Seal, make_keys
+from trainer.processes import RECIPES_OWN, hide_memory, only_environment
+from trainer.publishing.signing import Seal, make_keys, read_private_key
 from trainer.service import Signals, say, serve
 
 FAILED, WRONG_USE = 1, 2
@@ -52,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "keys":
             return _make_keys(options.folder)
         if options.command == "sign":
-            return _sign(settings, options.unsigned)
+            return _sign(settings, options.unsigned, options.model, options.version)
+        if options.command == "sign-file":
+            return _sign_file(settings, options.file, options.name, options.sample)
         if options.command == "train":
             return _train_now(settings, options.names, options.csv, options.request)
         return _serve(settings, options.ready_file)
@@ -86,18 +93,25 @@ def _parser(known: Sequence[str]) -> argparse.ArgumentParser:
     sign = commands.add_parser(
         "sign",
         help="sign versions that are there already",
-        description="Signs with SIGNING_KEY the versions in MODELS_DIR that are signed with another key of VERIFY_KEY.",
+        description="Signs with SIGNING_KEY the versions in MODELS_DIR that are signed with another key of VERIFY_KEY,"
+        " or the one that is named: you vouch for it.",
     )
     sign.add_argument("--unsigned", action="store_true", help="sign also what nobody has signed: you vouch for it")
+    sign.add_argument("--model", metavar="NAME", help="sign only a version of this model")
+    sign.add_argument("--version", type=int, metavar="N", help="which one")
+    outside = commands.add_parser(
+        "sign-file",
+        help="sign a file that is to be imported",
+        description="Signs with SIGNING_KEY a file that is to be imported where VERIFY_KEY is set: writes FILE.sig.",
+    )
+    _add_import_arguments(outside)
     bring = commands.add_parser(
         "import",
         help="publish a model that was saved elsewhere and make it current",
         description="Publishes a pickle, joblib, cloudpickle or skops file as a version in MODELS_DIR and makes it"
         " current. A pickle is a program: import only what you trust.",
     )
-    bring.add_argument("file", type=Path, metavar="FILE")
-    bring.add_argument("--name", metavar="NAME", help="the model; without it the file's name")
-    bring.add_argument("--sample", type=Path, metavar="CSV", help="some rows with a header, to try the model with")
+    _add_import_arguments(bring)
     return parser
 
 
@@ -116,9 +130,16 @@ def _request(text: str) -> dict[str, Any]:
     return request
 
 
+def _add_import_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("--name", metavar="NAME", help="the model; without it the file's name")
+    parser.add_argument("--sample", type=Path, metavar="CSV", help="some rows with a header, to try the model with")
+
+
 def _serve(settings: Settings, ready_file: Path | None) -> int:
     signals = Signals()
-    trust = Seal.from_settings(settings).trust
+    seal = Seal.from_settings(settings)
+    signatures.keys(settings)  # which may be refused: rather now than with the first import
     known = recipes.names(settings.recipes_dir)
     for problem in recipes.problems(settings.recipes_dir):
         say(f"trainer: {problem}")
@@ -134,7 +155,7 @@ def _serve(settings: Settings, ready_file: Path | None) -> int:
     keeper = Keeper(signals, INBOX | QUEUES if settings.redis_url else INBOX)
     if not settings.redis_url:
         say("trainer: REDIS_URL is not set: nobody can train over HTTP")
-    serve(settings.models_dir, settings.train_on_start, trust, ready_file, keeper)
+    serve(settings.models_dir, settings.train_on_start, seal, ready_file, keeper)
     keeper.stop(settings.stop_grace - 1)
     return 0
 
@@ -144,7 +165,8 @@ def _train_now(settings: Settings, names: Sequence[str], csv_file: Path | None, 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not _swept(settings.models_dir):
         return FAILED
-    trained = [_train(settings, name, csv_file, asked) for name in names]
+    with only_environment(RECIPES_OWN):
+        trained = [_train(settings, name, csv_file, asked) for name in names]
     return 0 if all(trained) else FAILED
 
 
@@ -158,19 +180,61 @@ def _make_keys(folder: Path) -> int:
     return 0
 
 
-def _sign(settings: Settings, unsigned: bool) -> int:
+def _sign(settings: Settings, unsigned: bool, model: str | None, version: int | None) -> int:
     from trainer.publishing.resign import resign
 
-    seal = Seal.from_settings(settings)
-    if not seal.key:
-        raise SettingsError("SIGNING_KEY is not set; `make keys` makes one")
+    if (model is None) != (version is None):
+        raise SettingsError("a version to sign has a model and a number: make sign MODEL=loan VERSION=4")
+    key, seal = _signing_key(settings), Seal.from_settings(settings)
     if not _swept(settings.models_dir):
         return FAILED
+    if model is not None and version is not None:
+        return _sign_version(settings, key, seal, model, version)
     refused = 0
-    for version, reason in resign(settings.models_dir, seal.key, seal.trust, unsigned):
-        say(f"trainer: {version}: {f'not signed: {reason}' if reason else 'signed'}")
+    for signed, reason in resign(settings.models_dir, key, seal.trust, unsigned):
+        say(f"trainer: {signed}: {f'not signed: {reason}' if reason else 'signed'}")
         refused += reason is not None
     return FAILED if refused else 0
+
+
+def _sign_version(settings: Settings, key: Ed25519PrivateKey, seal: Seal, model: str, version: int) -> int:
+    from trainer.publishing.resign import NotSigned, sign_version
+
+    try:
+        sign_version(settings.models_dir, key, seal.trust, model, version)
+    except (NotSigned, ModelgateError, OSError) as error:
+        say(f"trainer: {model}@{version}: not signed: {error}")
+        return FAILED
+    say(
+        f"trainer: {model}@{version}: signed; make it {CURRENT} where Modelgate runs: curl -X PUT"
+        f" http://127.0.0.1:{settings.port}/v1/models/{model}/aliases/{CURRENT}"
+        f" -H 'Content-Type: application/json' -d '{{\"version\": {version}}}'"
+    )
+    return 0
+
+
+def _sign_file(settings: Settings, file: Path, name: str | None, sample: Path | None) -> int:
+    from trainer.importing import Refused
+    from trainer.importing.imports import model_name
+
+    try:
+        model = name or model_name(file.name)
+        signature = signatures.sign(_signing_key(settings), model, file, sample)
+    except Refused as refused:
+        say(f"trainer: {file.name!r} {refused}; or give it one with --name")
+        return WRONG_USE
+    except OSError as error:
+        say(f"trainer: nothing is signed: {error.filename}: {error.strerror}")
+        return FAILED
+    signed = f"{file.name} with the sample {sample.name}" if sample else f"{file.name} without a sample"
+    say(f"trainer: {signature} says that {signed} may become a version of {model!r}; lay it beside the file")
+    return 0
+
+
+def _signing_key(settings: Settings) -> Ed25519PrivateKey:
+    if settings.signing_key is None:
+        raise SettingsError("SIGNING_KEY is not set; `make keys` makes one")
+    return read_private_key(settings.signing_key)
 
 
 def _import_now(settings: Settings, file: Path, name: str | None, sample: Path | None) -> int:
@@ -184,8 +248,13 @@ def _import_now(settings: Settings, file: Path, name: str | None, sample: Path |
         return FAILED
     try:
         # Of links only those in the inbox are refused: here somebody has named the file.
+        path, signature = file.resolve(), signatures.beside(file)
         manifest = import_file(
-            settings, name or model_name(file.name), file.resolve(), sample.resolve() if sample else None
+            settings,
+            name or model_name(file.name),
+            path,
+            sample.resolve() if sample else None,
+            signature.resolve() if signature.exists() else None,
         )
     except Refused as refused:
         say(f"trainer: {file.name!r} {refused}; or give it one with --name")
@@ -194,12 +263,16 @@ def _import_now(settings: Settings, file: Path, name: str | None, sample: Path |
         say(f"trainer: {error}")
         return FAILED
     connection = connect(settings.redis_url) if settings.redis_url else None
-    remark = promote(settings, connection, manifest.name, manifest.version)
+    outcome, remark = "is published and current", None
+    try:
+        remark = promote(settings, connection, manifest.name, manifest.version)
+    except ModelgateError as error:
+        outcome = f"is published, but not current: {error}"
     for warning in (*manifest.warnings, *([f"current was {remark}"] if remark else [])):
         say(f"trainer: {manifest.name}: {warning}")
     shown, left = manifest.signature.inputs[:20], len(manifest.signature.inputs[20:])
     inputs = ", ".join(f"{field.name} ({field.kind})" for field in shown) + (f" and {left} more" if left else "")
-    say(f"trainer: {manifest.name}: version {manifest.version} is published and current; it takes {inputs}")
+    say(f"trainer: {manifest.name}: version {manifest.version} {outcome}; it takes {inputs}")
     return 0
 
 
@@ -240,18 +313,20 @@ def _train(settings: Settings, name: str, csv_file: Path | None, asked: Mapping[
         return False
     scores = [f"{metric.replace('_', ' ')} {value:.3f}, " for metric, value in result.metrics.items()]
     took = time.monotonic() - started
-    say(f"trainer: {name}: version {result.version} published, {''.join(scores[:1])}{took:.1f} s")
-    if not result.promoted:
-        say(f"trainer: {name}: it is not promoted: {result.reason}")
+    kept = "" if result.promoted else f", but not {CURRENT}: {result.reason}"
+    say(f"trainer: {name}: version {result.version} published, {''.join(scores[:1])}{took:.1f} s{kept}")
     return True
 
 
 def _move(settings: Settings, model: str, alias: str, version: int) -> None:
     """At once: whoever trains here and now need not have a Redis, nor workers."""
     from trainer.publishing.aliases import move_alias
+    from trainer.publishing.swap import check_trust
 
+    check_trust(settings, model, version)
     move_alias(settings.models_dir, model, alias, version)
 
 
 if __name__ == "__main__":
+    hide_memory()
     sys.exit(main())

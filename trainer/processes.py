@@ -1,11 +1,112 @@
-"""What the processes have in common that the trainer starts to fit, to load and to try a model."""
+"""What the processes have in common that the trainer starts to fit, to load and to try a model: code of others runs
+there. They get no secrets in their environment, cannot look into the trainer, and leave no process behind."""
 
 from __future__ import annotations
 
+import ctypes
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
 """Where `python -m` finds the code. Not for what reads the settings: their paths are relative to where that started."""
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """In the environment before numpy is imported: such a process shares the machine with what serves."""
+
+RECIPES_OWN = "RECIPE_"
+"""Variables that begin so are handed on to recipes."""
+
+_HANDED_ON = frozenset(
+    ("HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER")
+)
+_HANDED_ON_FROM = (
+    *("COVERAGE_", "JOBLIB_", "LC_", "LD_", "LOKY_", "MALLOC_", "MKL_", "MPL", "NUMEXPR_", "OMP_", "OPENBLAS_"),
+    *("PYTHON", "SCIKIT_LEARN_", "SKLEARN_"),
+)
+"""What Python and the libraries read, by how it begins."""
+
+_REAPER = Path(__file__).with_name("reaper.py")
+_PATIENCE = 5.0
+"""Seconds that a reaper has to kill what is left."""
+
+_PR_SET_DUMPABLE = 4
+
+
+def environment(own: str | None = None) -> dict[str, str]:
+    """The variables for a process that runs code of others: those of a list, and those that begin with `own`."""
+    beginnings = (*_HANDED_ON_FROM, own) if own else _HANDED_ON_FROM
+    kept = {name: value for name, value in os.environ.items() if name in _HANDED_ON or name.startswith(beginnings)}
+    return kept | ONE_THREAD
+
+
+@contextmanager
+def only_environment(own: str) -> Iterator[None]:
+    """Within, this process has no other variables than `environment` gives to others."""
+    before, kept = dict(os.environ), environment(own)
+    os.environ.clear()
+    os.environ.update(kept)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def hide_memory() -> None:
+    """Other processes of this user cannot read this one's memory and environment from now on, nor trace it.
+
+    On Linux. What is forked of it is hidden, too; what another program becomes of that is not.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+class Contained:
+    """A command and all that it starts: ended with it, or when this process is gone, or by `end`."""
+
+    def __init__(
+        self, command: Sequence[str], env: Mapping[str, str], pass_fds: Sequence[int] = (), **popen: Any
+    ) -> None:
+        """Raises OSError."""
+        lifeline, self._lifeline = os.pipe()
+        try:
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-IS", str(_REAPER), str(lifeline), *command],
+                env=env,
+                pass_fds=(lifeline, *pass_fds),
+                process_group=0,
+                **popen,
+            )
+        except OSError:
+            os.close(self._lifeline)
+            raise
+        finally:
+            os.close(lifeline)
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    def poll(self) -> int | None:
+        """How the command has ended, as subprocess says it; None: it has not."""
+        return self._process.poll()
+
+    def wait(self, seconds: float) -> int:
+        """Raises `subprocess.TimeoutExpired`."""
+        return self._process.wait(seconds)
+
+    def end(self) -> int:
+        """Ends all of it; how the command ended. Harmless to repeat."""
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
+        try:
+            return self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # somebody keeps it from its work
+            return self._process.wait()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -17,8 +16,10 @@ from pathlib import Path
 from typing import Protocol
 
 from contract.errors import ModelgateError
-from contract.repository import CURRENT, Repository
-from scoring.trust import Trust
+from contract.repository import CURRENT, SIGNATURE_FILE, Repository
+from contract.settings import Settings
+from trainer.processes import RECIPES_OWN, Contained, environment
+from trainer.publishing.signing import Seal
 
 
 def say(line: str) -> None:
@@ -27,21 +28,26 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def lacking(root: Path, names: Sequence[str], trust: Trust) -> dict[str, str | None]:
-    """Those of `names` that have no version this environment could serve, with what is wrong with the current one."""
+def lacking(root: Path, names: Sequence[str], seal: Seal) -> dict[str, str | None]:
+    """Those of `names` that have no version this environment could serve, with what is wrong with the current one.
+
+    One whose newest version waits to be signed apart lacks nothing that could be trained.
+    """
     # Slow to import, and not needed by those who only want --help.
     from scoring.artifacts import check_versions
 
     repository = Repository(root)
     reasons: dict[str, str | None] = {}
     for name in names:
+        if seal.apart and _waits_for_signature(repository, name):
+            continue
         current = repository.aliases(name).get(CURRENT)
         if current is None:
             reasons[name] = None
             continue
         try:
             manifest = repository.manifest(name, current)
-            trust.check(manifest, repository.version_dir(name, current))
+            seal.trust.check(manifest, repository.version_dir(name, current))
             check_versions(manifest)
         except ModelgateError as error:
             reasons[name] = str(error)
@@ -74,10 +80,15 @@ class Signals:
         return bool(ready)
 
 
+def _waits_for_signature(repository: Repository, name: str) -> bool:
+    versions = repository.versions(name)
+    return bool(versions) and not (repository.version_dir(name, versions[-1]) / SIGNATURE_FILE).exists()
+
+
 def serve(
     root: Path,
     names: Sequence[str],
-    trust: Trust,
+    seal: Seal,
     ready_file: Path | None,
     signals: Attention,
     every: float = 5,
@@ -95,7 +106,7 @@ def serve(
         with suppress(OSError):
             if any(entry.is_dir() for entry in (root / STAGING).iterdir()):
                 sweep(root)  # what trainings left that were stopped
-        reasons = lacking(root, names, trust)
+        reasons = lacking(root, names, seal)
         due = [name for name in reasons if time.monotonic() >= not_before.get(name, 0)]
         for name in due:
             if reasons[name]:
@@ -103,7 +114,7 @@ def serve(
         if due:
             if not _train(due, signals):
                 return
-            not_before |= dict.fromkeys(lacking(root, due, trust), time.monotonic() + retry)
+            not_before |= dict.fromkeys(lacking(root, due, seal), time.monotonic() + retry)
         if ready_file and not ready_file.exists():
             ready_file.touch()
             say("trainer: ready")
@@ -113,11 +124,12 @@ def serve(
 
 def _train(names: Sequence[str], signals: Attention) -> bool:
     """Whether training came to its end. Killing it does no harm: no reader sees what is not whole."""
-    # In a group with the processes that it starts, so that none of them stays.
-    child = subprocess.Popen([sys.executable, "-m", "trainer", "train", *names], process_group=0)  # noqa: S603
-    while child.poll() is None:
-        if signals.told_to_stop(0.1):
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-            return False
-    return True
+    command = [sys.executable, "-m", "trainer", "train", *names]
+    child = Contained(command, env={**environment(RECIPES_OWN), **Settings.variables()})
+    try:
+        while child.poll() is None:
+            if signals.told_to_stop(0.1):
+                return False
+        return True
+    finally:
+        child.end()

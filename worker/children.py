@@ -17,6 +17,9 @@ from contract.errors import Failure
 from worker.board import Board, Note
 from worker.lifeline import Watch
 
+STARTED_THREADS = 3
+"""Exit code of a template that can fork no more, because loading a model has started threads."""
+
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """In the environment before numpy is imported: with more, processes fight over the cores."""
 
@@ -24,7 +27,8 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 class TemplateProcess:
     """A template. What it has written can be read from `fileno()`."""
 
-    def __init__(self, board: Board, avoid: Collection[str]) -> None:
+    def __init__(self, board: Board, avoid: Mapping[str, str]) -> None:
+        """`avoid`: versions that it must not load, and why."""
         self._control, theirs = socket.socketpair()
         self._heard = b""
         self.generation: int | None = None
@@ -35,7 +39,7 @@ class TemplateProcess:
         """Those that it was asked for and does not load, with the reason."""
         with theirs:
             descriptors = (theirs.fileno(), board.descriptor)
-            arguments = [*map(str, descriptors), str(board.slots), json.dumps(sorted(avoid))]
+            arguments = [*map(str, descriptors), str(board.slots), json.dumps(avoid)]
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "worker.template", *arguments],
                 stdin=subprocess.DEVNULL,
@@ -73,6 +77,11 @@ class TemplateProcess:
 
     def kill(self) -> None:
         self._process.kill()
+
+    @property
+    def started_threads(self) -> bool:
+        """Whether that is what it ended of."""
+        return self._process.returncode == STARTED_THREADS
 
     def end(self, grace: float = 0) -> str:
         """Ends it, if need be, after `grace` seconds; how it ended."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from broker.backoff import Backoff
+from broker.warmup import STARTS_THREADS
 from contract.errors import Code, Failure
 from worker.board import Board
 from worker.children import Death, ScorerProcess, TemplateProcess
@@ -47,6 +48,7 @@ class Crew:
         self._template_backoff = Backoff()
         self._backoffs = [Backoff(longest=_LONGEST_PAUSE) for _ in range(scorers)]
         self._ended_by: Counter[str] = Counter()
+        self._threaded: set[str] = set()
         self._wanted: frozenset[str] = frozenset()
         self._orphans: set[int] = set()
         self._stopping = False
@@ -105,9 +107,10 @@ class Crew:
     # The template
 
     @property
-    def _avoid(self) -> set[str]:
-        """The versions whose loading has ended so many templates that it is no accident."""
-        return {version for version, templates in self._ended_by.items() if templates >= _PROOF}
+    def _avoid(self) -> dict[str, str]:
+        """The versions that no template may load, and why: it has ended so many that it is no accident."""
+        harmful = [version for version, templates in self._ended_by.items() if templates >= _PROOF]
+        return dict.fromkeys(harmful, "it ends whoever loads it") | dict.fromkeys(self._threaded, STARTS_THREADS)
 
     def _start_template(self) -> None:
         self._board.end(self._template_slot)
@@ -125,15 +128,18 @@ class Crew:
         if self._template.read():
             return
         self._selector.unregister(self._template)
-        how = self._template.end()
+        how, threaded = self._template.end(), self._template.started_threads
         if self._template.generation is None:
             self._template_backoff.failed()
         else:
             self._template_backoff.worked()
         self._template = None
         note = self._board.note(self._template_slot)
-        self._ended_by.update(note.subjects if note else ())
-        if note and self._avoid.issuperset(note.subjects):
+        self._ended_by.update(note.subjects if note and not threaded else ())
+        self._threaded.update(note.subjects if note and threaded else ())
+        if note and threaded:
+            log.warning("loading %s starts threads: each scorer will load it for itself", *note.subjects)
+        elif note and self._avoid.keys() >= {*note.subjects}:
             log.warning("%s ends whoever loads it (%s): scorers load it when asked for it", *note.subjects, how)
         elif not self._stopping:
             log.warning("the template ended (%s) and is started anew; scorers go on", how)

@@ -17,15 +17,17 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 
+from broker.warmup import NO_ROOM
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings, SettingsError
 from scoring.trust import Trust
 from worker.batches import LOAD_SECONDS
 from worker.board import Board
+from worker.children import STARTED_THREADS
 from worker.lifeline import Lifeline
 from worker.logs import to_stderr
 from worker.model_cache import ModelCache
@@ -51,16 +53,16 @@ Files = frozenset[tuple[str, int, int]]
 
 
 class Template:
-    def __init__(self, settings: Settings, control: socket.socket, board: Board, avoid: list[str]) -> None:
+    def __init__(self, settings: Settings, control: socket.socket, board: Board, avoid: Mapping[str, str]) -> None:
         """`control` brings the slots and incarnations to be forked, and the versions wanted beside those that aliases
-        name. `avoid` names versions (`loan@3`) whose loading has ended a template before."""
+        name. `avoid` names versions (`loan@3`) whose loading has ended a template before, and says why."""
         self._settings = settings
         self._control = control
         self._board = board
         # Whole, since a model may change the directory of a process.
         self._repository = Repository(settings.models_dir.absolute())
         self._cache = ModelCache(self._repository, settings.model_cache_mb * 1_000_000, Trust.from_settings(settings))
-        self._unusable = {text: (self._files(_parsed(text)), "it ends whoever loads it") for text in avoid}
+        self._unusable = {text: (self._files(_parsed(text)), why) for text, why in avoid.items()}
         self._asked: list[Version] = []
         self._refused: dict[str, str] = {}
         self._idle: dict[Version, float] = {}
@@ -161,7 +163,7 @@ class Template:
                 self._unusable[text] = (files, str(error))
                 log.warning("%s", error)
         if version in self._asked:
-            _, why = self._unusable.get(text, (files, "it does not fit into MODEL_CACHE_MB beside the others"))
+            _, why = self._unusable.get(text, (files, NO_ROOM))
             self._refused[text] = why
         return False
 
@@ -184,8 +186,7 @@ class Template:
             raise
         if _threads() > 1:
             # A fork would copy one of them and whatever locks the others hold.
-            log.warning("loading %s starts threads: each scorer will load it for itself", text)
-            os._exit(1)
+            os._exit(STARTED_THREADS)
         self._board.end(slot)
 
     def _fork(self, slot: int, inc: str, lifeline: Lifeline) -> None:
@@ -231,7 +232,7 @@ def _threads() -> int:
 
 
 def main(control: str, board: str, slots: str, avoid: str) -> None:
-    """The arguments are two descriptors, the number of slots, and a list as JSON."""
+    """The arguments are two descriptors, the number of slots, and an object as JSON."""
     to_stderr()
     os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

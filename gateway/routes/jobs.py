@@ -12,7 +12,6 @@ from broker.listing import LARGEST_PAGE
 from contract.jobs import Job, Status
 from contract.repository import valid_name
 from contract.training import Progress
-from gateway.access import Guard
 from gateway.answers import job_response, json_response
 from gateway.callers import hung_up
 from gateway.listener import Listener
@@ -23,7 +22,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FRESH = {"Cache-Control": "no-store"}
 
 
-def blueprint(jobs: Jobs, listener: Listener, max_wait: int, guard: Guard) -> Blueprint:
+def blueprint(jobs: Jobs, listener: Listener, max_wait: int) -> Blueprint:
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
 
     @routes.get("")
@@ -52,7 +51,6 @@ def blueprint(jobs: Jobs, listener: Listener, max_wait: int, guard: Guard) -> Bl
 
     @routes.delete("/<job_id>")
     def delete(job_id: str) -> Response:
-        guard()
         canceled, job = (_ID.fullmatch(job_id) and jobs.cancel(job_id)) or (False, None)
         ended = _known(job_id, job)
         if canceled:

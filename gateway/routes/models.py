@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from urllib.parse import unquote
 
 from flask import Blueprint, Response
 
@@ -31,17 +33,34 @@ def blueprint(repository: Repository) -> Blueprint:
 
 
 def resolve(repository: Repository, reference: str) -> tuple[str, int]:
-    """Name and version behind `loan`, `loan@3` or `loan@canary`; raises `Problem` (404) that names what there is."""
+    """Name and version behind `loan`, `loan@3` or `loan@canary`; raises `Problem` (404) that says what there is."""
     try:
         return repository.resolve(reference)
     except NotInRepository as error:
+        if versions := repository.versions(reference):
+            raise _none_is_current(reference, versions) from error
         names = repository.names()
         name = reference.partition("@")[0]
         detail = str(error) if NAME.fullmatch(name) else f"{name[:64]!r} cannot be the name of a model"
         if name not in names:
             there_are = ", ".join(names[:50]) + (", …" if len(names) > 50 else "") if names else "no models yet"
-            detail += f"{near(name, names)}; there are: {there_are}" if names else f"; there are {there_are}"
+            detail += f"{near(_as_name(name), names)}; there are: {there_are}" if names else f"; there are {there_are}"
         raise Problem(404, "unknown_model", detail, models=names[:50]) from error
+
+
+def _none_is_current(name: str, versions: list[int]) -> Problem:
+    """404 for a model of which no version was promoted, as none has passed the gate of its training."""
+    detail = (
+        f"the model {name!r} has no current version: none of {', '.join(map(str, versions[-20:]))} was promoted (the"
+        f" output of its training says why); ask for {name}@{versions[-1]}, or make it current:"
+        f' PUT /v1/models/{name}/aliases/current {{"version": {versions[-1]}}}'
+    )
+    return Problem(404, "no_current_version", detail, versions=versions[-20:])
+
+
+def _as_name(text: str) -> str:
+    """The name that may be meant: `My%20Loan` → `my-loan`."""
+    return re.sub(r"[^a-z0-9_-]+", "-", unquote(text).lower()).strip("-")
 
 
 def check_name(name: str) -> None:

@@ -17,7 +17,6 @@ from contract.jobs import Job, PredictionJob, Refused, Status, timestamp
 from contract.manifest import Signature
 from contract.repository import Repository
 from gateway import dialects
-from gateway.access import Guard
 from gateway.answers import job_response
 from gateway.bodies import form_in, whole
 from gateway.callers import hung_up
@@ -26,6 +25,7 @@ from gateway.listener import Listener, Waiter
 from gateway.preferences import Preferences, preferences, seconds
 from gateway.problems import Problem
 from gateway.routes.models import resolve
+from gateway.slips import check_csv
 
 QUERY_WAIT = 10
 """Seconds that a prediction asked for in a query waits by itself."""
@@ -44,17 +44,14 @@ class Predictions:
     listener: Listener
     most_rows: int
     max_wait: int
-    guard: Guard
 
     def post(self, asked: Request, reference: str) -> Response:
         """The instances are in the body. Needs nothing of Flask but the request."""
-        self.guard(asked)
         preferred = preferences(asked.environ.get("HTTP_PREFER"), self.max_wait)
         return self._predict(asked, reference, lambda signature: _instances(asked, signature), preferred)
 
     def query(self, asked: Request, reference: str) -> Response:
         """One instance is in the query."""
-        self.guard(asked)
         if asked.method == "HEAD":
             resolve(self.repository, reference)
             return Response(headers={"Cache-Control": "no-store"}, content_type="application/json")
@@ -158,6 +155,7 @@ def _instances(request: Request, signature: Signature) -> tuple[Instances, int]:
         return dialects.from_form(form_in(request, body).items(multi=True)), len(body)
     if kind == "text/csv":
         body = whole(request)
+        check_csv(body)
         return dialects.from_csv(body), len(body)
     detail = f"the media type {kind[:80]!r} is not understood; send application/json, text/csv or an HTML form"
     raise Problem(415, "unsupported_media_type", detail, headers={"Accept-Post": "application/json, text/csv"})

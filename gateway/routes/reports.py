@@ -1,10 +1,20 @@
-"""The report of a model version: the page that the trainer wrote, and the same facts as JSON."""
+"""The report of a model version: the page that the trainer wrote, and the same facts as JSON.
+
+What moves is not in the page: which aliases name the version, which other versions have a report, and where this
+gateway is. The page has places for it (`contract.reports`), which are filled in for each request.
+"""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+import functools
+import re
 
-from contract.repository import REPORT_HTML, REPORT_JSON, Repository
+from flask import Blueprint, Response, request, url_for
+from jinja2 import Environment
+
+from contract.files import read_regular
+from contract.reports import ADDRESS, ADDRESS_ELEMENT, STATUS
+from contract.repository import CURRENT, REPORT_HTML, REPORT_JSON, Repository
 from gateway.problems import Problem
 from gateway.routes.models import resolve
 
@@ -13,12 +23,26 @@ HEADERS = {
     # The page holds names out of users' data: were one not escaped, it could still load and run nothing.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox",
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # A version never changes, but an alias in the address moves: asked for again, and mostly answered with 304.
+    # A version never changes, but aliases move: asked for again, and mostly answered with 304.
     "Cache-Control": "private, no-cache",
     "Vary": "Accept",
 }
+MOST_VERSIONS = 20
+"""Other versions that a report links to, the newest ones."""
+
+_STATUS = Environment(autoescape=True, trim_blocks=True).from_string("""\
+<div class="live" role="navigation" aria-label="Versions">
+{% for alias in aliases.get(version, []) %}<span class="badge{{ ' current' if alias == 'current' }}">{{ alias }}</span>
+{% else %}<span class="badge">no alias</span>
+{% endfor %}
+{% if others %}<span class="soft">other versions:</span>{% endif %}
+{% for other in others %}<a href="{{ link(name=model, version=other) }}">{{ other }}\
+{% if other in aliases %} ({{ aliases[other]|join(', ') }}){% endif %}</a>
+{% endfor %}
+</div>""")
+_SAFE_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:/\[\]_-]+")
+"""It stands in a command that people paste into a shell."""
 
 
 def blueprint(repository: Repository) -> Blueprint:
@@ -27,17 +51,35 @@ def blueprint(repository: Repository) -> Blueprint:
     @routes.get("/<name>/versions/<version>/report")
     def report(name: str, version: str) -> Response:
         model, number = resolve(repository, f"{name}@{version}")
-        content_type, file = FORMATS[_wanted()]
+        wanted = _wanted()
+        content_type, file = FORMATS[wanted]
         try:
-            body = (repository.report_dir(model, number) / file).read_bytes()
+            body = read_regular(repository.report_dir(model, number) / file)
         except OSError as error:
             raise _no_report(repository, model, number) from error
+        if wanted == "html":
+            body = _filled_in(body, repository, model, number)
         response = Response(body, headers=HEADERS, content_type=content_type)
         response.add_etag()
         response.make_conditional(request)
         return response
 
     return routes
+
+
+def _filled_in(page: bytes, repository: Repository, model: str, version: int) -> bytes:
+    """The page with what is true now. One that an older release wrote may have no place for it."""
+    aliases: dict[int, list[str]] = {}
+    for alias, number in sorted(repository.aliases(model).items(), key=lambda item: (item[0] != CURRENT, item)):
+        aliases.setdefault(number, []).append(alias)
+    others = [number for number in _reported(repository, model) if number != version][-MOST_VERSIONS:]
+    link = functools.partial(url_for, "reports.report")
+    status = _STATUS.render(model=model, version=version, aliases=aliases, others=others[::-1], link=link)
+    page = page.replace(STATUS.encode(), status.encode(), 1)
+    address = request.url_root.rstrip("/")
+    if _SAFE_ADDRESS.fullmatch(address):
+        page = page.replace(ADDRESS_ELEMENT.encode(), ADDRESS_ELEMENT.replace(ADDRESS, address).encode())
+    return page
 
 
 def _wanted() -> str:
@@ -51,13 +93,18 @@ def _wanted() -> str:
     return wanted
 
 
+def _reported(repository: Repository, model: str) -> list[int]:
+    """The versions that have a report, ascending."""
+    return [v for v in repository.versions(model) if (repository.report_dir(model, v) / REPORT_HTML).is_file()]
+
+
 def _no_report(repository: Repository, model: str, version: int) -> Problem:
-    having = [v for v in repository.versions(model) if (repository.report_dir(model, v) / REPORT_HTML).is_file()]
+    having = _reported(repository, model)
     there_are = (
         f"those that have one: {', '.join(map(str, having[-20:]))}" if having else "no version of it has one yet"
     )
     detail = (
         f"version {version} of the model {model!r} has no report; {there_are}."
-        " Reports are written when a model is trained here, not when it is imported: train it to get one"
+        " Reports are written when a model is trained here, or imported with a sample that has its target column"
     )
     return Problem(404, "no_report", detail, reports=having[-20:])

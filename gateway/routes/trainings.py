@@ -8,31 +8,27 @@ from contextlib import contextmanager
 from flask import Blueprint, Response, request
 
 from broker.jobs import Jobs
-from broker.schedules import Schedule, Schedules
+from broker.schedules import Schedule, Schedules, TooManySchedules
 from broker.training import Trainings
 from contract.errors import FieldError
 from contract.jobs import Job
 from contract.repository import Repository, valid_name
 from contract.training import GENERIC_RECIPE, TrainingRequest
 from gateway import dialects
-from gateway.access import Guard
 from gateway.answers import job_response, json_response
-from gateway.bodies import whole
+from gateway.bodies import LARGEST_REQUEST, small
 from gateway.problems import RETRY_SOON, Problem
 from gateway.routes.jobs import known
 from gateway.routes.models import check_name, resolve
+from gateway.slips import JSON
 from gateway.spool import Form, Spool
-from gateway.training_requests import (
-    LARGEST,
-    check_file,
-    check_parameters,
-    invalid,
-    shown_request,
-    training_request,
-)
+from gateway.training_requests import check_file, check_parameters, invalid, shown_request, training_request
 
 MOST_WAITING = 100
 """Trainings that may wait; beyond, 503."""
+
+LARGEST_SCHEDULE = 16 * 1024
+"""Bytes of a schedule with its request. All schedules are looked at every second."""
 
 _FRESH = {"Cache-Control": "no-store"}
 _TEXTS = frozenset({"recipe", "target", "id_field", "alias", "notes"})
@@ -40,17 +36,16 @@ _TEXTS = frozenset({"recipe", "target", "id_field", "alias", "notes"})
 
 
 def blueprint(
-    trainings: Trainings, schedules: Schedules, jobs: Jobs, repository: Repository, spool: Spool, guard: Guard
+    trainings: Trainings, schedules: Schedules, jobs: Jobs, repository: Repository, spool: Spool
 ) -> Blueprint:
     routes = Blueprint("trainings", __name__, url_prefix="/v1")
 
     @routes.post("/models/<name>/train")
     def train(name: str) -> Response:
-        guard()
         check_name(name)
         recipes = _recipes()
-        with _body(spool) as (body, upload):
-            asked = training_request(name, body, recipes, _default(name, recipes), upload)
+        with _body(spool) as (body, upload, called):
+            asked = training_request(name, body, recipes, _default(name, recipes), upload, called)
             if upload:
                 with spool.open(upload) as file:
                     check_file(asked, file)
@@ -58,7 +53,6 @@ def blueprint(
 
     @routes.post("/models/<name>/reset")
     def reset(name: str) -> Response:
-        guard()
         recipes = _recipes()
         return _submit(training_request(name, {}, recipes, _recipe_of(name, recipes)))
 
@@ -87,9 +81,8 @@ def blueprint(
 
     @routes.put("/models/<name>/schedule")
     def put(name: str) -> Response:
-        guard()
         check_name(name)
-        body = _json(whole(request))
+        body = dialects.json_value(small(request, LARGEST_SCHEDULE))
         if not isinstance(body, dict) or set(body) - {"cron", "request"} or not isinstance(body.get("cron"), str):
             message = 'a schedule is {"cron": "0 3 * * 1", "request": {…}}, the request as for a training'
             raise invalid([FieldError(None, None, "not_a_schedule", message)])
@@ -99,10 +92,11 @@ def blueprint(
             return json_response(_shown(schedules.put(name, body["cron"], asked)), headers=_FRESH)
         except ValueError as error:
             raise invalid([FieldError(None, "cron", "not_a_cron_expression", str(error))]) from error
+        except TooManySchedules as error:
+            raise Problem(409, "too_many_schedules", str(error)) from error
 
     @routes.delete("/models/<name>/schedule")
     def delete(name: str) -> Response:
-        guard()
         if not valid_name(name) or not schedules.delete(name):
             raise _no_schedule(name)
         return Response(status=204)
@@ -138,29 +132,25 @@ def blueprint(
 
 
 @contextmanager
-def _body(spool: Spool) -> Iterator[tuple[object, str | None]]:
-    """What is asked for, and the name of the file that came with it, which goes when the block raises."""
+def _body(spool: Spool) -> Iterator[tuple[object, str | None, str | None]]:
+    """What is asked for, and the file that came with it, as SPOOL_DIR and as its sender calls it.
+
+    The file goes when the block raises.
+    """
     kind = request.mimetype
     if kind == "multipart/form-data":
         form = spool.receive(request)
         try:
-            yield _asked(form), next(iter(form.files.values()), None)
+            yield _asked(form), next(iter(form.files.values()), None), next(iter(form.called.values()), None)
         except BaseException:
             spool.discard(form)
             raise
     elif kind in ("application/json", "") or (kind.startswith("application/") and kind.endswith("+json")):
-        data = whole(request)
-        yield _json(data) if data.strip() or kind else {}, None
+        data = small(request)
+        yield dialects.json_value(data) if data.strip() or kind else {}, None, None
     else:
-        detail = f"the media type {kind[:80]!r} is not understood; send application/json or multipart/form-data"
+        detail = f"the media type {kind[:80]!r} is not understood; send {JSON} or multipart/form-data (curl -F)"
         raise Problem(415, "unsupported_media_type", detail, headers={"Accept-Post": "application/json"})
-
-
-def _json(data: bytes) -> object:
-    if len(data) > LARGEST:
-        detail = f"the request is larger than {LARGEST // 1024} KB; send data as a file in a form"
-        raise Problem(413, "body_too_large", detail, headers={"Connection": "close"})
-    return dialects.json_value(data)
 
 
 def _asked(form: Form) -> object:
@@ -168,14 +158,14 @@ def _asked(form: Form) -> object:
     if len(form.files) > 1 or not set(form.files) <= {"file", "data"}:
         message = f"the form has the files {', '.join(sorted(form.files))[:200]}; send one, as file"
         raise invalid([FieldError(None, "file", "not_a_file", message)])
-    if sum(map(len, form.fields.values())) > LARGEST:
-        raise Problem(413, "body_too_large", f"the fields of the form are larger than {LARGEST // 1024} KB")
+    if sum(map(len, form.fields.values())) > LARGEST_REQUEST:
+        raise Problem(413, "body_too_large", f"the fields of the form are larger than {LARGEST_REQUEST // 1024} KB")
     if "request" in form.fields:
         if len(form.fields) > 1:
             message = "the form has a field request and others beside it; put all into request"
             raise invalid([FieldError(None, "request", "ambiguous_body", message)])
-        return _json(form.fields["request"].encode())
-    return {name: text if name in _TEXTS else _json(text.encode()) for name, text in form.fields.items()}
+        return dialects.json_value(form.fields["request"].encode())
+    return {name: text if name in _TEXTS else dialects.json_value(text.encode()) for name, text in form.fields.items()}
 
 
 def _default(name: str, recipes: list[str]) -> str:

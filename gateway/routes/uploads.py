@@ -9,7 +9,6 @@ from flask import Blueprint, Response, request
 
 from contract.errors import Code, ModelgateError
 from contract.training import Action, Order
-from gateway.access import Guard
 from gateway.answers import json_response
 from gateway.problems import Problem
 from gateway.routes.models import check_name
@@ -20,22 +19,22 @@ _OFF = (
     "uploads of models are off, because a pickle is a program that the trainer and the workers would run;"
     " ALLOW_UPLOAD=1 takes them from everybody who may write here"
 )
-_PARTS = ("file", "sample")
+_PARTS = ("file", "sample", "signature")
+_STATUS: Mapping[str, int] = {Code.NOT_PUBLISHED: 422, Code.NOT_SIGNED: 403}
 
 
-def blueprint(spool: Spool, order: Execute, allowed: bool, guard: Guard) -> Blueprint:
+def blueprint(spool: Spool, order: Execute, allowed: bool) -> Blueprint:
     """`order` has an order carried out and gives the answer, or raises `ModelgateError`, or `Problem` when no trainer
     is there. What was sent is gone afterwards."""
     routes = Blueprint("uploads", __name__, url_prefix="/v1/models")
 
     @routes.post("/<name>/versions")
     def upload(name: str) -> Response:
-        guard()
         if not allowed:
             raise Problem(403, "uploads_off", _OFF)
         check_name(name)
         if request.mimetype != "multipart/form-data":
-            detail = "send the model as multipart/form-data, with the parts file and, if you like, sample (a CSV)"
+            detail = "send the model as multipart/form-data: a file, and where you have them a sample and a signature"
             raise Problem(415, "unsupported_media_type", detail)
         form = spool.receive(request)
         try:
@@ -49,16 +48,26 @@ def blueprint(spool: Spool, order: Execute, allowed: bool, guard: Guard) -> Blue
 
 def _order(model: str, form: Form) -> Order:
     unknown = [part for part in (*form.fields, *form.files) if part not in _PARTS]
-    if unknown or "file" not in form.files or "sample" in form.fields:
-        detail = f"the form has the part {unknown[0][:64]!r}" if unknown else "the form lacks a file in a part file"
-        raise Problem(400, "invalid_parameter", f"{detail}; it takes the files `file` and `sample` and nothing else")
-    return Order(Action.IMPORT, model, upload=form.files["file"], sample=form.files.get("sample"))
+    texts = [part for part in _PARTS if part in form.fields]
+    if unknown or texts or "file" not in form.files:
+        lacking = f"the form lacks a file in a part {(*texts, 'file')[0]}"
+        detail = f"the form has the part {unknown[0][:64]!r}" if unknown else lacking
+        known = "the files `file`, `sample` and `signature`"
+        raise Problem(400, "invalid_parameter", f"{detail}; it takes {known} and nothing else")
+    return Order(
+        Action.IMPORT,
+        model,
+        upload=form.files["file"],
+        sample=form.files.get("sample"),
+        signature=form.files.get("signature"),
+    )
 
 
 def _carried_out(order: Execute, wanted: Order) -> Mapping[str, Any]:
     try:
         return order(wanted)
     except ModelgateError as error:
-        if error.failure.code != Code.NOT_PUBLISHED:
+        status = _STATUS.get(error.failure.code)
+        if status is None:
             raise
-        raise Problem(422, Code.NOT_PUBLISHED, error.failure.message) from error
+        raise Problem(status, error.failure.code, error.failure.message) from error

@@ -14,9 +14,8 @@ from flask import Blueprint, Response, request
 from contract.errors import Code, ModelgateError
 from contract.repository import Repository
 from contract.training import Action, Order
-from gateway.access import Guard
 from gateway.answers import json_response
-from gateway.bodies import whole
+from gateway.bodies import small
 from gateway.problems import Problem
 from gateway.routes.models import describe, resolve, version_item
 
@@ -29,11 +28,13 @@ _STATUS: Mapping[str, int] = {
     Code.CURRENT_REQUIRED: 409,
     Code.NO_PREVIOUS: 409,
     Code.VERSION_IN_USE: 409,
+    Code.NOT_LOADED: 409,
+    Code.NOT_TRUSTED: 409,
     Code.INVALID_ALIAS: 422,
 }
 
 
-def blueprint(repository: Repository, guard: Guard, order: Execute) -> Blueprint:
+def blueprint(repository: Repository, order: Execute) -> Blueprint:
     routes = Blueprint("versions", __name__, url_prefix="/v1/models/<name>")
 
     @routes.get("/versions")
@@ -48,26 +49,23 @@ def blueprint(repository: Repository, guard: Guard, order: Execute) -> Blueprint
 
     @routes.put("/aliases/<alias>")
     def move(name: str, alias: str) -> Response:
-        guard()
         _known(name)
-        return execute(Order(Action.MOVE_ALIAS, name, alias=alias, version=_version_in(_body("version"))))
+        body = _body("version", "force")
+        version, force = _version_in(body), _force_in(body)
+        return execute(Order(Action.MOVE_ALIAS, name, alias=alias, version=version, force=force))
 
     @routes.delete("/aliases/<alias>")
     def delete_alias(name: str, alias: str) -> Response:
-        guard()
         _known(name)
         return execute(Order(Action.DELETE_ALIAS, name, alias=alias))
 
     @routes.post("/rollback")
     def roll_back(name: str) -> Response:
-        guard()
         _known(name)
-        _body()
-        return execute(Order(Action.ROLL_BACK, name))
+        return execute(Order(Action.ROLL_BACK, name, force=_force_in(_body("force"))))
 
     @routes.delete("/versions/<version>")
     def delete(name: str, version: str) -> Response:
-        guard()
         _known(name)
         _, number = resolve(repository, f"{name}@{version}")
         if str(number) != version:
@@ -93,7 +91,7 @@ def blueprint(repository: Repository, guard: Guard, order: Execute) -> Blueprint
 
 def _body(*keys: str) -> dict[str, Any]:
     """The body, a JSON object with no other keys; without a body it is empty."""
-    text = whole(request)
+    text = small(request)
     try:
         body = json.loads(text) if text else {}
     except (ValueError, RecursionError) as error:
@@ -102,8 +100,8 @@ def _body(*keys: str) -> dict[str, Any]:
         raise Problem(422, "invalid_body", "the body is not a JSON object")
     unknown = sorted(body.keys() - set(keys))
     if unknown:
-        known = f"; it may have {', '.join(map(repr, keys))}" if keys else "; it has to be empty"
-        raise Problem(422, "invalid_body", f"the body has the unknown key {unknown[0][:64]!r}{known}")
+        known = ", ".join(map(repr, keys))
+        raise Problem(422, "invalid_body", f"the body has the unknown key {unknown[0][:64]!r}; it may have {known}")
     return body
 
 
@@ -112,3 +110,10 @@ def _version_in(body: dict[str, Any]) -> int:
     if type(version) is not int or not 1 <= version < 10**9:
         raise Problem(422, "invalid_body", 'the body needs the number of a version, as in {"version": 2}')
     return version
+
+
+def _force_in(body: dict[str, Any]) -> bool:
+    force = body.get("force", False)
+    if type(force) is not bool:
+        raise Problem(422, "invalid_body", '"force" is true or false: whether to move it though no worker can load it')
+    return force

@@ -114,3 +114,34 @@ def test_a_cursor_that_no_page_gave_is_refused(jobs: Jobs, text: str) -> None:
 def test_a_page_has_bounds(jobs: Jobs, limit: int) -> None:
     with pytest.raises(ValueError, match="between 1 and 500"):
         jobs.list(limit=limit)
+
+
+@pytest.fixture
+def large(redis: Redis, leases: Leases, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+    """Nine that have ended, with outputs of some 10,000 bytes, but one of 60,000; two wait. 25,000 are a page."""
+    monkeypatch.setattr("broker.listing.MOST_BYTES", 25_000)
+    made, worker = Jobs(redis, max_queue_rows=1000, timeout=30, result_ttl=60), scorer(leases, redis, "w-0-x")
+    for number in range(9):
+        made.submit([job(f"large{number}")])
+        take(worker)
+        worker.finish({f"large{number}": outcome(*[0.0] * (12_000 if number == 4 else 2_000))})
+    made.submit([job("waits0"), job("waits1")])
+    return made
+
+
+def test_a_page_ends_early_where_the_outputs_are_large_and_nothing_is_left_out(large: Jobs) -> None:
+    pages, cursor = [], None
+    while True:
+        page = large.list(limit=500, cursor=cursor)
+        pages.append(names(page))
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert [name for page in pages for name in page] == ["waits1", "waits0", *(f"large{n}" for n in range(8, -1, -1))]
+    assert [len(page) for page in pages] == [4, 2, 1, 2, 2]
+
+
+def test_redis_sends_no_more_than_a_page_holds(large: Jobs, redis: Redis) -> None:
+    before = redis.info("stats")["total_net_output_bytes"]
+    large.list(limit=500)
+    assert redis.info("stats")["total_net_output_bytes"] - before < 40_000

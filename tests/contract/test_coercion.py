@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from difflib import SequenceMatcher
 from typing import Any
 from unittest.mock import patch
 
@@ -378,12 +379,48 @@ def test_a_changed_signature_is_not_mistaken_for_the_one_before_it() -> None:
         assert coerce(Records([{name: number}]), signature(Field(name, Kind.NUMBER))).rows == [(float(number),)]
 
 
-def test_hints_for_very_many_names_stay_cheap() -> None:
-    rows = [{f"in{row}x{n}": 1 for n in range(40)} for row in range(1000)]
-    wide = signature(*(Field(f"in_{n}", Kind.NUMBER) for n in range(20)))
-    with patch("contract.coercion.get_close_matches", return_value=[]) as compared:
-        refused(Records(rows), wide)
-    assert 0 < compared.call_count <= 50
+def test_hints_for_many_long_names_take_a_bounded_number_of_comparisons(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = list[int]()
+
+    class Counted(SequenceMatcher[str]):
+        def ratio(self) -> float:
+            compared.append(len(self.a) * len(self.b))
+            return super().ratio()
+
+    monkeypatch.setattr("contract.suggestions.SequenceMatcher", Counted)
+    wide = signature(*(Field(f"{'ab' * 25}{n:04}_x", Kind.NUMBER) for n in range(50)))
+    error = refused(Records([{f"{'ba' * 25}{n:04}_y": 1 for n in range(200)}]), wide).errors[0]
+    assert "did you mean" in error.message
+    assert 0 < sum(compared) <= 500_000
+
+
+def test_a_row_has_no_more_names_than_are_looked_at() -> None:
+    names = [str(n) for n in range(10_001)]
+    for rows in (Records([dict.fromkeys(names, 1)]), Grid(names, [[1] * len(names)])):
+        error = one_error(rows, signature(Field("1", Kind.NUMBER)))
+        assert (error.code, error.row) == ("too_many_names", None)
+        assert error.message == "a row has 10001 names, and at most 10000 are read; send the 1 of the model"
+    wide = signature(*(Field(name, Kind.NUMBER) for name in names))
+    assert len(coerce(Records([dict.fromkeys(names, 1)]), wide).rows[0]) == 10_001
+
+
+def test_rows_do_not_each_have_names_of_their_own() -> None:
+    error = one_error(Records([{"x": 1, f"more{n}": 1} for n in range(50_000)]), signature(Field("x", Kind.NUMBER)))
+    assert (error.code, error.row) == ("too_many_layouts", 1000)
+    assert error.message == "the first 1001 rows have 1001 different sets of names; send the same in all"
+    coerce(Records([{"x": 1, f"more{n % 1000}": 1} for n in range(5000)]), signature(Field("x", Kind.NUMBER)))
+
+
+@pytest.mark.parametrize("rows", [1, 20])
+def test_an_id_has_a_bounded_length(rows: int) -> None:
+    identified = Signature((Field("x", Kind.NUMBER),), Output(OutputKind.NUMBER), "id")
+    fine = [{"x": 1, "id": "é" * 256}] * (rows - 1)
+    assert coerce(Records([*fine, {"x": 1, "id": "a" * 256}]), identified).ids[-1] == "a" * 256  # type: ignore[index]
+    error = one_error(Records([*fine, {"x": 1, "id": "a" * 257}]), identified)
+    assert (error.row, error.field, error.code) == (rows - 1, "id", "not_an_id")
+    assert error.message.startswith(
+        "'id' must be text of up to 256 characters, a number, true, false or null; it is 'aaa"
+    )
 
 
 # Properties. A cell is a pair: what is sent, and what is to come of it.

@@ -57,6 +57,7 @@ def _with(value: Any, *path: str | int) -> Callable[[dict[str, Any]], None]:
         (_without("artifact", "sha256"), "artifact.sha256"),
         (_without("signature", "output", "kind"), "signature.output.kind"),
         (_with(99, "schema_version"), "schema_version 99"),
+        (_with("float16", "artifact", "input_dtype"), "artifact.input_dtype, one of float64, float32, int64"),
         (_with("tensor", "signature", "inputs", 0, "kind"), "signature.inputs[0].kind"),
         (_with("yes", "signature", "inputs", 1, "nullable"), "signature.inputs[1].nullable"),
         (_with([], "signature", "inputs"), "signature.inputs"),
@@ -67,6 +68,13 @@ def _with(value: Any, *path: str | int) -> Callable[[dict[str, Any]], None]:
         (_with("../../etc/passwd", "artifact", "file"), "'../../etc/passwd'"),
         (_with(".hidden", "artifact", "file"), "'.hidden'"),
         (_with([1, 2], "golden", "rows"), "does not hold what it should"),
+        (_with(["x", {}], "signature", "inputs", 1, "categories"), "signature.inputs[1].categories, a list of texts"),
+        (_with([1], "signature", "inputs", 0, "aliases"), "signature.inputs[0].aliases, a list of texts; it has 1"),
+        (_with([0, {}], "signature", "output", "labels"), "signature.output.labels, a list of plain values"),
+        (_with("much", "metrics", "accuracy"), "metrics.accuracy, a number; it has 'much'"),
+        (_with(float("nan"), "metrics", "accuracy"), "NaN is no finite number"),
+        (_with([float("-inf")], "parameters", "depth"), "-Infinity is no finite number"),
+        (_with([None], "warnings"), "warnings, a list of texts"),
     ],
 )
 def test_a_part_that_is_wrong_is_named(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contract.errors import ModelgateError
-from contract.manifest import ArtifactFormat, Kind
+from contract.manifest import ArtifactFormat, InputDtype, Kind
 from contract.repository import Repository
 from scoring.artifacts import check_versions, load
 from scoring.predict import predict
@@ -28,6 +28,7 @@ def test_the_first_releases_aliases_and_manifests_are_read(first: Repository) ->
     assert first.versions("iris") == [1, 2]
     manifest = first.manifest("iris", 2)
     assert manifest.artifact.format is ArtifactFormat.JOBLIB
+    assert manifest.artifact.input_dtype is InputDtype.FLOAT64
     assert [(field.name, field.kind) for field in manifest.signature.inputs[:2]] == [
         ("sepal_length", Kind.NUMBER),
         ("sepal_width", Kind.NUMBER),

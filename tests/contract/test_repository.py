@@ -114,3 +114,14 @@ def test_a_manifest_that_does_not_parse_names_model_and_cause(repository: Reposi
 )
 def test_names_are_checked(name: str, valid: bool) -> None:
     assert valid_name(name) is valid
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(repository: Repository, models: Path) -> None:
+    manifest = models / "sum/versions/1/manifest.json"
+    manifest.unlink()
+    os.mkfifo(manifest)
+    with pytest.raises(ModelgateError, match="version 1 of the model 'sum' is not in the model repository"):
+        repository.manifest("sum", 1)
+    (models / "sum/aliases.json").unlink()
+    os.mkfifo(models / "sum/aliases.json")
+    assert repository.aliases("sum") == {}

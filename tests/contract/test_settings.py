@@ -90,7 +90,7 @@ def test_docker_compose_passes_on_every_setting_that_is_not_its_own() -> None:
         "state_dir",
         "worker_id",
     }
-    own |= {"recipes_dir", "redis_password_file", "trainer_secret", "signing_key", "verify_key"}
+    own |= {"recipes_dir", "redis_password_file", "trainer_secret", "signing_key", "verify_key", "import_keys"}
     passed = re.findall(r"^  ([A-Z_]+):", (PROJECT / "docker-compose.yml").read_text(), re.MULTILINE)
     assert sorted(passed) == sorted(
         field.name.upper() for field in dataclasses.fields(Settings) if field.name not in own

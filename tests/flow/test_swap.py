@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 from redis import Redis
 
 from broker.warmup import reports
+from contract.errors import ModelgateError
 from contract.jobs import Status
 from contract.repository import Repository
 from contract.settings import Settings
@@ -109,15 +111,19 @@ def test_a_worker_that_does_not_answer_is_waited_for_and_named_and_a_dead_one_is
     assert remark == "moved at once: no worker is alive that serves this model"
 
 
-def test_a_version_that_harms_whoever_loads_it_moves_with_a_remark_and_harms_nobody(shop: Workshop) -> None:
+def test_a_version_that_harms_whoever_loads_it_gets_no_alias_until_it_is_mended(shop: Workshop) -> None:
     write(shop.models, 1)
     shop.start().ready()
     until(lambda: loaded(shop.redis) == [{"quick@1"}], "it is loaded")
     write(shop.models, 2, estimators.AbortsWhenLoaded(0))
-    remark = promote(settings_of(shop), shop.redis, "quick", 2, "canary")
-    assert remark == "moved though the worker w did not load it: it ends whoever loads it"
+    with pytest.raises(ModelgateError, match="the worker w cannot load it: it ends whoever loads it"):
+        promote(settings_of(shop), shop.redis, "quick", 2)
+    assert Repository(shop.models).aliases("quick") == {"current": 1}
     jobs = shop.ended(shop.submit("quick", [1.0, 2.0]))
     assert [job.output["predictions"] for job in jobs if job.output] == [[3.0], [5.0]]
+    shutil.rmtree(shop.models / "quick/versions/2")
+    write(shop.models, 2)
+    assert promote(settings_of(shop), shop.redis, "quick", 2) is None
 
 
 def test_room_is_made_of_previous_versions_and_else_nobody_waits(shop: Workshop) -> None:

@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
+from contract.errors import ModelgateError
 from contract.jobs import Status
 from contract.manifest import Output, OutputKind
+from contract.settings import Settings
 from tests.flow.workers import workshop
 from tests.support import PROJECT, Bomb, Sum, numbers, until, write_version
 from trainer.__main__ import main
 from trainer.publishing.signing import make_keys
+from trainer.publishing.swap import promote
 
 
 def test_a_worker_serves_what_is_signed_and_no_pickle(
@@ -44,7 +47,11 @@ def test_a_worker_serves_what_is_signed_and_no_pickle(
         # The template had it, and could be forked: skops starts no threads.
         assert "starts threads" not in worker.log
         # What is signed later is served without a restart.
-        assert main(["sign", "--unsigned"]) == 0
+        settings = Settings(models_dir=models, redis_url=redis_url)
+        with pytest.raises(ModelgateError, match="cannot load it: version 1 of the model 'unsigned' is not signed"):
+            promote(settings, redis, "unsigned", 1, "canary")
+        assert main(["sign", "--model", "unsigned", "--version", "1"]) == 0
+        assert promote(settings, redis, "unsigned", 1, "canary") is None
         (job,) = shop.ended(shop.submit("unsigned", [1.0], prefix="later"))
         assert job.status is Status.SUCCEEDED, job.error
 
@@ -61,6 +68,8 @@ def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
     for name in (".venv", "Makefile"):
         (tmp_path / name).symlink_to(PROJECT / name)
     write_version(tmp_path / "models", "iris", Sum(), numbers("a"))
+    for name in ("loan.pkl", "rows.csv"):
+        (tmp_path / name).write_text("what is signed is not read")
     environment = {k: v for k, v in os.environ.items() if k not in ("SIGNING_KEY", "VERIFY_KEY", "MODELS_DIR")}
     ran = []
     for block in re.findall(r"```console\n(.*?)```", page, re.DOTALL):

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class Server:
     def live(self) -> bool:
         try:
             return requests.get(f"{self.address}/health/live", timeout=5).ok
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     def post(self, data: Any, kind: str = "application/json", **headers: str) -> requests.Response:
@@ -62,6 +62,13 @@ class Server:
 
 @pytest.fixture
 def server(settings: Settings) -> Iterator[Server]:
+    with serving(settings, "gateway") as server:
+        yield server
+
+
+@contextmanager
+def serving(settings: Settings, module: str, *arguments: str) -> Iterator[Server]:
+    """`python -m module arguments` as a gateway."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -70,13 +77,14 @@ def server(settings: Settings) -> Iterator[Server]:
         "PORT": str(port),
         "REDIS_URL": settings.redis_url,
         "MODELS_DIR": str(settings.models_dir),
+        "SPOOL_DIR": str(settings.models_dir.with_name("spool")),
         "MAX_BODY_MB": "1",
         "STOP_GRACE": "8",
         "GATEWAY_PROCESSES": "1",
     }
     few = FEW_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "gateway"],
+        [sys.executable, "-m", module, *arguments],
         cwd=PROJECT,
         env=environment,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, few),
@@ -116,12 +124,17 @@ def test_a_body_that_does_not_come_whole_is_refused(server: Server, redis: Redis
         answer = server.raw(b"POST /v1/models/sum/predict HTTP/1.1\r\nHost: localhost\r\n" + rest, hang_up=True)
         assert answer.startswith(b"HTTP/1.1 400 ")
         assert b'"code":"malformed_body"' in answer
+    compressed = chunked.replace(b"chunked", b"gzip, chunked") + b"5\r\n[1,2]\r\n0\r\n\r\n"
+    answer = server.raw(b"POST /v1/models/sum/predict HTTP/1.1\r\nHost: localhost\r\n" + compressed)
+    assert answer.startswith(b"HTTP/1.1 501 ")
+    assert b"the Transfer-Encoding 'gzip, chunked' is not understood" in answer
     assert not redis.keys("rq:queue:*")
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
+def test_each_header_is_sent_once_and_the_length_is_right(server: Server) -> None:
+    """A proxy such as nginx answers 502 in place of a response that says its length twice."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    for method, path, body in (  # on one connection: a wrong length would show in the next answer
         ("POST", "/v1/models/sum/predict", b"[[1, 2]]"),
         ("POST", "/v1/models/sum/predict", b"[[1]"),
         ("GET", "/v1/models/sum/predict?a=1", None),
@@ -131,19 +144,12 @@ def test_a_body_that_does_not_come_whole_is_refused(server: Server, redis: Redis
         ("DELETE", "/v1/jobs/0123456789abcdef0123456789abcdef", None),
         ("PUT", "/health/live", None),
         ("GET", "/metrics", None),
-    ],
-)
-def test_each_header_is_sent_once_and_the_length_is_right(
-    server: Server, method: str, path: str, body: bytes | None
-) -> None:
-    """A proxy such as nginx answers 502 in place of a response that says its length twice."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-    for _ in range(2):  # on one connection: a wrong length would show in the next answer
+    ):
         connection.request(method, path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         names = [name.lower() for name, _ in response.getheaders()]
         assert sorted(names) == sorted(set(names))
-        assert "content-length" in names
+        assert {"content-length", "x-content-type-options"} <= set(names)
         assert len(response.read()) == (0 if method == "HEAD" else int(response.headers["Content-Length"]))
     connection.close()
 
@@ -154,11 +160,27 @@ def test_what_is_no_http_is_answered_with_a_problem(server: Server) -> None:
         (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
         (b"GET / HTTP/1.1\r\nbad header\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"x: y\r\n" * 500 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", 400),
     ):
         head, _, body = server.raw(data).partition(b"\r\n\r\n")
         assert head.startswith(f"HTTP/1.1 {status} ".encode())
         assert b"application/problem+json" in head
         assert b'"code":"malformed_request"' in body
+        assert b"\r\nX-Content-Type-Options: nosniff\r\n" in head
+
+
+def test_the_door_sees_the_request_as_it_was_sent(server: Server) -> None:
+    for head, status in (
+        (b"GET /v1/jobs HTTP/1.0\r\n", 400),
+        (b"GET /health/live HTTP/1.0\r\n", 200),
+        (b"GET /v1/jobs HTTP/1.1\r\nHost: evil.example\r\n", 403),
+        (b"GET http://evil.example/v1/jobs HTTP/1.1\r\nHost: localhost\r\n", 403),
+        (b"GET http://localhost/v1/jobs HTTP/1.1\r\nHost: localhost\r\n", 200),
+        (b"DELETE /v1/jobs/x HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nOrigin: http://x\r\n", 403),
+    ):
+        answer = server.raw(head + b"Connection: close\r\n\r\n")
+        assert int(answer.split()[1]) == status
+        assert answer.count(b"\r\nX-Content-Type-Options: nosniff\r\n") == 1
 
 
 def test_there_may_be_more_connections_than_a_system_allows_at_first(server: Server) -> None:
@@ -204,16 +226,18 @@ def test_a_request_that_comes_while_its_connection_is_given_up_is_served() -> No
     script = """
 from gevent import monkey; monkey.patch_all()
 import gevent, socket
-from gateway.gunicorn_worker import Idle
-waiting, (ours, theirs), served = {}, socket.socketpair(), []
+from gateway.connections import Connection, Patience
+(ours, theirs), served = socket.socketpair(), []
+connections = []
 def serve():
-    with Idle(waiting):
-        ours.recv(1)
+    connections.append(Connection(ours, Patience(), 75))
+    with connections[0].next_request:
+        connections[0].recv(1)
     gevent.sleep(0.01)
     served.append(True)
 def look():
     gevent.sleep(0.01)
-    for idle in list(waiting): idle.end()
+    connections[0].end()
 greenlets = [gevent.spawn(serve), gevent.spawn(look)]
 gevent.sleep(0)
 theirs.send(b"x")

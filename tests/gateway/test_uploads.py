@@ -13,7 +13,6 @@ from flask.testing import FlaskClient
 from contract.errors import Code, ModelgateError
 from contract.training import Action, Order
 from gateway import problems
-from gateway.access import refuse_foreign
 from gateway.routes import uploads
 from tests.gateway.test_refusals import problem
 
@@ -57,7 +56,7 @@ def trainer() -> Trainer:
 def client_of(trainer: Trainer, allowed: bool = True, spool: Spool | None = None) -> FlaskClient:
     app = Flask(__name__)
     problems.register(app, 8)
-    app.register_blueprint(uploads.blueprint(spool or Spool(), trainer, allowed, refuse_foreign(())))
+    app.register_blueprint(uploads.blueprint(spool or Spool(), trainer, allowed))
     return app.test_client()
 
 
@@ -93,6 +92,14 @@ def test_what_the_trainer_refuses_is_the_callers_to_correct(trainer: Trainer) ->
     assert body["detail"] == "the file is empty; copy it again"
 
 
+def test_an_upload_has_a_signature_where_it_needs_one(trainer: Trainer) -> None:
+    assert client_of(trainer).post(URL, data=form("file", "signature")).status_code == 201
+    assert trainer.orders[0].signature == "spooled-signature"
+    trainer.error = ModelgateError(Code.NOT_SIGNED, "the file that was sent is not signed; sign it")
+    body = problem(client_of(trainer).post(URL, data=form("file")), 403, "not_signed")
+    assert body["detail"] == "the file that was sent is not signed; sign it"
+
+
 def test_another_failure_of_the_trainer_is_not_the_callers(trainer: Trainer) -> None:
     trainer.error = ModelgateError(Code.TRAINER_CRASHED, "it is gone")
     problem(client_of(trainer).post(URL, data=form("file")), 503, "trainer_crashed")
@@ -124,8 +131,3 @@ def test_a_form_with_other_parts_is_refused(trainer: Trainer, data: dict[str, An
 
 def test_something_else_than_a_form_is_refused(trainer: Trainer) -> None:
     problem(client_of(trainer).post(URL, json={}), 415, "unsupported_media_type")
-
-
-def test_a_foreign_page_uploads_nothing(trainer: Trainer) -> None:
-    response = client_of(trainer).post(URL, data=form("file"), headers={"Origin": "https://evil.example"})
-    problem(response, 403, "foreign_origin")

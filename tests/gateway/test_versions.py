@@ -83,7 +83,7 @@ def test_a_deleted_version_is_gone_although_its_manifest_was_read(client: FlaskC
         ("PUT", "aliases/canary", {}, 422, "invalid_body"),
         ("PUT", "aliases/canary", None, 422, "invalid_body"),
         ("PUT", "aliases/canary", [2], 422, "invalid_body"),
-        ("PUT", "aliases/canary", {"version": 2, "force": True}, 422, "invalid_body"),
+        ("PUT", "aliases/canary", {"version": 2, "forced": True}, 422, "invalid_body"),
         ("DELETE", "aliases/current", None, 409, "current_required"),
         ("DELETE", "aliases/canary", None, 404, "alias_not_found"),
         ("POST", "rollback", None, 409, "no_previous"),

@@ -22,7 +22,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
 from contract.jobs import Row
-from contract.manifest import Field, InputFormat, Kind, Output, OutputKind, Signature
+from contract.manifest import Artifact, ArtifactFormat, Field, InputFormat, Kind, Output, OutputKind, Signature
 from scoring.answers import ask as ask_rows
 
 RANDOM = np.random.default_rng(0)
@@ -50,7 +50,8 @@ class Unsure(RandomForestClassifier):
 def ask(estimator: Any, matrix: Any, probabilities: bool) -> tuple[Any, Any]:
     """As a scorer asks: with rows."""
     signature, rows = signature_and_rows(matrix, probabilities)
-    return ask_rows(estimator, rows, signature, input_format(matrix))
+    artifact = Artifact("", ArtifactFormat.JOBLIB, input_format(matrix), size=0, sha256="")
+    return ask_rows(estimator, rows, signature, artifact)
 
 
 def signature_and_rows(matrix: Any, probabilities: bool) -> tuple[Signature, list[Row]]:

@@ -9,6 +9,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
@@ -20,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from contract.errors import Code, ModelgateError
 from contract.manifest import ArtifactFormat, ModelManifest
 from scoring.artifacts import check_versions, libraries, load, use_one_thread
+from scoring.releases import HERE, noting_releases
 from scoring.trust import Trust
 from tests.support import Bomb, numbers, write_version
 
@@ -110,6 +112,15 @@ def test_a_version_that_the_manifest_does_not_tell_is_refused(manifest: ModelMan
     assert "of an unknown version" in said
 
 
+def test_a_version_whose_trees_hold_counts_is_refused(models: Path, folder: Path) -> None:
+    """As an older Modelgate would have published it."""
+    with noting_releases():
+        forest = joblib.load(Path(__file__).parent.parent / "trainer/pickles/forest-1.3.2.joblib")
+    code, said = refusal(write_version(models, "tiny", forest, numbers("a", "b")), folder)
+    assert code == Code.VERSION_MISMATCH
+    assert said.endswith(f"and its answers would be wrong; fit it again with scikit-learn {HERE}")
+
+
 def test_another_minor_version_of_a_library_is_taken(manifest: ModelManifest) -> None:
     major = libraries()["scikit-learn"].split(".")[0]
     check_versions(dataclasses.replace(manifest, libraries={**manifest.libraries, "scikit-learn": f"{major}.999"}))
@@ -174,3 +185,16 @@ def test_a_model_that_holds_itself_does_not_turn_for_ever() -> None:
     model.myself = [model]
     use_one_thread(model)
     assert model.n_jobs == 1
+
+
+def test_a_pipe_in_the_place_of_an_artifact_is_not_waited_for(models: Path) -> None:
+    manifest = write_version(models, "m", LogisticRegression(), numbers("a"))
+    path = models / "m/versions/1" / manifest.artifact.file
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ModelgateError, match=r"no readable artifact model\.joblib \(it is not a regular file\)"):
+        load(manifest, path.parent, Trust())
+    (path.parent / "manifest.json.sig").unlink(missing_ok=True)
+    os.mkfifo(path.parent / "manifest.json.sig")
+    with pytest.raises(ModelgateError, match="has no readable signature"):
+        load(manifest, path.parent, Trust(keys=(bytes(32),)))

@@ -24,7 +24,7 @@ from sklearn.preprocessing import (
 )
 
 from contract.jobs import Row, Value
-from contract.manifest import Field, InputFormat, Kind, Output, OutputKind, Signature
+from contract.manifest import Field, InputDtype, InputFormat, Kind, Output, OutputKind, Signature
 from scoring.columns import transformed
 from scoring.matrix import to_matrix
 
@@ -97,6 +97,18 @@ def test_the_same_as_from_a_dataframe(transformer: ColumnTransformer, count: int
             found, expected = found.toarray(), expected.toarray()
         assert found.dtype == expected.dtype
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("names", [["income"], ["income", "age"]])
+def test_numbers_of_32_bits_are_those_of_their_dataframe(names: list[str]) -> None:
+    rows = made_up(50, 2)
+    frame = to_matrix(rows, SIGNATURE, InputFormat.DATAFRAME, InputDtype.FLOAT32)
+    transformer = make_column_transformer((make_pipeline(SimpleImputer(), StandardScaler()), names)).fit(frame)
+    expected, found = transformer.transform(frame), transformed(transformer, rows, SIGNATURE, InputDtype.FLOAT32)
+    assert found is not None and found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+    beside_whole = make_column_transformer((SimpleImputer(), [*names, "children"])).fit(frame)
+    assert transformed(beside_whole, rows, SIGNATURE, InputDtype.FLOAT32) is None
 
 
 def test_an_unknown_word_raises_what_it_raises_from_a_dataframe() -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from contract.jobs import Row
-from contract.manifest import Field, InputFormat, Kind, Output, OutputKind, Signature
+from contract.manifest import Field, InputDtype, InputFormat, Kind, Output, OutputKind, Signature
 from scoring.matrix import to_matrix
 
 
@@ -26,6 +26,19 @@ def test_numbers_are_a_float64_array_and_nulls_nan() -> None:
     matrix = to_matrix([(1, 2.5, True), (3, None, False)], signature(*[Kind.NUMBER] * 3), InputFormat.ARRAY)
     assert matrix.dtype == np.float64
     np.testing.assert_array_equal(matrix, [[1, 2.5, 1], [3, np.nan, 0]])
+
+
+@pytest.mark.parametrize(("dtype", "large"), [(InputDtype.INT64, 2**53 + 1), (InputDtype.FLOAT32, 0.1)])
+def test_an_array_has_the_type_that_the_estimator_was_fitted_on(dtype: InputDtype, large: float) -> None:
+    matrix = to_matrix([(1, large)], signature(*[Kind.INTEGER] * 2), InputFormat.ARRAY, dtype)
+    np.testing.assert_array_equal(matrix, np.array([[1, large]], dtype=dtype))
+    assert matrix.dtype == dtype
+
+
+def test_only_numbers_of_a_dataframe_have_32_bits() -> None:
+    kinds = [Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN, Kind.STRING]
+    frame = to_matrix([(0.1, 2, True, "a")], signature(*kinds), InputFormat.DATAFRAME, InputDtype.FLOAT32)
+    assert frame.dtypes.tolist()[:3] == [np.float32, np.int64, np.bool_]
 
 
 def test_one_string_makes_an_array_of_objects() -> None:

@@ -6,7 +6,9 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import zipfile
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,16 +19,19 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC
 
 from contract.errors import Code, ModelgateError
 from scoring.artifacts import load
-from scoring.skops_files import ALLOWED, UntrustedTypes, dumps, loads, untrusted_types
+from scoring.skops_audit import Untrusted, UntrustedParameter, UntrustedTypes
+from scoring.skops_files import ALLOWED, dumps, loads, untrusted_types
 from scoring.trust import Trust
+from tests.scoring import reach
 from tests.support import numbers, write_version
 
 rng = np.random.default_rng(0)
@@ -143,3 +148,121 @@ def test_a_file_that_is_not_as_skops_writes_it_is_corrupt(models: Path, schema: 
     with pytest.raises(ModelgateError, match="cannot be unpickled") as refused:
         load(dataclasses.replace(manifest, artifact=artifact), folder, Trust(pickles=False))
     assert refused.value.failure.code == Code.ARTIFACT_CORRUPT
+
+
+def with_attribute(thing: Any, name: str, value: object) -> Any:
+    """Set past the checks of its class, as a file may say."""
+    vars(thing)[name] = value
+    return thing
+
+
+WORDS = ["red apple", "green pear", "red pear"]
+COUNTS = CountVectorizer().fit(WORDS)
+REACHING = {
+    "input": with_attribute(CountVectorizer().fit(WORDS), "input", "filename"),
+    "hashed input": HashingVectorizer(input="filename"),
+    "no input": with_attribute(TfidfVectorizer().fit(WORDS), "input", None),
+    "encoding": CountVectorizer(encoding="some.module").fit(WORDS),
+    "memory": make_pipeline(StandardScaler(), memory="/tmp/cache"),
+    "in a list": make_pipeline(make_pipeline(HashingVectorizer(input="filename"))),
+    "in an array": with_attribute(StandardScaler(), "x", np.array([[HashingVectorizer(input="file")]], dtype=object)),
+    "in a partial": FunctionTransformer(partial(np.add, 1, where=HashingVectorizer(input="filename"))),
+    "as a key": with_attribute(StandardScaler(), "x", {"words": [{"deep": (HashingVectorizer(input="filename"),)}]}),
+    "a method": with_attribute(LogisticRegression(), "predict", np.sin),
+}
+
+
+@pytest.mark.parametrize("estimator", REACHING.values(), ids=REACHING)
+def test_a_parameter_that_reaches_outside_is_neither_written_nor_read(estimator: Any) -> None:
+    import skops.io
+
+    with pytest.raises(UntrustedParameter, match=r"its [A-Za-z]+ has (input|encoding|memory|an attribute)") as refused:
+        loads(skops.io.dumps(estimator))
+    with pytest.raises(UntrustedParameter, match=re.escape(str(refused.value))):
+        dumps(estimator)
+
+
+def test_a_model_that_would_open_what_a_row_names_is_not_trusted(models: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("red pear")
+    opens = with_attribute(CountVectorizer().fit(WORDS), "input", "filename")
+    assert opens.transform([str(tmp_path / "secret")]).sum() == 2, "it opens the file"
+    manifest = write_version(models, "m", opens, numbers("a"), skops=True)
+    with pytest.raises(
+        ModelgateError, match="not loaded: its CountVectorizer has input='filename', which opens"
+    ) as told:
+        load(manifest, models / "m/versions/1", Trust(pickles=False))
+    assert told.value.failure.code == Code.NOT_TRUSTED
+    assert told.value.failure.details["parameter"] == "CountVectorizer.input"
+
+
+def test_vectorizers_that_read_the_rows_themselves_are_loaded() -> None:
+    for vectorizer in (COUNTS, TfidfVectorizer(encoding="Latin-1").fit(WORDS), HashingVectorizer(n_features=8)):
+        assert (loads(dumps(vectorizer)).transform(WORDS) != vectorizer.transform(WORDS)).nnz == 0
+
+
+def test_an_object_cannot_show_numpy_the_memory_of_the_process() -> None:
+    import skops.io
+
+    secret = np.arange(3.0)
+    window = {"data": (secret.ctypes.data, False), "shape": (3,), "typestr": "<f8", "version": 3}
+    spy = with_attribute(StandardScaler(), "__array_interface__", window)
+    assert np.asarray(spy).tolist() == secret.tolist(), "numpy believes it"
+    # As it lies in a file: numpy would ask while the file is loaded.
+    for held in (spy, np.array([None, None], dtype=object).reshape(1, 2)):
+        holder = with_attribute(StandardScaler(), "x", [held, with_attribute(StandardScaler(), "spy", spy)])
+        with pytest.raises(UntrustedParameter, match="has the attribute __array_interface__"):
+            loads(skops.io.dumps(holder))
+
+
+def as_json(value: object) -> dict[str, Any]:
+    return {"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode", "content": json.dumps(value)}
+
+
+def listed(kind: str, *content: object) -> dict[str, Any]:
+    name = {"ListNode": "list", "TupleNode": "tuple"}[kind]
+    return {"__class__": name, "__module__": "builtins", "__loader__": kind, "content": list(content)}
+
+
+PARTIAL = {"__class__": "partial", "__module__": "functools", "__loader__": "PartialNode"}
+SCALER = {"__class__": "StandardScaler", "__module__": "sklearn.preprocessing._data", "__loader__": "ObjectNode"}
+STR = {"__class__": "str", "__module__": "builtins", "__loader__": "TypeNode"}
+CALL = {
+    **PARTIAL,
+    "content": {"func": STR, "args": listed("TupleNode"), "kwds": as_json({}), "namespace": as_json(None)},
+}
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {**SCALER, "__loader__": "ConstructorFromReduceNode", "__class__": "partial", "__module__": "functools"}
+        | {"content": listed("TupleNode", STR)},
+        {**SCALER, "content": listed("ListNode", listed("TupleNode", as_json("__array_interface__"), as_json(1)))},
+        {**SCALER, "content": as_json([["__array_interface__", 1]])},
+        {"__class__": "dict", "__module__": "builtins", "__loader__": "DictNode", "content": {"a": as_json(1)}}
+        | {"key_types": listed("ListNode", CALL)},
+    ],
+    ids=["call", "pairs", "pairs in JSON", "key that is called"],
+)
+def test_a_file_that_would_call_while_it_is_loaded_is_refused(node: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(Untrusted, match=r"not as skops writes it|which skops artifacts must not hold"):
+        loads(forged(tmp_path, node))
+
+
+@pytest.mark.parametrize("name", ["CountVectorizer", "HashingVectorizer", "Pipeline"])
+def test_no_text_in_an_attribute_makes_a_type_reach_outside(name: str, tmp_path: Path) -> None:
+    """As `python -m tests.scoring.reach` tries all types."""
+    (tmp_path / reach.MARK).write_text("secret words")
+    (kind,) = [kind for kind in reach.types() if kind.__name__ == name]
+    tried = list(reach.reached(kind, tmp_path, loads))
+    assert len(tried) > 10
+    assert [found for found in tried if found[2]] == []
+
+
+def test_the_vectorizers_would_open_what_a_row_names(tmp_path: Path) -> None:
+    """What the test above finds where nothing is refused."""
+    import skops.io
+
+    (tmp_path / reach.MARK).write_text("secret words")
+    tried = reach.reached(CountVectorizer, tmp_path, lambda data: skops.io.loads(data, trusted=ALLOWED))
+    assert {(attribute, value) for attribute, value, heard in tried if heard} >= {("input", "filename")}

@@ -76,7 +76,7 @@ def test_what_is_not_signed_is_refused_with_what_to_do(models: Path, folder: Pat
     code, said = refused(models, SIGNED)
     assert code == Code.NOT_TRUSTED
     assert said.startswith("version 1 of the model 'm' is not signed")
-    assert "python -m trainer sign --unsigned" in said
+    assert "`make sign MODEL=m VERSION=1`" in said
 
 
 def _one_bit(path: Path) -> None:

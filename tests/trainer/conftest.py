@@ -91,7 +91,7 @@ def examined_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def ask(folder: Path, question: Question) -> ModelManifest:
         rows = folder / SAMPLE
-        examined = examine(question.name, folder / FILE, rows if rows.exists() else None)
+        examined = examine(question.name, folder / FILE, rows if rows.exists() else None, question.sha256)
         if examined.artifact is not None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
         return examined.draft

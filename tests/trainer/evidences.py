@@ -58,6 +58,7 @@ def evidence_of(
         "libraries": libraries(),
         "signature": Signature(inputs, output),
         "training_data": TrainingData("CSV file model.csv", len(rows), "cd" * 32),
+        "example": dict(zip((field.name for field in inputs), rows[0], strict=True)),
         "parameters": {"alpha": 1.0, "steps": None},
     }
     if "metrics" not in (manifest or {}):
@@ -69,5 +70,6 @@ def evidence_of(
         targets=targets,
         X_test=take(test_on),
         y_test=y[test_on],
+        tested_on=test_on.tolist(),
         **{"held_out": True, **more},
     )

@@ -148,6 +148,11 @@ def shop(redis: Redis, url: str, folder: Path) -> Iterator[Shop]:
                         process.kill()
 
 
+def marked(mark: object) -> list[psutil.Process]:
+    """The processes that have `mark` among their arguments."""
+    return [one for one in psutil.process_iter(["cmdline"]) if str(mark) in (one.info["cmdline"] or ())]
+
+
 def gone(processes: list[psutil.Process]) -> bool:
     """Whether all of them have ended."""
     return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)

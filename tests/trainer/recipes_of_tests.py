@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import subprocess
@@ -90,8 +91,18 @@ def linger(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -
     threading.Thread(target=time.sleep, args=(1000,)).start()
 
 
+def scatter(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+    """Leaves a process in a session of its own, whose parents are gone, and shows its environment."""
+    if os.fork() == 0:
+        os.setsid()
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)", request.parameters["mark"]])
+        os._exit(0)
+    os.wait()
+    say(json.dumps(dict(os.environ)))
+
+
 DEEDS: dict[str, Callable[[TrainingRequest, Settings, Tell, Say], None]] = {
-    deed.__name__: deed for deed in (steps, sleep, hang, eat, die, leave, fail, talk, count, linger)
+    deed.__name__: deed for deed in (steps, sleep, hang, eat, die, leave, fail, talk, count, linger, scatter)
 }
 
 

@@ -2,49 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
+import dataclasses
 
-import numpy as np
 import pytest
-from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from contract.manifest import Field, Kind, ModelManifest, Output, OutputKind
 from contract.training import Gate
-from scoring.trust import Trust
-from tests.support import numbers, write_version
-from trainer.training.gate import Previous, ask_previous, objection
+from trainer.report.evidence import Comparison, Leak, Outcome
+from trainer.training.gate import objection, verdict
 
 METRICS = {"accuracy": 0.9, "log_loss": 0.3, "training_r2": 0.8}
-X = np.arange(40.0).reshape(20, 2)
-y = X[:, 0] * 2 + np.tile([0, 1], 10)
-LABELS = Output(OutputKind.CLASS, (0, 1))
-
-
-def manifest(root: Path, name: str, inputs: tuple[Field, ...], estimator: Any, output: Output | None = None) -> Any:
-    return write_version(root, name, estimator, inputs, output)
-
-
-@pytest.fixture
-def old(models: Path) -> ModelManifest:
-    return manifest(models, "m", numbers("a", "b"), LinearRegression().fit(X, y))
-
-
-@pytest.fixture
-def new(tmp_path: Path) -> ModelManifest:
-    """Of the same model, in no repository."""
-    return manifest(tmp_path / "elsewhere", "m", numbers("b", "a"), LinearRegression().fit(X[:, ::-1], y))
-
-
-def asked(models: Path, new: ModelManifest, targets: Any = y) -> Previous:
-    rows = [tuple(row) for row in X[:, ::-1].tolist()]
-    return ask_previous(models, Trust(), "current", new, rows, targets, held_out=True)
-
-
-@pytest.fixture
-def previous(old: ModelManifest) -> Previous:
-    return Previous(old, {"accuracy": 0.95, "log_loss": 0.25})
+FIRST = Comparison(1, missing="it is mute")
+PREVIOUS = Comparison(
+    1,
+    rows=200,
+    metrics=METRICS,
+    previous={"accuracy": 0.95, "log_loss": 0.25},
+    loss="log loss",
+    loss_now=0.3,
+    loss_before=0.25,
+    p_worse=0.2,
+    p_better=0.8,
+    outcome=Outcome.SAME,
+)
+WORSE = dataclasses.replace(PREVIOUS, p_worse=0.004, outcome=Outcome.WORSE)
 
 
 @pytest.mark.parametrize(
@@ -63,58 +43,64 @@ def previous(old: ModelManifest) -> Previous:
         (Gate("training_r2", floor=0.1), "the gate asks for held-out rows, and the recipe holds none out"),
     ],
 )
-def test_a_gate_opens_or_says_why_not(previous: Previous, gate: Gate, said: str | None) -> None:
-    found = objection(gate, METRICS, previous)
+def test_a_gate_opens_or_says_why_not(gate: Gate, said: str | None) -> None:
+    found = objection(gate, METRICS, PREVIOUS)
     assert found is None if said is None else found is not None and found.startswith(said)
 
 
-def test_the_first_version_is_better_than_none(old: ModelManifest) -> None:
-    assert objection(Gate(margin=0.0), METRICS, Previous()) is None
+@pytest.mark.parametrize("gate", [Gate(), Gate(margin=0.0)])
+def test_the_first_version_is_better_than_none(gate: Gate) -> None:
+    assert objection(gate, {"accuracy": 0.3, "baseline_accuracy": 0.6}, None) is None
 
 
-def test_a_previous_version_that_cannot_be_compared_is_no_reason_to_promote(old: ModelManifest) -> None:
-    said = objection(Gate(margin=0.0), METRICS, Previous(old, silent="it is mute"))
+def test_a_previous_version_that_cannot_be_compared_is_no_reason_to_promote_where_a_margin_is_asked_for() -> None:
+    said = objection(Gate(margin=0.0), METRICS, FIRST)
     assert said is not None and "version 1 cannot be compared on the held-out rows: it is mute" in said
-    said = objection(Gate("accuracy", margin=0.0), METRICS, Previous(old, {"r2": 1.0}))
+    said = objection(Gate("accuracy", margin=0.0), METRICS, dataclasses.replace(PREVIOUS, previous={"r2": 1.0}))
     assert said is not None and "it has no accuracy" in said
-    assert objection(Gate(floor=0.5), METRICS, Previous(old, silent="it is mute")) is None
+    assert objection(Gate(floor=0.5), METRICS, FIRST) is None
+    assert objection(Gate(), {"accuracy": 0.3, "baseline_accuracy": 0.6}, FIRST) is None
 
 
-def test_the_previous_version_is_asked_for_the_same_rows_in_its_own_order(
-    models: Path, old: ModelManifest, new: ModelManifest
+def test_a_version_that_does_worse_than_chance_explains_does_not_pass_unless_a_margin_is_given() -> None:
+    for gate in (Gate(), Gate(floor=0.5)):
+        assert objection(gate, METRICS, WORSE) == (
+            "it does worse than version 1, and chance does not explain that (p = 0.004): log loss 0.3000 against 0.2500"
+            " on 200 held-out rows that neither has learnt from"
+        )
+    assert objection(Gate(margin=0.1), METRICS, WORSE) is None
+
+
+@pytest.mark.parametrize(
+    ("metrics", "passes"),
+    [
+        ({"accuracy": 0.6, "baseline_accuracy": 0.6}, False),
+        ({"accuracy": 0.61, "baseline_accuracy": 0.6}, True),
+        ({"accuracy": 0.6, "baseline_accuracy": 0.6, "log_loss": 0.7, "baseline_log_loss": 0.67}, False),
+        ({"accuracy": 0.59, "baseline_accuracy": 0.6, "log_loss": 0.6, "baseline_log_loss": 0.67}, True),
+        ({"average_precision": 0.2, "baseline_average_precision": 0.1}, True),
+        ({"r2": -0.01, "mean_absolute_error": 2.0, "baseline_mean_absolute_error": 1.0}, False),
+        ({"r2": 0.01, "mean_absolute_error": 2.0, "baseline_mean_absolute_error": 1.0}, True),
+        ({"an_own_metric": 0.5}, True),
+    ],
+)
+def test_a_version_that_is_no_better_than_one_answer_for_all_does_not_pass_unless_a_floor_is_given(
+    metrics: dict[str, float], passes: bool
 ) -> None:
-    found = asked(models, new)
-    assert found.silent is None
-    assert found.metrics is not None and found.metrics["r2"] == pytest.approx(LinearRegression().fit(X, y).score(X, y))
-    assert asked(models, new, np.zeros(20)).metrics != found.metrics
+    found = objection(Gate(), metrics, PREVIOUS)
+    assert (found is None) == passes
+    assert passes or str(found).startswith("it is no better than always giving the same answer: ")
+    assert objection(Gate(floor=-1.0), metrics, PREVIOUS) is None
 
 
-def test_there_is_no_previous_version_where_the_alias_is_nowhere(models: Path, new: ModelManifest) -> None:
-    assert asked(models, new) == Previous()
-
-
-def test_a_previous_version_with_other_inputs_says_which(models: Path, new: ModelManifest) -> None:
-    manifest(models, "m", (*numbers("a"), Field("c", Kind.NUMBER)), LinearRegression().fit(X, y))
-    assert asked(models, new).silent == "it does not take the new one's rows: 'c' is missing"
-
-
-def test_a_previous_version_that_predicts_something_else_says_so(models: Path, tmp_path: Path, new: Any) -> None:
-    labels = (y > y.mean()).astype(int)
-    manifest(models, "m", numbers("a", "b"), LogisticRegression().fit(X, labels), LABELS)
-    assert asked(models, new).silent == "it predicts a class, and the new one a number"
-    words = np.where(labels, "Y", "N")
-    output = Output(OutputKind.CLASS, ("N", "Y"))
-    other = manifest(tmp_path / "other", "m", numbers("b", "a"), LogisticRegression().fit(X, words), output)
-    assert asked(models, other, words).silent == "it knows none of the new one's classes"
-
-
-def test_a_previous_version_that_is_broken_says_so(models: Path, old: ModelManifest, new: ModelManifest) -> None:
-    (models / "m/versions/1/model.joblib").write_bytes(b"")
-    assert "has an artifact of 0 bytes" in str(asked(models, new).silent)
-    (models / "m/aliases.json").write_text(json.dumps({"current": 7}))
-    assert "version 7 of the model 'm' is not in the model repository" in str(asked(models, new).silent)
-
-
-def test_a_previous_version_that_raises_says_what(models: Path, new: ModelManifest) -> None:
-    manifest(models, "m", numbers("a", "b"), LinearRegression())
-    assert str(asked(models, new).silent).startswith("it raised NotFittedError: ")
+def test_the_verdict_is_a_sentence() -> None:
+    metrics = {"accuracy": 0.9, "baseline_accuracy": 0.6}
+    plain = "Accuracy 0.9000 on held-out rows; always giving the same answer has 0.6000."
+    assert verdict(metrics, None) == plain
+    assert verdict(metrics, FIRST) == f"Cannot be compared with version 1: it is mute. {plain}"
+    figures = "log loss 0.3000 against 0.2500 on 200 held-out rows that neither has learnt from"
+    assert verdict(metrics, WORSE) == f"Worse than version 1: {figures} (p = 0.004)."
+    assert verdict(metrics, PREVIOUS) == f"As good as version 1, as far as can be told: {figures} (p = 0.2)."
+    assert verdict({"training_r2": 0.9}, None).startswith("R² 0.9000 on the rows it was trained on: ")
+    leak = Leak(["alive"], "alone", "accuracy", 1.0, "")
+    assert verdict(metrics, None, [leak]) == f"{plain} Nearly all of that is told by 'alive': is it known beforehand?"

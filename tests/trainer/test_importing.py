@@ -27,13 +27,14 @@ from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest, Ra
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import LabelEncoder, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from contract.manifest import ArtifactFormat, Field, InputFormat, Kind, ModelManifest, OutputKind
+from contract.manifest import ArtifactFormat, Field, InputFormat, Kind, ModelManifest, Output, OutputKind
 from scoring.predict import predict
 from trainer.importing import Refused
 from trainer.importing.examine import examine
@@ -280,7 +281,6 @@ def test_a_model_with_its_list_of_columns_is_understood(tmp_path: Path) -> None:
         (StandardScaler().fit(X), "a StandardScaler, which transforms and has no predict; save the whole pipeline"),
         (len, "which has no predict"),
         (SVC(), "holds a model that is not fitted; save it after fit()"),
-        (KMeans(2, n_init=1).fit(X.astype(np.float32)), "was fitted on numbers of another size than the 64 bits"),
         (make_pipeline(StandardScaler(), SVC()), "holds a model that is not fitted"),
         (MultiOutputClassifier(SVC()).fit(X, np.c_[y, y]), "here predicts one: fit and save one for each target"),
         (LinearRegression().fit(X, y[:, None]), "predicts 1 value a row, as an array of the shape (3, 1), and a model"),
@@ -395,6 +395,15 @@ def test_a_file_of_another_scikit_learn_that_loads_and_does_not_predict_says_bot
     assert said.endswith(f"fit it again with scikit-learn {sklearn.__version__}")
 
 
+@pytest.mark.parametrize(
+    "file", ["forest-1.3.2.joblib", "boosting-1.3.2.pkl", "least-squares-1.3.2.pkl", "words-1.3.2.pkl"]
+)
+def test_a_file_of_another_scikit_learn_that_would_answer_otherwise_says_why(tmp_path: Path, file: str) -> None:
+    said = refusal(tmp_path, PICKLES / file)
+    assert said.startswith("was made with scikit-learn 1.3.2: its ")
+    assert said.endswith(f"and its answers would be wrong; fit it again with scikit-learn {sklearn.__version__}")
+
+
 def test_a_file_of_another_scikit_learn_that_does_not_load_says_which(tmp_path: Path) -> None:
     said = refusal(tmp_path, PICKLES / "forest-1.2.2.joblib")
     assert said.startswith("was made with scikit-learn 1.2.2, which scikit-learn ")
@@ -459,6 +468,67 @@ def test_a_model_that_raises_for_probabilities_is_served_without(tmp_path: Path)
     draft = tried(tmp_path, NoProbabilities().fit(X, y))
     assert not draft.signature.output.probabilities
     assert draft.warnings == ("it is served without probabilities: ValueError: it hurts",)
+
+
+class Wrapped(BaseEstimator):
+    """Hides what its clusters were fitted on."""
+
+    n_features_in_, fitted_ = 2, KMeans(2, n_init=1).fit(X.astype(np.float32))
+
+    def predict(self, matrix: Any) -> Any:
+        return self.fitted_.predict(matrix)
+
+
+def test_numbers_of_another_size_are_named_where_nothing_tells_of_them(tmp_path: Path) -> None:
+    assert "was fitted on numbers of another size than the 64 bits" in refusal(tmp_path, Wrapped())
+
+
+class Unsound(LogisticRegression):
+    """Gives whatever it was told to give."""
+
+    def predict_proba(self, X: Any) -> Any:
+        return np.tile(self.row, (len(X), 1))
+
+
+def test_probabilities_that_are_none_are_refused(tmp_path: Path) -> None:
+    model = Unsound().fit(X, y)
+    for row in ([48.3, -47.3], [0.5, 0.6], [13.0, 0.0], [-0.1, 1.1]):
+        model.row = row
+        said = refusal(tmp_path, model)
+        assert said.startswith(f"gives probabilities that are none ({row[0]}, {row[1]} for a row): each has to be from")
+        assert said.endswith("correct its predict_proba, or leave it out")
+    for row in ([0.5, 0.50001], [1.0 + 1e-7, 0.0], [0.0, 0.0], [np.nan, np.nan]):
+        model.row = row
+        assert tried(tmp_path, model).signature.output.probabilities
+
+
+@pytest.mark.parametrize("mixture", [GaussianMixture, BayesianGaussianMixture])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_components_of_a_mixture_are_its_classes(tmp_path: Path, mixture: Any) -> None:
+    numbers = np.random.default_rng(0).normal(size=(60, 2))
+    fitted = mixture(n_components=3, max_iter=3, random_state=0)
+    for model in (fitted, make_pipeline(StandardScaler(), fitted)):
+        draft = tried(tmp_path, model.fit(numbers))
+        assert draft.signature.output == Output(OutputKind.CLASS, (0, 1, 2), probabilities=True)
+        found = predict(model, draft, numbers.tolist())
+        assert found.values == model.predict(numbers).tolist()
+        table = [[row[str(number)] for number in range(3)] for row in found.probabilities or ()]
+        np.testing.assert_array_equal(table, model.predict_proba(numbers))
+
+
+def test_probabilities_of_unknown_classes_are_left_out_with_a_warning(tmp_path: Path) -> None:
+    class Nameless(BaseEstimator):
+        n_features_in_ = 1
+
+        def predict(self, matrix: Any) -> Any:
+            return np.full(len(matrix), 5)
+
+        def predict_proba(self, matrix: Any) -> Any:
+            return np.full((len(matrix), 2), 0.5)
+
+    draft = tried(tmp_path, cloudpickle.dumps(Nameless()))
+    assert draft.signature.output == Output(OutputKind.NUMBER)
+    assert draft.warnings == ("it is served without probabilities: it does not tell of which classes they are",)
 
 
 def test_a_model_that_raises_for_made_up_rows_asks_for_real_ones(tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ from typing import Any
 import cloudpickle
 import joblib
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 from redis import Redis
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -33,6 +34,7 @@ from scoring.artifacts import load
 from scoring.predict import predict
 from scoring.trust import Trust
 from tests.support import PROJECT, until
+from tests.trainer.posts import marked
 from trainer.__main__ import main
 from trainer.importing import Refused, imports
 from trainer.importing.imports import import_file, import_upload, imported_before, model_name
@@ -69,6 +71,48 @@ def refusal(settings: Settings, file: Path, name: str = "mine", sample: Path | N
 def leftovers(settings: Settings) -> list[str]:
     staging = settings.models_dir / STAGING
     return [entry.name for entry in staging.iterdir() if entry.is_dir()] if staging.exists() else []
+
+
+def with_target(tmp_path: Path, estimator: Any, targets: list[Any], *more: str) -> tuple[Path, Path]:
+    """A model fitted on the columns a and b, and a sample that has them, the target as `y`, and `more` columns."""
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(len(targets), 2)), columns=["a", "b"])
+    (tmp_path / "named.pkl").write_bytes(pickle.dumps(estimator.fit(table, targets)))
+    table.assign(y=targets, **{name: range(len(table)) for name in more}).to_csv(tmp_path / "y.csv", index=False)
+    return tmp_path / "named.pkl", tmp_path / "y.csv"
+
+
+def test_a_sample_that_has_the_target_gives_a_report_that_says_what_it_was_measured_on(
+    settings: Settings, tmp_path: Path
+) -> None:
+    file, sample = with_target(tmp_path, LogisticRegression(), [0, 1] * 30)
+    sample.write_text(sample.read_text().replace(",1\n", ",1.0\n").replace(",0\n", ",\n", 1))
+    manifest = import_file(settings, "mine", file, sample)
+    folder = Repository(settings.models_dir).report_dir("mine", 1)
+    facts = json.loads((folder / "report.json").read_text())
+    assert manifest.metrics == {}
+    assert facts["tested"] == {"rows": 59, "held_out": False, "sample": True}
+    loaded = load(manifest, Repository(settings.models_dir).version_dir("mine", 1), Trust())
+    rows = pd.read_csv(sample).dropna()
+    assert facts["metrics"]["accuracy"] == pytest.approx(loaded.score(rows[["a", "b"]], rows["y"]), abs=1e-5)
+    page = (folder / "report.html").read_text()
+    assert "Measured on the sample." in page
+    assert "on the 59 rows of its sample" in facts["verdict"]
+    assert facts["training_data"]["source"].startswith("not known")
+
+
+def test_a_number_is_measured_too_but_not_where_two_columns_could_be_it(settings: Settings, tmp_path: Path) -> None:
+    file, sample = with_target(tmp_path, LinearRegression(), [n % 7 + 0.5 for n in range(60)])
+    import_file(settings, "mine", file, sample)
+    facts = json.loads((Repository(settings.models_dir).report_dir("mine", 1) / "report.json").read_text())
+    assert (facts["kind"], facts["target"]) == ("regression", "y")
+    manifest = import_file(settings, "mine", *with_target(tmp_path, LinearRegression(), [0.5, 1.0] * 30, "z"))
+    assert manifest.warnings[-1].startswith("it has no report: 'y', 'z' of the sample could each be")
+    assert not Repository(settings.models_dir).report_dir("mine", 2).exists()
+
+
+@pytest.mark.parametrize("facts", [{"answers": 3}, {"answers": {}, "dependence": []}, {}])
+def test_a_report_of_what_makes_no_sense_is_left_out(facts: dict[str, Any]) -> None:
+    assert imports._report(facts) is None
 
 
 def test_a_file_is_published_byte_by_byte_and_serves(settings: Settings, file: Path, tmp_path: Path) -> None:
@@ -116,14 +160,79 @@ def trapped(tmp_path: Path, what: Callable[..., object], *arguments: Any) -> Pat
     return path
 
 
-def test_what_unpickles_is_not_this_process_and_leaves_none_behind(settings: Settings, tmp_path: Path) -> None:
-    code = "import os,sys,time; open(sys.argv[1],'w').write(f'{os.getpid()} {os.getppid()}'); time.sleep(600)"
+def test_what_unpickles_leaves_nobody_behind_in_whatever_session(settings: Settings, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
-    said = refusal(settings, trapped(tmp_path, subprocess.Popen, [sys.executable, "-c", code, str(trace)]))
-    assert [
-        process for process in psutil.process_iter(["cmdline"]) if str(trace) in (process.info["cmdline"] or ())
-    ] == []
-    assert said.startswith("trap.pkl holds a Popen, which has no predict")
+    code = f"""
+import os, subprocess, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        write = "import os,sys,time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
+        subprocess.Popen([sys.executable, "-c", write, {str(trace)!r}], start_new_session=True)
+    os._exit(0)
+while not os.path.exists({str(trace)!r}):
+    time.sleep(0.01)
+"""
+    refusal(settings, trapped(tmp_path, exec, code))
+    assert int(trace.read_text())
+    assert marked(trace) == []
+
+
+POWERLESS = """
+import ctypes, os, sys
+libc, noroot = ctypes.CDLL(None), 0x2F
+libc.prctl(28, noroot, 0, 0, 0)  # SECUREBITS: no capabilities because of being root
+libc.capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+"""Runs Python with the rights of any user: root may look into everybody."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+def test_what_unpickles_finds_no_secret_in_its_environment_nor_in_that_of_the_trainer(
+    settings: Settings, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    code = f"""
+import json, os
+seen, pid = [dict(os.environ)], os.getpid()
+for _ in range(3):
+    try:
+        seen.append(open(f"/proc/{{pid}}/environ").read())
+    except PermissionError:
+        seen.append("hidden")
+    pid = int(open(f"/proc/{{pid}}/stat").read().rpartition(")")[2].split()[1])
+open({str(trace)!r}, "w").write(json.dumps(seen))
+"""
+    environment = {
+        **os.environ,
+        "MODELS_DIR": str(settings.models_dir),
+        "REDIS_URL": "redis://:hunter2@h",
+        "A": "hunter2",
+    }
+    command = ["-m", "trainer", "import", str(trapped(tmp_path, exec, code)), "--name", "mine"]
+    powerless = [sys.executable, "-c", POWERLESS, *command]
+    subprocess.run(powerless, cwd=PROJECT, env={**environment, "LC_TIME": "C"}, check=False)
+    own, *seen = json.loads(trace.read_text())
+    assert own["LC_TIME"] == "C" and own["OMP_NUM_THREADS"] == "1"
+    assert "hunter2" not in trace.read_text()
+    assert seen[1:] == ["hidden", "hidden"], "its reaper and the trainer"
+
+
+@pytest.mark.usefixtures("examined_here")
+def test_other_bytes_than_were_checked_are_not_unpickled(
+    settings: Settings, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trap = trapped(tmp_path, os.mkdir, str(tmp_path / "trace"))
+    ask = imports.ask
+
+    def altered(folder: Path, question: Any) -> Any:
+        (folder / "file").write_bytes(trap.read_bytes())
+        return ask(folder, question)
+
+    monkeypatch.setattr(imports, "ask", altered)
+    assert refusal(settings, file).startswith("mine.pkl was altered while it was imported")
+    assert not (tmp_path / "trace").exists()
 
 
 @pytest.mark.parametrize(
@@ -151,9 +260,7 @@ def test_a_file_that_takes_too_long_is_refused(
 
 
 def test_a_file_cannot_answer_with_a_manifest_of_its_own_making(settings: Settings, tmp_path: Path) -> None:
-    code = (
-        "import os,pathlib,sys; pathlib.Path(sys.argv[1], 'answer.json').write_text('{\"draft\": \"{}\"}'); os._exit(0)"
-    )
+    code = 'import os,sys; os.write(int(sys.argv[2]), b\'{"draft": "{}"}\\n\'); os._exit(0)'
     assert "gives rise to a manifest that cannot be used" in refusal(settings, trapped(tmp_path, exec, code))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import time
@@ -22,7 +23,7 @@ from contract.settings import Settings
 from contract.training import Action, Order
 from tests.flow.redis_process import RedisProcess
 from tests.support import SIGNER, secret_file, until
-from tests.trainer.posts import Shop, gone, shop
+from tests.trainer.posts import Shop, gone, marked, shop
 from tests.trainer.recipes_of_tests import OUTPUT
 from trainer.jobs.done import FOLDER, DoneJobs
 from trainer.jobs.post import TrainingPost
@@ -54,11 +55,22 @@ def test_a_running_training_is_cancelled_within_two_seconds_with_its_children(he
     (here.folder / "spool" / "data.upload").touch()
     training.says("sleeps beside")
     family = trainer.family()
-    assert len(family) == 3  # the training, its guard, its child
+    assert len(family) == 3  # the training, its reaper, its child
     training.jobs.cancel(training.id)
     until(lambda: gone(family), "all of it is gone", 2)
     until(lambda: not (here.folder / "spool" / "data.upload").exists(), "its file is gone")
     assert training.read().status is Status.CANCELED
+
+
+def test_a_training_leaves_nobody_behind_and_finds_no_secret_in_its_environment(here: Shop, tmp_path: Path) -> None:
+    here.environment |= {"RECIPE_STORE": "/data", "PASSWORD": "hunter2"}
+    here.trainer()
+    training = here.train("scatter", mark=str(tmp_path / "mark"))
+    assert training.ended().status is Status.SUCCEEDED
+    assert marked(tmp_path / "mark") == []
+    found = json.loads(training.log())
+    assert found["RECIPE_STORE"] == "/data"
+    assert not found.keys() & {"PASSWORD", "REDIS_URL", "MODELS_DIR"}
 
 
 def test_a_training_that_hangs_in_c_code_fails_after_its_time(here: Shop) -> None:

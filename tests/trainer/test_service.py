@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from contract.repository import Repository
-from scoring.trust import Trust
 from tests.support import PROJECT, until
 from trainer import recipes, service
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.publish import publish
+from trainer.publishing.signing import UNSEALED, Seal
 from trainer.tables.data import load
 from trainer.training.train import fit
 
@@ -95,9 +95,9 @@ class Rounds(service.Signals):
         monkeypatch.setattr(service, "lacking", self.lacking)
         monkeypatch.setattr(service, "_train", self.train)
         monkeypatch.setattr(service.time, "monotonic", lambda: self.now)
-        service.serve(root, ["loan", "iris"], Trust(), None, self)
+        service.serve(root, ["loan", "iris"], UNSEALED, None, self)
 
-    def lacking(self, root: Path, names: Sequence[str], trust: Trust) -> dict[str, str | None]:
+    def lacking(self, root: Path, names: Sequence[str], seal: Seal) -> dict[str, str | None]:
         self.missing |= self.plan.pop(self.now, set())
         return {name: "it is broken" if name == "iris" else None for name in names if name in self.missing}
 
@@ -133,26 +133,26 @@ def published(root: Path, unverified: None) -> Path:
 
 
 def test_nothing_is_lacking_once_it_is_published(published: Path) -> None:
-    assert service.lacking(published, ["blobs"], Trust()) == {}
+    assert service.lacking(published, ["blobs"], UNSEALED) == {}
 
 
 def test_a_model_that_was_deleted_is_lacking(published: Path) -> None:
     (published / "blobs").rename(published / "elsewhere")
-    assert service.lacking(published, ["blobs"], Trust()) == {"blobs": None}
+    assert service.lacking(published, ["blobs"], UNSEALED) == {"blobs": None}
 
 
 def test_a_model_whose_current_version_is_gone_is_lacking(published: Path) -> None:
     (published / "blobs/versions/1").rename(published / "elsewhere")
-    assert "not in the model repository" in str(service.lacking(published, ["blobs"], Trust())["blobs"])
+    assert "not in the model repository" in str(service.lacking(published, ["blobs"], UNSEALED)["blobs"])
 
 
 def test_a_model_whose_manifest_does_not_parse_is_lacking(published: Path) -> None:
     (published / "blobs/versions/1/manifest.json").write_text("{")
-    assert "is not JSON" in str(service.lacking(published, ["blobs"], Trust())["blobs"])
+    assert "is not JSON" in str(service.lacking(published, ["blobs"], UNSEALED)["blobs"])
 
 
 def test_a_model_that_this_environment_cannot_load_is_lacking(published: Path) -> None:
     manifest = Repository(published).manifest("blobs", 1)
     old = dataclasses.replace(manifest, libraries={**manifest.libraries, "scikit-learn": "0.19.0"})
     (published / "blobs/versions/1/manifest.json").write_text(old.dumps())
-    assert "was made with scikit-learn 0.19.0" in str(service.lacking(published, ["blobs"], Trust())["blobs"])
+    assert "was made with scikit-learn 0.19.0" in str(service.lacking(published, ["blobs"], UNSEALED)["blobs"])

@@ -24,6 +24,7 @@ from trainer.publishing import publish as publishing
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.publish import PublishRefused, publish
 from trainer.publishing.signing import Seal, make_keys
+from trainer.publishing.swap import promote
 from trainer.tables.data import load
 from trainer.training.train import fit
 
@@ -111,11 +112,44 @@ def test_a_signature_that_does_not_reach_the_disk_is_not_published(
     assert Repository(root).versions("blobs") == []
 
 
-def test_what_workers_would_refuse_is_not_published(
-    root: Path, blobs: tuple[Any, ModelManifest], keys: tuple[Path, Path]
+@pytest.mark.usefixtures("unverified")
+def test_what_is_signed_apart_gets_no_alias_before_it_is_signed(
+    root: Path, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(PublishRefused, match="with VERIFY_KEY it needs SIGNING_KEY"):
-        publish(root, *blobs, Seal.from_settings(Settings(verify_key=keys[1])))
+    settings = Settings(models_dir=root, verify_key=keys[1])
+    monkeypatch.setenv("MODELS_DIR", str(root))
+    monkeypatch.setenv("VERIFY_KEY", str(keys[1]))
+    monkeypatch.delenv("SIGNING_KEY", raising=False)
+    assert main(["train", "blobs"]) == 0
+    said = capsys.readouterr().out
+    assert "version 1 published" in said and "but not current: version 1 of the model 'blobs' is not signed" in said
+    assert "`make sign MODEL=blobs VERSION=1`" in said
+    assert Repository(root).aliases("blobs") == {}
+    assert service.lacking(root, ["blobs"], Seal.from_settings(settings)) == {}, "it is not trained again and again"
+    with pytest.raises(ModelgateError, match="is not signed"):
+        promote(settings, None, "blobs", 1, "canary")
+
+    monkeypatch.setenv("SIGNING_KEY", str(keys[0]))
+    assert main(["sign", "--model", "blobs", "--version", "1"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("trainer: blobs@1: signed; make it current where Modelgate runs: curl -X PUT ")
+    promote(settings, None, "blobs", 1)
+    assert Repository(root).aliases("blobs") == {"current": 1}
+    assert loads(root, seal_of(keys).trust)
+
+
+@pytest.mark.usefixtures("unverified")
+def test_only_the_version_that_is_named_is_signed(
+    root: Path, blobs: tuple[Any, ModelManifest], signs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(root, *blobs)
+    publish(root, *blobs)
+    assert main(["sign", "--model", "blobs", "--version", "2"]) == 0
+    trust = seal_of(signs).trust
+    assert [loads(root, trust), loads(root, trust, version=2)] == [False, True]
+    assert main(["sign", "--model", "blobs", "--version", "3"]) == 1
+    assert "trainer: blobs@3: not signed: there is no such version" in capsys.readouterr().out
+    assert main(["sign", "--model", "blobs"]) == 2
 
 
 def test_keys_that_do_not_belong_together_are_refused(keys: tuple[Path, Path], tmp_path: Path) -> None:
@@ -246,11 +280,11 @@ def test_a_model_that_workers_would_refuse_is_lacking(
 ) -> None:
     publish(root, *blobs)
     move_alias(root, "blobs", "current", 1)
-    assert "is a pickle" in str(service.lacking(root, ["blobs"], DENY.trust)["blobs"])
-    assert "is not signed" in str(service.lacking(root, ["blobs"], seal_of(keys).trust)["blobs"])
+    assert "is a pickle" in str(service.lacking(root, ["blobs"], DENY)["blobs"])
+    assert "is not signed" in str(service.lacking(root, ["blobs"], seal_of(keys))["blobs"])
     publish(root, *blobs, seal_of(keys, pickle="deny"))
     move_alias(root, "blobs", "current", 2)
-    assert service.lacking(root, ["blobs"], seal_of(keys, pickle="deny").trust) == {}
+    assert service.lacking(root, ["blobs"], seal_of(keys, pickle="deny")) == {}
 
 
 @pytest.mark.usefixtures("unverified")

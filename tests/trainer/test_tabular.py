@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from contract.repository import Repository
 from contract.settings import Settings
 from contract.training import TrainingRequest, TrainingResult
 from gateway.dialects import from_csv
+from scoring import skops_files
 from scoring.artifacts import load
 from scoring.predict import Prediction, predict
 from scoring.trust import Trust
@@ -30,15 +31,19 @@ pytestmark = pytest.mark.usefixtures("unverified", "unreported")
 class Trained:
     """`tabular` on a CSV file, published, and loaded as a worker does."""
 
-    def __init__(self, models: Path, csv_file: Path, target: str, **more: Any) -> None:
+    def __init__(
+        self, models: Path, csv_file: Path, target: str, *, pickle: Literal["allow", "deny"] = "allow", **more: Any
+    ) -> None:
         self.log: list[str] = []
         self.models = models
-        settings = Settings(models_dir=models, data_dir=csv_file.parent)
+        settings = Settings(models_dir=models, data_dir=csv_file.parent, pickle=pickle)
         request = TrainingRequest("m", "tabular", target=target, path=csv_file.name, **more)
         self.result: TrainingResult = train(request, settings, lambda _: None, self.log.append, lambda *_: None)
         repository = Repository(models)
         self.manifest: ModelManifest = repository.manifest("m", self.result.version)
-        self.estimator = load(self.manifest, repository.version_dir("m", self.result.version), Trust())
+        self.estimator = load(
+            self.manifest, repository.version_dir("m", self.result.version), Trust.from_settings(settings)
+        )
 
     def answer(self, *bodies: dict[str, Any]) -> Prediction:
         with threadpool_limits(1):  # as a worker; many threads that wait for each other take a hundred times longer
@@ -128,6 +133,26 @@ def test_the_artifact_needs_libraries_alone(mixed: Trained, tmp_path: Path) -> N
     check_without_trainer(mixed.models, "m@1", tmp_path)
 
 
+def test_a_skops_file_holds_it_and_answers_to_the_last_bit(mixed: Trained) -> None:
+    names = mixed.manifest.signature.names
+    bodies = [{name: row[name] for name in names} for row in mixed_rows(40, seed=2)]
+    rows = coerce(Records(bodies), mixed.manifest.signature).rows
+    with threadpool_limits(1):
+        held = predict(skops_files.loads(skops_files.dumps(mixed.estimator)), mixed.manifest, rows)
+    assert held == mixed.answer(*bodies)
+
+
+@pytest.mark.parametrize("target", ["risk", "amount"])
+def test_where_pickles_are_denied_it_is_published_as_a_skops_file(tmp_path: Path, target: str) -> None:
+    table = write(tmp_path / "t.csv", mixed_rows(120))
+    found = Trained(tmp_path / "models", table, target, pickle="deny", parameters={"estimator": "linear"})
+    assert found.manifest.artifact.format is ArtifactFormat.SKOPS
+    golden = found.manifest.golden
+    assert found.answer(
+        *(dict(zip(found.manifest.signature.names, row, strict=True)) for row in golden.rows)
+    ).values == (list(golden.predictions))
+
+
 def test_training_again_gives_the_same_version_again(tmp_path: Path, mixed: Trained) -> None:
     again = Trained(tmp_path / "models", write(tmp_path / "mixed.csv", mixed_rows(400)), "risk")
     assert again.manifest.metrics == mixed.manifest.metrics
@@ -135,14 +160,23 @@ def test_training_again_gives_the_same_version_again(tmp_path: Path, mixed: Trai
     assert again.manifest.training_data.fingerprint == mixed.manifest.training_data.fingerprint
 
 
-def test_a_rare_class_weighs_as_much_as_the_other(tmp_path: Path) -> None:
+def test_of_a_rare_class_probabilities_are_true_and_a_threshold_is_offered(tmp_path: Path) -> None:
     draw = random.Random(0)
-    rows = [{"a": draw.gauss(0, 1), "b": draw.gauss(0, 1), "fraud": "no"} for _ in range(950)]
-    rows += [{"a": draw.gauss(1.5, 1), "b": draw.gauss(0, 1), "fraud": "yes"} for _ in range(50)]
+    rows = [{"a": draw.gauss(0, 1), "b": draw.gauss(0, 1), "fraud": "no"} for _ in range(1900)]
+    rows += [{"a": draw.gauss(1.5, 1), "b": draw.gauss(0, 1), "fraud": "yes"} for _ in range(100)]
     draw.shuffle(rows)
     found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "fraud", parameters={"estimator": "linear"})
     assert any("the classes are out of balance ('yes' in " in line for line in found.log)
-    assert found.result.metrics["balanced_accuracy"] > 0.75
+    metrics = found.result.metrics
+    assert found.result.headline == "average_precision" == next(iter(metrics))
+    assert metrics["average_precision"] > 3 * metrics["baseline_average_precision"]
+    assert metrics["cv_average_precision"] > 3 * metrics["baseline_average_precision"]
+    assert 0.05 < metrics["best_threshold"] < 0.5 and metrics["best_threshold_recall"] > 0.2
+    assert any("from a probability of 0.5 on: " in remark for remark in found.result.remarks)
+    answer = found.answer(*({"a": row["a"], "b": row["b"]} for row in rows))
+    assert answer.probabilities is not None
+    mean = float(np.mean([each["yes"] for each in answer.probabilities]))
+    assert mean == pytest.approx(0.05, abs=0.01)
 
 
 def test_numbers_are_estimated_with_their_errors_and_baseline(tmp_path: Path) -> None:

@@ -103,6 +103,9 @@ def test_the_rows_come_from_the_upload_else_the_path_else_the_models_file_else_t
     assert desk.train(path="sub/p.csv") and desk.manifest(3).training_data.source == "DATA_DIR/sub/p.csv"
     (desk.spool / "u1").write_text(POINTS)
     assert desk.train(upload="u1") and desk.manifest(4).training_data.source == "uploaded CSV file"
+    assert desk.train(upload="u1", upload_name="my.csv") and desk.manifest(5).training_data.source.endswith(
+        "file my.csv"
+    )
 
 
 @pytest.mark.parametrize(

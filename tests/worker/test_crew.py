@@ -40,7 +40,7 @@ def test_a_template_that_cannot_be_started_is_started_later(monkeypatch: pytest.
 
 
 def test_a_template_that_is_not_needed_before_it_is_ready_ends_as_it_should() -> None:
-    assert TemplateProcess(Board.create(2), ()).end(grace=30) == "exit code 0"
+    assert TemplateProcess(Board.create(2), {}).end(grace=30) == "exit code 0"
 
 
 def test_a_scorer_that_cannot_be_forked_is_given_up_and_not_its_template(
@@ -50,7 +50,7 @@ def test_a_scorer_that_cannot_be_forked_is_given_up_and_not_its_template(
     supervisor, scorer = socket.socketpair()
     monkeypatch.setattr(os, "fork", refuse)
     with control, theirs, supervisor:
-        template = Template(Settings(models_dir=tmp_path), theirs, Board.create(2), [])
+        template = Template(Settings(models_dir=tmp_path), theirs, Board.create(2), {})
         template._fork(0, "w-0-a", Lifeline(scorer))
         supervisor.settimeout(5)
         assert supervisor.recv(1) == b"", "the supervisor sees that there is none"

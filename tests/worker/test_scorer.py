@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 from redis import Redis
@@ -18,8 +20,9 @@ from broker.jobs import Jobs
 from broker.leases import Leases
 from broker.scripts import FencedError
 from contract.jobs import Status
+from scoring.releases import noting_releases
 from scoring.trust import Trust
-from tests.support import Bomb, Raises, Sum, numbers, write_version
+from tests.support import PROJECT, Bomb, Raises, Sum, numbers, write_version
 from tests.worker.conftest import MakeScorer, drain, job, read
 from worker.scorer import Scorer
 
@@ -84,6 +87,13 @@ def _other_library(models: Path) -> None:
     path.write_text(json.dumps({**data, "libraries": {**data["libraries"], "scikit-learn": "0.22.1"}}))
 
 
+def _of_an_older_release(models: Path) -> None:
+    shutil.rmtree(models / "bad")
+    with noting_releases():
+        forest = joblib.load(PROJECT / "tests/trainer/pickles/forest-1.3.2.joblib")
+    write_version(models, "bad", forest, numbers("a", "b"))
+
+
 @pytest.mark.parametrize(
     ("spoil", "code", "cause"),
     [
@@ -93,6 +103,7 @@ def _other_library(models: Path) -> None:
         (_spoil_manifest, "manifest_invalid", "the manifest needs"),
         (_remove_manifest, "model_not_found", "not in the model repository"),
         (_other_library, "version_mismatch", "made with scikit-learn 0.22.1"),
+        (_of_an_older_release, "version_mismatch", "its answers would be wrong"),
         (lambda models: None, "model_error", "raised ValueError: it hurts"),
     ],
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
+import os
 import resource
 import signal
 import sys
@@ -14,24 +14,23 @@ from typing import Any
 
 from trainer.importing import Refused
 from trainer.importing.examine import examine
-from trainer.importing.throwaway import ANSWER, ARTIFACT, FILE, SAMPLE, Question
+from trainer.importing.throwaway import ARTIFACT, FILE, SAMPLE, Question
 from trainer.publishing.verify import RECIPES
-
-_PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
-    question = Question.loads((folder / "question.json").read_text())
+    folder, answers = Path(sys.argv[1]), int(sys.argv[2])
+    question = Question.loads(sys.stdin.read())
+    os.set_inheritable(answers, False)
     _limit(question)
     # A worker has no recipes; a file that needs one must not load here either.
     sys.modules[RECIPES] = None  # type: ignore[assignment]
     rows = folder / SAMPLE
     try:
-        examined = examine(question.name, folder / FILE, rows if rows.exists() else None)
+        examined = examine(question.name, folder / FILE, rows if rows.exists() else None, question.sha256)
         if examined.artifact is not None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
-        answer: Mapping[str, Any] = {"draft": examined.draft.dumps()}
+        answer: Mapping[str, Any] = {"draft": examined.draft.dumps(), "facts": examined.facts}
     except Refused as refused:
         answer = {"refused": str(refused)}
     except MemoryError:
@@ -39,16 +38,11 @@ def main() -> None:
             "refused": f"needs more than the {question.memory_mb} MB that a scorer may take (SCORER_MEMORY_MB);"
             " make the model smaller, or raise it"
         }
-    # A whole answer or none, wherever this process is killed.
-    part = folder / f"{ANSWER}.part"
-    part.write_text(json.dumps(answer))
-    part.rename(folder / ANSWER)
+    with os.fdopen(answers, "w") as file:
+        file.write(f"{json.dumps(answer)}\n")  # whose end says that it is whole
 
 
 def _limit(question: Question) -> None:
-    # Whoever started this may be gone: nobody else would end it. The first is Linux's way, and at once.
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.alarm(question.seconds)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     most = question.file_mb * 1_000_000

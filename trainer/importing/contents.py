@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,19 @@ from sklearn.preprocessing import LabelBinarizer, LabelEncoder
 from contract.kinds import listed
 from contract.manifest import Kind
 from trainer.importing import Refused
+from trainer.importing.thresholds import thresholds, with_threshold
 
 
 @dataclass(frozen=True)
 class Contents:
-    """`alone`: the file holds the estimator and nothing else. `kinds` has what is known of some columns."""
+    """`alone`: the file holds the estimator and nothing else. `kinds` has what is known of some columns; `warnings` are
+    about what lay beside the model."""
 
     estimator: Any
     alone: bool = True
     columns: tuple[str, ...] | None = None
     kinds: Mapping[str, Kind] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def unwrapped(thing: Any) -> Contents:
@@ -80,9 +84,43 @@ def _from_container(parts: Mapping[str, Any], what: str) -> Contents:
             f"holds a {what} with a model and what prepares its data ({names}), which would not be used;"
             " put both into one Pipeline, and save that"
         )
-    kinds = _kinds(parts.values())
+    functions = [key for key, part in rest.items() if _is_function(part)]
+    if functions:
+        raise Refused(
+            f"holds a {what} with a model and a function ({listed(functions)}), which would not be used; put it into"
+            " one Pipeline with the model, as a FunctionTransformer, and save that with cloudpickle.dump"
+        )
     (model,) = models.values()
-    return Contents(model, alone=False, columns=_columns(parts) or tuple(kinds) or None, kinds=kinds)
+    kinds, columns = _kinds(parts.values()), _columns(parts)
+    unused = [key for key, part in rest.items() if not _is_known(part, model, columns)]
+    warnings = []
+    found = thresholds(rest)
+    if found:
+        model, decides = with_threshold(model, found)
+        warnings.append(decides)
+        unused = [key for key in unused if key not in found]
+    if unused:
+        warnings.append(
+            f"the file has {listed(unused)} beside the model, and nothing here uses that: what has to be done to rows"
+            " or to answers belongs into one Pipeline with the model"
+        )
+    return Contents(model, False, columns or tuple(kinds) or None, kinds, tuple(warnings))
+
+
+def _is_function(part: Any) -> bool:
+    """Of which rows or answers may have to go through it; a metric measures them."""
+    measures = str(getattr(part, "__module__", "")).startswith("sklearn.metrics.")
+    return callable(part) and not isinstance(part, type) and not measures
+
+
+def _is_known(part: Any, model: Any, columns: Sequence[str]) -> bool:
+    """Whether `part` is used, tells what `model` tells itself, or can change no answer."""
+    if part is None or isinstance(part, str | bytes | bool | date | type) or _kinds([part]):
+        return True
+    labels = np.asarray(getattr(model, "classes_", ())).tolist()
+    return bool(labels and np.ndim(part) == 1 and np.asarray(part).tolist() == labels) or (
+        bool(columns) and _words(part) == tuple(columns)
+    )
 
 
 def _is_model(part: Any) -> bool:
@@ -124,6 +162,8 @@ def _kinds(parts: Iterable[Any]) -> dict[str, Kind]:
         if not isinstance(part, Mapping | pd.Series) or not len(part):
             continue
         pairs = dict(part.items())
+        if any(isinstance(dtype, np.ndarray | np.generic) for dtype in pairs.values()):
+            continue  # which have a dtype, and are none
         try:
             kinds = {str(name): _kind(pd.api.types.pandas_dtype(dtype)) for name, dtype in pairs.items()}
         except (TypeError, ValueError):

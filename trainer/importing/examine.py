@@ -3,59 +3,81 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import joblib
-from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from contract.manifest import ArtifactFormat, ModelManifest
 from scoring import skops_files
 from scoring.artifacts import pack, use_one_thread
-from trainer.importing import Refused, sample
+from scoring.releases import HERE, misread, noting_releases
+from scoring.skops_audit import Untrusted, UntrustedTypes
+from trainer.importing import ALTERED, Refused, sample
 from trainer.importing.contents import Contents, unwrapped
 from trainer.importing.formats import SKOPS, decompressed, recognised, sklearn_versions
+from trainer.importing.measured import measured
+from trainer.importing.outputs import DoesNotPredict, NoProbabilities
 from trainer.importing.reasons import (
-    HERE,
     UNFITTED,
     damaged,
     explained,
     fit_again,
     joined,
+    no_probabilities,
     why_not_loaded,
     why_not_predicting,
 )
-from trainer.importing.trial import DoesNotPredict, tried
+from trainer.importing.trial import tried
 
 
 @dataclasses.dataclass(frozen=True)
 class Examined:
-    """`artifact` is what to publish; None: the file as it is."""
+    """`artifact` is what to publish; None: the file as it is. `facts` are those of a report, where there is one."""
 
     draft: ModelManifest
     artifact: bytes | None
+    facts: Mapping[str, Any] | None
 
 
-def examine(name: str, file: Path, rows: Path | None) -> Examined:
-    """Raises `Refused` with the cause and the way out, and `MemoryError`."""
+def examine(name: str, file: Path, rows: Path | None, sha256: str | None = None) -> Examined:
+    """Raises `Refused` with the cause and the way out, and `MemoryError`. With `sha256`, in hex, nothing else is
+    unpickled than what has it."""
     given = None if rows is None else sample.read(rows)
     data = file.read_bytes()
+    if sha256 not in (None, hashlib.sha256(data).hexdigest()):
+        raise Refused(ALTERED)
     artifact_format, plain = _format(file, data)
     thing, made_with = _read(plain, artifact_format)
     contents = unwrapped(thing)
     use_one_thread(contents.estimator)
     _refuse_unfitted(contents.estimator)
+    wrong = misread(contents.estimator, made_with)
+    if wrong:
+        raise Refused(wrong)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             draft = tried(name, contents, given, artifact_format)
     except DoesNotPredict as failed:
         raise Refused(why_not_predicting(failed.cause, made_with, given is not None)) from None
-    return Examined(_labelled(draft, contents, made_with), _artifact(contents, data, plain, artifact_format))
+    except NoProbabilities as failed:
+        raise Refused(no_probabilities(str(failed), made_with)) from None
+    facts, doubts = measured(contents.estimator, draft, given)
+    artifact = _artifact(contents, data, plain, artifact_format)
+    digest = hashlib.sha256(data if artifact is None else artifact).hexdigest()
+    draft = dataclasses.replace(
+        draft,
+        warnings=(*draft.warnings, *doubts),
+        artifact=dataclasses.replace(draft.artifact, sha256=digest),
+    )
+    return Examined(_labelled(draft, contents, made_with), artifact, facts)
 
 
 def _format(file: Path, data: bytes) -> tuple[ArtifactFormat, bytes]:
@@ -70,12 +92,9 @@ def _format(file: Path, data: bytes) -> tuple[ArtifactFormat, bytes]:
 
 def _read(plain: bytes, artifact_format: ArtifactFormat) -> tuple[Any, Sequence[str]]:
     """What the file holds, and the other versions of scikit-learn that it was made with."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with noting_releases() as made_with:
         thing = _unpacked(plain) if artifact_format is ArtifactFormat.SKOPS else _unpickled(plain)
-    messages = [warning.message for warning in caught]
-    found = {str(m.original_sklearn_version) for m in messages if isinstance(m, InconsistentVersionWarning)}
-    return thing, sorted(found - {HERE})
+    return thing, made_with
 
 
 def _unpacked(data: bytes) -> Any:
@@ -83,8 +102,10 @@ def _unpacked(data: bytes) -> Any:
         return skops_files.loads(data)
     except MemoryError:
         raise
-    except skops_files.UntrustedTypes as error:
+    except UntrustedTypes as error:
         raise Refused(f"is a skops file that is not loaded: {error}; use types of scikit-learn alone") from None
+    except Untrusted as error:
+        raise Refused(f"is a skops file that is not loaded: {error}") from None
     except Exception as error:
         raise Refused(
             f"is a skops file that cannot be read ({explained(error)}); save the model again with skops.io.dump, under"

@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import fcntl
 import hashlib
+import logging
 import os
 import re
 import secrets
@@ -14,18 +15,22 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from contract.errors import Code, ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import NAME, Repository, valid_name
 from contract.settings import Settings
 from contract.training import Order
-from trainer.importing import Refused
+from scoring.trust import SIGNATURE_BYTES
+from trainer.importing import ALTERED, Refused
 from trainer.importing.formats import PICKLE, recognised
+from trainer.importing.signatures import PART, SAMPLE_PART, NotSigned, check
 from trainer.importing.throwaway import ARTIFACT, FILE, SAMPLE, Question, ask
 from trainer.publishing.aliases import retain
 from trainer.publishing.disk import STAGING
 from trainer.publishing.publish import PublishRefused, publish
+from trainer.publishing.publish import Report as WritesReport
 from trainer.publishing.signing import Seal
 
 RECIPE = "imported"
@@ -38,31 +43,41 @@ _WORKBENCH = "inbox"
 """Under which folders of imports stand in the staging area. No model has this name."""
 
 _MEGABYTE = 1_000_000
+log = logging.getLogger("trainer")
 _FILE = re.compile(r"(.+)\.(?:pkl|pickle|joblib|cloudpickle|skops)(?:\.(?:gz|bz2|xz|z))?", re.IGNORECASE | re.DOTALL)
 
 
 def import_file(
-    settings: Settings, name: str, file: Path, sample: Path | None = None, called: str | None = None
+    settings: Settings,
+    name: str,
+    file: Path,
+    sample: Path | None = None,
+    signature: Path | None = None,
+    called: str | None = None,
 ) -> ModelManifest:
     """Publishes what is in `file` as a version of the model `name`, with the rows of the CSV file `sample` to try it.
     `called`: how to speak of the file, where its own name says nothing to anybody.
 
-    No alias moves. Raises `ModelgateError` (`not_published`) with the cause and the way out. Nothing of the file is
-    unpickled in this process.
+    No alias moves. Raises `ModelgateError` with the cause and the way out: `not_signed` where imports have to be
+    signed and `signature` is not that of `file` and `sample`, else `not_published`. Nothing of the file is unpickled in
+    this process.
     """
     called = called or _shown(file)
     try:
         if not valid_name(name):
             raise Refused(f"cannot become the model {name[:64]!r}: a name is up to 64 of a-z, 0-9, _ and - (not inbox)")
         with _workbench(settings.models_dir) as folder:
-            draft = _examined(settings, name, file, sample, folder, called)
+            draft, facts = _examined(settings, name, file, sample, signature, folder, called)
             artifact = folder / ARTIFACT
             data = (artifact if artifact.exists() else folder / FILE).read_bytes()
-            manifest = publish(settings.models_dir, data, draft, Seal.from_settings(settings))
+            if hashlib.sha256(data).hexdigest() != draft.artifact.sha256:
+                raise Refused(ALTERED)
+            manifest = publish(settings.models_dir, data, draft, Seal.from_settings(settings), _report(facts))
             retain(settings.models_dir, name, settings.keep_versions)
             return manifest
     except Refused as refused:
-        raise ModelgateError(Code.NOT_PUBLISHED, f"{called} {refused}", model=name) from None
+        code = Code.NOT_SIGNED if isinstance(refused, NotSigned) else Code.NOT_PUBLISHED
+        raise ModelgateError(code, f"{called} {refused}", model=name) from None
     except PublishRefused as refused:
         raise ModelgateError(Code.NOT_PUBLISHED, f"{called}: {refused}", model=name) from None
     except OSError as error:
@@ -74,12 +89,12 @@ def import_upload(settings: Settings, order: Order) -> ModelManifest:
     """Publishes what an order (`Action.IMPORT`) names in SPOOL_DIR, and removes it there. Raises as `import_file`."""
     file = _spooled(settings, order.upload or "")
     sample = _spooled(settings, order.sample) if order.sample else None
+    signature = _spooled(settings, order.signature) if order.signature else None
     try:
-        return import_file(settings, order.model, file, sample, called="the file that was sent")
+        return import_file(settings, order.model, file, sample, signature, called="the file that was sent")
     finally:
-        file.unlink(missing_ok=True)
-        if sample:
-            sample.unlink(missing_ok=True)
+        for sent in filter(None, (file, sample, signature)):
+            sent.unlink(missing_ok=True)
 
 
 def imported_before(root: Path, name: str, file: Path, after: int) -> ModelManifest | None:
@@ -114,25 +129,36 @@ def model_name(file_name: str) -> str:
 
 
 def _examined(
-    settings: Settings, name: str, file: Path, sample: Path | None, folder: Path, called: str
-) -> ModelManifest:
-    """The draft of its manifest; `folder` then has what to publish. Raises `Refused` and OSError."""
-    fingerprint = _copied(file, folder / FILE, settings.model_cache_mb)
+    settings: Settings, name: str, file: Path, sample: Path | None, signature: Path | None, folder: Path, called: str
+) -> tuple[ModelManifest, dict[str, Any] | None]:
+    """The draft of its manifest, and the facts of its report; `folder` then has what to publish. Raises `Refused` and
+    OSError."""
+    parts = {PART: _copied(file, folder / FILE, settings.model_cache_mb)}
     if sample is not None:
-        try:
-            _copied(sample, folder / SAMPLE, settings.model_cache_mb)
-        except Refused as refused:
-            raise Refused(f"has a sample that {refused}") from None
+        with _speaking_of("sample"):
+            parts[SAMPLE_PART] = _copied(sample, folder / SAMPLE, settings.model_cache_mb)
+    check(settings, name, parts, None if signature is None else _signature(signature))
     if recognised(folder / FILE) is PICKLE and settings.pickle == "deny":
         raise Refused("is a pickle, and PICKLE=deny takes only skops files; save the model with skops.io.dump")
-    draft = ask(folder, Question(name, CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb))
+    limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
+    draft, facts = ask(folder, Question(name, parts[PART], *limits))
     source = f"not known; imported: {draft.training_data.source}, from {called}"
-    return dataclasses.replace(
-        draft,
-        name=name,
-        recipe=RECIPE,
-        training_data=dataclasses.replace(draft.training_data, source=source, fingerprint=fingerprint),
-    )
+    training_data = dataclasses.replace(draft.training_data, source=source, fingerprint=parts[PART])
+    return dataclasses.replace(draft, name=name, recipe=RECIPE, training_data=training_data), facts
+
+
+def _report(facts: dict[str, Any] | None) -> WritesReport | None:
+    """What writes the report. The facts come from a process in which a pickle may have done anything: they are escaped
+    as all data are, and the pictures are drawn here."""
+    if facts is None:
+        return None
+    from trainer.report import Report  # which few imports need, and which brings matplotlib
+
+    try:
+        return Report.drawn(facts).write
+    except Exception:
+        log.warning("a model is imported without a report", exc_info=True)
+        return None
 
 
 def _copied(source: Path, target: Path, megabytes: int) -> str:
@@ -146,6 +172,20 @@ def _copied(source: Path, target: Path, megabytes: int) -> str:
             digest.update(part)
             copy.write(part)
     return digest.hexdigest()
+
+
+@contextmanager
+def _speaking_of(part: str) -> Iterator[None]:
+    """Refusals within are of this part, and not of the file."""
+    try:
+        yield
+    except Refused as refused:
+        raise Refused(f"has a {part} that {refused}") from None
+
+
+def _signature(path: Path) -> bytes:
+    with _speaking_of("signature"), _opened(path) as descriptor:
+        return os.read(descriptor, SIGNATURE_BYTES + 1)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """`inbox/` in the model repository: whatever model file is dropped there is published and made `current`.
 
     inbox/loan.pkl, inbox/loan.csv     waits until it has not changed between two looks, and is then imported as `loan`
+    inbox/loan.pkl.sig                 its signature, where imports have to be signed
     inbox/done/loan@3.pkl, loan@3.csv  what has become version 3 of `loan`; nobody needs it any more
     inbox/rejected/loan.pkl            what could not be published, and beside it loan.pkl.reason.txt
 
@@ -31,6 +32,8 @@ from contract.repository import CURRENT, Repository
 from contract.settings import Settings
 from trainer.importing import Refused
 from trainer.importing.imports import import_file, imported_before, model_name, stem
+from trainer.importing.signatures import SUFFIX
+from trainer.processes import hide_memory
 from trainer.publishing import swap
 from trainer.service import say
 
@@ -105,16 +108,16 @@ class Inbox:
                 yield True
 
     def _whole(self) -> list[str]:
-        """What has not changed since the last look, samples not by themselves; what was begun comes first."""
+        """What has not changed since the last look, not what only lies beside it; what was begun comes first."""
         now = self._stamps()
         same = {name for name, stamp in now.items() if self._before.get(name) == stamp}
         self._before = now
         self._stuck = {name: stamp for name, stamp in self._stuck.items() if now.get(name) == stamp}
-        # A model whose sample is still being written waits for it.
+        # A model whose sample or signature is still being written waits for it.
         found = [
             name
             for name in same - self._stuck.keys()
-            if not _is_sample(name) and self._sample_of(name) in {None, *same}
+            if not _lies_beside(name) and {*self._beside(name)} <= {None, *same}
         ]
         turn = self._turn()
         return sorted(found, key=lambda name: (turn is None or name != turn.file, name))
@@ -132,18 +135,26 @@ class Inbox:
         wanted = f"{stem(name)}{_SAMPLE}".lower()
         return next((other for other in self._before if other.lower() == wanted), None)
 
+    def _signature_of(self, name: str) -> str | None:
+        wanted = f"{name}{SUFFIX}"
+        return wanted if wanted in self._before else None
+
+    def _beside(self, name: str) -> tuple[str | None, str | None]:
+        """The sample and the signature of a model's file."""
+        return self._sample_of(name), self._signature_of(name)
+
     def _take(self, name: str) -> None:
         """Imports one file, or says why not, and moves it away. Raises OSError."""
-        path, sample = self._folder / name, self._sample_of(name)
+        path, (sample, signature) = self._folder / name, self._beside(name)
         try:
             model = _model_of(path)
             turn = self._begin(name, model)
-            manifest = self._imported(turn, model, path, sample)
+            manifest = self._imported(turn, model, path, sample, signature)
         except (Refused, ModelgateError) as refused:
             reason = str(refused) if isinstance(refused, ModelgateError) else f"{name!r} {refused}"
-            self._reject(name, sample, reason)
+            self._reject(name, sample, signature, reason)
         else:
-            self._finish(turn, manifest, sample)
+            self._finish(turn, manifest, sample, signature)
 
     def _begin(self, name: str, model: str) -> _Turn:
         """Writes down whose turn it is. Raises `Refused` when too many have died of it."""
@@ -163,12 +174,15 @@ class Inbox:
         except (OSError, ValueError, TypeError):
             return None
 
-    def _imported(self, turn: _Turn, model: str, path: Path, sample: str | None) -> ModelManifest:
+    def _imported(
+        self, turn: _Turn, model: str, path: Path, sample: str | None, signature: str | None
+    ) -> ModelManifest:
         root = self._settings.models_dir
         known = imported_before(root, model, path, turn.after) if turn.deaths else None
-        return known or import_file(self._settings, model, path, self._folder / sample if sample else None)
+        rows, signed = (self._folder / name if name else None for name in (sample, signature))
+        return known or import_file(self._settings, model, path, rows, signed)
 
-    def _finish(self, turn: _Turn, manifest: ModelManifest, sample: str | None) -> None:
+    def _finish(self, turn: _Turn, manifest: ModelManifest, sample: str | None, signature: str | None) -> None:
         made = f"version {manifest.version} of {manifest.name!r}"
         for warning in manifest.warnings:
             self._say(f"inbox: {turn.file!r}: {warning}")
@@ -179,14 +193,18 @@ class Inbox:
             self._say(f"inbox: {turn.file!r} is {made}, but it is not made {CURRENT}: {error}")
         if list(_stamp(self._folder / turn.file)) == list(turn.stamp):
             called = f"{manifest.name}@{manifest.version}"
-            self._move(turn.file, DONE, called + turn.file[len(stem(turn.file) or "") :])
+            place = self._move(turn.file, DONE, called + turn.file[len(stem(turn.file) or "") :])
+            if signature:
+                self._move(signature, DONE, f"{place}{SUFFIX}")
             if sample:
                 self._move_sample(sample, DONE, called + _SAMPLE)
 
-    def _reject(self, name: str, sample: str | None, reason: str) -> None:
+    def _reject(self, name: str, sample: str | None, signature: str | None, reason: str) -> None:
         self._say(f"inbox: rejected: {reason}")
         place = self._move(name, REJECTED, name)
         self._write(f"{REJECTED}/{place}{REASON}", f"{reason}\n")
+        if signature:
+            self._move(signature, REJECTED, f"{place}{SUFFIX}")
         if sample:
             self._move_sample(sample, REJECTED, sample)
 
@@ -229,6 +247,7 @@ def watch(inbox: Inbox, told_to_stop: Callable[[float], bool], say: Callable[[st
 def main() -> None:
     """Lives as long as its stdin is open, or until it gets a signal: an import that is stopped is not there, and is
     begun anew at the next start."""
+    hide_memory()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
     settings = Settings.from_environ()
@@ -248,8 +267,9 @@ def _model_of(path: Path) -> str:
     return model_name(path.name)
 
 
-def _is_sample(name: str) -> bool:
-    return name.lower().endswith(_SAMPLE)
+def _lies_beside(name: str) -> bool:
+    """Whether it is the sample or the signature of a model's file."""
+    return name.lower().endswith((_SAMPLE, SUFFIX))
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,14 +28,20 @@ _INSIDE = (
 """Where an estimator keeps another one that gets the same columns; the one with a line is that of boosted trees."""
 
 
+_WHOLE, _FRACTION = re.compile(r"-?(0|[1-9]\d*)"), re.compile(r"-?\d+\.\d+")
+"""How Python writes integers and floats."""
+
+
 @dataclass(frozen=True)
 class Hint:
-    """What a step tells of one column. `values` are some that it has seen, or that are near those."""
+    """What a step tells of one column. `values` are some that it has seen, or that are near those; `whole`: whether
+    numbers were integers when it was fitted, None: it does not tell."""
 
     kind: Kind | None = None
     nullable: bool = False
     categories: tuple[str, ...] | None = None
     values: tuple[Value, ...] = ()
+    whole: bool | None = None
 
     def completed_by(self, other: Hint) -> Hint:
         """What `self` leaves open, as `other`, which comes later in a pipeline, has it."""
@@ -44,6 +51,7 @@ class Hint:
             other.categories if self.categories is None else self.categories,
             # Categories are all that a column may hold; a statistic is one value.
             max(self.values, other.values, key=len),
+            other.whole if self.whole is None else self.whole,
         )
 
 
@@ -84,10 +92,9 @@ def refuse_bare_text(estimator: Any) -> None:
 def unused(estimator: Any) -> frozenset[str]:
     """The columns of the DataFrame it was fitted on that its ColumnTransformer drops: rows need not have them."""
     for part in _from_outside(estimator):
-        names, indices = _attribute(part, "feature_names_in_"), _indices(part)
-        if names is not None and indices is not None:
-            parts = _attribute(part, "transformers_") or ()
-            used = {i for name, inner, _ in parts if not _is(inner, "drop") for i in indices.get(name, ())}
+        names = _attribute(part, "feature_names_in_")
+        if names is not None and _indices(part) is not None:
+            used = {place for inner, places in by_columns(part) if not _is(inner, "drop") for place in places}
             return frozenset(str(name) for place, name in enumerate(names) if place not in used)
     return frozenset()
 
@@ -111,28 +118,41 @@ def _from_outside(estimator: Any) -> Iterator[Any]:
     while estimator is not None and id(estimator) not in seen:
         seen.add(id(estimator))
         yield estimator
-        steps = _steps(estimator)
-        inside = steps[:1] or [
-            part for name in _INSIDE if hasattr(part := _first(_attribute(estimator, name)), "get_params")
-        ]
+        inside = steps(estimator)[:1] or members(estimator)
         estimator = inside[0] if inside else None
 
 
-def _first(thing: Any) -> Any:
-    if isinstance(thing, np.ndarray):
-        thing = thing.ravel().tolist()
-    while isinstance(thing, list | tuple) and thing:
-        thing = thing[0]
-    # CalibratedClassifierCV's own wrapper, which is no estimator.
-    return thing if hasattr(thing, "get_params") else getattr(thing, "estimator", None)
+def members(estimator: Any) -> list[Any]:
+    """The estimators in it that get the same columns; of an ensemble all."""
+    found = (member for name in _INSIDE for member in _flat(_attribute(estimator, name)))
+    # CalibratedClassifierCV has wrappers of its own, which are no estimators.
+    inner = (thing if hasattr(thing, "get_params") else getattr(thing, "estimator", None) for thing in found)
+    return [thing for thing in inner if hasattr(thing, "get_params")]
 
 
-def _steps(estimator: Any) -> list[Any]:
+def _flat(thing: Any) -> Iterator[Any]:
+    """What is in lists, lists of lists and arrays of objects."""
+    thing = thing.tolist() if isinstance(thing, np.ndarray) else thing
+    if not isinstance(thing, list | tuple):
+        yield thing
+        return
+    for inner in thing:
+        yield from _flat(inner)
+
+
+def steps(estimator: Any) -> list[Any]:
     """A pipeline's steps that do something."""
-    steps = _attribute(estimator, "steps")
-    if not isinstance(steps, list):
+    named = _attribute(estimator, "steps")
+    if not isinstance(named, list):
         return []
-    return [step for _, step in steps if step is not None and not isinstance(step, str)]
+    return [step for _, step in named if step is not None and not isinstance(step, str)]
+
+
+def by_columns(part: Any) -> Iterator[tuple[Any, Sequence[int]]]:
+    """What is in a ColumnTransformer, each with the places of its columns."""
+    indices = _indices(part) or {}
+    for name, transformer, _ in (_attribute(part, "transformers_") or ()) if indices else ():
+        yield transformer, indices.get(name, ())
 
 
 def _attribute(thing: Any, name: str) -> Any:
@@ -150,23 +170,41 @@ def _indices(part: Any) -> dict[str, Sequence[int]] | None:
 
 def _collect(part: Any, columns: Sequence[int], found: list[Hint]) -> None:
     """Adds what `part`, which gets these `columns`, tells of them."""
-    steps = _steps(part)
-    if steps:
-        for step in steps:
-            _collect(step, columns, found)
-            if not _keeps_columns(step):
-                return
+    if steps(part):
+        as_they_are = True
+        for step in steps(part):
+            if as_they_are:
+                _collect(step, columns, found)
+                as_they_are = _keeps_columns(step)
+            else:
+                _collect_spelling(step, columns, found)
         return
-    indices = _indices(part)
-    if indices is not None:
-        for name, transformer, _ in _attribute(part, "transformers_") or ():
-            _collect(transformer, [columns[i] for i in indices.get(name, ())], found)
+    if _indices(part) is not None:
+        for transformer, places in by_columns(part):
+            _collect(transformer, [columns[place] for place in places], found)
         return
     for _, transformer, *_ in _attribute(part, "transformer_list") or ():
         _collect(transformer, columns, found)
     for position, column in enumerate(columns):
         if column < len(found):
             found[column] = found[column].completed_by(_hint(part, position, len(columns)))
+
+
+def _collect_spelling(step: Any, columns: Sequence[int], found: list[Hint]) -> None:
+    """Adds how an earlier step of its own has written the numbers of these `columns`, where this one encodes words."""
+    categories = _attribute(step, "categories_")
+    if isinstance(categories, list) and len(categories) == len(columns):
+        for column, words in zip(columns, categories, strict=True):
+            if column < len(found):
+                found[column] = found[column].completed_by(_spelt(np.asarray(words).tolist()))
+
+
+def _spelt(words: Sequence[Any]) -> Hint:
+    texts = [word for word in words if isinstance(word, str)]
+    for whole, pattern in ((True, _WHOLE), (False, _FRACTION)):
+        if texts and len(texts) == len(words) and all(map(pattern.fullmatch, texts)):
+            return Hint(values=tuple(map(float, texts[:10])), whole=whole)
+    return Hint()
 
 
 def _keeps_columns(step: Any) -> bool:
@@ -233,5 +271,8 @@ def _of_categories(categories: Any, closed: bool) -> Hint:
     if all(isinstance(value, bool) for value in known):
         return Hint(Kind.BOOLEAN, nullable, values=tuple(known))
     if all(isinstance(value, int | float) for value in known):
-        return Hint(Kind.NUMBER, nullable, values=tuple(map(float, known[:10])))
+        whole = not nullable and all(isinstance(value, int) for value in known)
+        # Another number would be refused by the encoder, and no integer is one of its categories.
+        kind = Kind.INTEGER if whole and closed else Kind.NUMBER
+        return Hint(kind, nullable, values=tuple(known[:10] if whole else map(float, known[:10])), whole=whole)
     return Hint(nullable=nullable)

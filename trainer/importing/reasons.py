@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-import sklearn
 from sklearn.exceptions import NotFittedError
 
+from scoring.releases import HERE
 from trainer.importing.formats import beginning, sklearn_versions
 
-HERE = sklearn.__version__
 _LOST = re.compile(
     r"Can't (?:get attribute|resolve path) '(?P<class>[^']+)' on <module '(?P<on>[^']+)'"
     # Of the first protocols.
@@ -97,6 +96,13 @@ def why_not_predicting(error: Exception, made_with: Sequence[str], has_sample: b
         f"does not predict rows that were made up for trying it ({explained(error)}); lay a CSV with some real rows"
         " beside it"
     )
+
+
+def no_probabilities(row: str, made_with: Sequence[str]) -> str:
+    wrong = f"gives probabilities that are none ({row} for a row): each has to be from 0 to 1, and their sum 1"
+    if made_with:
+        return f"was made with scikit-learn {joined(made_with)}, and under {HERE} it {wrong}; {fit_again()}"
+    return f"{wrong}; correct its predict_proba, or leave it out"
 
 
 def fit_again() -> str:

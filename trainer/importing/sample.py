@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from trainer.importing import Refused
 MOST_ROWS = 1000
 _IN_DOUBT = (Kind.NUMBER, Kind.BOOLEAN, Kind.DATETIME, Kind.STRING)
 """In the order in which a column is taken for one. A few whole numbers do not prove that all are whole."""
+
+_WHOLE = re.compile(r"[-+]?\d+")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class Sample:
             if Refusal not in map(type, Conversion.of(Field(column, kind)).each(list(cells))):
                 return kind
         return None
+
+    def whole(self, column: str) -> bool:
+        """Whether all its cells are whole numbers and written so."""
+        return all(cell is not None and _WHOLE.fullmatch(cell.strip()) for cell in self.cells(column))
 
     def nullable(self, column: str) -> bool:
         return None in self.cells(column)

@@ -12,27 +12,31 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
 from trainer.importing import Refused
-from trainer.processes import ONE_THREAD, PROJECT
+from trainer.processes import PROJECT, Contained, environment
 
-FILE, SAMPLE, ARTIFACT, ANSWER = "file", "sample.csv", "artifact", "answer.json"
+FILE, SAMPLE, ARTIFACT = "file", "sample.csv", "artifact"
 """In the folder that this process shares with that one."""
-_QUESTION, _SAID = "question.json", "said"
 
 _MOST_ANSWER = 64_000_000
 
 
 @dataclass(frozen=True)
 class Question:
-    """What to examine the folder's `FILE` (and `SAMPLE`) for: the model `name`, within these limits; 0 MB: none."""
+    """What to examine the folder's `FILE` (and `SAMPLE`) for: the model `name`, within these limits; 0 MB: none.
+
+    `sha256`, in hex, is that of the file: other bytes are not unpickled.
+    """
 
     name: str
+    sha256: str
     seconds: int
     memory_mb: int
     file_mb: int
@@ -45,22 +49,25 @@ class Question:
         return cls(**json.loads(text))
 
 
-def ask(folder: Path, question: Question) -> ModelManifest:
-    """The manifest as far as it is known; what to publish lies in `FILE`, or in `ARTIFACT` if there is one.
+def ask(folder: Path, question: Question) -> tuple[ModelManifest, dict[str, Any] | None]:
+    """The manifest as far as it is known, and the facts of a report, if there is one.
+
+    What to publish lies in `FILE`, or in `ARTIFACT` if there is one, and has the sha256 that the manifest says.
 
     Raises `Refused`, and OSError.
     """
-    (folder / _QUESTION).write_text(question.dumps())
-    with (folder / _SAID).open("wb") as said:
-        # In a group with the processes that it starts, so that none of them stays.
-        process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "trainer.importing", str(folder.resolve())],
+    # Question and answer have no names in the file system, where others might write them.
+    with TemporaryFile() as asked, TemporaryFile() as answer, TemporaryFile() as said:
+        asked.write(question.dumps().encode())
+        asked.seek(0)
+        process = Contained(
+            [sys.executable, "-m", "trainer.importing", str(folder.resolve()), str(answer.fileno())],
+            env=environment(),
+            pass_fds=(answer.fileno(),),
             cwd=PROJECT,
-            env={**os.environ, **ONE_THREAD},
-            stdin=subprocess.DEVNULL,
+            stdin=asked,
             stdout=said,
             stderr=said,
-            process_group=0,
         )
         try:
             code = process.wait(question.seconds)
@@ -69,29 +76,29 @@ def ask(folder: Path, question: Question) -> ModelManifest:
                 f"takes more than {question.seconds} s to load and to predict a few rows; make the model smaller"
             ) from None
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    return _answer(folder, code)
+            process.end()
+        return _answer(answer, said, code)
 
 
-def _answer(folder: Path, code: int) -> ModelManifest:
+def _answer(file: IO[bytes], said: IO[bytes], code: int) -> tuple[ModelManifest, dict[str, Any] | None]:
     """What that process wrote is data, whoever wrote it."""
+    if os.fstat(file.fileno()).st_size > _MOST_ANSWER:
+        raise Refused("gives rise to a manifest that is too large; give fewer sample rows")
+    file.seek(0)
+    text = file.read()
+    if not text.endswith(b"\n"):
+        raise Refused(_how_it_ended(said, code))
     try:
-        if (folder / ANSWER).stat().st_size > _MOST_ANSWER:
-            raise Refused("gives rise to a manifest that is too large; give fewer sample rows")
-        answer = json.loads((folder / ANSWER).read_bytes())
+        answer = json.loads(text)
         if "draft" in answer:
-            return ModelManifest.loads(answer["draft"])
+            return ModelManifest.loads(answer["draft"]), answer.get("facts")
         refused = str(answer["refused"])
-    except FileNotFoundError:
-        refused = _how_it_ended(folder, code)
     except (ValueError, KeyError, TypeError, ModelgateError) as error:
         refused = f"gives rise to a manifest that cannot be used ({error})"
     raise Refused(refused)
 
 
-def _how_it_ended(folder: Path, code: int) -> str:
+def _how_it_ended(said: IO[bytes], code: int) -> str:
     if code == -signal.SIGKILL:
         return "was being read when the process was killed, most likely because memory ran out; make the model smaller"
     if code < 0:
@@ -99,6 +106,7 @@ def _how_it_ended(folder: Path, code: int) -> str:
             f"crashes the process that reads it ({signal.Signals(-code).name}), as files of another release of a"
             " library can; fit and save it again with the releases that run here"
         )
-    lines = (folder / _SAID).read_text(errors="replace").strip().splitlines()
+    said.seek(0)
+    lines = said.read(1_000_000).decode(errors="replace").strip().splitlines()
     last = f": {lines[-1][:300]}" if lines else ""
     return f"ends the process that reads it (exit code {code}){last}; save the fitted model and nothing else"

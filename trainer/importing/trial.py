@@ -7,8 +7,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from contract.coercion import Grid, coerce
 from contract.errors import Failure, InvalidInstances, ModelgateError
 from contract.jobs import Row, Value
@@ -26,13 +24,14 @@ from contract.manifest import (
     Signature,
     TrainingData,
 )
-from scoring.answers import ask
 from scoring.predict import Prediction, predict
 from trainer.importing import Refused, inputs
 from trainer.importing.contents import Contents
+from trainer.importing.float32 import with_float32
 from trainer.importing.inputs import Hint
-from trainer.importing.reasons import explained
+from trainer.importing.outputs import DoesNotPredict, output
 from trainer.importing.sample import Sample
+from trainer.importing.whole_numbers import as_asked, may_matter, settled, with_integers
 from trainer.publishing.verify import difference
 
 GOLDEN_ROWS = 20
@@ -45,14 +44,6 @@ _MADE_UP: dict[Kind, tuple[Value, ...]] = {
 }
 
 
-class DoesNotPredict(Exception):
-    """The estimator raised `cause` when it was tried."""
-
-    def __init__(self, cause: Exception) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
-
-
 @dataclass(frozen=True)
 class Column:
     field: Field
@@ -60,27 +51,40 @@ class Column:
     """What made-up rows may hold."""
     guessed: bool
     """Whether nothing tells what it holds."""
+    doubtful: bool
+    """Whether it is one of numbers, and all that there are of it are whole."""
+    whole: Kind | None
+    """INTEGER or NUMBER where the estimator tells which its numbers were."""
 
 
 def tried(name: str, contents: Contents, sample: Sample | None, artifact_format: ArtifactFormat) -> ModelManifest:
     """A manifest without version, artifact and source, but with golden rows that the estimator has answered.
 
-    Raises `Refused`, `DoesNotPredict` with the estimator's own exception, and `MemoryError`.
+    Raises `Refused`, `DoesNotPredict` with the estimator's own exception, `NoProbabilities` and `MemoryError`.
     """
     estimator = contents.estimator
     inputs.refuse_bare_text(estimator)
     columns = _columns(contents, sample)
     failures: list[DoesNotPredict] = []
-    for fields, input_format in _readings([column.field for column in columns], estimator):
-        signature = Signature(tuple(fields), Output(OutputKind.NUMBER))
+    integers_matter = may_matter(estimator)
+    doubtful = {column.field.name for column in columns if column.doubtful and integers_matter}
+    told = {column.field.name: column.whole for column in columns if column.whole}
+    for fields, input_format in _readings([column.field for column in columns], estimator, doubtful):
         names = {field.name for field in fields}
         used = [column for column in columns if column.field.name in names]
-        rows, warnings = _rows(signature, used, sample)
+        draft = _draft(name, fields, artifact_format, input_format)
+        draft = with_integers(draft, ()) if integers_matter else draft
+        rows, warnings = _rows(draft.signature, used, sample)
+        rows = as_asked(draft, rows)
         try:
-            output, more = _output(estimator, rows, signature, input_format)
-            draft = _draft(name, Signature(signature.inputs, output), artifact_format, input_format)
+            draft = with_float32(estimator, draft, rows)
+            found, of_output = output(estimator, rows, draft)
+            draft = dataclasses.replace(draft, signature=dataclasses.replace(draft.signature, output=found))
+            draft, of_numbers = settled(estimator, draft, rows, doubtful, told, sample is not None)
+            rows = as_asked(draft, rows)[:GOLDEN_ROWS]
             draft = _with_nulls_that_work(estimator, draft, rows)
-            return _with_answers(estimator, draft, rows, [*warnings, *more, *_doubts(estimator, used)])
+            warnings = [*contents.warnings, *warnings, *of_output, *of_numbers, *_doubts(estimator, used)]
+            return _with_answers(estimator, draft, rows, warnings)
         except DoesNotPredict as error:
             failures.append(error)
     raise failures[0]
@@ -99,8 +103,18 @@ def _column(name: str, hint: Hint, contents: Contents, sample: Sample | None) ->
     known = hint.kind or contents.kinds.get(name) or (sample and sample.kind(name))
     kind = known or Kind.NUMBER
     nullable = hint.nullable or bool(sample and sample.nullable(name))
-    values = hint.values if hint.kind is kind else ()
-    return Column(Field(name, kind, nullable, hint.categories), values or _MADE_UP[kind], guessed=known is None)
+    values = hint.values if hint.kind is kind or (hint.kind is None and kind is Kind.NUMBER) else ()
+    values = values or _MADE_UP[kind]
+    return Column(
+        Field(name, kind, nullable, hint.categories),
+        values,
+        guessed=known is None and hint.whole is None,
+        doubtful=kind is Kind.NUMBER
+        and not nullable
+        and name not in contents.kinds
+        and (sample.whole(name) if sample else all(float(str(value)).is_integer() for value in values)),
+        whole=None if hint.whole is None else Kind.INTEGER if hint.whole else Kind.NUMBER,
+    )
 
 
 def _doubts(estimator: Any, columns: Sequence[Column]) -> list[str]:
@@ -150,8 +164,10 @@ def _names(contents: Contents, sample: Sample | None) -> tuple[str, ...]:
     return tuple(f"x{number}" for number in range(count))
 
 
-def _readings(fields: Sequence[Field], estimator: Any) -> Iterator[tuple[list[Field], InputFormat]]:
-    """In which ways the columns may be meant, the most likely first."""
+def _readings(
+    fields: Sequence[Field], estimator: Any, doubtful: Collection[str]
+) -> Iterator[tuple[list[Field], InputFormat]]:
+    """In which ways the columns may be meant, the most likely first; those that are `doubtful` may be integers."""
     formats = [InputFormat.ARRAY]
     if inputs.names(estimator):
         formats = [InputFormat.DATAFRAME]
@@ -162,10 +178,12 @@ def _readings(fields: Sequence[Field], estimator: Any) -> Iterator[tuple[list[Fi
     # Another member of an ensemble may use what the first one drops.
     for some in (used, list(fields)) if used and unused else (list(fields),):
         as_text = [dataclasses.replace(f, kind=Kind.STRING) if f.kind is Kind.DATETIME else f for f in some]
+        as_integers = [dataclasses.replace(f, kind=Kind.INTEGER) if f.name in doubtful else f for f in some]
         for input_format in formats:
             yield some, input_format
-            if as_text != some:
-                yield as_text, input_format
+            for others in (as_text, as_integers):
+                if others != some:
+                    yield others, input_format
 
 
 def _rows(signature: Signature, columns: Sequence[Column], sample: Sample | None) -> tuple[list[Row], list[str]]:
@@ -184,67 +202,12 @@ def _rows(signature: Signature, columns: Sequence[Column], sample: Sample | None
         where = "" if first.row is None else f" in row {first.row + 1}"
         more = f" (and {others} more of the kind)" if others else ""
         raise Refused(f"has a sample that does not fit the model{where}: {first.message}{more}") from None
-    rows = coerced.rows[:GOLDEN_ROWS]
+    rows = list(coerced.rows)
     return rows * 2 if len(rows) == 1 else rows, [f"the sample: {warning}" for warning in coerced.warnings]
 
 
-def _output(
-    estimator: Any, rows: Sequence[Row], signature: Signature, input_format: InputFormat
-) -> tuple[Output, list[str]]:
-    """What comes out, seen by looking at it; and warnings."""
-    try:
-        values, _ = ask(estimator, rows, signature, input_format)
-    except (MemoryError, Refused):
-        raise
-    except Exception as error:
-        raise DoesNotPredict(error) from error
-    if values.ndim > 1:
-        once = "fit it on y.ravel()" if values.shape[1] == 1 else "fit and save one for each target"
-        raise Refused(
-            f"predicts {counted(values.shape[1], 'value')} a row, as an array of the shape {values.shape}, and a model"
-            f" here predicts one: {once}, or wrap it in a class whose predict gives one value a row"
-        )
-    if values.shape != (len(rows),):
-        raise Refused(f"answers {len(rows)} rows with an array of the shape {values.shape}; it must be one value a row")
-    labels = _labels(estimator)
-    if labels is None:
-        words = bool({str, bool, np.str_} & {type(value) for value in values.tolist()})
-        return Output(OutputKind.CLASS if words else OutputKind.NUMBER), []
-    if not hasattr(estimator, "predict_proba"):
-        return Output(OutputKind.CLASS, labels), []
-    wanted = Output(OutputKind.CLASS, labels, probabilities=True)
-    try:
-        _, table = ask(estimator, rows, dataclasses.replace(signature, output=wanted), input_format)
-    except MemoryError:
-        raise
-    except Exception as error:
-        return Output(OutputKind.CLASS, labels), [f"it is served without probabilities: {explained(error)}"]
-    if table.shape != (len(rows), len(labels)):
-        return Output(OutputKind.CLASS, labels), [
-            f"it is served without probabilities: they have the shape {table.shape} for {len(rows)} rows and"
-            f" {len(labels)} classes"
-        ]
-    return wanted, []
-
-
-def _labels(estimator: Any) -> tuple[Value, ...] | None:
-    """None: it has no classes."""
-    try:
-        classes = estimator.classes_
-    except AttributeError:
-        return None
-    if isinstance(classes, list | tuple) and any(isinstance(part, np.ndarray) for part in classes):
-        raise Refused(f"predicts {len(classes)} targets; a model here predicts one: fit and save one for each")
-    labels = np.asarray(classes).tolist()
-    if labels == []:  # CatBoost's of a regressor
-        return None
-    if not isinstance(labels, list) or not all(isinstance(label, str | int | float) for label in labels):
-        raise Refused(f"has classes that JSON cannot hold ({listed(list(classes))}); fit it on texts or numbers")
-    return tuple(labels)
-
-
 def _draft(
-    name: str, signature: Signature, artifact_format: ArtifactFormat, input_format: InputFormat
+    name: str, fields: Sequence[Field], artifact_format: ArtifactFormat, input_format: InputFormat
 ) -> ModelManifest:
     return ModelManifest(
         name=name,
@@ -253,7 +216,7 @@ def _draft(
         recipe="",
         artifact=Artifact(f"model.{artifact_format}", artifact_format, input_format, size=0, sha256=""),
         libraries={},
-        signature=signature,
+        signature=Signature(tuple(fields), Output(OutputKind.NUMBER)),
         training_data=TrainingData("", 0, ""),
     )
 

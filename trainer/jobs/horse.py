@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from contract.errors import Code, Failure
-from trainer.processes import ONE_THREAD
+from contract.settings import Settings
+from trainer.processes import RECIPES_OWN, Contained, environment
 
 MODULE = "trainer.jobs.run"
 """What runs in the process of a training."""
@@ -32,8 +31,8 @@ MOST_SAID = 1_000_000
 class Horse:
     """`python -m trainer.jobs.run` with one payload: RQ's word for the process that does the work.
 
-    Nothing of it outlives the trainer: a guard in its group holds the lifeline, and ends the group when the trainer is
-    gone, whatever the training does just then, and whatever it started.
+    It and whatever it starts are `Contained`. It gets the settings by its stdin: a recipe finds none of them in its
+    environment.
     """
 
     def __init__(self, payload: Mapping[str, Any], timeout: float, said: str = "") -> None:
@@ -44,29 +43,24 @@ class Horse:
         self._end = time.monotonic() + timeout
         self._outcome: Mapping[str, Any] | Failure | None = None
         self._said, self._told = said.encode(), b""
-        guarded, self._lifeline = os.pipe()
+        self._ended = False
         self._reports, report = os.pipe()
         self._output, output = os.pipe()
         with tempfile.TemporaryFile() as stdin:
-            stdin.write(json.dumps(payload).encode())
+            stdin.write(json.dumps({"payload": payload, "settings": Settings.variables()}).encode())
             stdin.seek(0)
-            self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", MODULE, str(guarded), str(report)],
+            self._process = Contained(
+                [sys.executable, "-m", MODULE, str(report)],
+                env={**environment(RECIPES_OWN), "PYTHONUNBUFFERED": "1"},
+                pass_fds=(report,),
                 stdin=stdin,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **ONE_THREAD, "PYTHONUNBUFFERED": "1"},
-                pass_fds=(guarded, report),
-                process_group=0,
             )
-        for theirs in (guarded, report, output):
+        for theirs in (report, output):
             os.close(theirs)
         for ours in (self._reports, self._output):
             os.set_blocking(ours, False)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     def poll(self) -> Mapping[str, Any] | Failure | None:
         """Takes in what the training says; its outcome once it has ended."""
@@ -78,7 +72,7 @@ class Horse:
             late = f"the training took longer than {self._timeout:g} s (TRAIN_TIMEOUT)"
             self._outcome = self._outcome or Failure(Code.TIMEOUT, late)
         self.kill()
-        return self._outcome or _crash(self._process.wait())
+        return self._outcome or _crash(self._process.end())
 
     def lines(self) -> bytes:
         """The whole lines that it has printed and that are not forgotten yet; all when it has ended."""
@@ -93,18 +87,16 @@ class Horse:
         self._said = self._said[size:]
 
     def kill(self) -> None:
-        """Ends the group, with all that the training started. Harmless to repeat."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        if self._lifeline >= 0:
+        """Ends it, with all that it started. Harmless to repeat."""
+        self._process.end()
+        if not self._ended:
             self._hear()
-            for descriptor in (self._lifeline, self._reports, self._output):
+            for descriptor in (self._reports, self._output):
                 os.close(descriptor)
-            self._lifeline = -1
+            self._ended = True
 
     def _hear(self) -> None:
-        if self._lifeline < 0:
+        if self._ended:
             return
         self._said += _read(self._output)
         if len(self._said) - self._said.rfind(b"\n") > LARGEST_LINE:

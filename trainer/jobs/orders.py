@@ -19,7 +19,7 @@ Execute = Callable[[Settings, Redis, Order], dict[str, Any]]
 
 
 def move_alias(settings: Settings, connection: Redis, order: Order) -> dict[str, Any]:
-    remark = swap.promote(settings, connection, order.model, _version(order), order.alias or CURRENT)
+    remark = swap.promote(settings, connection, order.model, _version(order), order.alias or CURRENT, order.force)
     return _answer(settings, order, remark)
 
 
@@ -29,7 +29,7 @@ def delete_alias(settings: Settings, _: Redis, order: Order) -> dict[str, Any]:
 
 
 def roll_back(settings: Settings, connection: Redis, order: Order) -> dict[str, Any]:
-    return _answer(settings, order, swap.roll_back(settings, connection, order.model))
+    return _answer(settings, order, swap.roll_back(settings, connection, order.model, order.force))
 
 
 def delete_version(settings: Settings, _: Redis, order: Order) -> dict[str, Any]:
@@ -44,7 +44,11 @@ def import_version(settings: Settings, connection: Redis, order: Order) -> dict[
             "the trainer does not import it, because its ALLOW_UPLOAD is off; set it to 1 for gateway and trainer",
         )
     manifest = imports.import_upload(settings, order)
-    answer = _answer(settings, order, swap.promote(settings, connection, manifest.name, manifest.version))
+    try:
+        remark = swap.promote(settings, connection, manifest.name, manifest.version)
+    except ModelgateError as error:
+        remark = f"it is published, but not {CURRENT}: {error}"
+    answer = _answer(settings, order, remark)
     return {**answer, "version": manifest.version, "warnings": [*manifest.warnings, *answer["warnings"]]}
 
 

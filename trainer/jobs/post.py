@@ -35,6 +35,7 @@ from trainer.jobs.deeds import Deed, Errand, Outcome
 from trainer.jobs.done import DoneJobs
 from trainer.jobs.horse import Horse
 from trainer.jobs.orders import carry_out
+from trainer.processes import hide_memory
 from trainer.service import say
 
 TICK = 0.02
@@ -220,7 +221,7 @@ class Post(ABC):
         """It is somebody else's or nobody's from now on; its files go once it has ended."""
         job.deed.kill()
         self._jobs.remove(job)
-        for key in ("upload", "sample") if ended else ():
+        for key in ("upload", "sample", "signature") if ended else ():
             spool.remove(self._settings.spool_dir, job.begun.payload.get(key))
 
     def _pause(self) -> None:
@@ -322,6 +323,7 @@ POSTS: Mapping[str, type[Post]] = {post.queue: post for post in (TrainingPost, P
 
 
 def main(queue: str) -> None:
+    hide_memory()
     POSTS[queue](Settings.from_environ()).run()
     os._exit(0)  # also when an order hangs
 

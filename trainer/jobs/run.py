@@ -1,7 +1,6 @@
-"""The process of one training: `python -m trainer.jobs.run LIFELINE REPORTS` with the job's payload on stdin.
+"""The process of one training: `python -m trainer.jobs.run REPORTS` with the job's payload and the settings on stdin.
 
-LIFELINE and REPORTS are descriptors: the training ends when the one closes, and writes a line of JSON to the other for
-each progress, and for its output or failure.
+REPORTS is a descriptor, to which it writes a line of JSON for each progress, and for its output or failure.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import signal
 import sys
 import traceback
 from collections.abc import Mapping
@@ -19,6 +17,7 @@ from broker.connection import connect
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
 from contract.training import Progress, TrainingRequest
+from trainer.processes import hide_memory
 from trainer.publishing import swap
 from trainer.publishing.swap import Promote
 from trainer.recipe import Say
@@ -27,21 +26,6 @@ from trainer.training.phases import Tell
 
 NICE = 15
 """Training shares the machine with what serves, which goes first."""
-
-
-def guard(lifeline: int) -> None:
-    """Forks the process that ends this group when the lifeline closes.
-
-    A process and not a thread: the training may be in C code that gives no thread a turn.
-    """
-    if os.fork():
-        os.close(lifeline)
-        return
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(nothing, descriptor)
-    os.read(lifeline, 1)
-    os.killpg(0, signal.SIGKILL)
 
 
 def limit_memory(megabytes: int) -> None:
@@ -91,13 +75,14 @@ def report(descriptor: int, message: Mapping[str, Any]) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def main(lifeline: int, reports: int) -> None:
-    guard(lifeline)
+def main(reports: int) -> None:
+    hide_memory()
     os.nice(NICE)
     os.set_inheritable(reports, False)
-    settings = Settings.from_environ()
+    given = json.load(sys.stdin)
+    settings = Settings.from_environ(given["settings"])
     limit_memory(settings.train_memory_mb)
-    last = outcome(json.load(sys.stdin), settings, reports)
+    last = outcome(given["payload"], settings, reports)
     report(reports, last)
     if "failure" in last:
         say(f"failed: {last['failure']['message']}")

@@ -28,10 +28,10 @@ from typing import IO, Any
 from contract.jobs import timestamp
 from contract.manifest import ArtifactFormat, ModelManifest
 from contract.repository import MANIFEST_FILE, REPORT_DIR, SIGNATURE_FILE, VERSIONS_DIR, Repository
-from scoring import skops_files
 from scoring.artifacts import libraries, pack
+from scoring.skops_audit import Untrusted, UntrustedTypes
 from scoring.trust import Trust
-from trainer.processes import PROJECT
+from trainer.processes import PROJECT, Contained, environment
 from trainer.publishing.disk import STAGING, locked, sync, write
 from trainer.publishing.signing import UNSEALED, Seal
 from trainer.recipes import pickled_by_value
@@ -59,8 +59,6 @@ def publish(
     `draft` names. Waits while another process publishes the same model. Raises `PublishRefused`, and OSError when
     `root` cannot be written. A `report` that raises is left out.
     """
-    if seal.trust.keys and not seal.key:
-        raise PublishRefused(f"{draft.name} is not published: with VERIFY_KEY it needs SIGNING_KEY, which signs it")
     ready = isinstance(estimator, bytes)
     artifact_format = draft.artifact.format if seal.trust.pickles or ready else ArtifactFormat.SKOPS
     data = estimator if ready else _packed(estimator, artifact_format)
@@ -117,26 +115,35 @@ def verify(folder: Path, manifest: ModelManifest, trust: Trust) -> None:
     """Loads the staged version in a fresh process, which believes what `trust` says. Raises `PublishRefused` unless it
     answers the golden rows alike."""
     command = [sys.executable, "-m", "trainer.publishing.verify", str(folder.resolve()), json.dumps(trust.to_json())]
-    try:
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         # In the project's folder, so that the process finds the code wherever this one was started.
-        done = subprocess.run(  # noqa: S603
-            command, cwd=PROJECT, capture_output=True, text=True, errors="replace", timeout=VERIFY_TIMEOUT, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise PublishRefused(f"{manifest.name} is not published: loading takes over {VERIFY_TIMEOUT} s") from None
-    if done.returncode:
-        said = (done.stdout or done.stderr).strip().splitlines() or [f"it ended with {done.returncode}"]
-        raise PublishRefused(f"{manifest.name} is not published: a fresh process cannot use it: {said[-1]}")
+        process = Contained(command, env=environment(), cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        try:
+            code = process.wait(VERIFY_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise PublishRefused(f"{manifest.name} is not published: loading takes over {VERIFY_TIMEOUT} s") from None
+        finally:
+            process.end()
+        if code:
+            said = _lines(out) or _lines(err) or [f"it ended with {code}"]
+            raise PublishRefused(f"{manifest.name} is not published: a fresh process cannot use it: {said[-1]}")
+
+
+def _lines(file: IO[bytes]) -> list[str]:
+    file.seek(0)
+    return file.read(1_000_000).decode(errors="replace").strip().splitlines()
 
 
 def _packed(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
     try:
         with pickled_by_value():
             return pack(estimator, artifact_format)
-    except skops_files.UntrustedTypes as error:
+    except UntrustedTypes as error:
         raise PublishRefused(
             f"the model is not published: {error}; use scikit-learn's own classes, or publish it under PICKLE=allow"
         ) from error
+    except Untrusted as error:
+        raise PublishRefused(f"the model is not published: {error}") from error
     except Exception as error:
         raise PublishRefused(
             f"the model is not published: it cannot be written as {artifact_format}: {error}"

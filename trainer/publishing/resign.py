@@ -9,6 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from contract.errors import ModelgateError
+from contract.files import read_regular
 from contract.manifest import ModelManifest
 from contract.repository import MANIFEST_FILE, SIGNATURE_FILE, Repository, valid_name
 from scoring.artifacts import checked_bytes
@@ -31,26 +32,42 @@ def resign(root: Path, key: Ed25519PrivateKey, trust: Trust, unsigned: bool) -> 
     for name in sorted(filter(valid_name, os.listdir(root))):
         with locked(root, name):
             for version in repository.versions(name):
-                folder = repository.version_dir(name, version)
-                new = root / STAGING / f"{name}.{SIGNATURE_FILE}"
                 try:
-                    text = _to_be_signed(folder, name, version, key, trust, unsigned)
-                    if text is not None:
-                        # A reader sees the old signature or the new one, also after a power cut.
-                        write(new, key.sign(text))
-                        new.replace(folder / SIGNATURE_FILE)
+                    if _signed_now(root, name, version, key, trust, unsigned):
                         yield f"{name}@{version}", None
                 except (NotSigned, ModelgateError, OSError) as error:
                     yield f"{name}@{version}", str(error)
+
+
+def sign_version(root: Path, key: Ed25519PrivateKey, trust: Trust, name: str, version: int) -> None:
+    """Signs one version, for which whoever asks vouches. Harmless to repeat. Raises `NotSigned`, `ModelgateError` and
+    OSError."""
+    if not Repository(root).has_version(name, version):
+        raise NotSigned(f"there is no such version in {root}")
+    with locked(root, name):
+        _signed_now(root, name, version, key, trust, unsigned=True)
+
+
+def _signed_now(root: Path, name: str, version: int, key: Ed25519PrivateKey, trust: Trust, unsigned: bool) -> bool:
+    """Whether it lacked the signature that it has now. The caller holds the lock of the model."""
+    folder = Repository(root).version_dir(name, version)
+    text = _to_be_signed(folder, name, version, key, trust, unsigned)
+    if text is None:
+        return False
+    # A reader sees the old signature or the new one, also after a power cut.
+    new = root / STAGING / f"{name}.{SIGNATURE_FILE}"
+    write(new, key.sign(text))
+    new.replace(folder / SIGNATURE_FILE)
+    return True
 
 
 def _to_be_signed(
     folder: Path, name: str, version: int, key: Ed25519PrivateKey, trust: Trust, unsigned: bool
 ) -> bytes | None:
     """The manifest; None where it is signed already. Raises `NotSigned` and what reading and checking raise."""
-    text = (folder / MANIFEST_FILE).read_bytes()
+    text = read_regular(folder / MANIFEST_FILE)
     try:
-        signature = (folder / SIGNATURE_FILE).read_bytes()
+        signature = read_regular(folder / SIGNATURE_FILE)
     except FileNotFoundError:
         if not unsigned:
             raise NotSigned("nobody has signed it: if you know where it comes from, add --unsigned") from None

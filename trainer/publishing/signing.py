@@ -45,7 +45,12 @@ class Seal:
     @property
     def own(self) -> Trust:
         """What a version has to fulfil that was sealed a moment ago."""
-        return dataclasses.replace(self.trust, keys=(public_half(self.key),)) if self.key else self.trust
+        return dataclasses.replace(self.trust, keys=(public_half(self.key),) if self.key else ())
+
+    @property
+    def apart(self) -> bool:
+        """Whether what is published waits until somebody else signs it."""
+        return bool(self.trust.keys) and self.key is None
 
 
 UNSEALED = Seal()

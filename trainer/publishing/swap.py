@@ -10,71 +10,112 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from broker import warmup
-from broker.warmup import Report
-from contract.repository import CURRENT
+from broker.warmup import NO_ROOM, STARTS_THREADS, Report
+from contract.errors import Code, ModelgateError
+from contract.repository import CURRENT, Repository
 from contract.settings import Settings
+from scoring.trust import Trust
 from trainer.publishing.aliases import check_move, move_alias, previous
 
 Promote = Callable[[str, int, str], str | None]
-"""Model, version, alias: points the alias at the version; returns a remark where there is one."""
+"""Model, version, alias: points the alias at the version; returns a remark where there is one. Raises `ModelgateError`
+where the alias stays."""
 
 _LOOK = 0.02
 """Seconds between two looks at what the workers have."""
+
+_BY_SCORERS = frozenset({NO_ROOM, STARTS_THREADS})
+"""Why a worker may refuse a version that its scorers can load for themselves."""
 
 _AFTERWARDS = 2.0
 """Seconds that the workers keep a version whatever the aliases say: until they have seen that one names it."""
 
 
-def promote(settings: Settings, connection: Redis | None, model: str, version: int, alias: str = CURRENT) -> str | None:
+def promote(
+    settings: Settings, connection: Redis | None, model: str, version: int, alias: str = CURRENT, force: bool = False
+) -> str | None:
     """Points `alias` at `version` once every live worker that serves `model` has loaded it, at the latest after
     `WARMUP_TIMEOUT`. Returns a remark where it was not to be waited for.
 
-    Raises `ModelgateError`, as `trainer.publishing.aliases.move_alias` does.
+    Raises `ModelgateError`, and the alias stays: as `trainer.publishing.aliases.move_alias` does; `not_trusted` where
+    workers ask for a signature that it lacks, and `not_loaded` where none of them can load it, unless `force`.
     """
     check_move(settings.models_dir, model, alias, version)
-    wanted = f"{model}@{version}"
-    remark = _warm_up(connection, model, wanted, settings.warmup_timeout)
+    if not force:
+        check_trust(settings, model, version)
+    remark = _warm_up(connection, model, version, settings.warmup_timeout, force)
     move_alias(settings.models_dir, model, alias, version)
     if connection:
         with suppress(RedisError):  # then they keep it a little longer
-            warmup.ask(connection, wanted, _AFTERWARDS)
+            warmup.ask(connection, f"{model}@{version}", _AFTERWARDS)
     return remark
 
 
-def roll_back(settings: Settings, connection: Redis | None, model: str) -> str | None:
+def roll_back(settings: Settings, connection: Redis | None, model: str, force: bool = False) -> str | None:
     """Points `current` at `previous`, and `previous` at the version that was left. Returns a remark as `promote` does.
 
-    Raises `ModelgateError` (`no_previous`).
+    Raises `ModelgateError` as `promote` does, and `no_previous`.
     """
-    return promote(settings, connection, model, previous(settings.models_dir, model))
+    return promote(settings, connection, model, previous(settings.models_dir, model), force=force)
 
 
-def _warm_up(connection: Redis | None, model: str, wanted: str, seconds: float) -> str | None:
-    """Waits for the workers; the remark says whom it did not wait for."""
+def check_trust(settings: Settings, model: str, version: int) -> None:
+    """Raises `ModelgateError` (`not_trusted`) where workers with these settings would refuse the version."""
+    repository = Repository(settings.models_dir)
+    Trust.from_settings(settings).check(repository.manifest(model, version), repository.version_dir(model, version))
+
+
+def _warm_up(connection: Redis | None, model: str, version: int, seconds: float, force: bool) -> str | None:
+    """Waits for the workers; the remark says whom it did not wait for. Raises `ModelgateError` (`not_loaded`)."""
     if connection is None:
         return "moved at once: REDIS_URL is not set, so no worker could be asked to load it first"
-    end = time.monotonic() + seconds
+    wanted, end = f"{model}@{version}", time.monotonic() + seconds
     try:
+        _forget_refusals(connection, model, wanted, end)
         warmup.ask(connection, wanted, seconds + _AFTERWARDS)
         while True:
             reports = warmup.reports(connection, model)
             lacking = [name for name, said in reports.items() if wanted not in {*said.loaded, *said.refused}]
             if not lacking:
-                return _remark(reports, wanted)
+                break
             if time.monotonic() > end:
                 return f"moved after {seconds:g} s though {_names(lacking)} had not loaded it"
             time.sleep(_LOOK)
+        refused = {name: said.refused[wanted] for name, said in reports.items() if wanted not in said.loaded}
+        nowhere = refused.keys() == reports.keys() and not _BY_SCORERS.intersection(refused.values())
+        if refused and nowhere and not force:
+            warmup.forget(connection, wanted)
+            raise _not_loaded(model, version, refused)
     except RedisError as error:
         return f"moved at once: Redis does not answer, so no worker could be asked to load it first ({error})"
+    return _remark(reports, refused)
 
 
-def _remark(reports: Mapping[str, Report], wanted: str) -> str | None:
+def _forget_refusals(connection: Redis, model: str, wanted: str, end: float) -> None:
+    """What made workers refuse the version before may have been mended since: they are to look at it anew."""
+    while time.monotonic() < end and any(wanted in said.refused for said in warmup.reports(connection, model).values()):
+        warmup.forget(connection, wanted)
+        time.sleep(_LOOK)
+
+
+def _remark(reports: Mapping[str, Report], refused: Mapping[str, str]) -> str | None:
     if not reports:
         return "moved at once: no worker is alive that serves this model"
-    refused = [name for name, said in reports.items() if wanted not in said.loaded]
     if refused:
-        return f"moved though {_names(refused)} did not load it: {reports[refused[0]].refused[wanted]}"
+        return f"moved though {_names([*refused])} did not load it: {next(iter(refused.values()))}"
     return None
+
+
+def _not_loaded(model: str, version: int, refused: Mapping[str, str]) -> ModelgateError:
+    reason = next(iter(refused.values()))
+    return ModelgateError(
+        Code.NOT_LOADED,
+        f"version {version} of {model!r} gets no alias, because {_names([*refused])} cannot load it: {reason}; mend"
+        ' that, or move the alias all the same with "force": true',
+        model=model,
+        version=version,
+        reasons=dict(refused),
+    )
 
 
 def _names(workers: list[str]) -> str:

@@ -1,6 +1,6 @@
 """Any table: a pipeline for the kinds of its columns, and the estimator that cross-validation prefers.
 
-The artifact holds classes of scikit-learn and functions of pandas and NumPy alone.
+The artifact holds classes of scikit-learn and functions of `scoring.steps` alone.
 """
 
 from __future__ import annotations

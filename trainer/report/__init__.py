@@ -15,7 +15,7 @@ from trainer.report.page import render
 from trainer.report.parts import Facts
 from trainer.report.pictures import draw_all
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,16 @@ class Report:
     @classmethod
     def of(cls, evidence: Evidence) -> Report:
         """Raises nothing: a part that cannot be made says why in its place."""
-        facts = gather(evidence)
+        return cls.drawn(gather(evidence))
+
+    @classmethod
+    def drawn(cls, facts: Facts) -> Report:
+        """Of `facts` as `gather` gives them; of others it raises anything."""
         return cls(facts, draw_all(facts))
 
     def write(self, folder: Path, manifest: ModelManifest) -> None:
         """`report.html` and `report.json` in `folder`, which is there. Raises OSError."""
-        facts = {"schema_version": SCHEMA_VERSION, **published(manifest), **self.facts}
+        facts = {"schema_version": SCHEMA_VERSION, **self.facts, **published(manifest)}
         text = json.dumps(facts, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         (folder / REPORT_JSON).write_text(text + "\n", encoding="utf-8")
         (folder / REPORT_HTML).write_text(render(facts, self.pictures) + "\n", encoding="utf-8")

@@ -1,71 +1,34 @@
-"""How a model of classes answers the rows it is tested on: confusions, ROC and precision-recall curves, calibration."""
+"""How a model of classes answers the rows it is tested on: confusions, each class, thresholds, calibration."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
+from sklearn.metrics import precision_recall_fscore_support
 
-from contract.jobs import Value
-from scoring.answers import ask_matrix
-from trainer.report.evidence import Evidence
-from trainer.report.parts import MOST_CLASSES, Facts, NotShown, clean, most_frequent, number, numbers, part, thinned
+from trainer.report.answers import Classes
+from trainer.report.curves import precision_recall, roc
+from trainer.report.parts import Facts, NotShown, clean, most_frequent, number, numbers, part
 
-POINTS, BINS, ROWS_A_BIN = 100, 10, 10
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Classes as positions in `labels`: those of the estimator, then those that only the test rows have.
-    `probabilities` is rows × the estimator's classes, or None."""
-
-    labels: Sequence[Value]
-    actual: Any
-    predicted: Any
-    probabilities: Any
-
-    @classmethod
-    def of(cls, evidence: Evidence) -> Answers:
-        output = evidence.manifest.signature.output
-        found, table = ask_matrix(evidence.estimator, evidence.X_test, output.probabilities)
-        actual, predicted = np.asarray(evidence.y_test).tolist(), np.asarray(found).tolist()
-        known = list(output.labels or ())
-        places = {label: place for place, label in enumerate(dict.fromkeys([*known, *actual, *predicted]))}
-        return cls(
-            list(places),
-            np.array([places[label] for label in actual]),
-            np.array([places[label] for label in predicted]),
-            table,
-        )
-
-    @property
-    def scored(self) -> Sequence[int]:
-        """The classes whose curves are shown: of two the second, else the most frequent ones among the test rows."""
-        if self.probabilities is None:
-            raise NotShown("The model gives no probabilities.")
-        if not np.isfinite(self.probabilities).all():
-            raise NotShown("The model gave probabilities that are not finite numbers.")
-        classes = self.probabilities.shape[1]
-        if classes == 2:
-            return [1]
-        counts = np.bincount(self.actual, minlength=len(self.labels))[:classes]
-        return most_frequent(range(classes), counts.tolist())
+BINS, ROWS_A_BIN = 10, 10
+RECALLS = (0.95, 0.9, 0.75, 0.5, 0.25)
+"""The thresholds that are shown reach these."""
 
 
-def classification(evidence: Evidence) -> Facts:
-    answers = Answers.of(evidence)
+def classification(answers: Classes, recommended: float | None = None) -> Facts:
     return {
         "confusion": part("confusion", lambda: confusion(answers)),
+        "classes": part("classes", lambda: by_class(answers)),
+        "thresholds": part("thresholds", lambda: thresholds(answers, recommended)),
         "roc": part("roc", lambda: roc(answers)),
         "precision_recall": part("precision_recall", lambda: precision_recall(answers)),
         "calibration": part("calibration", lambda: calibration(answers)),
     }
 
 
-def confusion(answers: Answers) -> Facts:
+def confusion(answers: Classes) -> Facts:
     """`counts[i][j]`: rows of class i that were taken for class j, for the classes that most rows have."""
     size = len(answers.labels)
     matrix = np.bincount(answers.actual * size + answers.predicted, minlength=size * size).reshape(size, size)
@@ -79,55 +42,102 @@ def confusion(answers: Answers) -> Facts:
     }
 
 
-def roc(answers: Answers) -> Facts:
-    """A curve a class: `x` the share of other rows that are taken for it, `y` the share of its own."""
+def by_class(answers: Classes) -> Facts:
+    """Precision, recall and F1 of the classes that most rows have, and their plain mean over all that occur.
 
-    def curve(positive: Any, scores: Any) -> Facts:
-        others, own, _ = roc_curve(positive, scores)
-        x, y = thinned(POINTS, others, own)
-        return {"area": number(auc(others, own)), "x": numbers(x), "y": numbers(y)}
+    `rows` are of the class, `predicted` were taken for it. A class without rows has no recall, one that is never
+    predicted no precision; the mean takes 0 for both, as scikit-learn's classification report does.
+    """
+    size = len(answers.labels)
+    rows, predicted = (np.bincount(found, minlength=size) for found in (answers.actual, answers.predicted))
+    scores = precision_recall_fscore_support(answers.actual, answers.predicted, labels=range(size), zero_division=0)
+    occurring = (rows + predicted) > 0
+    shown = most_frequent(answers.labels, (rows + predicted).tolist())
+    precision, recall, f1 = scores[:3]
+    items = [
+        {
+            "label": clean(answers.labels[place]),
+            "rows": int(rows[place]),
+            "predicted": int(predicted[place]),
+            "precision": number(precision[place]) if predicted[place] else None,
+            "recall": number(recall[place]) if rows[place] else None,
+            "f1": number(f1[place]) if occurring[place] else None,
+        }
+        for place in shown
+    ]
+    names = ("precision", "recall", "f1")
+    mean = {name: number(score[occurring].mean()) for name, score in zip(names, (precision, recall, f1), strict=True)}
+    return {"items": items, "mean": mean, "left_out": size - len(shown)}
 
-    return _one_against_the_rest(answers, curve)
 
+def thresholds(answers: Classes, recommended: float | None = None) -> Facts:
+    """Of two classes: what taking a row for the rarer one (`label`) from a probability on gives.
 
-def precision_recall(answers: Answers) -> Facts:
-    """A curve a class: `x` recall, `y` precision; `area` is the average precision, `share` what guessing reaches."""
-
-    def curve(positive: Any, scores: Any) -> Facts:
-        precision, recall, _ = precision_recall_curve(positive, scores)
-        x, y = thinned(POINTS, recall, precision)
-        area = average_precision_score(positive, scores)
-        return {"area": number(area), "share": number(positive.mean()), "x": numbers(x), "y": numbers(y)}
-
-    return _one_against_the_rest(answers, curve)
-
-
-def _one_against_the_rest(answers: Answers, curve: Any) -> Facts:
-    curves, one_sided = [], []
-    for place in answers.scored:
-        positive, label = answers.actual == place, clean(answers.labels[place])
-        if positive.all() or not positive.any():
-            one_sided.append(label)
-        else:
-            curves.append(
-                {"label": label, "rows": int(positive.sum()), **curve(positive, answers.probabilities[:, place])}
-            )
-    if not curves:
+    `items` by falling threshold: `precision`, `recall`, `f1`, and how many rows are `flagged`. The ones shown: that at
+    which the model answers so by itself (`served`; of some models there is none), the one that is `recommended`, and
+    those that reach `RECALLS`. These are rounded downwards, and the figures are those of the rounded ones.
+    """
+    if answers.probabilities is None or answers.probabilities.shape[1] != 2:
+        raise NotShown("A threshold is for models of two classes with probabilities.")
+    place = answers.scored[0]
+    given, positive = answers.probabilities[:, place], answers.actual == place
+    if positive.all() or not positive.any():
         raise NotShown("All rows that the model was tested on are of one class.")
-    classes = answers.probabilities.shape[1]
-    return {"curves": curves, "one_sided": one_sided, "classes_left_out": max(0, classes - MOST_CLASSES)}
+    served = _served(given, answers.predicted == place)
+    reaching = [_below(float(np.quantile(given[positive], 1 - recall, method="lower"))) for recall in RECALLS]
+    wanted = {threshold for threshold in (served, recommended, *reaching) if threshold is not None}
+    return {
+        "label": clean(answers.labels[place]),
+        "rows": len(given),
+        "share": number(positive.mean()),
+        "items": [
+            {
+                "threshold": threshold,
+                **_at(threshold, given, positive),
+                "served": threshold == served,
+                "recommended": threshold == recommended,
+            }
+            for threshold in sorted(wanted, reverse=True)
+        ],
+    }
 
 
-def calibration(answers: Answers) -> Facts:
+def _at(threshold: float, given: Any, positive: Any) -> Facts:
+    flagged = given >= threshold
+    right, count = int((flagged & positive).sum()), int(flagged.sum())
+    return {
+        "precision": number(right / count) if count else None,
+        "recall": number(right / positive.sum()),
+        "f1": number(2 * right / (count + positive.sum())),
+        "flagged": count,
+    }
+
+
+def _served(given: Any, predicted: Any) -> float | None:
+    """The threshold by which the model itself decides, if any does."""
+    candidates = [0.5, *([_below(float(given[predicted].min()))] if predicted.any() else [])]
+    return next((threshold for threshold in candidates if ((given >= threshold) == predicted).all()), None)
+
+
+def _below(probability: float, digits: int = 3) -> float:
+    """Rounded downwards to that many significant digits, so that what reached it still does."""
+    if probability <= 0:
+        return 0.0
+    unit = 10.0 ** (math.floor(math.log10(probability)) - digits + 1)
+    rounded = float(f"{math.floor(probability / unit) * unit:.{digits}g}")
+    return rounded if rounded <= probability else float(f"{rounded - unit:.{digits}g}")
+
+
+def calibration(answers: Classes) -> Facts:
     """Rows in bins of about equal size by probability: what was `predicted` on average, and the share that was
     `observed`, with the 95 % interval of Wilson from `low` to `high`.
 
-    With two classes it is the probability of the second; with more, that of the class which is answered.
+    With two classes it is the probability of the rarer one; with more, that of the class which is answered.
     """
     shown, label = answers.scored, None
     if answers.probabilities.shape[1] == 2:
         label = clean(answers.labels[shown[0]])
-        given, hit = answers.probabilities[:, 1], answers.actual == 1
+        given, hit = answers.probabilities[:, shown[0]], answers.actual == shown[0]
     else:
         given, hit = answers.probabilities.max(axis=1), answers.actual == answers.probabilities.argmax(axis=1)
     wanted = min(BINS, max(1, len(given) // ROWS_A_BIN))

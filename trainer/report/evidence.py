@@ -61,27 +61,13 @@ class Leak:
 
 
 @dataclass(frozen=True)
-class ClassMetrics:
-    """Of the answers for one class on the rows tested on, `rows` of which are of that class."""
-
-    label: Value
-    rows: int
-    precision: float
-    recall: float
-    f1: float
-
-
-@dataclass(frozen=True)
 class OperatingPoint:
-    """What comes of answering with a class where its probability is at least `threshold`, on the rows tested on.
-
-    `found` is in how many rows it is answered. `precision` is 1 where that is none.
-    """
+    """What comes of answering with a class where its probability is at least `threshold`, on the rows tested on:
+    in how many it is `found`. `precision` is 1 where that is none."""
 
     threshold: float
     precision: float
     recall: float
-    f1: float
     found: int
 
 
@@ -89,13 +75,11 @@ class OperatingPoint:
 class Thresholds:
     """Of a model of two classes with probabilities: `label` is the rarer class.
 
-    `points` is a table of a few thresholds, ascending. `best` has the highest F1 on the cross-validated predictions of
-    the training rows, and is measured on the rows tested on; None where nothing was cross-validated. `argmax` is what
-    the model answers by itself.
+    `best` has the highest F1 on the cross-validated predictions of the training rows, and is measured on the rows
+    tested on; None where nothing was cross-validated. `argmax` is what the model answers by itself.
     """
 
     label: Value
-    points: Sequence[OperatingPoint]
     argmax: OperatingPoint
     best: OperatingPoint | None = None
 
@@ -104,13 +88,15 @@ class Thresholds:
 class Evidence:
     """`rows` (in signature order) and `targets` are all that was trained and tested on; `X_test` (a matrix as
     `scoring.matrix` makes it) and `y_test` those of them on which `manifest.metrics` were measured: held out, unless
-    `held_out` is False. `previous` is the version that would be replaced. `remarks` are sentences on what was found in
-    the data and done about it, `notes` what the caller wrote, `target` the name of the column that is learnt.
+    `held_out` is False. `tested_on` are their positions in `rows`; `ids` has one a row, or is None where the data have
+    no id column. With `sample` they came with an imported model, which may have learnt from them. `previous` is the
+    version that would be replaced. `remarks` are sentences on what was found in the data and done about it, `notes`
+    what the caller wrote, `target` the name of the column that is learnt.
 
     `headline` is the metric of `manifest.metrics` to lead with. `verdict` says in one sentence how good the version is
     beside the current one, or beside the baseline; `refused` why the gate does not let it through, None if it does.
     `comparison` is None where there is no version to compare with. `leaks` are columns that tell too much.
-    `classes` (one entry a class of the signature, in its order) and `thresholds` are for models of classes only.
+    `thresholds` are for models of classes only.
     """
 
     manifest: ModelManifest
@@ -120,10 +106,12 @@ class Evidence:
     X_test: Any
     y_test: Any
     held_out: bool
+    tested_on: Sequence[int]
+    ids: Sequence[Value] | None = None
+    sample: bool = False
     candidates: Sequence[Candidate] = ()
     remarks: Sequence[str] = ()
     previous: ModelManifest | None = None
-    previous_metrics: Mapping[str, float] | None = None
     target: str = "target"
     notes: str = ""
     headline: str = ""
@@ -131,5 +119,4 @@ class Evidence:
     refused: str | None = None
     comparison: Comparison | None = None
     leaks: Sequence[Leak] = ()
-    classes: Sequence[ClassMetrics] = ()
     thresholds: Thresholds | None = None

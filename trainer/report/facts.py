@@ -7,39 +7,71 @@ from collections.abc import Mapping
 from typing import Any
 
 from contract.manifest import ModelManifest, OutputKind, Signature
+from trainer.report.answers import Classes, Numbers
 from trainer.report.classification import classification
-from trainer.report.evidence import Evidence
+from trainer.report.dependence import dependence
+from trainer.report.evidence import Comparison, Evidence
 from trainer.report.importance import importance
-from trainer.report.parts import PARAGRAPH, Facts, NotShown, clean, number, part
+from trainer.report.parts import MISSING, PARAGRAPH, Facts, NotShown, clean, number, part
 from trainer.report.profile import profile
 from trainer.report.regression import regression
+from trainer.report.usage import usage
+from trainer.report.worst import worst
 
-MOST_CANDIDATES, MOST_REMARKS, MOST_PARAMETERS, MOST_LIBRARIES, MOST_METRICS = 20, 50, 80, 80, 40
+MOST_CANDIDATES, MOST_REMARKS, MOST_PARAMETERS, MOST_LIBRARIES, MOST_METRICS, MOST_LEAKS = 20, 50, 80, 80, 40, 10
+SENTENCE = 500
 LESS_IS_BETTER = ("error", "loss", "brier", "mae", "rmse", "mse")
+NEGATED = "neg_"
+"""scikit-learn's scorers of errors turn the sign round, so that more is better, and say so in their names."""
 
 
 def gather(evidence: Evidence) -> Facts:
     """All facts but those that only publishing knows (`published` has them). Takes seconds; raises nothing."""
     manifest = evidence.manifest
-    numeric = manifest.signature.output.kind is OutputKind.NUMBER
-    answers = regression if numeric else classification
+    matters = part("importance", lambda: importance(evidence))
+    named = {leak.sentence for leak in evidence.leaks}
+    remarks = [remark for remark in evidence.remarks if remark not in named]
+    strongest = [column["name"] for column in matters.get("columns", ())]
     return {
         "notes": clean(evidence.notes, PARAGRAPH, keep_lines=True),
         "target": clean(evidence.target),
-        "kind": "regression" if numeric else "classification",
+        "kind": "regression" if manifest.signature.output.kind is OutputKind.NUMBER else "classification",
         "inputs": len(manifest.signature.inputs),
-        "training_data": {"source": clean(manifest.training_data.source, 200), "rows": manifest.training_data.rows},
-        "tested": {"rows": len(evidence.y_test), "held_out": evidence.held_out},
-        "remarks": [clean(remark, 500) for remark in evidence.remarks[:MOST_REMARKS]],
-        "remarks_left_out": max(0, len(evidence.remarks) - MOST_REMARKS),
+        "tested": {"rows": len(evidence.y_test), "held_out": evidence.held_out, "sample": evidence.sample},
+        "verdict": clean(evidence.verdict, SENTENCE),
+        "refused": None if evidence.refused is None else clean(evidence.refused, SENTENCE),
+        "leaks": [clean(leak.sentence, SENTENCE) for leak in evidence.leaks[:MOST_LEAKS]],
+        "remarks": [clean(remark, SENTENCE) for remark in remarks[:MOST_REMARKS]],
+        "remarks_left_out": max(0, len(remarks) - MOST_REMARKS),
+        "headline": clean(evidence.headline),
         "metrics": _metrics(manifest.metrics),
         "candidates": part("candidates", lambda: candidates(evidence)),
         "comparison": part("comparison", lambda: comparison(evidence)),
-        "answers": part("answers", lambda: answers(evidence)),
-        "importance": part("importance", lambda: importance(evidence)),
+        **_answers(evidence, strongest),
+        "importance": matters,
+        "dependence": part("dependence", lambda: dependence(evidence, strongest)),
         "data": part("data", lambda: profile(evidence)),
         "parameters": _parameters(manifest),
     }
+
+
+def _answers(evidence: Evidence, strongest: list[str]) -> Facts:
+    """What the model answers to the rows that it is tested on: `answers`, and the `worst` of them."""
+    found: list[Classes | Numbers] = []
+
+    def answers() -> Facts:
+        if evidence.manifest.signature.output.kind is OutputKind.NUMBER:
+            numeric = Numbers.of(evidence)
+            found.append(numeric)
+            return regression(numeric)
+        classes = Classes.of(evidence)
+        found.append(classes)
+        best = evidence.thresholds and evidence.thresholds.best
+        return classification(classes, best.threshold if best else None)
+
+    facts = {"answers": part("answers", answers)}
+    without = {MISSING: facts["answers"].get(MISSING, "")}
+    return {**facts, "worst": part("worst", lambda: worst(evidence, found[0], strongest)) if found else without}
 
 
 def published(manifest: ModelManifest) -> Facts:
@@ -50,12 +82,14 @@ def published(manifest: ModelManifest) -> Facts:
         "version": manifest.version,
         "created_at": manifest.created_at,
         "recipe": clean(manifest.recipe),
+        "training_data": {"source": clean(manifest.training_data.source, 200), "rows": manifest.training_data.rows},
         "libraries": {clean(name): clean(version) for name, version in libraries},
         "artifact": {
             "format": str(manifest.artifact.format),
             "size": manifest.artifact.size,
             "sha256": clean(manifest.artifact.sha256),
         },
+        "usage": part("usage", lambda: usage(manifest)),
     }
 
 
@@ -64,56 +98,56 @@ def candidates(evidence: Evidence) -> Facts:
     tried = evidence.candidates
     if not tried:
         raise NotShown("This recipe fits one estimator and chose it without cross-validation.")
-    metric = tried[0].metric
-    sign = 1 if less_is_better(metric) else -1
-    ordered = sorted(tried, key=lambda c: sign * c.mean if math.isfinite(c.mean) else math.inf)
+    metric = tried[0].metric.removeprefix(NEGATED)
+    sign = -1 if metric != tried[0].metric else 1
+    order = 1 if less_is_better(metric) else -1
+    ordered = sorted(tried, key=lambda c: order * sign * c.mean if math.isfinite(c.mean) else math.inf)
     items = [
-        {"name": clean(c.name), "mean": number(c.mean), "spread": number(c.spread), "seconds": number(c.seconds, 3)}
+        {
+            "name": clean(c.name),
+            "mean": number(sign * c.mean),
+            "spread": number(c.spread),
+            "seconds": number(c.seconds, 3),
+        }
         for c in ordered[:MOST_CANDIDATES]
     ]
     return {"metric": clean(metric), "items": items, "left_out": max(0, len(tried) - MOST_CANDIDATES)}
 
 
 def comparison(evidence: Evidence) -> Facts:
-    """Each metric of this and of the `previous` version. `verdict` only where both were measured on the same rows."""
-    previous = evidence.previous
-    if previous is None:
+    """Both versions on the `rows` that neither has learnt from; `outcome` None and `reason` where that says nothing.
+
+    `metrics` are empty where there is no such row, or the other version cannot be asked.
+    """
+    found, previous = evidence.comparison, evidence.previous
+    if found is None:
         raise NotShown("There is no version that this one would replace.")
-    same_rows = evidence.previous_metrics is not None
-    now = evidence.manifest.metrics
-    before = evidence.previous_metrics if evidence.previous_metrics is not None else previous.metrics
-    names = list(dict.fromkeys([*now, *before]))[:MOST_METRICS]
     return {
-        "version": previous.version,
-        "created_at": clean(previous.created_at),
-        "same_rows": same_rows,
-        "metrics": [_compared(name, now.get(name), before.get(name), same_rows) for name in names],
-        "inputs": _changed_inputs(evidence.manifest.signature, previous.signature),
+        "version": found.version,
+        "rows": found.rows,
+        "outcome": None if found.outcome is None else str(found.outcome),
+        "reason": None if found.missing is None else clean(found.missing, SENTENCE),
+        "loss": clean(found.loss),
+        **{name: _number(getattr(found, name)) for name in ("loss_now", "loss_before", "p_worse", "p_better")},
+        "metrics": _compared(found),
+        "inputs": _changed_inputs(evidence.manifest.signature, previous.signature) if previous else {},
     }
 
 
-def _compared(name: str, now: float | None, before: float | None, same_rows: bool) -> Facts:
-    facts: Facts = {
-        "name": clean(name),
-        "now": None if now is None else number(now),
-        "before": None if before is None else number(before),
-        "difference": None,
-        "verdict": None,
-    }
-    if facts["now"] is None or facts["before"] is None:
-        return facts
-    difference = number(facts["now"] - facts["before"])
-    facts["difference"] = difference
-    if same_rows and difference is not None and "baseline" not in name:
-        better = difference < 0 if less_is_better(name) else difference > 0
-        facts["verdict"] = "the same" if difference == 0 else "better" if better else "worse"
-    return facts
+def _compared(found: Comparison) -> list[Facts]:
+    now, before = found.metrics or {}, found.previous or {}
+    return [
+        {"name": clean(name), "now": _number(now.get(name)), "before": _number(before.get(name))}
+        for name in list(dict.fromkeys([*now, *before]))[:MOST_METRICS]
+    ]
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else number(value)
 
 
 def less_is_better(metric: str) -> bool:
-    """scikit-learn's `neg_…` scorers turn an error's sign round."""
-    words = metric.lower().split("_")
-    return words[0] != "neg" and any(word in LESS_IS_BETTER for word in words)
+    return any(word in LESS_IS_BETTER for word in metric.lower().split("_"))
 
 
 def _changed_inputs(now: Signature, before: Signature) -> Facts:

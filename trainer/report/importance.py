@@ -29,7 +29,7 @@ def importance(evidence: Evidence, seconds: float = SECONDS) -> Facts:
     """
     end, draw = time.monotonic() + seconds, np.random.default_rng(SEED)
     inputs, probabilities = evidence.manifest.signature.inputs, evidence.manifest.signature.output.probabilities
-    X, y = _affordable(evidence, draw.permutation(len(evidence.y_test))[:ROWS], seconds)
+    X, y = _affordable(evidence, _chosen(evidence, draw), seconds)
     metric, score = _score(evidence.manifest.signature, y)
 
     def value(matrix: Any) -> float:
@@ -60,6 +60,20 @@ def importance(evidence: Evidence, seconds: float = SECONDS) -> Facts:
         "left_out": max(0, len(measured) - MOST_COLUMNS),
         "not_measured": len(inputs) - len(measured),
     }
+
+
+def _chosen(evidence: Evidence, draw: Any) -> Any:
+    """Positions of at most `ROWS` test rows, drawn by chance, but with enough of each class: of one in a thousand rows
+    chance would leave one."""
+    order = draw.permutation(len(evidence.y_test))
+    labels = evidence.manifest.signature.output.labels
+    if labels is None or len(order) <= ROWS:
+        return order[:ROWS]
+    y = np.asarray(evidence.y_test)[order]
+    sure = np.zeros(len(order), dtype=bool)
+    for label in labels:
+        sure[np.flatnonzero(y == label)[: ROWS // (2 * len(labels))]] = True
+    return draw.permutation(np.concatenate([order[sure], order[~sure]])[:ROWS])
 
 
 def _affordable(evidence: Evidence, chosen: Any, seconds: float) -> tuple[Any, Any]:

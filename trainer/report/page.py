@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import escape
+from markupsafe import Markup, escape
 
+from contract.reports import ADDRESS, ADDRESS_ELEMENT, STATUS
 from trainer.report.facts import less_is_better
 from trainer.report.parts import MISSING, Facts, part
+from trainer.report.pictures import DASHES
 
 TEMPLATE = "page.html"
+BASELINE, CROSS_VALIDATED, TRAINING = "baseline_", "cv_", "training_"
+WORDS = {"r2": "R²", "roc": "ROC", "auc": "AUC", "f1": "F1"}
 
 
 def render(facts: Facts, pictures: Facts) -> str:
     """The HTML; like any part, it says why where it cannot be made."""
-    made = part("page", lambda: {"html": _environment().get_template(TEMPLATE).render(facts=facts, pictures=pictures)})
+    given = {"facts": facts, "pictures": pictures, "status": Markup(STATUS)}  # noqa: S704
+    made = part("page", lambda: {"html": _environment().get_template(TEMPLATE).render(given)})
     return str(made.get("html") or f"<!doctype html><title>report</title><p>{escape(made[MISSING])}")
 
 
@@ -28,36 +35,162 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"n": shown, "signed": _signed, "percent": _percent, "words": _words, "size": _size}
-    environment.tests["missing"] = lambda facts: MISSING in facts
-    environment.tests["less_is_better"] = less_is_better
+    environment.filters |= {
+        "n": shown,
+        "measured": _measured,
+        "fixed": _fixed,
+        "sig": _significant,
+        "share": _share,
+        "percent": _percent,
+        "difference": _difference,
+        "aligned": _aligned,
+        "alike": _alike,
+        "ends": _ends,
+        "metrics": _metrics,
+        "changed": _changed,
+        "value": _value,
+        "words": _words,
+        "size": _size,
+        "time": _time,
+        "dashes": _dashes,
+        "zip": lambda names, values: list(zip(names, values, strict=True)),
+        "addressed": _addressed,
+    }
+    environment.tests |= {"missing": lambda facts: MISSING in facts, "less_is_better": less_is_better}
     return environment
 
 
 def shown(value: Any) -> str:
-    """A number as a reader wants it: 1,234,567, 12.35, 0.0001235; – for none."""
+    """A number as a reader wants it: 1,234,567, 123.5, 12.35, 0.123, 0.0012; – for none."""
     if value is None:
         return "–"
     if isinstance(value, bool | str):
         return str(value)
     if isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
         return f"{int(value):,}"
-    return f"{value:,.0f}" if 1e3 <= abs(value) < 1e15 else f"{value:.4g}"
+    return _measured(value)
 
 
-def _signed(value: Any) -> str:
-    return shown(value) if value is None or value <= 0 else f"+{shown(value)}"
+def _measured(value: float | None) -> str:
+    """As `shown`; but 1 is 1.000, since it might as well be 0.999."""
+    if value is None:
+        return "–"
+    size = abs(value)
+    if size >= 1e15 or 0 < size < 0.01:
+        return f"{value:#.2g}".replace("-", "−", int(value < 0))
+    return _signed(value, 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3)
+
+
+def _fixed(value: float | None) -> str:
+    """Such as are between 0 and 1, one below the other."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _significant(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.{2 if 0 < value < 0.01 else 1}f} %"
 
 
 def _percent(part: int, whole: int) -> str:
-    share = 100 * part / whole if whole else 0.0
-    return f"{share:.0f} %" if share >= 10 or share == 0 else f"{share:.1f} %"
+    return _share(part / whole if whole else 0.0)
+
+
+def _difference(metric: Facts) -> str:
+    """Of two that are shown beside it, with their digits."""
+    now, before = metric["now"], metric["before"]
+    if now is None or before is None:
+        return "–"
+    decimals = 3 if max(abs(now), abs(before)) < 10 else _decimals([now, before])
+    return _signed(now - before, decimals, plus="+")
+
+
+def _decimals(values: Sequence[float]) -> int:
+    """After the point, so that the largest has three digits."""
+    largest = max(map(abs, values), default=0.0)
+    return min(8, max(0, 2 - math.floor(math.log10(largest)))) if largest > 0 else 0
+
+
+def _aligned(items: Sequence[Facts]) -> Iterator[tuple[Facts, str, str]]:
+    """Each with its mean and its spread as text, all with the same number of decimals."""
+    decimals = _decimals([item["mean"] for item in items if item["mean"] is not None])
+    for item in items:
+        mean, spread = ("–" if item[k] is None else _signed(item[k], decimals) for k in ("mean", "spread"))
+        yield item, mean, spread
+
+
+def _alike(values: Sequence[float], others: Sequence[float]) -> list[str]:
+    """`values` as text, with the decimals that suit them and `others`."""
+    decimals = _decimals([*values, *others])
+    return [_signed(value, decimals) for value in values]
+
+
+def _signed(value: float, decimals: int, plus: str = "") -> str:
+    """With a true minus, and none before what is rounded to 0."""
+    text = f"{abs(value):,.{decimals}f}"
+    return text if not text.strip("0.") else f"−{text}" if value < 0 else plus + text
+
+
+def _ends(items: Sequence[Facts], *others: float) -> tuple[float, float]:
+    """From where to where the means with their spreads reach, and `others`."""
+    known = [(item["mean"], item["spread"] or 0.0) for item in items if item["mean"] is not None]
+    if not known:
+        return 0.0, 1.0
+    reached = [*others, *(end for mean, spread in known for end in (mean - spread, mean + spread))]
+    return min(reached), max(reached)
+
+
+def _metrics(facts: Facts) -> list[Facts]:
+    """The headline first; each with its `baseline` and that of cross-validation (`cv`, `spread`), or None."""
+    metrics = facts["metrics"]
+    own = [name for name in metrics if not name.removeprefix(TRAINING).startswith((BASELINE, CROSS_VALIDATED))]
+    own.sort(key=lambda name: name != facts["headline"])
+    return [
+        {
+            "name": name,
+            "value": metrics[name],
+            "baseline": metrics.get(_prefixed(BASELINE, name)),
+            "cv": metrics.get(CROSS_VALIDATED + name.removeprefix(TRAINING)),
+            "spread": metrics.get(f"{CROSS_VALIDATED}{name.removeprefix(TRAINING)}_spread"),
+        }
+        for name in own
+    ]
+
+
+def _prefixed(prefix: str, name: str) -> str:
+    bare = name.removeprefix(TRAINING)
+    return f"{name[: len(name) - len(bare)]}{prefix}{bare}"
+
+
+def _changed(inputs: Facts) -> bool:
+    return any(change["names"] for change in inputs.values())
+
+
+def _value(value: Any) -> str:
+    """A cell of the data: as it is, a number without what floats add to it."""
+    return "–" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _words(name: str) -> str:
     """`mean_absolute_error` as words."""
-    return name.replace("_", " ")
+    return " ".join(WORDS.get(word, word) for word in name.split("_"))
 
 
 def _size(amount: int) -> str:
     return f"{amount:,} bytes" if amount < 10_000 else f"{amount / 1000:,.0f} kB"
+
+
+def _time(stamp: str) -> str:
+    return f"{stamp[:16].replace('T', ' ')} UTC"
+
+
+def _dashes(place: int) -> str:
+    """As `stroke-dasharray`."""
+    return " ".join(f"{2 * length:g}" for length in DASHES[place % len(DASHES)])
+
+
+def _addressed(text: str) -> Markup:
+    """With the gateway's address, which comes first in it, where the gateway finds it."""
+    return Markup(str(escape(text)).replace(ADDRESS, ADDRESS_ELEMENT, 1))  # noqa: S704

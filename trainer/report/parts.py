@@ -24,7 +24,7 @@ NAME, PARAGRAPH = 80, 2000
 
 MOST_CLASSES = 10
 
-_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, lone surrogates, and what makes the text beside it run backwards."""
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def part(name: str, make: Callable[[], Facts]) -> Facts:
 def clean(value: object, most: int = NAME, keep_lines: bool = False) -> str:
     """`value` as text of at most `most` characters without those that would disturb the page."""
     lines = str(value)[: most + 1].splitlines() if keep_lines else [str(value)[: most + 1]]
-    text = "\n".join(_UNSHOWN.sub("\ufffd", line) for line in lines)
+    text = "\n".join(UNSHOWN.sub("\ufffd", line) for line in lines)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
@@ -60,13 +60,6 @@ def number(value: Any, digits: int = 6) -> float | None:
 
 def numbers(values: Any, digits: int = 5) -> list[float | None]:
     return [number(value, digits) for value in values]
-
-
-def thinned(most: int, *lines: Any) -> list[Any]:
-    """Arrays of one length, at the same `most` places or fewer: what a picture can show of a long line."""
-    length = len(lines[0])
-    places = np.unique(np.linspace(0, length - 1, min(most, length)).round().astype(int))
-    return [line[places] for line in lines]
 
 
 def histogram(values: Any, most: int = 20) -> Facts | None:

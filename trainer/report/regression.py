@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from scoring.answers import ask_matrix
-from trainer.report.evidence import Evidence
-from trainer.report.parts import Facts, NotShown, histogram, number, numbers
+from trainer.report.answers import Numbers
+from trainer.report.parts import Facts, histogram, number, numbers
 
-POINTS, SEED = 600, 0
+POINTS, SEED = 500, 0
 
 
-def regression(evidence: Evidence) -> Facts:
+def regression(answers: Numbers) -> Facts:
     """`points` (`actual`, `predicted`; at most `POINTS`, drawn from all) and the `residuals`, actual less predicted."""
-    found, _ = ask_matrix(evidence.estimator, evidence.X_test, False)
-    actual, predicted = np.asarray(evidence.y_test, dtype=float), np.asarray(found, dtype=float)
-    finite = np.isfinite(predicted)
-    if not finite.any():
-        raise NotShown("No prediction of the model was a finite number.")
-    actual, predicted = actual[finite], predicted[finite]
+    actual, predicted = answers.actual, answers.predicted
     shown = np.sort(np.random.default_rng(SEED).permutation(len(actual))[:POINTS])
     residuals = actual - predicted
     low, middle, high = np.quantile(residuals, (0.05, 0.5, 0.95))
     return {
         "points": {"actual": numbers(actual[shown]), "predicted": numbers(predicted[shown])},
         "points_left_out": len(actual) - len(shown),
-        "not_finite": int((~finite).sum()),
+        "not_finite": answers.not_finite,
         "residuals": {
             "mean": number(residuals.mean()),
             "mean_absolute": number(np.abs(residuals).mean()),

@@ -65,7 +65,8 @@ def asked_for(request: TrainingRequest, settings: Settings) -> CsvFile | None:
     if request.upload is not None:
         if request.upload != Path(request.upload).name or request.upload.startswith("."):
             raise DataError(f"the upload {request.upload!r:.80} is no plain file name")
-        return CsvFile(_within(settings.spool_dir, request.upload, "the upload"), "uploaded CSV file")
+        source = f"uploaded CSV file {request.upload_name}" if request.upload_name else "uploaded CSV file"
+        return CsvFile(_within(settings.spool_dir, request.upload, "the upload"), source)
     if request.path is not None:
         if settings.data_dir is None:
             raise DataError(f"data.path is {request.path!r:.80}, but DATA_DIR is not set; set it, or upload the file")

@@ -1,6 +1,6 @@
-"""Columns of any kind → numbers: the steps before an estimator, of scikit-learn's and pandas' own parts alone.
+"""Columns of any kind → numbers: the steps before an estimator, of scikit-learn's parts and `scoring.steps` alone.
 
-A worker loads them without a line of the trainer's code.
+A worker loads them without a line of the trainer's code, and a skops file holds them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import HashingVectorizer
@@ -17,6 +16,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from contract.manifest import Field, Kind
+from scoring import steps
 from trainer.recipe import Run
 
 MOST_CATEGORIES = 50
@@ -40,7 +40,7 @@ def preparation(X: Any, inputs: Sequence[Field], hashed: frozenset[str]) -> Any:
     words = [f.name for f in inputs if f.kind is Kind.STRING and f.name not in hashed]
     dates = [f.name for f in inputs if f.kind is Kind.DATETIME]
     parts = [
-        ("numbers", make_pipeline(_to_float(), *_imputed_and_scaled()), numbers),
+        ("numbers", make_pipeline(FunctionTransformer(steps.floats), *_imputed_and_scaled()), numbers),
         # A null is a category of its own.
         ("words", OneHotEncoder(handle_unknown="ignore", sparse_output=False), words),
         *((f"text_{number}", _hashing(), [name]) for number, name in enumerate(sorted(hashed))),
@@ -52,33 +52,23 @@ def preparation(X: Any, inputs: Sequence[Field], hashed: frozenset[str]) -> Any:
     return used[0][1] if numbers == list(X) else ColumnTransformer(used, sparse_threshold=0)
 
 
-def _to_float() -> Any:
-    # Of truths and whole numbers beside floats NumPy would make objects.
-    return FunctionTransformer(np.asarray, kw_args={"dtype": np.float64})
-
-
 def _imputed_and_scaled() -> list[Any]:
     return [SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True), StandardScaler()]
 
 
 def _date_steps(dates: Any) -> list[Any]:
     """Days since 1970; and where in the week, the year and the day, if there is more than one in the data."""
-    days = make_pipeline(
-        # In microseconds, as the columns are: nanoseconds end in 2262, and 9999-12-31 is what some write for "never".
-        FunctionTransformer(pd.DataFrame.sub, kw_args={"other": pd.Timestamp(0, tz="UTC").as_unit("us")}),
-        FunctionTransformer(pd.DataFrame.div, kw_args={"other": pd.Timedelta(days=1)}),  # type: ignore[misc]
-    )
-    found: pd.DataFrame = days.fit_transform(dates)
+    found = pd.DataFrame(steps.days(dates))
     span = (found.max() - found.min()).max()
     periods = [("day", 1.0)] if (found % 1).fillna(0).to_numpy().any() else []
     periods += [(name, length) for name, length in (("week", 7.0), ("year", YEAR)) if span > length]
-    cycles = [(n, FunctionTransformer(pd.DataFrame.mod, kw_args={"other": length})) for n, length in periods]
-    return [days, FeatureUnion([("since_1970", "passthrough"), *cycles]), _to_float()]
+    cycles = [(n, FunctionTransformer(steps.remainder, kw_args={"of": length})) for n, length in periods]
+    return [FunctionTransformer(steps.days), FeatureUnion([("since_1970", "passthrough"), *cycles])]
 
 
 def _hashing() -> Any:
     return make_pipeline(
         SimpleImputer(strategy="constant", fill_value=""),
-        FunctionTransformer(np.ravel),
+        FunctionTransformer(steps.flat),
         HashingVectorizer(n_features=HASHES, token_pattern=r"\S+"),  # noqa: S106
     )

@@ -74,7 +74,8 @@ def _compared(repository: Repository, trust: Trust, version: int, new: Learnt, d
     y = new.y[places]
     now = ask_matrix(new.estimator, _safe_indexing(new.X, places), output.probabilities)
     estimator = load(manifest, repository.version_dir(manifest.name, version), trust)
-    X = to_matrix(rows, manifest.signature, manifest.artifact.input_format)
+    artifact = manifest.artifact
+    X = to_matrix(rows, manifest.signature, artifact.input_format, artifact.input_dtype)
     before = ask_matrix(estimator, X, old_output.probabilities)
     loss, ours, theirs = _losses(y, Answers(*now, output), Answers(*before, old_output))
     return _judged(

@@ -23,13 +23,13 @@ from trainer.training.comparison import compare
 from trainer.training.gate import objection, verdict
 from trainer.training.leakage import doubt, leaks
 from trainer.training.learning import Learnt
-from trainer.training.thresholds import class_metrics, thresholds
+from trainer.training.thresholds import thresholds
 
 
 def findings(
     learnt: Learnt, data: TrainingRows, run: Run, request: TrainingRequest, models: Path, trust: Trust
 ) -> Evidence:
-    """All that a report is made of. The verdict and each remark go into the log."""
+    """All that a report is made of. Each remark goes into the log, and the verdict beside another version."""
     output, inputs = learnt.manifest.signature.output, learnt.manifest.signature.inputs
     classes = output.kind is OutputKind.CLASS
     y = learnt.y[learnt.tested_on]
@@ -38,7 +38,6 @@ def findings(
         predicted, table = ask_matrix(
             learnt.estimator, _safe_indexing(learnt.X, learnt.tested_on), output.probabilities
         )
-        more["classes"] = class_metrics(y, predicted, output.labels or ())
         more["thresholds"] = thresholds(y, predicted, table, output, run.out_of_fold)
         learnt = _with_threshold(learnt, more["thresholds"], run)
     metrics = learnt.manifest.metrics
@@ -47,8 +46,9 @@ def findings(
     if learnt.held_out and (question := doubt(metrics, len(y))):
         run.remark(question)
     previous, comparison = _compared(learnt, data, request.alias, models, trust)
-    said = verdict(metrics, comparison)
-    run.say(said)
+    said = verdict(metrics, comparison, more["leaks"])
+    if comparison:
+        run.say(said)
     return learnt.evidence(
         data,
         run,
@@ -56,7 +56,6 @@ def findings(
         verdict=said,
         refused=objection(request.gate, metrics, comparison),
         previous=previous,
-        previous_metrics=comparison and comparison.previous,
         comparison=comparison,
         **more,
     )
@@ -82,10 +81,11 @@ def _with_threshold(learnt: Learnt, found: Thresholds | None, run: Run) -> Learn
     if found is None or found.best is None or not learnt.held_out or not out_of_balance(learnt.y.tolist()):
         return learnt
     best, own = found.best, found.argmax
+    by_itself = f"precision {own.precision:.3f}, recall {own.recall:.3f}" if own.found else "which none of them has"
     run.remark(
-        f"answers name {shown(found.label)} from a probability of 0.5 on: precision {own.precision:.3f}, recall"
-        f" {own.recall:.3f}; from {best.threshold:.3g} on, the best F1 of the cross-validation, it is precision"
-        f" {best.precision:.3f}, recall {best.recall:.3f}: compare `probabilities` with that"
+        f"answers name {shown(found.label)} from a probability of 0.5 on: {by_itself}; from {best.threshold:.3g} on,"
+        f" the best F1 of the cross-validation, it is precision {best.precision:.3f}, recall {best.recall:.3f}: compare"
+        " `probabilities` with that"
     )
     metrics = {
         **learnt.manifest.metrics,

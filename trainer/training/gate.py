@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from contract.kinds import shown
 from contract.training import Gate
-from trainer.report.evidence import Comparison, Outcome
+from trainer.report.evidence import Comparison, Leak, Outcome
 
 LOWER_IS_BETTER = ("mean_absolute_error", "root_mean_squared_error", "log_loss", "spread")
 """Endings of metrics of which a smaller value is better."""
@@ -29,10 +30,14 @@ def objection(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> st
     )
 
 
-def verdict(metrics: Metrics, comparison: Comparison | None) -> str:
-    """One sentence on how good a version is beside the one that it would replace, or beside the baseline."""
+def verdict(metrics: Metrics, comparison: Comparison | None, leaks: Sequence[Leak] = ()) -> str:
+    """One sentence on how good a version is beside the one that it would replace, or beside the baseline; and a
+    question where a column tells too much."""
+    if leaks:
+        asked = f" Nearly all of that is told by {' and '.join(map(shown, leaks[0].columns))}: is it known beforehand?"
+        return verdict(metrics, comparison) + asked
     if comparison is None or comparison.outcome is None:
-        reason = f"Not compared with version {comparison.version}: {comparison.missing}. " if comparison else ""
+        reason = f"Cannot be compared with version {comparison.version}: {comparison.missing}. " if comparison else ""
         return reason + beside_baseline(metrics)
     chance = comparison.p_better if comparison.outcome is Outcome.BETTER else comparison.p_worse
     how = {
@@ -48,13 +53,17 @@ def beside_baseline(metrics: Metrics) -> str:
     name = next(iter(metrics), None)
     if name is None:
         return "Nothing was measured."
-    told = f"{words(name).capitalize()} {metrics[name]:.4g}"
+    told = f"{words(name.removeprefix(ON_TRAINING_ROWS)).capitalize()} {_figure(metrics[name])}"
     if name.startswith(ON_TRAINING_ROWS):
         return f"{told} on the rows it was trained on: how good it is on others is not known."
     baseline = metrics.get(f"baseline_{name}")
     return f"{told} on held-out rows" + (
-        "." if baseline is None else f"; always giving the same answer has {baseline:.4g}."
+        "." if baseline is None else f"; always giving the same answer has {_figure(baseline)}."
     )
+
+
+def _figure(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}" if abs(value) < 10 else f"{value:.4g}"
 
 
 def words(name: str) -> str:
@@ -111,8 +120,8 @@ def _beyond_chance(comparison: Comparison | None) -> str | None:
 
 def _figures(comparison: Comparison) -> str:
     return (
-        f"{comparison.loss} {comparison.loss_now:.4g} against {comparison.loss_before:.4g} on {comparison.rows:,}"
-        " held-out rows that neither has learnt from"
+        f"{comparison.loss} {_figure(comparison.loss_now)} against {_figure(comparison.loss_before)} on"
+        f" {comparison.rows:,} held-out rows that neither has learnt from"
     )
 
 
@@ -122,14 +131,14 @@ def _beyond_margin(gate: Gate, metrics: Metrics, comparison: Comparison | None) 
     name, version = _metric(gate, metrics), f"version {comparison.version}"
     now, before = (figures.get(name) for figures in (comparison.metrics or {}, comparison.previous or {}))
     if now is None or before is None:
-        why = f"{version} has no {name}" if comparison.previous else comparison.missing
-        return f"it cannot be compared with {version}: {why}; promote it by hand if it is right"
+        why = f"it has no {name}" if comparison.previous else comparison.missing
+        return f"{version} cannot be compared on the held-out rows: {why}; promote the new one by hand if it is right"
     worse = now - before if name.endswith(LOWER_IS_BETTER) else before - now
     if worse <= gate.margin + ROUNDING:
         return None
     return (
-        f"{name} is {now:.4g}, and {version} has {before:.4g} on the same {comparison.rows:,} held-out rows: worse by"
-        f" {worse:.4g}, and the gate allows {gate.margin:.4g}"
+        f"{name} is {now:.4g}, and {version} has {before:.4g} on the same held-out rows: worse by {worse:.4g} on"
+        f" {comparison.rows:,} that neither has learnt from, and the gate allows {gate.margin:.4g}"
     )
 
 

@@ -54,6 +54,8 @@ class Learnt:
             X_test=_safe_indexing(self.X, self.tested_on),
             y_test=self.y[self.tested_on],
             held_out=self.held_out,
+            tested_on=self.tested_on.tolist(),
+            ids=data.ids,
             candidates=tuple(run.candidates),
             remarks=tuple(run.remarks),
             target=run.target.name,

@@ -1,0 +1,162 @@
+"""Connections of clients: each knows what it waits for, and ends when its client is too slow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import gevent
+from gevent.socket import socket  # type: ignore[attr-defined]
+
+SETTLED = 1.0
+"""Seconds that a connection has waited before it can be closed for another: by then a quick client is done."""
+
+TURN = 256 * 1024
+"""Bytes of a body after which other connections get their turn, however fast it comes."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How slow a client may be.
+
+    `head`: seconds until the first byte on a new connection, and from a request's first byte to the end of its headers.
+    `lag`: seconds that a body, or the reading of an answer, may be behind `rate`, in bytes a second.
+    """
+
+    head: float = 20.0
+    lag: float = 20.0
+    rate: float = 1024.0
+
+
+class Phase(Enum):
+    """What a connection waits for: a request, the rest of its head, its body, that its answer is read; or nothing."""
+
+    IDLE = "idle"
+    HEAD = "head"
+    BODY = "body"
+    ANSWER = "answer"
+    SERVED = "served"
+
+
+class TooSlow(BaseException):
+    """Ends the request of a slow client. Not an `Exception`, so that only the server answers it."""
+
+    def __init__(self, phase: Phase) -> None:
+        super().__init__(f"the client is too slow ({phase.value})")
+        self.phase = phase
+
+
+class Connection(socket):  # type: ignore[misc]
+    """A client's socket. Has no timer of its own: the worker looks at all connections once a second."""
+
+    def __init__(self, client: socket, patience: Patience, keepalive: float) -> None:
+        """Takes over `client`, in the greenlet that serves it. `keepalive`: seconds it may be idle."""
+        super().__init__(client.family, client.type, client.proto, fileno=client.detach())
+        self.patience = patience
+        self.next_request = NextRequest(self, keepalive)
+        self._greenlet = gevent.getcurrent()
+        self._turn = 0
+        self.blocked = False
+        """Whether the greenlet waits to read or to write at the moment."""
+        self.phase = Phase.IDLE
+        self.enter(Phase.IDLE, patience.head)
+
+    def recv(self, *arguments: Any) -> bytes:
+        if self.phase is not Phase.IDLE:
+            self._go_on_reading()
+        self.blocked = True
+        try:
+            data: bytes = socket.recv(self, *arguments)
+        finally:
+            self.blocked = False
+        if self.phase is Phase.IDLE:
+            self.phase = Phase.HEAD
+        else:
+            self._moved_on(len(data))
+        return data
+
+    def send(self, data: Any, flags: int = 0, **timeout: Any) -> int:
+        try:
+            sent: int = socket.send(self, data, flags, 0.0)
+        except BlockingIOError:
+            sent = self._send_slowly(data, flags, **timeout)
+        if self.phase is Phase.ANSWER:
+            self._moved_on(sent)
+        return sent
+
+    def enter(self, phase: Phase, seconds: float) -> None:
+        """Begins to wait for something else, at first for up to `seconds`."""
+        self.phase, self.moved, self.since = phase, 0, time.monotonic()
+        self.deadline = self.since + seconds
+
+    def late(self, now: float) -> bool:
+        return self.blocked and now > self.deadline
+
+    def speed(self, now: float) -> tuple[float, float]:
+        """What sorts the slowest first: bytes a second in this phase, and among the equals who began first."""
+        return self.moved / (now - self.since), self.since
+
+    def end(self) -> None:
+        """Ends the wait, unless something comes in the same turn of the loop: the next request must not be struck."""
+        gevent.get_hub().loop.run_callback(self._throw)
+
+    def _throw(self) -> None:
+        if self.blocked:
+            self._greenlet.throw(TooSlow(self.phase))
+
+    def _go_on_reading(self) -> None:
+        if self.phase is Phase.HEAD:
+            if not self.moved:  # the first piece has come, and was not all
+                self.enter(Phase.HEAD, self.patience.head)
+        elif self.phase is not Phase.BODY:
+            self.enter(Phase.BODY, self.patience.lag)
+
+    def _send_slowly(self, data: Any, flags: int, **timeout: Any) -> int:
+        """The kernel takes no more until the client has read."""
+        if self.phase is not Phase.ANSWER:
+            self.enter(Phase.ANSWER, self.patience.lag)
+        self.blocked = True
+        try:
+            return int(socket.send(self, data, flags, **timeout))
+        finally:
+            self.blocked = False
+
+    def _moved_on(self, size: int) -> None:
+        """Bytes put the deadline off, up to `lag` from now: what came quickly buys no long silence."""
+        self.moved += size
+        if self.phase is not Phase.HEAD:
+            self.deadline = min(time.monotonic() + self.patience.lag, self.deadline + size / self.patience.rate)
+        self._turn += size
+        if self._turn > TURN:
+            self._turn = 0
+            gevent.sleep(0)
+
+
+class NextRequest:
+    """The wait for a connection's next request and for its headers: gunicorn enters it once a request."""
+
+    def __init__(self, connection: Connection, keepalive: float) -> None:
+        self._connection = connection
+        self._keepalive = keepalive
+        self._first_byte_within = connection.patience.head
+
+    def __enter__(self) -> None:
+        self._connection.enter(Phase.IDLE, self._first_byte_within)
+        self._first_byte_within = self._keepalive
+
+    def __exit__(self, kind: object, value: BaseException | None, _: object) -> bool:
+        """An idle connection ends in silence."""
+        self._connection.phase = Phase.SERVED
+        return isinstance(value, TooSlow) and value.phase is Phase.IDLE
+
+
+def slowest(connections: Iterable[Connection], count: int) -> list[Connection]:
+    """Up to `count` that wait for their client, the slowest first: idle ones, then those that trickle."""
+    if count <= 0:
+        return []
+    now = time.monotonic()
+    settled = [connection for connection in connections if connection.blocked and now - connection.since >= SETTLED]
+    return sorted(settled, key=lambda connection: connection.speed(now))[:count]

@@ -1,0 +1,120 @@
+"""The door: every request passes here once, before the fast path and before Flask's routing.
+
+A page of another site reaches a gateway on loopback through its visitor's browser: under the page's own host name,
+which it has rebound to loopback, or as a request across origins. The first is refused for every route, the second for
+whatever writes or makes a job.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, NoReturn
+
+from contract.settings import is_loopback
+from gateway.problems import Problem
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+OPEN = "/health/"
+"""Paths below it are answered under any `Host`: a health check knows the gateway's address and not its name."""
+
+_AUTHORITY = r"(?P<name>[a-z0-9._-]{1,255}|\[[0-9a-f.]*:[0-9a-f:.]*\])(?::(?P<port>[0-9]{0,5}))?"
+_HOST = re.compile(_AUTHORITY, re.ASCII | re.IGNORECASE)
+_ORIGIN = re.compile(f"https?://{_AUTHORITY}", re.ASCII)
+_ABSOLUTE = re.compile(r"https?://([^/?#]*)([/?].*)?", re.ASCII | re.IGNORECASE)
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_PREDICT = re.compile(r"/v1/models/[^/]+/predict/*")
+"""The one address whose GET makes a job."""
+
+_ELSEWHERE = frozenset({"cross-site", "same-site"})
+"""Values of `Sec-Fetch-Site` that tell of a page of another origin. A page of the same site has another host or port,
+so it is as foreign as any other until its host is allowed."""
+
+_DIFFERENT_VALUES = 256
+"""Values of a header that are remembered: a caller repeats the same one."""
+
+
+class Door:
+    """WSGI middleware: refuses what comes under a foreign `Host` or from a foreign page, and hands on the rest."""
+
+    def __init__(self, rest: WSGIApplication, allowed_hosts: Collection[str]) -> None:
+        self._rest = rest
+        self._is_ours, self._is_our_origin = _checks(allowed_hosts)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            self._check(environ)
+        except Problem as problem:
+            return problem.response()(environ, start_response)
+        return self._rest(environ, start_response)
+
+    def _check(self, environ: WSGIEnvironment) -> None:
+        """Raises `Problem`: 403, or 400 where host or target are none."""
+        path = environ["PATH_INFO"]
+        if path.startswith(OPEN):
+            return
+        host = environ.get("HTTP_HOST", "")
+        if not self._is_ours(host):
+            self._refuse_host(host)
+        target = environ.get("RAW_URI", "/")
+        if not target.startswith("/"):
+            self._check_target(target)
+        method = environ["REQUEST_METHOD"]
+        if method not in _READING or (method == "GET" and _PREDICT.fullmatch(path)):
+            self._check_origin(environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE"))
+
+    def _refuse_host(self, host: str) -> NoReturn:
+        if self._is_ours(host) is None:
+            given = f"the Host {host[:80]!r}" if host else "no Host"
+            detail = f"the request has {given}; send the name or address of this gateway, and its port"
+            raise Problem(400, "malformed_request", detail)
+        detail = f"the Host {host[:80]!r} is not one of this gateway; add it to ALLOWED_HOSTS"
+        raise Problem(403, "foreign_host", detail)
+
+    def _check_target(self, target: str) -> None:
+        """An absolute target goes before `Host`, so its host has to be ours as well."""
+        matched = _ABSOLUTE.fullmatch(target)
+        if matched:
+            if not self._is_ours(matched[1]):
+                self._refuse_host(matched[1])
+        elif target != "*":
+            raise Problem(400, "malformed_request", f"the request is for {target[:80]!r}; begin its path with a slash")
+
+    def _check_origin(self, origin: str | None, site: str | None) -> None:
+        if origin is not None and not self._is_our_origin(origin):
+            detail = f"the Origin {origin[:80]!r} may neither write nor make jobs; add its host to ALLOWED_HOSTS"
+            raise Problem(403, "foreign_origin", detail)
+        if origin is None and site in _ELSEWHERE:
+            detail = (
+                f"a page of another origin asks for this (Sec-Fetch-Site: {site}), and does not say which;"
+                " open the address itself, or use fetch() in a page whose host is in ALLOWED_HOSTS"
+            )
+            raise Problem(403, "foreign_origin", detail)
+
+
+def _checks(allowed_hosts: Collection[str]) -> tuple[Callable[[str], bool | None], Callable[[str], bool]]:
+    """Whether a `Host` names this gateway, None where it is none; and whether an `Origin` is one of its own."""
+    allowed = {_name(_HOST.fullmatch(host)) for host in allowed_hosts} - {None}
+
+    @functools.lru_cache(_DIFFERENT_VALUES)
+    def is_ours(host: str) -> bool | None:
+        name = _name(_HOST.fullmatch(host))
+        return None if name is None else is_loopback(name) or name in allowed
+
+    @functools.lru_cache(_DIFFERENT_VALUES)
+    def is_our_origin(origin: str) -> bool:
+        name = _name(_ORIGIN.fullmatch(origin))
+        return name is not None and (is_loopback(name) or name in allowed)
+
+    return is_ours, is_our_origin
+
+
+def _name(matched: re.Match[str] | None) -> str | None:
+    """The host in lower case, without port, brackets and the root's dot; None without one, or with a port too high."""
+    if matched is None or int(matched["port"] or 0) > 65535:
+        return None
+    return matched["name"].lower().strip("[]").removesuffix(".") or None

@@ -1,0 +1,73 @@
+"""Estimators that another release of scikit-learn has saved: which one, and whether this one reads them rightly."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import sklearn
+from sklearn.cross_decomposition._pls import _PLS
+from sklearn.ensemble import AdaBoostClassifier
+from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.tree import DecisionTreeClassifier
+
+from scoring.contents import parts
+
+HERE = sklearn.__version__
+
+_ROUNDING = 1e-6
+"""How far the fractions of a node may be from 1 together; counts are off by a whole sample, or by its weight."""
+
+
+@contextmanager
+def noting_releases() -> Iterator[list[str]]:
+    """A list that holds, afterwards, the other releases of scikit-learn that what is unpickled inside was made with.
+    Nothing inside warns."""
+    others: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield others
+    messages = [warning.message for warning in caught]
+    found = {str(m.original_sklearn_version) for m in messages if isinstance(m, InconsistentVersionWarning)}
+    others.extend(sorted(found - {HERE}))
+
+
+def misread(estimator: Any, made_with: Sequence[str]) -> str | None:
+    """Why `estimator` loads without an error and would answer otherwise than where it was made, as the rest of a
+    sentence about it; None: no reason is known."""
+    reasons = (reason for part in parts(estimator) if (reason := _misread(part)))
+    reason = next(reasons, None)
+    if reason is None:
+        return None
+    made = f"scikit-learn {' and '.join(made_with)}" if made_with else "another scikit-learn"
+    return f"was made with {made}: {reason}, and its answers would be wrong; fit it again with scikit-learn {HERE}"
+
+
+def _misread(part: Any) -> str | None:
+    if isinstance(part, DecisionTreeClassifier) and _holds_counts(part):
+        return f"its classification trees hold counts, which {HERE} takes for fractions"
+    if isinstance(part, TfidfTransformer) and getattr(part, "use_idf", False) and not hasattr(part, "idf_"):
+        return f"its TF-IDF weights are where {HERE} does not look for them"
+    if isinstance(part, AdaBoostClassifier) and getattr(part, "algorithm", None) == "SAMME.R":
+        return f"its trees were boosted by an algorithm (SAMME.R) that {HERE} does not have"
+    if isinstance(part, _PLS) and hasattr(part, "coef_") and not np.allclose(part.coef_, _coefficients(part)):
+        return f"its coefficients are those of scaled columns, which {HERE} does not scale"
+    return None
+
+
+def _coefficients(pls: Any) -> Any:
+    """Targets × columns, as fit() makes them since 1.5."""
+    return (pls.x_rotations_ @ pls.y_loadings_.T * pls._y_std).T / pls._x_std
+
+
+def _holds_counts(classifier: Any) -> bool:
+    """Whether the classes of a node do not add up to 1, as they do since 1.4.
+
+    Of every node: the weights of a boosted tree add up to 1 in its root, whatever it holds.
+    """
+    tree = getattr(classifier, "tree_", None)
+    return tree is not None and bool((np.abs(tree.value.sum(axis=2) - 1) > _ROUNDING).any())

@@ -1,0 +1,153 @@
+"""Slow clients under gunicorn: what makes no progress is let go, and what does is let be."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+from gevent.socket import socket as gevent_socket
+
+from contract.settings import Settings
+from gateway.connections import Connection, Patience, Phase, slowest
+from tests.gateway.test_gunicorn import Server, serving
+from tests.support import PROJECT, until
+
+SLOTS = 40
+CONFIG = f"""
+exec(open({str(PROJECT / "gateway" / "gunicorn.conf.py")!r}).read())
+from gateway.connections import Patience
+from gateway.gunicorn_worker import GatewayWorker
+
+class worker_class(GatewayWorker):
+    patience = Patience(head=1.0, lag=1.0)
+
+worker_connections = {SLOTS}
+"""
+POST = b"POST /v1/models/%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
+FORM = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+
+
+@pytest.fixture
+def spool(models: Path) -> Path:
+    return models.with_name("spool")
+
+
+@pytest.fixture
+def hurried(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A gateway of little patience and few connections, which takes uploads."""
+    monkeypatch.setenv("ALLOW_UPLOAD", "1")
+    config = tmp_path / "hurried.conf.py"
+    config.write_text(CONFIG)
+    with serving(settings, "gunicorn", "--config", str(config), "gateway.wsgi:application()") as server:
+        yield server
+
+
+def test_what_makes_no_progress_is_let_go(hurried: Server, spool: Path) -> None:
+    begun = {
+        b"": b"",
+        b"POST /v1/models/sum/predict HTTP/1.1\r\nHost: loc": b'"code":"head_too_slow"',
+        POST % (b"sum/predict", b"application/json", 9) + b"[": b'"code":"body_too_slow"',
+        POST % (b"sum/versions", b"multipart/form-data; boundary=x", 2**30)
+        + FORM
+        + b"y" * 200_000: b'"code":"body_too_slow"',
+    }
+    with ExitStack() as stack:
+        clients = {}
+        for data in begun:
+            clients[data] = stack.enter_context(socket.create_connection(("127.0.0.1", hurried.port), timeout=30))
+            clients[data].sendall(data)
+        until(lambda: list(spool.glob("*.part")), "a part of the upload is in the spool")
+        for data, answer in begun.items():
+            said = rest_of(clients[data])
+            assert (said == b"") == (answer == b"")
+            assert answer in said
+            assert not said or (said.startswith(b"HTTP/1.1 408 ") and b"\r\nConnection: close\r\n" in said)
+    assert [path.name for path in spool.iterdir()] == [".lock"]
+
+
+def test_a_body_that_keeps_coming_may_take_its_time() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs, Connection(wrapped(ours), Patience(lag=20, rate=1000), 75) as connection:
+        connection.enter(Phase.BODY, 20)
+        connection.deadline -= 15  # as if nothing had come for so long
+        before = connection.deadline
+        theirs.sendall(b" " * 5000)
+        connection.recv(5000)
+        assert connection.deadline == before + 5
+        theirs.sendall(b" " * 50_000)
+        connection.recv(50_000)
+        assert connection.deadline - before < 50
+
+
+def test_what_came_quickly_buys_no_long_silence(hurried: Server) -> None:
+    body = b" " * 100_000  # a hundred seconds' worth
+    with socket.create_connection(("127.0.0.1", hurried.port), timeout=30) as client:
+        client.sendall(POST % (b"sum/predict", b"application/json", len(body) + 1) + body)
+        assert b'"code":"body_too_slow"' in rest_of(client)
+
+
+def test_a_client_that_does_not_read_its_answers_is_let_go(hurried: Server) -> None:
+    with socket.socket() as client, suppress(ConnectionError):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(30)
+        client.connect(("127.0.0.1", hurried.port))
+        body = b"[" + b'["x", "y"],' * 500 + b"[]]"  # about each value of which there is something to say
+        while True:  # until the gateway has closed the connection
+            client.sendall(POST % (b"sum/predict", b"application/json", len(body)) + body)
+
+
+def test_idle_connections_make_way_where_there_are_no_more(hurried: Server) -> None:
+    """They could be idle for a minute: gunicorn would take no connection until then."""
+    with ExitStack() as stack:
+        for _ in range(SLOTS + 4):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", hurried.port), timeout=30))
+            client.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until(hurried.live, "another is served")
+
+
+def test_the_slowest_are_closed_first_and_who_has_just_come_is_not() -> None:
+    with ExitStack() as stack:
+        pairs = [socket.socketpair() for _ in range(5)]
+        for pair in pairs:
+            for end in pair:
+                stack.enter_context(end)
+        idle, trickling, quick, fresh, busy = (Connection(wrapped(ours), Patience(), 75) for ours, _ in pairs)
+        for connection in (idle, trickling, quick, fresh, busy):
+            connection.blocked = connection is not busy
+            connection.since -= 0 if connection is fresh else 100
+        trickling.moved, quick.moved = 200, 200_000
+        everybody = [fresh, quick, busy, trickling, idle]
+        assert slowest(everybody, 5) == [idle, trickling, quick]
+        assert slowest(everybody, 1) == [idle]
+        assert slowest(everybody, -1) == []
+
+
+def test_a_body_in_tiny_chunks_is_refused_and_one_in_small_chunks_is_not(hurried: Server) -> None:
+    head = (
+        b"POST /v1/models/sum/predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n[1, 2]\r\n"
+    )
+    small, tiny = b"20\r\n" + b" " * 32 + b"\r\n", b"1\r\n \r\n"
+    for chunks in (small * 15_000, tiny * 9_000):
+        assert hurried.raw(head + chunks + b"0\r\n\r\n").startswith(b"HTTP/1.1 202 ")
+    with socket.create_connection(("127.0.0.1", hurried.port), timeout=30) as client:
+        with suppress(ConnectionError):
+            client.sendall(head + tiny * 15_000)
+        answer = rest_of(client)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"its chunks are too small; send at least 32 bytes in each" in answer
+
+
+def rest_of(client: socket.socket) -> bytes:
+    answer = b""
+    with suppress(ConnectionResetError):
+        while part := client.recv(65536):
+            answer += part
+    return answer
+
+
+def wrapped(client: socket.socket) -> object:
+    return gevent_socket(client.family, client.type, client.proto, fileno=client.detach())

@@ -1,0 +1,234 @@
+"""What a skops file can make scikit-learn open, import or run: every attribute of every type on the list, set to text.
+
+    python -m tests.scoring.reach [--refused] [NAME …]
+
+fits each type, sets each of its attributes in turn to a path, to the name of a module, to a command, and to each
+option that scikit-learn documents, sends it through skops, and calls whatever a model can be asked, under an audit
+hook. Prints what was reached; with `--refused` what passes `scoring.skops_files.loads`, which should be nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import copy
+import importlib
+import inspect
+import io
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from scoring.skops_files import ALLOWED, loads
+
+MARK = "reach_marker"
+METHODS = ("predict", "predict_proba", "decision_function", "transform", "score_samples", "inverse_transform")
+_WATCHED = (
+    "open",
+    "import",
+    "exec",
+    "compile",
+    "os.",
+    "socket.",
+    "subprocess.",
+    "shutil.",
+    "ctypes.",
+    "tempfile.",
+    "glob.",
+)
+
+_seen: list[str] | None = None
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    if _seen is not None and event.startswith(_WATCHED):
+        _seen.append(f"{event} {' '.join(repr(argument)[:200] for argument in arguments[:2])}")
+
+
+_installed = False
+
+
+@contextmanager
+def watched() -> Iterator[list[str]]:
+    """What Python's audit hook hears meanwhile, an event a line."""
+    global _seen, _installed
+    if not _installed:
+        sys.addaudithook(_watch)
+        _installed = True
+    _seen = found = []
+    try:
+        yield found
+    finally:
+        _seen = None
+
+
+def types() -> list[type]:
+    """The classes that a skops artifact may hold as objects: skops' own list and ours."""
+    from skops.io._trusted_types import SKLEARN_ESTIMATOR_TYPE_NAMES, SKLEARN_INTERNAL_TYPE_NAMES
+
+    found = []
+    for name in (*SKLEARN_ESTIMATOR_TYPE_NAMES, *SKLEARN_INTERNAL_TYPE_NAMES, *ALLOWED):
+        module, _, attribute = name.rpartition(".")
+        thing = getattr(importlib.import_module(module), attribute, None)
+        if isinstance(thing, type) and module.startswith("sklearn."):
+            found.append(thing)
+    return found
+
+
+X, Y = make_classification(40, 6, random_state=0)
+X = np.abs(X)
+
+
+def _made(cls: type) -> Any:
+    """An instance with what its constructor asks for; without its constructor where nothing will do."""
+    inner = Ridge() if "Regress" in cls.__name__ else LogisticRegression()
+    given = {
+        "estimator": inner,
+        "base_estimator": inner,
+        "estimators": [("a", inner), ("b", copy.copy(inner))],
+        "steps": [("a", inner)],
+        "transformers": [("a", "passthrough", [0, 1])],
+        "transformer_list": [("a", "passthrough")],
+        "param_grid": {},
+        "param_distributions": {},
+        "kernel": None,
+        "components": X,
+        "dictionary": X,
+    }
+    try:
+        names = inspect.signature(cls).parameters.values()
+        required = [p.name for p in names if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+        thing = cls(**{name: given.get(name, 1) for name in required})
+        with suppress(Exception):
+            thing.set_params(n_estimators=2)
+        return thing
+    except Exception:
+        with suppress(Exception):
+            return cls.__new__(cls)
+        return None
+
+
+def fitted(cls: type, folder: Path) -> Any:
+    """An instance fitted on the first data it takes, or as it is."""
+    mark = str(folder / MARK)
+    for data in ((X, Y), (X,), ([mark, mark],), ([{"a": 1.0}, {"a": 2.0}],), (X[:, 0], Y), (Y,), (["a b", "b c"],)):
+        thing = _made(cls)
+        with suppress(Exception):
+            thing.fit(*data)
+            return thing
+    return _made(cls)
+
+
+def values(cls: type, name: str, folder: Path) -> list[str]:
+    """What `name` is set to: a path, a module, a command, and what scikit-learn's own constraints allow."""
+    options: set[str] = set()
+    for constraint in getattr(cls, "_parameter_constraints", {}).get(name, ()):
+        options |= {option for option in getattr(constraint, "options", ()) if isinstance(option, str)}
+    return [
+        str(folder / MARK),
+        f"{MARK}_module.attribute",
+        f"{MARK}_module",
+        f"|touch {folder / MARK}",
+        *sorted(options),
+    ]
+
+
+def ask(thing: Any, folder: Path) -> None:
+    """Every method on numbers, and on text that is a path."""
+    mark = str(folder / MARK)
+    texts = [mark, mark]
+    for method in METHODS:
+        call = getattr(thing, method, None)
+        if not callable(call):
+            continue
+        for rows in (X, texts, np.array(texts, dtype=object).reshape(-1, 1), np.array([mark.encode()], dtype=object)):
+            with suppress(Exception):
+                found = call(rows)
+                if hasattr(found, "__next__"):
+                    list(found)
+
+
+def attributes(thing: Any) -> list[str]:
+    names = set(vars(thing)) if hasattr(thing, "__dict__") else set()
+    with suppress(Exception):
+        names |= set(inspect.signature(type(thing)).parameters)
+    return sorted(names - {"self", "args", "kwargs"})
+
+
+def reached(cls: type, folder: Path, load: Callable[[bytes], Any]) -> Iterator[tuple[str, str, list[str]]]:
+    """For each attribute and value what was heard, that the type as it was fitted does not cause; empty if nothing."""
+    import skops.io
+
+    usual = fitted(cls, folder)
+    with suppress(Exception):
+        ask(usual, folder)
+    with watched() as always:
+        ask(usual, folder)
+    for name in attributes(usual):
+        for value in values(cls, name, folder):
+            thing = None
+            with suppress(Exception):
+                thing = copy.copy(usual)
+                setattr(thing, name, value)
+            if not hasattr(thing, "__dict__") or vars(thing).get(name) != value:
+                continue
+            try:
+                data = skops.io.dumps(thing)
+            except Exception:
+                continue
+            loaded = None
+            with suppress(Exception):
+                loaded = load(data)
+            with watched() as heard:
+                if loaded is not None:
+                    ask(loaded, folder)
+            yield name, value, [line for line in heard if line not in always]
+
+
+def _main() -> None:
+    import skops.io
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--refused", action="store_true")
+    parser.add_argument("--times", action="store_true")
+    parser.add_argument("names", nargs="*")
+    given = parser.parse_args()
+    load = loads if given.refused else lambda data: skops.io.loads(data, trusted=ALLOWED)
+    warnings.simplefilter("ignore")
+    chosen = [cls for cls in types() if not given.names or cls.__name__ in given.names]
+    began = time.monotonic()
+    print_line = sys.stdout.write
+    pairs, tried, found = 0, 0, collections.Counter[tuple[str, str, str, str]]()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / MARK).write_text("secret words")
+        (folder / f"{MARK}_module.py").write_text("")
+        sys.path.insert(0, name)
+        for cls in chosen:
+            seen = set()
+            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # of what is set to be verbose
+                for attribute, value, heard in reached(cls, folder, load):
+                    seen.add(attribute)
+                    tried += 1
+                    for line in heard:
+                        found[cls.__name__, attribute, value.replace(name, "…"), line.replace(name, "…")[:150]] += 1
+            pairs += len(seen)
+            if given.times:
+                print_line(f"{time.monotonic() - began:6.0f} s {cls.__name__}\n")
+                sys.stdout.flush()
+    print_line(f"{len(chosen)} types, {pairs} attributes, {tried} values\n")
+    for key, count in sorted(found.items()):
+        print_line(f"{count:4} {' | '.join(key)}\n")
+
+
+if __name__ == "__main__":
+    _main()

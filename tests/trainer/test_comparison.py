@@ -1,0 +1,234 @@
+"""Versions are compared on rows that neither has learnt from, and it is said how many there were."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest, permutation_test, ttest_1samp
+from sklearn.model_selection import train_test_split
+
+from contract.repository import Repository
+from contract.settings import Settings
+from contract.training import Gate, TrainingRequest, TrainingResult
+from trainer.publishing.aliases import move_alias
+from trainer.training.comparison import by_chance
+from trainer.training.seen import LEARNT_FILE, hashes
+from trainer.training.train import train
+
+pytestmark = pytest.mark.usefixtures("unverified", "unreported")
+
+NO_GATE = Gate()
+RECIPE = """
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.preprocessing import OneHotEncoder
+from contract.manifest import InputFormat
+from trainer.recipe import recipe
+
+@recipe(test_size=0.25, input_format=InputFormat.DATAFRAME)
+def fit(X, y, *, deaf: bool = False, broken: bool = False):
+    words = make_column_selector(dtype_include=[object, "string"])
+    columns = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), words), remainder="passthrough")
+    draw = np.random.default_rng(1)
+    y = draw.permutation(y) if deaf else y
+    model = RidgeCV() if y.dtype.kind == "f" else LogisticRegression()
+    fitted = make_pipeline(columns, model).fit(X, y)
+    if broken:
+        del fitted.steps[-1][1].coef_
+    return fitted
+"""
+
+
+class Trainer:
+    """Trains the model `m` on tables and promotes it; `current` is the version that is."""
+
+    def __init__(self, folder: Path) -> None:
+        for name in ("models", "data", "recipes"):
+            (folder / name).mkdir()
+        (folder / "recipes/mine.py").write_text(RECIPE)
+        self.folder, self.models = folder, folder / "models"
+        self.log: list[str] = []
+
+    def train(
+        self, table: list[dict[str, Any]], gate: Gate = NO_GATE, target: str = "z", **parameters: Any
+    ) -> TrainingResult:
+        lines = [",".join(table[0]), *(",".join(map(str, row.values())) for row in table)]
+        (self.folder / "data/t.csv").write_text("\n".join(lines) + "\n")
+        request = TrainingRequest("m", "mine", parameters, target=target, path="t.csv", gate=gate)
+        settings = Settings(models_dir=self.models, data_dir=self.folder / "data", recipes_dir=self.folder / "recipes")
+        return train(request, settings, lambda _: None, self.log.append, self._promote)
+
+    def _promote(self, model: str, version: int, alias: str) -> None:
+        move_alias(self.models, model, alias, version)
+
+    @property
+    def current(self) -> int | None:
+        return Repository(self.models).aliases("m").get("current")
+
+
+@pytest.fixture
+def trainer(tmp_path: Path) -> Trainer:
+    return Trainer(tmp_path)
+
+
+def table(rows: int, seed: int = 0) -> list[dict[str, Any]]:
+    draw = random.Random(seed)
+    found = []
+    for _ in range(rows):
+        a, b, w = round(draw.gauss(0, 1), 6), round(draw.gauss(0, 1), 6), draw.choice("pqr")
+        found.append({"a": a, "b": b, "w": w, "z": "yes" if a + (w == "p") + draw.gauss(0, 1) > 0 else "no"})
+    return found
+
+
+def unseen(old: int, new: int) -> int:
+    """How many of the rows that are held out of the first `new` ones were not learnt from of the first `old` ones."""
+    learnt, _ = train_test_split(np.arange(old), test_size=0.25, random_state=42)
+    _, held_out = train_test_split(np.arange(new), test_size=0.25, random_state=42)
+    return len(set(held_out) - set(learnt))
+
+
+def compared(result: TrainingResult) -> int:
+    """On how many rows."""
+    found = re.search(r" on ([\d,]+) held-out rows that neither has learnt from", result.verdict)
+    assert found, result.verdict
+    return int(found[1].replace(",", ""))
+
+
+def test_a_version_that_learnt_from_a_part_of_the_file_is_compared_on_rows_that_neither_has_seen(
+    trainer: Trainer,
+) -> None:
+    rows = table(1200)
+    assert trainer.train(rows).promoted
+    part = trainer.train(rows[:800])
+    assert compared(part) == unseen(1200, 800) == 82
+    assert part.verdict.startswith("As good as version 1, as far as can be told: log loss ")
+    assert part.promoted and trainer.current == 2
+
+
+def test_it_does_not_matter_in_which_order_the_columns_are_nor_what_other_columns_there_are(trainer: Trainer) -> None:
+    rows = table(1000)
+    trainer.train(rows[:700])
+    more = [{"c": n % 7, **dict(reversed(row.items()))} for n, row in enumerate(rows)]
+    assert compared(trainer.train(more)) == unseen(700, 1000)
+
+
+def test_equal_rows_are_told_apart(trainer: Trainer) -> None:
+    rows = [{"w": row["w"], "z": row["z"]} for row in table(1000)]
+    trainer.train(rows[:700])
+    assert len({tuple(row.values()) for row in rows}) == 6
+    assert compared(trainer.train(rows)) == unseen(700, 1000)
+
+
+def test_rows_that_the_other_version_does_not_take_are_left_out(trainer: Trainer) -> None:
+    rows = table(1000)
+    trainer.train(rows[:700])
+    for row in rows[-8:]:
+        row["w"] = "s"
+    assert compared(trainer.train(rows)) <= unseen(700, 1000)
+    for row in rows:
+        row["w"] = "s" if row["w"] == "p" else row["w"]
+    lost = trainer.train([{"a": row["a"], "w": row["w"], "z": row["z"]} for row in rows])
+    assert lost.verdict.startswith("Cannot be compared with version 2: version 2 does not take the new one's rows: ")
+
+
+def test_of_too_few_rows_nothing_is_said_and_the_version_is_promoted(trainer: Trainer) -> None:
+    rows = table(150)
+    trainer.train(rows)
+    again = trainer.train(rows, deaf=True)
+    assert "Cannot be compared with version 1: only 38 held-out rows are new to both versions" in again.verdict
+    assert again.promoted
+    assert again.verdict in trainer.log
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "long"])
+def test_a_version_that_does_not_say_what_it_has_learnt_from_cannot_be_compared(trainer: Trainer, damage: str) -> None:
+    rows = table(400)
+    trainer.train(rows)
+    file = trainer.models / "m/versions/1/report" / LEARNT_FILE
+    assert len(file.read_bytes()) == 300 * 8
+    if damage == "gone":
+        shutil.rmtree(file.parent)
+    else:
+        file.write_bytes({"cut": file.read_bytes()[:-3], "long": bytes(401 * 8)}[damage])
+    again = trainer.train(rows, deaf=True)
+    assert "Cannot be compared with version 1: version 1 does not say which rows it has learnt from." in again.verdict
+    assert again.promoted
+
+
+def test_a_worse_version_stays_where_it_is_and_the_way_out_is_named(trainer: Trainer) -> None:
+    rows = table(600)
+    trainer.train(rows)
+    worse = trainer.train(rows, deaf=True)
+    assert not worse.promoted and trainer.current == 1
+    assert worse.verdict.startswith("Worse than version 1: log loss ")
+    assert str(worse.reason).startswith("it does worse than version 1, and chance does not explain that (p = ")
+    way_out = 'to promote it all the same: PUT /v1/models/m/aliases/current {"version": 2}'
+    assert str(worse.reason).endswith(way_out)
+    assert trainer.train(rows, Gate(margin=10.0, floor=0.0), deaf=True).promoted
+
+
+def test_the_same_training_again_is_as_good_and_promoted(trainer: Trainer) -> None:
+    rows = [{**row, "z": row["a"] * 2 + row["b"] + n % 5} for n, row in enumerate(table(400))]
+    trainer.train(rows)
+    again = trainer.train(rows)
+    assert again.promoted and again.verdict.startswith("As good as version 1, as far as can be told: squared error ")
+    assert compared(again) == 100
+    assert again.verdict.endswith("(p = 1).")
+
+
+def test_a_version_of_which_columns_tell_nothing_does_not_pass(trainer: Trainer) -> None:
+    draw = random.Random(0)
+    rows = [{"a": draw.gauss(0, 1), "z": draw.gauss(0, 1)} for _ in range(400)]
+    trainer.train(rows, deaf=True)
+    (trainer.models / "m/aliases.json").write_text('{"current": 1}')
+    again = trainer.train(rows, deaf=True)
+    assert str(again.reason).startswith("it is no better than always giving the same answer: R² is -0.")
+
+
+def test_a_previous_version_that_predicts_something_else_or_cannot_be_asked_says_so(trainer: Trainer) -> None:
+    rows = table(400)
+    trainer.train(rows)
+    numbers = trainer.train(rows, target="a")
+    assert "Cannot be compared with version 1: version 1 predicts a class, and the new one a number." in numbers.verdict
+    other = trainer.train([{**row, "z": f"{row['z']}!"} for row in rows])
+    assert "Cannot be compared with version 2: version 2 predicts a number" in other.verdict
+    words = trainer.train(rows)
+    assert "Cannot be compared with version 3: version 3 knows none of the new one's classes." in words.verdict
+    artifact = trainer.models / "m/versions/4/model.joblib"
+    artifact = artifact if artifact.exists() else next(artifact.parent.glob("model.*"))
+    artifact.write_bytes(b"")
+    assert "has an artifact of 0 bytes" in trainer.train(rows).verdict
+    (trainer.models / "m/aliases.json").write_text('{"current": 70}')
+    assert "version 70 of the model 'm' is not in the model repository" in trainer.train(rows).verdict
+
+
+def test_hashes_of_two_versions_cannot_be_matched() -> None:
+    rows, targets = [(1.0, "x"), (2.0, None), (1.0, "x")], ["a", "b", "a"]
+    one, other = hashes(rows, targets, "f" * 64), hashes(rows, targets, "0" * 64)
+    assert len(set(one.tolist())) == 3
+    assert not set(one.tolist()) & set(other.tolist())
+    assert set(hashes(rows[::-1], targets[::-1], "f" * 64).tolist()) == set(one.tolist())
+    assert hashes([(1.0,)], [3], "f").tolist() == hashes([(1.0,)], [3.0], "f").tolist()
+
+
+def test_chance_is_what_other_tests_say_it_is() -> None:
+    draw = np.random.default_rng(0)
+    for mean in (0.0, 0.1, 0.3):
+        few = draw.normal(mean, 1, 60)
+        exact = permutation_test((few,), np.mean, permutation_type="samples", alternative="greater", rng=1).pvalue
+        assert by_chance(few) == pytest.approx(exact, abs=0.02)
+        many = draw.normal(mean / 10, 1, 5000)
+        assert by_chance(many) == pytest.approx(ttest_1samp(many, 0, alternative="greater").pvalue, abs=0.002)
+    wrong = np.repeat([1.0, -1.0, 0.0], [9, 3, 88])  # McNemar's test, exactly
+    assert by_chance(wrong) == pytest.approx(binomtest(9, 12, alternative="greater").pvalue, abs=0.01)
+    assert by_chance(np.zeros(100)) == 1.0
+    assert by_chance(np.r_[1000.0, np.zeros(99)]) > 0.4

@@ -1,0 +1,70 @@
+"""Whether an estimator was fitted on numbers of 32 bits: it answers them otherwise, in the seventh digit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contract.jobs import Row
+from contract.manifest import InputDtype, ModelManifest
+from scoring.matrix import to_matrix
+from trainer.importing import inputs
+
+
+def with_float32(estimator: Any, draft: ModelManifest, rows: Sequence[Row]) -> ModelManifest:
+    """`draft`, asking for float32 where something in `estimator` was fitted on it and gets float64 otherwise.
+
+    What casts by itself, as OneHotEncoder(dtype=np.float32) does, is no sign: the steps before it had float64.
+    """
+    artifact = draft.artifact
+    with suppress(Exception):  # whatever is wrong with it shows when it predicts
+        matrix = to_matrix(rows[:2], draft.signature, artifact.input_format, artifact.input_dtype)
+        if _gets_float64(estimator, matrix):
+            return dataclasses.replace(draft, artifact=dataclasses.replace(artifact, input_dtype=InputDtype.FLOAT32))
+    return draft
+
+
+def _gets_float64(part: Any, matrix: Any) -> bool:
+    """Whether something in `part` that holds numbers of 32 bits gets those of 64 where `part` gets `matrix`."""
+    steps = inputs.steps(part)
+    for step in steps[:-1]:
+        if _gets_float64(step, matrix):
+            return True
+        matrix = step.transform(matrix)
+    if steps:
+        return _gets_float64(steps[-1], matrix)
+    if _is_float64(matrix) and _holds_float32(part):
+        return True
+    return any(_gets_float64(inner, own) for inner, own in _inside(part, matrix))
+
+
+def _is_float64(matrix: Any) -> bool:
+    types = matrix.dtypes.tolist() if isinstance(matrix, pd.DataFrame) else [matrix.dtype]
+    return all(dtype == np.float64 for dtype in types)
+
+
+def _holds_float32(part: Any) -> bool:
+    """Scikit-learn's own keep numbers of 32 bits where they were fitted on some, and nowhere else."""
+    if not type(part).__module__.startswith("sklearn."):
+        return False
+    learnt = [value for name, value in vars(part).items() if name.endswith("_") or name in ("_fit_X", "_fit_dtype")]
+    return any(
+        getattr(thing, "dtype", thing) == np.float32
+        for value in learnt
+        for thing in (value if isinstance(value, list) else [value])
+    )
+
+
+def _inside(part: Any, matrix: Any) -> Iterator[tuple[Any, Any]]:
+    """The estimators in `part` that get columns of `matrix` as they are, each with its columns."""
+    for transformer, places in inputs.by_columns(part):
+        if hasattr(transformer, "transform"):
+            by_name = isinstance(matrix, pd.DataFrame)
+            yield transformer, matrix[part.feature_names_in_[places]] if by_name else matrix[:, places]
+    for member in inputs.members(part):
+        yield member, matrix

@@ -1,0 +1,112 @@
+"""How an imported model answers its sample, where that has what is to be predicted: the facts of a report."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from contract.coercion import Grid, coerce
+from contract.jobs import Value
+from contract.kinds import Conversion, Refusal, listed
+from contract.manifest import Field, Kind, ModelManifest, Output, OutputKind
+from scoring.answers import ask_matrix
+from scoring.matrix import to_matrix
+from trainer.importing import inputs
+from trainer.importing.sample import Sample
+
+FEWEST_ROWS = 10
+"""With a target, that a report is made of."""
+
+log = logging.getLogger(__name__)
+
+
+def measured(estimator: Any, draft: ModelManifest, sample: Sample | None) -> tuple[dict[str, Any] | None, list[str]]:
+    """The facts of a report, or None without a target in the sample; and warnings. Raises nothing."""
+    try:
+        found = _targets(estimator, draft, sample) if sample else {}
+        if len(found) > 1:
+            columns = listed(list(found))
+            return None, [f"it has no report: {columns} of the sample could each be what it predicts; leave one in it"]
+        if sample and found:
+            return _facts(estimator, draft, sample, *found.popitem()), []
+    except Exception:
+        log.exception("no report is made of the sample")
+    return None, []
+
+
+def _targets(estimator: Any, draft: ModelManifest, sample: Sample) -> dict[str, list[Value]]:
+    """The columns that are no inputs and hold what the model predicts: the values of each, None for null."""
+    known = {*draft.signature.names, *(inputs.names(estimator) or ())}
+    found = {}
+    for column in sample.columns:
+        values = None if column in known else _predicted(draft.signature.output, column, sample.cells(column))
+        if values and sum(value is not None for value in values) >= FEWEST_ROWS:
+            found[column] = values
+    return found
+
+
+def _predicted(output: Output, column: str, cells: Sequence[str | None]) -> list[Value] | None:
+    """The cells as what the model predicts; None where one is nothing of the kind."""
+    if output.kind is OutputKind.NUMBER:
+        values = Conversion.of(Field(column, Kind.NUMBER)).each(list(cells))
+        numbers = [value for value in values if not isinstance(value, Refusal)]
+        return numbers if len(numbers) == len(values) else None
+    labels = {_spelled(label): label for label in output.labels or ()}
+    spelled = [None if cell is None else _spelled(cell) for cell in cells]
+    return None if {*spelled} - {*labels, None} else [None if word is None else labels[word] for word in spelled]
+
+
+def _spelled(label: object) -> str:
+    """One spelling for 1, 1.0, "1" and "1.0", and for true and True."""
+    text = str(label)
+    try:
+        return repr(float(text))
+    except ValueError:
+        return text.lower() if text.lower() in ("true", "false") else text
+
+
+def _facts(
+    estimator: Any, draft: ModelManifest, sample: Sample, target: str, values: Sequence[Value]
+) -> dict[str, Any]:
+    # What reports are made of takes a second to import, and most files need none.
+    from trainer.report.evidence import Evidence
+    from trainer.report.facts import gather
+    from trainer.training.evaluate import measure
+
+    known = [place for place, value in enumerate(values) if value is not None]
+    signature, output = draft.signature, draft.signature.output
+    rows = coerce(Grid(sample.columns, [sample.rows[place] for place in known]), signature).rows
+    targets = [values[place] for place in known]
+    artifact = draft.artifact
+    X, y = to_matrix(rows, signature, artifact.input_format, artifact.input_dtype), np.array(targets)
+    metrics = measure(y, *ask_matrix(estimator, X, output.probabilities), output)
+    return gather(
+        Evidence(
+            manifest=dataclasses.replace(draft, metrics=metrics),
+            estimator=estimator,
+            rows=rows,
+            targets=targets,
+            X_test=X,
+            y_test=y,
+            held_out=False,
+            tested_on=range(len(rows)),
+            sample=True,
+            target=target,
+            headline=next(iter(metrics), ""),
+            verdict=_verdict(metrics, len(rows)),
+        )
+    )
+
+
+def _verdict(metrics: dict[str, float], rows: int) -> str:
+    name = next(iter(metrics), None)
+    if name is None:
+        return ""
+    told = f"{'R²' if name == 'r2' else name.replace('_', ' ').capitalize()} {metrics[name]:.4g}"
+    baseline = metrics.get(f"baseline_{name}")
+    beside = "" if baseline is None else f"; always giving the same answer has {baseline:.4g}"
+    return f"{told} on the {rows:,} rows of its sample{beside}."

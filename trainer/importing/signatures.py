@@ -1,0 +1,82 @@
+"""Who may bring a model in: the detached signature `loan.pkl.sig`, which `make sign FILE=loan.pkl` makes.
+
+It is a raw ed25519 signature over a JSON text that says what is imported, which signer and trainer each make of the
+files that they have before them. So a signature fits one file with one sample under one name, and nothing else:
+
+    {"import":{"model":"loan","parts":{"file":"<sha256>","sample":"<sha256>"}}}
+
+A part that is not there has no entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from contract.settings import Settings
+from scoring import public_keys
+from scoring.trust import Trust
+from trainer.importing import Refused
+
+SUFFIX = ".sig"
+"""What the name of a signature has in addition to that of the file."""
+
+PART, SAMPLE_PART = "file", "sample"
+"""What a signature calls the parts of an import."""
+
+
+class NotSigned(Refused):
+    """A file without the signature that is asked for."""
+
+
+def keys(settings: Settings) -> tuple[bytes, ...]:
+    """The public keys of those who may bring models in, 32 bytes each; none: everybody may. Raises `SettingsError`."""
+    if settings.import_keys is None:
+        return Trust.from_settings(settings).keys
+    return public_keys.read(settings.import_keys, "IMPORT_KEYS")
+
+
+def check(settings: Settings, model: str, parts: Mapping[str, str], signature: bytes | None) -> None:
+    """Raises `NotSigned` unless somebody who may has signed `parts` (sha256 in hex, by part) for `model`."""
+    allowed = keys(settings)
+    if not allowed:
+        return
+    command = f"make sign FILE=…{' SAMPLE=…' if SAMPLE_PART in parts else ''} NAME={model}"
+    if signature is None:
+        raise NotSigned(
+            f"is not signed, and VERIFY_KEY asks for it; sign it with `{command}`, and lay the {SUFFIX} file beside it,"
+            " or send that as the part signature"
+        )
+    if not Trust(allowed).signed(_statement(model, parts), signature):
+        raise NotSigned(
+            "has a signature that does not fit: it was made for another file, sample or name, or with a key that may"
+            f" not sign imports (IMPORT_KEYS); sign it with `{command}`"
+        )
+
+
+def sign(key: Ed25519PrivateKey, model: str, file: Path, sample: Path | None) -> Path:
+    """Writes the signature beside `file`; its path. Raises OSError."""
+    parts = {PART: file, **({SAMPLE_PART: sample} if sample else {})}
+    signature = key.sign(_statement(model, {part: _sha256(path) for part, path in parts.items()}))
+    target = beside(file)
+    target.write_bytes(signature)
+    return target
+
+
+def beside(file: Path) -> Path:
+    """Where the signature of `file` lies."""
+    return file.with_name(file.name + SUFFIX)
+
+
+def _statement(model: str, parts: Mapping[str, str]) -> bytes:
+    said = {"import": {"model": model, "parts": dict(parts)}}
+    return json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

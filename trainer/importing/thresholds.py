@@ -1,0 +1,66 @@
+"""A threshold that lies beside a model: its decisions are served, or it is refused, and never left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import FixedThresholdClassifier
+
+from contract.kinds import listed, shown
+from trainer.importing import Refused
+
+_NAME = re.compile(
+    r"((best|optimal|opt|decision|class|classification|prob|proba|probability|model|final|chosen|tuned|custom)_)*"
+    r"(thresholds?|thresh|thr|cut_?offs?)(_(value|best|optimal|opt))?"
+)
+_WAY_OUT = "put the model into a class whose predict applies it, or save the model without it"
+
+
+def thresholds(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Those among `parts`, or in a dict among them, by name."""
+    return dict(_named_so(parts))
+
+
+def _named_so(parts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, part in parts.items():
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])|[ .-]", "_", str(key)).lower()
+        if _NAME.fullmatch(words) and part is not None:
+            yield str(key), part
+        elif isinstance(part, Mapping):
+            yield from _named_so(part)
+
+
+def with_threshold(model: Any, found: Mapping[str, Any]) -> tuple[Any, str]:
+    """`model`, deciding at the one threshold in `found`, and a sentence that says so. Raises `Refused`."""
+    names, values = listed(list(found)), list(found.values())
+    if len(values) > 1:
+        raise Refused(f"holds a model with several thresholds ({names}), and nothing tells which one counts; keep one")
+    threshold = _number(values[0])
+    if threshold is None:
+        raise Refused(f"holds a model with {names}, which is no number from 0 to 1 ({shown(values[0])}); {_WAY_OUT}")
+    labels = np.asarray(getattr(model, "classes_", ())).tolist()
+    if len(labels) != 2:
+        what = f"of {len(labels)} classes" if labels else "without classes"
+        raise Refused(f"holds a model {what} with {names}, and a threshold decides between two; {_WAY_OUT}")
+    if not hasattr(model, "predict_proba"):
+        raise Refused(
+            f"holds a {type(model).__name__} with {names}, and it has no probabilities to which that could apply; put"
+            " it into a CalibratedClassifierCV, which gives it some"
+        )
+    otherwise, positive = labels
+    deciding = FixedThresholdClassifier(model, threshold=threshold, pos_label=positive, response_method="predict_proba")
+    deciding.estimator_ = model  # as fit() would leave it
+    return deciding, (
+        f"it predicts {shown(positive)} where the probability of that is at least {threshold:g}, and else"
+        f" {shown(otherwise)}: the file has {names} beside the model"
+    )
+
+
+def _number(value: object) -> float | None:
+    value = value.item() if isinstance(value, np.generic | np.ndarray) and value.size == 1 else value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        return None
+    return float(value)

@@ -1,0 +1,110 @@
+"""`python reaper.py LIFELINE COMMAND…` runs a command and leaves no process of it behind. It ends as the command ends.
+
+On Linux it is a subreaper: whatever the command has started becomes its child when it is orphaned, in whatever session
+or group it hides, and is killed when the command has ended, or when LIFELINE, a descriptor, closes. Elsewhere that goes
+for the command's process group.
+
+Run as a file and with the standard library alone, since it has to be there at once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import select
+import signal
+import sys
+from contextlib import suppress
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
+
+
+def main(lifeline: int, *command: str) -> None:
+    os.set_inheritable(lifeline, False)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    _prctl(_PR_SET_DUMPABLE, 0)  # its environment may be richer than what the command keeps of it
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    child, status = _started(command), None
+    while status is None:
+        ready, _, _ = select.select([lifeline, woken], [], [])
+        if lifeline in ready:
+            break
+        os.read(woken, 4096)
+        status = _buried(child, os.WNOHANG)
+    _end_as(_left_nobody(child, status))
+
+
+def _started(command: tuple[str, ...]) -> int:
+    """Its process id, which is that of its group, too: who kills its own group does not kill this process."""
+    this = os.getpid()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setpgid(0, 0)
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() == this:
+                os.execv(command[0], command)  # noqa: S606
+        finally:
+            os._exit(127)
+    return child
+
+
+def _buried(child: int, options: int) -> int | None:
+    """Takes leave of those that have ended; the status of `child` if it is among them. Raises ChildProcessError when
+    nobody is left."""
+    status = None
+    while True:
+        pid, found = os.waitpid(-1, options)
+        if pid == child:
+            status = found
+        if options == 0 or pid == 0 or pid == child:
+            return status
+
+
+def _left_nobody(child: int, status: int | None) -> int:
+    """Kills until there is nobody: whoever loses its parent comes here. The status of `child`."""
+    with suppress(ChildProcessError):
+        while True:
+            with suppress(OSError):
+                os.killpg(child, signal.SIGKILL)
+            for pid in _children():
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            status = _buried(child, 0) or status
+    return status or 0
+
+
+def _children() -> list[int]:
+    found, this = [], os.getpid()
+    with suppress(OSError):
+        for entry in os.listdir("/proc"):
+            with suppress(OSError, ValueError, IndexError):
+                with open(f"/proc/{int(entry)}/stat", "rb") as file:  # noqa: PTH123
+                    # The name before it may hold anything.
+                    parent = int(file.read().rpartition(b")")[2].split()[1])
+                if parent == this:
+                    found.append(int(entry))
+    return found
+
+
+def _end_as(status: int) -> None:
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with suppress(OSError):
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+def _prctl(option: int, value: int) -> None:
+    with suppress(AttributeError, OSError):  # only Linux has it
+        ctypes.CDLL(None).prctl(option, value)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), *sys.argv[2:])

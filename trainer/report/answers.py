@@ -1,0 +1,78 @@
+"""What a model answers to the rows that it is tested on, beside what is true of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from contract.jobs import Value
+from scoring.answers import ask_matrix
+from trainer.report.evidence import Evidence
+from trainer.report.parts import NotShown, most_frequent
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Classes as positions in `labels`: those of the estimator, then those that only the test rows have.
+    `probabilities` is rows × the estimator's classes, or None. `interesting` are the classes to look at closely."""
+
+    labels: Sequence[Value]
+    actual: Any
+    predicted: Any
+    probabilities: Any
+    interesting: Sequence[int]
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> Classes:
+        output = evidence.manifest.signature.output
+        found, table = ask_matrix(evidence.estimator, evidence.X_test, output.probabilities)
+        actual, predicted = np.asarray(evidence.y_test).tolist(), np.asarray(found).tolist()
+        known = list(output.labels or ())
+        places = {label: place for place, label in enumerate(dict.fromkeys([*known, *actual, *predicted]))}
+        return cls(
+            list(places),
+            np.array([places[label] for label in actual]),
+            np.array([places[label] for label in predicted]),
+            table,
+            interesting(known, evidence.targets),
+        )
+
+    @property
+    def scored(self) -> Sequence[int]:
+        """The interesting classes, where there are probabilities for them; else raises `NotShown`."""
+        if self.probabilities is None:
+            raise NotShown("The model gives no probabilities.")
+        if not np.isfinite(self.probabilities).all():
+            raise NotShown("The model gave probabilities that are not finite numbers.")
+        return self.interesting
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Actual and predicted numbers, of which both are finite, of the rows at `places` among those tested on."""
+
+    actual: Any
+    predicted: Any
+    places: Any
+    not_finite: int
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> Numbers:
+        found, _ = ask_matrix(evidence.estimator, evidence.X_test, False)
+        actual, predicted = np.asarray(evidence.y_test, dtype=float), np.asarray(found, dtype=float)
+        finite = np.isfinite(predicted)
+        if not finite.any():
+            raise NotShown("No prediction of the model was a finite number.")
+        return cls(actual[finite], predicted[finite], np.flatnonzero(finite), int((~finite).sum()))
+
+
+def interesting(labels: Sequence[Value], targets: Sequence[Value]) -> Sequence[int]:
+    """Positions of classes: of two the rarer one, or the second if both are as frequent, else the most frequent."""
+    counts = Counter(targets)
+    if len(labels) == 2:
+        return [0 if counts[labels[0]] < counts[labels[1]] else 1]
+    return most_frequent(labels, [counts[label] for label in labels])

@@ -1,0 +1,109 @@
+"""Partial dependence: what the model answers on average when one input is set to a value in every row.
+
+scikit-learn's own function takes neither whole numbers nor times nor nulls, and no estimator of a recipe's own; this is
+its definition, asked the way that serving asks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from contract.jobs import Row, Value
+from contract.manifest import Field, Kind
+from scoring.answers import ask_matrix
+from scoring.matrix import to_matrix
+from trainer.report.answers import interesting
+from trainer.report.evidence import Evidence
+from trainer.report.parts import Facts, NotShown, clean, number, numbers
+
+ROWS, VALUES, MOST_INPUTS, MOST_CATEGORIES, SECONDS, SEED = 200, 12, 6, 8, 3.0, 0
+FEWEST_ROWS = 20
+LOOKED_AT = 10_000
+"""Rows, at least, whose values are candidates for those that are shown, where there are so many."""
+
+
+def dependence(evidence: Evidence, strongest: Sequence[str], seconds: float = SECONDS) -> Facts:
+    """For the `MOST_INPUTS` inputs that matter most (`strongest`, as reports write their names): `values` that occur in
+    the data, and a line for each of `labels` (of numbers there is one, without a name) with the mean of the
+    probability, or of the number, that the model then gives.
+
+    On at most `ROWS` rows and for about `seconds`, after which only the first input is sure (`not_measured`: how many
+    are missing).
+    """
+    signature = evidence.manifest.signature
+    output = signature.output
+    if output.labels is not None and not output.probabilities:
+        raise NotShown("The model gives no probabilities.")
+    if not strongest:
+        raise NotShown("It is not known which inputs matter most.")
+    end = time.monotonic() + seconds
+    classes = [] if output.labels is None else interesting(output.labels, evidence.targets)
+
+    def answers(rows: Sequence[Row]) -> Any:
+        """Rows × classes, or rows × 1."""
+        matrix = to_matrix(rows, signature, evidence.manifest.artifact.input_format)
+        found, table = ask_matrix(evidence.estimator, matrix, bool(classes))
+        return table[:, classes] if classes else np.asarray(found, dtype=float)[:, None]
+
+    names = [clean(name) for name in signature.names]
+    wanted = [names.index(name) for name in strongest[:MOST_INPUTS] if name in names]
+    rows = _affordable(evidence, answers, seconds / max(1, len(wanted) * VALUES))
+    some = evidence.rows[:: max(1, len(evidence.rows) // LOOKED_AT)]
+    items: list[Facts] = []
+    for place in wanted:
+        values = _values(signature.inputs[place], [row[place] for row in some])
+        if len(values) < 2 or (items and time.monotonic() > end):
+            continue
+        found = answers([(*row[:place], value, *row[place + 1 :]) for value in values for row in rows])
+        lines = found.reshape(len(values), len(rows), -1).mean(axis=1).T
+        if not np.isfinite(lines).all():
+            raise NotShown("The model gave answers that are not finite numbers.")
+        shown = {"values": [_shown(value) for value in values], "lines": [numbers(line) for line in lines]}
+        items.append({"name": names[place], "kind": str(signature.inputs[place].kind), **shown})
+    if not items:
+        raise NotShown("No input has two values.")
+    return {
+        "labels": [clean((output.labels or ())[place]) for place in classes],
+        "rows": len(rows),
+        "items": items,
+        "not_measured": len(wanted) - len(items),
+    }
+
+
+def _affordable(evidence: Evidence, answers: Callable[[Sequence[Row]], Any], seconds: float) -> Sequence[Row]:
+    """So many of the rows tested on that asking for all of them once takes about `seconds`."""
+    chosen = np.random.default_rng(SEED).permutation(len(evidence.tested_on))[:ROWS]
+    rows = [evidence.rows[evidence.tested_on[place]] for place in np.sort(chosen)]
+    began = time.monotonic()
+    answers(rows)
+    needed = time.monotonic() - began
+    return rows if needed <= seconds else rows[: max(FEWEST_ROWS, int(len(rows) * seconds / needed))]
+
+
+def _values(field: Field, column: Sequence[Value]) -> list[Value]:
+    """Some that the column holds: of numbers and times from the 2nd to the 98th percentile, else the most frequent."""
+    present = [value for value in column if value is not None]
+    tally = Counter(present)
+    if field.kind in (Kind.STRING, Kind.BOOLEAN):
+        return sorted((value for value, _ in tally.most_common(MOST_CATEGORIES)), key=_order)
+    if len(tally) <= VALUES:
+        return sorted(tally, key=_order)
+    ordered = sorted(present, key=_order)
+    places = np.linspace(0.02, 0.98, VALUES) * (len(ordered) - 1)
+    return list(dict.fromkeys(ordered[round(place)] for place in places))
+
+
+def _order(value: Value) -> Any:
+    """Values of one kind are in their order, times as text too."""
+    return value
+
+
+def _shown(value: Value) -> Value:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return clean(value)
+    return number(value)

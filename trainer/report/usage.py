@@ -1,0 +1,54 @@
+"""How to ask a version for a prediction: a request with its own example, to be pasted into a shell or into Python."""
+
+from __future__ import annotations
+
+import json
+import pprint
+import re
+import shlex
+
+from contract.manifest import ModelManifest
+from contract.reports import ADDRESS
+from trainer.report.parts import UNSHOWN, Facts, NotShown
+
+LONGEST = 16_000
+"""Characters of an example that a report shows."""
+
+_PYTHON = """\
+import json
+import urllib.request
+
+gateway = "{address}"
+rows = [
+{row}
+]
+request = urllib.request.Request(
+    f"{{gateway}}{path}",
+    json.dumps(rows).encode(),
+    {{"Content-Type": "application/json", "Prefer": "wait=10"}},
+)
+with urllib.request.urlopen(request) as answer:
+    print(json.load(answer)["output"])
+"""
+
+
+def usage(manifest: ModelManifest) -> Facts:
+    """`curl` and `python`, which ask just this version, whatever its aliases are."""
+    if not manifest.example:
+        raise NotShown("The version has no example of a request.")
+    path = f"/v1/models/{manifest.name}@{manifest.version}/predict"
+    # The text is for a page and a shell: what would disturb either is written as JSON's and Python's escapes.
+    body = UNSHOWN.sub(_escaped, json.dumps(manifest.example, ensure_ascii=False, allow_nan=False))
+    if len(body) > LONGEST:
+        raise NotShown(f"The example is too long for a report; GET /v1/models/{manifest.name} shows it.")
+    row = pprint.pformat(dict(manifest.example), sort_dicts=False, width=100)
+    return {
+        "curl": f"curl -s {ADDRESS}{path} \\\n"
+        "  -H 'Content-Type: application/json' -H 'Prefer: wait=10' \\\n"
+        f"  -d {shlex.quote(body)}",
+        "python": _PYTHON.format(row=re.sub(r"^", "    ", row, flags=re.MULTILINE), address=ADDRESS, path=path),
+    }
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"

@@ -1,0 +1,75 @@
+"""The rows that the model gets most wrong: where to look for mistakes in the data, and for what it does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from contract.jobs import Value
+from trainer.report.answers import Classes, Numbers
+from trainer.report.evidence import Evidence
+from trainer.report.parts import Facts, NotShown, clean, number
+
+MOST_ROWS, MOST_COLUMNS = 10, 6
+
+
+def worst(evidence: Evidence, answers: Classes | Numbers, strongest: Sequence[str]) -> Facts:
+    """Up to `MOST_ROWS` of the rows tested on, the worst first, with their values in `columns`: the inputs that matter
+    most (`strongest`, as reports write their names), as far as these are known.
+
+    `row` counts from 1 in the data, without rows that have no target. Numbers are predicted wrong by `error`, actual
+    less predicted. A row of a class is wrong where another one is answered; `probability` is what the model gives to
+    the actual one.
+    """
+    names = [clean(name) for name in evidence.manifest.signature.names]
+    known = [names.index(name) for name in strongest if name in names]
+    columns = [*known, *(place for place in range(len(names)) if place not in known)][:MOST_COLUMNS]
+    count = int((answers.actual != answers.predicted).sum())
+    if not count:
+        raise NotShown("Not one of the rows that it was tested on is predicted wrong.")
+    wrong = _wrong_numbers(answers) if isinstance(answers, Numbers) else _wrong_classes(answers)
+    items = []
+    for place, facts in islice(wrong, min(count, MOST_ROWS)):
+        position = evidence.tested_on[place]
+        values = [_value(evidence.rows[position][column]) for column in columns]
+        name = None if evidence.ids is None else _value(evidence.ids[position])
+        items.append({"row": position + 1, "id": name, **facts, "values": values})
+    return {
+        "columns": [names[column] for column in columns],
+        "columns_left_out": len(names) - len(columns),
+        "items": items,
+        "wrong": count,
+    }
+
+
+def _wrong_classes(answers: Classes) -> Iterator[tuple[int, Facts]]:
+    places = np.flatnonzero(answers.actual != answers.predicted)
+    given = _of_actual(answers)[places]
+    # Rows of a class that was never learnt come first: no probability could be lower.
+    for i in np.argsort(np.nan_to_num(given, nan=-1.0), kind="stable"):
+        actual, predicted = (answers.labels[found[places[i]]] for found in (answers.actual, answers.predicted))
+        facts = {"actual": clean(actual), "predicted": clean(predicted), "probability": number(given[i])}
+        yield int(places[i]), facts
+
+
+def _of_actual(answers: Classes) -> Any:
+    """The probability of each row's actual class; NaN where the model does not know it, or gives none."""
+    given = np.full(len(answers.actual), np.nan)
+    if answers.probabilities is not None:
+        known = answers.actual < answers.probabilities.shape[1]
+        given[known] = answers.probabilities[known, answers.actual[known]]
+    return given
+
+
+def _wrong_numbers(answers: Numbers) -> Iterator[tuple[int, Facts]]:
+    error = answers.actual - answers.predicted
+    for i in np.argsort(-np.abs(error), kind="stable"):
+        actual, predicted = number(answers.actual[i]), number(answers.predicted[i])
+        yield int(answers.places[i]), {"actual": actual, "predicted": predicted, "error": number(error[i])}
+
+
+def _value(value: Value) -> Value:
+    return number(value, 12) if isinstance(value, float) else clean(value) if isinstance(value, str) else value
