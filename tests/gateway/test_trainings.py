@@ -101,7 +101,7 @@ def test_every_part_of_a_request_arrives(client: FlaskClient, tasks: Tasks) -> N
         "ä",
         None,
         "2026/loan.csv",
-        {"zip": "string", "day": "datetime_day_first"},
+        kinds={"zip": "string", "day": "datetime_day_first"},
     )
 
 
