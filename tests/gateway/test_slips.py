@@ -10,8 +10,6 @@ from flask.testing import FlaskClient
 
 from contract.manifest import Field, Kind
 from contract.settings import Settings
-from gateway import problems
-from gateway.problems import near
 from tests.gateway.test_refusals import PREDICT, problem
 from tests.support import Sum, write_version
 
@@ -70,9 +68,3 @@ def test_a_model_of_which_no_version_was_promoted(client: FlaskClient, settings:
         assert "none of 1, 2 was promoted" in said["detail"]
         assert said["detail"].endswith('PUT /v1/models/churn/aliases/current {"version": 2}')
     assert client.post("/v1/models/churn@2/predict", json=[[1]]).status_code == 202
-
-
-def test_of_many_names_some_are_compared_the_likely_ones_first() -> None:
-    names = [f"{number:03d}" for number in range(2 * problems.MOST_COMPARED)]
-    assert near("loam", [*names, "loan"]) == " (did you mean 'loan'?)"
-    assert near("xoan", [*names, "loan"]) == ""

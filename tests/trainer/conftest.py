@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,12 +90,12 @@ def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
 def examined_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Imports without the throwaway process, which takes over a second: for tests of something else."""
 
-    def ask(folder: Path, question: Question) -> ModelManifest:
+    def ask(folder: Path, question: Question) -> tuple[ModelManifest, dict[str, Any] | None]:
         rows = folder / SAMPLE
         examined = examine(question.name, folder / FILE, rows if rows.exists() else None, question.sha256)
         if examined.artifact is not None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
-        return examined.draft
+        return examined.draft, examined.facts
 
     monkeypatch.setattr("trainer.importing.imports.ask", ask)
 

@@ -100,6 +100,7 @@ def test_a_sample_that_has_the_target_gives_a_report_that_says_what_it_was_measu
     assert facts["training_data"]["source"].startswith("not known")
 
 
+@pytest.mark.usefixtures("examined_here", "unverified")
 def test_a_number_is_measured_too_but_not_where_two_columns_could_be_it(settings: Settings, tmp_path: Path) -> None:
     file, sample = with_target(tmp_path, LinearRegression(), [n % 7 + 0.5 for n in range(60)])
     import_file(settings, "mine", file, sample)

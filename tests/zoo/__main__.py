@@ -48,6 +48,7 @@ SAME, DIFFERS, MISSING = "same", "DIFFERS", "–"
 REFUSED = {
     "its answers would be wrong": "numbers",
     "does not predict": "predict",
+    "has no predict": "predict",
     "lay a CSV": "sample",
 }
 """A word for the table by what a refusal says; any other one is that it does not load."""
