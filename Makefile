@@ -15,16 +15,28 @@ up: $(VENV)/up.stamp  ## run all of Modelgate on this machine until Ctrl-C
 	  || $(PIP) -r requirements/own-redis.txt 2>$(VENV)/own-redis.log || true
 	@exec $(BIN)/python -m launcher
 
-train: $(VENV)/up.stamp  ## train a model now: make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status]
-	@[ -n "$(NAME)" ] || { echo "which model? make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status]" >&2; exit 2; }
-	@$(BIN)/python -m launcher.train "$(NAME)" $(if $(CSV),--csv "$(CSV)") $(if $(TARGET),--target "$(TARGET)")
+# A refusal is one sentence of ours: make itself would add "*** Error 1". It ends by a signal about which no shell says
+# anything, so that its exit status says so, too (141).
+QUIETLY = || { status=$$?; kill -PIPE $$PPID; exit $$status; }
+# An argument in single quotes, whatever it holds.
+quoted = '$(subst ','\'',$(1))'
+option = $(if $($(2)),$(1)=$(call quoted,$($(2))))
+
+# make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status] [ID=Loan_ID] [FEATURES=Income,Term] [KINDS=Zip=string]
+#   [ESTIMATOR=forest] [GATE=floor=0.7,margin=0.01]
+train: $(VENV)/up.stamp  ## train a model now: make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status] …
+	@[ -n "$(NAME)" ] || (echo "which model? make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status]" >&2; exit 2) $(QUIETLY)
+	@$(BIN)/python -m launcher.train $(call option,--csv,CSV) $(call option,--target,TARGET) $(call option,--id,ID) \
+	  $(call option,--features,FEATURES) $(call option,--kinds,KINDS) $(call option,--estimator,ESTIMATOR) \
+	  $(call option,--gate,GATE) -- $(call quoted,$(NAME)) $(QUIETLY)
 
 keys: $(VENV)/up.stamp  ## a pair of keys that sign models and verify them: make keys [TO=keys]
-	@$(BIN)/python -m trainer keys "$(or $(TO),keys)"
+	@$(BIN)/python -m trainer keys "$(or $(TO),keys)" $(QUIETLY)
 
 import: $(VENV)/up.stamp  ## publish a model saved elsewhere: make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv]
-	@[ -n "$(FILE)" ] || { echo "which file? make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv]" >&2; exit 2; }
-	@$(BIN)/python -m trainer import "$(FILE)" $(if $(NAME),--name "$(NAME)") $(if $(SAMPLE),--sample "$(SAMPLE)")
+	@[ -n "$(FILE)" ] || (echo "which file? make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv]" >&2; exit 2) $(QUIETLY)
+	@$(BIN)/python -m launcher.import_model $(call option,--name,NAME) $(call option,--sample,SAMPLE) \
+	  -- $(call quoted,$(FILE)) $(QUIETLY)
 
 sign: $(VENV)/up.stamp  ## sign a file to import, or a version: make sign FILE=loan.pkl [SAMPLE=rows.csv] [NAME=loan] [KEY=…], MODEL=loan VERSION=4
 	@[ -n "$(FILE)$(MODEL)" ] || { echo "what? make sign FILE=loan.pkl [SAMPLE=rows.csv] [NAME=loan], or MODEL=loan VERSION=4" >&2; exit 2; }

@@ -14,6 +14,7 @@ from broker.listing import Listing, Page
 from broker.records import echo, job_data, job_from_answers, read_steps
 from broker.scripts import Call, Scripts, Step
 from contract.jobs import Job, PredictionJob, Status, prediction_queue
+from contract.training import TRAINING
 
 _AT_ONCE = 500
 """Jobs or ids a script takes at most: Redis does nothing else meanwhile."""
@@ -72,6 +73,13 @@ class Jobs:
     def read(self, ids: Sequence[str]) -> list[Job | None]:
         """The jobs with these ids; None where there is none (any more). One round trip."""
         return read(self._scripts, ids)
+
+    def ahead(self, training_id: str) -> int | None:
+        """How many trainings have their turn before this one; None: it does not wait. One round trip."""
+        waiting, running = self._scripts.send(
+            [("LPOS", f"rq:queue:{TRAINING}", training_id), ("ZCOUNT", f"rq:wip:{TRAINING}", "-inf", "+inf")]
+        )
+        return None if waiting is None else waiting + running
 
     def wait(self, ids: Sequence[str], channel: str) -> dict[str, Job | None]:
         """Asks that the ends of these jobs be published to `channel`; returns those that need no waiting: the ones that

@@ -106,7 +106,13 @@ def rows_of(data: bytes) -> Sequence[Row]:
 
 def echo(job: PredictionJob) -> str:
     """What only travels along with a job, as JSON; empty when there is nothing."""
-    return dumps({"ids": job.ids, "warnings": list(job.warnings)}) if job.ids or job.warnings else ""
+    if job.refused is None and not job.ids and not job.warnings:
+        return ""
+    along: dict[str, object] = {"ids": job.ids, "warnings": list(job.warnings)}
+    if job.refused is not None:
+        along["refused"] = list(job.refused.numbers)
+        along["errors"] = [error.to_json() for error in job.refused.errors]
+    return dumps(along)
 
 
 def succeeded(outcome: PredictionOutcome) -> tuple[str, str, str]:
@@ -183,7 +189,7 @@ def _prediction(data: Mapping[str, Any]) -> Job:
         created_at=data.get("created_at"),
         started_at=data.get("started_at"),
         completed_at=data.get("ended_at"),
-        output=None if outcome is None else _output(outcome, along["ids"]),
+        output=None if outcome is None else _output(outcome, along),
         error=failure if status is Status.FAILED else None,
         warnings=[*along["warnings"], *(outcome.warnings if outcome else ())],
         metrics=None if outcome is None else _metrics(outcome, data.get("enqueued_at"), data.get("started_at")),
@@ -217,8 +223,20 @@ def _model_in(meta: str) -> str:
         return ""
 
 
-def _output(outcome: PredictionOutcome, ids: Sequence[object] | None) -> dict[str, object]:
-    return {"predictions": outcome.predictions, "probabilities": outcome.probabilities, "ids": ids}
+def _output(outcome: PredictionOutcome, along: Mapping[str, Any]) -> dict[str, object]:
+    """Of a lenient request with null for each row that was not scored, and what is wrong with those."""
+    answers: dict[str, object] = {"predictions": outcome.predictions, "probabilities": outcome.probabilities}
+    if "errors" not in along:
+        return {**answers, "ids": along["ids"]}
+    gaps = frozenset(along["refused"])
+    filled = {name: _with_gaps(values, gaps) if values else values for name, values in answers.items()}
+    return {**filled, "ids": along["ids"], "errors": along["errors"]}
+
+
+def _with_gaps(values: Any, gaps: frozenset[int]) -> list[object]:
+    """The values in order, but for None at the positions `gaps`."""
+    rest = iter(values)
+    return [None if position in gaps else next(rest) for position in range(len(values) + len(gaps))]
 
 
 def _metrics(outcome: PredictionOutcome, enqueued: str | None, started: str | None) -> dict[str, object]:

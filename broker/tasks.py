@@ -18,10 +18,14 @@ from broker.records import dumps, failed, payload_of, plain, returned
 from broker.scripts import Scripts
 from broker.signatures import Signer
 from contract.errors import Code, Failure, ModelgateError
+from contract.parameters import Parameter
 
 BELL = "mg:bell:"
 RECIPES = "mg:recipes"
 """The names of the recipes that the trainer has, as JSON; the gateway refuses others."""
+
+PARAMETERS = "mg:parameters"
+"""What those recipes take, as JSON: lists of `Parameter` by recipe. The trainer alone knows those of the others."""
 
 _LARGEST = 4_000_000
 """Bytes of a job's `data`: the gateway takes far less."""
@@ -134,8 +138,10 @@ class Tasks:
         """Returns when there may be a job, at the latest after `seconds` (below the connection's `socket_timeout`)."""
         self._redis.blpop([BELL + self._queue], timeout=seconds)
 
-    def publish_recipes(self, names: Sequence[str]) -> None:
-        """Lets the gateway know which recipes there are."""
+    def publish_recipes(self, names: Sequence[str], parameters: Mapping[str, Sequence[Parameter]]) -> None:
+        """Lets the gateway know which recipes there are, and what they take."""
+        taken = {name: [parameter.to_json() for parameter in found] for name, found in parameters.items()}
+        self._redis.set(PARAMETERS, dumps(taken))
         self._redis.set(RECIPES, dumps(sorted(names)))
 
 

@@ -14,9 +14,10 @@ from rq.serializers import JSONSerializer
 from broker.leases import TRAINER_DEADLINES
 from broker.scripts import Scripts
 from broker.signatures import Signer
-from broker.tasks import RECIPES
+from broker.tasks import PARAMETERS, RECIPES
 from contract.errors import Failure, ModelgateError
 from contract.jobs import Job, Status, timestamp
+from contract.parameters import Parameter
 from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING, Order, TrainingRequest
 
 TAKEN_WITHIN = 3.0
@@ -99,6 +100,11 @@ class Trainings:
         """The recipes that the trainer has; None before the first one has started."""
         names = self._redis.get(RECIPES)
         return None if names is None else list(json.loads(names))
+
+    def parameters(self, recipe: str) -> list[Parameter] | None:
+        """What the recipe takes; None where the trainer alone knows."""
+        found = json.loads(self._redis.get(PARAMETERS) or "{}").get(recipe)
+        return None if found is None else [Parameter.from_json(data) for data in found]
 
     def log(self, job_id: str, start: int) -> tuple[int, bytes]:
         """What a training has said from byte `start` on, and at which byte that begins: a long log loses its head."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +15,7 @@ from contract.jobs import Row, Value
 from contract.kinds import ID, Conversion, Refusal, counted, listed, shown
 from contract.manifest import Signature
 from contract.suggestions import Suggestions
+from contract.written import as_text, null_word
 
 MOST_NAMES = 10_000
 """Names of columns that a row may have: far more than a model has inputs, and few enough to look at each."""
@@ -35,10 +36,15 @@ class Records:
 
 @dataclass(frozen=True)
 class Grid:
-    """Instances as lists of values under `columns`; None: exactly the inputs, in signature order."""
+    """Instances as lists of values under `columns`; None: exactly the inputs, in signature order.
+
+    `separator` stands between the columns of a CSV, whose values are text; `remarks` say how it had to be read.
+    """
 
     columns: Sequence[str] | None
     rows: Sequence[Sequence[object]]
+    separator: str | None = None
+    remarks: Sequence[str] = ()
 
 
 Instances = Records | Grid
@@ -46,18 +52,25 @@ Instances = Records | Grid
 
 @dataclass(frozen=True)
 class Coerced:
-    """`rows` in signature order; `ids` is None without any; `warnings` are sentences for the caller."""
+    """`rows` in signature order; `ids` is None without any; `warnings` are sentences for the caller.
+
+    `refused` are the numbers of the rows that cannot be used, in order, and `errors` why: `rows` lacks them, `ids` does
+    not.
+    """
 
     rows: list[Row]
     ids: list[Value] | None
     warnings: list[str]
+    refused: Sequence[int] = ()
+    errors: Sequence[FieldError] = ()
 
 
-def coerce(instances: Instances, signature: Signature) -> Coerced:
-    """Raises `contract.errors.InvalidInstances` with the errors of all rows.
+def coerce(instances: Instances, signature: Signature, target: str | None = None, *, lenient: bool = False) -> Coerced:
+    """Raises `contract.errors.InvalidInstances` with the errors of all rows; where it is `lenient`, only if no row is
+    without.
 
     Numbers become float, integers int, datetimes ISO 8601 text in UTC. An error that concerns
-    all rows (a column that the header lacks) has the row None.
+    all rows (a column that the header lacks) has the row None. `target` is the column that the model predicts.
     """
     count = len(instances.rows)
     if not count:
@@ -66,25 +79,44 @@ def coerce(instances: Instances, signature: Signature) -> Coerced:
     if count == 1 and (row := plan.single(instances)):
         return Coerced([row], None, [])
     errors = _Errors(plan)
-    groups = _grid(instances, plan, errors) if isinstance(instances, Grid) else _records(instances.rows, plan, errors)
+    grid = instances if isinstance(instances, Grid) else None
+    groups = _grid(grid, plan, errors) if grid else _records(cast(Records, instances).rows, plan, errors)
+    separator = grid.separator if grid else None
     rows: list[Row] = [()] * count
     ids: list[Value] | None = None
     unknown: dict[str, None] = {}
     for group in groups:
         unknown.update(dict.fromkeys(group.layout.unknown))
-        columns = _columns(group, plan, errors)
-        if errors.total:
+        columns = _columns(group, plan, errors, separator)
+        if errors.total and not lenient:
             continue
-        inputs = [columns[position] for position in range(plan.width)]
-        for number, row in zip(group.numbers, zip(*inputs, strict=True), strict=True):
-            rows[number] = row
+        if all(position in columns for position in range(plan.width)):
+            inputs = [columns[position] for position in range(plan.width)]
+            for number, row in zip(group.numbers, zip(*inputs, strict=True), strict=True):
+                rows[number] = row
         if plan.width in columns:
             ids = ids or [None] * count
             for number, value in zip(group.numbers, columns[plan.width], strict=True):
-                ids[number] = value
-    if errors.total:
+                ids[number] = None if isinstance(value, Refusal) else value
+    if errors.total and (not lenient or _ALL_ROWS in errors.rows or len(errors.rows) == count):
         raise errors.exception()
-    return Coerced(rows, ids, [f"ignored what is no input of the model: {listed(list(unknown))}"] if unknown else [])
+    warnings = [*(grid.remarks if grid else ()), *_ignored(list(unknown), target)]
+    if not errors.total:
+        return Coerced(rows, ids, warnings)
+    found = errors.exception()
+    good = [row for number, row in enumerate(rows) if number not in errors.rows]
+    warnings.append(_refused_rows(len(errors.rows), count, found))
+    return Coerced(good, ids, warnings, sorted(errors.rows), found.errors)
+
+
+def _ignored(unknown: Sequence[str], target: str | None) -> list[str]:
+    known = f"; {shown(target)} is what the model predicts" if target in unknown else ""
+    return [f"ignored what is no input of the model: {listed(unknown)}{known}"] if unknown else []
+
+
+def _refused_rows(refused: int, count: int, found: InvalidInstances) -> str:
+    more = f" (the first {len(found.errors)} of {found.total} errors)" if len(found.errors) < found.total else ""
+    return f"{refused} of {count} rows cannot be used: their predictions are null, and output.errors says why{more}"
 
 
 _MISSING = Refusal("missing_field", "")
@@ -122,7 +154,17 @@ class _Plan:
             self.spellings.append((signature.id_field,))
             self.conversions.append(ID)
             self.positions.setdefault(signature.id_field, self.width)
+        alike = Counter(name for names in self.spellings for name in {spelling.lower() for spelling in names})
+        self.in_any_case = {name.lower(): name for name in self.positions if alike[name.lower()] == 1}
         self.in_order = _lay_out(self, signature.names, range(self.width))
+
+    def spelt(self, header: Sequence[str]) -> list[str]:
+        """The header of a CSV with the inputs' own spelling, which a training file may have in any case."""
+        names = set(header)
+        alike = [self.in_any_case.get(name.lower(), name) for name in header]
+        return [
+            name if name in self.positions or own in names else own for name, own in zip(header, alike, strict=True)
+        ]
 
     def single(self, instances: Instances) -> Row | None:
         """The only row, converted, if it has just the inputs and all are right, as most are; None: look closer."""
@@ -192,6 +234,7 @@ def _lay_out(plan: _Plan, names: Sequence[str], places: Iterable[Any], repeated:
 def _grid(grid: Grid, plan: _Plan, errors: _Errors) -> Iterator[_Group]:
     rows, names = grid.rows, plan.signature.names if grid.columns is None else grid.columns
     check_width(len(names), plan.signature)
+    names = plan.spelt(names) if grid.separator else names
     layout = plan.in_order if grid.columns is None else _lay_out(plan, names, range(len(names)))
     errors.of_layout(layout, [_ALL_ROWS])
     if set(map(type, rows)) <= {list, tuple} and set(map(len, rows)) == {len(names)}:
@@ -231,7 +274,7 @@ def _records(rows: Sequence[Mapping[str, object]], plan: _Plan, errors: _Errors)
         yield _Group(layout, numbers, [rows[number] for number in numbers])
 
 
-def _columns(group: _Group, plan: _Plan, errors: _Errors) -> dict[int, Sequence[Any]]:
+def _columns(group: _Group, plan: _Plan, errors: _Errors, separator: str | None) -> dict[int, Sequence[Any]]:
     """The group's converted values by position; what is wrong with them goes to `errors`."""
     columns: dict[int, Sequence[Any]] = {}
     for position, place in group.layout.places.items():
@@ -239,20 +282,31 @@ def _columns(group: _Group, plan: _Plan, errors: _Errors) -> dict[int, Sequence[
             continue
         column = list(map(itemgetter(place), group.rows))
         conversion = plan.conversions[position]
+        written = plan.signature.inputs[position] if separator and position < plan.width else None
+        if written and separator:
+            column = as_text(column, written, separator)
         values: Sequence[Any] | None = conversion.at_once(column) if len(column) > _FEW else None
         if values is None:
             values = conversion.each(column)
+            if written and written.nullable and Refusal in map(type, values):
+                values = _without_null_words(column, values)
             if Refusal in map(type, values):
                 errors.of_column(position, group.numbers, column, values)
         columns[position] = values
     return columns
 
 
+def _without_null_words(column: Sequence[object], values: Sequence[Any]) -> list[Any]:
+    found = zip(column, values, strict=True)
+    return [None if value.__class__ is Refusal and null_word(cell) else value for cell, value in found]
+
+
 class _Errors:
-    """Counts all errors and keeps the first in row order; sentences are written for those only."""
+    """Counts all errors, notes their rows and keeps the first in row order; sentences are written for those only."""
 
     def __init__(self, plan: _Plan) -> None:
         self.total = 0
+        self.rows: set[int] = set()
         self._plan = plan
         self._kept: list[tuple[int, int, Refusal, object]] = []
         self._last_row = sys.maxsize
@@ -261,6 +315,7 @@ class _Errors:
 
     def add(self, row: int, position: int, refusal: Refusal, evidence: object) -> None:
         self.total += 1
+        self.rows.add(row)
         if row <= self._last_row:
             self._kept.append((row, position, refusal, evidence))
             if len(self._kept) > 20 * InvalidInstances.SHOWN:
@@ -273,6 +328,7 @@ class _Errors:
         if not wrong:
             return
         before = self.total
+        self.rows.update(numbers)
         shown = [number for number in numbers[: InvalidInstances.SHOWN] if number <= self._last_row]
         lacking = [p for p in range(self._plan.width) if p not in layout.places] if shown else ()
         for number in shown:
@@ -287,7 +343,9 @@ class _Errors:
         wrong = ((number, value, result) for number, value, result in found if result.__class__ is Refusal)
         for number, value, refusal in islice(wrong, InvalidInstances.SHOWN):
             self.add(number, position, refusal, value)
-        self.total += sum(1 for _ in wrong)
+        rest = [number for number, _, _ in wrong]
+        self.total += len(rest)
+        self.rows.update(rest)
 
     def exception(self) -> InvalidInstances:
         self._cut()

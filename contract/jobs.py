@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from contract.errors import Failure
+from contract.errors import Failure, FieldError
 
 PREDICT = "worker.scorer.predict"
 """The dotted path in every prediction job. RQ would import whatever a job names; a scorer imports nothing, and refuses
@@ -50,12 +50,20 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
+class Refused:
+    """The instances of a lenient request that cannot be used: their numbers, from 0, and the first errors in them."""
+
+    numbers: Sequence[int]
+    errors: Sequence[FieldError]
+
+
+@dataclass(frozen=True)
 class PredictionJob:
     """What the gateway hands over: `rows` fit the signature of the pinned version.
 
-    `ids` (one an instance, or None) and `warnings` only travel along, back to the reader. A job that has
-    not started `expires_after` seconds after it was accepted never does. Its end is published to the
-    channel `reply_to`.
+    `ids` (one an instance, or None), `warnings` and what was `refused` (None: not a lenient request) only travel along,
+    back to the reader. A job that has not started `expires_after` seconds after it was accepted never does. Its end is
+    published to the channel `reply_to`.
     """
 
     id: str
@@ -67,6 +75,7 @@ class PredictionJob:
     warnings: Sequence[str] = ()
     expires_after: float | None = None
     reply_to: str | None = None
+    refused: Refused | None = None
 
 
 @dataclass(frozen=True)

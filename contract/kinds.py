@@ -10,7 +10,8 @@ from math import isfinite, isinf
 from typing import Any
 
 from contract.jobs import Value
-from contract.manifest import Field, Kind
+from contract.manifest import Field, Format, Kind
+from contract.written import moment_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +57,8 @@ class Conversion:
     def of(cls, field: Field) -> Conversion:
         if field.kind is Kind.STRING and field.categories is not None:
             convert, convert_column, refusal = _category(field.categories)
+        elif field.kind is Kind.DATETIME and field.format in _DATES:
+            convert, convert_column, refusal = _dates(field.format)
         else:
             convert, convert_column, refusal = _KINDS[field.kind]
         return cls(convert, convert_column, None if field.nullable else Refusal("null_not_allowed", refusal.expected))
@@ -198,6 +201,26 @@ _KINDS: dict[Kind, tuple[_Convert, _ConvertColumn, Refusal]] = {
     Kind.BOOLEAN: (_boolean, _booleans, _NOT_A_BOOLEAN),
     Kind.DATETIME: (_moment, _moments, _NOT_A_DATETIME),
 }
+
+
+_DATES = {
+    Format.DAY_FIRST: "a date as '17.5.2024', the day first,",
+    Format.MONTH_FIRST: "a date as '5/17/2024', the month first,",
+    Format.YEAR_FIRST: "a date as '2024/5/17'",
+}
+
+
+def _dates(written: Format) -> tuple[_Convert, _ConvertColumn, Refusal]:
+    """As the training file had them, or in ISO 8601, which cannot be confused with them."""
+    read, none = moment_of(written), Refusal("not_a_datetime", f"{_DATES[written]} or in ISO 8601")
+
+    def convert(value: object) -> str | Refusal:
+        moment = _moment(value)
+        if isinstance(moment, str) or not isinstance(value, str):
+            return moment if isinstance(moment, str) else none
+        return read(value) or none
+
+    return convert, _moments, none
 
 
 ID = Conversion(_identity, _ids, None)

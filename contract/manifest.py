@@ -26,6 +26,21 @@ class Kind(StrEnum):
     DATETIME = "datetime"
 
 
+class Format(StrEnum):
+    """How the text of an input is written, where its kind leaves that open."""
+
+    DECIMAL_COMMA = "decimal_comma"
+    """1.212,5 in a CSV file."""
+    THOUSANDS_COMMA = "thousands_comma"
+    """1,212.5 in a CSV file."""
+    DAY_FIRST = "day_first"
+    """25.08.2022"""
+    MONTH_FIRST = "month_first"
+    """8/25/2022"""
+    YEAR_FIRST = "year_first"
+    """2022/8/25"""
+
+
 class OutputKind(StrEnum):
     """What a model predicts: one of its `labels`, or a number."""
 
@@ -62,13 +77,17 @@ class ArtifactFormat(StrEnum):
 
 @dataclass(frozen=True)
 class Field:
-    """One input. `categories` is None where any value is allowed; `aliases` are other spellings."""
+    """One input. `categories` is None where any value is allowed; `aliases` are other spellings.
+
+    `format` is how the training file wrote numbers or dates, unless as JSON and ISO 8601 do.
+    """
 
     name: str
     kind: Kind
     nullable: bool = False
     categories: tuple[str, ...] | None = None
     aliases: tuple[str, ...] = ()
+    format: Format | None = None
 
 
 @dataclass(frozen=True)
@@ -231,12 +250,14 @@ def _signature(read: _Reader) -> Signature:
 
 def _field(read: _Reader) -> Field:
     categories = read.optional("categories", list)
+    written = read.optional("format", str)
     return Field(
         name=read.value("name", str),
         kind=Kind(read.choice("kind", Kind)),
         nullable=read.value("nullable", bool),
         categories=None if categories is None else _texts(read, "categories"),
         aliases=_texts(read, "aliases"),
+        format=None if written is None else Format(read.choice("format", Format)),
     )
 
 

@@ -9,12 +9,20 @@ from enum import StrEnum
 from typing import Any
 
 from contract.jobs import Value
+from contract.manifest import Format, Kind
 
 TRAINING, PUBLISHING = "training", "publishing"
 """RQ's queues. Each has a process of its own, so that an alias moves while a training runs."""
 
 TRAIN, ORDER = "trainer.tasks.train", "trainer.tasks.order"
 """What jobs of these queues name, in place of RQ's dotted paths; a job that names something else is refused."""
+
+KINDS: Mapping[str, tuple[Kind, Format | None]] = {
+    **{str(kind): (kind, None) for kind in Kind},
+    "datetime_day_first": (Kind.DATETIME, Format.DAY_FIRST),
+    "datetime_month_first": (Kind.DATETIME, Format.MONTH_FIRST),
+}
+"""What a training may say that a column holds."""
 
 GENERIC_RECIPE = "tabular"
 """The recipe for any CSV file; all others are named as the model that they train."""
@@ -40,7 +48,10 @@ class Gate:
 class TrainingRequest:
     """A training: `recipe` with `parameters`, on the CSV file `upload` (a name in SPOOL_DIR; its sender calls it
     `upload_name`) or `path` (relative to DATA_DIR), or on the data that the recipe has by itself. The new version gets
-    `alias` if it passes the gate."""
+    `alias` if it passes the gate.
+
+    `kinds` says of columns what they hold, as one of `KINDS`; the others are looked at.
+    """
 
     model: str
     recipe: str
@@ -54,6 +65,7 @@ class TrainingRequest:
     upload: str | None = None
     path: str | None = None
     upload_name: str | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -118,8 +130,8 @@ class Order:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is. `fraction` is between 0 and 1; `best` the best score of a candidate so far, `seconds_left`
-    a guess."""
+    """How far a training is. `fraction` is between 0 and 1; `best` the best score of a candidate so far by `metric`,
+    `seconds_left` a guess."""
 
     phase: str
     fraction: float
@@ -128,6 +140,7 @@ class Progress:
     unit: str | None = None
     best: float | None = None
     seconds_left: float | None = None
+    metric: str | None = None
 
     def to_json(self) -> dict[str, Value]:
         return dataclasses.asdict(self)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
+from contract import csv_table
 from contract.coercion import Grid, Instances, Records, RepeatedKeys, check_width
 from contract.errors import FieldError, InvalidInstances
 from contract.kinds import counted, listed, shown
@@ -17,6 +17,9 @@ from contract.manifest import Signature
 
 class MalformedBody(Exception):
     """A body that cannot be read at all; the message says where and what to send."""
+
+
+_EMPTY = 'the body is empty; send the rows, such as [{"name": value}, …] or CSV with a header'
 
 
 def from_json(body: bytes, signature: Signature) -> Instances:
@@ -50,20 +53,19 @@ def json_value(body: bytes) -> object:
 
 
 def from_csv(body: bytes) -> Instances:
-    """A line with the names of the columns, then a line for each row; an empty cell is null.
+    """A line with the names of the columns, then a line for each row, read as a training file is; a blank cell is null.
 
     Raises `MalformedBody`.
     """
-    # Without a universal newline, which would change line ends inside quotes.
-    reader = csv.reader(io.StringIO(_text(body), newline=""), strict=True)
+    if not body.strip():
+        raise MalformedBody(_EMPTY)
     try:
-        header, *rows = [[cell or None for cell in line] for line in reader if line]
-    except csv.Error as error:
-        raise MalformedBody(f"the body is not CSV: line {reader.line_num}: {error}") from None
-    names = [name or "" for name in header]
-    if len(names) == 1 and (other := next((mark for mark in ";\t" if mark in names[0]), None)):
-        raise MalformedBody(f"the CSV is separated by {other!r}; separate the columns with commas")
-    return Grid(names, rows)
+        table = csv_table.read(io.BytesIO(body))
+    except csv_table.NotCsv as error:
+        raise MalformedBody(f"the body is not CSV: {error}") from None
+    letters = "look at its letters with accents"
+    remarks = [f"the CSV is not in UTF-8 and was read as {table.guessed}; {letters}"] if table.guessed else []
+    return Grid(table.columns, table.rows, table.separator, remarks)
 
 
 def from_form(pairs: Iterable[tuple[str, str]]) -> Instances:
@@ -81,7 +83,7 @@ def _text(body: bytes) -> str:
     except UnicodeDecodeError as error:
         raise MalformedBody(f"the body is not UTF-8: byte {error.start} cannot be read") from None
     if not text.strip():
-        raise MalformedBody('the body is empty; send the rows, such as [{"name": value}, …] or CSV with a header')
+        raise MalformedBody(_EMPTY)
     return text
 
 

@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 from gateway.problems import Problem
 
+_HANDLING = re.compile(r"""\s*handling\s*=\s*"?(strict|lenient)"?\s*""", re.IGNORECASE)
 _WAIT = re.compile(r"""\s*wait\s*=\s*"?(\d{1,9})"?\s*""", re.IGNORECASE | re.ASCII)
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 
 
-def preferred_wait(header: str | None, most: int) -> int | None:
-    """Seconds of `Prefer: wait=N` (RFC 7240), at most `most`; None without one that can be understood.
+@dataclass(frozen=True)
+class Preferences:
+    """What `Prefer` (RFC 7240) asks for: `wait` in seconds, and whether rows that cannot be used are left out
+    (`handling` is "lenient") or refuse the request ("strict"). None: not asked."""
 
-    The first `wait` counts. What is unknown or malformed is ignored, as the RFC asks.
+    wait: int | None = None
+    handling: str | None = None
+
+    @cached_property
+    def applied(self) -> str | None:
+        """The value of `Preference-Applied`."""
+        asked = {"handling": self.handling, "wait": self.wait}
+        return ", ".join(f"{name}={value}" for name, value in asked.items() if value is not None) or None
+
+
+@lru_cache(256)  # callers say the same again and again
+def preferences(header: str | None, most: int) -> Preferences:
+    """What is asked for in `header`, a wait of at most `most` seconds.
+
+    Of a preference that is there twice the first counts. What is unknown or malformed is ignored, as the RFC asks.
     """
+    wait, handling = None, None
     for preference in (header or "").split(","):
-        matched = _WAIT.fullmatch(preference.split(";")[0])
-        if matched:
-            return min(int(matched[1]), most)
-    return None
+        text = preference.split(";")[0]
+        if wait is None and (matched := _WAIT.fullmatch(text)):
+            wait = min(int(matched[1]), most)
+        elif handling is None and (matched := _HANDLING.fullmatch(text)):
+            handling = matched[1].lower()
+    return Preferences(wait, handling)
 
 
 def seconds(name: str, text: str | None) -> float | None:

@@ -85,6 +85,10 @@ class Spool:
                 raise _full(f"SPOOL_DIR takes nothing ({error.strerror})") from error
             raise
 
+    def open(self, name: str) -> IO[bytes]:
+        """A file that was received."""
+        return (self._folder / name).open("rb")
+
     def discard(self, form: Form) -> None:
         """Removes the files of a form that nobody is going to use."""
         for name in form.files.values():

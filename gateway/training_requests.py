@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
+from contract import csv_table
 from contract.coercion import RepeatedKeys
 from contract.errors import FieldError
 from contract.kinds import shown
+from contract.parameters import Parameter, errors_in
 from contract.repository import PREVIOUS, valid_name
 from contract.suggestions import Suggestions
-from contract.training import GENERIC_RECIPE, Gate, TrainingRequest
+from contract.training import GENERIC_RECIPE, KINDS, Gate, TrainingRequest
+from contract.training_columns import columns_of
 from gateway.problems import Problem, near
+
+_HEAD = 4 * 1024 * 1024
+"""Bytes of a file in which its header and first row have to end."""
 
 _MOST_ERRORS = 100
 _LONGEST_NAME, _LONGEST_NOTES, _LONGEST_PATH, _MOST_FEATURES, _DEEPEST = 256, 4000, 1024, 10_000, 20
-_KEYS = ("recipe", "parameters", "target", "features", "id_field", "alias", "gate", "notes", "data")
+_KEYS = ("recipe", "parameters", "target", "features", "id_field", "kinds", "alias", "gate", "notes", "data")
 
 
 class _Errors(list[FieldError]):
@@ -68,11 +75,19 @@ def training_request(
         upload=upload,
         upload_name=upload_name or None,
         path=path,
+        kinds=_kinds(given, errors),
     )
     if path and upload:
         errors.add("data", "ambiguous_data", "send the data as a file or as a path under DATA_DIR, not both")
     if request.recipe == GENERIC_RECIPE:
         _generic(request, errors)
+    elif request.kinds and request.recipe:
+        errors.add(
+            "kinds", "not_taken", f"the recipe {request.recipe} has kinds of its own: leave it out, or use tabular"
+        )
+    if request.target and request.target == request.id_field:
+        message = f"id_field and target both name {shown(request.target)}; what is only echoed cannot be learnt"
+        errors.add("id_field", "repeated_field", message)
     if errors:
         raise invalid(errors, errors.total)
     return request
@@ -85,6 +100,28 @@ def shown_request(request: TrainingRequest) -> dict[str, Any]:
     for own in ("model", "upload", "upload_name"):
         del body[own]
     return {**body, "data": None if path is None else {"path": path}}
+
+
+def check_parameters(request: TrainingRequest, parameters: Sequence[Parameter]) -> None:
+    """Raises `Problem` (422) for what the recipe does not take."""
+    if errors := errors_in(request.parameters, request.recipe, parameters):
+        raise invalid(errors, len(errors))
+
+
+def check_file(request: TrainingRequest, file: IO[bytes]) -> None:
+    """Raises `Problem` (422) where the beginning of the CSV `file` shows that nothing can be learnt from it."""
+    try:
+        table = csv_table.read(io.BytesIO(file.read(_HEAD)), most=1)
+    except csv_table.NotCsv as error:
+        raise invalid([FieldError(None, "file", "not_csv", f"the file is not CSV: {error}")]) from error
+    if not table.rows:
+        message = "the file has no rows; it needs a line with the names of the columns, and rows below it"
+        raise invalid([FieldError(None, "file", "no_rows", message)])
+    if request.recipe == GENERIC_RECIPE and request.target:
+        named = (request.target, request.features, request.id_field, request.kinds)
+        _, errors = columns_of(table.columns, *named)
+        if errors:
+            raise invalid(errors, len(errors))
 
 
 def invalid(errors: Sequence[FieldError], total: int = 1) -> Problem:
@@ -171,6 +208,23 @@ def _features(value: object, errors: _Errors) -> Sequence[str] | None:
     if twice := [name for name, times in Counter(value).items() if times > 1]:
         errors.add("features", "repeated_field", f"features has {shown(twice[0])} more than once")
     return value
+
+
+def _kinds(given: Mapping[str, Any], errors: _Errors) -> Mapping[str, str]:
+    kinds = _object(given, "kinds", errors)
+    if len(kinds) > _MOST_FEATURES:
+        errors.add("kinds", "too_many", f"kinds has {len(kinds)} columns; it takes {_MOST_FEATURES}")
+        return {}
+    for name, kind in kinds.items():
+        if not _is_text(name, _LONGEST_NAME) or not name:
+            errors.add("kinds", "not_a_string", f"kinds must name columns; {shown(name)} is none")
+            break
+        if not isinstance(kind, str) or kind not in KINDS:
+            hint = near(kind, KINDS) if isinstance(kind, str) else ""
+            message = f"the kind of {shown(name)} must be one of {', '.join(KINDS)}; it is {shown(kind)}{hint}"
+            errors.add(f"kinds.{name}", "unknown_kind", message)
+            break
+    return kinds
 
 
 def _alias(value: object, errors: _Errors) -> str:

@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 
 from redis import Redis, exceptions
 
+_SOCKET = Path("redis", "redis.sock")
+"""Under STATE_DIR; a link where that path would be too long for a socket."""
+
 
 class NoRedisError(Exception):
     """There is no Redis to be had; the message says what to do."""
@@ -57,9 +60,11 @@ def command(state_dir: Path, fsync: str, maxmemory: str) -> tuple[str, str]:
     """
     data = state_dir / "redis"
     data.mkdir(parents=True, exist_ok=True)
-    socket = data.resolve() / "redis.sock"
+    link = socket = state_dir.resolve() / _SOCKET
     if len(str(socket)) > 100:  # the kernel takes 107 bytes
         socket = Path(tempfile.mkdtemp(prefix="modelgate-")) / "redis.sock"
+        link.unlink(missing_ok=True)
+        link.symlink_to(socket)
     options = {
         "port": "0",
         "unixsocket": str(socket),
@@ -74,6 +79,16 @@ def command(state_dir: Path, fsync: str, maxmemory: str) -> tuple[str, str]:
     }
     line = [executable(), *(part for name, value in options.items() for part in (f"--{name}", value))]
     return shlex.join(line), f"unix://{socket}"
+
+
+def running(state_dir: Path) -> str | None:
+    """The URL of the own Redis that `make up` has started with this folder, if it answers."""
+    try:
+        url = f"unix://{(state_dir / _SOCKET).resolve(strict=True)}"
+        check(url)
+    except (OSError, NoRedisError):
+        return None
+    return url
 
 
 def _without_password(url: str) -> str:

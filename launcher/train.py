@@ -3,77 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import os
+import shlex
 import shutil
 import sys
 import time
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from contract.settings import Settings, SettingsError
+from launcher.arguments import WrongArgument, features, gate, kinds, model_name, readable
+from launcher.client import Modelgate, NobodyAnswers, Refused
 
 EVERY = 0.25
 """Seconds after which the progress is looked at again."""
 
+WAITING = "waiting"
+"""The phase of a training that has not begun."""
+
 SUCCEEDED, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
-
-
-class NobodyAnswers(Exception):
-    """No Modelgate listens there."""
-
-
-class Refused(Exception):
-    """What Modelgate answered instead of doing it."""
-
-
-class Modelgate:
-    """The one at `host` and `port`, with a connection for each request: it may be restarted meanwhile."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._address = (host, port)
-
-    def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """The JSON of an answer. Raises `NobodyAnswers` and `Refused`."""
-        connection = http.client.HTTPConnection(*self._address, timeout=60)
-        try:
-            with suppress(BrokenPipeError, ConnectionResetError):  # refused before all was sent: the answer is there
-                connection.request(method, path, body, dict(headers or {}))
-            response = connection.getresponse()
-            text = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise NobodyAnswers(str(error)) from error
-        finally:
-            connection.close()
-        try:
-            answer: dict[str, Any] = json.loads(text or b"{}")
-        except ValueError as error:
-            raise NobodyAnswers(f"what answers at port {self._address[1]} is no Modelgate") from error
-        if response.status >= 400:
-            raise Refused("; ".join(_reasons(answer)) or f"HTTP {response.status}")
-        return answer
-
-    def lives(self) -> bool:
-        try:
-            return self.ask("GET", "/health/live").get("status") == "ok"
-        except (NobodyAnswers, Refused):
-            return False
-
-    def train(self, name: str, csv: Path | None, request: Mapping[str, str]) -> dict[str, Any]:
-        """The training job that was accepted."""
-        path = f"/v1/models/{name}/train"
-        if csv is None:
-            return self.ask("POST", path, json.dumps(request), {"Content-Type": "application/json"})
-        boundary = uuid.uuid4().hex
-        with csv.open("rb") as file:
-            head, tail = _parts(boundary, request)
-            length = len(head) + os.fstat(file.fileno()).st_size + len(tail)
-            headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", "Content-Length": str(length)}
-            return self.ask("POST", path, _pieces(head, file, tail), headers)
 
 
 class Bar:
@@ -85,6 +35,7 @@ class Bar:
 
     def show(self, progress: Mapping[str, Any]) -> None:
         phase = str(progress.get("phase", ""))
+        phase = _waiting(progress) if phase == WAITING else phase
         if not self._out.isatty():
             if phase != self._drawn:
                 self._out.write(f"{phase}\n")
@@ -105,14 +56,28 @@ def line(progress: Mapping[str, Any], width: int) -> str:
     """Such as `[#####-----]  50 % comparing estimators 3/6, best 0.871, 12 s left`, at most `width` characters."""
     fraction = min(1.0, max(0.0, float(progress.get("fraction") or 0)))
     full = round(fraction * 20)
+    if progress.get("phase") == WAITING:
+        return _waiting(progress)[:width]
     parts = [f"[{'#' * full}{'-' * (20 - full)}] {fraction:4.0%} {progress.get('phase', '')}"]
     if progress.get("total"):
         parts[0] += f" {progress.get('done') or 0}/{progress['total']}"
     if progress.get("best") is not None:
-        parts.append(f"best {progress['best']:.3f}")
+        parts.append(_best(progress["best"], progress.get("metric") or "score"))
     if progress.get("seconds_left") is not None:
         parts.append(f"{progress['seconds_left']:.0f} s left")
     return ", ".join(parts)[:width]
+
+
+def _waiting(progress: Mapping[str, Any]) -> str:
+    ahead = progress.get("total") or 0
+    return f"waiting: {ahead} training{'' if ahead == 1 else 's'} before it" if ahead else "waiting for the trainer"
+
+
+def _best(score: float, metric: str) -> str:
+    """The best score so far with its name, as people have it: scikit-learn turns a loss upside down."""
+    if metric.startswith("neg_"):
+        score, metric = -score, metric.removeprefix("neg_")
+    return f"best {metric.replace('_', ' ')} {score:.3f}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -121,15 +86,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("name")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="training data")
     parser.add_argument("--target", help="the column to predict, for a model without a recipe of its own")
+    parser.add_argument("--id", metavar="COLUMN", help="the column that names a row: echoed, not learnt")
+    parser.add_argument("--features", metavar="A,B", help="the columns to learn from; without it all others")
+    parser.add_argument("--kinds", metavar="A=KIND,B=KIND", help="what columns hold, where it is not to be guessed")
+    parser.add_argument("--estimator", help="the estimator of the recipe tabular, instead of the best")
+    parser.add_argument("--gate", metavar="floor=0.7,margin=0.01", help="what a version must fulfil to be current")
     options = parser.parse_args(arguments)
     try:
         settings = Settings.from_environ()
-        modelgate = Modelgate("127.0.0.1" if settings.host == "0.0.0.0" else settings.host, settings.port)  # noqa: S104
+        name, csv, request = model_name(options.name), readable(options.csv, "CSV"), _request(options)
+        modelgate = Modelgate.of(settings)
         if not modelgate.lives():
-            return _train_here(options.name, options.csv, options.target)
-        job = modelgate.train(options.name, options.csv, {"target": options.target} if options.target else {})
+            return _train_here(name, csv, request)
+        job = modelgate.train(name, csv, request)
         return follow(modelgate, job["id"], sys.stdout)
-    except SettingsError as error:
+    except (SettingsError, WrongArgument) as error:
         print(f"modelgate: {error}", file=sys.stderr)
         return WRONG_USE
     except (NobodyAnswers, Refused, OSError) as error:
@@ -137,6 +108,19 @@ def main(arguments: list[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _request(options: argparse.Namespace) -> dict[str, Any]:
+    """The request to train, of what was given."""
+    asked = {
+        "target": options.target,
+        "id_field": options.id,
+        "features": features(options.features) if options.features else None,
+        "kinds": kinds(options.kinds) if options.kinds else None,
+        "parameters": {"estimator": options.estimator} if options.estimator else None,
+        "gate": gate(options.gate) if options.gate else None,
+    }
+    return {key: value for key, value in asked.items() if value is not None}
 
 
 def follow(modelgate: Modelgate, job_id: str, out: IO[str]) -> int:
@@ -156,7 +140,7 @@ def follow(modelgate: Modelgate, job_id: str, out: IO[str]) -> int:
         print("modelgate: the training is stopped", file=sys.stderr)
         return INTERRUPTED
     bar.close()
-    return _told(job)
+    return _told(job, modelgate.url)
 
 
 def _patiently(modelgate: Modelgate, job_id: str, patience: float = 30) -> dict[str, Any]:
@@ -171,45 +155,44 @@ def _patiently(modelgate: Modelgate, job_id: str, patience: float = 30) -> dict[
             time.sleep(EVERY)
 
 
-def _told(job: Mapping[str, Any]) -> int:
+def _told(job: Mapping[str, Any], url: str) -> int:
     if job["status"] != "succeeded":
         reason = (job["error"] or {}).get("message", job["status"])
         print(f"modelgate: {job['model']['name']} is not trained: {reason}", file=sys.stderr)
         return FAILED
-    output = job["output"]
-    metrics = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in list(output["metrics"].items())[:3])
-    current = "is current" if output["promoted"] else f"is published and not promoted: {output['reason']}"
-    print(f"modelgate: {output['model']} version {output['version']} {current} ({metrics})")
+    for line in outcome(job["output"], url):
+        print(line)
     return SUCCEEDED
 
 
-def _train_here(name: str, csv: Path | None, target: str | None) -> int:
+def outcome(output: Mapping[str, Any], url: str) -> list[str]:
+    """What there is to say of a version: what was found in its data, how good it is, and whether it serves."""
+    name, version = output["model"], output["version"]
+    lines = [f"modelgate: note: {remark}" for remark in output.get("remarks") or ()]
+    if output.get("verdict"):
+        lines.append(f"modelgate: {output['verdict']}")
+    lines.append(f"modelgate: report: {url}/v1/models/{name}/versions/{version}/report/")
+    metrics = dict(output["metrics"])
+    first = output.get("headline") if output.get("headline") in metrics else next(iter(metrics), None)
+    if first is not None:
+        metrics = {first: metrics.pop(first), **metrics}
+    scores = ", ".join(f"{metric.replace('_', ' ')} {value:.3f}" for metric, value in list(metrics.items())[:3])
+    if output["promoted"]:
+        return [*lines, f"modelgate: {name} version {version} is current ({scores})"]
+    reason = str(output["reason"]).partition("; to promote it all the same")[0]
+    body = shlex.quote(json.dumps({"version": version}))
+    return [
+        *lines,
+        f"modelgate: {name} version {version} is published and not promoted: {reason} ({scores})",
+        "modelgate: to promote it all the same:"
+        f" curl -X PUT {url}/v1/models/{name}/aliases/current -H 'Content-Type: application/json' -d {body}",
+    ]
+
+
+def _train_here(name: str, csv: Path | None, request: Mapping[str, Any]) -> int:
     """Becomes `python -m trainer train`, as no Modelgate runs."""
-    command = [sys.executable, "-m", "trainer", "train", name]
-    command += [*(["--csv", str(csv)] if csv else []), *(["--target", target] if target else [])]
-    os.execv(sys.executable, command)
-
-
-def _parts(boundary: str, fields: Mapping[str, str]) -> tuple[bytes, bytes]:
-    """What stands before and after the file in a form."""
-    form = "".join(
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-        for name, value in fields.items()
-    )
-    file = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="data.csv"\r\n\r\n'
-    return (form + file).encode(), f"\r\n--{boundary}--\r\n".encode()
-
-
-def _pieces(head: bytes, file: IO[bytes], tail: bytes) -> Iterator[bytes]:
-    yield head
-    while piece := file.read(1 << 16):
-        yield piece
-    yield tail
-
-
-def _reasons(problem: Mapping[str, Any]) -> list[str]:
-    errors = problem.get("errors") or [{"message": problem.get("detail", "")}]
-    return [str(error["message"]) for error in errors if error.get("message")]
+    command = [sys.executable, "-m", "trainer", "train", name, *(["--csv", str(csv)] if csv else [])]
+    os.execv(sys.executable, [*command, *(["--request", json.dumps(request)] if request else [])])
 
 
 if __name__ == "__main__":

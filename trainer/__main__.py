@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -16,7 +18,7 @@ from broker.signatures import Signer
 from contract.errors import ModelgateError
 from contract.repository import CURRENT
 from contract.settings import Settings, SettingsError
-from contract.training import GENERIC_RECIPE, TrainingRequest
+from contract.training import GENERIC_RECIPE, Gate, TrainingRequest
 from trainer import recipes
 from trainer.importing import signatures
 from trainer.keeper import INBOX, QUEUES, Keeper
@@ -37,9 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known = recipes.names(settings.recipes_dir)
         parser = _parser(known)
         options = parser.parse_args(arguments)
-        if options.command == "train" and options.csv and len(options.names) > 1:
-            parser.error("--csv trains one recipe: name one")
-        if options.command == "train" and not options.target and (unknown := set(options.names) - set(known)):
+        if options.command == "train" and (options.csv or options.request) and len(options.names) > 1:
+            parser.error("--csv and --request train one recipe: name one")
+        if options.command == "train" and options.target:
+            options.request["target"] = options.target
+        if (
+            options.command == "train"
+            and not options.request.get("target")
+            and (unknown := set(options.names) - set(known))
+        ):
             parser.error(
                 f"there is no recipe {sorted(unknown)[0]!r}; there are {', '.join(known)}, and any CSV file will do"
                 " whose column to predict --target names"
@@ -53,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "sign-file":
             return _sign_file(settings, options.file, options.name, options.sample)
         if options.command == "train":
-            return _train_now(settings, options.names, options.csv, options.target)
+            return _train_now(settings, options.names, options.csv, options.request)
         return _serve(settings, options.ready_file)
     except SettingsError as error:
         say(f"trainer: {error}")
@@ -73,6 +81,13 @@ def _parser(known: Sequence[str]) -> argparse.ArgumentParser:
     train.add_argument("names", nargs="+", metavar="NAME", help=f"one of {', '.join(known)}, or any with --target")
     train.add_argument("--csv", type=Path, metavar="FILE", help="training data, with a header in any case")
     train.add_argument("--target", metavar="COLUMN", help="what to predict, for a model without a recipe of its own")
+    train.add_argument(
+        "--request",
+        type=_request,
+        default="{}",
+        metavar="JSON",
+        help='what else a request to train may have, such as {"features": ["a"], "kinds": {"zip": "string"}}',
+    )
     keys = commands.add_parser("keys", help="make a pair of keys for SIGNING_KEY and VERIFY_KEY")
     keys.add_argument("folder", type=Path, metavar="FOLDER")
     sign = commands.add_parser(
@@ -98,6 +113,21 @@ def _parser(known: Sequence[str]) -> argparse.ArgumentParser:
     )
     _add_import_arguments(bring)
     return parser
+
+
+def _request(text: str) -> dict[str, Any]:
+    """Raises ValueError, which argparse says."""
+    request = json.loads(text)
+    if not isinstance(request, dict) or set(request) - {
+        "target",
+        "features",
+        "id_field",
+        "kinds",
+        "parameters",
+        "gate",
+    }:
+        raise ValueError(text)
+    return request
 
 
 def _add_import_arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,13 +160,13 @@ def _serve(settings: Settings, ready_file: Path | None) -> int:
     return 0
 
 
-def _train_now(settings: Settings, names: Sequence[str], csv_file: Path | None, target: str | None) -> int:
+def _train_now(settings: Settings, names: Sequence[str], csv_file: Path | None, asked: Mapping[str, Any]) -> int:
     # Ctrl-C ends it without a traceback: a publisher may die at any point.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not _swept(settings.models_dir):
         return FAILED
     with only_environment(RECIPES_OWN):
-        trained = [_train(settings, name, csv_file, target) for name in names]
+        trained = [_train(settings, name, csv_file, asked) for name in names]
     return 0 if all(trained) else FAILED
 
 
@@ -261,13 +291,14 @@ def _swept(root: Path) -> bool:
     return True
 
 
-def _train(settings: Settings, name: str, csv_file: Path | None, target: str | None) -> bool:
+def _train(settings: Settings, name: str, csv_file: Path | None, asked: Mapping[str, Any]) -> bool:
     """Whether it is published; says what happened."""
     from trainer.training.train import train
 
     started = time.monotonic()
     own = name in recipes.names(settings.recipes_dir)
-    request = TrainingRequest(model=name, recipe=name if own else GENERIC_RECIPE, target=target)
+    given = {**asked, "gate": Gate(**asked.get("gate", {}))}
+    request = TrainingRequest(model=name, recipe=name if own else GENERIC_RECIPE, **given)
     try:
         result = train(
             request,

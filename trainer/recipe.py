@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import types
-import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass, field
-from math import isfinite
-from typing import Any, Literal
+from typing import Any
 
 from contract.errors import Code, ModelgateError
 from contract.jobs import Value
-from contract.kinds import shown
 from contract.manifest import ArtifactFormat, Field, InputFormat, Output, OutputKind, Signature
+from contract.parameters import errors_in
+from trainer.recipe_parameters import parameters_of
 
 
 class DataError(ModelgateError):
@@ -35,13 +33,14 @@ class RecipeError(ModelgateError):
 class Table:
     """Rows as a file or a package has them; `source` says in words which it was, never where on this machine.
 
-    `remarks` are sentences on how it had to be read.
+    `remarks` are sentences on how it had to be read; `separator` stands between the columns of a CSV file.
     """
 
     source: str
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
     remarks: Sequence[str] = ()
+    separator: str | None = None
 
 
 Say = Callable[[str], None]
@@ -90,6 +89,11 @@ class Run:
     chosen: Candidate | None = None
     out_of_fold: OutOfFold | None = None
     remarks: list[str] = field(default_factory=list)
+
+    @property
+    def metric(self) -> str | None:
+        """What candidates are compared by, once one was."""
+        return self.candidates[-1].metric if self.candidates else None
 
     def remark(self, sentence: str) -> None:
         self.remarks.append(sentence)
@@ -149,14 +153,10 @@ class Recipe:
 
     def bind(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters with their values, those of `given` and else the defaults. Raises `RecipeError`."""
-        parameters = _parameters(self.fit)
-        for name, value in given.items():
-            if name not in parameters:
-                known = "; ".join(map(str, parameters.values())) or "none"
-                raise RecipeError(f"{shown(name)} is no parameter of the recipe {self.name}; it has: {known}")
-            if not parameters[name].takes(value):
-                raise RecipeError(f"the recipe {self.name} takes {parameters[name]}; it is {shown(value)}")
-        return {name: given.get(name, parameter.default) for name, parameter in parameters.items()}
+        parameters = parameters_of(self.fit)
+        if errors := errors_in(given, self.name, parameters):
+            raise RecipeError(errors[0].message)
+        return {parameter.name: given.get(parameter.name, parameter.default) for parameter in parameters}
 
     def fitted(self, X: Any, y: Any, run: Run, parameters: Mapping[str, Any]) -> Any:
         """What `fit` returns for `parameters` as `bind` gives them. Raises what it raises."""
@@ -183,7 +183,7 @@ def recipe(
     def made(fit: Callable[..., Any]) -> Recipe:
         if len(_positional(fit)) not in (2, 3):
             raise TypeError(f"{fit.__name__} must take X and y, and may take a Run; parameters are keyword-only")
-        _parameters(fit)
+        parameters_of(fit)
         return Recipe(
             name=fit.__module__.rpartition(".")[2],
             inputs=None if inputs is None else tuple(inputs),
@@ -198,61 +198,6 @@ def recipe(
     return made
 
 
-@dataclass(frozen=True)
-class _Parameter:
-    name: str
-    hint: Any
-    default: Any
-
-    def takes(self, value: object) -> bool:
-        return any(_fits(value, choice) for choice in _choices(self.hint))
-
-    def __str__(self) -> str:
-        words = [shown(c) if not isinstance(c, type) else _WORDS[c] for c in _choices(self.hint)]
-        return f"{self.name}, {' or '.join(words)} (default {shown(self.default)})"
-
-
-_WORDS: dict[type, str] = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "text",
-    types.NoneType: "null",
-}
-
-
-def _parameters(fit: Callable[..., Any]) -> dict[str, _Parameter]:
-    """The keyword-only arguments by name. Raises TypeError for one that JSON cannot hold or that has no default."""
-    found, hints = {}, typing.get_type_hints(fit)
-    for argument in inspect.signature(fit).parameters.values():
-        if argument.kind is not argument.KEYWORD_ONLY:
-            continue
-        if argument.default is argument.empty:
-            raise TypeError(f"the parameter {argument.name} needs a default")
-        parameter = _Parameter(argument.name, hints.get(argument.name, type(argument.default)), argument.default)
-        if not all(c in _WORDS if isinstance(c, type) else isinstance(c, str | int) for c in _choices(parameter.hint)):
-            kinds = "bool, int, float, str, None, a Literal or a union of them"
-            raise TypeError(f"the parameter {argument.name} must be annotated with {kinds}")
-        found[argument.name] = parameter
-    return found
-
-
 def _positional(fit: Callable[..., Any]) -> list[inspect.Parameter]:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return [argument for argument in inspect.signature(fit).parameters.values() if argument.kind in kinds]
-
-
-def _choices(hint: Any) -> list[Any]:
-    """The types, and the values of a Literal, that an annotation allows."""
-    origin = typing.get_origin(hint)
-    if origin in (types.UnionType, typing.Union):
-        return [choice for part in typing.get_args(hint) for choice in _choices(part)]
-    return list(typing.get_args(hint)) if origin is Literal else [hint]
-
-
-def _fits(value: object, choice: object) -> bool:
-    if not isinstance(choice, type):
-        return type(value) is type(choice) and value == choice
-    if choice is float:
-        return type(value) is int or (type(value) is float and isfinite(value))
-    return type(value) is choice

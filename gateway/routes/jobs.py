@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from flask import Blueprint, Response, request
 
@@ -10,6 +11,7 @@ from broker.jobs import Jobs
 from broker.listing import LARGEST_PAGE
 from contract.jobs import Job, Status
 from contract.repository import valid_name
+from contract.training import Progress
 from gateway.answers import job_response, json_response
 from gateway.callers import hung_up
 from gateway.listener import Listener
@@ -42,7 +44,10 @@ def blueprint(jobs: Jobs, listener: Listener, max_wait: int) -> Blueprint:
     @routes.get("/<job_id>")
     def show(job_id: str) -> Response:
         wait = min(seconds("wait", request.args.get("wait")) or 0, max_wait)
-        return job_response(_known(job_id, _wait(job_id, wait)), headers=_FRESH)
+        job = _known(job_id, _wait(job_id, wait))
+        if job.kind == "training" and job.status is Status.QUEUED and (ahead := jobs.ahead(job_id)) is not None:
+            job = replace(job, progress=Progress("waiting", 0.0, 0, ahead, "trainings before it").to_json())
+        return job_response(job, headers=_FRESH)
 
     @routes.delete("/<job_id>")
     def delete(job_id: str) -> Response:

@@ -6,14 +6,14 @@ import math
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from flask import Blueprint, Request, Response, request
 
 from broker.jobs import Jobs
 from contract.coercion import Instances, coerce
-from contract.jobs import Job, PredictionJob, Status, timestamp
+from contract.jobs import Job, PredictionJob, Refused, Status, timestamp
 from contract.manifest import Signature
 from contract.repository import Repository
 from gateway import dialects
@@ -22,7 +22,7 @@ from gateway.bodies import form_in, whole
 from gateway.callers import hung_up
 from gateway.group_commit import GroupCommit
 from gateway.listener import Listener, Waiter
-from gateway.preferences import preferred_wait, seconds
+from gateway.preferences import Preferences, preferences, seconds
 from gateway.problems import Problem
 from gateway.routes.models import resolve
 from gateway.slips import check_csv
@@ -47,32 +47,40 @@ class Predictions:
 
     def post(self, asked: Request, reference: str) -> Response:
         """The instances are in the body. Needs nothing of Flask but the request."""
-        wait = preferred_wait(asked.environ.get("HTTP_PREFER"), self.max_wait)
-        return self._predict(asked, reference, lambda signature: _instances(asked, signature), wait)
+        preferred = preferences(asked.environ.get("HTTP_PREFER"), self.max_wait)
+        return self._predict(asked, reference, lambda signature: _instances(asked, signature), preferred)
 
     def query(self, asked: Request, reference: str) -> Response:
         """One instance is in the query."""
         if asked.method == "HEAD":
             resolve(self.repository, reference)
             return Response(headers={"Cache-Control": "no-store"}, content_type="application/json")
-        wait = preferred_wait(asked.environ.get("HTTP_PREFER"), self.max_wait)
-        wait = min(QUERY_WAIT, self.max_wait) if wait is None else wait
+        preferred = preferences(asked.environ.get("HTTP_PREFER"), self.max_wait)
+        if preferred.wait is None:
+            preferred = replace(preferred, wait=min(QUERY_WAIT, self.max_wait))
         pairs = asked.args.items(multi=True)
-        response = self._predict(asked, reference, lambda _: (dialects.from_form(pairs), len(asked.query_string)), wait)
+        response = self._predict(
+            asked, reference, lambda _: (dialects.from_form(pairs), len(asked.query_string)), preferred
+        )
         response.headers["Cache-Control"] = "no-store"
         return response
 
     def _predict(
-        self, asked: Request, reference: str, instances: Callable[[Signature], tuple[Instances, int]], wait: int | None
+        self,
+        asked: Request,
+        reference: str,
+        instances: Callable[[Signature], tuple[Instances, int]],
+        preferred: Preferences,
     ) -> Response:
         """`instances` gives them and the bytes that they came in."""
         expires_after = seconds("Cancel-After", asked.environ.get("HTTP_CANCEL_AFTER"))
         name, version = resolve(self.repository, reference)
-        signature = self.repository.manifest(name, version).signature
-        given, size = instances(signature)
+        manifest, wait = self.repository.manifest(name, version), preferred.wait
+        given, size = instances(manifest.signature)
         if len(given.rows) > self.most_rows:
             raise _too_many_rows(len(given.rows), self.most_rows)
-        coerced = coerce(given, signature)
+        lenient = preferred.handling == "lenient"
+        coerced = coerce(given, manifest.signature, manifest.training_data.target, lenient=lenient)
         job = PredictionJob(
             id=os.urandom(16).hex(),
             created_at=timestamp(datetime.now(UTC)),
@@ -83,11 +91,12 @@ class Predictions:
             warnings=coerced.warnings,
             expires_after=expires_after,
             reply_to=self.listener.channel if wait else None,
+            refused=Refused(coerced.refused, coerced.errors) if lenient else None,
         )
         with self.listener.expect(job.id, hung_up(asked)) if wait else nullcontext() as waiter:
             if not self.commit.submit(job, size):
                 raise _queue_full(self.jobs, name)
-            return _answer(job, wait, waiter)
+            return _answer(job, preferred, waiter)
 
 
 def blueprint(predictions: Predictions) -> Blueprint:
@@ -104,11 +113,11 @@ def blueprint(predictions: Predictions) -> Blueprint:
     return routes
 
 
-def _answer(job: PredictionJob, wait: int | None, waiter: Waiter | None) -> Response:
+def _answer(job: PredictionJob, preferred: Preferences, waiter: Waiter | None) -> Response:
     headers = {"Location": f"/v1/jobs/{job.id}"}
-    if wait is not None:
-        headers["Preference-Applied"] = f"wait={wait}"
-    ended = waiter.wait(wait or 0) if waiter else None
+    if applied := preferred.applied:
+        headers["Preference-Applied"] = applied
+    ended = waiter.wait(preferred.wait or 0) if waiter else None
     if ended:
         return job_response(ended, 200, headers)
     queued = Job(job.id, Status.QUEUED, job.model, job.version, job.created_at, warnings=job.warnings)

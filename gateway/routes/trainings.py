@@ -22,7 +22,7 @@ from gateway.routes.jobs import known
 from gateway.routes.models import check_name, resolve
 from gateway.slips import JSON
 from gateway.spool import Form, Spool
-from gateway.training_requests import invalid, shown_request, training_request
+from gateway.training_requests import check_file, check_parameters, invalid, shown_request, training_request
 
 MOST_WAITING = 100
 """Trainings that may wait; beyond, 503."""
@@ -45,7 +45,11 @@ def blueprint(
         check_name(name)
         recipes = _recipes()
         with _body(spool) as (body, upload, called):
-            return _submit(training_request(name, body, recipes, _default(name, recipes), upload, called))
+            asked = training_request(name, body, recipes, _default(name, recipes), upload, called)
+            if upload:
+                with spool.open(upload) as file:
+                    check_file(asked, file)
+            return _submit(_checked(asked))
 
     @routes.post("/models/<name>/reset")
     def reset(name: str) -> Response:
@@ -83,7 +87,7 @@ def blueprint(
             message = 'a schedule is {"cron": "0 3 * * 1", "request": {…}}, the request as for a training'
             raise invalid([FieldError(None, None, "not_a_schedule", message)])
         recipes = _recipes()
-        asked = training_request(name, body.get("request", {}), recipes, _default(name, recipes))
+        asked = _checked(training_request(name, body.get("request", {}), recipes, _default(name, recipes)))
         try:
             return json_response(_shown(schedules.put(name, body["cron"], asked)), headers=_FRESH)
         except ValueError as error:
@@ -103,6 +107,13 @@ def blueprint(
             raise Problem(503, "queue_full", detail, headers={"Retry-After": "60"})
         job: Job = trainings.submit(asked)
         return job_response(job, 202, {"Location": f"/v1/jobs/{job.id}"})
+
+    def _checked(asked: TrainingRequest) -> TrainingRequest:
+        """The same, whose recipe takes its parameters."""
+        parameters = trainings.parameters(asked.recipe) if asked.parameters else None
+        if parameters is not None:
+            check_parameters(asked, parameters)
+        return asked
 
     def _recipes() -> list[str]:
         recipes = trainings.recipes()

@@ -135,10 +135,11 @@ def test_a_prediction_passes_gateway_and_worker(users: dict[str, Redis]) -> None
 def test_a_training_passes_gateway_and_trainer(users: dict[str, Redis]) -> None:
     jobs, trainings = gateway_of(users), Trainings(users["gateway"], SIGNER, timeout=60, result_ttl=60)
     leases, tasks = trainer_of(users, TRAINING)
-    tasks.publish_recipes(["sum"])
-    assert trainings.recipes() == ["sum"] and trainings.waiting() == 0
+    tasks.publish_recipes(["sum"], {"sum": []})
+    assert trainings.recipes() == ["sum"] and trainings.parameters("sum") == [] and trainings.waiting() == 0
     for end in ("finish", "give back", "cancel"):
         job_id = trainings.submit(REQUEST).id
+        assert jobs.ahead(job_id) == 0
         assert tasks.begin([])
         keep(leases, "t-training-x")
         tasks.progress(job_id, {"fraction": 0.5}, b"x\n" * 700_000, 0)

@@ -110,7 +110,7 @@ def test_make_train_ends_with_the_reason_of_a_failure(place: Place, tmp_path: Pa
     assert errors.startswith("modelgate: blobs is not trained: ")
     process = make_train(place, "Blobs")
     _, errors = process.communicate(timeout=60)
-    assert (process.returncode, "cannot be the name of a model" in errors) == (1, True)
+    assert (process.returncode, "cannot be the name of a model" in errors) == (2, True)
 
 
 def test_ctrl_c_stops_the_training_that_make_train_asked_for(place: Place) -> None:

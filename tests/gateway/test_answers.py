@@ -14,7 +14,7 @@ from broker.jobs import Jobs
 from broker.leases import Leases
 from contract.settings import Settings
 from gateway.app import create_app
-from gateway.preferences import preferred_wait
+from gateway.preferences import preferences
 from tests.support import until
 
 PREDICT = "/v1/models/sum/predict"
@@ -69,7 +69,23 @@ def test_the_version_is_pinned_when_the_request_arrives(client: FlaskClient, set
     ],
 )
 def test_prefer_is_read_as_the_rfc_says(header: str | None, wait: int | None) -> None:
-    assert preferred_wait(header, 60) == wait
+    assert preferences(header, 60).wait == wait
+
+
+@pytest.mark.parametrize(
+    ("header", "applied"),
+    [
+        ("handling=lenient", "handling=lenient"),
+        ('wait=5, Handling = "Lenient"', "handling=lenient, wait=5"),
+        ("handling=strict; foo=bar", "handling=strict"),
+        ("handling=lenient, handling=strict", "handling=lenient"),
+        ("handling=loose", None),
+        ("handling", None),
+        ("mishandling=lenient, wait=5", "wait=5"),
+    ],
+)
+def test_a_handling_is_applied_if_it_is_known(header: str, applied: str | None) -> None:
+    assert preferences(header, 60).applied == applied
 
 
 def test_a_wait_that_passes_is_202_and_says_what_was_applied(client: FlaskClient) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from contract.coercion import Coerced, Grid, Instances, Records, RepeatedKeys, coerce
 from contract.errors import FieldError, InvalidInstances
 from contract.manifest import Field, Kind, Output, OutputKind, Signature
+from contract.written import NULLS
 from gateway.dialects import MalformedBody, from_csv, from_form, from_json
 
 deterministic = settings(derandomize=True, deadline=None, max_examples=50)
@@ -35,8 +36,13 @@ NAMES = SHOP.names
 GOOD = {"price": 2.5, "count": 3, "town": "Ulm", "open": True}
 Table = list[dict[str, Any]]
 
-# A blank text means null in a form and in CSV, so that no dialect but JSON can hold one.
-texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(str.strip)
+# A blank text means null in a form and in CSV, so that no dialect but JSON can hold one. In CSV some words do, too, and
+# blanks before a value do not count.
+texts = (
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
+    .map(str.strip)
+    .filter(lambda text: text and text not in NULLS)
+)
 tables = st.lists(
     st.fixed_dictionaries(
         {
@@ -376,14 +382,10 @@ def test_a_body_that_is_no_json_is_malformed(body: bytes, message: str) -> None:
     [
         (b"", "the body is empty; send the rows"),
         (b"\r\n\r\n", "the body is empty; send the rows"),
-        (b"a,b\n\xff,1\n", "the body is not UTF-8: byte 4 cannot be read"),
-        (b'a,b\n1,"2\n', "the body is not CSV: line 2: unexpected end of data"),
-        (b'a,b\n1,2\n"3"x,4\n', "the body is not CSV: line 3: ',' expected after '\"'"),
-        (b"a,b\n" + b"1" * 200_000 + b",2\n", "the body is not CSV: line 2: field larger than field limit (131072)"),
-        (b"price;count\n1;2\n", "the CSV is separated by ';'; separate the columns with commas"),
-        (b"price\tcount\n1\t2\n", "the CSV is separated by '\\t'; separate the columns with commas"),
+        (b"a,b\n\x00\xff,1\n", "the body is not CSV: it is binary"),
+        (b'a,b\n1,"2\n', "the body is not CSV: the quotation mark before '2\\n' is not closed"),
     ],
-    ids=range(8),
+    ids=range(4),
 )
 def test_a_body_that_is_no_csv_is_malformed(body: bytes, message: str) -> None:
     with pytest.raises(MalformedBody, match=f"^{re.escape(message)}"):
@@ -391,11 +393,11 @@ def test_a_body_that_is_no_csv_is_malformed(body: bytes, message: str) -> None:
 
 
 def test_an_empty_cell_is_null_and_a_blank_line_is_nothing() -> None:
-    assert from_csv(b'a,b\r\n\r\n1,\r\n"", x\n\n') == Grid(["a", "b"], [["1", None], [None, " x"]])
+    assert from_csv(b'a,b\r\n\r\n1,\r\n"", x\n\n') == Grid(["a", "b"], [["1", None], [None, "x"]], ",", [])
 
 
 def test_line_ends_and_commas_in_quotes_belong_to_the_value() -> None:
-    assert from_csv(b'a,b\n"1\r\n2","x,""y"""\n') == Grid(["a", "b"], [["1\r\n2", 'x,"y"']])
+    assert from_csv(b'a,b\n"1\r\n2","x,""y"""\n') == Grid(["a", "b"], [["1\r\n2", 'x,"y"']], ",", [])
 
 
 def test_a_ragged_csv_row_is_refused_with_its_number() -> None:

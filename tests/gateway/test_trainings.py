@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 from broker.leases import TRAINERS, Leases
 from broker.tasks import Tasks
 from contract.errors import Failure
+from contract.parameters import Parameter
 from contract.settings import Settings
 from contract.training import TRAIN, TRAINING, Gate, TrainingRequest
 from gateway.app import create_app
@@ -23,6 +24,7 @@ from tests.support import SIGNER
 
 RECIPES = ["iris", "loan", "tabular"]
 DATA = {"path": "loan.csv"}
+GENERIC = {"recipe": "tabular", "target": "y", "data": DATA}
 OUTPUT = {"model": "loan", "version": 4, "metrics": {"accuracy": 0.8}, "promoted": True, "reason": None}
 
 
@@ -41,7 +43,8 @@ def tasks(redis: Redis) -> Tasks:
     """A trainer that has said which recipes there are."""
     Leases(redis, crew=TRAINERS).register("t-0-x", queue=TRAINING)
     tasks = Tasks(redis, "t-0-x", TRAINING, {TRAIN}, SIGNER)
-    tasks.publish_recipes(RECIPES)
+    depth = Parameter("depth", ["int", "None"], [], None)
+    tasks.publish_recipes(RECIPES, {"tabular": [depth], "iris": []})
     return tasks
 
 
@@ -80,6 +83,7 @@ def test_every_part_of_a_request_arrives(client: FlaskClient, tasks: Tasks) -> N
         "target": "Loan_Status",
         "features": ["a", "b"],
         "id_field": "Loan_ID",
+        "kinds": {"zip": "string", "day": "datetime_day_first"},
         "alias": "canary",
         "gate": {"metric": "accuracy", "floor": 0.7, "margin": 0},
         "notes": "ä",
@@ -97,6 +101,7 @@ def test_every_part_of_a_request_arrives(client: FlaskClient, tasks: Tasks) -> N
         "ä",
         None,
         "2026/loan.csv",
+        kinds={"zip": "string", "day": "datetime_day_first"},
     )
 
 
@@ -117,6 +122,12 @@ def test_a_model_without_a_recipe_is_trained_by_the_generic_one(client: FlaskCli
         ({"recipe": 3}, "recipe", "there are iris, loan, tabular"),
         ({"paramaters": {}}, "paramaters", "did you mean 'parameters'"),
         ({"parameters": [1]}, "parameters", "must be an object"),
+        ({"kinds": ["zip"]}, "kinds", "must be an object"),
+        ({**GENERIC, "kinds": {"zip": "text"}}, "kinds.zip", "one of number, integer, string, boolean, dat"),
+        ({**GENERIC, "kinds": {"zip": "strin"}}, "kinds.zip", "did you mean 'string'?"),
+        ({**GENERIC, "kinds": {"": "string"}}, "kinds", "must name columns; '' is none"),
+        ({"kinds": {"zip": "string"}}, "kinds", "the recipe loan has kinds of its own"),
+        ({**GENERIC, "id_field": "y"}, "id_field", "id_field and target both name 'y'"),
         ({"parameters": {"a": [[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]}}, "parameters", "levels deep"),
         ({"target": ""}, "target", "1 to 256 characters"),
         ({"target": "x" * 257}, "target", "1 to 256 characters"),
@@ -207,6 +218,87 @@ def test_a_file_is_in_the_spool_under_a_name_of_ours(client: FlaskClient, tasks:
     assert (spool / request.upload).read_bytes() == b"a,b\n1,2\n"
 
 
+TABULAR = {"recipe": "tabular", "target": "stays"}
+CSV = b"id;months;zip;stays\n1;5;01234;yes\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "fields", "field", "said"),
+    [
+        (
+            CSV,
+            {"target": "stay"},
+            "target",
+            "which is no column of the data; did you mean 'stays'?",
+        ),
+        (CSV, {"features": '["months", "zap"]'}, "features", "features names 'zap', which is no column of the data"),
+        (CSV, {"id_field": "key"}, "id_field", "there are 'id', 'months', 'zip', 'stays'"),
+        (CSV, {"id_field": "STAYS"}, "id_field", "id_field and target both name 'stays'"),
+        (CSV, {"features": '["stays"]'}, "features", "no column to learn 'stays' from"),
+        (CSV, {"kinds": '{"zap": "string"}'}, "kinds", "kinds names 'zap', which is no column of the data"),
+        (CSV, {"kinds": '{"stays": "datetime"}'}, "kinds", "a recipe learns numbers and classes"),
+        (b"a,stays,a\n1,2,3\n", {}, "data", "the data have the column 'a' twice"),
+        (b"", {}, "file", "the file has no rows"),
+        (b"months;stays\n", {}, "file", "the file has no rows"),
+        (b"PK\x03\x04\x00", {}, "file", "the file is not CSV: it is binary"),
+        (b'"' + b"x" * 5_000_000, {}, "file", "the quotation mark before 'xxxxxxxxxxxxxxxxxxxx' is not closed"),
+    ],
+)
+def test_what_the_header_shows_to_be_wrong_is_refused_at_once(
+    settings: Settings, spool: Path, tasks: Tasks, content: bytes, fields: dict[str, str], field: str, said: str
+) -> None:
+    client = create_app(dataclasses.replace(settings, spool_dir=spool)).test_client()
+    problem = refused(client.post("/v1/models/new/train", **form(content, **{**TABULAR, **fields})))
+    assert [error["field"] for error in problem["errors"]] == [field]
+    assert said in problem["detail"]
+    assert files(spool) == [] and tasks.begin([]) is None
+
+
+def test_what_the_header_shows_to_be_right_is_accepted(client: FlaskClient, tasks: Tasks) -> None:
+    fields = {"target": "Stays", "features": '["MONTHS", "zip"]', "kinds": '{"zip": "string"}', "recipe": "tabular"}
+    request = accepted(client.post("/v1/models/new/train", **form(CSV, **fields)), tasks)
+    assert (request.target, request.kinds) == ("Stays", {"zip": "string"})
+    assert accepted(client.post("/v1/models/loan/train", **form(b"\xe4,b\n1,2\n")), tasks).recipe == "loan"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given", "said"),
+    [
+        ("tabular", {"deapth": 3}, "'deapth' is no parameter of the recipe tabular (did you mean 'depth'?)"),
+        ("tabular", {"depth": "3"}, "the recipe tabular takes depth, a whole number or null (default null); it is '3'"),
+        ("iris", {"depth": 3}, "it has: none"),
+    ],
+)
+def test_a_parameter_that_the_recipe_does_not_take_is_refused_at_once(
+    client: FlaskClient, recipe: str, given: dict[str, Any], said: str
+) -> None:
+    body = {"recipe": recipe, "parameters": given, "target": "y", "data": DATA}
+    for response in (
+        client.post("/v1/models/new/train", json=body),
+        client.put("/v1/models/new/schedule", json={"cron": "0 3 * * 1", "request": body}),
+    ):
+        assert said in refused(response)["detail"]
+
+
+def test_what_the_trainer_alone_knows_of_a_recipe_is_left_to_it(client: FlaskClient, tasks: Tasks) -> None:
+    request = accepted(client.post("/v1/models/loan/train", json={"parameters": {"anything": 1}}), tasks)
+    assert request.parameters == {"anything": 1}
+
+
+def test_a_training_that_waits_says_how_many_come_first(client: FlaskClient, tasks: Tasks) -> None:
+    ids = [client.post("/v1/models/loan/train").get_json()["id"] for _ in range(3)]
+
+    def before(job_id: str) -> int | None:
+        progress = client.get(f"/v1/jobs/{job_id}").get_json()["progress"]
+        return progress and progress["total"]
+
+    assert [before(job_id) for job_id in ids] == [0, 1, 2]
+    assert tasks.begin([]) is not None
+    assert [before(job_id) for job_id in ids] == [None, 1, 2]
+    progress = client.get(f"/v1/jobs/{ids[2]}").get_json()["progress"]
+    assert (progress["phase"], progress["fraction"], progress["unit"]) == ("waiting", 0.0, "trainings before it")
+
+
 @pytest.mark.parametrize(
     ("sent", "kept"),
     [
@@ -266,7 +358,7 @@ def test_an_upload_that_does_not_fit_is_refused_before_it_is_read(client: FlaskC
 
 
 def test_uploads_together_take_no_more_than_the_spool(client: FlaskClient, spool: Path) -> None:
-    statuses = [client.post("/v1/models/loan/train", **form(b"x" * 400_000)).status_code for _ in range(3)]
+    statuses = [client.post("/v1/models/loan/train", **form(b"x\n" * 200_000)).status_code for _ in range(3)]
     assert statuses == [202, 202, 507]
     assert len(files(spool)) == 2
 

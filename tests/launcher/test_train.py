@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from launcher.train import Bar, line
+from launcher.arguments import features, gate, kinds
+from launcher.train import Bar, line, outcome
 from tests.support import PROJECT
 
 
@@ -18,6 +20,7 @@ class Terminal(io.StringIO):
         return True
 
 
+WAITING = {"phase": "waiting", "fraction": 0.0, "done": 0, "total": 0}
 PROGRESS = {
     "phase": "comparing",
     "fraction": 0.5,
@@ -30,7 +33,11 @@ PROGRESS = {
 
 
 def test_a_line_says_how_far_it_is() -> None:
-    assert line(PROGRESS, 100) == "[##########----------]  50% comparing 3/6, best 0.871, 12 s left"
+    assert line(PROGRESS, 100) == "[##########----------]  50% comparing 3/6, best score 0.871, 12 s left"
+    loss = {**PROGRESS, "metric": "neg_log_loss", "best": -0.25}
+    assert line(loss, 100) == "[##########----------]  50% comparing 3/6, best log loss 0.250, 12 s left"
+    assert line({**WAITING, "total": 2}, 100) == "waiting: 2 trainings before it"
+    assert line(WAITING, 100) == "waiting for the trainer"
     assert line({"phase": "fitting", "fraction": 7}, 100) == "[####################] 100% fitting"
     assert line({}, 100) == "[--------------------]   0% "
     assert len(line(PROGRESS, 30)) == 30
@@ -54,12 +61,88 @@ def test_elsewhere_each_phase_has_a_line() -> None:
     assert out.getvalue() == "reading\nfitting\n"
 
 
-def test_without_a_modelgate_it_trains_right_here(tmp_path: Path) -> None:
-    environment = {**os.environ, "MODELS_DIR": str(tmp_path), "PORT": "1"}
-    command = ["make", "--silent", "--old-file", ".venv/up.stamp", "train", "NAME=no-such-recipe", "CSV=my rows.csv"]
-    ended = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60)
-    assert "python -m trainer: error: there is no recipe 'no-such-recipe'" in ended.stderr
-    ended = subprocess.run(
-        [*command, "TARGET=y"], cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60
+OUTPUT = {
+    "model": "churn",
+    "version": 5,
+    "metrics": {"accuracy": 0.9, "average_precision": 0.61, "f1": 0.5, "roc_auc": 0.8},
+    "promoted": True,
+    "reason": None,
+}
+
+
+def test_the_outcome_has_the_report_the_remarks_and_the_headline_metric_first() -> None:
+    more = {"headline": "average_precision", "verdict": "Better than version 4.", "remarks": ["id is left out"]}
+    assert outcome({**OUTPUT, **more}, "http://here") == [
+        "modelgate: note: id is left out",
+        "modelgate: Better than version 4.",
+        "modelgate: report: http://here/v1/models/churn/versions/5/report/",
+        "modelgate: churn version 5 is current (average precision 0.610, accuracy 0.900, f1 0.500)",
+    ]
+
+
+def test_a_version_that_is_not_promoted_has_its_reason_and_a_way_out() -> None:
+    refused = {**OUTPUT, "promoted": False, "reason": "worse than 4; to promote it all the same: PUT /v1/…"}
+    assert outcome(refused, "http://here")[1:] == [
+        "modelgate: churn version 5 is published and not promoted: worse than 4"
+        " (accuracy 0.900, average precision 0.610, f1 0.500)",
+        "modelgate: to promote it all the same: curl -X PUT http://here/v1/models/churn/aliases/current"
+        """ -H 'Content-Type: application/json' -d '{"version": 5}'""",
+    ]
+
+
+def test_columns_kinds_and_gates_are_read_as_they_are_typed() -> None:
+    assert features("age, income") == ["age", "income"] == features('["age", "income"]')
+    assert (
+        kinds("zip=string, a=b=datetime")
+        == {"zip": "string", "a=b": "datetime"}
+        == kinds('{"zip": "string", "a=b": "datetime"}')
     )
-    assert "no-such-recipe: CSV file my rows.csv" in ended.stdout
+    assert gate("metric=accuracy,floor=0.7") == {"metric": "accuracy", "floor": 0.7}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["NAME=my churn"],
+            "'my churn' cannot be the name of a model: use up to 64 of a-z, 0-9, _ and -; try NAME=my",
+        ),
+        (["NAME=x", "CSV=it's not.csv"], "CSV=it's not.csv is not there (seen from "),
+        (["NAME=x", "CSV=."], "CSV=. cannot be read (Is a directory); name a file"),
+        (["NAME=x", "KINDS=zip=text"], "KINDS says 'text' of 'zip'; a kind is one of number, integer,"),
+        (["NAME=x", "KINDS=zip"], "KINDS='zip' must be like KINDS=zip=string,day=datetime"),
+        (["NAME=x", "FEATURES=[1]"], "FEATURES='[1]' must be names of columns"),
+        (["NAME=x", "GATE=floor=high"], "GATE has floor='high', which is no number"),
+        (["NAME=x", "GATE={"], "GATE='{' is not JSON"),
+        ([], "which model? make train NAME="),
+    ],
+)
+def test_a_refusal_of_make_is_one_sentence_and_no_success(arguments: list[str], said: str) -> None:
+    ended = made("train", *arguments)
+    assert said in ended.stderr and ended.stderr.count("\n") == 1
+    assert (ended.stdout, ended.returncode) == ("", -signal.SIGPIPE)
+
+
+def test_a_model_file_that_is_not_there_is_called_so() -> None:
+    assert made("import", "FILE=no.pkl").stderr.startswith("modelgate: FILE=no.pkl is not there (seen from ")
+
+
+def made(verb: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", "--old-file", ".venv/up.stamp", verb, *arguments],
+        cwd=PROJECT,
+        env={**os.environ, "PORT": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_without_a_modelgate_it_trains_right_here(tmp_path: Path) -> None:
+    ended = made("train", "NAME=no-such-recipe", MODELS_DIR=str(tmp_path))
+    assert "python -m trainer: error: there is no recipe 'no-such-recipe'" in ended.stderr
+    rows = "\n".join(f"{n},{n % 7:05},{n % 2}" for n in range(60))
+    (tmp_path / "my rows.csv").write_text(f"Key,zip,y\n{rows}\n")
+    more = ["TARGET=y", "ID=key", "FEATURES=zip", "ESTIMATOR=linear", "GATE=floor=2", "KINDS=zap=string"]
+    ended = made("train", "NAME=own", f"CSV={tmp_path / 'my rows.csv'}", *more, MODELS_DIR=str(tmp_path / "models"))
+    assert "trainer: own: kinds names 'zap', which is no column of the data; did you mean 'zip'?" in ended.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -72,19 +73,27 @@ def test_an_unknown_recipe_is_answered_with_those_there_are(capsys: pytest.Captu
     assert all(name in said for name in recipes.names())
 
 
-def test_any_csv_file_is_trained_when_its_target_is_named(root: Path, tmp_path: Path) -> None:
-    rows = "\n".join(f"{x},{x * x},{'yes' if x > 20 else 'no'}" for x in range(40))
-    (tmp_path / "my points.csv").write_text(f"a,b,stays\n{rows}\n")
-    assert main(["train", "churn", "--csv", str(tmp_path / "my points.csv"), "--target", "stays"]) == 0
+def test_any_csv_file_is_trained_when_its_target_is_named(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "\n".join(f"{x},{x % 9},{x * x},{'yes' if x > 20 else 'no'}" for x in range(40))
+    (tmp_path / "my points.csv").write_text(f"Key,zip,b,stays\n{rows}\n")
+    request = {"id_field": "key", "kinds": {"zip": "string"}, "parameters": {"estimator": "linear"}}
+    more = ["--target", "stays", "--request", json.dumps({**request, "gate": {"floor": 2}})]
+    assert main(["train", "churn", "--csv", str(tmp_path / "my points.csv"), *more]) == 0
     manifest = Repository(root).manifest("churn", 1)
     assert (manifest.recipe, manifest.training_data.target) == ("tabular", "stays")
+    assert [(field.name, field.kind) for field in manifest.signature.inputs] == [("zip", "string"), ("b", "number")]
+    assert (manifest.signature.id_field, manifest.parameters["estimator"]) == ("Key", "linear")
+    assert Repository(root).aliases("churn") == {}
+    assert "but not current: accuracy is" in lines(capsys)[-1]
 
 
 def test_one_file_is_not_taken_for_two_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["train", "iris", "loan", "--csv", "x.csv"])
     assert ended.value.code == 2
-    assert "--csv trains one recipe" in capsys.readouterr().err
+    assert "--csv and --request train one recipe" in capsys.readouterr().err
 
 
 def test_an_unknown_name_in_train_on_start_is_refused(

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from contract.manifest import Field, Kind
+from trainer import recipes
 from trainer.recipe import DataError, Recipe, Table
 from trainer.tables.csv_file import read as read_csv
-from trainer.tables.data import TrainingRows, load
+from trainer.tables.data import TrainingRows, load, to_rows
+from trainer.tables.inference import infer
 
 RECIPE = Recipe(
     name="wine",
@@ -152,14 +154,16 @@ def table(tmp_path: Path, text: str | bytes) -> Table:
     return read_csv(tmp_path / "t.csv", "t.csv", lambda _: None)
 
 
-@pytest.mark.parametrize(("separator", "word"), [(";", "a semicolon"), ("\t", "a tab")])
+@pytest.mark.parametrize(("separator", "word"), [(";", "a semicolon"), ("\t", "a tab"), ("|", "a vertical bar")])
 def test_other_separators_are_understood_and_named(tmp_path: Path, separator: str, word: str) -> None:
     found = table(tmp_path, "a|b|c\n1,5|x, y|2\n2|z|3,25\n|z|-1\n".replace("|", separator))
-    assert (found.columns, found.rows[0], found.rows[2]) == (["a", "b", "c"], ["1.5", "x, y", "2"], [None, "z", "-1"])
-    assert found.remarks == [
-        f"the columns of t.csv are separated by {word}",
-        "the numbers in a, c have a decimal comma",
-    ]
+    assert (found.columns, found.rows[0], found.rows[2]) == (["a", "b", "c"], ["1,5", "x, y", "2"], [None, "z", "-1"])
+    assert found.remarks == [f"the columns of t.csv are separated by {word}"]
+
+
+def test_a_first_line_that_names_the_separator_is_no_header(tmp_path: Path) -> None:
+    found = table(tmp_path, "sep=;\r\na,b;c\r\n1;2\r\n")
+    assert (found.columns, found.rows) == (["a,b", "c"], [["1", "2"]])
 
 
 @pytest.mark.parametrize(
@@ -175,19 +179,17 @@ def test_other_separators_are_understood_and_named(tmp_path: Path, separator: st
 def test_commas_in_numbers_are_understood_and_named(
     tmp_path: Path, separator: str, cells: list[str], numbers: list[float | None], word: str
 ) -> None:
-    (tmp_path / "t.csv").write_text("\n".join([f"name{separator}much", *(f"x{separator}{cell}" for cell in cells)]))
-    found = read_csv(tmp_path / "t.csv", "t", lambda _: None)
-    words = [row[1] for row in found.rows]
-    assert [None if cell in (None, "-", "?") else float(str(cell)) for cell in words] == numbers
-    assert found.remarks[-1] == f"the numbers in much have {word}"
+    rows = [f"{n}{separator}{cell}" for n, cell in enumerate(cells * 10)]
+    found = table(tmp_path, "\n".join([f"y{separator}much", *rows]))
+    known, kept, remarks = infer(recipes.get("tabular"), found, "y", None, None)
+    assert [row[0] for row in to_rows(known, kept).rows[: len(cells)]] == numbers
+    assert f"the numbers in much have {word}" in remarks
 
 
 def test_commas_in_what_is_no_number_stay(tmp_path: Path) -> None:
-    text = 'a,b,c\n"1,2","1,23","x,y"\n"1,234,5","2,5","12,5"\n'
-    (tmp_path / "t.csv").write_text(text)
-    found = read_csv(tmp_path / "t.csv", "t", lambda _: None)
-    assert found.rows == [["1,2", "1,23", "x,y"], ["1,234,5", "2,5", "12,5"]]
-    assert found.remarks == []
+    found = table(tmp_path, "a,b,c,y\n" + '"1,2","1,23","x,y",0\n"1,234,5","2,5","12,5",1\n' * 10)
+    known, kept, _ = infer(recipes.get("tabular"), found, "y", None, None)
+    assert [tuple(row) for row in to_rows(known, kept).rows[:2]] == [("1,2", "1,23", "x,y"), ("1,234,5", "2,5", "12,5")]
 
 
 @pytest.mark.parametrize("head", ['"the\nname";b\n', '\n \n"the\nname";b\n', '"the\nname";"b, c"\n'])
@@ -216,10 +218,13 @@ def test_a_semicolon_within_a_cell_is_no_separator(tmp_path: Path) -> None:
     assert (found.columns, found.rows, found.remarks) == (["a", "b;c;d"], [["1", "x, y"]], [])
 
 
-def test_text_that_is_not_utf_8_is_read_as_latin_1_and_that_is_said(tmp_path: Path) -> None:
-    found = table(tmp_path, "stadt,n\nKöln,1\n".encode("latin-1"))
-    assert found.rows == [["Köln", "1"]]
-    assert found.remarks == ("t.csv is not in UTF-8 and was read as Latin-1; look at its letters with accents",)
+@pytest.mark.parametrize(("more", "name"), [(b"\x80", "Windows-1252"), (b"\x81", "Latin-1")])
+def test_text_that_is_not_utf_8_is_read_as_windows_writes_it_and_that_is_said(
+    tmp_path: Path, more: bytes, name: str
+) -> None:
+    found = table(tmp_path, "stadt,n\nKöln,".encode("cp1252") + more + b"\n")
+    assert found.rows[0][0] == "Köln"
+    assert found.remarks == [f"t.csv is not in UTF-8 and was read as {name}; look at its letters with accents"]
 
 
 def test_a_spreadsheets_unicode_text_is_read(tmp_path: Path) -> None:

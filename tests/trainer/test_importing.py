@@ -188,7 +188,7 @@ def test_a_sample_names_the_columns_of_an_array_and_tells_kinds_and_nulls(tmp_pa
         ("age,plan,km\n1,basic\n", "row 1 has 2 values, and the first line names 3 columns"),
         ("age,age,km\n1,2,3\n", "the column 'age' twice"),
         ("1,2,3\n4,5,6\n", "begins with numbers; its first line has to name the columns"),
-        ("age;plan;km\n1;basic;2\n", "separated by semicolons"),
+        ("age;plan;km\n1;silver;2\n", "'plan' must be one of 'basic', 'gold', 'plus'; it is 'silver'"),
         ("age,plan,km\n", "has an empty sample"),
         ("", "has an empty sample"),
     ],

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contract.manifest import Field, Kind
+from contract.manifest import Field, Format, Kind
 from trainer import recipes
 from trainer.recipe import DataError, Recipe, Table
 from trainer.tables.inference import infer
@@ -20,7 +20,8 @@ def inferred(columns: dict[str, Sequence[object]], target: str | None = "y", **a
     columns = {"y": ["1.5", "2.5", "3.5"], **columns}
     full = [[values[row % len(values)] for values in columns.values()] for row in range(ROWS)]
     table = Table("file.csv", list(columns), full)
-    return infer(recipes.get("tabular"), table, target, asked.get("features"), asked.get("id_field"))
+    recipe = recipes.get("tabular")
+    return infer(recipe, table, target, asked.get("features"), asked.get("id_field"), asked.get("kinds"))
 
 
 def field(values: Sequence[object], name: str = "x") -> Field:
@@ -47,7 +48,9 @@ def remark(values: Sequence[object], name: str = "x") -> str:
         (["True", None], Kind.BOOLEAN),
         (["2024-01-05", "2023-12-31"], Kind.DATETIME),
         (["2024-01-05T10:00:00Z", "2023-12-31 11:30"], Kind.DATETIME),
-        (["05/01/2024", "31/12/2023"], Kind.STRING),
+        (["05/01/2024", "31/12/2023"], Kind.DATETIME),
+        (["05/13/2024", "31/12/2023"], Kind.STRING),
+        (["05/13/24", "05/12/23"], Kind.STRING),
         (["yes", "no"], Kind.STRING),
         (["01234", "99999"], Kind.STRING),
         (["1", "two"], Kind.STRING),
@@ -164,6 +167,12 @@ def test_rows_without_target_are_left_out_and_counted() -> None:
         ),
         ({"x": ["1"], "z": [f"w{n}" for n in range(ROWS)]}, {"target": "z"}, "the target 'z' has 40 different words"),
         ({"x": ["1"], "z": ["2024-01-05", "2024-01-06"]}, {"target": "z"}, "the target 'z' is a date"),
+        ({"x": ["1", "two"]}, {"kinds": {"x": "number"}}, "kinds makes 'x' number, which 'two' cannot be; correct"),
+        ({"x": ["1", "1.5"]}, {"kinds": {"x": "integer"}}, "kinds makes 'x' integer, which '1.5' cannot be"),
+        ({"x": ["25.8.22"]}, {"kinds": {"x": "datetime"}}, "file.csv has no column to learn"),
+        ({"x": ["1", "2"]}, {"kinds": {"q": "string"}}, "kinds names 'q', which is no column of the data"),
+        ({"x": ["1", "2"]}, {"kinds": {"x": "text"}}, "kinds says 'text' of 'x'; a kind is one of number, integer"),
+        ({"x": ["1", "2"], "y": ["1", "?"]}, {"kinds": {"y": "number"}}, "the target 'y' holds '?'; correct the file"),
     ],
 )
 def test_what_cannot_be_learnt_is_refused(columns: dict[str, list[object]], asked: dict[str, Any], said: str) -> None:
@@ -173,5 +182,52 @@ def test_what_cannot_be_learnt_is_refused(columns: dict[str, list[object]], aske
 
 
 def test_a_column_that_stands_twice_is_refused() -> None:
-    with pytest.raises(DataError, match=r"file\.csv has the column 'x' twice; rename one of them"):
+    with pytest.raises(DataError, match="the data have the column 'x' twice; rename one of them"):
         infer(recipes.get("tabular"), Table("file.csv", ["x", "y", "x"], [["1", "2", "3"]]), "y", None, None)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["05/12/24", "05/13/2024"], "x is taken for text: its dates have years of two digits; write four"),
+        (
+            ["13/1/2024", "1/13/2024"],
+            "x is taken for text: some of its dates begin with the day and some with the month",
+        ),
+        (
+            ["1-2-2024", "3-4-2024"],
+            "x holds dates that could begin with the day or with the month: the day",
+        ),
+        (["1/2/2024", "3/4/2024"], "x holds dates that could begin with the day or with the month: the month"),
+    ],
+)
+def test_dates_that_are_in_doubt_have_a_remark(values: list[str], said: str) -> None:
+    assert remark(values).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "wanted"),
+    [
+        (["1", "2"], "string", Field("x", Kind.STRING, categories=("1", "2"))),
+        (["1", "2"], "number", Field("x", Kind.NUMBER)),
+        (["1", "?"], "integer", Field("x", Kind.INTEGER, nullable=True)),
+        (["?", "red", ""], "string", Field("x", Kind.STRING, nullable=False, categories=("", "?", "red"))),
+        (["0", "1"], "boolean", Field("x", Kind.BOOLEAN)),
+        (["1/2/2011"], "datetime_day_first", None),
+        (["1/2/2011", "NA"], "datetime", Field("x", Kind.DATETIME, nullable=True, format=Format.MONTH_FIRST)),
+        ([f"{n:04}" for n in range(ROWS)], "string", Field("x", Kind.STRING)),
+        ([str(n) for n in range(ROWS)], "number", Field("x", Kind.NUMBER)),
+    ],
+)
+def test_what_a_training_says_that_a_column_holds_it_holds(
+    values: Sequence[object], kind: str, wanted: Field | None
+) -> None:
+    recipe = inferred({"x": values, "spare": ["1", "2"]}, kinds={"x": kind})[0]
+    assert next((field for field in recipe.fields[0] if field.name == "x"), None) == wanted
+
+
+def test_a_target_of_numbers_is_a_class_if_the_training_says_so() -> None:
+    asked = {"target": "z", "kinds": {"z": "string"}}
+    assert inferred({"x": ["1", "2"], "z": ["10", "20", "30"]}, **asked)[0].fields[1] == Field("z", Kind.STRING)
+    asked = {"target": "z", "kinds": {"z": "number"}}
+    assert inferred({"x": ["1", "2"], "z": ["10", "20", "30"]}, **asked)[0].fields[1] == Field("z", Kind.NUMBER)

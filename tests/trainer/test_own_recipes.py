@@ -11,6 +11,7 @@ import pytest
 from contract.manifest import ArtifactFormat, Field, Kind
 from trainer import recipes
 from trainer.recipe import RecipeError, Run, recipe
+from trainer.recipe_parameters import parameters_of
 
 GOOD = """
 from sklearn.linear_model import LinearRegression
@@ -145,7 +146,10 @@ def test_parameters_have_their_defaults_unless_they_are_given() -> None:
         ({"mode": "quick"}, "takes mode, 'slow' or 'fast' (default 'slow'); it is 'quick'"),
         ({"exact": 1}, "takes exact, true or false (default true); it is 1"),
         ({"untyped": 1}, "takes untyped, text (default 'text'); it is 1"),
-        ({"tree": 3}, "'tree' is no parameter of the recipe test_own_recipes; it has: trees, a whole number"),
+        (
+            {"tree": 3},
+            "'tree' is no parameter of the recipe test_own_recipes (did you mean 'trees'?); it has: trees, a",
+        ),
         ({"X": 3}, "'X' is no parameter"),
     ],
 )
@@ -153,3 +157,20 @@ def test_a_parameter_that_is_unknown_or_of_another_type_is_refused(given: dict[s
     with pytest.raises(RecipeError) as refused:
         sized.bind(given)
     assert said in str(refused.value)
+
+
+def test_parameters_are_known_without_running_the_recipe(tmp_path: Path) -> None:
+    """What the gateway is told of a file is what the function says of itself, or nothing."""
+    built_in = recipes.parameters()
+    assert {name: parameters_of(recipes.get(name).fit) for name in recipes.names()} == built_in
+    source = (
+        "raise SystemExit\n@recipe(target=anything)\ndef fit(X, y, *, trees: int = 10, rate: float = 0.1,"
+        " depth: int | None = None, mode: Literal['slow', 'fast'] = 'slow', exact: bool = True, untyped='text'): ..."
+    )
+    (tmp_path / "own.py").write_text(source)
+    (tmp_path / "run.py").write_text("@recipe()\ndef fit(X, y, *, a: int = print('run')): ...\n")
+    (tmp_path / "odd.py").write_text("@recipe()\ndef fit(X, y, *, a: __import__('os') = 1, b: float = 1e999): ...\n")
+    (tmp_path / "broken.py").write_text("def")
+    known = recipes.parameters(tmp_path)
+    assert {*known} - {*built_in} == {"own"}
+    assert known["own"] == parameters_of(sized.fit)

@@ -16,6 +16,7 @@ from contract.manifest import ArtifactFormat, Kind, ModelManifest, OutputKind
 from contract.repository import Repository
 from contract.settings import Settings
 from contract.training import TrainingRequest, TrainingResult
+from gateway.dialects import from_csv
 from scoring import skops_files
 from scoring.artifacts import load
 from scoring.predict import Prediction, predict
@@ -282,3 +283,21 @@ def test_loan_is_as_good_as_in_the_post_on_the_posts_own_hold_out(real_data: Pat
 
 def test_boston_is_better_than_in_the_post(real_data: Path, tmp_path: Path) -> None:
     assert Trained(tmp_path, real_data / "boston.csv", "medv").result.metrics["r2"] >= 0.7106
+
+
+def test_a_churn_table_with_blanks_is_learnt_and_then_scored_as_it_is(tmp_path: Path) -> None:
+    draw = random.Random(3)
+    lines = ["customer,tenure,Contract,MonthlyCharges,TotalCharges,Churn"]
+    for number in range(120):
+        months, charge = draw.choice([0, *range(1, 70)]), draw.choice([20.05, 56.95, 104.8])
+        total = " " if number % 15 == 0 else f"{months * charge:.2f}"
+        lines.append(f"{number:04}-X,{months},{draw.choice(['One year', 'Two year'])},{charge},{total},{months < 12}")
+    (tmp_path / "churn.csv").write_text("\n".join(lines))
+    found = Trained(
+        tmp_path / "models", tmp_path / "churn.csv", "Churn", id_field="customer", parameters={"estimator": "linear"}
+    )
+    coerced = coerce(from_csv((tmp_path / "churn.csv").read_bytes()), found.manifest.signature, "Churn")
+    with threadpool_limits(1):
+        assert len(predict(found.estimator, found.manifest, coerced.rows).values) == 120
+    assert coerced.ids is not None and coerced.ids[0] == "0000-X"
+    assert coerced.warnings == ["ignored what is no input of the model: 'Churn'; 'Churn' is what the model predicts"]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
+from contract import csv_table
 from contract.kinds import Conversion, Refusal, listed
 from contract.manifest import Field, Kind
+from contract.written import NULLS, number_format, without_commas
 from trainer.importing import Refused
-from trainer.tables.csv_file import NULLS
 
 MOST_ROWS = 1000
 _IN_DOUBT = (Kind.NUMBER, Kind.BOOLEAN, Kind.DATETIME, Kind.STRING)
@@ -51,24 +50,23 @@ class Sample:
 def read(path: Path) -> Sample:
     """Raises `Refused` with what is wrong with the sample."""
     try:
-        # A spreadsheet's CSV begins with a byte order mark.
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = list(islice((line for line in csv.reader(file) if line), MOST_ROWS + 1))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise Refused(f"has sample rows that are not a CSV file in UTF-8 ({error})") from None
-    if len(lines) < 2:
+        with path.open("rb") as file:
+            found = csv_table.read(file, most=MOST_ROWS)
+    except csv_table.NotCsv as error:
+        raise Refused(f"has sample rows that are not a CSV file ({error}); save them as CSV in UTF-8") from None
+    header, rows = found.columns, found.rows
+    if not rows:
         raise Refused("has an empty sample: it needs a line with the names of the columns, and rows below it")
-    header, rows = [name.strip() for name in lines[0]], lines[1:]
-    if len(header) == 1 and ";" in header[0]:
-        raise Refused("has a sample whose columns are separated by semicolons; separate them by commas")
     if "" in header and header.index("") == 0:
         # pandas' to_csv writes its index so, unless told not to.
         header, rows = header[1:], [row[1:] for row in rows]
     _check(header, rows)
-    return Sample(tuple(header), [[None if cell in NULLS else cell for cell in row] for row in rows])
+    words = [[None if cell in NULLS else cell for cell in column] for column in zip(*rows, strict=True)]
+    columns = [without_commas(column, number_format(column, found.separator)) for column in words]
+    return Sample(tuple(header), list(zip(*columns, strict=True)))
 
 
-def _check(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _check(header: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
     numbers = Conversion.of(Field("", Kind.NUMBER)).each(list(header))
     # 0, 1, 2, … is how pandas calls columns without names.
     if Refusal not in map(type, numbers) and numbers != list(range(len(header))):

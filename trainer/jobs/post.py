@@ -248,9 +248,13 @@ class TrainingPost(Post):
         self._unsigned: set[str] = set()
         self._duties += [
             _Duty(1, self._tend_schedules),
-            _Duty(10, lambda: self._tasks.publish_recipes(recipes.names(settings.recipes_dir))),
+            _Duty(10, self._publish_recipes),
             _Duty(60, self._sweep),
         ]
+
+    def _publish_recipes(self) -> None:
+        folder = self._settings.recipes_dir
+        self._tasks.publish_recipes(recipes.names(folder), recipes.parameters(folder))
 
     def start(self, begun: Begun) -> Deed:
         again = "the trainer died while it was at this, which is now begun anew\n" if begun.deaths else ""

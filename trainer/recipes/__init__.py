@@ -15,8 +15,10 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from contract.manifest import ArtifactFormat
+from contract.parameters import Parameter
 from contract.repository import valid_name
 from trainer.recipe import Recipe, RecipeError
+from trainer.recipe_parameters import parameters_in
 
 OWN = "own_recipes"
 """The package of the modules that are read from RECIPES_DIR."""
@@ -25,6 +27,14 @@ OWN = "own_recipes"
 def names(folder: Path | None = None) -> tuple[str, ...]:
     """The recipes there are, here and in `folder`, sorted. Imports none of them: scikit-learn takes seconds."""
     return tuple(sorted({*_built_in(), *(path.stem for path in _files(folder) if not _objection(path))}))
+
+
+def parameters(folder: Path | None = None) -> dict[str, list[Parameter]]:
+    """What the recipes take, but for those of which only running them would tell. Runs none of them."""
+    files = {name: Path(__path__[0]) / f"{name}.py" for name in _built_in()}
+    files |= {path.stem: path for path in _files(folder) if not _objection(path)}
+    found = {name: parameters_in(path) for name, path in files.items()}
+    return {name: parameters for name, parameters in found.items() if parameters is not None}
 
 
 def problems(folder: Path | None) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from contract.coercion import Grid, coerce
@@ -17,7 +17,7 @@ from trainer.recipe import DataError, Recipe, Table
 from trainer.tables.csv_file import read
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class TrainingRows:
     """Rows as requests have them, in signature order, and what is to be learnt of each.
 
@@ -31,7 +31,7 @@ class TrainingRows:
     fingerprint: str
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class CsvFile:
     """Where a file lies, and which one it is in words that name no place on this machine."""
 
@@ -101,7 +101,7 @@ def table(recipe: Recipe, file: CsvFile | None, told: Callable[[float], None] = 
     found = read(file.path, file.source, told)
     if not found.rows:
         raise DataError(f"{file.source} has no rows; {_needed(recipe)}")
-    return Table(found.source, _columns(recipe, found.columns), found.rows, found.remarks)
+    return dataclasses.replace(found, columns=_columns(recipe, found.columns))
 
 
 def to_rows(recipe: Recipe, found: Table) -> TrainingRows:
@@ -111,7 +111,7 @@ def to_rows(recipe: Recipe, found: Table) -> TrainingRows:
     """
     signature, words = recipe.row_signature, recipe.fields[1].categories
     try:
-        coerced = coerce(Grid(found.columns, found.rows), signature)
+        coerced = coerce(Grid(found.columns, found.rows, found.separator), signature)
     except InvalidInstances as invalid:
         raise _unfit(found, invalid) from None
     targets = [row[-1] for row in coerced.rows]

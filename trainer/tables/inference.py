@@ -6,12 +6,13 @@ import dataclasses
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 
 from contract.kinds import Conversion, Refusal, listed, shown
-from contract.manifest import Field, Kind
+from contract.manifest import Field, Format, Kind
+from contract.training import KINDS
+from contract.training_columns import columns_of
+from contract.written import NULLS, date_format, not_quite_dates, null_word, number_format, without_commas
 from trainer.recipe import DataError, Recipe, Table
-from trainer.tables.csv_file import STANDS_FOR_NULL
 
 FEWEST_ROWS = 20
 FEW_VALUES = 20
@@ -32,73 +33,70 @@ class _Column:
 
     field: Field | None
     nulls: frozenset[object] = frozenset()
-    remark: str | None = None
+    remarks: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Look:
+    """What a column seems to hold; `guess` says of which doubt it was decided how."""
+
+    kind: Kind
+    format: Format | None = None
+    guess: str | None = None
 
 
 def infer(
-    recipe: Recipe, table: Table, target: str | None, features: Sequence[str] | None, id_field: str | None
+    recipe: Recipe,
+    table: Table,
+    target: str | None,
+    features: Sequence[str] | None,
+    id_field: str | None,
+    kinds: Mapping[str, str] | None = None,
 ) -> tuple[Recipe, Table, list[str]]:
     """`recipe` with the fields that `table` suggests, the rows and columns to learn from, and remarks on the rest.
 
     Raises `DataError` for a target or features that are not there, and for a table that nothing can be learnt from.
     """
-    header = _header(table)
+    header = list(table.columns)
     if not target:
         raise DataError(f"the recipe {recipe.name} needs a target: name one of {listed(header)}")
-    target = _find(target, "target", header)
-    id_field = _find(id_field, "id_field", header) if id_field else None
-    if id_field == target:
-        raise DataError(f"id_field and target both name {shown(target)}; what is only echoed cannot be learnt")
-    if features is not None:
-        features = [_find(name, "features", header) for name in features]
+    asked, errors = columns_of(header, target, features, id_field, kinds or {})
+    if errors:
+        raise DataError(errors[0].message)
     remarks: list[str] = []
-    rows = _with_target(table, header.index(target), remarks)
-    wanted_target = _target(target, _counts(rows, header.index(target)))
+    rows = _with_target(table, header.index(asked.target), remarks)
+    wanted_target = _target(table, asked.target, _counts(rows, header.index(asked.target)), asked.kinds)
     inputs: list[Field] = []
     cells: list[tuple[int, frozenset[object]]] = []
     for index, name in enumerate(header):
-        if name in (target, id_field, "") or (features is not None and name not in features):
+        if name in (asked.target, asked.id_field, "") or (asked.features is not None and name not in asked.features):
             continue
-        column = _input(name, _counts(rows, index), len(rows))
-        if column.remark:
-            remarks.append(column.remark)
+        column = _input(name, _counts(rows, index), len(rows), table.separator, asked.kinds.get(name))
+        remarks += column.remarks
         if column.field:
             inputs.append(column.field)
             cells.append((index, column.nulls))
     if not inputs:
-        raise DataError("; ".join([f"{table.source} has no column to learn {shown(target)} from", *remarks]))
-    cells.append((header.index(target), frozenset()))
-    names = [*(f.name for f in inputs), target]
-    if id_field:
-        cells.append((header.index(id_field), frozenset()))
-        names.append(id_field)
+        raise DataError("; ".join([f"{table.source} has no column to learn {shown(asked.target)} from", *remarks]))
+    cells.append((header.index(asked.target), frozenset()))
+    names = [*(f.name for f in inputs), asked.target]
+    if asked.id_field:
+        cells.append((header.index(asked.id_field), frozenset()))
+        names.append(asked.id_field)
     kept = [[None if row[index] in nulls else row[index] for index, nulls in cells] for row in rows]
-    known = dataclasses.replace(recipe, inputs=tuple(inputs), target=wanted_target, id_field=id_field)
-    return known, Table(table.source, names, kept), remarks
+    known = dataclasses.replace(recipe, inputs=tuple(inputs), target=wanted_target, id_field=asked.id_field)
+    return known, dataclasses.replace(table, columns=names, rows=kept), [*_comma_remarks(known), *remarks]
 
 
-def _header(table: Table) -> list[str]:
-    names = list(table.columns)
-    twice = [name for name, count in Counter(names).items() if count > 1 and name]
-    if twice:
-        raise DataError(f"{table.source} has the column {shown(twice[0])} twice; rename one of them")
-    return names
-
-
-def _find(name: str, what: str, header: Sequence[str]) -> str:
-    """The column of that name, in any case where that leaves no doubt."""
-    alike = [column for column in header if column.lower() == name.strip().lower() and column]
-    if name in header:
-        return name
-    if len(alike) == 1:
-        return alike[0]
-    near = get_close_matches(name, header, n=1)
-    hint = f"did you mean {shown(near[0])}?" if near else f"there are {listed(header)}"
-    raise DataError(f"{what} names {shown(name)}, which is no column of the data; {hint}")
+def _comma_remarks(recipe: Recipe) -> list[str]:
+    inputs, target = recipe.fields
+    ways = {Format.DECIMAL_COMMA: "a decimal comma", Format.THOUSANDS_COMMA: "commas between thousands"}
+    named = {words: [f.name for f in (*inputs, target) if f.format is way] for way, words in ways.items()}
+    return [f"the numbers in {', '.join(names)} have {words}" for words, names in named.items() if names]
 
 
 def _with_target(table: Table, target: int, remarks: list[str]) -> Sequence[Sequence[object]]:
-    rows = [row for row in table.rows if row[target] is not None]
+    rows = [row for row in table.rows if row[target] is not None and row[target] not in NULLS]
     name, lost = table.columns[target], len(table.rows) - len(rows)
     if lost:
         remarks.append(f"{_rows(lost)} without {name} are left out")
@@ -111,11 +109,17 @@ def _counts(rows: Sequence[Sequence[object]], index: int) -> Counts:
     return Counter(row[index] for row in rows)
 
 
-def _target(name: str, counts: Counts) -> Field:
+def _target(table: Table, name: str, counts: Counts, kinds: Mapping[str, str]) -> Field:
     """A field of numbers is to be estimated, any other one is a class."""
     if len(counts) < 2:
         raise DataError(f"the target {shown(name)} is {listed(list(counts))} in every row: there is nothing to learn")
-    kind = _kind(counts)
+    if name in kinds:
+        field, words, _ = _asked_for(name, counts, table.separator, kinds[name])
+        if words:
+            raise DataError(f"the target {shown(name)} holds {listed(sorted(map(str, words)))}; correct the file")
+        return field
+    look = _look(counts, table.separator)
+    kind = look.kind
     if kind is Kind.DATETIME:
         raise DataError(f"the target {shown(name)} is a date; a recipe learns numbers and classes: give it as a number")
     if kind is Kind.STRING and len(counts) > sum(counts.values()) / 2:
@@ -123,77 +127,150 @@ def _target(name: str, counts: Counts) -> Field:
             f"the target {shown(name)} has {len(counts)} different words in {_rows(sum(counts.values()))}:"
             " most stand in one row only, and no class can be learnt from that"
         )
-    if kind is Kind.NUMBER and len(counts) <= FEW_VALUES and not _refused(counts, Kind.INTEGER):
-        kind = Kind.INTEGER  # 0.0 and 1.0: classes that went through a program
-    return Field(name, kind)
+    field = Field(name, kind, format=look.format)
+    if kind is Kind.NUMBER and len(counts) <= FEW_VALUES:
+        whole = dataclasses.replace(field, kind=Kind.INTEGER)
+        return field if _refused(counts, whole) else whole  # 0.0 and 1.0: classes that went through a program
+    return field
 
 
-def _input(name: str, counts: Counts, rows: int) -> _Column:
-    values = {value: count for value, count in counts.items() if value is not None}
+def _input(name: str, counts: Counts, rows: int, separator: str | None, wanted: str | None) -> _Column:
+    nulls = frozenset[object](value for value in counts if value is None or value in NULLS)
+    values = {value: count for value, count in counts.items() if value not in nulls}
     if not values:
-        return _Column(None, remark=f"{name} is left out: it is null in every row")
-    if len(counts) == 1:
-        return _Column(None, remark=f"{name} is left out: it is {listed(list(values))} in every row")
-    nulls, remark = frozenset[object](), None
-    kind = _kind(values)
-    if kind is Kind.STRING:
-        nulls = frozenset(v for v in values if isinstance(v, str) and v.strip().lower() in STANDS_FOR_NULL)
-        rest = {value: count for value, count in values.items() if value not in nulls}
-        without = _kind(rest) if nulls and rest else kind
-        if without is not Kind.STRING:
-            kind, values = without, rest
-            remark = f"{name} holds {listed(sorted(map(str, nulls)))}, taken for null: otherwise it is a {kind}"
-        else:
-            nulls, remark = frozenset(), _nearly_numbers(name, values)
-    if remark is None and _is_id(name, kind, values, rows):
+        return _Column(None, remarks=[f"{name} is left out: it is null in every row"])
+    if len(values) == 1 and not nulls:
+        return _Column(None, remarks=[f"{name} is left out: it is {listed(list(values))} in every row"])
+    if wanted:
+        field, words, remarks = _asked_for(name, values, separator, wanted)
+    else:
+        field, words, remarks = _seen(name, values, separator)
+    nulls, values = nulls | words, {value: count for value, count in values.items() if value not in words}
+    if not wanted and not remarks and _is_id(name, field, values, rows):
         return _Column(
             None,
-            remark=f"{name} is left out: it is different in every row, so it names a row and tells nothing about"
-            " others (as id_field it is echoed in answers)",
+            remarks=[
+                f"{name} is left out: it is different in every row, so it names a row and tells nothing about"
+                " others (as id_field it is echoed in answers)"
+            ],
         )
+    categories = tuple(sorted(map(str, values))) if field.kind is Kind.STRING and _closed(values, rows) else None
     nullable = sum(values.values()) < rows
-    categories = tuple(sorted(map(str, values))) if kind is Kind.STRING and _closed(values, rows) else None
-    return _Column(Field(name, kind, nullable, categories), nulls, remark)
+    return _Column(dataclasses.replace(field, nullable=nullable, categories=categories), nulls, remarks)
 
 
-def _kind(values: Counts) -> Kind:
+_Found = tuple[Field, frozenset[object], list[str]]
+"""A field, the words that are null in it, and remarks."""
+
+
+def _seen(name: str, values: Counts, separator: str | None) -> _Found:
+    """What the values seem to be, with the words among them that are null then."""
+    look, nulls = _look(values, separator), frozenset[object]()
+    remarks: list[str] = []
+    if look.kind is Kind.STRING:
+        words, rest = _without_null_words(values)
+        without = _look(rest, separator) if words and rest else look
+        if without.kind is Kind.STRING:
+            remarks = _nearly(name, values)
+        else:
+            look, nulls, remarks = without, words, [_taken_for_null(name, words, without.kind)]
+    if look.guess:
+        remarks.append(f"{name} {look.guess}")
+    return Field(name, look.kind, format=look.format), nulls, remarks
+
+
+def _asked_for(name: str, values: Counts, separator: str | None, wanted: str) -> _Found:
+    """The field of that kind. Raises `DataError` with values that do not fit."""
+    kind, written = KINDS[wanted]
+    words, rest = _without_null_words(values) if kind is not Kind.STRING else (frozenset[object](), values)
+    if kind in (Kind.NUMBER, Kind.INTEGER) and separator:
+        written = number_format(rest, separator)
+    elif kind is Kind.DATETIME and written is None:
+        written, _ = _dates(rest)
+    field = Field(name, kind, format=written)
+    if wrong := _refused(rest, field):
+        raise DataError(
+            f"kinds makes {shown(name)} {wanted}, which {listed(wrong, 3)} cannot be; correct the file,"
+            " or leave it out of kinds"
+        )
+    return field, words, [_taken_for_null(name, words, kind)] if words else []
+
+
+def _without_null_words(values: Counts) -> tuple[frozenset[object], Counts]:
+    words = frozenset(value for value in values if null_word(value))
+    return words, {value: count for value, count in values.items() if value not in words}
+
+
+def _taken_for_null(name: str, words: frozenset[object], kind: Kind) -> str:
+    return f"{name} holds {listed(sorted(map(str, words)))}, taken for null: otherwise it is a {kind}"
+
+
+def _look(values: Counts, separator: str | None) -> _Look:
     """The narrowest kind which all values fit, by the rules that serving has.
 
     Whole numbers with many different values are numbers: where there was 1200, there will be 1200.5.
     """
     texts = [str(value) for value in values]
     if {text.strip().lower() for text in texts} <= {"true", "false"}:
-        return Kind.BOOLEAN
+        return _Look(Kind.BOOLEAN)
     if any(_CODE.fullmatch(text) for text in texts):
-        return Kind.STRING  # 01234 is a code; as a number it would lose a digit
-    if not _refused(values, Kind.NUMBER):
-        whole = len(values) <= FEW_VALUES and not any(set(".eE") & set(text) for text in texts)
-        return Kind.INTEGER if whole and not _refused(values, Kind.INTEGER) else Kind.NUMBER
-    return Kind.STRING if _refused(values, Kind.DATETIME) else Kind.DATETIME
+        return _Look(Kind.STRING)  # 01234 is a code; as a number it would lose a digit
+    written = number_format(values, separator) if separator else None
+    if not _refused(values, Field("", Kind.NUMBER, format=written)):
+        whole = len(values) <= FEW_VALUES and not any(set(".,eE") & set(text) for text in texts)
+        fits = whole and not _refused(values, Field("", Kind.INTEGER))
+        return _Look(Kind.INTEGER if fits else Kind.NUMBER, written)
+    dates, guess = _dates(values)
+    if _refused(values, Field("", Kind.DATETIME, format=dates)):
+        return _Look(Kind.STRING)
+    return _Look(Kind.DATETIME, dates, guess)
 
 
-def _refused(values: Counts, kind: Kind) -> list[object]:
-    found = Conversion.of(Field("", kind)).each(list(values))
-    return [value for value, converted in zip(values, found, strict=True) if isinstance(converted, Refusal)]
+def _dates(values: Counts) -> tuple[Format | None, str | None]:
+    """How those are written that are not in ISO 8601, and what had to be guessed."""
+    found = date_format(str(value) for value in _refused(values, Field("", Kind.DATETIME)))
+    if found is None:
+        return None, None
+    written, guessed = found
+    if not guessed:
+        return written, None
+    first, other = ("day", "month") if written is Format.DAY_FIRST else ("month", "day")
+    return written, (
+        f"holds dates that could begin with the day or with the month: the {first} was assumed;"
+        f" kinds says otherwise (datetime_{other}_first)"
+    )
 
 
-def _nearly_numbers(name: str, values: Counts) -> str | None:
+def _refused(values: Counts, field: Field) -> list[object]:
+    cells = list(values)
+    plain = without_commas(cells, field.format)
+    found = Conversion.of(field).each(plain)
+    return [value for value, converted in zip(cells, found, strict=True) if isinstance(converted, Refusal)]
+
+
+def _nearly(name: str, values: Counts) -> list[str]:
+    """What a column of text had nearly been."""
+    if reason := not_quite_dates(list(map(str, values))):
+        return [f"{name} is taken for text: {reason}"]
+    dates, _ = _dates(values)
     for kind in (Kind.NUMBER, Kind.DATETIME):
-        words = _refused(values, kind)
+        words = _refused(values, Field("", kind, format=dates))
         if sum(values[word] for word in words) <= 0.05 * sum(values.values()):
-            return f"{name} is taken for text: nearly all of it are {kind}s, but there is {listed(words, 3)}"
-    return None
+            return [f"{name} is taken for text: nearly all of it are {kind}s, but there is {listed(words, 3)}"]
+    return []
 
 
-def _is_id(name: str, kind: Kind, values: Counts, rows: int) -> bool:
+def _is_id(name: str, field: Field, values: Counts, rows: int) -> bool:
     """Whether each row has a value of its own that is a name and no measure."""
     if len(values) < rows:
         return False
-    if kind is Kind.STRING:
+    if field.kind is Kind.STRING:
         return sum(" " in str(value).strip() for value in values) < rows / 2  # else it is prose
-    if kind is not Kind.NUMBER or any(not float(str(value)).is_integer() for value in values):
+    if field.kind is not Kind.NUMBER:
         return False
-    numbers = [float(str(value)) for value in values]
+    numbers = [float(str(cell)) for cell in without_commas(list(values), field.format)]
+    if not all(number.is_integer() for number in numbers):
+        return False
     return bool(_ID.search(name)) or max(numbers) - min(numbers) == rows - 1
 
 

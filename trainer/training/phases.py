@@ -36,7 +36,12 @@ class Phases:
         self._tell(Progress(phase, self._fraction))
 
     def within(
-        self, share: float, done: int | None = None, total: int | None = None, best: float | None = None
+        self,
+        share: float,
+        done: int | None = None,
+        total: int | None = None,
+        best: float | None = None,
+        metric: str | None = None,
     ) -> None:
         """`share` of the phase is over, and `done` of `total` candidates are. A recipe may tell anything: a score that
         is not finite is none, and JSON could not hold it."""
@@ -53,6 +58,7 @@ class Phases:
                 None if total is None else "candidates",
                 best,
                 round(took / share - took, 1) if share else None,
+                None if best is None else metric,
             )
         )
 
@@ -61,10 +67,10 @@ class Phases:
         self._fraction = 1.0
         self._tell(Progress(self._phase, 1.0))
 
-    def candidates(self, share: float, done: int, total: int, best: float | None) -> None:
-        """What a recipe tells that compares candidates; when it has compared all it fits the best."""
+    def candidates(self, share: float, done: int, total: int, best: float | None, metric: str | None = None) -> None:
+        """What a recipe tells that compares candidates by `metric`; when it has compared all it fits the best."""
         if self._phase != "trying candidates" and share < 1:
             self.enter("trying candidates")
-        self.within(share, done, total, best)
+        self.within(share, done, total, best, metric)
         if share >= 1:
             self.enter("fitting")

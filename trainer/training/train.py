@@ -113,7 +113,11 @@ def _evidence(
     file = data.by_hand(csv_file) if csv_file else data.asked_for(request, settings)
     recipe, rows, remarks = _rows(recipe, file, request, phases)
     say(f"training on {rows.source} ({len(rows.rows)} rows)")
-    run = Run(*recipe.fields, say, phases.candidates)
+
+    def tell(share: float, done: int, total: int, best: float | None) -> None:
+        phases.candidates(share, done, total, best, run.metric)
+
+    run = Run(*recipe.fields, say, tell)
     for remark in remarks:
         run.remark(remark)
     phases.enter("fitting")
@@ -141,8 +145,10 @@ def _rows(
 def _with_fields(recipe: Recipe, table: Table, request: TrainingRequest) -> tuple[Recipe, Table, list[str]]:
     """The recipe's own fields, or those that the table suggests to a recipe without."""
     if recipe.inputs is None:
-        known, table, remarks = infer(recipe, table, request.target, request.features, request.id_field)
+        known, table, remarks = infer(recipe, table, request.target, request.features, request.id_field, request.kinds)
         return known, table, [*table.remarks, *remarks]
+    if request.kinds:
+        raise DataError(f"the recipe {recipe.name} has kinds of its own: leave kinds out, or use tabular")
     inputs, target = recipe.fields
     own = {"target": target.name, "features": [f.name for f in inputs], "id_field": recipe.id_field}
     for name, value in own.items():

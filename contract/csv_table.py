@@ -1,0 +1,134 @@
+"""A CSV file, as spreadsheets and programs write it → a table of text: the same for training and for serving."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import IO
+
+from contract.kinds import shown
+
+SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
+
+_SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\s*', re.IGNORECASE)
+"""What a spreadsheet may write before the header."""
+_QUOTED = re.compile(r'"[^"]*"')
+_END = "\0"
+"""A line after the last one, which no file has. Where the reader does not see it alone, a quotation mark is open."""
+_LONGEST_CELL = 2**31 - 1
+"""A text may be long; where a quotation mark is left open, that is found out."""
+_LINES_OF_HEADER = 100
+"""At most: a name may have several lines."""
+_LINES_AT_ONCE = 5000
+_CELLS_SHARED = 100_000
+_GUESSES = {"cp1252": "Windows-1252", "latin-1": "Latin-1"}
+"""Encodings of what is not UTF-8. Latin-1 reads any bytes."""
+
+
+class NotCsv(ValueError):
+    """What cannot be read as CSV; the message completes "it is not CSV: …"."""
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """A header and rows of text, blank cells None; rows may be shorter or longer than the header.
+
+    `guessed` names the encoding where the file is not in Unicode.
+    """
+
+    columns: list[str]
+    rows: list[list[str | None]]
+    separator: str
+    guessed: str | None = None
+
+
+def read(file: IO[bytes], most: int | None = None, told: Callable[[float], None] = lambda _: None) -> CsvTable:
+    """The table in `file`, which can seek: all of it, or its first `most` rows.
+
+    `told` hears the fraction that is read. Raises `NotCsv`.
+    """
+    limit = csv.field_size_limit(_LONGEST_CELL)  # which is the whole process's
+    try:
+        for encoding in _encodings(file):
+            file.seek(0)
+            text = io.TextIOWrapper(file, encoding, newline="")
+            try:
+                return _read(text, file, most, told, _GUESSES.get(encoding))
+            except UnicodeDecodeError:
+                continue
+            finally:
+                text.detach()  # which leaves the file open
+        raise NotCsv("its encoding is unknown; save it in UTF-8")
+    except (UnicodeError, csv.Error) as error:
+        raise NotCsv(str(error)) from error
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _encodings(file: IO[bytes]) -> list[str]:
+    head = file.read(4096)
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return ["utf-16"]
+    if b"\0" in head:
+        raise NotCsv("it is binary")
+    # A spreadsheet's CSV begins with a byte order mark.
+    return ["utf-8-sig" if head.startswith(codecs.BOM_UTF8) else "utf-8", *_GUESSES]
+
+
+def _read(
+    file: IO[str], raw: IO[bytes], most: int | None, told: Callable[[float], None], guessed: str | None
+) -> CsvTable:
+    size = raw.seek(0, io.SEEK_END)
+    file.seek(0)
+    first_line, separator = _separator(file)
+    file.seek(0)
+    lines = _records(islice(_clean(file), first_line, None), separator)
+    header = [name.strip() for name in next(lines, [])]
+    rows: list[list[str | None]] = []
+    # One object for equal cells: a column of few words would take fifty bytes a cell.
+    shared: dict[str, str | None] = {"": None}
+    while batch := list(islice(lines, _LINES_AT_ONCE if most is None else min(_LINES_AT_ONCE, most - len(rows)))):
+        for line in batch:
+            if len(shared) < _CELLS_SHARED:
+                rows.append([shared.setdefault(cell, None if cell.isspace() else cell) for cell in line])
+            else:
+                rows.append([None if not cell or cell.isspace() else shared.get(cell, cell) for cell in line])
+        told(min(raw.tell() / size, 1.0))
+    return CsvTable(header, rows, separator, guessed)
+
+
+def _records(lines: Iterator[str], separator: str) -> Iterator[list[str]]:
+    """What the lines hold, but for blank ones. Raises csv.Error."""
+    for record in csv.reader(chain(lines, [_END]), delimiter=separator, skipinitialspace=True):
+        if record == [_END]:
+            return
+        if record and record[-1].endswith(_END):
+            raise csv.Error(f"the quotation mark before {shown(record[-1][:20].rstrip(_END))} is not closed")
+        if record:
+            yield record
+
+
+def _clean(file: IO[str]) -> Iterator[str]:
+    """Line by line, because nothing that people call text has a NUL."""
+    for line in file:
+        if "\0" in line:
+            raise csv.Error("it is binary")
+        yield line
+
+
+def _separator(file: IO[str]) -> tuple[int, str]:
+    """In which line the header begins; and what the line before it names, else what separates the header into the most
+    columns, else a comma."""
+    header = ""
+    for line in islice(_clean(file), _LINES_OF_HEADER):
+        if not header and (named := _SEPARATOR_LINE.fullmatch(line)):
+            return 1, named[1]
+        header += line
+        if header.strip() and header.count('"') % 2 == 0:
+            break
+    return 0, max(SEPARATORS, key=_QUOTED.sub("", header).count)

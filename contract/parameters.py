@@ -1,0 +1,80 @@
+"""The parameters of recipes: what each takes, so that a value can be refused before its training has its turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from math import isfinite
+from typing import Any
+
+from contract.errors import FieldError
+from contract.jobs import Value
+from contract.kinds import shown
+
+TYPES = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "None": "null",
+}
+"""Annotations that a parameter may have, and what they mean in words."""
+
+
+MOST_ERRORS = 20
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter: it takes a value of one of `types`, which are names of `TYPES`, or one of `values`."""
+
+    name: str
+    types: Sequence[str]
+    values: Sequence[Value]
+    default: Value
+
+    def takes(self, value: object) -> bool:
+        same = any(type(value) is type(one) and value == one for one in self.values)
+        return same or any(_is(value, name) for name in self.types)
+
+    def __str__(self) -> str:
+        words = [*map(shown, self.values), *(TYPES[name] for name in self.types)]
+        return f"{self.name}, {' or '.join(words)} (default {shown(self.default)})"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "types": list(self.types),
+            "values": list(self.values),
+            "default": self.default,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Parameter:
+        return cls(**data)
+
+
+def errors_in(given: Mapping[str, object], recipe: str, parameters: Sequence[Parameter]) -> list[FieldError]:
+    """Why the recipe cannot be run with these values: the first reasons."""
+    errors: list[FieldError] = []
+    known = {parameter.name: parameter for parameter in parameters}
+    for name, value in given.items():
+        if len(errors) == MOST_ERRORS:
+            break
+        if name not in known:
+            near = get_close_matches(name[:64], list(known), n=1)
+            hint = f" (did you mean {shown(near[0])}?)" if near else ""
+            has = "; ".join(map(str, known.values())) or "none"
+            message = f"{shown(name)} is no parameter of the recipe {recipe}{hint}; it has: {has}"
+            errors.append(FieldError(None, f"parameters.{name}"[:80], "unknown_parameter", message))
+        elif not known[name].takes(value):
+            message = f"the recipe {recipe} takes {known[name]}; it is {shown(value)}"
+            errors.append(FieldError(None, f"parameters.{name}", "invalid_parameter", message))
+    return errors
+
+
+def _is(value: object, name: str) -> bool:
+    if name == "float":
+        return type(value) is int or (type(value) is float and isfinite(value))
+    return value is None if name == "None" else type(value).__name__ == name

@@ -1,0 +1,83 @@
+"""The columns that a training names × the header of its file → the columns, or what is wrong with the names."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from contract.errors import FieldError
+from contract.kinds import listed, shown
+from contract.training import KINDS
+
+MOST_ERRORS = 20
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Target, features (None: all others), id field and kinds by column, as the header spells them."""
+
+    target: str
+    features: Sequence[str] | None
+    id_field: str | None
+    kinds: Mapping[str, str]
+
+
+def columns_of(
+    header: Sequence[str],
+    target: str,
+    features: Sequence[str] | None,
+    id_field: str | None,
+    kinds: Mapping[str, str],
+) -> tuple[Columns, list[FieldError]]:
+    """A name may be in any case where that leaves no doubt; one that is no column stays as it is, with an error.
+
+    The first errors are listed: requests and headers may have thousands of names.
+    """
+    errors: list[FieldError] = []
+    exact, alike = set(header), defaultdict(set)
+    for column in header:
+        alike[column.lower()].add(column)
+
+    def find(name: str, field: str) -> str:
+        if name in exact:
+            return name
+        found = alike.get(name.strip().lower(), set())
+        if len(found) == 1:
+            return next(iter(found))
+        if len(errors) < MOST_ERRORS:
+            message = f"{field} names {shown(name)}, which is no column of the data; {_hint(name, header)}"
+            errors.append(FieldError(None, field, "unknown_column", message))
+        return name
+
+    columns = Columns(
+        target=find(target, "target"),
+        features=None if features is None else [find(name, "features") for name in features],
+        id_field=find(id_field, "id_field") if id_field else None,
+        kinds={find(name, "kinds"): kind for name, kind in kinds.items()},
+    )
+    for name, kind in kinds.items():
+        if kind not in KINDS and len(errors) < MOST_ERRORS:
+            message = f"kinds says {shown(kind)} of {shown(name)}; a kind is one of {', '.join(KINDS)}"
+            errors.append(FieldError(None, "kinds", "unknown_kind", message))
+    for name, count in Counter(header).items():
+        if count > 1 and name:
+            message = f"the data have the column {shown(name)} twice; rename one of them"
+            errors.append(FieldError(None, "data", "repeated_field", message))
+            break
+    if columns.id_field == columns.target:
+        message = f"id_field and target both name {shown(columns.target)}; what is only echoed cannot be learnt"
+        errors.append(FieldError(None, "id_field", "repeated_field", message))
+    if columns.features is not None and set(columns.features) <= {columns.target, columns.id_field}:
+        message = f"features has no column to learn {shown(columns.target)} from; name others, or leave it out"
+        errors.append(FieldError(None, "features", "not_a_feature", message))
+    if columns.kinds.get(columns.target, "").startswith("datetime"):
+        message = f"kinds makes the target {shown(columns.target)} a date; a recipe learns numbers and classes"
+        errors.append(FieldError(None, "kinds", "not_a_target", message))
+    return columns, errors
+
+
+def _hint(name: str, header: Sequence[str]) -> str:
+    near = get_close_matches(name[:64], [column for column in header[:200] if column and len(column) <= 64], n=1)
+    return f"did you mean {shown(near[0])}?" if near else f"there are {listed(header)}"

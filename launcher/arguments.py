@@ -1,0 +1,82 @@
+"""What is typed after `make train` and `make import`, checked before anybody is asked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from contract.repository import valid_name
+from contract.training import KINDS
+
+
+class WrongArgument(ValueError):
+    """An argument that cannot be meant; the message says which, why, and what would do."""
+
+
+def model_name(text: str) -> str:
+    """Raises `WrongArgument` for what cannot be the name of a model."""
+    if valid_name(text):
+        return text
+    likely = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:64]
+    hint = f"; try NAME={likely}" if valid_name(likely) else ""
+    raise WrongArgument(f"{text!r:.80} cannot be the name of a model: use up to 64 of a-z, 0-9, _ and -{hint}")
+
+
+def readable(path: Path | None, what: str) -> Path | None:
+    """The file that the argument `what` names, if it names one. Raises `WrongArgument`."""
+    if path is None:
+        return None
+    try:
+        with path.open("rb"):
+            return path
+    except FileNotFoundError:
+        raise WrongArgument(f"{what}={path} is not there (seen from {Path.cwd()}); name a file") from None
+    except OSError as error:
+        raise WrongArgument(f"{what}={path} cannot be read ({error.strerror}); name a file") from None
+
+
+def features(text: str) -> Sequence[str]:
+    """Names of columns: `a,b`, or a JSON list where names have commas."""
+    found = _json(text, "FEATURES") if text.lstrip().startswith("[") else [part.strip() for part in text.split(",")]
+    if not isinstance(found, list) or not all(isinstance(name, str) and name for name in found):
+        raise WrongArgument(f"FEATURES={text!r:.80} must be names of columns, such as FEATURES=age,income")
+    return found
+
+
+def kinds(text: str) -> Mapping[str, str]:
+    """Kinds by column: `zip=string,day=datetime`, or a JSON object."""
+    found = _pairs(text, "KINDS", "KINDS=zip=string,day=datetime")
+    for name, kind in found.items():
+        if kind not in KINDS:
+            raise WrongArgument(f"KINDS says {kind!r:.80} of {name!r:.80}; a kind is one of {', '.join(KINDS)}")
+    return found
+
+
+def gate(text: str) -> Mapping[str, object]:
+    """A gate: `metric=accuracy,floor=0.7,margin=0.01`, or a JSON object."""
+    found = _pairs(text, "GATE", "GATE=floor=0.7,margin=0.01")
+    for key in {"floor", "margin"} & found.keys():
+        try:
+            found[key] = float(found[key])
+        except (TypeError, ValueError):
+            raise WrongArgument(f"GATE has {key}={found[key]!r:.80}, which is no number") from None
+    return found
+
+
+def _pairs(text: str, what: str, example: str) -> dict[str, Any]:
+    if text.lstrip().startswith("{"):
+        return dict(_json(text, what))
+    pairs = [part.rpartition("=") for part in text.split(",")]
+    if not all(name.strip() and value.strip() for name, _, value in pairs):
+        raise WrongArgument(f"{what}={text!r:.80} must be like {example}")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _json(text: str, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise WrongArgument(f"{what}={text!r:.80} is not JSON ({error})") from None
