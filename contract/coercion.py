@@ -110,8 +110,8 @@ def coerce(instances: Instances, signature: Signature, target: str | None = None
 
 
 def _ignored(unknown: Sequence[str], target: str | None) -> list[str]:
-    known = f"; {shown(target)} is what the model predicts" if target in unknown else ""
-    return [f"ignored what is no input of the model: {listed(unknown)}{known}"] if unknown else []
+    known = f"; {shown(target)} is the target" if target in unknown else ""
+    return [f"ignored columns that are not inputs of the model: {listed(unknown)}{known}"] if unknown else []
 
 
 def _refused_rows(refused: int, count: int, found: InvalidInstances) -> str:

@@ -171,7 +171,7 @@ def outcome(output: Mapping[str, Any], url: str) -> list[str]:
     lines = [f"modelgate: note: {remark}" for remark in output.get("remarks") or ()]
     if output.get("verdict"):
         lines.append(f"modelgate: {output['verdict']}")
-    lines.append(f"modelgate: report: {url}/v1/models/{name}/versions/{version}/report/")
+    lines.append(f"modelgate: report: {url}/v1/models/{name}/versions/{version}/report")
     metrics = dict(output["metrics"])
     first = output.get("headline") if output.get("headline") in metrics else next(iter(metrics), None)
     if first is not None:
@@ -179,12 +179,12 @@ def outcome(output: Mapping[str, Any], url: str) -> list[str]:
     scores = ", ".join(f"{metric.replace('_', ' ')} {value:.3f}" for metric, value in list(metrics.items())[:3])
     if output["promoted"]:
         return [*lines, f"modelgate: {name} version {version} is current ({scores})"]
-    reason = str(output["reason"]).partition("; to promote it all the same")[0]
+    reason = str(output["reason"]).partition("; to promote it anyway")[0]
     body = shlex.quote(json.dumps({"version": version}))
     return [
         *lines,
         f"modelgate: {name} version {version} is published and not promoted: {reason} ({scores})",
-        "modelgate: to promote it all the same:"
+        "modelgate: to promote it anyway:"
         f" curl -X PUT {url}/v1/models/{name}/aliases/current -H 'Content-Type: application/json' -d {body}",
     ]
 

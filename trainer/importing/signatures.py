@@ -48,7 +48,7 @@ def check(settings: Settings, model: str, parts: Mapping[str, str], signature: b
     command = f"make sign FILE=…{' SAMPLE=…' if SAMPLE_PART in parts else ''} NAME={model}"
     if signature is None:
         raise NotSigned(
-            f"is not signed, and VERIFY_KEY asks for it; sign it with `{command}`, and lay the {SUFFIX} file beside it,"
+            f"is not signed, and VERIFY_KEY asks for it; sign it with `{command}`, and put the {SUFFIX} file beside it,"
             " or send that as the part signature"
         )
     if not Trust(allowed).signed(_statement(model, parts), signature):

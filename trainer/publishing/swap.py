@@ -110,8 +110,8 @@ def _not_loaded(model: str, version: int, refused: Mapping[str, str]) -> Modelga
     reason = next(iter(refused.values()))
     return ModelgateError(
         Code.NOT_LOADED,
-        f"version {version} of {model!r} gets no alias, because {_names([*refused])} cannot load it: {reason}; mend"
-        ' that, or move the alias all the same with "force": true',
+        f"version {version} of {model!r} gets no alias, because {_names([*refused])} cannot load it: {reason}; fix"
+        ' that, or move the alias anyway with "force": true',
         model=model,
         version=version,
         reasons=dict(refused),

@@ -170,7 +170,7 @@ def _compare(candidates: dict[str, Any], X: Any, y: Any, classes: bool, seconds:
     run.tell(1.0, len(tried), len(candidates), best.found.mean)
     if best.found.mean <= baseline.found.mean:
         run.remark(
-            f"{best.found.name} is no better than always giving the same answer: the columns tell little of"
+            f"{best.found.name} is no better than always giving the same answer: the columns hardly predict"
             f" {run.target.name}"
         )
     return best.found.name

@@ -150,8 +150,8 @@ def _input(name: str, counts: Counts, rows: int, separator: str | None, wanted: 
         return _Column(
             None,
             remarks=[
-                f"{name} is left out: it is different in every row, so it names a row and tells nothing about"
-                " others (as id_field it is echoed in answers)"
+                f"{name} is left out: every row has another value, so it cannot predict; name it as id_field to have"
+                " it echoed in answers"
             ],
         )
     categories = tuple(sorted(map(str, values))) if field.kind is Kind.STRING and _closed(values, rows) else None

@@ -34,7 +34,7 @@ def verdict(metrics: Metrics, comparison: Comparison | None, leaks: Sequence[Lea
     """One sentence on how good a version is beside the one that it would replace, or beside the baseline; and a
     question where a column tells too much."""
     if leaks:
-        asked = f" Nearly all of that is told by {' and '.join(map(shown, leaks[0].columns))}: is it known beforehand?"
+        asked = f" Nearly all of that comes from {' and '.join(map(shown, leaks[0].columns))}: is it known beforehand?"
         return verdict(metrics, comparison) + asked
     if comparison is None or comparison.outcome is None:
         reason = f"Cannot be compared with version {comparison.version}: {comparison.missing}. " if comparison else ""
@@ -43,7 +43,7 @@ def verdict(metrics: Metrics, comparison: Comparison | None, leaks: Sequence[Lea
     how = {
         Outcome.BETTER: f"Better than version {comparison.version}",
         Outcome.WORSE: f"Worse than version {comparison.version}",
-        Outcome.SAME: f"As good as version {comparison.version}, as far as can be told",
+        Outcome.SAME: f"No significant difference from version {comparison.version}",
     }[comparison.outcome]
     return f"{how}: {_figures(comparison)} (p = {chance:.2g})."
 
@@ -55,7 +55,7 @@ def beside_baseline(metrics: Metrics) -> str:
         return "Nothing was measured."
     told = f"{words(name.removeprefix(ON_TRAINING_ROWS)).capitalize()} {_figure(metrics[name])}"
     if name.startswith(ON_TRAINING_ROWS):
-        return f"{told} on the rows it was trained on: how good it is on others is not known."
+        return f"{told} on the rows it was trained on; other rows were not tested."
     baseline = metrics.get(f"baseline_{name}")
     return f"{told} on held-out rows" + (
         "." if baseline is None else f"; always giving the same answer has {_figure(baseline)}."

@@ -170,7 +170,7 @@ def _published(
 def _all_the_same(manifest: ModelManifest, alias: str) -> str:
     """The way out for somebody who knows better than the gate."""
     path = f"/v1/models/{manifest.name}/aliases/{alias}"
-    return f'to promote it all the same: PUT {path} {{"version": {manifest.version}}}'
+    return f'to promote it anyway: PUT {path} {{"version": {manifest.version}}}'
 
 
 def _promoted(promote: Promote, manifest: ModelManifest, alias: str) -> tuple[str | None, bool]:
