@@ -1,4 +1,5 @@
-"""The parameters of recipes: what each takes, so that a value can be refused before its training has its turn."""
+"""The parameters of recipes and the values that they take, so that the gateway can refuse a value before the training
+waits."""
 
 from __future__ import annotations
 
@@ -19,14 +20,14 @@ TYPES = {
     "str": "text",
     "None": "null",
 }
-"""Annotations that a parameter may have, and what they mean in words."""
+"""Annotations of parameters, in words."""
 
 MOST_ERRORS = 20
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: it takes a value of one of `types`, which are names of `TYPES`, or one of `values`."""
+    """A parameter that takes any value of `types` (keys of `TYPES`), or one of `values`."""
 
     name: str
     types: Sequence[str]
@@ -55,7 +56,7 @@ class Parameter:
 
 
 def errors_in(given: Mapping[str, object], recipe: str, parameters: Sequence[Parameter]) -> list[FieldError]:
-    """Why the recipe cannot be run with these values: the first reasons."""
+    """Return the first errors in the values that are given for the recipe."""
     errors: list[FieldError] = []
     suggestions = Suggestions()
     known = {parameter.name: parameter for parameter in parameters}

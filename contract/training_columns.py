@@ -1,4 +1,4 @@
-"""The columns that a training names × the header of its file → the columns, or what is wrong with the names."""
+"""Resolves the columns that a training names against the header of its file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def columns_of(
     id_field: str | None,
     kinds: Mapping[str, str],
 ) -> tuple[Columns, list[FieldError]]:
-    """A name may be in any case where that leaves no doubt; one that is no column stays as it is, with an error.
+    """Resolve the names, in any case if that is unambiguous. An unknown name stays as it is, with an error.
 
     The first errors are listed: requests and headers may have thousands of names.
     """

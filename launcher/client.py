@@ -1,4 +1,4 @@
-"""The Modelgate that runs here, as a caller of its HTTP interface."""
+"""A client of the Modelgate that runs here, over HTTP."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ class NobodyAnswers(Exception):
 
 
 class Refused(Exception):
-    """What Modelgate answered instead of doing it."""
+    """Modelgate refused the request; the message says why."""
 
 
 class Modelgate:
-    """The one at `host` and `port`, with a connection for each request: it may be restarted meanwhile."""
+    """The Modelgate at `host` and `port`. Each request has its own connection, since the gateway may restart in
+    between."""
 
     def __init__(self, host: str, port: int) -> None:
         self._address = (host, port)
@@ -39,10 +40,10 @@ class Modelgate:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """The JSON of an answer. Raises `NobodyAnswers` and `Refused`."""
+        """Return the JSON of an answer. Raises `NobodyAnswers` and `Refused`."""
         connection = http.client.HTTPConnection(*self._address, timeout=60)
         try:
-            with suppress(BrokenPipeError, ConnectionResetError):  # refused before all was sent: the answer is there
+            with suppress(BrokenPipeError, ConnectionResetError):  # refused before all was sent: the answer can be read
                 connection.request(method, path, body, dict(headers or {}))
             response = connection.getresponse()
             text = response.read()
@@ -65,7 +66,7 @@ class Modelgate:
             return False
 
     def train(self, name: str, csv: Path | None, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The training job that was accepted. Raises OSError when the file cannot be read."""
+        """Return the accepted training job. Raises OSError if the file cannot be read."""
         path = f"/v1/models/{name}/train"
         if csv is None:
             return self.ask("POST", path, json.dumps(request), {"Content-Type": "application/json"})

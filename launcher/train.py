@@ -21,7 +21,7 @@ EVERY = 0.25
 """Seconds after which the progress is looked at again."""
 
 WAITING = "waiting"
-"""The phase of a training that has not begun."""
+"""The phase of a queued training."""
 
 SUCCEEDED, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -74,7 +74,7 @@ def _waiting(progress: Mapping[str, Any]) -> str:
 
 
 def _best(score: float, metric: str) -> str:
-    """The best score so far with its name, as people have it: scikit-learn turns a loss upside down."""
+    """Return the best score so far with its name. scikit-learn negates losses; people do not."""
     if metric.startswith("neg_"):
         score, metric = -score, metric.removeprefix("neg_")
     return f"best {metric.replace('_', ' ')} {score:.3f}"
@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _request(options: argparse.Namespace) -> dict[str, Any]:
-    """The request to train, of what was given."""
+    """Return the training request for the given options."""
     asked = {
         "target": options.target,
         "id_field": options.id,
@@ -166,7 +166,7 @@ def _told(job: Mapping[str, Any], url: str) -> int:
 
 
 def outcome(output: Mapping[str, Any], url: str) -> list[str]:
-    """What there is to say of a version: what was found in its data, how good it is, and whether it serves."""
+    """Return the lines about a version: remarks on its data, its verdict, its report, and whether it is current."""
     name, version = output["model"], output["version"]
     lines = [f"modelgate: note: {remark}" for remark in output.get("remarks") or ()]
     if output.get("verdict"):
