@@ -108,7 +108,7 @@ class Crew:
 
     @property
     def _avoid(self) -> dict[str, str]:
-        """The versions that no template may load, and why: it has ended so many that it is no accident."""
+        """The versions that no template may load, and why: loading them has ended several templates."""
         harmful = [version for version, templates in self._ended_by.items() if templates >= _PROOF]
         return dict.fromkeys(harmful, "it ends whoever loads it") | dict.fromkeys(self._threaded, STARTS_THREADS)
 

@@ -1,4 +1,4 @@
-"""A threshold that lies beside a model: its decisions are served, or it is refused, and never left out."""
+"""Thresholds beside a model: they are served or refused, and never ignored."""
 
 from __future__ import annotations
 

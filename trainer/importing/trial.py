@@ -52,9 +52,9 @@ class Column:
     guessed: bool
     """Whether nothing tells what it holds."""
     doubtful: bool
-    """Whether it is one of numbers, and all that there are of it are whole."""
+    """Whether it is a column of numbers that are all whole."""
     whole: Kind | None
-    """INTEGER or NUMBER where the estimator tells which its numbers were."""
+    """INTEGER or NUMBER if the estimator shows which it was fitted on."""
 
 
 def tried(name: str, contents: Contents, sample: Sample | None, artifact_format: ArtifactFormat) -> ModelManifest:
@@ -167,7 +167,7 @@ def _names(contents: Contents, sample: Sample | None) -> tuple[str, ...]:
 def _readings(
     fields: Sequence[Field], estimator: Any, doubtful: Collection[str]
 ) -> Iterator[tuple[list[Field], InputFormat]]:
-    """In which ways the columns may be meant, the most likely first; those that are `doubtful` may be integers."""
+    """Yield the possible kinds of the columns, the most likely first; `doubtful` ones may be integers."""
     formats = [InputFormat.ARRAY]
     if inputs.names(estimator):
         formats = [InputFormat.DATAFRAME]

@@ -38,7 +38,7 @@ class _Column:
 
 @dataclasses.dataclass(frozen=True)
 class _Look:
-    """What a column seems to hold; `guess` says of which doubt it was decided how."""
+    """The inferred kind of a column; `guess` is a sentence about a decision in doubt."""
 
     kind: Kind
     format: Format | None = None
@@ -164,7 +164,7 @@ _Found = tuple[Field, frozenset[object], list[str]]
 
 
 def _seen(name: str, values: Counts, separator: str | None) -> _Found:
-    """What the values seem to be, with the words among them that are null then."""
+    """Infer the field of the values, and the words among them that are null."""
     look, nulls = _look(values, separator), frozenset[object]()
     remarks: list[str] = []
     if look.kind is Kind.STRING:
@@ -227,7 +227,7 @@ def _look(values: Counts, separator: str | None) -> _Look:
 
 
 def _dates(values: Counts) -> tuple[Format | None, str | None]:
-    """How those are written that are not in ISO 8601, and what had to be guessed."""
+    """Return the format of dates that are not in ISO 8601, and a remark if it was guessed."""
     found = date_format(str(value) for value in _refused(values, Field("", Kind.DATETIME)))
     if found is None:
         return None, None
@@ -249,7 +249,7 @@ def _refused(values: Counts, field: Field) -> list[object]:
 
 
 def _nearly(name: str, values: Counts) -> list[str]:
-    """What a column of text had nearly been."""
+    """Return a remark on a column of text that is nearly of another kind."""
     if reason := not_quite_dates(list(map(str, values))):
         return [f"{name} is taken for text: {reason}"]
     dates, _ = _dates(values)
