@@ -10,12 +10,12 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any, cast
 
+from contract.csv_cells import as_json_cells, null_word
 from contract.errors import FieldError, InvalidInstances
 from contract.jobs import Row, Value
 from contract.kinds import ID, Conversion, Refusal, counted, listed, shown
 from contract.manifest import Signature
 from contract.suggestions import Suggestions
-from contract.written import as_text, null_word
 
 MOST_NAMES = 10_000
 """Most columns of a row: far more than a model has inputs, and few enough to check each."""
@@ -284,7 +284,7 @@ def _columns(group: _Group, plan: _Plan, errors: _Errors, separator: str | None)
         conversion = plan.conversions[position]
         written = plan.signature.inputs[position] if separator and position < plan.width else None
         if written and separator:
-            column = as_text(column, written, separator)
+            column = as_json_cells(column, written, separator)
         values: Sequence[Any] | None = conversion.at_once(column) if len(column) > _FEW else None
         if values is None:
             values = conversion.each(column)

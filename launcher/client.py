@@ -15,7 +15,7 @@ from typing import IO, Any
 from contract.settings import Settings
 
 
-class NobodyAnswers(Exception):
+class NotRunning(Exception):
     """No Modelgate listens there."""
 
 
@@ -40,7 +40,7 @@ class Modelgate:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Return the JSON of an answer. Raises `NobodyAnswers` and `Refused`."""
+        """Return the JSON of an answer. Raises `NotRunning` and `Refused`."""
         connection = http.client.HTTPConnection(*self._address, timeout=60)
         try:
             with suppress(BrokenPipeError, ConnectionResetError):  # refused before all was sent: the answer can be read
@@ -48,13 +48,13 @@ class Modelgate:
             response = connection.getresponse()
             text = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise NobodyAnswers(str(error)) from error
+            raise NotRunning(str(error)) from error
         finally:
             connection.close()
         try:
             answer: dict[str, Any] = json.loads(text or b"{}")
         except ValueError as error:
-            raise NobodyAnswers(f"what answers at port {self._address[1]} is no Modelgate") from error
+            raise NotRunning(f"what answers at port {self._address[1]} is no Modelgate") from error
         if response.status >= 400:
             raise Refused("; ".join(_reasons(answer)) or f"HTTP {response.status}")
         return answer
@@ -62,7 +62,7 @@ class Modelgate:
     def lives(self) -> bool:
         try:
             return self.ask("GET", "/health/live").get("status") == "ok"
-        except (NobodyAnswers, Refused):
+        except (NotRunning, Refused):
             return False
 
     def train(self, name: str, csv: Path | None, request: Mapping[str, Any]) -> dict[str, Any]:

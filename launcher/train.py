@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from contract.settings import Settings, SettingsError
 from launcher.arguments import WrongArgument, features, gate, kinds, model_name, readable
-from launcher.client import Modelgate, NobodyAnswers, Refused
+from launcher.client import Modelgate, NotRunning, Refused
 
 EVERY = 0.25
 """Seconds after which the progress is looked at again."""
@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (SettingsError, WrongArgument) as error:
         print(f"modelgate: {error}", file=sys.stderr)
         return WRONG_USE
-    except (NobodyAnswers, Refused, OSError) as error:
+    except (NotRunning, Refused, OSError) as error:
         print(f"modelgate: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
@@ -149,7 +149,7 @@ def _patiently(modelgate: Modelgate, job_id: str, patience: float = 30) -> dict[
     while True:
         try:
             return modelgate.ask("GET", f"/v1/jobs/{job_id}")
-        except NobodyAnswers:
+        except NotRunning:
             if time.monotonic() > end:
                 raise
             time.sleep(EVERY)

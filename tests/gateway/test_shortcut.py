@@ -16,8 +16,8 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from contract.manifest import Field, Kind
 from contract.settings import Settings
+from gateway.access import AccessCheck
 from gateway.app import create_app
-from gateway.door import Door
 from gateway.shortcut import Shortcut
 from tests.support import SOAK, Sum, write_version
 
@@ -105,9 +105,9 @@ def app(settings: Settings) -> Flask:
 
 def test_both_ways_answer_alike(app: Flask, redis: Redis) -> None:
     chance = random.Random(7)
-    door = app.wsgi_app
-    assert isinstance(door, Door)
-    shortcut = door._rest
+    check = app.wsgi_app
+    assert isinstance(check, AccessCheck)
+    shortcut = check._rest
     assert isinstance(shortcut, Shortcut)
     statuses = set()
     for _ in range(500 * SOAK):

@@ -39,7 +39,7 @@ def null_word(cell: object) -> bool:
     return isinstance(cell, str) and cell.strip().lower() in _NULL_WORDS
 
 
-def as_text(column: list[object], field: Field, separator: str) -> list[object]:
+def as_json_cells(column: list[object], field: Field, separator: str) -> list[object]:
     """Return the cells of one column as JSON has them: numbers without commas, null words as None.
 
     Cells that do not look like a value of `field` stay as they are; coercion reports them.

@@ -38,7 +38,7 @@ _DIFFERENT_VALUES = 256
 """Most values of a header that are cached: callers repeat the same ones."""
 
 
-class Door:
+class AccessCheck:
     """WSGI middleware that refuses requests with a foreign `Host` or from a foreign page."""
 
     def __init__(self, rest: WSGIApplication, allowed_hosts: Collection[str]) -> None:

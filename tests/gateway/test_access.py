@@ -1,4 +1,4 @@
-"""The door: which hosts, targets and pages get in, for which requests."""
+"""Host and origin of requests: which are accepted, and for which routes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from werkzeug.routing import Rule
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from contract.settings import Settings
+from gateway.access import AccessCheck
 from gateway.app import create_app
-from gateway.door import Door
 from tests.gateway.test_refusals import problem
 
 JOBS, PREDICT = "/v1/jobs", "/v1/models/sum/predict"
@@ -28,7 +28,7 @@ def answered(path: str, method: str = "GET", **environ: str) -> str:
         return []
 
     built = {**EnvironBuilder(path, method=method).get_environ(), "HTTP_HOST": "localhost", **environ}
-    return run_wsgi_app(Door(rest, ("Models.example", "[fd00::8]:80")), built)[1]
+    return run_wsgi_app(AccessCheck(rest, ("Models.example", "[fd00::8]:80")), built)[1]
 
 
 @pytest.mark.parametrize(
