@@ -8,6 +8,8 @@ import sys
 import venv
 from pathlib import Path
 
+import pytest
+
 from tests.support import PROJECT
 
 FORBIDDEN = ["numpy", "pandas", "sklearn", "joblib", "cloudpickle", "scipy"]
@@ -19,6 +21,7 @@ def test_the_import_contracts_are_kept() -> None:
     assert ended.returncode == 0, ended.stdout
 
 
+@pytest.mark.slow
 def test_the_gateway_runs_in_an_environment_that_holds_only_its_own_group(tmp_path: Path) -> None:
     venv.create(tmp_path, with_pip=True)
     python = tmp_path / "bin" / "python"
