@@ -38,3 +38,9 @@ print(application().test_client().get("/health/live").status_code)
     environment = {**os.environ, "REDIS_URL": "redis://127.0.0.1:1", "PYTHONPATH": str(PROJECT)}
     ended = subprocess.run([python, "-c", program], env=environment, capture_output=True, text=True)
     assert ended.stdout.split("\n")[:2] == ["[]", "200"], ended.stderr
+
+
+def test_processes_of_the_trainer_that_load_no_model_do_not_import_scikit_learn() -> None:
+    """It takes over a second and a hundred megabytes, which each of them would have."""
+    code = "import sys, trainer.__main__, trainer.importing.inbox, trainer.jobs.post; sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
