@@ -38,10 +38,12 @@ import: $(VENV)/up.stamp  ## publish a model saved elsewhere: make import FILE=l
 	@$(BIN)/python -m launcher.import_model $(call option,--name,NAME) $(call option,--sample,SAMPLE) \
 	  -- $(call quoted,$(FILE)) $(QUIETLY)
 
-sign: $(VENV)/up.stamp  ## sign a file to import, or a version: make sign FILE=loan.pkl [SAMPLE=rows.csv] [NAME=loan] [KEY=…], MODEL=loan VERSION=4
-	@[ -n "$(FILE)$(MODEL)" ] || { echo "what? make sign FILE=loan.pkl [SAMPLE=rows.csv] [NAME=loan], or MODEL=loan VERSION=4" >&2; exit 2; }
-	@$(if $(KEY),SIGNING_KEY="$(KEY)") $(BIN)/python -m trainer $(if $(FILE),sign-file "$(FILE)" $(if $(NAME),--name "$(NAME)") \
-	  $(if $(SAMPLE),--sample "$(SAMPLE)"),sign --model "$(MODEL)" --version "$(VERSION)")
+# make sign FILE=loan.pkl [SAMPLE=rows.csv] [NAME=loan] signs a file to import; make sign MODEL=loan VERSION=4 a version.
+sign: $(VENV)/up.stamp  ## sign a file to import, or a version: make sign FILE=loan.pkl [SAMPLE=rows.csv], or MODEL=loan VERSION=4
+	@[ -n "$(FILE)$(MODEL)" ] || (echo "what? make sign FILE=loan.pkl [SAMPLE=rows.csv] [NAME=loan], or MODEL=loan VERSION=4" >&2; exit 2) $(QUIETLY)
+	@$(if $(KEY),SIGNING_KEY=$(call quoted,$(KEY))) $(BIN)/python -m trainer \
+	  $(if $(FILE),sign-file $(call option,--name,NAME) $(call option,--sample,SAMPLE) -- $(call quoted,$(FILE)),sign \
+	  $(call option,--model,MODEL) $(call option,--version,VERSION)) $(QUIETLY)
 
 test: lint  ## lint, types, import contracts and every test but the slow ones and those with Docker
 	@$(BIN)/python -m pytest --ignore tests/system -m "not slow" -n 3 --dist loadfile
