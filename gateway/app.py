@@ -14,7 +14,7 @@ from broker.training import Trainings
 from contract.repository import Repository
 from contract.settings import Settings
 from gateway import problems
-from gateway.access import AccessCheck
+from gateway.door import Door
 from gateway.group_commit import GroupCommit
 from gateway.listener import Listener
 from gateway.routes import health, jobs, models, predictions, reports, trainings, uploads, versions
@@ -54,7 +54,7 @@ def create_app(settings: Settings, order: versions.Execute | None = None) -> Fla
     predicting = Predictions(broker, commit, repository, listener, settings.max_queue_rows, settings.max_wait)
     answer = problems.register(app, settings.max_body_mb)
     shortcut = Shortcut(app.wsgi_app, predicting.post, answer, settings.max_body_mb * 1024 * 1024)
-    app.wsgi_app = AccessCheck(shortcut, settings.allowed_hosts)  # type: ignore[method-assign]
+    app.wsgi_app = Door(shortcut, settings.allowed_hosts)  # type: ignore[method-assign]
     app.register_blueprint(health.blueprint(broker, repository))
     app.register_blueprint(models.blueprint(repository))
     ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}

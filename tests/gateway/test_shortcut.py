@@ -16,7 +16,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from contract.manifest import Field, Kind
 from contract.settings import Settings
-from gateway.access import AccessCheck
+from gateway.door import Door
 from gateway.app import create_app
 from gateway.shortcut import Shortcut
 from tests.support import SOAK, Sum, write_version
@@ -106,7 +106,7 @@ def app(settings: Settings) -> Flask:
 def test_both_ways_answer_alike(app: Flask, redis: Redis) -> None:
     chance = random.Random(7)
     check = app.wsgi_app
-    assert isinstance(check, AccessCheck)
+    assert isinstance(check, Door)
     shortcut = check._rest
     assert isinstance(shortcut, Shortcut)
     statuses = set()

@@ -1,4 +1,4 @@
-"""Checks host and origin of every request, before the fast path and before Flask's routing.
+"""The door: every request passes here once. Checks host and origin, before the fast path and before Flask's routing.
 
 A page of another site can reach a gateway on loopback through its visitor's browser: under a host name of its own that
 it rebinds to loopback, or by a cross-origin request. The first is refused on every route, the second if it writes or
@@ -38,7 +38,7 @@ _DIFFERENT_VALUES = 256
 """Most values of a header that are cached: callers repeat the same ones."""
 
 
-class AccessCheck:
+class Door:
     """WSGI middleware that refuses requests with a foreign `Host` or from a foreign page."""
 
     def __init__(self, rest: WSGIApplication, allowed_hosts: Collection[str]) -> None:

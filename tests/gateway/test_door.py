@@ -13,7 +13,7 @@ from werkzeug.routing import Rule
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from contract.settings import Settings
-from gateway.access import AccessCheck
+from gateway.door import Door
 from gateway.app import create_app
 from tests.gateway.test_refusals import problem
 
@@ -28,7 +28,7 @@ def answered(path: str, method: str = "GET", **environ: str) -> str:
         return []
 
     built = {**EnvironBuilder(path, method=method).get_environ(), "HTTP_HOST": "localhost", **environ}
-    return run_wsgi_app(AccessCheck(rest, ("Models.example", "[fd00::8]:80")), built)[1]
+    return run_wsgi_app(Door(rest, ("Models.example", "[fd00::8]:80")), built)[1]
 
 
 @pytest.mark.parametrize(
