@@ -16,8 +16,8 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from contract.manifest import Field, Kind
 from contract.settings import Settings
-from gateway.door import Door
 from gateway.app import create_app
+from gateway.door import Door
 from gateway.shortcut import Shortcut
 from tests.support import SOAK, Sum, write_version
 
