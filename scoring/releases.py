@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import metadata
 from typing import Any
 
 import numpy as np
-import sklearn
-from sklearn.cross_decomposition._pls import _PLS
-from sklearn.ensemble import AdaBoostClassifier
-from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.feature_extraction.text import TfidfTransformer
-from sklearn.tree import DecisionTreeClassifier
 
 from scoring.contents import parts
 
-HERE = sklearn.__version__
+# Nothing of scikit-learn is imported here: the trainer's processes that never load a model import this module, too.
+
+HERE = metadata.version("scikit-learn")
 
 _ROUNDING = 1e-6
 """How far the fractions of a node may be from 1 together; counts are off by a whole sample, or by its weight."""
@@ -31,8 +29,9 @@ def noting_releases() -> Iterator[list[str]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield others
-    messages = [warning.message for warning in caught]
-    found = {str(m.original_sklearn_version) for m in messages if isinstance(m, InconsistentVersionWarning)}
+    messages: list[Any] = [warning.message for warning in caught]
+    inconsistent = (m for m in messages if _is(m, "sklearn.exceptions", "InconsistentVersionWarning"))
+    found = {str(message.original_sklearn_version) for message in inconsistent}
     others.extend(sorted(found - {HERE}))
 
 
@@ -48,15 +47,23 @@ def misread(estimator: Any, made_with: Sequence[str]) -> str | None:
 
 
 def _misread(part: Any) -> str | None:
-    if isinstance(part, DecisionTreeClassifier) and _holds_counts(part):
+    if _is(part, "sklearn.tree", "DecisionTreeClassifier") and _holds_counts(part):
         return f"its classification trees hold counts, which {HERE} takes for fractions"
-    if isinstance(part, TfidfTransformer) and getattr(part, "use_idf", False) and not hasattr(part, "idf_"):
+    is_tfidf = _is(part, "sklearn.feature_extraction.text", "TfidfTransformer")
+    if is_tfidf and getattr(part, "use_idf", False) and not hasattr(part, "idf_"):
         return f"its TF-IDF weights are where {HERE} does not look for them"
-    if isinstance(part, AdaBoostClassifier) and getattr(part, "algorithm", None) == "SAMME.R":
+    if _is(part, "sklearn.ensemble", "AdaBoostClassifier") and getattr(part, "algorithm", None) == "SAMME.R":
         return f"its trees were boosted by an algorithm (SAMME.R) that {HERE} does not have"
-    if isinstance(part, _PLS) and hasattr(part, "coef_") and not np.allclose(part.coef_, _coefficients(part)):
+    is_pls = _is(part, "sklearn.cross_decomposition._pls", "_PLS")
+    if is_pls and hasattr(part, "coef_") and not np.allclose(part.coef_, _coefficients(part)):
         return f"its coefficients are those of scaled columns, which {HERE} does not scale"
     return None
+
+
+def _is(thing: Any, module: str, name: str) -> bool:
+    """Whether it is an instance of that class, whose module is imported where there is one."""
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(thing, kind)
 
 
 def _coefficients(pls: Any) -> Any:

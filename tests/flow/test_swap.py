@@ -192,6 +192,7 @@ def test_a_trainer_killed_at_any_time_leaves_whole_versions_and_workers_serve_on
     assert Repository(shop.models).aliases(MODEL)["current"] == Repository(shop.models).versions(MODEL)[-1]
 
 
+@pytest.mark.slow
 def test_no_request_fails_while_versions_come_and_go(tmp_path: Path, models: Path) -> None:
     with site(tmp_path, models, gateway_processes=2) as place:
         for name in ("first", "second"):
