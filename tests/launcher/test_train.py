@@ -9,8 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from werkzeug.formparser import FormDataParser
 
 from launcher.arguments import features, gate, kinds
+from launcher.client import _parts
 from launcher.train import Bar, line, outcome
 from tests.support import PROJECT
 
@@ -142,6 +144,15 @@ def test_a_refusal_to_start_is_one_sentence_as_well() -> None:
     ended = made("up", PORT="0")
     assert ended.stderr == "modelgate: PORT=0 is too small; the least is 1\n"
     assert ended.returncode == -signal.SIGPIPE
+
+
+@pytest.mark.parametrize("name", ["churn 2024.csv", 'a"b\r\nc.csv', "größe.csv"])
+def test_the_file_that_is_sent_keeps_its_name(name: str) -> None:
+    head, tail = _parts("XX", {"request": "{}"}, name)
+    body = io.BytesIO(head + b"a\n1\n" + tail)
+    _, fields, files = FormDataParser().parse(body, "multipart/form-data", len(body.getvalue()), {"boundary": "XX"})
+    assert (fields["request"], files["file"].read()) == ("{}", b"a\n1\n")
+    assert files["file"].filename == name.replace("\r\n", "%0D%0A")
 
 
 def test_a_model_file_that_is_not_there_is_called_so() -> None:
