@@ -112,7 +112,7 @@ def test_what_was_left_out_or_hashed_is_in_the_log(mixed: Trained) -> None:
     said = "\n".join(mixed.log)
     for part in ("account is left out", "currency is left out", "empty is left out", "different texts: their words"):
         assert part in said
-    assert "blend: neg_log_loss -0." in said
+    assert "blend: log loss 0." in said
 
 
 def test_rows_are_answered_alike_alone_and_together(mixed: Trained) -> None:
