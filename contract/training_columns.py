@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from contract.errors import FieldError
 from contract.kinds import listed, shown
+from contract.suggestions import Suggestions
 from contract.training import KINDS
 
 MOST_ERRORS = 20
@@ -36,9 +36,8 @@ def columns_of(
     The first errors are listed: requests and headers may have thousands of names.
     """
     errors: list[FieldError] = []
-    exact, alike = set(header), defaultdict(set)
-    for column in header:
-        alike[column.lower()].add(column)
+    exact, suggestions = set(header), Suggestions()
+    alike = _in_any_case([target, *(features or ()), id_field or "", *kinds], exact)
 
     def find(name: str, field: str) -> str:
         if name in exact:
@@ -47,7 +46,7 @@ def columns_of(
         if len(found) == 1:
             return next(iter(found))
         if len(errors) < MOST_ERRORS:
-            message = f"{field} names {shown(name)}, which is no column of the data; {_hint(name, header)}"
+            message = f"{field} names {shown(name)}, which is no column of the data; {_hint(name, header, suggestions)}"
             errors.append(FieldError(None, field, "unknown_column", message))
         return name
 
@@ -61,7 +60,7 @@ def columns_of(
         if kind not in KINDS and len(errors) < MOST_ERRORS:
             message = f"kinds says {shown(kind)} of {shown(name)}; a kind is one of {', '.join(KINDS)}"
             errors.append(FieldError(None, "kinds", "unknown_kind", message))
-    for name, count in Counter(header).items():
+    for name, count in Counter(header).items() if len(exact) < len(header) else ():
         if count > 1 and name:
             message = f"the data have the column {shown(name)} twice; rename one of them"
             errors.append(FieldError(None, "data", "repeated_field", message))
@@ -78,6 +77,16 @@ def columns_of(
     return columns, errors
 
 
-def _hint(name: str, header: Sequence[str]) -> str:
-    near = get_close_matches(name[:64], [column for column in header[:200] if column and len(column) <= 64], n=1)
-    return f"did you mean {shown(near[0])}?" if near else f"there are {listed(header)}"
+def _in_any_case(names: Iterable[str], columns: Iterable[str]) -> Mapping[str, set[str]]:
+    """The columns that `names` may mean, by their spelling in small letters."""
+    asked = {name.strip().lower() for name in names}
+    alike = defaultdict(set)
+    for column in columns:
+        if (spelling := column.lower()) in asked:
+            alike[spelling].add(column)
+    return alike
+
+
+def _hint(name: str, header: Sequence[str], suggestions: Suggestions) -> str:
+    near = suggestions.near(name, filter(None, header), 0.6)
+    return f"did you mean {shown(near)}?" if near else f"there are {listed(header)}"
