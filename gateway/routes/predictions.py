@@ -48,7 +48,9 @@ class Predictions:
     def post(self, asked: Request, reference: str) -> Response:
         """The instances are in the body. Needs nothing of Flask but the request."""
         preferred = preferences(asked.environ.get("HTTP_PREFER"), self.max_wait)
-        return self._predict(asked, reference, lambda signature: _instances(asked, signature, self.most_rows), preferred)
+        return self._predict(
+            asked, reference, lambda signature: _instances(asked, signature, self.most_rows), preferred
+        )
 
     def query(self, asked: Request, reference: str) -> Response:
         """One instance is in the query."""
