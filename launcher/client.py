@@ -70,20 +70,21 @@ class Modelgate:
             return self.ask("POST", path, json.dumps(request), {"Content-Type": "application/json"})
         boundary = uuid.uuid4().hex
         with csv.open("rb") as file:
-            head, tail = _parts(boundary, {"request": json.dumps(request)})
+            head, tail = _parts(boundary, {"request": json.dumps(request)}, csv.name)
             length = len(head) + os.fstat(file.fileno()).st_size + len(tail)
             headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", "Content-Length": str(length)}
             return self.ask("POST", path, _pieces(head, file, tail), headers)
 
 
-def _parts(boundary: str, fields: Mapping[str, str]) -> tuple[bytes, bytes]:
+def _parts(boundary: str, fields: Mapping[str, str], file_name: str) -> tuple[bytes, bytes]:
     """What stands before and after the file in a form."""
+    called = file_name.translate({ord('"'): "%22", ord("\r"): "%0D", ord("\n"): "%0A"})  # as browsers send it
     form = "".join(
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
         for name, value in fields.items()
     )
-    file = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="data.csv"\r\n\r\n'
-    return (form + file).encode(), f"\r\n--{boundary}--\r\n".encode()
+    file = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{called}"\r\n\r\n'
+    return (form + file).encode(errors="replace"), f"\r\n--{boundary}--\r\n".encode()
 
 
 def _pieces(head: bytes, file: IO[bytes], tail: bytes) -> Iterator[bytes]:

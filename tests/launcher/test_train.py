@@ -9,8 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from werkzeug.formparser import parse_form_data
 
 from launcher.arguments import features, gate, kinds
+from launcher.client import _parts
 from launcher.train import Bar, line, outcome
 from tests.support import PROJECT
 
@@ -59,6 +61,20 @@ def test_elsewhere_each_phase_has_a_line() -> None:
         bar.show({"phase": phase, "fraction": 0.1})
     bar.close()
     assert out.getvalue() == "reading\nfitting\n"
+
+
+@pytest.mark.parametrize("name", ["churn 2024.csv", 'a "b".csv', "größe.csv", "a\nb.csv"])
+def test_a_file_is_sent_under_its_own_name(name: str) -> None:
+    head, tail = _parts("x", {"request": "{}"}, name)
+    form = io.BytesIO(head + b"a,b\n" + tail)
+    environ = {
+        "wsgi.input": form,
+        "CONTENT_LENGTH": str(len(form.getvalue())),
+        "CONTENT_TYPE": "multipart/form-data; boundary=x",
+    }
+    _, fields, files = parse_form_data(environ)
+    assert fields.to_dict() == {"request": "{}"}
+    assert (files["file"].filename, files["file"].read()) == (name.replace("\n", "%0A"), b"a,b\n")
 
 
 OUTPUT = {

@@ -96,7 +96,8 @@ def test_a_sample_that_has_the_target_gives_a_report_that_says_what_it_was_measu
     assert facts["metrics"]["accuracy"] == pytest.approx(loaded.score(rows[["a", "b"]], rows["y"]), abs=1e-5)
     page = (folder / "report.html").read_text()
     assert "Measured on the sample." in page
-    assert "on the 59 rows of its sample" in facts["verdict"]
+    assert "on the 59 rows of its sample, whose 'y' it is to predict;" in facts["verdict"]
+    assert not any("'y'" in warning for warning in manifest.warnings)
     assert facts["training_data"]["source"].startswith("not known")
 
 

@@ -74,8 +74,7 @@ def tried(name: str, contents: Contents, sample: Sample | None, artifact_format:
         used = [column for column in columns if column.field.name in names]
         draft = _draft(name, fields, artifact_format, input_format)
         draft = with_integers(draft, ()) if integers_matter else draft
-        rows, warnings = _rows(draft.signature, used, sample)
-        rows = as_asked(draft, rows)
+        rows = as_asked(draft, _rows(draft.signature, used, sample))
         try:
             draft = with_float32(estimator, draft, rows)
             found, of_output = output(estimator, rows, draft)
@@ -83,7 +82,7 @@ def tried(name: str, contents: Contents, sample: Sample | None, artifact_format:
             draft, of_numbers = settled(estimator, draft, rows, doubtful, told, sample is not None)
             rows = as_asked(draft, rows)[:GOLDEN_ROWS]
             draft = _with_nulls_that_work(estimator, draft, rows)
-            warnings = [*contents.warnings, *warnings, *of_output, *of_numbers, *_doubts(estimator, used)]
+            warnings = [*contents.warnings, *of_output, *of_numbers, *_doubts(estimator, used)]
             return _with_answers(estimator, draft, rows, warnings)
         except DoesNotPredict as error:
             failures.append(error)
@@ -186,7 +185,7 @@ def _readings(
                     yield others, input_format
 
 
-def _rows(signature: Signature, columns: Sequence[Column], sample: Sample | None) -> tuple[list[Row], list[str]]:
+def _rows(signature: Signature, columns: Sequence[Column], sample: Sample | None) -> list[Row]:
     """At least two: what takes a table for something else may not show it with one row."""
     if sample is None:
         most = max(3, *(len(column.values) for column in columns))
@@ -194,7 +193,7 @@ def _rows(signature: Signature, columns: Sequence[Column], sample: Sample | None
         return [
             tuple(column.values[number * (place % 2 + 1) % len(column.values)] for place, column in enumerate(columns))
             for number in range(min(most, GOLDEN_ROWS))
-        ], []
+        ]
     try:
         coerced = coerce(Grid(sample.columns, sample.rows), signature)
     except InvalidInstances as invalid:
@@ -203,7 +202,7 @@ def _rows(signature: Signature, columns: Sequence[Column], sample: Sample | None
         more = f" (and {others} more of the kind)" if others else ""
         raise Refused(f"has a sample that does not fit the model{where}: {first.message}{more}") from None
     rows = list(coerced.rows)
-    return rows * 2 if len(rows) == 1 else rows, [f"the sample: {warning}" for warning in coerced.warnings]
+    return rows * 2 if len(rows) == 1 else rows
 
 
 def _draft(

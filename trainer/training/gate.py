@@ -30,12 +30,16 @@ def objection(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> st
     )
 
 
-def verdict(metrics: Metrics, comparison: Comparison | None, leaks: Sequence[Leak] = ()) -> str:
+def verdict(
+    metrics: Metrics, comparison: Comparison | None, leaks: Sequence[Leak] = (), *, doubted: bool = False
+) -> str:
     """One sentence on how good a version is beside the one that it would replace, or beside the baseline; and a
-    question where a column tells too much."""
+    question where a column tells too much, or where the metrics are `doubted`."""
     if leaks:
         asked = f" Nearly all of that is told by {' and '.join(map(shown, leaks[0].columns))}: is it known beforehand?"
         return verdict(metrics, comparison) + asked
+    if doubted:
+        return verdict(metrics, comparison) + " That is nearly perfect: is every input known beforehand?"
     if comparison is None or comparison.outcome is None:
         reason = f"Cannot be compared with version {comparison.version}: {comparison.missing}. " if comparison else ""
         return reason + beside_baseline(metrics)
