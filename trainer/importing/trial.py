@@ -29,7 +29,7 @@ from trainer.importing import Refused, inputs
 from trainer.importing.contents import Contents
 from trainer.importing.float32 import with_float32
 from trainer.importing.inputs import Hint
-from trainer.importing.outputs import DoesNotPredict, output
+from trainer.importing.outputs import DoesNotPredict, classes_of, output
 from trainer.importing.sample import Sample
 from trainer.importing.whole_numbers import as_asked, may_matter, settled, with_integers
 from trainer.publishing.verify import difference
@@ -148,19 +148,31 @@ def _names(contents: Contents, sample: Sample | None) -> tuple[str, ...]:
             )
         return names
     if sample:
-        if count is not None and len(sample.columns) != count:
+        columns = _without_target(contents.estimator, sample, count)
+        if count is not None and len(columns) != count:
             raise Refused(
                 f"has a sample with {counted(len(sample.columns), 'column')} ({listed(sample.columns)}) for a model"
                 f" that takes {count} and does not tell their names; leave in the sample only what it was fitted on, in"
                 " that order"
             )
-        return sample.columns
+        return columns
     if count is None:
         raise Refused(
             "does not tell how many columns it takes; lay a CSV with some rows beside it, with the columns it was"
             " fitted on, in that order"
         )
     return tuple(f"x{number}" for number in range(count))
+
+
+def _without_target(estimator: Any, sample: Sample, count: int | None) -> tuple[str, ...]:
+    """The columns of the sample; where they are one more than the estimator takes, without the one that has the names
+    of its classes. Classes that are numbers prove nothing: an input may hold the same."""
+    if len(sample.columns) - 1 != count:
+        return sample.columns
+    known = {label for label in classes_of(estimator) or () if isinstance(label, str)}
+    words = [column for column in sample.columns if sample.kind(column) is Kind.STRING]
+    found = [column for column in words if {*sample.cells(column)} <= {*known, None}]
+    return tuple(column for column in sample.columns if [column] != found)
 
 
 def _readings(
