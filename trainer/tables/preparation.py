@@ -31,7 +31,7 @@ def high_cardinality(X: Any, run: Run) -> frozenset[str]:
     hashed = {name: count for name, count in found.items() if count > MOST_CATEGORIES}
     for name, count in hashed.items():
         run.remark(
-            f"{name} has {count:,} different texts in {len(X):,} rows: their words are hashed into {HASHES} columns"
+            f"{name} has {count:,} different texts in the {len(X):,} rows it learns from: their words are hashed into {HASHES} columns"
         )
     return frozenset(hashed)
 
