@@ -38,13 +38,15 @@ import: $(VENV)/up.stamp  ## publish a model saved elsewhere: make import FILE=l
 	@$(BIN)/python -m launcher.import_model $(call option,--name,NAME) $(call option,--sample,SAMPLE) \
 	  -- $(call quoted,$(FILE)) $(QUIETLY)
 
-sign: $(VENV)/up.stamp  ## sign a file to import, or a version: make sign FILE=loan.pkl [SAMPLE=rows.csv] [NAME=loan] [KEY=…], MODEL=loan VERSION=4
-	@[ -n "$(FILE)$(MODEL)" ] || { echo "what? make sign FILE=loan.pkl [SAMPLE=rows.csv] [NAME=loan], or MODEL=loan VERSION=4" >&2; exit 2; }
-	@$(if $(KEY),SIGNING_KEY="$(KEY)") $(BIN)/python -m trainer $(if $(FILE),sign-file "$(FILE)" $(if $(NAME),--name "$(NAME)") \
-	  $(if $(SAMPLE),--sample "$(SAMPLE)"),sign --model "$(MODEL)" --version "$(VERSION)")
+# make sign FILE=loan.pkl [SAMPLE=rows.csv] [NAME=loan] signs a file to import; make sign MODEL=loan VERSION=4 a version.
+sign: $(VENV)/up.stamp  ## sign a file to import, or a version: make sign FILE=loan.pkl [SAMPLE=rows.csv], or MODEL=loan VERSION=4
+	@[ -n "$(FILE)$(MODEL)" ] || (echo "what? make sign FILE=loan.pkl [SAMPLE=rows.csv] [NAME=loan], or MODEL=loan VERSION=4" >&2; exit 2) $(QUIETLY)
+	@$(if $(KEY),SIGNING_KEY=$(call quoted,$(KEY))) $(BIN)/python -m trainer \
+	  $(if $(FILE),sign-file $(call option,--name,NAME) $(call option,--sample,SAMPLE) -- $(call quoted,$(FILE)),sign \
+	  $(call option,--model,MODEL) $(call option,--version,VERSION)) $(QUIETLY)
 
-test: lint  ## lint, types, import contracts and every test but the one with Docker
-	@$(BIN)/python -m pytest --ignore tests/system -n 3 --dist loadfile
+test: lint  ## lint, types, import contracts and every test but the slow ones and those with Docker
+	@$(BIN)/python -m pytest --ignore tests/system -m "not slow" -n 3 --dist loadfile
 
 coverage: $(VENV)/dev.stamp  ## the same tests, with the lines that none of them reaches: takes half as long again
 	@$(BIN)/python -m pytest --ignore tests/system -n 3 --dist loadfile --cov --cov-report term-missing:skip-covered
@@ -70,7 +72,8 @@ soak: $(VENV)/dev.stamp  ## everything is killed under load, all jobs accounted 
 zoo: $(VENV)/dev.stamp  ## what other releases of scikit-learn have saved, imported and compared: make zoo [RELEASES="1.3.2 1.8.0"]
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.zoo $(RELEASES)
 
-system-test: $(VENV)/dev.stamp  ## the docker compose stack, driven over HTTP
+system-test: $(VENV)/dev.stamp  ## the slow tests, and the docker compose stack, driven over HTTP
+	@$(BIN)/python -m pytest --ignore tests/system -m slow
 	@$(BIN)/python -m pytest tests/system -rs
 
 lock: $(VENV)/dev.stamp  ## compile the locks of requirements/ anew

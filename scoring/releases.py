@@ -1,44 +1,44 @@
-"""Estimators that another release of scikit-learn has saved: which one, and whether this one reads them rightly."""
+"""Checks estimators that another release of scikit-learn has saved: which release, and whether this one misreads
+them."""
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import metadata
 from typing import Any
 
 import numpy as np
-import sklearn
-from sklearn.cross_decomposition._pls import _PLS
-from sklearn.ensemble import AdaBoostClassifier
-from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.feature_extraction.text import TfidfTransformer
-from sklearn.tree import DecisionTreeClassifier
 
 from scoring.contents import parts
 
-HERE = sklearn.__version__
+# Nothing of scikit-learn is imported here: the trainer's processes that never load a model import this module, too.
+
+HERE = metadata.version("scikit-learn")
 
 _ROUNDING = 1e-6
-"""How far the fractions of a node may be from 1 together; counts are off by a whole sample, or by its weight."""
+"""Tolerance of the sum of a node's fractions, which is 1; counts are off by a whole sample, or by its weight."""
 
 
 @contextmanager
 def noting_releases() -> Iterator[list[str]]:
-    """A list that holds, afterwards, the other releases of scikit-learn that what is unpickled inside was made with.
-    Nothing inside warns."""
+    """Yield a list that collects the other releases of scikit-learn that saved the objects unpickled within the block.
+    Warnings within the block are suppressed."""
     others: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield others
-    messages = [warning.message for warning in caught]
-    found = {str(m.original_sklearn_version) for m in messages if isinstance(m, InconsistentVersionWarning)}
+    messages: list[Any] = [warning.message for warning in caught]
+    inconsistent = (m for m in messages if _is(m, "sklearn.exceptions", "InconsistentVersionWarning"))
+    found = {str(message.original_sklearn_version) for message in inconsistent}
     others.extend(sorted(found - {HERE}))
 
 
 def misread(estimator: Any, made_with: Sequence[str]) -> str | None:
-    """Why `estimator` loads without an error and would answer otherwise than where it was made, as the rest of a
-    sentence about it; None: no reason is known."""
+    """Return why `estimator`, which loads without an error, would answer differently than under its own release, as the
+    rest of a sentence about it; None if no reason is known."""
     reasons = (reason for part in parts(estimator) if (reason := _misread(part)))
     reason = next(reasons, None)
     if reason is None:
@@ -48,26 +48,34 @@ def misread(estimator: Any, made_with: Sequence[str]) -> str | None:
 
 
 def _misread(part: Any) -> str | None:
-    if isinstance(part, DecisionTreeClassifier) and _holds_counts(part):
+    if _is(part, "sklearn.tree", "DecisionTreeClassifier") and _holds_counts(part):
         return f"its classification trees hold counts, which {HERE} takes for fractions"
-    if isinstance(part, TfidfTransformer) and getattr(part, "use_idf", False) and not hasattr(part, "idf_"):
+    is_tfidf = _is(part, "sklearn.feature_extraction.text", "TfidfTransformer")
+    if is_tfidf and getattr(part, "use_idf", False) and not hasattr(part, "idf_"):
         return f"its TF-IDF weights are where {HERE} does not look for them"
-    if isinstance(part, AdaBoostClassifier) and getattr(part, "algorithm", None) == "SAMME.R":
+    if _is(part, "sklearn.ensemble", "AdaBoostClassifier") and getattr(part, "algorithm", None) == "SAMME.R":
         return f"its trees were boosted by an algorithm (SAMME.R) that {HERE} does not have"
-    if isinstance(part, _PLS) and hasattr(part, "coef_") and not np.allclose(part.coef_, _coefficients(part)):
+    is_pls = _is(part, "sklearn.cross_decomposition._pls", "_PLS")
+    if is_pls and hasattr(part, "coef_") and not np.allclose(part.coef_, _coefficients(part)):
         return f"its coefficients are those of scaled columns, which {HERE} does not scale"
     return None
 
 
+def _is(thing: Any, module: str, name: str) -> bool:
+    """Whether it is an instance of that class, whose module is imported where there is one."""
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(thing, kind)
+
+
 def _coefficients(pls: Any) -> Any:
-    """Targets × columns, as fit() makes them since 1.5."""
+    """Return the coefficients as targets × columns, as fit() makes them since 1.5."""
     return (pls.x_rotations_ @ pls.y_loadings_.T * pls._y_std).T / pls._x_std
 
 
 def _holds_counts(classifier: Any) -> bool:
-    """Whether the classes of a node do not add up to 1, as they do since 1.4.
+    """Return whether the classes of some node do not add up to 1, as they do since 1.4.
 
-    Of every node: the weights of a boosted tree add up to 1 in its root, whatever it holds.
+    Every node is checked: in the root of a boosted tree the sample weights add up to 1 in any release.
     """
     tree = getattr(classifier, "tree_", None)
     return tree is not None and bool((np.abs(tree.value.sum(axis=2) - 1) > _ROUNDING).any())

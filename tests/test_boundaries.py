@@ -8,6 +8,8 @@ import sys
 import venv
 from pathlib import Path
 
+import pytest
+
 from tests.support import PROJECT
 
 FORBIDDEN = ["numpy", "pandas", "sklearn", "joblib", "cloudpickle", "scipy"]
@@ -19,6 +21,7 @@ def test_the_import_contracts_are_kept() -> None:
     assert ended.returncode == 0, ended.stdout
 
 
+@pytest.mark.slow
 def test_the_gateway_runs_in_an_environment_that_holds_only_its_own_group(tmp_path: Path) -> None:
     venv.create(tmp_path, with_pip=True)
     python = tmp_path / "bin" / "python"
@@ -35,3 +38,10 @@ print(application().test_client().get("/health/live").status_code)
     environment = {**os.environ, "REDIS_URL": "redis://127.0.0.1:1", "PYTHONPATH": str(PROJECT)}
     ended = subprocess.run([python, "-c", program], env=environment, capture_output=True, text=True)
     assert ended.stdout.split("\n")[:2] == ["[]", "200"], ended.stderr
+
+
+def test_processes_of_the_trainer_that_load_no_model_do_not_import_scikit_learn() -> None:
+    """It takes over a second and a hundred megabytes, which each of them would have."""
+    imports = "import sys, trainer.__main__, trainer.importing.inbox, trainer.jobs.post"
+    code = f"{imports}; sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0

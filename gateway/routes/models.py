@@ -49,7 +49,7 @@ def resolve(repository: Repository, reference: str) -> tuple[str, int]:
 
 
 def _none_is_current(name: str, versions: list[int]) -> Problem:
-    """404 for a model of which no version was promoted, as none has passed the gate of its training."""
+    """Return the 404 for a model without a promoted version: none has passed the gate."""
     detail = (
         f"the model {name!r} has no current version: none of {', '.join(map(str, versions[-20:]))} was promoted (the"
         f" output of its training says why); ask for {name}@{versions[-1]}, or make it current:"
@@ -59,7 +59,7 @@ def _none_is_current(name: str, versions: list[int]) -> Problem:
 
 
 def _as_name(text: str) -> str:
-    """The name that may be meant: `My%20Loan` → `my-loan`."""
+    """Return the likely name: `My%20Loan` → `my-loan`."""
     return re.sub(r"[^a-z0-9_-]+", "-", unquote(text).lower()).strip("-")
 
 

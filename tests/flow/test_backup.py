@@ -8,6 +8,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from broker.connection import connect
 from contract.repository import Repository
 from launcher.redis_server import executable
@@ -55,6 +57,7 @@ def result(here: Site, job_id: str) -> object:
     return found["output"] and found["output"]["predictions"]
 
 
+@pytest.mark.slow
 def test_what_is_backed_up_while_it_runs_goes_on_where_it_is_restored(tmp_path: Path) -> None:
     first, second = tmp_path / "1", tmp_path / "2"
     back_up, restore, *_ = commands("Backing up")

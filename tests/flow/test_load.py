@@ -129,6 +129,7 @@ def largest_batch(jobs: list[Job]) -> int:
 # Replacements
 
 
+@pytest.mark.slow
 def test_no_request_fails_while_everything_is_replaced(place: Site) -> None:
     """The gateway's processes with HUP, the workers one after the other with SIGTERM."""
     shop, gateway = place.shop, place.gateway

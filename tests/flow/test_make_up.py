@@ -69,6 +69,7 @@ def test_what_dies_is_started_again(own_modelgate: Modelgate) -> None:
         until(own_modelgate.serves_iris, f"predictions after {module} was killed")
 
 
+@pytest.mark.slow
 def test_two_thousand_jobs_survive_a_stop_right_after_they_were_posted(own_modelgate: Modelgate) -> None:
     own_modelgate.start()
     session = requests.Session()

@@ -149,6 +149,7 @@ def test_results_that_expire_make_room_and_leave_nothing_behind(tmp_path: Path, 
 # The append-only file ends anywhere
 
 
+@pytest.mark.slow
 def test_an_append_only_file_that_is_cut_anywhere_holds_whole_transitions(tmp_path: Path, models: Path) -> None:
     with site(tmp_path, models, submit_timeout=1) as place:
         something_of_everything(place)

@@ -116,7 +116,7 @@ def test_a_version_that_harms_whoever_loads_it_gets_no_alias_until_it_is_mended(
     shop.start().ready()
     until(lambda: loaded(shop.redis) == [{"quick@1"}], "it is loaded")
     write(shop.models, 2, estimators.AbortsWhenLoaded(0))
-    with pytest.raises(ModelgateError, match="the worker w cannot load it: it ends whoever loads it"):
+    with pytest.raises(ModelgateError, match="the worker w cannot load it: loading it kills its process"):
         promote(settings_of(shop), shop.redis, "quick", 2)
     assert Repository(shop.models).aliases("quick") == {"current": 1}
     jobs = shop.ended(shop.submit("quick", [1.0, 2.0]))
@@ -192,6 +192,7 @@ def test_a_trainer_killed_at_any_time_leaves_whole_versions_and_workers_serve_on
     assert Repository(shop.models).aliases(MODEL)["current"] == Repository(shop.models).versions(MODEL)[-1]
 
 
+@pytest.mark.slow
 def test_no_request_fails_while_versions_come_and_go(tmp_path: Path, models: Path) -> None:
     with site(tmp_path, models, gateway_processes=2) as place:
         for name in ("first", "second"):

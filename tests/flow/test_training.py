@@ -122,6 +122,7 @@ def test_ctrl_c_stops_the_training_that_make_train_asked_for(place: Place) -> No
     assert place.gateway.get(f"/v1/jobs/{running[0]['id']}").json()["status"] == "canceled"
 
 
+@pytest.mark.slow
 def test_an_upload_of_30_mb_does_not_grow_the_gateway_and_is_gone_afterwards(place: Place, tmp_path: Path) -> None:
     large = tmp_path / "large.csv"
     large.write_text("x,y\n1," + "2" * 30_000_000)
@@ -172,6 +173,7 @@ def test_a_queues_process_that_dies_is_started_again(place: Place) -> None:
         until(lambda q=queue, b=before: (p := place.queue_process(q)) and p.pid != b.pid, f"{queue} is back")
 
 
+@pytest.mark.slow
 def test_kill_9_of_the_whole_trainer_leaves_no_process_and_loses_no_training(place: Place) -> None:
     job = place.train()
     assert place.trainer

@@ -63,6 +63,7 @@ def test_a_key_that_cannot_be_read_is_named(redis: Any, redis_url: str, models: 
         assert worker.scorers() == {}
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
     page = (PROJECT / "docs" / "trust.md").read_text()
     for name in (".venv", "Makefile"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from contract.manifest import ArtifactFormat
 from contract.repository import Repository
 from contract.settings import Settings
@@ -14,6 +16,7 @@ from tests.trainer.conftest import check_without_trainer
 from trainer.training.train import train
 
 
+@pytest.mark.slow
 def test_the_recipe_of_the_documentation_is_found_trained_and_served_without_its_file(
     tmp_path: Path, models: Path
 ) -> None:

@@ -240,6 +240,7 @@ def test_orders_are_carried_out_beside_each_other_and_finished_before_a_stop(her
 def test_an_order_that_cannot_be_carried_out_says_why(here: Shop) -> None:
     here.trainer("publishing", ALLOW_UPLOAD=1)
     trainings = Trainings(here.redis, SIGNER, timeout=1, result_ttl=60)
+    until(lambda: here.redis.scard("mg:trainers"), "the trainer is there")
     with pytest.raises(ModelgateError, match="never") as raised:
         trainings.order(Order(Action.DELETE_ALIAS, "m"), 5)
     assert raised.value.failure.details == {"why": "because"}

@@ -70,7 +70,7 @@ def test_with_redis_and_without_a_secret_it_does_not_start(root: Path) -> None:
 
 def test_all_its_processes_mean_the_same_folder_wherever_it_was_started(tmp_path: Path) -> None:
     with trainer(Path("models"), cwd=tmp_path, PYTHONPATH=str(PROJECT), TRAIN_ON_START="none"):
-        until((tmp_path / "models" / "inbox").is_dir, "the inbox", 10)
+        until((tmp_path / "models" / "inbox").is_dir, "the inbox")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

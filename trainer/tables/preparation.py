@@ -1,4 +1,5 @@
-"""Columns of any kind → numbers: the steps before an estimator, of scikit-learn's parts and `scoring.steps` alone.
+"""Turns columns of any kind into numbers: the steps before an estimator, made only of scikit-learn's parts and
+`scoring.steps`.
 
 A worker loads them without a line of the trainer's code, and a skops file holds them.
 """
@@ -31,7 +32,8 @@ def high_cardinality(X: Any, run: Run) -> frozenset[str]:
     hashed = {name: count for name, count in found.items() if count > MOST_CATEGORIES}
     for name, count in hashed.items():
         run.remark(
-            f"{name} has {count:,} different texts in the {len(X):,} rows it learns from: their words are hashed into {HASHES} columns"
+            f"{name} has {count:,} different texts in the {len(X):,} rows for training: their words are hashed into"
+            f" {HASHES} columns"
         )
     return frozenset(hashed)
 
