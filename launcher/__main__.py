@@ -7,6 +7,7 @@ import fcntl
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from contract.settings import Settings, SettingsError
@@ -17,7 +18,9 @@ class CannotStartError(Exception):
     """What stands in the way of a start, and what to do about it, in one line."""
 
 
-def main() -> int:
+def main(arguments: Sequence[str] = ()) -> int:
+    """With `--check` it only says what stands in the way: make adds a line of its own to what fails, and has to run the
+    process manager in its own place, so that a signal to make ends it."""
     try:
         settings = Settings.from_environ()
         settings.check_host()
@@ -27,6 +30,8 @@ def main() -> int:
     except (SettingsError, CannotStartError, redis_server.NoRedisError) as error:
         print(f"modelgate: {error}", file=sys.stderr)
         return 1
+    if "--check" in arguments:
+        return 0
     command = [sys.executable, "-m", "supervisor.supervisord", "-c", "supervisord.conf"]
     if os.getuid() == 0:
         command += ["-u", "root"]  # said explicitly, or supervisor warns about it
@@ -97,4 +102,4 @@ def prepare(settings: Settings) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -9,8 +9,9 @@ from urllib.parse import unquote
 from flask import Blueprint, Response
 
 from contract.errors import ModelgateError
+from contract.files import read_regular
 from contract.manifest import ModelManifest
-from contract.repository import NAME, NotInRepository, Repository, valid_name
+from contract.repository import NAME, REPORT_JSON, NotInRepository, Repository, valid_name
 from gateway.answers import json_response
 from gateway.problems import Problem, near
 
@@ -38,7 +39,7 @@ def resolve(repository: Repository, reference: str) -> tuple[str, int]:
         return repository.resolve(reference)
     except NotInRepository as error:
         if versions := repository.versions(reference):
-            raise _none_is_current(reference, versions) from error
+            raise _none_is_current(repository, reference, versions) from error
         names = repository.names()
         name = reference.partition("@")[0]
         detail = str(error) if NAME.fullmatch(name) else f"{name[:64]!r} cannot be the name of a model"
@@ -48,14 +49,29 @@ def resolve(repository: Repository, reference: str) -> tuple[str, int]:
         raise Problem(404, "unknown_model", detail, models=names[:50]) from error
 
 
-def _none_is_current(name: str, versions: list[int]) -> Problem:
-    """Return the 404 for a model without a promoted version: none has passed the gate."""
+def _none_is_current(repository: Repository, name: str, versions: list[int]) -> Problem:
+    """Return the 404 for a model without a promoted version, with the reason of the gate for the newest."""
+    newest = versions[-1]
+    if reason := _refused(repository, name, newest):
+        why, way_out = f"the gate did not let version {newest} through, as {reason}", "anyway"
+    else:
+        why = f"none of {', '.join(map(str, versions[-20:]))} was promoted"
+        way_out = "(the answer names the obstacle, if there is one)"
     detail = (
-        f"the model {name!r} has no current version: none of {', '.join(map(str, versions[-20:]))} was promoted (the"
-        f" output of its training says why); ask for {name}@{versions[-1]}, or make it current:"
-        f' PUT /v1/models/{name}/aliases/current {{"version": {versions[-1]}}}'
+        f"the model {name!r} has no current version: {why}; ask for {name}@{newest}, or make it current {way_out}:"
+        f' PUT /v1/models/{name}/aliases/current {{"version": {newest}}}'
     )
     return Problem(404, "no_current_version", detail, versions=versions[-20:])
+
+
+def _refused(repository: Repository, name: str, version: int) -> str | None:
+    """Why the gate of its training refused a version, where it did and the report says so."""
+    try:
+        facts = json.loads(read_regular(repository.report_dir(name, version) / REPORT_JSON))
+    except (OSError, ValueError, RecursionError):
+        return None
+    reason = facts.get("refused") if isinstance(facts, dict) else None
+    return reason[:500] if isinstance(reason, str) else None
 
 
 def _as_name(text: str) -> str:

@@ -68,3 +68,29 @@ def test_a_model_of_which_no_version_was_promoted(client: FlaskClient, settings:
         assert "none of 1, 2 was promoted" in said["detail"]
         assert said["detail"].endswith('PUT /v1/models/churn/aliases/current {"version": 2}')
     assert client.post("/v1/models/churn@2/predict", json=[[1]]).status_code == 202
+
+
+@pytest.mark.parametrize("report", ["", "{", "[]", '{"refused": 3}', '{"refused": null}'])
+def test_without_a_reason_of_the_gate_moving_the_alias_tells_it(
+    client: FlaskClient, settings: Settings, report: str
+) -> None:
+    only_version(settings, report)
+    said = problem(client.get("/v1/models/churn"), 404, "no_current_version")
+    assert "make it current (the answer says what stands in the way, if anything does): PUT" in said["detail"]
+
+
+def test_the_gate_that_refused_the_only_version_is_quoted(client: FlaskClient, settings: Settings) -> None:
+    reason = "accuracy is 0.61, and the gate wants at least 0.7"
+    only_version(settings, json.dumps({"refused": reason}))
+    said = problem(client.get("/v1/models/churn"), 404, "no_current_version")
+    assert f"the gate did not let version 1 through, as {reason}" in said["detail"]
+    assert said["detail"].endswith('make it current all the same: PUT /v1/models/churn/aliases/current {"version": 1}')
+
+
+def only_version(settings: Settings, report: str) -> None:
+    write_version(settings.models_dir, "churn", Sum(), [Field("a", Kind.NUMBER)], version=1)
+    (settings.models_dir / "churn" / "aliases.json").write_text("{}")
+    if report:
+        folder = settings.models_dir / "churn" / "versions" / "1" / "report"
+        folder.mkdir()
+        (folder / "report.json").write_text(report)

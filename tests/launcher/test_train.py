@@ -151,6 +151,27 @@ def test_a_refusal_of_make_is_one_sentence_and_no_success(arguments: list[str], 
     assert (ended.stdout, ended.returncode) == ("", -signal.SIGPIPE)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "what? make sign FILE=loan.pkl"),
+        (["MODEL=loan"], "make sign MODEL=loan VERSION=4"),
+        (["FILE=no.pkl"], "SIGNING_KEY is not set"),
+        (["FILE=it's $(x).pkl", "KEY=it's none.pem"], "it's none.pem"),
+    ],
+)
+def test_a_refusal_to_sign_is_one_sentence_as_well(arguments: list[str], said: str) -> None:
+    ended = made("sign", *arguments, SIGNING_KEY="")
+    assert said in ended.stderr + ended.stdout and (ended.stderr + ended.stdout).count("\n") == 1
+    assert ended.returncode == -signal.SIGPIPE
+
+
+def test_a_refusal_to_start_is_one_sentence_as_well() -> None:
+    ended = made("up", PORT="0")
+    assert ended.stderr == "modelgate: PORT=0 is too small; the least is 1\n"
+    assert ended.returncode == -signal.SIGPIPE
+
+
 def test_a_model_file_that_is_not_there_is_called_so() -> None:
     assert made("import", "FILE=no.pkl").stderr.startswith("modelgate: FILE=no.pkl is not there (seen from ")
 

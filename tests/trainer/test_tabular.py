@@ -117,7 +117,7 @@ def test_what_was_left_out_or_hashed_is_in_the_log(mixed: Trained) -> None:
         ": their words are hashed into 64",
     ):
         assert part in said
-    assert "blend: neg_log_loss -0." in said
+    assert "blend: log loss 0." in said
 
 
 def test_rows_are_answered_alike_alone_and_together(mixed: Trained) -> None:

@@ -162,7 +162,8 @@ def _compare(candidates: dict[str, Any], X: Any, y: Any, classes: bool, seconds:
             Candidate(name, metric, float(mean), float(spread), took)
             for metric, mean, spread in zip((LOG_LOSS if classes else "r2", headline), means, spreads, strict=True)
         )
-        run.say(f"{name}: {found.metric} {found.mean:.4f} ± {found.spread:.4f} over {FOLDS} folds, {took:.1f} s")
+        score = f"log loss {-found.mean:.4f}" if classes else f"R² {found.mean:.4f}"
+        run.say(f"{name}: {score} ± {found.spread:.4f} over {FOLDS} folds, {took:.1f} s")
         run.candidates.append(found)
         tried.append(_Tried(found, shown, answers))
     baseline, *real = tried

@@ -252,9 +252,12 @@ def _nearly(name: str, values: Counts) -> list[str]:
     """Return a remark on a column of text that is nearly of another kind."""
     if reason := not_quite_dates(list(map(str, values))):
         return [f"{name} is taken for text: {reason}"]
+    codes = sorted(text for text in map(str, values) if _CODE.fullmatch(text))
     dates, _ = _dates(values)
     for kind in (Kind.NUMBER, Kind.DATETIME):
         words = _refused(values, Field("", kind, format=dates))
+        if codes and not words:
+            return [f"{name} is taken for text: it has codes that begin with 0, such as {shown(codes[0])}"]
         if sum(values[word] for word in words) <= 0.05 * sum(values.values()):
             return [f"{name} is taken for text: nearly all of it are {kind}s, but there is {listed(words, 3)}"]
     return []
