@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.signatures import Signer
 from contract.errors import ModelgateError
-from contract.repository import CURRENT
+from contract.repository import CURRENT, Repository
 from contract.settings import Settings, SettingsError
 from contract.training import GENERIC_RECIPE, Gate, TrainingRequest
 from trainer import recipes
@@ -273,6 +273,8 @@ def _import_now(settings: Settings, file: Path, name: str | None, sample: Path |
     shown, left = manifest.signature.inputs[:20], len(manifest.signature.inputs[20:])
     inputs = ", ".join(f"{field.name} ({field.kind})" for field in shown) + (f" and {left} more" if left else "")
     say(f"trainer: {manifest.name}: version {manifest.version} {outcome}; it takes {inputs}")
+    if Repository(settings.models_dir).report_dir(manifest.name, manifest.version).exists():
+        say(f"trainer: {manifest.name}: its report: /v1/models/{manifest.name}/versions/{manifest.version}/report/")
     return 0
 
 

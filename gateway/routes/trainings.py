@@ -118,7 +118,9 @@ def blueprint(
     def _recipes() -> list[str]:
         recipes = trainings.recipes()
         if recipes is None:
-            detail = "no trainer has ever been here, so nobody knows which recipes there are; start one and try again"
+            detail = (
+                "no trainer has been ready yet, so no recipe is known; if it has just started, try again in a minute"
+            )
             raise Problem(503, "no_trainer", detail, headers=RETRY_SOON)
         return recipes
 

@@ -104,3 +104,5 @@ def test_the_verdict_is_a_sentence() -> None:
     assert verdict({"training_r2": 0.9}, None).startswith("R² 0.9000 on the rows it was trained on; ")
     leak = Leak(["alive"], "alone", "accuracy", 1.0, "")
     assert verdict(metrics, None, [leak]) == f"{plain} Nearly all of that comes from 'alive': is it known beforehand?"
+    asked = f"{plain} That is nearly perfect: is every input known beforehand?"
+    assert verdict(metrics, None, doubted=True) == asked

@@ -202,6 +202,16 @@ def test_a_sample_with_too_many_columns_for_a_model_without_names_is_refused(tmp
     assert "a sample with 3 columns ('a', 'b', 'target') for a model that takes 2" in said
 
 
+@pytest.mark.parametrize("header", ["a,b,target", "target,a,b"])
+def test_the_column_with_the_names_of_the_classes_is_no_input_of_a_model_without_names(
+    tmp_path: Path, header: str
+) -> None:
+    words = np.where(y == 1, "yes", "no")
+    rows = [f"1,2,{word}" if header.endswith("target") else f"{word},1,2" for word in words]
+    draft = tried(tmp_path, LogisticRegression().fit(X, words), "\n".join([header, *rows]))
+    assert (draft.signature.names, draft.warnings) == (("a", "b"), ())
+
+
 def test_the_index_that_pandas_writes_is_left_out(tmp_path: Path) -> None:
     rows = pd.DataFrame(X[:3], columns=["a", "b"]).to_csv()
     assert tried(tmp_path, LogisticRegression().fit(X, y), rows).signature.names == ("a", "b")

@@ -96,7 +96,8 @@ def test_a_sample_that_has_the_target_gives_a_report_that_says_what_it_was_measu
     assert facts["metrics"]["accuracy"] == pytest.approx(loaded.score(rows[["a", "b"]], rows["y"]), abs=1e-5)
     page = (folder / "report.html").read_text()
     assert "Measured on the sample." in page
-    assert "on the 59 rows of its sample" in facts["verdict"]
+    assert "on the 59 rows of its sample, whose 'y' it is to predict;" in facts["verdict"]
+    assert not any("'y'" in warning for warning in manifest.warnings)
     assert facts["training_data"]["source"].startswith("not known")
 
 
@@ -386,7 +387,7 @@ def test_a_publisher_that_is_killed_leaves_no_process_that_reads_the_file(
 
 @pytest.mark.usefixtures("examined_here", "own_signals", "unverified")
 def test_the_command_says_what_it_published_or_why_not(
-    settings: Settings, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: Settings, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MODELS_DIR", str(settings.models_dir))
     monkeypatch.delenv("REDIS_URL", raising=False)
@@ -396,6 +397,9 @@ def test_the_command_says_what_it_published_or_why_not(
     assert said[0].startswith("trainer: my_model: current was moved at once: REDIS_URL is not set")
     assert said[1:] == ["trainer: my_model: version 1 is published and current; it takes x0 (number), x1 (number)"]
     assert Repository(settings.models_dir).aliases("my_model") == {"current": 1}
+    named, sample = with_target(tmp_path, LogisticRegression(), [0, 1] * 30)
+    assert main(["import", str(named), "--sample", str(sample)]) == 0
+    assert capsys.readouterr().out.endswith("trainer: named: its report: /v1/models/named/versions/1/report/\n")
     renamed.write_text("{}")
     assert main(["import", str(renamed), "--name", "other"]) == 1
     assert (

@@ -397,7 +397,7 @@ def test_columns_that_tell_too_much_and_a_gate_that_refuses_stand_on_top(tmp_pat
     )
     assert facts["remarks"] == ["other"]
     assert page.text.count(leak.sentence) == 1
-    assert "Not promoted. it is <worse>" in page.text
+    assert "Not promoted: it is <worse>" in page.text
 
 
 def test_errors_are_shown_as_such_and_not_as_negative_scores(tmp_path: Path) -> None:

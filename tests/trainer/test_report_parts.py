@@ -32,6 +32,7 @@ from trainer.report.curves import TOLERANCE, precision_recall, roc
 from trainer.report.dependence import dependence
 from trainer.report.evidence import Evidence
 from trainer.report.importance import importance
+from trainer.report.page import _value
 from trainer.report.parts import NotShown
 from trainer.report.usage import usage
 from trainer.report.worst import worst
@@ -215,6 +216,11 @@ def test_the_worst_rows_are_those_of_the_least_probability_of_what_is_true() -> 
     assert first["id"] == f"row {first['row'] - 1}"
     assert first["values"] == pytest.approx([row[2], row[0], row[1]])
     assert first["actual"] == evidence.targets[first["row"] - 1] != first["predicted"]
+
+
+def test_a_cell_is_shown_without_midnight_and_what_floats_add() -> None:
+    cells = ["2024-01-05T00:00:00+00:00", "2024-01-05T06:30:00+00:00", 0.1 + 0.2, None, "plus"]
+    assert [_value(cell) for cell in cells] == ["2024-01-05", "2024-01-05T06:30:00+00:00", "0.3", "–", "plus"]
 
 
 def test_the_worst_numbers_are_those_with_the_largest_residuals() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from contract.coercion import Grid, coerce
 from contract.jobs import Value
-from contract.kinds import Conversion, Refusal, listed
+from contract.kinds import Conversion, Refusal, listed, shown
 from contract.manifest import Field, Kind, ModelManifest, Output, OutputKind
 from scoring.answers import ask_matrix
 from scoring.matrix import to_matrix
@@ -25,17 +25,28 @@ log = logging.getLogger(__name__)
 
 
 def measured(estimator: Any, draft: ModelManifest, sample: Sample | None) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return the facts of a report, or None without a target in the sample; and warnings. Raises nothing."""
+    """Return the facts of a report, or None without a target in the sample; and warnings about its columns that are not
+    inputs. Raises nothing."""
+    if sample is None:
+        return None, []
+    others = [column for column in sample.columns if column not in draft.signature.names]
     try:
-        found = _targets(estimator, draft, sample) if sample else {}
+        found = _targets(estimator, draft, sample)
         if len(found) > 1:
             columns = listed(list(found))
-            return None, [f"it has no report: {columns} of the sample could each be what it predicts; leave one in it"]
-        if sample and found:
-            return _facts(estimator, draft, sample, *found.popitem()), []
+            why = f"it has no report: {columns} of the sample could each be what it predicts; leave one in it"
+            return None, [*_ignored([column for column in others if column not in found]), why]
+        if found:
+            target, values = found.popitem()
+            facts = _facts(estimator, draft, sample, target, values)
+            return facts, _ignored([column for column in others if column != target])
     except Exception:
         log.exception("no report is made of the sample")
-    return None, []
+    return None, _ignored(others)
+
+
+def _ignored(columns: Sequence[str]) -> list[str]:
+    return [f"the sample: ignored columns that are not inputs of the model: {listed(columns)}"] if columns else []
 
 
 def _targets(estimator: Any, draft: ModelManifest, sample: Sample) -> dict[str, list[Value]]:
@@ -97,16 +108,16 @@ def _facts(
             sample=True,
             target=target,
             headline=next(iter(metrics), ""),
-            verdict=_verdict(metrics, len(rows)),
+            verdict=_verdict(metrics, len(rows), target),
         )
     )
 
 
-def _verdict(metrics: dict[str, float], rows: int) -> str:
+def _verdict(metrics: dict[str, float], rows: int, target: str) -> str:
     name = next(iter(metrics), None)
     if name is None:
         return ""
     told = f"{'R²' if name == 'r2' else name.replace('_', ' ').capitalize()} {metrics[name]:.4g}"
     baseline = metrics.get(f"baseline_{name}")
     beside = "" if baseline is None else f"; always giving the same answer has {baseline:.4g}"
-    return f"{told} on the {rows:,} rows of its sample{beside}."
+    return f"{told} on the {rows:,} rows of its sample, whose {shown(target)} it is to predict{beside}."

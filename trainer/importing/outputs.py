@@ -48,7 +48,7 @@ def output(estimator: Any, rows: Sequence[Row], draft: ModelManifest) -> tuple[O
         )
     if values.shape != (len(rows),):
         raise Refused(f"answers {len(rows)} rows with an array of the shape {values.shape}; it must be one value a row")
-    labels = _labels(estimator)
+    labels = classes_of(estimator)
     words = bool({str, bool, np.str_} & {type(value) for value in values.tolist()})
     plain = Output(OutputKind.NUMBER if labels is None and not words else OutputKind.CLASS, labels)
     if not hasattr(estimator, "predict_proba"):
@@ -73,7 +73,7 @@ def output(estimator: Any, rows: Sequence[Row], draft: ModelManifest) -> tuple[O
     return Output(OutputKind.CLASS, labels, probabilities=True), []
 
 
-def _labels(estimator: Any) -> tuple[Value, ...] | None:
+def classes_of(estimator: Any) -> tuple[Value, ...] | None:
     """None: it has no classes."""
     try:
         classes = estimator.classes_

@@ -29,7 +29,7 @@ from trainer.importing import Refused, inputs
 from trainer.importing.contents import Contents
 from trainer.importing.float32 import with_float32
 from trainer.importing.inputs import Hint
-from trainer.importing.outputs import DoesNotPredict, output
+from trainer.importing.outputs import DoesNotPredict, classes_of, output
 from trainer.importing.sample import Sample
 from trainer.importing.whole_numbers import as_asked, may_matter, settled, with_integers
 from trainer.publishing.verify import difference
@@ -74,8 +74,7 @@ def tried(name: str, contents: Contents, sample: Sample | None, artifact_format:
         used = [column for column in columns if column.field.name in names]
         draft = _draft(name, fields, artifact_format, input_format)
         draft = with_integers(draft, ()) if integers_matter else draft
-        rows, warnings = _rows(draft.signature, used, sample)
-        rows = as_asked(draft, rows)
+        rows = as_asked(draft, _rows(draft.signature, used, sample))
         try:
             draft = with_float32(estimator, draft, rows)
             found, of_output = output(estimator, rows, draft)
@@ -83,7 +82,7 @@ def tried(name: str, contents: Contents, sample: Sample | None, artifact_format:
             draft, of_numbers = settled(estimator, draft, rows, doubtful, told, sample is not None)
             rows = as_asked(draft, rows)[:GOLDEN_ROWS]
             draft = _with_nulls_that_work(estimator, draft, rows)
-            warnings = [*contents.warnings, *warnings, *of_output, *of_numbers, *_doubts(estimator, used)]
+            warnings = [*contents.warnings, *of_output, *of_numbers, *_doubts(estimator, used)]
             return _with_answers(estimator, draft, rows, warnings)
         except DoesNotPredict as error:
             failures.append(error)
@@ -149,19 +148,31 @@ def _names(contents: Contents, sample: Sample | None) -> tuple[str, ...]:
             )
         return names
     if sample:
-        if count is not None and len(sample.columns) != count:
+        columns = _without_target(contents.estimator, sample, count)
+        if count is not None and len(columns) != count:
             raise Refused(
                 f"has a sample with {counted(len(sample.columns), 'column')} ({listed(sample.columns)}) for a model"
                 f" that takes {count} and does not tell their names; leave in the sample only what it was fitted on, in"
                 " that order"
             )
-        return sample.columns
+        return columns
     if count is None:
         raise Refused(
             "does not tell how many columns it takes; put a CSV with some rows beside it, with the columns it was"
             " fitted on, in that order"
         )
     return tuple(f"x{number}" for number in range(count))
+
+
+def _without_target(estimator: Any, sample: Sample, count: int | None) -> tuple[str, ...]:
+    """Return the columns of the sample. If there is one more than the estimator takes, leave out the one that holds the
+    names of its classes. Classes that are numbers prove nothing: an input may hold the same."""
+    if len(sample.columns) - 1 != count:
+        return sample.columns
+    known = {label for label in classes_of(estimator) or () if isinstance(label, str)}
+    words = [column for column in sample.columns if sample.kind(column) is Kind.STRING]
+    found = [column for column in words if {*sample.cells(column)} <= {*known, None}]
+    return tuple(column for column in sample.columns if [column] != found)
 
 
 def _readings(
@@ -186,7 +197,7 @@ def _readings(
                     yield others, input_format
 
 
-def _rows(signature: Signature, columns: Sequence[Column], sample: Sample | None) -> tuple[list[Row], list[str]]:
+def _rows(signature: Signature, columns: Sequence[Column], sample: Sample | None) -> list[Row]:
     """At least two: what takes a table for something else may not show it with one row."""
     if sample is None:
         most = max(3, *(len(column.values) for column in columns))
@@ -194,7 +205,7 @@ def _rows(signature: Signature, columns: Sequence[Column], sample: Sample | None
         return [
             tuple(column.values[number * (place % 2 + 1) % len(column.values)] for place, column in enumerate(columns))
             for number in range(min(most, GOLDEN_ROWS))
-        ], []
+        ]
     try:
         coerced = coerce(Grid(sample.columns, sample.rows), signature)
     except InvalidInstances as invalid:
@@ -203,7 +214,7 @@ def _rows(signature: Signature, columns: Sequence[Column], sample: Sample | None
         more = f" (and {others} more of the kind)" if others else ""
         raise Refused(f"has a sample that does not fit the model{where}: {first.message}{more}") from None
     rows = list(coerced.rows)
-    return rows * 2 if len(rows) == 1 else rows, [f"the sample: {warning}" for warning in coerced.warnings]
+    return rows * 2 if len(rows) == 1 else rows
 
 
 def _draft(

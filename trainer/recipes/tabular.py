@@ -83,7 +83,9 @@ def _classifies(y: Any, run: Run, task: str) -> bool:
         return task == "classification"
     classes = kind in (Kind.STRING, Kind.BOOLEAN) or (kind is Kind.INTEGER and len(np.unique(y)) <= FEW_VALUES)
     if classes and kind is Kind.INTEGER:
-        run.remark(f"the few whole numbers of {name} are taken for classes; task=regression estimates them instead")
+        run.remark(
+            f"the few whole numbers of {name} are taken for classes; make it a `number` in `kinds` to estimate it"
+        )
     return classes
 
 

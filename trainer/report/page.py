@@ -17,6 +17,7 @@ from trainer.report.pictures import DASHES
 
 TEMPLATE = "page.html"
 BASELINE, CROSS_VALIDATED, TRAINING = "baseline_", "cv_", "training_"
+_MIDNIGHT = "T00:00:00+00:00"
 WORDS = {"r2": "R²", "roc": "ROC", "auc": "AUC", "f1": "F1"}
 
 
@@ -169,8 +170,8 @@ def _changed(inputs: Facts) -> bool:
 
 
 def _value(value: Any) -> str:
-    """A cell of the data: as it is, a number without what floats add to it."""
-    return "–" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    """A cell of the data: as it is, a number without what floats add to it, a day without midnight."""
+    return "–" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value).removesuffix(_MIDNIGHT)
 
 
 def _words(name: str) -> str:

@@ -31,7 +31,10 @@ def high_cardinality(X: Any, run: Run) -> frozenset[str]:
     found = {f.name: X[f.name].nunique() for f in run.inputs if f.kind is Kind.STRING}
     hashed = {name: count for name, count in found.items() if count > MOST_CATEGORIES}
     for name, count in hashed.items():
-        run.remark(f"{name} has {count} different texts: their words are hashed into {HASHES} columns")
+        run.remark(
+            f"{name} has {count:,} different texts in the {len(X):,} rows for training: their words are hashed into"
+            f" {HASHES} columns"
+        )
     return frozenset(hashed)
 
 

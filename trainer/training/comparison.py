@@ -29,7 +29,7 @@ from trainer.report.evidence import Comparison, Outcome
 from trainer.tables.data import TrainingRows
 from trainer.training.evaluate import measure
 from trainer.training.learning import Learnt
-from trainer.training.seen import hashes, learnt_from
+from trainer.training.seen import are_new, hashes, learnt_from
 
 LEVEL = 0.05
 """The significance level of the one-sided tests."""
@@ -104,7 +104,7 @@ def _unseen(manifest: ModelManifest, learnt: Any, new: Learnt, data: TrainingRow
     coerced to its signature."""
     taken, rows = _as_taken(data.rows, new.manifest.signature, manifest)
     known = hashes(rows, [data.targets[place] for place in taken], manifest.training_data.fingerprint)
-    unseen = np.isin(taken, new.tested_on) & ~np.isin(known, learnt)
+    unseen = np.isin(taken, new.tested_on) & are_new(known, learnt)
     if not unseen.any():
         raise CannotCompare(f"version {manifest.version} has learnt from all of the held-out rows")
     return taken[unseen], [rows[number] for number in np.flatnonzero(unseen)]

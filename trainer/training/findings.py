@@ -43,10 +43,11 @@ def findings(
     metrics = learnt.manifest.metrics
     for leak in more["leaks"]:
         run.remark(leak.sentence)
-    if learnt.held_out and (question := doubt(metrics, len(y))):
+    question = doubt(metrics, len(y)) if learnt.held_out else None
+    if question:
         run.remark(question)
     previous, comparison = _compared(learnt, data, request.alias, models, trust)
-    said = verdict(metrics, comparison, more["leaks"])
+    said = verdict(metrics, comparison, more["leaks"], doubted=question is not None)
     if comparison:
         run.say(said)
     return learnt.evidence(

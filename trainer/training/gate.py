@@ -31,12 +31,16 @@ def objection(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> st
     )
 
 
-def verdict(metrics: Metrics, comparison: Comparison | None, leaks: Sequence[Leak] = ()) -> str:
+def verdict(
+    metrics: Metrics, comparison: Comparison | None, leaks: Sequence[Leak] = (), *, doubted: bool = False
+) -> str:
     """Return one sentence that compares a version with the one that it would replace, or with the baseline; and a
-    question if a column may leak the target."""
+    question if a column may leak the target, or if the metrics are `doubted`."""
     if leaks:
         asked = f" Nearly all of that comes from {' and '.join(map(shown, leaks[0].columns))}: is it known beforehand?"
         return verdict(metrics, comparison) + asked
+    if doubted:
+        return verdict(metrics, comparison) + " That is nearly perfect: is every input known beforehand?"
     if comparison is None or comparison.outcome is None:
         reason = f"Cannot be compared with version {comparison.version}: {comparison.missing}. " if comparison else ""
         return reason + beside_baseline(metrics)

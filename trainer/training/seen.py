@@ -1,9 +1,10 @@
 """Records which rows a version has learnt from, as hashes in its report's folder, so that a later version can be
 compared on rows that neither has learnt from.
 
-The hash covers the values of the version's inputs, in order, and the target. So the order of a file's columns does not
-matter, nor do other columns. Equal rows have different hashes by their number: they are observations of their own, and
-in a table of few columns most rows have equals.
+One hash covers the values of the version's inputs, in order; another covers the target too. A row is new if neither is
+known: a row that was learnt with another target is not new. So the order of a file's columns does not matter, nor do
+other columns. Equal rows have different hashes by their number: they are observations of their own, and in a table of
+few columns most rows have equals.
 
 The hashes are keyed with the fingerprint of the version's data: those of two versions cannot be matched without the
 rows. A reader of the model repository can check whether a row that they guess was among them.
@@ -23,7 +24,7 @@ from contract.jobs import Row, Value
 from contract.manifest import ModelManifest
 
 LEARNT_FILE = "learnt.hashes"
-"""Beside a version's report: sorted 64-bit numbers, little-endian, one for each row that it has learnt from."""
+"""Beside a version's report: sorted 64-bit numbers, little-endian, two for each row that it has learnt from."""
 
 _HASH = np.dtype("<u8")
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
@@ -31,19 +32,20 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 def hashes(rows: Iterable[Row], targets: Iterable[Value], fingerprint: str) -> Any:
-    """A hash for each row, in their order; `fingerprint` is that of the data of the version which asks."""
-    key = fingerprint.encode()[: blake2b.MAX_KEY_SIZE]
-    digests = (
-        blake2b(json.dumps([*row, _plain(target)]).encode(), digest_size=_HASH.itemsize, key=key).digest()
-        for row, target in zip(rows, targets, strict=True)
-    )
-    found = np.frombuffer(b"".join(digests), dtype=_HASH).astype(np.uint64)
-    return found + _occurrences(found) * _SPREAD  # modulo 2**64
+    """Two hashes for each row, in their order; `fingerprint` is that of the data of the version which asks."""
+    inputs = [json.dumps(row).encode() for row in rows]
+    whole = [row + json.dumps(_plain(target)).encode() for row, target in zip(inputs, targets, strict=True)]
+    return np.column_stack([_digests(whole, fingerprint), _digests(inputs, fingerprint)])
+
+
+def are_new(found: Any, learnt: Any) -> Any:
+    """Return whether each row is new: neither of its hashes `found` is among those `learnt`."""
+    return ~np.isin(found, learnt).any(axis=1)
 
 
 def save(folder: Path, learnt: Any) -> None:
     """Raises OSError."""
-    (folder / LEARNT_FILE).write_bytes(np.sort(learnt).astype(_HASH).tobytes())
+    (folder / LEARNT_FILE).write_bytes(np.sort(learnt, axis=None).astype(_HASH).tobytes())
 
 
 def learnt_from(folder: Path, manifest: ModelManifest) -> Any:
@@ -52,9 +54,16 @@ def learnt_from(folder: Path, manifest: ModelManifest) -> Any:
         data = (folder / LEARNT_FILE).read_bytes()
     except OSError:
         return None
-    if len(data) % _HASH.itemsize or not 0 < len(data) <= manifest.training_data.rows * _HASH.itemsize:
+    if len(data) % _HASH.itemsize or not 0 < len(data) <= 2 * manifest.training_data.rows * _HASH.itemsize:
         return None
     return np.frombuffer(data, dtype=_HASH)
+
+
+def _digests(texts: Iterable[bytes], fingerprint: str) -> Any:
+    key = fingerprint.encode()[: blake2b.MAX_KEY_SIZE]
+    digests = (blake2b(text, digest_size=_HASH.itemsize, key=key).digest() for text in texts)
+    found = np.frombuffer(b"".join(digests), dtype=_HASH).astype(np.uint64)
+    return found + _occurrences(found) * _SPREAD  # modulo 2**64
 
 
 def _plain(target: Value) -> Value:
