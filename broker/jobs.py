@@ -75,7 +75,7 @@ class Jobs:
         return read(self._scripts, ids)
 
     def ahead(self, training_id: str) -> int | None:
-        """How many trainings have their turn before this one; None: it does not wait. One round trip."""
+        """Return the number of trainings queued before this one, or None if it does not wait. One round trip."""
         waiting, running = self._scripts.send(
             [("LPOS", f"rq:queue:{TRAINING}", training_id), ("ZCOUNT", f"rq:wip:{TRAINING}", "-inf", "+inf")]
         )

@@ -25,11 +25,11 @@ MOST_DEATHS = 3
 
 @dataclass(frozen=True)
 class Crew:
-    """Who has the leases: a job that was in the hands of one of them at `most_deaths` deaths fails with `crashed`.
+    """The processes that hold leases. A job fails with `crashed` when `most_deaths` processes have died while they
+    owned it.
 
-    `deadlines` are the keys with the deadlines that it looks at, and `tends` says which queues it reconciles. A worker
-    may touch nothing of the trainer's in Redis (`broker/acl`). A trainer looks after predictions as well, since there
-    may be no worker.
+    `deadlines` are the keys of the deadlines that they check, and `tends` says which queues they reconcile. Workers
+    have no access to the trainer's keys (`broker/acl`). Trainers also check predictions, since there may be no worker.
     """
 
     members: str

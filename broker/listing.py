@@ -18,7 +18,7 @@ from contract.training import TRAINING
 
 LARGEST_PAGE = 500
 MOST_BYTES = 8 * 1024 * 1024
-"""Of jobs with their outputs, as Redis holds them, that one call reads. Only a first job may be larger."""
+"""Most bytes of jobs with their outputs, as Redis holds them, in one call. Only the first job may be larger."""
 _LOOKS = 10
 """How often one call looks for jobs of the wanted status before it answers with a short page."""
 
@@ -152,8 +152,8 @@ class Listing:
         return [place for place in places if (place.within, place.id) < (after.within, after.id)]
 
     def _read(self, places: Sequence[_Place], most: int) -> tuple[list[Job | None], int]:
-        """The jobs at the first of `places`, as many as take `most` bytes together, and one at least; None where one is
-        gone. And the bytes that they take."""
+        """Return the jobs at the first of `places`, None for each that is gone, and the bytes that they take: at most
+        `most`, but at least one job."""
         if not places:
             return [], 0
         ids = [place.id for place in places]

@@ -48,7 +48,7 @@ FIELDS = (
 
 
 def of_predictions(queue: bytes) -> bool:
-    """Whether the jobs of this queue of RQ are predictions."""
+    """Return whether the jobs of this RQ queue are predictions."""
     return queue.startswith(PREFIX.encode())
 
 
@@ -68,8 +68,7 @@ def job_data(job: PredictionJob) -> bytes:
 
 
 def plain(data: bytes, most: int = 0) -> bytes:
-    """RQ's `data` without its compression. Raises `ValueError` for what is none, or has more than `most` bytes (0: any
-    number)."""
+    """Decompress RQ's `data`. Raises `ValueError` if it is invalid or has more than `most` bytes (0: no limit)."""
     if data[:1] == b"[":
         return data
     engine = zlib.decompressobj()
@@ -224,7 +223,7 @@ def _model_in(meta: str) -> str:
 
 
 def _output(outcome: PredictionOutcome, along: Mapping[str, Any]) -> dict[str, object]:
-    """Of a lenient request with null for each row that was not scored, and what is wrong with those."""
+    """Return the output of a lenient request: null for each row that was not scored, and the errors of these rows."""
     answers: dict[str, object] = {"predictions": outcome.predictions, "probabilities": outcome.probabilities}
     if "errors" not in along:
         return {**answers, "ids": along["ids"]}
@@ -234,7 +233,7 @@ def _output(outcome: PredictionOutcome, along: Mapping[str, Any]) -> dict[str, o
 
 
 def _with_gaps(values: Any, gaps: frozenset[int]) -> list[object]:
-    """The values in order, but for None at the positions `gaps`."""
+    """Return the values in order, with None at the positions `gaps`."""
     rest = iter(values)
     return [None if position in gaps else next(rest) for position in range(len(values) + len(gaps))]
 

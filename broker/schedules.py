@@ -1,9 +1,9 @@
-"""Trainings that come again and again: a cron expression a model, kept in Redis; RQ's scheduled jobs wait for the next.
+"""Recurring trainings: one cron expression a model, kept in Redis. RQ's scheduled jobs wait for the next run.
 
-A schedule is an entry of `mg:schedules` that names the job which waits for its next run. A schedule whose job waits no
-more (it has been begun, or a crash came in between) gets the next one, so a run that was missed is run once.
+A schedule is an entry of `mg:schedules` that names the job of its next run. Once that job has started or was lost in a
+crash, the schedule gets its next job, so missed runs are made up for by one.
 
-The gateway signs a schedule. The trainer makes and signs a job for each run, once it has checked the schedule.
+The gateway signs a schedule. The trainer checks it, and creates and signs a job for each run.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ LONGEST = 100
 """Characters of a cron expression."""
 
 MOST = 300
-"""Schedules that there may be."""
+"""Most schedules."""
 
 _YEARS = 8
 """The longest way from one 29 February to the next."""
 
 
 class TooManySchedules(Exception):
-    """There are as many as there may be; the message says what to do."""
+    """The limit is reached; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ class Schedules:
         return [Schedule.from_json(model.decode(), json.loads(text)) for model, text in sorted(found.items())]
 
     def put(self, model: str, cron: str, request: TrainingRequest) -> Schedule:
-        """The schedule of `model` from now on, whatever it was. Raises `ValueError` for a `cron` that is none, and
-        `TooManySchedules`; `NoTrainer` without a signer."""
+        """Set the schedule of `model`. Raises `ValueError` for an invalid `cron`, and `TooManySchedules`; `NoTrainer`
+        without a signer."""
         while True:
             before = self.get(model)
             if made := self._replace(model, before, cron, request):
@@ -121,10 +121,10 @@ class Schedules:
                 return True
 
     def tend(self, tell: Callable[[str], None] = lambda _: None) -> None:
-        """Gives every schedule whose job has been begun its next one. To be called after `Clock.strike`.
+        """Give each schedule whose job has started its next job. Call it after `Clock.strike`.
 
-        A run gets no successor while it waits in the queue, else trainings that take longer than the time between them
-        would pile up. A schedule that is not signed gets none at all; `tell` hears its model.
+        A schedule gets its next run once the previous one has started, so runs never pile up. A schedule that is not
+        signed gets none; its model is reported to `tell`.
         """
         for name, text in self._redis.hgetall(KEY).items():
             model = name.decode(errors="replace")
@@ -138,8 +138,8 @@ class Schedules:
                 self._replace(schedule.model, schedule, schedule.cron, schedule.request)
 
     def _signed(self, model: str, text: bytes) -> Schedule | None:
-        """The schedule in an entry, if a gateway signed it. Its `request` is checked as it lies there: another release
-        may read another one."""
+        """Return the schedule in an entry if a gateway signed it. The signature covers the stored text of `request`,
+        because another release may parse it differently."""
         try:
             data = json.loads(text)
             trusted(self._signer).check_schedule(model, data["cron"], data["request"], data["signature"])
@@ -179,7 +179,7 @@ class Schedules:
         return made
 
     def _wait(self, pipeline: Any, request: TrainingRequest, run_at: datetime) -> RQJob:
-        """What RQ's `enqueue_at` does, but all of it within `pipeline`, and signed."""
+        """Do as RQ's `enqueue_at`, but entirely within `pipeline`, and signed."""
         job = training_job(self._redis, request, *self._ttls)
         job.origin, job.created_at = TRAINING, run_at
         job.set_status(JobStatus.SCHEDULED, pipeline=pipeline)

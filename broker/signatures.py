@@ -1,7 +1,6 @@
-"""Signatures of what the gateway asks of the trainer: an HMAC, made with a secret that only these two have.
+"""Signatures of the gateway's jobs for the trainer: an HMAC with a secret that only these two have.
 
-Anyone who can write to Redis can put a job into the trainer's queues. The trainer obeys what is signed, and nothing
-else.
+Everybody who can write to Redis can put a job into the trainer's queues. The trainer obeys only signed jobs.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _LEAST = 32
 """Characters of a secret."""
 
 _SKEW = 60.0
-"""Seconds that the clocks of gateway and trainer may be apart."""
+"""Most seconds between the clocks of gateway and trainer."""
 
 _UNSIGNED = (
     "the job is refused: no gateway with this trainer's secret signed it; give gateway and trainer the same"
@@ -38,13 +37,13 @@ class Signer:
     """Signs and checks with the secrets of TRAINER_SECRET."""
 
     def __init__(self, keys: Sequence[bytes], clock: Callable[[], float] = time.time) -> None:
-        """The first of `keys` signs, and what any of them signed is trusted. `clock` tells Unix time."""
+        """The first of `keys` signs; signatures by any of them are valid. `clock` returns Unix time."""
         self._keys = keys
         self._clock = clock
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Signer | None:
-        """None without TRAINER_SECRET. Makes the file where there is none. Raises `SettingsError`."""
+        """Return None without TRAINER_SECRET. Creates the file if it is missing. Raises `SettingsError`."""
         path = settings.trainer_secret
         if path is None:
             return None
@@ -73,11 +72,12 @@ class Signer:
         return signer
 
     def sign_job(self, queue: str, job_id: str, text: bytes, until: float) -> str:
-        """The signature of a job with RQ's `data`, `text`. `until`: the Unix time at which it ends."""
+        """Return the signature of a job with RQ's `data`, `text`. `until`: the Unix time at which it expires."""
         return f"{until:.0f}.{self._hmacs(['job', queue, job_id, f'{until:.0f}', _digest(text)])[0]}"
 
     def check_job(self, queue: str, job_id: str, text: bytes, signature: str) -> None:
-        """Raises `ModelgateError` (`not_trusted`) unless a gateway signed just this, and not too long ago."""
+        """Raise `ModelgateError` (`not_trusted`) unless a gateway signed exactly this and the signature has not
+        expired."""
         until, _, found = signature.partition(".")
         if not _among(found, self._hmacs(["job", queue, job_id, until, _digest(text)])):
             raise ModelgateError(Code.NOT_TRUSTED, _UNSIGNED)
@@ -90,17 +90,18 @@ class Signer:
             )
 
     def sign_schedule(self, model: str, cron: str, request: Any) -> str:
-        """The signature of a schedule with a JSON `request`. It has no end."""
+        """Return the signature of a schedule with a JSON `request`. It does not expire."""
         return self._hmacs(["schedule", model, cron, request])[0]
 
     def check_schedule(self, model: str, cron: str, request: Any, signature: str) -> None:
-        """Raises `ModelgateError` (`not_trusted`) unless a gateway signed just this, or a trainer that had checked it
-        before."""
+        """Raise `ModelgateError` (`not_trusted`) unless a gateway, or a trainer that had checked it, signed exactly
+        this."""
         if not _among(signature, self._hmacs(["schedule", model, cron, request])):
             raise ModelgateError(Code.NOT_TRUSTED, _UNSIGNED)
 
     def _hmacs(self, fields: list[Any]) -> list[str]:
-        """By each key, in hex. A list as JSON, because no two lists give the same text."""
+        """Return the signature by each key, in hex. The parts are a JSON list, because no two lists have the same
+        text."""
         text = json.dumps(fields).encode()
         return [hmac.digest(key, text, "sha256").hex() for key in self._keys]
 
@@ -115,7 +116,7 @@ def _digest(text: bytes) -> str:
 
 
 def _make(path: Path) -> None:
-    """Writes a new secret, for this user alone. Of several processes that do so, the first wins."""
+    """Write a new secret that only this user can read. If several processes do so, the first wins."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:

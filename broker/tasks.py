@@ -25,10 +25,10 @@ RECIPES = "mg:recipes"
 """The names of the recipes that the trainer has, as JSON; the gateway refuses others."""
 
 PARAMETERS = "mg:parameters"
-"""What those recipes take, as JSON: lists of `Parameter` by recipe. The trainer alone knows those of the others."""
+"""The parameters of those recipes, as JSON: lists of `Parameter` by recipe."""
 
 _LARGEST = 4_000_000
-"""Bytes of a job's `data`: the gateway takes far less."""
+"""Most bytes of a job's `data`: the gateway accepts far fewer."""
 
 
 class Owner(StrEnum):
@@ -67,8 +67,8 @@ class Tasks:
         done: Container[str] = (),
         tell: Callable[[str, Failure], None] = lambda _, __: None,
     ) -> None:
-        """`signer` checks jobs, `done` has the ids of those that are not to be done again, and `tell` hears which job
-        is refused and why."""
+        """`signer` checks jobs, `done` has the ids of jobs that must not run again, and refused jobs are reported to
+        `tell`."""
         self._redis: Any = connection
         self._scripts = Scripts(connection)
         self._incarnation = incarnation
@@ -79,10 +79,10 @@ class Tasks:
         self._tell = tell
 
     def begin(self, known: Collection[str]) -> Begun | None:
-        """The next job, which from then on this incarnation owns; None when nothing waits.
+        """Take the next job, which this incarnation then owns. Returns None if no job waits.
 
-        `known` are the ids that it owns already. Jobs that are not signed (`not_trusted`) or cannot be read
-        (`job_refused`) are failed and never seen. Raises `FencedError` without a lease.
+        `known` are the ids that it owns already. Jobs that are not signed fail with `not_trusted`, unreadable ones with
+        `job_refused`; they are not returned. Raises `FencedError` without a lease.
         """
         while answer := self._scripts.run("begin", self._incarnation, self._queue, *known):
             raw_id, data, deaths, log_bytes, signature = answer
@@ -139,7 +139,7 @@ class Tasks:
         self._redis.blpop([BELL + self._queue], timeout=seconds)
 
     def publish_recipes(self, names: Sequence[str], parameters: Mapping[str, Sequence[Parameter]]) -> None:
-        """Lets the gateway know which recipes there are, and what they take."""
+        """Publish the recipes and their parameters for the gateway."""
         taken = {name: [parameter.to_json() for parameter in found] for name, found in parameters.items()}
         self._redis.set(PARAMETERS, dumps(taken))
         self._redis.set(RECIPES, dumps(sorted(names)))

@@ -27,11 +27,11 @@ _ORDER_TTL = 60
 """Seconds that the result of an order is kept."""
 
 TRAINING_LIVES = 30 * 86_400.0
-"""Seconds within which a training has to begin, also one that stock RQ queues anew: its signature ends then."""
+"""Seconds within which a training has to begin, also after stock RQ has requeued it: then its signature expires."""
 
 
 class NoTrainer(Exception):
-    """No trainer is alive, or none that has time, or none that would obey."""
+    """No trainer is alive, has time, or would accept the job."""
 
 
 class Trainings:
@@ -72,7 +72,7 @@ class Trainings:
         end = time.monotonic() + TAKEN_WITHIN + wait
         while True:
             result = job.latest_result(timeout=1)  # which wakes at once
-            self._scripts.run("expire", 100, TRAINER_DEADLINES)  # there may be nobody else to do it
+            self._scripts.run("expire", 100, TRAINER_DEADLINES)  # no other process may be there to do it
             status, failure = self._redis.hmget(job.key, "status", "failure")
             if status == b"finished" and result is not None:
                 return dict(result.return_value or {})
@@ -84,7 +84,7 @@ class Trainings:
                 raise NoTrainer(f"the trainer has not answered within {wait:.0f} s; look whether it was done")
 
     def _enqueue(self, queue: str, job: RQJob, lives: float, expires_after: float | None = None) -> None:
-        """`lives`: seconds within which a trainer may begin it, also anew after another one died."""
+        """`lives`: seconds within which a trainer may begin it, also again after another trainer died."""
         signature = trusted(self._signer).sign_job(queue, job.id, job.data, time.time() + lives)
         job.origin = queue
         expires = "" if expires_after is None else round(expires_after * 1000)
@@ -102,7 +102,7 @@ class Trainings:
         return None if names is None else list(json.loads(names))
 
     def parameters(self, recipe: str) -> list[Parameter] | None:
-        """What the recipe takes; None where the trainer alone knows."""
+        """Return the parameters of the recipe, or None if they are not published."""
         found = json.loads(self._redis.get(PARAMETERS) or "{}").get(recipe)
         return None if found is None else [Parameter.from_json(data) for data in found]
 
@@ -116,7 +116,7 @@ class Trainings:
 
 
 def trusted(signer: Signer | None) -> Signer:
-    """Raises `NoTrainer` where there is none."""
+    """Return the signer. Raises `NoTrainer` without one."""
     if signer is None:
         raise NoTrainer(
             "the gateway has no TRAINER_SECRET, so the trainer would refuse the job; give both the same file"

@@ -23,7 +23,7 @@ _VERSION = re.compile(f"{NAME.pattern}@[1-9][0-9]{{0,8}}")
 
 NO_ROOM = "it does not fit into MODEL_CACHE_MB beside the others"
 STARTS_THREADS = "loading it starts threads, so each scorer loads it for itself"
-"""Why a worker does not load a version for all of its scorers, though each of them can for itself."""
+"""Why a worker does not load a version for all of its scorers, although each scorer can load it for itself."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def ask(connection: Redis, version: str, seconds: float) -> None:
 
 
 def forget(connection: Redis, version: str) -> None:
-    """Asks for `version` no longer: what a worker said of it is said anew when it is asked for again."""
+    """Stop asking for `version`. Workers report on it again after the next request for it."""
     connection.zrem("mg:wanted", version)
 
 

@@ -10,15 +10,15 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any, cast
 
+from contract.csv_cells import as_json_cells, null_word
 from contract.errors import FieldError, InvalidInstances
 from contract.jobs import Row, Value
 from contract.kinds import ID, Conversion, Refusal, counted, listed, shown
 from contract.manifest import Signature
 from contract.suggestions import Suggestions
-from contract.written import as_text, null_word
 
 MOST_NAMES = 10_000
-"""Names of columns that a row may have: far more than a model has inputs, and few enough to look at each."""
+"""Most columns of a row: far more than a model has inputs, and few enough to check each."""
 
 
 class RepeatedKeys(dict[str, object]):
@@ -38,7 +38,7 @@ class Records:
 class Grid:
     """Instances as lists of values under `columns`; None: exactly the inputs, in signature order.
 
-    `separator` stands between the columns of a CSV, whose values are text; `remarks` say how it had to be read.
+    `separator` is that of a CSV, whose values are text; `remarks` say how the CSV was read.
     """
 
     columns: Sequence[str] | None
@@ -54,8 +54,8 @@ Instances = Records | Grid
 class Coerced:
     """`rows` in signature order; `ids` is None without any; `warnings` are sentences for the caller.
 
-    `refused` are the numbers of the rows that cannot be used, in order, and `errors` why: `rows` lacks them, `ids` does
-    not.
+    `refused` are the numbers of the invalid rows, in order, and `errors` their errors: they are missing from `rows`,
+    but not from `ids`.
     """
 
     rows: list[Row]
@@ -66,8 +66,8 @@ class Coerced:
 
 
 def coerce(instances: Instances, signature: Signature, target: str | None = None, *, lenient: bool = False) -> Coerced:
-    """Raises `contract.errors.InvalidInstances` with the errors of all rows; where it is `lenient`, only if no row is
-    without.
+    """Coerce instances. Raises `contract.errors.InvalidInstances` with the errors of all rows; if `lenient`, only if no
+    row is valid.
 
     Numbers become float, integers int, datetimes ISO 8601 text in UTC. An error that concerns
     all rows (a column that the header lacks) has the row None. `target` is the column that the model predicts.
@@ -110,8 +110,8 @@ def coerce(instances: Instances, signature: Signature, target: str | None = None
 
 
 def _ignored(unknown: Sequence[str], target: str | None) -> list[str]:
-    known = f"; {shown(target)} is what the model predicts" if target in unknown else ""
-    return [f"ignored what is no input of the model: {listed(unknown)}{known}"] if unknown else []
+    known = f"; {shown(target)} is the target" if target in unknown else ""
+    return [f"ignored columns that are not inputs of the model: {listed(unknown)}{known}"] if unknown else []
 
 
 def _refused_rows(refused: int, count: int, found: InvalidInstances) -> str:
@@ -125,13 +125,13 @@ _NOT_AN_OBJECT = Refusal("not_a_row", "an object of names and values")
 _NOT_A_LIST = Refusal("not_a_row", "a list of values")
 _ALL_ROWS = _WHOLE_ROW = -1
 _MOST_LAYOUTS = 1000
-"""Different sets of names that the rows of one request may have."""
+"""Most different sets of columns among the rows of one request."""
 _FEW = 8
 """Rows below which looking at each value is faster than looking for a short cut."""
 
 
 def check_width(names: int, signature: Signature) -> None:
-    """Raises `InvalidInstances` where rows have so many names that most are none of the model's."""
+    """Raise `InvalidInstances` if rows have so many columns that most cannot be inputs of the model."""
     most = max(MOST_NAMES, 2 * len(signature.inputs))
     if names > most:
         message = f"a row has {names} names, and at most {most} are read; send the {len(signature.inputs)} of the model"
@@ -159,7 +159,7 @@ class _Plan:
         self.in_order = _lay_out(self, signature.names, range(self.width))
 
     def spelt(self, header: Sequence[str]) -> list[str]:
-        """The header of a CSV with the inputs' own spelling, which a training file may have in any case."""
+        """Return the header of a CSV in the spelling of the inputs; the case of a CSV's names does not matter."""
         names = set(header)
         alike = [self.in_any_case.get(name.lower(), name) for name in header]
         return [
@@ -284,7 +284,7 @@ def _columns(group: _Group, plan: _Plan, errors: _Errors, separator: str | None)
         conversion = plan.conversions[position]
         written = plan.signature.inputs[position] if separator and position < plan.width else None
         if written and separator:
-            column = as_text(column, written, separator)
+            column = as_json_cells(column, written, separator)
         values: Sequence[Any] | None = conversion.at_once(column) if len(column) > _FEW else None
         if values is None:
             values = conversion.each(column)
@@ -302,7 +302,7 @@ def _without_null_words(column: Sequence[object], values: Sequence[Any]) -> list
 
 
 class _Errors:
-    """Counts all errors, notes their rows and keeps the first in row order; sentences are written for those only."""
+    """Counts all errors and their rows. Keeps, and writes messages for, only the first in row order."""
 
     def __init__(self, plan: _Plan) -> None:
         self.total = 0
@@ -377,7 +377,7 @@ class _Errors:
         return f"{subject} is missing" + (f"; {shown(near)} is no input: did you mean {subject}?" if near else "")
 
     def _near(self, words: Sequence[str], choices: Sequence[str]) -> str | None:
-        """Looked for once for each different question."""
+        """Return the first suggestion for one of `words`, cached by question."""
         question = (words, id(choices))
         if question not in self._hints:
             close = (self._suggestions.near(word, choices, 0.7) for word in words)

@@ -19,26 +19,26 @@ _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\s*', re.IGNORECASE)
 """What a spreadsheet may write before the header."""
 _QUOTED = re.compile(r'"[^"]*"')
 _END = "\0"
-"""A line after the last one, which no file has. Where the reader does not see it alone, a quotation mark is open."""
+"""A sentinel after the last line. If the reader does not return it as a row of its own, a quotation mark is open."""
 _LONGEST_CELL = 2**31 - 1
-"""A text may be long; where a quotation mark is left open, that is found out."""
+"""Longest cell. Open quotation marks are detected in another way."""
 _LINES_OF_HEADER = 100
-"""At most: a name may have several lines."""
+"""Most lines of the header: a name may have several."""
 _LINES_AT_ONCE = 5000
 _CELLS_SHARED = 100_000
 _GUESSES = {"cp1252": "Windows-1252", "latin-1": "Latin-1"}
-"""Encodings of what is not UTF-8. Latin-1 reads any bytes."""
+"""Encodings of text that is not UTF-8. Latin-1 reads any bytes."""
 
 
 class NotCsv(ValueError):
-    """What cannot be read as CSV; the message completes "it is not CSV: …"."""
+    """The file cannot be read as CSV; the message completes "it is not CSV: …"."""
 
 
 @dataclass(frozen=True)
 class CsvTable:
     """A header and rows of text, blank cells None; rows may be shorter or longer than the header.
 
-    `guessed` names the encoding where the file is not in Unicode.
+    `guessed` is the encoding if the file is not in Unicode.
     """
 
     columns: list[str]
@@ -48,9 +48,9 @@ class CsvTable:
 
 
 def read(file: IO[bytes], most: int | None = None, told: Callable[[float], None] = lambda _: None) -> CsvTable:
-    """The table in `file`, which can seek: all of it, or its first `most` rows.
+    """Read the table in `file`, which can seek: all of it, or its first `most` rows.
 
-    `told` hears the fraction that is read. Raises `NotCsv`.
+    `told` is called with the fraction that has been read. Raises `NotCsv`.
     """
     limit = csv.field_size_limit(_LONGEST_CELL)  # which is the whole process's
     try:
@@ -103,7 +103,7 @@ def _read(
 
 
 def _records(lines: Iterator[str], separator: str) -> Iterator[list[str]]:
-    """What the lines hold, but for blank ones. Raises csv.Error."""
+    """Yield the cells of each line that is not blank. Raises csv.Error."""
     for record in csv.reader(chain(lines, [_END]), delimiter=separator, skipinitialspace=True):
         if record == [_END]:
             return
@@ -114,7 +114,7 @@ def _records(lines: Iterator[str], separator: str) -> Iterator[list[str]]:
 
 
 def _clean(file: IO[str]) -> Iterator[str]:
-    """Line by line, because nothing that people call text has a NUL."""
+    """Yield line by line. Raises csv.Error for a NUL, which text does not have."""
     for line in file:
         if "\0" in line:
             raise csv.Error("it is binary")
@@ -122,8 +122,8 @@ def _clean(file: IO[str]) -> Iterator[str]:
 
 
 def _separator(file: IO[str]) -> tuple[int, str]:
-    """In which line the header begins; and what the line before it names, else what separates the header into the most
-    columns, else a comma."""
+    """Return the line in which the header begins, and the separator: the one that the line before it names, else the
+    one that splits the header into the most columns, else a comma."""
     header = ""
     for line in islice(_clean(file), _LINES_OF_HEADER):
         if not header and (named := _SEPARATOR_LINE.fullmatch(line)):

@@ -1,4 +1,4 @@
-"""Reading files that somebody else may have put there."""
+"""Reads files that another user may have created."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 
 def open_regular(path: Path | str) -> BinaryIO:
-    """`path` to be read, if it is a regular file or links to one: a pipe would wait for a writer, and a device has no
-    end. Raises OSError."""
+    """Open `path` for reading if it is a regular file or a link to one: a pipe would wait for a writer, and a device
+    may never end. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -23,6 +23,6 @@ def open_regular(path: Path | str) -> BinaryIO:
 
 
 def read_regular(path: Path | str) -> bytes:
-    """What is in `path`. Raises OSError as `open_regular` does."""
+    """Return the content of `path`. Raises OSError as `open_regular` does."""
     with open_regular(path) as file:
         return file.read()

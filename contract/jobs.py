@@ -51,7 +51,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Refused:
-    """The instances of a lenient request that cannot be used: their numbers, from 0, and the first errors in them."""
+    """The invalid instances of a lenient request: their numbers, from 0, and the first of their errors."""
 
     numbers: Sequence[int]
     errors: Sequence[FieldError]
@@ -61,9 +61,9 @@ class Refused:
 class PredictionJob:
     """What the gateway hands over: `rows` fit the signature of the pinned version.
 
-    `ids` (one an instance, or None), `warnings` and what was `refused` (None: not a lenient request) only travel along,
-    back to the reader. A job that has not started `expires_after` seconds after it was accepted never does. Its end is
-    published to the channel `reply_to`.
+    `ids` (one an instance, or None), `warnings` and `refused` (None: not a lenient request) are only passed back to the
+    reader. A job that has not started `expires_after` seconds after it was accepted never does. Its end is published to
+    the channel `reply_to`.
     """
 
     id: str

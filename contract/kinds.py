@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from math import isfinite, isinf
 from typing import Any
 
+from contract.csv_cells import moment_of
 from contract.jobs import Value
 from contract.manifest import Field, Format, Kind
-from contract.written import moment_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)

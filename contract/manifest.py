@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
 
 class Format(StrEnum):
-    """How the text of an input is written, where its kind leaves that open."""
+    """The format of numbers or dates in text."""
 
     DECIMAL_COMMA = "decimal_comma"
     """1.212,5 in a CSV file."""
@@ -56,10 +56,10 @@ class InputFormat(StrEnum):
 
 
 class InputDtype(StrEnum):
-    """The type of the numbers that the estimator was fitted on.
+    """The dtype that the estimator was fitted on.
 
-    FLOAT32 is that of all columns of the kind number. INT64 is that of an array whose columns are all whole numbers,
-    and never null; in a DataFrame each column has the type of its kind anyway.
+    FLOAT32 applies to all columns of the kind number. INT64 applies to an array of whole numbers without nulls; in a
+    DataFrame the kind of each column decides.
     """
 
     FLOAT64 = "float64"
@@ -79,7 +79,7 @@ class ArtifactFormat(StrEnum):
 class Field:
     """One input. `categories` is None where any value is allowed; `aliases` are other spellings.
 
-    `format` is how the training file wrote numbers or dates, unless as JSON and ISO 8601 do.
+    `format` is the format of numbers or dates in the training file, or None if they were as in JSON and ISO 8601.
     """
 
     name: str

@@ -1,16 +1,17 @@
-"""The parameters of recipes: what each takes, so that a value can be refused before its training has its turn."""
+"""The parameters of recipes and the values that they take, so that the gateway can refuse a value before the training
+waits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
 from contract.errors import FieldError
 from contract.jobs import Value
 from contract.kinds import shown
+from contract.suggestions import Suggestions
 
 TYPES = {
     "bool": "true or false",
@@ -19,15 +20,14 @@ TYPES = {
     "str": "text",
     "None": "null",
 }
-"""Annotations that a parameter may have, and what they mean in words."""
-
+"""Annotations of parameters, in words."""
 
 MOST_ERRORS = 20
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: it takes a value of one of `types`, which are names of `TYPES`, or one of `values`."""
+    """A parameter that takes any value of `types` (keys of `TYPES`), or one of `values`."""
 
     name: str
     types: Sequence[str]
@@ -56,15 +56,16 @@ class Parameter:
 
 
 def errors_in(given: Mapping[str, object], recipe: str, parameters: Sequence[Parameter]) -> list[FieldError]:
-    """Why the recipe cannot be run with these values: the first reasons."""
+    """Return the first errors in the values that are given for the recipe."""
     errors: list[FieldError] = []
+    suggestions = Suggestions()
     known = {parameter.name: parameter for parameter in parameters}
     for name, value in given.items():
         if len(errors) == MOST_ERRORS:
             break
         if name not in known:
-            near = get_close_matches(name[:64], list(known), n=1)
-            hint = f" (did you mean {shown(near[0])}?)" if near else ""
+            near = suggestions.near(name, known, 0.6)
+            hint = f" (did you mean {shown(near)}?)" if near else ""
             has = "; ".join(map(str, known.values())) or "none"
             message = f"{shown(name)} is no parameter of the recipe {recipe}{hint}; it has: {has}"
             errors.append(FieldError(None, f"parameters.{name}"[:80], "unknown_parameter", message))

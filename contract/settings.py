@@ -115,7 +115,7 @@ class Settings:
 
     @classmethod
     def variables(cls, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """What `from_environ` reads of `environ`, to be handed on to another process."""
+        """Return the variables that `from_environ` reads of `environ`, to pass them to another process."""
         names = [entry.name.upper() for entry in dataclasses.fields(cls)]
         return {name: environ[name] for name in names if name in environ}
 

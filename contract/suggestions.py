@@ -1,4 +1,4 @@
-"""Near misses: which of the names there are was meant. Bounded, since it is callers who choose what is compared."""
+"""Suggestions for misspelt names. Their cost is bounded, because callers choose the names."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 LONGEST = 64
-"""Characters of a name that is compared."""
+"""Longest name, in characters, that is compared."""
 
 
 class Suggestions:
-    """The near misses that one request is told. All of its comparisons together take at most `steps` of about a tenth
-    of a microsecond; after that nothing is near any more."""
+    """The suggestions of one request. All comparisons together take at most `steps` of about a tenth of a microsecond;
+    after that there are no more suggestions."""
 
     def __init__(self, steps: int = 500_000) -> None:
         self._left = steps
 
     def near(self, word: str, choices: Iterable[str], least: float) -> str | None:
-        """The first of `choices` that is most like `word`, and at least so much (0 to 1); case does not matter."""
+        """Return the most similar of `choices`, the first of equals, with a similarity of at least `least` (0 to 1).
+        Case does not matter."""
         if len(word) > LONGEST or self._left <= 0:
             return None
         matcher: SequenceMatcher[str] = SequenceMatcher()

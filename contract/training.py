@@ -22,7 +22,7 @@ KINDS: Mapping[str, tuple[Kind, Format | None]] = {
     "datetime_day_first": (Kind.DATETIME, Format.DAY_FIRST),
     "datetime_month_first": (Kind.DATETIME, Format.MONTH_FIRST),
 }
-"""What a training may say that a column holds."""
+"""The kinds that a training may set for a column."""
 
 GENERIC_RECIPE = "tabular"
 """The recipe for any CSV file; all others are named as the model that they train."""
@@ -30,7 +30,7 @@ GENERIC_RECIPE = "tabular"
 
 @dataclass(frozen=True)
 class Gate:
-    """What a new version must fulfil before its alias moves.
+    """The conditions for moving the alias to a new version.
 
     `metric` is one of the manifest's; without it the first one. Its value on held-out rows must be at least `floor`,
     and not worse by more than `margin` than that of the version it would replace, on rows that neither has learnt from.
@@ -50,7 +50,7 @@ class TrainingRequest:
     `upload_name`) or `path` (relative to DATA_DIR), or on the data that the recipe has by itself. The new version gets
     `alias` if it passes the gate.
 
-    `kinds` says of columns what they hold, as one of `KINDS`; the others are looked at.
+    `kinds` sets the kinds of columns (`KINDS`); those of the others are inferred.
     """
 
     model: str
@@ -79,8 +79,8 @@ class TrainingRequest:
 class TrainingResult:
     """The `output` of a training job. `promoted`: whether the alias points at the version now; if not, `reason`.
 
-    `headline` is the metric to lead with, `verdict` a sentence on how good the version is beside the current one, and
-    `remarks` are sentences on what was found in the data and done about it.
+    `headline` is the most telling metric, `verdict` compares the version with the current one in a sentence, and
+    `remarks` are findings in the data.
     """
 
     model: str

@@ -1,14 +1,14 @@
-"""The columns that a training names × the header of its file → the columns, or what is wrong with the names."""
+"""Resolves the columns that a training names against the header of its file."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from contract.errors import FieldError
 from contract.kinds import listed, shown
+from contract.suggestions import Suggestions
 from contract.training import KINDS
 
 MOST_ERRORS = 20
@@ -31,11 +31,12 @@ def columns_of(
     id_field: str | None,
     kinds: Mapping[str, str],
 ) -> tuple[Columns, list[FieldError]]:
-    """A name may be in any case where that leaves no doubt; one that is no column stays as it is, with an error.
+    """Resolve the names, in any case if that is unambiguous. An unknown name stays as it is, with an error.
 
     The first errors are listed: requests and headers may have thousands of names.
     """
     errors: list[FieldError] = []
+    suggestions = Suggestions()
     exact, alike = set(header), defaultdict(set)
     for column in header:
         alike[column.lower()].add(column)
@@ -47,7 +48,7 @@ def columns_of(
         if len(found) == 1:
             return next(iter(found))
         if len(errors) < MOST_ERRORS:
-            message = f"{field} names {shown(name)}, which is no column of the data; {_hint(name, header)}"
+            message = f"{field} names {shown(name)}, which is no column of the data; {_hint(name, header, suggestions)}"
             errors.append(FieldError(None, field, "unknown_column", message))
         return name
 
@@ -78,6 +79,6 @@ def columns_of(
     return columns, errors
 
 
-def _hint(name: str, header: Sequence[str]) -> str:
-    near = get_close_matches(name[:64], [column for column in header[:200] if column and len(column) <= 64], n=1)
-    return f"did you mean {shown(near[0])}?" if near else f"there are {listed(header)}"
+def _hint(name: str, header: Sequence[str], suggestions: Suggestions) -> str:
+    near = suggestions.near(name, filter(None, header), 0.6)
+    return f"did you mean {shown(near)}?" if near else f"there are {listed(header)}"

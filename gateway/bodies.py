@@ -14,11 +14,11 @@ from gateway.problems import Problem
 from gateway.slips import check_form, file_in_form
 
 LARGEST_REQUEST = 256 * 1024
-"""Bytes of a body that is no data: what is to be done, in JSON."""
+"""Most bytes of a JSON body without data, such as a move of an alias."""
 
 
 def small(request: Request, most: int = LARGEST_REQUEST) -> bytes:
-    """A body that is no data, of at most `most` bytes. Raises as `whole`, but `Problem` (413) beyond the limit."""
+    """Return a body without data, of at most `most` bytes. Raises as `whole`, and `Problem` (413) beyond the limit."""
     try:
         return whole(request, most)
     except RequestEntityTooLarge as error:
@@ -54,8 +54,8 @@ def whole(request: Request, most: int | None = None) -> bytes:
 
 
 def form_in(request: Request, body: bytes) -> MultiDict[str, str]:
-    """The fields of the form in `body`. Raises `MalformedBody` for what is none, and `Problem`: 413 for too many, 415
-    for a file or for what should not have been sent as a form."""
+    """Return the fields of the form in `body`. Raises `MalformedBody` if it is not a form, and `Problem`: 413 for too
+    many fields, 415 for a file or for JSON or CSV sent as a form."""
     if request.mimetype == "application/x-www-form-urlencoded":
         check_form(body)
         if body.count(b"&") >= MOST_NAMES:

@@ -1,4 +1,4 @@
-"""Connections of clients: each knows what it waits for, and ends when its client is too slow."""
+"""Connections of clients. Each knows what it waits for, and is closed when its client is too slow."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import gevent
 from gevent.socket import socket  # type: ignore[attr-defined]
 
 SETTLED = 1.0
-"""Seconds that a connection has waited before it can be closed for another: by then a quick client is done."""
+"""Seconds that a connection waits before it may be closed to make room: by then a quick client is done."""
 
 TURN = 256 * 1024
-"""Bytes of a body after which other connections get their turn, however fast it comes."""
+"""Bytes of a body after which other connections get their turn."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Patience:
 
 
 class Phase(Enum):
-    """What a connection waits for: a request, the rest of its head, its body, that its answer is read; or nothing."""
+    """What a connection waits for: a request, the rest of its head, its body, the client to read the answer; or
+    nothing."""
 
     IDLE = "idle"
     HEAD = "head"
@@ -42,7 +43,7 @@ class Phase(Enum):
 
 
 class TooSlow(BaseException):
-    """Ends the request of a slow client. Not an `Exception`, so that only the server answers it."""
+    """Ends the request of a slow client. Not an `Exception`, so that only the server catches it."""
 
     def __init__(self, phase: Phase) -> None:
         super().__init__(f"the client is too slow ({phase.value})")
@@ -50,17 +51,17 @@ class TooSlow(BaseException):
 
 
 class Connection(socket):  # type: ignore[misc]
-    """A client's socket. Has no timer of its own: the worker looks at all connections once a second."""
+    """A client's socket. It has no timer: the worker checks all connections once a second."""
 
     def __init__(self, client: socket, patience: Patience, keepalive: float) -> None:
-        """Takes over `client`, in the greenlet that serves it. `keepalive`: seconds it may be idle."""
+        """Wrap `client`, in the greenlet that serves it. `keepalive`: seconds that it may be idle."""
         super().__init__(client.family, client.type, client.proto, fileno=client.detach())
         self.patience = patience
         self.next_request = NextRequest(self, keepalive)
         self._greenlet = gevent.getcurrent()
         self._turn = 0
         self.blocked = False
-        """Whether the greenlet waits to read or to write at the moment."""
+        """Return whether the greenlet waits to read or to write."""
         self.phase = Phase.IDLE
         self.enter(Phase.IDLE, patience.head)
 
@@ -88,7 +89,7 @@ class Connection(socket):  # type: ignore[misc]
         return sent
 
     def enter(self, phase: Phase, seconds: float) -> None:
-        """Begins to wait for something else, at first for up to `seconds`."""
+        """Begin another phase, at first for up to `seconds`."""
         self.phase, self.moved, self.since = phase, 0, time.monotonic()
         self.deadline = self.since + seconds
 
@@ -96,11 +97,11 @@ class Connection(socket):  # type: ignore[misc]
         return self.blocked and now > self.deadline
 
     def speed(self, now: float) -> tuple[float, float]:
-        """What sorts the slowest first: bytes a second in this phase, and among the equals who began first."""
+        """Return the sort key, slowest first: bytes a second in this phase, then its start."""
         return self.moved / (now - self.since), self.since
 
     def end(self) -> None:
-        """Ends the wait, unless something comes in the same turn of the loop: the next request must not be struck."""
+        """End the wait, unless bytes come in the same turn of the loop, so that the next request is not hit."""
         gevent.get_hub().loop.run_callback(self._throw)
 
     def _throw(self) -> None:
@@ -115,7 +116,7 @@ class Connection(socket):  # type: ignore[misc]
             self.enter(Phase.BODY, self.patience.lag)
 
     def _send_slowly(self, data: Any, flags: int, **timeout: Any) -> int:
-        """The kernel takes no more until the client has read."""
+        """Wait: the kernel takes no more bytes until the client has read some."""
         if self.phase is not Phase.ANSWER:
             self.enter(Phase.ANSWER, self.patience.lag)
         self.blocked = True
@@ -125,7 +126,7 @@ class Connection(socket):  # type: ignore[misc]
             self.blocked = False
 
     def _moved_on(self, size: int) -> None:
-        """Bytes put the deadline off, up to `lag` from now: what came quickly buys no long silence."""
+        """Extend the deadline by bytes, to at most `lag` from now: a fast start does not allow a long silence."""
         self.moved += size
         if self.phase is not Phase.HEAD:
             self.deadline = min(time.monotonic() + self.patience.lag, self.deadline + size / self.patience.rate)
@@ -148,13 +149,13 @@ class NextRequest:
         self._first_byte_within = self._keepalive
 
     def __exit__(self, kind: object, value: BaseException | None, _: object) -> bool:
-        """An idle connection ends in silence."""
+        """An idle connection is closed without an answer."""
         self._connection.phase = Phase.SERVED
         return isinstance(value, TooSlow) and value.phase is Phase.IDLE
 
 
 def slowest(connections: Iterable[Connection], count: int) -> list[Connection]:
-    """Up to `count` that wait for their client, the slowest first: idle ones, then those that trickle."""
+    """Return up to `count` connections that wait for their client: idle ones first, then the slowest."""
     if count <= 0:
         return []
     now = time.monotonic()

@@ -53,7 +53,7 @@ def json_value(body: bytes) -> object:
 
 
 def from_csv(body: bytes) -> Instances:
-    """A line with the names of the columns, then a line for each row, read as a training file is; a blank cell is null.
+    """Read a CSV with a header as a training file is read; a blank cell is null.
 
     Raises `MalformedBody`.
     """

@@ -1,8 +1,8 @@
-"""The door: every request passes here once, before the fast path and before Flask's routing.
+"""The door: every request passes here once. Checks host and origin, before the fast path and before Flask's routing.
 
-A page of another site reaches a gateway on loopback through its visitor's browser: under the page's own host name,
-which it has rebound to loopback, or as a request across origins. The first is refused for every route, the second for
-whatever writes or makes a job.
+A page of another site can reach a gateway on loopback through its visitor's browser: under a host name of its own that
+it rebinds to loopback, or by a cross-origin request. The first is refused on every route, the second if it writes or
+makes a job.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 OPEN = "/health/"
-"""Paths below it are answered under any `Host`: a health check knows the gateway's address and not its name."""
+"""Paths below it accept any `Host`: a health check knows the gateway's address and not its name."""
 
 _AUTHORITY = r"(?P<name>[a-z0-9._-]{1,255}|\[[0-9a-f.]*:[0-9a-f:.]*\])(?::(?P<port>[0-9]{0,5}))?"
 _HOST = re.compile(_AUTHORITY, re.ASCII | re.IGNORECASE)
@@ -31,15 +31,15 @@ _PREDICT = re.compile(r"/v1/models/[^/]+/predict/*")
 """The one address whose GET makes a job."""
 
 _ELSEWHERE = frozenset({"cross-site", "same-site"})
-"""Values of `Sec-Fetch-Site` that tell of a page of another origin. A page of the same site has another host or port,
-so it is as foreign as any other until its host is allowed."""
+"""Values of `Sec-Fetch-Site` for a page of another origin. A page of the same site has another host or port, so it is
+foreign, too, unless its host is allowed."""
 
 _DIFFERENT_VALUES = 256
-"""Values of a header that are remembered: a caller repeats the same one."""
+"""Most values of a header that are cached: callers repeat the same ones."""
 
 
 class Door:
-    """WSGI middleware: refuses what comes under a foreign `Host` or from a foreign page, and hands on the rest."""
+    """WSGI middleware that refuses requests with a foreign `Host` or from a foreign page."""
 
     def __init__(self, rest: WSGIApplication, allowed_hosts: Collection[str]) -> None:
         self._rest = rest
@@ -53,7 +53,7 @@ class Door:
         return self._rest(environ, start_response)
 
     def _check(self, environ: WSGIEnvironment) -> None:
-        """Raises `Problem`: 403, or 400 where host or target are none."""
+        """Raise `Problem`: 403, or 400 for an invalid host or target."""
         path = environ["PATH_INFO"]
         if path.startswith(OPEN):
             return
@@ -76,7 +76,7 @@ class Door:
         raise Problem(403, "foreign_host", detail)
 
     def _check_target(self, target: str) -> None:
-        """An absolute target goes before `Host`, so its host has to be ours as well."""
+        """An absolute target takes precedence over `Host`, so its host is checked as well."""
         matched = _ABSOLUTE.fullmatch(target)
         if matched:
             if not self._is_ours(matched[1]):
@@ -97,7 +97,7 @@ class Door:
 
 
 def _checks(allowed_hosts: Collection[str]) -> tuple[Callable[[str], bool | None], Callable[[str], bool]]:
-    """Whether a `Host` names this gateway, None where it is none; and whether an `Origin` is one of its own."""
+    """Decides whether a `Host` names this gateway (None: it is invalid), and whether an `Origin` is one of its own."""
     allowed = {_name(_HOST.fullmatch(host)) for host in allowed_hosts} - {None}
 
     @functools.lru_cache(_DIFFERENT_VALUES)
@@ -114,7 +114,8 @@ def _checks(allowed_hosts: Collection[str]) -> tuple[Callable[[str], bool | None
 
 
 def _name(matched: re.Match[str] | None) -> str | None:
-    """The host in lower case, without port, brackets and the root's dot; None without one, or with a port too high."""
+    """Return the host in lower case, without port, brackets and final dot; None without a host or with an invalid
+    port."""
     if matched is None or int(matched["port"] or 0) > 65535:
         return None
     return matched["name"].lower().strip("[]").removesuffix(".") or None

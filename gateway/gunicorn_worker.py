@@ -15,16 +15,17 @@ from gunicorn.workers.ggevent import GeventWorker
 from gateway.connections import Connection, NextRequest, Patience, Phase, TooSlow, slowest
 
 NOSNIFF = "X-Content-Type-Options: nosniff\r\n"
-"""With every answer: a browser takes none for a page or a script that does not say that it is one."""
+"""Sent with every answer, so that browsers do not guess its media type."""
 
 MOST_UNREAD = 8 * 1024 * 1024
-"""Bytes of a body that are read for nothing, so that its client reads the answer before the connection is closed."""
+"""Most bytes of a refused body that are read and dropped, so that its client reads the answer before the connection is
+closed."""
 
 FREE_CHUNKS, LEAST_CHUNK = 10_000, 32
-"""Chunks of a body that may be of any size; beyond them, the bytes that each has to bring on average."""
+"""Chunks of a body that may have any size, and the least bytes of each chunk, on average, after them."""
 
 SPARE = 8
-"""While fewer than one of so many connections is free, the slowest are closed."""
+"""The slowest connections are closed while fewer than one in `SPARE` is free."""
 
 LINGER = 1.0
 """Seconds in which a stopping worker still answers on its idle connections, telling the client to close them. After
@@ -32,7 +33,7 @@ that they are closed: a client that sends just then is one that has sent nothing
 
 
 def write_problem(sock: Any, status: int, code: str, detail: str) -> None:
-    """Answers in place of the application, which has not been asked or has been cut off."""
+    """Answer for the application, which was not called or was interrupted."""
     # Not at the top: gunicorn's parent process loads this module before gevent has patched the standard library.
     from gateway.problems import Problem
 
@@ -42,7 +43,7 @@ def write_problem(sock: Any, status: int, code: str, detail: str) -> None:
 
 
 def write_error(sock: Any, status: int, _reason: str, detail: str) -> None:
-    """Answers what is no HTTP, or more than gunicorn reads, in place of gunicorn's page of HTML."""
+    """Answer invalid HTTP, and requests beyond gunicorn's limits, instead of gunicorn's HTML page."""
     write_problem(sock, status, "malformed_request", detail or "the request cannot be read")
 
 
@@ -93,7 +94,7 @@ wsgi.Response = OneWrite  # type: ignore[misc]  # as above: what makes responses
 
 
 class Chunks(ChunkedReader):
-    """Refuses a body in so many small chunks that taking them apart is most of the work."""
+    """Refuses bodies in so many small chunks that parsing them is most of the work."""
 
     _count = _size = 0
 
@@ -116,7 +117,7 @@ def _much_is_unread(reader: Any) -> bool:
 
 
 class GatewayWorker(GeventWorker):
-    """Slow clients are let go, at once where connections run out.
+    """Disconnects slow clients, at once if connections run out.
 
     On a stop, requests are finished, waiting ones with what is known after half of the grace period, and idle
     keep-alive connections, for which gunicorn's own worker waits until the grace period ends, are closed.

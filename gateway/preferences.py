@@ -15,8 +15,8 @@ _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 
 @dataclass(frozen=True)
 class Preferences:
-    """What `Prefer` (RFC 7240) asks for: `wait` in seconds, and whether rows that cannot be used are left out
-    (`handling` is "lenient") or refuse the request ("strict"). None: not asked."""
+    """The preferences of `Prefer` (RFC 7240): `wait` in seconds, and `handling`: invalid rows are left out ("lenient")
+    or fail the request ("strict"). None: not given."""
 
     wait: int | None = None
     handling: str | None = None
@@ -30,9 +30,9 @@ class Preferences:
 
 @lru_cache(256)  # callers say the same again and again
 def preferences(header: str | None, most: int) -> Preferences:
-    """What is asked for in `header`, a wait of at most `most` seconds.
+    """Parse `header`; the wait is at most `most` seconds.
 
-    Of a preference that is there twice the first counts. What is unknown or malformed is ignored, as the RFC asks.
+    If a preference is repeated, the first counts. Unknown and malformed ones are ignored, as the RFC requires.
     """
     wait, handling = None, None
     for preference in (header or "").split(","):

@@ -1,4 +1,4 @@
-"""Bodies that are not what their media type says, which happens to users of curl: says which options would do."""
+"""Detects bodies that do not match their media type, a common slip with curl, and names the right option."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STARTS_AS_CSV = re.compile(rb"[^=\r\n]*[,;\t\r\n]")
 
 
 def check_form(body: bytes) -> None:
-    """Raises `Problem` (415) for JSON or CSV: `curl -d` calls a form whatever it sends."""
+    """Raise `Problem` (415) for JSON or CSV: `curl -d` sends everything as a form."""
     if _STARTS_AS_JSON.match(body):
         detail = "the body is JSON, and its media type says that it is a form"
         raise _misnamed(f"{detail}; send it with curl --json, or with -H 'Content-Type: application/json'")
@@ -24,12 +24,12 @@ def check_form(body: bytes) -> None:
 
 
 def file_in_form(name: str) -> Problem:
-    """415 for a file that comes as the part `name` of a form where its rows are wanted."""
+    """Return the 415 for a file sent as the part `name` of a form instead of as the body."""
     return _misnamed(f"the form has a file, {name[:64]!r}; send the file as the body, with {AS_CSV}")
 
 
 def check_csv(body: bytes) -> None:
-    """Raises `InvalidInstances` for a single line: `curl -d @FILE` removes the ends of lines."""
+    """Raise `InvalidInstances` for a single line: `curl -d @FILE` removes line ends."""
     if body.strip() and b"\n" not in body and b"\r" not in body:
         message = f"the CSV has no rows, as all of it is one line; curl -d removes the ends of lines: use {AS_CSV}"
         raise InvalidInstances([FieldError(None, None, "no_rows", message)])

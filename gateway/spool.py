@@ -1,7 +1,7 @@
 """Uploads: a form's files go to SPOOL_DIR as they come in, and never into memory or Redis.
 
-Files that are being received are as large as the room that they claim, a hole at the end included: so the sizes in the
-folder are all that the processes of the gateway need to share the quota.
+A file in transfer is sparse and as large as the space that it claims. So the processes of the gateway share the quota
+by the sizes of the files alone.
 """
 
 from __future__ import annotations
@@ -33,15 +33,16 @@ _MOST_PARTS = 50
 """Fields and files of one form."""
 
 _LONGEST_NAME = 100
-"""Characters of a file's name that are kept."""
+"""Longest name of a file that is kept, in characters."""
 
 _FIRST_CLAIM, _LARGEST_CLAIM = 64 * 1024, 1024 * 1024
-"""Bytes that a file claims at first, and at most beyond what has come; in between, as much again as has come."""
+"""Bytes that a file claims at first, and most bytes that it claims beyond those received. In between it claims twice
+the received bytes."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What a form held: its fields, and its files by field, as names in SPOOL_DIR and as the caller calls them."""
+    """A received form: its fields, and by field the names of its files in SPOOL_DIR and at the caller."""
 
     fields: Mapping[str, str]
     files: Mapping[str, str]
@@ -59,10 +60,10 @@ class Spool:
         self._most_fields = most_fields
 
     def receive(self, request: Request) -> Form:
-        """The form of a multipart request, whose files are on disk now: for the trainer, or to be discarded.
+        """Receive the form of a multipart request. Its files are on disk then: for the trainer, or to be discarded.
 
-        Raises `Problem`: 411 without a length, 507 when there is no room, at once or on the way, 413 for what is too
-        large, 400 for what is not such a form.
+        Raises `Problem`: 411 without a length, 507 without space (also during the upload), 413 if it is too large, 400
+        if it is not such a form.
         """
         size = request.content_length
         if size is None:
@@ -125,7 +126,7 @@ class Spool:
         return Form(fields.to_dict(), kept, {name: _file_name(file.filename or "") for name, file in files.items()})
 
     def _claim(self, file: IO[bytes], size: int) -> int:
-        """Has `file` claim at least `size` bytes; how many it has now."""
+        """Let `file` claim at least `size` bytes. Returns the bytes that it claims now."""
         claimed = os.fstat(file.fileno()).st_size
         with self._free() as free:
             if size - claimed > free:
@@ -136,7 +137,7 @@ class Spool:
 
     @contextmanager
     def _free(self) -> Iterator[int]:
-        """Bytes of the quota that nobody has claimed; nobody else does within the block."""
+        """Yield the unclaimed bytes of the quota, which stay unclaimed by others within the block."""
         with (self._folder / ".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield self._limit - sum(_sizes(self._folder))
@@ -163,7 +164,7 @@ class _File:
         return self._file.write(data)
 
     def seek(self, position: int) -> int:
-        """To the beginning, where Werkzeug leaves a file."""
+        """Seek to the beginning, as Werkzeug does."""
         return position
 
     def keep(self) -> str:
@@ -189,7 +190,7 @@ def _sizes(folder: Path) -> Iterator[int]:
 
 
 def _file_name(given: str) -> str:
-    """The name of a file as people may read it: without folders, without what does not print, and not for ever."""
+    """Return the name of a file for people: without folders and unprintable characters, and of limited length."""
     name = given.replace("\\", "/").rpartition("/")[2][:_LONGEST_NAME]
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
 

@@ -103,13 +103,13 @@ def shown_request(request: TrainingRequest) -> dict[str, Any]:
 
 
 def check_parameters(request: TrainingRequest, parameters: Sequence[Parameter]) -> None:
-    """Raises `Problem` (422) for what the recipe does not take."""
+    """Raise `Problem` (422) for parameters that the recipe does not take."""
     if errors := errors_in(request.parameters, request.recipe, parameters):
         raise invalid(errors, len(errors))
 
 
 def check_file(request: TrainingRequest, file: IO[bytes]) -> None:
-    """Raises `Problem` (422) where the beginning of the CSV `file` shows that nothing can be learnt from it."""
+    """Raise `Problem` (422) if the beginning of the CSV `file` shows that it cannot be used."""
     try:
         table = csv_table.read(io.BytesIO(file.read(_HEAD)), most=1)
     except csv_table.NotCsv as error:

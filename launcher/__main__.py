@@ -56,10 +56,10 @@ def check_port(host: str, port: int) -> None:
 
 
 def lock_state(folder: Path) -> None:
-    """Makes `folder` this user's alone, and holds it while this process lives, and the process manager it becomes."""
+    """Restrict `folder` to this user, and lock it while this process, or the process manager that it becomes, lives."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)  # an older release let others look into it
+        folder.chmod(0o700)  # an older release let others read it
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -1,4 +1,4 @@
-"""What is typed after `make train` and `make import`, checked before anybody is asked."""
+"""Checks the arguments of `make train` and `make import`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from contract.training import KINDS
 
 
 class WrongArgument(ValueError):
-    """An argument that cannot be meant; the message says which, why, and what would do."""
+    """An invalid argument; the message says which, why, and what to do."""
 
 
 def model_name(text: str) -> str:
-    """Raises `WrongArgument` for what cannot be the name of a model."""
+    """Return the name of a model. Raises `WrongArgument` if it is invalid."""
     if valid_name(text):
         return text
     likely = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:64]
@@ -26,7 +26,7 @@ def model_name(text: str) -> str:
 
 
 def readable(path: Path | None, what: str) -> Path | None:
-    """The file that the argument `what` names, if it names one. Raises `WrongArgument`."""
+    """Return the file that the argument `what` names, if any. Raises `WrongArgument` if it cannot be read."""
     if path is None:
         return None
     try:

@@ -1,10 +1,11 @@
-"""The Modelgate that runs here, as a caller of its HTTP interface."""
+"""A client of the Modelgate that runs here, over HTTP."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -14,16 +15,17 @@ from typing import IO, Any
 from contract.settings import Settings
 
 
-class NobodyAnswers(Exception):
+class NotRunning(Exception):
     """No Modelgate listens there."""
 
 
 class Refused(Exception):
-    """What Modelgate answered instead of doing it."""
+    """Modelgate refused the request; the message says why."""
 
 
 class Modelgate:
-    """The one at `host` and `port`, with a connection for each request: it may be restarted meanwhile."""
+    """The Modelgate at `host` and `port`. Each request has its own connection, since the gateway may restart in
+    between."""
 
     def __init__(self, host: str, port: int) -> None:
         self._address = (host, port)
@@ -38,21 +40,21 @@ class Modelgate:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """The JSON of an answer. Raises `NobodyAnswers` and `Refused`."""
+        """Return the JSON of an answer. Raises `NotRunning` and `Refused`."""
         connection = http.client.HTTPConnection(*self._address, timeout=60)
         try:
-            with suppress(BrokenPipeError, ConnectionResetError):  # refused before all was sent: the answer is there
+            with suppress(BrokenPipeError, ConnectionResetError):  # refused before all was sent: the answer can be read
                 connection.request(method, path, body, dict(headers or {}))
             response = connection.getresponse()
             text = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise NobodyAnswers(str(error)) from error
+            raise NotRunning(str(error)) from error
         finally:
             connection.close()
         try:
             answer: dict[str, Any] = json.loads(text or b"{}")
         except ValueError as error:
-            raise NobodyAnswers(f"what answers at port {self._address[1]} is no Modelgate") from error
+            raise NotRunning(f"what answers at port {self._address[1]} is no Modelgate") from error
         if response.status >= 400:
             raise Refused("; ".join(_reasons(answer)) or f"HTTP {response.status}")
         return answer
@@ -60,11 +62,11 @@ class Modelgate:
     def lives(self) -> bool:
         try:
             return self.ask("GET", "/health/live").get("status") == "ok"
-        except (NobodyAnswers, Refused):
+        except (NotRunning, Refused):
             return False
 
     def train(self, name: str, csv: Path | None, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The training job that was accepted. Raises OSError when the file cannot be read."""
+        """Return the accepted training job. Raises OSError if the file cannot be read."""
         path = f"/v1/models/{name}/train"
         if csv is None:
             return self.ask("POST", path, json.dumps(request), {"Content-Type": "application/json"})
@@ -77,13 +79,13 @@ class Modelgate:
 
 
 def _parts(boundary: str, fields: Mapping[str, str], file_name: str) -> tuple[bytes, bytes]:
-    """What stands before and after the file in a form. Names are escaped as browsers do it."""
+    """The bytes of a form before and after its file."""
+    quoted = re.sub(r'[\x00-\x1f"\\\x7f]', "_", file_name)
     form = "".join(
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
         for name, value in fields.items()
     )
-    shown = file_name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
-    file = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{shown}"\r\n\r\n'
+    file = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{quoted}"\r\n\r\n'
     return (form + file).encode(errors="replace"), f"\r\n--{boundary}--\r\n".encode()
 
 

@@ -1,4 +1,4 @@
-"""`make import`: publishes a model that was saved elsewhere, together with the Modelgate that runs, if one does."""
+"""`make import`: publishes a model that was saved elsewhere, with the help of the running Modelgate, if any."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ WRONG_USE = 2
 def main(arguments: list[str] | None = None) -> int:
     """Becomes `python -m trainer import`; the exit code is 2 for a wrong argument or setting.
 
-    Who may write the model repository needs nobody's leave to publish. What runs is needed for the rest: its workers
-    load the version before it becomes current, and they are asked through Redis.
+    Publishing needs only write access to the model repository. If a Modelgate runs, its workers load the version before
+    it becomes current; they are asked through Redis.
     """
     parser = argparse.ArgumentParser(prog="make import", description=__doc__)
     parser.add_argument("file", type=Path)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from redis import Redis, exceptions
 
 _SOCKET = Path("redis", "redis.sock")
-"""Under STATE_DIR; a link where that path would be too long for a socket."""
+"""The socket under STATE_DIR, which is reached by a link if its path is too long."""
 
 
 class NoRedisError(Exception):
@@ -82,7 +82,7 @@ def command(state_dir: Path, fsync: str, maxmemory: str) -> tuple[str, str]:
 
 
 def running(state_dir: Path) -> str | None:
-    """The URL of the own Redis that `make up` has started with this folder, if it answers."""
+    """Return the URL of the Redis that `make up` has started with this folder, if it answers."""
     try:
         url = f"unix://{(state_dir / _SOCKET).resolve(strict=True)}"
         check(url)

@@ -15,13 +15,13 @@ from typing import IO, Any
 
 from contract.settings import Settings, SettingsError
 from launcher.arguments import WrongArgument, features, gate, kinds, model_name, readable
-from launcher.client import Modelgate, NobodyAnswers, Refused
+from launcher.client import Modelgate, NotRunning, Refused
 
 EVERY = 0.25
 """Seconds after which the progress is looked at again."""
 
 WAITING = "waiting"
-"""The phase of a training that has not begun."""
+"""The phase of a queued training."""
 
 SUCCEEDED, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -74,7 +74,7 @@ def _waiting(progress: Mapping[str, Any]) -> str:
 
 
 def _best(score: float, metric: str) -> str:
-    """The best score so far with its name, as people have it: scikit-learn turns a loss upside down."""
+    """Return the best score so far with its name. scikit-learn negates losses; people do not."""
     if metric.startswith("neg_"):
         score, metric = -score, metric.removeprefix("neg_")
     return f"best {metric.replace('_', ' ')} {score:.3f}"
@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (SettingsError, WrongArgument) as error:
         print(f"modelgate: {error}", file=sys.stderr)
         return WRONG_USE
-    except (NobodyAnswers, Refused, OSError) as error:
+    except (NotRunning, Refused, OSError) as error:
         print(f"modelgate: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _request(options: argparse.Namespace) -> dict[str, Any]:
-    """The request to train, of what was given."""
+    """Return the training request for the given options."""
     asked = {
         "target": options.target,
         "id_field": options.id,
@@ -149,7 +149,7 @@ def _patiently(modelgate: Modelgate, job_id: str, patience: float = 30) -> dict[
     while True:
         try:
             return modelgate.ask("GET", f"/v1/jobs/{job_id}")
-        except NobodyAnswers:
+        except NotRunning:
             if time.monotonic() > end:
                 raise
             time.sleep(EVERY)
@@ -166,12 +166,12 @@ def _told(job: Mapping[str, Any], url: str) -> int:
 
 
 def outcome(output: Mapping[str, Any], url: str) -> list[str]:
-    """What there is to say of a version: what was found in its data, how good it is, and whether it serves."""
+    """Return the lines about a version: remarks on its data, its verdict, its report, and whether it is current."""
     name, version = output["model"], output["version"]
     lines = [f"modelgate: note: {remark}" for remark in output.get("remarks") or ()]
     if output.get("verdict"):
         lines.append(f"modelgate: {output['verdict']}")
-    lines.append(f"modelgate: report: {url}/v1/models/{name}/versions/{version}/report/")
+    lines.append(f"modelgate: report: {url}/v1/models/{name}/versions/{version}/report")
     metrics = dict(output["metrics"])
     first = output.get("headline") if output.get("headline") in metrics else next(iter(metrics), None)
     if first is not None:
@@ -179,12 +179,12 @@ def outcome(output: Mapping[str, Any], url: str) -> list[str]:
     scores = ", ".join(f"{metric.replace('_', ' ')} {value:.3f}" for metric, value in list(metrics.items())[:3])
     if output["promoted"]:
         return [*lines, f"modelgate: {name} version {version} is current ({scores})"]
-    reason = str(output["reason"]).partition("; to promote it all the same")[0]
+    reason = str(output["reason"]).partition("; to promote it anyway")[0]
     body = shlex.quote(json.dumps({"version": version}))
     return [
         *lines,
         f"modelgate: {name} version {version} is published and not promoted: {reason} ({scores})",
-        "modelgate: to promote it all the same:"
+        "modelgate: to promote it anyway:"
         f" curl -X PUT {url}/v1/models/{name}/aliases/current -H 'Content-Type: application/json' -d {body}",
     ]
 

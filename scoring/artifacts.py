@@ -73,11 +73,11 @@ def check_versions(manifest: ModelManifest) -> None:
 
 
 def load(manifest: ModelManifest, folder: Path, trust: Trust) -> Any:
-    """The estimator of `manifest`, whose artifact lies in `folder`, set to use one thread.
+    """Load the estimator of `manifest` from `folder`, set to use one thread.
 
-    Raises `ModelgateError`: `not_trusted`, `version_mismatch` (also for what another scikit-learn has saved and this
-    one would answer wrongly), `artifact_missing`, or `artifact_corrupt` when size or checksum differ or unpickling
-    raises. The bytes that are unpickled are the bytes that were checked. Raises `MemoryError`.
+    Raises `ModelgateError`: `not_trusted`, `version_mismatch` (also if this scikit-learn would misread what another one
+    has saved), `artifact_missing`, or `artifact_corrupt` when size or checksum differ or unpickling raises. The bytes
+    that are unpickled are the bytes that were checked. Raises `MemoryError`.
     """
     trust.check(manifest, folder)
     check_versions(manifest)

@@ -111,7 +111,7 @@ def _dtype(fields: Sequence[Field], numbers: InputDtype) -> Any | None:
         return object
     types = {column_dtype(f, numbers) for f in fields} if kinds <= {Kind.NUMBER, Kind.INTEGER} else set()
     if np.float32 in types and len(types) > 1:
-        return None  # its values lose digits before they become what the others are
+        return None  # its values lose digits before they get the dtype of the others
     return np.result_type(*types) if types else None
 
 

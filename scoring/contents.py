@@ -1,4 +1,4 @@
-"""What an estimator holds."""
+"""Walks the objects that an estimator holds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _METHODS = ("get_params", "predict", "transform")
 
 def contents(estimator: Any) -> Iterator[Any]:
     """`estimator` and all that it holds, each object once: in containers, arrays of objects, partial functions, and in
-    the attributes of what has a part in its answers. Numbers, texts and types are left out."""
+    the attributes of objects that affect its answers. Numbers, texts and types are left out."""
     seen: dict[int, Any] = {}  # the objects too: an id may be used again when its object is gone
     waiting = [estimator]
     while waiting:
@@ -28,8 +28,8 @@ def contents(estimator: Any) -> Iterator[Any]:
 
 
 def parts(estimator: Any) -> Iterator[Any]:
-    """Those of its `contents` that have a part in its answers: estimators, what is in them, scikit-learn's
-    own helpers, and classes of one's own that wrap a model."""
+    """Yield the `contents` that affect the answers: estimators, their parts, scikit-learn's own helpers, and custom
+    classes that wrap a model."""
     return filter(_takes_part, contents(estimator))
 
 

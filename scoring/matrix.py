@@ -34,8 +34,8 @@ def to_matrix(
 
 
 def column_dtype(field: Field, dtype: InputDtype) -> type:
-    """The type of a column of numbers or truths in a DataFrame: by the field and not by the values, for a null in one
-    row must not change the type of its neighbours."""
+    """Return the dtype of a column of numbers or booleans in a DataFrame. It depends on the field, not on the values: a
+    null in one row must not change the dtype of other rows."""
     if field.kind is Kind.NUMBER and dtype is InputDtype.FLOAT32:
         return np.float32
     return np.float64 if field.nullable else _DTYPES[field.kind]

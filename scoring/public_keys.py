@@ -15,7 +15,7 @@ _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----\n?", re.DOT
 
 
 def read(path: Path, setting: str = "VERIFY_KEY") -> tuple[bytes, ...]:
-    """All keys of the PEM file that `setting` names, which may hold several. Raises `SettingsError`."""
+    """Return all keys of the PEM file that `setting` names. Raises `SettingsError`."""
     try:
         blocks = list(_PEM.finditer(path.read_bytes()))
     except OSError as error:

@@ -1,4 +1,5 @@
-"""Estimators that another release of scikit-learn has saved: which one, and whether this one reads them rightly."""
+"""Checks estimators that another release of scikit-learn has saved: which release, and whether this one misreads
+them."""
 
 from __future__ import annotations
 
@@ -18,13 +19,13 @@ from scoring.contents import parts
 HERE = metadata.version("scikit-learn")
 
 _ROUNDING = 1e-6
-"""How far the fractions of a node may be from 1 together; counts are off by a whole sample, or by its weight."""
+"""Tolerance of the sum of a node's fractions, which is 1; counts are off by a whole sample, or by its weight."""
 
 
 @contextmanager
 def noting_releases() -> Iterator[list[str]]:
-    """A list that holds, afterwards, the other releases of scikit-learn that what is unpickled inside was made with.
-    Nothing inside warns."""
+    """Yield a list that collects the other releases of scikit-learn that saved the objects unpickled within the block.
+    Warnings within the block are suppressed."""
     others: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -36,8 +37,8 @@ def noting_releases() -> Iterator[list[str]]:
 
 
 def misread(estimator: Any, made_with: Sequence[str]) -> str | None:
-    """Why `estimator` loads without an error and would answer otherwise than where it was made, as the rest of a
-    sentence about it; None: no reason is known."""
+    """Return why `estimator`, which loads without an error, would answer differently than under its own release, as the
+    rest of a sentence about it; None if no reason is known."""
     reasons = (reason for part in parts(estimator) if (reason := _misread(part)))
     reason = next(reasons, None)
     if reason is None:
@@ -67,14 +68,14 @@ def _is(thing: Any, module: str, name: str) -> bool:
 
 
 def _coefficients(pls: Any) -> Any:
-    """Targets × columns, as fit() makes them since 1.5."""
+    """Return the coefficients as targets × columns, as fit() makes them since 1.5."""
     return (pls.x_rotations_ @ pls.y_loadings_.T * pls._y_std).T / pls._x_std
 
 
 def _holds_counts(classifier: Any) -> bool:
-    """Whether the classes of a node do not add up to 1, as they do since 1.4.
+    """Return whether the classes of some node do not add up to 1, as they do since 1.4.
 
-    Of every node: the weights of a boosted tree add up to 1 in its root, whatever it holds.
+    Every node is checked: in the root of a boosted tree the sample weights add up to 1 in any release.
     """
     tree = getattr(classifier, "tree_", None)
     return tree is not None and bool((np.abs(tree.value.sum(axis=2) - 1) > _ROUNDING).any())

@@ -1,7 +1,7 @@
-"""What a skops file must not hold although all of its types are on the list.
+"""Checks of skops files beyond the list of types.
 
-The list says what is constructed. It says nothing of attributes: a vectorizer with `input="filename"` opens what a row
-names, and an object with numpy's `__array_interface__` shows numpy any address as an array.
+The list limits the types, not their attributes. A vectorizer with `input="filename"` opens the files that a row names,
+and an object with numpy's `__array_interface__` makes numpy read any address as an array.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class UntrustedParameter(Untrusted):
 
 
 def check_nodes(tree: Any) -> None:
-    """Raises `Untrusted` where constructing skops' `tree` would do more than make objects and set their attributes.
+    """Raise `Untrusted` if constructing skops' `tree` would do more than create objects and set their attributes.
 
-    Special methods are attributes of types. As attributes of an object they are for numpy to find, which calls them
-    while an array is made.
+    Special methods are attributes of types. As attributes of an object numpy finds and calls them while it makes an
+    array.
     """
     from skops.io import _general as nodes
     from skops.io._audit import CachedNode
@@ -93,8 +93,8 @@ def _not_as_written(node: Any) -> Untrusted:
 
 
 def check_estimator(estimator: Any) -> None:
-    """Raises `Untrusted` where `estimator`, or anything in it, would open files or import modules when it is used, or
-    does not use its own methods. Nothing of it is called."""
+    """Raise `Untrusted` if `estimator`, or any object in it, would open files or import modules when it is used, or has
+    methods replaced. Calls no method of these objects."""
     from sklearn.feature_extraction.text import _VectorizerMixin
 
     for thing in contents(estimator):
@@ -124,5 +124,5 @@ def _check_vectorizer(owner: str, attributes: Mapping[str, Any]) -> None:
 
 
 def _named(value: object) -> str:
-    """Without the `repr` of what a file brings."""
+    """Return a value as text, without calling `repr` of an object of the file."""
     return repr(value[:80]) if isinstance(value, str) else type(value).__name__

@@ -41,7 +41,7 @@ _TIMES_LARGER = 100
 
 
 def dumps(estimator: Any) -> bytes:
-    """Raises `Untrusted` when `loads` would, and what skops raises."""
+    """Raise `Untrusted` if `loads` would, and whatever skops raises."""
     import skops.io
 
     check_estimator(estimator)
@@ -53,7 +53,8 @@ def dumps(estimator: Any) -> bytes:
 
 
 def loads(data: bytes) -> Any:
-    """Raises `Untrusted`: of types before anything of `data` is constructed. ValueError, and what skops raises."""
+    """Load `data`. Raises `Untrusted` (for types before any object is constructed), ValueError, and whatever skops
+    raises."""
     from skops.io._audit import audit_tree, get_tree
     from skops.io._utils import read_schema
     from skops.io.exceptions import UntrustedTypesFoundException

@@ -1,7 +1,7 @@
 """Steps of the recipe `tabular`'s pipelines that scikit-learn does not have.
 
-Artifacts name these functions, so each keeps its name, its parameters and its answers for good. They only compute: the
-list of what a skops file may hold has them.
+Artifacts name these functions, so their names, parameters and answers must never change. They only compute, so they are
+on the list of what a skops file may hold.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _EPOCH = pd.Timestamp(0, tz="UTC").as_unit("us")
 
 
 def floats(X: Any) -> Any:
-    """Numbers, whole numbers and truths as an array of float64. Of a mixture NumPy would make objects."""
+    """Return numbers, integers and booleans as an array of float64. NumPy would make objects of a mixture."""
     return np.asarray(X, dtype=np.float64)
 
 
@@ -31,5 +31,5 @@ def days(X: Any) -> Any:
 
 
 def remainder(X: Any, of: float) -> Any:
-    """What is left of each number when `of` is taken from it as often as it fits: the place in a period."""
+    """Return each number modulo `of`: the place in a period."""
     return np.mod(X, of)

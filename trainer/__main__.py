@@ -224,10 +224,10 @@ def _sign_file(settings: Settings, file: Path, name: str | None, sample: Path | 
         say(f"trainer: {file.name!r} {refused}; or give it one with --name")
         return WRONG_USE
     except OSError as error:
-        say(f"trainer: nothing is signed: {error.filename}: {error.strerror}")
+        say(f"trainer: not signed: {error.filename}: {error.strerror}")
         return FAILED
     signed = f"{file.name} with the sample {sample.name}" if sample else f"{file.name} without a sample"
-    say(f"trainer: {signature} says that {signed} may become a version of {model!r}; lay it beside the file")
+    say(f"trainer: {signature} says that {signed} may become a version of {model!r}; put it beside the file")
     return 0
 
 

@@ -1,5 +1,5 @@
-"""What the processes have in common that the trainer starts to fit, to load and to try a model: code of others runs
-there. They get no secrets in their environment, cannot look into the trainer, and leave no process behind."""
+"""The processes in which the trainer fits, loads and tries models: they run code of others. They get no secrets in
+their environment, cannot read the trainer's memory, and leave no process behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 """In the environment before numpy is imported: such a process shares the machine with what serves."""
 
 RECIPES_OWN = "RECIPE_"
-"""Variables that begin so are handed on to recipes."""
+"""The prefix of variables that are passed to recipes."""
 
 _HANDED_ON = frozenset(
     ("HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER")
@@ -28,17 +28,18 @@ _HANDED_ON_FROM = (
     *("COVERAGE_", "JOBLIB_", "LC_", "LD_", "LOKY_", "MALLOC_", "MKL_", "MPL", "NUMEXPR_", "OMP_", "OPENBLAS_"),
     *("PYTHON", "SCIKIT_LEARN_", "SKLEARN_"),
 )
-"""What Python and the libraries read, by how it begins."""
+"""The prefixes of variables that Python and the libraries read."""
 
 _REAPER = Path(__file__).with_name("reaper.py")
 _PATIENCE = 5.0
-"""Seconds that a reaper has to kill what is left."""
+"""Seconds that a reaper has to kill the remaining processes."""
 
 _PR_SET_DUMPABLE = 4
 
 
 def environment(own: str | None = None) -> dict[str, str]:
-    """The variables for a process that runs code of others: those of a list, and those that begin with `own`."""
+    """Return the variables for a process that runs code of others: those on the lists, and those that begin with
+    `own`."""
     beginnings = (*_HANDED_ON_FROM, own) if own else _HANDED_ON_FROM
     kept = {name: value for name, value in os.environ.items() if name in _HANDED_ON or name.startswith(beginnings)}
     return kept | ONE_THREAD
@@ -46,7 +47,7 @@ def environment(own: str | None = None) -> dict[str, str]:
 
 @contextmanager
 def only_environment(own: str) -> Iterator[None]:
-    """Within, this process has no other variables than `environment` gives to others."""
+    """Within the block, this process has only the variables that `environment` passes on."""
     before, kept = dict(os.environ), environment(own)
     os.environ.clear()
     os.environ.update(kept)
@@ -58,16 +59,17 @@ def only_environment(own: str) -> Iterator[None]:
 
 
 def hide_memory() -> None:
-    """Other processes of this user cannot read this one's memory and environment from now on, nor trace it.
+    """Keep other processes of this user from reading this one's memory and environment, and from tracing it.
 
-    On Linux. What is forked of it is hidden, too; what another program becomes of that is not.
+    On Linux only. Forked children are hidden, too, until they execute another program.
     """
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 class Contained:
-    """A command and all that it starts: ended with it, or when this process is gone, or by `end`."""
+    """A command and the processes that it starts. They are killed when the command ends, when this process is gone, or
+    by `end`."""
 
     def __init__(
         self, command: Sequence[str], env: Mapping[str, str], pass_fds: Sequence[int] = (), **popen: Any
@@ -93,7 +95,7 @@ class Contained:
         return self._process.returncode
 
     def poll(self) -> int | None:
-        """How the command has ended, as subprocess says it; None: it has not."""
+        """Return the exit code as subprocess has it, or None while the command runs."""
         return self._process.poll()
 
     def wait(self, seconds: float) -> int:
@@ -101,12 +103,12 @@ class Contained:
         return self._process.wait(seconds)
 
     def end(self) -> int:
-        """Ends all of it; how the command ended. Harmless to repeat."""
+        """Kill all of it and return the exit code. Harmless to repeat."""
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1
         try:
             return self._process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
-            self._process.kill()  # somebody keeps it from its work
+            self._process.kill()  # the reaper was stopped or hangs
             return self._process.wait()

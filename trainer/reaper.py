@@ -1,10 +1,10 @@
 """`python reaper.py LIFELINE COMMAND…` runs a command and leaves no process of it behind. It ends as the command ends.
 
-On Linux it is a subreaper: whatever the command has started becomes its child when it is orphaned, in whatever session
-or group it hides, and is killed when the command has ended, or when LIFELINE, a descriptor, closes. Elsewhere that goes
-for the command's process group.
+On Linux it is a subreaper: orphaned descendants of the command become its children, in any session or group. It kills
+them when the command has ended, or when LIFELINE, a descriptor, closes. Elsewhere it kills only the command's process
+group.
 
-Run as a file and with the standard library alone, since it has to be there at once.
+It runs as a file and with the standard library alone, to start quickly.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 def main(lifeline: int, *command: str) -> None:
     os.set_inheritable(lifeline, False)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    _prctl(_PR_SET_DUMPABLE, 0)  # its environment may be richer than what the command keeps of it
+    _prctl(_PR_SET_DUMPABLE, 0)  # this process may have more variables than the command keeps
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
@@ -39,7 +39,8 @@ def main(lifeline: int, *command: str) -> None:
 
 
 def _started(command: tuple[str, ...]) -> int:
-    """Its process id, which is that of its group, too: who kills its own group does not kill this process."""
+    """Start the command in a group of its own and return its process id: a command that kills its group does not kill
+    this process."""
     this = os.getpid()
     child = os.fork()
     if child == 0:
@@ -54,8 +55,8 @@ def _started(command: tuple[str, ...]) -> int:
 
 
 def _buried(child: int, options: int) -> int | None:
-    """Takes leave of those that have ended; the status of `child` if it is among them. Raises ChildProcessError when
-    nobody is left."""
+    """Reap ended children. Returns the status of `child` if it is among them. Raises ChildProcessError if no child is
+    left."""
     status = None
     while True:
         pid, found = os.waitpid(-1, options)
@@ -66,7 +67,7 @@ def _buried(child: int, options: int) -> int | None:
 
 
 def _left_nobody(child: int, status: int | None) -> int:
-    """Kills until there is nobody: whoever loses its parent comes here. The status of `child`."""
+    """Kill children until none is left: orphans become children, too. Returns the status of `child`."""
     with suppress(ChildProcessError):
         while True:
             with suppress(OSError):
@@ -84,7 +85,7 @@ def _children() -> list[int]:
         for entry in os.listdir("/proc"):
             with suppress(OSError, ValueError, IndexError):
                 with open(f"/proc/{int(entry)}/stat", "rb") as file:  # noqa: PTH123
-                    # The name before it may hold anything.
+                    # The name before it may hold any character.
                     parent = int(file.read().rpartition(b")")[2].split()[1])
                 if parent == this:
                     found.append(int(entry))

@@ -76,9 +76,9 @@ class OutOfFold:
 class Run:
     """What a fitting function may know of the training that it is part of, and may say to it.
 
-    `say` writes a line into the log. `tell(fraction, done, total, best)` moves the progress: `done` of `total`
-    candidates, `best` the best score so far. `remark` and what is appended to `candidates` stand in the report;
-    `chosen` is the one of them that was fitted, and `out_of_fold` what it answered, where those are probabilities.
+    `say` writes a line into the log. `tell(fraction, done, total, best)` reports progress: `done` of `total`
+    candidates, `best` the best score so far. `remark` and `candidates` go into the report; `chosen` is the fitted
+    candidate, and `out_of_fold` its cross-validated probabilities, if any.
     """
 
     inputs: Sequence[Field]
@@ -92,7 +92,7 @@ class Run:
 
     @property
     def metric(self) -> str | None:
-        """What candidates are compared by, once one was."""
+        """The metric that candidates are compared by, or None before the first."""
         return self.candidates[-1].metric if self.candidates else None
 
     def remark(self, sentence: str) -> None:

@@ -30,7 +30,7 @@ def parameters_of(fit: Callable[..., Any]) -> list[Parameter]:
 
 
 def parameters_in(path: Path) -> list[Parameter] | None:
-    """Those of the recipe in the file `path`; None where only running it would tell."""
+    """Return those of the recipe in the file `path`, or None if the file would have to be run."""
     with suppress(OSError, ValueError, SyntaxError, TypeError, NameError, RecursionError, MemoryError):
         found = list(_recipes(ast.parse(path.read_bytes())))
         if len(found) == 1:
@@ -49,7 +49,7 @@ def _recipes(tree: ast.Module) -> Iterator[ast.FunctionDef]:
 
 
 def _parsed(argument: ast.arg, default: ast.expr | None) -> Parameter:
-    """Raises TypeError, ValueError or NameError for what is not plainly written."""
+    """Parse a parameter. Raises TypeError, ValueError or NameError unless default and annotation are literal."""
     if default is None:
         raise TypeError("a parameter without a default")
     value = ast.literal_eval(default)

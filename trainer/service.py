@@ -29,9 +29,9 @@ def say(line: str) -> None:
 
 
 def lacking(root: Path, names: Sequence[str], seal: Seal) -> dict[str, str | None]:
-    """Those of `names` that have no version this environment could serve, with what is wrong with the current one.
+    """Return those of `names` without a version that this environment can serve, with the fault of the current one.
 
-    One whose newest version waits to be signed apart lacks nothing that could be trained.
+    A model whose newest version waits to be signed is not among them.
     """
     # Slow to import, and not needed by those who only want --help.
     from scoring.artifacts import check_versions

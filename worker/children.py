@@ -18,7 +18,7 @@ from worker.board import Board, Note
 from worker.lifeline import Watch
 
 STARTED_THREADS = 3
-"""Exit code of a template that can fork no more, because loading a model has started threads."""
+"""Exit code of a template that can no longer fork, because loading a model has started threads."""
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """In the environment before numpy is imported: with more, processes fight over the cores."""

@@ -108,9 +108,9 @@ class Crew:
 
     @property
     def _avoid(self) -> dict[str, str]:
-        """The versions that no template may load, and why: it has ended so many that it is no accident."""
+        """The versions that no template may load, and why: loading them has ended several templates."""
         harmful = [version for version, templates in self._ended_by.items() if templates >= _PROOF]
-        return dict.fromkeys(harmful, "it ends whoever loads it") | dict.fromkeys(self._threaded, STARTS_THREADS)
+        return dict.fromkeys(harmful, "loading it kills its process") | dict.fromkeys(self._threaded, STARTS_THREADS)
 
     def _start_template(self) -> None:
         self._board.end(self._template_slot)
@@ -140,7 +140,7 @@ class Crew:
         if note and threaded:
             log.warning("loading %s starts threads: each scorer will load it for itself", *note.subjects)
         elif note and self._avoid.keys() >= {*note.subjects}:
-            log.warning("%s ends whoever loads it (%s): scorers load it when asked for it", *note.subjects, how)
+            log.warning("loading %s kills its process (%s): scorers load it when asked for it", *note.subjects, how)
         elif not self._stopping:
             log.warning("the template ended (%s) and is started anew; scorers go on", how)
 

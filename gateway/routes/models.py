@@ -50,7 +50,7 @@ def resolve(repository: Repository, reference: str) -> tuple[str, int]:
 
 
 def _none_is_current(repository: Repository, name: str, versions: list[int]) -> Problem:
-    """404 for a model of which no version was promoted: of the newest, with the reason of its gate."""
+    """Return the 404 for a model without a promoted version, with the reason of the gate where there is one."""
     newest = versions[-1]
     if reason := _refused(repository, name, newest):
         why, way_out = f"the gate did not let version {newest} through, as {reason}", "all the same"
@@ -65,7 +65,7 @@ def _none_is_current(repository: Repository, name: str, versions: list[int]) -> 
 
 
 def _refused(repository: Repository, name: str, version: int) -> str | None:
-    """Why the gate of its training refused a version, where it did and the report says so."""
+    """Return why the gate refused a version, as its report says; None where the gate did not."""
     try:
         facts = json.loads(read_regular(repository.report_dir(name, version) / REPORT_JSON))
     except (OSError, ValueError, RecursionError):
@@ -75,7 +75,7 @@ def _refused(repository: Repository, name: str, version: int) -> str | None:
 
 
 def _as_name(text: str) -> str:
-    """The name that may be meant: `My%20Loan` → `my-loan`."""
+    """Return the likely name: `My%20Loan` → `my-loan`."""
     return re.sub(r"[^a-z0-9_-]+", "-", unquote(text).lower()).strip("-")
 
 

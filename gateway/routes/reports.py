@@ -1,7 +1,7 @@
 """The report of a model version: the page that the trainer wrote, and the same facts as JSON.
 
-What moves is not in the page: which aliases name the version, which other versions have a report, and where this
-gateway is. The page has places for it (`contract.reports`), which are filled in for each request.
+The aliases of the version, the other versions with a report, and the gateway's address change. The page has
+placeholders for them (`contract.reports`), which are filled in for each request.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _STATUS = Environment(autoescape=True, trim_blocks=True).from_string("""\
 {% endfor %}
 </div>""")
 _SAFE_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:/\[\]_-]+")
-"""It stands in a command that people paste into a shell."""
+"""Addresses that are safe in a command that people paste into a shell."""
 
 
 def blueprint(repository: Repository) -> Blueprint:
@@ -68,7 +68,7 @@ def blueprint(repository: Repository) -> Blueprint:
 
 
 def filled_in(page: bytes, repository: Repository, model: str, version: int) -> bytes:
-    """The page with what is true now. One that an older release wrote may have no place for it."""
+    """Fill in the placeholders of the page. A page of an older release may have none."""
     aliases: dict[int, list[str]] = {}
     for alias, number in sorted(repository.aliases(model).items(), key=lambda item: (item[0] != CURRENT, item)):
         aliases.setdefault(number, []).append(alias)

@@ -28,7 +28,7 @@ MOST_WAITING = 100
 """Trainings that may wait; beyond, 503."""
 
 LARGEST_SCHEDULE = 16 * 1024
-"""Bytes of a schedule with its request. All schedules are looked at every second."""
+"""Most bytes of a schedule with its request. All schedules are read every second."""
 
 _FRESH = {"Cache-Control": "no-store"}
 _TEXTS = frozenset({"recipe", "target", "id_field", "alias", "notes"})
@@ -109,7 +109,7 @@ def blueprint(
         return job_response(job, 202, {"Location": f"/v1/jobs/{job.id}"})
 
     def _checked(asked: TrainingRequest) -> TrainingRequest:
-        """The same, whose recipe takes its parameters."""
+        """Return the request once its parameters fit its recipe."""
         parameters = trainings.parameters(asked.recipe) if asked.parameters else None
         if parameters is not None:
             check_parameters(asked, parameters)
@@ -133,9 +133,9 @@ def blueprint(
 
 @contextmanager
 def _body(spool: Spool) -> Iterator[tuple[object, str | None, str | None]]:
-    """What is asked for, and the file that came with it, as SPOOL_DIR and as its sender calls it.
+    """Yield the request, and the name of its file in SPOOL_DIR and at the sender.
 
-    The file goes when the block raises.
+    The file is deleted if the block raises.
     """
     kind = request.mimetype
     if kind == "multipart/form-data":

@@ -261,7 +261,7 @@ def test_a_repeated_id_column_is_an_error() -> None:
 
 def test_a_repeated_key_that_is_no_input_is_only_a_warning() -> None:
     coerced = coerce(Records([repeating(GOOD | {"colour": 1}, "colour")]), HOUSE)
-    assert coerced.warnings == ["ignored what is no input of the model: 'colour'"]
+    assert coerced.warnings == ["ignored columns that are not inputs of the model: 'colour'"]
 
 
 def test_a_row_that_lacks_one_input_and_repeats_another_is_told_both() -> None:
@@ -277,7 +277,7 @@ def test_a_row_that_lacks_one_input_and_repeats_another_is_told_both() -> None:
 def test_unknown_columns_are_dropped_and_named_once() -> None:
     coerced = coerce(Records([GOOD | {"b": 1}, GOOD, {"a": 1} | GOOD | {"b": 2}]), HOUSE)
     assert coerced.rows == coerce(Records([GOOD] * 3), HOUSE).rows
-    assert coerced.warnings == ["ignored what is no input of the model: 'b', 'a'"]
+    assert coerced.warnings == ["ignored columns that are not inputs of the model: 'b', 'a'"]
 
 
 def test_of_many_unknown_columns_ten_are_named() -> None:

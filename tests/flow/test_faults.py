@@ -325,7 +325,7 @@ def test_a_model_that_harms_whoever_loads_it_harms_no_other(tmp_path: Path, esti
         (job,) = shop.ended(bad)
         aborts = isinstance(estimator, estimators.AbortsWhenLoaded)
         assert (job.error.code if job.error else None) == ("worker_crashed" if aborts else None)
-        said = "harmful@1 ends whoever loads it" if aborts else "loading harmful@1 starts threads"
+        said = "loading harmful@1 kills its process" if aborts else "loading harmful@1 starts threads"
         assert worker.log.count(said) == 1
         if not aborts:
             until(lambda: reports(shop.redis, "harmful"), "the worker is heard")

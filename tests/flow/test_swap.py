@@ -116,7 +116,7 @@ def test_a_version_that_harms_whoever_loads_it_gets_no_alias_until_it_is_mended(
     shop.start().ready()
     until(lambda: loaded(shop.redis) == [{"quick@1"}], "it is loaded")
     write(shop.models, 2, estimators.AbortsWhenLoaded(0))
-    with pytest.raises(ModelgateError, match="the worker w cannot load it: it ends whoever loads it"):
+    with pytest.raises(ModelgateError, match="the worker w cannot load it: loading it kills its process"):
         promote(settings_of(shop), shop.redis, "quick", 2)
     assert Repository(shop.models).aliases("quick") == {"current": 1}
     jobs = shop.ended(shop.submit("quick", [1.0, 2.0]))

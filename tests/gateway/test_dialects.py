@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.coercion import Coerced, Grid, Instances, Records, RepeatedKeys, coerce
+from contract.csv_cells import NULLS
 from contract.errors import FieldError, InvalidInstances
 from contract.manifest import Field, Kind, Output, OutputKind, Signature
-from contract.written import NULLS
 from gateway.dialects import MalformedBody, from_csv, from_form, from_json
 
 deterministic = settings(derandomize=True, deadline=None, max_examples=50)

@@ -1,4 +1,4 @@
-"""The door: which hosts, targets and pages get in, for which requests."""
+"""Host and origin of requests: which are accepted, and for which routes."""
 
 from __future__ import annotations
 

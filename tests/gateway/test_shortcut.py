@@ -105,9 +105,9 @@ def app(settings: Settings) -> Flask:
 
 def test_both_ways_answer_alike(app: Flask, redis: Redis) -> None:
     chance = random.Random(7)
-    door = app.wsgi_app
-    assert isinstance(door, Door)
-    shortcut = door._rest
+    check = app.wsgi_app
+    assert isinstance(check, Door)
+    shortcut = check._rest
     assert isinstance(shortcut, Shortcut)
     statuses = set()
     for _ in range(500 * SOAK):

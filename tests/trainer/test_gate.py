@@ -100,7 +100,7 @@ def test_the_verdict_is_a_sentence() -> None:
     assert verdict(metrics, FIRST) == f"Cannot be compared with version 1: it is mute. {plain}"
     figures = "log loss 0.3000 against 0.2500 on 200 held-out rows that neither has learnt from"
     assert verdict(metrics, WORSE) == f"Worse than version 1: {figures} (p = 0.004)."
-    assert verdict(metrics, PREVIOUS) == f"As good as version 1, as far as can be told: {figures} (p = 0.2)."
-    assert verdict({"training_r2": 0.9}, None).startswith("R² 0.9000 on the rows it was trained on: ")
+    assert verdict(metrics, PREVIOUS) == f"No significant difference from version 1: {figures} (p = 0.2)."
+    assert verdict({"training_r2": 0.9}, None).startswith("R² 0.9000 on the rows it was trained on; ")
     leak = Leak(["alive"], "alone", "accuracy", 1.0, "")
-    assert verdict(metrics, None, [leak]) == f"{plain} Nearly all of that is told by 'alive': is it known beforehand?"
+    assert verdict(metrics, None, [leak]) == f"{plain} Nearly all of that comes from 'alive': is it known beforehand?"

@@ -104,7 +104,7 @@ def test_a_data_frame_gives_names_kinds_nulls_and_closed_categories(tmp_path: Pa
 
 def test_columns_of_which_nothing_is_told_are_named(tmp_path: Path) -> None:
     (warning,) = tried(tmp_path, mixed()).warnings
-    assert warning.startswith("nothing tells what 'km' holds, so numbers are asked for; where that is wrong (words, ")
+    assert warning.startswith("the type of 'km' is unknown, so numbers are assumed; if they are words, ")
     assert tried(tmp_path, mixed(), "age,plan,km\n1,basic,2\n").warnings == ()
     assert tried(tmp_path, LogisticRegression().fit(FRAME[["km"]], TARGET)).warnings == ()
 
@@ -175,7 +175,7 @@ def test_a_sample_names_the_columns_of_an_array_and_tells_kinds_and_nulls(tmp_pa
     draft = tried(tmp_path, mixed(), "km,plan,age,colour\n1,basic,,red\n2,gold,3,blue\n")
     assert [field.nullable for field in draft.signature.inputs] == [True, True, False]
     assert draft.golden.rows == ((None, "basic", 1.0), (3.0, "gold", 2.0))
-    assert draft.warnings == ("the sample: ignored what is no input of the model: 'colour'",)
+    assert draft.warnings == ("the sample: ignored columns that are not inputs of the model: 'colour'",)
     assert draft.example == {"age": 3.0, "plan": "gold", "km": 2.0}
 
 
@@ -292,7 +292,7 @@ def test_a_model_with_its_list_of_columns_is_understood(tmp_path: Path) -> None:
             make_pipeline(FeatureUnion([("words", TfidfVectorizer())]), SVC()).fit(["good", "bad"], [0, 1]),
             "make_column_transformer((FeatureUnion(…), 'text')) as the first step",
         ),
-        (Words(), "does not tell how many columns it takes; lay a CSV with some rows beside it"),
+        (Words(), "does not tell how many columns it takes; put a CSV with some rows beside it"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
@@ -543,7 +543,7 @@ def test_a_model_that_raises_for_made_up_rows_asks_for_real_ones(tmp_path: Path)
     saved = cloudpickle.dumps(Picky())
     said = refusal(tmp_path, saved)
     assert "does not predict rows that were made up for trying it (ValueError: no zeros, please)" in said
-    assert "lay a CSV with some real rows beside it" in said
+    assert "put a CSV with some real rows beside it" in said
     assert tried(tmp_path, saved, "a,b\n1,2\n").golden.predictions == (1.0, 1.0)
     assert "does not predict its sample rows" in refusal(tmp_path, saved, "a,b\n0,2\n")
 

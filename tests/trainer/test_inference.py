@@ -98,8 +98,8 @@ def test_codes_are_no_numbers_for_the_zero_that_they_begin_with() -> None:
     [
         (["7"], "x is left out: it is '7' in every row"),
         ([None], "x is left out: it is null in every row"),
-        ([f"LP{n:04}" for n in range(ROWS)], "x is left out: it is different in every row"),
-        ([str(n) for n in range(ROWS)], "x is left out: it is different in every row"),
+        ([f"LP{n:04}" for n in range(ROWS)], "x is left out: every row has another value"),
+        ([str(n) for n in range(ROWS)], "x is left out: every row has another value"),
     ],
 )
 def test_a_column_that_tells_nothing_is_left_out_and_named(values: Sequence[object], said: str) -> None:

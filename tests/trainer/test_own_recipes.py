@@ -160,7 +160,7 @@ def test_a_parameter_that_is_unknown_or_of_another_type_is_refused(given: dict[s
 
 
 def test_parameters_are_known_without_running_the_recipe(tmp_path: Path) -> None:
-    """What the gateway is told of a file is what the function says of itself, or nothing."""
+    """The gateway gets the parameters of the function itself, or none."""
     built_in = recipes.parameters()
     assert {name: parameters_of(recipes.get(name).fit) for name in recipes.names()} == built_in
     source = (

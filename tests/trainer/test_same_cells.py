@@ -135,7 +135,7 @@ def test_a_date_in_doubt_is_said_and_kinds_decides(tmp_path: Path) -> None:
 def test_the_target_is_ignored_and_called_by_its_name(tmp_path: Path) -> None:
     _, signature, _ = learnt(tmp_path, CELLS["blanks"].encode())
     assert scored(CELLS["blanks"].encode(), signature).warnings == [
-        "ignored what is no input of the model: 'y'; 'y' is what the model predicts"
+        "ignored columns that are not inputs of the model: 'y'; 'y' is the target"
     ]
 
 

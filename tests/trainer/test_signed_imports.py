@@ -164,7 +164,7 @@ def test_what_cannot_be_signed_says_why(
 ) -> None:
     capsys.readouterr()
     assert main(["sign-file", str(given / "nothing.pkl")]) == 1
-    assert capsys.readouterr().out == f"trainer: nothing is signed: {given}/nothing.pkl: No such file or directory\n"
+    assert capsys.readouterr().out == f"trainer: not signed: {given}/nothing.pkl: No such file or directory\n"
     monkeypatch.delenv("SIGNING_KEY")
     assert main(["sign-file", str(given / "loan.pkl")]) == 2
     assert capsys.readouterr().out == "trainer: SIGNING_KEY is not set; `make keys` makes one\n"

@@ -300,4 +300,4 @@ def test_a_churn_table_with_blanks_is_learnt_and_then_scored_as_it_is(tmp_path: 
     with threadpool_limits(1):
         assert len(predict(found.estimator, found.manifest, coerced.rows).values) == 120
     assert coerced.ids is not None and coerced.ids[0] == "0000-X"
-    assert coerced.warnings == ["ignored what is no input of the model: 'Churn'; 'Churn' is what the model predicts"]
+    assert coerced.warnings == ["ignored columns that are not inputs of the model: 'Churn'; 'Churn' is the target"]

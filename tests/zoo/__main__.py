@@ -49,7 +49,7 @@ REFUSED = {
     "its answers would be wrong": "numbers",
     "does not predict": "predict",
     "has no predict": "predict",
-    "lay a CSV": "sample",
+    "put a CSV": "sample",
 }
 """A word for the table by what a refusal says; any other one is that it does not load."""
 

@@ -19,8 +19,8 @@ from trainer.importing.thresholds import thresholds, with_threshold
 
 @dataclass(frozen=True)
 class Contents:
-    """`alone`: the file holds the estimator and nothing else. `kinds` has what is known of some columns; `warnings` are
-    about what lay beside the model."""
+    """`alone`: the file holds only the estimator. `kinds` are the known kinds of columns; `warnings` are about objects
+    beside the model."""
 
     estimator: Any
     alone: bool = True
@@ -108,13 +108,13 @@ def _from_container(parts: Mapping[str, Any], what: str) -> Contents:
 
 
 def _is_function(part: Any) -> bool:
-    """Of which rows or answers may have to go through it; a metric measures them."""
+    """Return whether rows or answers may have to go through it; a metric only measures them."""
     measures = str(getattr(part, "__module__", "")).startswith("sklearn.metrics.")
     return callable(part) and not isinstance(part, type) and not measures
 
 
 def _is_known(part: Any, model: Any, columns: Sequence[str]) -> bool:
-    """Whether `part` is used, tells what `model` tells itself, or can change no answer."""
+    """Return whether `part` is used, repeats what `model` has, or cannot change an answer."""
     if part is None or isinstance(part, str | bytes | bool | date | type) or _kinds([part]):
         return True
     labels = np.asarray(getattr(model, "classes_", ())).tolist()
@@ -163,7 +163,7 @@ def _kinds(parts: Iterable[Any]) -> dict[str, Kind]:
             continue
         pairs = dict(part.items())
         if any(isinstance(dtype, np.ndarray | np.generic) for dtype in pairs.values()):
-            continue  # which have a dtype, and are none
+            continue  # which have a dtype, but are not dtypes
         try:
             kinds = {str(name): _kind(pd.api.types.pandas_dtype(dtype)) for name, dtype in pairs.items()}
         except (TypeError, ValueError):

@@ -39,7 +39,7 @@ from trainer.importing.trial import tried
 
 @dataclasses.dataclass(frozen=True)
 class Examined:
-    """`artifact` is what to publish; None: the file as it is. `facts` are those of a report, where there is one."""
+    """`artifact` is the file to publish; None: the imported file as it is. `facts` are those of its report, if any."""
 
     draft: ModelManifest
     artifact: bytes | None
@@ -47,8 +47,8 @@ class Examined:
 
 
 def examine(name: str, file: Path, rows: Path | None, sha256: str | None = None) -> Examined:
-    """Raises `Refused` with the cause and the way out, and `MemoryError`. With `sha256`, in hex, nothing else is
-    unpickled than what has it."""
+    """Examine a file. Raises `Refused` with the cause and what to do, and `MemoryError`. Only bytes with the hash
+    `sha256`, in hex, are unpickled."""
     given = None if rows is None else sample.read(rows)
     data = file.read_bytes()
     if sha256 not in (None, hashlib.sha256(data).hexdigest()):

@@ -1,4 +1,4 @@
-"""Whether an estimator was fitted on numbers of 32 bits: it answers them otherwise, in the seventh digit."""
+"""Detects estimators that were fitted on float32: with float64 their answers differ in the seventh digit."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from trainer.importing import inputs
 
 
 def with_float32(estimator: Any, draft: ModelManifest, rows: Sequence[Row]) -> ModelManifest:
-    """`draft`, asking for float32 where something in `estimator` was fitted on it and gets float64 otherwise.
+    """Return `draft`, with float32 as its dtype if a part of `estimator` was fitted on it and would get float64.
 
-    What casts by itself, as OneHotEncoder(dtype=np.float32) does, is no sign: the steps before it had float64.
+    A step that casts by itself, such as OneHotEncoder(dtype=np.float32), is no sign: the steps before it had float64.
     """
     artifact = draft.artifact
-    with suppress(Exception):  # whatever is wrong with it shows when it predicts
+    with suppress(Exception):  # an error shows again when it predicts
         matrix = to_matrix(rows[:2], draft.signature, artifact.input_format, artifact.input_dtype)
         if _gets_float64(estimator, matrix):
             return dataclasses.replace(draft, artifact=dataclasses.replace(artifact, input_dtype=InputDtype.FLOAT32))
@@ -30,7 +30,7 @@ def with_float32(estimator: Any, draft: ModelManifest, rows: Sequence[Row]) -> M
 
 
 def _gets_float64(part: Any, matrix: Any) -> bool:
-    """Whether something in `part` that holds numbers of 32 bits gets those of 64 where `part` gets `matrix`."""
+    """Return whether an estimator in `part` that holds float32 gets float64 when `part` gets `matrix`."""
     steps = inputs.steps(part)
     for step in steps[:-1]:
         if _gets_float64(step, matrix):
@@ -49,7 +49,7 @@ def _is_float64(matrix: Any) -> bool:
 
 
 def _holds_float32(part: Any) -> bool:
-    """Scikit-learn's own keep numbers of 32 bits where they were fitted on some, and nowhere else."""
+    """Scikit-learn's own estimators hold float32 only if they were fitted on it."""
     if not type(part).__module__.startswith("sklearn."):
         return False
     learnt = [value for name, value in vars(part).items() if name.endswith("_") or name in ("_fit_X", "_fit_dtype")]
@@ -61,7 +61,7 @@ def _holds_float32(part: Any) -> bool:
 
 
 def _inside(part: Any, matrix: Any) -> Iterator[tuple[Any, Any]]:
-    """The estimators in `part` that get columns of `matrix` as they are, each with its columns."""
+    """Yield the estimators in `part` that get columns of `matrix` unchanged, each with its columns."""
     for transformer, places in inputs.by_columns(part):
         if hasattr(transformer, "transform"):
             by_name = isinstance(matrix, pd.DataFrame)

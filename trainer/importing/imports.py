@@ -55,8 +55,8 @@ def import_file(
     signature: Path | None = None,
     called: str | None = None,
 ) -> ModelManifest:
-    """Publishes what is in `file` as a version of the model `name`, with the rows of the CSV file `sample` to try it.
-    `called`: how to speak of the file, where its own name says nothing to anybody.
+    """Publish `file` as a version of the model `name`, tried with the rows of the CSV file `sample`. `called`: a name
+    for the file in messages, if its own means nothing to the user.
 
     No alias moves. Raises `ModelgateError` with the cause and the way out: `not_signed` where imports have to be
     signed and `signature` is not that of `file` and `sample`, else `not_published`. Nothing of the file is unpickled in
@@ -152,7 +152,7 @@ def _report(facts: dict[str, Any] | None) -> WritesReport | None:
     as all data are, and the pictures are drawn here."""
     if facts is None:
         return None
-    from trainer.report import Report  # which few imports need, and which brings matplotlib
+    from trainer.report import Report  # imports matplotlib, which few imports need
 
     try:
         return Report.drawn(facts).write
@@ -176,7 +176,7 @@ def _copied(source: Path, target: Path, megabytes: int) -> str:
 
 @contextmanager
 def _speaking_of(part: str) -> Iterator[None]:
-    """Refusals within are of this part, and not of the file."""
+    """Refusals within the block name this part instead of the file."""
     try:
         yield
     except Refused as refused:

@@ -6,7 +6,7 @@
     inbox/rejected/loan.pkl            what could not be published, and beside it loan.pkl.reason.txt
 
 A file that is being imported stays where it is until its version is there, and `.importing` says that it is its turn:
-whoever comes after one that ended meanwhile does it again, finds the version if it is there, and gives up at the third.
+after a crash the next process retries, and finds the version if it is there; the third crash rejects the file.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ class Inbox:
                 yield True
 
     def _whole(self) -> list[str]:
-        """What has not changed since the last look, not what only lies beside it; what was begun comes first."""
+        """Return the models that have not changed since the last look, without samples and signatures; files that were
+        begun come first."""
         now = self._stamps()
         same = {name for name, stamp in now.items() if self._before.get(name) == stamp}
         self._before = now
@@ -268,7 +269,7 @@ def _model_of(path: Path) -> str:
 
 
 def _lies_beside(name: str) -> bool:
-    """Whether it is the sample or the signature of a model's file."""
+    """Return whether it is the sample or the signature of a model's file."""
     return name.lower().endswith((_SAMPLE, SUFFIX))
 
 

@@ -34,8 +34,8 @@ _WHOLE, _FRACTION = re.compile(r"-?(0|[1-9]\d*)"), re.compile(r"-?\d+\.\d+")
 
 @dataclass(frozen=True)
 class Hint:
-    """What a step tells of one column. `values` are some that it has seen, or that are near those; `whole`: whether
-    numbers were integers when it was fitted, None: it does not tell."""
+    """What a step shows about one column. `values` are some that it has seen, or similar ones; `whole`: whether its
+    numbers were integers when it was fitted, None if that is unknown."""
 
     kind: Kind | None = None
     nullable: bool = False
@@ -123,15 +123,15 @@ def _from_outside(estimator: Any) -> Iterator[Any]:
 
 
 def members(estimator: Any) -> list[Any]:
-    """The estimators in it that get the same columns; of an ensemble all."""
+    """Yield the estimators in it that get the same columns; all of an ensemble."""
     found = (member for name in _INSIDE for member in _flat(_attribute(estimator, name)))
-    # CalibratedClassifierCV has wrappers of its own, which are no estimators.
+    # CalibratedClassifierCV has wrappers of its own, which are not estimators.
     inner = (thing if hasattr(thing, "get_params") else getattr(thing, "estimator", None) for thing in found)
     return [thing for thing in inner if hasattr(thing, "get_params")]
 
 
 def _flat(thing: Any) -> Iterator[Any]:
-    """What is in lists, lists of lists and arrays of objects."""
+    """Yield the items of lists, lists of lists and arrays of objects."""
     thing = thing.tolist() if isinstance(thing, np.ndarray) else thing
     if not isinstance(thing, list | tuple):
         yield thing
@@ -149,7 +149,7 @@ def steps(estimator: Any) -> list[Any]:
 
 
 def by_columns(part: Any) -> Iterator[tuple[Any, Sequence[int]]]:
-    """What is in a ColumnTransformer, each with the places of its columns."""
+    """Yield the parts of a ColumnTransformer, each with the positions of its columns."""
     indices = _indices(part) or {}
     for name, transformer, _ in (_attribute(part, "transformers_") or ()) if indices else ():
         yield transformer, indices.get(name, ())

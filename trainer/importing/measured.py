@@ -1,4 +1,4 @@
-"""How an imported model answers its sample, where that has what is to be predicted: the facts of a report."""
+"""The facts of an imported model's report, measured on a sample that has its target."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from trainer.importing import inputs
 from trainer.importing.sample import Sample
 
 FEWEST_ROWS = 10
-"""With a target, that a report is made of."""
+"""Fewest rows with a target for a report."""
 
 log = logging.getLogger(__name__)
 
 
 def measured(estimator: Any, draft: ModelManifest, sample: Sample | None) -> tuple[dict[str, Any] | None, list[str]]:
-    """The facts of a report, or None without a target in the sample; and warnings. Raises nothing."""
+    """Return the facts of a report, or None without a target in the sample; and warnings. Raises nothing."""
     try:
         found = _targets(estimator, draft, sample) if sample else {}
         if len(found) > 1:
@@ -39,7 +39,7 @@ def measured(estimator: Any, draft: ModelManifest, sample: Sample | None) -> tup
 
 
 def _targets(estimator: Any, draft: ModelManifest, sample: Sample) -> dict[str, list[Value]]:
-    """The columns that are no inputs and hold what the model predicts: the values of each, None for null."""
+    """Return the columns that are not inputs and hold what the model predicts: the values of each, None for null."""
     known = {*draft.signature.names, *(inputs.names(estimator) or ())}
     found = {}
     for column in sample.columns:
@@ -50,7 +50,7 @@ def _targets(estimator: Any, draft: ModelManifest, sample: Sample) -> dict[str, 
 
 
 def _predicted(output: Output, column: str, cells: Sequence[str | None]) -> list[Value] | None:
-    """The cells as what the model predicts; None where one is nothing of the kind."""
+    """Return the cells as labels or numbers; None if one is neither."""
     if output.kind is OutputKind.NUMBER:
         values = Conversion.of(Field(column, Kind.NUMBER)).each(list(cells))
         numbers = [value for value in values if not isinstance(value, Refusal)]
@@ -72,7 +72,7 @@ def _spelled(label: object) -> str:
 def _facts(
     estimator: Any, draft: ModelManifest, sample: Sample, target: str, values: Sequence[Value]
 ) -> dict[str, Any]:
-    # What reports are made of takes a second to import, and most files need none.
+    # The modules of reports take a second to import, and most files need none.
     from trainer.report.evidence import Evidence
     from trainer.report.facts import gather
     from trainer.training.evaluate import measure

@@ -1,4 +1,4 @@
-"""What an estimator gives, seen by asking it: numbers or classes, and whether probabilities."""
+"""Finds out what an estimator predicts: numbers or classes, and whether with probabilities."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class DoesNotPredict(Exception):
 
 
 class NoProbabilities(Exception):
-    """What the estimator calls probabilities is none; the message is a row of it."""
+    """The estimator's probabilities are invalid; the message is a row of them."""
 
 
 def output(estimator: Any, rows: Sequence[Row], draft: ModelManifest) -> tuple[Output, list[str]]:
-    """What comes out, and warnings. Raises `Refused`, `DoesNotPredict`, `NoProbabilities` and `MemoryError`."""
+    """Return the output, and warnings. Raises `Refused`, `DoesNotPredict`, `NoProbabilities` and `MemoryError`."""
     try:
         values, _ = ask(estimator, rows, draft.signature, draft.artifact)
     except (MemoryError, Refused):

@@ -93,7 +93,7 @@ def why_not_predicting(error: Exception, made_with: Sequence[str], has_sample: b
     if has_sample:
         return f"does not predict its sample rows ({explained(error)}); correct them, or the model"
     return (
-        f"does not predict rows that were made up for trying it ({explained(error)}); lay a CSV with some real rows"
+        f"does not predict rows that were made up for trying it ({explained(error)}); put a CSV with some real rows"
         " beside it"
     )
 

@@ -1,7 +1,7 @@
-"""Who may bring a model in: the detached signature `loan.pkl.sig`, which `make sign FILE=loan.pkl` makes.
+"""Detached signatures of imports: `loan.pkl.sig`, made by `make sign FILE=loan.pkl`.
 
-It is a raw ed25519 signature over a JSON text that says what is imported, which signer and trainer each make of the
-files that they have before them. So a signature fits one file with one sample under one name, and nothing else:
+A signature is a raw ed25519 signature over a JSON text about the import. Signer and trainer each build the text from
+their own copies of the files. So a signature fits one file with one sample under one name:
 
     {"import":{"model":"loan","parts":{"file":"<sha256>","sample":"<sha256>"}}}
 
@@ -23,32 +23,33 @@ from scoring.trust import Trust
 from trainer.importing import Refused
 
 SUFFIX = ".sig"
-"""What the name of a signature has in addition to that of the file."""
+"""The suffix of a signature's file name."""
 
 PART, SAMPLE_PART = "file", "sample"
-"""What a signature calls the parts of an import."""
+"""The names of an import's parts in a signature."""
 
 
 class NotSigned(Refused):
-    """A file without the signature that is asked for."""
+    """The file lacks the required signature."""
 
 
 def keys(settings: Settings) -> tuple[bytes, ...]:
-    """The public keys of those who may bring models in, 32 bytes each; none: everybody may. Raises `SettingsError`."""
+    """Return the public keys that may sign imports, 32 bytes each; none: no signature is required. Raises
+    `SettingsError`."""
     if settings.import_keys is None:
         return Trust.from_settings(settings).keys
     return public_keys.read(settings.import_keys, "IMPORT_KEYS")
 
 
 def check(settings: Settings, model: str, parts: Mapping[str, str], signature: bytes | None) -> None:
-    """Raises `NotSigned` unless somebody who may has signed `parts` (sha256 in hex, by part) for `model`."""
+    """Raise `NotSigned` unless one of the keys has signed `parts` (sha256 in hex, by part) for `model`."""
     allowed = keys(settings)
     if not allowed:
         return
     command = f"make sign FILE=…{' SAMPLE=…' if SAMPLE_PART in parts else ''} NAME={model}"
     if signature is None:
         raise NotSigned(
-            f"is not signed, and VERIFY_KEY asks for it; sign it with `{command}`, and lay the {SUFFIX} file beside it,"
+            f"is not signed, and VERIFY_KEY asks for it; sign it with `{command}`, and put the {SUFFIX} file beside it,"
             " or send that as the part signature"
         )
     if not Trust(allowed).signed(_statement(model, parts), signature):
@@ -68,7 +69,7 @@ def sign(key: Ed25519PrivateKey, model: str, file: Path, sample: Path | None) ->
 
 
 def beside(file: Path) -> Path:
-    """Where the signature of `file` lies."""
+    """Return the path of the signature of `file`."""
     return file.with_name(file.name + SUFFIX)
 
 

@@ -1,4 +1,4 @@
-"""A threshold that lies beside a model: its decisions are served, or it is refused, and never left out."""
+"""Thresholds beside a model: they are served or refused, and never ignored."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def with_threshold(model: Any, found: Mapping[str, Any]) -> tuple[Any, str]:
     """`model`, deciding at the one threshold in `found`, and a sentence that says so. Raises `Refused`."""
     names, values = listed(list(found)), list(found.values())
     if len(values) > 1:
-        raise Refused(f"holds a model with several thresholds ({names}), and nothing tells which one counts; keep one")
+        raise Refused(f"holds a model with several thresholds ({names}); keep the one that counts")
     threshold = _number(values[0])
     if threshold is None:
         raise Refused(f"holds a model with {names}, which is no number from 0 to 1 ({shown(values[0])}); {_WAY_OUT}")

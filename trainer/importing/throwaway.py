@@ -52,11 +52,11 @@ class Question:
 def ask(folder: Path, question: Question) -> tuple[ModelManifest, dict[str, Any] | None]:
     """The manifest as far as it is known, and the facts of a report, if there is one.
 
-    What to publish lies in `FILE`, or in `ARTIFACT` if there is one, and has the sha256 that the manifest says.
+    The bytes to publish are in `FILE`, or in `ARTIFACT` if there is one, and have the sha256 of the manifest.
 
     Raises `Refused`, and OSError.
     """
-    # Question and answer have no names in the file system, where others might write them.
+    # Question and answer are not files with names, which others might write.
     with TemporaryFile() as asked, TemporaryFile() as answer, TemporaryFile() as said:
         asked.write(question.dumps().encode())
         asked.seek(0)

@@ -52,9 +52,9 @@ class Column:
     guessed: bool
     """Whether nothing tells what it holds."""
     doubtful: bool
-    """Whether it is one of numbers, and all that there are of it are whole."""
+    """Whether it is a column of numbers that are all whole."""
     whole: Kind | None
-    """INTEGER or NUMBER where the estimator tells which its numbers were."""
+    """INTEGER or NUMBER if the estimator shows which it was fitted on."""
 
 
 def tried(name: str, contents: Contents, sample: Sample | None, artifact_format: ArtifactFormat) -> ModelManifest:
@@ -122,10 +122,10 @@ def _doubts(estimator: Any, columns: Sequence[Column]) -> list[str]:
     guessed = [column.field.name for column in columns if column.guessed]
     if not guessed or not inputs.sorts_columns(estimator):
         return []
-    hold = "holds" if len(guessed) == 1 else "hold"
+    type_of, are = ("type", "is") if len(guessed) == 1 else ("types", "are")
     return [
-        f"nothing tells what {listed(guessed)} {hold}, so numbers are asked for; where that is wrong (words, dates,"
-        " true and false), import it again with a sample"
+        f"the {type_of} of {listed(guessed)} {are} unknown, so numbers are assumed; if they are words, dates or"
+        " booleans, import the model again with a sample"
     ]
 
 
@@ -158,7 +158,7 @@ def _names(contents: Contents, sample: Sample | None) -> tuple[str, ...]:
         return sample.columns
     if count is None:
         raise Refused(
-            "does not tell how many columns it takes; lay a CSV with some rows beside it, with the columns it was"
+            "does not tell how many columns it takes; put a CSV with some rows beside it, with the columns it was"
             " fitted on, in that order"
         )
     return tuple(f"x{number}" for number in range(count))
@@ -167,7 +167,7 @@ def _names(contents: Contents, sample: Sample | None) -> tuple[str, ...]:
 def _readings(
     fields: Sequence[Field], estimator: Any, doubtful: Collection[str]
 ) -> Iterator[tuple[list[Field], InputFormat]]:
-    """In which ways the columns may be meant, the most likely first; those that are `doubtful` may be integers."""
+    """Yield the possible kinds of the columns, the most likely first; `doubtful` ones may be integers."""
     formats = [InputFormat.ARRAY]
     if inputs.names(estimator):
         formats = [InputFormat.DATAFRAME]

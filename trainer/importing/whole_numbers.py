@@ -1,4 +1,5 @@
-"""Whether whole numbers are to reach an estimator as integers: text that its own steps make of them is `1` or `1.0`."""
+"""Decides whether whole numbers reach an estimator as integers: a custom step may turn them into the text `1` or
+`1.0`."""
 
 from __future__ import annotations
 
@@ -15,11 +16,11 @@ from scoring.contents import parts
 from scoring.predict import Prediction, predict
 
 _MOST_ONE_BY_ONE = 50
-"""Columns; of more, all are integers or none."""
+"""Most columns that are decided one by one; of more, all are integers or none."""
 
 
 def may_matter(estimator: Any) -> bool:
-    """Whether `estimator` has steps of somebody's own: scikit-learn's take integers for the floats that they are."""
+    """Return whether `estimator` has custom steps: scikit-learn's own treat integers as floats."""
     return any(
         not type(part).__module__.startswith("sklearn.") or getattr(part, "func", None) is not None
         for part in parts(estimator)
@@ -34,10 +35,10 @@ def settled(
     told: Mapping[str, Kind],
     sampled: bool,
 ) -> tuple[ModelManifest, list[str]]:
-    """`draft`, with those of the columns `doubtful` as integers of which the answers depend, and warnings.
+    """Return `draft`, with the `doubtful` columns that change the answers as integers, and warnings.
 
-    Doubtful are columns of numbers that hold only whole ones in `rows`; `told` are those of which `estimator` tells the
-    kind. All others stay numbers: where there was 34, there will be 34.5. Where nothing is told, a sample decides.
+    Doubtful columns hold only whole numbers in `rows`; `told` are those whose kind `estimator` shows. All others stay
+    numbers: after 34 there may be 34.5. If the estimator shows nothing, a sample decides.
     """
     doubtful = [field.name for field in draft.signature.inputs if field.name in doubtful]
     if not _differ(estimator, draft, with_integers(draft, doubtful), rows):
@@ -64,7 +65,7 @@ def with_integers(draft: ModelManifest, names: Collection[str]) -> ModelManifest
 
 
 def as_asked(draft: ModelManifest, rows: Sequence[Row]) -> list[Row]:
-    """`rows` as requests have them: the values of its integers as integers."""
+    """Return `rows` as requests have them: the values of integer inputs as integers."""
     whole = [field.kind is Kind.INTEGER for field in draft.signature.inputs]
     return [
         tuple(
@@ -91,7 +92,7 @@ def _is_one_type(draft: ModelManifest) -> bool:
 
 
 def _differ(estimator: Any, one: ModelManifest, other: ModelManifest, rows: Sequence[Row]) -> bool:
-    """Whether the answers differ; not where one of them raises."""
+    """Return whether the answers differ; False if one of them raises."""
     if one == other:
         return False
     try:
@@ -108,7 +109,7 @@ def _cells(answer: Prediction) -> Iterator[Value]:
 
 
 def _alike(old: Value, new: Value) -> bool:
-    """But for rounding, which is another one where whole numbers are multiplied."""
+    """Return whether they are equal up to rounding, which differs when integers are multiplied."""
     if isinstance(old, float) and isinstance(new, float):
         return math.isclose(old, new, rel_tol=1e-6, abs_tol=1e-9)
     return old == new

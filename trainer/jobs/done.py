@@ -1,6 +1,6 @@
-"""The jobs that the trainer has done: a signed job is done once, whoever puts it into its queue again.
+"""The jobs that have run: a signed job runs once, even if it is put into its queue again.
 
-They are empty files in `.done/` of the model repository, which trainers alone write, and outlive each of them.
+They are empty files in `.done/` of the model repository, which only trainers write. They outlive the trainers.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class DoneJobs:
         sync(self._folder)
 
     def sweep(self) -> None:
-        """Forgets those whose signatures have ended. A scheduled run is signed up to eight years before it is due, but
-        done after that."""
+        """Forget those whose signatures have expired. A scheduled run is signed up to eight years before it is due, but
+        runs after that."""
         with suppress(FileNotFoundError):
             for path in self._folder.iterdir():
                 if time.time() - path.stat().st_mtime > TRAINING_LIVES * 1.1:

@@ -31,8 +31,8 @@ MOST_SAID = 1_000_000
 class Horse:
     """`python -m trainer.jobs.run` with one payload: RQ's word for the process that does the work.
 
-    It and whatever it starts are `Contained`. It gets the settings by its stdin: a recipe finds none of them in its
-    environment.
+    It and the processes that it starts are `Contained`. It gets the settings through stdin, so a recipe finds none of
+    them in its environment.
     """
 
     def __init__(self, payload: Mapping[str, Any], timeout: float, said: str = "") -> None:

@@ -38,7 +38,7 @@ def delete_version(settings: Settings, _: Redis, order: Order) -> dict[str, Any]
 
 
 def import_version(settings: Settings, connection: Redis, order: Order) -> dict[str, Any]:
-    if not settings.allow_upload:  # the gateway asks too, and may be told something else
+    if not settings.allow_upload:  # the gateway checks too, but may have other settings
         raise ModelgateError(
             Code.NOT_PUBLISHED,
             "the trainer does not import it, because its ALLOW_UPLOAD is off; set it to 1 for gateway and trainer",

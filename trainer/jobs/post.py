@@ -66,10 +66,10 @@ class _Duty:
 
 
 class Post(ABC):
-    """Takes the jobs of one queue, has them done and ends them; renews its lease meanwhile.
+    """Takes the jobs of one queue, runs them, records their ends, and renews its lease meanwhile.
 
-    Whoever takes a job owns it (`broker.tasks`). Away from Redis it goes on with what it has. Only jobs that a gateway
-    signed are done, and each of them once.
+    The trainer that takes a job owns it (`broker.tasks`). Without Redis it goes on with the jobs that it has. It runs
+    only jobs that a gateway signed, each of them once.
     """
 
     queue: ClassVar[str]
@@ -208,7 +208,7 @@ class Post(ABC):
             self._tasks.finish(job.begun.id, outcome)
         except ValueError as error:
             self._tasks.finish(job.begun.id, Failure(Code.TRAINING_FAILED, f"the result cannot be told: {error}"))
-        if not isinstance(outcome, Failure):  # what failed may be queued anew, by stock RQ
+        if not isinstance(outcome, Failure):  # stock RQ may requeue failed jobs
             try:
                 self._done.add(job.begun.id)
             except OSError as error:

@@ -40,7 +40,7 @@ def resign(root: Path, key: Ed25519PrivateKey, trust: Trust, unsigned: bool) -> 
 
 
 def sign_version(root: Path, key: Ed25519PrivateKey, trust: Trust, name: str, version: int) -> None:
-    """Signs one version, for which whoever asks vouches. Harmless to repeat. Raises `NotSigned`, `ModelgateError` and
+    """Sign one version, for which the caller vouches. Harmless to repeat. Raises `NotSigned`, `ModelgateError` and
     OSError."""
     if not Repository(root).has_version(name, version):
         raise NotSigned(f"there is no such version in {root}")

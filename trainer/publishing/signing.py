@@ -49,7 +49,7 @@ class Seal:
 
     @property
     def apart(self) -> bool:
-        """Whether what is published waits until somebody else signs it."""
+        """Whether published versions wait to be signed elsewhere."""
         return bool(self.trust.keys) and self.key is None
 
 

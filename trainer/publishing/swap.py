@@ -18,8 +18,8 @@ from scoring.trust import Trust
 from trainer.publishing.aliases import check_move, move_alias, previous
 
 Promote = Callable[[str, int, str], str | None]
-"""Model, version, alias: points the alias at the version; returns a remark where there is one. Raises `ModelgateError`
-where the alias stays."""
+"""Model, version, alias: moves the alias to the version; returns a remark or None. Raises `ModelgateError` if the alias
+stays."""
 
 _LOOK = 0.02
 """Seconds between two looks at what the workers have."""
@@ -34,8 +34,8 @@ _AFTERWARDS = 2.0
 def promote(
     settings: Settings, connection: Redis | None, model: str, version: int, alias: str = CURRENT, force: bool = False
 ) -> str | None:
-    """Points `alias` at `version` once every live worker that serves `model` has loaded it, at the latest after
-    `WARMUP_TIMEOUT`. Returns a remark where it was not to be waited for.
+    """Move `alias` to `version` once every live worker that serves `model` has loaded it, at the latest after
+    `WARMUP_TIMEOUT`. Returns a remark if some have not.
 
     Raises `ModelgateError`, and the alias stays: as `trainer.publishing.aliases.move_alias` does; `not_trusted` where
     workers ask for a signature that it lacks, and `not_loaded` where none of them can load it, unless `force`.
@@ -60,13 +60,14 @@ def roll_back(settings: Settings, connection: Redis | None, model: str, force: b
 
 
 def check_trust(settings: Settings, model: str, version: int) -> None:
-    """Raises `ModelgateError` (`not_trusted`) where workers with these settings would refuse the version."""
+    """Raise `ModelgateError` (`not_trusted`) if workers with these settings would refuse the version."""
     repository = Repository(settings.models_dir)
     Trust.from_settings(settings).check(repository.manifest(model, version), repository.version_dir(model, version))
 
 
 def _warm_up(connection: Redis | None, model: str, version: int, seconds: float, force: bool) -> str | None:
-    """Waits for the workers; the remark says whom it did not wait for. Raises `ModelgateError` (`not_loaded`)."""
+    """Wait for the workers. The remark names those that have not loaded the version. Raises `ModelgateError`
+    (`not_loaded`)."""
     if connection is None:
         return "moved at once: REDIS_URL is not set, so no worker could be asked to load it first"
     wanted, end = f"{model}@{version}", time.monotonic() + seconds
@@ -92,7 +93,7 @@ def _warm_up(connection: Redis | None, model: str, version: int, seconds: float,
 
 
 def _forget_refusals(connection: Redis, model: str, wanted: str, end: float) -> None:
-    """What made workers refuse the version before may have been mended since: they are to look at it anew."""
+    """Have workers check the version again: the reason for an earlier refusal may be gone."""
     while time.monotonic() < end and any(wanted in said.refused for said in warmup.reports(connection, model).values()):
         warmup.forget(connection, wanted)
         time.sleep(_LOOK)
@@ -110,8 +111,8 @@ def _not_loaded(model: str, version: int, refused: Mapping[str, str]) -> Modelga
     reason = next(iter(refused.values()))
     return ModelgateError(
         Code.NOT_LOADED,
-        f"version {version} of {model!r} gets no alias, because {_names([*refused])} cannot load it: {reason}; mend"
-        ' that, or move the alias all the same with "force": true',
+        f"version {version} of {model!r} gets no alias, because {_names([*refused])} cannot load it: {reason}; fix"
+        ' that, or move the alias anyway with "force": true',
         model=model,
         version=version,
         reasons=dict(refused),

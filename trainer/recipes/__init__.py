@@ -30,7 +30,7 @@ def names(folder: Path | None = None) -> tuple[str, ...]:
 
 
 def parameters(folder: Path | None = None) -> dict[str, list[Parameter]]:
-    """What the recipes take, but for those of which only running them would tell. Runs none of them."""
+    """Return the parameters of the recipes, without running any; recipes that would have to be run are left out."""
     files = {name: Path(__path__[0]) / f"{name}.py" for name in _built_in()}
     files |= {path.stem: path for path in _files(folder) if not _objection(path)}
     found = {name: parameters_in(path) for name, path in files.items()}

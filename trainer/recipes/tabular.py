@@ -1,6 +1,6 @@
 """Any table: a pipeline for the kinds of its columns, and the estimator that cross-validation prefers.
 
-The artifact holds classes of scikit-learn and functions of `scoring.steps` alone.
+The artifact holds only classes of scikit-learn and functions of `scoring.steps`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ROWS_A_TREE = 20_000
 FEW_ROWS = 2_000
 """Below, boosting learns slowly and with small trees; it would learn the rows by heart."""
 RARE_L2 = 10.0
-"""Where nearly all rows of a leaf are of one class, a step of boosting would go far beyond what they tell."""
+"""If nearly all rows of a leaf are of one class, a boosting step would be too large."""
 BLEND = "blend"
 LOG_LOSS = "neg_log_loss"
 """Tells two candidates apart that are right in as many rows: it sees how sure they were of each. Higher is better."""
@@ -88,7 +88,7 @@ def _classifies(y: Any, run: Run, task: str) -> bool:
 
 
 def _look_at_classes(y: Any, run: Run) -> None:
-    """Remarks on classes that are rare. Raises `RecipeError` where there are too few rows of each."""
+    """Add remarks on rare classes. Raises `RecipeError` if a class has too few rows."""
     counts = Counter(y.tolist())
     if len(counts) < 2:
         raise RecipeError(f"the rows to learn from have one class only, {listed(list(counts))}: more rows are needed")
@@ -171,7 +171,7 @@ def _compare(candidates: dict[str, Any], X: Any, y: Any, classes: bool, seconds:
     run.tell(1.0, len(tried), len(candidates), best.found.mean)
     if best.found.mean <= baseline.found.mean:
         run.remark(
-            f"{best.found.name} is no better than always giving the same answer: the columns tell little of"
+            f"{best.found.name} is no better than always giving the same answer: the columns hardly predict"
             f" {run.target.name}"
         )
     return best.found.name
@@ -179,7 +179,7 @@ def _compare(candidates: dict[str, Any], X: Any, y: Any, classes: bool, seconds:
 
 @dataclass(frozen=True)
 class _Tried:
-    """What came of a candidate: by what it is compared, its headline metric, and the answers of the folds."""
+    """A tried candidate: the metric that it is compared by, its headline metric, and the predictions of the folds."""
 
     found: Candidate
     shown: Candidate
@@ -200,11 +200,11 @@ def _answers(fitted: Any, X: Any, labels: Any) -> Any:
 
 
 def _scores(y: Any, answers: Any, labels: Any, headline: str) -> tuple[float, float]:
-    """What candidates are compared by, and the headline metric; of both, higher is better."""
+    """Return the metric that candidates are compared by, and the headline metric; higher is better for both."""
     if labels is None:
         return r2_score(y, answers), r2_score(y, answers)
     own = answers[np.arange(len(y)), np.searchsorted(labels, y)]
-    # One row of which a model was altogether sure, and wrong, must not outweigh all others.
+    # One confident wrong prediction must not outweigh all others.
     sure = float(np.log(np.clip(own, 1e-4, 1)).mean())
     if headline == "accuracy":
         return sure, float((labels[answers.argmax(axis=1)] == y).mean())

@@ -32,7 +32,7 @@ class Report:
 
     @classmethod
     def drawn(cls, facts: Facts) -> Report:
-        """Of `facts` as `gather` gives them; of others it raises anything."""
+        """Render `facts` of `gather`; other facts raise any exception."""
         return cls(facts, draw_all(facts))
 
     def write(self, folder: Path, manifest: ModelManifest) -> None:

@@ -1,4 +1,4 @@
-"""What a model answers to the rows that it is tested on, beside what is true of them."""
+"""The predictions of a model for its test rows, beside the actual values."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Classes:
 
     @property
     def scored(self) -> Sequence[int]:
-        """The interesting classes, where there are probabilities for them; else raises `NotShown`."""
+        """Return the interesting classes that have probabilities. Raises `NotShown` if none has."""
         if self.probabilities is None:
             raise NotShown("The model gives no probabilities.")
         if not np.isfinite(self.probabilities).all():

@@ -1,4 +1,5 @@
-"""How a model of classes answers the rows it is tested on: confusions, each class, thresholds, calibration."""
+"""Facts about a classifier's predictions of its test rows: confusion matrix, metrics by class, thresholds,
+calibration."""
 
 from __future__ import annotations
 
@@ -71,7 +72,7 @@ def by_class(answers: Classes) -> Facts:
 
 
 def thresholds(answers: Classes, recommended: float | None = None) -> Facts:
-    """Of two classes: what taking a row for the rarer one (`label`) from a probability on gives.
+    """For two classes: the results of predicting the rarer one (`label`) from a probability on.
 
     `items` by falling threshold: `precision`, `recall`, `f1`, and how many rows are `flagged`. The ones shown: that at
     which the model answers so by itself (`served`; of some models there is none), the one that is `recommended`, and
@@ -114,7 +115,7 @@ def _at(threshold: float, given: Any, positive: Any) -> Facts:
 
 
 def _served(given: Any, predicted: Any) -> float | None:
-    """The threshold by which the model itself decides, if any does."""
+    """Return the threshold that the model itself uses, if any."""
     candidates = [0.5, *([_below(float(given[predicted].min()))] if predicted.any() else [])]
     return next((threshold for threshold in candidates if ((given >= threshold) == predicted).all()), None)
 

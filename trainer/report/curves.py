@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves of each class, with as few points as show the same line."""
+"""ROC and precision-recall curves of each class, with as few points as the line needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.report.answers import Classes
 from trainer.report.parts import MOST_CLASSES, Facts, NotShown, clean, number, numbers
 
 TOLERANCE = 0.002
-"""How far a curve that is shown may be from the full one, where both axes go from 0 to 1: a pixel of the picture."""
+"""Largest distance of a shown curve from the full one, on axes from 0 to 1: a pixel of the picture."""
 
 Curve = Callable[[Any, Any], Facts]
 """Which rows are of a class (booleans), and the probabilities that the model gives them → the facts of one curve."""
@@ -45,10 +45,11 @@ def precision_recall(answers: Classes) -> Facts:
 
 
 def simplified(x: Any, y: Any, tolerance: float = TOLERANCE) -> Any:
-    """The positions of the points that a line through (x, y) needs to stay within `tolerance` of the full one.
+    """Return the positions of the points that a line through (x, y) needs to stay within `tolerance` of the full
+    one.
 
-    Douglas and Peucker's: of a stretch, the point that is farthest from the straight line is needed, unless it is near
-    enough; the same again on both sides of it. So points are spent where the curve bends.
+    The algorithm of Douglas and Peucker: keep the point that is farthest from the straight line unless it is near
+    enough, and repeat on both sides of it. So points are kept where the curve bends.
     """
     needed = np.zeros(len(x), dtype=bool)
     needed[[0, -1]] = True

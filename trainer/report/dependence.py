@@ -1,4 +1,4 @@
-"""Partial dependence: what the model answers on average when one input is set to a value in every row.
+"""Partial dependence: the mean prediction of the model when one input is set to a value in every row.
 
 scikit-learn's own function takes neither whole numbers nor times nor nulls, and no estimator of a recipe's own; this is
 its definition, asked the way that serving asks.
@@ -76,7 +76,7 @@ def dependence(evidence: Evidence, strongest: Sequence[str], seconds: float = SE
 
 
 def _affordable(evidence: Evidence, answers: Callable[[Sequence[Row]], Any], seconds: float) -> Sequence[Row]:
-    """So many of the rows tested on that asking for all of them once takes about `seconds`."""
+    """Return as many test rows as the model predicts in about `seconds`."""
     chosen = np.random.default_rng(SEED).permutation(len(evidence.tested_on))[:ROWS]
     rows = [evidence.rows[evidence.tested_on[place]] for place in np.sort(chosen)]
     began = time.monotonic()
@@ -86,7 +86,8 @@ def _affordable(evidence: Evidence, answers: Callable[[Sequence[Row]], Any], sec
 
 
 def _values(field: Field, column: Sequence[Value]) -> list[Value]:
-    """Some that the column holds: of numbers and times from the 2nd to the 98th percentile, else the most frequent."""
+    """Return some values of the column: of numbers and times from the 2nd to the 98th percentile, else the most
+    frequent."""
     present = [value for value in column if value is not None]
     tally = Counter(present)
     if field.kind in (Kind.STRING, Kind.BOOLEAN):

@@ -13,17 +13,17 @@ from trainer.recipe import Candidate
 
 
 class Outcome(StrEnum):
-    """How the new version does beside the current one, by a paired test on the rows that neither has learnt from."""
+    """The result of a paired test of the new version against the current one, on rows that neither has learnt from."""
 
     BETTER = "better"
     WORSE = "worse"
     SAME = "as good"
-    """What difference there is, chance explains."""
+    """Chance explains the difference."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The new version beside the one that it would replace, which is `version`.
+    """A comparison of the new version with `version`, which it would replace.
 
     `rows` is the number of held-out rows from which neither has learnt; `metrics` are the new version's on those rows
     and `previous` the other one's, both empty where there is no such row or the other cannot be asked. `loss` is what
@@ -47,10 +47,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Leak:
-    """One or two `columns` that tell (nearly) all of the target by themselves.
+    """One or two `columns` that predict (nearly) all of the target by themselves.
 
-    `how` says in which way: "alone", "sum", "product", "quotient", "together". `score` is their cross-validated
-    `metric` ("accuracy" or "r2") without any other column. `sentence` names all of it, and what to do.
+    `how` is "alone", "sum", "product", "quotient", "together". `score` is their cross-validated `metric` ("accuracy" or
+    "r2") without any other column. `sentence` names all of it, and what to do.
     """
 
     columns: Sequence[str]
@@ -62,8 +62,8 @@ class Leak:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """What comes of answering with a class where its probability is at least `threshold`, on the rows tested on:
-    in how many it is `found`. `precision` is 1 where that is none."""
+    """The results of predicting a class from the probability `threshold` on, for the test rows: it is predicted in
+    `found` rows. `precision` is 1 where that is none."""
 
     threshold: float
     precision: float
@@ -93,10 +93,10 @@ class Evidence:
     version that would be replaced. `remarks` are sentences on what was found in the data and done about it, `notes`
     what the caller wrote, `target` the name of the column that is learnt.
 
-    `headline` is the metric of `manifest.metrics` to lead with. `verdict` says in one sentence how good the version is
-    beside the current one, or beside the baseline; `refused` why the gate does not let it through, None if it does.
-    `comparison` is None where there is no version to compare with. `leaks` are columns that tell too much.
-    `thresholds` are for models of classes only.
+    `headline` is the most telling metric of `manifest.metrics`. `verdict` compares the version in one sentence with the
+    current one, or with the baseline; `refused` is the reason of the gate, None if the version passes. `comparison` is
+    None if there is no version to compare with. `leaks` are columns that may leak the target. `thresholds` are for
+    models of classes only.
     """
 
     manifest: ModelManifest

@@ -22,7 +22,7 @@ MOST_CANDIDATES, MOST_REMARKS, MOST_PARAMETERS, MOST_LIBRARIES, MOST_METRICS, MO
 SENTENCE = 500
 LESS_IS_BETTER = ("error", "loss", "brier", "mae", "rmse", "mse")
 NEGATED = "neg_"
-"""scikit-learn's scorers of errors turn the sign round, so that more is better, and say so in their names."""
+"""scikit-learn's scorers of errors are negative, so that more is better; their names begin with `neg_`."""
 
 
 def gather(evidence: Evidence) -> Facts:
@@ -115,7 +115,8 @@ def candidates(evidence: Evidence) -> Facts:
 
 
 def comparison(evidence: Evidence) -> Facts:
-    """Both versions on the `rows` that neither has learnt from; `outcome` None and `reason` where that says nothing.
+    """Return the metrics of both versions on the `rows` that neither has learnt from; `outcome` is None, with a
+    `reason`, if they cannot be compared.
 
     `metrics` are empty where there is no such row, or the other version cannot be asked.
     """

@@ -1,4 +1,4 @@
-"""The rows that the model gets most wrong: where to look for mistakes in the data, and for what it does not know."""
+"""The rows that are predicted most wrong. They may show mistakes in the data, or gaps of the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often each class occurs, and what tells something of answers where one is so rare that accuracy does not."""
+"""The balance of classes, and metrics for classes so rare that accuracy says little."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 IMBALANCED = 0.4
-"""Classes are out of balance when the rarest has less than this share of what it would have among equals."""
+"""Classes are out of balance when the rarest has less than this fraction of an equal share."""
 
 
 def rarest(labels: Collection[Any]) -> tuple[Any, int]:
@@ -26,7 +26,8 @@ def out_of_balance(labels: Collection[Any]) -> bool:
 
 
 def average_precision(y: Any, table: Any, labels: Sequence[Any]) -> float:
-    """Of the rarer of two classes; of more, the mean over those that occur in `y`. nan where `y` is of one class.
+    """Return the average precision of the rarer of two classes; of more, the mean over those in `y`. nan if `y` has
+    only one class.
 
     `table` has the probabilities of `labels` (rows × classes).
     """

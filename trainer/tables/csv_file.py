@@ -1,4 +1,4 @@
-"""A CSV file → a table of text, with what had to be guessed about it."""
+"""Reads a CSV file as a table of text, with remarks on what was guessed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.recipe import DataError, Table
 def read(path: Path, source: str, told: Callable[[float], None]) -> Table:
     """A header and rows of text, blank cells None, as `contract.csv_table` reads them for serving, too.
 
-    `told` hears the fraction that is read. Raises `DataError`, which calls the file `source`.
+    `told` is called with the fraction that has been read. Raises `DataError`, which calls the file `source`.
     """
     try:
         with path.open("rb") as file:

@@ -7,11 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from contract.csv_cells import NULLS, date_format, not_quite_dates, null_word, number_format, without_commas
 from contract.kinds import Conversion, Refusal, listed, shown
 from contract.manifest import Field, Format, Kind
 from contract.training import KINDS
 from contract.training_columns import columns_of
-from contract.written import NULLS, date_format, not_quite_dates, null_word, number_format, without_commas
 from trainer.recipe import DataError, Recipe, Table
 
 FEWEST_ROWS = 20
@@ -38,7 +38,7 @@ class _Column:
 
 @dataclasses.dataclass(frozen=True)
 class _Look:
-    """What a column seems to hold; `guess` says of which doubt it was decided how."""
+    """The inferred kind of a column; `guess` is a sentence about a decision in doubt."""
 
     kind: Kind
     format: Format | None = None
@@ -150,8 +150,8 @@ def _input(name: str, counts: Counts, rows: int, separator: str | None, wanted: 
         return _Column(
             None,
             remarks=[
-                f"{name} is left out: it is different in every row, so it names a row and tells nothing about"
-                " others (as id_field it is echoed in answers)"
+                f"{name} is left out: every row has another value, so it cannot predict; name it as id_field to have"
+                " it echoed in answers"
             ],
         )
     categories = tuple(sorted(map(str, values))) if field.kind is Kind.STRING and _closed(values, rows) else None
@@ -164,7 +164,7 @@ _Found = tuple[Field, frozenset[object], list[str]]
 
 
 def _seen(name: str, values: Counts, separator: str | None) -> _Found:
-    """What the values seem to be, with the words among them that are null then."""
+    """Infer the field of the values, and the words among them that are null."""
     look, nulls = _look(values, separator), frozenset[object]()
     remarks: list[str] = []
     if look.kind is Kind.STRING:
@@ -227,7 +227,7 @@ def _look(values: Counts, separator: str | None) -> _Look:
 
 
 def _dates(values: Counts) -> tuple[Format | None, str | None]:
-    """How those are written that are not in ISO 8601, and what had to be guessed."""
+    """Return the format of dates that are not in ISO 8601, and a remark if it was guessed."""
     found = date_format(str(value) for value in _refused(values, Field("", Kind.DATETIME)))
     if found is None:
         return None, None
@@ -249,7 +249,7 @@ def _refused(values: Counts, field: Field) -> list[object]:
 
 
 def _nearly(name: str, values: Counts) -> list[str]:
-    """What a column of text had nearly been."""
+    """Return a remark on a column of text that is nearly of another kind."""
     if reason := not_quite_dates(list(map(str, values))):
         return [f"{name} is taken for text: {reason}"]
     codes = sorted(text for text in map(str, values) if _CODE.fullmatch(text))

@@ -1,4 +1,5 @@
-"""Columns of any kind → numbers: the steps before an estimator, of scikit-learn's parts and `scoring.steps` alone.
+"""Turns columns of any kind into numbers: the steps before an estimator, made only of scikit-learn's parts and
+`scoring.steps`.
 
 A worker loads them without a line of the trainer's code, and a skops file holds them.
 """

@@ -1,4 +1,4 @@
-"""The new version beside the one that it would replace: which of them does better on rows that neither has seen.
+"""Compares a new version with the one that it would replace, on rows that neither has learnt from.
 
 Both answer the same rows, so their losses are compared row by row: if the versions were equally good, each difference
 could as well have had the other sign (a randomisation test; Dietterich, "Approximate statistical tests for comparing
@@ -32,11 +32,11 @@ from trainer.training.learning import Learnt
 from trainer.training.seen import hashes, learnt_from
 
 LEVEL = 0.05
-"""A version is better or worse when chance alone would make as much of a difference in so few of the cases."""
+"""The significance level of the one-sided tests."""
 FEWEST_ROWS = 50
-"""Below, a difference would have to be large to be told from chance."""
+"""With fewer rows only large differences are significant."""
 LEAST = 1e-4
-"""One row of which a version was altogether sure, and wrong, must not outweigh all others."""
+"""The least probability in a log loss: one confident wrong prediction must not outweigh all others."""
 FEW_ROWS, SIGNS, SEED = 1000, 5000, 0
 
 
@@ -45,7 +45,7 @@ class CannotCompare(Exception):
 
 
 def compare(repository: Repository, trust: Trust, version: int, new: Learnt, data: TrainingRows) -> Comparison:
-    """Has both versions answer the held-out rows of `new`, as serving would, that `version` has not learnt from.
+    """Compare the predictions of both versions for the held-out rows of `new` that `version` has not learnt from.
 
     `data` are all rows of the new one. Raises nothing but MemoryError.
     """
@@ -100,8 +100,8 @@ def _check_outputs(version: int, new: Output, old: Output) -> None:
 
 
 def _unseen(manifest: ModelManifest, learnt: Any, new: Learnt, data: TrainingRows) -> tuple[Any, list[Row]]:
-    """The positions of the held-out rows that the version of `manifest` has not learnt from, and those rows as it takes
-    them."""
+    """Return the positions of the held-out rows that the version of `manifest` has not learnt from, and these rows,
+    coerced to its signature."""
     taken, rows = _as_taken(data.rows, new.manifest.signature, manifest)
     known = hashes(rows, [data.targets[place] for place in taken], manifest.training_data.fingerprint)
     unseen = np.isin(taken, new.tested_on) & ~np.isin(known, learnt)
@@ -111,7 +111,7 @@ def _unseen(manifest: ModelManifest, learnt: Any, new: Learnt, data: TrainingRow
 
 
 def _as_taken(rows: Sequence[Row], signature: Signature, old: ModelManifest) -> tuple[Any, list[Row]]:
-    """The positions of those of `rows` that the `old` version takes, and what it makes of them: all but a few."""
+    """Return the positions of the `rows` that fit the signature of the `old` version, and these rows, coerced to it."""
     places = np.arange(len(rows))
     try:
         return places, coerce(Grid(signature.names, rows), old.signature).rows
@@ -125,7 +125,7 @@ def _as_taken(rows: Sequence[Row], signature: Signature, old: ModelManifest) -> 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a version answers: `predicted`, and a `table` of probabilities (rows × the labels of `output`) or None."""
+    """A version's answers: `predicted`, and a `table` of probabilities (rows × the labels of `output`) or None."""
 
     predicted: Any
     table: Any
@@ -133,7 +133,7 @@ class Answers:
 
 
 def _losses(y: Any, *versions: Answers) -> tuple[str, Any, Any]:
-    """What is lost in each row by either of two versions, less is better, and what that is called."""
+    """Return the name of the loss, and the losses of both versions row by row; less is better."""
     if versions[0].output.kind is OutputKind.NUMBER:
         ours, theirs = (np.square(np.asarray(each.predicted, dtype=float) - y) for each in versions)
         return "squared error", ours, theirs
@@ -145,14 +145,15 @@ def _losses(y: Any, *versions: Answers) -> tuple[str, Any, Any]:
 
 
 def _of_own_class(y: Any, answers: Answers) -> Any:
-    """The probability that each row's class is given; 0 of one that the version does not know."""
+    """Return the probability of each row's class; 0 for a class that the version does not know."""
     table = np.column_stack([answers.table, np.zeros(len(y))])
     places = {label: place for place, label in enumerate(answers.output.labels or ())}
     return table[np.arange(len(y)), [places.get(label, -1) for label in y.tolist()]]
 
 
 def _judged(figures: Comparison, differences: Any) -> Comparison:
-    """With the outcome of the test on what the new version loses more than the other, row by row."""
+    """Return the figures with the outcome of the test. `differences`: by how much the new version loses more, row by
+    row."""
     if figures.rows < FEWEST_ROWS:
         rows = f"{figures.rows} held-out row{'s' if figures.rows > 1 else ''}"
         return replace(figures, missing=f"only {rows} are new to both versions, and it takes {FEWEST_ROWS}")
@@ -164,9 +165,10 @@ def _judged(figures: Comparison, differences: Any) -> Comparison:
 
 
 def by_chance(differences: Any) -> float:
-    """How often the mean of `differences` is at least what it is when each has its sign by chance.
+    """Return the one-sided p-value: the probability of a mean at least as large if each difference had a random
+    sign.
 
-    Of many rows that is counted no more: the sum is as good as normal.
+    For many rows the normal approximation is used.
     """
     moved = differences[differences != 0]
     total = moved.sum()

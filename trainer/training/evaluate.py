@@ -23,7 +23,7 @@ SEED = 42
 CROSS_VALIDATION_SECONDS = 120
 """Where fitting once suggests that the folds take longer, they are left out."""
 WORTH_LOOKING_AT = 0.5
-"""The precision at which the recall of a rare class is stated: every second find is right."""
+"""The precision at which the recall of a rare class is reported."""
 
 
 def evaluate(estimator: Any, X: Any, y: Any, output: Output, held_out: bool) -> dict[str, float]:
@@ -39,9 +39,9 @@ def measure(y: Any, predicted: Any, table: Any, output: Output) -> dict[str, flo
     Classes: `accuracy`, `balanced_accuracy`; with probabilities (`table`, rows × classes) `average_precision` of the
     rarer of two classes, or the mean over more; where the rows hold every class also `log_loss` and `roc_auc` (of more
     than two classes: the mean of each against the rest); and of a rare class beside another one
-    `recall_at_half_precision`, the share of it that is found while every second find is right. Numbers: `r2`, and in
-    the target's unit `mean_absolute_error` and `root_mean_squared_error`. `baseline_…` is what always giving the same
-    answer reaches: the most frequent class, the shares of the classes as probabilities, or the median.
+    `recall_at_half_precision`, its recall at a precision of 0.5. Numbers: `r2`, and in the target's unit
+    `mean_absolute_error` and `root_mean_squared_error`. `baseline_…` is what always giving the same answer reaches: the
+    most frequent class, the shares of the classes as probabilities, or the median.
     """
     found = _of_classes(y, predicted, table, output) if output.kind is OutputKind.CLASS else _of_numbers(y, predicted)
     first = headline(y, output)
@@ -50,9 +50,9 @@ def measure(y: Any, predicted: Any, table: Any, output: Output) -> dict[str, flo
 
 
 def headline(y: Any, output: Output) -> str:
-    """The metric that tells most of answers to rows with the targets `y`.
+    """Return the most telling metric for rows with the targets `y`.
 
-    Where one class is rare, always answering another one is right nearly always, and accuracy says nothing.
+    If one class is rare, always predicting another one has a high accuracy, so accuracy says little.
     """
     if output.kind is OutputKind.NUMBER:
         return "r2"
@@ -64,8 +64,8 @@ def headline(y: Any, output: Output) -> str:
 def cross_validate(
     fit: Callable[[Any, Any], Any], X: Any, y: Any, output: Output, name: str, seconds: float
 ) -> tuple[Candidate, OutOfFold | None] | None:
-    """The headline metric over `FOLDS` folds of X and y, fitted anew for each; `name` is what was fitted. And what the
-    folds answered, of classes with probabilities.
+    """Cross-validate the headline metric over `FOLDS` folds of X and y; `name` is the candidate. Also returns the
+    out-of-fold probabilities, if any.
 
     None where that is impossible, or takes too long when fitting takes `seconds`. Raises what `fit` raises.
     """

@@ -1,4 +1,4 @@
-"""What there is to say of what was learnt, before it is published: is it good, is it better, and is it true?"""
+"""Findings about a trained model before it is published: its verdict, its comparison, its leaks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from trainer.training.thresholds import thresholds
 def findings(
     learnt: Learnt, data: TrainingRows, run: Run, request: TrainingRequest, models: Path, trust: Trust
 ) -> Evidence:
-    """All that a report is made of. Each remark goes into the log, and the verdict beside another version."""
+    """Gather the evidence for a report. Logs each remark, and the verdict if there is a version to compare with."""
     output, inputs = learnt.manifest.signature.output, learnt.manifest.signature.inputs
     classes = output.kind is OutputKind.CLASS
     y = learnt.y[learnt.tested_on]
@@ -64,7 +64,7 @@ def findings(
 def _compared(
     learnt: Learnt, data: TrainingRows, alias: str, models: Path, trust: Trust
 ) -> tuple[ModelManifest | None, Comparison | None]:
-    """The manifest of the version that has `alias`, where it can be read, and how the new one does beside it."""
+    """Return the manifest of the version that has `alias`, if it can be read, and the comparison with it."""
     repository, name = Repository(models), learnt.manifest.name
     version = repository.aliases(name).get(alias)
     if version is None:
@@ -77,7 +77,7 @@ def _compared(
 
 
 def _with_threshold(learnt: Learnt, found: Thresholds | None, run: Run) -> Learnt:
-    """Of a rare class: with the threshold that finds more of it, as metrics and as a remark."""
+    """Add the best threshold for a rare class, as metrics and as a remark."""
     if found is None or found.best is None or not learnt.held_out or not out_of_balance(learnt.y.tolist()):
         return learnt
     best, own = found.best, found.argmax

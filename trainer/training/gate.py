@@ -1,4 +1,4 @@
-"""Is a new version good enough for its alias? The sentence that says so, and the one that says why not."""
+"""The gate: decides whether a new version gets its alias, and writes the verdict."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ Metrics = Mapping[str, float]
 
 
 def objection(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> str | None:
-    """Why a version with `metrics` is not to be promoted, or None. `comparison` is None without a version to replace.
+    """Return why a version with `metrics` is not promoted, or None. `comparison` is None without a version to
+    replace.
 
     Where the two versions can be compared, a new one that does worse than chance explains, or no better than always
-    giving the same answer, does not pass. A `margin` takes the place of the former, a `floor` that of the latter.
+    giving the same answer, does not pass. A `margin` replaces the first condition, a `floor` the second.
     """
     return (
         _asked_of_it(gate, metrics)
@@ -31,10 +32,10 @@ def objection(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> st
 
 
 def verdict(metrics: Metrics, comparison: Comparison | None, leaks: Sequence[Leak] = ()) -> str:
-    """One sentence on how good a version is beside the one that it would replace, or beside the baseline; and a
-    question where a column tells too much."""
+    """Return one sentence that compares a version with the one that it would replace, or with the baseline; and a
+    question if a column may leak the target."""
     if leaks:
-        asked = f" Nearly all of that is told by {' and '.join(map(shown, leaks[0].columns))}: is it known beforehand?"
+        asked = f" Nearly all of that comes from {' and '.join(map(shown, leaks[0].columns))}: is it known beforehand?"
         return verdict(metrics, comparison) + asked
     if comparison is None or comparison.outcome is None:
         reason = f"Cannot be compared with version {comparison.version}: {comparison.missing}. " if comparison else ""
@@ -43,7 +44,7 @@ def verdict(metrics: Metrics, comparison: Comparison | None, leaks: Sequence[Lea
     how = {
         Outcome.BETTER: f"Better than version {comparison.version}",
         Outcome.WORSE: f"Worse than version {comparison.version}",
-        Outcome.SAME: f"As good as version {comparison.version}, as far as can be told",
+        Outcome.SAME: f"No significant difference from version {comparison.version}",
     }[comparison.outcome]
     return f"{how}: {_figures(comparison)} (p = {chance:.2g})."
 
@@ -55,7 +56,7 @@ def beside_baseline(metrics: Metrics) -> str:
         return "Nothing was measured."
     told = f"{words(name.removeprefix(ON_TRAINING_ROWS)).capitalize()} {_figure(metrics[name])}"
     if name.startswith(ON_TRAINING_ROWS):
-        return f"{told} on the rows it was trained on: how good it is on others is not known."
+        return f"{told} on the rows it was trained on; other rows were not tested."
     baseline = metrics.get(f"baseline_{name}")
     return f"{told} on held-out rows" + (
         "." if baseline is None else f"; always giving the same answer has {_figure(baseline)}."
@@ -72,7 +73,7 @@ def words(name: str) -> str:
 
 
 def _asked_of_it(gate: Gate, metrics: Metrics) -> str | None:
-    """Whether the metric of the gate is there, and tells of held-out rows."""
+    """Return an objection if the metric of the gate is missing, or not of held-out rows."""
     if gate == Gate():
         return None
     name = _metric(gate, metrics)
@@ -92,8 +93,8 @@ def _below_floor(gate: Gate, metrics: Metrics) -> str | None:
 
 
 def _below_baseline(metrics: Metrics, comparison: Comparison | None) -> str | None:
-    """Better is a better headline metric, or less log loss: of a class of few rows a model may know much, and yet never
-    be sure enough to answer with it."""
+    """A better headline metric or a lower log loss is enough: a model may know much about a rare class and yet never
+    predict it."""
     if comparison is None or comparison.outcome is None:
         return None
     name = next(iter(metrics))

@@ -1,7 +1,7 @@
-"""Columns that tell nearly all of the target by themselves: mostly they are known only afterwards.
+"""Finds columns that predict nearly all of the target by themselves: mostly they are known only afterwards.
 
-`alive` beside `survived`, or `casual` and `registered` beside their sum. What is looked for is one column in whatever
-encoding, and two by their sum, difference, product or quotient; in a sample of the rows, for a second or so.
+Examples are `alive` for `survived`, or `casual` and `registered` for their sum. Candidates are single columns in any
+encoding, and the sum, difference, product or quotient of two. The search takes about a second, on a sample of the rows.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from contract.manifest import Field, Kind
 from trainer.report.evidence import Leak
 
 NEARLY_ALL = 0.99
-"""Of what there is to tell: of the variance, or of the errors that always giving the same answer makes."""
+"""The share of the variance, or of the errors of always giving the same answer."""
 FEWEST_ROWS = 50
-"""Among fewer, some column or other tells all by chance."""
+"""With fewer rows, some column may predict the target by chance."""
 FEWEST_ERRORS = 50
-"""Of always giving the same answer: sparing nearly all of fewer may be luck."""
+"""Errors of always giving the same answer: avoiding nearly all of fewer may be luck."""
 MOST_ROWS, MOST_COLUMNS, MOST_LEAKS = 2000, 100, 5
 MOST_IN_PAIRS, MOST_IN_PAIRS_OF_CLASSES = 40, 12
 """Columns of numbers, the strongest alone first: a line through two is found a hundred times faster than a tree."""
@@ -53,7 +53,7 @@ def leaks(rows: Sequence[Row], targets: Any, inputs: Sequence[Field], target: st
 
 
 def doubt(metrics: Mapping[str, float], rows: int) -> str | None:
-    """A question about metrics of `rows` held-out rows that are nearly perfect, and not by luck."""
+    """Return a question about nearly perfect metrics of `rows` held-out rows, or None."""
     name = next((name for name in ("r2", "accuracy") if name in metrics), None)
     if name is None:
         return None
@@ -78,8 +78,8 @@ def _sample(targets: Any, classes: bool) -> Any:
 
 
 def _numbers(values: Sequence[Value], kind: Kind) -> Any:
-    """A column as floats, nulls as NaN. Words are numbered; of dates only nulls are told apart: what rises with time is
-    no copy of it."""
+    """A column as floats, nulls as NaN. Words are numbered. Of dates only nulls count: a target that rises with time is
+    not a leak."""
     if kind is Kind.DATETIME:
         return np.array([float(value is None) for value in values])
     if kind is Kind.STRING:
@@ -89,14 +89,14 @@ def _numbers(values: Sequence[Value], kind: Kind) -> Any:
 
 
 def _alone(column: Any, y: Any, classes: bool) -> Iterator[tuple[str, Any]]:
-    """In which ways one column may tell the target, and what it then answers."""
+    """Yield the ways in which one column may predict the target, with its predictions."""
     yield "alone", _by_tree([column], y, classes)
     if not classes:
         yield "alone", _by_line([column], y)
 
 
 def _together(a: Any, b: Any, y: Any, classes: bool) -> Iterator[tuple[str, Any]]:
-    """In which ways two columns may tell the target, and what they then answer."""
+    """Yield the ways in which two columns may predict the target, with their predictions."""
     with np.errstate(all="ignore"):
         product, quotient = a * b, a / b
     if classes:
@@ -108,8 +108,8 @@ def _together(a: Any, b: Any, y: Any, classes: bool) -> Iterator[tuple[str, Any]
 
 
 def _by_tree(columns: Sequence[Any], y: Any, classes: bool) -> Any:
-    """What a tree answers to each half of the rows that has learnt from the other one."""
-    # Ranks: a tree asks for no more, and takes no number that is too large for 32 bits.
+    """Return the predictions of a tree for each half of the rows, fitted on the other half."""
+    # Ranks are enough for a tree, which takes no number that is too large for 32 bits.
     X = np.column_stack([np.where(np.isnan(c), math.nan, np.unique(c, return_inverse=True)[1]) for c in columns])
     tree = (DecisionTreeClassifier if classes else DecisionTreeRegressor)(min_samples_leaf=LEAF, random_state=SEED)
     order = np.argsort(y, kind="stable")  # so that each half has its share of each class
@@ -120,7 +120,7 @@ def _by_tree(columns: Sequence[Any], y: Any, classes: bool) -> Any:
 
 
 def _by_line(columns: Sequence[Any], y: Any) -> Any:
-    """The least squares' answers; the mean where a column holds no number."""
+    """Return the predictions of least squares; the mean for rows with a null."""
     X = np.column_stack([np.ones(len(y)), *columns])
     known = np.isfinite(X).all(axis=1)
     answers = np.full(len(y), y.mean())
@@ -130,7 +130,7 @@ def _by_line(columns: Sequence[Any], y: Any) -> Any:
 
 
 def _best(ways: Iterator[tuple[str, Any]], y: Any, classes: bool) -> tuple[float, str]:
-    """The share that is told in the best of the ways, of the variance or of the errors; and which way that is."""
+    """Return the share of the variance or of the errors that the best way explains, and the name of the way."""
     return max((_told(y, answers, classes), how) for how, answers in ways)
 
 

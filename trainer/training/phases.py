@@ -68,7 +68,7 @@ class Phases:
         self._tell(Progress(self._phase, 1.0))
 
     def candidates(self, share: float, done: int, total: int, best: float | None, metric: str | None = None) -> None:
-        """What a recipe tells that compares candidates by `metric`; when it has compared all it fits the best."""
+        """Report the progress of a recipe that compares candidates by `metric` and then fits the best."""
         if self._phase != "trying candidates" and share < 1:
             self.enter("trying candidates")
         self.within(share, done, total, best, metric)

@@ -1,12 +1,12 @@
-"""From which rows a version has learnt: a hash of each in its report's folder, so that a later version can be compared
-on rows that neither has seen.
+"""Records which rows a version has learnt from, as hashes in its report's folder, so that a later version can be
+compared on rows that neither has learnt from.
 
-A row is what the version's signature reads of it, in that order, and the target. So the order of a file's columns does
-not matter, nor what other columns it has. Of equal rows the first, the second and so on are told apart: they are
-observations of their own, and where a table has few columns it consists of little else.
+The hash covers the values of the version's inputs, in order, and the target. So the order of a file's columns does not
+matter, nor do other columns. Equal rows have different hashes by their number: they are observations of their own, and
+in a table of few columns most rows have equals.
 
 The hashes are keyed with the fingerprint of the version's data: those of two versions cannot be matched without the
-rows. Whoever can read the model repository can find out whether a row that they guess was among them.
+rows. A reader of the model repository can check whether a row that they guess was among them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def save(folder: Path, learnt: Any) -> None:
 
 
 def learnt_from(folder: Path, manifest: ModelManifest) -> Any:
-    """The hashes of the rows that the version of `manifest` has learnt from; None where nothing tells."""
+    """Return the hashes of the rows that the version of `manifest` has learnt from, or None without a valid record."""
     try:
         data = (folder / LEARNT_FILE).read_bytes()
     except OSError:
@@ -58,12 +58,12 @@ def learnt_from(folder: Path, manifest: ModelManifest) -> Any:
 
 
 def _plain(target: Value) -> Value:
-    """3 and 3.0 are the same target, which one file gives reason to take for an integer and another for a number."""
+    """3 and 3.0 are the same target: one file makes it an integer, another a number."""
     return float(target) if isinstance(target, int) and not isinstance(target, bool) else target
 
 
 def _occurrences(values: Any) -> Any:
-    """For each of `values` how many equal ones stand before it."""
+    """Return for each of `values` how many equal ones come before it."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])

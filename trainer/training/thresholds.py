@@ -1,4 +1,4 @@
-"""The threshold from which on a rare class should be answered."""
+"""The best threshold for predicting a rare class."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def thresholds(y: Any, predicted: Any, table: Any, output: Output, out_of_fold: 
 
 
 def _best(answers: OutOfFold, label: Value) -> float | None:
-    """The threshold with the highest F1 on answers to rows that were not learnt from."""
+    """Return the threshold with the highest F1 on the out-of-fold probabilities."""
     own = np.asarray(answers.targets) == label
     if not own.any() or label not in list(answers.labels):
         return None
     precision, recall, at = precision_recall_curve(own, answers.table[:, list(answers.labels).index(label)])
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     chosen = int(f1[:-1].argmax())
-    return float(at[chosen] + at[max(0, chosen - 1)]) / 2  # halfway to the next answer, which is not to be named
+    return float(at[chosen] + at[max(0, chosen - 1)]) / 2  # halfway to the next lower probability
 
 
 def _point(own: Any, answered: Any, threshold: float) -> OperatingPoint:

@@ -103,7 +103,7 @@ def _evidence(
     say: Say,
     csv_file: Path | None,
 ) -> tuple[Evidence, Any]:
-    """All that is known before publishing, and the hashes of the rows that were learnt from."""
+    """Return the evidence for the report, and the hashes of the rows that were learnt from."""
     if not valid_name(request.model):
         raise RecipeError(f"{request.model!r:.80} is no name for a model: use small letters, digits, - and _")
     for problem in recipes.problems(settings.recipes_dir):
@@ -168,9 +168,9 @@ def _published(
 
 
 def _all_the_same(manifest: ModelManifest, alias: str) -> str:
-    """The way out for somebody who knows better than the gate."""
+    """Return the request that promotes the version in spite of the gate."""
     path = f"/v1/models/{manifest.name}/aliases/{alias}"
-    return f'to promote it all the same: PUT {path} {{"version": {manifest.version}}}'
+    return f'to promote it anyway: PUT {path} {{"version": {manifest.version}}}'
 
 
 def _promoted(promote: Promote, manifest: ModelManifest, alias: str) -> tuple[str | None, bool]:

@@ -1,4 +1,4 @@
-"""The text of a CSV column: which words stand for null, where commas stand in numbers, how dates are written."""
+"""Reads the text of a CSV column: null words, commas in numbers, formats of dates."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TypeVar, cast
 from contract.manifest import Field, Format, Kind
 
 NULLS = frozenset({"NA", "N/A", "NaN", "nan", "NULL", "null", "None"})
-"""Cells that stand for no value, as they do for pandas; so do blank ones."""
+"""Cells that mean null, as in pandas. Blank cells do, too."""
 
 _NULL_WORDS = frozenset({"?", "-", "--", ".", "missing", "unknown", "inf", "-inf", "infinity", *map(str.lower, NULLS)})
-"""Words, in small letters, that stand for no value where all others are numbers or dates."""
+"""Words, in lower case, that mean null if all other cells are numbers or dates."""
 
 _EXPONENT = r"([eE][+-]?\d+)?"
 _PLAIN = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)" + _EXPONENT, re.ASCII)
@@ -28,21 +28,21 @@ _WITHOUT_COMMAS = {
 _TIME = r"(\d{1,2}):(\d{2})(?::(\d{2})(\.\d{1,6})?)? *([AP]M)?"
 _DATE = re.compile(r"(\d{4}|\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{1,2})(?:[T ] *" + _TIME + ")?", re.ASCII)
 _DATE_PARTS = {Format.DAY_FIRST: (4, 3, 1), Format.MONTH_FIRST: (4, 1, 3), Format.YEAR_FIRST: (1, 3, 4)}
-"""Which groups are the year, the month and the day."""
+"""The groups of the year, the month and the day."""
 
 
 T = TypeVar("T")
 
 
 def null_word(cell: object) -> bool:
-    """Whether a cell among numbers, dates or truths stands for no value."""
+    """Return whether a cell among numbers, dates or booleans means null."""
     return isinstance(cell, str) and cell.strip().lower() in _NULL_WORDS
 
 
-def as_text(column: list[object], field: Field, separator: str) -> list[object]:
-    """The cells of one column in the words of JSON: numbers without commas, null words of texts null.
+def as_json_cells(column: list[object], field: Field, separator: str) -> list[object]:
+    """Return the cells of one column as JSON has them: numbers without commas, null words as None.
 
-    What does not look like a value of `field` stays, for coercion to judge.
+    Cells that do not look like a value of `field` stay as they are; coercion reports them.
     """
     if field.kind is Kind.STRING:
         nulls = NULLS.difference(field.categories or ()) if field.nullable else frozenset[str]()
@@ -53,10 +53,10 @@ def as_text(column: list[object], field: Field, separator: str) -> list[object]:
 
 
 def number_format(cells: Iterable[object], separator: str, known: Format | None = None) -> Format | None:
-    """How the numbers among `cells` are written; `known` is how they were at the training, which decides doubts.
+    """Return the format of the numbers in `cells`. `known`, the format in the training file, decides ambiguous ones.
 
-    Where commas separate the columns they stand between thousands alone: "1,2" is rather a list, and what was 1,2 at
-    the training is not to be read as 12. Elsewhere 1,212 is a little more than one.
+    If commas separate the columns, commas in numbers can only separate thousands: "1,2" is more likely a list, and must
+    not be read as 12. Otherwise 1,212 is a little more than one.
     """
     texts = [cell for cell in cells if isinstance(cell, str)]
     if known not in _WITH_COMMAS and "," not in "".join(texts):
@@ -72,7 +72,7 @@ def number_format(cells: Iterable[object], separator: str, known: Format | None 
 
 
 def without_commas(column: list[T], written: Format | None) -> list[T | str]:
-    """Its numbers as JSON has them; None: they are so."""
+    """Return the column with the numbers of this format as JSON has them."""
     if written not in _WITH_COMMAS:
         return cast("list[T | str]", column)
     pattern, change = _WITH_COMMAS[written], _WITHOUT_COMMAS[written]
@@ -82,9 +82,10 @@ def without_commas(column: list[T], written: Format | None) -> list[T | str]:
 
 
 def date_format(texts: Iterable[str]) -> tuple[Format, bool] | None:
-    """Which part of the dates among `texts` stands first, and whether that is a guess; None: no one part does in all.
+    """Return which part of the dates in `texts` comes first, and whether that is a guess; None if no part does in
+    all.
 
-    A part over 12 is no month. Where none is, dots and dashes are taken to follow a day, and a slash a month.
+    A part over 12 is not a month. If none is over 12, the day comes before dots and dashes, the month before slashes.
     """
     found = (_DATE.fullmatch(text.strip().upper()) for text in texts)
     dates = [match for match in found if match and 4 in (len(match[1]), len(match[4]))]
@@ -92,7 +93,7 @@ def date_format(texts: Iterable[str]) -> tuple[Format, bool] | None:
         return None
     if all(len(match[1]) == 4 for match in dates):
         return Format.YEAR_FIRST, False
-    months = {Format.MONTH_FIRST: 1, Format.DAY_FIRST: 3}  # the group in which the month stands
+    months = {Format.MONTH_FIRST: 1, Format.DAY_FIRST: 3}  # the group of the month
     possible = [each for each, group in months.items() if all(int(match[group]) <= 12 for match in dates)]
     if len(possible) == 2:
         slashes = all(match[2] == "/" for match in dates)
@@ -101,7 +102,8 @@ def date_format(texts: Iterable[str]) -> tuple[Format, bool] | None:
 
 
 def not_quite_dates(texts: Sequence[str]) -> str | None:
-    """Why texts that all look like dates are none; None: they do not look so, or one of them is wrong by itself."""
+    """Return why texts that all look like dates are not dates; None if they do not look so, or one of them is
+    invalid."""
     found = [_DATE.fullmatch(text.strip().upper()) for text in texts]
     if not all(found):
         return None
@@ -113,7 +115,7 @@ def not_quite_dates(texts: Sequence[str]) -> str | None:
 
 
 def moment_of(written: Format) -> Callable[[str], str | None]:
-    """Reads a date that is written so as ISO 8601 text in UTC; None: it is none."""
+    """Return a function that reads a date of this format as ISO 8601 text in UTC; it returns None for other text."""
     year, month, day = _DATE_PARTS[written]
 
     def read(text: str) -> str | None:
