@@ -16,7 +16,8 @@ _NULL_WORDS = frozenset({"?", "-", "--", ".", "missing", "unknown", "inf", "-inf
 """Words, in lower case, that mean null if all other cells are numbers or dates."""
 
 _EXPONENT = r"([eE][+-]?\d+)?"
-_PLAIN = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)" + _EXPONENT, re.ASCII)
+PLAIN = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)" + _EXPONENT, re.ASCII)
+"""A number as JSON has it, or a little freer."""
 _WITH_COMMAS = {
     Format.DECIMAL_COMMA: re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?" + _EXPONENT, re.ASCII),
     Format.THOUSANDS_COMMA: re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?" + _EXPONENT, re.ASCII),
@@ -66,7 +67,7 @@ def number_format(cells: Iterable[object], separator: str, known: Format | None 
         formats = [Format.THOUSANDS_COMMA] if known is not Format.DECIMAL_COMMA else []
     if known in formats:
         formats.sort(key=lambda each: each is not known)
-    patterns = (_PLAIN, *_WITH_COMMAS.values())
+    patterns = (PLAIN, *_WITH_COMMAS.values())
     looked_at = {text for text in map(str.strip, texts) if any(pattern.fullmatch(text) for pattern in patterns)}
     return next((each for each in formats if all(map(_WITH_COMMAS[each].fullmatch, looked_at))), None)
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import isfinite, isinf
+from math import inf, isfinite, isinf
 from typing import Any
 
-from contract.csv_cells import moment_of
+from contract.csv_cells import PLAIN, moment_of
 from contract.jobs import Value
 from contract.manifest import Field, Format, Kind
 
@@ -41,6 +41,8 @@ _NOT_AN_ID = Refusal("not_an_id", f"text of up to {LONGEST_ID} characters, a num
 
 _DATETIME = re.compile(r"[\dW-]{7,10}([T ][\d:.,]+(Z|[+-][\d:]+)?)?", re.ASCII)
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+_SPACES = " \t\n\v\f\r"
+"""What float() and int() leave out around ASCII text, which is less than strip() does."""
 _MOST_BITS = 1024
 """Of an int that is written as text: Python refuses those of thousands of digits."""
 
@@ -85,7 +87,13 @@ def _number(value: object) -> float | Refusal:
 
 
 def _decimal(text: str) -> bool:
-    """Whether float() and int() read `text`, if at all, as plain digits: not 1_000, nan, inf or ٣."""
+    """Whether `text` is a number in plain digits: not 1_000, nan, inf or ٣. Faster than what float() raises."""
+    return text.isascii() and PLAIN.fullmatch(text.strip(_SPACES)) is not None
+
+
+def _only_decimals(column: list[str]) -> bool:
+    """Whether float() and int() read each text, if at all, as plain digits."""
+    text = "".join(column)
     return text.isascii() and not ("_" in text or "n" in text or "N" in text)
 
 
@@ -104,12 +112,12 @@ def _integer(value: object) -> int | Refusal:
 def _parsed(text: str) -> int | float | None:
     if not _decimal(text):
         return None
-    for read in (int, float):  # int first: a float holds 53 bits of a whole number
-        try:
-            return read(text)
-        except ValueError:
-            continue
-    return None
+    if "." in text or "e" in text or "E" in text:
+        return float(text)
+    try:
+        return int(text)  # a float holds 53 bits of a whole number
+    except ValueError:
+        return inf  # it has thousands of digits
 
 
 def _string(value: object) -> str | Refusal:
@@ -163,7 +171,7 @@ def _identity(value: object) -> Value | Refusal:
 
 def _numbers(column: list[Any], types: set[type]) -> Sequence[Value] | None:
     if types == {str}:
-        if not _decimal("".join(column)):
+        if not _only_decimals(column):
             return None
     elif not types <= {float, int}:
         return None
@@ -175,6 +183,11 @@ def _numbers(column: list[Any], types: set[type]) -> Sequence[Value] | None:
 
 
 def _integers(column: list[Any], types: set[type]) -> Sequence[Value] | None:
+    if types == {str} and _only_decimals(column):
+        try:
+            column, types = list(map(int, column)), {int}
+        except ValueError:
+            return None
     return column if types == {int} and min(column) >= -(2**63) and max(column) < 2**63 else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from contract.errors import FieldError
@@ -36,10 +36,8 @@ def columns_of(
     The first errors are listed: requests and headers may have thousands of names.
     """
     errors: list[FieldError] = []
-    suggestions = Suggestions()
-    exact, alike = set(header), defaultdict(set)
-    for column in header:
-        alike[column.lower()].add(column)
+    exact, suggestions = set(header), Suggestions()
+    alike = _in_any_case([target, *(features or ()), id_field or "", *kinds], exact)
 
     def find(name: str, field: str) -> str:
         if name in exact:
@@ -62,7 +60,7 @@ def columns_of(
         if kind not in KINDS and len(errors) < MOST_ERRORS:
             message = f"kinds says {shown(kind)} of {shown(name)}; a kind is one of {', '.join(KINDS)}"
             errors.append(FieldError(None, "kinds", "unknown_kind", message))
-    for name, count in Counter(header).items():
+    for name, count in Counter(header).items() if len(exact) < len(header) else ():
         if count > 1 and name:
             message = f"the data have the column {shown(name)} twice; rename one of them"
             errors.append(FieldError(None, "data", "repeated_field", message))
@@ -77,6 +75,16 @@ def columns_of(
         message = f"kinds makes the target {shown(columns.target)} a date; a recipe learns numbers and classes"
         errors.append(FieldError(None, "kinds", "not_a_target", message))
     return columns, errors
+
+
+def _in_any_case(names: Iterable[str], columns: Iterable[str]) -> Mapping[str, set[str]]:
+    """The columns that `names` may mean, by their spelling in small letters."""
+    asked = {name.strip().lower() for name in names}
+    alike = defaultdict(set)
+    for column in columns:
+        if (spelling := column.lower()) in asked:
+            alike[spelling].add(column)
+    return alike
 
 
 def _hint(name: str, header: Sequence[str], suggestions: Suggestions) -> str:

@@ -52,15 +52,15 @@ def json_value(body: bytes) -> object:
     return _parsed(_text(body), "the body")
 
 
-def from_csv(body: bytes) -> Instances:
+def from_csv(body: bytes, most: int | None = None) -> Instances:
     """Read a CSV with a header as a training file is read; a blank cell is null.
 
-    Raises `MalformedBody`.
+    Only the first `most` rows are read. Raises `MalformedBody`.
     """
     if not body.strip():
         raise MalformedBody(_EMPTY)
     try:
-        table = csv_table.read(io.BytesIO(body))
+        table = csv_table.read(io.BytesIO(body), most)
     except csv_table.NotCsv as error:
         raise MalformedBody(f"the body is not CSV: {error}") from None
     letters = "look at its letters with accents"

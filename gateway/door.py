@@ -27,8 +27,8 @@ _ORIGIN = re.compile(f"https?://{_AUTHORITY}", re.ASCII)
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)([/?].*)?", re.ASCII | re.IGNORECASE)
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
-_PREDICT = re.compile(r"/v1/models/[^/]+/predict/*")
-"""The one address whose GET makes a job."""
+_PREDICT = re.compile(r"/+v1/models/[^/]+/predict/*")
+"""The one address whose GET makes a job, with the slashes that routing leaves out."""
 
 _ELSEWHERE = frozenset({"cross-site", "same-site"})
 """Values of `Sec-Fetch-Site` for a page of another origin. A page of the same site has another host or port, so it is

@@ -50,13 +50,13 @@ def resolve(repository: Repository, reference: str) -> tuple[str, int]:
 
 
 def _none_is_current(repository: Repository, name: str, versions: list[int]) -> Problem:
-    """Return the 404 for a model without a promoted version, with the reason of the gate where there is one."""
+    """Return the 404 for a model without a promoted version, with the reason of the gate for the newest."""
     newest = versions[-1]
     if reason := _refused(repository, name, newest):
-        why, way_out = f"the gate did not let version {newest} through, as {reason}", "all the same"
+        why, way_out = f"the gate did not let version {newest} through, as {reason}", "anyway"
     else:
         why = f"none of {', '.join(map(str, versions[-20:]))} was promoted"
-        way_out = "(the answer says what stands in the way, if anything does)"
+        way_out = "(the answer names the obstacle, if there is one)"
     detail = (
         f"the model {name!r} has no current version: {why}; ask for {name}@{newest}, or make it current {way_out}:"
         f' PUT /v1/models/{name}/aliases/current {{"version": {newest}}}'
@@ -65,7 +65,7 @@ def _none_is_current(repository: Repository, name: str, versions: list[int]) -> 
 
 
 def _refused(repository: Repository, name: str, version: int) -> str | None:
-    """Return why the gate refused a version, as its report says; None where the gate did not."""
+    """Why the gate of its training refused a version, where it did and the report says so."""
     try:
         facts = json.loads(read_regular(repository.report_dir(name, version) / REPORT_JSON))
     except (OSError, ValueError, RecursionError):

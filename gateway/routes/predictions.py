@@ -48,7 +48,9 @@ class Predictions:
     def post(self, asked: Request, reference: str) -> Response:
         """The instances are in the body. Needs nothing of Flask but the request."""
         preferred = preferences(asked.environ.get("HTTP_PREFER"), self.max_wait)
-        return self._predict(asked, reference, lambda signature: _instances(asked, signature), preferred)
+        return self._predict(
+            asked, reference, lambda signature: _instances(asked, signature, self.most_rows), preferred
+        )
 
     def query(self, asked: Request, reference: str) -> Response:
         """One instance is in the query."""
@@ -78,7 +80,7 @@ class Predictions:
         manifest, wait = self.repository.manifest(name, version), preferred.wait
         given, size = instances(manifest.signature)
         if len(given.rows) > self.most_rows:
-            raise _too_many_rows(len(given.rows), self.most_rows)
+            raise _too_many_rows(self.most_rows)
         lenient = preferred.handling == "lenient"
         coerced = coerce(given, manifest.signature, manifest.training_data.target, lenient=lenient)
         job = PredictionJob(
@@ -124,10 +126,8 @@ def _answer(job: PredictionJob, preferred: Preferences, waiter: Waiter | None) -
     return job_response(queued, 202, headers)
 
 
-def _too_many_rows(rows: int, most: int) -> Problem:
-    detail = (
-        f"{rows} rows are more than may ever wait for a model ({most}, MAX_QUEUE_ROWS); send them in several requests"
-    )
+def _too_many_rows(most: int) -> Problem:
+    detail = f"more rows than may ever wait for a model ({most}, MAX_QUEUE_ROWS); send them in several requests"
     return Problem(413, "too_many_rows", detail)
 
 
@@ -139,8 +139,11 @@ def _queue_full(jobs: Jobs, model: str) -> Problem:
     return Problem(503, "queue_full", detail, headers={"Retry-After": str(retry)})
 
 
-def _instances(request: Request, signature: Signature) -> tuple[Instances, int]:
-    """The body in whatever dialect its media type says, without one taken for JSON; and its bytes."""
+def _instances(request: Request, signature: Signature, most_rows: int) -> tuple[Instances, int]:
+    """The body in whatever dialect its media type says, without one taken for JSON; and its bytes.
+
+    Of a CSV with more than `most_rows` rows, just one more is read: a row can be two bytes, and costs hundreds.
+    """
     if request.content_encoding:
         detail = f"the Content-Encoding {request.content_encoding[:40]!r} is not understood; send the body as it is"
         raise Problem(415, "unsupported_content_encoding", detail)
@@ -156,6 +159,6 @@ def _instances(request: Request, signature: Signature) -> tuple[Instances, int]:
     if kind == "text/csv":
         body = whole(request)
         check_csv(body)
-        return dialects.from_csv(body), len(body)
+        return dialects.from_csv(body, most_rows + 1), len(body)
     detail = f"the media type {kind[:80]!r} is not understood; send application/json, text/csv or an HTML form"
     raise Problem(415, "unsupported_media_type", detail, headers={"Accept-Post": "application/json, text/csv"})

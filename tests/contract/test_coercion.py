@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from contract.coercion import Coerced, Grid, Instances, Records, RepeatedKeys, coerce
 from contract.errors import FieldError, InvalidInstances
+from contract.kinds import Conversion
 from contract.manifest import Field, Kind, Output, OutputKind, Signature
 
 deterministic = settings(derandomize=True, deadline=None, max_examples=100)
@@ -582,3 +583,19 @@ def test_the_errors_shown_are_the_first_of_all(rows: list[Any]) -> None:
     with patch.object(InvalidInstances, "SHOWN", 2):
         invalid = refused(Records(rows), HOUSE)
     assert (marks(invalid), invalid.total) == (everything[:2], len(everything))
+
+
+@pytest.mark.parametrize("kind", [Kind.NUMBER, Kind.INTEGER])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("7", " 7\t", "-7", "+07", "7.0", ".7e1", "7_0", "\x1c7", "\u0667", "7\xa0", "", " ", "-", "--7", "7-", "0x7"),
+        *("7n", "nan", "inf", "1e999", "9" * 5000, str(2**63), str(2**63 - 1)),
+    ],
+)
+def test_a_number_that_is_text_is_read_alike_alone_and_in_a_column(kind: Kind, text: str) -> None:
+    conversion = Conversion.of(Field("a", kind))
+    (alone,) = conversion.each([text])
+    found = conversion.at_once(["1"] * 20 + [text])
+    assert found is None or found[-1] == alone
+    assert found is None or kind is Kind.NUMBER or set(map(type, found)) == {int}

@@ -142,6 +142,14 @@ def test_a_page_that_hides_its_origin_makes_no_job(site: str, status: str) -> No
         assert answered(path, HTTP_SEC_FETCH_SITE=site) == "200 OK"
 
 
+@pytest.mark.parametrize("path", [f"/{PREDICT}", f"//{PREDICT}/", f"{PREDICT}//"])
+def test_more_slashes_lead_no_foreign_page_past_the_door(path: str, client: FlaskClient) -> None:
+    environ = EnvironBuilder(headers={"Sec-Fetch-Site": "cross-site"}).get_environ() | {"PATH_INFO": path}
+    assert run_wsgi_app(client.application, environ)[1] == "403 FORBIDDEN"
+    del environ["HTTP_SEC_FETCH_SITE"]
+    assert run_wsgi_app(client.application, environ)[1] != "403 FORBIDDEN"
+
+
 def test_every_route_but_health_is_behind_the_door(settings: Settings) -> None:
     app: Flask = create_app(dataclasses.replace(settings, allow_upload=True))
     client = app.test_client()

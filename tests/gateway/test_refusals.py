@@ -128,6 +128,12 @@ def test_more_rows_than_may_ever_wait_are_413(client: FlaskClient, redis: Redis)
     assert not redis.keys("*")
 
 
+def test_of_a_csv_with_too_many_rows_the_rest_is_not_read(client: FlaskClient) -> None:
+    """A row can be two bytes: 8 MB of them would take seconds."""
+    rows = "price,count\n" + "1,2\n" * 6
+    problem(client.post(PREDICT, data=rows + '"not closed', content_type="text/csv"), 413, "too_many_rows")
+
+
 def test_a_full_queue_is_503_with_retry_after_and_queues_nothing(client: FlaskClient, redis: Redis) -> None:
     assert client.post(PREDICT, json=[GOOD] * 5).status_code == 202
     response = client.post(PREDICT, json=GOOD)

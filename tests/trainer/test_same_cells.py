@@ -173,6 +173,14 @@ def test_long_cells_and_many_names_take_no_time(tmp_path: Path) -> None:
     assert len(columns_of(header, "y", [f"c{n}" for n in range(10_000)], None, kinds)[1]) == MOST_ERRORS
 
 
+def test_many_names_that_are_nearly_columns_are_compared_for_a_while_only() -> None:
+    header = ["y", *(f"{'ab' * 30}{n:03}" for n in range(200))]
+    _, errors = columns_of(header, "y", [f"{'ba' * 30}{n:03}" for n in range(MOST_ERRORS)], None, {})
+    hints = ["did you mean" in error.message for error in errors]
+    assert hints[0]
+    assert not hints[-1]
+
+
 MESSY = {
     "price": ["1,5", "1.212", "12", "", "1.000,25", "-"],
     "rate": ["0.5", "1", "NA", "1e-3", " 7", "?"],

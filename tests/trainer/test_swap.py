@@ -79,7 +79,7 @@ def test_no_alias_moves_to_what_every_worker_refuses(client: FlaskClient, settin
             response = client.open(f"/v1/models/sum/{path}", method=method, **({} if body is None else {"json": body}))
             said = response.get_json()
             assert (response.status_code, said["code"]) == (409, "not_loaded")
-            assert f"because the workers w1, w2 cannot load it: {CANNOT}; mend that, or" in said["detail"]
+            assert f"because the workers w1, w2 cannot load it: {CANNOT}; fix that, or" in said["detail"]
             assert said["details"]["reasons"] == {"w1": CANNOT, "w2": CANNOT}
             assert aliases(settings) == BEFORE
 
