@@ -76,7 +76,7 @@ def test_without_a_reason_of_the_gate_moving_the_alias_tells_it(
 ) -> None:
     only_version(settings, report)
     said = problem(client.get("/v1/models/churn"), 404, "no_current_version")
-    assert "make it current (the answer says what stands in the way, if anything does): PUT" in said["detail"]
+    assert "make it current (the answer names the obstacle, if there is one): PUT" in said["detail"]
 
 
 def test_the_gate_that_refused_the_only_version_is_quoted(client: FlaskClient, settings: Settings) -> None:
@@ -84,7 +84,7 @@ def test_the_gate_that_refused_the_only_version_is_quoted(client: FlaskClient, s
     only_version(settings, json.dumps({"refused": reason}))
     said = problem(client.get("/v1/models/churn"), 404, "no_current_version")
     assert f"the gate did not let version 1 through, as {reason}" in said["detail"]
-    assert said["detail"].endswith('make it current all the same: PUT /v1/models/churn/aliases/current {"version": 1}')
+    assert said["detail"].endswith('make it current anyway: PUT /v1/models/churn/aliases/current {"version": 1}')
 
 
 def only_version(settings: Settings, report: str) -> None:
