@@ -24,6 +24,14 @@ KINDS: Mapping[str, tuple[Kind, Format | None]] = {
 }
 """The kinds that a training may set for a column."""
 
+METRICS = (
+    *("accuracy", "balanced_accuracy", "average_precision", "recall_at_half_precision", "roc_auc", "log_loss"),
+    *("r2", "mean_absolute_error", "root_mean_squared_error"),
+)
+"""Metrics of held-out rows that a gate may ask for, besides those that begin as `DERIVED_METRICS` do."""
+
+DERIVED_METRICS = ("baseline_", "best_threshold", "cv_", "training_")
+
 GENERIC_RECIPE = "tabular"
 """The recipe for any CSV file; all others are named as the model that they train."""
 
@@ -109,7 +117,8 @@ class Action(StrEnum):
 @dataclass(frozen=True)
 class Order:
     """One change of the model repository. IMPORT publishes the file `upload` as a new version; it, its `sample` rows
-    and its `signature` are names in SPOOL_DIR. `force` moves an alias to a version that no worker can load."""
+    and its `signature` are names in SPOOL_DIR, and the sender calls the file `upload_name`. `force` moves an alias to a
+    version that no worker can load."""
 
     action: Action
     model: str
@@ -119,6 +128,7 @@ class Order:
     sample: str | None = None
     signature: str | None = None
     force: bool = False
+    upload_name: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

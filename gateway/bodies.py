@@ -22,7 +22,7 @@ def small(request: Request, most: int = LARGEST_REQUEST) -> bytes:
     try:
         return whole(request, most)
     except RequestEntityTooLarge as error:
-        detail = f"the request is larger than {most // 1024} KB; send data as a file in a form"
+        detail = f"the body is larger than {most // 1024} KB, which is the most that this address takes; shorten it"
         raise Problem(413, "body_too_large", detail, headers={"Connection": "close"}) from error
 
 

@@ -20,7 +20,7 @@ from contract.kinds import shown
 from contract.parameters import Parameter, errors_in
 from contract.repository import PREVIOUS, valid_name
 from contract.suggestions import Suggestions
-from contract.training import GENERIC_RECIPE, KINDS, Gate, TrainingRequest
+from contract.training import DERIVED_METRICS, GENERIC_RECIPE, KINDS, METRICS, Gate, TrainingRequest
 from contract.training_columns import columns_of
 from gateway.problems import Problem, near
 
@@ -249,7 +249,12 @@ def _gate(given: Mapping[str, Any], errors: _Errors) -> Gate:
             errors.add(f"gate.{key}", "not_a_number", f"gate.{key} must be a finite number; it is {shown(value)}")
     if _is_number(numbers["margin"]) and (numbers["margin"] or 0) < 0:
         errors.add("gate.margin", "out_of_range", "gate.margin is by how much a version may be worse: 0 or more")
-    return Gate(_text(gate, "metric", _LONGEST_NAME, errors), numbers["floor"], numbers["margin"])
+    metric = _text(gate, "metric", _LONGEST_NAME, errors)
+    if metric and metric not in METRICS and not metric.startswith(DERIVED_METRICS):
+        hint = near(metric, METRICS, errors.suggestions)
+        message = f"{shown(metric)} is no metric{hint}; there are {', '.join(METRICS)}"
+        errors.add("gate.metric", "unknown_metric", message)
+    return Gate(metric, numbers["floor"], numbers["margin"])
 
 
 def _is_number(value: object) -> bool:

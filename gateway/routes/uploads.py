@@ -60,6 +60,7 @@ def _order(model: str, form: Form) -> Order:
         upload=form.files["file"],
         sample=form.files.get("sample"),
         signature=form.files.get("signature"),
+        upload_name=form.called["file"] or None,
     )
 
 

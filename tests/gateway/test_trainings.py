@@ -141,6 +141,7 @@ def test_a_model_without_a_recipe_is_trained_by_the_generic_one(client: FlaskCli
         ({"gate": {"floor": "0.7"}}, "gate.floor", "finite number"),
         ({"gate": {"floor": True}}, "gate.floor", "finite number"),
         ({"gate": {"margin": -1}}, "gate.margin", "0 or more"),
+        ({"gate": {"metric": "acuracy"}}, "gate.metric", "did you mean 'accuracy'?"),
         ({"notes": "x\0"}, "notes", "must be text"),
         ({"data": "loan.csv"}, "data", '{"path": "…"}'),
         ({"data": {"path": 1}}, "data", '{"path": "…"}'),

@@ -21,6 +21,7 @@ from tests.gateway.test_refusals import problem
 class Received:
     fields: dict[str, str]
     files: dict[str, str]
+    called: dict[str, str]
 
 
 class Spool:
@@ -30,7 +31,8 @@ class Spool:
         self.discarded: list[str] = []
 
     def receive(self, request: Request) -> Received:
-        return Received(dict(request.form), {part: f"spooled-{part}" for part in request.files})
+        called = {part: file.filename or "" for part, file in request.files.items()}
+        return Received(dict(request.form), {part: f"spooled-{part}" for part in request.files}, called)
 
     def discard(self, received: Received) -> None:
         self.discarded += received.files.values()
@@ -72,7 +74,8 @@ def test_an_upload_is_an_order_and_answered_with_the_version(trainer: Trainer) -
     assert response.status_code == 201
     assert response.headers["Location"] == "/v1/models/loan/versions/3"
     assert response.json and response.json["version"] == 3
-    assert trainer.orders == [Order(Action.IMPORT, "loan", upload="spooled-file", sample="spooled-sample")]
+    wanted = Order(Action.IMPORT, "loan", upload="spooled-file", sample="spooled-sample", upload_name="x.pkl")
+    assert trainer.orders == [wanted]
 
 
 def test_a_sample_is_not_needed(trainer: Trainer) -> None:

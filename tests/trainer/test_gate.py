@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
-from contract.training import Gate
+from contract.manifest import Output, OutputKind
+from contract.training import DERIVED_METRICS, Gate
+from contract.training import METRICS as MEASURED
 from trainer.report.evidence import Comparison, Leak, Outcome
+from trainer.training.evaluate import measure
 from trainer.training.gate import objection, verdict
 
 METRICS = {"accuracy": 0.9, "log_loss": 0.3, "training_r2": 0.8}
@@ -106,3 +110,16 @@ def test_the_verdict_is_a_sentence() -> None:
     assert verdict(metrics, None, [leak]) == f"{plain} Nearly all of that comes from 'alive': is it known beforehand?"
     asked = f"{plain} That is nearly perfect: is every input known beforehand?"
     assert verdict(metrics, None, doubted=True) == asked
+
+
+def test_the_verdict_on_a_useless_version_says_so_first() -> None:
+    said = verdict({"accuracy": 0.6, "baseline_accuracy": 0.6}, PREVIOUS)
+    assert said.startswith("It is no better than always giving the same answer: accuracy is 0.6 against 0.6. No signif")
+
+
+def test_a_gate_may_ask_for_every_metric_that_is_measured() -> None:
+    y, table = np.array([0] * 19 + [1]), np.column_stack([np.full(20, 0.9), np.full(20, 0.1)])
+    classes = measure(y, np.zeros(20), table, Output(OutputKind.CLASS, (0, 1), probabilities=True))
+    numbers = measure(y + 0.5, y + 0.4, None, Output(OutputKind.NUMBER))
+    found = [name for name in (*classes, *numbers) if not name.startswith(DERIVED_METRICS)]
+    assert set(found) == set(MEASURED)

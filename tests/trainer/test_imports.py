@@ -362,6 +362,12 @@ def test_an_order_that_fails_removes_the_upload(settings: Settings, tmp_path: Pa
     assert not (tmp_path / "u1").exists()
 
 
+def test_a_refused_upload_is_called_by_the_name_that_its_sender_knows(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "u1").write_bytes(b"<html>")
+    with pytest.raises(ModelgateError, match=r"^loan\.pkl is an HTML page"):
+        import_upload(settings, Order(Action.IMPORT, "mine", upload="u1", upload_name="loan.pkl"))
+
+
 @pytest.mark.parametrize("upload", [None, "", "../mine.pkl", "/etc/passwd", ".hidden"])
 def test_an_order_reads_nothing_outside_of_the_spool(settings: Settings, file: Path, upload: str | None) -> None:
     with pytest.raises(ModelgateError, match=r"is no file of SPOOL_DIR"):

@@ -62,7 +62,7 @@ def import_file(
     signed and `signature` is not that of `file` and `sample`, else `not_published`. Nothing of the file is unpickled in
     this process.
     """
-    called = called or _shown(file)
+    called = called or _shown(file.name)
     try:
         if not valid_name(name):
             raise Refused(f"cannot become the model {name[:64]!r}: a name is up to 64 of a-z, 0-9, _ and - (not inbox)")
@@ -90,8 +90,9 @@ def import_upload(settings: Settings, order: Order) -> ModelManifest:
     file = _spooled(settings, order.upload or "")
     sample = _spooled(settings, order.sample) if order.sample else None
     signature = _spooled(settings, order.signature) if order.signature else None
+    called = _shown(order.upload_name) if order.upload_name else "the file that was sent"
     try:
-        return import_file(settings, order.model, file, sample, signature, called="the file that was sent")
+        return import_file(settings, order.model, file, sample, signature, called)
     finally:
         for sent in filter(None, (file, sample, signature)):
             sent.unlink(missing_ok=True)
@@ -237,7 +238,7 @@ def _spooled(settings: Settings, name: str) -> Path:
     return settings.spool_dir / name
 
 
-def _shown(file: Path) -> str:
-    """A file's name as it may stand in a log: no control characters, and not for ever."""
-    name = file.name if len(file.name) <= 100 else f"{file.name[:100]}…"
+def _shown(name: str) -> str:
+    """A file's name as it may stand in a log: no control characters, and at most 100 characters."""
+    name = name if len(name) <= 100 else f"{name[:100]}…"
     return name if name.isprintable() else ascii(name)

@@ -34,7 +34,7 @@ def objection(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> st
 def verdict(
     metrics: Metrics, comparison: Comparison | None, leaks: Sequence[Leak] = (), *, doubted: bool = False
 ) -> str:
-    """Return one sentence that compares a version with the one that it would replace, or with the baseline; and a
+    """Return a sentence that compares a version with the one that it would replace, or with the baseline; and a
     question if a column may leak the target, or if the metrics are `doubted`."""
     if leaks:
         asked = f" Nearly all of that comes from {' and '.join(map(shown, leaks[0].columns))}: is it known beforehand?"
@@ -50,7 +50,9 @@ def verdict(
         Outcome.WORSE: f"Worse than version {comparison.version}",
         Outcome.SAME: f"No significant difference from version {comparison.version}",
     }[comparison.outcome]
-    return f"{how}: {_figures(comparison)} (p = {chance:.2g})."
+    useless = _below_baseline(metrics, comparison)
+    first = f"{useless[0].upper()}{useless[1:]}. " if useless else ""
+    return f"{first}{how}: {_figures(comparison)} (p = {chance:.2g})."
 
 
 def beside_baseline(metrics: Metrics) -> str:
