@@ -74,6 +74,7 @@ def with_bug(script: str, right: str, wrong: str) -> Callable[[str], tuple[str, 
     return source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("script", "right", "wrong"), BUGS + (RARER if SOAK > 1 else []))
 def test_a_planted_bug_is_found(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, script: str, right: str, wrong: str

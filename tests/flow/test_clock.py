@@ -56,6 +56,7 @@ def place(tmp_path: Path, models: Path, clock: Clock) -> Iterator[Site]:
         yield place
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_concerns_no_job(place: Site, clock: Clock) -> None:
     for name in ("first", "second"):
         place.shop.start(name, **clock.settings)
@@ -77,6 +78,7 @@ def test_a_clock_that_jumps_concerns_no_job(place: Site, clock: Clock) -> None:
         worker.ready()
 
 
+@pytest.mark.slow
 def test_a_clock_that_is_set_back_gives_no_dead_worker_a_long_life(place: Site, clock: Clock) -> None:
     clock.shift(DAY)
     worker = place.shop.start("same", workers=1, **clock.settings).ready(1)

@@ -50,6 +50,7 @@ def test_what_is_submitted_twice_is_queued_once(place: Site, proxy: LossyProxy) 
     assert audit(place.shop.redis) == []
 
 
+@pytest.mark.slow
 def test_whatever_reply_is_lost_every_job_ends_once(place: Site, proxy: LossyProxy) -> None:
     shop, redis = place.shop, place.shop.redis
     workers = [shop.start(name).ready() for name in ("stays", "goes")]

@@ -60,6 +60,7 @@ def test_a_signal_stops_everything_and_leaves_no_process(own_modelgate: Modelgat
     assert "Traceback" not in own_modelgate.log
 
 
+@pytest.mark.slow
 def test_what_dies_is_started_again(own_modelgate: Modelgate) -> None:
     own_modelgate.start()
     for module in ("-m worker", "gunicorn", "-m trainer", "redis-server"):

@@ -120,6 +120,7 @@ def test_a_full_redis_refuses_new_jobs_and_finishes_old_ones(place: Site) -> Non
     assert place.shop.each_has_one_result(running)
 
 
+@pytest.mark.slow
 def test_results_that_expire_make_room_and_leave_nothing_behind(tmp_path: Path, models: Path) -> None:
     with site(tmp_path, models, result_ttl=1) as place:
         place.shop.start().ready()

@@ -111,6 +111,7 @@ def test_a_worker_that_does_not_answer_is_waited_for_and_named_and_a_dead_one_is
     assert remark == "moved at once: no worker is alive that serves this model"
 
 
+@pytest.mark.slow
 def test_a_version_that_harms_whoever_loads_it_gets_no_alias_until_it_is_mended(shop: Workshop) -> None:
     write(shop.models, 1)
     shop.start().ready()
@@ -153,6 +154,7 @@ def test_room_is_made_of_previous_versions_and_else_nobody_waits(shop: Workshop)
     assert job.status is Status.SUCCEEDED
 
 
+@pytest.mark.slow
 def test_a_trainer_killed_at_any_time_leaves_whole_versions_and_workers_serve_on(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

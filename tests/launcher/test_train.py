@@ -180,7 +180,7 @@ def made(verb: str, *arguments: str, **environment: str) -> subprocess.Completed
     return subprocess.run(
         ["make", "--old-file", ".venv/up.stamp", verb, *arguments],
         cwd=PROJECT,
-        env={**os.environ, "PORT": "1", **environment},
+        env={**outside_of_make(), "PORT": "1", **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -195,3 +195,8 @@ def test_without_a_modelgate_it_trains_right_here(tmp_path: Path) -> None:
     more = ["TARGET=y", "ID=key", "FEATURES=zip", "ESTIMATOR=linear", "GATE=floor=2", "KINDS=zap=string"]
     ended = made("train", "NAME=own", f"CSV={tmp_path / 'my rows.csv'}", *more, MODELS_DIR=str(tmp_path / "models"))
     assert "trainer: own: kinds names 'zap', which is no column of the data; did you mean 'zip'?" in ended.stdout
+
+
+def outside_of_make() -> dict[str, str]:
+    """The environment without what `make test` tells a make inside of it."""
+    return {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}

@@ -445,6 +445,7 @@ class Slow:
         return self.estimator.predict_proba(X)
 
 
+@pytest.mark.slow
 def test_a_process_without_a_home_makes_pictures_and_touches_no_global_state(tmp_path: Path) -> None:
     program = f"""
 import sys

@@ -133,6 +133,7 @@ def test_rows_are_answered_alike_alone_and_together(mixed: Trained) -> None:
         assert one.probabilities[0] == pytest.approx(row, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_the_artifact_needs_libraries_alone(mixed: Trained, tmp_path: Path) -> None:
     assert mixed.manifest.artifact.format is ArtifactFormat.JOBLIB
     check_without_trainer(mixed.models, "m@1", tmp_path)
@@ -158,6 +159,7 @@ def test_where_pickles_are_denied_it_is_published_as_a_skops_file(tmp_path: Path
     ).values == (list(golden.predictions))
 
 
+@pytest.mark.slow
 def test_training_again_gives_the_same_version_again(tmp_path: Path, mixed: Trained) -> None:
     again = Trained(tmp_path / "models", write(tmp_path / "mixed.csv", mixed_rows(400)), "risk")
     assert again.manifest.metrics == mixed.manifest.metrics
