@@ -80,10 +80,10 @@ class Crew:
                 self._template.want(versions)
 
     @property
-    def loaded(self) -> frozenset[str] | None:
-        """The versions that every scorer has who may still take a job; None: there is no such scorer."""
+    def loaded(self) -> frozenset[str]:
+        """The versions that every scorer has who may still take a job; none while there is no such scorer."""
         serving = [scorer.versions for scorer in self.scorers.values() if scorer.registered and not scorer.retiring]
-        return frozenset.intersection(*serving) if serving else None
+        return frozenset.intersection(*serving) if serving else frozenset()
 
     @property
     def refused(self) -> Mapping[str, str]:

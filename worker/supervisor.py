@@ -147,15 +147,16 @@ class Supervisor:
             alive[inc].kill()
 
     def _warm_up(self) -> None:
-        """What is wanted before an alias moves is loaded, and whoever wants it is told."""
-        name = self._identity.name or ""
+        """What is wanted before an alias moves is loaded, and whoever wants it is told: also that there is nothing yet,
+        or an alias would move as if this worker did not exist."""
+        name = self._identity.name
+        if name is None:
+            return
         if self._stop_by is not None:
             self._reports.withdraw(name)
             return
         self._crew.want(self._reports.wanted())
-        loaded = self._crew.loaded
-        if loaded is not None:
-            self._reports.say(name, Report(loaded, self._crew.refused, self._settings.worker_models or None))
+        self._reports.say(name, Report(self._crew.loaded, self._crew.refused, self._settings.worker_models or None))
 
     def _reap(self) -> None:
         for inc in self._leases.reap():

@@ -81,6 +81,15 @@ def test_an_alias_moves_once_every_worker_has_the_version(shop: Workshop) -> Non
     until(lambda: loaded(shop.redis) == [{"quick@2", "quick@3"}] * 2, "what no alias names leaves the memory")
 
 
+def test_a_worker_that_starts_is_waited_for(shop: Workshop) -> None:
+    for version in (1, 2):
+        write(shop.models, version)
+    shop.start(workers=1)
+    until(lambda: loaded(shop.redis) == [set()], "it is heard before it has loaded anything")
+    assert promote(settings_of(shop), shop.redis, "quick", 2) is None
+    assert loaded(shop.redis) == [{"quick@1", "quick@2"}]
+
+
 def test_a_deleted_version_is_unknown_to_the_jobs_that_wait_for_it(shop: Workshop) -> None:
     for version in (1, 2):
         write(shop.models, version)
