@@ -9,6 +9,7 @@ The gateway signs a schedule. The trainer checks it, and creates and signs a job
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,6 +36,9 @@ LONGEST = 100
 
 MOST = 300
 """Most schedules."""
+
+_RANDOM = re.compile(r"(?<![a-z])r(?![a-z])", re.IGNORECASE)
+"""croniter's random field, which names another time each time that it is read."""
 
 _YEARS = 8
 """The longest way from one 29 February to the next."""
@@ -74,6 +78,8 @@ def next_run(cron: str, after: datetime) -> datetime:
     """The first minute after `after` that `cron` names, in UTC. Raises `ValueError` with a sentence."""
     if len(cron) > LONGEST or len(cron.split()) != 5:
         raise ValueError("a cron expression has five fields (minute hour day month weekday), such as '0 3 * * 1'")
+    if _RANDOM.search(cron):
+        raise ValueError(f"{cron!r} has a random field, R, and would name another time at each look; use numbers")
     try:
         found: datetime = croniter(cron, after, max_years_between_matches=_YEARS).get_next(datetime)
     except CroniterBadDateError:

@@ -34,6 +34,10 @@ class Code(StrEnum):
     VERSION_IN_USE = "version_in_use"
 
 
+MOST_ERRORS = 100
+"""Most errors in the answer to a training request."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """A failure as a reader is shown it: `code` for programs, `message` (one sentence) for people."""

@@ -275,5 +275,10 @@ def shown(value: object) -> str:
     return "an object" if isinstance(value, Mapping) else f"a {type(value).__name__}"[:40]
 
 
+def percent(share: float) -> str:
+    """Return a share from 0 to 1 as text, with more digits where it is small."""
+    return f"{100 * share:.{2 if 0 < share < 0.01 else 1}f} %"
+
+
 def counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from contract.errors import FieldError
+from contract.errors import MOST_ERRORS, FieldError
 from contract.jobs import Value
 from contract.kinds import shown
 from contract.suggestions import Suggestions
@@ -21,8 +21,6 @@ TYPES = {
     "None": "null",
 }
 """Annotations of parameters, in words."""
-
-MOST_ERRORS = 20
 
 
 @dataclass(frozen=True)
@@ -38,9 +36,13 @@ class Parameter:
         same = any(type(value) is type(one) and value == one for one in self.values)
         return same or any(_is(value, name) for name in self.types)
 
+    @property
+    def allowed(self) -> str:
+        """The values that it takes, in words."""
+        return " or ".join([*map(shown, self.values), *(TYPES[name] for name in self.types)])
+
     def __str__(self) -> str:
-        words = [*map(shown, self.values), *(TYPES[name] for name in self.types)]
-        return f"{self.name}, {' or '.join(words)} (default {shown(self.default)})"
+        return f"{self.name}, {self.allowed} (default {shown(self.default)})"
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -65,12 +67,15 @@ def errors_in(given: Mapping[str, object], recipe: str, parameters: Sequence[Par
             break
         if name not in known:
             near = suggestions.near(name, known, 0.6)
-            hint = f" (did you mean {shown(near)}?)" if near else ""
+            hint = f"; did you mean {shown(near)}?" if near else "."
             has = "; ".join(map(str, known.values())) or "none"
-            message = f"{shown(name)} is no parameter of the recipe {recipe}{hint}; it has: {has}"
+            message = f"{shown(name)} is not a parameter of the recipe {recipe}{hint} It takes: {has}"
             errors.append(FieldError(None, f"parameters.{name}"[:80], "unknown_parameter", message))
         elif not known[name].takes(value):
-            message = f"the recipe {recipe} takes {known[name]}; it is {shown(value)}"
+            choices = [choice for choice in known[name].values if isinstance(choice, str)]
+            near = suggestions.near(value, choices, 0.6) if isinstance(value, str) else None
+            hint = f"; did you mean {shown(near)}?" if near else ""
+            message = f"{shown(name)} of the recipe {recipe} must be {known[name].allowed}, not {shown(value)}{hint}"
             errors.append(FieldError(None, f"parameters.{name}", "invalid_parameter", message))
     return errors
 

@@ -6,12 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from contract.errors import FieldError
+from contract.errors import MOST_ERRORS, FieldError
 from contract.kinds import listed, shown
 from contract.suggestions import Suggestions
 from contract.training import KINDS
-
-MOST_ERRORS = 20
 
 
 @dataclass(frozen=True)

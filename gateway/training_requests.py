@@ -15,7 +15,7 @@ import orjson
 
 from contract import csv_table
 from contract.coercion import RepeatedKeys
-from contract.errors import FieldError
+from contract.errors import MOST_ERRORS, FieldError
 from contract.kinds import shown
 from contract.parameters import Parameter, errors_in
 from contract.repository import PREVIOUS, valid_name
@@ -27,7 +27,6 @@ from gateway.problems import Problem, near
 _HEAD = 4 * 1024 * 1024
 """Bytes of a file in which its header and first row have to end."""
 
-_MOST_ERRORS = 100
 _LONGEST_NAME, _LONGEST_NOTES, _LONGEST_PATH, _MOST_FEATURES, _DEEPEST = 256, 4000, 1024, 10_000, 20
 _KEYS = ("recipe", "parameters", "target", "features", "id_field", "kinds", "alias", "gate", "notes", "data")
 
@@ -42,7 +41,7 @@ class _Errors(list[FieldError]):
 
     def add(self, field: str, code: str, message: str) -> None:
         self.total += 1
-        if len(self) < _MOST_ERRORS:
+        if len(self) < MOST_ERRORS:
             self.append(FieldError(None, field[:_LONGEST_NAME], code, message))
 
 
@@ -220,7 +219,7 @@ def _kinds(given: Mapping[str, Any], errors: _Errors) -> Mapping[str, str]:
             errors.add("kinds", "not_a_string", f"kinds must name columns; {shown(name)} is none")
             break
         if not isinstance(kind, str) or kind not in KINDS:
-            hint = near(kind, KINDS) if isinstance(kind, str) else ""
+            hint = near(kind, KINDS, errors.suggestions) if isinstance(kind, str) else ""
             message = f"the kind of {shown(name)} must be one of {', '.join(KINDS)}; it is {shown(kind)}{hint}"
             errors.add(f"kinds.{name}", "unknown_kind", message)
             break

@@ -19,6 +19,7 @@ from gateway.preferences import seconds
 from gateway.problems import Problem
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _FRESH = {"Cache-Control": "no-store"}
 
 
@@ -32,9 +33,11 @@ def blueprint(jobs: Jobs, listener: Listener, max_wait: int) -> Blueprint:
             raise Problem(400, "invalid_parameter", f"model={model[:64]!r} cannot be the name of a model")
         if status is not None and status not in list(Status):
             raise Problem(400, "invalid_parameter", f"status={status[:64]!r} is none of {', '.join(Status)}")
+        limit = request.args.get("limit", "50")
         try:
-            limit = int(request.args.get("limit", "50"))
-            page = jobs.list(model, Status(status) if status else None, limit, request.args.get("cursor"))
+            if not _NUMBER.fullmatch(limit):
+                raise ValueError(f"limit={limit[:64]!r} is not a number")
+            page = jobs.list(model, Status(status) if status else None, int(limit), request.args.get("cursor"))
         except ValueError as error:
             detail = f"limit is a number up to {LARGEST_PAGE}, cursor the next_cursor of a page: {error}"
             raise Problem(400, "invalid_parameter", detail) from error

@@ -7,8 +7,11 @@ from redis import Redis
 
 from broker.jobs import Jobs
 from broker.leases import Leases
+from broker.schedules import Schedules
+from broker.training import Trainings
 from broker.work import Work
 from tests.broker.samples import scorer
+from tests.support import SIGNER
 
 
 @pytest.fixture
@@ -25,3 +28,13 @@ def leases(redis: Redis) -> Leases:
 def work(redis: Redis, leases: Leases) -> Work:
     """The scorer w-0-x."""
     return scorer(leases, redis)
+
+
+@pytest.fixture
+def trainings(redis: Redis) -> Trainings:
+    return Trainings(redis, SIGNER, timeout=600, result_ttl=60)
+
+
+@pytest.fixture
+def schedules(redis: Redis) -> Schedules:
+    return Schedules(redis, SIGNER, timeout=600, result_ttl=60)

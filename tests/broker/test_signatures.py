@@ -35,16 +35,6 @@ OTHER = Signer([b"6" * 64])
 heard: list[tuple[str, Failure]] = []
 
 
-@pytest.fixture
-def trainings(redis: Redis) -> Trainings:
-    return Trainings(redis, SIGNER, timeout=600, result_ttl=60)
-
-
-@pytest.fixture
-def schedules(redis: Redis) -> Schedules:
-    return Schedules(redis, SIGNER, timeout=600, result_ttl=60)
-
-
 def trainer(redis: Redis, queue: str = TRAINING, signer: Signer = SIGNER, done: tuple[str, ...] = ()) -> Tasks:
     Leases(redis, crew=TRAINERS).register("t-0-x", queue=queue)
     heard.clear()

@@ -37,16 +37,6 @@ OUTPUT = {"model": "loan", "version": 4, "metrics": {"accuracy": 0.8}, "promoted
 
 
 @pytest.fixture
-def trainings(redis: Redis) -> Trainings:
-    return Trainings(redis, SIGNER, timeout=600, result_ttl=60)
-
-
-@pytest.fixture
-def schedules(redis: Redis) -> Schedules:
-    return Schedules(redis, SIGNER, timeout=600, result_ttl=60)
-
-
-@pytest.fixture
 def leases(redis: Redis) -> Leases:
     return Leases(redis, crew=TRAINERS)
 
@@ -406,6 +396,8 @@ def test_only_one_trainer_strikes(redis: Redis) -> None:
         ("61 * * * *", "no cron expression"),
         ("a b c d e", "no cron expression"),
         ("0 0 31 2 *", "never comes"),
+        ("r r r r r", "random field"),
+        ("0 R(3-5) * * *", "random field"),
         ("*/0 * * * *", "no cron expression"),
         ("1 " * 200, "five fields"),
     ],

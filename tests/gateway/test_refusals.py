@@ -184,7 +184,19 @@ def test_a_manifest_that_does_not_parse_is_named_and_other_models_are_served(
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=501", "limit=x", "status=done", "model=A", "cursor=x", "cursor=%F0", "cursor=WzFd"]
+    "query",
+    [
+        "limit=0",
+        "limit=501",
+        "limit=x",
+        "limit=١",
+        "limit=1_0",
+        "status=done",
+        "model=A",
+        "cursor=x",
+        "cursor=%F0",
+        "cursor=WzFd",
+    ],
 )
 def test_a_list_of_jobs_that_cannot_be_made_is_400(client: FlaskClient, query: str) -> None:
     problem(client.get(f"/v1/jobs?{query}"), 400, "invalid_parameter")

@@ -265,8 +265,12 @@ def test_what_the_header_shows_to_be_right_is_accepted(client: FlaskClient, task
 @pytest.mark.parametrize(
     ("recipe", "given", "said"),
     [
-        ("tabular", {"deapth": 3}, "'deapth' is no parameter of the recipe tabular (did you mean 'depth'?)"),
-        ("tabular", {"depth": "3"}, "the recipe tabular takes depth, a whole number or null (default null); it is '3'"),
+        (
+            "tabular",
+            {"deapth": 3},
+            "'deapth' is not a parameter of the recipe tabular; did you mean 'depth'? It takes: ",
+        ),
+        ("tabular", {"depth": "3"}, "'depth' of the recipe tabular must be a whole number or null, not '3'"),
         ("iris", {"depth": 3}, "it has: none"),
     ],
 )

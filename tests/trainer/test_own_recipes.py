@@ -148,7 +148,7 @@ def test_parameters_have_their_defaults_unless_they_are_given() -> None:
         ({"untyped": 1}, "takes untyped, text (default 'text'); it is 1"),
         (
             {"tree": 3},
-            "'tree' is no parameter of the recipe test_own_recipes (did you mean 'trees'?); it has: trees, a",
+            "'tree' is not a parameter of the recipe test_own_recipes; did you mean 'trees'? It takes: trees, a",
         ),
         ({"X": 3}, "'X' is no parameter"),
     ],

@@ -156,7 +156,7 @@ def test_a_path_without_data_dir_says_what_to_set(desk: Desk) -> None:
         (
             {"parameters": {"D": 1}},
             Code.TRAINING_FAILED,
-            "'D' is no parameter of the recipe blobs; it has: C, a number",
+            "'D' is not a parameter of the recipe blobs. It takes: C, a number",
         ),
         ({"parameters": {"C": -1}}, Code.TRAINING_FAILED, "training failed: InvalidParameterError: The 'C' parameter"),
         (

@@ -27,7 +27,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
-from contract.kinds import listed
+from contract.kinds import listed, percent
 from contract.manifest import InputFormat, Kind
 from trainer.recipe import Candidate, OutOfFold, RecipeError, Run, recipe
 from trainer.tables.balance import average_precision, out_of_balance, rarest
@@ -106,8 +106,8 @@ def _look_at_classes(y: Any, run: Run) -> None:
     label, count = rarest(y.tolist())
     if out_of_balance(y.tolist()):
         run.remark(
-            f"the classes are out of balance ({listed([label])} in {count / len(y):.2%} of the rows): accuracy says"
-            " little, so average precision leads; no class is weighted, so probabilities stay true to the data"
+            f"the classes are out of balance ({listed([label])} in {percent(count / len(y))} of the rows): accuracy"
+            " says little, so average precision leads; no class is weighted, so probabilities stay true to the data"
         )
 
 
@@ -173,8 +173,8 @@ def _compare(candidates: dict[str, Any], X: Any, y: Any, classes: bool, seconds:
     run.tell(1.0, len(tried), len(candidates), best.found.mean)
     if best.found.mean <= baseline.found.mean:
         run.remark(
-            f"{best.found.name} is no better than always giving the same answer: the columns hardly predict"
-            f" {run.target.name}"
+            f"{best.found.name} has no better {'log loss' if classes else 'R²'} than always giving the same answer: the"
+            f" columns hardly predict {run.target.name}"
         )
     return best.found.name
 

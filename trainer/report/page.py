@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from contract.kinds import percent
 from contract.reports import ADDRESS, ADDRESS_ELEMENT, STATUS
 from trainer.report.facts import less_is_better
 from trainer.report.parts import MISSING, Facts, part
@@ -41,7 +42,7 @@ def _environment() -> Environment:
         "measured": _measured,
         "fixed": _fixed,
         "sig": _significant,
-        "share": _share,
+        "share": percent,
         "percent": _percent,
         "difference": _difference,
         "aligned": _aligned,
@@ -91,12 +92,8 @@ def _significant(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _share(value: float) -> str:
-    return f"{100 * value:.{2 if 0 < value < 0.01 else 1}f} %"
-
-
 def _percent(part: int, whole: int) -> str:
-    return _share(part / whole if whole else 0.0)
+    return percent(part / whole if whole else 0.0)
 
 
 def _difference(metric: Facts) -> str:

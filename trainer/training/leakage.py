@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from contract.jobs import Row, Value
-from contract.kinds import shown
+from contract.kinds import percent, shown
 from contract.manifest import Field, Kind
 from trainer.report.evidence import Leak
 
@@ -151,7 +151,7 @@ def _leak(columns: Sequence[str], best: tuple[float, str], y: Any, target: str, 
     score, measured = told, f"with an R² of {told:.3f}"
     if classes:
         score = 1 - (1 - told) * (1 - np.unique(y, return_counts=True)[1].max() / len(y))
-        measured = f"in {score:.1%}"
+        measured = f"in {percent(score)}"
     alone = " alone tells" if how == "alone" else " tell" if how == "together" else " tells"
     sentence = (
         f"{which}{alone} {target} {measured} of {len(y):,} rows: if it is only known afterwards, leave it out of"
