@@ -271,7 +271,7 @@ def test_what_the_header_shows_to_be_right_is_accepted(client: FlaskClient, task
             "'deapth' is not a parameter of the recipe tabular; did you mean 'depth'? It takes: ",
         ),
         ("tabular", {"depth": "3"}, "'depth' of the recipe tabular must be a whole number or null, not '3'"),
-        ("iris", {"depth": 3}, "it has: none"),
+        ("iris", {"depth": 3}, "It takes: none"),
     ],
 )
 def test_a_parameter_that_the_recipe_does_not_take_is_refused_at_once(

@@ -137,20 +137,20 @@ def test_parameters_have_their_defaults_unless_they_are_given() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"trees": "3"}, "takes trees, a whole number (default 10); it is '3'"),
-        ({"trees": True}, "it is true"),
-        ({"trees": 3.5}, "it is 3.5"),
-        ({"trees": None}, "it is null"),
-        ({"rate": float("nan")}, "takes rate, a number (default 0.1); it is not finite"),
-        ({"depth": []}, "takes depth, a whole number or null (default null); it is a list of 0 values"),
-        ({"mode": "quick"}, "takes mode, 'slow' or 'fast' (default 'slow'); it is 'quick'"),
-        ({"exact": 1}, "takes exact, true or false (default true); it is 1"),
-        ({"untyped": 1}, "takes untyped, text (default 'text'); it is 1"),
+        ({"trees": "3"}, "'trees' of the recipe test_own_recipes must be a whole number, not '3'"),
+        ({"trees": True}, "must be a whole number, not true"),
+        ({"trees": 3.5}, "must be a whole number, not 3.5"),
+        ({"trees": None}, "must be a whole number, not null"),
+        ({"rate": float("nan")}, "'rate' of the recipe test_own_recipes must be a number, not not finite"),
+        ({"depth": []}, "'depth' of the recipe test_own_recipes must be a whole number or null, not a list of 0 values"),
+        ({"mode": "quick"}, "'mode' of the recipe test_own_recipes must be 'slow' or 'fast', not 'quick'"),
+        ({"exact": 1}, "'exact' of the recipe test_own_recipes must be true or false, not 1"),
+        ({"untyped": 1}, "'untyped' of the recipe test_own_recipes must be text, not 1"),
         (
             {"tree": 3},
             "'tree' is not a parameter of the recipe test_own_recipes; did you mean 'trees'? It takes: trees, a",
         ),
-        ({"X": 3}, "'X' is no parameter"),
+        ({"X": 3}, "'X' is not a parameter"),
     ],
 )
 def test_a_parameter_that_is_unknown_or_of_another_type_is_refused(given: dict[str, Any], said: str) -> None:
