@@ -269,7 +269,7 @@ def shown(value: object) -> str:
     if isinstance(value, int) and value.bit_length() > 128:
         return f"a number of about {value.bit_length() * 301 // 1000} digits"
     if isinstance(value, (int, float)):
-        return repr(value) if isfinite(value) else "not finite"
+        return repr(value)
     if isinstance(value, (list, tuple)):
         return f"a list of {counted(len(value), 'value')}"
     return "an object" if isinstance(value, Mapping) else f"a {type(value).__name__}"[:40]
