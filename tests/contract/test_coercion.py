@@ -162,7 +162,7 @@ def test_null_stays_null_where_it_is_allowed(kind: Kind) -> None:
         (Records([{"x": "abc"}]), "'x' must be a finite number; it is 'abc'"),
         (Records([{"x": None}]), "'x' must be a finite number; it is null"),
         (Records([{"x": True}]), "'x' must be a finite number; it is true"),
-        (Records([{"x": math.inf}]), "'x' must be a finite number; it is not finite"),
+        (Records([{"x": math.inf}]), "'x' must be a finite number; it is inf"),
         (Records([{"x": [1]}]), "'x' must be a finite number; it is a list of 1 value"),
         (Records([{"x": {}}]), "'x' must be a finite number; it is an object"),
         (Records([{"x": "a" * 99}]), f"'x' must be a finite number; it is '{'a' * 40}'… (99 characters)"),
