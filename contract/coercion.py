@@ -13,9 +13,10 @@ from typing import Any, cast
 from contract.csv_cells import as_json_cells, null_word
 from contract.errors import FieldError, InvalidInstances
 from contract.jobs import Row, Value
-from contract.kinds import ID, Conversion, Refusal, counted, listed, shown
 from contract.manifest import Signature
 from contract.suggestions import Suggestions
+from contract.values import ID, Conversion, Refusal
+from contract.wording import counted, listed, shown
 
 MOST_NAMES = 10_000
 """Most columns of a row: far more than a model has inputs, and few enough to check each."""

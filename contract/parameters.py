@@ -10,8 +10,8 @@ from typing import Any
 
 from contract.errors import MOST_ERRORS, FieldError
 from contract.jobs import Value
-from contract.kinds import shown
 from contract.suggestions import Suggestions
+from contract.wording import shown
 
 TYPES = {
     "bool": "true or false",

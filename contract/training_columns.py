@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from contract.errors import MOST_ERRORS, FieldError
-from contract.kinds import listed, shown
 from contract.suggestions import Suggestions
 from contract.training import KINDS
+from contract.wording import listed, shown
 
 
 @dataclass(frozen=True)

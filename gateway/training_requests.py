@@ -16,12 +16,12 @@ import orjson
 from contract import csv_table
 from contract.coercion import RepeatedKeys
 from contract.errors import MOST_ERRORS, FieldError
-from contract.kinds import shown
 from contract.parameters import Parameter, errors_in
 from contract.repository import PREVIOUS, valid_name
 from contract.suggestions import Suggestions
 from contract.training import DERIVED_METRICS, GENERIC_RECIPE, KINDS, METRICS, Gate, TrainingRequest
 from contract.training_columns import columns_of
+from contract.wording import shown
 from gateway.problems import Problem, near
 
 _HEAD = 4 * 1024 * 1024

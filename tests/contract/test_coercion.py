@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from contract.coercion import Coerced, Grid, Instances, Records, RepeatedKeys, coerce
 from contract.errors import FieldError, InvalidInstances
-from contract.kinds import Conversion
 from contract.manifest import Field, Kind, Output, OutputKind, Signature
+from contract.values import Conversion
 
 deterministic = settings(derandomize=True, deadline=None, max_examples=100)
 

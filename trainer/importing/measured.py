@@ -11,8 +11,9 @@ import numpy as np
 
 from contract.coercion import Grid, coerce
 from contract.jobs import Value
-from contract.kinds import Conversion, Refusal, listed, shown
 from contract.manifest import Field, Kind, ModelManifest, Output, OutputKind
+from contract.values import Conversion, Refusal
+from contract.wording import listed, shown
 from scoring.answers import ask_matrix
 from scoring.matrix import to_matrix
 from trainer.importing import inputs

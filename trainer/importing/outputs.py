@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from contract.jobs import Row, Value
-from contract.kinds import counted, listed
 from contract.manifest import ModelManifest, Output, OutputKind
+from contract.wording import counted, listed
 from scoring.answers import ask
 from trainer.importing import Refused
 from trainer.importing.reasons import explained

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from contract import csv_table
 from contract.csv_cells import NULLS, number_format, without_commas
-from contract.kinds import Conversion, Refusal, listed
 from contract.manifest import Field, Kind
+from contract.values import Conversion, Refusal
+from contract.wording import listed
 from trainer.importing import Refused
 
 MOST_ROWS = 1000

@@ -10,8 +10,8 @@ from typing import Any
 
 from contract.errors import ModelgateError
 from contract.jobs import Row, Value
-from contract.kinds import listed
 from contract.manifest import InputDtype, InputFormat, Kind, ModelManifest
+from contract.wording import listed
 from scoring.contents import parts
 from scoring.predict import Prediction, predict
 

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from contract.csv_cells import NULLS, date_format, not_quite_dates, null_word, number_format, without_commas
-from contract.kinds import Conversion, Refusal, listed, shown
 from contract.manifest import Field, Format, Kind
 from contract.training import KINDS
 from contract.training_columns import columns_of
+from contract.values import Conversion, Refusal
+from contract.wording import listed, shown
 from trainer.recipe import DataError, Recipe, Table
 
 FEWEST_ROWS = 20

@@ -9,10 +9,10 @@ from typing import Any
 from sklearn.utils import _safe_indexing
 
 from contract.errors import ModelgateError
-from contract.kinds import shown
 from contract.manifest import ModelManifest, OutputKind
 from contract.repository import Repository
 from contract.training import TrainingRequest
+from contract.wording import shown
 from scoring.answers import ask_matrix
 from scoring.trust import Trust
 from trainer.recipe import Run
