@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from broker.work import Batch, BatchJob
 from contract.errors import Code, Failure, ModelgateError
 from contract.jobs import PredictionOutcome, Row
-from scoring.predict import Prediction, joined, predict_each
+from scoring.predict import Prediction, join, predict_each
 from worker.model_cache import Model, ModelCache
 from worker.pace import Pace
 
@@ -110,7 +110,7 @@ class Batches:
             parts.append(answer)
             total += ms
             done += size
-        return _outcome(joined(parts), total, len(job.rows))
+        return _outcome(join(parts), total, len(job.rows))
 
     def _timed(self, model: Model, parts: Sequence[Sequence[Row]]) -> tuple[list[Prediction | Failure], float]:
         began = time.perf_counter()
