@@ -206,7 +206,7 @@ def test_what_it_leaves_to_others_is_not_taken(jobs: Jobs, models: Path, make_sc
     for name in ("one", "two"):
         write_version(models, name, Sum(), numbers("a", "b"))
     jobs.submit([job("a", "one"), job("b", "two")])
-    drain(make_scorer(left_alone=("one",)))
+    drain(make_scorer(skipped=("one",)))
     assert [read(jobs, i).status for i in "ab"] == [Status.QUEUED, Status.SUCCEEDED]
 
 
