@@ -77,7 +77,7 @@ class Trainings:
             if status == b"finished" and result is not None:
                 return dict(result.return_value or {})
             if status == b"failed":
-                raise ModelgateError.of(Failure.from_json(json.loads(failure)))
+                raise ModelgateError.from_failure(Failure.from_json(json.loads(failure)))
             if status == b"canceled":
                 raise NoTrainer("no trainer answers, and nothing was done; start one (python -m trainer) and try again")
             if status is None or time.monotonic() > end:

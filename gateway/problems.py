@@ -51,7 +51,7 @@ class Problem(Exception):
 def near(name: str, names: Iterable[str], suggestions: Suggestions | None = None) -> str:
     """Return ` (did you mean 'iris'?)`, or nothing if no name is similar. `suggestions` is shared by all names of a
     request."""
-    found = (suggestions or Suggestions()).near(name, names, 0.6)
+    found = (suggestions or Suggestions()).closest(name, names, 0.6)
     return f" (did you mean {found!r}?)" if found else ""
 
 

@@ -8,7 +8,7 @@ from flask import Request
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from contract.coercion import MOST_NAMES
+from contract.coercion import MAX_NAMES
 from gateway.problems import Problem
 from gateway.protocols.dialects import MalformedBody
 from gateway.protocols.slips import check_form, file_in_form
@@ -19,8 +19,8 @@ def form_in(request: Request, body: bytes) -> MultiDict[str, str]:
     many fields, 415 for a file or for JSON or CSV sent as a form."""
     if request.mimetype == "application/x-www-form-urlencoded":
         check_form(body)
-        if body.count(b"&") >= MOST_NAMES:
-            raise Problem(413, "form_too_large", f"the form has more than {MOST_NAMES} fields; send those of the model")
+        if body.count(b"&") >= MAX_NAMES:
+            raise Problem(413, "form_too_large", f"the form has more than {MAX_NAMES} fields; send those of the model")
     parser = request.make_form_data_parser()
     parser.silent = False
     try:
