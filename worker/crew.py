@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from broker.backoff import Backoff
-from broker.warmup import STARTS_THREADS
+from broker.load_status import STARTS_THREADS
 from contract.errors import Code, Failure
 from worker.board import Board
 from worker.children import Death, ScorerProcess, TemplateProcess

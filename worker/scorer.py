@@ -17,8 +17,8 @@ from redis.exceptions import RedisError
 
 from broker.backoff import Backoff
 from broker.connection import connect
+from broker.scorer import Batch, BatchLimits, ScorerQueue
 from broker.scripts import FencedError
-from broker.work import Batch, Limits, Work
 from contract.repository import Repository
 from contract.settings import Settings
 from worker.batches import Batches
@@ -43,15 +43,20 @@ class Scorer:
     """Takes, scores and answers one batch after the other."""
 
     def __init__(
-        self, work: Work, batches: Batches, pace: Pace, models: Collection[str], leave: Callable[[], frozenset[str]]
+        self,
+        queue: ScorerQueue,
+        batches: Batches,
+        pace: Pace,
+        models: Collection[str],
+        leave: Callable[[], frozenset[str]],
     ) -> None:
         """`models` are the only ones it takes (empty: all), without those that `leave` names."""
-        self._work = work
+        self._queue = queue
         self._batches = batches
         self._pace = pace
         self._models = frozenset(models) or None
         self._leave = leave
-        self._limits = Limits(rows=1, jobs=MOST_JOBS, models=self._models)
+        self._limits = BatchLimits(rows=1, jobs=MOST_JOBS, models=self._models)
         self._limits_of: tuple[int, frozenset[str]] = (0, frozenset())
         self._stopping = False
         self._waiting = False
@@ -68,7 +73,7 @@ class Scorer:
             while not self._stopping and not self._batches.exhausted:
                 if not self.step():
                     self._waiting = True
-                    self._asked(lambda: self._work.wait_for_work(self._limits))
+                    self._asked(lambda: self._queue.wait_for_work(self._limits))
                     self._waiting = False
 
     def step(self) -> bool:
@@ -77,7 +82,7 @@ class Scorer:
         if batch is None:
             return False
         outcomes = self._batches.score(batch)
-        self._asked(lambda: self._work.finish(outcomes), even_when_stopping=True)
+        self._asked(lambda: self._queue.finish(outcomes), even_when_stopping=True)
         return True
 
     def _take(self) -> Batch | None:
@@ -85,8 +90,8 @@ class Scorer:
         if now != self._limits_of:
             self._limits_of = now
             rows = dict(self._pace.rows)
-            self._limits = Limits(rows=1, jobs=MOST_JOBS, model_rows=rows, models=self._models, skip=now[1])
-        return self._work.take(self._limits)
+            self._limits = BatchLimits(rows=1, jobs=MOST_JOBS, model_rows=rows, models=self._models, skip=now[1])
+        return self._queue.take(self._limits)
 
     def _asked(self, ask: Callable[[], T], *, even_when_stopping: bool = False) -> T | None:
         """What Redis answers, however long it is away; None when the scorer is stopped meanwhile."""
@@ -114,8 +119,8 @@ def serve(slot: int, inc: str, board: Board, cache: ModelCache, repository: Repo
         begin=lambda ids, seconds: board.begin(slot, ids, seconds),
         end=lambda: board.end(slot),
     )
-    work = Work(connect(settings.redis_url, own=True), inc)
-    scorer = Scorer(work, batches, pace, settings.worker_models, slow_models.left_alone)
+    queue = ScorerQueue(connect(settings.redis_url, own=True), inc)
+    scorer = Scorer(queue, batches, pace, settings.worker_models, slow_models.left_alone)
     signal.signal(signal.SIGTERM, lambda *_: scorer.stop())
     # What a model forks ends when the model tells it to.
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
