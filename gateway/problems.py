@@ -15,8 +15,8 @@ from broker.trainer_jobs import TrainerUnavailable
 from contract.errors import InvalidInstances, ModelgateError
 from contract.suggestions import Suggestions
 from gateway.answers import json_response
-from gateway.dialects import MalformedBody
-from gateway.group_commit import Overloaded
+from gateway.protocols.dialects import MalformedBody
+from gateway.serving.group_commit import Overloaded
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Problem(Exception):
 def near(name: str, names: Iterable[str], suggestions: Suggestions | None = None) -> str:
     """Return ` (did you mean 'iris'?)`, or nothing if no name is similar. `suggestions` is shared by all names of a
     request."""
-    found = (suggestions or Suggestions()).near(name, names, 0.6)
+    found = (suggestions or Suggestions()).closest(name, names, 0.6)
     return f" (did you mean {found!r}?)" if found else ""
 
 

@@ -21,15 +21,15 @@ from broker.scorer import Batch, BatchLimits, ScorerQueue
 from broker.scripts import FencedError
 from contract.repository import Repository
 from contract.settings import Settings
-from worker.batches import Batches
-from worker.board import Board
+from worker.activity import ActivityTable
+from worker.batch_scorer import BatchScorer
 from worker.model_cache import ModelCache
 from worker.pace import Pace
 from worker.slow_models import SlowModels
 
 log = logging.getLogger("worker")
 
-MOST_JOBS = 128
+MAX_JOBS = 128
 """Jobs of a batch. Redis does nothing else while it moves them, about 15 µs each."""
 
 T = TypeVar("T")
@@ -45,19 +45,19 @@ class Scorer:
     def __init__(
         self,
         queue: ScorerQueue,
-        batches: Batches,
+        batch_scorer: BatchScorer,
         pace: Pace,
         models: Collection[str],
-        leave: Callable[[], frozenset[str]],
+        skip: Callable[[], frozenset[str]],
     ) -> None:
-        """`models` are the only ones it takes (empty: all), without those that `leave` names."""
+        """`models` are the only ones it takes (empty: all), without those that `skip` names."""
         self._queue = queue
-        self._batches = batches
+        self._batch_scorer = batch_scorer
         self._pace = pace
         self._models = frozenset(models) or None
-        self._leave = leave
-        self._limits = BatchLimits(rows=1, jobs=MOST_JOBS, models=self._models)
-        self._limits_of: tuple[int, frozenset[str]] = (0, frozenset())
+        self._skip = skip
+        self._limits = BatchLimits(rows=1, jobs=MAX_JOBS, models=self._models)
+        self._limits_key: tuple[int, frozenset[str]] = (0, frozenset())
         self._stopping = False
         self._waiting = False
 
@@ -70,35 +70,35 @@ class Scorer:
     def run(self) -> None:
         """Until it is stopped, or memory has run out. Raises `FencedError` when it owns nothing any more."""
         with suppress(_Stopped):
-            while not self._stopping and not self._batches.exhausted:
+            while not self._stopping and not self._batch_scorer.out_of_memory:
                 if not self.step():
                     self._waiting = True
-                    self._asked(lambda: self._queue.wait_for_work(self._limits))
+                    self._retrying(lambda: self._queue.wait_for_work(self._limits))
                     self._waiting = False
 
     def step(self) -> bool:
         """One batch; False when there was none."""
-        batch = self._asked(self._take)
+        batch = self._retrying(self._take)
         if batch is None:
             return False
-        outcomes = self._batches.score(batch)
-        self._asked(lambda: self._queue.finish(outcomes), even_when_stopping=True)
+        outcomes = self._batch_scorer.score(batch)
+        self._retrying(lambda: self._queue.finish(outcomes), even_when_stopping=True)
         return True
 
     def _take(self) -> Batch | None:
-        now = (self._pace.revision, self._leave())
-        if now != self._limits_of:
-            self._limits_of = now
+        now = (self._pace.revision, self._skip())
+        if now != self._limits_key:
+            self._limits_key = now
             rows = dict(self._pace.rows)
-            self._limits = BatchLimits(rows=1, jobs=MOST_JOBS, model_rows=rows, models=self._models, skip=now[1])
+            self._limits = BatchLimits(rows=1, jobs=MAX_JOBS, model_rows=rows, models=self._models, skip=now[1])
         return self._queue.take(self._limits)
 
-    def _asked(self, ask: Callable[[], T], *, even_when_stopping: bool = False) -> T | None:
+    def _retrying(self, call: Callable[[], T], *, even_when_stopping: bool = False) -> T | None:
         """What Redis answers, however long it is away; None when the scorer is stopped meanwhile."""
         backoff = Backoff()
         while even_when_stopping or not self._stopping:
             try:
-                return ask()
+                return call()
             except RedisError as error:
                 if not backoff.failing:
                     log.warning("a scorer lost Redis and tries again: %s", error)
@@ -106,21 +106,25 @@ class Scorer:
         return None
 
 
-def serve(slot: int, inc: str, board: Board, cache: ModelCache, repository: Repository, settings: Settings) -> None:
+def run_scorer(
+    slot: int, inc: str, activities: ActivityTable, cache: ModelCache, repository: Repository, settings: Settings
+) -> None:
     """What a scorer's process does from the word to begin on."""
     _limit_memory(settings.scorer_memory_mb)
     np.random.seed()  # the template has given all scorers the same
     pace = Pace(settings.batch_ms)
-    slow_models = SlowModels(board, slot, settings.workers, pace, lambda: settings.worker_models or repository.names())
-    batches = Batches(
+    slow_models = SlowModels(
+        activities, slot, settings.workers, pace, lambda: settings.worker_models or repository.names()
+    )
+    batch_scorer = BatchScorer(
         cache,
         pace,
         timeout=settings.predict_timeout,
-        begin=lambda ids, seconds: board.begin(slot, ids, seconds),
-        end=lambda: board.end(slot),
+        begin=lambda ids, seconds: activities.begin(slot, ids, seconds),
+        end=lambda: activities.end(slot),
     )
     queue = ScorerQueue(connect(settings.redis_url, own=True), inc)
-    scorer = Scorer(queue, batches, pace, settings.worker_models, slow_models.left_alone)
+    scorer = Scorer(queue, batch_scorer, pace, settings.worker_models, slow_models.skipped)
     signal.signal(signal.SIGTERM, lambda *_: scorer.stop())
     # What a model forks ends when the model tells it to.
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))

@@ -20,9 +20,9 @@ from broker.connection import connect
 from broker.load_status import LoadStatus, LoadStatusPublisher
 from broker.supervisor import LEASE, Leases, incarnation
 from contract.settings import Settings
-from worker.children import Death
-from worker.crew import Crew
 from worker.identity import Identity
+from worker.process_pool import ProcessPool
+from worker.processes import ScorerExit
 
 log = logging.getLogger("worker")
 
@@ -51,7 +51,7 @@ class Supervisor:
         self._load_status = LoadStatusPublisher(connection, lives=0.3 * lease)
         self._identity = Identity(self._leases, settings.worker_id or self._host, lease)
         self._selector = selectors.DefaultSelector()
-        self._crew = Crew(settings.workers, self._selector)
+        self._pool = ProcessPool(settings.workers, self._selector)
         self._redis_backoff = Backoff()
         self._stop_by: float | None = None
         self._duties = [
@@ -66,11 +66,11 @@ class Supervisor:
         """Until SIGTERM or SIGINT, and then until the scorers have finished what they hold, at most `STOP_GRACE`."""
         self._listen_to_signals()
         while not self._done():
-            self._crew.keep(self._new_incarnation if self._identity.name else None)
+            self._pool.maintain(self._new_incarnation if self._identity.name else None)
             self._ask_redis()
             for key, _ in self._selector.select(_TICK):
                 key.data()
-        self._crew.end()
+        self._pool.stop_template()
 
     def _new_incarnation(self, slot: int) -> str:
         return incarnation(self._identity.name or "", slot)
@@ -96,12 +96,12 @@ class Supervisor:
     def _done(self) -> bool:
         if self._stop_by is None:
             return False
-        self._crew.stop()
+        self._pool.drain()
         late = time.monotonic() - self._stop_by
         if late > 0:
-            for scorer in self._crew.scorers.values():
+            for scorer in self._pool.scorers.values():
                 scorer.kill()
-        return not self._crew.scorers and (not self._crew.deaths or late > 0.5)
+        return not self._pool.scorers and (not self._pool.exits or late > 0.5)
 
     # Redis
 
@@ -111,7 +111,7 @@ class Supervisor:
             return
         try:
             if self._identity.name is None:
-                self._crew.deaths += [Death(inc, None) for inc in self._identity.settle()]
+                self._pool.exits += [ScorerExit(inc, None) for inc in self._identity.claim()]
             self._register()
             self._give_back()
             for duty in self._duties:
@@ -128,20 +128,20 @@ class Supervisor:
             self._redis_backoff.worked()
 
     def _register(self) -> None:
-        for scorer in self._crew.scorers.values():
+        for scorer in self._pool.scorers.values():
             if scorer.pid and not scorer.registered:
                 models = self._settings.worker_models or None
                 self._leases.register(scorer.inc, host=self._host, pid=scorer.pid, models=models)
-                self._crew.begin(scorer)
+                self._pool.activate(scorer)
 
     def _give_back(self) -> None:
-        while self._crew.deaths:
-            death = self._crew.deaths[0]
-            self._leases.give_back(death.inc, death.scored, death.failure)
-            del self._crew.deaths[0]
+        while self._pool.exits:
+            exited = self._pool.exits[0]
+            self._leases.give_back(exited.inc, exited.scored, exited.failure)
+            del self._pool.exits[0]
 
     def _renew(self) -> None:
-        alive = {scorer.inc: scorer for scorer in self._crew.scorers.values() if scorer.registered}
+        alive = {scorer.inc: scorer for scorer in self._pool.scorers.values() if scorer.registered}
         for inc in self._leases.renew(list(alive)):
             log.warning("scorer %s lost its lease and is started anew", inc)
             alive[inc].kill()
@@ -155,9 +155,9 @@ class Supervisor:
         if self._stop_by is not None:
             self._load_status.withdraw(name)
             return
-        self._crew.want(self._load_status.requested())
+        self._pool.request_versions(self._load_status.requested())
         self._load_status.publish(
-            name, LoadStatus(self._crew.loaded, self._crew.refused, self._settings.worker_models or None)
+            name, LoadStatus(self._pool.loaded, self._pool.refused, self._settings.worker_models or None)
         )
 
     def _reap(self) -> None:

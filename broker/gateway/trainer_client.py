@@ -70,7 +70,7 @@ class TrainerClient:
             if status == b"finished" and result is not None:
                 return dict(result.return_value or {})
             if status == b"failed":
-                raise ModelgateError.of(Failure.from_json(json.loads(failure)))
+                raise ModelgateError.from_failure(Failure.from_json(json.loads(failure)))
             if status == b"canceled":
                 raise TrainerUnavailable(
                     "no trainer answers, and nothing was done; start one (python -m trainer) and try again"

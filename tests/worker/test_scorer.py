@@ -20,7 +20,7 @@ from broker.gateway.jobs import Jobs
 from broker.scripts import FencedError
 from broker.supervisor import Leases
 from contract.jobs import Status
-from scoring.releases import noting_releases
+from scoring.compatibility import record_versions
 from scoring.trust import Trust
 from tests.support import PROJECT, Bomb, Raises, Sum, numbers, write_version
 from tests.worker.conftest import MakeScorer, drain, job, read
@@ -89,7 +89,7 @@ def _other_library(models: Path) -> None:
 
 def _of_an_older_release(models: Path) -> None:
     shutil.rmtree(models / "bad")
-    with noting_releases():
+    with record_versions():
         forest = joblib.load(PROJECT / "tests/trainer/pickles/forest-1.3.2.joblib")
     write_version(models, "bad", forest, numbers("a", "b"))
 
@@ -206,7 +206,7 @@ def test_what_it_leaves_to_others_is_not_taken(jobs: Jobs, models: Path, make_sc
     for name in ("one", "two"):
         write_version(models, name, Sum(), numbers("a", "b"))
     jobs.submit([job("a", "one"), job("b", "two")])
-    drain(make_scorer(left_alone=("one",)))
+    drain(make_scorer(skipped=("one",)))
     assert [read(jobs, i).status for i in "ab"] == [Status.QUEUED, Status.SUCCEEDED]
 
 

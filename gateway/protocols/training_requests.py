@@ -15,13 +15,13 @@ import orjson
 
 from contract import csv_table
 from contract.coercion import RepeatedKeys
-from contract.errors import MOST_ERRORS, FieldError
-from contract.kinds import shown
-from contract.parameters import Parameter, errors_in
+from contract.errors import MAX_ERRORS, FieldError
+from contract.parameters import Parameter, parameter_errors
 from contract.repository import PREVIOUS, valid_name
 from contract.suggestions import Suggestions
 from contract.training import DERIVED_METRICS, GENERIC_RECIPE, KINDS, METRICS, Gate, TrainingRequest
-from contract.training_columns import columns_of
+from contract.training_columns import resolve_columns
+from contract.wording import shown
 from gateway.problems import Problem, near
 
 _HEAD = 4 * 1024 * 1024
@@ -41,7 +41,7 @@ class _Errors(list[FieldError]):
 
     def add(self, field: str, code: str, message: str) -> None:
         self.total += 1
-        if len(self) < MOST_ERRORS:
+        if len(self) < MAX_ERRORS:
             self.append(FieldError(None, field[:_LONGEST_NAME], code, message))
 
 
@@ -103,7 +103,7 @@ def shown_request(request: TrainingRequest) -> dict[str, Any]:
 
 def check_parameters(request: TrainingRequest, parameters: Sequence[Parameter]) -> None:
     """Raise `Problem` (422) for parameters that the recipe does not take."""
-    if errors := errors_in(request.parameters, request.recipe, parameters):
+    if errors := parameter_errors(request.parameters, request.recipe, parameters):
         raise invalid(errors, len(errors))
 
 
@@ -118,7 +118,7 @@ def check_file(request: TrainingRequest, file: IO[bytes]) -> None:
         raise invalid([FieldError(None, "file", "no_rows", message)])
     if request.recipe == GENERIC_RECIPE and request.target:
         named = (request.target, request.features, request.id_field, request.kinds)
-        _, errors = columns_of(table.columns, *named)
+        _, errors = resolve_columns(table.columns, *named)
         if errors:
             raise invalid(errors, len(errors))
 

@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 from contract import csv_table
 from contract.coercion import Grid, Instances, Records, RepeatedKeys, check_width
 from contract.errors import FieldError, InvalidInstances
-from contract.kinds import counted, listed, shown
 from contract.manifest import Signature
+from contract.wording import counted, listed, shown
 
 
 class MalformedBody(Exception):

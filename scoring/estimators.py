@@ -12,24 +12,24 @@ from sklearn.pipeline import Pipeline
 
 from contract.jobs import Row
 from contract.manifest import Artifact, InputFormat, Signature
-from scoring.columns import transformed
+from scoring.columns import transform_rows
 from scoring.matrix import to_matrix
 
 
-def ask(estimator: Any, rows: Sequence[Row], signature: Signature, artifact: Artifact) -> tuple[Any, Any]:
+def predict_rows(estimator: Any, rows: Sequence[Row], signature: Signature, artifact: Artifact) -> tuple[Any, Any]:
     """`predict` and, where the signature has probabilities, `predict_proba` (else None), as arrays. Raises what they
     raise."""
     matrix = None
     if artifact.input_format is InputFormat.DATAFRAME and type(estimator) is Pipeline and len(estimator.steps) > 1:
-        matrix = transformed(estimator.steps[0][1], rows, signature, artifact.input_dtype)
+        matrix = transform_rows(estimator.steps[0][1], rows, signature, artifact.input_dtype)
     if matrix is None:
         matrix = to_matrix(rows, signature, artifact.input_format, artifact.input_dtype)
     else:
         estimator = estimator[1:]
-    return ask_matrix(estimator, matrix, signature.output.probabilities)
+    return predict_matrix(estimator, matrix, signature.output.probabilities)
 
 
-def ask_matrix(estimator: Any, matrix: Any, probabilities: bool) -> tuple[Any, Any]:
+def predict_matrix(estimator: Any, matrix: Any, probabilities: bool) -> tuple[Any, Any]:
     """As `ask`, of a matrix as `scoring.matrix` makes it."""
     estimator, matrix = _last_step(estimator, matrix)
     if _is_plain(estimator, ForestClassifier, "predict", "predict_proba"):

@@ -1,17 +1,18 @@
-"""One value of a request × the kind of its input → the value as a model takes it, or why not."""
+"""Converts one value, or one column, to the kind of its input, or says why it cannot."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf, isfinite, isinf
 from typing import Any
 
-from contract.csv_cells import PLAIN, moment_of
+from contract.csv_cells import PLAIN, date_reader
 from contract.jobs import Value
 from contract.manifest import Field, Format, Kind
+from contract.wording import listed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +28,7 @@ class Refusal:
 
 
 _Convert = Callable[[Any], Value | Refusal]
-_ConvertColumn = Callable[[list[Any], set[type]], Sequence[Value] | None]
+_ConvertBulk = Callable[[list[Any], set[type]], Sequence[Value] | None]
 """A column and the types in it → the converted column at once, or None: look at each value."""
 
 _NOT_A_NUMBER = Refusal("not_a_number", "a finite number")
@@ -52,24 +53,24 @@ class Conversion:
     """How the values of one column become what its field says; `null` is what a null becomes."""
 
     convert: _Convert
-    convert_column: _ConvertColumn
+    bulk: _ConvertBulk
     null: Refusal | None
 
     @classmethod
-    def of(cls, field: Field) -> Conversion:
+    def for_field(cls, field: Field) -> Conversion:
         if field.kind is Kind.STRING and field.categories is not None:
-            convert, convert_column, refusal = _category(field.categories)
+            convert, bulk, refusal = _category(field.categories)
         elif field.kind is Kind.DATETIME and field.format in _DATES:
-            convert, convert_column, refusal = _dates(field.format)
+            convert, bulk, refusal = _dates(field.format)
         else:
-            convert, convert_column, refusal = _KINDS[field.kind]
-        return cls(convert, convert_column, None if field.nullable else Refusal("null_not_allowed", refusal.expected))
+            convert, bulk, refusal = _KINDS[field.kind]
+        return cls(convert, bulk, None if field.nullable else Refusal("null_not_allowed", refusal.expected))
 
-    def at_once(self, column: list[Any]) -> Sequence[Value] | None:
+    def convert_bulk(self, column: list[Any]) -> Sequence[Value] | None:
         """All values, if they are alike and right; None does not yet mean that one is wrong."""
-        return self.convert_column(column, set(map(type, column)))
+        return self.bulk(column, set(map(type, column)))
 
-    def each(self, column: list[Any]) -> list[Value | Refusal]:
+    def convert_each(self, column: list[Any]) -> list[Value | Refusal]:
         null, convert = self.null, self.convert
         return [null if value is None else convert(value) for value in column]
 
@@ -207,7 +208,7 @@ def _moments(_column: list[Any], _types: set[type]) -> Sequence[Value] | None:
     return None  # no short cut: each text has to be parsed
 
 
-_KINDS: dict[Kind, tuple[_Convert, _ConvertColumn, Refusal]] = {
+_KINDS: dict[Kind, tuple[_Convert, _ConvertBulk, Refusal]] = {
     Kind.NUMBER: (_number, _numbers, _NOT_A_NUMBER),
     Kind.INTEGER: (_integer, _integers, _NOT_AN_INTEGER),
     Kind.STRING: (_string, _strings, _NOT_A_STRING),
@@ -223,9 +224,9 @@ _DATES = {
 }
 
 
-def _dates(written: Format) -> tuple[_Convert, _ConvertColumn, Refusal]:
+def _dates(written: Format) -> tuple[_Convert, _ConvertBulk, Refusal]:
     """As the training file had them, or in ISO 8601, which cannot be confused with them."""
-    read, none = moment_of(written), Refusal("not_a_datetime", f"{_DATES[written]} or in ISO 8601")
+    read, none = date_reader(written), Refusal("not_a_datetime", f"{_DATES[written]} or in ISO 8601")
 
     def convert(value: object) -> str | Refusal:
         moment = _moment(value)
@@ -240,7 +241,7 @@ ID = Conversion(_identity, _ids, None)
 """Of the values of the id field."""
 
 
-def _category(categories: Sequence[str]) -> tuple[_Convert, _ConvertColumn, Refusal]:
+def _category(categories: Sequence[str]) -> tuple[_Convert, _ConvertBulk, Refusal]:
     allowed = frozenset(categories)
     unknown = Refusal("unknown_category", f"one of {listed(categories)}", categories)
 
@@ -248,37 +249,7 @@ def _category(categories: Sequence[str]) -> tuple[_Convert, _ConvertColumn, Refu
         text = _string(value)
         return unknown if isinstance(text, str) and text not in allowed else text
 
-    def whole(column: list[Any], types: set[type]) -> Sequence[Value] | None:
+    def bulk(column: list[Any], types: set[type]) -> Sequence[Value] | None:
         return column if types == {str} and allowed.issuperset(column) else None
 
-    return convert, whole, unknown
-
-
-def listed(values: Sequence[object], most: int = 10) -> str:
-    """The first of `values`, each as `shown` has it, and how many more there are."""
-    text = ", ".join(map(shown, values[:most]))
-    return text if len(values) <= most else f"{text} and {len(values) - most} more"
-
-
-def shown(value: object) -> str:
-    """A value in a few words; repr() would follow any depth and fails for an int of 5,000 digits."""
-    if isinstance(value, str):
-        return repr(value) if len(value) <= 40 else f"{value[:40]!r}… ({len(value)} characters)"
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
-    if isinstance(value, int) and value.bit_length() > 128:
-        return f"a number of about {value.bit_length() * 301 // 1000} digits"
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, (list, tuple)):
-        return f"a list of {counted(len(value), 'value')}"
-    return "an object" if isinstance(value, Mapping) else f"a {type(value).__name__}"[:40]
-
-
-def percent(share: float) -> str:
-    """Return a share from 0 to 1 as text, with more digits where it is small."""
-    return f"{100 * share:.{2 if 0 < share < 0.01 else 1}f} %"
-
-
-def counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    return convert, bulk, unknown

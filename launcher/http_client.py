@@ -31,7 +31,7 @@ class Modelgate:
         self._address = (host, port)
 
     @classmethod
-    def of(cls, settings: Settings) -> Modelgate:
+    def from_settings(cls, settings: Settings) -> Modelgate:
         return cls("127.0.0.1" if settings.host == "0.0.0.0" else settings.host, settings.port)  # noqa: S104
 
     @property
@@ -39,7 +39,9 @@ class Modelgate:
         host, port = self._address
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
-    def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    def request(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """Return the JSON of an answer. Raises `NotRunning` and `Refused`."""
         connection = http.client.HTTPConnection(*self._address, timeout=60)
         try:
@@ -59,9 +61,9 @@ class Modelgate:
             raise Refused("; ".join(_reasons(answer)) or f"HTTP {response.status}")
         return answer
 
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         try:
-            return self.ask("GET", "/health/live").get("status") == "ok"
+            return self.request("GET", "/health/live").get("status") == "ok"
         except (NotRunning, Refused):
             return False
 
@@ -69,13 +71,13 @@ class Modelgate:
         """Return the accepted training job. Raises OSError if the file cannot be read."""
         path = f"/v1/models/{name}/train"
         if csv is None:
-            return self.ask("POST", path, json.dumps(request), {"Content-Type": "application/json"})
+            return self.request("POST", path, json.dumps(request), {"Content-Type": "application/json"})
         boundary = uuid.uuid4().hex
         with csv.open("rb") as file:
             head, tail = _parts(boundary, {"request": json.dumps(request)}, csv.name)
             length = len(head) + os.fstat(file.fileno()).st_size + len(tail)
             headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", "Content-Length": str(length)}
-            return self.ask("POST", path, _pieces(head, file, tail), headers)
+            return self.request("POST", path, _pieces(head, file, tail), headers)
 
 
 def _parts(boundary: str, fields: Mapping[str, str], file_name: str) -> tuple[bytes, bytes]:

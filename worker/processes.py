@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from contract.errors import Failure
-from worker.board import Board, Note
-from worker.lifeline import Watch
+from worker.activity import Activity, ActivityTable
+from worker.lifeline import ScorerConnection
 
 STARTED_THREADS = 3
 """Exit code of a template that can no longer fork, because loading a model has started threads."""
@@ -27,10 +27,10 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 class TemplateProcess:
     """A template. What it has written can be read from `fileno()`."""
 
-    def __init__(self, board: Board, avoid: Mapping[str, str]) -> None:
-        """`avoid`: versions that it must not load, and why."""
+    def __init__(self, activities: ActivityTable, blocked: Mapping[str, str]) -> None:
+        """`blocked`: versions that it must not load, and why."""
         self._control, theirs = socket.socketpair()
-        self._heard = b""
+        self._buffer = b""
         self.generation: int | None = None
         """Grows with each change of the versions in its memory; None: it has not loaded all that it should."""
         self.versions: Mapping[str, int] = {}
@@ -38,8 +38,8 @@ class TemplateProcess:
         self.refused: Mapping[str, str] = {}
         """Those that it was asked for and does not load, with the reason."""
         with theirs:
-            descriptors = (theirs.fileno(), board.descriptor)
-            arguments = [*map(str, descriptors), str(board.slots), json.dumps(avoid)]
+            descriptors = (theirs.fileno(), activities.descriptor)
+            arguments = [*map(str, descriptors), str(activities.slots), json.dumps(blocked)]
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "worker.template", *arguments],
                 stdin=subprocess.DEVNULL,
@@ -50,30 +50,30 @@ class TemplateProcess:
     def fileno(self) -> int:
         return self._control.fileno()
 
-    def fork(self, slot: int, inc: str) -> Watch:
-        """Asks for a scorer. It comes when the template is ready; if never, the watch tells that it is gone."""
-        watch = Watch()
+    def fork(self, slot: int, inc: str) -> ScorerConnection:
+        """Asks for a scorer. It comes when the template is ready; if never, the connection tells that it is gone."""
+        connection = ScorerConnection()
         with suppress(OSError):
-            socket.send_fds(self._control, [_line({"fork": [slot, inc]})], [watch.theirs.fileno()])
-        watch.handed_over()
-        return watch
+            socket.send_fds(self._control, [_line({"fork": [slot, inc]})], [connection.scorer_end.fileno()])
+        connection.close_scorer_end()
+        return connection
 
-    def want(self, versions: Collection[str]) -> None:
+    def request_versions(self, versions: Collection[str]) -> None:
         """Asks for these versions (`loan@3`) beside those that aliases name."""
         with suppress(OSError):
-            self._control.sendall(_line({"want": sorted(versions)}))
+            self._control.sendall(_line({"versions": sorted(versions)}))
 
     def read(self) -> bool:
         """Takes in what the template says; False: it is gone."""
         try:
-            said = self._control.recv(65536)
+            received = self._control.recv(65536)
         except OSError:
             return False
-        *lines, self._heard = (self._heard + said).split(b"\n")
+        *lines, self._buffer = (self._buffer + received).split(b"\n")
         for line in lines:
             state = json.loads(line)
             self.generation, self.versions, self.refused = state["generation"], state["versions"], state["refused"]
-        return bool(said)
+        return bool(received)
 
     def kill(self) -> None:
         self._process.kill()
@@ -83,7 +83,7 @@ class TemplateProcess:
         """Whether that is what it ended of."""
         return self._process.returncode == STARTED_THREADS
 
-    def end(self, grace: float = 0) -> str:
+    def stop(self, grace: float = 0) -> str:
         """Ends it, if need be, after `grace` seconds; how it ended."""
         self._control.close()
         try:
@@ -104,7 +104,7 @@ class ScorerProcess:
 
     slot: int
     inc: str
-    watch: Watch
+    connection: ScorerConnection
     template: TemplateProcess
     began: float = field(default_factory=time.monotonic)
     pid: int | None = None
@@ -116,7 +116,7 @@ class ScorerProcess:
     """When it was last seen to score, or had not been told to end."""
     killed: bool = False
     """By the supervisor, and not for what it was scoring."""
-    overdue: Note | None = None
+    overdue: Activity | None = None
     """What it was killed for."""
 
     @property
@@ -140,7 +140,7 @@ class ScorerProcess:
 
 
 @dataclass(frozen=True)
-class Death:
+class ScorerExit:
     """What is to be given back: the incarnation, what it was scoring, and what it was killed for."""
 
     inc: str

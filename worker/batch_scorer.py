@@ -8,20 +8,20 @@ from collections.abc import Callable, Sequence
 from broker.scorer import Batch, BatchJob
 from contract.errors import Code, Failure, ModelgateError
 from contract.jobs import PredictionOutcome, Row
-from scoring.predict import Prediction, joined, predict_each
+from scoring.predict import Prediction, join, predict_each
 from worker.model_cache import Model, ModelCache
 from worker.pace import Pace
 
-LOAD_SECONDS = 300.0
+LOAD_TIMEOUT = 300.0
 """How long loading a model may take."""
 
-_PIECES = 20
+_BATCHES_IN_A_PIECE = 20
 """A job larger than a batch is scored in pieces, each of at most so many batches' rows."""
 
 Outcomes = dict[str, PredictionOutcome | Failure]
 
 
-class Batches:
+class BatchScorer:
     """Scores batches with the models of a cache."""
 
     def __init__(
@@ -40,7 +40,7 @@ class Batches:
         self._timeout = timeout
         self._begin = begin
         self._end = end
-        self.exhausted = False
+        self.out_of_memory = False
         """Memory ran out: what this process does from now on means nothing, it has to go."""
 
     def score(self, batch: Batch) -> Outcomes:
@@ -52,10 +52,10 @@ class Batches:
         outcomes: Outcomes = {}
         waiting = [list(batch.jobs)]
         try:
-            self._begin([job.id for job in batch.jobs], LOAD_SECONDS)
+            self._begin([job.id for job in batch.jobs], LOAD_TIMEOUT)
             model = self._cache.get(batch.model, batch.version)
             while waiting:
-                jobs = self._cut(waiting, batch)
+                jobs = self._next_jobs(waiting, batch)
                 try:
                     self._begin([job.id for job in jobs], self._timeout)
                     outcomes.update(self._predict(model, jobs))
@@ -68,14 +68,14 @@ class Batches:
         except ModelgateError as error:
             outcomes = {job.id: error.failure for job in batch.jobs}
         except MemoryError:
-            self.exhausted = True
+            self.out_of_memory = True
             if len(batch.jobs) == 1:
                 outcomes[batch.jobs[0].id] = _out_of_memory(batch)
             return outcomes
         self._end()
         return outcomes
 
-    def _cut(self, waiting: list[list[BatchJob]], batch: Batch) -> list[BatchJob]:
+    def _next_jobs(self, waiting: list[list[BatchJob]], batch: Batch) -> list[BatchJob]:
         """The next jobs off `waiting`, as many as may be scored at once; at least one."""
         jobs = waiting.pop()
         rows, most = 0, self._pace.limit(batch.model, batch.version)
@@ -103,20 +103,20 @@ class Batches:
         while not parts or done < len(job.rows):
             if parts:
                 self._begin([job.id], self._timeout)
-            size = _PIECES * self._pace.limit(model.manifest.name, model.manifest.version)
+            size = _BATCHES_IN_A_PIECE * self._pace.limit(model.manifest.name, model.manifest.version)
             (answer,), ms = self._timed(model, [job.rows[done : done + size]])
             if isinstance(answer, Failure):
                 return answer
             parts.append(answer)
             total += ms
             done += size
-        return _outcome(joined(parts), total, len(job.rows))
+        return _outcome(join(parts), total, len(job.rows))
 
     def _timed(self, model: Model, parts: Sequence[Sequence[Row]]) -> tuple[list[Prediction | Failure], float]:
         began = time.perf_counter()
         answers = predict_each(model.estimator, model.manifest, parts)
         ms = (time.perf_counter() - began) * 1000
-        self._pace.measured(model.manifest.name, model.manifest.version, sum(map(len, parts)), ms)
+        self._pace.record(model.manifest.name, model.manifest.version, sum(map(len, parts)), ms)
         return answers, ms
 
 

@@ -17,7 +17,7 @@ _LAST = 8
 
 
 @dataclass(frozen=True)
-class Note:
+class Activity:
     """What a process is at: ids of jobs, or a model; it may take `seconds`, until `deadline` of the monotonic clock."""
 
     subjects: tuple[str, ...]
@@ -29,7 +29,7 @@ class Note:
         return time.monotonic() > self.deadline
 
 
-class Board:
+class ActivityTable:
     """One slot a process. Each writes its own; the supervisor reads all. Nothing is locked.
 
     Pages nobody writes cost nothing. The memory is a file without a name: it is handed on as a descriptor where a
@@ -42,7 +42,7 @@ class Board:
         self._memory = mmap.mmap(descriptor, slots * _SLOT)
 
     @classmethod
-    def create(cls, slots: int) -> Board:
+    def create(cls, slots: int) -> ActivityTable:
         with tempfile.TemporaryFile() as file:
             file.truncate(slots * _SLOT)
             return cls(os.dup(file.fileno()), slots)
@@ -59,23 +59,23 @@ class Board:
     def end(self, slot: int) -> None:
         struct.pack_into("<d", self._memory, slot * _SLOT, 0.0)
 
-    def note(self, slot: int) -> Note | None:
+    def current(self, slot: int) -> Activity | None:
         """What the process of `slot` is at; None: nothing. Exact once the process is dead."""
         at = slot * _SLOT
         deadline, seconds, length, _ = _HEAD.unpack_from(self._memory, at)
         if not deadline:
             return None
         text = self._memory[at + _SUBJECTS_AT : at + _SUBJECTS_AT + length].decode(errors="replace")
-        return Note(tuple(text.split("\n")), deadline, seconds)
+        return Activity(tuple(text.split("\n")), deadline, seconds)
 
-    def write_slow(self, slot: int, models: Collection[str]) -> None:
+    def set_slow_models(self, slot: int, models: Collection[str]) -> None:
         """The process of `slot` has found these models slow."""
         at = slot * _SLOT
         text = " ".join(sorted(models)).encode()[: _SUBJECTS_AT - _SLOW_AT]
         self._memory[at + _SLOW_AT : at + _SLOW_AT + len(text)] = text
         struct.pack_into("<I", self._memory, at + _HEAD.size - 4, len(text))
 
-    def slow(self, slot: int) -> set[str]:
+    def slow_models(self, slot: int) -> set[str]:
         """The models that whatever process was last in `slot` has found slow."""
         at = slot * _SLOT
         length = _HEAD.unpack_from(self._memory, at)[3]

@@ -12,11 +12,11 @@ import pytest
 
 from contract.settings import Settings
 from tests.support import until
-from worker import crew
-from worker.board import Board
-from worker.children import TemplateProcess
-from worker.crew import Crew
+from worker import process_pool
+from worker.activity import ActivityTable
 from worker.lifeline import Lifeline
+from worker.process_pool import ProcessPool
+from worker.processes import TemplateProcess
 from worker.template import Template
 
 
@@ -31,16 +31,16 @@ def test_a_template_that_cannot_be_started_is_started_later(monkeypatch: pytest.
         started.append(arguments)
         return refuse() if len(started) < 3 else TemplateProcess(*arguments)
 
-    monkeypatch.setattr(crew, "TemplateProcess", start)
+    monkeypatch.setattr(process_pool, "TemplateProcess", start)
     with selectors.DefaultSelector() as selector:
-        workers = Crew(1, selector)
-        until(lambda: workers.keep(None) or selector.get_map(), "a template")
-        workers.end()
+        pool = ProcessPool(1, selector)
+        until(lambda: pool.maintain(None) or selector.get_map(), "a template")
+        pool.stop_template()
     assert len(started) == 3
 
 
 def test_a_template_that_is_not_needed_before_it_is_ready_ends_as_it_should() -> None:
-    assert TemplateProcess(Board.create(2), {}).end(grace=30) == "exit code 0"
+    assert TemplateProcess(ActivityTable.create(2), {}).stop(grace=30) == "exit code 0"
 
 
 def test_a_scorer_that_cannot_be_forked_is_given_up_and_not_its_template(
@@ -50,7 +50,7 @@ def test_a_scorer_that_cannot_be_forked_is_given_up_and_not_its_template(
     supervisor, scorer = socket.socketpair()
     monkeypatch.setattr(os, "fork", refuse)
     with control, theirs, supervisor:
-        template = Template(Settings(models_dir=tmp_path), theirs, Board.create(2), {})
+        template = Template(Settings(models_dir=tmp_path), theirs, ActivityTable.create(2), {})
         template._fork(0, "w-0-a", Lifeline(scorer))
         supervisor.settimeout(5)
         assert supervisor.recv(1) == b"", "the supervisor sees that there is none"

@@ -13,7 +13,7 @@ _PLAIN = str | bytes | int | float | type | np.generic
 _METHODS = ("get_params", "predict", "transform")
 
 
-def contents(estimator: Any) -> Iterator[Any]:
+def objects_in(estimator: Any) -> Iterator[Any]:
     """`estimator` and all that it holds, each object once: in containers, arrays of objects, partial functions, and in
     the attributes of objects that affect its answers. Numbers, texts and types are left out."""
     seen: dict[int, Any] = {}  # the objects too: an id may be used again when its object is gone
@@ -27,10 +27,10 @@ def contents(estimator: Any) -> Iterator[Any]:
         waiting.extend(_held(thing))
 
 
-def parts(estimator: Any) -> Iterator[Any]:
-    """Yield the `contents` that affect the answers: estimators, their parts, scikit-learn's own helpers, and custom
+def parts_in(estimator: Any) -> Iterator[Any]:
+    """Yield the `objects_in` that affect the answers: estimators, their parts, scikit-learn's own helpers, and custom
     classes that wrap a model."""
-    return filter(_takes_part, contents(estimator))
+    return filter(_takes_part, objects_in(estimator))
 
 
 def _held(thing: Any) -> Iterable[Any]:

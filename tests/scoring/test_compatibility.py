@@ -30,8 +30,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.tree._tree import Tree
 
-from scoring.contents import parts
-from scoring.releases import HERE, misread, noting_releases
+from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
+from scoring.held_objects import parts_in
 
 PICKLES = Path(__file__).parent.parent / "trainer/pickles"
 RNG = np.random.default_rng(0)
@@ -75,30 +75,30 @@ HOLDING_TREES = {
 @pytest.mark.parametrize("kind", HOLDING_TREES)
 def test_trees_with_counts_are_found_wherever_they_are(kind: str) -> None:
     estimator = HOLDING_TREES[kind].fit(X, y)
-    assert misread(estimator, []) is None
-    said = misread(with_counts(estimator), ["1.3.2"])
+    assert incompatibility(estimator, []) is None
+    said = incompatibility(with_counts(estimator), ["1.3.2"])
     assert said == (
-        f"was made with scikit-learn 1.3.2: its classification trees hold counts, which {HERE} takes for fractions,"
-        f" and its answers would be wrong; fit it again with scikit-learn {HERE}"
+        f"was made with scikit-learn 1.3.2: its classification trees hold counts, which {SKLEARN_VERSION} takes for"
+        f" fractions, and its answers would be wrong; fit it again with scikit-learn {SKLEARN_VERSION}"
     )
 
 
 def test_weights_of_samples_leave_fractions() -> None:
     for weights in (WEIGHTS, np.where(y, 0.0, 1.0), np.full(len(y), 1e-9)):
-        assert misread(DecisionTreeClassifier(class_weight="balanced").fit(X, y, weights), []) is None
+        assert incompatibility(DecisionTreeClassifier(class_weight="balanced").fit(X, y, weights), []) is None
     both = np.c_[y, np.arange(len(y)) % 3]
-    assert misread(DecisionTreeClassifier().fit(X, both), []) is None
+    assert incompatibility(DecisionTreeClassifier().fit(X, both), []) is None
 
 
 def test_weights_that_add_up_to_one_in_the_root_do_not_hide_counts() -> None:
     tree = with_counts(DecisionTreeClassifier(max_depth=1).fit(X, y, np.full(len(y), 1 / len(y))))
     assert tree.tree_.value[0].sum() == pytest.approx(1)
-    assert misread(tree, []) is not None
+    assert incompatibility(tree, []) is not None
 
 
 def test_trees_of_numbers_hold_what_they_like() -> None:
-    assert misread(RandomForestRegressor(2).fit(X, 100 * X[:, 0]), []) is None
-    assert misread(GradientBoostingClassifier(n_estimators=2).fit(X, y), []) is None
+    assert incompatibility(RandomForestRegressor(2).fit(X, 100 * X[:, 0]), []) is None
+    assert incompatibility(GradientBoostingClassifier(n_estimators=2).fit(X, y), []) is None
 
 
 class Wrapped:
@@ -113,8 +113,8 @@ class Wrapped:
 
 def test_a_class_around_a_model_is_looked_into() -> None:
     forest = FOREST.fit(X, y)
-    assert forest in list(parts(Wrapped(forest)))
-    assert misread(Wrapped(with_counts(forest)), []) is not None
+    assert forest in list(parts_in(Wrapped(forest)))
+    assert incompatibility(Wrapped(with_counts(forest)), []) is not None
 
 
 @pytest.mark.parametrize(
@@ -127,22 +127,22 @@ def test_a_class_around_a_model_is_looked_into() -> None:
     ],
 )
 def test_what_a_release_before_1_4_has_saved_is_known_again(file: str, said: str) -> None:
-    with noting_releases() as made_with:
+    with record_versions() as made_with:
         estimator = joblib.load(PICKLES / file)
     assert made_with == ["1.3.2"]
     if file.startswith("boosting"):  # which has trees, too
         estimator.estimators_ = []
-    assert f"was made with scikit-learn 1.3.2: {said}" in str(misread(estimator, made_with))
+    assert f"was made with scikit-learn 1.3.2: {said}" in str(incompatibility(estimator, made_with))
 
 
 def test_partial_least_squares_of_this_release_are_right() -> None:
     for estimator in (PLSRegression(), PLSRegression(scale=False), PLSCanonical(1), CCA(1)):
-        assert misread(estimator.fit(X * [1, 10, 100], y), []) is None
-    assert misread(PLSRegression(), []) is None
+        assert incompatibility(estimator.fit(X * [1, 10, 100], y), []) is None
+    assert incompatibility(PLSRegression(), []) is None
 
 
 def test_what_this_release_saves_is_of_no_other() -> None:
-    with warnings.catch_warnings(), noting_releases() as made_with:
+    with warnings.catch_warnings(), record_versions() as made_with:
         warnings.simplefilter("error")
         pickle.loads(pickle.dumps(LogisticRegression()))
     assert made_with == []

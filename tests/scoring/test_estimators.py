@@ -23,7 +23,7 @@ from sklearn.svm import SVC
 
 from contract.jobs import Row
 from contract.manifest import Artifact, ArtifactFormat, Field, InputFormat, Kind, Output, OutputKind, Signature
-from scoring.answers import ask as ask_rows
+from scoring.estimators import predict_rows
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(300, 4))
@@ -47,11 +47,11 @@ class Unsure(RandomForestClassifier):
         return super().predict_proba(X)[:, ::-1]
 
 
-def ask(estimator: Any, matrix: Any, probabilities: bool) -> tuple[Any, Any]:
-    """As a scorer asks: with rows."""
+def predicted(estimator: Any, matrix: Any, probabilities: bool) -> tuple[Any, Any]:
+    """Predict as a scorer does: from rows."""
     signature, rows = signature_and_rows(matrix, probabilities)
     artifact = Artifact("", ArtifactFormat.JOBLIB, input_format(matrix), size=0, sha256="")
-    return ask_rows(estimator, rows, signature, artifact)
+    return predict_rows(estimator, rows, signature, artifact)
 
 
 def signature_and_rows(matrix: Any, probabilities: bool) -> tuple[Signature, list[Row]]:
@@ -90,7 +90,7 @@ TABLE = make_column_transformer(
 def test_classes_and_probabilities(estimator: Any, matrix: Any, rows: int) -> None:
     estimator.fit(matrix, LABELS)
     for wanted in (True, False):
-        values, table = ask(estimator, matrix[:rows], wanted)
+        values, table = predicted(estimator, matrix[:rows], wanted)
         np.testing.assert_array_equal(values, estimator.predict(matrix[:rows]))
         if wanted:
             np.testing.assert_array_equal(table, estimator.predict_proba(matrix[:rows]))
@@ -103,12 +103,12 @@ def test_classes_and_probabilities(estimator: Any, matrix: Any, rows: int) -> No
 )
 def test_numbers(estimator: Any) -> None:
     estimator.fit(X, NUMBERS)
-    np.testing.assert_array_equal(ask(estimator, X[:50], False)[0], estimator.predict(X[:50]))
+    np.testing.assert_array_equal(predicted(estimator, X[:50], False)[0], estimator.predict(X[:50]))
 
 
 def test_a_model_without_probabilities_still_has_its_own_error() -> None:
     with pytest.raises(AttributeError, match="predict_proba"):
-        ask(SVC().fit(X, LABELS), X, True)
+        predicted(SVC().fit(X, LABELS), X, True)
 
 
 def test_a_matrix_of_another_width_is_refused_as_the_forest_refuses_it() -> None:
@@ -116,10 +116,10 @@ def test_a_matrix_of_another_width_is_refused_as_the_forest_refuses_it() -> None
     with pytest.raises(ValueError, match="X has 3 features") as own:
         forest.predict(X[:, :3])
     with pytest.raises(ValueError, match="X has 3 features") as here:
-        ask(forest, X[:, :3], True)
+        predicted(forest, X[:, :3], True)
     assert str(own.value) == str(here.value)
 
 
 def test_several_outputs_are_left_to_the_forest() -> None:
     forest = RandomForestRegressor(5, random_state=0).fit(X, np.column_stack([NUMBERS, NUMBERS]))
-    np.testing.assert_array_equal(ask(forest, X, False)[0], forest.predict(X))
+    np.testing.assert_array_equal(predicted(forest, X, False)[0], forest.predict(X))
