@@ -19,7 +19,6 @@ from typing import ClassVar, NoReturn
 
 from redis.exceptions import RedisError
 
-from broker.backoff import Backoff
 from broker.connection import connect
 from broker.leases import LEASE, TRAINERS, Leases, incarnation
 from broker.schedules import Schedules
@@ -29,6 +28,7 @@ from broker.tasks import Begun, Clock, Owner, Tasks
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
 from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING
+from runtime.backoff import Backoff
 from trainer import recipes
 from trainer.jobs import spool
 from trainer.jobs.deeds import Deed, Errand, Outcome
