@@ -14,13 +14,13 @@ from broker.training import Trainings
 from contract.repository import Repository
 from contract.settings import Settings
 from gateway import problems
-from gateway.door import Door
-from gateway.group_commit import GroupCommit
-from gateway.listener import Listener
+from gateway.door.fast_path import FastPath
+from gateway.door.middleware import Door
 from gateway.routes import health, jobs, models, predictions, reports, trainings, uploads, versions
 from gateway.routes.predictions import Predictions
-from gateway.shortcut import Shortcut
-from gateway.spool import Spool
+from gateway.serving.group_commit import GroupCommit
+from gateway.serving.listener import Listener
+from gateway.serving.spool import Spool
 
 TO_ANSWER = 5.0
 """Seconds that the trainer has for an order beside waiting for workers."""
@@ -53,8 +53,8 @@ def create_app(settings: Settings, order: versions.Execute | None = None) -> Fla
 
     predicting = Predictions(broker, commit, repository, listener, settings.max_queue_rows, settings.max_wait)
     answer = problems.register(app, settings.max_body_mb)
-    shortcut = Shortcut(app.wsgi_app, predicting.post, answer, settings.max_body_mb * 1024 * 1024)
-    app.wsgi_app = Door(shortcut, settings.allowed_hosts)  # type: ignore[method-assign]
+    fast_path = FastPath(app.wsgi_app, predicting.post, answer, settings.max_body_mb * 1024 * 1024)
+    app.wsgi_app = Door(fast_path, settings.allowed_hosts)  # type: ignore[method-assign]
     app.register_blueprint(health.blueprint(broker, repository))
     app.register_blueprint(models.blueprint(repository))
     ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}

@@ -15,8 +15,8 @@ from broker.training import NoTrainer
 from contract.errors import InvalidInstances, ModelgateError
 from contract.suggestions import Suggestions
 from gateway.answers import json_response
-from gateway.dialects import MalformedBody
-from gateway.group_commit import Overloaded
+from gateway.protocols.dialects import MalformedBody
+from gateway.serving.group_commit import Overloaded
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from contract.repository import valid_name
 from contract.training import Progress
 from gateway.answers import job_response, json_response
 from gateway.callers import hung_up
-from gateway.listener import Listener
-from gateway.preferences import seconds
 from gateway.problems import Problem
+from gateway.protocols.preferences import seconds
+from gateway.serving.listener import Listener
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"[0-9]{1,9}")

@@ -14,15 +14,15 @@ from contract.errors import FieldError
 from contract.jobs import Job
 from contract.repository import Repository, valid_name
 from contract.training import GENERIC_RECIPE, TrainingRequest
-from gateway import dialects
 from gateway.answers import job_response, json_response
-from gateway.bodies import LARGEST_REQUEST, small
+from gateway.door.bodies import LARGEST_REQUEST, small
 from gateway.problems import RETRY_SOON, Problem
+from gateway.protocols import dialects
+from gateway.protocols.slips import JSON
+from gateway.protocols.training_requests import check_file, check_parameters, invalid, shown_request, training_request
 from gateway.routes.jobs import known
 from gateway.routes.models import check_name, resolve
-from gateway.slips import JSON
-from gateway.spool import Form, Spool
-from gateway.training_requests import check_file, check_parameters, invalid, shown_request, training_request
+from gateway.serving.spool import Form, Spool
 
 MOST_WAITING = 100
 """Trainings that may wait; beyond, 503."""

@@ -13,7 +13,7 @@ from gateway.answers import json_response
 from gateway.problems import Problem
 from gateway.routes.models import check_name
 from gateway.routes.versions import Execute
-from gateway.spool import Form, Spool
+from gateway.serving.spool import Form, Spool
 
 _OFF = (
     "uploads of models are off, because a pickle is a program that the trainer and the workers would run;"

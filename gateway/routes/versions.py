@@ -15,7 +15,7 @@ from contract.errors import Code, ModelgateError
 from contract.repository import Repository
 from contract.training import Action, Order
 from gateway.answers import json_response
-from gateway.bodies import small
+from gateway.door.bodies import small
 from gateway.problems import Problem
 from gateway.routes.models import describe, resolve, version_item
 

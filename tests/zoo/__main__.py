@@ -1,7 +1,7 @@
 """Imports what other releases of scikit-learn have saved, and compares the answers: `make zoo`.
 
 Each release has an environment of its own under `.venv-zoo/`, where `fit.py` fits and saves every kind of estimator.
-Prints the table of docs/import.md. Ends with 1 where a kind would be served with other numbers than it had at home.
+Prints the table of docs/reference/imports.md. Ends with 1 if a kind would be served with other numbers than at home.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ settings = Settings.from_environ()
 bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
 workers = settings.gateway_processes
 # A request that waits for its result costs a greenlet, not a thread: 1.7 times the rate of threads.
-worker_class = "gateway.gunicorn_worker.GatewayWorker"
+worker_class = "gateway.server.gunicorn_worker.GatewayWorker"
 worker_connections = 4000
 graceful_timeout = settings.stop_grace
 # Longer than the pools of the usual clients keep a connection, so that the client is the one to close it.

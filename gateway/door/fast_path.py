@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _PATH = re.compile(r"/v1/models/([^/]+)/predict", re.ASCII)
 
 
-class Shortcut:
+class FastPath:
     """WSGI middleware. Everything but that one request goes on to `rest`."""
 
     def __init__(

@@ -17,8 +17,8 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from contract.manifest import Field, Kind
 from contract.settings import Settings
 from gateway.app import create_app
-from gateway.door import Door
-from gateway.shortcut import Shortcut
+from gateway.door.fast_path import FastPath
+from gateway.door.middleware import Door
 from tests.support import SOAK, Sum, write_version
 
 VALUES = (
@@ -107,13 +107,13 @@ def test_both_ways_answer_alike(app: Flask, redis: Redis) -> None:
     chance = random.Random(7)
     check = app.wsgi_app
     assert isinstance(check, Door)
-    shortcut = check._rest
-    assert isinstance(shortcut, Shortcut)
+    fast_path = check._rest
+    assert isinstance(fast_path, FastPath)
     statuses = set()
     for _ in range(500 * SOAK):
         environ, body = some_request(chance)
-        short = answer(shortcut, environ, body), jobs(redis)
-        assert short == (answer(shortcut._rest, environ, body), jobs(redis)), (environ, body)
+        short = answer(fast_path, environ, body), jobs(redis)
+        assert short == (answer(fast_path._rest, environ, body), jobs(redis)), (environ, body)
         statuses.add(short[0][0])
     assert statuses >= {"202 ACCEPTED", "400 BAD REQUEST", "404 NOT FOUND", "422 UNPROCESSABLE ENTITY"}
     assert "500 INTERNAL SERVER ERROR" not in statuses

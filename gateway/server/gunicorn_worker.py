@@ -12,7 +12,7 @@ from gunicorn.http import message, wsgi
 from gunicorn.http.body import ChunkedReader
 from gunicorn.workers.ggevent import GeventWorker
 
-from gateway.connections import Connection, NextRequest, Patience, Phase, TooSlow, slowest
+from gateway.door.connections import Connection, NextRequest, Patience, Phase, TooSlow, slowest
 
 NOSNIFF = "X-Content-Type-Options: nosniff\r\n"
 """Sent with every answer, so that browsers do not guess its media type."""
@@ -45,9 +45,6 @@ def write_problem(sock: Any, status: int, code: str, detail: str) -> None:
 def write_error(sock: Any, status: int, _reason: str, detail: str) -> None:
     """Answer invalid HTTP, and requests beyond gunicorn's limits, instead of gunicorn's HTML page."""
     write_problem(sock, status, "malformed_request", detail or "the request cannot be read")
-
-
-util.write_error = write_error  # gunicorn has no other hook for the answers that it gives itself
 
 
 class OneWrite(wsgi.Response):
@@ -90,9 +87,6 @@ class OneWrite(wsgi.Response):
             self._head = b""
 
 
-wsgi.Response = OneWrite  # type: ignore[misc]  # as above: what makes responses takes no other class from outside
-
-
 class Chunks(ChunkedReader):
     """Refuses bodies in so many small chunks that parsing them is most of the work."""
 
@@ -107,7 +101,11 @@ class Chunks(ChunkedReader):
         return size, rest
 
 
-message.ChunkedReader = Chunks  # type: ignore[attr-defined]  # as above
+def install() -> None:
+    """Replace the parts of gunicorn for which it has no hook. Repeat-safe."""
+    util.write_error = write_error
+    wsgi.Response = OneWrite  # type: ignore[misc]
+    message.ChunkedReader = Chunks  # type: ignore[attr-defined]
 
 
 def _much_is_unread(reader: Any) -> bool:
@@ -129,6 +127,10 @@ class GatewayWorker(GeventWorker):
         super().__init__(*arguments, **options)
         self._connections: dict[Any, Connection] = {}
         self._stopping_since: float | None = None
+
+    def init_process(self) -> None:
+        install()
+        super().init_process()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         greenlet = gevent.getcurrent()
