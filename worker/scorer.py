@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
 import signal
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from redis.exceptions import RedisError
 
-from broker.backoff import Backoff
 from broker.connection import connect
 from broker.scorer import Batch, BatchLimits, ScorerQueue
 from broker.scripts import FencedError
 from contract.repository import Repository
 from contract.settings import Settings
+from runtime.backoff import Backoff
+from runtime.limits import limit_memory, prefer_for_oom_kill
 from worker.activity import ActivityTable
 from worker.batch_scorer import BatchScorer
 from worker.model_cache import ModelCache
@@ -110,7 +109,9 @@ def run_scorer(
     slot: int, inc: str, activities: ActivityTable, cache: ModelCache, repository: Repository, settings: Settings
 ) -> None:
     """What a scorer's process does from the word to begin on."""
-    _limit_memory(settings.scorer_memory_mb)
+    # The kernel is to choose a scorer before the template.
+    prefer_for_oom_kill(500)
+    limit_memory(settings.scorer_memory_mb)
     np.random.seed()  # the template has given all scorers the same
     pace = Pace(settings.batch_ms)
     slow_models = SlowModels(
@@ -132,15 +133,3 @@ def run_scorer(
         scorer.run()
     except FencedError as error:
         log.warning("a scorer ends: %s", error)
-
-
-def _limit_memory(megabytes: int) -> None:
-    """A scorer that wants more gets a `MemoryError`, and the kernel would choose it before the template."""
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("500")
-    with suppress(OSError, ValueError):
-        if megabytes:
-            status = Path("/proc/self/status").read_text()
-            now = int(status.partition("VmData:")[2].split()[0]) * 1024
-            limit = now + megabytes * 1_000_000
-            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

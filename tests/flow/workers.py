@@ -23,10 +23,10 @@ from tests.support import PROJECT, until
 START = """
 import sys
 from contract.settings import Settings
-from worker.logs import to_stderr
+from runtime import logs
 from worker.supervisor import Supervisor
 
-to_stderr()
+logs.configure("worker")
 Supervisor(Settings.from_environ(), lease=float(sys.argv[1])).run()
 """
 """`python -m worker` with a lease for which a test can wait."""

@@ -19,7 +19,6 @@ from typing import ClassVar, NoReturn
 
 from redis.exceptions import RedisError
 
-from broker.backoff import Backoff
 from broker.connection import connect
 from broker.lease_groups import TRAINERS
 from broker.schedules import Schedules
@@ -30,6 +29,7 @@ from broker.trainer import OwnedJob, Ownership, Scheduler, TrainerQueue
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
 from contract.training import PUBLISHING, REPOSITORY_COMMAND, TRAIN, TRAINING
+from runtime.backoff import Backoff
 from trainer import recipes
 from trainer.jobs import spool
 from trainer.jobs.commands import carry_out
