@@ -13,7 +13,7 @@ from contract.errors import InvalidInstances
 from contract.jobs import Row
 from contract.manifest import Field, Format, Kind, ModelManifest, Output, OutputKind, Signature
 from contract.training_columns import MAX_ERRORS, resolve_columns
-from gateway.dialects import from_csv
+from gateway.protocols.dialects import from_csv
 from tests.support import write_version
 from trainer import recipes
 from trainer.tables.csv_file import read

@@ -58,7 +58,7 @@ def _missing_module(module: str, others: Sequence[str]) -> str:
         return f"was made with {made}: it needs the module {module!r}, which is gone from the one here; {fit_again()}"
     return (
         f"needs the module {module!r}, which is not installed here; install it where the trainer and the workers run"
-        " (docs/import.md), or, if it is a module of your own, save the model with cloudpickle after"
+        " (docs/how-to/import-a-model.md), or, if it is a module of your own, save the model with cloudpickle after"
         " cloudpickle.register_pickle_by_value(module)"
     )
 
@@ -69,7 +69,7 @@ def _missing_class(name: str, module: str, others: Sequence[str]) -> str:
         return (
             f"uses {name!r}, which was defined in the script or notebook that saved it (__main__), and a pickle holds"
             " only its name; save it from there with cloudpickle.dump, which puts the code into the file, or move the"
-            " class to a recipe (docs/recipes.md)"
+            " class to a recipe (docs/how-to/write-a-recipe.md)"
         )
     if module.split(".")[0] in _LIBRARIES:
         made = f"scikit-learn {joined(others)}" if others else f"another release of {module.split('.')[0]}"
