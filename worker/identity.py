@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 
-from broker.leases import Leases
+from broker.supervisor import Leases
 
 _MISSED_RENEWALS = 0.2
 """Whoever did not renew for this part of a lease is dead: renewals come after a tenth."""

@@ -14,14 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from contract.errors import Failure
+from runtime.limits import ONE_THREAD
 from worker.activity import Activity, ActivityTable
 from worker.lifeline import ScorerConnection
 
 STARTED_THREADS = 3
 """Exit code of a template that can no longer fork, because loading a model has started threads."""
-
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""In the environment before numpy is imported: with more, processes fight over the cores."""
 
 
 class TemplateProcess:
@@ -43,7 +41,7 @@ class TemplateProcess:
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "worker.template", *arguments],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **_ONE_THREAD},
+                env={**os.environ, **ONE_THREAD},
                 pass_fds=descriptors,
             )
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
 import signal
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from redis.exceptions import RedisError
 
-from broker.backoff import Backoff
 from broker.connection import connect
+from broker.scorer import Batch, BatchLimits, ScorerQueue
 from broker.scripts import FencedError
-from broker.work import Batch, Limits, Work
 from contract.repository import Repository
 from contract.settings import Settings
+from runtime.backoff import Backoff
+from runtime.limits import limit_memory, prefer_for_oom_kill
 from worker.activity import ActivityTable
 from worker.batch_scorer import BatchScorer
 from worker.model_cache import ModelCache
@@ -44,19 +43,19 @@ class Scorer:
 
     def __init__(
         self,
-        work: Work,
+        queue: ScorerQueue,
         batch_scorer: BatchScorer,
         pace: Pace,
         models: Collection[str],
         skip: Callable[[], frozenset[str]],
     ) -> None:
         """`models` are the only ones it takes (empty: all), without those that `skip` names."""
-        self._work = work
+        self._queue = queue
         self._batch_scorer = batch_scorer
         self._pace = pace
         self._models = frozenset(models) or None
         self._skip = skip
-        self._limits = Limits(rows=1, jobs=MAX_JOBS, models=self._models)
+        self._limits = BatchLimits(rows=1, jobs=MAX_JOBS, models=self._models)
         self._limits_key: tuple[int, frozenset[str]] = (0, frozenset())
         self._stopping = False
         self._waiting = False
@@ -73,7 +72,7 @@ class Scorer:
             while not self._stopping and not self._batch_scorer.out_of_memory:
                 if not self.step():
                     self._waiting = True
-                    self._retrying(lambda: self._work.wait_for_work(self._limits))
+                    self._retrying(lambda: self._queue.wait_for_work(self._limits))
                     self._waiting = False
 
     def step(self) -> bool:
@@ -82,7 +81,7 @@ class Scorer:
         if batch is None:
             return False
         outcomes = self._batch_scorer.score(batch)
-        self._retrying(lambda: self._work.finish(outcomes), even_when_stopping=True)
+        self._retrying(lambda: self._queue.finish(outcomes), even_when_stopping=True)
         return True
 
     def _take(self) -> Batch | None:
@@ -90,8 +89,8 @@ class Scorer:
         if now != self._limits_key:
             self._limits_key = now
             rows = dict(self._pace.rows)
-            self._limits = Limits(rows=1, jobs=MAX_JOBS, model_rows=rows, models=self._models, skip=now[1])
-        return self._work.take(self._limits)
+            self._limits = BatchLimits(rows=1, jobs=MAX_JOBS, model_rows=rows, models=self._models, skip=now[1])
+        return self._queue.take(self._limits)
 
     def _retrying(self, call: Callable[[], T], *, even_when_stopping: bool = False) -> T | None:
         """What Redis answers, however long it is away; None when the scorer is stopped meanwhile."""
@@ -110,7 +109,9 @@ def run_scorer(
     slot: int, inc: str, activities: ActivityTable, cache: ModelCache, repository: Repository, settings: Settings
 ) -> None:
     """What a scorer's process does from the word to begin on."""
-    _limit_memory(settings.scorer_memory_mb)
+    # The kernel is to choose a scorer before the template.
+    prefer_for_oom_kill(500)
+    limit_memory(settings.scorer_memory_mb)
     np.random.seed()  # the template has given all scorers the same
     pace = Pace(settings.batch_ms)
     slow_models = SlowModels(
@@ -123,8 +124,8 @@ def run_scorer(
         begin=lambda ids, seconds: activities.begin(slot, ids, seconds),
         end=lambda: activities.end(slot),
     )
-    work = Work(connect(settings.redis_url, own=True), inc)
-    scorer = Scorer(work, batch_scorer, pace, settings.worker_models, slow_models.skipped)
+    queue = ScorerQueue(connect(settings.redis_url, own=True), inc)
+    scorer = Scorer(queue, batch_scorer, pace, settings.worker_models, slow_models.skipped)
     signal.signal(signal.SIGTERM, lambda *_: scorer.stop())
     # What a model forks ends when the model tells it to.
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
@@ -132,15 +133,3 @@ def run_scorer(
         scorer.run()
     except FencedError as error:
         log.warning("a scorer ends: %s", error)
-
-
-def _limit_memory(megabytes: int) -> None:
-    """A scorer that wants more gets a `MemoryError`, and the kernel would choose it before the template."""
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("500")
-    with suppress(OSError, ValueError):
-        if megabytes:
-            status = Path("/proc/self/status").read_text()
-            now = int(status.partition("VmData:")[2].split()[0]) * 1024
-            limit = now + megabytes * 1_000_000
-            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

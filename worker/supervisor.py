@@ -10,16 +10,12 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
-from redis.exceptions import RedisError
-
-from broker.backoff import Backoff
 from broker.connection import connect
-from broker.leases import LEASE, Leases, incarnation
-from broker.warmup import Report, Reports
+from broker.load_status import LoadStatus, LoadStatusPublisher
+from broker.supervisor import LEASE, Leases, incarnation
 from contract.settings import Settings
+from runtime.duties import Duties
 from worker.identity import Identity
 from worker.process_pool import ProcessPool
 from worker.processes import ScorerExit
@@ -28,15 +24,6 @@ log = logging.getLogger("worker")
 
 _TICK = 0.1
 """Seconds after which the loop turns when nothing happens."""
-
-
-@dataclass
-class _Duty:
-    """What is to be done every so many seconds."""
-
-    every: float
-    do: Callable[[], object]
-    due: float = 0.0
 
 
 class Supervisor:
@@ -48,26 +35,27 @@ class Supervisor:
         self._host = socket.gethostname()
         connection = connect(settings.redis_url, socket_timeout=2)
         self._leases = Leases(connection, lease=lease)
-        self._reports = Reports(connection, lives=0.3 * lease)
+        self._load_status = LoadStatusPublisher(connection, lives=0.3 * lease)
         self._identity = Identity(self._leases, settings.worker_id or self._host, lease)
         self._selector = selectors.DefaultSelector()
         self._pool = ProcessPool(settings.workers, self._selector)
-        self._redis_backoff = Backoff()
         self._stop_by: float | None = None
-        self._duties = [
-            _Duty(_TICK, self._warm_up),
-            _Duty(lease / 10, self._renew),
-            _Duty(lease / 5, self._reap),
-            _Duty(1, self._leases.expire),
-            _Duty(10, self._leases.reconcile),
-        ]
+        self._duties = Duties("the supervisor", log)
+        self._duties.add(0, self._claim_name)
+        self._duties.add(0, self._register)
+        self._duties.add(0, self._give_back)
+        self._duties.add(_TICK, self._warm_up)
+        self._duties.add(lease / 10, self._renew)
+        self._duties.add(lease / 5, self._reap)
+        self._duties.add(1, self._leases.expire)
+        self._duties.add(10, self._leases.reconcile)
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT, and then until the scorers have finished what they hold, at most `STOP_GRACE`."""
         self._listen_to_signals()
         while not self._done():
             self._pool.maintain(self._new_incarnation if self._identity.name else None)
-            self._ask_redis()
+            self._duties.run_due()
             for key, _ in self._selector.select(_TICK):
                 key.data()
         self._pool.stop_template()
@@ -105,27 +93,9 @@ class Supervisor:
 
     # Redis
 
-    def _ask_redis(self) -> None:
-        """All that is due; after an error all of it later, since everything may be done twice."""
-        if not self._redis_backoff.over:
-            return
-        try:
-            if self._identity.name is None:
-                self._pool.exits += [ScorerExit(inc, None) for inc in self._identity.claim()]
-            self._register()
-            self._give_back()
-            for duty in self._duties:
-                if time.monotonic() >= duty.due:
-                    duty.do()
-                    duty.due = time.monotonic() + duty.every
-        except RedisError as error:
-            if not self._redis_backoff.failing:
-                log.warning("the supervisor lost Redis and tries again: %s", error)
-            self._redis_backoff.failed()
-        else:
-            if self._redis_backoff.failing:
-                log.warning("the supervisor has Redis again")
-            self._redis_backoff.worked()
+    def _claim_name(self) -> None:
+        if self._identity.name is None:
+            self._pool.exits += [ScorerExit(inc, None) for inc in self._identity.claim()]
 
     def _register(self) -> None:
         for scorer in self._pool.scorers.values():
@@ -153,10 +123,12 @@ class Supervisor:
         if name is None:
             return
         if self._stop_by is not None:
-            self._reports.withdraw(name)
+            self._load_status.withdraw(name)
             return
-        self._pool.request_versions(self._reports.wanted())
-        self._reports.say(name, Report(self._pool.loaded, self._pool.refused, self._settings.worker_models or None))
+        self._pool.request_versions(self._load_status.requested())
+        self._load_status.publish(
+            name, LoadStatus(self._pool.loaded, self._pool.refused, self._settings.worker_models or None)
+        )
 
     def _reap(self) -> None:
         for inc in self._leases.reap():

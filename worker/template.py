@@ -20,15 +20,15 @@ from collections import deque
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 
-from broker.warmup import NO_ROOM
+from broker.load_status import NO_ROOM
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings, SettingsError
+from runtime import logs
 from scoring.trust import Trust
 from worker.activity import ActivityTable
 from worker.batch_scorer import LOAD_TIMEOUT
 from worker.lifeline import Lifeline
-from worker.logs import to_stderr
 from worker.model_cache import ModelCache
 from worker.processes import STARTED_THREADS
 from worker.scorer import run_scorer
@@ -237,7 +237,7 @@ def _threads() -> int:
 
 def main(control: str, activities: str, slots: str, blocked: str) -> None:
     """The arguments are two descriptors, the number of slots, and an object as JSON."""
-    to_stderr()
+    logs.configure("worker")
     os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Nobody here waits for scorers: the supervisor sees their ends.

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import gc
-import logging
 
 from flask import Flask
 
 from contract.settings import Settings
 from gateway.app import create_app
+from runtime import logs
 
 GARBAGE = 20_000
 """New objects after which the collector looks at the young ones: those of some hundred requests."""
 
 
 def application() -> Flask:
-    logging.basicConfig(format="gateway: %(levelname)s %(message)s", level=logging.WARNING)
+    logs.configure("gateway")
     app = create_app(Settings.from_environ())
     # What is there now stays; without this the collector looks at all of it every few hundred requests.
     gc.collect()

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from contract.errors import ModelgateError
+from runtime.limits import ONE_THREAD
 from scoring.artifacts import unpack, use_one_thread
 from scoring.predict import predict
 from trainer.importing import Refused
@@ -74,7 +75,7 @@ def _saved(release: str) -> Path:
         wanted = [f"scikit-learn=={release}", *RELEASES[release]]
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *wanted], check=True)
     if not stamp.exists() or stamp.stat().st_mtime < FIT.stat().st_mtime:
-        one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+        one_thread = {**os.environ, **ONE_THREAD}
         subprocess.run([str(python), str(FIT), str(folder)], check=True, env=one_thread)
         stamp.touch()
     return folder
