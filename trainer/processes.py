@@ -12,11 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from runtime.limits import ONE_THREAD
+
 PROJECT = Path(__file__).resolve().parents[1]
 """Where `python -m` finds the code. Not for what reads the settings: their paths are relative to where that started."""
-
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""In the environment before numpy is imported: such a process shares the machine with what serves."""
 
 RECIPES_OWN = "RECIPE_"
 """The prefix of variables that are passed to recipes."""
@@ -42,7 +41,7 @@ def environment(own: str | None = None) -> dict[str, str]:
     `own`."""
     beginnings = (*_HANDED_ON_FROM, own) if own else _HANDED_ON_FROM
     kept = {name: value for name, value in os.environ.items() if name in _HANDED_ON or name.startswith(beginnings)}
-    return kept | ONE_THREAD
+    return {**kept, **ONE_THREAD}
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import traceback
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from broker.connection import connect
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
 from contract.training import Progress, TrainingRequest
+from runtime.limits import limit_memory
 from trainer.processes import hide_memory
 from trainer.publishing import swap
 from trainer.publishing.swap import Promote
@@ -26,13 +26,6 @@ from trainer.training.phases import Tell
 
 NICE = 15
 """Training shares the machine with what serves, which goes first."""
-
-
-def limit_memory(megabytes: int) -> None:
-    """Beyond, an allocation fails in this process. 0: no limit."""
-    if megabytes:
-        size = megabytes * 1024 * 1024
-        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
 def train(payload: Mapping[str, Any], settings: Settings, tell: Tell, say: Say, promote: Promote) -> dict[str, Any]:
