@@ -11,7 +11,7 @@ from flask import Flask, Response
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from broker.training import NoTrainer
+from broker.trainer_jobs import TrainerUnavailable
 from contract.errors import InvalidInstances, ModelgateError
 from contract.suggestions import Suggestions
 from gateway.answers import json_response
@@ -91,8 +91,8 @@ def register(app: Flask, max_body_mb: int) -> Callable[[Exception], Response]:
         failure = error.failure
         return Problem(503, failure.code, failure.message, details=dict(failure.details)).response()
 
-    @answering(NoTrainer)
-    def no_trainer(error: NoTrainer) -> Response:
+    @answering(TrainerUnavailable)
+    def no_trainer(error: TrainerUnavailable) -> Response:
         return Problem(503, "no_trainer", str(error), headers=RETRY_SOON).response()
 
     @answering(OutOfMemoryError)

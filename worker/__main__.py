@@ -10,7 +10,7 @@ import sys
 from redis.exceptions import RedisError
 
 from broker.connection import connect
-from broker.leases import Leases
+from broker.supervisor import Leases
 from contract.settings import Settings, SettingsError
 from runtime import logs
 from worker.supervisor import Supervisor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from broker.work import Batch, BatchJob
+from broker.scorer import Batch, BatchJob
 from contract.errors import Code, Failure, ModelgateError
 from contract.jobs import PredictionOutcome, Row
 from scoring.predict import Prediction, join, predict_each

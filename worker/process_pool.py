@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from broker.warmup import STARTS_THREADS
+from broker.load_status import STARTS_THREADS
 from contract.errors import Code, Failure
 from runtime.backoff import Backoff
 from worker.activity import ActivityTable

@@ -14,8 +14,8 @@ import numpy as np
 from redis.exceptions import RedisError
 
 from broker.connection import connect
+from broker.scorer import Batch, BatchLimits, ScorerQueue
 from broker.scripts import FencedError
-from broker.work import Batch, Limits, Work
 from contract.repository import Repository
 from contract.settings import Settings
 from runtime.backoff import Backoff
@@ -43,19 +43,19 @@ class Scorer:
 
     def __init__(
         self,
-        work: Work,
+        queue: ScorerQueue,
         batch_scorer: BatchScorer,
         pace: Pace,
         models: Collection[str],
         skip: Callable[[], frozenset[str]],
     ) -> None:
         """It takes jobs of `models` (empty: all), without the models that `skip` returns."""
-        self._work = work
+        self._queue = queue
         self._batch_scorer = batch_scorer
         self._pace = pace
         self._models = frozenset(models) or None
         self._skip = skip
-        self._limits = Limits(rows=1, jobs=MAX_JOBS, models=self._models)
+        self._limits = BatchLimits(rows=1, jobs=MAX_JOBS, models=self._models)
         self._limits_key: tuple[int, frozenset[str]] = (0, frozenset())
         self._stopping = False
         self._waiting = False
@@ -72,7 +72,7 @@ class Scorer:
             while not self._stopping and not self._batch_scorer.out_of_memory:
                 if not self.step():
                     self._waiting = True
-                    self._retrying(lambda: self._work.wait_for_work(self._limits))
+                    self._retrying(lambda: self._queue.wait_for_work(self._limits))
                     self._waiting = False
 
     def step(self) -> bool:
@@ -81,7 +81,7 @@ class Scorer:
         if batch is None:
             return False
         outcomes = self._batch_scorer.score(batch)
-        self._retrying(lambda: self._work.finish(outcomes), even_when_stopping=True)
+        self._retrying(lambda: self._queue.finish(outcomes), even_when_stopping=True)
         return True
 
     def _take(self) -> Batch | None:
@@ -89,8 +89,8 @@ class Scorer:
         if now != self._limits_key:
             self._limits_key = now
             rows = dict(self._pace.rows)
-            self._limits = Limits(rows=1, jobs=MAX_JOBS, model_rows=rows, models=self._models, skip=now[1])
-        return self._work.take(self._limits)
+            self._limits = BatchLimits(rows=1, jobs=MAX_JOBS, model_rows=rows, models=self._models, skip=now[1])
+        return self._queue.take(self._limits)
 
     def _retrying(self, call: Callable[[], T], *, even_when_stopping: bool = False) -> T | None:
         """Return the result of `call`, repeated until Redis answers; None if the scorer is stopped meanwhile."""
@@ -124,10 +124,10 @@ def run_scorer(
         begin=lambda ids, seconds: activities.begin(slot, ids, seconds),
         end=lambda: activities.end(slot),
     )
-    work = Work(connect(settings.redis_url, own=True), inc)
-    scorer = Scorer(work, batch_scorer, pace, settings.worker_models, slow_models.skipped)
+    queue = ScorerQueue(connect(settings.redis_url, own=True), inc)
+    scorer = Scorer(queue, batch_scorer, pace, settings.worker_models, slow_models.skipped)
     signal.signal(signal.SIGTERM, lambda *_: scorer.stop())
-    # Processes that a model forks end on SIGTERM.
+    # A process that a model forks has to end on SIGTERM as usual.
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     try:
         scorer.run()

@@ -12,8 +12,8 @@ import socket
 import time
 
 from broker.connection import connect
-from broker.leases import LEASE, Leases, incarnation
-from broker.warmup import Report, Reports
+from broker.load_status import LoadStatus, LoadStatusPublisher
+from broker.supervisor import LEASE, Leases, incarnation
 from contract.settings import Settings
 from runtime.duties import Duties
 from worker.identity import Identity
@@ -35,7 +35,7 @@ class Supervisor:
         self._host = socket.gethostname()
         connection = connect(settings.redis_url, socket_timeout=2)
         self._leases = Leases(connection, lease=lease)
-        self._reports = Reports(connection, lives=0.3 * lease)
+        self._load_status = LoadStatusPublisher(connection, lives=0.3 * lease)
         self._identity = Identity(self._leases, settings.worker_id or self._host, lease)
         self._selector = selectors.DefaultSelector()
         self._pool = ProcessPool(settings.workers, self._selector)
@@ -125,10 +125,12 @@ class Supervisor:
         if name is None:
             return
         if self._stop_by is not None:
-            self._reports.withdraw(name)
+            self._load_status.withdraw(name)
             return
-        self._pool.request_versions(self._reports.wanted())
-        self._reports.say(name, Report(self._pool.loaded, self._pool.refused, self._settings.worker_models or None))
+        self._pool.request_versions(self._load_status.requested())
+        self._load_status.publish(
+            name, LoadStatus(self._pool.loaded, self._pool.refused, self._settings.worker_models or None)
+        )
 
     def _reap(self) -> None:
         for inc in self._leases.reap():

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 
-from broker.warmup import NO_ROOM
+from broker.load_status import NO_ROOM
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings, SettingsError

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from flask import Blueprint, Response, request
 
-from broker.jobs import Jobs
-from broker.listing import LARGEST_PAGE
+from broker.gateway.jobs import Jobs
+from broker.gateway.listing import LARGEST_PAGE
 from contract.jobs import Job, Status
 from contract.repository import valid_name
 from contract.training import Progress

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from flask import Blueprint, Request, Response, request
 
-from broker.jobs import Jobs
+from broker.gateway.jobs import Jobs
 from contract.coercion import Instances, coerce
 from contract.jobs import Job, PredictionJob, Refused, Status, timestamp
 from contract.manifest import Signature

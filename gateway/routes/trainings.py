@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from flask import Blueprint, Response, request
 
-from broker.jobs import Jobs
+from broker.gateway.jobs import Jobs
+from broker.gateway.trainer_client import TrainerClient
 from broker.schedules import Schedule, Schedules, TooManySchedules
-from broker.training import Trainings
 from contract.errors import FieldError
 from contract.jobs import Job
 from contract.repository import Repository, valid_name
@@ -36,7 +36,7 @@ _TEXTS = frozenset({"recipe", "target", "id_field", "alias", "notes"})
 
 
 def blueprint(
-    trainings: Trainings, schedules: Schedules, jobs: Jobs, repository: Repository, spool: Spool
+    trainings: TrainerClient, schedules: Schedules, jobs: Jobs, repository: Repository, spool: Spool
 ) -> Blueprint:
     routes = Blueprint("trainings", __name__, url_prefix="/v1")
 

@@ -14,7 +14,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from broker.jobs import Jobs
+from broker.gateway.jobs import Jobs
 from broker.records import parse_reply
 from contract.jobs import Job, reply_channel
 

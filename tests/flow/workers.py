@@ -16,7 +16,7 @@ import psutil
 from redis import Redis
 
 from broker.connection import connect
-from broker.jobs import Jobs
+from broker.gateway.jobs import Jobs
 from contract.jobs import Job, PredictionJob, Status
 from tests.support import PROJECT, until
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from broker.jobs import Jobs
-from broker.leases import Leases
-from broker.work import Work
+from broker.gateway.jobs import Jobs
+from broker.scorer import ScorerQueue
+from broker.supervisor import Leases
 from contract.jobs import Job, PredictionJob
 from contract.repository import Repository
 from scoring.trust import Trust
@@ -53,7 +53,7 @@ def make_scorer(redis: Redis, models: Path) -> MakeScorer:
         pace = Pace(50)
         cache = ModelCache(Repository(models), 1_000_000, trust)
         batches = BatchScorer(cache, pace, timeout=30, begin=begin, end=lambda: None)
-        return Scorer(Work(redis, inc), batches, pace, served, lambda: frozenset(skipped))
+        return Scorer(ScorerQueue(redis, inc), batches, pace, served, lambda: frozenset(skipped))
 
     return make
 

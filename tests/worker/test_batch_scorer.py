@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from broker.work import Batch, BatchJob
+from broker.scorer import Batch, BatchJob
 from contract.errors import Failure
 from contract.jobs import PredictionOutcome
 from contract.manifest import Output, OutputKind

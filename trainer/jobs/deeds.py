@@ -1,4 +1,4 @@
-"""A job while it is being done: a training in a process group of its own, an order in a thread."""
+"""A job while it is being done: a training in a process group of its own, a repository command in a thread."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Deed(Protocol):
 
 
 class Errand:
-    """An order, which is quick, says nothing and cannot be ended."""
+    """A repository command, which is quick, says nothing and cannot be ended."""
 
     def __init__(self, carry_out: Callable[[], Mapping[str, Any]]) -> None:
         self.progress: Mapping[str, Any] | None = None

@@ -20,21 +20,22 @@ from typing import ClassVar, NoReturn
 from redis.exceptions import RedisError
 
 from broker.connection import connect
-from broker.leases import LEASE, TRAINERS, Leases, incarnation
+from broker.lease_groups import TRAINERS
 from broker.schedules import Schedules
 from broker.scripts import FencedError
 from broker.signatures import Signer
-from broker.tasks import Begun, Clock, Owner, Tasks
+from broker.supervisor import LEASE, Leases, incarnation
+from broker.trainer import OwnedJob, Ownership, Scheduler, TrainerQueue
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
-from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING
+from contract.training import PUBLISHING, REPOSITORY_COMMAND, TRAIN, TRAINING
 from runtime.backoff import Backoff
 from trainer import recipes
 from trainer.jobs import spool
+from trainer.jobs.commands import carry_out
 from trainer.jobs.deeds import Deed, Errand, Outcome
 from trainer.jobs.done import DoneJobs
 from trainer.jobs.horse import Horse
-from trainer.jobs.orders import carry_out
 from trainer.processes import hide_memory
 from trainer.service import say
 
@@ -49,7 +50,7 @@ LOOK = 0.25
 class Job:
     """A job in our hands."""
 
-    begun: Begun
+    begun: OwnedJob
     deed: Deed
     log_bytes: int
     outcome: Outcome | None = None
@@ -68,7 +69,7 @@ class _Duty:
 class Post(ABC):
     """Takes the jobs of one queue, runs them, records their ends, and renews its lease meanwhile.
 
-    The trainer that takes a job owns it (`broker.tasks`). Without Redis it goes on with the jobs that it has. It runs
+    The trainer that takes a job owns it (`broker.trainer`). Without Redis it goes on with the jobs that it has. It runs
     only jobs that a gateway signed, each of them once.
     """
 
@@ -84,11 +85,17 @@ class Post(ABC):
         self._signer = Signer.required(settings)
         self._done = DoneJobs(settings.models_dir)
         self._redis = connect(settings.redis_url, socket_timeout=2)
-        self._leases = Leases(self._redis, lease=lease, crew=TRAINERS)
+        self._leases = Leases(self._redis, lease=lease, group=TRAINERS)
         self._host = socket.gethostname()
         self._inc = incarnation(f"{self._host.replace(':', '.')}-{self.queue}", 0)
-        self._tasks = Tasks(
-            self._redis, self._inc, self.queue, {self.function}, self._signer, done=self._done, tell=self._tell_refused
+        self._tasks = TrainerQueue(
+            self._redis,
+            self._inc,
+            self.queue,
+            {self.function},
+            self._signer,
+            done=self._done,
+            on_refused=self._tell_refused,
         )
         self._backoff = Backoff()
         self._jobs: list[Job] = []
@@ -102,7 +109,7 @@ class Post(ABC):
         ]
 
     @abstractmethod
-    def start(self, begun: Begun) -> Deed:
+    def start(self, begun: OwnedJob) -> Deed:
         """Begins to do a job."""
 
     @property
@@ -242,7 +249,7 @@ class TrainingPost(Post):
 
     def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
         super().__init__(settings, lease=lease)
-        self._clock = Clock(self._redis, self.queue)
+        self._clock = Scheduler(self._redis, self.queue)
         ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}
         self._schedules = Schedules(self._redis, self._signer, **ttls)
         self._unsigned: set[str] = set()
@@ -256,7 +263,7 @@ class TrainingPost(Post):
         folder = self._settings.recipes_dir
         self._tasks.publish_recipes(recipes.names(folder), recipes.parameters(folder))
 
-    def start(self, begun: Begun) -> Deed:
+    def start(self, begun: OwnedJob) -> Deed:
         again = "the trainer died while it was at this, which is now begun anew\n" if begun.deaths else ""
         try:
             return Horse(begun.payload, self._settings.train_timeout, again)
@@ -266,10 +273,10 @@ class TrainingPost(Post):
     def is_mine(self, job: Job) -> bool:
         """Tells its progress and what it said, and hears whether it was cancelled or given back."""
         progress, lines = job.deed.progress, job.deed.lines()
-        owner = self._tasks.progress(job.begun.id, progress, lines, job.log_bytes)
-        if owner is not Owner.MINE:
+        owner = self._tasks.report_progress(job.begun.id, progress, lines, job.log_bytes)
+        if owner is not Ownership.MINE:
             say(f"trainer: the job {job.begun.id} is stopped: {owner}")
-            self.drop(job, ended=owner is Owner.ENDED)
+            self.drop(job, ended=owner is Ownership.ENDED)
             return False
         job.deed.progress = None
         job.deed.forget(len(lines))
@@ -284,8 +291,8 @@ class TrainingPost(Post):
         self._clock.stop()
 
     def _tend_schedules(self) -> None:
-        if self._clock.strike():
-            self._schedules.tend(self._tell_unsigned)
+        if self._clock.enqueue_due():
+            self._schedules.advance(self._tell_unsigned)
 
     def _tell_unsigned(self, model: str) -> None:
         if model not in self._unsigned:
@@ -306,16 +313,16 @@ def _not_started(error: OSError) -> NoReturn:
 
 
 class PublishingPost(Post):
-    """Carries out orders, each in a thread, and finishes those that it has before it stops."""
+    """Carries out repository commands, each in a thread, and finishes those that it has before it stops."""
 
-    # Eight, so that an order that waits for workers keeps no alias of another model waiting.
-    queue, function, most = PUBLISHING, ORDER, 8
+    # Eight, so that a command that waits for workers keeps no alias of another model waiting.
+    queue, function, most = PUBLISHING, REPOSITORY_COMMAND, 8
 
     @property
     def patience(self) -> float:
         return max(0, self._settings.stop_grace - 2)
 
-    def start(self, begun: Begun) -> Deed:
+    def start(self, begun: OwnedJob) -> Deed:
         return Errand(functools.partial(carry_out, begun.payload, self._settings, self._redis))
 
 
@@ -325,7 +332,7 @@ POSTS: Mapping[str, type[Post]] = {post.queue: post for post in (TrainingPost, P
 def main(queue: str) -> None:
     hide_memory()
     POSTS[queue](Settings.from_environ()).run()
-    os._exit(0)  # also when an order hangs
+    os._exit(0)  # also when a command hangs
 
 
 if __name__ == "__main__":

@@ -6,14 +6,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from sklearn.utils import _safe_indexing
-
 from contract.errors import ModelgateError
 from contract.manifest import ModelManifest, OutputKind
 from contract.repository import Repository
 from contract.training import TrainingRequest
 from contract.wording import shown
 from scoring.estimators import predict_matrix
+from scoring.matrix import take_rows
 from scoring.trust import Trust
 from trainer.recipe import Run
 from trainer.report.evidence import Comparison, Evidence, Thresholds
@@ -35,9 +34,7 @@ def findings(
     y = learnt.y[learnt.tested_on]
     more: dict[str, Any] = {"leaks": leaks(data.rows, learnt.y, inputs, run.target.name, classes)}
     if classes:
-        predicted, table = predict_matrix(
-            learnt.estimator, _safe_indexing(learnt.X, learnt.tested_on), output.probabilities
-        )
+        predicted, table = predict_matrix(learnt.estimator, take_rows(learnt.X, learnt.tested_on), output.probabilities)
         more["thresholds"] = thresholds(y, predicted, table, output, run.out_of_fold)
         learnt = _with_threshold(learnt, more["thresholds"], run)
     metrics = learnt.manifest.metrics

@@ -10,7 +10,7 @@ from typing import Any
 
 from redis import Redis
 
-from broker.listing import Listing, Page
+from broker.gateway.listing import Listing, Page
 from broker.records import echo, job_data, job_from_answers, read_steps
 from broker.scripts import Call, Scripts, Step
 from contract.jobs import Job, PredictionJob, Status, prediction_queue
@@ -111,7 +111,7 @@ class Jobs:
     def list(
         self, model: str | None = None, status: Status | None = None, limit: int = 50, cursor: str | None = None
     ) -> Page:
-        """A page of jobs; see `broker.listing.Listing.page`."""
+        """A page of jobs; see `broker.gateway.listing.Listing.page`."""
         return self._listing.page(model, status, limit, cursor)
 
     def backlog(self, model: str) -> Backlog:

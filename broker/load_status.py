@@ -27,7 +27,7 @@ STARTS_THREADS = "loading it starts threads, so each scorer loads it for itself"
 
 
 @dataclass(frozen=True)
-class Report:
+class LoadStatus:
     """What a worker says. `models`: the only ones it serves (None: all). `loaded`: the versions that all its scorers
     have; `refused`: those asked for that it will not load, with the reason."""
 
@@ -41,11 +41,11 @@ class Report:
         return json.dumps(data, sort_keys=True)
 
     @classmethod
-    def loads(cls, text: bytes) -> Report:
+    def loads(cls, text: bytes) -> LoadStatus:
         return cls(**json.loads(text))
 
 
-class Reports:
+class LoadStatusPublisher:
     """A worker's side. The methods are harmless to repeat and raise `redis.exceptions.RedisError`."""
 
     def __init__(self, connection: Redis, lives: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -54,41 +54,41 @@ class Reports:
         self._scripts = Scripts(connection)
         self._lives = lives
         self._clock = clock
-        self._said, self._said_at = "", 0.0
+        self._published, self._published_at = "", 0.0
 
-    def wanted(self) -> frozenset[str]:
+    def requested(self) -> frozenset[str]:
         """The versions that are asked for."""
         found = (version.decode(errors="replace") for version in self._redis.zrange("mg:wanted", 0, -1))
         return frozenset(version for version in found if _VERSION.fullmatch(version))
 
-    def say(self, worker: str, report: Report) -> None:
+    def publish(self, worker: str, status: LoadStatus) -> None:
         """To be called often: Redis is told only what is new, and now and then that the rest is still true."""
-        text, now, lives = report.dumps(), self._clock(), round(self._lives * 1000)
-        if text == self._said and now - self._said_at < self._lives / 3:
+        text, now, lives = status.dumps(), self._clock(), round(self._lives * 1000)
+        if text == self._published and now - self._published_at < self._lives / 3:
             return
-        if text != self._said or not self._scripts.run("report", worker, lives, ""):
-            self._scripts.run("report", worker, lives, text)
-        self._said, self._said_at = text, now
+        if text != self._published or not self._scripts.run("report_load", worker, lives, ""):
+            self._scripts.run("report_load", worker, lives, text)
+        self._published, self._published_at = text, now
 
     def withdraw(self, worker: str) -> None:
         """Nobody waits for this worker any more."""
-        if self._said:
+        if self._published:
             self._redis.delete(f"mg:loaded:{worker}")
             self._redis.srem("mg:workers", worker)
-            self._said = ""
+            self._published = ""
 
 
-def ask(connection: Redis, version: str, seconds: float) -> None:
+def request_load(connection: Redis, version: str, seconds: float) -> None:
     """Asks all workers to load `version`, and to keep it for `seconds` whether or not an alias names it."""
-    Scripts(connection).run("ask", version, round(seconds * 1000))
+    Scripts(connection).run("request_load", version, round(seconds * 1000))
 
 
-def forget(connection: Redis, version: str) -> None:
+def withdraw_request(connection: Redis, version: str) -> None:
     """Stop asking for `version`. Workers report on it again after the next request for it."""
     connection.zrem("mg:wanted", version)
 
 
-def reports(connection: Redis, model: str) -> dict[str, Report]:
+def load_statuses(connection: Redis, model: str) -> dict[str, LoadStatus]:
     """By worker: what those say that are alive and serve `model`. Two round trips."""
     redis: Any = connection
     workers = sorted(worker.decode() for worker in redis.smembers("mg:workers"))
@@ -98,5 +98,5 @@ def reports(connection: Redis, model: str) -> dict[str, Report]:
     dead = [worker for worker, text in texts.items() if text is None]
     if dead:
         redis.srem("mg:workers", *dead)
-    found = {worker: Report.loads(text) for worker, text in texts.items() if text is not None}
-    return {worker: report for worker, report in found.items() if report.models is None or model in report.models}
+    found = {worker: LoadStatus.loads(text) for worker, text in texts.items() if text is not None}
+    return {worker: status for worker, status in found.items() if status.models is None or model in status.models}

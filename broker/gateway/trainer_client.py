@@ -1,4 +1,4 @@
-"""Trainings and orders as the gateway hands them over: jobs of stock RQ, which the trainer takes by `broker.tasks`."""
+"""Trainings and repository commands in and out of Redis, as the gateway needs them."""
 
 from __future__ import annotations
 
@@ -11,30 +11,23 @@ from redis import Redis
 from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 
-from broker.leases import TRAINER_DEADLINES
+from broker.lease_groups import TRAINER_DEADLINES
 from broker.scripts import Scripts
 from broker.signatures import Signer
-from broker.tasks import PARAMETERS, RECIPES
+from broker.trainer_jobs import PARAMETERS, RECIPES, TRAINING_TTL, TrainerUnavailable, require_signer, training_job
 from contract.errors import Failure, ModelgateError
 from contract.jobs import Job, Status, timestamp
 from contract.parameters import Parameter
-from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING, Order, TrainingRequest
+from contract.training import PUBLISHING, REPOSITORY_COMMAND, TRAINING, RepositoryCommand, TrainingRequest
 
-TAKEN_WITHIN = 3.0
-"""Seconds within which a trainer takes an order; otherwise there is none."""
+COMMAND_START_TIMEOUT = 3.0
+"""Seconds within which a trainer takes a repository command; otherwise the command is withdrawn."""
 
-_ORDER_TTL = 60
-"""Seconds that the result of an order is kept."""
-
-TRAINING_LIVES = 30 * 86_400.0
-"""Seconds within which a training has to begin, also after stock RQ has requeued it: then its signature expires."""
+_COMMAND_TTL = 60
+"""Seconds that the result of a repository command is kept."""
 
 
-class NoTrainer(Exception):
-    """No trainer is alive, has time, or would accept the job."""
-
-
-class Trainings:
+class TrainerClient:
     """The gateway's side of the queues `training` and `publishing`. Raises `redis.exceptions.RedisError`."""
 
     def __init__(self, connection: Redis, signer: Signer | None, *, timeout: int, result_ttl: int) -> None:
@@ -46,30 +39,30 @@ class Trainings:
         self._result_ttl = result_ttl
 
     def submit(self, request: TrainingRequest) -> Job:
-        """The training job, which is in Redis now. Raises `NoTrainer` without a signer."""
+        """The training job, which is in Redis now. Raises `TrainerUnavailable` without a signer."""
         job = training_job(self._redis, request, self._timeout, self._result_ttl)
-        self._enqueue(TRAINING, job, TRAINING_LIVES)
+        self._enqueue(TRAINING, job, TRAINING_TTL)
         return Job(job.id, Status.QUEUED, request.model, None, timestamp(job.created_at), kind="training")
 
-    def order(self, order: Order, wait: float) -> dict[str, Any]:
-        """What the trainer answers to `order`, within `wait` seconds of taking it.
+    def run_command(self, command: RepositoryCommand, wait: float) -> dict[str, Any]:
+        """Return what the trainer answers to `command`, within `wait` seconds of taking it.
 
-        Raises `NoTrainer` when none takes it within `TAKEN_WITHIN` seconds (it is not carried out then) or none answers
-        in time (it may be), and `ModelgateError` with the trainer's reason when it fails.
+        Raises `TrainerUnavailable` when none takes it within `COMMAND_START_TIMEOUT` seconds (it is not carried
+        out then) or none answers in time (it may be), and `ModelgateError` with the trainer's reason when it fails.
         """
         job = RQJob.create(
-            ORDER,
-            [order.to_json()],
+            REPOSITORY_COMMAND,
+            [command.to_json()],
             id=uuid.uuid4().hex,
             timeout=max(1, round(wait)),
-            result_ttl=_ORDER_TTL,
-            failure_ttl=_ORDER_TTL,
-            description=f"{order.action} {order.model}",
+            result_ttl=_COMMAND_TTL,
+            failure_ttl=_COMMAND_TTL,
+            description=f"{command.action} {command.model}",
             connection=self._redis,
             serializer=JSONSerializer,
         )
-        self._enqueue(PUBLISHING, job, TAKEN_WITHIN + wait, expires_after=TAKEN_WITHIN)
-        end = time.monotonic() + TAKEN_WITHIN + wait
+        self._enqueue(PUBLISHING, job, COMMAND_START_TIMEOUT + wait, expires_after=COMMAND_START_TIMEOUT)
+        end = time.monotonic() + COMMAND_START_TIMEOUT + wait
         while True:
             result = job.latest_result(timeout=1)  # which wakes at once
             self._scripts.run("expire", 100, TRAINER_DEADLINES)  # no other process may be there to do it
@@ -79,13 +72,15 @@ class Trainings:
             if status == b"failed":
                 raise ModelgateError.from_failure(Failure.from_json(json.loads(failure)))
             if status == b"canceled":
-                raise NoTrainer("no trainer answers, and nothing was done; start one (python -m trainer) and try again")
+                raise TrainerUnavailable(
+                    "no trainer answers, and nothing was done; start one (python -m trainer) and try again"
+                )
             if status is None or time.monotonic() > end:
-                raise NoTrainer(f"the trainer has not answered within {wait:.0f} s; look whether it was done")
+                raise TrainerUnavailable(f"the trainer has not answered within {wait:.0f} s; look whether it was done")
 
     def _enqueue(self, queue: str, job: RQJob, lives: float, expires_after: float | None = None) -> None:
         """`lives`: seconds within which a trainer may begin it, also again after another trainer died."""
-        signature = trusted(self._signer).sign_job(queue, job.id, job.data, time.time() + lives)
+        signature = require_signer(self._signer).sign_job(queue, job.id, job.data, time.time() + lives)
         job.origin = queue
         expires = "" if expires_after is None else round(expires_after * 1000)
         # RQ's own enqueue would queue the job anew when it is resent.
@@ -113,28 +108,3 @@ class Trainings:
             lost, text = pipeline.execute()
         first = max(start, int(lost or 0))
         return first, (text or b"")[first - int(lost or 0) :]
-
-
-def trusted(signer: Signer | None) -> Signer:
-    """Return the signer. Raises `NoTrainer` without one."""
-    if signer is None:
-        raise NoTrainer(
-            "the gateway has no TRAINER_SECRET, so the trainer would refuse the job; give both the same file"
-        )
-    return signer
-
-
-def training_job(connection: Redis, request: TrainingRequest, timeout: int, result_ttl: int) -> RQJob:
-    """RQ's job for a training, not enqueued yet."""
-    return RQJob.create(
-        TRAIN,
-        [request.to_json()],
-        id=uuid.uuid4().hex,
-        timeout=timeout,
-        result_ttl=result_ttl,
-        failure_ttl=result_ttl,
-        description=f"{request.recipe} -> {request.model}",
-        meta={"model": request.model},
-        connection=connection,
-        serializer=JSONSerializer,
-    )

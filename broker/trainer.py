@@ -13,25 +13,20 @@ from redis import Redis
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
-from broker.leases import TRAINERS
+from broker.lease_groups import TRAINERS
 from broker.records import dumps, failed, payload_of, plain, returned
 from broker.scripts import Scripts
 from broker.signatures import Signer
+from broker.trainer_jobs import PARAMETERS, RECIPES
 from contract.errors import Code, Failure, ModelgateError
 from contract.parameters import Parameter
 
 BELL = "mg:bell:"
-RECIPES = "mg:recipes"
-"""The names of the recipes that the trainer has, as JSON; the gateway refuses others."""
-
-PARAMETERS = "mg:parameters"
-"""The parameters of those recipes, as JSON: lists of `Parameter` by recipe."""
-
 _LARGEST = 4_000_000
 """Most bytes of a job's `data`: the gateway accepts far fewer."""
 
 
-class Owner(StrEnum):
+class Ownership(StrEnum):
     """Whose a job is that was begun: this trainer's; somebody else's or nobody's; or it was cancelled."""
 
     MINE = "mine"
@@ -40,7 +35,7 @@ class Owner(StrEnum):
 
 
 @dataclass(frozen=True)
-class Begun:
+class OwnedJob:
     """A job that a trainer owns now. `deaths`: how many trainers died that had it. `log_bytes`: how long its log is."""
 
     id: str
@@ -49,11 +44,11 @@ class Begun:
     log_bytes: int
 
 
-class Tasks:
+class TrainerQueue:
     """What a trainer does with one queue. All methods are harmless to repeat and raise `redis.exceptions.RedisError`.
 
-    `incarnation` has to be registered (`broker.leases`, `TRAINERS`). `functions` are the dotted paths that jobs of this
-    queue may name.
+    `incarnation` has to be registered (`broker.supervisor`, `TRAINERS`). `functions` are the dotted paths that jobs
+    of this queue may name.
     """
 
     def __init__(
@@ -65,10 +60,10 @@ class Tasks:
         signer: Signer,
         *,
         done: Container[str] = (),
-        tell: Callable[[str, Failure], None] = lambda _, __: None,
+        on_refused: Callable[[str, Failure], None] = lambda _, __: None,
     ) -> None:
         """`signer` checks jobs, `done` has the ids of jobs that must not run again, and refused jobs are reported to
-        `tell`."""
+        `on_refused`."""
         self._redis: Any = connection
         self._scripts = Scripts(connection)
         self._incarnation = incarnation
@@ -76,9 +71,9 @@ class Tasks:
         self._functions = functions
         self._signer = signer
         self._done = done
-        self._tell = tell
+        self._on_refused = on_refused
 
-    def begin(self, known: Collection[str]) -> Begun | None:
+    def begin(self, known: Collection[str]) -> OwnedJob | None:
         """Take the next job, which this incarnation then owns. Returns None if no job waits.
 
         `known` are the ids that it owns already. Jobs that are not signed fail with `not_trusted`, unreadable ones with
@@ -88,12 +83,14 @@ class Tasks:
             raw_id, data, deaths, log_bytes, signature = answer
             job_id = raw_id.decode(errors="replace")
             try:
-                return Begun(job_id, self._payload(job_id, data, signature.decode(errors="replace")), deaths, log_bytes)
+                return OwnedJob(
+                    job_id, self._payload(job_id, data, signature.decode(errors="replace")), deaths, log_bytes
+                )
             except ModelgateError as error:
                 refusal = error.failure
             except ValueError as error:
                 refusal = Failure(Code.JOB_REFUSED, str(error))
-            self._tell(job_id, refusal)
+            self._on_refused(job_id, refusal)
             self.finish(raw_id, refusal)
         return None
 
@@ -106,13 +103,15 @@ class Tasks:
             raise ModelgateError(Code.NOT_TRUSTED, message)
         return payload_of(text, self._functions)
 
-    def progress(self, job_id: str, progress: Mapping[str, object] | None, lines: bytes, log_bytes: int) -> Owner:
+    def report_progress(
+        self, job_id: str, progress: Mapping[str, object] | None, lines: bytes, log_bytes: int
+    ) -> Ownership:
         """Notes how far a training is, and whole `lines` of its log, which has had `log_bytes` before them.
 
         Unless the job is still this incarnation's, what works on it has to end.
         """
         shown = "" if progress is None else dumps(progress)
-        return Owner(self._scripts.run("progress", job_id, self._incarnation, shown, lines, log_bytes).decode())
+        return Ownership(self._scripts.run("progress", job_id, self._incarnation, shown, lines, log_bytes).decode())
 
     def finish(self, job_id: str | bytes, outcome: Mapping[str, Any] | Failure) -> bool:
         """Ends a job and wakes those who wait for it; False: it was cancelled meanwhile, and nothing is kept.
@@ -145,14 +144,14 @@ class Tasks:
         self._redis.set(RECIPES, dumps(sorted(names)))
 
 
-class Clock:
+class Scheduler:
     """Brings the jobs of RQ's `enqueue_at` into their queue when their time has come; one trainer at a time does it."""
 
     def __init__(self, connection: Redis, queue: str) -> None:
         self._scheduler: Any = RQScheduler([queue], connection, logging_level="WARNING", serializer=JSONSerializer)
         self._not_before = 0.0
 
-    def strike(self) -> bool:
+    def enqueue_due(self) -> bool:
         """To be called each second; whether this is the trainer that does it. Raises `RedisError`."""
         if self._scheduler.acquired_locks or time.monotonic() >= self._not_before:
             self._scheduler.acquire_locks()

@@ -9,7 +9,7 @@ from typing import Any
 
 from redis import Redis
 
-from broker.leases import SCORERS
+from broker.lease_groups import SCORERS
 from broker.records import PREFIX, failed, rows_of, succeeded
 from broker.scripts import Scripts
 from contract.errors import Code, Failure
@@ -23,7 +23,7 @@ _QUEUES_KNOWN_FOR = 1.0
 
 
 @dataclass(frozen=True)
-class Limits:
+class BatchLimits:
     """What one batch may be.
 
     `rows` is the most rows of a batch (`model_rows` for single models), unless its first job alone has more; `jobs` the
@@ -52,10 +52,10 @@ class Batch:
     jobs: Sequence[BatchJob]
 
 
-class Work:
+class ScorerQueue:
     """What a scorer does with the queue. All methods raise `redis.exceptions.RedisError`.
 
-    `incarnation` has to be registered (`broker.leases`), by this process or another.
+    `incarnation` has to be registered (`broker.supervisor`), by this process or another.
     """
 
     def __init__(self, connection: Redis, incarnation: str) -> None:
@@ -64,7 +64,7 @@ class Work:
         self._incarnation = incarnation
         self._known: tuple[float, list[str]] = (float("-inf"), [])
 
-    def take(self, limits: Limits) -> Batch | None:
+    def take(self, limits: BatchLimits) -> Batch | None:
         """The next batch, which from then on this incarnation owns; None when nothing waits. One round trip.
 
         Models take turns. A job that has been scored when its scorer died comes alone. What is owned already is
@@ -96,7 +96,7 @@ class Work:
         written = self._scripts.run("finish", SCORERS.members, self._incarnation, *args)
         return [job_id for job_id, answer in zip(outcomes, written, strict=True) if answer != 1]
 
-    def wait_for_work(self, limits: Limits, seconds: float = 1.0) -> None:
+    def wait_for_work(self, limits: BatchLimits, seconds: float = 1.0) -> None:
         """Returns when there may be work for these limits, at the latest after `seconds` (below the connection's
         `socket_timeout`). To be called when `take` answered None.
 
@@ -108,7 +108,7 @@ class Work:
         else:
             time.sleep(seconds)
 
-    def _bells(self, limits: Limits) -> list[str]:
+    def _bells(self, limits: BatchLimits) -> list[str]:
         """The bells of the single queues: a token on the common one may mean a model that this scorer leaves out."""
         models = self._models() if limits.models is None else limits.models
         return [f"{_BELL}:{prediction_queue(model)}" for model in sorted(set(models) - set(limits.skip))]
@@ -122,7 +122,7 @@ class Work:
         return models
 
 
-def _arguments(limits: Limits) -> tuple[int | str, ...]:
+def _arguments(limits: BatchLimits) -> tuple[int | str, ...]:
     if not 1 <= limits.jobs <= LARGEST_BATCH:
         raise ValueError(f"a batch has between 1 and {LARGEST_BATCH} jobs, not {limits.jobs}")
     by_model = _spaced(f"{model}={rows}" for model, rows in limits.model_rows.items())

@@ -1,4 +1,4 @@
-"""A supervisor's side of the queue: scorers (or trainers) begin, go on living, and end; what they held goes on."""
+"""A supervisor's side of the queues: register its processes, renew their leases, and give back what dead ones held."""
 
 from __future__ import annotations
 
@@ -6,43 +6,18 @@ import platform
 import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
 
-from broker.records import CRASHED, PREFIX, TRAINER_CRASHED, failed, of_predictions, ours
+from broker.lease_groups import SCORERS, LeaseGroup
+from broker.records import PREFIX, failed
 from broker.scripts import Call, Scripts
 from contract.errors import Failure
 from contract.jobs import prediction_queue
 
 LEASE = 10.0
 """Seconds an incarnation lives without being renewed; renew every 2."""
-
-MOST_DEATHS = 3
-"""A job that was being scored at so many deaths of its scorer fails."""
-
-
-@dataclass(frozen=True)
-class Crew:
-    """The processes that hold leases. A job fails with `crashed` when `most_deaths` processes have died while they
-    owned it.
-
-    `deadlines` are the keys of the deadlines that they check, and `tends` says which queues they reconcile. Workers
-    have no access to the trainer's keys (`broker/acl`). Trainers also check predictions, since there may be no worker.
-    """
-
-    members: str
-    deadlines: Sequence[str]
-    tends: Callable[[bytes], bool]
-    most_deaths: int
-    crashed: Failure
-
-
-DEADLINES, TRAINER_DEADLINES = "mg:deadlines", "mg:deadlines:trainer"
-
-SCORERS = Crew("mg:incs", (DEADLINES,), of_predictions, MOST_DEATHS, CRASHED)
-TRAINERS = Crew("mg:trainers", (DEADLINES, TRAINER_DEADLINES), ours, 2, TRAINER_CRASHED)
 
 _AT_ONCE = 1000
 
@@ -71,10 +46,10 @@ class Leases:
         *,
         lease: float = LEASE,
         clock: Callable[[], float] = time.monotonic,
-        crew: Crew = SCORERS,
+        group: LeaseGroup = SCORERS,
     ) -> None:
         """`lease` in seconds; `clock` tells seconds."""
-        self._crew = crew
+        self._group = group
         self._redis: Any = connection
         self._scripts = Scripts(connection)
         self._lease_ms = round(lease * 1000)
@@ -97,7 +72,7 @@ class Leases:
         (None: all)."""
         every = f"{PREFIX}*" if models is None else ",".join(prediction_queue(model) for model in sorted(models))
         python = platform.python_version()
-        members = self._crew.members
+        members = self._group.members
         self._scripts.run("register", inc, self._lease_ms, host, pid, version, python, queue or every, members)
 
     def renew(self, incs: Sequence[str]) -> list[str]:
@@ -123,11 +98,11 @@ class Leases:
         or `expired`.
         """
         alone = failure is not None and scored is not None and len(scored) == 1
-        crew = self._crew
-        _, exc_string, json = failed(failure if failure is not None and alone else crew.crashed)
+        group = self._group
+        _, exc_string, json = failed(failure if failure is not None and alone else group.crashed)
         ids = (_ALL,) if scored is None else scored
-        most = 1 if alone else crew.most_deaths
-        answer = self._scripts.run("give_back", crew.members, inc, most, json, exc_string, *ids)
+        most = 1 if alone else group.most_deaths
+        answer = self._scripts.run("give_back", group.members, inc, most, json, exc_string, *ids)
         return {job_id.decode(): became.decode() for job_id, became in zip(answer[::2], answer[1::2], strict=True)}
 
     def reap(self) -> list[str]:
@@ -139,13 +114,13 @@ class Leases:
         """
         if self._unbroken_since is None or self._clock() - self._unbroken_since < self._lease:
             return []
-        crew = self._crew
-        _, exc_string, json = failed(crew.crashed)
-        return [inc.decode() for inc in self._scripts.run("reap", crew.most_deaths, json, exc_string, crew.members)]
+        group = self._group
+        _, exc_string, json = failed(group.crashed)
+        return [inc.decode() for inc in self._scripts.run("reap", group.most_deaths, json, exc_string, group.members)]
 
     def expire(self) -> None:
         """Ends queued jobs whose deadline has passed. To be called each second."""
-        for deadlines in self._crew.deadlines:
+        for deadlines in self._group.deadlines:
             while self._scripts.run("expire", 100, deadlines) == 100:
                 pass
 
@@ -153,7 +128,7 @@ class Leases:
         """Mends what stock RQ commands leave, and trims registries. To be called at start and every 10 s."""
         queues = {key.removeprefix(b"rq:queue:") for key in self._redis.smembers("rq:queues")}
         queues.update(self._redis.zrange("mg:ready", 0, -1))
-        positions = {queue: 0 for queue in sorted(queues) if self._crew.tends(queue)}
+        positions = {queue: 0 for queue in sorted(queues) if self._group.tends(queue)}
         while positions:
             calls = [Call("reconcile", [queue, position, _AT_ONCE]) for queue, position in positions.items()]
             answers = zip(positions, self._scripts.send(calls), strict=True)
@@ -164,7 +139,7 @@ class Leases:
 
         Leases of one's own former incarnations that grow again mean that the worker's id is in use elsewhere.
         """
-        names = sorted(inc.decode() for inc in self._redis.smembers(self._crew.members))
+        names = sorted(inc.decode() for inc in self._redis.smembers(self._group.members))
         incs = [inc for inc in names if worker is None or worker_of(inc) == worker]
         left = self._scripts.send([("PTTL", f"mg:lease:{inc}") for inc in incs])
         return {inc: max(0.0, ms / 1000) for inc, ms in zip(incs, left, strict=True)}

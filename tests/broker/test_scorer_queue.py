@@ -10,28 +10,28 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from broker.jobs import Jobs
-from broker.leases import Leases
+from broker.gateway.jobs import Jobs
+from broker.scorer import BatchLimits, ScorerQueue
 from broker.scripts import FencedError
-from broker.work import Limits, Work
+from broker.supervisor import Leases
 from contract.errors import Failure
 from contract.jobs import Status
 from tests.broker.samples import job, outcome, read, scorer, take
 from tests.support import until
 
 
-def test_nothing_waits(work: Work) -> None:
-    assert work.take(Limits()) is None
+def test_nothing_waits(queue: ScorerQueue) -> None:
+    assert queue.take(BatchLimits()) is None
 
 
-def test_a_batch_is_of_one_model_and_version(jobs: Jobs, work: Work) -> None:
+def test_a_batch_is_of_one_model_and_version(jobs: Jobs, queue: ScorerQueue) -> None:
     jobs.submit([job("a"), job("b"), job("c", version=2), job("d"), job("e", model="other")])
     batches = []
     for _ in range(4):
-        batch = work.take(Limits())
+        batch = queue.take(BatchLimits())
         assert batch is not None
         batches.append((batch.model, batch.version, [one.id for one in batch.jobs]))
-        work.finish({one.id: outcome(1.0) for one in batch.jobs})
+        queue.finish({one.id: outcome(1.0) for one in batch.jobs})
     assert batches == [("sum", 1, ["a", "b"]), ("other", 1, ["e"]), ("sum", 2, ["c"]), ("sum", 1, ["d"])]
 
 
@@ -46,14 +46,14 @@ def test_a_batch_is_limited_by_rows_and_by_jobs_but_never_empty(jobs: Jobs, redi
     assert batches == [["a"], ["b", "c"], ["d"], ["e"]]
 
 
-def test_models_take_turns_however_long_their_queues_are(redis: Redis, work: Work) -> None:
+def test_models_take_turns_however_long_their_queues_are(redis: Redis, queue: ScorerQueue) -> None:
     jobs = Jobs(redis, max_queue_rows=1000, timeout=30, result_ttl=60)
     jobs.submit([job(f"long{number}", model="long") for number in range(100)])
     jobs.submit([job("short0", model="short")])
     order = []
     for number in range(1, 5):
-        (taken,) = take(work, jobs=1)
-        work.finish({taken: outcome(1.0)})
+        (taken,) = take(queue, jobs=1)
+        queue.finish({taken: outcome(1.0)})
         order.append(taken)
         jobs.submit([job(f"short{number}", model="short")])
     assert order == ["long0", "short0", "long1", "short1"]
@@ -69,55 +69,57 @@ def test_a_scorer_takes_only_its_models_and_leaves_out_others(jobs: Jobs, redis:
     assert take(second, skip=["loan"]) == ["c"]
 
 
-def test_a_lost_reply_loses_no_batch(jobs: Jobs, work: Work) -> None:
+def test_a_lost_reply_loses_no_batch(jobs: Jobs, queue: ScorerQueue) -> None:
     jobs.submit([job(name) for name in "abc"])
-    assert take(work, jobs=2) == take(work, jobs=64) == ["a", "b"]
+    assert take(queue, jobs=2) == take(queue, jobs=64) == ["a", "b"]
     jobs.cancel("a")
-    assert take(work) == ["b"]
+    assert take(queue) == ["b"]
 
 
-def test_finishing_twice_writes_one_result(jobs: Jobs, work: Work, redis: Redis) -> None:
+def test_finishing_twice_writes_one_result(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     jobs.submit([job("a")])
-    take(work)
-    assert work.finish({"a": outcome(1.0)}) == work.finish({"a": outcome(2.0)}) == []
+    take(queue)
+    assert queue.finish({"a": outcome(1.0)}) == queue.finish({"a": outcome(2.0)}) == []
     assert (read(jobs, "a").output or {})["predictions"] == [1.0]
     assert redis.xlen("rq:results:a") == 1
 
 
-def test_nobody_finishes_what_another_holds(jobs: Jobs, work: Work, redis: Redis, leases: Leases) -> None:
+def test_nobody_finishes_what_another_holds(jobs: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases) -> None:
     jobs.submit([job("a")])
-    take(work)
+    take(queue)
     assert scorer(leases, redis, "w-1-x").finish({"a": outcome(6.66)}) == ["a"]
     assert read(jobs, "a").status is Status.RUNNING
 
 
-def test_without_a_lease_nothing_is_taken(jobs: Jobs, work: Work, redis: Redis) -> None:
+def test_without_a_lease_nothing_is_taken(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     jobs.submit([job("a")])
     redis.delete("mg:lease:w-0-x")
     with pytest.raises(FencedError, match="w-0-x has no lease"):
-        work.take(Limits())
+        queue.take(BatchLimits())
     assert redis.llen("mg:bell") == 1
 
 
-def test_a_lease_that_is_lost_while_scoring_does_not_lose_the_answer(jobs: Jobs, work: Work, redis: Redis) -> None:
+def test_a_lease_that_is_lost_while_scoring_does_not_lose_the_answer(
+    jobs: Jobs, queue: ScorerQueue, redis: Redis
+) -> None:
     jobs.submit([job("a")])
-    take(work)
+    take(queue)
     redis.delete("mg:lease:w-0-x")
-    assert work.finish({"a": outcome(1.0)}) == []
+    assert queue.finish({"a": outcome(1.0)}) == []
     assert read(jobs, "a").status is Status.SUCCEEDED
 
 
-def test_a_zombie_writes_nothing(jobs: Jobs, work: Work, leases: Leases, redis: Redis) -> None:
+def test_a_zombie_writes_nothing(jobs: Jobs, queue: ScorerQueue, leases: Leases, redis: Redis) -> None:
     jobs.submit([job("a")])
-    take(work)
+    take(queue)
     leases.give_back("w-0-x")
     with pytest.raises(FencedError, match="w-0-x was given back"):
-        work.finish({"a": outcome(6.66)})
+        queue.finish({"a": outcome(6.66)})
     assert read(jobs, "a").status is Status.QUEUED
     other = scorer(leases, redis, "w-1-x")
     take(other)
     with pytest.raises(FencedError):
-        work.finish({"a": outcome(6.66)})
+        queue.finish({"a": outcome(6.66)})
     other.finish({"a": outcome(1.0)})
     assert (read(jobs, "a").output or {})["predictions"] == [1.0]
 
@@ -134,40 +136,40 @@ def test_a_zombie_writes_nothing(jobs: Jobs, work: Work, leases: Leases, redis: 
     ],
 )
 def test_a_job_that_cannot_be_read_fails_and_its_neighbours_are_scored(
-    jobs: Jobs, work: Work, redis: Redis, data: bytes
+    jobs: Jobs, queue: ScorerQueue, redis: Redis, data: bytes
 ) -> None:
     jobs.submit([job("bad"), job("good")])
     redis.hset("rq:job:bad", "data", data)
-    assert take(work) == ["good"]
+    assert take(queue) == ["good"]
     error = read(jobs, "bad").error
     assert error is not None
     assert error.code == "job_refused"
-    work.finish({"good": outcome(1.0)})
+    queue.finish({"good": outcome(1.0)})
     jobs.submit([job("worse")])
     redis.hset("rq:job:worse", "data", data)
-    assert take(work) == []
+    assert take(queue) == []
 
 
-def test_compressed_data_is_read_too(jobs: Jobs, work: Work, redis: Redis) -> None:
+def test_compressed_data_is_read_too(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     jobs.submit([job("a")])
     redis.hset("rq:job:a", "data", zlib.compress(redis.hget("rq:job:a", "data")))  # type: ignore[arg-type]
-    assert take(work) == ["a"]
+    assert take(queue) == ["a"]
 
 
-def test_an_outcome_that_json_cannot_hold_fails_its_job_and_no_other(jobs: Jobs, work: Work) -> None:
+def test_an_outcome_that_json_cannot_hold_fails_its_job_and_no_other(jobs: Jobs, queue: ScorerQueue) -> None:
     jobs.submit([job("a"), job("b"), job("c")])
-    take(work)
-    work.finish({"a": outcome(float("nan")), "b": outcome(1.0), "c": Failure("model_error", "\ud800")})
+    take(queue)
+    queue.finish({"a": outcome(float("nan")), "b": outcome(1.0), "c": Failure("model_error", "\ud800")})
     failed = read(jobs, "a").error
     assert failed is not None
     assert (failed.code, failed.message[:40]) == ("model_error", "the model answered what JSON cannot hold")
     assert read(jobs, "b").status is Status.SUCCEEDED
     assert read(jobs, "c").status is Status.FAILED
-    assert work.finish({}) == []
+    assert queue.finish({}) == []
 
 
-def woken(work: Work, limits: Limits) -> threading.Thread:
-    thread = threading.Thread(target=work.wait_for_work, args=(limits, 20.0), daemon=True)
+def woken(queue: ScorerQueue, limits: BatchLimits) -> threading.Thread:
+    thread = threading.Thread(target=queue.wait_for_work, args=(limits, 20.0), daemon=True)
     thread.start()
     return thread
 
@@ -176,50 +178,50 @@ def blocked(redis: Redis, count: int) -> Any:
     return until(lambda: redis.info("clients")["blocked_clients"] == count, "the scorers wait")
 
 
-def test_work_wakes_a_scorer_that_may_take_it(jobs: Jobs, work: Work, redis: Redis) -> None:
-    for limits in (Limits(), Limits(models=["sum", "other"]), Limits(skip=["other"])):
+def test_work_wakes_a_scorer_that_may_take_it(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+    for limits in (BatchLimits(), BatchLimits(models=["sum", "other"]), BatchLimits(skip=["other"])):
         jobs.submit([job("first")])  # rq:queues knows the model from then on
-        thread = woken(work, limits) if not take(work) else None
+        thread = woken(queue, limits) if not take(queue) else None
         assert thread is None
-        work.finish({"first": outcome(1.0)})
+        queue.finish({"first": outcome(1.0)})
         jobs.delete("first")
-        thread = woken(work, limits)
+        thread = woken(queue, limits)
         blocked(redis, 1)
         jobs.submit([job("a")])
         thread.join(10)
         assert not thread.is_alive()
-        take(work)
-        work.finish({"a": outcome(1.0)})
+        take(queue)
+        queue.finish({"a": outcome(1.0)})
         jobs.delete("a")
 
 
-def test_a_scorer_does_not_wake_for_a_model_that_it_leaves_out(jobs: Jobs, work: Work, redis: Redis) -> None:
+def test_a_scorer_does_not_wake_for_a_model_that_it_leaves_out(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     jobs.submit([job("other", model="other"), job("sum")])
-    assert take(work, skip=["sum"]) == ["other"]
-    work.finish({"other": outcome(1.0)})
-    assert take(work, skip=["sum"]) == []
-    thread = woken(work, Limits(skip=["sum"]))
+    assert take(queue, skip=["sum"]) == ["other"]
+    queue.finish({"other": outcome(1.0)})
+    assert take(queue, skip=["sum"]) == []
+    thread = woken(queue, BatchLimits(skip=["sum"]))
     blocked(redis, 1)
     jobs.submit([job("again", model="other")])
     thread.join(10)
     assert not thread.is_alive()
 
 
-def test_a_busy_scorer_passes_the_bell_on(jobs: Jobs, work: Work, redis: Redis) -> None:
+def test_a_busy_scorer_passes_the_bell_on(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     jobs.submit([job("a"), job("b", model="other")])
-    work.wait_for_work(Limits())
+    queue.wait_for_work(BatchLimits())
     assert redis.llen("mg:bell") == 0
-    take(work)
+    take(queue)
     assert redis.llen("mg:bell") == 1
 
 
-def test_nothing_rings_when_nothing_waits(jobs: Jobs, work: Work, redis: Redis) -> None:
+def test_nothing_rings_when_nothing_waits(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     jobs.submit([job("a")])
-    take(work)
+    take(queue)
     assert redis.keys("mg:bell*") == []
 
 
-@pytest.mark.parametrize("limits", [Limits(jobs=0), Limits(jobs=1001), Limits(models=[])])
-def test_limits_that_make_no_sense_are_refused(work: Work, limits: Limits) -> None:
+@pytest.mark.parametrize("limits", [BatchLimits(jobs=0), BatchLimits(jobs=1001), BatchLimits(models=[])])
+def test_limits_that_make_no_sense_are_refused(queue: ScorerQueue, limits: BatchLimits) -> None:
     with pytest.raises(ValueError, match=r"a batch has between|nothing can be taken"):
-        work.take(limits)
+        queue.take(limits)
