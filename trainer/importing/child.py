@@ -26,9 +26,9 @@ def main() -> None:
     _limit(question)
     # A worker has no recipes; a file that needs one must not load here either.
     sys.modules[RECIPES] = None  # type: ignore[assignment]
-    rows = folder / SAMPLE
+    rows = folder / SAMPLE if question.sample_sha256 else None
     try:
-        examined = examine(question.name, folder / FILE, rows if rows.exists() else None, question.sha256)
+        examined = examine(question.name, folder / FILE, rows, question.sha256, question.sample_sha256)
         if examined.artifact is not None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
         answer: Mapping[str, Any] = {"draft": examined.draft.dumps(), "facts": examined.facts}
