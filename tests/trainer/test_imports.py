@@ -34,7 +34,7 @@ from scoring.artifacts import load
 from scoring.predict import predict
 from scoring.trust import Trust
 from tests.support import PROJECT, until
-from tests.trainer.posts import marked
+from tests.trainer.trainers import marked
 from trainer.__main__ import main
 from trainer.importing import Refused, imports
 from trainer.importing.imports import import_file, import_upload, imported_before, model_name

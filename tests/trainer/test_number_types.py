@@ -29,9 +29,9 @@ from contract.manifest import InputDtype, InputFormat, Kind, ModelManifest
 from scoring.predict import predict
 from trainer.importing.examine import examine
 from trainer.recipe import Recipe, Run, Table
-from trainer.tables.data import to_rows
-from trainer.tables.inference import infer
-from trainer.training.learning import learn
+from trainer.tables.field_inference import infer
+from trainer.tables.training_rows import to_rows
+from trainer.training.fitting import learn
 
 KEYS = [1, 2, 3, 4, 5, 6]
 FRAME = pd.DataFrame({"zip": KEYS * 10, "age": range(20, 80)})

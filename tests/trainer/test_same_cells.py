@@ -17,8 +17,8 @@ from gateway.dialects import from_csv
 from tests.support import write_version
 from trainer import recipes
 from trainer.tables.csv_file import read
-from trainer.tables.data import to_rows
-from trainer.tables.inference import infer
+from trainer.tables.field_inference import infer
+from trainer.tables.training_rows import to_rows
 
 ROWS = 40
 

@@ -13,13 +13,13 @@ from contract.repository import CURRENT, Repository
 from contract.settings import Settings
 from contract.training import Action, Order
 from trainer.importing import imports
-from trainer.publishing import aliases, swap
+from trainer.publishing import aliases, promotion
 
 Execute = Callable[[Settings, Redis, Order], dict[str, Any]]
 
 
 def move_alias(settings: Settings, connection: Redis, order: Order) -> dict[str, Any]:
-    remark = swap.promote(settings, connection, order.model, _version(order), order.alias or CURRENT, order.force)
+    remark = promotion.promote(settings, connection, order.model, _version(order), order.alias or CURRENT, order.force)
     return _answer(settings, order, remark)
 
 
@@ -29,7 +29,7 @@ def delete_alias(settings: Settings, _: Redis, order: Order) -> dict[str, Any]:
 
 
 def roll_back(settings: Settings, connection: Redis, order: Order) -> dict[str, Any]:
-    return _answer(settings, order, swap.roll_back(settings, connection, order.model, order.force))
+    return _answer(settings, order, promotion.roll_back(settings, connection, order.model, order.force))
 
 
 def delete_version(settings: Settings, _: Redis, order: Order) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def import_version(settings: Settings, connection: Redis, order: Order) -> dict[
         )
     manifest = imports.import_upload(settings, order)
     try:
-        remark = swap.promote(settings, connection, manifest.name, manifest.version)
+        remark = promotion.promote(settings, connection, manifest.name, manifest.version)
     except ModelgateError as error:
         remark = f"it is published, but not {CURRENT}: {error}"
     answer = _answer(settings, order, remark)

@@ -14,20 +14,20 @@ from typing import Any
 
 from trainer.importing import Refused
 from trainer.importing.examine import examine
-from trainer.importing.throwaway import ARTIFACT, FILE, SAMPLE, Question
+from trainer.importing.import_process import ARTIFACT, FILE, SAMPLE, ImportTask
 from trainer.publishing.verify import RECIPES
 
 
 def main() -> None:
     folder, answers = Path(sys.argv[1]), int(sys.argv[2])
-    question = Question.loads(sys.stdin.read())
+    task = ImportTask.loads(sys.stdin.read())
     os.set_inheritable(answers, False)
-    _limit(question)
+    _limit(task)
     # A worker has no recipes; a file that needs one must not load here either.
     sys.modules[RECIPES] = None  # type: ignore[assignment]
     rows = folder / SAMPLE
     try:
-        examined = examine(question.name, folder / FILE, rows if rows.exists() else None, question.sha256)
+        examined = examine(task.name, folder / FILE, rows if rows.exists() else None, task.sha256)
         if examined.artifact is not None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
         answer: Mapping[str, Any] = {"draft": examined.draft.dumps(), "facts": examined.facts}
@@ -35,23 +35,23 @@ def main() -> None:
         answer = {"refused": str(refused)}
     except MemoryError:
         answer = {
-            "refused": f"needs more than the {question.memory_mb} MB that a scorer may take (SCORER_MEMORY_MB);"
+            "refused": f"needs more than the {task.memory_mb} MB that a scorer may take (SCORER_MEMORY_MB);"
             " make the model smaller, or raise it"
         }
     with os.fdopen(answers, "w") as file:
         file.write(f"{json.dumps(answer)}\n")  # whose end says that it is whole
 
 
-def _limit(question: Question) -> None:
-    signal.alarm(question.seconds)
+def _limit(task: ImportTask) -> None:
+    signal.alarm(task.seconds)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    most = question.file_mb * 1_000_000
+    most = task.file_mb * 1_000_000
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     with suppress(OSError, ValueError):
-        if question.memory_mb:
+        if task.memory_mb:
             status = Path("/proc/self/status").read_text()
             now = int(status.partition("VmData:")[2].split()[0]) * 1024
-            limit = now + question.memory_mb * 1_000_000
+            limit = now + task.memory_mb * 1_000_000
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

@@ -1,6 +1,6 @@
-"""`python -m trainer.jobs.post QUEUE`: the process that does the jobs of one of the trainer's queues.
+"""`python -m trainer.jobs.runner QUEUE`: the process that runs the jobs of one of the trainer's queues.
 
-It lives as long as its stdin: when `python -m trainer` is gone, so is this, and with it whatever it had started.
+It ends when its stdin closes. So it does not outlive `python -m trainer`, and neither does anything that it started.
 """
 
 from __future__ import annotations
@@ -30,53 +30,53 @@ from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
 from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING
 from trainer import recipes
+from trainer.console import print_line
 from trainer.jobs import spool
-from trainer.jobs.deeds import Deed, Errand, Outcome
 from trainer.jobs.done import DoneJobs
-from trainer.jobs.horse import Horse
+from trainer.jobs.execution import Execution, Outcome, ThreadExecution
 from trainer.jobs.orders import carry_out
+from trainer.jobs.training_process import TrainingProcess
 from trainer.processes import hide_memory
-from trainer.service import say
 
 TICK = 0.02
-"""Seconds after which a process that has something to do looks again."""
+"""Seconds between two checks of a busy process."""
 
-LOOK = 0.25
-"""Seconds after which a running job is looked after: its progress goes out, and whether it was cancelled comes in."""
+REPORT_EVERY = 0.25
+"""Seconds between two reports of a running job's progress, whose answers say whether it was cancelled."""
 
 
 @dataclass
-class Job:
-    """A job in our hands."""
+class RunningJob:
+    """A job that this process runs."""
 
     begun: Begun
-    deed: Deed
+    execution: Execution
     log_bytes: int
     outcome: Outcome | None = None
-    look_at: float = 0.0
+    report_at: float = 0.0
 
 
 @dataclass
 class _Duty:
-    """What is to be done every so many seconds."""
+    """Something to do every `every` seconds."""
 
     every: float
     do: Callable[[], object]
     due: float = 0.0
 
 
-class Post(ABC):
-    """Takes the jobs of one queue, runs them, records their ends, and renews its lease meanwhile.
+class JobRunner(ABC):
+    """Takes the jobs of one queue, runs them, records their outcomes, and renews its lease meanwhile.
 
-    The trainer that takes a job owns it (`broker.tasks`). Without Redis it goes on with the jobs that it has. It runs
-    only jobs that a gateway signed, each of them once.
+    The runner that takes a job owns it (`broker.tasks`). While Redis is gone, running jobs continue. It runs only jobs
+    that a gateway signed, and each of them once.
     """
 
     queue: ClassVar[str]
     function: ClassVar[str]
-    """The dotted path that its jobs name; RQ would import any."""
-    most: ClassVar[int]
-    """Jobs at a time."""
+    """The dotted path in its jobs. Jobs with another one are refused; RQ would import any."""
+    most_jobs: ClassVar[int]
+    """How many jobs run at a time."""
 
     def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
         """`lease` in seconds. Raises `SettingsError` without TRAINER_SECRET."""
@@ -88,10 +88,10 @@ class Post(ABC):
         self._host = socket.gethostname()
         self._inc = incarnation(f"{self._host.replace(':', '.')}-{self.queue}", 0)
         self._tasks = Tasks(
-            self._redis, self._inc, self.queue, {self.function}, self._signer, done=self._done, tell=self._tell_refused
+            self._redis, self._inc, self.queue, {self.function}, self._signer, done=self._done, tell=self._log_refused
         )
         self._backoff = Backoff()
-        self._jobs: list[Job] = []
+        self._jobs: list[RunningJob] = []
         self._registered = False
         self._stop_by: float | None = None
         self._duties = [
@@ -102,26 +102,29 @@ class Post(ABC):
         ]
 
     @abstractmethod
-    def start(self, begun: Begun) -> Deed:
-        """Begins to do a job."""
+    def start(self, begun: Begun) -> Execution:
+        """Start a job."""
 
     @property
     @abstractmethod
-    def patience(self) -> float:
-        """Seconds that jobs have to end when this process is told to stop; after that they go back to the queue."""
+    def stop_grace(self) -> float:
+        """Seconds that running jobs have to end after a stop was requested. Then they go back to the queue."""
 
-    def is_mine(self, job: Job) -> bool:  # noqa: ARG002
-        """Whether a job still belongs to this process, which is asked several times a second and when it has ended."""
+    def report_progress(self, job: RunningJob) -> bool:  # noqa: ARG002
+        """Report a job's progress and return whether this process still owns the job.
+
+        Called several times a second, and once more when the job has ended.
+        """
         return True
 
     def run(self) -> None:
-        """Until SIGTERM, SIGINT or the end of stdin."""
+        """Run jobs until SIGTERM, SIGINT or the end of stdin."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop())
         while not self._stopped():
             for job in self._jobs:
-                job.outcome = job.outcome or job.deed.poll()
-            self._ask_redis()
+                job.outcome = job.outcome or job.execution.poll()
+            self._use_redis()
             self._pause()
         self._leave()
 
@@ -129,7 +132,7 @@ class Post(ABC):
 
     def _stop(self) -> None:
         if self._stop_by is None:
-            self._stop_by = time.monotonic() + self.patience
+            self._stop_by = time.monotonic() + self.stop_grace
 
     def _stopped(self) -> bool:
         if select.select([sys.stdin], [], [], 0)[0] and not os.read(sys.stdin.fileno(), 1):
@@ -138,20 +141,22 @@ class Post(ABC):
 
     def _leave(self) -> None:
         for job in self._jobs:
-            job.deed.kill()
+            job.execution.kill()
         try:
             self.give_back()
         except RedisError as error:
-            say(f"trainer: {self.queue}: Redis does not answer, so its jobs go on in a few seconds: {error}")
+            print_line(
+                f"trainer: {self.queue}: Redis does not answer, so its jobs start again when its lease ends: {error}"
+            )
 
     def give_back(self) -> None:
-        """Nothing of it counts as a death: the next trainer begins these jobs anew."""
+        """Return the jobs to the queue. Another trainer starts them again; it does not count as a crash."""
         self._leases.give_back(self._inc)
 
     # Redis
 
-    def _ask_redis(self) -> None:
-        """All that is due; after an error all of it later, since everything may be done twice."""
+    def _use_redis(self) -> None:
+        """Run the duties that are due, report on running jobs, and take new ones; repeat all of it after an error."""
         if not self._backoff.over:
             return
         try:
@@ -163,28 +168,28 @@ class Post(ABC):
                     duty.do()
                     duty.due = time.monotonic() + duty.every
             for job in list(self._jobs):
-                self._look_after(job)
-            while self._stop_by is None and len(self._jobs) < self.most and self._begin():
+                self._report(job)
+            while self._stop_by is None and len(self._jobs) < self.most_jobs and self._begin():
                 pass
         except FencedError:
             self._registered = False
         except RedisError as error:
             if not self._backoff.failing:
-                say(f"trainer: {self.queue}: lost Redis and tries again: {error}")
+                print_line(f"trainer: {self.queue}: lost Redis and tries again: {error}")
             self._backoff.failed()
         else:
             if self._backoff.failing:
-                say(f"trainer: {self.queue}: has Redis again")
+                print_line(f"trainer: {self.queue}: has Redis again")
             self._backoff.worked()
 
     def _renew(self) -> None:
-        # Without a lease somebody may have given our jobs back, or not yet: their own answers tell.
+        # Another process may have given our jobs back after the lease ended: the next report of each job says so.
         if self._leases.renew([self._inc]):
             self._registered = False
 
     def _reap(self) -> None:
         for inc in self._leases.reap():
-            say(f"trainer: {inc} is gone: what it did is begun anew")
+            print_line(f"trainer: {inc} is gone; its jobs start again")
 
     # Jobs
 
@@ -192,53 +197,57 @@ class Post(ABC):
         begun = self._tasks.begin([job.begun.id for job in self._jobs])
         if begun is None:
             return False
-        self._jobs.append(Job(begun, self.start(begun), begun.log_bytes))
+        self._jobs.append(RunningJob(begun, self.start(begun), begun.log_bytes))
         return True
 
-    def _look_after(self, job: Job) -> None:
-        if job.outcome is None and time.monotonic() < job.look_at:
+    def _report(self, job: RunningJob) -> None:
+        if job.outcome is None and time.monotonic() < job.report_at:
             return
-        job.look_at = time.monotonic() + LOOK
-        if self.is_mine(job) and job.outcome is not None:
+        job.report_at = time.monotonic() + REPORT_EVERY
+        if self.report_progress(job) and job.outcome is not None:
             self._finish(job, job.outcome)
-            self.drop(job, ended=True)
+            self.release(job, ended=True)
 
-    def _finish(self, job: Job, outcome: Outcome) -> None:
+    def _finish(self, job: RunningJob, outcome: Outcome) -> None:
         try:
             self._tasks.finish(job.begun.id, outcome)
         except ValueError as error:
-            self._tasks.finish(job.begun.id, Failure(Code.TRAINING_FAILED, f"the result cannot be told: {error}"))
+            self._tasks.finish(
+                job.begun.id, Failure(Code.TRAINING_FAILED, f"the result cannot be written as JSON: {error}")
+            )
         if not isinstance(outcome, Failure):  # stock RQ may requeue failed jobs
             try:
                 self._done.add(job.begun.id)
             except OSError as error:
-                say(f"trainer: cannot note that the job {job.begun.id} is done, so it could be run again: {error}")
+                print_line(
+                    f"trainer: cannot record that the job {job.begun.id} has run, so it could run again: {error}"
+                )
 
-    def _tell_refused(self, job_id: str, failure: Failure) -> None:
-        say(f"trainer: {self.queue}: {job_id[:64]!r}: {failure.code}: {failure.message}")
+    def _log_refused(self, job_id: str, failure: Failure) -> None:
+        print_line(f"trainer: {self.queue}: {job_id[:64]!r}: {failure.code}: {failure.message}")
 
-    def drop(self, job: Job, ended: bool) -> None:
-        """It is somebody else's or nobody's from now on; its files go once it has ended."""
-        job.deed.kill()
+    def release(self, job: RunningJob, ended: bool) -> None:
+        """Stop running a job that this process no longer owns. If it has `ended`, remove its files."""
+        job.execution.kill()
         self._jobs.remove(job)
         for key in ("upload", "sample", "signature") if ended else ():
             spool.remove(self._settings.spool_dir, job.begun.payload.get(key))
 
     def _pause(self) -> None:
-        """Until there may be something to do."""
+        """Wait until there may be something to do."""
         if self._jobs or not self._registered or not self._backoff.over or self._stop_by is not None:
             time.sleep(TICK)
             return
         try:
             self._tasks.wait_for_work(1.0)
         except RedisError:
-            time.sleep(TICK)  # which the next look will notice, and say
+            time.sleep(TICK)  # the next call of `_use_redis` fails too, and logs it
 
 
-class TrainingPost(Post):
-    """Trains, one job at a time, each in a process group of its own; and looks after what trainings need besides."""
+class TrainingRunner(JobRunner):
+    """Runs trainings one at a time, each in its own process group. Also runs schedules and removes old uploads."""
 
-    queue, function, most, patience = TRAINING, TRAIN, 1, 0.0
+    queue, function, most_jobs, stop_grace = TRAINING, TRAIN, 1, 0.0
 
     def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
         super().__init__(settings, lease=lease)
@@ -256,27 +265,27 @@ class TrainingPost(Post):
         folder = self._settings.recipes_dir
         self._tasks.publish_recipes(recipes.names(folder), recipes.parameters(folder))
 
-    def start(self, begun: Begun) -> Deed:
-        again = "the trainer died while it was at this, which is now begun anew\n" if begun.deaths else ""
+    def start(self, begun: Begun) -> Execution:
+        log = "the trainer died during this training, which now starts again\n" if begun.deaths else ""
         try:
-            return Horse(begun.payload, self._settings.train_timeout, again)
+            return TrainingProcess(begun.payload, self._settings.train_timeout, log)
         except OSError as error:
-            return Errand(functools.partial(_not_started, error))
+            return ThreadExecution(functools.partial(_not_started, error))
 
-    def is_mine(self, job: Job) -> bool:
-        """Tells its progress and what it said, and hears whether it was cancelled or given back."""
-        progress, lines = job.deed.progress, job.deed.lines()
+    def report_progress(self, job: RunningJob) -> bool:
+        """Send progress and output to Redis. Kill a job that was cancelled or given back."""
+        progress, lines = job.execution.progress, job.execution.log_lines()
         owner = self._tasks.progress(job.begun.id, progress, lines, job.log_bytes)
         if owner is not Owner.MINE:
-            say(f"trainer: the job {job.begun.id} is stopped: {owner}")
-            self.drop(job, ended=owner is Owner.ENDED)
+            print_line(f"trainer: the job {job.begun.id} is stopped: {owner}")
+            self.release(job, ended=owner is Owner.ENDED)
             return False
-        job.deed.progress = None
-        job.deed.forget(len(lines))
+        job.execution.progress = None
+        job.execution.discard(len(lines))
         job.log_bytes += len(lines)
         if lines:
-            told = lines.decode(errors="replace").splitlines()
-            say("\n".join(f"trainer: {job.begun.payload.get('model')}: {line}" for line in told))
+            model = job.begun.payload.get("model")
+            print_line("\n".join(f"trainer: {model}: {line}" for line in lines.decode(errors="replace").splitlines()))
         return True
 
     def give_back(self) -> None:
@@ -285,12 +294,12 @@ class TrainingPost(Post):
 
     def _tend_schedules(self) -> None:
         if self._clock.strike():
-            self._schedules.tend(self._tell_unsigned)
+            self._schedules.tend(self._log_unsigned)
 
-    def _tell_unsigned(self, model: str) -> None:
+    def _log_unsigned(self, model: str) -> None:
         if model not in self._unsigned:
-            say(
-                f"trainer: the schedule of {model[:64]!r} is not run: no gateway with this trainer's secret"
+            print_line(
+                f"trainer: the schedule of {model[:64]!r} does not run: no gateway with this trainer's secret"
                 " (TRAINER_SECRET) signed it; PUT it again"
             )
             self._unsigned.add(model)
@@ -301,31 +310,31 @@ class TrainingPost(Post):
 
 
 def _not_started(error: OSError) -> NoReturn:
-    """In place of a training: what it takes to start one, a file and a process, is not to be had."""
+    """Fail in place of a training whose process cannot be started."""
     raise ModelgateError(Code.TRAINING_FAILED, f"its process cannot be started ({error.strerror}); try again")
 
 
-class PublishingPost(Post):
-    """Carries out orders, each in a thread, and finishes those that it has before it stops."""
+class PublishingRunner(JobRunner):
+    """Carries out repository commands, each in a thread, and finishes running ones before it stops."""
 
-    # Eight, so that an order that waits for workers keeps no alias of another model waiting.
-    queue, function, most = PUBLISHING, ORDER, 8
+    # Eight, so that a command that waits for workers does not delay those of other models.
+    queue, function, most_jobs = PUBLISHING, ORDER, 8
 
     @property
-    def patience(self) -> float:
+    def stop_grace(self) -> float:
         return max(0, self._settings.stop_grace - 2)
 
-    def start(self, begun: Begun) -> Deed:
-        return Errand(functools.partial(carry_out, begun.payload, self._settings, self._redis))
+    def start(self, begun: Begun) -> Execution:
+        return ThreadExecution(functools.partial(carry_out, begun.payload, self._settings, self._redis))
 
 
-POSTS: Mapping[str, type[Post]] = {post.queue: post for post in (TrainingPost, PublishingPost)}
+RUNNERS: Mapping[str, type[JobRunner]] = {runner.queue: runner for runner in (TrainingRunner, PublishingRunner)}
 
 
 def main(queue: str) -> None:
     hide_memory()
-    POSTS[queue](Settings.from_environ()).run()
-    os._exit(0)  # also when an order hangs
+    RUNNERS[queue](Settings.from_environ()).run()
+    os._exit(0)  # also while a command hangs
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 from contract.manifest import Field, Format, Kind
 from trainer import recipes
 from trainer.recipe import DataError, Recipe, Table
-from trainer.tables.inference import infer
+from trainer.tables.field_inference import infer
 
 ROWS = 40
 
