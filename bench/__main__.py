@@ -15,7 +15,7 @@ from bench.measures import Measures
 from bench.processes import PROJECT, WORK, DidNotStart, use_two_cores
 from bench.rows import Effort
 from bench.wire import compile_generator
-from launcher.redis_server import NoRedisError, executable
+from launcher.redis_server import RedisUnavailableError, executable
 
 OTHER_ROWS = ("drain", "memory", "replicas")
 ALL_ROWS = (*(row.name for row in rows.ROWS), *OTHER_ROWS)
@@ -36,7 +36,7 @@ def main() -> int:
     try:
         executable()
         compile_generator()
-    except (DidNotStart, NoRedisError, subprocess.CalledProcessError) as error:
+    except (DidNotStart, RedisUnavailableError, subprocess.CalledProcessError) as error:
         say(f"bench: {error}")
         return 1
     models.build(WORK / "models", lambda what: say(f"bench: {what}"))

@@ -30,7 +30,7 @@ from sklearn.preprocessing import OneHotEncoder
 from contract.jobs import Value
 from contract.manifest import ArtifactFormat, Field, InputFormat, Kind, ModelManifest
 from contract.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, VERSIONS_DIR, Repository
-from scoring.artifacts import libraries
+from scoring.artifacts import library_versions
 from trainer import recipes
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.publish import publish
@@ -141,7 +141,7 @@ def recipe(name: str) -> Recipe:
 
 def build(folder: Path, say: Callable[[str], None]) -> None:
     """Writes the three model repositories into `folder`, unless this code and these libraries made them already."""
-    made_of = {"libraries": libraries(), "models.py": hashlib.sha256(Path(__file__).read_bytes()).hexdigest()}
+    made_of = {"libraries": library_versions(), "models.py": hashlib.sha256(Path(__file__).read_bytes()).hexdigest()}
     stamp = folder / "made_of.json"
     if stamp.exists() and json.loads(stamp.read_text()) == made_of:
         return

@@ -17,6 +17,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from launcher.redis_server import executable
+from runtime.limits import ONE_THREAD
 
 PROJECT = Path(__file__).resolve().parents[1]
 WORK = PROJECT / ".bench"
@@ -24,7 +25,6 @@ WORK = PROJECT / ".bench"
 
 START_DEADLINE = 90.0
 STOP_DEADLINE = 6.0
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT"), "1")
 
 
 class DidNotStart(Exception):
@@ -64,7 +64,7 @@ class Process:
             self._process = subprocess.Popen(  # noqa: S603
                 command,
                 cwd=cwd,
-                env={**os.environ, **ONE_THREAD, **environment},
+                env={**os.environ, **ONE_THREAD, "LOKY_MAX_CPU_COUNT": "1", **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

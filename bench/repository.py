@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 
 from bench.models import fitted
 from bench.processes import WORK, DidNotStart, Process, free_port, pss_mb, redis_server, until
-from broker.warmup import reports
+from broker.load_status import load_statuses
 from contract.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, PREVIOUS, VERSIONS_DIR, Repository
 from contract.settings import Settings
 from trainer import recipes
@@ -85,7 +85,7 @@ def serving(root: Path, models: int, url: str) -> Rows:
         yield "worker: start, until it takes work", f"{seconds_until(lambda: bool(connection.exists('mg:incs'))):.1f} s"
 
         def share_all() -> bool:
-            return any(len(report.loaded) >= 2 * models for report in reports(connection, ONE).values())
+            return any(len(report.loaded) >= 2 * models for report in load_statuses(connection, ONE).values())
 
         yield f"worker: until its scorers share {2 * models} versions", f"{seconds_until(share_all):.1f} s more"
         yield "worker: memory of all its processes (PSS)", f"{pss_mb(worker.tree()):.0f} MB"

@@ -1,3 +1,3 @@
-"""A job's life in Redis: one Lua file a transition (`lua/`), thin callers for the gateway (`jobs`, `training`,
-`schedules`), scorers (`work`), the trainer (`tasks`) and supervisors (`leases`); imports contract, redis, rq, croniter.
+"""Jobs in Redis: one Lua file a transition (`lua/`), and one module or package a side that uses them: `gateway`,
+`scorer`, `trainer`, `supervisor`.
 """

@@ -25,7 +25,7 @@ from rq.serializers import JSONSerializer
 
 from broker.records import dumps
 from broker.signatures import Signer
-from broker.training import TRAINING_LIVES, training_job, trusted
+from broker.trainer_jobs import TRAINING_TTL, require_signer, training_job
 from contract.errors import ModelgateError
 from contract.jobs import timestamp
 from contract.training import TRAINING, TrainingRequest
@@ -109,8 +109,8 @@ class Schedules:
         return [Schedule.from_json(model.decode(), json.loads(text)) for model, text in sorted(found.items())]
 
     def put(self, model: str, cron: str, request: TrainingRequest) -> Schedule:
-        """Set the schedule of `model`. Raises `ValueError` for an invalid `cron`, and `TooManySchedules`; `NoTrainer`
-        without a signer."""
+        """Set the schedule of `model`. Raises `ValueError` for an invalid `cron`, `TooManySchedules`, and
+        `TrainerUnavailable` without a signer."""
         while True:
             before = self.get(model)
             if made := self._replace(model, before, cron, request):
@@ -126,17 +126,17 @@ class Schedules:
             if self.get(model) is None:
                 return True
 
-    def tend(self, tell: Callable[[str], None] = lambda _: None) -> None:
-        """Give each schedule whose job has started its next job. Call it after `Clock.strike`.
+    def advance(self, on_unsigned: Callable[[str], None] = lambda _: None) -> None:
+        """Give each schedule whose job has started its next job. Call it after `Scheduler.enqueue_due`.
 
         A schedule gets its next run once the previous one has started, so runs never pile up. A schedule that is not
-        signed gets none; its model is reported to `tell`.
+        signed gets none; its model is reported to `on_unsigned`.
         """
         for name, text in self._redis.hgetall(KEY).items():
             model = name.decode(errors="replace")
             schedule = self._signed(model, text)
             if schedule is None:
-                tell(model)
+                on_unsigned(model)
                 continue
             scheduled = self._redis.zscore(self._registry.key, schedule.job) is not None
             if not scheduled and self._redis.lpos(f"rq:queue:{TRAINING}", schedule.job) is None:
@@ -148,7 +148,7 @@ class Schedules:
         because another release may parse it differently."""
         try:
             data = json.loads(text)
-            trusted(self._signer).check_schedule(model, data["cron"], data["request"], data["signature"])
+            require_signer(self._signer).check_schedule(model, data["cron"], data["request"], data["signature"])
             return Schedule.from_json(model, data)
         except (ModelgateError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
@@ -173,7 +173,7 @@ class Schedules:
             made = None
             if cron and request and run_at:
                 job = self._wait(pipeline, request, run_at)
-                signature = trusted(self._signer).sign_schedule(model, cron, request.to_json())
+                signature = require_signer(self._signer).sign_schedule(model, cron, request.to_json())
                 made = Schedule(model, cron, request, timestamp(run_at), job.id, signature)
                 pipeline.hset(KEY, model, dumps(made.to_json()))
             else:
@@ -190,7 +190,7 @@ class Schedules:
         job.origin, job.created_at = TRAINING, run_at
         job.set_status(JobStatus.SCHEDULED, pipeline=pipeline)
         job.save(pipeline=pipeline)
-        until = run_at.timestamp() + TRAINING_LIVES
-        pipeline.hset(job.key, "signature", trusted(self._signer).sign_job(TRAINING, job.id, job.data, until))
+        until = run_at.timestamp() + TRAINING_TTL
+        pipeline.hset(job.key, "signature", require_signer(self._signer).sign_job(TRAINING, job.id, job.data, until))
         pipeline.zadd(self._registry.key, {job.id: round(run_at.timestamp())})
         return job

@@ -10,14 +10,15 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any, cast
 
-from contract.csv_cells import as_json_cells, null_word
+from contract.csv_cells import as_json_cells, is_null_word
 from contract.errors import FieldError, InvalidInstances
 from contract.jobs import Row, Value
-from contract.kinds import ID, Conversion, Refusal, counted, listed, shown
 from contract.manifest import Signature
 from contract.suggestions import Suggestions
+from contract.values import ID, Conversion, Refusal
+from contract.wording import counted, listed, shown
 
-MOST_NAMES = 10_000
+MAX_NAMES = 10_000
 """Most columns of a row: far more than a model has inputs, and few enough to check each."""
 
 
@@ -132,7 +133,7 @@ _FEW = 8
 
 def check_width(names: int, signature: Signature) -> None:
     """Raise `InvalidInstances` if rows have so many columns that most cannot be inputs of the model."""
-    most = max(MOST_NAMES, 2 * len(signature.inputs))
+    most = max(MAX_NAMES, 2 * len(signature.inputs))
     if names > most:
         message = f"a row has {names} names, and at most {most} are read; send the {len(signature.inputs)} of the model"
         raise InvalidInstances([FieldError(None, None, "too_many_names", message)])
@@ -148,7 +149,7 @@ class _Plan:
         self.signature = signature
         self.width = len(signature.inputs)
         self.spellings = [(f.name, *f.aliases) for f in signature.inputs]
-        self.conversions = [Conversion.of(f) for f in signature.inputs]
+        self.conversions = [Conversion.for_field(f) for f in signature.inputs]
         self.positions = {name: position for position, names in enumerate(self.spellings) for name in names}
         if signature.id_field is not None:
             self.spellings.append((signature.id_field,))
@@ -285,9 +286,9 @@ def _columns(group: _Group, plan: _Plan, errors: _Errors, separator: str | None)
         written = plan.signature.inputs[position] if separator and position < plan.width else None
         if written and separator:
             column = as_json_cells(column, written, separator)
-        values: Sequence[Any] | None = conversion.at_once(column) if len(column) > _FEW else None
+        values: Sequence[Any] | None = conversion.convert_bulk(column) if len(column) > _FEW else None
         if values is None:
-            values = conversion.each(column)
+            values = conversion.convert_each(column)
             if written and written.nullable and Refusal in map(type, values):
                 values = _without_null_words(column, values)
             if Refusal in map(type, values):
@@ -298,7 +299,7 @@ def _columns(group: _Group, plan: _Plan, errors: _Errors, separator: str | None)
 
 def _without_null_words(column: Sequence[object], values: Sequence[Any]) -> list[Any]:
     found = zip(column, values, strict=True)
-    return [None if value.__class__ is Refusal and null_word(cell) else value for cell, value in found]
+    return [None if value.__class__ is Refusal and is_null_word(cell) else value for cell, value in found]
 
 
 class _Errors:
@@ -380,6 +381,6 @@ class _Errors:
         """Return the first suggestion for one of `words`, cached by question."""
         question = (words, id(choices))
         if question not in self._hints:
-            close = (self._suggestions.near(word, choices, 0.7) for word in words)
+            close = (self._suggestions.closest(word, choices, 0.7) for word in words)
             self._hints[question] = next((found for found in close if found), None)
         return self._hints[question]

@@ -35,7 +35,7 @@ _DATE_PARTS = {Format.DAY_FIRST: (4, 3, 1), Format.MONTH_FIRST: (4, 1, 3), Forma
 T = TypeVar("T")
 
 
-def null_word(cell: object) -> bool:
+def is_null_word(cell: object) -> bool:
     """Return whether a cell among numbers, dates or booleans means null."""
     return isinstance(cell, str) and cell.strip().lower() in _NULL_WORDS
 
@@ -102,7 +102,7 @@ def date_format(texts: Iterable[str]) -> tuple[Format, bool] | None:
     return (possible[0], False) if possible else None
 
 
-def not_quite_dates(texts: Sequence[str]) -> str | None:
+def why_not_dates(texts: Sequence[str]) -> str | None:
     """Return why texts that all look like dates are not dates; None if they do not look so, or one of them is
     invalid."""
     found = [_DATE.fullmatch(text.strip().upper()) for text in texts]
@@ -115,7 +115,7 @@ def not_quite_dates(texts: Sequence[str]) -> str | None:
     return None
 
 
-def moment_of(written: Format) -> Callable[[str], str | None]:
+def date_reader(written: Format) -> Callable[[str], str | None]:
     """Return a function that reads a date of this format as ISO 8601 text in UTC; it returns None for other text."""
     year, month, day = _DATE_PARTS[written]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import IO
 
-from contract.kinds import shown
+from contract.wording import shown
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 
@@ -47,10 +47,10 @@ class CsvTable:
     guessed: str | None = None
 
 
-def read(file: IO[bytes], most: int | None = None, told: Callable[[float], None] = lambda _: None) -> CsvTable:
+def read(file: IO[bytes], most: int | None = None, on_progress: Callable[[float], None] = lambda _: None) -> CsvTable:
     """Read the table in `file`, which can seek: all of it, or its first `most` rows.
 
-    `told` is called with the fraction that has been read. Raises `NotCsv`.
+    `on_progress` is called with the fraction that has been read. Raises `NotCsv`.
     """
     limit = csv.field_size_limit(_LONGEST_CELL)  # which is the whole process's
     try:
@@ -58,7 +58,7 @@ def read(file: IO[bytes], most: int | None = None, told: Callable[[float], None]
             file.seek(0)
             text = io.TextIOWrapper(file, encoding, newline="")
             try:
-                return _read(text, file, most, told, _GUESSES.get(encoding))
+                return _read(text, file, most, on_progress, _GUESSES.get(encoding))
             except UnicodeDecodeError:
                 continue
             finally:
@@ -81,7 +81,7 @@ def _encodings(file: IO[bytes]) -> list[str]:
 
 
 def _read(
-    file: IO[str], raw: IO[bytes], most: int | None, told: Callable[[float], None], guessed: str | None
+    file: IO[str], raw: IO[bytes], most: int | None, on_progress: Callable[[float], None], guessed: str | None
 ) -> CsvTable:
     size = raw.seek(0, io.SEEK_END)
     file.seek(0)
@@ -98,7 +98,7 @@ def _read(
                 rows.append([shared.setdefault(cell, None if cell.isspace() else cell) for cell in line])
             else:
                 rows.append([None if not cell or cell.isspace() else shared.get(cell, cell) for cell in line])
-        told(min(raw.tell() / size, 1.0))
+        on_progress(min(raw.tell() / size, 1.0))
     return CsvTable(header, rows, separator, guessed)
 
 

@@ -34,7 +34,7 @@ class Code(StrEnum):
     VERSION_IN_USE = "version_in_use"
 
 
-MOST_ERRORS = 100
+MAX_ERRORS = 100
 """Most errors in the answer to a training request."""
 
 
@@ -67,8 +67,8 @@ class ModelgateError(Exception):
         self.failure = Failure(code, message, details)
 
     @classmethod
-    def of(cls, failure: Failure) -> ModelgateError:
-        """The same failure, on the other side of a border."""
+    def from_failure(cls, failure: Failure) -> ModelgateError:
+        """Return the exception that raises a failure which another process has sent."""
         return cls(failure.code, failure.message, **failure.details)
 
 

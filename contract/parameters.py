@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from contract.errors import MOST_ERRORS, FieldError
+from contract.errors import MAX_ERRORS, FieldError
 from contract.jobs import Value
-from contract.kinds import shown
 from contract.suggestions import Suggestions
+from contract.wording import shown
 
 TYPES = {
     "bool": "true or false",
@@ -57,23 +57,23 @@ class Parameter:
         return cls(**data)
 
 
-def errors_in(given: Mapping[str, object], recipe: str, parameters: Sequence[Parameter]) -> list[FieldError]:
+def parameter_errors(given: Mapping[str, object], recipe: str, parameters: Sequence[Parameter]) -> list[FieldError]:
     """Return the first errors in the values that are given for the recipe."""
     errors: list[FieldError] = []
     suggestions = Suggestions()
     known = {parameter.name: parameter for parameter in parameters}
     for name, value in given.items():
-        if len(errors) == MOST_ERRORS:
+        if len(errors) == MAX_ERRORS:
             break
         if name not in known:
-            near = suggestions.near(name, known, 0.6)
+            near = suggestions.closest(name, known, 0.6)
             hint = f"; did you mean {shown(near)}?" if near else "."
             has = "; ".join(map(str, known.values())) or "none"
             message = f"{shown(name)} is not a parameter of the recipe {recipe}{hint} It takes: {has}"
             errors.append(FieldError(None, f"parameters.{name}"[:80], "unknown_parameter", message))
         elif not known[name].takes(value):
             choices = [choice for choice in known[name].values if isinstance(choice, str)]
-            near = suggestions.near(value, choices, 0.6) if isinstance(value, str) else None
+            near = suggestions.closest(value, choices, 0.6) if isinstance(value, str) else None
             hint = f"; did you mean {shown(near)}?" if near else ""
             message = f"{shown(name)} of the recipe {recipe} must be {known[name].allowed}, not {shown(value)}{hint}"
             errors.append(FieldError(None, f"parameters.{name}", "invalid_parameter", message))

@@ -16,7 +16,7 @@ class Suggestions:
     def __init__(self, steps: int = 500_000) -> None:
         self._left = steps
 
-    def near(self, word: str, choices: Iterable[str], least: float) -> str | None:
+    def closest(self, word: str, choices: Iterable[str], least: float) -> str | None:
         """Return the most similar of `choices`, the first of equals, with a similarity of at least `least` (0 to 1).
         Case does not matter."""
         if len(word) > LONGEST or self._left <= 0:

@@ -14,7 +14,7 @@ from contract.manifest import Format, Kind
 TRAINING, PUBLISHING = "training", "publishing"
 """RQ's queues. Each has a process of its own, so that an alias moves while a training runs."""
 
-TRAIN, ORDER = "trainer.tasks.train", "trainer.tasks.order"
+TRAIN, REPOSITORY_COMMAND = "trainer.tasks.train", "trainer.tasks.order"
 """What jobs of these queues name, in place of RQ's dotted paths; a job that names something else is refused."""
 
 KINDS: Mapping[str, tuple[Kind, Format | None]] = {
@@ -104,8 +104,8 @@ class TrainingResult:
         return dataclasses.asdict(self)
 
 
-class Action(StrEnum):
-    """What may be asked of the process that owns the model repository."""
+class RepositoryAction(StrEnum):
+    """What a repository command does."""
 
     MOVE_ALIAS = "move_alias"
     DELETE_ALIAS = "delete_alias"
@@ -115,12 +115,12 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True)
-class Order:
-    """One change of the model repository. IMPORT publishes the file `upload` as a new version; it, its `sample` rows
+class RepositoryCommand:
+    """A change of the model repository. IMPORT publishes the file `upload` as a new version; it, its `sample` rows
     and its `signature` are names in SPOOL_DIR, and the sender calls the file `upload_name`. `force` moves an alias to a
     version that no worker can load."""
 
-    action: Action
+    action: RepositoryAction
     model: str
     alias: str | None = None
     version: int | None = None
@@ -134,8 +134,8 @@ class Order:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Order:
-        return cls(**{**data, "action": Action(data["action"])})
+    def from_json(cls, data: Mapping[str, Any]) -> RepositoryCommand:
+        return cls(**{**data, "action": RepositoryAction(data["action"])})
 
 
 @dataclass(frozen=True)

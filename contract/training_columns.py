@@ -6,10 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from contract.errors import MOST_ERRORS, FieldError
-from contract.kinds import listed, shown
+from contract.errors import MAX_ERRORS, FieldError
 from contract.suggestions import Suggestions
 from contract.training import KINDS
+from contract.wording import listed, shown
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Columns:
     kinds: Mapping[str, str]
 
 
-def columns_of(
+def resolve_columns(
     header: Sequence[str],
     target: str,
     features: Sequence[str] | None,
@@ -43,7 +43,7 @@ def columns_of(
         found = alike.get(name.strip().lower(), set())
         if len(found) == 1:
             return next(iter(found))
-        if len(errors) < MOST_ERRORS:
+        if len(errors) < MAX_ERRORS:
             message = f"{field} names {shown(name)}, which is no column of the data; {_hint(name, header, suggestions)}"
             errors.append(FieldError(None, field, "unknown_column", message))
         return name
@@ -55,7 +55,7 @@ def columns_of(
         kinds={find(name, "kinds"): kind for name, kind in kinds.items()},
     )
     for name, kind in kinds.items():
-        if kind not in KINDS and len(errors) < MOST_ERRORS:
+        if kind not in KINDS and len(errors) < MAX_ERRORS:
             message = f"kinds says {shown(kind)} of {shown(name)}; a kind is one of {', '.join(KINDS)}"
             errors.append(FieldError(None, "kinds", "unknown_kind", message))
     for name, count in Counter(header).items() if len(exact) < len(header) else ():
@@ -86,5 +86,5 @@ def _in_any_case(names: Iterable[str], columns: Iterable[str]) -> Mapping[str, s
 
 
 def _hint(name: str, header: Sequence[str], suggestions: Suggestions) -> str:
-    near = suggestions.near(name, filter(None, header), 0.6)
+    near = suggestions.closest(name, filter(None, header), 0.6)
     return f"did you mean {shown(near)}?" if near else f"there are {listed(header)}"

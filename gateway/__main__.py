@@ -25,8 +25,8 @@ def main() -> int:
         print(f"gateway: {error}", file=sys.stderr)
         return 1
     _allow_open_files()
-    config = Path(__file__).with_name("gunicorn.conf.py")
-    command = [sys.executable, "-m", "gunicorn", "--config", str(config), "gateway.wsgi:application()"]
+    config = Path(__file__).parent / "server" / "gunicorn.conf.py"
+    command = [sys.executable, "-m", "gunicorn", "--config", str(config), "gateway.server.wsgi:application()"]
     os.execv(sys.executable, command)
 
 

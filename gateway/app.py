@@ -7,31 +7,31 @@ import functools
 from flask import Flask
 
 from broker.connection import connect
-from broker.jobs import Jobs
+from broker.gateway.jobs import Jobs
+from broker.gateway.trainer_client import TrainerClient
 from broker.schedules import Schedules
 from broker.signatures import Signer
-from broker.training import Trainings
 from contract.repository import Repository
 from contract.settings import Settings
 from gateway import problems
-from gateway.door import Door
-from gateway.group_commit import GroupCommit
-from gateway.listener import Listener
+from gateway.door.fast_path import FastPath
+from gateway.door.middleware import Door
 from gateway.routes import health, jobs, models, predictions, reports, trainings, uploads, versions
 from gateway.routes.predictions import Predictions
-from gateway.shortcut import Shortcut
-from gateway.spool import Spool
+from gateway.serving.group_commit import GroupCommit
+from gateway.serving.listener import Listener
+from gateway.serving.spool import Spool
 
 TO_ANSWER = 5.0
-"""Seconds that the trainer has for an order beside waiting for workers."""
+"""Seconds that the trainer has for a command beside waiting for workers."""
 TO_IMPORT = 300.0
 """The same for a model that was sent, which has to be loaded and tried."""
 
 
-def create_app(settings: Settings, order: versions.Execute | None = None) -> Flask:
+def create_app(settings: Settings, run_command: versions.RunCommand | None = None) -> Flask:
     """The application of one gateway process. Needs neither Redis nor a model to start.
 
-    `order` has an order carried out; without it the trainer is asked.
+    `run_command` replaces the trainer, for tests.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_mb * 1024 * 1024
@@ -53,19 +53,19 @@ def create_app(settings: Settings, order: versions.Execute | None = None) -> Fla
 
     predicting = Predictions(broker, commit, repository, listener, settings.max_queue_rows, settings.max_wait)
     answer = problems.register(app, settings.max_body_mb)
-    shortcut = Shortcut(app.wsgi_app, predicting.post, answer, settings.max_body_mb * 1024 * 1024)
-    app.wsgi_app = Door(shortcut, settings.allowed_hosts)  # type: ignore[method-assign]
+    fast_path = FastPath(app.wsgi_app, predicting.post, answer, settings.max_body_mb * 1024 * 1024)
+    app.wsgi_app = Door(fast_path, settings.allowed_hosts)  # type: ignore[method-assign]
     app.register_blueprint(health.blueprint(broker, repository))
     app.register_blueprint(models.blueprint(repository))
     ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}
     signer = Signer.from_settings(settings)
-    training, schedules = Trainings(connection, signer, **ttls), Schedules(connection, signer, **ttls)
+    training, schedules = TrainerClient(connection, signer, **ttls), Schedules(connection, signer, **ttls)
     most_fields = settings.max_body_mb * 1024 * 1024
     spool = Spool(settings.spool_dir, settings.spool_mb, settings.max_upload_mb, most_fields)
-    ask_trainer = functools.partial(training.order, wait=settings.warmup_timeout + TO_ANSWER)
-    ask_importer = functools.partial(training.order, wait=settings.warmup_timeout + TO_IMPORT)
-    app.register_blueprint(versions.blueprint(repository, order or ask_trainer))
-    app.register_blueprint(uploads.blueprint(spool, order or ask_importer, settings.allow_upload))
+    ask_trainer = functools.partial(training.run_command, wait=settings.warmup_timeout + TO_ANSWER)
+    ask_importer = functools.partial(training.run_command, wait=settings.warmup_timeout + TO_IMPORT)
+    app.register_blueprint(versions.blueprint(repository, run_command or ask_trainer))
+    app.register_blueprint(uploads.blueprint(spool, run_command or ask_importer, settings.allow_upload))
     app.register_blueprint(reports.blueprint(repository))
     app.register_blueprint(jobs.blueprint(broker, listener, settings.max_wait))
     app.register_blueprint(trainings.blueprint(training, schedules, broker, repository, spool))

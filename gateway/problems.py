@@ -11,12 +11,12 @@ from flask import Flask, Response
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from broker.training import NoTrainer
+from broker.trainer_jobs import TrainerUnavailable
 from contract.errors import InvalidInstances, ModelgateError
 from contract.suggestions import Suggestions
 from gateway.answers import json_response
-from gateway.dialects import MalformedBody
-from gateway.group_commit import Overloaded
+from gateway.protocols.dialects import MalformedBody
+from gateway.serving.group_commit import Overloaded
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Problem(Exception):
 def near(name: str, names: Iterable[str], suggestions: Suggestions | None = None) -> str:
     """Return ` (did you mean 'iris'?)`, or nothing if no name is similar. `suggestions` is shared by all names of a
     request."""
-    found = (suggestions or Suggestions()).near(name, names, 0.6)
+    found = (suggestions or Suggestions()).closest(name, names, 0.6)
     return f" (did you mean {found!r}?)" if found else ""
 
 
@@ -91,8 +91,8 @@ def register(app: Flask, max_body_mb: int) -> Callable[[Exception], Response]:
         failure = error.failure
         return Problem(503, failure.code, failure.message, details=dict(failure.details)).response()
 
-    @answering(NoTrainer)
-    def no_trainer(error: NoTrainer) -> Response:
+    @answering(TrainerUnavailable)
+    def no_trainer(error: TrainerUnavailable) -> Response:
         return Problem(503, "no_trainer", str(error), headers=RETRY_SOON).response()
 
     @answering(OutOfMemoryError)

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         check_port(settings.host, settings.port)
         lock_state(settings.state_dir)
         environment = prepare(settings)
-    except (SettingsError, CannotStartError, redis_server.NoRedisError) as error:
+    except (SettingsError, CannotStartError, redis_server.RedisUnavailableError) as error:
         print(f"modelgate: {error}", file=sys.stderr)
         return 1
     if "--check" in arguments:

@@ -25,7 +25,7 @@ def model_name(text: str) -> str:
     raise WrongArgument(f"{text!r:.80} cannot be the name of a model: use up to 64 of a-z, 0-9, _ and -{hint}")
 
 
-def readable(path: Path | None, what: str) -> Path | None:
+def readable_file(path: Path | None, what: str) -> Path | None:
     """Return the file that the argument `what` names, if any. Raises `WrongArgument` if it cannot be read."""
     if path is None:
         return None

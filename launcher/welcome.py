@@ -13,10 +13,10 @@ from urllib.request import urlopen
 
 from contract.settings import Settings
 
-FIRST = "iris"
+EXAMPLE_MODEL = "iris"
 """The model that the first request is shown for, where there is one."""
 
-PATIENCE = 600
+READY_TIMEOUT = 600
 """Seconds for the first training of every recipe on a slow machine."""
 
 
@@ -36,7 +36,7 @@ def main() -> int:
 
 
 def _welcome(address: str, names: list[str]) -> str:
-    name = FIRST if FIRST in names else names[0]
+    name = EXAMPLE_MODEL if EXAMPLE_MODEL in names else names[0]
     example = json.dumps(_ask(f"{address}/v1/models/{name}")["example"])
     return f"""
 Modelgate is ready at {address} and serves {", ".join(names)}.
@@ -48,7 +48,7 @@ Modelgate is ready at {address} and serves {", ".join(names)}.
 
 
 def _until(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + READY_TIMEOUT
     while time.monotonic() < deadline:
         if condition():
             return True

@@ -19,8 +19,8 @@ from contract.errors import Code, ModelgateError
 from contract.files import open_regular
 from contract.manifest import ArtifactFormat, ModelManifest
 from scoring import skops_files
-from scoring.contents import parts
-from scoring.releases import HERE, misread, noting_releases
+from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
+from scoring.held_objects import parts_in
 from scoring.skops_audit import Untrusted
 from scoring.trust import Trust, not_trusted
 
@@ -43,7 +43,7 @@ _READ: dict[ArtifactFormat, Callable[[bytes], Any]] = {
 }
 
 
-def libraries() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
     """What an artifact made here was made with: of the first three it depends whether it loads elsewhere."""
     names = ("scikit-learn", "numpy", "pandas", "scipy", "joblib", "cloudpickle", "skops")
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
@@ -55,7 +55,7 @@ def check_versions(manifest: ModelManifest) -> None:
     A cloudpickle holds byte code, which another minor version of Python may not survive;
     scikit-learn and numpy promise nothing across major versions.
     """
-    here = libraries()
+    here = library_versions()
     for name, digits in (("python", 2), ("scikit-learn", 1), ("numpy", 1)):
         if name == "python" and manifest.artifact.format is not ArtifactFormat.CLOUDPICKLE:
             continue
@@ -83,7 +83,7 @@ def load(manifest: ModelManifest, folder: Path, trust: Trust) -> Any:
     check_versions(manifest)
     data = checked_bytes(manifest, folder)
     try:
-        with noting_releases() as made_with:
+        with record_versions() as made_with:
             estimator = unpack(data, manifest.artifact.format)
     except MemoryError:
         raise
@@ -95,10 +95,15 @@ def load(manifest: ModelManifest, folder: Path, trust: Trust) -> Any:
             manifest,
             f"has an artifact that cannot be unpickled: {type(error).__name__}: {error}",
         ) from error
-    wrong = misread(estimator, made_with)
+    wrong = incompatibility(estimator, made_with)
     if wrong:
         raise _failure(
-            Code.VERSION_MISMATCH, manifest, wrong, library="scikit-learn", made_with=" and ".join(made_with), here=HERE
+            Code.VERSION_MISMATCH,
+            manifest,
+            wrong,
+            library="scikit-learn",
+            made_with=" and ".join(made_with),
+            here=SKLEARN_VERSION,
         )
     use_one_thread(estimator)
     return estimator
@@ -143,7 +148,7 @@ def use_one_thread(estimator: Any) -> None:
     For one row, handing out the work costs more than the work: 12.5 instead of 3.3 ms for 100 trees. And scorers
     are as many as the cores.
     """
-    for part in parts(estimator):
+    for part in parts_in(estimator):
         for name in _THREADS:
             with suppress(Exception):  # it may be computed, and not to be set
                 if getattr(part, name, 1) != 1:

@@ -62,7 +62,7 @@ def _without_nulls(values: Sequence[Value]) -> Sequence[Value]:
 _plans: WeakKeyDictionary[Any, Sequence[_Part] | None] = WeakKeyDictionary()
 
 
-def transformed(
+def transform_rows(
     transformer: Any, rows: Sequence[Row], signature: Signature, dtype: InputDtype = InputDtype.FLOAT64
 ) -> Any | None:
     """Rows × what `transformer` makes of them; None where that takes a DataFrame. `signature` and `dtype` are its

@@ -14,7 +14,7 @@ import numpy as np
 from contract.errors import Code, Failure, ModelgateError
 from contract.jobs import Row, Value
 from contract.manifest import ModelManifest, OutputKind
-from scoring.answers import ask
+from scoring.estimators import predict_rows
 
 _LONGEST = 2000
 """Characters of a model's own exception that are kept."""
@@ -47,7 +47,7 @@ def predict_each(estimator: Any, manifest: ModelManifest, parts: Sequence[Sequen
     rows = parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
     signature = manifest.signature
     try:
-        values, table = ask(estimator, rows, signature, manifest.artifact)
+        values, table = predict_rows(estimator, rows, signature, manifest.artifact)
     except MemoryError:
         raise
     except Exception as error:
@@ -74,7 +74,7 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {text[:_LONGEST]}".encode(errors="backslashreplace").decode()
 
 
-def joined(parts: Sequence[Prediction]) -> Prediction:
+def join(parts: Sequence[Prediction]) -> Prediction:
     """The prediction for all rows of `parts` together."""
     if len(parts) == 1:
         return parts[0]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from encodings.aliases import aliases
 from typing import Any
 
-from scoring.contents import contents
+from scoring.held_objects import objects_in
 
 _SHOWN = 10
 _ENCODINGS = frozenset({*aliases, *aliases.values()})
@@ -97,7 +97,7 @@ def check_estimator(estimator: Any) -> None:
     methods replaced. Calls no method of these objects."""
     from sklearn.feature_extraction.text import _VectorizerMixin
 
-    for thing in contents(estimator):
+    for thing in objects_in(estimator):
         if not hasattr(thing, "__dict__"):
             continue
         owner, attributes = type(thing).__name__, vars(thing)

@@ -71,7 +71,7 @@ class Trust:
             ) from None
         except OSError as error:
             raise not_trusted(manifest, f"has no readable signature ({error.strerror})") from error
-        if not self.signed(text, signature):
+        if not self.is_signed(text, signature):
             raise not_trusted(
                 manifest,
                 "was altered after it was signed, or was signed with a key that is not in VERIFY_KEY: put it back from"
@@ -82,7 +82,7 @@ class Trust:
                 manifest, "has another manifest now than when this process read it: start the process again"
             )
 
-    def signed(self, text: bytes, signature: bytes) -> bool:
+    def is_signed(self, text: bytes, signature: bytes) -> bool:
         """Whether `signature` is one of `text` by one of the keys."""
         from scoring.public_keys import verifies
 

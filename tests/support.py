@@ -34,7 +34,7 @@ from contract.manifest import (
     TrainingData,
 )
 from launcher.redis_server import executable
-from scoring.artifacts import libraries
+from scoring.artifacts import library_versions
 
 PROJECT = Path(__file__).parent.parent
 DEADLINE = 30.0
@@ -138,7 +138,7 @@ def write_version(
                 len(data),
                 hashlib.sha256(data).hexdigest(),
             ),
-            "libraries": libraries(),
+            "libraries": library_versions(),
             "signature": Signature(tuple(inputs), output or Output(OutputKind.NUMBER), id_field),
             "training_data": TrainingData("by hand", 0, ""),
             "example": example or {field.name: 1.0 for field in inputs},

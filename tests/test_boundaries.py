@@ -30,7 +30,7 @@ def test_the_gateway_runs_in_an_environment_that_holds_only_its_own_group(tmp_pa
     program = f"""
 import importlib.util
 from contract.settings import Settings
-from gateway.wsgi import application
+from gateway.server.wsgi import application
 import gunicorn, gevent
 print([name for name in {FORBIDDEN} if importlib.util.find_spec(name)])
 print(application().test_client().get("/health/live").status_code)

@@ -7,8 +7,8 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from broker.backoff import Backoff
 from contract.training import PUBLISHING, TRAINING
+from runtime.backoff import Backoff
 from trainer.console import print_line
 from trainer.stop_signal import StopSignal
 

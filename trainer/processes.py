@@ -14,11 +14,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from runtime.limits import ONE_THREAD
+
 PROJECT = Path(__file__).resolve().parents[1]
 """Where `python -m` finds the code. A process that reads the settings keeps its folder: paths in them are relative."""
-
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""Set before numpy is imported: these processes share the machine with the workers."""
 
 RECIPE_PREFIX = "RECIPE_"
 """The prefix of variables that are passed to recipes."""
@@ -44,7 +43,7 @@ def environment(prefix: str | None = None) -> dict[str, str]:
     `prefix`."""
     beginnings = (*_PASSED_PREFIXES, prefix) if prefix else _PASSED_PREFIXES
     kept = {name: value for name, value in os.environ.items() if name in _PASSED or name.startswith(beginnings)}
-    return kept | ONE_THREAD
+    return {**kept, **ONE_THREAD}
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 from contract.errors import Code, ModelgateError
 from contract.jobs import Value
 from contract.manifest import ArtifactFormat, Field, InputFormat, Output, OutputKind, Signature
-from contract.parameters import errors_in
+from contract.parameters import parameter_errors
 from trainer.recipe_parameters import parameters_of
 
 
@@ -154,7 +154,7 @@ class Recipe:
     def bind(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters with their values, those of `given` and else the defaults. Raises `RecipeError`."""
         parameters = parameters_of(self.fit)
-        if errors := errors_in(given, self.name, parameters):
+        if errors := parameter_errors(given, self.name, parameters):
             raise RecipeError(errors[0].message)
         return {parameter.name: given.get(parameter.name, parameter.default) for parameter in parameters}
 

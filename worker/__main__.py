@@ -10,9 +10,9 @@ import sys
 from redis.exceptions import RedisError
 
 from broker.connection import connect
-from broker.leases import Leases
+from broker.supervisor import Leases
 from contract.settings import Settings, SettingsError
-from worker.logs import to_stderr
+from runtime import logs
 from worker.supervisor import Supervisor
 
 log = logging.getLogger("worker")
@@ -26,7 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     parser.add_argument("--check", action="store_true", help="exit with 0 if a worker of this host is alive")
     arguments = parser.parse_args()
-    to_stderr()
+    logs.configure("worker")
     try:
         settings = Settings.from_environ()
         if not settings.redis_url:

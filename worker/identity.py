@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import secrets
 
-from broker.leases import Leases
+from broker.supervisor import Leases
 
-_UNRENEWED = 0.2
+_MISSED_RENEWALS = 0.2
 """Whoever did not renew for this part of a lease is dead: renewals come after a tenth."""
 
 
@@ -16,12 +16,12 @@ class Identity:
         """`lease` in seconds."""
         self._leases = leases
         self._wanted = re.sub(r"[^A-Za-z0-9_.-]", "_", wanted) or "worker"
-        self._longest_left = lease * (1 - _UNRENEWED)
+        self._longest_left = lease * (1 - _MISSED_RENEWALS)
         self._left: dict[str, float] = {}
         self.name: str | None = None
         """None: it is not settled yet."""
 
-    def settle(self) -> list[str]:
+    def claim(self) -> list[str]:
         """To be called again and again until there is a `name`. Returns its former incarnations, to be given back.
 
         A lease that grows meanwhile means that the name is in use, and this worker takes another. Raises

@@ -26,7 +26,7 @@ class Lifeline:
     def __init__(self, end: socket.socket) -> None:
         self._end = end
 
-    def hold(self, generation: int) -> bool:
+    def wait_for_start(self, generation: int) -> bool:
         """Says hello and waits for the word to begin, after which this process does not outlive its supervisor.
 
         False: the supervisor is gone, or does not want this scorer.
@@ -49,28 +49,28 @@ class Lifeline:
         self._end.close()
 
 
-class Watch:
+class ScorerConnection:
     """The supervisor's end."""
 
     def __init__(self) -> None:
-        self._ours, self.theirs = socket.socketpair()
+        self._ours, self.scorer_end = socket.socketpair()
 
     def fileno(self) -> int:
         return self._ours.fileno()
 
-    def handed_over(self) -> None:
+    def close_scorer_end(self) -> None:
         """The other end is the scorer's only now."""
-        self.theirs.close()
+        self.scorer_end.close()
 
     def read(self) -> Hello | None:
         """What the scorer says; None: it is gone. To be called when there is something to read."""
         try:
-            said = self._ours.recv(256)
+            received = self._ours.recv(256)
         except OSError:
             return None
-        return Hello(*json.loads(said)) if said else None
+        return Hello(*json.loads(received)) if received else None
 
-    def begin(self) -> None:
+    def send_start(self) -> None:
         """The word to begin."""
         with suppress(OSError):
             self._ours.send(b"!")

@@ -52,23 +52,23 @@ class ModelCache:
         self._models.move_to_end(key)
         return self._models[key]
 
-    def make_room(self, name: str, version: int, spare: Collection[tuple[str, int]]) -> bool:
-        """Whether the version fits now. Of `spare` as many are dropped as have to go, and none if all would not do.
+    def make_room(self, name: str, version: int, evictable: Collection[tuple[str, int]]) -> bool:
+        """Whether the version fits now. Of `evictable` as many are dropped as have to go, and none if all would not do.
 
         Raises `ModelgateError`.
         """
         excess = self._excess(self._repository.manifest(name, version))
         dropped = []
-        for key in spare:
+        for key in evictable:
             if excess > 0 and key in self._models:
                 dropped.append(key)
                 excess -= self._models[key].manifest.artifact.size
         if excess > 0:
             return False
-        self.drop(dropped)
+        self.evict(dropped)
         return True
 
-    def drop(self, keys: Collection[tuple[str, int]]) -> None:
+    def evict(self, keys: Collection[tuple[str, int]]) -> None:
         for key in keys:
             del self._models[key]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-MOST_ROWS = 1024
+MAX_ROWS = 1024
 _GROWTH = 4
 
 
 @dataclass(slots=True)
-class _Known:
+class _Timing:
     """`single`: ms for one row; `more`: ms for each row beyond the first; `rows`: what follows of it."""
 
     single: float | None = None
@@ -33,34 +33,34 @@ class Pace:
     """Models of which one row alone takes longer than `batch_ms`."""
     rows: dict[str, int] = field(default_factory=dict)
     """The most rows of a batch, by model, for the version scored last. Powers of two: they seldom change."""
-    _known: dict[tuple[str, int], _Known] = field(default_factory=dict)
+    _timings: dict[tuple[str, int], _Timing] = field(default_factory=dict)
 
     def limit(self, model: str, version: int) -> int:
         """The most rows of one `predict`."""
-        known = self._known.get((model, version))
-        return known.rows if known else 1
+        timing = self._timings.get((model, version))
+        return timing.rows if timing else 1
 
-    def measured(self, model: str, version: int, rows: int, ms: float) -> None:
+    def record(self, model: str, version: int, rows: int, ms: float) -> None:
         """`predict` took `ms` for `rows`."""
-        known = self._known.setdefault((model, version), _Known())
+        timing = self._timings.setdefault((model, version), _Timing())
         if rows > 1:
-            added = ms / rows if known.single is None else max(0.0, ms - known.single) / (rows - 1)
-            known.more = added if known.more is None else known.more + (added - known.more) * rows / (rows + 8)
-            known.rows = self._rounded(known.more, max(known.rows, _GROWTH * rows))
+            added = ms / rows if timing.single is None else max(0.0, ms - timing.single) / (rows - 1)
+            timing.more = added if timing.more is None else timing.more + (added - timing.more) * rows / (rows + 8)
+            timing.rows = self._rounded(timing.more, max(timing.rows, _GROWTH * rows))
         # The first call of all is slow, and so is one that the machine interrupts: a lower figure counts at once.
-        if known.single is None or ms < known.single:
-            known.single = ms
+        if timing.single is None or ms < timing.single:
+            timing.single = ms
         elif rows == 1:
-            known.single += 0.3 * (ms - known.single)
-        if known.more is None:
-            known.rows = max(2, self._rounded(known.single, _GROWTH))
-        if known.rows != self.rows.get(model):
-            self.rows[model] = known.rows
+            timing.single += 0.3 * (ms - timing.single)
+        if timing.more is None:
+            timing.rows = max(2, self._rounded(timing.single, _GROWTH))
+        if timing.rows != self.rows.get(model):
+            self.rows[model] = timing.rows
             self.revision += 1
-        if (known.single > self.batch_ms) != (model in self.slow):
+        if (timing.single > self.batch_ms) != (model in self.slow):
             self.slow = self.slow ^ {model}
             self.revision += 1
 
     def _rounded(self, ms_a_row: float, most: int) -> int:
-        rows = min(self.batch_ms / max(ms_a_row, 1e-6), MOST_ROWS, most)
+        rows = min(self.batch_ms / max(ms_a_row, 1e-6), MAX_ROWS, most)
         return 1 << (max(1, int(rows)).bit_length() - 1)

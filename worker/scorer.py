@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
 import signal
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from redis.exceptions import RedisError
 
-from broker.backoff import Backoff
 from broker.connection import connect
+from broker.scorer import Batch, BatchLimits, ScorerQueue
 from broker.scripts import FencedError
-from broker.work import Batch, Limits, Work
 from contract.repository import Repository
 from contract.settings import Settings
-from worker.batches import Batches
-from worker.board import Board
+from runtime.backoff import Backoff
+from runtime.limits import limit_memory, prefer_for_oom_kill
+from worker.activity import ActivityTable
+from worker.batch_scorer import BatchScorer
 from worker.model_cache import ModelCache
 from worker.pace import Pace
 from worker.slow_models import SlowModels
 
 log = logging.getLogger("worker")
 
-MOST_JOBS = 128
+MAX_JOBS = 128
 """Jobs of a batch. Redis does nothing else while it moves them, about 15 µs each."""
 
 T = TypeVar("T")
@@ -43,16 +42,21 @@ class Scorer:
     """Takes, scores and answers one batch after the other."""
 
     def __init__(
-        self, work: Work, batches: Batches, pace: Pace, models: Collection[str], leave: Callable[[], frozenset[str]]
+        self,
+        queue: ScorerQueue,
+        batch_scorer: BatchScorer,
+        pace: Pace,
+        models: Collection[str],
+        skip: Callable[[], frozenset[str]],
     ) -> None:
-        """`models` are the only ones it takes (empty: all), without those that `leave` names."""
-        self._work = work
-        self._batches = batches
+        """`models` are the only ones it takes (empty: all), without those that `skip` names."""
+        self._queue = queue
+        self._batch_scorer = batch_scorer
         self._pace = pace
         self._models = frozenset(models) or None
-        self._leave = leave
-        self._limits = Limits(rows=1, jobs=MOST_JOBS, models=self._models)
-        self._limits_of: tuple[int, frozenset[str]] = (0, frozenset())
+        self._skip = skip
+        self._limits = BatchLimits(rows=1, jobs=MAX_JOBS, models=self._models)
+        self._limits_key: tuple[int, frozenset[str]] = (0, frozenset())
         self._stopping = False
         self._waiting = False
 
@@ -65,35 +69,35 @@ class Scorer:
     def run(self) -> None:
         """Until it is stopped, or memory has run out. Raises `FencedError` when it owns nothing any more."""
         with suppress(_Stopped):
-            while not self._stopping and not self._batches.exhausted:
+            while not self._stopping and not self._batch_scorer.out_of_memory:
                 if not self.step():
                     self._waiting = True
-                    self._asked(lambda: self._work.wait_for_work(self._limits))
+                    self._retrying(lambda: self._queue.wait_for_work(self._limits))
                     self._waiting = False
 
     def step(self) -> bool:
         """One batch; False when there was none."""
-        batch = self._asked(self._take)
+        batch = self._retrying(self._take)
         if batch is None:
             return False
-        outcomes = self._batches.score(batch)
-        self._asked(lambda: self._work.finish(outcomes), even_when_stopping=True)
+        outcomes = self._batch_scorer.score(batch)
+        self._retrying(lambda: self._queue.finish(outcomes), even_when_stopping=True)
         return True
 
     def _take(self) -> Batch | None:
-        now = (self._pace.revision, self._leave())
-        if now != self._limits_of:
-            self._limits_of = now
+        now = (self._pace.revision, self._skip())
+        if now != self._limits_key:
+            self._limits_key = now
             rows = dict(self._pace.rows)
-            self._limits = Limits(rows=1, jobs=MOST_JOBS, model_rows=rows, models=self._models, skip=now[1])
-        return self._work.take(self._limits)
+            self._limits = BatchLimits(rows=1, jobs=MAX_JOBS, model_rows=rows, models=self._models, skip=now[1])
+        return self._queue.take(self._limits)
 
-    def _asked(self, ask: Callable[[], T], *, even_when_stopping: bool = False) -> T | None:
+    def _retrying(self, call: Callable[[], T], *, even_when_stopping: bool = False) -> T | None:
         """What Redis answers, however long it is away; None when the scorer is stopped meanwhile."""
         backoff = Backoff()
         while even_when_stopping or not self._stopping:
             try:
-                return ask()
+                return call()
             except RedisError as error:
                 if not backoff.failing:
                     log.warning("a scorer lost Redis and tries again: %s", error)
@@ -101,21 +105,27 @@ class Scorer:
         return None
 
 
-def serve(slot: int, inc: str, board: Board, cache: ModelCache, repository: Repository, settings: Settings) -> None:
+def run_scorer(
+    slot: int, inc: str, activities: ActivityTable, cache: ModelCache, repository: Repository, settings: Settings
+) -> None:
     """What a scorer's process does from the word to begin on."""
-    _limit_memory(settings.scorer_memory_mb)
+    # The kernel is to choose a scorer before the template.
+    prefer_for_oom_kill(500)
+    limit_memory(settings.scorer_memory_mb)
     np.random.seed()  # the template has given all scorers the same
     pace = Pace(settings.batch_ms)
-    slow_models = SlowModels(board, slot, settings.workers, pace, lambda: settings.worker_models or repository.names())
-    batches = Batches(
+    slow_models = SlowModels(
+        activities, slot, settings.workers, pace, lambda: settings.worker_models or repository.names()
+    )
+    batch_scorer = BatchScorer(
         cache,
         pace,
         timeout=settings.predict_timeout,
-        begin=lambda ids, seconds: board.begin(slot, ids, seconds),
-        end=lambda: board.end(slot),
+        begin=lambda ids, seconds: activities.begin(slot, ids, seconds),
+        end=lambda: activities.end(slot),
     )
-    work = Work(connect(settings.redis_url, own=True), inc)
-    scorer = Scorer(work, batches, pace, settings.worker_models, slow_models.left_alone)
+    queue = ScorerQueue(connect(settings.redis_url, own=True), inc)
+    scorer = Scorer(queue, batch_scorer, pace, settings.worker_models, slow_models.skipped)
     signal.signal(signal.SIGTERM, lambda *_: scorer.stop())
     # What a model forks ends when the model tells it to.
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
@@ -123,15 +133,3 @@ def serve(slot: int, inc: str, board: Board, cache: ModelCache, repository: Repo
         scorer.run()
     except FencedError as error:
         log.warning("a scorer ends: %s", error)
-
-
-def _limit_memory(megabytes: int) -> None:
-    """A scorer that wants more gets a `MemoryError`, and the kernel would choose it before the template."""
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("500")
-    with suppress(OSError, ValueError):
-        if megabytes:
-            status = Path("/proc/self/status").read_text()
-            now = int(status.partition("VmData:")[2].split()[0]) * 1024
-            limit = now + megabytes * 1_000_000
-            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

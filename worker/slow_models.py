@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from worker.board import Board
+from worker.activity import ActivityTable
 from worker.pace import Pace
 
 _NONE: frozenset[str] = frozenset()
@@ -18,26 +18,26 @@ class SlowModels:
     """
 
     def __init__(
-        self, board: Board, slot: int, scorers: int, pace: Pace, served: Callable[[], Collection[str]]
+        self, activities: ActivityTable, slot: int, scorers: int, pace: Pace, served: Callable[[], Collection[str]]
     ) -> None:
-        self._board = board
+        self._activities = activities
         self._slot = slot
         self._scorers = scorers
         self._pace = pace
         self._served = served
-        self._written = pace.slow = board.slow(slot)
+        self._written = pace.slow = activities.slow_models(slot)
         self._seen: set[str] = set()
-        self._left: frozenset[str] = _NONE
+        self._skipped: frozenset[str] = _NONE
 
-    def left_alone(self) -> frozenset[str]:
+    def skipped(self) -> frozenset[str]:
         """The models that this scorer does not take."""
         if self._pace.slow != self._written:
             self._written = self._pace.slow
-            self._board.write_slow(self._slot, self._written)
+            self._activities.set_slow_models(self._slot, self._written)
         if self._slot or self._scorers == 1:
             return _NONE
-        slow = set().union(*map(self._board.slow, range(self._scorers)))
+        slow = set().union(*map(self._activities.slow_models, range(self._scorers)))
         if slow != self._seen:
             self._seen = slow
-            self._left = frozenset(slow) if set(self._served()) - slow else _NONE
-        return self._left
+            self._skipped = frozenset(slow) if set(self._served()) - slow else _NONE
+        return self._skipped

@@ -10,33 +10,20 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
-from redis.exceptions import RedisError
-
-from broker.backoff import Backoff
 from broker.connection import connect
-from broker.leases import LEASE, Leases, incarnation
-from broker.warmup import Report, Reports
+from broker.load_status import LoadStatus, LoadStatusPublisher
+from broker.supervisor import LEASE, Leases, incarnation
 from contract.settings import Settings
-from worker.children import Death
-from worker.crew import Crew
+from runtime.duties import Duties
 from worker.identity import Identity
+from worker.process_pool import ProcessPool
+from worker.processes import ScorerExit
 
 log = logging.getLogger("worker")
 
 _TICK = 0.1
 """Seconds after which the loop turns when nothing happens."""
-
-
-@dataclass
-class _Duty:
-    """What is to be done every so many seconds."""
-
-    every: float
-    do: Callable[[], object]
-    due: float = 0.0
 
 
 class Supervisor:
@@ -48,29 +35,30 @@ class Supervisor:
         self._host = socket.gethostname()
         connection = connect(settings.redis_url, socket_timeout=2)
         self._leases = Leases(connection, lease=lease)
-        self._reports = Reports(connection, lives=0.3 * lease)
+        self._load_status = LoadStatusPublisher(connection, lives=0.3 * lease)
         self._identity = Identity(self._leases, settings.worker_id or self._host, lease)
         self._selector = selectors.DefaultSelector()
-        self._crew = Crew(settings.workers, self._selector)
-        self._redis_backoff = Backoff()
+        self._pool = ProcessPool(settings.workers, self._selector)
         self._stop_by: float | None = None
-        self._duties = [
-            _Duty(_TICK, self._warm_up),
-            _Duty(lease / 10, self._renew),
-            _Duty(lease / 5, self._reap),
-            _Duty(1, self._leases.expire),
-            _Duty(10, self._leases.reconcile),
-        ]
+        self._duties = Duties("the supervisor", log)
+        self._duties.add(0, self._claim_name)
+        self._duties.add(0, self._register)
+        self._duties.add(0, self._give_back)
+        self._duties.add(_TICK, self._warm_up)
+        self._duties.add(lease / 10, self._renew)
+        self._duties.add(lease / 5, self._reap)
+        self._duties.add(1, self._leases.expire)
+        self._duties.add(10, self._leases.reconcile)
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT, and then until the scorers have finished what they hold, at most `STOP_GRACE`."""
         self._listen_to_signals()
         while not self._done():
-            self._crew.keep(self._new_incarnation if self._identity.name else None)
-            self._ask_redis()
+            self._pool.maintain(self._new_incarnation if self._identity.name else None)
+            self._duties.run_due()
             for key, _ in self._selector.select(_TICK):
                 key.data()
-        self._crew.end()
+        self._pool.stop_template()
 
     def _new_incarnation(self, slot: int) -> str:
         return incarnation(self._identity.name or "", slot)
@@ -96,52 +84,34 @@ class Supervisor:
     def _done(self) -> bool:
         if self._stop_by is None:
             return False
-        self._crew.stop()
+        self._pool.drain()
         late = time.monotonic() - self._stop_by
         if late > 0:
-            for scorer in self._crew.scorers.values():
+            for scorer in self._pool.scorers.values():
                 scorer.kill()
-        return not self._crew.scorers and (not self._crew.deaths or late > 0.5)
+        return not self._pool.scorers and (not self._pool.exits or late > 0.5)
 
     # Redis
 
-    def _ask_redis(self) -> None:
-        """All that is due; after an error all of it later, since everything may be done twice."""
-        if not self._redis_backoff.over:
-            return
-        try:
-            if self._identity.name is None:
-                self._crew.deaths += [Death(inc, None) for inc in self._identity.settle()]
-            self._register()
-            self._give_back()
-            for duty in self._duties:
-                if time.monotonic() >= duty.due:
-                    duty.do()
-                    duty.due = time.monotonic() + duty.every
-        except RedisError as error:
-            if not self._redis_backoff.failing:
-                log.warning("the supervisor lost Redis and tries again: %s", error)
-            self._redis_backoff.failed()
-        else:
-            if self._redis_backoff.failing:
-                log.warning("the supervisor has Redis again")
-            self._redis_backoff.worked()
+    def _claim_name(self) -> None:
+        if self._identity.name is None:
+            self._pool.exits += [ScorerExit(inc, None) for inc in self._identity.claim()]
 
     def _register(self) -> None:
-        for scorer in self._crew.scorers.values():
+        for scorer in self._pool.scorers.values():
             if scorer.pid and not scorer.registered:
                 models = self._settings.worker_models or None
                 self._leases.register(scorer.inc, host=self._host, pid=scorer.pid, models=models)
-                self._crew.begin(scorer)
+                self._pool.activate(scorer)
 
     def _give_back(self) -> None:
-        while self._crew.deaths:
-            death = self._crew.deaths[0]
-            self._leases.give_back(death.inc, death.scored, death.failure)
-            del self._crew.deaths[0]
+        while self._pool.exits:
+            exited = self._pool.exits[0]
+            self._leases.give_back(exited.inc, exited.scored, exited.failure)
+            del self._pool.exits[0]
 
     def _renew(self) -> None:
-        alive = {scorer.inc: scorer for scorer in self._crew.scorers.values() if scorer.registered}
+        alive = {scorer.inc: scorer for scorer in self._pool.scorers.values() if scorer.registered}
         for inc in self._leases.renew(list(alive)):
             log.warning("scorer %s lost its lease and is started anew", inc)
             alive[inc].kill()
@@ -153,10 +123,12 @@ class Supervisor:
         if name is None:
             return
         if self._stop_by is not None:
-            self._reports.withdraw(name)
+            self._load_status.withdraw(name)
             return
-        self._crew.want(self._reports.wanted())
-        self._reports.say(name, Report(self._crew.loaded, self._crew.refused, self._settings.worker_models or None))
+        self._pool.request_versions(self._load_status.requested())
+        self._load_status.publish(
+            name, LoadStatus(self._pool.loaded, self._pool.refused, self._settings.worker_models or None)
+        )
 
     def _reap(self) -> None:
         for inc in self._leases.reap():

@@ -20,18 +20,18 @@ from collections import deque
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 
-from broker.warmup import NO_ROOM
+from broker.load_status import NO_ROOM
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings, SettingsError
+from runtime import logs
 from scoring.trust import Trust
-from worker.batches import LOAD_SECONDS
-from worker.board import Board
-from worker.children import STARTED_THREADS
+from worker.activity import ActivityTable
+from worker.batch_scorer import LOAD_TIMEOUT
 from worker.lifeline import Lifeline
-from worker.logs import to_stderr
 from worker.model_cache import ModelCache
-from worker.scorer import serve
+from worker.processes import STARTED_THREADS
+from worker.scorer import run_scorer
 
 log = logging.getLogger("worker")
 
@@ -39,13 +39,13 @@ NICE = 10
 """Of the template and its scorers. Where processors are short, gateway and Redis go first: more requests are there when
 a batch begins, and a model that is being loaded holds nobody up."""
 
-_LOOK_SECONDS = 1.0
+_ALIAS_POLL_INTERVAL = 1.0
 """How often the aliases are read."""
 
-_PATIENCE = 2.0
+_MAX_FORK_DELAY = 2.0
 """Seconds that scorers wait for models to be loaded; after that they start without, and are forked anew later."""
 
-_LINGER = 2.0
+_RETENTION = 2.0
 """Seconds that a version stays when no alias names it any more: jobs that were pinned to it may still come."""
 
 Version = tuple[str, int]
@@ -53,116 +53,120 @@ Files = frozenset[tuple[str, int, int]]
 
 
 class Template:
-    def __init__(self, settings: Settings, control: socket.socket, board: Board, avoid: Mapping[str, str]) -> None:
+    def __init__(
+        self, settings: Settings, control: socket.socket, activities: ActivityTable, blocked: Mapping[str, str]
+    ) -> None:
         """`control` brings the slots and incarnations to be forked, and the versions wanted beside those that aliases
-        name. `avoid` names versions (`loan@3`) whose loading has ended a template before, and says why."""
+        name. `blocked` names versions (`loan@3`) whose loading has ended a template before, and says why."""
         self._settings = settings
         self._control = control
-        self._board = board
+        self._activities = activities
         # Whole, since a model may change the directory of a process.
         self._repository = Repository(settings.models_dir.absolute())
         self._cache = ModelCache(self._repository, settings.model_cache_mb * 1_000_000, Trust.from_settings(settings))
-        self._unusable = {text: (self._files(_parsed(text)), why) for text, why in avoid.items()}
-        self._asked: list[Version] = []
+        self._unusable = {text: (self._files(_parsed(text)), why) for text, why in blocked.items()}
+        self._requested: list[Version] = []
         self._refused: dict[str, str] = {}
         self._idle: dict[Version, float] = {}
         self._generation = 0
-        self._since: dict[str, int] = {}
-        self._told = b""
-        self._heard = b""
+        self._loaded_at_generation: dict[str, int] = {}
+        self._reported = b""
+        self._buffer = b""
         self._descriptors: deque[int] = deque()
         self._forks: deque[tuple[int, str, Lifeline]] = deque()
 
     def run(self) -> None:
         """Until the supervisor is gone."""
-        patience_ends = time.monotonic() + _PATIENCE
+        forks_due = time.monotonic() + _MAX_FORK_DELAY
         while True:
-            more = self._look()
+            more = self._load_next()
             if not more:
-                self._tell()
-            ready, _, _ = select.select([self._control], [], [], 0 if more else _LOOK_SECONDS)
-            if ready and not self._listen():
+                self._report_state()
+            ready, _, _ = select.select([self._control], [], [], 0 if more else _ALIAS_POLL_INTERVAL)
+            if ready and not self._read_commands():
                 return
-            while self._forks and (not more or time.monotonic() > patience_ends):
+            while self._forks and (not more or time.monotonic() > forks_due):
                 self._fork(*self._forks.popleft())
 
     # With the supervisor
 
-    def _listen(self) -> bool:
+    def _read_commands(self) -> bool:
         data, descriptors, _, _ = socket.recv_fds(self._control, 65536, 1)
         self._descriptors.extend(descriptors)
-        *lines, self._heard = (self._heard + data).split(b"\n")
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
         for message in map(json.loads, lines):
             if "fork" in message:
                 slot, inc = message["fork"]
                 self._forks.append((slot, inc, Lifeline(socket.socket(fileno=self._descriptors.popleft()))))
             else:
-                self._asked = [_parsed(version) for version in message["want"]]
+                self._requested = [_parsed(version) for version in message["versions"]]
         return bool(data)
 
-    def _tell(self) -> None:
+    def _report_state(self) -> None:
         """What is in memory, when it has changed."""
-        state = {"generation": self._generation, "versions": self._since, "refused": self._refused}
+        state = {"generation": self._generation, "versions": self._loaded_at_generation, "refused": self._refused}
         text = json.dumps(state).encode() + b"\n"
-        if text != self._told:
+        if text != self._reported:
             self._control.sendall(text)
-            self._told = text
+            self._reported = text
 
     # Models
 
-    def _look(self) -> bool:
+    def _load_next(self) -> bool:
         """Loads one version that is wanted, if there is one and room for it; whether it did."""
-        needed, spare = self._wanted()
-        self._drop_idle({*needed, *spare})
+        needed, evictable = self._wanted_versions()
+        self._evict_idle({*needed, *evictable})
         self._refused = {}
         idle = list(self._idle)
-        loaded = any(self._load_if_possible(version, [*idle, *spare]) for version in needed) or any(
-            self._load_if_possible(version, idle) for version in spare
+        loaded = any(self._load_if_possible(version, [*idle, *evictable]) for version in needed) or any(
+            self._load_if_possible(version, idle) for version in evictable
         )
-        self._note_changes()
+        self._update_generation()
         return loaded
 
-    def _note_changes(self) -> None:
+    def _update_generation(self) -> None:
         held = {_text(version) for version in self._cache}
-        if held != self._since.keys():
-            if self._since.keys() - held:
+        if held != self._loaded_at_generation.keys():
+            if self._loaded_at_generation.keys() - held:
                 gc.unfreeze()
                 gc.collect()
             self._generation += 1
-            self._since = {text: self._since.get(text, self._generation) for text in sorted(held)}
+            self._loaded_at_generation = {
+                text: self._loaded_at_generation.get(text, self._generation) for text in sorted(held)
+            }
 
-    def _wanted(self) -> tuple[Collection[Version], Collection[Version]]:
+    def _wanted_versions(self) -> tuple[Collection[Version], Collection[Version]]:
         """What has to be in memory: versions asked for, and the current ones. And what may be: those of other aliases,
         so that going back to one takes no time."""
         only = self._settings.worker_models
         aliases = {name: self._repository.aliases(name) for name in only or self._repository.names()}
-        asked = [version for version in self._asked if not only or version[0] in only]
+        requested = [version for version in self._requested if not only or version[0] in only]
         current = [(name, versions[CURRENT]) for name, versions in aliases.items() if CURRENT in versions]
         others = [(name, version) for name, versions in aliases.items() for version in versions.values()]
-        needed = dict.fromkeys(asked + current)
+        needed = dict.fromkeys(requested + current)
         return needed, [version for version in dict.fromkeys(others) if version not in needed]
 
-    def _drop_idle(self, wanted: set[Version]) -> None:
+    def _evict_idle(self, wanted: set[Version]) -> None:
         now = time.monotonic()
         self._idle = {version: self._idle.get(version, now) for version in self._cache if version not in wanted}
-        dropped = [version for version, since in self._idle.items() if now - since > _LINGER]
-        self._cache.drop(dropped)
+        dropped = [version for version, since in self._idle.items() if now - since > _RETENTION]
+        self._cache.evict(dropped)
 
-    def _load_if_possible(self, version: Version, spare: Collection[Version]) -> bool:
-        """Whether it was loaded now; `spare` may go for it."""
+    def _load_if_possible(self, version: Version, evictable: Collection[Version]) -> bool:
+        """Whether it was loaded now; `evictable` may go for it."""
         if version in self._cache:
             return False
         text, files = _text(version), self._files(version)
         if files != self._unusable.get(text, (None, ""))[0]:
             try:
-                if self._cache.make_room(*version, spare):
+                if self._cache.make_room(*version, evictable):
                     self._load(version)
                     return True
             except (ModelgateError, MemoryError) as error:
                 # Scorers will say so to everybody who asks. Until it has been mended: signed, or put back.
                 self._unusable[text] = (files, str(error))
                 log.warning("%s", error)
-        if version in self._asked:
+        if version in self._requested:
             _, why = self._unusable.get(text, (files, NO_ROOM))
             self._refused[text] = why
         return False
@@ -177,17 +181,17 @@ class Template:
         return frozenset((name, stat.st_mtime_ns, stat.st_size) for name, stat in found)
 
     def _load(self, version: Version) -> None:
-        slot, text = self._board.slots - 1, _text(version)
-        self._board.begin(slot, [text], LOAD_SECONDS)
+        slot, text = self._activities.slots - 1, _text(version)
+        self._activities.begin(slot, [text], LOAD_TIMEOUT)
         try:
             self._cache.get(*version)
         except (ModelgateError, MemoryError):
-            self._board.end(slot)
+            self._activities.end(slot)
             raise
         if _threads() > 1:
             # A fork would copy one of them and whatever locks the others hold.
             os._exit(STARTED_THREADS)
-        self._board.end(slot)
+        self._activities.end(slot)
 
     def _fork(self, slot: int, inc: str, lifeline: Lifeline) -> None:
         gc.freeze()
@@ -205,8 +209,8 @@ class Template:
                     other.close()
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 gc.enable()
-                if lifeline.hold(self._generation):
-                    serve(slot, inc, self._board, self._cache, self._repository, self._settings)
+                if lifeline.wait_for_start(self._generation):
+                    run_scorer(slot, inc, self._activities, self._cache, self._repository, self._settings)
                 code = 0
             except BaseException:
                 traceback.print_exc()
@@ -231,9 +235,9 @@ def _threads() -> int:
         return 1
 
 
-def main(control: str, board: str, slots: str, avoid: str) -> None:
+def main(control: str, activities: str, slots: str, blocked: str) -> None:
     """The arguments are two descriptors, the number of slots, and an object as JSON."""
-    to_stderr()
+    logs.configure("worker")
     os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Nobody here waits for scorers: the supervisor sees their ends.
@@ -243,8 +247,8 @@ def main(control: str, board: str, slots: str, avoid: str) -> None:
         template = Template(
             Settings.from_environ(),
             socket.socket(fileno=int(control)),
-            Board(int(board), int(slots)),
-            json.loads(avoid),
+            ActivityTable(int(activities), int(slots)),
+            json.loads(blocked),
         )
     except SettingsError as error:
         log.error("%s", error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 from redis.exceptions import RedisError
 
-from broker.jobs import Jobs
+from broker.gateway.jobs import Jobs
 from contract.repository import Repository
 from gateway.answers import json_response
 from gateway.problems import RETRY_SOON, Problem

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 from flask import Blueprint, Response, request
 
-from broker.jobs import Jobs
-from broker.listing import LARGEST_PAGE
+from broker.gateway.jobs import Jobs
+from broker.gateway.listing import LARGEST_PAGE
 from contract.jobs import Job, Status
 from contract.repository import valid_name
 from contract.training import Progress
 from gateway.answers import job_response, json_response
 from gateway.callers import hung_up
-from gateway.listener import Listener
-from gateway.preferences import seconds
 from gateway.problems import Problem
+from gateway.protocols.preferences import seconds
+from gateway.serving.listener import Listener
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"[0-9]{1,9}")

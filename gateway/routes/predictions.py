@@ -11,21 +11,22 @@ from datetime import UTC, datetime
 
 from flask import Blueprint, Request, Response, request
 
-from broker.jobs import Jobs
+from broker.gateway.jobs import Jobs
 from contract.coercion import Instances, coerce
 from contract.jobs import Job, PredictionJob, Refused, Status, timestamp
 from contract.manifest import Signature
 from contract.repository import Repository
-from gateway import dialects
 from gateway.answers import job_response
-from gateway.bodies import form_in, whole
 from gateway.callers import hung_up
-from gateway.group_commit import GroupCommit
-from gateway.listener import Listener, Waiter
-from gateway.preferences import Preferences, preferences, seconds
+from gateway.door.bodies import whole
 from gateway.problems import Problem
+from gateway.protocols import dialects
+from gateway.protocols.forms import form_in
+from gateway.protocols.preferences import Preferences, preferences, seconds
+from gateway.protocols.slips import check_csv
 from gateway.routes.models import resolve
-from gateway.slips import check_csv
+from gateway.serving.group_commit import GroupCommit
+from gateway.serving.listener import Listener, Waiter
 
 QUERY_WAIT = 10
 """Seconds that a prediction asked for in a query waits by itself."""

@@ -1,7 +1,7 @@
 """The report of a model version: the page that the trainer wrote, and the same facts as JSON.
 
 The aliases of the version, the other versions with a report, and the gateway's address change. The page has
-placeholders for them (`contract.reports`), which are filled in for each request.
+placeholders for them (`contract.report_placeholders`), which are filled in for each request.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from flask import Blueprint, Response, request, url_for
 from jinja2 import Environment
 
 from contract.files import read_regular
-from contract.reports import ADDRESS, ADDRESS_ELEMENT, STATUS
+from contract.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
 from contract.repository import CURRENT, REPORT_HTML, REPORT_JSON, Repository
 from gateway.problems import Problem
 from gateway.routes.models import resolve

@@ -7,22 +7,22 @@ from contextlib import contextmanager
 
 from flask import Blueprint, Response, request
 
-from broker.jobs import Jobs
+from broker.gateway.jobs import Jobs
+from broker.gateway.trainer_client import TrainerClient
 from broker.schedules import Schedule, Schedules, TooManySchedules
-from broker.training import Trainings
 from contract.errors import FieldError
 from contract.jobs import Job
 from contract.repository import Repository, valid_name
 from contract.training import GENERIC_RECIPE, TrainingRequest
-from gateway import dialects
 from gateway.answers import job_response, json_response
-from gateway.bodies import LARGEST_REQUEST, small
+from gateway.door.bodies import LARGEST_REQUEST, small
 from gateway.problems import RETRY_SOON, Problem
+from gateway.protocols import dialects
+from gateway.protocols.slips import JSON
+from gateway.protocols.training_requests import check_file, check_parameters, invalid, shown_request, training_request
 from gateway.routes.jobs import known
 from gateway.routes.models import check_name, resolve
-from gateway.slips import JSON
-from gateway.spool import Form, Spool
-from gateway.training_requests import check_file, check_parameters, invalid, shown_request, training_request
+from gateway.serving.spool import Form, Spool
 
 MOST_WAITING = 100
 """Trainings that may wait; beyond, 503."""
@@ -36,7 +36,7 @@ _TEXTS = frozenset({"recipe", "target", "id_field", "alias", "notes"})
 
 
 def blueprint(
-    trainings: Trainings, schedules: Schedules, jobs: Jobs, repository: Repository, spool: Spool
+    trainings: TrainerClient, schedules: Schedules, jobs: Jobs, repository: Repository, spool: Spool
 ) -> Blueprint:
     routes = Blueprint("trainings", __name__, url_prefix="/v1")
 

@@ -8,12 +8,12 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from contract.errors import Code, ModelgateError
-from contract.training import Action, Order
+from contract.training import RepositoryAction, RepositoryCommand
 from gateway.answers import json_response
 from gateway.problems import Problem
 from gateway.routes.models import check_name
-from gateway.routes.versions import Execute
-from gateway.spool import Form, Spool
+from gateway.routes.versions import RunCommand
+from gateway.serving.spool import Form, Spool
 
 _OFF = (
     "uploads of models are off, because a pickle is a program that the trainer and the workers would run;"
@@ -23,9 +23,9 @@ _PARTS = ("file", "sample", "signature")
 _STATUS: Mapping[str, int] = {Code.NOT_PUBLISHED: 422, Code.NOT_SIGNED: 403}
 
 
-def blueprint(spool: Spool, order: Execute, allowed: bool) -> Blueprint:
-    """`order` has an order carried out and gives the answer, or raises `ModelgateError`, or `Problem` when no trainer
-    is there. What was sent is gone afterwards."""
+def blueprint(spool: Spool, run_command: RunCommand, allowed: bool) -> Blueprint:
+    """`run_command` raises `ModelgateError` with the trainer's reason, and `TrainerUnavailable`. The uploaded files are
+    deleted afterwards."""
     routes = Blueprint("uploads", __name__, url_prefix="/v1/models")
 
     @routes.post("/<name>/versions")
@@ -38,7 +38,7 @@ def blueprint(spool: Spool, order: Execute, allowed: bool) -> Blueprint:
             raise Problem(415, "unsupported_media_type", detail)
         form = spool.receive(request)
         try:
-            answer = _carried_out(order, _order(name, form))
+            answer = _run(run_command, _command(name, form))
         finally:
             spool.discard(form)
         return json_response(answer, 201, {"Location": f"/v1/models/{name}/versions/{answer['version']}"})
@@ -46,7 +46,7 @@ def blueprint(spool: Spool, order: Execute, allowed: bool) -> Blueprint:
     return routes
 
 
-def _order(model: str, form: Form) -> Order:
+def _command(model: str, form: Form) -> RepositoryCommand:
     unknown = [part for part in (*form.fields, *form.files) if part not in _PARTS]
     texts = [part for part in _PARTS if part in form.fields]
     if unknown or texts or "file" not in form.files:
@@ -54,8 +54,8 @@ def _order(model: str, form: Form) -> Order:
         detail = f"the form has the part {unknown[0][:64]!r}" if unknown else lacking
         known = "the files `file`, `sample` and `signature`"
         raise Problem(400, "invalid_parameter", f"{detail}; it takes {known} and nothing else")
-    return Order(
-        Action.IMPORT,
+    return RepositoryCommand(
+        RepositoryAction.IMPORT,
         model,
         upload=form.files["file"],
         sample=form.files.get("sample"),
@@ -64,9 +64,9 @@ def _order(model: str, form: Form) -> Order:
     )
 
 
-def _carried_out(order: Execute, wanted: Order) -> Mapping[str, Any]:
+def _run(run_command: RunCommand, command: RepositoryCommand) -> Mapping[str, Any]:
     try:
-        return order(wanted)
+        return run_command(command)
     except ModelgateError as error:
         status = _STATUS.get(error.failure.code)
         if status is None:

@@ -1,6 +1,6 @@
 """Versions and aliases of a model: which there are, which one is used, back to the one before, and away with one.
 
-What changes the model repository is an order to the trainer: nobody else writes there.
+What changes the model repository is a command to the trainer: nobody else writes there.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from flask import Blueprint, Response, request
 
 from contract.errors import Code, ModelgateError
 from contract.repository import Repository
-from contract.training import Action, Order
+from contract.training import RepositoryAction, RepositoryCommand
 from gateway.answers import json_response
-from gateway.bodies import small
+from gateway.door.bodies import small
 from gateway.problems import Problem
 from gateway.routes.models import describe, resolve, version_item
 
-Execute = Callable[[Order], dict[str, Any]]
-"""Has the trainer execute an order; what it answered. Raises `ModelgateError`."""
+RunCommand = Callable[[RepositoryCommand], dict[str, Any]]
+"""Has the trainer run a command, and returns its answer. Raises `ModelgateError` with the trainer's reason."""
 
 _STATUS: Mapping[str, int] = {
     Code.MODEL_NOT_FOUND: 404,
@@ -34,7 +34,7 @@ _STATUS: Mapping[str, int] = {
 }
 
 
-def blueprint(repository: Repository, order: Execute) -> Blueprint:
+def blueprint(repository: Repository, run_command: RunCommand) -> Blueprint:
     routes = Blueprint("versions", __name__, url_prefix="/v1/models/<name>")
 
     @routes.get("/versions")
@@ -52,17 +52,17 @@ def blueprint(repository: Repository, order: Execute) -> Blueprint:
         _known(name)
         body = _body("version", "force")
         version, force = _version_in(body), _force_in(body)
-        return execute(Order(Action.MOVE_ALIAS, name, alias=alias, version=version, force=force))
+        return execute(RepositoryCommand(RepositoryAction.MOVE_ALIAS, name, alias=alias, version=version, force=force))
 
     @routes.delete("/aliases/<alias>")
     def delete_alias(name: str, alias: str) -> Response:
         _known(name)
-        return execute(Order(Action.DELETE_ALIAS, name, alias=alias))
+        return execute(RepositoryCommand(RepositoryAction.DELETE_ALIAS, name, alias=alias))
 
     @routes.post("/rollback")
     def roll_back(name: str) -> Response:
         _known(name)
-        return execute(Order(Action.ROLL_BACK, name, force=_force_in(_body("force"))))
+        return execute(RepositoryCommand(RepositoryAction.ROLL_BACK, name, force=_force_in(_body("force"))))
 
     @routes.delete("/versions/<version>")
     def delete(name: str, version: str) -> Response:
@@ -70,11 +70,11 @@ def blueprint(repository: Repository, order: Execute) -> Blueprint:
         _, number = resolve(repository, f"{name}@{version}")
         if str(number) != version:
             raise Problem(404, "unknown_model", f"{version[:64]!r} is an alias of version {number}: delete by number")
-        return execute(Order(Action.DELETE_VERSION, name, version=number))
+        return execute(RepositoryCommand(RepositoryAction.DELETE_VERSION, name, version=number))
 
-    def execute(wanted: Order) -> Response:
+    def execute(command: RepositoryCommand) -> Response:
         try:
-            return json_response(order(wanted))
+            return json_response(run_command(command))
         except ModelgateError as error:
             failure = error.failure
             status = _STATUS.get(failure.code, 503)

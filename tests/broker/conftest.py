@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from broker.jobs import Jobs
-from broker.leases import Leases
+from broker.gateway.jobs import Jobs
+from broker.gateway.trainer_client import TrainerClient
 from broker.schedules import Schedules
-from broker.training import Trainings
-from broker.work import Work
+from broker.scorer import ScorerQueue
+from broker.supervisor import Leases
 from tests.broker.samples import scorer
 from tests.support import SIGNER
 
@@ -25,14 +25,14 @@ def leases(redis: Redis) -> Leases:
 
 
 @pytest.fixture
-def work(redis: Redis, leases: Leases) -> Work:
+def queue(redis: Redis, leases: Leases) -> ScorerQueue:
     """The scorer w-0-x."""
     return scorer(leases, redis)
 
 
 @pytest.fixture
-def trainings(redis: Redis) -> Trainings:
-    return Trainings(redis, SIGNER, timeout=600, result_ttl=60)
+def trainings(redis: Redis) -> TrainerClient:
+    return TrainerClient(redis, SIGNER, timeout=600, result_ttl=60)
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ from rq.job import Job as RQJob
 from rq.registry import CanceledJobRegistry, FailedJobRegistry
 from rq.serializers import JSONSerializer
 
-from broker.jobs import Jobs
-from broker.leases import LEASE, Leases
+from broker.gateway.jobs import Jobs
 from broker.records import CRASHED, parse_reply
+from broker.scorer import BatchLimits, ScorerQueue
 from broker.scripts import FencedError
-from broker.work import Limits, Work
+from broker.supervisor import LEASE, Leases
 from contract.errors import Failure
 from contract.jobs import PredictionJob, PredictionOutcome, prediction_queue
 from tests.broker.invariants import check_invariants
@@ -42,7 +42,7 @@ new_jobs = st.lists(
     max_size=6,
 )
 limits = st.builds(
-    Limits,
+    BatchLimits,
     rows=st.integers(1, 9),
     jobs=st.integers(1, 5),
     model_rows=st.sampled_from(({}, {}, {"a": 2, "aa": 1})),
@@ -162,19 +162,21 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.reference.ready)
     @rule(number=pick, limits=limits, lost=sometimes)
-    def take(self, number: int, limits: Limits, lost: bool) -> None:
+    def take(self, number: int, limits: BatchLimits, lost: bool) -> None:
         inc = self.scorer(number)
-        bells = ["mg:bell"] if limits.models is None and not limits.skip else Work(self.redis, inc)._bells(limits)
+        bells = (
+            ["mg:bell"] if limits.models is None and not limits.skip else ScorerQueue(self.redis, inc)._bells(limits)
+        )
         for bell in bells:
             if self.redis.lpop(bell):
                 break
         if inc not in self.reference.leases:
             with pytest.raises(FencedError):
-                Work(self.redis, inc).take(limits)
+                ScorerQueue(self.redis, inc).take(limits)
             return
         expected = self.taken[inc] = list(self.reference.take(inc, limits))
         for _ in range(1 + (lost and bool(expected))):
-            batch = Work(self.redis, inc).take(limits)
+            batch = ScorerQueue(self.redis, inc).take(limits)
             assert [job.id for job in (batch.jobs if batch else ())] == expected
             for job in batch.jobs if batch else ():
                 made = self.reference.lives[job.id].job
@@ -193,15 +195,15 @@ class ProtocolMachine(RuleBasedStateMachine):
                 outcomes[job_id] = Failure("model_error", f"no. {self.outcomes}", {"at": self.outcomes})
         if inc not in self.reference.incs and outcomes:
             with pytest.raises(FencedError):
-                Work(self.redis, inc).finish(outcomes)
+                ScorerQueue(self.redis, inc).finish(outcomes)
             return
         expected = self.reference.finish(inc, outcomes)
         for _ in range(1 + again):
-            assert Work(self.redis, inc).finish(outcomes) == expected
+            assert ScorerQueue(self.redis, inc).finish(outcomes) == expected
 
     @precondition(lambda self: self.reference.ready)
     @rule(number=pick, limits=limits)
-    def take_and_finish(self, number: int, limits: Limits) -> None:
+    def take_and_finish(self, number: int, limits: BatchLimits) -> None:
         self.take(number, limits, lost=False)
         self.finish(number, stray=1, failing=3, only=4, again=False)
 

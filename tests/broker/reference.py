@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from broker.leases import MOST_DEATHS
-from broker.work import Limits
+from broker.lease_groups import MOST_DEATHS
+from broker.scorer import BatchLimits
 from contract.errors import Failure
 from contract.jobs import PredictionJob, PredictionOutcome
 
@@ -91,7 +91,7 @@ class Reference:
     def owns(self, inc: str, job_id: str) -> bool:
         return self.lives[job_id].status == "started" and self.lives[job_id].holder == inc
 
-    def take(self, inc: str, limits: Limits) -> list[str]:
+    def take(self, inc: str, limits: BatchLimits) -> list[str]:
         """Only for an incarnation with a lease."""
         self.held[inc] = [job_id for job_id in self.held[inc] if self.owns(inc, job_id)]
         if self.held[inc]:
@@ -109,13 +109,13 @@ class Reference:
                 return list(batch)
         return []
 
-    def _take_from(self, model: str, limits: Limits) -> list[str]:
+    def _take_from(self, model: str, limits: BatchLimits) -> list[str]:
         batch = self._look(model, limits)
         while self.queues[model] and not batch:
             batch = self._look(model, limits)
         return batch
 
-    def _look(self, model: str, limits: Limits) -> list[str]:
+    def _look(self, model: str, limits: BatchLimits) -> list[str]:
         queue, batch, rows, gone = self.queues[model], list[str](), 0, 0
         most = limits.model_rows.get(model, limits.rows)
         for job_id in queue[: limits.jobs]:

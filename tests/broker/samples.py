@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from broker.jobs import Jobs
-from broker.leases import Leases
-from broker.work import Limits, Work
+from broker.gateway.jobs import Jobs
+from broker.scorer import BatchLimits, ScorerQueue
+from broker.supervisor import Leases
 from contract.jobs import Job, PredictionJob, PredictionOutcome
 
 CHANNEL = "mg:reply:test"
@@ -26,13 +26,13 @@ def read(jobs: Jobs, job_id: str) -> Job:
     return found
 
 
-def take(work: Work, **limits: Any) -> list[str]:
+def take(queue: ScorerQueue, **limits: Any) -> list[str]:
     """The ids of the next batch."""
-    batch = work.take(Limits(**limits))
+    batch = queue.take(BatchLimits(**limits))
     return [one.id for one in batch.jobs] if batch else []
 
 
-def scorer(leases: Leases, connection: Any, inc: str = "w-0-x") -> Work:
+def scorer(leases: Leases, connection: Any, inc: str = "w-0-x") -> ScorerQueue:
     """A scorer that may take."""
     leases.register(inc)
-    return Work(connection, inc)
+    return ScorerQueue(connection, inc)

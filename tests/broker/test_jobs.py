@@ -10,10 +10,10 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from broker.connection import connect
-from broker.jobs import Backlog, Jobs
-from broker.leases import Leases
+from broker.gateway.jobs import Backlog, Jobs
 from broker.records import parse_reply
-from broker.work import Limits, Work
+from broker.scorer import BatchLimits, ScorerQueue
+from broker.supervisor import Leases
 from contract.errors import Failure
 from contract.jobs import Status
 from tests.broker.samples import CHANNEL, job, outcome, read, scorer, take
@@ -47,11 +47,11 @@ def test_unknown_jobs_read_as_none(jobs: Jobs) -> None:
     assert jobs.read([]) == []
 
 
-def test_a_scored_job_reads_as_succeeded(jobs: Jobs, work: Work) -> None:
+def test_a_scored_job_reads_as_succeeded(jobs: Jobs, queue: ScorerQueue) -> None:
     jobs.submit([job("a", ids=["x"], warnings=["early"])])
-    take(work)
+    take(queue)
     assert read(jobs, "a").status is Status.RUNNING
-    work.finish({"a": outcome(3.0)})
+    queue.finish({"a": outcome(3.0)})
     found = read(jobs, "a")
     assert found.status is Status.SUCCEEDED
     assert found.output == {"predictions": [3.0], "probabilities": None, "ids": ["x"]}
@@ -62,37 +62,37 @@ def test_a_scored_job_reads_as_succeeded(jobs: Jobs, work: Work) -> None:
     assert isinstance(found.metrics["queue_ms"], float)
 
 
-def test_a_failed_job_reads_with_the_reason(jobs: Jobs, work: Work) -> None:
+def test_a_failed_job_reads_with_the_reason(jobs: Jobs, queue: ScorerQueue) -> None:
     jobs.submit([job("a")])
-    take(work)
+    take(queue)
     failure = Failure("model_error", 'it said "no"\n', {"row": 3})
-    work.finish({"a": failure})
+    queue.finish({"a": failure})
     assert (read(jobs, "a").status, read(jobs, "a").error) == (Status.FAILED, failure)
 
 
-def test_waiting_tells_the_end_at_once_or_later(jobs: Jobs, work: Work, redis: Redis) -> None:
+def test_waiting_tells_the_end_at_once_or_later(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     jobs.submit([job("done"), job("open", rows=2)])
-    take(work, jobs=1)
-    work.finish({"done": outcome(1.0)})
+    take(queue, jobs=1)
+    queue.finish({"done": outcome(1.0)})
     with redis.pubsub(ignore_subscribe_messages=True) as subscription:
         subscription.subscribe(CHANNEL)
         assert jobs.wait(["done", "open", "never"], CHANNEL) == {"done": read(jobs, "done"), "never": None}
         assert jobs.wait(["open"], CHANNEL) == {}
-        take(work)
-        work.finish({"open": outcome(1.0, 2.0)})
+        take(queue)
+        queue.finish({"open": outcome(1.0, 2.0)})
         message: Any = until(lambda: subscription.get_message(timeout=1), "the end is published")
         assert parse_reply(message["data"]) == [("open", read(jobs, "open"))]
         assert subscription.get_message(timeout=0) is None
 
 
-def test_all_ends_of_a_batch_are_one_message_a_channel(jobs: Jobs, work: Work, redis: Redis) -> None:
+def test_all_ends_of_a_batch_are_one_message_a_channel(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     jobs.submit([job(name, reply_to=CHANNEL if name != "c" else "mg:reply:other") for name in "abc"])
     jobs.submit([job("d")])
     jobs.wait(["a"], "mg:reply:other")
     with redis.pubsub(ignore_subscribe_messages=True) as subscription:
         subscription.psubscribe("mg:reply:*")
-        take(work)
-        work.finish({"a": outcome(1.0), "b": Failure("model_error", "no"), "c": outcome(2.0), "d": outcome(3.0)})
+        take(queue)
+        queue.finish({"a": outcome(1.0), "b": Failure("model_error", "no"), "c": outcome(2.0), "d": outcome(3.0)})
         told = {}
         while len(told) < 2:
             message: Any = until(lambda: subscription.get_message(timeout=1), "the ends are published")
@@ -102,12 +102,12 @@ def test_all_ends_of_a_batch_are_one_message_a_channel(jobs: Jobs, work: Work, r
     assert told["mg:reply:other"] == {name: read(jobs, name) for name in "ac"}
 
 
-def test_a_large_result_is_told_by_its_id_alone(jobs: Jobs, work: Work, redis: Redis) -> None:
+def test_a_large_result_is_told_by_its_id_alone(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     jobs.submit([job("large", reply_to=CHANNEL), job("small", reply_to=CHANNEL)])
     with redis.pubsub(ignore_subscribe_messages=True) as subscription:
         subscription.subscribe(CHANNEL)
-        take(work)
-        work.finish({"large": outcome(*[0.123456] * 5000), "small": outcome(1.0)})
+        take(queue)
+        queue.finish({"large": outcome(*[0.123456] * 5000), "small": outcome(1.0)})
         message: Any = until(lambda: subscription.get_message(timeout=1), "the end is published")
     assert parse_reply(message["data"]) == [("large", None), ("small", read(jobs, "small"))]
 
@@ -128,45 +128,45 @@ def test_a_queued_job_is_cancelled(jobs: Jobs, redis: Redis) -> None:
     assert jobs.cancel("never") is None
 
 
-def test_a_running_job_is_cancelled_and_its_answer_is_dropped(jobs: Jobs, work: Work) -> None:
+def test_a_running_job_is_cancelled_and_its_answer_is_dropped(jobs: Jobs, queue: ScorerQueue) -> None:
     jobs.submit([job("a"), job("b")])
-    take(work)
+    take(queue)
     jobs.cancel("a")
-    assert work.finish({"a": outcome(1.0), "b": outcome(2.0)}) == ["a"]
+    assert queue.finish({"a": outcome(1.0), "b": outcome(2.0)}) == ["a"]
     assert [read(jobs, name).status for name in "ab"] == [Status.CANCELED, Status.SUCCEEDED]
 
 
-def test_only_a_job_that_has_ended_is_deleted(jobs: Jobs, work: Work, redis: Redis) -> None:
+def test_only_a_job_that_has_ended_is_deleted(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     jobs.submit([job("a")])
     assert not jobs.delete("a")
-    take(work)
+    take(queue)
     assert not jobs.delete("a")
-    work.finish({"a": outcome(1.0)})
+    queue.finish({"a": outcome(1.0)})
     assert jobs.delete("a")
     assert jobs.delete("a")
     assert jobs.read(["a"]) == [None]
     assert redis.exists("rq:results:a", "rq:finished:predict:sum") == 0
 
 
-def test_a_job_that_does_not_start_in_time_expires(jobs: Jobs, work: Work, leases: Leases) -> None:
+def test_a_job_that_does_not_start_in_time_expires(jobs: Jobs, queue: ScorerQueue, leases: Leases) -> None:
     jobs.submit([job("late", expires_after=0), job("a", expires_after=60), job("b", expires_after=0)])
     leases.expire()
-    assert take(work) == ["a"]
+    assert take(queue) == ["a"]
     assert [read(jobs, name).status for name in ("late", "a", "b")] == ["expired", "running", "expired"]
     assert read(jobs, "late").output is read(jobs, "late").error is None
 
 
-def test_a_scorer_takes_no_job_past_its_deadline(jobs: Jobs, work: Work) -> None:
+def test_a_scorer_takes_no_job_past_its_deadline(jobs: Jobs, queue: ScorerQueue) -> None:
     jobs.submit([job("late", expires_after=0), job("a")])
-    assert take(work) == ["a"]
+    assert take(queue) == ["a"]
     assert read(jobs, "late").status is Status.EXPIRED
 
 
-def test_the_backlog_tells_how_long_it_will_take(jobs: Jobs, work: Work) -> None:
+def test_the_backlog_tells_how_long_it_will_take(jobs: Jobs, queue: ScorerQueue) -> None:
     assert jobs.backlog("sum") == Backlog(0, 0, None)
     jobs.submit([job("a"), job("b"), job("c", rows=3), job("d", rows=2)])
-    take(work, jobs=2)
-    work.finish({"a": outcome(1.0), "b": Failure("model_error", "no")})
+    take(queue, jobs=2)
+    queue.finish({"a": outcome(1.0), "b": Failure("model_error", "no")})
     assert jobs.backlog("sum") == Backlog(5, 2, 10.0)
 
 
@@ -186,10 +186,10 @@ def test_a_job_that_is_none_of_ours_is_left_alone(jobs: Jobs, redis: Redis) -> N
     assert (redis.hget("rq:job:other", "status"), redis.llen("rq:queue:default")) == (b"queued", 1)
 
 
-def test_jobs_do_not_change_on_their_way(jobs: Jobs, work: Work) -> None:
+def test_jobs_do_not_change_on_their_way(jobs: Jobs, queue: ScorerQueue) -> None:
     made = dataclasses.replace(job("a"), rows=[['ä\u2028"', None, True, -1.5e300, 2**53]])
     jobs.submit([made])
-    batch = work.take(Limits())
+    batch = queue.take(BatchLimits())
     assert batch is not None
     assert batch.jobs[0].rows == made.rows
 

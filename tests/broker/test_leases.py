@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from broker.jobs import Jobs
-from broker.leases import LEASE, Leases, incarnation, worker_of
-from broker.work import Work
+from broker.gateway.jobs import Jobs
+from broker.scorer import ScorerQueue
+from broker.supervisor import LEASE, Leases, incarnation, worker_of
 from contract.errors import Failure
 from contract.jobs import Status
 from tests.broker.samples import job, outcome, read, scorer, take
@@ -35,9 +35,11 @@ def test_the_name_of_an_incarnation_is_new_and_tells_its_worker() -> None:
     assert not any(":" in name for name in names)
 
 
-def test_what_was_held_goes_back_to_the_head_in_order(jobs: Jobs, work: Work, leases: Leases, redis: Redis) -> None:
+def test_what_was_held_goes_back_to_the_head_in_order(
+    jobs: Jobs, queue: ScorerQueue, leases: Leases, redis: Redis
+) -> None:
     jobs.submit([job(name) for name in "abcd"])
-    take(work, jobs=3)
+    take(queue, jobs=3)
     assert leases.give_back("w-0-x") == {"c": "queued", "b": "queued", "a": "queued"}
     assert leases.give_back("w-0-x") == {}
     assert redis.lrange("rq:queue:predict:sum", 0, -1) == [b"a", b"b", b"c", b"d"]
@@ -47,10 +49,10 @@ def test_what_was_held_goes_back_to_the_head_in_order(jobs: Jobs, work: Work, le
 
 
 def test_only_jobs_that_were_being_scored_come_alone_afterwards(
-    jobs: Jobs, work: Work, leases: Leases, redis: Redis
+    jobs: Jobs, queue: ScorerQueue, leases: Leases, redis: Redis
 ) -> None:
     jobs.submit([job(name) for name in "abcd"])
-    take(work)
+    take(queue)
     leases.give_back("w-0-x", ["b", "c"])
     batches = []
     for number in range(1, 5):
@@ -82,24 +84,26 @@ def test_a_job_scored_alone_fails_at_once_with_the_reason_of_the_kill(jobs: Jobs
     assert read(jobs, "a").error == timeout
 
 
-def test_what_is_given_back_late_expires(jobs: Jobs, work: Work, leases: Leases, redis: Redis) -> None:
+def test_what_is_given_back_late_expires(jobs: Jobs, queue: ScorerQueue, leases: Leases, redis: Redis) -> None:
     jobs.submit([job("a", expires_after=60)])
-    take(work)
+    take(queue)
     redis.hset("rq:job:a", "deadline", 1)
     assert leases.give_back("w-0-x") == {"a": "expired"}
     assert read(jobs, "a").status is Status.EXPIRED
 
 
-def test_a_deadline_counts_again_for_what_was_given_back(jobs: Jobs, work: Work, leases: Leases, redis: Redis) -> None:
+def test_a_deadline_counts_again_for_what_was_given_back(
+    jobs: Jobs, queue: ScorerQueue, leases: Leases, redis: Redis
+) -> None:
     jobs.submit([job("a", expires_after=60)])
     deadline = redis.zscore("mg:deadlines", "a")
-    take(work)
+    take(queue)
     assert redis.zscore("mg:deadlines", "a") is None
     leases.give_back("w-0-x")
     assert redis.zscore("mg:deadlines", "a") == deadline
 
 
-def test_a_lease_that_is_gone_is_not_renewed(work: Work, leases: Leases, redis: Redis) -> None:
+def test_a_lease_that_is_gone_is_not_renewed(queue: ScorerQueue, leases: Leases, redis: Redis) -> None:
     scorer(leases, redis, "w-1-x")
     redis.pexpire("mg:lease:w-1-x", 1000)
     assert leases.renew(["w-0-x", "w-1-x"]) == []
@@ -110,9 +114,9 @@ def test_a_lease_that_is_gone_is_not_renewed(work: Work, leases: Leases, redis: 
     assert leases.remaining("another") == {}
 
 
-def test_another_supervisor_gives_back_what_a_dead_one_held(jobs: Jobs, work: Work, redis: Redis) -> None:
+def test_another_supervisor_gives_back_what_a_dead_one_held(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     jobs.submit([job("a"), job("b")])
-    take(work)
+    take(queue)
     other = patient(redis, Clock())
     assert other.reap() == []
     redis.delete("mg:lease:w-0-x")
@@ -122,13 +126,15 @@ def test_another_supervisor_gives_back_what_a_dead_one_held(jobs: Jobs, work: Wo
     assert take(scorer(other, redis, "v-0-x")) == ["a"]
 
 
-def test_a_lease_from_before_the_clock_was_set_back_does_not_last_until_then(redis: Redis, work: Work) -> None:
+def test_a_lease_from_before_the_clock_was_set_back_does_not_last_until_then(redis: Redis, queue: ScorerQueue) -> None:
     redis.pexpire("mg:lease:w-0-x", 3_600_000)
     assert patient(redis, Clock()).reap() == []
     assert 0 < redis.pttl("mg:lease:w-0-x") <= LEASE * 1000
 
 
-def test_a_supervisor_reaps_only_after_it_has_renewed_for_a_lease_without_a_gap(redis: Redis, work: Work) -> None:
+def test_a_supervisor_reaps_only_after_it_has_renewed_for_a_lease_without_a_gap(
+    redis: Redis, queue: ScorerQueue
+) -> None:
     clock = Clock()
     redis.delete("mg:lease:w-0-x")
     leases = Leases(redis, clock=clock)
@@ -140,7 +146,7 @@ def test_a_supervisor_reaps_only_after_it_has_renewed_for_a_lease_without_a_gap(
     assert leases.reap() == ["w-0-x"]
 
 
-def test_a_supervisor_that_was_fenced_does_not_reap(redis: Redis, work: Work) -> None:
+def test_a_supervisor_that_was_fenced_does_not_reap(redis: Redis, queue: ScorerQueue) -> None:
     clock = Clock()
     leases = patient(redis, clock)
     redis.delete("mg:lease:w-0-x")
@@ -163,15 +169,15 @@ def test_nothing_accumulates(redis: Redis, leases: Leases) -> None:
     redis.flushall()
     for number in range(40):
         inc = f"w-{number}-x"
-        work = scorer(leases, redis, inc)
+        queue = scorer(leases, redis, inc)
         names = [f"{number}-{one}" for one in range(8)]
         jobs.submit([job(name, model=name[-1], reply_to="mg:reply:x", expires_after=60) for name in names])
         ends = dict(zip(names, [outcome(1.0), Failure("model_error", "no")] * 4, strict=True))
-        while taken := take(work, jobs=1):
+        while taken := take(queue, jobs=1):
             if taken[0].endswith("7"):
                 jobs.cancel(taken[0])
             else:
-                work.finish({one: ends[one] for one in taken})
+                queue.finish({one: ends[one] for one in taken})
         leases.give_back(inc)
     assert redis.dbsize() > 300
     with redis.pipeline() as pipeline:  # time passes

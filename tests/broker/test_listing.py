@@ -7,9 +7,9 @@ import base64
 import pytest
 from redis import Redis
 
-from broker.jobs import Jobs
-from broker.leases import Leases
-from broker.listing import Page
+from broker.gateway.jobs import Jobs
+from broker.gateway.listing import Page
+from broker.supervisor import Leases
 from contract.errors import Failure
 from contract.jobs import Status
 from tests.broker.samples import job, outcome, scorer, take
@@ -119,7 +119,7 @@ def test_a_page_has_bounds(jobs: Jobs, limit: int) -> None:
 @pytest.fixture
 def large(redis: Redis, leases: Leases, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """Nine that have ended, with outputs of some 10,000 bytes, but one of 60,000; two wait. 25,000 are a page."""
-    monkeypatch.setattr("broker.listing.MOST_BYTES", 25_000)
+    monkeypatch.setattr("broker.gateway.listing.MOST_BYTES", 25_000)
     made, worker = Jobs(redis, max_queue_rows=1000, timeout=30, result_ttl=60), scorer(leases, redis, "w-0-x")
     for number in range(9):
         made.submit([job(f"large{number}")])

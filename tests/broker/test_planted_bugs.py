@@ -53,7 +53,7 @@ RARER = [
 ]
 """Found too, but not within a second: planted when there is time (SOAK)."""
 FOUND = (AssertionError, pytest.fail.Exception, FencedError, RedisError, KeyError, ValueError)
-OF_TRAINERS = {"begin", "enqueue", "progress", "ask", "report"}
+OF_TRAINERS = {"begin", "enqueue", "progress", "request_load", "report_load"}
 """The machine has scorers only; test_training.py is about these."""
 EACH_SCRIPT_HAS_ONE = {path.stem for path in scripts._FOLDER.glob("*.lua")} - {"page", "read"} - OF_TRAINERS
 

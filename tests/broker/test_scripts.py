@@ -16,10 +16,10 @@ from redis.connection import AbstractConnection
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from broker.connection import connect
-from broker.jobs import Jobs
-from broker.leases import LEASE, Leases
+from broker.gateway.jobs import Jobs
+from broker.scorer import BatchLimits, ScorerQueue
 from broker.scripts import Scripts, source
-from broker.work import Limits, Work
+from broker.supervisor import LEASE, Leases
 from contract.errors import Failure
 from contract.jobs import Status
 from tests.broker.samples import CHANNEL, job, outcome, read, scorer, take
@@ -50,23 +50,23 @@ def test_a_group_of_jobs_of_several_models_is_one_round_trip(
 
 
 def test_a_busy_batch_is_two_round_trips_and_an_idle_one_three(
-    redis: Redis, work: Work, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, queue: ScorerQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = Jobs(redis, max_queue_rows=1000, timeout=30, result_ttl=60)
     jobs.submit([job(f"warm{number}", reply_to=CHANNEL) for number in range(64)])
-    work.finish({one: outcome(1.0) for one in take(work)})
+    queue.finish({one: outcome(1.0) for one in take(queue)})
     jobs.submit([job(f"j{number}", reply_to=CHANNEL) for number in range(64)])
     with round_trips(monkeypatch) as count:
-        batch = work.take(Limits())
+        batch = queue.take(BatchLimits())
         assert batch is not None
         assert len(batch.jobs) == 64
-        work.finish({one.id: outcome(1.0) for one in batch.jobs})
+        queue.finish({one.id: outcome(1.0) for one in batch.jobs})
     assert count == [2]
     jobs.submit([job("late", reply_to=CHANNEL)])
     with round_trips(monkeypatch) as count:
-        work.wait_for_work(Limits())
-        take(work)
-        work.finish({"late": outcome(1.0)})
+        queue.wait_for_work(BatchLimits())
+        take(queue)
+        queue.finish({"late": outcome(1.0)})
     assert count == [3]
 
 
@@ -81,15 +81,17 @@ def test_reading_and_waiting_for_many_are_one_round_trip(jobs: Jobs, monkeypatch
     assert count == [2]
 
 
-def test_scripts_that_redis_has_forgotten_are_sent_again(jobs: Jobs, work: Work, leases: Leases, redis: Redis) -> None:
+def test_scripts_that_redis_has_forgotten_are_sent_again(
+    jobs: Jobs, queue: ScorerQueue, leases: Leases, redis: Redis
+) -> None:
     redis.script_flush()
     assert jobs.submit([job("a"), job("b", model="other")]) == [True, True]
     redis.script_flush()
-    assert take(work) == ["a"]
+    assert take(queue) == ["a"]
     redis.script_flush()
     assert jobs.wait(["a"], CHANNEL) == {}
     redis.script_flush()
-    assert work.finish({"a": outcome(1.0)}) == []
+    assert queue.finish({"a": outcome(1.0)}) == []
     redis.script_flush()
     leases.reconcile()
     assert jobs.cancel("b") is not None
@@ -148,12 +150,12 @@ def test_a_full_redis_still_finishes_what_it_has(jobs: Jobs, redis: Redis, lease
     clock = [0.0]
     reaper = Leases(redis, clock=lambda: clock[0])
     with full(redis):
-        work = scorer(leases, redis)
+        queue = scorer(leases, redis)
         for clock[0] in (0.0, LEASE / 2, LEASE):
             assert reaper.renew(["w-0-x"]) == []
         assert jobs.wait(["a"], CHANNEL) == {}
-        assert take(work, jobs=3, models=["sum"]) == ["a", "b", "c"]
-        assert work.finish({"a": outcome(1.0), "b": Failure("model_error", "no")}) == []
+        assert take(queue, jobs=3, models=["sum"]) == ["a", "b", "c"]
+        assert queue.finish({"a": outcome(1.0), "b": Failure("model_error", "no")}) == []
         assert leases.give_back("w-0-x", ["c"]) == {"c": "queued"}
         assert jobs.cancel("d") is not None
         leases.expire()
@@ -176,11 +178,11 @@ def test_lua_writes_any_time_as_rq_does(redis_url: str, moment: datetime) -> Non
     assert datetime.strptime(written.decode(), "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC) == moment
 
 
-def test_times_are_those_of_redis(jobs: Jobs, work: Work, redis: Redis) -> None:
+def test_times_are_those_of_redis(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     before = redis.time()
     jobs.submit([job("a")])
-    take(work)
-    work.finish({"a": outcome(1.0)})
+    take(queue)
+    queue.finish({"a": outcome(1.0)})
     found, after = read(jobs, "a"), redis.time()
     texts = [datetime.fromtimestamp(s, UTC).replace(microsecond=us).isoformat() for s, us in (before, after)]
     assert found.started_at and found.completed_at

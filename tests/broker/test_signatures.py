@@ -18,15 +18,25 @@ from rq.job import Job as RQJob
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
-from broker.jobs import Jobs
-from broker.leases import TRAINERS, Leases
+from broker.gateway.jobs import Jobs
+from broker.gateway.trainer_client import TrainerClient
+from broker.lease_groups import TRAINERS
 from broker.schedules import KEY, Schedules
 from broker.signatures import Signer
-from broker.tasks import Tasks
-from broker.training import NoTrainer, Trainings
+from broker.supervisor import Leases
+from broker.trainer import TrainerQueue
+from broker.trainer_jobs import TrainerUnavailable
 from contract.errors import Failure, ModelgateError
 from contract.settings import Settings, SettingsError
-from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING, Action, Order, TrainingRequest
+from contract.training import (
+    PUBLISHING,
+    REPOSITORY_COMMAND,
+    TRAIN,
+    TRAINING,
+    RepositoryAction,
+    RepositoryCommand,
+    TrainingRequest,
+)
 from tests.broker.samples import read
 from tests.support import SECRET, SIGNER
 
@@ -35,10 +45,18 @@ OTHER = Signer([b"6" * 64])
 heard: list[tuple[str, Failure]] = []
 
 
-def trainer(redis: Redis, queue: str = TRAINING, signer: Signer = SIGNER, done: tuple[str, ...] = ()) -> Tasks:
-    Leases(redis, crew=TRAINERS).register("t-0-x", queue=queue)
+def trainer(redis: Redis, queue: str = TRAINING, signer: Signer = SIGNER, done: tuple[str, ...] = ()) -> TrainerQueue:
+    Leases(redis, group=TRAINERS).register("t-0-x", queue=queue)
     heard.clear()
-    return Tasks(redis, "t-0-x", queue, {TRAIN, ORDER}, signer, done=done, tell=lambda *told: heard.append(told))
+    return TrainerQueue(
+        redis,
+        "t-0-x",
+        queue,
+        {TRAIN, REPOSITORY_COMMAND},
+        signer,
+        done=done,
+        on_refused=lambda *told: heard.append(told),
+    )
 
 
 def refusal(jobs: Jobs, job_id: str) -> str:
@@ -81,14 +99,14 @@ def no_text(redis: Redis, job_id: str) -> str:
 
 @pytest.mark.parametrize("forge", [change, rename, postpone, no_text])
 def test_what_was_signed_is_good_for_nothing_else(
-    trainings: Trainings, redis: Redis, jobs: Jobs, forge: Callable[[Redis, str], str]
+    trainings: TrainerClient, redis: Redis, jobs: Jobs, forge: Callable[[Redis, str], str]
 ) -> None:
     job_id = forge(redis, trainings.submit(REQUEST).id)
     assert trainer(redis).begin([]) is None
     refusal(jobs, job_id)
 
 
-def test_a_training_is_not_obeyed_as_an_order(trainings: Trainings, redis: Redis) -> None:
+def test_a_training_is_not_obeyed_as_a_command(trainings: TrainerClient, redis: Redis) -> None:
     job_id = trainings.submit(REQUEST).id
     redis.rename(f"rq:queue:{TRAINING}", f"rq:queue:{PUBLISHING}")
     redis.hset(f"rq:job:{job_id}", "origin", PUBLISHING)
@@ -97,26 +115,28 @@ def test_a_training_is_not_obeyed_as_an_order(trainings: Trainings, redis: Redis
 
 
 def test_an_order_is_obeyed_only_as_long_as_somebody_may_wait_for_it(redis: Redis) -> None:
-    trainings = Trainings(redis, SIGNER, timeout=1, result_ttl=60)
+    trainings = TrainerClient(redis, SIGNER, timeout=1, result_ttl=60)
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(trainings.order, Order(Action.MOVE_ALIAS, "loan", "current", 2), 30)
-        tasks = trainer(redis, PUBLISHING)
-        while not (begun := tasks.begin([])):
-            tasks.wait_for_work(1)
-        tasks.finish(begun.id, {})
+        answer = pool.submit(
+            trainings.run_command, RepositoryCommand(RepositoryAction.MOVE_ALIAS, "loan", "current", 2), 30
+        )
+        trainer_queue = trainer(redis, PUBLISHING)
+        while not (begun := trainer_queue.begin([])):
+            trainer_queue.wait_for_work(1)
+        trainer_queue.finish(begun.id, {})
         assert answer.result() == {}
     for minutes, obeyed in ((1, True), (5, False)):
         redis.hset(f"rq:job:{begun.id}", "status", "queued")
         redis.rpush(f"rq:queue:{PUBLISHING}", begun.id)
         later = Signer([SECRET.encode()], clock=lambda m=minutes: time.time() + 60 * m)  # type: ignore[misc]
-        tasks = trainer(redis, PUBLISHING, later)
-        again = tasks.begin([])
+        trainer_queue = trainer(redis, PUBLISHING, later)
+        again = trainer_queue.begin([])
         assert (again is not None) is obeyed
-        tasks.finish(begun.id, {})
+        trainer_queue.finish(begun.id, {})
     assert "its signature ended at 20" in heard[0][1].message
 
 
-def test_what_was_done_is_not_done_again(trainings: Trainings, redis: Redis, jobs: Jobs) -> None:
+def test_what_was_done_is_not_done_again(trainings: TrainerClient, redis: Redis, jobs: Jobs) -> None:
     job_id = trainings.submit(REQUEST).id
     assert trainer(redis, done=(job_id,)).begin([]) is None
     assert "it has been done already" in refusal(jobs, job_id)
@@ -124,17 +144,17 @@ def test_what_was_done_is_not_done_again(trainings: Trainings, redis: Redis, job
 
 @pytest.mark.parametrize("serializer", [JSONSerializer, None])
 def test_a_failed_training_that_stock_rq_queues_anew_is_still_signed(
-    trainings: Trainings, redis: Redis, serializer: type[JSONSerializer] | None
+    trainings: TrainerClient, redis: Redis, serializer: type[JSONSerializer] | None
 ) -> None:
-    tasks, job_id = trainer(redis), trainings.submit(REQUEST).id
-    assert tasks.begin([])
-    tasks.finish(job_id, Failure("timeout", "it took too long"))
+    trainer_queue, job_id = trainer(redis), trainings.submit(REQUEST).id
+    assert trainer_queue.begin([])
+    trainer_queue.finish(job_id, Failure("timeout", "it took too long"))
     FailedJobRegistry(TRAINING, connection=redis, serializer=serializer).requeue(job_id)
-    begun = tasks.begin([])
+    begun = trainer_queue.begin([])
     assert begun and (begun.id, TrainingRequest.from_json(begun.payload)) == (job_id, REQUEST)
 
 
-def test_a_job_that_would_unfold_without_end_is_refused(trainings: Trainings, redis: Redis, jobs: Jobs) -> None:
+def test_a_job_that_would_unfold_without_end_is_refused(trainings: TrainerClient, redis: Redis, jobs: Jobs) -> None:
     job_id = trainings.submit(REQUEST).id
     redis.hset(f"rq:job:{job_id}", "data", zlib.compress(b" " * 50_000_000))
     assert trainer(redis).begin([]) is None
@@ -144,11 +164,13 @@ def test_a_job_that_would_unfold_without_end_is_refused(trainings: Trainings, re
 def test_without_a_secret_the_gateway_asks_the_trainer_nothing(redis: Redis) -> None:
     ttls = {"timeout": 1, "result_ttl": 60}
     for ask in (
-        lambda: Trainings(redis, None, **ttls).submit(REQUEST),
-        lambda: Trainings(redis, None, **ttls).order(Order(Action.ROLL_BACK, "loan"), 1),
+        lambda: TrainerClient(redis, None, **ttls).submit(REQUEST),
+        lambda: TrainerClient(redis, None, **ttls).run_command(
+            RepositoryCommand(RepositoryAction.ROLL_BACK, "loan"), 1
+        ),
         lambda: Schedules(redis, None, **ttls).put("loan", "0 3 * * 1", REQUEST),
     ):
-        with pytest.raises(NoTrainer, match="the gateway has no TRAINER_SECRET"):
+        with pytest.raises(TrainerUnavailable, match="the gateway has no TRAINER_SECRET"):
             ask()
     assert redis.keys() == []
 
@@ -167,12 +189,12 @@ def test_a_run_of_a_schedule_is_signed(schedules: Schedules, redis: Redis) -> No
     for _ in range(2):
         job = due(redis)
         Queue(TRAINING, connection=redis, serializer=JSONSerializer)._enqueue_job(job)
-        tasks = trainer(redis)
-        begun = tasks.begin([])
+        trainer_queue = trainer(redis)
+        begun = trainer_queue.begin([])
         assert begun and (begun.id, begun.payload) == (job.id, REQUEST.to_json())
-        tasks.finish(job.id, {})
+        trainer_queue.finish(job.id, {})
         redis.zrem("rq:scheduled:training", job.id)
-        schedules.tend()  # which makes the next
+        schedules.advance()  # which makes the next
         assert due(redis).id != job.id
 
 
@@ -195,22 +217,22 @@ def test_a_schedule_that_nobody_signed_is_never_run(
     redis.hset(KEY, "iris", json.dumps(made.to_json()))  # signed for another model
     redis.hset(KEY, "deep", "[" * 100_000)
     told: list[str] = []
-    schedules.tend(told.append)
+    schedules.advance(told.append)
     assert sorted(told) == ["deep", "iris", "loan"]
     assert not redis.exists("rq:scheduled:training")
 
 
 def test_a_new_secret_takes_the_place_of_the_old_one_step_by_step(
-    schedules: Schedules, trainings: Trainings, redis: Redis
+    schedules: Schedules, trainings: TrainerClient, redis: Redis
 ) -> None:
     job_id, made = trainings.submit(REQUEST).id, schedules.put("loan", "0 3 * * 1", REQUEST)
     both = Signer([b"6" * 64, SECRET.encode()])
     begun = trainer(redis, signer=both).begin([])
     assert begun and begun.id == job_id
     redis.zrem("rq:scheduled:training", made.job)
-    Schedules(redis, both, timeout=600, result_ttl=60).tend()
+    Schedules(redis, both, timeout=600, result_ttl=60).advance()
     redis.zrem("rq:scheduled:training", due(redis).id)
-    Schedules(redis, OTHER, timeout=600, result_ttl=60).tend(pytest.fail)
+    Schedules(redis, OTHER, timeout=600, result_ttl=60).advance(pytest.fail)
     assert redis.zcard("rq:scheduled:training") == 1
 
 

@@ -15,9 +15,9 @@ from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegis
 from rq.results import Result
 from rq.serializers import JSONSerializer
 
-from broker.jobs import Jobs
-from broker.leases import Leases
-from broker.work import Work
+from broker.gateway.jobs import Jobs
+from broker.scorer import ScorerQueue
+from broker.supervisor import Leases
 from contract.errors import Failure
 from contract.jobs import PREDICT, Status
 from tests.broker.samples import job, outcome, read, take
@@ -37,14 +37,14 @@ def rq(url: str, *arguments: str) -> str:
 
 
 @pytest.fixture
-def ended(jobs: Jobs, work: Work) -> Jobs:
+def ended(jobs: Jobs, queue: ScorerQueue) -> Jobs:
     """One job of every kind: s(ucceeded), f(ailed), c(anceled), r(unning), q(ueued)."""
     jobs.submit([job(name) for name in "sfc"])
-    take(work, jobs=2)
-    work.finish({"s": outcome(3.0), "f": Failure("model_error", "raised ValueError: ä", {"row": 1})})
+    take(queue, jobs=2)
+    queue.finish({"s": outcome(3.0), "f": Failure("model_error", "raised ValueError: ä", {"row": 1})})
     jobs.cancel("c")
     jobs.submit([job("r"), job("q")])
-    take(work, jobs=1)
+    take(queue, jobs=1)
     return jobs
 
 
@@ -131,17 +131,17 @@ def test_rq_info_shows_no_scorer_that_is_gone(ended: Jobs, redis: Redis, redis_u
 
 @pytest.mark.parametrize("serializer", ["rq.serializers.JSONSerializer", "rq.serializers.PickleSerializer"])
 def test_a_failed_job_that_rq_queues_anew_is_scored(
-    ended: Jobs, work: Work, redis: Redis, redis_url: str, leases: Leases, serializer: str
+    ended: Jobs, queue: ScorerQueue, redis: Redis, redis_url: str, leases: Leases, serializer: str
 ) -> None:
-    work.finish({"r": outcome(1.0)})
-    assert take(work) == ["q"]
-    work.finish({"q": outcome(1.0)})
+    queue.finish({"r": outcome(1.0)})
+    assert take(queue) == ["q"]
+    queue.finish({"q": outcome(1.0)})
     rq(redis_url, "requeue", "--queue", QUEUE, "--serializer", serializer, "f")
     leases.reconcile()
     assert (read(ended, "f").status, ended.backlog("sum").rows, redis.ttl("rq:job:f")) == (Status.QUEUED, 1, -1)
     assert redis.exists("rq:results:f") == 0
-    assert take(work) == ["f"]
-    work.finish({"f": outcome(5.0)})
+    assert take(queue) == ["f"]
+    queue.finish({"f": outcome(5.0)})
     found = read(ended, "f")
     assert found.error is None
     assert (found.output or {})["predictions"] == [5.0]
@@ -149,12 +149,12 @@ def test_a_failed_job_that_rq_queues_anew_is_scored(
     assert 0 < redis.ttl("rq:job:f") <= 60
 
 
-def test_a_job_that_rq_queues_anew_need_not_wait_for_reconcile(ended: Jobs, work: Work, redis: Redis) -> None:
+def test_a_job_that_rq_queues_anew_need_not_wait_for_reconcile(ended: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     FailedJobRegistry(QUEUE, connection=redis, serializer=JSONSerializer).requeue("f")
-    work.finish({"r": outcome(1.0)})
-    assert take(work) == ["q", "f"]
+    queue.finish({"r": outcome(1.0)})
+    assert take(queue) == ["q", "f"]
     assert redis.ttl("rq:job:f") == -1
-    work.finish({"f": outcome(5.0)})
+    queue.finish({"f": outcome(5.0)})
     assert redis.xlen("rq:results:f") == 1
 
 
@@ -171,12 +171,12 @@ def test_a_waiting_job_that_rq_cancels(ended: Jobs, redis: Redis, leases: Leases
 
 @pytest.mark.parametrize("mended_first", [False, True])
 def test_a_running_job_that_rq_cancels_is_not_answered(
-    ended: Jobs, work: Work, redis: Redis, leases: Leases, mended_first: bool
+    ended: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases, mended_first: bool
 ) -> None:
     fetch(redis, "r").cancel()
     if mended_first:
         leases.reconcile()
-    assert work.finish({"r": outcome(6.66)}) == ["r"]
+    assert queue.finish({"r": outcome(6.66)}) == ["r"]
     leases.reconcile()
     found = read(ended, "r")
     assert (found.status, found.output) == (Status.CANCELED, None)
@@ -186,29 +186,29 @@ def test_a_running_job_that_rq_cancels_is_not_answered(
 
 
 def test_a_running_job_cancelled_and_queued_anew_by_rq_is_only_answered_by_its_new_owner(
-    ended: Jobs, work: Work, redis: Redis, leases: Leases
+    ended: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases
 ) -> None:
     ended.cancel("q")
     fetch(redis, "r").cancel()
     CanceledJobRegistry(QUEUE, connection=redis, serializer=JSONSerializer).requeue("r")
     leases.reconcile()
     leases.register("w-1-x")
-    other = Work(redis, "w-1-x")
+    other = ScorerQueue(redis, "w-1-x")
     assert take(other) == ["r"]
-    assert work.finish({"r": outcome(6.66)}) == ["r"]
+    assert queue.finish({"r": outcome(6.66)}) == ["r"]
     assert other.finish({"r": outcome(1.0)}) == []
     assert (read(ended, "r").output or {})["predictions"] == [1.0]
 
 
-def test_rq_empties_a_queue(ended: Jobs, work: Work, redis: Redis, leases: Leases) -> None:
-    work.finish({"r": outcome(1.0)})
+def test_rq_empties_a_queue(ended: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases) -> None:
+    queue.finish({"r": outcome(1.0)})
     Queue(QUEUE, connection=redis).empty()
-    assert take(work) == []
+    assert take(queue) == []
     leases.reconcile()
     assert (ended.backlog("sum").rows, redis.exists("mg:ready", "mg:bell")) == (0, 0)
 
 
-def test_rq_deletes_a_waiting_job(ended: Jobs, work: Work, redis: Redis, leases: Leases) -> None:
+def test_rq_deletes_a_waiting_job(ended: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases) -> None:
     fetch(redis, "q").delete()
     leases.reconcile()
     assert ended.read(["q"]) == [None]

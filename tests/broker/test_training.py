@@ -1,4 +1,4 @@
-"""Trainings and orders in Redis: what the gateway puts there, a trainer takes, and both see the end."""
+"""Trainings and repository commands in Redis: what the gateway puts there, a trainer takes, and both see the end."""
 
 from __future__ import annotations
 
@@ -17,18 +17,28 @@ from rq.job import JobStatus
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 
-from broker import training as broker_training
-from broker.jobs import Jobs
-from broker.leases import TRAINERS, Leases
+from broker.gateway import trainer_client
+from broker.gateway.jobs import Jobs
+from broker.gateway.trainer_client import TrainerClient
+from broker.lease_groups import TRAINERS
 from broker.records import parse_reply
 from broker.schedules import KEY, Schedules, next_run
+from broker.scorer import BatchLimits, ScorerQueue
 from broker.scripts import FencedError
-from broker.tasks import Begun, Clock, Owner, Tasks
-from broker.training import NoTrainer, Trainings
-from broker.work import Limits, Work
+from broker.supervisor import Leases
+from broker.trainer import OwnedJob, Ownership, Scheduler, TrainerQueue
+from broker.trainer_jobs import TrainerUnavailable
 from contract.errors import Failure, ModelgateError
 from contract.jobs import Job, Status, reply_channel
-from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING, Action, Order, TrainingRequest
+from contract.training import (
+    PUBLISHING,
+    REPOSITORY_COMMAND,
+    TRAIN,
+    TRAINING,
+    RepositoryAction,
+    RepositoryCommand,
+    TrainingRequest,
+)
 from tests.broker.samples import read
 from tests.support import SIGNER, until
 
@@ -38,22 +48,22 @@ OUTPUT = {"model": "loan", "version": 4, "metrics": {"accuracy": 0.8}, "promoted
 
 @pytest.fixture
 def leases(redis: Redis) -> Leases:
-    return Leases(redis, crew=TRAINERS)
+    return Leases(redis, group=TRAINERS)
 
 
-def trainer(redis: Redis, leases: Leases, name: str = "t-0-x", queue: str = TRAINING) -> Tasks:
+def trainer(redis: Redis, leases: Leases, name: str = "t-0-x", queue: str = TRAINING) -> TrainerQueue:
     leases.register(name, queue=queue)
-    return Tasks(redis, name, queue, {TRAIN, ORDER}, SIGNER)
+    return TrainerQueue(redis, name, queue, {TRAIN, REPOSITORY_COMMAND}, SIGNER)
 
 
 @pytest.fixture
-def tasks(redis: Redis, leases: Leases) -> Tasks:
+def trainer_queue(redis: Redis, leases: Leases) -> TrainerQueue:
     """The trainer t-0-x."""
     return trainer(redis, leases)
 
 
-def begin(tasks: Tasks, *known: str) -> Begun:
-    begun = tasks.begin(known)
+def begin(trainer_queue: TrainerQueue, *known: str) -> OwnedJob:
+    begun = trainer_queue.begin(known)
     assert begun is not None
     return begun
 
@@ -63,141 +73,153 @@ def fetch(redis: Redis, job_id: str) -> RQJob:
 
 
 def test_a_training_goes_from_the_gateway_to_the_trainer_and_back(
-    trainings: Trainings, tasks: Tasks, jobs: Jobs
+    trainings: TrainerClient, trainer_queue: TrainerQueue, jobs: Jobs
 ) -> None:
     submitted = trainings.submit(REQUEST)
     queued = read(jobs, submitted.id)
     assert queued == submitted
     assert queued.to_json()["model"] == {"name": "loan", "version": None}
-    begun = begin(tasks)
+    begun = begin(trainer_queue)
     assert (begun.id, TrainingRequest.from_json(begun.payload), begun.deaths) == (queued.id, REQUEST, 0)
-    assert tasks.progress(begun.id, {"phase": "fitting", "fraction": 0.5}, b"", 0) is Owner.MINE
+    assert trainer_queue.report_progress(begun.id, {"phase": "fitting", "fraction": 0.5}, b"", 0) is Ownership.MINE
     running = read(jobs, begun.id)
     assert (running.status, running.progress) == (Status.RUNNING, {"phase": "fitting", "fraction": 0.5})
-    assert tasks.finish(begun.id, OUTPUT)
+    assert trainer_queue.finish(begun.id, OUTPUT)
     ended = read(jobs, begun.id)
     assert (ended.kind, ended.status, ended.version, ended.output) == ("training", Status.SUCCEEDED, 4, OUTPUT)
     assert ended.started_at and ended.completed_at and ended.created_at
     assert ended.created_at <= ended.started_at <= ended.completed_at
 
 
-def test_stock_rq_reads_a_training_in_every_state(trainings: Trainings, tasks: Tasks, redis: Redis) -> None:
+def test_stock_rq_reads_a_training_in_every_state(
+    trainings: TrainerClient, trainer_queue: TrainerQueue, redis: Redis
+) -> None:
     job_id = trainings.submit(REQUEST).id
     queue = Queue(TRAINING, connection=redis, serializer=JSONSerializer)
     found = fetch(redis, job_id)
     assert queue.job_ids == [job_id]
     assert (found.func_name, found.args, found.meta) == (TRAIN, [REQUEST.to_json()], {"model": "loan"})
     assert (found.get_status(), found.timeout, found.result_ttl) == (JobStatus.QUEUED, 600, 60)
-    begin(tasks)
+    begin(trainer_queue)
     assert fetch(redis, job_id).get_status() == JobStatus.STARTED
     assert StartedJobRegistry(queue=queue).get_job_ids() == [job_id]
-    tasks.finish(job_id, OUTPUT)
+    trainer_queue.finish(job_id, OUTPUT)
     found = fetch(redis, job_id)
     assert (found.get_status(), found.return_value()) == (JobStatus.FINISHED, OUTPUT)
     assert FinishedJobRegistry(queue=queue).get_job_ids() == [job_id]
 
 
 def test_a_training_that_stock_rq_queued_is_begun_and_its_duplicate_dropped(
-    trainings: Trainings, tasks: Tasks, redis: Redis
+    trainings: TrainerClient, trainer_queue: TrainerQueue, redis: Redis
 ) -> None:
     job = fetch(redis, trainings.submit(REQUEST).id)
     queue = Queue(TRAINING, connection=redis, serializer=JSONSerializer)
     redis.delete(queue.key)
     queue.enqueue_job(job)
     queue.push_job_id(job.id)
-    assert begin(tasks).id == job.id
-    assert tasks.begin([job.id]) is None
+    assert begin(trainer_queue).id == job.id
+    assert trainer_queue.begin([job.id]) is None
 
 
 def test_a_training_that_stock_rq_queued_in_its_own_format_does_not_hide_the_others(
-    jobs: Jobs, trainings: Trainings, redis: Redis
+    jobs: Jobs, trainings: TrainerClient, redis: Redis
 ) -> None:
     job_id = trainings.submit(REQUEST).id
     foreign = Queue(TRAINING, connection=redis).enqueue(TRAIN, meta={"model": "sum"})
     assert {job.id: job.model for job in jobs.list().items} == {job_id: REQUEST.model, foreign.id: ""}
 
 
-def test_a_failure_is_told_with_code_and_details(trainings: Trainings, tasks: Tasks, jobs: Jobs, redis: Redis) -> None:
+def test_a_failure_is_told_with_code_and_details(
+    trainings: TrainerClient, trainer_queue: TrainerQueue, jobs: Jobs, redis: Redis
+) -> None:
     job_id = trainings.submit(REQUEST).id
-    begin(tasks)
+    begin(trainer_queue)
     failure = Failure("timeout", "it took too long", {"seconds": 3})
-    tasks.finish(job_id, failure)
+    trainer_queue.finish(job_id, failure)
     ended = read(jobs, job_id)
     assert (ended.status, ended.error, ended.output) == (Status.FAILED, failure, None)
     assert FailedJobRegistry(TRAINING, connection=redis).get_job_ids() == [job_id]
 
 
-def test_a_lost_reply_neither_loses_a_training_nor_doubles_it(trainings: Trainings, tasks: Tasks, redis: Redis) -> None:
+def test_a_lost_reply_neither_loses_a_training_nor_doubles_it(
+    trainings: TrainerClient, trainer_queue: TrainerQueue, redis: Redis
+) -> None:
     job_id = trainings.submit(REQUEST).id
-    assert begin(tasks).id == begin(tasks).id == job_id
-    tasks.progress(job_id, None, b"one\n", 0)
-    tasks.progress(job_id, None, b"one\n", 0)
-    tasks.progress(job_id, None, b"two\n", 4)
+    assert begin(trainer_queue).id == begin(trainer_queue).id == job_id
+    trainer_queue.report_progress(job_id, None, b"one\n", 0)
+    trainer_queue.report_progress(job_id, None, b"one\n", 0)
+    trainer_queue.report_progress(job_id, None, b"two\n", 4)
     assert trainings.log(job_id, 0) == (0, b"one\ntwo\n")
-    assert tasks.finish(job_id, OUTPUT) and tasks.finish(job_id, OUTPUT)
+    assert trainer_queue.finish(job_id, OUTPUT) and trainer_queue.finish(job_id, OUTPUT)
     assert redis.xlen(f"rq:results:{job_id}") == 1
 
 
-def test_a_log_keeps_its_end_and_tells_where_that_begins(trainings: Trainings, tasks: Tasks, redis: Redis) -> None:
+def test_a_log_keeps_its_end_and_tells_where_that_begins(
+    trainings: TrainerClient, trainer_queue: TrainerQueue, redis: Redis
+) -> None:
     job_id = trainings.submit(REQUEST).id
-    begin(tasks)
+    begin(trainer_queue)
     lines = b"".join(b"%06d %s\n" % (number, b"x" * 92) for number in range(20_000))
     for start in range(0, len(lines), 100_000):
-        tasks.progress(job_id, None, lines[start : start + 100_000], start)
+        trainer_queue.report_progress(job_id, None, lines[start : start + 100_000], start)
     first, kept = trainings.log(job_id, 0)
     assert first > 0 and kept == lines[first:] and len(kept) <= 1_048_576
     assert trainings.log(job_id, len(lines) - 100) == (len(lines) - 100, lines[-100:])
-    tasks.finish(job_id, OUTPUT)
+    trainer_queue.finish(job_id, OUTPUT)
     assert 0 < redis.ttl(f"mg:log:{job_id}") <= 60
 
 
-def test_what_is_cancelled_is_never_begun(trainings: Trainings, tasks: Tasks, jobs: Jobs) -> None:
+def test_what_is_cancelled_is_never_begun(trainings: TrainerClient, trainer_queue: TrainerQueue, jobs: Jobs) -> None:
     job_id = trainings.submit(REQUEST).id
     canceled, job = jobs.cancel(job_id) or (False, None)
     assert canceled and job is not None and job.status is Status.CANCELED
-    assert tasks.begin([]) is None
+    assert trainer_queue.begin([]) is None
 
 
 def test_what_is_cancelled_while_it_runs_ends_at_once_and_its_result_is_dropped(
-    trainings: Trainings, tasks: Tasks, jobs: Jobs
+    trainings: TrainerClient, trainer_queue: TrainerQueue, jobs: Jobs
 ) -> None:
     job_id = trainings.submit(REQUEST).id
-    begin(tasks)
+    begin(trainer_queue)
     jobs.cancel(job_id)
-    assert tasks.progress(job_id, {"phase": "late"}, b"late\n", 0) is Owner.ENDED
-    assert not tasks.finish(job_id, OUTPUT)
+    assert trainer_queue.report_progress(job_id, {"phase": "late"}, b"late\n", 0) is Ownership.ENDED
+    assert not trainer_queue.finish(job_id, OUTPUT)
     ended = read(jobs, job_id)
     assert (ended.status, ended.output, ended.progress) == (Status.CANCELED, None, None)
     assert jobs.delete(job_id) and jobs.read([job_id]) == [None]
 
 
 def test_a_trainer_that_is_stopped_gives_its_training_back_without_a_death(
-    trainings: Trainings, tasks: Tasks, leases: Leases, redis: Redis
+    trainings: TrainerClient, trainer_queue: TrainerQueue, leases: Leases, redis: Redis
 ) -> None:
     job_id = trainings.submit(REQUEST).id
-    begin(tasks)
+    begin(trainer_queue)
     assert leases.give_back("t-0-x") == {job_id: "queued"}
     with pytest.raises(FencedError):
-        tasks.finish(job_id, OUTPUT)
-    assert begin(trainer(redis, leases, "t-0-y")) == Begun(job_id, REQUEST.to_json(), 0, 0)
+        trainer_queue.finish(job_id, OUTPUT)
+    assert begin(trainer(redis, leases, "t-0-y")) == OwnedJob(job_id, REQUEST.to_json(), 0, 0)
 
 
 def test_a_training_is_begun_anew_once_and_fails_when_its_trainer_dies_again(
-    trainings: Trainings, redis: Redis, leases: Leases, jobs: Jobs
+    trainings: TrainerClient, redis: Redis, leases: Leases, jobs: Jobs
 ) -> None:
     job_id = trainings.submit(REQUEST).id
     for deaths, became in ((0, "queued"), (1, "failed")):
-        tasks = trainer(redis, leases, f"t-0-{deaths}")
-        assert begin(tasks).deaths == deaths
+        trainer_queue = trainer(redis, leases, f"t-0-{deaths}")
+        assert begin(trainer_queue).deaths == deaths
         assert leases.give_back(f"t-0-{deaths}", scored=None) == {job_id: became}
-        assert tasks.progress(job_id, None, b"", 0) is (Owner.LOST if became == "queued" else Owner.ENDED)
+        assert trainer_queue.report_progress(job_id, None, b"", 0) is (
+            Ownership.LOST if became == "queued" else Ownership.ENDED
+        )
     ended = read(jobs, job_id)
     assert ended.error is not None and ended.error.code == "trainer_crashed"
 
 
-def test_supervisors_of_workers_leave_trainers_alone(trainings: Trainings, tasks: Tasks, redis: Redis) -> None:
+def test_supervisors_of_workers_leave_trainers_alone(
+    trainings: TrainerClient, trainer_queue: TrainerQueue, redis: Redis
+) -> None:
     job_id = trainings.submit(REQUEST).id
-    begin(tasks)
+    begin(trainer_queue)
     redis.delete("mg:lease:t-0-x")
     now = 0.0
     workers = Leases(redis, clock=lambda: now)
@@ -209,105 +231,111 @@ def test_supervisors_of_workers_leave_trainers_alone(trainings: Trainings, tasks
     assert Jobs(redis, max_queue_rows=1, timeout=1, result_ttl=1).workers() == 0
 
 
-def test_scorers_never_take_trainings(trainings: Trainings, redis: Redis, jobs: Jobs) -> None:
+def test_scorers_never_take_trainings(trainings: TrainerClient, redis: Redis, jobs: Jobs) -> None:
     Leases(redis).register("w-0-x")
     job_id = trainings.submit(REQUEST).id
-    assert Work(redis, "w-0-x").take(Limits()) is None
+    assert ScorerQueue(redis, "w-0-x").take(BatchLimits()) is None
     assert read(jobs, job_id).status is Status.QUEUED
     assert redis.zcard("mg:ready") == 0
 
 
-def test_a_job_that_names_another_function_is_refused(tasks: Tasks, redis: Redis, jobs: Jobs) -> None:
+def test_a_job_that_names_another_function_is_refused(trainer_queue: TrainerQueue, redis: Redis, jobs: Jobs) -> None:
     queue = Queue(TRAINING, connection=redis, serializer=JSONSerializer)
     job = queue.enqueue("os.system", "true")
     job_id, until = job.id, time.time() + 60
     redis.hset(job.key, "signature", SIGNER.sign_job(TRAINING, job_id, job.data, until))
-    assert tasks.begin([]) is None
+    assert trainer_queue.begin([]) is None
     assert "names 'os.system'" in read(jobs, job_id).error.message  # type: ignore[union-attr]
 
 
-def test_the_list_has_trainings_beside_predictions(trainings: Trainings, tasks: Tasks, jobs: Jobs) -> None:
+def test_the_list_has_trainings_beside_predictions(
+    trainings: TrainerClient, trainer_queue: TrainerQueue, jobs: Jobs
+) -> None:
     def listed(**wanted: Any) -> list[str]:
         return [job.id for job in jobs.list(**wanted).items]
 
     ended, running, other = (trainings.submit(TrainingRequest(model, "x")).id for model in ("loan", "loan", "iris"))
-    begin(tasks)
-    tasks.finish(ended, OUTPUT)
-    begin(tasks)
+    begin(trainer_queue)
+    trainer_queue.finish(ended, OUTPUT)
+    begin(trainer_queue)
     assert listed(model="loan") == [running, ended]
     assert listed() == [other, running, ended]
     assert listed(model="iris", status=Status.QUEUED) == [other]
     assert listed(status=Status.SUCCEEDED) == [ended]
 
 
-def test_who_waits_is_told_when_a_training_ends(trainings: Trainings, tasks: Tasks, jobs: Jobs, redis: Redis) -> None:
+def test_who_waits_is_told_when_a_training_ends(
+    trainings: TrainerClient, trainer_queue: TrainerQueue, jobs: Jobs, redis: Redis
+) -> None:
     channel = reply_channel("x")
     with redis.pubsub(ignore_subscribe_messages=True) as subscription:
         subscription.subscribe(channel)
         until(lambda: redis.pubsub_numsub(channel)[0][1], "the subscription")
         job_id = trainings.submit(REQUEST).id
         assert jobs.wait([job_id], channel) == {}
-        begin(tasks)
-        tasks.finish(job_id, OUTPUT)
+        begin(trainer_queue)
+        trainer_queue.finish(job_id, OUTPUT)
         message = until(lambda: subscription.get_message(timeout=0.1), "the message")
     assert parse_reply(message["data"]) == [(job_id, None)]
 
 
 # Orders
 
-ROLL_BACK = Order(Action.ROLL_BACK, "loan")
+ROLL_BACK = RepositoryCommand(RepositoryAction.ROLL_BACK, "loan")
 
 
 @contextmanager
-def publisher(redis: Redis, leases: Leases, outcome: Any, after: float = 0) -> Iterator[list[Order]]:
-    """A trainer that answers the first order with `outcome`, `after` seconds."""
-    tasks, orders = trainer(redis, leases, queue=PUBLISHING), list[Order]()
+def publisher(redis: Redis, leases: Leases, outcome: Any, after: float = 0) -> Iterator[list[RepositoryCommand]]:
+    """A trainer that answers the first command with `outcome`, `after` seconds."""
+    trainer_queue, commands = trainer(redis, leases, queue=PUBLISHING), list[RepositoryCommand]()
 
     def work() -> None:
-        while not (begun := tasks.begin([])):
-            tasks.wait_for_work(1)
-        orders.append(Order.from_json(begun.payload))
+        while not (begun := trainer_queue.begin([])):
+            trainer_queue.wait_for_work(1)
+        commands.append(RepositoryCommand.from_json(begun.payload))
         time.sleep(after)
-        tasks.finish(begun.id, outcome)
+        trainer_queue.finish(begun.id, outcome)
 
     thread = threading.Thread(target=work)
     thread.start()
-    yield orders
+    yield commands
     thread.join()
 
 
-def test_whoever_waits_for_an_order_is_woken_by_its_answer(trainings: Trainings, redis: Redis, leases: Leases) -> None:
+def test_whoever_waits_for_a_command_is_woken_by_its_answer(
+    trainings: TrainerClient, redis: Redis, leases: Leases
+) -> None:
     redis.config_resetstat()
-    with publisher(redis, leases, {"current": 2}, after=0.1) as orders:
-        assert trainings.order(ROLL_BACK, wait=5) == {"current": 2}
-    assert orders == [ROLL_BACK]
+    with publisher(redis, leases, {"current": 2}, after=0.1) as commands:
+        assert trainings.run_command(ROLL_BACK, wait=5) == {"current": 2}
+    assert commands == [ROLL_BACK]
     # Who polls asks more often, and who sleeps through it asks again.
     assert redis.info("commandstats")["cmdstat_xread"]["calls"] == 1
 
 
 def test_a_refused_order_is_refused_with_the_trainers_reason(
-    trainings: Trainings, redis: Redis, leases: Leases
+    trainings: TrainerClient, redis: Redis, leases: Leases
 ) -> None:
     failure = Failure("version_in_use", "an alias points at it", {"aliases": ["current"]})
     with publisher(redis, leases, failure), pytest.raises(ModelgateError) as raised:
-        trainings.order(ROLL_BACK, wait=5)
+        trainings.run_command(ROLL_BACK, wait=5)
     assert raised.value.failure == failure
 
 
-def test_an_order_that_takes_longer_than_taking_it_is_waited_for(
-    trainings: Trainings, redis: Redis, leases: Leases, monkeypatch: pytest.MonkeyPatch
+def test_a_command_that_takes_longer_than_taking_it_is_waited_for(
+    trainings: TrainerClient, redis: Redis, leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broker_training, "TAKEN_WITHIN", 0.2)
+    monkeypatch.setattr(trainer_client, "COMMAND_START_TIMEOUT", 0.2)
     with publisher(redis, leases, {"current": 2}, after=0.5):
-        assert trainings.order(ROLL_BACK, wait=5) == {"current": 2}
+        assert trainings.run_command(ROLL_BACK, wait=5) == {"current": 2}
 
 
-def test_without_a_trainer_an_order_is_given_up_and_never_carried_out(
-    trainings: Trainings, redis: Redis, leases: Leases, monkeypatch: pytest.MonkeyPatch
+def test_without_a_trainer_a_command_is_given_up_and_never_carried_out(
+    trainings: TrainerClient, redis: Redis, leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broker_training, "TAKEN_WITHIN", 0.2)
-    with pytest.raises(NoTrainer, match="no trainer answers"):
-        trainings.order(ROLL_BACK, wait=5)
+    monkeypatch.setattr(trainer_client, "COMMAND_START_TIMEOUT", 0.2)
+    with pytest.raises(TrainerUnavailable, match="no trainer answers"):
+        trainings.run_command(ROLL_BACK, wait=5)
     assert trainer(redis, leases, queue=PUBLISHING).begin([]) is None
 
 
@@ -337,54 +365,56 @@ def test_another_schedule_takes_the_place_of_the_one_that_waited(schedules: Sche
     assert waiting(redis) == [] and not redis.exists(KEY, f"rq:job:{second.job}")
 
 
-def test_runs_that_were_missed_are_run_once(schedules: Schedules, redis: Redis, tasks: Tasks, jobs: Jobs) -> None:
+def test_runs_that_were_missed_are_run_once(
+    schedules: Schedules, redis: Redis, trainer_queue: TrainerQueue, jobs: Jobs
+) -> None:
     made = schedules.put("loan", "* * * * *", REQUEST)
     late = datetime.now(UTC) - timedelta(hours=3)
     redis.zadd("rq:scheduled:training", {made.job: late.timestamp()})
-    clock = Clock(redis, TRAINING)
+    clock = Scheduler(redis, TRAINING)
     for _ in range(3):
-        assert clock.strike()
-        schedules.tend()
-    assert begin(tasks).id == made.job
+        assert clock.enqueue_due()
+        schedules.advance()
+    assert begin(trainer_queue).id == made.job
     assert read(jobs, made.job).status is Status.RUNNING
-    schedules.tend()
+    schedules.advance()
     following = schedules.get("loan")
     assert following is not None and following.job != made.job and waiting(redis) == [following.job]
     assert datetime.fromisoformat(following.next_run) > datetime.now(UTC)
-    assert tasks.begin([made.job]) is None
+    assert trainer_queue.begin([made.job]) is None
     schedules.delete("loan")
     assert read(jobs, made.job).status is Status.RUNNING
 
 
 def test_runs_that_come_due_while_one_waits_do_not_pile_up(
-    schedules: Schedules, redis: Redis, trainings: Trainings, tasks: Tasks
+    schedules: Schedules, redis: Redis, trainings: TrainerClient, trainer_queue: TrainerQueue
 ) -> None:
-    made, clock = schedules.put("loan", "* * * * *", REQUEST), Clock(redis, TRAINING)
+    made, clock = schedules.put("loan", "* * * * *", REQUEST), Scheduler(redis, TRAINING)
     for _ in range(3):
         for job_id in waiting(redis):
             redis.zadd("rq:scheduled:training", {job_id: datetime.now(UTC).timestamp() - 60})
-        assert clock.strike()
-        schedules.tend()
+        assert clock.enqueue_due()
+        schedules.advance()
     assert trainings.waiting() == 1
     assert schedules.get("loan") == made
-    begin(tasks)
-    schedules.tend()
+    begin(trainer_queue)
+    schedules.advance()
     assert len(waiting(redis)) == 1 and schedules.get("loan") != made
 
 
 def test_a_crash_between_a_run_and_the_next_loses_no_schedule(schedules: Schedules, redis: Redis) -> None:
     made = schedules.put("loan", "0 3 * * *", REQUEST)
     redis.zrem("rq:scheduled:training", made.job)
-    schedules.tend()
+    schedules.advance()
     assert len(waiting(redis)) == 1
 
 
 def test_only_one_trainer_strikes(redis: Redis) -> None:
-    first, second = Clock(redis, TRAINING), Clock(redis, TRAINING)
-    assert first.strike() and not second.strike()
+    first, second = Scheduler(redis, TRAINING), Scheduler(redis, TRAINING)
+    assert first.enqueue_due() and not second.enqueue_due()
     first.stop()
     second._not_before = 0
-    assert second.strike()
+    assert second.enqueue_due()
 
 
 @pytest.mark.parametrize(
@@ -411,7 +441,7 @@ def test_dates_are_utc() -> None:
     assert next_run("30 2 29 2 *", datetime(2026, 1, 1, tzinfo=UTC)) == datetime(2028, 2, 29, 2, 30, tzinfo=UTC)
 
 
-def test_a_job_is_what_the_list_shows(trainings: Trainings, jobs: Jobs) -> None:
+def test_a_job_is_what_the_list_shows(trainings: TrainerClient, jobs: Jobs) -> None:
     job = trainings.submit(REQUEST)
     assert isinstance(job, Job)
     assert jobs.list(model="loan").items == [job]

@@ -15,17 +15,26 @@ from redis import Redis
 from redis.exceptions import AuthenticationError, ResponseError
 
 from broker.connection import connect
-from broker.jobs import Jobs
-from broker.leases import TRAINERS, Leases
+from broker.gateway.jobs import Jobs
+from broker.gateway.trainer_client import TrainerClient
+from broker.lease_groups import TRAINERS
+from broker.load_status import LoadStatus, LoadStatusPublisher, load_statuses, request_load
 from broker.schedules import Schedules
-from broker.tasks import Clock, Tasks
-from broker.training import Trainings
-from broker.warmup import Report, Reports, ask, reports
-from broker.work import Limits, Work
+from broker.scorer import BatchLimits, ScorerQueue
+from broker.supervisor import Leases
+from broker.trainer import Scheduler, TrainerQueue
 from contract.errors import Failure
 from contract.jobs import Status, reply_channel
 from contract.settings import Settings
-from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING, Action, Order, TrainingRequest
+from contract.training import (
+    PUBLISHING,
+    REPOSITORY_COMMAND,
+    TRAIN,
+    TRAINING,
+    RepositoryAction,
+    RepositoryCommand,
+    TrainingRequest,
+)
 from launcher.redis_server import executable
 from tests.broker.samples import job, outcome, read
 from tests.support import DEADLINE, PROJECT, SIGNER, until
@@ -90,10 +99,10 @@ def gateway_of(users: dict[str, Redis]) -> Jobs:
     return Jobs(users["gateway"], max_queue_rows=10, timeout=30, result_ttl=60)
 
 
-def trainer_of(users: dict[str, Redis], queue: str) -> tuple[Leases, Tasks]:
-    leases = Leases(users["trainer"], crew=TRAINERS)
+def trainer_of(users: dict[str, Redis], queue: str) -> tuple[Leases, TrainerQueue]:
+    leases = Leases(users["trainer"], group=TRAINERS)
     leases.register(f"t-{queue}-x", queue=queue)
-    return leases, Tasks(users["trainer"], f"t-{queue}-x", queue, {TRAIN, ORDER}, SIGNER)
+    return leases, TrainerQueue(users["trainer"], f"t-{queue}-x", queue, {TRAIN, REPOSITORY_COMMAND}, SIGNER)
 
 
 def keep(leases: Leases, inc: str) -> None:
@@ -110,21 +119,21 @@ def keep(leases: Leases, inc: str) -> None:
 def test_a_prediction_passes_gateway_and_worker(users: dict[str, Redis]) -> None:
     jobs, leases = gateway_of(users), Leases(users["worker"])
     leases.register("w-0-x")
-    work, channel = Work(users["worker"], "w-0-x"), reply_channel("x")
+    queue, channel = ScorerQueue(users["worker"], "w-0-x"), reply_channel("x")
     with users["gateway"].pubsub() as subscription:
         subscription.subscribe(channel)
         jobs.submit([job(name, expires_after=60, reply_to=channel) for name in "abcd"] + [job("e", expires_after=0)])
         jobs.wait(["a", "b"], channel)
         jobs.backlog("sum"), jobs.workers(), jobs.ping(), jobs.list(), jobs.list("sum", Status.QUEUED)
-        work.wait_for_work(Limits())
-        work.wait_for_work(Limits(skip=["x"]), 0.01)
+        queue.wait_for_work(BatchLimits())
+        queue.wait_for_work(BatchLimits(skip=["x"]), 0.01)
         assert jobs.cancel("d")
-        batch = work.take(Limits())
+        batch = queue.take(BatchLimits())
         assert batch and [one.id for one in batch.jobs] == ["a", "b", "c"]
         keep(leases, "w-0-x")
-        work.finish({"a": outcome(3.0), "b": Failure("model_error", "it hurts")})
+        queue.finish({"a": outcome(3.0), "b": Failure("model_error", "it hurts")})
     assert leases.give_back("w-0-x", ["c"]) == {"c": "queued"}
-    trainer = Leases(users["trainer"], crew=TRAINERS)  # which looks after predictions while there is no worker
+    trainer = Leases(users["trainer"], group=TRAINERS)  # which looks after predictions while there is no worker
     jobs.submit([job("f", expires_after=0)])
     keep(trainer, "t-0-x")
     statuses = {job_id: read(jobs, job_id).status.value for job_id in "abcdef"}
@@ -133,63 +142,63 @@ def test_a_prediction_passes_gateway_and_worker(users: dict[str, Redis]) -> None
 
 
 def test_a_training_passes_gateway_and_trainer(users: dict[str, Redis]) -> None:
-    jobs, trainings = gateway_of(users), Trainings(users["gateway"], SIGNER, timeout=60, result_ttl=60)
-    leases, tasks = trainer_of(users, TRAINING)
-    tasks.publish_recipes(["sum"], {"sum": []})
+    jobs, trainings = gateway_of(users), TrainerClient(users["gateway"], SIGNER, timeout=60, result_ttl=60)
+    leases, trainer_queue = trainer_of(users, TRAINING)
+    trainer_queue.publish_recipes(["sum"], {"sum": []})
     assert trainings.recipes() == ["sum"] and trainings.parameters("sum") == [] and trainings.waiting() == 0
     for end in ("finish", "give back", "cancel"):
         job_id = trainings.submit(REQUEST).id
         assert jobs.ahead(job_id) == 0
-        assert tasks.begin([])
+        assert trainer_queue.begin([])
         keep(leases, "t-training-x")
-        tasks.progress(job_id, {"fraction": 0.5}, b"x\n" * 700_000, 0)
+        trainer_queue.report_progress(job_id, {"fraction": 0.5}, b"x\n" * 700_000, 0)
         assert trainings.log(job_id, 0)[1]
         if end == "finish":
-            tasks.finish(job_id, {"version": 1})
+            trainer_queue.finish(job_id, {"version": 1})
         if end == "give back":
             leases.give_back("t-training-x")
             leases.register("t-training-x", queue=TRAINING)
         jobs.list()
         jobs.cancel(job_id)
         jobs.delete(job_id)
-    assert tasks.unfinished() == []
-    tasks.wait_for_work(0.01)
+    assert trainer_queue.unfinished() == []
+    trainer_queue.wait_for_work(0.01)
 
 
 def test_an_order_passes_gateway_and_trainer(users: dict[str, Redis]) -> None:
-    trainings = Trainings(users["gateway"], SIGNER, timeout=60, result_ttl=60)
-    leases, tasks = trainer_of(users, PUBLISHING)
+    trainings = TrainerClient(users["gateway"], SIGNER, timeout=60, result_ttl=60)
+    leases, trainer_queue = trainer_of(users, PUBLISHING)
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(trainings.order, Order(Action.ROLL_BACK, "sum"), 5)
-        begun = until(lambda: tasks.begin([]), "the order")
+        answer = pool.submit(trainings.run_command, RepositoryCommand(RepositoryAction.ROLL_BACK, "sum"), 5)
+        begun = until(lambda: trainer_queue.begin([]), "the command")
         keep(leases, "t-publishing-x")
-        tasks.finish(begun.id, {"done": True})
+        trainer_queue.finish(begun.id, {"done": True})
         assert answer.result() == {"done": True}
 
 
 def test_a_schedule_passes_gateway_and_trainer(users: dict[str, Redis], server: Protected) -> None:
     ttls = {"timeout": 60, "result_ttl": 60}
-    schedules, clock = Schedules(users["gateway"], SIGNER, **ttls), Clock(users["trainer"], TRAINING)
+    schedules, clock = Schedules(users["gateway"], SIGNER, **ttls), Scheduler(users["trainer"], TRAINING)
     made = schedules.put("sum", "0 3 * * 1", REQUEST)
     schedules.put("other", "0 3 * * 1", REQUEST)
     assert schedules.delete("other") and schedules.all() == [made]
     server.connect("default").zadd("rq:scheduled:training", {made.job: 1})
-    assert clock.strike()
-    _, tasks = trainer_of(users, TRAINING)
-    assert tasks.begin([])
-    Schedules(users["trainer"], SIGNER, **ttls).tend(pytest.fail)
+    assert clock.enqueue_due()
+    _, trainer_queue = trainer_of(users, TRAINING)
+    assert trainer_queue.begin([])
+    Schedules(users["trainer"], SIGNER, **ttls).advance(pytest.fail)
     assert (schedules.get("sum") or made).job != made.job
     clock.stop()
 
 
 def test_a_version_is_asked_for_and_reported(users: dict[str, Redis]) -> None:
-    ask(users["trainer"], "sum@2", 60)
-    side = Reports(users["worker"], 60)
-    assert side.wanted() == {"sum@2"}
-    side.say("w", Report(["sum@2"]))
-    assert list(reports(users["trainer"], "sum")) == ["w"]
+    request_load(users["trainer"], "sum@2", 60)
+    side = LoadStatusPublisher(users["worker"], 60)
+    assert side.requested() == {"sum@2"}
+    side.publish("w", LoadStatus(["sum@2"]))
+    assert list(load_statuses(users["trainer"], "sum")) == ["w"]
     side.withdraw("w")
-    assert reports(users["trainer"], "sum") == {}
+    assert load_statuses(users["trainer"], "sum") == {}
 
 
 ADMINISTRATION = [

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from contract.coercion import Coerced, Grid, Instances, Records, RepeatedKeys, coerce
 from contract.errors import FieldError, InvalidInstances
-from contract.kinds import Conversion
 from contract.manifest import Field, Kind, Output, OutputKind, Signature
+from contract.values import Conversion
 
 deterministic = settings(derandomize=True, deadline=None, max_examples=100)
 
@@ -594,8 +594,8 @@ def test_the_errors_shown_are_the_first_of_all(rows: list[Any]) -> None:
     ],
 )
 def test_a_number_that_is_text_is_read_alike_alone_and_in_a_column(kind: Kind, text: str) -> None:
-    conversion = Conversion.of(Field("a", kind))
-    (alone,) = conversion.each([text])
-    found = conversion.at_once(["1"] * 20 + [text])
+    conversion = Conversion.for_field(Field("a", kind))
+    (alone,) = conversion.convert_each([text])
+    found = conversion.convert_bulk(["1"] * 20 + [text])
     assert found is None or found[-1] == alone
     assert found is None or kind is Kind.NUMBER or set(map(type, found)) == {int}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from broker import scripts
 
-OF_TRAINERS = {"ask", "begin", "enqueue", "progress"}
+OF_TRAINERS = {"request_load", "begin", "enqueue", "progress"}
 """Which neither gateway nor workers send while they predict."""
 
 NAMES = sorted({path.stem for path in scripts._FOLDER.glob("*.lua")} - {"prelude"} - OF_TRAINERS)

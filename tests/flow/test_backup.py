@@ -1,4 +1,4 @@
-"""The commands of docs/operations.md back up what runs, and restore it elsewhere."""
+"""The commands of docs/how-to/back-up-and-restore.md back up what runs, and restore it elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.flow import estimators
 from tests.flow.gateways import Site, site
 from tests.support import PROJECT, numbers, until, write_version
 
-PAGE = (PROJECT / "docs" / "operations.md").read_text()
+PAGE = (PROJECT / "docs" / "how-to" / "back-up-and-restore.md").read_text()
 
 
 def commands(heading: str) -> list[list[str]]:
@@ -60,7 +60,7 @@ def result(here: Site, job_id: str) -> object:
 @pytest.mark.slow
 def test_what_is_backed_up_while_it_runs_goes_on_where_it_is_restored(tmp_path: Path) -> None:
     first, second = tmp_path / "1", tmp_path / "2"
-    back_up, restore, *_ = commands("Backing up")
+    (back_up,), (restore, *_) = commands("Back up while it runs"), commands("Restore")
     models = first / "models"
     write_version(models, "quick", estimators.Slow(0.001), numbers("a"), by_value=True)
     write_version(models, "slow", estimators.Slow(0.3), numbers("a"), by_value=True)
@@ -90,7 +90,7 @@ def test_a_version_that_is_published_while_models_are_copied_leaves_no_alias_wit
     tmp_path: Path,
 ) -> None:
     write_version(tmp_path / "models", "quick", estimators.Slow(0), numbers("a"), by_value=True)
-    first, second = [line for line in commands("Backing up")[0] if line.startswith("tar")]
+    first, second = [line for line in commands("Back up while it runs")[0] if line.startswith("tar")]
     run(["mkdir -p backup/models", first], tmp_path)
     write_version(tmp_path / "models", "quick", estimators.Slow(0), numbers("a"), version=2, by_value=True)
     write_version(tmp_path / "models", "later", estimators.Slow(0), numbers("a"), by_value=True)

@@ -16,7 +16,7 @@ from sklearn.cluster import KMeans
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
-from broker.warmup import STARTS_THREADS, Report, reports
+from broker.load_status import STARTS_THREADS, LoadStatus, load_statuses
 from contract.jobs import PredictionJob, Status
 from contract.manifest import Output, OutputKind
 from contract.settings import Settings
@@ -328,7 +328,7 @@ def test_a_model_that_harms_whoever_loads_it_harms_no_other(tmp_path: Path, esti
         said = "loading harmful@1 kills its process" if aborts else "loading harmful@1 starts threads"
         assert worker.log.count(said) == 1
         if not aborts:
-            until(lambda: reports(shop.redis, "harmful"), "the worker is heard")
+            until(lambda: load_statuses(shop.redis, "harmful"), "the worker is heard")
             moved = promote(Settings(models_dir=folder), shop.redis, "harmful", 1, "canary")
             assert moved == f"moved though the worker w did not load it: {STARTS_THREADS}"
 
@@ -344,7 +344,7 @@ def test_a_version_that_is_mended_is_shared_again(tmp_path: Path) -> None:
         until(lambda: "bytes instead of" in worker.log, "the template has tried it")
         artifact.write_bytes(whole)
         until(
-            lambda: "quick@1" in reports(shop.redis, "quick").get("w", Report()).loaded,
+            lambda: "quick@1" in load_statuses(shop.redis, "quick").get("w", LoadStatus()).loaded,
             "all scorers have it from the template",
         )
         assert worker.log.count("bytes instead of") == 1

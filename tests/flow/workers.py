@@ -16,17 +16,17 @@ import psutil
 from redis import Redis
 
 from broker.connection import connect
-from broker.jobs import Jobs
+from broker.gateway.jobs import Jobs
 from contract.jobs import Job, PredictionJob, Status
 from tests.support import PROJECT, until
 
 START = """
 import sys
 from contract.settings import Settings
-from worker.logs import to_stderr
+from runtime import logs
 from worker.supervisor import Supervisor
 
-to_stderr()
+logs.configure("worker")
 Supervisor(Settings.from_environ(), lease=float(sys.argv[1])).run()
 """
 """`python -m worker` with a lease for which a test can wait."""

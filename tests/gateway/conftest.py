@@ -10,8 +10,8 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from broker.leases import Leases
-from broker.work import Limits, Work
+from broker.scorer import BatchLimits, ScorerQueue
+from broker.supervisor import Leases
 from contract.jobs import PredictionOutcome
 from contract.manifest import Field, Kind
 from contract.settings import Settings
@@ -32,16 +32,16 @@ def settings(redis: Redis, redis_url: str, models: Path, tmp_path: Path) -> Sett
 @pytest.fixture
 def scoring(redis: Redis) -> Iterator[None]:
     """Somebody who finishes every job, as a scorer would: each row's sum."""
-    leases, work, stop = Leases(redis, lease=60), Work(redis, "w-0-test"), threading.Event()
+    leases, queue, stop = Leases(redis, lease=60), ScorerQueue(redis, "w-0-test"), threading.Event()
     leases.register("w-0-test")
 
     def score() -> None:
         while not stop.is_set():
-            batch = work.take(Limits())
+            batch = queue.take(BatchLimits())
             if batch is None:
-                work.wait_for_work(Limits(), 0.1)
+                queue.wait_for_work(BatchLimits(), 0.1)
                 continue
-            work.finish(
+            queue.finish(
                 {
                     job.id: PredictionOutcome([sum(row) for row in job.rows], None, [], 0.5, len(batch.jobs))
                     for job in batch.jobs

@@ -10,11 +10,11 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from broker.jobs import Jobs
-from broker.leases import Leases
+from broker.gateway.jobs import Jobs
+from broker.supervisor import Leases
 from contract.settings import Settings
 from gateway.app import create_app
-from gateway.preferences import preferences
+from gateway.protocols.preferences import preferences
 from tests.support import until
 
 PREDICT = "/v1/models/sum/predict"

@@ -18,7 +18,7 @@ from contract.coercion import Coerced, Grid, Instances, Records, RepeatedKeys, c
 from contract.csv_cells import NULLS
 from contract.errors import FieldError, InvalidInstances
 from contract.manifest import Field, Kind, Output, OutputKind, Signature
-from gateway.dialects import MalformedBody, from_csv, from_form, from_json
+from gateway.protocols.dialects import MalformedBody, from_csv, from_form, from_json
 
 deterministic = settings(derandomize=True, deadline=None, max_examples=50)
 

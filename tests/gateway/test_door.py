@@ -14,7 +14,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from contract.settings import Settings
 from gateway.app import create_app
-from gateway.door import Door
+from gateway.door.middleware import Door
 from tests.gateway.test_refusals import problem
 
 JOBS, PREDICT = "/v1/jobs", "/v1/models/sum/predict"

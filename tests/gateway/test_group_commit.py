@@ -11,8 +11,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 
 from contract.jobs import PredictionJob
-from gateway import group_commit
-from gateway.group_commit import GroupCommit, Overloaded
+from gateway.serving import group_commit
+from gateway.serving.group_commit import GroupCommit, Overloaded
 from tests.support import until
 
 

@@ -226,7 +226,7 @@ def test_a_request_that_comes_while_its_connection_is_given_up_is_served() -> No
     script = """
 from gevent import monkey; monkey.patch_all()
 import gevent, socket
-from gateway.connections import Connection, Patience
+from gateway.door.connections import Connection, Patience
 (ours, theirs), served = socket.socketpair(), []
 connections = []
 def serve():

@@ -9,8 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from broker.leases import Leases
-from broker.work import Limits, Work
+from broker.scorer import BatchLimits, ScorerQueue
+from broker.supervisor import Leases
 from contract.errors import InvalidInstances
 from contract.jobs import PredictionOutcome
 from contract.settings import Settings
@@ -90,11 +90,11 @@ def test_the_errors_are_there_for_whoever_looks_later(client: FlaskClient, setti
     assert (response.status_code, response.headers["Preference-Applied"]) == (202, "handling=lenient")
     assert (job["output"], job["warnings"]) == (None, [WARNING])
     Leases(redis, lease=60).register("w-0-test")
-    work = Work(redis, "w-0-test")
-    batch = work.take(Limits())
+    queue = ScorerQueue(redis, "w-0-test")
+    batch = queue.take(BatchLimits())
     assert batch and [tuple(row) for row in batch.jobs[0].rows] == [(1.0, 2.0), (3.0, 4.0)]
     chances = [{"0": 0.25, "1": 0.75}, {"0": 1.0, "1": 0.0}]
-    work.finish({job["id"]: PredictionOutcome([3, 7], chances, ["late"], 0.5, 2)})
+    queue.finish({job["id"]: PredictionOutcome([3, 7], chances, ["late"], 0.5, 2)})
     other = create_app(settings).test_client()
     found = other.get(f"/v1/jobs/{job['id']}").get_json()
     assert found["output"] == {**OUTPUT, "probabilities": [chances[0], None, chances[1]]}

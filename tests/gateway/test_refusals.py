@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from contract.manifest import Field, Kind
 from contract.settings import Settings
 from gateway.app import create_app
-from gateway.group_commit import GroupCommit
+from gateway.serving.group_commit import GroupCommit
 from tests.support import Sum, numbers, write_version
 
 PREDICT = "/v1/models/sum/predict"

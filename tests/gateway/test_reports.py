@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from contract.reports import ADDRESS, ADDRESS_ELEMENT, STATUS
+from contract.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
 from contract.repository import Repository
 from gateway.routes.reports import filled_in
 from tests.gateway.test_refusals import problem

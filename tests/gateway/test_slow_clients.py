@@ -11,15 +11,15 @@ import pytest
 from gevent.socket import socket as gevent_socket
 
 from contract.settings import Settings
-from gateway.connections import Connection, Patience, Phase, slowest
+from gateway.door.connections import Connection, Patience, Phase, slowest
 from tests.gateway.test_gunicorn import Server, serving
 from tests.support import PROJECT, until
 
 SLOTS = 40
 CONFIG = f"""
-exec(open({str(PROJECT / "gateway" / "gunicorn.conf.py")!r}).read())
-from gateway.connections import Patience
-from gateway.gunicorn_worker import GatewayWorker
+exec(open({str(PROJECT / "gateway" / "server" / "gunicorn.conf.py")!r}).read())
+from gateway.door.connections import Patience
+from gateway.server.gunicorn_worker import GatewayWorker
 
 class worker_class(GatewayWorker):
     patience = Patience(head=1.0, lag=1.0)
@@ -41,7 +41,7 @@ def hurried(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("ALLOW_UPLOAD", "1")
     config = tmp_path / "hurried.conf.py"
     config.write_text(CONFIG)
-    with serving(settings, "gunicorn", "--config", str(config), "gateway.wsgi:application()") as server:
+    with serving(settings, "gunicorn", "--config", str(config), "gateway.server.wsgi:application()") as server:
         yield server
 
 

@@ -13,8 +13,9 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from broker.leases import TRAINERS, Leases
-from broker.tasks import Tasks
+from broker.lease_groups import TRAINERS
+from broker.supervisor import Leases
+from broker.trainer import TrainerQueue
 from contract.errors import Failure
 from contract.parameters import Parameter
 from contract.settings import Settings
@@ -34,27 +35,27 @@ def spool(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def client(settings: Settings, spool: Path, tasks: Tasks) -> FlaskClient:
+def client(settings: Settings, spool: Path, trainer_queue: TrainerQueue) -> FlaskClient:
     return create_app(dataclasses.replace(settings, spool_dir=spool, spool_mb=1)).test_client()
 
 
 @pytest.fixture
-def tasks(redis: Redis) -> Tasks:
+def trainer_queue(redis: Redis) -> TrainerQueue:
     """A trainer that has said which recipes there are."""
-    Leases(redis, crew=TRAINERS).register("t-0-x", queue=TRAINING)
-    tasks = Tasks(redis, "t-0-x", TRAINING, {TRAIN}, SIGNER)
+    Leases(redis, group=TRAINERS).register("t-0-x", queue=TRAINING)
+    trainer_queue = TrainerQueue(redis, "t-0-x", TRAINING, {TRAIN}, SIGNER)
     depth = Parameter("depth", ["int", "None"], [], None)
-    tasks.publish_recipes(RECIPES, {"tabular": [depth], "iris": []})
-    return tasks
+    trainer_queue.publish_recipes(RECIPES, {"tabular": [depth], "iris": []})
+    return trainer_queue
 
 
-def accepted(response: TestResponse, tasks: Tasks) -> TrainingRequest:
+def accepted(response: TestResponse, trainer_queue: TrainerQueue) -> TrainingRequest:
     """What the trainer gets to see of a request that was accepted."""
     assert response.status_code == 202, response.text
-    begun = tasks.begin([])
+    begun = trainer_queue.begin([])
     assert begun is not None and begun.id == response.json["id"]  # type: ignore[index]
     assert response.headers["Location"] == f"/v1/jobs/{begun.id}"
-    tasks.finish(begun.id, OUTPUT)
+    trainer_queue.finish(begun.id, OUTPUT)
     return TrainingRequest.from_json(begun.payload)
 
 
@@ -76,7 +77,7 @@ def form(content: bytes = b"a,b\n1,2\n", **fields: str) -> dict[str, Any]:
     }
 
 
-def test_every_part_of_a_request_arrives(client: FlaskClient, tasks: Tasks) -> None:
+def test_every_part_of_a_request_arrives(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
     body = {
         "recipe": "tabular",
         "parameters": {"depth": 3},
@@ -89,7 +90,7 @@ def test_every_part_of_a_request_arrives(client: FlaskClient, tasks: Tasks) -> N
         "notes": "ä",
         "data": {"path": "2026/loan.csv"},
     }
-    assert accepted(client.post("/v1/models/new/train", json=body), tasks) == TrainingRequest(
+    assert accepted(client.post("/v1/models/new/train", json=body), trainer_queue) == TrainingRequest(
         "new",
         "tabular",
         {"depth": 3},
@@ -105,13 +106,15 @@ def test_every_part_of_a_request_arrives(client: FlaskClient, tasks: Tasks) -> N
     )
 
 
-def test_nothing_at_all_trains_the_models_own_recipe(client: FlaskClient, tasks: Tasks) -> None:
-    assert accepted(client.post("/v1/models/loan/train"), tasks) == TrainingRequest("loan", "loan")
-    assert accepted(client.post("/v1/models/iris/train", json={}), tasks) == TrainingRequest("iris", "iris")
+def test_nothing_at_all_trains_the_models_own_recipe(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
+    assert accepted(client.post("/v1/models/loan/train"), trainer_queue) == TrainingRequest("loan", "loan")
+    assert accepted(client.post("/v1/models/iris/train", json={}), trainer_queue) == TrainingRequest("iris", "iris")
 
 
-def test_a_model_without_a_recipe_is_trained_by_the_generic_one(client: FlaskClient, tasks: Tasks) -> None:
-    request = accepted(client.post("/v1/models/new/train", json={"target": "y", "data": DATA}), tasks)
+def test_a_model_without_a_recipe_is_trained_by_the_generic_one(
+    client: FlaskClient, trainer_queue: TrainerQueue
+) -> None:
+    request = accepted(client.post("/v1/models/new/train", json={"target": "y", "data": DATA}), trainer_queue)
     assert (request.recipe, request.target, request.path) == ("tabular", "y", "loan.csv")
 
 
@@ -211,9 +214,11 @@ def test_a_foreign_page_may_not_train(client: FlaskClient) -> None:
 # Uploads
 
 
-def test_a_file_is_in_the_spool_under_a_name_of_ours(client: FlaskClient, tasks: Tasks, spool: Path) -> None:
+def test_a_file_is_in_the_spool_under_a_name_of_ours(
+    client: FlaskClient, trainer_queue: TrainerQueue, spool: Path
+) -> None:
     fields = {"target": "b", "features": '["a"]', "gate": '{"floor": 0.5}', "recipe": "tabular"}
-    request = accepted(client.post("/v1/models/loan/train", **form(**fields)), tasks)
+    request = accepted(client.post("/v1/models/loan/train", **form(**fields)), trainer_queue)
     assert (request.target, request.features, request.gate.floor) == ("b", ["a"], 0.5)
     assert request.upload and files(spool) == [request.upload]
     assert (spool / request.upload).read_bytes() == b"a,b\n1,2\n"
@@ -246,20 +251,26 @@ CSV = b"id;months;zip;stays\n1;5;01234;yes\n"
     ],
 )
 def test_what_the_header_shows_to_be_wrong_is_refused_at_once(
-    settings: Settings, spool: Path, tasks: Tasks, content: bytes, fields: dict[str, str], field: str, said: str
+    settings: Settings,
+    spool: Path,
+    trainer_queue: TrainerQueue,
+    content: bytes,
+    fields: dict[str, str],
+    field: str,
+    said: str,
 ) -> None:
     client = create_app(dataclasses.replace(settings, spool_dir=spool)).test_client()
     problem = refused(client.post("/v1/models/new/train", **form(content, **{**TABULAR, **fields})))
     assert [error["field"] for error in problem["errors"]] == [field]
     assert said in problem["detail"]
-    assert files(spool) == [] and tasks.begin([]) is None
+    assert files(spool) == [] and trainer_queue.begin([]) is None
 
 
-def test_what_the_header_shows_to_be_right_is_accepted(client: FlaskClient, tasks: Tasks) -> None:
+def test_what_the_header_shows_to_be_right_is_accepted(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
     fields = {"target": "Stays", "features": '["MONTHS", "zip"]', "kinds": '{"zip": "string"}', "recipe": "tabular"}
-    request = accepted(client.post("/v1/models/new/train", **form(CSV, **fields)), tasks)
+    request = accepted(client.post("/v1/models/new/train", **form(CSV, **fields)), trainer_queue)
     assert (request.target, request.kinds) == ("Stays", {"zip": "string"})
-    assert accepted(client.post("/v1/models/loan/train", **form(b"\xe4,b\n1,2\n")), tasks).recipe == "loan"
+    assert accepted(client.post("/v1/models/loan/train", **form(b"\xe4,b\n1,2\n")), trainer_queue).recipe == "loan"
 
 
 @pytest.mark.parametrize(
@@ -285,12 +296,14 @@ def test_a_parameter_that_the_recipe_does_not_take_is_refused_at_once(
         assert said in refused(response)["detail"]
 
 
-def test_what_the_trainer_alone_knows_of_a_recipe_is_left_to_it(client: FlaskClient, tasks: Tasks) -> None:
-    request = accepted(client.post("/v1/models/loan/train", json={"parameters": {"anything": 1}}), tasks)
+def test_what_the_trainer_alone_knows_of_a_recipe_is_left_to_it(
+    client: FlaskClient, trainer_queue: TrainerQueue
+) -> None:
+    request = accepted(client.post("/v1/models/loan/train", json={"parameters": {"anything": 1}}), trainer_queue)
     assert request.parameters == {"anything": 1}
 
 
-def test_a_training_that_waits_says_how_many_come_first(client: FlaskClient, tasks: Tasks) -> None:
+def test_a_training_that_waits_says_how_many_come_first(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
     ids = [client.post("/v1/models/loan/train").get_json()["id"] for _ in range(3)]
 
     def before(job_id: str) -> int | None:
@@ -298,7 +311,7 @@ def test_a_training_that_waits_says_how_many_come_first(client: FlaskClient, tas
         return progress and progress["total"]
 
     assert [before(job_id) for job_id in ids] == [0, 1, 2]
-    assert tasks.begin([]) is not None
+    assert trainer_queue.begin([]) is not None
     assert [before(job_id) for job_id in ids] == [None, 1, 2]
     progress = client.get(f"/v1/jobs/{ids[2]}").get_json()["progress"]
     assert (progress["phase"], progress["fraction"], progress["unit"]) == ("waiting", 0.0, "trainings before it")
@@ -316,16 +329,18 @@ def test_a_training_that_waits_says_how_many_come_first(client: FlaskClient, tas
     ],
 )
 def test_the_name_of_an_uploaded_file_travels_with_it_and_names_no_place(
-    client: FlaskClient, tasks: Tasks, sent: str, kept: str | None
+    client: FlaskClient, trainer_queue: TrainerQueue, sent: str, kept: str | None
 ) -> None:
     data = {"file": (io.BytesIO(b"a,b\n1,2\n"), sent)}
-    request = accepted(client.post("/v1/models/loan/train", data=data, content_type="multipart/form-data"), tasks)
+    request = accepted(
+        client.post("/v1/models/loan/train", data=data, content_type="multipart/form-data"), trainer_queue
+    )
     assert request.upload_name == kept
     assert request.upload and request.upload.endswith(".upload")
 
 
-def test_a_request_may_be_one_field_of_the_form(client: FlaskClient, tasks: Tasks) -> None:
-    request = accepted(client.post("/v1/models/loan/train", **form(request=json.dumps({"notes": "n"}))), tasks)
+def test_a_request_may_be_one_field_of_the_form(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
+    request = accepted(client.post("/v1/models/loan/train", **form(request=json.dumps({"notes": "n"}))), trainer_queue)
     assert (request.recipe, request.notes) == ("loan", "n")
 
 
@@ -395,19 +410,19 @@ def test_a_form_of_too_many_parts_is_refused(client: FlaskClient, spool: Path) -
 # Jobs
 
 
-def test_a_training_is_a_job_like_any_other(client: FlaskClient, tasks: Tasks) -> None:
+def test_a_training_is_a_job_like_any_other(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
     job = client.post("/v1/models/loan/train").json
     assert job is not None
     assert (job["kind"], job["status"], job["model"]) == ("training", "queued", {"name": "loan", "version": None})
-    begun = tasks.begin([])
+    begun = trainer_queue.begin([])
     assert begun
-    tasks.progress(begun.id, {"phase": "fitting", "fraction": 0.5}, b"one\ntwo\n", 0)
+    trainer_queue.report_progress(begun.id, {"phase": "fitting", "fraction": 0.5}, b"one\ntwo\n", 0)
     assert client.get(f"/v1/jobs/{begun.id}").json["progress"] == {"phase": "fitting", "fraction": 0.5}
     log = client.get(f"/v1/jobs/{begun.id}/log")
     assert (log.text, log.mimetype, log.headers["Log-Next"]) == ("one\ntwo\n", "text/plain", "8")
     assert client.get(f"/v1/jobs/{begun.id}/log?from=4").text == "two\n"
     assert client.get(f"/v1/jobs/{begun.id}/log?from=99").text == ""
-    tasks.finish(begun.id, OUTPUT)
+    trainer_queue.finish(begun.id, OUTPUT)
     ended = client.get(f"/v1/jobs/{begun.id}?wait=5").json
     assert (ended["status"], ended["output"], ended["model"]["version"]) == ("succeeded", OUTPUT, 4)
     assert [item["id"] for item in client.get("/v1/jobs?model=loan").json["items"]] == [begun.id]
@@ -415,11 +430,11 @@ def test_a_training_is_a_job_like_any_other(client: FlaskClient, tasks: Tasks) -
     assert client.get(f"/v1/jobs/{begun.id}/log").status_code == 404
 
 
-def test_a_failed_training_says_why(client: FlaskClient, tasks: Tasks) -> None:
+def test_a_failed_training_says_why(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
     client.post("/v1/models/loan/train")
-    begun = tasks.begin([])
+    begun = trainer_queue.begin([])
     assert begun
-    tasks.finish(begun.id, Failure("no_data", "there is no loan.csv", {"path": "loan.csv"}))
+    trainer_queue.finish(begun.id, Failure("no_data", "there is no loan.csv", {"path": "loan.csv"}))
     error = {"code": "no_data", "message": "there is no loan.csv", "details": {"path": "loan.csv"}}
     assert client.get(f"/v1/jobs/{begun.id}").json["error"] == error
 
@@ -440,8 +455,8 @@ def test_so_many_trainings_wait_and_no_more(client: FlaskClient, monkeypatch: py
 # Reset
 
 
-def test_a_reset_trains_by_the_models_recipe_and_nothing_else(client: FlaskClient, tasks: Tasks) -> None:
-    assert accepted(client.post("/v1/models/loan/reset"), tasks) == TrainingRequest("loan", "loan")
+def test_a_reset_trains_by_the_models_recipe_and_nothing_else(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
+    assert accepted(client.post("/v1/models/loan/reset"), trainer_queue) == TrainingRequest("loan", "loan")
 
 
 def test_a_reset_of_what_has_no_defaults_is_refused(client: FlaskClient) -> None:

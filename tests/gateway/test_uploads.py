@@ -1,4 +1,4 @@
-"""An upload becomes an order to the trainer, where uploads are allowed at all."""
+"""An upload becomes a command to the trainer, where uploads are allowed at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flask import Flask, Request
 from flask.testing import FlaskClient
 
 from contract.errors import Code, ModelgateError
-from contract.training import Action, Order
+from contract.training import RepositoryAction, RepositoryCommand
 from gateway import problems
 from gateway.routes import uploads
 from tests.gateway.test_refusals import problem
@@ -40,14 +40,14 @@ class Spool:
 
 class Trainer:
     def __init__(self) -> None:
-        self.orders: list[Order] = []
+        self.commands: list[RepositoryCommand] = []
         self.error: ModelgateError | None = None
 
-    def __call__(self, order: Order) -> dict[str, Any]:
-        self.orders.append(order)
+    def __call__(self, command: RepositoryCommand) -> dict[str, Any]:
+        self.commands.append(command)
         if self.error:
             raise self.error
-        return {"name": order.model, "version": 3, "versions": [3], "aliases": {"current": 3}, "warnings": []}
+        return {"name": command.model, "version": 3, "versions": [3], "aliases": {"current": 3}, "warnings": []}
 
 
 @pytest.fixture
@@ -74,19 +74,21 @@ def test_an_upload_is_an_order_and_answered_with_the_version(trainer: Trainer) -
     assert response.status_code == 201
     assert response.headers["Location"] == "/v1/models/loan/versions/3"
     assert response.json and response.json["version"] == 3
-    wanted = Order(Action.IMPORT, "loan", upload="spooled-file", sample="spooled-sample", upload_name="x.pkl")
-    assert trainer.orders == [wanted]
+    wanted = RepositoryCommand(
+        RepositoryAction.IMPORT, "loan", upload="spooled-file", sample="spooled-sample", upload_name="x.pkl"
+    )
+    assert trainer.commands == [wanted]
 
 
 def test_a_sample_is_not_needed(trainer: Trainer) -> None:
     assert client_of(trainer).post(URL, data=form("file")).status_code == 201
-    assert trainer.orders[0].sample is None
+    assert trainer.commands[0].sample is None
 
 
 def test_uploads_are_off_unless_somebody_turned_them_on(trainer: Trainer) -> None:
     body = problem(client_of(trainer, allowed=False).post(URL, data=form("file")), 403, "uploads_off")
     assert "a pickle is a program" in body["detail"] and "ALLOW_UPLOAD=1" in body["detail"]
-    assert trainer.orders == []
+    assert trainer.commands == []
 
 
 def test_what_the_trainer_refuses_is_the_callers_to_correct(trainer: Trainer) -> None:
@@ -97,7 +99,7 @@ def test_what_the_trainer_refuses_is_the_callers_to_correct(trainer: Trainer) ->
 
 def test_an_upload_has_a_signature_where_it_needs_one(trainer: Trainer) -> None:
     assert client_of(trainer).post(URL, data=form("file", "signature")).status_code == 201
-    assert trainer.orders[0].signature == "spooled-signature"
+    assert trainer.commands[0].signature == "spooled-signature"
     trainer.error = ModelgateError(Code.NOT_SIGNED, "the file that was sent is not signed; sign it")
     body = problem(client_of(trainer).post(URL, data=form("file")), 403, "not_signed")
     assert body["detail"] == "the file that was sent is not signed; sign it"
@@ -127,7 +129,7 @@ def test_a_form_with_other_parts_is_refused(trainer: Trainer, data: dict[str, An
     response = client_of(trainer, spool=spool).post(URL, data=data, content_type="multipart/form-data")
     body = problem(response, 400, "invalid_parameter")
     assert said in body["detail"]
-    assert trainer.orders == []
+    assert trainer.commands == []
     files = [part for part, value in data.items() if isinstance(value, tuple)]
     assert spool.discarded == [f"spooled-{part}" for part in files]
 

@@ -12,20 +12,20 @@ from contract.repository import Repository
 from contract.settings import Settings
 from gateway.app import create_app
 from tests.support import Sum, numbers, write_version
-from trainer.jobs.orders import ORDERS
+from trainer.jobs.commands import HANDLERS
 
 MODEL = "/v1/models/sum"
 
 
 @pytest.fixture
 def client(settings: Settings, redis: Redis) -> FlaskClient:
-    """`sum` has two versions, of which the first is current, and orders are executed at once."""
+    """`sum` has two versions, of which the first is current, and commands run at once."""
     for version in (2, 1):
         root = settings.models_dir
         if version not in Repository(root).versions("sum"):
             write_version(root, "sum", Sum(), numbers("a", "b"), version=version)
     (settings.models_dir / "sum/aliases.json").write_text('{"current": 1}')
-    return create_app(settings, lambda order: ORDERS[order.action](settings, redis, order)).test_client()
+    return create_app(settings, lambda command: HANDLERS[command.action](settings, redis, command)).test_client()
 
 
 def move(client: FlaskClient, alias: str, body: Any) -> tuple[int, dict[str, Any]]:

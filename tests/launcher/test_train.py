@@ -14,8 +14,8 @@ from threading import Thread
 import pytest
 
 from launcher.arguments import features, gate, kinds
-from launcher.client import Modelgate
-from launcher.train import Bar, line, outcome
+from launcher.http_client import Modelgate
+from launcher.train import ProgressBar, line, outcome
 from tests.support import PROJECT
 
 
@@ -49,7 +49,7 @@ def test_a_line_says_how_far_it_is() -> None:
 
 def test_a_terminal_has_one_line_that_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     out = Terminal()
-    bar = Bar(out)
+    bar = ProgressBar(out)
     for fraction in (0.1, 0.9):
         bar.show({"phase": "fitting", "fraction": fraction})
     bar.close()
@@ -58,7 +58,7 @@ def test_a_terminal_has_one_line_that_is_drawn_again(monkeypatch: pytest.MonkeyP
 
 def test_elsewhere_each_phase_has_a_line() -> None:
     out = io.StringIO()
-    bar = Bar(out)
+    bar = ProgressBar(out)
     for phase in ("reading", "fitting", "fitting"):
         bar.show({"phase": phase, "fraction": 0.1})
     bar.close()

@@ -20,8 +20,8 @@ from sklearn.preprocessing import StandardScaler
 
 from contract.errors import Code, ModelgateError
 from contract.manifest import ArtifactFormat, ModelManifest
-from scoring.artifacts import check_versions, libraries, load, use_one_thread
-from scoring.releases import HERE, noting_releases
+from scoring.artifacts import check_versions, library_versions, load, use_one_thread
+from scoring.compatibility import SKLEARN_VERSION, record_versions
 from scoring.trust import Trust
 from tests.support import Bomb, numbers, write_version
 
@@ -103,7 +103,7 @@ def test_another_major_version_is_refused(manifest: ModelManifest, folder: Path,
     changed = dataclasses.replace(manifest, libraries={**manifest.libraries, library: "0.19.1"})
     code, said = refusal(changed, folder)
     assert code == Code.VERSION_MISMATCH
-    assert f"was made with {library} 0.19.1, and this process has {libraries()[library]}; train it again" in said
+    assert f"was made with {library} 0.19.1, and this process has {library_versions()[library]}; train it again" in said
 
 
 def test_a_version_that_the_manifest_does_not_tell_is_refused(manifest: ModelManifest, folder: Path) -> None:
@@ -114,15 +114,15 @@ def test_a_version_that_the_manifest_does_not_tell_is_refused(manifest: ModelMan
 
 def test_a_version_whose_trees_hold_counts_is_refused(models: Path, folder: Path) -> None:
     """As an older Modelgate would have published it."""
-    with noting_releases():
+    with record_versions():
         forest = joblib.load(Path(__file__).parent.parent / "trainer/pickles/forest-1.3.2.joblib")
     code, said = refusal(write_version(models, "tiny", forest, numbers("a", "b")), folder)
     assert code == Code.VERSION_MISMATCH
-    assert said.endswith(f"and its answers would be wrong; fit it again with scikit-learn {HERE}")
+    assert said.endswith(f"and its answers would be wrong; fit it again with scikit-learn {SKLEARN_VERSION}")
 
 
 def test_another_minor_version_of_a_library_is_taken(manifest: ModelManifest) -> None:
-    major = libraries()["scikit-learn"].split(".")[0]
+    major = library_versions()["scikit-learn"].split(".")[0]
     check_versions(dataclasses.replace(manifest, libraries={**manifest.libraries, "scikit-learn": f"{major}.999"}))
 
 

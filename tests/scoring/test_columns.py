@@ -25,7 +25,7 @@ from sklearn.preprocessing import (
 
 from contract.jobs import Row, Value
 from contract.manifest import Field, InputDtype, InputFormat, Kind, Output, OutputKind, Signature
-from scoring.columns import transformed
+from scoring.columns import transform_rows
 from scoring.matrix import to_matrix
 
 SIGNATURE = Signature(
@@ -90,7 +90,7 @@ def test_the_same_as_from_a_dataframe(transformer: ColumnTransformer, count: int
         rows = made_up(count, seed)
         expected = transformer.transform(to_matrix(rows, SIGNATURE, InputFormat.DATAFRAME))
         with warnings.catch_warnings(action="error"):
-            found = transformed(transformer, rows, SIGNATURE)
+            found = transform_rows(transformer, rows, SIGNATURE)
         assert found is not None
         assert sparse.issparse(found) == sparse.issparse(expected)
         if sparse.issparse(found):
@@ -104,11 +104,11 @@ def test_numbers_of_32_bits_are_those_of_their_dataframe(names: list[str]) -> No
     rows = made_up(50, 2)
     frame = to_matrix(rows, SIGNATURE, InputFormat.DATAFRAME, InputDtype.FLOAT32)
     transformer = make_column_transformer((make_pipeline(SimpleImputer(), StandardScaler()), names)).fit(frame)
-    expected, found = transformer.transform(frame), transformed(transformer, rows, SIGNATURE, InputDtype.FLOAT32)
+    expected, found = transformer.transform(frame), transform_rows(transformer, rows, SIGNATURE, InputDtype.FLOAT32)
     assert found is not None and found.dtype == expected.dtype
     np.testing.assert_array_equal(found, expected)
     beside_whole = make_column_transformer((SimpleImputer(), [*names, "children"])).fit(frame)
-    assert transformed(beside_whole, rows, SIGNATURE, InputDtype.FLOAT32) is None
+    assert transform_rows(beside_whole, rows, SIGNATURE, InputDtype.FLOAT32) is None
 
 
 def test_an_unknown_word_raises_what_it_raises_from_a_dataframe() -> None:
@@ -117,7 +117,7 @@ def test_an_unknown_word_raises_what_it_raises_from_a_dataframe() -> None:
     with pytest.raises(ValueError, match="unknown categor") as own:
         transformer.transform(to_matrix(rows, SIGNATURE, InputFormat.DATAFRAME))
     with pytest.raises(ValueError, match="unknown categor") as here:
-        transformed(transformer, rows, SIGNATURE)
+        transform_rows(transformer, rows, SIGNATURE)
     assert str(here.value) == str(own.value)
 
 
@@ -133,14 +133,14 @@ def test_an_unknown_word_raises_what_it_raises_from_a_dataframe() -> None:
     ],
 )
 def test_what_is_not_known_to_be_the_same_is_left_to_the_dataframe(transformer: ColumnTransformer) -> None:
-    assert transformed(fitted(transformer), made_up(3, 2), SIGNATURE) is None
+    assert transform_rows(fitted(transformer), made_up(3, 2), SIGNATURE) is None
 
 
 def test_other_estimators_are_left_alone() -> None:
-    assert transformed(LogisticRegression(), made_up(3, 2), SIGNATURE) is None
+    assert transform_rows(LogisticRegression(), made_up(3, 2), SIGNATURE) is None
 
 
 def test_a_transformer_keeps_the_names_of_its_columns() -> None:
     transformer = fitted(make_column_transformer((MEAN, NUMBERS)))
-    transformed(transformer, made_up(3, 2), SIGNATURE)
+    transform_rows(transformer, made_up(3, 2), SIGNATURE)
     assert list(transformer.transformers_[0][1].feature_names_in_) == NUMBERS

@@ -25,8 +25,8 @@ from sklearn.preprocessing import (
 
 from contract.jobs import Row, Value
 from contract.manifest import Field, InputFormat, Kind, Output, OutputKind, Signature
-from scoring.answers import ask_matrix
-from scoring.columns import transformed
+from scoring.columns import transform_rows
+from scoring.estimators import predict_matrix
 from scoring.matrix import to_matrix
 from tests.support import SOAK
 
@@ -88,7 +88,7 @@ def test_forests() -> None:
             continue
         rows, classes = near_thresholds(forest, X, generator), hasattr(forest, "classes_")
         expected = outcome(lambda: (forest.predict(rows), forest.predict_proba(rows) if classes else None))  # noqa: B023
-        found = outcome(lambda: ask_matrix(forest, rows, classes))  # noqa: B023
+        found = outcome(lambda: predict_matrix(forest, rows, classes))  # noqa: B023
         assert found[1] == expected[1], seed
         if expected[0]:
             compared += 1
@@ -188,7 +188,7 @@ def test_column_transformers() -> None:
             rows = some_rows(draw, signature, count, seen=seen)
             frame = to_matrix(rows, signature, InputFormat.DATAFRAME)
             expected, raises = outcome(lambda: transformer.transform(frame))  # noqa: B023
-            found, raised = outcome(lambda: transformed(transformer, rows, signature))  # noqa: B023
+            found, raised = outcome(lambda: transform_rows(transformer, rows, signature))  # noqa: B023
             if found is None and not raised:
                 continue  # it takes a DataFrame
             compared += 1

@@ -11,7 +11,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from broker.jobs import Jobs
+from broker.gateway.jobs import Jobs
 from contract.jobs import Job, Status
 from tests.flow.clients import Answer, Clients
 

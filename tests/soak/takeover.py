@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import median
 
-from broker.leases import LEASE
+from broker.supervisor import LEASE
 from contract.jobs import Status
 from tests.flow.workers import Worker, Workshop
 from tests.soak.kills import micros

@@ -20,7 +20,7 @@ from contract.manifest import (
     Signature,
     TrainingData,
 )
-from scoring.artifacts import libraries
+from scoring.artifacts import library_versions
 from scoring.matrix import to_matrix
 from tests.support import numbers
 from trainer.report.evidence import Evidence
@@ -55,7 +55,7 @@ def evidence_of(
         "created_at": "2026-01-02T03:04:05.000006Z",
         "recipe": "tabular",
         "artifact": Artifact("model.joblib", ArtifactFormat.JOBLIB, input_format, 1234, "ab" * 32),
-        "libraries": libraries(),
+        "libraries": library_versions(),
         "signature": Signature(inputs, output),
         "training_data": TrainingData("CSV file model.csv", len(rows), "cd" * 32),
         "example": dict(zip((field.name for field in inputs), rows[0], strict=True)),

@@ -15,7 +15,7 @@ from typing import Any
 
 from contract.errors import Code, ModelgateError
 from contract.settings import Settings
-from contract.training import Action, Progress, TrainingRequest
+from contract.training import Progress, RepositoryAction, TrainingRequest
 from trainer.jobs import training_main
 from trainer.publishing.promotion import Promote
 from trainer.recipe import DataError, Log
@@ -115,20 +115,20 @@ def train(
     return OUTPUT
 
 
-def answer(settings: Settings, connection: object, order: object) -> Mapping[str, Any]:
+def answer(settings: Settings, connection: object, command: object) -> Mapping[str, Any]:
     return {"done": True}
 
 
-def slow(settings: Settings, connection: object, order: object) -> Mapping[str, Any]:
+def slow(settings: Settings, connection: object, command: object) -> Mapping[str, Any]:
     time.sleep(1)
     return {"slow": True}
 
 
-def refuse(settings: Settings, connection: object, order: object) -> Mapping[str, Any]:
+def refuse(settings: Settings, connection: object, command: object) -> Mapping[str, Any]:
     raise ModelgateError(Code.NOT_PUBLISHED, "never", why="because")
 
 
-ACTIONS = {Action.ROLL_BACK: answer, Action.MOVE_ALIAS: slow, Action.DELETE_ALIAS: refuse}
+ACTIONS = {RepositoryAction.ROLL_BACK: answer, RepositoryAction.MOVE_ALIAS: slow, RepositoryAction.DELETE_ALIAS: refuse}
 
 if __name__ == "__main__":
     training_main.train = train  # type: ignore[assignment]

@@ -14,7 +14,7 @@ from tests.trainer.fitting import rows_of
 from trainer import recipes
 from trainer.recipe import DataError, Recipe, Table
 from trainer.tables.csv_file import read as read_csv
-from trainer.tables.field_inference import infer
+from trainer.tables.field_inference import infer_fields
 from trainer.tables.training_rows import TrainingRows, to_rows
 
 RECIPE = Recipe(
@@ -182,14 +182,14 @@ def test_commas_in_numbers_are_understood_and_named(
 ) -> None:
     rows = [f"{n}{separator}{cell}" for n, cell in enumerate(cells * 10)]
     found = table(tmp_path, "\n".join([f"y{separator}much", *rows]))
-    known, kept, remarks = infer(recipes.get("tabular"), found, "y", None, None)
+    known, kept, remarks = infer_fields(recipes.get("tabular"), found, "y", None, None)
     assert [row[0] for row in to_rows(known, kept).rows[: len(cells)]] == numbers
     assert f"the numbers in much have {word}" in remarks
 
 
 def test_commas_in_what_is_no_number_stay(tmp_path: Path) -> None:
     found = table(tmp_path, "a,b,c,y\n" + '"1,2","1,23","x,y",0\n"1,234,5","2,5","12,5",1\n' * 10)
-    known, kept, _ = infer(recipes.get("tabular"), found, "y", None, None)
+    known, kept, _ = infer_fields(recipes.get("tabular"), found, "y", None, None)
     assert [tuple(row) for row in to_rows(known, kept).rows[:2]] == [("1,2", "1,23", "x,y"), ("1,234,5", "2,5", "12,5")]
 
 

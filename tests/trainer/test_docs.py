@@ -20,7 +20,8 @@ from trainer.training.train import train
 def test_the_recipe_of_the_documentation_is_found_trained_and_served_without_its_file(
     tmp_path: Path, models: Path
 ) -> None:
-    found = re.search(r"```python\n(.*?)```", (PROJECT / "docs" / "recipes.md").read_text(), re.DOTALL)
+    page = (PROJECT / "docs" / "how-to" / "write-a-recipe.md").read_text()
+    found = re.search(r"```python\n(.*?)```", page, re.DOTALL)
     assert found
     own = tmp_path / "recipes"
     own.mkdir()

@@ -29,7 +29,7 @@ from sklearn.preprocessing import StandardScaler
 from contract.errors import Code, ModelgateError
 from contract.repository import Repository
 from contract.settings import Settings
-from contract.training import Action, Order
+from contract.training import RepositoryAction, RepositoryCommand
 from scoring.artifacts import load
 from scoring.predict import predict
 from scoring.trust import Trust
@@ -38,7 +38,7 @@ from tests.trainer.trainers import marked
 from trainer.__main__ import main
 from trainer.importing import Refused, imports
 from trainer.importing.imports import import_file, import_upload, imported_before, model_name
-from trainer.jobs.orders import ORDERS
+from trainer.jobs.commands import HANDLERS
 from trainer.publishing.disk import STAGING
 from trainer.publishing.publish import sweep
 
@@ -226,13 +226,13 @@ def test_other_bytes_than_were_checked_are_not_unpickled(
     settings: Settings, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trap = trapped(tmp_path, os.mkdir, str(tmp_path / "trace"))
-    ask = imports.ask
+    examine = imports.examine_in_process
 
-    def altered(folder: Path, question: Any) -> Any:
+    def altered(folder: Path, task: Any) -> Any:
         (folder / "file").write_bytes(trap.read_bytes())
-        return ask(folder, question)
+        return examine(folder, task)
 
-    monkeypatch.setattr(imports, "ask", altered)
+    monkeypatch.setattr(imports, "examine_in_process", altered)
     assert refusal(settings, file).startswith("mine.pkl was altered while it was imported")
     assert not (tmp_path / "trace").exists()
 
@@ -339,7 +339,9 @@ def test_an_order_publishes_promotes_and_removes_the_upload(settings: Settings, 
     upload, sample = tmp_path / "u1", tmp_path / "u2"
     upload.write_bytes((PICKLES / "logistic-1.6.1.pkl").read_bytes())
     sample.write_text("a,b\n1,2\n")
-    answer = ORDERS[Action.IMPORT](settings, redis, Order(Action.IMPORT, "mine", upload="u1", sample="u2"))
+    answer = HANDLERS[RepositoryAction.IMPORT](
+        settings, redis, RepositoryCommand(RepositoryAction.IMPORT, "mine", upload="u1", sample="u2")
+    )
     assert json.dumps(answer)
     warning, remark = answer.pop("warnings")
     assert answer == {"name": "mine", "version": 1, "versions": [1], "aliases": {"current": 1}}
@@ -351,27 +353,29 @@ def test_an_order_publishes_promotes_and_removes_the_upload(settings: Settings, 
 def test_where_uploads_are_off_an_order_loads_nothing(settings: Settings, file: Path, redis: Redis) -> None:
     off = dataclasses.replace(settings, allow_upload=False)
     with pytest.raises(ModelgateError, match="its ALLOW_UPLOAD is off; set it to 1 for gateway and trainer"):
-        ORDERS[Action.IMPORT](off, redis, Order(Action.IMPORT, "mine", upload=file.name))
+        HANDLERS[RepositoryAction.IMPORT](
+            off, redis, RepositoryCommand(RepositoryAction.IMPORT, "mine", upload=file.name)
+        )
     assert leftovers(settings) == [] and Repository(settings.models_dir).versions("mine") == []
 
 
 def test_an_order_that_fails_removes_the_upload(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "u1").write_bytes(b"<html>")
     with pytest.raises(ModelgateError, match="the file that was sent is an HTML page"):
-        import_upload(settings, Order(Action.IMPORT, "mine", upload="u1"))
+        import_upload(settings, RepositoryCommand(RepositoryAction.IMPORT, "mine", upload="u1"))
     assert not (tmp_path / "u1").exists()
 
 
 def test_a_refused_upload_is_called_by_the_name_that_its_sender_knows(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "u1").write_bytes(b"<html>")
     with pytest.raises(ModelgateError, match=r"^loan\.pkl is an HTML page"):
-        import_upload(settings, Order(Action.IMPORT, "mine", upload="u1", upload_name="loan.pkl"))
+        import_upload(settings, RepositoryCommand(RepositoryAction.IMPORT, "mine", upload="u1", upload_name="loan.pkl"))
 
 
 @pytest.mark.parametrize("upload", [None, "", "../mine.pkl", "/etc/passwd", ".hidden"])
 def test_an_order_reads_nothing_outside_of_the_spool(settings: Settings, file: Path, upload: str | None) -> None:
     with pytest.raises(ModelgateError, match=r"is no file of SPOOL_DIR"):
-        import_upload(settings, Order(Action.IMPORT, "mine", upload=upload))
+        import_upload(settings, RepositoryCommand(RepositoryAction.IMPORT, "mine", upload=upload))
     assert file.exists()
 
 

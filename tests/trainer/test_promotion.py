@@ -12,13 +12,13 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from broker.connection import connect
-from broker.warmup import NO_ROOM, STARTS_THREADS, Report, Reports, reports
+from broker.load_status import NO_ROOM, STARTS_THREADS, LoadStatus, LoadStatusPublisher, load_statuses
 from contract.errors import Code, ModelgateError
 from contract.repository import Repository
 from contract.settings import Settings
 from gateway.app import create_app
 from tests.support import Sum, numbers, until, write_version
-from trainer.jobs.orders import ORDERS
+from trainer.jobs.commands import HANDLERS
 from trainer.publishing.promotion import promote, roll_back
 
 CANNOT = "its artifact is damaged"
@@ -31,17 +31,17 @@ def worker(url: str, name: str, refusing: Callable[[], str | None]) -> Iterator[
 
     def run() -> None:
         with connect(url) as redis:
-            said = Reports(redis, lives=3)
+            said = LoadStatusPublisher(redis, lives=3)
             while not ended.wait(0.01):
-                wanted, why = said.wanted(), refusing()
-                said.say(name, Report(refused=dict.fromkeys(wanted, why)) if why else Report(loaded=wanted))
+                wanted, why = said.requested(), refusing()
+                said.publish(name, LoadStatus(refused=dict.fromkeys(wanted, why)) if why else LoadStatus(loaded=wanted))
             said.withdraw(name)
 
     thread = threading.Thread(target=run)
     thread.start()
     try:
         with connect(url) as redis:
-            until(lambda: name in reports(redis, "sum"), f"{name} is heard")
+            until(lambda: name in load_statuses(redis, "sum"), f"{name} is heard")
         yield
     finally:
         ended.set()
@@ -59,7 +59,7 @@ def settings(redis: Redis, redis_url: str, models: Path) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings, redis: Redis) -> FlaskClient:
-    return create_app(settings, lambda order: ORDERS[order.action](settings, redis, order)).test_client()
+    return create_app(settings, lambda command: HANDLERS[command.action](settings, redis, command)).test_client()
 
 
 def aliases(settings: Settings) -> dict[str, int]:

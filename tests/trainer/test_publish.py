@@ -76,7 +76,7 @@ def test_a_published_version_is_whole_and_waits_for_its_alias(root: Path, blobs:
     assert Repository(root).aliases("blobs") == {}
     assert Repository(root).resolve("blobs@1") == ("blobs", 1)
     assert Repository(root).manifest("blobs", 1) == published
-    assert published.libraries == artifacts.libraries()
+    assert published.libraries == artifacts.library_versions()
     assert published.created_at.endswith("Z")
     data = (root / "blobs/versions/1" / published.artifact.file).read_bytes()
     assert (published.artifact.size, published.artifact.sha256) == (len(data), hashlib.sha256(data).hexdigest())

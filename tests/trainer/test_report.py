@@ -26,7 +26,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import trainer.report.facts
 from contract.manifest import Field, InputFormat, Kind
-from contract.reports import ADDRESS, STATUS
+from contract.report_placeholders import ADDRESS, STATUS
 from tests.support import PROJECT, numbers
 from tests.trainer.evidences import evidence_of
 from trainer.recipe import Candidate

@@ -24,7 +24,7 @@ from sklearn.metrics import (
 from sklearn.tree import DecisionTreeClassifier
 
 from contract.manifest import Field, InputFormat, Kind
-from contract.reports import ADDRESS
+from contract.report_placeholders import ADDRESS
 from tests.trainer.evidences import evidence_of
 from trainer.report.answers import Classes, Numbers
 from trainer.report.classification import by_class, confusion, thresholds

@@ -15,12 +15,12 @@ import psutil
 import pytest
 from redis import Redis
 
-from broker.tasks import Begun
-from broker.training import Trainings
+from broker.gateway.trainer_client import TrainerClient
+from broker.trainer import OwnedJob
 from contract.errors import ModelgateError
 from contract.jobs import Status
 from contract.settings import Settings
-from contract.training import Action, Order
+from contract.training import RepositoryAction, RepositoryCommand
 from tests.flow.redis_process import RedisProcess
 from tests.support import SIGNER, secret_file, until
 from tests.trainer.recipes_of_tests import OUTPUT
@@ -122,7 +122,7 @@ def test_a_training_that_cannot_be_started_fails_with_the_cause(
 
     monkeypatch.setattr("trainer.jobs.training_process.tempfile.TemporaryFile", no_room)
     execution = TrainingRunner(Settings(redis_url=redis_url, trainer_secret=secret_file(tmp_path))).start(
-        Begun("1", {}, 0, 0)
+        OwnedJob("1", {}, 0, 0)
     )
     failure = until(execution.poll, "it ends")
     assert failure.code == "training_failed"
@@ -230,12 +230,12 @@ def test_what_was_done_is_forgotten_when_no_signature_lasts_that_long(tmp_path: 
 
 def test_orders_are_carried_out_beside_each_other_and_finished_before_a_stop(here: TrainerHost) -> None:
     trainer = here.trainer("publishing")
-    trainings = Trainings(here.redis, SIGNER, timeout=1, result_ttl=60)
+    trainings = TrainerClient(here.redis, SIGNER, timeout=1, result_ttl=60)
     until(lambda: here.redis.scard("mg:trainers"), "the trainer is there")
     with ThreadPoolExecutor(1) as pool:
-        moved = pool.submit(trainings.order, Order(Action.MOVE_ALIAS, "m"), 5)
+        moved = pool.submit(trainings.run_command, RepositoryCommand(RepositoryAction.MOVE_ALIAS, "m"), 5)
         until(lambda: here.redis.zcard("rq:wip:publishing"), "it is begun")
-        assert trainings.order(Order(Action.ROLL_BACK, "m"), 5) == {"done": True}
+        assert trainings.run_command(RepositoryCommand(RepositoryAction.ROLL_BACK, "m"), 5) == {"done": True}
         assert not moved.done()
         assert trainer.stop() == 0
         assert moved.result() == {"slow": True}
@@ -243,10 +243,10 @@ def test_orders_are_carried_out_beside_each_other_and_finished_before_a_stop(her
 
 def test_an_order_that_cannot_be_carried_out_says_why(here: TrainerHost) -> None:
     here.trainer("publishing", ALLOW_UPLOAD=1)
-    trainings = Trainings(here.redis, SIGNER, timeout=1, result_ttl=60)
+    trainings = TrainerClient(here.redis, SIGNER, timeout=1, result_ttl=60)
     until(lambda: here.redis.scard("mg:trainers"), "the trainer is there")
     with pytest.raises(ModelgateError, match="never") as raised:
-        trainings.order(Order(Action.DELETE_ALIAS, "m"), 5)
+        trainings.run_command(RepositoryCommand(RepositoryAction.DELETE_ALIAS, "m"), 5)
     assert raised.value.failure.details == {"why": "because"}
     with pytest.raises(ModelgateError, match="is no file of SPOOL_DIR"):
-        trainings.order(Order(Action.IMPORT, "m"), 5)
+        trainings.run_command(RepositoryCommand(RepositoryAction.IMPORT, "m"), 5)

@@ -12,12 +12,12 @@ from contract.coercion import Coerced, Records, coerce
 from contract.errors import InvalidInstances
 from contract.jobs import Row
 from contract.manifest import Field, Format, Kind, ModelManifest, Output, OutputKind, Signature
-from contract.training_columns import MOST_ERRORS, columns_of
-from gateway.dialects import from_csv
+from contract.training_columns import MAX_ERRORS, resolve_columns
+from gateway.protocols.dialects import from_csv
 from tests.support import write_version
 from trainer import recipes
 from trainer.tables.csv_file import read
-from trainer.tables.field_inference import infer
+from trainer.tables.field_inference import infer_fields
 from trainer.tables.training_rows import to_rows
 
 ROWS = 40
@@ -27,7 +27,7 @@ def learnt(folder: Path, data: bytes, **kinds: str) -> tuple[Sequence[Row], Sign
     """The rows that a training on the file learns from, the signature it gives, and its remarks. `y` is the target."""
     (folder / "t.csv").write_bytes(data)
     found = read(folder / "t.csv", "t.csv", lambda _: None)
-    recipe, table, remarks = infer(recipes.get("tabular"), found, "y", None, None, kinds)
+    recipe, table, remarks = infer_fields(recipes.get("tabular"), found, "y", None, None, kinds)
     signature = Signature(recipe.fields[0], Output(OutputKind.NUMBER))
     return to_rows(recipe, table).rows, signature, [*found.remarks, *remarks]
 
@@ -170,12 +170,12 @@ def test_long_cells_and_many_names_take_no_time(tmp_path: Path) -> None:
         scored(f"x;spare\n{long}x;0\n1,5;{long}\n".encode(), signature)
     header = [f"a{n}" for n in range(20_000)]
     kinds = dict.fromkeys((f"b{n}" for n in range(10_000)), "string")
-    assert len(columns_of(header, "y", [f"c{n}" for n in range(10_000)], None, kinds)[1]) == MOST_ERRORS
+    assert len(resolve_columns(header, "y", [f"c{n}" for n in range(10_000)], None, kinds)[1]) == MAX_ERRORS
 
 
 def test_many_names_that_are_nearly_columns_are_compared_for_a_while_only() -> None:
     header = ["y", *(f"{'ab' * 30}{n:03}" for n in range(200))]
-    _, errors = columns_of(header, "y", [f"{'ba' * 30}{n:03}" for n in range(MOST_ERRORS)], None, {})
+    _, errors = resolve_columns(header, "y", [f"{'ba' * 30}{n:03}" for n in range(MAX_ERRORS)], None, {})
     hints = ["did you mean" in error.message for error in errors]
     assert hints[0]
     assert not hints[-1]

@@ -15,14 +15,14 @@ from sklearn.linear_model import LogisticRegression
 from contract.errors import Code, ModelgateError
 from contract.repository import Repository
 from contract.settings import Settings
-from contract.training import Action, Order
+from contract.training import RepositoryAction, RepositoryCommand
 from scoring.artifacts import load
 from scoring.trust import Trust
 from tests.support import Bomb
 from trainer.__main__ import main
 from trainer.importing.imports import import_file
 from trainer.importing.inbox import Inbox
-from trainer.jobs.orders import ORDERS
+from trainer.jobs.commands import HANDLERS
 from trainer.publishing.signing import make_keys
 
 MODEL = pickle.dumps(LogisticRegression().fit(np.arange(40.0).reshape(20, 2), np.arange(20) // 10))
@@ -70,7 +70,7 @@ def test_a_file_that_nobody_signed_is_rejected_by_the_inbox_without_being_unpick
     folder.mkdir(parents=True)
     (folder / "loan.pkl").write_bytes(pickle.dumps(Bomb(tmp_path / "trace")))
     for _ in range(2):
-        inbox.look()
+        inbox.import_files()
     reason = (folder / "rejected/loan.pkl.reason.txt").read_text()
     assert reason.startswith("loan.pkl is not signed, and VERIFY_KEY asks for it")
     assert "`make sign FILE=… NAME=loan`" in reason
@@ -81,11 +81,11 @@ def test_a_file_that_nobody_signed_is_rejected_by_the_inbox_without_being_unpick
 def test_what_is_signed_goes_through_the_inbox_and_workers_load_it(settings: Settings, given: Path) -> None:
     promoted: list[tuple[str, int, str]] = []
     inbox = Inbox(settings, lambda *moved: promoted.append(moved), lambda _: None)
-    inbox.look()
+    inbox.import_files()
     for name in ("loan.pkl.sig", "loan.csv", "loan.pkl"):
         (given / name).rename(settings.models_dir / "inbox" / name)
-        inbox.look()
-    inbox.look()
+        inbox.import_files()
+    inbox.import_files()
     assert promoted == [("loan", 1, "current")]
     repository = Repository(settings.models_dir)
     load(repository.manifest("loan", 1), repository.version_dir("loan", 1), Trust.from_settings(settings))
@@ -129,7 +129,7 @@ def test_import_keys_are_asked_for_also_without_verify_key(settings: Settings, g
 
 
 def test_an_upload_brings_its_signature(settings: Settings, given: Path, redis: Redis) -> None:
-    order = Order(Action.IMPORT, "loan", upload="u1", sample="u2", signature="u3")
+    command = RepositoryCommand(RepositoryAction.IMPORT, "loan", upload="u1", sample="u2", signature="u3")
 
     def sent() -> None:
         for name, part in (("u1", "loan.pkl"), ("u2", "loan.csv"), ("u3", "loan.pkl.sig")):
@@ -137,10 +137,10 @@ def test_an_upload_brings_its_signature(settings: Settings, given: Path, redis: 
 
     sent()
     with pytest.raises(ModelgateError, match="the file that was sent is not signed") as refused:
-        ORDERS[Action.IMPORT](settings, redis, dataclasses.replace(order, signature=None))
+        HANDLERS[RepositoryAction.IMPORT](settings, redis, dataclasses.replace(command, signature=None))
     assert refused.value.failure.code == Code.NOT_SIGNED
     sent()
-    assert ORDERS[Action.IMPORT](settings, redis, order)["aliases"] == {"current": 1}
+    assert HANDLERS[RepositoryAction.IMPORT](settings, redis, command)["aliases"] == {"current": 1}
     assert not any((settings.spool_dir / name).exists() for name in ("u1", "u2", "u3"))
 
 

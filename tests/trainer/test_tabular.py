@@ -16,7 +16,7 @@ from contract.manifest import ArtifactFormat, Kind, ModelManifest, OutputKind
 from contract.repository import Repository
 from contract.settings import Settings
 from contract.training import TrainingRequest, TrainingResult
-from gateway.dialects import from_csv
+from gateway.protocols.dialects import from_csv
 from scoring import skops_files
 from scoring.artifacts import load
 from scoring.predict import Prediction, predict

@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 from redis import Redis
 
-from broker.jobs import Jobs
-from broker.training import Trainings
+from broker.gateway.jobs import Jobs
+from broker.gateway.trainer_client import TrainerClient
 from contract.jobs import Job
 from contract.training import TrainingRequest
 from tests.support import PROJECT, SIGNER, secret_file, until
@@ -25,10 +25,10 @@ from trainer.jobs.done import FOLDER
 RUNNER = """
 import sys
 from contract.settings import Settings
-from trainer.jobs import orders, runner, training_process
+from trainer.jobs import commands, runner, training_process
 from tests.trainer import recipes_of_tests
 
-orders.ORDERS.update(recipes_of_tests.ACTIONS)
+commands.HANDLERS.update(recipes_of_tests.ACTIONS)
 training_process.MODULE = "tests.trainer.recipes_of_tests"
 runner.RUNNERS[sys.argv[1]](Settings.from_environ(), lease=2).run()
 """
@@ -74,7 +74,7 @@ class Training:
 
     id: str
     jobs: Jobs
-    trainings: Trainings
+    trainings: TrainerClient
 
     def read(self) -> Job:
         (job,) = self.jobs.read([self.id])
@@ -117,7 +117,7 @@ class TrainerHost:
 
     def train(self, behaviour: str, **parameters: object) -> Training:
         """Submit a training that behaves like the function `behaviour` of `tests.trainer.recipes_of_tests`."""
-        trainings = Trainings(self.redis, SIGNER, timeout=60, result_ttl=60)
+        trainings = TrainerClient(self.redis, SIGNER, timeout=60, result_ttl=60)
         upload = parameters.pop("upload", None)
         request = TrainingRequest("m", behaviour, parameters=parameters, upload=upload)  # type: ignore[arg-type]
         job_id = trainings.submit(request).id

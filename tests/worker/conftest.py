@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from broker.jobs import Jobs
-from broker.leases import Leases
-from broker.work import Work
+from broker.gateway.jobs import Jobs
+from broker.scorer import ScorerQueue
+from broker.supervisor import Leases
 from contract.jobs import Job, PredictionJob
 from contract.repository import Repository
 from scoring.trust import Trust
-from worker.batches import Batches
+from worker.batch_scorer import BatchScorer
 from worker.model_cache import ModelCache
 from worker.pace import Pace
 from worker.scorer import Scorer
@@ -45,15 +45,15 @@ def make_scorer(redis: Redis, models: Path) -> MakeScorer:
     def make(
         inc: str = "w-0-a",
         served: tuple[str, ...] = (),
-        left_alone: tuple[str, ...] = (),
+        skipped: tuple[str, ...] = (),
         begin: Callable[[Sequence[str], float], object] = lambda ids, seconds: None,
         trust: Trust = ALL,
     ) -> Scorer:
         Leases(redis).register(inc)
         pace = Pace(50)
         cache = ModelCache(Repository(models), 1_000_000, trust)
-        batches = Batches(cache, pace, timeout=30, begin=begin, end=lambda: None)
-        return Scorer(Work(redis, inc), batches, pace, served, lambda: frozenset(left_alone))
+        batches = BatchScorer(cache, pace, timeout=30, begin=begin, end=lambda: None)
+        return Scorer(ScorerQueue(redis, inc), batches, pace, served, lambda: frozenset(skipped))
 
     return make
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from redis import Redis
 
-from broker.leases import Leases
+from broker.supervisor import Leases
 from tests.support import until
 from worker.identity import Identity
 
@@ -24,7 +24,7 @@ def settled(identity: Identity, meanwhile: Callable[[], object] = lambda: None) 
 
     def look() -> bool:
         meanwhile()
-        former.extend(identity.settle())
+        former.extend(identity.claim())
         return identity.name is not None
 
     until(look, "the name is settled")
@@ -34,14 +34,14 @@ def settled(identity: Identity, meanwhile: Callable[[], object] = lambda: None) 
 def test_a_name_nobody_has_is_taken_at_once(leases: Leases) -> None:
     leases.register("other-0-a")
     identity = Identity(leases, "w", LEASE)
-    assert (identity.settle(), identity.name) == ([], "w")
+    assert (identity.claim(), identity.name) == ([], "w")
 
 
 def test_former_incarnations_are_found_once_nobody_has_renewed_them_for_a_while(leases: Leases) -> None:
     for inc in ("w-0-a", "w-1-b", "w-2-0-c"):
         leases.register(inc)
     identity = Identity(leases, "w", LEASE)
-    assert identity.settle() == []
+    assert identity.claim() == []
     assert identity.name is None
     assert settled(identity) == ["w-0-a", "w-1-b"]
     assert identity.name == "w"
@@ -59,5 +59,5 @@ def test_a_name_whose_leases_are_renewed_is_in_use(leases: Leases) -> None:
 @pytest.mark.parametrize(("wanted", "name"), [("my host:1", "my_host_1"), ("", "worker")])
 def test_a_name_has_only_what_an_incarnation_may_have(leases: Leases, wanted: str, name: str) -> None:
     identity = Identity(leases, wanted, LEASE)
-    identity.settle()
+    identity.claim()
     assert identity.name == name

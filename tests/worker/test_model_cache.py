@@ -41,7 +41,7 @@ def test_what_is_not_wanted_any_more_is_dropped(models: Path) -> None:
         write_version(models, name, Sum(), numbers("x"))
     cache = ModelCache(Repository(models), 1_000_000, Trust())
     cache.get("a", 1), cache.get("b", 1)
-    cache.drop([("b", 1)])
+    cache.evict([("b", 1)])
     assert list(cache) == [("a", 1)]
 
 

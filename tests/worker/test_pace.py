@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from worker.pace import MOST_ROWS, Pace
+from worker.pace import MAX_ROWS, Pace
 
 
 def settled(ms: Callable[[int], float], batches: int = 12, batch_ms: float = 50) -> tuple[Pace, list[int]]:
@@ -15,16 +15,16 @@ def settled(ms: Callable[[int], float], batches: int = 12, batch_ms: float = 50)
     pace, given = Pace(batch_ms), []
     for _ in range(batches):
         given.append(pace.limit("m", 1))
-        pace.measured("m", 1, given[-1], ms(given[-1]))
+        pace.record("m", 1, given[-1], ms(given[-1]))
     return pace, given
 
 
 @pytest.mark.parametrize(
     ("ms", "expected"),
     [
-        (lambda rows: 0.1 + 0.001 * rows, MOST_ROWS),
-        (lambda rows: 3.3 + 0.01 * rows, MOST_ROWS),
-        (lambda rows: 60 + 0.01 * rows, MOST_ROWS),  # slow, but not slower for many
+        (lambda rows: 0.1 + 0.001 * rows, MAX_ROWS),
+        (lambda rows: 3.3 + 0.01 * rows, MAX_ROWS),
+        (lambda rows: 60 + 0.01 * rows, MAX_ROWS),  # slow, but not slower for many
         (lambda rows: 1.0 * rows, 32),
         (lambda rows: 20.0 * rows, 2),
         (lambda rows: 1000.0 * rows, 1),
@@ -54,9 +54,9 @@ def test_a_model_is_slow_when_one_row_takes_longer_than_a_batch() -> None:
 
 def test_a_slow_first_call_is_forgotten_at_the_next() -> None:
     pace = Pace(50)
-    pace.measured("m", 1, 1, 200)
+    pace.record("m", 1, 1, 200)
     assert pace.slow == {"m"}
-    pace.measured("m", 1, 1, 0.2)
+    pace.record("m", 1, 1, 0.2)
     assert pace.slow == set()
 
 
@@ -69,5 +69,5 @@ def test_the_revision_changes_only_with_the_limits() -> None:
     pace, _ = settled(lambda rows: 3.3 + 0.01 * rows)
     before = pace.revision
     for rows in (1, 5, 100, 64):
-        pace.measured("m", 1, rows, 3.4 + 0.01 * rows)
+        pace.record("m", 1, rows, 3.4 + 0.01 * rows)
     assert pace.revision == before

@@ -16,11 +16,11 @@ from redis import Redis
 from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 
-from broker.jobs import Jobs
-from broker.leases import Leases
+from broker.gateway.jobs import Jobs
 from broker.scripts import FencedError
+from broker.supervisor import Leases
 from contract.jobs import Status
-from scoring.releases import noting_releases
+from scoring.compatibility import record_versions
 from scoring.trust import Trust
 from tests.support import PROJECT, Bomb, Raises, Sum, numbers, write_version
 from tests.worker.conftest import MakeScorer, drain, job, read
@@ -89,7 +89,7 @@ def _other_library(models: Path) -> None:
 
 def _of_an_older_release(models: Path) -> None:
     shutil.rmtree(models / "bad")
-    with noting_releases():
+    with record_versions():
         forest = joblib.load(PROJECT / "tests/trainer/pickles/forest-1.3.2.joblib")
     write_version(models, "bad", forest, numbers("a", "b"))
 
@@ -206,7 +206,7 @@ def test_what_it_leaves_to_others_is_not_taken(jobs: Jobs, models: Path, make_sc
     for name in ("one", "two"):
         write_version(models, name, Sum(), numbers("a", "b"))
     jobs.submit([job("a", "one"), job("b", "two")])
-    drain(make_scorer(left_alone=("one",)))
+    drain(make_scorer(skipped=("one",)))
     assert [read(jobs, i).status for i in "ab"] == [Status.QUEUED, Status.SUCCEEDED]
 
 
@@ -247,8 +247,8 @@ def test_a_scorer_that_waits_for_work_ends_at_once_when_it_is_stopped(
     scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that scorers which share a new version come soon."""
-    wait, waited_to_the_end = scorer._work.wait_for_work, []
-    monkeypatch.setattr(scorer._work, "wait_for_work", lambda limits: waited_to_the_end.append(wait(limits)))
+    wait, waited_to_the_end = scorer._queue.wait_for_work, []
+    monkeypatch.setattr(scorer._queue, "wait_for_work", lambda limits: waited_to_the_end.append(wait(limits)))
     before = signal.signal(signal.SIGALRM, lambda *_: scorer.stop())
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.1)
@@ -269,7 +269,7 @@ def test_a_busy_batch_takes_two_round_trips_and_an_idle_one_three(
     assert _round_trips(redis, scorer.step) == {"evalsha": 2}
     assert not scorer.step()
     jobs.submit([job("idle")])
-    waited = _round_trips(redis, lambda: scorer._work.wait_for_work(scorer._limits))
+    waited = _round_trips(redis, lambda: scorer._queue.wait_for_work(scorer._limits))
     assert (waited, _round_trips(redis, scorer.step)) == ({"blpop": 1}, {"evalsha": 2})
 
 

@@ -1,7 +1,7 @@
 """Imports what other releases of scikit-learn have saved, and compares the answers: `make zoo`.
 
 Each release has an environment of its own under `.venv-zoo/`, where `fit.py` fits and saves every kind of estimator.
-Prints the table of docs/import.md. Ends with 1 where a kind would be served with other numbers than it had at home.
+Prints the table of docs/reference/imports.md. Ends with 1 if a kind would be served with other numbers than at home.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from contract.errors import ModelgateError
+from runtime.limits import ONE_THREAD
 from scoring.artifacts import unpack, use_one_thread
 from scoring.predict import predict
 from trainer.importing import Refused
@@ -74,7 +75,7 @@ def _saved(release: str) -> Path:
         wanted = [f"scikit-learn=={release}", *RELEASES[release]]
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *wanted], check=True)
     if not stamp.exists() or stamp.stat().st_mtime < FIT.stat().st_mtime:
-        one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+        one_thread = {**os.environ, **ONE_THREAD}
         subprocess.run([str(python), str(FIT), str(folder)], check=True, env=one_thread)
         stamp.touch()
     return folder

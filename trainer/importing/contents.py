@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from sklearn.preprocessing import LabelBinarizer, LabelEncoder
 
-from contract.kinds import listed
 from contract.manifest import Kind
+from contract.wording import listed
 from trainer.importing import Refused
 from trainer.importing.thresholds import thresholds, with_threshold
 

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from contract.manifest import ArtifactFormat, ModelManifest
 from scoring import skops_files
 from scoring.artifacts import pack, use_one_thread
-from scoring.releases import HERE, misread, noting_releases
+from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
 from scoring.skops_audit import Untrusted, UntrustedTypes
 from trainer.importing import ALTERED, Refused, sample
 from trainer.importing.contents import Contents, unwrapped
@@ -58,7 +58,7 @@ def examine(name: str, file: Path, rows: Path | None, sha256: str | None = None)
     contents = unwrapped(thing)
     use_one_thread(contents.estimator)
     _refuse_unfitted(contents.estimator)
-    wrong = misread(contents.estimator, made_with)
+    wrong = incompatibility(contents.estimator, made_with)
     if wrong:
         raise Refused(wrong)
     try:
@@ -92,7 +92,7 @@ def _format(file: Path, data: bytes) -> tuple[ArtifactFormat, bytes]:
 
 def _read(plain: bytes, artifact_format: ArtifactFormat) -> tuple[Any, Sequence[str]]:
     """What the file holds, and the other versions of scikit-learn that it was made with."""
-    with noting_releases() as made_with:
+    with record_versions() as made_with:
         thing = _unpacked(plain) if artifact_format is ArtifactFormat.SKOPS else _unpickled(plain)
     return thing, made_with
 
@@ -109,7 +109,7 @@ def _unpacked(data: bytes) -> Any:
     except Exception as error:
         raise Refused(
             f"is a skops file that cannot be read ({explained(error)}); save the model again with skops.io.dump, under"
-            f" scikit-learn {HERE}"
+            f" scikit-learn {SKLEARN_VERSION}"
         ) from None
 
 
@@ -150,8 +150,8 @@ def _labelled(draft: ModelManifest, contents: Contents, made_with: Sequence[str]
         return dataclasses.replace(draft, training_data=dataclasses.replace(draft.training_data, source=source))
     versions = joined(made_with)
     warning = (
-        f"it was made with scikit-learn {versions}, and {HERE} serves it: it loads and predicts, but nobody promises"
-        f" that its answers are those of {versions}; compare some, or {fit_again()}"
+        f"it was made with scikit-learn {versions}, and {SKLEARN_VERSION} serves it: it loads and predicts, but nobody"
+        f" promises that its answers are those of {versions}; compare some, or {fit_again()}"
     )
     return dataclasses.replace(
         draft,

@@ -8,10 +8,10 @@ import resource
 import signal
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from runtime.limits import limit_memory, prefer_for_oom_kill
 from trainer.importing import Refused
 from trainer.importing.examine import examine
 from trainer.importing.import_process import ARTIFACT, FILE, SAMPLE, ImportTask
@@ -47,11 +47,5 @@ def _limit(task: ImportTask) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     most = task.file_mb * 1_000_000
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    with suppress(OSError, ValueError):
-        if task.memory_mb:
-            status = Path("/proc/self/status").read_text()
-            now = int(status.partition("VmData:")[2].split()[0]) * 1024
-            limit = now + task.memory_mb * 1_000_000
-            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    prefer_for_oom_kill(1000)
+    limit_memory(task.memory_mb)

@@ -21,7 +21,7 @@ from contract.errors import Code, ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import NAME, Repository, valid_name
 from contract.settings import Settings
-from contract.training import Order
+from contract.training import RepositoryCommand
 from scoring.trust import SIGNATURE_BYTES
 from trainer.importing import ALTERED, Refused
 from trainer.importing.formats import PICKLE, recognised
@@ -84,14 +84,15 @@ def import_file(
         raise ModelgateError(Code.NOT_PUBLISHED, what, model=name) from error
 
 
-def import_upload(settings: Settings, order: Order) -> ModelManifest:
-    """Publishes what an order (`Action.IMPORT`) names in SPOOL_DIR, and removes it there. Raises as `import_file`."""
-    file = _spooled(settings, order.upload or "")
-    sample = _spooled(settings, order.sample) if order.sample else None
-    signature = _spooled(settings, order.signature) if order.signature else None
-    called = _shown(order.upload_name) if order.upload_name else "the file that was sent"
+def import_upload(settings: Settings, command: RepositoryCommand) -> ModelManifest:
+    """Publish the files in SPOOL_DIR that a command (`RepositoryAction.IMPORT`) names, and remove them. Raises as
+    `import_file`."""
+    file = _spooled(settings, command.upload or "")
+    sample = _spooled(settings, command.sample) if command.sample else None
+    signature = _spooled(settings, command.signature) if command.signature else None
+    called = _shown(command.upload_name) if command.upload_name else "the file that was sent"
     try:
-        return import_file(settings, order.model, file, sample, signature, called)
+        return import_file(settings, command.model, file, sample, signature, called)
     finally:
         for sent in filter(None, (file, sample, signature)):
             sent.unlink(missing_ok=True)

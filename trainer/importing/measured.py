@@ -11,9 +11,10 @@ import numpy as np
 
 from contract.coercion import Grid, coerce
 from contract.jobs import Value
-from contract.kinds import Conversion, Refusal, listed, shown
 from contract.manifest import Field, Kind, ModelManifest, Output, OutputKind
-from scoring.answers import ask_matrix
+from contract.values import Conversion, Refusal
+from contract.wording import listed, shown
+from scoring.estimators import predict_matrix
 from scoring.matrix import to_matrix
 from trainer.importing import inputs
 from trainer.importing.sample import Sample
@@ -63,7 +64,7 @@ def _targets(estimator: Any, draft: ModelManifest, sample: Sample) -> dict[str, 
 def _predicted(output: Output, column: str, cells: Sequence[str | None]) -> list[Value] | None:
     """Return the cells as labels or numbers; None if one is neither."""
     if output.kind is OutputKind.NUMBER:
-        values = Conversion.of(Field(column, Kind.NUMBER)).each(list(cells))
+        values = Conversion.for_field(Field(column, Kind.NUMBER)).convert_each(list(cells))
         numbers = [value for value in values if not isinstance(value, Refusal)]
         return numbers if len(numbers) == len(values) else None
     labels = {_spelled(label): label for label in output.labels or ()}
@@ -94,7 +95,7 @@ def _facts(
     targets = [values[place] for place in known]
     artifact = draft.artifact
     X, y = to_matrix(rows, signature, artifact.input_format, artifact.input_dtype), np.array(targets)
-    metrics = measure(y, *ask_matrix(estimator, X, output.probabilities), output)
+    metrics = measure(y, *predict_matrix(estimator, X, output.probabilities), output)
     return gather(
         Evidence(
             manifest=dataclasses.replace(draft, metrics=metrics),

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from contract.jobs import Row, Value
-from contract.kinds import counted, listed
 from contract.manifest import ModelManifest, Output, OutputKind
-from scoring.answers import ask
+from contract.wording import counted, listed
+from scoring.estimators import predict_rows
 from trainer.importing import Refused
 from trainer.importing.reasons import explained
 
@@ -35,7 +35,7 @@ class NoProbabilities(Exception):
 def output(estimator: Any, rows: Sequence[Row], draft: ModelManifest) -> tuple[Output, list[str]]:
     """Return the output, and warnings. Raises `Refused`, `DoesNotPredict`, `NoProbabilities` and `MemoryError`."""
     try:
-        values, _ = ask(estimator, rows, draft.signature, draft.artifact)
+        values, _ = predict_rows(estimator, rows, draft.signature, draft.artifact)
     except (MemoryError, Refused):
         raise
     except Exception as error:
@@ -55,7 +55,7 @@ def output(estimator: Any, rows: Sequence[Row], draft: ModelManifest) -> tuple[O
         return plain, []
     wanted = dataclasses.replace(draft.signature, output=Output(OutputKind.CLASS, labels, probabilities=True))
     try:
-        _, table = ask(estimator, rows, wanted, draft.artifact)
+        _, table = predict_rows(estimator, rows, wanted, draft.artifact)
     except MemoryError:
         raise
     except Exception as error:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sklearn.exceptions import NotFittedError
 
-from scoring.releases import HERE
+from scoring.compatibility import SKLEARN_VERSION
 from trainer.importing.formats import beginning, sklearn_versions
 
 _LOST = re.compile(
@@ -20,7 +20,7 @@ _LIBRARIES = ("sklearn", "numpy", "scipy", "pandas", "joblib")
 
 
 def why_not_loaded(error: Exception, plain: bytes) -> str:
-    others = [version for version in sklearn_versions(plain) if version != HERE]
+    others = [version for version in sklearn_versions(plain) if version != SKLEARN_VERSION]
     made = f"was made with scikit-learn {joined(others)}" if others else ""
     if isinstance(error, ModuleNotFoundError):
         return _missing_module(error.name or str(error), others)
@@ -33,14 +33,14 @@ def why_not_loaded(error: Exception, plain: bytes) -> str:
     if isinstance(error, UnicodeDecodeError) and plain[:1] != b"\x80":
         return f"was made by Python 2, or is no pickle (it begins with {beginning(plain)}); save it with Python 3"
     if made:
-        return f"{made}, which scikit-learn {HERE} here cannot read ({explained(error)}); {fit_again()}"
+        return f"{made}, which scikit-learn {SKLEARN_VERSION} here cannot read ({explained(error)}); {fit_again()}"
     if plain[:1] != b"\x80":
         return f"is not a pickle (it begins with {beginning(plain)}); save the fitted model with joblib.dump"
     if type(error).__module__ in ("_pickle", "pickle") or isinstance(error, KeyError | IndexError):
         return damaged(plain)
     return (
         f"cannot be unpickled ({explained(error)}); load it where it was made, and save it again under scikit-learn"
-        f" {HERE}"
+        f" {SKLEARN_VERSION}"
     )
 
 
@@ -58,7 +58,7 @@ def _missing_module(module: str, others: Sequence[str]) -> str:
         return f"was made with {made}: it needs the module {module!r}, which is gone from the one here; {fit_again()}"
     return (
         f"needs the module {module!r}, which is not installed here; install it where the trainer and the workers run"
-        " (docs/import.md), or, if it is a module of your own, save the model with cloudpickle after"
+        " (docs/how-to/import-a-model.md), or, if it is a module of your own, save the model with cloudpickle after"
         " cloudpickle.register_pickle_by_value(module)"
     )
 
@@ -69,7 +69,7 @@ def _missing_class(name: str, module: str, others: Sequence[str]) -> str:
         return (
             f"uses {name!r}, which was defined in the script or notebook that saved it (__main__), and a pickle holds"
             " only its name; save it from there with cloudpickle.dump, which puts the code into the file, or move the"
-            " class to a recipe (docs/recipes.md)"
+            " class to a recipe (docs/how-to/write-a-recipe.md)"
         )
     if module.split(".")[0] in _LIBRARIES:
         made = f"scikit-learn {joined(others)}" if others else f"another release of {module.split('.')[0]}"
@@ -82,8 +82,8 @@ def why_not_predicting(error: Exception, made_with: Sequence[str], has_sample: b
         return UNFITTED
     if made_with:
         return (
-            f"was made with scikit-learn {joined(made_with)}; scikit-learn {HERE} here still loads it, but it"
-            f" does not predict ({explained(error)}); {fit_again()}"
+            f"was made with scikit-learn {joined(made_with)}; scikit-learn {SKLEARN_VERSION} here still loads it, but"
+            f" it does not predict ({explained(error)}); {fit_again()}"
         )
     if "Buffer dtype mismatch" in str(error):
         return (
@@ -101,12 +101,12 @@ def why_not_predicting(error: Exception, made_with: Sequence[str], has_sample: b
 def no_probabilities(row: str, made_with: Sequence[str]) -> str:
     wrong = f"gives probabilities that are none ({row} for a row): each has to be from 0 to 1, and their sum 1"
     if made_with:
-        return f"was made with scikit-learn {joined(made_with)}, and under {HERE} it {wrong}; {fit_again()}"
+        return f"was made with scikit-learn {joined(made_with)}, and under {SKLEARN_VERSION} it {wrong}; {fit_again()}"
     return f"{wrong}; correct its predict_proba, or leave it out"
 
 
 def fit_again() -> str:
-    return f"fit it again with scikit-learn {HERE}"
+    return f"fit it again with scikit-learn {SKLEARN_VERSION}"
 
 
 def joined(versions: Sequence[str]) -> str:

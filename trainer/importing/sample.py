@@ -9,8 +9,9 @@ from pathlib import Path
 
 from contract import csv_table
 from contract.csv_cells import NULLS, number_format, without_commas
-from contract.kinds import Conversion, Refusal, listed
 from contract.manifest import Field, Kind
+from contract.values import Conversion, Refusal
+from contract.wording import listed
 from trainer.importing import Refused
 
 MOST_ROWS = 1000
@@ -31,7 +32,7 @@ class Sample:
         """None where the column is empty."""
         cells = [cell for cell in self.cells(column) if cell is not None]
         for kind in _IN_DOUBT if cells else ():
-            if Refusal not in map(type, Conversion.of(Field(column, kind)).each(list(cells))):
+            if Refusal not in map(type, Conversion.for_field(Field(column, kind)).convert_each(list(cells))):
                 return kind
         return None
 
@@ -67,7 +68,7 @@ def read(path: Path) -> Sample:
 
 
 def _check(header: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
-    numbers = Conversion.of(Field("", Kind.NUMBER)).each(list(header))
+    numbers = Conversion.for_field(Field("", Kind.NUMBER)).convert_each(list(header))
     # 0, 1, 2, … is how pandas calls columns without names.
     if Refusal not in map(type, numbers) and numbers != list(range(len(header))):
         raise Refused("has a sample that begins with numbers; its first line has to name the columns")

@@ -52,7 +52,7 @@ def check(settings: Settings, model: str, parts: Mapping[str, str], signature: b
             f"is not signed, and VERIFY_KEY asks for it; sign it with `{command}`, and put the {SUFFIX} file beside it,"
             " or send that as the part signature"
         )
-    if not Trust(allowed).signed(_statement(model, parts), signature):
+    if not Trust(allowed).is_signed(_statement(model, parts), signature):
         raise NotSigned(
             "has a signature that does not fit: it was made for another file, sample or name, or with a key that may"
             f" not sign imports (IMPORT_KEYS); sign it with `{command}`"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import FixedThresholdClassifier
 
-from contract.kinds import listed, shown
+from contract.wording import listed, shown
 from trainer.importing import Refused
 
 _NAME = re.compile(

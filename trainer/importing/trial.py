@@ -10,7 +10,6 @@ from typing import Any
 from contract.coercion import Grid, coerce
 from contract.errors import Failure, InvalidInstances, ModelgateError
 from contract.jobs import Row, Value
-from contract.kinds import counted, listed
 from contract.manifest import (
     Artifact,
     ArtifactFormat,
@@ -24,6 +23,7 @@ from contract.manifest import (
     Signature,
     TrainingData,
 )
+from contract.wording import counted, listed
 from scoring.predict import Prediction, predict
 from trainer.importing import Refused, inputs
 from trainer.importing.contents import Contents

@@ -10,9 +10,9 @@ from typing import Any
 
 from contract.errors import ModelgateError
 from contract.jobs import Row, Value
-from contract.kinds import listed
 from contract.manifest import InputDtype, InputFormat, Kind, ModelManifest
-from scoring.contents import parts
+from contract.wording import listed
+from scoring.held_objects import parts_in
 from scoring.predict import Prediction, predict
 
 _MOST_ONE_BY_ONE = 50
@@ -23,7 +23,7 @@ def may_matter(estimator: Any) -> bool:
     """Return whether `estimator` has custom steps: scikit-learn's own treat integers as floats."""
     return any(
         not type(part).__module__.startswith("sklearn.") or getattr(part, "func", None) is not None
-        for part in parts(estimator)
+        for part in parts_in(estimator)
     )
 
 

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from broker.training import TRAINING_LIVES
+from broker.trainer_jobs import TRAINING_TTL
 from trainer.publishing.disk import sync
 
 FOLDER = ".done"
@@ -36,5 +36,5 @@ class DoneJobs:
         runs after that."""
         with suppress(FileNotFoundError):
             for path in self._folder.iterdir():
-                if time.time() - path.stat().st_mtime > TRAINING_LIVES * 1.1:
+                if time.time() - path.stat().st_mtime > TRAINING_TTL * 1.1:
                     path.unlink(missing_ok=True)

@@ -19,22 +19,23 @@ from typing import ClassVar, NoReturn
 
 from redis.exceptions import RedisError
 
-from broker.backoff import Backoff
 from broker.connection import connect
-from broker.leases import LEASE, TRAINERS, Leases, incarnation
+from broker.lease_groups import TRAINERS
 from broker.schedules import Schedules
 from broker.scripts import FencedError
 from broker.signatures import Signer
-from broker.tasks import Begun, Clock, Owner, Tasks
+from broker.supervisor import LEASE, Leases, incarnation
+from broker.trainer import OwnedJob, Ownership, Scheduler, TrainerQueue
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
-from contract.training import ORDER, PUBLISHING, TRAIN, TRAINING
+from contract.training import PUBLISHING, REPOSITORY_COMMAND, TRAIN, TRAINING
+from runtime.backoff import Backoff
 from trainer import recipes
 from trainer.console import print_line
 from trainer.jobs import spool
+from trainer.jobs.commands import carry_out
 from trainer.jobs.done import DoneJobs
 from trainer.jobs.execution import Execution, Outcome, ThreadExecution
-from trainer.jobs.orders import carry_out
 from trainer.jobs.training_process import TrainingProcess
 from trainer.processes import hide_memory
 
@@ -49,7 +50,7 @@ REPORT_EVERY = 0.25
 class RunningJob:
     """A job that this process runs."""
 
-    begun: Begun
+    begun: OwnedJob
     execution: Execution
     log_bytes: int
     outcome: Outcome | None = None
@@ -68,11 +69,11 @@ class _Duty:
 class JobRunner(ABC):
     """Takes the jobs of one queue, runs them, records their outcomes, and renews its lease meanwhile.
 
-    The runner that takes a job owns it (`broker.tasks`). While Redis is gone, running jobs continue. It runs only jobs
-    that a gateway signed, and each of them once.
+    The runner that takes a job owns it (`broker.trainer`). While Redis is gone, running jobs continue. It runs only
+    jobs that a gateway signed, and each of them once.
     """
 
-    queue: ClassVar[str]
+    queue_name: ClassVar[str]
     function: ClassVar[str]
     """The dotted path in its jobs. Jobs with another one are refused; RQ would import any."""
     most_jobs: ClassVar[int]
@@ -84,11 +85,17 @@ class JobRunner(ABC):
         self._signer = Signer.required(settings)
         self._done = DoneJobs(settings.models_dir)
         self._redis = connect(settings.redis_url, socket_timeout=2)
-        self._leases = Leases(self._redis, lease=lease, crew=TRAINERS)
+        self._leases = Leases(self._redis, lease=lease, group=TRAINERS)
         self._host = socket.gethostname()
-        self._inc = incarnation(f"{self._host.replace(':', '.')}-{self.queue}", 0)
-        self._tasks = Tasks(
-            self._redis, self._inc, self.queue, {self.function}, self._signer, done=self._done, tell=self._log_refused
+        self._inc = incarnation(f"{self._host.replace(':', '.')}-{self.queue_name}", 0)
+        self._queue = TrainerQueue(
+            self._redis,
+            self._inc,
+            self.queue_name,
+            {self.function},
+            self._signer,
+            done=self._done,
+            on_refused=self._log_refused,
         )
         self._backoff = Backoff()
         self._jobs: list[RunningJob] = []
@@ -102,7 +109,7 @@ class JobRunner(ABC):
         ]
 
     @abstractmethod
-    def start(self, begun: Begun) -> Execution:
+    def start(self, begun: OwnedJob) -> Execution:
         """Start a job."""
 
     @property
@@ -145,9 +152,7 @@ class JobRunner(ABC):
         try:
             self.give_back()
         except RedisError as error:
-            print_line(
-                f"trainer: {self.queue}: Redis does not answer, so its jobs start again when its lease ends: {error}"
-            )
+            print_line(f"trainer: {self.queue_name}: no Redis; its jobs start again when the lease ends: {error}")
 
     def give_back(self) -> None:
         """Return the jobs to the queue. Another trainer starts them again; it does not count as a crash."""
@@ -161,7 +166,7 @@ class JobRunner(ABC):
             return
         try:
             if not self._registered:
-                self._leases.register(self._inc, host=self._host, pid=os.getpid(), queue=self.queue)
+                self._leases.register(self._inc, host=self._host, pid=os.getpid(), queue=self.queue_name)
                 self._registered = True
             for duty in self._duties:
                 if time.monotonic() >= duty.due:
@@ -175,11 +180,11 @@ class JobRunner(ABC):
             self._registered = False
         except RedisError as error:
             if not self._backoff.failing:
-                print_line(f"trainer: {self.queue}: lost Redis and tries again: {error}")
+                print_line(f"trainer: {self.queue_name}: lost Redis and tries again: {error}")
             self._backoff.failed()
         else:
             if self._backoff.failing:
-                print_line(f"trainer: {self.queue}: has Redis again")
+                print_line(f"trainer: {self.queue_name}: has Redis again")
             self._backoff.worked()
 
     def _renew(self) -> None:
@@ -194,7 +199,7 @@ class JobRunner(ABC):
     # Jobs
 
     def _begin(self) -> bool:
-        begun = self._tasks.begin([job.begun.id for job in self._jobs])
+        begun = self._queue.begin([job.begun.id for job in self._jobs])
         if begun is None:
             return False
         self._jobs.append(RunningJob(begun, self.start(begun), begun.log_bytes))
@@ -210,9 +215,9 @@ class JobRunner(ABC):
 
     def _finish(self, job: RunningJob, outcome: Outcome) -> None:
         try:
-            self._tasks.finish(job.begun.id, outcome)
+            self._queue.finish(job.begun.id, outcome)
         except ValueError as error:
-            self._tasks.finish(
+            self._queue.finish(
                 job.begun.id, Failure(Code.TRAINING_FAILED, f"the result cannot be written as JSON: {error}")
             )
         if not isinstance(outcome, Failure):  # stock RQ may requeue failed jobs
@@ -224,7 +229,7 @@ class JobRunner(ABC):
                 )
 
     def _log_refused(self, job_id: str, failure: Failure) -> None:
-        print_line(f"trainer: {self.queue}: {job_id[:64]!r}: {failure.code}: {failure.message}")
+        print_line(f"trainer: {self.queue_name}: {job_id[:64]!r}: {failure.code}: {failure.message}")
 
     def release(self, job: RunningJob, ended: bool) -> None:
         """Stop running a job that this process no longer owns. If it has `ended`, remove its files."""
@@ -239,7 +244,7 @@ class JobRunner(ABC):
             time.sleep(TICK)
             return
         try:
-            self._tasks.wait_for_work(1.0)
+            self._queue.wait_for_work(1.0)
         except RedisError:
             time.sleep(TICK)  # the next call of `_use_redis` fails too, and logs it
 
@@ -247,25 +252,25 @@ class JobRunner(ABC):
 class TrainingRunner(JobRunner):
     """Runs trainings one at a time, each in its own process group. Also runs schedules and removes old uploads."""
 
-    queue, function, most_jobs, stop_grace = TRAINING, TRAIN, 1, 0.0
+    queue_name, function, most_jobs, stop_grace = TRAINING, TRAIN, 1, 0.0
 
     def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
         super().__init__(settings, lease=lease)
-        self._clock = Clock(self._redis, self.queue)
+        self._scheduler = Scheduler(self._redis, self.queue_name)
         ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}
         self._schedules = Schedules(self._redis, self._signer, **ttls)
         self._unsigned: set[str] = set()
         self._duties += [
-            _Duty(1, self._tend_schedules),
+            _Duty(1, self._advance_schedules),
             _Duty(10, self._publish_recipes),
             _Duty(60, self._sweep),
         ]
 
     def _publish_recipes(self) -> None:
         folder = self._settings.recipes_dir
-        self._tasks.publish_recipes(recipes.names(folder), recipes.parameters(folder))
+        self._queue.publish_recipes(recipes.names(folder), recipes.parameters(folder))
 
-    def start(self, begun: Begun) -> Execution:
+    def start(self, begun: OwnedJob) -> Execution:
         log = "the trainer died during this training, which now starts again\n" if begun.deaths else ""
         try:
             return TrainingProcess(begun.payload, self._settings.train_timeout, log)
@@ -275,10 +280,10 @@ class TrainingRunner(JobRunner):
     def report_progress(self, job: RunningJob) -> bool:
         """Send progress and output to Redis. Kill a job that was cancelled or given back."""
         progress, lines = job.execution.progress, job.execution.log_lines()
-        owner = self._tasks.progress(job.begun.id, progress, lines, job.log_bytes)
-        if owner is not Owner.MINE:
+        owner = self._queue.report_progress(job.begun.id, progress, lines, job.log_bytes)
+        if owner is not Ownership.MINE:
             print_line(f"trainer: the job {job.begun.id} is stopped: {owner}")
-            self.release(job, ended=owner is Owner.ENDED)
+            self.release(job, ended=owner is Ownership.ENDED)
             return False
         job.execution.progress = None
         job.execution.discard(len(lines))
@@ -290,11 +295,11 @@ class TrainingRunner(JobRunner):
 
     def give_back(self) -> None:
         super().give_back()
-        self._clock.stop()
+        self._scheduler.stop()
 
-    def _tend_schedules(self) -> None:
-        if self._clock.strike():
-            self._schedules.tend(self._log_unsigned)
+    def _advance_schedules(self) -> None:
+        if self._scheduler.enqueue_due():
+            self._schedules.advance(self._log_unsigned)
 
     def _log_unsigned(self, model: str) -> None:
         if model not in self._unsigned:
@@ -305,7 +310,7 @@ class TrainingRunner(JobRunner):
             self._unsigned.add(model)
 
     def _sweep(self) -> None:
-        spool.sweep(self._settings.spool_dir, [payload.get("upload") for payload in self._tasks.unfinished()])
+        spool.sweep(self._settings.spool_dir, [payload.get("upload") for payload in self._queue.unfinished()])
         self._done.sweep()
 
 
@@ -318,17 +323,17 @@ class PublishingRunner(JobRunner):
     """Carries out repository commands, each in a thread, and finishes running ones before it stops."""
 
     # Eight, so that a command that waits for workers does not delay those of other models.
-    queue, function, most_jobs = PUBLISHING, ORDER, 8
+    queue_name, function, most_jobs = PUBLISHING, REPOSITORY_COMMAND, 8
 
     @property
     def stop_grace(self) -> float:
         return max(0, self._settings.stop_grace - 2)
 
-    def start(self, begun: Begun) -> Execution:
+    def start(self, begun: OwnedJob) -> Execution:
         return ThreadExecution(functools.partial(carry_out, begun.payload, self._settings, self._redis))
 
 
-RUNNERS: Mapping[str, type[JobRunner]] = {runner.queue: runner for runner in (TrainingRunner, PublishingRunner)}
+RUNNERS: Mapping[str, type[JobRunner]] = {runner.queue_name: runner for runner in (TrainingRunner, PublishingRunner)}
 
 
 def main(queue: str) -> None:

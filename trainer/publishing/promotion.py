@@ -9,8 +9,7 @@ from contextlib import suppress
 from redis import Redis
 from redis.exceptions import RedisError
 
-from broker import warmup
-from broker.warmup import NO_ROOM, STARTS_THREADS, Report
+from broker.load_status import NO_ROOM, STARTS_THREADS, LoadStatus, load_statuses, request_load, withdraw_request
 from contract.errors import Code, ModelgateError
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
@@ -47,7 +46,7 @@ def promote(
     move_alias(settings.models_dir, model, alias, version)
     if connection:
         with suppress(RedisError):  # then they keep it a little longer
-            warmup.ask(connection, f"{model}@{version}", _AFTERWARDS)
+            request_load(connection, f"{model}@{version}", _AFTERWARDS)
     return remark
 
 
@@ -73,34 +72,34 @@ def _warm_up(connection: Redis | None, model: str, version: int, seconds: float,
     wanted, end = f"{model}@{version}", time.monotonic() + seconds
     try:
         _forget_refusals(connection, model, wanted, end)
-        warmup.ask(connection, wanted, seconds + _AFTERWARDS)
+        request_load(connection, wanted, seconds + _AFTERWARDS)
         while True:
-            reports = warmup.reports(connection, model)
-            lacking = [name for name, said in reports.items() if wanted not in {*said.loaded, *said.refused}]
+            statuses = load_statuses(connection, model)
+            lacking = [name for name, said in statuses.items() if wanted not in {*said.loaded, *said.refused}]
             if not lacking:
                 break
             if time.monotonic() > end:
                 return f"moved after {seconds:g} s though {_names(lacking)} had not loaded it"
             time.sleep(_LOOK)
-        refused = {name: said.refused[wanted] for name, said in reports.items() if wanted not in said.loaded}
-        nowhere = refused.keys() == reports.keys() and not _BY_SCORERS.intersection(refused.values())
+        refused = {name: said.refused[wanted] for name, said in statuses.items() if wanted not in said.loaded}
+        nowhere = refused.keys() == statuses.keys() and not _BY_SCORERS.intersection(refused.values())
         if refused and nowhere and not force:
-            warmup.forget(connection, wanted)
+            withdraw_request(connection, wanted)
             raise _not_loaded(model, version, refused)
     except RedisError as error:
         return f"moved at once: Redis does not answer, so no worker could be asked to load it first ({error})"
-    return _remark(reports, refused)
+    return _remark(statuses, refused)
 
 
 def _forget_refusals(connection: Redis, model: str, wanted: str, end: float) -> None:
     """Have workers check the version again: the reason for an earlier refusal may be gone."""
-    while time.monotonic() < end and any(wanted in said.refused for said in warmup.reports(connection, model).values()):
-        warmup.forget(connection, wanted)
+    while time.monotonic() < end and any(wanted in said.refused for said in load_statuses(connection, model).values()):
+        withdraw_request(connection, wanted)
         time.sleep(_LOOK)
 
 
-def _remark(reports: Mapping[str, Report], refused: Mapping[str, str]) -> str | None:
-    if not reports:
+def _remark(statuses: Mapping[str, LoadStatus], refused: Mapping[str, str]) -> str | None:
+    if not statuses:
         return "moved at once: no worker is alive that serves this model"
     if refused:
         return f"moved though {_names([*refused])} did not load it: {next(iter(refused.values()))}"

@@ -28,7 +28,7 @@ from typing import IO, Any
 from contract.jobs import timestamp
 from contract.manifest import ArtifactFormat, ModelManifest
 from contract.repository import MANIFEST_FILE, REPORT_DIR, SIGNATURE_FILE, VERSIONS_DIR, Repository
-from scoring.artifacts import libraries, pack
+from scoring.artifacts import library_versions, pack
 from scoring.skops_audit import Untrusted, UntrustedTypes
 from scoring.trust import Trust
 from trainer.processes import PROJECT, ContainedProcess, environment
@@ -72,7 +72,7 @@ def publish(
             draft,
             version=version,
             created_at=timestamp(datetime.now(UTC)),
-            libraries=libraries(),
+            libraries=library_versions(),
             artifact=dataclasses.replace(
                 draft.artifact,
                 file=f"model.{artifact_format}",

@@ -72,9 +72,9 @@ def _to_be_signed(
         if not unsigned:
             raise NotSigned("nobody has signed it: if you know where it comes from, add --unsigned") from None
     else:
-        if Trust((public_half(key),)).signed(text, signature):
+        if Trust((public_half(key),)).is_signed(text, signature):
             return None
-        if not trust.signed(text, signature):
+        if not trust.is_signed(text, signature):
             raise NotSigned("it was altered, or VERIFY_KEY lacks the key that signed it: put it back from a backup")
     manifest = ModelManifest.loads(text)
     if (manifest.name, manifest.version) != (name, version):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from contract.jobs import Value
-from scoring.answers import ask_matrix
+from scoring.estimators import predict_matrix
 from trainer.report.evidence import Evidence
 from trainer.report.parts import NotShown, most_frequent
 
@@ -29,7 +29,7 @@ class Classes:
     @classmethod
     def of(cls, evidence: Evidence) -> Classes:
         output = evidence.manifest.signature.output
-        found, table = ask_matrix(evidence.estimator, evidence.X_test, output.probabilities)
+        found, table = predict_matrix(evidence.estimator, evidence.X_test, output.probabilities)
         actual, predicted = np.asarray(evidence.y_test).tolist(), np.asarray(found).tolist()
         known = list(output.labels or ())
         places = {label: place for place, label in enumerate(dict.fromkeys([*known, *actual, *predicted]))}
@@ -62,7 +62,7 @@ class Numbers:
 
     @classmethod
     def of(cls, evidence: Evidence) -> Numbers:
-        found, _ = ask_matrix(evidence.estimator, evidence.X_test, False)
+        found, _ = predict_matrix(evidence.estimator, evidence.X_test, False)
         actual, predicted = np.asarray(evidence.y_test, dtype=float), np.asarray(found, dtype=float)
         finite = np.isfinite(predicted)
         if not finite.any():

@@ -15,7 +15,7 @@ import numpy as np
 
 from contract.jobs import Row, Value
 from contract.manifest import Field, Kind
-from scoring.answers import ask_matrix
+from scoring.estimators import predict_matrix
 from scoring.matrix import to_matrix
 from trainer.report.answers import interesting
 from trainer.report.evidence import Evidence
@@ -47,7 +47,7 @@ def dependence(evidence: Evidence, strongest: Sequence[str], seconds: float = SE
     def answers(rows: Sequence[Row]) -> Any:
         """Rows × classes, or rows × 1."""
         matrix = to_matrix(rows, signature, evidence.manifest.artifact.input_format)
-        found, table = ask_matrix(evidence.estimator, matrix, bool(classes))
+        found, table = predict_matrix(evidence.estimator, matrix, bool(classes))
         return table[:, classes] if classes else np.asarray(found, dtype=float)[:, None]
 
     names = [clean(name) for name in signature.names]

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from contract.manifest import OutputKind, Signature
-from scoring.answers import ask_matrix
+from scoring.estimators import predict_matrix
 from trainer.report.evidence import Evidence
 from trainer.report.parts import Facts, NotShown, clean, number
 
@@ -33,7 +33,7 @@ def importance(evidence: Evidence, seconds: float = SECONDS) -> Facts:
     metric, score = _score(evidence.manifest.signature, y)
 
     def value(matrix: Any) -> float:
-        found = score(*ask_matrix(evidence.estimator, matrix, probabilities))
+        found = score(*predict_matrix(evidence.estimator, matrix, probabilities))
         if not math.isfinite(found):
             raise NotShown("The model gave answers that are not finite numbers, or too large to be measured.")
         return found
@@ -82,7 +82,7 @@ def _affordable(evidence: Evidence, chosen: Any, seconds: float) -> tuple[Any, A
     if len(chosen) < 2:
         raise NotShown("It takes at least two rows to exchange values between.")
     began = time.monotonic()
-    ask_matrix(evidence.estimator, _take(evidence.X_test, chosen), signature.output.probabilities)
+    predict_matrix(evidence.estimator, _take(evidence.X_test, chosen), signature.output.probabilities)
     needed = (time.monotonic() - began) * len(signature.inputs)
     if needed > seconds:
         chosen = chosen[: max(FEWEST_ROWS, int(len(chosen) * seconds / needed))]

@@ -10,8 +10,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from contract.kinds import percent
-from contract.reports import ADDRESS, ADDRESS_ELEMENT, STATUS
+from contract.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
+from contract.wording import percent
 from trainer.report.facts import less_is_better
 from trainer.report.parts import MISSING, Facts, part
 from trainer.report.pictures import DASHES

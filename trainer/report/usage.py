@@ -8,7 +8,7 @@ import re
 import shlex
 
 from contract.manifest import ModelManifest
-from contract.reports import ADDRESS
+from contract.report_placeholders import ADDRESS
 from trainer.report.parts import UNSHOWN, Facts, NotShown
 
 LONGEST = 16_000

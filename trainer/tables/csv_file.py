@@ -16,7 +16,7 @@ def read(path: Path, source: str, on_progress: Callable[[float], None]) -> Table
     """
     try:
         with path.open("rb") as file:
-            found = csv_table.read(file, told=on_progress)
+            found = csv_table.read(file, on_progress=on_progress)
     except OSError as error:
         raise DataError(f"{source} cannot be read ({error.strerror}): {path}") from error
     except csv_table.NotCsv as error:

@@ -7,11 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from contract.csv_cells import NULLS, date_format, not_quite_dates, null_word, number_format, without_commas
-from contract.kinds import Conversion, Refusal, listed, shown
+from contract.csv_cells import NULLS, date_format, is_null_word, number_format, why_not_dates, without_commas
 from contract.manifest import Field, Format, Kind
 from contract.training import KINDS
-from contract.training_columns import columns_of
+from contract.training_columns import resolve_columns
+from contract.values import Conversion, Refusal
+from contract.wording import listed, shown
 from trainer.recipe import DataError, Recipe, Table
 
 FEWEST_ROWS = 20
@@ -60,7 +61,7 @@ def infer_fields(
     header = list(table.columns)
     if not target:
         raise DataError(f"the recipe {recipe.name} needs a target: name one of {listed(header)}")
-    asked, errors = columns_of(header, target, features, id_field, kinds or {})
+    asked, errors = resolve_columns(header, target, features, id_field, kinds or {})
     if errors:
         raise DataError(errors[0].message)
     remarks: list[str] = []
@@ -197,7 +198,7 @@ def _asked_for(name: str, values: Counts, separator: str | None, wanted: str) ->
 
 
 def _without_null_words(values: Counts) -> tuple[frozenset[object], Counts]:
-    words = frozenset(value for value in values if null_word(value))
+    words = frozenset(value for value in values if is_null_word(value))
     return words, {value: count for value, count in values.items() if value not in words}
 
 
@@ -244,13 +245,13 @@ def _dates(values: Counts) -> tuple[Format | None, str | None]:
 def _refused(values: Counts, field: Field) -> list[object]:
     cells = list(values)
     plain = without_commas(cells, field.format)
-    found = Conversion.of(field).each(plain)
+    found = Conversion.for_field(field).convert_each(plain)
     return [value for value, converted in zip(cells, found, strict=True) if isinstance(converted, Refusal)]
 
 
 def _nearly(name: str, values: Counts) -> list[str]:
     """Return a remark on a column of text that is nearly of another kind."""
-    if reason := not_quite_dates(list(map(str, values))):
+    if reason := why_not_dates(list(map(str, values))):
         return [f"{name} is taken for text: {reason}"]
     codes = sorted(text for text in map(str, values) if _CODE.fullmatch(text))
     dates, _ = _dates(values)

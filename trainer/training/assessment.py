@@ -9,11 +9,11 @@ from typing import Any
 from sklearn.utils import _safe_indexing
 
 from contract.errors import ModelgateError
-from contract.kinds import shown
 from contract.manifest import ModelManifest, OutputKind
 from contract.repository import Repository
 from contract.training import TrainingRequest
-from scoring.answers import ask_matrix
+from contract.wording import shown
+from scoring.estimators import predict_matrix
 from scoring.trust import Trust
 from trainer.recipe import Run
 from trainer.report.evidence import Comparison, Evidence, Thresholds
@@ -35,7 +35,7 @@ def assess(
     y = fitted.y[fitted.tested_on]
     more: dict[str, Any] = {"leaks": leaks(data.rows, fitted.y, inputs, run.target.name, classes)}
     if classes:
-        predicted, table = ask_matrix(
+        predicted, table = predict_matrix(
             fitted.estimator, _safe_indexing(fitted.X, fitted.tested_on), output.probabilities
         )
         more["thresholds"] = thresholds(y, predicted, table, output, run.out_of_fold)

@@ -21,8 +21,8 @@ from contract.errors import InvalidInstances, ModelgateError
 from contract.jobs import Row
 from contract.manifest import ModelManifest, Output, OutputKind, Signature
 from contract.repository import Repository
-from scoring.answers import ask_matrix
 from scoring.artifacts import load
+from scoring.estimators import predict_matrix
 from scoring.matrix import to_matrix
 from scoring.trust import Trust
 from trainer.report.evidence import Comparison, Outcome
@@ -72,11 +72,11 @@ def _compared(repository: Repository, trust: Trust, version: int, new: FittedMod
         raise CannotCompare(f"version {version} does not say which rows it has learnt from")
     places, rows = _unseen(manifest, known, new, data)
     y = new.y[places]
-    now = ask_matrix(new.estimator, _safe_indexing(new.X, places), output.probabilities)
+    now = predict_matrix(new.estimator, _safe_indexing(new.X, places), output.probabilities)
     estimator = load(manifest, repository.version_dir(manifest.name, version), trust)
     artifact = manifest.artifact
     X = to_matrix(rows, manifest.signature, artifact.input_format, artifact.input_dtype)
-    before = ask_matrix(estimator, X, old_output.probabilities)
+    before = predict_matrix(estimator, X, old_output.probabilities)
     loss, ours, theirs = _losses(y, Answers(*now, output), Answers(*before, old_output))
     return _judged(
         Comparison(

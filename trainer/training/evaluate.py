@@ -14,7 +14,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.utils import _safe_indexing
 
 from contract.manifest import Output, OutputKind
-from scoring.answers import ask_matrix
+from scoring.estimators import predict_matrix
 from trainer.recipe import Candidate, OutOfFold
 from trainer.tables.balance import average_precision, out_of_balance, rarest
 
@@ -29,7 +29,7 @@ WORTH_LOOKING_AT = 0.5
 def evaluate(estimator: Any, X: Any, y: Any, output: Output, held_out: bool) -> dict[str, float]:
     """The metrics on the rows X (rows × inputs) and y: see `measure`. Names begin with `training_` when the estimator
     was fitted on these very rows."""
-    found = measure(y, *ask_matrix(estimator, X, output.probabilities), output)
+    found = measure(y, *predict_matrix(estimator, X, output.probabilities), output)
     return found if held_out else {f"training_{name}": value for name, value in found.items()}
 
 
@@ -78,7 +78,7 @@ def cross_validate(
     tables = np.zeros((len(y), len(output.labels or ()))) if output.probabilities else None
     for train, test in splitter(FOLDS, shuffle=True, random_state=SEED).split(X, y):
         estimator = fit(_safe_indexing(X, train), y[train])
-        predicted, table = ask_matrix(estimator, _safe_indexing(X, test), output.probabilities)
+        predicted, table = predict_matrix(estimator, _safe_indexing(X, test), output.probabilities)
         scores.append(measure(y[test], predicted, table, output).get(metric, np.nan))
         if tables is not None:
             tables[test] = table

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from contract.kinds import shown
 from contract.training import Gate
+from contract.wording import shown
 from trainer.report.evidence import Comparison, Leak, Outcome
 
 LOWER_IS_BETTER = ("mean_absolute_error", "root_mean_squared_error", "log_loss", "spread")

@@ -15,8 +15,8 @@ import numpy as np
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from contract.jobs import Row, Value
-from contract.kinds import percent, shown
 from contract.manifest import Field, Kind
+from contract.wording import percent, shown
 from trainer.report.evidence import Leak
 
 NEARLY_ALL = 0.99

@@ -1,0 +1,102 @@
+"""Versions are loaded before an alias moves: the trainer asks for them, and each worker says which it has.
+
+A version is written `loan@3` here. Everything in Redis ends by itself: what was asked for, and what a worker said that
+is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis import Redis
+
+from broker.scripts import Scripts
+from contract.repository import NAME
+
+_VERSION = re.compile(f"{NAME.pattern}@[1-9][0-9]{{0,8}}")
+
+
+NO_ROOM = "it does not fit into MODEL_CACHE_MB beside the others"
+STARTS_THREADS = "loading it starts threads, so each scorer loads it for itself"
+"""Why a worker does not load a version for all of its scorers, although each scorer can load it for itself."""
+
+
+@dataclass(frozen=True)
+class LoadStatus:
+    """What a worker says. `models`: the only ones it serves (None: all). `loaded`: the versions that all its scorers
+    have; `refused`: those asked for that it will not load, with the reason."""
+
+    loaded: Collection[str] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    models: Collection[str] | None = None
+
+    def dumps(self) -> str:
+        models = None if self.models is None else sorted(self.models)
+        data = {"loaded": sorted(self.loaded), "refused": dict(self.refused), "models": models}
+        return json.dumps(data, sort_keys=True)
+
+    @classmethod
+    def loads(cls, text: bytes) -> LoadStatus:
+        return cls(**json.loads(text))
+
+
+class LoadStatusPublisher:
+    """A worker's side. The methods are harmless to repeat and raise `redis.exceptions.RedisError`."""
+
+    def __init__(self, connection: Redis, lives: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """A worker that says nothing for `lives` seconds counts as dead; `clock` tells seconds."""
+        self._redis: Any = connection
+        self._scripts = Scripts(connection)
+        self._lives = lives
+        self._clock = clock
+        self._published, self._published_at = "", 0.0
+
+    def requested(self) -> frozenset[str]:
+        """The versions that are asked for."""
+        found = (version.decode(errors="replace") for version in self._redis.zrange("mg:wanted", 0, -1))
+        return frozenset(version for version in found if _VERSION.fullmatch(version))
+
+    def publish(self, worker: str, status: LoadStatus) -> None:
+        """To be called often: Redis is told only what is new, and now and then that the rest is still true."""
+        text, now, lives = status.dumps(), self._clock(), round(self._lives * 1000)
+        if text == self._published and now - self._published_at < self._lives / 3:
+            return
+        if text != self._published or not self._scripts.run("report_load", worker, lives, ""):
+            self._scripts.run("report_load", worker, lives, text)
+        self._published, self._published_at = text, now
+
+    def withdraw(self, worker: str) -> None:
+        """Nobody waits for this worker any more."""
+        if self._published:
+            self._redis.delete(f"mg:loaded:{worker}")
+            self._redis.srem("mg:workers", worker)
+            self._published = ""
+
+
+def request_load(connection: Redis, version: str, seconds: float) -> None:
+    """Asks all workers to load `version`, and to keep it for `seconds` whether or not an alias names it."""
+    Scripts(connection).run("request_load", version, round(seconds * 1000))
+
+
+def withdraw_request(connection: Redis, version: str) -> None:
+    """Stop asking for `version`. Workers report on it again after the next request for it."""
+    connection.zrem("mg:wanted", version)
+
+
+def load_statuses(connection: Redis, model: str) -> dict[str, LoadStatus]:
+    """By worker: what those say that are alive and serve `model`. Two round trips."""
+    redis: Any = connection
+    workers = sorted(worker.decode() for worker in redis.smembers("mg:workers"))
+    if not workers:
+        return {}
+    texts = dict(zip(workers, redis.mget([f"mg:loaded:{worker}" for worker in workers]), strict=True))
+    dead = [worker for worker, text in texts.items() if text is None]
+    if dead:
+        redis.srem("mg:workers", *dead)
+    found = {worker: LoadStatus.loads(text) for worker, text in texts.items() if text is not None}
+    return {worker: status for worker, status in found.items() if status.models is None or model in status.models}

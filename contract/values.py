@@ -1,0 +1,255 @@
+"""Converts one value, or one column, to the kind of its input, or says why it cannot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import inf, isfinite, isinf
+from typing import Any
+
+from contract.csv_cells import PLAIN, date_reader
+from contract.jobs import Value
+from contract.manifest import Field, Format, Kind
+from contract.wording import listed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refusal:
+    """Why a value is not taken; it stands in the value's place until the error is written.
+
+    `expected` completes "must be …"; `choices` are the values allowed, where there is a list.
+    """
+
+    code: str
+    expected: str
+    choices: Sequence[str] = ()
+
+
+_Convert = Callable[[Any], Value | Refusal]
+_ConvertBulk = Callable[[list[Any], set[type]], Sequence[Value] | None]
+"""A column and the types in it → the converted column at once, or None: look at each value."""
+
+_NOT_A_NUMBER = Refusal("not_a_number", "a finite number")
+_NOT_AN_INTEGER = Refusal("not_an_integer", "a whole number")
+_OUT_OF_RANGE = Refusal("out_of_range", "a whole number from -2**63 to 2**63 - 1")
+_NOT_A_STRING = Refusal("not_a_string", "text")
+_NOT_A_BOOLEAN = Refusal("not_a_boolean", "true or false")
+_NOT_A_DATETIME = Refusal("not_a_datetime", "a date and time in ISO 8601, such as '2024-05-17T10:30:00Z'")
+LONGEST_ID = 256
+_NOT_AN_ID = Refusal("not_an_id", f"text of up to {LONGEST_ID} characters, a number, true, false or null")
+
+_DATETIME = re.compile(r"[\dW-]{7,10}([T ][\d:.,]+(Z|[+-][\d:]+)?)?", re.ASCII)
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+_SPACES = " \t\n\v\f\r"
+"""What float() and int() leave out around ASCII text, which is less than strip() does."""
+_MOST_BITS = 1024
+"""Of an int that is written as text: Python refuses those of thousands of digits."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conversion:
+    """How the values of one column become what its field says; `null` is what a null becomes."""
+
+    convert: _Convert
+    bulk: _ConvertBulk
+    null: Refusal | None
+
+    @classmethod
+    def for_field(cls, field: Field) -> Conversion:
+        if field.kind is Kind.STRING and field.categories is not None:
+            convert, bulk, refusal = _category(field.categories)
+        elif field.kind is Kind.DATETIME and field.format in _DATES:
+            convert, bulk, refusal = _dates(field.format)
+        else:
+            convert, bulk, refusal = _KINDS[field.kind]
+        return cls(convert, bulk, None if field.nullable else Refusal("null_not_allowed", refusal.expected))
+
+    def convert_bulk(self, column: list[Any]) -> Sequence[Value] | None:
+        """All values, if they are alike and right; None does not yet mean that one is wrong."""
+        return self.bulk(column, set(map(type, column)))
+
+    def convert_each(self, column: list[Any]) -> list[Value | Refusal]:
+        null, convert = self.null, self.convert
+        return [null if value is None else convert(value) for value in column]
+
+
+def _number(value: object) -> float | Refusal:
+    if isinstance(value, bool) or not isinstance(value, (float, int, str)):
+        return _NOT_A_NUMBER
+    if isinstance(value, str) and not _decimal(value):
+        return _NOT_A_NUMBER
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return _NOT_A_NUMBER
+    return found if isfinite(found) else _NOT_A_NUMBER
+
+
+def _decimal(text: str) -> bool:
+    """Whether `text` is a number in plain digits: not 1_000, nan, inf or ٣. Faster than what float() raises."""
+    return text.isascii() and PLAIN.fullmatch(text.strip(_SPACES)) is not None
+
+
+def _only_decimals(column: list[str]) -> bool:
+    """Whether float() and int() read each text, if at all, as plain digits."""
+    text = "".join(column)
+    return text.isascii() and not ("_" in text or "n" in text or "N" in text)
+
+
+def _integer(value: object) -> int | Refusal:
+    if isinstance(value, str):
+        value = _parsed(value)
+    if isinstance(value, float):
+        if isinf(value):
+            return _OUT_OF_RANGE
+        value = int(value) if value.is_integer() else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return _NOT_AN_INTEGER
+    return value if -(2**63) <= value < 2**63 else _OUT_OF_RANGE
+
+
+def _parsed(text: str) -> int | float | None:
+    if not _decimal(text):
+        return None
+    if "." in text or "e" in text or "E" in text:
+        return float(text)
+    try:
+        return int(text)  # a float holds 53 bits of a whole number
+    except ValueError:
+        return inf  # it has thousands of digits
+
+
+def _string(value: object) -> str | Refusal:
+    """Whole numbers become text without a point: pandas writes the column 1, 2, null as 1.0, 2.0, null."""
+    if isinstance(value, str):
+        return value if _encodable(value) else _NOT_A_STRING
+    if isinstance(value, float) and isfinite(value):
+        return repr(value).removesuffix(".0")
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MOST_BITS:
+        return str(value)
+    return _NOT_A_STRING
+
+
+def _encodable(text: str) -> bool:
+    """Whether `text` is Unicode: JSON can hold lone surrogates, which nothing downstream can write."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _boolean(value: object) -> bool | Refusal:
+    if isinstance(value, str):
+        return _BOOLEANS.get(value.strip().lower(), _NOT_A_BOOLEAN)
+    return value == 1 if isinstance(value, (bool, int, float)) and value in (0, 1) else _NOT_A_BOOLEAN
+
+
+def _moment(value: object) -> str | Refusal:
+    """ISO 8601 text in UTC; the pattern is there because fromisoformat() reads 2024-05-17+02:00 as two o'clock."""
+    text = value.strip().upper() if isinstance(value, str) else ""
+    if not _DATETIME.fullmatch(text):
+        return _NOT_A_DATETIME
+    try:
+        time = datetime.fromisoformat(text)
+        return (time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)).isoformat()
+    except (ValueError, OverflowError):
+        return _NOT_A_DATETIME
+
+
+def _identity(value: object) -> Value | Refusal:
+    """An id as it is: text, a finite number or a boolean."""
+    if isinstance(value, str):
+        return value if len(value) <= LONGEST_ID and _encodable(value) else _NOT_AN_ID
+    if isinstance(value, float):
+        return value if isfinite(value) else _NOT_AN_ID
+    return value if isinstance(value, int) and value.bit_length() <= _MOST_BITS else _NOT_AN_ID
+
+
+def _numbers(column: list[Any], types: set[type]) -> Sequence[Value] | None:
+    if types == {str}:
+        if not _only_decimals(column):
+            return None
+    elif not types <= {float, int}:
+        return None
+    try:
+        found = column if types == {float} else list(map(float, column))
+    except (ValueError, OverflowError):
+        return None
+    return found if isfinite(sum(found)) else None  # a sum with an inf or nan in it is not finite
+
+
+def _integers(column: list[Any], types: set[type]) -> Sequence[Value] | None:
+    if types == {str} and _only_decimals(column):
+        try:
+            column, types = list(map(int, column)), {int}
+        except ValueError:
+            return None
+    return column if types == {int} and min(column) >= -(2**63) and max(column) < 2**63 else None
+
+
+def _strings(column: list[Any], types: set[type]) -> Sequence[Value] | None:
+    return column if types == {str} and _encodable("".join(column)) else None
+
+
+def _ids(column: list[Any], types: set[type]) -> Sequence[Value] | None:
+    return _strings(column, types) if types == {str} and max(map(len, column)) <= LONGEST_ID else None
+
+
+def _booleans(column: list[Any], types: set[type]) -> Sequence[Value] | None:
+    return column if types == {bool} else None
+
+
+def _moments(_column: list[Any], _types: set[type]) -> Sequence[Value] | None:
+    return None  # no short cut: each text has to be parsed
+
+
+_KINDS: dict[Kind, tuple[_Convert, _ConvertBulk, Refusal]] = {
+    Kind.NUMBER: (_number, _numbers, _NOT_A_NUMBER),
+    Kind.INTEGER: (_integer, _integers, _NOT_AN_INTEGER),
+    Kind.STRING: (_string, _strings, _NOT_A_STRING),
+    Kind.BOOLEAN: (_boolean, _booleans, _NOT_A_BOOLEAN),
+    Kind.DATETIME: (_moment, _moments, _NOT_A_DATETIME),
+}
+
+
+_DATES = {
+    Format.DAY_FIRST: "a date as '17.5.2024', the day first,",
+    Format.MONTH_FIRST: "a date as '5/17/2024', the month first,",
+    Format.YEAR_FIRST: "a date as '2024/5/17'",
+}
+
+
+def _dates(written: Format) -> tuple[_Convert, _ConvertBulk, Refusal]:
+    """As the training file had them, or in ISO 8601, which cannot be confused with them."""
+    read, none = date_reader(written), Refusal("not_a_datetime", f"{_DATES[written]} or in ISO 8601")
+
+    def convert(value: object) -> str | Refusal:
+        moment = _moment(value)
+        if isinstance(moment, str) or not isinstance(value, str):
+            return moment if isinstance(moment, str) else none
+        return read(value) or none
+
+    return convert, _moments, none
+
+
+ID = Conversion(_identity, _ids, None)
+"""Of the values of the id field."""
+
+
+def _category(categories: Sequence[str]) -> tuple[_Convert, _ConvertBulk, Refusal]:
+    allowed = frozenset(categories)
+    unknown = Refusal("unknown_category", f"one of {listed(categories)}", categories)
+
+    def convert(value: object) -> str | Refusal:
+        text = _string(value)
+        return unknown if isinstance(text, str) and text not in allowed else text
+
+    def bulk(column: list[Any], types: set[type]) -> Sequence[Value] | None:
+        return column if types == {str} and allowed.issuperset(column) else None
+
+    return convert, bulk, unknown

@@ -1,0 +1,1 @@
+"""The front door: every request passes here once, whether Flask serves it or the fast path."""

@@ -1,0 +1,1 @@
+"""Request bodies to rows, and jobs to response bodies. Nothing here knows Flask."""

@@ -1,0 +1,1 @@
+"""Use cases, without HTTP: plain arguments in, a job or a typed failure out."""

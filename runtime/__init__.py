@@ -1,0 +1,1 @@
+"""What every process does alike: periodic duties, backoff, limits, logs. Each module can be imported alone."""

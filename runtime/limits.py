@@ -1,0 +1,33 @@
+"""Limits that a process sets itself: memory, and threads of numerical libraries."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+MB = 1 << 20
+
+ONE_THREAD: Mapping[str, str] = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""Environment variables for a process that imports numpy: with more threads, processes fight over the cores."""
+
+
+def limit_memory(megabytes: int) -> None:
+    """Let this process allocate `megabytes` more than it has now; an allocation beyond raises `MemoryError`.
+
+    0 sets no limit. Does nothing on systems without /proc.
+    """
+    if not megabytes:
+        return
+    with suppress(OSError, ValueError):
+        status = Path("/proc/self/status").read_text()
+        now = int(status.partition("VmData:")[2].split()[0]) * 1024
+        limit = now + megabytes * MB
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def prefer_for_oom_kill(score: int) -> None:
+    """Make the kernel kill this process rather than others when the machine runs out of memory; at most 1000."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(score))

@@ -1,0 +1,84 @@
+"""Checks estimators that another release of scikit-learn has saved: which release, and whether this one misreads
+them."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from scoring.held_objects import parts_in
+
+# Nothing of scikit-learn is imported here: the trainer's processes that never load a model import this module, too.
+
+SKLEARN_VERSION = metadata.version("scikit-learn")
+
+_ROUNDING = 1e-6
+"""Tolerance of the sum of a node's fractions, which is 1; counts are off by a whole sample, or by its weight."""
+
+
+@contextmanager
+def record_versions() -> Iterator[list[str]]:
+    """Yield a list that collects the other releases of scikit-learn that saved the objects unpickled within the block.
+    Warnings within the block are suppressed."""
+    others: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield others
+    messages: list[Any] = [warning.message for warning in caught]
+    inconsistent = (m for m in messages if _is(m, "sklearn.exceptions", "InconsistentVersionWarning"))
+    found = {str(message.original_sklearn_version) for message in inconsistent}
+    others.extend(sorted(found - {SKLEARN_VERSION}))
+
+
+def incompatibility(estimator: Any, made_with: Sequence[str]) -> str | None:
+    """Return why `estimator`, which loads without an error, would answer differently than under its own release, as the
+    rest of a sentence about it; None if no reason is known."""
+    reasons = (reason for part in parts_in(estimator) if (reason := _misread(part)))
+    reason = next(reasons, None)
+    if reason is None:
+        return None
+    made = f"scikit-learn {' and '.join(made_with)}" if made_with else "another scikit-learn"
+    return (
+        f"was made with {made}: {reason}, and its answers would be wrong;"
+        f" fit it again with scikit-learn {SKLEARN_VERSION}"
+    )
+
+
+def _misread(part: Any) -> str | None:
+    if _is(part, "sklearn.tree", "DecisionTreeClassifier") and _holds_counts(part):
+        return f"its classification trees hold counts, which {SKLEARN_VERSION} takes for fractions"
+    is_tfidf = _is(part, "sklearn.feature_extraction.text", "TfidfTransformer")
+    if is_tfidf and getattr(part, "use_idf", False) and not hasattr(part, "idf_"):
+        return f"its TF-IDF weights are where {SKLEARN_VERSION} does not look for them"
+    if _is(part, "sklearn.ensemble", "AdaBoostClassifier") and getattr(part, "algorithm", None) == "SAMME.R":
+        return f"its trees were boosted by an algorithm (SAMME.R) that {SKLEARN_VERSION} does not have"
+    is_pls = _is(part, "sklearn.cross_decomposition._pls", "_PLS")
+    if is_pls and hasattr(part, "coef_") and not np.allclose(part.coef_, _coefficients(part)):
+        return f"its coefficients are those of scaled columns, which {SKLEARN_VERSION} does not scale"
+    return None
+
+
+def _is(thing: Any, module: str, name: str) -> bool:
+    """Whether it is an instance of that class, whose module is imported where there is one."""
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(thing, kind)
+
+
+def _coefficients(pls: Any) -> Any:
+    """Return the coefficients as targets × columns, as fit() makes them since 1.5."""
+    return (pls.x_rotations_ @ pls.y_loadings_.T * pls._y_std).T / pls._x_std
+
+
+def _holds_counts(classifier: Any) -> bool:
+    """Return whether the classes of some node do not add up to 1, as they do since 1.4.
+
+    Every node is checked: in the root of a boosted tree the sample weights add up to 1 in any release.
+    """
+    tree = getattr(classifier, "tree_", None)
+    return tree is not None and bool((np.abs(tree.value.sum(axis=2) - 1) > _ROUNDING).any())

@@ -1,0 +1,227 @@
+"""A scorer's side: batches, turns, bells, and who may finish what."""
+
+from __future__ import annotations
+
+import json
+import threading
+import zlib
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from broker.gateway.jobs import Jobs
+from broker.scorer import BatchLimits, ScorerQueue
+from broker.scripts import FencedError
+from broker.supervisor import Leases
+from contract.errors import Failure
+from contract.jobs import Status
+from tests.broker.samples import job, outcome, read, scorer, take
+from tests.support import until
+
+
+def test_nothing_waits(queue: ScorerQueue) -> None:
+    assert queue.take(BatchLimits()) is None
+
+
+def test_a_batch_is_of_one_model_and_version(jobs: Jobs, queue: ScorerQueue) -> None:
+    jobs.submit([job("a"), job("b"), job("c", version=2), job("d"), job("e", model="other")])
+    batches = []
+    for _ in range(4):
+        batch = queue.take(BatchLimits())
+        assert batch is not None
+        batches.append((batch.model, batch.version, [one.id for one in batch.jobs]))
+        queue.finish({one.id: outcome(1.0) for one in batch.jobs})
+    assert batches == [("sum", 1, ["a", "b"]), ("other", 1, ["e"]), ("sum", 2, ["c"]), ("sum", 1, ["d"])]
+
+
+def test_a_batch_is_limited_by_rows_and_by_jobs_but_never_empty(jobs: Jobs, redis: Redis, leases: Leases) -> None:
+    jobs.submit([job("a", rows=5), job("b", rows=2), job("c"), job("d"), job("e")])
+    batches = [
+        take(scorer(leases, redis, f"w-{number}-x"), **limits)
+        for number, limits in enumerate(
+            ({"rows": 3}, {"rows": 3}, {"rows": 9, "jobs": 1}, {"rows": 9, "model_rows": {"su": 9, "sum": 1}})
+        )
+    ]
+    assert batches == [["a"], ["b", "c"], ["d"], ["e"]]
+
+
+def test_models_take_turns_however_long_their_queues_are(redis: Redis, queue: ScorerQueue) -> None:
+    jobs = Jobs(redis, max_queue_rows=1000, timeout=30, result_ttl=60)
+    jobs.submit([job(f"long{number}", model="long") for number in range(100)])
+    jobs.submit([job("short0", model="short")])
+    order = []
+    for number in range(1, 5):
+        (taken,) = take(queue, jobs=1)
+        queue.finish({taken: outcome(1.0)})
+        order.append(taken)
+        jobs.submit([job(f"short{number}", model="short")])
+    assert order == ["long0", "short0", "long1", "short1"]
+
+
+def test_a_scorer_takes_only_its_models_and_leaves_out_others(jobs: Jobs, redis: Redis, leases: Leases) -> None:
+    jobs.submit([job("a", model="loan"), job("b", model="loan-2"), job("c", model="slow"), job("d", model="an")])
+    first, second = (scorer(leases, redis, f"w-{number}-x") for number in range(2))
+    assert take(first, models=["loan-2", "slow"], skip=["slow"]) == ["b"]
+    assert take(second, models=["an"]) == ["d"]
+    second.finish({"d": outcome(1.0)})
+    assert take(second, skip=["loan", "slow"]) == []
+    assert take(second, skip=["loan"]) == ["c"]
+
+
+def test_a_lost_reply_loses_no_batch(jobs: Jobs, queue: ScorerQueue) -> None:
+    jobs.submit([job(name) for name in "abc"])
+    assert take(queue, jobs=2) == take(queue, jobs=64) == ["a", "b"]
+    jobs.cancel("a")
+    assert take(queue) == ["b"]
+
+
+def test_finishing_twice_writes_one_result(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+    jobs.submit([job("a")])
+    take(queue)
+    assert queue.finish({"a": outcome(1.0)}) == queue.finish({"a": outcome(2.0)}) == []
+    assert (read(jobs, "a").output or {})["predictions"] == [1.0]
+    assert redis.xlen("rq:results:a") == 1
+
+
+def test_nobody_finishes_what_another_holds(jobs: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases) -> None:
+    jobs.submit([job("a")])
+    take(queue)
+    assert scorer(leases, redis, "w-1-x").finish({"a": outcome(6.66)}) == ["a"]
+    assert read(jobs, "a").status is Status.RUNNING
+
+
+def test_without_a_lease_nothing_is_taken(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+    jobs.submit([job("a")])
+    redis.delete("mg:lease:w-0-x")
+    with pytest.raises(FencedError, match="w-0-x has no lease"):
+        queue.take(BatchLimits())
+    assert redis.llen("mg:bell") == 1
+
+
+def test_a_lease_that_is_lost_while_scoring_does_not_lose_the_answer(
+    jobs: Jobs, queue: ScorerQueue, redis: Redis
+) -> None:
+    jobs.submit([job("a")])
+    take(queue)
+    redis.delete("mg:lease:w-0-x")
+    assert queue.finish({"a": outcome(1.0)}) == []
+    assert read(jobs, "a").status is Status.SUCCEEDED
+
+
+def test_a_zombie_writes_nothing(jobs: Jobs, queue: ScorerQueue, leases: Leases, redis: Redis) -> None:
+    jobs.submit([job("a")])
+    take(queue)
+    leases.give_back("w-0-x")
+    with pytest.raises(FencedError, match="w-0-x was given back"):
+        queue.finish({"a": outcome(6.66)})
+    assert read(jobs, "a").status is Status.QUEUED
+    other = scorer(leases, redis, "w-1-x")
+    take(other)
+    with pytest.raises(FencedError):
+        queue.finish({"a": outcome(6.66)})
+    other.finish({"a": outcome(1.0)})
+    assert (read(jobs, "a").output or {})["predictions"] == [1.0]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[1]",
+        b"\x80\x04}",
+        json.dumps(["os.mkdir", None, [{"rows": [[1]]}], {}]).encode(),
+        json.dumps(["worker.scorer.predict", None, [{"rows": 3}], {}]).encode(),
+    ],
+)
+def test_a_job_that_cannot_be_read_fails_and_its_neighbours_are_scored(
+    jobs: Jobs, queue: ScorerQueue, redis: Redis, data: bytes
+) -> None:
+    jobs.submit([job("bad"), job("good")])
+    redis.hset("rq:job:bad", "data", data)
+    assert take(queue) == ["good"]
+    error = read(jobs, "bad").error
+    assert error is not None
+    assert error.code == "job_refused"
+    queue.finish({"good": outcome(1.0)})
+    jobs.submit([job("worse")])
+    redis.hset("rq:job:worse", "data", data)
+    assert take(queue) == []
+
+
+def test_compressed_data_is_read_too(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+    jobs.submit([job("a")])
+    redis.hset("rq:job:a", "data", zlib.compress(redis.hget("rq:job:a", "data")))  # type: ignore[arg-type]
+    assert take(queue) == ["a"]
+
+
+def test_an_outcome_that_json_cannot_hold_fails_its_job_and_no_other(jobs: Jobs, queue: ScorerQueue) -> None:
+    jobs.submit([job("a"), job("b"), job("c")])
+    take(queue)
+    queue.finish({"a": outcome(float("nan")), "b": outcome(1.0), "c": Failure("model_error", "\ud800")})
+    failed = read(jobs, "a").error
+    assert failed is not None
+    assert (failed.code, failed.message[:40]) == ("model_error", "the model answered what JSON cannot hold")
+    assert read(jobs, "b").status is Status.SUCCEEDED
+    assert read(jobs, "c").status is Status.FAILED
+    assert queue.finish({}) == []
+
+
+def woken(queue: ScorerQueue, limits: BatchLimits) -> threading.Thread:
+    thread = threading.Thread(target=queue.wait_for_work, args=(limits, 20.0), daemon=True)
+    thread.start()
+    return thread
+
+
+def blocked(redis: Redis, count: int) -> Any:
+    return until(lambda: redis.info("clients")["blocked_clients"] == count, "the scorers wait")
+
+
+def test_work_wakes_a_scorer_that_may_take_it(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+    for limits in (BatchLimits(), BatchLimits(models=["sum", "other"]), BatchLimits(skip=["other"])):
+        jobs.submit([job("first")])  # rq:queues knows the model from then on
+        thread = woken(queue, limits) if not take(queue) else None
+        assert thread is None
+        queue.finish({"first": outcome(1.0)})
+        jobs.delete("first")
+        thread = woken(queue, limits)
+        blocked(redis, 1)
+        jobs.submit([job("a")])
+        thread.join(10)
+        assert not thread.is_alive()
+        take(queue)
+        queue.finish({"a": outcome(1.0)})
+        jobs.delete("a")
+
+
+def test_a_scorer_does_not_wake_for_a_model_that_it_leaves_out(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+    jobs.submit([job("other", model="other"), job("sum")])
+    assert take(queue, skip=["sum"]) == ["other"]
+    queue.finish({"other": outcome(1.0)})
+    assert take(queue, skip=["sum"]) == []
+    thread = woken(queue, BatchLimits(skip=["sum"]))
+    blocked(redis, 1)
+    jobs.submit([job("again", model="other")])
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_busy_scorer_passes_the_bell_on(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+    jobs.submit([job("a"), job("b", model="other")])
+    queue.wait_for_work(BatchLimits())
+    assert redis.llen("mg:bell") == 0
+    take(queue)
+    assert redis.llen("mg:bell") == 1
+
+
+def test_nothing_rings_when_nothing_waits(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+    jobs.submit([job("a")])
+    take(queue)
+    assert redis.keys("mg:bell*") == []
+
+
+@pytest.mark.parametrize("limits", [BatchLimits(jobs=0), BatchLimits(jobs=1001), BatchLimits(models=[])])
+def test_limits_that_make_no_sense_are_refused(queue: ScorerQueue, limits: BatchLimits) -> None:
+    with pytest.raises(ValueError, match=r"a batch has between|nothing can be taken"):
+        queue.take(limits)

@@ -1,0 +1,67 @@
+"""The pages of the documentation fit together."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support import PROJECT
+
+DOCS = PROJECT / "docs"
+PAGES = [
+    PROJECT / "README.md",
+    PROJECT / "CONTRIBUTING.md",
+    PROJECT / "CHANGELOG.md",
+    PROJECT / "models" / "README.md",
+    *sorted(DOCS.rglob("*.md")),
+]
+
+
+def relative(page: Path) -> str:
+    return str(page.relative_to(PROJECT))
+
+
+def prose(page: Path) -> str:
+    """The page without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_a_link_leads_to_a_file_and_a_heading_that_exist(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", prose(page)):
+        linked = (page.parent / target).resolve() if target else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), f"{target}#{anchor}"
+
+
+def test_the_index_leads_to_every_page() -> None:
+    index = prose(DOCS / "README.md")
+    for page in DOCS.rglob("*.md"):
+        if page.name != "README.md" and page.parent.name != "adr":
+            assert f"({page.relative_to(DOCS)})" in index, relative(page)
+
+
+def test_the_list_of_decisions_leads_to_every_decision() -> None:
+    index = (DOCS / "adr" / "README.md").read_text()
+    for page in (DOCS / "adr").glob("0*.md"):
+        assert f"({page.name})" in index, page.name
+
+
+def test_a_page_that_the_code_names_exists() -> None:
+    sources = [*PROJECT.glob("*/**/*.py"), *PROJECT.glob("*/**/*.lua"), *PROJECT.glob("*/**/Dockerfile")]
+    named = {
+        found
+        for source in sources
+        if not source.is_relative_to(PROJECT / "tests") and ".venv" not in source.parts
+        for found in re.findall(r"\bdocs/[\w/.-]+\.md", source.read_text())
+    }
+    assert named
+    assert [name for name in named if not (PROJECT / name).exists()] == []

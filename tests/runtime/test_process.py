@@ -1,0 +1,49 @@
+"""What a process sets up for itself: its limits and its log; each in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support import PROJECT
+
+
+def run(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize(("limit", "megabytes", "answer"), [(200, 90, "ok"), (200, 300, "MemoryError"), (0, 300, "ok")])
+def test_a_process_gets_a_memory_error_beyond_its_limit(limit: int, megabytes: int, answer: str) -> None:
+    program = f"""
+from runtime.limits import MB, limit_memory
+limit_memory({limit})
+try:
+    bytearray({megabytes} * MB)
+except MemoryError:
+    print("MemoryError")
+else:
+    print("ok")
+"""
+    assert run(program).stdout.strip() == answer
+
+
+def test_the_log_has_our_information_and_only_the_warnings_of_libraries() -> None:
+    program = """
+import logging
+from runtime import logs
+logs.configure("worker")
+logging.getLogger("worker").info("serves")
+logging.getLogger("worker.scorer").info("scores")
+logging.getLogger("matplotlib").info("chatter")
+logging.getLogger("matplotlib").warning("no font")
+"""
+    assert run(program).stderr.splitlines() == ["worker: serves", "worker: scores", "worker: no font"]
+
+
+def test_limits_logs_and_backoff_are_imported_without_redis_and_numpy() -> None:
+    program = "import sys, runtime.limits, runtime.logs, runtime.backoff; print({'redis', 'numpy'} & {*sys.modules})"
+    assert run(program).stdout.strip() == "set()"

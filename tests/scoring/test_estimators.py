@@ -1,0 +1,125 @@
+"""Short cuts answer what the estimator's own methods answer, to the last bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import SVC
+
+from contract.jobs import Row
+from contract.manifest import Artifact, ArtifactFormat, Field, InputFormat, Kind, Output, OutputKind, Signature
+from scoring.estimators import predict_rows
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(300, 4))
+LABELS = np.array(["no", "perhaps", "yes"])[np.digitize(X.sum(axis=1), [-1, 1])]
+NUMBERS = X @ [1.0, 2.0, 3.0, 4.0]
+GAPS = np.where(RANDOM.random(X.shape) < 0.1, np.nan, X)
+FRAME = pd.DataFrame(X, columns=list("abcd")).assign(d=RANDOM.choice(["x", "y"], 300))
+
+
+class Stubborn(RandomForestClassifier):
+    """A forest with a `predict` of its own."""
+
+    def predict(self, X: Any) -> Any:
+        return np.full(len(X), "no")
+
+
+class Unsure(RandomForestClassifier):
+    """A forest with probabilities of its own."""
+
+    def predict_proba(self, X: Any) -> Any:
+        return super().predict_proba(X)[:, ::-1]
+
+
+def predicted(estimator: Any, matrix: Any, probabilities: bool) -> tuple[Any, Any]:
+    """Predict as a scorer does: from rows."""
+    signature, rows = signature_and_rows(matrix, probabilities)
+    artifact = Artifact("", ArtifactFormat.JOBLIB, input_format(matrix), size=0, sha256="")
+    return predict_rows(estimator, rows, signature, artifact)
+
+
+def signature_and_rows(matrix: Any, probabilities: bool) -> tuple[Signature, list[Row]]:
+    frame = pd.DataFrame(matrix)
+    kinds = [Kind.NUMBER if frame[name].dtype == float else Kind.STRING for name in frame]
+    inputs = tuple(Field(str(name), kind, nullable=True) for name, kind in zip(frame, kinds, strict=True))
+    rows = frame.astype(object).where(frame.notna(), None)
+    return Signature(inputs, Output(OutputKind.CLASS, probabilities=probabilities)), list(rows.itertuples(index=False))
+
+
+def input_format(matrix: Any) -> InputFormat:
+    return InputFormat.DATAFRAME if isinstance(matrix, pd.DataFrame) else InputFormat.ARRAY
+
+
+TABLE = make_column_transformer(
+    (make_pipeline(SimpleImputer(), StandardScaler()), list("abc")), (OneHotEncoder(), ["d"])
+)
+
+
+@pytest.mark.parametrize("rows", [1, 50])
+@pytest.mark.parametrize(
+    ("estimator", "matrix"),
+    [
+        (RandomForestClassifier(30, random_state=0), X),
+        (RandomForestClassifier(30, random_state=0), GAPS),
+        (ExtraTreesClassifier(30, random_state=0), X),
+        (Stubborn(10, random_state=0), X),
+        (Unsure(10, random_state=0), X),
+        (HistGradientBoostingClassifier(max_iter=5), X),
+        (LogisticRegression(), X),
+        (make_pipeline(StandardScaler(), "passthrough", LogisticRegression()), X),
+        (make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), RandomForestClassifier(20))), X),
+        (make_pipeline(TABLE, RandomForestClassifier(20)), FRAME),
+    ],
+)
+def test_classes_and_probabilities(estimator: Any, matrix: Any, rows: int) -> None:
+    estimator.fit(matrix, LABELS)
+    for wanted in (True, False):
+        values, table = predicted(estimator, matrix[:rows], wanted)
+        np.testing.assert_array_equal(values, estimator.predict(matrix[:rows]))
+        if wanted:
+            np.testing.assert_array_equal(table, estimator.predict_proba(matrix[:rows]))
+        else:
+            assert table is None
+
+
+@pytest.mark.parametrize(
+    "estimator", [RandomForestRegressor(30, random_state=0), ExtraTreesRegressor(30, random_state=0)]
+)
+def test_numbers(estimator: Any) -> None:
+    estimator.fit(X, NUMBERS)
+    np.testing.assert_array_equal(predicted(estimator, X[:50], False)[0], estimator.predict(X[:50]))
+
+
+def test_a_model_without_probabilities_still_has_its_own_error() -> None:
+    with pytest.raises(AttributeError, match="predict_proba"):
+        predicted(SVC().fit(X, LABELS), X, True)
+
+
+def test_a_matrix_of_another_width_is_refused_as_the_forest_refuses_it() -> None:
+    forest = RandomForestClassifier(5).fit(X, LABELS)
+    with pytest.raises(ValueError, match="X has 3 features") as own:
+        forest.predict(X[:, :3])
+    with pytest.raises(ValueError, match="X has 3 features") as here:
+        predicted(forest, X[:, :3], True)
+    assert str(own.value) == str(here.value)
+
+
+def test_several_outputs_are_left_to_the_forest() -> None:
+    forest = RandomForestRegressor(5, random_state=0).fit(X, np.column_stack([NUMBERS, NUMBERS]))
+    np.testing.assert_array_equal(predicted(forest, X, False)[0], forest.predict(X))

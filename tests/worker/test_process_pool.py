@@ -1,0 +1,56 @@
+"""Processes that cannot be started are tried again, and nothing else ends."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.settings import Settings
+from tests.support import until
+from worker import process_pool
+from worker.activity import ActivityTable
+from worker.lifeline import Lifeline
+from worker.process_pool import ProcessPool
+from worker.processes import TemplateProcess
+from worker.template import Template
+
+
+def refuse(*arguments: Any) -> Any:
+    raise BlockingIOError("Resource temporarily unavailable")
+
+
+def test_a_template_that_cannot_be_started_is_started_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+
+    def start(*arguments: Any) -> TemplateProcess:
+        started.append(arguments)
+        return refuse() if len(started) < 3 else TemplateProcess(*arguments)
+
+    monkeypatch.setattr(process_pool, "TemplateProcess", start)
+    with selectors.DefaultSelector() as selector:
+        pool = ProcessPool(1, selector)
+        until(lambda: pool.maintain(None) or selector.get_map(), "a template")
+        pool.stop_template()
+    assert len(started) == 3
+
+
+def test_a_template_that_is_not_needed_before_it_is_ready_ends_as_it_should() -> None:
+    assert TemplateProcess(ActivityTable.create(2), {}).stop(grace=30) == "exit code 0"
+
+
+def test_a_scorer_that_cannot_be_forked_is_given_up_and_not_its_template(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    control, theirs = socket.socketpair()
+    supervisor, scorer = socket.socketpair()
+    monkeypatch.setattr(os, "fork", refuse)
+    with control, theirs, supervisor:
+        template = Template(Settings(models_dir=tmp_path), theirs, ActivityTable.create(2), {})
+        template._fork(0, "w-0-a", Lifeline(scorer))
+        supervisor.settimeout(5)
+        assert supervisor.recv(1) == b"", "the supervisor sees that there is none"

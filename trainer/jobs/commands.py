@@ -1,0 +1,85 @@
+"""One function for each repository command. It returns the answer for the caller, or raises `ModelgateError`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from redis import Redis
+
+from contract.errors import Code, ModelgateError
+from contract.repository import CURRENT, Repository
+from contract.settings import Settings
+from contract.training import RepositoryAction, RepositoryCommand
+from trainer.importing import imports
+from trainer.publishing import aliases, promotion
+
+CommandHandler = Callable[[Settings, Redis, RepositoryCommand], dict[str, Any]]
+
+
+def move_alias(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
+    remark = promotion.promote(
+        settings, connection, command.model, _version(command), command.alias or CURRENT, command.force
+    )
+    return _answer(settings, command, remark)
+
+
+def delete_alias(settings: Settings, _: Redis, command: RepositoryCommand) -> dict[str, Any]:
+    aliases.delete_alias(settings.models_dir, command.model, command.alias or "")
+    return _answer(settings, command)
+
+
+def roll_back(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
+    return _answer(settings, command, promotion.roll_back(settings, connection, command.model, command.force))
+
+
+def delete_version(settings: Settings, _: Redis, command: RepositoryCommand) -> dict[str, Any]:
+    aliases.delete_version(settings.models_dir, command.model, _version(command))
+    return _answer(settings, command)
+
+
+def import_version(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
+    if not settings.allow_upload:  # the gateway checks too, but may have other settings
+        raise ModelgateError(
+            Code.NOT_PUBLISHED,
+            "the trainer does not import it, because its ALLOW_UPLOAD is off; set it to 1 for gateway and trainer",
+        )
+    manifest = imports.import_upload(settings, command)
+    try:
+        remark = promotion.promote(settings, connection, manifest.name, manifest.version)
+    except ModelgateError as error:
+        remark = f"it is published, but not {CURRENT}: {error}"
+    answer = _answer(settings, command, remark)
+    return {**answer, "version": manifest.version, "warnings": [*manifest.warnings, *answer["warnings"]]}
+
+
+HANDLERS: Mapping[RepositoryAction, CommandHandler] = {
+    RepositoryAction.MOVE_ALIAS: move_alias,
+    RepositoryAction.DELETE_ALIAS: delete_alias,
+    RepositoryAction.ROLL_BACK: roll_back,
+    RepositoryAction.DELETE_VERSION: delete_version,
+    RepositoryAction.IMPORT: import_version,
+}
+
+
+def carry_out(payload: Mapping[str, Any], settings: Settings, connection: Redis) -> Mapping[str, Any]:
+    """The answer to the command in a job's payload."""
+    command = RepositoryCommand.from_json(payload)
+    return HANDLERS[command.action](settings, connection, command)
+
+
+def _version(command: RepositoryCommand) -> int:
+    if command.version is None:
+        raise ModelgateError(Code.MODEL_NOT_FOUND, f"{command.action} needs a version")
+    return command.version
+
+
+def _answer(settings: Settings, command: RepositoryCommand, remark: str | None = None) -> dict[str, Any]:
+    """How the model is named now."""
+    repository = Repository(settings.models_dir)
+    return {
+        "name": command.model,
+        "aliases": repository.aliases(command.model),
+        "versions": repository.versions(command.model),
+        "warnings": [remark] if remark else [],
+    }

@@ -1,0 +1,139 @@
+"""A batch of jobs → their outcomes: one `predict` for many jobs, and one bad job fails alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from broker.scorer import Batch, BatchJob
+from contract.errors import Code, Failure, ModelgateError
+from contract.jobs import PredictionOutcome, Row
+from scoring.predict import Prediction, join, predict_each
+from worker.model_cache import Model, ModelCache
+from worker.pace import Pace
+
+LOAD_TIMEOUT = 300.0
+"""How long loading a model may take."""
+
+_BATCHES_IN_A_PIECE = 20
+"""A job larger than a batch is scored in pieces, each of at most so many batches' rows."""
+
+Outcomes = dict[str, PredictionOutcome | Failure]
+
+
+class BatchScorer:
+    """Scores batches with the models of a cache."""
+
+    def __init__(
+        self,
+        cache: ModelCache,
+        pace: Pace,
+        *,
+        timeout: float,
+        begin: Callable[[Sequence[str], float], object],
+        end: Callable[[], object],
+    ) -> None:
+        """`begin` is told which jobs are being scored from now on, and how many seconds that may take; `end` that it
+        is over. `timeout` in seconds counts for one `predict`."""
+        self._cache = cache
+        self._pace = pace
+        self._timeout = timeout
+        self._begin = begin
+        self._end = end
+        self.out_of_memory = False
+        """Memory ran out: what this process does from now on means nothing, it has to go."""
+
+    def score(self, batch: Batch) -> Outcomes:
+        """The outcomes of the batch's jobs; those of some only when memory runs out.
+
+        Then a job that stands alone fails, and others go back without an outcome: they come again, alone. `end` is
+        not called for those that were being scored.
+        """
+        outcomes: Outcomes = {}
+        waiting = [list(batch.jobs)]
+        try:
+            self._begin([job.id for job in batch.jobs], LOAD_TIMEOUT)
+            model = self._cache.get(batch.model, batch.version)
+            while waiting:
+                jobs = self._next_jobs(waiting, batch)
+                try:
+                    self._begin([job.id for job in jobs], self._timeout)
+                    outcomes.update(self._predict(model, jobs))
+                except ModelgateError as error:
+                    if len(jobs) == 1:
+                        outcomes[jobs[0].id] = error.failure
+                    else:
+                        middle = len(jobs) // 2
+                        waiting += [jobs[middle:], jobs[:middle]]
+        except ModelgateError as error:
+            outcomes = {job.id: error.failure for job in batch.jobs}
+        except MemoryError:
+            self.out_of_memory = True
+            if len(batch.jobs) == 1:
+                outcomes[batch.jobs[0].id] = _out_of_memory(batch)
+            return outcomes
+        self._end()
+        return outcomes
+
+    def _next_jobs(self, waiting: list[list[BatchJob]], batch: Batch) -> list[BatchJob]:
+        """The next jobs off `waiting`, as many as may be scored at once; at least one."""
+        jobs = waiting.pop()
+        rows, most = 0, self._pace.limit(batch.model, batch.version)
+        for count, job in enumerate(jobs):
+            rows += len(job.rows)
+            if rows > most and count:
+                waiting.append(jobs[count:])
+                return jobs[:count]
+        return jobs
+
+    def _predict(self, model: Model, jobs: Sequence[BatchJob]) -> Outcomes:
+        if len(jobs) == 1:
+            return {jobs[0].id: self._predict_one(model, jobs[0])}
+        predictions, ms = self._timed(model, [job.rows for job in jobs])
+        rows = sum(len(job.rows) for job in jobs)
+        return {
+            job.id: answer if isinstance(answer, Failure) else _outcome(answer, ms, rows)
+            for job, answer in zip(jobs, predictions, strict=True)
+        }
+
+    def _predict_one(self, model: Model, job: BatchJob) -> PredictionOutcome | Failure:
+        """A job of its own, in pieces where it is large."""
+        parts: list[Prediction] = []
+        total, done = 0.0, 0
+        while not parts or done < len(job.rows):
+            if parts:
+                self._begin([job.id], self._timeout)
+            size = _BATCHES_IN_A_PIECE * self._pace.limit(model.manifest.name, model.manifest.version)
+            (answer,), ms = self._timed(model, [job.rows[done : done + size]])
+            if isinstance(answer, Failure):
+                return answer
+            parts.append(answer)
+            total += ms
+            done += size
+        return _outcome(join(parts), total, len(job.rows))
+
+    def _timed(self, model: Model, parts: Sequence[Sequence[Row]]) -> tuple[list[Prediction | Failure], float]:
+        began = time.perf_counter()
+        answers = predict_each(model.estimator, model.manifest, parts)
+        ms = (time.perf_counter() - began) * 1000
+        self._pace.record(model.manifest.name, model.manifest.version, sum(map(len, parts)), ms)
+        return answers, ms
+
+
+def _outcome(prediction: Prediction, ms: float, rows: int) -> PredictionOutcome:
+    return PredictionOutcome(
+        predictions=prediction.values,
+        probabilities=prediction.probabilities,
+        warnings=prediction.warnings,
+        predict_ms=round(ms, 3),
+        batch_rows=rows,
+    )
+
+
+def _out_of_memory(batch: Batch) -> Failure:
+    return Failure(
+        Code.OUT_OF_MEMORY,
+        f"scoring this job alone with version {batch.version} of the model {batch.model!r} takes more memory than a"
+        " scorer may have (SCORER_MEMORY_MB)",
+        {"model": batch.model, "version": batch.version},
+    )
