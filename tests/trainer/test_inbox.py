@@ -54,7 +54,7 @@ class World:
         path.write_bytes(data)
         return path
 
-    def look(self, times: int = 2) -> None:
+    def import_files(self, times: int = 2) -> None:
         for _ in range(times):
             self.inbox.import_files()
 
@@ -75,9 +75,9 @@ def world(root: Path) -> World:
 def test_a_file_and_its_sample_become_a_version_that_is_current(world: World) -> None:
     world.drop("Loan Model.pkl")
     world.drop("loan model.CSV", b"a,b\n1,2\n")
-    world.look(1)
+    world.import_files(1)
     assert world.promoted == []
-    world.look(1)
+    world.import_files(1)
     assert world.promoted == [("loan_model", 1, "current")]
     assert Repository(world.root).manifest("loan_model", 1).signature.names == ("a", "b")
     assert world.there() == ["done/loan_model@1.csv", "done/loan_model@1.pkl"]
@@ -91,7 +91,7 @@ def test_two_models_of_one_name_are_tried_with_the_same_sample(world: World, dat
     world.drop("loan.csv", b"a,b\n1,2\n")
     world.drop("loan.joblib", data)
     world.drop("loan.pkl", data)
-    world.look(3)
+    world.import_files(3)
     assert [name for name in world.there() if not name.startswith(place)] == []
     assert len([name for name in world.there() if name.endswith(".csv")]) == 1
     if place == "done":
@@ -103,31 +103,31 @@ def test_two_models_of_one_name_are_tried_with_the_same_sample(world: World, dat
 
 def test_a_file_that_grows_waits(world: World) -> None:
     path = world.drop("loan.pkl", MODEL[:100])
-    world.look(1)
+    world.import_files(1)
     for end in (200, 300):
         path.write_bytes(MODEL[:end])
-        world.look(1)
+        world.import_files(1)
     path.write_bytes(MODEL)
-    world.look(1)
+    world.import_files(1)
     assert (world.said, world.there()) == ([], ["loan.pkl"])
-    world.look(1)
+    world.import_files(1)
     assert world.promoted == [("loan", 1, "current")]
 
 
 def test_a_file_whose_sample_grows_waits(world: World) -> None:
     world.drop("loan.pkl", JUNK)
-    world.look(1)
+    world.import_files(1)
     world.drop("loan.csv", b"a")
-    world.look(1)
+    world.import_files(1)
     assert world.there() == ["loan.csv", "loan.pkl"]
-    world.look(1)
+    world.import_files(1)
     assert world.there() == ["rejected/loan.csv", "rejected/loan.pkl", "rejected/loan.pkl.reason.txt"]
 
 
 @pytest.mark.parametrize("name", [".loan.pkl", "loan.pkl.part", "loan.pkl.tmp", "loan.pkl~", "loan.csv"])
 def test_what_is_half_written_or_only_a_sample_waits(world: World, name: str) -> None:
     world.drop(name)
-    world.look(3)
+    world.import_files(3)
     assert (world.folder / name).exists()
     assert world.said == []
 
@@ -252,11 +252,11 @@ def test_a_file_that_is_dropped_again_is_a_version_again(world: World) -> None:
     assert world.promoted == [("loan", 2, "current")]
 
 
-def test_only_one_process_looks_at_a_time(world: World) -> None:
+def test_one_process_at_a_time_imports_from_the_inbox(world: World) -> None:
     world.drop("loan.pkl", JUNK)
     with (world.folder / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        world.look(3)
+        world.import_files(3)
         assert world.there() == ["loan.pkl"]
     world.import_files()
     assert "rejected/loan.pkl" in world.there()
@@ -272,12 +272,12 @@ def test_a_file_that_cannot_be_read_says_so(world: World) -> None:
 def test_what_cannot_be_moved_away_is_said_once(world: World) -> None:
     world.drop("loan.pkl", JUNK)
     (world.folder / "rejected").write_text("in the way")
-    world.look(4)
+    world.import_files(4)
     (line,) = [line for line in world.said if "neither" in line]
     assert line == "inbox: 'loan.pkl' can be neither imported nor moved away: File exists"
     (world.folder / "rejected").unlink()
     world.drop("loan.pkl", JUNK + b" ")
-    world.look(3)
+    world.import_files(3)
     assert "rejected/loan.pkl" in world.there()
 
 
