@@ -91,8 +91,8 @@ def examined_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Imports without the throwaway process, which takes over a second: for tests of something else."""
 
     def examine_in_process(folder: Path, task: ImportTask) -> tuple[ModelManifest, dict[str, Any] | None]:
-        rows = folder / SAMPLE
-        examined = examine(task.name, folder / FILE, rows if rows.exists() else None, task.sha256)
+        rows = folder / SAMPLE if task.sample_sha256 else None
+        examined = examine(task.name, folder / FILE, rows, task.sha256, task.sample_sha256)
         if examined.artifact is not None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
         return examined.draft, examined.facts

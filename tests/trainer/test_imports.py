@@ -237,6 +237,26 @@ def test_other_bytes_than_were_checked_are_not_unpickled(
     assert not (tmp_path / "trace").exists()
 
 
+@pytest.mark.parametrize("given", [b"a,b\n1,2\n", None])
+@pytest.mark.usefixtures("examined_here")
+def test_another_sample_than_was_checked_is_not_used(
+    settings: Settings, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: bytes | None
+) -> None:
+    sample = tmp_path / "sample.csv"
+    sample.write_bytes(given or b"")
+    examine = imports.examine_in_process
+
+    def altered(folder: Path, task: Any) -> Any:
+        (folder / "sample.csv").write_bytes(b"x,y\n1,2\n")
+        return examine(folder, task)
+
+    monkeypatch.setattr(imports, "examine_in_process", altered)
+    if given:
+        assert refusal(settings, file, sample=sample).startswith("mine.pkl was altered while it was imported")
+    else:
+        assert "x" not in import_file(settings, "mine", file).signature.names
+
+
 @pytest.mark.parametrize(
     ("what", "arguments", "said"),
     [

@@ -25,9 +25,9 @@ def main() -> None:
     _limit(task)
     # A worker has no recipes; a file that needs one must not load here either.
     sys.modules[RECIPES] = None  # type: ignore[assignment]
-    rows = folder / SAMPLE
+    rows = folder / SAMPLE if task.sample_sha256 else None
     try:
-        examined = examine(task.name, folder / FILE, rows if rows.exists() else None, task.sha256)
+        examined = examine(task.name, folder / FILE, rows, task.sha256, task.sample_sha256)
         if examined.artifact is not None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
         answer: Mapping[str, Any] = {"draft": examined.draft.dumps(), "facts": examined.facts}

@@ -28,7 +28,7 @@ from trainer.importing.formats import PICKLE, recognised
 from trainer.importing.import_process import ARTIFACT, FILE, SAMPLE, ImportTask, examine_in_process
 from trainer.importing.signatures import PART, SAMPLE_PART, NotSigned, check
 from trainer.publishing.aliases import retain
-from trainer.publishing.disk import STAGING
+from trainer.publishing.disk import STAGING, no_link, staging
 from trainer.publishing.publish import PublishRefused, WriteReport, publish
 from trainer.publishing.signing import SigningPolicy
 
@@ -142,7 +142,7 @@ def _examined(
     if recognised(folder / FILE) is PICKLE and settings.pickle == "deny":
         raise Refused("is a pickle, and PICKLE=deny takes only skops files; save the model with skops.io.dump")
     limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
-    draft, facts = examine_in_process(folder, ImportTask(name, parts[PART], *limits))
+    draft, facts = examine_in_process(folder, ImportTask(name, parts[PART], parts.get(SAMPLE_PART), *limits))
     source = f"not known; imported: {draft.training_data.source}, from {called}"
     training_data = dataclasses.replace(draft.training_data, source=source, fingerprint=parts[PART])
     return dataclasses.replace(draft, name=name, recipe=RECIPE, training_data=training_data), facts
@@ -220,11 +220,9 @@ def _sha256(path: Path) -> str:
 @contextmanager
 def _workbench(root: Path) -> Iterator[Path]:
     """A new folder in the staging area, which `trainer.publishing.publish.sweep` leaves alone while it is in use."""
-    staging = root / STAGING
-    staging.mkdir(parents=True, exist_ok=True)
-    with (staging / f"{_WORKBENCH}.lock").open("a") as lock:
+    with open(staging(root) / f"{_WORKBENCH}.lock", "a", opener=no_link) as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
-        folder = staging / f"{_WORKBENCH}-{secrets.token_hex(4)}"
+        folder = root / STAGING / f"{_WORKBENCH}-{secrets.token_hex(4)}"
         folder.mkdir(mode=0o700)
         try:
             yield folder

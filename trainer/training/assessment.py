@@ -6,14 +6,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from sklearn.utils import _safe_indexing
-
 from contract.errors import ModelgateError
 from contract.manifest import ModelManifest, OutputKind
 from contract.repository import Repository
 from contract.training import TrainingRequest
 from contract.wording import shown
 from scoring.estimators import predict_matrix
+from scoring.matrix import take_rows
 from scoring.trust import Trust
 from trainer.recipe import Run
 from trainer.report.evidence import Comparison, Evidence, Thresholds
@@ -35,9 +34,7 @@ def assess(
     y = fitted.y[fitted.tested_on]
     more: dict[str, Any] = {"leaks": leaks(data.rows, fitted.y, inputs, run.target.name, classes)}
     if classes:
-        predicted, table = predict_matrix(
-            fitted.estimator, _safe_indexing(fitted.X, fitted.tested_on), output.probabilities
-        )
+        predicted, table = predict_matrix(fitted.estimator, take_rows(fitted.X, fitted.tested_on), output.probabilities)
         more["thresholds"] = thresholds(y, predicted, table, output, run.out_of_fold)
         fitted = _with_threshold(fitted, more["thresholds"], run)
     metrics = fitted.manifest.metrics

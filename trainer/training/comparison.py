@@ -14,7 +14,6 @@ from math import erfc, sqrt
 from typing import Any
 
 import numpy as np
-from sklearn.utils import _safe_indexing
 
 from contract.coercion import Grid, coerce
 from contract.errors import InvalidInstances, ModelgateError
@@ -23,7 +22,7 @@ from contract.manifest import ModelManifest, Output, OutputKind, Signature
 from contract.repository import Repository
 from scoring.artifacts import load
 from scoring.estimators import predict_matrix
-from scoring.matrix import to_matrix
+from scoring.matrix import take_rows, to_matrix
 from scoring.trust import Trust
 from trainer.report.evidence import Comparison, Outcome
 from trainer.tables.training_rows import TrainingRows
@@ -72,7 +71,7 @@ def _compared(repository: Repository, trust: Trust, version: int, new: FittedMod
         raise CannotCompare(f"version {version} does not say which rows it has learnt from")
     places, rows = _unseen(manifest, known, new, data)
     y = new.y[places]
-    now = predict_matrix(new.estimator, _safe_indexing(new.X, places), output.probabilities)
+    now = predict_matrix(new.estimator, take_rows(new.X, places), output.probabilities)
     estimator = load(manifest, repository.version_dir(manifest.name, version), trust)
     artifact = manifest.artifact
     X = to_matrix(rows, manifest.signature, artifact.input_format, artifact.input_dtype)

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.model_selection import train_test_split
-from sklearn.utils import _safe_indexing
 
 from contract.jobs import Value
 from contract.manifest import Artifact, Field, Golden, Kind, ModelManifest, TrainingData
 from scoring.artifacts import use_one_thread
-from scoring.matrix import to_matrix
+from scoring.matrix import take_rows, to_matrix
 from scoring.predict import predict
 from trainer.recipe import Recipe, RecipeError, Run
 from trainer.recipes import artifact_format
@@ -51,7 +50,7 @@ class FittedModel:
             estimator=self.estimator,
             rows=data.rows,
             targets=data.targets,
-            X_test=_safe_indexing(self.X, self.tested_on),
+            X_test=take_rows(self.X, self.tested_on),
             y_test=self.y[self.tested_on],
             held_out=self.held_out,
             tested_on=self.tested_on.tolist(),
@@ -73,14 +72,14 @@ def fit_and_measure(recipe: Recipe, data: TrainingRows, run: Run, parameters: Ma
     y = np.array(data.targets)
     fitted_on, tested_on = _split(y, recipe.fields[1], recipe.test_size)
     started = time.monotonic()
-    estimator = recipe.fitted(_safe_indexing(X, fitted_on), y[fitted_on], run, parameters)
+    estimator = recipe.fitted(take_rows(X, fitted_on), y[fitted_on], run, parameters)
     seconds = time.monotonic() - started
     if not hasattr(estimator, "predict"):
         raise RecipeError(f"the recipe {recipe.name} returned {estimator!r:.80}, and no fitted estimator")
     use_one_thread(estimator)
     signature, file_format = recipe.signature(estimator), recipe.artifact_format or artifact_format(estimator)
     held_out = recipe.test_size > 0
-    X_test, y_test = _safe_indexing(X, tested_on), y[tested_on]
+    X_test, y_test = take_rows(X, tested_on), y[tested_on]
     draft = ModelManifest(
         name=recipe.name,
         version=0,
@@ -105,7 +104,7 @@ def with_cross_validation(fitted: FittedModel, recipe: Recipe, run: Run, paramet
         def fit(X: Any, y: Any) -> Any:
             return recipe.fitted(X, y, Run(*recipe.fields), parameters)
 
-        X, y = _safe_indexing(fitted.X, fitted.fitted_on), fitted.y[fitted.fitted_on]
+        X, y = take_rows(fitted.X, fitted.fitted_on), fitted.y[fitted.fitted_on]
         found = cross_validate(fit, X, y, fitted.manifest.signature.output, recipe.name, fitted.seconds)
         if found is None:
             run.remark(
