@@ -91,8 +91,8 @@ def examined_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Imports without the throwaway process, which takes over a second: for tests of something else."""
 
     def ask(folder: Path, question: Question) -> tuple[ModelManifest, dict[str, Any] | None]:
-        rows = folder / SAMPLE
-        examined = examine(question.name, folder / FILE, rows if rows.exists() else None, question.sha256)
+        rows = folder / SAMPLE if question.sample_sha256 else None
+        examined = examine(question.name, folder / FILE, rows, question.sha256, question.sample_sha256)
         if examined.artifact is not None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
         return examined.draft, examined.facts

@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler
 
 from contract.errors import Code, ModelgateError
 from contract.repository import Repository
-from contract.settings import Settings
+from contract.settings import MB, Settings
 from contract.training import RepositoryAction, RepositoryCommand
 from scoring.artifacts import load
 from scoring.predict import predict
@@ -237,6 +237,26 @@ def test_other_bytes_than_were_checked_are_not_unpickled(
     assert not (tmp_path / "trace").exists()
 
 
+@pytest.mark.parametrize("given", [b"a,b\n1,2\n", None])
+@pytest.mark.usefixtures("examined_here")
+def test_another_sample_than_was_checked_is_not_used(
+    settings: Settings, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: bytes | None
+) -> None:
+    sample = tmp_path / "sample.csv"
+    sample.write_bytes(given or b"")
+    ask = imports.ask
+
+    def altered(folder: Path, question: Any) -> Any:
+        (folder / "sample.csv").write_bytes(b"x,y\n1,2\n")
+        return ask(folder, question)
+
+    monkeypatch.setattr(imports, "ask", altered)
+    if given:
+        assert refusal(settings, file, sample=sample).startswith("mine.pkl was altered while it was imported")
+    else:
+        assert "x" not in import_file(settings, "mine", file).signature.names
+
+
 @pytest.mark.parametrize(
     ("what", "arguments", "said"),
     [
@@ -280,9 +300,10 @@ def test_a_file_that_is_no_file_is_refused_without_opening_it(settings: Settings
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "huge.pkl"
-    with path.open("wb") as huge:
-        huge.truncate(1_000_001)
     settings = dataclasses.replace(settings, model_cache_mb=1)
+    path.write_bytes(b"?" * MB)
+    assert "larger" not in refusal(settings, path)
+    path.write_bytes(b"?" * (MB + 1))
     assert refusal(settings, path) == "huge.pkl is larger than 1 MB (MODEL_CACHE_MB); make it smaller, or raise that"
 
 

@@ -281,6 +281,34 @@ def test_what_cannot_be_moved_away_is_said_once(world: World) -> None:
     assert "rejected/loan.pkl" in world.there()
 
 
+@pytest.mark.parametrize("data", [MODEL, JUNK])
+def test_nothing_is_moved_through_a_link_in_place_of_a_folder(world: World, tmp_path: Path, data: bytes) -> None:
+    elsewhere = tmp_path / "recipes"
+    elsewhere.mkdir()
+    for folder in ("done", "rejected"):
+        (world.folder / folder).symlink_to(elsewhere)
+    world.drop("loan.pkl", data)
+    world.look(3)
+    assert os.listdir(elsewhere) == []
+    assert "inbox: 'loan.pkl' can be neither imported nor moved away: Not a directory" in world.said
+
+
+def test_nothing_is_written_through_a_link_in_place_of_a_file(world: World, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("as it was")
+    for name in (".importing.part", ".importing"):
+        (world.folder / name).symlink_to(other)
+    world.drop("loan.pkl", JUNK)
+    world.look()
+    assert "HTML" in world.reason("loan.pkl") and other.read_text() == "as it was"
+    lock = world.folder / ".lock"
+    lock.unlink()
+    lock.symlink_to(tmp_path / "made")
+    with pytest.raises(OSError, match="symbolic link"):
+        world.look()
+    assert not (tmp_path / "made").exists()
+
+
 def test_the_process_of_the_inbox_publishes_and_ends_with_its_stdin(world: World) -> None:
     environment = {**os.environ, "MODELS_DIR": str(world.root), "REDIS_URL": ""}
     command = [sys.executable, "-m", "trainer.importing.inbox"]

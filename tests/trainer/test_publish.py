@@ -260,6 +260,26 @@ def test_sweeping_removes_what_the_dead_left_and_nothing_of_the_living(root: Pat
     assert leftovers(root) == []
 
 
+def test_a_link_in_place_of_the_staging_area_leads_to_nothing_being_removed(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "home" / "work").mkdir(parents=True)
+    root.mkdir(exist_ok=True)
+    (root / publishing.STAGING).symlink_to(tmp_path / "home")
+    with pytest.raises(OSError, match="Not a directory"):
+        sweep(root)
+    assert os.listdir(tmp_path / "home") == ["work"]
+
+
+def test_a_link_in_place_of_a_lock_is_not_written_through(
+    root: Path, tmp_path: Path, blobs: tuple[Any, ModelManifest]
+) -> None:
+    sweep(root)
+    (tmp_path / "key").write_text("as it was")
+    (root / publishing.STAGING / "blobs.lock").symlink_to(tmp_path / "key")
+    with pytest.raises(OSError, match="symbolic link"):
+        publish(root, *blobs)
+    assert (tmp_path / "key").read_text() == "as it was"
+
+
 @pytest.mark.usefixtures("unverified")
 def test_publishing_sweeps_its_own_model_only(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
     sweep(root)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from contract.settings import MB
 from runtime.limits import limit_memory, prefer_for_oom_kill
 from trainer.importing import Refused
 from trainer.importing.examine import examine
@@ -25,9 +26,9 @@ def main() -> None:
     _limit(question)
     # A worker has no recipes; a file that needs one must not load here either.
     sys.modules[RECIPES] = None  # type: ignore[assignment]
-    rows = folder / SAMPLE
+    rows = folder / SAMPLE if question.sample_sha256 else None
     try:
-        examined = examine(question.name, folder / FILE, rows if rows.exists() else None, question.sha256)
+        examined = examine(question.name, folder / FILE, rows, question.sha256, question.sample_sha256)
         if examined.artifact is not None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
         answer: Mapping[str, Any] = {"draft": examined.draft.dumps(), "facts": examined.facts}
@@ -45,7 +46,7 @@ def main() -> None:
 def _limit(question: Question) -> None:
     signal.alarm(question.seconds)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    most = question.file_mb * 1_000_000
+    most = question.file_mb * MB
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
     prefer_for_oom_kill(1000)
     limit_memory(question.memory_mb)

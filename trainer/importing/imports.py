@@ -20,7 +20,7 @@ from typing import Any
 from contract.errors import Code, ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import NAME, Repository, valid_name
-from contract.settings import Settings
+from contract.settings import MB, Settings
 from contract.training import RepositoryCommand
 from scoring.trust import SIGNATURE_BYTES
 from trainer.importing import ALTERED, Refused
@@ -28,7 +28,7 @@ from trainer.importing.formats import PICKLE, recognised
 from trainer.importing.signatures import PART, SAMPLE_PART, NotSigned, check
 from trainer.importing.throwaway import ARTIFACT, FILE, SAMPLE, Question, ask
 from trainer.publishing.aliases import retain
-from trainer.publishing.disk import STAGING
+from trainer.publishing.disk import STAGING, no_link, staging
 from trainer.publishing.publish import PublishRefused, publish
 from trainer.publishing.publish import Report as WritesReport
 from trainer.publishing.signing import Seal
@@ -42,7 +42,6 @@ CHECK_TIMEOUT = 120
 _WORKBENCH = "inbox"
 """Under which folders of imports stand in the staging area. No model has this name."""
 
-_MEGABYTE = 1_000_000
 log = logging.getLogger("trainer")
 _FILE = re.compile(r"(.+)\.(?:pkl|pickle|joblib|cloudpickle|skops)(?:\.(?:gz|bz2|xz|z))?", re.IGNORECASE | re.DOTALL)
 
@@ -143,7 +142,7 @@ def _examined(
     if recognised(folder / FILE) is PICKLE and settings.pickle == "deny":
         raise Refused("is a pickle, and PICKLE=deny takes only skops files; save the model with skops.io.dump")
     limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
-    draft, facts = ask(folder, Question(name, parts[PART], *limits))
+    draft, facts = ask(folder, Question(name, parts[PART], parts.get(SAMPLE_PART), *limits))
     source = f"not known; imported: {draft.training_data.source}, from {called}"
     training_data = dataclasses.replace(draft.training_data, source=source, fingerprint=parts[PART])
     return dataclasses.replace(draft, name=name, recipe=RECIPE, training_data=training_data), facts
@@ -165,7 +164,7 @@ def _report(facts: dict[str, Any] | None) -> WritesReport | None:
 
 def _copied(source: Path, target: Path, megabytes: int) -> str:
     """What is examined must be what is published, whoever writes to `source` meanwhile. The copy's sha256, in hex."""
-    digest, left = hashlib.sha256(), megabytes * _MEGABYTE
+    digest, left = hashlib.sha256(), megabytes * MB
     with _opened(source) as descriptor, target.open("wb") as copy, os.fdopen(descriptor, "rb", closefd=False) as file:
         while part := file.read(min(left + 1, 1 << 20)):
             left -= len(part)
@@ -221,11 +220,9 @@ def _sha256(path: Path) -> str:
 @contextmanager
 def _workbench(root: Path) -> Iterator[Path]:
     """A new folder in the staging area, which `trainer.publishing.publish.sweep` leaves alone while it is in use."""
-    staging = root / STAGING
-    staging.mkdir(parents=True, exist_ok=True)
-    with (staging / f"{_WORKBENCH}.lock").open("a") as lock:
+    with open(staging(root) / f"{_WORKBENCH}.lock", "a", opener=no_link) as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
-        folder = staging / f"{_WORKBENCH}-{secrets.token_hex(4)}"
+        folder = root / STAGING / f"{_WORKBENCH}-{secrets.token_hex(4)}"
         folder.mkdir(mode=0o700)
         try:
             yield folder

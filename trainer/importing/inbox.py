@@ -7,6 +7,8 @@
 
 A file that is being imported stays where it is until its version is there, and `.importing` says that it is its turn:
 after a crash the next process retries, and finds the version if it is there; the third crash rejects the file.
+
+Other users may write there. What is moved or written stays in these folders, even if one of them becomes a link.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from trainer.importing.imports import import_file, imported_before, model_name, 
 from trainer.importing.signatures import SUFFIX
 from trainer.processes import hide_memory
 from trainer.publishing import swap
+from trainer.publishing.disk import no_link, opened_folder
 from trainer.service import say
 
 EVERY = 2.0
@@ -99,7 +102,7 @@ class Inbox:
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
-        with (self._folder / ".lock").open("a") as lock:
+        with open(self._folder / ".lock", "a", opener=no_link) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -166,7 +169,7 @@ class Inbox:
                 raise Refused(f"was being imported {DEATHS} times when the trainer was killed; see the trainer's log")
         else:
             turn = _Turn(name, stamp, 0, max([0, *Repository(self._settings.models_dir).versions(model)]))
-        self._write(_TURN, json.dumps(dataclasses.asdict(turn)))
+        self._written(json.dumps(dataclasses.asdict(turn))).replace(self._folder / _TURN)
         return turn
 
     def _turn(self) -> _Turn | None:
@@ -203,7 +206,8 @@ class Inbox:
     def _reject(self, name: str, sample: str | None, signature: str | None, reason: str) -> None:
         self._say(f"inbox: rejected: {reason}")
         place = self._move(name, REJECTED, name)
-        self._write(f"{REJECTED}/{place}{REASON}", f"{reason}\n")
+        with opened_folder(self._folder / REJECTED) as target:
+            os.replace(self._written(f"{reason}\n"), f"{place}{REASON}", dst_dir_fd=target)
         if signature:
             self._move(signature, REJECTED, f"{place}{SUFFIX}")
         if sample:
@@ -216,20 +220,23 @@ class Inbox:
 
     def _move(self, name: str, folder: str, wanted: str) -> str:
         """Its new name, which is another one than `wanted` where that is taken: nothing is ever overwritten."""
-        target = self._folder / folder
-        target.mkdir(exist_ok=True)
-        wanted = _shortened(wanted)
-        new, number = wanted, 1
-        while os.path.lexists(target / new):
-            number += 1
-            new = f"{number}-{wanted}"
-        (self._folder / name).rename(target / new)
+        with opened_folder(self._folder / folder) as target:
+            taken = set(os.listdir(target))
+            wanted = _shortened(wanted)
+            new, number = wanted, 1
+            while new in taken:
+                number += 1
+                new = f"{number}-{wanted}"
+            os.rename(self._folder / name, new, dst_dir_fd=target)
         return new
 
-    def _write(self, name: str, text: str) -> None:
+    def _written(self, text: str) -> Path:
+        """Write a file that is to be moved to its place, and return its path."""
         part = self._folder / f"{_TURN}.part"
-        part.write_text(text, encoding="utf-8", errors="backslashreplace")
-        part.replace(self._folder / name)
+        part.unlink(missing_ok=True)
+        with part.open("x", encoding="utf-8", errors="backslashreplace") as file:  # "x" follows no link
+            file.write(text)
+        return part
 
 
 def watch(inbox: Inbox, told_to_stop: Callable[[float], bool], say: Callable[[str], None]) -> None:

@@ -32,11 +32,12 @@ _MOST_ANSWER = 64_000_000
 class Question:
     """What to examine the folder's `FILE` (and `SAMPLE`) for: the model `name`, within these limits; 0 MB: none.
 
-    `sha256`, in hex, is that of the file: other bytes are not unpickled.
+    `sha256` and `sample_sha256`, in hex, are those of the files: other bytes are not used. None: there is no sample.
     """
 
     name: str
     sha256: str
+    sample_sha256: str | None
     seconds: int
     memory_mb: int
     file_mb: int

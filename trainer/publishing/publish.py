@@ -32,7 +32,7 @@ from scoring.artifacts import library_versions, pack
 from scoring.skops_audit import Untrusted, UntrustedTypes
 from scoring.trust import Trust
 from trainer.processes import PROJECT, Contained, environment
-from trainer.publishing.disk import STAGING, locked, sync, write
+from trainer.publishing.disk import STAGING, locked, no_link, staging, sync, write
 from trainer.publishing.signing import UNSEALED, Seal
 from trainer.recipes import pickled_by_value
 
@@ -97,13 +97,12 @@ def sweep(root: Path) -> None:
 
     Creates `root`. Raises OSError when it cannot be written.
     """
-    (root / STAGING).mkdir(parents=True, exist_ok=True)
-    for folder in (root, root / STAGING):
+    for folder in (staging(root), root):
         tempfile.TemporaryFile(dir=folder).close()
-    for folder in (root / STAGING).iterdir():
+    for folder in staging(root).iterdir():
         if not folder.is_dir():
             continue
-        with (root / STAGING / f"{folder.name.rpartition('-')[0]}.lock").open("a+") as lock:
+        with open(root / STAGING / f"{folder.name.rpartition('-')[0]}.lock", "a+", opener=no_link) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
