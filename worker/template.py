@@ -23,7 +23,7 @@ from contextlib import suppress
 from broker.load_status import NO_ROOM
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, Repository
-from contract.settings import Settings, SettingsError
+from contract.settings import MB, Settings, SettingsError
 from runtime import logs
 from scoring.trust import Trust
 from worker.activity import ActivityTable
@@ -65,7 +65,7 @@ class Template:
         self._activities = activities
         # Absolute, since a model may change the working directory.
         self._repository = Repository(settings.models_dir.absolute())
-        self._cache = ModelCache(self._repository, settings.model_cache_mb * 1_000_000, Trust.from_settings(settings))
+        self._cache = ModelCache(self._repository, settings.model_cache_mb * MB, Trust.from_settings(settings))
         self._unusable = {text: (self._files(_parsed(text)), why) for text, why in blocked.items()}
         self._requested: list[Version] = []
         self._refused: dict[str, str] = {}

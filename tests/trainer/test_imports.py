@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler
 
 from contract.errors import Code, ModelgateError
 from contract.repository import Repository
-from contract.settings import Settings
+from contract.settings import MB, Settings
 from contract.training import RepositoryAction, RepositoryCommand
 from scoring.artifacts import load
 from scoring.predict import predict
@@ -300,9 +300,10 @@ def test_a_file_that_is_no_file_is_refused_without_opening_it(settings: Settings
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "huge.pkl"
-    with path.open("wb") as huge:
-        huge.truncate(1_000_001)
     settings = dataclasses.replace(settings, model_cache_mb=1)
+    path.write_bytes(b"?" * MB)
+    assert "larger" not in refusal(settings, path)
+    path.write_bytes(b"?" * (MB + 1))
     assert refusal(settings, path) == "huge.pkl is larger than 1 MB (MODEL_CACHE_MB); make it smaller, or raise that"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from contract.settings import MB
 from runtime.limits import limit_memory, prefer_for_oom_kill
 from trainer.importing import Refused
 from trainer.importing.examine import examine
@@ -45,7 +46,7 @@ def main() -> None:
 def _limit(task: ImportTask) -> None:
     signal.alarm(task.seconds)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    most = task.file_mb * 1_000_000
+    most = task.file_mb * MB
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
     prefer_for_oom_kill(1000)
     limit_memory(task.memory_mb)

@@ -20,7 +20,7 @@ from typing import Any
 from contract.errors import Code, ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import NAME, Repository, valid_name
-from contract.settings import Settings
+from contract.settings import MB, Settings
 from contract.training import RepositoryCommand
 from scoring.trust import SIGNATURE_BYTES
 from trainer.importing import ALTERED, Refused
@@ -41,7 +41,6 @@ CHECK_TIMEOUT = 120
 _WORKBENCH = "inbox"
 """Under which folders of imports stand in the staging area. No model has this name."""
 
-_MEGABYTE = 1_000_000
 log = logging.getLogger("trainer")
 _FILE = re.compile(r"(.+)\.(?:pkl|pickle|joblib|cloudpickle|skops)(?:\.(?:gz|bz2|xz|z))?", re.IGNORECASE | re.DOTALL)
 
@@ -164,7 +163,7 @@ def _report(facts: dict[str, Any] | None) -> WriteReport | None:
 
 def _copied(source: Path, target: Path, megabytes: int) -> str:
     """What is examined must be what is published, whoever writes to `source` meanwhile. The copy's sha256, in hex."""
-    digest, left = hashlib.sha256(), megabytes * _MEGABYTE
+    digest, left = hashlib.sha256(), megabytes * MB
     with _opened(source) as descriptor, target.open("wb") as copy, os.fdopen(descriptor, "rb", closefd=False) as file:
         while part := file.read(min(left + 1, 1 << 20)):
             left -= len(part)
