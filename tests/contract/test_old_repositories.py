@@ -20,7 +20,7 @@ from scoring.artifacts import check_versions, load
 from scoring.predict import predict
 from scoring.trust import Trust
 from tests.support import secret_file
-from trainer.training.seen import learnt_from
+from trainer.training.row_hashes import load_hashes
 from worker.batch_scorer import BatchScorer
 from worker.model_cache import ModelCache
 from worker.pace import Pace
@@ -165,10 +165,10 @@ def test_the_report_of_an_old_version_is_shown_with_its_aliases_of_today(client:
     page = client.get("/v1/models/shop/versions/1/report")
     assert page.status_code == 200 and '<span class="badge">canary</span>' in page.text
     facts = client.get("/v1/models/shop/versions/1/report?format=json").get_json()
-    assert (facts["target"], facts["schema_version"]) == ("bleibt", 1)
+    assert (facts["model"], facts["version"], facts["target"]) == ("shop", 1, "bleibt")
     assert client.get("/v1/models/shop/versions/2/report").status_code == 404
 
 
 def test_a_new_version_can_be_compared_with_an_old_one(shop: Repository) -> None:
-    learnt = learnt_from(shop.report_dir("shop", 1), shop.manifest("shop", 1))
-    assert learnt is not None and len(learnt) == 180
+    hashes = load_hashes(shop.report_dir("shop", 1), shop.manifest("shop", 1))
+    assert hashes is not None and len(hashes) == 180
