@@ -9,6 +9,8 @@ from typing import Any
 
 from werkzeug.routing import Rule
 
+from contract.settings import MB
+
 
 class Level(StrEnum):
     """Who may use a route. Without keys, every level but `open` means: any program on an allowed host."""
@@ -37,7 +39,7 @@ class BodyLimit:
     @classmethod
     def of_rows(cls, megabytes: int) -> BodyLimit:
         words = f"{megabytes} MB (MAX_BODY_MB); send the rows in several requests"
-        return cls(megabytes * 1024 * 1024, words)
+        return cls(megabytes * MB, words)
 
 
 SMALL_BODY = BodyLimit.of_request(256)

@@ -17,6 +17,7 @@ from typing import IO
 
 from gevent import get_hub
 
+from contract.settings import MB
 from gateway.refusals import Reason, Refusal
 
 _PART = ".part"
@@ -34,8 +35,8 @@ class Spool:
 
     def __init__(self, folder: Path, megabytes: int, megabytes_each: int) -> None:
         self._folder = folder
-        self._limit = megabytes * 1024 * 1024
-        self._largest = megabytes_each * 1024 * 1024
+        self._limit = megabytes * MB
+        self._largest = megabytes_each * MB
 
     @contextmanager
     def receiving(self, size: int) -> Iterator[Receipt]:
@@ -44,8 +45,8 @@ class Spool:
         Raises `Refusal`: `upload_too_large`, or `spool_full`, also during the upload.
         """
         if size > self._largest:
-            most = f"{self._largest // 1_048_576} MB (MAX_UPLOAD_MB)"
-            detail = f"the upload has {size / 1_048_576:.1f} MB, more than the {most} that one may have"
+            most = f"{self._largest // MB} MB (MAX_UPLOAD_MB)"
+            detail = f"the upload has {size / MB:.1f} MB, more than the {most} that one may have"
             raise Refusal(Reason.UPLOAD_TOO_LARGE, detail)
         receipt = Receipt(self._folder, self._claim, size)
         try:
@@ -88,8 +89,8 @@ class Spool:
             yield self._limit - sum(_sizes(self._folder))
 
     def _no_room(self, size: int, free: int) -> Refusal:
-        used = f"{(self._limit - free) // 1_048_576} of {self._limit // 1_048_576} MB (SPOOL_MB) are taken"
-        return _full(f"there is no room for {size / 1_048_576:.1f} MB more: {used}")
+        used = f"{(self._limit - free) // MB} of {self._limit // MB} MB (SPOOL_MB) are taken"
+        return _full(f"there is no room for {size / MB:.1f} MB more: {used}")
 
 
 class Receipt:

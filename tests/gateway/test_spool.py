@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from werkzeug.test import EnvironBuilder
 
+from contract.settings import MB
 from gateway import forms
 from gateway.forms import Upload
 from gateway.refusals import Reason, Refusal
 from gateway.serving.spool import Spool
 
-MEGABYTE = 1024 * 1024
 HEAD = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
 END = b"\r\n--x--\r\n"
 
@@ -37,7 +37,7 @@ def receive(spool: Spool, size: int, meanwhile: Callable[[], object] = lambda: N
     body = HEAD + b"y" * size + END
     said = {"CONTENT_TYPE": "multipart/form-data; boundary=x", "CONTENT_LENGTH": str(len(body))}
     environ = {**EnvironBuilder(method="POST").get_environ(), **said, "wsgi.input": Slow(body, meanwhile)}
-    return forms.receive(environ, spool, MEGABYTE)
+    return forms.receive(environ, spool, MB)
 
 
 def taken(folder: Path) -> int:
@@ -46,37 +46,37 @@ def taken(folder: Path) -> int:
 
 def test_an_upload_claims_about_what_has_come(tmp_path: Path) -> None:
     spool, claimed = Spool(tmp_path, 100, 100), []
-    form = receive(spool, 8 * MEGABYTE, lambda: claimed.append(taken(tmp_path)))
-    assert 3.9 * MEGABYTE <= claimed[0] <= 5.1 * MEGABYTE
-    assert taken(tmp_path) == 8 * MEGABYTE
-    assert (tmp_path / form.files["file"]).read_bytes() == b"y" * 8 * MEGABYTE
+    form = receive(spool, 8 * MB, lambda: claimed.append(taken(tmp_path)))
+    assert 3.9 * MB <= claimed[0] <= 5.1 * MB
+    assert taken(tmp_path) == 8 * MB
+    assert (tmp_path / form.files["file"]).read_bytes() == b"y" * 8 * MB
 
 
 def test_uploads_that_have_promised_all_of_the_spool_leave_room_for_others(tmp_path: Path) -> None:
     spool = Spool(tmp_path, 10, 10)
     others: list[str] = []
-    receive(spool, 6 * MEGABYTE, lambda: others.extend(receive(spool, MEGABYTE).files))
+    receive(spool, 6 * MB, lambda: others.extend(receive(spool, MB).files))
     assert others == ["file"]
 
 
 def test_an_upload_that_fills_the_spool_is_refused_and_removed(tmp_path: Path) -> None:
     spool = Spool(tmp_path, 10, 10)
     with pytest.raises(Refusal) as refused:
-        receive(spool, 6 * MEGABYTE, lambda: receive(spool, 5 * MEGABYTE))
+        receive(spool, 6 * MB, lambda: receive(spool, 5 * MB))
     assert refused.value.reason is Reason.SPOOL_FULL
     assert "of 10 MB (SPOOL_MB) are taken" in refused.value.detail
     assert [path.suffix for path in tmp_path.iterdir() if path.name != ".lock"] == [".upload"]
-    assert taken(tmp_path) == 5 * MEGABYTE
+    assert taken(tmp_path) == 5 * MB
 
 
 def test_the_last_byte_of_the_spool_can_be_taken(tmp_path: Path) -> None:
     spool = Spool(tmp_path, 1, 1)
-    receive(spool, MEGABYTE - len(HEAD + END))
-    assert taken(tmp_path) == MEGABYTE - len(HEAD + END)
+    receive(spool, MB - len(HEAD + END))
+    assert taken(tmp_path) == MB - len(HEAD + END)
 
 
 def test_one_upload_may_not_be_larger_than_allowed(tmp_path: Path) -> None:
     with pytest.raises(Refusal) as refused:
-        receive(Spool(tmp_path, 10, 1), 2 * MEGABYTE)
+        receive(Spool(tmp_path, 10, 1), MB - len(HEAD + END) + 1)
     assert refused.value.reason is Reason.UPLOAD_TOO_LARGE
     assert "1 MB (MAX_UPLOAD_MB)" in refused.value.detail
