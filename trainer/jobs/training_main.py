@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import traceback
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from broker.connection import connect
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
 from contract.training import Progress, TrainingRequest
+from runtime.limits import limit_memory
 from trainer.console import print_line
 from trainer.processes import hide_memory
 from trainer.publishing import promotion
@@ -27,13 +27,6 @@ from trainer.training.phases import ReportProgress
 
 NICE = 15
 """The niceness of a training: serving goes first on a shared machine."""
-
-
-def limit_memory(megabytes: int) -> None:
-    """Make allocations beyond `megabytes` fail in this process. 0: no limit."""
-    if megabytes:
-        size = megabytes * 1024 * 1024
-        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
 def train(
