@@ -20,7 +20,7 @@ from scoring.predict import predict
 from trainer.recipe import Recipe, RecipeError, Run
 from trainer.recipes import artifact_format
 from trainer.report.evidence import Evidence
-from trainer.tables.data import TrainingRows
+from trainer.tables.training_rows import TrainingRows
 from trainer.training.evaluate import CROSS_VALIDATION_SECONDS, cross_validate, cross_validated, evaluate
 
 GOLDEN_ROWS = 20
@@ -28,7 +28,7 @@ SPLIT_SEED = 42
 
 
 @dataclasses.dataclass(frozen=True)
-class Learnt:
+class FittedModel:
     """A fitted estimator with its manifest, which lacks what only publishing knows.
 
     X and y are all rows as a matrix and what is to be learnt of each; those at the positions `fitted_on` were learnt
@@ -63,7 +63,7 @@ class Learnt:
         )
 
 
-def learn(recipe: Recipe, data: TrainingRows, run: Run, parameters: Mapping[str, Any]) -> Learnt:
+def fit_and_measure(recipe: Recipe, data: TrainingRows, run: Run, parameters: Mapping[str, Any]) -> FittedModel:
     """Fits on the matrix that serving makes of the same rows: there is no other way from rows to a matrix.
 
     Raises what the recipe raises.
@@ -94,27 +94,27 @@ def learn(recipe: Recipe, data: TrainingRows, run: Run, parameters: Mapping[str,
         example=_example(recipe, data),
     )
     draft = dataclasses.replace(draft, golden=_golden(estimator, draft, data))
-    return Learnt(estimator, draft, X, y, fitted_on, tested_on, held_out, seconds)
+    return FittedModel(estimator, draft, X, y, fitted_on, tested_on, held_out, seconds)
 
 
-def with_cross_validation(learnt: Learnt, recipe: Recipe, run: Run, parameters: Mapping[str, Any]) -> Learnt:
+def with_cross_validation(fitted: FittedModel, recipe: Recipe, run: Run, parameters: Mapping[str, Any]) -> FittedModel:
     """With the mean and the spread over folds among the metrics: what the recipe found itself, or fitting anew."""
     if run.chosen is None:
 
-        def fitted(X: Any, y: Any) -> Any:
+        def fit(X: Any, y: Any) -> Any:
             return recipe.fitted(X, y, Run(*recipe.fields), parameters)
 
-        X, y = take_rows(learnt.X, learnt.fitted_on), learnt.y[learnt.fitted_on]
-        found = cross_validate(fitted, X, y, learnt.manifest.signature.output, recipe.name, learnt.seconds)
+        X, y = take_rows(fitted.X, fitted.fitted_on), fitted.y[fitted.fitted_on]
+        found = cross_validate(fit, X, y, fitted.manifest.signature.output, recipe.name, fitted.seconds)
         if found is None:
             run.remark(
                 f"not cross-validated: a class has too few rows, or it would take over {CROSS_VALIDATION_SECONDS} s"
             )
-            return learnt
+            return fitted
         run.chosen, run.out_of_fold = found
         run.candidates.append(run.chosen)
-    metrics = {**learnt.manifest.metrics, **cross_validated(run.chosen)}
-    return dataclasses.replace(learnt, manifest=dataclasses.replace(learnt.manifest, metrics=metrics))
+    metrics = {**fitted.manifest.metrics, **cross_validated(run.chosen)}
+    return dataclasses.replace(fitted, manifest=dataclasses.replace(fitted.manifest, metrics=metrics))
 
 
 def _split(y: Any, target: Field, test_size: float) -> tuple[Any, Any]:
