@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 
+from contract.settings import Settings
 from tests.support import PROJECT
 
 DOCS = PROJECT / "docs"
@@ -17,6 +19,8 @@ PAGES = [
     PROJECT / "models" / "README.md",
     *sorted(DOCS.rglob("*.md")),
 ]
+CURRENT = [page for page in PAGES if page.name != "CHANGELOG.md"]
+"""The pages that speak of this release only."""
 
 
 def relative(page: Path) -> str:
@@ -65,3 +69,76 @@ def test_a_page_that_the_code_names_exists() -> None:
     }
     assert named
     assert [name for name in named if not (PROJECT / name).exists()] == []
+
+
+WORDS = (
+    "model repository",
+    "model version",
+    "artifact",
+    "manifest",
+    "signature",
+    "alias",
+    "instances",
+    "prediction job",
+    "training job",
+    "model cache",
+    "scorer",
+    "recipe",
+    "batch",
+)
+"""The words that the project agreed on first."""
+
+
+def test_the_glossary_has_each_word_once_in_one_line_in_order() -> None:
+    sections = prose(DOCS / "glossary.md").split("\n## ")[1:]
+    found = [re.findall(r"^- \*\*(.+?)\*\*: .+", section, re.MULTILINE) for section in sections]
+    words = [word for section in found for word in section]
+    assert [word for word in WORDS if word not in words] == []
+    assert len(words) == len(set(words))
+    assert all(section == sorted(section) for section in found)
+    assert all(line.startswith("- **") for section in sections for line in section.splitlines()[1:] if line)
+
+
+def test_each_test_that_a_promise_names_exists() -> None:
+    table = re.search(r"^## Promised\n(.*?)^## ", (DOCS / "reference" / "reliability.md").read_text(), re.S | re.M)
+    assert table
+    rows = re.findall(r"^\| (?!promise|---)(.*?) \| (.*) \|$", table[1], re.MULTILINE)
+    assert rows
+    makefile = (PROJECT / "Makefile").read_text()
+    for promise, shown_by in rows:
+        named = re.findall(r"`(.+?)`", shown_by)
+        assert named, promise
+        for proof in named:
+            if proof.startswith("make "):
+                assert f"\n{proof.split()[1]}:" in makefile, proof
+            elif proof.startswith("python -m "):
+                module = PROJECT / proof.split()[2].replace(".", "/")
+                assert module.with_suffix(".py").exists() or (module / "__main__.py").exists(), proof
+            else:
+                file, _, function = proof.partition("::")
+                assert (PROJECT / file).is_file(), proof
+                assert re.search(rf"^def {function}\(", (PROJECT / file).read_text(), re.M), proof
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=relative)
+def test_a_file_that_a_page_names_exists(page: Path) -> None:
+    folders = "contract|runtime|broker|scoring|gateway|worker|trainer|launcher|bench|tests|docs"
+    named = re.findall(rf"`((?:{folders})/[\w/.-]*)`", prose(page))
+    assert [name for name in named if not (PROJECT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=relative)
+def test_a_setting_that_a_page_names_exists(page: Path) -> None:
+    settings = {field.name.upper() for field in dataclasses.fields(Settings)}
+    named = set(re.findall(r"\b(?!RECIPE_|SCHED_)[A-Z]+(?:_[A-Z]+)+\b", page.read_text()))
+    assert named <= settings
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=relative)
+def test_a_make_command_that_a_page_shows_exists_with_its_options(page: Path) -> None:
+    makefile = (PROJECT / "Makefile").read_text()
+    code = re.findall(r"^```console\n.*?^```|`[^`\n]+`", page.read_text(), re.DOTALL | re.MULTILINE)
+    for verb, options in re.findall(r"\bmake ([a-z-]+)((?:\s+\\?\s*[A-Z]+=\S+)*)", "\n".join(code)):
+        assert f"\n{verb}:" in makefile, verb
+        for option in re.findall(r"(?:^|\s)([A-Z]+)=", options):
+            assert f"$({option})" in makefile or f",{option})" in makefile, (verb, option)

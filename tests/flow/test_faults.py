@@ -23,7 +23,7 @@ from contract.settings import Settings
 from tests.flow import estimators
 from tests.flow.workers import Workshop, alive, workshop
 from tests.support import PROJECT, numbers, redis_server, until, write_version
-from trainer.publishing.swap import promote
+from trainer.publishing.promotion import promote
 
 
 def write(models: Path, name: str, estimator: object) -> None:

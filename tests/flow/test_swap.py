@@ -29,7 +29,7 @@ from tests.flow.workers import Workshop, workshop
 from tests.soak.swap import swap_under_load
 from tests.support import numbers, redis_server, until, write_version
 from trainer.publishing.aliases import delete_version, move_alias
-from trainer.publishing.swap import promote, roll_back
+from trainer.publishing.promotion import promote, roll_back
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from scoring.artifacts import load
 from scoring.predict import predict
 from scoring.trust import Trust
 from tests.support import PROJECT, until
-from tests.trainer.posts import marked
+from tests.trainer.trainers import marked
 from trainer.__main__ import main
 from trainer.importing import Refused, imports
 from trainer.importing.imports import import_file, import_upload, imported_before, model_name
@@ -226,13 +226,13 @@ def test_other_bytes_than_were_checked_are_not_unpickled(
     settings: Settings, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trap = trapped(tmp_path, os.mkdir, str(tmp_path / "trace"))
-    ask = imports.ask
+    examine = imports.examine_in_process
 
-    def altered(folder: Path, question: Any) -> Any:
+    def altered(folder: Path, task: Any) -> Any:
         (folder / "file").write_bytes(trap.read_bytes())
-        return ask(folder, question)
+        return examine(folder, task)
 
-    monkeypatch.setattr(imports, "ask", altered)
+    monkeypatch.setattr(imports, "examine_in_process", altered)
     assert refusal(settings, file).startswith("mine.pkl was altered while it was imported")
     assert not (tmp_path / "trace").exists()
 
@@ -244,13 +244,13 @@ def test_another_sample_than_was_checked_is_not_used(
 ) -> None:
     sample = tmp_path / "sample.csv"
     sample.write_bytes(given or b"")
-    ask = imports.ask
+    examine = imports.examine_in_process
 
-    def altered(folder: Path, question: Any) -> Any:
+    def altered(folder: Path, task: Any) -> Any:
         (folder / "sample.csv").write_bytes(b"x,y\n1,2\n")
-        return ask(folder, question)
+        return examine(folder, task)
 
-    monkeypatch.setattr(imports, "ask", altered)
+    monkeypatch.setattr(imports, "examine_in_process", altered)
     if given:
         assert refusal(settings, file, sample=sample).startswith("mine.pkl was altered while it was imported")
     else:

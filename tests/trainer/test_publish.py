@@ -22,19 +22,18 @@ from scoring import artifacts
 from scoring.predict import predict
 from scoring.trust import Trust
 from tests.trainer.conftest import check_without_trainer
+from tests.trainer.fitting import fitted
 from trainer import recipes
 from trainer.publishing import publish as publishing
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.publish import PublishRefused, publish, sweep
-from trainer.tables.data import load
-from trainer.training.train import fit
 
 
 @pytest.fixture(scope="module")
 def blobs() -> tuple[Any, ModelManifest]:
     """A fitted estimator and what is known of it before it is published."""
     recipe = recipes.get("blobs")
-    return fit(recipe, load(recipe, None))
+    return fitted(recipe)
 
 
 def whole_versions(root: Path, name: str = "blobs") -> list[int]:
@@ -231,7 +230,7 @@ def test_an_artifact_that_is_damaged_on_its_way_to_the_disk_is_refused(
 def test_an_artifact_that_needs_its_recipe_is_refused_with_what_to_do(root: Path) -> None:
     recipe = dataclasses.replace(recipes.get("loan"), artifact_format=ArtifactFormat.JOBLIB)
     with pytest.raises(PublishRefused, match=r"trainer\.recipes.* needs artifact_format=CLOUDPICKLE"):
-        publish(root, *fit(recipe, load(recipe, None)))
+        publish(root, *fitted(recipe))
     assert Repository(root).versions("loan") == []
 
 
@@ -243,7 +242,7 @@ def test_a_model_that_cannot_be_pickled_is_refused(root: Path, blobs: tuple[Any,
 @pytest.mark.usefixtures("unverified")
 def test_an_artifact_loads_and_answers_where_the_trainer_is_not(root: Path, tmp_path: Path) -> None:
     recipe = recipes.get("loan")
-    manifest = publish(root, *fit(recipe, load(recipe, None)))
+    manifest = publish(root, *fitted(recipe))
     assert manifest.artifact.format is ArtifactFormat.CLOUDPICKLE
     check_without_trainer(root, "loan@1", tmp_path)
 

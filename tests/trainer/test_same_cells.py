@@ -13,12 +13,12 @@ from contract.errors import InvalidInstances
 from contract.jobs import Row
 from contract.manifest import Field, Format, Kind, ModelManifest, Output, OutputKind, Signature
 from contract.training_columns import MAX_ERRORS, resolve_columns
-from gateway.protocols.dialects import from_csv
+from gateway.protocols import csv_rows
 from tests.support import write_version
 from trainer import recipes
 from trainer.tables.csv_file import read
-from trainer.tables.data import to_rows
-from trainer.tables.inference import infer
+from trainer.tables.field_inference import infer_fields
+from trainer.tables.training_rows import to_rows
 
 ROWS = 40
 
@@ -27,13 +27,13 @@ def learnt(folder: Path, data: bytes, **kinds: str) -> tuple[Sequence[Row], Sign
     """The rows that a training on the file learns from, the signature it gives, and its remarks. `y` is the target."""
     (folder / "t.csv").write_bytes(data)
     found = read(folder / "t.csv", "t.csv", lambda _: None)
-    recipe, table, remarks = infer(recipes.get("tabular"), found, "y", None, None, kinds)
+    recipe, table, remarks = infer_fields(recipes.get("tabular"), found, "y", None, None, kinds)
     signature = Signature(recipe.fields[0], Output(OutputKind.NUMBER))
     return to_rows(recipe, table).rows, signature, [*found.remarks, *remarks]
 
 
 def scored(data: bytes, signature: Signature) -> Coerced:
-    return coerce(from_csv(data), signature, "y")
+    return coerce(csv_rows.read(data), signature, "y")
 
 
 def file(cells: Sequence[str], separator: str = ",", head: str = "") -> str:
@@ -146,7 +146,7 @@ def test_a_header_in_another_case_is_understood(tmp_path: Path) -> None:
 
 def test_a_word_that_is_a_category_is_no_null() -> None:
     signature = Signature((Field("x", Kind.STRING, True, ("None", "red")),), Output(OutputKind.NUMBER))
-    assert coerce(from_csv(b"x\nNone\nNA\nred\n"), signature).rows == [("None",), (None,), ("red",)]
+    assert coerce(csv_rows.read(b"x\nNone\nNA\nred\n"), signature).rows == [("None",), (None,), ("red",)]
 
 
 def test_any_file_of_many_shapes_is_scored_as_it_was_learnt(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import dataclasses
 import fcntl
 import functools
 import json
+import logging
 import os
 import select
 import signal
@@ -32,13 +33,13 @@ from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
+from runtime import logs
 from trainer.importing import Refused
 from trainer.importing.imports import import_file, imported_before, model_name, stem
 from trainer.importing.signatures import SUFFIX
 from trainer.processes import hide_memory
-from trainer.publishing import swap
+from trainer.publishing import promotion
 from trainer.publishing.disk import no_link, opened_folder
-from trainer.service import say
 
 EVERY = 2.0
 """Seconds between two looks."""
@@ -68,20 +69,21 @@ class _Turn:
 
 
 class Inbox:
-    """Call `look()` every `EVERY` seconds. `promote` is called with each new version, `say` with lines for the log.
+    """The folder `inbox/`. Call `import_files()` every `EVERY` seconds.
 
-    Any number of processes may look: one at a time does.
+    `promote` is called with each new version, `log` with each line of the log. Several processes may watch one inbox: a
+    lock lets one at a time import.
     """
 
-    def __init__(self, settings: Settings, promote: swap.Promote, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, promote: promotion.Promote, log: Callable[[str], None]) -> None:
         self._settings = settings
         self._folder = settings.models_dir / INBOX
         self._promote = promote
-        self._say = say
+        self._log = log
         self._before: dict[str, _Stamp] = {}
         self._stuck: dict[str, _Stamp] = {}
 
-    def look(self) -> None:
+    def import_files(self) -> None:
         """Imports all files that are whole. Raises OSError when the inbox cannot be read or made."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._alone() as alone:
@@ -91,12 +93,12 @@ class Inbox:
                 try:
                     self._take(name)
                 except FileNotFoundError:
-                    self._say(f"inbox: {name!r} has been taken away")
+                    self._log(f"inbox: {name!r} has been taken away")
                 except Exception as error:
                     # A folder that cannot be written, most likely: said once, and tried again when the file changes.
                     self._stuck[name] = self._before.get(name, (0, 0, 0))
                     why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-                    self._say(f"inbox: {name!r} can be neither imported nor moved away: {why}")
+                    self._log(f"inbox: {name!r} can be neither imported nor moved away: {why}")
                 # Not where this process is told to stop: the next one has to know.
                 (self._folder / _TURN).unlink(missing_ok=True)
 
@@ -189,12 +191,12 @@ class Inbox:
     def _finish(self, turn: _Turn, manifest: ModelManifest, sample: str | None, signature: str | None) -> None:
         made = f"version {manifest.version} of {manifest.name!r}"
         for warning in manifest.warnings:
-            self._say(f"inbox: {turn.file!r}: {warning}")
+            self._log(f"inbox: {turn.file!r}: {warning}")
         try:
             remark = self._promote(manifest.name, manifest.version, CURRENT)
-            self._say(f"inbox: {turn.file!r} is {made} and serves" + (f" ({remark})" if remark else ""))
+            self._log(f"inbox: {turn.file!r} is {made} and serves" + (f" ({remark})" if remark else ""))
         except Exception as error:
-            self._say(f"inbox: {turn.file!r} is {made}, but it is not made {CURRENT}: {error}")
+            self._log(f"inbox: {turn.file!r} is {made}, but it is not made {CURRENT}: {error}")
         if list(_stamp(self._folder / turn.file)) == list(turn.stamp):
             called = f"{manifest.name}@{manifest.version}"
             place = self._move(turn.file, DONE, called + turn.file[len(stem(turn.file) or "") :])
@@ -204,7 +206,7 @@ class Inbox:
                 self._move_sample(sample, DONE, called + _SAMPLE)
 
     def _reject(self, name: str, sample: str | None, signature: str | None, reason: str) -> None:
-        self._say(f"inbox: rejected: {reason}")
+        self._log(f"inbox: rejected: {reason}")
         place = self._move(name, REJECTED, name)
         with opened_folder(self._folder / REJECTED) as target:
             os.replace(self._written(f"{reason}\n"), f"{place}{REASON}", dst_dir_fd=target)
@@ -239,28 +241,35 @@ class Inbox:
         return part
 
 
-def watch(inbox: Inbox, told_to_stop: Callable[[float], bool], say: Callable[[str], None]) -> None:
-    """Looks until told to stop; `told_to_stop` waits for the seconds it is given."""
+def watch(inbox: Inbox, stop_requested: Callable[[float], bool], log: Callable[[str], None]) -> None:
+    """Import files until `stop_requested`, which waits for the given seconds, returns True."""
     last = ""
-    while not told_to_stop(EVERY):
+    while not stop_requested(EVERY):
         try:
-            inbox.look()
+            inbox.import_files()
             last = ""
         except OSError as error:
             if str(error) != last:
-                say(f"inbox: it cannot be looked into: {error}")
+                log(f"inbox: it cannot be read: {error}")
             last = str(error)
 
 
 def main() -> None:
-    """Lives as long as its stdin is open, or until it gets a signal: an import that is stopped is not there, and is
-    begun anew at the next start."""
+    """Watch the inbox until stdin closes or a signal arrives. The next start retries an interrupted import."""
     hide_memory()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
+    logs.configure("trainer", sys.stdout)
+    log = logging.getLogger("trainer").info
     settings = Settings.from_environ()
-    promote = functools.partial(swap.promote, settings, connect(settings.redis_url) if settings.redis_url else None)
-    watch(Inbox(settings, promote, say), lambda seconds: bool(select.select([sys.stdin], [], [], seconds)[0]), say)
+    promote = functools.partial(
+        promotion.promote, settings, connect(settings.redis_url) if settings.redis_url else None
+    )
+    watch(
+        Inbox(settings, promote, log),
+        lambda seconds: bool(select.select([sys.stdin], [], [], seconds)[0]),
+        log,
+    )
 
 
 def _model_of(path: Path) -> str:

@@ -1,0 +1,109 @@
+"""Checks where a request comes from.
+
+A page of another site can reach a gateway on loopback through its visitor's browser: under a host name of its own that
+it rebinds to loopback, or by a cross-origin request. The first is refused on every route that is not open, the second
+if it writes or makes a job.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, NoReturn
+
+from contract.settings import is_loopback
+from gateway.problems import Problem
+from gateway.rules import Level
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_AUTHORITY = r"(?P<name>[a-z0-9._-]{1,255}|\[[0-9a-f.]*:[0-9a-f:.]*\])(?::(?P<port>[0-9]{0,5}))?"
+_HOST = re.compile(_AUTHORITY, re.ASCII | re.IGNORECASE)
+_ORIGIN = re.compile(f"https?://{_AUTHORITY}", re.ASCII)
+_ABSOLUTE = re.compile(r"https?://([^/?#]*)([/?].*)?", re.ASCII | re.IGNORECASE)
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_ELSEWHERE = frozenset({"cross-site", "same-site"})
+"""Values of `Sec-Fetch-Site` for a page of another origin. A page of the same site has another host or port, so it is
+foreign, too, unless its host is allowed."""
+
+_CACHED_VALUES = 256
+"""Values of a header that are cached: clients repeat the same ones."""
+
+
+class Guard:
+    """Refuses requests with a foreign `Host` or from a foreign page."""
+
+    def __init__(self, allowed_hosts: Collection[str]) -> None:
+        self._is_ours, self._is_our_origin = _checks(allowed_hosts)
+
+    def check(self, environ: WSGIEnvironment, level: Level) -> None:
+        """Raise `Problem`: 403, or 400 for an invalid host or target. A route of level `open` is open to all."""
+        if level is Level.OPEN:
+            return
+        host = environ.get("HTTP_HOST", "")
+        if not self._is_ours(host):
+            self._refuse_host(host)
+        target = environ.get("RAW_URI", "/")
+        if not target.startswith("/"):
+            self._check_target(target)
+        method = environ["REQUEST_METHOD"]
+        # A GET beyond `read` makes a job.
+        if method not in _READING or (method == "GET" and level is not Level.READ):
+            self._check_origin(environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE"))
+
+    def _refuse_host(self, host: str) -> NoReturn:
+        if self._is_ours(host) is None:
+            given = f"the Host {host[:80]!r}" if host else "no Host"
+            detail = f"the request has {given}; send the name or address of this gateway, and its port"
+            raise Problem(400, "malformed_request", detail)
+        detail = f"the Host {host[:80]!r} is not one of this gateway; add it to ALLOWED_HOSTS"
+        raise Problem(403, "foreign_host", detail)
+
+    def _check_target(self, target: str) -> None:
+        """An absolute target takes precedence over `Host`, so its host is checked as well."""
+        matched = _ABSOLUTE.fullmatch(target)
+        if matched:
+            if not self._is_ours(matched[1]):
+                self._refuse_host(matched[1])
+        elif target != "*":
+            raise Problem(400, "malformed_request", f"the request is for {target[:80]!r}; begin its path with a slash")
+
+    def _check_origin(self, origin: str | None, site: str | None) -> None:
+        if origin is not None and not self._is_our_origin(origin):
+            detail = f"the Origin {origin[:80]!r} may neither write nor make jobs; add its host to ALLOWED_HOSTS"
+            raise Problem(403, "foreign_origin", detail)
+        if origin is None and site in _ELSEWHERE:
+            detail = (
+                f"a page of another origin asks for this (Sec-Fetch-Site: {site}), and does not say which;"
+                " open the address itself, or use fetch() in a page whose host is in ALLOWED_HOSTS"
+            )
+            raise Problem(403, "foreign_origin", detail)
+
+
+def _checks(allowed_hosts: Collection[str]) -> tuple[Callable[[str], bool | None], Callable[[str], bool]]:
+    """Return two checks: does a `Host` name this gateway (None: it is invalid), and is an `Origin` one of its own."""
+    allowed = {_name(_HOST.fullmatch(host)) for host in allowed_hosts} - {None}
+
+    @functools.lru_cache(_CACHED_VALUES)
+    def is_ours(host: str) -> bool | None:
+        name = _name(_HOST.fullmatch(host))
+        return None if name is None else is_loopback(name) or name in allowed
+
+    @functools.lru_cache(_CACHED_VALUES)
+    def is_our_origin(origin: str) -> bool:
+        name = _name(_ORIGIN.fullmatch(origin))
+        return name is not None and (is_loopback(name) or name in allowed)
+
+    return is_ours, is_our_origin
+
+
+def _name(matched: re.Match[str] | None) -> str | None:
+    """Return the host in lower case, without port, brackets and final dot; None without a host or with an invalid
+    port."""
+    if matched is None or int(matched["port"] or 0) > 65535:
+        return None
+    return matched["name"].lower().strip("[]").removesuffix(".") or None

@@ -1,0 +1,158 @@
+"""The trainer keeps the model repository complete, and stops when it is told to."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from contract.repository import Repository
+from tests.support import PROJECT, until
+from tests.trainer.fitting import fitted
+from trainer import missing, recipes
+from trainer.publishing.aliases import move_alias
+from trainer.publishing.publish import publish
+from trainer.publishing.signing import UNSIGNED, SigningPolicy
+from trainer.stop_signal import StopSignal
+
+Run = subprocess.Popen[str]
+
+
+@contextmanager
+def trainer(root: Path, *arguments: str, cwd: Path = PROJECT, **settings: str) -> Iterator[Run]:
+    """`python -m trainer` in a process of its own, which is gone afterwards."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("DATA_DIR", "REDIS_URL")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trainer", *arguments],
+        cwd=cwd,
+        env={**environment, "MODELS_DIR": str(root), **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_first_start_trains_what_is_missing_and_then_waits_for_its_end(root: Path, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    ready.touch()
+    with trainer(root, "--ready-file", str(ready), TRAIN_ON_START="blobs") as process:
+        until(lambda: Repository(root).names() == ["blobs"], "a model")
+        until(ready.exists, "the ready file")
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        said, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (0, "")
+    zeroth, first, second, third = said.splitlines()
+    assert zeroth == "trainer: REDIS_URL is not set, so no model can be trained over HTTP"
+    assert first == "trainer: blobs: training on scikit-learn: make_classification (100 rows)"
+    assert second.startswith("trainer: blobs: version 1 published, training accuracy 0.930, ")
+    assert third == "trainer: ready"
+
+
+def test_with_redis_and_without_a_secret_it_does_not_start(root: Path) -> None:
+    with trainer(root, REDIS_URL="redis://127.0.0.1:1", TRAINER_SECRET="", TRAIN_ON_START="none") as process:
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert said.startswith("trainer: TRAINER_SECRET is not set; with REDIS_URL the trainer needs it, and the gateway")
+
+
+def test_all_its_processes_mean_the_same_folder_wherever_it_was_started(tmp_path: Path) -> None:
+    with trainer(Path("models"), cwd=tmp_path, PYTHONPATH=str(PROJECT), TRAIN_ON_START="none"):
+        until((tmp_path / "models" / "inbox").is_dir, "the inbox")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_the_middle_of_training_ends_it_at_once(root: Path, number: signal.Signals) -> None:
+    with trainer(root, TRAIN_ON_START="blobs,boston,iris,loan,sepals") as process:
+        assert process.stdout
+        process.stdout.readline()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (0, "")
+    assert len(Repository(root).names()) < 5
+
+
+class Rounds:
+    """Replaces the clock, the stop signal and training, so that minutes pass at once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path, plan: dict[float, set[str]]) -> None:
+        """`plan`: the models that go missing, by second."""
+        self.now, self.end = 0.0, 150.0
+        self.plan, self.missing = plan, set[str]()
+        self.trained: list[tuple[float, list[str]]] = []
+        monkeypatch.setattr(missing, "missing_models", self.missing_models)
+        monkeypatch.setattr(missing, "_train", self.train)
+        monkeypatch.setattr(missing.time, "monotonic", lambda: self.now)
+        missing.train_missing(root, ["loan", "iris"], UNSIGNED, None, self)
+
+    def missing_models(self, root: Path, names: Sequence[str], signing: SigningPolicy) -> dict[str, str | None]:
+        self.missing |= self.plan.pop(self.now, set())
+        return {name: "it is broken" if name == "iris" else None for name in names if name in self.missing}
+
+    def train(self, names: Sequence[str], stop: StopSignal) -> bool:
+        self.trained.append((self.now, list(names)))
+        self.missing -= {"iris"}  # the other one cannot be trained
+        return True
+
+    def wait(self, seconds: float) -> bool:
+        self.now += seconds
+        return self.now >= self.end
+
+
+def test_what_could_not_be_trained_is_tried_again_after_a_minute(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = Rounds(monkeypatch, root, {0: {"loan"}}).trained
+    assert trained == [(0, ["loan"]), (60, ["loan"]), (120, ["loan"])]
+
+
+def test_a_model_that_goes_missing_is_trained_at_the_next_look(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    trained = Rounds(monkeypatch, root, {0: {"loan", "iris"}, 20: {"iris"}, 25: {"iris"}}).trained
+    assert trained[:3] == [(0, ["loan", "iris"]), (20, ["iris"]), (25, ["iris"])]
+    assert caplog.messages == ["iris: it is broken"] * 3
+
+
+@pytest.fixture
+def published(root: Path, unverified: None) -> Path:
+    recipe = recipes.get("blobs")
+    publish(root, *fitted(recipe))
+    move_alias(root, "blobs", "current", 1)
+    return root
+
+
+def test_nothing_is_missing_once_it_is_published(published: Path) -> None:
+    assert missing.missing_models(published, ["blobs"], UNSIGNED) == {}
+
+
+def test_a_model_that_was_deleted_is_missing(published: Path) -> None:
+    (published / "blobs").rename(published / "elsewhere")
+    assert missing.missing_models(published, ["blobs"], UNSIGNED) == {"blobs": None}
+
+
+def test_a_model_whose_current_version_is_gone_is_missing(published: Path) -> None:
+    (published / "blobs/versions/1").rename(published / "elsewhere")
+    assert "not in the model repository" in str(missing.missing_models(published, ["blobs"], UNSIGNED)["blobs"])
+
+
+def test_a_model_whose_manifest_does_not_parse_is_missing(published: Path) -> None:
+    (published / "blobs/versions/1/manifest.json").write_text("{")
+    assert "is not JSON" in str(missing.missing_models(published, ["blobs"], UNSIGNED)["blobs"])
+
+
+def test_a_model_that_this_environment_cannot_load_is_missing(published: Path) -> None:
+    manifest = Repository(published).manifest("blobs", 1)
+    old = dataclasses.replace(manifest, libraries={**manifest.libraries, "scikit-learn": "0.19.0"})
+    (published / "blobs/versions/1/manifest.json").write_text(old.dumps())
+    assert "was made with scikit-learn 0.19.0" in str(missing.missing_models(published, ["blobs"], UNSIGNED)["blobs"])

@@ -1,0 +1,252 @@
+"""The processes of the trainer's queues: a training moves, ends, is stopped, and nothing outlives anything."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+from redis import Redis
+
+from broker.gateway.trainer_client import TrainerClient
+from broker.trainer import OwnedJob
+from contract.errors import ModelgateError
+from contract.jobs import Status
+from contract.settings import Settings
+from contract.training import RepositoryAction, RepositoryCommand
+from tests.flow.redis_process import RedisProcess
+from tests.support import SIGNER, secret_file, until
+from tests.trainer.recipes_of_tests import OUTPUT
+from tests.trainer.trainers import TrainerHost, gone, marked, trainer_host
+from trainer.jobs.done import FOLDER, DoneJobs
+from trainer.jobs.runner import TrainingRunner
+
+
+@pytest.fixture
+def here(redis: Redis, redis_url: str, tmp_path: Path) -> Iterator[TrainerHost]:
+    with trainer_host(redis, redis_url, tmp_path) as host:
+        yield host
+
+
+def test_progress_moves_and_the_log_grows_while_a_training_runs(here: TrainerHost) -> None:
+    here.trainer()
+    training = here.train("steps")
+    for number in range(3):
+        until(lambda n=number: (training.read().progress or {}).get("phase") == f"step {n}", f"step {number}")
+        training.says(f"at step {number}\n")
+        (here.folder / "spool" / str(number)).touch()
+    ended = training.ended()
+    assert (ended.status, ended.output) == (Status.SUCCEEDED, OUTPUT)
+    assert (ended.progress or {})["fraction"] == pytest.approx(2 / 3)
+    assert training.log() == "at step 0\nat step 1\nat step 2\n"
+    assert "trainer: m: at step 2" in here.log
+
+
+def test_a_running_training_is_cancelled_within_two_seconds_with_its_children(here: TrainerHost) -> None:
+    trainer = here.trainer()
+    training = here.train("sleep", upload="data.upload")
+    (here.folder / "spool" / "data.upload").touch()
+    training.says("sleeps beside")
+    family = trainer.family()
+    assert len(family) == 3  # the training, its reaper, its child
+    training.jobs.cancel(training.id)
+    until(lambda: gone(family), "all of it is gone", 2)
+    until(lambda: not (here.folder / "spool" / "data.upload").exists(), "its file is gone")
+    assert training.read().status is Status.CANCELED
+
+
+def test_a_training_leaves_nobody_behind_and_finds_no_secret_in_its_environment(
+    here: TrainerHost, tmp_path: Path
+) -> None:
+    here.environment |= {"RECIPE_STORE": "/data", "PASSWORD": "hunter2"}
+    here.trainer()
+    training = here.train("scatter", mark=str(tmp_path / "mark"))
+    assert training.ended().status is Status.SUCCEEDED
+    assert marked(tmp_path / "mark") == []
+    found = json.loads(training.log())
+    assert found["RECIPE_STORE"] == "/data"
+    assert not found.keys() & {"PASSWORD", "REDIS_URL", "MODELS_DIR"}
+
+
+def test_a_training_that_hangs_in_c_code_fails_after_its_time(here: TrainerHost) -> None:
+    trainer = here.trainer(TRAIN_TIMEOUT=1)
+    training = here.train("hang")
+    error = training.ended().error
+    assert error and (error.code, "TRAIN_TIMEOUT" in error.message) == ("timeout", True)
+    assert gone(trainer.family())
+
+
+def test_a_training_that_takes_too_much_memory_fails_with_that_reason(here: TrainerHost) -> None:
+    here.trainer(TRAIN_MEMORY_MB=300)
+    error = here.train("eat").ended().error
+    assert error and (error.code, "TRAIN_MEMORY_MB" in error.message) == ("out_of_memory", True)
+
+
+def test_a_training_that_dies_fails_with_how_it_died(here: TrainerHost) -> None:
+    here.trainer()
+    killed, left = here.train("die", signal=int(signal.SIGSEGV)), here.train("leave")
+    error = killed.ended().error
+    assert error and (error.code, "signal 11" in error.message) == ("trainer_crashed", True)
+    assert killed.log() == "the last word\n"
+    error = left.ended().error
+    assert error and (error.code, "exit code 3" in error.message) == ("trainer_crashed", True)
+
+
+def test_a_training_that_raises_fails_with_its_reason(here: TrainerHost) -> None:
+    here.trainer()
+    asked = {how: here.train("fail", how=how) for how in ("data", "code", "")}
+    reasons = {
+        "data": ("no_data", "no rows"),
+        "code": ("not_trusted", "no key"),
+        "": ("training_failed", "ValueError: it hurts"),
+    }
+    for how, training in asked.items():
+        error = training.ended().error
+        assert error and (error.code, error.message) == reasons[how]
+        assert training.log().endswith(f"failed: {error.message}\n")
+        assert ("Traceback" in training.log()) is (how == "")
+
+
+def test_a_training_that_cannot_be_started_fails_with_the_cause(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("trainer.jobs.training_process.tempfile.TemporaryFile", no_room)
+    execution = TrainingRunner(Settings(redis_url=redis_url, trainer_secret=secret_file(tmp_path))).start(
+        OwnedJob("1", {}, 0, 0)
+    )
+    failure = until(execution.poll, "it ends")
+    assert failure.code == "training_failed"
+    assert failure.message == "its process cannot be started (No space left on device); try again"
+
+
+def test_a_reason_that_is_no_unicode_is_told(here: TrainerHost) -> None:
+    here.trainer()
+    error = here.train("fail", how="half").ended().error
+    assert error and (error.code, error.message) == ("no_data", "half a ? character")
+
+
+def test_a_training_that_talks_without_end_is_neither_held_up_nor_kept_whole(here: TrainerHost) -> None:
+    here.trainer()
+    training = here.train("talk")
+    assert training.ended().status is Status.SUCCEEDED
+    assert training.log().endswith(f"line 29999 {'x' * 40}\n")
+    assert len(training.log()) <= 1_048_576
+
+
+def test_a_thread_that_a_training_leaves_does_not_keep_it(here: TrainerHost) -> None:
+    here.trainer()
+    assert here.train("linger").ended().status is Status.SUCCEEDED
+
+
+def test_kill_9_of_a_trainer_takes_its_training_along_and_another_begins_it_anew(here: TrainerHost) -> None:
+    first = here.trainer()
+    training = here.train("count", deaths=1)
+    training.says("began")
+    family = first.family()
+    first.kill()
+    until(lambda: gone(family), "nothing is left of it", 2)
+    here.trainer()
+    assert training.ended(15).status is Status.SUCCEEDED
+    assert training.log() == "began\nthe trainer died during this training, which now starts again\nbegan\n"
+
+
+def test_sigterm_puts_a_training_back_into_its_queue_without_a_death(here: TrainerHost) -> None:
+    training = here.train("count", deaths=3)
+    for begun in (1, 2, 3):
+        trainer = here.trainer()
+        until(lambda n=begun: training.log().count("began\n") == n, f"it was begun {begun} times")
+        family = trainer.family()
+        assert trainer.stop() == 0
+        assert gone(family)
+        assert training.read().status is Status.QUEUED
+    here.trainer()
+    assert training.ended().status is Status.SUCCEEDED
+
+
+def test_a_queues_process_ends_with_the_trainer_that_started_it(here: TrainerHost) -> None:
+    trainer = here.trainer()
+    training = here.train("sleep")
+    training.says("sleeps beside")
+    family = [psutil.Process(trainer.process.pid), *trainer.family()]
+    assert trainer.process.stdin
+    trainer.process.stdin.close()  # which is what the kernel does when the trainer is killed
+    trainer.process.wait(3)
+    assert gone(family)
+    assert training.read().status is Status.QUEUED
+
+
+def test_a_training_outlives_its_redis(tmp_path: Path) -> None:
+    with RedisProcess(tmp_path) as server, trainer_host(server.connect(), server.url, tmp_path) as here:
+        here.trainer()
+        training = here.train("steps")
+        training.says("at step 0\n")
+        server.stop()
+        for number in range(3):
+            (tmp_path / "spool" / str(number)).touch()
+        until(lambda: "lost Redis" in here.log, "the trainer notices")
+        server.start()
+        assert training.ended().status is Status.SUCCEEDED
+        assert training.log() == "at step 0\nat step 1\nat step 2\n"
+        until(lambda: "has Redis again" in here.log, "the trainer says so")
+        assert "Traceback" not in here.log and here.log.count("lost Redis") == 1
+
+
+def test_a_training_that_succeeded_is_not_run_again_by_another_trainer(here: TrainerHost) -> None:
+    first = here.trainer()
+    training = here.train("count", deaths=0)
+    assert training.ended().status is Status.SUCCEEDED
+    until((here.done / training.id).exists, "it is noted")
+    first.kill()
+    here.redis.hset(f"rq:job:{training.id}", "status", "queued")
+    here.redis.rpush("rq:queue:training", training.id)
+    here.trainer()
+    until(lambda: training.read().status is Status.FAILED, "it is refused")
+    assert f"trainer: training: '{training.id}': not_trusted: the job is refused: it has been done" in here.log
+    assert (here.folder / "spool" / "begun").read_text() == "."
+
+
+def test_what_was_done_is_forgotten_when_no_signature_lasts_that_long(tmp_path: Path) -> None:
+    done = DoneJobs(tmp_path)
+    done.sweep()
+    for name, days in (("a" * 32, 29), ("b" * 32, 34)):
+        done.add(name)
+        os.utime(tmp_path / FOLDER / name, (time.time() - days * 86_400,) * 2)
+    done.sweep()
+    assert ["a" * 32 in done, "b" * 32 in done] == [True, False]
+
+
+# Orders
+
+
+def test_orders_are_carried_out_beside_each_other_and_finished_before_a_stop(here: TrainerHost) -> None:
+    trainer = here.trainer("publishing")
+    trainings = TrainerClient(here.redis, SIGNER, timeout=1, result_ttl=60)
+    until(lambda: here.redis.scard("mg:trainers"), "the trainer is there")
+    with ThreadPoolExecutor(1) as pool:
+        moved = pool.submit(trainings.run_command, RepositoryCommand(RepositoryAction.MOVE_ALIAS, "m"), 5)
+        until(lambda: here.redis.zcard("rq:wip:publishing"), "it is begun")
+        assert trainings.run_command(RepositoryCommand(RepositoryAction.ROLL_BACK, "m"), 5) == {"done": True}
+        assert not moved.done()
+        assert trainer.stop() == 0
+        assert moved.result() == {"slow": True}
+
+
+def test_an_order_that_cannot_be_carried_out_says_why(here: TrainerHost) -> None:
+    here.trainer("publishing", ALLOW_UPLOAD=1)
+    trainings = TrainerClient(here.redis, SIGNER, timeout=1, result_ttl=60)
+    until(lambda: here.redis.scard("mg:trainers"), "the trainer is there")
+    with pytest.raises(ModelgateError, match="never") as raised:
+        trainings.run_command(RepositoryCommand(RepositoryAction.DELETE_ALIAS, "m"), 5)
+    assert raised.value.failure.details == {"why": "because"}
+    with pytest.raises(ModelgateError, match="is no file of SPOOL_DIR"):
+        trainings.run_command(RepositoryCommand(RepositoryAction.IMPORT, "m"), 5)

@@ -1,0 +1,160 @@
+"""Real trainer processes whose trainings do what a test asks for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from redis import Redis
+
+from broker.gateway.jobs import Jobs
+from broker.gateway.trainer_client import TrainerClient
+from contract.jobs import Job
+from contract.training import TrainingRequest
+from tests.support import PROJECT, SIGNER, secret_file, until
+from trainer.jobs.done import FOLDER
+
+RUNNER = """
+import sys
+from runtime import logs
+from contract.settings import Settings
+from trainer.jobs import commands, runner, training_process
+from tests.trainer import recipes_of_tests
+
+commands.HANDLERS.update(recipes_of_tests.ACTIONS)
+training_process.MODULE = "tests.trainer.recipes_of_tests"
+logs.configure("trainer", sys.stdout)
+runner.RUNNERS[sys.argv[1]](Settings.from_environ(), lease=2).run()
+"""
+
+
+@dataclass
+class TrainerProcess:
+    """`python -m trainer.jobs.runner`, with a lease of 2 s."""
+
+    queue: str
+    environment: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def start(self) -> TrainerProcess:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", RUNNER, self.queue],
+                cwd=PROJECT,
+                env={**os.environ, **self.environment},
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+            )
+        return self
+
+    def family(self) -> list[psutil.Process]:
+        """All processes of trainings, however deep."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(10)
+
+
+@dataclass
+class Training:
+    """One training job."""
+
+    id: str
+    jobs: Jobs
+    trainings: TrainerClient
+
+    def read(self) -> Job:
+        (job,) = self.jobs.read([self.id])
+        assert job is not None
+        return job
+
+    def log(self) -> str:
+        return self.trainings.log(self.id, 0)[1].decode()
+
+    def says(self, text: str) -> Any:
+        return until(lambda: text in self.log(), f"the log says {text}: {self.log()}")
+
+    def ended(self, within: float = 30) -> Job:
+        until(lambda: self.read().status.final, f"the training ends: {self.read()}", within)
+        return self.read()
+
+
+@dataclass
+class TrainerHost:
+    """Starts trainers and submits trainings to them."""
+
+    redis: Redis
+    environment: dict[str, str]
+    folder: Path
+    trainers: list[TrainerProcess] = field(default_factory=list)
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "trainer.log").read_text()
+
+    @property
+    def done(self) -> Path:
+        """The folder in which trainers record the jobs that have run."""
+        return self.folder / "models" / FOLDER
+
+    def trainer(self, queue: str = "training", **settings: object) -> TrainerProcess:
+        environment = {**self.environment, **{name: str(value) for name, value in settings.items()}}
+        self.trainers.append(TrainerProcess(queue, environment, self.folder / "trainer.log").start())
+        return self.trainers[-1]
+
+    def train(self, behaviour: str, **parameters: object) -> Training:
+        """Submit a training that behaves like the function `behaviour` of `tests.trainer.recipes_of_tests`."""
+        trainings = TrainerClient(self.redis, SIGNER, timeout=60, result_ttl=60)
+        upload = parameters.pop("upload", None)
+        request = TrainingRequest("m", behaviour, parameters=parameters, upload=upload)  # type: ignore[arg-type]
+        job_id = trainings.submit(request).id
+        return Training(job_id, Jobs(self.redis, max_queue_rows=1, timeout=1, result_ttl=60), trainings)
+
+
+@contextmanager
+def trainer_host(redis: Redis, url: str, folder: Path) -> Iterator[TrainerHost]:
+    spool = folder / "spool"
+    spool.mkdir()
+    environment = {
+        "REDIS_URL": url,
+        "MODELS_DIR": str(folder / "models"),
+        "SPOOL_DIR": str(spool),
+        "STOP_GRACE": "5",
+        "TRAINER_SECRET": str(secret_file(folder)),
+    }
+    here = TrainerHost(redis, environment, folder)
+    try:
+        yield here
+    finally:
+        for trainer in here.trainers:
+            with suppress(psutil.NoSuchProcess):
+                family = trainer.family()
+                trainer.kill()
+                for process in family:
+                    with suppress(psutil.NoSuchProcess):
+                        process.kill()
+
+
+def marked(mark: object) -> list[psutil.Process]:
+    """The processes that have `mark` among their arguments."""
+    return [one for one in psutil.process_iter(["cmdline"]) if str(mark) in (one.info["cmdline"] or ())]
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    """Whether all of them have ended."""
+    return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)

@@ -1,0 +1,113 @@
+"""Has a file unpickled and tried in a process of its own, with limits, that is thrown away afterwards.
+
+No sandbox: what a pickle does, it does as the trainer's user, with its files and its network. The limits are against
+accidents.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+from contract.errors import ModelgateError
+from contract.manifest import ModelManifest
+from trainer.importing import Refused
+from trainer.processes import PROJECT, ContainedProcess, environment
+
+FILE, SAMPLE, ARTIFACT = "file", "sample.csv", "artifact"
+"""In the folder that this process shares with that one."""
+
+_MOST_ANSWER = 64_000_000
+
+
+@dataclass(frozen=True)
+class ImportTask:
+    """What to examine the folder's `FILE` (and `SAMPLE`) for: the model `name`, within these limits; 0 MB: none.
+
+    `sha256` and `sample_sha256`, in hex, are those of the files: other bytes are not used. None: there is no sample.
+    """
+
+    name: str
+    sha256: str
+    sample_sha256: str | None
+    seconds: int
+    memory_mb: int
+    file_mb: int
+
+    def dumps(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def loads(cls, text: str) -> ImportTask:
+        return cls(**json.loads(text))
+
+
+def examine_in_process(folder: Path, task: ImportTask) -> tuple[ModelManifest, dict[str, Any] | None]:
+    """The manifest as far as it is known, and the facts of a report, if there is one.
+
+    The bytes to publish are in `FILE`, or in `ARTIFACT` if there is one, and have the sha256 of the manifest.
+
+    Raises `Refused`, and OSError.
+    """
+    # Task and answer have no file names, so no other process can write them.
+    with TemporaryFile() as asked, TemporaryFile() as answer, TemporaryFile() as said:
+        asked.write(task.dumps().encode())
+        asked.seek(0)
+        process = ContainedProcess(
+            [sys.executable, "-m", "trainer.importing", str(folder.resolve()), str(answer.fileno())],
+            env=environment(),
+            pass_fds=(answer.fileno(),),
+            cwd=PROJECT,
+            stdin=asked,
+            stdout=said,
+            stderr=said,
+        )
+        try:
+            code = process.wait(task.seconds)
+        except subprocess.TimeoutExpired:
+            raise Refused(
+                f"takes more than {task.seconds} s to load and to predict a few rows; make the model smaller"
+            ) from None
+        finally:
+            process.kill()
+        return _answer(answer, said, code)
+
+
+def _answer(file: IO[bytes], said: IO[bytes], code: int) -> tuple[ModelManifest, dict[str, Any] | None]:
+    """What that process wrote is data, whoever wrote it."""
+    if os.fstat(file.fileno()).st_size > _MOST_ANSWER:
+        raise Refused("gives rise to a manifest that is too large; give fewer sample rows")
+    file.seek(0)
+    text = file.read()
+    if not text.endswith(b"\n"):
+        raise Refused(_how_it_ended(said, code))
+    try:
+        answer = json.loads(text)
+        if "draft" in answer:
+            return ModelManifest.loads(answer["draft"]), answer.get("facts")
+        refused = str(answer["refused"])
+    except (ValueError, KeyError, TypeError, ModelgateError) as error:
+        refused = f"gives rise to a manifest that cannot be used ({error})"
+    raise Refused(refused)
+
+
+def _how_it_ended(said: IO[bytes], code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "was being read when the process was killed, most likely because memory ran out; make the model smaller"
+    if code < 0:
+        return (
+            f"crashes the process that reads it ({signal.Signals(-code).name}), as files of another release of a"
+            " library can; fit and save it again with the releases that run here"
+        )
+    said.seek(0)
+    lines = said.read(1_000_000).decode(errors="replace").strip().splitlines()
+    last = f": {lines[-1][:300]}" if lines else ""
+    return f"ends the process that reads it (exit code {code}){last}; save the fitted model and nothing else"

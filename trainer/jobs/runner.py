@@ -1,0 +1,327 @@
+"""`python -m trainer.jobs.runner QUEUE`: the process that runs the jobs of one of the trainer's queues.
+
+It ends when its stdin closes. So it does not outlive `python -m trainer`, and neither does anything that it started.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, NoReturn
+
+from redis.exceptions import RedisError
+
+from broker.connection import connect
+from broker.lease_groups import TRAINERS
+from broker.schedules import Schedules
+from broker.scripts import FencedError
+from broker.signatures import Signer
+from broker.supervisor import LEASE, Leases, incarnation
+from broker.trainer import OwnedJob, Ownership, Scheduler, TrainerQueue
+from contract.errors import Code, Failure, ModelgateError
+from contract.settings import Settings
+from contract.training import PUBLISHING, REPOSITORY_COMMAND, TRAIN, TRAINING
+from runtime import logs
+from runtime.duties import Duties
+from trainer import recipes
+from trainer.jobs import spool
+from trainer.jobs.commands import carry_out
+from trainer.jobs.done import DoneJobs
+from trainer.jobs.execution import Execution, Outcome, ThreadExecution
+from trainer.jobs.training_process import TrainingProcess
+from trainer.processes import hide_memory
+
+log = logging.getLogger("trainer")
+
+TICK = 0.02
+"""Seconds between two checks of a busy process."""
+
+REPORT_EVERY = 0.25
+"""Seconds between two reports of a running job's progress, whose answers say whether it was cancelled."""
+
+
+@dataclass
+class RunningJob:
+    """A job that this process runs."""
+
+    begun: OwnedJob
+    execution: Execution
+    log_bytes: int
+    outcome: Outcome | None = None
+    report_at: float = 0.0
+
+
+class JobRunner(ABC):
+    """Takes the jobs of one queue, runs them, records their outcomes, and renews its lease meanwhile.
+
+    The runner that takes a job owns it (`broker.trainer`). While Redis is gone, running jobs continue. It runs only
+    jobs that a gateway signed, and each of them once.
+    """
+
+    queue_name: ClassVar[str]
+    function: ClassVar[str]
+    """The dotted path in its jobs. Jobs with another one are refused; RQ would import any."""
+    most_jobs: ClassVar[int]
+    """How many jobs run at a time."""
+
+    def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
+        """`lease` in seconds. Raises `SettingsError` without TRAINER_SECRET."""
+        self._settings = settings
+        self._signer = Signer.required(settings)
+        self._done = DoneJobs(settings.models_dir)
+        self._redis = connect(settings.redis_url, socket_timeout=2)
+        self._leases = Leases(self._redis, lease=lease, group=TRAINERS)
+        self._host = socket.gethostname()
+        self._inc = incarnation(f"{self._host.replace(':', '.')}-{self.queue_name}", 0)
+        self._queue = TrainerQueue(
+            self._redis,
+            self._inc,
+            self.queue_name,
+            {self.function},
+            self._signer,
+            done=self._done,
+            on_refused=self._log_refused,
+        )
+        self._jobs: list[RunningJob] = []
+        self._registered = False
+        self._stop_by: float | None = None
+        self._duties = Duties(f"the process of the queue {self.queue_name}", log)
+        self._duties.add(0, self._register)
+        self._duties.add(lease / 5, self._renew)
+        self._duties.add(lease / 5, self._reap)
+        self._duties.add(1, self._leases.expire)
+        self._duties.add(10, self._leases.reconcile)
+        self._duties.add(0, self._report_all)
+        self._duties.add(0, self._begin_jobs)
+
+    @abstractmethod
+    def start(self, begun: OwnedJob) -> Execution:
+        """Start a job."""
+
+    @property
+    @abstractmethod
+    def stop_grace(self) -> float:
+        """Seconds that running jobs have to end after a stop was requested. Then they go back to the queue."""
+
+    def report_progress(self, job: RunningJob) -> bool:  # noqa: ARG002
+        """Report a job's progress and return whether this process still owns the job.
+
+        Called several times a second, and once more when the job has ended.
+        """
+        return True
+
+    def run(self) -> None:
+        """Run jobs until SIGTERM, SIGINT or the end of stdin."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop())
+        while not self._stopped():
+            for job in self._jobs:
+                job.outcome = job.outcome or job.execution.poll()
+            self._use_redis()
+            self._pause()
+        self._leave()
+
+    # Stopping
+
+    def _stop(self) -> None:
+        if self._stop_by is None:
+            self._stop_by = time.monotonic() + self.stop_grace
+
+    def _stopped(self) -> bool:
+        if select.select([sys.stdin], [], [], 0)[0] and not os.read(sys.stdin.fileno(), 1):
+            self._stop()
+        return self._stop_by is not None and (not self._jobs or time.monotonic() >= self._stop_by)
+
+    def _leave(self) -> None:
+        for job in self._jobs:
+            job.execution.kill()
+        try:
+            self.give_back()
+        except RedisError as error:
+            log.warning("%s: no Redis; its jobs start again when the lease ends: %s", self.queue_name, error)
+
+    def give_back(self) -> None:
+        """Return the jobs to the queue. Another trainer starts them again; it does not count as a crash."""
+        self._leases.give_back(self._inc)
+
+    # Redis
+
+    def _use_redis(self) -> None:
+        """Run the duties that are due, report on running jobs, and take new ones."""
+        try:
+            self._duties.run_due()
+        except FencedError:
+            self._registered = False
+
+    def _register(self) -> None:
+        if not self._registered:
+            self._leases.register(self._inc, host=self._host, pid=os.getpid(), queue=self.queue_name)
+            self._registered = True
+
+    def _renew(self) -> None:
+        # Another process may have given our jobs back after the lease ended: the next report of each job says so.
+        if self._leases.renew([self._inc]):
+            self._registered = False
+
+    def _reap(self) -> None:
+        for inc in self._leases.reap():
+            log.warning("%s is gone; its jobs start again", inc)
+
+    # Jobs
+
+    def _begin_jobs(self) -> None:
+        while self._stop_by is None and len(self._jobs) < self.most_jobs:
+            begun = self._queue.begin([job.begun.id for job in self._jobs])
+            if begun is None:
+                return
+            self._jobs.append(RunningJob(begun, self.start(begun), begun.log_bytes))
+
+    def _report_all(self) -> None:
+        for job in list(self._jobs):
+            self._report(job)
+
+    def _report(self, job: RunningJob) -> None:
+        if job.outcome is None and time.monotonic() < job.report_at:
+            return
+        job.report_at = time.monotonic() + REPORT_EVERY
+        if self.report_progress(job) and job.outcome is not None:
+            self._finish(job, job.outcome)
+            self.release(job, ended=True)
+
+    def _finish(self, job: RunningJob, outcome: Outcome) -> None:
+        try:
+            self._queue.finish(job.begun.id, outcome)
+        except ValueError as error:
+            self._queue.finish(
+                job.begun.id, Failure(Code.TRAINING_FAILED, f"the result cannot be written as JSON: {error}")
+            )
+        if not isinstance(outcome, Failure):  # stock RQ may requeue failed jobs
+            try:
+                self._done.add(job.begun.id)
+            except OSError as error:
+                log.warning("cannot record that the job %s has run, so it could run again: %s", job.begun.id, error)
+
+    def _log_refused(self, job_id: str, failure: Failure) -> None:
+        log.warning("%s: %r: %s: %s", self.queue_name, job_id[:64], failure.code, failure.message)
+
+    def release(self, job: RunningJob, ended: bool) -> None:
+        """Stop running a job that this process no longer owns. If it has `ended`, remove its files."""
+        job.execution.kill()
+        self._jobs.remove(job)
+        for key in ("upload", "sample", "signature") if ended else ():
+            spool.remove(self._settings.spool_dir, job.begun.payload.get(key))
+
+    def _pause(self) -> None:
+        """Wait until there may be something to do."""
+        if self._jobs or not self._registered or self._duties.paused or self._stop_by is not None:
+            time.sleep(TICK)
+            return
+        try:
+            self._queue.wait_for_work(1.0)
+        except RedisError:
+            time.sleep(TICK)  # the next call of `_use_redis` fails too, and logs it
+
+
+class TrainingRunner(JobRunner):
+    """Runs trainings one at a time, each in its own process group. Also runs schedules and removes old uploads."""
+
+    queue_name, function, most_jobs, stop_grace = TRAINING, TRAIN, 1, 0.0
+
+    def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
+        super().__init__(settings, lease=lease)
+        self._scheduler = Scheduler(self._redis, self.queue_name)
+        ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}
+        self._schedules = Schedules(self._redis, self._signer, **ttls)
+        self._unsigned: set[str] = set()
+        self._duties.add(1, self._advance_schedules)
+        self._duties.add(10, self._publish_recipes)
+        self._duties.add(60, self._sweep)
+
+    def _publish_recipes(self) -> None:
+        folder = self._settings.recipes_dir
+        self._queue.publish_recipes(recipes.names(folder), recipes.parameters(folder))
+
+    def start(self, begun: OwnedJob) -> Execution:
+        first_line = "the trainer died during this training, which now starts again\n" if begun.deaths else ""
+        try:
+            return TrainingProcess(begun.payload, self._settings.train_timeout, first_line)
+        except OSError as error:
+            return ThreadExecution(functools.partial(_not_started, error))
+
+    def report_progress(self, job: RunningJob) -> bool:
+        """Send progress and output to Redis. Kill a job that was cancelled or given back."""
+        progress, lines = job.execution.progress, job.execution.log_lines()
+        owner = self._queue.report_progress(job.begun.id, progress, lines, job.log_bytes)
+        if owner is not Ownership.MINE:
+            log.info("the job %s is stopped: %s", job.begun.id, owner)
+            self.release(job, ended=owner is Ownership.ENDED)
+            return False
+        job.execution.progress = None
+        job.execution.discard(len(lines))
+        job.log_bytes += len(lines)
+        for line in lines.decode(errors="replace").splitlines():
+            log.info("%s: %s", job.begun.payload.get("model"), line)
+        return True
+
+    def give_back(self) -> None:
+        super().give_back()
+        self._scheduler.stop()
+
+    def _advance_schedules(self) -> None:
+        if self._scheduler.enqueue_due():
+            self._schedules.advance(self._log_unsigned)
+
+    def _log_unsigned(self, model: str) -> None:
+        if model not in self._unsigned:
+            log.warning(
+                "the schedule of %r does not run: no gateway with this trainer's secret (TRAINER_SECRET) signed it;"
+                " PUT it again",
+                model[:64],
+            )
+            self._unsigned.add(model)
+
+    def _sweep(self) -> None:
+        spool.sweep(self._settings.spool_dir, [payload.get("upload") for payload in self._queue.unfinished()])
+        self._done.sweep()
+
+
+def _not_started(error: OSError) -> NoReturn:
+    """Fail in place of a training whose process cannot be started."""
+    raise ModelgateError(Code.TRAINING_FAILED, f"its process cannot be started ({error.strerror}); try again")
+
+
+class PublishingRunner(JobRunner):
+    """Carries out repository commands, each in a thread, and finishes running ones before it stops."""
+
+    # Eight, so that a command that waits for workers does not delay those of other models.
+    queue_name, function, most_jobs = PUBLISHING, REPOSITORY_COMMAND, 8
+
+    @property
+    def stop_grace(self) -> float:
+        return max(0, self._settings.stop_grace - 2)
+
+    def start(self, begun: OwnedJob) -> Execution:
+        return ThreadExecution(functools.partial(carry_out, begun.payload, self._settings, self._redis))
+
+
+RUNNERS: Mapping[str, type[JobRunner]] = {runner.queue_name: runner for runner in (TrainingRunner, PublishingRunner)}
+
+
+def main(queue: str) -> None:
+    hide_memory()
+    logs.configure("trainer", sys.stdout)
+    RUNNERS[queue](Settings.from_environ()).run()
+    os._exit(0)  # also while a command hangs
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,286 @@
+"""A table of text and the name of its target → fields, and what of the table can be learnt from."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from contract.csv_cells import NULLS, date_format, is_null_word, number_format, why_not_dates, without_commas
+from contract.manifest import Field, Format, Kind
+from contract.training import KINDS
+from contract.training_columns import resolve_columns
+from contract.values import Conversion, Refusal
+from contract.wording import listed, shown
+from trainer.recipe import DataError, Recipe, Table
+
+FEWEST_ROWS = 20
+FEW_VALUES = 20
+"""Up to so many different values, whole numbers count or grade something, and words may be all there are."""
+SEEN_ENOUGH = (5, 0.01)
+"""Words are all there are when the rarest stands in so many rows, and in such a share of them."""
+
+_CODE = re.compile(r"0\d+")
+_ID = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|index|key)$|^unnamed: 0$)|[a-z]I[dD]$")
+
+Counts = Mapping[object, int]
+"""The values of a column, nulls among them, and in how many rows each stands."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Column:
+    """How one column is taken: as `field`, unless None, with the cells `nulls` for no value."""
+
+    field: Field | None
+    nulls: frozenset[object] = frozenset()
+    remarks: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class _InferredKind:
+    """The inferred kind of a column; `guess` is a sentence about a decision in doubt."""
+
+    kind: Kind
+    format: Format | None = None
+    guess: str | None = None
+
+
+def infer_fields(
+    recipe: Recipe,
+    table: Table,
+    target: str | None,
+    features: Sequence[str] | None,
+    id_field: str | None,
+    kinds: Mapping[str, str] | None = None,
+) -> tuple[Recipe, Table, list[str]]:
+    """`recipe` with the fields that `table` suggests, the rows and columns to learn from, and remarks on the rest.
+
+    Raises `DataError` for a target or features that are not there, and for a table that nothing can be learnt from.
+    """
+    header = list(table.columns)
+    if not target:
+        raise DataError(f"the recipe {recipe.name} needs a target: name one of {listed(header)}")
+    asked, errors = resolve_columns(header, target, features, id_field, kinds or {})
+    if errors:
+        raise DataError(errors[0].message)
+    remarks: list[str] = []
+    rows = _with_target(table, header.index(asked.target), remarks)
+    wanted_target = _target(table, asked.target, _counts(rows, header.index(asked.target)), asked.kinds)
+    inputs: list[Field] = []
+    cells: list[tuple[int, frozenset[object]]] = []
+    for index, name in enumerate(header):
+        if name in (asked.target, asked.id_field, "") or (asked.features is not None and name not in asked.features):
+            continue
+        column = _input(name, _counts(rows, index), len(rows), table.separator, asked.kinds.get(name))
+        remarks += column.remarks
+        if column.field:
+            inputs.append(column.field)
+            cells.append((index, column.nulls))
+    if not inputs:
+        raise DataError("; ".join([f"{table.source} has no column to learn {shown(asked.target)} from", *remarks]))
+    cells.append((header.index(asked.target), frozenset()))
+    names = [*(f.name for f in inputs), asked.target]
+    if asked.id_field:
+        cells.append((header.index(asked.id_field), frozenset()))
+        names.append(asked.id_field)
+    kept = [[None if row[index] in nulls else row[index] for index, nulls in cells] for row in rows]
+    known = dataclasses.replace(recipe, inputs=tuple(inputs), target=wanted_target, id_field=asked.id_field)
+    return known, dataclasses.replace(table, columns=names, rows=kept), [*_comma_remarks(known), *remarks]
+
+
+def _comma_remarks(recipe: Recipe) -> list[str]:
+    inputs, target = recipe.fields
+    ways = {Format.DECIMAL_COMMA: "a decimal comma", Format.THOUSANDS_COMMA: "commas between thousands"}
+    named = {words: [f.name for f in (*inputs, target) if f.format is way] for way, words in ways.items()}
+    return [f"the numbers in {', '.join(names)} have {words}" for words, names in named.items() if names]
+
+
+def _with_target(table: Table, target: int, remarks: list[str]) -> Sequence[Sequence[object]]:
+    rows = [row for row in table.rows if row[target] is not None and row[target] not in NULLS]
+    name, lost = table.columns[target], len(table.rows) - len(rows)
+    if lost:
+        remarks.append(f"{_rows(lost)} without {name} are left out")
+    if len(rows) < FEWEST_ROWS:
+        raise DataError(f"{table.source} has {_rows(len(rows))} with a {name}; learning needs at least {FEWEST_ROWS}")
+    return rows
+
+
+def _counts(rows: Sequence[Sequence[object]], index: int) -> Counts:
+    return Counter(row[index] for row in rows)
+
+
+def _target(table: Table, name: str, counts: Counts, kinds: Mapping[str, str]) -> Field:
+    """A field of numbers is to be estimated, any other one is a class."""
+    if len(counts) < 2:
+        raise DataError(f"the target {shown(name)} is {listed(list(counts))} in every row: there is nothing to learn")
+    if name in kinds:
+        field, words, _ = _asked_for(name, counts, table.separator, kinds[name])
+        if words:
+            raise DataError(f"the target {shown(name)} holds {listed(sorted(map(str, words)))}; correct the file")
+        return field
+    look = _look(counts, table.separator)
+    kind = look.kind
+    if kind is Kind.DATETIME:
+        raise DataError(f"the target {shown(name)} is a date; a recipe learns numbers and classes: give it as a number")
+    if kind is Kind.STRING and len(counts) > sum(counts.values()) / 2:
+        raise DataError(
+            f"the target {shown(name)} has {len(counts)} different words in {_rows(sum(counts.values()))}:"
+            " most stand in one row only, and no class can be learnt from that"
+        )
+    field = Field(name, kind, format=look.format)
+    if kind is Kind.NUMBER and len(counts) <= FEW_VALUES:
+        whole = dataclasses.replace(field, kind=Kind.INTEGER)
+        return field if _refused(counts, whole) else whole  # 0.0 and 1.0: classes that went through a program
+    return field
+
+
+def _input(name: str, counts: Counts, rows: int, separator: str | None, wanted: str | None) -> _Column:
+    nulls = frozenset[object](value for value in counts if value is None or value in NULLS)
+    values = {value: count for value, count in counts.items() if value not in nulls}
+    if not values:
+        return _Column(None, remarks=[f"{name} is left out: it is null in every row"])
+    if len(values) == 1 and not nulls:
+        return _Column(None, remarks=[f"{name} is left out: it is {listed(list(values))} in every row"])
+    if wanted:
+        field, words, remarks = _asked_for(name, values, separator, wanted)
+    else:
+        field, words, remarks = _seen(name, values, separator)
+    nulls, values = nulls | words, {value: count for value, count in values.items() if value not in words}
+    if not wanted and not remarks and _is_id(name, field, values, rows):
+        return _Column(
+            None,
+            remarks=[
+                f"{name} is left out: every row has another value, so it cannot predict; name it as id_field to have"
+                " it echoed in answers"
+            ],
+        )
+    categories = tuple(sorted(map(str, values))) if field.kind is Kind.STRING and _closed(values, rows) else None
+    nullable = sum(values.values()) < rows
+    return _Column(dataclasses.replace(field, nullable=nullable, categories=categories), nulls, remarks)
+
+
+_Found = tuple[Field, frozenset[object], list[str]]
+"""A field, the words that are null in it, and remarks."""
+
+
+def _seen(name: str, values: Counts, separator: str | None) -> _Found:
+    """Infer the field of the values, and the words among them that are null."""
+    look, nulls = _look(values, separator), frozenset[object]()
+    remarks: list[str] = []
+    if look.kind is Kind.STRING:
+        words, rest = _without_null_words(values)
+        without = _look(rest, separator) if words and rest else look
+        if without.kind is Kind.STRING:
+            remarks = _nearly(name, values)
+        else:
+            look, nulls, remarks = without, words, [_taken_for_null(name, words, without.kind)]
+    if look.guess:
+        remarks.append(f"{name} {look.guess}")
+    return Field(name, look.kind, format=look.format), nulls, remarks
+
+
+def _asked_for(name: str, values: Counts, separator: str | None, wanted: str) -> _Found:
+    """The field of that kind. Raises `DataError` with values that do not fit."""
+    kind, written = KINDS[wanted]
+    words, rest = _without_null_words(values) if kind is not Kind.STRING else (frozenset[object](), values)
+    if kind in (Kind.NUMBER, Kind.INTEGER) and separator:
+        written = number_format(rest, separator)
+    elif kind is Kind.DATETIME and written is None:
+        written, _ = _dates(rest)
+    field = Field(name, kind, format=written)
+    if wrong := _refused(rest, field):
+        raise DataError(
+            f"kinds makes {shown(name)} {wanted}, which {listed(wrong, 3)} cannot be; correct the file,"
+            " or leave it out of kinds"
+        )
+    return field, words, [_taken_for_null(name, words, kind)] if words else []
+
+
+def _without_null_words(values: Counts) -> tuple[frozenset[object], Counts]:
+    words = frozenset(value for value in values if is_null_word(value))
+    return words, {value: count for value, count in values.items() if value not in words}
+
+
+def _taken_for_null(name: str, words: frozenset[object], kind: Kind) -> str:
+    return f"{name} holds {listed(sorted(map(str, words)))}, taken for null: otherwise it is a {kind}"
+
+
+def _look(values: Counts, separator: str | None) -> _InferredKind:
+    """The narrowest kind which all values fit, by the rules that serving has.
+
+    Whole numbers with many different values are numbers: where there was 1200, there will be 1200.5.
+    """
+    texts = [str(value) for value in values]
+    if {text.strip().lower() for text in texts} <= {"true", "false"}:
+        return _InferredKind(Kind.BOOLEAN)
+    if any(_CODE.fullmatch(text) for text in texts):
+        return _InferredKind(Kind.STRING)  # 01234 is a code; as a number it would lose a digit
+    written = number_format(values, separator) if separator else None
+    if not _refused(values, Field("", Kind.NUMBER, format=written)):
+        whole = len(values) <= FEW_VALUES and not any(set(".,eE") & set(text) for text in texts)
+        fits = whole and not _refused(values, Field("", Kind.INTEGER))
+        return _InferredKind(Kind.INTEGER if fits else Kind.NUMBER, written)
+    dates, guess = _dates(values)
+    if _refused(values, Field("", Kind.DATETIME, format=dates)):
+        return _InferredKind(Kind.STRING)
+    return _InferredKind(Kind.DATETIME, dates, guess)
+
+
+def _dates(values: Counts) -> tuple[Format | None, str | None]:
+    """Return the format of dates that are not in ISO 8601, and a remark if it was guessed."""
+    found = date_format(str(value) for value in _refused(values, Field("", Kind.DATETIME)))
+    if found is None:
+        return None, None
+    written, guessed = found
+    if not guessed:
+        return written, None
+    first, other = ("day", "month") if written is Format.DAY_FIRST else ("month", "day")
+    return written, (
+        f"holds dates that could begin with the day or with the month: the {first} was assumed;"
+        f" kinds says otherwise (datetime_{other}_first)"
+    )
+
+
+def _refused(values: Counts, field: Field) -> list[object]:
+    cells = list(values)
+    plain = without_commas(cells, field.format)
+    found = Conversion.for_field(field).convert_each(plain)
+    return [value for value, converted in zip(cells, found, strict=True) if isinstance(converted, Refusal)]
+
+
+def _nearly(name: str, values: Counts) -> list[str]:
+    """Return a remark on a column of text that is nearly of another kind."""
+    if reason := why_not_dates(list(map(str, values))):
+        return [f"{name} is taken for text: {reason}"]
+    codes = sorted(text for text in map(str, values) if _CODE.fullmatch(text))
+    dates, _ = _dates(values)
+    for kind in (Kind.NUMBER, Kind.DATETIME):
+        words = _refused(values, Field("", kind, format=dates))
+        if codes and not words:
+            return [f"{name} is taken for text: it has codes that begin with 0, such as {shown(codes[0])}"]
+        if sum(values[word] for word in words) <= 0.05 * sum(values.values()):
+            return [f"{name} is taken for text: nearly all of it are {kind}s, but there is {listed(words, 3)}"]
+    return []
+
+
+def _is_id(name: str, field: Field, values: Counts, rows: int) -> bool:
+    """Whether each row has a value of its own that is a name and no measure."""
+    if len(values) < rows:
+        return False
+    if field.kind is Kind.STRING:
+        return sum(" " in str(value).strip() for value in values) < rows / 2  # else it is prose
+    if field.kind is not Kind.NUMBER:
+        return False
+    numbers = [float(str(cell)) for cell in without_commas(list(values), field.format)]
+    if not all(number.is_integer() for number in numbers):
+        return False
+    return bool(_ID.search(name)) or max(numbers) - min(numbers) == rows - 1
+
+
+def _closed(values: Counts, rows: int) -> bool:
+    return len(values) <= FEW_VALUES and min(values.values()) >= max(SEEN_ENOUGH[0], SEEN_ENOUGH[1] * rows)
+
+
+def _rows(number: int) -> str:
+    return f"{number} row{'' if number == 1 else 's'}"

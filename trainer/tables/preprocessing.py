@@ -1,0 +1,78 @@
+"""Turns columns of any kind into numbers: the steps before an estimator, made only of scikit-learn's parts and
+`scoring.steps`.
+
+A worker loads them without a line of the trainer's code, and a skops file holds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+
+from contract.manifest import Field, Kind
+from scoring import steps
+from trainer.recipe import Run
+
+MOST_CATEGORIES = 50
+"""Words of a column with more different ones are hashed: a column for each would be too many."""
+HASHES = 64
+YEAR = 365.2425
+
+
+def high_cardinality(X: Any, run: Run) -> frozenset[str]:
+    """The columns of text that are hashed, each with a remark."""
+    found = {f.name: X[f.name].nunique() for f in run.inputs if f.kind is Kind.STRING}
+    hashed = {name: count for name, count in found.items() if count > MOST_CATEGORIES}
+    for name, count in hashed.items():
+        run.remark(
+            f"{name} has {count:,} different texts in the {len(X):,} rows for training: their words are hashed into"
+            f" {HASHES} columns"
+        )
+    return frozenset(hashed)
+
+
+def preprocessor(X: Any, inputs: Sequence[Field], hashed: frozenset[str]) -> Any:
+    """What makes the DataFrame X, whose columns are `inputs`, a matrix of float64 (rows × features) without nulls."""
+    numbers = [f.name for f in inputs if f.kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN)]
+    words = [f.name for f in inputs if f.kind is Kind.STRING and f.name not in hashed]
+    dates = [f.name for f in inputs if f.kind is Kind.DATETIME]
+    parts = [
+        ("numbers", make_pipeline(FunctionTransformer(steps.floats), *_imputed_and_scaled()), numbers),
+        # A null is a category of its own.
+        ("words", OneHotEncoder(handle_unknown="ignore", sparse_output=False), words),
+        *((f"text_{number}", _hashing(), [name]) for number, name in enumerate(sorted(hashed))),
+    ]
+    if dates:
+        parts.append(("dates", make_pipeline(*_date_steps(X[dates]), *_imputed_and_scaled()), dates))
+    used = [part for part in parts if part[2]]
+    # A ColumnTransformer costs a row more than all else, and of numbers alone there is nothing to take apart.
+    return used[0][1] if numbers == list(X) else ColumnTransformer(used, sparse_threshold=0)
+
+
+def _imputed_and_scaled() -> list[Any]:
+    return [SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True), StandardScaler()]
+
+
+def _date_steps(dates: Any) -> list[Any]:
+    """Days since 1970; and where in the week, the year and the day, if there is more than one in the data."""
+    found = pd.DataFrame(steps.days(dates))
+    span = (found.max() - found.min()).max()
+    periods = [("day", 1.0)] if (found % 1).fillna(0).to_numpy().any() else []
+    periods += [(name, length) for name, length in (("week", 7.0), ("year", YEAR)) if span > length]
+    cycles = [(n, FunctionTransformer(steps.remainder, kw_args={"of": length})) for n, length in periods]
+    return [FunctionTransformer(steps.days), FeatureUnion([("since_1970", "passthrough"), *cycles])]
+
+
+def _hashing() -> Any:
+    return make_pipeline(
+        SimpleImputer(strategy="constant", fill_value=""),
+        FunctionTransformer(steps.flat),
+        HashingVectorizer(n_features=HASHES, token_pattern=r"\S+"),  # noqa: S106
+    )

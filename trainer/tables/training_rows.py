@@ -1,0 +1,147 @@
+"""Where the rows come from that a recipe is trained on: a CSV file, or what the recipe has by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from contract.coercion import Grid, coerce
+from contract.errors import InvalidInstances
+from contract.jobs import Row, Value
+from contract.settings import Settings
+from contract.training import TrainingRequest
+from trainer.recipe import DataError, Recipe, Table
+from trainer.tables.csv_file import read
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingRows:
+    """Rows as requests have them, in signature order, and what is to be learnt of each.
+
+    `ids` is None where the data have no id column. `fingerprint` is a sha256 in hex over the values.
+    """
+
+    source: str
+    rows: Sequence[Row]
+    targets: Sequence[Value]
+    ids: Sequence[Value] | None
+    fingerprint: str
+
+
+@dataclasses.dataclass(frozen=True)
+class CsvFile:
+    """Where a file lies, and which one it is in words that name no place on this machine."""
+
+    path: Path
+    source: str
+
+
+def named_file(path: Path) -> CsvFile:
+    """A file that somebody names who may read all files here."""
+    return CsvFile(path, f"CSV file {path.name}")
+
+
+def in_data_dir(model: str, data_dir: Path | None) -> CsvFile | None:
+    """`data_dir`/<model>.csv, if it is there."""
+    if data_dir is None:
+        return None
+    if not data_dir.is_dir():
+        raise DataError(f"DATA_DIR={data_dir} is not a folder; name the one that holds {model}.csv, or none")
+    path = data_dir / f"{model}.csv"
+    return CsvFile(path, f"DATA_DIR/{model}.csv") if path.exists() else None
+
+
+def requested_file(request: TrainingRequest, settings: Settings) -> CsvFile | None:
+    """The upload or the path that `request` names, else DATA_DIR/<model>.csv, if it is there. Raises `DataError`."""
+    if request.upload is not None:
+        if request.upload != Path(request.upload).name or request.upload.startswith("."):
+            raise DataError(f"the upload {request.upload!r:.80} is no plain file name")
+        source = f"uploaded CSV file {request.upload_name}" if request.upload_name else "uploaded CSV file"
+        return CsvFile(_within(settings.spool_dir, request.upload, "the upload"), source)
+    if request.path is not None:
+        if settings.data_dir is None:
+            raise DataError(f"data.path is {request.path!r:.80}, but DATA_DIR is not set; set it, or upload the file")
+        return CsvFile(_within(settings.data_dir, request.path, "data.path"), f"DATA_DIR/{request.path}")
+    return in_data_dir(request.model, settings.data_dir)
+
+
+def _within(folder: Path, name: str, what: str) -> Path:
+    """The file `name` under `folder`, wherever links lead: outside, nothing is read."""
+    try:
+        root = folder.resolve(strict=True)
+        path = (root / name).resolve(strict=True)
+    except (OSError, RuntimeError, ValueError):
+        raise DataError(f"{what} {name!r:.80} is not there") from None
+    if not path.is_relative_to(root):
+        raise DataError(f"{what} {name!r:.80} lies outside of its folder; name a file within it")
+    if not path.is_file():
+        raise DataError(f"{what} {name!r:.80} is not a file")
+    return path
+
+
+def read_table(recipe: Recipe, file: CsvFile | None, on_progress: Callable[[float], None] = lambda _: None) -> Table:
+    """Read the rows of `file`, or return the recipe's own.
+
+    `on_progress` is called with the fraction that has been read. Raises `DataError`.
+    """
+    if file is None:
+        if recipe.data is None:
+            raise DataError(
+                f"{recipe.name} has no training data: put {recipe.name}.csv into DATA_DIR; {_needed(recipe)}"
+                if recipe.inputs
+                else f"the recipe {recipe.name} has no training data of its own: name or upload a CSV file"
+            )
+        return recipe.data()
+    found = read(file.path, file.source, on_progress)
+    if not found.rows:
+        raise DataError(f"{file.source} has no rows; {_needed(recipe)}")
+    return dataclasses.replace(found, columns=_columns(recipe, found.columns))
+
+
+def to_rows(recipe: Recipe, found: Table) -> TrainingRows:
+    """What the fields of `recipe` make of a table, whose columns may stand in any order with others between them.
+
+    Raises `DataError` with the first value that does not fit.
+    """
+    signature, words = recipe.row_signature, recipe.fields[1].categories
+    try:
+        coerced = coerce(Grid(found.columns, found.rows, found.separator), signature)
+    except InvalidInstances as invalid:
+        raise _unfit(found, invalid) from None
+    targets = [row[-1] for row in coerced.rows]
+    fingerprint = hashlib.sha256(json.dumps(signature.names).encode())
+    for row in coerced.rows:
+        fingerprint.update(json.dumps(row).encode())
+    return TrainingRows(
+        source=found.source,
+        rows=[row[:-1] for row in coerced.rows],
+        targets=targets if words is None else [words.index(str(word)) for word in targets],
+        ids=coerced.ids,
+        fingerprint=fingerprint.hexdigest(),
+    )
+
+
+def _columns(recipe: Recipe, header: Sequence[str]) -> Sequence[str]:
+    """The header with the recipe's own names, which a file may spell in any case."""
+    if recipe.inputs is None:
+        return header
+    inputs, target = recipe.fields
+    known = {word.lower(): f.name for f in (*inputs, target) for word in (f.name, *f.aliases)}
+    if recipe.id_field:
+        known[recipe.id_field.lower()] = recipe.id_field
+    return [known.get(name.lower(), name) for name in header]
+
+
+def _unfit(found: Table, invalid: InvalidInstances) -> DataError:
+    first, others = invalid.errors[0], invalid.total - 1
+    where = "" if first.row is None else f", row {first.row + 1} below the header"
+    more = f" (and {others} more of the kind)" if others else ""
+    return DataError(f"{found.source}{where}: {first.message}{more}; correct the file and train again")
+
+
+def _needed(recipe: Recipe) -> str:
+    what = "the target and what it is to be learnt from"
+    return f"it needs a header and rows with {', '.join(recipe.row_signature.names) if recipe.inputs else what}"

@@ -1,0 +1,94 @@
+"""Findings about a trained model before it is published: its verdict, its comparison, its leaks."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from contract.errors import ModelgateError
+from contract.manifest import ModelManifest, OutputKind
+from contract.repository import Repository
+from contract.training import TrainingRequest
+from contract.wording import shown
+from scoring.estimators import predict_matrix
+from scoring.matrix import take_rows
+from scoring.trust import Trust
+from trainer.recipe import Run
+from trainer.report.evidence import Comparison, Evidence, Thresholds
+from trainer.tables.balance import out_of_balance
+from trainer.tables.training_rows import TrainingRows
+from trainer.training.comparison import compare
+from trainer.training.fitting import FittedModel
+from trainer.training.gate import objection, verdict
+from trainer.training.leakage import doubt, leaks
+from trainer.training.thresholds import thresholds
+
+
+def assess(
+    fitted: FittedModel, data: TrainingRows, run: Run, request: TrainingRequest, models: Path, trust: Trust
+) -> Evidence:
+    """Gather the evidence for a report. Logs each remark, and the verdict if there is a version to compare with."""
+    output, inputs = fitted.manifest.signature.output, fitted.manifest.signature.inputs
+    classes = output.kind is OutputKind.CLASS
+    y = fitted.y[fitted.tested_on]
+    more: dict[str, Any] = {"leaks": leaks(data.rows, fitted.y, inputs, run.target.name, classes)}
+    if classes:
+        predicted, table = predict_matrix(fitted.estimator, take_rows(fitted.X, fitted.tested_on), output.probabilities)
+        more["thresholds"] = thresholds(y, predicted, table, output, run.out_of_fold)
+        fitted = _with_threshold(fitted, more["thresholds"], run)
+    metrics = fitted.manifest.metrics
+    for leak in more["leaks"]:
+        run.remark(leak.sentence)
+    question = doubt(metrics, len(y)) if fitted.held_out else None
+    if question:
+        run.remark(question)
+    previous, comparison = _compared(fitted, data, request.alias, models, trust)
+    said = verdict(metrics, comparison, more["leaks"], doubted=question is not None)
+    if comparison:
+        run.say(said)
+    return fitted.evidence(
+        data,
+        run,
+        headline=next(iter(metrics), ""),
+        verdict=said,
+        refused=objection(request.gate, metrics, comparison),
+        previous=previous,
+        comparison=comparison,
+        **more,
+    )
+
+
+def _compared(
+    fitted: FittedModel, data: TrainingRows, alias: str, models: Path, trust: Trust
+) -> tuple[ModelManifest | None, Comparison | None]:
+    """Return the manifest of the version that has `alias`, if it can be read, and the comparison with it."""
+    repository, name = Repository(models), fitted.manifest.name
+    version = repository.aliases(name).get(alias)
+    if version is None:
+        return None, None
+    comparison = compare(repository, trust, version, fitted, data)
+    try:
+        return repository.manifest(name, version), comparison
+    except ModelgateError:
+        return None, comparison
+
+
+def _with_threshold(fitted: FittedModel, found: Thresholds | None, run: Run) -> FittedModel:
+    """Add the best threshold for a rare class, as metrics and as a remark."""
+    if found is None or found.best is None or not fitted.held_out or not out_of_balance(fitted.y.tolist()):
+        return fitted
+    best, own = found.best, found.argmax
+    by_itself = f"precision {own.precision:.3f}, recall {own.recall:.3f}" if own.found else "which none of them has"
+    run.remark(
+        f"answers name {shown(found.label)} from a probability of 0.5 on: {by_itself}; from {best.threshold:.3g} on,"
+        f" the best F1 of the cross-validation, it is precision {best.precision:.3f}, recall {best.recall:.3f}: compare"
+        " `probabilities` with that"
+    )
+    metrics = {
+        **fitted.manifest.metrics,
+        "best_threshold": best.threshold,
+        "best_threshold_precision": best.precision,
+        "best_threshold_recall": best.recall,
+    }
+    return dataclasses.replace(fitted, manifest=dataclasses.replace(fitted.manifest, metrics=metrics))

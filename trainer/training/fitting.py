@@ -1,0 +1,164 @@
+"""A recipe and its rows → a fitted estimator, measured on rows that it has not seen."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from contract.jobs import Value
+from contract.manifest import Artifact, Field, Golden, Kind, ModelManifest, TrainingData
+from scoring.artifacts import use_one_thread
+from scoring.matrix import take_rows, to_matrix
+from scoring.predict import predict
+from trainer.recipe import Recipe, RecipeError, Run
+from trainer.recipes import artifact_format
+from trainer.report.evidence import Evidence
+from trainer.tables.training_rows import TrainingRows
+from trainer.training.evaluate import CROSS_VALIDATION_SECONDS, cross_validate, cross_validated, evaluate
+
+GOLDEN_ROWS = 20
+SPLIT_SEED = 42
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedModel:
+    """A fitted estimator with its manifest, which lacks what only publishing knows.
+
+    X and y are all rows as a matrix and what is to be learnt of each; those at the positions `fitted_on` were learnt
+    from in `seconds`, and the metrics measured at `tested_on`: the same ones, unless the recipe holds rows out.
+    """
+
+    estimator: Any
+    manifest: ModelManifest
+    X: Any
+    y: Any
+    fitted_on: Any
+    tested_on: Any
+    held_out: bool
+    seconds: float
+
+    def evidence(self, data: TrainingRows, run: Run, **more: Any) -> Evidence:
+        return Evidence(
+            manifest=self.manifest,
+            estimator=self.estimator,
+            rows=data.rows,
+            targets=data.targets,
+            X_test=take_rows(self.X, self.tested_on),
+            y_test=self.y[self.tested_on],
+            held_out=self.held_out,
+            tested_on=self.tested_on.tolist(),
+            ids=data.ids,
+            candidates=tuple(run.candidates),
+            remarks=tuple(run.remarks),
+            target=run.target.name,
+            notes=self.manifest.notes,
+            **more,
+        )
+
+
+def fit_and_measure(recipe: Recipe, data: TrainingRows, run: Run, parameters: Mapping[str, Any]) -> FittedModel:
+    """Fits on the matrix that serving makes of the same rows: there is no other way from rows to a matrix.
+
+    Raises what the recipe raises.
+    """
+    X = to_matrix(data.rows, recipe.signature(), recipe.input_format)
+    y = np.array(data.targets)
+    fitted_on, tested_on = _split(y, recipe.fields[1], recipe.test_size)
+    started = time.monotonic()
+    estimator = recipe.fitted(take_rows(X, fitted_on), y[fitted_on], run, parameters)
+    seconds = time.monotonic() - started
+    if not hasattr(estimator, "predict"):
+        raise RecipeError(f"the recipe {recipe.name} returned {estimator!r:.80}, and no fitted estimator")
+    use_one_thread(estimator)
+    signature, file_format = recipe.signature(estimator), recipe.artifact_format or artifact_format(estimator)
+    held_out = recipe.test_size > 0
+    X_test, y_test = take_rows(X, tested_on), y[tested_on]
+    draft = ModelManifest(
+        name=recipe.name,
+        version=0,
+        created_at="",
+        recipe=recipe.name,
+        artifact=Artifact(f"model.{file_format}", file_format, recipe.input_format, size=0, sha256=""),
+        libraries={},
+        signature=signature,
+        training_data=TrainingData(data.source, len(data.rows), data.fingerprint, recipe.fields[1].name),
+        metrics=evaluate(estimator, X_test, y_test, signature.output, held_out),
+        parameters={**parameters, **_parameters(estimator)},
+        example=_example(recipe, data),
+    )
+    draft = dataclasses.replace(draft, golden=_golden(estimator, draft, data))
+    return FittedModel(estimator, draft, X, y, fitted_on, tested_on, held_out, seconds)
+
+
+def with_cross_validation(fitted: FittedModel, recipe: Recipe, run: Run, parameters: Mapping[str, Any]) -> FittedModel:
+    """With the mean and the spread over folds among the metrics: what the recipe found itself, or fitting anew."""
+    if run.chosen is None:
+
+        def fit(X: Any, y: Any) -> Any:
+            return recipe.fitted(X, y, Run(*recipe.fields), parameters)
+
+        X, y = take_rows(fitted.X, fitted.fitted_on), fitted.y[fitted.fitted_on]
+        found = cross_validate(fit, X, y, fitted.manifest.signature.output, recipe.name, fitted.seconds)
+        if found is None:
+            run.remark(
+                f"not cross-validated: a class has too few rows, or it would take over {CROSS_VALIDATION_SECONDS} s"
+            )
+            return fitted
+        run.chosen, run.out_of_fold = found
+        run.candidates.append(run.chosen)
+    metrics = {**fitted.manifest.metrics, **cross_validated(run.chosen)}
+    return dataclasses.replace(fitted, manifest=dataclasses.replace(fitted.manifest, metrics=metrics))
+
+
+def _split(y: Any, target: Field, test_size: float) -> tuple[Any, Any]:
+    """Positions of the rows to fit on and of those to test on: always the same ones of as many rows.
+
+    At random, and by class where a class would miss in one of the parts.
+    """
+    positions = np.arange(len(y))
+    if not test_size:
+        return positions, positions
+    fitted_on, tested_on = train_test_split(positions, test_size=test_size, random_state=SPLIT_SEED)
+    if target.kind is not Kind.NUMBER and set(y[fitted_on].tolist()) != set(y[tested_on].tolist()):
+        counts = Counter(y.tolist()).values()
+        if min(counts) > 1 and len(counts) <= len(y) * min(test_size, 1 - test_size):
+            fitted_on, tested_on = train_test_split(positions, test_size=test_size, random_state=SPLIT_SEED, stratify=y)
+    return fitted_on, tested_on
+
+
+def _golden(estimator: Any, draft: ModelManifest, data: TrainingRows) -> Golden:
+    """Up to `GOLDEN_ROWS` rows: for each input the first where it is null, and then the first ones."""
+    first_null: dict[int, int] = {}
+    for number, row in enumerate(data.rows):
+        for column, value in enumerate(row):
+            if value is None:
+                first_null.setdefault(column, number)
+    chosen = list(dict.fromkeys([*first_null.values(), *range(len(data.rows))]))[:GOLDEN_ROWS]
+    rows = tuple(tuple(data.rows[number]) for number in sorted(chosen))
+    answer = predict(estimator, draft, rows)
+    return Golden(rows, tuple(answer.values), None if answer.probabilities is None else tuple(answer.probabilities))
+
+
+def _example(recipe: Recipe, data: TrainingRows) -> Mapping[str, Value]:
+    """The first row that has no null, as a request body, with its id."""
+    number = next((number for number, row in enumerate(data.rows) if None not in row), 0)
+    names = [f.name for f in recipe.fields[0]]
+    example = dict(zip(names, data.rows[number], strict=True))
+    return example if data.ids is None else {str(recipe.id_field): data.ids[number], **example}
+
+
+def _parameters(estimator: Any) -> dict[str, Any]:
+    """The estimator's parameters that JSON can hold."""
+    parameters = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    return {
+        key: value
+        for key, value in sorted(parameters.items())
+        if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    }

@@ -1,0 +1,81 @@
+"""Records which rows a version has learnt from, as hashes in its report's folder, so that a later version can be
+compared on rows that neither has learnt from.
+
+One hash covers the values of the version's inputs, in order; another covers the target too. A row is new if neither is
+known: a row that was learnt with another target is not new. So the order of a file's columns does not matter, nor do
+other columns. Equal rows have different hashes by their number: they are observations of their own, and in a table of
+few columns most rows have equals.
+
+The hashes are keyed with the fingerprint of the version's data: those of two versions cannot be matched without the
+rows. A reader of the model repository can check whether a row that they guess was among them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contract.jobs import Row, Value
+from contract.manifest import ModelManifest
+
+ROW_HASHES_FILE = "learnt.hashes"
+"""Beside a version's report: sorted 64-bit numbers, little-endian, two for each row that it has learnt from."""
+
+_HASH = np.dtype("<u8")
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+"""An odd number of many bits: adding its multiples gives each of some equal rows a hash of its own."""
+
+
+def hashes(rows: Iterable[Row], targets: Iterable[Value], fingerprint: str) -> Any:
+    """Two hashes for each row, in their order; `fingerprint` is that of the data of the version which asks."""
+    inputs = [json.dumps(row).encode() for row in rows]
+    whole = [row + json.dumps(_plain(target)).encode() for row, target in zip(inputs, targets, strict=True)]
+    return np.column_stack([_digests(whole, fingerprint), _digests(inputs, fingerprint)])
+
+
+def are_new(found: Any, known: Any) -> Any:
+    """Return whether each row is new: neither of its hashes `found` is among `known` ones."""
+    return ~np.isin(found, known).any(axis=1)
+
+
+def save_hashes(folder: Path, known: Any) -> None:
+    """Raises OSError."""
+    (folder / ROW_HASHES_FILE).write_bytes(np.sort(known, axis=None).astype(_HASH).tobytes())
+
+
+def load_hashes(folder: Path, manifest: ModelManifest) -> Any:
+    """Return the hashes of the rows that the version of `manifest` has learnt from, or None without a valid record."""
+    try:
+        data = (folder / ROW_HASHES_FILE).read_bytes()
+    except OSError:
+        return None
+    if len(data) % _HASH.itemsize or not 0 < len(data) <= 2 * manifest.training_data.rows * _HASH.itemsize:
+        return None
+    return np.frombuffer(data, dtype=_HASH)
+
+
+def _digests(texts: Iterable[bytes], fingerprint: str) -> Any:
+    key = fingerprint.encode()[: blake2b.MAX_KEY_SIZE]
+    digests = (blake2b(text, digest_size=_HASH.itemsize, key=key).digest() for text in texts)
+    found = np.frombuffer(b"".join(digests), dtype=_HASH).astype(np.uint64)
+    return found + _occurrences(found) * _SPREAD  # modulo 2**64
+
+
+def _plain(target: Value) -> Value:
+    """3 and 3.0 are the same target: one file makes it an integer, another a number."""
+    return float(target) if isinstance(target, int) and not isinstance(target, bool) else target
+
+
+def _occurrences(values: Any) -> Any:
+    """Return for each of `values` how many equal ones come before it."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    found = np.empty(len(values), dtype=np.uint64)
+    found[order] = np.arange(len(values)) - np.repeat(starts, np.diff(np.r_[starts, len(values)]))
+    return found
