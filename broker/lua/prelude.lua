@@ -76,14 +76,27 @@ local function settle(q, rows)
   return true
 end
 
+-- Some fields of a job; none when its record is no hash. Workers may write to the record of any job, and what they write
+-- must not fail the scripts of others.
+local function fields_of(id, ...)
+  local f = redis.pcall('HMGET', 'rq:job:' .. id, ...)
+  return f.err and {} or f
+end
+
+-- The whole number in a field; nil when there is none.
+local function whole(field)
+  local number = tonumber(field or '')
+  return number and math.abs(number) < 2 ^ 53 and floor(number) or nil
+end
+
 -- The fields of a job that its end depends on; nil when there is no such job.
 local function read(id)
-  local f = call('HMGET', 'rq:job:' .. id, 'status', 'origin', 'version', 'created_at', 'enqueued_at', 'started_at',
+  local f = fields_of(id, 'status', 'origin', 'version', 'created_at', 'enqueued_at', 'started_at',
     'result_ttl', 'worker_name', 'reply', 'echo', 'rows', 'deadline', 'deaths')
   if not f[1] or not f[2] then return nil end
   return { id = id, key = 'rq:job:' .. id, status = f[1], q = f[2], version = f[3], created = f[4], enqueued = f[5],
-    started = f[6], ttl = tonumber(f[7] or '') or 3600, holder = f[8], reply = f[9], echo = f[10],
-    rows = tonumber(f[11] or '') or 0, deadline = tonumber(f[12] or ''), deaths = tonumber(f[13] or '') or 0 }
+    started = f[6], ttl = whole(f[7]) or 3600, holder = f[8], reply = f[9], echo = f[10],
+    rows = whole(f[11]) or 0, deadline = whole(f[12]), deaths = whole(f[13]) or 0 }
 end
 
 local LARGEST_LINE, LARGEST_MESSAGE = 16384, 262144
@@ -97,7 +110,7 @@ local function tell(job, status, part)
     .. '","version":' .. (job.version or 'null') .. ',"created_at":' .. quoted(job.created)
     .. ',"enqueued_at":' .. quoted(job.enqueued) .. ',"started_at":' .. quoted(job.started)
     .. ',"ended_at":"' .. stamp() .. '","echo":' .. (job.echo or 'null') .. part .. '}'
-  for channel in string.gmatch(job.reply, '%S+') do
+  for channel in string.gmatch(job.reply, 'mg:reply:%S+') do
     local size = sizes[channel] or 0
     local fits = line and #line <= LARGEST_LINE and size + #line <= LARGEST_MESSAGE
     local lines = messages[channel] or {}
@@ -119,7 +132,10 @@ local ended = 0
 local function conclude(job, status, result, fields, part)
   local results = 'rq:results:' .. job.id
   if result then
-    call('XADD', results, '*', unpack(result))
+    if type(redis.pcall('XADD', results, '*', unpack(result))) == 'table' then -- an error: it is no stream
+      call('DEL', results)
+      call('XADD', results, '*', unpack(result))
+    end
     call('EXPIRE', results, job.ttl)
   end
   call('HSET', job.key, 'status', status, 'ended_at', stamp(), unpack(fields))
@@ -183,7 +199,8 @@ local function give_back(members, inc, scored, most, failure, exc_string)
     if job then call('ZREM', 'rq:wip:' .. job.q, id .. ':' .. inc) end
     if job and job.status == 'started' and job.holder == inc then
       local counts = not scored or scored[id]
-      local deaths = counts and call('HINCRBY', job.key, 'deaths', 1) or job.deaths
+      local deaths = job.deaths + (counts and 1 or 0)
+      if counts then call('HSET', job.key, 'deaths', deaths) end
       local became = 'queued'
       if counts and deaths >= most then
         fail(job, failure, exc_string)
