@@ -7,12 +7,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from contract.training import PUBLISHING, TRAINING
+from broker.job_kinds import REPOSITORY_COMMAND, TRAINING
 from runtime.backoff import Backoff
 from trainer.service import Signals, say
 
 QUEUES: dict[str, tuple[str, ...]] = {
-    f"queue {queue}": ("trainer.jobs.post", queue) for queue in (TRAINING, PUBLISHING)
+    f"queue {kind.queue}": ("trainer.jobs.post", kind.queue) for kind in (TRAINING, REPOSITORY_COMMAND)
 }
 INBOX: dict[str, tuple[str, ...]] = {"inbox": ("trainer.importing.inbox",)}
 """What to call a process in the log, and the module that it runs with its arguments."""

@@ -20,6 +20,7 @@ from typing import ClassVar, NoReturn
 from redis.exceptions import RedisError
 
 from broker.connection import connect
+from broker.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
 from broker.lease_groups import TRAINERS
 from broker.schedules import Schedules
 from broker.scripts import FencedError
@@ -28,7 +29,6 @@ from broker.supervisor import LEASE, Leases, incarnation
 from broker.trainer import OwnedJob, Ownership, Scheduler, TrainerQueue
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
-from contract.training import PUBLISHING, REPOSITORY_COMMAND, TRAIN, TRAINING
 from runtime.backoff import Backoff
 from trainer import recipes
 from trainer.jobs import spool
@@ -73,9 +73,7 @@ class Post(ABC):
     only jobs that a gateway signed, each of them once.
     """
 
-    queue: ClassVar[str]
-    function: ClassVar[str]
-    """The dotted path that its jobs name; RQ would import any."""
+    kind: ClassVar[JobKind]
     most: ClassVar[int]
     """Jobs at a time."""
 
@@ -87,12 +85,11 @@ class Post(ABC):
         self._redis = connect(settings.redis_url, socket_timeout=2)
         self._leases = Leases(self._redis, lease=lease, group=TRAINERS)
         self._host = socket.gethostname()
-        self._inc = incarnation(f"{self._host.replace(':', '.')}-{self.queue}", 0)
+        self._inc = incarnation(f"{self._host.replace(':', '.')}-{self.kind.queue}", 0)
         self._tasks = TrainerQueue(
             self._redis,
             self._inc,
-            self.queue,
-            {self.function},
+            self.kind,
             self._signer,
             done=self._done,
             on_refused=self._tell_refused,
@@ -149,7 +146,7 @@ class Post(ABC):
         try:
             self.give_back()
         except RedisError as error:
-            say(f"trainer: {self.queue}: Redis does not answer, so its jobs go on in a few seconds: {error}")
+            say(f"trainer: {self.kind.queue}: Redis does not answer, so its jobs go on in a few seconds: {error}")
 
     def give_back(self) -> None:
         """Nothing of it counts as a death: the next trainer begins these jobs anew."""
@@ -163,7 +160,7 @@ class Post(ABC):
             return
         try:
             if not self._registered:
-                self._leases.register(self._inc, host=self._host, pid=os.getpid(), queue=self.queue)
+                self._leases.register(self._inc, host=self._host, pid=os.getpid(), queues=[self.kind.queue])
                 self._registered = True
             for duty in self._duties:
                 if time.monotonic() >= duty.due:
@@ -177,11 +174,11 @@ class Post(ABC):
             self._registered = False
         except RedisError as error:
             if not self._backoff.failing:
-                say(f"trainer: {self.queue}: lost Redis and tries again: {error}")
+                say(f"trainer: {self.kind.queue}: lost Redis and tries again: {error}")
             self._backoff.failed()
         else:
             if self._backoff.failing:
-                say(f"trainer: {self.queue}: has Redis again")
+                say(f"trainer: {self.kind.queue}: has Redis again")
             self._backoff.worked()
 
     def _renew(self) -> None:
@@ -222,7 +219,7 @@ class Post(ABC):
                 say(f"trainer: cannot note that the job {job.begun.id} is done, so it could be run again: {error}")
 
     def _tell_refused(self, job_id: str, failure: Failure) -> None:
-        say(f"trainer: {self.queue}: {job_id[:64]!r}: {failure.code}: {failure.message}")
+        say(f"trainer: {self.kind.queue}: {job_id[:64]!r}: {failure.code}: {failure.message}")
 
     def drop(self, job: Job, ended: bool) -> None:
         """It is somebody else's or nobody's from now on; its files go once it has ended."""
@@ -245,11 +242,11 @@ class Post(ABC):
 class TrainingPost(Post):
     """Trains, one job at a time, each in a process group of its own; and looks after what trainings need besides."""
 
-    queue, function, most, patience = TRAINING, TRAIN, 1, 0.0
+    kind, most, patience = TRAINING, 1, 0.0
 
     def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
         super().__init__(settings, lease=lease)
-        self._clock = Scheduler(self._redis, self.queue)
+        self._clock = Scheduler(self._redis, self.kind.queue)
         ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}
         self._schedules = Schedules(self._redis, self._signer, **ttls)
         self._unsigned: set[str] = set()
@@ -316,7 +313,7 @@ class PublishingPost(Post):
     """Carries out repository commands, each in a thread, and finishes those that it has before it stops."""
 
     # Eight, so that a command that waits for workers keeps no alias of another model waiting.
-    queue, function, most = PUBLISHING, REPOSITORY_COMMAND, 8
+    kind, most = REPOSITORY_COMMAND, 8
 
     @property
     def patience(self) -> float:
@@ -326,7 +323,7 @@ class PublishingPost(Post):
         return Errand(functools.partial(carry_out, begun.payload, self._settings, self._redis))
 
 
-POSTS: Mapping[str, type[Post]] = {post.queue: post for post in (TrainingPost, PublishingPost)}
+POSTS: Mapping[str, type[Post]] = {post.kind.queue: post for post in (TrainingPost, PublishingPost)}
 
 
 def main(queue: str) -> None:
