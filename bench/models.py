@@ -34,9 +34,9 @@ from scoring.artifacts import library_versions
 from trainer import recipes
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.publish import publish
-from trainer.recipe import Recipe, Table
-from trainer.tables.data import load
-from trainer.training.train import fit
+from trainer.recipe import Recipe, Run, Table
+from trainer.tables.training_rows import TrainingRows, read_table, to_rows
+from trainer.training.fitting import fit_and_measure
 
 SEED = 7
 VERSION = "1"
@@ -166,9 +166,20 @@ def artifact(repository: Path, name: str) -> Path:
     return repository / name / VERSIONS_DIR / VERSION / manifest.artifact.file
 
 
+def training_rows(recipe: Recipe) -> TrainingRows:
+    """The recipe's own rows."""
+    return to_rows(recipe, read_table(recipe, None))
+
+
+def fitted(recipe: Recipe) -> tuple[Any, ModelManifest]:
+    """The estimator that the recipe fits on its own rows, and the draft of its manifest."""
+    model = fit_and_measure(recipe, training_rows(recipe), Run(*recipe.fields), recipe.bind({}))
+    return model.estimator, model.manifest
+
+
 def _publish(root: Path, wanted: Recipe) -> ModelManifest:
     """Like `trainer.training.train.train`, but for classes alone: the other servers call `predict` and nothing else."""
-    estimator, draft = fit(wanted, load(wanted, None))
+    estimator, draft = fitted(wanted)
     output = dataclasses.replace(draft.signature.output, probabilities=False)
     draft = dataclasses.replace(
         draft,
@@ -192,7 +203,7 @@ def _copy(root: Path, name: str, copy: str) -> None:
 @functools.cache
 def samples(name: str, count: int) -> list[list[Value]]:
     """Rows of the model's own data, in signature order, the same at every call."""
-    rows = [list(row) for row in load(recipe(name), None).rows]
+    rows = [list(row) for row in training_rows(recipe(name)).rows]
     # A stride that shares no factor with the number of rows visits all of them: every class comes early.
     stride = next(s for s in (37, 41, 43) if len(rows) % s)
     return [rows[i * stride % len(rows)] for i in range(count)]

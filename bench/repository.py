@@ -18,16 +18,15 @@ from urllib.request import urlopen
 from redis import Redis
 from sklearn.linear_model import LogisticRegression
 
+from bench.models import fitted
 from bench.processes import WORK, DidNotStart, Process, free_port, pss_mb, redis_server, until
 from broker.load_status import load_statuses
 from contract.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, PREVIOUS, VERSIONS_DIR, Repository
 from contract.settings import Settings
 from trainer import recipes
 from trainer.publishing.aliases import move_alias
+from trainer.publishing.promotion import promote, roll_back
 from trainer.publishing.publish import publish
-from trainer.publishing.swap import promote, roll_back
-from trainer.tables.data import load
-from trainer.training.train import fit
 
 PATIENCE = 120.0
 ONE = "model-000"
@@ -38,7 +37,7 @@ Rows = Iterator[tuple[str, str]]
 def make(root: Path, models: int, versions: int) -> None:
     """All alike, and small: what is measured is their number."""
     recipe = dataclasses.replace(recipes.get("iris"), fit=lambda X, y: LogisticRegression(max_iter=500).fit(X, y))
-    first = publish(root, *fit(recipe, load(recipe, None)))
+    first = publish(root, *fitted(recipe))
     artifact = Repository(root).version_dir("iris", first.version) / first.artifact.file
     for name in (f"model-{number:03}" for number in range(models)):
         for version in range(1, versions + 1):

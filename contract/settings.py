@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+MB = 2**20
+"""The bytes of one MB, in every setting."""
+
 
 class SettingsError(Exception):
     """An environment variable that cannot be used; the message names it and says what would do."""
@@ -188,7 +191,11 @@ COMPOSE = (
 
 def example() -> str:
     """The text of `.env.example`: each variable with its documentation and its default."""
-    lines = ["# Every setting with its default. Copy to .env for docker compose, or export what you change.", ""]
+    lines = [
+        "# Every setting with its default. Copy to .env for docker compose, or export what you change.",
+        "# One MB is 2**20 bytes.",
+        "",
+    ]
     for entry in dataclasses.fields(Settings):
         default = entry.default
         if isinstance(default, tuple):

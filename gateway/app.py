@@ -12,7 +12,7 @@ from broker.gateway.trainer_client import TrainerClient
 from broker.schedules import Schedules
 from broker.signatures import Signer
 from contract.repository import Repository
-from contract.settings import Settings
+from contract.settings import MB, Settings
 from gateway import problems
 from gateway.door.fast_path import FastPath
 from gateway.door.middleware import Door
@@ -34,7 +34,7 @@ def create_app(settings: Settings, run_command: versions.RunCommand | None = Non
     `run_command` replaces the trainer, for tests.
     """
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_mb * 1024 * 1024
+    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_mb * MB
     app.url_map.strict_slashes = False
     connection = connect(settings.redis_url)
     limits = {
@@ -53,14 +53,14 @@ def create_app(settings: Settings, run_command: versions.RunCommand | None = Non
 
     predicting = Predictions(broker, commit, repository, listener, settings.max_queue_rows, settings.max_wait)
     answer = problems.register(app, settings.max_body_mb)
-    fast_path = FastPath(app.wsgi_app, predicting.post, answer, settings.max_body_mb * 1024 * 1024)
+    fast_path = FastPath(app.wsgi_app, predicting.post, answer, settings.max_body_mb * MB)
     app.wsgi_app = Door(fast_path, settings.allowed_hosts)  # type: ignore[method-assign]
     app.register_blueprint(health.blueprint(broker, repository))
     app.register_blueprint(models.blueprint(repository))
     ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}
     signer = Signer.from_settings(settings)
     training, schedules = TrainerClient(connection, signer, **ttls), Schedules(connection, signer, **ttls)
-    most_fields = settings.max_body_mb * 1024 * 1024
+    most_fields = settings.max_body_mb * MB
     spool = Spool(settings.spool_dir, settings.spool_mb, settings.max_upload_mb, most_fields)
     ask_trainer = functools.partial(training.run_command, wait=settings.warmup_timeout + TO_ANSWER)
     ask_importer = functools.partial(training.run_command, wait=settings.warmup_timeout + TO_IMPORT)

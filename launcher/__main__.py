@@ -1,4 +1,4 @@
-"""`make up`: checks that this machine can run Modelgate, then becomes its process manager."""
+"""`make up` checks that Modelgate can start here, then becomes its process manager."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from launcher import redis_server
 
 
 class CannotStartError(Exception):
-    """What stands in the way of a start, and what to do about it, in one line."""
+    """Modelgate cannot start; the message says why, and what to do."""
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """With `--check` it only says what stands in the way: make adds a line of its own to what fails, and has to run the
-    process manager in its own place, so that a signal to make ends it."""
+    """Check, and without `--check` become the process manager. Returns 1 if Modelgate cannot start.
+
+    `make up` checks first, since make adds a line of its own to a command that fails; the process manager then
+    replaces make's shell, so that a signal to make ends it.
+    """
     try:
         settings = Settings.from_environ()
         settings.check_host()
@@ -34,8 +37,8 @@ def main(arguments: Sequence[str] = ()) -> int:
         return 0
     command = [sys.executable, "-m", "supervisor.supervisord", "-c", "supervisord.conf"]
     if os.getuid() == 0:
-        command += ["-u", "root"]  # said explicitly, or supervisor warns about it
-    # Every process opens a redirected output anew and appends; what is written here must not overwrite that.
+        command += ["-u", "root"]  # or supervisor warns that it runs as root
+    # Each process reopens a redirected output and appends to it; without O_APPEND our own line would overwrite theirs.
     for output in (1, 2):
         fcntl.fcntl(output, fcntl.F_SETFL, fcntl.fcntl(output, fcntl.F_GETFL) | os.O_APPEND)
     print("modelgate: starting; Ctrl-C stops everything", flush=True)
@@ -43,6 +46,7 @@ def main(arguments: Sequence[str] = ()) -> int:
 
 
 def check_port(host: str, port: int) -> None:
+    """Raise `CannotStartError` unless this process can listen on `host` and `port`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -51,37 +55,38 @@ def check_port(host: str, port: int) -> None:
         except OSError as error:
             advice = f"choose another port: PORT={port + 1} make up"
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                advice = "HOST has to be an address of this machine"
+                advice = "set HOST to an address of this machine"
             raise CannotStartError(f"cannot listen on {host}:{port} ({error.strerror}); {advice}") from error
 
 
 def lock_state(folder: Path) -> None:
-    """Restrict `folder` to this user, and lock it while this process, or the process manager that it becomes, lives."""
+    """Restrict `folder` to this user, and lock it for as long as this process or its process manager lives."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)  # an older release let others read it
+        folder.chmod(0o700)  # an older release may have made it readable for others
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise CannotStartError(
-            f"another Modelgate runs from here and uses {folder}; stop it, or give this one its own STATE_DIR"
+            f"another Modelgate uses {folder}; stop it, or set STATE_DIR to another folder"
         ) from error
     except OSError as error:
         raise CannotStartError(
-            f"cannot write to {folder} ({error.strerror}); set STATE_DIR to a folder of yours"
+            f"cannot write to {folder} ({error.strerror}); set STATE_DIR to a folder that you may write to"
         ) from error
     os.set_inheritable(lock, True)
 
 
 def prepare(settings: Settings) -> dict[str, str]:
-    """The environment of the process manager and of all that it starts."""
+    """Make the folders and check Redis; return the environment of the process manager."""
     state = settings.state_dir.resolve()
     (state / "trainer.ready").unlink(missing_ok=True)
     try:
         settings.models_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CannotStartError(
-            f"cannot make the model repository {settings.models_dir} ({error.strerror}); set MODELS_DIR"
+            f"cannot create the model repository {settings.models_dir} ({error.strerror}); set MODELS_DIR"
+            " to a folder that you may write to"
         ) from error
     if settings.redis_url:
         redis_server.check(settings.redis_url)

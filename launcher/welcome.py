@@ -1,4 +1,4 @@
-"""Waits until Modelgate can answer, then says where it is and how to ask it something."""
+"""Waits until Modelgate is ready, then prints its address and a first request."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from urllib.request import urlopen
 from contract.settings import Settings
 
 EXAMPLE_MODEL = "iris"
-"""The model that the first request is shown for, where there is one."""
+"""The model of the printed request, if it exists."""
 
 READY_TIMEOUT = 600
-"""Seconds for the first training of every recipe on a slow machine."""
+"""Seconds; enough to train every recipe on a slow machine."""
 
 
 def main() -> int:
@@ -57,7 +57,7 @@ def _until(condition: Callable[[], bool]) -> bool:
 
 
 def _ask(url: str) -> dict[str, Any]:
-    """The JSON object behind `url`, also of an answer that is an error; {} when nothing answers."""
+    """Return the JSON object at `url`, also that of an error; {} if nothing answers."""
     try:
         with urlopen(url, timeout=5) as response:
             answer: dict[str, Any] = json.load(response)

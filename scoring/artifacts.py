@@ -21,6 +21,7 @@ from contract.manifest import ArtifactFormat, ModelManifest
 from scoring import skops_files
 from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
 from scoring.held_objects import parts_in
+from scoring.sklearn_internals import THREAD_COUNT
 from scoring.skops_audit import Untrusted
 from scoring.trust import Trust, not_trusted
 
@@ -139,7 +140,7 @@ def checked_bytes(manifest: ModelManifest, folder: Path) -> bytes:
     return data
 
 
-_THREADS = ("n_jobs", "n_threads", "_n_threads")
+_THREADS = ("n_jobs", "n_threads", THREAD_COUNT)
 
 
 def use_one_thread(estimator: Any) -> None:

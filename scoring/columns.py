@@ -13,7 +13,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from sklearn._config import get_config
+from sklearn import get_config  # type: ignore[attr-defined]
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
@@ -29,6 +29,7 @@ from sklearn.preprocessing import (
 
 from contract.jobs import Row, Value
 from contract.manifest import Field, InputDtype, Kind, Signature
+from scoring import sklearn_internals
 from scoring.matrix import column_dtype
 
 _KNOWN = frozenset(
@@ -75,16 +76,17 @@ def transform_rows(
     if not plan or config["transform_output"] != "default" or config["enable_metadata_routing"]:
         return None
     values = list(zip(*rows, strict=True))
-    return transformer._hstack([part.transform(values) for part in plan], n_samples=len(rows))
+    return sklearn_internals.stack(transformer, [part.transform(values) for part in plan], len(rows))
 
 
 def _plan(transformer: Any, signature: Signature, numbers: InputDtype) -> Sequence[_Part] | None:
-    if not hasattr(transformer, "feature_names_in_") or _has_output(transformer):
+    if not hasattr(transformer, "feature_names_in_") or not _transforms_arrays(transformer):
         return None
+    part_places = sklearn_internals.column_places(transformer) or {}
     places = {f.name: place for place, f in enumerate(signature.inputs)}
     parts = []
     for name, inner, _ in transformer.transformers_:
-        names = [transformer.feature_names_in_[index] for index in transformer._transformer_to_input_indices[name]]
+        names = [transformer.feature_names_in_[index] for index in part_places[name]]
         if (isinstance(inner, str) and inner == "drop") or not names:
             continue
         if any(name not in places for name in names):
@@ -117,7 +119,7 @@ def _dtype(fields: Sequence[Field], numbers: InputDtype) -> Any | None:
 
 def _steps(transformer: Any) -> Sequence[Any] | None:
     """The transformers in it, which no longer know the names of their columns: they would warn of an array."""
-    if _has_output(transformer):
+    if not _transforms_arrays(transformer):
         return None
     if type(transformer) is Pipeline:
         inner = [_steps(step) for _, step in transformer.steps if step is not None and step != "passthrough"]
@@ -131,6 +133,6 @@ def _steps(transformer: Any) -> Sequence[Any] | None:
     return (nameless,)
 
 
-def _has_output(transformer: Any) -> bool:
-    """Whether `set_output` asks for anything but arrays."""
-    return bool(getattr(transformer, "_sklearn_output_config", {}).get("transform", "default") != "default")
+def _transforms_arrays(transformer: Any) -> bool:
+    """Whether its output is arrays, and this scikit-learn lets us join them."""
+    return sklearn_internals.can_stack() and sklearn_internals.returns_arrays(transformer)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from scoring.held_objects import parts_in
+from scoring.sklearn_internals import pls_coefficients
 
 # Nothing of scikit-learn is imported here: the trainer's processes that never load a model import this module, too.
 
@@ -58,8 +59,8 @@ def _misread(part: Any) -> str | None:
         return f"its TF-IDF weights are where {SKLEARN_VERSION} does not look for them"
     if _is(part, "sklearn.ensemble", "AdaBoostClassifier") and getattr(part, "algorithm", None) == "SAMME.R":
         return f"its trees were boosted by an algorithm (SAMME.R) that {SKLEARN_VERSION} does not have"
-    is_pls = _is(part, "sklearn.cross_decomposition._pls", "_PLS")
-    if is_pls and hasattr(part, "coef_") and not np.allclose(part.coef_, _coefficients(part)):
+    is_pls = any(_is(part, "sklearn.cross_decomposition", name) for name in ("PLSRegression", "PLSCanonical", "CCA"))
+    if is_pls and hasattr(part, "coef_") and not np.allclose(part.coef_, pls_coefficients(part)):
         return f"its coefficients are those of scaled columns, which {SKLEARN_VERSION} does not scale"
     return None
 
@@ -68,11 +69,6 @@ def _is(thing: Any, module: str, name: str) -> bool:
     """Whether it is an instance of that class, whose module is imported where there is one."""
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(thing, kind)
-
-
-def _coefficients(pls: Any) -> Any:
-    """Return the coefficients as targets × columns, as fit() makes them since 1.5."""
-    return (pls.x_rotations_ @ pls.y_loadings_.T * pls._y_std).T / pls._x_std
 
 
 def _holds_counts(classifier: Any) -> bool:

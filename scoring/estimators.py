@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn._config import get_config
-from sklearn.ensemble._forest import ForestClassifier, ForestRegressor
+from sklearn import get_config  # type: ignore[attr-defined]
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
 from sklearn.pipeline import Pipeline
 
 from contract.jobs import Row
 from contract.manifest import Artifact, InputFormat, Signature
 from scoring.columns import transform_rows
 from scoring.matrix import to_matrix
+from scoring.sklearn_internals import can_check_forest_rows, forest_rows
+
+_CLASSIFIERS = (RandomForestClassifier, ExtraTreesClassifier)
+_REGRESSORS = (RandomForestRegressor, ExtraTreesRegressor)
 
 
 def predict_rows(estimator: Any, rows: Sequence[Row], signature: Signature, artifact: Artifact) -> tuple[Any, Any]:
@@ -32,10 +36,10 @@ def predict_rows(estimator: Any, rows: Sequence[Row], signature: Signature, arti
 def predict_matrix(estimator: Any, matrix: Any, probabilities: bool) -> tuple[Any, Any]:
     """As `ask`, of a matrix as `scoring.matrix` makes it."""
     estimator, matrix = _last_step(estimator, matrix)
-    if _is_plain(estimator, ForestClassifier, "predict", "predict_proba"):
+    if _is_plain(estimator, _CLASSIFIERS, "predict", "predict_proba"):
         table = _mean_of_trees(estimator, matrix)
         return estimator.classes_.take(np.argmax(table, axis=1)), table if probabilities else None
-    if _is_plain(estimator, ForestRegressor, "predict") and not probabilities:
+    if _is_plain(estimator, _REGRESSORS, "predict") and not probabilities:
         return _mean_of_trees(estimator, matrix)[:, 0], None
     values = np.asarray(estimator.predict(matrix))
     return values, np.asarray(estimator.predict_proba(matrix), dtype=float) if probabilities else None
@@ -52,11 +56,12 @@ def _last_step(estimator: Any, matrix: Any) -> tuple[Any, Any]:
     return estimator, matrix
 
 
-def _is_plain(estimator: Any, forest: type, *methods: str) -> bool:
+def _is_plain(estimator: Any, forests: tuple[type, ...], *methods: str) -> bool:
     """Whether it is such a forest, for one output, and uses the forest's own methods."""
     return (
-        isinstance(estimator, forest)
-        and all(getattr(type(estimator), method) is getattr(forest, method) for method in methods)
+        isinstance(estimator, forests)
+        and all(getattr(type(estimator), method) is getattr(forests[0], method) for method in methods)
+        and can_check_forest_rows()
         and getattr(estimator, "n_outputs_", 0) == 1
     )
 
@@ -67,7 +72,7 @@ def _mean_of_trees(forest: Any, matrix: Any) -> Any:
     A forest's own methods do just that, but hand out each tree as a task and check the matrix for each anew: 3.0 ms
     for 100 trees and a row, instead of 0.3. And `predict` of a classifier does it again for what `predict_proba` has.
     """
-    matrix = forest._validate_X_predict(matrix)
+    matrix = forest_rows(forest, matrix)
     width = getattr(forest, "n_classes_", 1)
     total = np.zeros((matrix.shape[0], width))
     for tree in forest.estimators_:

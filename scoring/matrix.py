@@ -33,6 +33,11 @@ def to_matrix(
     return matrix
 
 
+def take_rows(matrix: Any, places: Any) -> Any:
+    """Return the rows of a matrix at these places: an array of integers."""
+    return matrix[places] if isinstance(matrix, np.ndarray) else matrix.iloc[places]
+
+
 def column_dtype(field: Field, dtype: InputDtype) -> type:
     """Return the dtype of a column of numbers or booleans in a DataFrame. It depends on the field, not on the values: a
     null in one row must not change the dtype of other rows."""

@@ -95,7 +95,7 @@ def _not_as_written(node: Any) -> Untrusted:
 def check_estimator(estimator: Any) -> None:
     """Raise `Untrusted` if `estimator`, or any object in it, would open files or import modules when it is used, or has
     methods replaced. Calls no method of these objects."""
-    from sklearn.feature_extraction.text import _VectorizerMixin
+    from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 
     for thing in objects_in(estimator):
         if not hasattr(thing, "__dict__"):
@@ -108,7 +108,7 @@ def check_estimator(estimator: Any) -> None:
         if attributes.get("memory") is not None:
             what = f"has memory={_named(attributes['memory'])}, a folder to read from; set memory=None"
             raise UntrustedParameter(owner, "memory", what)
-        if isinstance(thing, _VectorizerMixin):
+        if isinstance(thing, CountVectorizer | HashingVectorizer):
             _check_vectorizer(owner, attributes)
 
 

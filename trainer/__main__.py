@@ -20,11 +20,13 @@ from contract.repository import CURRENT, Repository
 from contract.settings import Settings, SettingsError
 from contract.training import GENERIC_RECIPE, Gate, TrainingRequest
 from trainer import recipes
+from trainer.child_processes import INBOX, QUEUES, ChildProcesses
+from trainer.console import print_line
 from trainer.importing import signatures
-from trainer.keeper import INBOX, QUEUES, Keeper
-from trainer.processes import RECIPES_OWN, hide_memory, only_environment
-from trainer.publishing.signing import Seal, make_keys, read_private_key
-from trainer.service import Signals, say, serve
+from trainer.missing import train_missing
+from trainer.processes import RECIPE_PREFIX, hide_memory, only_environment
+from trainer.publishing.signing import SigningPolicy, make_keys, read_private_key
+from trainer.stop_signal import TerminationSignals
 
 FAILED, WRONG_USE = 1, 2
 
@@ -64,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _train_now(settings, options.names, options.csv, options.request)
         return _serve(settings, options.ready_file)
     except SettingsError as error:
-        say(f"trainer: {error}")
+        print_line(f"trainer: {error}")
         return WRONG_USE
 
 
@@ -137,12 +139,12 @@ def _add_import_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(settings: Settings, ready_file: Path | None) -> int:
-    signals = Signals()
-    seal = Seal.from_settings(settings)
+    signals = TerminationSignals()
+    signing = SigningPolicy.from_settings(settings)
     signatures.keys(settings)  # which may be refused: rather now than with the first import
     known = recipes.names(settings.recipes_dir)
     for problem in recipes.problems(settings.recipes_dir):
-        say(f"trainer: {problem}")
+        print_line(f"trainer: {problem}")
     unknown = [name for name in settings.train_on_start if name not in known]
     if unknown:
         raise SettingsError(f"TRAIN_ON_START names {', '.join(unknown)}, but the recipes are {', '.join(known)}")
@@ -152,11 +154,11 @@ def _serve(settings: Settings, ready_file: Path | None) -> int:
         return FAILED
     if settings.redis_url:
         Signer.required(settings)
-    keeper = Keeper(signals, INBOX | QUEUES if settings.redis_url else INBOX)
+    children = ChildProcesses(signals, INBOX | QUEUES if settings.redis_url else INBOX)
     if not settings.redis_url:
-        say("trainer: REDIS_URL is not set: nobody can train over HTTP")
-    serve(settings.models_dir, settings.train_on_start, seal, ready_file, keeper)
-    keeper.stop(settings.stop_grace - 1)
+        print_line("trainer: REDIS_URL is not set: nobody can train over HTTP")
+    train_missing(settings.models_dir, settings.train_on_start, signing, ready_file, children)
+    children.terminate(settings.stop_grace - 1)
     return 0
 
 
@@ -165,7 +167,7 @@ def _train_now(settings: Settings, names: Sequence[str], csv_file: Path | None, 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not _swept(settings.models_dir):
         return FAILED
-    with only_environment(RECIPES_OWN):
+    with only_environment(RECIPE_PREFIX):
         trained = [_train(settings, name, csv_file, asked) for name in names]
     return 0 if all(trained) else FAILED
 
@@ -174,9 +176,9 @@ def _make_keys(folder: Path) -> int:
     try:
         private, public = make_keys(folder)
     except OSError as error:
-        say(f"trainer: no keys are made: {error.filename}: {error.strerror}")
+        print_line(f"trainer: no keys are made: {error.filename}: {error.strerror}")
         return FAILED
-    say(f"SIGNING_KEY={private}  # for the trainer alone\nVERIFY_KEY={public}  # for trainer and workers")
+    print_line(f"SIGNING_KEY={private}  # for the trainer alone\nVERIFY_KEY={public}  # for trainer and workers")
     return 0
 
 
@@ -185,27 +187,27 @@ def _sign(settings: Settings, unsigned: bool, model: str | None, version: int | 
 
     if (model is None) != (version is None):
         raise SettingsError("a version to sign has a model and a number: make sign MODEL=loan VERSION=4")
-    key, seal = _signing_key(settings), Seal.from_settings(settings)
+    key, signing = _signing_key(settings), SigningPolicy.from_settings(settings)
     if not _swept(settings.models_dir):
         return FAILED
     if model is not None and version is not None:
-        return _sign_version(settings, key, seal, model, version)
+        return _sign_version(settings, key, signing, model, version)
     refused = 0
-    for signed, reason in resign(settings.models_dir, key, seal.trust, unsigned):
-        say(f"trainer: {signed}: {f'not signed: {reason}' if reason else 'signed'}")
+    for signed, reason in resign(settings.models_dir, key, signing.trust, unsigned):
+        print_line(f"trainer: {signed}: {f'not signed: {reason}' if reason else 'signed'}")
         refused += reason is not None
     return FAILED if refused else 0
 
 
-def _sign_version(settings: Settings, key: Ed25519PrivateKey, seal: Seal, model: str, version: int) -> int:
+def _sign_version(settings: Settings, key: Ed25519PrivateKey, signing: SigningPolicy, model: str, version: int) -> int:
     from trainer.publishing.resign import NotSigned, sign_version
 
     try:
-        sign_version(settings.models_dir, key, seal.trust, model, version)
+        sign_version(settings.models_dir, key, signing.trust, model, version)
     except (NotSigned, ModelgateError, OSError) as error:
-        say(f"trainer: {model}@{version}: not signed: {error}")
+        print_line(f"trainer: {model}@{version}: not signed: {error}")
         return FAILED
-    say(
+    print_line(
         f"trainer: {model}@{version}: signed; make it {CURRENT} where Modelgate runs: curl -X PUT"
         f" http://127.0.0.1:{settings.port}/v1/models/{model}/aliases/{CURRENT}"
         f" -H 'Content-Type: application/json' -d '{{\"version\": {version}}}'"
@@ -221,13 +223,13 @@ def _sign_file(settings: Settings, file: Path, name: str | None, sample: Path | 
         model = name or model_name(file.name)
         signature = signatures.sign(_signing_key(settings), model, file, sample)
     except Refused as refused:
-        say(f"trainer: {file.name!r} {refused}; or give it one with --name")
+        print_line(f"trainer: {file.name!r} {refused}; or give it one with --name")
         return WRONG_USE
     except OSError as error:
-        say(f"trainer: not signed: {error.filename}: {error.strerror}")
+        print_line(f"trainer: not signed: {error.filename}: {error.strerror}")
         return FAILED
     signed = f"{file.name} with the sample {sample.name}" if sample else f"{file.name} without a sample"
-    say(f"trainer: {signature} says that {signed} may become a version of {model!r}; put it beside the file")
+    print_line(f"trainer: {signature} says that {signed} may become a version of {model!r}; put it beside the file")
     return 0
 
 
@@ -241,7 +243,7 @@ def _import_now(settings: Settings, file: Path, name: str | None, sample: Path |
     from broker.connection import connect
     from trainer.importing import Refused
     from trainer.importing.imports import import_file, model_name
-    from trainer.publishing.swap import promote
+    from trainer.publishing.promotion import promote
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not _swept(settings.models_dir):
@@ -257,10 +259,10 @@ def _import_now(settings: Settings, file: Path, name: str | None, sample: Path |
             signature.resolve() if signature.exists() else None,
         )
     except Refused as refused:
-        say(f"trainer: {file.name!r} {refused}; or give it one with --name")
+        print_line(f"trainer: {file.name!r} {refused}; or give it one with --name")
         return WRONG_USE
     except ModelgateError as error:
-        say(f"trainer: {error}")
+        print_line(f"trainer: {error}")
         return FAILED
     connection = connect(settings.redis_url) if settings.redis_url else None
     outcome, remark = "is published and current", None
@@ -269,12 +271,14 @@ def _import_now(settings: Settings, file: Path, name: str | None, sample: Path |
     except ModelgateError as error:
         outcome = f"is published, but not current: {error}"
     for warning in (*manifest.warnings, *([f"current was {remark}"] if remark else [])):
-        say(f"trainer: {manifest.name}: {warning}")
+        print_line(f"trainer: {manifest.name}: {warning}")
     shown, left = manifest.signature.inputs[:20], len(manifest.signature.inputs[20:])
     inputs = ", ".join(f"{field.name} ({field.kind})" for field in shown) + (f" and {left} more" if left else "")
-    say(f"trainer: {manifest.name}: version {manifest.version} {outcome}; it takes {inputs}")
+    print_line(f"trainer: {manifest.name}: version {manifest.version} {outcome}; it takes {inputs}")
     if Repository(settings.models_dir).report_dir(manifest.name, manifest.version).exists():
-        say(f"trainer: {manifest.name}: its report: /v1/models/{manifest.name}/versions/{manifest.version}/report/")
+        print_line(
+            f"trainer: {manifest.name}: its report: /v1/models/{manifest.name}/versions/{manifest.version}/report/"
+        )
     return 0
 
 
@@ -285,7 +289,7 @@ def _swept(root: Path) -> bool:
     try:
         sweep(root)
     except OSError as error:
-        say(
+        print_line(
             f"trainer: the model repository {root.resolve()} cannot be written by the uid {os.getuid()}"
             f" ({error.strerror}): make it a folder of that user, or in docker compose set UID and GID in .env"
         )
@@ -305,25 +309,25 @@ def _train(settings: Settings, name: str, csv_file: Path | None, asked: Mapping[
         result = train(
             request,
             settings,
-            tell=lambda _: None,
-            say=lambda line: say(f"trainer: {name}: {line}"),
+            report_progress=lambda _: None,
+            log=lambda line: print_line(f"trainer: {name}: {line}"),
             promote=lambda model, version, alias: _move(settings, model, alias, version),
             csv_file=csv_file,
         )
     except ModelgateError as error:
-        say(f"trainer: {name}: {error}")
+        print_line(f"trainer: {name}: {error}")
         return False
     scores = [f"{metric.replace('_', ' ')} {value:.3f}, " for metric, value in result.metrics.items()]
     took = time.monotonic() - started
     kept = "" if result.promoted else f", but not {CURRENT}: {result.reason}"
-    say(f"trainer: {name}: version {result.version} published, {''.join(scores[:1])}{took:.1f} s{kept}")
+    print_line(f"trainer: {name}: version {result.version} published, {''.join(scores[:1])}{took:.1f} s{kept}")
     return True
 
 
 def _move(settings: Settings, model: str, alias: str, version: int) -> None:
     """At once: whoever trains here and now need not have a Redis, nor workers."""
     from trainer.publishing.aliases import move_alias
-    from trainer.publishing.swap import check_trust
+    from trainer.publishing.promotion import check_trust
 
     check_trust(settings, model, version)
     move_alias(settings.models_dir, model, alias, version)

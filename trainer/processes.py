@@ -1,5 +1,7 @@
-"""The processes in which the trainer fits, loads and tries models: they run code of others. They get no secrets in
-their environment, cannot read the trainer's memory, and leave no process behind."""
+"""Processes that run code of others: they fit, load and try models.
+
+They get no secrets in their environment, cannot read the trainer's memory, and leave no process behind.
+"""
 
 from __future__ import annotations
 
@@ -15,39 +17,39 @@ from typing import Any
 from runtime.limits import ONE_THREAD
 
 PROJECT = Path(__file__).resolve().parents[1]
-"""Where `python -m` finds the code. Not for what reads the settings: their paths are relative to where that started."""
+"""Where `python -m` finds the code. A process that reads the settings keeps its folder: paths in them are relative."""
 
-RECIPES_OWN = "RECIPE_"
+RECIPE_PREFIX = "RECIPE_"
 """The prefix of variables that are passed to recipes."""
 
-_HANDED_ON = frozenset(
+_PASSED = frozenset(
     ("HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER")
 )
-_HANDED_ON_FROM = (
+_PASSED_PREFIXES = (
     *("COVERAGE_", "JOBLIB_", "LC_", "LD_", "LOKY_", "MALLOC_", "MKL_", "MPL", "NUMEXPR_", "OMP_", "OPENBLAS_"),
     *("PYTHON", "SCIKIT_LEARN_", "SKLEARN_"),
 )
 """The prefixes of variables that Python and the libraries read."""
 
 _REAPER = Path(__file__).with_name("reaper.py")
-_PATIENCE = 5.0
+_KILL_TIMEOUT = 5.0
 """Seconds that a reaper has to kill the remaining processes."""
 
 _PR_SET_DUMPABLE = 4
 
 
-def environment(own: str | None = None) -> dict[str, str]:
+def environment(prefix: str | None = None) -> dict[str, str]:
     """Return the variables for a process that runs code of others: those on the lists, and those that begin with
-    `own`."""
-    beginnings = (*_HANDED_ON_FROM, own) if own else _HANDED_ON_FROM
-    kept = {name: value for name, value in os.environ.items() if name in _HANDED_ON or name.startswith(beginnings)}
+    `prefix`."""
+    beginnings = (*_PASSED_PREFIXES, prefix) if prefix else _PASSED_PREFIXES
+    kept = {name: value for name, value in os.environ.items() if name in _PASSED or name.startswith(beginnings)}
     return {**kept, **ONE_THREAD}
 
 
 @contextmanager
-def only_environment(own: str) -> Iterator[None]:
+def only_environment(prefix: str) -> Iterator[None]:
     """Within the block, this process has only the variables that `environment` passes on."""
-    before, kept = dict(os.environ), environment(own)
+    before, kept = dict(os.environ), environment(prefix)
     os.environ.clear()
     os.environ.update(kept)
     try:
@@ -66,9 +68,9 @@ def hide_memory() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-class Contained:
+class ContainedProcess:
     """A command and the processes that it starts. They are killed when the command ends, when this process is gone, or
-    by `end`."""
+    by `kill`."""
 
     def __init__(
         self, command: Sequence[str], env: Mapping[str, str], pass_fds: Sequence[int] = (), **popen: Any
@@ -101,13 +103,13 @@ class Contained:
         """Raises `subprocess.TimeoutExpired`."""
         return self._process.wait(seconds)
 
-    def end(self) -> int:
-        """Kill all of it and return the exit code. Harmless to repeat."""
+    def kill(self) -> int:
+        """Kill all of them and return the exit code. Harmless to repeat."""
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1
         try:
-            return self._process.wait(_PATIENCE)
+            return self._process.wait(_KILL_TIMEOUT)
         except subprocess.TimeoutExpired:
             self._process.kill()  # the reaper was stopped or hangs
             return self._process.wait()

@@ -43,12 +43,12 @@ class Table:
     separator: str | None = None
 
 
-Say = Callable[[str], None]
-"""Hears a line of the log."""
+Log = Callable[[str], None]
+"""Writes a line into the log of the training."""
 
 
-def _nothing(*_: object) -> None:
-    """What is told to nobody."""
+def _ignore(*_: object) -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class Run:
 
     inputs: Sequence[Field]
     target: Field
-    say: Say = _nothing
-    tell: Callable[[float, int, int, float | None], None] = _nothing
+    say: Log = _ignore
+    tell: Callable[[float, int, int, float | None], None] = _ignore
     candidates: list[Candidate] = field(default_factory=list)
     chosen: Candidate | None = None
     out_of_fold: OutOfFold | None = None

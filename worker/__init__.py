@@ -1,1 +1,1 @@
-"""Takes jobs, scores them with models it holds in memory, answers them."""
+"""Takes prediction jobs from Redis, scores them with models in memory, and writes the results."""

@@ -1,4 +1,4 @@
-"""`python -m worker`: scores prediction jobs until it is told to stop; `--check`: is one alive on this host?"""
+"""`python -m worker` scores prediction jobs until it is stopped; `--check` tells whether a worker runs on this host."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ log = logging.getLogger("worker")
 
 
 class _NotAlive(Exception):
-    """No worker of this host does its work; the message says why that is believed."""
+    """No worker runs on this host; the message says how that shows."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="exit with 0 if a worker of this host is alive")
+    parser.add_argument("--check", action="store_true", help="exit with 0 if a worker runs on this host, else 1")
     arguments = parser.parse_args()
     logs.configure("worker")
     try:
         settings = Settings.from_environ()
         if not settings.redis_url:
-            raise SettingsError("REDIS_URL is not set; the worker needs the Redis that the gateway uses")
+            raise SettingsError("REDIS_URL is not set; set it to the URL of the gateway's Redis")
         if arguments.check:
             _check(settings)
         else:
-            log.info("serves the models of %s", settings.models_dir)
+            log.info("serving the models in %s", settings.models_dir)
             Supervisor(settings).run()
     except (SettingsError, _NotAlive) as error:
         log.error("%s", error)

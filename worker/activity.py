@@ -1,4 +1,4 @@
-"""Memory shared by the processes of one worker: what each is at, so that the supervisor knows whom a death concerns."""
+"""What each process of a worker is doing, in shared memory: the supervisor reads it when a process dies or hangs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from dataclasses import dataclass
 _HEAD = struct.Struct("<ddII")  # deadline (0: nothing), seconds allowed, bytes of subjects, bytes of slow models
 _SLOW_AT, _SUBJECTS_AT, _SLOT = 64, 16384, 131072
 _LAST = 8
-"""Bytes of a deadline: written last, so that a process that dies while it writes has noted nothing."""
+"""Bytes of a deadline. It is written last, so a process that dies while it writes has no activity."""
 
 
 @dataclass(frozen=True)
 class Activity:
-    """What a process is at: ids of jobs, or a model; it may take `seconds`, until `deadline` of the monotonic clock."""
+    """What a process is doing: scoring the jobs, or loading the version, in `subjects`.
+
+    It may take `seconds`, until `deadline` on the monotonic clock.
+    """
 
     subjects: tuple[str, ...]
     deadline: float
@@ -30,10 +33,10 @@ class Activity:
 
 
 class ActivityTable:
-    """One slot a process. Each writes its own; the supervisor reads all. Nothing is locked.
+    """One slot per process. Each process writes its own slot and the supervisor reads all, without locks.
 
-    Pages nobody writes cost nothing. The memory is a file without a name: it is handed on as a descriptor where a
-    process is started, and inherited where it is forked.
+    The memory is an unnamed file: a started process gets its descriptor, a forked one inherits it. Pages that are
+    never written cost nothing.
     """
 
     def __init__(self, descriptor: int, slots: int) -> None:
@@ -48,7 +51,7 @@ class ActivityTable:
             return cls(os.dup(file.fileno()), slots)
 
     def begin(self, slot: int, subjects: Sequence[str], seconds: float) -> None:
-        """The process of `slot` begins something that may take `seconds`."""
+        """Record that the process of `slot` begins work on `subjects` that may take `seconds`."""
         at = slot * _SLOT
         text = "\n".join(subjects).encode()[: _SLOT - _SUBJECTS_AT]
         self.end(slot)
@@ -57,10 +60,11 @@ class ActivityTable:
         struct.pack_into("<d", self._memory, at, time.monotonic() + seconds)
 
     def end(self, slot: int) -> None:
+        """Record that the process of `slot` is idle."""
         struct.pack_into("<d", self._memory, slot * _SLOT, 0.0)
 
     def current(self, slot: int) -> Activity | None:
-        """What the process of `slot` is at; None: nothing. Exact once the process is dead."""
+        """Return what the process of `slot` is doing; None if it is idle. Exact once the process is dead."""
         at = slot * _SLOT
         deadline, seconds, length, _ = _HEAD.unpack_from(self._memory, at)
         if not deadline:
@@ -69,14 +73,14 @@ class ActivityTable:
         return Activity(tuple(text.split("\n")), deadline, seconds)
 
     def set_slow_models(self, slot: int, models: Collection[str]) -> None:
-        """The process of `slot` has found these models slow."""
+        """Record the models that the process of `slot` has found slow."""
         at = slot * _SLOT
         text = " ".join(sorted(models)).encode()[: _SUBJECTS_AT - _SLOW_AT]
         self._memory[at + _SLOW_AT : at + _SLOW_AT + len(text)] = text
         struct.pack_into("<I", self._memory, at + _HEAD.size - 4, len(text))
 
     def slow_models(self, slot: int) -> set[str]:
-        """The models that whatever process was last in `slot` has found slow."""
+        """Return the models that the latest process of `slot` has found slow."""
         at = slot * _SLOT
         length = _HEAD.unpack_from(self._memory, at)[3]
         return set(self._memory[at + _SLOW_AT : at + _SLOW_AT + length].decode(errors="replace").split())

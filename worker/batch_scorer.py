@@ -1,4 +1,4 @@
-"""A batch of jobs → their outcomes: one `predict` for many jobs, and one bad job fails alone."""
+"""Scores a batch of jobs with one `predict`; a job that makes the model raise fails alone."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from worker.model_cache import Model, ModelCache
 from worker.pace import Pace
 
 LOAD_TIMEOUT = 300.0
-"""How long loading a model may take."""
+"""Seconds that loading a model may take."""
 
-_BATCHES_IN_A_PIECE = 20
-"""A job larger than a batch is scored in pieces, each of at most so many batches' rows."""
+_BATCHES_PER_PIECE = 20
+"""A job with more rows than so many batches is scored in pieces of that size."""
 
 Outcomes = dict[str, PredictionOutcome | Failure]
 
@@ -33,21 +33,21 @@ class BatchScorer:
         begin: Callable[[Sequence[str], float], object],
         end: Callable[[], object],
     ) -> None:
-        """`begin` is told which jobs are being scored from now on, and how many seconds that may take; `end` that it
-        is over. `timeout` in seconds counts for one `predict`."""
+        """`begin` gets the ids of the jobs that are about to be scored and the seconds that this may take; `end` is
+        called when nothing is being scored any more. `timeout` is that of one `predict`, in seconds."""
         self._cache = cache
         self._pace = pace
         self._timeout = timeout
         self._begin = begin
         self._end = end
         self.out_of_memory = False
-        """Memory ran out: what this process does from now on means nothing, it has to go."""
+        """Whether memory ran out: this process cannot be relied upon any more and has to end."""
 
     def score(self, batch: Batch) -> Outcomes:
-        """The outcomes of the batch's jobs; those of some only when memory runs out.
+        """Return the outcomes of the batch's jobs by id; when memory runs out, only those of finished jobs.
 
-        Then a job that stands alone fails, and others go back without an outcome: they come again, alone. `end` is
-        not called for those that were being scored.
+        Then a job that was alone in its batch fails. Others get no outcome: they go back to their queue and come again
+        one by one. `end` is not called, so the activity still names the jobs that were being scored.
         """
         outcomes: Outcomes = {}
         waiting = [list(batch.jobs)]
@@ -76,7 +76,7 @@ class BatchScorer:
         return outcomes
 
     def _next_jobs(self, waiting: list[list[BatchJob]], batch: Batch) -> list[BatchJob]:
-        """The next jobs off `waiting`, as many as may be scored at once; at least one."""
+        """Take the next jobs off `waiting`: as many as one `predict` may score, and at least one."""
         jobs = waiting.pop()
         rows, most = 0, self._pace.limit(batch.model, batch.version)
         for count, job in enumerate(jobs):
@@ -97,13 +97,13 @@ class BatchScorer:
         }
 
     def _predict_one(self, model: Model, job: BatchJob) -> PredictionOutcome | Failure:
-        """A job of its own, in pieces where it is large."""
+        """Score one job, in pieces if it is large."""
         parts: list[Prediction] = []
         total, done = 0.0, 0
         while not parts or done < len(job.rows):
             if parts:
                 self._begin([job.id], self._timeout)
-            size = _BATCHES_IN_A_PIECE * self._pace.limit(model.manifest.name, model.manifest.version)
+            size = _BATCHES_PER_PIECE * self._pace.limit(model.manifest.name, model.manifest.version)
             (answer,), ms = self._timed(model, [job.rows[done : done + size]])
             if isinstance(answer, Failure):
                 return answer

@@ -1,4 +1,4 @@
-"""The name of a worker: what comes back under the same name gives back what it held before."""
+"""The name of a worker: a worker that restarts under its name gives back the jobs that it held before."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ import secrets
 from broker.supervisor import Leases
 
 _MISSED_RENEWALS = 0.2
-"""Whoever did not renew for this part of a lease is dead: renewals come after a tenth."""
+"""Part of a lease after which a worker that has not renewed is dead. Workers renew after a tenth."""
 
 
 class Identity:
+    """Claims the name of a worker, or a variation of it while another worker uses it."""
+
     def __init__(self, leases: Leases, wanted: str, lease: float) -> None:
-        """`lease` in seconds."""
+        """`wanted` is the preferred name, `lease` in seconds."""
         self._leases = leases
         self._wanted = re.sub(r"[^A-Za-z0-9_.-]", "_", wanted) or "worker"
         self._longest_left = lease * (1 - _MISSED_RENEWALS)
         self._left: dict[str, float] = {}
         self.name: str | None = None
-        """None: it is not settled yet."""
+        """The claimed name; None until `claim` has succeeded."""
 
     def claim(self) -> list[str]:
-        """To be called again and again until there is a `name`. Returns its former incarnations, to be given back.
+        """Try to claim the name; to be repeated until there is a `name`. Returns its former incarnations, whose jobs
+        have to be given back.
 
-        A lease that grows meanwhile means that the name is in use, and this worker takes another. Raises
-        `redis.exceptions.RedisError`.
+        A lease that is renewed between two calls means that another worker uses the name, so this one takes a
+        variation. Raises `redis.exceptions.RedisError`.
         """
         left = self._leases.remaining(self._wanted)
         if any(seconds > self._left.get(inc, seconds) for inc, seconds in left.items()):

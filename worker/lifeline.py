@@ -1,4 +1,4 @@
-"""The connection between a supervisor and a scorer that is not its child: each learns at once that the other died."""
+"""The connection of a supervisor and a scorer, which is not its child: each notices at once that the other died."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Hello:
-    """What a scorer says of itself: its process, and at which generation its template forked it."""
+    """A scorer's first message: its process id, and the generation of its template when it was forked."""
 
     pid: int
     generation: int
 
 
 class Lifeline:
-    """The scorer's end. Nobody else has it: it closes when, and only when, the scorer is gone."""
+    """The scorer's end. No other process holds it, so it closes exactly when the scorer dies."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
 
     def wait_for_start(self, generation: int) -> bool:
-        """Says hello and waits for the word to begin, after which this process does not outlive its supervisor.
+        """Say hello and wait until the supervisor sends the start. From then on this process dies with its supervisor.
 
-        False: the supervisor is gone, or does not want this scorer.
+        Returns False if the supervisor is gone or does not want this scorer.
         """
         self._end.sendall(json.dumps([os.getpid(), generation]).encode())
         if not self._end.recv(1):
             return False
-        # A child that the model forks must not keep it open: nobody would learn that the scorer is gone.
+        # A child that the model forks must not keep it open, or the supervisor would not notice that the scorer died.
         os.register_at_fork(after_in_child=self._end.close)
-        # The kernel tells, and not a thread: the model may be in C code that gives no thread a turn. Linux ends a
-        # process that does not handle SIGIO, macOS does not.
+        # A signal from the kernel and not a thread: the model may run C code that holds the GIL. Linux ends a process
+        # that does not handle SIGIO, macOS does not.
         signal.signal(signal.SIGIO, signal.SIG_DFL if sys.platform == "linux" else lambda *_: os._exit(1))
         fcntl.fcntl(self._end, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(self._end, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
@@ -59,11 +59,11 @@ class ScorerConnection:
         return self._ours.fileno()
 
     def close_scorer_end(self) -> None:
-        """The other end is the scorer's only now."""
+        """Close this process's copy of the scorer's end, once it has been sent to the template."""
         self.scorer_end.close()
 
     def read(self) -> Hello | None:
-        """What the scorer says; None: it is gone. To be called when there is something to read."""
+        """Return the scorer's message; None if the scorer is gone. To be called when `fileno()` is readable."""
         try:
             received = self._ours.recv(256)
         except OSError:
@@ -71,7 +71,7 @@ class ScorerConnection:
         return Hello(*json.loads(received)) if received else None
 
     def send_start(self) -> None:
-        """The word to begin."""
+        """Let the scorer take jobs."""
         with suppress(OSError):
             self._ours.send(b"!")
 

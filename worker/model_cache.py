@@ -1,4 +1,4 @@
-"""Estimators by (model, version): loaded on first use, least recently used out, within a budget."""
+"""Estimators by model and version: loaded on first use, and evicted least recently used first."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Model:
 
 
 class ModelCache:
-    """Keeps models whose artifacts together have at most `budget` bytes; the last one used always stays.
+    """Holds models whose artifacts take at most `budget` bytes together; the last one used always stays.
 
-    A scorer begins with the models that the template had when it was forked, and goes on by itself.
+    A scorer starts with the models of its template and continues on its own.
     """
 
     def __init__(self, repository: Repository, budget: int, trust: Trust) -> None:
@@ -41,8 +41,10 @@ class ModelCache:
         return iter(self._models)
 
     def get(self, name: str, version: int) -> Model:
-        """Raises `ModelgateError` when manifest or artifact cannot be used; the next call tries again. Raises
-        `MemoryError`."""
+        """Return the model, and load it if it is not in memory.
+
+        Raises `ModelgateError` if its manifest or artifact is unusable, and `MemoryError`; the next call tries again.
+        """
         key = (name, version)
         if key not in self._models:
             manifest = self._repository.manifest(name, version)
@@ -53,9 +55,9 @@ class ModelCache:
         return self._models[key]
 
     def make_room(self, name: str, version: int, evictable: Collection[tuple[str, int]]) -> bool:
-        """Whether the version fits now. Of `evictable` as many are dropped as have to go, and none if all would not do.
+        """Evict as many of `evictable` as the version needs, and none if all of them would not be enough.
 
-        Raises `ModelgateError`.
+        Returns whether the version fits now. Raises `ModelgateError`.
         """
         excess = self._excess(self._repository.manifest(name, version))
         dropped = []
@@ -73,7 +75,7 @@ class ModelCache:
             del self._models[key]
 
     def _excess(self, manifest: ModelManifest) -> int:
-        """The bytes by which the model would be too many."""
+        """Return by how many bytes the budget would be exceeded with this model."""
         used = sum(model.manifest.artifact.size for model in self._models.values())
         return used + manifest.artifact.size - self._budget
 
@@ -81,6 +83,6 @@ class ModelCache:
         try:
             return load(manifest, self._repository.version_dir(manifest.name, manifest.version), self._trust)
         except ModelgateError:
-            # Deleted meanwhile? Then that is what is wrong with it.
+            # If it was deleted meanwhile, this raises an error that says so.
             self._repository.read_manifest(manifest.name, manifest.version)
             raise

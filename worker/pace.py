@@ -1,4 +1,4 @@
-"""How many rows of a model may be scored at once, judged by how long that took so far."""
+"""How many rows of a model one `predict` may score, from measurements of earlier calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _GROWTH = 4
 
 @dataclass(slots=True)
 class _Timing:
-    """`single`: ms for one row; `more`: ms for each row beyond the first; `rows`: what follows of it."""
+    """`single`: ms for one row; `more`: ms for each further row; `rows`: the resulting limit."""
 
     single: float | None = None
     more: float | None = None
@@ -19,35 +19,35 @@ class _Timing:
 
 @dataclass
 class Pace:
-    """Keeps what rows beyond the first add to a batch below `batch_ms`.
+    """Limits batches so that the rows beyond the first take at most `batch_ms`.
 
-    What one row takes alone says little about many: a forest takes 3.3 ms for one row and 3.6 for 32. So the two are
-    measured apart. A model that is not known begins with one row, and a batch is never more than four times
-    what has been tried: a model that takes a second a row must not be given a thousand.
+    The time of one row says little about many: a forest takes 3.3 ms for one row and 3.6 for 32. So the two are
+    measured apart. An unknown model starts with one row, and a batch is at most four times as large as the largest so
+    far: a model that needs a second per row must not get a thousand rows.
     """
 
     batch_ms: float
     revision: int = 0
-    """Changes with `rows` of any model."""
+    """Grows whenever `rows` or `slow` changes."""
     slow: set[str] = field(default_factory=set)
-    """Models of which one row alone takes longer than `batch_ms`."""
+    """Models that need longer than `batch_ms` for a single row."""
     rows: dict[str, int] = field(default_factory=dict)
-    """The most rows of a batch, by model, for the version scored last. Powers of two: they seldom change."""
+    """The limit of each model, for the version scored last. Limits are powers of two, so they seldom change."""
     _timings: dict[tuple[str, int], _Timing] = field(default_factory=dict)
 
     def limit(self, model: str, version: int) -> int:
-        """The most rows of one `predict`."""
+        """Return the most rows of one `predict`."""
         timing = self._timings.get((model, version))
         return timing.rows if timing else 1
 
     def record(self, model: str, version: int, rows: int, ms: float) -> None:
-        """`predict` took `ms` for `rows`."""
+        """Record that `predict` took `ms` for `rows`."""
         timing = self._timings.setdefault((model, version), _Timing())
         if rows > 1:
             added = ms / rows if timing.single is None else max(0.0, ms - timing.single) / (rows - 1)
             timing.more = added if timing.more is None else timing.more + (added - timing.more) * rows / (rows + 8)
             timing.rows = self._rounded(timing.more, max(timing.rows, _GROWTH * rows))
-        # The first call of all is slow, and so is one that the machine interrupts: a lower figure counts at once.
+        # A first call is slow, and so is an interrupted one: a lower figure counts at once, a higher one slowly.
         if timing.single is None or ms < timing.single:
             timing.single = ms
         elif rows == 1:

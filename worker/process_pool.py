@@ -1,4 +1,4 @@
-"""The processes of a worker, kept alive: what ends is started again, what takes too long is killed. Knows no Redis."""
+"""Starts and restarts the processes of a worker and kills those that take too long. Uses no Redis."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from worker.processes import ScorerExit, ScorerProcess, TemplateProcess
 log = logging.getLogger("worker")
 
 _MIN_LIFETIME = 1.0
-"""Seconds. A process that ended sooner is started again after a pause, which grows."""
+"""Seconds. A process that ended sooner is restarted after a pause that grows."""
 
 _STOP_TIMEOUT = 5.0
-"""Seconds that a scorer may take to end, when it is told to and scores nothing: a model may have taken its signal."""
+"""Seconds that an idle scorer may take to end: its model may have replaced the signal handler."""
 
 _CRASHES_TO_BLOCK = 2
-"""Templates that ended while they loaded a version: one may have been killed by anybody."""
+"""Templates that must die while they load a version before it is blocked: a single one may have died by chance."""
 
 _MAX_FORK_PAUSE = 0.5
-"""Seconds between scorers of a slot: to fork one costs little, and the next job is to start within a second."""
+"""Seconds between two scorers of a slot: a fork is cheap, and the next job must start within a second."""
 
 
 class ProcessPool:
-    """One template, and a scorer in each slot. `maintain` is to be called several times a second."""
+    """One template process, and a scorer process in each slot."""
 
     def __init__(self, scorers: int, selector: selectors.BaseSelector) -> None:
-        """What it listens to is registered with `selector`, with what to call as data."""
+        """Registers its connections with `selector`, each with the function to call as data."""
         self.scorers: dict[int, ScorerProcess] = {}
-        """By slot."""
+        """Scorers by slot."""
         self.exits: list[ScorerExit] = []
-        """To be taken off by whoever gives back."""
+        """Scorers that ended with jobs in their hands; the supervisor gives these back and removes the entry."""
         self._selector = selector
         self._template_slot = scorers
         self._activities = ActivityTable.create(scorers + 1)
@@ -54,7 +54,10 @@ class ProcessPool:
         self._draining = False
 
     def maintain(self, new_incarnation: Callable[[int], str] | None) -> None:
-        """`new_incarnation` names the scorer of a slot; None: there are to be no scorers yet."""
+        """Restart what has ended and kill what is overdue; to be called several times a second.
+
+        `new_incarnation(slot)` names a new scorer; None: start no scorers yet.
+        """
         self._reap_zombies()
         self._kill_overdue()
         if self._draining:
@@ -68,12 +71,12 @@ class ProcessPool:
             self._replace_outdated_scorer(self._template)
 
     def activate(self, scorer: ScorerProcess) -> None:
-        """The scorer has its lease."""
+        """Let a scorer take jobs, once it has its lease."""
         scorer.registered = True
         scorer.connection.send_start()
 
     def request_versions(self, versions: frozenset[str]) -> None:
-        """These versions (`loan@3`) are to be loaded beside those that aliases name."""
+        """Load these versions (`loan@3`) besides those that aliases name."""
         if versions != self._requested:
             self._requested = versions
             if self._template:
@@ -81,17 +84,17 @@ class ProcessPool:
 
     @property
     def loaded(self) -> frozenset[str]:
-        """The versions that every scorer has who may still take a job; none while there is no such scorer."""
+        """The versions that all scorers have that may still take jobs; empty while there is no such scorer."""
         serving = [scorer.versions for scorer in self.scorers.values() if scorer.registered and not scorer.retiring]
         return frozenset.intersection(*serving) if serving else frozenset()
 
     @property
     def refused(self) -> Mapping[str, str]:
-        """The wanted versions that are not going to be loaded, with the reason."""
+        """The requested versions that the template does not load, each with the reason."""
         return self._template.refused if self._template else {}
 
     def drain(self) -> None:
-        """Scorers finish what they hold and end; nothing is started any more."""
+        """Let the scorers finish their jobs and end, and start no more processes."""
         self._draining = True
         for scorer in list(self.scorers.values()):
             if not scorer.registered:
@@ -100,7 +103,7 @@ class ProcessPool:
                 scorer.retire()
 
     def stop_template(self) -> None:
-        """The template ends, once there are no scorers."""
+        """Stop the template; to be called once there are no scorers."""
         if self._template:
             self._template.stop(grace=1)
 
@@ -108,7 +111,7 @@ class ProcessPool:
 
     @property
     def _blocked(self) -> dict[str, str]:
-        """The versions that no template may load, and why: loading them has ended several templates."""
+        """The versions that no template may load, each with the reason."""
         harmful = [version for version, templates in self._crashes.items() if templates >= _CRASHES_TO_BLOCK]
         threaded = dict.fromkeys(self._starts_threads, STARTS_THREADS)
         return dict.fromkeys(harmful, "loading it kills its process") | threaded
@@ -118,7 +121,7 @@ class ProcessPool:
         try:
             self._template = TemplateProcess(self._activities, self._blocked)
         except OSError as error:
-            log.warning("cannot start a template: %s", error)
+            log.warning("cannot start the template and tries again: %s", error)
             self._template_backoff.failed()
             return
         self._template.request_versions(self._requested)
@@ -139,11 +142,11 @@ class ProcessPool:
         self._crashes.update(activity.subjects if activity and not threaded else ())
         self._starts_threads.update(activity.subjects if activity and threaded else ())
         if activity and threaded:
-            log.warning("loading %s starts threads: each scorer will load it for itself", *activity.subjects)
+            log.warning("loading %s starts threads, so each scorer loads it for itself", *activity.subjects)
         elif activity and self._blocked.keys() >= {*activity.subjects}:
-            log.warning("loading %s kills its process (%s): scorers load it when asked for it", *activity.subjects, how)
+            log.warning("loading %s kills its process (%s), so scorers load it on demand", *activity.subjects, how)
         elif not self._draining:
-            log.warning("the template ended (%s) and is started anew; scorers go on", how)
+            log.warning("the template ended (%s) and is restarted; scorers go on", how)
 
     # Scorers
 
@@ -165,7 +168,7 @@ class ProcessPool:
             exited = self._exit_of(scorer)
             self.exits.append(exited)
             if not (scorer.retiring or scorer.killed):
-                log.warning("scorer %s ended while it scored %d jobs", scorer.inc, len(exited.scored or ()))
+                log.warning("scorer %s died while it scored %d jobs", scorer.inc, len(exited.scored or ()))
         if scorer.retiring or time.monotonic() - scorer.began > _MIN_LIFETIME:
             self._backoffs[scorer.slot].worked()
         else:
@@ -179,7 +182,7 @@ class ProcessPool:
         if scorer.overdue is None:
             return ScorerExit(scorer.inc, activity.subjects)
         if activity != scorer.overdue:
-            # It finished at the last moment, and what came next is not to blame.
+            # It finished the overdue activity just before it was killed, and the next one is not to blame.
             return ScorerExit(scorer.inc, ())
         seconds = round(activity.seconds, 3)
         failure = Failure(Code.TIMEOUT, f"scoring took longer than {seconds:g} s", {"seconds": seconds})
@@ -193,7 +196,7 @@ class ProcessPool:
             self._unreaped.add(scorer.pid)
 
     def _replace_outdated_scorer(self, template: TemplateProcess) -> None:
-        """Scorers share the models that the template had when they were forked; a new one shares those of now."""
+        """Retire one scorer that does not share all models of the template, so that a new one takes its place."""
         scorers = self.scorers.values()
         whole = len(scorers) == len(self._backoffs)
         if template.generation is None or not whole or any(s.retiring or not s.registered for s in scorers):
@@ -204,7 +207,7 @@ class ProcessPool:
                 return
 
     def _kill_overdue(self) -> None:
-        """Kills what has taken longer than it may."""
+        """Kill the processes whose activity has taken too long."""
         for scorer in self.scorers.values():
             activity = self._activities.current(scorer.slot)
             if activity or not scorer.retiring:
@@ -219,8 +222,8 @@ class ProcessPool:
             self._template.kill()
 
     def _reap_zombies(self) -> None:
-        """Scorers are children of their template. If that is gone, and this process the first of a container, they
-        are its own."""
+        """Scorers are children of the template. When that dies and this process is the first of its container, it
+        inherits them."""
         for pid in list(self._unreaped):
             try:
                 done = os.waitpid(pid, os.WNOHANG)[0]

@@ -1,4 +1,4 @@
-"""The processes of a supervisor as it sees them: the template, and the scorers that the template forks."""
+"""The supervisor's handles on its processes: the template, and the scorers that the template forks."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from worker.activity import Activity, ActivityTable
 from worker.lifeline import ScorerConnection
 
 STARTED_THREADS = 3
-"""Exit code of a template that can no longer fork, because loading a model has started threads."""
+"""Exit code of a template that can no longer fork, because loading a model started threads."""
 
 
 class TemplateProcess:
-    """A template. What it has written can be read from `fileno()`."""
+    """A template process. `fileno()` is readable when it has sent its state or has died."""
 
     def __init__(self, activities: ActivityTable, blocked: Mapping[str, str]) -> None:
-        """`blocked`: versions that it must not load, and why."""
+        """`blocked` maps versions (`loan@3`) that the template must not load to the reason. Raises OSError."""
         self._control, theirs = socket.socketpair()
         self._buffer = b""
         self.generation: int | None = None
-        """Grows with each change of the versions in its memory; None: it has not loaded all that it should."""
+        """Grows with each change of the versions in its memory; None until it has loaded them all once."""
         self.versions: Mapping[str, int] = {}
-        """Those in its memory (`loan@3`), each with the generation since which it is there."""
+        """The versions in its memory, each with the generation that first had it."""
         self.refused: Mapping[str, str] = {}
-        """Those that it was asked for and does not load, with the reason."""
+        """The requested versions that it does not load, each with the reason."""
         with theirs:
             descriptors = (theirs.fileno(), activities.descriptor)
             arguments = [*map(str, descriptors), str(activities.slots), json.dumps(blocked)]
@@ -49,7 +49,7 @@ class TemplateProcess:
         return self._control.fileno()
 
     def fork(self, slot: int, inc: str) -> ScorerConnection:
-        """Asks for a scorer. It comes when the template is ready; if never, the connection tells that it is gone."""
+        """Ask the template to fork a scorer. The connection closes if that never happens."""
         connection = ScorerConnection()
         with suppress(OSError):
             socket.send_fds(self._control, [_line({"fork": [slot, inc]})], [connection.scorer_end.fileno()])
@@ -57,12 +57,12 @@ class TemplateProcess:
         return connection
 
     def request_versions(self, versions: Collection[str]) -> None:
-        """Asks for these versions (`loan@3`) beside those that aliases name."""
+        """Ask the template to load these versions (`loan@3`) besides those that aliases name."""
         with suppress(OSError):
             self._control.sendall(_line({"versions": sorted(versions)}))
 
     def read(self) -> bool:
-        """Takes in what the template says; False: it is gone."""
+        """Read the template's state; return False if the template is gone."""
         try:
             received = self._control.recv(65536)
         except OSError:
@@ -78,11 +78,11 @@ class TemplateProcess:
 
     @property
     def started_threads(self) -> bool:
-        """Whether that is what it ended of."""
+        """Whether it ended because loading a model started threads."""
         return self._process.returncode == STARTED_THREADS
 
     def stop(self, grace: float = 0) -> str:
-        """Ends it, if need be, after `grace` seconds; how it ended."""
+        """Kill it unless it ends within `grace` seconds; return how it ended, such as `exit code 0`."""
         self._control.close()
         try:
             code = self._process.wait(grace)
@@ -98,7 +98,7 @@ def _line(message: object) -> bytes:
 
 @dataclass
 class ScorerProcess:
-    """A scorer, from the wish to have one to its death."""
+    """A scorer process, from the request to fork it until its death."""
 
     slot: int
     inc: str
@@ -107,19 +107,21 @@ class ScorerProcess:
     began: float = field(default_factory=time.monotonic)
     pid: int | None = None
     generation: int = 0
-    """Of its template when it was forked."""
+    """The template's generation when it was forked."""
     registered: bool = False
+    """Whether it has a lease and may take jobs."""
     retiring: bool = False
+    """Whether it was asked to finish its jobs and end."""
     busy: float = field(default_factory=time.monotonic)
-    """When it was last seen to score, or had not been told to end."""
+    """When it was last seen scoring, or last seen before it was asked to end."""
     killed: bool = False
-    """By the supervisor, and not for what it was scoring."""
+    """Whether the supervisor killed it for another reason than a timeout."""
     overdue: Activity | None = None
-    """What it was killed for."""
+    """The activity that took too long, for which it was killed."""
 
     @property
     def versions(self) -> frozenset[str]:
-        """Those that it shares with its template."""
+        """The versions whose memory it shares with its template."""
         return frozenset(v for v, since in self.template.versions.items() if since <= self.generation)
 
     def signal(self, number: signal.Signals) -> None:
@@ -128,20 +130,24 @@ class ScorerProcess:
                 os.kill(self.pid, number)
 
     def retire(self) -> None:
-        """It finishes what it holds and ends."""
+        """Ask it to finish its jobs and end."""
         self.retiring = True
         self.signal(signal.SIGTERM)
 
     def kill(self) -> None:
+        """Kill it for another reason than a timeout."""
         self.killed = True
         self.signal(signal.SIGKILL)
 
 
 @dataclass(frozen=True)
 class ScorerExit:
-    """What is to be given back: the incarnation, what it was scoring, and what it was killed for."""
+    """The end of an incarnation whose jobs have to go back to their queues.
+
+    `failure` is the outcome of the jobs that it was scoring, if it was killed for them.
+    """
 
     inc: str
     scored: Collection[str] | None
-    """None: nobody knows."""
+    """Ids of the jobs that it was scoring; None if that is unknown."""
     failure: Failure | None = None

@@ -1,4 +1,4 @@
-"""A scorer: the process that takes batches, scores them and answers them, until it is told to stop."""
+"""The scorer: takes batches of jobs from Redis, scores them and writes their outcomes."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from worker.slow_models import SlowModels
 log = logging.getLogger("worker")
 
 MAX_JOBS = 128
-"""Jobs of a batch. Redis does nothing else while it moves them, about 15 µs each."""
+"""The most jobs of a batch. Redis is blocked while it moves them, for about 15 µs each."""
 
 T = TypeVar("T")
 
 
 class _Stopped(Exception):
-    """A scorer was stopped while it held nothing."""
+    """The scorer was stopped while it waited for work."""
 
 
 class Scorer:
-    """Takes, scores and answers one batch after the other."""
+    """Processes one batch after the other."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Scorer:
         models: Collection[str],
         skip: Callable[[], frozenset[str]],
     ) -> None:
-        """`models` are the only ones it takes (empty: all), without those that `skip` names."""
+        """It takes jobs of `models` (empty: all), without the models that `skip` returns."""
         self._queue = queue
         self._batch_scorer = batch_scorer
         self._pace = pace
@@ -61,13 +61,13 @@ class Scorer:
         self._waiting = False
 
     def stop(self) -> None:
-        """What is held is finished, nothing new is taken. For a signal handler: ends waiting at once."""
+        """Finish the current batch and take no more. For a signal handler: interrupts the wait for work."""
         self._stopping = True
         if self._waiting:
             raise _Stopped
 
     def run(self) -> None:
-        """Until it is stopped, or memory has run out. Raises `FencedError` when it owns nothing any more."""
+        """Process batches until it is stopped or memory runs out. Raises `FencedError` if its lease is gone."""
         with suppress(_Stopped):
             while not self._stopping and not self._batch_scorer.out_of_memory:
                 if not self.step():
@@ -76,7 +76,7 @@ class Scorer:
                     self._waiting = False
 
     def step(self) -> bool:
-        """One batch; False when there was none."""
+        """Process one batch; return False if there was none."""
         batch = self._retrying(self._take)
         if batch is None:
             return False
@@ -93,7 +93,7 @@ class Scorer:
         return self._queue.take(self._limits)
 
     def _retrying(self, call: Callable[[], T], *, even_when_stopping: bool = False) -> T | None:
-        """What Redis answers, however long it is away; None when the scorer is stopped meanwhile."""
+        """Return the result of `call`, repeated until Redis answers; None if the scorer is stopped meanwhile."""
         backoff = Backoff()
         while even_when_stopping or not self._stopping:
             try:
@@ -108,11 +108,11 @@ class Scorer:
 def run_scorer(
     slot: int, inc: str, activities: ActivityTable, cache: ModelCache, repository: Repository, settings: Settings
 ) -> None:
-    """What a scorer's process does from the word to begin on."""
-    # The kernel is to choose a scorer before the template.
+    """Be a scorer, in a process that the template has forked, until it is stopped."""
+    # Without the template all scorers would have to load their models anew.
     prefer_for_oom_kill(500)
     limit_memory(settings.scorer_memory_mb)
-    np.random.seed()  # the template has given all scorers the same
+    np.random.seed()  # all scorers have inherited the state of the template
     pace = Pace(settings.batch_ms)
     slow_models = SlowModels(
         activities, slot, settings.workers, pace, lambda: settings.worker_models or repository.names()
@@ -127,7 +127,7 @@ def run_scorer(
     queue = ScorerQueue(connect(settings.redis_url, own=True), inc)
     scorer = Scorer(queue, batch_scorer, pace, settings.worker_models, slow_models.skipped)
     signal.signal(signal.SIGTERM, lambda *_: scorer.stop())
-    # What a model forks ends when the model tells it to.
+    # A process that a model forks has to end on SIGTERM as usual.
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     try:
         scorer.run()

@@ -1,4 +1,4 @@
-"""Models of which one row takes long are left to the others by one scorer of a worker, so that they never have all."""
+"""One scorer never takes slow models, so they cannot occupy every scorer."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ _NONE: frozenset[str] = frozenset()
 
 
 class SlowModels:
-    """What one scorer knows of slow models, and what all scorers of its worker know together.
+    """Shares what one scorer has found slow with all scorers of its worker.
 
-    The scorer in the first slot leaves slow models alone, unless all that are served are slow. Always the same one:
-    then nobody has to agree with anybody.
+    The scorer in the first slot skips slow models, unless all served models are slow. It is always the first slot, so
+    scorers need not agree on one.
     """
 
     def __init__(
         self, activities: ActivityTable, slot: int, scorers: int, pace: Pace, served: Callable[[], Collection[str]]
     ) -> None:
+        """`slot` is this scorer's of `scorers`; `served` returns the models that the worker serves."""
         self._activities = activities
         self._slot = slot
         self._scorers = scorers
@@ -30,7 +31,7 @@ class SlowModels:
         self._skipped: frozenset[str] = _NONE
 
     def skipped(self) -> frozenset[str]:
-        """The models that this scorer does not take."""
+        """Return the models that this scorer must not take."""
         if self._pace.slow != self._written:
             self._written = self._pace.slow
             self._activities.set_slow_models(self._slot, self._written)

@@ -1,6 +1,6 @@
-"""The supervisor: renews the leases of its scorers, gives back what the dead held, and looks after the queues.
+"""The supervisor: renews the leases of its scorers, gives back the jobs of dead ones, and maintains the queues.
 
-It unpickles nothing and imports neither numpy nor scikit-learn: whatever a model does, it does not do it here.
+It unpickles nothing and imports neither numpy nor scikit-learn, so no model can harm it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from worker.processes import ScorerExit
 log = logging.getLogger("worker")
 
 _TICK = 0.1
-"""Seconds after which the loop turns when nothing happens."""
+"""Seconds after which the loop runs when nothing happens."""
 
 
 class Supervisor:
-    """One worker."""
+    """Runs one worker: its processes, their leases and their jobs."""
 
     def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
         """`lease` in seconds."""
@@ -52,7 +52,7 @@ class Supervisor:
         self._duties.add(10, self._leases.reconcile)
 
     def run(self) -> None:
-        """Until SIGTERM or SIGINT, and then until the scorers have finished what they hold, at most `STOP_GRACE`."""
+        """Run until SIGTERM or SIGINT, then until the scorers have finished their jobs, at most for `STOP_GRACE`."""
         self._listen_to_signals()
         while not self._done():
             self._pool.maintain(self._new_incarnation if self._identity.name else None)
@@ -78,7 +78,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         if self._stop_by is None:
-            # Before whoever sent the signal loses patience: what is held then has to be given back in time.
+            # Earlier than the sender of the signal kills us: unfinished jobs have to be given back before.
             grace = self._settings.stop_grace
             self._stop_by = time.monotonic() + max(0.5 * grace, grace - 2)
 
@@ -114,12 +114,14 @@ class Supervisor:
     def _renew(self) -> None:
         alive = {scorer.inc: scorer for scorer in self._pool.scorers.values() if scorer.registered}
         for inc in self._leases.renew(list(alive)):
-            log.warning("scorer %s lost its lease and is started anew", inc)
+            log.warning("scorer %s lost its lease and is restarted", inc)
             alive[inc].kill()
 
     def _warm_up(self) -> None:
-        """What is wanted before an alias moves is loaded, and whoever wants it is told: also that there is nothing yet,
-        or an alias would move as if this worker did not exist."""
+        """Load the versions that the trainer requests before it moves an alias, and report which are loaded.
+
+        A report is due even while nothing is loaded, or the trainer would not wait for this worker.
+        """
         name = self._identity.name
         if name is None:
             return
@@ -133,4 +135,4 @@ class Supervisor:
 
     def _reap(self) -> None:
         for inc in self._leases.reap():
-            log.warning("%s had no lease any more: what it held is queued again", inc)
+            log.warning("%s has no lease any more; its jobs are queued again", inc)

@@ -1,7 +1,7 @@
-"""`python -m worker.template`: loads models once and forks the scorers that share them. It never predicts.
+"""`python -m worker.template` loads models once and forks the scorers that share them. It never predicts.
 
-A process that has predicted a single row with some estimators (OpenMP) leaves children that hang in `predict`. So the
-supervisor starts this one, which imports and unpickles, and nothing else.
+Some estimators use OpenMP: after a single `predict`, children forked from the process hang in `predict`. So a process
+of its own loads models and does nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from contextlib import suppress
 from broker.load_status import NO_ROOM
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, Repository
-from contract.settings import Settings, SettingsError
+from contract.settings import MB, Settings, SettingsError
 from runtime import logs
 from scoring.trust import Trust
 from worker.activity import ActivityTable
@@ -36,34 +36,36 @@ from worker.scorer import run_scorer
 log = logging.getLogger("worker")
 
 NICE = 10
-"""Of the template and its scorers. Where processors are short, gateway and Redis go first: more requests are there when
-a batch begins, and a model that is being loaded holds nobody up."""
+"""Niceness of the template and its scorers. Where processors are scarce, gateway and Redis go first: batches are larger
+then, and loading a model delays no request."""
 
 _ALIAS_POLL_INTERVAL = 1.0
-"""How often the aliases are read."""
+"""Seconds between two reads of the aliases."""
 
 _MAX_FORK_DELAY = 2.0
-"""Seconds that scorers wait for models to be loaded; after that they start without, and are forked anew later."""
+"""Seconds that the first scorers wait for models to be loaded; later ones replace those that start without."""
 
 _RETENTION = 2.0
-"""Seconds that a version stays when no alias names it any more: jobs that were pinned to it may still come."""
+"""Seconds that a version stays loaded after its last alias has moved: jobs pinned to it may still come."""
 
 Version = tuple[str, int]
 Files = frozenset[tuple[str, int, int]]
 
 
 class Template:
+    """Holds the models that aliases name or the supervisor requests, and forks scorers on request."""
+
     def __init__(
         self, settings: Settings, control: socket.socket, activities: ActivityTable, blocked: Mapping[str, str]
     ) -> None:
-        """`control` brings the slots and incarnations to be forked, and the versions wanted beside those that aliases
-        name. `blocked` names versions (`loan@3`) whose loading has ended a template before, and says why."""
+        """The supervisor sends its commands through `control`: fork a scorer, load versions besides those that aliases
+        name. `blocked` maps versions (`loan@3`) that must not be loaded to the reason."""
         self._settings = settings
         self._control = control
         self._activities = activities
-        # Whole, since a model may change the directory of a process.
+        # Absolute, since a model may change the working directory.
         self._repository = Repository(settings.models_dir.absolute())
-        self._cache = ModelCache(self._repository, settings.model_cache_mb * 1_000_000, Trust.from_settings(settings))
+        self._cache = ModelCache(self._repository, settings.model_cache_mb * MB, Trust.from_settings(settings))
         self._unusable = {text: (self._files(_parsed(text)), why) for text, why in blocked.items()}
         self._requested: list[Version] = []
         self._refused: dict[str, str] = {}
@@ -76,7 +78,7 @@ class Template:
         self._forks: deque[tuple[int, str, Lifeline]] = deque()
 
     def run(self) -> None:
-        """Until the supervisor is gone."""
+        """Run until the supervisor is gone."""
         forks_due = time.monotonic() + _MAX_FORK_DELAY
         while True:
             more = self._load_next()
@@ -103,7 +105,7 @@ class Template:
         return bool(data)
 
     def _report_state(self) -> None:
-        """What is in memory, when it has changed."""
+        """Send the supervisor what is in memory, if that has changed."""
         state = {"generation": self._generation, "versions": self._loaded_at_generation, "refused": self._refused}
         text = json.dumps(state).encode() + b"\n"
         if text != self._reported:
@@ -113,7 +115,7 @@ class Template:
     # Models
 
     def _load_next(self) -> bool:
-        """Loads one version that is wanted, if there is one and room for it; whether it did."""
+        """Load one wanted version, if there is room for it; return whether it did."""
         needed, evictable = self._wanted_versions()
         self._evict_idle({*needed, *evictable})
         self._refused = {}
@@ -136,8 +138,8 @@ class Template:
             }
 
     def _wanted_versions(self) -> tuple[Collection[Version], Collection[Version]]:
-        """What has to be in memory: versions asked for, and the current ones. And what may be: those of other aliases,
-        so that going back to one takes no time."""
+        """Return the versions that must be in memory, requested and `current` ones, and those that may be: the ones
+        with other aliases, so that a rollback takes no time."""
         only = self._settings.worker_models
         aliases = {name: self._repository.aliases(name) for name in only or self._repository.names()}
         requested = [version for version in self._requested if not only or version[0] in only]
@@ -153,7 +155,7 @@ class Template:
         self._cache.evict(dropped)
 
     def _load_if_possible(self, version: Version, evictable: Collection[Version]) -> bool:
-        """Whether it was loaded now; `evictable` may go for it."""
+        """Load the version if it is not in memory, evicting from `evictable` if needed; return whether it did."""
         if version in self._cache:
             return False
         text, files = _text(version), self._files(version)
@@ -163,7 +165,7 @@ class Template:
                     self._load(version)
                     return True
             except (ModelgateError, MemoryError) as error:
-                # Scorers will say so to everybody who asks. Until it has been mended: signed, or put back.
+                # Scorers fail its jobs with this error. Not tried again until its files change.
                 self._unusable[text] = (files, str(error))
                 log.warning("%s", error)
         if version in self._requested:
@@ -172,7 +174,7 @@ class Template:
         return False
 
     def _files(self, version: Version) -> Files:
-        """What tells the files of a version from others in their place; empty without any."""
+        """Return what changes when a file of the version changes; empty if there is none."""
         try:
             with os.scandir(self._repository.version_dir(*version)) as entries:
                 found = [(entry.name, entry.stat()) for entry in entries]
@@ -189,7 +191,7 @@ class Template:
             self._activities.end(slot)
             raise
         if _threads() > 1:
-            # A fork would copy one of them and whatever locks the others hold.
+            # A fork would copy only one thread, and the locks that the others hold.
             os._exit(STARTED_THREADS)
         self._activities.end(slot)
 
@@ -198,7 +200,7 @@ class Template:
         try:
             child = os.fork() == 0
         except OSError as error:
-            # The supervisor sees that there is none, and asks again after a pause.
+            # The supervisor notices that the connection closes, and tries again after a pause.
             log.warning("cannot fork a scorer: %s", error)
             child = False
         if child:
@@ -236,11 +238,11 @@ def _threads() -> int:
 
 
 def main(control: str, activities: str, slots: str, blocked: str) -> None:
-    """The arguments are two descriptors, the number of slots, and an object as JSON."""
+    """`control` and `activities` are descriptors, `slots` is a number, `blocked` a JSON object."""
     logs.configure("worker")
     os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Nobody here waits for scorers: the supervisor sees their ends.
+    # The kernel reaps dead scorers; the supervisor notices by their connections.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.disable()
     try:

@@ -22,6 +22,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.wsgi import LimitedStream
 
+from contract.settings import MB
 from gateway.problems import Problem
 
 _PART = ".part"
@@ -55,8 +56,8 @@ class Spool:
     def __init__(self, folder: Path, megabytes: int, megabytes_each: int, most_fields: int) -> None:
         """`most_fields`: bytes that the fields of a form may take, which are held in memory."""
         self._folder = folder
-        self._limit = megabytes * 1024 * 1024
-        self._most_each = megabytes_each * 1024 * 1024
+        self._limit = megabytes * MB
+        self._most_each = megabytes_each * MB
         self._most_fields = most_fields
 
     def receive(self, request: Request) -> Form:
@@ -69,8 +70,8 @@ class Spool:
         if size is None:
             raise Problem(411, "length_required", "send a form with a Content-Length")
         if size > self._most_each:
-            most = f"{self._most_each // 1_048_576} MB (MAX_UPLOAD_MB)"
-            detail = f"the upload has {size / 1_048_576:.1f} MB, more than the {most} that one may have"
+            most = f"{self._most_each // MB} MB (MAX_UPLOAD_MB)"
+            detail = f"the upload has {size / MB:.1f} MB, more than the {most} that one may have"
             raise Problem(413, "upload_too_large", detail, headers={"Connection": "close"})
         received: list[_File] = []
         try:
@@ -143,8 +144,8 @@ class Spool:
             yield self._limit - sum(_sizes(self._folder))
 
     def _no_room(self, size: int, free: int) -> Problem:
-        used = f"{(self._limit - free) // 1_048_576} of {self._limit // 1_048_576} MB (SPOOL_MB) are taken"
-        return _full(f"there is no room for {size / 1_048_576:.1f} MB more: {used}")
+        used = f"{(self._limit - free) // MB} of {self._limit // MB} MB (SPOOL_MB) are taken"
+        return _full(f"there is no room for {size / MB:.1f} MB more: {used}")
 
 
 class _File:

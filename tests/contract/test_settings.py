@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 
-from contract.settings import Settings, SettingsError, example
+from contract.settings import MB, Settings, SettingsError, example
 from tests.support import PROJECT
 
 
@@ -76,6 +77,31 @@ def test_a_password_that_is_not_in_its_file_is_missed(tmp_path: Path) -> None:
     for name, said in (("none", "cannot be read .No such file"), ("empty", "is empty; put the password")):
         with pytest.raises(SettingsError, match=f"REDIS_PASSWORD_FILE={tmp_path / name} {said}"):
             Settings.from_environ({"REDIS_URL": "redis://h", "REDIS_PASSWORD_FILE": str(tmp_path / name)})
+
+
+FOLDERS = ("bench", "broker", "contract", "gateway", "launcher", "runtime", "scoring", "trainer", "worker")
+
+
+def sizes_in_another_unit(source: str) -> list[str]:
+    """Return the calculations with a size in MB that use another number of bytes than `MB`."""
+    tree = ast.parse(source)
+    parts = [(node, node.left, node.right) for node in ast.walk(tree) if isinstance(node, ast.BinOp)]
+    return [
+        ast.unparse(node)
+        for node, left, right in parts
+        for size, unit in ((left, right), (right, left))
+        if re.search(r"(_mb|megabytes\w*)$", ast.unparse(size)) and ast.unparse(unit) != "MB"
+    ]
+
+
+def test_a_size_in_mb_is_counted_in_the_same_unit_everywhere() -> None:
+    assert MB == 1_048_576
+    assert sizes_in_another_unit("settings.spool_mb * 1_000_000") == ["settings.spool_mb * 1000000"]
+    assert sizes_in_another_unit("megabytes // 1024; megabytes * MB") == ["megabytes // 1024"]
+    files = [path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.py")]
+    texts = {path: text for path in files if "mb" in (text := path.read_text()) or "megabytes" in text}
+    assert {str(path): found for path, text in texts.items() if (found := sizes_in_another_unit(text))} == {}
+    assert "One MB is 2**20 bytes" in example()
 
 
 def test_docker_compose_passes_on_every_setting_that_is_not_its_own() -> None:

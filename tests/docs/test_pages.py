@@ -65,3 +65,52 @@ def test_a_page_that_the_code_names_exists() -> None:
     }
     assert named
     assert [name for name in named if not (PROJECT / name).exists()] == []
+
+
+WORDS = (
+    "model repository",
+    "model version",
+    "artifact",
+    "manifest",
+    "signature",
+    "alias",
+    "instances",
+    "prediction job",
+    "training job",
+    "model cache",
+    "scorer",
+    "recipe",
+    "batch",
+)
+"""The words that the project agreed on first."""
+
+
+def test_the_glossary_has_each_word_once_in_one_line_in_order() -> None:
+    sections = prose(DOCS / "glossary.md").split("\n## ")[1:]
+    found = [re.findall(r"^- \*\*(.+?)\*\*: .+", section, re.MULTILINE) for section in sections]
+    words = [word for section in found for word in section]
+    assert [word for word in WORDS if word not in words] == []
+    assert len(words) == len(set(words))
+    assert all(section == sorted(section) for section in found)
+    assert all(line.startswith("- **") for section in sections for line in section.splitlines()[1:] if line)
+
+
+def test_each_test_that_a_promise_names_exists() -> None:
+    table = re.search(r"^## Promised\n(.*?)^## ", (DOCS / "reference" / "reliability.md").read_text(), re.S | re.M)
+    assert table
+    rows = re.findall(r"^\| (?!promise|---)(.*?) \| (.*) \|$", table[1], re.MULTILINE)
+    assert rows
+    makefile = (PROJECT / "Makefile").read_text()
+    for promise, shown_by in rows:
+        named = re.findall(r"`(.+?)`", shown_by)
+        assert named, promise
+        for proof in named:
+            if proof.startswith("make "):
+                assert f"\n{proof.split()[1]}:" in makefile, proof
+            elif proof.startswith("python -m "):
+                module = PROJECT / proof.split()[2].replace(".", "/")
+                assert module.with_suffix(".py").exists() or (module / "__main__.py").exists(), proof
+            else:
+                file, _, function = proof.partition("::")
+                assert (PROJECT / file).is_file(), proof
+                assert re.search(rf"^def {function}\(", (PROJECT / file).read_text(), re.M), proof

@@ -28,8 +28,8 @@ from contract.settings import Settings
 from tests.flow import estimators
 from tests.support import numbers
 from trainer.publishing.disk import STAGING
+from trainer.publishing.promotion import promote, roll_back
 from trainer.publishing.publish import publish
-from trainer.publishing.swap import promote, roll_back
 
 MODEL = "swapped"
 

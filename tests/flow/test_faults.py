@@ -23,7 +23,7 @@ from contract.settings import Settings
 from tests.flow import estimators
 from tests.flow.workers import Workshop, alive, workshop
 from tests.support import PROJECT, numbers, redis_server, until, write_version
-from trainer.publishing.swap import promote
+from trainer.publishing.promotion import promote
 
 
 def write(models: Path, name: str, estimator: object) -> None:
@@ -141,7 +141,7 @@ def test_a_worker_that_comes_back_gives_back_what_it_held(shop: Workshop) -> Non
         lambda: shop.read(held)[0].status is Status.QUEUED or shop.redis.hget(f"rq:job:{held}", "deaths"), "given back"
     )
     again.ready(1)
-    assert "had no lease" not in again.log
+    assert "has no lease" not in again.log
     assert list(again.scorers()) == [inc.decode() for inc in shop.redis.smembers("mg:incs")]
 
 

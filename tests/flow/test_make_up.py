@@ -101,7 +101,7 @@ def test_a_port_that_is_taken_ends_the_start_with_one_line(own_modelgate: Modelg
 
 def test_a_second_start_from_the_same_folder_is_refused(modelgate: Modelgate, own_modelgate: Modelgate) -> None:
     own_modelgate.settings["STATE_DIR"] = str(modelgate.folder / "state")
-    assert "another Modelgate runs from here" in refused(own_modelgate)
+    assert "another Modelgate uses " in refused(own_modelgate)
 
 
 def test_a_redis_that_is_not_there_ends_the_start_with_one_line(own_modelgate: Modelgate) -> None:
@@ -116,7 +116,7 @@ def test_a_redis_that_refuses_ends_the_start_with_one_line(own_modelgate: Modelg
         with Redis.from_url(url) as connection:
             connection.config_set("requirepass", "secret")
         own_modelgate.settings["REDIS_URL"] = url
-        assert "refuses us" in refused(own_modelgate)
+        assert "refuses access" in refused(own_modelgate)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1", "127.0.0.1:6379", "redis://127.0.0.1:port"])
@@ -143,7 +143,7 @@ def test_no_redis_to_be_had_ends_the_start_with_one_line(own_modelgate: Modelgat
         timeout=60,
     )
     assert ended.returncode == 1
-    assert "there is no redis-server on PATH" in ended.stderr
+    assert "redis-server is not on PATH" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 
 

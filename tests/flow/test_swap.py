@@ -29,7 +29,7 @@ from tests.flow.workers import Workshop, workshop
 from tests.soak.swap import swap_under_load
 from tests.support import numbers, redis_server, until, write_version
 from trainer.publishing.aliases import delete_version, move_alias
-from trainer.publishing.swap import promote, roll_back
+from trainer.publishing.promotion import promote, roll_back
 
 
 @pytest.fixture
@@ -137,11 +137,11 @@ def test_a_version_that_harms_whoever_loads_it_gets_no_alias_until_it_is_mended(
 
 
 def test_room_is_made_of_previous_versions_and_else_nobody_waits(shop: Workshop) -> None:
-    """The memory holds three of these."""
+    """The memory holds three of these, in 2**20 bytes."""
 
     def heavy(version: int) -> estimators.Versioned:
         estimator = estimators.Versioned(version, 0)
-        estimator.ballast = np.random.default_rng(version).bytes(300_000)
+        estimator.ballast = np.random.default_rng(version).bytes(345_000)
         return estimator
 
     for model in ("quick", "other"):

@@ -107,7 +107,7 @@ def test_make_train_ends_with_the_reason_of_a_failure(place: Place, tmp_path: Pa
     process = make_train(place, "blobs", "--csv", str(tmp_path / "bad.csv"))
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert errors.startswith("modelgate: blobs is not trained: ")
+    assert errors.startswith("modelgate: blobs was not trained: ")
     process = make_train(place, "Blobs")
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, "cannot be the name of a model" in errors) == (2, True)
@@ -118,7 +118,7 @@ def test_ctrl_c_stops_the_training_that_make_train_asked_for(place: Place) -> No
     running = until(lambda: place.gateway.get("/v1/jobs?model=blobs&status=running").json()["items"], "it runs")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, "modelgate: the training is stopped\n")
+    assert (process.returncode, errors) == (130, "modelgate: the training is cancelled\n")
     assert place.gateway.get(f"/v1/jobs/{running[0]['id']}").json()["status"] == "canceled"
 
 

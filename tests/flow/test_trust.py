@@ -19,8 +19,8 @@ from contract.settings import Settings
 from tests.flow.workers import workshop
 from tests.support import PROJECT, Bomb, Sum, numbers, until, write_version
 from trainer.__main__ import main
+from trainer.publishing.promotion import promote
 from trainer.publishing.signing import make_keys
-from trainer.publishing.swap import promote
 
 
 def test_a_worker_serves_what_is_signed_and_no_pickle(

@@ -20,7 +20,7 @@ import pytest
 import requests
 from redis import Redis
 
-from contract.settings import Settings
+from contract.settings import MB, Settings
 from tests.support import PROJECT, until
 
 GOOD = {"a": 1, "b": 2}
@@ -109,7 +109,7 @@ def test_a_body_over_the_limit_is_413_also_without_a_length(server: Server) -> N
     assert server.post(chunks(5_000_000), "text/csv").status_code == 413
     assert server.post(iter([b"a=1&b=2"]), "application/x-www-form-urlencoded").status_code == 411
     assert server.post(iter([b'{"a": 1,', b' "b": 2}'])).status_code == 202
-    assert server.post(iter([b'{"a": 1, "b": 2}', b" " * (1024 * 1024 - 16)])).status_code == 202
+    assert server.post(iter([b'{"a": 1, "b": 2}', b" " * (MB - 16)])).status_code == 202
 
 
 def test_a_body_that_does_not_come_whole_is_refused(server: Server, redis: Redis) -> None:

@@ -15,7 +15,7 @@ from redis import Redis
 from werkzeug.test import TestResponse
 
 from contract.manifest import Field, Kind
-from contract.settings import Settings
+from contract.settings import MB, Settings
 from gateway.app import create_app
 from gateway.serving.group_commit import GroupCommit
 from tests.support import Sum, numbers, write_version
@@ -101,7 +101,7 @@ def test_a_compressed_body_is_415(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("kind", ["application/json", "text/csv", "application/x-www-form-urlencoded"])
 def test_a_body_over_the_limit_is_413(client: FlaskClient, kind: str) -> None:
-    body = problem(client.post(PREDICT, data=b"a" * (1024 * 1024 + 1), content_type=kind), 413, "body_too_large")
+    body = problem(client.post(PREDICT, data=b"a" * (MB + 1), content_type=kind), 413, "body_too_large")
     assert "1 MB (MAX_BODY_MB)" in body["detail"]
 
 

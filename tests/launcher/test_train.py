@@ -40,7 +40,7 @@ def test_a_line_says_how_far_it_is() -> None:
     assert line(PROGRESS, 100) == "[##########----------]  50% comparing 3/6, best score 0.871, 12 s left"
     loss = {**PROGRESS, "metric": "neg_log_loss", "best": -0.25}
     assert line(loss, 100) == "[##########----------]  50% comparing 3/6, best log loss 0.250, 12 s left"
-    assert line({**WAITING, "total": 2}, 100) == "waiting: 2 trainings before it"
+    assert line({**WAITING, "total": 2}, 100) == "waiting for 2 other trainings"
     assert line(WAITING, 100) == "waiting for the trainer"
     assert line({"phase": "fitting", "fraction": 7}, 100) == "[####################] 100% fitting"
     assert line({}, 100) == "[--------------------]   0% "
@@ -87,7 +87,7 @@ def test_the_outcome_has_the_report_the_remarks_and_the_headline_metric_first() 
 def test_a_version_that_is_not_promoted_has_its_reason_and_a_way_out() -> None:
     refused = {**OUTPUT, "promoted": False, "reason": "worse than 4; to promote it anyway: PUT /v1/…"}
     assert outcome(refused, "http://here")[1:] == [
-        "modelgate: churn version 5 is published and not promoted: worse than 4"
+        "modelgate: churn version 5 is published but not promoted: worse than 4"
         " (accuracy 0.900, average precision 0.610, f1 0.500)",
         "modelgate: to promote it anyway: curl -X PUT http://here/v1/models/churn/aliases/current"
         """ -H 'Content-Type: application/json' -d '{"version": 5}'""",
@@ -135,12 +135,15 @@ def test_columns_kinds_and_gates_are_read_as_they_are_typed() -> None:
             ["NAME=my churn"],
             "'my churn' cannot be the name of a model: use up to 64 of a-z, 0-9, _ and -; try NAME=my",
         ),
-        (["NAME=x", "CSV=it's not.csv"], "CSV=it's not.csv is not there (seen from "),
-        (["NAME=x", "CSV=."], "CSV=. cannot be read (Is a directory); name a file"),
-        (["NAME=x", "KINDS=zip=text"], "KINDS says 'text' of 'zip'; a kind is one of number, integer,"),
-        (["NAME=x", "KINDS=zip"], "KINDS='zip' must be like KINDS=zip=string,day=datetime"),
+        (["NAME=x", "CSV=it's not.csv"], "CSV=it's not.csv does not exist; name a file, relative to "),
+        (["NAME=x", "CSV=."], "CSV=. cannot be read (Is a directory); name a readable file"),
+        (["NAME=x", "KINDS=zip=text"], "KINDS gives 'zip' the kind 'text'; use one of number, integer,"),
+        (
+            ["NAME=x", "KINDS=zip"],
+            "KINDS='zip' is not a list of NAME=VALUE; write it as in KINDS=zip=string,day=datetime",
+        ),
         (["NAME=x", "FEATURES=[1]"], "FEATURES='[1]' must be names of columns"),
-        (["NAME=x", "GATE=floor=high"], "GATE has floor='high', which is no number"),
+        (["NAME=x", "GATE=floor=high"], "GATE has floor='high', which is not a number"),
         (["NAME=x", "GATE={"], "GATE='{' is not JSON"),
         ([], "which model? make train NAME="),
     ],
@@ -173,7 +176,9 @@ def test_a_refusal_to_start_is_one_sentence_as_well() -> None:
 
 
 def test_a_model_file_that_is_not_there_is_called_so() -> None:
-    assert made("import", "FILE=no.pkl").stderr.startswith("modelgate: FILE=no.pkl is not there (seen from ")
+    assert made("import", "FILE=no.pkl").stderr.startswith(
+        "modelgate: FILE=no.pkl does not exist; name a file, relative to "
+    )
 
 
 def made(verb: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -23,4 +23,4 @@ def test_both_queues_of_the_trainer_are_served(stack: Stack) -> None:
     program = "import pathlib; print([p.read_bytes() for p in pathlib.Path('/proc').glob('[0-9]*/cmdline')])"
     processes = stack.execute(trainer["Id"], "python", "-c", program)
     for queue in ("training", "publishing"):
-        assert f"trainer.jobs.post\\x00{queue}" in processes
+        assert f"trainer.jobs.runner\\x00{queue}" in processes

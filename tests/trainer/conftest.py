@@ -16,7 +16,7 @@ import contract
 import scoring
 from contract.manifest import ModelManifest
 from trainer.importing.examine import examine
-from trainer.importing.throwaway import ARTIFACT, FILE, SAMPLE, Question
+from trainer.importing.import_process import ARTIFACT, FILE, SAMPLE, ImportTask
 
 GOLDEN = """
 import importlib.util, pathlib, sys
@@ -90,14 +90,14 @@ def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
 def examined_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Imports without the throwaway process, which takes over a second: for tests of something else."""
 
-    def ask(folder: Path, question: Question) -> tuple[ModelManifest, dict[str, Any] | None]:
-        rows = folder / SAMPLE
-        examined = examine(question.name, folder / FILE, rows if rows.exists() else None, question.sha256)
+    def examine_in_process(folder: Path, task: ImportTask) -> tuple[ModelManifest, dict[str, Any] | None]:
+        rows = folder / SAMPLE if task.sample_sha256 else None
+        examined = examine(task.name, folder / FILE, rows, task.sha256, task.sample_sha256)
         if examined.artifact is not None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
         return examined.draft, examined.facts
 
-    monkeypatch.setattr("trainer.importing.imports.ask", ask)
+    monkeypatch.setattr("trainer.importing.imports.examine_in_process", examine_in_process)
 
 
 @pytest.fixture

@@ -16,54 +16,54 @@ from typing import Any
 from contract.errors import Code, ModelgateError
 from contract.settings import Settings
 from contract.training import Progress, RepositoryAction, TrainingRequest
-from trainer.jobs import run
-from trainer.publishing.swap import Promote
-from trainer.recipe import DataError, Say
-from trainer.training.phases import Tell
+from trainer.jobs import training_main
+from trainer.publishing.promotion import Promote
+from trainer.recipe import DataError, Log
+from trainer.training.phases import ReportProgress
 
 OUTPUT = {"model": "m", "version": 1, "metrics": {}, "promoted": True, "reason": None}
 
 
-def steps(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+def steps(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
     """Three, each after a file of its number appears in the spool."""
     for number in range(3):
-        tell(Progress(f"step {number}", number / 3, done=number, total=3, best=0.5, seconds_left=1.0))
-        say(f"at step {number}")
+        report_progress(Progress(f"step {number}", number / 3, done=number, total=3, best=0.5, seconds_left=1.0))
+        log(f"at step {number}")
         while not (settings.spool_dir / str(number)).exists():
             time.sleep(0.01)
 
 
-def sleep(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+def sleep(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
     """For ever, with a child that does so too."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
-    say(f"sleeps beside {child.pid}")
+    log(f"sleeps beside {child.pid}")
     time.sleep(1000)
 
 
-def hang(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+def hang(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
     """In C code that holds the interpreter, and deaf to SIGTERM."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    say("hangs")
+    log("hangs")
     ctypes.PyDLL(None).sleep(1000)
 
 
-def eat(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+def eat(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
     eaten = []
     while True:
         eaten.append(bytearray(16_000_000))
 
 
-def die(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+def die(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
     sys.stdout.write("the last word")
     sys.stdout.flush()
     os.kill(os.getpid(), request.parameters["signal"])
 
 
-def leave(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+def leave(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
     os._exit(3)
 
 
-def fail(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+def fail(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
     errors = {
         "data": DataError("no rows"),
         "code": ModelgateError(Code.NOT_TRUSTED, "no key", key="k"),
@@ -72,43 +72,46 @@ def fail(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> 
     raise errors.get(request.parameters["how"], ValueError("it hurts"))
 
 
-def talk(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+def talk(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
     for number in range(30_000):
         print(f"line {number:05} {'x' * 40}")  # noqa: T201
 
 
-def count(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+def count(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
     """Notes that it began, sleeps the first time."""
     with (settings.spool_dir / "begun").open("a") as file:
         file.write(".")
-    say("began")
+    log("began")
     if (settings.spool_dir / "begun").stat().st_size <= request.parameters["deaths"]:
         time.sleep(1000)
 
 
-def linger(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+def linger(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
     """Is done, and leaves a thread that is not."""
     threading.Thread(target=time.sleep, args=(1000,)).start()
 
 
-def scatter(request: TrainingRequest, settings: Settings, tell: Tell, say: Say) -> None:
+def scatter(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
     """Leaves a process in a session of its own, whose parents are gone, and shows its environment."""
     if os.fork() == 0:
         os.setsid()
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)", request.parameters["mark"]])
         os._exit(0)
     os.wait()
-    say(json.dumps(dict(os.environ)))
+    log(json.dumps(dict(os.environ)))
 
 
-DEEDS: dict[str, Callable[[TrainingRequest, Settings, Tell, Say], None]] = {
-    deed.__name__: deed for deed in (steps, sleep, hang, eat, die, leave, fail, talk, count, linger, scatter)
+BEHAVIOURS: dict[str, Callable[[TrainingRequest, Settings, ReportProgress, Log], None]] = {
+    behaviour.__name__: behaviour
+    for behaviour in (steps, sleep, hang, eat, die, leave, fail, talk, count, linger, scatter)
 }
 
 
-def train(payload: Mapping[str, Any], settings: Settings, tell: Tell, say: Say, promote: Promote) -> dict[str, Any]:
+def train(
+    payload: Mapping[str, Any], settings: Settings, report_progress: ReportProgress, log: Log, promote: Promote
+) -> dict[str, Any]:
     request = TrainingRequest.from_json(payload)
-    DEEDS[request.recipe](request, settings, tell, say)
+    BEHAVIOURS[request.recipe](request, settings, report_progress, log)
     return OUTPUT
 
 
@@ -128,5 +131,5 @@ def refuse(settings: Settings, connection: object, command: object) -> Mapping[s
 ACTIONS = {RepositoryAction.ROLL_BACK: answer, RepositoryAction.MOVE_ALIAS: slow, RepositoryAction.DELETE_ALIAS: refuse}
 
 if __name__ == "__main__":
-    run.train = train  # type: ignore[assignment]
-    run.main(*map(int, sys.argv[1:]))
+    training_main.train = train  # type: ignore[assignment]
+    training_main.main(*map(int, sys.argv[1:]))

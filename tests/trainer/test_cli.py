@@ -138,7 +138,7 @@ def test_a_broken_setting_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: p
 
 
 def test_a_metric_is_not_needed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("trainer.training.learning.evaluate", lambda *_, **__: {})
-    monkeypatch.setattr("trainer.training.learning.cross_validate", lambda *_: None)
+    monkeypatch.setattr("trainer.training.fitting.evaluate", lambda *_, **__: {})
+    monkeypatch.setattr("trainer.training.fitting.cross_validate", lambda *_: None)
     assert main(["train", "blobs"]) == 0
     assert re.search(r"version 1 published, [\d.]+ s$", lines(capsys)[-1])

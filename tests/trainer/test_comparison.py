@@ -18,7 +18,7 @@ from contract.settings import Settings
 from contract.training import Gate, TrainingRequest, TrainingResult
 from trainer.publishing.aliases import move_alias
 from trainer.training.comparison import by_chance
-from trainer.training.seen import LEARNT_FILE, hashes
+from trainer.training.row_hashes import ROW_HASHES_FILE, hashes
 from trainer.training.train import train
 
 pytestmark = pytest.mark.usefixtures("unverified", "unreported")
@@ -160,7 +160,7 @@ def test_of_too_few_rows_nothing_is_said_and_the_version_is_promoted(trainer: Tr
 def test_a_version_that_does_not_say_what_it_has_learnt_from_cannot_be_compared(trainer: Trainer, damage: str) -> None:
     rows = table(400)
     trainer.train(rows)
-    file = trainer.models / "m/versions/1/report" / LEARNT_FILE
+    file = trainer.models / "m/versions/1/report" / ROW_HASHES_FILE
     assert len(file.read_bytes()) == 300 * 16
     if damage == "gone":
         shutil.rmtree(file.parent)

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from contract.manifest import Field, Kind
+from tests.trainer.fitting import rows_of
 from trainer import recipes
 from trainer.recipe import DataError, Recipe, Table
 from trainer.tables.csv_file import read as read_csv
-from trainer.tables.data import TrainingRows, load, to_rows
-from trainer.tables.inference import infer
+from trainer.tables.field_inference import infer_fields
+from trainer.tables.training_rows import TrainingRows, to_rows
 
 RECIPE = Recipe(
     name="wine",
@@ -29,7 +30,7 @@ HEADER = "Bottle,alcohol,grape,verdict"
 
 def read(tmp_path: Path, text: str | bytes, recipe: Recipe = RECIPE) -> TrainingRows:
     (tmp_path / "wine.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
-    return load(recipe, tmp_path)
+    return rows_of(recipe, tmp_path)
 
 
 def refusal(tmp_path: Path, text: str | bytes) -> str:
@@ -105,31 +106,31 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "wine.csv").mkdir()
     with pytest.raises(DataError, match=r"DATA_DIR/wine\.csv cannot be read \(Is a directory\)"):
-        load(RECIPE, tmp_path)
+        rows_of(RECIPE, tmp_path)
 
 
 def test_an_explicit_file_goes_first_then_the_folder_then_the_recipes_own_data(tmp_path: Path) -> None:
     other = tmp_path / "other.csv"
     other.write_text(f"{HEADER}\nb1,1,x,good\n")
-    assert load(RECIPE, tmp_path).source == "cellar"
+    assert rows_of(RECIPE, tmp_path).source == "cellar"
     assert read(tmp_path, f"{HEADER}\nb1,2,x,good\n").source == "DATA_DIR/wine.csv"
-    assert load(RECIPE, tmp_path, other).source == "CSV file other.csv"
-    assert load(RECIPE, None).source == "cellar"
+    assert rows_of(RECIPE, tmp_path, other).source == "CSV file other.csv"
+    assert rows_of(RECIPE, None).source == "cellar"
 
 
 def test_an_explicit_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=re.escape("CSV file no.csv cannot be read (No such file or directory)")):
-        load(RECIPE, None, tmp_path / "no.csv")
+        rows_of(RECIPE, None, tmp_path / "no.csv")
 
 
 def test_a_data_dir_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a folder"):
-        load(RECIPE, tmp_path / "nowhere")
+        rows_of(RECIPE, tmp_path / "nowhere")
 
 
 def test_a_recipe_without_data_of_its_own_says_which_file_it_needs() -> None:
     with pytest.raises(DataError, match=r"put wine\.csv into DATA_DIR; it needs a header and rows with alcohol"):
-        load(Recipe("wine", RECIPE.inputs, RECIPE.target, RECIPE.fit), None)
+        rows_of(Recipe("wine", RECIPE.inputs, RECIPE.target, RECIPE.fit), None)
 
 
 @pytest.mark.parametrize(
@@ -181,14 +182,14 @@ def test_commas_in_numbers_are_understood_and_named(
 ) -> None:
     rows = [f"{n}{separator}{cell}" for n, cell in enumerate(cells * 10)]
     found = table(tmp_path, "\n".join([f"y{separator}much", *rows]))
-    known, kept, remarks = infer(recipes.get("tabular"), found, "y", None, None)
+    known, kept, remarks = infer_fields(recipes.get("tabular"), found, "y", None, None)
     assert [row[0] for row in to_rows(known, kept).rows[: len(cells)]] == numbers
     assert f"the numbers in much have {word}" in remarks
 
 
 def test_commas_in_what_is_no_number_stay(tmp_path: Path) -> None:
     found = table(tmp_path, "a,b,c,y\n" + '"1,2","1,23","x,y",0\n"1,234,5","2,5","12,5",1\n' * 10)
-    known, kept, _ = infer(recipes.get("tabular"), found, "y", None, None)
+    known, kept, _ = infer_fields(recipes.get("tabular"), found, "y", None, None)
     assert [tuple(row) for row in to_rows(known, kept).rows[:2]] == [("1,2", "1,23", "x,y"), ("1,234,5", "2,5", "12,5")]
 
 

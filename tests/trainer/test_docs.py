@@ -26,13 +26,12 @@ def test_the_recipe_of_the_documentation_is_found_trained_and_served_without_its
     own = tmp_path / "recipes"
     own.mkdir()
     (own / "churn.py").write_text(found[1])
-    rows = [f"c{i},{i % 50},{20 + i % 7},{('basic', 'plus')[i % 2]},{int(i % 50 > 20)}" for i in range(200)]
-    (tmp_path / "churn.csv").write_text("\n".join(["Customer,Months,Monthly_Charge,Plan,Stays", *rows]))
+    (tmp_path / "churn.csv").symlink_to(PROJECT / "docs" / "tutorial" / "churn.csv")
     settings = Settings(models_dir=models, data_dir=tmp_path, recipes_dir=own)
     request = TrainingRequest("churn", "churn", parameters={"trees": 20})
     result = train(request, settings, lambda _: None, lambda _: None, lambda *_: None)
     assert result.promoted
-    assert result.metrics["accuracy"] > 0.9
+    assert result.metrics["accuracy"] > 0.6
     manifest = Repository(models).manifest("churn", 1)
     assert manifest.signature.names == ("months", "monthly_charge", "plan")
     assert manifest.artifact.format is ArtifactFormat.CLOUDPICKLE

@@ -28,13 +28,13 @@ from sklearn.preprocessing import StandardScaler
 
 from contract.errors import Code, ModelgateError
 from contract.repository import Repository
-from contract.settings import Settings
+from contract.settings import MB, Settings
 from contract.training import RepositoryAction, RepositoryCommand
 from scoring.artifacts import load
 from scoring.predict import predict
 from scoring.trust import Trust
 from tests.support import PROJECT, until
-from tests.trainer.posts import marked
+from tests.trainer.trainers import marked
 from trainer.__main__ import main
 from trainer.importing import Refused, imports
 from trainer.importing.imports import import_file, import_upload, imported_before, model_name
@@ -226,15 +226,35 @@ def test_other_bytes_than_were_checked_are_not_unpickled(
     settings: Settings, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trap = trapped(tmp_path, os.mkdir, str(tmp_path / "trace"))
-    ask = imports.ask
+    examine = imports.examine_in_process
 
-    def altered(folder: Path, question: Any) -> Any:
+    def altered(folder: Path, task: Any) -> Any:
         (folder / "file").write_bytes(trap.read_bytes())
-        return ask(folder, question)
+        return examine(folder, task)
 
-    monkeypatch.setattr(imports, "ask", altered)
+    monkeypatch.setattr(imports, "examine_in_process", altered)
     assert refusal(settings, file).startswith("mine.pkl was altered while it was imported")
     assert not (tmp_path / "trace").exists()
+
+
+@pytest.mark.parametrize("given", [b"a,b\n1,2\n", None])
+@pytest.mark.usefixtures("examined_here")
+def test_another_sample_than_was_checked_is_not_used(
+    settings: Settings, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: bytes | None
+) -> None:
+    sample = tmp_path / "sample.csv"
+    sample.write_bytes(given or b"")
+    examine = imports.examine_in_process
+
+    def altered(folder: Path, task: Any) -> Any:
+        (folder / "sample.csv").write_bytes(b"x,y\n1,2\n")
+        return examine(folder, task)
+
+    monkeypatch.setattr(imports, "examine_in_process", altered)
+    if given:
+        assert refusal(settings, file, sample=sample).startswith("mine.pkl was altered while it was imported")
+    else:
+        assert "x" not in import_file(settings, "mine", file).signature.names
 
 
 @pytest.mark.parametrize(
@@ -280,9 +300,10 @@ def test_a_file_that_is_no_file_is_refused_without_opening_it(settings: Settings
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "huge.pkl"
-    with path.open("wb") as huge:
-        huge.truncate(1_000_001)
     settings = dataclasses.replace(settings, model_cache_mb=1)
+    path.write_bytes(b"?" * MB)
+    assert "larger" not in refusal(settings, path)
+    path.write_bytes(b"?" * (MB + 1))
     assert refusal(settings, path) == "huge.pkl is larger than 1 MB (MODEL_CACHE_MB); make it smaller, or raise that"
 
 

@@ -54,9 +54,9 @@ class World:
         path.write_bytes(data)
         return path
 
-    def look(self, times: int = 2) -> None:
+    def import_files(self, times: int = 2) -> None:
         for _ in range(times):
-            self.inbox.look()
+            self.inbox.import_files()
 
     def there(self) -> list[str]:
         """Everything in the inbox, but for what is its own."""
@@ -75,14 +75,14 @@ def world(root: Path) -> World:
 def test_a_file_and_its_sample_become_a_version_that_is_current(world: World) -> None:
     world.drop("Loan Model.pkl")
     world.drop("loan model.CSV", b"a,b\n1,2\n")
-    world.look(1)
+    world.import_files(1)
     assert world.promoted == []
-    world.look(1)
+    world.import_files(1)
     assert world.promoted == [("loan_model", 1, "current")]
     assert Repository(world.root).manifest("loan_model", 1).signature.names == ("a", "b")
     assert world.there() == ["done/loan_model@1.csv", "done/loan_model@1.pkl"]
     assert world.said == ["inbox: 'Loan Model.pkl' is version 1 of 'loan_model' and serves"]
-    world.look()
+    world.import_files()
     assert len(world.promoted) == 1
 
 
@@ -91,7 +91,7 @@ def test_two_models_of_one_name_are_tried_with_the_same_sample(world: World, dat
     world.drop("loan.csv", b"a,b\n1,2\n")
     world.drop("loan.joblib", data)
     world.drop("loan.pkl", data)
-    world.look(3)
+    world.import_files(3)
     assert [name for name in world.there() if not name.startswith(place)] == []
     assert len([name for name in world.there() if name.endswith(".csv")]) == 1
     if place == "done":
@@ -103,31 +103,31 @@ def test_two_models_of_one_name_are_tried_with_the_same_sample(world: World, dat
 
 def test_a_file_that_grows_waits(world: World) -> None:
     path = world.drop("loan.pkl", MODEL[:100])
-    world.look(1)
+    world.import_files(1)
     for end in (200, 300):
         path.write_bytes(MODEL[:end])
-        world.look(1)
+        world.import_files(1)
     path.write_bytes(MODEL)
-    world.look(1)
+    world.import_files(1)
     assert (world.said, world.there()) == ([], ["loan.pkl"])
-    world.look(1)
+    world.import_files(1)
     assert world.promoted == [("loan", 1, "current")]
 
 
 def test_a_file_whose_sample_grows_waits(world: World) -> None:
     world.drop("loan.pkl", JUNK)
-    world.look(1)
+    world.import_files(1)
     world.drop("loan.csv", b"a")
-    world.look(1)
+    world.import_files(1)
     assert world.there() == ["loan.csv", "loan.pkl"]
-    world.look(1)
+    world.import_files(1)
     assert world.there() == ["rejected/loan.csv", "rejected/loan.pkl", "rejected/loan.pkl.reason.txt"]
 
 
 @pytest.mark.parametrize("name", [".loan.pkl", "loan.pkl.part", "loan.pkl.tmp", "loan.pkl~", "loan.csv"])
 def test_what_is_half_written_or_only_a_sample_waits(world: World, name: str) -> None:
     world.drop(name)
-    world.look(3)
+    world.import_files(3)
     assert (world.folder / name).exists()
     assert world.said == []
 
@@ -135,7 +135,7 @@ def test_what_is_half_written_or_only_a_sample_waits(world: World, name: str) ->
 def test_a_refused_file_lies_beside_its_reason(world: World) -> None:
     for _ in range(2):
         world.drop("loan.pkl", JUNK)
-        world.look()
+        world.import_files()
     reason = "loan.pkl is an HTML page: perhaps a download that asks for a login; download the file itself"
     assert world.reason("loan.pkl") == world.reason("2-loan.pkl") == f"{reason}\n"
     assert world.said == [f"inbox: rejected: {reason}"] * 2
@@ -152,7 +152,7 @@ def test_what_is_no_model_file_is_refused_and_never_opened(world: World, tmp_pat
     (world.folder / "folder.pkl/inside.pkl").write_bytes(MODEL)
     world.drop("model.h5")
     world.drop("日本.pkl")
-    world.look()
+    world.import_files()
     assert world.promoted == []
     assert "'link.pkl' is a symbolic link" in world.reason("link.pkl")
     assert "'pipe.pkl' is no file" in world.reason("pipe.pkl")
@@ -166,7 +166,7 @@ def test_what_is_no_model_file_is_refused_and_never_opened(world: World, tmp_pat
 def test_names_that_break_lines_or_are_no_text_or_too_long_are_shown_in_one_line(world: World) -> None:
     for name in (b"a\nb\x1b[31m.txt", b"\xff\xfe.txt", b"x" * 251 + b".pkl", b"evil\nname.pkl"):
         (world.folder / os.fsdecode(name)).write_bytes(JUNK)
-    world.look()
+    world.import_files()
     assert len(world.said) == 4
     for line in world.said:
         assert line.isprintable(), line
@@ -184,16 +184,16 @@ def test_a_file_that_was_replaced_while_it_was_imported_stays_and_comes_next(
 
     monkeypatch.setattr(world, "promote", replace)
     world.inbox = world.another()
-    world.look()
+    world.import_files()
     assert world.there() == ["loan.pkl"]
-    world.look()
+    world.import_files()
     assert world.there() == ["rejected/loan.pkl", "rejected/loan.pkl.reason.txt"]
 
 
 def test_a_version_that_cannot_be_made_current_is_named_and_its_file_is_done(world: World) -> None:
     world.broken = "Redis is away"
     world.drop("loan.pkl")
-    world.look()
+    world.import_files()
     assert world.said == ["inbox: 'loan.pkl' is version 1 of 'loan', but it is not made current: Redis is away"]
     assert world.there() == ["done/loan@1.pkl"]
 
@@ -207,7 +207,7 @@ def killed(world: World, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     try:
         monkeypatch.setattr(where, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
         world.inbox = world.another()
-        world.look()
+        world.import_files()
     finally:
         os._exit(1)
 
@@ -219,7 +219,7 @@ def test_a_trainer_killed_before_the_version_was_there_imports_it_after_the_rest
     killed(world, monkeypatch, "trainer.importing.inbox.import_file")
     assert world.there() == ["loan.pkl"]
     world.inbox = world.another()
-    world.look()
+    world.import_files()
     assert world.promoted == [("loan", 1, "current")]
     assert world.there() == ["done/loan@1.pkl"]
 
@@ -232,7 +232,7 @@ def test_a_trainer_killed_after_the_version_was_there_does_not_import_it_twice(
     assert Repository(world.root).versions("loan") == [1]
     assert world.there() == ["loan.pkl"]
     world.inbox = world.another()
-    world.look()
+    world.import_files()
     assert Repository(world.root).versions("loan") == [1]
     assert world.promoted == [("loan", 1, "current")]
     assert world.there() == ["done/loan@1.pkl"]
@@ -242,43 +242,71 @@ def test_a_file_that_kills_whoever_imports_it_is_given_up(world: World, monkeypa
     world.drop("loan.pkl")
     for _ in range(DEATHS):
         killed(world, monkeypatch, "trainer.importing.inbox.import_file")
-    world.look()
+    world.import_files()
     assert f"was being imported {DEATHS} times when the trainer was killed" in world.reason("loan.pkl")
 
 
 def test_a_file_that_is_dropped_again_is_a_version_again(world: World) -> None:
     import_file(Settings(models_dir=world.root), "loan", world.drop("loan.pkl"))
-    world.look()
+    world.import_files()
     assert world.promoted == [("loan", 2, "current")]
 
 
-def test_only_one_process_looks_at_a_time(world: World) -> None:
+def test_one_process_at_a_time_imports_from_the_inbox(world: World) -> None:
     world.drop("loan.pkl", JUNK)
     with (world.folder / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        world.look(3)
+        world.import_files(3)
         assert world.there() == ["loan.pkl"]
-    world.look()
+    world.import_files()
     assert "rejected/loan.pkl" in world.there()
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may do anything")
 def test_a_file_that_cannot_be_read_says_so(world: World) -> None:
     world.drop("loan.pkl").chmod(0)
-    world.look()
+    world.import_files()
     assert "chmod a+r" in world.reason("loan.pkl")
 
 
 def test_what_cannot_be_moved_away_is_said_once(world: World) -> None:
     world.drop("loan.pkl", JUNK)
     (world.folder / "rejected").write_text("in the way")
-    world.look(4)
+    world.import_files(4)
     (line,) = [line for line in world.said if "neither" in line]
     assert line == "inbox: 'loan.pkl' can be neither imported nor moved away: File exists"
     (world.folder / "rejected").unlink()
     world.drop("loan.pkl", JUNK + b" ")
-    world.look(3)
+    world.import_files(3)
     assert "rejected/loan.pkl" in world.there()
+
+
+@pytest.mark.parametrize("data", [MODEL, JUNK])
+def test_nothing_is_moved_through_a_link_in_place_of_a_folder(world: World, tmp_path: Path, data: bytes) -> None:
+    elsewhere = tmp_path / "recipes"
+    elsewhere.mkdir()
+    for folder in ("done", "rejected"):
+        (world.folder / folder).symlink_to(elsewhere)
+    world.drop("loan.pkl", data)
+    world.import_files(3)
+    assert os.listdir(elsewhere) == []
+    assert "inbox: 'loan.pkl' can be neither imported nor moved away: Not a directory" in world.said
+
+
+def test_nothing_is_written_through_a_link_in_place_of_a_file(world: World, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("as it was")
+    for name in (".importing.part", ".importing"):
+        (world.folder / name).symlink_to(other)
+    world.drop("loan.pkl", JUNK)
+    world.import_files()
+    assert "HTML" in world.reason("loan.pkl") and other.read_text() == "as it was"
+    lock = world.folder / ".lock"
+    lock.unlink()
+    lock.symlink_to(tmp_path / "made")
+    with pytest.raises(OSError, match="symbolic link"):
+        world.import_files()
+    assert not (tmp_path / "made").exists()
 
 
 def test_the_process_of_the_inbox_publishes_and_ends_with_its_stdin(world: World) -> None:

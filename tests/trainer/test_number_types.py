@@ -29,9 +29,9 @@ from contract.manifest import InputDtype, InputFormat, Kind, ModelManifest
 from scoring.predict import predict
 from trainer.importing.examine import examine
 from trainer.recipe import Recipe, Run, Table
-from trainer.tables.data import to_rows
-from trainer.tables.inference import infer
-from trainer.training.learning import learn
+from trainer.tables.field_inference import infer_fields
+from trainer.tables.training_rows import to_rows
+from trainer.training.fitting import fit_and_measure
 
 KEYS = [1, 2, 3, 4, 5, 6]
 FRAME = pd.DataFrame({"zip": KEYS * 10, "age": range(20, 80)})
@@ -207,8 +207,8 @@ def test_a_training_hands_numbers_on_as_serving_does() -> None:
     cells = [
         [str(zip_), str(age // 2), str(odd)] for zip_, age, odd in zip(FRAME["zip"], FRAME["age"], ODD, strict=True)
     ]
-    known, table, _ = infer(recipe, Table("cells", ["zip", "age", "odd"], cells), "odd", None, None)
-    learnt = learn(known, to_rows(known, table), Run(*known.fields), {})
+    known, table, _ = infer_fields(recipe, Table("cells", ["zip", "age", "odd"], cells), "odd", None, None)
+    learnt = fit_and_measure(known, to_rows(known, table), Run(*known.fields), {})
     asked = coerce(Records([{"zip": key, "age": 34.5} for key in KEYS]), learnt.manifest.signature).rows
     assert predict(learnt.estimator, learnt.manifest, asked).values == [1, 0] * 3
 

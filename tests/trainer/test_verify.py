@@ -10,16 +10,15 @@ import pytest
 from contract.jobs import Value
 from contract.manifest import Golden, ModelManifest
 from scoring.predict import Prediction
+from tests.trainer.fitting import fitted
 from trainer import recipes
 from trainer.publishing import verify
-from trainer.tables.data import load
-from trainer.training.train import fit
 
 
 @pytest.fixture(scope="module")
 def manifest() -> ModelManifest:
     recipe = recipes.get("blobs")
-    return fit(recipe, load(recipe, None))[1]
+    return fitted(recipe)[1]
 
 
 def compare(manifest: ModelManifest, old: Value, new: Value) -> str | None:

@@ -46,13 +46,13 @@ class Examined:
     facts: Mapping[str, Any] | None
 
 
-def examine(name: str, file: Path, rows: Path | None, sha256: str | None = None) -> Examined:
-    """Examine a file. Raises `Refused` with the cause and what to do, and `MemoryError`. Only bytes with the hash
-    `sha256`, in hex, are unpickled."""
-    given = None if rows is None else sample.read(rows)
-    data = file.read_bytes()
-    if sha256 not in (None, hashlib.sha256(data).hexdigest()):
-        raise Refused(ALTERED)
+def examine(
+    name: str, file: Path, rows: Path | None, sha256: str | None = None, rows_sha256: str | None = None
+) -> Examined:
+    """Examine a file. Raises `Refused` with the cause and what to do, and `MemoryError`. Only bytes with these hashes,
+    in hex, are used."""
+    given = None if rows is None else sample.read(io.BytesIO(_bytes(rows, rows_sha256)))
+    data = _bytes(file, sha256)
     artifact_format, plain = _format(file, data)
     thing, made_with = _read(plain, artifact_format)
     contents = unwrapped(thing)
@@ -78,6 +78,13 @@ def examine(name: str, file: Path, rows: Path | None, sha256: str | None = None)
         artifact=dataclasses.replace(draft.artifact, sha256=digest),
     )
     return Examined(_labelled(draft, contents, made_with), artifact, facts)
+
+
+def _bytes(path: Path, sha256: str | None) -> bytes:
+    data = path.read_bytes()
+    if sha256 not in (None, hashlib.sha256(data).hexdigest()):
+        raise Refused(ALTERED)
+    return data
 
 
 def _format(file: Path, data: bytes) -> tuple[ArtifactFormat, bytes]:

@@ -13,6 +13,7 @@ import pandas as pd
 from contract.jobs import Row
 from contract.manifest import InputDtype, ModelManifest
 from scoring.matrix import to_matrix
+from scoring.sklearn_internals import FITTED_ON
 from trainer.importing import inputs
 
 
@@ -52,7 +53,7 @@ def _holds_float32(part: Any) -> bool:
     """Scikit-learn's own estimators hold float32 only if they were fitted on it."""
     if not type(part).__module__.startswith("sklearn."):
         return False
-    learnt = [value for name, value in vars(part).items() if name.endswith("_") or name in ("_fit_X", "_fit_dtype")]
+    learnt = [value for name, value in vars(part).items() if name.endswith("_") or name in FITTED_ON]
     return any(
         getattr(thing, "dtype", thing) == np.float32
         for value in learnt

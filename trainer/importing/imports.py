@@ -20,18 +20,17 @@ from typing import Any
 from contract.errors import Code, ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import NAME, Repository, valid_name
-from contract.settings import Settings
+from contract.settings import MB, Settings
 from contract.training import RepositoryCommand
 from scoring.trust import SIGNATURE_BYTES
 from trainer.importing import ALTERED, Refused
 from trainer.importing.formats import PICKLE, recognised
+from trainer.importing.import_process import ARTIFACT, FILE, SAMPLE, ImportTask, examine_in_process
 from trainer.importing.signatures import PART, SAMPLE_PART, NotSigned, check
-from trainer.importing.throwaway import ARTIFACT, FILE, SAMPLE, Question, ask
 from trainer.publishing.aliases import retain
-from trainer.publishing.disk import STAGING
-from trainer.publishing.publish import PublishRefused, publish
-from trainer.publishing.publish import Report as WritesReport
-from trainer.publishing.signing import Seal
+from trainer.publishing.disk import STAGING, no_link, staging
+from trainer.publishing.publish import PublishRefused, WriteReport, publish
+from trainer.publishing.signing import SigningPolicy
 
 RECIPE = "imported"
 """In the manifests of imported versions, in place of a recipe's name."""
@@ -42,7 +41,6 @@ CHECK_TIMEOUT = 120
 _WORKBENCH = "inbox"
 """Under which folders of imports stand in the staging area. No model has this name."""
 
-_MEGABYTE = 1_000_000
 log = logging.getLogger("trainer")
 _FILE = re.compile(r"(.+)\.(?:pkl|pickle|joblib|cloudpickle|skops)(?:\.(?:gz|bz2|xz|z))?", re.IGNORECASE | re.DOTALL)
 
@@ -72,7 +70,7 @@ def import_file(
             data = (artifact if artifact.exists() else folder / FILE).read_bytes()
             if hashlib.sha256(data).hexdigest() != draft.artifact.sha256:
                 raise Refused(ALTERED)
-            manifest = publish(settings.models_dir, data, draft, Seal.from_settings(settings), _report(facts))
+            manifest = publish(settings.models_dir, data, draft, SigningPolicy.from_settings(settings), _report(facts))
             retain(settings.models_dir, name, settings.keep_versions)
             return manifest
     except Refused as refused:
@@ -143,13 +141,13 @@ def _examined(
     if recognised(folder / FILE) is PICKLE and settings.pickle == "deny":
         raise Refused("is a pickle, and PICKLE=deny takes only skops files; save the model with skops.io.dump")
     limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
-    draft, facts = ask(folder, Question(name, parts[PART], *limits))
+    draft, facts = examine_in_process(folder, ImportTask(name, parts[PART], parts.get(SAMPLE_PART), *limits))
     source = f"not known; imported: {draft.training_data.source}, from {called}"
     training_data = dataclasses.replace(draft.training_data, source=source, fingerprint=parts[PART])
     return dataclasses.replace(draft, name=name, recipe=RECIPE, training_data=training_data), facts
 
 
-def _report(facts: dict[str, Any] | None) -> WritesReport | None:
+def _report(facts: dict[str, Any] | None) -> WriteReport | None:
     """What writes the report. The facts come from a process in which a pickle may have done anything: they are escaped
     as all data are, and the pictures are drawn here."""
     if facts is None:
@@ -165,7 +163,7 @@ def _report(facts: dict[str, Any] | None) -> WritesReport | None:
 
 def _copied(source: Path, target: Path, megabytes: int) -> str:
     """What is examined must be what is published, whoever writes to `source` meanwhile. The copy's sha256, in hex."""
-    digest, left = hashlib.sha256(), megabytes * _MEGABYTE
+    digest, left = hashlib.sha256(), megabytes * MB
     with _opened(source) as descriptor, target.open("wb") as copy, os.fdopen(descriptor, "rb", closefd=False) as file:
         while part := file.read(min(left + 1, 1 << 20)):
             left -= len(part)
@@ -221,11 +219,9 @@ def _sha256(path: Path) -> str:
 @contextmanager
 def _workbench(root: Path) -> Iterator[Path]:
     """A new folder in the staging area, which `trainer.publishing.publish.sweep` leaves alone while it is in use."""
-    staging = root / STAGING
-    staging.mkdir(parents=True, exist_ok=True)
-    with (staging / f"{_WORKBENCH}.lock").open("a") as lock:
+    with open(staging(root) / f"{_WORKBENCH}.lock", "a", opener=no_link) as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
-        folder = staging / f"{_WORKBENCH}-{secrets.token_hex(4)}"
+        folder = root / STAGING / f"{_WORKBENCH}-{secrets.token_hex(4)}"
         folder.mkdir(mode=0o700)
         try:
             yield folder

@@ -7,6 +7,8 @@
 
 A file that is being imported stays where it is until its version is there, and `.importing` says that it is its turn:
 after a crash the next process retries, and finds the version if it is there; the third crash rejects the file.
+
+Other users may write there. What is moved or written stays in these folders, even if one of them becomes a link.
 """
 
 from __future__ import annotations
@@ -30,12 +32,13 @@ from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
+from trainer.console import print_line
 from trainer.importing import Refused
 from trainer.importing.imports import import_file, imported_before, model_name, stem
 from trainer.importing.signatures import SUFFIX
 from trainer.processes import hide_memory
-from trainer.publishing import swap
-from trainer.service import say
+from trainer.publishing import promotion
+from trainer.publishing.disk import no_link, opened_folder
 
 EVERY = 2.0
 """Seconds between two looks."""
@@ -65,20 +68,21 @@ class _Turn:
 
 
 class Inbox:
-    """Call `look()` every `EVERY` seconds. `promote` is called with each new version, `say` with lines for the log.
+    """The folder `inbox/`. Call `import_files()` every `EVERY` seconds.
 
-    Any number of processes may look: one at a time does.
+    `promote` is called with each new version, `log` with each line of the log. Several processes may watch one inbox: a
+    lock lets one at a time import.
     """
 
-    def __init__(self, settings: Settings, promote: swap.Promote, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, promote: promotion.Promote, log: Callable[[str], None]) -> None:
         self._settings = settings
         self._folder = settings.models_dir / INBOX
         self._promote = promote
-        self._say = say
+        self._log = log
         self._before: dict[str, _Stamp] = {}
         self._stuck: dict[str, _Stamp] = {}
 
-    def look(self) -> None:
+    def import_files(self) -> None:
         """Imports all files that are whole. Raises OSError when the inbox cannot be read or made."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._alone() as alone:
@@ -88,18 +92,18 @@ class Inbox:
                 try:
                     self._take(name)
                 except FileNotFoundError:
-                    self._say(f"inbox: {name!r} has been taken away")
+                    self._log(f"inbox: {name!r} has been taken away")
                 except Exception as error:
                     # A folder that cannot be written, most likely: said once, and tried again when the file changes.
                     self._stuck[name] = self._before.get(name, (0, 0, 0))
                     why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-                    self._say(f"inbox: {name!r} can be neither imported nor moved away: {why}")
+                    self._log(f"inbox: {name!r} can be neither imported nor moved away: {why}")
                 # Not where this process is told to stop: the next one has to know.
                 (self._folder / _TURN).unlink(missing_ok=True)
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
-        with (self._folder / ".lock").open("a") as lock:
+        with open(self._folder / ".lock", "a", opener=no_link) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -166,7 +170,7 @@ class Inbox:
                 raise Refused(f"was being imported {DEATHS} times when the trainer was killed; see the trainer's log")
         else:
             turn = _Turn(name, stamp, 0, max([0, *Repository(self._settings.models_dir).versions(model)]))
-        self._write(_TURN, json.dumps(dataclasses.asdict(turn)))
+        self._written(json.dumps(dataclasses.asdict(turn))).replace(self._folder / _TURN)
         return turn
 
     def _turn(self) -> _Turn | None:
@@ -186,12 +190,12 @@ class Inbox:
     def _finish(self, turn: _Turn, manifest: ModelManifest, sample: str | None, signature: str | None) -> None:
         made = f"version {manifest.version} of {manifest.name!r}"
         for warning in manifest.warnings:
-            self._say(f"inbox: {turn.file!r}: {warning}")
+            self._log(f"inbox: {turn.file!r}: {warning}")
         try:
             remark = self._promote(manifest.name, manifest.version, CURRENT)
-            self._say(f"inbox: {turn.file!r} is {made} and serves" + (f" ({remark})" if remark else ""))
+            self._log(f"inbox: {turn.file!r} is {made} and serves" + (f" ({remark})" if remark else ""))
         except Exception as error:
-            self._say(f"inbox: {turn.file!r} is {made}, but it is not made {CURRENT}: {error}")
+            self._log(f"inbox: {turn.file!r} is {made}, but it is not made {CURRENT}: {error}")
         if list(_stamp(self._folder / turn.file)) == list(turn.stamp):
             called = f"{manifest.name}@{manifest.version}"
             place = self._move(turn.file, DONE, called + turn.file[len(stem(turn.file) or "") :])
@@ -201,9 +205,10 @@ class Inbox:
                 self._move_sample(sample, DONE, called + _SAMPLE)
 
     def _reject(self, name: str, sample: str | None, signature: str | None, reason: str) -> None:
-        self._say(f"inbox: rejected: {reason}")
+        self._log(f"inbox: rejected: {reason}")
         place = self._move(name, REJECTED, name)
-        self._write(f"{REJECTED}/{place}{REASON}", f"{reason}\n")
+        with opened_folder(self._folder / REJECTED) as target:
+            os.replace(self._written(f"{reason}\n"), f"{place}{REASON}", dst_dir_fd=target)
         if signature:
             self._move(signature, REJECTED, f"{place}{SUFFIX}")
         if sample:
@@ -216,44 +221,52 @@ class Inbox:
 
     def _move(self, name: str, folder: str, wanted: str) -> str:
         """Its new name, which is another one than `wanted` where that is taken: nothing is ever overwritten."""
-        target = self._folder / folder
-        target.mkdir(exist_ok=True)
-        wanted = _shortened(wanted)
-        new, number = wanted, 1
-        while os.path.lexists(target / new):
-            number += 1
-            new = f"{number}-{wanted}"
-        (self._folder / name).rename(target / new)
+        with opened_folder(self._folder / folder) as target:
+            taken = set(os.listdir(target))
+            wanted = _shortened(wanted)
+            new, number = wanted, 1
+            while new in taken:
+                number += 1
+                new = f"{number}-{wanted}"
+            os.rename(self._folder / name, new, dst_dir_fd=target)
         return new
 
-    def _write(self, name: str, text: str) -> None:
+    def _written(self, text: str) -> Path:
+        """Write a file that is to be moved to its place, and return its path."""
         part = self._folder / f"{_TURN}.part"
-        part.write_text(text, encoding="utf-8", errors="backslashreplace")
-        part.replace(self._folder / name)
+        part.unlink(missing_ok=True)
+        with part.open("x", encoding="utf-8", errors="backslashreplace") as file:  # "x" follows no link
+            file.write(text)
+        return part
 
 
-def watch(inbox: Inbox, told_to_stop: Callable[[float], bool], say: Callable[[str], None]) -> None:
-    """Looks until told to stop; `told_to_stop` waits for the seconds it is given."""
+def watch(inbox: Inbox, stop_requested: Callable[[float], bool], log: Callable[[str], None]) -> None:
+    """Import files until `stop_requested`, which waits for the given seconds, returns True."""
     last = ""
-    while not told_to_stop(EVERY):
+    while not stop_requested(EVERY):
         try:
-            inbox.look()
+            inbox.import_files()
             last = ""
         except OSError as error:
             if str(error) != last:
-                say(f"inbox: it cannot be looked into: {error}")
+                log(f"inbox: it cannot be read: {error}")
             last = str(error)
 
 
 def main() -> None:
-    """Lives as long as its stdin is open, or until it gets a signal: an import that is stopped is not there, and is
-    begun anew at the next start."""
+    """Watch the inbox until stdin closes or a signal arrives. The next start retries an interrupted import."""
     hide_memory()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
     settings = Settings.from_environ()
-    promote = functools.partial(swap.promote, settings, connect(settings.redis_url) if settings.redis_url else None)
-    watch(Inbox(settings, promote, say), lambda seconds: bool(select.select([sys.stdin], [], [], seconds)[0]), say)
+    promote = functools.partial(
+        promotion.promote, settings, connect(settings.redis_url) if settings.redis_url else None
+    )
+    watch(
+        Inbox(settings, promote, print_line),
+        lambda seconds: bool(select.select([sys.stdin], [], [], seconds)[0]),
+        print_line,
+    )
 
 
 def _model_of(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 
 from contract.jobs import Value
 from contract.manifest import Kind
+from scoring.sklearn_internals import CATEGORY_ENCODER, FEATURE_COUNT, column_places
 from trainer.importing import Refused
 
 _INSIDE = (
@@ -22,7 +23,7 @@ _INSIDE = (
     "estimator_",
     "estimators_",
     "calibrated_classifiers_",
-    "_preprocessor",
+    CATEGORY_ENCODER,
     "estimator",
 )
 """Where an estimator keeps another one that gets the same columns; the one with a line is that of boosted trees."""
@@ -68,7 +69,7 @@ def count(estimator: Any) -> int | None:
     """The number of columns, as far as it tells."""
     for part in _from_outside(estimator):
         # Before 0.24 nothing had n_features_in_.
-        for attribute in ("n_features_in_", "n_features_", "_n_features"):
+        for attribute in ("n_features_in_", "n_features_", FEATURE_COUNT):
             found = _attribute(part, attribute)
             if isinstance(found, int | np.integer):
                 return int(found)
@@ -162,10 +163,11 @@ def _attribute(thing: Any, name: str) -> Any:
     return None
 
 
-def _indices(part: Any) -> dict[str, Sequence[int]] | None:
+def _indices(part: Any) -> Mapping[str, Sequence[int]] | None:
     """Of a ColumnTransformer: the columns of each part of it, by their places."""
-    found = _attribute(part, "_transformer_to_input_indices")
-    return found if isinstance(found, dict) else None
+    with suppress(Exception):
+        return column_places(part)
+    return None
 
 
 def _collect(part: Any, columns: Sequence[int], found: list[Hint]) -> None:

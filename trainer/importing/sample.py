@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import IO
 
 from contract import csv_table
 from contract.csv_cells import NULLS, number_format, without_commas
@@ -48,11 +48,10 @@ class Sample:
         return [row[place] for row in self.rows]
 
 
-def read(path: Path) -> Sample:
+def read(file: IO[bytes]) -> Sample:
     """Raises `Refused` with what is wrong with the sample."""
     try:
-        with path.open("rb") as file:
-            found = csv_table.read(file, most=MOST_ROWS)
+        found = csv_table.read(file, most=MOST_ROWS)
     except csv_table.NotCsv as error:
         raise Refused(f"has sample rows that are not a CSV file ({error}); save them as CSV in UTF-8") from None
     header, rows = found.columns, found.rows

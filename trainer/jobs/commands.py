@@ -12,13 +12,13 @@ from contract.repository import CURRENT, Repository
 from contract.settings import Settings
 from contract.training import RepositoryAction, RepositoryCommand
 from trainer.importing import imports
-from trainer.publishing import aliases, swap
+from trainer.publishing import aliases, promotion
 
 CommandHandler = Callable[[Settings, Redis, RepositoryCommand], dict[str, Any]]
 
 
 def move_alias(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
-    remark = swap.promote(
+    remark = promotion.promote(
         settings, connection, command.model, _version(command), command.alias or CURRENT, command.force
     )
     return _answer(settings, command, remark)
@@ -30,7 +30,7 @@ def delete_alias(settings: Settings, _: Redis, command: RepositoryCommand) -> di
 
 
 def roll_back(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
-    return _answer(settings, command, swap.roll_back(settings, connection, command.model, command.force))
+    return _answer(settings, command, promotion.roll_back(settings, connection, command.model, command.force))
 
 
 def delete_version(settings: Settings, _: Redis, command: RepositoryCommand) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def import_version(settings: Settings, connection: Redis, command: RepositoryCom
         )
     manifest = imports.import_upload(settings, command)
     try:
-        remark = swap.promote(settings, connection, manifest.name, manifest.version)
+        remark = promotion.promote(settings, connection, manifest.name, manifest.version)
     except ModelgateError as error:
         remark = f"it is published, but not {CURRENT}: {error}"
     answer = _answer(settings, command, remark)

@@ -1,6 +1,8 @@
 """How the model repository is written: what is done stays done after a power cut, and one process at a time does it.
 
 `.staging/` in the model repository holds what no reader may see: folders that are not whole, and locks.
+
+Other users may write there, too. Their symbolic links are not followed: one could lead to any file of the trainer's.
 """
 
 from __future__ import annotations
@@ -15,20 +17,43 @@ from typing import IO
 STAGING = ".staging"
 
 
+def staging(root: Path) -> Path:
+    """Make `.staging/` if it is missing, and return it. Raises OSError if it is a symbolic link."""
+    folder = root / STAGING
+    folder.mkdir(parents=True, exist_ok=True)
+    with opened_folder(folder):
+        return folder
+
+
+@contextmanager
+def opened_folder(path: Path) -> Iterator[int]:
+    """Make the folder `path` if it is missing, and yield its descriptor. Raises OSError if it is a symbolic link."""
+    path.mkdir(exist_ok=True)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def no_link(path: str, flags: int) -> int:
+    """Open a file as `open` does. Raises OSError for a symbolic link, and for a pipe that nobody reads."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+
+
 @contextmanager
 def locked(root: Path, name: str) -> Iterator[IO[str]]:
     """Waits until no other process holds the lock `name`; gives its file, whose content stays.
 
     Raises OSError when `root` cannot be written.
     """
-    (root / STAGING).mkdir(parents=True, exist_ok=True)
-    with (root / STAGING / f"{name}.lock").open("a+") as file:
+    with open(staging(root) / f"{name}.lock", "a+", opener=no_link) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
 
 
 def write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
+    with open(path, "wb", opener=no_link) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -3,7 +3,7 @@
 A version is written into a folder of `.staging/`, flushed, loaded back and compared in a fresh process,
 and then renamed into place. Whoever publishes a model holds the lock on `.staging/<model>.lock`, whose
 content is the last number given: numbers are never used again, not even when the model's folder is deleted,
-because gateway and workers keep what they know of a version for good. No alias moves here: see `swap.py`.
+because gateway and workers keep what they know of a version for good. It moves no alias: see `promotion.py`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from contract.repository import MANIFEST_FILE, REPORT_DIR, SIGNATURE_FILE, VERSI
 from scoring.artifacts import library_versions, pack
 from scoring.skops_audit import Untrusted, UntrustedTypes
 from scoring.trust import Trust
-from trainer.processes import PROJECT, Contained, environment
-from trainer.publishing.disk import STAGING, locked, sync, write
-from trainer.publishing.signing import UNSEALED, Seal
+from trainer.processes import PROJECT, ContainedProcess, environment
+from trainer.publishing.disk import STAGING, locked, no_link, staging, sync, write
+from trainer.publishing.signing import UNSIGNED, SigningPolicy
 from trainer.recipes import pickled_by_value
 
 log = logging.getLogger("trainer")
@@ -45,22 +45,26 @@ class PublishRefused(Exception):
     """A version that must not be served; the message says why. Nothing of it is visible."""
 
 
-Report = Callable[[Path, ModelManifest], None]
-"""Writes what there is to read about a version into a folder, which is there and empty."""
+WriteReport = Callable[[Path, ModelManifest], None]
+"""Writes the report of a version into an existing, empty folder."""
 
 
 def publish(
-    root: Path, estimator: Any, draft: ModelManifest, seal: Seal = UNSEALED, report: Report | None = None
+    root: Path,
+    estimator: Any,
+    draft: ModelManifest,
+    signing: SigningPolicy = UNSIGNED,
+    report: WriteReport | None = None,
 ) -> ModelManifest:
     """Makes `estimator` a new version of the model `draft.name`; returns its manifest. Aliases stay where they are.
 
     `draft` lacks the version, the time, the libraries and the artifact's size and checksum. An `estimator` that is
-    bytes is the artifact already. Where `seal` lets no pickle pass, the artifact is a skops file, whatever format
+    bytes is the artifact already. Where `signing` lets no pickle pass, the artifact is a skops file, whatever format
     `draft` names. Waits while another process publishes the same model. Raises `PublishRefused`, and OSError when
     `root` cannot be written. A `report` that raises is left out.
     """
     ready = isinstance(estimator, bytes)
-    artifact_format = draft.artifact.format if seal.trust.pickles or ready else ArtifactFormat.SKOPS
+    artifact_format = draft.artifact.format if signing.trust.pickles or ready else ArtifactFormat.SKOPS
     data = estimator if ready else _packed(estimator, artifact_format)
     with locked(root, draft.name) as lock:
         version = _next_version(root, draft.name, lock)
@@ -81,10 +85,10 @@ def publish(
         with _staged(root, draft.name) as folder:
             write(folder / manifest.artifact.file, data)
             write(folder / MANIFEST_FILE, text)
-            if seal.key:
-                write(folder / SIGNATURE_FILE, seal.key.sign(text))
+            if signing.key:
+                write(folder / SIGNATURE_FILE, signing.key.sign(text))
             sync(folder)
-            verify(folder, manifest, seal.own)
+            verify(folder, manifest, signing.own_trust)
             if report:
                 _write_report(folder / REPORT_DIR, manifest, report)
             _give(lock, version)
@@ -97,13 +101,12 @@ def sweep(root: Path) -> None:
 
     Creates `root`. Raises OSError when it cannot be written.
     """
-    (root / STAGING).mkdir(parents=True, exist_ok=True)
-    for folder in (root, root / STAGING):
+    for folder in (staging(root), root):
         tempfile.TemporaryFile(dir=folder).close()
-    for folder in (root / STAGING).iterdir():
+    for folder in staging(root).iterdir():
         if not folder.is_dir():
             continue
-        with (root / STAGING / f"{folder.name.rpartition('-')[0]}.lock").open("a+") as lock:
+        with open(root / STAGING / f"{folder.name.rpartition('-')[0]}.lock", "a+", opener=no_link) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -117,13 +120,15 @@ def verify(folder: Path, manifest: ModelManifest, trust: Trust) -> None:
     command = [sys.executable, "-m", "trainer.publishing.verify", str(folder.resolve()), json.dumps(trust.to_json())]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         # In the project's folder, so that the process finds the code wherever this one was started.
-        process = Contained(command, env=environment(), cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        process = ContainedProcess(
+            command, env=environment(), cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+        )
         try:
             code = process.wait(VERIFY_TIMEOUT)
         except subprocess.TimeoutExpired:
             raise PublishRefused(f"{manifest.name} is not published: loading takes over {VERIFY_TIMEOUT} s") from None
         finally:
-            process.end()
+            process.kill()
         if code:
             said = _lines(out) or _lines(err) or [f"it ended with {code}"]
             raise PublishRefused(f"{manifest.name} is not published: a fresh process cannot use it: {said[-1]}")
@@ -150,7 +155,7 @@ def _packed(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
         ) from error
 
 
-def _write_report(folder: Path, manifest: ModelManifest, report: Report) -> None:
+def _write_report(folder: Path, manifest: ModelManifest, report: WriteReport) -> None:
     """A version without a report is better than none."""
     folder.mkdir()
     try:

@@ -24,14 +24,14 @@ PRIVATE_FILE, PUBLIC_FILE = "signing.pem", "verify.pem"
 
 
 @dataclass(frozen=True)
-class Seal:
+class SigningPolicy:
     """What makes a version one that workers believe: `trust` is what they ask for, `key` what signs, None: nothing."""
 
     trust: Trust = Trust()
     key: Ed25519PrivateKey | None = None
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Seal:
+    def from_settings(cls, settings: Settings) -> SigningPolicy:
         """Raises `SettingsError` when SIGNING_KEY or VERIFY_KEY cannot be used, or do not belong together."""
         trust = Trust.from_settings(settings)
         key = read_private_key(settings.signing_key) if settings.signing_key else None
@@ -43,17 +43,17 @@ class Seal:
         return cls(trust, key)
 
     @property
-    def own(self) -> Trust:
+    def own_trust(self) -> Trust:
         """What a version has to fulfil that was sealed a moment ago."""
         return dataclasses.replace(self.trust, keys=(public_half(self.key),) if self.key else ())
 
     @property
-    def apart(self) -> bool:
+    def signs_elsewhere(self) -> bool:
         """Whether published versions wait to be signed elsewhere."""
         return bool(self.trust.keys) and self.key is None
 
 
-UNSEALED = Seal()
+UNSIGNED = SigningPolicy()
 """Nothing is signed, and everything is believed."""
 
 

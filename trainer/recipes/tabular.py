@@ -31,8 +31,8 @@ from contract.manifest import InputFormat, Kind
 from contract.wording import listed, percent
 from trainer.recipe import Candidate, OutOfFold, RecipeError, Run, recipe
 from trainer.tables.balance import average_precision, out_of_balance, rarest
-from trainer.tables.inference import FEW_VALUES
-from trainer.tables.preparation import high_cardinality, preparation
+from trainer.tables.field_inference import FEW_VALUES
+from trainer.tables.preprocessing import high_cardinality, preprocessor
 
 SEED = 0
 FOLDS = 5
@@ -63,7 +63,7 @@ def fit(
     y = y if classes else y.astype(float)
     if classes:
         _look_at_classes(y, run)
-    prepared = preparation(X, run.inputs, high_cardinality(X, run))
+    prepared = preprocessor(X, run.inputs, high_cardinality(X, run))
     candidates = {
         name: make_pipeline(clone(prepared), model)
         for name, model in _models(y, classes).items()

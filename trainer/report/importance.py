@@ -12,6 +12,7 @@ from scipy.stats import rankdata
 
 from contract.manifest import OutputKind, Signature
 from scoring.estimators import predict_matrix
+from scoring.matrix import take_rows
 from trainer.report.evidence import Evidence
 from trainer.report.parts import Facts, NotShown, clean, number
 
@@ -82,15 +83,11 @@ def _affordable(evidence: Evidence, chosen: Any, seconds: float) -> tuple[Any, A
     if len(chosen) < 2:
         raise NotShown("It takes at least two rows to exchange values between.")
     began = time.monotonic()
-    predict_matrix(evidence.estimator, _take(evidence.X_test, chosen), signature.output.probabilities)
+    predict_matrix(evidence.estimator, take_rows(evidence.X_test, chosen), signature.output.probabilities)
     needed = (time.monotonic() - began) * len(signature.inputs)
     if needed > seconds:
         chosen = chosen[: max(FEWEST_ROWS, int(len(chosen) * seconds / needed))]
-    return _take(evidence.X_test, chosen), y[chosen]
-
-
-def _take(X: Any, rows: Any) -> Any:
-    return X[rows] if isinstance(X, np.ndarray) else X.iloc[rows]
+    return take_rows(evidence.X_test, chosen), y[chosen]
 
 
 def _exchanged(X: Any, place: int, order: Any) -> Any:

@@ -9,14 +9,14 @@ from contract import csv_table
 from trainer.recipe import DataError, Table
 
 
-def read(path: Path, source: str, told: Callable[[float], None]) -> Table:
+def read(path: Path, source: str, on_progress: Callable[[float], None]) -> Table:
     """A header and rows of text, blank cells None, as `contract.csv_table` reads them for serving, too.
 
-    `told` is called with the fraction that has been read. Raises `DataError`, which calls the file `source`.
+    `on_progress` is called with the fraction that has been read. Raises `DataError`, which calls the file `source`.
     """
     try:
         with path.open("rb") as file:
-            found = csv_table.read(file, on_progress=told)
+            found = csv_table.read(file, on_progress=on_progress)
     except OSError as error:
         raise DataError(f"{source} cannot be read ({error.strerror}): {path}") from error
     except csv_table.NotCsv as error:

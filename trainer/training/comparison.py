@@ -14,7 +14,6 @@ from math import erfc, sqrt
 from typing import Any
 
 import numpy as np
-from sklearn.utils import _safe_indexing
 
 from contract.coercion import Grid, coerce
 from contract.errors import InvalidInstances, ModelgateError
@@ -23,13 +22,13 @@ from contract.manifest import ModelManifest, Output, OutputKind, Signature
 from contract.repository import Repository
 from scoring.artifacts import load
 from scoring.estimators import predict_matrix
-from scoring.matrix import to_matrix
+from scoring.matrix import take_rows, to_matrix
 from scoring.trust import Trust
 from trainer.report.evidence import Comparison, Outcome
-from trainer.tables.data import TrainingRows
+from trainer.tables.training_rows import TrainingRows
 from trainer.training.evaluate import measure
-from trainer.training.learning import Learnt
-from trainer.training.seen import are_new, hashes, learnt_from
+from trainer.training.fitting import FittedModel
+from trainer.training.row_hashes import are_new, hashes, load_hashes
 
 LEVEL = 0.05
 """The significance level of the one-sided tests."""
@@ -44,7 +43,7 @@ class CannotCompare(Exception):
     """The version that would be replaced cannot be compared with the new one; the message says why."""
 
 
-def compare(repository: Repository, trust: Trust, version: int, new: Learnt, data: TrainingRows) -> Comparison:
+def compare(repository: Repository, trust: Trust, version: int, new: FittedModel, data: TrainingRows) -> Comparison:
     """Compare the predictions of both versions for the held-out rows of `new` that `version` has not learnt from.
 
     `data` are all rows of the new one. Raises nothing but MemoryError.
@@ -61,18 +60,18 @@ def compare(repository: Repository, trust: Trust, version: int, new: Learnt, dat
         return Comparison(version, missing=f"version {version} raised {type(error).__name__}: {error}")
 
 
-def _compared(repository: Repository, trust: Trust, version: int, new: Learnt, data: TrainingRows) -> Comparison:
+def _compared(repository: Repository, trust: Trust, version: int, new: FittedModel, data: TrainingRows) -> Comparison:
     if not new.held_out:
         raise CannotCompare("the recipe holds no rows out")
     manifest = repository.manifest(new.manifest.name, version)
     output, old_output = new.manifest.signature.output, manifest.signature.output
     _check_outputs(version, output, old_output)
-    learnt = learnt_from(repository.report_dir(manifest.name, version), manifest)
-    if learnt is None:
+    known = load_hashes(repository.report_dir(manifest.name, version), manifest)
+    if known is None:
         raise CannotCompare(f"version {version} does not say which rows it has learnt from")
-    places, rows = _unseen(manifest, learnt, new, data)
+    places, rows = _unseen(manifest, known, new, data)
     y = new.y[places]
-    now = predict_matrix(new.estimator, _safe_indexing(new.X, places), output.probabilities)
+    now = predict_matrix(new.estimator, take_rows(new.X, places), output.probabilities)
     estimator = load(manifest, repository.version_dir(manifest.name, version), trust)
     artifact = manifest.artifact
     X = to_matrix(rows, manifest.signature, artifact.input_format, artifact.input_dtype)
@@ -99,12 +98,12 @@ def _check_outputs(version: int, new: Output, old: Output) -> None:
         raise CannotCompare(f"version {version} knows none of the new one's classes")
 
 
-def _unseen(manifest: ModelManifest, learnt: Any, new: Learnt, data: TrainingRows) -> tuple[Any, list[Row]]:
+def _unseen(manifest: ModelManifest, known: Any, new: FittedModel, data: TrainingRows) -> tuple[Any, list[Row]]:
     """Return the positions of the held-out rows that the version of `manifest` has not learnt from, and these rows,
     coerced to its signature."""
     taken, rows = _as_taken(data.rows, new.manifest.signature, manifest)
-    known = hashes(rows, [data.targets[place] for place in taken], manifest.training_data.fingerprint)
-    unseen = np.isin(taken, new.tested_on) & are_new(known, learnt)
+    found = hashes(rows, [data.targets[place] for place in taken], manifest.training_data.fingerprint)
+    unseen = np.isin(taken, new.tested_on) & are_new(found, known)
     if not unseen.any():
         raise CannotCompare(f"version {manifest.version} has learnt from all of the held-out rows")
     return taken[unseen], [rows[number] for number in np.flatnonzero(unseen)]

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from sklearn import metrics
 from sklearn.model_selection import KFold, StratifiedKFold
-from sklearn.utils import _safe_indexing
 
 from contract.manifest import Output, OutputKind
 from scoring.estimators import predict_matrix
+from scoring.matrix import take_rows
 from trainer.recipe import Candidate, OutOfFold
 from trainer.tables.balance import average_precision, out_of_balance, rarest
 
@@ -77,8 +77,8 @@ def cross_validate(
     metric, started, scores = headline(y, output), time.monotonic(), []
     tables = np.zeros((len(y), len(output.labels or ()))) if output.probabilities else None
     for train, test in splitter(FOLDS, shuffle=True, random_state=SEED).split(X, y):
-        estimator = fit(_safe_indexing(X, train), y[train])
-        predicted, table = predict_matrix(estimator, _safe_indexing(X, test), output.probabilities)
+        estimator = fit(take_rows(X, train), y[train])
+        predicted, table = predict_matrix(estimator, take_rows(X, test), output.probabilities)
         scores.append(measure(y[test], predicted, table, output).get(metric, np.nan))
         if tables is not None:
             tables[test] = table

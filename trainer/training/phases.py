@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from contract.training import Progress
 
-Tell = Callable[[Progress], None]
+ReportProgress = Callable[[Progress], None]
 
 _ENDS = {
     "reading": 0.1,
@@ -24,16 +24,16 @@ _ENDS = {
 
 
 class Phases:
-    """Hands `tell` a `Progress` whenever something moved."""
+    """Calls `report` with a `Progress` whenever the training has advanced."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, report: ReportProgress) -> None:
+        self._report = report
         self._phase = ""
         self._began, self._since, self._fraction = 0.0, 0.0, 0.0
 
     def enter(self, phase: str) -> None:
         self._phase, self._began, self._since = phase, self._fraction, time.monotonic()
-        self._tell(Progress(phase, self._fraction))
+        self._report(Progress(phase, self._fraction))
 
     def within(
         self,
@@ -49,7 +49,7 @@ class Phases:
         best = float(best) if best is not None and math.isfinite(best) else None
         self._fraction = max(self._fraction, self._began + share * (_ENDS[self._phase] - self._began))
         took = time.monotonic() - self._since
-        self._tell(
+        self._report(
             Progress(
                 self._phase,
                 round(self._fraction, 4),
@@ -65,7 +65,7 @@ class Phases:
     def end(self) -> None:
         """All is done, whatever phases there were."""
         self._fraction = 1.0
-        self._tell(Progress(self._phase, 1.0))
+        self._report(Progress(self._phase, 1.0))
 
     def candidates(self, share: float, done: int, total: int, best: float | None, metric: str | None = None) -> None:
         """Report the progress of a recipe that compares candidates by `metric` and then fits the best."""

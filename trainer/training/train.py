@@ -20,63 +20,64 @@ from contract.training import TrainingRequest, TrainingResult
 from scoring.trust import Trust
 from trainer import recipes
 from trainer.publishing.aliases import retain
+from trainer.publishing.promotion import Promote
 from trainer.publishing.publish import PublishRefused, publish
-from trainer.publishing.signing import Seal
-from trainer.publishing.swap import Promote
-from trainer.recipe import DataError, Recipe, RecipeError, Run, Say, Table
+from trainer.publishing.signing import SigningPolicy
+from trainer.recipe import DataError, Log, Recipe, RecipeError, Run, Table
 from trainer.report import Report
 from trainer.report.evidence import Evidence
-from trainer.tables import data
-from trainer.tables.inference import infer
-from trainer.training.findings import findings
-from trainer.training.learning import learn, with_cross_validation
-from trainer.training.phases import Phases, Tell
-from trainer.training.seen import hashes, save
+from trainer.tables import training_rows
+from trainer.tables.field_inference import infer_fields
+from trainer.tables.training_rows import CsvFile, TrainingRows
+from trainer.training.assessment import assess
+from trainer.training.fitting import fit_and_measure, with_cross_validation
+from trainer.training.phases import Phases, ReportProgress
+from trainer.training.row_hashes import hashes, save_hashes
 
 
 def train(
     request: TrainingRequest,
     settings: Settings,
-    tell: Tell,
-    say: Say,
+    report_progress: ReportProgress,
+    log: Log,
     promote: Promote,
     csv_file: Path | None = None,
 ) -> TrainingResult:
-    """The result of `request`, whose version is published, and promoted if it passes the gate.
+    """Train, publish and, if the version passes the gate, promote it.
 
-    `tell` hears how far it is, and `say` the lines of its log. `promote(model, version, alias)` moves the alias and
-    returns None or a remark. `csv_file`, of somebody who may read all files here, goes before what the request names.
+    `log` gets the lines of its log. `promote(model, version, alias)` moves the alias and returns None or a remark.
+    `csv_file` replaces the data that the request names; the caller may read every file here.
     Raises `ModelgateError` (`no_data`, `training_failed`, `not_published`), MemoryError, and OSError where the model
     repository cannot be written.
     """
-    phases, seal = Phases(tell), Seal.from_settings(settings)
+    phases, signing = Phases(report_progress), SigningPolicy.from_settings(settings)
     try:
         # Training shares the machine with what serves.
-        with threadpool_limits(1), _warnings_to(say):
-            evidence, learnt = _evidence(request, settings, seal.trust, phases, say, csv_file)
+        with threadpool_limits(1), _warnings_to(log):
+            evidence, row_hashes = _evidence(request, settings, signing.trust, phases, log, csv_file)
             phases.enter("reporting")
             report = Report.of(evidence)
     except (ModelgateError, MemoryError):
         raise
     except Exception as error:
         # A recipe's author needs the place, too.
-        say("".join(traceback.format_exception(error)).rstrip())
+        log("".join(traceback.format_exception(error)).rstrip())
         raise ModelgateError(Code.TRAINING_FAILED, f"training failed: {type(error).__name__}: {error}") from error
     phases.enter("publishing")
 
     def write(folder: Path, manifest: ModelManifest) -> None:
-        save(folder, learnt)
+        save_hashes(folder, row_hashes)
         report.write(folder, manifest)
 
-    manifest = _published(settings.models_dir, evidence, write, seal)
+    manifest = _published(settings.models_dir, evidence, write, signing)
     if evidence.refused is None:
         phases.enter("promoting")
         reason, promoted = _promoted(promote, manifest, request.alias)
     else:
-        reason, promoted = f"{evidence.refused}; {_all_the_same(manifest, request.alias)}", False
+        reason, promoted = f"{evidence.refused}; {_how_to_promote(manifest, request.alias)}", False
     phases.end()
     if removed := retain(settings.models_dir, manifest.name, settings.keep_versions):
-        say(f"removed {', '.join(map(str, removed))}, which no alias names (KEEP_VERSIONS={settings.keep_versions})")
+        log(f"removed {', '.join(map(str, removed))}, which no alias names (KEEP_VERSIONS={settings.keep_versions})")
     return TrainingResult(
         manifest.name,
         manifest.version,
@@ -89,63 +90,59 @@ def train(
     )
 
 
-def fit(recipe: Recipe, rows: data.TrainingRows) -> tuple[Any, ModelManifest]:
-    """The fitted estimator and its manifest, which lacks what only publishing knows."""
-    learnt = learn(recipe, rows, Run(*recipe.fields), recipe.bind({}))
-    return learnt.estimator, learnt.manifest
-
-
 def _evidence(
     request: TrainingRequest,
     settings: Settings,
     trust: Trust,
     phases: Phases,
-    say: Say,
+    log: Log,
     csv_file: Path | None,
 ) -> tuple[Evidence, Any]:
     """Return the evidence for the report, and the hashes of the rows that were learnt from."""
     if not valid_name(request.model):
         raise RecipeError(f"{request.model!r:.80} is no name for a model: use small letters, digits, - and _")
     for problem in recipes.problems(settings.recipes_dir):
-        say(problem)
+        log(problem)
     recipe = recipes.get(request.recipe, settings.recipes_dir)
     parameters = recipe.bind(request.parameters)
-    file = data.by_hand(csv_file) if csv_file else data.asked_for(request, settings)
+    file = training_rows.named_file(csv_file) if csv_file else training_rows.requested_file(request, settings)
     recipe, rows, remarks = _rows(recipe, file, request, phases)
-    say(f"training on {rows.source} ({len(rows.rows)} rows)")
+    log(f"training on {rows.source} ({len(rows.rows)} rows)")
 
-    def tell(share: float, done: int, total: int, best: float | None) -> None:
+    def report(share: float, done: int, total: int, best: float | None) -> None:
         phases.candidates(share, done, total, best, run.metric)
 
-    run = Run(*recipe.fields, say, tell)
+    run = Run(*recipe.fields, log, report)
     for remark in remarks:
         run.remark(remark)
     phases.enter("fitting")
-    learnt = learn(recipe, rows, run, parameters)
+    fitted = fit_and_measure(recipe, rows, run, parameters)
     phases.enter("evaluating")
-    learnt = with_cross_validation(learnt, recipe, run, parameters)
-    manifest = dataclasses.replace(learnt.manifest, name=request.model, notes=request.notes)
-    learnt = dataclasses.replace(learnt, manifest=manifest)
+    fitted = with_cross_validation(fitted, recipe, run, parameters)
+    manifest = dataclasses.replace(fitted.manifest, name=request.model, notes=request.notes)
+    fitted = dataclasses.replace(fitted, manifest=manifest)
     phases.within(0.5)
-    found = findings(learnt, rows, run, request, settings.models_dir, trust)
-    return found, hashes(rows.rows, rows.targets, rows.fingerprint)[learnt.fitted_on]
+    found = assess(fitted, rows, run, request, settings.models_dir, trust)
+    return found, hashes(rows.rows, rows.targets, rows.fingerprint)[fitted.fitted_on]
 
 
 def _rows(
-    recipe: Recipe, file: data.CsvFile | None, request: TrainingRequest, phases: Phases
-) -> tuple[Recipe, data.TrainingRows, list[str]]:
+    recipe: Recipe, file: CsvFile | None, request: TrainingRequest, phases: Phases
+) -> tuple[Recipe, TrainingRows, list[str]]:
     """The recipe with its fields, the rows and remarks on them. The text of the table is forgotten after that."""
     phases.enter("reading")
-    table = data.table(recipe, file, phases.within)
+    table = training_rows.read_table(recipe, file, phases.within)
     phases.enter("profiling")
     recipe, table, remarks = _with_fields(recipe, table, request)
-    return recipe, data.to_rows(recipe, table), remarks
+    return recipe, training_rows.to_rows(recipe, table), remarks
 
 
 def _with_fields(recipe: Recipe, table: Table, request: TrainingRequest) -> tuple[Recipe, Table, list[str]]:
     """The recipe's own fields, or those that the table suggests to a recipe without."""
     if recipe.inputs is None:
-        known, table, remarks = infer(recipe, table, request.target, request.features, request.id_field, request.kinds)
+        known, table, remarks = infer_fields(
+            recipe, table, request.target, request.features, request.id_field, request.kinds
+        )
         return known, table, [*table.remarks, *remarks]
     if request.kinds:
         raise DataError(f"the recipe {recipe.name} has kinds of its own: leave kinds out, or use tabular")
@@ -159,15 +156,15 @@ def _with_fields(recipe: Recipe, table: Table, request: TrainingRequest) -> tupl
 
 
 def _published(
-    root: Path, evidence: Evidence, write: Callable[[Path, ModelManifest], None], seal: Seal
+    root: Path, evidence: Evidence, write: Callable[[Path, ModelManifest], None], signing: SigningPolicy
 ) -> ModelManifest:
     try:
-        return publish(root, evidence.estimator, evidence.manifest, seal, write)
+        return publish(root, evidence.estimator, evidence.manifest, signing, write)
     except PublishRefused as error:
         raise ModelgateError(Code.NOT_PUBLISHED, str(error)) from error
 
 
-def _all_the_same(manifest: ModelManifest, alias: str) -> str:
+def _how_to_promote(manifest: ModelManifest, alias: str) -> str:
     """Return the request that promotes the version in spite of the gate."""
     path = f"/v1/models/{manifest.name}/aliases/{alias}"
     return f'to promote it anyway: PUT {path} {{"version": {manifest.version}}}'
@@ -184,7 +181,7 @@ def _promoted(promote: Promote, manifest: ModelManifest, alias: str) -> tuple[st
 
 
 @contextmanager
-def _warnings_to(say: Say) -> Iterator[None]:
+def _warnings_to(log: Log) -> Iterator[None]:
     """Each different warning once into the log."""
     said: set[str] = set()
 
@@ -192,7 +189,7 @@ def _warnings_to(say: Say) -> Iterator[None]:
         line = f"{category.__name__}: {message}"
         if line not in said:
             said.add(line)
-            say(line)
+            log(line)
 
     with warnings.catch_warnings():
         warnings.showwarning = show

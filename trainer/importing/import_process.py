@@ -20,7 +20,7 @@ from typing import IO, Any
 from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
 from trainer.importing import Refused
-from trainer.processes import PROJECT, Contained, environment
+from trainer.processes import PROJECT, ContainedProcess, environment
 
 FILE, SAMPLE, ARTIFACT = "file", "sample.csv", "artifact"
 """In the folder that this process shares with that one."""
@@ -29,14 +29,15 @@ _MOST_ANSWER = 64_000_000
 
 
 @dataclass(frozen=True)
-class Question:
+class ImportTask:
     """What to examine the folder's `FILE` (and `SAMPLE`) for: the model `name`, within these limits; 0 MB: none.
 
-    `sha256`, in hex, is that of the file: other bytes are not unpickled.
+    `sha256` and `sample_sha256`, in hex, are those of the files: other bytes are not used. None: there is no sample.
     """
 
     name: str
     sha256: str
+    sample_sha256: str | None
     seconds: int
     memory_mb: int
     file_mb: int
@@ -45,22 +46,22 @@ class Question:
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
-    def loads(cls, text: str) -> Question:
+    def loads(cls, text: str) -> ImportTask:
         return cls(**json.loads(text))
 
 
-def ask(folder: Path, question: Question) -> tuple[ModelManifest, dict[str, Any] | None]:
+def examine_in_process(folder: Path, task: ImportTask) -> tuple[ModelManifest, dict[str, Any] | None]:
     """The manifest as far as it is known, and the facts of a report, if there is one.
 
     The bytes to publish are in `FILE`, or in `ARTIFACT` if there is one, and have the sha256 of the manifest.
 
     Raises `Refused`, and OSError.
     """
-    # Question and answer are not files with names, which others might write.
+    # Task and answer have no file names, so no other process can write them.
     with TemporaryFile() as asked, TemporaryFile() as answer, TemporaryFile() as said:
-        asked.write(question.dumps().encode())
+        asked.write(task.dumps().encode())
         asked.seek(0)
-        process = Contained(
+        process = ContainedProcess(
             [sys.executable, "-m", "trainer.importing", str(folder.resolve()), str(answer.fileno())],
             env=environment(),
             pass_fds=(answer.fileno(),),
@@ -70,13 +71,13 @@ def ask(folder: Path, question: Question) -> tuple[ModelManifest, dict[str, Any]
             stderr=said,
         )
         try:
-            code = process.wait(question.seconds)
+            code = process.wait(task.seconds)
         except subprocess.TimeoutExpired:
             raise Refused(
-                f"takes more than {question.seconds} s to load and to predict a few rows; make the model smaller"
+                f"takes more than {task.seconds} s to load and to predict a few rows; make the model smaller"
             ) from None
         finally:
-            process.end()
+            process.kill()
         return _answer(answer, said, code)
 
 

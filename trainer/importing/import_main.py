@@ -11,23 +11,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from contract.settings import MB
 from runtime.limits import limit_memory, prefer_for_oom_kill
 from trainer.importing import Refused
 from trainer.importing.examine import examine
-from trainer.importing.throwaway import ARTIFACT, FILE, SAMPLE, Question
+from trainer.importing.import_process import ARTIFACT, FILE, SAMPLE, ImportTask
 from trainer.publishing.verify import RECIPES
 
 
 def main() -> None:
     folder, answers = Path(sys.argv[1]), int(sys.argv[2])
-    question = Question.loads(sys.stdin.read())
+    task = ImportTask.loads(sys.stdin.read())
     os.set_inheritable(answers, False)
-    _limit(question)
+    _limit(task)
     # A worker has no recipes; a file that needs one must not load here either.
     sys.modules[RECIPES] = None  # type: ignore[assignment]
-    rows = folder / SAMPLE
+    rows = folder / SAMPLE if task.sample_sha256 else None
     try:
-        examined = examine(question.name, folder / FILE, rows if rows.exists() else None, question.sha256)
+        examined = examine(task.name, folder / FILE, rows, task.sha256, task.sample_sha256)
         if examined.artifact is not None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
         answer: Mapping[str, Any] = {"draft": examined.draft.dumps(), "facts": examined.facts}
@@ -35,17 +36,17 @@ def main() -> None:
         answer = {"refused": str(refused)}
     except MemoryError:
         answer = {
-            "refused": f"needs more than the {question.memory_mb} MB that a scorer may take (SCORER_MEMORY_MB);"
+            "refused": f"needs more than the {task.memory_mb} MB that a scorer may take (SCORER_MEMORY_MB);"
             " make the model smaller, or raise it"
         }
     with os.fdopen(answers, "w") as file:
         file.write(f"{json.dumps(answer)}\n")  # whose end says that it is whole
 
 
-def _limit(question: Question) -> None:
-    signal.alarm(question.seconds)
+def _limit(task: ImportTask) -> None:
+    signal.alarm(task.seconds)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    most = question.file_mb * 1_000_000
+    most = task.file_mb * MB
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
     prefer_for_oom_kill(1000)
-    limit_memory(question.memory_mb)
+    limit_memory(task.memory_mb)

@@ -23,7 +23,7 @@ import numpy as np
 from contract.jobs import Row, Value
 from contract.manifest import ModelManifest
 
-LEARNT_FILE = "learnt.hashes"
+ROW_HASHES_FILE = "learnt.hashes"
 """Beside a version's report: sorted 64-bit numbers, little-endian, two for each row that it has learnt from."""
 
 _HASH = np.dtype("<u8")
@@ -38,20 +38,20 @@ def hashes(rows: Iterable[Row], targets: Iterable[Value], fingerprint: str) -> A
     return np.column_stack([_digests(whole, fingerprint), _digests(inputs, fingerprint)])
 
 
-def are_new(found: Any, learnt: Any) -> Any:
-    """Return whether each row is new: neither of its hashes `found` is among those `learnt`."""
-    return ~np.isin(found, learnt).any(axis=1)
+def are_new(found: Any, known: Any) -> Any:
+    """Return whether each row is new: neither of its hashes `found` is among `known` ones."""
+    return ~np.isin(found, known).any(axis=1)
 
 
-def save(folder: Path, learnt: Any) -> None:
+def save_hashes(folder: Path, known: Any) -> None:
     """Raises OSError."""
-    (folder / LEARNT_FILE).write_bytes(np.sort(learnt, axis=None).astype(_HASH).tobytes())
+    (folder / ROW_HASHES_FILE).write_bytes(np.sort(known, axis=None).astype(_HASH).tobytes())
 
 
-def learnt_from(folder: Path, manifest: ModelManifest) -> Any:
+def load_hashes(folder: Path, manifest: ModelManifest) -> Any:
     """Return the hashes of the rows that the version of `manifest` has learnt from, or None without a valid record."""
     try:
-        data = (folder / LEARNT_FILE).read_bytes()
+        data = (folder / ROW_HASHES_FILE).read_bytes()
     except OSError:
         return None
     if len(data) % _HASH.itemsize or not 0 < len(data) <= 2 * manifest.training_data.rows * _HASH.itemsize:

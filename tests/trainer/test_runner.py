@@ -23,19 +23,19 @@ from contract.settings import Settings
 from contract.training import RepositoryAction, RepositoryCommand
 from tests.flow.redis_process import RedisProcess
 from tests.support import SIGNER, secret_file, until
-from tests.trainer.posts import Shop, gone, marked, shop
 from tests.trainer.recipes_of_tests import OUTPUT
+from tests.trainer.trainers import TrainerHost, gone, marked, trainer_host
 from trainer.jobs.done import FOLDER, DoneJobs
-from trainer.jobs.post import TrainingPost
+from trainer.jobs.runner import TrainingRunner
 
 
 @pytest.fixture
-def here(redis: Redis, redis_url: str, tmp_path: Path) -> Iterator[Shop]:
-    with shop(redis, redis_url, tmp_path) as shop_here:
-        yield shop_here
+def here(redis: Redis, redis_url: str, tmp_path: Path) -> Iterator[TrainerHost]:
+    with trainer_host(redis, redis_url, tmp_path) as host:
+        yield host
 
 
-def test_progress_moves_and_the_log_grows_while_a_training_runs(here: Shop) -> None:
+def test_progress_moves_and_the_log_grows_while_a_training_runs(here: TrainerHost) -> None:
     here.trainer()
     training = here.train("steps")
     for number in range(3):
@@ -49,7 +49,7 @@ def test_progress_moves_and_the_log_grows_while_a_training_runs(here: Shop) -> N
     assert "trainer: m: at step 2" in here.log
 
 
-def test_a_running_training_is_cancelled_within_two_seconds_with_its_children(here: Shop) -> None:
+def test_a_running_training_is_cancelled_within_two_seconds_with_its_children(here: TrainerHost) -> None:
     trainer = here.trainer()
     training = here.train("sleep", upload="data.upload")
     (here.folder / "spool" / "data.upload").touch()
@@ -62,7 +62,9 @@ def test_a_running_training_is_cancelled_within_two_seconds_with_its_children(he
     assert training.read().status is Status.CANCELED
 
 
-def test_a_training_leaves_nobody_behind_and_finds_no_secret_in_its_environment(here: Shop, tmp_path: Path) -> None:
+def test_a_training_leaves_nobody_behind_and_finds_no_secret_in_its_environment(
+    here: TrainerHost, tmp_path: Path
+) -> None:
     here.environment |= {"RECIPE_STORE": "/data", "PASSWORD": "hunter2"}
     here.trainer()
     training = here.train("scatter", mark=str(tmp_path / "mark"))
@@ -73,7 +75,7 @@ def test_a_training_leaves_nobody_behind_and_finds_no_secret_in_its_environment(
     assert not found.keys() & {"PASSWORD", "REDIS_URL", "MODELS_DIR"}
 
 
-def test_a_training_that_hangs_in_c_code_fails_after_its_time(here: Shop) -> None:
+def test_a_training_that_hangs_in_c_code_fails_after_its_time(here: TrainerHost) -> None:
     trainer = here.trainer(TRAIN_TIMEOUT=1)
     training = here.train("hang")
     error = training.ended().error
@@ -81,13 +83,13 @@ def test_a_training_that_hangs_in_c_code_fails_after_its_time(here: Shop) -> Non
     assert gone(trainer.family())
 
 
-def test_a_training_that_takes_too_much_memory_fails_with_that_reason(here: Shop) -> None:
+def test_a_training_that_takes_too_much_memory_fails_with_that_reason(here: TrainerHost) -> None:
     here.trainer(TRAIN_MEMORY_MB=300)
     error = here.train("eat").ended().error
     assert error and (error.code, "TRAIN_MEMORY_MB" in error.message) == ("out_of_memory", True)
 
 
-def test_a_training_that_dies_fails_with_how_it_died(here: Shop) -> None:
+def test_a_training_that_dies_fails_with_how_it_died(here: TrainerHost) -> None:
     here.trainer()
     killed, left = here.train("die", signal=int(signal.SIGSEGV)), here.train("leave")
     error = killed.ended().error
@@ -97,7 +99,7 @@ def test_a_training_that_dies_fails_with_how_it_died(here: Shop) -> None:
     assert error and (error.code, "exit code 3" in error.message) == ("trainer_crashed", True)
 
 
-def test_a_training_that_raises_fails_with_its_reason(here: Shop) -> None:
+def test_a_training_that_raises_fails_with_its_reason(here: TrainerHost) -> None:
     here.trainer()
     asked = {how: here.train("fail", how=how) for how in ("data", "code", "")}
     reasons = {
@@ -118,22 +120,22 @@ def test_a_training_that_cannot_be_started_fails_with_the_cause(
     def no_room(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("trainer.jobs.horse.tempfile.TemporaryFile", no_room)
-    deed = TrainingPost(Settings(redis_url=redis_url, trainer_secret=secret_file(tmp_path))).start(
+    monkeypatch.setattr("trainer.jobs.training_process.tempfile.TemporaryFile", no_room)
+    execution = TrainingRunner(Settings(redis_url=redis_url, trainer_secret=secret_file(tmp_path))).start(
         OwnedJob("1", {}, 0, 0)
     )
-    failure = until(deed.poll, "it ends")
+    failure = until(execution.poll, "it ends")
     assert failure.code == "training_failed"
     assert failure.message == "its process cannot be started (No space left on device); try again"
 
 
-def test_a_reason_that_is_no_unicode_is_told(here: Shop) -> None:
+def test_a_reason_that_is_no_unicode_is_told(here: TrainerHost) -> None:
     here.trainer()
     error = here.train("fail", how="half").ended().error
     assert error and (error.code, error.message) == ("no_data", "half a ? character")
 
 
-def test_a_training_that_talks_without_end_is_neither_held_up_nor_kept_whole(here: Shop) -> None:
+def test_a_training_that_talks_without_end_is_neither_held_up_nor_kept_whole(here: TrainerHost) -> None:
     here.trainer()
     training = here.train("talk")
     assert training.ended().status is Status.SUCCEEDED
@@ -141,12 +143,12 @@ def test_a_training_that_talks_without_end_is_neither_held_up_nor_kept_whole(her
     assert len(training.log()) <= 1_048_576
 
 
-def test_a_thread_that_a_training_leaves_does_not_keep_it(here: Shop) -> None:
+def test_a_thread_that_a_training_leaves_does_not_keep_it(here: TrainerHost) -> None:
     here.trainer()
     assert here.train("linger").ended().status is Status.SUCCEEDED
 
 
-def test_kill_9_of_a_trainer_takes_its_training_along_and_another_begins_it_anew(here: Shop) -> None:
+def test_kill_9_of_a_trainer_takes_its_training_along_and_another_begins_it_anew(here: TrainerHost) -> None:
     first = here.trainer()
     training = here.train("count", deaths=1)
     training.says("began")
@@ -155,10 +157,10 @@ def test_kill_9_of_a_trainer_takes_its_training_along_and_another_begins_it_anew
     until(lambda: gone(family), "nothing is left of it", 2)
     here.trainer()
     assert training.ended(15).status is Status.SUCCEEDED
-    assert training.log() == "began\nthe trainer died while it was at this, which is now begun anew\nbegan\n"
+    assert training.log() == "began\nthe trainer died during this training, which now starts again\nbegan\n"
 
 
-def test_sigterm_puts_a_training_back_into_its_queue_without_a_death(here: Shop) -> None:
+def test_sigterm_puts_a_training_back_into_its_queue_without_a_death(here: TrainerHost) -> None:
     training = here.train("count", deaths=3)
     for begun in (1, 2, 3):
         trainer = here.trainer()
@@ -171,7 +173,7 @@ def test_sigterm_puts_a_training_back_into_its_queue_without_a_death(here: Shop)
     assert training.ended().status is Status.SUCCEEDED
 
 
-def test_a_queues_process_ends_with_the_trainer_that_started_it(here: Shop) -> None:
+def test_a_queues_process_ends_with_the_trainer_that_started_it(here: TrainerHost) -> None:
     trainer = here.trainer()
     training = here.train("sleep")
     training.says("sleeps beside")
@@ -184,7 +186,7 @@ def test_a_queues_process_ends_with_the_trainer_that_started_it(here: Shop) -> N
 
 
 def test_a_training_outlives_its_redis(tmp_path: Path) -> None:
-    with RedisProcess(tmp_path) as server, shop(server.connect(), server.url, tmp_path) as here:
+    with RedisProcess(tmp_path) as server, trainer_host(server.connect(), server.url, tmp_path) as here:
         here.trainer()
         training = here.train("steps")
         training.says("at step 0\n")
@@ -199,7 +201,7 @@ def test_a_training_outlives_its_redis(tmp_path: Path) -> None:
         assert "Traceback" not in here.log and here.log.count("lost Redis") == 1
 
 
-def test_a_training_that_succeeded_is_not_run_again_by_another_trainer(here: Shop) -> None:
+def test_a_training_that_succeeded_is_not_run_again_by_another_trainer(here: TrainerHost) -> None:
     first = here.trainer()
     training = here.train("count", deaths=0)
     assert training.ended().status is Status.SUCCEEDED
@@ -226,7 +228,7 @@ def test_what_was_done_is_forgotten_when_no_signature_lasts_that_long(tmp_path: 
 # Orders
 
 
-def test_orders_are_carried_out_beside_each_other_and_finished_before_a_stop(here: Shop) -> None:
+def test_orders_are_carried_out_beside_each_other_and_finished_before_a_stop(here: TrainerHost) -> None:
     trainer = here.trainer("publishing")
     trainings = TrainerClient(here.redis, SIGNER, timeout=1, result_ttl=60)
     until(lambda: here.redis.scard("mg:trainers"), "the trainer is there")
@@ -239,7 +241,7 @@ def test_orders_are_carried_out_beside_each_other_and_finished_before_a_stop(her
         assert moved.result() == {"slow": True}
 
 
-def test_an_order_that_cannot_be_carried_out_says_why(here: Shop) -> None:
+def test_an_order_that_cannot_be_carried_out_says_why(here: TrainerHost) -> None:
     here.trainer("publishing", ALLOW_UPLOAD=1)
     trainings = TrainerClient(here.redis, SIGNER, timeout=1, result_ttl=60)
     until(lambda: here.redis.scard("mg:trainers"), "the trainer is there")

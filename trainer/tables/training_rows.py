@@ -39,13 +39,7 @@ class CsvFile:
     source: str
 
 
-def load(recipe: Recipe, data_dir: Path | None, csv_file: Path | None = None) -> TrainingRows:
-    """From `csv_file`, else `data_dir`/<recipe>.csv, else the recipe's own data. Raises `DataError`."""
-    file = by_hand(csv_file) if csv_file else in_data_dir(recipe.name, data_dir)
-    return to_rows(recipe, table(recipe, file))
-
-
-def by_hand(path: Path) -> CsvFile:
+def named_file(path: Path) -> CsvFile:
     """A file that somebody names who may read all files here."""
     return CsvFile(path, f"CSV file {path.name}")
 
@@ -60,7 +54,7 @@ def in_data_dir(model: str, data_dir: Path | None) -> CsvFile | None:
     return CsvFile(path, f"DATA_DIR/{model}.csv") if path.exists() else None
 
 
-def asked_for(request: TrainingRequest, settings: Settings) -> CsvFile | None:
+def requested_file(request: TrainingRequest, settings: Settings) -> CsvFile | None:
     """The upload or the path that `request` names, else DATA_DIR/<model>.csv, if it is there. Raises `DataError`."""
     if request.upload is not None:
         if request.upload != Path(request.upload).name or request.upload.startswith("."):
@@ -88,8 +82,11 @@ def _within(folder: Path, name: str, what: str) -> Path:
     return path
 
 
-def table(recipe: Recipe, file: CsvFile | None, told: Callable[[float], None] = lambda _: None) -> Table:
-    """The rows of `file`, or the recipe's own. `told` hears the fraction that is read. Raises `DataError`."""
+def read_table(recipe: Recipe, file: CsvFile | None, on_progress: Callable[[float], None] = lambda _: None) -> Table:
+    """Read the rows of `file`, or return the recipe's own.
+
+    `on_progress` is called with the fraction that has been read. Raises `DataError`.
+    """
     if file is None:
         if recipe.data is None:
             raise DataError(
@@ -98,7 +95,7 @@ def table(recipe: Recipe, file: CsvFile | None, told: Callable[[float], None] = 
                 else f"the recipe {recipe.name} has no training data of its own: name or upload a CSV file"
             )
         return recipe.data()
-    found = read(file.path, file.source, told)
+    found = read(file.path, file.source, on_progress)
     if not found.rows:
         raise DataError(f"{file.source} has no rows; {_needed(recipe)}")
     return dataclasses.replace(found, columns=_columns(recipe, found.columns))

@@ -6,51 +6,48 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from sklearn.utils import _safe_indexing
-
 from contract.errors import ModelgateError
 from contract.manifest import ModelManifest, OutputKind
 from contract.repository import Repository
 from contract.training import TrainingRequest
 from contract.wording import shown
 from scoring.estimators import predict_matrix
+from scoring.matrix import take_rows
 from scoring.trust import Trust
 from trainer.recipe import Run
 from trainer.report.evidence import Comparison, Evidence, Thresholds
 from trainer.tables.balance import out_of_balance
-from trainer.tables.data import TrainingRows
+from trainer.tables.training_rows import TrainingRows
 from trainer.training.comparison import compare
+from trainer.training.fitting import FittedModel
 from trainer.training.gate import objection, verdict
 from trainer.training.leakage import doubt, leaks
-from trainer.training.learning import Learnt
 from trainer.training.thresholds import thresholds
 
 
-def findings(
-    learnt: Learnt, data: TrainingRows, run: Run, request: TrainingRequest, models: Path, trust: Trust
+def assess(
+    fitted: FittedModel, data: TrainingRows, run: Run, request: TrainingRequest, models: Path, trust: Trust
 ) -> Evidence:
     """Gather the evidence for a report. Logs each remark, and the verdict if there is a version to compare with."""
-    output, inputs = learnt.manifest.signature.output, learnt.manifest.signature.inputs
+    output, inputs = fitted.manifest.signature.output, fitted.manifest.signature.inputs
     classes = output.kind is OutputKind.CLASS
-    y = learnt.y[learnt.tested_on]
-    more: dict[str, Any] = {"leaks": leaks(data.rows, learnt.y, inputs, run.target.name, classes)}
+    y = fitted.y[fitted.tested_on]
+    more: dict[str, Any] = {"leaks": leaks(data.rows, fitted.y, inputs, run.target.name, classes)}
     if classes:
-        predicted, table = predict_matrix(
-            learnt.estimator, _safe_indexing(learnt.X, learnt.tested_on), output.probabilities
-        )
+        predicted, table = predict_matrix(fitted.estimator, take_rows(fitted.X, fitted.tested_on), output.probabilities)
         more["thresholds"] = thresholds(y, predicted, table, output, run.out_of_fold)
-        learnt = _with_threshold(learnt, more["thresholds"], run)
-    metrics = learnt.manifest.metrics
+        fitted = _with_threshold(fitted, more["thresholds"], run)
+    metrics = fitted.manifest.metrics
     for leak in more["leaks"]:
         run.remark(leak.sentence)
-    question = doubt(metrics, len(y)) if learnt.held_out else None
+    question = doubt(metrics, len(y)) if fitted.held_out else None
     if question:
         run.remark(question)
-    previous, comparison = _compared(learnt, data, request.alias, models, trust)
+    previous, comparison = _compared(fitted, data, request.alias, models, trust)
     said = verdict(metrics, comparison, more["leaks"], doubted=question is not None)
     if comparison:
         run.say(said)
-    return learnt.evidence(
+    return fitted.evidence(
         data,
         run,
         headline=next(iter(metrics), ""),
@@ -63,24 +60,24 @@ def findings(
 
 
 def _compared(
-    learnt: Learnt, data: TrainingRows, alias: str, models: Path, trust: Trust
+    fitted: FittedModel, data: TrainingRows, alias: str, models: Path, trust: Trust
 ) -> tuple[ModelManifest | None, Comparison | None]:
     """Return the manifest of the version that has `alias`, if it can be read, and the comparison with it."""
-    repository, name = Repository(models), learnt.manifest.name
+    repository, name = Repository(models), fitted.manifest.name
     version = repository.aliases(name).get(alias)
     if version is None:
         return None, None
-    comparison = compare(repository, trust, version, learnt, data)
+    comparison = compare(repository, trust, version, fitted, data)
     try:
         return repository.manifest(name, version), comparison
     except ModelgateError:
         return None, comparison
 
 
-def _with_threshold(learnt: Learnt, found: Thresholds | None, run: Run) -> Learnt:
+def _with_threshold(fitted: FittedModel, found: Thresholds | None, run: Run) -> FittedModel:
     """Add the best threshold for a rare class, as metrics and as a remark."""
-    if found is None or found.best is None or not learnt.held_out or not out_of_balance(learnt.y.tolist()):
-        return learnt
+    if found is None or found.best is None or not fitted.held_out or not out_of_balance(fitted.y.tolist()):
+        return fitted
     best, own = found.best, found.argmax
     by_itself = f"precision {own.precision:.3f}, recall {own.recall:.3f}" if own.found else "which none of them has"
     run.remark(
@@ -89,9 +86,9 @@ def _with_threshold(learnt: Learnt, found: Thresholds | None, run: Run) -> Learn
         " `probabilities` with that"
     )
     metrics = {
-        **learnt.manifest.metrics,
+        **fitted.manifest.metrics,
         "best_threshold": best.threshold,
         "best_threshold_precision": best.precision,
         "best_threshold_recall": best.recall,
     }
-    return dataclasses.replace(learnt, manifest=dataclasses.replace(learnt.manifest, metrics=metrics))
+    return dataclasses.replace(fitted, manifest=dataclasses.replace(fitted.manifest, metrics=metrics))

@@ -10,7 +10,7 @@ import pytest
 from contract.manifest import Field, Format, Kind
 from trainer import recipes
 from trainer.recipe import DataError, Recipe, Table
-from trainer.tables.inference import infer
+from trainer.tables.field_inference import infer_fields
 
 ROWS = 40
 
@@ -21,7 +21,7 @@ def inferred(columns: dict[str, Sequence[object]], target: str | None = "y", **a
     full = [[values[row % len(values)] for values in columns.values()] for row in range(ROWS)]
     table = Table("file.csv", list(columns), full)
     recipe = recipes.get("tabular")
-    return infer(recipe, table, target, asked.get("features"), asked.get("id_field"), asked.get("kinds"))
+    return infer_fields(recipe, table, target, asked.get("features"), asked.get("id_field"), asked.get("kinds"))
 
 
 def field(values: Sequence[object], name: str = "x") -> Field:
@@ -189,7 +189,7 @@ def test_what_cannot_be_learnt_is_refused(columns: dict[str, list[object]], aske
 
 def test_a_column_that_stands_twice_is_refused() -> None:
     with pytest.raises(DataError, match="the data have the column 'x' twice; rename one of them"):
-        infer(recipes.get("tabular"), Table("file.csv", ["x", "y", "x"], [["1", "2", "3"]]), "y", None, None)
+        infer_fields(recipes.get("tabular"), Table("file.csv", ["x", "y", "x"], [["1", "2", "3"]]), "y", None, None)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A trainer of which every process is real, and which trains what a test hands it."""
+"""Real trainer processes whose trainings do what a test asks for."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from contract.training import TrainingRequest
 from tests.support import PROJECT, SIGNER, secret_file, until
 from trainer.jobs.done import FOLDER
 
-POST = """
+RUNNER = """
 import sys
 from contract.settings import Settings
-from trainer.jobs import commands, horse, post
+from trainer.jobs import commands, runner, training_process
 from tests.trainer import recipes_of_tests
 
 commands.HANDLERS.update(recipes_of_tests.ACTIONS)
-horse.MODULE = "tests.trainer.recipes_of_tests"
-post.POSTS[sys.argv[1]](Settings.from_environ(), lease=2).run()
+training_process.MODULE = "tests.trainer.recipes_of_tests"
+runner.RUNNERS[sys.argv[1]](Settings.from_environ(), lease=2).run()
 """
 
 
 @dataclass
 class TrainerProcess:
-    """`python -m trainer.jobs.post`, with a lease of 2 s."""
+    """`python -m trainer.jobs.runner`, with a lease of 2 s."""
 
     queue: str
     environment: dict[str, str]
@@ -46,7 +46,7 @@ class TrainerProcess:
     def start(self) -> TrainerProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", POST, self.queue],
+                [sys.executable, "-c", RUNNER, self.queue],
                 cwd=PROJECT,
                 env={**os.environ, **self.environment},
                 stdin=subprocess.PIPE,
@@ -70,7 +70,7 @@ class TrainerProcess:
 
 @dataclass
 class Training:
-    """One training job, and what becomes of it."""
+    """One training job."""
 
     id: str
     jobs: Jobs
@@ -93,8 +93,8 @@ class Training:
 
 
 @dataclass
-class Shop:
-    """Where trainers can be started and trainings asked for."""
+class TrainerHost:
+    """Starts trainers and submits trainings to them."""
 
     redis: Redis
     environment: dict[str, str]
@@ -107,7 +107,7 @@ class Shop:
 
     @property
     def done(self) -> Path:
-        """Where the trainers note what they have done."""
+        """The folder in which trainers record the jobs that have run."""
         return self.folder / "models" / FOLDER
 
     def trainer(self, queue: str = "training", **settings: object) -> TrainerProcess:
@@ -115,17 +115,17 @@ class Shop:
         self.trainers.append(TrainerProcess(queue, environment, self.folder / "trainer.log").start())
         return self.trainers[-1]
 
-    def train(self, deed: str, **parameters: object) -> Training:
-        """Asks for a training that does what `tests.trainer.recipes_of_tests` has under `deed`."""
+    def train(self, behaviour: str, **parameters: object) -> Training:
+        """Submit a training that behaves like the function `behaviour` of `tests.trainer.recipes_of_tests`."""
         trainings = TrainerClient(self.redis, SIGNER, timeout=60, result_ttl=60)
         upload = parameters.pop("upload", None)
-        request = TrainingRequest("m", deed, parameters=parameters, upload=upload)  # type: ignore[arg-type]
+        request = TrainingRequest("m", behaviour, parameters=parameters, upload=upload)  # type: ignore[arg-type]
         job_id = trainings.submit(request).id
         return Training(job_id, Jobs(self.redis, max_queue_rows=1, timeout=1, result_ttl=60), trainings)
 
 
 @contextmanager
-def shop(redis: Redis, url: str, folder: Path) -> Iterator[Shop]:
+def trainer_host(redis: Redis, url: str, folder: Path) -> Iterator[TrainerHost]:
     spool = folder / "spool"
     spool.mkdir()
     environment = {
@@ -135,7 +135,7 @@ def shop(redis: Redis, url: str, folder: Path) -> Iterator[Shop]:
         "STOP_GRACE": "5",
         "TRAINER_SECRET": str(secret_file(folder)),
     }
-    here = Shop(redis, environment, folder)
+    here = TrainerHost(redis, environment, folder)
     try:
         yield here
     finally:

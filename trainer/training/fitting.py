@@ -11,17 +11,16 @@ from typing import Any
 
 import numpy as np
 from sklearn.model_selection import train_test_split
-from sklearn.utils import _safe_indexing
 
 from contract.jobs import Value
 from contract.manifest import Artifact, Field, Golden, Kind, ModelManifest, TrainingData
 from scoring.artifacts import use_one_thread
-from scoring.matrix import to_matrix
+from scoring.matrix import take_rows, to_matrix
 from scoring.predict import predict
 from trainer.recipe import Recipe, RecipeError, Run
 from trainer.recipes import artifact_format
 from trainer.report.evidence import Evidence
-from trainer.tables.data import TrainingRows
+from trainer.tables.training_rows import TrainingRows
 from trainer.training.evaluate import CROSS_VALIDATION_SECONDS, cross_validate, cross_validated, evaluate
 
 GOLDEN_ROWS = 20
@@ -29,7 +28,7 @@ SPLIT_SEED = 42
 
 
 @dataclasses.dataclass(frozen=True)
-class Learnt:
+class FittedModel:
     """A fitted estimator with its manifest, which lacks what only publishing knows.
 
     X and y are all rows as a matrix and what is to be learnt of each; those at the positions `fitted_on` were learnt
@@ -51,7 +50,7 @@ class Learnt:
             estimator=self.estimator,
             rows=data.rows,
             targets=data.targets,
-            X_test=_safe_indexing(self.X, self.tested_on),
+            X_test=take_rows(self.X, self.tested_on),
             y_test=self.y[self.tested_on],
             held_out=self.held_out,
             tested_on=self.tested_on.tolist(),
@@ -64,7 +63,7 @@ class Learnt:
         )
 
 
-def learn(recipe: Recipe, data: TrainingRows, run: Run, parameters: Mapping[str, Any]) -> Learnt:
+def fit_and_measure(recipe: Recipe, data: TrainingRows, run: Run, parameters: Mapping[str, Any]) -> FittedModel:
     """Fits on the matrix that serving makes of the same rows: there is no other way from rows to a matrix.
 
     Raises what the recipe raises.
@@ -73,14 +72,14 @@ def learn(recipe: Recipe, data: TrainingRows, run: Run, parameters: Mapping[str,
     y = np.array(data.targets)
     fitted_on, tested_on = _split(y, recipe.fields[1], recipe.test_size)
     started = time.monotonic()
-    estimator = recipe.fitted(_safe_indexing(X, fitted_on), y[fitted_on], run, parameters)
+    estimator = recipe.fitted(take_rows(X, fitted_on), y[fitted_on], run, parameters)
     seconds = time.monotonic() - started
     if not hasattr(estimator, "predict"):
         raise RecipeError(f"the recipe {recipe.name} returned {estimator!r:.80}, and no fitted estimator")
     use_one_thread(estimator)
     signature, file_format = recipe.signature(estimator), recipe.artifact_format or artifact_format(estimator)
     held_out = recipe.test_size > 0
-    X_test, y_test = _safe_indexing(X, tested_on), y[tested_on]
+    X_test, y_test = take_rows(X, tested_on), y[tested_on]
     draft = ModelManifest(
         name=recipe.name,
         version=0,
@@ -95,27 +94,27 @@ def learn(recipe: Recipe, data: TrainingRows, run: Run, parameters: Mapping[str,
         example=_example(recipe, data),
     )
     draft = dataclasses.replace(draft, golden=_golden(estimator, draft, data))
-    return Learnt(estimator, draft, X, y, fitted_on, tested_on, held_out, seconds)
+    return FittedModel(estimator, draft, X, y, fitted_on, tested_on, held_out, seconds)
 
 
-def with_cross_validation(learnt: Learnt, recipe: Recipe, run: Run, parameters: Mapping[str, Any]) -> Learnt:
+def with_cross_validation(fitted: FittedModel, recipe: Recipe, run: Run, parameters: Mapping[str, Any]) -> FittedModel:
     """With the mean and the spread over folds among the metrics: what the recipe found itself, or fitting anew."""
     if run.chosen is None:
 
-        def fitted(X: Any, y: Any) -> Any:
+        def fit(X: Any, y: Any) -> Any:
             return recipe.fitted(X, y, Run(*recipe.fields), parameters)
 
-        X, y = _safe_indexing(learnt.X, learnt.fitted_on), learnt.y[learnt.fitted_on]
-        found = cross_validate(fitted, X, y, learnt.manifest.signature.output, recipe.name, learnt.seconds)
+        X, y = take_rows(fitted.X, fitted.fitted_on), fitted.y[fitted.fitted_on]
+        found = cross_validate(fit, X, y, fitted.manifest.signature.output, recipe.name, fitted.seconds)
         if found is None:
             run.remark(
                 f"not cross-validated: a class has too few rows, or it would take over {CROSS_VALIDATION_SECONDS} s"
             )
-            return learnt
+            return fitted
         run.chosen, run.out_of_fold = found
         run.candidates.append(run.chosen)
-    metrics = {**learnt.manifest.metrics, **cross_validated(run.chosen)}
-    return dataclasses.replace(learnt, manifest=dataclasses.replace(learnt.manifest, metrics=metrics))
+    metrics = {**fitted.manifest.metrics, **cross_validated(run.chosen)}
+    return dataclasses.replace(fitted, manifest=dataclasses.replace(fitted.manifest, metrics=metrics))
 
 
 def _split(y: Any, target: Field, test_size: float) -> tuple[Any, Any]:

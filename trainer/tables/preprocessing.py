@@ -38,7 +38,7 @@ def high_cardinality(X: Any, run: Run) -> frozenset[str]:
     return frozenset(hashed)
 
 
-def preparation(X: Any, inputs: Sequence[Field], hashed: frozenset[str]) -> Any:
+def preprocessor(X: Any, inputs: Sequence[Field], hashed: frozenset[str]) -> Any:
     """What makes the DataFrame X, whose columns are `inputs`, a matrix of float64 (rows × features) without nulls."""
     numbers = [f.name for f in inputs if f.kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN)]
     words = [f.name for f in inputs if f.kind is Kind.STRING and f.name not in hashed]

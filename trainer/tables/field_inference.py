@@ -38,7 +38,7 @@ class _Column:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Look:
+class _InferredKind:
     """The inferred kind of a column; `guess` is a sentence about a decision in doubt."""
 
     kind: Kind
@@ -46,7 +46,7 @@ class _Look:
     guess: str | None = None
 
 
-def infer(
+def infer_fields(
     recipe: Recipe,
     table: Table,
     target: str | None,
@@ -206,25 +206,25 @@ def _taken_for_null(name: str, words: frozenset[object], kind: Kind) -> str:
     return f"{name} holds {listed(sorted(map(str, words)))}, taken for null: otherwise it is a {kind}"
 
 
-def _look(values: Counts, separator: str | None) -> _Look:
+def _look(values: Counts, separator: str | None) -> _InferredKind:
     """The narrowest kind which all values fit, by the rules that serving has.
 
     Whole numbers with many different values are numbers: where there was 1200, there will be 1200.5.
     """
     texts = [str(value) for value in values]
     if {text.strip().lower() for text in texts} <= {"true", "false"}:
-        return _Look(Kind.BOOLEAN)
+        return _InferredKind(Kind.BOOLEAN)
     if any(_CODE.fullmatch(text) for text in texts):
-        return _Look(Kind.STRING)  # 01234 is a code; as a number it would lose a digit
+        return _InferredKind(Kind.STRING)  # 01234 is a code; as a number it would lose a digit
     written = number_format(values, separator) if separator else None
     if not _refused(values, Field("", Kind.NUMBER, format=written)):
         whole = len(values) <= FEW_VALUES and not any(set(".,eE") & set(text) for text in texts)
         fits = whole and not _refused(values, Field("", Kind.INTEGER))
-        return _Look(Kind.INTEGER if fits else Kind.NUMBER, written)
+        return _InferredKind(Kind.INTEGER if fits else Kind.NUMBER, written)
     dates, guess = _dates(values)
     if _refused(values, Field("", Kind.DATETIME, format=dates)):
-        return _Look(Kind.STRING)
-    return _Look(Kind.DATETIME, dates, guess)
+        return _InferredKind(Kind.STRING)
+    return _InferredKind(Kind.DATETIME, dates, guess)
 
 
 def _dates(values: Counts) -> tuple[Format | None, str | None]:

@@ -19,7 +19,7 @@ from contract.settings import Settings
 from gateway.app import create_app
 from tests.support import Sum, numbers, until, write_version
 from trainer.jobs.commands import HANDLERS
-from trainer.publishing.swap import promote, roll_back
+from trainer.publishing.promotion import promote, roll_back
 
 CANNOT = "its artifact is damaged"
 

@@ -15,12 +15,12 @@ import pytest
 
 from contract.repository import Repository
 from tests.support import PROJECT, until
-from trainer import recipes, service
+from tests.trainer.fitting import fitted
+from trainer import missing, recipes
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.publish import publish
-from trainer.publishing.signing import UNSEALED, Seal
-from trainer.tables.data import load
-from trainer.training.train import fit
+from trainer.publishing.signing import UNSIGNED, SigningPolicy
+from trainer.stop_signal import StopSignal
 
 Run = subprocess.Popen[str]
 
@@ -84,29 +84,29 @@ def test_a_signal_in_the_middle_of_training_ends_it_at_once(root: Path, number: 
     assert len(Repository(root).names()) < 5
 
 
-class Rounds(service.Signals):
-    """Stands in for the clock, the signals and training, so that minutes pass at once."""
+class Rounds:
+    """Replaces the clock, the stop signal and training, so that minutes pass at once."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path, lacking: dict[float, set[str]]) -> None:
-        """`lacking` has from which second on what is lacking, until it is trained."""
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path, plan: dict[float, set[str]]) -> None:
+        """`plan`: the models that go missing, by second."""
         self.now, self.end = 0.0, 150.0
-        self.plan, self.missing = lacking, set[str]()
+        self.plan, self.missing = plan, set[str]()
         self.trained: list[tuple[float, list[str]]] = []
-        monkeypatch.setattr(service, "lacking", self.lacking)
-        monkeypatch.setattr(service, "_train", self.train)
-        monkeypatch.setattr(service.time, "monotonic", lambda: self.now)
-        service.serve(root, ["loan", "iris"], UNSEALED, None, self)
+        monkeypatch.setattr(missing, "missing_models", self.missing_models)
+        monkeypatch.setattr(missing, "_train", self.train)
+        monkeypatch.setattr(missing.time, "monotonic", lambda: self.now)
+        missing.train_missing(root, ["loan", "iris"], UNSIGNED, None, self)
 
-    def lacking(self, root: Path, names: Sequence[str], seal: Seal) -> dict[str, str | None]:
+    def missing_models(self, root: Path, names: Sequence[str], signing: SigningPolicy) -> dict[str, str | None]:
         self.missing |= self.plan.pop(self.now, set())
         return {name: "it is broken" if name == "iris" else None for name in names if name in self.missing}
 
-    def train(self, names: Sequence[str], signals: service.Signals) -> bool:
+    def train(self, names: Sequence[str], stop: StopSignal) -> bool:
         self.trained.append((self.now, list(names)))
         self.missing -= {"iris"}  # the other one cannot be trained
         return True
 
-    def told_to_stop(self, seconds: float) -> bool:
+    def wait(self, seconds: float) -> bool:
         self.now += seconds
         return self.now >= self.end
 
@@ -127,32 +127,32 @@ def test_a_model_that_goes_missing_is_trained_at_the_next_look(
 @pytest.fixture
 def published(root: Path, unverified: None) -> Path:
     recipe = recipes.get("blobs")
-    publish(root, *fit(recipe, load(recipe, None)))
+    publish(root, *fitted(recipe))
     move_alias(root, "blobs", "current", 1)
     return root
 
 
-def test_nothing_is_lacking_once_it_is_published(published: Path) -> None:
-    assert service.lacking(published, ["blobs"], UNSEALED) == {}
+def test_nothing_is_missing_once_it_is_published(published: Path) -> None:
+    assert missing.missing_models(published, ["blobs"], UNSIGNED) == {}
 
 
-def test_a_model_that_was_deleted_is_lacking(published: Path) -> None:
+def test_a_model_that_was_deleted_is_missing(published: Path) -> None:
     (published / "blobs").rename(published / "elsewhere")
-    assert service.lacking(published, ["blobs"], UNSEALED) == {"blobs": None}
+    assert missing.missing_models(published, ["blobs"], UNSIGNED) == {"blobs": None}
 
 
-def test_a_model_whose_current_version_is_gone_is_lacking(published: Path) -> None:
+def test_a_model_whose_current_version_is_gone_is_missing(published: Path) -> None:
     (published / "blobs/versions/1").rename(published / "elsewhere")
-    assert "not in the model repository" in str(service.lacking(published, ["blobs"], UNSEALED)["blobs"])
+    assert "not in the model repository" in str(missing.missing_models(published, ["blobs"], UNSIGNED)["blobs"])
 
 
-def test_a_model_whose_manifest_does_not_parse_is_lacking(published: Path) -> None:
+def test_a_model_whose_manifest_does_not_parse_is_missing(published: Path) -> None:
     (published / "blobs/versions/1/manifest.json").write_text("{")
-    assert "is not JSON" in str(service.lacking(published, ["blobs"], UNSEALED)["blobs"])
+    assert "is not JSON" in str(missing.missing_models(published, ["blobs"], UNSIGNED)["blobs"])
 
 
-def test_a_model_that_this_environment_cannot_load_is_lacking(published: Path) -> None:
+def test_a_model_that_this_environment_cannot_load_is_missing(published: Path) -> None:
     manifest = Repository(published).manifest("blobs", 1)
     old = dataclasses.replace(manifest, libraries={**manifest.libraries, "scikit-learn": "0.19.0"})
     (published / "blobs/versions/1/manifest.json").write_text(old.dumps())
-    assert "was made with scikit-learn 0.19.0" in str(service.lacking(published, ["blobs"], UNSEALED)["blobs"])
+    assert "was made with scikit-learn 0.19.0" in str(missing.missing_models(published, ["blobs"], UNSIGNED)["blobs"])

@@ -1,0 +1,60 @@
+"""A running job: a training has a process group of its own (`training_process.py`), a quick job a thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from contract.errors import Code, Failure, ModelgateError
+
+Outcome = Mapping[str, Any] | Failure
+
+
+class Execution(Protocol):
+    """One run of a job."""
+
+    progress: Mapping[str, Any] | None
+    """The latest progress that has not been sent to Redis."""
+
+    def poll(self) -> Outcome | None:
+        """Return the outcome, or None while the job runs."""
+
+    def log_lines(self) -> bytes:
+        """Return the whole lines of output that `discard` has not removed."""
+
+    def discard(self, size: int) -> None:
+        """Forget the first `size` bytes of `log_lines`: they are stored."""
+
+    def kill(self) -> None:
+        """Kill the job if that is possible. Harmless to repeat."""
+
+
+class ThreadExecution:
+    """A quick job in a thread, without output. It cannot be killed."""
+
+    def __init__(self, run: Callable[[], Mapping[str, Any]]) -> None:
+        self.progress: Mapping[str, Any] | None = None
+        self._outcome: Outcome | None = None
+        self._job = run
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._outcome = self._job()
+        except ModelgateError as error:
+            self._outcome = error.failure
+        except Exception as error:
+            self._outcome = Failure(Code.NOT_PUBLISHED, f"the trainer failed: {type(error).__name__}: {error}")
+
+    def poll(self) -> Outcome | None:
+        return self._outcome
+
+    def log_lines(self) -> bytes:
+        return b""
+
+    def discard(self, size: int) -> None:
+        pass
+
+    def kill(self) -> None:
+        pass

@@ -1,0 +1,343 @@
+"""`python -m trainer.jobs.runner QUEUE`: the process that runs the jobs of one of the trainer's queues.
+
+It ends when its stdin closes. So it does not outlive `python -m trainer`, and neither does anything that it started.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, NoReturn
+
+from redis.exceptions import RedisError
+
+from broker.connection import connect
+from broker.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
+from broker.lease_groups import TRAINERS
+from broker.schedules import Schedules
+from broker.scripts import FencedError
+from broker.signatures import Signer
+from broker.supervisor import LEASE, Leases, incarnation
+from broker.trainer import OwnedJob, Ownership, Scheduler, TrainerQueue
+from contract.errors import Code, Failure, ModelgateError
+from contract.settings import Settings
+from runtime.backoff import Backoff
+from trainer import recipes
+from trainer.console import print_line
+from trainer.jobs import spool
+from trainer.jobs.commands import carry_out
+from trainer.jobs.done import DoneJobs
+from trainer.jobs.execution import Execution, Outcome, ThreadExecution
+from trainer.jobs.training_process import TrainingProcess
+from trainer.processes import hide_memory
+
+TICK = 0.02
+"""Seconds between two checks of a busy process."""
+
+REPORT_EVERY = 0.25
+"""Seconds between two reports of a running job's progress, whose answers say whether it was cancelled."""
+
+
+@dataclass
+class RunningJob:
+    """A job that this process runs."""
+
+    begun: OwnedJob
+    execution: Execution
+    log_bytes: int
+    outcome: Outcome | None = None
+    report_at: float = 0.0
+
+
+@dataclass
+class _Duty:
+    """Something to do every `every` seconds."""
+
+    every: float
+    do: Callable[[], object]
+    due: float = 0.0
+
+
+class JobRunner(ABC):
+    """Takes the jobs of one queue, runs them, records their outcomes, and renews its lease meanwhile.
+
+    The runner that takes a job owns it (`broker.trainer`). While Redis is gone, running jobs continue. It runs only
+    jobs that a gateway signed, and each of them once.
+    """
+
+    kind: ClassVar[JobKind]
+    most_jobs: ClassVar[int]
+    """How many jobs run at a time."""
+
+    def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
+        """`lease` in seconds. Raises `SettingsError` without TRAINER_SECRET."""
+        self._settings = settings
+        self._signer = Signer.required(settings)
+        self._done = DoneJobs(settings.models_dir)
+        self._redis = connect(settings.redis_url, socket_timeout=2)
+        self._leases = Leases(self._redis, lease=lease, group=TRAINERS)
+        self._host = socket.gethostname()
+        self._inc = incarnation(f"{self._host.replace(':', '.')}-{self.kind.queue}", 0)
+        self._queue = TrainerQueue(
+            self._redis,
+            self._inc,
+            self.kind,
+            self._signer,
+            done=self._done,
+            on_refused=self._log_refused,
+        )
+        self._backoff = Backoff()
+        self._jobs: list[RunningJob] = []
+        self._registered = False
+        self._stop_by: float | None = None
+        self._duties = [
+            _Duty(lease / 5, self._renew),
+            _Duty(lease / 5, self._reap),
+            _Duty(1, self._leases.expire),
+            _Duty(10, self._leases.reconcile),
+        ]
+
+    @abstractmethod
+    def start(self, begun: OwnedJob) -> Execution:
+        """Start a job."""
+
+    @property
+    @abstractmethod
+    def stop_grace(self) -> float:
+        """Seconds that running jobs have to end after a stop was requested. Then they go back to the queue."""
+
+    def report_progress(self, job: RunningJob) -> bool:  # noqa: ARG002
+        """Report a job's progress and return whether this process still owns the job.
+
+        Called several times a second, and once more when the job has ended.
+        """
+        return True
+
+    def run(self) -> None:
+        """Run jobs until SIGTERM, SIGINT or the end of stdin."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop())
+        while not self._stopped():
+            for job in self._jobs:
+                job.outcome = job.outcome or job.execution.poll()
+            self._use_redis()
+            self._pause()
+        self._leave()
+
+    # Stopping
+
+    def _stop(self) -> None:
+        if self._stop_by is None:
+            self._stop_by = time.monotonic() + self.stop_grace
+
+    def _stopped(self) -> bool:
+        if select.select([sys.stdin], [], [], 0)[0] and not os.read(sys.stdin.fileno(), 1):
+            self._stop()
+        return self._stop_by is not None and (not self._jobs or time.monotonic() >= self._stop_by)
+
+    def _leave(self) -> None:
+        for job in self._jobs:
+            job.execution.kill()
+        try:
+            self.give_back()
+        except RedisError as error:
+            print_line(f"trainer: {self.kind.queue}: no Redis; its jobs start again when the lease ends: {error}")
+
+    def give_back(self) -> None:
+        """Return the jobs to the queue. Another trainer starts them again; it does not count as a crash."""
+        self._leases.give_back(self._inc)
+
+    # Redis
+
+    def _use_redis(self) -> None:
+        """Run the duties that are due, report on running jobs, and take new ones; repeat all of it after an error."""
+        if not self._backoff.over:
+            return
+        try:
+            if not self._registered:
+                self._leases.register(self._inc, host=self._host, pid=os.getpid(), queues=[self.kind.queue])
+                self._registered = True
+            for duty in self._duties:
+                if time.monotonic() >= duty.due:
+                    duty.do()
+                    duty.due = time.monotonic() + duty.every
+            for job in list(self._jobs):
+                self._report(job)
+            while self._stop_by is None and len(self._jobs) < self.most_jobs and self._begin():
+                pass
+        except FencedError:
+            self._registered = False
+        except RedisError as error:
+            if not self._backoff.failing:
+                print_line(f"trainer: {self.kind.queue}: lost Redis and tries again: {error}")
+            self._backoff.failed()
+        else:
+            if self._backoff.failing:
+                print_line(f"trainer: {self.kind.queue}: has Redis again")
+            self._backoff.worked()
+
+    def _renew(self) -> None:
+        # Another process may have given our jobs back after the lease ended: the next report of each job says so.
+        if self._leases.renew([self._inc]):
+            self._registered = False
+
+    def _reap(self) -> None:
+        for inc in self._leases.reap():
+            print_line(f"trainer: {inc} is gone; its jobs start again")
+
+    # Jobs
+
+    def _begin(self) -> bool:
+        begun = self._queue.begin([job.begun.id for job in self._jobs])
+        if begun is None:
+            return False
+        self._jobs.append(RunningJob(begun, self.start(begun), begun.log_bytes))
+        return True
+
+    def _report(self, job: RunningJob) -> None:
+        if job.outcome is None and time.monotonic() < job.report_at:
+            return
+        job.report_at = time.monotonic() + REPORT_EVERY
+        if self.report_progress(job) and job.outcome is not None:
+            self._finish(job, job.outcome)
+            self.release(job, ended=True)
+
+    def _finish(self, job: RunningJob, outcome: Outcome) -> None:
+        try:
+            self._queue.finish(job.begun.id, outcome)
+        except ValueError as error:
+            self._queue.finish(
+                job.begun.id, Failure(Code.TRAINING_FAILED, f"the result cannot be written as JSON: {error}")
+            )
+        if not isinstance(outcome, Failure):  # stock RQ may requeue failed jobs
+            try:
+                self._done.add(job.begun.id)
+            except OSError as error:
+                print_line(
+                    f"trainer: cannot record that the job {job.begun.id} has run, so it could run again: {error}"
+                )
+
+    def _log_refused(self, job_id: str, failure: Failure) -> None:
+        print_line(f"trainer: {self.kind.queue}: {job_id[:64]!r}: {failure.code}: {failure.message}")
+
+    def release(self, job: RunningJob, ended: bool) -> None:
+        """Stop running a job that this process no longer owns. If it has `ended`, remove its files."""
+        job.execution.kill()
+        self._jobs.remove(job)
+        for key in ("upload", "sample", "signature") if ended else ():
+            spool.remove(self._settings.spool_dir, job.begun.payload.get(key))
+
+    def _pause(self) -> None:
+        """Wait until there may be something to do."""
+        if self._jobs or not self._registered or not self._backoff.over or self._stop_by is not None:
+            time.sleep(TICK)
+            return
+        try:
+            self._queue.wait_for_work(1.0)
+        except RedisError:
+            time.sleep(TICK)  # the next call of `_use_redis` fails too, and logs it
+
+
+class TrainingRunner(JobRunner):
+    """Runs trainings one at a time, each in its own process group. Also runs schedules and removes old uploads."""
+
+    kind, most_jobs, stop_grace = TRAINING, 1, 0.0
+
+    def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
+        super().__init__(settings, lease=lease)
+        self._scheduler = Scheduler(self._redis, self.kind.queue)
+        ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}
+        self._schedules = Schedules(self._redis, self._signer, **ttls)
+        self._unsigned: set[str] = set()
+        self._duties += [
+            _Duty(1, self._advance_schedules),
+            _Duty(10, self._publish_recipes),
+            _Duty(60, self._sweep),
+        ]
+
+    def _publish_recipes(self) -> None:
+        folder = self._settings.recipes_dir
+        self._queue.publish_recipes(recipes.names(folder), recipes.parameters(folder))
+
+    def start(self, begun: OwnedJob) -> Execution:
+        log = "the trainer died during this training, which now starts again\n" if begun.deaths else ""
+        try:
+            return TrainingProcess(begun.payload, self._settings.train_timeout, log)
+        except OSError as error:
+            return ThreadExecution(functools.partial(_not_started, error))
+
+    def report_progress(self, job: RunningJob) -> bool:
+        """Send progress and output to Redis. Kill a job that was cancelled or given back."""
+        progress, lines = job.execution.progress, job.execution.log_lines()
+        owner = self._queue.report_progress(job.begun.id, progress, lines, job.log_bytes)
+        if owner is not Ownership.MINE:
+            print_line(f"trainer: the job {job.begun.id} is stopped: {owner}")
+            self.release(job, ended=owner is Ownership.ENDED)
+            return False
+        job.execution.progress = None
+        job.execution.discard(len(lines))
+        job.log_bytes += len(lines)
+        if lines:
+            model = job.begun.payload.get("model")
+            print_line("\n".join(f"trainer: {model}: {line}" for line in lines.decode(errors="replace").splitlines()))
+        return True
+
+    def give_back(self) -> None:
+        super().give_back()
+        self._scheduler.stop()
+
+    def _advance_schedules(self) -> None:
+        if self._scheduler.enqueue_due():
+            self._schedules.advance(self._log_unsigned)
+
+    def _log_unsigned(self, model: str) -> None:
+        if model not in self._unsigned:
+            print_line(
+                f"trainer: the schedule of {model[:64]!r} does not run: no gateway with this trainer's secret"
+                " (TRAINER_SECRET) signed it; PUT it again"
+            )
+            self._unsigned.add(model)
+
+    def _sweep(self) -> None:
+        spool.sweep(self._settings.spool_dir, [payload.get("upload") for payload in self._queue.unfinished()])
+        self._done.sweep()
+
+
+def _not_started(error: OSError) -> NoReturn:
+    """Fail in place of a training whose process cannot be started."""
+    raise ModelgateError(Code.TRAINING_FAILED, f"its process cannot be started ({error.strerror}); try again")
+
+
+class PublishingRunner(JobRunner):
+    """Carries out repository commands, each in a thread, and finishes running ones before it stops."""
+
+    # Eight, so that a command that waits for workers does not delay those of other models.
+    kind, most_jobs = REPOSITORY_COMMAND, 8
+
+    @property
+    def stop_grace(self) -> float:
+        return max(0, self._settings.stop_grace - 2)
+
+    def start(self, begun: OwnedJob) -> Execution:
+        return ThreadExecution(functools.partial(carry_out, begun.payload, self._settings, self._redis))
+
+
+RUNNERS: Mapping[str, type[JobRunner]] = {runner.kind.queue: runner for runner in (TrainingRunner, PublishingRunner)}
+
+
+def main(queue: str) -> None:
+    hide_memory()
+    RUNNERS[queue](Settings.from_environ()).run()
+    os._exit(0)  # also while a command hangs
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

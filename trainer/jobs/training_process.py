@@ -1,0 +1,135 @@
+"""The process group of a training, as the trainer sees it: its progress, its output and its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from contract.errors import Code, Failure
+from contract.settings import Settings
+from trainer.jobs.execution import Outcome
+from trainer.processes import RECIPE_PREFIX, ContainedProcess, environment
+
+MODULE = "trainer.jobs.training_main"
+"""The module that runs in the process of a training."""
+
+LONGEST_LINE = 16_384
+"""Bytes of output without a line end after which one is added."""
+
+EXIT_GRACE = 2.0
+"""Seconds that a training has to exit after its outcome: a thread that the recipe left would keep it for ever."""
+
+MOST_UNSENT = 1_000_000
+"""Bytes of a training's output that wait for Redis; beyond, the oldest lines are dropped."""
+
+
+class TrainingProcess:
+    """Runs `python -m trainer.jobs.training_main` with one payload, as a `ContainedProcess`.
+
+    It gets the settings through stdin, so a recipe finds none of them in its environment.
+    """
+
+    def __init__(self, payload: Mapping[str, Any], timeout: float, log: str = "") -> None:
+        """`timeout` in seconds from now. `log`: whole lines that come before its output. Raises OSError."""
+        self.progress: Mapping[str, Any] | None = None
+        """The latest progress that has not been sent to Redis."""
+        self._timeout = timeout
+        self._end = time.monotonic() + timeout
+        self._outcome: Outcome | None = None
+        self._log, self._partial_report = log.encode(), b""
+        self._closed = False
+        self._reports, report = os.pipe()
+        self._output, output = os.pipe()
+        with tempfile.TemporaryFile() as stdin:
+            stdin.write(json.dumps({"payload": payload, "settings": Settings.variables()}).encode())
+            stdin.seek(0)
+            self._process = ContainedProcess(
+                [sys.executable, "-m", MODULE, str(report)],
+                env={**environment(RECIPE_PREFIX), "PYTHONUNBUFFERED": "1"},
+                pass_fds=(report,),
+                stdin=stdin,
+                stdout=output,
+                stderr=output,
+            )
+        for theirs in (report, output):
+            os.close(theirs)
+        for ours in (self._reports, self._output):
+            os.set_blocking(ours, False)
+
+    def poll(self) -> Outcome | None:
+        """Read output and reports. Return the outcome, or None while the training runs."""
+        code = self._process.poll()
+        self._read_pipes()
+        if code is None:
+            if time.monotonic() <= self._end:
+                return None
+            late = f"the training took longer than {self._timeout:g} s (TRAIN_TIMEOUT)"
+            self._outcome = self._outcome or Failure(Code.TIMEOUT, late)
+        self.kill()
+        return self._outcome or _crash(self._process.kill())
+
+    def log_lines(self) -> bytes:
+        """Return the whole lines of output that `discard` has not removed; after the end also the last, partial one."""
+        end = self._log.rfind(b"\n") + 1
+        if self._process.returncode is not None and end < len(self._log):
+            self._log += b"\n"
+            end = len(self._log)
+        return self._log[:end]
+
+    def discard(self, size: int) -> None:
+        """Forget the first `size` bytes of `log_lines`: they are stored."""
+        self._log = self._log[size:]
+
+    def kill(self) -> None:
+        """Kill the training and every process that it started. Harmless to repeat."""
+        self._process.kill()
+        if not self._closed:
+            self._read_pipes()
+            for descriptor in (self._reports, self._output):
+                os.close(descriptor)
+            self._closed = True
+
+    def _read_pipes(self) -> None:
+        if self._closed:
+            return
+        self._log += _read(self._output)
+        if len(self._log) - self._log.rfind(b"\n") > LONGEST_LINE:
+            self._log += b"\n"
+        if len(self._log) > MOST_UNSENT:
+            self._log = self._log[self._log.find(b"\n", len(self._log) - MOST_UNSENT) + 1 :]
+        *reports, self._partial_report = (self._partial_report + _read(self._reports)).split(b"\n")
+        for line in reports:
+            report = json.loads(line)
+            self.progress = report.get("progress", self.progress)
+            if "failure" in report:
+                self._outcome = Failure.from_json(report["failure"])
+            elif "output" in report:
+                self._outcome = report["output"]
+            if self._outcome:
+                self._end = min(self._end, time.monotonic() + EXIT_GRACE)
+
+
+def _read(descriptor: int) -> bytes:
+    """Return what a pipe holds, in at most four reads: a training that never stops printing must not block us."""
+    parts = []
+    for _ in range(4):
+        try:
+            part = os.read(descriptor, 65_536)
+        except BlockingIOError:
+            break
+        if not part:
+            break
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _crash(code: int) -> Failure:
+    how = f"signal {-code}, {signal.strsignal(-code)}" if code < 0 else f"exit code {code}"
+    hint = "; perhaps the machine ran out of memory" if code == -signal.SIGKILL else ""
+    return Failure(Code.TRAINER_CRASHED, f"the process of the training died ({how}){hint}", {"exit": code})

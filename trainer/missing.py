@@ -1,0 +1,102 @@
+"""Trains the models that the model repository lacks, in a process of its own.
+
+That process may be killed at any time, and gives back the memory that training took.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from contract.errors import ModelgateError
+from contract.repository import CURRENT, SIGNATURE_FILE, Repository
+from contract.settings import Settings
+from trainer.console import print_line
+from trainer.processes import RECIPE_PREFIX, ContainedProcess, environment
+from trainer.publishing.signing import SigningPolicy
+from trainer.stop_signal import StopSignal
+
+
+def missing_models(root: Path, names: Sequence[str], signing: SigningPolicy) -> dict[str, str | None]:
+    """Return those of `names` whose current version cannot be served here, each with the reason; None: it has none.
+
+    A model whose newest version waits for its signature is not missing.
+    """
+    # Slow to import, and --help does not need it.
+    from scoring.artifacts import check_versions
+
+    repository = Repository(root)
+    reasons: dict[str, str | None] = {}
+    for name in names:
+        if signing.signs_elsewhere and _waits_for_signature(repository, name):
+            continue
+        current = repository.aliases(name).get(CURRENT)
+        if current is None:
+            reasons[name] = None
+            continue
+        try:
+            manifest = repository.manifest(name, current)
+            signing.trust.check(manifest, repository.version_dir(name, current))
+            check_versions(manifest)
+        except ModelgateError as error:
+            reasons[name] = str(error)
+    return reasons
+
+
+def train_missing(
+    root: Path,
+    names: Sequence[str],
+    signing: SigningPolicy,
+    ready_file: Path | None,
+    stop: StopSignal,
+    every: float = 5,
+    retry: float = 60,
+) -> None:
+    """Train missing models until a stop is requested.
+
+    Checks every `every` seconds. A model whose training failed is tried again after `retry` seconds. `ready_file` is
+    created once every missing model has been tried.
+    """
+    from trainer.publishing.disk import STAGING
+    from trainer.publishing.publish import sweep
+
+    retry_at: dict[str, float] = {}
+    while True:
+        with suppress(OSError):
+            if any(entry.is_dir() for entry in (root / STAGING).iterdir()):
+                sweep(root)  # removes the folders of trainings that were killed
+        reasons = missing_models(root, names, signing)
+        due = [name for name in reasons if time.monotonic() >= retry_at.get(name, 0)]
+        for name in due:
+            if reasons[name]:
+                print_line(f"trainer: {name}: {reasons[name]}")
+        if due:
+            if not _train(due, stop):
+                return
+            retry_at |= dict.fromkeys(missing_models(root, due, signing), time.monotonic() + retry)
+        if ready_file and not ready_file.exists():
+            ready_file.touch()
+            print_line("trainer: ready")
+        if stop.wait(every):
+            return
+
+
+def _waits_for_signature(repository: Repository, name: str) -> bool:
+    versions = repository.versions(name)
+    return bool(versions) and not (repository.version_dir(name, versions[-1]) / SIGNATURE_FILE).exists()
+
+
+def _train(names: Sequence[str], stop: StopSignal) -> bool:
+    """Return whether the training process ended by itself. Killing it is harmless: readers see whole versions only."""
+    command = [sys.executable, "-m", "trainer", "train", *names]
+    process = ContainedProcess(command, env={**environment(RECIPE_PREFIX), **Settings.variables()})
+    try:
+        while process.poll() is None:
+            if stop.wait(0.1):
+                return False
+        return True
+    finally:
+        process.kill()
