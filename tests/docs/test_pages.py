@@ -114,3 +114,10 @@ def test_each_test_that_a_promise_names_exists() -> None:
                 file, _, function = proof.partition("::")
                 assert (PROJECT / file).is_file(), proof
                 assert re.search(rf"^def {function}\(", (PROJECT / file).read_text(), re.M), proof
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=relative)
+def test_a_file_that_a_page_names_exists(page: Path) -> None:
+    folders = "contract|runtime|broker|scoring|gateway|worker|trainer|launcher|bench|tests|docs"
+    named = re.findall(rf"`((?:{folders})/[\w/.-]*)`", prose(page))
+    assert [name for name in named if not (PROJECT / name).exists()] == []
