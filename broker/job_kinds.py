@@ -128,7 +128,9 @@ def lua_table() -> str:
         }
         members = ", ".join(f"{name} = {_lua(value)}" for name, value in entry.items())
         lines.append(f"  if {prefix} == {_lua(kind.queue)} then return {{ {members} }} end")
-    return "\n".join([*lines, "  return {}", "end", ""])
+    # The queue of another program; or a worker has changed the record, which must not fail the script.
+    lines.append(f"  return {{ deadlines = {_lua(TRAINERS.deadlines)} }}")
+    return "\n".join([*lines, "end", ""])
 
 
 def _lua(value: str | bool) -> str:

@@ -8,6 +8,7 @@ The gateway signs a schedule. The trainer checks it, and creates and signs a job
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -101,13 +102,12 @@ class Schedules:
         self._ttls = {"timeout": timeout, "result_ttl": result_ttl}
 
     def get(self, model: str) -> Schedule | None:
-        text = self._redis.hget(KEY, model)
-        return None if text is None else Schedule.from_json(model, json.loads(text))
+        return _readable(model.encode(), self._redis.hget(KEY, model))
 
     def all(self) -> list[Schedule]:
-        """By model."""
-        found = self._redis.hgetall(KEY)
-        return [Schedule.from_json(model.decode(), json.loads(text)) for model, text in sorted(found.items())]
+        """By model, without entries that cannot be read."""
+        found = sorted(self._redis.hgetall(KEY).items())
+        return [schedule for schedule in itertools.starmap(_readable, found) if schedule]
 
     def put(self, model: str, cron: str, request: TrainingRequest) -> Schedule:
         """Set the schedule of `model`. Raises `ValueError` for an invalid `cron`, `TooManySchedules`, and
@@ -162,8 +162,7 @@ class Schedules:
         run_at = next_run(cron, datetime.now(UTC)) if cron else None
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.watch(KEY, self._registry.key)
-            text = pipeline.hget(KEY, model)
-            if (None if text is None else Schedule.from_json(model, json.loads(text))) != before:
+            if _readable(model.encode(), pipeline.hget(KEY, model)) != before:
                 return None
             if before is None and cron and pipeline.hlen(KEY) >= MOST:
                 raise TooManySchedules(f"there are {MOST} schedules already; delete one that is not needed any more")
@@ -196,3 +195,11 @@ class Schedules:
         pipeline.hset(job.key, "signature", signature)
         pipeline.zadd(self._registry.key, {job.id: round(run_at.timestamp())})
         return job
+
+
+def _readable(model: bytes, text: bytes | None) -> Schedule | None:
+    """Return the schedule in an entry. An entry that cannot be read counts as none, so that it can be replaced."""
+    try:
+        return None if text is None else Schedule.from_json(model.decode(), json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None

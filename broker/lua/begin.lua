@@ -11,8 +11,8 @@ allow_when_full()
 if call('EXISTS', 'mg:lease:' .. inc) == 0 then return redis.error_reply('FENCED ' .. inc .. ' has no lease') end
 
 local function answer(id)
-  local f = call('HMGET', 'rq:job:' .. id, 'data', 'deaths', 'log_start', 'signature')
-  return { id, f[1] or '', tonumber(f[2] or '') or 0, (f[3] or 0) + call('STRLEN', 'mg:log:' .. id), f[4] or '' }
+  local f = fields_of(id, 'data', 'deaths', 'log_start', 'signature')
+  return { id, f[1] or '', whole(f[2]) or 0, (whole(f[3]) or 0) + call('STRLEN', 'mg:log:' .. id), f[4] or '' }
 end
 
 local known = {}

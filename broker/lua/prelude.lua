@@ -56,7 +56,7 @@ local function ring(bell)
 end
 
 local queue, kind
--- The kind of the jobs in q: its entry of the table of job kinds, empty for a queue of another program.
+-- The kind of the jobs in q: its entry of the table of job kinds.
 local function kind_of(q)
   if q ~= queue then queue, kind = q, find_kind(q) end
   return kind
@@ -88,14 +88,27 @@ local function settle(q, rows)
   return true
 end
 
+-- Some fields of a job; none if its record is no hash. A worker may write to the record of any job, and no such value may
+-- fail the scripts of other processes.
+local function fields_of(id, ...)
+  local f = redis.pcall('HMGET', 'rq:job:' .. id, ...)
+  return f.err and {} or f
+end
+
+-- The whole number in a field; nil if there is none.
+local function whole(field)
+  local number = tonumber(field or '')
+  return number and math.abs(number) < 2 ^ 53 and floor(number) or nil
+end
+
 -- The fields of a job that its next step depends on; nil if there is no such job.
 local function read(id)
-  local f = call('HMGET', 'rq:job:' .. id, 'status', 'origin', 'version', 'created_at', 'enqueued_at', 'started_at',
+  local f = fields_of(id, 'status', 'origin', 'version', 'created_at', 'enqueued_at', 'started_at',
     'result_ttl', 'worker_name', 'reply', 'echo', 'rows', 'deadline', 'deaths')
   if not f[1] or not f[2] then return nil end
   return { id = id, key = 'rq:job:' .. id, status = f[1], q = f[2], version = f[3], created = f[4], enqueued = f[5],
-    started = f[6], ttl = tonumber(f[7] or '') or 3600, holder = f[8], reply = f[9], echo = f[10],
-    rows = tonumber(f[11] or '') or 0, deadline = tonumber(f[12] or ''), deaths = tonumber(f[13] or '') or 0 }
+    started = f[6], ttl = whole(f[7]) or 3600, holder = f[8], reply = f[9], echo = f[10],
+    rows = whole(f[11]) or 0, deadline = whole(f[12]), deaths = whole(f[13]) or 0 }
 end
 
 local LARGEST_LINE, LARGEST_MESSAGE = 16384, 262144
@@ -110,7 +123,7 @@ local function tell(job, status, part)
     .. '","version":' .. (job.version or 'null') .. ',"created_at":' .. quoted(job.created)
     .. ',"enqueued_at":' .. quoted(job.enqueued) .. ',"started_at":' .. quoted(job.started)
     .. ',"ended_at":"' .. stamp() .. '","echo":' .. (job.echo or 'null') .. part .. '}'
-  for channel in string.gmatch(job.reply, '%S+') do
+  for channel in string.gmatch(job.reply, 'mg:reply:%S+') do
     local size = sizes[channel] or 0
     local fits = line and #line <= LARGEST_LINE and size + #line <= LARGEST_MESSAGE
     local lines = messages[channel] or {}
@@ -132,7 +145,10 @@ local ended = 0
 local function conclude(job, status, result, fields, part)
   local results = 'rq:results:' .. job.id
   if result then
-    call('XADD', results, '*', unpack(result))
+    if type(redis.pcall('XADD', results, '*', unpack(result))) == 'table' then -- an error: it is no stream
+      call('DEL', results)
+      call('XADD', results, '*', unpack(result))
+    end
     call('EXPIRE', results, job.ttl)
   end
   call('HSET', job.key, 'status', status, 'ended_at', stamp(), unpack(fields))
@@ -197,7 +213,8 @@ local function give_back(members, inc, scored, max_deaths, failure, exc_string)
     if job then call('ZREM', 'rq:wip:' .. job.q, id .. ':' .. inc) end
     if job and job.status == 'started' and job.holder == inc then
       local counts = not scored or scored[id]
-      local deaths = counts and call('HINCRBY', job.key, 'deaths', 1) or job.deaths
+      local deaths = job.deaths + (counts and 1 or 0)
+      if counts then call('HSET', job.key, 'deaths', deaths) end
       local became = 'queued'
       if counts and deaths >= max_deaths then
         fail(job, failure, exc_string)

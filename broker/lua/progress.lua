@@ -7,18 +7,18 @@
 local LARGEST, KEPT, WEEK = 1048576, 786432, 604800
 local id, key, log = ARGV[1], 'rq:job:' .. ARGV[1], 'mg:log:' .. ARGV[1]
 allow_when_full()
-local f = call('HMGET', key, 'status', 'worker_name', 'log_start')
+local f = fields_of(id, 'status', 'worker_name', 'log_start')
 if f[1] ~= 'started' and f[1] ~= 'queued' then return 'ended' end
 if f[1] ~= 'started' or f[2] ~= ARGV[2] then return 'lost' end
 if ARGV[3] ~= '' then call('HSET', key, 'progress', ARGV[3]) end
-local written = (f[3] or 0) + call('STRLEN', log) - ARGV[5]
+local written = (whole(f[3]) or 0) + call('STRLEN', log) - ARGV[5]
 local lines = string.sub(ARGV[4], math.max(written, 0) + 1)
 if lines == '' then return 'mine' end
 local length = call('APPEND', log, lines)
 if length > LARGEST then
   local rest = call('GETRANGE', log, -KEPT, -1)
   rest = string.sub(rest, (string.find(rest, '\n', 1, true) or 0) + 1)
-  call('HINCRBY', key, 'log_start', length - #rest)
+  call('HSET', key, 'log_start', (whole(f[3]) or 0) + length - #rest)
   call('SET', log, rest)
 end
 call('EXPIRE', log, WEEK) -- in case stock RQ deletes the job; its end gives both the same TTL

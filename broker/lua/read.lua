@@ -9,16 +9,19 @@ local fields = {}
 for i = 1, count do fields[i] = ARGV[2 + i] end
 local size, answer = 0, { 0 }
 for i = 3 + count, #ARGV do
-  local values = call('HMGET', 'rq:job:' .. ARGV[i], unpack(fields))
-  local result = call('XREVRANGE', 'rq:results:' .. ARGV[i], '+', '-', 'COUNT', 1)
+  local values = fields_of(ARGV[i], unpack(fields))
+  local result = redis.pcall('XREVRANGE', 'rq:results:' .. ARGV[i], '+', '-', 'COUNT', 1)
   local own = 0
-  for j = 1, count do own = own + #(values[j] or '') end
+  for j = 1, count do
+    values[j] = values[j] or false
+    own = own + #(values[j] or '')
+  end
   if result[1] then
     for j = 1, #result[1][2] do own = own + #result[1][2][j] end
   end
   if #answer > 1 and size + own > most then break end
   size = size + own
-  answer[#answer + 1] = { values, result }
+  answer[#answer + 1] = { values, result.err and {} or result }
 end
 answer[1] = size
 return answer

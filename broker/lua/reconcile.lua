@@ -28,7 +28,7 @@ local function check_canceled()
   local registry, moment = 'rq:canceled:' .. q, floor(now() / 1000000)
   local due = call('ZRANGEBYSCORE', registry, '-inf', moment, 'LIMIT', 0, most)
   for _, id in ipairs(due) do
-    local job, ended_at = read(id), call('HGET', 'rq:job:' .. id, 'ended_at')
+    local job, ended_at = read(id), fields_of(id, 'ended_at')[1]
     if job and job.status == 'canceled' and (not ended_at or ended_at == '') then
       if job.started == '' then revive(id, job.q) end
       cancel(job, {})
@@ -42,7 +42,7 @@ end
 local function check_waiting()
   local ids, rows, kept = call('LRANGE', list, from, from + most - 1), 0, 0
   for _, id in ipairs(ids) do
-    local f = call('HMGET', 'rq:job:' .. id, 'status', 'rows', 'started_at')
+    local f = fields_of(id, 'status', 'rows', 'started_at')
     if f[1] == 'queued' then
       if f[3] then revive(id, q) end
       rows = rows + (tonumber(f[2] or '') or 0)

@@ -8,7 +8,7 @@ local channel, answers = ARGV[1], {}
 allow_when_full()
 for i = 2, #ARGV do
   local key = 'rq:job:' .. ARGV[i]
-  local f = call('HMGET', key, 'status', 'reply')
+  local f = fields_of(ARGV[i], 'status', 'reply')
   if not f[1] then
     answers[#answers + 1] = 'unknown'
   elseif f[1] ~= 'queued' and f[1] ~= 'started' then

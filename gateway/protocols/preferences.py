@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from gateway.problems import Problem
+from gateway.refusals import Reason, Refusal
 
 _HANDLING = re.compile(r"""\s*handling\s*=\s*"?(strict|lenient)"?\s*""", re.IGNORECASE)
 _WAIT = re.compile(r"""\s*wait\s*=\s*"?(\d{1,9})"?\s*""", re.IGNORECASE | re.ASCII)
@@ -45,9 +45,9 @@ def preferences(header: str | None, most: int) -> Preferences:
 
 
 def seconds(name: str, text: str | None) -> float | None:
-    """The number of seconds in the parameter or header `name`; None without it. Raises `Problem` (400)."""
+    """The number of seconds in the parameter or header `name`; None without it. Raises `Refusal`."""
     if text is None:
         return None
     if not _SECONDS.fullmatch(text):
-        raise Problem(400, "invalid_parameter", f"{name} {text[:64]!r} is not a number of seconds, such as 5")
+        raise Refusal(Reason.INVALID_PARAMETER, f"{name} {text[:64]!r} is not a number of seconds, such as 5")
     return float(text)

@@ -22,7 +22,7 @@ from contract.suggestions import Suggestions
 from contract.training import DERIVED_METRICS, GENERIC_RECIPE, KINDS, METRICS, Gate, TrainingRequest
 from contract.training_columns import resolve_columns
 from contract.wording import shown
-from gateway.problems import Problem, near
+from gateway.refusals import Reason, Refusal, did_you_mean
 
 _HEAD = 4 * 1024 * 1024
 """Bytes of a file in which its header and first row have to end."""
@@ -54,7 +54,7 @@ def training_request(
     upload_name: str | None = None,
 ) -> TrainingRequest:
     """`default`: the recipe where the body names none; `upload`: the file that came with it, which the caller calls
-    `upload_name`. Raises `Problem` (422)."""
+    `upload_name`. Raises `Refusal`."""
     if not isinstance(body, dict):
         raise invalid([FieldError(None, None, "not_an_object", f"the body must be a JSON object; it is {shown(body)}")])
     errors = _Errors()
@@ -102,13 +102,13 @@ def shown_request(request: TrainingRequest) -> dict[str, Any]:
 
 
 def check_parameters(request: TrainingRequest, parameters: Sequence[Parameter]) -> None:
-    """Raise `Problem` (422) for parameters that the recipe does not take."""
+    """Raise `Refusal` for parameters that the recipe does not take."""
     if errors := parameter_errors(request.parameters, request.recipe, parameters):
         raise invalid(errors, len(errors))
 
 
 def check_file(request: TrainingRequest, file: IO[bytes]) -> None:
-    """Raise `Problem` (422) if the beginning of the CSV `file` shows that it cannot be used."""
+    """Raise `Refusal` if the beginning of the CSV `file` shows that it cannot be used."""
     try:
         table = csv_table.read(io.BytesIO(file.read(_HEAD)), most=1)
     except csv_table.NotCsv as error:
@@ -123,18 +123,18 @@ def check_file(request: TrainingRequest, file: IO[bytes]) -> None:
             raise invalid(errors, len(errors))
 
 
-def invalid(errors: Sequence[FieldError], total: int = 1) -> Problem:
-    """422 with the first errors of `total`."""
+def invalid(errors: Sequence[FieldError], total: int = 1) -> Refusal:
+    """Return the refusal with the first errors of `total`."""
     detail = errors[0].message if total == 1 else f"{total} values cannot be used; see errors"
     if total > len(errors):
         detail += f" (the first {len(errors)} are listed)"
-    return Problem(422, "invalid_training", detail, errors=[error.to_json() for error in errors])
+    return Refusal(Reason.INVALID_TRAINING, detail, errors=[error.to_json() for error in errors])
 
 
 def _unknown(given: Mapping[str, object], known: Sequence[str], where: str, errors: _Errors) -> None:
     for key in given:
         if key not in known:
-            hint = near(key, known, errors.suggestions)
+            hint = did_you_mean(key, known, errors.suggestions)
             message = f"{shown(key)} is no key of {where or 'a training'}{hint}; there are {', '.join(known)}"
             errors.add(f"{where}.{key}" if where else key, "unknown_key", message)
     for key in given.repeated if isinstance(given, RepeatedKeys) else ():
@@ -154,7 +154,7 @@ def _arrives(key: str, value: object, errors: _Errors) -> bool:
 def _recipe(value: object, recipes: Sequence[str], errors: _Errors) -> str:
     if isinstance(value, str) and value in recipes:
         return value
-    hint = near(value, recipes, errors.suggestions) if isinstance(value, str) else ""
+    hint = did_you_mean(value, recipes, errors.suggestions) if isinstance(value, str) else ""
     errors.add("recipe", "unknown_recipe", f"there is no recipe {shown(value)}{hint}; there are {', '.join(recipes)}")
     return ""
 
@@ -219,7 +219,7 @@ def _kinds(given: Mapping[str, Any], errors: _Errors) -> Mapping[str, str]:
             errors.add("kinds", "not_a_string", f"kinds must name columns; {shown(name)} is none")
             break
         if not isinstance(kind, str) or kind not in KINDS:
-            hint = near(kind, KINDS, errors.suggestions) if isinstance(kind, str) else ""
+            hint = did_you_mean(kind, KINDS, errors.suggestions) if isinstance(kind, str) else ""
             message = f"the kind of {shown(name)} must be one of {', '.join(KINDS)}; it is {shown(kind)}{hint}"
             errors.add(f"kinds.{name}", "unknown_kind", message)
             break
@@ -250,7 +250,7 @@ def _gate(given: Mapping[str, Any], errors: _Errors) -> Gate:
         errors.add("gate.margin", "out_of_range", "gate.margin is by how much a version may be worse: 0 or more")
     metric = _text(gate, "metric", _LONGEST_NAME, errors)
     if metric and metric not in METRICS and not metric.startswith(DERIVED_METRICS):
-        hint = near(metric, METRICS, errors.suggestions)
+        hint = did_you_mean(metric, METRICS, errors.suggestions)
         message = f"{shown(metric)} is no metric{hint}; there are {', '.join(METRICS)}"
         errors.add("gate.metric", "unknown_metric", message)
     return Gate(metric, numbers["floor"], numbers["margin"])

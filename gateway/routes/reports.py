@@ -16,7 +16,8 @@ from contract.files import read_regular
 from contract.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
 from contract.repository import CURRENT, REPORT_HTML, REPORT_JSON, Repository
 from gateway.problems import Problem
-from gateway.routes.models import resolve
+from gateway.rules import Level
+from gateway.serving.models import resolve
 
 FORMATS = {"html": ("text/html; charset=utf-8", REPORT_HTML), "json": ("application/json", REPORT_JSON)}
 HEADERS = {
@@ -48,7 +49,7 @@ _SAFE_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:/\[\]_-]+")
 def blueprint(repository: Repository) -> Blueprint:
     routes = Blueprint("reports", __name__, url_prefix="/v1/models")
 
-    @routes.get("/<name>/versions/<version>/report")
+    @routes.get("/<name>/versions/<version>/report", level=Level.READ)
     def report(name: str, version: str) -> Response:
         model, number = resolve(repository, f"{name}@{version}")
         wanted = _wanted()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from contract.jobs import PredictionJob
+from gateway.refusals import Reason, Refusal
 
 MOST_JOBS = 128
 MOST_BYTES = 1_000_000
@@ -19,8 +20,12 @@ PENDING_BYTES = 64_000_000
 rows take up to 25 times as much: 8 MB of one-digit numbers are 200 MB of Python's."""
 
 
-class Overloaded(Exception):
-    """More bytes wait for Redis than this process will hold."""
+class Overloaded(Refusal):
+    """More bytes wait for Redis than this process may hold."""
+
+    def __init__(self) -> None:
+        detail = "more requests wait for Redis than this process can hold; try again"
+        super().__init__(Reason.OVERLOADED, detail, retry_after=1)
 
 
 @dataclass(slots=True, eq=False)
@@ -60,7 +65,7 @@ class GroupCommit:
         mine = _Submit(job, size)
         with self._lock:
             if self._pending_bytes and self._pending_bytes + size > PENDING_BYTES:
-                raise Overloaded("more requests wait for Redis than this process can hold")
+                raise Overloaded
             self._pending.append(mine)
             self._pending_bytes += size
             leads = not self._committing

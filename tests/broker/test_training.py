@@ -353,6 +353,18 @@ def test_a_schedule_waits_as_a_job_that_stock_rq_scheduled(schedules: Schedules,
     assert (found.get_status(), found.args, found.origin) == (JobStatus.SCHEDULED, [REQUEST.to_json()], TRAINING.queue)
 
 
+@pytest.mark.parametrize("entry", [b"\xff", b"[]", b"[" * 100_000, b'{"request": {}}'])
+def test_an_entry_that_is_no_schedule_hides_no_other_and_can_be_replaced(
+    schedules: Schedules, redis: Redis, entry: bytes
+) -> None:
+    made = schedules.put("loan", "0 3 * * 1", REQUEST)
+    for name in (b"\xff", b"iris"):
+        redis.hset(KEY, name, entry)  # type: ignore[arg-type]
+    assert schedules.all() == [made] and schedules.get("iris") is None
+    again = schedules.put("iris", "0 4 * * 1", REQUEST)
+    assert schedules.get("iris") == again
+
+
 def test_another_schedule_takes_the_place_of_the_one_that_waited(schedules: Schedules, redis: Redis) -> None:
     first = schedules.put("loan", "0 3 * * 1", REQUEST)
     second = schedules.put("loan", "0 4 * * 1", REQUEST)

@@ -184,6 +184,41 @@ def test_a_schedule_passes_gateway_and_trainer(users: dict[str, Redis], server: 
     clock.stop()
 
 
+@pytest.mark.parametrize(
+    "commands",
+    [
+        ["DEL rq:job:{id}", "RPUSH rq:job:{id} x"],
+        ["HSET rq:job:{id} deaths x"],
+        ["HSET rq:job:{id} deadline nan"],
+        ["HSET rq:job:{id} result_ttl 1.5"],
+        ["HSET rq:job:{id} reply other"],
+        ["HSET rq:job:{id} log_start x"],
+        ["SET rq:results:{id} x"],
+    ],
+)
+@pytest.mark.parametrize("dies", [False, True])
+def test_what_a_worker_writes_to_a_training_stops_no_other(
+    users: dict[str, Redis], commands: list[str], dies: bool
+) -> None:
+    client = TrainerClient(users["gateway"], SIGNER, timeout=60, result_ttl=60)
+    first, second = client.submit(REQUEST), client.submit(REQUEST)
+    leases, trainer_queue = trainer_of(users, TRAINING)
+    assert trainer_queue.begin([])
+    for command in commands:
+        users["worker"].execute_command(*command.format(id=first.id).split())
+    trainer_queue.report_progress(first.id, {"done": 1}, b"a line\n", 0)
+    if dies:
+        users["trainer"].delete("mg:lease:t-training-x")
+        keep(leases, "another")
+        leases, trainer_queue = trainer_of(users, TRAINING)
+    else:
+        trainer_queue.finish(first.id, {"done": True})
+    keep(leases, "t-training-x")
+    begun = {job.id for job in iter(lambda: trainer_queue.begin([]), None) if trainer_queue.finish(job.id, {})}
+    assert second.id in begun
+    assert second.id in {job.id for job in gateway_of(users).list(None, None, 50).items}
+
+
 def test_a_version_is_asked_for_and_reported(users: dict[str, Redis]) -> None:
     request_load(users["trainer"], "sum@2", 60)
     side = LoadStatusPublisher(users["worker"], 60)

@@ -108,7 +108,7 @@ def test_only_the_time_at_which_a_job_was_made_comes_from_a_wall_clock() -> None
             if isinstance(node, ast.Call) and any(ast.unparse(node.func).endswith(name) for name in WALL_CLOCKS):
                 found.add((str(path.relative_to(PROJECT)), ast.unparse(node)))
     assert found == {
-        ("gateway/routes/predictions.py", "datetime.now(UTC)"),
+        ("gateway/serving/predicting.py", "datetime.now(UTC)"),
         ("broker/schedules.py", "datetime.now(UTC)"),  # a cron expression speaks of the time of day
         ("broker/trainer_jobs.py", "time.time()"),  # the end of a signature, which must not depend on what Redis says
     }

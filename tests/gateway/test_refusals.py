@@ -17,6 +17,9 @@ from werkzeug.test import TestResponse
 from contract.manifest import Field, Kind
 from contract.settings import MB, Settings
 from gateway.app import create_app
+from gateway.problems import STATUSES
+from gateway.refusals import Reason
+from gateway.rules import Level
 from gateway.serving.group_commit import GroupCommit
 from tests.support import Sum, numbers, write_version
 
@@ -224,10 +227,14 @@ def test_an_unknown_path_and_a_wrong_method_are_problems_too(client: FlaskClient
     assert "GET" in response.headers["Allow"]
 
 
+def test_every_reason_of_a_refusal_has_its_status() -> None:
+    assert STATUSES.keys() == set(Reason)
+
+
 def test_an_error_of_our_own_is_500_without_its_traceback(settings: Settings) -> None:
     app: Flask = create_app(settings)
 
-    @app.get("/broken")
+    @app.get("/broken", level=Level.READ)
     def broken() -> str:
         raise ZeroDivisionError("secret")
 

@@ -448,7 +448,7 @@ def test_a_log_that_nobody_can_have_is_refused(client: FlaskClient) -> None:
 
 
 def test_so_many_trainings_wait_and_no_more(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.routes.trainings.MOST_WAITING", 1)
+    monkeypatch.setattr("gateway.serving.training.MAX_WAITING", 1)
     assert client.post("/v1/models/loan/train").status_code == 202
     assert refused(client.post("/v1/models/loan/train"), 503)["code"] == "queue_full"
 

@@ -145,7 +145,7 @@ def test_columns_kinds_and_gates_are_read_as_they_are_typed() -> None:
         (["NAME=x", "FEATURES=[1]"], "FEATURES='[1]' must be names of columns"),
         (["NAME=x", "GATE=floor=high"], "GATE has floor='high', which is not a number"),
         (["NAME=x", "GATE={"], "GATE='{' is not JSON"),
-        ([], "which model? make train NAME="),
+        ([], "modelgate: name a model: make train NAME="),
     ],
 )
 def test_a_refusal_of_make_is_one_sentence_and_no_success(arguments: list[str], said: str) -> None:
@@ -157,7 +157,7 @@ def test_a_refusal_of_make_is_one_sentence_and_no_success(arguments: list[str], 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "what? make sign FILE=loan.pkl"),
+        ([], "modelgate: name a file or a version: make sign FILE=loan.pkl"),
         (["MODEL=loan"], "make sign MODEL=loan VERSION=4"),
         (["FILE=no.pkl"], "SIGNING_KEY is not set"),
         (["FILE=it's $(x).pkl", "KEY=it's none.pem"], "it's none.pem"),

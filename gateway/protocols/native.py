@@ -1,29 +1,24 @@
-"""The body of a request, in any of the dialects that clients speak, → instances; no value is looked at."""
+"""The gateway's own protocol: rows in any of the JSON shapes that clients send, answered with the job as JSON."""
 
 from __future__ import annotations
 
-import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from contract import csv_table
 from contract.coercion import Grid, Instances, Records, RepeatedKeys, check_width
 from contract.errors import FieldError, InvalidInstances
+from contract.jobs import Job
 from contract.manifest import Signature
 from contract.wording import counted, listed, shown
+from gateway.refusals import MalformedBody
+
+EMPTY = 'the body is empty; send the rows, such as [{"name": value}, …] or CSV with a header'
 
 
-class MalformedBody(Exception):
-    """A body that cannot be read at all; the message says where and what to send."""
-
-
-_EMPTY = 'the body is empty; send the rows, such as [{"name": value}, …] or CSV with a header'
-
-
-def from_json(body: bytes, signature: Signature) -> Instances:
-    """Tells the JSON dialects apart by shape; a key that the signature knows makes an object data.
+def read(body: bytes, signature: Signature) -> Instances:
+    """Return the rows in `body`. Its shape tells what they are; an object with a key of the signature is a row.
 
     Raises `MalformedBody`, or `InvalidInstances` where it is JSON in no shape that holds instances.
     """
@@ -47,30 +42,18 @@ def from_json(body: bytes, signature: Signature) -> Instances:
     return _WRAPPERS[wrappers[0]](value[wrappers[0]], repr(wrappers[0]))
 
 
+def write(job: Job) -> str:
+    return to_json(job.to_json())
+
+
+def to_json(value: object) -> str:
+    """Return a line of JSON. Raises `ValueError` for a number that is not finite."""
+    return _encode(value) + "\n"
+
+
 def json_value(body: bytes) -> object:
-    """What stands in a body that is no data: objects with repeated keys are `RepeatedKeys`. Raises `MalformedBody`."""
+    """Return the value in a body without rows. Objects that repeat a key are `RepeatedKeys`. Raises `MalformedBody`."""
     return _parsed(_text(body), "the body")
-
-
-def from_csv(body: bytes, most: int | None = None) -> Instances:
-    """Read a CSV with a header as a training file is read; a blank cell is null.
-
-    Only the first `most` rows are read. Raises `MalformedBody`.
-    """
-    if not body.strip():
-        raise MalformedBody(_EMPTY)
-    try:
-        table = csv_table.read(io.BytesIO(body), most)
-    except csv_table.NotCsv as error:
-        raise MalformedBody(f"the body is not CSV: {error}") from None
-    letters = "look at its letters with accents"
-    remarks = [f"the CSV is not in UTF-8 and was read as {table.guessed}; {letters}"] if table.guessed else []
-    return Grid(table.columns, table.rows, table.separator, remarks)
-
-
-def from_form(pairs: Iterable[tuple[str, str]]) -> Instances:
-    """The fields of an HTML form or a URL's query → one row; a blank one is null, as text has no null."""
-    return Records([_without_repeats([(name, value if value.strip() else None) for name, value in pairs])])
 
 
 def _known(signature: Signature) -> set[str | None]:
@@ -83,11 +66,11 @@ def _text(body: bytes) -> str:
     except UnicodeDecodeError as error:
         raise MalformedBody(f"the body is not UTF-8: byte {error.start} cannot be read") from None
     if not text.strip():
-        raise MalformedBody(_EMPTY)
+        raise MalformedBody(EMPTY)
     return text
 
 
-def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) == len(pairs):
         return found
@@ -100,7 +83,8 @@ def _no_json(constant: str) -> NoReturn:
     raise MalformedBody(f"{constant} is not JSON; write null for a value that is not there")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_without_repeats, parse_constant=_no_json)
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+_DECODER = json.JSONDecoder(object_pairs_hook=without_repeats, parse_constant=_no_json)
 
 
 def _parsed(text: str, what: str) -> object:
