@@ -62,8 +62,8 @@ def faulty(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[W
 @pytest.mark.parametrize(
     ("value", "code", "said"),
     [
-        (estimators.ABORTS, "worker_crashed", "time and again"),
-        (estimators.ENDS, "worker_crashed", "time and again"),
+        (estimators.ABORTS, "worker_crashed", "three times"),
+        (estimators.ENDS, "worker_crashed", "three times"),
         (estimators.NEVER_RETURNS, "timeout", "scoring took longer than 2 s"),
         (estimators.EATS_MEMORY, "out_of_memory", "more memory than a scorer may have"),
         (estimators.RAISES, "model_error", "raised ValueError: it hurts"),
