@@ -38,7 +38,7 @@ from contract.manifest import ArtifactFormat, Field, InputFormat, Kind, Manifest
 from scoring.predict import predict
 from trainer.importing import Refused
 from trainer.importing.examine import examine
-from trainer.importing.formats import recognised
+from trainer.importing.formats import recognise
 
 PICKLES = Path(__file__).parent / "pickles"
 X, y = np.arange(40.0).reshape(20, 2), np.arange(20) // 10
@@ -57,7 +57,7 @@ def tried(tmp_path: Path, saved: Any, sample: str | None = None) -> ManifestDraf
         file.write_bytes(saved if isinstance(saved, bytes) else pickle.dumps(saved))
     if sample is not None:
         rows.write_text(sample)
-    recognised(file)
+    recognise(file)
     return examine("m", file, rows if sample is not None else None).draft
 
 
@@ -538,7 +538,7 @@ def test_probabilities_of_unknown_classes_are_left_out_with_a_warning(tmp_path: 
 
     draft = tried(tmp_path, cloudpickle.dumps(Nameless()))
     assert draft.signature.output == Output(OutputKind.NUMBER)
-    assert draft.warnings == ("it is served without probabilities: it does not tell of which classes they are",)
+    assert draft.warnings == ("it is served without probabilities: their classes are unknown",)
 
 
 def test_a_model_that_raises_for_made_up_rows_asks_for_real_ones(tmp_path: Path) -> None:
@@ -552,7 +552,7 @@ def test_a_model_that_raises_for_made_up_rows_asks_for_real_ones(tmp_path: Path)
 
     saved = cloudpickle.dumps(Picky())
     said = refusal(tmp_path, saved)
-    assert "does not predict rows that were made up for trying it (ValueError: no zeros, please)" in said
+    assert "does not predict made-up rows (ValueError: no zeros, please)" in said
     assert "put a CSV with some real rows beside it" in said
     assert tried(tmp_path, saved, "a,b\n1,2\n").golden.predictions == (1.0, 1.0)
     assert "does not predict its sample rows" in refusal(tmp_path, saved, "a,b\n0,2\n")

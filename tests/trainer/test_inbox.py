@@ -274,7 +274,7 @@ def test_what_cannot_be_moved_away_is_said_once(world: World) -> None:
     (world.folder / "rejected").write_text("in the way")
     world.import_files(4)
     (line,) = [line for line in world.said if "neither" in line]
-    assert line == "inbox: 'loan.pkl' can be neither imported nor moved away: File exists"
+    assert line == "inbox: 'loan.pkl' can neither be imported nor moved away: File exists"
     (world.folder / "rejected").unlink()
     world.drop("loan.pkl", JUNK + b" ")
     world.import_files(3)
@@ -290,7 +290,7 @@ def test_nothing_is_moved_through_a_link_in_place_of_a_folder(world: World, tmp_
     world.drop("loan.pkl", data)
     world.import_files(3)
     assert os.listdir(elsewhere) == []
-    assert "inbox: 'loan.pkl' can be neither imported nor moved away: Not a directory" in world.said
+    assert "inbox: 'loan.pkl' can neither be imported nor moved away: Not a directory" in world.said
 
 
 def test_nothing_is_written_through_a_link_in_place_of_a_file(world: World, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_threshold_in_a_skops_file_is_served_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("saved", "said"),
     [
-        ({"model": CLASSIFIER, "threshold": 20}, "with 'threshold', which is no number from 0 to 1 (20); put"),
+        ({"model": CLASSIFIER, "threshold": 20}, "with 'threshold', which is not a number from 0 to 1 (20); put"),
         ({"model": CLASSIFIER, "thresholds": [0.1, 0.2]}, "no number from 0 to 1 (a list of 2 values); put"),
         ({"model": CLASSIFIER, "threshold": True}, "no number from 0 to 1 (true); put"),
         ({"model": CLASSIFIER, "threshold": 0.1, "cut_off": 0.2}, "several thresholds ('threshold', 'cut_off')"),

@@ -29,7 +29,7 @@ class Comparison:
     and `previous` the other one's, both empty where there is no such row or the other cannot be asked. `loss` is what
     was compared row by row ("log loss", "squared error", "share of errors"), `loss_now` and `loss_before` its means;
     `p_worse` and `p_better` are the one-sided p-values of the paired test. `outcome` is None, and `missing` is the
-    reason, where nothing can be said: "there are 12 held-out rows that neither has learnt from, and it takes 50".
+    reason, where nothing can be said: "there are 12 held-out rows that are new to both, and it takes 50".
     """
 
     version: int

@@ -1,4 +1,4 @@
-"""Findings about a trained model before it is published: its verdict, its comparison, its leaks."""
+"""Assesses a fitted model before it is published: leaks, comparison with the current version, verdict, gate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from trainer.training.thresholds import thresholds
 def assess(
     fitted: FittedModel, data: TrainingRows, run: Run, request: TrainingRequest, models: Path, trust: Trust
 ) -> Evidence:
-    """Gather the evidence for a report. Logs each remark, and the verdict if there is a version to compare with."""
+    """Return the evidence for a report. Logs each remark, and the verdict if there is a version to compare with."""
     output, inputs = fitted.draft.signature.output, fitted.draft.signature.inputs
     classes = output.kind is OutputKind.CLASS
     y = fitted.y[fitted.tested_on]
