@@ -290,11 +290,11 @@ def test_a_file_that_is_no_file_is_refused_without_opening_it(settings: Settings
     os.mkfifo(tmp_path / "pipe.pkl")
     (tmp_path / "folder.pkl").mkdir()
     (tmp_path / "link.pkl").symlink_to(file)
-    assert "is no file" in refusal(settings, tmp_path / "pipe.pkl")
-    assert "is no file" in refusal(settings, tmp_path / "folder.pkl")
+    assert "is not a file" in refusal(settings, tmp_path / "pipe.pkl")
+    assert "is not a file" in refusal(settings, tmp_path / "folder.pkl")
     assert "is a symbolic link; put the file itself there" in refusal(settings, tmp_path / "link.pkl")
     assert refusal(settings, tmp_path / "nothing.pkl") == "nothing.pkl does not exist; check its path"
-    assert "mine.pkl has a sample that is not there" in refusal(settings, file, sample=tmp_path / "nothing.csv")
+    assert "mine.pkl has a sample that does not exist" in refusal(settings, file, sample=tmp_path / "nothing.csv")
     assert "has a sample that is a symbolic link" in refusal(settings, file, sample=tmp_path / "link.pkl")
 
 
@@ -315,7 +315,7 @@ def test_pickles_are_refused_where_none_may_be_loaded(settings: Settings, file: 
 @pytest.mark.parametrize("name", ["", "Mine", "inbox", "../x", "a" * 65])
 def test_a_name_that_no_model_can_have_is_refused(settings: Settings, file: Path, name: str) -> None:
     assert refusal(settings, file, name).startswith(
-        f"mine.pkl cannot become the model {name[:64]!r}: a name is up to 64"
+        f"mine.pkl cannot become the model {name[:64]!r}: a name has up to 64"
     )
 
 

@@ -72,7 +72,7 @@ def fit_and_measure(recipe: Recipe, data: TrainingRows, run: Run, parameters: Ma
     y = np.array(data.targets)
     fitted_on, tested_on = _split(y, recipe.fields[1], recipe.test_size)
     started = time.monotonic()
-    estimator = recipe.fitted(take_rows(X, fitted_on), y[fitted_on], run, parameters)
+    estimator = recipe.run_fit(take_rows(X, fitted_on), y[fitted_on], run, parameters)
     seconds = time.monotonic() - started
     if not hasattr(estimator, "predict"):
         raise RecipeError(f"the recipe {recipe.name} returned {estimator!r:.80} instead of a fitted estimator")
@@ -99,7 +99,7 @@ def with_cross_validation(fitted: FittedModel, recipe: Recipe, run: Run, paramet
     if run.chosen is None:
 
         def fit(X: Any, y: Any) -> Any:
-            return recipe.fitted(X, y, Run(*recipe.fields), parameters)
+            return recipe.run_fit(X, y, Run(*recipe.fields), parameters)
 
         X, y = take_rows(fitted.X, fitted.fitted_on), fitted.y[fitted.fitted_on]
         found = cross_validate(fit, X, y, fitted.draft.signature.output, recipe.name, fitted.seconds)
