@@ -1,9 +1,9 @@
--- PROGRESS: the owner of a running training says how far it is, and hears whether the job is still its own.
+-- PROGRESS: the owner of a running job reports its progress and its log, and learns whether it still owns the job.
 --
 -- Writes rq:job:<id> (progress, log_start), mg:log:<id>.
 -- ARGV: id, inc, progress (JSON or ''), whole lines for the log (or ''), bytes that the log had before them.
--- Answers 'mine'; or 'lost' (it was given back) or 'ended' (it was cancelled), and nothing is written.
--- Lines that are there already are not written again: the reply was lost. A log keeps its last megabyte or so.
+-- Returns 'mine'; or 'lost' (it was given back) or 'ended' (it was cancelled), and then writes nothing.
+-- Lines that the log has already are not written again: the reply was lost. A log keeps about its last megabyte.
 local LARGEST, KEPT, WEEK = 1048576, 786432, 604800
 local id, key, log = ARGV[1], 'rq:job:' .. ARGV[1], 'mg:log:' .. ARGV[1]
 allow_when_full()
@@ -21,5 +21,5 @@ if length > LARGEST then
   call('HSET', key, 'log_start', (whole(f[3]) or 0) + length - #rest)
   call('SET', log, rest)
 end
-call('EXPIRE', log, WEEK) -- should stock RQ delete the job; its end gives both the same time
+call('EXPIRE', log, WEEK) -- in case stock RQ deletes the job; its end gives both the same TTL
 return 'mine'

@@ -1,9 +1,9 @@
--- READ: jobs with their results, as many as an answer may hold; it changes nothing.
+-- READ: returns jobs with their results, as many as an answer may hold. Read-only.
 --
 -- Reads rq:job:<id>, rq:results:<id>.
 -- ARGV: most bytes, the number of fields, the fields, the ids.
--- Answers the bytes that were read, then for each id in turn its fields and its last result, both as HMGET and XREVRANGE
--- answer: of the first in any case, and of those after it that fit as well.
+-- Returns the bytes that were read, then for each id its fields (as HMGET returns them) and its last result (as
+-- XREVRANGE does): always those of the first id, and of the next ones as long as they fit.
 local most, count = tonumber(ARGV[1]), tonumber(ARGV[2])
 local fields = {}
 for i = 1, count do fields[i] = ARGV[2 + i] end
