@@ -28,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from contract.jobs import Value
-from contract.manifest import ArtifactFormat, Field, InputFormat, Kind, ModelManifest
+from contract.manifest import ArtifactFormat, Field, InputFormat, Kind, ManifestDraft, ModelManifest
 from contract.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, VERSIONS_DIR, Repository
 from scoring.artifacts import library_versions
 from trainer import recipes
@@ -171,10 +171,10 @@ def training_rows(recipe: Recipe) -> TrainingRows:
     return to_rows(recipe, read_table(recipe, None))
 
 
-def fitted(recipe: Recipe) -> tuple[Any, ModelManifest]:
+def fitted(recipe: Recipe) -> tuple[Any, ManifestDraft]:
     """Return the estimator that the recipe fits on its own rows, and the draft of its manifest."""
     model = fit_and_measure(recipe, training_rows(recipe), Run(*recipe.fields), recipe.bind({}))
-    return model.estimator, model.manifest
+    return model.estimator, model.draft
 
 
 def _publish(root: Path, wanted: Recipe) -> ModelManifest:

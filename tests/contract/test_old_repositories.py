@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,13 @@ def test_the_first_releases_aliases_and_manifests_are_read(first: Repository) ->
     assert manifest.signature.output.labels == (0, 1, 2)
     assert manifest.training_data.rows == 150
     assert manifest.metrics
+
+
+def test_a_manifest_is_written_with_all_parts_of_the_first_release_in_its_order(first: Repository) -> None:
+    old = json.loads((first.version_dir("iris", 2) / "manifest.json").read_text())
+    new = json.loads(first.manifest("iris", 2).dumps())
+    assert [part for part in new if part in old] == list(old)
+    assert new["golden"] == old["golden"]
 
 
 def test_the_first_releases_model_still_predicts(first: Repository) -> None:
