@@ -68,7 +68,7 @@ def test_what_arrives_during_a_commit_leaves_together_and_each_gets_its_own_answ
 
 
 def test_a_group_ends_at_its_most_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_commit, "MOST_JOBS", 2)
+    monkeypatch.setattr(group_commit, "MAX_JOBS", 2)
     redis = Redis()
     with ThreadPoolExecutor(8) as pool:
         futures = hold(redis, GroupCommit(redis.submit, 1), pool, "abcdef")
@@ -82,7 +82,7 @@ def test_a_large_job_goes_alone() -> None:
     commit = GroupCommit(redis.submit, 1)
     with ThreadPoolExecutor(8) as pool:
         futures = hold(redis, commit, pool, "ab", size=10)
-        futures.append(pool.submit(commit.submit, job("large"), group_commit.MOST_BYTES + 1))
+        futures.append(pool.submit(commit.submit, job("large"), group_commit.MAX_BYTES + 1))
         until(lambda: len(commit._pending) == 2, "the large one waits")
         redis.go_on.set()
         assert all(future.result(30) for future in futures)
@@ -133,7 +133,7 @@ def test_redis_that_stays_away_ends_the_request_after_the_timeout() -> None:
 
 
 def test_nobody_waits_for_the_timeouts_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_commit, "MOST_JOBS", 1)
+    monkeypatch.setattr(group_commit, "MAX_JOBS", 1)
     redis = Redis()
     redis.errors = [RedisConnectionError("gone")] * 1000
     commit = GroupCommit(redis.submit, 1)

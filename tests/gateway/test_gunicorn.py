@@ -127,7 +127,7 @@ def test_a_body_that_does_not_come_whole_is_refused(server: Server, redis: Redis
     compressed = chunked.replace(b"chunked", b"gzip, chunked") + b"5\r\n[1,2]\r\n0\r\n\r\n"
     answer = server.raw(b"POST /v1/models/sum/predict HTTP/1.1\r\nHost: localhost\r\n" + compressed)
     assert answer.startswith(b"HTTP/1.1 501 ")
-    assert b"the Transfer-Encoding 'gzip, chunked' is not understood" in answer
+    assert b"the Transfer-Encoding 'gzip, chunked' is not supported" in answer
     assert not redis.keys("rq:queue:*")
 
 

@@ -39,7 +39,7 @@ def test_what_is_a_form_stays_one(client: FlaskClient, body: str) -> None:
 def test_a_csv_whose_line_ends_curl_has_removed(client: FlaskClient, body: str) -> None:
     said = problem(client.post(PREDICT, data=body.encode(), content_type="text/csv"), 422, "invalid_instances")
     assert [error["code"] for error in said["errors"]] == ["no_rows"]
-    assert "curl -d removes the ends of lines" in said["detail"] and "--data-binary" in said["detail"]
+    assert "curl -d removes line ends" in said["detail"] and "--data-binary" in said["detail"]
 
 
 def test_a_file_in_a_form(client: FlaskClient) -> None:

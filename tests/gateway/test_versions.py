@@ -108,7 +108,7 @@ def test_a_body_that_is_not_json_is_refused(client: FlaskClient) -> None:
     assert (response.status_code, response.get_json()["code"]) == (400, "malformed_body")
 
 
-@pytest.mark.parametrize(("name", "said"), [("som", "did you mean 'sum'"), ("sum@1", "name the model alone")])
+@pytest.mark.parametrize(("name", "said"), [("som", "did you mean 'sum'"), ("sum@1", "such as 'sum'")])
 def test_an_unknown_model_is_named(client: FlaskClient, name: str, said: str) -> None:
     for response in (
         client.get(f"/v1/models/{name}/versions"),
