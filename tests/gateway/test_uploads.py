@@ -1,4 +1,4 @@
-"""An upload becomes a command to the trainer, where uploads are allowed at all."""
+"""An upload becomes a command to the trainer, if uploads are allowed."""
 
 from __future__ import annotations
 
