@@ -72,6 +72,12 @@ class ModelgateError(Exception):
         return cls(failure.code, failure.message, **failure.details)
 
 
+def version_error(code: str, model: str, version: int, what: str, **details: object) -> ModelgateError:
+    """Return the error `version 3 of the model 'loan' <what>`."""
+    message = f"version {version} of the model {model[:64]!r} {what}"
+    return ModelgateError(code, message, model=model, version=version, **details)
+
+
 @dataclass(frozen=True)
 class FieldError:
     """One wrong value of a request: `row` counts from 0; `field` is None when the whole row is wrong."""

@@ -10,20 +10,9 @@ from typing import Any
 
 from contract.errors import Failure, FieldError
 
-PREDICT = "worker.scorer.predict"
-"""The dotted path in every prediction job. RQ would import whatever a job names; a scorer imports nothing, and refuses
-a job that names none of `FUNCTIONS`."""
-FUNCTIONS = frozenset({PREDICT})
-
-
 Value = str | int | float | bool | None
 Row = Sequence[Value]
 """One instance: a value for each input of the signature, in its order."""
-
-
-def prediction_queue(model: str) -> str:
-    """The name of the RQ queue that holds the prediction jobs of `model`."""
-    return f"predict:{model}"
 
 
 def reply_channel(listener: str) -> str:

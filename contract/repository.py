@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from contract.errors import Code, ModelgateError
+from contract.errors import Code, ModelgateError, version_error
 from contract.files import read_regular
 from contract.manifest import ModelManifest
 
@@ -132,30 +132,20 @@ class Repository:
         try:
             text = read_regular(self.version_dir(name, version) / MANIFEST_FILE)
         except OSError as error:
-            raise ModelgateError(
-                Code.MODEL_NOT_FOUND,
-                f"version {version} of the model {name!r} is not in the model repository",
-                model=name,
-                version=version,
-            ) from error
+            raise not_in_repository(name, version) from error
         try:
             manifest = ModelManifest.loads(text)
         except ModelgateError as error:
-            raise ModelgateError(
-                error.failure.code,
-                f"version {version} of the model {name!r} cannot be used: {error}",
-                model=name,
-                version=version,
-            ) from error
+            raise version_error(error.failure.code, name, version, f"cannot be used: {error}") from error
         if (manifest.name, manifest.version) != (name, version):
-            raise ModelgateError(
-                Code.MANIFEST_INVALID,
-                f"version {version} of the model {name!r} cannot be used: its manifest is of"
-                f" {manifest.name!r} version {manifest.version}",
-                model=name,
-                version=version,
-            )
+            what = f"cannot be used: its manifest is of {manifest.name!r} version {manifest.version}"
+            raise version_error(Code.MANIFEST_INVALID, name, version, what)
         return manifest
+
+
+def not_in_repository(name: str, version: int) -> ModelgateError:
+    """Return the error for a version that does not exist, or no longer (`model_not_found`)."""
+    return version_error(Code.MODEL_NOT_FOUND, name, version, "is not in the model repository")
 
 
 def _is_version(text: str) -> bool:

@@ -8,14 +8,14 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from contract.training import PUBLISHING, TRAINING
+from broker.job_kinds import REPOSITORY_COMMAND, TRAINING
 from runtime.backoff import Backoff
 from trainer.stop_signal import StopSignal
 
 log = logging.getLogger("trainer")
 
 QUEUES: dict[str, tuple[str, ...]] = {
-    f"queue {queue}": ("trainer.jobs.runner", queue) for queue in (TRAINING, PUBLISHING)
+    f"queue {kind.queue}": ("trainer.jobs.runner", kind.queue) for kind in (TRAINING, REPOSITORY_COMMAND)
 }
 INBOX: dict[str, tuple[str, ...]] = {"inbox": ("trainer.importing.inbox",)}
 """The name of a process in the log, and the module that it runs with its arguments."""

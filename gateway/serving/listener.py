@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from broker.gateway.jobs import Jobs
-from broker.records import parse_reply
+from broker.gateway.reading import parse_reply
 from contract.jobs import Job, reply_channel
 
 log = logging.getLogger(__name__)

@@ -124,7 +124,7 @@ def test_a_body_without_a_length_counts_as_waiting_bytes(client: FlaskClient, mo
     assert sizes == [6, 6, 7]
 
 
-def test_more_rows_than_may_wait_are_413(client: FlaskClient, redis: Redis) -> None:
+def test_more_rows_than_the_queue_can_hold_are_413(client: FlaskClient, redis: Redis) -> None:
     problem(client.post(PREDICT, json=[GOOD] * 6), 413, "too_many_rows")
     assert not redis.keys("*")
 

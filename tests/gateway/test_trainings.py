@@ -13,13 +13,14 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
+from broker.job_kinds import TRAINING
 from broker.lease_groups import TRAINERS
 from broker.supervisor import Leases
 from broker.trainer import TrainerQueue
 from contract.errors import Failure
 from contract.parameters import Parameter
 from contract.settings import Settings
-from contract.training import TRAIN, TRAINING, Gate, TrainingRequest
+from contract.training import Gate, TrainingRequest
 from gateway.app import create_app
 from tests.support import SIGNER
 
@@ -42,8 +43,8 @@ def client(settings: Settings, spool: Path, trainer_queue: TrainerQueue) -> Flas
 @pytest.fixture
 def trainer_queue(redis: Redis) -> TrainerQueue:
     """A trainer that has published its recipes."""
-    Leases(redis, group=TRAINERS).register("t-0-x", queue=TRAINING)
-    trainer_queue = TrainerQueue(redis, "t-0-x", TRAINING, {TRAIN}, SIGNER)
+    Leases(redis, group=TRAINERS).register("t-0-x", queues=[TRAINING.queue])
+    trainer_queue = TrainerQueue(redis, "t-0-x", TRAINING, SIGNER)
     depth = Parameter("depth", ["int", "None"], [], None)
     trainer_queue.publish_recipes(RECIPES, {"tabular": [depth], "iris": []})
     return trainer_queue

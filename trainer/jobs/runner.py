@@ -21,6 +21,7 @@ from typing import ClassVar, NoReturn
 from redis.exceptions import RedisError
 
 from broker.connection import connect
+from broker.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
 from broker.lease_groups import TRAINERS
 from broker.schedules import Schedules
 from broker.scripts import FencedError
@@ -29,7 +30,6 @@ from broker.supervisor import LEASE, Leases, incarnation
 from broker.trainer import OwnedJob, Ownership, Scheduler, TrainerQueue
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
-from contract.training import PUBLISHING, REPOSITORY_COMMAND, TRAIN, TRAINING
 from runtime import logs
 from runtime.duties import Duties
 from trainer import recipes
@@ -67,9 +67,7 @@ class JobRunner(ABC):
     jobs that a gateway signed, and each of them once.
     """
 
-    queue_name: ClassVar[str]
-    function: ClassVar[str]
-    """The dotted path in its jobs. Jobs with another one are refused; RQ would import any."""
+    kind: ClassVar[JobKind]
     most_jobs: ClassVar[int]
     """How many jobs run at a time."""
 
@@ -81,12 +79,11 @@ class JobRunner(ABC):
         self._redis = connect(settings.redis_url, socket_timeout=2)
         self._leases = Leases(self._redis, lease=lease, group=TRAINERS)
         self._host = socket.gethostname()
-        self._inc = incarnation(f"{self._host.replace(':', '.')}-{self.queue_name}", 0)
+        self._inc = incarnation(f"{self._host.replace(':', '.')}-{self.kind.queue}", 0)
         self._queue = TrainerQueue(
             self._redis,
             self._inc,
-            self.queue_name,
-            {self.function},
+            self.kind,
             self._signer,
             done=self._done,
             on_refused=self._log_refused,
@@ -94,7 +91,7 @@ class JobRunner(ABC):
         self._jobs: list[RunningJob] = []
         self._registered = False
         self._stop_by: float | None = None
-        self._duties = Duties(f"the process of the queue {self.queue_name}", log)
+        self._duties = Duties(f"the process of the queue {self.kind.queue}", log)
         self._duties.add(0, self._register)
         self._duties.add(lease / 5, self._renew)
         self._duties.add(lease / 5, self._reap)
@@ -147,7 +144,7 @@ class JobRunner(ABC):
         try:
             self.give_back()
         except RedisError as error:
-            log.warning("%s: no Redis; its jobs start again when the lease ends: %s", self.queue_name, error)
+            log.warning("%s: no Redis; its jobs start again when the lease ends: %s", self.kind.queue, error)
 
     def give_back(self) -> None:
         """Return the jobs to the queue. Another trainer starts them again; it does not count as a crash."""
@@ -164,7 +161,7 @@ class JobRunner(ABC):
 
     def _register(self) -> None:
         if not self._registered:
-            self._leases.register(self._inc, host=self._host, pid=os.getpid(), queue=self.queue_name)
+            self._leases.register(self._inc, host=self._host, pid=os.getpid(), queues=[self.kind.queue])
             self._registered = True
 
     def _renew(self) -> None:
@@ -211,7 +208,7 @@ class JobRunner(ABC):
                 log.warning("cannot record that the job %s has run, so it could run again: %s", job.begun.id, error)
 
     def _log_refused(self, job_id: str, failure: Failure) -> None:
-        log.warning("%s: %r: %s: %s", self.queue_name, job_id[:64], failure.code, failure.message)
+        log.warning("%s: %r: %s: %s", self.kind.queue, job_id[:64], failure.code, failure.message)
 
     def release(self, job: RunningJob, ended: bool) -> None:
         """Stop running a job that this process no longer owns. If it has `ended`, remove its files."""
@@ -234,11 +231,11 @@ class JobRunner(ABC):
 class TrainingRunner(JobRunner):
     """Runs trainings one at a time, each in its own process group. Also runs schedules and removes old uploads."""
 
-    queue_name, function, most_jobs, stop_grace = TRAINING, TRAIN, 1, 0.0
+    kind, most_jobs, stop_grace = TRAINING, 1, 0.0
 
     def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
         super().__init__(settings, lease=lease)
-        self._scheduler = Scheduler(self._redis, self.queue_name)
+        self._scheduler = Scheduler(self._redis, self.kind.queue)
         ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}
         self._schedules = Schedules(self._redis, self._signer, **ttls)
         self._unsigned: set[str] = set()
@@ -303,7 +300,7 @@ class PublishingRunner(JobRunner):
     """Carries out repository commands, each in a thread, and finishes running ones before it stops."""
 
     # Eight, so that a command that waits for workers does not delay those of other models.
-    queue_name, function, most_jobs = PUBLISHING, REPOSITORY_COMMAND, 8
+    kind, most_jobs = REPOSITORY_COMMAND, 8
 
     @property
     def stop_grace(self) -> float:
@@ -313,7 +310,7 @@ class PublishingRunner(JobRunner):
         return ThreadExecution(functools.partial(carry_out, begun.payload, self._settings, self._redis))
 
 
-RUNNERS: Mapping[str, type[JobRunner]] = {runner.queue_name: runner for runner in (TrainingRunner, PublishingRunner)}
+RUNNERS: Mapping[str, type[JobRunner]] = {runner.kind.queue: runner for runner in (TrainingRunner, PublishingRunner)}
 
 
 def main(queue: str) -> None:
