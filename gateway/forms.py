@@ -42,7 +42,7 @@ def length_of(environ: WSGIEnvironment) -> int:
     """Return the bytes of a form's body. Raises `Problem` (411) if the client does not say."""
     length = get_content_length(environ)
     if length is None:
-        raise Problem(411, "length_required", "send a form with a Content-Length")
+        raise Problem(411, "length_required", "a form needs a Content-Length")
     return length
 
 

@@ -63,5 +63,5 @@ class Body:
 def _check_coding(coding: str) -> None:
     name = coding.strip(" \t").lower()
     if name != "chunked":
-        detail = f"the Transfer-Encoding {name[:40]!r} is not understood; send the body as it is, in chunks if need be"
+        detail = f"the Transfer-Encoding {name[:40]!r} is not supported; send the body as it is, in chunks if need be"
         raise Problem(501, "unsupported_transfer_encoding", detail, headers=_HANG_UP)

@@ -37,7 +37,7 @@ def blueprint(jobs: Jobs, reader: JobReader, max_wait: int) -> Blueprint:
                 raise ValueError(f"limit={limit[:64]!r} is not a number")
             page = jobs.list(model, Status(status) if status else None, int(limit), request.args.get("cursor"))
         except ValueError as error:
-            detail = f"limit is a number up to {LARGEST_PAGE}, cursor the next_cursor of a page: {error}"
+            detail = f"{error}; limit is a number up to {LARGEST_PAGE}, and cursor the next_cursor of a page"
             raise Problem(400, "invalid_parameter", detail) from error
         body = {"items": [job.to_json() for job in page.items], "next_cursor": page.next_cursor}
         return json_response(body, headers=FRESH)

@@ -102,7 +102,7 @@ def _rows_in(environ: WSGIEnvironment, signature: Signature, max_rows: int) -> t
     Of a CSV with more than `max_rows` rows, just one more is read: a row can be two bytes, and costs hundreds.
     """
     if coding := environ.get("HTTP_CONTENT_ENCODING"):
-        detail = f"the Content-Encoding {coding[:40]!r} is not understood; send the body as it is"
+        detail = f"the Content-Encoding {coding[:40]!r} is not supported; send the body as it is"
         raise Problem(415, "unsupported_content_encoding", detail)
     kind = media_type(environ)
     if is_json(kind):

@@ -1,4 +1,4 @@
-"""Uploads: files go to SPOOL_DIR as they come in, and never into memory or Redis.
+"""Uploads: files are written to SPOOL_DIR as they arrive, and are never in memory or in Redis.
 
 A file in transfer is sparse and as large as the space that it claims. So the processes of the gateway share the quota
 by the sizes of the files alone.
@@ -39,27 +39,27 @@ class Spool:
         self._largest = megabytes_each * MB
 
     @contextmanager
-    def receiving(self, size: int) -> Iterator[Receipt]:
+    def receiving(self, size: int) -> Iterator[IncomingUpload]:
         """Receive the files of an upload of `size` bytes. No file stays if the block raises.
 
         Raises `Refusal`: `upload_too_large`, or `spool_full`, also during the upload.
         """
         if size > self._largest:
             most = f"{self._largest // MB} MB (MAX_UPLOAD_MB)"
-            detail = f"the upload has {size / MB:.1f} MB, more than the {most} that one may have"
+            detail = f"the upload has {size / MB:.1f} MB, but may have at most {most}"
             raise Refusal(Reason.UPLOAD_TOO_LARGE, detail)
-        receipt = Receipt(self._folder, self._claim, size)
+        upload = IncomingUpload(self._folder, self._claim, size)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with self._free() as free:
                 if size > free:
                     raise self._no_room(size, free)
-            yield receipt
+            yield upload
         except BaseException as error:
-            for file in receipt.files:
+            for file in upload.files:
                 file.remove()
             if isinstance(error, OSError) and error.errno in _NO_ROOM:
-                raise _full(f"SPOOL_DIR takes nothing ({error.strerror})") from error
+                raise _full(f"SPOOL_DIR cannot be written ({error.strerror})") from error
             raise
 
     def open(self, name: str) -> IO[bytes]:
@@ -93,22 +93,22 @@ class Spool:
         return _full(f"there is no room for {size / MB:.1f} MB more: {used}")
 
 
-class Receipt:
-    """An upload of `size` bytes that is being received."""
+class IncomingUpload:
+    """An upload of `size` bytes that is still being received."""
 
     def __init__(self, folder: Path, claim: Callable[[IO[bytes], int], int], size: int) -> None:
         self._folder = folder
         self._claim = claim
         self.size = size
-        self.files: list[SpooledFile] = []
+        self.files: list[IncomingFile] = []
 
-    def open(self) -> SpooledFile:
+    def open(self) -> IncomingFile:
         """Begin another file."""
-        self.files.append(SpooledFile(self._folder, self._claim))
+        self.files.append(IncomingFile(self._folder, self._claim))
         return self.files[-1]
 
 
-class SpooledFile:
+class IncomingFile:
     """A file of an upload. It gets its final name once it is on disk."""
 
     def __init__(self, folder: Path, claim: Callable[[IO[bytes], int], int]) -> None:
@@ -151,5 +151,5 @@ def _sizes(folder: Path) -> Iterator[int]:
 
 
 def _full(detail: str) -> Refusal:
-    message = f"{detail}; trainings that end make room, or raise SPOOL_MB"
+    message = f"{detail}; try again when a training has ended, or raise SPOOL_MB"
     return Refusal(Reason.SPOOL_FULL, message, retry_after=60)
