@@ -1,34 +1,40 @@
-"""Groups of processes that hold leases: the scorers and the trainers."""
+"""Groups of processes that own jobs under leases: the scorers and the trainers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from broker.records import CRASHED, TRAINER_CRASHED, of_predictions, ours
-from contract.errors import Failure
-
-MOST_DEATHS = 3
-"""A job that was being scored at so many deaths of its scorer fails."""
+from contract.errors import Code, Failure
 
 
 @dataclass(frozen=True)
 class LeaseGroup:
-    """The processes that hold leases. A job fails with `crashed` when `most_deaths` processes have died while they
-    owned it.
+    """Processes that take the same kinds of jobs.
 
-    `deadlines` are the keys of the deadlines that they check, and `tends` says which queues they reconcile. Workers
-    have no access to the trainer's keys (`broker/acl`). Trainers also check predictions, since there may be no worker.
+    `members` is the key of their incarnations, and `deadlines` the key of the deadlines of their jobs. A job fails with
+    `crashed` when `max_deaths` processes have died while they owned it. The group also expires and reconciles the jobs
+    of the groups that it `covers`.
     """
 
     members: str
-    deadlines: Sequence[str]
-    tends: Callable[[bytes], bool]
-    most_deaths: int
+    deadlines: str
+    max_deaths: int
     crashed: Failure
+    covers: Sequence[LeaseGroup] = ()
 
 
-DEADLINES, TRAINER_DEADLINES = "mg:deadlines", "mg:deadlines:trainer"
-
-SCORERS = LeaseGroup("mg:incs", (DEADLINES,), of_predictions, MOST_DEATHS, CRASHED)
-TRAINERS = LeaseGroup("mg:trainers", (DEADLINES, TRAINER_DEADLINES), ours, 2, TRAINER_CRASHED)
+SCORERS = LeaseGroup(
+    "mg:incs",
+    "mg:deadlines",
+    3,
+    Failure(Code.WORKER_CRASHED, "the worker process ended while it scored this job, three times"),
+)
+TRAINERS = LeaseGroup(
+    "mg:trainers",
+    "mg:deadlines:trainer",
+    2,
+    Failure(Code.TRAINER_CRASHED, "the trainer ended while it ran this job, twice"),
+    covers=(SCORERS,),
+)
+"""They cover the scorers, because there may be no worker. Workers cannot read the trainer's keys (`broker/acl`)."""

@@ -8,6 +8,7 @@ The gateway signs a schedule. The trainer checks it, and creates and signs a job
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -23,12 +24,13 @@ from rq.job import JobStatus
 from rq.registry import ScheduledJobRegistry
 from rq.serializers import JSONSerializer
 
+from broker.job_kinds import TRAINING
 from broker.records import dumps
 from broker.signatures import Signer
 from broker.trainer_jobs import TRAINING_TTL, require_signer, training_job
 from contract.errors import ModelgateError
 from contract.jobs import timestamp
-from contract.training import TRAINING, TrainingRequest
+from contract.training import TrainingRequest
 
 KEY = "mg:schedules"
 LONGEST = 100
@@ -96,17 +98,16 @@ class Schedules:
         """`timeout` of a training and `result_ttl` of a finished one are in seconds."""
         self._redis: Any = connection
         self._signer = signer
-        self._registry: Any = ScheduledJobRegistry(TRAINING, connection=connection, serializer=JSONSerializer)
-        self._ttls = (timeout, result_ttl)
+        self._registry: Any = ScheduledJobRegistry(TRAINING.queue, connection=connection, serializer=JSONSerializer)
+        self._ttls = {"timeout": timeout, "result_ttl": result_ttl}
 
     def get(self, model: str) -> Schedule | None:
-        text = self._redis.hget(KEY, model)
-        return None if text is None else Schedule.from_json(model, json.loads(text))
+        return _readable(model.encode(), self._redis.hget(KEY, model))
 
     def all(self) -> list[Schedule]:
-        """By model."""
-        found = self._redis.hgetall(KEY)
-        return [Schedule.from_json(model.decode(), json.loads(text)) for model, text in sorted(found.items())]
+        """By model, without entries that cannot be read."""
+        found = sorted(self._redis.hgetall(KEY).items())
+        return [schedule for schedule in itertools.starmap(_readable, found) if schedule]
 
     def put(self, model: str, cron: str, request: TrainingRequest) -> Schedule:
         """Set the schedule of `model`. Raises `ValueError` for an invalid `cron`, `TooManySchedules`, and
@@ -139,7 +140,7 @@ class Schedules:
                 on_unsigned(model)
                 continue
             scheduled = self._redis.zscore(self._registry.key, schedule.job) is not None
-            if not scheduled and self._redis.lpos(f"rq:queue:{TRAINING}", schedule.job) is None:
+            if not scheduled and self._redis.lpos(f"rq:queue:{TRAINING.queue}", schedule.job) is None:
                 # One that was changed meanwhile has its next run already.
                 self._replace(schedule.model, schedule, schedule.cron, schedule.request)
 
@@ -161,8 +162,7 @@ class Schedules:
         run_at = next_run(cron, datetime.now(UTC)) if cron else None
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.watch(KEY, self._registry.key)
-            text = pipeline.hget(KEY, model)
-            if (None if text is None else Schedule.from_json(model, json.loads(text))) != before:
+            if _readable(model.encode(), pipeline.hget(KEY, model)) != before:
                 return None
             if before is None and cron and pipeline.hlen(KEY) >= MOST:
                 raise TooManySchedules(f"there are {MOST} schedules already; delete one that is not needed any more")
@@ -186,11 +186,20 @@ class Schedules:
 
     def _wait(self, pipeline: Any, request: TrainingRequest, run_at: datetime) -> RQJob:
         """Do as RQ's `enqueue_at`, but entirely within `pipeline`, and signed."""
-        job = training_job(self._redis, request, *self._ttls)
-        job.origin, job.created_at = TRAINING, run_at
+        job = training_job(self._redis, request, **self._ttls)
+        job.created_at = run_at
         job.set_status(JobStatus.SCHEDULED, pipeline=pipeline)
         job.save(pipeline=pipeline)
         until = run_at.timestamp() + TRAINING_TTL
-        pipeline.hset(job.key, "signature", require_signer(self._signer).sign_job(TRAINING, job.id, job.data, until))
+        signature = require_signer(self._signer).sign_job(TRAINING.queue, job.id, job.data, until)
+        pipeline.hset(job.key, "signature", signature)
         pipeline.zadd(self._registry.key, {job.id: round(run_at.timestamp())})
         return job
+
+
+def _readable(model: bytes, text: bytes | None) -> Schedule | None:
+    """Return the schedule in an entry. An entry that cannot be read counts as none, so that it can be replaced."""
+    try:
+        return None if text is None else Schedule.from_json(model.decode(), json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None

@@ -1,4 +1,4 @@
-"""The Lua scripts, sent in one round trip each time, whatever Redis has forgotten meanwhile."""
+"""Sends the Lua scripts, in one round trip even when Redis has lost them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
 
+from broker.job_kinds import lua_table
+
 _FOLDER = Path(__file__).with_name("lua")
 
 Arguments = Sequence[str | bytes | int | float]
 
 
 class FencedError(Exception):
-    """The incarnation has lost its lease or was given back: what it holds is not its own any more."""
+    """The incarnation has lost its lease or was given back; it owns no jobs any more."""
 
 
 class Call:
-    """One script with its arguments, to be sent by `Scripts.send`."""
+    """A script with its arguments, for `Scripts.send`."""
 
     __slots__ = ("args", "name")
 
@@ -37,16 +39,16 @@ Step = Call | Arguments
 class Scripts:
     """Sends scripts over one connection.
 
-    Every script may run twice with the same arguments: redis-py sends it again when the reply was lost.
-    The methods raise `redis.exceptions.RedisError`: `OutOfMemoryError` from a full Redis whatever its
-    release, `ConnectionError` also while Redis loads its data; and `FencedError`.
+    Every script may run twice with the same arguments, because redis-py sends it again when the reply was lost. The
+    methods raise `FencedError` and `redis.exceptions.RedisError`: `OutOfMemoryError` from a full Redis of any release,
+    `ConnectionError` also while Redis loads its data.
     """
 
     def __init__(self, connection: Redis) -> None:
         self._redis: Any = connection
 
     def run(self, name: str, *args: str | bytes | int | float) -> Any:
-        """What the script `name` answers; one round trip."""
+        """Run the script `name` and return its answer. One round trip."""
         text, sha = source(name)
         try:
             try:
@@ -57,15 +59,15 @@ class Scripts:
             raise self._meaning(error) from None
 
     def send(self, steps: Sequence[Step]) -> list[Any]:
-        """What each of `steps` answers; one round trip for all, and no transaction.
+        """Run `steps` and return the answer of each. One round trip for all, and no transaction.
 
-        The first error is raised once all have run. Commands beside scripts have to be harmless to repeat too.
+        The first error is raised once all have run. Plain commands must be harmless to repeat, as scripts are.
         """
         if len(steps) == 1 and isinstance(steps[0], Call):
             return [self.run(steps[0].name, *steps[0].args)]
         answers = self._pipeline(steps, by_text=False)
         if any(isinstance(answer, NoScriptError) for answer in answers):
-            # SCRIPT FLUSH or a restart. By text no script can be missing, also not in the next moment.
+            # SCRIPT FLUSH or a restart. Sent as text, no script can be missing, not even a moment later.
             answers = self._pipeline(steps, by_text=True)
         for answer in answers:
             if isinstance(answer, ResponseError):
@@ -73,7 +75,7 @@ class Scripts:
         return answers
 
     def _pipeline(self, steps: Sequence[Step], *, by_text: bool) -> list[Any]:
-        # redis-py's own script objects would ask SCRIPT EXISTS before each pipeline: a round trip more.
+        # redis-py's own script objects send SCRIPT EXISTS before each pipeline, which is another round trip.
         with self._redis.pipeline(transaction=False) as pipeline:
             for step in steps:
                 if isinstance(step, Call):
@@ -95,7 +97,7 @@ class Scripts:
         return error
 
     def _forget_connections(self) -> None:
-        """After a failover: a connection stays with the primary that was, while its name means another by now."""
+        """Close all connections after a failover, because they still lead to the former primary."""
         self._redis.connection_pool.disconnect(inuse_connections=False)
         if self._redis.connection:
             self._redis.connection.disconnect()
@@ -103,6 +105,6 @@ class Scripts:
 
 @functools.cache
 def source(name: str) -> tuple[str, str]:
-    """The text of the script `name` with what all share before it, and its SHA-1."""
-    text = "\n".join((_FOLDER / f"{part}.lua").read_text() for part in ("prelude", name))
+    """Return the text of the script `name`, with the table of job kinds and the prelude before it, and its SHA-1."""
+    text = "\n".join((lua_table(), *((_FOLDER / f"{part}.lua").read_text() for part in ("prelude", name))))
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

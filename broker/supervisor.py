@@ -1,4 +1,4 @@
-"""A supervisor's side of the queues: register its processes, renew their leases, and give back what dead ones held."""
+"""A supervisor's side of the queues: register processes, renew their leases, give back the jobs of dead ones."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from typing import Any
 
 from redis import Redis
 
+from broker.job_kinds import PREDICTION, kind_of
 from broker.lease_groups import SCORERS, LeaseGroup
-from broker.records import PREFIX, failed
+from broker.records import failed
 from broker.scripts import Call, Scripts
 from contract.errors import Failure
-from contract.jobs import prediction_queue
 
 LEASE = 10.0
-"""Seconds an incarnation lives without being renewed; renew every 2."""
+"""Seconds that an incarnation lives without renewal; renew it every 2."""
 
-_AT_ONCE = 1000
+_JOBS_PER_CALL = 1000
+"""Most jobs that one RECONCILE looks at."""
 
+_DEADLINES_PER_CALL = 100
 _ALL = "*"
-"""In the place of ids: all that are held."""
+"""Stands for the ids of all jobs that an incarnation holds."""
 
 
 def incarnation(worker: str, slot: int) -> str:
-    """A new name for the scorer in `slot` of `worker`; a new one at every fork. `worker` may have no colon."""
+    """Return a new name for the process in `slot` of `worker`; each fork needs one. `worker` must have no colon."""
     return f"{worker}-{slot}-{secrets.token_hex(4)}"
 
 
 def worker_of(inc: str) -> str:
-    """The worker whose incarnation this is."""
+    """Return the worker of an incarnation."""
     return inc.rsplit("-", 2)[0]
 
 
 class Leases:
-    """What a supervisor does with the queue. All methods are harmless to repeat and raise
-    `redis.exceptions.RedisError`.
-    """
+    """The leases of one group. All methods are harmless to repeat and raise `redis.exceptions.RedisError`."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Leases:
         clock: Callable[[], float] = time.monotonic,
         group: LeaseGroup = SCORERS,
     ) -> None:
-        """`lease` in seconds; `clock` tells seconds."""
+        """`lease` is in seconds, and so is what `clock` returns."""
         self._group = group
         self._redis: Any = connection
         self._scripts = Scripts(connection)
@@ -59,28 +59,18 @@ class Leases:
         self._renewed = float("-inf")
 
     def register(
-        self,
-        inc: str,
-        *,
-        host: str = "",
-        pid: int = 0,
-        version: str = "",
-        models: Collection[str] | None = None,
-        queue: str | None = None,
+        self, inc: str, *, queues: Sequence[str] = tuple(PREDICTION.queues(None)), host: str = "", pid: int = 0
     ) -> None:
-        """The incarnation begins: it may take. `rq info` shows it as a worker of `queue`, or of the queues of `models`
-        (None: all)."""
-        every = f"{PREFIX}*" if models is None else ",".join(prediction_queue(model) for model in sorted(models))
-        python = platform.python_version()
-        members = self._group.members
-        self._scripts.run("register", inc, self._lease_ms, host, pid, version, python, queue or every, members)
+        """Give an incarnation its first lease; it may take jobs then. `rq info` shows it as a worker of `queues`."""
+        python, members = platform.python_version(), self._group.members
+        self._scripts.run("register", inc, self._lease_ms, host, pid, python, ",".join(queues), members)
 
     def renew(self, incs: Sequence[str]) -> list[str]:
-        """Gives these incarnations another lease. Returns those that had lost theirs: their scorers have to be killed,
-        given back and forked anew under other names."""
+        """Give these incarnations another lease. Returns those whose lease had ended: kill their processes, give them
+        back, and start others under new names."""
         now = self._clock()
         fenced = [inc.decode() for inc in self._scripts.run("renew", self._lease_ms, *incs)]
-        # Asked for after the answer too: a round trip that took a lease long is a gap.
+        # The clock is read after the answer too: a round trip as long as a lease is a gap.
         if fenced or self._clock() - self._renewed > self._lease or self._unbroken_since is None:
             self._unbroken_since = None if fenced else now
         self._renewed = now
@@ -89,55 +79,58 @@ class Leases:
     def give_back(
         self, inc: str, scored: Collection[str] | None = (), failure: Failure | None = None
     ) -> dict[str, str]:
-        """The scorer is dead (be sure of it): its jobs go back to the heads of their queues, its lease ends.
+        """Return the jobs of an incarnation to the heads of their queues, and end its lease. Its process must be dead.
 
-        `scored` were being scored when it died: each counts a death, comes alone from then on, and fails with
-        `worker_crashed` at the third. None: nobody knows, and all that it held count. `failure` is what the supervisor
-        killed the scorer for, such as a time-out:
-        a job that was being scored alone fails with it at once. Returns what became of each id: `queued`, `failed`
-        or `expired`.
+        It ran the jobs `scored` when it died (None: unknown, so all of them). Each of them counts a death, is taken
+        alone from then on, and fails with `LeaseGroup.crashed` at the last death that its group allows. `failure` is
+        the supervisor's reason for killing the process, such as a time-out; a single job in `scored` fails with it at
+        once. Returns by id what became of each job: `queued`, `failed` or `expired`.
         """
         alone = failure is not None and scored is not None and len(scored) == 1
         group = self._group
         _, exc_string, json = failed(failure if failure is not None and alone else group.crashed)
         ids = (_ALL,) if scored is None else scored
-        most = 1 if alone else group.most_deaths
-        answer = self._scripts.run("give_back", group.members, inc, most, json, exc_string, *ids)
+        max_deaths = 1 if alone else group.max_deaths
+        answer = self._scripts.run("give_back", group.members, inc, max_deaths, json, exc_string, *ids)
         return {job_id.decode(): became.decode() for job_id, became in zip(answer[::2], answer[1::2], strict=True)}
 
     def reap(self) -> list[str]:
-        """Gives back every incarnation without a lease, whoever's it is; returns them. To be called every 2 s.
+        """Give back every incarnation of the group without a lease, of any worker, and return them. Call it every 2 s.
 
-        Does nothing until this supervisor itself has renewed without a gap for one lease: after a restart of Redis
-        nobody has a lease, and yet nobody is dead. All jobs of such an incarnation count a death: nobody knows any more
-        which were being scored.
+        Does nothing until this supervisor has renewed without a gap for one lease: after a restart of Redis no lease
+        exists, and yet the processes live. All jobs of such an incarnation count a death, because it is unknown which
+        of them were running.
         """
         if self._unbroken_since is None or self._clock() - self._unbroken_since < self._lease:
             return []
         group = self._group
         _, exc_string, json = failed(group.crashed)
-        return [inc.decode() for inc in self._scripts.run("reap", group.most_deaths, json, exc_string, group.members)]
+        return [inc.decode() for inc in self._scripts.run("reap", group.max_deaths, json, exc_string, group.members)]
 
     def expire(self) -> None:
-        """Ends queued jobs whose deadline has passed. To be called each second."""
-        for deadlines in self._group.deadlines:
-            while self._scripts.run("expire", 100, deadlines) == 100:
+        """End queued jobs whose deadline has passed. Call it each second."""
+        for group in (self._group, *self._group.covers):
+            while self._scripts.run("expire", _DEADLINES_PER_CALL, group.deadlines) == _DEADLINES_PER_CALL:
                 pass
 
     def reconcile(self) -> None:
-        """Mends what stock RQ commands leave, and trims registries. To be called at start and every 10 s."""
+        """Repair what stock RQ commands leave behind, and trim registries. Call it at the start and every 10 s."""
         queues = {key.removeprefix(b"rq:queue:") for key in self._redis.smembers("rq:queues")}
         queues.update(self._redis.zrange("mg:ready", 0, -1))
-        positions = {queue: 0 for queue in sorted(queues) if self._group.tends(queue)}
+        positions = {queue: 0 for queue in sorted(queues) if self._reconciles(queue)}
         while positions:
-            calls = [Call("reconcile", [queue, position, _AT_ONCE]) for queue, position in positions.items()]
+            calls = [Call("reconcile", [queue, position, _JOBS_PER_CALL]) for queue, position in positions.items()]
             answers = zip(positions, self._scripts.send(calls), strict=True)
             positions = {queue: position for queue, position in answers if position}
 
-    def remaining(self, worker: str | None = None) -> dict[str, float]:
-        """The seconds left of each incarnation's lease (0: none), of one worker or of all.
+    def _reconciles(self, queue: bytes) -> bool:
+        kind = kind_of(queue.decode(errors="replace"))
+        return kind is not None and kind.group in (self._group, *self._group.covers)
 
-        Leases of one's own former incarnations that grow again mean that the worker's id is in use elsewhere.
+    def remaining(self, worker: str | None = None) -> dict[str, float]:
+        """Return the seconds left of each incarnation's lease (0: none), of one worker or of all.
+
+        If the leases of one's own former incarnations grow again, another worker uses the same id.
         """
         names = sorted(inc.decode() for inc in self._redis.smembers(self._group.members))
         incs = [inc for inc in names if worker is None or worker_of(inc) == worker]
@@ -145,7 +138,7 @@ class Leases:
         return {inc: max(0.0, ms / 1000) for inc, ms in zip(incs, left, strict=True)}
 
     def hosts(self) -> set[str]:
-        """The hosts of the scorers that have a lease. Two round trips, and a third when there are any."""
+        """Return the hosts of the incarnations that have a lease. Two round trips, and a third if there are any."""
         incs = [inc for inc, seconds in self.remaining().items() if seconds]
         found = self._scripts.send([("HGET", f"rq:worker:{inc}", "hostname") for inc in incs])
         return {host.decode() for host in found if host}

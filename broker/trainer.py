@@ -1,4 +1,4 @@
-"""A trainer's side of its queues: begin a job, say how far it is, finish it."""
+"""A trainer's side of its queues: begin a job, report its progress, finish it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from redis import Redis
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
-from broker.lease_groups import TRAINERS
-from broker.records import dumps, failed, payload_of, plain, returned
+from broker.job_kinds import JobKind
+from broker.records import dumps, finished, payload_of, plain
 from broker.scripts import Scripts
 from broker.signatures import Signer
 from broker.trainer_jobs import PARAMETERS, RECIPES
 from contract.errors import Code, Failure, ModelgateError
 from contract.parameters import Parameter
 
-BELL = "mg:bell:"
-_LARGEST = 4_000_000
-"""Most bytes of a job's `data`: the gateway accepts far fewer."""
+_LARGEST_DATA = 4_000_000
+"""Most bytes of a job's `data`; the gateway accepts far fewer."""
+
+_LOCK_RETRY = 5
+"""Seconds between two tries to become the trainer that schedules."""
 
 
 class Ownership(StrEnum):
-    """Whose a job is that was begun: this trainer's; somebody else's or nobody's; or it was cancelled."""
+    """Whether a job still belongs to the trainer that began it: yes, no longer, or the job has ended."""
 
     MINE = "mine"
     LOST = "lost"
@@ -36,7 +38,7 @@ class Ownership(StrEnum):
 
 @dataclass(frozen=True)
 class OwnedJob:
-    """A job that a trainer owns now. `deaths`: how many trainers died that had it. `log_bytes`: how long its log is."""
+    """A job that this trainer owns. `deaths` trainers died while they owned it; its log has `log_bytes` bytes."""
 
     id: str
     payload: Mapping[str, Any]
@@ -45,18 +47,17 @@ class OwnedJob:
 
 
 class TrainerQueue:
-    """What a trainer does with one queue. All methods are harmless to repeat and raise `redis.exceptions.RedisError`.
+    """The queue of one kind of job, as a trainer sees it.
 
-    `incarnation` has to be registered (`broker.supervisor`, `TRAINERS`). `functions` are the dotted paths that jobs
-    of this queue may name.
+    All methods are harmless to repeat and raise `redis.exceptions.RedisError`. `incarnation` must be registered
+    (`broker.supervisor`, `TRAINERS`).
     """
 
     def __init__(
         self,
         connection: Redis,
         incarnation: str,
-        queue: str,
-        functions: Collection[str],
+        kind: JobKind,
         signer: Signer,
         *,
         done: Container[str] = (),
@@ -67,8 +68,7 @@ class TrainerQueue:
         self._redis: Any = connection
         self._scripts = Scripts(connection)
         self._incarnation = incarnation
-        self._queue = queue
-        self._functions = functions
+        self._kind = kind
         self._signer = signer
         self._done = done
         self._on_refused = on_refused
@@ -79,13 +79,12 @@ class TrainerQueue:
         `known` are the ids that it owns already. Jobs that are not signed fail with `not_trusted`, unreadable ones with
         `job_refused`; they are not returned. Raises `FencedError` without a lease.
         """
-        while answer := self._scripts.run("begin", self._incarnation, self._queue, *known):
+        while answer := self._scripts.run("begin", self._incarnation, self._kind.queue, *known):
             raw_id, data, deaths, log_bytes, signature = answer
             job_id = raw_id.decode(errors="replace")
             try:
-                return OwnedJob(
-                    job_id, self._payload(job_id, data, signature.decode(errors="replace")), deaths, log_bytes
-                )
+                payload = self._payload(job_id, data, signature.decode(errors="replace"))
+                return OwnedJob(job_id, payload, deaths, log_bytes)
             except ModelgateError as error:
                 refusal = error.failure
             except ValueError as error:
@@ -96,70 +95,72 @@ class TrainerQueue:
 
     def _payload(self, job_id: str, data: bytes, signature: str) -> Mapping[str, Any]:
         """Raises `ModelgateError` and `ValueError`."""
-        text = plain(data, _LARGEST)
-        self._signer.check_job(self._queue, job_id, text, signature)
+        text = plain(data, _LARGEST_DATA)
+        self._signer.check_job(self._kind.queue, job_id, text, signature)
         if job_id in self._done:
-            message = "the job is refused: it has been done already; send it again, as a new job"
+            message = "the job is refused: it has run already; send it again, as a new job"
             raise ModelgateError(Code.NOT_TRUSTED, message)
-        return payload_of(text, self._functions)
+        return payload_of(text, self._kind.functions)
 
     def report_progress(
         self, job_id: str, progress: Mapping[str, object] | None, lines: bytes, log_bytes: int
     ) -> Ownership:
-        """Notes how far a training is, and whole `lines` of its log, which has had `log_bytes` before them.
+        """Write the progress of a job, and append whole `lines` to its log, which had `log_bytes` bytes before them.
 
-        Unless the job is still this incarnation's, what works on it has to end.
+        Stop the job unless the answer is `Ownership.MINE`; nothing is written then.
         """
         shown = "" if progress is None else dumps(progress)
         return Ownership(self._scripts.run("progress", job_id, self._incarnation, shown, lines, log_bytes).decode())
 
     def finish(self, job_id: str | bytes, outcome: Mapping[str, Any] | Failure) -> bool:
-        """Ends a job and wakes those who wait for it; False: it was cancelled meanwhile, and nothing is kept.
+        """End a job and wake the requests that wait for it. Returns False if it was cancelled meanwhile; then the
+        outcome is dropped.
 
-        Raises `FencedError` when the incarnation was given back, and `ValueError` for an outcome that JSON cannot hold.
+        Raises `FencedError` if the incarnation was given back, and `ValueError` for an outcome that JSON cannot hold.
         """
-        kind, value, text = failed(outcome) if isinstance(outcome, Failure) else returned(outcome)
-        # A result is not published but read: see parse_reply.
-        published = text if isinstance(outcome, Failure) else ""
-        return bool(self._scripts.run("finish", TRAINERS.members, self._incarnation, job_id, kind, value, published)[0])
+        args = finished(outcome, published=self._kind.published)
+        return bool(self._scripts.run("finish", self._kind.group.members, self._incarnation, job_id, *args)[0])
 
     def unfinished(self) -> list[Mapping[str, Any]]:
-        """The payloads of the jobs that wait or run, whoever has them; those that cannot be read are left out."""
-        running = self._redis.zrange(f"rq:wip:{self._queue}", 0, -1)
-        ids = [*self._redis.lrange(f"rq:queue:{self._queue}", 0, -1), *(one.partition(b":")[0] for one in running)]
+        """Return the payloads of the jobs that wait or run in any trainer, without those that cannot be read."""
+        queue = self._kind.queue
+        running = self._redis.zrange(f"rq:wip:{queue}", 0, -1)
+        ids = [*self._redis.lrange(f"rq:queue:{queue}", 0, -1), *(entry.partition(b":")[0] for entry in running)]
         found = []
         for data in self._scripts.send([("HGET", b"rq:job:" + job_id, "data") for job_id in ids]) if ids else ():
             with suppress(ValueError):
-                found.append(payload_of(plain(data or b"", _LARGEST), self._functions))
+                found.append(payload_of(plain(data or b"", _LARGEST_DATA), self._kind.functions))
         return found
 
     def wait_for_work(self, seconds: float) -> None:
-        """Returns when there may be a job, at the latest after `seconds` (below the connection's `socket_timeout`)."""
-        self._redis.blpop([BELL + self._queue], timeout=seconds)
+        """Return when there may be a job, at the latest after `seconds`, which must be less than the connection's
+        `socket_timeout`."""
+        self._redis.blpop([f"mg:bell:{self._kind.queue}"], timeout=seconds)
 
     def publish_recipes(self, names: Sequence[str], parameters: Mapping[str, Sequence[Parameter]]) -> None:
         """Publish the recipes and their parameters for the gateway."""
-        taken = {name: [parameter.to_json() for parameter in found] for name, found in parameters.items()}
-        self._redis.set(PARAMETERS, dumps(taken))
+        by_recipe = {name: [parameter.to_json() for parameter in found] for name, found in parameters.items()}
+        self._redis.set(PARAMETERS, dumps(by_recipe))
         self._redis.set(RECIPES, dumps(sorted(names)))
 
 
 class Scheduler:
-    """Brings the jobs of RQ's `enqueue_at` into their queue when their time has come; one trainer at a time does it."""
+    """Moves the jobs of RQ's `enqueue_at` into their queue when they are due. Only one trainer at a time does so."""
 
     def __init__(self, connection: Redis, queue: str) -> None:
         self._scheduler: Any = RQScheduler([queue], connection, logging_level="WARNING", serializer=JSONSerializer)
         self._not_before = 0.0
 
     def enqueue_due(self) -> bool:
-        """To be called each second; whether this is the trainer that does it. Raises `RedisError`."""
+        """Enqueue the jobs that are due; call it each second. Returns whether this is the trainer that schedules.
+        Raises `RedisError`."""
         if self._scheduler.acquired_locks or time.monotonic() >= self._not_before:
             self._scheduler.acquire_locks()
-            self._not_before = time.monotonic() + 5
+            self._not_before = time.monotonic() + _LOCK_RETRY
         if self._scheduler.acquired_locks:
             self._scheduler.enqueue_scheduled_jobs()
         return bool(self._scheduler.acquired_locks)
 
     def stop(self) -> None:
-        """Lets another trainer do it at once. Raises `RedisError`."""
+        """Release the lock, so that another trainer can schedule at once. Raises `RedisError`."""
         self._scheduler.release_locks()

@@ -11,12 +11,6 @@ from typing import Any
 from contract.jobs import Value
 from contract.manifest import Format, Kind
 
-TRAINING, PUBLISHING = "training", "publishing"
-"""RQ's queues. Each has a process of its own, so that an alias moves while a training runs."""
-
-TRAIN, REPOSITORY_COMMAND = "trainer.tasks.train", "trainer.tasks.order"
-"""What jobs of these queues name, in place of RQ's dotted paths; a job that names something else is refused."""
-
 KINDS: Mapping[str, tuple[Kind, Format | None]] = {
     **{str(kind): (kind, None) for kind in Kind},
     "datetime_day_first": (Kind.DATETIME, Format.DAY_FIRST),

@@ -1,4 +1,4 @@
-"""`python -m gateway`: serves HTTP under gunicorn until it is told to stop."""
+"""`python -m gateway` serves HTTP under gunicorn until it is stopped; `python -m gateway routes` lists the routes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from broker.signatures import Signer
 from contract.settings import Settings, SettingsError
 
 OPEN_FILES = 8_192
-"""For the connections of clients (worker_connections in gunicorn.conf.py), those to Redis, and what is read."""
+"""Enough for the connections of clients (worker_connections in gunicorn.conf.py), those to Redis, and files."""
 
 
 def main() -> int:
+    if sys.argv[1:] == ["routes"]:
+        return _list_routes()
     try:
         settings = Settings.from_environ()
         if not settings.redis_url:
@@ -30,8 +32,18 @@ def main() -> int:
     os.execv(sys.executable, command)
 
 
+def _list_routes() -> int:
+    """Print each route with its level. Needs no configuration."""
+    from gateway.app import create_app
+    from gateway.rules import listed
+
+    app = create_app(Settings(redis_url="redis://localhost"))  # to which it does not connect
+    print(*listed(app.url_map.iter_rules()), sep="\n")
+    return 0
+
+
 def _allow_open_files() -> None:
-    """Most systems begin with 1,024, beyond which nobody can connect and no file of a model can be read."""
+    """Raise the limit of this process: most systems begin with 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

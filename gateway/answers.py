@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from flask import Response
 
+from contract.jobs import Job
+from gateway.protocols import native
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-from contract.jobs import Job
-
-_dumps = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+FRESH = {"Cache-Control": "no-store"}
 
 
 class JSONResponse(Response):
@@ -30,10 +30,10 @@ def json_response(
     headers: Mapping[str, str] | None = None,
     content_type: str = "application/json",
 ) -> Response:
-    return JSONResponse(_dumps(body) + "\n", status, headers, content_type=content_type)
+    return JSONResponse(native.to_json(body), status, headers, content_type=content_type)
 
 
 def job_response(job: Job, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """The job; unless it is final, when to look again."""
+    """Return the job; unless it is final, with the time to ask again."""
     hint = {} if job.status.final else {"Retry-After": "1"}
-    return json_response(job.to_json(), status, {**hint, **(headers or {})})
+    return JSONResponse(native.write(job), status, {**hint, **(headers or {})}, content_type="application/json")

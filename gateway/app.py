@@ -1,10 +1,11 @@
-"""The gateway's application: built from its parts, set up, then served."""
+"""The gateway's application, wired from its parts."""
 
 from __future__ import annotations
 
 import functools
 
 from flask import Flask
+from werkzeug.routing import Rule
 
 from broker.connection import connect
 from broker.gateway.jobs import Jobs
@@ -12,30 +13,42 @@ from broker.gateway.trainer_client import TrainerClient
 from broker.schedules import Schedules
 from broker.signatures import Signer
 from contract.repository import Repository
-from contract.settings import MB, Settings
-from gateway import problems
+from contract.settings import Settings
+from gateway.door.entrance import Door
 from gateway.door.fast_path import FastPath
-from gateway.door.middleware import Door
+from gateway.door.guard import Guard
+from gateway.problems import response_to
 from gateway.routes import health, jobs, models, predictions, reports, trainings, uploads, versions
 from gateway.routes.predictions import Predictions
+from gateway.rules import BodyLimit, Route
+from gateway.serving.commands import RunCommand
 from gateway.serving.group_commit import GroupCommit
+from gateway.serving.jobs import JobReader
 from gateway.serving.listener import Listener
+from gateway.serving.predicting import Predictor
 from gateway.serving.spool import Spool
+from gateway.serving.training import Trainings
 
 TO_ANSWER = 5.0
 """Seconds that the trainer has for a command beside waiting for workers."""
 TO_IMPORT = 300.0
-"""The same for a model that was sent, which has to be loaded and tried."""
+"""The same for an uploaded model, which has to be loaded and tried."""
 
 
-def create_app(settings: Settings, run_command: versions.RunCommand | None = None) -> Flask:
-    """The application of one gateway process. Needs neither Redis nor a model to start.
+class Gateway(Flask):
+    """Flask whose routes declare their level."""
+
+    url_rule_class: type[Rule] = Route
+
+
+def create_app(settings: Settings, run_command: RunCommand | None = None) -> Gateway:
+    """Return the application of one gateway process. Needs neither Redis nor a model to start.
 
     `run_command` replaces the trainer, for tests.
     """
-    app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_mb * MB
+    app = Gateway(__name__, static_folder=None)
     app.url_map.strict_slashes = False
+    app.register_error_handler(Exception, response_to)
     connection = connect(settings.redis_url)
     limits = {
         "max_queue_rows": settings.max_queue_rows,
@@ -48,26 +61,34 @@ def create_app(settings: Settings, run_command: versions.RunCommand | None = Non
     committing = Jobs(connect(settings.redis_url, patience, own=True, resends=0), **limits)
     repository = Repository(settings.models_dir)
     listener = Listener(connection, broker)
-    commit = GroupCommit(committing.submit, settings.submit_timeout)
     app.extensions["listener"] = listener
 
-    predicting = Predictions(broker, commit, repository, listener, settings.max_queue_rows, settings.max_wait)
-    answer = problems.register(app, settings.max_body_mb)
-    fast_path = FastPath(app.wsgi_app, predicting.post, answer, settings.max_body_mb * MB)
-    app.wsgi_app = Door(fast_path, settings.allowed_hosts)  # type: ignore[method-assign]
-    app.register_blueprint(health.blueprint(broker, repository))
-    app.register_blueprint(models.blueprint(repository))
+    commit = GroupCommit(committing.submit, settings.submit_timeout)
+    predictor = Predictor(broker, commit, repository, listener, settings.max_queue_rows)
+    reader = JobReader(broker, listener)
     ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}
     signer = Signer.from_settings(settings)
-    training, schedules = TrainerClient(connection, signer, **ttls), Schedules(connection, signer, **ttls)
-    most_fields = settings.max_body_mb * MB
-    spool = Spool(settings.spool_dir, settings.spool_mb, settings.max_upload_mb, most_fields)
-    ask_trainer = functools.partial(training.run_command, wait=settings.warmup_timeout + TO_ANSWER)
-    ask_importer = functools.partial(training.run_command, wait=settings.warmup_timeout + TO_IMPORT)
+    trainer = TrainerClient(connection, signer, **ttls)
+    training = Trainings(trainer, Schedules(connection, signer, **ttls), repository)
+    spool = Spool(settings.spool_dir, settings.spool_mb, settings.max_upload_mb)
+    ask_trainer = functools.partial(trainer.run_command, wait=settings.warmup_timeout + TO_ANSWER)
+    ask_importer = functools.partial(trainer.run_command, wait=settings.warmup_timeout + TO_IMPORT)
+
+    rows = BodyLimit.of_rows(settings.max_body_mb)
+    predicting = Predictions(predictor, settings.max_wait)
+    app.register_blueprint(health.blueprint(broker, repository))
+    app.register_blueprint(models.blueprint(repository))
     app.register_blueprint(versions.blueprint(repository, run_command or ask_trainer))
-    app.register_blueprint(uploads.blueprint(spool, run_command or ask_importer, settings.allow_upload))
+    app.register_blueprint(uploads.blueprint(spool, rows, run_command or ask_importer, settings.allow_upload))
     app.register_blueprint(reports.blueprint(repository))
-    app.register_blueprint(jobs.blueprint(broker, listener, settings.max_wait))
-    app.register_blueprint(trainings.blueprint(training, schedules, broker, repository, spool))
-    app.register_blueprint(predictions.blueprint(predicting))
+    app.register_blueprint(jobs.blueprint(broker, reader, settings.max_wait))
+    app.register_blueprint(trainings.blueprint(training, reader, spool, rows))
+    app.register_blueprint(predictions.blueprint(predicting, rows))
+
+    fast_path = FastPath(_route(app, "predictions.post"), predicting.post, response_to)
+    app.wsgi_app = Door(app.wsgi_app, app.url_map, fast_path, Guard(settings.allowed_hosts))  # type: ignore[method-assign]
     return app
+
+
+def _route(app: Flask, endpoint: str) -> Route:
+    return next(rule for rule in app.url_map.iter_rules(endpoint) if isinstance(rule, Route))

@@ -1,40 +1,75 @@
-"""Errors as application/problem+json (RFC 9457): no traceback and no HTML ever leaves the gateway."""
+"""Every failure of a request as application/problem+json (RFC 9457). No traceback and no HTML leaves the gateway."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response
+from flask import Response
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 
 from broker.trainer_jobs import TrainerUnavailable
-from contract.errors import InvalidInstances, ModelgateError
-from contract.suggestions import Suggestions
+from contract.errors import Code, InvalidInstances, ModelgateError
 from gateway.answers import json_response
-from gateway.protocols.dialects import MalformedBody
-from gateway.serving.group_commit import Overloaded
+from gateway.refusals import Reason, Refusal
+from gateway.serving.commands import CommandFailed
 
 log = logging.getLogger(__name__)
 
 RETRY_SOON = {"Retry-After": "1"}
 
+STATUSES: Mapping[Reason, int] = {
+    Reason.INVALID_NAME: 422,
+    Reason.INVALID_PARAMETER: 400,
+    Reason.INVALID_TRAINING: 422,
+    Reason.MALFORMED_BODY: 400,
+    Reason.NO_CURRENT_VERSION: 404,
+    Reason.NO_LOG: 404,
+    Reason.NO_SCHEDULE: 404,
+    Reason.NO_TRAINER: 503,
+    Reason.OVERLOADED: 503,
+    Reason.QUEUE_FULL: 503,
+    Reason.SPOOL_FULL: 507,
+    Reason.TOO_MANY_ROWS: 413,
+    Reason.TOO_MANY_SCHEDULES: 409,
+    Reason.UNKNOWN_JOB: 404,
+    Reason.UNKNOWN_MODEL: 404,
+    Reason.UPLOAD_TOO_LARGE: 413,
+}
+
+COMMAND_STATUSES: Mapping[str, int] = {
+    Code.MODEL_NOT_FOUND: 404,
+    Code.ALIAS_NOT_FOUND: 404,
+    Code.CURRENT_REQUIRED: 409,
+    Code.NO_PREVIOUS: 409,
+    Code.VERSION_IN_USE: 409,
+    Code.NOT_LOADED: 409,
+    Code.NOT_TRUSTED: 409,
+    Code.INVALID_ALIAS: 422,
+    Code.NOT_PUBLISHED: 422,
+    Code.NOT_SIGNED: 403,
+}
+"""Failures of a repository command that the caller can correct; all others are 503."""
+
+_UNREAD_BODY = frozenset({Reason.SPOOL_FULL, Reason.UPLOAD_TOO_LARGE})
+"""Refusals in the middle of a body, after which the connection cannot be used again."""
+
 
 class Problem(Exception):
-    """An answer that is not the one hoped for; `extra` are further members of the JSON object."""
+    """A failed request, as HTTP says it; `members` are further members of the JSON object."""
 
     def __init__(
-        self, status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **extra: object
+        self, status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **members: object
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
         self.detail = detail
         self.headers = headers or {}
-        self.extra = extra
+        self.members = members
 
     def response(self) -> Response:
         body = {
@@ -43,90 +78,83 @@ class Problem(Exception):
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
-            **self.extra,
+            **self.members,
         }
         return json_response(body, self.status, self.headers, "application/problem+json")
 
 
-def near(name: str, names: Iterable[str], suggestions: Suggestions | None = None) -> str:
-    """Return ` (did you mean 'iris'?)`, or nothing if no name is similar. `suggestions` is shared by all names of a
-    request."""
-    found = (suggestions or Suggestions()).closest(name, names, 0.6)
-    return f" (did you mean {found!r}?)" if found else ""
+def response_to(error: Exception) -> Response:
+    """Return the answer to a request that ended with `error`."""
+    return problem_of(error).response()
 
 
-def register(app: Flask, max_body_mb: int) -> Callable[[Exception], Response]:
-    """Turns every exception that a request can end with into a problem; returns what does."""
-    answers: dict[type[Exception], Callable[[Any], Response]] = {}
+def problem_of(error: Exception) -> Problem:
+    return next(_PROBLEMS[kind](error) for kind in type(error).__mro__ if kind in _PROBLEMS)
 
-    def answering(kind: type[Exception]) -> Callable[[Callable[[Any], Response]], None]:
-        def note(answer: Callable[[Any], Response]) -> None:
-            answers[kind] = answer
-            app.register_error_handler(kind, answer)
 
-        return note
+def _refused(error: Refusal) -> Problem:
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    if error.reason in _UNREAD_BODY:
+        headers["Connection"] = "close"
+    return Problem(STATUSES[error.reason], error.reason, error.detail, headers=headers, **error.members)
 
-    def answer(error: Exception) -> Response:
-        return next(answers[kind](error) for kind in type(error).__mro__ if kind in answers)
 
-    @answering(Problem)
-    def problem(error: Problem) -> Response:
-        return error.response()
+def _invalid_instances(error: InvalidInstances) -> Problem:
+    shown = len(error.errors)
+    detail = error.errors[0].message if error.total == 1 else f"{error.total} values cannot be used; see errors"
+    if shown < error.total:
+        detail += f" (the first {shown} are listed)"
+    return Problem(422, "invalid_instances", detail, errors=[entry.to_json() for entry in error.errors])
 
-    @answering(InvalidInstances)
-    def invalid_instances(error: InvalidInstances) -> Response:
-        shown = len(error.errors)
-        detail = error.errors[0].message if error.total == 1 else f"{error.total} values cannot be used; see errors"
-        if shown < error.total:
-            detail += f" (the first {shown} are listed)"
-        listed = [entry.to_json() for entry in error.errors]
-        return Problem(422, "invalid_instances", detail, errors=listed).response()
 
-    @answering(MalformedBody)
-    def malformed_body(error: MalformedBody) -> Response:
-        return Problem(400, "malformed_body", str(error)).response()
+def _unusable_model(error: ModelgateError) -> Problem:
+    failure = error.failure
+    return Problem(503, failure.code, failure.message, details=dict(failure.details))
 
-    @answering(ModelgateError)
-    def unusable_model(error: ModelgateError) -> Response:
-        failure = error.failure
-        return Problem(503, failure.code, failure.message, details=dict(failure.details)).response()
 
-    @answering(TrainerUnavailable)
-    def no_trainer(error: TrainerUnavailable) -> Response:
-        return Problem(503, "no_trainer", str(error), headers=RETRY_SOON).response()
+def _command_failed(error: CommandFailed) -> Problem:
+    failure = error.failure
+    status = COMMAND_STATUSES.get(failure.code, 503)
+    return Problem(status, failure.code, failure.message, details=dict(failure.details))
 
-    @answering(OutOfMemoryError)
-    def redis_full(_: OutOfMemoryError) -> Response:
-        detail = "Redis is full and takes no new jobs; results expire by themselves, try again later"
-        return Problem(503, "redis_full", detail, headers={"Retry-After": "10"}).response()
 
-    @answering(RedisError)
-    def redis_unavailable(error: RedisError) -> Response:
-        log.warning("Redis: %s: %s", type(error).__name__, error)
-        refused = isinstance(error, ResponseError)
-        detail = f"Redis {'refuses; the log of the gateway says why' if refused else 'does not answer'}; try again"
-        return Problem(503, "redis_unavailable", detail, headers=RETRY_SOON).response()
+def _trainer_unavailable(error: TrainerUnavailable) -> Problem:
+    return Problem(503, "no_trainer", str(error), headers=RETRY_SOON)
 
-    @answering(Overloaded)
-    def overloaded(error: Overloaded) -> Response:
-        return Problem(503, "overloaded", f"{error}; try again", headers=RETRY_SOON).response()
 
-    @answering(RequestEntityTooLarge)
-    def body_too_large(_: RequestEntityTooLarge) -> Response:
-        detail = f"the body is larger than {max_body_mb} MB (MAX_BODY_MB); send the rows in several requests"
-        return Problem(413, "body_too_large", detail, headers={"Connection": "close"}).response()
+def _redis_full(_: OutOfMemoryError) -> Problem:
+    detail = "Redis is full and takes no new jobs; results expire by themselves, try again later"
+    return Problem(503, "redis_full", detail, headers={"Retry-After": "10"})
 
-    @answering(HTTPException)
-    def http_error(error: HTTPException) -> Response:
-        status = error.code or 500
-        name = HTTPStatus(status).phrase.lower().replace(" ", "_").replace("'", "")
-        headers = {key: value for key, value in error.get_headers() if key == "Allow"}
-        return Problem(status, name, error.description or name, headers=headers).response()
 
-    @answering(Exception)
-    def internal_error(error: Exception) -> Response:
-        log.error("a request ended with %s", type(error).__name__, exc_info=error)
-        detail = "something went wrong in the gateway; its log says what"
-        return Problem(500, "internal_error", detail).response()
+def _redis_unavailable(error: RedisError) -> Problem:
+    log.warning("Redis: %s: %s", type(error).__name__, error)
+    refused = isinstance(error, ResponseError)
+    detail = f"Redis {'refuses; the log of the gateway says why' if refused else 'does not answer'}; try again"
+    return Problem(503, "redis_unavailable", detail, headers=RETRY_SOON)
 
-    return answer
+
+def _http_error(error: HTTPException) -> Problem:
+    status = error.code or 500
+    name = HTTPStatus(status).phrase.lower().replace(" ", "_").replace("'", "")
+    headers = {key: value for key, value in error.get_headers() if key == "Allow"}
+    return Problem(status, name, error.description or name, headers=headers)
+
+
+def _internal_error(error: Exception) -> Problem:
+    log.error("a request ended with %s", type(error).__name__, exc_info=error)
+    return Problem(500, "internal_error", "something went wrong in the gateway; its log says what")
+
+
+_PROBLEMS: Mapping[type[BaseException], Callable[[Any], Problem]] = {
+    Problem: lambda problem: problem,
+    Refusal: _refused,
+    InvalidInstances: _invalid_instances,
+    ModelgateError: _unusable_model,
+    CommandFailed: _command_failed,
+    TrainerUnavailable: _trainer_unavailable,
+    OutOfMemoryError: _redis_full,
+    RedisError: _redis_unavailable,
+    HTTPException: _http_error,
+    Exception: _internal_error,
+}

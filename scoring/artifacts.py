@@ -15,7 +15,7 @@ from typing import Any
 import cloudpickle
 import joblib
 
-from contract.errors import Code, ModelgateError
+from contract.errors import Code
 from contract.files import open_regular
 from contract.manifest import ArtifactFormat, ModelManifest
 from scoring import skops_files
@@ -23,7 +23,7 @@ from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versi
 from scoring.held_objects import parts_in
 from scoring.sklearn_internals import THREAD_COUNT
 from scoring.skops_audit import Untrusted
-from scoring.trust import Trust, not_trusted
+from scoring.trust import Trust
 
 
 def _dumped_by_joblib(estimator: Any) -> bytes:
@@ -62,9 +62,8 @@ def check_versions(manifest: ModelManifest) -> None:
             continue
         made = str(manifest.libraries.get(name, ""))
         if made.split(".")[:digits] != here[name].split(".")[:digits]:
-            raise _failure(
+            raise manifest.error(
                 Code.VERSION_MISMATCH,
-                manifest,
                 f"was made with {name} {made or 'of an unknown version'}, and this process has {here[name]};"
                 " train it again",
                 library=name,
@@ -89,18 +88,16 @@ def load(manifest: ModelManifest, folder: Path, trust: Trust) -> Any:
     except MemoryError:
         raise
     except Untrusted as error:
-        raise not_trusted(manifest, f"is not loaded: {error}", **error.details) from error
+        raise manifest.error(Code.NOT_TRUSTED, f"is not loaded: {error}", **error.details) from error
     except Exception as error:
-        raise _failure(
+        raise manifest.error(
             Code.ARTIFACT_CORRUPT,
-            manifest,
             f"has an artifact that cannot be unpickled: {type(error).__name__}: {error}",
         ) from error
     wrong = incompatibility(estimator, made_with)
     if wrong:
-        raise _failure(
+        raise manifest.error(
             Code.VERSION_MISMATCH,
-            manifest,
             wrong,
             library="scikit-learn",
             made_with=" and ".join(made_with),
@@ -130,13 +127,13 @@ def checked_bytes(manifest: ModelManifest, folder: Path) -> bytes:
             # Not what does not fit anyway: it may be huge.
             data = file.read() if size == artifact.size else b""
     except OSError as error:
-        raise _failure(
-            Code.ARTIFACT_MISSING, manifest, f"has no readable artifact {artifact.file} ({error.strerror})"
+        raise manifest.error(
+            Code.ARTIFACT_MISSING, f"has no readable artifact {artifact.file} ({error.strerror})"
         ) from error
     if size != artifact.size:
-        raise _failure(Code.ARTIFACT_CORRUPT, manifest, f"has an artifact of {size} bytes instead of {artifact.size}")
+        raise manifest.error(Code.ARTIFACT_CORRUPT, f"has an artifact of {size} bytes instead of {artifact.size}")
     if hashlib.sha256(data).hexdigest() != artifact.sha256:
-        raise _failure(Code.ARTIFACT_CORRUPT, manifest, "has an artifact with a wrong checksum (sha256)")
+        raise manifest.error(Code.ARTIFACT_CORRUPT, "has an artifact with a wrong checksum (sha256)")
     return data
 
 
@@ -154,13 +151,3 @@ def use_one_thread(estimator: Any) -> None:
             with suppress(Exception):  # it may be computed, and not to be set
                 if getattr(part, name, 1) != 1:
                     setattr(part, name, 1)
-
-
-def _failure(code: Code, manifest: ModelManifest, what: str, **details: object) -> ModelgateError:
-    return ModelgateError(
-        code,
-        f"version {manifest.version} of the model {manifest.name!r} {what}",
-        model=manifest.name,
-        version=manifest.version,
-        **details,
-    )

@@ -11,7 +11,7 @@ from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomFo
 from sklearn.pipeline import Pipeline
 
 from contract.jobs import Row
-from contract.manifest import Artifact, InputFormat, Signature
+from contract.manifest import Artifact, ArtifactDraft, InputFormat, Signature
 from scoring.columns import transform_rows
 from scoring.matrix import to_matrix
 from scoring.sklearn_internals import can_check_forest_rows, forest_rows
@@ -20,7 +20,9 @@ _CLASSIFIERS = (RandomForestClassifier, ExtraTreesClassifier)
 _REGRESSORS = (RandomForestRegressor, ExtraTreesRegressor)
 
 
-def predict_rows(estimator: Any, rows: Sequence[Row], signature: Signature, artifact: Artifact) -> tuple[Any, Any]:
+def predict_rows(
+    estimator: Any, rows: Sequence[Row], signature: Signature, artifact: Artifact | ArtifactDraft
+) -> tuple[Any, Any]:
     """`predict` and, where the signature has probabilities, `predict_proba` (else None), as arrays. Raises what they
     raise."""
     matrix = None

@@ -13,8 +13,11 @@ import numpy as np
 
 from contract.errors import Code, Failure, ModelgateError
 from contract.jobs import Row, Value
-from contract.manifest import ModelManifest, OutputKind
+from contract.manifest import ManifestDraft, ModelManifest, OutputKind
 from scoring.estimators import predict_rows
+
+Manifest = ModelManifest | ManifestDraft
+"""A version is tried before it is published, too."""
 
 _LONGEST = 2000
 """Characters of a model's own exception that are kept."""
@@ -29,7 +32,7 @@ class Prediction:
     warnings: list[str]
 
 
-def predict(estimator: Any, manifest: ModelManifest, rows: Sequence[Row]) -> Prediction:
+def predict(estimator: Any, manifest: Manifest, rows: Sequence[Row]) -> Prediction:
     """Raises `ModelgateError` (`model_error`) with the model's own exception, or when it answers with
     anything but one number or class a row. Raises `MemoryError`."""
     (answer,) = predict_each(estimator, manifest, [rows])
@@ -38,7 +41,7 @@ def predict(estimator: Any, manifest: ModelManifest, rows: Sequence[Row]) -> Pre
     return answer
 
 
-def predict_each(estimator: Any, manifest: ModelManifest, parts: Sequence[Sequence[Row]]) -> list[Prediction | Failure]:
+def predict_each(estimator: Any, manifest: Manifest, parts: Sequence[Sequence[Row]]) -> list[Prediction | Failure]:
     """For each of `parts` (rows that belong together) what `predict` would answer or raise, from one call of the model.
 
     Raises as `predict` does when the model raises, or when it answers with another number of rows: then nobody
@@ -51,9 +54,9 @@ def predict_each(estimator: Any, manifest: ModelManifest, parts: Sequence[Sequen
     except MemoryError:
         raise
     except Exception as error:
-        raise _model_error(manifest, f"raised {_said(error)}", exception=type(error).__name__) from error
+        raise manifest.error(Code.MODEL_ERROR, f"raised {_said(error)}", exception=type(error).__name__) from error
     if values.shape != (len(rows),):
-        raise _model_error(manifest, f"answered with the shape {values.shape} to {len(rows)} rows")
+        raise manifest.error(Code.MODEL_ERROR, f"answered with the shape {values.shape} to {len(rows)} rows")
     plain, spans = _all_plain(values, manifest), _spans(parts)
     answers = [_each_plain(values[span].tolist(), manifest) if plain is None else plain[span] for span in spans]
     if all(isinstance(answer, Failure) for answer in answers):
@@ -91,7 +94,7 @@ def join(parts: Sequence[Prediction]) -> Prediction:
     return Prediction(values, list(chain.from_iterable(tables)) if tables else None, _warnings(values))
 
 
-def _all_plain(values: Any, manifest: ModelManifest) -> list[Value] | None:
+def _all_plain(values: Any, manifest: Manifest) -> list[Value] | None:
     """All values at once where their type leaves no doubt; None where each has to be looked at."""
     number = manifest.signature.output.kind is OutputKind.NUMBER
     kind = values.dtype.kind
@@ -101,7 +104,7 @@ def _all_plain(values: Any, manifest: ModelManifest) -> list[Value] | None:
     return plain
 
 
-def _each_plain(values: list[Any], manifest: ModelManifest) -> list[Value] | Failure:
+def _each_plain(values: list[Any], manifest: Manifest) -> list[Value] | Failure:
     """Return the values as JSON has them, null for what is not a finite number; a failure if one is of another type."""
     number = manifest.signature.output.kind is OutputKind.NUMBER
     expected = "number" if number else "class that JSON can hold"
@@ -116,7 +119,8 @@ def _each_plain(values: list[Any], manifest: ModelManifest) -> list[Value] | Fai
         elif not number and isinstance(value, str | int | float):
             plain.append(value)
         else:
-            return _model_error(manifest, f"answered with a {type(value).__name__} instead of a {expected}").failure
+            what = f"answered with a {type(value).__name__} instead of a {expected}"
+            return manifest.error(Code.MODEL_ERROR, what).failure
     return plain
 
 
@@ -128,22 +132,14 @@ def _warnings(plain: Sequence[Value]) -> list[str]:
     return [f"{len(lost)} of {len(plain)} predictions are not finite numbers and are null: rows {shown}"]
 
 
-def _probabilities(table: Any, manifest: ModelManifest, rows: int) -> list[Mapping[str, float | None]]:
+def _probabilities(table: Any, manifest: Manifest, rows: int) -> list[Mapping[str, float | None]]:
     labels = [str(label) for label in manifest.signature.output.labels or ()]
     if table.shape != (rows, len(labels)):
-        raise _model_error(manifest, f"gave probabilities of the shape {table.shape} for {len(labels)} classes")
+        raise manifest.error(
+            Code.MODEL_ERROR, f"gave probabilities of the shape {table.shape} for {len(labels)} classes"
+        )
     if np.isfinite(table).all():
         return [dict(zip(labels, row, strict=True)) for row in table.tolist()]
     return [
         {label: p if math.isfinite(p) else None for label, p in zip(labels, row, strict=True)} for row in table.tolist()
     ]
-
-
-def _model_error(manifest: ModelManifest, what: str, **details: object) -> ModelgateError:
-    return ModelgateError(
-        Code.MODEL_ERROR,
-        f"version {manifest.version} of the model {manifest.name!r} {what}",
-        model=manifest.name,
-        version=manifest.version,
-        **details,
-    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from contract.errors import Code, ModelgateError
+from contract.errors import Code
 from contract.files import open_regular, read_regular
 from contract.manifest import ArtifactFormat, ModelManifest
 from contract.repository import MANIFEST_FILE, SIGNATURE_FILE
@@ -49,8 +49,8 @@ class Trust:
         It holds the artifact's size and checksum: an artifact that fits it is the one that was signed.
         """
         if not self.pickles and manifest.artifact.format is not ArtifactFormat.SKOPS:
-            raise not_trusted(
-                manifest,
+            raise manifest.error(
+                Code.NOT_TRUSTED,
                 f"is a pickle ({manifest.artifact.format}), and PICKLE=deny loads only skops: train it again under"
                 " PICKLE=deny",
             )
@@ -64,22 +64,22 @@ class Trust:
             with open_regular(folder / SIGNATURE_FILE) as file:
                 signature = file.read(SIGNATURE_BYTES + 1)
         except FileNotFoundError:
-            raise not_trusted(
-                manifest,
+            raise manifest.error(
+                Code.NOT_TRUSTED,
                 "is not signed, and VERIFY_KEY asks for it: if you know where it comes from, sign it with"
                 f" `make sign MODEL={manifest.name} VERSION={manifest.version}`, where the private key is",
             ) from None
         except OSError as error:
-            raise not_trusted(manifest, f"has no readable signature ({error.strerror})") from error
+            raise manifest.error(Code.NOT_TRUSTED, f"has no readable signature ({error.strerror})") from error
         if not self.is_signed(text, signature):
-            raise not_trusted(
-                manifest,
+            raise manifest.error(
+                Code.NOT_TRUSTED,
                 "was altered after it was signed, or was signed with a key that is not in VERIFY_KEY: put it back from"
                 " a backup, train it again, or complete VERIFY_KEY",
             )
         if ModelManifest.loads(text).dumps() != manifest.dumps():
-            raise not_trusted(
-                manifest, "has another manifest now than when this process read it: start the process again"
+            raise manifest.error(
+                Code.NOT_TRUSTED, "has another manifest now than when this process read it: start the process again"
             )
 
     def is_signed(self, text: bytes, signature: bytes) -> bool:
@@ -87,13 +87,3 @@ class Trust:
         from scoring.public_keys import verifies
 
         return any(verifies(key, text, signature) for key in self.keys)
-
-
-def not_trusted(manifest: ModelManifest, what: str, **details: object) -> ModelgateError:
-    return ModelgateError(
-        Code.NOT_TRUSTED,
-        f"version {manifest.version} of the model {manifest.name!r} {what}",
-        model=manifest.name,
-        version=manifest.version,
-        **details,
-    )

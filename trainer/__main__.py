@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ from contract.errors import ModelgateError
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings, SettingsError
 from contract.training import GENERIC_RECIPE, Gate, TrainingRequest
+from runtime import logs
 from trainer import recipes
 from trainer.child_processes import INBOX, QUEUES, ChildProcesses
 from trainer.console import print_line
@@ -28,6 +30,8 @@ from trainer.processes import RECIPE_PREFIX, hide_memory, only_environment
 from trainer.publishing.signing import SigningPolicy, make_keys, read_private_key
 from trainer.stop_signal import TerminationSignals
 
+log = logging.getLogger("trainer")
+
 FAILED, WRONG_USE = 1, 2
 
 # What needs scikit-learn, which takes a second or two, is imported where it is used: --help and a misspelt
@@ -36,6 +40,7 @@ FAILED, WRONG_USE = 1, 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, 1 when something could not be trained or written, 2 for a wrong argument or setting."""
+    logs.configure("trainer", sys.stdout)
     try:
         settings = Settings.from_environ()
         known = recipes.names(settings.recipes_dir)
@@ -144,7 +149,7 @@ def _serve(settings: Settings, ready_file: Path | None) -> int:
     signatures.keys(settings)  # which may be refused: rather now than with the first import
     known = recipes.names(settings.recipes_dir)
     for problem in recipes.problems(settings.recipes_dir):
-        print_line(f"trainer: {problem}")
+        log.warning("%s", problem)
     unknown = [name for name in settings.train_on_start if name not in known]
     if unknown:
         raise SettingsError(f"TRAIN_ON_START names {', '.join(unknown)}, but the recipes are {', '.join(known)}")
@@ -156,7 +161,7 @@ def _serve(settings: Settings, ready_file: Path | None) -> int:
         Signer.required(settings)
     children = ChildProcesses(signals, INBOX | QUEUES if settings.redis_url else INBOX)
     if not settings.redis_url:
-        print_line("trainer: REDIS_URL is not set: nobody can train over HTTP")
+        log.warning("REDIS_URL is not set, so no model can be trained over HTTP")
     train_missing(settings.models_dir, settings.train_on_start, signing, ready_file, children)
     children.terminate(settings.stop_grace - 1)
     return 0

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from contract.training import PUBLISHING, TRAINING
+from broker.job_kinds import REPOSITORY_COMMAND, TRAINING
 from runtime.backoff import Backoff
-from trainer.console import print_line
 from trainer.stop_signal import StopSignal
 
+log = logging.getLogger("trainer")
+
 QUEUES: dict[str, tuple[str, ...]] = {
-    f"queue {queue}": ("trainer.jobs.runner", queue) for queue in (TRAINING, PUBLISHING)
+    f"queue {kind.queue}": ("trainer.jobs.runner", kind.queue) for kind in (TRAINING, REPOSITORY_COMMAND)
 }
 INBOX: dict[str, tuple[str, ...]] = {"inbox": ("trainer.importing.inbox",)}
 """The name of a process in the log, and the module that it runs with its arguments."""
@@ -37,7 +39,7 @@ class _ChildProcess:
         if self.process and self.process.poll() is not None:
             pause = self._backoff.failed()
             code = self.process.returncode
-            print_line(f"trainer: the process of the {self._name} ended with {code}; restarting it in {pause:.1f} s")
+            log.warning("the process of the %s ended with %s; restarting it in %.1f s", self._name, code, pause)
             self.process = None
         if self.process is None and self._backoff.over:
             command = [sys.executable, "-m", *self._command]

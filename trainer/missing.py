@@ -5,6 +5,7 @@ That process may be killed at any time, and gives back the memory that training 
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -14,10 +15,11 @@ from pathlib import Path
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, SIGNATURE_FILE, Repository
 from contract.settings import Settings
-from trainer.console import print_line
 from trainer.processes import RECIPE_PREFIX, ContainedProcess, environment
 from trainer.publishing.signing import SigningPolicy
 from trainer.stop_signal import StopSignal
+
+log = logging.getLogger("trainer")
 
 
 def missing_models(root: Path, names: Sequence[str], signing: SigningPolicy) -> dict[str, str | None]:
@@ -72,14 +74,14 @@ def train_missing(
         due = [name for name in reasons if time.monotonic() >= retry_at.get(name, 0)]
         for name in due:
             if reasons[name]:
-                print_line(f"trainer: {name}: {reasons[name]}")
+                log.warning("%s: %s", name, reasons[name])
         if due:
             if not _train(due, stop):
                 return
             retry_at |= dict.fromkeys(missing_models(root, due, signing), time.monotonic() + retry)
         if ready_file and not ready_file.exists():
             ready_file.touch()
-            print_line("trainer: ready")
+            log.info("ready")
         if stop.wait(every):
             return
 

@@ -12,6 +12,7 @@ import socket
 import time
 
 from broker.connection import connect
+from broker.job_kinds import PREDICTION
 from broker.load_status import LoadStatus, LoadStatusPublisher
 from broker.supervisor import LEASE, Leases, incarnation
 from contract.settings import Settings
@@ -77,7 +78,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         if self._stop_by is None:
-            # Earlier than the sender of the signal kills us: unfinished jobs have to be given back before.
+            # Unfinished jobs have to be given back before the sender of the signal resorts to SIGKILL.
             grace = self._settings.stop_grace
             self._stop_by = time.monotonic() + max(0.5 * grace, grace - 2)
 
@@ -100,8 +101,8 @@ class Supervisor:
     def _register(self) -> None:
         for scorer in self._pool.scorers.values():
             if scorer.pid and not scorer.registered:
-                models = self._settings.worker_models or None
-                self._leases.register(scorer.inc, host=self._host, pid=scorer.pid, models=models)
+                queues = PREDICTION.queues(self._settings.worker_models or None)
+                self._leases.register(scorer.inc, host=self._host, pid=scorer.pid, queues=queues)
                 self._pool.activate(scorer)
 
     def _give_back(self) -> None:

@@ -1,4 +1,4 @@
-"""Lists of jobs: a page at a time, with work that is bounded by the models and the page, not by the jobs or outputs."""
+"""Lists of jobs, a page at a time. The work depends on the models and the page, not on the number of jobs."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from typing import Any
 
 from redis import Redis
 
-from broker.records import FIELDS, PREFIX, dumps, job_from_answers
+from broker.gateway.reading import fields, job_from_answers
+from broker.job_kinds import kind_of, readable_kinds
+from broker.records import dumps
 from broker.scripts import Call, Scripts
-from contract.jobs import Job, Status, prediction_queue
-from contract.training import TRAINING
+from contract.jobs import Job, Status
 
 LARGEST_PAGE = 500
 MOST_BYTES = 8 * 1024 * 1024
-"""Most bytes of jobs with their outputs, as Redis holds them, in one call. Only the first job may be larger."""
+"""Most bytes of the jobs of one call with their outputs, as Redis holds them. Only the first job may be larger."""
 _LOOKS = 10
-"""How often one call looks for jobs of the wanted status before it answers with a short page."""
+"""How often one call looks for jobs of the wanted status before it returns a short page."""
 
 _WAITING, _RUNNING, _ENDED = "waiting", "running", "ended"
 _REGISTRIES = {
@@ -34,7 +35,7 @@ _SECTIONS = {None: (_WAITING, _RUNNING, _ENDED), Status.QUEUED: (_WAITING,), Sta
 
 @dataclass(frozen=True)
 class Page:
-    """`next_cursor` is None on the last page. A page before it can be short."""
+    """Jobs of a list. `next_cursor` is None on the last page; an earlier page can be short."""
 
     items: Sequence[Job]
     next_cursor: str | None
@@ -42,7 +43,7 @@ class Page:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a job stands in the order of the list: a queue, or a score (RQ's time of expiry), and an id."""
+    """The place of a job in the list: its section; its queue, or its score (the time at which it expires); its id."""
 
     section: str
     within: str | float
@@ -64,29 +65,29 @@ class _Place:
 
 
 class Listing:
-    """Pages of jobs, read from the queues, RQ's registries and nothing else."""
+    """Pages of jobs, read from the queues and RQ's registries alone."""
 
     def __init__(self, connection: Redis, scripts: Scripts) -> None:
         self._redis: Any = connection
         self._scripts = scripts
 
     def page(self, model: str | None, status: Status | None, limit: int, cursor: str | None) -> Page:
-        """At most `limit` (1 to `LARGEST_PAGE`) jobs, of one model or all, with one status or any.
+        """Return at most `limit` (1 to `LARGEST_PAGE`) jobs, of one model or all, with one status or any.
 
-        First the queued ones, model by model and the newest first, trainings last; then the running ones likewise;
-        then the ended ones of all models together, the last to end first. (For one model nearly the newest first.)
-        A job that moves on between two pages can be seen twice or not at all. Raises `ValueError` for a `cursor`
-        that no page had as `next_cursor`, or a `limit` out of range.
+        Queued jobs come first, queue by queue and the newest first; then running ones, also queue by queue; then ended
+        ones of all queues together, the last to end first. A job that changes its status between two pages can be in
+        both or in neither. Raises `ValueError` for a `cursor` that is no page's `next_cursor`, or a `limit` out of
+        range.
         """
         if not 1 <= limit <= LARGEST_PAGE:
             raise ValueError(f"limit={limit} is not between 1 and {LARGEST_PAGE}")
         place = _Place.from_cursor(cursor) if cursor else None
-        queues = [prediction_queue(model), TRAINING] if model else self._queues()
+        queues = sorted(kind.queue_of(model) for kind in readable_kinds()) if model else self._queues()
         left = MOST_BYTES
         for _ in range(_LOOKS):
             found = self._places(queues, status, limit + 1, place)
             jobs, size = self._read(found[:limit], left)
-            # The trainings of all models are in one queue.
+            # A queue may hold jobs of all models.
             items = [job for job in jobs if job and status in (None, job.status) and model in (None, job.model)]
             if len(jobs) == len(found):
                 return Page(items, None)
@@ -98,10 +99,10 @@ class Listing:
 
     def _queues(self) -> list[str]:
         names = (key.decode().removeprefix("rq:queue:") for key in self._redis.smembers("rq:queues"))
-        return sorted(name for name in names if name.startswith(PREFIX) or name == TRAINING)
+        return sorted(name for name in names if (kind := kind_of(name)) and kind.read)
 
     def _places(self, queues: Sequence[str], status: Status | None, count: int, after: _Place | None) -> list[_Place]:
-        """The next `count` places in the order of the list, fewer at its end."""
+        """Return the next `count` places of the list, fewer at its end."""
         sections = _SECTIONS.get(status, (_ENDED,))
         registries = [_REGISTRIES[status]] if status in _REGISTRIES else ["finished", "failed", "canceled"]
         if after:
@@ -141,7 +142,7 @@ class Listing:
         with self._redis.pipeline(transaction=False) as pipeline:
             for queue in queues:
                 for registry in registries:
-                    # One more than wanted: the job of the cursor itself. No other has its score.
+                    # One more than wanted: the job of the cursor itself, which alone has its score.
                     key = f"rq:{registry}:{queue}"
                     pipeline.zrevrangebyscore(key, highest, "-inf", start=0, num=count + 1, withscores=True)
             entries = [entry for answer in pipeline.execute() for entry in answer]
@@ -152,12 +153,12 @@ class Listing:
         return [place for place in places if (place.within, place.id) < (after.within, after.id)]
 
     def _read(self, places: Sequence[_Place], most: int) -> tuple[list[Job | None], int]:
-        """Return the jobs at the first of `places`, None for each that is gone, and the bytes that they take: at most
-        `most`, but at least one job."""
+        """Return the jobs at the first of `places`, None for each that is gone, and their bytes: at most `most`, but at
+        least one job."""
         if not places:
             return [], 0
         ids = [place.id for place in places]
-        size, *answers = self._scripts.run("read", most, len(FIELDS), *FIELDS, *ids)
+        size, *answers = self._scripts.run("read", most, len(fields()), *fields(), *ids)
         return [_job(job_id, *answer) for job_id, answer in zip(ids, answers, strict=False)], size
 
 

@@ -1,18 +1,18 @@
--- BEGIN: a trainer becomes the owner of the next job of a queue, whoever put it there: these scripts or stock RQ.
+-- BEGIN: a process takes the next job of a queue, whether ENQUEUE or stock RQ put it there, and then owns it.
 --
 -- Reads mg:lease:<inc>. Writes rq:queue:<q>, rq:job:<id>, mg:held:<inc>, rq:wip:<q>, rq:worker:<inc>,
--- mg:deadlines:trainer and the bell of q; for a job past its deadline what EXPIRE writes.
--- ARGV: inc, q, then the ids that the trainer knows it owns.
--- Answers {id, data, deaths, bytes that its log has had, signature}, or {} when nothing waits; the error FENCED without a lease.
--- What is held and not known is answered again: the reply was lost.
+-- the deadlines and the bell of q; for a job past its deadline also the keys of EXPIRE.
+-- ARGV: inc, q, then the ids of the jobs that the process knows it owns.
+-- Returns {id, data, deaths, bytes that its log has had, signature}, or {} if no job waits; the error FENCED without a
+-- lease. A job that it owns without knowing is returned again: the reply was lost.
 local inc, q = ARGV[1], ARGV[2]
 local list, held = 'rq:queue:' .. q, 'mg:held:' .. inc
 allow_when_full()
 if call('EXISTS', 'mg:lease:' .. inc) == 0 then return redis.error_reply('FENCED ' .. inc .. ' has no lease') end
 
 local function answer(id)
-  local f = call('HMGET', 'rq:job:' .. id, 'data', 'deaths', 'log_start', 'signature')
-  return { id, f[1] or '', tonumber(f[2] or '') or 0, (f[3] or 0) + call('STRLEN', 'mg:log:' .. id), f[4] or '' }
+  local f = fields_of(id, 'data', 'deaths', 'log_start', 'signature')
+  return { id, f[1] or '', whole(f[2]) or 0, (whole(f[3]) or 0) + call('STRLEN', 'mg:log:' .. id), f[4] or '' }
 end
 
 local known = {}
@@ -32,8 +32,8 @@ while id do
   local job = read(id)
   if job and job.status == 'queued' and job.deadline and not job.started and job.deadline <= now_ms() then
     expire(job)
-  elseif job and job.status == 'queued' then -- else stock RQ cancelled it, or queued it twice
-    if job.started then revive(id, q) elseif job.deadline then call('ZREM', deadlines(q), id) end
+  elseif job and job.status == 'queued' then -- otherwise stock RQ cancelled it, or queued it twice
+    if job.started then revive(id, q) elseif job.deadline then call('ZREM', kind_of(q).deadlines, id) end
     call('HDEL', job.key, 'progress')
     call('HSET', job.key, 'status', 'started', 'started_at', stamp(), 'worker_name', inc)
     call('ZADD', held, 1, id)

@@ -1,13 +1,14 @@
--- CANCEL: a job that has not ended ends without a result; its scorer's answer will find nobody.
+-- CANCEL: a job that has not ended ends without a result; the outcome of its owner will be dropped.
 --
--- Writes rq:queue:<q> or mg:held:<inc> and rq:wip:<q>, rq:job:<id>, rq:results:<id>, rq:canceled:<q>, mg:deadlines;
+-- Writes rq:queue:<q> or mg:held:<inc> and rq:wip:<q>, rq:job:<id>, rq:results:<id>, rq:canceled:<q>, its deadlines;
 -- mg:ready, mg:turn, mg:rows and the bells; publishes to the reply channels of the job.
 -- ARGV: id, a token of this request (so that repeating it gives the same answer).
--- Answers 'canceled', 'final' (it had ended before) or 'unknown': jobs of other programs that use this Redis are, too.
+-- Returns 'canceled', 'final' (it had ended before) or 'unknown' (also for a job of another program).
 local id, token = ARGV[1], ARGV[2]
 allow_when_full()
 local job = read(id)
-if not job or not (job.version or job.q == 'training') then return 'unknown' end
+local kind = job and kind_of(job.q)
+if not job or not kind.readable or kind.pinned and not job.version then return 'unknown' end
 if job.status == 'queued' then
   call('LREM', 'rq:queue:' .. job.q, 1, id)
   settle(job.q, -job.rows)

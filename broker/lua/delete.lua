@@ -1,8 +1,8 @@
--- DELETE: a job that has ended is forgotten before its time.
+-- DELETE: removes a job that has ended.
 --
 -- Writes rq:job:<id>, rq:results:<id>, mg:log:<id>, rq:finished|failed|canceled:<q>.
 -- ARGV: id.
--- Answers 'deleted' (also when there is none: repeating is harmless) or 'running' (it has not ended; nothing is done).
+-- Returns 'deleted' (also if there is none: repeating is harmless) or 'running' (it has not ended, and stays).
 local id = ARGV[1]
 allow_when_full()
 local job = read(id)

@@ -1,11 +1,11 @@
--- FINISH: the outcomes of a batch. Only the owner of a started job can finish it, and only once.
+-- FINISH: jobs end with their outcomes. Only the owner of a started job can finish it, and only once.
 --
--- Reads mg:incs or mg:trainers. Writes mg:held:<inc>, rq:wip:<q>, rq:results:<id>, rq:job:<id>,
--- rq:finished|failed:<q>, rq:worker:<inc>; publishes to the reply channels of the jobs.
--- ARGV: mg:incs or mg:trainers, inc; then for each job: id, '1' (succeeded) or '2' (failed), RQ's return_value or
---   exc_string (base64), the outcome or failure as JSON ('' for an outcome that is too long to be published).
--- Answers for each job 1 (written; also when this incarnation had written it before: the reply was lost) or 0 (it was
--- cancelled meanwhile); the error FENCED when the incarnation was given back.
+-- Reads the members. Writes mg:held:<inc>, rq:wip:<q>, rq:results:<id>, rq:job:<id>, rq:finished|failed:<q>,
+-- rq:worker:<inc>; publishes to the reply channels of the jobs.
+-- ARGV: the key of the members (mg:incs or mg:trainers), inc; then for each job: id, '1' (succeeded) or '2' (failed),
+--   RQ's return_value or exc_string (base64), the output or failure as JSON ('' for an output that is not published).
+-- Returns for each job 1 (written; also if this incarnation had written it before: the reply was lost) or 0 (it was
+-- cancelled meanwhile); the error FENCED if the incarnation was given back.
 local inc = ARGV[2]
 local held = 'mg:held:' .. inc
 allow_when_full()

@@ -1,10 +1,10 @@
--- GIVE_BACK: the end of an incarnation; what it held is queued again, at the head and in order.
+-- GIVE_BACK: an incarnation ends, and its jobs return to the heads of their queues, in order.
 --
--- Writes mg:held:<inc>, mg:lease:<inc>, mg:incs or mg:trainers, rq:worker:<inc>, rq:workers, rq:wip:<q>,
--- rq:queue:<q>, rq:job:<id>, mg:deadlines; mg:ready, mg:turn, mg:rows and the bells; for jobs that end here what FINISH writes.
--- ARGV: mg:incs or mg:trainers, inc, deaths from which on a job fails, its failure (JSON), its exc_string; then the
---   ids that were being scored: only their deaths are counted. '*' instead: nobody knows which, and all count.
--- Answers {id, 'queued' | 'failed' | 'expired', id, …}; {} when it is repeated.
+-- Writes mg:held:<inc>, mg:lease:<inc>, the members, rq:worker:<inc>, rq:workers, rq:wip:<q>, rq:queue:<q>,
+-- rq:job:<id>, the deadlines; mg:ready, mg:turn, mg:rows and the bells; for jobs that end here also the keys of FINISH.
+-- ARGV: the key of the members, inc, the deaths at which a job fails, its failure (JSON), its exc_string; then the ids
+--   of the jobs that were running, which count a death ('*': unknown, so all of them).
+-- Returns {id, 'queued' | 'failed' | 'expired', id, …}; {} if it is repeated.
 allow_when_full()
 local scored = {}
 for i = 6, #ARGV do scored[ARGV[i]] = true end

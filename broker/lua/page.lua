@@ -1,8 +1,8 @@
--- PAGE: ids of a queue, the newest first; it changes nothing.
+-- PAGE: lists ids of a queue, the newest first. Read-only.
 --
 -- Reads rq:queue:<q>.
--- ARGV: q, the id after which to go on ('' for the newest), most ids.
--- Answers ids. When the id is not waiting any more, none: whatever was older has left the queue before it.
+-- ARGV: q, the id after which to continue ('' for the newest), most ids.
+-- Returns ids; none if that id does not wait any more, because all older jobs have left the queue before it.
 local list, last = 'rq:queue:' .. ARGV[1], -1
 if ARGV[2] ~= '' then
   local position = call('LPOS', list, ARGV[2], 'RANK', -1)

@@ -1,24 +1,27 @@
--- READ: jobs with their results, as many as an answer may hold; it changes nothing.
+-- READ: returns jobs with their results, as many as an answer may hold. Read-only.
 --
 -- Reads rq:job:<id>, rq:results:<id>.
 -- ARGV: most bytes, the number of fields, the fields, the ids.
--- Answers the bytes that were read, then for each id in turn its fields and its last result, both as HMGET and XREVRANGE
--- answer: of the first in any case, and of those after it that fit as well.
+-- Returns the bytes that were read, then for each id its fields (as HMGET returns them) and its last result (as
+-- XREVRANGE does): always those of the first id, and of the next ones as long as they fit.
 local most, count = tonumber(ARGV[1]), tonumber(ARGV[2])
 local fields = {}
 for i = 1, count do fields[i] = ARGV[2 + i] end
 local size, answer = 0, { 0 }
 for i = 3 + count, #ARGV do
-  local values = call('HMGET', 'rq:job:' .. ARGV[i], unpack(fields))
-  local result = call('XREVRANGE', 'rq:results:' .. ARGV[i], '+', '-', 'COUNT', 1)
+  local values = fields_of(ARGV[i], unpack(fields))
+  local result = redis.pcall('XREVRANGE', 'rq:results:' .. ARGV[i], '+', '-', 'COUNT', 1)
   local own = 0
-  for j = 1, count do own = own + #(values[j] or '') end
+  for j = 1, count do
+    values[j] = values[j] or false
+    own = own + #(values[j] or '')
+  end
   if result[1] then
     for j = 1, #result[1][2] do own = own + #result[1][2][j] end
   end
   if #answer > 1 and size + own > most then break end
   size = size + own
-  answer[#answer + 1] = { values, result }
+  answer[#answer + 1] = { values, result.err and {} or result }
 end
 answer[1] = size
 return answer

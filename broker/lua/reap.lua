@@ -1,12 +1,11 @@
--- REAP: incarnations without a lease are given back; nobody knows what they were scoring, so every job counts a death
--- and is scored alone from then on.
+-- REAP: gives back incarnations without a lease. It is unknown which of their jobs were running, so all count a death.
 --
--- A lease that ends later than it may was given before the clock was set back: it is cut to its length, or the dead
--- would live until that day comes.
+-- A lease that ends later than its length allows was given before the clock was set back. It is cut to its length:
+-- otherwise a dead process would own its jobs until the clock gets there.
 --
--- Reads mg:incs or mg:trainers, mg:lease:<inc>. Writes mg:lease:<inc> and what GIVE_BACK writes.
--- ARGV: deaths from which on a job fails, its failure (JSON), its exc_string, mg:incs or mg:trainers.
--- Answers the incarnations.
+-- Reads the members, mg:lease:<inc>. Writes mg:lease:<inc> and the keys of GIVE_BACK.
+-- ARGV: the deaths at which a job fails, its failure (JSON), its exc_string, the key of the members.
+-- Returns the incarnations.
 allow_when_full()
 local reaped = {}
 for _, inc in ipairs(call('SMEMBERS', ARGV[4])) do

@@ -1,12 +1,12 @@
--- RECONCILE: one queue is brought in line again after stock RQ commands (cancel, requeue, empty, delete), and its
--- registries are trimmed even when nothing else happens.
+-- RECONCILE: repairs one queue after stock RQ commands (cancel, requeue, empty, delete), and trims its registries even
+-- if no other script runs.
 --
--- Writes rq:wip:<q>, mg:held:<inc>, rq:queue:<q>, rq:job:<id>, rq:results:<id>, mg:deadlines, rq:workers:<q>,
+-- Writes rq:wip:<q>, mg:held:<inc>, rq:queue:<q>, rq:job:<id>, rq:results:<id>, the deadlines, rq:workers:<q>,
 -- rq:finished|failed|canceled:<q>; mg:ready, mg:turn, mg:rows and the bells; publishes to the reply channels of jobs that
 -- stock RQ cancelled.
--- ARGV: q, position in the list at which to go on, most jobs to look at.
--- Answers the position at which to go on, 0 when through. Rows are counted anew only where one look sees the whole list:
--- a longer one is short enough at some time.
+-- ARGV: q, position in the list at which to continue, most jobs to look at.
+-- Returns the position at which to continue, 0 at the end. Rows are counted again only if one call sees the whole list;
+-- a longer list becomes short enough at some time.
 local q, from, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local list = 'rq:queue:' .. q
 allow_when_full()
@@ -22,13 +22,13 @@ local function check_running()
   end
 end
 
--- A job cancelled by stock RQ would never expire: RQ writes no `ended_at`, and notes it as if it expired at once. So
--- nobody else trims this registry. True: there are more.
+-- A job that stock RQ cancelled would never expire: RQ writes no `ended_at`, and registers it as expired at once. So no
+-- other script trims this registry. Returns whether there are more.
 local function check_canceled()
   local registry, moment = 'rq:canceled:' .. q, floor(now() / 1000000)
   local due = call('ZRANGEBYSCORE', registry, '-inf', moment, 'LIMIT', 0, most)
   for _, id in ipairs(due) do
-    local job, ended_at = read(id), call('HGET', 'rq:job:' .. id, 'ended_at')
+    local job, ended_at = read(id), fields_of(id, 'ended_at')[1]
     if job and job.status == 'canceled' and (not ended_at or ended_at == '') then
       if job.started == '' then revive(id, job.q) end
       cancel(job, {})
@@ -42,7 +42,7 @@ end
 local function check_waiting()
   local ids, rows, kept = call('LRANGE', list, from, from + most - 1), 0, 0
   for _, id in ipairs(ids) do
-    local f = call('HMGET', 'rq:job:' .. id, 'status', 'rows', 'started_at')
+    local f = fields_of(id, 'status', 'rows', 'started_at')
     if f[1] == 'queued' then
       if f[3] then revive(id, q) end
       rows = rows + (tonumber(f[2] or '') or 0)
@@ -58,9 +58,9 @@ end
 
 local function check_workers()
   call('DEL', 'rq:workers:' .. q)
-  for _, inc in ipairs(call('SMEMBERS', predicts(q) and 'mg:incs' or 'mg:trainers')) do
+  for _, inc in ipairs(call('SMEMBERS', kind_of(q).members)) do
     local queues = call('HGET', 'rq:worker:' .. inc, 'queues')
-    if queues and (queues == 'predict:*' or string.find(',' .. queues .. ',', ',' .. q .. ',', 1, true)) then
+    if queues and serves(queues, q) then
       call('SADD', 'rq:workers:' .. q, 'rq:worker:' .. inc)
       call('SADD', 'rq:workers', 'rq:worker:' .. inc)
     end

@@ -1,8 +1,8 @@
--- RENEW: incarnations go on living for another lease.
+-- RENEW: gives incarnations another lease.
 --
 -- Writes mg:lease:<inc>, rq:worker:<inc>.
 -- ARGV: lease (ms), incarnations.
--- Answers those whose lease is gone: they are fenced and never come back.
+-- Returns those whose lease has ended: they are fenced, and get none again.
 local fenced = {}
 for i = 2, #ARGV do
   local inc, worker = ARGV[i], 'rq:worker:' .. ARGV[i]

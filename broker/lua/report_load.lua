@@ -1,8 +1,8 @@
--- REPORT: a worker says which versions its scorers have; it counts as alive for so long.
+-- REPORT_LOAD: a worker reports the versions that its scorers have loaded, and counts as alive for the given time.
 --
 -- Writes mg:workers (SET), mg:loaded:<worker> (STRING).
--- ARGV: worker, ms, report (JSON; '' for the same as before).
--- Answers 1; 0 when what it said before is gone: it has to say all of it.
+-- ARGV: worker, ms, status (JSON; '' for the same as before).
+-- Returns 1; 0 if its former report has expired, so that it must send the whole status.
 allow_when_full()
 local key = 'mg:loaded:' .. ARGV[1]
 if ARGV[3] == '' then return call('PEXPIRE', key, ARGV[2]) end

@@ -1,8 +1,8 @@
--- ASK: the workers are asked to load a version, and to keep it for so long.
+-- REQUEST_LOAD: asks the workers to load a version, and to keep it for the given time.
 --
--- Writes mg:wanted (ZSET "model@version" -> ms), which ends with its last entry.
+-- Writes mg:wanted (ZSET "model@version" -> ms), which expires with its last entry.
 -- ARGV: model@version, ms.
--- Answers 1.
+-- Returns 1.
 allow_when_full()
 call('ZREMRANGEBYSCORE', 'mg:wanted', '-inf', now_ms())
 call('ZADD', 'mg:wanted', now_ms() + ARGV[2], ARGV[1])

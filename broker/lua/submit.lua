@@ -1,17 +1,16 @@
--- SUBMIT: jobs enter the queue of their model, or are told that it is full.
+-- SUBMIT: jobs enter the queue of their model, unless it is full.
 --
--- Writes rq:job:<id>, rq:queue:<q>, rq:queues (SET), mg:deadlines; mg:rows, mg:ready, mg:turn and the bells of q.
--- ARGV: q, most rows that may wait, timeout (s), result TTL (s); then for each job
+-- Writes rq:job:<id>, rq:queue:<q>, rq:queues (SET), the deadlines; mg:rows, mg:ready, mg:turn and the bells of q.
+-- ARGV: q, model, most rows that may wait, timeout (s), result TTL (s); then for each job
 --   id, created_at (RQ's text), rows, version, data, echo (JSON or ''), reply (a channel or ''),
 --   ms after which it expires unless it has started (or '').
--- Answers for each job 1 (accepted; also when it was before: repeating is harmless) or 0 (the queue is full).
--- The one script that a full Redis refuses: its first write is an HSET.
-local q, most, timeout, ttl = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+-- Returns for each job 1 (accepted; also if it was before: repeating is harmless) or 0 (the queue is full).
+-- A full Redis refuses it: its first write is an HSET.
+local q, model, most, timeout, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local waiting = tonumber(call('HGET', 'mg:rows', q) or '0')
-local model = string.sub(q, 9)
 local answers, ids, added = {}, {}, 0
 
-for i = 5, #ARGV, 8 do
+for i = 6, #ARGV, 8 do
   local id, rows, version = ARGV[i], tonumber(ARGV[i + 2]), ARGV[i + 3]
   local echo, reply, expires = ARGV[i + 5], ARGV[i + 6], ARGV[i + 7]
   local key = 'rq:job:' .. id
@@ -27,7 +26,7 @@ for i = 5, #ARGV, 8 do
     if expires ~= '' then
       local deadline = now_ms() + expires
       call('HSET', key, 'deadline', deadline)
-      call('ZADD', 'mg:deadlines', deadline, id)
+      call('ZADD', kind_of(q).deadlines, deadline, id)
     end
     ids[#ids + 1] = id
     added = added + rows

@@ -1,30 +1,30 @@
--- TAKE: a scorer becomes the owner of the next batch: jobs of one model and version, from the queue whose turn it is.
+-- TAKE: a scorer takes the next batch, jobs of one version from the queue whose turn it is, and then owns it.
 --
--- Reads mg:lease:<inc>. Writes rq:queue:<q>, rq:job:<id>, mg:held:<inc>, rq:wip:<q>, rq:worker:<inc>, mg:deadlines;
--- mg:ready, mg:turn, mg:rows and the bells; for jobs past their deadline what EXPIRE writes.
--- ARGV: inc, most jobs, most rows, rows of single models (' loan=12 iris=400 '), the models to choose from
---   (' loan iris ', or '' for all), models to leave out (' slow ' or '').
--- Answers {q, version, id, data, id, data, …}, or {} when nothing waits; the error FENCED without a lease.
--- What is held already is answered again: the reply was lost.
-local inc, most_jobs, most_rows, by_model, only, without = unpack(ARGV)
+-- Reads mg:lease:<inc>. Writes rq:queue:<q>, rq:job:<id>, mg:held:<inc>, rq:wip:<q>, rq:worker:<inc>, the deadlines;
+-- mg:ready, mg:turn, mg:rows and the bells; for jobs past their deadline also the keys of EXPIRE.
+-- ARGV: inc, most jobs, most rows, most rows for some queues (' predict:loan=12 predict:iris=400 '), the queues to choose
+--   from (' predict:loan predict:iris ', or '' for all), the queues to skip (' predict:slow ', or '').
+-- Returns {q, version, id, data, id, data, …}, or {} if no job waits; the error FENCED without a lease.
+-- A batch that it owns already is returned again: the reply was lost.
+local inc, most_jobs, most_rows, row_limits, only, skip = unpack(ARGV)
 local held = 'mg:held:' .. inc
 most_jobs = tonumber(most_jobs)
 allow_when_full()
 
 local function eligible(q)
-  local name = ' ' .. string.sub(q, 9) .. ' '
-  return (only == '' or string.find(only, name, 1, true)) and not string.find(without, name, 1, true)
+  local name = ' ' .. q .. ' '
+  return (only == '' or string.find(only, name, 1, true)) and not string.find(skip, name, 1, true)
 end
 
 local function row_limit(q)
-  local name = ' ' .. string.sub(q, 9) .. '='
-  local at = string.find(by_model, name, 1, true)
-  return tonumber(at and string.match(by_model, '^%d+', at + #name) or most_rows)
+  local name = ' ' .. q .. '='
+  local at = string.find(row_limits, name, 1, true)
+  return tonumber(at and string.match(row_limits, '^%d+', at + #name) or most_rows)
 end
 
--- The token that woke this scorer may have been the only one: whoever else waits for these queues needs another.
+-- Rings again: the token that woke this scorer may have been the only one, and other scorers may wait for these queues.
 local function pass_on()
-  if only == '' and without == '' then
+  if only == '' and skip == '' then
     if call('EXISTS', 'mg:ready') == 1 then ring('mg:bell') end
     return
   end
@@ -49,7 +49,7 @@ local function take_again()
   return answer
 end
 
--- One look at the head of q; {} also when it found only what is not to be scored any more.
+-- Looks once at the head of q. Returns {} also if all jobs there were cancelled or had expired.
 local function take_from(q)
   local list, limit = 'rq:queue:' .. q, row_limit(q)
   local answer, owned, running = {}, {}, {}
@@ -66,7 +66,7 @@ local function take_from(q)
     elseif #owned > 0 and (deaths > 0 or f[3] ~= version or rows + size > limit) then
       break
     else
-      if f[6] then revive(id, q) elseif f[5] then call('ZREM', 'mg:deadlines', id) end
+      if f[6] then revive(id, q) elseif f[5] then call('ZREM', kind_of(q).deadlines, id) end
       call('HSET', key, 'status', 'started', 'started_at', stamp(), 'worker_name', inc)
       if #owned == 0 then
         version = f[3]

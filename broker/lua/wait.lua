@@ -1,13 +1,14 @@
--- WAIT: a channel is told when jobs end, unless they have; no end falls between the look and the request.
+-- WAIT: subscribes a channel to the ends of jobs, unless they have ended. An end before it is in the answer, an end
+-- after it is published.
 --
 -- Reads and writes rq:job:<id> (reply).
 -- ARGV: channel, ids.
--- Answers for each job 'wait', 'final' or 'unknown'.
+-- Returns for each job 'wait', 'final' or 'unknown'.
 local channel, answers = ARGV[1], {}
 allow_when_full()
 for i = 2, #ARGV do
   local key = 'rq:job:' .. ARGV[i]
-  local f = call('HMGET', key, 'status', 'reply')
+  local f = fields_of(ARGV[i], 'status', 'reply')
   if not f[1] then
     answers[#answers + 1] = 'unknown'
   elseif f[1] ~= 'queued' and f[1] ~= 'started' then

@@ -1,48 +1,67 @@
-"""Whole bodies: one that is cut off on its way is refused, since half a CSV is a CSV too."""
+"""Request bodies at the door: limited in size, and complete, since half a CSV is a CSV too."""
 
 from __future__ import annotations
 
-from flask import Request
-from werkzeug.exceptions import RequestEntityTooLarge
+from typing import TYPE_CHECKING
+
+from werkzeug.wsgi import get_content_length
 
 from gateway.problems import Problem
-from gateway.protocols.dialects import MalformedBody
+from gateway.refusals import MalformedBody
+from gateway.rules import BodyLimit
 
-LARGEST_REQUEST = 256 * 1024
-"""Most bytes of a JSON body without data, such as a move of an alias."""
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
-
-def small(request: Request, most: int = LARGEST_REQUEST) -> bytes:
-    """Return a body without data, of at most `most` bytes. Raises as `whole`, and `Problem` (413) beyond the limit."""
-    try:
-        return whole(request, most)
-    except RequestEntityTooLarge as error:
-        detail = f"the body is larger than {most // 1024} KB, which is the most that this address takes; shorten it"
-        raise Problem(413, "body_too_large", detail, headers={"Connection": "close"}) from error
+_HANG_UP = {"Connection": "close"}
 
 
-def whole(request: Request, most: int | None = None) -> bytes:
-    """The body; raises `MalformedBody` when not all of it comes, `RequestEntityTooLarge` beyond the limit.
+class Body:
+    """Takes the place of `wsgi.input`.
 
-    As the server has it: Werkzeug's stream would copy it in pieces, and end it in silence where the caller hangs up or,
-    without a length, at the limit.
+    Read at once, it is a whole body within the limit of the route. Read in pieces, it has no limit of its own: an
+    upload goes to the spool, which has a quota.
     """
-    most = request.max_content_length or 0 if most is None else most
-    coding = request.environ.get("HTTP_TRANSFER_ENCODING", "chunked").strip(" \t").lower()
-    if coding != "chunked":
-        detail = (
-            f"the Transfer-Encoding {coding[:40]!r} is not understood; send the body as it is, in chunks if need be"
-        )
-        raise Problem(501, "unsupported_transfer_encoding", detail, headers={"Connection": "close"})
-    length = request.content_length
-    if length is not None and length > most:
-        raise RequestEntityTooLarge
-    try:
-        body: bytes = request.environ["wsgi.input"].read(most + 1 if length is None else length)
-    except Exception as error:  # each server has its own, for chunks that are none and for callers who are gone
-        raise MalformedBody(f"the body cannot be read to its end: {error}") from error
-    if length is None and len(body) > most:
-        raise RequestEntityTooLarge
-    if length is not None and len(body) < length:
-        raise MalformedBody(f"the body ends after {len(body)} of {length} bytes")
-    return body
+
+    __slots__ = ("_environ", "_limit", "_stream")
+
+    def __init__(self, environ: WSGIEnvironment, limit: BodyLimit) -> None:
+        self._environ = environ
+        self._limit = limit
+        self._stream = environ["wsgi.input"]
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next `size` bytes, or all.
+
+        All: raises `MalformedBody` when the client does not send all, and `Problem`: 413 beyond the limit, 501 for a
+        coding other than chunks.
+        """
+        return self._stream.read(size) if size >= 0 else self._whole()
+
+    def _whole(self) -> bytes:
+        """Bypasses Werkzeug's stream, which copies in pieces and ends silently where the client hangs up."""
+        coding = self._environ.get("HTTP_TRANSFER_ENCODING")
+        if coding is not None:
+            _check_coding(coding)
+        length, most = get_content_length(self._environ), self._limit.bytes
+        if length is not None and length > most:
+            raise self._too_large()
+        try:
+            body: bytes = self._stream.read(most + 1 if length is None else length)
+        except Exception as error:  # each server has its own for broken chunks and for clients that hang up
+            raise MalformedBody(f"the body cannot be read to its end: {error}") from error
+        if length is None and len(body) > most:
+            raise self._too_large()
+        if length is not None and len(body) < length:
+            raise MalformedBody(f"the body ends after {len(body)} of {length} bytes")
+        return body
+
+    def _too_large(self) -> Problem:
+        return Problem(413, "body_too_large", f"the body is larger than {self._limit.words}", headers=_HANG_UP)
+
+
+def _check_coding(coding: str) -> None:
+    name = coding.strip(" \t").lower()
+    if name != "chunked":
+        detail = f"the Transfer-Encoding {name[:40]!r} is not supported; send the body as it is, in chunks if need be"
+        raise Problem(501, "unsupported_transfer_encoding", detail, headers=_HANG_UP)

@@ -1,4 +1,4 @@
-"""Health: is the process alive, and can it do its work?"""
+"""Health: whether the process is alive, and whether it can work."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from broker.gateway.jobs import Jobs
 from contract.repository import Repository
 from gateway.answers import json_response
 from gateway.problems import RETRY_SOON, Problem
+from gateway.rules import Level
 
 
 def blueprint(jobs: Jobs, repository: Repository) -> Blueprint:
-    health = Blueprint("health", __name__, url_prefix="/health")
+    routes = Blueprint("health", __name__, url_prefix="/health")
 
-    @health.get("/live")
+    @routes.get("/live", level=Level.OPEN)
     def live() -> Response:
         return json_response({"status": "ok"})
 
-    @health.get("/ready")
+    @routes.get("/ready", level=Level.OPEN)
     def ready() -> Response:
         missing = []
         workers = 0
@@ -36,4 +37,4 @@ def blueprint(jobs: Jobs, repository: Repository) -> Blueprint:
             return json_response({"status": "degraded", "detail": detail, "models": len(models), "workers": 0})
         return json_response({"status": "ok", "models": len(models), "workers": workers})
 
-    return health
+    return routes

@@ -1,165 +1,118 @@
-"""Predictions: a request becomes a job in Redis, or an answer that says what is wrong with it."""
+"""Predictions: rows in a body, or one row in a query, and the job that they become."""
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Request, Response, request
 
-from broker.gateway.jobs import Jobs
-from contract.coercion import Instances, coerce
-from contract.jobs import Job, PredictionJob, Refused, Status, timestamp
+from contract.coercion import Instances
+from contract.jobs import Job
 from contract.manifest import Signature
-from contract.repository import Repository
-from gateway.answers import job_response
-from gateway.callers import hung_up
-from gateway.door.bodies import whole
+from gateway.answers import FRESH, job_response
+from gateway.clients import hung_up
+from gateway.forms import fields_in, length_of
+from gateway.media_types import CSV, MULTIPART, URLENCODED, is_json, media_type, unsupported
 from gateway.problems import Problem
-from gateway.protocols import dialects
-from gateway.protocols.forms import form_in
+from gateway.protocols import csv_rows, form, native
 from gateway.protocols.preferences import Preferences, preferences, seconds
-from gateway.protocols.slips import check_csv
-from gateway.routes.models import resolve
-from gateway.serving.group_commit import GroupCommit
-from gateway.serving.listener import Listener, Waiter
+from gateway.rules import BodyLimit, Level
+from gateway.serving.models import resolve
+from gateway.serving.predicting import Predictor
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 QUERY_WAIT = 10
-"""Seconds that a prediction asked for in a query waits by itself."""
-
-LONGEST_RETRY = 300
-"""Seconds that a caller is told to stay away at most."""
+"""Seconds that a prediction asked for in a query waits by default."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What requests for predictions need. `most_rows` may ever wait for a model, `max_wait` is in seconds."""
+    """Speaks HTTP for the predictor. `max_wait`: seconds that a request may wait for its job."""
 
-    jobs: Jobs
-    commit: GroupCommit
-    repository: Repository
-    listener: Listener
-    most_rows: int
+    predictor: Predictor
     max_wait: int
 
-    def post(self, asked: Request, reference: str) -> Response:
-        """The instances are in the body. Needs nothing of Flask but the request."""
-        preferred = preferences(asked.environ.get("HTTP_PREFER"), self.max_wait)
-        return self._predict(
-            asked, reference, lambda signature: _instances(asked, signature, self.most_rows), preferred
+    def post(self, environ: WSGIEnvironment, reference: str) -> Response:
+        """Predict the rows in the body. Needs nothing of Flask, so that the fast path can call it."""
+        preferred = preferences(environ.get("HTTP_PREFER"), self.max_wait)
+        expires_after = seconds("Cancel-After", environ.get("HTTP_CANCEL_AFTER"))
+        model = self.predictor.model(reference)
+        rows, size = _rows_in(environ, model.signature, self.predictor.max_rows)
+        job = self.predictor.predict(
+            model,
+            rows,
+            size,
+            wait=preferred.wait,
+            lenient=preferred.handling == "lenient",
+            expires_after=expires_after,
+            gone=hung_up(environ),
         )
+        return _answer(job, preferred)
 
     def query(self, asked: Request, reference: str) -> Response:
-        """One instance is in the query."""
+        """Predict the row in the query."""
         if asked.method == "HEAD":
-            resolve(self.repository, reference)
-            return Response(headers={"Cache-Control": "no-store"}, content_type="application/json")
+            resolve(self.predictor.repository, reference)
+            return Response(headers=FRESH, content_type="application/json")
         preferred = preferences(asked.environ.get("HTTP_PREFER"), self.max_wait)
         if preferred.wait is None:
             preferred = replace(preferred, wait=min(QUERY_WAIT, self.max_wait))
-        pairs = asked.args.items(multi=True)
-        response = self._predict(
-            asked, reference, lambda _: (dialects.from_form(pairs), len(asked.query_string)), preferred
+        expires_after = seconds("Cancel-After", asked.environ.get("HTTP_CANCEL_AFTER"))
+        job = self.predictor.predict(
+            self.predictor.model(reference),
+            form.read(asked.args.items(multi=True)),
+            len(asked.query_string),
+            wait=preferred.wait,
+            lenient=preferred.handling == "lenient",
+            expires_after=expires_after,
+            gone=hung_up(asked.environ),
         )
-        response.headers["Cache-Control"] = "no-store"
+        response = _answer(job, preferred)
+        response.headers.update(FRESH)
         return response
 
-    def _predict(
-        self,
-        asked: Request,
-        reference: str,
-        instances: Callable[[Signature], tuple[Instances, int]],
-        preferred: Preferences,
-    ) -> Response:
-        """`instances` gives them and the bytes that they came in."""
-        expires_after = seconds("Cancel-After", asked.environ.get("HTTP_CANCEL_AFTER"))
-        name, version = resolve(self.repository, reference)
-        manifest, wait = self.repository.manifest(name, version), preferred.wait
-        given, size = instances(manifest.signature)
-        if len(given.rows) > self.most_rows:
-            raise _too_many_rows(self.most_rows)
-        lenient = preferred.handling == "lenient"
-        coerced = coerce(given, manifest.signature, manifest.training_data.target, lenient=lenient)
-        job = PredictionJob(
-            id=os.urandom(16).hex(),
-            created_at=timestamp(datetime.now(UTC)),
-            model=name,
-            version=version,
-            rows=coerced.rows,
-            ids=coerced.ids,
-            warnings=coerced.warnings,
-            expires_after=expires_after,
-            reply_to=self.listener.channel if wait else None,
-            refused=Refused(coerced.refused, coerced.errors) if lenient else None,
-        )
-        with self.listener.expect(job.id, hung_up(asked)) if wait else nullcontext() as waiter:
-            if not self.commit.submit(job, size):
-                raise _queue_full(self.jobs, name)
-            return _answer(job, preferred, waiter)
 
-
-def blueprint(predictions: Predictions) -> Blueprint:
+def blueprint(predictions: Predictions, limit: BodyLimit) -> Blueprint:
     routes = Blueprint("predictions", __name__, url_prefix="/v1/models")
 
-    @routes.post("/<reference>/predict")
+    @routes.post("/<reference>/predict", level=Level.PREDICT, body=limit)
     def post(reference: str) -> Response:
-        return predictions.post(request, reference)
+        return predictions.post(request.environ, reference)
 
-    @routes.get("/<reference>/predict")
+    @routes.get("/<reference>/predict", level=Level.PREDICT)
     def query(reference: str) -> Response:
         return predictions.query(request, reference)
 
     return routes
 
 
-def _answer(job: PredictionJob, preferred: Preferences, waiter: Waiter | None) -> Response:
+def _answer(job: Job, preferred: Preferences) -> Response:
     headers = {"Location": f"/v1/jobs/{job.id}"}
     if applied := preferred.applied:
         headers["Preference-Applied"] = applied
-    ended = waiter.wait(preferred.wait or 0) if waiter else None
-    if ended:
-        return job_response(ended, 200, headers)
-    queued = Job(job.id, Status.QUEUED, job.model, job.version, job.created_at, warnings=job.warnings)
-    return job_response(queued, 202, headers)
+    return job_response(job, 200 if job.status.final else 202, headers)
 
 
-def _too_many_rows(most: int) -> Problem:
-    detail = f"more rows than may ever wait for a model ({most}, MAX_QUEUE_ROWS); send them in several requests"
-    return Problem(413, "too_many_rows", detail)
+def _rows_in(environ: WSGIEnvironment, signature: Signature, max_rows: int) -> tuple[Instances, int]:
+    """Return the rows in the body, which its media type tells how to read, and the bytes of the body.
 
-
-def _queue_full(jobs: Jobs, model: str) -> Problem:
-    """Tells to come back when half of what waits will have been scored, at the rate of the last seconds."""
-    left = jobs.backlog(model).seconds
-    retry = 1 if left is None else min(LONGEST_RETRY, max(1, math.ceil(left / 2)))
-    detail = f"too many rows wait for {model!r} already (MAX_QUEUE_ROWS); try again in {retry} s"
-    return Problem(503, "queue_full", detail, headers={"Retry-After": str(retry)})
-
-
-def _instances(request: Request, signature: Signature, most_rows: int) -> tuple[Instances, int]:
-    """The body in whatever dialect its media type says, without one taken for JSON; and its bytes.
-
-    Of a CSV with more than `most_rows` rows, just one more is read: a row can be two bytes, and costs hundreds.
+    Of a CSV with more than `max_rows` rows, just one more is read: a row can be two bytes, and costs hundreds.
     """
-    if request.content_encoding:
-        detail = f"the Content-Encoding {request.content_encoding[:40]!r} is not understood; send the body as it is"
+    if coding := environ.get("HTTP_CONTENT_ENCODING"):
+        detail = f"the Content-Encoding {coding[:40]!r} is not supported; send the body as it is"
         raise Problem(415, "unsupported_content_encoding", detail)
-    kind = request.mimetype
-    if kind in ("application/json", "") or (kind.startswith("application/") and kind.endswith("+json")):
-        body = whole(request)
-        return dialects.from_json(body, signature), len(body)
-    if kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        if request.content_length is None:
-            raise Problem(411, "length_required", "send a form with a Content-Length")
-        body = whole(request)
-        return dialects.from_form(form_in(request, body).items(multi=True)), len(body)
-    if kind == "text/csv":
-        body = whole(request)
-        check_csv(body)
-        return dialects.from_csv(body, most_rows + 1), len(body)
-    detail = f"the media type {kind[:80]!r} is not understood; send application/json, text/csv or an HTML form"
-    raise Problem(415, "unsupported_media_type", detail, headers={"Accept-Post": "application/json, text/csv"})
+    kind = media_type(environ)
+    if is_json(kind):
+        body = environ["wsgi.input"].read()
+        return native.read(body, signature), len(body)
+    if kind in (URLENCODED, MULTIPART):
+        length_of(environ)
+        body = environ["wsgi.input"].read()
+        return form.read(fields_in(environ, body).items(multi=True)), len(body)
+    if kind == CSV:
+        body = environ["wsgi.input"].read()
+        return csv_rows.read(body, max_rows + 1), len(body)
+    raise unsupported(kind, "application/json, text/csv or an HTML form", "application/json, text/csv")

@@ -2,55 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from flask import Blueprint, Response, request
 
-from contract.errors import Code, ModelgateError
 from contract.training import RepositoryAction, RepositoryCommand
 from gateway.answers import json_response
+from gateway.forms import Upload, receive
+from gateway.media_types import MULTIPART
 from gateway.problems import Problem
-from gateway.routes.models import check_name
-from gateway.routes.versions import RunCommand
-from gateway.serving.spool import Form, Spool
+from gateway.rules import BodyLimit, Level
+from gateway.serving.commands import RunCommand, run
+from gateway.serving.models import check_new_name
+from gateway.serving.spool import Spool
 
 _OFF = (
     "uploads of models are off, because a pickle is a program that the trainer and the workers would run;"
-    " ALLOW_UPLOAD=1 takes them from everybody who may write here"
+    " set ALLOW_UPLOAD=1 to accept them from every client that may write"
 )
 _PARTS = ("file", "sample", "signature")
-_STATUS: Mapping[str, int] = {Code.NOT_PUBLISHED: 422, Code.NOT_SIGNED: 403}
 
 
-def blueprint(spool: Spool, run_command: RunCommand, allowed: bool) -> Blueprint:
-    """`run_command` raises `ModelgateError` with the trainer's reason, and `TrainerUnavailable`. The uploaded files are
-    deleted afterwards."""
+def blueprint(spool: Spool, fields: BodyLimit, run_command: RunCommand, allowed: bool) -> Blueprint:
+    """`fields`: the limit of a form's fields. The uploaded files are deleted after the command."""
     routes = Blueprint("uploads", __name__, url_prefix="/v1/models")
 
-    @routes.post("/<name>/versions")
+    @routes.post("/<name>/versions", level=Level.PUBLISH)
     def upload(name: str) -> Response:
         if not allowed:
             raise Problem(403, "uploads_off", _OFF)
-        check_name(name)
-        if request.mimetype != "multipart/form-data":
-            detail = "send the model as multipart/form-data: a file, and where you have them a sample and a signature"
+        check_new_name(name)
+        if request.mimetype != MULTIPART:
+            detail = "send the model as multipart/form-data: a file, and a sample and a signature if there are any"
             raise Problem(415, "unsupported_media_type", detail)
-        form = spool.receive(request)
+        form = receive(request.environ, spool, fields.bytes)
         try:
-            answer = _run(run_command, _command(name, form))
+            answer = run(run_command, _command(name, form))
         finally:
-            spool.discard(form)
+            spool.discard(form.files.values())
         return json_response(answer, 201, {"Location": f"/v1/models/{name}/versions/{answer['version']}"})
 
     return routes
 
 
-def _command(model: str, form: Form) -> RepositoryCommand:
+def _command(model: str, form: Upload) -> RepositoryCommand:
     unknown = [part for part in (*form.fields, *form.files) if part not in _PARTS]
     texts = [part for part in _PARTS if part in form.fields]
     if unknown or texts or "file" not in form.files:
-        lacking = f"the form lacks a file in a part {(*texts, 'file')[0]}"
+        lacking = f"the form has no file in its part {(*texts, 'file')[0]!r}"
         detail = f"the form has the part {unknown[0][:64]!r}" if unknown else lacking
         known = "the files `file`, `sample` and `signature`"
         raise Problem(400, "invalid_parameter", f"{detail}; it takes {known} and nothing else")
@@ -60,15 +57,5 @@ def _command(model: str, form: Form) -> RepositoryCommand:
         upload=form.files["file"],
         sample=form.files.get("sample"),
         signature=form.files.get("signature"),
-        upload_name=form.called["file"] or None,
+        upload_name=form.client_names["file"] or None,
     )
-
-
-def _run(run_command: RunCommand, command: RepositoryCommand) -> Mapping[str, Any]:
-    try:
-        return run_command(command)
-    except ModelgateError as error:
-        status = _STATUS.get(error.failure.code)
-        if status is None:
-            raise
-        raise Problem(status, error.failure.code, error.failure.message) from error

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from contract.jobs import prediction_queue
+from broker.job_kinds import PREDICTION
 from tests.broker.reference import OPEN
 
 
@@ -21,7 +21,7 @@ def check_invariants(redis: Any, models: Sequence[str], ids: Sequence[str], ttl:
         held.update(job_id.decode() for job_id in mine)
         running |= {job_id + b":" + inc for job_id in mine}
     for model in models:
-        queue = prediction_queue(model)
+        queue = PREDICTION.queue_of(model)
         waiting = [job_id.decode() for job_id in redis.lrange(f"rq:queue:{queue}", 0, -1)]
         queued.update(waiting)
         wip |= set(redis.zrange(f"rq:wip:{queue}", 0, -1))

@@ -17,13 +17,15 @@ from rq.job import Job as RQJob
 from rq.registry import CanceledJobRegistry, FailedJobRegistry
 from rq.serializers import JSONSerializer
 
+from broker import lease_groups
 from broker.gateway.jobs import Jobs
-from broker.records import CRASHED, parse_reply
+from broker.gateway.reading import parse_reply
+from broker.job_kinds import PREDICTION
 from broker.scorer import BatchLimits, ScorerQueue
 from broker.scripts import FencedError
 from broker.supervisor import LEASE, Leases
 from contract.errors import Failure
-from contract.jobs import PredictionJob, PredictionOutcome, prediction_queue
+from contract.jobs import PredictionJob, PredictionOutcome
 from tests.broker.invariants import check_invariants
 from tests.broker.reference import OPEN, Life, Reference
 
@@ -213,7 +215,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         inc = f"w-{len(self.names)}-x"
         self.names.append(inc)
         for _ in range(2):
-            self.leases.register(inc, models=("a", "b") if len(self.names) % 3 == 0 else None)
+            self.leases.register(inc, queues=PREDICTION.queues(("a", "b") if len(self.names) % 3 == 0 else None))
         self.reference.incs.add(inc)
         self.reference.leases.add(inc)
 
@@ -230,7 +232,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         if failure and len(ids) == 1:
             expected = self.reference.give_back(inc, ids, failure, most_deaths=1)
         else:
-            expected = self.reference.give_back(inc, ids, CRASHED)
+            expected = self.reference.give_back(inc, ids, lease_groups.SCORERS.crashed)
         assert self.leases.give_back(inc, ids, failure) == expected
         if again:
             assert self.leases.give_back(inc, ids, failure) == {}
@@ -259,7 +261,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         reaped = self.leases.reap()
         assert set(reaped) == lost
         for inc in reaped:
-            self.reference.give_back(inc, list(self.reference.held[inc]), CRASHED)
+            self.reference.give_back(inc, list(self.reference.held[inc]), lease_groups.SCORERS.crashed)
         if again:
             assert self.leases.reap() == []
         self.replace_scorers()
@@ -325,7 +327,7 @@ class ProtocolMachine(RuleBasedStateMachine):
             return
         life = self.reference.lives[job_id]
         kind = FailedJobRegistry if life.status == "failed" else CanceledJobRegistry
-        kind(prediction_queue(life.job.model), connection=self.redis, serializer=JSONSerializer).requeue(job_id)
+        kind(PREDICTION.queue_of(life.job.model), connection=self.redis, serializer=JSONSerializer).requeue(job_id)
         self.reference.queues[life.job.model].append(job_id)
         life.status, life.touched, self.mended = "queued", True, False
 
@@ -375,9 +377,9 @@ class ProtocolMachine(RuleBasedStateMachine):
         plain = [[entry.decode() for entry in entries] for entries in lists]
         assert plain[: len(MODELS)] == [self.reference.queues[model] for model in MODELS]
         assert list(map(sorted, plain[len(MODELS) :])) == [sorted(self.reference.held[inc]) for inc in self.names]
-        assert [queue.decode() for queue in ready] == [prediction_queue(model) for model in self.reference.ready]
+        assert [queue.decode() for queue in ready] == [PREDICTION.queue_of(model) for model in self.reference.ready]
         assert {q.decode(): int(n) for q, n in rows.items()} == {
-            prediction_queue(model): n for model, n in self.reference.rows.items()
+            PREDICTION.queue_of(model): n for model, n in self.reference.rows.items()
         }
         assert {inc.decode() for inc in incs} == self.reference.incs
 

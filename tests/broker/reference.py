@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from broker.lease_groups import MOST_DEATHS
+from broker.lease_groups import SCORERS
 from broker.scorer import BatchLimits
 from contract.errors import Failure
 from contract.jobs import PredictionJob, PredictionOutcome
@@ -158,7 +158,7 @@ class Reference:
         return refused
 
     def give_back(
-        self, inc: str, scored: Collection[str], failure: Failure, most_deaths: int = MOST_DEATHS
+        self, inc: str, scored: Collection[str], failure: Failure, most_deaths: int = SCORERS.max_deaths
     ) -> dict[str, str]:
         became, rows = dict[str, str](), defaultdict[str, int](int)
         for job_id in reversed(self.held.pop(inc, [])):

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from broker.connection import connect
 from broker.gateway.jobs import Backlog, Jobs
-from broker.records import parse_reply
+from broker.gateway.reading import parse_reply
 from broker.scorer import BatchLimits, ScorerQueue
 from broker.supervisor import Leases
 from contract.errors import Failure

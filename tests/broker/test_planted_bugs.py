@@ -13,6 +13,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from broker import scripts
+from broker.job_kinds import lua_table
 from broker.scripts import FencedError
 from tests.broker.machine import ProtocolMachine
 from tests.broker.test_invariants import SOAK, walks
@@ -22,7 +23,7 @@ BUGS = [
     ("take", "pass_on()\nclose()", "close()"),
     ("finish", "if call('SISMEMBER', ARGV[1], inc) == 0 then", "if false then"),
     ("give_back", "scored[ARGV[i]] = true", ""),
-    ("register", "call('SADD', ARGV[8], inc)", ""),
+    ("register", "call('SADD', members, inc)", ""),
     ("renew", "== 0 then", "== 2 then"),
     ("cancel", "settle(job.q, -job.rows)", ""),
     ("delete", "if job.status == 'queued' or job.status == 'started' then", "if job.status == 'queued' then"),
@@ -68,7 +69,7 @@ def with_bug(script: str, right: str, wrong: str) -> Callable[[str], tuple[str, 
         parts = {part: (scripts._FOLDER / f"{part}.lua").read_text() for part in ("prelude", name)}
         if script in parts:
             parts[script] = planted.replace(right, wrong)
-        text = "\n".join(parts.values())
+        text = "\n".join((lua_table(), *parts.values()))
         return text, hashlib.sha1(text.encode()).hexdigest()
 
     return source

@@ -20,6 +20,7 @@ from rq.serializers import JSONSerializer
 
 from broker.gateway.jobs import Jobs
 from broker.gateway.trainer_client import TrainerClient
+from broker.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
 from broker.lease_groups import TRAINERS
 from broker.schedules import KEY, Schedules
 from broker.signatures import Signer
@@ -28,15 +29,7 @@ from broker.trainer import TrainerQueue
 from broker.trainer_jobs import TrainerUnavailable
 from contract.errors import Failure, ModelgateError
 from contract.settings import Settings, SettingsError
-from contract.training import (
-    PUBLISHING,
-    REPOSITORY_COMMAND,
-    TRAIN,
-    TRAINING,
-    RepositoryAction,
-    RepositoryCommand,
-    TrainingRequest,
-)
+from contract.training import RepositoryAction, RepositoryCommand, TrainingRequest
 from tests.broker.samples import read
 from tests.support import SECRET, SIGNER
 
@@ -45,14 +38,15 @@ OTHER = Signer([b"6" * 64])
 heard: list[tuple[str, Failure]] = []
 
 
-def trainer(redis: Redis, queue: str = TRAINING, signer: Signer = SIGNER, done: tuple[str, ...] = ()) -> TrainerQueue:
-    Leases(redis, group=TRAINERS).register("t-0-x", queue=queue)
+def trainer(
+    redis: Redis, kind: JobKind = TRAINING, signer: Signer = SIGNER, done: tuple[str, ...] = ()
+) -> TrainerQueue:
+    Leases(redis, group=TRAINERS).register("t-0-x", queues=[kind.queue])
     heard.clear()
     return TrainerQueue(
         redis,
         "t-0-x",
-        queue,
-        {TRAIN, REPOSITORY_COMMAND},
+        kind,
         signer,
         done=done,
         on_refused=lambda *told: heard.append(told),
@@ -68,21 +62,21 @@ def refusal(jobs: Jobs, job_id: str) -> str:
 
 
 def test_what_somebody_else_put_into_the_queue_is_refused(redis: Redis, jobs: Jobs) -> None:
-    queue = Queue(TRAINING, connection=redis, serializer=JSONSerializer)
-    job_id = queue.enqueue(TRAIN, REQUEST.to_json()).id
+    queue = Queue(TRAINING.queue, connection=redis, serializer=JSONSerializer)
+    job_id = queue.enqueue(TRAINING.written_function, REQUEST.to_json()).id
     assert trainer(redis).begin([]) is None
     assert "no gateway with this trainer's secret signed it; give gateway and trainer the same" in refusal(jobs, job_id)
 
 
 def change(redis: Redis, job_id: str) -> str:
     other = REQUEST.to_json() | {"path": "../../etc/passwd"}
-    redis.hset(f"rq:job:{job_id}", "data", json.dumps([TRAIN, None, [other], {}]))
+    redis.hset(f"rq:job:{job_id}", "data", json.dumps([TRAINING.written_function, None, [other], {}]))
     return job_id
 
 
 def rename(redis: Redis, job_id: str) -> str:
     redis.rename(f"rq:job:{job_id}", f"rq:job:{'f' * 32}")
-    redis.lset(f"rq:queue:{TRAINING}", 0, "f" * 32)
+    redis.lset(f"rq:queue:{TRAINING.queue}", 0, "f" * 32)
     return "f" * 32
 
 
@@ -108,9 +102,9 @@ def test_what_was_signed_is_good_for_nothing_else(
 
 def test_a_training_is_not_obeyed_as_a_command(trainings: TrainerClient, redis: Redis) -> None:
     job_id = trainings.submit(REQUEST).id
-    redis.rename(f"rq:queue:{TRAINING}", f"rq:queue:{PUBLISHING}")
-    redis.hset(f"rq:job:{job_id}", "origin", PUBLISHING)
-    assert trainer(redis, PUBLISHING).begin([]) is None
+    redis.rename(f"rq:queue:{TRAINING.queue}", f"rq:queue:{REPOSITORY_COMMAND.queue}")
+    redis.hset(f"rq:job:{job_id}", "origin", REPOSITORY_COMMAND.queue)
+    assert trainer(redis, REPOSITORY_COMMAND).begin([]) is None
     assert [failure.code for _, failure in heard] == ["not_trusted"]
 
 
@@ -120,16 +114,16 @@ def test_an_order_is_obeyed_only_as_long_as_somebody_may_wait_for_it(redis: Redi
         answer = pool.submit(
             trainings.run_command, RepositoryCommand(RepositoryAction.MOVE_ALIAS, "loan", "current", 2), 30
         )
-        trainer_queue = trainer(redis, PUBLISHING)
+        trainer_queue = trainer(redis, REPOSITORY_COMMAND)
         while not (begun := trainer_queue.begin([])):
             trainer_queue.wait_for_work(1)
         trainer_queue.finish(begun.id, {})
         assert answer.result() == {}
     for minutes, obeyed in ((1, True), (5, False)):
         redis.hset(f"rq:job:{begun.id}", "status", "queued")
-        redis.rpush(f"rq:queue:{PUBLISHING}", begun.id)
+        redis.rpush(f"rq:queue:{REPOSITORY_COMMAND.queue}", begun.id)
         later = Signer([SECRET.encode()], clock=lambda m=minutes: time.time() + 60 * m)  # type: ignore[misc]
-        trainer_queue = trainer(redis, PUBLISHING, later)
+        trainer_queue = trainer(redis, REPOSITORY_COMMAND, later)
         again = trainer_queue.begin([])
         assert (again is not None) is obeyed
         trainer_queue.finish(begun.id, {})
@@ -139,7 +133,7 @@ def test_an_order_is_obeyed_only_as_long_as_somebody_may_wait_for_it(redis: Redi
 def test_what_was_done_is_not_done_again(trainings: TrainerClient, redis: Redis, jobs: Jobs) -> None:
     job_id = trainings.submit(REQUEST).id
     assert trainer(redis, done=(job_id,)).begin([]) is None
-    assert "it has been done already" in refusal(jobs, job_id)
+    assert "it has run already" in refusal(jobs, job_id)
 
 
 @pytest.mark.parametrize("serializer", [JSONSerializer, None])
@@ -149,7 +143,7 @@ def test_a_failed_training_that_stock_rq_queues_anew_is_still_signed(
     trainer_queue, job_id = trainer(redis), trainings.submit(REQUEST).id
     assert trainer_queue.begin([])
     trainer_queue.finish(job_id, Failure("timeout", "it took too long"))
-    FailedJobRegistry(TRAINING, connection=redis, serializer=serializer).requeue(job_id)
+    FailedJobRegistry(TRAINING.queue, connection=redis, serializer=serializer).requeue(job_id)
     begun = trainer_queue.begin([])
     assert begun and (begun.id, TrainingRequest.from_json(begun.payload)) == (job_id, REQUEST)
 
@@ -188,7 +182,7 @@ def test_a_run_of_a_schedule_is_signed(schedules: Schedules, redis: Redis) -> No
     schedules.put("loan", "0 3 * * 1", REQUEST)
     for _ in range(2):
         job = due(redis)
-        Queue(TRAINING, connection=redis, serializer=JSONSerializer)._enqueue_job(job)
+        Queue(TRAINING.queue, connection=redis, serializer=JSONSerializer)._enqueue_job(job)
         trainer_queue = trainer(redis)
         begun = trainer_queue.begin([])
         assert begun and (begun.id, begun.payload) == (job.id, REQUEST.to_json())

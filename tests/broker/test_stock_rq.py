@@ -16,10 +16,11 @@ from rq.results import Result
 from rq.serializers import JSONSerializer
 
 from broker.gateway.jobs import Jobs
+from broker.job_kinds import PREDICTION
 from broker.scorer import ScorerQueue
 from broker.supervisor import Leases
 from contract.errors import Failure
-from contract.jobs import PREDICT, Status
+from contract.jobs import Status
 from tests.broker.samples import job, outcome, read, take
 
 QUEUE = "predict:sum"
@@ -51,7 +52,10 @@ def ended(jobs: Jobs, queue: ScorerQueue) -> Jobs:
 def test_a_waiting_job(jobs: Jobs, redis: Redis) -> None:
     jobs.submit([job("a", ids=["x"], expires_after=60, reply_to="mg:reply:x")])
     found = fetch(redis, "a")
-    assert (found.func_name, found.args) == (PREDICT, [{"model": "sum", "version": 1, "rows": [[1.0, 2.0]]}])
+    assert (found.func_name, found.args) == (
+        PREDICTION.written_function,
+        [{"model": "sum", "version": 1, "rows": [[1.0, 2.0]]}],
+    )
     assert (found.get_status(), found.timeout, found.result_ttl, found.failure_ttl) == (JobStatus.QUEUED, 30, 60, 60)
     assert (found.origin, found.description, found.meta, found.is_queued) == (QUEUE, "sum@1", {}, True)
     assert found.enqueued_at is not None

@@ -19,9 +19,10 @@ from rq.serializers import JSONSerializer
 
 from broker.gateway import trainer_client
 from broker.gateway.jobs import Jobs
+from broker.gateway.reading import parse_reply
 from broker.gateway.trainer_client import TrainerClient
+from broker.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
 from broker.lease_groups import TRAINERS
-from broker.records import parse_reply
 from broker.schedules import KEY, Schedules, next_run
 from broker.scorer import BatchLimits, ScorerQueue
 from broker.scripts import FencedError
@@ -30,15 +31,7 @@ from broker.trainer import OwnedJob, Ownership, Scheduler, TrainerQueue
 from broker.trainer_jobs import TrainerUnavailable
 from contract.errors import Failure, ModelgateError
 from contract.jobs import Job, Status, reply_channel
-from contract.training import (
-    PUBLISHING,
-    REPOSITORY_COMMAND,
-    TRAIN,
-    TRAINING,
-    RepositoryAction,
-    RepositoryCommand,
-    TrainingRequest,
-)
+from contract.training import RepositoryAction, RepositoryCommand, TrainingRequest
 from tests.broker.samples import read
 from tests.support import SIGNER, until
 
@@ -51,9 +44,9 @@ def leases(redis: Redis) -> Leases:
     return Leases(redis, group=TRAINERS)
 
 
-def trainer(redis: Redis, leases: Leases, name: str = "t-0-x", queue: str = TRAINING) -> TrainerQueue:
-    leases.register(name, queue=queue)
-    return TrainerQueue(redis, name, queue, {TRAIN, REPOSITORY_COMMAND}, SIGNER)
+def trainer(redis: Redis, leases: Leases, name: str = "t-0-x", kind: JobKind = TRAINING) -> TrainerQueue:
+    leases.register(name, queues=[kind.queue])
+    return TrainerQueue(redis, name, kind, SIGNER)
 
 
 @pytest.fixture
@@ -95,10 +88,14 @@ def test_stock_rq_reads_a_training_in_every_state(
     trainings: TrainerClient, trainer_queue: TrainerQueue, redis: Redis
 ) -> None:
     job_id = trainings.submit(REQUEST).id
-    queue = Queue(TRAINING, connection=redis, serializer=JSONSerializer)
+    queue = Queue(TRAINING.queue, connection=redis, serializer=JSONSerializer)
     found = fetch(redis, job_id)
     assert queue.job_ids == [job_id]
-    assert (found.func_name, found.args, found.meta) == (TRAIN, [REQUEST.to_json()], {"model": "loan"})
+    assert (found.func_name, found.args, found.meta) == (
+        TRAINING.written_function,
+        [REQUEST.to_json()],
+        {"model": "loan"},
+    )
     assert (found.get_status(), found.timeout, found.result_ttl) == (JobStatus.QUEUED, 600, 60)
     begin(trainer_queue)
     assert fetch(redis, job_id).get_status() == JobStatus.STARTED
@@ -113,7 +110,7 @@ def test_a_training_that_stock_rq_queued_is_begun_and_its_duplicate_dropped(
     trainings: TrainerClient, trainer_queue: TrainerQueue, redis: Redis
 ) -> None:
     job = fetch(redis, trainings.submit(REQUEST).id)
-    queue = Queue(TRAINING, connection=redis, serializer=JSONSerializer)
+    queue = Queue(TRAINING.queue, connection=redis, serializer=JSONSerializer)
     redis.delete(queue.key)
     queue.enqueue_job(job)
     queue.push_job_id(job.id)
@@ -125,7 +122,7 @@ def test_a_training_that_stock_rq_queued_in_its_own_format_does_not_hide_the_oth
     jobs: Jobs, trainings: TrainerClient, redis: Redis
 ) -> None:
     job_id = trainings.submit(REQUEST).id
-    foreign = Queue(TRAINING, connection=redis).enqueue(TRAIN, meta={"model": "sum"})
+    foreign = Queue(TRAINING.queue, connection=redis).enqueue(TRAINING.written_function, meta={"model": "sum"})
     assert {job.id: job.model for job in jobs.list().items} == {job_id: REQUEST.model, foreign.id: ""}
 
 
@@ -138,7 +135,7 @@ def test_a_failure_is_told_with_code_and_details(
     trainer_queue.finish(job_id, failure)
     ended = read(jobs, job_id)
     assert (ended.status, ended.error, ended.output) == (Status.FAILED, failure, None)
-    assert FailedJobRegistry(TRAINING, connection=redis).get_job_ids() == [job_id]
+    assert FailedJobRegistry(TRAINING.queue, connection=redis).get_job_ids() == [job_id]
 
 
 def test_a_lost_reply_neither_loses_a_training_nor_doubles_it(
@@ -240,10 +237,10 @@ def test_scorers_never_take_trainings(trainings: TrainerClient, redis: Redis, jo
 
 
 def test_a_job_that_names_another_function_is_refused(trainer_queue: TrainerQueue, redis: Redis, jobs: Jobs) -> None:
-    queue = Queue(TRAINING, connection=redis, serializer=JSONSerializer)
+    queue = Queue(TRAINING.queue, connection=redis, serializer=JSONSerializer)
     job = queue.enqueue("os.system", "true")
     job_id, until = job.id, time.time() + 60
-    redis.hset(job.key, "signature", SIGNER.sign_job(TRAINING, job_id, job.data, until))
+    redis.hset(job.key, "signature", SIGNER.sign_job(TRAINING.queue, job_id, job.data, until))
     assert trainer_queue.begin([]) is None
     assert "names 'os.system'" in read(jobs, job_id).error.message  # type: ignore[union-attr]
 
@@ -287,7 +284,7 @@ ROLL_BACK = RepositoryCommand(RepositoryAction.ROLL_BACK, "loan")
 @contextmanager
 def publisher(redis: Redis, leases: Leases, outcome: Any, after: float = 0) -> Iterator[list[RepositoryCommand]]:
     """A trainer that answers the first command with `outcome`, `after` seconds."""
-    trainer_queue, commands = trainer(redis, leases, queue=PUBLISHING), list[RepositoryCommand]()
+    trainer_queue, commands = trainer(redis, leases, kind=REPOSITORY_COMMAND), list[RepositoryCommand]()
 
     def work() -> None:
         while not (begun := trainer_queue.begin([])):
@@ -336,7 +333,7 @@ def test_without_a_trainer_a_command_is_given_up_and_never_carried_out(
     monkeypatch.setattr(trainer_client, "COMMAND_START_TIMEOUT", 0.2)
     with pytest.raises(TrainerUnavailable, match="no trainer answers"):
         trainings.run_command(ROLL_BACK, wait=5)
-    assert trainer(redis, leases, queue=PUBLISHING).begin([]) is None
+    assert trainer(redis, leases, kind=REPOSITORY_COMMAND).begin([]) is None
 
 
 # Schedules
@@ -353,7 +350,19 @@ def test_a_schedule_waits_as_a_job_that_stock_rq_scheduled(schedules: Schedules,
     assert (run_at.weekday(), run_at.hour, run_at.minute, run_at.tzinfo) == (0, 3, 0, UTC)
     assert waiting(redis) == [made.job]
     found = fetch(redis, made.job)
-    assert (found.get_status(), found.args, found.origin) == (JobStatus.SCHEDULED, [REQUEST.to_json()], TRAINING)
+    assert (found.get_status(), found.args, found.origin) == (JobStatus.SCHEDULED, [REQUEST.to_json()], TRAINING.queue)
+
+
+@pytest.mark.parametrize("entry", [b"\xff", b"[]", b"[" * 100_000, b'{"request": {}}'])
+def test_an_entry_that_is_no_schedule_hides_no_other_and_can_be_replaced(
+    schedules: Schedules, redis: Redis, entry: bytes
+) -> None:
+    made = schedules.put("loan", "0 3 * * 1", REQUEST)
+    for name in (b"\xff", b"iris"):
+        redis.hset(KEY, name, entry)  # type: ignore[arg-type]
+    assert schedules.all() == [made] and schedules.get("iris") is None
+    again = schedules.put("iris", "0 4 * * 1", REQUEST)
+    assert schedules.get("iris") == again
 
 
 def test_another_schedule_takes_the_place_of_the_one_that_waited(schedules: Schedules, redis: Redis) -> None:
@@ -371,7 +380,7 @@ def test_runs_that_were_missed_are_run_once(
     made = schedules.put("loan", "* * * * *", REQUEST)
     late = datetime.now(UTC) - timedelta(hours=3)
     redis.zadd("rq:scheduled:training", {made.job: late.timestamp()})
-    clock = Scheduler(redis, TRAINING)
+    clock = Scheduler(redis, TRAINING.queue)
     for _ in range(3):
         assert clock.enqueue_due()
         schedules.advance()
@@ -389,7 +398,7 @@ def test_runs_that_were_missed_are_run_once(
 def test_runs_that_come_due_while_one_waits_do_not_pile_up(
     schedules: Schedules, redis: Redis, trainings: TrainerClient, trainer_queue: TrainerQueue
 ) -> None:
-    made, clock = schedules.put("loan", "* * * * *", REQUEST), Scheduler(redis, TRAINING)
+    made, clock = schedules.put("loan", "* * * * *", REQUEST), Scheduler(redis, TRAINING.queue)
     for _ in range(3):
         for job_id in waiting(redis):
             redis.zadd("rq:scheduled:training", {job_id: datetime.now(UTC).timestamp() - 60})
@@ -410,7 +419,7 @@ def test_a_crash_between_a_run_and_the_next_loses_no_schedule(schedules: Schedul
 
 
 def test_only_one_trainer_strikes(redis: Redis) -> None:
-    first, second = Scheduler(redis, TRAINING), Scheduler(redis, TRAINING)
+    first, second = Scheduler(redis, TRAINING.queue), Scheduler(redis, TRAINING.queue)
     assert first.enqueue_due() and not second.enqueue_due()
     first.stop()
     second._not_before = 0

@@ -17,6 +17,7 @@ from redis.exceptions import AuthenticationError, ResponseError
 from broker.connection import connect
 from broker.gateway.jobs import Jobs
 from broker.gateway.trainer_client import TrainerClient
+from broker.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
 from broker.lease_groups import TRAINERS
 from broker.load_status import LoadStatus, LoadStatusPublisher, load_statuses, request_load
 from broker.schedules import Schedules
@@ -26,15 +27,7 @@ from broker.trainer import Scheduler, TrainerQueue
 from contract.errors import Failure
 from contract.jobs import Status, reply_channel
 from contract.settings import Settings
-from contract.training import (
-    PUBLISHING,
-    REPOSITORY_COMMAND,
-    TRAIN,
-    TRAINING,
-    RepositoryAction,
-    RepositoryCommand,
-    TrainingRequest,
-)
+from contract.training import RepositoryAction, RepositoryCommand, TrainingRequest
 from launcher.redis_server import executable
 from tests.broker.samples import job, outcome, read
 from tests.support import DEADLINE, PROJECT, SIGNER, until
@@ -99,10 +92,10 @@ def gateway_of(users: dict[str, Redis]) -> Jobs:
     return Jobs(users["gateway"], max_queue_rows=10, timeout=30, result_ttl=60)
 
 
-def trainer_of(users: dict[str, Redis], queue: str) -> tuple[Leases, TrainerQueue]:
+def trainer_of(users: dict[str, Redis], kind: JobKind) -> tuple[Leases, TrainerQueue]:
     leases = Leases(users["trainer"], group=TRAINERS)
-    leases.register(f"t-{queue}-x", queue=queue)
-    return leases, TrainerQueue(users["trainer"], f"t-{queue}-x", queue, {TRAIN, REPOSITORY_COMMAND}, SIGNER)
+    leases.register(f"t-{kind.queue}-x", queues=[kind.queue])
+    return leases, TrainerQueue(users["trainer"], f"t-{kind.queue}-x", kind, SIGNER)
 
 
 def keep(leases: Leases, inc: str) -> None:
@@ -124,7 +117,7 @@ def test_a_prediction_passes_gateway_and_worker(users: dict[str, Redis]) -> None
         subscription.subscribe(channel)
         jobs.submit([job(name, expires_after=60, reply_to=channel) for name in "abcd"] + [job("e", expires_after=0)])
         jobs.wait(["a", "b"], channel)
-        jobs.backlog("sum"), jobs.workers(), jobs.ping(), jobs.list(), jobs.list("sum", Status.QUEUED)
+        jobs.backlog("sum"), jobs.workers(), jobs.list(), jobs.list("sum", Status.QUEUED)
         queue.wait_for_work(BatchLimits())
         queue.wait_for_work(BatchLimits(skip=["x"]), 0.01)
         assert jobs.cancel("d")
@@ -157,7 +150,7 @@ def test_a_training_passes_gateway_and_trainer(users: dict[str, Redis]) -> None:
             trainer_queue.finish(job_id, {"version": 1})
         if end == "give back":
             leases.give_back("t-training-x")
-            leases.register("t-training-x", queue=TRAINING)
+            leases.register("t-training-x", queues=[TRAINING.queue])
         jobs.list()
         jobs.cancel(job_id)
         jobs.delete(job_id)
@@ -167,7 +160,7 @@ def test_a_training_passes_gateway_and_trainer(users: dict[str, Redis]) -> None:
 
 def test_an_order_passes_gateway_and_trainer(users: dict[str, Redis]) -> None:
     trainings = TrainerClient(users["gateway"], SIGNER, timeout=60, result_ttl=60)
-    leases, trainer_queue = trainer_of(users, PUBLISHING)
+    leases, trainer_queue = trainer_of(users, REPOSITORY_COMMAND)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(trainings.run_command, RepositoryCommand(RepositoryAction.ROLL_BACK, "sum"), 5)
         begun = until(lambda: trainer_queue.begin([]), "the command")
@@ -178,7 +171,7 @@ def test_an_order_passes_gateway_and_trainer(users: dict[str, Redis]) -> None:
 
 def test_a_schedule_passes_gateway_and_trainer(users: dict[str, Redis], server: Protected) -> None:
     ttls = {"timeout": 60, "result_ttl": 60}
-    schedules, clock = Schedules(users["gateway"], SIGNER, **ttls), Scheduler(users["trainer"], TRAINING)
+    schedules, clock = Schedules(users["gateway"], SIGNER, **ttls), Scheduler(users["trainer"], TRAINING.queue)
     made = schedules.put("sum", "0 3 * * 1", REQUEST)
     schedules.put("other", "0 3 * * 1", REQUEST)
     assert schedules.delete("other") and schedules.all() == [made]
@@ -189,6 +182,41 @@ def test_a_schedule_passes_gateway_and_trainer(users: dict[str, Redis], server: 
     Schedules(users["trainer"], SIGNER, **ttls).advance(pytest.fail)
     assert (schedules.get("sum") or made).job != made.job
     clock.stop()
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        ["DEL rq:job:{id}", "RPUSH rq:job:{id} x"],
+        ["HSET rq:job:{id} deaths x"],
+        ["HSET rq:job:{id} deadline nan"],
+        ["HSET rq:job:{id} result_ttl 1.5"],
+        ["HSET rq:job:{id} reply other"],
+        ["HSET rq:job:{id} log_start x"],
+        ["SET rq:results:{id} x"],
+    ],
+)
+@pytest.mark.parametrize("dies", [False, True])
+def test_what_a_worker_writes_to_a_training_stops_no_other(
+    users: dict[str, Redis], commands: list[str], dies: bool
+) -> None:
+    client = TrainerClient(users["gateway"], SIGNER, timeout=60, result_ttl=60)
+    first, second = client.submit(REQUEST), client.submit(REQUEST)
+    leases, trainer_queue = trainer_of(users, TRAINING)
+    assert trainer_queue.begin([])
+    for command in commands:
+        users["worker"].execute_command(*command.format(id=first.id).split())
+    trainer_queue.report_progress(first.id, {"done": 1}, b"a line\n", 0)
+    if dies:
+        users["trainer"].delete("mg:lease:t-training-x")
+        keep(leases, "another")
+        leases, trainer_queue = trainer_of(users, TRAINING)
+    else:
+        trainer_queue.finish(first.id, {"done": True})
+    keep(leases, "t-training-x")
+    begun = {job.id for job in iter(lambda: trainer_queue.begin([]), None) if trainer_queue.finish(job.id, {})}
+    assert second.id in begun
+    assert second.id in {job.id for job in gateway_of(users).list(None, None, 50).items}
 
 
 def test_a_version_is_asked_for_and_reported(users: dict[str, Redis]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 
+from contract.settings import Settings
 from tests.support import PROJECT
 
 DOCS = PROJECT / "docs"
@@ -17,6 +19,8 @@ PAGES = [
     PROJECT / "models" / "README.md",
     *sorted(DOCS.rglob("*.md")),
 ]
+CURRENT = [page for page in PAGES if page.name != "CHANGELOG.md"]
+"""The pages that speak of this release only."""
 
 
 def relative(page: Path) -> str:
@@ -60,7 +64,7 @@ def test_a_page_that_the_code_names_exists() -> None:
     named = {
         found
         for source in sources
-        if not source.is_relative_to(PROJECT / "tests") and ".venv" not in source.parts
+        if ".venv" not in source.parts
         for found in re.findall(r"\bdocs/[\w/.-]+\.md", source.read_text())
     }
     assert named
@@ -114,3 +118,27 @@ def test_each_test_that_a_promise_names_exists() -> None:
                 file, _, function = proof.partition("::")
                 assert (PROJECT / file).is_file(), proof
                 assert re.search(rf"^def {function}\(", (PROJECT / file).read_text(), re.M), proof
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=relative)
+def test_a_file_that_a_page_names_exists(page: Path) -> None:
+    folders = "contract|runtime|broker|scoring|gateway|worker|trainer|launcher|bench|tests|docs"
+    named = re.findall(rf"`((?:{folders})/[\w/.-]*)`", prose(page))
+    assert [name for name in named if not (PROJECT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=relative)
+def test_a_setting_that_a_page_names_exists(page: Path) -> None:
+    settings = {field.name.upper() for field in dataclasses.fields(Settings)}
+    named = set(re.findall(r"\b(?!RECIPE_|SCHED_)[A-Z]+(?:_[A-Z]+)+\b", page.read_text()))
+    assert named <= settings
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=relative)
+def test_a_make_command_that_a_page_shows_exists_with_its_options(page: Path) -> None:
+    makefile = (PROJECT / "Makefile").read_text()
+    code = re.findall(r"^```console\n.*?^```|`[^`\n]+`", page.read_text(), re.DOTALL | re.MULTILINE)
+    for verb, options in re.findall(r"\bmake ([a-z-]+)((?:\s+\\?\s*[A-Z]+=\S+)*)", "\n".join(code)):
+        assert f"\n{verb}:" in makefile, verb
+        for option in re.findall(r"(?:^|\s)([A-Z]+)=", options):
+            assert f"$({option})" in makefile or f",{option})" in makefile, (verb, option)

@@ -1,34 +1,50 @@
-"""Host and origin of requests: which are accepted, and for which routes."""
+"""The front door: host and origin of requests, and the levels of routes."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Any
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 
 import pytest
-from flask import Flask
+from flask import Flask, Response
 from flask.testing import FlaskClient
 from werkzeug.routing import Rule
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from contract.settings import Settings
 from gateway.app import create_app
-from gateway.door.middleware import Door
+from gateway.door.entrance import Door
+from gateway.door.fast_path import FastPath
+from gateway.door.guard import Guard
+from gateway.problems import response_to
+from gateway.rules import Level, Route
 from tests.gateway.test_refusals import problem
+from tests.support import PROJECT
 
 JOBS, PREDICT = "/v1/jobs", "/v1/models/sum/predict"
+Answered = Callable[..., str]
 
 
-def answered(path: str, method: str = "GET", **environ: str) -> str:
-    """The status, of a gateway that is known as models.example, too."""
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Door:
+    """The door of a gateway that is also known as models.example. Behind it, every request is answered with 200."""
+    app = create_app(Settings(redis_url="redis://127.0.0.1:1", models_dir=tmp_path_factory.mktemp("models")))
+    route = next(rule for rule in app.url_map.iter_rules("predictions.post") if isinstance(rule, Route))
+    fast_path = FastPath(route, lambda environ, reference: Response(), response_to)
+    return Door(Response(), app.url_map, fast_path, Guard(("Models.example", "[fd00::8]:80")))
 
-    def rest(_: Any, start_response: Any) -> list[bytes]:
-        start_response("200 OK", [])
-        return []
 
-    built = {**EnvironBuilder(path, method=method).get_environ(), "HTTP_HOST": "localhost", **environ}
-    return run_wsgi_app(Door(rest, ("Models.example", "[fd00::8]:80")), built)[1]
+@pytest.fixture
+def answered(door: Door) -> Answered:
+    """The status of a request."""
+
+    def answered(path: str, method: str = "GET", **environ: str) -> str:
+        built = {**EnvironBuilder(path, method=method).get_environ(), "HTTP_HOST": "localhost", **environ}
+        return run_wsgi_app(door, built)[1]
+
+    return answered
 
 
 @pytest.mark.parametrize(
@@ -38,7 +54,7 @@ def answered(path: str, method: str = "GET", **environ: str) -> str:
         *("[::1]", "[::1]:8080", "models.example", "MODELS.example.:65535", "[fd00::8]:8080"),
     ],
 )
-def test_a_host_of_its_own_gets_in(host: str) -> None:
+def test_the_gateways_own_hosts_are_accepted(answered: Answered, host: str) -> None:
     assert answered(JOBS, HTTP_HOST=host) == "200 OK"
     assert answered(PREDICT, "POST", HTTP_HOST=host) == "200 OK"
 
@@ -51,7 +67,7 @@ def test_a_host_of_its_own_gets_in(host: str) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE", "OPTIONS"])
-def test_a_foreign_host_reads_and_writes_nothing(host: str, method: str) -> None:
+def test_a_foreign_host_reads_and_writes_nothing(answered: Answered, host: str, method: str) -> None:
     assert answered(JOBS, method, HTTP_HOST=host) == "403 FORBIDDEN"
     assert answered(PREDICT, method, HTTP_HOST=host) == "403 FORBIDDEN"
 
@@ -71,16 +87,17 @@ def test_a_foreign_host_reads_and_writes_nothing(host: str, method: str) -> None
         *("localhost:\u0663", "a" * 256, "localhost\t", "%6cocalhost", "127.0.0.1#.evil.example"),
     ],
 )
-def test_what_is_no_host_is_400(host: str) -> None:
+def test_an_invalid_host_is_400(answered: Answered, host: str) -> None:
     assert answered(JOBS, HTTP_HOST=host) == "400 BAD REQUEST"
 
 
 @pytest.mark.parametrize("host", ["evil.example", "", "10.0.0.7:8080"])
-def test_health_is_told_under_any_host(host: str) -> None:
+def test_open_routes_answer_under_any_host_and_nothing_else_does(answered: Answered, host: str) -> None:
     for path in ("/health/live", "/health/ready"):
         assert answered(path, HTTP_HOST=host) == "200 OK"
-    for path in ("/health", "/healthy", "/v1/health/live", "//health/live"):
+    for path in ("/health", "/healthy", "/v1/health/live", "/health/nope"):
         assert answered(path, HTTP_HOST=host) != "200 OK"
+    assert answered("/health/live", "POST", HTTP_HOST=host) != "200 OK"
 
 
 @pytest.mark.parametrize(
@@ -97,7 +114,7 @@ def test_health_is_told_under_any_host(host: str) -> None:
         ("localhost:80", "400 BAD REQUEST"),
     ],
 )
-def test_the_host_of_an_absolute_target_has_to_be_its_own_as_well(target: str, status: str) -> None:
+def test_the_host_of_an_absolute_target_is_checked_too(answered: Answered, target: str, status: str) -> None:
     assert answered(JOBS, RAW_URI=target) == status
     assert answered(JOBS, RAW_URI=target, HTTP_HOST="evil.example") != "200 OK"
 
@@ -113,13 +130,13 @@ FOREIGN = (
 
 @pytest.mark.parametrize("origin", OURS)
 @pytest.mark.parametrize("site", ["same-origin", "same-site", "cross-site"])
-def test_a_page_of_an_allowed_origin_may_write(origin: str, site: str) -> None:
+def test_a_page_of_an_allowed_origin_may_write(answered: Answered, origin: str, site: str) -> None:
     for method in ("GET", "POST"):
         assert answered(PREDICT, method, HTTP_ORIGIN=origin, HTTP_SEC_FETCH_SITE=site) == "200 OK"
 
 
 @pytest.mark.parametrize("origin", FOREIGN)
-def test_a_page_of_a_foreign_origin_may_not(origin: str) -> None:
+def test_a_page_of_a_foreign_origin_may_not(answered: Answered, origin: str) -> None:
     for path, method in ((PREDICT, "GET"), (PREDICT + "/", "GET"), (PREDICT, "POST"), (JOBS + "/1", "DELETE")):
         assert answered(path, method, HTTP_ORIGIN=origin) == "403 FORBIDDEN"
     assert answered(JOBS, HTTP_ORIGIN=origin) == "200 OK"  # the browser does not show it the answer
@@ -135,7 +152,7 @@ def test_a_page_of_a_foreign_origin_may_not(origin: str) -> None:
         ("a word to come", "200 OK"),
     ],
 )
-def test_a_page_that_hides_its_origin_makes_no_job(site: str, status: str) -> None:
+def test_a_foreign_page_without_an_origin_makes_no_job(answered: Answered, site: str, status: str) -> None:
     for method in ("GET", "POST"):
         assert answered(PREDICT, method, HTTP_SEC_FETCH_SITE=site) == status
     for path in (JOBS, "/v1/models/predict", "/v1/models/sum"):
@@ -143,34 +160,56 @@ def test_a_page_that_hides_its_origin_makes_no_job(site: str, status: str) -> No
 
 
 @pytest.mark.parametrize("path", [f"/{PREDICT}", f"//{PREDICT}/", f"{PREDICT}//"])
-def test_more_slashes_lead_no_foreign_page_past_the_door(path: str, client: FlaskClient) -> None:
+def test_repeated_slashes_do_not_bypass_the_guard(path: str, client: FlaskClient) -> None:
+    """Werkzeug leaves out the slashes at the front, and redirects to a path without the others."""
     environ = EnvironBuilder(headers={"Sec-Fetch-Site": "cross-site"}).get_environ() | {"PATH_INFO": path}
-    assert run_wsgi_app(client.application, environ)[1] == "403 FORBIDDEN"
+    assert run_wsgi_app(client.application, environ)[1] in ("403 FORBIDDEN", "308 PERMANENT REDIRECT")
     del environ["HTTP_SEC_FETCH_SITE"]
     assert run_wsgi_app(client.application, environ)[1] != "403 FORBIDDEN"
 
 
-def test_every_route_but_health_is_behind_the_door(settings: Settings) -> None:
-    app: Flask = create_app(dataclasses.replace(settings, allow_upload=True))
+def test_every_route_but_the_open_ones_is_behind_the_guard(settings: Settings) -> None:
+    app = create_app(dataclasses.replace(settings, allow_upload=True))
     client = app.test_client()
-    assert len(list(routes(app))) > 20
     for rule, method in routes(app):
         path = rule.rule.replace("<", "").replace(">", "")
         response = client.open(path, method=method, headers={"Host": "evil.example"})
-        if path.startswith("/health/"):
-            assert response.status_code != 403
-        else:
-            assert response.status_code == 403, (path, method)
+        assert (response.status_code == 403) == (rule.level is not Level.OPEN), (path, method)
         if method not in ("GET", "HEAD", "OPTIONS"):
             response = client.open(path, method=method, headers={"Origin": "https://evil.example"})
             problem(response, 403, "foreign_origin")
 
 
-def routes(app: Flask) -> Iterator[tuple[Rule, str]]:
+def routes(app: Flask) -> Iterator[tuple[Route, str]]:
     for rule in app.url_map.iter_rules():
+        assert isinstance(rule, Route)
         for method in rule.methods or ():
             if method != "HEAD":  # has no body to look into
                 yield rule, method
+
+
+def test_every_route_has_the_level_that_the_reference_names() -> None:
+    printed = subprocess.run([sys.executable, "-m", "gateway", "routes"], cwd=PROJECT, capture_output=True, text=True)
+    page = (PROJECT / "docs" / "reference" / "http-api.md").read_text()
+    assert f"\n```\n{printed.stdout}```\n" in page, printed.stderr
+    assert printed.stdout.startswith("open ")
+
+
+def test_the_gateway_does_not_start_with_a_route_without_a_level(settings: Settings) -> None:
+    with pytest.raises(TypeError, match=r"the route /v1/all declares no level; add level=, one of Level\.OPEN, "):
+        create_app(settings).get("/v1/all")(lambda: "")
+
+
+def test_a_route_without_a_level_that_bypasses_the_declaration_is_closed(settings: Settings) -> None:
+    app = create_app(settings)
+    app.url_map.add(Rule("/v1/all", endpoint="all"))
+    app.view_functions["all"] = lambda: "all"
+    problem(app.test_client().get("/v1/all"), 403, "no_level")
+
+
+def test_the_guard_has_one_caller() -> None:
+    sources = (path.read_text() for path in (PROJECT / "gateway").rglob("*.py"))
+    assert sum(source.count("guard.check(") for source in sources) == 1
 
 
 def test_a_refusal_says_what_to_do(client: FlaskClient) -> None:

@@ -1,4 +1,4 @@
-"""Uploads claim room as they come: a promised length takes none."""
+"""Uploads claim room as they arrive, and not by their announced length."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from flask import Request
 from werkzeug.test import EnvironBuilder
 
 from contract.settings import MB
-from gateway.problems import Problem
+from gateway import forms
+from gateway.forms import Upload
+from gateway.refusals import Reason, Refusal
 from gateway.serving.spool import Spool
 
 HEAD = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
@@ -32,49 +33,50 @@ class Slow:
         return data
 
 
-def upload(size: int, meanwhile: Callable[[], object] = lambda: None) -> Request:
+def receive(spool: Spool, size: int, meanwhile: Callable[[], object] = lambda: None) -> Upload:
     body = HEAD + b"y" * size + END
     said = {"CONTENT_TYPE": "multipart/form-data; boundary=x", "CONTENT_LENGTH": str(len(body))}
-    return Request({**EnvironBuilder(method="POST").get_environ(), **said, "wsgi.input": Slow(body, meanwhile)})
+    environ = {**EnvironBuilder(method="POST").get_environ(), **said, "wsgi.input": Slow(body, meanwhile)}
+    return forms.receive(environ, spool, MB)
 
 
 def taken(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def test_an_upload_claims_about_what_has_come(tmp_path: Path) -> None:
-    spool, claimed = Spool(tmp_path, 100, 100, MB), []
-    form = spool.receive(upload(8 * MB, lambda: claimed.append(taken(tmp_path))))
+def test_an_upload_claims_about_as_much_as_has_arrived(tmp_path: Path) -> None:
+    spool, claimed = Spool(tmp_path, 100, 100), []
+    form = receive(spool, 8 * MB, lambda: claimed.append(taken(tmp_path)))
     assert 3.9 * MB <= claimed[0] <= 5.1 * MB
     assert taken(tmp_path) == 8 * MB
     assert (tmp_path / form.files["file"]).read_bytes() == b"y" * 8 * MB
 
 
-def test_uploads_that_have_promised_all_of_the_spool_leave_room_for_others(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, 10, 10, MB)
+def test_the_announced_length_of_an_upload_takes_no_room_from_others(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 10, 10)
     others: list[str] = []
-    spool.receive(upload(6 * MB, lambda: others.extend(spool.receive(upload(MB)).files)))
+    receive(spool, 6 * MB, lambda: others.extend(receive(spool, MB).files))
     assert others == ["file"]
 
 
-def test_an_upload_that_finds_the_spool_full_on_its_way_is_507_and_removed(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, 10, 10, MB)
-    with pytest.raises(Problem) as refused:
-        spool.receive(upload(6 * MB, lambda: spool.receive(upload(5 * MB))))
-    assert (refused.value.status, refused.value.code) == (507, "spool_full")
+def test_an_upload_that_fills_the_spool_is_refused_and_removed(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 10, 10)
+    with pytest.raises(Refusal) as refused:
+        receive(spool, 6 * MB, lambda: receive(spool, 5 * MB))
+    assert refused.value.reason is Reason.SPOOL_FULL
     assert "of 10 MB (SPOOL_MB) are taken" in refused.value.detail
     assert [path.suffix for path in tmp_path.iterdir() if path.name != ".lock"] == [".upload"]
     assert taken(tmp_path) == 5 * MB
 
 
 def test_the_last_byte_of_the_spool_can_be_taken(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, 1, 1, MB)
-    spool.receive(upload(MB - len(HEAD + END)))
+    spool = Spool(tmp_path, 1, 1)
+    receive(spool, MB - len(HEAD + END))
     assert taken(tmp_path) == MB - len(HEAD + END)
 
 
 def test_one_upload_may_not_be_larger_than_allowed(tmp_path: Path) -> None:
-    with pytest.raises(Problem) as refused:
-        Spool(tmp_path, 10, 1, MB).receive(upload(MB - len(HEAD + END) + 1))
-    assert (refused.value.status, refused.value.code) == (413, "upload_too_large")
+    with pytest.raises(Refusal) as refused:
+        receive(Spool(tmp_path, 10, 1), MB - len(HEAD + END) + 1)
+    assert refused.value.reason is Reason.UPLOAD_TOO_LARGE
     assert "1 MB (MAX_UPLOAD_MB)" in refused.value.detail

@@ -1,44 +1,25 @@
-"""An upload becomes a command to the trainer, where uploads are allowed at all."""
+"""An upload becomes a command to the trainer, if uploads are allowed."""
 
 from __future__ import annotations
 
+import dataclasses
 import io
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, Request
 from flask.testing import FlaskClient
 
 from contract.errors import Code, ModelgateError
+from contract.settings import Settings
 from contract.training import RepositoryAction, RepositoryCommand
-from gateway import problems
-from gateway.routes import uploads
+from gateway.app import create_app
 from tests.gateway.test_refusals import problem
 
 
-@dataclass
-class Received:
-    fields: dict[str, str]
-    files: dict[str, str]
-    called: dict[str, str]
-
-
-class Spool:
-    """Names the files as they come and keeps none."""
-
-    def __init__(self) -> None:
-        self.discarded: list[str] = []
-
-    def receive(self, request: Request) -> Received:
-        called = {part: file.filename or "" for part, file in request.files.items()}
-        return Received(dict(request.form), {part: f"spooled-{part}" for part in request.files}, called)
-
-    def discard(self, received: Received) -> None:
-        self.discarded += received.files.values()
-
-
 class Trainer:
+    """Answers commands as the trainer does."""
+
     def __init__(self) -> None:
         self.commands: list[RepositoryCommand] = []
         self.error: ModelgateError | None = None
@@ -55,11 +36,23 @@ def trainer() -> Trainer:
     return Trainer()
 
 
-def client_of(trainer: Trainer, allowed: bool = True, spool: Spool | None = None) -> FlaskClient:
-    app = Flask(__name__)
-    problems.register(app, 8)
-    app.register_blueprint(uploads.blueprint(spool or Spool(), trainer, allowed))
-    return app.test_client()
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def allowing(settings: Settings, spool: Path) -> Settings:
+    return dataclasses.replace(settings, spool_dir=spool, allow_upload=True)
+
+
+@pytest.fixture
+def client(allowing: Settings, trainer: Trainer) -> FlaskClient:
+    return create_app(allowing, trainer).test_client()
+
+
+def files(spool: Path) -> list[str]:
+    return [path.name for path in spool.iterdir() if path.name != ".lock"]
 
 
 def form(*parts: str, **fields: str) -> dict[str, Any]:
@@ -69,50 +62,56 @@ def form(*parts: str, **fields: str) -> dict[str, Any]:
 URL = "/v1/models/loan/versions"
 
 
-def test_an_upload_is_an_order_and_answered_with_the_version(trainer: Trainer) -> None:
-    response = client_of(trainer).post(URL, data=form("file", "sample"))
+def test_an_upload_is_a_command_and_answered_with_the_version(
+    client: FlaskClient, trainer: Trainer, spool: Path
+) -> None:
+    response = client.post(URL, data=form("file", "sample"))
     assert response.status_code == 201
     assert response.headers["Location"] == "/v1/models/loan/versions/3"
     assert response.json and response.json["version"] == 3
-    wanted = RepositoryCommand(
-        RepositoryAction.IMPORT, "loan", upload="spooled-file", sample="spooled-sample", upload_name="x.pkl"
+    (command,) = trainer.commands
+    assert command.upload and command.sample and command.upload != command.sample
+    assert dataclasses.replace(command, upload=None, sample=None) == RepositoryCommand(
+        RepositoryAction.IMPORT, "loan", upload_name="x.pkl"
     )
-    assert trainer.commands == [wanted]
+    assert files(spool) == []
 
 
-def test_a_sample_is_not_needed(trainer: Trainer) -> None:
-    assert client_of(trainer).post(URL, data=form("file")).status_code == 201
+def test_a_sample_is_not_needed(client: FlaskClient, trainer: Trainer) -> None:
+    assert client.post(URL, data=form("file")).status_code == 201
     assert trainer.commands[0].sample is None
 
 
-def test_uploads_are_off_unless_somebody_turned_them_on(trainer: Trainer) -> None:
-    body = problem(client_of(trainer, allowed=False).post(URL, data=form("file")), 403, "uploads_off")
+def test_uploads_are_off_by_default(allowing: Settings, trainer: Trainer) -> None:
+    client = create_app(dataclasses.replace(allowing, allow_upload=False), trainer).test_client()
+    body = problem(client.post(URL, data=form("file")), 403, "uploads_off")
     assert "a pickle is a program" in body["detail"] and "ALLOW_UPLOAD=1" in body["detail"]
     assert trainer.commands == []
 
 
-def test_what_the_trainer_refuses_is_the_callers_to_correct(trainer: Trainer) -> None:
+def test_what_the_trainer_refuses_is_the_clients_to_correct(client: FlaskClient, trainer: Trainer, spool: Path) -> None:
     trainer.error = ModelgateError(Code.NOT_PUBLISHED, "the file is empty; copy it again")
-    body = problem(client_of(trainer).post(URL, data=form("file")), 422, "not_published")
+    body = problem(client.post(URL, data=form("file")), 422, "not_published")
     assert body["detail"] == "the file is empty; copy it again"
+    assert files(spool) == []
 
 
-def test_an_upload_has_a_signature_where_it_needs_one(trainer: Trainer) -> None:
-    assert client_of(trainer).post(URL, data=form("file", "signature")).status_code == 201
-    assert trainer.commands[0].signature == "spooled-signature"
+def test_an_upload_has_a_signature_where_it_needs_one(client: FlaskClient, trainer: Trainer) -> None:
+    assert client.post(URL, data=form("file", "signature")).status_code == 201
+    assert trainer.commands[0].signature
     trainer.error = ModelgateError(Code.NOT_SIGNED, "the file that was sent is not signed; sign it")
-    body = problem(client_of(trainer).post(URL, data=form("file")), 403, "not_signed")
+    body = problem(client.post(URL, data=form("file")), 403, "not_signed")
     assert body["detail"] == "the file that was sent is not signed; sign it"
 
 
-def test_another_failure_of_the_trainer_is_not_the_callers(trainer: Trainer) -> None:
+def test_another_failure_of_the_trainer_is_503(client: FlaskClient, trainer: Trainer) -> None:
     trainer.error = ModelgateError(Code.TRAINER_CRASHED, "it is gone")
-    problem(client_of(trainer).post(URL, data=form("file")), 503, "trainer_crashed")
+    problem(client.post(URL, data=form("file")), 503, "trainer_crashed")
 
 
 @pytest.mark.parametrize("name", ["Loan", "inbox", "loan@3", "x" * 65])
-def test_a_name_that_no_model_can_have_is_refused(trainer: Trainer, name: str) -> None:
-    problem(client_of(trainer).post(f"/v1/models/{name}/versions", data=form("file")), 422, "invalid_name")
+def test_an_invalid_name_of_a_model_is_refused(client: FlaskClient, name: str) -> None:
+    problem(client.post(f"/v1/models/{name}/versions", data=form("file")), 422, "invalid_name")
 
 
 @pytest.mark.parametrize(
@@ -120,19 +119,19 @@ def test_a_name_that_no_model_can_have_is_refused(trainer: Trainer, name: str) -
     [
         (form("model"), "has the part 'model'"),
         (form("file", alias="canary"), "has the part 'alias'"),
-        (form("sample"), "lacks a file in a part file"),
-        (form(file="as text"), "lacks a file in a part file"),
+        (form("sample"), "has no file in its part 'file'"),
+        (form(file="as text"), "has no file in its part 'file'"),
     ],
 )
-def test_a_form_with_other_parts_is_refused(trainer: Trainer, data: dict[str, Any], said: str) -> None:
-    spool = Spool()
-    response = client_of(trainer, spool=spool).post(URL, data=data, content_type="multipart/form-data")
+def test_a_form_with_other_parts_is_refused(
+    client: FlaskClient, trainer: Trainer, spool: Path, data: dict[str, Any], said: str
+) -> None:
+    response = client.post(URL, data=data, content_type="multipart/form-data")
     body = problem(response, 400, "invalid_parameter")
     assert said in body["detail"]
     assert trainer.commands == []
-    files = [part for part, value in data.items() if isinstance(value, tuple)]
-    assert spool.discarded == [f"spooled-{part}" for part in files]
+    assert files(spool) == []
 
 
-def test_something_else_than_a_form_is_refused(trainer: Trainer) -> None:
-    problem(client_of(trainer).post(URL, json={}), 415, "unsupported_media_type")
+def test_a_body_that_is_no_form_is_refused(client: FlaskClient) -> None:
+    problem(client.post(URL, json={}), 415, "unsupported_media_type")

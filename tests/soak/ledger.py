@@ -1,4 +1,4 @@
-"""The accounts of a soak: what was accepted, what became of it, and whether that is right and stays so."""
+"""The accepted jobs of a soak: what became of each, and whether that is right and stays so."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from contract.jobs import Job, Status
 from tests.flow.clients import Answer, Clients
 
 AGAIN_AFTER = 5.0
-"""Seconds after which an end is looked at once more: nobody may have written another."""
+"""Seconds after which an ended job is read once more: its end must not have changed."""
 
 
 @dataclass
 class Accepted:
-    """`ended_at`: of the job, as seen first; `seen`: when that was."""
+    """`ended_at`: the job's `completed_at` when it was first seen ended; `seen`: the moment of that."""
 
     value: float
     ended_at: str = ""
@@ -30,13 +30,13 @@ class Accepted:
 
 @dataclass
 class Ledger:
-    """Reads each accepted job until it has ended, and once more."""
+    """Reads each accepted job until it has ended, and once more later."""
 
     jobs: Jobs
     redis: Any
     clients: Sequence[Clients]
     canceled: set[str] = field(default_factory=set)
-    """Ids of jobs that somebody has asked to cancel."""
+    """Ids of the jobs that a client has cancelled."""
     open: dict[str, Accepted] = field(default_factory=dict)
     again: deque[tuple[str, Accepted]] = field(default_factory=deque)
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -68,7 +68,7 @@ class Ledger:
                 self._settle()
                 self._look_again()
             except RedisError:
-                continue  # it is being restarted
+                continue  # Redis is being restarted
             except Exception as error:
                 self.wrong.append(f"the ledger itself: {error!r}")
                 raise
@@ -88,14 +88,14 @@ class Ledger:
             self.wrong.append(f"an answer {answer.status}: {answer.body}")
 
     def _settle(self) -> None:
-        """All that are open, also behind a long queue: what ends there can be read for `RESULT_TTL` seconds only."""
+        """Read all open jobs: those behind a long queue can be read only for `RESULT_TTL` seconds after they end."""
         ids = list(self.open)
         found = [job for at in range(0, len(ids), 1000) for job in self.jobs.read(ids[at : at + 1000])]
         for job_id, job in zip(ids, found, strict=True):
             if job is None:
                 del self.open[job_id]
                 if job_id in self.canceled:
-                    self.outcomes["deleted"] += 1  # it had ended before, and then it is forgotten
+                    self.outcomes["deleted"] += 1  # it had ended before, so cancelling deleted it
                 else:
                     self.wrong.append(f"{job_id} is lost")
             elif job.status.final:

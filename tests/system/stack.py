@@ -8,8 +8,9 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ class Stack:
     def __init__(self, models_dir: Path, owner: int) -> None:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.models_dir, self.owner = models_dir, owner
         self.data_dir = os.environ.get("DATA_DIR", "")
         # From here and from no .env; what is set there is the user's, and may be anything.
         self._environ = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME") or k.startswith("DOCKER_")} | {
@@ -47,6 +49,17 @@ class Stack:
             self.compose("up", "--detach", "--wait", "--wait-timeout", "240", *arguments)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.compose('logs', '--tail', '50')}") from None
+
+    @contextmanager
+    def settings(self, **values: object) -> Iterator[None]:
+        """The stack with these settings, as from .env; afterwards it is as before."""
+        before = dict(self._environ)
+        self._environ.update({name: str(value) for name, value in values.items()})
+        try:
+            yield
+        finally:
+            self._environ = before
+            self.up()
 
     def down(self, *arguments: str) -> None:
         self.compose("down", "--remove-orphans", *arguments)

@@ -55,7 +55,7 @@ def test_the_first_start_trains_what_is_missing_and_then_waits_for_its_end(root:
         said, errors = process.communicate(timeout=10)
     assert (process.returncode, errors) == (0, "")
     zeroth, first, second, third = said.splitlines()
-    assert zeroth == "trainer: REDIS_URL is not set: nobody can train over HTTP"
+    assert zeroth == "trainer: REDIS_URL is not set, so no model can be trained over HTTP"
     assert first == "trainer: blobs: training on scikit-learn: make_classification (100 rows)"
     assert second.startswith("trainer: blobs: version 1 published, training accuracy 0.930, ")
     assert third == "trainer: ready"
@@ -117,11 +117,11 @@ def test_what_could_not_be_trained_is_tried_again_after_a_minute(root: Path, mon
 
 
 def test_a_model_that_goes_missing_is_trained_at_the_next_look(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     trained = Rounds(monkeypatch, root, {0: {"loan", "iris"}, 20: {"iris"}, 25: {"iris"}}).trained
     assert trained[:3] == [(0, ["loan", "iris"]), (20, ["iris"]), (25, ["iris"])]
-    assert capsys.readouterr().out == "trainer: iris: it is broken\n" * 3
+    assert caplog.messages == ["iris: it is broken"] * 3
 
 
 @pytest.fixture

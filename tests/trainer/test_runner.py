@@ -211,7 +211,7 @@ def test_a_training_that_succeeded_is_not_run_again_by_another_trainer(here: Tra
     here.redis.rpush("rq:queue:training", training.id)
     here.trainer()
     until(lambda: training.read().status is Status.FAILED, "it is refused")
-    assert f"trainer: training: '{training.id}': not_trusted: the job is refused: it has been done" in here.log
+    assert f"trainer: training: '{training.id}': not_trusted: the job is refused: it has run" in here.log
     assert (here.folder / "spool" / "begun").read_text() == "."
 
 

@@ -13,7 +13,7 @@ from contract.errors import InvalidInstances
 from contract.jobs import Row
 from contract.manifest import Field, Format, Kind, ModelManifest, Output, OutputKind, Signature
 from contract.training_columns import MAX_ERRORS, resolve_columns
-from gateway.protocols.dialects import from_csv
+from gateway.protocols import csv_rows
 from tests.support import write_version
 from trainer import recipes
 from trainer.tables.csv_file import read
@@ -33,7 +33,7 @@ def learnt(folder: Path, data: bytes, **kinds: str) -> tuple[Sequence[Row], Sign
 
 
 def scored(data: bytes, signature: Signature) -> Coerced:
-    return coerce(from_csv(data), signature, "y")
+    return coerce(csv_rows.read(data), signature, "y")
 
 
 def file(cells: Sequence[str], separator: str = ",", head: str = "") -> str:
@@ -146,7 +146,7 @@ def test_a_header_in_another_case_is_understood(tmp_path: Path) -> None:
 
 def test_a_word_that_is_a_category_is_no_null() -> None:
     signature = Signature((Field("x", Kind.STRING, True, ("None", "red")),), Output(OutputKind.NUMBER))
-    assert coerce(from_csv(b"x\nNone\nNA\nred\n"), signature).rows == [("None",), (None,), ("red",)]
+    assert coerce(csv_rows.read(b"x\nNone\nNA\nred\n"), signature).rows == [("None",), (None,), ("red",)]
 
 
 def test_any_file_of_many_shapes_is_scored_as_it_was_learnt(tmp_path: Path) -> None:

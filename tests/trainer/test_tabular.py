@@ -16,7 +16,7 @@ from contract.manifest import ArtifactFormat, Kind, ModelManifest, OutputKind
 from contract.repository import Repository
 from contract.settings import Settings
 from contract.training import TrainingRequest, TrainingResult
-from gateway.protocols.dialects import from_csv
+from gateway.protocols import csv_rows
 from scoring import skops_files
 from scoring.artifacts import load
 from scoring.predict import Prediction, predict
@@ -303,7 +303,7 @@ def test_a_churn_table_with_blanks_is_learnt_and_then_scored_as_it_is(tmp_path: 
     found = Trained(
         tmp_path / "models", tmp_path / "churn.csv", "Churn", id_field="customer", parameters={"estimator": "linear"}
     )
-    coerced = coerce(from_csv((tmp_path / "churn.csv").read_bytes()), found.manifest.signature, "Churn")
+    coerced = coerce(csv_rows.read((tmp_path / "churn.csv").read_bytes()), found.manifest.signature, "Churn")
     with threadpool_limits(1):
         assert len(predict(found.estimator, found.manifest, coerced.rows).values) == 120
     assert coerced.ids is not None and coerced.ids[0] == "0000-X"

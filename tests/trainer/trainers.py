@@ -24,12 +24,14 @@ from trainer.jobs.done import FOLDER
 
 RUNNER = """
 import sys
+from runtime import logs
 from contract.settings import Settings
 from trainer.jobs import commands, runner, training_process
 from tests.trainer import recipes_of_tests
 
 commands.HANDLERS.update(recipes_of_tests.ACTIONS)
 training_process.MODULE = "tests.trainer.recipes_of_tests"
+logs.configure("trainer", sys.stdout)
 runner.RUNNERS[sys.argv[1]](Settings.from_environ(), lease=2).run()
 """
 

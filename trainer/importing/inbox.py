@@ -17,6 +17,7 @@ import dataclasses
 import fcntl
 import functools
 import json
+import logging
 import os
 import select
 import signal
@@ -32,7 +33,7 @@ from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
-from trainer.console import print_line
+from runtime import logs
 from trainer.importing import Refused
 from trainer.importing.imports import import_file, imported_before, model_name, stem
 from trainer.importing.signatures import SUFFIX
@@ -258,14 +259,16 @@ def main() -> None:
     hide_memory()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
+    logs.configure("trainer", sys.stdout)
+    log = logging.getLogger("trainer").info
     settings = Settings.from_environ()
     promote = functools.partial(
         promotion.promote, settings, connect(settings.redis_url) if settings.redis_url else None
     )
     watch(
-        Inbox(settings, promote, print_line),
+        Inbox(settings, promote, log),
         lambda seconds: bool(select.select([sys.stdin], [], [], seconds)[0]),
-        print_line,
+        log,
     )
 
 

@@ -6,6 +6,7 @@ It ends when its stdin closes. So it does not outlive `python -m trainer`, and n
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import select
 import signal
@@ -13,13 +14,14 @@ import socket
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NoReturn
 
 from redis.exceptions import RedisError
 
 from broker.connection import connect
+from broker.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
 from broker.lease_groups import TRAINERS
 from broker.schedules import Schedules
 from broker.scripts import FencedError
@@ -28,16 +30,17 @@ from broker.supervisor import LEASE, Leases, incarnation
 from broker.trainer import OwnedJob, Ownership, Scheduler, TrainerQueue
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
-from contract.training import PUBLISHING, REPOSITORY_COMMAND, TRAIN, TRAINING
-from runtime.backoff import Backoff
+from runtime import logs
+from runtime.duties import Duties
 from trainer import recipes
-from trainer.console import print_line
 from trainer.jobs import spool
 from trainer.jobs.commands import carry_out
 from trainer.jobs.done import DoneJobs
 from trainer.jobs.execution import Execution, Outcome, ThreadExecution
 from trainer.jobs.training_process import TrainingProcess
 from trainer.processes import hide_memory
+
+log = logging.getLogger("trainer")
 
 TICK = 0.02
 """Seconds between two checks of a busy process."""
@@ -57,15 +60,6 @@ class RunningJob:
     report_at: float = 0.0
 
 
-@dataclass
-class _Duty:
-    """Something to do every `every` seconds."""
-
-    every: float
-    do: Callable[[], object]
-    due: float = 0.0
-
-
 class JobRunner(ABC):
     """Takes the jobs of one queue, runs them, records their outcomes, and renews its lease meanwhile.
 
@@ -73,9 +67,7 @@ class JobRunner(ABC):
     jobs that a gateway signed, and each of them once.
     """
 
-    queue_name: ClassVar[str]
-    function: ClassVar[str]
-    """The dotted path in its jobs. Jobs with another one are refused; RQ would import any."""
+    kind: ClassVar[JobKind]
     most_jobs: ClassVar[int]
     """How many jobs run at a time."""
 
@@ -87,26 +79,26 @@ class JobRunner(ABC):
         self._redis = connect(settings.redis_url, socket_timeout=2)
         self._leases = Leases(self._redis, lease=lease, group=TRAINERS)
         self._host = socket.gethostname()
-        self._inc = incarnation(f"{self._host.replace(':', '.')}-{self.queue_name}", 0)
+        self._inc = incarnation(f"{self._host.replace(':', '.')}-{self.kind.queue}", 0)
         self._queue = TrainerQueue(
             self._redis,
             self._inc,
-            self.queue_name,
-            {self.function},
+            self.kind,
             self._signer,
             done=self._done,
             on_refused=self._log_refused,
         )
-        self._backoff = Backoff()
         self._jobs: list[RunningJob] = []
         self._registered = False
         self._stop_by: float | None = None
-        self._duties = [
-            _Duty(lease / 5, self._renew),
-            _Duty(lease / 5, self._reap),
-            _Duty(1, self._leases.expire),
-            _Duty(10, self._leases.reconcile),
-        ]
+        self._duties = Duties(f"the process of the queue {self.kind.queue}", log)
+        self._duties.add(0, self._register)
+        self._duties.add(lease / 5, self._renew)
+        self._duties.add(lease / 5, self._reap)
+        self._duties.add(1, self._leases.expire)
+        self._duties.add(10, self._leases.reconcile)
+        self._duties.add(0, self._report_all)
+        self._duties.add(0, self._begin_jobs)
 
     @abstractmethod
     def start(self, begun: OwnedJob) -> Execution:
@@ -152,7 +144,7 @@ class JobRunner(ABC):
         try:
             self.give_back()
         except RedisError as error:
-            print_line(f"trainer: {self.queue_name}: no Redis; its jobs start again when the lease ends: {error}")
+            log.warning("%s: no Redis; its jobs start again when the lease ends: %s", self.kind.queue, error)
 
     def give_back(self) -> None:
         """Return the jobs to the queue. Another trainer starts them again; it does not count as a crash."""
@@ -161,31 +153,16 @@ class JobRunner(ABC):
     # Redis
 
     def _use_redis(self) -> None:
-        """Run the duties that are due, report on running jobs, and take new ones; repeat all of it after an error."""
-        if not self._backoff.over:
-            return
+        """Run the duties that are due, report on running jobs, and take new ones."""
         try:
-            if not self._registered:
-                self._leases.register(self._inc, host=self._host, pid=os.getpid(), queue=self.queue_name)
-                self._registered = True
-            for duty in self._duties:
-                if time.monotonic() >= duty.due:
-                    duty.do()
-                    duty.due = time.monotonic() + duty.every
-            for job in list(self._jobs):
-                self._report(job)
-            while self._stop_by is None and len(self._jobs) < self.most_jobs and self._begin():
-                pass
+            self._duties.run_due()
         except FencedError:
             self._registered = False
-        except RedisError as error:
-            if not self._backoff.failing:
-                print_line(f"trainer: {self.queue_name}: lost Redis and tries again: {error}")
-            self._backoff.failed()
-        else:
-            if self._backoff.failing:
-                print_line(f"trainer: {self.queue_name}: has Redis again")
-            self._backoff.worked()
+
+    def _register(self) -> None:
+        if not self._registered:
+            self._leases.register(self._inc, host=self._host, pid=os.getpid(), queues=[self.kind.queue])
+            self._registered = True
 
     def _renew(self) -> None:
         # Another process may have given our jobs back after the lease ended: the next report of each job says so.
@@ -194,16 +171,20 @@ class JobRunner(ABC):
 
     def _reap(self) -> None:
         for inc in self._leases.reap():
-            print_line(f"trainer: {inc} is gone; its jobs start again")
+            log.warning("%s is gone; its jobs start again", inc)
 
     # Jobs
 
-    def _begin(self) -> bool:
-        begun = self._queue.begin([job.begun.id for job in self._jobs])
-        if begun is None:
-            return False
-        self._jobs.append(RunningJob(begun, self.start(begun), begun.log_bytes))
-        return True
+    def _begin_jobs(self) -> None:
+        while self._stop_by is None and len(self._jobs) < self.most_jobs:
+            begun = self._queue.begin([job.begun.id for job in self._jobs])
+            if begun is None:
+                return
+            self._jobs.append(RunningJob(begun, self.start(begun), begun.log_bytes))
+
+    def _report_all(self) -> None:
+        for job in list(self._jobs):
+            self._report(job)
 
     def _report(self, job: RunningJob) -> None:
         if job.outcome is None and time.monotonic() < job.report_at:
@@ -224,12 +205,10 @@ class JobRunner(ABC):
             try:
                 self._done.add(job.begun.id)
             except OSError as error:
-                print_line(
-                    f"trainer: cannot record that the job {job.begun.id} has run, so it could run again: {error}"
-                )
+                log.warning("cannot record that the job %s has run, so it could run again: %s", job.begun.id, error)
 
     def _log_refused(self, job_id: str, failure: Failure) -> None:
-        print_line(f"trainer: {self.queue_name}: {job_id[:64]!r}: {failure.code}: {failure.message}")
+        log.warning("%s: %r: %s: %s", self.kind.queue, job_id[:64], failure.code, failure.message)
 
     def release(self, job: RunningJob, ended: bool) -> None:
         """Stop running a job that this process no longer owns. If it has `ended`, remove its files."""
@@ -240,7 +219,7 @@ class JobRunner(ABC):
 
     def _pause(self) -> None:
         """Wait until there may be something to do."""
-        if self._jobs or not self._registered or not self._backoff.over or self._stop_by is not None:
+        if self._jobs or not self._registered or self._duties.paused or self._stop_by is not None:
             time.sleep(TICK)
             return
         try:
@@ -252,28 +231,26 @@ class JobRunner(ABC):
 class TrainingRunner(JobRunner):
     """Runs trainings one at a time, each in its own process group. Also runs schedules and removes old uploads."""
 
-    queue_name, function, most_jobs, stop_grace = TRAINING, TRAIN, 1, 0.0
+    kind, most_jobs, stop_grace = TRAINING, 1, 0.0
 
     def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
         super().__init__(settings, lease=lease)
-        self._scheduler = Scheduler(self._redis, self.queue_name)
+        self._scheduler = Scheduler(self._redis, self.kind.queue)
         ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}
         self._schedules = Schedules(self._redis, self._signer, **ttls)
         self._unsigned: set[str] = set()
-        self._duties += [
-            _Duty(1, self._advance_schedules),
-            _Duty(10, self._publish_recipes),
-            _Duty(60, self._sweep),
-        ]
+        self._duties.add(1, self._advance_schedules)
+        self._duties.add(10, self._publish_recipes)
+        self._duties.add(60, self._sweep)
 
     def _publish_recipes(self) -> None:
         folder = self._settings.recipes_dir
         self._queue.publish_recipes(recipes.names(folder), recipes.parameters(folder))
 
     def start(self, begun: OwnedJob) -> Execution:
-        log = "the trainer died during this training, which now starts again\n" if begun.deaths else ""
+        first_line = "the trainer died during this training, which now starts again\n" if begun.deaths else ""
         try:
-            return TrainingProcess(begun.payload, self._settings.train_timeout, log)
+            return TrainingProcess(begun.payload, self._settings.train_timeout, first_line)
         except OSError as error:
             return ThreadExecution(functools.partial(_not_started, error))
 
@@ -282,15 +259,14 @@ class TrainingRunner(JobRunner):
         progress, lines = job.execution.progress, job.execution.log_lines()
         owner = self._queue.report_progress(job.begun.id, progress, lines, job.log_bytes)
         if owner is not Ownership.MINE:
-            print_line(f"trainer: the job {job.begun.id} is stopped: {owner}")
+            log.info("the job %s is stopped: %s", job.begun.id, owner)
             self.release(job, ended=owner is Ownership.ENDED)
             return False
         job.execution.progress = None
         job.execution.discard(len(lines))
         job.log_bytes += len(lines)
-        if lines:
-            model = job.begun.payload.get("model")
-            print_line("\n".join(f"trainer: {model}: {line}" for line in lines.decode(errors="replace").splitlines()))
+        for line in lines.decode(errors="replace").splitlines():
+            log.info("%s: %s", job.begun.payload.get("model"), line)
         return True
 
     def give_back(self) -> None:
@@ -303,9 +279,10 @@ class TrainingRunner(JobRunner):
 
     def _log_unsigned(self, model: str) -> None:
         if model not in self._unsigned:
-            print_line(
-                f"trainer: the schedule of {model[:64]!r} does not run: no gateway with this trainer's secret"
-                " (TRAINER_SECRET) signed it; PUT it again"
+            log.warning(
+                "the schedule of %r does not run: no gateway with this trainer's secret (TRAINER_SECRET) signed it;"
+                " PUT it again",
+                model[:64],
             )
             self._unsigned.add(model)
 
@@ -323,7 +300,7 @@ class PublishingRunner(JobRunner):
     """Carries out repository commands, each in a thread, and finishes running ones before it stops."""
 
     # Eight, so that a command that waits for workers does not delay those of other models.
-    queue_name, function, most_jobs = PUBLISHING, REPOSITORY_COMMAND, 8
+    kind, most_jobs = REPOSITORY_COMMAND, 8
 
     @property
     def stop_grace(self) -> float:
@@ -333,11 +310,12 @@ class PublishingRunner(JobRunner):
         return ThreadExecution(functools.partial(carry_out, begun.payload, self._settings, self._redis))
 
 
-RUNNERS: Mapping[str, type[JobRunner]] = {runner.queue_name: runner for runner in (TrainingRunner, PublishingRunner)}
+RUNNERS: Mapping[str, type[JobRunner]] = {runner.kind.queue: runner for runner in (TrainingRunner, PublishingRunner)}
 
 
 def main(queue: str) -> None:
     hide_memory()
+    logs.configure("trainer", sys.stdout)
     RUNNERS[queue](Settings.from_environ()).run()
     os._exit(0)  # also while a command hangs
 

@@ -1,29 +1,24 @@
-"""The body of a request, in any of the dialects that clients speak, → instances; no value is looked at."""
+"""The gateway's own protocol: rows in any of the JSON shapes that clients send, answered with the job as JSON."""
 
 from __future__ import annotations
 
-import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from contract import csv_table
 from contract.coercion import Grid, Instances, Records, RepeatedKeys, check_width
 from contract.errors import FieldError, InvalidInstances
+from contract.jobs import Job
 from contract.manifest import Signature
 from contract.wording import counted, listed, shown
+from gateway.refusals import MalformedBody
+
+EMPTY = 'the body is empty; send the rows, such as [{"name": value}, …] or CSV with a header'
 
 
-class MalformedBody(Exception):
-    """A body that cannot be read at all; the message says where and what to send."""
-
-
-_EMPTY = 'the body is empty; send the rows, such as [{"name": value}, …] or CSV with a header'
-
-
-def from_json(body: bytes, signature: Signature) -> Instances:
-    """Tells the JSON dialects apart by shape; a key that the signature knows makes an object data.
+def read(body: bytes, signature: Signature) -> Instances:
+    """Return the rows in `body`. Its shape tells what they are; an object with a key of the signature is a row.
 
     Raises `MalformedBody`, or `InvalidInstances` where it is JSON in no shape that holds instances.
     """
@@ -47,30 +42,18 @@ def from_json(body: bytes, signature: Signature) -> Instances:
     return _WRAPPERS[wrappers[0]](value[wrappers[0]], repr(wrappers[0]))
 
 
+def write(job: Job) -> str:
+    return to_json(job.to_json())
+
+
+def to_json(value: object) -> str:
+    """Return a line of JSON. Raises `ValueError` for a number that is not finite."""
+    return _encode(value) + "\n"
+
+
 def json_value(body: bytes) -> object:
-    """What stands in a body that is no data: objects with repeated keys are `RepeatedKeys`. Raises `MalformedBody`."""
+    """Return the value in a body without rows. Objects that repeat a key are `RepeatedKeys`. Raises `MalformedBody`."""
     return _parsed(_text(body), "the body")
-
-
-def from_csv(body: bytes, most: int | None = None) -> Instances:
-    """Read a CSV with a header as a training file is read; a blank cell is null.
-
-    Only the first `most` rows are read. Raises `MalformedBody`.
-    """
-    if not body.strip():
-        raise MalformedBody(_EMPTY)
-    try:
-        table = csv_table.read(io.BytesIO(body), most)
-    except csv_table.NotCsv as error:
-        raise MalformedBody(f"the body is not CSV: {error}") from None
-    letters = "look at its letters with accents"
-    remarks = [f"the CSV is not in UTF-8 and was read as {table.guessed}; {letters}"] if table.guessed else []
-    return Grid(table.columns, table.rows, table.separator, remarks)
-
-
-def from_form(pairs: Iterable[tuple[str, str]]) -> Instances:
-    """The fields of an HTML form or a URL's query → one row; a blank one is null, as text has no null."""
-    return Records([_without_repeats([(name, value if value.strip() else None) for name, value in pairs])])
 
 
 def _known(signature: Signature) -> set[str | None]:
@@ -83,11 +66,12 @@ def _text(body: bytes) -> str:
     except UnicodeDecodeError as error:
         raise MalformedBody(f"the body is not UTF-8: byte {error.start} cannot be read") from None
     if not text.strip():
-        raise MalformedBody(_EMPTY)
+        raise MalformedBody(EMPTY)
     return text
 
 
-def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def with_repeats_marked(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return the pairs as a dict, as `RepeatedKeys` if a name repeats."""
     found = dict(pairs)
     if len(found) == len(pairs):
         return found
@@ -96,11 +80,12 @@ def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return kept
 
 
-def _no_json(constant: str) -> NoReturn:
-    raise MalformedBody(f"{constant} is not JSON; write null for a value that is not there")
+def _refuse_constant(constant: str) -> NoReturn:
+    raise MalformedBody(f"{constant} is not JSON; write null for a missing value")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_without_repeats, parse_constant=_no_json)
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+_DECODER = json.JSONDecoder(object_pairs_hook=with_repeats_marked, parse_constant=_refuse_constant)
 
 
 def _parsed(text: str, what: str) -> object:
@@ -110,7 +95,7 @@ def _parsed(text: str, what: str) -> object:
         raise MalformedBody(f"{what} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise MalformedBody(f"{what} is nested too deeply; rows are a list of objects or of lists") from None
-    except ValueError:  # the only other one: an int of more digits than Python reads
+    except ValueError:  # the only other cause: an integer with more digits than Python reads
         raise MalformedBody(f"{what} has a number of thousands of digits") from None
 
 
@@ -123,14 +108,14 @@ def _repeated(value: object) -> tuple[str, ...]:
 
 
 def _rows(value: list[Any]) -> Instances:
-    """The first element tells what a list is; plain values are one row."""
+    """Return the rows of a list, which its first element tells apart; plain values are one row."""
     if not value or isinstance(value[0], dict):
-        return Records(value)  # coerce() refuses the rows that are no objects
+        return Records(value)  # coerce() refuses rows that are not objects
     return Grid(None, value if isinstance(value[0], list) else [value])
 
 
 def _object(value: dict[str, Any]) -> Instances:
-    """One row, or pandas' default, where a column is an object of values by row label."""
+    """Return one row, or the rows of pandas' default, where a column is an object of values by row label."""
     if not value or not all(isinstance(column, dict) for column in value.values()):
         return Records([value])
     first, labels = next(iter(value.items()))
@@ -143,7 +128,7 @@ def _object(value: dict[str, Any]) -> Instances:
 
 
 def _grid(columns: dict[str, list[object]], repeated: Sequence[str] = ()) -> Grid:
-    """A repeated name is there twice, for coerce() to judge whether it matters."""
+    """Return the columns as rows. A repeated name appears twice; coerce() decides whether it matters."""
     names = [*columns, *repeated]
     return Grid(names, list(zip(*(columns[name] for name in names), strict=True)))
 

@@ -1,25 +1,23 @@
-"""The door: every request passes here once. Checks host and origin, before the fast path and before Flask's routing.
+"""Checks where a request comes from.
 
 A page of another site can reach a gateway on loopback through its visitor's browser: under a host name of its own that
-it rebinds to loopback, or by a cross-origin request. The first is refused on every route, the second if it writes or
-makes a job.
+it rebinds to loopback, or by a cross-origin request. The first is refused on every route that is not open, the second
+if it writes or makes a job.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, NoReturn
 
 from contract.settings import is_loopback
 from gateway.problems import Problem
+from gateway.rules import Level
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-OPEN = "/health/"
-"""Paths below it accept any `Host`: a health check knows the gateway's address and not its name."""
+    from _typeshed.wsgi import WSGIEnvironment
 
 _AUTHORITY = r"(?P<name>[a-z0-9._-]{1,255}|\[[0-9a-f.]*:[0-9a-f:.]*\])(?::(?P<port>[0-9]{0,5}))?"
 _HOST = re.compile(_AUTHORITY, re.ASCII | re.IGNORECASE)
@@ -27,35 +25,24 @@ _ORIGIN = re.compile(f"https?://{_AUTHORITY}", re.ASCII)
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)([/?].*)?", re.ASCII | re.IGNORECASE)
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
-_PREDICT = re.compile(r"/+v1/models/[^/]+/predict/*")
-"""The one address whose GET makes a job, with the slashes that routing leaves out."""
 
 _ELSEWHERE = frozenset({"cross-site", "same-site"})
 """Values of `Sec-Fetch-Site` for a page of another origin. A page of the same site has another host or port, so it is
 foreign, too, unless its host is allowed."""
 
-_DIFFERENT_VALUES = 256
-"""Most values of a header that are cached: callers repeat the same ones."""
+_CACHED_VALUES = 256
+"""Values of a header that are cached: clients repeat the same ones."""
 
 
-class Door:
-    """WSGI middleware that refuses requests with a foreign `Host` or from a foreign page."""
+class Guard:
+    """Refuses requests with a foreign `Host` or from a foreign page."""
 
-    def __init__(self, rest: WSGIApplication, allowed_hosts: Collection[str]) -> None:
-        self._rest = rest
+    def __init__(self, allowed_hosts: Collection[str]) -> None:
         self._is_ours, self._is_our_origin = _checks(allowed_hosts)
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        try:
-            self._check(environ)
-        except Problem as problem:
-            return problem.response()(environ, start_response)
-        return self._rest(environ, start_response)
-
-    def _check(self, environ: WSGIEnvironment) -> None:
-        """Raise `Problem`: 403, or 400 for an invalid host or target."""
-        path = environ["PATH_INFO"]
-        if path.startswith(OPEN):
+    def check(self, environ: WSGIEnvironment, level: Level) -> None:
+        """Raise `Problem`: 403, or 400 for an invalid host or target. A route of level `open` is open to all."""
+        if level is Level.OPEN:
             return
         host = environ.get("HTTP_HOST", "")
         if not self._is_ours(host):
@@ -64,7 +51,8 @@ class Door:
         if not target.startswith("/"):
             self._check_target(target)
         method = environ["REQUEST_METHOD"]
-        if method not in _READING or (method == "GET" and _PREDICT.fullmatch(path)):
+        # A GET beyond `read` makes a job.
+        if method not in _READING or (method == "GET" and level is not Level.READ):
             self._check_origin(environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE"))
 
     def _refuse_host(self, host: str) -> NoReturn:
@@ -72,7 +60,7 @@ class Door:
             given = f"the Host {host[:80]!r}" if host else "no Host"
             detail = f"the request has {given}; send the name or address of this gateway, and its port"
             raise Problem(400, "malformed_request", detail)
-        detail = f"the Host {host[:80]!r} is not one of this gateway; add it to ALLOWED_HOSTS"
+        detail = f"the Host {host[:80]!r} is not a name of this gateway; add it to ALLOWED_HOSTS"
         raise Problem(403, "foreign_host", detail)
 
     def _check_target(self, target: str) -> None:
@@ -90,22 +78,22 @@ class Door:
             raise Problem(403, "foreign_origin", detail)
         if origin is None and site in _ELSEWHERE:
             detail = (
-                f"a page of another origin asks for this (Sec-Fetch-Site: {site}), and does not say which;"
+                f"the request comes from a page of an unnamed other origin (Sec-Fetch-Site: {site});"
                 " open the address itself, or use fetch() in a page whose host is in ALLOWED_HOSTS"
             )
             raise Problem(403, "foreign_origin", detail)
 
 
 def _checks(allowed_hosts: Collection[str]) -> tuple[Callable[[str], bool | None], Callable[[str], bool]]:
-    """Decides whether a `Host` names this gateway (None: it is invalid), and whether an `Origin` is one of its own."""
+    """Return two checks: does a `Host` name this gateway (None: it is invalid), and is an `Origin` one of its own."""
     allowed = {_name(_HOST.fullmatch(host)) for host in allowed_hosts} - {None}
 
-    @functools.lru_cache(_DIFFERENT_VALUES)
+    @functools.lru_cache(_CACHED_VALUES)
     def is_ours(host: str) -> bool | None:
         name = _name(_HOST.fullmatch(host))
         return None if name is None else is_loopback(name) or name in allowed
 
-    @functools.lru_cache(_DIFFERENT_VALUES)
+    @functools.lru_cache(_CACHED_VALUES)
     def is_our_origin(origin: str) -> bool:
         name = _name(_ORIGIN.fullmatch(origin))
         return name is not None and (is_loopback(name) or name in allowed)

@@ -1,4 +1,4 @@
-"""The same table in every dialect, and bodies that are none."""
+"""The same table in every dialect, and bodies in none of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from contract.coercion import Coerced, Grid, Instances, Records, RepeatedKeys, c
 from contract.csv_cells import NULLS
 from contract.errors import FieldError, InvalidInstances
 from contract.manifest import Field, Kind, Output, OutputKind, Signature
-from gateway.protocols.dialects import MalformedBody, from_csv, from_form, from_json
+from gateway.protocols import csv_rows, form, native
+from gateway.refusals import MalformedBody
 
 deterministic = settings(derandomize=True, deadline=None, max_examples=50)
 
@@ -59,7 +60,7 @@ tables = st.lists(
 
 
 def parsed(value: object) -> Instances:
-    return from_json(json.dumps(value).encode(), SHOP)
+    return native.read(json.dumps(value).encode(), SHOP)
 
 
 def columns_of(table: Table) -> dict[str, list[Any]]:
@@ -121,7 +122,7 @@ def test_a_table_without_names_is_in_signature_order(dialect: str, table: Table)
 @pytest.mark.parametrize("dialect", ONE_ROW)
 @deterministic
 @given(table=tables)
-def test_one_row_may_stand_alone(dialect: str, table: Table) -> None:
+def test_one_row_needs_no_list(dialect: str, table: Table) -> None:
     assert coerce(parsed(ONE_ROW[dialect](table[0])), SHOP) == coerce(Records(table[:1]), SHOP)
 
 
@@ -134,20 +135,20 @@ def test_a_list_of_plain_values_is_one_row(table: Table) -> None:
 
 @deterministic
 @given(tables, st.permutations(["key", *NAMES]))
-def test_csv_holds_the_same_table(table: Table, names: list[str]) -> None:
+def test_csv_is_read_as_the_same_table(table: Table, names: list[str]) -> None:
     text = io.StringIO()
     lines = csv.writer(text)
     lines.writerow(names)
     lines.writerows([row[name] for name in names] for row in table)
     for encoding in ("utf-8", "utf-8-sig"):
-        assert coerce(from_csv(text.getvalue().encode(encoding)), SHOP) == coerce(Records(table), SHOP)
+        assert coerce(csv_rows.read(text.getvalue().encode(encoding)), SHOP) == coerce(Records(table), SHOP)
 
 
 @deterministic
 @given(tables)
-def test_a_form_holds_the_same_row(table: Table) -> None:
+def test_a_form_is_read_as_the_same_row(table: Table) -> None:
     pairs = [(name, "" if value is None else str(value)) for name, value in table[0].items()]
-    assert coerce(from_form(pairs), SHOP) == coerce(Records(table[:1]), SHOP)
+    assert coerce(form.read(pairs), SHOP) == coerce(Records(table[:1]), SHOP)
 
 
 PANDAS: dict[str, Callable[[pd.DataFrame], str]] = {
@@ -162,11 +163,11 @@ PANDAS: dict[str, Callable[[pd.DataFrame], str]] = {
 
 
 @pytest.mark.parametrize("way", [*PANDAS, "csv"])
-def test_what_pandas_writes_is_read(way: str) -> None:
+def test_every_json_of_pandas_is_read(way: str) -> None:
     rows = [GOOD | {"key": "a"}, {"key": "b", "open": None, "price": None, "count": -1, "town": None}]
     frame = pd.DataFrame(rows, index=[7, 3])
     body = frame.to_csv(index=False) if way == "csv" else PANDAS[way](frame)
-    coerced = coerce(from_csv(body.encode()) if way == "csv" else from_json(body.encode(), SHOP), SHOP)
+    coerced = coerce(csv_rows.read(body.encode()) if way == "csv" else native.read(body.encode(), SHOP), SHOP)
     ids = None if way == "values" else ["a", "b"]
     assert coerced == Coerced([(2.5, 3, "Ulm", True), (None, -1, None, None)], ids, [])
 
@@ -233,13 +234,13 @@ def test_dataframe_split_needs_columns_and_data(value: object) -> None:
 
 
 @pytest.mark.parametrize("name", [None, ["price", "x"], {}, 1.5])
-def test_columns_have_text_for_names(name: object) -> None:
+def test_the_names_of_columns_are_text(name: object) -> None:
     code, message = shape_error({"dataframe_split": {"columns": ["count", name], "data": []}})
     assert code == "not_instances"
     assert message.startswith("'dataframe_split' must name its columns by text; it has ")
 
 
-def test_pandas_own_column_numbers_are_names() -> None:
+def test_the_column_numbers_of_pandas_are_names() -> None:
     split = parsed({"dataframe_split": {"columns": [0, 1], "data": [[5, 6]]}})
     assert split == Grid(["0", "1"], [[5, 6]])
 
@@ -258,7 +259,7 @@ def test_pandas_own_column_numbers_are_names() -> None:
 )
 def test_rows_that_a_repeated_key_would_hide_are_refused(body: bytes, code: str, message: str) -> None:
     with pytest.raises(InvalidInstances) as caught:
-        from_json(body, SHOP)
+        native.read(body, SHOP)
     assert caught.value.errors[0].code == code
     assert message in caught.value.errors[0].message
 
@@ -275,7 +276,7 @@ def test_rows_that_a_repeated_key_would_hide_are_refused(body: bytes, code: str,
     ],
 )
 def test_an_input_given_twice_is_a_repeated_field_in_every_json_dialect(body: bytes) -> None:
-    (error,) = refused(from_json(body, SHOP))
+    (error,) = refused(native.read(body, SHOP))
     assert (error.field, error.code) == ("price", "repeated_field")
 
 
@@ -283,13 +284,13 @@ def test_an_input_given_twice_is_a_repeated_field_in_a_form_and_in_csv() -> None
     twice = [("price", "1"), ("price", ""), ("count", "1"), ("town", "x"), ("open", "1")]
     names, values = zip(*twice, strict=True)
     text = f"{','.join(names)}\n{','.join(values)}\n"
-    for instances in (from_form(twice), from_csv(text.encode())):
+    for instances in (form.read(twice), csv_rows.read(text.encode())):
         (error,) = refused(instances)
         assert (error.field, error.code) == ("price", "repeated_field")
 
 
 def test_only_objects_that_repeat_a_key_are_marked() -> None:
-    instances = from_json(b'[{"a": 1, "b": 2}, {"a": 1, "b": 2, "a": 3, "b": 4, "a": 5, "c": 6}]', SHOP)
+    instances = native.read(b'[{"a": 1, "b": 2}, {"a": 1, "b": 2, "a": 3, "b": 4, "a": 5, "c": 6}]', SHOP)
     assert isinstance(instances, Records)
     plain, repeating = instances.rows
     assert type(plain) is dict
@@ -307,15 +308,15 @@ def test_an_input_named_like_a_wrapper_is_data(name: str, spelling: str) -> None
     inputs = (Field("a", Kind.STRING),) if spelling == "id" else (field,)
     signature = Signature(inputs, Output(OutputKind.NUMBER), name if spelling == "id" else None)
     row = {name: "5", "a": "1"}
-    coerced = coerce(from_json(json.dumps(row).encode(), signature), signature)
+    coerced = coerce(native.read(json.dumps(row).encode(), signature), signature)
     assert (coerced.rows, coerced.ids) == (([("1",)], ["5"]) if spelling == "id" else ([("5",)], None))
 
 
-def test_what_stands_beside_a_wrapper_is_ignored() -> None:
+def test_keys_beside_a_wrapper_are_ignored() -> None:
     assert parsed({"instances": [GOOD], "signature_name": "serving_default"}) == Records([GOOD])
 
 
-def test_the_first_element_tells_what_a_list_is() -> None:
+def test_the_first_element_decides_how_a_list_is_read() -> None:
     values = list(GOOD.values())
     assert [(e.row, e.code) for e in refused(parsed([GOOD, values, 5]))] == [(1, "not_a_row"), (2, "not_a_row")]
     assert [(e.row, e.code) for e in refused(parsed([values, GOOD, 5]))] == [(1, "not_a_row"), (2, "not_a_row")]
@@ -333,15 +334,15 @@ def test_a_list_of_plain_values_of_another_length_is_refused() -> None:
     [[], {"instances": []}, {"inputs": []}, {"columns": {}}, {"columns": {"price": []}}, {"price": {}}, "[]"]
     + [{"dataframe_split": {"columns": ["price"], "data": []}}, {"dataframe_records": []}],
 )
-def test_no_rows_in_any_dialect_are_no_rows(value: object) -> None:
+def test_no_rows_are_refused_in_every_dialect(value: object) -> None:
     assert [error.code for error in refused(parsed(value))] == ["no_rows"]
 
 
 def test_a_header_alone_has_no_rows() -> None:
-    assert [error.code for error in refused(from_csv(b"price,count,town,open\n"))] == ["no_rows"]
+    assert [error.code for error in refused(csv_rows.read(b"price,count,town,open\n"))] == ["no_rows"]
 
 
-@pytest.mark.parametrize("instances", [Records([{}]), from_form([]), from_json(b"{}", SHOP)])
+@pytest.mark.parametrize("instances", [Records([{}]), form.read([]), native.read(b"{}", SHOP)])
 def test_an_empty_row_lacks_every_input(instances: Instances) -> None:
     assert [(e.row, e.field, e.code) for e in refused(instances)] == [(0, name, "missing_field") for name in NAMES]
 
@@ -358,10 +359,10 @@ def test_an_empty_row_lacks_every_input(instances: Instances) -> None:
         (b"[1] [2]", "the body is not JSON: Extra data at line 1, column 5"),
         (b'"a,b\\n1,2"', "the JSON string in the body is not JSON: Expecting value at line 1, column 1"),
         (b'""', "the JSON string in the body is not JSON: Expecting value at line 1, column 1"),
-        (b'{"price": NaN}', "NaN is not JSON; write null for a value that is not there"),
-        (b"[Infinity]", "Infinity is not JSON; write null for a value that is not there"),
-        (b"[-Infinity]", "-Infinity is not JSON; write null for a value that is not there"),
-        (b'"[NaN]"', "NaN is not JSON; write null for a value that is not there"),
+        (b'{"price": NaN}', "NaN is not JSON; write null for a missing value"),
+        (b"[Infinity]", "Infinity is not JSON; write null for a missing value"),
+        (b"[-Infinity]", "-Infinity is not JSON; write null for a missing value"),
+        (b'"[NaN]"', "NaN is not JSON; write null for a missing value"),
         (b'[{"a": "\xff"}]', "the body is not UTF-8: byte 8 cannot be read"),
         ('[{"a": "ü"}]'.encode("latin-1"), "the body is not UTF-8: byte 8 cannot be read"),
         ('[{"a": 1}]'.encode("utf-16"), "the body is not UTF-8: byte 0 cannot be read"),
@@ -372,9 +373,9 @@ def test_an_empty_row_lacks_every_input(instances: Instances) -> None:
     ],
     ids=range(20),
 )
-def test_a_body_that_is_no_json_is_malformed(body: bytes, message: str) -> None:
+def test_invalid_json_is_malformed(body: bytes, message: str) -> None:
     with pytest.raises(MalformedBody, match=f"^{re.escape(message)}"):
-        from_json(body, SHOP)
+        native.read(body, SHOP)
 
 
 @pytest.mark.parametrize(
@@ -387,30 +388,30 @@ def test_a_body_that_is_no_json_is_malformed(body: bytes, message: str) -> None:
     ],
     ids=range(4),
 )
-def test_a_body_that_is_no_csv_is_malformed(body: bytes, message: str) -> None:
+def test_invalid_csv_is_malformed(body: bytes, message: str) -> None:
     with pytest.raises(MalformedBody, match=f"^{re.escape(message)}"):
-        from_csv(body)
+        csv_rows.read(body)
 
 
-def test_an_empty_cell_is_null_and_a_blank_line_is_nothing() -> None:
-    assert from_csv(b'a,b\r\n\r\n1,\r\n"", x\n\n') == Grid(["a", "b"], [["1", None], [None, "x"]], ",", [])
+def test_an_empty_cell_is_null_and_a_blank_line_is_skipped() -> None:
+    assert csv_rows.read(b'a,b\r\n\r\n1,\r\n"", x\n\n') == Grid(["a", "b"], [["1", None], [None, "x"]], ",", [])
 
 
 def test_line_ends_and_commas_in_quotes_belong_to_the_value() -> None:
-    assert from_csv(b'a,b\n"1\r\n2","x,""y"""\n') == Grid(["a", "b"], [["1\r\n2", 'x,"y"']], ",", [])
+    assert csv_rows.read(b'a,b\n"1\r\n2","x,""y"""\n') == Grid(["a", "b"], [["1\r\n2", 'x,"y"']], ",", [])
 
 
 def test_a_ragged_csv_row_is_refused_with_its_number() -> None:
-    rows = from_csv(b"price,count,town,open\n1,2,x,1\n1,2,x\n1,2,x,1,5\n")
+    rows = csv_rows.read(b"price,count,town,open\n1,2,x,1\n1,2,x\n1,2,x,1,5\n")
     assert [(e.row, e.field, e.code) for e in refused(rows)] == [(1, None, "wrong_length"), (2, None, "wrong_length")]
 
 
 def test_a_blank_form_value_is_null() -> None:
-    assert from_form([("a", ""), ("b", "  "), ("c", " x ")]) == Records([{"a": None, "b": None, "c": " x "}])
+    assert form.read([("a", ""), ("b", "  "), ("c", " x ")]) == Records([{"a": None, "b": None, "c": " x "}])
 
 
 def test_a_number_that_is_too_large_for_json_is_refused_as_a_value() -> None:
-    (error,) = refused(from_json(b'{"price": 1e400, "count": 1, "town": "x", "open": true}', SHOP))
+    (error,) = refused(native.read(b'{"price": 1e400, "count": 1, "town": "x", "open": true}', SHOP))
     assert (error.field, error.code) == ("price", "not_a_number")
 
 
@@ -425,12 +426,12 @@ def measure(name: str) -> Field:
     )
 
 
-def test_a_curl_that_repeats_one_key_and_lacks_another_is_told_both() -> None:
+def test_a_repeated_key_and_a_missing_one_are_both_reported() -> None:
     names = ("sepal_length", "sepal_width", "petal_length", "petal_width")
     iris = Signature(tuple(map(measure, names)), Output(OutputKind.CLASS))
     body = b'{"sepal.width": 5.9, "sepal.width": 3.0, "petal.lenght": 5.1, "petal.width": 1.8}'
     with pytest.raises(InvalidInstances) as caught:
-        coerce(from_json(body, iris), iris)
+        coerce(native.read(body, iris), iris)
     assert [(e.row, e.field, e.code, e.message) for e in caught.value.errors] == [
         (0, "sepal_length", "missing_field", "'sepal_length' is missing"),
         (0, "sepal_width", "repeated_field", "'sepal_width' is given more than once, as 'sepal.width'"),
@@ -448,7 +449,7 @@ def test_records_in_a_json_string_keep_their_nulls_and_ids() -> None:
         {"Loan_ID": "LP1", "Dependents": None, "LoanAmount": None},
     ]
     body = json.dumps(json.dumps(rows)).encode()
-    assert coerce(from_json(body, loan), loan) == Coerced([("0", 110.0), (None, None)], ["LP001015", "LP1"], [])
+    assert coerce(native.read(body, loan), loan) == Coerced([("0", 110.0), (None, None)], ["LP001015", "LP1"], [])
 
 
 # Junk.
@@ -474,7 +475,7 @@ def ends_well(read: Callable[[], Instances]) -> None:
 
 @settings(deterministic, max_examples=300)
 @given(junk | wrapped, st.integers(0, 3))
-def test_any_json_ends_in_rows_or_in_a_refusal(value: object, times: int) -> None:
+def test_any_json_becomes_rows_or_a_refusal(value: object, times: int) -> None:
     for _ in range(times):
         value = json.dumps(value)
     ends_well(lambda: parsed(value))
@@ -482,17 +483,17 @@ def test_any_json_ends_in_rows_or_in_a_refusal(value: object, times: int) -> Non
 
 @deterministic
 @given(st.binary() | st.text().map(str.encode) | st.sampled_from([b'[{"price": 1}]', b"a,b\n1,2"]), st.data())
-def test_any_bytes_end_in_rows_or_in_a_refusal(body: bytes, data: st.DataObject) -> None:
+def test_any_bytes_become_rows_or_a_refusal(body: bytes, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(body)))
     for part in (body, body[:cut], body[cut:] + body[:cut]):
-        ends_well(lambda part=part: from_json(part, SHOP))
-        ends_well(lambda part=part: from_csv(part))
+        ends_well(lambda part=part: native.read(part, SHOP))
+        ends_well(lambda part=part: csv_rows.read(part))
 
 
 @deterministic
 @given(st.lists(st.tuples(keys, st.text(max_size=5))))
-def test_any_form_ends_in_rows_or_in_a_refusal(pairs: list[tuple[str, str]]) -> None:
-    ends_well(lambda: from_form(pairs))
+def test_any_form_becomes_rows_or_a_refusal(pairs: list[tuple[str, str]]) -> None:
+    ends_well(lambda: form.read(pairs))
 
 
 CORRUPT: Mapping[str, tuple[Any, str]] = {

@@ -1,0 +1,137 @@
+"""The kinds of jobs, one entry each; the rest of `broker/` and its scripts read from here how kinds differ."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.lease_groups import SCORERS, TRAINERS, LeaseGroup
+from broker.records import read_prediction, read_training
+from contract.jobs import Job
+
+
+@dataclass(frozen=True, eq=False)
+class JobKind:
+    """One kind of job.
+
+    `name` is its `kind` in the HTTP API. `queue` is its queue in RQ; if it ends with a colon, it is the prefix of one
+    queue a model. `function` stands in the place of the dotted path that RQ would import; `former_function` did in
+    releases up to 0.1, which refuse the other one. Processes of `group` take the jobs.
+
+    `batched`: scorers take batches, and queues take turns (TAKE); otherwise a process takes one job (BEGIN).
+    `pinned`: a job has a field `version`, and one without it belongs to another program.
+    `logged`: a job has a log.
+    `published`: the message that a job has ended holds the whole job; otherwise it has to be read.
+    `fields`: the fields of its hash that `read` needs beside those of every kind, each with its parser.
+    `read`: makes a `Job` of parsed fields, `name` and the model of its queue. None: the HTTP API does not show this
+    kind.
+    """
+
+    name: str
+    queue: str
+    function: str
+    group: LeaseGroup
+    former_function: str | None = None
+    batched: bool = False
+    pinned: bool = False
+    logged: bool = False
+    published: bool = False
+    fields: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
+    read: Callable[[Mapping[str, Any], str, str], Job] | None = None
+
+    @functools.cached_property
+    def functions(self) -> frozenset[str]:
+        """The functions that a job of this kind may name."""
+        return frozenset({self.function, self.written_function})
+
+    @property
+    def written_function(self) -> str:
+        """The function that new jobs name: the former one, until no release in use refuses the other (ADR 22)."""
+        return self.former_function or self.function
+
+    def queue_of(self, model: str) -> str:
+        """Return the queue that has the jobs of `model`."""
+        return self.queue + model if self.queue.endswith(":") else self.queue
+
+    def model_of(self, queue: str) -> str:
+        """Return the model of a queue of this kind, or '' if the queue is for all models."""
+        return queue[len(self.queue) :]
+
+    def queues(self, models: Collection[str] | None) -> Sequence[str]:
+        """Return the queues of `models`; None stands for all models, as `predict:*`."""
+        return [f"{self.queue}*"] if models is None else [self.queue_of(model) for model in sorted(models)]
+
+    def owns(self, queue: str) -> bool:
+        """Return whether jobs of this kind wait in this queue of RQ."""
+        return queue == self.queue or (self.queue.endswith(":") and queue.startswith(self.queue))
+
+
+PREDICTION = JobKind(
+    "prediction",
+    "predict:",
+    "modelgate.prediction",
+    SCORERS,
+    former_function="worker.scorer.predict",
+    batched=True,
+    pinned=True,
+    published=True,
+    fields={"version": int, "echo": json.loads},
+    read=read_prediction,
+)
+TRAINING = JobKind(
+    "training",
+    "training",
+    "modelgate.training",
+    TRAINERS,
+    former_function="trainer.tasks.train",
+    logged=True,
+    fields={"meta": str, "progress": json.loads},
+    read=read_training,
+)
+REPOSITORY_COMMAND = JobKind(
+    "repository command",
+    "publishing",
+    "modelgate.repository_command",
+    TRAINERS,
+    former_function="trainer.tasks.order",
+)
+
+JOB_KINDS = {kind.name: kind for kind in (PREDICTION, TRAINING, REPOSITORY_COMMAND)}
+"""Every kind by its name."""
+
+
+def kind_of(queue: str) -> JobKind | None:
+    """Return the kind whose jobs wait in this queue of RQ, or None if the queue belongs to another program."""
+    return next((kind for kind in JOB_KINDS.values() if kind.owns(queue)), None)
+
+
+def readable_kinds() -> list[JobKind]:
+    """The kinds that the HTTP API shows."""
+    return [kind for kind in JOB_KINDS.values() if kind.read is not None]
+
+
+def lua_table() -> str:
+    """Return the function `find_kind(q)` in Lua: the entry of a queue, with what the scripts need of it."""
+    lines = ["local function find_kind(q)"]
+    for kind in JOB_KINDS.values():
+        prefix = f"string.sub(q, 1, {len(kind.queue)})" if kind.queue.endswith(":") else "q"
+        entry: dict[str, str | bool] = {
+            "deadlines": kind.group.deadlines,
+            "members": kind.group.members,
+            "batched": kind.batched,
+            "pinned": kind.pinned,
+            "logged": kind.logged,
+            "readable": kind.read is not None,
+        }
+        members = ", ".join(f"{name} = {_lua(value)}" for name, value in entry.items())
+        lines.append(f"  if {prefix} == {_lua(kind.queue)} then return {{ {members} }} end")
+    # The queue of another program; or a worker has changed the record, which must not fail the script.
+    lines.append(f"  return {{ deadlines = {_lua(TRAINERS.deadlines)} }}")
+    return "\n".join([*lines, "end", ""])
+
+
+def _lua(value: str | bool) -> str:
+    return f"'{value}'" if isinstance(value, str) else str(value).lower()

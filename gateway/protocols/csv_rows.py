@@ -1,0 +1,33 @@
+"""Rows as CSV with a header, read as a training file is read. The answer is the job as JSON."""
+
+from __future__ import annotations
+
+import io
+
+from contract import csv_table
+from contract.coercion import Grid, Instances
+from contract.errors import FieldError, InvalidInstances
+from gateway.protocols.native import EMPTY
+from gateway.refusals import MalformedBody
+
+AS_CSV = "curl --data-binary @FILE -H 'Content-Type: text/csv'"
+
+
+def read(body: bytes, most_rows: int | None = None) -> Instances:
+    """Return the rows in `body`, at most the first `most_rows`; a blank cell is null.
+
+    Raises `MalformedBody`, or `InvalidInstances` for a header alone.
+    """
+    if not body.strip():
+        raise MalformedBody(EMPTY)
+    if b"\n" not in body and b"\r" not in body:
+        # `curl -d @FILE` removes line ends.
+        message = f"the CSV is a single line, so it has no rows; curl -d removes line ends, so use {AS_CSV}"
+        raise InvalidInstances([FieldError(None, None, "no_rows", message)])
+    try:
+        table = csv_table.read(io.BytesIO(body), most_rows)
+    except csv_table.NotCsv as error:
+        raise MalformedBody(f"the body is not CSV: {error}") from None
+    letters = "look at its letters with accents"
+    remarks = [f"the CSV is not in UTF-8 and was read as {table.guessed}; {letters}"] if table.guessed else []
+    return Grid(table.columns, table.rows, table.separator, remarks)

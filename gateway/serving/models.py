@@ -1,0 +1,106 @@
+"""Models in the repository: the version behind a reference, what callers see of a version, and hints for misses."""
+
+from __future__ import annotations
+
+import json
+import re
+from urllib.parse import unquote
+
+from contract.errors import ModelgateError
+from contract.files import read_regular
+from contract.manifest import ModelManifest
+from contract.repository import NAME, REPORT_JSON, NotInRepository, Repository, valid_name
+from gateway.refusals import Reason, Refusal, did_you_mean
+
+_MAX_LISTED, _MAX_VERSIONS_LISTED = 50, 20
+"""Models and versions that a refusal lists."""
+
+
+def resolve(repository: Repository, reference: str) -> tuple[str, int]:
+    """Return name and version behind `loan`, `loan@3` or `loan@canary`. Raises `Refusal` that says what there is."""
+    try:
+        return repository.resolve(reference)
+    except NotInRepository as error:
+        if versions := repository.versions(reference):
+            raise _none_is_current(repository, reference, versions) from error
+        names = repository.names()
+        name = reference.partition("@")[0]
+        detail = str(error) if NAME.fullmatch(name) else f"{name[:64]!r} cannot be the name of a model"
+        if not names:
+            detail += "; there are no models yet"
+        elif name not in names:
+            there_are = ", ".join(names[:_MAX_LISTED]) + (", …" if len(names) > _MAX_LISTED else "")
+            detail += f"{did_you_mean(_as_name(name), names)}; there are: {there_are}"
+        raise Refusal(Reason.UNKNOWN_MODEL, detail, models=names[:_MAX_LISTED]) from error
+
+
+def check_model(repository: Repository, name: str) -> None:
+    """Raise `Refusal` unless `name` is the name of a model; `loan@3` is not."""
+    if "@" in name or not repository.versions(name):
+        resolve(repository, name)
+        detail = f"this address takes the name of a model without a version, such as {name.partition('@')[0][:64]!r}"
+        raise Refusal(Reason.UNKNOWN_MODEL, detail)
+
+
+def check_new_name(name: str) -> None:
+    """Raise `Refusal` unless `name` may be the name of a new model."""
+    if not valid_name(name):
+        detail = f"{name[:64]!r} cannot be the name of a model: use up to 64 of a-z, 0-9, _ and - (not inbox)"
+        raise Refusal(Reason.INVALID_NAME, detail)
+
+
+def model_summary(repository: Repository, name: str) -> dict[str, object]:
+    """Return what a list shows of a model."""
+    aliases = repository.aliases(name)
+    return {"name": name, "aliases": aliases, **version_summary(repository, name, aliases["current"])}
+
+
+def version_summary(repository: Repository, name: str, version: int) -> dict[str, object]:
+    """Return what a list shows of a version. An unusable one says why and hides no other."""
+    try:
+        manifest = repository.manifest(name, version)
+    except ModelgateError as error:
+        return {"version": version, "error": error.failure.to_json()}
+    return {
+        "version": version,
+        "created_at": manifest.created_at,
+        "recipe": manifest.recipe,
+        "metrics": dict(manifest.metrics),
+    }
+
+
+def describe(manifest: ModelManifest) -> dict[str, object]:
+    """Return the manifest without its golden rows, with an example that works when posted."""
+    described: dict[str, object] = json.loads(manifest.dumps())
+    del described["golden"]
+    return described
+
+
+def _none_is_current(repository: Repository, name: str, versions: list[int]) -> Refusal:
+    """Return the refusal for a model without a promoted version, with the reason of the gate for the newest."""
+    newest, listed = versions[-1], versions[-_MAX_VERSIONS_LISTED:]
+    if reason := _reason_of_gate(repository, name, newest):
+        why, way_out = f"the gate did not let version {newest} through, as {reason}", "anyway"
+    else:
+        why = f"none of {', '.join(map(str, listed))} was promoted"
+        way_out = "(the answer names the obstacle, if there is one)"
+    detail = (
+        f"the model {name!r} has no current version: {why}; ask for {name}@{newest}, or make it current {way_out}:"
+        f' PUT /v1/models/{name}/aliases/current {{"version": {newest}}}'
+    )
+    return Refusal(Reason.NO_CURRENT_VERSION, detail, versions=listed)
+
+
+def _reason_of_gate(repository: Repository, name: str, version: int) -> str | None:
+    """Return why the gate of its training refused a version, or None if the report does not say."""
+    try:
+        facts = json.loads(read_regular(repository.report_dir(name, version) / REPORT_JSON))
+    except (OSError, ValueError, RecursionError):
+        return None
+    reason = facts.get("refused") if isinstance(facts, dict) else None
+    return reason[:500] if isinstance(reason, str) else None
+
+
+def _as_name(text: str) -> str:
+    """Return the likely name: `My%20Loan` → `my-loan`."""
+    return re.sub(r"[^a-z0-9_-]+", "-", unquote(text).lower()).strip("-")
