@@ -28,14 +28,14 @@ class RepeatedKeys(dict[str, object]):
     repeated: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Records:
     """Instances as mappings of column name to value."""
 
     rows: Sequence[Mapping[str, object]]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Grid:
     """Instances as lists of values under `columns`; None: exactly the inputs, in signature order.
 
@@ -51,7 +51,7 @@ class Grid:
 Instances = Records | Grid
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Coerced:
     """`rows` in signature order; `ids` is None without any; `warnings` are sentences for the caller.
 
@@ -148,6 +148,7 @@ class _Plan:
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
         self.width = len(signature.inputs)
+        self._names = signature.names
         self.spellings = [(f.name, *f.aliases) for f in signature.inputs]
         self.conversions = [Conversion.for_field(f) for f in signature.inputs]
         self.positions = {name: position for position, names in enumerate(self.spellings) for name in names}
@@ -158,6 +159,7 @@ class _Plan:
         alike = Counter(name for names in self.spellings for name in {spelling.lower() for spelling in names})
         self.in_any_case = {name.lower(): name for name in self.positions if alike[name.lower()] == 1}
         self.in_order = _lay_out(self, signature.names, range(self.width))
+        self._of_one_row = [(conversion.convert, conversion.null) for conversion in self.conversions[: self.width]]
 
     def spelt(self, header: Sequence[str]) -> list[str]:
         """Return the header of a CSV in the spelling of the inputs; the case of a CSV's names does not matter."""
@@ -171,16 +173,19 @@ class _Plan:
         """The only row, converted, if it has just the inputs and all are right, as most are; None: look closer."""
         row: Any = instances.rows[0]
         if isinstance(instances, Records):
-            if type(row) is not dict or len(row) != self.width or not all(name in row for name in self.signature.names):
+            if type(row) is not dict or len(row) != self.width:
                 return None
-            row = [row[name] for name in self.signature.names]
-        elif instances.columns is not None or type(row) is not list or len(row) != self.width:
+            try:
+                row = [row[name] for name in self._names]
+            except KeyError:
+                return None
+        elif type(row) is not list or len(row) != self.width or instances.columns is not None:
             return None
-        converted = [
-            conversion.null if value is None else conversion.convert(value)
-            for conversion, value in zip(self.conversions, row, strict=False)
+        converted: list[Any] = [
+            null if value is None else convert(value)
+            for (convert, null), value in zip(self._of_one_row, row, strict=True)
         ]
-        return None if Refusal in map(type, converted) else cast(Row, tuple(converted))
+        return None if Refusal in map(type, converted) else tuple(converted)
 
 
 _PLANS: dict[int, _Plan] = {}

@@ -40,7 +40,7 @@ MAX_ERRORS = 100
 
 @dataclass(frozen=True)
 class Failure:
-    """A failure as a reader is shown it: `code` for programs, `message` (one sentence) for people."""
+    """A failure as callers see it: `code` for programs, `message` (one sentence) for people."""
 
     code: str
     message: str
@@ -68,7 +68,7 @@ class ModelgateError(Exception):
 
     @classmethod
     def from_failure(cls, failure: Failure) -> ModelgateError:
-        """Return the exception that raises a failure which another process has sent."""
+        """Return the exception for a failure that another process has sent."""
         return cls(failure.code, failure.message, **failure.details)
 
 

@@ -40,6 +40,7 @@ _NOT_A_DATETIME = Refusal("not_a_datetime", "a date and time in ISO 8601, such a
 LONGEST_ID = 256
 _NOT_AN_ID = Refusal("not_an_id", f"text of up to {LONGEST_ID} characters, a number, true, false or null")
 
+_LEAST_INTEGER, _GREATEST_INTEGER = -(2**63), 2**63 - 1
 _DATETIME = re.compile(r"[\dW-]{7,10}([T ][\d:.,]+(Z|[+-][\d:]+)?)?", re.ASCII)
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 _SPACES = " \t\n\v\f\r"
@@ -76,6 +77,8 @@ class Conversion:
 
 
 def _number(value: object) -> float | Refusal:
+    if type(value) is float:
+        return value if isfinite(value) else _NOT_A_NUMBER
     if isinstance(value, bool) or not isinstance(value, (float, int, str)):
         return _NOT_A_NUMBER
     if isinstance(value, str) and not _decimal(value):
@@ -99,6 +102,8 @@ def _only_decimals(column: list[str]) -> bool:
 
 
 def _integer(value: object) -> int | Refusal:
+    if type(value) is int:
+        return value if _LEAST_INTEGER <= value <= _GREATEST_INTEGER else _OUT_OF_RANGE
     if isinstance(value, str):
         value = _parsed(value)
     if isinstance(value, float):
@@ -107,7 +112,7 @@ def _integer(value: object) -> int | Refusal:
         value = int(value) if value.is_integer() else None
     if isinstance(value, bool) or not isinstance(value, int):
         return _NOT_AN_INTEGER
-    return value if -(2**63) <= value < 2**63 else _OUT_OF_RANGE
+    return value if _LEAST_INTEGER <= value <= _GREATEST_INTEGER else _OUT_OF_RANGE
 
 
 def _parsed(text: str) -> int | float | None:
@@ -189,7 +194,7 @@ def _integers(column: list[Any], types: set[type]) -> Sequence[Value] | None:
             column, types = list(map(int, column)), {int}
         except ValueError:
             return None
-    return column if types == {int} and min(column) >= -(2**63) and max(column) < 2**63 else None
+    return column if types == {int} and min(column) >= _LEAST_INTEGER and max(column) <= _GREATEST_INTEGER else None
 
 
 def _strings(column: list[Any], types: set[type]) -> Sequence[Value] | None:
@@ -242,10 +247,12 @@ ID = Conversion(_identity, _ids, None)
 
 
 def _category(categories: Sequence[str]) -> tuple[_Convert, _ConvertBulk, Refusal]:
-    allowed = frozenset(categories)
+    allowed = frozenset(filter(_encodable, categories))
     unknown = Refusal("unknown_category", f"one of {listed(categories)}", categories)
 
     def convert(value: object) -> str | Refusal:
+        if type(value) is str and value in allowed:
+            return value
         text = _string(value)
         return unknown if isinstance(text, str) and text not in allowed else text
 

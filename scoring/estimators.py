@@ -78,6 +78,6 @@ def _mean_of_trees(forest: Any, matrix: Any) -> Any:
     width = getattr(forest, "n_classes_", 1)
     total = np.zeros((matrix.shape[0], width))
     for tree in forest.estimators_:
-        total += tree.tree_.predict(matrix)[:, :width]
+        total += tree.tree_.predict(matrix)
     total /= len(forest.estimators_)
     return total

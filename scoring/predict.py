@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
-from typing import Any
+from itertools import accumulate, chain, pairwise
+from typing import Any, cast
 
 import numpy as np
 
@@ -23,7 +23,7 @@ _LONGEST = 2000
 """Characters of a model's own exception that are kept."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Prediction:
     """One value a row; with probabilities, one mapping of label (as text) to probability a row."""
 
@@ -57,15 +57,23 @@ def predict_each(estimator: Any, manifest: Manifest, parts: Sequence[Sequence[Ro
         raise manifest.error(Code.MODEL_ERROR, f"raised {_said(error)}", exception=type(error).__name__) from error
     if values.shape != (len(rows),):
         raise manifest.error(Code.MODEL_ERROR, f"answered with the shape {values.shape} to {len(rows)} rows")
-    found = list(_plain(values, [len(part) for part in parts], manifest))
-    if table is None or all(isinstance(answer, Failure) for answer in found):
-        return found
-    probabilities = iter(_probabilities(table, manifest, len(rows)))
-    own = [list(islice(probabilities, len(part))) for part in parts]
+    plain, spans = _all_plain(values, manifest), _spans(parts)
+    answers = [_each_plain(values[span].tolist(), manifest) if plain is None else plain[span] for span in spans]
+    if all(isinstance(answer, Failure) for answer in answers):
+        return cast(list[Prediction | Failure], answers)
+    tables = None if table is None else _probabilities(table, manifest, len(rows))
     return [
-        answer if isinstance(answer, Failure) else Prediction(answer.values, table_of_part, answer.warnings)
-        for answer, table_of_part in zip(found, own, strict=True)
+        answer
+        if isinstance(answer, Failure)
+        else Prediction(answer, tables and tables[span], _warnings(answer) if plain is None else [])
+        for answer, span in zip(answers, spans, strict=True)
     ]
+
+
+def _spans(parts: Sequence[Sequence[Row]]) -> list[slice]:
+    """Where the rows of each part stand among all rows."""
+    ends = list(accumulate(map(len, parts), initial=0))
+    return [slice(begin, end) for begin, end in pairwise(ends)]
 
 
 def _said(error: Exception) -> str:
@@ -86,22 +94,6 @@ def join(parts: Sequence[Prediction]) -> Prediction:
     return Prediction(values, list(chain.from_iterable(tables)) if tables else None, _warnings(values))
 
 
-def _plain(values: Any, lengths: Sequence[int], manifest: Manifest) -> Iterator[Prediction | Failure]:
-    """The predictions of parts of these lengths, without probabilities."""
-    plain = _all_plain(values, manifest)
-    end = 0
-    for length in lengths:
-        begin, end = end, end + length
-        if plain is not None:
-            yield Prediction(plain[begin:end], None, [])
-            continue
-        try:
-            found = _each_plain(values[begin:end].tolist(), manifest)
-            yield Prediction(found, None, _warnings(found))
-        except ModelgateError as error:
-            yield error.failure
-
-
 def _all_plain(values: Any, manifest: Manifest) -> list[Value] | None:
     """All values at once where their type leaves no doubt; None where each has to be looked at."""
     number = manifest.signature.output.kind is OutputKind.NUMBER
@@ -112,8 +104,8 @@ def _all_plain(values: Any, manifest: Manifest) -> list[Value] | None:
     return plain
 
 
-def _each_plain(values: list[Any], manifest: Manifest) -> list[Value]:
-    """What JSON can hold; null for what is no finite number."""
+def _each_plain(values: list[Any], manifest: Manifest) -> list[Value] | Failure:
+    """Return the values as JSON has them, null for what is not a finite number; a failure if one is of another type."""
     number = manifest.signature.output.kind is OutputKind.NUMBER
     expected = "number" if number else "class that JSON can hold"
     plain: list[Value] = []
@@ -127,7 +119,8 @@ def _each_plain(values: list[Any], manifest: Manifest) -> list[Value]:
         elif not number and isinstance(value, str | int | float):
             plain.append(value)
         else:
-            raise manifest.error(Code.MODEL_ERROR, f"answered with a {type(value).__name__} instead of a {expected}")
+            what = f"answered with a {type(value).__name__} instead of a {expected}"
+            return manifest.error(Code.MODEL_ERROR, what).failure
     return plain
 
 

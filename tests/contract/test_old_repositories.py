@@ -73,7 +73,7 @@ def test_the_first_releases_model_still_predicts(first: Repository) -> None:
     assert tuple(answer.values) == manifest.golden.predictions
 
 
-SHOP = OLD / "repository-of-2026-11-20"
+SHOP = OLD / "repository-of-0.2"
 """Version 1 was trained by `tabular` from a CSV with commas in numbers; version 2 was imported. Both are signed."""
 
 JSON = "application/json"

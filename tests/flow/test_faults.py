@@ -65,7 +65,11 @@ def faulty(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[W
         (estimators.ABORTS, "worker_crashed", "three times"),
         (estimators.ENDS, "worker_crashed", "three times"),
         (estimators.NEVER_RETURNS, "timeout", "scoring took longer than 2 s"),
-        (estimators.EATS_MEMORY, "out_of_memory", "more memory than a scorer may have"),
+        (
+            estimators.EATS_MEMORY,
+            "out_of_memory",
+            "more memory than a scorer may have; send fewer rows, or raise SCORER_MEMORY_MB",
+        ),
         (estimators.RAISES, "model_error", "raised ValueError: it hurts"),
     ],
 )
