@@ -72,8 +72,8 @@ def _with(value: Any, *path: str | int) -> Callable[[dict[str, Any]], None]:
         (_with([1], "signature", "inputs", 0, "aliases"), "signature.inputs[0].aliases, a list of texts; it has 1"),
         (_with([0, {}], "signature", "output", "labels"), "signature.output.labels, a list of plain values"),
         (_with("much", "metrics", "accuracy"), "metrics.accuracy, a number; it has 'much'"),
-        (_with(float("nan"), "metrics", "accuracy"), "NaN is no finite number"),
-        (_with([float("-inf")], "parameters", "depth"), "-Infinity is no finite number"),
+        (_with(float("nan"), "metrics", "accuracy"), "NaN is not a finite number"),
+        (_with([float("-inf")], "parameters", "depth"), "-Infinity is not a finite number"),
         (_with([None], "warnings"), "warnings, a list of texts"),
     ],
 )

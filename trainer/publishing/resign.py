@@ -43,7 +43,7 @@ def sign_version(root: Path, key: Ed25519PrivateKey, trust: Trust, name: str, ve
     """Sign one version, for which the caller vouches. Harmless to repeat. Raises `NotSigned`, `ModelgateError` and
     OSError."""
     if not Repository(root).has_version(name, version):
-        raise NotSigned(f"{root} has no such version")
+        raise NotSigned(f"there is no such version in {root}")
     with locked(root, name):
         _signed_now(root, name, version, key, trust, unsigned=True)
 
