@@ -108,7 +108,7 @@ def _repeated(value: object) -> tuple[str, ...]:
 
 
 def _rows(value: list[Any]) -> Instances:
-    """Return the rows of a list, which its first element tells apart; plain values are one row."""
+    """Return the rows of a list. Its first element decides how; plain values are one row."""
     if not value or isinstance(value[0], dict):
         return Records(value)  # coerce() refuses rows that are not objects
     return Grid(None, value if isinstance(value[0], list) else [value])

@@ -26,8 +26,7 @@ _PART = ".part"
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES})
 
 _FIRST_CLAIM, _LARGEST_CLAIM = 64 * 1024, 1024 * 1024
-"""Bytes that a file claims at first, and most bytes that it claims beyond those received. In between it claims twice
-the received bytes."""
+"""Bytes that a file claims at first, and at most, beyond the received ones. In between it claims as many again."""
 
 
 class Spool:
@@ -72,7 +71,7 @@ class Spool:
             (self._folder / name).unlink(missing_ok=True)
 
     def _claim(self, file: IO[bytes], size: int) -> int:
-        """Let `file` claim at least `size` bytes. Returns the bytes that it claims now."""
+        """Let `file` claim at least `size` bytes, and return the bytes that it claims now."""
         claimed = os.fstat(file.fileno()).st_size
         with self._free() as free:
             if size - claimed > free:
@@ -138,7 +137,7 @@ class IncomingFile:
         return self._final.name
 
     def remove(self) -> None:
-        with suppress(OSError):  # a full disk says so again
+        with suppress(OSError):  # a full disk fails again
             self._file.close()
         self._path.unlink(missing_ok=True)
 
@@ -146,7 +145,7 @@ class IncomingFile:
 def _sizes(folder: Path) -> Iterator[int]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            with suppress(OSError):  # it has just been removed
+            with suppress(OSError):  # just removed
                 yield entry.stat().st_size
 
 
