@@ -28,8 +28,8 @@ def objects_in(estimator: Any) -> Iterator[Any]:
 
 
 def parts_in(estimator: Any) -> Iterator[Any]:
-    """Yield the objects that affect the answers: estimators, their parts, scikit-learn's helpers, and custom classes that
-    wrap a model."""
+    """Yield the objects that affect the answers: estimators, their parts, scikit-learn's helpers, and custom classes
+    that wrap a model."""
     return filter(_takes_part, objects_in(estimator))
 
 
