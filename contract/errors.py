@@ -60,7 +60,7 @@ class Failure:
 
 
 class ModelgateError(Exception):
-    """A `Failure` on its way out of a function."""
+    """The exception that carries a `Failure`."""
 
     def __init__(self, code: str, message: str, **details: object) -> None:
         super().__init__(message)

@@ -49,7 +49,7 @@ class OutputKind(StrEnum):
 
 
 class InputFormat(StrEnum):
-    """How the estimator wants its rows: as it was fitted."""
+    """What the estimator takes: what it was fitted on."""
 
     ARRAY = "array"
     DATAFRAME = "dataframe"
@@ -68,7 +68,7 @@ class InputDtype(StrEnum):
 
 
 class ArtifactFormat(StrEnum):
-    """How the estimator is written down. The first two are pickles: loading one may run whatever it says."""
+    """How the estimator is saved. The first two are pickles: loading one can run any code."""
 
     JOBLIB = "joblib"
     CLOUDPICKLE = "cloudpickle"
@@ -92,7 +92,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Output:
-    """What comes out. `labels` are the classes in the order of the estimator's `classes_`."""
+    """What the model predicts. `labels` are the classes in the order of the estimator's `classes_`."""
 
     kind: OutputKind
     labels: tuple[Value, ...] | None = None
@@ -148,7 +148,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Golden:
-    """Rows with the answers the estimator gave when it was published; a reload must give them again."""
+    """Rows with the predictions of the estimator when it was published. The loaded artifact must predict the same."""
 
     rows: tuple[Row, ...]
     predictions: tuple[Value, ...]
@@ -202,7 +202,7 @@ class ManifestDraft:
 
     @classmethod
     def loads(cls, text: str | bytes) -> ManifestDraft:
-        """Raises `ModelgateError` (`manifest_invalid`) that names the part which is wrong."""
+        """Parse a draft. Raises `ModelgateError` (`manifest_invalid`), which names the wrong part."""
         return parse(text, lambda read: _draft(read, _artifact_draft(read.part("artifact"))))
 
 
@@ -237,7 +237,7 @@ class ModelManifest:
 
     @classmethod
     def loads(cls, text: str | bytes) -> ModelManifest:
-        """Raises `ModelgateError` (`manifest_invalid`) that names the part which is wrong."""
+        """Parse a manifest. Raises `ModelgateError` (`manifest_invalid`), which names the wrong part."""
         return parse(text, _manifest)
 
 
@@ -347,7 +347,7 @@ def _file_name(name: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Dataclasses, enums and tuples as what `json` writes."""
+    """Return dataclasses, enums and tuples as values that `json` writes."""
     if hasattr(value, "__dataclass_fields__"):
         return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, Mapping):

@@ -25,7 +25,7 @@ def parse(text: str | bytes, build: Callable[[Reader], T]) -> T:
     try:
         return build(Reader(data, ""))
     except (TypeError, ValueError, RecursionError) as error:
-        raise invalid(f"does not hold what it should ({error})") from error
+        raise invalid(f"has a value of the wrong type ({error})") from error
 
 
 class Reader:

@@ -19,7 +19,7 @@ REPORT_DIR, REPORT_HTML, REPORT_JSON = "report", "report.html", "report.json"
 SIGNATURE_FILE = "manifest.json.sig"
 """Beside a manifest: the 64 bytes of an ed25519 signature over the bytes of the manifest. See scoring/trust.py."""
 
-_MOST_MANIFESTS = 2000
+_MAX_MANIFESTS = 2000
 """Most manifests that one `Repository` caches. That of a small model takes 15 KB."""
 
 
@@ -122,7 +122,7 @@ class Repository:
         """Return the manifest from the cache, or read it. The cache keeps versions that have been deleted."""
         known = self._manifests.get((name, version))
         if known is None:
-            if len(self._manifests) >= _MOST_MANIFESTS:
+            if len(self._manifests) >= _MAX_MANIFESTS:
                 del self._manifests[next(iter(self._manifests))]
             known = self._manifests[(name, version)] = self.read_manifest(name, version)
         return known

@@ -33,7 +33,7 @@ class Settings:
     """All settings. Entry points read them and pass them on; no other code reads the environment."""
 
     host: str = _setting(
-        "127.0.0.1", "Address the gateway listens on. Elsewhere than loopback needs ALLOW_ANONYMOUS=1."
+        "127.0.0.1", "Address the gateway listens on. Any other than loopback needs ALLOW_ANONYMOUS=1."
     )
     port: int = _setting(8080, "Port the gateway listens on.", least=1, most=65535)
     allow_anonymous: bool = _setting(False, "1: serve callers who are not on this machine, without any key.")
@@ -163,7 +163,7 @@ def _parse(entry: dataclasses.Field[Any], text: str) -> object:
         return () if text == "none" else tuple(part.strip() for part in text.split(",") if part.strip())
     choices = entry.metadata["choices"]
     if choices and text not in choices:
-        raise SettingsError(f"{name}={text!r} is none of {', '.join(choices)}")
+        raise SettingsError(f"{name}={text!r} is not one of {', '.join(choices)}")
     if name == "REDIS_MAXMEMORY" and not re.fullmatch(r"\d{1,15}([kmg]b?|b)?", text, re.IGNORECASE):
         raise SettingsError(f"{name}={text!r} is not a size; write one as 512mb or 2gb")
     return Path(text) if "Path" in str(kind) else text
@@ -173,7 +173,7 @@ def _with_password(url: str, file: Path) -> str:
     try:
         password = file.read_text().strip()
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise SettingsError(f"REDIS_PASSWORD_FILE={file} cannot be read ({reason})") from error
     if not password:
         raise SettingsError(f"REDIS_PASSWORD_FILE={file} is empty; put the password for REDIS_URL into it")

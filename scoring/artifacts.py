@@ -1,4 +1,4 @@
-"""Manifest and file to estimator: trust, versions, size and checksum first, then unpickling. And the way back."""
+"""Loads the estimator of a version once its trust, library versions, size and checksum are checked; and saves one."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ _READ: dict[ArtifactFormat, Callable[[bytes], Any]] = {
 
 
 def library_versions() -> dict[str, str]:
-    """What an artifact made here was made with: of the first three it depends whether it loads elsewhere."""
+    """Return the versions of the libraries here, for a manifest. The first three decide whether an artifact loads."""
     names = ("scikit-learn", "numpy", "pandas", "scipy", "joblib", "cloudpickle", "skops")
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
 
 
 def check_versions(manifest: ModelManifest) -> None:
-    """Raises `ModelgateError` (`version_mismatch`) where unpickling would be a gamble.
+    """Raise `ModelgateError` (`version_mismatch`) if the artifact may not load here, or not as it was.
 
-    A cloudpickle holds byte code, which another minor version of Python may not survive;
-    scikit-learn and numpy promise nothing across major versions.
+    A cloudpickle holds byte code, which another minor version of Python may not run; scikit-learn and numpy promise
+    nothing across major versions.
     """
     here = library_versions()
     for name, digits in (("python", 2), ("scikit-learn", 1), ("numpy", 1)):
@@ -108,23 +108,23 @@ def load(manifest: ModelManifest, folder: Path, trust: Trust) -> Any:
 
 
 def pack(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
-    """What `unpack` reads. skops raises `Untrusted`. Raises all that pickling may raise."""
+    """Return the estimator as bytes. skops raises `Untrusted`. Raises whatever pickling raises."""
     return _WRITE[artifact_format](estimator)
 
 
 def unpack(data: bytes, artifact_format: ArtifactFormat) -> Any:
-    """What `data` holds. A pickle runs whatever it says; skops raises `Untrusted`. Raises all that unpickling
-    may raise."""
+    """Return the estimator in `data`. A pickle can run any code; skops raises `Untrusted`. Raises whatever unpickling
+    raises."""
     return _READ[artifact_format](data)
 
 
 def checked_bytes(manifest: ModelManifest, folder: Path) -> bytes:
-    """The artifact. Raises `ModelgateError` (`artifact_missing`, `artifact_corrupt`) unless it is the manifest's."""
+    """Return the artifact. Raises `ModelgateError` (`artifact_missing`, or `artifact_corrupt`: it is another file)."""
     artifact = manifest.artifact
     try:
         with open_regular(folder / artifact.file) as file:
             size = os.fstat(file.fileno()).st_size
-            # Not what does not fit anyway: it may be huge.
+            # A file of another size may be huge.
             data = file.read() if size == artifact.size else b""
     except OSError as error:
         raise manifest.error(
@@ -141,13 +141,13 @@ _THREADS = ("n_jobs", "n_threads", THREAD_COUNT)
 
 
 def use_one_thread(estimator: Any) -> None:
-    """Sets `n_jobs` and its like to 1 in an estimator and all that it holds: a pickle carries its own.
+    """Set `n_jobs` and the like to 1 in an estimator and all its parts.
 
-    For one row, handing out the work costs more than the work: 12.5 instead of 3.3 ms for 100 trees. And scorers
-    are as many as the cores.
+    For one row, distributing the work costs more than the work: 12.5 instead of 3.3 ms for 100 trees. And there is a
+    scorer for each core.
     """
     for part in parts_in(estimator):
         for name in _THREADS:
-            with suppress(Exception):  # it may be computed, and not to be set
+            with suppress(Exception):  # a property may have no setter
                 if getattr(part, name, 1) != 1:
                     setattr(part, name, 1)

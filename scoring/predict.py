@@ -1,4 +1,4 @@
-"""Estimator and rows → plain predictions and probabilities, which JSON can hold."""
+"""Predicts rows: values and probabilities that JSON can hold."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ from contract.manifest import ManifestDraft, ModelManifest, OutputKind
 from scoring.estimators import predict_rows
 
 Manifest = ModelManifest | ManifestDraft
-"""A version is tried before it is published, too."""
+"""Of a published version, or of one that is tried before."""
 
-_LONGEST = 2000
-"""Characters of a model's own exception that are kept."""
+_MAX_MESSAGE = 2000
+"""Most characters of a model's exception that a failure quotes."""
 
 
 @dataclass(slots=True)
 class Prediction:
-    """One value a row; with probabilities, one mapping of label (as text) to probability a row."""
+    """A value for each row, and, with probabilities, a mapping of label (as text) to probability for each row.
+
+    Not frozen: a scorer makes one for every job, and a frozen dataclass takes three times as long to make.
+    """
 
     values: list[Value]
     probabilities: list[Mapping[str, float | None]] | None
@@ -33,8 +36,8 @@ class Prediction:
 
 
 def predict(estimator: Any, manifest: Manifest, rows: Sequence[Row]) -> Prediction:
-    """Raises `ModelgateError` (`model_error`) with the model's own exception, or when it answers with
-    anything but one number or class a row. Raises `MemoryError`."""
+    """Predict rows. Raises `ModelgateError` (`model_error`) if the model raises, or does not answer each row with one
+    number or class. Raises `MemoryError`."""
     (answer,) = predict_each(estimator, manifest, [rows])
     if isinstance(answer, Failure):
         raise ModelgateError(answer.code, answer.message, **answer.details)
@@ -42,10 +45,10 @@ def predict(estimator: Any, manifest: Manifest, rows: Sequence[Row]) -> Predicti
 
 
 def predict_each(estimator: Any, manifest: Manifest, parts: Sequence[Sequence[Row]]) -> list[Prediction | Failure]:
-    """For each of `parts` (rows that belong together) what `predict` would answer or raise, from one call of the model.
+    """Predict each of `parts` (the rows of one job) with one call of the model. Invalid answers fail their part alone.
 
-    Raises as `predict` does when the model raises, or when it answers with another number of rows: then nobody
-    knows whose rows are to blame.
+    Raises what `predict` raises if the model raises, or answers another number of rows: it is unknown which part is to
+    blame.
     """
     rows = parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
     signature = manifest.signature
@@ -54,7 +57,7 @@ def predict_each(estimator: Any, manifest: Manifest, parts: Sequence[Sequence[Ro
     except MemoryError:
         raise
     except Exception as error:
-        raise manifest.error(Code.MODEL_ERROR, f"raised {_said(error)}", exception=type(error).__name__) from error
+        raise manifest.error(Code.MODEL_ERROR, f"raised {_described(error)}", exception=type(error).__name__) from error
     if values.shape != (len(rows),):
         raise manifest.error(Code.MODEL_ERROR, f"answered with the shape {values.shape} to {len(rows)} rows")
     plain, spans = _all_plain(values, manifest), _spans(parts)
@@ -71,22 +74,22 @@ def predict_each(estimator: Any, manifest: Manifest, parts: Sequence[Sequence[Ro
 
 
 def _spans(parts: Sequence[Sequence[Row]]) -> list[slice]:
-    """Where the rows of each part stand among all rows."""
+    """Return where the rows of each part are among all rows."""
     ends = list(accumulate(map(len, parts), initial=0))
     return [slice(begin, end) for begin, end in pairwise(ends)]
 
 
-def _said(error: Exception) -> str:
+def _described(error: Exception) -> str:
     try:
         text = str(error)
     except Exception as another:
-        text = f"(its text cannot be had: {type(another).__name__})"
+        text = f"(its message cannot be read: {type(another).__name__})"
     # JSON in UTF-8 holds no lone surrogates, and a job in Redis is no place for a whole table.
-    return f"{type(error).__name__}: {text[:_LONGEST]}".encode(errors="backslashreplace").decode()
+    return f"{type(error).__name__}: {text[:_MAX_MESSAGE]}".encode(errors="backslashreplace").decode()
 
 
 def join(parts: Sequence[Prediction]) -> Prediction:
-    """The prediction for all rows of `parts` together."""
+    """Return one prediction for the rows of all `parts`."""
     if len(parts) == 1:
         return parts[0]
     values = list(chain.from_iterable(part.values for part in parts))
@@ -95,7 +98,7 @@ def join(parts: Sequence[Prediction]) -> Prediction:
 
 
 def _all_plain(values: Any, manifest: Manifest) -> list[Value] | None:
-    """All values at once where their type leaves no doubt; None where each has to be looked at."""
+    """Return all values if their dtype says that they are valid; None if each has to be checked."""
     number = manifest.signature.output.kind is OutputKind.NUMBER
     kind = values.dtype.kind
     if kind not in ("fiub" if number else "fiubU") or (kind == "f" and not np.isfinite(values).all()):

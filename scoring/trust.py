@@ -1,4 +1,4 @@
-"""What a process believes before it loads an artifact: whose signature, and which formats."""
+"""Decides by signature and format which artifacts a process loads."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ SIGNATURE_BYTES = 64
 
 @dataclass(frozen=True)
 class Trust:
-    """`keys`: public ed25519 keys, 32 bytes each, one of which must have signed a manifest; none: nobody asks for
-    signatures. `pickles`: whether formats are loaded that can run code."""
+    """Which artifacts are loaded.
+
+    `keys` are public ed25519 keys of 32 bytes; one of them must have signed the manifest, or no signature is needed if
+    there are none. `pickles` allows the formats that can run code.
+    """
 
     keys: tuple[bytes, ...] = ()
     pickles: bool = True
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """Raises `SettingsError` when VERIFY_KEY cannot be used."""
+        """Read VERIFY_KEY and PICKLE. Raises `SettingsError`."""
         pickles = settings.pickle == "allow"
         if settings.verify_key is None:
             return cls((), pickles)
@@ -44,9 +47,9 @@ class Trust:
         return cls(tuple(map(bytes.fromhex, data["keys"])), data["pickles"])
 
     def check(self, manifest: ModelManifest, folder: Path) -> None:
-        """Raises `ModelgateError` (`not_trusted`) unless `manifest`, which was read from `folder`, may be used.
+        """Raise `ModelgateError` (`not_trusted`) unless the version of `manifest`, read from `folder`, may be loaded.
 
-        It holds the artifact's size and checksum: an artifact that fits it is the one that was signed.
+        The manifest has the artifact's size and checksum, so its signature covers the artifact.
         """
         if not self.pickles and manifest.artifact.format is not ArtifactFormat.SKOPS:
             raise manifest.error(
@@ -59,7 +62,7 @@ class Trust:
 
     def _check_signature(self, manifest: ModelManifest, folder: Path) -> None:
         try:
-            # Read here, so that what is parsed is what is verified.
+            # Read again here, so that the verified bytes are the parsed ones.
             text = read_regular(folder / MANIFEST_FILE)
             with open_regular(folder / SIGNATURE_FILE) as file:
                 signature = file.read(SIGNATURE_BYTES + 1)
@@ -83,7 +86,7 @@ class Trust:
             )
 
     def is_signed(self, text: bytes, signature: bytes) -> bool:
-        """Whether `signature` is one of `text` by one of the keys."""
+        """Return whether one of the keys has made `signature` of `text`."""
         from scoring.public_keys import verifies
 
         return any(verifies(key, text, signature) for key in self.keys)

@@ -67,7 +67,7 @@ def _with(value: Any, *path: str | int) -> Callable[[dict[str, Any]], None]:
         (_with("exe", "artifact", "format"), "artifact.format"),
         (_with("../../etc/passwd", "artifact", "file"), "'../../etc/passwd'"),
         (_with(".hidden", "artifact", "file"), "'.hidden'"),
-        (_with([1, 2], "golden", "rows"), "does not hold what it should"),
+        (_with([1, 2], "golden", "rows"), "has a value of the wrong type"),
         (_with(["x", {}], "signature", "inputs", 1, "categories"), "signature.inputs[1].categories, a list of texts"),
         (_with([1], "signature", "inputs", 0, "aliases"), "signature.inputs[0].aliases, a list of texts; it has 1"),
         (_with([0, {}], "signature", "output", "labels"), "signature.output.labels, a list of plain values"),
