@@ -15,7 +15,7 @@ from broker import scripts
 OF_TRAINERS = {"request_load", "begin", "enqueue", "progress"}
 """Which neither gateway nor workers send while they predict."""
 
-NAMES = sorted({path.stem for path in scripts._FOLDER.glob("*.lua")} - {"prelude"} - OF_TRAINERS)
+NAMES = sorted({path.stem for path in scripts._FOLDER.glob("*.lua")} - {"prelude", "endings"} - OF_TRAINERS)
 
 
 def first_and_every_tenth(time: int) -> bool:
