@@ -1,1 +1,1 @@
-"""`make bench`: how fast Modelgate is, beside the usual ways of serving the same models on the same two cores."""
+"""`make bench`: compares Modelgate with the usual ways of serving the same models on the same two cores."""

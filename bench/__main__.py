@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def plan(options: argparse.Namespace, measures: Measures) -> list[Step]:
-    """Rounds, in which each server has its turn once; every second round goes the other way round."""
+    """Run the rounds: each server once a round, in reverse order every second round."""
     speed, effort = WORK / "models" / models.SPEED, Effort(options.seconds, options.seconds / 4)
     wanted = [row for row in rows.ROWS if row.name in options.rows]
     chosen = [server for server in options.servers if not server.left_out]

@@ -1,4 +1,4 @@
-"""`python -m bench.cost OTHER`: processor time a request costs here, beside another checkout of Modelgate, in pairs.
+"""`python -m bench.cost OTHER`: compares the processor time a request with another checkout, in pairs.
 
 Counts gateway, Redis and workers together, with 64 clients. Processor time varies less than throughput does
 on a busy machine, and a pair is measured within a minute.
@@ -21,7 +21,7 @@ from bench.wire import Exchanges, compile_generator
 
 SPEED = Path(".bench", "models", models.SPEED)
 PARTS = ("-m gunicorn", "redis-server", "-m worker")
-"""What the command lines of gateway, Redis and worker have; the trainer has work of its own after its start."""
+"""Parts of the command lines of gateway, Redis and worker, not of the trainer, which works at its start."""
 
 LONGEST = 60.0
 """Seconds after which a load ends before it has all its answers."""
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def microseconds(checkout: Path, repository: Path, model: str, requests: int) -> float:
-    """Processor time of gateway, Redis and workers of `checkout` for one of `requests` requests with one row."""
+    """Return the processor time of gateway, Redis and workers of `checkout` for each of `requests` single rows."""
     with running(MODELGATE, repository, [model], cwd=checkout) as run:
         exchanges = Exchanges(run, model, [[row] for row in models.samples(model, rows.SAMPLES)])
         exchanges.load(64, LONGEST, 0, requests // 4)
@@ -58,13 +58,13 @@ def microseconds(checkout: Path, repository: Path, model: str, requests: int) ->
 
 
 def _build_models(other: Path) -> None:
-    """With the code of `other`, taken for the older one: a newer release reads what an older one wrote."""
+    """Write the models with the code of `other`, which should be the older one: a newer release reads its files."""
     build = "import pathlib, bench.models; bench.models.build(pathlib.Path('.bench/models'), print)"
     subprocess.run([sys.executable, "-c", build], cwd=other, check=True)  # noqa: S603
 
 
 def _ticks(run: Running) -> int:
-    """User and system time, that of children that have ended included."""
+    """Return user and system time, with that of ended children."""
     total = 0
     for pid in {pid for part in PARTS for pid in run.tree(part)}:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The row `drain`: how fast one scorer empties a queue of 5,000 single-row jobs that wait when it comes."""
+"""The row `drain`: how fast one scorer empties a queue of 5,000 single-row jobs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PATIENCE = 15.0
 
 @dataclass(frozen=True)
 class Queue:
-    """`post` fills it, `scorer` empties it; `done` counts the jobs of a model that have ended well, or nearly so."""
+    """A queue: `post` fills it, `scorer` empties it, `done` counts the successful jobs of a model, at least nearly."""
 
     server: str
     post: Callable[[Place, str], None]
@@ -48,7 +48,7 @@ def drain(queue: Queue, model: str, number: int, repository: Path, into: Measure
 
 
 def _rate(queue: Queue, model: str, repository: Path) -> float:
-    """Jobs per second from the first moment at which some are done: the scorer's start does not count."""
+    """Return jobs per second from the first done jobs on, so that the scorer's start does not count."""
     with ExitStack() as stack:
         url = stack.enter_context(redis_server())
         place = Place(free_port(), repository, [model], url)
@@ -79,14 +79,14 @@ def _bodies(place: Place, model: str) -> list[Any]:
 
 
 def _post_modelgate(place: Place, model: str) -> None:
-    """Through a gateway started for this: without `Prefer`, 202 comes as soon as the job is in Redis."""
+    """Post through a gateway started for this. Without `Prefer` it answers 202 as soon as the job is in Redis."""
     environment = {"PORT": str(place.port), "MODELS_DIR": str(place.repository), "REDIS_URL": place.redis_url}
     gateway = Process([sys.executable, "-m", "gateway"], environment, WORK / "logs" / "drain-gateway.log")
     try:
         wire = b"".join(_request(place, model, body) for body in _bodies(place, model))
         if not until(lambda: _takes_connections(place.port), START_DEADLINE):
             raise DidNotStart(f"the gateway: {gateway.last_words()}")
-        # Requests under way at the answer number JOBS make a few jobs more.
+        # Requests in flight at the last counted answer add a few jobs.
         if send(wire, place.port, 64, 60, 0, JOBS, '"queued"').bad:
             raise WrongAnswer("not every job was accepted")
     finally:
@@ -132,6 +132,6 @@ def _modelgate_worker(place: Place) -> Command:
 QUEUES: Sequence[Queue] = (
     Queue("modelgate", _post_modelgate, _modelgate_worker, _registered("predict:{model}")),
     Queue("rq", _post_rq, lambda _: servers.simple_worker(), _registered(rq_waited.QUEUE)),
-    # One key a result, and a handful that the worker keeps for itself.
+    # One key a result, and a few of the worker's own.
     Queue("celery", _post_celery, lambda _: servers.celery_worker(1), lambda redis, _: int(redis.dbsize())),
 )

@@ -1,4 +1,4 @@
-"""What is measured: one value of one server in one round of one row of the table."""
+"""Measures: the value of one server in one round of one row of the table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Measure:
 
 @dataclass
 class Measures:
-    """All measures of a run, and what could not be measured."""
+    """All measures of a run, and the failures."""
 
     found: list[Measure] = field(default_factory=list)
     failed: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Measures:
         return statistics.median(measure.value for measure in self.of(row, server))
 
     def ratios(self, row: str, server: str, other: str) -> list[float]:
-        """Value by value of the same round."""
+        """Return the ratios of `server` to `other`, round by round."""
         others = {measure.round: measure.value for measure in self.of(row, other)}
         return [m.value / others[m.round] for m in self.of(row, server) if others.get(m.round)]
 

@@ -1,4 +1,4 @@
-"""The row `memory`: PSS of all that holds models, after each of 50 models of 5 MB has answered once."""
+"""The row `memory`: PSS of all processes that hold models, after each of 50 models of 5 MB has answered once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark's models, as recipes: made by the project's own way from rows to a published version.
+"""The benchmark's models, as recipes: the project's own trainer turns rows into a published version.
 
 The same artifacts are what the other servers load, so that everybody predicts with the same estimator.
 """
@@ -28,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from contract.jobs import Value
-from contract.manifest import ArtifactFormat, Field, InputFormat, Kind, ModelManifest
+from contract.manifest import ArtifactFormat, Field, InputFormat, Kind, ManifestDraft, ModelManifest
 from contract.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, VERSIONS_DIR, Repository
 from scoring.artifacts import library_versions
 from trainer import recipes
@@ -58,7 +58,7 @@ TABLE_WORDS = {
 
 
 class Sleeper(BaseEstimator):
-    """Takes a fixed time a row and no core: what several scorers gain when cores do not limit them."""
+    """A model that sleeps a fixed time a row and uses no core, to show what several scorers gain."""
 
     def predict(self, X: Any) -> Any:
         time.sleep(SLEEP_SECONDS * len(X))
@@ -72,7 +72,7 @@ def tiny_rows() -> Table:
 
 
 def numeric_rows(rows: int) -> Table:
-    """20 columns; the target asks for a few of them, and for noise that makes the trees grow."""
+    """Return 20 columns. The target depends on a few of them, and on noise that makes the trees grow."""
     rng = np.random.default_rng(SEED)
     X = rng.normal(size=(rows, 20)).round(4)
     y = (X[:, 0] + X[:, 1] * X[:, 2] - X[:, 3] + rng.normal(scale=0.5, size=rows) > 0).astype(float)
@@ -80,7 +80,7 @@ def numeric_rows(rows: int) -> Table:
 
 
 def table_rows(rows: int = 4000) -> Table:
-    """7 columns of numbers and 5 of words, each null in 5 % of the rows."""
+    """Return 7 columns of numbers and 5 of words, each null in 5 % of the rows."""
     rng = np.random.default_rng(SEED)
     numbers = rng.normal(size=(rows, len(TABLE_NUMBERS))).round(4)
     words = {name: rng.choice(choices, rows) for name, choices in TABLE_WORDS.items()}
@@ -140,7 +140,7 @@ def recipe(name: str) -> Recipe:
 
 
 def build(folder: Path, say: Callable[[str], None]) -> None:
-    """Writes the three model repositories into `folder`, unless this code and these libraries made them already."""
+    """Write the three model repositories into `folder`, unless this code and these libraries already have."""
     made_of = {"libraries": library_versions(), "models.py": hashlib.sha256(Path(__file__).read_bytes()).hexdigest()}
     stamp = folder / "made_of.json"
     if stamp.exists() and json.loads(stamp.read_text()) == made_of:
@@ -156,7 +156,7 @@ def build(folder: Path, say: Callable[[str], None]) -> None:
     for number in range(1, COPIES):
         _copy(folder / MEMORY, "big00", f"big{number:02}")
     for repository in (SLEEP, MEMORY):
-        # The trainer of `make up` keeps some recipe's model complete; this is the one it then finds.
+        # The trainer of `make up` trains a missing model; it finds this one.
         shutil.copytree(folder / SPEED / "boston", folder / repository / "boston")
     stamp.write_text(json.dumps(made_of))
 
@@ -171,14 +171,14 @@ def training_rows(recipe: Recipe) -> TrainingRows:
     return to_rows(recipe, read_table(recipe, None))
 
 
-def fitted(recipe: Recipe) -> tuple[Any, ModelManifest]:
-    """The estimator that the recipe fits on its own rows, and the draft of its manifest."""
+def fitted(recipe: Recipe) -> tuple[Any, ManifestDraft]:
+    """Return the estimator that the recipe fits on its own rows, and the draft of its manifest."""
     model = fit_and_measure(recipe, training_rows(recipe), Run(*recipe.fields), recipe.bind({}))
-    return model.estimator, model.manifest
+    return model.estimator, model.draft
 
 
 def _publish(root: Path, wanted: Recipe) -> ModelManifest:
-    """Like `trainer.training.train.train`, but for classes alone: the other servers call `predict` and nothing else."""
+    """Like `trainer.training.train.train`, but without probabilities: the other servers only call `predict`."""
     estimator, draft = fitted(wanted)
     output = dataclasses.replace(draft.signature.output, probabilities=False)
     draft = dataclasses.replace(
@@ -192,7 +192,7 @@ def _publish(root: Path, wanted: Recipe) -> ModelManifest:
 
 
 def _copy(root: Path, name: str, copy: str) -> None:
-    """The same artifact under another name; publishing each of fifty would verify each in a fresh process."""
+    """Copy an artifact under another name; publishing fifty would verify each in a fresh process."""
     folder = root / copy / VERSIONS_DIR / VERSION
     shutil.copytree(root / name / VERSIONS_DIR / VERSION, folder)
     manifest = Repository(root).manifest(name, int(VERSION))

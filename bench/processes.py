@@ -21,18 +21,18 @@ from runtime.limits import ONE_THREAD
 
 PROJECT = Path(__file__).resolve().parents[1]
 WORK = PROJECT / ".bench"
-"""Everything that a run makes and that is not its result."""
+"""The folder for all files of a run but its result."""
 
 START_DEADLINE = 90.0
 STOP_DEADLINE = 6.0
 
 
 class DidNotStart(Exception):
-    """A server under test that does not serve; the message says why, with the end of its log."""
+    """A server under test does not serve; the message says why, with the end of its log."""
 
 
 def use_two_cores() -> int:
-    """Binds this process and all that it starts to two cores; how many there really are."""
+    """Bind this process and its children to two cores. Return how many there really are."""
     cores = sorted(os.sched_getaffinity(0))[:2]
     os.sched_setaffinity(0, cores)
     return len(cores)
@@ -55,7 +55,7 @@ def until(condition: Callable[[], bool], seconds: float, every: float = 0.05) ->
 
 
 class Process:
-    """A process and all that it starts, with a log."""
+    """A process and its children, with a log."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, cwd: Path = PROJECT) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ class Process:
         return " | ".join(line.strip() for line in lines[-3:])[-400:]
 
     def stop(self) -> None:
-        """SIGTERM to the first process, which stops the others; what is left of them after that is killed."""
+        """Send SIGTERM to the first process, which stops the others. Kill those that remain."""
         tree = {pid: _started(pid) for pid in self.tree()}
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -119,7 +119,7 @@ def command_line(pid: int) -> str:
 
 
 def pss_mb(pids: Sequence[int]) -> float:
-    """Proportional set size in MB: what two processes share counts half in each."""
+    """Return the proportional set size in MB: memory that two processes share counts half in each."""
     total = 0
     for pid in pids:
         with suppress(OSError):
@@ -130,7 +130,7 @@ def pss_mb(pids: Sequence[int]) -> float:
 
 
 def _started(pid: int) -> str | None:
-    """When the process began, which tells it from a later one with its id; None when it is gone or a zombie."""
+    """Return when the process began, which tells it from a later one with its id. None: it has ended or is a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""The row `replicas`: what 2 and 4 scorers do beside one where no core limits them, with a model that sleeps."""
+"""The row `replicas`: compares 2 and 4 scorers with one, for a model that sleeps and needs no core."""
 
 from __future__ import annotations
 

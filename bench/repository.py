@@ -1,4 +1,4 @@
-"""`python -m bench.repository`: what 200 models with 5 versions each cost: start, lists, look-ups. Prints a table."""
+"""`python -m bench.repository`: measures start, lists and look-ups with 200 models of 5 versions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Rows = Iterator[tuple[str, str]]
 
 
 def make(root: Path, models: int, versions: int) -> None:
-    """All alike, and small: what is measured is their number."""
+    """Write `models` small models that are all alike: only their number matters."""
     recipe = dataclasses.replace(recipes.get("iris"), fit=lambda X, y: LogisticRegression(max_iter=500).fit(X, y))
     first = publish(root, *fitted(recipe))
     artifact = Repository(root).version_dir("iris", first.version) / first.artifact.file
@@ -106,7 +106,7 @@ def seconds_until(condition: Callable[[], bool]) -> float:
 
 
 def milliseconds(do: Callable[[], object], count: int = 1) -> float:
-    """The median of `count` times."""
+    """Return the median duration of `count` calls."""
     times = []
     for _ in range(count):
         began = time.perf_counter()

@@ -32,7 +32,7 @@ HEADINGS = {
 
 @dataclass(frozen=True)
 class Run:
-    """What is to be known of a run; `whole`: nothing was left out or shortened on request."""
+    """Facts about a run. `whole`: no row or server was left out or shortened on request."""
 
     cores: int
     rounds: int
@@ -106,7 +106,7 @@ def _single(measures: Measures, row: str) -> str:
 
 
 def _latency(measures: Measures, row: str) -> str:
-    """Here less is better; what one round trip through the queue costs is a difference, not a ratio."""
+    """Return the table of latencies. Less is better; the cost of one round trip through the queue is a difference."""
     header = ["server", "ms", "÷ Flask inline", "ms more than Flask inline", "÷ RQ", "bad"]
     lines = []
     for server in _by_value(measures, row, reverse=False):
@@ -208,7 +208,7 @@ def _spread(values: Sequence[float], digits: int = 0) -> str:
 
 
 def _line(text: str) -> str:
-    """One short line without what Markdown or the machine's own paths would bring in."""
+    """Return one short line without Markdown's special characters and without paths of this machine."""
     words = [word for word in text.replace("|", " ").replace("`", "'").split() if "/" not in word]
     return " ".join(words)[:160]
 
@@ -224,7 +224,7 @@ def _machine(cores: int) -> str:
 
 
 def _versions() -> str:
-    """Of what was measured; a package that is not there was not."""
+    """Return the versions of the measured packages; a missing package was not measured."""
     names = ("scikit-learn", "numpy", "gunicorn", "gevent", "flask", "redis", "rq", "celery", "fastapi", "uvicorn")
     installed = {
         name: metadata.version(name) for name in names if importlib.util.find_spec(name.replace("scikit-", "sk"))

@@ -23,7 +23,7 @@ LIMIT = 30.0
 
 @dataclass(frozen=True)
 class Row:
-    """`count`: so many requests are timed, instead of for some seconds. `only`: those servers, else all."""
+    """A row of the table. `count`: that many requests are timed, not some seconds. `only`: not all servers."""
 
     name: str
     model: str
@@ -57,14 +57,14 @@ ROWS = (
 
 @dataclass(frozen=True)
 class Effort:
-    """How long is measured: seconds that count, and seconds before."""
+    """How long to measure: seconds that count, and seconds of warm-up before."""
 
     seconds: float
     warm: float
 
 
 def anchor(effort: Effort, repository: Path) -> float:
-    """Requests/s of hello world now, by 64 clients."""
+    """Return the requests/s of hello world now, with 64 clients."""
     with running(servers.HELLO, repository, ["tiny"]) as hello:
         request = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{hello.place.port}\r\n\r\n"
         wire = f"{len(request)} 0\n{request}".encode()
@@ -81,7 +81,7 @@ def anchor(effort: Effort, repository: Path) -> float:
 
 
 def session(server: Server, rows: Sequence[Row], number: int, repository: Path, effort: Effort, into: Measures) -> None:
-    """Measures `rows` on one server, started for it, right after hello world; what fails is noted."""
+    """Start one server and measure `rows` on it, right after hello world. Failures are noted."""
     groups: dict[tuple[bool, str], list[Row]] = {}
     for row in rows:
         if not row.only or server.name in row.only:
@@ -119,7 +119,7 @@ def _measure(run: Running, row: Row, number: int, hello: float, effort: Effort, 
 
 
 def plain_predict(number: int, repository: Path, into: Measures) -> None:
-    """`bulk` without any server: the model's `predict` on the matrix, ready made."""
+    """Measure `bulk` without a server: the model's `predict` on a finished matrix."""
     rows = models.samples("table", BULK_ROWS)
     entry = manifest(repository, "table")
     matrix = to_matrix(rows, entry.signature, entry.artifact.input_format, entry.artifact.input_dtype)

@@ -17,7 +17,7 @@ from contract.jobs import Row
 from contract.settings import Settings
 
 BATCHERS = PROJECT / ".venv-bench" / "bin" / "python"
-"""The Python that has the batching servers; where it is missing they are left out, and the table says so."""
+"""The Python that has the batching servers. Without it they are left out, and the table says so."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ Commands = Callable[[Place], Sequence[Command]]
 
 
 def plain_body(model: str, names: Sequence[str], rows: Sequence[Row]) -> Any:
-    """What all but MLServer take: objects by column name, or, for the models of mere numbers, lists of lists."""
+    """Return the body for all servers but MLServer: objects by column name, or lists of lists for models of numbers."""
     if model in ("table", "boston"):
         objects = [dict(zip(names, row, strict=True)) for row in rows]
         return objects[0] if len(objects) == 1 else objects
@@ -56,8 +56,8 @@ def plain_body(model: str, names: Sequence[str], rows: Sequence[Row]) -> Any:
 class Server:
     """`commands(place)` are the processes to start, `alone(place)` those for a single client, if others are better.
 
-    In a good answer, `marker` is somewhere, and the predictions are the JSON list named `output`. `one_model`: is
-    started anew for each model. `setting`: the one of Modelgate's that this server is about.
+    A good answer contains `marker`, and its JSON list `output` has the predictions. `one_model`: the server restarts
+    for each model. `setting`: the setting of Modelgate that this server varies.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Server:
 
     @property
     def left_out(self) -> str | None:
-        """Why this server cannot run here, if so."""
+        """Return why this server cannot run here, or None."""
         if self.batcher and not BATCHERS.with_name("mlserver").exists():
             return "left out: its environment (requirements/bench-servers.txt) could not be installed"
         if self.setting and self.setting not in {known.name for known in dataclasses.fields(Settings)}:
@@ -94,20 +94,20 @@ class Running:
     processes: Sequence[Process]
 
     def tree(self, part: str = "") -> list[int]:
-        """The processes of the server, or those whose command line has `part`, with what these started."""
+        """Return the server's processes, or those whose command line has `part`, with their children."""
         pids = [pid for process in self.processes for pid in process.tree()]
         chosen = [pid for pid in pids if part in command_line(pid)]
         return list(dict.fromkeys(pid for each in chosen for pid in (each, *descendants(each))))
 
     @property
     def trouble(self) -> str:
-        """The end of the log of a process that is gone."""
+        """Return the end of the log of a process that has ended."""
         return "; ".join(process.last_words() for process in self.processes if process.ended)
 
 
 @contextmanager
 def running(server: Server, repository: Path, models: Sequence[str], cwd: Path = PROJECT) -> Iterator[Running]:
-    """The server's processes, started in `cwd`; the caller waits until they answer."""
+    """Start the server's processes in `cwd`. The caller waits until they answer."""
     with ExitStack() as stack:
         url = stack.enter_context(redis_server()) if server.needs_redis else ""
         place = Place(free_port(), repository, models, url)
@@ -130,12 +130,12 @@ def sync(app: str, *options: str) -> Commands:
 
 
 def waiting(app: str, place: Place) -> Command:
-    """Who waits for a result needs a thread a request: 64 for 64 clients."""
+    """Return the command of a gunicorn with a thread for each waiting request: 64 for 64 clients."""
     return gunicorn(app, place, "--workers", "2", "--worker-class", "gthread", "--threads", "32")
 
 
 def modelgate(workers: int | None = None, fsync: str | None = None) -> Commands:
-    """As `make up` starts it, with its own defaults where nothing else is said."""
+    """Return Modelgate as `make up` starts it, with its defaults for everything that is None."""
 
     def commands(place: Place) -> list[Command]:
         state = WORK / "state"

@@ -14,7 +14,7 @@ from contract.jobs import Row
 
 
 def body(model: str, names: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:
-    """The rows as one tensor, or, where columns are of different kinds, as one input a column."""
+    """Return the rows as one tensor, or as one input a column if columns have different kinds."""
     if model != "table":
         flat = [value for row in rows for value in row]
         return {"inputs": [_input("x", "FP64", [len(rows), len(names)], flat)]}
@@ -32,7 +32,7 @@ def _input(name: str, datatype: str, shape: list[int], data: list[Any]) -> dict[
 
 
 def write_settings(folder: Path, port: int, workers: int) -> None:
-    """`workers` are the processes that predict; 0: the process that serves does it itself."""
+    """Write the settings files. `workers` processes predict; with 0 the serving process does."""
     shutil.rmtree(folder, ignore_errors=True)
     server = {
         "host": "127.0.0.1",

@@ -29,12 +29,12 @@ GRACE = 90.0
 
 
 class WrongAnswer(Exception):
-    """A server under test answers, but not what the model predicts."""
+    """A server under test gives another answer than the model."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What the generator saw. Latencies in ms, of good answers; `cpu`: its own share of the two cores."""
+    """The generator's measurements: latencies of good answers in ms; `cpu`: its own share of the two cores."""
 
     good: int
     bad: int
@@ -131,7 +131,7 @@ class Exchanges:
 
 
 def send(wire: bytes, port: int, clients: int, seconds: float, warm: float, count: int, marker: str) -> Load:
-    """Keeps `clients` connections busy for `warm` seconds and then counts for `seconds`, or until `count` answers."""
+    """Keep `clients` connections busy: for `warm` seconds, then count for `seconds`, or until `count` answers."""
     command = [str(GENERATOR), *(str(part) for part in (port, clients, warm, seconds, count)), marker]
     done = subprocess.run(  # noqa: S603
         command, input=wire, capture_output=True, timeout=seconds + warm + GRACE, check=False

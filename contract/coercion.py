@@ -1,4 +1,4 @@
-"""Rows of a request × signature → values in signature order, or every error of every row."""
+"""Converts the rows of a request to values in signature order, or lists every error of every row."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from contract.wording import counted, listed, shown
 MAX_NAMES = 10_000
 """Most columns of a row: far more than a model has inputs, and few enough to check each."""
 
+# The next three are made for every request, and a frozen dataclass takes three times as long to make.
+
 
 class RepeatedKeys(dict[str, object]):
     """A JSON object that named some keys twice; `repeated` holds those. The last value is kept."""
@@ -28,18 +30,18 @@ class RepeatedKeys(dict[str, object]):
     repeated: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Records:
     """Instances as mappings of column name to value."""
 
     rows: Sequence[Mapping[str, object]]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Grid:
-    """Instances as lists of values under `columns`; None: exactly the inputs, in signature order.
+    """Instances as lists of values under `columns`; None means the inputs in signature order.
 
-    `separator` is that of a CSV, whose values are text; `remarks` say how the CSV was read.
+    `separator` is set for a CSV, whose values are text; `remarks` say how the CSV was read.
     """
 
     columns: Sequence[str] | None
@@ -51,12 +53,12 @@ class Grid:
 Instances = Records | Grid
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Coerced:
-    """`rows` in signature order; `ids` is None without any; `warnings` are sentences for the caller.
+    """Rows in signature order. `ids` is None if the request has none; `warnings` are sentences for the caller.
 
-    `refused` are the numbers of the invalid rows, in order, and `errors` their errors: they are missing from `rows`,
-    but not from `ids`.
+    `refused` are the numbers of the invalid rows, ascending, and `errors` their errors. `rows` lacks these rows, `ids`
+    does not.
     """
 
     rows: list[Row]
@@ -128,7 +130,7 @@ _ALL_ROWS = _WHOLE_ROW = -1
 _MOST_LAYOUTS = 1000
 """Most different sets of columns among the rows of one request."""
 _FEW = 8
-"""Rows below which looking at each value is faster than looking for a short cut."""
+"""With fewer rows, converting each value is faster than trying the column in bulk."""
 
 
 def check_width(names: int, signature: Signature) -> None:
@@ -140,14 +142,15 @@ def check_width(names: int, signature: Signature) -> None:
 
 
 class _Plan:
-    """What coercion needs to know of a signature, looked up once.
+    """A signature, prepared for coercion.
 
-    A position is an input's place in the signature; the id field's is the one after them, `width`.
+    A position is the index of an input in the signature; the id field has the next one, `width`.
     """
 
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
         self.width = len(signature.inputs)
+        self._names = signature.names
         self.spellings = [(f.name, *f.aliases) for f in signature.inputs]
         self.conversions = [Conversion.for_field(f) for f in signature.inputs]
         self.positions = {name: position for position, names in enumerate(self.spellings) for name in names}
@@ -158,8 +161,9 @@ class _Plan:
         alike = Counter(name for names in self.spellings for name in {spelling.lower() for spelling in names})
         self.in_any_case = {name.lower(): name for name in self.positions if alike[name.lower()] == 1}
         self.in_order = _lay_out(self, signature.names, range(self.width))
+        self._of_one_row = [(conversion.convert, conversion.null) for conversion in self.conversions[: self.width]]
 
-    def spelt(self, header: Sequence[str]) -> list[str]:
+    def match_case(self, header: Sequence[str]) -> list[str]:
         """Return the header of a CSV in the spelling of the inputs; the case of a CSV's names does not matter."""
         names = set(header)
         alike = [self.in_any_case.get(name.lower(), name) for name in header]
@@ -168,19 +172,22 @@ class _Plan:
         ]
 
     def single(self, instances: Instances) -> Row | None:
-        """The only row, converted, if it has just the inputs and all are right, as most are; None: look closer."""
+        """Return the only row, converted, if it has exactly the inputs and all are valid, else None."""
         row: Any = instances.rows[0]
         if isinstance(instances, Records):
-            if type(row) is not dict or len(row) != self.width or not all(name in row for name in self.signature.names):
+            if type(row) is not dict or len(row) != self.width:
                 return None
-            row = [row[name] for name in self.signature.names]
-        elif instances.columns is not None or type(row) is not list or len(row) != self.width:
+            try:
+                row = [row[name] for name in self._names]
+            except KeyError:
+                return None
+        elif type(row) is not list or len(row) != self.width or instances.columns is not None:
             return None
-        converted = [
-            conversion.null if value is None else conversion.convert(value)
-            for conversion, value in zip(self.conversions, row, strict=False)
+        converted: list[Any] = [
+            null if value is None else convert(value)
+            for (convert, null), value in zip(self._of_one_row, row, strict=True)
         ]
-        return None if Refusal in map(type, converted) else cast(Row, tuple(converted))
+        return None if Refusal in map(type, converted) else tuple(converted)
 
 
 _PLANS: dict[int, _Plan] = {}
@@ -188,8 +195,8 @@ _MOST_PLANS = 512
 
 
 def _plan_of(signature: Signature) -> _Plan:
-    """By identity: hashing a signature costs more than coercing a row. A plan keeps its signature
-    alive, so that no other can have the same id."""
+    """Return the cached plan. The key is the signature's id, since hashing a signature costs more than coercing a row.
+    A plan keeps its signature alive, so no other signature gets that id."""
     plan = _PLANS.get(id(signature))
     if plan is None:
         if len(_PLANS) >= _MOST_PLANS:
@@ -200,7 +207,7 @@ def _plan_of(signature: Signature) -> _Plan:
 
 @dataclass(slots=True)
 class _Layout:
-    """Under which key (or index) the rows of a group have the value for each position."""
+    """Where rows have their values: `places` maps each position to a key or an index."""
 
     names: Sequence[str]
     places: dict[int, Any]
@@ -210,7 +217,7 @@ class _Layout:
 
 @dataclass(slots=True)
 class _Group:
-    """The rows, and their numbers in the request, that share a layout."""
+    """Rows that share a layout, and their numbers in the request."""
 
     layout: _Layout
     numbers: Sequence[int]
@@ -235,9 +242,9 @@ def _lay_out(plan: _Plan, names: Sequence[str], places: Iterable[Any], repeated:
 def _grid(grid: Grid, plan: _Plan, errors: _Errors) -> Iterator[_Group]:
     rows, names = grid.rows, plan.signature.names if grid.columns is None else grid.columns
     check_width(len(names), plan.signature)
-    names = plan.spelt(names) if grid.separator else names
+    names = plan.match_case(names) if grid.separator else names
     layout = plan.in_order if grid.columns is None else _lay_out(plan, names, range(len(names)))
-    errors.of_layout(layout, [_ALL_ROWS])
+    errors.add_layout(layout, [_ALL_ROWS])
     if set(map(type, rows)) <= {list, tuple} and set(map(len, rows)) == {len(names)}:
         yield _Group(layout, range(len(rows)), rows)
         return
@@ -271,12 +278,12 @@ def _records(rows: Sequence[Mapping[str, object]], plan: _Plan, errors: _Errors)
         names = tuple(first)
         check_width(len(names), plan.signature)
         layout = _lay_out(plan, names, names, getattr(first, "repeated", ()))
-        errors.of_layout(layout, numbers)
+        errors.add_layout(layout, numbers)
         yield _Group(layout, numbers, [rows[number] for number in numbers])
 
 
 def _columns(group: _Group, plan: _Plan, errors: _Errors, separator: str | None) -> dict[int, Sequence[Any]]:
-    """The group's converted values by position; what is wrong with them goes to `errors`."""
+    """Return the group's converted columns by position. Adds invalid values to `errors`."""
     columns: dict[int, Sequence[Any]] = {}
     for position, place in group.layout.places.items():
         if position in group.layout.repeated:
@@ -292,7 +299,7 @@ def _columns(group: _Group, plan: _Plan, errors: _Errors, separator: str | None)
             if written and written.nullable and Refusal in map(type, values):
                 values = _without_null_words(column, values)
             if Refusal in map(type, values):
-                errors.of_column(position, group.numbers, column, values)
+                errors.add_column(position, group.numbers, column, values)
         columns[position] = values
     return columns
 
@@ -303,7 +310,7 @@ def _without_null_words(column: Sequence[object], values: Sequence[Any]) -> list
 
 
 class _Errors:
-    """Counts all errors and their rows. Keeps, and writes messages for, only the first in row order."""
+    """Counts all errors. Keeps only the first in row order, and writes messages for those."""
 
     def __init__(self, plan: _Plan) -> None:
         self.total = 0
@@ -322,8 +329,8 @@ class _Errors:
             if len(self._kept) > 20 * InvalidInstances.SHOWN:
                 self._cut()
 
-    def of_layout(self, layout: _Layout, numbers: Sequence[int]) -> None:
-        """Each row of `numbers` lacks what the layout lacks and repeats what it repeats."""
+    def add_layout(self, layout: _Layout, numbers: Sequence[int]) -> None:
+        """Add the missing and repeated fields of a layout, for each row of `numbers`."""
         missing = self._plan.width - len(layout.places) + (self._plan.width in layout.places)
         wrong = (missing + len(layout.repeated)) * len(numbers)
         if not wrong:
@@ -339,7 +346,7 @@ class _Errors:
                 self.add(number, position, _REPEATED, layout)
         self.total = before + wrong
 
-    def of_column(self, position: int, numbers: Sequence[int], column: list[Any], values: Sequence[Any]) -> None:
+    def add_column(self, position: int, numbers: Sequence[int], column: list[Any], values: Sequence[Any]) -> None:
         found = zip(numbers, column, values, strict=True)
         wrong = ((number, value, result) for number, value, result in found if result.__class__ is Refusal)
         for number, value, refusal in islice(wrong, InvalidInstances.SHOWN):
@@ -365,7 +372,7 @@ class _Errors:
             message = self._about_layout(subject, position, refusal, evidence)
         else:
             message = f"{subject} must be {refusal.expected}; it is {shown(evidence)}"
-            near = self._near((evidence,), refusal.choices) if isinstance(evidence, str) else None
+            near = self._closest((evidence,), refusal.choices) if isinstance(evidence, str) else None
             message += f": did you mean {shown(near)}?" if near else ""
         return FieldError(None if row == _ALL_ROWS else row, name, refusal.code, message)
 
@@ -374,10 +381,10 @@ class _Errors:
         if refusal is _REPEATED:
             given = dict.fromkeys(name for name in layout.names if name in spellings)
             return f"{subject} is given more than once, as {listed(list(given))}"
-        near = self._near(spellings, layout.unknown)
+        near = self._closest(spellings, layout.unknown)
         return f"{subject} is missing" + (f"; {shown(near)} is no input: did you mean {subject}?" if near else "")
 
-    def _near(self, words: Sequence[str], choices: Sequence[str]) -> str | None:
+    def _closest(self, words: Sequence[str], choices: Sequence[str]) -> str | None:
         """Return the first suggestion for one of `words`, cached by question."""
         question = (words, id(choices))
         if question not in self._hints:

@@ -40,7 +40,7 @@ MAX_ERRORS = 100
 
 @dataclass(frozen=True)
 class Failure:
-    """A failure as a reader is shown it: `code` for programs, `message` (one sentence) for people."""
+    """A failure as callers see it: `code` for programs, `message` (one sentence) for people."""
 
     code: str
     message: str
@@ -60,7 +60,7 @@ class Failure:
 
 
 class ModelgateError(Exception):
-    """A `Failure` on its way out of a function."""
+    """The exception that carries a `Failure`."""
 
     def __init__(self, code: str, message: str, **details: object) -> None:
         super().__init__(message)
@@ -68,8 +68,14 @@ class ModelgateError(Exception):
 
     @classmethod
     def from_failure(cls, failure: Failure) -> ModelgateError:
-        """Return the exception that raises a failure which another process has sent."""
+        """Return the exception for a failure that another process has sent."""
         return cls(failure.code, failure.message, **failure.details)
+
+
+def version_error(code: str, model: str, version: int, what: str, **details: object) -> ModelgateError:
+    """Return the error `version 3 of the model 'loan' <what>`."""
+    message = f"version {version} of the model {model[:64]!r} {what}"
+    return ModelgateError(code, message, model=model, version=version, **details)
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ Row = Sequence[Value]
 
 
 def reply_channel(listener: str) -> str:
-    """The channel on which the gateway process `listener` hears of the jobs it waits for."""
+    """Return the channel on which the gateway process `listener` receives the jobs that it waits for."""
     return f"mg:reply:{listener}"
 
 
 def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with microseconds: what RQ keeps in a job and what a caller is shown."""
+    """Return a time as RFC 3339 in UTC with microseconds, as RQ stores it and callers see it."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
@@ -48,7 +48,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class PredictionJob:
-    """What the gateway hands over: `rows` fit the signature of the pinned version.
+    """The payload of a prediction job: `rows` fit the signature of the pinned version.
 
     `ids` (one an instance, or None), `warnings` and `refused` (None: not a lenient request) are only passed back to the
     reader. A job that has not started `expires_after` seconds after it was accepted never does. Its end is published to
@@ -69,7 +69,7 @@ class PredictionJob:
 
 @dataclass(frozen=True)
 class PredictionOutcome:
-    """What scoring the rows of one job gave.
+    """The result of scoring the rows of one job.
 
     `predictions` has one value a row; `probabilities`, where the model has them, one
     mapping of class label (as text) to probability a row. `predict_ms` is the time of the

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import isfinite
 from typing import Any, TypeVar
 
-from contract.errors import Code, ModelgateError
+from contract.errors import Code, ModelgateError, version_error
 from contract.jobs import Row, Value
 
 SCHEMA_VERSION = 1
@@ -49,7 +49,7 @@ class OutputKind(StrEnum):
 
 
 class InputFormat(StrEnum):
-    """How the estimator wants its rows: as it was fitted."""
+    """What the estimator takes: what it was fitted on."""
 
     ARRAY = "array"
     DATAFRAME = "dataframe"
@@ -68,7 +68,7 @@ class InputDtype(StrEnum):
 
 
 class ArtifactFormat(StrEnum):
-    """How the estimator is written down. The first two are pickles: loading one may run whatever it says."""
+    """How the estimator is saved. The first two are pickles: loading one can run any code."""
 
     JOBLIB = "joblib"
     CLOUDPICKLE = "cloudpickle"
@@ -92,7 +92,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Output:
-    """What comes out. `labels` are the classes in the order of the estimator's `classes_`."""
+    """What the model predicts. `labels` are the classes in the order of the estimator's `classes_`."""
 
     kind: OutputKind
     labels: tuple[Value, ...] | None = None
@@ -113,6 +113,15 @@ class Signature:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(field.name for field in self.inputs)
+
+
+@dataclass(frozen=True)
+class ArtifactDraft:
+    """How an artifact is to be written, and how its estimator takes rows."""
+
+    format: ArtifactFormat
+    input_format: InputFormat
+    input_dtype: InputDtype = InputDtype.FLOAT64
 
 
 @dataclass(frozen=True)
@@ -139,7 +148,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Golden:
-    """Rows with the answers the estimator gave when it was published; a reload must give them again."""
+    """Rows with the predictions of the estimator when it was published. The loaded artifact must predict the same."""
 
     rows: tuple[Row, ...]
     predictions: tuple[Value, ...]
@@ -147,10 +156,61 @@ class Golden:
 
 
 @dataclass(frozen=True)
+class ManifestDraft:
+    """What is known of a model version before it is published.
+
+    `warnings` are sentences for the users of the version.
+    """
+
+    name: str
+    recipe: str
+    artifact: ArtifactDraft
+    signature: Signature
+    training_data: TrainingData
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    example: Mapping[str, Value] = field(default_factory=dict)
+    golden: Golden = Golden((), ())
+    notes: str = ""
+    warnings: tuple[str, ...] = ()
+
+    def publish(self, version: int, created_at: str, artifact: Artifact, libraries: Mapping[str, str]) -> ModelManifest:
+        """Return the manifest of the published version."""
+        return ModelManifest(
+            name=self.name,
+            version=version,
+            created_at=created_at,
+            recipe=self.recipe,
+            artifact=artifact,
+            libraries=libraries,
+            signature=self.signature,
+            training_data=self.training_data,
+            metrics=self.metrics,
+            parameters=self.parameters,
+            example=self.example,
+            golden=self.golden,
+            notes=self.notes,
+            warnings=self.warnings,
+        )
+
+    def error(self, code: str, what: str, **details: object) -> ModelgateError:
+        """Return the error `the model 'loan' <what>`."""
+        return ModelgateError(code, f"the model {self.name!r} {what}", model=self.name, **details)
+
+    def dumps(self) -> str:
+        return json.dumps(_plain(self), allow_nan=False)
+
+    @classmethod
+    def loads(cls, text: str | bytes) -> ManifestDraft:
+        """Parse a manifest. Raises `ModelgateError` (`manifest_invalid`), which names the wrong part."""
+        return _parsed(text, lambda read: _draft(read, _artifact_draft(read.part("artifact"))))
+
+
+@dataclass(frozen=True)
 class ModelManifest:
     """All that is known of one model version.
 
-    `libraries` maps a library to the version that made it; `warnings` are sentences for whoever uses the version.
+    `libraries` maps a library to the version that made it; `warnings` are sentences for the users of the version.
     """
 
     name: str
@@ -168,45 +228,72 @@ class ModelManifest:
     notes: str = ""
     warnings: tuple[str, ...] = ()
 
+    def error(self, code: str, what: str, **details: object) -> ModelgateError:
+        """Return the error `version 3 of the model 'loan' <what>`."""
+        return version_error(code, self.name, self.version, what, **details)
+
     def dumps(self) -> str:
         return json.dumps({"schema_version": SCHEMA_VERSION, **_plain(self)}, indent=2, allow_nan=False) + "\n"
 
     @classmethod
     def loads(cls, text: str | bytes) -> ModelManifest:
-        """Raises `ModelgateError` (`manifest_invalid`) that names the part which is wrong."""
-        try:
-            data = json.loads(text, parse_float=_finite, parse_constant=_finite)
-        except (ValueError, RecursionError) as error:
-            raise _invalid(f"is not JSON ({error})") from error
-        if not isinstance(data, dict):
-            raise _invalid("is not a JSON object")
-        if data.get("schema_version") != SCHEMA_VERSION:
-            raise _invalid(f"has schema_version {data.get('schema_version')!r}; this release reads {SCHEMA_VERSION}")
-        try:
-            return _manifest(_Reader(data, ""))
-        except (TypeError, ValueError, RecursionError) as error:
-            raise _invalid(f"does not hold what it should ({error})") from error
+        """Parse a manifest. Raises `ModelgateError` (`manifest_invalid`), which names the wrong part."""
+        return _parsed(text, _manifest)
+
+
+T = TypeVar("T")
+
+
+def _parsed(text: str | bytes, build: Callable[[_Reader], T]) -> T:
+    try:
+        data = json.loads(text, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError) as error:
+        raise _invalid(f"is not JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise _invalid("is not a JSON object")
+    try:
+        return build(_Reader(data, ""))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _invalid(f"has a value of the wrong type ({error})") from error
 
 
 def _manifest(read: _Reader) -> ModelManifest:
-    signature, golden = read.part("signature"), read.part("golden")
-    artifact, training_data = read.part("artifact"), read.part("training_data")
-    probabilities = golden.optional("probabilities", list)
-    return ModelManifest(
-        name=read.value("name", str),
+    if (schema_version := read.get("schema_version")) != SCHEMA_VERSION:
+        raise _invalid(f"has schema_version {schema_version!r}; this release reads {SCHEMA_VERSION}")
+    part = read.part("artifact")
+    layout = _artifact_draft(part)
+    artifact = Artifact(
+        file=_file_name(part.value("file", str)),
+        format=layout.format,
+        input_format=layout.input_format,
+        size=part.value("size", int),
+        sha256=part.value("sha256", str),
+        input_dtype=layout.input_dtype,
+    )
+    return _draft(read, layout).publish(
         version=read.value("version", int),
         created_at=read.value("created_at", str),
-        recipe=read.value("recipe", str),
-        artifact=Artifact(
-            file=_file_name(artifact.value("file", str)),
-            format=ArtifactFormat(artifact.choice("format", ArtifactFormat)),
-            input_format=InputFormat(artifact.choice("input_format", InputFormat)),
-            size=artifact.value("size", int),
-            sha256=artifact.value("sha256", str),
-            input_dtype=InputDtype(artifact.optional_choice("input_dtype", InputDtype) or InputDtype.FLOAT64),
-        ),
+        artifact=artifact,
         libraries=read.value("libraries", dict),
-        signature=_signature(signature),
+    )
+
+
+def _artifact_draft(read: _Reader) -> ArtifactDraft:
+    return ArtifactDraft(
+        format=ArtifactFormat(read.choice("format", ArtifactFormat)),
+        input_format=InputFormat(read.choice("input_format", InputFormat)),
+        input_dtype=InputDtype(read.optional_choice("input_dtype", InputDtype) or InputDtype.FLOAT64),
+    )
+
+
+def _draft(read: _Reader, artifact: ArtifactDraft) -> ManifestDraft:
+    golden, training_data = read.part("golden"), read.part("training_data")
+    probabilities = golden.optional("probabilities", list)
+    return ManifestDraft(
+        name=read.value("name", str),
+        recipe=read.value("recipe", str),
+        artifact=artifact,
+        signature=_signature(read.part("signature")),
         training_data=TrainingData(
             source=training_data.value("source", str),
             rows=training_data.value("rows", int),
@@ -265,7 +352,7 @@ def _finite(text: str) -> float:
     """JSON has no other numbers, but Python reads NaN, Infinity and 1e999."""
     number = float(text)
     if not isfinite(number):
-        raise ValueError(f"{text:.40} is no finite number")
+        raise ValueError(f"{text:.40} is not a finite number")
     return number
 
 
@@ -302,7 +389,7 @@ def _invalid(what: str) -> ModelgateError:
 
 
 def _plain(value: Any) -> Any:
-    """Dataclasses, enums and tuples as what `json` writes."""
+    """Return dataclasses, enums and tuples as values that `json` writes."""
     if hasattr(value, "__dataclass_fields__"):
         return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, Mapping):
@@ -312,15 +399,15 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, StrEnum) else value
 
 
-T = TypeVar("T")
-
-
 class _Reader:
-    """Reads typed parts out of parsed JSON and names the path of whatever is missing or wrong."""
+    """Reads typed parts of parsed JSON. Errors name the path of a missing or wrong part."""
 
     def __init__(self, data: Mapping[str, Any], path: str) -> None:
         self._data = data
         self._path = path
+
+    def get(self, key: str) -> Any:
+        return self._data.get(key)
 
     def value(self, key: str, kind: type[T]) -> T:
         found = self._data.get(key)

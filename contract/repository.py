@@ -1,4 +1,4 @@
-"""The model repository, read-only: where a version lies on disk, which there are, what an alias means."""
+"""Reads the model repository: its models, versions, aliases and manifests. The trainer alone writes it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from contract.errors import Code, ModelgateError
+from contract.errors import Code, ModelgateError, version_error
 from contract.files import read_regular
 from contract.manifest import ModelManifest
 
@@ -19,28 +19,28 @@ REPORT_DIR, REPORT_HTML, REPORT_JSON = "report", "report.html", "report.json"
 SIGNATURE_FILE = "manifest.json.sig"
 """Beside a manifest: the 64 bytes of an ed25519 signature over the bytes of the manifest. See scoring/trust.py."""
 
-_MOST_MANIFESTS = 2000
-"""Kept by one `Repository`; 15 KB each of a small model."""
+_MAX_MANIFESTS = 2000
+"""Most manifests that one `Repository` caches. That of a small model takes 15 KB."""
 
 
 class NotInRepository(LookupError):
-    """No such model, version or alias; the message says which there are."""
+    """The model, version or alias does not exist; the message lists those that do."""
 
 
 def valid_name(name: str) -> bool:
-    """Whether `name` may be the name of a model."""
+    """Whether `name` is a valid name of a model."""
     return NAME.fullmatch(name) is not None and name not in RESERVED
 
 
 def valid_alias(alias: str) -> bool:
-    """Whether `alias` may be the name of an alias: not a number, since `loan@2` is version 2."""
+    """Whether `alias` is a valid alias. A number is not one, because `loan@2` is version 2."""
     return NAME.fullmatch(alias) is not None and not alias.isdigit()
 
 
 class Repository:
-    """Reads `root`. Versions never change, so manifests are kept; aliases are read anew when their file changes.
+    """Reads `root`. Versions never change, so it caches manifests. It reads aliases again when their file changes.
 
-    While `root` cannot be read (its file system is away, there are no file descriptors), what was known stays.
+    While `root` cannot be read (its file system is away, no file descriptor is free), it returns what it read before.
     """
 
     def __init__(self, root: Path) -> None:
@@ -49,7 +49,7 @@ class Repository:
         self._aliases: dict[str, tuple[tuple[int, int, int], dict[str, int]]] = {}
 
     def names(self) -> list[str]:
-        """The models that have a `current` version, sorted."""
+        """Return the models that have a `current` version, sorted."""
         try:
             with os.scandir(self.root) as entries:
                 found = [entry.name for entry in entries if valid_name(entry.name) and entry.is_dir()]
@@ -63,11 +63,11 @@ class Repository:
         return self.root / name / VERSIONS_DIR / str(version)
 
     def report_dir(self, name: str, version: int) -> Path:
-        """Where a version's report lies; those that were published without one do not have this folder."""
+        """Return the folder of a version's report. It does not exist if the version was published without one."""
         return self.version_dir(name, version) / REPORT_DIR
 
     def versions(self, name: str) -> list[int]:
-        """The whole versions of a model, ascending; empty for an unknown model."""
+        """Return the published versions of a model, ascending; empty for an unknown model."""
         if not valid_name(name):
             return []
         try:
@@ -77,10 +77,10 @@ class Repository:
         return sorted(v for v in found if (self.version_dir(name, v) / MANIFEST_FILE).is_file())
 
     def aliases(self, name: str) -> dict[str, int]:
-        """Alias to version; empty where there are none, or where the file does not parse."""
+        """Return the version of each alias; empty if there are none, or the file cannot be parsed."""
         if not valid_name(name):
             return {}
-        path = f"{self.root}/{name}/{ALIASES_FILE}"  # looked at with every request, and a Path costs more than stat
+        path = f"{self.root}/{name}/{ALIASES_FILE}"  # runs with every request, and a Path costs more than stat
         try:
             stat = os.stat(path)  # noqa: PTH116
             stamp = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
@@ -97,7 +97,7 @@ class Repository:
         return aliases
 
     def resolve(self, reference: str) -> tuple[str, int]:
-        """`loan`, `loan@3` or `loan@canary` → name and version. Raises `NotInRepository`."""
+        """Return the name and the version of `loan`, `loan@3` or `loan@canary`. Raises `NotInRepository`."""
         name, at, wanted = reference.partition("@")
         aliases = self.aliases(name)
         if not at and CURRENT in aliases:
@@ -119,43 +119,33 @@ class Repository:
         return valid_name(name) and (self.version_dir(name, version) / MANIFEST_FILE).is_file()
 
     def manifest(self, name: str, version: int) -> ModelManifest:
-        """As `read_manifest`, which is asked only once: of a version that is gone meanwhile, too."""
+        """Return the manifest from the cache, or read it. The cache keeps versions that have been deleted."""
         known = self._manifests.get((name, version))
         if known is None:
-            if len(self._manifests) >= _MOST_MANIFESTS:
+            if len(self._manifests) >= _MAX_MANIFESTS:
                 del self._manifests[next(iter(self._manifests))]
             known = self._manifests[(name, version)] = self.read_manifest(name, version)
         return known
 
     def read_manifest(self, name: str, version: int) -> ModelManifest:
-        """Raises `ModelgateError`: `model_not_found`, or `manifest_invalid` with the cause."""
+        """Read the manifest. Raises `ModelgateError`: `model_not_found`, or `manifest_invalid` with the cause."""
         try:
             text = read_regular(self.version_dir(name, version) / MANIFEST_FILE)
         except OSError as error:
-            raise ModelgateError(
-                Code.MODEL_NOT_FOUND,
-                f"version {version} of the model {name!r} is not in the model repository",
-                model=name,
-                version=version,
-            ) from error
+            raise not_in_repository(name, version) from error
         try:
             manifest = ModelManifest.loads(text)
         except ModelgateError as error:
-            raise ModelgateError(
-                error.failure.code,
-                f"version {version} of the model {name!r} cannot be used: {error}",
-                model=name,
-                version=version,
-            ) from error
+            raise version_error(error.failure.code, name, version, f"cannot be used: {error}") from error
         if (manifest.name, manifest.version) != (name, version):
-            raise ModelgateError(
-                Code.MANIFEST_INVALID,
-                f"version {version} of the model {name!r} cannot be used: its manifest is of"
-                f" {manifest.name!r} version {manifest.version}",
-                model=name,
-                version=version,
-            )
+            what = f"cannot be used: its manifest is of {manifest.name!r} version {manifest.version}"
+            raise version_error(Code.MANIFEST_INVALID, name, version, what)
         return manifest
+
+
+def not_in_repository(name: str, version: int) -> ModelgateError:
+    """Return the error for a version that does not exist, or no longer does (`model_not_found`)."""
+    return version_error(Code.MODEL_NOT_FOUND, name, version, "is not in the model repository")
 
 
 def _is_version(text: str) -> bool:

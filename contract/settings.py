@@ -21,7 +21,7 @@ MB = 2**20
 
 
 class SettingsError(Exception):
-    """An environment variable that cannot be used; the message names it and says what would do."""
+    """A setting is invalid; the message names it and says what to do."""
 
 
 def _setting(default: Any, doc: str, least: int = 0, most: float = float("inf"), choices: tuple[str, ...] = ()) -> Any:
@@ -30,10 +30,10 @@ def _setting(default: Any, doc: str, least: int = 0, most: float = float("inf"),
 
 @dataclass(frozen=True)
 class Settings:
-    """Handed from an entry point to what it builds; nothing below an entry point reads the environment."""
+    """All settings. Entry points read them and pass them on; no other code reads the environment."""
 
     host: str = _setting(
-        "127.0.0.1", "Address the gateway listens on. Elsewhere than loopback needs ALLOW_ANONYMOUS=1."
+        "127.0.0.1", "Address the gateway listens on. Any other than loopback needs ALLOW_ANONYMOUS=1."
     )
     port: int = _setting(8080, "Port the gateway listens on.", least=1, most=65535)
     allow_anonymous: bool = _setting(False, "1: serve callers who are not on this machine, without any key.")
@@ -106,7 +106,7 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """Raises `SettingsError`. An empty variable counts as one that is not set. `redis_url` has the password."""
+        """Read the settings. Raises `SettingsError`. An empty variable is not set. `redis_url` has the password."""
         values: dict[str, Any] = {}
         for entry in dataclasses.fields(cls):
             text = environ.get(entry.name.upper(), "").strip()
@@ -123,7 +123,7 @@ class Settings:
         return {name: environ[name] for name in names if name in environ}
 
     def check_host(self) -> None:
-        """Raises `SettingsError` if other machines would be let in and nobody said that they may."""
+        """Raise `SettingsError` if other machines could connect and ALLOW_ANONYMOUS is not set."""
         if not is_loopback(self.host) and not self.allow_anonymous:
             raise SettingsError(
                 f"HOST={self.host} lets other machines in, and there are no keys to tell them apart;"
@@ -133,7 +133,7 @@ class Settings:
 
 @functools.lru_cache(maxsize=1024)
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can be meant by `host`, a name or an address."""
+    """Whether `host`, a name or an address, can only mean this machine."""
     if host.lower() == "localhost":
         return True
     try:
@@ -163,7 +163,7 @@ def _parse(entry: dataclasses.Field[Any], text: str) -> object:
         return () if text == "none" else tuple(part.strip() for part in text.split(",") if part.strip())
     choices = entry.metadata["choices"]
     if choices and text not in choices:
-        raise SettingsError(f"{name}={text!r} is none of {', '.join(choices)}")
+        raise SettingsError(f"{name}={text!r} is not one of {', '.join(choices)}")
     if name == "REDIS_MAXMEMORY" and not re.fullmatch(r"\d{1,15}([kmg]b?|b)?", text, re.IGNORECASE):
         raise SettingsError(f"{name}={text!r} is not a size; write one as 512mb or 2gb")
     return Path(text) if "Path" in str(kind) else text
@@ -173,7 +173,7 @@ def _with_password(url: str, file: Path) -> str:
     try:
         password = file.read_text().strip()
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise SettingsError(f"REDIS_PASSWORD_FILE={file} cannot be read ({reason})") from error
     if not password:
         raise SettingsError(f"REDIS_PASSWORD_FILE={file} is empty; put the password for REDIS_URL into it")
@@ -190,7 +190,7 @@ COMPOSE = (
 
 
 def example() -> str:
-    """The text of `.env.example`: each variable with its documentation and its default."""
+    """Return the text of `.env.example`: each variable with its documentation and its default."""
     lines = [
         "# Every setting with its default. Copy to .env for docker compose, or export what you change.",
         "# One MB is 2**20 bytes.",

@@ -17,9 +17,9 @@ from contract.wording import listed
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Refusal:
-    """Why a value is not taken; it stands in the value's place until the error is written.
+    """Why a value is invalid. It takes the value's place until the error is written.
 
-    `expected` completes "must be …"; `choices` are the values allowed, where there is a list.
+    `expected` completes "must be …"; `choices` are the allowed values, if there is a list.
     """
 
     code: str
@@ -29,7 +29,7 @@ class Refusal:
 
 _Convert = Callable[[Any], Value | Refusal]
 _ConvertBulk = Callable[[list[Any], set[type]], Sequence[Value] | None]
-"""A column and the types in it → the converted column at once, or None: look at each value."""
+"""Converts a column, given the types in it, or returns None: then each value has to be converted by itself."""
 
 _NOT_A_NUMBER = Refusal("not_a_number", "a finite number")
 _NOT_AN_INTEGER = Refusal("not_an_integer", "a whole number")
@@ -37,20 +37,21 @@ _OUT_OF_RANGE = Refusal("out_of_range", "a whole number from -2**63 to 2**63 - 1
 _NOT_A_STRING = Refusal("not_a_string", "text")
 _NOT_A_BOOLEAN = Refusal("not_a_boolean", "true or false")
 _NOT_A_DATETIME = Refusal("not_a_datetime", "a date and time in ISO 8601, such as '2024-05-17T10:30:00Z'")
-LONGEST_ID = 256
-_NOT_AN_ID = Refusal("not_an_id", f"text of up to {LONGEST_ID} characters, a number, true, false or null")
+MAX_ID_LENGTH = 256
+_NOT_AN_ID = Refusal("not_an_id", f"text of up to {MAX_ID_LENGTH} characters, a number, true, false or null")
 
+_LEAST_INTEGER, _GREATEST_INTEGER = -(2**63), 2**63 - 1
 _DATETIME = re.compile(r"[\dW-]{7,10}([T ][\d:.,]+(Z|[+-][\d:]+)?)?", re.ASCII)
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 _SPACES = " \t\n\v\f\r"
-"""What float() and int() leave out around ASCII text, which is less than strip() does."""
-_MOST_BITS = 1024
-"""Of an int that is written as text: Python refuses those of thousands of digits."""
+"""The white space around ASCII text that float() and int() ignore; strip() removes more."""
+_MAX_BITS = 1024
+"""Most bits of an int that is written as text: Python refuses to write thousands of digits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Conversion:
-    """How the values of one column become what its field says; `null` is what a null becomes."""
+    """Converts the values of one field. `null` is the result for a null."""
 
     convert: _Convert
     bulk: _ConvertBulk
@@ -67,15 +68,18 @@ class Conversion:
         return cls(convert, bulk, None if field.nullable else Refusal("null_not_allowed", refusal.expected))
 
     def convert_bulk(self, column: list[Any]) -> Sequence[Value] | None:
-        """All values, if they are alike and right; None does not yet mean that one is wrong."""
+        """Return all values converted, or None if their types differ or one may be invalid: then try `convert_each`."""
         return self.bulk(column, set(map(type, column)))
 
     def convert_each(self, column: list[Any]) -> list[Value | Refusal]:
+        """Return each value converted, or why it is invalid."""
         null, convert = self.null, self.convert
         return [null if value is None else convert(value) for value in column]
 
 
 def _number(value: object) -> float | Refusal:
+    if type(value) is float:
+        return value if isfinite(value) else _NOT_A_NUMBER
     if isinstance(value, bool) or not isinstance(value, (float, int, str)):
         return _NOT_A_NUMBER
     if isinstance(value, str) and not _decimal(value):
@@ -88,17 +92,19 @@ def _number(value: object) -> float | Refusal:
 
 
 def _decimal(text: str) -> bool:
-    """Whether `text` is a number in plain digits: not 1_000, nan, inf or ٣. Faster than what float() raises."""
+    """Whether `text` is a number in plain digits: not 1_000, nan, inf or ٣. Faster than an exception."""
     return text.isascii() and PLAIN.fullmatch(text.strip(_SPACES)) is not None
 
 
 def _only_decimals(column: list[str]) -> bool:
-    """Whether float() and int() read each text, if at all, as plain digits."""
+    """Return whether all texts that float() and int() can read are numbers in plain digits."""
     text = "".join(column)
     return text.isascii() and not ("_" in text or "n" in text or "N" in text)
 
 
 def _integer(value: object) -> int | Refusal:
+    if type(value) is int:
+        return value if _LEAST_INTEGER <= value <= _GREATEST_INTEGER else _OUT_OF_RANGE
     if isinstance(value, str):
         value = _parsed(value)
     if isinstance(value, float):
@@ -107,7 +113,7 @@ def _integer(value: object) -> int | Refusal:
         value = int(value) if value.is_integer() else None
     if isinstance(value, bool) or not isinstance(value, int):
         return _NOT_AN_INTEGER
-    return value if -(2**63) <= value < 2**63 else _OUT_OF_RANGE
+    return value if _LEAST_INTEGER <= value <= _GREATEST_INTEGER else _OUT_OF_RANGE
 
 
 def _parsed(text: str) -> int | float | None:
@@ -127,13 +133,13 @@ def _string(value: object) -> str | Refusal:
         return value if _encodable(value) else _NOT_A_STRING
     if isinstance(value, float) and isfinite(value):
         return repr(value).removesuffix(".0")
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MOST_BITS:
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MAX_BITS:
         return str(value)
     return _NOT_A_STRING
 
 
 def _encodable(text: str) -> bool:
-    """Whether `text` is Unicode: JSON can hold lone surrogates, which nothing downstream can write."""
+    """Return whether `text` can be encoded: JSON can hold lone surrogates, which nothing downstream can write."""
     if text.isascii():
         return True
     try:
@@ -164,10 +170,10 @@ def _moment(value: object) -> str | Refusal:
 def _identity(value: object) -> Value | Refusal:
     """An id as it is: text, a finite number or a boolean."""
     if isinstance(value, str):
-        return value if len(value) <= LONGEST_ID and _encodable(value) else _NOT_AN_ID
+        return value if len(value) <= MAX_ID_LENGTH and _encodable(value) else _NOT_AN_ID
     if isinstance(value, float):
         return value if isfinite(value) else _NOT_AN_ID
-    return value if isinstance(value, int) and value.bit_length() <= _MOST_BITS else _NOT_AN_ID
+    return value if isinstance(value, int) and value.bit_length() <= _MAX_BITS else _NOT_AN_ID
 
 
 def _numbers(column: list[Any], types: set[type]) -> Sequence[Value] | None:
@@ -189,7 +195,7 @@ def _integers(column: list[Any], types: set[type]) -> Sequence[Value] | None:
             column, types = list(map(int, column)), {int}
         except ValueError:
             return None
-    return column if types == {int} and min(column) >= -(2**63) and max(column) < 2**63 else None
+    return column if types == {int} and min(column) >= _LEAST_INTEGER and max(column) <= _GREATEST_INTEGER else None
 
 
 def _strings(column: list[Any], types: set[type]) -> Sequence[Value] | None:
@@ -197,7 +203,7 @@ def _strings(column: list[Any], types: set[type]) -> Sequence[Value] | None:
 
 
 def _ids(column: list[Any], types: set[type]) -> Sequence[Value] | None:
-    return _strings(column, types) if types == {str} and max(map(len, column)) <= LONGEST_ID else None
+    return _strings(column, types) if types == {str} and max(map(len, column)) <= MAX_ID_LENGTH else None
 
 
 def _booleans(column: list[Any], types: set[type]) -> Sequence[Value] | None:
@@ -205,7 +211,7 @@ def _booleans(column: list[Any], types: set[type]) -> Sequence[Value] | None:
 
 
 def _moments(_column: list[Any], _types: set[type]) -> Sequence[Value] | None:
-    return None  # no short cut: each text has to be parsed
+    return None  # each text has to be parsed
 
 
 _KINDS: dict[Kind, tuple[_Convert, _ConvertBulk, Refusal]] = {
@@ -225,7 +231,7 @@ _DATES = {
 
 
 def _dates(written: Format) -> tuple[_Convert, _ConvertBulk, Refusal]:
-    """As the training file had them, or in ISO 8601, which cannot be confused with them."""
+    """Read dates as the training file has them, or in ISO 8601: the two cannot be confused."""
     read, none = date_reader(written), Refusal("not_a_datetime", f"{_DATES[written]} or in ISO 8601")
 
     def convert(value: object) -> str | Refusal:
@@ -238,14 +244,16 @@ def _dates(written: Format) -> tuple[_Convert, _ConvertBulk, Refusal]:
 
 
 ID = Conversion(_identity, _ids, None)
-"""Of the values of the id field."""
+"""The conversion of the id field."""
 
 
 def _category(categories: Sequence[str]) -> tuple[_Convert, _ConvertBulk, Refusal]:
-    allowed = frozenset(categories)
+    allowed = frozenset(filter(_encodable, categories))
     unknown = Refusal("unknown_category", f"one of {listed(categories)}", categories)
 
     def convert(value: object) -> str | Refusal:
+        if type(value) is str and value in allowed:
+            return value
         text = _string(value)
         return unknown if isinstance(text, str) and text not in allowed else text
 

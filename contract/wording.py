@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 
 def listed(values: Sequence[object], most: int = 10) -> str:
-    """The first of `values`, each as `shown` has it, and how many more there are."""
+    """Return the first `values` as `shown` writes them, and the number of the others."""
     text = ", ".join(map(shown, values[:most]))
     return text if len(values) <= most else f"{text} and {len(values) - most} more"
 
 
 def shown(value: object) -> str:
-    """A value in a few words; repr() would follow any depth and fails for an int of 5,000 digits."""
+    """Return a value in a few words. repr() would descend to any depth, and fails for an int of 5,000 digits."""
     if isinstance(value, str):
         return repr(value) if len(value) <= 40 else f"{value[:40]!r}… ({len(value)} characters)"
     if value is None or isinstance(value, bool):
@@ -32,4 +32,5 @@ def percent(share: float) -> str:
 
 
 def counted(number: int, what: str) -> str:
+    """Return `1 row`, `2 rows`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,1 +1,1 @@
-"""HTTP and nothing else: requests to jobs, jobs to answers. It cannot unpickle a model."""
+"""The HTTP service: it turns requests into jobs, and jobs into answers. It cannot unpickle a model."""

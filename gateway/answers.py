@@ -17,7 +17,7 @@ FRESH = {"Cache-Control": "no-store"}
 
 
 class JSONResponse(Response):
-    """A whole body with final headers, which Werkzeug need not look at again: `Location` is plain ASCII."""
+    """A whole body with final headers, which Werkzeug need not process: `Location` is plain ASCII."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         start_response(self.status, list(self.headers))
@@ -34,6 +34,6 @@ def json_response(
 
 
 def job_response(job: Job, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return the job; unless it is final, with the time to ask again."""
+    """Return the job, with `Retry-After` unless it is final."""
     hint = {} if job.status.final else {"Retry-After": "1"}
     return JSONResponse(native.write(job), status, {**hint, **(headers or {})}, content_type="application/json")

@@ -30,9 +30,9 @@ from gateway.serving.spool import Spool
 from gateway.serving.training import Trainings
 
 TO_ANSWER = 5.0
-"""Seconds that the trainer has for a command beside waiting for workers."""
+"""Seconds that the trainer has for a command, besides the wait for workers."""
 TO_IMPORT = 300.0
-"""The same for an uploaded model, which has to be loaded and tried."""
+"""The same for an uploaded model, which the trainer loads and tries."""
 
 
 class Gateway(Flask):
@@ -56,7 +56,7 @@ def create_app(settings: Settings, run_command: RunCommand | None = None) -> Gat
         "result_ttl": settings.result_ttl,
     }
     broker = Jobs(connection, **limits)
-    # A process has one commit in flight, and repeats it itself, with time for another when a connection is dead.
+    # A process has one commit in flight and repeats it itself, so a dead connection must leave time for another try.
     patience = min(5, settings.submit_timeout / 2)
     committing = Jobs(connect(settings.redis_url, patience, own=True, resends=0), **limits)
     repository = Repository(settings.models_dir)
@@ -81,7 +81,7 @@ def create_app(settings: Settings, run_command: RunCommand | None = None) -> Gat
     app.register_blueprint(versions.blueprint(repository, run_command or ask_trainer))
     app.register_blueprint(uploads.blueprint(spool, rows, run_command or ask_importer, settings.allow_upload))
     app.register_blueprint(reports.blueprint(repository))
-    app.register_blueprint(jobs.blueprint(broker, reader, settings.max_wait))
+    app.register_blueprint(jobs.blueprint(reader, settings.max_wait))
     app.register_blueprint(trainings.blueprint(training, reader, spool, rows))
     app.register_blueprint(predictions.blueprint(predicting, rows))
 

@@ -1,4 +1,4 @@
-"""Forms in request bodies: their fields, and their files, which go to the spool as they come in."""
+"""Forms in request bodies: their fields, and their files, which go to the spool as they arrive."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _MAX_PARTS, _MAX_PARTS_OF_UPLOAD = 1000, 50
 """Fields and files of one form."""
 
-_LONGEST_NAME = 100
-"""Longest name of a file that is kept, in characters."""
+_MAX_NAME = 100
+"""Characters of a file's name that are kept."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def length_of(environ: WSGIEnvironment) -> int:
     """Return the bytes of a form's body. Raises `Problem` (411) if the client does not say."""
     length = get_content_length(environ)
     if length is None:
-        raise Problem(411, "length_required", "send a form with a Content-Length")
+        raise Problem(411, "length_required", "a form needs a Content-Length")
     return length
 
 
@@ -66,13 +66,13 @@ def fields_in(environ: WSGIEnvironment, body: bytes) -> MultiDict[str, str]:
     if kind == MULTIPART and not all([*fields, *files]):
         raise MalformedBody("a part of the form has no name; give each its name")
     for name, file in files.items(multi=True):
-        if file.filename:  # a page's form has a nameless one for a file that was not chosen
+        if file.filename:  # a browser sends a nameless one if no file was chosen
             raise file_in_form(name)
     return fields
 
 
 def receive(environ: WSGIEnvironment, spool: Spool, max_fields: int) -> Upload:
-    """Receive the form of a multipart request. Its files are on disk then: for the trainer, or to be discarded.
+    """Receive the form of a multipart request. The caller hands its files to the trainer, or discards them.
 
     `max_fields`: bytes that its fields may take, which are held in memory. Raises `Refusal` without space, also during
     the upload, and `Problem`: 411 without a length, 413 if it is too large, 422 if it repeats a field.
@@ -106,5 +106,5 @@ def receive(environ: WSGIEnvironment, spool: Spool, max_fields: int) -> Upload:
 
 def _file_name(given: str) -> str:
     """Return the name of a file for people: without folders and unprintable characters, and of limited length."""
-    name = given.replace("\\", "/").rpartition("/")[2][:_LONGEST_NAME]
+    name = given.replace("\\", "/").rpartition("/")[2][:_MAX_NAME]
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)

@@ -34,16 +34,16 @@ def is_json(kind: str) -> bool:
 
 def unsupported(kind: str, instead: str, accepted: str) -> Problem:
     """Return the 415. `accepted` is the value of `Accept-Post`."""
-    return _unsupported(f"the media type {kind[:80]!r} is not understood; send {instead}", accepted)
+    return _unsupported(f"the media type {kind[:80]!r} is not supported; send {instead}", accepted)
 
 
 def check_form(body: bytes) -> None:
     """Raise `Problem` (415) for JSON or CSV: `curl -d` sends everything as a form."""
     if _STARTS_AS_JSON.match(body):
-        detail = "the body is JSON, and its media type says that it is a form"
+        detail = "the body is JSON, but its media type says that it is a form"
         raise _unsupported(f"{detail}; send it with curl --json, or with -H 'Content-Type: application/json'")
     if _STARTS_AS_CSV.match(body):
-        raise _unsupported(f"the body is CSV, and its media type says that it is a form; send it with {AS_CSV}")
+        raise _unsupported(f"the body is CSV, but its media type says that it is a form; send it with {AS_CSV}")
 
 
 def file_in_form(name: str) -> Problem:

@@ -52,14 +52,14 @@ COMMAND_STATUSES: Mapping[str, int] = {
     Code.NOT_PUBLISHED: 422,
     Code.NOT_SIGNED: 403,
 }
-"""Failures of a repository command that the caller can correct; all others are 503."""
+"""Statuses of failed commands that the client can correct; all others are 503."""
 
 _UNREAD_BODY = frozenset({Reason.SPOOL_FULL, Reason.UPLOAD_TOO_LARGE})
-"""Refusals in the middle of a body, after which the connection cannot be used again."""
+"""Refusals of a body that is not read to its end, so that its connection cannot be used again."""
 
 
 class Problem(Exception):
-    """A failed request, as HTTP says it; `members` are further members of the JSON object."""
+    """The answer to a failed request; `members` are further members of the JSON object."""
 
     def __init__(
         self, status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **members: object
@@ -85,11 +85,8 @@ class Problem(Exception):
 
 def response_to(error: Exception) -> Response:
     """Return the answer to a request that ended with `error`."""
-    return problem_of(error).response()
-
-
-def problem_of(error: Exception) -> Problem:
-    return next(_PROBLEMS[kind](error) for kind in type(error).__mro__ if kind in _PROBLEMS)
+    problem = next(_PROBLEMS[kind](error) for kind in type(error).__mro__ if kind in _PROBLEMS)
+    return problem.response()
 
 
 def _refused(error: Refusal) -> Problem:

@@ -1,4 +1,4 @@
-"""What worker and trainer do alike with a model: file → estimator, rows → matrix → predictions.
+"""Loads estimators and predicts with them, in workers and in the trainer.
 
-Golden rows mean something only when they are scored by the very code that serves.
+Golden rows prove something only because the code that checks them is the code that serves.
 """

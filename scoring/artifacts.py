@@ -1,4 +1,4 @@
-"""Manifest and file to estimator: trust, versions, size and checksum first, then unpickling. And the way back."""
+"""Loads the estimator of a version once its trust, library versions, size and checksum are checked; and saves one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import cloudpickle
 import joblib
 
-from contract.errors import Code, ModelgateError
+from contract.errors import Code
 from contract.files import open_regular
 from contract.manifest import ArtifactFormat, ModelManifest
 from scoring import skops_files
@@ -23,7 +23,7 @@ from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versi
 from scoring.held_objects import parts_in
 from scoring.sklearn_internals import THREAD_COUNT
 from scoring.skops_audit import Untrusted
-from scoring.trust import Trust, not_trusted
+from scoring.trust import Trust
 
 
 def _dumped_by_joblib(estimator: Any) -> bytes:
@@ -45,16 +45,16 @@ _READ: dict[ArtifactFormat, Callable[[bytes], Any]] = {
 
 
 def library_versions() -> dict[str, str]:
-    """What an artifact made here was made with: of the first three it depends whether it loads elsewhere."""
+    """Return the versions of the libraries here, for a manifest. The first three decide whether an artifact loads."""
     names = ("scikit-learn", "numpy", "pandas", "scipy", "joblib", "cloudpickle", "skops")
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
 
 
 def check_versions(manifest: ModelManifest) -> None:
-    """Raises `ModelgateError` (`version_mismatch`) where unpickling would be a gamble.
+    """Raise `ModelgateError` (`version_mismatch`) if the artifact may not load here, or not as it was.
 
-    A cloudpickle holds byte code, which another minor version of Python may not survive;
-    scikit-learn and numpy promise nothing across major versions.
+    A cloudpickle holds byte code, which another minor version of Python may not run; scikit-learn and numpy promise
+    nothing across major versions.
     """
     here = library_versions()
     for name, digits in (("python", 2), ("scikit-learn", 1), ("numpy", 1)):
@@ -62,9 +62,8 @@ def check_versions(manifest: ModelManifest) -> None:
             continue
         made = str(manifest.libraries.get(name, ""))
         if made.split(".")[:digits] != here[name].split(".")[:digits]:
-            raise _failure(
+            raise manifest.error(
                 Code.VERSION_MISMATCH,
-                manifest,
                 f"was made with {name} {made or 'of an unknown version'}, and this process has {here[name]};"
                 " train it again",
                 library=name,
@@ -89,18 +88,16 @@ def load(manifest: ModelManifest, folder: Path, trust: Trust) -> Any:
     except MemoryError:
         raise
     except Untrusted as error:
-        raise not_trusted(manifest, f"is not loaded: {error}", **error.details) from error
+        raise manifest.error(Code.NOT_TRUSTED, f"is not loaded: {error}", **error.details) from error
     except Exception as error:
-        raise _failure(
+        raise manifest.error(
             Code.ARTIFACT_CORRUPT,
-            manifest,
             f"has an artifact that cannot be unpickled: {type(error).__name__}: {error}",
         ) from error
     wrong = incompatibility(estimator, made_with)
     if wrong:
-        raise _failure(
+        raise manifest.error(
             Code.VERSION_MISMATCH,
-            manifest,
             wrong,
             library="scikit-learn",
             made_with=" and ".join(made_with),
@@ -111,32 +108,32 @@ def load(manifest: ModelManifest, folder: Path, trust: Trust) -> Any:
 
 
 def pack(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
-    """What `unpack` reads. skops raises `Untrusted`. Raises all that pickling may raise."""
+    """Return the estimator as bytes. skops raises `Untrusted`. Raises whatever pickling raises."""
     return _WRITE[artifact_format](estimator)
 
 
 def unpack(data: bytes, artifact_format: ArtifactFormat) -> Any:
-    """What `data` holds. A pickle runs whatever it says; skops raises `Untrusted`. Raises all that unpickling
-    may raise."""
+    """Return the estimator in `data`. A pickle can run any code; skops raises `Untrusted`. Raises whatever unpickling
+    raises."""
     return _READ[artifact_format](data)
 
 
 def checked_bytes(manifest: ModelManifest, folder: Path) -> bytes:
-    """The artifact. Raises `ModelgateError` (`artifact_missing`, `artifact_corrupt`) unless it is the manifest's."""
+    """Return the artifact. Raises `ModelgateError` (`artifact_missing`, or `artifact_corrupt`: it is another file)."""
     artifact = manifest.artifact
     try:
         with open_regular(folder / artifact.file) as file:
             size = os.fstat(file.fileno()).st_size
-            # Not what does not fit anyway: it may be huge.
+            # A file of another size may be huge.
             data = file.read() if size == artifact.size else b""
     except OSError as error:
-        raise _failure(
-            Code.ARTIFACT_MISSING, manifest, f"has no readable artifact {artifact.file} ({error.strerror})"
+        raise manifest.error(
+            Code.ARTIFACT_MISSING, f"has no readable artifact {artifact.file} ({error.strerror})"
         ) from error
     if size != artifact.size:
-        raise _failure(Code.ARTIFACT_CORRUPT, manifest, f"has an artifact of {size} bytes instead of {artifact.size}")
+        raise manifest.error(Code.ARTIFACT_CORRUPT, f"has an artifact of {size} bytes instead of {artifact.size}")
     if hashlib.sha256(data).hexdigest() != artifact.sha256:
-        raise _failure(Code.ARTIFACT_CORRUPT, manifest, "has an artifact with a wrong checksum (sha256)")
+        raise manifest.error(Code.ARTIFACT_CORRUPT, "has an artifact with a wrong checksum (sha256)")
     return data
 
 
@@ -144,23 +141,13 @@ _THREADS = ("n_jobs", "n_threads", THREAD_COUNT)
 
 
 def use_one_thread(estimator: Any) -> None:
-    """Sets `n_jobs` and its like to 1 in an estimator and all that it holds: a pickle carries its own.
+    """Set `n_jobs` and the like to 1 in an estimator and all its parts.
 
-    For one row, handing out the work costs more than the work: 12.5 instead of 3.3 ms for 100 trees. And scorers
-    are as many as the cores.
+    For one row, distributing the work costs more than the work: 12.5 instead of 3.3 ms for 100 trees. And there is a
+    scorer for each core.
     """
     for part in parts_in(estimator):
         for name in _THREADS:
-            with suppress(Exception):  # it may be computed, and not to be set
+            with suppress(Exception):  # a property may have no setter
                 if getattr(part, name, 1) != 1:
                     setattr(part, name, 1)
-
-
-def _failure(code: Code, manifest: ModelManifest, what: str, **details: object) -> ModelgateError:
-    return ModelgateError(
-        code,
-        f"version {manifest.version} of the model {manifest.name!r} {what}",
-        model=manifest.name,
-        version=manifest.version,
-        **details,
-    )

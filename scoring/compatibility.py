@@ -66,7 +66,7 @@ def _misread(part: Any) -> str | None:
 
 
 def _is(thing: Any, module: str, name: str) -> bool:
-    """Whether it is an instance of that class, whose module is imported where there is one."""
+    """Return whether `thing` is an instance of that class. Where there is an instance, its module is imported."""
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(thing, kind)
 

@@ -1,4 +1,4 @@
-"""What an estimator answers to a matrix: what its own methods answer, to the last bit, without what they do twice."""
+"""Calls an estimator: the answers of its own methods, to the last bit, without the work that they do twice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomFo
 from sklearn.pipeline import Pipeline
 
 from contract.jobs import Row
-from contract.manifest import Artifact, InputFormat, Signature
+from contract.manifest import Artifact, ArtifactDraft, InputFormat, Signature
 from scoring.columns import transform_rows
 from scoring.matrix import to_matrix
 from scoring.sklearn_internals import can_check_forest_rows, forest_rows
@@ -20,9 +20,11 @@ _CLASSIFIERS = (RandomForestClassifier, ExtraTreesClassifier)
 _REGRESSORS = (RandomForestRegressor, ExtraTreesRegressor)
 
 
-def predict_rows(estimator: Any, rows: Sequence[Row], signature: Signature, artifact: Artifact) -> tuple[Any, Any]:
-    """`predict` and, where the signature has probabilities, `predict_proba` (else None), as arrays. Raises what they
-    raise."""
+def predict_rows(
+    estimator: Any, rows: Sequence[Row], signature: Signature, artifact: Artifact | ArtifactDraft
+) -> tuple[Any, Any]:
+    """Return what `predict` and, if the signature has probabilities, `predict_proba` return (else None), as arrays.
+    Raises what they raise."""
     matrix = None
     if artifact.input_format is InputFormat.DATAFRAME and type(estimator) is Pipeline and len(estimator.steps) > 1:
         matrix = transform_rows(estimator.steps[0][1], rows, signature, artifact.input_dtype)
@@ -34,7 +36,7 @@ def predict_rows(estimator: Any, rows: Sequence[Row], signature: Signature, arti
 
 
 def predict_matrix(estimator: Any, matrix: Any, probabilities: bool) -> tuple[Any, Any]:
-    """As `ask`, of a matrix as `scoring.matrix` makes it."""
+    """Do the same with a matrix that `scoring.matrix` has made."""
     estimator, matrix = _last_step(estimator, matrix)
     if _is_plain(estimator, _CLASSIFIERS, "predict", "predict_proba"):
         table = _mean_of_trees(estimator, matrix)
@@ -46,8 +48,8 @@ def predict_matrix(estimator: Any, matrix: Any, probabilities: bool) -> tuple[An
 
 
 def _last_step(estimator: Any, matrix: Any) -> tuple[Any, Any]:
-    """The final estimator of a pipeline, and what its transformers make of `matrix`: `predict` and `predict_proba`
-    would each transform."""
+    """Return the final estimator of a pipeline and the transformed matrix, which `predict` and `predict_proba` would
+    each make for themselves."""
     while type(estimator) is Pipeline and not get_config()["enable_metadata_routing"]:
         for _, step in estimator.steps[:-1]:
             if step is not None and step != "passthrough":
@@ -57,7 +59,7 @@ def _last_step(estimator: Any, matrix: Any) -> tuple[Any, Any]:
 
 
 def _is_plain(estimator: Any, forests: tuple[type, ...], *methods: str) -> bool:
-    """Whether it is such a forest, for one output, and uses the forest's own methods."""
+    """Return whether the estimator is one of these forests, has one output, and does not override these methods."""
     return (
         isinstance(estimator, forests)
         and all(getattr(type(estimator), method) is getattr(forests[0], method) for method in methods)
@@ -67,15 +69,15 @@ def _is_plain(estimator: Any, forests: tuple[type, ...], *methods: str) -> bool:
 
 
 def _mean_of_trees(forest: Any, matrix: Any) -> Any:
-    """Rows × classes (a regressor: × 1): the trees' answers, added in their order and divided by their number.
+    """Return rows × classes (for a regressor × 1): the sum of the trees' answers, in their order, over their number.
 
-    A forest's own methods do just that, but hand out each tree as a task and check the matrix for each anew: 3.0 ms
-    for 100 trees and a row, instead of 0.3. And `predict` of a classifier does it again for what `predict_proba` has.
+    A forest's own methods do the same, but make each tree a task and check the matrix again for each: 3.0 ms for 100
+    trees and one row, instead of 0.3. And a classifier's `predict` repeats all of `predict_proba`.
     """
     matrix = forest_rows(forest, matrix)
     width = getattr(forest, "n_classes_", 1)
     total = np.zeros((matrix.shape[0], width))
     for tree in forest.estimators_:
-        total += tree.tree_.predict(matrix)[:, :width]
+        total += tree.tree_.predict(matrix)
     total /= len(forest.estimators_)
     return total

@@ -14,9 +14,9 @@ _METHODS = ("get_params", "predict", "transform")
 
 
 def objects_in(estimator: Any) -> Iterator[Any]:
-    """`estimator` and all that it holds, each object once: in containers, arrays of objects, partial functions, and in
-    the attributes of objects that affect its answers. Numbers, texts and types are left out."""
-    seen: dict[int, Any] = {}  # the objects too: an id may be used again when its object is gone
+    """Yield `estimator` and all objects that it holds, each once: in containers, arrays of objects, partial functions,
+    and attributes of objects that affect its answers. Leaves out numbers, texts and types."""
+    seen: dict[int, Any] = {}  # by id; it keeps the objects, so no other object gets the same id
     waiting = [estimator]
     while waiting:
         thing = waiting.pop()
@@ -28,8 +28,8 @@ def objects_in(estimator: Any) -> Iterator[Any]:
 
 
 def parts_in(estimator: Any) -> Iterator[Any]:
-    """Yield the `objects_in` that affect the answers: estimators, their parts, scikit-learn's own helpers, and custom
-    classes that wrap a model."""
+    """Yield the objects that affect the answers: estimators, their parts, scikit-learn's helpers, and custom classes
+    that wrap a model."""
     return filter(_takes_part, objects_in(estimator))
 
 
@@ -46,7 +46,7 @@ def _held(thing: Any) -> Iterable[Any]:
 
 
 def _takes_part(thing: Any) -> bool:
-    # What calibration keeps is of scikit-learn, and no estimator.
+    # Calibration keeps objects of scikit-learn that are not estimators.
     kind = type(thing)
     by_methods = any(hasattr(kind, method) for method in _METHODS)
     return hasattr(thing, "__dict__") and (by_methods or kind.__module__.startswith("sklearn."))

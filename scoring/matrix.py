@@ -1,4 +1,4 @@
-"""Rows in signature order → the matrix that the estimator was fitted on."""
+"""Makes the matrix that an estimator takes, from rows in signature order."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _NUMERIC = frozenset(_DTYPES)
 def to_matrix(
     rows: Sequence[Row], signature: Signature, input_format: InputFormat, dtype: InputDtype = InputDtype.FLOAT64
 ) -> Any:
-    """`len(rows)` × `len(signature.inputs)`: an ndarray, or a DataFrame with the inputs' names.
+    """Return `len(rows)` × `len(signature.inputs)`: an ndarray, or a DataFrame with the inputs' names.
 
-    Nulls become NaN (NaT in datetimes), as a CSV that pandas reads has them.
+    Nulls become NaN (NaT in datetimes), as when pandas reads a CSV.
     """
     if input_format is InputFormat.DATAFRAME:
         columns = zip(*rows, strict=True) if rows else ([] for _ in signature.inputs)
@@ -52,5 +52,5 @@ def _column(values: list[Any], field: Field, dtype: InputDtype) -> Any:
     if field.kind in _NUMERIC:
         return np.array(values, dtype=column_dtype(field, dtype))
     if values.count(None) == len(values):
-        return pd.array(values, dtype="str")  # pandas finds that out by itself, but not without a string
+        return pd.array(values, dtype="str")  # pandas infers this dtype only from a string
     return np.array([np.nan if value is None else value for value in values], dtype=object)

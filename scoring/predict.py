@@ -1,48 +1,54 @@
-"""Estimator and rows → plain predictions and probabilities, which JSON can hold."""
+"""Predicts rows: values and probabilities that JSON can hold."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
-from typing import Any
+from itertools import accumulate, chain, pairwise
+from typing import Any, cast
 
 import numpy as np
 
 from contract.errors import Code, Failure, ModelgateError
 from contract.jobs import Row, Value
-from contract.manifest import ModelManifest, OutputKind
+from contract.manifest import ManifestDraft, ModelManifest, OutputKind
 from scoring.estimators import predict_rows
 
-_LONGEST = 2000
-"""Characters of a model's own exception that are kept."""
+Manifest = ModelManifest | ManifestDraft
+"""Of a published version, or of one that is tried before."""
+
+_MAX_MESSAGE = 2000
+"""Most characters of a model's exception that a failure quotes."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Prediction:
-    """One value a row; with probabilities, one mapping of label (as text) to probability a row."""
+    """A value for each row, and, with probabilities, a mapping of label (as text) to probability for each row.
+
+    Not frozen: a scorer makes one for every job, and a frozen dataclass takes three times as long to make.
+    """
 
     values: list[Value]
     probabilities: list[Mapping[str, float | None]] | None
     warnings: list[str]
 
 
-def predict(estimator: Any, manifest: ModelManifest, rows: Sequence[Row]) -> Prediction:
-    """Raises `ModelgateError` (`model_error`) with the model's own exception, or when it answers with
-    anything but one number or class a row. Raises `MemoryError`."""
+def predict(estimator: Any, manifest: Manifest, rows: Sequence[Row]) -> Prediction:
+    """Predict rows. Raises `ModelgateError` (`model_error`) if the model raises, or does not answer each row with one
+    number or class. Raises `MemoryError`."""
     (answer,) = predict_each(estimator, manifest, [rows])
     if isinstance(answer, Failure):
         raise ModelgateError(answer.code, answer.message, **answer.details)
     return answer
 
 
-def predict_each(estimator: Any, manifest: ModelManifest, parts: Sequence[Sequence[Row]]) -> list[Prediction | Failure]:
-    """For each of `parts` (rows that belong together) what `predict` would answer or raise, from one call of the model.
+def predict_each(estimator: Any, manifest: Manifest, parts: Sequence[Sequence[Row]]) -> list[Prediction | Failure]:
+    """Predict each of `parts` (the rows of one job) with one call of the model. Invalid answers fail their part alone.
 
-    Raises as `predict` does when the model raises, or when it answers with another number of rows: then nobody
-    knows whose rows are to blame.
+    Raises what `predict` raises if the model raises, or answers another number of rows: it is unknown which part is to
+    blame.
     """
     rows = parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
     signature = manifest.signature
@@ -51,31 +57,39 @@ def predict_each(estimator: Any, manifest: ModelManifest, parts: Sequence[Sequen
     except MemoryError:
         raise
     except Exception as error:
-        raise _model_error(manifest, f"raised {_said(error)}", exception=type(error).__name__) from error
+        raise manifest.error(Code.MODEL_ERROR, f"raised {_described(error)}", exception=type(error).__name__) from error
     if values.shape != (len(rows),):
-        raise _model_error(manifest, f"answered with the shape {values.shape} to {len(rows)} rows")
-    found = list(_plain(values, [len(part) for part in parts], manifest))
-    if table is None or all(isinstance(answer, Failure) for answer in found):
-        return found
-    probabilities = iter(_probabilities(table, manifest, len(rows)))
-    own = [list(islice(probabilities, len(part))) for part in parts]
+        raise manifest.error(Code.MODEL_ERROR, f"answered with the shape {values.shape} to {len(rows)} rows")
+    plain, spans = _all_plain(values, manifest), _spans(parts)
+    answers = [_each_plain(values[span].tolist(), manifest) if plain is None else plain[span] for span in spans]
+    if all(isinstance(answer, Failure) for answer in answers):
+        return cast(list[Prediction | Failure], answers)
+    tables = None if table is None else _probabilities(table, manifest, len(rows))
     return [
-        answer if isinstance(answer, Failure) else Prediction(answer.values, table_of_part, answer.warnings)
-        for answer, table_of_part in zip(found, own, strict=True)
+        answer
+        if isinstance(answer, Failure)
+        else Prediction(answer, tables and tables[span], _warnings(answer) if plain is None else [])
+        for answer, span in zip(answers, spans, strict=True)
     ]
 
 
-def _said(error: Exception) -> str:
+def _spans(parts: Sequence[Sequence[Row]]) -> list[slice]:
+    """Return where the rows of each part are among all rows."""
+    ends = list(accumulate(map(len, parts), initial=0))
+    return [slice(begin, end) for begin, end in pairwise(ends)]
+
+
+def _described(error: Exception) -> str:
     try:
         text = str(error)
     except Exception as another:
-        text = f"(its text cannot be had: {type(another).__name__})"
+        text = f"(its message cannot be read: {type(another).__name__})"
     # JSON in UTF-8 holds no lone surrogates, and a job in Redis is no place for a whole table.
-    return f"{type(error).__name__}: {text[:_LONGEST]}".encode(errors="backslashreplace").decode()
+    return f"{type(error).__name__}: {text[:_MAX_MESSAGE]}".encode(errors="backslashreplace").decode()
 
 
 def join(parts: Sequence[Prediction]) -> Prediction:
-    """The prediction for all rows of `parts` together."""
+    """Return one prediction for the rows of all `parts`."""
     if len(parts) == 1:
         return parts[0]
     values = list(chain.from_iterable(part.values for part in parts))
@@ -83,24 +97,8 @@ def join(parts: Sequence[Prediction]) -> Prediction:
     return Prediction(values, list(chain.from_iterable(tables)) if tables else None, _warnings(values))
 
 
-def _plain(values: Any, lengths: Sequence[int], manifest: ModelManifest) -> Iterator[Prediction | Failure]:
-    """The predictions of parts of these lengths, without probabilities."""
-    plain = _all_plain(values, manifest)
-    end = 0
-    for length in lengths:
-        begin, end = end, end + length
-        if plain is not None:
-            yield Prediction(plain[begin:end], None, [])
-            continue
-        try:
-            found = _each_plain(values[begin:end].tolist(), manifest)
-            yield Prediction(found, None, _warnings(found))
-        except ModelgateError as error:
-            yield error.failure
-
-
-def _all_plain(values: Any, manifest: ModelManifest) -> list[Value] | None:
-    """All values at once where their type leaves no doubt; None where each has to be looked at."""
+def _all_plain(values: Any, manifest: Manifest) -> list[Value] | None:
+    """Return all values if their dtype says that they are valid; None if each has to be checked."""
     number = manifest.signature.output.kind is OutputKind.NUMBER
     kind = values.dtype.kind
     if kind not in ("fiub" if number else "fiubU") or (kind == "f" and not np.isfinite(values).all()):
@@ -109,8 +107,8 @@ def _all_plain(values: Any, manifest: ModelManifest) -> list[Value] | None:
     return plain
 
 
-def _each_plain(values: list[Any], manifest: ModelManifest) -> list[Value]:
-    """What JSON can hold; null for what is no finite number."""
+def _each_plain(values: list[Any], manifest: Manifest) -> list[Value] | Failure:
+    """Return the values as JSON has them, null for what is not a finite number; a failure if one is of another type."""
     number = manifest.signature.output.kind is OutputKind.NUMBER
     expected = "number" if number else "class that JSON can hold"
     plain: list[Value] = []
@@ -124,7 +122,8 @@ def _each_plain(values: list[Any], manifest: ModelManifest) -> list[Value]:
         elif not number and isinstance(value, str | int | float):
             plain.append(value)
         else:
-            raise _model_error(manifest, f"answered with a {type(value).__name__} instead of a {expected}")
+            what = f"answered with a {type(value).__name__} instead of a {expected}"
+            return manifest.error(Code.MODEL_ERROR, what).failure
     return plain
 
 
@@ -136,22 +135,14 @@ def _warnings(plain: Sequence[Value]) -> list[str]:
     return [f"{len(lost)} of {len(plain)} predictions are not finite numbers and are null: rows {shown}"]
 
 
-def _probabilities(table: Any, manifest: ModelManifest, rows: int) -> list[Mapping[str, float | None]]:
+def _probabilities(table: Any, manifest: Manifest, rows: int) -> list[Mapping[str, float | None]]:
     labels = [str(label) for label in manifest.signature.output.labels or ()]
     if table.shape != (rows, len(labels)):
-        raise _model_error(manifest, f"gave probabilities of the shape {table.shape} for {len(labels)} classes")
+        raise manifest.error(
+            Code.MODEL_ERROR, f"gave probabilities of the shape {table.shape} for {len(labels)} classes"
+        )
     if np.isfinite(table).all():
         return [dict(zip(labels, row, strict=True)) for row in table.tolist()]
     return [
         {label: p if math.isfinite(p) else None for label, p in zip(labels, row, strict=True)} for row in table.tolist()
     ]
-
-
-def _model_error(manifest: ModelManifest, what: str, **details: object) -> ModelgateError:
-    return ModelgateError(
-        Code.MODEL_ERROR,
-        f"version {manifest.version} of the model {manifest.name!r} {what}",
-        model=manifest.name,
-        version=manifest.version,
-        **details,
-    )

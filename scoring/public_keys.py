@@ -29,7 +29,9 @@ def read(path: Path, setting: str = "VERIFY_KEY") -> tuple[bytes, ...]:
         except (ValueError, UnsupportedAlgorithm):
             key = None
         if not isinstance(key, Ed25519PublicKey):
-            raise SettingsError(f"{setting}={path} holds what is no public ed25519 key; `make keys` makes a pair")
+            raise SettingsError(
+                f"{setting}={path} holds a key that is not a public ed25519 key; `make keys` makes a pair"
+            )
         keys.append(key.public_bytes_raw())
     if not keys:
         raise SettingsError(f"{setting}={path} holds no public key in PEM; `make keys` makes a pair")
@@ -37,7 +39,7 @@ def read(path: Path, setting: str = "VERIFY_KEY") -> tuple[bytes, ...]:
 
 
 def verifies(key: bytes, text: bytes, signature: bytes) -> bool:
-    """Whether `signature` (64 bytes) is one of `text` by `key` (32 bytes)."""
+    """Return whether `key` (32 bytes) has made `signature` (64 bytes) of `text`."""
     try:
         Ed25519PublicKey.from_public_bytes(key).verify(signature, text)
     except InvalidSignature:

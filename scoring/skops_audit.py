@@ -13,6 +13,11 @@ from typing import Any
 from scoring.held_objects import objects_in
 
 _SHOWN = 10
+_CONTAINERS = frozenset(
+    {"builtins.dict", "builtins.list", "builtins.set", "collections.OrderedDict", "sklearn.utils._bunch.Bunch"}
+)
+"""The types that skops may call with the items of a dictionary, list or set. It would call every type and function on
+the list."""
 _ENCODINGS = frozenset({*aliases, *aliases.values()})
 
 # skops and its nodes are imported only where there is something to do with them: they import all of scikit-learn.
@@ -52,7 +57,9 @@ def check_nodes(tree: Any) -> None:
 
     for node in _all_nodes(tree):
         if isinstance(node, nodes.ConstructorFromReduceNode):
-            raise UntrustedTypes([f"{node.module_name}.{node.class_name}"])
+            raise UntrustedTypes([_type_name(node)])
+        if isinstance(node, nodes.DictNode | nodes.ListNode | nodes.SetNode) and _type_name(node) not in _CONTAINERS:
+            raise _not_as_written(node)
         if isinstance(node, nodes.JsonNode) and str(node.content).lstrip()[:1] in ("{", "["):
             raise _not_as_written(node)
         if isinstance(node, nodes.DictNode):
@@ -87,8 +94,12 @@ def _all_nodes(tree: Any) -> Iterator[Any]:
             waiting.extend(thing.children.values())
 
 
+def _type_name(node: Any) -> str:
+    return f"{node.module_name}.{node.class_name}"
+
+
 def _not_as_written(node: Any) -> Untrusted:
-    name = f"{node.module_name}.{node.class_name}"[:200]
+    name = _type_name(node)[:200]
     return Untrusted(f"its {name} is not as skops writes it; save the estimator again", {"types": [name]})
 
 

@@ -1,4 +1,4 @@
-"""The skops format: an estimator written down without code, and read back if all of its types are on a list."""
+"""Saves estimators in the skops format, which holds no code, and loads those whose types are all on a list."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ALLOWED = (
 numpy's and scipy's element-wise functions. None of them runs code that a file brings."""
 
 _TIMES_LARGER = 100
-"""How much a file may grow when it is unpacked: the text in it repeats itself, but not like that of a bomb."""
+"""How many times larger a file may be unpacked. Its text repeats itself, but that of a zip bomb far more."""
 
 # skops imports all of scikit-learn: only where there is something to do with it.
 
@@ -77,7 +77,7 @@ def loads(data: bytes) -> Any:
 
 
 def untrusted_types(data: bytes) -> list[str]:
-    """The types in `data` that are not on the list, sorted; nothing is constructed."""
+    """Return the types in `data` that are not on the list, sorted. Constructs nothing."""
     import skops.io
 
     return [name for name in skops.io.get_untrusted_types(data=data) if name not in ALLOWED]

@@ -21,12 +21,12 @@ def floats(X: Any) -> Any:
 
 
 def flat(X: Any) -> Any:
-    """A column as an array of one dimension."""
+    """Return a column as an array of one dimension."""
     return np.ravel(X)
 
 
 def days(X: Any) -> Any:
-    """A DataFrame of datetimes as an array of days since 1970, with fractions; NaN for NaT."""
+    """Return a DataFrame of datetimes as an array of days since 1970, with fractions; NaN for NaT."""
     return floats(X.sub(_EPOCH).div(pd.Timedelta(days=1)))
 
 

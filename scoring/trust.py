@@ -1,4 +1,4 @@
-"""What a process believes before it loads an artifact: whose signature, and which formats."""
+"""Decides by signature and format which artifacts a process loads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from contract.errors import Code, ModelgateError
+from contract.errors import Code
 from contract.files import open_regular, read_regular
 from contract.manifest import ArtifactFormat, ModelManifest
 from contract.repository import MANIFEST_FILE, SIGNATURE_FILE
@@ -20,15 +20,18 @@ SIGNATURE_BYTES = 64
 
 @dataclass(frozen=True)
 class Trust:
-    """`keys`: public ed25519 keys, 32 bytes each, one of which must have signed a manifest; none: nobody asks for
-    signatures. `pickles`: whether formats are loaded that can run code."""
+    """Which artifacts are loaded.
+
+    `keys` are public ed25519 keys of 32 bytes; one of them must have signed the manifest, or no signature is needed if
+    there are none. `pickles` allows the formats that can run code.
+    """
 
     keys: tuple[bytes, ...] = ()
     pickles: bool = True
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """Raises `SettingsError` when VERIFY_KEY cannot be used."""
+        """Read VERIFY_KEY and PICKLE. Raises `SettingsError`."""
         pickles = settings.pickle == "allow"
         if settings.verify_key is None:
             return cls((), pickles)
@@ -44,13 +47,13 @@ class Trust:
         return cls(tuple(map(bytes.fromhex, data["keys"])), data["pickles"])
 
     def check(self, manifest: ModelManifest, folder: Path) -> None:
-        """Raises `ModelgateError` (`not_trusted`) unless `manifest`, which was read from `folder`, may be used.
+        """Raise `ModelgateError` (`not_trusted`) unless the version of `manifest`, read from `folder`, may be loaded.
 
-        It holds the artifact's size and checksum: an artifact that fits it is the one that was signed.
+        The manifest has the artifact's size and checksum, so its signature covers the artifact.
         """
         if not self.pickles and manifest.artifact.format is not ArtifactFormat.SKOPS:
-            raise not_trusted(
-                manifest,
+            raise manifest.error(
+                Code.NOT_TRUSTED,
                 f"is a pickle ({manifest.artifact.format}), and PICKLE=deny loads only skops: train it again under"
                 " PICKLE=deny",
             )
@@ -59,41 +62,31 @@ class Trust:
 
     def _check_signature(self, manifest: ModelManifest, folder: Path) -> None:
         try:
-            # Read here, so that what is parsed is what is verified.
+            # Read again here, so that the verified bytes are the parsed ones.
             text = read_regular(folder / MANIFEST_FILE)
             with open_regular(folder / SIGNATURE_FILE) as file:
                 signature = file.read(SIGNATURE_BYTES + 1)
         except FileNotFoundError:
-            raise not_trusted(
-                manifest,
+            raise manifest.error(
+                Code.NOT_TRUSTED,
                 "is not signed, and VERIFY_KEY asks for it: if you know where it comes from, sign it with"
                 f" `make sign MODEL={manifest.name} VERSION={manifest.version}`, where the private key is",
             ) from None
         except OSError as error:
-            raise not_trusted(manifest, f"has no readable signature ({error.strerror})") from error
+            raise manifest.error(Code.NOT_TRUSTED, f"has no readable signature ({error.strerror})") from error
         if not self.is_signed(text, signature):
-            raise not_trusted(
-                manifest,
+            raise manifest.error(
+                Code.NOT_TRUSTED,
                 "was altered after it was signed, or was signed with a key that is not in VERIFY_KEY: put it back from"
                 " a backup, train it again, or complete VERIFY_KEY",
             )
         if ModelManifest.loads(text).dumps() != manifest.dumps():
-            raise not_trusted(
-                manifest, "has another manifest now than when this process read it: start the process again"
+            raise manifest.error(
+                Code.NOT_TRUSTED, "has another manifest now than when this process read it: start the process again"
             )
 
     def is_signed(self, text: bytes, signature: bytes) -> bool:
-        """Whether `signature` is one of `text` by one of the keys."""
+        """Return whether one of the keys has made `signature` of `text`."""
         from scoring.public_keys import verifies
 
         return any(verifies(key, text, signature) for key in self.keys)
-
-
-def not_trusted(manifest: ModelManifest, what: str, **details: object) -> ModelgateError:
-    return ModelgateError(
-        Code.NOT_TRUSTED,
-        f"version {manifest.version} of the model {manifest.name!r} {what}",
-        model=manifest.name,
-        version=manifest.version,
-        **details,
-    )

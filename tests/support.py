@@ -1,4 +1,4 @@
-"""What several tests need: an own Redis, a model repository made by hand, polling with a deadline."""
+"""Shared by tests: a Redis of their own, a model repository made by hand, polling with a deadline."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ from scoring.artifacts import library_versions
 PROJECT = Path(__file__).parent.parent
 DEADLINE = 30.0
 SECRET = "5" * 64
-"""What gateways and trainers of tests share."""
+"""The secret that gateways and trainers of tests share."""
 SIGNER = Signer([SECRET.encode()])
 SOAK = int(os.environ.get("SOAK", "1"))
-"""How many times the usual numbers a test uses that has numbers."""
+"""The factor by which tests multiply their numbers of requests and rounds."""
 
 
 def until(condition: Callable[[], Any], what: str, deadline: float = DEADLINE) -> Any:
-    """The first true value of `condition`; fails after `deadline` seconds without one."""
+    """Return the first true value of `condition`; fail after `deadline` seconds without one."""
     end = time.monotonic() + deadline
     while time.monotonic() < end:
         value = condition()
@@ -58,7 +58,7 @@ def until(condition: Callable[[], Any], what: str, deadline: float = DEADLINE) -
 
 @contextmanager
 def redis_server(folder: Path, *options: str) -> Iterator[str]:
-    """A real Redis that keeps its append-only file in `folder`; gives its URL."""
+    """Run a real Redis with its append-only file in `folder`; yields its URL."""
     socket = folder / "r.sock"
     command = [executable(), "--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
     process = subprocess.Popen(
@@ -74,7 +74,7 @@ def redis_server(folder: Path, *options: str) -> Iterator[str]:
 
 
 def secret_file(folder: Path) -> Path:
-    """For TRAINER_SECRET: with the secret of `SIGNER`."""
+    """Write a file for TRAINER_SECRET with the secret of `SIGNER`."""
     path = folder / "trainer.secret"
     path.write_text(SECRET)
     return path
@@ -107,7 +107,7 @@ def write_version(
     input_format: InputFormat = InputFormat.ARRAY,
     **changes: Any,
 ) -> ModelManifest:
-    """Writes a version as the trainer would and makes it `current`; `changes` go into the manifest."""
+    """Write a version as the trainer does and make it `current`; `changes` go into the manifest."""
     folder = root / name / "versions" / str(version)
     folder.mkdir(parents=True)
     buffer = io.BytesIO()
@@ -152,7 +152,7 @@ def write_version(
 
 
 def _dump_by_value(estimator: Any, buffer: io.BytesIO) -> None:
-    """With its class: a process of its own cannot import the tests."""
+    """Pickle the estimator with its class, since another process cannot import the tests."""
     module = sys.modules[type(estimator).__module__]
     own = module.__name__.startswith("tests")
     if own:
@@ -165,7 +165,7 @@ def _dump_by_value(estimator: Any, buffer: io.BytesIO) -> None:
 
 
 class Sum:
-    """A model of two lines: the sum of a row."""
+    """A minimal model: the sum of a row."""
 
     def predict(self, matrix: Any) -> Any:
         return matrix.sum(axis=1)
@@ -179,7 +179,7 @@ class Raises:
 
 
 class Bomb:
-    """Leaves a folder behind when it is unpickled."""
+    """Creates the folder `trace` when it is unpickled."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace

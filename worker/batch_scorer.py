@@ -134,6 +134,6 @@ def _out_of_memory(batch: Batch) -> Failure:
     return Failure(
         Code.OUT_OF_MEMORY,
         f"scoring this job alone with version {batch.version} of the model {batch.model!r} takes more memory than a"
-        " scorer may have (SCORER_MEMORY_MB)",
+        " scorer may have; send fewer rows, or raise SCORER_MEMORY_MB",
         {"model": batch.model, "version": batch.version},
     )

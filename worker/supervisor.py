@@ -78,7 +78,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         if self._stop_by is None:
-            # Earlier than the sender of the signal kills us: unfinished jobs have to be given back before.
+            # Unfinished jobs have to be given back before the sender of the signal resorts to SIGKILL.
             grace = self._settings.stop_grace
             self._stop_by = time.monotonic() + max(0.5 * grace, grace - 2)
 

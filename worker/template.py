@@ -43,7 +43,7 @@ _ALIAS_POLL_INTERVAL = 1.0
 """Seconds between two reads of the aliases."""
 
 _MAX_FORK_DELAY = 2.0
-"""Seconds that the first scorers wait for models to be loaded; later ones replace those that start without."""
+"""Seconds that the first scorers wait for models to be loaded. Those that start without are replaced later."""
 
 _RETENTION = 2.0
 """Seconds that a version stays loaded after its last alias has moved: jobs pinned to it may still come."""

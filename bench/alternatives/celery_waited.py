@@ -36,5 +36,5 @@ def score(name: str, body: Any) -> dict[str, Any]:
 
 @app.post("/predict/<name>")
 def predict(name: str) -> Response:
-    # The backend is told by Redis (publish/subscribe); `get` does not poll it.
+    # `get` subscribes to the result in Redis; it does not poll.
     return jsonify(score.delay(name, request.get_json()).get(timeout=30))

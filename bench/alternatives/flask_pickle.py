@@ -1,4 +1,4 @@
-"""Flask as blog posts have it: the pickle is loaded within each request."""
+"""Flask as in blog posts: each request loads the pickle."""
 
 from __future__ import annotations
 

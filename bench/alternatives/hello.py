@@ -1,4 +1,4 @@
-"""The anchor: the least that gunicorn can do for a request. What others reach is told as a share of it."""
+"""The anchor: the least that gunicorn can do for a request. The table gives all others as a share of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every hand-written server does with a model: load it, turn a body into a matrix, predict."""
+"""The parts of every hand-written server: load a model, turn a body into a matrix, predict."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORDS = ("housing", "job", "region", "purpose", "education")
 
 
 def names() -> list[str]:
-    """The models that this server is to serve."""
+    """Return the names of the models to serve."""
     return os.environ["BENCH_NAMES"].split(",")
 
 
@@ -25,7 +25,7 @@ def load(name: str) -> Any:
 
 
 def predict(estimator: Any, name: str, body: Any) -> dict[str, list[Any]]:
-    """A body is one object by column name, a list of them, or {"instances": [[…]]}."""
+    """Return the predictions for a body: one object by column name, a list of them, or {"instances": [[…]]}."""
     return {"predictions": estimator.predict(matrix(name, rows(body))).tolist()}
 
 
@@ -37,7 +37,7 @@ def rows(body: Any) -> list[Any]:
 
 
 def matrix(name: str, found: list[Any]) -> Any:
-    """Column by column: `pd.DataFrame(list_of_objects)` would take twice as long for one row."""
+    """Return the rows as a matrix, made column by column: `pd.DataFrame(list_of_objects)` takes twice as long a row."""
     if name == "table":
         columns = {column: np.array([row[column] for row in found], dtype=np.float64) for column in NUMBERS}
         for column in WORDS:

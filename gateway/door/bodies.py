@@ -39,7 +39,7 @@ class Body:
         return self._stream.read(size) if size >= 0 else self._whole()
 
     def _whole(self) -> bytes:
-        """Bypasses Werkzeug's stream, which copies in pieces and ends silently where the client hangs up."""
+        """Read without Werkzeug's stream, which copies in pieces, and ends silently when the client hangs up."""
         coding = self._environ.get("HTTP_TRANSFER_ENCODING")
         if coding is not None:
             _check_coding(coding)
@@ -48,7 +48,7 @@ class Body:
             raise self._too_large()
         try:
             body: bytes = self._stream.read(most + 1 if length is None else length)
-        except Exception as error:  # each server has its own for broken chunks and for clients that hang up
+        except Exception as error:  # each server has its own exceptions for broken chunks and lost clients
             raise MalformedBody(f"the body cannot be read to its end: {error}") from error
         if length is None and len(body) > most:
             raise self._too_large()
@@ -63,5 +63,5 @@ class Body:
 def _check_coding(coding: str) -> None:
     name = coding.strip(" \t").lower()
     if name != "chunked":
-        detail = f"the Transfer-Encoding {name[:40]!r} is not understood; send the body as it is, in chunks if need be"
+        detail = f"the Transfer-Encoding {name[:40]!r} is not supported; send the body as it is, in chunks if need be"
         raise Problem(501, "unsupported_transfer_encoding", detail, headers=_HANG_UP)

@@ -1,4 +1,4 @@
-"""Connections of clients. Each knows what it waits for, and is closed when its client is too slow."""
+"""Client connections that know what they wait for, so that the server can close those of slow clients."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import gevent
 from gevent.socket import socket  # type: ignore[attr-defined]
 
 SETTLED = 1.0
-"""Seconds that a connection waits before it may be closed to make room: by then a quick client is done."""
+"""Seconds that a connection has to wait before it may be closed to make room: a fast client is done by then."""
 
 TURN = 256 * 1024
-"""Bytes of a body after which other connections get their turn."""
+"""Bytes after which a connection lets others run."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Patience:
 
 
 class Phase(Enum):
-    """What a connection waits for: a request, the rest of its head, its body, the client to read the answer; or
-    nothing."""
+    """What a connection waits for: a request, the rest of its head, its body, or that the client reads the answer.
+    `SERVED`: for nothing."""
 
     IDLE = "idle"
     HEAD = "head"
@@ -61,7 +61,7 @@ class Connection(socket):  # type: ignore[misc]
         self._greenlet = gevent.getcurrent()
         self._turn = 0
         self.blocked = False
-        """Return whether the greenlet waits to read or to write."""
+        """Whether the greenlet waits to read or to write."""
         self.phase = Phase.IDLE
         self.enter(Phase.IDLE, patience.head)
 
@@ -89,7 +89,7 @@ class Connection(socket):  # type: ignore[misc]
         return sent
 
     def enter(self, phase: Phase, seconds: float) -> None:
-        """Begin another phase, at first for up to `seconds`."""
+        """Begin a phase with a deadline in `seconds`."""
         self.phase, self.moved, self.since = phase, 0, time.monotonic()
         self.deadline = self.since + seconds
 
@@ -101,7 +101,7 @@ class Connection(socket):  # type: ignore[misc]
         return self.moved / (now - self.since), self.since
 
     def end(self) -> None:
-        """End the wait, unless bytes come in the same turn of the loop, so that the next request is not hit."""
+        """End the wait, unless bytes arrive in this turn of the event loop: they may begin a request."""
         gevent.get_hub().loop.run_callback(self._throw)
 
     def _throw(self) -> None:
@@ -110,13 +110,13 @@ class Connection(socket):  # type: ignore[misc]
 
     def _go_on_reading(self) -> None:
         if self.phase is Phase.HEAD:
-            if not self.moved:  # the first piece has come, and was not all
+            if not self.moved:  # only the first piece of the head has arrived
                 self.enter(Phase.HEAD, self.patience.head)
         elif self.phase is not Phase.BODY:
             self.enter(Phase.BODY, self.patience.lag)
 
     def _send_slowly(self, data: Any, flags: int, **timeout: Any) -> int:
-        """Wait: the kernel takes no more bytes until the client has read some."""
+        """Wait until the client has read some bytes, and the kernel accepts more."""
         if self.phase is not Phase.ANSWER:
             self.enter(Phase.ANSWER, self.patience.lag)
         self.blocked = True
@@ -137,7 +137,7 @@ class Connection(socket):  # type: ignore[misc]
 
 
 class NextRequest:
-    """The wait for a connection's next request and for its headers: gunicorn enters it once a request."""
+    """The wait for the next request of a connection and its headers. gunicorn enters it once a request."""
 
     def __init__(self, connection: Connection, keepalive: float) -> None:
         self._connection = connection
@@ -149,13 +149,13 @@ class NextRequest:
         self._first_byte_within = self._keepalive
 
     def __exit__(self, kind: object, value: BaseException | None, _: object) -> bool:
-        """An idle connection is closed without an answer."""
+        """Close an idle connection without an answer."""
         self._connection.phase = Phase.SERVED
         return isinstance(value, TooSlow) and value.phase is Phase.IDLE
 
 
 def slowest(connections: Iterable[Connection], count: int) -> list[Connection]:
-    """Return up to `count` connections that wait for their client: idle ones first, then the slowest."""
+    """Return up to `count` connections that wait for their clients: idle ones first, then the slowest."""
     if count <= 0:
         return []
     now = time.monotonic()

@@ -1,6 +1,7 @@
 """The one entrance: every request passes `Door` once, and then takes the fast path or goes on to Flask.
 
-What holds for all requests belongs here: today host, origin and body; keys, limits, metrics and request ids fit in.
+What holds for all requests belongs here: the guard, and the size of bodies. Their pace is `connections.py`, which the
+server puts around each socket.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Door:
     def __init__(self, flask: WSGIApplication, urls: Map, fast_path: FastPath, guard: Guard) -> None:
         """`urls`: the routes of `flask`."""
         self._flask = flask
-        self._urls = urls.bind("localhost")  # only for matching, which does not look at the host
+        self._urls = urls.bind("localhost")  # matching ignores the host
         self._fast_path = fast_path
         self._guard = guard
 
@@ -35,7 +36,7 @@ class Door:
         reference = self._fast_path.reference_in(environ)
         try:
             route = self._route(environ) if reference is None else self._fast_path.route
-            # What is not there is hidden from those who may not read.
+            # A request of no route gets its 404 from Flask, if it could read.
             self._guard.check(environ, Level.READ if route is None else route.level)
         except Problem as problem:
             return problem.response()(environ, start_response)

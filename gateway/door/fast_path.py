@@ -17,7 +17,7 @@ _PATH = re.compile(r"/v1/models/([^/]+)/predict", re.ASCII)
 
 
 class FastPath:
-    """Serves the usual spelling of one route. Flask serves every other one."""
+    """Serves the canonical path of one route. Flask serves its other spellings."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class FastPath:
         self._response_to = response_to
 
     def reference_in(self, environ: WSGIEnvironment) -> str | None:
-        """Return the model's reference in the path, or None if the request is another one."""
+        """Return the model's reference in the path, or None for another request."""
         matched = _PATH.fullmatch(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "POST" else None
         return matched[1].encode("latin-1").decode(errors="replace") if matched else None
 

@@ -60,7 +60,7 @@ class Guard:
             given = f"the Host {host[:80]!r}" if host else "no Host"
             detail = f"the request has {given}; send the name or address of this gateway, and its port"
             raise Problem(400, "malformed_request", detail)
-        detail = f"the Host {host[:80]!r} is not one of this gateway; add it to ALLOWED_HOSTS"
+        detail = f"the Host {host[:80]!r} is not a name of this gateway; add it to ALLOWED_HOSTS"
         raise Problem(403, "foreign_host", detail)
 
     def _check_target(self, target: str) -> None:
@@ -78,7 +78,7 @@ class Guard:
             raise Problem(403, "foreign_origin", detail)
         if origin is None and site in _ELSEWHERE:
             detail = (
-                f"a page of another origin asks for this (Sec-Fetch-Site: {site}), and does not say which;"
+                f"the request comes from a page of an unnamed other origin (Sec-Fetch-Site: {site});"
                 " open the address itself, or use fetch() in a page whose host is in ALLOWED_HOSTS"
             )
             raise Problem(403, "foreign_origin", detail)

@@ -22,7 +22,7 @@ def read(body: bytes, most_rows: int | None = None) -> Instances:
         raise MalformedBody(EMPTY)
     if b"\n" not in body and b"\r" not in body:
         # `curl -d @FILE` removes line ends.
-        message = f"the CSV has no rows, as all of it is one line; curl -d removes the ends of lines: use {AS_CSV}"
+        message = f"the CSV is a single line, so it has no rows; curl -d removes line ends, so use {AS_CSV}"
         raise InvalidInstances([FieldError(None, None, "no_rows", message)])
     try:
         table = csv_table.read(io.BytesIO(body), most_rows)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from contract.coercion import Instances, Records
-from gateway.protocols.native import without_repeats
+from gateway.protocols.native import with_repeats_marked
 
 
 def read(fields: Iterable[tuple[str, str]]) -> Instances:
     """Return the row; a blank field is null, as text has no null."""
-    return Records([without_repeats([(name, value if value.strip() else None) for name, value in fields])])
+    return Records([with_repeats_marked([(name, value if value.strip() else None) for name, value in fields])])

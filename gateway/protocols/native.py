@@ -70,7 +70,8 @@ def _text(body: bytes) -> str:
     return text
 
 
-def without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def with_repeats_marked(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return the pairs as a dict, as `RepeatedKeys` if a name repeats."""
     found = dict(pairs)
     if len(found) == len(pairs):
         return found
@@ -79,12 +80,12 @@ def without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return kept
 
 
-def _no_json(constant: str) -> NoReturn:
-    raise MalformedBody(f"{constant} is not JSON; write null for a value that is not there")
+def _refuse_constant(constant: str) -> NoReturn:
+    raise MalformedBody(f"{constant} is not JSON; write null for a missing value")
 
 
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
-_DECODER = json.JSONDecoder(object_pairs_hook=without_repeats, parse_constant=_no_json)
+_DECODER = json.JSONDecoder(object_pairs_hook=with_repeats_marked, parse_constant=_refuse_constant)
 
 
 def _parsed(text: str, what: str) -> object:
@@ -94,7 +95,7 @@ def _parsed(text: str, what: str) -> object:
         raise MalformedBody(f"{what} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise MalformedBody(f"{what} is nested too deeply; rows are a list of objects or of lists") from None
-    except ValueError:  # the only other one: an int of more digits than Python reads
+    except ValueError:  # the only other cause: an integer with more digits than Python reads
         raise MalformedBody(f"{what} has a number of thousands of digits") from None
 
 
@@ -107,14 +108,14 @@ def _repeated(value: object) -> tuple[str, ...]:
 
 
 def _rows(value: list[Any]) -> Instances:
-    """The first element tells what a list is; plain values are one row."""
+    """Return the rows of a list. Its first element decides how; plain values are one row."""
     if not value or isinstance(value[0], dict):
-        return Records(value)  # coerce() refuses the rows that are no objects
+        return Records(value)  # coerce() refuses rows that are not objects
     return Grid(None, value if isinstance(value[0], list) else [value])
 
 
 def _object(value: dict[str, Any]) -> Instances:
-    """One row, or pandas' default, where a column is an object of values by row label."""
+    """Return one row, or the rows of pandas' default, where a column is an object of values by row label."""
     if not value or not all(isinstance(column, dict) for column in value.values()):
         return Records([value])
     first, labels = next(iter(value.items()))
@@ -127,7 +128,7 @@ def _object(value: dict[str, Any]) -> Instances:
 
 
 def _grid(columns: dict[str, list[object]], repeated: Sequence[str] = ()) -> Grid:
-    """A repeated name is there twice, for coerce() to judge whether it matters."""
+    """Return the columns as rows. A repeated name appears twice; coerce() decides whether it matters."""
     names = [*columns, *repeated]
     return Grid(names, list(zip(*(columns[name] for name in names), strict=True)))
 

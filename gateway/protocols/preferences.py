@@ -1,4 +1,4 @@
-"""What a request asks for in its headers beside the data."""
+"""Options of a request in its headers: `Prefer`, and numbers of seconds."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Preferences:
         return ", ".join(f"{name}={value}" for name, value in asked.items() if value is not None) or None
 
 
-@lru_cache(256)  # callers say the same again and again
-def preferences(header: str | None, most: int) -> Preferences:
-    """Parse `header`; the wait is at most `most` seconds.
+@lru_cache(256)  # clients repeat the same header
+def preferences(header: str | None, max_wait: int) -> Preferences:
+    """Parse `header`; the wait is at most `max_wait` seconds.
 
     If a preference is repeated, the first counts. Unknown and malformed ones are ignored, as the RFC requires.
     """
@@ -38,14 +38,14 @@ def preferences(header: str | None, most: int) -> Preferences:
     for preference in (header or "").split(","):
         text = preference.split(";")[0]
         if wait is None and (matched := _WAIT.fullmatch(text)):
-            wait = min(int(matched[1]), most)
+            wait = min(int(matched[1]), max_wait)
         elif handling is None and (matched := _HANDLING.fullmatch(text)):
             handling = matched[1].lower()
     return Preferences(wait, handling)
 
 
 def seconds(name: str, text: str | None) -> float | None:
-    """The number of seconds in the parameter or header `name`; None without it. Raises `Refusal`."""
+    """Return the seconds in the parameter or header `name`, or None without it. Raises `Refusal` if it is no number."""
     if text is None:
         return None
     if not _SECONDS.fullmatch(text):

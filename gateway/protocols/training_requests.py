@@ -1,4 +1,4 @@
-"""The body of a request to train → a `TrainingRequest`, or every error in it."""
+"""A training request in JSON: read, with every error in it, and written as a body that asks for the same."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from contract.wording import shown
 from gateway.refusals import Reason, Refusal, did_you_mean
 
 _HEAD = 4 * 1024 * 1024
-"""Bytes of a file in which its header and first row have to end."""
+"""Bytes of a file that have to contain its header and first row."""
 
-_LONGEST_NAME, _LONGEST_NOTES, _LONGEST_PATH, _MOST_FEATURES, _DEEPEST = 256, 4000, 1024, 10_000, 20
+_MAX_NAME, _MAX_NOTES, _MAX_PATH, _MAX_FEATURES, _MAX_DEPTH = 256, 4000, 1024, 10_000, 20
 _KEYS = ("recipe", "parameters", "target", "features", "id_field", "kinds", "alias", "gate", "notes", "data")
 
 
@@ -42,7 +42,7 @@ class _Errors(list[FieldError]):
     def add(self, field: str, code: str, message: str) -> None:
         self.total += 1
         if len(self) < MAX_ERRORS:
-            self.append(FieldError(None, field[:_LONGEST_NAME], code, message))
+            self.append(FieldError(None, field[:_MAX_NAME], code, message))
 
 
 def training_request(
@@ -53,8 +53,11 @@ def training_request(
     upload: str | None = None,
     upload_name: str | None = None,
 ) -> TrainingRequest:
-    """`default`: the recipe where the body names none; `upload`: the file that came with it, which the caller calls
-    `upload_name`. Raises `Refusal`."""
+    """Return the request in `body`. Raises `Refusal` with every error.
+
+    `default`: the recipe if the body names none; `upload` and `upload_name`: the names of the uploaded file, in
+    SPOOL_DIR and at the client.
+    """
     if not isinstance(body, dict):
         raise invalid([FieldError(None, None, "not_an_object", f"the body must be a JSON object; it is {shown(body)}")])
     errors = _Errors()
@@ -65,12 +68,12 @@ def training_request(
         model=model,
         recipe=_recipe(given.get("recipe", default), recipes, errors),
         parameters=_parameters(given, errors),
-        target=_text(given, "target", _LONGEST_NAME, errors),
+        target=_text(given, "target", _MAX_NAME, errors),
         features=_features(given.get("features"), errors),
-        id_field=_text(given, "id_field", _LONGEST_NAME, errors),
+        id_field=_text(given, "id_field", _MAX_NAME, errors),
         alias=_alias(given.get("alias", "current"), errors),
         gate=_gate(given, errors),
-        notes=_text(given, "notes", _LONGEST_NOTES, errors, empty=True) or "",
+        notes=_text(given, "notes", _MAX_NOTES, errors, empty=True) or "",
         upload=upload,
         upload_name=upload_name or None,
         path=path,
@@ -82,10 +85,10 @@ def training_request(
         _generic(request, errors)
     elif request.kinds and request.recipe:
         errors.add(
-            "kinds", "not_taken", f"the recipe {request.recipe} has kinds of its own: leave it out, or use tabular"
+            "kinds", "not_taken", f"the recipe {request.recipe} sets its own kinds; leave kinds out, or use tabular"
         )
     if request.target and request.target == request.id_field:
-        message = f"id_field and target both name {shown(request.target)}; what is only echoed cannot be learnt"
+        message = f"id_field and target both name {shown(request.target)}; a target cannot be an id"
         errors.add("id_field", "repeated_field", message)
     if errors:
         raise invalid(errors, errors.total)
@@ -93,7 +96,7 @@ def training_request(
 
 
 def shown_request(request: TrainingRequest) -> dict[str, Any]:
-    """The request as a body that asks for the same."""
+    """Return the request as a body that asks for the same."""
     body = request.to_json()
     path = body.pop("path")
     for own in ("model", "upload", "upload_name"):
@@ -114,7 +117,7 @@ def check_file(request: TrainingRequest, file: IO[bytes]) -> None:
     except csv_table.NotCsv as error:
         raise invalid([FieldError(None, "file", "not_csv", f"the file is not CSV: {error}")]) from error
     if not table.rows:
-        message = "the file has no rows; it needs a line with the names of the columns, and rows below it"
+        message = "the file has no rows; it needs a header and at least one row"
         raise invalid([FieldError(None, "file", "no_rows", message)])
     if request.recipe == GENERIC_RECIPE and request.target:
         named = (request.target, request.features, request.id_field, request.kinds)
@@ -135,18 +138,18 @@ def _unknown(given: Mapping[str, object], known: Sequence[str], where: str, erro
     for key in given:
         if key not in known:
             hint = did_you_mean(key, known, errors.suggestions)
-            message = f"{shown(key)} is no key of {where or 'a training'}{hint}; there are {', '.join(known)}"
+            message = f"{shown(key)} is not a key of {where or 'a training'}{hint}; the keys are {', '.join(known)}"
             errors.add(f"{where}.{key}" if where else key, "unknown_key", message)
     for key in given.repeated if isinstance(given, RepeatedKeys) else ():
-        errors.add(key, "repeated_field", f"{shown(key)} is there more than once")
+        errors.add(key, "repeated_field", f"{shown(key)} appears more than once")
 
 
 def _arrives(key: str, value: object, errors: _Errors) -> bool:
-    """Whether the trainer will read what was sent. JSON holds more: 1e999, half a character."""
+    """Return whether the trainer will read the same value. JSON allows more: 1e999, half a character."""
     with suppress(ValueError, RecursionError):
         if orjson.loads(json.dumps(value)) == value:
             return True
-    message = f"{shown(key)} has a number that does not fit into 64 bits, or text that is no Unicode"
+    message = f"{shown(key)} has a number that does not fit into 64 bits, or text that is not Unicode"
     errors.add(key, "out_of_range", message)
     return False
 
@@ -168,41 +171,41 @@ def _object(given: Mapping[str, Any], key: str, errors: _Errors) -> Mapping[str,
 
 
 def _parameters(given: Mapping[str, Any], errors: _Errors) -> Mapping[str, Any]:
-    """Anything that JSON holds, but not so deep that reading it is an attack."""
+    """Return any JSON object that is not nested so deeply that reading it is an attack."""
     parameters = _object(given, "parameters", errors)
     level: list[Any] = [parameters]
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         inner = [value for value in level if isinstance(value, dict | list)]
         level = [part for value in inner for part in (value.values() if isinstance(value, dict) else value)]
     if level:
-        errors.add("parameters", "too_deep", f"parameters is nested more than {_DEEPEST} levels deep")
+        errors.add("parameters", "too_deep", f"parameters is nested more than {_MAX_DEPTH} levels deep")
         return {}
     return parameters
 
 
-def _text(given: Mapping[str, Any], key: str, most: int, errors: _Errors, empty: bool = False) -> str | None:
+def _text(given: Mapping[str, Any], key: str, limit: int, errors: _Errors, empty: bool = False) -> str | None:
     value = given.get(key)
-    if value is None or (_is_text(value, most) and (value or empty)):
+    if value is None or (_is_text(value, limit) and (value or empty)):
         return value
     errors.add(
-        key, "not_a_string", f"{key} must be text of {0 if empty else 1} to {most} characters; it is {shown(value)}"
+        key, "not_a_string", f"{key} must be text of {0 if empty else 1} to {limit} characters; it is {shown(value)}"
     )
     return None
 
 
-def _is_text(value: object, most: int) -> bool:
-    return isinstance(value, str) and len(value) <= most and "\0" not in value
+def _is_text(value: object, limit: int) -> bool:
+    return isinstance(value, str) and len(value) <= limit and "\0" not in value
 
 
 def _features(value: object, errors: _Errors) -> Sequence[str] | None:
     if value is None:
         return None
-    if not isinstance(value, list) or not 1 <= len(value) <= _MOST_FEATURES:
-        errors.add("features", "not_a_list", f"features must be a list of 1 to {_MOST_FEATURES} names of columns")
+    if not isinstance(value, list) or not 1 <= len(value) <= _MAX_FEATURES:
+        errors.add("features", "not_a_list", f"features must be a list of 1 to {_MAX_FEATURES} names of columns")
         return None
     for name in value:
-        if not _is_text(name, _LONGEST_NAME) or not name:
-            errors.add("features", "not_a_string", f"features must be names of columns; {shown(name)} is none")
+        if not _is_text(name, _MAX_NAME) or not name:
+            errors.add("features", "not_a_string", f"features must be names of columns; {shown(name)} is not one")
             return None
     if twice := [name for name, times in Counter(value).items() if times > 1]:
         errors.add("features", "repeated_field", f"features has {shown(twice[0])} more than once")
@@ -211,12 +214,12 @@ def _features(value: object, errors: _Errors) -> Sequence[str] | None:
 
 def _kinds(given: Mapping[str, Any], errors: _Errors) -> Mapping[str, str]:
     kinds = _object(given, "kinds", errors)
-    if len(kinds) > _MOST_FEATURES:
-        errors.add("kinds", "too_many", f"kinds has {len(kinds)} columns; it takes {_MOST_FEATURES}")
+    if len(kinds) > _MAX_FEATURES:
+        errors.add("kinds", "too_many", f"kinds has {len(kinds)} columns; it may have {_MAX_FEATURES}")
         return {}
     for name, kind in kinds.items():
-        if not _is_text(name, _LONGEST_NAME) or not name:
-            errors.add("kinds", "not_a_string", f"kinds must name columns; {shown(name)} is none")
+        if not _is_text(name, _MAX_NAME) or not name:
+            errors.add("kinds", "not_a_string", f"kinds must name columns; {shown(name)} is not one")
             break
         if not isinstance(kind, str) or kind not in KINDS:
             hint = did_you_mean(kind, KINDS, errors.suggestions) if isinstance(kind, str) else ""
@@ -232,7 +235,7 @@ def _alias(value: object, errors: _Errors) -> str:
     hint = (
         "previous follows current by itself"
         if value == PREVIOUS
-        else "small letters, digits, _ and -, not digits alone"
+        else "it takes lower-case letters, digits, _ and -, and not digits alone"
     )
     errors.add("alias", "not_an_alias", f"{shown(value)} cannot be an alias: {hint}")
     return ""
@@ -247,11 +250,11 @@ def _gate(given: Mapping[str, Any], errors: _Errors) -> Gate:
         if value is not None and not _is_number(value):
             errors.add(f"gate.{key}", "not_a_number", f"gate.{key} must be a finite number; it is {shown(value)}")
     if _is_number(numbers["margin"]) and (numbers["margin"] or 0) < 0:
-        errors.add("gate.margin", "out_of_range", "gate.margin is by how much a version may be worse: 0 or more")
-    metric = _text(gate, "metric", _LONGEST_NAME, errors)
+        errors.add("gate.margin", "out_of_range", "gate.margin, by how much a version may be worse, must be 0 or more")
+    metric = _text(gate, "metric", _MAX_NAME, errors)
     if metric and metric not in METRICS and not metric.startswith(DERIVED_METRICS):
         hint = did_you_mean(metric, METRICS, errors.suggestions)
-        message = f"{shown(metric)} is no metric{hint}; there are {', '.join(METRICS)}"
+        message = f"{shown(metric)} is not a metric{hint}; the metrics are {', '.join(METRICS)}"
         errors.add("gate.metric", "unknown_metric", message)
     return Gate(metric, numbers["floor"], numbers["margin"])
 
@@ -261,18 +264,16 @@ def _is_number(value: object) -> bool:
 
 
 def _path(data: object, errors: _Errors) -> str | None:
-    """A path that stays where it is looked up. What links there point to is the trainer's to check."""
+    """Return a path that stays below DATA_DIR. The trainer checks where its links lead."""
     if data is None:
         return None
-    if not isinstance(data, dict) or set(data) != {"path"} or not _is_text(data["path"], _LONGEST_PATH):
+    if not isinstance(data, dict) or set(data) != {"path"} or not _is_text(data["path"], _MAX_PATH):
         errors.add("data", "not_a_path", 'data must be {"path": "…"}, a file under DATA_DIR; or send the file itself')
         return None
     path: str = data["path"]
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or "\\" in path:
-        message = (
-            f"{shown(path)} is not a path below DATA_DIR; name the file as it is seen from there, such as loan.csv"
-        )
+        message = f"{shown(path)} is not a path below DATA_DIR; give the path relative to it, such as loan.csv"
         errors.add("data.path", "not_a_path", message)
         return None
     return path

@@ -6,7 +6,6 @@ import re
 
 from flask import Blueprint, Response, request
 
-from broker.gateway.jobs import Jobs
 from broker.gateway.listing import LARGEST_PAGE
 from contract.jobs import Status
 from contract.repository import valid_name
@@ -20,7 +19,7 @@ from gateway.serving.jobs import JobReader
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
-def blueprint(jobs: Jobs, reader: JobReader, max_wait: int) -> Blueprint:
+def blueprint(reader: JobReader, max_wait: int) -> Blueprint:
     """`max_wait`: seconds that a request may wait for a job."""
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
 
@@ -35,9 +34,9 @@ def blueprint(jobs: Jobs, reader: JobReader, max_wait: int) -> Blueprint:
         try:
             if not _NUMBER.fullmatch(limit):
                 raise ValueError(f"limit={limit[:64]!r} is not a number")
-            page = jobs.list(model, Status(status) if status else None, int(limit), request.args.get("cursor"))
+            page = reader.jobs.list(model, Status(status) if status else None, int(limit), request.args.get("cursor"))
         except ValueError as error:
-            detail = f"limit is a number up to {LARGEST_PAGE}, cursor the next_cursor of a page: {error}"
+            detail = f"{error}; limit is a number up to {LARGEST_PAGE}, and cursor is the next_cursor of a page"
             raise Problem(400, "invalid_parameter", detail) from error
         body = {"items": [job.to_json() for job in page.items], "next_cursor": page.next_cursor}
         return json_response(body, headers=FRESH)

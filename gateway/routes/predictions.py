@@ -36,7 +36,7 @@ class Predictions:
     max_wait: int
 
     def post(self, environ: WSGIEnvironment, reference: str) -> Response:
-        """Predict the rows in the body. Needs nothing of Flask, so that the fast path can call it."""
+        """Predict the rows in the body. The fast path calls this, too, so it needs nothing of Flask's context."""
         preferred = preferences(environ.get("HTTP_PREFER"), self.max_wait)
         expires_after = seconds("Cancel-After", environ.get("HTTP_CANCEL_AFTER"))
         model = self.predictor.model(reference)
@@ -97,12 +97,12 @@ def _answer(job: Job, preferred: Preferences) -> Response:
 
 
 def _rows_in(environ: WSGIEnvironment, signature: Signature, max_rows: int) -> tuple[Instances, int]:
-    """Return the rows in the body, which its media type tells how to read, and the bytes of the body.
+    """Return the rows in the body, read by its media type, and the bytes of the body.
 
-    Of a CSV with more than `max_rows` rows, just one more is read: a row can be two bytes, and costs hundreds.
+    At most one row beyond `max_rows` is read of a CSV: a row can be two bytes, and costs hundreds.
     """
     if coding := environ.get("HTTP_CONTENT_ENCODING"):
-        detail = f"the Content-Encoding {coding[:40]!r} is not understood; send the body as it is"
+        detail = f"the Content-Encoding {coding[:40]!r} is not supported; send the body as it is"
         raise Problem(415, "unsupported_content_encoding", detail)
     kind = media_type(environ)
     if is_json(kind):

@@ -21,16 +21,16 @@ from gateway.serving.models import resolve
 
 FORMATS = {"html": ("text/html; charset=utf-8", REPORT_HTML), "json": ("application/json", REPORT_JSON)}
 HEADERS = {
-    # The page holds names out of users' data: were one not escaped, it could still load and run nothing.
+    # The page holds names from users' data. Even if one were not escaped, it could load and run nothing.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox",
     "Referrer-Policy": "no-referrer",
-    # A version never changes, but aliases move: asked for again, and mostly answered with 304.
+    # A version never changes, but aliases move: browsers ask again, and usually get 304.
     "Cache-Control": "private, no-cache",
     "Vary": "Accept",
 }
-MOST_VERSIONS = 20
-"""Other versions that a report links to, the newest ones."""
+MAX_VERSIONS = 20
+"""Other versions that a report links to: the newest."""
 
 _STATUS = Environment(autoescape=True, trim_blocks=True).from_string("""\
 <div class="live" role="navigation" aria-label="Versions">
@@ -73,7 +73,7 @@ def filled_in(page: bytes, repository: Repository, model: str, version: int) -> 
     aliases: dict[int, list[str]] = {}
     for alias, number in sorted(repository.aliases(model).items(), key=lambda item: (item[0] != CURRENT, item)):
         aliases.setdefault(number, []).append(alias)
-    others = [number for number in _reported(repository, model) if number != version][-MOST_VERSIONS:]
+    others = [number for number in _reported(repository, model) if number != version][-MAX_VERSIONS:]
     link = functools.partial(url_for, "reports.report")
     status = _STATUS.render(model=model, version=version, aliases=aliases, others=others[::-1], link=link)
     page = page.replace(STATUS.encode(), status.encode(), 1)
@@ -84,7 +84,7 @@ def filled_in(page: bytes, repository: Repository, model: str, version: int) -> 
 
 
 def _wanted() -> str:
-    """`?format=`, else what `Accept` likes best, the page where it does not say."""
+    """Return the format: `?format=`, else what `Accept` prefers, else the page."""
     wanted = request.args.get("format")
     if wanted is None:
         best = request.accept_mimetypes.best_match(["text/html", "application/json"])
@@ -95,7 +95,7 @@ def _wanted() -> str:
 
 
 def _reported(repository: Repository, model: str) -> list[int]:
-    """The versions that have a report, ascending."""
+    """Return the versions that have a report, ascending."""
     return [v for v in repository.versions(model) if (repository.report_dir(model, v) / REPORT_HTML).is_file()]
 
 

@@ -140,7 +140,7 @@ def _request_in(form: Upload) -> object:
         raise Problem(413, "body_too_large", detail)
     if "request" in form.fields:
         if len(form.fields) > 1:
-            message = "the form has a field request and others beside it; put all into request"
+            message = "the form has other fields beside request; put everything into request"
             raise invalid([FieldError(None, "request", "ambiguous_body", message)])
         return native.json_value(form.fields["request"].encode())
     return {name: text if name in _TEXTS else native.json_value(text.encode()) for name, text in form.fields.items()}

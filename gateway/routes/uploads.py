@@ -16,7 +16,7 @@ from gateway.serving.spool import Spool
 
 _OFF = (
     "uploads of models are off, because a pickle is a program that the trainer and the workers would run;"
-    " ALLOW_UPLOAD=1 takes them from everybody who may write here"
+    " set ALLOW_UPLOAD=1 to accept them from every client that may write"
 )
 _PARTS = ("file", "sample", "signature")
 
@@ -31,7 +31,7 @@ def blueprint(spool: Spool, fields: BodyLimit, run_command: RunCommand, allowed:
             raise Problem(403, "uploads_off", _OFF)
         check_new_name(name)
         if request.mimetype != MULTIPART:
-            detail = "send the model as multipart/form-data: a file, and where you have them a sample and a signature"
+            detail = "send the model as multipart/form-data: a file, and a sample and a signature if there are any"
             raise Problem(415, "unsupported_media_type", detail)
         form = receive(request.environ, spool, fields.bytes)
         try:
@@ -47,7 +47,7 @@ def _command(model: str, form: Upload) -> RepositoryCommand:
     unknown = [part for part in (*form.fields, *form.files) if part not in _PARTS]
     texts = [part for part in _PARTS if part in form.fields]
     if unknown or texts or "file" not in form.files:
-        lacking = f"the form lacks a file in a part {(*texts, 'file')[0]}"
+        lacking = f"the form has no file in its part {(*texts, 'file')[0]!r}"
         detail = f"the form has the part {unknown[0][:64]!r}" if unknown else lacking
         known = "the files `file`, `sample` and `signature`"
         raise Problem(400, "invalid_parameter", f"{detail}; it takes {known} and nothing else")

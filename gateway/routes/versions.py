@@ -51,7 +51,11 @@ def blueprint(repository: Repository, run_command: RunCommand) -> Blueprint:
         check_model(repository, name)
         _, number = resolve(repository, f"{name}@{version}")
         if str(number) != version:
-            raise Problem(404, "unknown_model", f"{version[:64]!r} is an alias of version {number}: delete by number")
+            raise Problem(
+                404,
+                "unknown_model",
+                f"{version[:64]!r} is an alias of version {number}; delete the version by its number",
+            )
         return execute(RepositoryCommand(RepositoryAction.DELETE_VERSION, name, version=number))
 
     def execute(command: RepositoryCommand) -> Response:
@@ -61,7 +65,7 @@ def blueprint(repository: Repository, run_command: RunCommand) -> Blueprint:
 
 
 def _body(*keys: str) -> dict[str, Any]:
-    """The body, a JSON object with no other keys; without a body it is empty."""
+    """Return the body, a JSON object with no other keys; without a body it is empty."""
     text: bytes = request.environ["wsgi.input"].read()
     try:
         body = json.loads(text) if text else {}
@@ -79,12 +83,16 @@ def _body(*keys: str) -> dict[str, Any]:
 def _version_in(body: dict[str, Any]) -> int:
     version = body.get("version")
     if type(version) is not int or not 1 <= version < 10**9:
-        raise Problem(422, "invalid_body", 'the body needs the number of a version, as in {"version": 2}')
+        raise Problem(422, "invalid_body", 'the body must have the number of a version, such as {"version": 2}')
     return version
 
 
 def _force_in(body: dict[str, Any]) -> bool:
     force = body.get("force", False)
     if type(force) is not bool:
-        raise Problem(422, "invalid_body", '"force" is true or false: whether to move it though no worker can load it')
+        raise Problem(
+            422,
+            "invalid_body",
+            '"force" must be true or false; true moves the alias even if no worker can load the version',
+        )
     return force

@@ -14,23 +14,23 @@ workers = settings.gateway_processes
 worker_class = "gateway.server.gunicorn_worker.GatewayWorker"
 worker_connections = 4000
 graceful_timeout = settings.stop_grace
-# Longer than the pools of the usual clients keep a connection, so that the client is the one to close it.
+# Longer than the connection pools of common clients, so that the client closes a connection and not the gateway.
 keepalive = 75
-# One instance of a model with many inputs has to fit into the query of a GET.
+# The query of a GET has to hold one row of a model with many inputs.
 limit_request_line = 8190
-# The heartbeat file of a worker: in memory, since the root file system may be read-only.
+# The heartbeat file of a worker is in memory: the root file system may be read-only.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
-# Nothing here looks at X-Forwarded-*: there is no proxy to be trusted, or to be looked for with each request.
+# The gateway ignores X-Forwarded-*, so gunicorn need not look for a trusted proxy in each request.
 forwarded_allow_ips = ""
 control_socket_disable = True
 loglevel = "warning"
 
 
 def when_ready(server: Any) -> None:
-    """Connections, which inherit it, end when their other side has been gone for two minutes: a client that lost its
-    network in the middle of a body would hold one for ever."""
+    """Set keepalive probes, which connections inherit: they end two minutes after a client has lost its network, which
+    could otherwise hold one for ever."""
     for listener in server.LISTENERS:
         for option, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
-            if hasattr(socket, option):  # not everywhere by that name
+            if hasattr(socket, option):  # macOS lacks some
                 listener.sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker, which on a stop ends in time and cuts nobody off."""
+"""gunicorn's gevent worker, which disconnects slow clients, and stops in time without cutting requests off."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from gateway.door.connections import Connection, NextRequest, Patience, Phase, T
 NOSNIFF = "X-Content-Type-Options: nosniff\r\n"
 """Sent with every answer, so that browsers do not guess its media type."""
 
-MOST_UNREAD = 8 * 1024 * 1024
-"""Most bytes of a refused body that are read and dropped, so that its client reads the answer before the connection is
-closed."""
+MAX_UNREAD = 8 * 1024 * 1024
+"""Bytes of a refused body that are read and dropped at most, so that the client reads the answer before the connection
+is closed."""
 
-FREE_CHUNKS, LEAST_CHUNK = 10_000, 32
-"""Chunks of a body that may have any size, and the least bytes of each chunk, on average, after them."""
+FREE_CHUNKS, MIN_CHUNK = 10_000, 32
+"""Chunks of a body that may have any size, and the bytes that each further one must have on average."""
 
 SPARE = 8
 """The slowest connections are closed while fewer than one in `SPARE` is free."""
 
 LINGER = 1.0
-"""Seconds in which a stopping worker still answers on its idle connections, telling the client to close them. After
-that they are closed: a client that sends just then is one that has sent nothing for so long."""
+"""Seconds in which a stopping worker still answers requests on idle connections, and asks the clients to close them.
+Then it closes them itself, which may hit a request that arrives just then."""
 
 
 def write_problem(sock: Any, status: int, code: str, detail: str) -> None:
-    """Answer for the application, which was not called or was interrupted."""
+    """Answer a request that did not reach the application, or interrupted it."""
     # Not at the top: gunicorn's parent process loads this module before gevent has patched the standard library.
     from gateway.problems import Problem
 
@@ -43,7 +43,7 @@ def write_problem(sock: Any, status: int, code: str, detail: str) -> None:
 
 
 def write_error(sock: Any, status: int, _reason: str, detail: str) -> None:
-    """Answer invalid HTTP, and requests beyond gunicorn's limits, instead of gunicorn's HTML page."""
+    """Answer invalid HTTP, and requests beyond gunicorn's limits, with a problem instead of HTML."""
     write_problem(sock, status, "malformed_request", detail or "the request cannot be read")
 
 
@@ -88,7 +88,7 @@ class OneWrite(wsgi.Response):
 
 
 class Chunks(ChunkedReader):
-    """Refuses bodies in so many small chunks that parsing them is most of the work."""
+    """Refuses bodies in many small chunks, which cost more to parse than to read."""
 
     _count = _size = 0
 
@@ -96,8 +96,8 @@ class Chunks(ChunkedReader):
         size, rest = super().parse_chunk_size(unreader, data)
         self._count += 1
         self._size += size
-        if self._count > FREE_CHUNKS + self._size // LEAST_CHUNK:
-            raise ValueError(f"its chunks are too small; send at least {LEAST_CHUNK} bytes in each")
+        if self._count > FREE_CHUNKS + self._size // MIN_CHUNK:
+            raise ValueError(f"its chunks are too small; send at least {MIN_CHUNK} bytes in each")
         return size, rest
 
 
@@ -111,7 +111,7 @@ def install() -> None:
 def _much_is_unread(reader: Any) -> bool:
     if isinstance(reader, ChunkedReader):
         return reader.parser is not None
-    return bool(reader.length > MOST_UNREAD)
+    return bool(reader.length > MAX_UNREAD)
 
 
 class GatewayWorker(GeventWorker):

@@ -1,4 +1,4 @@
-"""What gunicorn loads in each gateway process."""
+"""The application that gunicorn loads in each gateway process."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from gateway.app import create_app
 from runtime import logs
 
 GARBAGE = 20_000
-"""New objects after which the collector looks at the young ones: those of some hundred requests."""
+"""New objects after which the garbage collector runs: those of some hundred requests."""
 
 
 def application() -> Flask:
     logs.configure("gateway")
     app = create_app(Settings.from_environ())
-    # What is there now stays; without this the collector looks at all of it every few hundred requests.
+    # The objects that exist now stay; without this the collector would visit them every few hundred requests.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE, 20, 50)

@@ -1,4 +1,4 @@
-"""Many submits in one round trip: what arrives while a submit is in flight leaves together in the next one."""
+"""Many submits in one round trip: jobs that arrive while a submit is in flight leave together in the next one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from redis.exceptions import OutOfMemoryError, RedisError
 from contract.jobs import PredictionJob
 from gateway.refusals import Reason, Refusal
 
-MOST_JOBS = 128
-MOST_BYTES = 1_000_000
+MAX_JOBS, MAX_BYTES = 128, 1_000_000
+"""Size of a group."""
 PENDING_BYTES = 64_000_000
-"""Bytes of requests that may wait in one gateway process while Redis is slow or away; beyond, they are refused. Their
-rows take up to 25 times as much: 8 MB of one-digit numbers are 200 MB of Python's."""
+"""Bytes of requests that may wait in one process while Redis is slow or away; beyond, requests are refused. Their rows
+take up to 25 times as much memory: 8 MB of one-digit numbers are 200 MB of Python objects."""
 
 
 class Overloaded(Refusal):
@@ -30,7 +30,7 @@ class Overloaded(Refusal):
 
 @dataclass(slots=True, eq=False)
 class _Submit:
-    """One request's job on its way: `turn` is set when it was answered, or when it has to commit the next group."""
+    """The job of one request. `turn` is set once it is answered, or has to commit the next group."""
 
     job: PredictionJob
     size: int
@@ -44,12 +44,12 @@ class _Submit:
 class GroupCommit:
     """Hands jobs to Redis in groups, without a thread of its own.
 
-    Whoever finds no commit in flight commits at once, so a quiet gateway adds no delay. Everybody else waits; after
-    a commit the first of those who wait commits the next group. An exception ends the requests of its group only.
+    A request that finds no commit in flight commits at once, so a quiet gateway adds no delay. The others wait; after a
+    commit, the first waiting request commits the next group. An exception ends the requests of its group only.
     """
 
     def __init__(self, submit: Callable[[Sequence[PredictionJob]], list[bool]], timeout: float) -> None:
-        """`submit` may be repeated with the same jobs, and is on an error, until one has waited `timeout` seconds."""
+        """`submit` must be repeat-safe: it is called again after errors, until a job has waited `timeout` seconds."""
         self._submit = submit
         self._timeout = timeout
         self._lock = threading.Lock()
@@ -58,9 +58,9 @@ class GroupCommit:
         self._committing = False
 
     def submit(self, job: PredictionJob, size: int) -> bool:
-        """Whether the job, of about `size` bytes, is in Redis now; False: the queue of its model is full.
+        """Return True once the job, of about `size` bytes, is in Redis, or False if the queue of its model is full.
 
-        Raises `RedisError` when Redis has not taken it within the timeout (it may still run), and `Overloaded`.
+        Raises `RedisError` if Redis has not accepted it within the timeout (it may still run), and `Overloaded`.
         """
         mine = _Submit(job, size)
         with self._lock:
@@ -71,7 +71,7 @@ class GroupCommit:
             leads = not self._committing
             self._committing = True
         if leads:
-            # Requests that have arrived already, but had no turn yet to come this far, leave with this one.
+            # Lets requests that have arrived already reach this point, and leave in the same group.
             time.sleep(0)
         else:
             mine.turn.wait()
@@ -82,11 +82,11 @@ class GroupCommit:
         return mine.accepted
 
     def _commit(self) -> None:
-        """Commits the group at the head, in which the caller is, and hands over to the next one."""
+        """Commit the group at the head, which holds the caller's job, and hand over to the next group."""
         with self._lock:
             group = self._next_group()
         try:
-            for entry, accepted in zip(group, self._insist(group), strict=True):
+            for entry, accepted in zip(group, self._submit_until_timeout(group), strict=True):
                 entry.accepted = accepted
         except Exception as error:
             group += self._overdue()
@@ -104,23 +104,23 @@ class GroupCommit:
                 following.turn.set()
 
     def _next_group(self) -> list[_Submit]:
-        """At least one; a job that would make the group too large leads the next."""
+        """Return at least one job. A job that would make the group too large leads the next one."""
         group = [self._pending.popleft()]
         size = group[0].size
-        while self._pending and len(group) < MOST_JOBS and size + self._pending[0].size <= MOST_BYTES:
+        while self._pending and len(group) < MAX_JOBS and size + self._pending[0].size <= MAX_BYTES:
             group.append(self._pending.popleft())
             size += group[-1].size
         return group
 
     def _overdue(self) -> list[_Submit]:
-        """Those that have waited for the whole timeout already, while groups before theirs were refused."""
+        """Return the jobs that have waited for the whole timeout while Redis refused the groups before theirs."""
         overdue, latest = [], time.monotonic() - self._timeout
         with self._lock:
             while self._pending and self._pending[0].since <= latest:
                 overdue.append(self._pending.popleft())
         return overdue
 
-    def _insist(self, group: Sequence[_Submit]) -> list[bool]:
+    def _submit_until_timeout(self, group: Sequence[_Submit]) -> list[bool]:
         jobs = [entry.job for entry in group]
         deadline = group[0].since + self._timeout
         pause = 0.05
@@ -128,7 +128,7 @@ class GroupCommit:
             try:
                 return self._submit(jobs)
             except OutOfMemoryError:
-                raise  # it says no, which asking again does not change
+                raise  # a repetition would not change it
             except RedisError:
                 if time.monotonic() + pause > deadline:
                     raise

@@ -1,4 +1,4 @@
-"""Jobs that exist: read, waited for, cancelled, deleted."""
+"""Existing jobs: read, waited for, cancelled, deleted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class JobReader:
         return _existing(job_id, self.jobs.read([job_id])[0] if _ID.fullmatch(job_id) else None)
 
     def wait(self, job_id: str, seconds: float, gone: Callable[[], bool]) -> Job:
-        """Return the job once it is final, or as it is after `seconds`. `gone` is asked each second and ends it."""
+        """Return the job once it is final, or its state after `seconds`. The wait ends when `gone`, called each second,
+        returns True."""
         job = self.read(job_id)
         if seconds and not job.status.final:
             with self.listener.expect(job_id, gone) as waiter:

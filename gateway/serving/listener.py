@@ -1,4 +1,4 @@
-"""One subscription a process tells everybody in it who waits for a job that it has ended."""
+"""One subscription per process wakes the requests whose job has ended."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from contract.jobs import Job, reply_channel
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 1.0
-"""Seconds after which all jobs that are waited for are looked at: a message is a hint, and can be missed."""
+CHECK_EVERY = 1.0
+"""Seconds between two reads of all awaited jobs: a message is only a hint, and can be missed."""
 
-MOST_UNANSWERED = 3
-"""Pings, one with each look, after which a subscription from which nothing comes is given up: between here and Redis
-connections can be dropped without a word."""
+MAX_UNANSWERED = 3
+"""Pings without a reply, one with each check, after which the connection is given up: it can be dropped silently on its
+way to Redis."""
 
 CONFIRMED_WITHIN = 2.0
-"""Seconds the first request waits for the subscription; after that it is found by looking."""
+"""Seconds that the first request waits for the subscription. Later, the checks find its job."""
 
 
 class Waiter:
-    """Somebody who waits for one job."""
+    """A request that waits for one job."""
 
     __slots__ = ("_ended", "gone", "job")
 
@@ -46,13 +46,13 @@ class Waiter:
         self._ended.set()
 
     def wait(self, seconds: float) -> Job | None:
-        """The job if it ends within `seconds`."""
+        """Return the job if it ends within `seconds`, else None."""
         self._ended.wait(seconds)
         return self.job
 
 
 class Listener:
-    """Starts with its first use: a thread does not survive the fork of a gunicorn worker."""
+    """Starts its thread on first use, since a thread does not survive the fork of a gunicorn worker."""
 
     def __init__(self, connection: Redis, jobs: Jobs) -> None:
         self.channel = reply_channel(uuid.uuid4().hex)
@@ -65,9 +65,9 @@ class Listener:
 
     @contextmanager
     def expect(self, job_id: str, gone: Callable[[], bool] = lambda: False) -> Iterator[Waiter]:
-        """Waits for the job from here on; its end must be published to `channel`. Enter before that is asked for.
+        """Yield a waiter that the end of the job wakes. Enter this before asking for its end on `channel`.
 
-        `gone` is asked each second whether there is still somebody who would want to know.
+        `gone` is called once a second; when it returns True, the wait ends.
         """
         if not self._subscribed.is_set():
             self._start()
@@ -85,7 +85,7 @@ class Listener:
                     del self._waiting[job_id]
 
     def release(self) -> None:
-        """Lets everybody go who waits, with what is known so far: this process is about to end."""
+        """Wake all waiting requests, without a job: this process is about to end."""
         for waiter in self._all():
             waiter.end(None)
 
@@ -96,11 +96,11 @@ class Listener:
     def _start(self) -> None:
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._live, name="listener", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
                 self._thread.start()
 
-    def _live(self) -> None:
-        """Survives whatever happens to its connection; says once that it was lost."""
+    def _run(self) -> None:
+        """Subscribe, and again after each failure; log a lost connection once."""
         lost = False
         while True:
             try:
@@ -113,46 +113,46 @@ class Listener:
                 lost = True
                 time.sleep(0.5)
             except Exception:
-                log.exception("the listener starts anew")
+                log.exception("the listener failed and subscribes again")
                 time.sleep(0.5)
             else:
                 lost = False
 
     def _listen(self, subscription: Any) -> None:
-        look_at = time.monotonic() + LOOK_EVERY
+        check_at = time.monotonic() + CHECK_EVERY
         unanswered = 0
         while True:
-            message = subscription.get_message(timeout=max(0.0, look_at - time.monotonic()))
+            message = subscription.get_message(timeout=max(0.0, check_at - time.monotonic()))
             if message:
                 unanswered = 0
             if message and message["type"] == "message":
                 self._ended(parse_reply(message["data"]))
             elif message and message["type"] == "subscribe":
-                # Also after redis-py has connected anew by itself: what was published meanwhile is gone.
+                # Also after redis-py has reconnected by itself: messages published meanwhile are lost.
                 self._subscribed.set()
-                look_at = 0.0
-            if time.monotonic() >= look_at:
-                if unanswered == MOST_UNANSWERED:
-                    raise RedisConnectionError("nothing comes from it any more")
+                check_at = 0.0
+            if time.monotonic() >= check_at:
+                if unanswered == MAX_UNANSWERED:
+                    raise RedisConnectionError("the subscription no longer responds")
                 subscription.ping()
                 unanswered += 1
-                self._look(list(self._waiting))
+                self._check(list(self._waiting))
                 for waiter in self._all():
                     if waiter.gone():
                         waiter.end(None)
-                look_at = time.monotonic() + LOOK_EVERY
+                check_at = time.monotonic() + CHECK_EVERY
 
     def _ended(self, ended: Iterable[tuple[str, Job | None]]) -> None:
-        """Wakes who waits for these; reads the jobs that were too large to be published."""
+        """Wake the requests that wait for these jobs. Read the jobs that were too large to publish."""
         large = []
         for job_id, job in ended:
             if job is None:
                 large.append(job_id)
             else:
                 self._wake(job)
-        self._look([job_id for job_id in large if job_id in self._waiting])
+        self._check([job_id for job_id in large if job_id in self._waiting])
 
-    def _look(self, job_ids: list[str]) -> None:
+    def _check(self, job_ids: list[str]) -> None:
         for job in self._jobs.read(job_ids) if job_ids else ():
             if job and job.status.final:
                 self._wake(job)

@@ -38,7 +38,7 @@ def check_model(repository: Repository, name: str) -> None:
     """Raise `Refusal` unless `name` is the name of a model; `loan@3` is not."""
     if "@" in name or not repository.versions(name):
         resolve(repository, name)
-        detail = f"name the model alone, as in {name.partition('@')[0][:64]!r}"
+        detail = f"this address takes the name of a model without a version, such as {name.partition('@')[0][:64]!r}"
         raise Refusal(Reason.UNKNOWN_MODEL, detail)
 
 

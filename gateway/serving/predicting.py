@@ -59,8 +59,10 @@ class Predictor:
         Raises `InvalidInstances`, `Refusal`: too many rows, a full queue or overload, and `RedisError`.
         """
         if len(rows.rows) > self.max_rows:
-            most = f"({self.max_rows}, MAX_QUEUE_ROWS)"
-            detail = f"more rows than may ever wait for a model {most}; send them in several requests"
+            detail = (
+                f"the request has more rows than may wait for a model ({self.max_rows}, MAX_QUEUE_ROWS);"
+                " send them in several requests"
+            )
             raise Refusal(Reason.TOO_MANY_ROWS, detail)
         coerced = coerce(rows, model.signature, model.training_data.target, lenient=lenient)
         job = PredictionJob(
@@ -85,5 +87,5 @@ class Predictor:
         """Ask the client to try again when half of the queue will have been scored, at the rate of the last seconds."""
         left = self.jobs.backlog(model).seconds
         retry = 1 if left is None else min(LONGEST_RETRY, max(1, math.ceil(left / 2)))
-        detail = f"too many rows wait for {model!r} already (MAX_QUEUE_ROWS); try again in {retry} s"
+        detail = f"the queue of {model!r} is full (MAX_QUEUE_ROWS); try again in {retry} s"
         return Refusal(Reason.QUEUE_FULL, detail, retry_after=retry)

@@ -1,4 +1,4 @@
-"""Uploads: files go to SPOOL_DIR as they come in, and never into memory or Redis.
+"""Uploads: files are written to SPOOL_DIR as they arrive, and are never in memory or in Redis.
 
 A file in transfer is sparse and as large as the space that it claims. So the processes of the gateway share the quota
 by the sizes of the files alone.
@@ -26,8 +26,7 @@ _PART = ".part"
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES})
 
 _FIRST_CLAIM, _LARGEST_CLAIM = 64 * 1024, 1024 * 1024
-"""Bytes that a file claims at first, and most bytes that it claims beyond those received. In between it claims twice
-the received bytes."""
+"""Bytes that a file claims at first, and at most, beyond the received ones. In between it claims as many again."""
 
 
 class Spool:
@@ -39,27 +38,27 @@ class Spool:
         self._largest = megabytes_each * MB
 
     @contextmanager
-    def receiving(self, size: int) -> Iterator[Receipt]:
+    def receiving(self, size: int) -> Iterator[IncomingUpload]:
         """Receive the files of an upload of `size` bytes. No file stays if the block raises.
 
         Raises `Refusal`: `upload_too_large`, or `spool_full`, also during the upload.
         """
         if size > self._largest:
             most = f"{self._largest // MB} MB (MAX_UPLOAD_MB)"
-            detail = f"the upload has {size / MB:.1f} MB, more than the {most} that one may have"
+            detail = f"the upload has {size / MB:.1f} MB, but may have at most {most}"
             raise Refusal(Reason.UPLOAD_TOO_LARGE, detail)
-        receipt = Receipt(self._folder, self._claim, size)
+        upload = IncomingUpload(self._folder, self._claim, size)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with self._free() as free:
                 if size > free:
                     raise self._no_room(size, free)
-            yield receipt
+            yield upload
         except BaseException as error:
-            for file in receipt.files:
+            for file in upload.files:
                 file.remove()
             if isinstance(error, OSError) and error.errno in _NO_ROOM:
-                raise _full(f"SPOOL_DIR takes nothing ({error.strerror})") from error
+                raise _full(f"SPOOL_DIR cannot be written ({error.strerror})") from error
             raise
 
     def open(self, name: str) -> IO[bytes]:
@@ -72,7 +71,7 @@ class Spool:
             (self._folder / name).unlink(missing_ok=True)
 
     def _claim(self, file: IO[bytes], size: int) -> int:
-        """Let `file` claim at least `size` bytes. Returns the bytes that it claims now."""
+        """Let `file` claim at least `size` bytes, and return the bytes that it claims now."""
         claimed = os.fstat(file.fileno()).st_size
         with self._free() as free:
             if size - claimed > free:
@@ -93,22 +92,22 @@ class Spool:
         return _full(f"there is no room for {size / MB:.1f} MB more: {used}")
 
 
-class Receipt:
-    """An upload of `size` bytes that is being received."""
+class IncomingUpload:
+    """An upload of `size` bytes that is still being received."""
 
     def __init__(self, folder: Path, claim: Callable[[IO[bytes], int], int], size: int) -> None:
         self._folder = folder
         self._claim = claim
         self.size = size
-        self.files: list[SpooledFile] = []
+        self.files: list[IncomingFile] = []
 
-    def open(self) -> SpooledFile:
+    def open(self) -> IncomingFile:
         """Begin another file."""
-        self.files.append(SpooledFile(self._folder, self._claim))
+        self.files.append(IncomingFile(self._folder, self._claim))
         return self.files[-1]
 
 
-class SpooledFile:
+class IncomingFile:
     """A file of an upload. It gets its final name once it is on disk."""
 
     def __init__(self, folder: Path, claim: Callable[[IO[bytes], int], int]) -> None:
@@ -138,7 +137,7 @@ class SpooledFile:
         return self._final.name
 
     def remove(self) -> None:
-        with suppress(OSError):  # a full disk says so again
+        with suppress(OSError):  # a full disk fails again
             self._file.close()
         self._path.unlink(missing_ok=True)
 
@@ -146,10 +145,10 @@ class SpooledFile:
 def _sizes(folder: Path) -> Iterator[int]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            with suppress(OSError):  # it has just been removed
+            with suppress(OSError):  # just removed
                 yield entry.stat().st_size
 
 
 def _full(detail: str) -> Refusal:
-    message = f"{detail}; trainings that end make room, or raise SPOOL_MB"
+    message = f"{detail}; try again when a training has ended, or raise SPOOL_MB"
     return Refusal(Reason.SPOOL_FULL, message, retry_after=60)

@@ -176,9 +176,8 @@ def test_a_job_for_the_trainer_of_the_release_before_is_run(
     assert trainer_queue.finish(job_id, {"version": 4})
     assert redis.hget(f"rq:job:{job_id}", "status") == b"finished"
     (ended,) = jobs.read([job_id])
-    assert (ended and (ended.model, ended.version, ended.kind)) == (
-        ("loan", 4, "training") if kind is TRAINING else None
-    )
+    shown = ended and (ended.model, ended.version, ended.kind)
+    assert shown == (("loan", 4, "training") if kind is TRAINING else None)
 
 
 def test_a_worker_or_trainer_of_the_release_before_accepts_the_functions_of_new_jobs() -> None:

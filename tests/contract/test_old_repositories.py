@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,13 @@ def test_the_first_releases_aliases_and_manifests_are_read(first: Repository) ->
     assert manifest.metrics
 
 
+def test_a_manifest_is_written_with_all_parts_of_the_first_release_in_its_order(first: Repository) -> None:
+    old = json.loads((first.version_dir("iris", 2) / "manifest.json").read_text())
+    new = json.loads(first.manifest("iris", 2).dumps())
+    assert [part for part in new if part in old] == list(old)
+    assert new["golden"] == old["golden"]
+
+
 def test_the_first_releases_model_still_predicts(first: Repository) -> None:
     manifest = first.manifest("iris", 2)
     skip_under_other_libraries(manifest)
@@ -65,7 +73,7 @@ def test_the_first_releases_model_still_predicts(first: Repository) -> None:
     assert tuple(answer.values) == manifest.golden.predictions
 
 
-SHOP = OLD / "repository-of-2026-11-20"
+SHOP = OLD / "repository-of-0.2"
 """Version 1 was trained by `tabular` from a CSV with commas in numbers; version 2 was imported. Both are signed."""
 
 JSON = "application/json"

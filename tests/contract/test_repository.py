@@ -85,7 +85,7 @@ def test_what_was_known_stays_while_the_folder_cannot_be_read(repository: Reposi
 def test_manifests_are_kept_but_not_without_end(
     repository: Repository, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("contract.repository._MOST_MANIFESTS", 2)
+    monkeypatch.setattr("contract.repository._MAX_MANIFESTS", 2)
     first = repository.manifest("sum", 1)
     assert repository.manifest("sum", 1) is first
     kept = [repository.manifest("sum", version) for version in (2, 10)]

@@ -1,4 +1,4 @@
-"""Invariants 1, 2, 3, 5 and 6 of a job's life, checked from what Redis holds and nothing else."""
+"""Checks invariants 1, 2, 3, 5 and 6 of a job's life on the data in Redis."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ OPEN = ("queued", "started")
 
 
 def audit(redis: Any) -> list[str]:
-    """What is wrong; empty when nothing is. All of Redis is read: not while something changes it."""
+    """Return the violations. Reads all of Redis, so nothing may change it meanwhile."""
     jobs = {key[7:]: redis.hgetall(key) for key in _keys(redis, "rq:job:*")}
     lists = {key[9:]: redis.lrange(key, 0, -1) for key in _keys(redis, "rq:queue:predict:*")}
     held = {key[8:]: set(redis.zrange(key, 0, -1)) for key in _keys(redis, "mg:held:*")}

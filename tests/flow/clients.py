@@ -1,4 +1,4 @@
-"""Clients that ask without a pause and note what they were answered."""
+"""Clients that send requests without a pause and keep the answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support import until
 
 @dataclass(frozen=True)
 class Answer:
-    """To a prediction of `value`, whose doubling the models of these tests answer. `status` 0: no answer came."""
+    """The answer to a prediction for `value`, which the models of these tests double. `status` 0: no answer."""
 
     model: str
     value: float
@@ -42,8 +42,7 @@ class Answer:
 
 
 class Clients:
-    """`count` clients, each of which posts one row after the other, to one of `models` after the other, and rests for
-    `pause` seconds between them."""
+    """`count` clients; each posts one row after the other, to the `models` in turn, with `pause` seconds between."""
 
     def __init__(
         self, address: str, models: Sequence[str], count: int = 4, wait: int = 20, *, pause: float = 0
@@ -63,7 +62,7 @@ class Clients:
             value = next(self._values)
             answer = self._post(session, self._models[value % len(self._models)], float(value))
             self.answers.append(answer)
-            # Who is told to come back does not come back at once.
+            # A refused client does not retry at once.
             self._stop.wait(0.05 if answer.status in (0, 503) else self._pause)
 
     def _post(self, session: requests.Session, model: str, value: float) -> Answer:
@@ -82,7 +81,7 @@ class Clients:
     def until_more(
         self, more: int, what: str, matching: Callable[[Answer], bool] = lambda answer: answer.right
     ) -> None:
-        """Until `more` answers than now are `matching`."""
+        """Wait for `more` further answers that are `matching`."""
         before = self.seen(matching)
         until(lambda: self.seen(matching) >= before + more, f"{more} more answers: {what}; {self.statuses()}", 60)
 

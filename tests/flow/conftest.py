@@ -29,7 +29,7 @@ def free_port() -> int:
 
 @dataclass
 class Modelgate:
-    """One `make up`, in folders of its own."""
+    """One `make up` in its own folders."""
 
     folder: Path
     models: Path
@@ -66,7 +66,7 @@ class Modelgate:
         self.pids = {self.process.pid} | {child.pid for child in psutil.Process(self.process.pid).children(True)}
 
     def children(self, module: str) -> list[psutil.Process]:
-        """The processes that run `module`, as it stands in their command line."""
+        """The processes whose command line has `module`."""
         assert self.process
         return [p for p in psutil.Process(self.process.pid).children(True) if module in " ".join(_command(p))]
 
@@ -118,13 +118,13 @@ def _command(process: psutil.Process) -> list[str]:
 
 @pytest.fixture(scope="session")
 def five_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model repository that the first start fills; later ones find it filled."""
+    """A model repository that the first start fills and later starts reuse."""
     return tmp_path_factory.mktemp("five-models")
 
 
 @pytest.fixture(scope="session")
 def modelgate(tmp_path_factory: pytest.TempPathFactory, five_models: Path) -> Iterator[Modelgate]:
-    """Up for all tests that only ask it something."""
+    """A running Modelgate for all tests that only send requests."""
     running = Modelgate(tmp_path_factory.mktemp("modelgate"), five_models)
     try:
         running.start()
@@ -135,7 +135,7 @@ def modelgate(tmp_path_factory: pytest.TempPathFactory, five_models: Path) -> It
 
 @pytest.fixture
 def own_modelgate(tmp_path: Path, modelgate: Modelgate) -> Iterator[Modelgate]:
-    """Not started yet, for a test that stops or breaks it; its models are trained already."""
+    """A Modelgate with trained models that a test starts, and may stop or break."""
     own = Modelgate(tmp_path, modelgate.models)
     try:
         yield own

@@ -1,4 +1,4 @@
-"""Models that do what models should not."""
+"""Models that misbehave."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEAVES_A_CHILD, ENDS_A_CHILD, GOES_ELSEWHERE = 18.0, 19.0, 20.0
 
 
 class Faulty:
-    """Doubles a number, unless it is one of those above."""
+    """Doubles a number; misbehaves for the numbers above."""
 
     def predict(self, X: Any) -> Any:
         if LEAVES_A_CHILD in X or ENDS_A_CHILD in X:
@@ -32,7 +32,7 @@ class Faulty:
         while NEVER_RETURNS in X or LEAVES_A_CHILD in X:
             time.sleep(0.1)
         if EATS_MEMORY in X:
-            # Asked for and not touched, or it might take longer than a scorer has.
+            # Allocated and not touched, or it might exceed the scorer's time first.
             self.eaten = [np.empty(50_000_000, np.uint8) for _ in range(1000)]
         if RAISES in X:
             raise ValueError("it hurts")
@@ -42,7 +42,7 @@ class Faulty:
 
 
 class Slow:
-    """Doubles a number; each row takes its time."""
+    """Doubles a number; each row takes `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -53,7 +53,7 @@ class Slow:
 
 
 class Versioned:
-    """Doubles a number and adds the version, so that an answer tells which version gave it."""
+    """Doubles a number and adds the version, so an answer tells its version."""
 
     def __init__(self, version: int, seconds: float) -> None:
         self.version = version
@@ -70,7 +70,7 @@ class AbortsWhenLoaded(Slow):
 
 
 class HangsWhenFirstLoaded(Slow):
-    """`trace` is a file that is there from then on."""
+    """Creates the file `trace` when it is first loaded."""
 
     def __init__(self, trace: Path) -> None:
         super().__init__(0)

@@ -1,4 +1,4 @@
-"""A gateway as a process of its own, and all that a test of the whole needs around it."""
+"""A gateway process, and a site: Redis, a gateway and workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import requests
 
 from tests.flow.conftest import free_port
 from tests.flow.redis_process import RedisProcess
-from tests.flow.workers import Workshop, workshop
+from tests.flow.workers import WorkerCluster, worker_cluster
 from tests.support import PROJECT, until
 
 
@@ -63,7 +63,7 @@ class Gateway:
             self.process.wait(30)
 
     def kill(self) -> None:
-        """All of it at once."""
+        """Kill all its processes at once."""
         assert self.process
         for process in [psutil.Process(self.process.pid), *self.processes()]:
             with suppress(psutil.NoSuchProcess):
@@ -71,18 +71,18 @@ class Gateway:
         self.process.wait()
 
     def processes(self) -> list[psutil.Process]:
-        """Those that serve."""
+        """The processes that serve requests."""
         assert self.process
         with suppress(psutil.NoSuchProcess):
             return psutil.Process(self.process.pid).children()
         return []
 
     def memory(self) -> float:
-        """MB of the processes that serve."""
+        """The memory of the serving processes in MB."""
         return sum(process.memory_info().rss for process in self.processes()) / 1e6
 
     def connections(self) -> int:
-        """Connections of clients that it has open, also those that the client has closed."""
+        """The number of client connections that the gateway holds open, even if the client has closed its end."""
         return sum(
             1
             for process in self.processes()
@@ -90,7 +90,7 @@ class Gateway:
             if connection.laddr.port == self.port and connection.status != psutil.CONN_LISTEN
         )
 
-    def post(self, model: str, body: Any, wait: int | None = None, **options: Any) -> requests.Response:
+    def post(self, model: str, body: Any, wait: int | None = None) -> requests.Response:
         headers = {} if wait is None else {"Prefer": f"wait={wait}"}
         return requests.post(f"{self.address}/v1/models/{model}/predict", json=body, headers=headers, timeout=90)
 
@@ -100,15 +100,15 @@ class Gateway:
 
 @dataclass
 class Site:
-    """Redis, a gateway, and workers to be started."""
+    """A Redis, a gateway, and a cluster without workers yet."""
 
     server: RedisProcess
     gateway: Gateway
-    shop: Workshop
+    cluster: WorkerCluster
 
 
 @contextmanager
-def site(
+def start_site(
     folder: Path,
     models: Path,
     *,
@@ -117,12 +117,13 @@ def site(
     environment: Mapping[str, str] | None = None,
     **settings: object,
 ) -> Iterator[Site]:
-    """`settings` of the gateway, `environment` of Redis; `url` under which they know Redis, if not its own."""
+    """Start a Redis with `environment` and a gateway with `settings`; `url` is the address of Redis for clients, if it
+    is not its own."""
     texts = {name.upper(): str(value) for name, value in settings.items()}
     with ExitStack() as stack:
         server = stack.enter_context(RedisProcess(folder, environment=environment))
         gateway = Gateway(url or server.url, models, folder / "gateway.log", texts)
         stack.callback(gateway.stop)
         gateway.start()
-        shop = stack.enter_context(workshop(url or server.url, models, folder, lease))
-        yield Site(server, gateway, shop)
+        cluster = stack.enter_context(worker_cluster(url or server.url, models, folder, lease))
+        yield Site(server, gateway, cluster)

@@ -1,5 +1,4 @@
-"""Between Redis and its clients: lets scripts through and loses some of their replies, with the connection; or falls
-silent."""
+"""A proxy in front of Redis that drops some replies of scripts together with the connection, or stops answering."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from pathlib import Path
 from broker import scripts
 
 OF_TRAINERS = {"request_load", "begin", "enqueue", "progress"}
-"""Which neither gateway nor workers send while they predict."""
+"""Scripts that neither gateway nor workers send for predictions."""
 
 NAMES = sorted({path.stem for path in scripts._FOLDER.glob("*.lua")} - {"prelude", "endings"} - OF_TRAINERS)
 
@@ -23,10 +22,10 @@ def first_and_every_tenth(time: int) -> bool:
 
 
 class LossyProxy:
-    """Listens on a Unix socket of its own; `url` is what clients are to be told."""
+    """Listens on its own Unix socket; clients connect to `url`."""
 
     def __init__(self, folder: Path, upstream: Path, loses: Callable[[int], bool] = first_and_every_tenth) -> None:
-        """`loses`: whether the reply is lost to the n-th call of a script, counted from 1 for each script."""
+        """`loses(n)` says whether the reply to the n-th call of a script is dropped, counted from 1 for each script."""
         self.url = f"unix://{folder / 'p.sock'}"
         self.lost: Counter[str] = Counter()
         self._upstream = str(upstream)
@@ -44,7 +43,7 @@ class LossyProxy:
         self._loses = lambda time: False
 
     def fall_silent(self) -> None:
-        """On the connections that there are nothing comes any more, and nobody is told."""
+        """Send nothing more over the open connections, without closing them."""
         for pair in self._pairs:
             pair.silent = True
 
@@ -60,7 +59,7 @@ class LossyProxy:
                 self._pairs.append(_Pair(self, client, self._upstream))
 
     def loses_one_of(self, request: bytes) -> bool:
-        """Whether the reply to what this calls is to be lost; only the first script of a pipeline counts."""
+        """Return whether to drop the reply to this request; only the first script of a pipeline counts."""
         found = sorted((request.find(sha), name) for sha, name in self._shas.items() if sha in request)
         if not found:
             return False
@@ -73,7 +72,7 @@ class LossyProxy:
 
 
 class _Pair:
-    """A client's connection, and the one to Redis that is its own."""
+    """A client's connection and its connection to Redis."""
 
     def __init__(self, proxy: LossyProxy, client: socket.socket, upstream: str) -> None:
         self._proxy = proxy
@@ -99,7 +98,7 @@ class _Pair:
 
     def _replies(self) -> None:
         with suppress(OSError):
-            # The first byte of a reply means that Redis has done it.
+            # Once Redis sends the first byte of a reply, it has run the script.
             while (data := self._redis.recv(1_000_000)) and not self._losing:
                 if not self.silent:
                     self._client.sendall(data)

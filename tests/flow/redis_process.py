@@ -1,4 +1,4 @@
-"""A Redis that a test may kill, stop and start again where it was."""
+"""A Redis that a test can kill, stop and restart with its data."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RedisProcess:
         self._process.wait()
 
     def stop(self) -> None:
-        """As whoever looks after it would: SIGTERM."""
+        """Stop it with SIGTERM, as a process manager does."""
         if self._process and self._process.poll() is None:
             self._process.terminate()
             self._process.wait(30)
@@ -59,7 +59,7 @@ class RedisProcess:
             return found
 
     def append_only_file(self) -> Path:
-        """The one that grows; Redis 7 has it in a folder, beside a base."""
+        """The append-only file that grows; Redis 7 keeps it in a folder, beside a base file."""
         files = [path for path in self.folder.rglob("*.aof") if ".base." not in path.name]
         assert len(files) == 1, files
         return files[0]

@@ -13,11 +13,11 @@ from sklearn.ensemble import RandomForestRegressor
 
 from broker.connection import connect
 from contract.manifest import (
-    Artifact,
+    ArtifactDraft,
     ArtifactFormat,
     Golden,
     InputFormat,
-    ModelManifest,
+    ManifestDraft,
     Output,
     OutputKind,
     Signature,
@@ -53,13 +53,10 @@ def publish_one(root: Path, *, rows: int = 0) -> int:
     if rows:
         X = np.random.default_rng(version).normal(size=(rows, 8))
         estimator.forest = RandomForestRegressor(50, n_jobs=1).fit(X, X.sum(axis=1))
-    draft = ModelManifest(
+    draft = ManifestDraft(
         name=MODEL,
-        version=0,
-        created_at="",
         recipe="by hand",
-        artifact=Artifact("model.joblib", ArtifactFormat.JOBLIB, InputFormat.ARRAY, 0, ""),
-        libraries={},
+        artifact=ArtifactDraft(ArtifactFormat.JOBLIB, InputFormat.ARRAY),
         signature=Signature(numbers("a"), Output(OutputKind.NUMBER)),
         training_data=TrainingData("by hand", rows, ""),
         example={"a": 1.0},

@@ -1,4 +1,4 @@
-"""The commands of docs/how-to/back-up-and-restore.md back up what runs, and restore it elsewhere."""
+"""The commands of docs/how-to/back-up-and-restore.md back up a running Modelgate and restore it elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from broker.connection import connect
 from contract.repository import Repository
 from launcher.redis_server import executable
 from tests.flow import estimators
-from tests.flow.gateways import Site, site
+from tests.flow.gateways import Site, start_site
 from tests.support import PROJECT, numbers, until, write_version
 
 PAGE = (PROJECT / "docs" / "how-to" / "back-up-and-restore.md").read_text()
@@ -38,55 +38,55 @@ def run(lines: list[str], folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def place(folder: Path) -> Path:
-    """Where a Redis is to run, as `make up` has it."""
+def redis_folder(folder: Path) -> Path:
+    """Create the folder of a Redis as `make up` does."""
     redis = folder / ".modelgate/redis"
     redis.mkdir(parents=True, exist_ok=True)
     (redis / "redis.sock").symlink_to("r.sock")
     return redis
 
 
-def job(here: Site, model: str, value: float, wait: int | None = None) -> str:
-    response = here.gateway.post(model, [value], wait=wait)
+def job(site: Site, model: str, value: float, wait: int | None = None) -> str:
+    response = site.gateway.post(model, [value], wait=wait)
     assert response.status_code == (202 if wait is None else 200), response.text
     return str(response.json()["id"])
 
 
-def result(here: Site, job_id: str) -> object:
-    found = here.gateway.get(f"/v1/jobs/{job_id}?wait=30").json()
+def result(site: Site, job_id: str) -> object:
+    found = site.gateway.get(f"/v1/jobs/{job_id}?wait=30").json()
     return found["output"] and found["output"]["predictions"]
 
 
 @pytest.mark.slow
-def test_what_is_backed_up_while_it_runs_goes_on_where_it_is_restored(tmp_path: Path) -> None:
+def test_a_backup_of_a_running_modelgate_continues_elsewhere(tmp_path: Path) -> None:
     first, second = tmp_path / "1", tmp_path / "2"
     (back_up,), (restore, *_) = commands("Back up while it runs"), commands("Restore")
     models = first / "models"
     write_version(models, "quick", estimators.Slow(0.001), numbers("a"), by_value=True)
     write_version(models, "slow", estimators.Slow(0.3), numbers("a"), by_value=True)
-    with site(place(first), models) as here:
-        here.shop.start(workers=1).ready(1)
-        done = job(here, "quick", 1.0, wait=20)
-        waiting = [job(here, "slow", float(value)) for value in range(4)]
-        until(lambda: here.gateway.get(f"/v1/jobs/{waiting[0]}").json()["status"] == "running", "one is being scored")
+    with start_site(redis_folder(first), models) as site:
+        site.cluster.start(workers=1).ready(1)
+        done = job(site, "quick", 1.0, wait=20)
+        waiting = [job(site, "slow", float(value)) for value in range(4)]
+        until(lambda: site.gateway.get(f"/v1/jobs/{waiting[0]}").json()["status"] == "running", "one is being scored")
         run(back_up, first)
         write_version(models, "quick", estimators.Versioned(2, 0), numbers("a"), version=2, by_value=True)
-        later = job(here, "quick", 1.0, wait=20)
-        with connect(here.server.url) as redis:
+        later = job(site, "quick", 1.0, wait=20)
+        with connect(site.server.url) as redis:
             assert redis.config_get("auto-aof-rewrite-percentage")["auto-aof-rewrite-percentage"] == "100"
     second.mkdir()
     (first / "backup").rename(second / "backup")
     run(restore, second)
-    with site(place(second), second / "models") as here:
-        here.shop.start("another", workers=1).ready(1)
-        assert result(here, done) == [2.0]
-        assert [result(here, job_id) for job_id in waiting] == [[2.0 * value] for value in range(4)]
-        assert here.gateway.get(f"/v1/jobs/{later}").status_code == 404
-        assert here.gateway.get("/v1/models/quick").json()["version"] == 1
-        assert [model["name"] for model in here.gateway.get("/v1/models").json()["items"]] == ["quick", "slow"]
+    with start_site(redis_folder(second), second / "models") as site:
+        site.cluster.start("another", workers=1).ready(1)
+        assert result(site, done) == [2.0]
+        assert [result(site, job_id) for job_id in waiting] == [[2.0 * value] for value in range(4)]
+        assert site.gateway.get(f"/v1/jobs/{later}").status_code == 404
+        assert site.gateway.get("/v1/models/quick").json()["version"] == 1
+        assert [model["name"] for model in site.gateway.get("/v1/models").json()["items"]] == ["quick", "slow"]
 
 
-def test_a_version_that_is_published_while_models_are_copied_leaves_no_alias_without_its_version(
+def test_a_version_published_during_a_backup_leaves_no_alias_without_its_version(
     tmp_path: Path,
 ) -> None:
     write_version(tmp_path / "models", "quick", estimators.Slow(0), numbers("a"), by_value=True)

@@ -1,4 +1,4 @@
-"""The clock of the machine jumps: Redis' time is what the queue goes by, and nobody else looks at a wall clock."""
+"""The machine's clock jumps: no job is affected, since leases and deadlines use Redis' time or monotonic clocks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from tests.flow import estimators
 from tests.flow.audit import audit
 from tests.flow.clients import Clients
-from tests.flow.gateways import Site, site
+from tests.flow.gateways import Site, start_site
 from tests.support import PROJECT, SOAK, numbers, until, write_version
 
 DAY = 86_400
@@ -23,7 +23,7 @@ DAY = 86_400
 
 @dataclass
 class Clock:
-    """The time of day of all processes that are started with `settings`."""
+    """Shifts the time of day of all processes that are started with `settings`."""
 
     file: Path
     settings: dict[str, str]
@@ -49,22 +49,22 @@ def clock(tmp_path: Path) -> Clock:
 
 
 @pytest.fixture
-def place(tmp_path: Path, models: Path, clock: Clock) -> Iterator[Site]:
+def site(tmp_path: Path, models: Path, clock: Clock) -> Iterator[Site]:
     for name, seconds in (("quick", 0.001), ("long", 60)):
         write_version(models, name, estimators.Slow(seconds), numbers("a"), by_value=True)
-    with site(tmp_path, models, environment=clock.settings, result_ttl=30 * DAY, **clock.settings) as place:
-        yield place
+    with start_site(tmp_path, models, environment=clock.settings, result_ttl=30 * DAY, **clock.settings) as site:
+        yield site
 
 
 @pytest.mark.slow
-def test_a_clock_that_jumps_concerns_no_job(place: Site, clock: Clock) -> None:
+def test_a_clock_that_jumps_affects_no_job(site: Site, clock: Clock) -> None:
     for name in ("first", "second"):
-        place.shop.start(name, **clock.settings)
-    for worker in place.shop.workers:
+        site.cluster.start(name, **clock.settings)
+    for worker in site.cluster.workers:
         worker.ready()
-    redis = place.shop.redis
+    redis = site.cluster.redis
     began = redis.time()[0]
-    with Clients(place.gateway.address, ["quick"]) as clients:
+    with Clients(site.gateway.address, ["quick"]) as clients:
         for shift in (DAY, -DAY, 3600, 0) * SOAK:
             clients.until_more(50, "before")
             clock.shift(shift)
@@ -72,26 +72,26 @@ def test_a_clock_that_jumps_concerns_no_job(place: Site, clock: Clock) -> None:
             clients.until_more(50, "afterwards")
     assert clients.statuses().keys() == {200}
     assert all(answer.right for answer in clients.answers)
-    assert place.shop.each_has_one_result(answer.job_id for answer in clients.answers)
+    assert site.cluster.each_has_one_result(answer.job_id for answer in clients.answers)
     until(lambda: audit(redis) == [], "everything is as it should be")
-    for worker in place.shop.workers:
+    for worker in site.cluster.workers:
         worker.ready()
 
 
 @pytest.mark.slow
-def test_a_clock_that_is_set_back_gives_no_dead_worker_a_long_life(place: Site, clock: Clock) -> None:
+def test_a_clock_that_is_set_back_does_not_prolong_the_lease_of_a_dead_worker(site: Site, clock: Clock) -> None:
     clock.shift(DAY)
-    worker = place.shop.start("same", workers=1, **clock.settings).ready(1)
-    held = place.gateway.post("long", {"a": 1}).json()["id"]
-    place.shop.running(held)
+    worker = site.cluster.start("same", workers=1, **clock.settings).ready(1)
+    held = site.gateway.post("long", {"a": 1}).json()["id"]
+    site.cluster.running(held)
     before = worker.scorers()
     worker.kill()
     clock.shift(0)
-    again = place.shop.start("same", workers=1, **clock.settings)
+    again = site.cluster.start("same", workers=1, **clock.settings)
     until(lambda: again.scorers() and not again.scorers().keys() & before.keys(), "it comes back")
 
     def holder() -> str:
-        return (place.shop.redis.hget(f"rq:job:{held}", "worker_name") or b"").decode()
+        return (site.cluster.redis.hget(f"rq:job:{held}", "worker_name") or b"").decode()
 
     # By now that can also be a scorer that has followed the first one.
     until(lambda: holder() and holder() not in before, "and goes on with what it held")
@@ -100,7 +100,7 @@ def test_a_clock_that_is_set_back_gives_no_dead_worker_a_long_life(place: Site, 
 WALL_CLOCKS = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "date.today", "time.localtime"}
 
 
-def test_only_the_time_at_which_a_job_was_made_comes_from_a_wall_clock() -> None:
+def test_only_creation_times_come_from_a_wall_clock() -> None:
     """Leases, deadlines, pauses and time-outs go by Redis' clock or by monotonic ones."""
     found = set()
     for path in sorted(path for folder in ("broker", "gateway", "worker") for path in (PROJECT / folder).rglob("*.py")):

@@ -1,4 +1,4 @@
-"""The five models, asked over HTTP as the posts' readers ask them."""
+"""The five models answer the requests of the posts that describe them."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_boston_gives_the_posts_figure(modelgate: Modelgate) -> None:
     assert prediction == pytest.approx(30.505530469875787, rel=1e-12)
 
 
-def test_boston_gives_the_posts_ten_other_figures_to_the_cent(modelgate: Modelgate) -> None:
+def test_boston_gives_the_posts_ten_other_figures_to_two_decimals(modelgate: Modelgate) -> None:
     rows = real_rows("boston.csv", 506)
     chosen = [rows[i] for i in (257, 195, 166, 168, 27, 289, 107, 225, 322, 504)]
     predictions = modelgate.predict("boston", json={"instances": chosen})["output"]["predictions"]
@@ -131,7 +131,7 @@ def test_post_then_poll(modelgate: Modelgate) -> None:
     assert set(job["metrics"]) == {"queue_ms", "predict_ms", "batch_rows"}
 
 
-def test_a_csv_and_a_form_are_answered_too(modelgate: Modelgate) -> None:
+def test_a_csv_and_a_form_are_accepted(modelgate: Modelgate) -> None:
     text = "X2,X1\n17.3,61.1\n3.5,5.1\n"
     job = modelgate.post(
         "/v1/models/sepals/predict", data=text, headers={"Content-Type": "text/csv", "Prefer": "wait=30"}

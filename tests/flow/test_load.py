@@ -1,4 +1,4 @@
-"""Under load: full queues, replacements, clients that go away, bodies too large, and turns that are fair."""
+"""Under load: full queues, replaced processes, clients that disconnect, bodies that are too large, fair turns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import requests
 from contract.jobs import Job, Status
 from tests.flow import estimators
 from tests.flow.clients import Clients
-from tests.flow.gateways import Site, site
+from tests.flow.gateways import Site, start_site
 from tests.support import SOAK, numbers, until, write_version
 
 GONE = 20
@@ -31,24 +31,24 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Site]:
     settings = {"gateway_processes": 2, "max_queue_rows": MOST_ROWS, "max_body_mb": 4, "result_ttl": 600}
-    with site(tmp_path_factory.mktemp("place"), models, **settings) as place:
-        place.shop.start("first").ready()
-        yield place
+    with start_site(tmp_path_factory.mktemp("site"), models, **settings) as site:
+        site.cluster.start("first").ready()
+        yield site
 
 
 # Too much
 
 
-def test_a_full_queue_says_when_to_come_back_and_concerns_no_other_model(place: Site) -> None:
-    jobs = place.shop.jobs
-    place.shop.ended(place.shop.submit("sluggish", [1.0] * 12, "measured"))
-    waiting = place.shop.submit("sluggish", [1.0] * (MOST_ROWS + 30), "waiting")
+def test_a_full_queue_says_when_to_retry_and_affects_no_other_model(site: Site) -> None:
+    jobs = site.cluster.jobs
+    site.cluster.ended(site.cluster.submit("sluggish", [1.0] * 12, "measured"))
+    waiting = site.cluster.submit("sluggish", [1.0] * (MOST_ROWS + 30), "waiting")
     before = jobs.backlog("sluggish").seconds
-    refused = [place.gateway.post("sluggish", {"a": 1}) for _ in range(10 * SOAK)]
+    refused = [site.gateway.post("sluggish", {"a": 1}) for _ in range(10 * SOAK)]
     after = jobs.backlog("sluggish").seconds
-    others = [place.gateway.post("quick", {"a": 1}, wait=20).json() for _ in range(10 * SOAK)]
+    others = [site.gateway.post("quick", {"a": 1}, wait=20).json() for _ in range(10 * SOAK)]
     for job_id in waiting:
         jobs.cancel(job_id)
     assert {answer.status_code for answer in refused} == {503}
@@ -59,9 +59,9 @@ def test_a_full_queue_says_when_to_come_back_and_concerns_no_other_model(place: 
         assert min(before, after) / 4 <= int(answer.headers["Retry-After"]) <= max(before, after)
 
 
-def test_a_body_of_a_million_rows_is_413_and_leaves_no_memory_behind(place: Site) -> None:
+def test_a_body_of_a_million_rows_is_413_and_leaves_no_memory_behind(site: Site) -> None:
     large = json.dumps([[1.5]] * 1_000_000).encode()  # 7 MB
-    url = f"{place.gateway.address}/v1/models/quick/predict"
+    url = f"{site.gateway.address}/v1/models/quick/predict"
 
     def post(body: object) -> int:
         return requests.post(url, data=body, headers={"Content-Type": "application/json"}, timeout=60).status_code
@@ -71,51 +71,51 @@ def test_a_body_of_a_million_rows_is_413_and_leaves_no_memory_behind(place: Site
             assert post(large) == post(iter([large[: len(large) // 2], large[len(large) // 2 :]])) == 413
 
     post_five_times_whole_and_in_parts()  # the allocator keeps some of what the first ones took
-    before = place.gateway.memory()
+    before = site.gateway.memory()
     post_five_times_whole_and_in_parts()
-    assert place.gateway.memory() < before + 20
+    assert site.gateway.memory() < before + 20
 
 
-def test_more_rows_than_may_ever_wait_are_413(place: Site) -> None:
+def test_more_rows_than_the_queue_can_hold_are_413(site: Site) -> None:
     """Asking again would not help, so this is no 503."""
-    answer = place.gateway.post("quick", [[1]] * (MOST_ROWS + 1))
+    answer = site.gateway.post("quick", [[1]] * (MOST_ROWS + 1))
     assert (answer.status_code, answer.json()["code"]) == (413, "too_many_rows")
-    assert place.gateway.post("quick", [[1]] * MOST_ROWS, wait=20).status_code == 200
+    assert site.gateway.post("quick", [[1]] * MOST_ROWS, wait=20).status_code == 200
 
 
 # Clients that go away
 
 
-def test_a_client_that_goes_away_while_it_waits_costs_nothing_more(place: Site) -> None:
+def test_a_client_that_disconnects_while_it_waits_holds_no_resources(site: Site) -> None:
     body = b'{"a": 1}'
     request = (
         b"POST /v1/models/long/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Prefer: wait=60\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
     )
-    before = place.gateway.connections()
-    clients = [socket.create_connection(("127.0.0.1", place.gateway.port)) for _ in range(GONE * SOAK)]
+    before = site.gateway.connections()
+    clients = [socket.create_connection(("127.0.0.1", site.gateway.port)) for _ in range(GONE * SOAK)]
     for client in clients:
         client.sendall(request)
-    until(lambda: place.shop.redis.llen("rq:queue:predict:long") >= GONE * SOAK - 2, "all are queued")
-    assert place.gateway.connections() >= GONE * SOAK
-    ids = [job_id.decode() for job_id in place.shop.redis.lrange("rq:queue:predict:long", 0, -1)]
+    until(lambda: site.cluster.redis.llen("rq:queue:predict:long") >= GONE * SOAK - 2, "all are queued")
+    assert site.gateway.connections() >= GONE * SOAK
+    ids = [job_id.decode() for job_id in site.cluster.redis.lrange("rq:queue:predict:long", 0, -1)]
     for client in clients:
         client.close()
-    until(lambda: place.gateway.connections() <= before, "their connections are closed", 10)
-    assert {job.status for job in place.shop.read(*ids)} <= {Status.QUEUED, Status.RUNNING}
+    until(lambda: site.gateway.connections() <= before, "their connections are closed", 10)
+    assert {job.status for job in site.cluster.read(*ids)} <= {Status.QUEUED, Status.RUNNING}
     for job_id in ids:
-        requests.delete(f"{place.gateway.address}/v1/jobs/{job_id}")
+        requests.delete(f"{site.gateway.address}/v1/jobs/{job_id}")
 
 
 # Turns
 
 
-def test_a_flood_lets_others_take_their_turns(place: Site) -> None:
-    flood = place.shop.submit("flood", map(float, range(4000 * SOAK)), "flood")
-    others = [place.gateway.post("quick", {"a": 1}, wait=30).json() for _ in range(20)]
+def test_a_flooded_model_does_not_delay_others_by_more_than_two_batches(site: Site) -> None:
+    flood = site.cluster.submit("flood", map(float, range(4000 * SOAK)), "flood")
+    others = [site.gateway.post("quick", {"a": 1}, wait=30).json() for _ in range(20)]
     assert {job["status"] for job in others} == {"succeeded"}
-    assert place.shop.read(flood[-1])[0].status is Status.QUEUED, "the flood was over too soon to tell"
-    jobs = place.shop.ended(flood, 60 * SOAK)
+    assert site.cluster.read(flood[-1])[0].status is Status.QUEUED, "the flood was over too soon to tell"
+    jobs = site.cluster.ended(flood, 60 * SOAK)
     assert {job.status for job in jobs} == {Status.SUCCEEDED}
     ends = [str(job.completed_at) for job in jobs]
     assert all(before <= after for before, after in pairwise(sorted(ends)))
@@ -133,27 +133,27 @@ def largest_batch(jobs: list[Job]) -> int:
 
 
 @pytest.mark.slow
-def test_no_request_fails_while_everything_is_replaced(place: Site) -> None:
+def test_no_request_fails_while_everything_is_replaced(site: Site) -> None:
     """The gateway's processes with HUP, the workers one after the other with SIGTERM."""
-    shop, gateway = place.shop, place.gateway
-    shop.start("second").ready()
+    cluster, gateway = site.cluster, site.gateway
+    cluster.start("second").ready()
     with Clients(gateway.address, ["quick", "slow"], count=6) as clients:
         for _ in range(SOAK):
-            reload(place, clients)
-            for number in range(len(shop.workers) - 2, len(shop.workers)):
+            reload(site, clients)
+            for number in range(len(cluster.workers) - 2, len(cluster.workers)):
                 clients.until_more(30, "before")
-                old = shop.workers[number]
+                old = cluster.workers[number]
                 old.process.send_signal(signal.SIGTERM)
                 assert old.process.wait(30) == 0
-                shop.start(old.name).ready()
+                cluster.start(old.name).ready()
         clients.until_more(30, "afterwards")
     assert clients.statuses().keys() == {200}
     assert all(answer.right for answer in clients.answers)
 
 
-def reload(place: Site, clients: Clients) -> None:
-    before = {process.pid for process in place.gateway.processes()}
-    assert place.gateway.process
-    place.gateway.process.send_signal(signal.SIGHUP)
-    until(lambda: not before & {process.pid for process in place.gateway.processes()}, "other processes serve")
+def reload(site: Site, clients: Clients) -> None:
+    before = {process.pid for process in site.gateway.processes()}
+    assert site.gateway.process
+    site.gateway.process.send_signal(signal.SIGHUP)
+    until(lambda: not before & {process.pid for process in site.gateway.processes()}, "other processes serve")
     clients.until_more(10, "answered by them")

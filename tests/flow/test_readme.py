@@ -1,4 +1,4 @@
-"""The README's commands do what it says."""
+"""The README's commands give the answers that it shows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_request_of_the_readme_is_answered_as_it_says(modelgate: Modelgate, co
     assert re.fullmatch(expected, ended.stdout.strip()), ended.stdout
 
 
-def test_the_python_of_the_documentation_gets_its_answer(modelgate: Modelgate) -> None:
+def test_the_python_example_of_the_documentation_works(modelgate: Modelgate) -> None:
     text = (PROJECT / "docs" / "reference" / "http-api.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     code = code.replace("http://127.0.0.1:8080", modelgate.address)

@@ -1,4 +1,4 @@
-"""Redis goes away, fills up, is cut short or forgets: nothing accepted is lost, and everything recovers by itself."""
+"""Redis dies, fills up, loses data or connections: no accepted job is lost, and everything recovers by itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from contract.jobs import Status
 from tests.flow import estimators
 from tests.flow.audit import audit
 from tests.flow.clients import Answer, Clients
-from tests.flow.gateways import Site, site
+from tests.flow.gateways import Site, start_site
 from tests.flow.redis_process import RedisProcess
 from tests.support import SOAK, numbers, until, write_version
 
@@ -42,11 +42,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Site]:
-    """For all tests that leave it as they found it, which is what they are about."""
-    with site(tmp_path_factory.mktemp("place"), models, submit_timeout=1) as place:
-        place.shop.start().ready()
-        yield place
+def site(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Site]:
+    """Shared by tests that leave it as they found it."""
+    with start_site(tmp_path_factory.mktemp("site"), models, submit_timeout=1) as site:
+        site.cluster.start().ready()
+        yield site
 
 
 def unavailable(answer: Answer) -> bool:
@@ -56,35 +56,35 @@ def unavailable(answer: Answer) -> bool:
 # Redis goes away
 
 
-def test_redis_may_go_and_come_back_in_the_middle(place: Site) -> None:
+def test_an_outage_of_redis_loses_no_accepted_job_and_no_waiting_request(site: Site) -> None:
     waiting: list[requests.Response] = []
-    waits = Thread(target=lambda: waiting.append(place.gateway.post("long", {"a": 1}, wait=3)))
-    with Clients(place.gateway.address, ["quick"], wait=2) as clients:
+    waits = Thread(target=lambda: waiting.append(site.gateway.post("long", {"a": 1}, wait=3)))
+    with Clients(site.gateway.address, ["quick"], wait=2) as clients:
         waits.start()
-        until(lambda: place.shop.redis.keys("rq:wip:predict:long"), "somebody waits for a job that takes long")
+        until(lambda: site.cluster.redis.keys("rq:wip:predict:long"), "a client waits for a long job")
         for number in range(SOAK):
             clients.until_more(100, "before")
-            (place.server.stop if number % 2 else place.server.kill)()
+            (site.server.stop if number % 2 else site.server.kill)()
             clients.until_more(4, "meanwhile", unavailable)
-            assert place.gateway.get("/health/ready").status_code == 503
-            place.server.start()
+            assert site.gateway.get("/health/ready").status_code == 503
+            site.server.start()
             clients.until_more(100, "afterwards")
     waits.join(30)
     assert (waiting[0].status_code, waiting[0].json()["status"]) in ((202, "queued"), (202, "running"))
     assert clients.statuses().keys() <= {200, 202, 503}
     assert all(int(answer.retry_after or 0) >= 1 for answer in clients.answers if answer.status == 503)
     accepted = [answer.job_id for answer in clients.answers if answer.accepted]
-    assert {job.status for job in place.shop.ended(accepted)} == {Status.SUCCEEDED}
-    assert place.shop.each_has_one_result(accepted)
-    place.shop.workers[0].ready()
+    assert {job.status for job in site.cluster.ended(accepted)} == {Status.SUCCEEDED}
+    assert site.cluster.each_has_one_result(accepted)
+    site.cluster.workers[0].ready()
 
 
-def test_an_outage_of_redis_makes_no_storm(place: Site) -> None:
-    assert place.gateway.post("quick", {"a": 1}, wait=20).status_code == 200
-    place.server.kill()
-    place.server.socket.unlink()
+def test_an_outage_of_redis_causes_no_storm_of_connections(site: Site) -> None:
+    assert site.gateway.post("quick", {"a": 1}, wait=20).status_code == 200
+    site.server.kill()
+    site.server.socket.unlink()
     with socket.socket(socket.AF_UNIX) as nobody:
-        nobody.bind(str(place.server.socket))
+        nobody.bind(str(site.server.socket))
         nobody.listen(1000)
         for _ in range(25):  # pauses are short at first
             nobody.accept()[0].close()
@@ -94,51 +94,51 @@ def test_an_outage_of_redis_makes_no_storm(place: Site) -> None:
         rate = 20 * SOAK / (time.monotonic() - began)
     # A supervisor, two scorers and a gateway: about 10 a second, and 17 with no pauses but those of redis-py.
     assert rate < 14, f"{rate:.0f} connections a second"
-    place.server.socket.unlink()
-    place.server.start()
-    assert place.gateway.post("quick", {"a": 1}, wait=20).json()["status"] == "succeeded"
-    assert place.server.info("stats")["total_connections_received"] < 60
+    site.server.socket.unlink()
+    site.server.start()
+    assert site.gateway.post("quick", {"a": 1}, wait=20).json()["status"] == "succeeded"
+    assert site.server.info("stats")["total_connections_received"] < 60
 
 
 # Redis is full
 
 
-def test_a_full_redis_refuses_new_jobs_and_finishes_old_ones(place: Site) -> None:
-    running = [place.gateway.post("slow", {"a": 1}).json()["id"] for _ in range(4)]
-    place.shop.running(running[0])
-    place.shop.redis.config_set("maxmemory", 1)
-    with Clients(place.gateway.address, ["quick", "other"], wait=5) as clients:
+def test_a_full_redis_refuses_new_jobs_and_finishes_accepted_ones(site: Site) -> None:
+    running = [site.gateway.post("slow", {"a": 1}).json()["id"] for _ in range(4)]
+    site.cluster.running(running[0])
+    site.cluster.redis.config_set("maxmemory", 1)
+    with Clients(site.gateway.address, ["quick", "other"], wait=5) as clients:
         clients.until_more(20 * SOAK, "refused", lambda answer: answer.status == 503)
-        assert {job.status for job in place.shop.ended(running)} == {Status.SUCCEEDED}
+        assert {job.status for job in site.cluster.ended(running)} == {Status.SUCCEEDED}
         assert clients.statuses().keys() == {503}
-        place.shop.redis.config_set("maxmemory", 0)
+        site.cluster.redis.config_set("maxmemory", 0)
         clients.until_more(20, "again")
     refused = [answer for answer in clients.answers if answer.status == 503]
     assert {answer.body["code"] for answer in refused} == {"redis_full"}
     assert all(int(answer.retry_after or 0) >= 1 for answer in refused)
     assert clients.statuses().keys() == {200, 503}
-    assert place.shop.each_has_one_result(running)
+    assert site.cluster.each_has_one_result(running)
 
 
 @pytest.mark.slow
-def test_results_that_expire_make_room_and_leave_nothing_behind(tmp_path: Path, models: Path) -> None:
-    with site(tmp_path, models, result_ttl=1) as place:
-        place.shop.start().ready()
-        redis = place.shop.redis
+def test_expired_results_free_memory_and_leave_no_keys(tmp_path: Path, models: Path) -> None:
+    with start_site(tmp_path, models, result_ttl=1) as site:
+        site.cluster.start().ready()
+        redis = site.cluster.redis
 
         def steady() -> set[bytes]:
-            """What is there when nothing is going on. Bells come and go."""
+            """The keys that stay when no job is there; bells come and go."""
             return {key for key in redis.scan_iter() if not key.startswith(b"mg:bell")}
 
         def at_rest() -> bool:
             Leases(redis).reconcile()  # as the worker does every 10 s
             return not any(redis.keys(f"rq:{kind}:*") for kind in ("job", "finished", "results"))
 
-        assert place.gateway.post("quick", {"a": 0}, wait=20).status_code == 200
+        assert site.gateway.post("quick", {"a": 0}, wait=20).status_code == 200
         until(at_rest, "the first result expires")
         before, memory = steady(), int(redis.info("memory")["used_memory"])
         redis.config_set("maxmemory", memory + 1_000_000 * SOAK)
-        with Clients(place.gateway.address, ["quick"], wait=5) as clients:
+        with Clients(site.gateway.address, ["quick"], wait=5) as clients:
             clients.until_more(1, "refused", lambda answer: answer.status == 503)
             clients.until_more(20, "there is room again")
         assert clients.statuses().keys() == {200, 503}
@@ -151,45 +151,45 @@ def test_results_that_expire_make_room_and_leave_nothing_behind(tmp_path: Path, 
 
 
 @pytest.mark.slow
-def test_an_append_only_file_that_is_cut_anywhere_holds_whole_transitions(tmp_path: Path, models: Path) -> None:
-    with site(tmp_path, models, submit_timeout=1) as place:
-        something_of_everything(place)
-    written, chance = place.server.append_only_file(), random.Random(SEED)
+def test_a_truncated_append_only_file_holds_whole_transitions(tmp_path: Path, models: Path) -> None:
+    with start_site(tmp_path, models, submit_timeout=1) as site:
+        something_of_everything(site)
+    written, chance = site.server.append_only_file(), random.Random(SEED)
     size = written.stat().st_size
     assert size > 50_000
     for number in range(6 * SOAK):
         folder, cut = tmp_path / f"cut{number}", chance.randrange(size)
         folder.mkdir()
-        copy = shutil.copytree(place.server.folder, folder / "data", ignore=shutil.ignore_patterns("*.sock", "cut*"))
-        os.truncate(copy / written.relative_to(place.server.folder), cut)
+        copy = shutil.copytree(site.server.folder, folder / "data", ignore=shutil.ignore_patterns("*.sock", "cut*"))
+        os.truncate(copy / written.relative_to(site.server.folder), cut)
         with RedisProcess(copy) as server, server.connect() as redis:
             assert audit(redis) == [], f"cut at byte {cut} of {size}"
 
 
-def something_of_everything(place: Site) -> None:
-    """Jobs that are scored, cancelled, given back and reaped, and Redis is killed meanwhile."""
-    workers = [place.shop.start(name) for name in ("first", "second")]
+def something_of_everything(site: Site) -> None:
+    """Score, cancel, give back and reap jobs, and kill Redis meanwhile."""
+    workers = [site.cluster.start(name) for name in ("first", "second")]
     for worker in workers:
         worker.ready()
-    with Clients(place.gateway.address, ["quick", "other"], wait=2) as clients:
+    with Clients(site.gateway.address, ["quick", "other"], wait=2) as clients:
         clients.until_more(60, "scored")
-        place.gateway.post("slow", [{"a": 1}] * 3)
-        canceled = [place.gateway.post("slow", {"a": 1}).json()["id"] for _ in range(4)]
+        site.gateway.post("slow", [{"a": 1}] * 3)
+        canceled = [site.gateway.post("slow", {"a": 1}).json()["id"] for _ in range(4)]
         for job_id in canceled:
-            requests.delete(f"{place.gateway.address}/v1/jobs/{job_id}")
+            requests.delete(f"{site.gateway.address}/v1/jobs/{job_id}")
         workers[0].kill()
         clients.until_more(60, "scored by the other")
-        place.server.kill()
+        site.server.kill()
 
 
 # Redis forgets
 
 
-def test_what_redis_forgets_nobody_notices(place: Site) -> None:
-    """Its scripts, and who listens."""
-    redis: Any = place.shop.redis
+def test_requests_succeed_though_redis_loses_scripts_and_subscribers(site: Site) -> None:
+    """Redis forgets its scripts and its subscribers."""
+    redis: Any = site.cluster.redis
     killed = 0
-    with Clients(place.gateway.address, ["quick", "other"], count=8) as clients:
+    with Clients(site.gateway.address, ["quick", "other"], count=8) as clients:
         for _ in range(10 * SOAK):
             clients.until_more(15, "answered")
             redis.script_flush()
@@ -200,20 +200,20 @@ def test_what_redis_forgets_nobody_notices(place: Site) -> None:
     assert all(answer.right for answer in clients.answers)
 
 
-def test_stock_rq_may_look_cancel_and_requeue_under_load(place: Site) -> None:
-    redis = Redis.from_url(place.server.url)
-    ids = place.shop.submit("slow", map(float, range(12)))
-    with Clients(place.gateway.address, ["quick"]) as clients:
+def test_stock_rq_can_inspect_cancel_and_requeue_under_load(site: Site) -> None:
+    redis = Redis.from_url(site.server.url)
+    ids = site.cluster.submit("slow", map(float, range(12)))
+    with Clients(site.gateway.address, ["quick"]) as clients:
         for job_id in ids[6:]:
             RQJob.fetch(job_id, connection=redis, serializer=JSONSerializer).cancel()
         registry = CanceledJobRegistry("predict:slow", connection=redis, serializer=JSONSerializer)
         for job_id in ids[9:]:
             registry.requeue(job_id)
         clients.until_more(50, "while it is looked at")
-        command = [sys.executable, "-m", "rq.cli", "info", "--url", place.server.url]
+        command = [sys.executable, "-m", "rq.cli", "info", "--url", site.server.url]
         info = subprocess.run(command, capture_output=True, text=True, timeout=60)
         clients.until_more(50, "afterwards")
-        jobs = place.shop.ended(ids)
+        jobs = site.cluster.ended(ids)
     assert (info.returncode, info.stderr) == (0, "") and "predict:slow" in info.stdout
     assert [job.status for job in jobs[6:9]] == [Status.CANCELED] * 3
     assert {job.status for job in jobs[:6] + jobs[9:]} == {Status.SUCCEEDED}

@@ -23,9 +23,9 @@ from contract.settings import Settings
 from scoring.artifacts import load
 from scoring.trust import Trust
 from tests.flow import estimators
-from tests.flow.gateways import site
+from tests.flow.gateways import start_site
 from tests.flow.swaps import MODEL, publish_one
-from tests.flow.workers import Workshop, workshop
+from tests.flow.workers import WorkerCluster, worker_cluster
 from tests.soak.swap import swap_under_load
 from tests.support import numbers, redis_server, until, write_version
 from trainer.publishing.aliases import delete_version, move_alias
@@ -33,13 +33,13 @@ from trainer.publishing.promotion import promote, roll_back
 
 
 @pytest.fixture
-def shop(tmp_path: Path, models: Path) -> Iterator[Workshop]:
-    with redis_server(tmp_path) as url, workshop(url, models, tmp_path, lease=2) as shop:
-        yield shop
+def cluster(tmp_path: Path, models: Path) -> Iterator[WorkerCluster]:
+    with redis_server(tmp_path) as url, worker_cluster(url, models, tmp_path, lease=2) as cluster:
+        yield cluster
 
 
-def settings_of(shop: Workshop, **changes: int) -> Settings:
-    return Settings(redis_url=shop.url, models_dir=shop.models, **{"warmup_timeout": 20, **changes})
+def settings_of(cluster: WorkerCluster, **changes: int) -> Settings:
+    return Settings(redis_url=cluster.url, models_dir=cluster.models, **{"warmup_timeout": 20, **changes})
 
 
 def write(models: Path, version: int, estimator: object | None = None, model: str = "quick") -> None:
@@ -57,86 +57,89 @@ def loaded(redis: Redis, model: str = "quick") -> list[set[str]]:
     return [set(report.loaded) for report in load_statuses(redis, model).values()]
 
 
-def test_an_alias_moves_once_every_worker_has_the_version(shop: Workshop) -> None:
-    write(shop.models, 1)
-    workers = [shop.start(name).ready() for name in ("first", "second")]
-    shop.start("other", worker_models="iris").ready()
-    until(lambda: loaded(shop.redis) == [{"quick@1"}] * 2, "both have the first version")
+def test_an_alias_moves_once_every_worker_has_the_version(cluster: WorkerCluster) -> None:
+    write(cluster.models, 1)
+    workers = [cluster.start(name).ready() for name in ("first", "second")]
+    cluster.start("other", worker_models="iris").ready()
+    until(lambda: loaded(cluster.redis) == [{"quick@1"}] * 2, "both have the first version")
     before = [set(worker.scorers()) for worker in workers]
-    write(shop.models, 2)
-    assert promote(settings_of(shop), shop.redis, "quick", 2) is None
-    assert Repository(shop.models).aliases("quick") == {"current": 2, "previous": 1}
-    assert loaded(shop.redis) == [{"quick@1", "quick@2"}] * 2
+    write(cluster.models, 2)
+    assert promote(settings_of(cluster), cluster.redis, "quick", 2) is None
+    assert Repository(cluster.models).aliases("quick") == {"current": 2, "previous": 1}
+    assert loaded(cluster.redis) == [{"quick@1", "quick@2"}] * 2
     for worker, old in zip(workers, before, strict=True):
         # Those before them take nothing any more, but may still be ending.
         until(lambda w=worker, o=old: len(w.scorers().keys() - o) == 2, "scorers that share it have come")
     shared = [set(worker.scorers()) - old for worker, old in zip(workers, before, strict=True)]
-    assert roll_back(settings_of(shop), shop.redis, "quick") is None
-    assert roll_back(settings_of(shop), shop.redis, "quick") is None
+    assert roll_back(settings_of(cluster), cluster.redis, "quick") is None
+    assert roll_back(settings_of(cluster), cluster.redis, "quick") is None
     assert all(worker.scorers().keys() >= scorers for worker, scorers in zip(workers, shared, strict=True)), (
         "both versions are in memory"
     )
-    write(shop.models, 3)
-    assert promote(settings_of(shop), shop.redis, "quick", 3) is None
-    until(lambda: loaded(shop.redis) == [{"quick@2", "quick@3"}] * 2, "what no alias names leaves the memory")
+    write(cluster.models, 3)
+    assert promote(settings_of(cluster), cluster.redis, "quick", 3) is None
+    until(lambda: loaded(cluster.redis) == [{"quick@2", "quick@3"}] * 2, "what no alias names leaves the memory")
 
 
-def test_a_worker_that_starts_is_waited_for(shop: Workshop) -> None:
+def test_a_worker_that_starts_is_waited_for(cluster: WorkerCluster) -> None:
     for version in (1, 2):
-        write(shop.models, version)
-    shop.start(workers=1)
-    until(lambda: loaded(shop.redis) == [set()], "it is heard before it has loaded anything")
-    assert promote(settings_of(shop), shop.redis, "quick", 2) is None
-    assert loaded(shop.redis) == [{"quick@1", "quick@2"}]
+        write(cluster.models, version)
+    cluster.start(workers=1)
+    until(lambda: loaded(cluster.redis) == [set()], "it is heard before it has loaded anything")
+    assert promote(settings_of(cluster), cluster.redis, "quick", 2) is None
+    assert loaded(cluster.redis) == [{"quick@1", "quick@2"}]
 
 
-def test_a_deleted_version_is_unknown_to_the_jobs_that_wait_for_it(shop: Workshop) -> None:
+def test_a_deleted_version_is_unknown_to_the_jobs_that_wait_for_it(cluster: WorkerCluster) -> None:
     for version in (1, 2):
-        write(shop.models, version)
-    waiting = shop.submit("quick", [1.0], version=2)
-    delete_version(shop.models, "quick", 2)
-    shop.start().ready()
-    (job,) = shop.ended(waiting)
+        write(cluster.models, version)
+    waiting = cluster.submit("quick", [1.0], version=2)
+    delete_version(cluster.models, "quick", 2)
+    cluster.start().ready()
+    (job,) = cluster.ended(waiting)
     assert job.error
     assert job.error.code == "model_not_found"
 
 
-def test_a_worker_that_does_not_answer_is_waited_for_and_named_and_a_dead_one_is_not(shop: Workshop) -> None:
+def test_a_worker_that_does_not_answer_is_waited_for_and_named_and_a_dead_one_is_not(cluster: WorkerCluster) -> None:
     for version in (1, 2, 3, 4):
-        write(shop.models, version)
-    impatient, late = settings_of(shop, warmup_timeout=1), "moved after 1 s though the worker stuck had not loaded it"
-    worker = shop.start("stuck", lease=5).ready()
-    until(lambda: loaded(shop.redis) == [{"quick@1"}], "it is heard")
+        write(cluster.models, version)
+    impatient, late = (
+        settings_of(cluster, warmup_timeout=1),
+        "moved after 1 s though the worker stuck had not loaded it",
+    )
+    worker = cluster.start("stuck", lease=5).ready()
+    until(lambda: loaded(cluster.redis) == [{"quick@1"}], "it is heard")
     scorers = list(worker.scorers().values())
     worker.send(signal.SIGSTOP, scorers)
-    assert promote(impatient, shop.redis, "quick", 2) == late
-    assert Repository(shop.models).aliases("quick")["current"] == 2
+    assert promote(impatient, cluster.redis, "quick", 2) == late
+    assert Repository(cluster.models).aliases("quick")["current"] == 2
     worker.send(signal.SIGCONT, scorers)
-    until(lambda: loaded(shop.redis) == [{"quick@1", "quick@2"}], "it has caught up")
+    until(lambda: loaded(cluster.redis) == [{"quick@1", "quick@2"}], "it has caught up")
     worker.send(signal.SIGSTOP, [worker.process.pid])
-    assert promote(impatient, shop.redis, "quick", 3) == late
+    assert promote(impatient, cluster.redis, "quick", 3) == late
     worker.send(signal.SIGKILL, [worker.process.pid])
-    remark = promote(settings_of(shop), shop.redis, "quick", 4)
+    remark = promote(settings_of(cluster), cluster.redis, "quick", 4)
     assert remark == "moved at once: no worker is alive that serves this model"
 
 
 @pytest.mark.slow
-def test_a_version_that_harms_whoever_loads_it_gets_no_alias_until_it_is_mended(shop: Workshop) -> None:
-    write(shop.models, 1)
-    shop.start().ready()
-    until(lambda: loaded(shop.redis) == [{"quick@1"}], "it is loaded")
-    write(shop.models, 2, estimators.AbortsWhenLoaded(0))
+def test_a_version_that_harms_whoever_loads_it_gets_no_alias_until_it_is_mended(cluster: WorkerCluster) -> None:
+    write(cluster.models, 1)
+    cluster.start().ready()
+    until(lambda: loaded(cluster.redis) == [{"quick@1"}], "it is loaded")
+    write(cluster.models, 2, estimators.AbortsWhenLoaded(0))
     with pytest.raises(ModelgateError, match="the worker w cannot load it: loading it kills its process"):
-        promote(settings_of(shop), shop.redis, "quick", 2)
-    assert Repository(shop.models).aliases("quick") == {"current": 1}
-    jobs = shop.ended(shop.submit("quick", [1.0, 2.0]))
+        promote(settings_of(cluster), cluster.redis, "quick", 2)
+    assert Repository(cluster.models).aliases("quick") == {"current": 1}
+    jobs = cluster.ended(cluster.submit("quick", [1.0, 2.0]))
     assert [job.output["predictions"] for job in jobs if job.output] == [[3.0], [5.0]]
-    shutil.rmtree(shop.models / "quick/versions/2")
-    write(shop.models, 2)
-    assert promote(settings_of(shop), shop.redis, "quick", 2) is None
+    shutil.rmtree(cluster.models / "quick/versions/2")
+    write(cluster.models, 2)
+    assert promote(settings_of(cluster), cluster.redis, "quick", 2) is None
 
 
-def test_room_is_made_of_previous_versions_and_else_nobody_waits(shop: Workshop) -> None:
+def test_room_is_made_of_previous_versions_and_else_nobody_waits(cluster: WorkerCluster) -> None:
     """The memory holds three of these, in 2**20 bytes."""
 
     def heavy(version: int) -> estimators.Versioned:
@@ -145,76 +148,76 @@ def test_room_is_made_of_previous_versions_and_else_nobody_waits(shop: Workshop)
         return estimator
 
     for model in ("quick", "other"):
-        write(shop.models, 1, heavy(1), model)
-    shop.start(workers=1, model_cache_mb=1).ready(1)
-    until(lambda: loaded(shop.redis) == [{"quick@1", "other@1"}], "both are loaded")
-    write(shop.models, 2, heavy(2))
-    assert promote(settings_of(shop), shop.redis, "quick", 2) is None
-    until(lambda: loaded(shop.redis) == [{"quick@1", "quick@2", "other@1"}], "there is room for three")
-    write(shop.models, 2, heavy(2), "other")
-    assert promote(settings_of(shop), shop.redis, "other", 2) is None
-    assert loaded(shop.redis) == [{"quick@2", "other@1", "other@2"}]
+        write(cluster.models, 1, heavy(1), model)
+    cluster.start(workers=1, model_cache_mb=1).ready(1)
+    until(lambda: loaded(cluster.redis) == [{"quick@1", "other@1"}], "both are loaded")
+    write(cluster.models, 2, heavy(2))
+    assert promote(settings_of(cluster), cluster.redis, "quick", 2) is None
+    until(lambda: loaded(cluster.redis) == [{"quick@1", "quick@2", "other@1"}], "there is room for three")
+    write(cluster.models, 2, heavy(2), "other")
+    assert promote(settings_of(cluster), cluster.redis, "other", 2) is None
+    assert loaded(cluster.redis) == [{"quick@2", "other@1", "other@2"}]
     huge = estimators.Versioned(3, 0)
     huge.ballast = bytes(range(256)) * 5000
-    write(shop.models, 3, huge)
-    remark = promote(settings_of(shop), shop.redis, "quick", 3)
+    write(cluster.models, 3, huge)
+    remark = promote(settings_of(cluster), cluster.redis, "quick", 3)
     assert remark == "moved though the worker w did not load it: it does not fit into MODEL_CACHE_MB beside the others"
-    (job,) = shop.ended(shop.submit("quick", [1.0], version=3))
+    (job,) = cluster.ended(cluster.submit("quick", [1.0], version=3))
     assert job.status is Status.SUCCEEDED
 
 
 @pytest.mark.slow
 def test_a_trainer_killed_at_any_time_leaves_whole_versions_and_workers_serve_on(
-    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+    cluster: WorkerCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the fresh process that verifies, which would take most of the time."""
     monkeypatch.setattr("trainer.publishing.publish.verify", lambda *_: None)
-    settings = settings_of(shop)
+    settings = settings_of(cluster)
     chance = random.Random(5)
 
     def publish_and_promote() -> None:
-        promote(settings, shop.redis, MODEL, publish_one(shop.models))
+        promote(settings, cluster.redis, MODEL, publish_one(cluster.models))
 
     publish_and_promote()
-    shop.start().ready()
+    cluster.start().ready()
     began = time.monotonic()
     publish_and_promote()
     takes = time.monotonic() - began
-    aliases = shop.models / MODEL / "aliases.json"
+    aliases = cluster.models / MODEL / "aliases.json"
     for kill in range(20):
         pid = os.fork()
         if not pid:
-            shop.redis.connection_pool.reset()
+            cluster.redis.connection_pool.reset()
             publish_and_promote()
             os._exit(0)
         deadline = time.monotonic() + chance.uniform(0, takes)
         until(lambda d=deadline: time.monotonic() > d, "the moment has come")
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        repository = Repository(shop.models)
+        repository = Repository(cluster.models)
         named = json.loads(aliases.read_bytes())
         assert set(named.values()) <= set(repository.versions(MODEL))
         for version in repository.versions(MODEL):
             load(repository.manifest(MODEL, version), repository.version_dir(MODEL, version), Trust())
-        (job,) = shop.ended(shop.submit(MODEL, [1.0], f"after{kill}-", version=named["current"]))
+        (job,) = cluster.ended(cluster.submit(MODEL, [1.0], f"after{kill}-", version=named["current"]))
         assert job.output
         assert job.output["predictions"] == [2.0 + named["current"]]
     publish_and_promote()
-    assert Repository(shop.models).aliases(MODEL)["current"] == Repository(shop.models).versions(MODEL)[-1]
+    assert Repository(cluster.models).aliases(MODEL)["current"] == Repository(cluster.models).versions(MODEL)[-1]
 
 
 @pytest.mark.slow
 def test_no_request_fails_while_versions_come_and_go(tmp_path: Path, models: Path) -> None:
-    with site(tmp_path, models, gateway_processes=2) as place:
+    with start_site(tmp_path, models, gateway_processes=2) as site:
         for name in ("first", "second"):
-            place.shop.start(name, workers=1)
-        for worker in place.shop.workers:
+            site.cluster.start(name, workers=1)
+        for worker in site.cluster.workers:
             worker.ready(1)
-        figures = swap_under_load(place, rounds=1, rate=30, rows=0, seconds_before=0.5, pause=0.2)
+        figures = swap_under_load(site, rounds=1, rate=30, rows=0, seconds_before=0.5, pause=0.2)
         assert figures["versions"] == 2
         for turn in range(10):
             wanted = 1 + turn % 2
             move_alias(models, MODEL, "current", wanted)
             # Each on a connection of its own, so that both processes of the gateway are asked.
-            versions = {place.gateway.post(MODEL, {"a": 1}).json()["model"]["version"] for _ in range(5)}
+            versions = {site.gateway.post(MODEL, {"a": 1}).json()["model"]["version"] for _ in range(5)}
             assert versions == {wanted}

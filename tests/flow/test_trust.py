@@ -16,14 +16,14 @@ from contract.errors import ModelgateError
 from contract.jobs import Status
 from contract.manifest import Output, OutputKind
 from contract.settings import Settings
-from tests.flow.workers import workshop
+from tests.flow.workers import worker_cluster
 from tests.support import PROJECT, Bomb, Sum, numbers, until, write_version
 from trainer.__main__ import main
 from trainer.publishing.promotion import promote
 from trainer.publishing.signing import make_keys
 
 
-def test_a_worker_serves_what_is_signed_and_no_pickle(
+def test_a_worker_serves_signed_versions_and_no_pickles(
     redis: Any, redis_url: str, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     private, public = make_keys(tmp_path / "keys")
@@ -35,10 +35,10 @@ def test_a_worker_serves_what_is_signed_and_no_pickle(
     monkeypatch.setenv("MODELS_DIR", str(models))
     assert main(["sign", "--unsigned"]) == 0
     write_version(models, "unsigned", forest, numbers("a"), output, skops=True)
-    with workshop(redis_url, models, tmp_path) as shop:
-        worker = shop.start(verify_key=public, pickle="deny").ready()
-        jobs = {name: shop.submit(name, [1.0], prefix=name)[0] for name in ("good", "pickled", "unsigned")}
-        found = dict(zip(jobs, shop.ended(jobs.values()), strict=True))
+    with worker_cluster(redis_url, models, tmp_path) as cluster:
+        worker = cluster.start(verify_key=public, pickle="deny").ready()
+        jobs = {name: cluster.submit(name, [1.0], prefix=name)[0] for name in ("good", "pickled", "unsigned")}
+        found = dict(zip(jobs, cluster.ended(jobs.values()), strict=True))
         assert found["good"].status is Status.SUCCEEDED, found["good"].error
         assert {found[name].error.code for name in ("pickled", "unsigned")} == {"not_trusted"}
         assert "PICKLE=deny" in found["pickled"].error.message
@@ -52,19 +52,19 @@ def test_a_worker_serves_what_is_signed_and_no_pickle(
             promote(settings, redis, "unsigned", 1, "canary")
         assert main(["sign", "--model", "unsigned", "--version", "1"]) == 0
         assert promote(settings, redis, "unsigned", 1, "canary") is None
-        (job,) = shop.ended(shop.submit("unsigned", [1.0], prefix="later"))
+        (job,) = cluster.ended(cluster.submit("unsigned", [1.0], prefix="later"))
         assert job.status is Status.SUCCEEDED, job.error
 
 
-def test_a_key_that_cannot_be_read_is_named(redis: Any, redis_url: str, models: Path, tmp_path: Path) -> None:
-    with workshop(redis_url, models, tmp_path) as shop:
-        worker = shop.start(verify_key=tmp_path / "key")
+def test_an_unreadable_key_is_named_in_the_log(redis: Any, redis_url: str, models: Path, tmp_path: Path) -> None:
+    with worker_cluster(redis_url, models, tmp_path) as cluster:
+        worker = cluster.start(verify_key=tmp_path / "key")
         until(lambda: f"worker: VERIFY_KEY={tmp_path}/key cannot be read" in worker.log, "the file's name in the log")
         assert worker.scorers() == {}
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
+def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
     page = (PROJECT / "docs" / "how-to" / "sign-models.md").read_text()
     for name in (".venv", "Makefile"):
         (tmp_path / name).symlink_to(PROJECT / name)

@@ -1,4 +1,4 @@
-"""Workers as processes of their own, on a Redis and a model repository of the test's."""
+"""Real workers on a Redis and a model repository of the test."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from worker.supervisor import Supervisor
 logs.configure("worker")
 Supervisor(Settings.from_environ(), lease=float(sys.argv[1])).run()
 """
-"""`python -m worker` with a lease for which a test can wait."""
+"""`python -m worker` with a lease that is short enough for a test."""
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Worker:
             os.kill(pid, number)
 
     def kill(self) -> None:
-        """All of it at once, as when a container is gone."""
+        """Kill all its processes at once, as when its container dies."""
         self.send(signal.SIGKILL, self.processes())
         self.process.wait()
 
@@ -86,8 +86,8 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
 
 
 @dataclass
-class Workshop:
-    """A Redis, a model repository, and workers that are all gone in the end."""
+class WorkerCluster:
+    """Workers on one Redis and one model repository; all are killed at the end."""
 
     url: str
     models: Path
@@ -120,7 +120,7 @@ class Workshop:
         return worker
 
     def submit(self, model: str, values: Iterable[float], prefix: str = "job", **changes: Any) -> list[str]:
-        """A job with one row of one number for each of `values`; their ids."""
+        """Submit one job with one row of one number for each of `values`; return the ids."""
         jobs = [
             PredictionJob(f"{prefix}{i}", "2026-01-02T03:04:05.000006Z", model, changes.get("version", 1), [[value]])
             for i, value in enumerate(values)
@@ -147,12 +147,12 @@ class Workshop:
 
 
 @contextmanager
-def workshop(url: str, models: Path, folder: Path, lease: float = 10.0) -> Iterator[Workshop]:
-    shop = Workshop(url, models, folder, lease)
+def worker_cluster(url: str, models: Path, folder: Path, lease: float = 10.0) -> Iterator[WorkerCluster]:
+    cluster = WorkerCluster(url, models, folder, lease)
     try:
-        yield shop
+        yield cluster
     finally:
-        for worker in shop.workers:
+        for worker in cluster.workers:
             if worker.process.poll() is None:
                 worker.process.send_signal(signal.SIGCONT)
                 worker.process.kill()

@@ -1,4 +1,4 @@
-"""A gateway on a real Redis, with one model made by hand."""
+"""A gateway on a real Redis, with one handwritten model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def settings(redis: Redis, redis_url: str, models: Path, tmp_path: Path) -> Sett
 
 @pytest.fixture
 def scoring(redis: Redis) -> Iterator[None]:
-    """Somebody who finishes every job, as a scorer would: each row's sum."""
+    """Finishes every job as a scorer would, with the sum of each row."""
     leases, queue, stop = Leases(redis, lease=60), ScorerQueue(redis, "w-0-test"), threading.Event()
     leases.register("w-0-test")
 

@@ -1,4 +1,4 @@
-"""What the gateway answers when all is well."""
+"""The answers to valid requests."""
 
 from __future__ import annotations
 
@@ -109,16 +109,14 @@ def test_a_finished_job_is_200_with_its_output(client: FlaskClient) -> None:
 
 
 @pytest.mark.usefixtures("scoring")
-def test_a_query_waits_by_itself_and_is_not_cached(client: FlaskClient) -> None:
+def test_a_query_waits_by_default_and_is_not_cached(client: FlaskClient) -> None:
     response = client.get(f"{PREDICT}?a=1&b=2")
     assert (response.status_code, response.headers["Cache-Control"]) == (200, "no-store")
     assert response.get_json()["output"]["predictions"] == [3]
 
 
 @pytest.mark.usefixtures("scoring")
-def test_an_answer_that_is_too_large_for_a_message_arrives_all_the_same(
-    client: FlaskClient, settings: Settings
-) -> None:
+def test_an_answer_too_large_for_a_message_still_arrives(client: FlaskClient, settings: Settings) -> None:
     client = create_app(dataclasses.replace(settings, max_queue_rows=10_000)).test_client()
     job = client.post(PREDICT, json=[GOOD] * 9_000, headers={"Prefer": "wait=3"}).get_json()
     assert job["output"]["predictions"] == [3] * 9_000
@@ -132,7 +130,7 @@ def test_a_finished_job_is_deleted(client: FlaskClient) -> None:
 
 
 @pytest.mark.usefixtures("scoring")
-def test_many_who_wait_are_each_answered_with_their_own(client: FlaskClient, settings: Settings) -> None:
+def test_each_waiting_request_gets_its_own_job(client: FlaskClient, settings: Settings) -> None:
     app = create_app(dataclasses.replace(settings, max_queue_rows=1000))
 
     def post(number: int) -> float:
@@ -153,18 +151,18 @@ def test_a_wait_survives_the_loss_of_its_subscription(client: FlaskClient, redis
         assert waiting.result().get_json()["status"] == "canceled"
 
 
-def test_a_queued_job_is_cancelled_and_whoever_waits_hears_of_it(client: FlaskClient, redis: Redis) -> None:
+def test_a_cancelled_job_wakes_the_requests_that_wait_for_it(client: FlaskClient, redis: Redis) -> None:
     job = client.post(PREDICT, json=GOOD).get_json()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(lambda: client.get(f"/v1/jobs/{job['id']}?wait=60"))
-        until(lambda: redis.hget(f"rq:job:{job['id']}", "reply"), "somebody waits")
+        until(lambda: redis.hget(f"rq:job:{job['id']}", "reply"), "a request waits")
         response = client.delete(f"/v1/jobs/{job['id']}")
         assert (response.status_code, response.get_json()["status"]) == (200, "canceled")
         assert waiting.result().get_json()["status"] == "canceled"
     assert queued(redis) == []
 
 
-def test_a_job_that_need_not_start_in_time_has_a_deadline(client: FlaskClient, redis: Redis) -> None:
+def test_cancel_after_gives_a_job_a_deadline(client: FlaskClient, redis: Redis) -> None:
     job = client.post(PREDICT, json=GOOD, headers={"Cancel-After": "0"}).get_json()
     Leases(redis).expire()
     assert client.get(f"/v1/jobs/{job['id']}").get_json()["status"] == "expired"

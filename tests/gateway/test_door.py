@@ -54,7 +54,7 @@ def answered(door: Door) -> Answered:
         *("[::1]", "[::1]:8080", "models.example", "MODELS.example.:65535", "[fd00::8]:8080"),
     ],
 )
-def test_a_host_of_its_own_gets_in(answered: Answered, host: str) -> None:
+def test_the_gateways_own_hosts_are_accepted(answered: Answered, host: str) -> None:
     assert answered(JOBS, HTTP_HOST=host) == "200 OK"
     assert answered(PREDICT, "POST", HTTP_HOST=host) == "200 OK"
 
@@ -87,7 +87,7 @@ def test_a_foreign_host_reads_and_writes_nothing(answered: Answered, host: str, 
         *("localhost:\u0663", "a" * 256, "localhost\t", "%6cocalhost", "127.0.0.1#.evil.example"),
     ],
 )
-def test_what_is_no_host_is_400(answered: Answered, host: str) -> None:
+def test_an_invalid_host_is_400(answered: Answered, host: str) -> None:
     assert answered(JOBS, HTTP_HOST=host) == "400 BAD REQUEST"
 
 
@@ -114,7 +114,7 @@ def test_open_routes_answer_under_any_host_and_nothing_else_does(answered: Answe
         ("localhost:80", "400 BAD REQUEST"),
     ],
 )
-def test_the_host_of_an_absolute_target_has_to_be_its_own_as_well(answered: Answered, target: str, status: str) -> None:
+def test_the_host_of_an_absolute_target_is_checked_too(answered: Answered, target: str, status: str) -> None:
     assert answered(JOBS, RAW_URI=target) == status
     assert answered(JOBS, RAW_URI=target, HTTP_HOST="evil.example") != "200 OK"
 
@@ -152,7 +152,7 @@ def test_a_page_of_a_foreign_origin_may_not(answered: Answered, origin: str) -> 
         ("a word to come", "200 OK"),
     ],
 )
-def test_a_page_that_hides_its_origin_makes_no_job(answered: Answered, site: str, status: str) -> None:
+def test_a_foreign_page_without_an_origin_makes_no_job(answered: Answered, site: str, status: str) -> None:
     for method in ("GET", "POST"):
         assert answered(PREDICT, method, HTTP_SEC_FETCH_SITE=site) == status
     for path in (JOBS, "/v1/models/predict", "/v1/models/sum"):
@@ -160,7 +160,7 @@ def test_a_page_that_hides_its_origin_makes_no_job(answered: Answered, site: str
 
 
 @pytest.mark.parametrize("path", [f"/{PREDICT}", f"//{PREDICT}/", f"{PREDICT}//"])
-def test_more_slashes_lead_no_foreign_page_past_the_door(path: str, client: FlaskClient) -> None:
+def test_repeated_slashes_do_not_bypass_the_guard(path: str, client: FlaskClient) -> None:
     """Werkzeug leaves out the slashes at the front, and redirects to a path without the others."""
     environ = EnvironBuilder(headers={"Sec-Fetch-Site": "cross-site"}).get_environ() | {"PATH_INFO": path}
     assert run_wsgi_app(client.application, environ)[1] in ("403 FORBIDDEN", "308 PERMANENT REDIRECT")
@@ -195,12 +195,12 @@ def test_every_route_has_the_level_that_the_reference_names() -> None:
     assert printed.stdout.startswith("open ")
 
 
-def test_a_route_without_a_level_keeps_the_gateway_from_starting(settings: Settings) -> None:
+def test_the_gateway_does_not_start_with_a_route_without_a_level(settings: Settings) -> None:
     with pytest.raises(TypeError, match=r"the route /v1/all declares no level; add level=, one of Level\.OPEN, "):
         create_app(settings).get("/v1/all")(lambda: "")
 
 
-def test_a_route_that_got_in_without_a_level_is_closed(settings: Settings) -> None:
+def test_a_route_without_a_level_that_bypasses_the_declaration_is_closed(settings: Settings) -> None:
     app = create_app(settings)
     app.url_map.add(Rule("/v1/all", endpoint="all"))
     app.view_functions["all"] = lambda: "all"

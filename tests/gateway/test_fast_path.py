@@ -139,14 +139,14 @@ def some_request(chance: random.Random) -> tuple[dict[str, Any], bytes]:
 
 
 def answer(app: Any, environ: dict[str, Any], body: bytes) -> tuple[str, list[tuple[str, str]], dict[str, Any]]:
-    """Status, headers and body, without what is new each time."""
+    """Return status, headers and body, without the parts that differ each time."""
     parts, status, headers = run_wsgi_app(app, {**environ, "wsgi.input": BytesIO(body)}, buffered=True)
     said = json.loads(b"".join(parts))
     return status, sorted(h for h in headers if h[0] != "Location"), {**said, "id": "", "created_at": ""}
 
 
 def jobs(redis: Redis) -> list[dict[bytes, bytes]]:
-    """What is in Redis of all jobs, without what is new each time; they are gone then."""
+    """Remove all jobs from Redis and return them, without the fields that differ each time."""
     stored: list[Any] = [redis.hgetall(key) for key in redis.keys("rq:job:*")]
     redis.flushdb()
     return [{k: v for k, v in job.items() if not k.endswith((b"_at", b"deadline"))} for job in stored]

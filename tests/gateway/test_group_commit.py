@@ -1,4 +1,4 @@
-"""Group commit: no delay when quiet, one round trip for many when busy, and nobody left behind."""
+"""Group commit: no delay when quiet, one round trip for many jobs when busy, and an answer for each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def job(name: str) -> PredictionJob:
 
 
 class Redis:
-    """What jobs are handed to; it can be held up."""
+    """Accepts jobs, and can be held up."""
 
     def __init__(self) -> None:
         self.groups: list[list[str]] = []
@@ -39,7 +39,7 @@ class Redis:
 
 
 def hold(redis: Redis, commit: GroupCommit, pool: ThreadPoolExecutor, names: Sequence[str], size: int = 1) -> list:
-    """Submits the first name and, while that is in flight, the others in their order."""
+    """Submit the first job and, while it is in flight, the others in their order."""
     redis.go_on.clear()
     futures = [pool.submit(commit.submit, job(names[0]), size)]
     until(lambda: redis.groups, "the first is in flight")
@@ -49,14 +49,14 @@ def hold(redis: Redis, commit: GroupCommit, pool: ThreadPoolExecutor, names: Seq
     return futures
 
 
-def test_alone_a_job_leaves_at_once_and_by_itself() -> None:
+def test_a_single_job_leaves_at_once() -> None:
     redis = Redis()
     commit = GroupCommit(redis.submit, 1)
     assert [commit.submit(job("a"), 1), commit.submit(job("b"), 1)] == [True, True]
     assert redis.groups == [["a"], ["b"]]
 
 
-def test_what_arrives_during_a_commit_leaves_together_and_each_gets_its_own_answer() -> None:
+def test_jobs_that_arrive_during_a_commit_leave_together_and_each_gets_its_own_answer() -> None:
     redis = Redis()
     redis.refused = {"c"}
     commit = GroupCommit(redis.submit, 1)
@@ -67,8 +67,8 @@ def test_what_arrives_during_a_commit_leaves_together_and_each_gets_its_own_answ
     assert redis.groups == [["a"], ["b", "c", "d", "e"]]
 
 
-def test_a_group_ends_at_its_most_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_commit, "MOST_JOBS", 2)
+def test_a_group_has_a_limited_number_of_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "MAX_JOBS", 2)
     redis = Redis()
     with ThreadPoolExecutor(8) as pool:
         futures = hold(redis, GroupCommit(redis.submit, 1), pool, "abcdef")
@@ -82,14 +82,14 @@ def test_a_large_job_goes_alone() -> None:
     commit = GroupCommit(redis.submit, 1)
     with ThreadPoolExecutor(8) as pool:
         futures = hold(redis, commit, pool, "ab", size=10)
-        futures.append(pool.submit(commit.submit, job("large"), group_commit.MOST_BYTES + 1))
+        futures.append(pool.submit(commit.submit, job("large"), group_commit.MAX_BYTES + 1))
         until(lambda: len(commit._pending) == 2, "the large one waits")
         redis.go_on.set()
         assert all(future.result(30) for future in futures)
     assert redis.groups == [["a"], ["b"], ["large"]]
 
 
-def test_more_bytes_than_may_wait_are_refused_and_room_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_waiting_bytes_are_refused_until_others_have_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_commit, "PENDING_BYTES", 25)
     redis = Redis()
     commit = GroupCommit(redis.submit, 1)
@@ -103,7 +103,7 @@ def test_more_bytes_than_may_wait_are_refused_and_room_comes_back(monkeypatch: p
     assert commit.submit(job("larger than all that may wait"), 30)
 
 
-def test_an_error_is_tried_again_with_the_same_jobs() -> None:
+def test_a_submit_is_repeated_with_the_same_jobs_after_an_error() -> None:
     redis = Redis()
     redis.errors = [RedisConnectionError("gone"), RedisConnectionError("still gone")]
     assert GroupCommit(redis.submit, 5).submit(job("a"), 1)
@@ -111,7 +111,7 @@ def test_an_error_is_tried_again_with_the_same_jobs() -> None:
 
 
 @pytest.mark.parametrize("error", [OutOfMemoryError("full"), RuntimeError("a bug")])
-def test_an_error_that_stays_ends_its_group_only(error: Exception) -> None:
+def test_a_permanent_error_fails_its_group_only(error: Exception) -> None:
     redis = Redis()
     commit = GroupCommit(redis.submit, 5)
     redis.errors = [error]
@@ -124,7 +124,7 @@ def test_an_error_that_stays_ends_its_group_only(error: Exception) -> None:
     assert commit.submit(job("d"), 1)
 
 
-def test_redis_that_stays_away_ends_the_request_after_the_timeout() -> None:
+def test_a_request_fails_after_the_timeout_if_redis_stays_away() -> None:
     redis = Redis()
     redis.errors = [RedisConnectionError("gone")] * 1000
     with pytest.raises(RedisConnectionError):
@@ -132,8 +132,8 @@ def test_redis_that_stays_away_ends_the_request_after_the_timeout() -> None:
     assert 2 <= len(redis.groups) <= 10
 
 
-def test_nobody_waits_for_the_timeouts_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_commit, "MOST_JOBS", 1)
+def test_no_request_waits_for_the_timeouts_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "MAX_JOBS", 1)
     redis = Redis()
     redis.errors = [RedisConnectionError("gone")] * 1000
     commit = GroupCommit(redis.submit, 1)
@@ -143,8 +143,8 @@ def test_nobody_waits_for_the_timeouts_of_others(monkeypatch: pytest.MonkeyPatch
         for future in futures:
             with pytest.raises(RedisConnectionError):
                 future.result(30)
-    # All have the same second: each group is sent once, and again after pauses that fit into it. Had each a second of
-    # its own, that would be 40 times.
+    # All requests share one second, in which each group is sent, and sent again after pauses. If each group had its own
+    # second, there would be 40 submits.
     assert len(redis.groups) <= 8 + 1 / 0.05
     assert not commit._pending_bytes
     redis.errors.clear()

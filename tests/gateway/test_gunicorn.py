@@ -1,4 +1,4 @@
-"""The gateway under gunicorn: what only a real server and a real connection show."""
+"""The gateway under gunicorn, with real processes and connections."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support import PROJECT, until
 
 GOOD = {"a": 1, "b": 2}
 FEW_FILES = 128
-"""As a system might allow a process to open, unless it asks for more."""
+"""The number of open files that a system might allow by default."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Server:
         )
 
     def raw(self, data: bytes, *, hang_up: bool = False) -> bytes:
-        """What is answered to `data` until the connection is closed; with `hang_up` nothing follows the data."""
+        """Return the answer to `data` until the connection is closed. `hang_up` closes this side after the data."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
             connection.sendall(data)
             if hang_up:
@@ -68,7 +68,7 @@ def server(settings: Settings) -> Iterator[Server]:
 
 @contextmanager
 def serving(settings: Settings, module: str, *arguments: str) -> Iterator[Server]:
-    """`python -m module arguments` as a gateway."""
+    """Run `python -m module arguments` as a gateway."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -112,7 +112,7 @@ def test_a_body_over_the_limit_is_413_also_without_a_length(server: Server) -> N
     assert server.post(iter([b'{"a": 1, "b": 2}', b" " * (MB - 16)])).status_code == 202
 
 
-def test_a_body_that_does_not_come_whole_is_refused(server: Server, redis: Redis) -> None:
+def test_an_incomplete_body_is_refused(server: Server, redis: Redis) -> None:
     chunked = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     for rest in (
         b"Content-Type: text/csv\r\nContent-Length: 50\r\n\r\na,b\n1,2\n3,4567",
@@ -127,7 +127,7 @@ def test_a_body_that_does_not_come_whole_is_refused(server: Server, redis: Redis
     compressed = chunked.replace(b"chunked", b"gzip, chunked") + b"5\r\n[1,2]\r\n0\r\n\r\n"
     answer = server.raw(b"POST /v1/models/sum/predict HTTP/1.1\r\nHost: localhost\r\n" + compressed)
     assert answer.startswith(b"HTTP/1.1 501 ")
-    assert b"the Transfer-Encoding 'gzip, chunked' is not understood" in answer
+    assert b"the Transfer-Encoding 'gzip, chunked' is not supported" in answer
     assert not redis.keys("rq:queue:*")
 
 
@@ -154,7 +154,7 @@ def test_each_header_is_sent_once_and_the_length_is_right(server: Server) -> Non
     connection.close()
 
 
-def test_what_is_no_http_is_answered_with_a_problem(server: Server) -> None:
+def test_invalid_http_is_answered_with_a_problem(server: Server) -> None:
     for data, status in (
         (b"GARBAGE\r\n\r\n", 400),
         (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
@@ -183,14 +183,14 @@ def test_the_door_sees_the_request_as_it_was_sent(server: Server) -> None:
         assert answer.count(b"\r\nX-Content-Type-Options: nosniff\r\n") == 1
 
 
-def test_there_may_be_more_connections_than_a_system_allows_at_first(server: Server) -> None:
+def test_the_gateway_raises_the_systems_limit_on_connections(server: Server) -> None:
     with ExitStack() as open_ones:
         for _ in range(2 * FEW_FILES):
             open_ones.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
         assert server.live()
 
 
-def test_any_number_may_ask_at_once(server: Server) -> None:
+def test_many_requests_at_once_are_all_answered(server: Server) -> None:
     path = server.post('{"a": 1, "b": 2}').headers["Location"]
     with ExitStack() as stack:
         callers = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(300)]
@@ -200,8 +200,8 @@ def test_any_number_may_ask_at_once(server: Server) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_a_client_that_lost_its_network_is_let_go(server: Server) -> None:
-    """By the kernel: the connection has a timer of the kind that asks whether the other side is still there."""
+def test_the_connection_of_a_client_that_lost_its_network_is_closed(server: Server) -> None:
+    """The kernel closes it: the connection has a keepalive timer."""
     keepalive = "02"
     with socket.create_connection(("127.0.0.1", server.port)) as client:
         client.sendall(b"POST /v1/models/sum/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n[")
@@ -221,8 +221,8 @@ def test_a_stop_does_not_wait_for_idle_connections(server: Server) -> None:
         assert server.process.wait(7) == 0  # less than the grace period of 8 s
 
 
-def test_a_request_that_comes_while_its_connection_is_given_up_is_served() -> None:
-    """Both come due while the process is busy: the request is read, and only then the connection would be closed."""
+def test_a_request_that_arrives_while_its_connection_times_out_is_served() -> None:
+    """Both events are due while the process is busy. The request is read first."""
     script = """
 from gevent import monkey; monkey.patch_all()
 import gevent, socket

@@ -1,4 +1,4 @@
-"""`Prefer: handling=lenient`: rows that cannot be used are left out, and the answer says which and why."""
+"""`Prefer: handling=lenient`: invalid rows are left out, and the answer says which and why."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ OUTPUT = {"predictions": [3, None, 7], "probabilities": None, "ids": ["k1", "k2"
     ],
     ids=["records", "instances", "columns", "encoded twice", "csv"],
 )
-def test_one_bad_row_leaves_the_others(client: FlaskClient, body: dict[str, Any]) -> None:
+def test_the_valid_rows_beside_a_bad_one_are_predicted(client: FlaskClient, body: dict[str, Any]) -> None:
     assert client.post(PREDICT, **body).status_code == 422
     response = client.post(PREDICT, headers=LENIENT, **body)
     job = response.get_json()
@@ -51,7 +51,7 @@ def test_one_bad_row_leaves_the_others(client: FlaskClient, body: dict[str, Any]
 
 
 @pytest.mark.usefixtures("scoring")
-def test_a_row_of_another_length_and_one_that_lacks_a_name_are_left_out(client: FlaskClient) -> None:
+def test_rows_with_a_wrong_length_or_a_missing_name_are_left_out(client: FlaskClient) -> None:
     text = "key,a,b\nk1,1\nk2,1,2\nk3,1,2,3\n"
     job = client.post(PREDICT, data=text, content_type="text/csv", headers=LENIENT).get_json()
     assert (job["output"]["predictions"], job["output"]["ids"]) == ([None, 3, None], [None, "k2", None])
@@ -63,7 +63,7 @@ def test_a_row_of_another_length_and_one_that_lacks_a_name_are_left_out(client: 
 
 
 @pytest.mark.usefixtures("scoring")
-def test_good_rows_have_no_errors_and_who_does_not_ask_is_not_told(client: FlaskClient) -> None:
+def test_valid_rows_have_no_errors_and_strict_requests_no_list_of_errors(client: FlaskClient) -> None:
     job = client.post(PREDICT, json=[ROWS[0]], headers=LENIENT).get_json()
     assert (job["output"]["errors"], job["warnings"]) == ([], [])
     assert "errors" not in client.post(PREDICT, json=[ROWS[0]], headers={"Prefer": "wait=60"}).get_json()["output"]
@@ -79,12 +79,12 @@ def test_good_rows_have_no_errors_and_who_does_not_ask_is_not_told(client: Flask
     ],
     ids=["every row", "no row", "a missing column", "a form"],
 )
-def test_where_no_row_can_be_used_the_request_is_refused(client: FlaskClient, body: dict[str, Any]) -> None:
+def test_a_request_without_a_valid_row_is_refused(client: FlaskClient, body: dict[str, Any]) -> None:
     assert client.post(PREDICT, headers=LENIENT, **body).status_code == 422
     assert client.get(f"{PREDICT}?a=x&b=1", headers=LENIENT).status_code == 422
 
 
-def test_the_errors_are_there_for_whoever_looks_later(client: FlaskClient, settings: Settings, redis: Redis) -> None:
+def test_the_errors_stay_with_the_job(client: FlaskClient, settings: Settings, redis: Redis) -> None:
     response = client.post(PREDICT, json=ROWS, headers={"Prefer": "handling=lenient"})
     job = response.get_json()
     assert (response.status_code, response.headers["Preference-Applied"]) == (202, "handling=lenient")
@@ -110,7 +110,7 @@ def test_a_lenient_job_can_be_cancelled(client: FlaskClient) -> None:
 
 
 @pytest.mark.usefixtures("scoring")
-def test_of_many_errors_the_first_are_shown_and_the_total_is_said(settings: Settings) -> None:
+def test_the_first_of_many_errors_are_shown_with_the_total(settings: Settings) -> None:
     client = create_app(Settings(**{**settings.__dict__, "max_queue_rows": 100_000})).test_client()
     text = "a,b\n" + "x,y\n" * 60_000 + "1,2\n"
     job = client.post(PREDICT, data=text, content_type="text/csv", headers=LENIENT).get_json()

@@ -1,4 +1,4 @@
-"""Slips that everybody makes once: the answer says what went wrong and which command would do."""
+"""Bodies that do not match their media type, a common mistake with curl: the answer names the right option."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def test_a_csv_that_curl_sends_as_a_form(client: FlaskClient, body: str) -> None
 
 
 @pytest.mark.parametrize("body", ["a=1&b=2", "a=1%2C5&b=2", "b=2&a=1,5", "%7B=1&a=1&b=2", "a=1;2&b=2"])
-def test_what_is_a_form_stays_one(client: FlaskClient, body: str) -> None:
+def test_a_real_form_is_accepted(client: FlaskClient, body: str) -> None:
     assert client.post(PREDICT, data=body, content_type=FORM).status_code in (202, 422)
 
 
 @pytest.mark.parametrize("body", ["a,b1,23,4", "a,b", "\ufeffa,b1,2 "])
-def test_a_csv_whose_line_ends_curl_has_removed(client: FlaskClient, body: str) -> None:
+def test_a_csv_without_its_line_ends_is_explained(client: FlaskClient, body: str) -> None:
     said = problem(client.post(PREDICT, data=body.encode(), content_type="text/csv"), 422, "invalid_instances")
     assert [error["code"] for error in said["errors"]] == ["no_rows"]
-    assert "curl -d removes the ends of lines" in said["detail"] and "--data-binary" in said["detail"]
+    assert "curl -d removes line ends" in said["detail"] and "--data-binary" in said["detail"]
 
 
 def test_a_file_in_a_form(client: FlaskClient) -> None:
@@ -52,12 +52,12 @@ def test_a_file_in_a_form(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("name", ["SUM", "Sum", "sum%20", "%20sum", "sum%2520", "sum.pkl", "s um", "SUM@1"])
-def test_a_name_of_a_model_that_is_spelt_otherwise(client: FlaskClient, name: str) -> None:
+def test_a_misspelt_model_name_gets_a_suggestion(client: FlaskClient, name: str) -> None:
     said = problem(client.post(f"/v1/models/{name}/predict", json=[[1, 2]]), 404, "unknown_model")
     assert "(did you mean 'sum'?)" in said["detail"]
 
 
-def test_a_model_of_which_no_version_was_promoted(client: FlaskClient, settings: Settings) -> None:
+def test_a_model_without_a_promoted_version_says_what_to_do(client: FlaskClient, settings: Settings) -> None:
     for version in (1, 2):
         write_version(settings.models_dir, "churn", Sum(), [Field("a", Kind.NUMBER)], version=version)
     aliases = settings.models_dir / "churn" / "aliases.json"
@@ -71,7 +71,7 @@ def test_a_model_of_which_no_version_was_promoted(client: FlaskClient, settings:
 
 
 @pytest.mark.parametrize("report", ["", "{", "[]", '{"refused": 3}', '{"refused": null}'])
-def test_without_a_reason_of_the_gate_moving_the_alias_tells_it(
+def test_without_a_reason_of_the_gate_the_answer_points_to_moving_the_alias(
     client: FlaskClient, settings: Settings, report: str
 ) -> None:
     only_version(settings, report)

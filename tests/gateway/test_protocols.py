@@ -1,4 +1,4 @@
-"""The same table in every dialect, and bodies that are none."""
+"""The same table in every dialect, and bodies in none of them."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_table_without_names_is_in_signature_order(dialect: str, table: Table)
 @pytest.mark.parametrize("dialect", ONE_ROW)
 @deterministic
 @given(table=tables)
-def test_one_row_may_stand_alone(dialect: str, table: Table) -> None:
+def test_one_row_needs_no_list(dialect: str, table: Table) -> None:
     assert coerce(parsed(ONE_ROW[dialect](table[0])), SHOP) == coerce(Records(table[:1]), SHOP)
 
 
@@ -135,7 +135,7 @@ def test_a_list_of_plain_values_is_one_row(table: Table) -> None:
 
 @deterministic
 @given(tables, st.permutations(["key", *NAMES]))
-def test_csv_holds_the_same_table(table: Table, names: list[str]) -> None:
+def test_csv_is_read_as_the_same_table(table: Table, names: list[str]) -> None:
     text = io.StringIO()
     lines = csv.writer(text)
     lines.writerow(names)
@@ -146,7 +146,7 @@ def test_csv_holds_the_same_table(table: Table, names: list[str]) -> None:
 
 @deterministic
 @given(tables)
-def test_a_form_holds_the_same_row(table: Table) -> None:
+def test_a_form_is_read_as_the_same_row(table: Table) -> None:
     pairs = [(name, "" if value is None else str(value)) for name, value in table[0].items()]
     assert coerce(form.read(pairs), SHOP) == coerce(Records(table[:1]), SHOP)
 
@@ -163,7 +163,7 @@ PANDAS: dict[str, Callable[[pd.DataFrame], str]] = {
 
 
 @pytest.mark.parametrize("way", [*PANDAS, "csv"])
-def test_what_pandas_writes_is_read(way: str) -> None:
+def test_every_json_of_pandas_is_read(way: str) -> None:
     rows = [GOOD | {"key": "a"}, {"key": "b", "open": None, "price": None, "count": -1, "town": None}]
     frame = pd.DataFrame(rows, index=[7, 3])
     body = frame.to_csv(index=False) if way == "csv" else PANDAS[way](frame)
@@ -234,13 +234,13 @@ def test_dataframe_split_needs_columns_and_data(value: object) -> None:
 
 
 @pytest.mark.parametrize("name", [None, ["price", "x"], {}, 1.5])
-def test_columns_have_text_for_names(name: object) -> None:
+def test_the_names_of_columns_are_text(name: object) -> None:
     code, message = shape_error({"dataframe_split": {"columns": ["count", name], "data": []}})
     assert code == "not_instances"
     assert message.startswith("'dataframe_split' must name its columns by text; it has ")
 
 
-def test_pandas_own_column_numbers_are_names() -> None:
+def test_the_column_numbers_of_pandas_are_names() -> None:
     split = parsed({"dataframe_split": {"columns": [0, 1], "data": [[5, 6]]}})
     assert split == Grid(["0", "1"], [[5, 6]])
 
@@ -312,11 +312,11 @@ def test_an_input_named_like_a_wrapper_is_data(name: str, spelling: str) -> None
     assert (coerced.rows, coerced.ids) == (([("1",)], ["5"]) if spelling == "id" else ([("5",)], None))
 
 
-def test_what_stands_beside_a_wrapper_is_ignored() -> None:
+def test_keys_beside_a_wrapper_are_ignored() -> None:
     assert parsed({"instances": [GOOD], "signature_name": "serving_default"}) == Records([GOOD])
 
 
-def test_the_first_element_tells_what_a_list_is() -> None:
+def test_the_first_element_decides_how_a_list_is_read() -> None:
     values = list(GOOD.values())
     assert [(e.row, e.code) for e in refused(parsed([GOOD, values, 5]))] == [(1, "not_a_row"), (2, "not_a_row")]
     assert [(e.row, e.code) for e in refused(parsed([values, GOOD, 5]))] == [(1, "not_a_row"), (2, "not_a_row")]
@@ -334,7 +334,7 @@ def test_a_list_of_plain_values_of_another_length_is_refused() -> None:
     [[], {"instances": []}, {"inputs": []}, {"columns": {}}, {"columns": {"price": []}}, {"price": {}}, "[]"]
     + [{"dataframe_split": {"columns": ["price"], "data": []}}, {"dataframe_records": []}],
 )
-def test_no_rows_in_any_dialect_are_no_rows(value: object) -> None:
+def test_no_rows_are_refused_in_every_dialect(value: object) -> None:
     assert [error.code for error in refused(parsed(value))] == ["no_rows"]
 
 
@@ -359,10 +359,10 @@ def test_an_empty_row_lacks_every_input(instances: Instances) -> None:
         (b"[1] [2]", "the body is not JSON: Extra data at line 1, column 5"),
         (b'"a,b\\n1,2"', "the JSON string in the body is not JSON: Expecting value at line 1, column 1"),
         (b'""', "the JSON string in the body is not JSON: Expecting value at line 1, column 1"),
-        (b'{"price": NaN}', "NaN is not JSON; write null for a value that is not there"),
-        (b"[Infinity]", "Infinity is not JSON; write null for a value that is not there"),
-        (b"[-Infinity]", "-Infinity is not JSON; write null for a value that is not there"),
-        (b'"[NaN]"', "NaN is not JSON; write null for a value that is not there"),
+        (b'{"price": NaN}', "NaN is not JSON; write null for a missing value"),
+        (b"[Infinity]", "Infinity is not JSON; write null for a missing value"),
+        (b"[-Infinity]", "-Infinity is not JSON; write null for a missing value"),
+        (b'"[NaN]"', "NaN is not JSON; write null for a missing value"),
         (b'[{"a": "\xff"}]', "the body is not UTF-8: byte 8 cannot be read"),
         ('[{"a": "ü"}]'.encode("latin-1"), "the body is not UTF-8: byte 8 cannot be read"),
         ('[{"a": 1}]'.encode("utf-16"), "the body is not UTF-8: byte 0 cannot be read"),
@@ -373,7 +373,7 @@ def test_an_empty_row_lacks_every_input(instances: Instances) -> None:
     ],
     ids=range(20),
 )
-def test_a_body_that_is_no_json_is_malformed(body: bytes, message: str) -> None:
+def test_invalid_json_is_malformed(body: bytes, message: str) -> None:
     with pytest.raises(MalformedBody, match=f"^{re.escape(message)}"):
         native.read(body, SHOP)
 
@@ -388,12 +388,12 @@ def test_a_body_that_is_no_json_is_malformed(body: bytes, message: str) -> None:
     ],
     ids=range(4),
 )
-def test_a_body_that_is_no_csv_is_malformed(body: bytes, message: str) -> None:
+def test_invalid_csv_is_malformed(body: bytes, message: str) -> None:
     with pytest.raises(MalformedBody, match=f"^{re.escape(message)}"):
         csv_rows.read(body)
 
 
-def test_an_empty_cell_is_null_and_a_blank_line_is_nothing() -> None:
+def test_an_empty_cell_is_null_and_a_blank_line_is_skipped() -> None:
     assert csv_rows.read(b'a,b\r\n\r\n1,\r\n"", x\n\n') == Grid(["a", "b"], [["1", None], [None, "x"]], ",", [])
 
 
@@ -426,7 +426,7 @@ def measure(name: str) -> Field:
     )
 
 
-def test_a_curl_that_repeats_one_key_and_lacks_another_is_told_both() -> None:
+def test_a_repeated_key_and_a_missing_one_are_both_reported() -> None:
     names = ("sepal_length", "sepal_width", "petal_length", "petal_width")
     iris = Signature(tuple(map(measure, names)), Output(OutputKind.CLASS))
     body = b'{"sepal.width": 5.9, "sepal.width": 3.0, "petal.lenght": 5.1, "petal.width": 1.8}'
@@ -475,7 +475,7 @@ def ends_well(read: Callable[[], Instances]) -> None:
 
 @settings(deterministic, max_examples=300)
 @given(junk | wrapped, st.integers(0, 3))
-def test_any_json_ends_in_rows_or_in_a_refusal(value: object, times: int) -> None:
+def test_any_json_becomes_rows_or_a_refusal(value: object, times: int) -> None:
     for _ in range(times):
         value = json.dumps(value)
     ends_well(lambda: parsed(value))
@@ -483,7 +483,7 @@ def test_any_json_ends_in_rows_or_in_a_refusal(value: object, times: int) -> Non
 
 @deterministic
 @given(st.binary() | st.text().map(str.encode) | st.sampled_from([b'[{"price": 1}]', b"a,b\n1,2"]), st.data())
-def test_any_bytes_end_in_rows_or_in_a_refusal(body: bytes, data: st.DataObject) -> None:
+def test_any_bytes_become_rows_or_a_refusal(body: bytes, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(body)))
     for part in (body, body[:cut], body[cut:] + body[:cut]):
         ends_well(lambda part=part: native.read(part, SHOP))
@@ -492,7 +492,7 @@ def test_any_bytes_end_in_rows_or_in_a_refusal(body: bytes, data: st.DataObject)
 
 @deterministic
 @given(st.lists(st.tuples(keys, st.text(max_size=5))))
-def test_any_form_ends_in_rows_or_in_a_refusal(pairs: list[tuple[str, str]]) -> None:
+def test_any_form_becomes_rows_or_a_refusal(pairs: list[tuple[str, str]]) -> None:
     ends_well(lambda: form.read(pairs))
 
 

@@ -1,4 +1,4 @@
-"""Every refusal of the gateway: a problem that names what is wrong and what would do."""
+"""Every refusal of the gateway: a problem that says what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GOOD = {"a": 1, "b": 2}
 
 
 def problem(response: TestResponse, status: int, code: str) -> dict[str, Any]:
-    """The problem in `response`, checked for all that every problem has."""
+    """Return the problem in `response`, after checking the members that every problem has."""
     assert response.content_type == "application/problem+json"
     body: dict[str, Any] = response.get_json(force=True)
     assert (response.status_code, body["status"], body["code"]) == (status, status, code)
@@ -39,7 +39,7 @@ def problem(response: TestResponse, status: int, code: str) -> dict[str, Any]:
     return body
 
 
-def test_an_unknown_model_names_those_there_are_and_the_near_miss(client: FlaskClient) -> None:
+def test_an_unknown_model_gets_a_suggestion_and_the_list_of_models(client: FlaskClient) -> None:
     body = problem(client.post("/v1/models/sums/predict", json=GOOD), 404, "unknown_model")
     assert body["detail"] == "there is no model 'sums' (did you mean 'sum'?); there are: sum"
     assert body["models"] == ["sum"]
@@ -50,7 +50,7 @@ def test_an_unknown_model_is_404_everywhere(client: FlaskClient, path: str) -> N
     assert client.get(path).status_code == 404
 
 
-def test_an_unknown_version_names_those_there_are(client: FlaskClient) -> None:
+def test_an_unknown_version_gets_the_list_of_versions(client: FlaskClient) -> None:
     body = problem(client.post("/v1/models/sum@7/predict", json=GOOD), 404, "unknown_model")
     assert body["detail"] == "the model 'sum' has no version or alias '7'; it has 1, current"
 
@@ -87,12 +87,12 @@ def test_no_rows_is_422(client: FlaskClient, body: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"nan", b'{"a": NaN}', b'{"a": Infinity}', b"\xff\xfe", b"[" * 100_000])
-def test_what_is_not_json_is_400(client: FlaskClient, body: bytes) -> None:
+def test_invalid_json_is_400(client: FlaskClient, body: bytes) -> None:
     problem(client.post(PREDICT, data=body, content_type="application/json"), 400, "malformed_body")
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/xml", "image/png", "application/octet-stream"])
-def test_an_unknown_media_type_is_415_and_says_which_would_do(client: FlaskClient, kind: str) -> None:
+def test_an_unknown_media_type_is_415_with_the_accepted_ones(client: FlaskClient, kind: str) -> None:
     body = problem(client.post(PREDICT, data=b"{}", content_type=kind), 415, "unsupported_media_type")
     assert "application/json" in body["detail"]
 
@@ -114,9 +114,7 @@ def test_a_form_of_too_many_parts_is_413_and_says_how_many(client: FlaskClient) 
     assert "more than 1000 parts" in body["detail"]
 
 
-def test_a_body_without_a_length_counts_among_what_waits_too(
-    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_body_without_a_length_counts_as_waiting_bytes(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     monkeypatch.setattr(GroupCommit, "submit", lambda _, job, size: sizes.append(size) is None)
     chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
@@ -126,12 +124,12 @@ def test_a_body_without_a_length_counts_among_what_waits_too(
     assert sizes == [6, 6, 7]
 
 
-def test_more_rows_than_may_ever_wait_are_413(client: FlaskClient, redis: Redis) -> None:
+def test_more_rows_than_the_queue_can_hold_are_413(client: FlaskClient, redis: Redis) -> None:
     problem(client.post(PREDICT, json=[GOOD] * 6), 413, "too_many_rows")
     assert not redis.keys("*")
 
 
-def test_of_a_csv_with_too_many_rows_the_rest_is_not_read(client: FlaskClient) -> None:
+def test_a_csv_with_too_many_rows_is_not_read_to_its_end(client: FlaskClient) -> None:
     """A row can be two bytes: 8 MB of them would take seconds."""
     rows = "price,count\n" + "1,2\n" * 6
     problem(client.post(PREDICT, data=rows + '"not closed', content_type="text/csv"), 413, "too_many_rows")
@@ -201,11 +199,11 @@ def test_a_manifest_that_does_not_parse_is_named_and_other_models_are_served(
         "cursor=WzFd",
     ],
 )
-def test_a_list_of_jobs_that_cannot_be_made_is_400(client: FlaskClient, query: str) -> None:
+def test_an_invalid_query_for_jobs_is_400(client: FlaskClient, query: str) -> None:
     problem(client.get(f"/v1/jobs?{query}"), 400, "invalid_parameter")
 
 
-def test_a_deadline_that_is_no_number_is_400(client: FlaskClient) -> None:
+def test_an_invalid_deadline_is_400(client: FlaskClient) -> None:
     response = client.post(PREDICT, json=GOOD, headers={"Cancel-After": "soon"})
     assert "Cancel-After" in problem(response, 400, "invalid_parameter")["detail"]
 
@@ -216,7 +214,7 @@ def test_an_unknown_job_is_404(client: FlaskClient, job_id: str) -> None:
 
 
 @pytest.mark.parametrize("wait", ["x", "-1", "nan", "inf", "1e3", "", "9" * 400])
-def test_a_wait_that_is_no_number_is_400(client: FlaskClient, wait: str) -> None:
+def test_an_invalid_wait_is_400(client: FlaskClient, wait: str) -> None:
     assert "wait" in problem(client.get(f"/v1/jobs/abc?wait={wait}"), 400, "invalid_parameter")["detail"]
 
 
@@ -270,7 +268,7 @@ def test_a_form_of_very_many_fields_is_413(client: FlaskClient) -> None:
     assert "more than 10000 fields" in problem(refused, 413, "form_too_large")["detail"]
 
 
-def test_one_manifest_that_cannot_be_used_takes_away_its_model_alone(client: FlaskClient, models: Path) -> None:
+def test_an_unusable_manifest_affects_its_model_only(client: FlaskClient, models: Path) -> None:
     spoiled = ["NaN", "1e999", '{"deep": ' + "[" * 900 + "]" * 900 + "}"]
     for number, metric in enumerate(spoiled):
         write_version(models, f"bad{number}", Sum(), numbers("a"), metrics={"accuracy": 0.5})
@@ -285,7 +283,7 @@ def test_one_manifest_that_cannot_be_used_takes_away_its_model_alone(client: Fla
     assert client.post(PREDICT, json=GOOD).status_code == 202
 
 
-def test_a_category_that_is_no_text_is_a_manifest_that_cannot_be_used(client: FlaskClient, models: Path) -> None:
+def test_a_category_that_is_not_text_makes_a_manifest_unusable(client: FlaskClient, models: Path) -> None:
     write_version(models, "words", Sum(), [Field("w", Kind.STRING, categories=("x",))], example={"w": "x"})
     path = models / "words/versions/1/manifest.json"
     path.write_text(re.sub(r'"categories": \[\s*"x"', '"categories": [{}', path.read_text()))

@@ -53,7 +53,7 @@ def test_nothing_in_a_report_may_run_or_be_loaded(reported: FlaskClient) -> None
         ("?format=html", "application/json", "text/html; charset=utf-8"),
     ],
 )
-def test_the_same_facts_come_as_json_to_those_who_ask(
+def test_the_facts_of_a_report_are_available_as_json(
     reported: FlaskClient, query: str, accept: str, content_type: str
 ) -> None:
     answer = reported.get(PATH + query, headers={"Accept": accept})
@@ -63,19 +63,19 @@ def test_the_same_facts_come_as_json_to_those_who_ask(
         assert answer.get_json() == FACTS
 
 
-def test_an_unknown_format_is_refused_with_those_there_are(reported: FlaskClient) -> None:
+def test_an_unknown_format_is_refused_with_the_list_of_formats(reported: FlaskClient) -> None:
     body = problem(reported.get(f"{PATH}?format=pdf"), 400, "invalid_parameter")
     assert body["detail"] == "format 'pdf' is neither html nor json"
 
 
-def test_a_reader_who_has_the_report_is_told_so(reported: FlaskClient, models: Path) -> None:
+def test_an_unchanged_report_is_304(reported: FlaskClient, models: Path) -> None:
     first = reported.get(PATH)
     again = reported.get(PATH, headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.data) == (304, b"")
     assert reported.get(f"{PATH}?format=json").headers["ETag"] != first.headers["ETag"]
 
 
-def test_the_headers_alone_are_those_of_the_page(reported: FlaskClient) -> None:
+def test_head_returns_the_headers_of_the_page(reported: FlaskClient) -> None:
     whole, head = reported.get(PATH), reported.head(PATH)
     assert (head.status_code, head.data) == (200, b"")
     assert head.headers["Content-Length"] == whole.headers["Content-Length"] == str(len(PAGE.encode()))
@@ -83,7 +83,7 @@ def test_the_headers_alone_are_those_of_the_page(reported: FlaskClient) -> None:
 
 @pytest.fixture
 def versions(reported: FlaskClient, models: Path) -> FlaskClient:
-    """The same with versions 2 and 3, of which only the latter has no report, and pages with places to fill in."""
+    """The same with versions 2 and 3, of which 3 has no report, and pages with placeholders."""
     for version in (1, 2, 3):
         if version > 1:
             write_version(models, "sum", Sum(), numbers("a", "b"), version=version)
@@ -116,8 +116,8 @@ def test_a_report_says_which_aliases_name_its_version_and_links_to_the_others(
     assert "script" not in again.text
 
 
-def test_only_the_places_that_the_trainer_left_are_filled_in(versions: FlaskClient) -> None:
-    """The first place is the trainer's own; what stands below it could be somebody's data, were it not escaped."""
+def test_only_the_placeholders_of_the_trainer_are_filled_in(versions: FlaskClient) -> None:
+    """The first placeholder is the trainer's. A later one could only come from data."""
     text = versions.get(PATH, headers={"Host": "127.0.0.1:9999"}).text
     assert text.count(STATUS) == 1
     assert text.index('class="live"') < text.index(STATUS)
@@ -126,10 +126,8 @@ def test_only_the_places_that_the_trainer_left_are_filled_in(versions: FlaskClie
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:80`id`", "127.0.0.1$(id)", "127.0.0.1;id", "127.0.0.1 &&id", "<b>"])
-def test_an_address_that_a_shell_would_read_otherwise_is_not_shown(
-    versions: FlaskClient, models: Path, host: str
-) -> None:
-    """Such a request is refused, and if it were not: the command stays as the trainer wrote it."""
+def test_an_address_with_meaning_for_a_shell_is_not_shown(versions: FlaskClient, models: Path, host: str) -> None:
+    """The door refuses such a request. If it did not, the command would stay as the trainer wrote it."""
     assert versions.get(PATH, environ_overrides={"HTTP_HOST": host}).status_code == 400
     page = (models / "sum" / "versions" / "1" / "report" / "report.html").read_bytes()
     with versions.application.test_request_context(PATH, environ_overrides={"HTTP_HOST": host}):
@@ -138,7 +136,7 @@ def test_an_address_that_a_shell_would_read_otherwise_is_not_shown(
     assert ADDRESS_ELEMENT in shown
 
 
-def test_a_version_without_a_report_names_those_that_have_one(reported: FlaskClient, models: Path) -> None:
+def test_a_version_without_a_report_gets_the_list_of_versions_with_one(reported: FlaskClient, models: Path) -> None:
     write_version(models, "sum", Sum(), numbers("a", "b"), version=2)
     body = problem(reported.get("/v1/models/sum/versions/2/report"), 404, "no_report")
     assert body["detail"].startswith("version 2 of the model 'sum' has no report; those that have one: 1.")
@@ -151,5 +149,5 @@ def test_a_model_without_any_report_says_how_to_get_one(client: FlaskClient) -> 
 
 
 @pytest.mark.parametrize("path", ["sums/versions/1", "sum/versions/7", "sum/versions/01"])
-def test_a_version_that_is_not_there_has_no_report(reported: FlaskClient, path: str) -> None:
+def test_an_unknown_version_has_no_report(reported: FlaskClient, path: str) -> None:
     problem(reported.get(f"/v1/models/{path}/report"), 404, "unknown_model")

@@ -1,4 +1,4 @@
-"""Slow clients under gunicorn: what makes no progress is let go, and what does is let be."""
+"""Slow clients under gunicorn: connections without progress are closed, and others are not."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def spool(models: Path) -> Path:
 
 @pytest.fixture
 def hurried(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A gateway of little patience and few connections, which takes uploads."""
+    """A gateway with short deadlines and few connections, which accepts uploads."""
     monkeypatch.setenv("ALLOW_UPLOAD", "1")
     config = tmp_path / "hurried.conf.py"
     config.write_text(CONFIG)
@@ -45,7 +45,7 @@ def hurried(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         yield server
 
 
-def test_what_makes_no_progress_is_let_go(hurried: Server, spool: Path) -> None:
+def test_connections_without_progress_are_closed(hurried: Server, spool: Path) -> None:
     begun = {
         b"": b"",
         b"POST /v1/models/sum/predict HTTP/1.1\r\nHost: loc": b'"code":"head_too_slow"',
@@ -68,11 +68,11 @@ def test_what_makes_no_progress_is_let_go(hurried: Server, spool: Path) -> None:
     assert [path.name for path in spool.iterdir()] == [".lock"]
 
 
-def test_a_body_that_keeps_coming_may_take_its_time() -> None:
+def test_a_body_that_keeps_arriving_extends_its_deadline() -> None:
     ours, theirs = socket.socketpair()
     with theirs, Connection(wrapped(ours), Patience(lag=20, rate=1000), 75) as connection:
         connection.enter(Phase.BODY, 20)
-        connection.deadline -= 15  # as if nothing had come for so long
+        connection.deadline -= 15  # as if nothing had arrived for so long
         before = connection.deadline
         theirs.sendall(b" " * 5000)
         connection.recv(5000)
@@ -82,25 +82,25 @@ def test_a_body_that_keeps_coming_may_take_its_time() -> None:
         assert connection.deadline - before < 50
 
 
-def test_what_came_quickly_buys_no_long_silence(hurried: Server) -> None:
+def test_a_fast_start_does_not_allow_a_long_silence(hurried: Server) -> None:
     body = b" " * 100_000  # a hundred seconds' worth
     with socket.create_connection(("127.0.0.1", hurried.port), timeout=30) as client:
         client.sendall(POST % (b"sum/predict", b"application/json", len(body) + 1) + body)
         assert b'"code":"body_too_slow"' in rest_of(client)
 
 
-def test_a_client_that_does_not_read_its_answers_is_let_go(hurried: Server) -> None:
+def test_a_client_that_does_not_read_its_answers_is_disconnected(hurried: Server) -> None:
     with socket.socket() as client, suppress(ConnectionError):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(30)
         client.connect(("127.0.0.1", hurried.port))
-        body = b"[" + b'["x", "y"],' * 500 + b"[]]"  # about each value of which there is something to say
+        body = b"[" + b'["x", "y"],' * 500 + b"[]]"  # each value is an error in the answer
         while True:  # until the gateway has closed the connection
             client.sendall(POST % (b"sum/predict", b"application/json", len(body)) + body)
 
 
-def test_idle_connections_make_way_where_there_are_no_more(hurried: Server) -> None:
-    """They could be idle for a minute: gunicorn would take no connection until then."""
+def test_idle_connections_are_closed_when_connections_run_out(hurried: Server) -> None:
+    """Otherwise gunicorn would accept no connection while they are idle, for up to 75 seconds."""
     with ExitStack() as stack:
         for _ in range(SLOTS + 4):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", hurried.port), timeout=30))
@@ -108,7 +108,7 @@ def test_idle_connections_make_way_where_there_are_no_more(hurried: Server) -> N
         until(hurried.live, "another is served")
 
 
-def test_the_slowest_are_closed_first_and_who_has_just_come_is_not() -> None:
+def test_the_slowest_connections_are_closed_first_and_new_ones_are_not() -> None:
     with ExitStack() as stack:
         pairs = [socket.socketpair() for _ in range(5)]
         for pair in pairs:
@@ -119,10 +119,10 @@ def test_the_slowest_are_closed_first_and_who_has_just_come_is_not() -> None:
             connection.blocked = connection is not busy
             connection.since -= 0 if connection is fresh else 100
         trickling.moved, quick.moved = 200, 200_000
-        everybody = [fresh, quick, busy, trickling, idle]
-        assert slowest(everybody, 5) == [idle, trickling, quick]
-        assert slowest(everybody, 1) == [idle]
-        assert slowest(everybody, -1) == []
+        connections = [fresh, quick, busy, trickling, idle]
+        assert slowest(connections, 5) == [idle, trickling, quick]
+        assert slowest(connections, 1) == [idle]
+        assert slowest(connections, -1) == []
 
 
 def test_a_body_in_tiny_chunks_is_refused_and_one_in_small_chunks_is_not(hurried: Server) -> None:

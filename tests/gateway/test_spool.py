@@ -1,4 +1,4 @@
-"""Uploads claim room as they come: a promised length takes none."""
+"""Uploads claim room as they arrive, and not by their announced length."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def taken(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def test_an_upload_claims_about_what_has_come(tmp_path: Path) -> None:
+def test_an_upload_claims_about_as_much_as_has_arrived(tmp_path: Path) -> None:
     spool, claimed = Spool(tmp_path, 100, 100), []
     form = receive(spool, 8 * MB, lambda: claimed.append(taken(tmp_path)))
     assert 3.9 * MB <= claimed[0] <= 5.1 * MB
@@ -52,7 +52,7 @@ def test_an_upload_claims_about_what_has_come(tmp_path: Path) -> None:
     assert (tmp_path / form.files["file"]).read_bytes() == b"y" * 8 * MB
 
 
-def test_uploads_that_have_promised_all_of_the_spool_leave_room_for_others(tmp_path: Path) -> None:
+def test_the_announced_length_of_an_upload_takes_no_room_from_others(tmp_path: Path) -> None:
     spool = Spool(tmp_path, 10, 10)
     others: list[str] = []
     receive(spool, 6 * MB, lambda: others.extend(receive(spool, MB).files))

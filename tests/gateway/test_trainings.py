@@ -1,4 +1,4 @@
-"""Training over HTTP: what is asked for arrives at the trainer, and what cannot be meant is refused by name."""
+"""Training over HTTP: requests arrive at the trainer, and invalid values are refused by name."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def client(settings: Settings, spool: Path, trainer_queue: TrainerQueue) -> Flas
 
 @pytest.fixture
 def trainer_queue(redis: Redis) -> TrainerQueue:
-    """A trainer that has said which recipes there are."""
+    """A trainer that has published its recipes."""
     Leases(redis, group=TRAINERS).register("t-0-x", queues=[TRAINING.queue])
     trainer_queue = TrainerQueue(redis, "t-0-x", TRAINING, SIGNER)
     depth = Parameter("depth", ["int", "None"], [], None)
@@ -51,7 +51,7 @@ def trainer_queue(redis: Redis) -> TrainerQueue:
 
 
 def accepted(response: TestResponse, trainer_queue: TrainerQueue) -> TrainingRequest:
-    """What the trainer gets to see of a request that was accepted."""
+    """The request that arrives at the trainer."""
     assert response.status_code == 202, response.text
     begun = trainer_queue.begin([])
     assert begun is not None and begun.id == response.json["id"]  # type: ignore[index]
@@ -107,7 +107,7 @@ def test_every_part_of_a_request_arrives(client: FlaskClient, trainer_queue: Tra
     )
 
 
-def test_nothing_at_all_trains_the_models_own_recipe(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
+def test_an_empty_request_trains_the_models_own_recipe(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
     assert accepted(client.post("/v1/models/loan/train"), trainer_queue) == TrainingRequest("loan", "loan")
     assert accepted(client.post("/v1/models/iris/train", json={}), trainer_queue) == TrainingRequest("iris", "iris")
 
@@ -129,8 +129,8 @@ def test_a_model_without_a_recipe_is_trained_by_the_generic_one(
         ({"kinds": ["zip"]}, "kinds", "must be an object"),
         ({**GENERIC, "kinds": {"zip": "text"}}, "kinds.zip", "one of number, integer, string, boolean, dat"),
         ({**GENERIC, "kinds": {"zip": "strin"}}, "kinds.zip", "did you mean 'string'?"),
-        ({**GENERIC, "kinds": {"": "string"}}, "kinds", "must name columns; '' is none"),
-        ({"kinds": {"zip": "string"}}, "kinds", "the recipe loan has kinds of its own"),
+        ({**GENERIC, "kinds": {"": "string"}}, "kinds", "must name columns; '' is not one"),
+        ({"kinds": {"zip": "string"}}, "kinds", "the recipe loan sets its own kinds"),
         ({**GENERIC, "id_field": "y"}, "id_field", "id_field and target both name 'y'"),
         ({"parameters": {"a": [[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]}}, "parameters", "levels deep"),
         ({"target": ""}, "target", "1 to 256 characters"),
@@ -159,14 +159,14 @@ def test_a_model_without_a_recipe_is_trained_by_the_generic_one(
         ([], None, "must be a JSON object"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_by_name(client: FlaskClient, body: Any, field: str, said: str) -> None:
+def test_invalid_values_are_refused_by_name(client: FlaskClient, body: Any, field: str, said: str) -> None:
     (error,) = refused(client.post("/v1/models/loan/train", json=body))["errors"]
     assert (error["field"], error["row"]) == (field, None)
     assert said in error["message"]
 
 
 @pytest.mark.parametrize("value", ["1e999", "9" * 30, "9" * 400, r'"\ud800"', r'{"\ud800": 1}', "[" * 800 + "]" * 800])
-def test_what_the_trainer_could_not_read_is_refused(client: FlaskClient, value: str) -> None:
+def test_values_that_the_trainer_could_not_read_are_refused(client: FlaskClient, value: str) -> None:
     for key, body in (
         ("parameters", f'{{"parameters": {{"a": {value}}}}}'),
         ("gate", f'{{"gate": {{"floor": {value}}}}}'),
@@ -175,17 +175,17 @@ def test_what_the_trainer_could_not_read_is_refused(client: FlaskClient, value: 
         assert refused(response)["errors"][0]["field"].startswith(key)
 
 
-def test_all_errors_are_told_at_once(client: FlaskClient) -> None:
+def test_all_errors_are_reported_at_once(client: FlaskClient) -> None:
     problem = refused(client.post("/v1/models/loan/train", json={"recipe": "x", "alias": 1, "notes": 2}))
     assert (problem["code"], len(problem["errors"])) == ("invalid_training", 3)
 
 
-def test_a_name_that_is_none_is_refused(client: FlaskClient) -> None:
+def test_an_invalid_name_is_refused(client: FlaskClient) -> None:
     for name in ("Loan", "inbox", "a" * 65):
         assert refused(client.post(f"/v1/models/{name}/train", json={}))["code"] == "invalid_name"
 
 
-def test_json_that_is_none_is_refused(client: FlaskClient) -> None:
+def test_invalid_json_is_refused(client: FlaskClient) -> None:
     for body in (b"{", b'{"gate": {"floor": NaN}}', b"\xff"):
         response = client.post("/v1/models/loan/train", data=body, content_type="application/json")
         assert refused(response, 400)["code"] == "malformed_body"
@@ -196,7 +196,7 @@ def test_json_that_is_none_is_refused(client: FlaskClient) -> None:
     assert client.post("/v1/models/loan/train", data=body, content_type="application/json").status_code == 413
 
 
-def test_before_the_first_trainer_nobody_knows_the_recipes(client: FlaskClient, redis: Redis) -> None:
+def test_recipes_are_unknown_until_a_trainer_has_started(client: FlaskClient, redis: Redis) -> None:
     redis.delete("mg:recipes")
     assert refused(client.post("/v1/models/loan/train", json={}), 503)["code"] == "no_trainer"
 
@@ -215,7 +215,7 @@ def test_a_foreign_page_may_not_train(client: FlaskClient) -> None:
 # Uploads
 
 
-def test_a_file_is_in_the_spool_under_a_name_of_ours(
+def test_a_file_gets_a_name_of_the_gateways_in_the_spool(
     client: FlaskClient, trainer_queue: TrainerQueue, spool: Path
 ) -> None:
     fields = {"target": "b", "features": '["a"]', "gate": '{"floor": 0.5}', "recipe": "tabular"}
@@ -251,7 +251,7 @@ CSV = b"id;months;zip;stays\n1;5;01234;yes\n"
         (b'"' + b"x" * 5_000_000, {}, "file", "the quotation mark before 'xxxxxxxxxxxxxxxxxxxx' is not closed"),
     ],
 )
-def test_what_the_header_shows_to_be_wrong_is_refused_at_once(
+def test_a_header_without_the_needed_columns_is_refused_at_once(
     settings: Settings,
     spool: Path,
     trainer_queue: TrainerQueue,
@@ -267,7 +267,7 @@ def test_what_the_header_shows_to_be_wrong_is_refused_at_once(
     assert files(spool) == [] and trainer_queue.begin([]) is None
 
 
-def test_what_the_header_shows_to_be_right_is_accepted(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
+def test_a_header_with_the_needed_columns_is_accepted(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
     fields = {"target": "Stays", "features": '["MONTHS", "zip"]', "kinds": '{"zip": "string"}', "recipe": "tabular"}
     request = accepted(client.post("/v1/models/new/train", **form(CSV, **fields)), trainer_queue)
     assert (request.target, request.kinds) == ("Stays", {"zip": "string"})
@@ -297,14 +297,16 @@ def test_a_parameter_that_the_recipe_does_not_take_is_refused_at_once(
         assert said in refused(response)["detail"]
 
 
-def test_what_the_trainer_alone_knows_of_a_recipe_is_left_to_it(
+def test_parameters_that_the_trainer_did_not_publish_are_left_to_it(
     client: FlaskClient, trainer_queue: TrainerQueue
 ) -> None:
     request = accepted(client.post("/v1/models/loan/train", json={"parameters": {"anything": 1}}), trainer_queue)
     assert request.parameters == {"anything": 1}
 
 
-def test_a_training_that_waits_says_how_many_come_first(client: FlaskClient, trainer_queue: TrainerQueue) -> None:
+def test_a_queued_training_has_the_number_of_trainings_before_it(
+    client: FlaskClient, trainer_queue: TrainerQueue
+) -> None:
     ids = [client.post("/v1/models/loan/train").get_json()["id"] for _ in range(3)]
 
     def before(job_id: str) -> int | None:
@@ -329,7 +331,7 @@ def test_a_training_that_waits_says_how_many_come_first(client: FlaskClient, tra
         ("folder/", None),
     ],
 )
-def test_the_name_of_an_uploaded_file_travels_with_it_and_names_no_place(
+def test_an_uploaded_file_keeps_its_name_without_its_folder(
     client: FlaskClient, trainer_queue: TrainerQueue, sent: str, kept: str | None
 ) -> None:
     data = {"file": (io.BytesIO(b"a,b\n1,2\n"), sent)}
@@ -345,7 +347,7 @@ def test_a_request_may_be_one_field_of_the_form(client: FlaskClient, trainer_que
     assert (request.recipe, request.notes) == ("loan", "n")
 
 
-def test_json_that_curl_sends_as_a_form_is_415_and_says_which_option_would_do(client: FlaskClient) -> None:
+def test_json_that_curl_sends_as_a_form_is_415_with_the_right_option(client: FlaskClient) -> None:
     response = client.post("/v1/models/loan/train", data="{}", content_type="application/x-www-form-urlencoded")
     assert "application/json (curl --json)" in refused(response, 415)["detail"]
 
@@ -378,7 +380,7 @@ def test_an_upload_that_does_not_fit_is_refused_before_it_is_read(client: FlaskC
     assert files(spool) == []
 
 
-def test_uploads_together_take_no_more_than_the_spool(client: FlaskClient, spool: Path) -> None:
+def test_uploads_share_the_quota_of_the_spool(client: FlaskClient, spool: Path) -> None:
     statuses = [client.post("/v1/models/loan/train", **form(b"x\n" * 200_000)).status_code for _ in range(3)]
     assert statuses == [202, 202, 507]
     assert len(files(spool)) == 2
@@ -389,7 +391,7 @@ def test_a_spool_that_cannot_be_written_is_507(client: FlaskClient, spool: Path)
     assert client.post("/v1/models/loan/train", **form()).status_code in (500, 507)
 
 
-def test_a_form_that_breaks_off_leaves_nothing(client: FlaskClient, spool: Path) -> None:
+def test_an_incomplete_form_leaves_no_files(client: FlaskClient, spool: Path) -> None:
     head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n1,2'
     response = client.post(
         "/v1/models/loan/train",
@@ -440,14 +442,14 @@ def test_a_failed_training_says_why(client: FlaskClient, trainer_queue: TrainerQ
     assert client.get(f"/v1/jobs/{begun.id}").json["error"] == error
 
 
-def test_a_log_that_nobody_can_have_is_refused(client: FlaskClient) -> None:
+def test_an_invalid_request_for_a_log_is_refused(client: FlaskClient) -> None:
     assert client.get("/v1/jobs/unknown/log").status_code == 404
     assert client.get("/v1/jobs/unknown/log?from=-1").status_code == 400
     prediction = client.post("/v1/models/sum/predict", json={"a": 1, "b": 2}).json["id"]
     assert refused(client.get(f"/v1/jobs/{prediction}/log"), 404)["code"] == "no_log"
 
 
-def test_so_many_trainings_wait_and_no_more(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_waiting_trainings_is_limited(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.serving.training.MAX_WAITING", 1)
     assert client.post("/v1/models/loan/train").status_code == 202
     assert refused(client.post("/v1/models/loan/train"), 503)["code"] == "queue_full"
@@ -460,7 +462,7 @@ def test_a_reset_trains_by_the_models_recipe_and_nothing_else(client: FlaskClien
     assert accepted(client.post("/v1/models/loan/reset"), trainer_queue) == TrainingRequest("loan", "loan")
 
 
-def test_a_reset_of_what_has_no_defaults_is_refused(client: FlaskClient) -> None:
+def test_a_reset_of_a_model_without_defaults_is_refused(client: FlaskClient) -> None:
     assert client.post("/v1/models/unknown/reset").status_code == 404
     problem = refused(client.post("/v1/models/sum/reset"))  # made "by hand"
     assert "there is no recipe 'by hand'" in problem["detail"]
@@ -498,25 +500,23 @@ def test_a_schedule_is_put_shown_replaced_and_deleted(client: FlaskClient) -> No
         ({"cron": "* * * * *", "request": []}, "must be a JSON object"),
     ],
 )
-def test_a_schedule_that_is_none_is_refused_with_a_reason(client: FlaskClient, body: Any, said: str) -> None:
+def test_an_invalid_schedule_is_refused_with_a_reason(client: FlaskClient, body: Any, said: str) -> None:
     assert said in refused(client.put("/v1/models/loan/schedule", json=body))["detail"]
 
 
-def test_a_schedule_has_a_bounded_size_and_so_has_their_number(
-    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_size_and_the_number_of_schedules_are_limited(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     long = {"cron": "0 0 * * *", "request": {"notes": "n" * 4000, "parameters": {"x": "y" * 12_400}}}
     assert refused(client.put("/v1/models/loan/schedule", json=long), 413)["code"] == "body_too_large"
     monkeypatch.setattr("broker.schedules.MOST", 2)
     body = {"cron": "0 0 * * *", "request": {"recipe": "iris"}}
-    for model in ("loan", "iris", "loan"):  # one that is there already can be replaced
+    for model in ("loan", "iris", "loan"):  # an existing one can be replaced
         assert client.put(f"/v1/models/{model}/schedule", json=body).status_code == 200
     problem = refused(client.put("/v1/models/third/schedule", json=body), 409)
     assert problem["code"] == "too_many_schedules"
     assert problem["detail"] == "there are 2 schedules already; delete one that is not needed any more"
 
 
-def test_of_very_many_errors_the_first_are_listed(client: FlaskClient) -> None:
+def test_the_first_of_very_many_errors_are_listed(client: FlaskClient) -> None:
     problem = refused(client.post("/v1/models/loan/train", json={f"gaet{n}": n for n in range(12_000)}))
     assert problem["detail"] == "12000 values cannot be used; see errors (the first 100 are listed)"
     assert len(problem["errors"]) == 100

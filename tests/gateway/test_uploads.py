@@ -1,4 +1,4 @@
-"""An upload becomes a command to the trainer, where uploads are allowed at all."""
+"""An upload becomes a command to the trainer, if uploads are allowed."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ def test_an_invalid_name_of_a_model_is_refused(client: FlaskClient, name: str) -
     [
         (form("model"), "has the part 'model'"),
         (form("file", alias="canary"), "has the part 'alias'"),
-        (form("sample"), "lacks a file in a part file"),
-        (form(file="as text"), "lacks a file in a part file"),
+        (form("sample"), "has no file in its part 'file'"),
+        (form(file="as text"), "has no file in its part 'file'"),
     ],
 )
 def test_a_form_with_other_parts_is_refused(

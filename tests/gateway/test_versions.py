@@ -46,7 +46,7 @@ def test_an_alias_moves_and_later_requests_get_the_new_version(client: FlaskClie
         assert job["model"] == {"name": "sum", "version": 2}
 
 
-def test_a_roll_back_leads_back_and_forth(client: FlaskClient) -> None:
+def test_a_second_roll_back_undoes_the_first(client: FlaskClient) -> None:
     assert client.post(f"{MODEL}/rollback").get_json()["code"] == "no_previous"
     move(client, "current", {"version": 2})
     assert client.post(f"{MODEL}/rollback").get_json()["aliases"] == {"current": 1, "previous": 2}
@@ -94,7 +94,7 @@ def test_a_deleted_version_is_gone_although_its_manifest_was_read(client: FlaskC
         ("DELETE", "versions/" + "9" * 5000, None, 404, "unknown_model"),
     ],
 )
-def test_what_cannot_be_done_says_why_and_changes_nothing(
+def test_a_refused_change_says_why_and_changes_nothing(
     client: FlaskClient, settings: Settings, method: str, path: str, body: Any, status: int, code: str
 ) -> None:
     response = client.open(f"{MODEL}/{path}", method=method, **({} if body is None else {"json": body}))
@@ -108,8 +108,8 @@ def test_a_body_that_is_not_json_is_refused(client: FlaskClient) -> None:
     assert (response.status_code, response.get_json()["code"]) == (400, "malformed_body")
 
 
-@pytest.mark.parametrize(("name", "said"), [("som", "did you mean 'sum'"), ("sum@1", "name the model alone")])
-def test_an_unknown_model_is_named(client: FlaskClient, name: str, said: str) -> None:
+@pytest.mark.parametrize(("name", "said"), [("som", "did you mean 'sum'"), ("sum@1", "such as 'sum'")])
+def test_an_unknown_model_is_404_with_its_name(client: FlaskClient, name: str, said: str) -> None:
     for response in (
         client.get(f"/v1/models/{name}/versions"),
         client.put(f"/v1/models/{name}/aliases/current", json={"version": 1}),

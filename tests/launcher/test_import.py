@@ -1,4 +1,4 @@
-"""`make import` finds the Redis of the Modelgate that runs from the same folder."""
+"""`make import` finds the Redis of a Modelgate that was started from the same folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from launcher.redis_server import command, running
 from tests.support import until
 
 
-def test_the_redis_of_a_modelgate_is_found_while_it_runs(tmp_path: Path) -> None:
+def test_the_redis_of_make_up_is_found_while_it_runs(tmp_path: Path) -> None:
     state = tmp_path / ("a long name of a folder " * 5)
     assert running(state) is None
     line, url = command(state, "everysec", "100mb")

@@ -1,4 +1,4 @@
-"""What stands in the way of a start is said in a line, with what would do."""
+"""A start that is impossible ends with one line that says why and what to do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from launcher.__main__ import CannotStartError, check_port, lock_state, main, pr
 from tests.support import answers, until
 
 
-def test_a_port_that_is_taken_is_answered_with_another() -> None:
+def test_a_taken_port_is_refused_with_another_suggested() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(CannotStartError, match=rf"choose another port: PORT={port + 1} make up"):
@@ -25,12 +25,12 @@ def test_a_port_that_is_taken_is_answered_with_another() -> None:
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "host.invalid"])
-def test_an_address_of_another_machine_is_not_blamed_on_the_port(host: str) -> None:
+def test_an_address_of_another_machine_is_refused_with_advice_about_host(host: str) -> None:
     with pytest.raises(CannotStartError, match=rf"cannot listen on {host}:8080 .*; set HOST to"):
         check_port(host, 8080)
 
 
-def test_nobody_is_let_in_from_outside_by_accident(
+def test_listening_to_other_machines_without_keys_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HOST", "0.0.0.0")
@@ -42,7 +42,7 @@ def test_nobody_is_let_in_from_outside_by_accident(
 
 
 @pytest.mark.parametrize("existing", [False, True])
-def test_nobody_else_may_look_into_the_state_folder(tmp_path: Path, existing: bool) -> None:
+def test_only_the_owner_can_read_the_state_folder(tmp_path: Path, existing: bool) -> None:
     folder = tmp_path / "state"
     if existing:
         folder.mkdir(mode=0o755)
@@ -50,7 +50,7 @@ def test_nobody_else_may_look_into_the_state_folder(tmp_path: Path, existing: bo
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_our_own_redis_refuses_jobs_at_its_limit_and_drops_none(tmp_path: Path) -> None:
+def test_our_own_redis_refuses_jobs_at_its_limit_and_evicts_none(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path / "state", models_dir=tmp_path / "models", redis_maxmemory="64mb")
     environment = prepare(settings)
     process = subprocess.Popen(shlex.split(environment["REDIS_COMMAND"]), stdout=subprocess.DEVNULL)
@@ -64,7 +64,7 @@ def test_our_own_redis_refuses_jobs_at_its_limit_and_drops_none(tmp_path: Path) 
     assert (found["maxmemory"], found["maxmemory-policy"]) == (str(64 * 1024 * 1024), "noeviction")
 
 
-def test_gateway_and_trainer_are_told_of_one_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gateway_and_trainer_share_one_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(state_dir=tmp_path / "state", models_dir=tmp_path / "models")
     monkeypatch.delenv("TRAINER_SECRET", raising=False)
     assert prepare(settings)["TRAINER_SECRET"] == str(tmp_path / "state" / "trainer.secret")

@@ -36,7 +36,7 @@ PROGRESS = {
 }
 
 
-def test_a_line_says_how_far_it_is() -> None:
+def test_a_line_shows_phase_progress_score_and_remaining_time() -> None:
     assert line(PROGRESS, 100) == "[##########----------]  50% comparing 3/6, best score 0.871, 12 s left"
     loss = {**PROGRESS, "metric": "neg_log_loss", "best": -0.25}
     assert line(loss, 100) == "[##########----------]  50% comparing 3/6, best log loss 0.250, 12 s left"
@@ -47,7 +47,7 @@ def test_a_line_says_how_far_it_is() -> None:
     assert len(line(PROGRESS, 30)) == 30
 
 
-def test_a_terminal_has_one_line_that_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_one_line_that_is_redrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     out = Terminal()
     bar = ProgressBar(out)
     for fraction in (0.1, 0.9):
@@ -56,7 +56,7 @@ def test_a_terminal_has_one_line_that_is_drawn_again(monkeypatch: pytest.MonkeyP
     assert out.getvalue().count("\r") == 2 and out.getvalue().count("\n") == 1
 
 
-def test_elsewhere_each_phase_has_a_line() -> None:
+def test_a_file_gets_one_line_per_phase() -> None:
     out = io.StringIO()
     bar = ProgressBar(out)
     for phase in ("reading", "fitting", "fitting"):
@@ -74,7 +74,7 @@ OUTPUT = {
 }
 
 
-def test_the_outcome_has_the_report_the_remarks_and_the_headline_metric_first() -> None:
+def test_the_outcome_shows_remarks_verdict_report_and_the_headline_metric_first() -> None:
     more = {"headline": "average_precision", "verdict": "Better than version 4.", "remarks": ["id is left out"]}
     assert outcome({**OUTPUT, **more}, "http://here") == [
         "modelgate: note: id is left out",
@@ -84,7 +84,7 @@ def test_the_outcome_has_the_report_the_remarks_and_the_headline_metric_first() 
     ]
 
 
-def test_a_version_that_is_not_promoted_has_its_reason_and_a_way_out() -> None:
+def test_a_version_that_is_not_promoted_is_shown_with_the_reason_and_the_command_to_promote_it() -> None:
     refused = {**OUTPUT, "promoted": False, "reason": "worse than 4; to promote it anyway: PUT /v1/…"}
     assert outcome(refused, "http://here")[1:] == [
         "modelgate: churn version 5 is published but not promoted: worse than 4"
@@ -118,7 +118,7 @@ def test_a_file_is_uploaded_under_its_own_name(tmp_path: Path) -> None:
     assert received == ["churn 2026.csv", "a___b.csv"]
 
 
-def test_columns_kinds_and_gates_are_read_as_they_are_typed() -> None:
+def test_columns_kinds_and_gates_are_parsed() -> None:
     assert features("age, income") == ["age", "income"] == features('["age", "income"]')
     assert (
         kinds("zip=string, a=b=datetime")
@@ -148,7 +148,7 @@ def test_columns_kinds_and_gates_are_read_as_they_are_typed() -> None:
         ([], "modelgate: name a model: make train NAME="),
     ],
 )
-def test_a_refusal_of_make_is_one_sentence_and_no_success(arguments: list[str], said: str) -> None:
+def test_a_refusal_of_make_is_one_sentence_and_a_failure(arguments: list[str], said: str) -> None:
     ended = made("train", *arguments)
     assert said in ended.stderr and ended.stderr.count("\n") == 1
     assert (ended.stdout, ended.returncode) == ("", -signal.SIGPIPE)
@@ -163,19 +163,19 @@ def test_a_refusal_of_make_is_one_sentence_and_no_success(arguments: list[str], 
         (["FILE=it's $(x).pkl", "KEY=it's none.pem"], "it's none.pem"),
     ],
 )
-def test_a_refusal_to_sign_is_one_sentence_as_well(arguments: list[str], said: str) -> None:
+def test_a_refusal_to_sign_is_one_sentence(arguments: list[str], said: str) -> None:
     ended = made("sign", *arguments, SIGNING_KEY="")
     assert said in ended.stderr + ended.stdout and (ended.stderr + ended.stdout).count("\n") == 1
     assert ended.returncode == -signal.SIGPIPE
 
 
-def test_a_refusal_to_start_is_one_sentence_as_well() -> None:
+def test_a_refusal_to_start_is_one_sentence() -> None:
     ended = made("up", PORT="0")
     assert ended.stderr == "modelgate: PORT=0 is too small; the least is 1\n"
     assert ended.returncode == -signal.SIGPIPE
 
 
-def test_a_model_file_that_is_not_there_is_called_so() -> None:
+def test_a_missing_model_file_is_refused_with_its_name() -> None:
     assert made("import", "FILE=no.pkl").stderr.startswith(
         "modelgate: FILE=no.pkl does not exist; name a file, relative to "
     )
@@ -192,7 +192,7 @@ def made(verb: str, *arguments: str, **environment: str) -> subprocess.Completed
     )
 
 
-def test_without_a_modelgate_it_trains_right_here(tmp_path: Path) -> None:
+def test_make_train_trains_here_if_no_modelgate_runs(tmp_path: Path) -> None:
     ended = made("train", "NAME=no-such-recipe", MODELS_DIR=str(tmp_path))
     assert "python -m trainer: error: there is no recipe 'no-such-recipe'" in ended.stderr
     rows = "\n".join(f"{n},{n % 7:05},{n % 2}" for n in range(60))
@@ -203,5 +203,5 @@ def test_without_a_modelgate_it_trains_right_here(tmp_path: Path) -> None:
 
 
 def outside_of_make() -> dict[str, str]:
-    """The environment without what `make test` tells a make inside of it."""
+    """The environment without the variables of `make test`, for a make inside of it."""
     return {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}

@@ -26,7 +26,7 @@ def test_duties_run_in_order_and_again_after_their_intervals() -> None:
     assert ran == ["hourly", "each round", "each round"]
 
 
-def test_duties_survive_an_outage_of_redis_and_log_its_begin_and_its_end(
+def test_duties_survive_an_outage_of_redis_and_log_its_start_and_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ran: list[str] = []

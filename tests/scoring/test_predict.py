@@ -106,7 +106,7 @@ class Unspeakable(Exception):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (Unspeakable(), "raised Unspeakable: (its text cannot be had: RuntimeError)"),
+        (Unspeakable(), "raised Unspeakable: (its message cannot be read: RuntimeError)"),
         (ValueError("half of a \ud800"), "raised ValueError: half of a \\ud800"),
         (ValueError("x" * 1_000_000), "x" * 2000),
     ],

@@ -241,8 +241,11 @@ CALL = {
         {**SCALER, "content": as_json([["__array_interface__", 1]])},
         {"__class__": "dict", "__module__": "builtins", "__loader__": "DictNode", "content": {"a": as_json(1)}}
         | {"key_types": listed("ListNode", CALL)},
+        listed("ListNode", as_json(1)) | {"__class__": "check_array", "__module__": "sklearn.utils.validation"},
+        listed("ListNode", as_json(1))
+        | {"__class__": "floats", "__module__": "scoring.steps", "__loader__": "SetNode"},
     ],
-    ids=["call", "pairs", "pairs in JSON", "key that is called"],
+    ids=["call", "pairs", "pairs in JSON", "key that is called", "list of a function", "set of a function"],
 )
 def test_a_file_that_would_call_while_it_is_loaded_is_refused(node: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(Untrusted, match=r"not as skops writes it|which skops artifacts must not hold"):

@@ -184,8 +184,8 @@ def test_a_file_may_hold_several_keys(tmp_path: Path) -> None:
     [
         (b"", "holds no public key"),
         (b"ssh-ed25519 AAAA", "holds no public key"),
-        (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "is no public ed25519 key"),
-        (pem(generate_private_key(SECP256R1())), "is no public ed25519 key"),
+        (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "is not a public ed25519 key"),
+        (pem(generate_private_key(SECP256R1())), "is not a public ed25519 key"),
         (KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), "holds a private key"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`python -m tests.soak`: kills, chaos, and, if there is time, a hundred thousand jobs; prints what it found."""
+"""`python -m tests.soak` kills processes under load and accounts for every job; long runs add 100,000 jobs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.flow.clients import Clients
 from tests.soak.events import Events
 from tests.soak.kills import kill_scorers
 from tests.soak.ledger import Ledger
+from tests.soak.soak_site import MODELS, RESULT_TTL, SoakSite, linger, start_soak_site
 from tests.soak.takeover import kill_workers
-from tests.soak.world import MODELS, RESULT_TTL, World, linger, world
 from tests.support import until
 
 
@@ -61,40 +61,40 @@ def in_folder(stage: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
 
 
 def chaos(folder: Path, chance: random.Random, seconds: int) -> dict[str, Any]:
-    """Random events under a steady load; at the end every accepted job has ended, once and rightly."""
-    with world(folder) as found, ExitStack() as stack:
-        place = found.place
+    """Run random events under a steady load; fails unless every accepted job ends once and with the right result."""
+    with start_soak_site(folder) as soak, ExitStack() as stack:
+        site = soak.site
         for name in ("w1", "w2"):
-            found.start_worker(name)
-        found.ready()
-        until(lambda: {"mg:loaded:w1", "mg:loaded:w2"} <= set(found.keys()), "the workers say what they have loaded")
-        until_at_rest(found)
-        before = found.footprint()
+            soak.start_worker(name)
+        soak.ready()
+        until(lambda: {"mg:loaded:w1", "mg:loaded:w2"} <= set(soak.keys()), "the workers say what they have loaded")
+        until_at_rest(soak)
+        before = soak.footprint()
         groups = [
-            Clients(place.gateway.address, list(MODELS), 5, wait=5, pause=0.01),
-            Clients(place.gateway.address, list(MODELS), 2, wait=0, pause=0.02),
-            Clients(place.gateway.address, ["slow"], 1, wait=0, pause=0.1),
+            Clients(site.gateway.address, list(MODELS), 5, wait=5, pause=0.01),
+            Clients(site.gateway.address, list(MODELS), 2, wait=0, pause=0.02),
+            Clients(site.gateway.address, ["slow"], 1, wait=0, pause=0.1),
         ]
-        ledger = stack.enter_context(Ledger(place.shop.jobs, place.shop.redis, groups))
-        events = Events(found, chance)
+        ledger = stack.enter_context(Ledger(site.cluster.jobs, site.cluster.redis, groups))
+        events = Events(soak, chance)
         with ExitStack() as load:
             for group in groups:
                 load.enter_context(group)
-            load.enter_context(canceling(place.gateway.address, groups[2], ledger))
+            load.enter_context(canceling(site.gateway.address, groups[2], ledger))
             end = time.monotonic() + seconds
             while time.monotonic() < end:
                 linger(chance.uniform(0.1, 0.8))
                 events.one()
-            keep_until_ready(found)
+            keep_until_ready(soak)
             for group in groups[:2]:
                 group.until_more(20, "afterwards", lambda answer: answer.accepted)
         until(lambda: ledger.settled or ledger.wrong, "every accepted job has ended", 120)
         assert not ledger.wrong, ledger.wrong[:5]
-        until(lambda: audit(place.shop.redis) == [], f"the invariants hold: {audit(place.shop.redis)[:5]}")
+        until(lambda: audit(site.cluster.redis) == [], f"the invariants hold: {audit(site.cluster.redis)[:5]}")
         assert ledger.accepted == sum(ledger.outcomes.values())
         return {
             **figures(groups, ledger, events),
-            **flat(found, before),
+            **flat(soak, before),
         }
 
 
@@ -114,7 +114,7 @@ def figures(groups: list[Clients], ledger: Ledger, events: Events) -> dict[str, 
 
 @contextmanager
 def canceling(address: str, clients: Clients, ledger: Ledger) -> Iterator[None]:
-    """Somebody who cancels every other job of these clients."""
+    """Cancel every other job of these clients meanwhile."""
     stop = Event()
 
     def run() -> None:
@@ -136,32 +136,32 @@ def canceling(address: str, clients: Clients, ledger: Ledger) -> Iterator[None]:
     thread.join()
 
 
-def keep_until_ready(found: World) -> None:
-    """As many workers as at the beginning, all of them up."""
-    for name in list(found.workers):
+def keep_until_ready(soak: SoakSite) -> None:
+    """Return to the workers of the beginning, and wait until they are ready."""
+    for name in list(soak.workers):
         if name not in ("w1", "w2"):
-            gone = found.workers.pop(name)
+            gone = soak.workers.pop(name)
             gone.process.terminate()
             gone.process.wait(30)
     for name in ("w1", "w2"):
-        if name not in found.workers:
-            found.start_worker(name)
-    found.keep()
-    found.ready()
+        if name not in soak.workers:
+            soak.start_worker(name)
+    soak.keep()
+    soak.ready()
 
 
-def until_at_rest(found: World) -> None:
-    redis = found.place.shop.redis
+def until_at_rest(soak: SoakSite) -> None:
+    redis = soak.site.cluster.redis
     kinds = ("job", "finished", "failed", "canceled", "results")
     until(lambda: not any(redis.keys(f"rq:{kind}:*") for kind in kinds), "results expire", RESULT_TTL + 60)
 
 
-def flat(found: World, before: dict[str, Any]) -> dict[str, Any]:
-    """What must not grow, before and after."""
-    until_at_rest(found)
+def flat(soak: SoakSite, before: dict[str, Any]) -> dict[str, Any]:
+    """Return the footprint before and after; fails if it has grown."""
+    until_at_rest(soak)
     most = before["keys"] + len(MODELS) + 2
-    until(lambda: found.footprint()["keys"] <= most, f"{most} keys at most: {found.footprint()}, {found.keys()}")
-    after = found.footprint()
+    until(lambda: soak.footprint()["keys"] <= most, f"{most} keys at most: {soak.footprint()}, {soak.keys()}")
+    after = soak.footprint()
     assert after["redis_mb"] < before["redis_mb"] + 2, (before, after)
     assert after["gateway_mb"] < before["gateway_mb"] + 30, (before, after)
     assert after["redis_clients"] < before["redis_clients"] + 30, (before, after)  # pools fill under load
@@ -169,21 +169,21 @@ def flat(found: World, before: dict[str, Any]) -> dict[str, Any]:
 
 
 def many_jobs(folder: Path, jobs: int) -> dict[str, Any]:
-    """So many jobs, and then nothing is left of them."""
-    with world(folder) as found:
-        found.start_worker("w1")
-        found.ready()
-        shop = found.place.shop
-        shop.jobs = type(shop.jobs)(shop.redis, max_queue_rows=100_000, timeout=30, result_ttl=RESULT_TTL)
-        shop.ended(shop.submit("fast", [1.0] * 100, "first"))
-        until_at_rest(found)
-        before, began = found.footprint(), time.monotonic()
+    """Run so many jobs and check that they leave nothing behind."""
+    with start_soak_site(folder) as soak:
+        soak.start_worker("w1")
+        soak.ready()
+        cluster = soak.site.cluster
+        cluster.jobs = type(cluster.jobs)(cluster.redis, max_queue_rows=100_000, timeout=30, result_ttl=RESULT_TTL)
+        cluster.ended(cluster.submit("fast", [1.0] * 100, "first"))
+        until_at_rest(soak)
+        before, began = soak.footprint(), time.monotonic()
         for start in range(0, jobs, 5000):
             some = range(start, min(jobs, start + 5000))
-            shop.submit("fast", map(float, some), f"job{start}-")
-        until(lambda: not shop.redis.exists("rq:queue:predict:fast", "mg:ready"), "all are taken", 300)
+            cluster.submit("fast", map(float, some), f"job{start}-")
+        until(lambda: not cluster.redis.exists("rq:queue:predict:fast", "mg:ready"), "all are taken", 300)
         seconds = time.monotonic() - began
-        return {"jobs": jobs, "jobs a second": round(jobs / seconds), **flat(found, before)}
+        return {"jobs": jobs, "jobs a second": round(jobs / seconds), **flat(soak, before)}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What happens to a site in two weeks: kills, restarts, scaling, new versions, and a Redis that forgets."""
+"""The events of two weeks of operation: kills, restarts, scaling, new versions, a Redis that loses its scripts."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import psutil
 from redis.exceptions import RedisError
 
 from tests.flow.workers import Worker
-from tests.soak.world import LEASE, MODELS, World, linger
+from tests.soak.soak_site import LEASE, MODELS, SoakSite, linger
 
 SPARE = ("w1", "w2", "w3")
 
 
 class Events:
-    """Random ones; the same for the same seed, as far as processes let it."""
+    """Random events; the same order for the same seed."""
 
-    def __init__(self, world: World, chance: random.Random) -> None:
-        self._world = world
+    def __init__(self, soak: SoakSite, chance: random.Random) -> None:
+        self._soak = soak
         self._chance = chance
         self.counts: Counter[str] = Counter()
         self._weights: dict[Callable[[], None], int] = {
@@ -50,10 +50,10 @@ class Events:
         with suppress(ProcessLookupError, psutil.NoSuchProcess, RedisError):
             event()
             self.counts[event.__name__] += 1
-        self._world.keep()
+        self._soak.keep()
 
     def _worker(self) -> Worker:
-        return self._chance.choice(list(self._world.workers.values()))
+        return self._chance.choice(list(self._soak.workers.values()))
 
     def kill_scorer(self) -> None:
         scorers = sorted(self._worker().scorers().values())
@@ -80,7 +80,7 @@ class Events:
 
     def scale(self) -> None:
         wanted = self._chance.randint(1, len(SPARE))
-        workers = self._world.workers
+        workers = self._soak.workers
         for name in SPARE[wanted:]:
             if name in workers:
                 gone = workers.pop(name)
@@ -88,7 +88,7 @@ class Events:
                 gone.process.wait(30)
         for name in SPARE[:wanted]:
             if name not in workers:
-                self._world.start_worker(name)
+                self._soak.start_worker(name)
 
     def freeze_worker(self) -> None:
         worker = self._worker()
@@ -100,36 +100,36 @@ class Events:
                 os.kill(process, signal.SIGCONT)
 
     def kill_gateway_process(self) -> None:
-        self._chance.choice(self._world.place.gateway.processes()).kill()
+        self._chance.choice(self._soak.site.gateway.processes()).kill()
 
     def reload_gateway(self) -> None:
-        gateway = self._world.place.gateway
+        gateway = self._soak.site.gateway
         assert gateway.process
         gateway.process.send_signal(signal.SIGHUP)
 
     def kill_gateway(self) -> None:
-        self._world.place.gateway.kill()
+        self._soak.site.gateway.kill()
 
     def kill_redis(self) -> None:
-        self._world.place.server.kill()
+        self._soak.site.server.kill()
         linger(self._chance.uniform(0, 1.5))
-        self._world.place.server.start()
+        self._soak.site.server.start()
 
     def restart_redis(self) -> None:
-        self._world.place.server.stop()
-        self._world.place.server.start()
+        self._soak.site.server.stop()
+        self._soak.site.server.start()
 
     def new_version(self) -> None:
-        self._world.publish(self._chance.choice(list(MODELS)))
+        self._soak.publish(self._chance.choice(list(MODELS)))
 
     def roll_back(self) -> None:
         model = self._chance.choice(list(MODELS))
-        new = self._world.models / ".staging" / f"{model}.json"
-        new.write_text(json.dumps({"current": self._chance.randint(1, self._world.versions[model])}))
-        self._world.move_alias(model, new)
+        new = self._soak.models / ".staging" / f"{model}.json"
+        new.write_text(json.dumps({"current": self._chance.randint(1, self._soak.versions[model])}))
+        self._soak.move_alias(model, new)
 
     def forget_scripts(self) -> None:
-        self._world.place.shop.redis.script_flush()
+        self._soak.site.cluster.redis.script_flush()
 
     def cut_off_listeners(self) -> None:
-        self._world.place.shop.redis.client_kill_filter(_type="pubsub")
+        self._soak.site.cluster.redis.client_kill_filter(_type="pubsub")

@@ -1,4 +1,4 @@
-"""Scorers killed at random moments under load: how long until the next job starts, and is everything answered?"""
+"""Kills scorers at random moments under load and measures how long it takes until the next job starts."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from statistics import median
 from typing import Any
 
 from tests.flow.clients import Answer, Clients
-from tests.soak.world import linger, redis_micros, world
+from tests.soak.soak_site import linger, redis_micros, start_soak_site
 from tests.support import until
 
 
 def kill_scorers(folder: Path, chance: random.Random, kills: int, scorers: int) -> dict[str, object]:
-    """A worker with `scorers` scorers loses one of them `kills` times. Figures for the report."""
-    with world(folder, result_ttl=3600) as found:
-        place = found.place
-        redis: Any = place.shop.redis
-        worker = place.shop.start("w1", workers=scorers).ready(scorers)
+    """Kill a random one of `scorers` scorers `kills` times. Returns figures for the report."""
+    with start_soak_site(folder, result_ttl=3600) as soak:
+        site = soak.site
+        redis: Any = site.cluster.redis
+        worker = site.cluster.start("w1", workers=scorers).ready(scorers)
         moments: list[tuple[int, str]] = []
-        with Clients(place.gateway.address, ["fast", "steady"], count=6, pause=0.002) as clients:
+        with Clients(site.gateway.address, ["fast", "steady"], count=6, pause=0.002) as clients:
             clients.until_more(50, "before", succeeded)
             for _ in range(kills):
-                # Counted from when all are up: else the moment would be the one at which a scorer begins, and what dies
-                # young again and again is started again later and later.
+                # Each time from when all are up: a scorer that dies young repeatedly is restarted after growing pauses.
                 worker.ready(scorers)
                 linger(chance.uniform(0.3, 1.3))
                 inc, pid = chance.choice(sorted(worker.scorers().items()))
@@ -39,10 +38,10 @@ def kill_scorers(folder: Path, chance: random.Random, kills: int, scorers: int) 
             clients.until_more(50, "afterwards", succeeded)
         failed = [answer for answer in clients.answers if not succeeded(answer)]
         ids = [answer.job_id for answer in clients.answers if answer.accepted]
-        once = place.shop.each_has_one_result(ids)
+        once = site.cluster.each_has_one_result(ids)
         assert not failed, failed[:5]
         assert once
-        starts = sorted((micros(job.started_at), job.id) for job in place.shop.read(*ids))
+        starts = sorted((micros(job.started_at), job.id) for job in site.cluster.read(*ids))
         return {"scorers": scorers, "kills": kills, "jobs": len(ids), "lost": len(failed), **pauses(moments, starts)}
 
 
@@ -56,7 +55,7 @@ def micros(stamp: str | None) -> int:
 
 
 def pauses(moments: Sequence[tuple[int, str]], starts: Sequence[tuple[int, str]]) -> dict[str, object]:
-    """From each death to the next start of a job, in ms."""
+    """The time from each kill to the next start of a job, in ms."""
     times = [moment for moment, _ in starts]
     waits = []
     for moment, _ in moments:

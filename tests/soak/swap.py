@@ -22,7 +22,7 @@ from typing import Any
 import requests
 
 from contract.settings import Settings
-from tests.flow.gateways import Site, site
+from tests.flow.gateways import Site, start_site
 from tests.flow.swaps import MODEL, Move, move, publish_one, swap_again_and_again
 from tests.support import until
 
@@ -90,16 +90,16 @@ def strange(answers: Sequence[Answer], moves: Sequence[Move]) -> list[Answer]:
 
 
 def swap_under_load(
-    place: Site, *, rounds: int, rate: float, rows: int, seconds_before: float, pause: float
+    site: Site, *, rounds: int, rate: float, rows: int, seconds_before: float, pause: float
 ) -> dict[str, Any]:
     """Figures; `rows` to train on, `pause` between two moves. Fails when a request does."""
-    settings = Settings(redis_url=place.shop.url, models_dir=place.shop.models)
+    settings = Settings(redis_url=site.cluster.url, models_dir=site.cluster.models)
     moves = [move(settings, publish_one(settings.models_dir, rows=rows))]
     here, there = multiprocessing.Pipe()
     trainer = multiprocessing.get_context("spawn").Process(
         target=swap_again_and_again, args=(settings, rounds, rows, pause, there), daemon=True
     )
-    with Load(place.gateway.address, rate) as load:
+    with Load(site.gateway.address, rate) as load:
         until(lambda: len(load.answers) > rate / 2, "it has begun")
         began = time.monotonic()
         until(lambda: time.monotonic() > began + seconds_before, "there is something to compare with", 600)
@@ -153,12 +153,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="swap-") as name:
         folder = Path(name)
         (folder / "models").mkdir()
-        with site(folder, folder / "models", gateway_processes=2) as place:
+        with start_site(folder, folder / "models", gateway_processes=2) as site:
             for number in range(chosen.workers):
-                place.shop.start(f"w{number}")
-            for worker in place.shop.workers:
+                site.cluster.start(f"w{number}")
+            for worker in site.cluster.workers:
                 worker.ready()
-            figures = swap_under_load(place, **effort, seconds_before=chosen.before, pause=0.5)
+            figures = swap_under_load(site, **effort, seconds_before=chosen.before, pause=0.5)
     for key, value in figures.items():
         print(f"{key:36} {value}", flush=True)  # noqa: T201
     return 0

@@ -1,4 +1,4 @@
-"""A whole worker is killed, as when its container is gone: how long until all that it held is being scored again?"""
+"""How long it takes until the jobs of a killed worker, with all its processes, are being scored again."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from statistics import median
 
 from broker.supervisor import LEASE
 from contract.jobs import Status
-from tests.flow.workers import Worker, Workshop
+from tests.flow.workers import Worker, WorkerCluster
 from tests.soak.kills import micros
-from tests.soak.world import redis_micros, world
+from tests.soak.soak_site import redis_micros, start_soak_site
 
 JOBS = 20
-"""Of 20 ms: both scorers have some when the first is being scored."""
+"""Jobs of 20 ms each: enough for both scorers to hold some."""
 
 
 def kill_workers(folder: Path, rounds: int, *, another: bool) -> dict[str, object]:
-    """`another` worker is there to take over; else the one that was killed comes back. Figures for the report."""
+    """Return figures for the report. With `another`, a second worker takes over; else the killed one is restarted."""
     waits = []
-    with world(folder, result_ttl=3600) as found:
-        shop = found.place.shop
-        worker = start(shop, "w0")
+    with start_soak_site(folder, result_ttl=3600) as soak:
+        cluster = soak.site.cluster
+        worker = start(cluster, "w0")
         for number in range(rounds):
-            rest = start(shop, f"w{number + 1}") if another else None
-            ids = shop.submit("slow", map(float, range(JOBS)), f"round{number}-")
-            shop.running(ids[0])
+            rest = start(cluster, f"w{number + 1}") if another else None
+            ids = cluster.submit("slow", map(float, range(JOBS)), f"round{number}-")
+            cluster.running(ids[0])
             worker.kill()
-            moment = redis_micros(shop.redis)
-            worker = rest or start(shop, worker.name)
-            jobs = shop.ended(ids)
+            moment = redis_micros(cluster.redis)
+            worker = rest or start(cluster, worker.name)
+            jobs = cluster.ended(ids)
             assert {job.status for job in jobs} == {Status.SUCCEEDED}
-            assert shop.each_has_one_result(ids)
+            assert cluster.each_has_one_result(ids)
             waits.append((max(micros(job.started_at) for job in jobs) - moment) / 1_000_000)
     return {"kills": rounds, "all taken again after, s": round(median(waits), 1), "longest s": round(max(waits), 1)}
 
 
-def start(shop: Workshop, name: str) -> Worker:
-    return shop.start(name, lease=LEASE).ready()
+def start(cluster: WorkerCluster, name: str) -> Worker:
+    return cluster.start(name, lease=LEASE).ready()

@@ -1,4 +1,4 @@
-"""Signed versions in containers, as docs/trust.md describes it."""
+"""Signed versions in containers, as docs/how-to/sign-models.md says."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,7 @@ import contract
 import scoring
 from contract.manifest import ModelManifest
 from trainer.importing.examine import examine
-from trainer.importing.import_process import ARTIFACT, FILE, SAMPLE, ImportTask
+from trainer.importing.import_process import ARTIFACT, FILE, SAMPLE, ImportResult, ImportTask
 
 GOLDEN = """
 import importlib.util, pathlib, sys
@@ -90,12 +89,12 @@ def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
 def examined_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Imports without the throwaway process, which takes over a second: for tests of something else."""
 
-    def examine_in_process(folder: Path, task: ImportTask) -> tuple[ModelManifest, dict[str, Any] | None]:
+    def examine_in_process(folder: Path, task: ImportTask) -> ImportResult:
         rows = folder / SAMPLE if task.sample_sha256 else None
         examined = examine(task.name, folder / FILE, rows, task.sha256, task.sample_sha256)
         if examined.artifact is not None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
-        return examined.draft, examined.facts
+        return ImportResult(examined.draft, examined.sha256, dict(examined.facts) if examined.facts else None)
 
     monkeypatch.setattr("trainer.importing.imports.examine_in_process", examine_in_process)
 

@@ -11,9 +11,11 @@ from sklearn.model_selection import train_test_split
 from contract.jobs import Row, Value
 from contract.manifest import (
     Artifact,
+    ArtifactDraft,
     ArtifactFormat,
     Field,
     InputFormat,
+    ManifestDraft,
     ModelManifest,
     Output,
     OutputKind,
@@ -35,7 +37,7 @@ def evidence_of(
     *,
     input_format: InputFormat = InputFormat.ARRAY,
     test_rows: Sequence[int] | None = None,
-    manifest: dict[str, Any] | None = None,
+    draft: dict[str, Any] | None = None,
     **more: Any,
 ) -> Evidence:
     """`estimator` fitted on three quarters of the rows and tested on the others, or on `test_rows`."""
@@ -51,20 +53,17 @@ def evidence_of(
     output = Output(kind, labels, hasattr(estimator, "predict_proba"))
     facts: dict[str, Any] = {
         "name": "model",
-        "version": 3,
-        "created_at": "2026-01-02T03:04:05.000006Z",
         "recipe": "tabular",
-        "artifact": Artifact("model.joblib", ArtifactFormat.JOBLIB, input_format, 1234, "ab" * 32),
-        "libraries": library_versions(),
+        "artifact": ArtifactDraft(ArtifactFormat.JOBLIB, input_format),
         "signature": Signature(inputs, output),
         "training_data": TrainingData("CSV file model.csv", len(rows), "cd" * 32),
         "example": dict(zip((field.name for field in inputs), rows[0], strict=True)),
         "parameters": {"alpha": 1.0, "steps": None},
     }
-    if "metrics" not in (manifest or {}):
+    if "metrics" not in (draft or {}):
         facts["metrics"] = evaluate(estimator, take(test_on), y[test_on], output, held_out=True)
     return Evidence(
-        manifest=ModelManifest(**{**facts, **(manifest or {})}),
+        draft=ManifestDraft(**{**facts, **(draft or {})}),
         estimator=estimator,
         rows=rows,
         targets=targets,
@@ -73,3 +72,10 @@ def evidence_of(
         tested_on=test_on.tolist(),
         **{"held_out": True, **more},
     )
+
+
+def published(evidence: Evidence, version: int = 3) -> ModelManifest:
+    """The manifest of the version that `evidence` is about."""
+    draft = evidence.draft
+    artifact = Artifact("model.joblib", ArtifactFormat.JOBLIB, draft.artifact.input_format, 1234, "ab" * 32)
+    return draft.publish(version, "2026-01-02T03:04:05.000006Z", artifact, library_versions())

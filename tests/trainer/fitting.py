@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from contract.manifest import ModelManifest
+from contract.manifest import ManifestDraft
 from trainer.recipe import Recipe, Run
 from trainer.tables.training_rows import TrainingRows, in_data_dir, named_file, read_table, to_rows
 from trainer.training.fitting import fit_and_measure
@@ -17,7 +17,7 @@ def rows_of(recipe: Recipe, data_dir: Path | None = None, csv_file: Path | None 
     return to_rows(recipe, read_table(recipe, file))
 
 
-def fitted(recipe: Recipe, rows: TrainingRows | None = None) -> tuple[Any, ModelManifest]:
+def fitted(recipe: Recipe, rows: TrainingRows | None = None) -> tuple[Any, ManifestDraft]:
     """The estimator that the recipe fits with its default parameters, and the draft of its manifest."""
     model = fit_and_measure(recipe, rows or rows_of(recipe), Run(*recipe.fields), recipe.bind({}))
-    return model.estimator, model.manifest
+    return model.estimator, model.draft

@@ -34,7 +34,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import LabelEncoder, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from contract.manifest import ArtifactFormat, Field, InputFormat, Kind, ModelManifest, Output, OutputKind
+from contract.manifest import ArtifactFormat, Field, InputFormat, Kind, ManifestDraft, Output, OutputKind
 from scoring.predict import predict
 from trainer.importing import Refused
 from trainer.importing.examine import examine
@@ -48,7 +48,7 @@ FRAME = pd.DataFrame(
 TARGET = ["no", "yes", "no", "yes"] * 5
 
 
-def tried(tmp_path: Path, saved: Any, sample: str | None = None) -> ModelManifest:
+def tried(tmp_path: Path, saved: Any, sample: str | None = None) -> ManifestDraft:
     """The draft of a model's manifest; `saved` is the model, or the bytes of the file."""
     file, rows = tmp_path / "file", tmp_path / "sample.csv"
     if isinstance(saved, Path):
@@ -563,7 +563,7 @@ def test_models_with_all_cores_are_tried_with_one(tmp_path: Path) -> None:
     assert draft.signature.output.labels == (0, 1)
 
 
-def answers(model: Any, draft: ModelManifest, rows: Sequence[Sequence[Any]]) -> list[Any]:
+def answers(model: Any, draft: ManifestDraft, rows: Sequence[Sequence[Any]]) -> list[Any]:
     return predict(model, draft, rows).values
 
 

@@ -46,7 +46,7 @@ def test_the_class_itself_is_recognised_in_any_encoding(kind: Kind, column: Any)
     (leak,) = found({"a": A, "copy": column}, CLASS, {"copy": kind})
     assert (leak.columns, leak.how, leak.metric, leak.score) == (["copy"], "alone", "accuracy", 1.0)
     assert leak.sentence == (
-        "'copy' alone tells z in 100.0 % of 400 rows: if it is only known afterwards, leave it out of `features`"
+        "'copy' alone tells 'z' in 100.0 % of 400 rows: if it is only known afterwards, leave it out of `features`"
     )
 
 

@@ -25,7 +25,7 @@ from sklearn.svm import SVC
 
 from contract.coercion import Records, coerce
 from contract.errors import InvalidInstances
-from contract.manifest import InputDtype, InputFormat, Kind, ModelManifest
+from contract.manifest import InputDtype, InputFormat, Kind, ManifestDraft
 from scoring.predict import predict
 from trainer.importing.examine import examine
 from trainer.recipe import Recipe, Run, Table
@@ -42,14 +42,14 @@ y = (X[:, 0] > 0).astype(int)
 X32 = X.astype(np.float32)
 
 
-def tried(tmp_path: Path, estimator: Any, sample: str | None = None) -> ModelManifest:
+def tried(tmp_path: Path, estimator: Any, sample: str | None = None) -> ManifestDraft:
     (tmp_path / "file").write_bytes(cloudpickle.dumps(estimator))
     if sample is not None:
         (tmp_path / "sample.csv").write_text(sample)
     return examine("m", tmp_path / "file", None if sample is None else tmp_path / "sample.csv").draft
 
 
-def kinds(draft: ModelManifest) -> list[Kind]:
+def kinds(draft: ManifestDraft) -> list[Kind]:
     return [field.kind for field in draft.signature.inputs]
 
 
@@ -208,11 +208,11 @@ def test_a_training_hands_numbers_on_as_serving_does() -> None:
         [str(zip_), str(age // 2), str(odd)] for zip_, age, odd in zip(FRAME["zip"], FRAME["age"], ODD, strict=True)
     ]
     known, table, _ = infer_fields(recipe, Table("cells", ["zip", "age", "odd"], cells), "odd", None, None)
-    learnt = fit_and_measure(known, to_rows(known, table), Run(*known.fields), {})
-    asked = coerce(Records([{"zip": key, "age": 34.5} for key in KEYS]), learnt.manifest.signature).rows
-    assert predict(learnt.estimator, learnt.manifest, asked).values == [1, 0] * 3
+    fitted = fit_and_measure(known, to_rows(known, table), Run(*known.fields), {})
+    asked = coerce(Records([{"zip": key, "age": 34.5} for key in KEYS]), fitted.draft.signature).rows
+    assert predict(fitted.estimator, fitted.draft, asked).values == [1, 0] * 3
 
 
 def test_an_artifact_keeps_its_type_when_it_is_written_down(tmp_path: Path) -> None:
     draft = tried(tmp_path, LogisticRegression().fit(X32, y))
-    assert ModelManifest.loads(draft.dumps()) == draft
+    assert ManifestDraft.loads(draft.dumps()) == draft

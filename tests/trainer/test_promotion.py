@@ -124,7 +124,7 @@ def test_a_first_version_that_no_worker_can_load_gets_no_alias(
     (settings.models_dir / "sum/aliases.json").unlink()
     with (
         worker(redis_url, "w1", lambda: CANNOT),
-        pytest.raises(ModelgateError, match="version 3 of 'sum' gets no alias"),
+        pytest.raises(ModelgateError, match="version 3 of the model 'sum' gets no alias"),
     ):
         promote(settings, redis, "sum", 3)
     assert aliases(settings) == {}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contract.manifest import ArtifactFormat, ModelManifest
+from contract.manifest import ArtifactFormat, ManifestDraft, ModelManifest
 from contract.repository import Repository
 from scoring import artifacts
 from scoring.predict import predict
@@ -30,7 +30,7 @@ from trainer.publishing.publish import PublishRefused, publish, sweep
 
 
 @pytest.fixture(scope="module")
-def blobs() -> tuple[Any, ModelManifest]:
+def blobs() -> tuple[Any, ManifestDraft]:
     """A fitted estimator and what is known of it before it is published."""
     recipe = recipes.get("blobs")
     return fitted(recipe)
@@ -66,11 +66,11 @@ def forked(work: Callable[[], object]) -> int:
         os._exit(code)
 
 
-def publish_and_move(root: Path, estimator: Any, draft: ModelManifest) -> None:
+def publish_and_move(root: Path, estimator: Any, draft: ManifestDraft) -> None:
     move_alias(root, draft.name, "current", publish(root, estimator, draft).version)
 
 
-def test_a_published_version_is_whole_and_waits_for_its_alias(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+def test_a_published_version_is_whole_and_waits_for_its_alias(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
     published = publish(root, *blobs)
     assert whole_versions(root) == [1]
     assert Repository(root).aliases("blobs") == {}
@@ -84,7 +84,7 @@ def test_a_published_version_is_whole_and_waits_for_its_alias(root: Path, blobs:
 
 
 @pytest.mark.usefixtures("unverified")
-def test_a_second_version_leaves_the_aliases_where_they_are(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+def test_a_second_version_leaves_the_aliases_where_they_are(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
     publish(root, *blobs)
     move_alias(root, "blobs", "current", 1)
     assert publish(root, *blobs).version == 2
@@ -93,7 +93,7 @@ def test_a_second_version_leaves_the_aliases_where_they_are(root: Path, blobs: t
 
 
 @pytest.mark.usefixtures("unverified")
-def test_a_report_is_published_with_its_version(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+def test_a_report_is_published_with_its_version(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
     def report(folder: Path, manifest: ModelManifest) -> None:
         (folder / "plots").mkdir()
         (folder / "plots" / "roc.png").write_text("")
@@ -106,7 +106,7 @@ def test_a_report_is_published_with_its_version(root: Path, blobs: tuple[Any, Mo
 
 @pytest.mark.usefixtures("unverified")
 def test_a_report_that_fails_does_not_stop_the_publication(
-    root: Path, blobs: tuple[Any, ModelManifest], caplog: pytest.LogCaptureFixture
+    root: Path, blobs: tuple[Any, ManifestDraft], caplog: pytest.LogCaptureFixture
 ) -> None:
     def report(folder: Path, manifest: ModelManifest) -> None:
         (folder / "report.html").write_text("half")
@@ -119,7 +119,7 @@ def test_a_report_that_fails_does_not_stop_the_publication(
 
 
 @pytest.mark.usefixtures("unverified")
-def test_a_number_is_not_used_again_when_a_model_was_deleted(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+def test_a_number_is_not_used_again_when_a_model_was_deleted(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
     publish(root, *blobs)
     publish(root, *blobs)
     (root / "blobs").rename(root / "deleted")
@@ -127,13 +127,13 @@ def test_a_number_is_not_used_again_when_a_model_was_deleted(root: Path, blobs: 
 
 
 @pytest.mark.usefixtures("unverified")
-def test_a_number_that_lies_on_disk_is_not_used_again(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+def test_a_number_that_lies_on_disk_is_not_used_again(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
     (root / "blobs/versions/7").mkdir(parents=True)
     assert publish(root, *blobs).version == 8
 
 
 @pytest.mark.usefixtures("unverified")
-def test_everyone_may_read_what_the_umask_lets_them(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+def test_everyone_may_read_what_the_umask_lets_them(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
     before = os.umask(0o022)
     try:
         publish(root, *blobs)
@@ -146,7 +146,7 @@ def test_everyone_may_read_what_the_umask_lets_them(root: Path, blobs: tuple[Any
 @pytest.mark.usefixtures("unverified")
 @pytest.mark.parametrize("before", [0, 1])
 def test_a_publisher_killed_at_any_point_leaves_whole_versions_only(
-    root: Path, blobs: tuple[Any, ModelManifest], monkeypatch: pytest.MonkeyPatch, before: int
+    root: Path, blobs: tuple[Any, ManifestDraft], monkeypatch: pytest.MonkeyPatch, before: int
 ) -> None:
     for _ in range(before):
         publish_and_move(root, *blobs)
@@ -182,7 +182,7 @@ def test_a_publisher_killed_at_any_point_leaves_whole_versions_only(
     assert leftovers(root) == []
 
 
-def test_two_who_publish_a_model_at_once_make_two_whole_versions(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+def test_two_who_publish_a_model_at_once_make_two_whole_versions(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
     children = [forked(lambda: publish_and_move(root, *blobs)) for _ in range(2)]
     assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0]
     assert whole_versions(root) == [1, 2]
@@ -204,7 +204,7 @@ class Turncoat:
         return copy.copy, (self.pickled,)
 
 
-def test_a_model_that_answers_otherwise_after_loading_is_refused(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+def test_a_model_that_answers_otherwise_after_loading_is_refused(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
     estimator, draft = blobs
     other = type(estimator)().fit([[0.0, 0.0], [1.0, 1.0]], [1, 0])
     with pytest.raises(PublishRefused, match=r"golden row 0 gave .* when the model was trained"):
@@ -214,7 +214,7 @@ def test_a_model_that_answers_otherwise_after_loading_is_refused(root: Path, blo
 
 
 def test_an_artifact_that_is_damaged_on_its_way_to_the_disk_is_refused(
-    root: Path, blobs: tuple[Any, ModelManifest], monkeypatch: pytest.MonkeyPatch
+    root: Path, blobs: tuple[Any, ManifestDraft], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = publishing.write
 
@@ -234,7 +234,7 @@ def test_an_artifact_that_needs_its_recipe_is_refused_with_what_to_do(root: Path
     assert Repository(root).versions("loan") == []
 
 
-def test_a_model_that_cannot_be_pickled_is_refused(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+def test_a_model_that_cannot_be_pickled_is_refused(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
     with pytest.raises(PublishRefused, match="cannot be written as joblib"):
         publish(root, open(os.devnull), blobs[1])  # noqa: SIM115, PTH123
 
@@ -269,7 +269,7 @@ def test_a_link_in_place_of_the_staging_area_leads_to_nothing_being_removed(root
 
 
 def test_a_link_in_place_of_a_lock_is_not_written_through(
-    root: Path, tmp_path: Path, blobs: tuple[Any, ModelManifest]
+    root: Path, tmp_path: Path, blobs: tuple[Any, ManifestDraft]
 ) -> None:
     sweep(root)
     (tmp_path / "key").write_text("as it was")
@@ -280,7 +280,7 @@ def test_a_link_in_place_of_a_lock_is_not_written_through(
 
 
 @pytest.mark.usefixtures("unverified")
-def test_publishing_sweeps_its_own_model_only(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+def test_publishing_sweeps_its_own_model_only(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
     sweep(root)
     for folder in ("blobs-1234", "blobs-two-5678"):
         (root / publishing.STAGING / folder).mkdir()
@@ -295,14 +295,14 @@ def test_a_model_repository_that_cannot_be_made_is_an_oserror(tmp_path: Path) ->
 
 
 def test_a_model_that_takes_too_long_to_load_is_refused(
-    root: Path, blobs: tuple[Any, ModelManifest], monkeypatch: pytest.MonkeyPatch
+    root: Path, blobs: tuple[Any, ManifestDraft], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publishing, "VERIFY_TIMEOUT", 0.01)
     with pytest.raises(PublishRefused, match=r"loading takes over 0\.01 s"):
         publish(root, *blobs)
 
 
-def test_numbers_that_json_cannot_hold_are_not_published(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+def test_numbers_that_json_cannot_hold_are_not_published(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
     estimator, draft = blobs
     with pytest.raises(ValueError, match="JSON"):
         publish(root, estimator, dataclasses.replace(draft, metrics={"r2": float(np.nan)}))

@@ -17,7 +17,7 @@ import pytest
 
 from contract.coercion import Records, coerce
 from contract.errors import InvalidInstances
-from contract.manifest import ModelManifest
+from contract.manifest import ManifestDraft
 from scoring.predict import Prediction, predict
 from tests.trainer.fitting import fitted, rows_of
 from trainer import recipes
@@ -51,7 +51,7 @@ class Trained:
         recipe = recipes.get(name)
         self.data: TrainingRows = rows_of(recipe, data_dir)
         self.estimator: Any
-        self.manifest: ModelManifest
+        self.manifest: ManifestDraft
         self.estimator, self.manifest = fitted(recipe, self.data)
 
     def answer(self, *bodies: Mapping[str, object]) -> Prediction:
@@ -86,9 +86,9 @@ def test_a_recipe_is_named_as_its_module(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FIVE)
-def test_a_manifest_reads_back_as_it_was_written(name: str) -> None:
+def test_a_draft_of_a_manifest_reads_back_as_it_was_written(name: str) -> None:
     manifest = trained(name).manifest
-    assert ModelManifest.loads(manifest.dumps()) == manifest
+    assert ManifestDraft.loads(manifest.dumps()) == manifest
 
 
 @pytest.mark.parametrize("name", FIVE)

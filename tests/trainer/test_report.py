@@ -28,7 +28,7 @@ import trainer.report.facts
 from contract.manifest import Field, InputFormat, Kind
 from contract.report_placeholders import ADDRESS, STATUS
 from tests.support import PROJECT, numbers
-from tests.trainer.evidences import evidence_of
+from tests.trainer.evidences import evidence_of, published
 from trainer.recipe import Candidate
 from trainer.report import Report
 from trainer.report.evidence import Comparison, Evidence, Leak, Outcome
@@ -78,7 +78,7 @@ class Page(HTMLParser):
 
 def write(folder: Path, evidence: Evidence) -> None:
     folder.mkdir(exist_ok=True)
-    Report.of(evidence).write(folder, evidence.manifest)
+    Report.of(evidence).write(folder, published(evidence))
 
 
 def reported(evidence: Evidence, folder: Path) -> tuple[Page, dict[str, Any]]:
@@ -135,14 +135,14 @@ def test_two_classes_have_every_part(tmp_path: Path) -> None:
         verdict="Better than version 2.",
         comparison=Comparison(2, 60, metrics, before, "log loss", 0.4, 0.5, 0.99, 0.01, Outcome.BETTER),
     )
-    evidence = dataclasses.replace(evidence, previous=dataclasses.replace(evidence.manifest, version=2))
+    evidence = dataclasses.replace(evidence, previous=published(evidence, 2))
     page, facts = reported(evidence, tmp_path)
     assert missing(facts) == []
     assert (facts["model"], facts["version"], facts["recipe"], facts["notes"]) == ("model", 3, "tabular", "for\nspring")
-    assert facts["metrics"]["accuracy"] == pytest.approx(evidence.manifest.metrics["accuracy"], rel=1e-5)
+    assert facts["metrics"]["accuracy"] == pytest.approx(evidence.draft.metrics["accuracy"], rel=1e-5)
     assert [item["name"] for item in facts["candidates"]["items"]] == ["line", "tree"]
     counts = facts["answers"]["confusion"]["counts"]
-    assert (counts[0][0] + counts[1][1]) / 30 == pytest.approx(evidence.manifest.metrics["accuracy"])
+    assert (counts[0][0] + counts[1][1]) / 30 == pytest.approx(evidence.draft.metrics["accuracy"])
     assert [curve["label"] for curve in facts["answers"]["roc"]["curves"]] == ["yes"]
     assert facts["answers"]["roc"]["curves"][0]["area"] > 0.7
     assert facts["importance"]["columns"][0]["name"] == "x0"
@@ -264,7 +264,7 @@ class NotFiniteProbabilities(DummyClassifier):
         return np.full((len(X), 2), np.nan)
 
 
-NO_METRICS: dict[str, Any] = {"manifest": {"metrics": {}}}
+NO_METRICS: dict[str, Any] = {"draft": {"metrics": {}}}
 
 ODD_EVIDENCE: dict[str, tuple[Callable[[], Evidence], list[str]]] = {
     "one class held out": (only_yes, ["All rows that the model was tested on are of one class."]),
@@ -343,12 +343,12 @@ def test_whatever_data_says_is_text(kind: str, tmp_path: Path) -> None:
         notes="\n".join(HOSTILE),
         remarks=HOSTILE,
         candidates=[Candidate(name, name, 0.5, 0.1, 1) for name in HOSTILE],
-        manifest={"parameters": dict.fromkeys(HOSTILE, HOSTILE[1]), "metrics": dict.fromkeys(HOSTILE, 0.5)},
+        draft={"parameters": dict.fromkeys(HOSTILE, HOSTILE[1]), "metrics": dict.fromkeys(HOSTILE, 0.5)},
     )
     figures = dict.fromkeys(HOSTILE, 0.25)
     compared = Comparison(2, 60, figures, figures, HOSTILE[0], 0.1, 0.2, 0.3, 0.4, Outcome.SAME, HOSTILE[1])
     leak = Leak(HOSTILE[:1], "alone", "accuracy", 1.0, HOSTILE[2])
-    evidence = dataclasses.replace(evidence, comparison=compared, previous=evidence.manifest, leaks=[leak])
+    evidence = dataclasses.replace(evidence, comparison=compared, previous=published(evidence), leaks=[leak])
     page, facts = reported(
         dataclasses.replace(evidence, verdict=HOSTILE[0], refused=HOSTILE[1], ids=HOSTILE * 20), tmp_path
     )
@@ -378,8 +378,8 @@ def test_a_bug_in_one_part_is_named_in_its_place_and_logged(
 
 def test_versions_that_cannot_be_compared_are_told_so_and_none_is_worse(tmp_path: Path) -> None:
     evidence = a_number(comparison=Comparison(2, 12, missing="only 12 held-out rows are new to both versions"))
-    fewer = dataclasses.replace(evidence.manifest.signature, inputs=numbers("x0", "x1", "x9"))
-    previous = dataclasses.replace(evidence.manifest, version=2, signature=fewer)
+    fewer = dataclasses.replace(evidence.draft.signature, inputs=numbers("x0", "x1", "x9"))
+    previous = dataclasses.replace(published(evidence, 2), signature=fewer)
     page, facts = reported(dataclasses.replace(evidence, previous=previous), tmp_path)
     comparison = facts["comparison"]
     assert (comparison["outcome"], comparison["metrics"]) == (None, [])

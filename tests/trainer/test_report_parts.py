@@ -25,7 +25,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from contract.manifest import Field, InputFormat, Kind
 from contract.report_placeholders import ADDRESS
-from tests.trainer.evidences import evidence_of
+from tests.trainer.evidences import evidence_of, published
 from trainer.report.answers import Classes, Numbers
 from trainer.report.classification import by_class, confusion, thresholds
 from trainer.report.curves import TOLERANCE, precision_recall, roc
@@ -245,7 +245,7 @@ def test_a_rare_class_is_measured_on_all_of_its_rows() -> None:
 def test_the_request_is_one_that_a_shell_and_python_send() -> None:
     example = {"it's": "a\u202e'b\" $(x)", "größe": 1.5, "none": None, "true": True}
     evidence = of_share(0.5, rows=40)
-    facts = usage(dataclasses.replace(evidence.manifest, example=example))
+    facts = usage(dataclasses.replace(published(evidence), example=example))
     command, silent, url, *options = shlex.split(facts["curl"].replace("\\\n", ""))
     assert (command, silent, url) == ("curl", "-s", f"{ADDRESS}/v1/models/model@3/predict")
     assert json.loads(options[-1]) == example
@@ -260,4 +260,4 @@ def test_an_example_that_is_too_long_is_left_out() -> None:
     evidence = of_share(0.5, rows=40)
     long = {f"column {n}": n for n in range(2000)}
     with pytest.raises(NotShown, match="too long"):
-        usage(dataclasses.replace(evidence.manifest, example=long))
+        usage(dataclasses.replace(published(evidence), example=long))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from contract.errors import ModelgateError
-from contract.manifest import ArtifactFormat, ModelManifest
+from contract.manifest import ArtifactFormat, ManifestDraft
 from contract.repository import Repository
 from contract.settings import Settings, SettingsError
 from scoring import artifacts
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("own_signals")
 
 
 @pytest.fixture(scope="module")
-def blobs() -> tuple[Any, ModelManifest]:
+def blobs() -> tuple[Any, ManifestDraft]:
     recipe = recipes.get("blobs")
     return fitted(recipe)
 
@@ -85,7 +85,7 @@ def test_nothing_shows_the_private_key(keys: tuple[Path, Path]) -> None:
 
 
 def test_what_is_published_is_signed_and_openssl_agrees(
-    root: Path, blobs: tuple[Any, ModelManifest], keys: tuple[Path, Path]
+    root: Path, blobs: tuple[Any, ManifestDraft], keys: tuple[Path, Path]
 ) -> None:
     signing = seal_of(keys)
     publish(root, *blobs, signing)
@@ -99,7 +99,7 @@ def test_what_is_published_is_signed_and_openssl_agrees(
 
 
 def test_a_signature_that_does_not_reach_the_disk_is_not_published(
-    root: Path, blobs: tuple[Any, ModelManifest], keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    root: Path, blobs: tuple[Any, ManifestDraft], keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = publishing.write
 
@@ -142,7 +142,7 @@ def test_what_is_signed_apart_gets_no_alias_before_it_is_signed(
 
 @pytest.mark.usefixtures("unverified")
 def test_only_the_version_that_is_named_is_signed(
-    root: Path, blobs: tuple[Any, ModelManifest], signs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+    root: Path, blobs: tuple[Any, ManifestDraft], signs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish(root, *blobs)
     publish(root, *blobs)
@@ -188,7 +188,7 @@ def signs(root: Path, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.usefixtures("unverified")
 def test_what_was_there_before_is_signed_when_someone_vouches_for_it(
-    root: Path, blobs: tuple[Any, ModelManifest], signs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+    root: Path, blobs: tuple[Any, ManifestDraft], signs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     trust = seal_of(signs).trust
     publish(root, *blobs)
@@ -205,7 +205,7 @@ def test_what_was_there_before_is_signed_when_someone_vouches_for_it(
 
 @pytest.mark.usefixtures("unverified")
 def test_what_differs_from_its_checksum_or_signature_is_never_signed(
-    root: Path, blobs: tuple[Any, ModelManifest], signs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+    root: Path, blobs: tuple[Any, ManifestDraft], signs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(3):
         publish(root, *blobs)
@@ -223,7 +223,7 @@ def test_what_differs_from_its_checksum_or_signature_is_never_signed(
 @pytest.mark.usefixtures("unverified")
 def test_a_key_is_replaced_while_versions_of_the_old_one_are_served(
     root: Path,
-    blobs: tuple[Any, ModelManifest],
+    blobs: tuple[Any, ManifestDraft],
     signs: tuple[Path, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -264,7 +264,7 @@ def test_a_recipe_of_scikit_learns_own_classes_is_published_where_pickles_are_de
     assert loads(root, DENY.trust, name)
 
 
-def test_a_fresh_process_loads_it_where_pickles_are_denied(root: Path, blobs: tuple[Any, ModelManifest]) -> None:
+def test_a_fresh_process_loads_it_where_pickles_are_denied(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
     publish(root, *blobs, DENY)
     assert loads(root, DENY.trust)
 
@@ -278,7 +278,7 @@ def test_a_recipe_with_classes_of_its_own_is_refused_where_pickles_are_denied(ro
 
 @pytest.mark.usefixtures("unverified")
 def test_a_model_that_workers_would_refuse_is_lacking(
-    root: Path, blobs: tuple[Any, ModelManifest], keys: tuple[Path, Path]
+    root: Path, blobs: tuple[Any, ManifestDraft], keys: tuple[Path, Path]
 ) -> None:
     publish(root, *blobs)
     move_alias(root, "blobs", "current", 1)
@@ -291,7 +291,7 @@ def test_a_model_that_workers_would_refuse_is_lacking(
 
 @pytest.mark.usefixtures("unverified")
 def test_the_number_of_the_version_is_in_what_is_signed(
-    root: Path, blobs: tuple[Any, ModelManifest], keys: tuple[Path, Path]
+    root: Path, blobs: tuple[Any, ManifestDraft], keys: tuple[Path, Path]
 ) -> None:
     publish(root, *blobs, seal_of(keys))
     folder = root / "blobs/versions/1"

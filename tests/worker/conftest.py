@@ -64,7 +64,7 @@ def scorer(make_scorer: MakeScorer) -> Scorer:
 
 
 def drain(scorer: Scorer) -> int:
-    """Scores all that waits; how many batches that were."""
+    """Score all waiting jobs; return the number of batches."""
     batches = 0
     while scorer.step():
         batches += 1

@@ -1,4 +1,4 @@
-"""What one process writes into the activity table, another reads."""
+"""One process writes its activity and another reads it, also after the first has died."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def activities() -> ActivityTable:
     return ActivityTable.create(3)
 
 
-def test_a_note_outlives_the_process_that_wrote_it(activities: ActivityTable) -> None:
+def test_an_activity_outlives_its_process(activities: ActivityTable) -> None:
     pid = os.fork()
     if pid == 0:
         activities.begin(1, ["a", "b"], 5)
@@ -31,27 +31,27 @@ def test_a_note_outlives_the_process_that_wrote_it(activities: ActivityTable) ->
     assert other.current(0) is other.current(2) is None
 
 
-def test_what_is_over_is_not_noted(activities: ActivityTable) -> None:
+def test_an_idle_process_has_no_activity(activities: ActivityTable) -> None:
     activities.begin(0, ["a"], 5)
     activities.end(0)
     assert activities.current(0) is None
 
 
-def test_the_same_thing_begun_again_is_another_note(activities: ActivityTable) -> None:
+def test_the_same_work_begun_again_is_another_activity(activities: ActivityTable) -> None:
     activities.begin(0, ["a"], 5)
     first = activities.current(0)
     activities.begin(0, ["a"], 5)
     assert activities.current(0) != first
 
 
-def test_what_takes_too_long_is_overdue(activities: ActivityTable) -> None:
+def test_an_activity_past_its_deadline_is_overdue(activities: ActivityTable) -> None:
     activities.begin(0, ["a"], -1)
     activity = activities.current(0)
     assert activity
     assert activity.overdue
 
 
-def test_as_many_ids_as_a_batch_can_have_fit(activities: ActivityTable) -> None:
+def test_the_ids_of_the_largest_batch_fit(activities: ActivityTable) -> None:
     ids = [f"{number:036}" for number in range(1000)]
     activities.begin(2, ids, 5)
     activity = activities.current(2)
@@ -60,7 +60,7 @@ def test_as_many_ids_as_a_batch_can_have_fit(activities: ActivityTable) -> None:
 
 
 class TestSlowModels:
-    """Two scorers; `a` is in the first slot."""
+    """Two scorers; `a` has the first slot."""
 
     @pytest.fixture(autouse=True)
     def scorers(self, activities: ActivityTable, models: Path) -> None:
@@ -70,7 +70,7 @@ class TestSlowModels:
         self.paces = [Pace(50), Pace(50)]
         self.a, self.b = (SlowModels(activities, slot, 2, self.paces[slot], lambda: self.served) for slot in (0, 1))
 
-    def test_the_first_scorer_leaves_alone_what_any_has_found_slow(self) -> None:
+    def test_the_first_scorer_skips_models_that_any_scorer_has_found_slow(self) -> None:
         assert self.a.skipped() == set()
         self.paces[1].record("slow", 1, 1, 1000)
         assert self.b.skipped() == set()
@@ -79,13 +79,13 @@ class TestSlowModels:
         self.b.skipped()
         assert self.a.skipped() == set()
 
-    def test_nothing_is_left_alone_where_all_is_slow(self) -> None:
+    def test_no_model_is_skipped_if_all_are_slow(self) -> None:
         self.served = {"slow"}
         self.paces[1].record("slow", 1, 1, 1000)
         self.b.skipped()
         assert self.a.skipped() == set()
 
-    def test_a_new_scorer_knows_what_the_one_before_it_found(self, activities: ActivityTable) -> None:
+    def test_a_new_scorer_knows_the_slow_models_of_its_predecessor(self, activities: ActivityTable) -> None:
         self.paces[1].record("slow", 1, 1, 1000)
         self.b.skipped()
         pace = Pace(50)

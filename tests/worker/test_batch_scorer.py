@@ -1,4 +1,4 @@
-"""One predict for many jobs, and a bad job fails alone."""
+"""One predict scores many jobs, and a bad job fails alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BAD, HUGE, WRONG = 13.0, 14.0, 15.0
 
 
 class Picky:
-    """Doubles numbers; remembers how many rows it was given."""
+    """Doubles numbers and records the number of rows of each call."""
 
     calls: list[int] = []  # noqa: RUF012  it is emptied for each test
 
@@ -110,7 +110,7 @@ def test_each_job_gets_the_probabilities_of_its_rows(batches: BatchScorer) -> No
     assert tables == [[{"0": 0.0, "1": 1.0}], [{"0": 1.0, "1": 0.0}, {"0": 0.25, "1": 0.75}]]
 
 
-def test_a_version_that_is_not_known_yet_is_tried_with_one_job_first(batches: BatchScorer) -> None:
+def test_an_unknown_version_is_tried_with_one_job_first(batches: BatchScorer) -> None:
     batches.score(batch(*[0.0] * 20, model="sure"))
     assert Picky.calls[0] == 1
     assert sum(Picky.calls) == 20
@@ -136,7 +136,7 @@ def test_a_model_that_cannot_be_loaded_fails_all_jobs(batches: BatchScorer, note
     assert notes[-1] == ()
 
 
-def test_jobs_among_which_memory_runs_out_go_back_and_are_noted(batches: BatchScorer, notes: Notes) -> None:
+def test_jobs_go_back_when_memory_runs_out_and_stay_in_the_activity(batches: BatchScorer, notes: Notes) -> None:
     assert batches.score(batch(1.0, HUGE, 1.0)) == {}
     assert batches.out_of_memory
     assert notes[-1] == ("j0", "j1", "j2")

@@ -1,4 +1,4 @@
-"""A worker that comes back under its name finds what it held; one whose name is in use takes another."""
+"""A worker that restarts under its name gets its former incarnations; if the name is in use, it takes another."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def settled(identity: Identity, meanwhile: Callable[[], object] = lambda: None) 
     return former
 
 
-def test_a_name_nobody_has_is_taken_at_once(leases: Leases) -> None:
+def test_a_free_name_is_claimed_at_once(leases: Leases) -> None:
     leases.register("other-0-a")
     identity = Identity(leases, "w", LEASE)
     assert (identity.claim(), identity.name) == ([], "w")
 
 
-def test_former_incarnations_are_found_once_nobody_has_renewed_them_for_a_while(leases: Leases) -> None:
+def test_former_incarnations_are_returned_once_their_leases_are_no_longer_renewed(leases: Leases) -> None:
     for inc in ("w-0-a", "w-1-b", "w-2-0-c"):
         leases.register(inc)
     identity = Identity(leases, "w", LEASE)
@@ -57,7 +57,7 @@ def test_a_name_whose_leases_are_renewed_is_in_use(leases: Leases) -> None:
 
 
 @pytest.mark.parametrize(("wanted", "name"), [("my host:1", "my_host_1"), ("", "worker")])
-def test_a_name_has_only_what_an_incarnation_may_have(leases: Leases, wanted: str, name: str) -> None:
+def test_a_name_keeps_only_the_characters_that_an_incarnation_may_have(leases: Leases, wanted: str, name: str) -> None:
     identity = Identity(leases, wanted, LEASE)
     identity.claim()
     assert identity.name == name

@@ -1,4 +1,4 @@
-"""The model cache keeps what is used, within its budget."""
+"""The model cache keeps the models in use, within its budget."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support import Sum, numbers, write_version
 from worker.model_cache import ModelCache
 
 
-def test_the_least_recently_used_is_forgotten(models: Path) -> None:
+def test_the_least_recently_used_model_is_evicted(models: Path) -> None:
     size = write_version(models, "a", Sum(), numbers("x")).artifact.size
     for name in ("b", "c"):
         write_version(models, name, Sum(), numbers("x"))
@@ -36,7 +36,7 @@ def test_a_model_larger_than_the_budget_is_served_alone(models: Path) -> None:
     assert ("a", 1) not in cache
 
 
-def test_what_is_not_wanted_any_more_is_dropped(models: Path) -> None:
+def test_a_model_can_be_evicted(models: Path) -> None:
     for name in ("a", "b"):
         write_version(models, name, Sum(), numbers("x"))
     cache = ModelCache(Repository(models), 1_000_000, Trust())
@@ -45,7 +45,7 @@ def test_what_is_not_wanted_any_more_is_dropped(models: Path) -> None:
     assert list(cache) == [("a", 1)]
 
 
-def test_room_is_made_of_what_can_be_spared_and_only_if_that_is_enough(models: Path) -> None:
+def test_models_are_evicted_only_if_that_makes_enough_room(models: Path) -> None:
     size = write_version(models, "a", Sum(), numbers("x")).artifact.size
     for name in ("b", "c"):
         write_version(models, name, Sum(), numbers("x"))
@@ -65,7 +65,7 @@ def test_room_is_made_of_what_can_be_spared_and_only_if_that_is_enough(models: P
     assert list(cache) == [("b", 1)]
 
 
-def test_a_version_that_was_deleted_after_a_look_at_it_is_not_found(models: Path) -> None:
+def test_a_version_deleted_after_its_manifest_was_read_is_not_found(models: Path) -> None:
     write_version(models, "a", Sum(), numbers("x"))
     repository = Repository(models)
     repository.manifest("a", 1)

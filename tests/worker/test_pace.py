@@ -1,4 +1,4 @@
-"""How many rows are scored at once follows from how long it takes."""
+"""The number of rows per predict follows from measured times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worker.pace import MAX_ROWS, Pace
 
 
 def settled(ms: Callable[[int], float], batches: int = 12, batch_ms: float = 50) -> tuple[Pace, list[int]]:
-    """A model of which `rows` take `ms(rows)`, asked for as many rows as it may have each time."""
+    """Give a model that takes `ms(rows)` as many rows as it may have, batch after batch."""
     pace, given = Pace(batch_ms), []
     for _ in range(batches):
         given.append(pace.limit("m", 1))
@@ -30,18 +30,18 @@ def settled(ms: Callable[[int], float], batches: int = 12, batch_ms: float = 50)
         (lambda rows: 1000.0 * rows, 1),
     ],
 )
-def test_rows_beyond_the_first_add_at_most_the_time_of_a_batch(ms: Callable[[int], float], expected: int) -> None:
+def test_rows_beyond_the_first_add_at_most_batch_ms(ms: Callable[[int], float], expected: int) -> None:
     pace, _ = settled(ms)
     assert pace.limit("m", 1) == pace.rows["m"] == expected
 
 
-def test_a_model_nobody_knows_begins_with_one_row_and_grows_by_steps() -> None:
+def test_an_unknown_model_starts_with_one_row_and_grows_in_steps() -> None:
     _, given = settled(lambda rows: 0.1)
     assert given[0] == 1
     assert all(after <= 4 * before for before, after in pairwise(given))
 
 
-def test_a_model_that_takes_a_second_a_row_is_tried_with_two_once() -> None:
+def test_a_model_that_needs_a_second_per_row_is_tried_with_two_rows_once() -> None:
     _, given = settled(lambda rows: 1000.0 * rows)
     assert given[:3] == [1, 2, 1]
     assert set(given[2:]) == {1}
@@ -52,7 +52,7 @@ def test_a_model_is_slow_when_one_row_takes_longer_than_a_batch() -> None:
     assert settled(lambda rows: 40.0 + rows)[0].slow == set()
 
 
-def test_a_slow_first_call_is_forgotten_at_the_next() -> None:
+def test_a_slow_first_call_is_forgotten_after_the_next() -> None:
     pace = Pace(50)
     pace.record("m", 1, 1, 200)
     assert pace.slow == {"m"}

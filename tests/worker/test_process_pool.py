@@ -1,4 +1,4 @@
-"""Processes that cannot be started are tried again, and nothing else ends."""
+"""Processes that cannot be started are retried, and the others go on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def refuse(*arguments: Any) -> Any:
     raise BlockingIOError("Resource temporarily unavailable")
 
 
-def test_a_template_that_cannot_be_started_is_started_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_template_that_cannot_be_started_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Any] = []
 
     def start(*arguments: Any) -> TemplateProcess:
@@ -39,11 +39,11 @@ def test_a_template_that_cannot_be_started_is_started_later(monkeypatch: pytest.
     assert len(started) == 3
 
 
-def test_a_template_that_is_not_needed_before_it_is_ready_ends_as_it_should() -> None:
+def test_a_template_that_is_stopped_while_it_starts_ends_with_exit_code_0() -> None:
     assert TemplateProcess(ActivityTable.create(2), {}).stop(grace=30) == "exit code 0"
 
 
-def test_a_scorer_that_cannot_be_forked_is_given_up_and_not_its_template(
+def test_a_failed_fork_closes_the_connection_and_keeps_the_template(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     control, theirs = socket.socketpair()

@@ -1,4 +1,4 @@
-"""A scorer takes jobs from a real Redis, scores them, and lives on whatever they hold."""
+"""A scorer takes jobs from a real Redis and scores them, and no job can end it."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _of_an_older_release(models: Path) -> None:
         (lambda models: None, "model_error", "raised ValueError: it hurts"),
     ],
 )
-def test_a_model_that_cannot_be_used_fails_its_job_by_name_and_no_other(
+def test_an_unusable_model_fails_its_own_jobs_with_the_reason_and_no_others(
     jobs: Jobs, models: Path, scorer: Scorer, spoil: Callable[[Path], None], code: str, cause: str
 ) -> None:
     write_version(models, "bad", Raises(), numbers("a", "b"))
@@ -125,7 +125,7 @@ def test_a_model_that_cannot_be_used_fails_its_job_by_name_and_no_other(
     assert read(jobs, "good").status is Status.SUCCEEDED
 
 
-def test_a_model_that_was_repaired_serves_again(jobs: Jobs, models: Path, scorer: Scorer) -> None:
+def test_a_repaired_model_is_served_again(jobs: Jobs, models: Path, scorer: Scorer) -> None:
     write_version(models, "sum", Sum(), numbers("a", "b"))
     artifact = models / "sum" / "versions" / "1" / "model.joblib"
     whole = artifact.read_bytes()
@@ -152,7 +152,7 @@ def test_a_dotted_path_outside_the_contract_is_not_called(
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\x80\x04}", b"[1]"])
-def test_a_job_that_does_not_parse_fails_and_its_neighbours_are_scored(
+def test_a_job_that_cannot_be_parsed_fails_and_its_neighbours_are_scored(
     redis: Redis, jobs: Jobs, models: Path, scorer: Scorer, data: bytes
 ) -> None:
     write_version(models, "sum", Sum(), numbers("a", "b"))
@@ -180,7 +180,7 @@ def test_models_take_turns_batch_by_batch(jobs: Jobs, redis: Redis, models: Path
     assert redis.exists("mg:ready", "mg:rows") == 0
 
 
-def test_a_flooded_model_delays_another_by_one_batch_at_most(
+def test_a_flooded_model_delays_another_by_at_most_one_batch(
     jobs: Jobs, redis: Redis, models: Path, scorer: Scorer
 ) -> None:
     for name in ("flood", "other"):
@@ -194,7 +194,7 @@ def test_a_flooded_model_delays_another_by_one_batch_at_most(
     assert redis.llen("rq:queue:predict:flood") > 1000
 
 
-def test_only_the_models_it_serves_are_taken(jobs: Jobs, models: Path, make_scorer: MakeScorer) -> None:
+def test_a_scorer_takes_only_the_models_it_serves(jobs: Jobs, models: Path, make_scorer: MakeScorer) -> None:
     for name in ("one", "two"):
         write_version(models, name, Sum(), numbers("a", "b"))
     jobs.submit([job("a", "one"), job("b", "two")])
@@ -202,7 +202,7 @@ def test_only_the_models_it_serves_are_taken(jobs: Jobs, models: Path, make_scor
     assert [read(jobs, i).status for i in "ab"] == [Status.QUEUED, Status.SUCCEEDED]
 
 
-def test_what_it_leaves_to_others_is_not_taken(jobs: Jobs, models: Path, make_scorer: MakeScorer) -> None:
+def test_a_scorer_does_not_take_skipped_models(jobs: Jobs, models: Path, make_scorer: MakeScorer) -> None:
     for name in ("one", "two"):
         write_version(models, name, Sum(), numbers("a", "b"))
     jobs.submit([job("a", "one"), job("b", "two")])
@@ -221,7 +221,7 @@ def test_finished_and_failed_jobs_expire(redis: Redis, jobs: Jobs, models: Path,
         assert fetched.get_status() == ("finished" if job_id == "good" else "failed")
 
 
-def test_a_scorer_that_was_given_back_ends_and_writes_nothing(
+def test_a_scorer_whose_jobs_were_given_back_ends_and_writes_nothing(
     redis: Redis, jobs: Jobs, models: Path, make_scorer: MakeScorer
 ) -> None:
     write_version(models, "sum", Sum(), numbers("a", "b"))
@@ -235,7 +235,7 @@ def test_a_scorer_that_was_given_back_ends_and_writes_nothing(
     assert redis.xlen("rq:results:a") == 1
 
 
-def test_a_scorer_that_is_stopped_takes_nothing_new(jobs: Jobs, models: Path, scorer: Scorer) -> None:
+def test_a_stopped_scorer_takes_no_more_jobs(jobs: Jobs, models: Path, scorer: Scorer) -> None:
     write_version(models, "sum", Sum(), numbers("a", "b"))
     jobs.submit([job("a")])
     scorer.stop()
@@ -243,10 +243,8 @@ def test_a_scorer_that_is_stopped_takes_nothing_new(jobs: Jobs, models: Path, sc
     assert read(jobs, "a").status is Status.QUEUED
 
 
-def test_a_scorer_that_waits_for_work_ends_at_once_when_it_is_stopped(
-    scorer: Scorer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """So that scorers which share a new version come soon."""
+def test_a_scorer_that_waits_for_work_stops_at_once(scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its successor shares a new version, so it should come soon."""
     wait, waited_to_the_end = scorer._queue.wait_for_work, []
     monkeypatch.setattr(scorer._queue, "wait_for_work", lambda limits: waited_to_the_end.append(wait(limits)))
     before = signal.signal(signal.SIGALRM, lambda *_: scorer.stop())
@@ -274,7 +272,7 @@ def test_a_busy_batch_takes_two_round_trips_and_an_idle_one_three(
 
 
 def _round_trips(redis: Redis, do: Callable[[], object]) -> dict[str, int]:
-    """What was sent meanwhile, without what scripts call themselves."""
+    """Return the commands that clients sent meanwhile, without those of scripts."""
     redis.config_resetstat()
     do()
     calls = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in redis.info("commandstats").items()}
@@ -282,7 +280,7 @@ def _round_trips(redis: Redis, do: Callable[[], object]) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("trust", [Trust(keys=(bytes(32),)), Trust(pickles=False)])
-def test_a_model_that_is_not_trusted_fails_its_job_and_is_not_unpickled(
+def test_an_untrusted_model_fails_its_job_and_is_not_unpickled(
     jobs: Jobs, models: Path, make_scorer: MakeScorer, tmp_path: Path, trust: Trust
 ) -> None:
     write_version(models, "bomb", Bomb(tmp_path / "trace"), numbers("a", "b"))

@@ -14,7 +14,7 @@ import joblib
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from contract.manifest import ArtifactFormat, ModelManifest
+from contract.manifest import ArtifactFormat, ManifestDraft
 from scoring import skops_files
 from scoring.artifacts import pack, use_one_thread
 from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
@@ -39,10 +39,12 @@ from trainer.importing.trial import tried
 
 @dataclasses.dataclass(frozen=True)
 class Examined:
-    """`artifact` is the file to publish; None: the imported file as it is. `facts` are those of its report, if any."""
+    """`artifact` is the file to publish; None: the imported file as it is. `sha256`, in hex, is that of the file to
+    publish. `facts` are those of its report, if any."""
 
-    draft: ModelManifest
+    draft: ManifestDraft
     artifact: bytes | None
+    sha256: str
     facts: Mapping[str, Any] | None
 
 
@@ -72,12 +74,8 @@ def examine(
     facts, doubts = measured(contents.estimator, draft, given)
     artifact = _artifact(contents, data, plain, artifact_format)
     digest = hashlib.sha256(data if artifact is None else artifact).hexdigest()
-    draft = dataclasses.replace(
-        draft,
-        warnings=(*draft.warnings, *doubts),
-        artifact=dataclasses.replace(draft.artifact, sha256=digest),
-    )
-    return Examined(_labelled(draft, contents, made_with), artifact, facts)
+    draft = dataclasses.replace(draft, warnings=(*draft.warnings, *doubts))
+    return Examined(_labelled(draft, contents, made_with), artifact, digest, facts)
 
 
 def _bytes(path: Path, sha256: str | None) -> bytes:
@@ -150,7 +148,7 @@ def _refuse_unfitted(estimator: Any) -> None:
             return  # what another release has made may fail in any way when it is asked
 
 
-def _labelled(draft: ModelManifest, contents: Contents, made_with: Sequence[str]) -> ModelManifest:
+def _labelled(draft: ManifestDraft, contents: Contents, made_with: Sequence[str]) -> ManifestDraft:
     """With what it is, for people, and with a warning where it comes from another scikit-learn."""
     source = f"a {type(contents.estimator).__name__}"
     if not made_with:

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from contract.jobs import Row
-from contract.manifest import InputDtype, ModelManifest
+from contract.manifest import InputDtype, ManifestDraft
 from scoring.matrix import to_matrix
 from scoring.sklearn_internals import FITTED_ON
 from trainer.importing import inputs
 
 
-def with_float32(estimator: Any, draft: ModelManifest, rows: Sequence[Row]) -> ModelManifest:
+def with_float32(estimator: Any, draft: ManifestDraft, rows: Sequence[Row]) -> ManifestDraft:
     """Return `draft`, with float32 as its dtype if a part of `estimator` was fitted on it and would get float64.
 
     A step that casts by itself, such as OneHotEncoder(dtype=np.float32), is no sign: the steps before it had float64.

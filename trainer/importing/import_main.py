@@ -31,7 +31,11 @@ def main() -> None:
         examined = examine(task.name, folder / FILE, rows, task.sha256, task.sample_sha256)
         if examined.artifact is not None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
-        answer: Mapping[str, Any] = {"draft": examined.draft.dumps(), "facts": examined.facts}
+        answer: Mapping[str, Any] = {
+            "draft": examined.draft.dumps(),
+            "sha256": examined.sha256,
+            "facts": examined.facts,
+        }
     except Refused as refused:
         answer = {"refused": str(refused)}
     except MemoryError:

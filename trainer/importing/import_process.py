@@ -1,6 +1,6 @@
-"""Has a file unpickled and tried in a process of its own, with limits, that is thrown away afterwards.
+"""Unpickles a file and tries the model in a throwaway process with limits.
 
-No sandbox: what a pickle does, it does as the trainer's user, with its files and its network. The limits are against
+The process is no sandbox: a pickle runs as the trainer's user, with its files and its network. The limits are against
 accidents.
 """
 
@@ -18,12 +18,12 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from contract.errors import ModelgateError
-from contract.manifest import ModelManifest
+from contract.manifest import ManifestDraft
 from trainer.importing import Refused
 from trainer.processes import PROJECT, ContainedProcess, environment
 
 FILE, SAMPLE, ARTIFACT = "file", "sample.csv", "artifact"
-"""In the folder that this process shares with that one."""
+"""Files in the folder that both processes share."""
 
 _MOST_ANSWER = 64_000_000
 
@@ -50,13 +50,21 @@ class ImportTask:
         return cls(**json.loads(text))
 
 
-def examine_in_process(folder: Path, task: ImportTask) -> tuple[ModelManifest, dict[str, Any] | None]:
-    """The manifest as far as it is known, and the facts of a report, if there is one.
+@dataclass(frozen=True)
+class ImportResult:
+    """What examining a file has found.
 
-    The bytes to publish are in `FILE`, or in `ARTIFACT` if there is one, and have the sha256 of the manifest.
-
-    Raises `Refused`, and OSError.
+    The bytes to publish are in `ARTIFACT`, if that file exists, or else in `FILE`; `sha256`, in hex, is theirs. `facts`
+    are those of the report, if any.
     """
+
+    draft: ManifestDraft
+    sha256: str
+    facts: dict[str, Any] | None
+
+
+def examine_in_process(folder: Path, task: ImportTask) -> ImportResult:
+    """Examine a file in a process of its own. Raises `Refused` and OSError."""
     # Task and answer have no file names, so no other process can write them.
     with TemporaryFile() as asked, TemporaryFile() as answer, TemporaryFile() as said:
         asked.write(task.dumps().encode())
@@ -81,8 +89,8 @@ def examine_in_process(folder: Path, task: ImportTask) -> tuple[ModelManifest, d
         return _answer(answer, said, code)
 
 
-def _answer(file: IO[bytes], said: IO[bytes], code: int) -> tuple[ModelManifest, dict[str, Any] | None]:
-    """What that process wrote is data, whoever wrote it."""
+def _answer(file: IO[bytes], said: IO[bytes], code: int) -> ImportResult:
+    """Read the answer without trusting it: a pickle may have written it."""
     if os.fstat(file.fileno()).st_size > _MOST_ANSWER:
         raise Refused("gives rise to a manifest that is too large; give fewer sample rows")
     file.seek(0)
@@ -92,7 +100,7 @@ def _answer(file: IO[bytes], said: IO[bytes], code: int) -> tuple[ModelManifest,
     try:
         answer = json.loads(text)
         if "draft" in answer:
-            return ModelManifest.loads(answer["draft"]), answer.get("facts")
+            return ImportResult(ManifestDraft.loads(answer["draft"]), str(answer["sha256"]), answer.get("facts"))
         refused = str(answer["refused"])
     except (ValueError, KeyError, TypeError, ModelgateError) as error:
         refused = f"gives rise to a manifest that cannot be used ({error})"

@@ -25,7 +25,7 @@ from contract.training import RepositoryCommand
 from scoring.trust import SIGNATURE_BYTES
 from trainer.importing import ALTERED, Refused
 from trainer.importing.formats import PICKLE, recognised
-from trainer.importing.import_process import ARTIFACT, FILE, SAMPLE, ImportTask, examine_in_process
+from trainer.importing.import_process import ARTIFACT, FILE, SAMPLE, ImportResult, ImportTask, examine_in_process
 from trainer.importing.signatures import PART, SAMPLE_PART, NotSigned, check
 from trainer.publishing.aliases import retain
 from trainer.publishing.disk import STAGING, no_link, staging
@@ -65,12 +65,13 @@ def import_file(
         if not valid_name(name):
             raise Refused(f"cannot become the model {name[:64]!r}: a name is up to 64 of a-z, 0-9, _ and - (not inbox)")
         with _workbench(settings.models_dir) as folder:
-            draft, facts = _examined(settings, name, file, sample, signature, folder, called)
+            result = _examined(settings, name, file, sample, signature, folder, called)
             artifact = folder / ARTIFACT
             data = (artifact if artifact.exists() else folder / FILE).read_bytes()
-            if hashlib.sha256(data).hexdigest() != draft.artifact.sha256:
+            if hashlib.sha256(data).hexdigest() != result.sha256:
                 raise Refused(ALTERED)
-            manifest = publish(settings.models_dir, data, draft, SigningPolicy.from_settings(settings), _report(facts))
+            signing, report = SigningPolicy.from_settings(settings), _report(result.facts)
+            manifest = publish(settings.models_dir, data, result.draft, signing, report)
             retain(settings.models_dir, name, settings.keep_versions)
             return manifest
     except Refused as refused:
@@ -130,9 +131,8 @@ def model_name(file_name: str) -> str:
 
 def _examined(
     settings: Settings, name: str, file: Path, sample: Path | None, signature: Path | None, folder: Path, called: str
-) -> tuple[ModelManifest, dict[str, Any] | None]:
-    """The draft of its manifest, and the facts of its report; `folder` then has what to publish. Raises `Refused` and
-    OSError."""
+) -> ImportResult:
+    """Copy the file into `folder` and examine it there. Raises `Refused` and OSError."""
     parts = {PART: _copied(file, folder / FILE, settings.model_cache_mb)}
     if sample is not None:
         with _speaking_of("sample"):
@@ -141,10 +141,11 @@ def _examined(
     if recognised(folder / FILE) is PICKLE and settings.pickle == "deny":
         raise Refused("is a pickle, and PICKLE=deny takes only skops files; save the model with skops.io.dump")
     limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
-    draft, facts = examine_in_process(folder, ImportTask(name, parts[PART], parts.get(SAMPLE_PART), *limits))
-    source = f"not known; imported: {draft.training_data.source}, from {called}"
-    training_data = dataclasses.replace(draft.training_data, source=source, fingerprint=parts[PART])
-    return dataclasses.replace(draft, name=name, recipe=RECIPE, training_data=training_data), facts
+    result = examine_in_process(folder, ImportTask(name, parts[PART], parts.get(SAMPLE_PART), *limits))
+    source = f"not known; imported: {result.draft.training_data.source}, from {called}"
+    training_data = dataclasses.replace(result.draft.training_data, source=source, fingerprint=parts[PART])
+    draft = dataclasses.replace(result.draft, name=name, recipe=RECIPE, training_data=training_data)
+    return dataclasses.replace(result, draft=draft)
 
 
 def _report(facts: dict[str, Any] | None) -> WriteReport | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from contract.coercion import Grid, coerce
 from contract.jobs import Value
-from contract.manifest import Field, Kind, ModelManifest, Output, OutputKind
+from contract.manifest import Field, Kind, ManifestDraft, Output, OutputKind
 from contract.values import Conversion, Refusal
 from contract.wording import listed, shown
 from scoring.estimators import predict_matrix
@@ -25,7 +25,7 @@ FEWEST_ROWS = 10
 log = logging.getLogger(__name__)
 
 
-def measured(estimator: Any, draft: ModelManifest, sample: Sample | None) -> tuple[dict[str, Any] | None, list[str]]:
+def measured(estimator: Any, draft: ManifestDraft, sample: Sample | None) -> tuple[dict[str, Any] | None, list[str]]:
     """Return the facts of a report, or None without a target in the sample; and warnings about its columns that are not
     inputs. Raises nothing."""
     if sample is None:
@@ -50,7 +50,7 @@ def _ignored(columns: Sequence[str]) -> list[str]:
     return [f"the sample: ignored columns that are not inputs of the model: {listed(columns)}"] if columns else []
 
 
-def _targets(estimator: Any, draft: ModelManifest, sample: Sample) -> dict[str, list[Value]]:
+def _targets(estimator: Any, draft: ManifestDraft, sample: Sample) -> dict[str, list[Value]]:
     """Return the columns that are not inputs and hold what the model predicts: the values of each, None for null."""
     known = {*draft.signature.names, *(inputs.names(estimator) or ())}
     found = {}
@@ -82,7 +82,7 @@ def _spelled(label: object) -> str:
 
 
 def _facts(
-    estimator: Any, draft: ModelManifest, sample: Sample, target: str, values: Sequence[Value]
+    estimator: Any, draft: ManifestDraft, sample: Sample, target: str, values: Sequence[Value]
 ) -> dict[str, Any]:
     # The modules of reports take a second to import, and most files need none.
     from trainer.report.evidence import Evidence
@@ -98,7 +98,7 @@ def _facts(
     metrics = measure(y, *predict_matrix(estimator, X, output.probabilities), output)
     return gather(
         Evidence(
-            manifest=dataclasses.replace(draft, metrics=metrics),
+            draft=dataclasses.replace(draft, metrics=metrics),
             estimator=estimator,
             rows=rows,
             targets=targets,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from contract.jobs import Row, Value
-from contract.manifest import ModelManifest, Output, OutputKind
+from contract.manifest import ManifestDraft, Output, OutputKind
 from contract.wording import counted, listed
 from scoring.estimators import predict_rows
 from trainer.importing import Refused
@@ -32,7 +32,7 @@ class NoProbabilities(Exception):
     """The estimator's probabilities are invalid; the message is a row of them."""
 
 
-def output(estimator: Any, rows: Sequence[Row], draft: ModelManifest) -> tuple[Output, list[str]]:
+def output(estimator: Any, rows: Sequence[Row], draft: ManifestDraft) -> tuple[Output, list[str]]:
     """Return the output, and warnings. Raises `Refused`, `DoesNotPredict`, `NoProbabilities` and `MemoryError`."""
     try:
         values, _ = predict_rows(estimator, rows, draft.signature, draft.artifact)

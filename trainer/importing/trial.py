@@ -11,13 +11,13 @@ from contract.coercion import Grid, coerce
 from contract.errors import Failure, InvalidInstances, ModelgateError
 from contract.jobs import Row, Value
 from contract.manifest import (
-    Artifact,
+    ArtifactDraft,
     ArtifactFormat,
     Field,
     Golden,
     InputFormat,
     Kind,
-    ModelManifest,
+    ManifestDraft,
     Output,
     OutputKind,
     Signature,
@@ -57,7 +57,7 @@ class Column:
     """INTEGER or NUMBER if the estimator shows which it was fitted on."""
 
 
-def tried(name: str, contents: Contents, sample: Sample | None, artifact_format: ArtifactFormat) -> ModelManifest:
+def tried(name: str, contents: Contents, sample: Sample | None, artifact_format: ArtifactFormat) -> ManifestDraft:
     """A manifest without version, artifact and source, but with golden rows that the estimator has answered.
 
     Raises `Refused`, `DoesNotPredict` with the estimator's own exception, `NoProbabilities` and `MemoryError`.
@@ -219,20 +219,17 @@ def _rows(signature: Signature, columns: Sequence[Column], sample: Sample | None
 
 def _draft(
     name: str, fields: Sequence[Field], artifact_format: ArtifactFormat, input_format: InputFormat
-) -> ModelManifest:
-    return ModelManifest(
+) -> ManifestDraft:
+    return ManifestDraft(
         name=name,
-        version=0,
-        created_at="",
         recipe="",
-        artifact=Artifact(f"model.{artifact_format}", artifact_format, input_format, size=0, sha256=""),
-        libraries={},
+        artifact=ArtifactDraft(artifact_format, input_format),
         signature=Signature(tuple(fields), Output(OutputKind.NUMBER)),
         training_data=TrainingData("", 0, ""),
     )
 
 
-def _with_nulls_that_work(estimator: Any, draft: ModelManifest, rows: Sequence[Row]) -> ModelManifest:
+def _with_nulls_that_work(estimator: Any, draft: ManifestDraft, rows: Sequence[Row]) -> ManifestDraft:
     """Lets a column be null only where the estimator has predicted a row with a null in it."""
 
     def works(nulls: Collection[int]) -> bool:
@@ -253,7 +250,7 @@ def _with_nulls_that_work(estimator: Any, draft: ModelManifest, rows: Sequence[R
     return dataclasses.replace(draft, signature=dataclasses.replace(draft.signature, inputs=tuple(tested)))
 
 
-def _with_answers(estimator: Any, draft: ModelManifest, rows: Sequence[Row], warnings: Sequence[str]) -> ModelManifest:
+def _with_answers(estimator: Any, draft: ManifestDraft, rows: Sequence[Row], warnings: Sequence[str]) -> ManifestDraft:
     names = draft.signature.names
     example = next((row for row in rows if None not in row), rows[0])
     answered = dataclasses.replace(
@@ -263,8 +260,7 @@ def _with_answers(estimator: Any, draft: ModelManifest, rows: Sequence[Row], war
         warnings=tuple(warnings),
     )
     # Rows of many requests are scored together, and a request may have one row.
-    alone = dataclasses.replace(answered, golden=_first_row(answered.golden))
-    otherwise = difference(alone, _predict(estimator, draft, rows[:1]))
+    otherwise = difference(_first_row(answered.golden), _predict(estimator, draft, rows[:1]))
     if otherwise is None:
         return answered
     warning = "it answers a row otherwise when it stands alone than among others, and Modelgate scores rows together"
@@ -280,7 +276,7 @@ def _first_row(golden: Golden) -> Golden:
     return Golden(golden.rows[:1], golden.predictions[:1], golden.probabilities and golden.probabilities[:1])
 
 
-def _predict(estimator: Any, draft: ModelManifest, rows: Sequence[Row]) -> Prediction:
+def _predict(estimator: Any, draft: ManifestDraft, rows: Sequence[Row]) -> Prediction:
     try:
         return predict(estimator, draft, rows)
     except ModelgateError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from contract.errors import ModelgateError
 from contract.jobs import Row, Value
-from contract.manifest import InputDtype, InputFormat, Kind, ModelManifest
+from contract.manifest import InputDtype, InputFormat, Kind, ManifestDraft
 from contract.wording import listed
 from scoring.held_objects import parts_in
 from scoring.predict import Prediction, predict
@@ -29,12 +29,12 @@ def may_matter(estimator: Any) -> bool:
 
 def settled(
     estimator: Any,
-    draft: ModelManifest,
+    draft: ManifestDraft,
     rows: Sequence[Row],
     doubtful: Collection[str],
     told: Mapping[str, Kind],
     sampled: bool,
-) -> tuple[ModelManifest, list[str]]:
+) -> tuple[ManifestDraft, list[str]]:
     """Return `draft`, with the `doubtful` columns that change the answers as integers, and warnings.
 
     Doubtful columns hold only whole numbers in `rows`; `told` are those whose kind `estimator` shows. All others stay
@@ -51,7 +51,7 @@ def settled(
     return with_integers(draft, chosen), _doubts([name for name in matter if name not in told], sampled)
 
 
-def with_integers(draft: ModelManifest, names: Collection[str]) -> ModelManifest:
+def with_integers(draft: ManifestDraft, names: Collection[str]) -> ManifestDraft:
     """`draft` with these inputs as integers."""
     fields = tuple(
         dataclasses.replace(field, kind=Kind.INTEGER) if field.name in names else field
@@ -64,7 +64,7 @@ def with_integers(draft: ModelManifest, names: Collection[str]) -> ModelManifest
     return dataclasses.replace(draft, signature=dataclasses.replace(draft.signature, inputs=fields), artifact=artifact)
 
 
-def as_asked(draft: ModelManifest, rows: Sequence[Row]) -> list[Row]:
+def as_asked(draft: ManifestDraft, rows: Sequence[Row]) -> list[Row]:
     """Return `rows` as requests have them: the values of integer inputs as integers."""
     whole = [field.kind is Kind.INTEGER for field in draft.signature.inputs]
     return [
@@ -75,7 +75,7 @@ def as_asked(draft: ModelManifest, rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def _that_matter(estimator: Any, draft: ModelManifest, names: Sequence[str], rows: Sequence[Row]) -> Sequence[str]:
+def _that_matter(estimator: Any, draft: ManifestDraft, names: Sequence[str], rows: Sequence[Row]) -> Sequence[str]:
     """The fewest of the columns that make the answers those of all as integers."""
     if _is_one_type(draft) or len(names) > _MOST_ONE_BY_ONE:
         return names
@@ -84,14 +84,14 @@ def _that_matter(estimator: Any, draft: ModelManifest, names: Sequence[str], row
     return alone if enough else names
 
 
-def _is_one_type(draft: ModelManifest) -> bool:
+def _is_one_type(draft: ManifestDraft) -> bool:
     """Whether all columns have the same type, as those of an array of numbers."""
     return draft.artifact.input_format is InputFormat.ARRAY and all(
         field.kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN) for field in draft.signature.inputs
     )
 
 
-def _differ(estimator: Any, one: ModelManifest, other: ModelManifest, rows: Sequence[Row]) -> bool:
+def _differ(estimator: Any, one: ManifestDraft, other: ManifestDraft, rows: Sequence[Row]) -> bool:
     """Return whether the answers differ; False if one of them raises."""
     if one == other:
         return False

@@ -16,8 +16,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
 
-from contract.errors import Code, ModelgateError
-from contract.repository import ALIASES_FILE, CURRENT, PREVIOUS, Repository, valid_alias, valid_name
+from contract.errors import Code, ModelgateError, version_error
+from contract.repository import ALIASES_FILE, CURRENT, PREVIOUS, Repository, not_in_repository, valid_alias, valid_name
 from trainer.publishing.disk import STAGING, locked, sync, write
 
 
@@ -66,13 +66,8 @@ def delete_version(root: Path, model: str, version: int) -> None:
         _check_version(root, model, version)
         names = sorted(alias for alias, named in _read(root, model).items() if named == version)
         if names:
-            raise ModelgateError(
-                Code.VERSION_IN_USE,
-                f"version {version} of {model!r} is what {' and '.join(map(repr, names))} names; move the alias first",
-                model=model,
-                version=version,
-                aliases=names,
-            )
+            what = f"has the alias {' and '.join(map(repr, names))}; move the alias first"
+            raise version_error(Code.VERSION_IN_USE, model, version, what, aliases=names)
         gone = _hide(root, model, version)
     shutil.rmtree(gone, ignore_errors=True)
 
@@ -94,9 +89,7 @@ def retain(root: Path, model: str, keep: int) -> list[int]:
 
 def _check_version(root: Path, model: str, version: int) -> None:
     if not Repository(root).has_version(model, version):
-        raise ModelgateError(
-            Code.MODEL_NOT_FOUND, f"the model {model[:64]!r} has no version {version}", model=model, version=version
-        )
+        raise not_in_repository(model, version)
 
 
 def _moved(root: Path, model: str, aliases: dict[str, int], alias: str, version: int) -> dict[str, int]:

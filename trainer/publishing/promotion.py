@@ -10,7 +10,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from broker.load_status import NO_ROOM, STARTS_THREADS, LoadStatus, load_statuses, request_load, withdraw_request
-from contract.errors import Code, ModelgateError
+from contract.errors import Code, ModelgateError, version_error
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
 from scoring.trust import Trust
@@ -108,14 +108,11 @@ def _remark(statuses: Mapping[str, LoadStatus], refused: Mapping[str, str]) -> s
 
 def _not_loaded(model: str, version: int, refused: Mapping[str, str]) -> ModelgateError:
     reason = next(iter(refused.values()))
-    return ModelgateError(
-        Code.NOT_LOADED,
-        f"version {version} of {model!r} gets no alias, because {_names([*refused])} cannot load it: {reason}; fix"
-        ' that, or move the alias anyway with "force": true',
-        model=model,
-        version=version,
-        reasons=dict(refused),
+    what = (
+        f"gets no alias, because {_names([*refused])} cannot load it: {reason}; fix that, or move the alias anyway with"
+        ' "force": true'
     )
+    return version_error(Code.NOT_LOADED, model, version, what, reasons=dict(refused))
 
 
 def _names(workers: list[str]) -> str:

@@ -8,7 +8,6 @@ because gateway and workers keep what they know of a version for good. It moves 
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
 import hashlib
 import json
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from contract.jobs import timestamp
-from contract.manifest import ArtifactFormat, ModelManifest
+from contract.manifest import Artifact, ArtifactFormat, ManifestDraft, ModelManifest
 from contract.repository import MANIFEST_FILE, REPORT_DIR, SIGNATURE_FILE, VERSIONS_DIR, Repository
 from scoring.artifacts import library_versions, pack
 from scoring.skops_audit import Untrusted, UntrustedTypes
@@ -52,34 +51,33 @@ WriteReport = Callable[[Path, ModelManifest], None]
 def publish(
     root: Path,
     estimator: Any,
-    draft: ModelManifest,
+    draft: ManifestDraft,
     signing: SigningPolicy = UNSIGNED,
     report: WriteReport | None = None,
 ) -> ModelManifest:
-    """Makes `estimator` a new version of the model `draft.name`; returns its manifest. Aliases stay where they are.
+    """Publish `estimator` as a new version of the model `draft.name` and return its manifest. No alias moves.
 
-    `draft` lacks the version, the time, the libraries and the artifact's size and checksum. An `estimator` that is
-    bytes is the artifact already. Where `signing` lets no pickle pass, the artifact is a skops file, whatever format
-    `draft` names. Waits while another process publishes the same model. Raises `PublishRefused`, and OSError when
-    `root` cannot be written. A `report` that raises is left out.
+    An `estimator` that is bytes is the artifact itself. If `signing` allows no pickles, the artifact is a skops file,
+    whatever format `draft` names. Waits while another process publishes the same model. If `report` raises, the version
+    has no report. Raises `PublishRefused`, and OSError if `root` cannot be written.
     """
     ready = isinstance(estimator, bytes)
     artifact_format = draft.artifact.format if signing.trust.pickles or ready else ArtifactFormat.SKOPS
     data = estimator if ready else _packed(estimator, artifact_format)
     with locked(root, draft.name) as lock:
         version = _next_version(root, draft.name, lock)
-        manifest = dataclasses.replace(
-            draft,
+        manifest = draft.publish(
             version=version,
             created_at=timestamp(datetime.now(UTC)),
-            libraries=library_versions(),
-            artifact=dataclasses.replace(
-                draft.artifact,
+            artifact=Artifact(
                 file=f"model.{artifact_format}",
                 format=artifact_format,
+                input_format=draft.artifact.input_format,
                 size=len(data),
                 sha256=hashlib.sha256(data).hexdigest(),
+                input_dtype=draft.artifact.input_dtype,
             ),
+            libraries=library_versions(),
         )
         text = manifest.dumps().encode()
         with _staged(root, draft.name) as folder:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from contract.errors import ModelgateError
 from contract.jobs import Value
-from contract.manifest import ModelManifest
+from contract.manifest import Golden, ModelManifest
 from contract.repository import MANIFEST_FILE
 from scoring.artifacts import load
 from scoring.predict import Prediction, predict
@@ -26,9 +26,8 @@ RELATIVE = 1e-9
 RECIPES = "trainer.recipes"
 
 
-def difference(manifest: ModelManifest, found: Prediction) -> str | None:
+def difference(golden: Golden, found: Prediction) -> str | None:
     """The first golden row that was answered otherwise, as a sentence."""
-    golden = manifest.golden
     for row, (old, new) in enumerate(zip(golden.predictions, found.values, strict=True)):
         if not _same(old, new):
             return f"golden row {row} gave {old!r} when the model was trained, and gives {new!r} after loading"
@@ -52,7 +51,7 @@ def main(arguments: Iterable[str]) -> str | None:
     try:
         manifest = ModelManifest.loads((folder / MANIFEST_FILE).read_bytes())
         estimator = load(manifest, folder, Trust.from_json(json.loads(trust)))
-        return difference(manifest, predict(estimator, manifest, manifest.golden.rows))
+        return difference(manifest.golden, predict(estimator, manifest, manifest.golden.rows))
     except ModelgateError as error:
         hint = "; its recipe needs artifact_format=CLOUDPICKLE" if RECIPES in str(error) else ""
         return f"{error}{hint}"

@@ -28,7 +28,7 @@ class Classes:
 
     @classmethod
     def of(cls, evidence: Evidence) -> Classes:
-        output = evidence.manifest.signature.output
+        output = evidence.draft.signature.output
         found, table = predict_matrix(evidence.estimator, evidence.X_test, output.probabilities)
         actual, predicted = np.asarray(evidence.y_test).tolist(), np.asarray(found).tolist()
         known = list(output.labels or ())

@@ -35,7 +35,7 @@ def dependence(evidence: Evidence, strongest: Sequence[str], seconds: float = SE
     On at most `ROWS` rows and for about `seconds`, after which only the first input is sure (`not_measured`: how many
     are missing).
     """
-    signature = evidence.manifest.signature
+    signature = evidence.draft.signature
     output = signature.output
     if output.labels is not None and not output.probabilities:
         raise NotShown("The model gives no probabilities.")
@@ -46,7 +46,7 @@ def dependence(evidence: Evidence, strongest: Sequence[str], seconds: float = SE
 
     def answers(rows: Sequence[Row]) -> Any:
         """Rows × classes, or rows × 1."""
-        matrix = to_matrix(rows, signature, evidence.manifest.artifact.input_format)
+        matrix = to_matrix(rows, signature, evidence.draft.artifact.input_format)
         found, table = predict_matrix(evidence.estimator, matrix, bool(classes))
         return table[:, classes] if classes else np.asarray(found, dtype=float)[:, None]
 

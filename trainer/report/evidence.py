@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from contract.jobs import Row, Value
-from contract.manifest import ModelManifest
+from contract.manifest import ManifestDraft, ModelManifest
 from trainer.recipe import Candidate
 
 
@@ -87,19 +87,19 @@ class Thresholds:
 @dataclass(frozen=True)
 class Evidence:
     """`rows` (in signature order) and `targets` are all that was trained and tested on; `X_test` (a matrix as
-    `scoring.matrix` makes it) and `y_test` those of them on which `manifest.metrics` were measured: held out, unless
+    `scoring.matrix` makes it) and `y_test` those of them on which `draft.metrics` were measured: held out, unless
     `held_out` is False. `tested_on` are their positions in `rows`; `ids` has one a row, or is None where the data have
     no id column. With `sample` they came with an imported model, which may have learnt from them. `previous` is the
     version that would be replaced. `remarks` are sentences on what was found in the data and done about it, `notes`
     what the caller wrote, `target` the name of the column that is learnt.
 
-    `headline` is the most telling metric of `manifest.metrics`. `verdict` compares the version in one sentence with the
+    `headline` is the most telling metric of `draft.metrics`. `verdict` compares the version in one sentence with the
     current one, or with the baseline; `refused` is the reason of the gate, None if the version passes. `comparison` is
     None if there is no version to compare with. `leaks` are columns that may leak the target. `thresholds` are for
     models of classes only.
     """
 
-    manifest: ModelManifest
+    draft: ManifestDraft
     estimator: Any
     rows: Sequence[Row]
     targets: Sequence[Value]

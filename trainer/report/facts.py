@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from contract.manifest import ModelManifest, OutputKind, Signature
+from contract.manifest import ManifestDraft, ModelManifest, OutputKind, Signature
 from trainer.report.answers import Classes, Numbers
 from trainer.report.classification import classification
 from trainer.report.dependence import dependence
@@ -27,7 +27,7 @@ NEGATED = "neg_"
 
 def gather(evidence: Evidence) -> Facts:
     """All facts but those that only publishing knows (`published` has them). Takes seconds; raises nothing."""
-    manifest = evidence.manifest
+    draft = evidence.draft
     matters = part("importance", lambda: importance(evidence))
     named = {leak.sentence for leak in evidence.leaks}
     remarks = [remark for remark in evidence.remarks if remark not in named]
@@ -35,8 +35,8 @@ def gather(evidence: Evidence) -> Facts:
     return {
         "notes": clean(evidence.notes, PARAGRAPH, keep_lines=True),
         "target": clean(evidence.target),
-        "kind": "regression" if manifest.signature.output.kind is OutputKind.NUMBER else "classification",
-        "inputs": len(manifest.signature.inputs),
+        "kind": "regression" if draft.signature.output.kind is OutputKind.NUMBER else "classification",
+        "inputs": len(draft.signature.inputs),
         "tested": {"rows": len(evidence.y_test), "held_out": evidence.held_out, "sample": evidence.sample},
         "verdict": clean(evidence.verdict, SENTENCE),
         "refused": None if evidence.refused is None else clean(evidence.refused, SENTENCE),
@@ -44,14 +44,14 @@ def gather(evidence: Evidence) -> Facts:
         "remarks": [clean(remark, SENTENCE) for remark in remarks[:MOST_REMARKS]],
         "remarks_left_out": max(0, len(remarks) - MOST_REMARKS),
         "headline": clean(evidence.headline),
-        "metrics": _metrics(manifest.metrics),
+        "metrics": _metrics(draft.metrics),
         "candidates": part("candidates", lambda: candidates(evidence)),
         "comparison": part("comparison", lambda: comparison(evidence)),
         **_answers(evidence, strongest),
         "importance": matters,
         "dependence": part("dependence", lambda: dependence(evidence, strongest)),
         "data": part("data", lambda: profile(evidence)),
-        "parameters": _parameters(manifest),
+        "parameters": _parameters(draft),
     }
 
 
@@ -60,7 +60,7 @@ def _answers(evidence: Evidence, strongest: list[str]) -> Facts:
     found: list[Classes | Numbers] = []
 
     def answers() -> Facts:
-        if evidence.manifest.signature.output.kind is OutputKind.NUMBER:
+        if evidence.draft.signature.output.kind is OutputKind.NUMBER:
             numeric = Numbers.of(evidence)
             found.append(numeric)
             return regression(numeric)
@@ -131,7 +131,7 @@ def comparison(evidence: Evidence) -> Facts:
         "loss": clean(found.loss),
         **{name: _number(getattr(found, name)) for name in ("loss_now", "loss_before", "p_worse", "p_better")},
         "metrics": _compared(found),
-        "inputs": _changed_inputs(evidence.manifest.signature, previous.signature) if previous else {},
+        "inputs": _changed_inputs(evidence.draft.signature, previous.signature) if previous else {},
     }
 
 
@@ -168,13 +168,13 @@ def _metrics(metrics: Mapping[str, float]) -> dict[str, float | None]:
     return {clean(name): number(value) for name, value in list(metrics.items())[:MOST_METRICS]}
 
 
-def _parameters(manifest: ModelManifest) -> Facts:
+def _parameters(draft: ManifestDraft) -> Facts:
     def plain(value: Any) -> Any:
         if isinstance(value, float):
             return number(value, 12)
         return value if value is None or isinstance(value, int) else clean(value, 200)
 
-    items = list(manifest.parameters.items())
+    items = list(draft.parameters.items())
     return {
         "values": {clean(name): plain(value) for name, value in items[:MOST_PARAMETERS]},
         "left_out": max(0, len(items) - MOST_PARAMETERS),

@@ -29,9 +29,9 @@ def importance(evidence: Evidence, seconds: float = SECONDS) -> Facts:
     only the first inputs (`not_measured` says how many are missing).
     """
     end, draw = time.monotonic() + seconds, np.random.default_rng(SEED)
-    inputs, probabilities = evidence.manifest.signature.inputs, evidence.manifest.signature.output.probabilities
+    inputs, probabilities = evidence.draft.signature.inputs, evidence.draft.signature.output.probabilities
     X, y = _affordable(evidence, _chosen(evidence, draw), seconds)
-    metric, score = _score(evidence.manifest.signature, y)
+    metric, score = _score(evidence.draft.signature, y)
 
     def value(matrix: Any) -> float:
         found = score(*predict_matrix(evidence.estimator, matrix, probabilities))
@@ -67,7 +67,7 @@ def _chosen(evidence: Evidence, draw: Any) -> Any:
     """Positions of at most `ROWS` test rows, drawn by chance, but with enough of each class: of one in a thousand rows
     chance would leave one."""
     order = draw.permutation(len(evidence.y_test))
-    labels = evidence.manifest.signature.output.labels
+    labels = evidence.draft.signature.output.labels
     if labels is None or len(order) <= ROWS:
         return order[:ROWS]
     y = np.asarray(evidence.y_test)[order]
@@ -79,7 +79,7 @@ def _chosen(evidence: Evidence, draw: Any) -> Any:
 
 def _affordable(evidence: Evidence, chosen: Any, seconds: float) -> tuple[Any, Any]:
     """X and y of the `chosen` test rows, or of so many of them that each input can be exchanged once in time."""
-    signature, y = evidence.manifest.signature, np.asarray(evidence.y_test)
+    signature, y = evidence.draft.signature, np.asarray(evidence.y_test)
     if len(chosen) < 2:
         raise NotShown("It takes at least two rows to exchange values between.")
     began = time.monotonic()

@@ -19,7 +19,7 @@ MOST_COLUMNS, MOST_VALUES = 60, 5
 
 def profile(evidence: Evidence) -> Facts:
     """`columns` (the first `MOST_COLUMNS`; `left_out` says how many more there are) and the `target`."""
-    inputs = evidence.manifest.signature.inputs
+    inputs = evidence.draft.signature.inputs
     columns = []
     for place, field in enumerate(inputs[:MOST_COLUMNS]):
         values = [row[place] for row in evidence.rows]
@@ -33,7 +33,7 @@ def profile(evidence: Evidence) -> Facts:
 
 
 def _target(evidence: Evidence) -> Facts:
-    if evidence.manifest.signature.output.kind is OutputKind.NUMBER:
+    if evidence.draft.signature.output.kind is OutputKind.NUMBER:
         return column(evidence.target, Kind.NUMBER, evidence.targets)
     return {**column(evidence.target, Kind.STRING, evidence.targets, most=12), "kind": "class"}
 

@@ -24,7 +24,7 @@ def worst(evidence: Evidence, answers: Classes | Numbers, strongest: Sequence[st
     less predicted. A row of a class is wrong where another one is answered; `probability` is what the model gives to
     the actual one.
     """
-    names = [clean(name) for name in evidence.manifest.signature.names]
+    names = [clean(name) for name in evidence.draft.signature.names]
     known = [names.index(name) for name in strongest if name in names]
     columns = [*known, *(place for place in range(len(names)) if place not in known)][:MOST_COLUMNS]
     count = int((answers.actual != answers.predicted).sum())

@@ -29,7 +29,7 @@ def assess(
     fitted: FittedModel, data: TrainingRows, run: Run, request: TrainingRequest, models: Path, trust: Trust
 ) -> Evidence:
     """Gather the evidence for a report. Logs each remark, and the verdict if there is a version to compare with."""
-    output, inputs = fitted.manifest.signature.output, fitted.manifest.signature.inputs
+    output, inputs = fitted.draft.signature.output, fitted.draft.signature.inputs
     classes = output.kind is OutputKind.CLASS
     y = fitted.y[fitted.tested_on]
     more: dict[str, Any] = {"leaks": leaks(data.rows, fitted.y, inputs, run.target.name, classes)}
@@ -37,7 +37,7 @@ def assess(
         predicted, table = predict_matrix(fitted.estimator, take_rows(fitted.X, fitted.tested_on), output.probabilities)
         more["thresholds"] = thresholds(y, predicted, table, output, run.out_of_fold)
         fitted = _with_threshold(fitted, more["thresholds"], run)
-    metrics = fitted.manifest.metrics
+    metrics = fitted.draft.metrics
     for leak in more["leaks"]:
         run.remark(leak.sentence)
     question = doubt(metrics, len(y)) if fitted.held_out else None
@@ -63,7 +63,7 @@ def _compared(
     fitted: FittedModel, data: TrainingRows, alias: str, models: Path, trust: Trust
 ) -> tuple[ModelManifest | None, Comparison | None]:
     """Return the manifest of the version that has `alias`, if it can be read, and the comparison with it."""
-    repository, name = Repository(models), fitted.manifest.name
+    repository, name = Repository(models), fitted.draft.name
     version = repository.aliases(name).get(alias)
     if version is None:
         return None, None
@@ -86,9 +86,9 @@ def _with_threshold(fitted: FittedModel, found: Thresholds | None, run: Run) -> 
         " `probabilities` with that"
     )
     metrics = {
-        **fitted.manifest.metrics,
+        **fitted.draft.metrics,
         "best_threshold": best.threshold,
         "best_threshold_precision": best.precision,
         "best_threshold_recall": best.recall,
     }
-    return dataclasses.replace(fitted, manifest=dataclasses.replace(fitted.manifest, metrics=metrics))
+    return dataclasses.replace(fitted, draft=dataclasses.replace(fitted.draft, metrics=metrics))

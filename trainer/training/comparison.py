@@ -63,8 +63,8 @@ def compare(repository: Repository, trust: Trust, version: int, new: FittedModel
 def _compared(repository: Repository, trust: Trust, version: int, new: FittedModel, data: TrainingRows) -> Comparison:
     if not new.held_out:
         raise CannotCompare("the recipe holds no rows out")
-    manifest = repository.manifest(new.manifest.name, version)
-    output, old_output = new.manifest.signature.output, manifest.signature.output
+    manifest = repository.manifest(new.draft.name, version)
+    output, old_output = new.draft.signature.output, manifest.signature.output
     _check_outputs(version, output, old_output)
     known = load_hashes(repository.report_dir(manifest.name, version), manifest)
     if known is None:
@@ -101,7 +101,7 @@ def _check_outputs(version: int, new: Output, old: Output) -> None:
 def _unseen(manifest: ModelManifest, known: Any, new: FittedModel, data: TrainingRows) -> tuple[Any, list[Row]]:
     """Return the positions of the held-out rows that the version of `manifest` has not learnt from, and these rows,
     coerced to its signature."""
-    taken, rows = _as_taken(data.rows, new.manifest.signature, manifest)
+    taken, rows = _as_taken(data.rows, new.draft.signature, manifest)
     found = hashes(rows, [data.targets[place] for place in taken], manifest.training_data.fingerprint)
     unseen = np.isin(taken, new.tested_on) & are_new(found, known)
     if not unseen.any():

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from contract.jobs import Value
-from contract.manifest import Artifact, Field, Golden, Kind, ModelManifest, TrainingData
+from contract.manifest import ArtifactDraft, Field, Golden, Kind, ManifestDraft, TrainingData
 from scoring.artifacts import use_one_thread
 from scoring.matrix import take_rows, to_matrix
 from scoring.predict import predict
@@ -29,14 +29,14 @@ SPLIT_SEED = 42
 
 @dataclasses.dataclass(frozen=True)
 class FittedModel:
-    """A fitted estimator with its manifest, which lacks what only publishing knows.
+    """A fitted estimator and the draft of its manifest.
 
     X and y are all rows as a matrix and what is to be learnt of each; those at the positions `fitted_on` were learnt
     from in `seconds`, and the metrics measured at `tested_on`: the same ones, unless the recipe holds rows out.
     """
 
     estimator: Any
-    manifest: ModelManifest
+    draft: ManifestDraft
     X: Any
     y: Any
     fitted_on: Any
@@ -46,7 +46,7 @@ class FittedModel:
 
     def evidence(self, data: TrainingRows, run: Run, **more: Any) -> Evidence:
         return Evidence(
-            manifest=self.manifest,
+            draft=self.draft,
             estimator=self.estimator,
             rows=data.rows,
             targets=data.targets,
@@ -58,7 +58,7 @@ class FittedModel:
             candidates=tuple(run.candidates),
             remarks=tuple(run.remarks),
             target=run.target.name,
-            notes=self.manifest.notes,
+            notes=self.draft.notes,
             **more,
         )
 
@@ -80,13 +80,10 @@ def fit_and_measure(recipe: Recipe, data: TrainingRows, run: Run, parameters: Ma
     signature, file_format = recipe.signature(estimator), recipe.artifact_format or artifact_format(estimator)
     held_out = recipe.test_size > 0
     X_test, y_test = take_rows(X, tested_on), y[tested_on]
-    draft = ModelManifest(
+    draft = ManifestDraft(
         name=recipe.name,
-        version=0,
-        created_at="",
         recipe=recipe.name,
-        artifact=Artifact(f"model.{file_format}", file_format, recipe.input_format, size=0, sha256=""),
-        libraries={},
+        artifact=ArtifactDraft(file_format, recipe.input_format),
         signature=signature,
         training_data=TrainingData(data.source, len(data.rows), data.fingerprint, recipe.fields[1].name),
         metrics=evaluate(estimator, X_test, y_test, signature.output, held_out),
@@ -105,7 +102,7 @@ def with_cross_validation(fitted: FittedModel, recipe: Recipe, run: Run, paramet
             return recipe.fitted(X, y, Run(*recipe.fields), parameters)
 
         X, y = take_rows(fitted.X, fitted.fitted_on), fitted.y[fitted.fitted_on]
-        found = cross_validate(fit, X, y, fitted.manifest.signature.output, recipe.name, fitted.seconds)
+        found = cross_validate(fit, X, y, fitted.draft.signature.output, recipe.name, fitted.seconds)
         if found is None:
             run.remark(
                 f"not cross-validated: a class has too few rows, or it would take over {CROSS_VALIDATION_SECONDS} s"
@@ -113,8 +110,8 @@ def with_cross_validation(fitted: FittedModel, recipe: Recipe, run: Run, paramet
             return fitted
         run.chosen, run.out_of_fold = found
         run.candidates.append(run.chosen)
-    metrics = {**fitted.manifest.metrics, **cross_validated(run.chosen)}
-    return dataclasses.replace(fitted, manifest=dataclasses.replace(fitted.manifest, metrics=metrics))
+    metrics = {**fitted.draft.metrics, **cross_validated(run.chosen)}
+    return dataclasses.replace(fitted, draft=dataclasses.replace(fitted.draft, metrics=metrics))
 
 
 def _split(y: Any, target: Field, test_size: float) -> tuple[Any, Any]:
@@ -133,7 +130,7 @@ def _split(y: Any, target: Field, test_size: float) -> tuple[Any, Any]:
     return fitted_on, tested_on
 
 
-def _golden(estimator: Any, draft: ModelManifest, data: TrainingRows) -> Golden:
+def _golden(estimator: Any, draft: ManifestDraft, data: TrainingRows) -> Golden:
     """Up to `GOLDEN_ROWS` rows: for each input the first where it is null, and then the first ones."""
     first_null: dict[int, int] = {}
     for number, row in enumerate(data.rows):

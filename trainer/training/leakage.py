@@ -154,7 +154,7 @@ def _leak(columns: Sequence[str], best: tuple[float, str], y: Any, target: str, 
         measured = f"in {percent(score)}"
     alone = " alone tells" if how == "alone" else " tell" if how == "together" else " tells"
     sentence = (
-        f"{which}{alone} {target} {measured} of {len(y):,} rows: if it is only known afterwards, leave it out of"
+        f"{which}{alone} {shown(target)} {measured} of {len(y):,} rows: if it is only known afterwards, leave it out of"
         " `features`"
     )
     return Leak(columns, how, "accuracy" if classes else "r2", score, sentence)

@@ -119,8 +119,8 @@ def _evidence(
     fitted = fit_and_measure(recipe, rows, run, parameters)
     phases.enter("evaluating")
     fitted = with_cross_validation(fitted, recipe, run, parameters)
-    manifest = dataclasses.replace(fitted.manifest, name=request.model, notes=request.notes)
-    fitted = dataclasses.replace(fitted, manifest=manifest)
+    draft = dataclasses.replace(fitted.draft, name=request.model, notes=request.notes)
+    fitted = dataclasses.replace(fitted, draft=draft)
     phases.within(0.5)
     found = assess(fitted, rows, run, request, settings.models_dir, trust)
     return found, hashes(rows.rows, rows.targets, rows.fingerprint)[fitted.fitted_on]
@@ -159,7 +159,7 @@ def _published(
     root: Path, evidence: Evidence, write: Callable[[Path, ModelManifest], None], signing: SigningPolicy
 ) -> ModelManifest:
     try:
-        return publish(root, evidence.estimator, evidence.manifest, signing, write)
+        return publish(root, evidence.estimator, evidence.draft, signing, write)
     except PublishRefused as error:
         raise ModelgateError(Code.NOT_PUBLISHED, str(error)) from error
 

@@ -1,4 +1,4 @@
-"""All processes of a site under stress, started again when they end, as whoever looks after them would."""
+"""A site under stress: whatever ends is restarted, as a process manager would."""
 
 from __future__ import annotations
 
@@ -13,46 +13,48 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from tests.flow import estimators
-from tests.flow.gateways import Site, site
+from tests.flow.gateways import Site, start_site
 from tests.flow.workers import Worker
 from tests.support import numbers, until, write_version
 
 LEASE = 3.0
 RESULT_TTL = 12
 MODELS = {"fast": 0.0002, "steady": 0.002, "slow": 0.02}
-"""Seconds a row."""
+"""Seconds per row of each model."""
 
 
 @dataclass
-class World:
-    place: Site
+class SoakSite:
+    """A site with its workers and the versions that it has published."""
+
+    site: Site
     workers: dict[str, Worker] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
 
     @property
     def models(self) -> Path:
-        return self.place.gateway.models
+        return self.site.gateway.models
 
     def start_worker(self, name: str) -> None:
-        self.workers[name] = self.place.shop.start(name)
+        self.workers[name] = self.site.cluster.start(name)
 
     def keep(self) -> None:
-        """Starts again what has ended."""
+        """Restart the workers and the gateway if they have ended."""
         for name, worker in list(self.workers.items()):
             if worker.process.poll() is not None:
                 self.start_worker(name)
-        gateway = self.place.gateway
+        gateway = self.site.gateway
         if gateway.process and gateway.process.poll() is not None:
             gateway.start()
 
     def ready(self) -> None:
-        """Until all is up that should be."""
+        """Wait until all processes are up."""
         for worker in self.workers.values():
             until(lambda w=worker: _scorers(w) == 2, f"both scorers of {worker.name}: {worker.log[-2000:]}", 60)
-        until(lambda: len(self.place.gateway.processes()) == 2, "the gateway's processes")
+        until(lambda: len(self.site.gateway.processes()) == 2, "the gateway's processes")
 
     def publish(self, model: str) -> int:
-        """A new version, whole or not at all, and then its alias: as the trainer does it."""
+        """Publish a version and move the alias to it, each in one step, as the trainer does."""
         version = self.versions.get(model, 0) + 1
         staging = self.models / ".staging"
         estimator = estimators.Versioned(version, MODELS[model])
@@ -69,18 +71,18 @@ class World:
 
     def footprint(self) -> dict[str, Any]:
         """What must not grow."""
-        with self.place.server.connect() as redis:
+        with self.site.server.connect() as redis:
             clients, memory = redis.info("clients")["connected_clients"], redis.info("memory")["used_memory"]
             return {
                 "keys": len(self.keys()),
                 "redis_mb": round(memory / 1e6, 2),
                 "redis_clients": clients,
-                "gateway_mb": round(max(p.memory_info().rss for p in self.place.gateway.processes()) / 1e6, 1),
+                "gateway_mb": round(max(p.memory_info().rss for p in self.site.gateway.processes()) / 1e6, 1),
             }
 
     def keys(self) -> list[str]:
-        """Without the bells, which come and go."""
-        with self.place.server.connect() as redis:
+        """The keys in Redis without the bells, which come and go."""
+        with self.site.server.connect() as redis:
             return sorted(key.decode() for key in redis.scan_iter(count=1000) if not key.startswith(b"mg:bell"))
 
     def end(self) -> None:
@@ -101,21 +103,21 @@ def redis_micros(redis: Any) -> int:
 
 
 def linger(seconds: float) -> None:
-    """A soak takes its time: this is what happens between two random moments."""
+    """Let the load run until the next random moment."""
     time.sleep(seconds)
 
 
 @contextmanager
-def world(folder: Path, **settings: object) -> Iterator[World]:
-    """With the first version of each model, and no worker yet."""
+def start_soak_site(folder: Path, **settings: object) -> Iterator[SoakSite]:
+    """A site with the first version of each model and no worker yet."""
     models = folder / "models"
     models.mkdir()
     defaults = {"gateway_processes": 2, "submit_timeout": 2, "result_ttl": RESULT_TTL}
-    with site(folder, models, lease=LEASE, **{**defaults, **settings}) as place:
-        found = World(place)
+    with start_site(folder, models, lease=LEASE, **{**defaults, **settings}) as site:
+        soak = SoakSite(site)
         for model in MODELS:
-            found.publish(model)
+            soak.publish(model)
         try:
-            yield found
+            yield soak
         finally:
-            found.end()
+            soak.end()

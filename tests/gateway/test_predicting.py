@@ -1,0 +1,66 @@
+"""Predicting without HTTP: rows in, a job or a refusal out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from redis import Redis
+
+from broker.connection import connect
+from broker.gateway.jobs import Jobs
+from contract.coercion import Records
+from contract.errors import InvalidInstances
+from contract.jobs import Status
+from contract.repository import Repository
+from contract.settings import Settings
+from gateway.refusals import Reason, Refusal
+from gateway.serving.group_commit import GroupCommit
+from gateway.serving.listener import Listener
+from gateway.serving.predicting import Predictor
+from tests.support import PROJECT
+
+ROWS = Records([{"key": "k", "a": 1, "b": 2}])
+
+
+@pytest.fixture
+def predictor(settings: Settings) -> Predictor:
+    connection = connect(settings.redis_url)
+    jobs = Jobs(connection, max_queue_rows=settings.max_queue_rows, timeout=30, result_ttl=60)
+    commit = GroupCommit(jobs.submit, timeout=5)
+    return Predictor(jobs, commit, Repository(settings.models_dir), Listener(connection, jobs), settings.max_queue_rows)
+
+
+@pytest.mark.usefixtures("scoring")
+def test_a_client_that_waits_gets_the_job_with_its_predictions(predictor: Predictor) -> None:
+    job = predictor.predict(predictor.model("sum"), ROWS, 20, wait=20)
+    assert job.status is Status.SUCCEEDED
+    assert job.output == {"predictions": [3.0], "probabilities": None, "ids": ["k"]}
+
+
+def test_a_client_that_does_not_wait_gets_a_queued_job_that_is_in_redis(predictor: Predictor, redis: Redis) -> None:
+    job = predictor.predict(predictor.model("sum@current"), ROWS, 20)
+    assert (job.status, job.model, job.version) == (Status.QUEUED, "sum", 1)
+    assert redis.lrange("rq:queue:predict:sum", 0, -1) == [job.id.encode()]
+
+
+def test_each_failure_has_its_type(predictor: Predictor) -> None:
+    with pytest.raises(Refusal) as unknown:
+        predictor.model("sums")
+    assert unknown.value.reason is Reason.UNKNOWN_MODEL
+    model = predictor.model("sum")
+    with pytest.raises(InvalidInstances):
+        predictor.predict(model, Records([{"a": "x", "b": 1}]), 20)
+    with pytest.raises(Refusal) as too_many:
+        predictor.predict(model, Records([{"a": 1, "b": 2}] * 6), 20)
+    assert too_many.value.reason is Reason.TOO_MANY_ROWS
+    predictor.predict(model, Records([{"a": 1, "b": 2}] * 4), 20)
+    with pytest.raises(Refusal) as full:
+        predictor.predict(model, Records([{"a": 1, "b": 2}] * 4), 20)
+    assert (full.value.reason, full.value.retry_after) == (Reason.QUEUE_FULL, 1)
+
+
+def test_the_use_cases_load_without_flask() -> None:
+    code = "import sys, gateway.serving.predicting, gateway.protocols.native; sys.exit('flask' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
