@@ -137,7 +137,7 @@ def named(cases: Sequence[tuple[Kind, Any, Any]]) -> list[Any]:
 
 @pytest.mark.parametrize("rows", [1, MANY])
 @pytest.mark.parametrize(("kind", "value", "wanted"), named(TAKEN))
-def test_a_kind_takes_what_clearly_means_one_of_its_values(kind: Kind, value: Any, wanted: Any, rows: int) -> None:
+def test_a_kind_accepts_other_spellings_of_its_values(kind: Kind, value: Any, wanted: Any, rows: int) -> None:
     coerced = coerce(Records([{"x": value}] * rows), signature(Field("x", kind)))
     assert coerced.rows == [(wanted,)] * rows
     assert {type(row[0]) for row in coerced.rows} == {type(wanted)}
@@ -180,13 +180,13 @@ def test_a_message_says_what_was_found_and_what_is_expected(instances: Instances
     assert one_error(instances, signature(Field("x", Kind.NUMBER))).message == message
 
 
-def test_a_category_is_taken_as_it_is_written_and_a_number_as_its_text() -> None:
+def test_a_category_must_match_exactly_and_a_number_counts_as_its_text() -> None:
     levels = signature(SEXES, Field("level", Kind.STRING, categories=("0", "1")))
     assert coerce(Grid(None, [["Male", 1.0]] * MANY), levels).rows == [("Male", "1")] * MANY
 
 
 @pytest.mark.parametrize("rows", [1, MANY])
-def test_an_unknown_category_is_told_those_there_are_and_the_nearest(rows: int) -> None:
+def test_an_unknown_category_lists_the_known_ones_and_suggests_the_closest(rows: int) -> None:
     invalid = refused(Grid(None, [["male"]] * rows), signature(SEXES))
     assert {e.code for e in invalid.errors} == {"unknown_category"}
     assert {e.message for e in invalid.errors} == {
@@ -194,14 +194,14 @@ def test_an_unknown_category_is_told_those_there_are_and_the_nearest(rows: int) 
     }
 
 
-def test_of_many_categories_some_are_listed() -> None:
+def test_only_some_of_many_categories_are_listed() -> None:
     towns = Field("town", Kind.STRING, categories=tuple(f"town {n}" for n in range(500)))
     message = one_error(Grid(None, [["?"]]), signature(towns)).message
     assert message.endswith("'town 9' and 490 more; it is '?'")
 
 
 @pytest.mark.parametrize("value", [True, [], "\ud800"])
-def test_what_is_no_text_is_no_category_either(value: object) -> None:
+def test_a_value_that_is_not_text_is_not_a_category(value: object) -> None:
     assert one_error(Grid(None, [[value]]), signature(SEXES)).code in ("not_a_string", "unknown_category")
 
 
@@ -212,7 +212,7 @@ def test_an_alias_is_another_name() -> None:
 
 
 @pytest.mark.parametrize("spelling", ["Nox", "nox ", "noxx", "nitric oxide", "NITRIC OXIDES"])
-def test_a_near_miss_is_not_taken_but_suggested(spelling: str) -> None:
+def test_a_near_miss_is_refused_with_a_suggestion(spelling: str) -> None:
     row = {name: value for name, value in GOOD.items() if name != "nox"} | {spelling: 0.5}
     error = one_error(Records([row]), HOUSE)
     assert (error.field, error.code) == ("nox", "missing_field")
@@ -260,12 +260,12 @@ def test_a_repeated_id_column_is_an_error() -> None:
     assert marks(refused(grid, HOUSE)) == [(None, "key", "repeated_field")]
 
 
-def test_a_repeated_key_that_is_no_input_is_only_a_warning() -> None:
+def test_a_repeated_key_that_is_not_an_input_is_only_a_warning() -> None:
     coerced = coerce(Records([repeating(GOOD | {"colour": 1}, "colour")]), HOUSE)
     assert coerced.warnings == ["ignored columns that are not inputs of the model: 'colour'"]
 
 
-def test_a_row_that_lacks_one_input_and_repeats_another_is_told_both() -> None:
+def test_a_row_that_lacks_one_input_and_repeats_another_gets_both_errors() -> None:
     names = ("sepal_length", "sepal_width", "petal_length", "petal_width")
     spellings = {name: (name.replace("_", "."), name.replace("_", ".").replace("length", "lenght")) for name in names}
     iris = signature(*(Field(n, Kind.NUMBER, aliases=tuple(dict.fromkeys(spellings[n]))) for n in names))
@@ -281,7 +281,7 @@ def test_unknown_columns_are_dropped_and_named_once() -> None:
     assert coerced.warnings == ["ignored columns that are not inputs of the model: 'b', 'a'"]
 
 
-def test_of_many_unknown_columns_ten_are_named() -> None:
+def test_ten_of_many_unknown_columns_are_named() -> None:
     (warning,) = coerce(Records([GOOD | {f"c{n}" * 50: n for n in range(1000)}]), HOUSE).warnings
     assert warning.endswith(" and 990 more")
     assert "more" not in coerce(Records([GOOD | {f"c{n}": n for n in range(10)}]), HOUSE).warnings[0]
@@ -294,19 +294,19 @@ def test_no_warning_without_a_reason() -> None:
 
 @pytest.mark.parametrize("key", ["LP001", 7, 7.5, True, None, 2**80])
 @pytest.mark.parametrize("rows", [1, MANY])
-def test_ids_are_echoed_as_they_are(key: Any, rows: int) -> None:
+def test_ids_are_echoed_unchanged(key: Any, rows: int) -> None:
     coerced = coerce(Records([GOOD | {"key": key}] * rows), HOUSE)
     assert coerced.ids == [key] * rows
     assert coerced.warnings == []
     assert len(coerced.rows[0]) == len(GOOD)
 
 
-def test_a_row_without_an_id_has_null() -> None:
+def test_the_id_of_a_row_without_one_is_null() -> None:
     assert coerce(Records([GOOD, GOOD | {"key": "a"}, GOOD]), HOUSE).ids == [None, "a", None]
     assert coerce(Records([GOOD | {"key": "a"}, GOOD]), HOUSE).ids == ["a", None]
 
 
-def test_without_any_id_there_are_none() -> None:
+def test_there_are_no_ids_if_no_row_has_one() -> None:
     assert coerce(Records([GOOD]), HOUSE).ids is None
     assert coerce(Grid(None, [list(GOOD.values())]), HOUSE).ids is None
 
@@ -340,12 +340,12 @@ def test_lists_of_the_wrong_length_are_refused_and_the_other_rows_are_still_chec
 
 
 @pytest.mark.parametrize("row", [None, 1, "text", True, []])
-def test_among_objects_anything_else_is_no_row(row: Any) -> None:
+def test_only_objects_are_rows_among_objects(row: Any) -> None:
     assert marks(refused(Records([GOOD, row, GOOD]), HOUSE)) == [(1, None, "not_a_row")]
 
 
 @pytest.mark.parametrize("row", [None, 1, "sixsix", True, GOOD])
-def test_among_lists_anything_else_is_no_row(row: Any) -> None:
+def test_only_lists_are_rows_among_lists(row: Any) -> None:
     good = list(GOOD.values())
     assert marks(refused(Grid(None, [good, row, good]), HOUSE)) == [(1, None, "not_a_row")]
 
@@ -354,7 +354,7 @@ def test_a_list_of_the_inputs_is_in_signature_order() -> None:
     assert coerce(Grid(None, [list(GOOD.values())]), HOUSE) == coerce(Records([GOOD]), HOUSE)
 
 
-def test_errors_beyond_the_most_that_are_shown_are_counted() -> None:
+def test_errors_beyond_the_limit_are_only_counted() -> None:
     pair = signature(Field("a", Kind.NUMBER), Field("b", Kind.NUMBER))
     invalid = refused(Records([{"a": "x", "b": "y"}] * 30_000), pair)
     assert invalid.total == 60_000
@@ -365,7 +365,7 @@ def test_errors_beyond_the_most_that_are_shown_are_counted() -> None:
 
 @pytest.mark.parametrize("most", [1, 2, 3, 5])
 @pytest.mark.parametrize("wrong_in_first", [{0, 199}, {199}, {100}, {0}, set()])
-def test_the_first_errors_are_shown_in_whatever_order_they_are_found(most: int, wrong_in_first: set[int]) -> None:
+def test_the_errors_of_the_first_rows_are_shown(most: int, wrong_in_first: set[int]) -> None:
     wide = signature(*(Field(f"x{n}", Kind.NUMBER) for n in range(200)))
     first = {f"x{n}": "?" if n in wrong_in_first else 1 for n in reversed(range(200))}
     rows = [first, dict.fromkeys(first, "?"), dict.fromkeys(first, "?")]
@@ -395,7 +395,7 @@ def test_hints_for_many_long_names_take_a_bounded_number_of_comparisons(monkeypa
     assert 0 < sum(compared) <= 500_000
 
 
-def test_a_row_has_no_more_names_than_are_looked_at() -> None:
+def test_a_row_with_too_many_names_is_refused() -> None:
     names = [str(n) for n in range(10_001)]
     for rows in (Records([dict.fromkeys(names, 1)]), Grid(names, [[1] * len(names)])):
         error = one_error(rows, signature(Field("1", Kind.NUMBER)))
@@ -405,7 +405,7 @@ def test_a_row_has_no_more_names_than_are_looked_at() -> None:
     assert len(coerce(Records([dict.fromkeys(names, 1)]), wide).rows[0]) == 10_001
 
 
-def test_rows_do_not_each_have_names_of_their_own() -> None:
+def test_rows_with_too_many_different_sets_of_names_are_refused() -> None:
     error = one_error(Records([{"x": 1, f"more{n}": 1} for n in range(50_000)]), signature(Field("x", Kind.NUMBER)))
     assert (error.code, error.row) == ("too_many_layouts", 1000)
     assert error.message == "the first 1001 rows have 1001 different sets of names; send the same in all"
@@ -477,7 +477,7 @@ def test_every_row_becomes_its_values_in_signature_order(table: list[dict[str, t
 
 @deterministic
 @given(tables)
-def test_coerced_rows_stay_as_they_are(table: list[dict[str, tuple[Any, Any]]]) -> None:
+def test_coercion_leaves_coerced_rows_unchanged(table: list[dict[str, tuple[Any, Any]]]) -> None:
     rows = coerce(Records(sent(table)), HOUSE).rows
     assert coerce(Grid(None, rows), HOUSE).rows == rows
 
@@ -543,7 +543,7 @@ hostile = st.recursive(
 @example(HOUSE.inputs[0], [1e308] * MANY)
 @example(HOUSE.inputs[0], ["1e308"] * MANY)
 @example(HOUSE.inputs[1], [True] * MANY)
-def test_a_value_fares_the_same_alone_and_in_a_column(field: Field, values: list[Any]) -> None:
+def test_a_value_is_converted_the_same_alone_and_in_a_column(field: Field, values: list[Any]) -> None:
     by = signature(field)
     rows = [{field.name: value} for value in values]
     alone = [outcome(Records([row]), by) for row in rows]
@@ -593,7 +593,7 @@ def test_the_errors_shown_are_the_first_of_all(rows: list[Any]) -> None:
         *("7n", "nan", "inf", "1e999", "9" * 5000, str(2**63), str(2**63 - 1)),
     ],
 )
-def test_a_number_that_is_text_is_read_alike_alone_and_in_a_column(kind: Kind, text: str) -> None:
+def test_a_number_in_text_is_read_the_same_alone_and_in_a_column(kind: Kind, text: str) -> None:
     conversion = Conversion.for_field(Field("a", kind))
     (alone,) = conversion.convert_each([text])
     found = conversion.convert_bulk(["1"] * 20 + [text])

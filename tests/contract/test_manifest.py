@@ -29,7 +29,7 @@ def manifest(models: Path) -> ModelManifest:
     )
 
 
-def test_what_is_written_is_read_again(manifest: ModelManifest) -> None:
+def test_a_written_manifest_is_read_unchanged(manifest: ModelManifest) -> None:
     assert ModelManifest.loads(manifest.dumps()) == manifest
 
 
@@ -77,9 +77,7 @@ def _with(value: Any, *path: str | int) -> Callable[[dict[str, Any]], None]:
         (_with([None], "warnings"), "warnings, a list of texts"),
     ],
 )
-def test_a_part_that_is_wrong_is_named(
-    manifest: ModelManifest, change: Callable[[dict[str, Any]], None], named: str
-) -> None:
+def test_a_wrong_part_is_named(manifest: ModelManifest, change: Callable[[dict[str, Any]], None], named: str) -> None:
     data = json.loads(manifest.dumps())
     change(data)
     with pytest.raises(ModelgateError) as error:
@@ -89,6 +87,6 @@ def test_a_part_that_is_wrong_is_named(
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00", "[" * 100_000])
-def test_what_is_no_manifest_is_refused(text: str) -> None:
+def test_anything_but_a_manifest_is_refused(text: str) -> None:
     with pytest.raises(ModelgateError, match="the manifest"):
         ModelManifest.loads(text)

@@ -36,7 +36,7 @@ def test_a_reference_to_nothing_is_refused(repository: Repository, reference: st
         repository.resolve(reference)
 
 
-def test_versions_are_in_order_of_their_number_and_only_whole_ones(repository: Repository, models: Path) -> None:
+def test_only_complete_versions_are_listed_in_numeric_order(repository: Repository, models: Path) -> None:
     (models / "sum" / "versions" / "11").mkdir()
     (models / "sum" / "versions" / ".staging").mkdir()
     assert repository.versions("sum") == [1, 2, 10]
@@ -51,7 +51,7 @@ def test_a_moved_alias_is_seen_at_once(repository: Repository, models: Path) -> 
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"current": "2"}', '{"current": true}'])
-def test_aliases_that_do_not_parse_leave_the_numbered_versions(repository: Repository, models: Path, text: str) -> None:
+def test_numbered_versions_resolve_without_valid_aliases(repository: Repository, models: Path, text: str) -> None:
     (models / "sum" / "aliases.json").write_text(text)
     with pytest.raises(NotInRepository, match="no current version"):
         repository.resolve("sum")
@@ -67,11 +67,11 @@ def test_only_models_with_a_current_version_are_listed(repository: Repository, m
     assert repository.names() == ["sum"]
 
 
-def test_a_folder_that_is_not_there_holds_no_models(tmp_path: Path) -> None:
+def test_a_missing_folder_holds_no_models(tmp_path: Path) -> None:
     assert Repository(tmp_path / "nowhere").names() == []
 
 
-def test_what_was_known_stays_while_the_folder_cannot_be_read(repository: Repository, models: Path) -> None:
+def test_the_last_known_aliases_stay_while_the_folder_cannot_be_read(repository: Repository, models: Path) -> None:
     assert (repository.names(), repository.resolve("sum")) == (["sum"], ("sum", 2))
     away = models.rename(models.with_name("away"))
     models.symlink_to(models)  # "too many levels of symbolic links"
@@ -82,7 +82,7 @@ def test_what_was_known_stays_while_the_folder_cannot_be_read(repository: Reposi
     assert repository.names() == ["sum"]
 
 
-def test_manifests_are_kept_but_not_without_end(
+def test_the_cache_of_manifests_is_bounded(
     repository: Repository, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("contract.repository._MAX_MANIFESTS", 2)
@@ -116,7 +116,7 @@ def test_names_are_checked(name: str, valid: bool) -> None:
     assert valid_name(name) is valid
 
 
-def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(repository: Repository, models: Path) -> None:
+def test_a_pipe_instead_of_a_file_does_not_block(repository: Repository, models: Path) -> None:
     manifest = models / "sum/versions/1/manifest.json"
     manifest.unlink()
     os.mkfifo(manifest)

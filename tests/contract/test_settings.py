@@ -52,7 +52,7 @@ def test_a_list_can_be_none() -> None:
         ("REDIS_MAXMEMORY", "1gb --requirepass x"),
     ],
 )
-def test_a_variable_that_cannot_be_used_is_named(variable: str, text: str) -> None:
+def test_an_invalid_variable_is_named(variable: str, text: str) -> None:
     with pytest.raises(SettingsError, match=rf"{variable}.*{text}"):
         Settings.from_environ({variable: text})
 
@@ -72,7 +72,7 @@ def test_a_password_in_a_file_becomes_part_of_the_url(tmp_path: Path, url: str, 
     assert Settings.from_environ(environ).redis_url == whole
 
 
-def test_a_password_that_is_not_in_its_file_is_missed(tmp_path: Path) -> None:
+def test_a_file_without_a_password_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     for name, said in (("none", "cannot be read .No such file"), ("empty", "is empty; put the password")):
         with pytest.raises(SettingsError, match=f"REDIS_PASSWORD_FILE={tmp_path / name} {said}"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contract.suggestions import Suggestions
 
 
-def test_the_name_that_is_most_like_it_is_near() -> None:
+def test_the_most_similar_name_is_suggested() -> None:
     assert Suggestions().closest("sepal lenght", ["petal_length", "sepal_length", "species"], 0.6) == "sepal_length"
     assert Suggestions().closest("NOX", ["nox", "noxx"], 0.7) == "nox"
     assert Suggestions().closest("quite different", ["nox", "sepal_length"], 0.6) is None
@@ -16,7 +16,7 @@ def test_long_names_are_not_compared() -> None:
     assert Suggestions().closest("a" * 64, ["a" * 65, "a" * 63], 0.6) == "a" * 63
 
 
-def test_nothing_is_near_when_the_steps_of_a_request_are_used_up() -> None:
+def test_nothing_is_suggested_once_the_steps_of_a_request_are_used_up() -> None:
     suggestions = Suggestions(steps=150)
     assert suggestions.closest("abcdefghij", ["abcdefghik"], 0.6) == "abcdefghik"
     assert suggestions.closest("abcdefghij", ["abcdefghik"], 0.6) is None

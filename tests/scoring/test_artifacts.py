@@ -49,7 +49,7 @@ def change(manifest: ModelManifest, **artifact: Any) -> ModelManifest:
     return dataclasses.replace(manifest, artifact=dataclasses.replace(manifest.artifact, **artifact))
 
 
-def test_an_artifact_that_is_as_its_manifest_says_is_loaded(manifest: ModelManifest, folder: Path) -> None:
+def test_an_artifact_that_matches_its_manifest_is_loaded(manifest: ModelManifest, folder: Path) -> None:
     assert load(manifest, folder, Trust()).predict([[2.0]]).tolist() == [1]
 
 
@@ -76,7 +76,7 @@ def test_an_artifact_with_one_bit_changed_is_refused(manifest: ModelManifest, fo
     assert "wrong checksum" in said
 
 
-def test_nothing_is_unpickled_before_the_checksum_fits(models: Path, tmp_path: Path) -> None:
+def test_nothing_is_unpickled_unless_the_checksum_matches(models: Path, tmp_path: Path) -> None:
     manifest = write_version(models, "tiny", Bomb(tmp_path / "trace"), numbers("a"))
     refusal(change(manifest, sha256="0" * 64), models / "tiny/versions/1")
     assert not (tmp_path / "trace").exists()
@@ -106,7 +106,7 @@ def test_another_major_version_is_refused(manifest: ModelManifest, folder: Path,
     assert f"was made with {library} 0.19.1, and this process has {library_versions()[library]}; train it again" in said
 
 
-def test_a_version_that_the_manifest_does_not_tell_is_refused(manifest: ModelManifest, folder: Path) -> None:
+def test_a_manifest_without_the_version_of_a_library_is_refused(manifest: ModelManifest, folder: Path) -> None:
     code, said = refusal(dataclasses.replace(manifest, libraries={}), folder)
     assert code == Code.VERSION_MISMATCH
     assert "of an unknown version" in said
@@ -121,19 +121,19 @@ def test_a_version_whose_trees_hold_counts_is_refused(models: Path, folder: Path
     assert said.endswith(f"and its answers would be wrong; fit it again with scikit-learn {SKLEARN_VERSION}")
 
 
-def test_another_minor_version_of_a_library_is_taken(manifest: ModelManifest) -> None:
+def test_another_minor_version_of_a_library_is_accepted(manifest: ModelManifest) -> None:
     major = library_versions()["scikit-learn"].split(".")[0]
     check_versions(dataclasses.replace(manifest, libraries={**manifest.libraries, "scikit-learn": f"{major}.999"}))
 
 
-def test_another_python_matters_to_a_cloudpickle_only(manifest: ModelManifest) -> None:
+def test_another_minor_version_of_python_matters_only_to_a_cloudpickle(manifest: ModelManifest) -> None:
     changed = dataclasses.replace(manifest, libraries={**manifest.libraries, "python": "3.2.0"})
     check_versions(changed)
     with pytest.raises(ModelgateError, match=r"made with python 3\.2\.0"):
         check_versions(change(changed, format=ArtifactFormat.CLOUDPICKLE))
 
 
-def test_another_patch_of_python_is_taken(manifest: ModelManifest) -> None:
+def test_another_patch_release_of_python_is_accepted(manifest: ModelManifest) -> None:
     minor = ".".join(platform.python_version_tuple()[:2])
     changed = dataclasses.replace(manifest, libraries={**manifest.libraries, "python": f"{minor}.99"})
     check_versions(change(changed, format=ArtifactFormat.CLOUDPICKLE))
@@ -160,13 +160,13 @@ class FourThreads:
         return {}
 
 
-def test_an_estimator_that_has_its_number_of_threads_for_itself_keeps_it() -> None:
+def test_a_number_of_threads_that_cannot_be_set_is_left_alone() -> None:
     holds = [FourThreads(), RandomForestClassifier(n_jobs=2)]
     use_one_thread(holds)
     assert [thing.n_jobs for thing in holds] == [4, 1]
 
 
-def test_all_that_a_model_holds_is_set_to_one_thread(models: Path) -> None:
+def test_all_parts_of_a_model_are_set_to_one_thread(models: Path) -> None:
     rng = np.random.default_rng(0)
     X, y = rng.random((40, 2)), np.arange(40) % 2
     forest = RandomForestClassifier(n_estimators=2, n_jobs=2)
@@ -180,14 +180,14 @@ def test_all_that_a_model_holds_is_set_to_one_thread(models: Path) -> None:
     assert [loaded_search.n_jobs, loaded_search.best_estimator_.n_jobs] == [1, 1]
 
 
-def test_a_model_that_holds_itself_does_not_turn_for_ever() -> None:
+def test_a_model_that_contains_itself_is_walked_once() -> None:
     model = LogisticRegression()
     model.myself = [model]
     use_one_thread(model)
     assert model.n_jobs == 1
 
 
-def test_a_pipe_in_the_place_of_an_artifact_is_not_waited_for(models: Path) -> None:
+def test_a_pipe_instead_of_an_artifact_does_not_block(models: Path) -> None:
     manifest = write_version(models, "m", LogisticRegression(), numbers("a"))
     path = models / "m/versions/1" / manifest.artifact.file
     path.unlink()

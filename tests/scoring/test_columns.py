@@ -84,7 +84,7 @@ MEAN, FREQUENT = SimpleImputer(), SimpleImputer(strategy="most_frequent")
         make_column_transformer((SimpleImputer(strategy="constant", fill_value="?"), WORDS), (FREQUENT, NUMBERS)),
     ],
 )
-def test_the_same_as_from_a_dataframe(transformer: ColumnTransformer, count: int) -> None:
+def test_rows_are_transformed_as_their_dataframe_is(transformer: ColumnTransformer, count: int) -> None:
     fitted(transformer)
     for seed in range(2, 6):
         rows = made_up(count, seed)
@@ -100,7 +100,7 @@ def test_the_same_as_from_a_dataframe(transformer: ColumnTransformer, count: int
 
 
 @pytest.mark.parametrize("names", [["income"], ["income", "age"]])
-def test_numbers_of_32_bits_are_those_of_their_dataframe(names: list[str]) -> None:
+def test_32_bit_numbers_are_transformed_as_their_dataframe_is(names: list[str]) -> None:
     rows = made_up(50, 2)
     frame = to_matrix(rows, SIGNATURE, InputFormat.DATAFRAME, InputDtype.FLOAT32)
     transformer = make_column_transformer((make_pipeline(SimpleImputer(), StandardScaler()), names)).fit(frame)
@@ -111,7 +111,7 @@ def test_numbers_of_32_bits_are_those_of_their_dataframe(names: list[str]) -> No
     assert transform_rows(beside_whole, rows, SIGNATURE, InputDtype.FLOAT32) is None
 
 
-def test_an_unknown_word_raises_what_it_raises_from_a_dataframe() -> None:
+def test_an_unknown_category_raises_the_same_as_from_a_dataframe() -> None:
     transformer = fitted(make_column_transformer((OneHotEncoder(), ["job"])))
     rows = [(1.0, "astronaut", 2.0, 3, "north", True)]
     with pytest.raises(ValueError, match="unknown categor") as own:
@@ -132,11 +132,11 @@ def test_an_unknown_word_raises_what_it_raises_from_a_dataframe() -> None:
         make_column_transformer((FREQUENT, ["job", "age"])),
     ],
 )
-def test_what_is_not_known_to_be_the_same_is_left_to_the_dataframe(transformer: ColumnTransformer) -> None:
+def test_a_transformer_that_might_answer_otherwise_gets_a_dataframe(transformer: ColumnTransformer) -> None:
     assert transform_rows(fitted(transformer), made_up(3, 2), SIGNATURE) is None
 
 
-def test_other_estimators_are_left_alone() -> None:
+def test_only_column_transformers_are_replaced() -> None:
     assert transform_rows(LogisticRegression(), made_up(3, 2), SIGNATURE) is None
 
 

@@ -96,7 +96,7 @@ def test_weights_that_add_up_to_one_in_the_root_do_not_hide_counts() -> None:
     assert incompatibility(tree, []) is not None
 
 
-def test_trees_of_numbers_hold_what_they_like() -> None:
+def test_regression_trees_may_hold_any_values() -> None:
     assert incompatibility(RandomForestRegressor(2).fit(X, 100 * X[:, 0]), []) is None
     assert incompatibility(GradientBoostingClassifier(n_estimators=2).fit(X, y), []) is None
 
@@ -111,7 +111,7 @@ class Wrapped:
         return self.models["a"][0].predict(matrix)
 
 
-def test_a_class_around_a_model_is_looked_into() -> None:
+def test_a_model_inside_a_custom_class_is_found() -> None:
     forest = FOREST.fit(X, y)
     assert forest in list(parts_in(Wrapped(forest)))
     assert incompatibility(Wrapped(with_counts(forest)), []) is not None
@@ -126,7 +126,7 @@ def test_a_class_around_a_model_is_looked_into() -> None:
         ("words-1.3.2.pkl", "its TF-IDF weights are where"),
     ],
 )
-def test_what_a_release_before_1_4_has_saved_is_known_again(file: str, said: str) -> None:
+def test_files_of_releases_before_1_4_are_recognized(file: str, said: str) -> None:
     with record_versions() as made_with:
         estimator = joblib.load(PICKLES / file)
     assert made_with == ["1.3.2"]
@@ -135,13 +135,13 @@ def test_what_a_release_before_1_4_has_saved_is_known_again(file: str, said: str
     assert f"was made with scikit-learn 1.3.2: {said}" in str(incompatibility(estimator, made_with))
 
 
-def test_partial_least_squares_of_this_release_are_right() -> None:
+def test_a_pls_of_this_release_is_accepted() -> None:
     for estimator in (PLSRegression(), PLSRegression(scale=False), PLSCanonical(1), CCA(1)):
         assert incompatibility(estimator.fit(X * [1, 10, 100], y), []) is None
     assert incompatibility(PLSRegression(), []) is None
 
 
-def test_what_this_release_saves_is_of_no_other() -> None:
+def test_a_file_of_this_release_names_no_other_release() -> None:
     with warnings.catch_warnings(), record_versions() as made_with:
         warnings.simplefilter("error")
         pickle.loads(pickle.dumps(LogisticRegression()))

@@ -87,7 +87,7 @@ TABLE = make_column_transformer(
         (make_pipeline(TABLE, RandomForestClassifier(20)), FRAME),
     ],
 )
-def test_classes_and_probabilities(estimator: Any, matrix: Any, rows: int) -> None:
+def test_classes_and_probabilities_are_those_of_the_estimator(estimator: Any, matrix: Any, rows: int) -> None:
     estimator.fit(matrix, LABELS)
     for wanted in (True, False):
         values, table = predicted(estimator, matrix[:rows], wanted)
@@ -101,7 +101,7 @@ def test_classes_and_probabilities(estimator: Any, matrix: Any, rows: int) -> No
 @pytest.mark.parametrize(
     "estimator", [RandomForestRegressor(30, random_state=0), ExtraTreesRegressor(30, random_state=0)]
 )
-def test_numbers(estimator: Any) -> None:
+def test_numbers_are_those_of_the_estimator(estimator: Any) -> None:
     estimator.fit(X, NUMBERS)
     np.testing.assert_array_equal(predicted(estimator, X[:50], False)[0], estimator.predict(X[:50]))
 
@@ -120,6 +120,6 @@ def test_a_matrix_of_another_width_is_refused_as_the_forest_refuses_it() -> None
     assert str(own.value) == str(here.value)
 
 
-def test_several_outputs_are_left_to_the_forest() -> None:
+def test_a_forest_with_several_outputs_predicts_by_itself() -> None:
     forest = RandomForestRegressor(5, random_state=0).fit(X, np.column_stack([NUMBERS, NUMBERS]))
     np.testing.assert_array_equal(predicted(forest, X, False)[0], forest.predict(X))

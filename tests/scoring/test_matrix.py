@@ -69,7 +69,7 @@ def test_a_column_of_a_dataframe_has_the_type_of_its_kind(kind: Kind, value: obj
 
 @pytest.mark.parametrize("kind", [Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN])
 @pytest.mark.parametrize("neighbour", [None, 0])
-def test_what_may_be_null_is_float_whatever_its_neighbours_are(kind: Kind, neighbour: object) -> None:
+def test_a_nullable_column_is_float_whatever_other_rows_hold(kind: Kind, neighbour: object) -> None:
     found = column(kind, 1, neighbour, nullable=True)
     assert found.dtype == np.float64
     assert found[0] == 1
@@ -82,13 +82,13 @@ def test_strings_stay_strings_and_nulls_are_missing() -> None:
     assert found.isna().tolist() == [False, True, False]
 
 
-def test_what_neighbours_hold_does_not_change_the_type_of_a_column_of_strings() -> None:
+def test_other_rows_do_not_change_the_type_of_a_column_of_strings() -> None:
     alone, beside = (column(Kind.STRING, *values, nullable=True) for values in ([None], [None, "x"]))
     assert alone.dtype == beside.dtype
     assert (~alone.str.contains("x")).tolist() == [True]
 
 
-def test_a_column_of_nulls_only_is_missing_all_over() -> None:
+def test_a_column_of_nulls_is_all_missing() -> None:
     for kind in Kind:
         assert column(kind, None, None, nullable=True).isna().all(), kind
 

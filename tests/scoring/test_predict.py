@@ -111,7 +111,7 @@ class Unspeakable(Exception):
         (ValueError("x" * 1_000_000), "x" * 2000),
     ],
 )
-def test_whatever_a_model_raises_can_be_written_down(manifest: ModelManifest, error: Exception, said: str) -> None:
+def test_every_exception_of_a_model_becomes_a_message(manifest: ModelManifest, error: Exception, said: str) -> None:
     class Fails:
         def predict(self, X: Any) -> Any:
             raise error
@@ -121,7 +121,7 @@ def test_whatever_a_model_raises_can_be_written_down(manifest: ModelManifest, er
     assert len(message) < 2100
 
 
-def test_something_that_is_no_model_is_an_error_of_the_model(manifest: ModelManifest) -> None:
+def test_an_object_without_predict_is_a_model_error(manifest: ModelManifest) -> None:
     assert "AttributeError" in failure(np.zeros(3), manifest).message
 
 
@@ -145,16 +145,16 @@ def test_a_model_gets_the_format_it_was_fitted_on(models: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["text", object(), 1j, 10**400])
-def test_a_regression_that_answers_no_number_is_an_error_of_the_model(manifest: ModelManifest, value: object) -> None:
+def test_a_regression_that_does_not_answer_numbers_is_a_model_error(manifest: ModelManifest, value: object) -> None:
     said = failure(Answers(np.array([value], dtype=object)), manifest).message
     assert said.endswith(f"answered with a {type(value).__name__} instead of a number")
 
 
 @pytest.mark.parametrize("value", [object(), b"yes", np.datetime64("2026-01-02")])
-def test_a_class_that_json_cannot_hold_is_an_error_of_the_model(classifier: ModelManifest, value: object) -> None:
+def test_a_class_that_json_cannot_hold_is_a_model_error(classifier: ModelManifest, value: object) -> None:
     assert "instead of a class that JSON can hold" in failure(Answers(np.array([value])), classifier).message
 
 
-def test_numpys_own_numbers_in_an_array_of_objects_become_plain(classifier: ModelManifest) -> None:
+def test_numpy_numbers_in_an_object_array_become_plain(classifier: ModelManifest) -> None:
     (value,) = predict(Answers(np.array([np.int64(1)], dtype=object), np.zeros((1, 2))), classifier, [(1, 2)]).values
     assert (type(value), value) == (int, 1)

@@ -80,7 +80,7 @@ def near_thresholds(forest: Any, X: Any, generator: np.random.Generator) -> Any:
     return np.where(generator.random(rows.shape) < 0.1 * generator.integers(2), np.nan, rows)
 
 
-def test_forests() -> None:
+def test_any_forest_answers_as_scikit_learn_does() -> None:
     compared = 0
     for seed in range(80 * SOAK):
         forest, X = a_forest(random.Random(seed), generator := np.random.default_rng(seed))
@@ -176,7 +176,7 @@ def a_transformer(draw: random.Random, signature: Signature) -> ColumnTransforme
     return transformer.set_output(transform="pandas") if draw.random() < 0.1 else transformer
 
 
-def test_column_transformers() -> None:
+def test_any_column_transformer_answers_as_scikit_learn_does() -> None:
     compared = 0
     for seed in range(150 * SOAK):
         draw = random.Random(seed)

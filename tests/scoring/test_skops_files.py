@@ -63,7 +63,7 @@ CATEGORIES = HistGradientBoostingClassifier(max_iter=3, categorical_features=[0]
     ],
     ids=["linear", "forest", "svm", "boosting", "voting"],
 )
-def test_pipelines_of_scikit_learn_come_back_as_they_went(estimator: Any) -> None:
+def test_pipelines_survive_a_round_trip(estimator: Any) -> None:
     estimator.fit(FRAME, Y)
     assert loads(dumps(estimator)).predict(FRAME).tolist() == estimator.predict(FRAME).tolist()
 
@@ -72,7 +72,7 @@ class Stranger(BaseEstimator):  # type: ignore[misc]
     """Nobody but this test has it."""
 
 
-def test_a_type_that_is_not_on_the_list_is_neither_written_nor_read() -> None:
+def test_a_type_that_is_not_on_the_list_is_neither_saved_nor_loaded() -> None:
     with pytest.raises(UntrustedTypes, match=r"it holds tests\.scoring\.test_skops_files\.Stranger, which"):
         dumps(make_pipeline(StandardScaler(), Stranger()))
     import skops.io
@@ -127,7 +127,7 @@ def test_a_model_from_skops_is_set_to_one_thread_too(models: Path) -> None:
     assert loaded[-1].n_jobs == 1
 
 
-def test_a_file_that_grows_without_measure_is_not_unpacked(models: Path) -> None:
+def test_a_zip_bomb_is_not_unpacked(models: Path) -> None:
     manifest = write_version(models, "m", StandardScaler(), numbers("a"), skops=True)
     path = models / "m/versions/1" / manifest.artifact.file
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as file:
@@ -173,7 +173,7 @@ REACHING = {
 
 
 @pytest.mark.parametrize("estimator", REACHING.values(), ids=REACHING)
-def test_a_parameter_that_reaches_outside_is_neither_written_nor_read(estimator: Any) -> None:
+def test_a_parameter_that_reaches_outside_is_neither_saved_nor_loaded(estimator: Any) -> None:
     import skops.io
 
     with pytest.raises(UntrustedParameter, match=r"its [A-Za-z]+ has (input|encoding|memory|an attribute)") as refused:
@@ -195,7 +195,7 @@ def test_a_model_that_would_open_what_a_row_names_is_not_trusted(models: Path, t
     assert told.value.failure.details["parameter"] == "CountVectorizer.input"
 
 
-def test_vectorizers_that_read_the_rows_themselves_are_loaded() -> None:
+def test_vectorizers_of_the_rows_themselves_are_loaded() -> None:
     for vectorizer in (COUNTS, TfidfVectorizer(encoding="Latin-1").fit(WORDS), HashingVectorizer(n_features=8)):
         assert (loads(dumps(vectorizer)).transform(WORDS) != vectorizer.transform(WORDS)).nnz == 0
 
@@ -247,7 +247,7 @@ CALL = {
     ],
     ids=["call", "pairs", "pairs in JSON", "key that is called", "list of a function", "set of a function"],
 )
-def test_a_file_that_would_call_while_it_is_loaded_is_refused(node: dict[str, Any], tmp_path: Path) -> None:
+def test_a_file_that_would_call_a_function_while_loading_is_refused(node: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(Untrusted, match=r"not as skops writes it|which skops artifacts must not hold"):
         loads(forged(tmp_path, node))
 

@@ -62,7 +62,7 @@ def no_trace(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
     assert not (tmp_path / "trace").exists(), "it was unpickled"
 
 
-def test_what_is_signed_is_loaded_and_without_keys_nobody_asks(models: Path) -> None:
+def test_a_signed_version_is_loaded_and_without_keys_any_version_is(models: Path) -> None:
     manifest = write_version(models, "m", Sum(), numbers("a"))
     folder = models / "m/versions/1"
     load(manifest, folder, Trust())
@@ -71,7 +71,7 @@ def test_what_is_signed_is_loaded_and_without_keys_nobody_asks(models: Path) -> 
     load(manifest, folder, Trust(keys=(public(OTHER), public(KEY))))
 
 
-def test_what_is_not_signed_is_refused_with_what_to_do(models: Path, folder: Path) -> None:
+def test_an_unsigned_version_is_refused_with_advice(models: Path, folder: Path) -> None:
     (folder / "manifest.json.sig").unlink()
     code, said = refused(models, SIGNED)
     assert code == Code.NOT_TRUSTED
@@ -102,7 +102,7 @@ SPOIL: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("spoil", SPOIL.values(), ids=SPOIL)
-def test_what_does_not_fit_its_signature_is_refused(
+def test_a_version_that_does_not_match_its_signature_is_refused(
     models: Path, folder: Path, spoil: Callable[[Path], object]
 ) -> None:
     spoil(folder)
@@ -111,7 +111,7 @@ def test_what_does_not_fit_its_signature_is_refused(
     assert "was altered after it was signed, or was signed with a key that is not in VERIFY_KEY" in said
 
 
-def test_an_altered_artifact_does_not_fit_the_signed_manifest(models: Path, folder: Path) -> None:
+def test_an_altered_artifact_does_not_match_the_signed_manifest(models: Path, folder: Path) -> None:
     _one_bit(folder / "model.joblib")
     assert refused(models, SIGNED)[0] == Code.ARTIFACT_CORRUPT
 
@@ -195,6 +195,6 @@ def test_a_file_without_public_keys_is_refused_by_name(tmp_path: Path, text: byt
         public_keys.read(tmp_path / "keys")
 
 
-def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_missing_file_of_keys_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"VERIFY_KEY=.*/keys cannot be read \(No such file or directory\)"):
         public_keys.read(tmp_path / "keys")
