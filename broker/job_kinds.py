@@ -103,6 +103,7 @@ JOB_KINDS = {kind.name: kind for kind in (PREDICTION, TRAINING, REPOSITORY_COMMA
 """Every kind by its name."""
 
 
+@functools.lru_cache(1000)
 def kind_of(queue: str) -> JobKind | None:
     """Return the kind whose jobs wait in this queue of RQ, or None if the queue belongs to another program."""
     return next((kind for kind in JOB_KINDS.values() if kind.owns(queue)), None)
@@ -114,24 +115,20 @@ def readable_kinds() -> list[JobKind]:
 
 
 def lua_table() -> str:
-    """Return the function `find_kind(q)` in Lua: the entry of a queue, with what the scripts need of it."""
-    lines = ["local function find_kind(q)"]
-    for kind in JOB_KINDS.values():
-        prefix = f"string.sub(q, 1, {len(kind.queue)})" if kind.queue.endswith(":") else "q"
-        entry: dict[str, str | bool] = {
-            "deadlines": kind.group.deadlines,
-            "members": kind.group.members,
-            "batched": kind.batched,
-            "pinned": kind.pinned,
-            "logged": kind.logged,
-            "readable": kind.read is not None,
-        }
-        members = ", ".join(f"{name} = {_lua(value)}" for name, value in entry.items())
-        lines.append(f"  if {prefix} == {_lua(kind.queue)} then return {{ {members} }} end")
-    # The queue of another program; or a worker has changed the record, which must not fail the script.
-    lines.append(f"  return {{ deadlines = {_lua(TRAINERS.deadlines)} }}")
-    return "\n".join([*lines, "end", ""])
+    """Return the function `kind_of(q)` in Lua: what the scripts need of the kind whose jobs are in q."""
+    lines = ["local queue, kind", "local function kind_of(q)", "  if q == queue then return kind end", "  queue = q"]
+    for number, one in enumerate(JOB_KINDS.values()):
+        lines.append(f"  {'elseif' if number else 'if'} {_lua_matches(one.queue)} then kind = {_lua_entry(one)}")
+    # The queue of another program; or a worker has changed the record of a job, which must not fail the script.
+    lines.append(f"  else kind = {{ deadlines = '{TRAINERS.deadlines}' }} end")
+    return "\n".join([*lines, "  return kind", "end", ""])
 
 
-def _lua(value: str | bool) -> str:
-    return f"'{value}'" if isinstance(value, str) else str(value).lower()
+def _lua_matches(queue: str) -> str:
+    return f"string.sub(q, 1, {len(queue)}) == '{queue}'" if queue.endswith(":") else f"q == '{queue}'"
+
+
+def _lua_entry(kind: JobKind) -> str:
+    flags = {"batched": kind.batched, "pinned": kind.pinned, "logged": kind.logged, "readable": kind.read is not None}
+    names = "".join(f", {name} = true" for name, value in flags.items() if value)
+    return f"{{ deadlines = '{kind.group.deadlines}', members = '{kind.group.members}'{names} }}"

@@ -105,6 +105,18 @@ class Scripts:
 
 @functools.cache
 def source(name: str) -> tuple[str, str]:
-    """Return the text of the script `name`, with the table of job kinds and the prelude before it, and its SHA-1."""
-    text = "\n".join((lua_table(), *((_FOLDER / f"{part}.lua").read_text() for part in ("prelude", name))))
+    """Return the text of the script `name`, with the table of job kinds and the shared parts, and its SHA-1."""
+    text = "\n".join([lua_table(), *parts(name).values()])
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def parts(name: str) -> dict[str, str]:
+    """Return the texts of the script `name`: by file, the shared ones first."""
+    script = _text(name)
+    # A script pays for every function that is defined before it, each time it runs.
+    shared = ("prelude", "endings") if "close()" in script else ("prelude",)
+    return {**{part: _text(part) for part in shared}, name: script}
+
+
+def _text(name: str) -> str:
+    return (_FOLDER / f"{name}.lua").read_text()

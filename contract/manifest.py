@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import isfinite
-from typing import Any, TypeVar
+from typing import Any
 
-from contract.errors import Code, ModelgateError, version_error
+from contract.errors import ModelgateError, version_error
 from contract.jobs import Row, Value
+from contract.manifest_reader import Reader, invalid, parse
 
 SCHEMA_VERSION = 1
 
@@ -202,8 +202,8 @@ class ManifestDraft:
 
     @classmethod
     def loads(cls, text: str | bytes) -> ManifestDraft:
-        """Parse a manifest. Raises `ModelgateError` (`manifest_invalid`), which names the wrong part."""
-        return _parsed(text, lambda read: _draft(read, _artifact_draft(read.part("artifact"))))
+        """Parse a draft. Raises `ModelgateError` (`manifest_invalid`), which names the wrong part."""
+        return parse(text, lambda read: _draft(read, _artifact_draft(read.part("artifact"))))
 
 
 @dataclass(frozen=True)
@@ -238,28 +238,12 @@ class ModelManifest:
     @classmethod
     def loads(cls, text: str | bytes) -> ModelManifest:
         """Parse a manifest. Raises `ModelgateError` (`manifest_invalid`), which names the wrong part."""
-        return _parsed(text, _manifest)
+        return parse(text, _manifest)
 
 
-T = TypeVar("T")
-
-
-def _parsed(text: str | bytes, build: Callable[[_Reader], T]) -> T:
-    try:
-        data = json.loads(text, parse_float=_finite, parse_constant=_finite)
-    except (ValueError, RecursionError) as error:
-        raise _invalid(f"is not JSON ({error})") from error
-    if not isinstance(data, dict):
-        raise _invalid("is not a JSON object")
-    try:
-        return build(_Reader(data, ""))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise _invalid(f"has a value of the wrong type ({error})") from error
-
-
-def _manifest(read: _Reader) -> ModelManifest:
+def _manifest(read: Reader) -> ModelManifest:
     if (schema_version := read.get("schema_version")) != SCHEMA_VERSION:
-        raise _invalid(f"has schema_version {schema_version!r}; this release reads {SCHEMA_VERSION}")
+        raise invalid(f"has schema_version {schema_version!r}; this release reads {SCHEMA_VERSION}")
     part = read.part("artifact")
     layout = _artifact_draft(part)
     artifact = Artifact(
@@ -278,7 +262,7 @@ def _manifest(read: _Reader) -> ModelManifest:
     )
 
 
-def _artifact_draft(read: _Reader) -> ArtifactDraft:
+def _artifact_draft(read: Reader) -> ArtifactDraft:
     return ArtifactDraft(
         format=ArtifactFormat(read.choice("format", ArtifactFormat)),
         input_format=InputFormat(read.choice("input_format", InputFormat)),
@@ -286,7 +270,7 @@ def _artifact_draft(read: _Reader) -> ArtifactDraft:
     )
 
 
-def _draft(read: _Reader, artifact: ArtifactDraft) -> ManifestDraft:
+def _draft(read: Reader, artifact: ArtifactDraft) -> ManifestDraft:
     golden, training_data = read.part("golden"), read.part("training_data")
     probabilities = golden.optional("probabilities", list)
     return ManifestDraft(
@@ -309,21 +293,21 @@ def _draft(read: _Reader, artifact: ArtifactDraft) -> ManifestDraft:
             probabilities=None if probabilities is None else tuple(probabilities),
         ),
         notes=read.optional("notes", str) or "",
-        warnings=_texts(read, "warnings") if read.optional("warnings", list) else (),
+        warnings=read.texts("warnings") if read.optional("warnings", list) else (),
     )
 
 
-def _signature(read: _Reader) -> Signature:
+def _signature(read: Reader) -> Signature:
     inputs = read.parts("inputs")
     if not inputs:
-        raise _invalid("has no signature.inputs")
+        raise invalid("has no signature.inputs")
     output = read.part("output")
     labels = output.optional("labels", list)
     signature = Signature(
         inputs=tuple(_field(part) for part in inputs),
         output=Output(
             kind=OutputKind(output.choice("kind", OutputKind)),
-            labels=None if labels is None else _scalars(output, "labels"),
+            labels=None if labels is None else output.scalars("labels"),
             probabilities=output.value("probabilities", bool),
         ),
         id_field=read.optional("id_field", str),
@@ -331,46 +315,24 @@ def _signature(read: _Reader) -> Signature:
     spellings = [name for f in signature.inputs for name in (f.name, *f.aliases)]
     repeated = [name for name, times in Counter(spellings).items() if times > 1]
     if repeated:
-        raise _invalid(f"names the input {sorted(repeated)[0]!r} twice")
+        raise invalid(f"names the input {sorted(repeated)[0]!r} twice")
     return signature
 
 
-def _field(read: _Reader) -> Field:
+def _field(read: Reader) -> Field:
     categories = read.optional("categories", list)
     written = read.optional("format", str)
     return Field(
         name=read.value("name", str),
         kind=Kind(read.choice("kind", Kind)),
         nullable=read.value("nullable", bool),
-        categories=None if categories is None else _texts(read, "categories"),
-        aliases=_texts(read, "aliases"),
+        categories=None if categories is None else read.texts("categories"),
+        aliases=read.texts("aliases"),
         format=None if written is None else Format(read.choice("format", Format)),
     )
 
 
-def _finite(text: str) -> float:
-    """JSON has no other numbers, but Python reads NaN, Infinity and 1e999."""
-    number = float(text)
-    if not isfinite(number):
-        raise ValueError(f"{text:.40} is not a finite number")
-    return number
-
-
-def _texts(read: _Reader, key: str) -> tuple[str, ...]:
-    found = read.value(key, list)
-    if wrong := [item for item in found if not isinstance(item, str)]:
-        raise read.wrong(key, "a list of texts", wrong[0])
-    return tuple(found)
-
-
-def _scalars(read: _Reader, key: str) -> tuple[Value, ...]:
-    found = read.value(key, list)
-    if wrong := [item for item in found if isinstance(item, list | dict)]:
-        raise read.wrong(key, "a list of plain values", wrong[0])
-    return tuple(found)
-
-
-def _metrics(read: _Reader) -> Mapping[str, float]:
+def _metrics(read: Reader) -> Mapping[str, float]:
     found = read.value("metrics", dict)
     for name, value in found.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -380,12 +342,8 @@ def _metrics(read: _Reader) -> Mapping[str, float]:
 
 def _file_name(name: str) -> str:
     if not name or name.startswith(".") or "/" in name or "\\" in name or "\0" in name:
-        raise _invalid(f"names the artifact file {name!r}; it must lie beside the manifest")
+        raise invalid(f"names the artifact file {name!r}; it must lie beside the manifest")
     return name
-
-
-def _invalid(what: str) -> ModelgateError:
-    return ModelgateError(Code.MANIFEST_INVALID, f"the manifest {what}")
 
 
 def _plain(value: Any) -> Any:
@@ -397,45 +355,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(item) for item in value]
     return str(value) if isinstance(value, StrEnum) else value
-
-
-class _Reader:
-    """Reads typed parts of parsed JSON. Errors name the path of a missing or wrong part."""
-
-    def __init__(self, data: Mapping[str, Any], path: str) -> None:
-        self._data = data
-        self._path = path
-
-    def get(self, key: str) -> Any:
-        return self._data.get(key)
-
-    def value(self, key: str, kind: type[T]) -> T:
-        found = self._data.get(key)
-        if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
-            raise self.wrong(key, f"a {kind.__name__}", found)
-        return found
-
-    def wrong(self, key: str, wanted: str, found: object) -> ModelgateError:
-        return _invalid(f"needs {self._path}{key}, {wanted}; it has {found!r:.60}")
-
-    def optional(self, key: str, kind: type[T]) -> T | None:
-        return None if self._data.get(key) is None else self.value(key, kind)
-
-    def choice(self, key: str, choices: type[StrEnum]) -> str:
-        found = self.value(key, str)
-        if found not in list(choices):
-            raise self.wrong(key, f"one of {', '.join(choices)}", found)
-        return found
-
-    def optional_choice(self, key: str, choices: type[StrEnum]) -> str | None:
-        return None if self._data.get(key) is None else self.choice(key, choices)
-
-    def part(self, key: str) -> _Reader:
-        return _Reader(self.value(key, dict), f"{self._path}{key}.")
-
-    def parts(self, key: str) -> list[_Reader]:
-        items = self.value(key, list)
-        for index, item in enumerate(items):
-            if not isinstance(item, dict):
-                raise _invalid(f"needs {self._path}{key}[{index}], an object; it has {item!r:.60}")
-        return [_Reader(item, f"{self._path}{key}[{index}].") for index, item in enumerate(items)]

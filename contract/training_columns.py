@@ -70,10 +70,10 @@ def _contradictions(header: Sequence[str], columns: Columns) -> Iterator[FieldEr
         yield FieldError(None, "data", "repeated_field", message)
     target = shown(columns.target)
     if columns.id_field == columns.target:
-        message = f"id_field and target both name {target}; a column that is only echoed cannot be learnt"
+        message = f"id_field and target both name {target}; the id field is only echoed"
         yield FieldError(None, "id_field", "repeated_field", message)
     if columns.features is not None and set(columns.features) <= {columns.target, columns.id_field}:
-        message = f"features has no column to learn {target} from; name others, or leave it out"
+        message = f"features has no column to predict {target} from; name others, or leave it out"
         yield FieldError(None, "features", "not_a_feature", message)
     if columns.kinds.get(columns.target, "").startswith("datetime"):
         message = f"kinds makes the target {target} a date; a recipe learns numbers and classes"

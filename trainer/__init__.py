@@ -1,1 +1,1 @@
-"""Fits models and publishes them: the only writer of the model repository."""
+"""The trainer: fits and imports models, and publishes them. The only writer of the model repository."""

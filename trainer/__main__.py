@@ -1,4 +1,5 @@
-"""`python -m trainer` keeps the model repository complete; its commands train, import and sign here and now."""
+"""`python -m trainer` trains missing models and runs jobs until it is stopped; its commands train, import and sign
+once."""
 
 from __future__ import annotations
 
@@ -34,12 +35,11 @@ log = logging.getLogger("trainer")
 
 FAILED, WRONG_USE = 1, 2
 
-# What needs scikit-learn, which takes a second or two, is imported where it is used: --help and a misspelt
-# name need not wait for it.
+# Importing scikit-learn takes a second or two, so functions import it where they use it: --help does not wait for it.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0, 1 when something could not be trained or written, 2 for a wrong argument or setting."""
+    """Return the exit code: 0, 1 if something could not be trained or written, 2 for a wrong argument or setting."""
     logs.configure("trainer", sys.stdout)
     try:
         settings = Settings.from_environ()
@@ -56,8 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             and (unknown := set(options.names) - set(known))
         ):
             parser.error(
-                f"there is no recipe {sorted(unknown)[0]!r}; there are {', '.join(known)}, and any CSV file will do"
-                " whose column to predict --target names"
+                f"there is no recipe {sorted(unknown)[0]!r}; there are {', '.join(known)}, and --target trains"
+                " any CSV file by naming the column to predict"
             )
         if options.command == "import":
             return _import_now(settings, options.file, options.name, options.sample)
@@ -77,39 +77,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser(known: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__, epilog="Settings: .env.example.")
-    parser.add_argument("--ready-file", type=Path, metavar="PATH", help="touched when what was missing is trained")
+    parser.add_argument(
+        "--ready-file", type=Path, metavar="PATH", help="created once every missing model has been tried"
+    )
     commands = parser.add_subparsers(dest="command", title="commands")
     train = commands.add_parser(
         "train",
         help="train recipes now and make the new versions current",
         description="Trains recipes now and makes the new versions current, in MODELS_DIR."
-        " Training data: --csv, else DATA_DIR/NAME.csv, else what the recipe has by itself.",
+        " Training data: --csv, else DATA_DIR/NAME.csv, else the recipe's own.",
     )
     train.add_argument("names", nargs="+", metavar="NAME", help=f"one of {', '.join(known)}, or any with --target")
     train.add_argument("--csv", type=Path, metavar="FILE", help="training data, with a header in any case")
-    train.add_argument("--target", metavar="COLUMN", help="what to predict, for a model without a recipe of its own")
+    train.add_argument("--target", metavar="COLUMN", help="the column to predict, for a model without its own recipe")
     train.add_argument(
         "--request",
         type=_request,
         default="{}",
         metavar="JSON",
-        help='what else a request to train may have, such as {"features": ["a"], "kinds": {"zip": "string"}}',
+        help='further parts of a training request, such as {"features": ["a"], "kinds": {"zip": "string"}}',
     )
     keys = commands.add_parser("keys", help="make a pair of keys for SIGNING_KEY and VERIFY_KEY")
     keys.add_argument("folder", type=Path, metavar="FOLDER")
     sign = commands.add_parser(
         "sign",
-        help="sign versions that are there already",
+        help="sign existing versions",
         description="Signs with SIGNING_KEY the versions in MODELS_DIR that are signed with another key of VERIFY_KEY,"
-        " or the one that is named: you vouch for it.",
+        " or the named version: you vouch for it.",
     )
-    sign.add_argument("--unsigned", action="store_true", help="sign also what nobody has signed: you vouch for it")
+    sign.add_argument(
+        "--unsigned", action="store_true", help="also sign versions without any signature: you vouch for them"
+    )
     sign.add_argument("--model", metavar="NAME", help="sign only a version of this model")
-    sign.add_argument("--version", type=int, metavar="N", help="which one")
+    sign.add_argument("--version", type=int, metavar="N", help="the version to sign")
     outside = commands.add_parser(
         "sign-file",
-        help="sign a file that is to be imported",
-        description="Signs with SIGNING_KEY a file that is to be imported where VERIFY_KEY is set: writes FILE.sig.",
+        help="sign a file to import",
+        description="Signs with SIGNING_KEY a file for import where VERIFY_KEY is set: writes FILE.sig.",
     )
     _add_import_arguments(outside)
     bring = commands.add_parser(
@@ -123,7 +127,7 @@ def _parser(known: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _request(text: str) -> dict[str, Any]:
-    """Raises ValueError, which argparse says."""
+    """Parse --request. Raises ValueError, which argparse reports."""
     request = json.loads(text)
     if not isinstance(request, dict) or set(request) - {
         "target",
@@ -139,14 +143,14 @@ def _request(text: str) -> dict[str, Any]:
 
 def _add_import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE")
-    parser.add_argument("--name", metavar="NAME", help="the model; without it the file's name")
-    parser.add_argument("--sample", type=Path, metavar="CSV", help="some rows with a header, to try the model with")
+    parser.add_argument("--name", metavar="NAME", help="the model (default: the file's name)")
+    parser.add_argument("--sample", type=Path, metavar="CSV", help="rows with a header to try the model with")
 
 
 def _serve(settings: Settings, ready_file: Path | None) -> int:
     signals = TerminationSignals()
     signing = SigningPolicy.from_settings(settings)
-    signatures.keys(settings)  # which may be refused: rather now than with the first import
+    signatures.keys(settings)  # raises for invalid keys at the start instead of at the first import
     known = recipes.names(settings.recipes_dir)
     for problem in recipes.problems(settings.recipes_dir):
         log.warning("%s", problem)
@@ -168,7 +172,7 @@ def _serve(settings: Settings, ready_file: Path | None) -> int:
 
 
 def _train_now(settings: Settings, names: Sequence[str], csv_file: Path | None, asked: Mapping[str, Any]) -> int:
-    # Ctrl-C ends it without a traceback: a publisher may die at any point.
+    # Ctrl-C ends it without a traceback. It is safe to kill a publisher at any point.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not _swept(settings.models_dir):
         return FAILED
@@ -181,7 +185,7 @@ def _make_keys(folder: Path) -> int:
     try:
         private, public = make_keys(folder)
     except OSError as error:
-        print_line(f"trainer: no keys are made: {error.filename}: {error.strerror}")
+        print_line(f"trainer: cannot make keys: {error.filename}: {error.strerror}")
         return FAILED
     print_line(f"SIGNING_KEY={private}  # for the trainer alone\nVERIFY_KEY={public}  # for trainer and workers")
     return 0
@@ -254,7 +258,7 @@ def _import_now(settings: Settings, file: Path, name: str | None, sample: Path |
     if not _swept(settings.models_dir):
         return FAILED
     try:
-        # Of links only those in the inbox are refused: here somebody has named the file.
+        # Links are refused only in the inbox: here the user has named the file.
         path, signature = file.resolve(), signatures.beside(file)
         manifest = import_file(
             settings,
@@ -288,7 +292,7 @@ def _import_now(settings: Settings, file: Path, name: str | None, sample: Path |
 
 
 def _swept(root: Path) -> bool:
-    """Whether the model repository can be written; what dead publishers left is gone then."""
+    """Remove what dead publishers left, and return whether the model repository can be written."""
     from trainer.publishing.publish import sweep
 
     try:
@@ -303,7 +307,7 @@ def _swept(root: Path) -> bool:
 
 
 def _train(settings: Settings, name: str, csv_file: Path | None, asked: Mapping[str, Any]) -> bool:
-    """Whether it is published; says what happened."""
+    """Train one model, print the result, and return whether it is published."""
     from trainer.training.train import train
 
     started = time.monotonic()
@@ -330,7 +334,7 @@ def _train(settings: Settings, name: str, csv_file: Path | None, asked: Mapping[
 
 
 def _move(settings: Settings, model: str, alias: str, version: int) -> None:
-    """At once: whoever trains here and now need not have a Redis, nor workers."""
+    """Move an alias at once: this command needs neither Redis nor workers."""
     from trainer.publishing.aliases import move_alias
     from trainer.publishing.promotion import check_trust
 

@@ -28,17 +28,17 @@ def main(lifeline: int, *command: str) -> None:
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    child, status = _started(command), None
+    child, status = _start(command), None
     while status is None:
         ready, _, _ = select.select([lifeline, woken], [], [])
         if lifeline in ready:
             break
         os.read(woken, 4096)
-        status = _buried(child, os.WNOHANG)
-    _end_as(_left_nobody(child, status))
+        status = _reap(child, os.WNOHANG)
+    _exit_like(_kill_remaining(child, status))
 
 
-def _started(command: tuple[str, ...]) -> int:
+def _start(command: tuple[str, ...]) -> int:
     """Start the command in a group of its own and return its process id: a command that kills its group does not kill
     this process."""
     this = os.getpid()
@@ -54,7 +54,7 @@ def _started(command: tuple[str, ...]) -> int:
     return child
 
 
-def _buried(child: int, options: int) -> int | None:
+def _reap(child: int, options: int) -> int | None:
     """Reap ended children. Returns the status of `child` if it is among them. Raises ChildProcessError if no child is
     left."""
     status = None
@@ -66,7 +66,7 @@ def _buried(child: int, options: int) -> int | None:
             return status
 
 
-def _left_nobody(child: int, status: int | None) -> int:
+def _kill_remaining(child: int, status: int | None) -> int:
     """Kill children until none is left: orphans become children, too. Returns the status of `child`."""
     with suppress(ChildProcessError):
         while True:
@@ -75,7 +75,7 @@ def _left_nobody(child: int, status: int | None) -> int:
             for pid in _children():
                 with suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
-            status = _buried(child, 0) or status
+            status = _reap(child, 0) or status
     return status or 0
 
 
@@ -92,7 +92,7 @@ def _children() -> list[int]:
     return found
 
 
-def _end_as(status: int) -> None:
+def _exit_like(status: int) -> None:
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

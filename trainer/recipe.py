@@ -1,4 +1,4 @@
-"""What a recipe is: one function that fits, and the facts around it that train one kind of model."""
+"""What a recipe is: a function that fits one kind of model, with its inputs, its target and its data."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from trainer.recipe_parameters import parameters_of
 
 
 class DataError(ModelgateError):
-    """Training data that cannot be had or used (`no_data`); the message says which, why, and what to do."""
+    """Training data that is missing or cannot be used (`no_data`). The message says which, why, and what to do."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Code.NO_DATA, message)
 
 
 class RecipeError(ModelgateError):
-    """A recipe that there is not, that is broken, or that is asked for what it cannot do (`training_failed`)."""
+    """Recipe missing, broken, or given an invalid request (`training_failed`)."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Code.TRAINING_FAILED, message)
@@ -31,9 +31,9 @@ class RecipeError(ModelgateError):
 
 @dataclass(frozen=True)
 class Table:
-    """Rows as a file or a package has them; `source` says in words which it was, never where on this machine.
+    """Rows as read from a file or a package. `source` describes it to users, without a path.
 
-    `remarks` are sentences on how it had to be read; `separator` stands between the columns of a CSV file.
+    `remarks` are sentences on how the file was read. `separator` is that of a CSV file.
     """
 
     source: str
@@ -53,7 +53,7 @@ def _ignore(*_: object) -> None:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An estimator that was tried: its cross-validated `metric`, mean and standard deviation over the folds."""
+    """An estimator that was cross-validated: its `metric`, as mean and standard deviation (`spread`) over the folds."""
 
     name: str
     metric: str
@@ -64,8 +64,8 @@ class Candidate:
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """What a candidate answers to rows that it has not learnt from: `table` has the probabilities of `labels` (rows ×
-    classes), each row's by the estimator that was fitted without its fold; `targets` are the rows' own classes."""
+    """Out-of-fold probabilities of a candidate: `table` has those of `labels` (rows × classes), each row's from the
+    estimator that was fitted without its fold. `targets` are the rows' classes."""
 
     targets: Any
     table: Any
@@ -74,9 +74,9 @@ class OutOfFold:
 
 @dataclass
 class Run:
-    """What a fitting function may know of the training that it is part of, and may say to it.
+    """The training that a fitting function is part of: what the function may read and report.
 
-    `say` writes a line into the log. `tell(fraction, done, total, best)` reports progress: `done` of `total`
+    `say` writes a line to the log. `tell(fraction, done, total, best)` reports progress: `done` of `total`
     candidates, `best` the best score so far. `remark` and `candidates` go into the report; `chosen` is the fitted
     candidate, and `out_of_fold` its cross-validated probabilities, if any.
     """
@@ -92,7 +92,7 @@ class Run:
 
     @property
     def metric(self) -> str | None:
-        """The metric that candidates are compared by, or None before the first."""
+        """The metric by which candidates are compared, or None before the first."""
         return self.candidates[-1].metric if self.candidates else None
 
     def remark(self, sentence: str) -> None:
@@ -102,20 +102,20 @@ class Run:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Trains one kind of model; made by the decorator `recipe`, and named as its file.
+    """Trains one kind of model. The decorator `recipe` makes it; its name is that of its file.
 
-    `fit(X, y)` returns a fitted estimator. X is what serving will hand to it: an ndarray, or a DataFrame
-    with the inputs' names (`input_format`), rows × inputs, nulls as NaN. y has one value a row: a number
-    for a `target` of numbers, and for one with categories the position of the word among them. A function with a
-    third argument is handed the `Run`; its keyword-only arguments are the parameters that a training may set.
+    `fit(X, y)` returns a fitted estimator. X is as in serving: an ndarray, or a DataFrame with the inputs' names
+    (`input_format`), rows × inputs, nulls as NaN. y has one value a row: a number, or for a `target` with categories
+    the position of the word among them. A third argument gets the `Run`; keyword-only arguments are the parameters that
+    a training may set.
 
-    Without `inputs` and `target` the recipe takes any CSV: the target is named by who trains, and the fields are
-    inferred from the values.
+    Without `inputs` and `target` the recipe takes any CSV: the request names the target, and the fields are inferred
+    from the values.
 
-    `data()` gives rows when there is no CSV file; it may raise `DataError`. With `test_size` that share of
-    the rows is held out, and the metrics are those of rows which the estimator has never seen.
+    `data()` returns rows if there is no CSV file; it may raise `DataError`. `test_size` is the share of the rows that
+    is held out for the metrics.
 
-    `artifact_format` None: found out from what the estimator holds.
+    `artifact_format` None: chosen by what the estimator holds.
     """
 
     name: str
@@ -130,19 +130,19 @@ class Recipe:
 
     @property
     def fields(self) -> tuple[tuple[Field, ...], Field]:
-        """Inputs and target; a recipe for any CSV has them when it has seen the rows."""
+        """Inputs and target. Raises `RecipeError` for a recipe for any CSV before its fields are inferred."""
         if self.inputs is None or self.target is None:
-            raise RecipeError(f"the recipe {self.name} learns its fields from the data, of which there are none")
+            raise RecipeError(f"the recipe {self.name} infers its fields from data, and there is no data")
         return self.inputs, self.target
 
     @property
     def row_signature(self) -> Signature:
-        """The inputs and then the target, as the columns of a training row."""
+        """The signature of a training row: the inputs, then the target."""
         inputs, target = self.fields
         return Signature((*inputs, target), Output(OutputKind.NUMBER), self.id_field)
 
     def signature(self, estimator: Any = None) -> Signature:
-        """What the fitted `estimator` takes and gives. One with classes predicts one of them, any other a number."""
+        """Return the signature of the fitted `estimator`. With `classes_` it predicts a class, otherwise a number."""
         classes = getattr(estimator, "classes_", None)
         output = Output(
             kind=OutputKind.NUMBER if classes is None else OutputKind.CLASS,
@@ -152,16 +152,16 @@ class Recipe:
         return Signature(self.fields[0], output, self.id_field)
 
     def bind(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """All parameters with their values, those of `given` and else the defaults. Raises `RecipeError`."""
+        """Return the values of all parameters: from `given`, or else the defaults. Raises `RecipeError`."""
         parameters = parameters_of(self.fit)
         if errors := parameter_errors(given, self.name, parameters):
             raise RecipeError(errors[0].message)
         return {parameter.name: given.get(parameter.name, parameter.default) for parameter in parameters}
 
-    def fitted(self, X: Any, y: Any, run: Run, parameters: Mapping[str, Any]) -> Any:
-        """What `fit` returns for `parameters` as `bind` gives them. Raises what it raises."""
+    def run_fit(self, X: Any, y: Any, run: Run, parameters: Mapping[str, Any]) -> Any:
+        """Call `fit` with `parameters` as `bind` returns them. Raises what `fit` raises."""
         wants_run = len(_positional(self.fit)) > 2
-        with chdir("."):  # which it may leave, and MODELS_DIR may be relative to it
+        with chdir("."):  # `fit` may change the folder, and MODELS_DIR may be relative to it
             return self.fit(X, y, run, **parameters) if wants_run else self.fit(X, y, **parameters)
 
 
@@ -174,7 +174,7 @@ def recipe(
     test_size: float = 0.0,
     input_format: InputFormat = InputFormat.ARRAY,
 ) -> Callable[[Callable[..., Any]], Recipe]:
-    """Makes the function that it decorates the `Recipe` of its file. Raises TypeError for one that cannot be."""
+    """Turn the decorated function into the `Recipe` of its file. Raises TypeError if it is invalid."""
     if (inputs is None) != (target is None):
         raise TypeError("a recipe has inputs and a target, or neither and takes any CSV")
     if not 0 <= test_size < 1:

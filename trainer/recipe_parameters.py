@@ -1,4 +1,4 @@
-"""The parameters of a fitting function: from the function itself, or from its file, without running a line of it."""
+"""The parameters of a fitting function: from the function itself, or from its file without running it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNDERSTOOD = (ast.Name, ast.Constant, ast.BinOp, ast.BitOr, ast.Subscript, ast.
 
 
 def parameters_of(fit: Callable[..., Any]) -> list[Parameter]:
-    """Its keyword-only arguments. Raises TypeError for one that JSON cannot hold or that has no default."""
+    """Return the keyword-only arguments of `fit`. Raises TypeError for one without a default or not valid in JSON."""
     hints = typing.get_type_hints(fit)
     arguments = inspect.signature(fit).parameters.values()
     return [
@@ -30,7 +30,7 @@ def parameters_of(fit: Callable[..., Any]) -> list[Parameter]:
 
 
 def parameters_in(path: Path) -> list[Parameter] | None:
-    """Return those of the recipe in the file `path`, or None if the file would have to be run."""
+    """Return the parameters of the recipe in the file `path`, or None if only running the file would show them."""
     with suppress(OSError, ValueError, SyntaxError, TypeError, NameError, RecursionError, MemoryError):
         found = list(_recipes(ast.parse(path.read_bytes())))
         if len(found) == 1:
@@ -53,7 +53,7 @@ def _parsed(argument: ast.arg, default: ast.expr | None) -> Parameter:
     if default is None:
         raise TypeError("a parameter without a default")
     value = ast.literal_eval(default)
-    json.dumps(value, allow_nan=False)  # which the gateway is handed
+    json.dumps(value, allow_nan=False)  # the gateway gets it as JSON
     if argument.annotation is None:
         return _parameter(argument.arg, type(value), value)
     if not all(isinstance(node, _UNDERSTOOD) for node in ast.walk(argument.annotation)):
@@ -74,7 +74,7 @@ def _parameter(name: str, hint: Any, default: Any) -> Parameter:
 
 
 def _choices(hint: Any) -> list[Any]:
-    """The types, and the values of a Literal, that an annotation allows."""
+    """Return the types and the Literal values that an annotation allows."""
     origin = typing.get_origin(hint)
     if origin in (types.UnionType, typing.Union):
         return [choice for part in typing.get_args(hint) for choice in _choices(part)]

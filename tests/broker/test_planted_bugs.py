@@ -31,13 +31,14 @@ BUGS = [
     ("expire", "settle(job.q, -job.rows)", ""),
     ("reap", "if lease then", "if false then"),
     ("reconcile", "if f[3] then revive(id, q) end", ""),
-    ("prelude", "call('EXPIRE', job.key, job.ttl)", ""),
+    ("prelude", "call('HINCRBY', 'mg:rows', q, rows)", ""),
+    ("endings", "call('EXPIRE', job.key, job.ttl)", ""),
 ]
 RARER = [
-    ("prelude", "call('EXPIRE', results, job.ttl)", ""),
+    ("endings", "call('EXPIRE', results, job.ttl)", ""),
     ("prelude", "call('HDEL', 'mg:rows', q)", ""),
-    ("prelude", "call('PERSIST', 'rq:job:' .. id)", ""),
-    ("prelude", "local counts = not scored or scored[id]", "local counts = true"),
+    ("endings", "call('PERSIST', 'rq:job:' .. id)", ""),
+    ("endings", "local counts = not scored or scored[id]", "local counts = true"),
     ("submit", "settle(q, added)", "settle(q, added + 1)"),
     ("take", "call('ZADD', held, unpack(owned))", ""),
     ("take", "(deaths > 0 or f[3] ~= version", "(f[3] ~= version"),
@@ -66,7 +67,7 @@ def with_bug(script: str, right: str, wrong: str) -> Callable[[str], tuple[str, 
 
     @functools.cache
     def source(name: str) -> tuple[str, str]:
-        parts = {part: (scripts._FOLDER / f"{part}.lua").read_text() for part in ("prelude", name)}
+        parts = scripts.parts(name)
         if script in parts:
             parts[script] = planted.replace(right, wrong)
         text = "\n".join((lua_table(), *parts.values()))

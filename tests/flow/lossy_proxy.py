@@ -14,7 +14,7 @@ from broker import scripts
 OF_TRAINERS = {"request_load", "begin", "enqueue", "progress"}
 """Scripts that neither gateway nor workers send for predictions."""
 
-NAMES = sorted({path.stem for path in scripts._FOLDER.glob("*.lua")} - {"prelude"} - OF_TRAINERS)
+NAMES = sorted({path.stem for path in scripts._FOLDER.glob("*.lua")} - {"prelude", "endings"} - OF_TRAINERS)
 
 
 def first_and_every_tenth(time: int) -> bool:

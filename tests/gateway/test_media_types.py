@@ -80,7 +80,7 @@ def test_without_a_reason_of_the_gate_the_answer_points_to_moving_the_alias(
 
 
 def test_the_gate_that_refused_the_only_version_is_quoted(client: FlaskClient, settings: Settings) -> None:
-    reason = "accuracy is 0.61, and the gate wants at least 0.7"
+    reason = "accuracy is 0.61, but the gate requires at least 0.7"
     only_version(settings, json.dumps({"refused": reason}))
     said = problem(client.get("/v1/models/churn"), 404, "no_current_version")
     assert f"the gate did not let version 1 through, as {reason}" in said["detail"]

@@ -241,7 +241,7 @@ CSV = b"id;months;zip;stays\n1;5;01234;yes\n"
         (CSV, {"features": '["months", "zap"]'}, "features", "features names 'zap', which is not a column of the data"),
         (CSV, {"id_field": "key"}, "id_field", "there are 'id', 'months', 'zip', 'stays'"),
         (CSV, {"id_field": "STAYS"}, "id_field", "id_field and target both name 'stays'"),
-        (CSV, {"features": '["stays"]'}, "features", "no column to learn 'stays' from"),
+        (CSV, {"features": '["stays"]'}, "features", "no column to predict 'stays' from"),
         (CSV, {"kinds": '{"zap": "string"}'}, "kinds", "kinds names 'zap', which is not a column of the data"),
         (CSV, {"kinds": '{"stays": "datetime"}'}, "kinds", "a recipe learns numbers and classes"),
         (b"a,stays,a\n1,2,3\n", {}, "data", "the data have the column 'a' twice"),

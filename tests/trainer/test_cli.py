@@ -53,7 +53,7 @@ def test_a_recipe_without_data_does_not_stop_the_others(
     (tmp_path / "boston.csv").write_text("CRIM,ZN\n1,2\n")
     assert main(["train", "boston", "blobs"]) == 1
     first, *_ = lines(capsys)
-    assert first.startswith("trainer: boston: DATA_DIR/boston.csv: 'indus' is missing (and 11 more of the kind)")
+    assert first.startswith("trainer: boston: DATA_DIR/boston.csv: 'indus' is missing (and 11 more errors)")
     assert Repository(root).names() == ["blobs"]
 
 

@@ -98,7 +98,7 @@ def unseen(old: int, new: int) -> int:
 
 def compared(result: TrainingResult) -> int:
     """On how many rows."""
-    found = re.search(r" on ([\d,]+) held-out rows that neither has learnt from", result.verdict)
+    found = re.search(r" on ([\d,]+) held-out rows that are new to both", result.verdict)
     assert found, result.verdict
     return int(found[1].replace(",", ""))
 
@@ -144,7 +144,9 @@ def test_rows_that_the_other_version_does_not_take_are_left_out(trainer: Trainer
     for row in rows:
         row["w"] = "s" if row["w"] == "p" else row["w"]
     lost = trainer.train([{"a": row["a"], "w": row["w"], "z": row["z"]} for row in rows])
-    assert lost.verdict.startswith("Cannot be compared with version 2: version 2 does not take the new one's rows: ")
+    assert lost.verdict.startswith(
+        "Cannot be compared with version 2: version 2 does not accept the new version's rows: "
+    )
 
 
 def test_of_too_few_rows_nothing_is_said_and_the_version_is_promoted(trainer: Trainer) -> None:
@@ -167,7 +169,10 @@ def test_a_version_that_does_not_say_what_it_has_learnt_from_cannot_be_compared(
     else:
         file.write_bytes({"cut": file.read_bytes()[:-3], "long": bytes(401 * 16)}[damage])
     again = trainer.train(rows, deaf=True)
-    assert "Cannot be compared with version 1: version 1 does not say which rows it has learnt from." in again.verdict
+    assert (
+        "Cannot be compared with version 1: version 1 has no record of the rows that it was trained on."
+        in again.verdict
+    )
     assert again.promoted
 
 
@@ -177,7 +182,7 @@ def test_a_worse_version_stays_where_it_is_and_the_way_out_is_named(trainer: Tra
     worse = trainer.train(rows, deaf=True)
     assert not worse.promoted and trainer.current == 1
     assert worse.verdict.startswith("Worse than version 1: log loss ")
-    assert str(worse.reason).startswith("it does worse than version 1, and chance does not explain that (p = ")
+    assert str(worse.reason).startswith("it is significantly worse than version 1 (p = ")
     way_out = 'to promote it anyway: PUT /v1/models/m/aliases/current {"version": 2}'
     assert str(worse.reason).endswith(way_out)
     assert trainer.train(rows, Gate(margin=10.0, floor=0.0), deaf=True).promoted
@@ -205,11 +210,11 @@ def test_a_previous_version_that_predicts_something_else_or_cannot_be_asked_says
     rows = table(400)
     trainer.train(rows)
     numbers = trainer.train(rows, target="a")
-    assert "Cannot be compared with version 1: version 1 predicts a class, and the new one a number." in numbers.verdict
+    assert "Cannot be compared with version 1: version 1 predicts a class, the new one a number." in numbers.verdict
     other = trainer.train([{**row, "z": f"{row['z']}!"} for row in rows])
     assert "Cannot be compared with version 2: version 2 predicts a number" in other.verdict
     words = trainer.train(rows)
-    assert "Cannot be compared with version 3: version 3 knows none of the new one's classes." in words.verdict
+    assert "Cannot be compared with version 3: version 3 has none of the new version's classes." in words.verdict
     artifact = trainer.models / "m/versions/4/model.joblib"
     artifact = artifact if artifact.exists() else next(artifact.parent.glob("model.*"))
     artifact.write_bytes(b"")

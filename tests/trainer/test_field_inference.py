@@ -83,7 +83,7 @@ def test_a_cell_that_stands_for_nothing_among_numbers_is_null(stands_for_null: s
 
 def test_a_single_word_among_numbers_is_named() -> None:
     assert remark([*(f"{n}.5" for n in range(ROWS - 1)), "abc"]) == (
-        "x is taken for text: nearly all of it are numbers, but there is 'abc'"
+        "x is taken for text: nearly all values are numbers, but some are 'abc'"
     )
 
 
@@ -98,8 +98,8 @@ def test_codes_are_no_numbers_for_the_zero_that_they_begin_with() -> None:
     [
         (["7"], "x is left out: it is '7' in every row"),
         ([None], "x is left out: it is null in every row"),
-        ([f"LP{n:04}" for n in range(ROWS)], "x is left out: every row has another value"),
-        ([str(n) for n in range(ROWS)], "x is left out: every row has another value"),
+        ([f"LP{n:04}" for n in range(ROWS)], "x is left out: each row has a different value"),
+        ([str(n) for n in range(ROWS)], "x is left out: each row has a different value"),
     ],
 )
 def test_a_column_that_tells_nothing_is_left_out_and_named(values: Sequence[object], said: str) -> None:
@@ -160,11 +160,11 @@ def test_rows_without_target_are_left_out_and_counted() -> None:
             "features names 'q', which is not a column of the data; there are 'y', 'x'",
         ),
         ({"x": ["1", "2"]}, {"id_field": "q"}, "id_field names 'q'"),
-        ({"x": ["1"]}, {}, "file.csv has no column to learn 'y' from; x is left out"),
+        ({"x": ["1"]}, {}, "file.csv has no column to predict 'y' from; x is left out"),
         (
             {"x": ["1", "2"], "z": ["a"]},
             {"target": "z"},
-            "the target 'z' is 'a' in every row: there is nothing to learn",
+            "the target 'z' is 'a' in every row: there is nothing to predict",
         ),
         (
             {"x": ["1", "2"], "z": ["a", None, None]},
@@ -173,9 +173,9 @@ def test_rows_without_target_are_left_out_and_counted() -> None:
         ),
         ({"x": ["1"], "z": [f"w{n}" for n in range(ROWS)]}, {"target": "z"}, "the target 'z' has 40 different words"),
         ({"x": ["1"], "z": ["2024-01-05", "2024-01-06"]}, {"target": "z"}, "the target 'z' is a date"),
-        ({"x": ["1", "two"]}, {"kinds": {"x": "number"}}, "kinds makes 'x' number, which 'two' cannot be; correct"),
-        ({"x": ["1", "1.5"]}, {"kinds": {"x": "integer"}}, "kinds makes 'x' integer, which '1.5' cannot be"),
-        ({"x": ["25.8.22"]}, {"kinds": {"x": "datetime"}}, "file.csv has no column to learn"),
+        ({"x": ["1", "two"]}, {"kinds": {"x": "number"}}, "the kind of 'x' is number, but it holds 'two'; correct"),
+        ({"x": ["1", "1.5"]}, {"kinds": {"x": "integer"}}, "the kind of 'x' is integer, but it holds '1.5'"),
+        ({"x": ["25.8.22"]}, {"kinds": {"x": "datetime"}}, "file.csv has no column to predict"),
         ({"x": ["1", "2"]}, {"kinds": {"q": "string"}}, "kinds names 'q', which is not a column of the data"),
         ({"x": ["1", "2"]}, {"kinds": {"x": "text"}}, "kinds says 'text' of 'x'; a kind is one of number, integer"),
         ({"x": ["1", "2"], "y": ["1", "?"]}, {"kinds": {"y": "number"}}, "the target 'y' holds '?'; correct the file"),

@@ -36,15 +36,15 @@ WORSE = dataclasses.replace(PREVIOUS, p_worse=0.004, outcome=Outcome.WORSE)
     [
         (Gate(), None),
         (Gate(floor=0.9), None),
-        (Gate(floor=0.91), "accuracy is 0.9, and the gate wants at least 0.91"),
+        (Gate(floor=0.91), "accuracy is 0.9, but the gate requires at least 0.91"),
         (Gate("log_loss", floor=0.3), None),
-        (Gate("log_loss", floor=0.29), "log_loss is 0.3, and the gate wants at most 0.29"),
+        (Gate("log_loss", floor=0.29), "log_loss is 0.3, but the gate requires at most 0.29"),
         (Gate(margin=0.05), None),
         (Gate(margin=0.04), "accuracy is 0.9, and version 1 has 0.95 on the same held-out rows: worse by 0.05"),
         (Gate("log_loss", margin=0.05), None),
         (Gate("log_loss", margin=0.04), "log_loss is 0.3, and version 1 has 0.25"),
-        (Gate("f1", floor=0.1), "the gate asks for f1, and the version has accuracy, log_loss, training_r2"),
-        (Gate("training_r2", floor=0.1), "the gate asks for held-out rows, and the recipe holds none out"),
+        (Gate("f1", floor=0.1), "the gate needs f1, but the version has only accuracy, log_loss, training_r2"),
+        (Gate("training_r2", floor=0.1), "the gate needs held-out rows, but the recipe holds none out"),
     ],
 )
 def test_a_gate_opens_or_says_why_not(gate: Gate, said: str | None) -> None:
@@ -69,8 +69,8 @@ def test_a_previous_version_that_cannot_be_compared_is_no_reason_to_promote_wher
 def test_a_version_that_does_worse_than_chance_explains_does_not_pass_unless_a_margin_is_given() -> None:
     for gate in (Gate(), Gate(floor=0.5)):
         assert objection(gate, METRICS, WORSE) == (
-            "it does worse than version 1, and chance does not explain that (p = 0.004): log loss 0.3000 against 0.2500"
-            " on 200 held-out rows that neither has learnt from"
+            "it is significantly worse than version 1 (p = 0.004): log loss 0.3000 against 0.2500"
+            " on 200 held-out rows that are new to both"
         )
     assert objection(Gate(margin=0.1), METRICS, WORSE) is None
 
@@ -102,7 +102,7 @@ def test_the_verdict_is_a_sentence() -> None:
     plain = "Accuracy 0.9000 on held-out rows; always giving the same answer has 0.6000."
     assert verdict(metrics, None) == plain
     assert verdict(metrics, FIRST) == f"Cannot be compared with version 1: it is mute. {plain}"
-    figures = "log loss 0.3000 against 0.2500 on 200 held-out rows that neither has learnt from"
+    figures = "log loss 0.3000 against 0.2500 on 200 held-out rows that are new to both"
     assert verdict(metrics, WORSE) == f"Worse than version 1: {figures} (p = 0.004)."
     assert verdict(metrics, PREVIOUS) == f"No significant difference from version 1: {figures} (p = 0.2)."
     assert verdict({"training_r2": 0.9}, None).startswith("R² 0.9000 on the rows it was trained on; ")

@@ -38,7 +38,7 @@ from contract.manifest import ArtifactFormat, Field, InputFormat, Kind, Manifest
 from scoring.predict import predict
 from trainer.importing import Refused
 from trainer.importing.examine import examine
-from trainer.importing.formats import recognised
+from trainer.importing.formats import recognise
 
 PICKLES = Path(__file__).parent / "pickles"
 X, y = np.arange(40.0).reshape(20, 2), np.arange(20) // 10
@@ -57,7 +57,7 @@ def tried(tmp_path: Path, saved: Any, sample: str | None = None) -> ManifestDraf
         file.write_bytes(saved if isinstance(saved, bytes) else pickle.dumps(saved))
     if sample is not None:
         rows.write_text(sample)
-    recognised(file)
+    recognise(file)
     return examine("m", file, rows if sample is not None else None).draft
 
 
@@ -187,7 +187,7 @@ def test_a_sample_names_the_columns_of_an_array_and_tells_kinds_and_nulls(tmp_pa
         ("age,plan,km\n1,silver,1\n", "'plan' must be one of 'basic', 'gold', 'plus'; it is 'silver'"),
         ("age,plan,km\n1,basic\n", "row 1 has 2 values, and the first line names 3 columns"),
         ("age,age,km\n1,2,3\n", "the column 'age' twice"),
-        ("1,2,3\n4,5,6\n", "begins with numbers; its first line has to name the columns"),
+        ("1,2,3\n4,5,6\n", "first line is numbers; the first line must name the columns"),
         ("age;plan;km\n1;silver;2\n", "'plan' must be one of 'basic', 'gold', 'plus'; it is 'silver'"),
         ("age,plan,km\n", "has an empty sample"),
         ("", "has an empty sample"),
@@ -292,17 +292,20 @@ def test_a_model_with_its_list_of_columns_is_understood(tmp_path: Path) -> None:
         (len, "which has no predict"),
         (SVC(), "holds a model that is not fitted; save it after fit()"),
         (make_pipeline(StandardScaler(), SVC()), "holds a model that is not fitted"),
-        (MultiOutputClassifier(SVC()).fit(X, np.c_[y, y]), "here predicts one: fit and save one for each target"),
-        (LinearRegression().fit(X, y[:, None]), "predicts 1 value a row, as an array of the shape (3, 1), and a model"),
+        (MultiOutputClassifier(SVC()).fit(X, np.c_[y, y]), "Modelgate serves one: fit and save one for each target"),
+        (
+            LinearRegression().fit(X, y[:, None]),
+            "predicts 1 value a row, as an array of the shape (3, 1), but Modelgate",
+        ),
         (
             make_pipeline(TfidfVectorizer(), SVC()).fit(["good", "bad"], [0, 1]),
-            "takes bare texts (TfidfVectorizer), and a model here takes rows of named columns",
+            "takes bare texts (TfidfVectorizer), but Modelgate sends rows of named columns",
         ),
         (
             make_pipeline(FeatureUnion([("words", TfidfVectorizer())]), SVC()).fit(["good", "bad"], [0, 1]),
             "make_column_transformer((FeatureUnion(…), 'text')) as the first step",
         ),
-        (Words(), "does not tell how many columns it takes; put a CSV with some rows beside it"),
+        (Words(), "does not know how many columns it takes; add a CSV sample"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
@@ -385,7 +388,7 @@ def test_a_skops_file_is_read_and_says_what_it_must_not_hold(tmp_path: Path) -> 
 
 def test_several_dumps_in_one_file_are_refused(tmp_path: Path) -> None:
     both = pickle.dumps(StandardScaler().fit(X)) + pickle.dumps(SVC().fit(X, y))
-    assert "several objects, dumped into it one after the other" in refusal(tmp_path, both)
+    assert "several objects, dumped one after the other" in refusal(tmp_path, both)
 
 
 def test_a_file_of_another_scikit_learn_that_still_predicts_is_taken_with_a_warning(tmp_path: Path) -> None:
@@ -426,7 +429,7 @@ def test_a_file_of_another_scikit_learn_that_does_not_load_says_which(tmp_path: 
         (b"cno_such_package.trees\nForest\n.", "needs the module 'no_such_package', which is not installed here"),
         (b"csklearn.svm.classes\nSVC\n.", "an old release of sklearn: it needs the module 'sklearn.svm.classes'"),
         (b"csklearn.svm\nNoSVC\n.", "another release of sklearn: sklearn.svm here has no 'NoSVC'"),
-        (b"ccollections\nNoSuch\n.", "uses 'NoSuch' of the module 'collections', and the one installed here has none"),
+        (b"ccollections\nNoSuch\n.", "uses 'NoSuch' of the module 'collections', which the installed release lacks"),
         (
             b"c__main__\nMyStep\n.",
             "uses 'MyStep', which was defined in the script or notebook that saved it (__main__)",
@@ -466,7 +469,7 @@ class Average(BaseEstimator):
 
 def test_a_model_whose_answers_depend_on_the_other_rows_is_taken_with_a_warning(tmp_path: Path) -> None:
     (warning,) = tried(tmp_path, Average()).warnings
-    assert "answers a row otherwise when it stands alone" in warning
+    assert "answer to a row depends on the other rows of the batch" in warning
 
 
 class NoProbabilities(LogisticRegression):
@@ -505,7 +508,7 @@ def test_probabilities_that_are_none_are_refused(tmp_path: Path) -> None:
     for row in ([48.3, -47.3], [0.5, 0.6], [13.0, 0.0], [-0.1, 1.1]):
         model.row = row
         said = refusal(tmp_path, model)
-        assert said.startswith(f"gives probabilities that are none ({row[0]}, {row[1]} for a row): each has to be from")
+        assert said.startswith(f"gives invalid probabilities ({row[0]}, {row[1]} for a row): each must be from")
         assert said.endswith("correct its predict_proba, or leave it out")
     for row in ([0.5, 0.50001], [1.0 + 1e-7, 0.0], [0.0, 0.0], [np.nan, np.nan]):
         model.row = row
@@ -538,7 +541,7 @@ def test_probabilities_of_unknown_classes_are_left_out_with_a_warning(tmp_path: 
 
     draft = tried(tmp_path, cloudpickle.dumps(Nameless()))
     assert draft.signature.output == Output(OutputKind.NUMBER)
-    assert draft.warnings == ("it is served without probabilities: it does not tell of which classes they are",)
+    assert draft.warnings == ("it is served without probabilities: their classes are unknown",)
 
 
 def test_a_model_that_raises_for_made_up_rows_asks_for_real_ones(tmp_path: Path) -> None:
@@ -552,8 +555,8 @@ def test_a_model_that_raises_for_made_up_rows_asks_for_real_ones(tmp_path: Path)
 
     saved = cloudpickle.dumps(Picky())
     said = refusal(tmp_path, saved)
-    assert "does not predict rows that were made up for trying it (ValueError: no zeros, please)" in said
-    assert "put a CSV with some real rows beside it" in said
+    assert "does not predict made-up rows (ValueError: no zeros, please)" in said
+    assert "add a CSV sample with some real rows" in said
     assert tried(tmp_path, saved, "a,b\n1,2\n").golden.predictions == (1.0, 1.0)
     assert "does not predict its sample rows" in refusal(tmp_path, saved, "a,b\n0,2\n")
 

@@ -233,7 +233,7 @@ def test_other_bytes_than_were_checked_are_not_unpickled(
         return examine(folder, task)
 
     monkeypatch.setattr(imports, "examine_in_process", altered)
-    assert refusal(settings, file).startswith("mine.pkl was altered while it was imported")
+    assert refusal(settings, file).startswith("mine.pkl was altered during the import")
     assert not (tmp_path / "trace").exists()
 
 
@@ -252,7 +252,7 @@ def test_another_sample_than_was_checked_is_not_used(
 
     monkeypatch.setattr(imports, "examine_in_process", altered)
     if given:
-        assert refusal(settings, file, sample=sample).startswith("mine.pkl was altered while it was imported")
+        assert refusal(settings, file, sample=sample).startswith("mine.pkl was altered during the import")
     else:
         assert "x" not in import_file(settings, "mine", file).signature.names
 
@@ -283,18 +283,18 @@ def test_a_file_that_takes_too_long_is_refused(
 
 def test_a_file_cannot_answer_with_a_manifest_of_its_own_making(settings: Settings, tmp_path: Path) -> None:
     code = 'import os,sys; os.write(int(sys.argv[2]), b\'{"draft": "{}"}\\n\'); os._exit(0)'
-    assert "gives rise to a manifest that cannot be used" in refusal(settings, trapped(tmp_path, exec, code))
+    assert "results in an invalid manifest" in refusal(settings, trapped(tmp_path, exec, code))
 
 
 def test_a_file_that_is_no_file_is_refused_without_opening_it(settings: Settings, tmp_path: Path, file: Path) -> None:
     os.mkfifo(tmp_path / "pipe.pkl")
     (tmp_path / "folder.pkl").mkdir()
     (tmp_path / "link.pkl").symlink_to(file)
-    assert "is no file" in refusal(settings, tmp_path / "pipe.pkl")
-    assert "is no file" in refusal(settings, tmp_path / "folder.pkl")
+    assert "is not a file" in refusal(settings, tmp_path / "pipe.pkl")
+    assert "is not a file" in refusal(settings, tmp_path / "folder.pkl")
     assert "is a symbolic link; put the file itself there" in refusal(settings, tmp_path / "link.pkl")
-    assert refusal(settings, tmp_path / "nothing.pkl") == "nothing.pkl is not there; look at its path"
-    assert "mine.pkl has a sample that is not there" in refusal(settings, file, sample=tmp_path / "nothing.csv")
+    assert refusal(settings, tmp_path / "nothing.pkl") == "nothing.pkl does not exist; check its path"
+    assert "mine.pkl has a sample that does not exist" in refusal(settings, file, sample=tmp_path / "nothing.csv")
     assert "has a sample that is a symbolic link" in refusal(settings, file, sample=tmp_path / "link.pkl")
 
 
@@ -315,7 +315,7 @@ def test_pickles_are_refused_where_none_may_be_loaded(settings: Settings, file: 
 @pytest.mark.parametrize("name", ["", "Mine", "inbox", "../x", "a" * 65])
 def test_a_name_that_no_model_can_have_is_refused(settings: Settings, file: Path, name: str) -> None:
     assert refusal(settings, file, name).startswith(
-        f"mine.pkl cannot become the model {name[:64]!r}: a name is up to 64"
+        f"mine.pkl cannot become the model {name[:64]!r}: a name has up to 64"
     )
 
 
@@ -395,7 +395,7 @@ def test_a_refused_upload_is_called_by_the_name_that_its_sender_knows(settings: 
 
 @pytest.mark.parametrize("upload", [None, "", "../mine.pkl", "/etc/passwd", ".hidden"])
 def test_an_order_reads_nothing_outside_of_the_spool(settings: Settings, file: Path, upload: str | None) -> None:
-    with pytest.raises(ModelgateError, match=r"is no file of SPOOL_DIR"):
+    with pytest.raises(ModelgateError, match=r"is not a file of SPOOL_DIR"):
         import_upload(settings, RepositoryCommand(RepositoryAction.IMPORT, "mine", upload=upload))
     assert file.exists()
 

@@ -155,8 +155,8 @@ def test_what_is_no_model_file_is_refused_and_never_opened(world: World, tmp_pat
     world.import_files()
     assert world.promoted == []
     assert "'link.pkl' is a symbolic link" in world.reason("link.pkl")
-    assert "'pipe.pkl' is no file" in world.reason("pipe.pkl")
-    assert "'folder.pkl' is no file" in world.reason("folder.pkl")
+    assert "'pipe.pkl' is not a file" in world.reason("pipe.pkl")
+    assert "'folder.pkl' is not a file" in world.reason("folder.pkl")
     assert "does not end in .pkl, .pickle, .joblib, .cloudpickle or .skops" in world.reason("model.h5")
     assert "has a name that no model can have" in world.reason("日本.pkl")
     assert secret.exists()
@@ -194,7 +194,7 @@ def test_a_version_that_cannot_be_made_current_is_named_and_its_file_is_done(wor
     world.broken = "Redis is away"
     world.drop("loan.pkl")
     world.import_files()
-    assert world.said == ["inbox: 'loan.pkl' is version 1 of 'loan', but it is not made current: Redis is away"]
+    assert world.said == ["inbox: 'loan.pkl' is version 1 of 'loan', but did not become current: Redis is away"]
     assert world.there() == ["done/loan@1.pkl"]
 
 
@@ -243,7 +243,7 @@ def test_a_file_that_kills_whoever_imports_it_is_given_up(world: World, monkeypa
     for _ in range(DEATHS):
         killed(world, monkeypatch, "trainer.importing.inbox.import_file")
     world.import_files()
-    assert f"was being imported {DEATHS} times when the trainer was killed" in world.reason("loan.pkl")
+    assert f"crashed the trainer during {DEATHS} imports" in world.reason("loan.pkl")
 
 
 def test_a_file_that_is_dropped_again_is_a_version_again(world: World) -> None:
@@ -274,7 +274,7 @@ def test_what_cannot_be_moved_away_is_said_once(world: World) -> None:
     (world.folder / "rejected").write_text("in the way")
     world.import_files(4)
     (line,) = [line for line in world.said if "neither" in line]
-    assert line == "inbox: 'loan.pkl' can be neither imported nor moved away: File exists"
+    assert line == "inbox: 'loan.pkl' can neither be imported nor moved away: File exists"
     (world.folder / "rejected").unlink()
     world.drop("loan.pkl", JUNK + b" ")
     world.import_files(3)
@@ -290,7 +290,7 @@ def test_nothing_is_moved_through_a_link_in_place_of_a_folder(world: World, tmp_
     world.drop("loan.pkl", data)
     world.import_files(3)
     assert os.listdir(elsewhere) == []
-    assert "inbox: 'loan.pkl' can be neither imported nor moved away: Not a directory" in world.said
+    assert "inbox: 'loan.pkl' can neither be imported nor moved away: Not a directory" in world.said
 
 
 def test_nothing_is_written_through_a_link_in_place_of_a_file(world: World, tmp_path: Path) -> None:

@@ -108,8 +108,8 @@ class Digits(BaseEstimator):
 @pytest.mark.parametrize(
     ("sample", "kind", "answer", "said"),
     [
-        (None, Kind.NUMBER, 3, "numbers are asked for: where it was fitted on whole ones, import it again with a"),
-        ("a\n5\n17\n", Kind.INTEGER, 1, "the sample has whole numbers, so those are asked for: where it was"),
+        (None, Kind.NUMBER, 3, "numbers are required: if it was fitted on integers, import it again with a"),
+        ("a\n5\n17\n", Kind.INTEGER, 1, "the sample has whole numbers, so integers are required: if it was"),
         ("a\n5.0\n17.0\n", Kind.NUMBER, 3, None),
         ("a\n5\n17.5\n", Kind.NUMBER, 3, None),
     ],
@@ -124,7 +124,7 @@ def test_where_nothing_is_told_and_answers_differ_it_is_said(
         assert draft.warnings == ()
     else:
         (warning,) = draft.warnings
-        assert warning.startswith("it answers otherwise where ") and said in warning
+        assert warning.startswith("its answers depend on whether ") and said in warning
 
 
 class Places(BaseEstimator):

@@ -38,7 +38,7 @@ def test_a_file_is_a_recipe_of_its_name(tmp_path: Path) -> None:
     assert recipes.problems(tmp_path) == []
     found = recipes.get("my-prices_2", tmp_path)
     assert (found.name, found.target) == ("my-prices_2", Field("y", Kind.NUMBER))
-    estimator = found.fitted([[1.0], [2.0]], [2.0, 4.0], Run(*found.fields), found.bind({}))
+    estimator = found.run_fit([[1.0], [2.0]], [2.0, 4.0], Run(*found.fields), found.bind({}))
     assert estimator.predict([[3.0]]) == pytest.approx([6.0])
 
 
@@ -128,9 +128,9 @@ def sized(
 
 
 def test_parameters_have_their_defaults_unless_they_are_given() -> None:
-    assert sized.fitted(0, 0, Run(*sized.fields), sized.bind({})) == (10, 0.1, None, "slow", True, "text")
+    assert sized.run_fit(0, 0, Run(*sized.fields), sized.bind({})) == (10, 0.1, None, "slow", True, "text")
     given = sized.bind({"trees": 3, "rate": 1, "depth": 4, "mode": "fast", "exact": False, "untyped": "x"})
-    assert sized.fitted(0, 0, Run(*sized.fields), given) == (3, 1, 4, "fast", False, "x")
+    assert sized.run_fit(0, 0, Run(*sized.fields), given) == (3, 1, 4, "fast", False, "x")
     assert sized.bind({"depth": None})["depth"] is None
 
 

@@ -204,7 +204,7 @@ def test_a_data_frame_with_words_times_and_nulls_is_profiled_and_exchanged(tmp_p
     assert (since["nulls"], since["min"], since["max"]) == (12, "2024-01-01", "2024-01-28")
     assert (months["min"], months["median"], months["max"], months["distinct"]) == (0, 29.5, 59, 60)
     assert (empty["nulls"], empty["distinct"]) == (60, 0)
-    assert "no value at all" in page.text
+    assert "no values" in page.text
     measured = {column["name"]: column["mean"] for column in facts["importance"]["columns"]}
     assert measured["plan"] > 0.3
     assert measured["months"] == measured["since"] == measured["empty"] == 0
@@ -267,9 +267,9 @@ class NotFiniteProbabilities(DummyClassifier):
 NO_METRICS: dict[str, Any] = {"draft": {"metrics": {}}}
 
 ODD_EVIDENCE: dict[str, tuple[Callable[[], Evidence], list[str]]] = {
-    "one class held out": (only_yes, ["All rows that the model was tested on are of one class."]),
+    "one class held out": (only_yes, ["All test rows are of one class."]),
     "two rows": (lambda: of_targets(DecisionTreeClassifier(), ["a", "b"], **all_rows(2)), []),
-    "one row": (lambda: of_targets(LinearRegression(), [1.0], **all_rows(1)), ["It takes at least two rows"]),
+    "one row": (lambda: of_targets(LinearRegression(), [1.0], **all_rows(1)), ["needs at least two test rows"]),
     "two numbers": (lambda: of_targets(LinearRegression(), [1.0, 2.0], **all_rows(2)), []),
     "constant classes": (lambda: of_targets(DummyClassifier(), ["a", "b", "b", "b"] * 10), []),
     "constant numbers": (lambda: of_targets(DummyRegressor(), [1.0, 2.0, 4.0, 8.0] * 10), []),
@@ -277,19 +277,19 @@ ODD_EVIDENCE: dict[str, tuple[Callable[[], Evidence], list[str]]] = {
     "no probabilities": (lambda: of_targets(LinearSVC(), ["a", "b"] * 30), ["The model gives no probabilities."]),
     "a class that was never learnt": (never_learnt, []),
     "true and false": (lambda: of_targets(LogisticRegression(), [True, False] * 30), []),
-    "huge numbers": (lambda: of_targets(DummyRegressor(), [1e300, -1e300] * 20), ["too large to be measured"]),
+    "huge numbers": (lambda: of_targets(DummyRegressor(), [1e300, -1e300] * 20), ["too large to measure"]),
     "numbers side by side": (lambda: of_targets(DummyRegressor(), [1e17, 1e17 + 16] * 20), []),
     "some predictions not finite": (
         lambda: of_targets(NotFinite(3), [1.0, 2.0] * 30, **NO_METRICS),
-        ["answers that are not finite"],
+        ["predictions that are not finite"],
     ),
     "no prediction finite": (
         lambda: of_targets(NotFinite(None), [1.0, 2.0] * 30, **NO_METRICS),
-        ["No prediction", "not finite"],
+        ["None of the model's predictions", "not finite"],
     ),
     "probabilities not finite": (
         lambda: of_targets(NotFiniteProbabilities(), ["a", "b"] * 30),
-        ["probabilities that are not finite numbers", "answers that are not finite"],
+        ["probabilities that are not finite numbers", "predictions that are not finite"],
     ),
 }
 
@@ -303,7 +303,7 @@ def test_a_report_is_made_of(name: str, tmp_path: Path) -> None:
     found = {reason for reason in missing(facts) if "would replace" not in reason}
     for reason in reasons:
         assert reason in page.text
-    expected = (*reasons, "Not one of the rows", "A threshold is for", "which inputs matter")
+    expected = (*reasons, "every test row correctly", "Thresholds are shown for", "inputs are unknown")
     assert not [reason for reason in found if not any(words in reason for words in expected)]
 
 

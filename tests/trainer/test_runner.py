@@ -248,5 +248,5 @@ def test_an_order_that_cannot_be_carried_out_says_why(here: TrainerHost) -> None
     with pytest.raises(ModelgateError, match="never") as raised:
         trainings.run_command(RepositoryCommand(RepositoryAction.DELETE_ALIAS, "m"), 5)
     assert raised.value.failure.details == {"why": "because"}
-    with pytest.raises(ModelgateError, match="is no file of SPOOL_DIR"):
+    with pytest.raises(ModelgateError, match="is not a file of SPOOL_DIR"):
         trainings.run_command(RepositoryCommand(RepositoryAction.IMPORT, "m"), 5)

@@ -72,7 +72,7 @@ def test_a_file_that_nobody_signed_is_rejected_by_the_inbox_without_being_unpick
     for _ in range(2):
         inbox.import_files()
     reason = (folder / "rejected/loan.pkl.reason.txt").read_text()
-    assert reason.startswith("loan.pkl is not signed, and VERIFY_KEY asks for it")
+    assert reason.startswith("loan.pkl is not signed, but VERIFY_KEY requires it")
     assert "`make sign FILE=… NAME=loan`" in reason
     assert not (tmp_path / "trace").exists()
     assert Repository(settings.models_dir).versions("loan") == []

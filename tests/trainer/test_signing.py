@@ -72,7 +72,7 @@ def test_keys_are_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (tmp_path / "signing.pem").read_bytes() == first
     said = capsys.readouterr().out
     assert said.splitlines()[0] == f"SIGNING_KEY={tmp_path}/signing.pem  # for the trainer alone"
-    assert said.splitlines()[-1] == f"trainer: no keys are made: {tmp_path}/signing.pem: File exists"
+    assert said.splitlines()[-1] == f"trainer: cannot make keys: {tmp_path}/signing.pem: File exists"
     assert "PRIVATE" not in said
 
 
@@ -194,7 +194,7 @@ def test_what_was_there_before_is_signed_when_someone_vouches_for_it(
     publish(root, *blobs)
     publish(root, *blobs)
     assert main(["sign"]) == 1
-    assert "trainer: blobs@1: not signed: nobody has signed it" in capsys.readouterr().out
+    assert "trainer: blobs@1: not signed: it has no signature" in capsys.readouterr().out
     assert not loads(root, trust)
     assert main(["sign", "--unsigned"]) == 0
     assert capsys.readouterr().out == "trainer: blobs@1: signed\ntrainer: blobs@2: signed\n"
@@ -241,7 +241,7 @@ def test_a_key_is_replaced_while_versions_of_the_old_one_are_served(
     assert main(["sign"]) == 1
     first, second = capsys.readouterr().out.splitlines()
     assert first == "trainer: blobs@1: signed"
-    assert second.startswith("trainer: blobs@2: not signed: nobody has signed it")
+    assert second.startswith("trainer: blobs@2: not signed: it has no signature")
     new = seal_of((private, public)).trust
     assert [loads(root, new), loads(root, new, version=2), loads(root, old.trust)] == [True, False, False]
 

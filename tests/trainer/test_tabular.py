@@ -173,7 +173,7 @@ def test_of_a_rare_class_probabilities_are_true_and_a_threshold_is_offered(tmp_p
     rows += [{"a": draw.gauss(1.5, 1), "b": draw.gauss(0, 1), "fraud": "yes"} for _ in range(100)]
     draw.shuffle(rows)
     found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "fraud", parameters={"estimator": "linear"})
-    assert any("the classes are out of balance ('yes' in " in line for line in found.log)
+    assert any("the classes are imbalanced ('yes' in " in line for line in found.log)
     metrics = found.result.metrics
     assert found.result.headline == "average_precision" == next(iter(metrics))
     assert metrics["average_precision"] > 3 * metrics["baseline_average_precision"]
@@ -210,7 +210,7 @@ def test_few_whole_numbers_are_classes_unless_regression_is_asked_for(
 
 def test_words_cannot_be_estimated(tmp_path: Path) -> None:
     rows = [{"x": n % 17, "stars": "many" if n % 2 else "few"} for n in range(100)]
-    with pytest.raises(RecipeError, match="the target stars is text; only numbers can be estimated"):
+    with pytest.raises(RecipeError, match="the target stars is text, but regression needs numbers"):
         Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "stars", parameters={"task": "regression"})
 
 
@@ -224,7 +224,7 @@ def test_columns_that_tell_nothing_are_no_better_than_the_baseline_and_that_is_s
 def test_no_candidate_is_begun_when_the_time_is_over(tmp_path: Path) -> None:
     rows = [{"x": n % 17, "z": "ab"[n % 17 > 8]} for n in range(100)]
     found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"seconds": 0})
-    assert "'boosting', 'forest', 'blend' was not tried: 0 s are over (seconds=0)" in "\n".join(found.log)
+    assert "'boosting', 'forest', 'blend' was not tried: the time is over (seconds=0)" in "\n".join(found.log)
 
 
 def test_of_many_rows_a_sample_compares_the_candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +250,7 @@ def test_a_class_of_a_few_rows_among_many_is_in_the_sample(tmp_path: Path, monke
 )
 def test_too_few_rows_of_each_class_are_refused_in_a_sentence(tmp_path: Path, labels: list[str], said: str) -> None:
     rows = [{"x": n % 17, "z": label} for n, label in enumerate(labels)]
-    with pytest.raises(RecipeError, match="the most frequent classes among the rows to learn from are") as refused:
+    with pytest.raises(RecipeError, match="the most frequent classes of the training rows are") as refused:
         Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z")
     assert said in str(refused.value)
 

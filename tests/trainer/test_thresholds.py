@@ -53,7 +53,7 @@ def test_the_threshold_decides_and_the_probabilities_stay(tmp_path: Path, saved:
     found, warnings = answer(tmp_path, saved)
     assert found.values == np.where(POSITIVE >= 0.2, "yes", "no").tolist()
     assert [row["yes"] for row in found.probabilities or ()] == POSITIVE.tolist()
-    assert warnings[0].startswith("it predicts 'yes' where the probability of that is at least 0.2, and else 'no'")
+    assert warnings[0].startswith("it predicts 'yes' if its probability is at least 0.2, and otherwise 'no'")
 
 
 def test_a_pipeline_with_a_threshold_keeps_its_columns(tmp_path: Path) -> None:
@@ -72,13 +72,13 @@ def test_a_threshold_in_a_skops_file_is_served_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("saved", "said"),
     [
-        ({"model": CLASSIFIER, "threshold": 20}, "with 'threshold', which is no number from 0 to 1 (20); put"),
-        ({"model": CLASSIFIER, "thresholds": [0.1, 0.2]}, "no number from 0 to 1 (a list of 2 values); put"),
-        ({"model": CLASSIFIER, "threshold": True}, "no number from 0 to 1 (true); put"),
+        ({"model": CLASSIFIER, "threshold": 20}, "with 'threshold', which is not a number from 0 to 1 (20); put"),
+        ({"model": CLASSIFIER, "thresholds": [0.1, 0.2]}, "not a number from 0 to 1 (a list of 2 values); put"),
+        ({"model": CLASSIFIER, "threshold": True}, "not a number from 0 to 1 (true); put"),
         ({"model": CLASSIFIER, "threshold": 0.1, "cut_off": 0.2}, "several thresholds ('threshold', 'cut_off')"),
         ({"model": LogisticRegression().fit(X, np.arange(80) % 3), "threshold": 0.2}, "of 3 classes with 'threshold'"),
         ({"model": LinearRegression().fit(X, X), "threshold": 0.2}, "holds a model without classes with 'threshold'"),
-        ({"model": SVC().fit(X, WORDS), "threshold": 0.2}, "put it into a CalibratedClassifierCV"),
+        ({"model": SVC().fit(X, WORDS), "threshold": 0.2}, "wrap it in a CalibratedClassifierCV"),
         ({"model": CLASSIFIER, "prepare": np.log}, "with a model and a function ('prepare'), which would not be used"),
     ],
 )

@@ -152,7 +152,7 @@ def test_a_path_without_data_dir_says_what_to_set(desk: Desk) -> None:
     ("request_", "code", "said"),
     [
         ({"recipe": "lone"}, Code.TRAINING_FAILED, "there is no recipe 'lone'; there are blobs, "),
-        ({"model": "../m"}, Code.TRAINING_FAILED, "'../m' is no name for a model"),
+        ({"model": "../m"}, Code.TRAINING_FAILED, "'../m' is not a valid model name"),
         (
             {"parameters": {"D": 1}},
             Code.TRAINING_FAILED,
@@ -162,9 +162,9 @@ def test_a_path_without_data_dir_says_what_to_set(desk: Desk) -> None:
         (
             {"target": "x"},
             Code.NO_DATA,
-            "the recipe blobs has a target of its own, class: leave it out, or use tabular",
+            "the recipe blobs has its own target, class: leave it out, or use the recipe tabular",
         ),
-        ({"features": ["feature_1"]}, Code.NO_DATA, "the recipe blobs has a features of its own"),
+        ({"features": ["feature_1"]}, Code.NO_DATA, "the recipe blobs has its own features"),
         ({"recipe": "tabular", "target": "x"}, Code.NO_DATA, "the recipe tabular has no training data of its own"),
         ({"recipe": "tabular", "path": "few.csv", "target": "y"}, Code.NO_DATA, "DATA_DIR/few.csv has 1 row with a y"),
     ],
@@ -195,7 +195,7 @@ def test_a_recipe_that_returns_nothing_says_so(desk: Desk) -> None:
     (desk.recipes / "bad.py").write_text("from trainer.recipe import recipe\n@recipe()\ndef fit(X, y):\n    pass\n")
     (desk.spool / "u1").write_text(TABLE)
     _, message = desk.refused(recipe="bad", target="b", upload="u1", features=["a"])
-    assert message == "the recipe bad returned None, and no fitted estimator"
+    assert message == "the recipe bad returned None instead of a fitted estimator"
 
 
 def test_a_recipe_of_a_user_may_take_any_table_and_say_what_it_finds(desk: Desk) -> None:
@@ -298,7 +298,7 @@ def test_a_version_that_the_gate_refuses_is_published_and_not_promoted(desk: Des
     result = desk.train("sepals", gate=Gate(floor=0.99))
     assert (result.version, result.promoted) == (1, False)
     assert desk.progress[-1].fraction == 1.0
-    assert str(result.reason).startswith("accuracy is 0.8333, and the gate wants at least 0.99")
+    assert str(result.reason).startswith("accuracy is 0.8333, but the gate requires at least 0.99")
     assert desk.moves == []
     assert Repository(desk.settings.models_dir).versions("m") == [1]
     assert desk.train("sepals", gate=Gate(floor=0.8)).promoted

@@ -1,7 +1,7 @@
-"""Takes over a model that somebody saved: from the inbox or an upload through a trial in a throwaway process."""
+"""Imports saved models, from the inbox or an upload: tries each in a throwaway process, then publishes it."""
 
-ALTERED = "was altered while it was imported; look who may write to MODELS_DIR, and import it again"
+ALTERED = "was altered during the import; check who may write to MODELS_DIR, and import it again"
 
 
 class Refused(Exception):
-    """A file that cannot be served; the message goes on after the file's name: what is wrong, and what to do."""
+    """A file that cannot be imported. The message continues after the file's name: what is wrong, and what to do."""

@@ -1,4 +1,4 @@
-"""What was in the file → the one model to serve, and what lay beside it: its columns and their types."""
+"""Finds the one model among the contents of a file, with its columns and their types."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Contents:
     warnings: tuple[str, ...] = ()
 
 
-def unwrapped(thing: Any) -> Contents:
-    """The model in `thing`: `thing` itself, or the one that a dict, list or tuple holds. Raises `Refused`."""
+def find_model(thing: Any) -> Contents:
+    """Return the model in `thing`: `thing` itself, or the only one in a dict, list or tuple. Raises `Refused`."""
     if isinstance(thing, type):
         raise Refused(f"holds the class {thing.__name__} and no fitted model; save the object that fit() returned")
     if callable(getattr(thing, "predict", None)):
@@ -77,7 +77,7 @@ def _from_container(parts: Mapping[str, Any], what: str) -> Contents:
             " not be used; fit the model on the labels themselves, which scikit-learn takes as they are, and save it"
             " alone; for columns, put an OrdinalEncoder and the model into one Pipeline"
         )
-    steps = {key: part for key, part in rest.items() if _prepares(part)}
+    steps = {key: part for key, part in rest.items() if _is_preprocessing(part)}
     if steps:
         names = listed([f"{key}: {type(step).__name__}" for key, step in steps.items()])
         raise Refused(
@@ -108,7 +108,7 @@ def _from_container(parts: Mapping[str, Any], what: str) -> Contents:
 
 
 def _is_function(part: Any) -> bool:
-    """Return whether rows or answers may have to go through it; a metric only measures them."""
+    """Return whether it may be a step before or after the model; a metric only measures answers."""
     measures = str(getattr(part, "__module__", "")).startswith("sklearn.metrics.")
     return callable(part) and not isinstance(part, type) and not measures
 
@@ -127,19 +127,19 @@ def _is_model(part: Any) -> bool:
     return not isinstance(part, type) and callable(getattr(part, "predict", None))
 
 
-def _prepares(part: Any) -> bool:
-    """Also where it is one of several, such as encoders by column."""
+def _is_preprocessing(part: Any) -> bool:
+    """Return whether it transforms data, or holds objects that do, such as encoders by column."""
     inside = part.values() if isinstance(part, Mapping) else part if isinstance(part, list | tuple) else ()
     return any(map(_transforms, (part, *inside)))
 
 
 def _transforms(part: Any) -> bool:
-    # What pandas has can transform, too, and is no step of a model.
+    # Objects of pandas have a `transform` too, but are not steps of a model.
     return hasattr(part, "transform") and not isinstance(part, pd.DataFrame | pd.Series | type)
 
 
 def _columns(parts: Mapping[str, Any]) -> tuple[str, ...]:
-    """The list of words that is called columns or features; else the only one there is, unless it is of classes."""
+    """Return the list of words that is named like columns or features; else the only list, unless it names classes."""
     words = {key.lower(): found for key, part in parts.items() if (found := _words(part))}
     for hint in ("feature", "column", "input"):
         for key, found in words.items():
@@ -157,13 +157,13 @@ def _words(part: Any) -> tuple[str, ...]:
 
 
 def _kinds(parts: Iterable[Any]) -> dict[str, Kind]:
-    """From a mapping of column to dtype, such as `df.dtypes` or a dict of it."""
+    """Return the kinds from the first mapping of column to dtype, such as `df.dtypes`."""
     for part in parts:
         if not isinstance(part, Mapping | pd.Series) or not len(part):
             continue
         pairs = dict(part.items())
         if any(isinstance(dtype, np.ndarray | np.generic) for dtype in pairs.values()):
-            continue  # which have a dtype, but are not dtypes
+            continue  # arrays have a dtype, but are not dtypes
         try:
             kinds = {str(name): _kind(pd.api.types.pandas_dtype(dtype)) for name, dtype in pairs.items()}
         except (TypeError, ValueError):

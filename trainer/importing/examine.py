@@ -1,4 +1,4 @@
-"""The work of the throwaway process: unpickles a file, tries the model in it, says what came out or what is wrong."""
+"""Examines a file in the throwaway process: unpickles it and tries the model in it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from scoring.artifacts import pack, use_one_thread
 from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
 from scoring.skops_audit import Untrusted, UntrustedTypes
 from trainer.importing import ALTERED, Refused, sample
-from trainer.importing.contents import Contents, unwrapped
-from trainer.importing.formats import SKOPS, decompressed, recognised, sklearn_versions
-from trainer.importing.measured import measured
+from trainer.importing.contents import Contents, find_model
+from trainer.importing.formats import SKOPS, decompress, recognise, sklearn_versions
 from trainer.importing.outputs import DoesNotPredict, NoProbabilities
 from trainer.importing.reasons import (
     UNFITTED,
@@ -34,7 +33,8 @@ from trainer.importing.reasons import (
     why_not_loaded,
     why_not_predicting,
 )
-from trainer.importing.trial import tried
+from trainer.importing.sample_report import measure_on_sample
+from trainer.importing.trial import try_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ def examine(
     data = _bytes(file, sha256)
     artifact_format, plain = _format(file, data)
     thing, made_with = _read(plain, artifact_format)
-    contents = unwrapped(thing)
+    contents = find_model(thing)
     use_one_thread(contents.estimator)
     _refuse_unfitted(contents.estimator)
     wrong = incompatibility(contents.estimator, made_with)
@@ -66,12 +66,12 @@ def examine(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            draft = tried(name, contents, given, artifact_format)
+            draft = try_model(name, contents, given, artifact_format)
     except DoesNotPredict as failed:
         raise Refused(why_not_predicting(failed.cause, made_with, given is not None)) from None
     except NoProbabilities as failed:
         raise Refused(no_probabilities(str(failed), made_with)) from None
-    facts, doubts = measured(contents.estimator, draft, given)
+    facts, doubts = measure_on_sample(contents.estimator, draft, given)
     artifact = _artifact(contents, data, plain, artifact_format)
     digest = hashlib.sha256(data if artifact is None else artifact).hexdigest()
     draft = dataclasses.replace(draft, warnings=(*draft.warnings, *doubts))
@@ -86,17 +86,17 @@ def _bytes(path: Path, sha256: str | None) -> bytes:
 
 
 def _format(file: Path, data: bytes) -> tuple[ArtifactFormat, bytes]:
-    """How a worker is to read it, and the bytes without compression."""
-    if recognised(file) is SKOPS:
+    """Return the artifact format of the file, and its bytes without compression."""
+    if recognise(file) is SKOPS:
         return ArtifactFormat.SKOPS, data
-    plain = decompressed(data)
-    # What cloudpickle stores by value is byte code, and rebuilt by functions of cloudpickle.
+    plain = decompress(data)
+    # Code that cloudpickle stores by value is rebuilt by functions of cloudpickle.
     by_value = b"cloudpickle.cloudpickle" in plain
     return ArtifactFormat.CLOUDPICKLE if by_value else ArtifactFormat.JOBLIB, plain
 
 
 def _read(plain: bytes, artifact_format: ArtifactFormat) -> tuple[Any, Sequence[str]]:
-    """What the file holds, and the other versions of scikit-learn that it was made with."""
+    """Return what the file holds, and the other versions of scikit-learn that it was made with."""
     with record_versions() as made_with:
         thing = _unpacked(plain) if artifact_format is ArtifactFormat.SKOPS else _unpickled(plain)
     return thing, made_with
@@ -123,7 +123,7 @@ def _unpickled(plain: bytes) -> Any:
     try:
         thing = joblib.load(buffer)
     except MemoryError:
-        # Sizes in damaged bytes can be anything.
+        # Damaged bytes may ask for any amount of memory.
         if sklearn_versions(plain) or plain.startswith(b"\x80"):
             raise
         raise Refused(damaged(plain)) from None
@@ -131,32 +131,32 @@ def _unpickled(plain: bytes) -> Any:
         raise Refused(why_not_loaded(error, plain)) from None
     if plain[buffer.tell() :].startswith(b"\x80"):
         raise Refused(
-            "holds several objects, dumped into it one after the other, of which only the first"
-            f" ({type(thing).__name__}) would be read; save one model, with all that it needs, in one dump"
+            "holds several objects, dumped one after the other, but only the first"
+            f" ({type(thing).__name__}) would be read; save one model, with everything it needs, in one dump"
         )
     return thing
 
 
 def _refuse_unfitted(estimator: Any) -> None:
-    # What others have made may keep nothing from fitting, or under names of its own.
+    # Estimators of other libraries may have no attributes of fitting, or unusual ones.
     if type(estimator).__module__.startswith("sklearn."):
         try:
             check_is_fitted(estimator)
         except NotFittedError:
             raise Refused(UNFITTED) from None
         except Exception:
-            return  # what another release has made may fail in any way when it is asked
+            return  # an estimator of another release may fail in any way
 
 
 def _labelled(draft: ManifestDraft, contents: Contents, made_with: Sequence[str]) -> ManifestDraft:
-    """With what it is, for people, and with a warning where it comes from another scikit-learn."""
+    """Describe the model as its source, and warn if it comes from another scikit-learn."""
     source = f"a {type(contents.estimator).__name__}"
     if not made_with:
         return dataclasses.replace(draft, training_data=dataclasses.replace(draft.training_data, source=source))
     versions = joined(made_with)
     warning = (
-        f"it was made with scikit-learn {versions}, and {SKLEARN_VERSION} serves it: it loads and predicts, but nobody"
-        f" promises that its answers are those of {versions}; compare some, or {fit_again()}"
+        f"it was made with scikit-learn {versions}, and {SKLEARN_VERSION} serves it: it loads and predicts, but its"
+        f" answers may differ from those under {versions}; compare some, or {fit_again()}"
     )
     return dataclasses.replace(
         draft,
@@ -166,7 +166,7 @@ def _labelled(draft: ManifestDraft, contents: Contents, made_with: Sequence[str]
 
 
 def _artifact(contents: Contents, data: bytes, plain: bytes, artifact_format: ArtifactFormat) -> bytes | None:
-    """The file as it is where a worker can load it: it gets what it was given, and nothing else."""
+    """Return the bytes to publish, or None if the file itself can be published."""
     if contents.alone:
         # joblib looks into compressed files by itself, cloudpickle does not.
         return plain if artifact_format is ArtifactFormat.CLOUDPICKLE and plain is not data else None

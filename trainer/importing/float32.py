@@ -31,7 +31,7 @@ def with_float32(estimator: Any, draft: ManifestDraft, rows: Sequence[Row]) -> M
 
 
 def _gets_float64(part: Any, matrix: Any) -> bool:
-    """Return whether an estimator in `part` that holds float32 gets float64 when `part` gets `matrix`."""
+    """Return whether an estimator in `part` that was fitted on float32 would get float64 if `part` gets `matrix`."""
     steps = inputs.steps(part)
     for step in steps[:-1]:
         if _gets_float64(step, matrix):

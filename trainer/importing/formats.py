@@ -1,4 +1,4 @@
-"""What a file is, told by its bytes; nothing is unpickled here."""
+"""Recognises the format of a file by its bytes, without unpickling anything."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _DECOMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
     b"\x78\x9c": zlib.decompress,
     b"\x78\xda": zlib.decompress,
 }
-"""What joblib reads by itself, by the first bytes."""
+"""The compressions that joblib reads, by the first bytes of a file."""
 
-_STRANGERS: tuple[tuple[bytes, str], ...] = (
+_OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "is a Git LFS pointer and not the file it stands for; run `git lfs pull` first"),
     (b"\x89HDF\r\n", f"is an HDF5 file (Keras?), which is no scikit-learn model; {_SAVE}"),
     (b"\x93NUMPY", f"is a NumPy array (.npy), and not a model; {_SAVE}"),
@@ -48,21 +48,21 @@ _STRANGERS: tuple[tuple[bytes, str], ...] = (
 )
 
 
-def recognised(path: Path) -> str:
-    """`PICKLE` or `SKOPS`: what the file may be. Raises `Refused` for what is plainly something else."""
+def recognise(path: Path) -> str:
+    """Return `PICKLE` or `SKOPS`. Raises `Refused` for a file that is clearly something else."""
     with path.open("rb") as file:
         head = file.read(HEAD)
     if not head:
         raise Refused("is empty; copy it again, or save the model again")
     if head.startswith(b"PK\x03\x04"):
         return _in_archive(path)
-    refuse_strangers(head)
+    refuse_other_formats(head)
     return PICKLE
 
 
-def refuse_strangers(head: bytes) -> None:
-    """Raises `Refused` when the first bytes of a file are those of a well-known other format."""
-    for magic, what in _STRANGERS:
+def refuse_other_formats(head: bytes) -> None:
+    """Raise `Refused` if the first bytes of a file are those of another well-known format."""
+    for magic, what in _OTHER_FORMATS:
         if head.startswith(magic):
             raise Refused(what)
     if head[257:262] == b"ustar":
@@ -99,18 +99,18 @@ def _in_archive(path: Path) -> str:
     raise Refused("is a zip archive; unpack it, and import the file that is in it")
 
 
-def decompressed(data: bytes) -> bytes:
-    """What is in a compressed pickle; `data` itself when it is not compressed.
+def decompress(data: bytes) -> bytes:
+    """Return the contents of a compressed pickle, or `data` itself if it is not compressed.
 
-    Raises `Refused` when it is cut off or damaged. May take any amount of memory: for the throwaway process only.
+    Raises `Refused` if the file is cut off or damaged. May use any amount of memory: only for the throwaway process.
     """
-    for magic, decompress in _DECOMPRESS.items():
+    for magic, function in _DECOMPRESS.items():
         if data.startswith(magic):
             try:
-                plain = decompress(data)
+                plain = function(data)
             except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
                 raise Refused(f"is compressed, and damaged or cut off ({error}); copy it again") from None
-            refuse_strangers(plain[:HEAD])
+            refuse_other_formats(plain[:HEAD])
             return plain
     return data
 
@@ -123,10 +123,10 @@ _VERSION = re.compile(
 
 
 def sklearn_versions(plain: bytes) -> list[str]:
-    """The versions of scikit-learn that a pickle says it was made with, as far as its bytes tell without loading."""
+    """Return the versions of scikit-learn that a pickle names, without loading it."""
     return sorted({found.decode("ascii", "replace") for found in _VERSION.findall(plain)})
 
 
 def beginning(data: bytes) -> str:
-    """The first bytes in a form that can be shown."""
+    """Return the first bytes in printable form."""
     return ascii(data[:16].decode("latin-1"))

@@ -1,4 +1,4 @@
-"""The throwaway process from its start to its answer: takes limits upon itself, examines, writes what came out."""
+"""The throwaway process: limits itself, examines the file, and writes its answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main() -> None:
     task = ImportTask.loads(sys.stdin.read())
     os.set_inheritable(answers, False)
     _limit(task)
-    # A worker has no recipes; a file that needs one must not load here either.
+    # A worker has no recipes, so a file that needs one must not load here either.
     sys.modules[RECIPES] = None  # type: ignore[assignment]
     rows = folder / SAMPLE if task.sample_sha256 else None
     try:
@@ -44,7 +44,7 @@ def main() -> None:
             " make the model smaller, or raise it"
         }
     with os.fdopen(answers, "w") as file:
-        file.write(f"{json.dumps(answer)}\n")  # whose end says that it is whole
+        file.write(f"{json.dumps(answer)}\n")  # the line end marks the answer as complete
 
 
 def _limit(task: ImportTask) -> None:

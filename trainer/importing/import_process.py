@@ -30,9 +30,9 @@ _MOST_ANSWER = 64_000_000
 
 @dataclass(frozen=True)
 class ImportTask:
-    """What to examine the folder's `FILE` (and `SAMPLE`) for: the model `name`, within these limits; 0 MB: none.
+    """Examine the folder's `FILE` (and `SAMPLE`) as the model `name`, within these limits; 0 MB: no limit.
 
-    `sha256` and `sample_sha256`, in hex, are those of the files: other bytes are not used. None: there is no sample.
+    `sha256` and `sample_sha256`, in hex, are those of the files: other bytes are refused. None: there is no sample.
     """
 
     name: str
@@ -92,7 +92,7 @@ def examine_in_process(folder: Path, task: ImportTask) -> ImportResult:
 def _answer(file: IO[bytes], said: IO[bytes], code: int) -> ImportResult:
     """Read the answer without trusting it: a pickle may have written it."""
     if os.fstat(file.fileno()).st_size > _MOST_ANSWER:
-        raise Refused("gives rise to a manifest that is too large; give fewer sample rows")
+        raise Refused("needs a manifest that is too large; use fewer sample rows")
     file.seek(0)
     text = file.read()
     if not text.endswith(b"\n"):
@@ -103,7 +103,7 @@ def _answer(file: IO[bytes], said: IO[bytes], code: int) -> ImportResult:
             return ImportResult(ManifestDraft.loads(answer["draft"]), str(answer["sha256"]), answer.get("facts"))
         refused = str(answer["refused"])
     except (ValueError, KeyError, TypeError, ModelgateError) as error:
-        refused = f"gives rise to a manifest that cannot be used ({error})"
+        refused = f"results in an invalid manifest ({error})"
     raise Refused(refused)
 
 
@@ -112,8 +112,8 @@ def _how_it_ended(said: IO[bytes], code: int) -> str:
         return "was being read when the process was killed, most likely because memory ran out; make the model smaller"
     if code < 0:
         return (
-            f"crashes the process that reads it ({signal.Signals(-code).name}), as files of another release of a"
-            " library can; fit and save it again with the releases that run here"
+            f"crashes the process that reads it ({signal.Signals(-code).name}), which can happen with a file of another"
+            " release of a library; fit and save it again with the releases that run here"
         )
     said.seek(0)
     lines = said.read(1_000_000).decode(errors="replace").strip().splitlines()

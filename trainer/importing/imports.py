@@ -1,4 +1,4 @@
-"""A model that somebody saved → a version of the model repository, or a sentence that says why not and what to do."""
+"""Imports a saved model as a version of the model repository, or refuses it with the cause and a way out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from contract.settings import MB, Settings
 from contract.training import RepositoryCommand
 from scoring.trust import SIGNATURE_BYTES
 from trainer.importing import ALTERED, Refused
-from trainer.importing.formats import PICKLE, recognised
+from trainer.importing.formats import PICKLE, recognise
 from trainer.importing.import_process import ARTIFACT, FILE, SAMPLE, ImportResult, ImportTask, examine_in_process
 from trainer.importing.signatures import PART, SAMPLE_PART, NotSigned, check
 from trainer.publishing.aliases import retain
@@ -33,13 +33,13 @@ from trainer.publishing.publish import PublishRefused, WriteReport, publish
 from trainer.publishing.signing import SigningPolicy
 
 RECIPE = "imported"
-"""In the manifests of imported versions, in place of a recipe's name."""
+"""Stands for the recipe in the manifests of imported versions."""
 
 CHECK_TIMEOUT = 120
-"""Seconds that unpickling a file and trying the model may take."""
+"""Most seconds for unpickling a file and trying the model."""
 
 _WORKBENCH = "inbox"
-"""Under which folders of imports stand in the staging area. No model has this name."""
+"""The prefix of import folders in the staging area. No model has this name."""
 
 log = logging.getLogger("trainer")
 _FILE = re.compile(r"(.+)\.(?:pkl|pickle|joblib|cloudpickle|skops)(?:\.(?:gz|bz2|xz|z))?", re.IGNORECASE | re.DOTALL)
@@ -63,7 +63,9 @@ def import_file(
     called = called or _shown(file.name)
     try:
         if not valid_name(name):
-            raise Refused(f"cannot become the model {name[:64]!r}: a name is up to 64 of a-z, 0-9, _ and - (not inbox)")
+            raise Refused(
+                f"cannot become the model {name[:64]!r}: a name has up to 64 of a-z, 0-9, _ and - (and is not inbox)"
+            )
         with _workbench(settings.models_dir) as folder:
             result = _examined(settings, name, file, sample, signature, folder, called)
             artifact = folder / ARTIFACT
@@ -99,7 +101,7 @@ def import_upload(settings: Settings, command: RepositoryCommand) -> ModelManife
 
 
 def imported_before(root: Path, name: str, file: Path, after: int) -> ModelManifest | None:
-    """The version above `after` that was made of just this file, if there is one. Raises OSError."""
+    """Return the version above `after` that was made from this very file, or None. Raises OSError."""
     repository, fingerprint = Repository(root), _sha256(file)
     for version in reversed(repository.versions(name)):
         with suppress(ModelgateError):
@@ -111,21 +113,20 @@ def imported_before(root: Path, name: str, file: Path, after: int) -> ModelManif
 
 
 def stem(file_name: str) -> str | None:
-    """A file's name without the ending of a model; None: it does not end like one."""
+    """Return a file name without the suffix of a model file; None if it has none."""
     found = _FILE.fullmatch(file_name)
     return found[1] if found else None
 
 
 def model_name(file_name: str) -> str:
-    """What a file's name becomes as the name of a model: without its ending, in lower case, with `_` for all that a
-    name cannot hold.
+    """Return the model name for a file name: without its suffix, in lower case, with `_` for other characters.
 
-    Raises `Refused` when nothing is left, or too much.
+    Raises `Refused` if no valid name remains.
     """
     letters = (stem(file_name) or file_name).lower()
     name = "".join(letter if NAME.fullmatch(letter) or letter in "_-" else "_" for letter in letters).strip("_-")
     if not valid_name(name):
-        raise Refused("has a name that no model can have: call it by up to 64 of a-z, 0-9, _ and - (not inbox)")
+        raise Refused("has a name that no model can have: use up to 64 of a-z, 0-9, _ and - (and not inbox)")
     return name
 
 
@@ -138,7 +139,7 @@ def _examined(
         with _speaking_of("sample"):
             parts[SAMPLE_PART] = _copied(sample, folder / SAMPLE, settings.model_cache_mb)
     check(settings, name, parts, None if signature is None else _signature(signature))
-    if recognised(folder / FILE) is PICKLE and settings.pickle == "deny":
+    if recognise(folder / FILE) is PICKLE and settings.pickle == "deny":
         raise Refused("is a pickle, and PICKLE=deny takes only skops files; save the model with skops.io.dump")
     limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
     result = examine_in_process(folder, ImportTask(name, parts[PART], parts.get(SAMPLE_PART), *limits))
@@ -149,21 +150,24 @@ def _examined(
 
 
 def _report(facts: dict[str, Any] | None) -> WriteReport | None:
-    """What writes the report. The facts come from a process in which a pickle may have done anything: they are escaped
-    as all data are, and the pictures are drawn here."""
+    """Return the function that writes the report, or None without facts.
+
+    The facts are not trusted: a pickle may have changed them in its process. They are escaped like all data, and the
+    pictures are drawn here.
+    """
     if facts is None:
         return None
-    from trainer.report import Report  # imports matplotlib, which few imports need
+    from trainer.report import Report  # slow: it imports matplotlib, which few imports need
 
     try:
         return Report.drawn(facts).write
     except Exception:
-        log.warning("a model is imported without a report", exc_info=True)
+        log.warning("a model was imported without a report", exc_info=True)
         return None
 
 
 def _copied(source: Path, target: Path, megabytes: int) -> str:
-    """What is examined must be what is published, whoever writes to `source` meanwhile. The copy's sha256, in hex."""
+    """Copy a file and return the sha256 of the copy, in hex. Others may change `source` during the import."""
     digest, left = hashlib.sha256(), megabytes * MB
     with _opened(source) as descriptor, target.open("wb") as copy, os.fdopen(descriptor, "rb", closefd=False) as file:
         while part := file.read(min(left + 1, 1 << 20)):
@@ -177,7 +181,7 @@ def _copied(source: Path, target: Path, megabytes: int) -> str:
 
 @contextmanager
 def _speaking_of(part: str) -> Iterator[None]:
-    """Refusals within the block name this part instead of the file."""
+    """Make refusals within the block name this part instead of the file."""
     try:
         yield
     except Refused as refused:
@@ -191,22 +195,22 @@ def _signature(path: Path) -> bytes:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    """A descriptor of a regular file; to open a FIFO or a device could wait for ever, or do something."""
+    """Open a regular file. Opening a FIFO or a device could block for ever, or have an effect."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         if error.errno == errno.ENOENT:
-            raise Refused("is not there; look at its path") from None
+            raise Refused("does not exist; check its path") from None
         if error.errno == errno.ELOOP:
             raise Refused("is a symbolic link; put the file itself there") from None
         if error.errno in (errno.EACCES, errno.EPERM):
-            raise Refused(f"cannot be read by the uid {os.getuid()} that the trainer has; chmod a+r it") from None
+            raise Refused(f"cannot be read by the trainer (uid {os.getuid()}); run chmod a+r on it") from None
         if error.errno == errno.ENXIO:
-            raise Refused("is no file (a socket, a pipe or a device); put a file there") from None
+            raise Refused("is not a file (but a socket, a pipe or a device); put a file there") from None
         raise
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Refused("is no file (a folder, a pipe or a device); put a file there")
+            raise Refused("is not a file (but a folder, a pipe or a device); put a file there")
         yield descriptor
     finally:
         os.close(descriptor)
@@ -232,11 +236,11 @@ def _workbench(root: Path) -> Iterator[Path]:
 
 def _spooled(settings: Settings, name: str) -> Path:
     if not name or Path(name).name != name or name.startswith("."):
-        raise ModelgateError(Code.NOT_PUBLISHED, f"the upload {name[:64]!r} is no file of SPOOL_DIR")
+        raise ModelgateError(Code.NOT_PUBLISHED, f"the upload {name[:64]!r} is not a file of SPOOL_DIR")
     return settings.spool_dir / name
 
 
 def _shown(name: str) -> str:
-    """A file's name as it may stand in a log: no control characters, and at most 100 characters."""
+    """Return a file name for messages: at most 100 characters and no control characters."""
     name = name if len(name) <= 100 else f"{name[:100]}…"
     return name if name.isprintable() else ascii(name)

@@ -1,12 +1,12 @@
-"""`inbox/` in the model repository: whatever model file is dropped there is published and made `current`.
+"""`inbox/` in the model repository: the trainer publishes each model file in it and makes it `current`.
 
-    inbox/loan.pkl, inbox/loan.csv     waits until it has not changed between two looks, and is then imported as `loan`
-    inbox/loan.pkl.sig                 its signature, where imports have to be signed
-    inbox/done/loan@3.pkl, loan@3.csv  what has become version 3 of `loan`; nobody needs it any more
-    inbox/rejected/loan.pkl            what could not be published, and beside it loan.pkl.reason.txt
+    inbox/loan.pkl, inbox/loan.csv     imported as `loan` once both are unchanged between two checks
+    inbox/loan.pkl.sig                 its signature, if imports must be signed
+    inbox/done/loan@3.pkl, loan@3.csv  imported as version 3 of `loan`; may be deleted
+    inbox/rejected/loan.pkl            could not be published; loan.pkl.reason.txt says why
 
-A file that is being imported stays where it is until its version is there, and `.importing` says that it is its turn:
-after a crash the next process retries, and finds the version if it is there; the third crash rejects the file.
+A file stays in place until its version is published, and `.importing` names it meanwhile. After a crash the next
+process retries, unless the version exists already; the third crash rejects the file.
 
 Other users may write there. What is moved or written stays in these folders, even if one of them becomes a link.
 """
@@ -42,25 +42,25 @@ from trainer.publishing import promotion
 from trainer.publishing.disk import no_link, opened_folder
 
 EVERY = 2.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 INBOX, DONE, REJECTED, REASON = "inbox", "done", "rejected", ".reason.txt"
 DEATHS = 3
-"""That often a file is tried when whoever tries it is killed."""
+"""A file is rejected after this many crashes during its import."""
 
 _TURN = ".importing"
 _SAMPLE = ".csv"
 _HALF_WRITTEN = (".part", ".tmp", ".partial", ".crdownload", ".filepart", "~")
 _MOST_NAME = 200
-"""Bytes of a name that can still be added to; a file system takes 255."""
+"""Most bytes of a file name before a prefix or suffix is added; file systems allow 255."""
 
 _Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class _Turn:
-    """The file that is being imported; `deaths` counts those who were killed at it, `after` is the model's last version
-    before it."""
+    """The file that is being imported. `deaths` counts the processes that died during its import; `after` is the last
+    version of the model before it."""
 
     file: str
     stamp: Sequence[int]
@@ -80,30 +80,30 @@ class Inbox:
         self._folder = settings.models_dir / INBOX
         self._promote = promote
         self._log = log
-        self._before: dict[str, _Stamp] = {}
+        self._last_seen: dict[str, _Stamp] = {}
         self._stuck: dict[str, _Stamp] = {}
 
     def import_files(self) -> None:
-        """Imports all files that are whole. Raises OSError when the inbox cannot be read or made."""
+        """Import all files that are complete. Raises OSError if the inbox cannot be read or created."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        with self._alone() as alone:
-            if not alone:
+        with self._locked() as locked:
+            if not locked:
                 return
-            for name in self._whole():
+            for name in self._complete_files():
                 try:
-                    self._take(name)
+                    self._import_file(name)
                 except FileNotFoundError:
-                    self._log(f"inbox: {name!r} has been taken away")
+                    self._log(f"inbox: {name!r} was removed")
                 except Exception as error:
-                    # A folder that cannot be written, most likely: said once, and tried again when the file changes.
-                    self._stuck[name] = self._before.get(name, (0, 0, 0))
+                    # Probably a folder without write permission. Log it once, and retry when the file changes.
+                    self._stuck[name] = self._last_seen.get(name, (0, 0, 0))
                     why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-                    self._log(f"inbox: {name!r} can be neither imported nor moved away: {why}")
-                # Not where this process is told to stop: the next one has to know.
+                    self._log(f"inbox: {name!r} can neither be imported nor moved away: {why}")
+                # Not in a `finally`: after a crash the next process needs this file.
                 (self._folder / _TURN).unlink(missing_ok=True)
 
     @contextmanager
-    def _alone(self) -> Iterator[bool]:
+    def _locked(self) -> Iterator[bool]:
         with open(self._folder / ".lock", "a", opener=no_link) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -112,14 +112,14 @@ class Inbox:
             else:
                 yield True
 
-    def _whole(self) -> list[str]:
-        """Return the models that have not changed since the last look, without samples and signatures; files that were
-        begun come first."""
+    def _complete_files(self) -> list[str]:
+        """Return the model files that have not changed since the last check; a file of an interrupted import comes
+        first."""
         now = self._stamps()
-        same = {name for name, stamp in now.items() if self._before.get(name) == stamp}
-        self._before = now
+        same = {name for name, stamp in now.items() if self._last_seen.get(name) == stamp}
+        self._last_seen = now
         self._stuck = {name: stamp for name, stamp in self._stuck.items() if now.get(name) == stamp}
-        # A model whose sample or signature is still being written waits for it.
+        # A model waits while its sample or signature is still being written.
         found = [
             name
             for name in same - self._stuck.keys()
@@ -139,23 +139,23 @@ class Inbox:
 
     def _sample_of(self, name: str) -> str | None:
         wanted = f"{stem(name)}{_SAMPLE}".lower()
-        return next((other for other in self._before if other.lower() == wanted), None)
+        return next((other for other in self._last_seen if other.lower() == wanted), None)
 
     def _signature_of(self, name: str) -> str | None:
         wanted = f"{name}{SUFFIX}"
-        return wanted if wanted in self._before else None
+        return wanted if wanted in self._last_seen else None
 
     def _beside(self, name: str) -> tuple[str | None, str | None]:
-        """The sample and the signature of a model's file."""
+        """Return the names of the sample and of the signature of a model file."""
         return self._sample_of(name), self._signature_of(name)
 
-    def _take(self, name: str) -> None:
-        """Imports one file, or says why not, and moves it away. Raises OSError."""
+    def _import_file(self, name: str) -> None:
+        """Import or reject one file, and move it away. Raises OSError."""
         path, (sample, signature) = self._folder / name, self._beside(name)
         try:
             model = _model_of(path)
             turn = self._begin(name, model)
-            manifest = self._imported(turn, model, path, sample, signature)
+            manifest = self._published(turn, model, path, sample, signature)
         except (Refused, ModelgateError) as refused:
             reason = str(refused) if isinstance(refused, ModelgateError) else f"{name!r} {refused}"
             self._reject(name, sample, signature, reason)
@@ -163,12 +163,12 @@ class Inbox:
             self._finish(turn, manifest, sample, signature)
 
     def _begin(self, name: str, model: str) -> _Turn:
-        """Writes down whose turn it is. Raises `Refused` when too many have died of it."""
+        """Record the import of a file before it begins. Raises `Refused` after too many crashes."""
         stamp, known = list(_stamp(self._folder / name)), self._turn()
         if known and (known.file, known.stamp) == (name, stamp):
             turn = dataclasses.replace(known, deaths=known.deaths + 1)
             if turn.deaths >= DEATHS:
-                raise Refused(f"was being imported {DEATHS} times when the trainer was killed; see the trainer's log")
+                raise Refused(f"crashed the trainer during {DEATHS} imports; see the trainer's log")
         else:
             turn = _Turn(name, stamp, 0, max([0, *Repository(self._settings.models_dir).versions(model)]))
         self._written(json.dumps(dataclasses.asdict(turn))).replace(self._folder / _TURN)
@@ -180,7 +180,7 @@ class Inbox:
         except (OSError, ValueError, TypeError):
             return None
 
-    def _imported(
+    def _published(
         self, turn: _Turn, model: str, path: Path, sample: str | None, signature: str | None
     ) -> ModelManifest:
         root = self._settings.models_dir
@@ -196,7 +196,7 @@ class Inbox:
             remark = self._promote(manifest.name, manifest.version, CURRENT)
             self._log(f"inbox: {turn.file!r} is {made} and serves" + (f" ({remark})" if remark else ""))
         except Exception as error:
-            self._log(f"inbox: {turn.file!r} is {made}, but it is not made {CURRENT}: {error}")
+            self._log(f"inbox: {turn.file!r} is {made}, but did not become {CURRENT}: {error}")
         if list(_stamp(self._folder / turn.file)) == list(turn.stamp):
             called = f"{manifest.name}@{manifest.version}"
             place = self._move(turn.file, DONE, called + turn.file[len(stem(turn.file) or "") :])
@@ -216,12 +216,13 @@ class Inbox:
             self._move_sample(sample, REJECTED, sample)
 
     def _move_sample(self, sample: str, folder: str, wanted: str) -> None:
-        """Unless another model waits that is to be tried with it, too: it goes with the last one."""
+        """Move a sample away, unless another model of that name still waits for its import."""
         if not any(self._sample_of(name) == sample for name in os.listdir(self._folder)):
             self._move(sample, folder, wanted)
 
     def _move(self, name: str, folder: str, wanted: str) -> str:
-        """Its new name, which is another one than `wanted` where that is taken: nothing is ever overwritten."""
+        """Move a file and return its new name: `wanted` with a number if that name is taken. Never overwrites a
+        file."""
         with opened_folder(self._folder / folder) as target:
             taken = set(os.listdir(target))
             wanted = _shortened(wanted)
@@ -233,7 +234,7 @@ class Inbox:
         return new
 
     def _written(self, text: str) -> Path:
-        """Write a file that is to be moved to its place, and return its path."""
+        """Write a temporary file, which the caller moves to its place, and return its path."""
         part = self._folder / f"{_TURN}.part"
         part.unlink(missing_ok=True)
         with part.open("x", encoding="utf-8", errors="backslashreplace") as file:  # "x" follows no link
@@ -250,7 +251,7 @@ def watch(inbox: Inbox, stop_requested: Callable[[float], bool], log: Callable[[
             last = ""
         except OSError as error:
             if str(error) != last:
-                log(f"inbox: it cannot be read: {error}")
+                log(f"inbox: cannot be read: {error}")
             last = str(error)
 
 
@@ -273,14 +274,14 @@ def main() -> None:
 
 
 def _model_of(path: Path) -> str:
-    """The name of the model that the file becomes. Raises `Refused`."""
+    """Return the name of the model that the file becomes. Raises `Refused`."""
     mode = path.lstat().st_mode
     if stat.S_ISLNK(mode):
         raise Refused("is a symbolic link; put the file itself into the inbox")
     if not stat.S_ISREG(mode):
-        raise Refused("is no file (a folder, a pipe or a device); put a file into the inbox")
+        raise Refused("is not a file (but a folder, a pipe or a device); put a file into the inbox")
     if stem(path.name) is None:
-        raise Refused("does not end in .pkl, .pickle, .joblib, .cloudpickle or .skops, so it is taken for no model")
+        raise Refused("does not end in .pkl, .pickle, .joblib, .cloudpickle or .skops, so it is not a model file")
     return model_name(path.name)
 
 

@@ -1,4 +1,4 @@
-"""What a fitted estimator tells of the columns it takes: names, number, and what each may hold."""
+"""Finds out which columns a fitted estimator takes: their names, their number, and what each may hold."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _INSIDE = (
     CATEGORY_ENCODER,
     "estimator",
 )
-"""Where an estimator keeps another one that gets the same columns; the one with a line is that of boosted trees."""
+"""Attributes in which an estimator keeps another one that gets the same columns."""
 
 
 _WHOLE, _FRACTION = re.compile(r"-?(0|[1-9]\d*)"), re.compile(r"-?\d+\.\d+")
@@ -45,20 +45,20 @@ class Hint:
     whole: bool | None = None
 
     def completed_by(self, other: Hint) -> Hint:
-        """What `self` leaves open, as `other`, which comes later in a pipeline, has it."""
+        """Return `self` with unknown parts from `other`, the hint of a later step of the pipeline."""
         return Hint(
             self.kind or other.kind,
             self.nullable or other.nullable,
             other.categories if self.categories is None else self.categories,
-            # Categories are all that a column may hold; a statistic is one value.
+            # Prefer categories, which are many values, to a statistic, which is one.
             max(self.values, other.values, key=len),
             other.whole if self.whole is None else self.whole,
         )
 
 
 def names(estimator: Any) -> tuple[str, ...] | None:
-    """The columns' names, where it was fitted on a DataFrame."""
-    for part in _from_outside(estimator):
+    """Return the columns' names, or None if it was not fitted on a DataFrame."""
+    for part in _outermost_parts(estimator):
         found = _attribute(part, "feature_names_in_")
         if found is not None:
             return tuple(map(str, found))
@@ -66,8 +66,8 @@ def names(estimator: Any) -> tuple[str, ...] | None:
 
 
 def count(estimator: Any) -> int | None:
-    """The number of columns, as far as it tells."""
-    for part in _from_outside(estimator):
+    """Return the number of columns, or None if it is unknown."""
+    for part in _outermost_parts(estimator):
         # Before 0.24 nothing had n_features_in_.
         for attribute in ("n_features_in_", "n_features_", FEATURE_COUNT):
             found = _attribute(part, attribute)
@@ -80,19 +80,19 @@ def count(estimator: Any) -> int | None:
 
 
 def refuse_bare_text(estimator: Any) -> None:
-    """A vectorizer takes a list of texts. Rows of columns it would take for something else, without a word."""
-    for part in _from_outside(estimator):
+    """Raise `Refused` for a text vectorizer: it takes a list of texts and would silently misread rows of columns."""
+    for part in _outermost_parts(estimator):
         for step in (part, *(step for _, step in _attribute(part, "transformer_list") or ())):
             if _reads_texts(step):
                 raise Refused(
-                    f"takes bare texts ({type(step).__name__}), and a model here takes rows of named columns; fit it on"
+                    f"takes bare texts ({type(step).__name__}), but Modelgate sends rows of named columns; fit it on"
                     f" a DataFrame, with make_column_transformer(({type(part).__name__}(…), 'text')) as the first step"
                 )
 
 
 def unused(estimator: Any) -> frozenset[str]:
-    """The columns of the DataFrame it was fitted on that its ColumnTransformer drops: rows need not have them."""
-    for part in _from_outside(estimator):
+    """Return the columns that its ColumnTransformer drops: rows need not have them."""
+    for part in _outermost_parts(estimator):
         names = _attribute(part, "feature_names_in_")
         if names is not None and _indices(part) is not None:
             used = {place for inner, places in by_columns(part) if not _is(inner, "drop") for place in places}
@@ -101,20 +101,20 @@ def unused(estimator: Any) -> frozenset[str]:
 
 
 def sorts_columns(estimator: Any) -> bool:
-    """Whether columns go different ways in it."""
-    return any(_indices(part) is not None for part in _from_outside(estimator))
+    """Return whether it contains a ColumnTransformer."""
+    return any(_indices(part) is not None for part in _outermost_parts(estimator))
 
 
 def hints(estimator: Any, width: int) -> list[Hint]:
-    """One for each column."""
+    """Return a hint for each column."""
     found = [Hint()] * width
-    for part in _from_outside(estimator):
+    for part in _outermost_parts(estimator):
         _collect(part, range(width), found)
     return found
 
 
-def _from_outside(estimator: Any) -> Iterator[Any]:
-    """The estimator, and in turn whatever in it is the first to see the columns as they come."""
+def _outermost_parts(estimator: Any) -> Iterator[Any]:
+    """Yield the estimator, its first step or member, and so on inwards: the parts that get the columns unchanged."""
     seen: set[int] = set()
     while estimator is not None and id(estimator) not in seen:
         seen.add(id(estimator))
@@ -124,7 +124,7 @@ def _from_outside(estimator: Any) -> Iterator[Any]:
 
 
 def members(estimator: Any) -> list[Any]:
-    """Yield the estimators in it that get the same columns; all of an ensemble."""
+    """Return the estimators in it that get the same columns, such as all members of an ensemble."""
     found = (member for name in _INSIDE for member in _flat(_attribute(estimator, name)))
     # CalibratedClassifierCV has wrappers of its own, which are not estimators.
     inner = (thing if hasattr(thing, "get_params") else getattr(thing, "estimator", None) for thing in found)
@@ -142,7 +142,7 @@ def _flat(thing: Any) -> Iterator[Any]:
 
 
 def steps(estimator: Any) -> list[Any]:
-    """A pipeline's steps that do something."""
+    """Return a pipeline's steps, without those that do nothing."""
     named = _attribute(estimator, "steps")
     if not isinstance(named, list):
         return []
@@ -157,27 +157,27 @@ def by_columns(part: Any) -> Iterator[tuple[Any, Sequence[int]]]:
 
 
 def _attribute(thing: Any, name: str) -> Any:
-    """None where it has none: properties of wrappers raise all sorts of things."""
+    """Return an attribute, or None: properties of wrappers may raise anything."""
     with suppress(Exception):
         return getattr(thing, name)
     return None
 
 
 def _indices(part: Any) -> Mapping[str, Sequence[int]] | None:
-    """Of a ColumnTransformer: the columns of each part of it, by their places."""
+    """Return the column positions of each part of a ColumnTransformer; None for other objects."""
     with suppress(Exception):
         return column_places(part)
     return None
 
 
 def _collect(part: Any, columns: Sequence[int], found: list[Hint]) -> None:
-    """Adds what `part`, which gets these `columns`, tells of them."""
+    """Add the hints of `part`, which gets these `columns`."""
     if steps(part):
-        as_they_are = True
+        unchanged = True
         for step in steps(part):
-            if as_they_are:
+            if unchanged:
                 _collect(step, columns, found)
-                as_they_are = _keeps_columns(step)
+                unchanged = _keeps_columns(step)
             else:
                 _collect_spelling(step, columns, found)
         return
@@ -193,7 +193,7 @@ def _collect(part: Any, columns: Sequence[int], found: list[Hint]) -> None:
 
 
 def _collect_spelling(step: Any, columns: Sequence[int], found: list[Hint]) -> None:
-    """Adds how an earlier step of its own has written the numbers of these `columns`, where this one encodes words."""
+    """Add hints from an encoder of words: how an earlier custom step has written the numbers of these `columns`."""
     categories = _attribute(step, "categories_")
     if isinstance(categories, list) and len(categories) == len(columns):
         for column, words in zip(columns, categories, strict=True):
@@ -210,7 +210,7 @@ def _spelt(words: Sequence[Any]) -> Hint:
 
 
 def _keeps_columns(step: Any) -> bool:
-    """Whether what comes next sees the same columns in the same places."""
+    """Return whether the next step gets the same columns in the same positions."""
     return _is_imputer(step) and not step.add_indicator
 
 
@@ -262,7 +262,7 @@ def _of_statistic(value: Any, spread: float) -> Hint:
 
 
 def _of_categories(categories: Any, closed: bool) -> Hint:
-    """Null among them: null was there when it was fitted."""
+    """Return the hint of an encoder's categories. Null among them means that the training data had nulls."""
     everything = np.asarray(categories).tolist()
     known = [value for value in everything if value is not None and value == value]
     nullable = len(known) < len(everything)
@@ -274,7 +274,7 @@ def _of_categories(categories: Any, closed: bool) -> Hint:
         return Hint(Kind.BOOLEAN, nullable, values=tuple(known))
     if all(isinstance(value, int | float) for value in known):
         whole = not nullable and all(isinstance(value, int) for value in known)
-        # Another number would be refused by the encoder, and no integer is one of its categories.
+        # The encoder refuses other numbers, so the column holds integers.
         kind = Kind.INTEGER if whole and closed else Kind.NUMBER
         return Hint(kind, nullable, values=tuple(known[:10] if whole else map(float, known[:10])), whole=whole)
     return Hint(nullable=nullable)

@@ -16,8 +16,8 @@ from trainer.importing import Refused
 from trainer.importing.reasons import explained
 
 ROUNDING = 1e-4
-"""How far the probabilities of a row may be from 1 together. Those of scikit-learn are off by 1e-15, or 1e-7 where it
-computes in 32 bits; the classes of other libraries, in 32 bits, may be thousands."""
+"""Largest distance of the sum of a row's probabilities from 1. scikit-learn's error is 1e-15, or 1e-7 in 32 bits; other
+libraries compute thousands of classes in 32 bits."""
 
 
 class DoesNotPredict(Exception):
@@ -32,8 +32,9 @@ class NoProbabilities(Exception):
     """The estimator's probabilities are invalid; the message is a row of them."""
 
 
-def output(estimator: Any, rows: Sequence[Row], draft: ManifestDraft) -> tuple[Output, list[str]]:
-    """Return the output, and warnings. Raises `Refused`, `DoesNotPredict`, `NoProbabilities` and `MemoryError`."""
+def detect_output(estimator: Any, rows: Sequence[Row], draft: ManifestDraft) -> tuple[Output, list[str]]:
+    """Return the detected output, and warnings. Raises `Refused`, `DoesNotPredict`, `NoProbabilities` and
+    `MemoryError`."""
     try:
         values, _ = predict_rows(estimator, rows, draft.signature, draft.artifact)
     except (MemoryError, Refused):
@@ -43,8 +44,8 @@ def output(estimator: Any, rows: Sequence[Row], draft: ManifestDraft) -> tuple[O
     if values.ndim > 1:
         once = "fit it on y.ravel()" if values.shape[1] == 1 else "fit and save one for each target"
         raise Refused(
-            f"predicts {counted(values.shape[1], 'value')} a row, as an array of the shape {values.shape}, and a model"
-            f" here predicts one: {once}, or wrap it in a class whose predict gives one value a row"
+            f"predicts {counted(values.shape[1], 'value')} a row, as an array of the shape {values.shape},"
+            f" but Modelgate serves one: {once}, or wrap it in a class whose predict gives one value a row"
         )
     if values.shape != (len(rows),):
         raise Refused(f"answers {len(rows)} rows with an array of the shape {values.shape}; it must be one value a row")
@@ -63,7 +64,7 @@ def output(estimator: Any, rows: Sequence[Row], draft: ManifestDraft) -> tuple[O
     if labels is None:
         labels = _numbers_of_components(values, table)
         if labels is None:
-            return plain, ["it is served without probabilities: it does not tell of which classes they are"]
+            return plain, ["it is served without probabilities: their classes are unknown"]
     if table.shape != (len(rows), len(labels)):
         return plain, [
             f"it is served without probabilities: they have the shape {table.shape} for {len(rows)} rows and"
@@ -74,31 +75,32 @@ def output(estimator: Any, rows: Sequence[Row], draft: ManifestDraft) -> tuple[O
 
 
 def classes_of(estimator: Any) -> tuple[Value, ...] | None:
-    """None: it has no classes."""
+    """Return the class labels, or None if it has none. Raises `Refused`."""
     try:
         classes = estimator.classes_
     except AttributeError:
         return None
     if isinstance(classes, list | tuple) and any(isinstance(part, np.ndarray) for part in classes):
-        raise Refused(f"predicts {len(classes)} targets; a model here predicts one: fit and save one for each")
+        raise Refused(f"predicts {len(classes)} targets, but Modelgate serves one: fit and save one model for each")
     labels = np.asarray(classes).tolist()
-    if labels == []:  # CatBoost's of a regressor
+    if labels == []:  # a regressor of CatBoost
         return None
     if not isinstance(labels, list) or not all(isinstance(label, str | int | float) for label in labels):
-        raise Refused(f"has classes that JSON cannot hold ({listed(list(classes))}); fit it on texts or numbers")
+        raise Refused(f"has classes that JSON cannot represent ({listed(list(classes))}); fit it on texts or numbers")
     return tuple(labels)
 
 
 def _numbers_of_components(values: Any, table: Any) -> tuple[int, ...] | None:
-    """0, 1, … for the columns of `table`, where `values` are those numbers: a mixture's components are its classes,
-    and it has no other names for them."""
+    """Return 0, 1, … as labels if `values` are the column numbers of `table`, as for the components of a mixture; else
+    None."""
     if table.ndim != 2 or values.dtype.kind != "i" or not np.array_equal(values, table.argmax(axis=1)):
         return None
     return tuple(range(table.shape[1]))
 
 
 def _check_probabilities(table: Any) -> None:
-    """A row of zeros is none of the classes, as OneVsRestClassifier may say; what is not finite is served as null."""
+    """Raise `NoProbabilities` for an invalid row. A row of zeros is valid, since OneVsRestClassifier gives such rows,
+    and so are values that are not finite: they are served as null."""
     with np.errstate(invalid="ignore"):
         total = table.sum(axis=1)
         outside = ((table < -ROUNDING) | (table > 1 + ROUNDING)).any(axis=1)

@@ -1,4 +1,4 @@
-"""What is wrong with a model that does not load or does not predict, in sentences: the cause, and the way out."""
+"""Messages for models that do not load or do not predict: the cause, and the way out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.importing.formats import beginning, sklearn_versions
 
 _LOST = re.compile(
     r"Can't (?:get attribute|resolve path) '(?P<class>[^']+)' on <module '(?P<on>[^']+)'"
-    # Of the first protocols.
+    # In the first pickle protocols.
     r"|module '(?P<module>[^']+)' has no attribute '(?P<name>[^']+)'"
 )
 UNFITTED = "holds a model that is not fitted; save it after fit()"
@@ -31,7 +31,7 @@ def why_not_loaded(error: Exception, plain: bytes) -> str:
     if isinstance(error, EOFError) or any(words in str(error) for words in cut_off):
         return f"is cut off after {len(plain)} bytes; copy it again"
     if isinstance(error, UnicodeDecodeError) and plain[:1] != b"\x80":
-        return f"was made by Python 2, or is no pickle (it begins with {beginning(plain)}); save it with Python 3"
+        return f"was made by Python 2, or is not a pickle (it begins with {beginning(plain)}); save it with Python 3"
     if made:
         return f"{made}, which scikit-learn {SKLEARN_VERSION} here cannot read ({explained(error)}); {fit_again()}"
     if plain[:1] != b"\x80":
@@ -52,19 +52,19 @@ def damaged(plain: bytes) -> str:
 
 
 def _missing_module(module: str, others: Sequence[str]) -> str:
-    # Some of scikit-learn's own, in C, are called _loss and nothing more.
+    # Some C modules of scikit-learn have bare names such as _loss.
     if module.split(".")[0] in _LIBRARIES or (others and module.startswith("_")):
         made = f"scikit-learn {joined(others)}" if others else f"an old release of {module.split('.')[0]}"
         return f"was made with {made}: it needs the module {module!r}, which is gone from the one here; {fit_again()}"
     return (
-        f"needs the module {module!r}, which is not installed here; install it where the trainer and the workers run"
-        " (docs/how-to/import-a-model.md), or, if it is a module of your own, save the model with cloudpickle after"
+        f"needs the module {module!r}, which is not installed here; install it for the trainer and the workers"
+        " (docs/how-to/import-a-model.md), or, if it is your own module, save the model with cloudpickle after"
         " cloudpickle.register_pickle_by_value(module)"
     )
 
 
 def _missing_class(name: str, module: str, others: Sequence[str]) -> str:
-    # It is shown with the name of the package that was started.
+    # `python -m trainer.importing` appears in it as the name of the module.
     if module.split(".")[-1] == "__main__":
         return (
             f"uses {name!r}, which was defined in the script or notebook that saved it (__main__), and a pickle holds"
@@ -74,7 +74,7 @@ def _missing_class(name: str, module: str, others: Sequence[str]) -> str:
     if module.split(".")[0] in _LIBRARIES:
         made = f"scikit-learn {joined(others)}" if others else f"another release of {module.split('.')[0]}"
         return f"was made with {made}: {module} here has no {name!r}; {fit_again()}"
-    return f"uses {name!r} of the module {module!r}, and the one installed here has none; install the release it had"
+    return f"uses {name!r} of the module {module!r}, which the installed release lacks; install the release that has it"
 
 
 def why_not_predicting(error: Exception, made_with: Sequence[str], has_sample: bool) -> str:
@@ -92,14 +92,11 @@ def why_not_predicting(error: Exception, made_with: Sequence[str], has_sample: b
         )
     if has_sample:
         return f"does not predict its sample rows ({explained(error)}); correct them, or the model"
-    return (
-        f"does not predict rows that were made up for trying it ({explained(error)}); put a CSV with some real rows"
-        " beside it"
-    )
+    return f"does not predict made-up rows ({explained(error)}); add a CSV sample with some real rows"
 
 
 def no_probabilities(row: str, made_with: Sequence[str]) -> str:
-    wrong = f"gives probabilities that are none ({row} for a row): each has to be from 0 to 1, and their sum 1"
+    wrong = f"gives invalid probabilities ({row} for a row): each must be from 0 to 1, and their sum must be 1"
     if made_with:
         return f"was made with scikit-learn {joined(made_with)}, and under {SKLEARN_VERSION} it {wrong}; {fit_again()}"
     return f"{wrong}; correct its predict_proba, or leave it out"
@@ -114,7 +111,7 @@ def joined(versions: Sequence[str]) -> str:
 
 
 def explained(error: BaseException) -> str:
-    """An exception in one line."""
+    """Return an exception as one line."""
     said = " ".join(str(error).split())
     said = said if len(said) <= 200 else f"{said[:200]}…"
     return f"{type(error).__name__}: {said}" if said else type(error).__name__

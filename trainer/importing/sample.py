@@ -1,4 +1,4 @@
-"""The rows that somebody lays beside a model: what its columns hold, and something to try it with."""
+"""The sample: rows beside a model that show what its columns hold, and with which the model is tried."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainer.importing import Refused
 
 MOST_ROWS = 1000
 _IN_DOUBT = (Kind.NUMBER, Kind.BOOLEAN, Kind.DATETIME, Kind.STRING)
-"""In the order in which a column is taken for one. A few whole numbers do not prove that all are whole."""
+"""Kinds in the order of the attempts. INTEGER is not among them: a few whole numbers do not prove that all are."""
 
 _WHOLE = re.compile(r"[-+]?\d+")
 
@@ -29,7 +29,7 @@ class Sample:
     rows: Sequence[Sequence[str | None]]
 
     def kind(self, column: str) -> Kind | None:
-        """None where the column is empty."""
+        """Return the kind of a column, or None if the column is empty."""
         cells = [cell for cell in self.cells(column) if cell is not None]
         for kind in _IN_DOUBT if cells else ():
             if Refusal not in map(type, Conversion.for_field(Field(column, kind)).convert_each(list(cells))):
@@ -37,7 +37,7 @@ class Sample:
         return None
 
     def whole(self, column: str) -> bool:
-        """Whether all its cells are whole numbers and written so."""
+        """Return whether all cells are written as whole numbers."""
         return all(cell is not None and _WHOLE.fullmatch(cell.strip()) for cell in self.cells(column))
 
     def nullable(self, column: str) -> bool:
@@ -49,7 +49,7 @@ class Sample:
 
 
 def read(file: IO[bytes]) -> Sample:
-    """Raises `Refused` with what is wrong with the sample."""
+    """Read a sample. Raises `Refused`."""
     try:
         found = csv_table.read(file, most=MOST_ROWS)
     except csv_table.NotCsv as error:
@@ -58,7 +58,7 @@ def read(file: IO[bytes]) -> Sample:
     if not rows:
         raise Refused("has an empty sample: it needs a line with the names of the columns, and rows below it")
     if "" in header and header.index("") == 0:
-        # pandas' to_csv writes its index so, unless told not to.
+        # This is the index that pandas' to_csv writes by default.
         header, rows = header[1:], [row[1:] for row in rows]
     _check(header, rows)
     words = [[None if cell in NULLS else cell for cell in column] for column in zip(*rows, strict=True)]
@@ -68,12 +68,12 @@ def read(file: IO[bytes]) -> Sample:
 
 def _check(header: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
     numbers = Conversion.for_field(Field("", Kind.NUMBER)).convert_each(list(header))
-    # 0, 1, 2, … is how pandas calls columns without names.
+    # pandas names columns 0, 1, 2, … if they have no names.
     if Refusal not in map(type, numbers) and numbers != list(range(len(header))):
-        raise Refused("has a sample that begins with numbers; its first line has to name the columns")
+        raise Refused("has a sample whose first line is numbers; the first line must name the columns")
     repeated = [name for number, name in enumerate(header) if name in header[:number]]
     if repeated:
-        raise Refused(f"has a sample with the column {repeated[0]!r} twice; names are told apart")
+        raise Refused(f"has a sample with the column {repeated[0]!r} twice; give each column its own name")
     short = [number for number, row in enumerate(rows) if len(row) != len(header)]
     if short:
         raise Refused(

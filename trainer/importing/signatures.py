@@ -5,7 +5,7 @@ their own copies of the files. So a signature fits one file with one sample unde
 
     {"import":{"model":"loan","parts":{"file":"<sha256>","sample":"<sha256>"}}}
 
-A part that is not there has no entry.
+A missing part has no entry.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def check(settings: Settings, model: str, parts: Mapping[str, str], signature: b
     command = f"make sign FILE=…{' SAMPLE=…' if SAMPLE_PART in parts else ''} NAME={model}"
     if signature is None:
         raise NotSigned(
-            f"is not signed, and VERIFY_KEY asks for it; sign it with `{command}`, and put the {SUFFIX} file beside it,"
+            f"is not signed, but VERIFY_KEY requires it; sign it with `{command}`, and put the {SUFFIX} file beside it,"
             " or send that as the part signature"
         )
     if not Trust(allowed).is_signed(_statement(model, parts), signature):
@@ -60,7 +60,7 @@ def check(settings: Settings, model: str, parts: Mapping[str, str], signature: b
 
 
 def sign(key: Ed25519PrivateKey, model: str, file: Path, sample: Path | None) -> Path:
-    """Writes the signature beside `file`; its path. Raises OSError."""
+    """Write the signature beside `file` and return its path. Raises OSError."""
     parts = {PART: file, **({SAMPLE_PART: sample} if sample else {})}
     signature = key.sign(_statement(model, {part: _sha256(path) for part, path in parts.items()}))
     target = beside(file)
@@ -74,8 +74,8 @@ def beside(file: Path) -> Path:
 
 
 def _statement(model: str, parts: Mapping[str, str]) -> bytes:
-    said = {"import": {"model": model, "parts": dict(parts)}}
-    return json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
+    statement = {"import": {"model": model, "parts": dict(parts)}}
+    return json.dumps(statement, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _sha256(path: Path) -> str:

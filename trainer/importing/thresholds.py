@@ -1,4 +1,4 @@
-"""Thresholds beside a model: they are served or refused, and never ignored."""
+"""Thresholds beside a model: they are applied or refused, never ignored."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ _WAY_OUT = "put the model into a class whose predict applies it, or save the mod
 
 
 def thresholds(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Those among `parts`, or in a dict among them, by name."""
-    return dict(_named_so(parts))
+    """Return the thresholds among `parts`, or in a dict among them, by name."""
+    return dict(_find(parts))
 
 
-def _named_so(parts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _find(parts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, part in parts.items():
         words = re.sub(r"(?<=[a-z])(?=[A-Z])|[ .-]", "_", str(key)).lower()
         if _NAME.fullmatch(words) and part is not None:
             yield str(key), part
         elif isinstance(part, Mapping):
-            yield from _named_so(part)
+            yield from _find(part)
 
 
 def with_threshold(model: Any, found: Mapping[str, Any]) -> tuple[Any, str]:
-    """`model`, deciding at the one threshold in `found`, and a sentence that says so. Raises `Refused`."""
+    """Return `model` with the threshold in `found` applied, and a warning about it. Raises `Refused`."""
     names, values = listed(list(found)), list(found.values())
     if len(values) > 1:
         raise Refused(f"holds a model with several thresholds ({names}); keep the one that counts")
     threshold = _number(values[0])
     if threshold is None:
-        raise Refused(f"holds a model with {names}, which is no number from 0 to 1 ({shown(values[0])}); {_WAY_OUT}")
+        raise Refused(f"holds a model with {names}, which is not a number from 0 to 1 ({shown(values[0])}); {_WAY_OUT}")
     labels = np.asarray(getattr(model, "classes_", ())).tolist()
     if len(labels) != 2:
         what = f"of {len(labels)} classes" if labels else "without classes"
         raise Refused(f"holds a model {what} with {names}, and a threshold decides between two; {_WAY_OUT}")
     if not hasattr(model, "predict_proba"):
         raise Refused(
-            f"holds a {type(model).__name__} with {names}, and it has no probabilities to which that could apply; put"
-            " it into a CalibratedClassifierCV, which gives it some"
+            f"holds a {type(model).__name__} with {names}, but it gives no probabilities to apply that to; wrap"
+            " it in a CalibratedClassifierCV, which gives some"
         )
     otherwise, positive = labels
     deciding = FixedThresholdClassifier(model, threshold=threshold, pos_label=positive, response_method="predict_proba")
     deciding.estimator_ = model  # as fit() would leave it
     return deciding, (
-        f"it predicts {shown(positive)} where the probability of that is at least {threshold:g}, and else"
+        f"it predicts {shown(positive)} if its probability is at least {threshold:g}, and otherwise"
         f" {shown(otherwise)}: the file has {names} beside the model"
     )
 

@@ -1,4 +1,4 @@
-"""An estimator and what is known of its columns → a manifest under which it has predicted."""
+"""Tries an estimator with rows, and drafts the manifest under which it predicts."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from trainer.importing import Refused, inputs
 from trainer.importing.contents import Contents
 from trainer.importing.float32 import with_float32
 from trainer.importing.inputs import Hint
-from trainer.importing.outputs import DoesNotPredict, classes_of, output
+from trainer.importing.outputs import DoesNotPredict, classes_of, detect_output
 from trainer.importing.sample import Sample
-from trainer.importing.whole_numbers import as_asked, may_matter, settled, with_integers
+from trainer.importing.whole_numbers import as_requested, choose_integers, may_matter, with_integers
 from trainer.publishing.verify import difference
 
 GOLDEN_ROWS = 20
@@ -48,17 +48,17 @@ _MADE_UP: dict[Kind, tuple[Value, ...]] = {
 class Column:
     field: Field
     values: tuple[Value, ...]
-    """What made-up rows may hold."""
+    """Values for made-up rows."""
     guessed: bool
-    """Whether nothing tells what it holds."""
+    """Whether its kind is unknown."""
     doubtful: bool
-    """Whether it is a column of numbers that are all whole."""
+    """Whether all its numbers are whole, so that it may have been fitted on integers."""
     whole: Kind | None
     """INTEGER or NUMBER if the estimator shows which it was fitted on."""
 
 
-def tried(name: str, contents: Contents, sample: Sample | None, artifact_format: ArtifactFormat) -> ManifestDraft:
-    """A manifest without version, artifact and source, but with golden rows that the estimator has answered.
+def try_model(name: str, contents: Contents, sample: Sample | None, artifact_format: ArtifactFormat) -> ManifestDraft:
+    """Return the draft of a manifest, with golden rows that the estimator has predicted.
 
     Raises `Refused`, `DoesNotPredict` with the estimator's own exception, `NoProbabilities` and `MemoryError`.
     """
@@ -68,19 +68,19 @@ def tried(name: str, contents: Contents, sample: Sample | None, artifact_format:
     failures: list[DoesNotPredict] = []
     integers_matter = may_matter(estimator)
     doubtful = {column.field.name for column in columns if column.doubtful and integers_matter}
-    told = {column.field.name: column.whole for column in columns if column.whole}
+    shown = {column.field.name: column.whole for column in columns if column.whole}
     for fields, input_format in _readings([column.field for column in columns], estimator, doubtful):
         names = {field.name for field in fields}
         used = [column for column in columns if column.field.name in names]
         draft = _draft(name, fields, artifact_format, input_format)
         draft = with_integers(draft, ()) if integers_matter else draft
-        rows = as_asked(draft, _rows(draft.signature, used, sample))
+        rows = as_requested(draft, _rows(draft.signature, used, sample))
         try:
             draft = with_float32(estimator, draft, rows)
-            found, of_output = output(estimator, rows, draft)
+            found, of_output = detect_output(estimator, rows, draft)
             draft = dataclasses.replace(draft, signature=dataclasses.replace(draft.signature, output=found))
-            draft, of_numbers = settled(estimator, draft, rows, doubtful, told, sample is not None)
-            rows = as_asked(draft, rows)[:GOLDEN_ROWS]
+            draft, of_numbers = choose_integers(estimator, draft, rows, doubtful, shown, sample is not None)
+            rows = as_requested(draft, rows)[:GOLDEN_ROWS]
             draft = _with_nulls_that_work(estimator, draft, rows)
             warnings = [*contents.warnings, *of_output, *of_numbers, *_doubts(estimator, used)]
             return _with_answers(estimator, draft, rows, warnings)
@@ -92,7 +92,7 @@ def tried(name: str, contents: Contents, sample: Sample | None, artifact_format:
 def _columns(contents: Contents, sample: Sample | None) -> list[Column]:
     names = _names(contents, sample)
     if len(set(names)) < len(names):
-        raise Refused("was fitted on columns of which two have the same name; give each a name of its own")
+        raise Refused("was fitted on two columns of the same name; give each column its own name")
     hints = inputs.hints(contents.estimator, len(names))
     return [_column(name, hint, contents, sample) for name, hint in zip(names, hints, strict=True)]
 
@@ -117,7 +117,7 @@ def _column(name: str, hint: Hint, contents: Contents, sample: Sample | None) ->
 
 
 def _doubts(estimator: Any, columns: Sequence[Column]) -> list[str]:
-    """What takes a table without sorting its columns takes numbers."""
+    """Return a warning about columns of unknown kind. An estimator that treats all columns alike takes numbers."""
     guessed = [column.field.name for column in columns if column.guessed]
     if not guessed or not inputs.sorts_columns(estimator):
         return []
@@ -129,7 +129,7 @@ def _doubts(estimator: Any, columns: Sequence[Column]) -> list[str]:
 
 
 def _names(contents: Contents, sample: Sample | None) -> tuple[str, ...]:
-    """The inputs' names, in the order in which the estimator takes them."""
+    """Return the inputs' names in the estimator's order. Raises `Refused`."""
     fitted, count = inputs.names(contents.estimator), inputs.count(contents.estimator)
     names = fitted or contents.columns
     if names:
@@ -152,14 +152,13 @@ def _names(contents: Contents, sample: Sample | None) -> tuple[str, ...]:
         if count is not None and len(columns) != count:
             raise Refused(
                 f"has a sample with {counted(len(sample.columns), 'column')} ({listed(sample.columns)}) for a model"
-                f" that takes {count} and does not tell their names; leave in the sample only what it was fitted on, in"
-                " that order"
+                f" that takes {count} and does not know their names; keep only the columns it was fitted on in the"
+                " sample, in that order"
             )
         return columns
     if count is None:
         raise Refused(
-            "does not tell how many columns it takes; put a CSV with some rows beside it, with the columns it was"
-            " fitted on, in that order"
+            "does not know how many columns it takes; add a CSV sample with the columns it was fitted on, in that order"
         )
     return tuple(f"x{number}" for number in range(count))
 
@@ -186,7 +185,7 @@ def _readings(
         formats = [InputFormat.DATAFRAME, InputFormat.ARRAY]
     unused = inputs.unused(estimator)
     used = [f for f in fields if f.name not in unused]
-    # Another member of an ensemble may use what the first one drops.
+    # Another member of an ensemble may use columns that the first one drops.
     for some in (used, list(fields)) if used and unused else (list(fields),):
         as_text = [dataclasses.replace(f, kind=Kind.STRING) if f.kind is Kind.DATETIME else f for f in some]
         as_integers = [dataclasses.replace(f, kind=Kind.INTEGER) if f.name in doubtful else f for f in some]
@@ -198,10 +197,10 @@ def _readings(
 
 
 def _rows(signature: Signature, columns: Sequence[Column], sample: Sample | None) -> list[Row]:
-    """At least two: what takes a table for something else may not show it with one row."""
+    """Return at least two rows: an estimator that misreads a table may not show it with one row."""
     if sample is None:
         most = max(3, *(len(column.values) for column in columns))
-        # Columns move on at different speeds, so that the rows are no mere steps along a diagonal.
+        # Columns advance at different speeds, so that the rows do not lie on a diagonal.
         return [
             tuple(column.values[number * (place % 2 + 1) % len(column.values)] for place, column in enumerate(columns))
             for number in range(min(most, GOLDEN_ROWS))
@@ -211,7 +210,7 @@ def _rows(signature: Signature, columns: Sequence[Column], sample: Sample | None
     except InvalidInstances as invalid:
         first, others = invalid.errors[0], invalid.total - 1
         where = "" if first.row is None else f" in row {first.row + 1}"
-        more = f" (and {others} more of the kind)" if others else ""
+        more = f" (and {others} more errors)" if others else ""
         raise Refused(f"has a sample that does not fit the model{where}: {first.message}{more}") from None
     rows = list(coerced.rows)
     return rows * 2 if len(rows) == 1 else rows
@@ -230,7 +229,7 @@ def _draft(
 
 
 def _with_nulls_that_work(estimator: Any, draft: ManifestDraft, rows: Sequence[Row]) -> ManifestDraft:
-    """Lets a column be null only where the estimator has predicted a row with a null in it."""
+    """Keep a column nullable only if the estimator has predicted a row with a null in it."""
 
     def works(nulls: Collection[int]) -> bool:
         row = [None if place in nulls else value for place, value in enumerate(rows[0])]
@@ -242,7 +241,7 @@ def _with_nulls_that_work(estimator: Any, draft: ManifestDraft, rows: Sequence[R
     fields = draft.signature.inputs
     proven = {place for row in rows for place, value in enumerate(row) if value is None}
     unproven = {place for place, field in enumerate(fields) if field.nullable} - proven
-    # One by one takes minutes where there are thousands.
+    # Testing thousands of columns one by one would take minutes.
     proven |= unproven if works(unproven) else {place for place in unproven if works({place})}
     tested = [
         dataclasses.replace(field, nullable=field.nullable and place in proven) for place, field in enumerate(fields)
@@ -259,11 +258,11 @@ def _with_answers(estimator: Any, draft: ManifestDraft, rows: Sequence[Row], war
         golden=_golden(rows, _predict(estimator, draft, rows)),
         warnings=tuple(warnings),
     )
-    # Rows of many requests are scored together, and a request may have one row.
+    # A worker scores rows of several requests together, or one row alone.
     otherwise = difference(_first_row(answered.golden), _predict(estimator, draft, rows[:1]))
     if otherwise is None:
         return answered
-    warning = "it answers a row otherwise when it stands alone than among others, and Modelgate scores rows together"
+    warning = "its answer to a row depends on the other rows of the batch, and Modelgate scores rows together"
     return dataclasses.replace(answered, warnings=(*answered.warnings, warning))
 
 
@@ -284,9 +283,9 @@ def _predict(estimator: Any, draft: ManifestDraft, rows: Sequence[Row]) -> Predi
 
 
 def _cause(error: ModelgateError) -> Exception:
-    return error.__cause__ if isinstance(error.__cause__, Exception) else ValueError(_without_subject(error.failure))
+    return error.__cause__ if isinstance(error.__cause__, Exception) else ValueError(_without_name(error.failure))
 
 
-def _without_subject(failure: Failure) -> str:
-    """What scoring says, without the name of a version that does not exist yet."""
+def _without_name(failure: Failure) -> str:
+    """Return the failure's message without the model's name."""
     return failure.message.partition("' ")[2] or failure.message

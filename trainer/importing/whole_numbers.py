@@ -16,7 +16,7 @@ from scoring.held_objects import parts_in
 from scoring.predict import Prediction, predict
 
 _MOST_ONE_BY_ONE = 50
-"""Most columns that are decided one by one; of more, all are integers or none."""
+"""Most columns that are decided one by one. With more, all are integers or none."""
 
 
 def may_matter(estimator: Any) -> bool:
@@ -27,32 +27,32 @@ def may_matter(estimator: Any) -> bool:
     )
 
 
-def settled(
+def choose_integers(
     estimator: Any,
     draft: ManifestDraft,
     rows: Sequence[Row],
     doubtful: Collection[str],
-    told: Mapping[str, Kind],
+    shown: Mapping[str, Kind],
     sampled: bool,
 ) -> tuple[ManifestDraft, list[str]]:
     """Return `draft`, with the `doubtful` columns that change the answers as integers, and warnings.
 
-    Doubtful columns hold only whole numbers in `rows`; `told` are those whose kind `estimator` shows. All others stay
-    numbers: after 34 there may be 34.5. If the estimator shows nothing, a sample decides.
+    Doubtful columns hold only whole numbers in `rows`. `shown` has the kinds that the estimator itself shows; for other
+    columns a sample decides. All others stay numbers: after 34 there may be 34.5.
     """
     doubtful = [field.name for field in draft.signature.inputs if field.name in doubtful]
     if not _differ(estimator, draft, with_integers(draft, doubtful), rows):
         return draft, []
-    matter = _that_matter(estimator, draft, doubtful, rows)
+    matter = _that_change_answers(estimator, draft, doubtful, rows)
     if _is_one_type(draft):
-        told = dict.fromkeys(matter, Kind.INTEGER if Kind.INTEGER in told.values() else Kind.NUMBER) if told else {}
-    otherwise = Kind.INTEGER if sampled else Kind.NUMBER
-    chosen = [name for name in matter if told.get(name, otherwise) is Kind.INTEGER]
-    return with_integers(draft, chosen), _doubts([name for name in matter if name not in told], sampled)
+        shown = dict.fromkeys(matter, Kind.INTEGER if Kind.INTEGER in shown.values() else Kind.NUMBER) if shown else {}
+    default = Kind.INTEGER if sampled else Kind.NUMBER
+    chosen = [name for name in matter if shown.get(name, default) is Kind.INTEGER]
+    return with_integers(draft, chosen), _doubts([name for name in matter if name not in shown], sampled)
 
 
 def with_integers(draft: ManifestDraft, names: Collection[str]) -> ManifestDraft:
-    """`draft` with these inputs as integers."""
+    """Return `draft` with these inputs as integers."""
     fields = tuple(
         dataclasses.replace(field, kind=Kind.INTEGER) if field.name in names else field
         for field in draft.signature.inputs
@@ -64,7 +64,7 @@ def with_integers(draft: ManifestDraft, names: Collection[str]) -> ManifestDraft
     return dataclasses.replace(draft, signature=dataclasses.replace(draft.signature, inputs=fields), artifact=artifact)
 
 
-def as_asked(draft: ManifestDraft, rows: Sequence[Row]) -> list[Row]:
+def as_requested(draft: ManifestDraft, rows: Sequence[Row]) -> list[Row]:
     """Return `rows` as requests have them: the values of integer inputs as integers."""
     whole = [field.kind is Kind.INTEGER for field in draft.signature.inputs]
     return [
@@ -75,8 +75,10 @@ def as_asked(draft: ManifestDraft, rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def _that_matter(estimator: Any, draft: ManifestDraft, names: Sequence[str], rows: Sequence[Row]) -> Sequence[str]:
-    """The fewest of the columns that make the answers those of all as integers."""
+def _that_change_answers(
+    estimator: Any, draft: ManifestDraft, names: Sequence[str], rows: Sequence[Row]
+) -> Sequence[str]:
+    """Return the columns that must be integers to give the same answers as if all were."""
     if _is_one_type(draft) or len(names) > _MOST_ONE_BY_ONE:
         return names
     alone = [name for name in names if _differ(estimator, draft, with_integers(draft, [name]), rows)]
@@ -85,7 +87,7 @@ def _that_matter(estimator: Any, draft: ManifestDraft, names: Sequence[str], row
 
 
 def _is_one_type(draft: ManifestDraft) -> bool:
-    """Whether all columns have the same type, as those of an array of numbers."""
+    """Return whether all columns share one dtype, as in an array of numbers."""
     return draft.artifact.input_format is InputFormat.ARRAY and all(
         field.kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN) for field in draft.signature.inputs
     )
@@ -96,7 +98,7 @@ def _differ(estimator: Any, one: ManifestDraft, other: ManifestDraft, rows: Sequ
     if one == other:
         return False
     try:
-        answer, another = (predict(estimator, draft, as_asked(draft, rows)) for draft in (one, other))
+        answer, another = (predict(estimator, draft, as_requested(draft, rows)) for draft in (one, other))
     except ModelgateError:
         return False
     return not all(map(_alike, _cells(answer), _cells(another)))
@@ -119,12 +121,12 @@ def _doubts(names: Sequence[str], sampled: bool) -> list[str]:
     if not names:
         return []
     way_out = (
-        "the sample has whole numbers, so those are asked for: where it was fitted on numbers with a fraction, write"
-        " them so in the sample (1.0), and import it again"
+        "the sample has whole numbers, so integers are required: if it was fitted on floats, write them as 1.0 in the"
+        " sample, and import it again"
         if sampled
-        else "numbers are asked for: where it was fitted on whole ones, import it again with a sample"
+        else "numbers are required: if it was fitted on integers, import it again with a sample"
     )
     return [
-        f"it answers otherwise where {listed(names)} {'is' if len(names) == 1 else 'are'} whole (1) and not just a"
-        f" number (1.0), and does not tell which it was fitted on; {way_out}"
+        f"its answers depend on whether {listed(names)} {'is' if len(names) == 1 else 'are'} written as 1 or as"
+        f" 1.0, and it does not show which it was fitted on; {way_out}"
     ]

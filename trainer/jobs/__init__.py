@@ -1,1 +1,1 @@
-"""Jobs of the trainer's queues: taken from Redis, done in a process or a thread, and ended."""
+"""Jobs of the trainer's queues: taken from Redis, run in a process or a thread, and finished."""

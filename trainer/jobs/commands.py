@@ -42,7 +42,7 @@ def import_version(settings: Settings, connection: Redis, command: RepositoryCom
     if not settings.allow_upload:  # the gateway checks too, but may have other settings
         raise ModelgateError(
             Code.NOT_PUBLISHED,
-            "the trainer does not import it, because its ALLOW_UPLOAD is off; set it to 1 for gateway and trainer",
+            "the trainer does not import uploads, because its ALLOW_UPLOAD is off; set it to 1 for gateway and trainer",
         )
     manifest = imports.import_upload(settings, command)
     try:
@@ -63,7 +63,7 @@ HANDLERS: Mapping[RepositoryAction, CommandHandler] = {
 
 
 def carry_out(payload: Mapping[str, Any], settings: Settings, connection: Redis) -> Mapping[str, Any]:
-    """The answer to the command in a job's payload."""
+    """Run the command in a job's payload and return its answer."""
     command = RepositoryCommand.from_json(payload)
     return HANDLERS[command.action](settings, connection, command)
 
@@ -75,7 +75,7 @@ def _version(command: RepositoryCommand) -> int:
 
 
 def _answer(settings: Settings, command: RepositoryCommand, remark: str | None = None) -> dict[str, Any]:
-    """How the model is named now."""
+    """Return the model's aliases and versions after the command."""
     repository = Repository(settings.models_dir)
     return {
         "name": command.model,

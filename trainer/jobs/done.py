@@ -1,6 +1,6 @@
-"""The jobs that have run: a signed job runs once, even if it is put into its queue again.
+"""Records the jobs that have run, so that a signed job runs only once, even if it is queued again.
 
-They are empty files in `.done/` of the model repository, which only trainers write. They outlive the trainers.
+The records are empty files in `.done/` of the model repository, which only trainers write.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FOLDER = ".done"
 
 
 class DoneJobs:
-    """The ids of jobs that were signed, kept for longer than a signature lasts."""
+    """The ids of jobs that have run, kept for longer than a signature is valid."""
 
     def __init__(self, root: Path) -> None:
         """`root` is the model repository."""
@@ -26,14 +26,13 @@ class DoneJobs:
         return (self._folder / str(job_id)).exists()
 
     def add(self, job_id: str) -> None:
-        """Raises OSError."""
+        """Record that a job has run. Raises OSError."""
         self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / job_id).touch()
         sync(self._folder)
 
     def sweep(self) -> None:
-        """Forget those whose signatures have expired. A scheduled run is signed up to eight years before it is due, but
-        runs after that."""
+        """Remove records whose signatures have expired: their age counts from the run, and a signature is older."""
         with suppress(FileNotFoundError):
             for path in self._folder.iterdir():
                 if time.time() - path.stat().st_mtime > TRAINING_TTL * 1.1:

@@ -53,7 +53,7 @@ REPORT_EVERY = 0.25
 class RunningJob:
     """A job that this process runs."""
 
-    begun: OwnedJob
+    owned: OwnedJob
     execution: Execution
     log_bytes: int
     outcome: Outcome | None = None
@@ -101,7 +101,7 @@ class JobRunner(ABC):
         self._duties.add(0, self._begin_jobs)
 
     @abstractmethod
-    def start(self, begun: OwnedJob) -> Execution:
+    def start(self, owned: OwnedJob) -> Execution:
         """Start a job."""
 
     @property
@@ -177,10 +177,10 @@ class JobRunner(ABC):
 
     def _begin_jobs(self) -> None:
         while self._stop_by is None and len(self._jobs) < self.most_jobs:
-            begun = self._queue.begin([job.begun.id for job in self._jobs])
-            if begun is None:
+            owned = self._queue.begin([job.owned.id for job in self._jobs])
+            if owned is None:
                 return
-            self._jobs.append(RunningJob(begun, self.start(begun), begun.log_bytes))
+            self._jobs.append(RunningJob(owned, self.start(owned), owned.log_bytes))
 
     def _report_all(self) -> None:
         for job in list(self._jobs):
@@ -196,16 +196,16 @@ class JobRunner(ABC):
 
     def _finish(self, job: RunningJob, outcome: Outcome) -> None:
         try:
-            self._queue.finish(job.begun.id, outcome)
+            self._queue.finish(job.owned.id, outcome)
         except ValueError as error:
             self._queue.finish(
-                job.begun.id, Failure(Code.TRAINING_FAILED, f"the result cannot be written as JSON: {error}")
+                job.owned.id, Failure(Code.TRAINING_FAILED, f"the result cannot be written as JSON: {error}")
             )
         if not isinstance(outcome, Failure):  # stock RQ may requeue failed jobs
             try:
-                self._done.add(job.begun.id)
+                self._done.add(job.owned.id)
             except OSError as error:
-                log.warning("cannot record that the job %s has run, so it could run again: %s", job.begun.id, error)
+                log.warning("cannot record that the job %s has run, so it could run again: %s", job.owned.id, error)
 
     def _log_refused(self, job_id: str, failure: Failure) -> None:
         log.warning("%s: %r: %s: %s", self.kind.queue, job_id[:64], failure.code, failure.message)
@@ -215,7 +215,7 @@ class JobRunner(ABC):
         job.execution.kill()
         self._jobs.remove(job)
         for key in ("upload", "sample", "signature") if ended else ():
-            spool.remove(self._settings.spool_dir, job.begun.payload.get(key))
+            spool.remove(self._settings.spool_dir, job.owned.payload.get(key))
 
     def _pause(self) -> None:
         """Wait until there may be something to do."""
@@ -247,26 +247,26 @@ class TrainingRunner(JobRunner):
         folder = self._settings.recipes_dir
         self._queue.publish_recipes(recipes.names(folder), recipes.parameters(folder))
 
-    def start(self, begun: OwnedJob) -> Execution:
-        first_line = "the trainer died during this training, which now starts again\n" if begun.deaths else ""
+    def start(self, owned: OwnedJob) -> Execution:
+        first_line = "the trainer died during this training, which now starts again\n" if owned.deaths else ""
         try:
-            return TrainingProcess(begun.payload, self._settings.train_timeout, first_line)
+            return TrainingProcess(owned.payload, self._settings.train_timeout, first_line)
         except OSError as error:
             return ThreadExecution(functools.partial(_not_started, error))
 
     def report_progress(self, job: RunningJob) -> bool:
         """Send progress and output to Redis. Kill a job that was cancelled or given back."""
         progress, lines = job.execution.progress, job.execution.log_lines()
-        owner = self._queue.report_progress(job.begun.id, progress, lines, job.log_bytes)
+        owner = self._queue.report_progress(job.owned.id, progress, lines, job.log_bytes)
         if owner is not Ownership.MINE:
-            log.info("the job %s is stopped: %s", job.begun.id, owner)
+            log.info("the job %s is stopped: %s", job.owned.id, owner)
             self.release(job, ended=owner is Ownership.ENDED)
             return False
         job.execution.progress = None
         job.execution.discard(len(lines))
         job.log_bytes += len(lines)
         for line in lines.decode(errors="replace").splitlines():
-            log.info("%s: %s", job.begun.payload.get("model"), line)
+            log.info("%s: %s", job.owned.payload.get("model"), line)
         return True
 
     def give_back(self) -> None:
@@ -306,8 +306,8 @@ class PublishingRunner(JobRunner):
     def stop_grace(self) -> float:
         return max(0, self._settings.stop_grace - 2)
 
-    def start(self, begun: OwnedJob) -> Execution:
-        return ThreadExecution(functools.partial(carry_out, begun.payload, self._settings, self._redis))
+    def start(self, owned: OwnedJob) -> Execution:
+        return ThreadExecution(functools.partial(carry_out, owned.payload, self._settings, self._redis))
 
 
 RUNNERS: Mapping[str, type[JobRunner]] = {runner.kind.queue: runner for runner in (TrainingRunner, PublishingRunner)}

@@ -1,1 +1,1 @@
-"""The only writers of the model repository: versions, their signatures, and the aliases that name them."""
+"""The only code that writes the model repository: versions, their signatures and aliases."""

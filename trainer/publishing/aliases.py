@@ -1,7 +1,8 @@
-"""The only writer of aliases.json, and the only one who removes versions, since none may go that an alias names.
+"""Moves aliases and removes versions: the only writer of aliases.json.
 
-Each change is made under the lock of the model's aliases, which is not the one of publishing: an alias moves while a
-version is being published. Errors are `ModelgateError`s, whose codes the gateway maps to statuses.
+Both are here because a version with an alias must not be removed. Each change holds the lock of the model's aliases. It
+is separate from the lock of publishing, so an alias can move while a version is being published. Errors are
+`ModelgateError`s, whose codes the gateway maps to statuses.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from trainer.publishing.disk import STAGING, locked, sync, write
 
 
 def move_alias(root: Path, model: str, alias: str, version: int) -> dict[str, int]:
-    """Points `alias` at `version`; returns all aliases. What `current` named before is `previous` from then on.
+    """Point `alias` at `version` and return all aliases. `previous` then names the former `current` version.
 
     Raises `model_not_found` and `invalid_alias`.
     """
@@ -31,7 +32,7 @@ def move_alias(root: Path, model: str, alias: str, version: int) -> dict[str, in
 
 
 def check_move(root: Path, model: str, alias: str, version: int) -> None:
-    """Raises what `move_alias` would."""
+    """Raise what `move_alias` would raise."""
     if not valid_alias(alias):
         raise ModelgateError(
             Code.INVALID_ALIAS,
@@ -42,26 +43,28 @@ def check_move(root: Path, model: str, alias: str, version: int) -> None:
 
 
 def delete_alias(root: Path, model: str, alias: str) -> dict[str, int]:
-    """Returns the aliases that are left. Raises `alias_not_found`, and `current_required` for `current`."""
+    """Delete an alias and return the others. Raises `alias_not_found`, and `current_required` for `current`."""
     if alias == CURRENT:
         raise ModelgateError(
             Code.CURRENT_REQUIRED,
-            f"{model!r} cannot be without {CURRENT!r}, which is what is used when no version is asked for; move it",
+            f"{model!r} needs the alias {CURRENT!r}, which requests without a version use; move it instead",
         )
     return _change(root, model, lambda aliases: _without(model, aliases, alias))
 
 
 def previous(root: Path, model: str) -> int:
-    """The version to go back to. Raises `no_previous`."""
+    """Return the version to roll back to. Raises `no_previous`."""
     aliases = Repository(root).aliases(model)
     if PREVIOUS not in aliases:
-        raise ModelgateError(Code.NO_PREVIOUS, f"{model!r} has no {PREVIOUS!r} version to go back to", model=model)
+        raise ModelgateError(Code.NO_PREVIOUS, f"{model!r} has no {PREVIOUS!r} version to roll back to", model=model)
     return aliases[PREVIOUS]
 
 
 def delete_version(root: Path, model: str, version: int) -> None:
-    """Gone from all lists at once, from the disk soon after. Raises `model_not_found`, and `version_in_use` while an
-    alias names it."""
+    """Delete a version. Raises `model_not_found`, and `version_in_use` while an alias names it.
+
+    Readers no longer see it at once; its files are removed afterwards.
+    """
     with _locked(root, model):
         _check_version(root, model, version)
         names = sorted(alias for alias, named in _read(root, model).items() if named == version)
@@ -73,9 +76,9 @@ def delete_version(root: Path, model: str, version: int) -> None:
 
 
 def retain(root: Path, model: str, keep: int) -> list[int]:
-    """Removes all but the newest `keep` versions that no alias names, and those that one does; returns the removed.
+    """Remove all but the newest `keep` of the versions without an alias, and return the removed ones.
 
-    Raises `version_in_use` when nobody knows what the aliases name.
+    Raises `version_in_use` if the aliases cannot be read.
     """
     with _locked(root, model):
         named = set(_read(root, model).values())
@@ -93,7 +96,7 @@ def _check_version(root: Path, model: str, version: int) -> None:
 
 
 def _moved(root: Path, model: str, aliases: dict[str, int], alias: str, version: int) -> dict[str, int]:
-    _check_version(root, model, version)  # it may have been deleted while we waited
+    _check_version(root, model, version)  # another process may have deleted it while we waited for the lock
     old = aliases.get(alias)
     before = {PREVIOUS: old} if alias == CURRENT and old not in (None, version) else {}
     return {**aliases, **before, alias: version}
@@ -121,12 +124,12 @@ def _change(root: Path, model: str, change: Callable[[dict[str, int]], dict[str,
 def _locked(root: Path, model: str) -> AbstractContextManager[IO[str]]:
     if not valid_name(model):
         raise ModelgateError(Code.MODEL_NOT_FOUND, f"{model[:64]!r} cannot be the name of a model")
-    # No model's name has a dot, so this is no model's own lock.
+    # Model names have no dot, so this is not the lock of another model.
     return locked(root, f"{model}.aliases")
 
 
 def _read(root: Path, model: str) -> dict[str, int]:
-    """The aliases, for those who may remove nothing while they are not known."""
+    """Return the aliases. Raises `version_in_use` if they cannot be read: then no version may be removed."""
     aliases = Repository(root).aliases(model)
     if not aliases and (root / model / ALIASES_FILE).exists():
         raise ModelgateError(
@@ -140,7 +143,7 @@ def _read(root: Path, model: str) -> dict[str, int]:
 def _write(root: Path, model: str, aliases: dict[str, int]) -> None:
     new, old = root / STAGING / f"{model}.{ALIASES_FILE}", root / model / ALIASES_FILE
     write(new, (json.dumps(aliases) + "\n").encode())
-    # Readers tell a new file by its time, which the system counts in milliseconds.
+    # Readers notice a new file by its modification time, which the system counts in milliseconds.
     at = max(time.time_ns(), old.stat().st_mtime_ns + 1 if old.exists() else 0)
     os.utime(new, ns=(at, at))
     new.replace(old)
@@ -148,7 +151,7 @@ def _write(root: Path, model: str, aliases: dict[str, int]) -> None:
 
 
 def _hide(root: Path, model: str, version: int) -> Path:
-    """Takes a version out of sight; what is left of it if we die here is swept."""
+    """Hide a version from readers and return its new path. `sweep` removes it if this process dies."""
     hidden = root / STAGING / f"{model}-{secrets.token_hex(4)}"
     folder = Repository(root).version_dir(model, version)
     folder.rename(hidden)

@@ -1,6 +1,6 @@
-"""How the model repository is written: what is done stays done after a power cut, and one process at a time does it.
+"""Writes the model repository durably, and lets one process at a time do it.
 
-`.staging/` in the model repository holds what no reader may see: folders that are not whole, and locks.
+`.staging/` in the model repository holds what readers do not see: incomplete folders, and locks.
 
 Other users may write there, too. Their symbolic links are not followed: one could lead to any file of the trainer's.
 """
@@ -43,9 +43,9 @@ def no_link(path: str, flags: int) -> int:
 
 @contextmanager
 def locked(root: Path, name: str) -> Iterator[IO[str]]:
-    """Waits until no other process holds the lock `name`; gives its file, whose content stays.
+    """Hold the lock `name`, after waiting for other processes. Yields its file, whose content persists.
 
-    Raises OSError when `root` cannot be written.
+    Raises OSError if `root` cannot be written.
     """
     with open(staging(root) / f"{name}.lock", "a+", opener=no_link) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -60,7 +60,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Of a folder: the names in it are on disk only after this. Of a file: what is in it."""
+    """Flush a file's contents, or a folder's list of names, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

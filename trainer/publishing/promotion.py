@@ -1,4 +1,4 @@
-"""Another version in the place of the one that serves, while requests come: loaded by the workers, then named."""
+"""Promotion: workers load a version first, then an alias moves to it. No request waits for a model to load."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Promote = Callable[[str, int, str], str | None]
 """Model, version, alias: moves the alias to the version; returns a remark or None. Raises `ModelgateError` if the alias
 stays."""
 
-_LOOK = 0.02
-"""Seconds between two looks at what the workers have."""
+_CHECK_EVERY = 0.02
+"""Seconds between two checks of what the workers have loaded."""
 
-_BY_SCORERS = frozenset({NO_ROOM, STARTS_THREADS})
-"""Why a worker may refuse a version that its scorers can load for themselves."""
+_LOADED_BY_SCORERS = frozenset({NO_ROOM, STARTS_THREADS})
+"""Reasons of a worker's refusal that do not keep its scorers from loading the version themselves."""
 
-_AFTERWARDS = 2.0
-"""Seconds that the workers keep a version whatever the aliases say: until they have seen that one names it."""
+_KEEP_AFTER_MOVE = 2.0
+"""Seconds that workers keep a version after the alias has moved, until they have noticed the move."""
 
 
 def promote(
@@ -45,13 +45,13 @@ def promote(
     remark = _warm_up(connection, model, version, settings.warmup_timeout, force)
     move_alias(settings.models_dir, model, alias, version)
     if connection:
-        with suppress(RedisError):  # then they keep it a little longer
-            request_load(connection, f"{model}@{version}", _AFTERWARDS)
+        with suppress(RedisError):  # workers then keep the version a little longer
+            request_load(connection, f"{model}@{version}", _KEEP_AFTER_MOVE)
     return remark
 
 
 def roll_back(settings: Settings, connection: Redis | None, model: str, force: bool = False) -> str | None:
-    """Points `current` at `previous`, and `previous` at the version that was left. Returns a remark as `promote` does.
+    """Swap `current` and `previous`. Returns a remark as `promote` does.
 
     Raises `ModelgateError` as `promote` does, and `no_previous`.
     """
@@ -72,17 +72,17 @@ def _warm_up(connection: Redis | None, model: str, version: int, seconds: float,
     wanted, end = f"{model}@{version}", time.monotonic() + seconds
     try:
         _forget_refusals(connection, model, wanted, end)
-        request_load(connection, wanted, seconds + _AFTERWARDS)
+        request_load(connection, wanted, seconds + _KEEP_AFTER_MOVE)
         while True:
             statuses = load_statuses(connection, model)
-            lacking = [name for name, said in statuses.items() if wanted not in {*said.loaded, *said.refused}]
-            if not lacking:
+            missing = [name for name, status in statuses.items() if wanted not in {*status.loaded, *status.refused}]
+            if not missing:
                 break
             if time.monotonic() > end:
-                return f"moved after {seconds:g} s though {_names(lacking)} had not loaded it"
-            time.sleep(_LOOK)
-        refused = {name: said.refused[wanted] for name, said in statuses.items() if wanted not in said.loaded}
-        nowhere = refused.keys() == statuses.keys() and not _BY_SCORERS.intersection(refused.values())
+                return f"moved after {seconds:g} s though {_names(missing)} had not loaded it"
+            time.sleep(_CHECK_EVERY)
+        refused = {name: status.refused[wanted] for name, status in statuses.items() if wanted not in status.loaded}
+        nowhere = refused.keys() == statuses.keys() and not _LOADED_BY_SCORERS.intersection(refused.values())
         if refused and nowhere and not force:
             withdraw_request(connection, wanted)
             raise _not_loaded(model, version, refused)
@@ -95,7 +95,7 @@ def _forget_refusals(connection: Redis, model: str, wanted: str, end: float) -> 
     """Have workers check the version again: the reason for an earlier refusal may be gone."""
     while time.monotonic() < end and any(wanted in said.refused for said in load_statuses(connection, model).values()):
         withdraw_request(connection, wanted)
-        time.sleep(_LOOK)
+        time.sleep(_CHECK_EVERY)
 
 
 def _remark(statuses: Mapping[str, LoadStatus], refused: Mapping[str, str]) -> str | None:

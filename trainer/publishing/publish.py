@@ -1,9 +1,9 @@
-"""The only writer of versions: a reader of the model repository sees a whole one or none.
+"""Publishes versions: the only writer of versions. Readers of the model repository see complete versions only.
 
-A version is written into a folder of `.staging/`, flushed, loaded back and compared in a fresh process,
-and then renamed into place. Whoever publishes a model holds the lock on `.staging/<model>.lock`, whose
-content is the last number given: numbers are never used again, not even when the model's folder is deleted,
-because gateway and workers keep what they know of a version for good. It moves no alias: see `promotion.py`.
+A version is written into a folder of `.staging/`, flushed, loaded in a fresh process, checked on its golden rows, and
+renamed into place. Publishing holds the lock on `.staging/<model>.lock`, whose content is the last version number. A
+number is never used again, even if the model's folder is deleted: gateway and workers cache what they know of a version
+for ever. This module moves no alias: see `promotion.py`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ VERIFY_TIMEOUT = 300
 
 
 class PublishRefused(Exception):
-    """A version that must not be served; the message says why. Nothing of it is visible."""
+    """A version that must not be served; the message says why. Readers see nothing of it."""
 
 
 WriteReport = Callable[[Path, ModelManifest], None]
@@ -89,15 +89,15 @@ def publish(
             verify(folder, manifest, signing.own_trust)
             if report:
                 _write_report(folder / REPORT_DIR, manifest, report)
-            _give(lock, version)
+            _record_version(lock, version)
             _rename_into(root / draft.name / VERSIONS_DIR, folder, version)
     return manifest
 
 
 def sweep(root: Path) -> None:
-    """Removes what publishers left that died; the folders of those that live stay.
+    """Remove the staging folders of publishers that died. Folders in use stay.
 
-    Creates `root`. Raises OSError when it cannot be written.
+    Creates `root`. Raises OSError if it cannot be written.
     """
     for folder in (staging(root), root):
         tempfile.TemporaryFile(dir=folder).close()
@@ -113,11 +113,11 @@ def sweep(root: Path) -> None:
 
 
 def verify(folder: Path, manifest: ModelManifest, trust: Trust) -> None:
-    """Loads the staged version in a fresh process, which believes what `trust` says. Raises `PublishRefused` unless it
-    answers the golden rows alike."""
+    """Load the staged version in a fresh process, under `trust`. Raises `PublishRefused` unless its answers to the
+    golden rows are the same."""
     command = [sys.executable, "-m", "trainer.publishing.verify", str(folder.resolve()), json.dumps(trust.to_json())]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        # In the project's folder, so that the process finds the code wherever this one was started.
+        # In the project's folder, where `python -m` finds the code.
         process = ContainedProcess(
             command, env=environment(), cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=out, stderr=err
         )
@@ -154,7 +154,7 @@ def _packed(estimator: Any, artifact_format: ArtifactFormat) -> bytes:
 
 
 def _write_report(folder: Path, manifest: ModelManifest, report: WriteReport) -> None:
-    """A version without a report is better than none."""
+    """Write the report. If that fails, the version is published without one."""
     folder.mkdir()
     try:
         report(folder, manifest)
@@ -166,7 +166,7 @@ def _write_report(folder: Path, manifest: ModelManifest, report: WriteReport) ->
 
 
 def _next_version(root: Path, name: str, lock: IO[str]) -> int:
-    """One more than any number that was given, lies on disk or is named by an alias."""
+    """Return one more than every number that was used before, exists on disk, or has an alias."""
     lock.seek(0)
     given = lock.read().strip()
     versions = root / name / VERSIONS_DIR
@@ -174,7 +174,7 @@ def _next_version(root: Path, name: str, lock: IO[str]) -> int:
     return max([0, int(given) if given.isdecimal() else 0, *on_disk, *Repository(root).aliases(name).values()]) + 1
 
 
-def _give(lock: IO[str], version: int) -> None:
+def _record_version(lock: IO[str], version: int) -> None:
     lock.seek(0)
     lock.truncate()
     lock.write(f"{version}\n")
@@ -184,11 +184,11 @@ def _give(lock: IO[str], version: int) -> None:
 
 @contextmanager
 def _staged(root: Path, name: str) -> Iterator[Path]:
-    """A new folder that is gone afterwards, unless it was renamed. What older ones there are, dead publishers left."""
+    """Create a staging folder, and remove it afterwards unless it was renamed. Older ones are of dead publishers."""
     for old in (root / STAGING).glob(f"{name}-*/"):
         if old.name.rpartition("-")[0] == name:
             shutil.rmtree(old, ignore_errors=True)
-    # Not mkdtemp, whose folders only their owner can read.
+    # Not mkdtemp: its folders are readable only by their owner.
     folder = root / STAGING / f"{name}-{secrets.token_hex(4)}"
     folder.mkdir()
     try:

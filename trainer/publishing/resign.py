@@ -1,4 +1,4 @@
-"""Signs versions that are in the model repository already, without loading them."""
+"""Signs versions that are already in the model repository, without loading them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class NotSigned(Exception):
 
 
 def resign(root: Path, key: Ed25519PrivateKey, trust: Trust, unsigned: bool) -> Iterator[tuple[str, str | None]]:
-    """For each version that has no signature of `key`: its name, and None when it has one now, else why not.
+    """Sign versions that have no signature of `key`. Yields each one's name, and None or why it is not signed.
 
-    Signed is what has a signature that `trust` asks for, and with `unsigned` also what has none at all: whoever asks
-    for that vouches for it. Never signed is what differs from its own signature or checksum.
+    Signs versions with a signature that `trust` accepts, and with `unsigned` also those without any: the caller vouches
+    for them. Never signs a version that does not match its signature or checksum.
     """
     repository = Repository(root)
     for name in sorted(filter(valid_name, os.listdir(root))):
@@ -49,12 +49,12 @@ def sign_version(root: Path, key: Ed25519PrivateKey, trust: Trust, name: str, ve
 
 
 def _signed_now(root: Path, name: str, version: int, key: Ed25519PrivateKey, trust: Trust, unsigned: bool) -> bool:
-    """Whether it lacked the signature that it has now. The caller holds the lock of the model."""
+    """Sign a version and return True, or return False if it was signed already. The caller holds the model's lock."""
     folder = Repository(root).version_dir(name, version)
     text = _to_be_signed(folder, name, version, key, trust, unsigned)
     if text is None:
         return False
-    # A reader sees the old signature or the new one, also after a power cut.
+    # Readers see the old signature or the new one, even after a power failure.
     new = root / STAGING / f"{name}.{SIGNATURE_FILE}"
     write(new, key.sign(text))
     new.replace(folder / SIGNATURE_FILE)
@@ -64,18 +64,19 @@ def _signed_now(root: Path, name: str, version: int, key: Ed25519PrivateKey, tru
 def _to_be_signed(
     folder: Path, name: str, version: int, key: Ed25519PrivateKey, trust: Trust, unsigned: bool
 ) -> bytes | None:
-    """The manifest; None where it is signed already. Raises `NotSigned` and what reading and checking raise."""
+    """Return the manifest to sign, or None if it is signed already. Raises `NotSigned`, `ModelgateError` and
+    OSError."""
     text = read_regular(folder / MANIFEST_FILE)
     try:
         signature = read_regular(folder / SIGNATURE_FILE)
     except FileNotFoundError:
         if not unsigned:
-            raise NotSigned("nobody has signed it: if you know where it comes from, add --unsigned") from None
+            raise NotSigned("it has no signature: if you know where it comes from, add --unsigned") from None
     else:
         if Trust((public_half(key),)).is_signed(text, signature):
             return None
         if not trust.is_signed(text, signature):
-            raise NotSigned("it was altered, or VERIFY_KEY lacks the key that signed it: put it back from a backup")
+            raise NotSigned("it was altered, or VERIFY_KEY lacks the key that signed it: restore it from a backup")
     manifest = ModelManifest.loads(text)
     if (manifest.name, manifest.version) != (name, version):
         raise NotSigned(f"its manifest is of {manifest.name!r} version {manifest.version}")

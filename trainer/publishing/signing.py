@@ -1,4 +1,4 @@
-"""The trainer's private key: how it is made and read. No other service has it."""
+"""Signing of versions: the policy, and the private key, which only the trainer has."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ PRIVATE_FILE, PUBLIC_FILE = "signing.pem", "verify.pem"
 
 @dataclass(frozen=True)
 class SigningPolicy:
-    """What makes a version one that workers believe: `trust` is what they ask for, `key` what signs, None: nothing."""
+    """How versions are signed: `trust` is what workers require, `key` the private key, None: versions are not
+    signed."""
 
     trust: Trust = Trust()
     key: Ed25519PrivateKey | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> SigningPolicy:
-        """Raises `SettingsError` when SIGNING_KEY or VERIFY_KEY cannot be used, or do not belong together."""
+        """Raises `SettingsError` if SIGNING_KEY or VERIFY_KEY cannot be used, or do not match."""
         trust = Trust.from_settings(settings)
         key = read_private_key(settings.signing_key) if settings.signing_key else None
         if key and trust.keys and public_half(key) not in trust.keys:
@@ -44,21 +45,21 @@ class SigningPolicy:
 
     @property
     def own_trust(self) -> Trust:
-        """What a version has to fulfil that was sealed a moment ago."""
+        """The trust that a version just signed with `key` must satisfy."""
         return dataclasses.replace(self.trust, keys=(public_half(self.key),) if self.key else ())
 
     @property
     def signs_elsewhere(self) -> bool:
-        """Whether published versions wait to be signed elsewhere."""
+        """Whether versions must be signed with a key that this trainer does not have."""
         return bool(self.trust.keys) and self.key is None
 
 
 UNSIGNED = SigningPolicy()
-"""Nothing is signed, and everything is believed."""
+"""Versions are neither signed nor checked."""
 
 
 def make_keys(folder: Path) -> tuple[Path, Path]:
-    """Makes a pair in `folder`: the private key, which only its owner can read, and the public one.
+    """Write a new key pair to `folder`: the private key, readable only by its owner, and the public key.
 
     Raises FileExistsError rather than overwrite a key, and other OSErrors.
     """

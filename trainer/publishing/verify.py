@@ -1,4 +1,4 @@
-"""Loads a staged version as a worker will, in a process of its own, and compares its answers on the golden rows.
+"""Loads a staged version as a worker does, in its own process, and compares its answers to the golden rows.
 
 `python -m trainer.publishing.verify FOLDER TRUST` prints one sentence and ends with 1 when they differ. TRUST is a
 `scoring.trust.Trust` as JSON.
@@ -20,14 +20,14 @@ from scoring.artifacts import load
 from scoring.predict import Prediction, predict
 from scoring.trust import Trust
 
-RELATIVE = 1e-9
-"""How far a number or a probability may be from the one before pickling; classes must be the same."""
+TOLERANCE = 1e-9
+"""Relative tolerance for numbers and probabilities; classes must be equal."""
 
 RECIPES = "trainer.recipes"
 
 
 def difference(golden: Golden, found: Prediction) -> str | None:
-    """The first golden row that was answered otherwise, as a sentence."""
+    """Return a sentence about the first golden row with a different answer, or None."""
     for row, (old, new) in enumerate(zip(golden.predictions, found.values, strict=True)):
         if not _same(old, new):
             return f"golden row {row} gave {old!r} when the model was trained, and gives {new!r} after loading"
@@ -39,12 +39,12 @@ def difference(golden: Golden, found: Prediction) -> str | None:
 
 def _same(old: Value, new: Value) -> bool:
     if isinstance(old, float) and isinstance(new, float):
-        return math.isclose(old, new, rel_tol=RELATIVE, abs_tol=1e-15)
+        return math.isclose(old, new, rel_tol=TOLERANCE, abs_tol=1e-15)
     return type(old) is type(new) and old == new
 
 
 def main(arguments: Iterable[str]) -> str | None:
-    # A worker has no recipes; an artifact that needs one must not load here either.
+    # A worker has no recipes, so an artifact that needs one must not load here either.
     sys.modules[RECIPES] = None  # type: ignore[assignment]
     name, trust = arguments
     folder = Path(name)

@@ -1,4 +1,4 @@
-"""One module a recipe, which is named as its file: those here, and the user's own in RECIPES_DIR."""
+"""The recipes, one module each, named after its file: built-in ones here, and the user's own in RECIPES_DIR."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from trainer.recipe import Recipe, RecipeError
 from trainer.recipe_parameters import parameters_in
 
 OWN = "own_recipes"
-"""The package of the modules that are read from RECIPES_DIR."""
+"""The package of modules from RECIPES_DIR."""
 
 
 def names(folder: Path | None = None) -> tuple[str, ...]:
-    """The recipes there are, here and in `folder`, sorted. Imports none of them: scikit-learn takes seconds."""
+    """Return the names of all recipes, here and in `folder`, sorted. Imports none: scikit-learn takes seconds."""
     return tuple(sorted({*_built_in(), *(path.stem for path in _files(folder) if not _objection(path))}))
 
 
 def parameters(folder: Path | None = None) -> dict[str, list[Parameter]]:
-    """Return the parameters of the recipes, without running any; recipes that would have to be run are left out."""
+    """Return the parameters of the recipes without running any. Leaves out recipes where that is impossible."""
     files = {name: Path(__path__[0]) / f"{name}.py" for name in _built_in()}
     files |= {path.stem: path for path in _files(folder) if not _objection(path)}
     found = {name: parameters_in(path) for name, path in files.items()}
@@ -38,14 +38,15 @@ def parameters(folder: Path | None = None) -> dict[str, list[Parameter]]:
 
 
 def problems(folder: Path | None) -> list[str]:
-    """What is wrong with `folder` and with the names of files in it, a sentence each."""
+    """Return a sentence on each problem with `folder` and with the names of files in it."""
     if folder is not None and not folder.is_dir():
         return [f"RECIPES_DIR={folder} is not a folder; name the one that holds your recipes, or none"]
     return [objection for path in _files(folder) if (objection := _objection(path))]
 
 
 def get(name: str, folder: Path | None = None) -> Recipe:
-    """The recipe `name`. Raises `RecipeError` where there is none or its file is broken; other files do not matter."""
+    """Return the recipe `name`. Raises `RecipeError` if it does not exist or its file is broken. Ignores other
+    files."""
     if name in _built_in():
         return _only_recipe(import_module(f"{__name__}.{name}"))
     for path in _files(folder):
@@ -56,8 +57,8 @@ def get(name: str, folder: Path | None = None) -> Recipe:
 
 @contextmanager
 def pickled_by_value() -> Iterator[None]:
-    """Within, cloudpickle puts classes and functions of recipes into what it writes: workers have no recipes."""
-    # Only who pickles needs it.
+    """Make cloudpickle write the code of recipes' classes and functions: workers have no recipes."""
+    # Slow to import, and needed only for pickling.
     import cloudpickle
 
     packages = [sys.modules[name] for name in (__name__, OWN) if name in sys.modules]
@@ -71,12 +72,12 @@ def pickled_by_value() -> Iterator[None]:
 
 
 def artifact_format(estimator: Any) -> ArtifactFormat:
-    """joblib where libraries alone can load `estimator`, else cloudpickle, which a new Python may not load."""
+    """Return JOBLIB if `estimator` needs only libraries, else CLOUDPICKLE, which another Python may not load."""
     finder = _Finder(_Nowhere())
     try:
         finder.dump(estimator)
     except Exception:
-        # A lambda, say. What even cloudpickle cannot write is refused when it is published.
+        # For example a lambda. Publishing refuses an estimator that even cloudpickle cannot write.
         return ArtifactFormat.CLOUDPICKLE
     return ArtifactFormat.CLOUDPICKLE if finder.found else ArtifactFormat.JOBLIB
 
@@ -87,7 +88,7 @@ class _Nowhere:
 
 
 class _Finder(pickle.Pickler):
-    """Looks for what a recipe itself defines."""
+    """Finds classes and functions that a recipe defines."""
 
     found = False
 
@@ -102,12 +103,12 @@ def _built_in() -> set[str]:
 
 
 def _files(folder: Path | None) -> list[Path]:
-    """The Python files in `folder`, but those whose names begin with a dot or an underscore."""
+    """Return the Python files in `folder`, except those whose names begin with a dot or an underscore."""
     return [] if folder is None else sorted(path for path in folder.glob("*.py") if path.name[0] not in "._")
 
 
 def _objection(path: Path) -> str | None:
-    """Why a file cannot be a recipe, whatever it holds."""
+    """Return why a file's name rules it out as a recipe, or None."""
     if path.stem in _built_in():
         return f"RECIPES_DIR/{path.name} is not used: a recipe of that name is built in; rename the file"
     if not valid_name(path.stem):
@@ -116,7 +117,7 @@ def _objection(path: Path) -> str | None:
 
 
 def _load(path: Path) -> ModuleType:
-    """The module in `path`, read anew."""
+    """Load the module in `path`, even if it was loaded before."""
     name = f"{OWN}.{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -136,7 +137,7 @@ def _load(path: Path) -> ModuleType:
 
 
 def _only_recipe(module: ModuleType) -> Recipe:
-    """The one that `module` defines; those that it imports are others'."""
+    """Return the only recipe that `module` itself defines. Raises `RecipeError`."""
     recipes = [thing for thing in vars(module).values() if isinstance(thing, Recipe)]
     found = [recipe for recipe in recipes if recipe.fit.__module__ == module.__name__]
     if len(found) != 1:

@@ -1,4 +1,4 @@
-"""Any table: a pipeline for the kinds of its columns, and the estimator that cross-validation prefers.
+"""A recipe for any table: preprocessing by the kinds of the columns, and the estimator with the best cross-validation.
 
 The artifact holds only classes of scikit-learn and functions of `scoring.steps`.
 """
@@ -37,15 +37,15 @@ from trainer.tables.preprocessing import high_cardinality, preprocessor
 SEED = 0
 FOLDS = 5
 MOST_CELLS = 1_000_000
-"""Candidates are compared on at most so many cells; the one that is chosen is fitted on all rows."""
+"""Candidates are compared on at most this many cells; the chosen one is fitted on all rows."""
 ROWS_A_TREE = 20_000
 FEW_ROWS = 2_000
-"""Below, boosting learns slowly and with small trees; it would learn the rows by heart."""
+"""With fewer rows, boosting uses small trees and a low learning rate, so as not to overfit."""
 RARE_L2 = 10.0
 """If nearly all rows of a leaf are of one class, a boosting step would be too large."""
 BLEND = "blend"
 LOG_LOSS = "neg_log_loss"
-"""Tells two candidates apart that are right in as many rows: it sees how sure they were of each. Higher is better."""
+"""Compares candidates by how sure they were of each row, even if they are right equally often. Higher is better."""
 
 
 @recipe(test_size=0.25, input_format=InputFormat.DATAFRAME)
@@ -58,11 +58,11 @@ def fit(
     estimator: Literal["best", "linear", "boosting", "forest", "blend"] = "best",
     seconds: int = 300,
 ) -> Any:
-    """`seconds`: when so much time is gone, no further candidate is begun."""
+    """`seconds`: after this time, no further candidate is tried."""
     classes = _classifies(y, run, task)
     y = y if classes else y.astype(float)
     if classes:
-        _look_at_classes(y, run)
+        _check_classes(y, run)
     prepared = preprocessor(X, run.inputs, high_cardinality(X, run))
     candidates = {
         name: make_pipeline(clone(prepared), model)
@@ -73,46 +73,47 @@ def fit(
 
 
 def _classifies(y: Any, run: Run, task: str) -> bool:
-    """Whether the values are classes: words and truths are, and whole numbers if they are few."""
+    """Return whether the target is classes: text and booleans are, and so are few different whole numbers."""
     kind, name = run.target.kind, run.target.name
     if task == "regression" and kind is Kind.STRING:
-        raise RecipeError(f"the target {name} is text; only numbers can be estimated by regression")
+        raise RecipeError(f"the target {name} is text, but regression needs numbers")
     if task == "classification" and kind is Kind.NUMBER and (y % 1).any():
-        raise RecipeError(f"the target {name} has numbers with fractions; those are no classes")
+        raise RecipeError(f"the target {name} has numbers with fractions, which cannot be classes")
     if task != "auto":
         return task == "classification"
     classes = kind in (Kind.STRING, Kind.BOOLEAN) or (kind is Kind.INTEGER and len(np.unique(y)) <= FEW_VALUES)
     if classes and kind is Kind.INTEGER:
         run.remark(
-            f"the few whole numbers of {name} are taken for classes; make it a `number` in `kinds` to estimate it"
+            f"{name} has few different whole numbers, so they are classes; make it a `number` in `kinds` for regression"
         )
     return classes
 
 
-def _look_at_classes(y: Any, run: Run) -> None:
+def _check_classes(y: Any, run: Run) -> None:
     """Add remarks on rare classes. Raises `RecipeError` if a class has too few rows."""
     counts = Counter(y.tolist())
     if len(counts) < 2:
-        raise RecipeError(f"the rows to learn from have one class only, {listed(list(counts))}: more rows are needed")
+        raise RecipeError(f"the training rows have only one class, {listed(list(counts))}: add rows of another")
     (first, most), (second, fewer) = counts.most_common(2)
     if most < FOLDS or fewer < 2:
         raise RecipeError(
-            f"the most frequent classes among the rows to learn from are {listed([first])} with {most} and"
-            f" {listed([second])} with {fewer}: to compare candidates it takes {FOLDS} of one and 2 of another"
+            f"the most frequent classes of the training rows are {listed([first])} with {most} and"
+            f" {listed([second])} with {fewer}: comparing candidates needs {FOLDS} rows of one and 2 of another"
         )
     rare = [label for label, count in counts.items() if count < 2 * FOLDS]
     if rare:
-        run.remark(f"hardly anything can be learnt about {listed(sorted(rare))}: fewer than {2 * FOLDS} rows each")
+        run.remark(f"too few rows to learn {listed(sorted(rare))}: fewer than {2 * FOLDS} each")
     label, count = rarest(y.tolist())
     if out_of_balance(y.tolist()):
         run.remark(
-            f"the classes are out of balance ({listed([label])} in {percent(count / len(y))} of the rows): accuracy"
-            " says little, so average precision leads; no class is weighted, so probabilities stay true to the data"
+            f"the classes are imbalanced ({listed([label])} in {percent(count / len(y))} of the rows): accuracy"
+            " says little, so average precision leads; classes have no weights, so probabilities fit the data"
         )
 
 
 def _models(y: Any, classes: bool) -> dict[str, Any]:
-    """From the simplest on: of equals the first is chosen. The last one blends the others but the baseline."""
+    """Return the candidates, the simplest first: the first of equals is chosen. The last blends all but the
+    baseline."""
     boosting: dict[str, Any] = {"max_leaf_nodes": 31, "early_stopping": False, "random_state": SEED}
     if len(y) < FEW_ROWS:
         boosting |= {"max_leaf_nodes": 8, "learning_rate": 0.05}
@@ -137,7 +138,7 @@ def _models(y: Any, classes: bool) -> dict[str, Any]:
 
 
 def _compare(candidates: dict[str, Any], X: Any, y: Any, classes: bool, seconds: int, run: Run) -> str:
-    """The name of the candidate with the best mean over the folds; `run` hears of all."""
+    """Compare the candidates, report them to `run`, and return the name of the best."""
     X, y = _sample(X, y, classes, run)
     splitter: Any = StratifiedKFold if classes else KFold
     folds = list(splitter(FOLDS, shuffle=True, random_state=SEED).split(X, y))
@@ -146,9 +147,9 @@ def _compare(candidates: dict[str, Any], X: Any, y: Any, classes: bool, seconds:
     started = time.monotonic()
     tried: list[_Tried] = []
     for done, (name, candidate) in enumerate(candidates.items()):
-        # The baseline and one that can be chosen are compared, however long they take.
+        # The baseline and one real candidate are always tried, however long they take.
         if done > 1 and time.monotonic() - started > seconds:
-            run.remark(f"{listed(list(candidates)[done:])} was not tried: {seconds} s are over (seconds={seconds})")
+            run.remark(f"{listed(list(candidates)[done:])} was not tried: the time is over (seconds={seconds})")
             break
         began, scores = time.monotonic(), []
         leader = max((each.found.mean for each in tried), default=None)
@@ -193,7 +194,8 @@ def _headline(y: Any) -> str:
 
 
 def _answers(fitted: Any, X: Any, labels: Any) -> Any:
-    """The probabilities of `labels` (rows × classes), of which a fold of few rows may lack one; or numbers."""
+    """Return the predicted numbers, or the probabilities of `labels` (rows × classes): a small fold may lack a
+    class."""
     if labels is None:
         return fitted.predict(X)
     table = np.zeros((len(X), len(labels)))
@@ -218,9 +220,9 @@ def _sample(X: Any, y: Any, classes: bool, run: Run) -> tuple[Any, Any]:
     if len(y) <= most:
         return X, y
     chosen = np.sort(np.random.default_rng(SEED).choice(len(y), most, replace=False))
-    if classes:  # a rare one must not get lost
+    if classes:  # keep rows of rare classes
         chosen = np.union1d(chosen, pd.Series(y).groupby(y).head(2 * FOLDS).index)
     run.remark(
-        f"candidates are compared on {len(chosen)} of {len(y)} rows, drawn at random; the chosen one learns from all"
+        f"candidates are compared on {len(chosen)} of {len(y)} rows, drawn at random; the chosen one is fitted on all"
     )
     return X.iloc[chosen], y[chosen]

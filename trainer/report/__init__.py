@@ -1,4 +1,4 @@
-"""The report of a version: what a data scientist wants to see before trusting it."""
+"""The report of a version, for a data scientist who decides whether to trust it."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ SCHEMA_VERSION = 2
 
 @dataclass(frozen=True)
 class Report:
-    """What can be said before a version has its number; saying it takes seconds, writing it does not."""
+    """A report before its version has a number. Making it takes seconds, writing it is quick."""
 
     facts: Facts
     pictures: dict[str, Any]
 
     @classmethod
     def of(cls, evidence: Evidence) -> Report:
-        """Raises nothing: a part that cannot be made says why in its place."""
+        """Make the report. Raises nothing: a part that fails is replaced by the reason."""
         return cls.drawn(gather(evidence))
 
     @classmethod
     def drawn(cls, facts: Facts) -> Report:
-        """Render `facts` of `gather`; other facts raise any exception."""
+        """Draw the pictures of the `facts` of `gather`. Other facts may raise any exception."""
         return cls(facts, draw_all(facts))
 
     def write(self, folder: Path, manifest: ModelManifest) -> None:
-        """`report.html` and `report.json` in `folder`, which is there. Raises OSError."""
+        """Write `report.html` and `report.json` to an existing `folder`. Raises OSError."""
         facts = {"schema_version": SCHEMA_VERSION, **self.facts, **published(manifest)}
         text = json.dumps(facts, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         (folder / REPORT_JSON).write_text(text + "\n", encoding="utf-8")

@@ -17,7 +17,7 @@ from trainer.report.parts import NotShown, most_frequent
 
 @dataclass(frozen=True)
 class Classes:
-    """Classes as positions in `labels`: those of the estimator, then those that only the test rows have.
+    """Predicted and actual classes, as positions in `labels`: the estimator's, then those that only test rows have.
     `probabilities` is rows × the estimator's classes, or None. `interesting` are the classes to look at closely."""
 
     labels: Sequence[Value]
@@ -53,7 +53,7 @@ class Classes:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Actual and predicted numbers, of which both are finite, of the rows at `places` among those tested on."""
+    """Actual and predicted numbers of the test rows at `places`, where the prediction is finite."""
 
     actual: Any
     predicted: Any
@@ -66,12 +66,13 @@ class Numbers:
         actual, predicted = np.asarray(evidence.y_test, dtype=float), np.asarray(found, dtype=float)
         finite = np.isfinite(predicted)
         if not finite.any():
-            raise NotShown("No prediction of the model was a finite number.")
+            raise NotShown("None of the model's predictions is a finite number.")
         return cls(actual[finite], predicted[finite], np.flatnonzero(finite), int((~finite).sum()))
 
 
 def interesting(labels: Sequence[Value], targets: Sequence[Value]) -> Sequence[int]:
-    """Positions of classes: of two the rarer one, or the second if both are as frequent, else the most frequent."""
+    """Return the positions of the classes to show: of two the rarer one (the second if equal), else the most
+    frequent."""
     counts = Counter(targets)
     if len(labels) == 2:
         return [0 if counts[labels[0]] < counts[labels[1]] else 1]

@@ -30,7 +30,7 @@ def classification(answers: Classes, recommended: float | None = None) -> Facts:
 
 
 def confusion(answers: Classes) -> Facts:
-    """`counts[i][j]`: rows of class i that were taken for class j, for the classes that most rows have."""
+    """Return `counts[i][j]`, the rows of class i predicted as class j, for the most frequent classes."""
     size = len(answers.labels)
     matrix = np.bincount(answers.actual * size + answers.predicted, minlength=size * size).reshape(size, size)
     shown = most_frequent(answers.labels, (matrix.sum(axis=0) + matrix.sum(axis=1)).tolist())
@@ -44,10 +44,10 @@ def confusion(answers: Classes) -> Facts:
 
 
 def by_class(answers: Classes) -> Facts:
-    """Precision, recall and F1 of the classes that most rows have, and their plain mean over all that occur.
+    """Return precision, recall and F1 of the most frequent classes, and the unweighted mean over all that occur.
 
-    `rows` are of the class, `predicted` were taken for it. A class without rows has no recall, one that is never
-    predicted no precision; the mean takes 0 for both, as scikit-learn's classification report does.
+    `rows` belong to the class, `predicted` were predicted as it. Recall is null for a class without rows, precision for
+    one that is never predicted; the mean counts both as 0, as scikit-learn's classification report does.
     """
     size = len(answers.labels)
     rows, predicted = (np.bincount(found, minlength=size) for found in (answers.actual, answers.predicted))
@@ -72,18 +72,18 @@ def by_class(answers: Classes) -> Facts:
 
 
 def thresholds(answers: Classes, recommended: float | None = None) -> Facts:
-    """For two classes: the results of predicting the rarer one (`label`) from a probability on.
+    """Return, for two classes, the results of predicting the rarer one (`label`) from a probability on.
 
-    `items` by falling threshold: `precision`, `recall`, `f1`, and how many rows are `flagged`. The ones shown: that at
-    which the model answers so by itself (`served`; of some models there is none), the one that is `recommended`, and
-    those that reach `RECALLS`. These are rounded downwards, and the figures are those of the rounded ones.
+    `items` by falling threshold: `precision`, `recall`, `f1`, and how many rows are `flagged`. They are the threshold
+    of the model's own predictions (`served`; some models have none), the one that is `recommended`, and those that
+    reach `RECALLS`. These are rounded downwards, and the figures are those of the rounded thresholds.
     """
     if answers.probabilities is None or answers.probabilities.shape[1] != 2:
-        raise NotShown("A threshold is for models of two classes with probabilities.")
+        raise NotShown("Thresholds are shown for models of two classes with probabilities.")
     place = answers.scored[0]
     given, positive = answers.probabilities[:, place], answers.actual == place
     if positive.all() or not positive.any():
-        raise NotShown("All rows that the model was tested on are of one class.")
+        raise NotShown("All test rows are of one class.")
     served = _served(given, answers.predicted == place)
     reaching = [_below(float(np.quantile(given[positive], 1 - recall, method="lower"))) for recall in RECALLS]
     wanted = {threshold for threshold in (served, recommended, *reaching) if threshold is not None}
@@ -121,7 +121,7 @@ def _served(given: Any, predicted: Any) -> float | None:
 
 
 def _below(probability: float, digits: int = 3) -> float:
-    """Rounded downwards to that many significant digits, so that what reached it still does."""
+    """Round downwards to `digits` significant digits, so that probabilities at the threshold still reach it."""
     if probability <= 0:
         return 0.0
     unit = 10.0 ** (math.floor(math.log10(probability)) - digits + 1)
@@ -130,10 +130,10 @@ def _below(probability: float, digits: int = 3) -> float:
 
 
 def calibration(answers: Classes) -> Facts:
-    """Rows in bins of about equal size by probability: what was `predicted` on average, and the share that was
-    `observed`, with the 95 % interval of Wilson from `low` to `high`.
+    """Return the calibration in bins of about equal size by probability: the mean `predicted` probability, and the
+    `observed` share with Wilson's 95 % interval from `low` to `high`.
 
-    With two classes it is the probability of the rarer one; with more, that of the class which is answered.
+    For two classes it is the probability of the rarer one, for more that of the predicted class.
     """
     shown, label = answers.scored, None
     if answers.probabilities.shape[1] == 2:

@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves of each class, with as few points as the line needs."""
+"""ROC and precision-recall curves of each class, reduced to as few points as each line needs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ TOLERANCE = 0.002
 """Largest distance of a shown curve from the full one, on axes from 0 to 1: a pixel of the picture."""
 
 Curve = Callable[[Any, Any], Facts]
-"""Which rows are of a class (booleans), and the probabilities that the model gives them → the facts of one curve."""
+"""Returns the facts of one curve, given which rows are of the class (booleans) and their probabilities."""
 
 
 def roc(answers: Classes) -> Facts:
-    """A curve a class: `x` the false positive rate, `y` the true positive rate, `area` the area under it."""
+    """Return a ROC curve for each class: `x` the false positive rate, `y` the true positive rate, `area` under it."""
 
     def curve(positive: Any, scores: Any) -> Facts:
         false, true, _ = roc_curve(positive, scores)
@@ -29,10 +29,11 @@ def roc(answers: Classes) -> Facts:
 
 
 def precision_recall(answers: Classes) -> Facts:
-    """A curve a class: `x` recall, `y` precision, `area` the average precision, `share` the precision of guessing.
+    """Return a curve for each class: `x` recall, `y` precision, `area` the average precision, `share` the precision of
+    guessing.
 
-    In steps, as scikit-learn draws it: the area under the steps is the average precision, and a straight line between
-    two points would promise what no threshold gives.
+    The curve has steps, as scikit-learn draws it: the area under them is the average precision, and no threshold gives
+    the values on a straight line between two points.
     """
 
     def curve(positive: Any, scores: Any) -> Facts:
@@ -90,6 +91,6 @@ def _one_against_the_rest(answers: Classes, curve: Curve) -> Facts:
                 {"label": label, "rows": int(positive.sum()), **curve(positive, answers.probabilities[:, place])}
             )
     if not curves:
-        raise NotShown("All rows that the model was tested on are of one class.")
+        raise NotShown("All test rows are of one class.")
     classes = answers.probabilities.shape[1]
     return {"curves": curves, "one_sided": one_sided, "classes_left_out": max(0, classes - MOST_CLASSES)}

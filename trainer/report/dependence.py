@@ -1,7 +1,7 @@
 """Partial dependence: the mean prediction of the model when one input is set to a value in every row.
 
-scikit-learn's own function takes neither whole numbers nor times nor nulls, and no estimator of a recipe's own; this is
-its definition, asked the way that serving asks.
+scikit-learn's own function supports neither integers, times and nulls nor custom estimators. This module applies the
+same definition and predicts as serving does.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from trainer.report.parts import Facts, NotShown, clean, number, numbers
 ROWS, VALUES, MOST_INPUTS, MOST_CATEGORIES, SECONDS, SEED = 200, 12, 6, 8, 3.0, 0
 FEWEST_ROWS = 20
 LOOKED_AT = 10_000
-"""Rows, at least, whose values are candidates for those that are shown, where there are so many."""
+"""Fewest rows from which the shown values are chosen, if the data have that many."""
 
 
 def dependence(evidence: Evidence, strongest: Sequence[str], seconds: float = SECONDS) -> Facts:
-    """For the `MOST_INPUTS` inputs that matter most (`strongest`, as reports write their names): `values` that occur in
-    the data, and a line for each of `labels` (of numbers there is one, without a name) with the mean of the
-    probability, or of the number, that the model then gives.
+    """Return the partial dependence of the `MOST_INPUTS` most important inputs (`strongest`, as reports write their
+    names): `values` that occur in the data, and a line for each of `labels` with the mean probability, or a single line
+    with the mean number.
 
-    On at most `ROWS` rows and for about `seconds`, after which only the first input is sure (`not_measured`: how many
-    are missing).
+    Uses at most `ROWS` rows and about `seconds`; a slow model may get only the first input (`not_measured` is the
+    number of the others).
     """
     signature = evidence.draft.signature
     output = signature.output
     if output.labels is not None and not output.probabilities:
         raise NotShown("The model gives no probabilities.")
     if not strongest:
-        raise NotShown("It is not known which inputs matter most.")
+        raise NotShown("The most important inputs are unknown.")
     end = time.monotonic() + seconds
     classes = [] if output.labels is None else interesting(output.labels, evidence.targets)
 
@@ -62,7 +62,7 @@ def dependence(evidence: Evidence, strongest: Sequence[str], seconds: float = SE
         found = answers([(*row[:place], value, *row[place + 1 :]) for value in values for row in rows])
         lines = found.reshape(len(values), len(rows), -1).mean(axis=1).T
         if not np.isfinite(lines).all():
-            raise NotShown("The model gave answers that are not finite numbers.")
+            raise NotShown("The model gave predictions that are not finite numbers.")
         shown = {"values": [_shown(value) for value in values], "lines": [numbers(line) for line in lines]}
         items.append({"name": names[place], "kind": str(signature.inputs[place].kind), **shown})
     if not items:
@@ -100,7 +100,7 @@ def _values(field: Field, column: Sequence[Value]) -> list[Value]:
 
 
 def _order(value: Value) -> Any:
-    """Values of one kind are in their order, times as text too."""
+    """Return a sort key: values of one kind compare with each other, and times as text do too."""
     return value
 
 

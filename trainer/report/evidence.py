@@ -1,4 +1,4 @@
-"""What a report is made of: all that is known when a training has ended and nothing is published yet."""
+"""The evidence for a report: all that is known after fitting and before publishing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainer.recipe import Candidate
 
 
 class Outcome(StrEnum):
-    """The result of a paired test of the new version against the current one, on rows that neither has learnt from."""
+    """The result of a paired test of the new version against the current one, on rows that are new to both."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -25,11 +25,11 @@ class Outcome(StrEnum):
 class Comparison:
     """A comparison of the new version with `version`, which it would replace.
 
-    `rows` is the number of held-out rows from which neither has learnt; `metrics` are the new version's on those rows
-    and `previous` the other one's, both empty where there is no such row or the other cannot be asked. `loss` is what
+    `rows` is the number of held-out rows that are new to both; `metrics` are the new version's on those rows and
+    `previous` the other one's, both empty without such rows or if the other version cannot predict them. `loss` is what
     was compared row by row ("log loss", "squared error", "share of errors"), `loss_now` and `loss_before` its means;
-    `p_worse` and `p_better` are the one-sided p-values of the paired test. `outcome` is None, and `missing` is the
-    reason, where nothing can be said: "there are 12 held-out rows that neither has learnt from, and it takes 50".
+    `p_worse` and `p_better` are the one-sided p-values of the paired test. Without a result, `outcome` is None and
+    `missing` is the reason: "there are 12 held-out rows that are new to both, and it takes 50".
     """
 
     version: int
@@ -47,10 +47,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Leak:
-    """One or two `columns` that predict (nearly) all of the target by themselves.
+    """One or two `columns` that by themselves predict nearly all of the target.
 
     `how` is "alone", "sum", "product", "quotient", "together". `score` is their cross-validated `metric` ("accuracy" or
-    "r2") without any other column. `sentence` names all of it, and what to do.
+    "r2") without any other column. `sentence` says all of that, and what to do.
     """
 
     columns: Sequence[str]
@@ -62,8 +62,8 @@ class Leak:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """The results of predicting a class from the probability `threshold` on, for the test rows: it is predicted in
-    `found` rows. `precision` is 1 where that is none."""
+    """The results of predicting a class from the probability `threshold` on, for the test rows: `found` rows are
+    predicted as the class. `precision` is 1 if there are none."""
 
     threshold: float
     precision: float
@@ -73,10 +73,10 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Of a model of two classes with probabilities: `label` is the rarer class.
+    """Thresholds of a model of two classes with probabilities. `label` is the rarer class.
 
-    `best` has the highest F1 on the cross-validated predictions of the training rows, and is measured on the rows
-    tested on; None where nothing was cross-validated. `argmax` is what the model answers by itself.
+    `best` has the highest F1 on the cross-validated predictions of the training rows, and is measured on the test rows;
+    None without cross-validation. `argmax` is the model's own prediction.
     """
 
     label: Value
@@ -86,16 +86,18 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Evidence:
-    """`rows` (in signature order) and `targets` are all that was trained and tested on; `X_test` (a matrix as
-    `scoring.matrix` makes it) and `y_test` those of them on which `draft.metrics` were measured: held out, unless
-    `held_out` is False. `tested_on` are their positions in `rows`; `ids` has one a row, or is None where the data have
-    no id column. With `sample` they came with an imported model, which may have learnt from them. `previous` is the
-    version that would be replaced. `remarks` are sentences on what was found in the data and done about it, `notes`
-    what the caller wrote, `target` the name of the column that is learnt.
+    """The evidence for a report.
+
+    `rows` (in signature order) and `targets` are all training and test rows. `X_test` (a matrix as `scoring.matrix`
+    makes it) and `y_test` are the test rows, on which `draft.metrics` were measured: held out, unless `held_out` is
+    False. `tested_on` are their positions in `rows`; `ids` has one a row, or is None without an id column. With
+    `sample` the rows came with an imported model, which may have been trained on them. `previous` is the version that
+    would be replaced. `remarks` are sentences on findings in the data, `notes` are the caller's, `target` is the
+    target's name.
 
     `headline` is the most telling metric of `draft.metrics`. `verdict` compares the version in one sentence with the
-    current one, or with the baseline; `refused` is the reason of the gate, None if the version passes. `comparison` is
-    None if there is no version to compare with. `leaks` are columns that may leak the target. `thresholds` are for
+    current one, or with the baseline; `refused` is the gate's reason not to promote the version, or None. `comparison`
+    is None if there is no version to compare with. `leaks` are columns that may leak the target. `thresholds` are for
     models of classes only.
     """
 

@@ -1,4 +1,4 @@
-"""Evidence → the facts of a report: what `report.json` holds, and all that the page is made of."""
+"""Gathers the facts of a report from the evidence: `report.json` holds them, and the page shows them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEGATED = "neg_"
 
 
 def gather(evidence: Evidence) -> Facts:
-    """All facts but those that only publishing knows (`published` has them). Takes seconds; raises nothing."""
+    """Return all facts except those of publishing (`published`). Takes seconds; raises nothing."""
     draft = evidence.draft
     matters = part("importance", lambda: importance(evidence))
     named = {leak.sentence for leak in evidence.leaks}
@@ -56,7 +56,7 @@ def gather(evidence: Evidence) -> Facts:
 
 
 def _answers(evidence: Evidence, strongest: list[str]) -> Facts:
-    """What the model answers to the rows that it is tested on: `answers`, and the `worst` of them."""
+    """Return the facts about the model's predictions of the test rows: `answers`, and the `worst` of them."""
     found: list[Classes | Numbers] = []
 
     def answers() -> Facts:
@@ -75,7 +75,7 @@ def _answers(evidence: Evidence, strongest: list[str]) -> Facts:
 
 
 def published(manifest: ModelManifest) -> Facts:
-    """Which version it is, of when, and made with what."""
+    """Return the facts of publishing: name and number of the version, time, libraries and artifact."""
     libraries = sorted(manifest.libraries.items())[:MOST_LIBRARIES]
     return {
         "model": manifest.name,
@@ -94,7 +94,7 @@ def published(manifest: ModelManifest) -> Facts:
 
 
 def candidates(evidence: Evidence) -> Facts:
-    """Best first, by the cross-validated mean; those whose mean is not finite last, with null."""
+    """Return the candidates, the best cross-validated mean first; means that are not finite are null and last."""
     tried = evidence.candidates
     if not tried:
         raise NotShown("This recipe fits one estimator and chose it without cross-validation.")
@@ -115,10 +115,10 @@ def candidates(evidence: Evidence) -> Facts:
 
 
 def comparison(evidence: Evidence) -> Facts:
-    """Return the metrics of both versions on the `rows` that neither has learnt from; `outcome` is None, with a
+    """Return the metrics of both versions on the `rows` that are new to both; `outcome` is None, with a
     `reason`, if they cannot be compared.
 
-    `metrics` are empty where there is no such row, or the other version cannot be asked.
+    `metrics` are empty without such rows, or if the other version cannot predict them.
     """
     found, previous = evidence.comparison, evidence.previous
     if found is None:

@@ -1,4 +1,4 @@
-"""Permutation importance: how much worse the model gets when the values of one input are dealt out to other rows."""
+"""Permutation importance: how much worse the model gets when the values of one input are shuffled."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from trainer.report.parts import Facts, NotShown, clean, number
 ROWS, FEWEST_ROWS, REPEATS, SECONDS, MOST_COLUMNS, SEED = 1000, 50, 5, 10.0, 20, 0
 
 Score = Callable[[Any, Any], float]
-"""Predictions, and probabilities or None → how good they are; more is better."""
+"""Returns the score of predictions, given with probabilities or None; higher is better."""
 
 
 def importance(evidence: Evidence, seconds: float = SECONDS) -> Facts:
-    """Of the `MOST_COLUMNS` inputs that matter most, what the model loses in `metric`: mean and spread over `repeats`.
+    """Return the loss in `metric`, mean and spread over `repeats`, for the `MOST_COLUMNS` most important inputs.
 
-    On at most `ROWS` rows and for about `seconds`: a slow model gets fewer rows, then fewer repeats, and in the end
-    only the first inputs (`not_measured` says how many are missing).
+    Uses at most `ROWS` rows and about `seconds`: a slow model gets fewer rows, then fewer repeats, and finally only the
+    first inputs (`not_measured` is the number of the others).
     """
     end, draw = time.monotonic() + seconds, np.random.default_rng(SEED)
     inputs, probabilities = evidence.draft.signature.inputs, evidence.draft.signature.output.probabilities
@@ -36,7 +36,7 @@ def importance(evidence: Evidence, seconds: float = SECONDS) -> Facts:
     def value(matrix: Any) -> float:
         found = score(*predict_matrix(evidence.estimator, matrix, probabilities))
         if not math.isfinite(found):
-            raise NotShown("The model gave answers that are not finite numbers, or too large to be measured.")
+            raise NotShown("The model gave predictions that are not finite, or too large to measure.")
         return found
 
     full = value(X)
@@ -47,7 +47,7 @@ def importance(evidence: Evidence, seconds: float = SECONDS) -> Facts:
                 found.append(full - value(_exchanged(X, place, draw.permutation(len(y)))))
     measured = [place for place, found in enumerate(losses) if found]
     if not measured:
-        raise NotShown(f"The model takes too long to be asked once for each input within {seconds:g} s.")
+        raise NotShown(f"The model is too slow to measure every input within {seconds:g} s.")
     measured.sort(key=lambda place: -np.mean(losses[place]))
     return {
         "metric": metric,
@@ -64,8 +64,8 @@ def importance(evidence: Evidence, seconds: float = SECONDS) -> Facts:
 
 
 def _chosen(evidence: Evidence, draw: Any) -> Any:
-    """Positions of at most `ROWS` test rows, drawn by chance, but with enough of each class: of one in a thousand rows
-    chance would leave one."""
+    """Return random positions of at most `ROWS` test rows, with enough of each class: of a class in one row of a
+    thousand, chance alone would leave a single row."""
     order = draw.permutation(len(evidence.y_test))
     labels = evidence.draft.signature.output.labels
     if labels is None or len(order) <= ROWS:
@@ -78,10 +78,10 @@ def _chosen(evidence: Evidence, draw: Any) -> Any:
 
 
 def _affordable(evidence: Evidence, chosen: Any, seconds: float) -> tuple[Any, Any]:
-    """X and y of the `chosen` test rows, or of so many of them that each input can be exchanged once in time."""
+    """Return X and y of the `chosen` test rows, or of as many as allow one shuffle of each input in time."""
     signature, y = evidence.draft.signature, np.asarray(evidence.y_test)
     if len(chosen) < 2:
-        raise NotShown("It takes at least two rows to exchange values between.")
+        raise NotShown("Shuffling needs at least two test rows.")
     began = time.monotonic()
     predict_matrix(evidence.estimator, take_rows(evidence.X_test, chosen), signature.output.probabilities)
     needed = (time.monotonic() - began) * len(signature.inputs)
@@ -91,7 +91,7 @@ def _affordable(evidence: Evidence, chosen: Any, seconds: float) -> tuple[Any, A
 
 
 def _exchanged(X: Any, place: int, order: Any) -> Any:
-    """X with the values of one column in that order; a DataFrame's column keeps its type."""
+    """Return X with the values of one column in the given order; a DataFrame's column keeps its type."""
     changed = X.copy()
     if isinstance(X, np.ndarray):
         changed[:, place] = X[order, place]
@@ -101,7 +101,8 @@ def _exchanged(X: Any, place: int, order: Any) -> Any:
 
 
 def _score(signature: Signature, y: Any) -> tuple[str, Score]:
-    """The area under the ROC curve where there are probabilities, since it also moves where one class is rare."""
+    """Return the metric and its score: with probabilities the area under the ROC curve, which also reacts if a class is
+    rare."""
     if signature.output.kind is OutputKind.NUMBER:
         spread = float(((y - y.mean()) ** 2).sum())
         if spread > 0:
@@ -114,7 +115,7 @@ def _score(signature: Signature, y: Any) -> tuple[str, Score]:
     inside = own.sum(axis=0)
 
     def area(_: Any, table: Any) -> float:
-        """The mean over the classes; of each by the ranks of its rows, which is faster than any curve."""
+        """Return the mean area over the classes, computed by ranks: that is faster than a curve."""
         ranks = rankdata(table[:, places], axis=0)
         return float(np.mean(((ranks * own).sum(axis=0) - inside * (inside + 1) / 2) / (inside * (len(y) - inside))))
 

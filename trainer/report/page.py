@@ -23,7 +23,7 @@ WORDS = {"r2": "R²", "roc": "ROC", "auc": "AUC", "f1": "F1"}
 
 
 def render(facts: Facts, pictures: Facts) -> str:
-    """The HTML; like any part, it says why where it cannot be made."""
+    """Return the HTML, or a page with the reason if it cannot be made."""
     given = {"facts": facts, "pictures": pictures, "status": Markup(STATUS)}  # noqa: S704
     made = part("page", lambda: {"html": _environment().get_template(TEMPLATE).render(given)})
     return str(made.get("html") or f"<!doctype html><title>report</title><p>{escape(made[MISSING])}")
@@ -63,7 +63,7 @@ def _environment() -> Environment:
 
 
 def shown(value: Any) -> str:
-    """A number as a reader wants it: 1,234,567, 123.5, 12.35, 0.123, 0.0012; – for none."""
+    """Format a number for reading: 1,234,567, 123.5, 12.35, 0.123, 0.0012; – for None."""
     if value is None:
         return "–"
     if isinstance(value, bool | str):
@@ -74,7 +74,7 @@ def shown(value: Any) -> str:
 
 
 def _measured(value: float | None) -> str:
-    """As `shown`; but 1 is 1.000, since it might as well be 0.999."""
+    """Format a measured number: like `shown`, but 1 is 1.000."""
     if value is None:
         return "–"
     size = abs(value)
@@ -84,7 +84,7 @@ def _measured(value: float | None) -> str:
 
 
 def _fixed(value: float | None) -> str:
-    """Such as are between 0 and 1, one below the other."""
+    """Format a number between 0 and 1 for a column of such numbers."""
     return "–" if value is None else f"{value:.3f}"
 
 
@@ -97,7 +97,7 @@ def _percent(part: int, whole: int) -> str:
 
 
 def _difference(metric: Facts) -> str:
-    """Of two that are shown beside it, with their digits."""
+    """Format the difference of a metric's two values, with as many decimals as they have."""
     now, before = metric["now"], metric["before"]
     if now is None or before is None:
         return "–"
@@ -106,13 +106,13 @@ def _difference(metric: Facts) -> str:
 
 
 def _decimals(values: Sequence[float]) -> int:
-    """After the point, so that the largest has three digits."""
+    """Return the number of decimals that gives the largest value three digits."""
     largest = max(map(abs, values), default=0.0)
     return min(8, max(0, 2 - math.floor(math.log10(largest)))) if largest > 0 else 0
 
 
 def _aligned(items: Sequence[Facts]) -> Iterator[tuple[Facts, str, str]]:
-    """Each with its mean and its spread as text, all with the same number of decimals."""
+    """Yield each item with its mean and spread as text, all with the same number of decimals."""
     decimals = _decimals([item["mean"] for item in items if item["mean"] is not None])
     for item in items:
         mean, spread = ("–" if item[k] is None else _signed(item[k], decimals) for k in ("mean", "spread"))
@@ -120,19 +120,19 @@ def _aligned(items: Sequence[Facts]) -> Iterator[tuple[Facts, str, str]]:
 
 
 def _alike(values: Sequence[float], others: Sequence[float]) -> list[str]:
-    """`values` as text, with the decimals that suit them and `others`."""
+    """Format `values` with the decimals that suit them and `others`."""
     decimals = _decimals([*values, *others])
     return [_signed(value, decimals) for value in values]
 
 
 def _signed(value: float, decimals: int, plus: str = "") -> str:
-    """With a true minus, and none before what is rounded to 0."""
+    """Format a number with a proper minus sign, and without a sign if it is rounded to 0."""
     text = f"{abs(value):,.{decimals}f}"
     return text if not text.strip("0.") else f"−{text}" if value < 0 else plus + text
 
 
 def _ends(items: Sequence[Facts], *others: float) -> tuple[float, float]:
-    """From where to where the means with their spreads reach, and `others`."""
+    """Return the range of the means with their spreads, and of `others`."""
     known = [(item["mean"], item["spread"] or 0.0) for item in items if item["mean"] is not None]
     if not known:
         return 0.0, 1.0
@@ -141,7 +141,7 @@ def _ends(items: Sequence[Facts], *others: float) -> tuple[float, float]:
 
 
 def _metrics(facts: Facts) -> list[Facts]:
-    """The headline first; each with its `baseline` and that of cross-validation (`cv`, `spread`), or None."""
+    """Return the metrics, the headline first, each with its `baseline` and cross-validated value (`cv`, `spread`)."""
     metrics = facts["metrics"]
     own = [name for name in metrics if not name.removeprefix(TRAINING).startswith((BASELINE, CROSS_VALIDATED))]
     own.sort(key=lambda name: name != facts["headline"])
@@ -167,12 +167,12 @@ def _changed(inputs: Facts) -> bool:
 
 
 def _value(value: Any) -> str:
-    """A cell of the data: as it is, a number without what floats add to it, a day without midnight."""
+    """Format a cell of the data: floats with six digits, dates without midnight."""
     return "–" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value).removesuffix(_MIDNIGHT)
 
 
 def _words(name: str) -> str:
-    """`mean_absolute_error` as words."""
+    """Return a metric's name as words."""
     return " ".join(WORDS.get(word, word) for word in name.split("_"))
 
 
@@ -185,10 +185,10 @@ def _time(stamp: str) -> str:
 
 
 def _dashes(place: int) -> str:
-    """As `stroke-dasharray`."""
+    """Return the dashes of a line as `stroke-dasharray`."""
     return " ".join(f"{2 * length:g}" for length in DASHES[place % len(DASHES)])
 
 
 def _addressed(text: str) -> Markup:
-    """With the gateway's address, which comes first in it, where the gateway finds it."""
+    """Return the text as HTML, with an element that the gateway fills with its address."""
     return Markup(str(escape(text)).replace(ADDRESS, ADDRESS_ELEMENT, 1))  # noqa: S704

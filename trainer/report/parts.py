@@ -1,7 +1,6 @@
-"""What the parts of a report share: plain facts, which JSON can hold, and a place for the reason where there are none.
+"""Helpers for the parts of a report: plain facts, valid in JSON, or the reason why a part is missing.
 
-Names, categories and notes come from whoever sent the data. They are cut and cleaned here, once, and escaped where
-they are written.
+Names, categories and notes are not trusted: they are cut and cleaned here, and escaped where they are written.
 """
 
 from __future__ import annotations
@@ -17,25 +16,26 @@ import numpy as np
 Facts = dict[str, Any]
 
 MISSING = "missing"
-"""The one key of a part that could not be made: a sentence that says why."""
+"""The only key of a part that could not be made. Its value is a sentence with the reason."""
 
 NAME, PARAGRAPH = 80, 2000
-"""Characters of a name or a value, and of a text, that a report shows."""
+"""Most characters of a name or value, and of a text, in a report."""
 
 MOST_CLASSES = 10
 
 UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, lone surrogates, and what makes the text beside it run backwards."""
+"""Control characters, lone surrogates, and characters that reverse the text beside them."""
 
 log = logging.getLogger(__name__)
 
 
 class NotShown(Exception):
-    """There is nothing to show in this part; the message says why."""
+    """A part has nothing to show; the message says why."""
 
 
 def part(name: str, make: Callable[[], Facts]) -> Facts:
-    """What `make` gives, or why it gives nothing. A report never ends a training: a bug is logged and named."""
+    """Return the facts that `make` returns, or the reason why there are none. Never raises: a bug is logged and
+    named."""
     try:
         return make()
     except NotShown as reason:
@@ -46,14 +46,14 @@ def part(name: str, make: Callable[[], Facts]) -> Facts:
 
 
 def clean(value: object, most: int = NAME, keep_lines: bool = False) -> str:
-    """`value` as text of at most `most` characters without those that would disturb the page."""
+    """Return `value` as text of at most `most` characters, with unsafe characters replaced."""
     lines = str(value)[: most + 1].splitlines() if keep_lines else [str(value)[: most + 1]]
     text = "\n".join(UNSHOWN.sub("\ufffd", line) for line in lines)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def number(value: Any, digits: int = 6) -> float | None:
-    """`value` with that many significant digits; None where it is not finite, which JSON cannot hold."""
+    """Return `value` with `digits` significant digits, or None if it is not finite: JSON cannot represent it."""
     value = float(value)
     return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
@@ -63,7 +63,7 @@ def numbers(values: Any, digits: int = 5) -> list[float | None]:
 
 
 def histogram(values: Any, most: int = 20) -> Facts | None:
-    """`edges` and `counts` of finite `values`; None where floats are too coarse to tell the bins apart."""
+    """Return `edges` and `counts` of finite `values`, or None if the values are too close for bins of floats."""
     bins = int(min(most, max(1, 2 * math.sqrt(len(values)))))
     try:
         counts, edges = np.histogram(values, bins=bins)

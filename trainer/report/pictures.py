@@ -1,4 +1,4 @@
-"""Facts → pictures: SVG that stands in the page and takes its colours from it, so that it is dark where the page is."""
+"""Draws the pictures of a report as SVG with the page's own colours, so that they follow its light or dark scheme."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from trainer.report.parts import MISSING, Facts, clean, part
 
 INK, FAINT, SOFT = "#010101", "#020202", "#030303"
 SERIES = [f"#0a0a{place:02x}" for place in range(10)]
-"""Colours that matplotlib draws with, and the page's variables that stand in their place afterwards."""
+"""Colours for matplotlib, which the page's variables replace afterwards."""
 VARIABLES = {INK: "--ink", FAINT: "--line", SOFT: "--soft"} | {c: f"--c{i}" for i, c in enumerate(SERIES)}
 ACCENT = SERIES[0]
 DASHES: list[tuple[float, ...]] = [(), (5, 2), (1.5, 1.5), (6, 2, 1.5, 2), (6, 2, 1.5, 2, 1.5, 2)]
-"""Lines differ in more than their colour: lengths of strokes and gaps, as many widths of the line, by turns."""
+"""Dashes of lines, which differ not only in colour: lengths of strokes and gaps, in line widths."""
 
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": FAINT,
@@ -52,7 +52,7 @@ MOST_TICKS = 5
 
 
 def draw_all(facts: Facts) -> dict[str, Any]:
-    """By name, each a piece of HTML, or a part that says why it is missing. Facts that are missing have no picture."""
+    """Return the pictures by name, each as SVG or with the reason why it is missing. Missing facts have no picture."""
     none: Facts = {MISSING: ""}
     answers: Facts = facts["answers"]
     points = answers if "points" in answers else none
@@ -105,7 +105,7 @@ def _shortened(attribute: re.Match[str]) -> str:
 
 
 def _styled_once(group: re.Match[str]) -> str:
-    """Hundreds of points that look alike say so once, in their group."""
+    """Move the style that hundreds of points share into their group."""
     styles = set(re.findall(r' style="[^"]*"', group[2]))
     if len(styles) != 1:
         return group[0]
@@ -128,7 +128,7 @@ def _unit_square(axes: Axes) -> None:
 
 
 def _line(axes: Axes, place: int, x: list[Any], y: list[Any], **more: Any) -> None:
-    """The line of the series with that number, as the page's legend shows it."""
+    """Draw the line of a series, as the page's legend shows it."""
     (line,) = axes.plot(x, y, color=SERIES[place % len(SERIES)], linewidth=1.5, **more)
     if dashes := DASHES[place % len(DASHES)]:
         line.set_dashes(dashes)

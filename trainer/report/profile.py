@@ -1,4 +1,4 @@
-"""The data profile: what each column holds, as somebody who has never seen the data needs it."""
+"""The data profile: what each column holds, for a reader who has never seen the data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ MOST_COLUMNS, MOST_VALUES = 60, 5
 
 
 def profile(evidence: Evidence) -> Facts:
-    """`columns` (the first `MOST_COLUMNS`; `left_out` says how many more there are) and the `target`."""
+    """Return the facts of the `columns` (the first `MOST_COLUMNS`; `left_out` is the number of others) and the
+    `target`."""
     inputs = evidence.draft.signature.inputs
     columns = []
     for place, field in enumerate(inputs[:MOST_COLUMNS]):
@@ -39,8 +40,8 @@ def _target(evidence: Evidence) -> Facts:
 
 
 def column(name: str, kind: Kind, values: Sequence[Value], most: int = MOST_VALUES) -> Facts:
-    """`nulls` and `distinct`; of numbers and times `min`, `median`, `max` and a histogram, of anything else the `most`
-    most frequent values and how many `others` rows have."""
+    """Return the facts of a column: `nulls` and `distinct`; for numbers and times `min`, `median`, `max` and a
+    histogram; for other kinds the `most` most frequent values, and the number of rows with `others`."""
     present = [value for value in values if value is not None]
     tally = Counter(present)
     facts = {"name": clean(name), "kind": str(kind), "nulls": len(values) - len(present), "distinct": len(tally)}
@@ -64,7 +65,7 @@ def _numbers(values: Any) -> Facts:
 
 
 def _times(values: Sequence[Value]) -> Facts:
-    """As numbers, but written as days; a histogram's edges too."""
+    """Return the same facts as for numbers, as days; also the histogram's edges."""
     seconds = np.array([datetime.fromisoformat(str(value)).timestamp() for value in values])
     low, middle, high = np.quantile(seconds, (0, 0.5, 1))
     bars = histogram(seconds)

@@ -1,4 +1,4 @@
-"""How a model of numbers answers the rows it is tested on: predicted beside actual values, and what is left between."""
+"""Facts about a regressor's predictions of its test rows: predicted and actual values, and residuals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ POINTS, SEED = 500, 0
 
 
 def regression(answers: Numbers) -> Facts:
-    """`points` (`actual`, `predicted`; at most `POINTS`, drawn from all) and the `residuals`, actual less predicted."""
+    """Return `points` (`actual`, `predicted`; at most `POINTS`, drawn at random) and `residuals`, actual less
+    predicted."""
     actual, predicted = answers.actual, answers.predicted
     shown = np.sort(np.random.default_rng(SEED).permutation(len(actual))[:POINTS])
     residuals = actual - predicted

@@ -1,4 +1,4 @@
-"""How to ask a version for a prediction: a request with its own example, to be pasted into a shell or into Python."""
+"""How to use a version: a request with its own example, to paste into a shell or into Python."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contract.report_placeholders import ADDRESS
 from trainer.report.parts import UNSHOWN, Facts, NotShown
 
 LONGEST = 16_000
-"""Characters of an example that a report shows."""
+"""Most characters of an example in a report."""
 
 _PYTHON = """\
 import json
@@ -33,11 +33,11 @@ with urllib.request.urlopen(request) as answer:
 
 
 def usage(manifest: ModelManifest) -> Facts:
-    """`curl` and `python`, which ask just this version, whatever its aliases are."""
+    """Return requests for `curl` and `python` that name this very version."""
     if not manifest.example:
         raise NotShown("The version has no example of a request.")
     path = f"/v1/models/{manifest.name}@{manifest.version}/predict"
-    # The text is for a page and a shell: what would disturb either is written as JSON's and Python's escapes.
+    # Characters that are unsafe on a page or in a shell are written as escapes of JSON and Python.
     body = UNSHOWN.sub(_escaped, json.dumps(manifest.example, ensure_ascii=False, allow_nan=False))
     if len(body) > LONGEST:
         raise NotShown(f"The example is too long for a report; GET /v1/models/{manifest.name} shows it.")

@@ -1,4 +1,4 @@
-"""The rows that are predicted most wrong. They may show mistakes in the data, or gaps of the model."""
+"""The worst predictions. They may show mistakes in the data, or weaknesses of the model."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ MOST_ROWS, MOST_COLUMNS = 10, 6
 
 
 def worst(evidence: Evidence, answers: Classes | Numbers, strongest: Sequence[str]) -> Facts:
-    """Up to `MOST_ROWS` of the rows tested on, the worst first, with their values in `columns`: the inputs that matter
-    most (`strongest`, as reports write their names), as far as these are known.
+    """Return up to `MOST_ROWS` test rows, the worst prediction first, with their values in `columns`: the most
+    important inputs (`strongest`, as reports write their names), if they are known.
 
-    `row` counts from 1 in the data, without rows that have no target. Numbers are predicted wrong by `error`, actual
-    less predicted. A row of a class is wrong where another one is answered; `probability` is what the model gives to
-    the actual one.
+    `row` counts from 1 in the data, without rows that have no target. For numbers, `error` is actual less predicted.
+    For classes, only wrong predictions count, and `probability` is that of the actual class.
     """
     names = [clean(name) for name in evidence.draft.signature.names]
     known = [names.index(name) for name in strongest if name in names]
     columns = [*known, *(place for place in range(len(names)) if place not in known)][:MOST_COLUMNS]
     count = int((answers.actual != answers.predicted).sum())
     if not count:
-        raise NotShown("Not one of the rows that it was tested on is predicted wrong.")
+        raise NotShown("The model predicts every test row correctly.")
     wrong = _wrong_numbers(answers) if isinstance(answers, Numbers) else _wrong_classes(answers)
     items = []
     for place, facts in islice(wrong, min(count, MOST_ROWS)):
@@ -48,7 +47,7 @@ def worst(evidence: Evidence, answers: Classes | Numbers, strongest: Sequence[st
 def _wrong_classes(answers: Classes) -> Iterator[tuple[int, Facts]]:
     places = np.flatnonzero(answers.actual != answers.predicted)
     given = _of_actual(answers)[places]
-    # Rows of a class that was never learnt come first: no probability could be lower.
+    # Rows of a class that the model does not know come first.
     for i in np.argsort(np.nan_to_num(given, nan=-1.0), kind="stable"):
         actual, predicted = (answers.labels[found[places[i]]] for found in (answers.actual, answers.predicted))
         facts = {"actual": clean(actual), "predicted": clean(predicted), "probability": number(given[i])}
@@ -56,7 +55,7 @@ def _wrong_classes(answers: Classes) -> Iterator[tuple[int, Facts]]:
 
 
 def _of_actual(answers: Classes) -> Any:
-    """The probability of each row's actual class; NaN where the model does not know it, or gives none."""
+    """Return the probability of each row's actual class; NaN if the model does not know the class."""
     given = np.full(len(answers.actual), np.nan)
     if answers.probabilities is not None:
         known = answers.actual < answers.probabilities.shape[1]

@@ -1,1 +1,1 @@
-"""Rows to learn from: where they come from, what their columns are, and how those become numbers."""
+"""Training rows: reading them, inferring their fields, and turning columns into numbers."""

@@ -14,7 +14,7 @@ IMBALANCED = 0.4
 
 
 def rarest(labels: Collection[Any]) -> tuple[Any, int]:
-    """The class that the fewest of `labels` name, and how many do; of equally rare ones the last in their order."""
+    """Return the least frequent of `labels` and its count; of equally rare ones the last in order."""
     counts = Counter(labels)
     label = min(sorted(counts, reverse=True), key=counts.__getitem__)
     return label, counts[label]

@@ -10,7 +10,7 @@ from trainer.recipe import DataError, Table
 
 
 def read(path: Path, source: str, on_progress: Callable[[float], None]) -> Table:
-    """A header and rows of text, blank cells None, as `contract.csv_table` reads them for serving, too.
+    """Read a header and rows of text, as serving does (`contract.csv_table`). Blank cells are None.
 
     `on_progress` is called with the fraction that has been read. Raises `DataError`, which calls the file `source`.
     """

@@ -1,4 +1,4 @@
-"""A table of text and the name of its target → fields, and what of the table can be learnt from."""
+"""Infers the fields of a table of text, given its target, and leaves out columns that cannot help to predict."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from trainer.recipe import DataError, Recipe, Table
 
 FEWEST_ROWS = 20
 FEW_VALUES = 20
-"""Up to so many different values, whole numbers count or grade something, and words may be all there are."""
+"""With at most this many different values, whole numbers are counts or grades, and words may be categories."""
 SEEN_ENOUGH = (5, 0.01)
-"""Words are all there are when the rarest stands in so many rows, and in such a share of them."""
+"""Words are categories if the rarest occurs in at least this many rows and this share of them."""
 
 _CODE = re.compile(r"0\d+")
 _ID = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|index|key)$|^unnamed: 0$)|[a-z]I[dD]$")
 
 Counts = Mapping[object, int]
-"""The values of a column, nulls among them, and in how many rows each stands."""
+"""The number of rows with each value of a column, including nulls."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Column:
-    """How one column is taken: as `field`, unless None, with the cells `nulls` for no value."""
+    """The field of a column, or None if it is left out; `nulls` are the cells that mean null."""
 
     field: Field | None
     nulls: frozenset[object] = frozenset()
@@ -54,9 +54,9 @@ def infer_fields(
     id_field: str | None,
     kinds: Mapping[str, str] | None = None,
 ) -> tuple[Recipe, Table, list[str]]:
-    """`recipe` with the fields that `table` suggests, the rows and columns to learn from, and remarks on the rest.
+    """Return `recipe` with the fields inferred from `table`, the rows and columns to train on, and remarks.
 
-    Raises `DataError` for a target or features that are not there, and for a table that nothing can be learnt from.
+    Raises `DataError` for a target or features that do not exist, and for a table that cannot be used.
     """
     header = list(table.columns)
     if not target:
@@ -78,7 +78,7 @@ def infer_fields(
             inputs.append(column.field)
             cells.append((index, column.nulls))
     if not inputs:
-        raise DataError("; ".join([f"{table.source} has no column to learn {shown(asked.target)} from", *remarks]))
+        raise DataError("; ".join([f"{table.source} has no column to predict {shown(asked.target)} from", *remarks]))
     cells.append((header.index(asked.target), frozenset()))
     names = [*(f.name for f in inputs), asked.target]
     if asked.id_field:
@@ -111,27 +111,27 @@ def _counts(rows: Sequence[Sequence[object]], index: int) -> Counts:
 
 
 def _target(table: Table, name: str, counts: Counts, kinds: Mapping[str, str]) -> Field:
-    """A field of numbers is to be estimated, any other one is a class."""
+    """Return the target's field: numbers are for regression, anything else for classification."""
     if len(counts) < 2:
-        raise DataError(f"the target {shown(name)} is {listed(list(counts))} in every row: there is nothing to learn")
+        raise DataError(f"the target {shown(name)} is {listed(list(counts))} in every row: there is nothing to predict")
     if name in kinds:
-        field, words, _ = _asked_for(name, counts, table.separator, kinds[name])
+        field, words, _ = _requested(name, counts, table.separator, kinds[name])
         if words:
             raise DataError(f"the target {shown(name)} holds {listed(sorted(map(str, words)))}; correct the file")
         return field
-    look = _look(counts, table.separator)
-    kind = look.kind
+    inferred = _infer_kind(counts, table.separator)
+    kind = inferred.kind
     if kind is Kind.DATETIME:
         raise DataError(f"the target {shown(name)} is a date; a recipe learns numbers and classes: give it as a number")
     if kind is Kind.STRING and len(counts) > sum(counts.values()) / 2:
         raise DataError(
             f"the target {shown(name)} has {len(counts)} different words in {_rows(sum(counts.values()))}:"
-            " most stand in one row only, and no class can be learnt from that"
+            " most occur in one row only, so they cannot be classes"
         )
-    field = Field(name, kind, format=look.format)
+    field = Field(name, kind, format=inferred.format)
     if kind is Kind.NUMBER and len(counts) <= FEW_VALUES:
         whole = dataclasses.replace(field, kind=Kind.INTEGER)
-        return field if _refused(counts, whole) else whole  # 0.0 and 1.0: classes that went through a program
+        return field if _refused(counts, whole) else whole  # 0.0 and 1.0 are classes that some program wrote as floats
     return field
 
 
@@ -143,16 +143,16 @@ def _input(name: str, counts: Counts, rows: int, separator: str | None, wanted: 
     if len(values) == 1 and not nulls:
         return _Column(None, remarks=[f"{name} is left out: it is {listed(list(values))} in every row"])
     if wanted:
-        field, words, remarks = _asked_for(name, values, separator, wanted)
+        field, words, remarks = _requested(name, values, separator, wanted)
     else:
-        field, words, remarks = _seen(name, values, separator)
+        field, words, remarks = _inferred(name, values, separator)
     nulls, values = nulls | words, {value: count for value, count in values.items() if value not in words}
     if not wanted and not remarks and _is_id(name, field, values, rows):
         return _Column(
             None,
             remarks=[
-                f"{name} is left out: every row has another value, so it cannot predict; name it as id_field to have"
-                " it echoed in answers"
+                f"{name} is left out: each row has a different value, so it cannot help to predict;"
+                " name it as id_field to have it in answers"
             ],
         )
     categories = tuple(sorted(map(str, values))) if field.kind is Kind.STRING and _closed(values, rows) else None
@@ -161,27 +161,27 @@ def _input(name: str, counts: Counts, rows: int, separator: str | None, wanted: 
 
 
 _Found = tuple[Field, frozenset[object], list[str]]
-"""A field, the words that are null in it, and remarks."""
+"""A field, the words that mean null in it, and remarks."""
 
 
-def _seen(name: str, values: Counts, separator: str | None) -> _Found:
-    """Infer the field of the values, and the words among them that are null."""
-    look, nulls = _look(values, separator), frozenset[object]()
+def _inferred(name: str, values: Counts, separator: str | None) -> _Found:
+    """Infer the field of the values, and the words among them that mean null."""
+    inferred, nulls = _infer_kind(values, separator), frozenset[object]()
     remarks: list[str] = []
-    if look.kind is Kind.STRING:
+    if inferred.kind is Kind.STRING:
         words, rest = _without_null_words(values)
-        without = _look(rest, separator) if words and rest else look
+        without = _infer_kind(rest, separator) if words and rest else inferred
         if without.kind is Kind.STRING:
             remarks = _nearly(name, values)
         else:
-            look, nulls, remarks = without, words, [_taken_for_null(name, words, without.kind)]
-    if look.guess:
-        remarks.append(f"{name} {look.guess}")
-    return Field(name, look.kind, format=look.format), nulls, remarks
+            inferred, nulls, remarks = without, words, [_taken_for_null(name, words, without.kind)]
+    if inferred.guess:
+        remarks.append(f"{name} {inferred.guess}")
+    return Field(name, inferred.kind, format=inferred.format), nulls, remarks
 
 
-def _asked_for(name: str, values: Counts, separator: str | None, wanted: str) -> _Found:
-    """The field of that kind. Raises `DataError` with values that do not fit."""
+def _requested(name: str, values: Counts, separator: str | None, wanted: str) -> _Found:
+    """Return the field with the requested kind. Raises `DataError` with values that do not fit."""
     kind, written = KINDS[wanted]
     words, rest = _without_null_words(values) if kind is not Kind.STRING else (frozenset[object](), values)
     if kind in (Kind.NUMBER, Kind.INTEGER) and separator:
@@ -191,7 +191,7 @@ def _asked_for(name: str, values: Counts, separator: str | None, wanted: str) ->
     field = Field(name, kind, format=written)
     if wrong := _refused(rest, field):
         raise DataError(
-            f"kinds makes {shown(name)} {wanted}, which {listed(wrong, 3)} cannot be; correct the file,"
+            f"the kind of {shown(name)} is {wanted}, but it holds {listed(wrong, 3)}; correct the file,"
             " or leave it out of kinds"
         )
     return field, words, [_taken_for_null(name, words, kind)] if words else []
@@ -206,10 +206,10 @@ def _taken_for_null(name: str, words: frozenset[object], kind: Kind) -> str:
     return f"{name} holds {listed(sorted(map(str, words)))}, taken for null: otherwise it is a {kind}"
 
 
-def _look(values: Counts, separator: str | None) -> _InferredKind:
-    """The narrowest kind which all values fit, by the rules that serving has.
+def _infer_kind(values: Counts, separator: str | None) -> _InferredKind:
+    """Infer the narrowest kind that fits all values, by the rules of serving.
 
-    Whole numbers with many different values are numbers: where there was 1200, there will be 1200.5.
+    Whole numbers with many different values are numbers: after 1200 there may be 1200.5.
     """
     texts = [str(value) for value in values]
     if {text.strip().lower() for text in texts} <= {"true", "false"}:
@@ -260,16 +260,16 @@ def _nearly(name: str, values: Counts) -> list[str]:
         if codes and not words:
             return [f"{name} is taken for text: it has codes that begin with 0, such as {shown(codes[0])}"]
         if sum(values[word] for word in words) <= 0.05 * sum(values.values()):
-            return [f"{name} is taken for text: nearly all of it are {kind}s, but there is {listed(words, 3)}"]
+            return [f"{name} is taken for text: nearly all values are {kind}s, but some are {listed(words, 3)}"]
     return []
 
 
 def _is_id(name: str, field: Field, values: Counts, rows: int) -> bool:
-    """Whether each row has a value of its own that is a name and no measure."""
+    """Return whether the values identify the rows: all differ, and they are not measurements."""
     if len(values) < rows:
         return False
     if field.kind is Kind.STRING:
-        return sum(" " in str(value).strip() for value in values) < rows / 2  # else it is prose
+        return sum(" " in str(value).strip() for value in values) < rows / 2  # otherwise it is prose
     if field.kind is not Kind.NUMBER:
         return False
     numbers = [float(str(cell)) for cell in without_commas(list(values), field.format)]

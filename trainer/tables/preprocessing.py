@@ -1,7 +1,7 @@
-"""Turns columns of any kind into numbers: the steps before an estimator, made only of scikit-learn's parts and
-`scoring.steps`.
+"""Preprocessing of a table: turns columns of any kind into numbers.
 
-A worker loads them without a line of the trainer's code, and a skops file holds them.
+The steps are classes of scikit-learn and functions of `scoring.steps`, so a worker loads them without the trainer's
+code, and a skops file can hold them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from scoring import steps
 from trainer.recipe import Run
 
 MOST_CATEGORIES = 50
-"""Words of a column with more different ones are hashed: a column for each would be too many."""
+"""A text column with more different values is hashed: one-hot encoding would make too many columns."""
 HASHES = 64
 YEAR = 365.2425
 
 
 def high_cardinality(X: Any, run: Run) -> frozenset[str]:
-    """The columns of text that are hashed, each with a remark."""
+    """Return the text columns to hash, and add a remark on each."""
     found = {f.name: X[f.name].nunique() for f in run.inputs if f.kind is Kind.STRING}
     hashed = {name: count for name, count in found.items() if count > MOST_CATEGORIES}
     for name, count in hashed.items():
@@ -39,20 +39,21 @@ def high_cardinality(X: Any, run: Run) -> frozenset[str]:
 
 
 def preprocessor(X: Any, inputs: Sequence[Field], hashed: frozenset[str]) -> Any:
-    """What makes the DataFrame X, whose columns are `inputs`, a matrix of float64 (rows × features) without nulls."""
+    """Return a transformer from a DataFrame with the columns `inputs` to a float64 matrix (rows × features) without
+    nulls."""
     numbers = [f.name for f in inputs if f.kind in (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN)]
     words = [f.name for f in inputs if f.kind is Kind.STRING and f.name not in hashed]
     dates = [f.name for f in inputs if f.kind is Kind.DATETIME]
     parts = [
         ("numbers", make_pipeline(FunctionTransformer(steps.floats), *_imputed_and_scaled()), numbers),
-        # A null is a category of its own.
+        # Null becomes a category.
         ("words", OneHotEncoder(handle_unknown="ignore", sparse_output=False), words),
         *((f"text_{number}", _hashing(), [name]) for number, name in enumerate(sorted(hashed))),
     ]
     if dates:
         parts.append(("dates", make_pipeline(*_date_steps(X[dates]), *_imputed_and_scaled()), dates))
     used = [part for part in parts if part[2]]
-    # A ColumnTransformer costs a row more than all else, and of numbers alone there is nothing to take apart.
+    # A ColumnTransformer takes most of the time of a row, and is not needed if all columns are numbers.
     return used[0][1] if numbers == list(X) else ColumnTransformer(used, sparse_threshold=0)
 
 
@@ -61,7 +62,8 @@ def _imputed_and_scaled() -> list[Any]:
 
 
 def _date_steps(dates: Any) -> list[Any]:
-    """Days since 1970; and where in the week, the year and the day, if there is more than one in the data."""
+    """Return steps that turn dates into days since 1970, and positions in the day, week and year if the data span
+    more than one."""
     found = pd.DataFrame(steps.days(dates))
     span = (found.max() - found.min()).max()
     periods = [("day", 1.0)] if (found % 1).fillna(0).to_numpy().any() else []

@@ -1,4 +1,4 @@
-"""Where the rows come from that a recipe is trained on: a CSV file, or what the recipe has by itself."""
+"""Training rows of a recipe: from a CSV file, or from the recipe itself."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from trainer.tables.csv_file import read
 
 @dataclasses.dataclass(frozen=True)
 class TrainingRows:
-    """Rows as requests have them, in signature order, and what is to be learnt of each.
+    """Rows in signature order, with values as in requests, and the target of each row.
 
-    `ids` is None where the data have no id column. `fingerprint` is a sha256 in hex over the values.
+    `ids` is None without an id column. `fingerprint` is a sha256, in hex, of the values.
     """
 
     source: str
@@ -33,19 +33,19 @@ class TrainingRows:
 
 @dataclasses.dataclass(frozen=True)
 class CsvFile:
-    """Where a file lies, and which one it is in words that name no place on this machine."""
+    """A CSV file; `source` describes it to users without its path."""
 
     path: Path
     source: str
 
 
 def named_file(path: Path) -> CsvFile:
-    """A file that somebody names who may read all files here."""
+    """Return a file that the command line names."""
     return CsvFile(path, f"CSV file {path.name}")
 
 
 def in_data_dir(model: str, data_dir: Path | None) -> CsvFile | None:
-    """`data_dir`/<model>.csv, if it is there."""
+    """Return `data_dir`/<model>.csv if it exists. Raises `DataError` if `data_dir` is not a folder."""
     if data_dir is None:
         return None
     if not data_dir.is_dir():
@@ -55,10 +55,11 @@ def in_data_dir(model: str, data_dir: Path | None) -> CsvFile | None:
 
 
 def requested_file(request: TrainingRequest, settings: Settings) -> CsvFile | None:
-    """The upload or the path that `request` names, else DATA_DIR/<model>.csv, if it is there. Raises `DataError`."""
+    """Return the upload or the path that `request` names, else DATA_DIR/<model>.csv if it exists. Raises
+    `DataError`."""
     if request.upload is not None:
         if request.upload != Path(request.upload).name or request.upload.startswith("."):
-            raise DataError(f"the upload {request.upload!r:.80} is no plain file name")
+            raise DataError(f"the upload {request.upload!r:.80} is not a plain file name")
         source = f"uploaded CSV file {request.upload_name}" if request.upload_name else "uploaded CSV file"
         return CsvFile(_within(settings.spool_dir, request.upload, "the upload"), source)
     if request.path is not None:
@@ -69,14 +70,14 @@ def requested_file(request: TrainingRequest, settings: Settings) -> CsvFile | No
 
 
 def _within(folder: Path, name: str, what: str) -> Path:
-    """The file `name` under `folder`, wherever links lead: outside, nothing is read."""
+    """Return the path of the file `name` in `folder`. Raises `DataError` if a link leads outside of `folder`."""
     try:
         root = folder.resolve(strict=True)
         path = (root / name).resolve(strict=True)
     except (OSError, RuntimeError, ValueError):
-        raise DataError(f"{what} {name!r:.80} is not there") from None
+        raise DataError(f"{what} {name!r:.80} does not exist") from None
     if not path.is_relative_to(root):
-        raise DataError(f"{what} {name!r:.80} lies outside of its folder; name a file within it")
+        raise DataError(f"{what} {name!r:.80} is outside of its folder; name a file in it")
     if not path.is_file():
         raise DataError(f"{what} {name!r:.80} is not a file")
     return path
@@ -102,7 +103,7 @@ def read_table(recipe: Recipe, file: CsvFile | None, on_progress: Callable[[floa
 
 
 def to_rows(recipe: Recipe, found: Table) -> TrainingRows:
-    """What the fields of `recipe` make of a table, whose columns may stand in any order with others between them.
+    """Convert a table to rows with the fields of `recipe`. Its columns may have any order, and there may be others.
 
     Raises `DataError` with the first value that does not fit.
     """
@@ -125,7 +126,7 @@ def to_rows(recipe: Recipe, found: Table) -> TrainingRows:
 
 
 def _columns(recipe: Recipe, header: Sequence[str]) -> Sequence[str]:
-    """The header with the recipe's own names, which a file may spell in any case."""
+    """Return the header with the recipe's spelling of each name: a file may use any case."""
     if recipe.inputs is None:
         return header
     inputs, target = recipe.fields
@@ -138,7 +139,7 @@ def _columns(recipe: Recipe, header: Sequence[str]) -> Sequence[str]:
 def _unfit(found: Table, invalid: InvalidInstances) -> DataError:
     first, others = invalid.errors[0], invalid.total - 1
     where = "" if first.row is None else f", row {first.row + 1} below the header"
-    more = f" (and {others} more of the kind)" if others else ""
+    more = f" (and {others} more errors)" if others else ""
     return DataError(f"{found.source}{where}: {first.message}{more}; correct the file and train again")
 
 

@@ -1,4 +1,4 @@
-"""Findings about a trained model before it is published: its verdict, its comparison, its leaks."""
+"""Assesses a fitted model before it is published: leaks, comparison with the current version, verdict, gate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from trainer.training.thresholds import thresholds
 def assess(
     fitted: FittedModel, data: TrainingRows, run: Run, request: TrainingRequest, models: Path, trust: Trust
 ) -> Evidence:
-    """Gather the evidence for a report. Logs each remark, and the verdict if there is a version to compare with."""
+    """Return the evidence for a report. Logs each remark, and the verdict if there is a version to compare with."""
     output, inputs = fitted.draft.signature.output, fitted.draft.signature.inputs
     classes = output.kind is OutputKind.CLASS
     y = fitted.y[fitted.tested_on]
@@ -79,11 +79,11 @@ def _with_threshold(fitted: FittedModel, found: Thresholds | None, run: Run) -> 
     if found is None or found.best is None or not fitted.held_out or not out_of_balance(fitted.y.tolist()):
         return fitted
     best, own = found.best, found.argmax
-    by_itself = f"precision {own.precision:.3f}, recall {own.recall:.3f}" if own.found else "which none of them has"
+    by_itself = f"precision {own.precision:.3f}, recall {own.recall:.3f}" if own.found else "which no test row reaches"
     run.remark(
-        f"answers name {shown(found.label)} from a probability of 0.5 on: {by_itself}; from {best.threshold:.3g} on,"
-        f" the best F1 of the cross-validation, it is precision {best.precision:.3f}, recall {best.recall:.3f}: compare"
-        " `probabilities` with that"
+        f"the model predicts {shown(found.label)} from a probability of 0.5 on: {by_itself}. With the threshold"
+        f" {best.threshold:.3g}, the best F1 of the cross-validation, it is precision {best.precision:.3f}, recall"
+        f" {best.recall:.3f}: compare `probabilities` with it"
     )
     metrics = {
         **fitted.draft.metrics,

@@ -1,9 +1,9 @@
-"""Compares a new version with the one that it would replace, on rows that neither has learnt from.
+"""Compares a new version with the one that it would replace, on rows that are new to both.
 
-Both answer the same rows, so their losses are compared row by row: if the versions were equally good, each difference
-could as well have had the other sign (a randomisation test; Dietterich, "Approximate statistical tests for comparing
-supervised classification learning algorithms", Neural Computation 10, 1998). Of answers that are right or wrong that is
-McNemar's test.
+Both versions predict the same rows, so their losses are compared row by row: if the versions were equally good, each
+difference would have either sign with equal probability (a randomisation test; Dietterich, "Approximate statistical
+tests for comparing supervised classification learning algorithms", Neural Computation 10, 1998). For predictions that
+are right or wrong this is McNemar's test.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LEVEL = 0.05
 FEWEST_ROWS = 50
 """With fewer rows only large differences are significant."""
 LEAST = 1e-4
-"""The least probability in a log loss: one confident wrong prediction must not outweigh all others."""
+"""Probabilities below are raised to this in a log loss: one confident wrong prediction must not outweigh all others."""
 FEW_ROWS, SIGNS, SEED = 1000, 5000, 0
 
 
@@ -44,7 +44,7 @@ class CannotCompare(Exception):
 
 
 def compare(repository: Repository, trust: Trust, version: int, new: FittedModel, data: TrainingRows) -> Comparison:
-    """Compare the predictions of both versions for the held-out rows of `new` that `version` has not learnt from.
+    """Compare the predictions of both versions for the held-out rows of `new` that are new to `version`.
 
     `data` are all rows of the new one. Raises nothing but MemoryError.
     """
@@ -68,7 +68,7 @@ def _compared(repository: Repository, trust: Trust, version: int, new: FittedMod
     _check_outputs(version, output, old_output)
     known = load_hashes(repository.report_dir(manifest.name, version), manifest)
     if known is None:
-        raise CannotCompare(f"version {version} does not say which rows it has learnt from")
+        raise CannotCompare(f"version {version} has no record of the rows that it was trained on")
     places, rows = _unseen(manifest, known, new, data)
     y = new.y[places]
     now = predict_matrix(new.estimator, take_rows(new.X, places), output.probabilities)
@@ -93,19 +93,19 @@ def _compared(repository: Repository, trust: Trust, version: int, new: FittedMod
 
 def _check_outputs(version: int, new: Output, old: Output) -> None:
     if old.kind is not new.kind:
-        raise CannotCompare(f"version {version} predicts a {old.kind}, and the new one a {new.kind}")
+        raise CannotCompare(f"version {version} predicts a {old.kind}, the new one a {new.kind}")
     if old.kind is OutputKind.CLASS and not set(old.labels or ()) & set(new.labels or ()):
-        raise CannotCompare(f"version {version} knows none of the new one's classes")
+        raise CannotCompare(f"version {version} has none of the new version's classes")
 
 
 def _unseen(manifest: ModelManifest, known: Any, new: FittedModel, data: TrainingRows) -> tuple[Any, list[Row]]:
-    """Return the positions of the held-out rows that the version of `manifest` has not learnt from, and these rows,
+    """Return the positions of the held-out rows that are new to the version of `manifest`, and these rows,
     coerced to its signature."""
     taken, rows = _as_taken(data.rows, new.draft.signature, manifest)
     found = hashes(rows, [data.targets[place] for place in taken], manifest.training_data.fingerprint)
     unseen = np.isin(taken, new.tested_on) & are_new(found, known)
     if not unseen.any():
-        raise CannotCompare(f"version {manifest.version} has learnt from all of the held-out rows")
+        raise CannotCompare(f"version {manifest.version} was trained on all of the held-out rows")
     return taken[unseen], [rows[number] for number in np.flatnonzero(unseen)]
 
 
@@ -117,7 +117,7 @@ def _as_taken(rows: Sequence[Row], signature: Signature, old: ModelManifest) -> 
     except InvalidInstances as invalid:
         refused = {error.row for error in invalid.errors}
         if None in refused or invalid.total > len(invalid.errors) or len(refused) == len(rows):
-            raise CannotCompare(f"version {old.version} does not take the new one's rows: {invalid}") from None
+            raise CannotCompare(f"version {old.version} does not accept the new version's rows: {invalid}") from None
     places = np.setdiff1d(places, list(refused))
     return places, coerce(Grid(signature.names, [rows[place] for place in places.tolist()]), old.signature).rows
 
@@ -155,9 +155,9 @@ def _judged(figures: Comparison, differences: Any) -> Comparison:
     row."""
     if figures.rows < FEWEST_ROWS:
         rows = f"{figures.rows} held-out row{'s' if figures.rows > 1 else ''}"
-        return replace(figures, missing=f"only {rows} are new to both versions, and it takes {FEWEST_ROWS}")
+        return replace(figures, missing=f"only {rows} are new to both versions; a comparison needs {FEWEST_ROWS}")
     if not np.isfinite(differences).all():
-        return replace(figures, missing="one of them gives answers that are not finite numbers")
+        return replace(figures, missing="one of the versions gives predictions that are not finite numbers")
     worse, better = by_chance(differences), by_chance(-differences)
     outcome = Outcome.WORSE if worse < LEVEL else Outcome.BETTER if better < LEVEL else Outcome.SAME
     return replace(figures, p_worse=worse, p_better=better, outcome=outcome)

@@ -21,27 +21,29 @@ from trainer.tables.balance import average_precision, out_of_balance, rarest
 FOLDS = 5
 SEED = 42
 CROSS_VALIDATION_SECONDS = 120
-"""Where fitting once suggests that the folds take longer, they are left out."""
+"""The model is not cross-validated if the folds would take longer, judging by the time of the first fit."""
 WORTH_LOOKING_AT = 0.5
 """The precision at which the recall of a rare class is reported."""
 
 
 def evaluate(estimator: Any, X: Any, y: Any, output: Output, held_out: bool) -> dict[str, float]:
-    """The metrics on the rows X (rows × inputs) and y: see `measure`. Names begin with `training_` when the estimator
-    was fitted on these very rows."""
+    """Return the metrics on the rows X (rows × inputs) and y: see `measure`.
+
+    Their names begin with `training_` if the estimator was fitted on these rows.
+    """
     found = measure(y, *predict_matrix(estimator, X, output.probabilities), output)
     return found if held_out else {f"training_{name}": value for name, value in found.items()}
 
 
 def measure(y: Any, predicted: Any, table: Any, output: Output) -> dict[str, float]:
-    """The metrics of answers to rows with the targets `y`, the most telling first (`headline`); all are finite.
+    """Return the metrics of predictions for rows with the targets `y`, the `headline` first; all are finite.
 
     Classes: `accuracy`, `balanced_accuracy`; with probabilities (`table`, rows × classes) `average_precision` of the
-    rarer of two classes, or the mean over more; where the rows hold every class also `log_loss` and `roc_auc` (of more
-    than two classes: the mean of each against the rest); and of a rare class beside another one
+    rarer of two classes, or the mean over more; if the rows hold every class also `log_loss` and `roc_auc` (for more
+    than two classes: the mean of each against the rest); and for two classes of which one is rare
     `recall_at_half_precision`, its recall at a precision of 0.5. Numbers: `r2`, and in the target's unit
-    `mean_absolute_error` and `root_mean_squared_error`. `baseline_…` is what always giving the same answer reaches: the
-    most frequent class, the shares of the classes as probabilities, or the median.
+    `mean_absolute_error` and `root_mean_squared_error`. `baseline_…` is the metric of always giving the same answer:
+    the most frequent class, the shares of the classes as probabilities, or the median.
     """
     found = _of_classes(y, predicted, table, output) if output.kind is OutputKind.CLASS else _of_numbers(y, predicted)
     first = headline(y, output)
@@ -67,7 +69,7 @@ def cross_validate(
     """Cross-validate the headline metric over `FOLDS` folds of X and y; `name` is the candidate. Also returns the
     out-of-fold probabilities, if any.
 
-    None where that is impossible, or takes too long when fitting takes `seconds`. Raises what `fit` raises.
+    None if that is impossible, or would take too long: `seconds` is the time of one fit. Raises what `fit` raises.
     """
     classes = output.kind is OutputKind.CLASS
     fewest = min(Counter(y.tolist()).values()) if classes else len(y)
@@ -88,7 +90,7 @@ def cross_validate(
 
 
 def cross_validated(candidate: Candidate) -> dict[str, float]:
-    """For the manifest: `cv_<metric>`, the mean over the folds, and `cv_<metric>_spread`, the standard deviation."""
+    """Return `cv_<metric>`, the mean over the folds, and `cv_<metric>_spread`, the standard deviation."""
     found = {f"cv_{candidate.metric}": candidate.mean, f"cv_{candidate.metric}_spread": candidate.spread}
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
@@ -99,7 +101,7 @@ def _of_classes(y: Any, predicted: Any, table: Any, output: Output) -> Mapping[s
     found = {
         "accuracy": metrics.accuracy_score(y, predicted),
         "baseline_accuracy": shares.max(),
-        # Of a class that is predicted and does not occur scikit-learn would warn.
+        # scikit-learn's own function warns about a class that is predicted but does not occur.
         "balanced_accuracy": np.mean([(predicted[y == label] == label).mean() for label in present]),
     }
     if rare:
@@ -107,7 +109,7 @@ def _of_classes(y: Any, predicted: Any, table: Any, output: Output) -> Mapping[s
     labels = list(output.labels or ())
     if table is None or set(y.tolist()) != set(labels) or not np.isfinite(table).all():
         return found
-    places = {label: place for place, label in enumerate(labels)}  # which a recipe's own estimator need not sort
+    places = {label: place for place, label in enumerate(labels)}  # a custom estimator may not sort its classes
     codes = np.array([places[label] for label in y.tolist()])
     found["log_loss"] = metrics.log_loss(codes, table, labels=range(len(labels)))
     found["baseline_log_loss"] = -(shares * np.log(shares)).sum()
@@ -127,7 +129,7 @@ def _of_classes(y: Any, predicted: Any, table: Any, output: Output) -> Mapping[s
 
 def _of_numbers(y: Any, predicted: Any) -> Mapping[str, float]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # r2 of a single row is nan, and left out
+        warnings.simplefilter("ignore")  # R² of a single row is NaN and is left out
         r2 = metrics.r2_score(y, predicted)
     return {
         "r2": r2,

@@ -1,4 +1,4 @@
-"""A recipe and its rows → a fitted estimator, measured on rows that it has not seen."""
+"""Fits a recipe to rows and measures the estimator on held-out rows."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ SPLIT_SEED = 42
 class FittedModel:
     """A fitted estimator and the draft of its manifest.
 
-    X and y are all rows as a matrix and what is to be learnt of each; those at the positions `fitted_on` were learnt
-    from in `seconds`, and the metrics measured at `tested_on`: the same ones, unless the recipe holds rows out.
+    X (a matrix) and y (the targets) hold all rows. `fitted_on` and `tested_on` are positions in them: equal, unless the
+    recipe holds rows out. Fitting took `seconds`.
     """
 
     estimator: Any
@@ -64,7 +64,7 @@ class FittedModel:
 
 
 def fit_and_measure(recipe: Recipe, data: TrainingRows, run: Run, parameters: Mapping[str, Any]) -> FittedModel:
-    """Fits on the matrix that serving makes of the same rows: there is no other way from rows to a matrix.
+    """Fit the recipe and measure the estimator. Rows become a matrix by the same code as in serving.
 
     Raises what the recipe raises.
     """
@@ -72,10 +72,10 @@ def fit_and_measure(recipe: Recipe, data: TrainingRows, run: Run, parameters: Ma
     y = np.array(data.targets)
     fitted_on, tested_on = _split(y, recipe.fields[1], recipe.test_size)
     started = time.monotonic()
-    estimator = recipe.fitted(take_rows(X, fitted_on), y[fitted_on], run, parameters)
+    estimator = recipe.run_fit(take_rows(X, fitted_on), y[fitted_on], run, parameters)
     seconds = time.monotonic() - started
     if not hasattr(estimator, "predict"):
-        raise RecipeError(f"the recipe {recipe.name} returned {estimator!r:.80}, and no fitted estimator")
+        raise RecipeError(f"the recipe {recipe.name} returned {estimator!r:.80} instead of a fitted estimator")
     use_one_thread(estimator)
     signature, file_format = recipe.signature(estimator), recipe.artifact_format or artifact_format(estimator)
     held_out = recipe.test_size > 0
@@ -95,11 +95,11 @@ def fit_and_measure(recipe: Recipe, data: TrainingRows, run: Run, parameters: Ma
 
 
 def with_cross_validation(fitted: FittedModel, recipe: Recipe, run: Run, parameters: Mapping[str, Any]) -> FittedModel:
-    """With the mean and the spread over folds among the metrics: what the recipe found itself, or fitting anew."""
+    """Add the cross-validated metric: the one that the recipe found itself, or else that of fitting each fold."""
     if run.chosen is None:
 
         def fit(X: Any, y: Any) -> Any:
-            return recipe.fitted(X, y, Run(*recipe.fields), parameters)
+            return recipe.run_fit(X, y, Run(*recipe.fields), parameters)
 
         X, y = take_rows(fitted.X, fitted.fitted_on), fitted.y[fitted.fitted_on]
         found = cross_validate(fit, X, y, fitted.draft.signature.output, recipe.name, fitted.seconds)
@@ -115,9 +115,9 @@ def with_cross_validation(fitted: FittedModel, recipe: Recipe, run: Run, paramet
 
 
 def _split(y: Any, target: Field, test_size: float) -> tuple[Any, Any]:
-    """Positions of the rows to fit on and of those to test on: always the same ones of as many rows.
+    """Return the positions of the rows to fit on and of those to test on: random, but the same for equally many rows.
 
-    At random, and by class where a class would miss in one of the parts.
+    Stratified if a class would otherwise be missing from one of the parts.
     """
     positions = np.arange(len(y))
     if not test_size:
@@ -131,7 +131,7 @@ def _split(y: Any, target: Field, test_size: float) -> tuple[Any, Any]:
 
 
 def _golden(estimator: Any, draft: ManifestDraft, data: TrainingRows) -> Golden:
-    """Up to `GOLDEN_ROWS` rows: for each input the first where it is null, and then the first ones."""
+    """Choose up to `GOLDEN_ROWS` rows: for each input the first row with a null, then rows from the beginning."""
     first_null: dict[int, int] = {}
     for number, row in enumerate(data.rows):
         for column, value in enumerate(row):
@@ -144,7 +144,7 @@ def _golden(estimator: Any, draft: ManifestDraft, data: TrainingRows) -> Golden:
 
 
 def _example(recipe: Recipe, data: TrainingRows) -> Mapping[str, Value]:
-    """The first row that has no null, as a request body, with its id."""
+    """Return the first row without a null as a request body, with its id."""
     number = next((number for number, row in enumerate(data.rows) if None not in row), 0)
     names = [f.name for f in recipe.fields[0]]
     example = dict(zip(names, data.rows[number], strict=True))
@@ -152,7 +152,7 @@ def _example(recipe: Recipe, data: TrainingRows) -> Mapping[str, Value]:
 
 
 def _parameters(estimator: Any) -> dict[str, Any]:
-    """The estimator's parameters that JSON can hold."""
+    """Return the estimator's parameters that JSON can represent."""
     parameters = estimator.get_params() if hasattr(estimator, "get_params") else {}
     return {
         key: value

@@ -9,7 +9,7 @@ from contract.wording import shown
 from trainer.report.evidence import Comparison, Leak, Outcome
 
 LOWER_IS_BETTER = ("mean_absolute_error", "root_mean_squared_error", "log_loss", "spread")
-"""Endings of metrics of which a smaller value is better."""
+"""Suffixes of metrics for which a lower value is better."""
 
 ON_TRAINING_ROWS = "training_"
 ROUNDING = 1e-9
@@ -21,8 +21,8 @@ def objection(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> st
     """Return why a version with `metrics` is not promoted, or None. `comparison` is None without a version to
     replace.
 
-    Where the two versions can be compared, a new one that does worse than chance explains, or no better than always
-    giving the same answer, does not pass. A `margin` replaces the first condition, a `floor` the second.
+    If the two versions can be compared, the new one must be better than always giving the same answer and not
+    significantly worse than the other one. A `floor` replaces the first condition, a `margin` the second.
     """
     return (
         _asked_of_it(gate, metrics)
@@ -84,9 +84,9 @@ def _asked_of_it(gate: Gate, metrics: Metrics) -> str | None:
         return None
     name = _metric(gate, metrics)
     if name not in metrics:
-        return f"the gate asks for {name}, and the version has {', '.join(metrics) or 'no metrics'}"
+        return f"the gate needs {name}, but the version has only {', '.join(metrics) or 'no metrics'}"
     if name.startswith(ON_TRAINING_ROWS):
-        return f"the gate asks for held-out rows, and the recipe holds none out: {name} is that of the training rows"
+        return f"the gate needs held-out rows, but the recipe holds none out: {name} was measured on the training rows"
     return None
 
 
@@ -95,7 +95,7 @@ def _below_floor(gate: Gate, metrics: Metrics) -> str | None:
     value, lower = metrics[name], name.endswith(LOWER_IS_BETTER)
     if floor is None or (value <= floor if lower else value >= floor):
         return None
-    return f"{name} is {value:.4g}, and the gate wants at {'most' if lower else 'least'} {floor:.4g}"
+    return f"{name} is {value:.4g}, but the gate requires at {'most' if lower else 'least'} {floor:.4g}"
 
 
 def _below_baseline(metrics: Metrics, comparison: Comparison | None) -> str | None:
@@ -120,7 +120,7 @@ def _beyond_chance(comparison: Comparison | None) -> str | None:
     if comparison is None or comparison.outcome is not Outcome.WORSE:
         return None
     return (
-        f"it does worse than version {comparison.version}, and chance does not explain that"
+        f"it is significantly worse than version {comparison.version}"
         f" (p = {comparison.p_worse:.2g}): {_figures(comparison)}"
     )
 
@@ -128,7 +128,7 @@ def _beyond_chance(comparison: Comparison | None) -> str | None:
 def _figures(comparison: Comparison) -> str:
     return (
         f"{comparison.loss} {_figure(comparison.loss_now)} against {_figure(comparison.loss_before)} on"
-        f" {comparison.rows:,} held-out rows that neither has learnt from"
+        f" {comparison.rows:,} held-out rows that are new to both"
     )
 
 
@@ -145,7 +145,7 @@ def _beyond_margin(gate: Gate, metrics: Metrics, comparison: Comparison | None) 
         return None
     return (
         f"{name} is {now:.4g}, and {version} has {before:.4g} on the same held-out rows: worse by {worse:.4g} on"
-        f" {comparison.rows:,} that neither has learnt from, and the gate allows {gate.margin:.4g}"
+        f" {comparison.rows:,} rows that are new to both; the gate allows {gate.margin:.4g}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Finds columns that predict nearly all of the target by themselves: mostly they are known only afterwards.
+"""Finds columns that predict nearly all of the target by themselves. Usually they are known only afterwards.
 
 Examples are `alive` for `survived`, or `casual` and `registered` for their sum. Candidates are single columns in any
 encoding, and the sum, difference, product or quotient of two. The search takes about a second, on a sample of the rows.
@@ -24,16 +24,17 @@ NEARLY_ALL = 0.99
 FEWEST_ROWS = 50
 """With fewer rows, some column may predict the target by chance."""
 FEWEST_ERRORS = 50
-"""Errors of always giving the same answer: avoiding nearly all of fewer may be luck."""
+"""Fewest errors of always giving the same answer: avoiding nearly all of fewer may be luck."""
 MOST_ROWS, MOST_COLUMNS, MOST_LEAKS = 2000, 100, 5
 MOST_IN_PAIRS, MOST_IN_PAIRS_OF_CLASSES = 40, 12
-"""Columns of numbers, the strongest alone first: a line through two is found a hundred times faster than a tree."""
+"""Most numeric columns that are tried in pairs, the strongest first. A linear fit is a hundred times faster than a
+tree."""
 LEAF, SEED = 3, 0
 NUMBERS = (Kind.NUMBER, Kind.INTEGER)
 
 
 def leaks(rows: Sequence[Row], targets: Any, inputs: Sequence[Field], target: str, classes: bool) -> list[Leak]:
-    """At most `MOST_LEAKS`, single columns before pairs; `targets` is an array with one value a row."""
+    """Return at most `MOST_LEAKS` leaks, single columns before pairs. `targets` is an array with one value a row."""
     chosen = _sample(targets, classes)
     if len(chosen) < FEWEST_ROWS:
         return []
@@ -67,7 +68,8 @@ def doubt(metrics: Mapping[str, float], rows: int) -> str | None:
 
 
 def _sample(targets: Any, classes: bool) -> Any:
-    """Positions of at most `MOST_ROWS` rows, as many of each class as there are; without classes of a few rows."""
+    """Return the positions of at most `MOST_ROWS` rows, equally many of each class. Classes of a few rows are left
+    out."""
     order = np.random.default_rng(SEED).permutation(len(targets))
     if not classes:
         return order[:MOST_ROWS]
@@ -109,7 +111,7 @@ def _together(a: Any, b: Any, y: Any, classes: bool) -> Iterator[tuple[str, Any]
 
 def _by_tree(columns: Sequence[Any], y: Any, classes: bool) -> Any:
     """Return the predictions of a tree for each half of the rows, fitted on the other half."""
-    # Ranks are enough for a tree, which takes no number that is too large for 32 bits.
+    # A tree needs only ranks, and refuses numbers that do not fit into 32 bits.
     X = np.column_stack([np.where(np.isnan(c), math.nan, np.unique(c, return_inverse=True)[1]) for c in columns])
     tree = (DecisionTreeClassifier if classes else DecisionTreeRegressor)(min_samples_leaf=LEAF, random_state=SEED)
     order = np.argsort(y, kind="stable")  # so that each half has its share of each class

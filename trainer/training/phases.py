@@ -1,4 +1,4 @@
-"""How far a training is, as its job's progress: phases with their shares of the whole, never backwards."""
+"""The progress of a training: phases with fixed shares of the whole. It never goes backwards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ENDS = {
     "publishing": 0.97,
     "promoting": 1.0,
 }
-"""The fraction at which each phase ends; a guess, since data and recipes differ."""
+"""The fraction at which each phase ends: an estimate, since data and recipes differ."""
 
 
 class Phases:
@@ -43,8 +43,10 @@ class Phases:
         best: float | None = None,
         metric: str | None = None,
     ) -> None:
-        """`share` of the phase is over, and `done` of `total` candidates are. A recipe may tell anything: a score that
-        is not finite is none, and JSON could not hold it."""
+        """Report that `share` of the phase is over, and `done` of `total` candidates.
+
+        A recipe may pass any numbers: a score that is not finite counts as none, since JSON cannot represent it.
+        """
         share = min(max(0.0, float(share)), 1.0)  # in this order nan is 0
         best = float(best) if best is not None and math.isfinite(best) else None
         self._fraction = max(self._fraction, self._began + share * (_ENDS[self._phase] - self._began))
@@ -63,7 +65,7 @@ class Phases:
         )
 
     def end(self) -> None:
-        """All is done, whatever phases there were."""
+        """Report the end of the training, whichever phases it had."""
         self._fraction = 1.0
         self._report(Progress(self._phase, 1.0))
 

@@ -1,13 +1,12 @@
-"""Records which rows a version has learnt from, as hashes in its report's folder, so that a later version can be
-compared on rows that neither has learnt from.
+"""Records the training rows of a version as hashes, so that a later version can be compared on rows new to both.
 
-One hash covers the values of the version's inputs, in order; another covers the target too. A row is new if neither is
-known: a row that was learnt with another target is not new. So the order of a file's columns does not matter, nor do
-other columns. Equal rows have different hashes by their number: they are observations of their own, and in a table of
-few columns most rows have equals.
+Each row has two hashes: one of the values of the version's inputs, in order, and one that includes the target. A row is
+new if neither hash is known, so a known row with another target is not new. The order of a file's columns and its other
+columns do not matter. Equal rows are separate observations and get different hashes: the number of earlier equal rows
+is part of the hash.
 
-The hashes are keyed with the fingerprint of the version's data: those of two versions cannot be matched without the
-rows. A reader of the model repository can check whether a row that they guess was among them.
+The hashes are keyed with the fingerprint of the version's data, so the hashes of two versions cannot be matched without
+the rows. A reader of the model repository can check whether a guessed row was among the training rows.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from contract.jobs import Row, Value
 from contract.manifest import ModelManifest
 
 ROW_HASHES_FILE = "learnt.hashes"
-"""Beside a version's report: sorted 64-bit numbers, little-endian, two for each row that it has learnt from."""
+"""The file beside a version's report: sorted little-endian 64-bit numbers, two for each training row."""
 
 _HASH = np.dtype("<u8")
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
-"""An odd number of many bits: adding its multiples gives each of some equal rows a hash of its own."""
+"""A large odd number. Adding its multiples gives equal rows different hashes."""
 
 
 def hashes(rows: Iterable[Row], targets: Iterable[Value], fingerprint: str) -> Any:
-    """Two hashes for each row, in their order; `fingerprint` is that of the data of the version which asks."""
+    """Return two hashes for each row, in order. `fingerprint` is that of the data of the version."""
     inputs = [json.dumps(row).encode() for row in rows]
     whole = [row + json.dumps(_plain(target)).encode() for row, target in zip(inputs, targets, strict=True)]
     return np.column_stack([_digests(whole, fingerprint), _digests(inputs, fingerprint)])
@@ -49,7 +48,7 @@ def save_hashes(folder: Path, known: Any) -> None:
 
 
 def load_hashes(folder: Path, manifest: ModelManifest) -> Any:
-    """Return the hashes of the rows that the version of `manifest` has learnt from, or None without a valid record."""
+    """Return the hashes of the training rows of the version, or None without a valid record."""
     try:
         data = (folder / ROW_HASHES_FILE).read_bytes()
     except OSError:
@@ -67,7 +66,7 @@ def _digests(texts: Iterable[bytes], fingerprint: str) -> Any:
 
 
 def _plain(target: Value) -> Value:
-    """3 and 3.0 are the same target: one file makes it an integer, another a number."""
+    """Return an integer target as a float: the same target may be 3 in one file and 3.0 in another."""
     return float(target) if isinstance(target, int) and not isinstance(target, bool) else target
 
 

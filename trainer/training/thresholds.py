@@ -15,7 +15,10 @@ from trainer.tables.balance import rarest
 
 
 def thresholds(y: Any, predicted: Any, table: Any, output: Output, out_of_fold: OutOfFold | None) -> Thresholds | None:
-    """Of two classes with probabilities, measured on rows with the targets `y`; None of anything else."""
+    """Return the thresholds of a model of two classes with probabilities, measured on rows with the targets `y`.
+
+    None for other models.
+    """
     labels = list(output.labels or ())
     if table is None or len(labels) != 2 or not np.isfinite(table).all():
         return None

@@ -1,4 +1,4 @@
-"""A training from its request to its result: read, learn, measure, publish, and promote what passes the gate."""
+"""A training from its request to its result: reads the rows, fits, measures, publishes and promotes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def train(
     """
     phases, signing = Phases(report_progress), SigningPolicy.from_settings(settings)
     try:
-        # Training shares the machine with what serves.
+        # Training shares the machine with the workers.
         with threadpool_limits(1), _warnings_to(log):
             evidence, row_hashes = _evidence(request, settings, signing.trust, phases, log, csv_file)
             phases.enter("reporting")
@@ -60,7 +60,7 @@ def train(
     except (ModelgateError, MemoryError):
         raise
     except Exception as error:
-        # A recipe's author needs the place, too.
+        # The author of a recipe needs the traceback.
         log("".join(traceback.format_exception(error)).rstrip())
         raise ModelgateError(Code.TRAINING_FAILED, f"training failed: {type(error).__name__}: {error}") from error
     phases.enter("publishing")
@@ -98,9 +98,9 @@ def _evidence(
     log: Log,
     csv_file: Path | None,
 ) -> tuple[Evidence, Any]:
-    """Return the evidence for the report, and the hashes of the rows that were learnt from."""
+    """Return the evidence for the report, and the hashes of the training rows."""
     if not valid_name(request.model):
-        raise RecipeError(f"{request.model!r:.80} is no name for a model: use small letters, digits, - and _")
+        raise RecipeError(f"{request.model!r:.80} is not a valid model name: use small letters, digits, - and _")
     for problem in recipes.problems(settings.recipes_dir):
         log(problem)
     recipe = recipes.get(request.recipe, settings.recipes_dir)
@@ -129,7 +129,7 @@ def _evidence(
 def _rows(
     recipe: Recipe, file: CsvFile | None, request: TrainingRequest, phases: Phases
 ) -> tuple[Recipe, TrainingRows, list[str]]:
-    """The recipe with its fields, the rows and remarks on them. The text of the table is forgotten after that."""
+    """Return the recipe with its fields, the rows, and remarks on them. Frees the text of the table."""
     phases.enter("reading")
     table = training_rows.read_table(recipe, file, phases.within)
     phases.enter("profiling")
@@ -138,20 +138,22 @@ def _rows(
 
 
 def _with_fields(recipe: Recipe, table: Table, request: TrainingRequest) -> tuple[Recipe, Table, list[str]]:
-    """The recipe's own fields, or those that the table suggests to a recipe without."""
+    """Return the recipe and the table with fields: the recipe's own, or those inferred from the table."""
     if recipe.inputs is None:
         known, table, remarks = infer_fields(
             recipe, table, request.target, request.features, request.id_field, request.kinds
         )
         return known, table, [*table.remarks, *remarks]
     if request.kinds:
-        raise DataError(f"the recipe {recipe.name} has kinds of its own: leave kinds out, or use tabular")
+        raise DataError(f"the recipe {recipe.name} has its own kinds: leave out kinds, or use the recipe tabular")
     inputs, target = recipe.fields
     own = {"target": target.name, "features": [f.name for f in inputs], "id_field": recipe.id_field}
     for name, value in own.items():
         asked = getattr(request, name)
         if asked is not None and (list(asked) if name == "features" else asked) != value:
-            raise DataError(f"the recipe {recipe.name} has a {name} of its own, {value}: leave it out, or use tabular")
+            raise DataError(
+                f"the recipe {recipe.name} has its own {name}, {value}: leave it out, or use the recipe tabular"
+            )
     return recipe, table, list(table.remarks)
 
 
@@ -171,18 +173,18 @@ def _how_to_promote(manifest: ModelManifest, alias: str) -> str:
 
 
 def _promoted(promote: Promote, manifest: ModelManifest, alias: str) -> tuple[str | None, bool]:
-    """What is to be said about the alias, and whether it was moved: the version is published in any case."""
+    """Promote the version. Return a remark or the reason why the alias stays, and whether it moved."""
     try:
         return promote(manifest.name, manifest.version, alias), True
     except ModelgateError as error:
         return str(error), False
     except OSError as error:
-        return f"the alias cannot be written ({error.strerror}); move it by hand when that is mended", False
+        return f"the alias cannot be written ({error.strerror}); fix that and move the alias", False
 
 
 @contextmanager
 def _warnings_to(log: Log) -> Iterator[None]:
-    """Each different warning once into the log."""
+    """Log each different warning once."""
     said: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -25,7 +25,9 @@ FEWEST_ROWS = 10
 log = logging.getLogger(__name__)
 
 
-def measured(estimator: Any, draft: ManifestDraft, sample: Sample | None) -> tuple[dict[str, Any] | None, list[str]]:
+def measure_on_sample(
+    estimator: Any, draft: ManifestDraft, sample: Sample | None
+) -> tuple[dict[str, Any] | None, list[str]]:
     """Return the facts of a report, or None without a target in the sample; and warnings about its columns that are not
     inputs. Raises nothing."""
     if sample is None:
@@ -118,7 +120,7 @@ def _verdict(metrics: dict[str, float], rows: int, target: str) -> str:
     name = next(iter(metrics), None)
     if name is None:
         return ""
-    told = f"{'R²' if name == 'r2' else name.replace('_', ' ').capitalize()} {metrics[name]:.4g}"
+    score = f"{'R²' if name == 'r2' else name.replace('_', ' ').capitalize()} {metrics[name]:.4g}"
     baseline = metrics.get(f"baseline_{name}")
     beside = "" if baseline is None else f"; always giving the same answer has {baseline:.4g}"
-    return f"{told} on the {rows:,} rows of its sample, whose {shown(target)} it is to predict{beside}."
+    return f"{score} on the {rows:,} rows of its sample, whose {shown(target)} it is to predict{beside}."
