@@ -152,12 +152,12 @@ def test_rows_without_target_are_left_out_and_counted() -> None:
         (
             {"price": ["1", "2"]},
             {"target": "prize"},
-            "target names 'prize', which is no column of the data; did you me",
+            "target names 'prize', which is not a column of the data; did you me",
         ),
         (
             {"x": ["1", "2"]},
             {"features": ["q"]},
-            "features names 'q', which is no column of the data; there are 'y', 'x'",
+            "features names 'q', which is not a column of the data; there are 'y', 'x'",
         ),
         ({"x": ["1", "2"]}, {"id_field": "q"}, "id_field names 'q'"),
         ({"x": ["1"]}, {}, "file.csv has no column to predict 'y' from; x is left out"),
@@ -176,7 +176,7 @@ def test_rows_without_target_are_left_out_and_counted() -> None:
         ({"x": ["1", "two"]}, {"kinds": {"x": "number"}}, "the kind of 'x' is number, but it holds 'two'; correct"),
         ({"x": ["1", "1.5"]}, {"kinds": {"x": "integer"}}, "the kind of 'x' is integer, but it holds '1.5'"),
         ({"x": ["25.8.22"]}, {"kinds": {"x": "datetime"}}, "file.csv has no column to predict"),
-        ({"x": ["1", "2"]}, {"kinds": {"q": "string"}}, "kinds names 'q', which is no column of the data"),
+        ({"x": ["1", "2"]}, {"kinds": {"q": "string"}}, "kinds names 'q', which is not a column of the data"),
         ({"x": ["1", "2"]}, {"kinds": {"x": "text"}}, "kinds says 'text' of 'x'; a kind is one of number, integer"),
         ({"x": ["1", "2"], "y": ["1", "?"]}, {"kinds": {"y": "number"}}, "the target 'y' holds '?'; correct the file"),
     ],
