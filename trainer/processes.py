@@ -48,7 +48,7 @@ def environment(prefix: str | None = None) -> dict[str, str]:
 
 @contextmanager
 def only_environment(prefix: str) -> Iterator[None]:
-    """Within the block, this process has only the variables that `environment` passes on."""
+    """Reduce the environment of this process to the variables of `environment` within the block."""
     before, kept = dict(os.environ), environment(prefix)
     os.environ.clear()
     os.environ.update(kept)

@@ -85,7 +85,7 @@ def _children() -> list[int]:
         for entry in os.listdir("/proc"):
             with suppress(OSError, ValueError, IndexError):
                 with open(f"/proc/{int(entry)}/stat", "rb") as file:  # noqa: PTH123
-                    # The name before it may hold any character.
+                    # The process name before it may hold any character.
                     parent = int(file.read().rpartition(b")")[2].split()[1])
                 if parent == this:
                     found.append(int(entry))
@@ -103,7 +103,7 @@ def _exit_like(status: int) -> None:
 
 
 def _prctl(option: int, value: int) -> None:
-    with suppress(AttributeError, OSError):  # only Linux has it
+    with suppress(AttributeError, OSError):  # exists only on Linux
         ctypes.CDLL(None).prctl(option, value)
 
 

@@ -51,7 +51,7 @@ def _is_float64(matrix: Any) -> bool:
 
 
 def _holds_float32(part: Any) -> bool:
-    """Scikit-learn's own estimators hold float32 only if they were fitted on it."""
+    """Return whether `part` was fitted on float32. Only scikit-learn's own estimators show that by their attributes."""
     if not type(part).__module__.startswith("sklearn."):
         return False
     learnt = [value for name, value in vars(part).items() if name.endswith("_") or name in FITTED_ON]

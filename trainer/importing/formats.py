@@ -116,7 +116,7 @@ def decompress(data: bytes) -> bytes:
 
 
 _VERSION = re.compile(
-    # The text, what marks and counts it in the protocols 0 to 5, and then the version, likewise.
+    # The key, its memo and length in the protocols 0 to 5, then the version likewise.
     rb"_sklearn_version(?:\x94|q.|r....|\np\d+\n)?(?:\x8c.|X....|V)(\d+\.\d+[.\w]*)",
     re.DOTALL,
 )

@@ -66,17 +66,17 @@ class ImportResult:
 def examine_in_process(folder: Path, task: ImportTask) -> ImportResult:
     """Examine a file in a process of its own. Raises `Refused` and OSError."""
     # Task and answer have no file names, so no other process can write them.
-    with TemporaryFile() as asked, TemporaryFile() as answer, TemporaryFile() as said:
-        asked.write(task.dumps().encode())
-        asked.seek(0)
+    with TemporaryFile() as stdin, TemporaryFile() as answer, TemporaryFile() as output:
+        stdin.write(task.dumps().encode())
+        stdin.seek(0)
         process = ContainedProcess(
             [sys.executable, "-m", "trainer.importing", str(folder.resolve()), str(answer.fileno())],
             env=environment(),
             pass_fds=(answer.fileno(),),
             cwd=PROJECT,
-            stdin=asked,
-            stdout=said,
-            stderr=said,
+            stdin=stdin,
+            stdout=output,
+            stderr=output,
         )
         try:
             code = process.wait(task.seconds)
@@ -86,17 +86,17 @@ def examine_in_process(folder: Path, task: ImportTask) -> ImportResult:
             ) from None
         finally:
             process.kill()
-        return _answer(answer, said, code)
+        return _answer(answer, output, code)
 
 
-def _answer(file: IO[bytes], said: IO[bytes], code: int) -> ImportResult:
+def _answer(file: IO[bytes], output: IO[bytes], code: int) -> ImportResult:
     """Read the answer without trusting it: a pickle may have written it."""
     if os.fstat(file.fileno()).st_size > _MOST_ANSWER:
         raise Refused("needs a manifest that is too large; use fewer sample rows")
     file.seek(0)
     text = file.read()
     if not text.endswith(b"\n"):
-        raise Refused(_how_it_ended(said, code))
+        raise Refused(_how_it_ended(output, code))
     try:
         answer = json.loads(text)
         if "draft" in answer:
@@ -107,7 +107,7 @@ def _answer(file: IO[bytes], said: IO[bytes], code: int) -> ImportResult:
     raise Refused(refused)
 
 
-def _how_it_ended(said: IO[bytes], code: int) -> str:
+def _how_it_ended(output: IO[bytes], code: int) -> str:
     if code == -signal.SIGKILL:
         return "was being read when the process was killed, most likely because memory ran out; make the model smaller"
     if code < 0:
@@ -115,7 +115,7 @@ def _how_it_ended(said: IO[bytes], code: int) -> str:
             f"crashes the process that reads it ({signal.Signals(-code).name}), which can happen with a file of another"
             " release of a library; fit and save it again with the releases that run here"
         )
-    said.seek(0)
-    lines = said.read(1_000_000).decode(errors="replace").strip().splitlines()
+    output.seek(0)
+    lines = output.read(1_000_000).decode(errors="replace").strip().splitlines()
     last = f": {lines[-1][:300]}" if lines else ""
     return f"ends the process that reads it (exit code {code}){last}; save the fitted model and nothing else"

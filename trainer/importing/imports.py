@@ -223,7 +223,7 @@ def _sha256(path: Path) -> str:
 
 @contextmanager
 def _workbench(root: Path) -> Iterator[Path]:
-    """A new folder in the staging area, which `trainer.publishing.publish.sweep` leaves alone while it is in use."""
+    """Create a folder in the staging area and remove it afterwards. `sweep` leaves it alone while it is in use."""
     with open(staging(root) / f"{_WORKBENCH}.lock", "a", opener=no_link) as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         folder = root / STAGING / f"{_WORKBENCH}-{secrets.token_hex(4)}"

@@ -296,7 +296,7 @@ def _stamp(path: Path) -> _Stamp:
 
 
 def _shortened(name: str) -> str:
-    """The same name, or the end of one to which nothing could be added."""
+    """Return a file name, without its beginning if it is too long for a prefix or suffix."""
     raw = os.fsencode(name)
     return name if len(raw) <= _MOST_NAME else os.fsdecode(raw[-_MOST_NAME:].lstrip(b"."))
 

@@ -112,6 +112,6 @@ def joined(versions: Sequence[str]) -> str:
 
 def explained(error: BaseException) -> str:
     """Return an exception as one line."""
-    said = " ".join(str(error).split())
-    said = said if len(said) <= 200 else f"{said[:200]}…"
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    text = " ".join(str(error).split())
+    text = text if len(text) <= 200 else f"{text[:200]}…"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

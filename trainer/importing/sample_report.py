@@ -75,7 +75,7 @@ def _predicted(output: Output, column: str, cells: Sequence[str | None]) -> list
 
 
 def _spelled(label: object) -> str:
-    """One spelling for 1, 1.0, "1" and "1.0", and for true and True."""
+    """Return a canonical spelling: the same for 1, 1.0, "1" and "1.0", and for true and True."""
     text = str(label)
     try:
         return repr(float(text))

@@ -6,6 +6,7 @@ each progress, and a last one with the output or the failure.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -42,8 +43,7 @@ def outcome(payload: Mapping[str, Any], settings: Settings, reports: int) -> Map
     """Return the last report: `output` or `failure`. A traceback goes into the log."""
     connection = connect(settings.redis_url)
 
-    def promote(model: str, version: int, alias: str) -> str | None:
-        return promotion.promote(settings, connection, model, version, alias)
+    promote = functools.partial(promotion.promote, settings, connection)
 
     def report_progress(progress: Progress) -> None:
         report(reports, {"progress": progress.to_json()})
@@ -65,7 +65,7 @@ def _failure(code: Code, message: str) -> Mapping[str, Any]:
 
 
 def report(descriptor: int, message: Mapping[str, Any]) -> None:
-    # An exception's text may hold half a character, which Redis cannot.
+    # An exception's text may hold lone surrogates, which UTF-8 cannot.
     rest = memoryview(json.dumps(message, ensure_ascii=False).encode(errors="replace") + b"\n")
     while rest:
         rest = rest[os.write(descriptor, rest) :]

@@ -93,7 +93,9 @@ def _warm_up(connection: Redis | None, model: str, version: int, seconds: float,
 
 def _forget_refusals(connection: Redis, model: str, wanted: str, end: float) -> None:
     """Have workers check the version again: the reason for an earlier refusal may be gone."""
-    while time.monotonic() < end and any(wanted in said.refused for said in load_statuses(connection, model).values()):
+    while time.monotonic() < end and any(
+        wanted in status.refused for status in load_statuses(connection, model).values()
+    ):
         withdraw_request(connection, wanted)
         time.sleep(_CHECK_EVERY)
 

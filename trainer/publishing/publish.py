@@ -128,8 +128,8 @@ def verify(folder: Path, manifest: ModelManifest, trust: Trust) -> None:
         finally:
             process.kill()
         if code:
-            said = _lines(out) or _lines(err) or [f"it ended with {code}"]
-            raise PublishRefused(f"{manifest.name} is not published: a fresh process cannot use it: {said[-1]}")
+            printed = _lines(out) or _lines(err) or [f"it ended with {code}"]
+            raise PublishRefused(f"{manifest.name} is not published: a fresh process cannot use it: {printed[-1]}")
 
 
 def _lines(file: IO[bytes]) -> list[str]:

@@ -89,7 +89,7 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
 
 
 def public_half(key: Ed25519PrivateKey) -> bytes:
-    """32 bytes, as `Trust` has them."""
+    """Return the public key, 32 bytes, as `Trust` has them."""
     return key.public_key().public_bytes_raw()
 
 

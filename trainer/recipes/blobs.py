@@ -12,7 +12,7 @@ from trainer.recipe import Table, recipe
 
 
 def data() -> Table:
-    """100 rows, the same ones each time."""
+    """Return 100 rows, always the same."""
     X, y = make_classification(n_samples=100, n_features=2, n_classes=2, n_informative=2, n_redundant=0, random_state=0)
     rows = [[*row, label] for row, label in zip(X.tolist(), y.tolist(), strict=True)]
     return Table("scikit-learn: make_classification", ("feature_1", "feature_2", "class"), rows)

@@ -15,14 +15,15 @@ MEASURES = tuple(f"{part}_{measure}" for part in ("sepal", "petal") for measure 
 
 
 def _input(name: str) -> Field:
-    """Accepts what clients send: `sepal.length`, scikit-learn's `sepal length (cm)`, and the post's `sepal.lenght`."""
+    """Return an input with the spellings that clients send: `sepal.length`, scikit-learn's `sepal length (cm)`, and the
+    post's `sepal.lenght`."""
     part, measure = name.split("_")
     misspelt = (f"{part}.lenght",) if measure == "length" else ()
     return Field(name, Kind.NUMBER, aliases=(f"{part}.{measure}", f"{part} {measure} (cm)", *misspelt))
 
 
 def data() -> Table:
-    """150 rows, lengths and widths in cm."""
+    """Return 150 rows, lengths and widths in cm."""
     iris = load_iris()
     rows = [[*row, SPECIES[kind]] for row, kind in zip(iris.data.tolist(), iris.target.tolist(), strict=True)]
     return Table("scikit-learn: iris", (*MEASURES, "species"), rows)

@@ -15,7 +15,7 @@ from trainer.report.parts import Facts, NotShown, clean, most_frequent, number, 
 
 BINS, ROWS_A_BIN = 10, 10
 RECALLS = (0.95, 0.9, 0.75, 0.5, 0.25)
-"""The thresholds that are shown reach these."""
+"""The report shows thresholds that reach these recalls."""
 
 
 def classification(answers: Classes, recommended: float | None = None) -> Facts:

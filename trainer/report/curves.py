@@ -68,7 +68,7 @@ def simplified(x: Any, y: Any, tolerance: float = TOLERANCE) -> Any:
 
 
 def _distances(x: Any, y: Any) -> Any:
-    """Of each point from the straight line between the first and the last, which ends there."""
+    """Return the distance of each point from the line segment between the first and the last point."""
     dx, dy = x[-1] - x[0], y[-1] - y[0]
     squared = dx * dx + dy * dy
     along = np.clip(((x - x[0]) * dx + (y - y[0]) * dy) / squared, 0, 1) if squared else np.zeros(len(x))

@@ -45,7 +45,7 @@ def dependence(evidence: Evidence, strongest: Sequence[str], seconds: float = SE
     classes = [] if output.labels is None else interesting(output.labels, evidence.targets)
 
     def answers(rows: Sequence[Row]) -> Any:
-        """Rows × classes, or rows × 1."""
+        """Return the predictions: rows × classes, or rows × 1."""
         matrix = to_matrix(rows, signature, evidence.draft.artifact.input_format)
         found, table = predict_matrix(evidence.estimator, matrix, bool(classes))
         return table[:, classes] if classes else np.asarray(found, dtype=float)[:, None]

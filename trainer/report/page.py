@@ -1,4 +1,4 @@
-"""Facts and pictures → the page: one file that needs nothing else, escaped throughout."""
+"""Renders facts and pictures as the page: one self-contained file, escaped throughout."""
 
 from __future__ import annotations
 

@@ -73,5 +73,5 @@ def histogram(values: Any, most: int = 20) -> Facts | None:
 
 
 def most_frequent(labels: Sequence[Any], counts: Sequence[int], most: int = MOST_CLASSES) -> list[int]:
-    """The positions of the `most` most frequent labels, in the order of the labels."""
+    """Return the positions of the `most` most frequent labels, in the order of the labels."""
     return sorted(sorted(range(len(labels)), key=lambda place: -counts[place])[:most])

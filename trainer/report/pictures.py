@@ -159,7 +159,7 @@ def _calibration(facts: Facts) -> tuple[Figure, str]:
     figure, axes = _new(
         "predicted probability (mean of a bin)", "fraction that is right" if label is None else "fraction of positives"
     )
-    # A share is within Wilson's interval, but for rounding.
+    # Apart from rounding, a share is within Wilson's interval.
     below = [max(0.0, share - low) for share, low in zip(observed, facts["low"], strict=True)]
     above = [max(0.0, high - share) for share, high in zip(observed, facts["high"], strict=True)]
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=0.8, linestyle=":")
@@ -175,7 +175,7 @@ def _calibration(facts: Facts) -> tuple[Figure, str]:
         elinewidth=0.8,
         linewidth=1.2,
     )
-    # Of a rare class all is in a corner.
+    # All values of a rare class are in a corner.
     most = max(*predicted, *facts["high"])
     end = 1.02 if most > 0.4 else 1.1 * most
     axes.set_xlim(-0.02 * end, end)
@@ -215,7 +215,7 @@ def _residual_histogram(facts: Facts) -> tuple[Figure, str]:
 
 
 def _dependence(facts: Facts) -> tuple[Figure, str]:
-    """Numbers and times along the x axis, anything else a line each; all inputs on one scale."""
+    """Draw a partial dependence: numbers and times along the x axis, other values as a line each; one scale for all."""
     item, labels = facts["item"], facts["labels"]
     answer = "mean predicted probability" if labels else "mean prediction"
     values, scale = item["values"], [a for other in facts["items"] for line in other["lines"] for a in line]

@@ -21,7 +21,7 @@ def rarest(labels: Collection[Any]) -> tuple[Any, int]:
 
 
 def out_of_balance(labels: Collection[Any]) -> bool:
-    """Whether the rarest class has less than `IMBALANCED` of an equal share."""
+    """Return whether the rarest class has less than `IMBALANCED` of an equal share."""
     return rarest(labels)[1] < IMBALANCED * len(labels) / len(set(labels))
 
 

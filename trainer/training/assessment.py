@@ -44,14 +44,14 @@ def assess(
     if doubt:
         run.remark(doubt)
     previous, comparison = _compared(fitted, data, request.alias, models, trust)
-    said = verdict(metrics, comparison, more["leaks"], doubted=doubt is not None)
+    summary = verdict(metrics, comparison, more["leaks"], doubted=doubt is not None)
     if comparison:
-        run.say(said)
+        run.say(summary)
     return fitted.evidence(
         data,
         run,
         headline=next(iter(metrics), ""),
-        verdict=said,
+        verdict=summary,
         refused=objection(request.gate, metrics, comparison),
         previous=previous,
         comparison=comparison,

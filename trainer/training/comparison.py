@@ -35,7 +35,7 @@ LEVEL = 0.05
 FEWEST_ROWS = 50
 """With fewer rows only large differences are significant."""
 LEAST = 1e-4
-"""Probabilities below are raised to this in a log loss: one confident wrong prediction must not outweigh all others."""
+"""The lower bound of probabilities in a log loss: one confident wrong prediction must not outweigh all others."""
 FEW_ROWS, SIGNS, SEED = 1000, 5000, 0
 
 

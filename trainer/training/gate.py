@@ -74,7 +74,7 @@ def _figure(value: float | None) -> str:
 
 
 def words(name: str) -> str:
-    """`log_loss` as words."""
+    """Return a metric's name as words, such as `log loss`."""
     return "R²" if name == "r2" else name.replace("_", " ")
 
 

@@ -80,14 +80,14 @@ def _sample(targets: Any, classes: bool) -> Any:
 
 
 def _numbers(values: Sequence[Value], kind: Kind) -> Any:
-    """A column as floats, nulls as NaN. Words are numbered. Of dates only nulls count: a target that rises with time is
-    not a leak."""
+    """Return a column as floats, nulls as NaN. Words are numbered. Of dates only nulls count: a target that rises with
+    time is not a leak."""
     if kind is Kind.DATETIME:
         return np.array([float(value is None) for value in values])
     if kind is Kind.STRING:
         places = {word: place for place, word in enumerate(sorted({str(v) for v in values if v is not None}))}
         return np.array([math.nan if value is None else places[str(value)] for value in values])
-    return np.array(values, dtype=float)  # of None NaN
+    return np.array(values, dtype=float)  # None becomes NaN
 
 
 def _alone(column: Any, y: Any, classes: bool) -> Iterator[tuple[str, Any]]:

@@ -185,12 +185,12 @@ def _promoted(promote: Promote, manifest: ModelManifest, alias: str, refused: st
 @contextmanager
 def _warnings_to(log: Log) -> Iterator[None]:
     """Log each different warning once."""
-    said: set[str] = set()
+    logged: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         line = f"{category.__name__}: {message}"
-        if line not in said:
-            said.add(line)
+        if line not in logged:
+            logged.add(line)
             log(line)
 
     with warnings.catch_warnings():
