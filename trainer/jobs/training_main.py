@@ -42,7 +42,6 @@ def train(
 def outcome(payload: Mapping[str, Any], settings: Settings, reports: int) -> Mapping[str, Any]:
     """Return the last report: `output` or `failure`. A traceback goes into the log."""
     connection = connect(settings.redis_url)
-
     promote = functools.partial(promotion.promote, settings, connection)
 
     def report_progress(progress: Progress) -> None:
