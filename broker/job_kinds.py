@@ -19,7 +19,7 @@ class JobKind:
 
     `name` is its `kind` in the HTTP API. `queue` is its queue in RQ; if it ends with a colon, it is the prefix of one
     queue a model. `function` stands in the place of the dotted path that RQ would import; `former_function` did in
-    releases up to 0.1, which refuse the other one. Processes of `group` take the jobs.
+    releases up to 0.2, which refuse the other one. Processes of `group` take the jobs.
 
     `batched`: scorers take batches, and queues take turns (TAKE); otherwise a process takes one job (BEGIN).
     `pinned`: a job has a field `version`, and one without it belongs to another program.
