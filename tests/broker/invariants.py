@@ -13,7 +13,8 @@ from tests.broker.reference import OPEN
 def check_invariants(redis: Any, models: Sequence[str], ids: Sequence[str], ttl: int) -> None:
     """Raise `AssertionError` unless invariants 1 to 6 hold for the jobs `ids` of `models`.
 
-    `ttl` of a result is in seconds. The state machine checks the seventh, which needs the history: only the owner of a job finishes it.
+    `ttl` of a result is in seconds. The state machine checks the seventh, which needs the history: only the owner of a
+    job finishes it.
     """
     queued: Counter[str] = Counter()
     held: Counter[str] = Counter()
