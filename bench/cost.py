@@ -81,7 +81,7 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     options.other = options.other.resolve()
     if not (options.other / "launcher").is_dir():
-        parser.error(f"{options.other} is no checkout of Modelgate")
+        parser.error(f"{options.other} is not a checkout of Modelgate")
     return options
 
 

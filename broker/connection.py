@@ -9,15 +9,15 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 MOST_CONNECTIONS = 100
-"""Most connections of a process. Further callers wait for one; redis-py's usual pool would raise an error."""
+"""Most connections of a process. A further call waits for a free one; redis-py's default pool would raise."""
 
 
 def connect(url: str, socket_timeout: float = 5, *, own: bool = False, resends: int = 2) -> Redis:
     """Return a client for `url` that sends a failed command again, twice within about half a second.
 
-    Modelgate only sends commands that are harmless to repeat, and scripts, which are too. `socket_timeout` in seconds
-    must exceed the longest blocking read. A client with its `own` connection can only send one command at a time, and
-    sends it at half the cost: taking a connection from the pool and checking it costs as much as a command.
+    Modelgate's commands are harmless to repeat. `socket_timeout`, in seconds, must exceed the longest blocking read.
+    With `own` the client keeps one connection and uses no pool: taking a connection from the pool and checking it costs
+    as much as a command. Only for callers that never send two commands at once.
     """
     pool: Any = BlockingConnectionPool.from_url(
         url,

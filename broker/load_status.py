@@ -1,6 +1,6 @@
-"""Which workers have loaded which versions: the trainer requests versions before an alias moves, and workers report.
+"""Load requests and load statuses: before an alias moves, the trainer requests the version, and each worker reports it.
 
-A version is written `loan@3` here. Requests expire, and so do the load statuses of workers that are gone.
+A version is written `loan@3` here. Requests expire, and so does the status of a dead worker.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _VERSION = re.compile(f"{NAME.pattern}@[1-9][0-9]{{0,8}}")
 
 NO_ROOM = "it does not fit into MODEL_CACHE_MB beside the others"
 STARTS_THREADS = "loading it starts threads, so each scorer loads it for itself"
-"""Two reasons why a worker does not load a version for all its scorers, although each can load it for itself."""
+"""Reasons why a worker does not load a version once for all scorers, although each scorer can load it."""
 
 
 @dataclass(frozen=True)
 class LoadStatus:
-    """The report of one worker: `loaded` are the versions that all its scorers have, `refused` the requested versions
-    that it does not load, with the reason, and `models` the only models that it serves (None: all)."""
+    """The status of a worker. `models` are those that it serves (None: all). `loaded` are the versions that all its
+    scorers have; `refused` are the requested versions that it will not load, with the reason."""
 
     loaded: Collection[str] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class LoadStatusPublisher:
     `redis.exceptions.RedisError`."""
 
     def __init__(self, connection: Redis, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """A worker that reports nothing for `ttl` seconds counts as dead. `clock` returns seconds."""
+        """A status expires after `ttl` seconds; `clock` returns seconds."""
         self._redis: Any = connection
         self._scripts = Scripts(connection)
         self._ttl = ttl
@@ -56,12 +56,12 @@ class LoadStatusPublisher:
         self._published, self._published_at = "", 0.0
 
     def requested(self) -> frozenset[str]:
-        """Return the versions that are requested."""
+        """Return the requested versions."""
         found = (version.decode(errors="replace") for version in self._redis.zrange("mg:wanted", 0, -1))
         return frozenset(version for version in found if _VERSION.fullmatch(version))
 
     def publish(self, worker: str, status: LoadStatus) -> None:
-        """Report the load status. Call it often: an unchanged status is only renewed, from time to time."""
+        """Publish a new status at once, and renew an unchanged one before it expires. Call it often."""
         text, now, ttl_ms = status.dumps(), self._clock(), round(self._ttl * 1000)
         if text == self._published and now - self._published_at < self._ttl / 3:
             return
@@ -70,7 +70,7 @@ class LoadStatusPublisher:
         self._published, self._published_at = text, now
 
     def withdraw(self, worker: str) -> None:
-        """Remove the load status, so that the trainer no longer waits for this worker."""
+        """Remove the status, so that the trainer does not wait for this worker."""
         if self._published:
             self._redis.delete(f"mg:loaded:{worker}")
             self._redis.srem("mg:workers", worker)
@@ -78,7 +78,7 @@ class LoadStatusPublisher:
 
 
 def request_load(connection: Redis, version: str, seconds: float) -> None:
-    """Request that all workers load `version`, and keep it for `seconds` even if no alias names it."""
+    """Ask all workers to load `version`, and to keep it for `seconds` whether or not an alias names it."""
     Scripts(connection).run("request_load", version, round(seconds * 1000))
 
 
@@ -88,7 +88,7 @@ def withdraw_request(connection: Redis, version: str) -> None:
 
 
 def load_statuses(connection: Redis, model: str) -> dict[str, LoadStatus]:
-    """Return the load statuses of the workers that are alive and serve `model`, by worker. Two round trips."""
+    """Return the statuses of the live workers that serve `model`, by worker. Two round trips."""
     redis: Any = connection
     workers = sorted(worker.decode() for worker in redis.smembers("mg:workers"))
     if not workers:

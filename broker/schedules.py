@@ -40,10 +40,10 @@ MOST = 300
 """Most schedules."""
 
 _RANDOM = re.compile(r"(?<![a-z])r(?![a-z])", re.IGNORECASE)
-"""croniter's random field, which means another time at each reading."""
+"""croniter's random field, which means another time whenever it is read."""
 
 _YEARS = 8
-"""The longest time between two 29 Februaries."""
+"""The longest time from one 29 February to the next."""
 
 
 class TooManySchedules(Exception):
@@ -105,7 +105,7 @@ class Schedules:
         return _readable(model.encode(), self._redis.hget(KEY, model))
 
     def all(self) -> list[Schedule]:
-        """By model, without entries that cannot be read."""
+        """Return the schedules by model, without unreadable entries."""
         found = sorted(self._redis.hgetall(KEY).items())
         return [schedule for schedule in itertools.starmap(_readable, found) if schedule]
 
@@ -141,7 +141,7 @@ class Schedules:
                 continue
             scheduled = self._redis.zscore(self._registry.key, schedule.job) is not None
             if not scheduled and self._redis.lpos(f"rq:queue:{TRAINING.queue}", schedule.job) is None:
-                # A schedule that was changed meanwhile has its next run already.
+                # If the schedule has changed since it was read, this does nothing: it has its next run already.
                 self._replace(schedule.model, schedule, schedule.cron, schedule.request)
 
     def _signed(self, model: str, text: bytes) -> Schedule | None:
@@ -157,9 +157,8 @@ class Schedules:
     def _replace(
         self, model: str, before: Schedule | None, cron: str | None = None, request: TrainingRequest | None = None
     ) -> Schedule | None:
-        """Replace the schedule `before`, or delete it without `cron`. Returns the new schedule; None after a deletion,
-        or if another process changed the schedule, and then nothing is done. Raises `ValueError` for an invalid
-        `cron`."""
+        """Replace the schedule `before` and return the new one. Returns None if there is no new one, or if the schedule
+        is no longer `before`; then nothing changes. Raises `ValueError` for an invalid `cron`."""
         run_at = next_run(cron, datetime.now(UTC)) if cron else None
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.watch(KEY, self._registry.key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from contract.errors import MAX_ERRORS, FieldError
@@ -31,7 +31,7 @@ def resolve_columns(
 ) -> tuple[Columns, list[FieldError]]:
     """Resolve the names, in any case if that is unambiguous. An unknown name stays as it is, with an error.
 
-    The first errors are listed: requests and headers may have thousands of names.
+    Returns only the first errors: requests and headers may have thousands of names.
     """
     errors: list[FieldError] = []
     exact, suggestions = set(header), Suggestions()
@@ -44,7 +44,9 @@ def resolve_columns(
         if len(found) == 1:
             return next(iter(found))
         if len(errors) < MAX_ERRORS:
-            message = f"{field} names {shown(name)}, which is no column of the data; {_hint(name, header, suggestions)}"
+            message = (
+                f"{field} names {shown(name)}, which is not a column of the data; {_hint(name, header, suggestions)}"
+            )
             errors.append(FieldError(None, field, "unknown_column", message))
         return name
 
@@ -58,25 +60,28 @@ def resolve_columns(
         if kind not in KINDS and len(errors) < MAX_ERRORS:
             message = f"kinds says {shown(kind)} of {shown(name)}; a kind is one of {', '.join(KINDS)}"
             errors.append(FieldError(None, "kinds", "unknown_kind", message))
-    for name, count in Counter(header).items() if len(exact) < len(header) else ():
-        if count > 1 and name:
-            message = f"the data have the column {shown(name)} twice; rename one of them"
-            errors.append(FieldError(None, "data", "repeated_field", message))
-            break
+    return columns, errors + list(_contradictions(header, columns))
+
+
+def _contradictions(header: Sequence[str], columns: Columns) -> Iterator[FieldError]:
+    repeated = (name for name, count in Counter(header).items() if count > 1 and name)
+    if name := next(repeated, None):
+        message = f"the data have the column {shown(name)} twice; rename one of them"
+        yield FieldError(None, "data", "repeated_field", message)
+    target = shown(columns.target)
     if columns.id_field == columns.target:
-        message = f"id_field and target both name {shown(columns.target)}; what is only echoed cannot be learnt"
-        errors.append(FieldError(None, "id_field", "repeated_field", message))
+        message = f"id_field and target both name {target}; the id field is only echoed"
+        yield FieldError(None, "id_field", "repeated_field", message)
     if columns.features is not None and set(columns.features) <= {columns.target, columns.id_field}:
-        message = f"features has no column to learn {shown(columns.target)} from; name others, or leave it out"
-        errors.append(FieldError(None, "features", "not_a_feature", message))
+        message = f"features has no column to predict {target} from; name others, or leave it out"
+        yield FieldError(None, "features", "not_a_feature", message)
     if columns.kinds.get(columns.target, "").startswith("datetime"):
-        message = f"kinds makes the target {shown(columns.target)} a date; a recipe learns numbers and classes"
-        errors.append(FieldError(None, "kinds", "not_a_target", message))
-    return columns, errors
+        message = f"kinds makes the target {target} a date; a recipe learns numbers and classes"
+        yield FieldError(None, "kinds", "not_a_target", message)
 
 
 def _in_any_case(names: Iterable[str], columns: Iterable[str]) -> Mapping[str, set[str]]:
-    """The columns that `names` may mean, by their spelling in small letters."""
+    """Return the columns that `names` may mean, by their names in lower case."""
     asked = {name.strip().lower() for name in names}
     alike = defaultdict(set)
     for column in columns:

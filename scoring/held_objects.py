@@ -30,7 +30,7 @@ def objects_in(estimator: Any) -> Iterator[Any]:
 def parts_in(estimator: Any) -> Iterator[Any]:
     """Yield the objects that affect the answers: estimators, their parts, scikit-learn's helpers, and custom classes
     that wrap a model."""
-    return filter(_takes_part, objects_in(estimator))
+    return filter(_affects_answers, objects_in(estimator))
 
 
 def _held(thing: Any) -> Iterable[Any]:
@@ -42,10 +42,10 @@ def _held(thing: Any) -> Iterable[Any]:
         return list(thing)
     if isinstance(thing, partial):
         return (thing.func, thing.args, thing.keywords, vars(thing))
-    return list(vars(thing).values()) if _takes_part(thing) else ()
+    return list(vars(thing).values()) if _affects_answers(thing) else ()
 
 
-def _takes_part(thing: Any) -> bool:
+def _affects_answers(thing: Any) -> bool:
     # Calibration keeps objects of scikit-learn that are not estimators.
     kind = type(thing)
     by_methods = any(hasattr(kind, method) for method in _METHODS)

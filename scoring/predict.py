@@ -84,7 +84,7 @@ def _described(error: Exception) -> str:
         text = str(error)
     except Exception as another:
         text = f"(its message cannot be read: {type(another).__name__})"
-    # JSON in UTF-8 holds no lone surrogates, and a job in Redis is no place for a whole table.
+    # JSON in UTF-8 holds no lone surrogates, and a job in Redis should not quote a whole table.
     return f"{type(error).__name__}: {text[:_MAX_MESSAGE]}".encode(errors="backslashreplace").decode()
 
 

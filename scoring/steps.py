@@ -1,7 +1,7 @@
 """Steps of the recipe `tabular`'s pipelines that scikit-learn does not have.
 
 Artifacts name these functions, so their names, parameters and answers must never change. They only compute, so they are
-on the list of what a skops file may hold.
+on the list of types that a skops file may hold.
 """
 
 from __future__ import annotations

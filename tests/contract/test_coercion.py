@@ -1,4 +1,4 @@
-"""Rows and a signature: the values that come out, and every refusal."""
+"""Coercion of rows by a signature: the values, and every error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from contract.values import Conversion
 deterministic = settings(derandomize=True, deadline=None, max_examples=100)
 
 MANY = 50
-"""Rows enough for a column to be converted as a whole."""
+"""Enough rows for columns to be converted in bulk."""
 SEXES = Field("sex", Kind.STRING, categories=("Male", "Female"))
 
 
@@ -105,7 +105,7 @@ DEEP: list[Any] = []
 for _ in range(100_000):
     DEEP = [DEEP]
 NEVER: list[object] = [[], {}, [1], {"a": 1}, b"1", DEEP]
-"""What no kind takes."""
+"""Values that no kind accepts."""
 REFUSED = [
     *((Kind.NUMBER, value, "not_a_number") for value in (True, False, *NEVER)),
     *((Kind.NUMBER, text, "not_a_number") for text in ("", " ", "a", "nan", "NaN", "inf", "-Infinity", "1_000")),

@@ -1,4 +1,4 @@
-"""The manifest: what is written is read again, and what is wrong is named."""
+"""A manifest is read as it was written, and a wrong part is named."""
 
 from __future__ import annotations
 

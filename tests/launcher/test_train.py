@@ -199,7 +199,7 @@ def test_make_train_trains_here_if_no_modelgate_runs(tmp_path: Path) -> None:
     (tmp_path / "my rows.csv").write_text(f"Key,zip,y\n{rows}\n")
     more = ["TARGET=y", "ID=key", "FEATURES=zip", "ESTIMATOR=linear", "GATE=floor=2", "KINDS=zap=string"]
     ended = made("train", "NAME=own", f"CSV={tmp_path / 'my rows.csv'}", *more, MODELS_DIR=str(tmp_path / "models"))
-    assert "trainer: own: kinds names 'zap', which is no column of the data; did you mean 'zip'?" in ended.stdout
+    assert "trainer: own: kinds names 'zap', which is not a column of the data; did you mean 'zip'?" in ended.stdout
 
 
 def outside_of_make() -> dict[str, str]:

@@ -1,10 +1,10 @@
-"""What a skops file can make scikit-learn open, import or run: every attribute of every type on the list, set to text.
+"""Finds what a skops file can make scikit-learn open, import or run: sets every attribute of every type on the list.
 
     python -m tests.scoring.reach [--refused] [NAME …]
 
-fits each type, sets each of its attributes in turn to a path, to the name of a module, to a command, and to each
-option that scikit-learn documents, sends it through skops, and calls whatever a model can be asked, under an audit
-hook. Prints what was reached; with `--refused` what passes `scoring.skops_files.loads`, which should be nothing.
+fits each type, and sets each of its attributes in turn to a path, to the name of a module, to a command, and to each
+option that scikit-learn documents. It sends the result through skops and calls its methods under an audit hook. Prints
+the events; with `--refused` those of what passes `scoring.skops_files.loads`: there should be none.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _installed = False
 
 @contextmanager
 def watched() -> Iterator[list[str]]:
-    """What Python's audit hook hears meanwhile, an event a line."""
+    """Yield a list that collects the events of Python's audit hook, one a line."""
     global _seen, _installed
     if not _installed:
         sys.addaudithook(_watch)
@@ -72,7 +72,7 @@ def watched() -> Iterator[list[str]]:
 
 
 def types() -> list[type]:
-    """The classes that a skops artifact may hold as objects: skops' own list and ours."""
+    """Return the classes that a skops artifact may hold as objects: skops' own list and ours."""
     from skops.io._trusted_types import SKLEARN_ESTIMATOR_TYPE_NAMES, SKLEARN_INTERNAL_TYPE_NAMES
 
     found = []
@@ -89,7 +89,7 @@ X = np.abs(X)
 
 
 def _made(cls: type) -> Any:
-    """An instance with what its constructor asks for; without its constructor where nothing will do."""
+    """Return an instance, made with the arguments that its constructor needs, or else without its constructor."""
     inner = Ridge() if "Regress" in cls.__name__ else LogisticRegression()
     given = {
         "estimator": inner,
@@ -118,7 +118,7 @@ def _made(cls: type) -> Any:
 
 
 def fitted(cls: type, folder: Path) -> Any:
-    """An instance fitted on the first data it takes, or as it is."""
+    """Return an instance, fitted on the first data that it accepts, if any."""
     mark = str(folder / MARK)
     for data in ((X, Y), (X,), ([mark, mark],), ([{"a": 1.0}, {"a": 2.0}],), (X[:, 0], Y), (Y,), (["a b", "b c"],)):
         thing = _made(cls)
@@ -129,7 +129,7 @@ def fitted(cls: type, folder: Path) -> Any:
 
 
 def values(cls: type, name: str, folder: Path) -> list[str]:
-    """What `name` is set to: a path, a module, a command, and what scikit-learn's own constraints allow."""
+    """Return the values for an attribute: a path, a module, a command, and what scikit-learn's constraints allow."""
     options: set[str] = set()
     for constraint in getattr(cls, "_parameter_constraints", {}).get(name, ()):
         options |= {option for option in getattr(constraint, "options", ()) if isinstance(option, str)}
@@ -143,7 +143,7 @@ def values(cls: type, name: str, folder: Path) -> list[str]:
 
 
 def ask(thing: Any, folder: Path) -> None:
-    """Every method on numbers, and on text that is a path."""
+    """Call every method on numbers, and on text that is a path."""
     mark = str(folder / MARK)
     texts = [mark, mark]
     for method in METHODS:
@@ -165,7 +165,7 @@ def attributes(thing: Any) -> list[str]:
 
 
 def reached(cls: type, folder: Path, load: Callable[[bytes], Any]) -> Iterator[tuple[str, str, list[str]]]:
-    """For each attribute and value what was heard, that the type as it was fitted does not cause; empty if nothing."""
+    """Yield each attribute, value, and the events that the unchanged instance does not cause."""
     import skops.io
 
     usual = fitted(cls, folder)

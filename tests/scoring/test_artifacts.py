@@ -33,7 +33,7 @@ def folder(models: Path) -> Path:
 
 @pytest.fixture
 def manifest(models: Path) -> ModelManifest:
-    """A version that is as it should be."""
+    """A valid version."""
     return write_version(models, "tiny", LogisticRegression().fit([[0.0], [1.0]], [0, 1]), numbers("a"))
 
 
@@ -85,7 +85,7 @@ def test_nothing_is_unpickled_unless_the_checksum_matches(models: Path, tmp_path
 
 
 class FromElsewhere:
-    """Pickles to something of a module that this process does not have."""
+    """Its pickle names a module that this process does not have."""
 
     def __reduce__(self) -> Any:
         return pickle.loads, (b"cno_such_module\nThing\n.",)
@@ -141,7 +141,7 @@ def test_another_patch_release_of_python_is_accepted(manifest: ModelManifest) ->
 
 def test_a_cloudpickle_is_loaded(models: Path) -> None:
     class Local:
-        """No process but this one has the class."""
+        """A class that only this process has."""
 
         answer = 42
 
@@ -150,7 +150,7 @@ def test_a_cloudpickle_is_loaded(models: Path) -> None:
 
 
 class FourThreads:
-    """Its `n_jobs` is not to be set."""
+    """Its `n_jobs` has no setter."""
 
     @property
     def n_jobs(self) -> int:

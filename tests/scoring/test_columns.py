@@ -1,4 +1,4 @@
-"""A ColumnTransformer asked with rows answers what it answers to their DataFrame, to the last bit."""
+"""Rows are transformed as a ColumnTransformer transforms their DataFrame, to the last bit."""
 
 from __future__ import annotations
 

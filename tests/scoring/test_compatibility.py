@@ -1,4 +1,4 @@
-"""What another scikit-learn has saved is not answered otherwise without a word."""
+"""A file of another scikit-learn that would answer differently here is refused."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TREE = DecisionTreeClassifier(max_depth=2)
 
 
 def with_counts(estimator: Any) -> Any:
-    """`estimator` as a release before 1.4 would have kept it: with the weight of the samples in each node."""
+    """Return `estimator` as before scikit-learn 1.4: with the weights of the samples in each node."""
 
     class Counts(pickle.Pickler):
         def reducer_override(self, thing: Any) -> Any:
@@ -102,7 +102,7 @@ def test_regression_trees_may_hold_any_values() -> None:
 
 
 class Wrapped:
-    """A class of one's own around a model."""
+    """A custom class around a model."""
 
     def __init__(self, model: Any) -> None:
         self.models = {"a": [model]}

@@ -1,4 +1,4 @@
-"""Short cuts answer what the estimator's own methods answer, to the last bit."""
+"""The fast way answers what the estimator's own methods answer, to the last bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows become the matrix on which the estimator was fitted."""
+"""Rows become a matrix like the one that the estimator was fitted on."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def classifier(models: Path) -> ModelManifest:
 
 
 class Answers:
-    """A model that gives what it was given."""
+    """A model that answers with given values."""
 
     def __init__(self, values: Any, probabilities: Any = None) -> None:
         self.values, self.probabilities = values, probabilities

@@ -1,4 +1,4 @@
-"""Forests and ColumnTransformers drawn at random: the short cuts answer what scikit-learn answers."""
+"""Forests and ColumnTransformers drawn at random: the fast way answers what scikit-learn answers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def outcome(ask: Callable[[], Any]) -> tuple[Any, str]:
-    """What it answers, or what it raises."""
+    """Return the answer, or the text of the exception."""
     try:
         return ask(), ""
     except (ValueError, TypeError, IndexError) as error:
@@ -45,7 +45,7 @@ def outcome(ask: Callable[[], Any]) -> tuple[Any, str]:
 
 
 def a_forest(draw: random.Random, generator: np.random.Generator) -> tuple[Any, Any]:
-    """Fitted, or None where these parameters and data do not go together; and the matrix that it was fitted to."""
+    """Return a fitted forest and its matrix; None for the forest if its parameters do not fit the data."""
     count, width, classes = draw.choice([1, 2, 60]), draw.randrange(1, 5), draw.randrange(1, 4)
     X: Any = generator.normal(size=(count, width)) * draw.choice([1e-3, 1, 1e30])
     if draw.random() < 0.3:
@@ -71,7 +71,7 @@ def a_forest(draw: random.Random, generator: np.random.Generator) -> tuple[Any, 
 
 
 def near_thresholds(forest: Any, X: Any, generator: np.random.Generator) -> Any:
-    """Rows at the very values at which trees decide, as float64: they are compared as float32."""
+    """Return rows of float64 at the thresholds of the trees, which compare them as float32."""
     thresholds = np.concatenate([tree.tree_.threshold for tree in forest.estimators_])
     rows = generator.choice(thresholds, size=(generator.choice([1, 20]), X.shape[1]))
     rows = rows * (1 + generator.choice([0, 1e-8, -1e-8, 1e-7, -1e-7], size=rows.shape))
@@ -131,7 +131,7 @@ def a_signature(draw: random.Random) -> Signature:
 
 
 def some_rows(draw: random.Random, signature: Signature, count: int, *, seen: bool) -> list[Row]:
-    """Of values that a transformer has `seen`, or of any."""
+    """Return rows of values that a transformer has `seen`, or of any values."""
 
     def value(field: Field) -> Value:
         if field.nullable and draw.random() < 0.15:
@@ -149,7 +149,7 @@ def some_rows(draw: random.Random, signature: Signature, count: int, *, seen: bo
 
 
 def selected(draw: random.Random, names: list[str], all_names: list[str]) -> Any:
-    """`names`, in one of the ways in which columns are named."""
+    """Return `names` in one of the ways in which columns can be named."""
     ways = [
         names,
         [all_names.index(name) for name in names],
@@ -181,8 +181,8 @@ def test_any_column_transformer_answers_as_scikit_learn_does() -> None:
     for seed in range(150 * SOAK):
         draw = random.Random(seed)
         transformer = a_transformer(draw, signature := a_signature(draw))
-        fitted_to = to_matrix(some_rows(draw, signature, 50, seen=True), signature, InputFormat.DATAFRAME)
-        if outcome(lambda: transformer.fit(fitted_to))[1]:  # noqa: B023
+        fitted_on = to_matrix(some_rows(draw, signature, 50, seen=True), signature, InputFormat.DATAFRAME)
+        if outcome(lambda: transformer.fit(fitted_on))[1]:  # noqa: B023
             continue
         for count, seen in ((1, True), (1, False), (20, True), (20, False)):
             rows = some_rows(draw, signature, count, seen=seen)

@@ -1,4 +1,4 @@
-"""A skops artifact holds what scikit-learn is made of, and nothing else gets in."""
+"""A skops artifact holds parts of scikit-learn and nothing else."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_pipelines_survive_a_round_trip(estimator: Any) -> None:
 
 
 class Stranger(BaseEstimator):  # type: ignore[misc]
-    """Nobody but this test has it."""
+    """A class that only this test has."""
 
 
 def test_a_type_that_is_not_on_the_list_is_neither_saved_nor_loaded() -> None:
@@ -151,7 +151,7 @@ def test_a_file_that_is_not_as_skops_writes_it_is_corrupt(models: Path, schema: 
 
 
 def with_attribute(thing: Any, name: str, value: object) -> Any:
-    """Set past the checks of its class, as a file may say."""
+    """Set an attribute without the checks of its class, as a file can."""
     vars(thing)[name] = value
     return thing
 
@@ -254,7 +254,7 @@ def test_a_file_that_would_call_a_function_while_loading_is_refused(node: dict[s
 
 @pytest.mark.parametrize("name", ["CountVectorizer", "HashingVectorizer", "Pipeline"])
 def test_no_text_in_an_attribute_makes_a_type_reach_outside(name: str, tmp_path: Path) -> None:
-    """As `python -m tests.scoring.reach` tries all types."""
+    """`python -m tests.scoring.reach` does the same with all types."""
     (tmp_path / reach.MARK).write_text("secret words")
     (kind,) = [kind for kind in reach.types() if kind.__name__ == name]
     tried = list(reach.reached(kind, tmp_path, loads))
@@ -263,7 +263,7 @@ def test_no_text_in_an_attribute_makes_a_type_reach_outside(name: str, tmp_path:
 
 
 def test_the_vectorizers_would_open_what_a_row_names(tmp_path: Path) -> None:
-    """What the test above finds where nothing is refused."""
+    """Without the refusal, the test above would find this."""
     import skops.io
 
     (tmp_path / reach.MARK).write_text("secret words")

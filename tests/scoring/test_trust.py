@@ -1,4 +1,4 @@
-"""What is not signed, or is a pickle where pickles are denied, is refused before a byte of it is unpickled."""
+"""Unsigned versions, and pickles where they are denied, are refused before a byte of them is unpickled."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def sign(folder: Path, key: Ed25519PrivateKey = KEY) -> None:
 
 
 def refused(root: Path, trust: Trust, version: int = 1) -> tuple[str, str]:
-    """As a process that has just started reads it."""
+    """Return the manifest as a process that has just started reads it."""
     repository = Repository(root)
     with pytest.raises(ModelgateError) as error:
         load(repository.manifest("m", version), repository.version_dir("m", version), trust)
@@ -161,7 +161,7 @@ def test_a_pickle_that_calls_itself_skops_is_not_unpickled(models: Path, tmp_pat
 
 
 def rewrite(root: Path, manifest: ModelManifest, data: bytes) -> None:
-    """The manifest fits `data`."""
+    """Rewrite the manifest so that it matches `data`."""
     artifact = dataclasses.replace(manifest.artifact, size=len(data), sha256=hashlib.sha256(data).hexdigest())
     path = root / manifest.name / "versions" / str(manifest.version) / "manifest.json"
     path.write_text(dataclasses.replace(manifest, artifact=artifact).dumps())

@@ -1,7 +1,8 @@
-"""Imports what other releases of scikit-learn have saved, and compares the answers: `make zoo`.
+"""`make zoo`: imports files that other releases of scikit-learn have saved, and compares the answers.
 
 Each release has an environment of its own under `.venv-zoo/`, where `fit.py` fits and saves every kind of estimator.
-Prints the table of docs/reference/imports.md. Ends with 1 if a kind would be served with other numbers than at home.
+Prints the table of docs/reference/imports.md. Exits with 1 if a kind would be served with other numbers than under its
+own release.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ RELEASES: Mapping[str, Sequence[str]] = {
     "1.7.2": ("pandas<2.3",),
     "1.8.0": ("pandas<2.3",),
 }
-"""With what is installed beside them. They have wheels for Python 3.11."""
+"""The releases, each with the libraries that it needs. All have wheels for Python 3.11."""
 
 FIT = Path(__file__).resolve().with_name("fit.py")
 ENVIRONMENTS = FIT.parents[2] / ".venv-zoo"
 RELATIVE = 1e-12
-"""How far a number may be from the one at home: the last digits are those of another build of BLAS."""
+"""How far a number may be from that of the other release. The last digits depend on the build of BLAS."""
 
 SAME, DIFFERS, MISSING = "same", "DIFFERS", "–"
 REFUSED = {
@@ -52,7 +53,7 @@ REFUSED = {
     "has no predict": "predict",
     "put a CSV": "sample",
 }
-"""A word for the table by what a refusal says; any other one is that it does not load."""
+"""The word in the table for a refusal that has this text; any other refusal means that the file does not load."""
 
 
 def main(releases: Sequence[str]) -> int:
@@ -67,7 +68,7 @@ def main(releases: Sequence[str]) -> int:
 
 
 def _saved(release: str) -> Path:
-    """The folder with what a release has fitted; makes its environment where there is none yet."""
+    """Return the folder of the files that a release has saved. Makes its environment if there is none yet."""
     environment = ENVIRONMENTS / release
     python, folder, stamp = environment / "bin/python", environment / "saved", environment / "saved.stamp"
     if not python.exists():
@@ -82,7 +83,7 @@ def _saved(release: str) -> Path:
 
 
 def _verdicts(folder: Path) -> Iterator[tuple[str, str]]:
-    """For each kind: `SAME`, `DIFFERS` and how, or why it is refused. A file may crash the process that reads it."""
+    """Yield each kind, and `SAME`, `DIFFERS` and how, or why it is refused. A file may crash its reader."""
     for file in sorted(folder.glob("*.pkl")):
         with ProcessPoolExecutor(1) as process:
             try:
@@ -92,7 +93,7 @@ def _verdicts(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _verdict(file: Path) -> str:
-    at_home = json.loads(file.with_suffix(".json").read_text())
+    expected = json.loads(file.with_suffix(".json").read_text())
     warnings.simplefilter("ignore")
     try:
         examined = examine("m", file, None)
@@ -101,21 +102,21 @@ def _verdict(file: Path) -> str:
     draft = examined.draft
     estimator = unpack(examined.artifact or file.read_bytes(), draft.artifact.format)
     use_one_thread(estimator)
-    columns = at_home["columns"] or draft.signature.names
+    columns = expected["columns"] or draft.signature.names
     places = [columns.index(name) for name in draft.signature.names]
     try:
-        answer = predict(estimator, draft, [[row[place] for place in places] for row in at_home["rows"]])
+        answer = predict(estimator, draft, [[row[place] for place in places] for row in expected["rows"]])
     except ModelgateError as error:
         return f"{DIFFERS}: {error}"
     if draft.signature.output.labels is None:
-        return _compared(at_home["predictions"], answer.values)
-    wrong = sum(old != new for old, new in zip(at_home["predictions"], answer.values, strict=True))
+        return _compared(expected["predictions"], answer.values)
+    wrong = sum(old != new for old, new in zip(expected["predictions"], answer.values, strict=True))
     if wrong:
         return f"{DIFFERS}: {wrong} of {len(answer.values)} labels"
     table = None if answer.probabilities is None else [list(row.values()) for row in answer.probabilities]
-    if (table is None) != (at_home["probabilities"] is None):
+    if (table is None) != (expected["probabilities"] is None):
         return f"{DIFFERS}: only one has probabilities"
-    return _compared(at_home["probabilities"] or [], table or [])
+    return _compared(expected["probabilities"] or [], table or [])
 
 
 def _compared(old: Any, new: Any) -> str:
@@ -125,7 +126,7 @@ def _compared(old: Any, new: Any) -> str:
 
 
 def _lines(table: Mapping[str, Mapping[str, str]], releases: Sequence[str]) -> Iterator[str]:
-    """In Markdown; kinds that fare alike share a line."""
+    """Yield the table in Markdown. Kinds with the same results share a line."""
     alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for kind, found in table.items():
         alike[tuple(_word(found.get(release, MISSING)) for release in releases)].append(kind)

@@ -300,7 +300,7 @@ ON_NUMBERS: dict[str, Any] = {
     "BaggingClassifier (linear)": BaggingClassifier(LogisticRegression(), n_estimators=5, random_state=0),
     "AdaBoostClassifier (linear)": AdaBoostClassifier(LogisticRegression(), n_estimators=5, random_state=0),
 }
-"""By the name that the table has; fitted on an array of four numbers."""
+"""The kinds that are fitted on an array of four numbers, by their names in the table."""
 
 if "algorithm" in AdaBoostClassifier().get_params():  # until 1.7; the default was another one until 1.5
     ON_NUMBERS["AdaBoostClassifier (SAMME)"] = AdaBoostClassifier(n_estimators=8, algorithm="SAMME", random_state=0)
@@ -331,7 +331,7 @@ ON_A_TABLE: dict[str, Any] = {
     "HashingVectorizer": make_pipeline(ColumnTransformer([("w", HashingVectorizer(), "text")]), LogisticRegression()),
     "TfidfVectorizer": make_pipeline(ColumnTransformer([("words", TfidfVectorizer(), "text")]), LogisticRegression()),
 }
-"""Fitted on a DataFrame with words."""
+"""The kinds that are fitted on a DataFrame with words."""
 
 
 def main(folder: Path) -> None:
@@ -355,7 +355,7 @@ def main(folder: Path) -> None:
 
 
 def _save(folder: Path, name: str, estimator: Any, X: Any, y: Any) -> None:
-    """A kind that a release does not have, or cannot fit, leaves no file."""
+    """Fit and save every kind. One that this release does not have, or cannot fit, leaves no file."""
     new = X[ROWS:]
     target = np.abs(X[:, 0]) + 2 * np.abs(X[:, 1]) if is_regressor(estimator) else y
     try:

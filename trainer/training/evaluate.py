@@ -1,4 +1,7 @@
-"""How good a fitted estimator is, and how sure that is: plain numbers for the manifest."""
+"""Measures fitted estimators, on rows and by cross-validation: the metrics of the manifest.
+
+A new metric also belongs into `contract.training.METRICS`, so that gates may name it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ FOLDS = 5
 SEED = 42
 CROSS_VALIDATION_SECONDS = 120
 """The model is not cross-validated if the folds would take longer, judging by the time of the first fit."""
-WORTH_LOOKING_AT = 0.5
+REPORTED_PRECISION = 0.5
 """The precision at which the recall of a rare class is reported."""
 
 
@@ -45,7 +48,11 @@ def measure(y: Any, predicted: Any, table: Any, output: Output) -> dict[str, flo
     `mean_absolute_error` and `root_mean_squared_error`. `baseline_…` is the metric of always giving the same answer:
     the most frequent class, the shares of the classes as probabilities, or the median.
     """
-    found = _of_classes(y, predicted, table, output) if output.kind is OutputKind.CLASS else _of_numbers(y, predicted)
+    found = (
+        _class_metrics(y, predicted, table, output)
+        if output.kind is OutputKind.CLASS
+        else _number_metrics(y, predicted)
+    )
     first = headline(y, output)
     ordered = {name: found[name] for name in (first, f"baseline_{first}") if name in found} | dict(found)
     return {name: float(value) for name, value in ordered.items() if np.isfinite(value)}
@@ -95,7 +102,7 @@ def cross_validated(candidate: Candidate) -> dict[str, float]:
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
-def _of_classes(y: Any, predicted: Any, table: Any, output: Output) -> Mapping[str, float]:
+def _class_metrics(y: Any, predicted: Any, table: Any, output: Output) -> Mapping[str, float]:
     present, counts = np.unique(y, return_counts=True)
     shares, rare = counts / len(y), out_of_balance(y.tolist())
     found = {
@@ -123,11 +130,11 @@ def _of_classes(y: Any, predicted: Any, table: Any, output: Output) -> Mapping[s
     if rare and len(labels) == 2:
         label = rarest(y.tolist())[0]
         precision, recall, _ = metrics.precision_recall_curve(y == label, table[:, places[label]])
-        found["recall_at_half_precision"] = recall[precision >= WORTH_LOOKING_AT].max()
+        found["recall_at_half_precision"] = recall[precision >= REPORTED_PRECISION].max()
     return found
 
 
-def _of_numbers(y: Any, predicted: Any) -> Mapping[str, float]:
+def _number_metrics(y: Any, predicted: Any) -> Mapping[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # R² of a single row is NaN and is left out
         r2 = metrics.r2_score(y, predicted)
