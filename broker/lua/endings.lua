@@ -1,4 +1,4 @@
--- How jobs end; the loader puts it after the prelude of each script that calls `close`.
+-- How jobs end and return to their queues; the loader puts it after the prelude of each script that calls `close`.
 local LARGEST_LINE, LARGEST_MESSAGE = 16384, 262144
 local messages, sizes = {}, {} -- by channel
 
@@ -85,8 +85,9 @@ end
 -- Clears the end and the deadline of a job that stock RQ has queued again. Such a job has an empty `started_at`; a job
 -- that these scripts queue has none.
 local function revive(id, q)
-  call('PERSIST', 'rq:job:' .. id)
-  call('HDEL', 'rq:job:' .. id, 'started_at', 'ended_at', 'outcome', 'failure', 'canceled_by', 'worker_name', 'deadline')
+  local key = 'rq:job:' .. id
+  call('PERSIST', key)
+  call('HDEL', key, 'started_at', 'ended_at', 'outcome', 'failure', 'canceled_by', 'worker_name', 'deadline')
   call('DEL', 'rq:results:' .. id)
   call('ZREM', kind_of(q).deadlines, id)
 end

@@ -47,7 +47,7 @@ def export() -> Iterator[JobKind]:
     kind = JobKind(
         "export", "export", "modelgate.export", TRAINERS, logged=True, fields={"subject": str}, read=read_export
     )
-    derived = (job_kinds.kind_of, reading.fields, scripts.source)
+    derived = (job_kinds.kind_of, reading.job_fields, scripts.source)
     JOB_KINDS[kind.name] = kind
     for function in derived:
         function.cache_clear()

@@ -37,7 +37,7 @@ BUGS = [
 RARER = [
     ("endings", "call('EXPIRE', results, job.ttl)", ""),
     ("prelude", "call('HDEL', 'mg:rows', q)", ""),
-    ("endings", "call('PERSIST', 'rq:job:' .. id)", ""),
+    ("endings", "call('PERSIST', key)", ""),
     ("endings", "local counts = not scored or scored[id]", "local counts = true"),
     ("submit", "settle(q, added)", "settle(q, added + 1)"),
     ("take", "call('ZADD', held, unpack(owned))", ""),
