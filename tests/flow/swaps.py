@@ -1,4 +1,4 @@
-"""A trainer's process that publishes versions, moves `current` to them and back, and notes when."""
+"""A process of a trainer that publishes versions, moves `current` to them and back, and records the times."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Move:
 
 
 def publish_one(root: Path, *, rows: int = 0) -> int:
-    """Trains on so many rows, and publishes; the new version, which is also what it adds to what it answers."""
+    """Train on `rows` rows, publish, and return the version number, which the model also adds to each prediction."""
     given = root / STAGING / f"{MODEL}.lock"  # a publisher that died may have used up a number
     version = 1 + (int(given.read_text() or 0) if given.exists() else 0)
     estimator = estimators.Versioned(version, 0.0005)
@@ -68,7 +68,7 @@ def publish_one(root: Path, *, rows: int = 0) -> int:
 
 
 def move(settings: Settings, version: int | None = None) -> Move:
-    """To `version`; None: a roll back."""
+    """Promote `version`, or roll back if it is None."""
     connection, began = connect(settings.redis_url), time.monotonic()
     if version is None:
         remark = roll_back(settings, connection, MODEL)
@@ -80,7 +80,7 @@ def move(settings: Settings, version: int | None = None) -> Move:
 
 
 def swap_again_and_again(settings: Settings, rounds: int, rows: int, pause: float, noted: Connection) -> None:
-    """Each round trains and publishes a version, moves to it, back, and to it again. Sends each `Move`, then None."""
+    """In each round, publish a version, move to it, back, and to it again. Send each `Move`, and finally None."""
     os.nice(19)  # as trainings are: what serves goes first
     for _ in range(rounds):
         version = publish_one(settings.models_dir, rows=rows)

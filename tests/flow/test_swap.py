@@ -1,4 +1,4 @@
-"""Versions come and go while workers serve: nobody waits for one to be loaded, and nothing is half."""
+"""Versions are swapped under load: no request waits for a version to load, and none sees an incomplete one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def settings_of(cluster: WorkerCluster, **changes: int) -> Settings:
 
 
 def write(models: Path, version: int, estimator: object | None = None, model: str = "quick") -> None:
-    """A version beside the one that is current."""
+    """Write a version without moving `current`."""
     aliases = models / model / "aliases.json"
     before = aliases.read_bytes() if aliases.exists() else None
     chosen = estimator or estimators.Versioned(version, 0)
@@ -101,7 +101,7 @@ def test_a_deleted_version_is_unknown_to_the_jobs_that_wait_for_it(cluster: Work
     assert job.error.code == "model_not_found"
 
 
-def test_a_worker_that_does_not_answer_is_waited_for_and_named_and_a_dead_one_is_not(cluster: WorkerCluster) -> None:
+def test_a_worker_that_does_not_answer_is_waited_for_and_named_but_a_dead_one_is_not(cluster: WorkerCluster) -> None:
     for version in (1, 2, 3, 4):
         write(cluster.models, version)
     impatient, late = (
@@ -124,7 +124,9 @@ def test_a_worker_that_does_not_answer_is_waited_for_and_named_and_a_dead_one_is
 
 
 @pytest.mark.slow
-def test_a_version_that_harms_whoever_loads_it_gets_no_alias_until_it_is_mended(cluster: WorkerCluster) -> None:
+def test_a_version_that_kills_the_process_that_loads_it_gets_no_alias_until_it_is_repaired(
+    cluster: WorkerCluster,
+) -> None:
     write(cluster.models, 1)
     cluster.start().ready()
     until(lambda: loaded(cluster.redis) == [{"quick@1"}], "it is loaded")
@@ -170,7 +172,7 @@ def test_room_is_made_of_previous_versions_and_else_nobody_waits(cluster: Worker
 def test_a_trainer_killed_at_any_time_leaves_whole_versions_and_workers_serve_on(
     cluster: WorkerCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the fresh process that verifies, which would take most of the time."""
+    """Skips verification in a fresh process, which would take most of the time."""
     monkeypatch.setattr("trainer.publishing.publish.verify", lambda *_: None)
     settings = settings_of(cluster)
     chance = random.Random(5)

@@ -1,4 +1,4 @@
-"""Training over HTTP with every process there is: a gateway, a trainer, Redis, and `make train`."""
+"""Training over HTTP with a real gateway, trainer and Redis, and with `make train`."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_an_upload_of_30_mb_does_not_grow_the_gateway_and_is_gone_afterwards(pla
 
 
 def form(path: Path) -> dict[str, Any]:
-    """A form with one file, sent in pieces: requests itself would hold all of it."""
+    """Yield a form with one large file in pieces; requests would hold all of it in memory."""
     head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'
     tail = b"\r\n--x--\r\n"
 

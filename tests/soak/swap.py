@@ -1,7 +1,7 @@
-"""`python -m tests.soak.swap`: versions are trained, published, promoted and rolled back under a steady load.
+"""`python -m tests.soak.swap`: trains, publishes, promotes and rolls back versions under a steady load.
 
-Prints how many requests failed, how many were answered by a version that was neither the old nor the new of their
-moment, and how long they took before and meanwhile.
+Prints how many requests failed, how many got an answer from a version that was not current at the time, and how long
+requests took before and during the swaps.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.support import until
 
 @dataclass(frozen=True)
 class Answer:
-    """`version` 0: there was no right answer, `error` says what there was. Times are monotonic seconds."""
+    """The answer to a request. `version` 0: it was wrong, and `error` says how. Times are monotonic seconds."""
 
     due: float
     sent: float

@@ -1,4 +1,4 @@
-"""What the tests of the trainer share."""
+"""Fixtures of the trainer's tests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ assert tuple(answer.values) == manifest.golden.predictions
 
 
 def check_without_trainer(models: Path, reference: str, folder: Path) -> None:
-    """A process that has what a worker has, and no trainer, answers the golden rows without a warning."""
+    """Check that a process without the trainer predicts the golden rows without a warning."""
     worker = folder / "worker"
     worker.mkdir()
     for package in (contract, scoring):
@@ -46,13 +46,13 @@ def check_without_trainer(models: Path, reference: str, folder: Path) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A model repository that nobody has written to."""
+    """The path of a model repository that does not exist yet."""
     return tmp_path / "models"
 
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder with the posts' own CSV files. CI has it, and there a test must not go missing."""
+    """The folder with the blog posts' CSV files. In CI it must exist; elsewhere tests are skipped without it."""
     folder = os.environ.get("DATA_DIR", "")
     if folder and (Path(folder) / "loan.csv").is_file():
         return Path(folder)
@@ -69,7 +69,7 @@ def unverified(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Unreported:
-    """A report without a word, where several seconds of pictures would be of no use."""
+    """An empty report, which saves several seconds of drawing."""
 
     @classmethod
     def of(cls, _evidence: object) -> Unreported:
@@ -101,7 +101,7 @@ def examined_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def own_signals() -> Iterator[None]:
-    """Puts back what an entry point changes."""
+    """Restores the signal handlers that an entry point changes."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     signal.set_wakeup_fd(-1)

@@ -1,4 +1,4 @@
-"""Trainings that do what a test needs, in the process of a real one: `python -m tests.trainer.recipes_of_tests`."""
+"""Trainings that behave as a test needs, run like real ones: `python -m tests.trainer.recipes_of_tests`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OUTPUT = {"model": "m", "version": 1, "metrics": {}, "promoted": True, "reason":
 
 
 def steps(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
-    """Three, each after a file of its number appears in the spool."""
+    """Take three steps, each until a file with its number appears in the spool."""
     for number in range(3):
         report_progress(Progress(f"step {number}", number / 3, done=number, total=3, best=0.5, seconds_left=1.0))
         log(f"at step {number}")
@@ -34,14 +34,14 @@ def steps(request: TrainingRequest, settings: Settings, report_progress: ReportP
 
 
 def sleep(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
-    """For ever, with a child that does so too."""
+    """Sleep for ever, and so does a child process."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
     log(f"sleeps beside {child.pid}")
     time.sleep(1000)
 
 
 def hang(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
-    """In C code that holds the interpreter, and deaf to SIGTERM."""
+    """Hang in C code that holds the interpreter lock, and ignore SIGTERM."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     log("hangs")
     ctypes.PyDLL(None).sleep(1000)
@@ -78,7 +78,7 @@ def talk(request: TrainingRequest, settings: Settings, report_progress: ReportPr
 
 
 def count(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
-    """Notes that it began, sleeps the first time."""
+    """Record each start; sleep for ever the first `deaths` times."""
     with (settings.spool_dir / "begun").open("a") as file:
         file.write(".")
     log("began")
@@ -87,12 +87,12 @@ def count(request: TrainingRequest, settings: Settings, report_progress: ReportP
 
 
 def linger(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
-    """Is done, and leaves a thread that is not."""
+    """Return, and leave a running thread."""
     threading.Thread(target=time.sleep, args=(1000,)).start()
 
 
 def scatter(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
-    """Leaves a process in a session of its own, whose parents are gone, and shows its environment."""
+    """Leave an orphaned process in its own session, and print the environment."""
     if os.fork() == 0:
         os.setsid()
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)", request.parameters["mark"]])

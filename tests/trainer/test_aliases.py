@@ -40,7 +40,7 @@ def test_moving_current_keeps_the_old_one_as_previous(three: Path) -> None:
     assert Repository(three).aliases("sum") == {"current": 3, "previous": 2, "canary": 3}
 
 
-def test_moving_an_alias_to_where_it_is_changes_nothing(three: Path) -> None:
+def test_moving_an_alias_to_its_own_version_changes_nothing(three: Path) -> None:
     move_alias(three, "sum", "current", 2)
     assert move_alias(three, "sum", "current", 2) == {"current": 2, "previous": 1}
 
@@ -51,12 +51,12 @@ def test_an_alias_that_is_not_current_leaves_previous_alone(three: Path) -> None
 
 
 @pytest.mark.parametrize("alias", ["", "2", "007", "A", "a b", "../x", "a" * 65, "é", "a\n"])
-def test_what_cannot_be_an_alias_is_refused(three: Path, alias: str) -> None:
+def test_an_invalid_alias_is_refused(three: Path, alias: str) -> None:
     assert refused(lambda: move_alias(three, "sum", alias, 2)) == "invalid_alias"
 
 
 @pytest.mark.parametrize(("model", "version"), [("sum", 4), ("sum", 0), ("sum", -1), ("som", 1), ("../sum", 1)])
-def test_an_alias_names_only_what_there_is(three: Path, model: str, version: int) -> None:
+def test_an_alias_cannot_name_a_version_that_does_not_exist(three: Path, model: str, version: int) -> None:
     assert refused(lambda: move_alias(three, model, "canary", version)) == "model_not_found"
     assert Repository(three).aliases("sum") == {"current": 1}
 
@@ -97,7 +97,7 @@ def test_the_newest_and_the_named_versions_are_retained(models: Path) -> None:
     assert retain(models, "sum", 2) == []
 
 
-def test_nothing_is_removed_while_nobody_knows_what_the_aliases_name(three: Path) -> None:
+def test_no_version_is_removed_while_the_aliases_cannot_be_read(three: Path) -> None:
     (three / "sum/aliases.json").write_text("{")
     assert refused(lambda: delete_version(three, "sum", 3)) == "version_in_use"
     assert refused(lambda: retain(three, "sum", 1)) == "version_in_use"
@@ -105,7 +105,7 @@ def test_nothing_is_removed_while_nobody_knows_what_the_aliases_name(three: Path
     assert retain(three, "sum", 1) == [1]
 
 
-def test_a_reader_sees_a_move_whenever_it_looks(three: Path) -> None:
+def test_a_reader_sees_a_move_at_once(three: Path) -> None:
     """Also when the clock of the file system stands still, and one file is as long as the other."""
     reader = Repository(three)
     for move in range(60):
@@ -132,7 +132,7 @@ def test_changes_at_the_same_time_are_made_one_after_the_other(three: Path) -> N
     assert len(Repository(three).aliases("sum")) == 41
 
 
-def test_who_dies_while_deleting_leaves_no_half_version(three: Path) -> None:
+def test_a_process_that_dies_while_deleting_leaves_no_incomplete_version(three: Path) -> None:
     """Killed anywhere: the version is there and whole, or not there."""
     chance = random.Random(1)
     for version in (2, 3):

@@ -29,7 +29,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
-def test_train_publishes_and_says_what_it_published(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_publishes_a_version_and_prints_it(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "sepals"]) == 0
     first, second = lines(capsys)
     assert first == "trainer: sepals: training on scikit-learn: iris, rows 34 and 37 as before 0.20 (150 rows)"
@@ -57,7 +57,9 @@ def test_a_recipe_without_data_does_not_stop_the_others(
     assert Repository(root).names() == ["blobs"]
 
 
-def test_a_recipe_that_raises_says_what_it_raised_and_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_recipe_that_raises_is_reported_with_its_error_and_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "blobs.csv").write_text("feature_1,feature_2,class\n1,2,0\n3,4,0\n")
     assert main(["train", "blobs"]) == 1
     said = capsys.readouterr().out
@@ -106,7 +108,7 @@ def test_an_unknown_name_in_train_on_start_is_refused(
 
 
 @pytest.mark.parametrize("arguments", [[], ["train", "blobs"]])
-def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(
+def test_a_folder_that_cannot_be_written_is_reported_with_a_way_out(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Even root may make no folder there.
@@ -124,7 +126,7 @@ def test_help_and_names_are_quick_because_nothing_heavy_is_imported() -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_help_says_where_the_data_come_from(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_says_where_training_data_come_from(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["train", "--help"])
     assert ended.value.code == 0

@@ -114,14 +114,14 @@ def test_a_version_that_learnt_from_a_part_of_the_file_is_compared_on_rows_that_
     assert part.promoted and trainer.current == 2
 
 
-def test_it_does_not_matter_in_which_order_the_columns_are_nor_what_other_columns_there_are(trainer: Trainer) -> None:
+def test_neither_the_order_of_the_columns_nor_other_columns_matter(trainer: Trainer) -> None:
     rows = table(1000)
     trainer.train(rows[:700])
     more = [{"c": n % 7, **dict(reversed(row.items()))} for n, row in enumerate(rows)]
     assert compared(trainer.train(more)) == unseen(700, 1000)
 
 
-def test_equal_rows_are_told_apart(trainer: Trainer) -> None:
+def test_equal_rows_get_different_hashes(trainer: Trainer) -> None:
     rows = [{"w": row["w"], "z": row["z"]} for row in table(1000)]
     trainer.train(rows[:700])
     assert len({tuple(row.values()) for row in rows}) == 6
@@ -149,7 +149,7 @@ def test_rows_that_the_other_version_does_not_take_are_left_out(trainer: Trainer
     )
 
 
-def test_of_too_few_rows_nothing_is_said_and_the_version_is_promoted(trainer: Trainer) -> None:
+def test_a_version_is_promoted_if_there_are_too_few_rows_to_compare(trainer: Trainer) -> None:
     rows = table(150)
     trainer.train(rows)
     again = trainer.train(rows, deaf=True)
@@ -159,7 +159,7 @@ def test_of_too_few_rows_nothing_is_said_and_the_version_is_promoted(trainer: Tr
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "long"])
-def test_a_version_that_does_not_say_what_it_has_learnt_from_cannot_be_compared(trainer: Trainer, damage: str) -> None:
+def test_a_version_without_a_record_of_its_training_rows_cannot_be_compared(trainer: Trainer, damage: str) -> None:
     rows = table(400)
     trainer.train(rows)
     file = trainer.models / "m/versions/1/report" / ROW_HASHES_FILE
@@ -176,7 +176,7 @@ def test_a_version_that_does_not_say_what_it_has_learnt_from_cannot_be_compared(
     assert again.promoted
 
 
-def test_a_worse_version_stays_where_it_is_and_the_way_out_is_named(trainer: Trainer) -> None:
+def test_a_worse_version_gets_no_alias_and_the_reason_names_the_request_that_promotes_it(trainer: Trainer) -> None:
     rows = table(600)
     trainer.train(rows)
     worse = trainer.train(rows, deaf=True)
@@ -206,7 +206,7 @@ def test_a_version_of_which_columns_tell_nothing_does_not_pass(trainer: Trainer)
     assert str(again.reason).startswith("it is no better than always giving the same answer: R² is -0.")
 
 
-def test_a_previous_version_that_predicts_something_else_or_cannot_be_asked_says_so(trainer: Trainer) -> None:
+def test_a_previous_version_that_predicts_something_else_or_cannot_predict_is_reported(trainer: Trainer) -> None:
     rows = table(400)
     trainer.train(rows)
     numbers = trainer.train(rows, target="a")
@@ -232,7 +232,7 @@ def test_hashes_of_two_versions_cannot_be_matched() -> None:
     assert hashes([(1.0,)], [3], "f").tolist() == hashes([(1.0,)], [3.0], "f").tolist()
 
 
-def test_chance_is_what_other_tests_say_it_is() -> None:
+def test_the_p_value_agrees_with_other_tests() -> None:
     draw = np.random.default_rng(0)
     for mean in (0.0, 0.1, 0.3):
         few = draw.normal(mean, 1, 60)

@@ -81,7 +81,7 @@ def test_a_wrong_cell_is_named_with_its_row(tmp_path: Path) -> None:
     assert "row 2 below the header: 'alcohol' must be a finite number; it is 'strong' (and 1 more" in said
 
 
-def test_a_null_where_none_may_be_is_refused(tmp_path: Path) -> None:
+def test_a_null_in_a_column_that_is_not_nullable_is_refused(tmp_path: Path) -> None:
     assert "'alcohol' must be a finite number; it is null" in refusal(tmp_path, f"{HEADER}\nb1,,x,good\n")
 
 
@@ -94,7 +94,7 @@ def test_a_short_row_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n", HEADER, f"{HEADER}\n"])
-def test_a_file_without_rows_is_refused_with_what_it_needs(tmp_path: Path, text: str) -> None:
+def test_a_file_without_rows_is_refused_with_the_columns_it_needs(tmp_path: Path, text: str) -> None:
     said = refusal(tmp_path, text)
     assert said == "DATA_DIR/wine.csv has no rows; it needs a header and rows with alcohol, grape, verdict"
 
@@ -128,7 +128,7 @@ def test_a_data_dir_that_is_not_there_is_refused(tmp_path: Path) -> None:
         rows_of(RECIPE, tmp_path / "nowhere")
 
 
-def test_a_recipe_without_data_of_its_own_says_which_file_it_needs() -> None:
+def test_a_recipe_without_data_names_the_file_it_needs() -> None:
     with pytest.raises(DataError, match=r"put wine\.csv into DATA_DIR; it needs a header and rows with alcohol"):
         rows_of(Recipe("wine", RECIPE.inputs, RECIPE.target, RECIPE.fit), None)
 
@@ -144,7 +144,7 @@ def test_a_fingerprint_depends_on_the_values_and_not_on_how_they_are_written(tmp
     assert read(tmp_path, f"{HEADER}\nb1,12,x,bad\n").fingerprint != first
 
 
-def test_a_target_of_numbers_is_learnt_as_it_is(tmp_path: Path) -> None:
+def test_numbers_of_the_target_are_not_changed(tmp_path: Path) -> None:
     recipe = Recipe("wine", RECIPE.inputs, Field("price", Kind.NUMBER), RECIPE.fit)
     data: Any = read(tmp_path, "alcohol,grape,PRICE\n12,x,9.5\n", recipe)
     assert data.targets == [9.5]
@@ -187,7 +187,7 @@ def test_commas_in_numbers_are_understood_and_named(
     assert f"the numbers in much have {word}" in remarks
 
 
-def test_commas_in_what_is_no_number_stay(tmp_path: Path) -> None:
+def test_commas_in_text_stay(tmp_path: Path) -> None:
     found = table(tmp_path, "a,b,c,y\n" + '"1,2","1,23","x,y",0\n"1,234,5","2,5","12,5",1\n' * 10)
     known, kept, _ = infer_fields(recipes.get("tabular"), found, "y", None, None)
     assert [tuple(row) for row in to_rows(known, kept).rows[:2]] == [("1,2", "1,23", "x,y"), ("1,234,5", "2,5", "12,5")]
@@ -220,9 +220,7 @@ def test_a_semicolon_within_a_cell_is_no_separator(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("more", "name"), [(b"\x80", "Windows-1252"), (b"\x81", "Latin-1")])
-def test_text_that_is_not_utf_8_is_read_as_windows_writes_it_and_that_is_said(
-    tmp_path: Path, more: bytes, name: str
-) -> None:
+def test_text_that_is_not_utf_8_is_read_as_windows_1252_with_a_remark(tmp_path: Path, more: bytes, name: str) -> None:
     found = table(tmp_path, "stadt,n\nKöln,".encode("cp1252") + more + b"\n")
     assert found.rows[0][0] == "Köln"
     assert found.remarks == [f"t.csv is not in UTF-8 and was read as {name}; look at its letters with accents"]
@@ -236,7 +234,7 @@ def test_blanks_after_a_separator_do_not_count(tmp_path: Path) -> None:
     assert table(tmp_path, "a, b\n1, x\n").rows == [["1", "x"]]
 
 
-def test_a_file_is_read_piece_by_piece_and_the_share_is_told(tmp_path: Path) -> None:
+def test_reading_a_file_reports_its_progress(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b\n" + "1,x\n" * 12_000)
     told: list[float] = []
     found = read_csv(tmp_path / "t.csv", "t.csv", told.append)

@@ -102,7 +102,7 @@ def test_codes_are_no_numbers_for_the_zero_that_they_begin_with() -> None:
         ([str(n) for n in range(ROWS)], "x is left out: each row has a different value"),
     ],
 )
-def test_a_column_that_tells_nothing_is_left_out_and_named(values: Sequence[object], said: str) -> None:
+def test_a_useless_column_is_left_out_and_named(values: Sequence[object], said: str) -> None:
     assert remark(values).startswith(said)
 
 
@@ -181,7 +181,9 @@ def test_rows_without_target_are_left_out_and_counted() -> None:
         ({"x": ["1", "2"], "y": ["1", "?"]}, {"kinds": {"y": "number"}}, "the target 'y' holds '?'; correct the file"),
     ],
 )
-def test_what_cannot_be_learnt_is_refused(columns: dict[str, list[object]], asked: dict[str, Any], said: str) -> None:
+def test_a_table_that_cannot_be_used_is_refused(
+    columns: dict[str, list[object]], asked: dict[str, Any], said: str
+) -> None:
     with pytest.raises(DataError) as refused:
         inferred(columns, asked.pop("target", "y"), **asked)
     assert str(refused.value).startswith(said)
@@ -225,14 +227,14 @@ def test_dates_that_are_in_doubt_have_a_remark(values: list[str], said: str) -> 
         ([str(n) for n in range(ROWS)], "number", Field("x", Kind.NUMBER)),
     ],
 )
-def test_what_a_training_says_that_a_column_holds_it_holds(
+def test_a_column_has_the_kind_that_the_request_names(
     values: Sequence[object], kind: str, wanted: Field | None
 ) -> None:
     recipe = inferred({"x": values, "spare": ["1", "2"]}, kinds={"x": kind})[0]
     assert next((field for field in recipe.fields[0] if field.name == "x"), None) == wanted
 
 
-def test_a_target_of_numbers_is_a_class_if_the_training_says_so() -> None:
+def test_a_target_of_numbers_is_a_class_if_the_request_says_so() -> None:
     asked = {"target": "z", "kinds": {"z": "string"}}
     assert inferred({"x": ["1", "2"], "z": ["10", "20", "30"]}, **asked)[0].fields[1] == Field("z", Kind.STRING)
     asked = {"target": "z", "kinds": {"z": "number"}}

@@ -47,7 +47,7 @@ WORSE = dataclasses.replace(PREVIOUS, p_worse=0.004, outcome=Outcome.WORSE)
         (Gate("training_r2", floor=0.1), "the gate needs held-out rows, but the recipe holds none out"),
     ],
 )
-def test_a_gate_opens_or_says_why_not(gate: Gate, said: str | None) -> None:
+def test_a_gate_passes_a_version_or_gives_the_reason(gate: Gate, said: str | None) -> None:
     found = objection(gate, METRICS, PREVIOUS)
     assert found is None if said is None else found is not None and found.startswith(said)
 
@@ -57,7 +57,7 @@ def test_the_first_version_is_better_than_none(gate: Gate) -> None:
     assert objection(gate, {"accuracy": 0.3, "baseline_accuracy": 0.6}, None) is None
 
 
-def test_a_previous_version_that_cannot_be_compared_is_no_reason_to_promote_where_a_margin_is_asked_for() -> None:
+def test_a_version_is_not_promoted_under_a_margin_if_the_previous_one_cannot_be_compared() -> None:
     said = objection(Gate(margin=0.0), METRICS, FIRST)
     assert said is not None and "version 1 cannot be compared on the held-out rows: it is mute" in said
     said = objection(Gate("accuracy", margin=0.0), METRICS, dataclasses.replace(PREVIOUS, previous={"r2": 1.0}))
@@ -66,7 +66,7 @@ def test_a_previous_version_that_cannot_be_compared_is_no_reason_to_promote_wher
     assert objection(Gate(), {"accuracy": 0.3, "baseline_accuracy": 0.6}, FIRST) is None
 
 
-def test_a_version_that_does_worse_than_chance_explains_does_not_pass_unless_a_margin_is_given() -> None:
+def test_a_significantly_worse_version_does_not_pass_unless_a_margin_is_given() -> None:
     for gate in (Gate(), Gate(floor=0.5)):
         assert objection(gate, METRICS, WORSE) == (
             "it is significantly worse than version 1 (p = 0.004): log loss 0.3000 against 0.2500"
@@ -112,7 +112,7 @@ def test_the_verdict_is_a_sentence() -> None:
     assert verdict(metrics, None, doubted=True) == asked
 
 
-def test_the_verdict_on_a_useless_version_says_so_first() -> None:
+def test_the_verdict_on_a_useless_version_begins_with_that() -> None:
     said = verdict({"accuracy": 0.6, "baseline_accuracy": 0.6}, PREVIOUS)
     assert said.startswith("It is no better than always giving the same answer: accuracy is 0.6 against 0.6. No signif")
 

@@ -102,14 +102,14 @@ def test_a_data_frame_gives_names_kinds_nulls_and_closed_categories(tmp_path: Pa
     assert draft.signature.output.labels == ("no", "yes")
 
 
-def test_columns_of_which_nothing_is_told_are_named(tmp_path: Path) -> None:
+def test_columns_of_unknown_kind_are_named(tmp_path: Path) -> None:
     (warning,) = tried(tmp_path, mixed()).warnings
     assert warning.startswith("the type of 'km' is unknown, so numbers are assumed; if they are words, ")
     assert tried(tmp_path, mixed(), "age,plan,km\n1,basic,2\n").warnings == ()
     assert tried(tmp_path, LogisticRegression().fit(FRAME[["km"]], TARGET)).warnings == ()
 
 
-def test_categories_stay_open_where_the_encoder_takes_others(tmp_path: Path) -> None:
+def test_categories_stay_open_if_the_encoder_accepts_others(tmp_path: Path) -> None:
     draft = tried(tmp_path, mixed(encoder=OneHotEncoder(handle_unknown="ignore")))
     assert draft.signature.inputs[1] == Field("plan", Kind.STRING, nullable=True)
     assert {row[1] for row in draft.golden.rows} <= {"basic", "gold", "plus"}
@@ -126,7 +126,7 @@ def test_a_search_is_looked_through(tmp_path: Path) -> None:
     assert tried(tmp_path, model).signature == tried(tmp_path, mixed()).signature
 
 
-def test_what_a_column_transformer_drops_need_not_be_sent(tmp_path: Path) -> None:
+def test_columns_that_a_column_transformer_drops_are_not_required(tmp_path: Path) -> None:
     frame = FRAME.assign(name=["Ann", "Bob"] * 10)[["name", "age", "plan", "km"]]
     model = mixed()
     model.steps[0][1].set_params(remainder="drop")
@@ -161,7 +161,7 @@ def test_boosted_trees_tell_which_columns_are_categories(tmp_path: Path) -> None
     assert answers(model, draft, frame.to_numpy().tolist()) == model.predict(typed).tolist()
 
 
-def test_numbers_come_out_of_what_has_no_classes(tmp_path: Path) -> None:
+def test_an_estimator_without_classes_predicts_numbers(tmp_path: Path) -> None:
     for model in (LinearRegression().fit(X, y), KMeans(2, n_init=1).fit(X), IsolationForest(n_estimators=3).fit(X)):
         output = tried(tmp_path, model).signature.output
         assert (output.kind, output.labels, output.probabilities) == (OutputKind.NUMBER, None, False)
@@ -193,7 +193,7 @@ def test_a_sample_names_the_columns_of_an_array_and_tells_kinds_and_nulls(tmp_pa
         ("", "has an empty sample"),
     ],
 )
-def test_a_sample_that_does_not_fit_says_where(tmp_path: Path, sample: str, said: str) -> None:
+def test_a_sample_that_does_not_fit_is_refused_with_the_place(tmp_path: Path, sample: str, said: str) -> None:
     assert said in refusal(tmp_path, mixed(), sample)
 
 
@@ -309,7 +309,7 @@ def test_a_model_with_its_list_of_columns_is_understood(tmp_path: Path) -> None:
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
-def test_what_is_no_model_to_serve_is_named_with_what_to_do(tmp_path: Path, saved: Any, said: str) -> None:
+def test_an_object_that_is_not_a_model_is_refused_with_a_way_out(tmp_path: Path, saved: Any, said: str) -> None:
     assert said in refusal(tmp_path, saved)
 
 
@@ -375,7 +375,7 @@ def test_all_ways_to_save_are_read(tmp_path: Path) -> None:
         assert draft.artifact.format is ArtifactFormat.JOBLIB
 
 
-def test_a_skops_file_is_read_and_says_what_it_must_not_hold(tmp_path: Path) -> None:
+def test_a_skops_file_is_read_and_refused_with_its_forbidden_types(tmp_path: Path) -> None:
     draft = tried(tmp_path, skops.io.dumps(mixed()))
     assert draft.artifact.format is ArtifactFormat.SKOPS
     assert draft.signature == tried(tmp_path, mixed()).signature
@@ -436,11 +436,11 @@ def test_a_file_of_another_scikit_learn_that_does_not_load_says_which(tmp_path: 
         ),
     ],
 )
-def test_what_a_file_needs_and_is_not_here_is_named(tmp_path: Path, data: bytes, said: str) -> None:
+def test_a_missing_module_or_class_is_named(tmp_path: Path, data: bytes, said: str) -> None:
     assert said in refusal(tmp_path, data)
 
 
-def test_a_class_of_the_script_that_saved_it_comes_along_in_a_cloudpickle(tmp_path: Path) -> None:
+def test_cloudpickle_keeps_a_class_of_the_script_that_saved_it(tmp_path: Path) -> None:
     code = """
 import sys, cloudpickle, pickle
 class Doubles:
@@ -492,7 +492,7 @@ class Wrapped(BaseEstimator):
         return self.fitted_.predict(matrix)
 
 
-def test_numbers_of_another_size_are_named_where_nothing_tells_of_them(tmp_path: Path) -> None:
+def test_numbers_of_another_size_are_named_if_the_error_does_not(tmp_path: Path) -> None:
     assert "was fitted on numbers of another size than the 64 bits" in refusal(tmp_path, Wrapped())
 
 
@@ -503,7 +503,7 @@ class Unsound(LogisticRegression):
         return np.tile(self.row, (len(X), 1))
 
 
-def test_probabilities_that_are_none_are_refused(tmp_path: Path) -> None:
+def test_invalid_probabilities_are_refused(tmp_path: Path) -> None:
     model = Unsound().fit(X, y)
     for row in ([48.3, -47.3], [0.5, 0.6], [13.0, 0.0], [-0.1, 1.1]):
         model.row = row
@@ -570,7 +570,7 @@ def answers(model: Any, draft: ManifestDraft, rows: Sequence[Sequence[Any]]) -> 
     return predict(model, draft, rows).values
 
 
-def test_the_signature_serves_the_rows_it_was_fitted_on(tmp_path: Path) -> None:
+def test_rows_of_the_training_data_fit_the_signature(tmp_path: Path) -> None:
     model = mixed()
     draft = tried(tmp_path, model)
     rows = FRAME.astype(object).where(FRAME.notna(), None).to_numpy().tolist()

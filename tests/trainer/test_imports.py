@@ -81,9 +81,7 @@ def with_target(tmp_path: Path, estimator: Any, targets: list[Any], *more: str) 
     return tmp_path / "named.pkl", tmp_path / "y.csv"
 
 
-def test_a_sample_that_has_the_target_gives_a_report_that_says_what_it_was_measured_on(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_a_sample_with_the_target_gives_a_report_that_names_the_sample(settings: Settings, tmp_path: Path) -> None:
     file, sample = with_target(tmp_path, LogisticRegression(), [0, 1] * 30)
     sample.write_text(sample.read_text().replace(",1\n", ",1.0\n").replace(",0\n", ",\n", 1))
     manifest = import_file(settings, "mine", file, sample)
@@ -102,7 +100,7 @@ def test_a_sample_that_has_the_target_gives_a_report_that_says_what_it_was_measu
 
 
 @pytest.mark.usefixtures("examined_here", "unverified")
-def test_a_number_is_measured_too_but_not_where_two_columns_could_be_it(settings: Settings, tmp_path: Path) -> None:
+def test_a_regressor_is_measured_unless_two_columns_could_be_its_target(settings: Settings, tmp_path: Path) -> None:
     file, sample = with_target(tmp_path, LinearRegression(), [n % 7 + 0.5 for n in range(60)])
     import_file(settings, "mine", file, sample)
     facts = json.loads((Repository(settings.models_dir).report_dir("mine", 1) / "report.json").read_text())
@@ -113,7 +111,7 @@ def test_a_number_is_measured_too_but_not_where_two_columns_could_be_it(settings
 
 
 @pytest.mark.parametrize("facts", [{"answers": 3}, {"answers": {}, "dependence": []}, {}])
-def test_a_report_of_what_makes_no_sense_is_left_out(facts: dict[str, Any]) -> None:
+def test_a_report_of_nonsense_is_left_out(facts: dict[str, Any]) -> None:
     assert imports._report(facts) is None
 
 
@@ -162,7 +160,7 @@ def trapped(tmp_path: Path, what: Callable[..., object], *arguments: Any) -> Pat
     return path
 
 
-def test_what_unpickles_leaves_nobody_behind_in_whatever_session(settings: Settings, tmp_path: Path) -> None:
+def test_the_process_that_unpickles_leaves_no_process_behind_in_any_session(settings: Settings, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     code = f"""
 import os, subprocess, sys, time
@@ -191,7 +189,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
-def test_what_unpickles_finds_no_secret_in_its_environment_nor_in_that_of_the_trainer(
+def test_the_process_that_unpickles_finds_no_secret_in_its_environment_or_the_trainers(
     settings: Settings, tmp_path: Path
 ) -> None:
     trace = tmp_path / "trace"
@@ -267,7 +265,7 @@ def test_another_sample_than_was_checked_is_not_used(
     ],
     ids=["exit", "kill", "segfault", "memory"],
 )
-def test_a_file_that_ends_whoever_reads_it_is_refused_with_what_happened(
+def test_a_file_that_kills_the_process_that_reads_it_is_refused_with_the_cause(
     settings: Settings, tmp_path: Path, what: Callable[..., object], arguments: tuple[Any, ...], said: str
 ) -> None:
     settings = dataclasses.replace(settings, scorer_memory_mb=500)
@@ -286,7 +284,7 @@ def test_a_file_cannot_answer_with_a_manifest_of_its_own_making(settings: Settin
     assert "results in an invalid manifest" in refusal(settings, trapped(tmp_path, exec, code))
 
 
-def test_a_file_that_is_no_file_is_refused_without_opening_it(settings: Settings, tmp_path: Path, file: Path) -> None:
+def test_a_pipe_or_folder_is_refused_without_opening_it(settings: Settings, tmp_path: Path, file: Path) -> None:
     os.mkfifo(tmp_path / "pipe.pkl")
     (tmp_path / "folder.pkl").mkdir()
     (tmp_path / "link.pkl").symlink_to(file)
@@ -307,7 +305,7 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(settings: Setting
     assert refusal(settings, path) == "huge.pkl is larger than 1 MB (MODEL_CACHE_MB); make it smaller, or raise that"
 
 
-def test_pickles_are_refused_where_none_may_be_loaded(settings: Settings, file: Path) -> None:
+def test_pickles_are_refused_under_pickle_deny(settings: Settings, file: Path) -> None:
     said = refusal(dataclasses.replace(settings, pickle="deny"), file)
     assert said == "mine.pkl is a pickle, and PICKLE=deny takes only skops files; save the model with skops.io.dump"
 
@@ -345,7 +343,7 @@ def test_a_file_name_becomes_a_model_name() -> None:
             model_name(name)
 
 
-def test_sweeping_leaves_what_is_being_imported_alone(settings: Settings) -> None:
+def test_sweeping_spares_running_imports(settings: Settings) -> None:
     with imports._workbench(settings.models_dir) as folder:
         sweep(settings.models_dir)
         assert folder.exists()
@@ -371,7 +369,7 @@ def test_an_order_publishes_promotes_and_removes_the_upload(settings: Settings, 
     assert not upload.exists() and not sample.exists()
 
 
-def test_where_uploads_are_off_an_order_loads_nothing(settings: Settings, file: Path, redis: Redis) -> None:
+def test_a_command_imports_nothing_while_uploads_are_off(settings: Settings, file: Path, redis: Redis) -> None:
     off = dataclasses.replace(settings, allow_upload=False)
     with pytest.raises(ModelgateError, match="its ALLOW_UPLOAD is off; set it to 1 for gateway and trainer"):
         HANDLERS[RepositoryAction.IMPORT](
@@ -417,7 +415,7 @@ def test_a_publisher_that_is_killed_leaves_no_process_that_reads_the_file(
 
 
 @pytest.mark.usefixtures("examined_here", "own_signals", "unverified")
-def test_the_command_says_what_it_published_or_why_not(
+def test_the_command_prints_the_version_or_the_reason(
     settings: Settings, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MODELS_DIR", str(settings.models_dir))

@@ -125,7 +125,7 @@ def test_a_file_whose_sample_grows_waits(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", [".loan.pkl", "loan.pkl.part", "loan.pkl.tmp", "loan.pkl~", "loan.csv"])
-def test_what_is_half_written_or_only_a_sample_waits(world: World, name: str) -> None:
+def test_an_incomplete_file_or_a_lone_sample_waits(world: World, name: str) -> None:
     world.drop(name)
     world.import_files(3)
     assert (world.folder / name).exists()
@@ -143,7 +143,7 @@ def test_a_refused_file_lies_beside_its_reason(world: World) -> None:
     assert (world.folder / "rejected/2-loan.pkl").read_bytes() == JUNK
 
 
-def test_what_is_no_model_file_is_refused_and_never_opened(world: World, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_file_is_rejected_and_never_opened(world: World, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(MODEL)
     (world.folder / "link.pkl").symlink_to(secret)
@@ -174,7 +174,7 @@ def test_names_that_break_lines_or_are_no_text_or_too_long_are_shown_in_one_line
     assert len(world.there()) == 8
 
 
-def test_a_file_that_was_replaced_while_it_was_imported_stays_and_comes_next(
+def test_a_file_that_was_replaced_during_its_import_stays_and_is_imported_next(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.drop("loan.pkl")
@@ -212,7 +212,7 @@ def killed(world: World, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
         os._exit(1)
 
 
-def test_a_trainer_killed_before_the_version_was_there_imports_it_after_the_restart(
+def test_a_trainer_killed_before_publishing_imports_the_file_after_its_restart(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.drop("loan.pkl")
@@ -224,7 +224,7 @@ def test_a_trainer_killed_before_the_version_was_there_imports_it_after_the_rest
     assert world.there() == ["done/loan@1.pkl"]
 
 
-def test_a_trainer_killed_after_the_version_was_there_does_not_import_it_twice(
+def test_a_trainer_killed_after_publishing_does_not_import_the_file_twice(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.drop("loan.pkl")
@@ -238,7 +238,7 @@ def test_a_trainer_killed_after_the_version_was_there_does_not_import_it_twice(
     assert world.there() == ["done/loan@1.pkl"]
 
 
-def test_a_file_that_kills_whoever_imports_it_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_kills_the_importer_three_times_is_rejected(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.drop("loan.pkl")
     for _ in range(DEATHS):
         killed(world, monkeypatch, "trainer.importing.inbox.import_file")
@@ -263,13 +263,13 @@ def test_one_process_at_a_time_imports_from_the_inbox(world: World) -> None:
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may do anything")
-def test_a_file_that_cannot_be_read_says_so(world: World) -> None:
+def test_an_unreadable_file_is_rejected_with_the_cause(world: World) -> None:
     world.drop("loan.pkl").chmod(0)
     world.import_files()
     assert "chmod a+r" in world.reason("loan.pkl")
 
 
-def test_what_cannot_be_moved_away_is_said_once(world: World) -> None:
+def test_a_file_that_cannot_be_moved_is_logged_once(world: World) -> None:
     world.drop("loan.pkl", JUNK)
     (world.folder / "rejected").write_text("in the way")
     world.import_files(4)
@@ -321,7 +321,7 @@ def test_the_process_of_the_inbox_publishes_and_ends_with_its_stdin(world: World
         assert process.wait(10) == 0
 
 
-def test_the_inbox_is_made_and_watched_until_told_to_stop(root: Path) -> None:
+def test_the_inbox_is_created_and_watched_until_its_stdin_closes(root: Path) -> None:
     said: list[str] = []
     inbox = Inbox(Settings(models_dir=root), lambda *_: None, said.append)
     stop = threading.Event()

@@ -1,4 +1,4 @@
-"""A column that tells the target is named, alone or with another one; a strong one is not."""
+"""Columns that predict nearly all of the target are named, alone or in pairs; merely strong ones are not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sklearn import datasets
 from contract.manifest import Field, Kind
 from tests.support import numbers
 from trainer.report.evidence import Leak
-from trainer.training.leakage import MOST_LEAKS, doubt, leaks
+from trainer.training.leakage import MOST_LEAKS, leaks, question
 
 ROWS = 400
 DRAW = np.random.default_rng(0)
@@ -46,7 +46,7 @@ def test_the_class_itself_is_recognised_in_any_encoding(kind: Kind, column: Any)
     (leak,) = found({"a": A, "copy": column}, CLASS, {"copy": kind})
     assert (leak.columns, leak.how, leak.metric, leak.score) == (["copy"], "alone", "accuracy", 1.0)
     assert leak.sentence == (
-        "'copy' alone tells 'z' in 100.0 % of 400 rows: if it is only known afterwards, leave it out of `features`"
+        "'copy' alone predicts 'z' in 100.0 % of 400 rows: if it is only known afterwards, leave it out of `features`"
     )
 
 
@@ -70,7 +70,7 @@ def test_two_columns_whose_difference_decides_are_named() -> None:
     assert (tuple(leak.columns), leak.how) == (("paid", "due"), "together")
 
 
-def test_what_is_rare_is_looked_at_too() -> None:
+def test_rare_classes_are_examined_too() -> None:
     rare = np.zeros(20_000, dtype=int)
     rare[::500] = 1
     (leak,) = found({"a": np.arange(20_000.0) % 7, "refund": rare * 12.5}, rare)
@@ -88,7 +88,7 @@ def test_strong_columns_of_real_tables_raise_no_alarm(name: str) -> None:
     assert leaks(data.data.tolist(), data.target, inputs, "target", name != "diabetes") == []
 
 
-def test_of_few_rows_or_one_class_nothing_is_said() -> None:
+def test_few_rows_or_one_class_give_no_leaks() -> None:
     assert found({"copy": CLASS[:40]}, CLASS[:40]) == []
     assert found({"copy": CLASS}, np.zeros(ROWS, dtype=int)) == []
     assert found({"copy": A[:45]}, A[:45]) == []
@@ -107,9 +107,9 @@ def test_of_few_rows_or_one_class_nothing_is_said() -> None:
         ({"training_accuracy": 1.0}, 1000, False),
     ],
 )
-def test_what_is_nearly_perfect_is_questioned_where_it_is_no_luck(
+def test_nearly_perfect_metrics_are_questioned_unless_they_may_be_luck(
     metrics: dict[str, float], rows: int, doubted: bool
 ) -> None:
-    found = doubt(metrics, rows)
+    found = question(metrics, rows)
     assert (found is not None) == doubted
-    assert not doubted or "which is nearly perfect: does each column hold what is known when" in str(found)
+    assert not doubted or "which is nearly perfect: is every column known before the prediction" in str(found)

@@ -44,7 +44,7 @@ def trainer(root: Path, *arguments: str, cwd: Path = PROJECT, **settings: str) -
         process.communicate()
 
 
-def test_the_first_start_trains_what_is_missing_and_then_waits_for_its_end(root: Path, tmp_path: Path) -> None:
+def test_the_first_start_trains_missing_models_and_then_waits(root: Path, tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     ready.touch()
     with trainer(root, "--ready-file", str(ready), TRAIN_ON_START="blobs") as process:
@@ -68,7 +68,7 @@ def test_with_redis_and_without_a_secret_it_does_not_start(root: Path) -> None:
     assert said.startswith("trainer: TRAINER_SECRET is not set; with REDIS_URL the trainer needs it, and the gateway")
 
 
-def test_all_its_processes_mean_the_same_folder_wherever_it_was_started(tmp_path: Path) -> None:
+def test_all_processes_of_the_trainer_use_the_same_folder(tmp_path: Path) -> None:
     with trainer(Path("models"), cwd=tmp_path, PYTHONPATH=str(PROJECT), TRAIN_ON_START="none"):
         until((tmp_path / "models" / "inbox").is_dir, "the inbox")
 
@@ -111,7 +111,7 @@ class Rounds:
         return self.now >= self.end
 
 
-def test_what_could_not_be_trained_is_tried_again_after_a_minute(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_training_is_retried_after_a_minute(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = Rounds(monkeypatch, root, {0: {"loan"}}).trained
     assert trained == [(0, ["loan"]), (60, ["loan"]), (120, ["loan"])]
 
@@ -132,7 +132,7 @@ def published(root: Path, unverified: None) -> Path:
     return root
 
 
-def test_nothing_is_missing_once_it_is_published(published: Path) -> None:
+def test_a_published_model_is_not_missing(published: Path) -> None:
     assert missing.missing_models(published, ["blobs"], UNSIGNED) == {}
 
 

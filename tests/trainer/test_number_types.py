@@ -64,7 +64,7 @@ def sorted_out() -> Any:
 
 
 @pytest.mark.parametrize("sample", [None, "zip,age\n1,20\n2,30\n3,40\n"])
-def test_text_that_is_made_of_whole_numbers_is_what_it_was(tmp_path: Path, sample: str | None) -> None:
+def test_text_made_from_whole_numbers_is_the_same_as_in_training(tmp_path: Path, sample: str | None) -> None:
     model = sorted_out().fit(FRAME, ODD)
     draft = tried(tmp_path, model, sample)
     assert kinds(draft) == [Kind.INTEGER, Kind.NUMBER]
@@ -81,14 +81,14 @@ def test_an_array_of_whole_numbers_is_one(tmp_path: Path, sample: str | None) ->
     assert predict(model, draft, [(key, 20 + key) for key in KEYS]).values == [1, 0] * 3
 
 
-def test_what_was_fitted_on_floats_gets_floats_though_the_sample_is_whole(tmp_path: Path) -> None:
+def test_a_model_fitted_on_floats_gets_floats_even_if_the_sample_is_whole(tmp_path: Path) -> None:
     model = sorted_out().fit(FRAME.astype(float), ODD)
     draft = tried(tmp_path, model, "zip,age\n1,20\n2,30\n3,40\n")
     assert (kinds(draft), draft.warnings) == ([Kind.NUMBER, Kind.NUMBER], ())
     assert predict(model, draft, [(float(key), 34.5) for key in KEYS]).values == [1, 0] * 3
 
 
-def test_a_sample_of_whole_numbers_does_not_forbid_others_where_the_answers_do_not_depend_on_it(tmp_path: Path) -> None:
+def test_a_sample_of_whole_numbers_does_not_require_integers_if_the_answers_do_not_depend_on_it(tmp_path: Path) -> None:
     own = make_pipeline(FunctionTransformer(np.log1p), LogisticRegression()).fit(FRAME, ODD)
     for model in (own, LogisticRegression().fit(FRAME, ODD), GaussianMixture(2).fit(FRAME)):
         draft = tried(tmp_path, model, "zip,age\n1,20\n2,30\n")
@@ -114,7 +114,7 @@ class Digits(BaseEstimator):
         ("a\n5\n17.5\n", Kind.NUMBER, 3, None),
     ],
 )
-def test_where_nothing_is_told_and_answers_differ_it_is_said(
+def test_a_warning_says_that_answers_depend_on_an_unknown_type(
     tmp_path: Path, sample: str | None, kind: Kind, answer: int, said: str | None
 ) -> None:
     draft = tried(tmp_path, Digits(), sample)
@@ -166,7 +166,7 @@ MLP = MLPClassifier((3,), max_iter=5)
     ],
 )
 @pytest.mark.parametrize("framed", [False, True])
-def test_what_was_fitted_on_32_bits_is_asked_with_32_bits(tmp_path: Path, estimator: Any, framed: bool) -> None:
+def test_a_model_fitted_on_32_bits_gets_32_bits(tmp_path: Path, estimator: Any, framed: bool) -> None:
     few, many = (pd.DataFrame(each, columns=list("abcd")) if framed else each for each in (X32, X))
     model = estimator.fit(few, y)
     draft = tried(tmp_path, model)
@@ -180,7 +180,7 @@ def test_what_was_fitted_on_32_bits_is_asked_with_32_bits(tmp_path: Path, estima
         assert tried(tmp_path, estimator.fit(many, y)).artifact.input_dtype is InputDtype.FLOAT64
 
 
-def test_what_makes_32_bits_itself_is_asked_with_64(tmp_path: Path) -> None:
+def test_a_model_that_casts_to_32_bits_itself_gets_64(tmp_path: Path) -> None:
     half = make_pipeline(StandardScaler(), FunctionTransformer(np.float32), LogisticRegression()).fit(X, y)
     assert tried(tmp_path, half).artifact.input_dtype is InputDtype.FLOAT64
     words = make_pipeline(OneHotEncoder(dtype=np.float32), LogisticRegression()).fit(FRAME[["zip"]].astype(str), ODD)
@@ -213,6 +213,6 @@ def test_a_training_hands_numbers_on_as_serving_does() -> None:
     assert predict(fitted.estimator, fitted.draft, asked).values == [1, 0] * 3
 
 
-def test_an_artifact_keeps_its_type_when_it_is_written_down(tmp_path: Path) -> None:
+def test_a_draft_keeps_its_dtype_when_it_is_written(tmp_path: Path) -> None:
     draft = tried(tmp_path, LogisticRegression().fit(X32, y))
     assert ManifestDraft.loads(draft.dumps()) == draft

@@ -59,9 +59,7 @@ def test_a_file_is_a_recipe_of_its_name(tmp_path: Path) -> None:
         (GOOD.replace(', target=Field("y", Kind.NUMBER)', ""), "a recipe has inputs and a target, or neither"),
     ],
 )
-def test_a_broken_file_is_named_with_what_is_wrong_and_hides_no_other(
-    tmp_path: Path, text: str, said: str | None
-) -> None:
+def test_a_broken_recipe_file_is_reported_and_hides_no_other(tmp_path: Path, text: str, said: str | None) -> None:
     (tmp_path / "bad.py").write_text(text)
     (tmp_path / "good.py").write_text(GOOD)
     assert {"bad", "good"} <= set(recipes.names(tmp_path))
@@ -72,14 +70,14 @@ def test_a_broken_file_is_named_with_what_is_wrong_and_hides_no_other(
         assert said in refusal("bad", tmp_path)
 
 
-def test_a_file_that_was_mended_is_read_anew(tmp_path: Path) -> None:
+def test_a_repaired_recipe_file_is_read_again(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("1 / 0")
     refusal("bad", tmp_path)
     (tmp_path / "bad.py").write_text(GOOD)
     assert recipes.get("bad", tmp_path).name == "bad"
 
 
-def test_a_file_named_as_a_built_in_recipe_is_not_used_and_that_is_said(tmp_path: Path) -> None:
+def test_a_file_named_like_a_built_in_recipe_is_ignored_with_a_message(tmp_path: Path) -> None:
     (tmp_path / "loan.py").write_text(GOOD)
     (tmp_path / "My Prices.py").write_text(GOOD)
     assert recipes.names(tmp_path) == recipes.names()
@@ -90,7 +88,7 @@ def test_a_file_named_as_a_built_in_recipe_is_not_used_and_that_is_said(tmp_path
     ]
 
 
-def test_a_recipes_dir_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_recipes_dir_is_reported(tmp_path: Path) -> None:
     assert "is not a folder" in recipes.problems(tmp_path / "no")[0]
     assert recipes.names(tmp_path / "no") == recipes.names()
 
@@ -103,7 +101,7 @@ def test_an_unknown_recipe_is_answered_with_those_there_are(tmp_path: Path) -> N
     assert "there is no recipe '../good'" in refusal("../good", tmp_path)
 
 
-def test_what_a_file_itself_defines_goes_into_the_artifact_and_nothing_else_does(tmp_path: Path) -> None:
+def test_code_of_the_recipe_file_goes_into_the_artifact_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "good.py").write_text(GOOD + "\nclass Own:\n    pass\n\ndef own(): pass\n")
     recipes.get("good", tmp_path)
     module = sys.modules[f"{recipes.OWN}.good"]

@@ -31,7 +31,7 @@ def worker(url: str, name: str, refusing: Callable[[], str | None]) -> Iterator[
 
     def run() -> None:
         with connect(url) as redis:
-            said = LoadStatusPublisher(redis, lives=3)
+            said = LoadStatusPublisher(redis, ttl=3)
             while not ended.wait(0.01):
                 wanted, why = said.requested(), refusing()
                 said.publish(name, LoadStatus(refused=dict.fromkeys(wanted, why)) if why else LoadStatus(loaded=wanted))
@@ -69,7 +69,9 @@ def aliases(settings: Settings) -> dict[str, int]:
 BEFORE = {"current": 2, "previous": 1}
 
 
-def test_no_alias_moves_to_what_every_worker_refuses(client: FlaskClient, settings: Settings, redis_url: str) -> None:
+def test_no_alias_moves_to_a_version_that_every_worker_refuses(
+    client: FlaskClient, settings: Settings, redis_url: str
+) -> None:
     with worker(redis_url, "w1", lambda: CANNOT), worker(redis_url, "w2", lambda: CANNOT):
         for method, path, body in (
             ("PUT", "aliases/current", {"version": 3}),
@@ -84,7 +86,7 @@ def test_no_alias_moves_to_what_every_worker_refuses(client: FlaskClient, settin
             assert aliases(settings) == BEFORE
 
 
-def test_whoever_insists_moves_it_all_the_same(client: FlaskClient, settings: Settings, redis_url: str) -> None:
+def test_force_moves_it_anyway(client: FlaskClient, settings: Settings, redis_url: str) -> None:
     with worker(redis_url, "w1", lambda: CANNOT):
         answer = client.put("/v1/models/sum/aliases/current", json={"version": 3, "force": True}).get_json()
         assert answer["aliases"] == {"current": 3, "previous": 2}
@@ -101,13 +103,15 @@ def test_a_version_that_scorers_can_load_for_themselves_is_not_refused(
         assert promote(settings, redis, "sum", 3) == f"moved though the worker w1 did not load it: {reason}"
 
 
-def test_one_worker_that_has_it_is_enough(settings: Settings, redis: Redis, redis_url: str) -> None:
+def test_one_worker_that_has_loaded_it_is_enough(settings: Settings, redis: Redis, redis_url: str) -> None:
     with worker(redis_url, "w1", lambda: CANNOT), worker(redis_url, "w2", lambda: None):
         assert promote(settings, redis, "sum", 3) == f"moved though the worker w1 did not load it: {CANNOT}"
     assert aliases(settings) == {"current": 3, "previous": 2}
 
 
-def test_what_was_refused_before_it_was_mended_counts_no_more(settings: Settings, redis: Redis, redis_url: str) -> None:
+def test_an_earlier_refusal_of_a_repaired_version_does_not_count(
+    settings: Settings, redis: Redis, redis_url: str
+) -> None:
     why: list[str | None] = [CANNOT]
     with worker(redis_url, "w1", lambda: why[0]):
         with pytest.raises(ModelgateError, match="cannot load it") as refused:

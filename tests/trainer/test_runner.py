@@ -62,7 +62,7 @@ def test_a_running_training_is_cancelled_within_two_seconds_with_its_children(he
     assert training.read().status is Status.CANCELED
 
 
-def test_a_training_leaves_nobody_behind_and_finds_no_secret_in_its_environment(
+def test_a_training_leaves_no_process_behind_and_finds_no_secret_in_its_environment(
     here: TrainerHost, tmp_path: Path
 ) -> None:
     here.environment |= {"RECIPE_STORE": "/data", "PASSWORD": "hunter2"}
@@ -89,7 +89,7 @@ def test_a_training_that_takes_too_much_memory_fails_with_that_reason(here: Trai
     assert error and (error.code, "TRAIN_MEMORY_MB" in error.message) == ("out_of_memory", True)
 
 
-def test_a_training_that_dies_fails_with_how_it_died(here: TrainerHost) -> None:
+def test_a_training_that_dies_fails_with_the_signal_or_exit_code(here: TrainerHost) -> None:
     here.trainer()
     killed, left = here.train("die", signal=int(signal.SIGSEGV)), here.train("leave")
     error = killed.ended().error
@@ -129,7 +129,7 @@ def test_a_training_that_cannot_be_started_fails_with_the_cause(
     assert failure.message == "its process cannot be started (No space left on device); try again"
 
 
-def test_a_reason_that_is_no_unicode_is_told(here: TrainerHost) -> None:
+def test_a_reason_that_is_not_unicode_is_reported(here: TrainerHost) -> None:
     here.trainer()
     error = here.train("fail", how="half").ended().error
     assert error and (error.code, error.message) == ("no_data", "half a ? character")
@@ -143,12 +143,12 @@ def test_a_training_that_talks_without_end_is_neither_held_up_nor_kept_whole(her
     assert len(training.log()) <= 1_048_576
 
 
-def test_a_thread_that_a_training_leaves_does_not_keep_it(here: TrainerHost) -> None:
+def test_a_thread_that_a_training_leaves_does_not_delay_its_end(here: TrainerHost) -> None:
     here.trainer()
     assert here.train("linger").ended().status is Status.SUCCEEDED
 
 
-def test_kill_9_of_a_trainer_takes_its_training_along_and_another_begins_it_anew(here: TrainerHost) -> None:
+def test_kill_9_of_a_trainer_kills_its_training_and_another_trainer_starts_it_again(here: TrainerHost) -> None:
     first = here.trainer()
     training = here.train("count", deaths=1)
     training.says("began")
@@ -215,7 +215,7 @@ def test_a_training_that_succeeded_is_not_run_again_by_another_trainer(here: Tra
     assert (here.folder / "spool" / "begun").read_text() == "."
 
 
-def test_what_was_done_is_forgotten_when_no_signature_lasts_that_long(tmp_path: Path) -> None:
+def test_the_record_of_a_job_is_removed_after_its_signature_has_expired(tmp_path: Path) -> None:
     done = DoneJobs(tmp_path)
     done.sweep()
     for name, days in (("a" * 32, 29), ("b" * 32, 34)):
@@ -228,7 +228,7 @@ def test_what_was_done_is_forgotten_when_no_signature_lasts_that_long(tmp_path: 
 # Orders
 
 
-def test_orders_are_carried_out_beside_each_other_and_finished_before_a_stop(here: TrainerHost) -> None:
+def test_commands_run_in_parallel_and_finish_before_a_stop(here: TrainerHost) -> None:
     trainer = here.trainer("publishing")
     trainings = TrainerClient(here.redis, SIGNER, timeout=1, result_ttl=60)
     until(lambda: here.redis.scard("mg:trainers"), "the trainer is there")
@@ -241,7 +241,7 @@ def test_orders_are_carried_out_beside_each_other_and_finished_before_a_stop(her
         assert moved.result() == {"slow": True}
 
 
-def test_an_order_that_cannot_be_carried_out_says_why(here: TrainerHost) -> None:
+def test_a_failed_command_reports_the_cause(here: TrainerHost) -> None:
     here.trainer("publishing", ALLOW_UPLOAD=1)
     trainings = TrainerClient(here.redis, SIGNER, timeout=1, result_ttl=60)
     until(lambda: here.redis.scard("mg:trainers"), "the trainer is there")

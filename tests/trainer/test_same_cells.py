@@ -102,7 +102,7 @@ def test_a_signature_remembers_how_the_file_was_written(tmp_path: Path, text: st
     assert ModelManifest.loads(manifest.dumps()).signature == signature
 
 
-def test_one_row_means_what_it_meant_among_others(tmp_path: Path) -> None:
+def test_a_row_alone_has_the_same_meaning_as_among_others(tmp_path: Path) -> None:
     rows, signature, _ = learnt(tmp_path, file(["1.212,5", "1.212"], ";").encode())
     assert (rows[1][0], scored(b"x;spare\n1.212;0\n", signature).rows[0][0]) == (1212.0, 1212.0)
     # Commas between columns: another way of writing, where 1.212 is a little more than one.
@@ -119,7 +119,7 @@ def test_a_date_of_the_file_is_understood_in_json_too(tmp_path: Path) -> None:
         coerce(Records([{"x": "4/31/2022", "spare": 0}]), signature)
 
 
-def test_a_date_in_doubt_is_said_and_kinds_decides(tmp_path: Path) -> None:
+def test_an_ambiguous_date_is_reported_and_kinds_decides(tmp_path: Path) -> None:
     data = CELLS["dates in doubt"].encode()
     rows, _, remarks = learnt(tmp_path, data)
     assert rows[0][0] == "2011-01-02T00:00:00+00:00"
@@ -149,7 +149,7 @@ def test_a_word_that_is_a_category_is_no_null() -> None:
     assert coerce(csv_rows.read(b"x\nNone\nNA\nred\n"), signature).rows == [("None",), (None,), ("red",)]
 
 
-def test_any_file_of_many_shapes_is_scored_as_it_was_learnt(tmp_path: Path) -> None:
+def test_files_of_many_shapes_are_read_alike_in_training_and_serving(tmp_path: Path) -> None:
     draw = random.Random(1)
     for number in range(150):
         separator = draw.choice(",;\t|")

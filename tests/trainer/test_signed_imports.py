@@ -62,9 +62,7 @@ def brought(settings: Settings, folder: Path, name: str = "loan", sample: str | 
     return None
 
 
-def test_a_file_that_nobody_signed_is_rejected_by_the_inbox_without_being_unpickled(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_the_inbox_rejects_an_unsigned_file_without_unpickling_it(settings: Settings, tmp_path: Path) -> None:
     inbox = Inbox(settings, lambda *_: None, lambda _: None)
     folder = settings.models_dir / "inbox"
     folder.mkdir(parents=True)
@@ -78,7 +76,7 @@ def test_a_file_that_nobody_signed_is_rejected_by_the_inbox_without_being_unpick
     assert Repository(settings.models_dir).versions("loan") == []
 
 
-def test_what_is_signed_goes_through_the_inbox_and_workers_load_it(settings: Settings, given: Path) -> None:
+def test_a_signed_file_goes_through_the_inbox_and_workers_load_it(settings: Settings, given: Path) -> None:
     promoted: list[tuple[str, int, str]] = []
     inbox = Inbox(settings, lambda *moved: promoted.append(moved), lambda _: None)
     inbox.import_files()
@@ -159,7 +157,7 @@ def test_the_command_takes_the_signature_that_lies_beside_the_file(
     assert said.startswith("trainer: loan.pkl is not signed") and "`make sign FILE=… SAMPLE=… NAME=loan`" in said
 
 
-def test_what_cannot_be_signed_says_why(
+def test_a_file_that_cannot_be_signed_is_reported_with_the_cause(
     given: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()

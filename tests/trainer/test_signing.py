@@ -84,7 +84,7 @@ def test_nothing_shows_the_private_key(keys: tuple[Path, Path]) -> None:
         assert secret.hex() not in shown and repr(secret) not in shown
 
 
-def test_what_is_published_is_signed_and_openssl_agrees(
+def test_a_published_version_is_signed_and_openssl_verifies_it(
     root: Path, blobs: tuple[Any, ManifestDraft], keys: tuple[Path, Path]
 ) -> None:
     signing = seal_of(keys)
@@ -113,7 +113,7 @@ def test_a_signature_that_does_not_reach_the_disk_is_not_published(
 
 
 @pytest.mark.usefixtures("unverified")
-def test_what_is_signed_apart_gets_no_alias_before_it_is_signed(
+def test_a_version_that_is_signed_elsewhere_gets_no_alias_before_its_signature(
     root: Path, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings(models_dir=root, verify_key=keys[1])
@@ -187,7 +187,7 @@ def signs(root: Path, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("unverified")
-def test_what_was_there_before_is_signed_when_someone_vouches_for_it(
+def test_an_unsigned_version_is_signed_on_request(
     root: Path, blobs: tuple[Any, ManifestDraft], signs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     trust = seal_of(signs).trust
@@ -204,7 +204,7 @@ def test_what_was_there_before_is_signed_when_someone_vouches_for_it(
 
 
 @pytest.mark.usefixtures("unverified")
-def test_what_differs_from_its_checksum_or_signature_is_never_signed(
+def test_a_version_that_does_not_match_its_checksum_or_signature_is_never_signed(
     root: Path, blobs: tuple[Any, ManifestDraft], signs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(3):
@@ -264,7 +264,7 @@ def test_a_recipe_of_scikit_learns_own_classes_is_published_where_pickles_are_de
     assert loads(root, DENY.trust, name)
 
 
-def test_a_fresh_process_loads_it_where_pickles_are_denied(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
+def test_a_fresh_process_loads_a_skops_file_under_pickle_deny(root: Path, blobs: tuple[Any, ManifestDraft]) -> None:
     publish(root, *blobs, DENY)
     assert loads(root, DENY.trust)
 
@@ -277,7 +277,7 @@ def test_a_recipe_with_classes_of_its_own_is_refused_where_pickles_are_denied(ro
 
 
 @pytest.mark.usefixtures("unverified")
-def test_a_model_that_workers_would_refuse_is_lacking(
+def test_a_model_that_workers_would_refuse_is_missing(
     root: Path, blobs: tuple[Any, ManifestDraft], keys: tuple[Path, Path]
 ) -> None:
     publish(root, *blobs)
@@ -290,7 +290,7 @@ def test_a_model_that_workers_would_refuse_is_lacking(
 
 
 @pytest.mark.usefixtures("unverified")
-def test_the_number_of_the_version_is_in_what_is_signed(
+def test_the_signature_covers_the_version_number(
     root: Path, blobs: tuple[Any, ManifestDraft], keys: tuple[Path, Path]
 ) -> None:
     publish(root, *blobs, seal_of(keys))

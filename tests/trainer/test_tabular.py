@@ -108,7 +108,7 @@ def test_a_mixed_table_is_learnt_and_its_fields_are_inferred(mixed: Trained) -> 
     assert mixed.manifest.training_data.target == "risk"
 
 
-def test_what_was_left_out_or_hashed_is_in_the_log(mixed: Trained) -> None:
+def test_columns_that_were_left_out_or_hashed_are_in_the_log(mixed: Trained) -> None:
     said = "\n".join(mixed.log)
     for part in (
         "account is left out",
@@ -139,7 +139,7 @@ def test_the_artifact_needs_libraries_alone(mixed: Trained, tmp_path: Path) -> N
     check_without_trainer(mixed.models, "m@1", tmp_path)
 
 
-def test_a_skops_file_holds_it_and_answers_to_the_last_bit(mixed: Trained) -> None:
+def test_a_skops_file_predicts_identically_to_the_last_bit(mixed: Trained) -> None:
     names = mixed.manifest.signature.names
     bodies = [{name: row[name] for name in names} for row in mixed_rows(40, seed=2)]
     rows = coerce(Records(bodies), mixed.manifest.signature).rows
@@ -149,7 +149,7 @@ def test_a_skops_file_holds_it_and_answers_to_the_last_bit(mixed: Trained) -> No
 
 
 @pytest.mark.parametrize("target", ["risk", "amount"])
-def test_where_pickles_are_denied_it_is_published_as_a_skops_file(tmp_path: Path, target: str) -> None:
+def test_under_pickle_deny_it_is_published_as_a_skops_file(tmp_path: Path, target: str) -> None:
     table = write(tmp_path / "t.csv", mixed_rows(120))
     found = Trained(tmp_path / "models", table, target, pickle="deny", parameters={"estimator": "linear"})
     assert found.manifest.artifact.format is ArtifactFormat.SKOPS
@@ -208,20 +208,20 @@ def test_few_whole_numbers_are_classes_unless_regression_is_asked_for(
     assert found.manifest.signature.output.kind is kind
 
 
-def test_words_cannot_be_estimated(tmp_path: Path) -> None:
+def test_regression_on_text_is_refused(tmp_path: Path) -> None:
     rows = [{"x": n % 17, "stars": "many" if n % 2 else "few"} for n in range(100)]
     with pytest.raises(RecipeError, match="the target stars is text, but regression needs numbers"):
         Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "stars", parameters={"task": "regression"})
 
 
-def test_columns_that_tell_nothing_are_no_better_than_the_baseline_and_that_is_said(tmp_path: Path) -> None:
+def test_useless_columns_are_reported_as_no_better_than_the_baseline(tmp_path: Path) -> None:
     draw = random.Random(1)
     rows = [{"x": draw.random(), "z": draw.choice("ab")} for _ in range(200)]
     found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"estimator": "forest"})
     assert any("has no better log loss than always giving the same answer" in line for line in found.log)
 
 
-def test_no_candidate_is_begun_when_the_time_is_over(tmp_path: Path) -> None:
+def test_no_candidate_is_tried_after_the_time_limit(tmp_path: Path) -> None:
     rows = [{"x": n % 17, "z": "ab"[n % 17 > 8]} for n in range(100)]
     found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"seconds": 0})
     assert "'boosting', 'forest', 'blend' was not tried: the time is over (seconds=0)" in "\n".join(found.log)
@@ -273,7 +273,7 @@ def test_a_date_that_stands_for_never_is_a_date(tmp_path: Path) -> None:
         ("digits", "accuracy", 0.95, {"estimator": "linear"}),
     ],
 )
-def test_what_scikit_learn_ships_is_learnt(
+def test_datasets_of_scikit_learn_are_learnt(
     tmp_path: Path, name: str, metric: str, least: float, parameters: dict[str, Any]
 ) -> None:
     getattr(datasets, f"load_{name}")(as_frame=True).frame.to_csv(tmp_path / f"{name}.csv", index=False)
@@ -292,7 +292,7 @@ def test_boston_is_better_than_in_the_post(real_data: Path, tmp_path: Path) -> N
     assert Trained(tmp_path, real_data / "boston.csv", "medv").result.metrics["r2"] >= 0.7106
 
 
-def test_a_churn_table_with_blanks_is_learnt_and_then_scored_as_it_is(tmp_path: Path) -> None:
+def test_a_churn_table_with_blanks_is_trained_on_and_scored_unchanged(tmp_path: Path) -> None:
     draw = random.Random(3)
     lines = ["customer,tenure,Contract,MonthlyCharges,TotalCharges,Churn"]
     for number in range(120):

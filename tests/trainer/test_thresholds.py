@@ -88,7 +88,7 @@ def test_a_threshold_that_cannot_be_served_is_refused(tmp_path: Path, saved: Any
     assert said in str(refused.value)
 
 
-def test_what_else_lies_beside_a_model_is_named(tmp_path: Path) -> None:
+def test_other_objects_beside_a_model_are_named(tmp_path: Path) -> None:
     saved = {
         "model": CLASSIFIER,
         "columns": ["a", "b"],

@@ -140,7 +140,7 @@ def test_a_link_within_the_folder_is_followed(desk: Desk) -> None:
     assert desk.train(path="link.csv").version == 1
 
 
-def test_a_path_without_data_dir_says_what_to_set(desk: Desk) -> None:
+def test_a_path_without_data_dir_names_the_setting(desk: Desk) -> None:
     desk.settings = dataclasses.replace(desk.settings, data_dir=None)
     assert desk.refused(path="p.csv") == (
         Code.NO_DATA,
@@ -165,11 +165,11 @@ def test_a_path_without_data_dir_says_what_to_set(desk: Desk) -> None:
             "the recipe blobs has its own target, class: leave it out, or use the recipe tabular",
         ),
         ({"features": ["feature_1"]}, Code.NO_DATA, "the recipe blobs has its own features"),
-        ({"recipe": "tabular", "target": "x"}, Code.NO_DATA, "the recipe tabular has no training data of its own"),
+        ({"recipe": "tabular", "target": "x"}, Code.NO_DATA, "the recipe tabular has no training data: name or upload"),
         ({"recipe": "tabular", "path": "few.csv", "target": "y"}, Code.NO_DATA, "DATA_DIR/few.csv has 1 row with a y"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_in_a_sentence(
+def test_an_impossible_training_is_refused_with_a_reason(
     desk: Desk, request_: dict[str, Any], code: Code, said: str
 ) -> None:
     (desk.data / "few.csv").write_text("x,y\n1,2\n")
@@ -177,7 +177,7 @@ def test_what_cannot_be_trained_is_refused_in_a_sentence(
     assert (found[0], found[1][: len(said)]) == (code, said)
 
 
-def test_a_recipe_may_be_told_what_it_has_anyway(desk: Desk) -> None:
+def test_a_request_may_repeat_what_the_recipe_has(desk: Desk) -> None:
     assert desk.train(target="class", features=["feature_1", "feature_2"]).version == 1
 
 
@@ -191,14 +191,14 @@ def test_a_recipe_that_raises_is_in_the_log_with_the_place(desk: Desk) -> None:
     assert 'bad.py", line 4' in desk.log[-1]
 
 
-def test_a_recipe_that_returns_nothing_says_so(desk: Desk) -> None:
+def test_a_recipe_that_returns_nothing_fails_with_a_reason(desk: Desk) -> None:
     (desk.recipes / "bad.py").write_text("from trainer.recipe import recipe\n@recipe()\ndef fit(X, y):\n    pass\n")
     (desk.spool / "u1").write_text(TABLE)
     _, message = desk.refused(recipe="bad", target="b", upload="u1", features=["a"])
     assert message == "the recipe bad returned None instead of a fitted estimator"
 
 
-def test_a_recipe_of_a_user_may_take_any_table_and_say_what_it_finds(desk: Desk) -> None:
+def test_a_users_recipe_may_take_any_table_and_log_its_findings(desk: Desk) -> None:
     (desk.recipes / "mine.py").write_text(
         "import warnings\n"
         "from sklearn.linear_model import LinearRegression\n"
@@ -217,7 +217,7 @@ def test_a_recipe_of_a_user_may_take_any_table_and_say_what_it_finds(desk: Desk)
     assert desk.log[0].startswith("RECIPES_DIR/loan.py is not used")
 
 
-def test_what_a_recipe_tells_can_always_be_shown(desk: Desk) -> None:
+def test_progress_of_a_recipe_is_always_valid_json(desk: Desk) -> None:
     (desk.recipes / "mine.py").write_text(
         "import numpy as np\n"
         "from sklearn.linear_model import LinearRegression\n"
@@ -236,7 +236,7 @@ def test_what_a_recipe_tells_can_always_be_shown(desk: Desk) -> None:
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
 
 
-def test_a_recipe_may_change_the_directory_and_its_version_lands_where_it_should(
+def test_a_recipe_may_change_the_directory_without_moving_its_version(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -68,7 +68,7 @@ def _from_container(parts: Mapping[str, Any], what: str) -> Contents:
         raise Refused(f"holds a {what} without a model ({inside}); save the fitted model itself with joblib.dump")
     if len(models) > 1:
         names = listed([f"{key}: {type(model).__name__}" for key, model in models.items()])
-        raise Refused(f"holds a {what} with {len(models)} models ({names}); save each in a file of its own")
+        raise Refused(f"holds a {what} with {len(models)} models ({names}); save each in its own file")
     rest = {key: part for key, part in parts.items() if key not in models}
     encoders = [key for key, part in rest.items() if isinstance(part, LabelEncoder | LabelBinarizer)]
     if encoders:

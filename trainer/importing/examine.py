@@ -173,4 +173,4 @@ def _artifact(contents: Contents, data: bytes, plain: bytes, artifact_format: Ar
     try:
         return pack(contents.estimator, artifact_format)
     except Exception as error:
-        raise Refused(f"holds a model that cannot be saved by itself ({explained(error)}); save it alone") from None
+        raise Refused(f"holds a model that cannot be saved separately ({explained(error)}); save it alone") from None

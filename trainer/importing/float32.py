@@ -20,7 +20,8 @@ from trainer.importing import inputs
 def with_float32(estimator: Any, draft: ManifestDraft, rows: Sequence[Row]) -> ManifestDraft:
     """Return `draft`, with float32 as its dtype if a part of `estimator` was fitted on it and would get float64.
 
-    A step that casts by itself, such as OneHotEncoder(dtype=np.float32), is no sign: the steps before it had float64.
+    A step that casts by itself, such as OneHotEncoder(dtype=np.float32), proves nothing: the steps before it had
+    float64.
     """
     artifact = draft.artifact
     with suppress(Exception):  # an error shows again when it predicts

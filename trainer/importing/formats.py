@@ -31,7 +31,7 @@ _DECOMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
 """The compressions that joblib reads, by the first bytes of a file."""
 
 _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
-    (b"version https://git-lfs", "is a Git LFS pointer and not the file it stands for; run `git lfs pull` first"),
+    (b"version https://git-lfs", "is a Git LFS pointer instead of the file; run `git lfs pull` first"),
     (b"\x89HDF\r\n", f"is an HDF5 file (Keras?), which is no scikit-learn model; {_SAVE}"),
     (b"\x93NUMPY", f"is a NumPy array (.npy), and not a model; {_SAVE}"),
     (b"PAR1", f"is a Parquet file, which holds data and no model; {_SAVE}"),

@@ -126,7 +126,7 @@ def _outermost_parts(estimator: Any) -> Iterator[Any]:
 def members(estimator: Any) -> list[Any]:
     """Return the estimators in it that get the same columns, such as all members of an ensemble."""
     found = (member for name in _INSIDE for member in _flat(_attribute(estimator, name)))
-    # CalibratedClassifierCV has wrappers of its own, which are not estimators.
+    # CalibratedClassifierCV holds wrappers that are not estimators.
     inner = (thing if hasattr(thing, "get_params") else getattr(thing, "estimator", None) for thing in found)
     return [thing for thing in inner if hasattr(thing, "get_params")]
 

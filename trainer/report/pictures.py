@@ -76,8 +76,8 @@ def draw_all(facts: Facts) -> dict[str, Any]:
 
 
 def _svg(name: str, draw: Callable[[Facts], tuple[Figure, str]], given: Facts) -> Markup:
-    """The figure as an element of the page, with its alternative text."""
-    # No pyplot and no backend: a figure that nobody else knows needs no closing.
+    """Return the figure as an element of the page, with its alternative text."""
+    # Without pyplot and a backend, a figure needs no closing.
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # the reader's font may have it
         figure, alternative = draw(given)
@@ -88,7 +88,7 @@ def _svg(name: str, draw: Callable[[Facts], tuple[Figure, str]], given: Facts) -
     box = f'viewBox="0 0 {figure.get_figwidth() * 72:g} {figure.get_figheight() * 72:g}"'
     text = re.sub(r"<style[^>]*>[^<]*</style>", "", text)
     linked = set(re.findall(r'(?:url\(|href=")#([\w-]+)', text))
-    # Identifiers are for the whole page; only those that something refers to are needed.
+    # Identifiers are global to the page, so remove unused ones and prefix the others.
     text = re.sub(r' id="([^"<>]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in linked else "", text)
     text = re.sub(r'(url\(|href=")#(?=[\w-])', rf"\1#{name}-", text)
     text = re.sub(r' (?:d|x|y|transform)="[^"]*"', _shortened, text)
@@ -99,7 +99,7 @@ def _svg(name: str, draw: Callable[[Facts], tuple[Figure, str]], given: Facts) -
 
 
 def _shortened(attribute: re.Match[str]) -> str:
-    """Coordinates to a hundredth of a point, on one line: half of the bytes."""
+    """Round coordinates to a hundredth of a point, on one line: that halves the size."""
     one_line = " ".join(attribute[0].split())
     return " " + re.sub(r"\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", one_line)
 

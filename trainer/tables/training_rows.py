@@ -93,7 +93,7 @@ def read_table(recipe: Recipe, file: CsvFile | None, on_progress: Callable[[floa
             raise DataError(
                 f"{recipe.name} has no training data: put {recipe.name}.csv into DATA_DIR; {_needed(recipe)}"
                 if recipe.inputs
-                else f"the recipe {recipe.name} has no training data of its own: name or upload a CSV file"
+                else f"the recipe {recipe.name} has no training data: name or upload a CSV file"
             )
         return recipe.data()
     found = read(file.path, file.source, on_progress)

@@ -21,7 +21,7 @@ from trainer.tables.training_rows import TrainingRows
 from trainer.training.comparison import compare
 from trainer.training.fitting import FittedModel
 from trainer.training.gate import objection, verdict
-from trainer.training.leakage import doubt, leaks
+from trainer.training.leakage import leaks, question
 from trainer.training.thresholds import thresholds
 
 
@@ -40,11 +40,11 @@ def assess(
     metrics = fitted.draft.metrics
     for leak in more["leaks"]:
         run.remark(leak.sentence)
-    question = doubt(metrics, len(y)) if fitted.held_out else None
-    if question:
-        run.remark(question)
+    doubt = question(metrics, len(y)) if fitted.held_out else None
+    if doubt:
+        run.remark(doubt)
     previous, comparison = _compared(fitted, data, request.alias, models, trust)
-    said = verdict(metrics, comparison, more["leaks"], doubted=question is not None)
+    said = verdict(metrics, comparison, more["leaks"], doubted=doubt is not None)
     if comparison:
         run.say(said)
     return fitted.evidence(

@@ -25,7 +25,7 @@ def objection(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> st
     significantly worse than the other one. A `floor` replaces the first condition, a `margin` the second.
     """
     return (
-        _asked_of_it(gate, metrics)
+        _cannot_apply(gate, metrics)
         or (_below_floor(gate, metrics) if gate.floor is not None else _below_baseline(metrics, comparison))
         or (_beyond_margin(gate, metrics, comparison) if gate.margin is not None else _beyond_chance(comparison))
     )
@@ -56,15 +56,15 @@ def verdict(
 
 
 def beside_baseline(metrics: Metrics) -> str:
-    """`Accuracy 0.7792; always giving the same answer has 0.6494.`"""
+    """Return the headline metric beside its baseline: `Accuracy 0.7792; always giving the same answer has 0.6494.`"""
     name = next(iter(metrics), None)
     if name is None:
         return "Nothing was measured."
-    told = f"{words(name.removeprefix(ON_TRAINING_ROWS)).capitalize()} {_figure(metrics[name])}"
+    figures = f"{words(name.removeprefix(ON_TRAINING_ROWS)).capitalize()} {_figure(metrics[name])}"
     if name.startswith(ON_TRAINING_ROWS):
-        return f"{told} on the rows it was trained on; other rows were not tested."
+        return f"{figures} on the rows it was trained on; other rows were not tested."
     baseline = metrics.get(f"baseline_{name}")
-    return f"{told} on held-out rows" + (
+    return f"{figures} on held-out rows" + (
         "." if baseline is None else f"; always giving the same answer has {_figure(baseline)}."
     )
 
@@ -78,7 +78,7 @@ def words(name: str) -> str:
     return "R²" if name == "r2" else name.replace("_", " ")
 
 
-def _asked_of_it(gate: Gate, metrics: Metrics) -> str | None:
+def _cannot_apply(gate: Gate, metrics: Metrics) -> str | None:
     """Return an objection if the metric of the gate is missing, or not of held-out rows."""
     if gate == Gate():
         return None
@@ -99,8 +99,11 @@ def _below_floor(gate: Gate, metrics: Metrics) -> str | None:
 
 
 def _below_baseline(metrics: Metrics, comparison: Comparison | None) -> str | None:
-    """A better headline metric or a lower log loss is enough: a model may know much about a rare class and yet never
-    predict it."""
+    """Return an objection if the version is no better than always giving the same answer.
+
+    A better headline metric or a lower log loss is enough: a model may know much about a rare class and never predict
+    it.
+    """
     if comparison is None or comparison.outcome is None:
         return None
     name = next(iter(metrics))
@@ -108,8 +111,8 @@ def _below_baseline(metrics: Metrics, comparison: Comparison | None) -> str | No
     asked = [n for n in dict.fromkeys((name, "log_loss")) if n in metrics and n in baselines]
     if not asked or any(_better(n, metrics[n], baselines[n]) for n in asked):
         return None
-    told = " and ".join(f"{words(n)} is {metrics[n]:.4g} against {baselines[n]:.4g}" for n in asked)
-    return f"it is no better than always giving the same answer: {told}"
+    figures = " and ".join(f"{words(n)} is {metrics[n]:.4g} against {baselines[n]:.4g}" for n in asked)
+    return f"it is no better than always giving the same answer: {figures}"
 
 
 def _better(name: str, value: float, other: float) -> bool:

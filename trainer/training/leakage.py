@@ -53,7 +53,7 @@ def leaks(rows: Sequence[Row], targets: Any, inputs: Sequence[Field], target: st
     return found[:MOST_LEAKS]
 
 
-def doubt(metrics: Mapping[str, float], rows: int) -> str | None:
+def question(metrics: Mapping[str, float], rows: int) -> str | None:
     """Return a question about nearly perfect metrics of `rows` held-out rows, or None."""
     name = next((name for name in ("r2", "accuracy") if name in metrics), None)
     if name is None:
@@ -63,7 +63,7 @@ def doubt(metrics: Mapping[str, float], rows: int) -> str | None:
         return None
     return (
         f"{'R²' if name == 'r2' else name} is {metrics[name]:.3f} on {rows:,} held-out rows, which is nearly perfect:"
-        " does each column hold what is known when a prediction is asked for, and does no row stand in the file twice?"
+        " is every column known before the prediction, and is no row in the file twice?"
     )
 
 
@@ -133,28 +133,28 @@ def _by_line(columns: Sequence[Any], y: Any) -> Any:
 
 def _best(ways: Iterator[tuple[str, Any]], y: Any, classes: bool) -> tuple[float, str]:
     """Return the share of the variance or of the errors that the best way explains, and the name of the way."""
-    return max((_told(y, answers, classes), how) for how, answers in ways)
+    return max((_explained_share(y, answers, classes), how) for how, answers in ways)
 
 
-def _told(y: Any, answers: Any, classes: bool) -> float:
+def _explained_share(y: Any, answers: Any, classes: bool) -> float:
     if classes:
         _, counts = np.unique(y, return_counts=True)
         return float(1 - (answers != y).mean() / (1 - counts.max() / len(y)))
     with np.errstate(all="ignore"):
-        told = 1 - np.square(y - answers).sum() / np.square(y - y.mean()).sum()
-    return float(told) if math.isfinite(told) else 0.0
+        share = 1 - np.square(y - answers).sum() / np.square(y - y.mean()).sum()
+    return float(share) if math.isfinite(share) else 0.0
 
 
 def _leak(columns: Sequence[str], best: tuple[float, str], y: Any, target: str, classes: bool) -> Leak:
-    told, how = best
+    share, how = best
     which = " and ".join(map(shown, columns))
     if how in ("sum", "product", "quotient"):
         which = f"the {'sum or difference' if how == 'sum' else how} of {which}"
-    score, measured = told, f"with an R² of {told:.3f}"
+    score, measured = share, f"with an R² of {share:.3f}"
     if classes:
-        score = 1 - (1 - told) * (1 - np.unique(y, return_counts=True)[1].max() / len(y))
+        score = 1 - (1 - share) * (1 - np.unique(y, return_counts=True)[1].max() / len(y))
         measured = f"in {percent(score)}"
-    alone = " alone tells" if how == "alone" else " tell" if how == "together" else " tells"
+    alone = " alone predicts" if how == "alone" else " predict" if how == "together" else " predicts"
     sentence = (
         f"{which}{alone} {shown(target)} {measured} of {len(y):,} rows: if it is only known afterwards, leave it out of"
         " `features`"

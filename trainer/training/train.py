@@ -72,9 +72,7 @@ def train(
     manifest = _published(settings.models_dir, evidence, write, signing)
     if evidence.refused is None:
         phases.enter("promoting")
-        reason, promoted = _promoted(promote, manifest, request.alias)
-    else:
-        reason, promoted = f"{evidence.refused}; {_how_to_promote(manifest, request.alias)}", False
+    reason, promoted = _promoted(promote, manifest, request.alias, evidence.refused)
     phases.end()
     if removed := retain(settings.models_dir, manifest.name, settings.keep_versions):
         log(f"removed {', '.join(map(str, removed))}, which no alias names (KEEP_VERSIONS={settings.keep_versions})")
@@ -172,8 +170,10 @@ def _how_to_promote(manifest: ModelManifest, alias: str) -> str:
     return f'to promote it anyway: PUT {path} {{"version": {manifest.version}}}'
 
 
-def _promoted(promote: Promote, manifest: ModelManifest, alias: str) -> tuple[str | None, bool]:
-    """Promote the version. Return a remark or the reason why the alias stays, and whether it moved."""
+def _promoted(promote: Promote, manifest: ModelManifest, alias: str, refused: str | None) -> tuple[str | None, bool]:
+    """Promote the version unless the gate `refused` it. Return a remark or the reason, and whether the alias moved."""
+    if refused is not None:
+        return f"{refused}; {_how_to_promote(manifest, alias)}", False
     try:
         return promote(manifest.name, manifest.version, alias), True
     except ModelgateError as error:
