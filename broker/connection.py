@@ -9,16 +9,15 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 MOST_CONNECTIONS = 100
-"""Of a process; whoever asks Redis beyond that waits for its turn, where redis-py's usual pool raises an error."""
+"""Most connections of a process. A further call waits for a free one; redis-py's default pool would raise."""
 
 
 def connect(url: str, socket_timeout: float = 5, *, own: bool = False, resends: int = 2) -> Redis:
-    """A client for `url` that resends a command, twice within about half a second.
+    """Return a client for `url` that sends a failed command again, twice within about half a second.
 
-    All that Modelgate sends may be sent twice: transitions of a job are scripts that are harmless to
-    repeat. `socket_timeout` in seconds must exceed the longest blocking read.
-    With `own` the client keeps a connection to itself, for those who never send two commands at once: to take one from
-    the pool and to see whether it still lives costs as much as a command.
+    Modelgate's commands are harmless to repeat. `socket_timeout`, in seconds, must exceed the longest blocking read.
+    With `own` the client keeps one connection and uses no pool: taking a connection from the pool and checking it costs
+    as much as a command. Only for callers that never send two commands at once.
     """
     pool: Any = BlockingConnectionPool.from_url(
         url,

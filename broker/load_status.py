@@ -1,7 +1,6 @@
-"""Versions are loaded before an alias moves: the trainer asks for them, and each worker says which it has.
+"""Load requests and load statuses: before an alias moves, the trainer requests the version, and each worker reports it.
 
-A version is written `loan@3` here. Everything in Redis ends by itself: what was asked for, and what a worker said that
-is gone.
+A version is written `loan@3` here. Requests expire, and so does the status of a dead worker.
 """
 
 from __future__ import annotations
@@ -20,16 +19,15 @@ from contract.repository import NAME
 
 _VERSION = re.compile(f"{NAME.pattern}@[1-9][0-9]{{0,8}}")
 
-
 NO_ROOM = "it does not fit into MODEL_CACHE_MB beside the others"
 STARTS_THREADS = "loading it starts threads, so each scorer loads it for itself"
-"""Why a worker does not load a version for all of its scorers, although each scorer can load it for itself."""
+"""Reasons why a worker does not load a version once for all scorers, although each scorer can load it."""
 
 
 @dataclass(frozen=True)
 class LoadStatus:
-    """What a worker says. `models`: the only ones it serves (None: all). `loaded`: the versions that all its scorers
-    have; `refused`: those asked for that it will not load, with the reason."""
+    """The status of a worker. `models` are those that it serves (None: all). `loaded` are the versions that all its
+    scorers have; `refused` are the requested versions that it will not load, with the reason."""
 
     loaded: Collection[str] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -46,32 +44,33 @@ class LoadStatus:
 
 
 class LoadStatusPublisher:
-    """A worker's side. The methods are harmless to repeat and raise `redis.exceptions.RedisError`."""
+    """Reports the load status of one worker. The methods are harmless to repeat and raise
+    `redis.exceptions.RedisError`."""
 
-    def __init__(self, connection: Redis, lives: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """A worker that says nothing for `lives` seconds counts as dead; `clock` tells seconds."""
+    def __init__(self, connection: Redis, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """A status expires after `ttl` seconds; `clock` returns seconds."""
         self._redis: Any = connection
         self._scripts = Scripts(connection)
-        self._lives = lives
+        self._ttl = ttl
         self._clock = clock
         self._published, self._published_at = "", 0.0
 
     def requested(self) -> frozenset[str]:
-        """The versions that are asked for."""
+        """Return the requested versions."""
         found = (version.decode(errors="replace") for version in self._redis.zrange("mg:wanted", 0, -1))
         return frozenset(version for version in found if _VERSION.fullmatch(version))
 
     def publish(self, worker: str, status: LoadStatus) -> None:
-        """To be called often: Redis is told only what is new, and now and then that the rest is still true."""
-        text, now, lives = status.dumps(), self._clock(), round(self._lives * 1000)
-        if text == self._published and now - self._published_at < self._lives / 3:
+        """Publish a new status at once, and renew an unchanged one before it expires. Call it often."""
+        text, now, ttl_ms = status.dumps(), self._clock(), round(self._ttl * 1000)
+        if text == self._published and now - self._published_at < self._ttl / 3:
             return
-        if text != self._published or not self._scripts.run("report_load", worker, lives, ""):
-            self._scripts.run("report_load", worker, lives, text)
+        if text != self._published or not self._scripts.run("report_load", worker, ttl_ms, ""):
+            self._scripts.run("report_load", worker, ttl_ms, text)
         self._published, self._published_at = text, now
 
     def withdraw(self, worker: str) -> None:
-        """Nobody waits for this worker any more."""
+        """Remove the status, so that the trainer does not wait for this worker."""
         if self._published:
             self._redis.delete(f"mg:loaded:{worker}")
             self._redis.srem("mg:workers", worker)
@@ -79,17 +78,17 @@ class LoadStatusPublisher:
 
 
 def request_load(connection: Redis, version: str, seconds: float) -> None:
-    """Asks all workers to load `version`, and to keep it for `seconds` whether or not an alias names it."""
+    """Ask all workers to load `version`, and to keep it for `seconds` whether or not an alias names it."""
     Scripts(connection).run("request_load", version, round(seconds * 1000))
 
 
 def withdraw_request(connection: Redis, version: str) -> None:
-    """Stop asking for `version`. Workers report on it again after the next request for it."""
+    """Withdraw the request for `version`. Workers try to load it again at the next request."""
     connection.zrem("mg:wanted", version)
 
 
 def load_statuses(connection: Redis, model: str) -> dict[str, LoadStatus]:
-    """By worker: what those say that are alive and serve `model`. Two round trips."""
+    """Return the statuses of the live workers that serve `model`, by worker. Two round trips."""
     redis: Any = connection
     workers = sorted(worker.decode() for worker in redis.smembers("mg:workers"))
     if not workers:

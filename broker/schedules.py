@@ -40,10 +40,10 @@ MOST = 300
 """Most schedules."""
 
 _RANDOM = re.compile(r"(?<![a-z])r(?![a-z])", re.IGNORECASE)
-"""croniter's random field, which names another time each time that it is read."""
+"""croniter's random field, which means another time whenever it is read."""
 
 _YEARS = 8
-"""The longest way from one 29 February to the next."""
+"""The longest time from one 29 February to the next."""
 
 
 class TooManySchedules(Exception):
@@ -52,7 +52,7 @@ class TooManySchedules(Exception):
 
 @dataclass(frozen=True)
 class Schedule:
-    """`cron` has five fields and means UTC. `next_run` is RFC 3339."""
+    """A recurring training. `cron` has five fields and means UTC. `next_run` is RFC 3339."""
 
     model: str
     cron: str
@@ -77,17 +77,17 @@ class Schedule:
 
 
 def next_run(cron: str, after: datetime) -> datetime:
-    """The first minute after `after` that `cron` names, in UTC. Raises `ValueError` with a sentence."""
+    """Return the first minute after `after` that `cron` names, in UTC. Raises `ValueError` with a sentence."""
     if len(cron) > LONGEST or len(cron.split()) != 5:
         raise ValueError("a cron expression has five fields (minute hour day month weekday), such as '0 3 * * 1'")
     if _RANDOM.search(cron):
-        raise ValueError(f"{cron!r} has a random field, R, and would name another time at each look; use numbers")
+        raise ValueError(f"{cron!r} has a random field, R, which means another time at each reading; use numbers")
     try:
         found: datetime = croniter(cron, after, max_years_between_matches=_YEARS).get_next(datetime)
     except CroniterBadDateError:
-        raise ValueError(f"{cron!r} names a date that never comes") from None
+        raise ValueError(f"{cron!r} names a date that does not exist") from None
     except (CroniterError, ValueError, KeyError, AttributeError) as error:
-        raise ValueError(f"{cron!r} is no cron expression: {error}") from None
+        raise ValueError(f"{cron!r} is not a cron expression: {error}") from None
     return found
 
 
@@ -95,7 +95,7 @@ class Schedules:
     """All schedules, at most one a model. Raises `redis.exceptions.RedisError`."""
 
     def __init__(self, connection: Redis, signer: Signer | None, *, timeout: int, result_ttl: int) -> None:
-        """`timeout` of a training and `result_ttl` of a finished one are in seconds."""
+        """`timeout` of a training and `result_ttl` of one that has ended are in seconds."""
         self._redis: Any = connection
         self._signer = signer
         self._registry: Any = ScheduledJobRegistry(TRAINING.queue, connection=connection, serializer=JSONSerializer)
@@ -105,7 +105,7 @@ class Schedules:
         return _readable(model.encode(), self._redis.hget(KEY, model))
 
     def all(self) -> list[Schedule]:
-        """By model, without entries that cannot be read."""
+        """Return the schedules by model, without unreadable entries."""
         found = sorted(self._redis.hgetall(KEY).items())
         return [schedule for schedule in itertools.starmap(_readable, found) if schedule]
 
@@ -118,7 +118,7 @@ class Schedules:
                 return made
 
     def delete(self, model: str) -> bool:
-        """Whether there was one."""
+        """Delete the schedule of `model`. Returns whether there was one."""
         while True:
             before = self.get(model)
             if before is None:
@@ -141,7 +141,7 @@ class Schedules:
                 continue
             scheduled = self._redis.zscore(self._registry.key, schedule.job) is not None
             if not scheduled and self._redis.lpos(f"rq:queue:{TRAINING.queue}", schedule.job) is None:
-                # One that was changed meanwhile has its next run already.
+                # If the schedule has changed since it was read, this does nothing: it has its next run already.
                 self._replace(schedule.model, schedule, schedule.cron, schedule.request)
 
     def _signed(self, model: str, text: bytes) -> Schedule | None:
@@ -157,15 +157,15 @@ class Schedules:
     def _replace(
         self, model: str, before: Schedule | None, cron: str | None = None, request: TrainingRequest | None = None
     ) -> Schedule | None:
-        """What stands in the place of `before` now; None: nothing, or `before` was not there any more and nothing was
-        done. Raises `ValueError` for a `cron` that is none."""
+        """Replace the schedule `before` and return the new one. Returns None if there is no new one, or if the schedule
+        is no longer `before`; then nothing changes. Raises `ValueError` for an invalid `cron`."""
         run_at = next_run(cron, datetime.now(UTC)) if cron else None
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.watch(KEY, self._registry.key)
             if _readable(model.encode(), pipeline.hget(KEY, model)) != before:
                 return None
             if before is None and cron and pipeline.hlen(KEY) >= MOST:
-                raise TooManySchedules(f"there are {MOST} schedules already; delete one that is not needed any more")
+                raise TooManySchedules(f"there are {MOST} schedules already; delete one first")
             waits = before is not None and pipeline.zscore(self._registry.key, before.job) is not None
             pipeline.multi()
             if before is not None and waits:

@@ -1,6 +1,6 @@
 """Signatures of the gateway's jobs for the trainer: an HMAC with a secret that only these two have.
 
-Everybody who can write to Redis can put a job into the trainer's queues. The trainer obeys only signed jobs.
+Any process that can write to Redis can put a job into the trainer's queues. The trainer runs only signed jobs.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from contract.errors import Code, ModelgateError
 from contract.jobs import timestamp
 from contract.settings import Settings, SettingsError
 
-_LEAST = 32
-"""Characters of a secret."""
+_MIN_LENGTH = 32
+"""Fewest characters of a secret."""
 
 _SKEW = 60.0
 """Most seconds between the clocks of gateway and trainer."""
@@ -52,22 +52,22 @@ class Signer:
                 _make(path)
             keys = path.read_bytes().split()
         except OSError as error:
-            raise SettingsError(f"TRAINER_SECRET={path} cannot be read or made: {error.strerror}") from error
-        if not keys or min(map(len, keys)) < _LEAST:
+            raise SettingsError(f"TRAINER_SECRET={path} cannot be read or created: {error.strerror}") from error
+        if not keys or min(map(len, keys)) < _MIN_LENGTH:
             raise SettingsError(
-                f"TRAINER_SECRET={path} has a secret of less than {_LEAST} characters, or none; remove the file, and a"
-                " new one is made, or write one of `openssl rand -hex 32` to each line"
+                f"TRAINER_SECRET={path} has a secret of less than {_MIN_LENGTH} characters, or none; remove the file"
+                " to have a new one created, or write the output of `openssl rand -hex 32` to each line"
             )
         return cls(keys)
 
     @classmethod
     def required(cls, settings: Settings) -> Signer:
-        """Raises `SettingsError` without TRAINER_SECRET, too."""
+        """Return the signer. Raises `SettingsError` also without TRAINER_SECRET."""
         signer = cls.from_settings(settings)
         if signer is None:
             raise SettingsError(
-                "TRAINER_SECRET is not set; with REDIS_URL the trainer needs it, and the gateway the same file: without"
-                " it anyone who can write to Redis could run code here"
+                "TRAINER_SECRET is not set; with REDIS_URL the trainer needs it, and the gateway the same file. Without"
+                " it, anyone who can write to Redis could run code here"
             )
         return signer
 
@@ -107,7 +107,7 @@ class Signer:
 
 
 def _among(found: str, expected: Sequence[str]) -> bool:
-    """Compared in constant time."""
+    """Return whether `found` is in `expected`, compared in constant time."""
     return any(hmac.compare_digest(found.encode(), one.encode()) for one in expected)
 
 

@@ -24,7 +24,7 @@ _JOBS_PER_CALL = 1000
 
 _DEADLINES_PER_CALL = 100
 _ALL = "*"
-"""Stands for the ids of all jobs that an incarnation holds."""
+"""Means all jobs that an incarnation owns, instead of their ids."""
 
 
 def incarnation(worker: str, slot: int) -> str:

@@ -1,4 +1,4 @@
-"""The jobs that the trainer runs, as they enter its queues: made by RQ and signed."""
+"""The jobs that the trainer runs: RQ creates them, and the gateway signs and enqueues them."""
 
 from __future__ import annotations
 

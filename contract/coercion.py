@@ -21,13 +21,14 @@ from contract.wording import counted, listed, shown
 MAX_NAMES = 10_000
 """Most columns of a row: far more than a model has inputs, and few enough to check each."""
 
-# The next three are made for every request, and a frozen dataclass takes three times as long to make.
-
 
 class RepeatedKeys(dict[str, object]):
     """A JSON object that named some keys twice; `repeated` holds those. The last value is kept."""
 
     repeated: tuple[str, ...] = ()
+
+
+# Records, Grid and Coerced are made for every request; frozen dataclasses would take three times as long to make.
 
 
 @dataclass(slots=True)
@@ -79,7 +80,7 @@ def coerce(instances: Instances, signature: Signature, target: str | None = None
     if not count:
         raise InvalidInstances([FieldError(None, None, "no_rows", "the request has no rows; send at least one")])
     plan = _plan_of(signature)
-    if count == 1 and (row := plan.single(instances)):
+    if count == 1 and (row := plan.coerce_one(instances)):
         return Coerced([row], None, [])
     errors = _Errors(plan)
     grid = instances if isinstance(instances, Grid) else None
@@ -127,7 +128,7 @@ _REPEATED = Refusal("repeated_field", "")
 _NOT_AN_OBJECT = Refusal("not_a_row", "an object of names and values")
 _NOT_A_LIST = Refusal("not_a_row", "a list of values")
 _ALL_ROWS = _WHOLE_ROW = -1
-_MOST_LAYOUTS = 1000
+_MAX_LAYOUTS = 1000
 """Most different sets of columns among the rows of one request."""
 _FEW = 8
 """With fewer rows, converting each value is faster than trying the column in bulk."""
@@ -171,7 +172,7 @@ class _Plan:
             name if name in self.positions or own in names else own for name, own in zip(header, alike, strict=True)
         ]
 
-    def single(self, instances: Instances) -> Row | None:
+    def coerce_one(self, instances: Instances) -> Row | None:
         """Return the only row, converted, if it has exactly the inputs and all are valid, else None."""
         row: Any = instances.rows[0]
         if isinstance(instances, Records):
@@ -191,7 +192,7 @@ class _Plan:
 
 
 _PLANS: dict[int, _Plan] = {}
-_MOST_PLANS = 512
+_MAX_PLANS = 512
 
 
 def _plan_of(signature: Signature) -> _Plan:
@@ -199,7 +200,7 @@ def _plan_of(signature: Signature) -> _Plan:
     A plan keeps its signature alive, so no other signature gets that id."""
     plan = _PLANS.get(id(signature))
     if plan is None:
-        if len(_PLANS) >= _MOST_PLANS:
+        if len(_PLANS) >= _MAX_PLANS:
             _PLANS.clear()
         plan = _PLANS[id(signature)] = _Plan(signature)
     return plan
@@ -270,7 +271,7 @@ def _records(rows: Sequence[Mapping[str, object]], plan: _Plan, errors: _Errors)
             alike[frozenset(row), getattr(row, "repeated", ())].append(number)
         else:
             errors.add(number, _WHOLE_ROW, _NOT_AN_OBJECT, row)
-        if len(alike) > _MOST_LAYOUTS:
+        if len(alike) > _MAX_LAYOUTS:
             message = f"the first {number + 1} rows have {len(alike)} different sets of names; send the same in all"
             raise InvalidInstances([FieldError(number, None, "too_many_layouts", message)])
     for numbers in alike.values():

@@ -51,8 +51,8 @@ class PredictionJob:
     """The payload of a prediction job: `rows` fit the signature of the pinned version.
 
     `ids` (one an instance, or None), `warnings` and `refused` (None: not a lenient request) are only passed back to the
-    reader. A job that has not started `expires_after` seconds after it was accepted never does. Its end is published to
-    the channel `reply_to`.
+    reader. A job that has not started `expires_after` seconds after its acceptance expires. Its end is published to the
+    channel `reply_to`.
     """
 
     id: str

@@ -22,12 +22,12 @@ METRICS = (
     *("accuracy", "balanced_accuracy", "average_precision", "recall_at_half_precision", "roc_auc", "log_loss"),
     *("r2", "mean_absolute_error", "root_mean_squared_error"),
 )
-"""Metrics of held-out rows that a gate may ask for, besides those that begin as `DERIVED_METRICS` do."""
+"""Metrics of held-out rows that a gate may name, besides those that begin with one of `DERIVED_METRICS`."""
 
 DERIVED_METRICS = ("baseline_", "best_threshold", "cv_", "training_")
 
 GENERIC_RECIPE = "tabular"
-"""The recipe for any CSV file; all others are named as the model that they train."""
+"""The recipe for any CSV file; each other recipe has the name of its model."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class Gate:
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """A training: `recipe` with `parameters`, on the CSV file `upload` (a name in SPOOL_DIR; its sender calls it
-    `upload_name`) or `path` (relative to DATA_DIR), or on the data that the recipe has by itself. The new version gets
-    `alias` if it passes the gate.
+    """A training of `recipe` with `parameters`.
 
-    `kinds` sets the kinds of columns (`KINDS`); those of the others are inferred.
+    Its rows come from the CSV file `upload` (a name in SPOOL_DIR; its sender calls it `upload_name`), or `path`
+    (relative to DATA_DIR), or from the recipe itself. The new version gets `alias` if it passes the gate. `kinds` sets
+    the kinds of some columns (`KINDS`); the others are inferred.
     """
 
     model: str
@@ -110,9 +110,11 @@ class RepositoryAction(StrEnum):
 
 @dataclass(frozen=True)
 class RepositoryCommand:
-    """A change of the model repository. IMPORT publishes the file `upload` as a new version; it, its `sample` rows
-    and its `signature` are names in SPOOL_DIR, and the sender calls the file `upload_name`. `force` moves an alias to a
-    version that no worker can load."""
+    """A change of the model repository.
+
+    IMPORT publishes the file `upload`, which its sender calls `upload_name`, as a new version. `upload`, `sample` (of
+    its rows) and `signature` are names in SPOOL_DIR. `force` moves an alias even to a version that no worker can load.
+    """
 
     action: RepositoryAction
     model: str
@@ -134,8 +136,8 @@ class RepositoryCommand:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is. `fraction` is between 0 and 1; `best` the best score of a candidate so far by `metric`,
-    `seconds_left` a guess."""
+    """The progress of a training. `fraction` is between 0 and 1, `best` the best score by `metric` so far, and
+    `seconds_left` an estimate."""
 
     phase: str
     fraction: float

@@ -82,7 +82,9 @@ def transform_rows(
 def _plan(transformer: Any, signature: Signature, numbers: InputDtype) -> Sequence[_Part] | None:
     if not hasattr(transformer, "feature_names_in_") or not _transforms_arrays(transformer):
         return None
-    part_places = sklearn_internals.column_places(transformer) or {}
+    part_places = sklearn_internals.column_places(transformer)
+    if part_places is None:
+        return None
     places = {f.name: place for place, f in enumerate(signature.inputs)}
     parts = []
     for name, inner, _ in transformer.transformers_:

@@ -73,8 +73,10 @@ def _has_method(kind: type, name: str, *parameters: str) -> bool:
 
 
 def column_places(transformer: Any) -> Mapping[str, Sequence[int]] | None:
-    """Return the places of the columns of each part of a fitted ColumnTransformer, by the part's name; None for other
-    estimators."""
+    """Return the places of the columns of each part of a fitted ColumnTransformer, by the part's name.
+
+    None for other estimators, or if the places are unknown.
+    """
     found = getattr(transformer, "_transformer_to_input_indices", None)
     if isinstance(found, dict):
         return found
@@ -82,7 +84,10 @@ def column_places(transformer: Any) -> Mapping[str, Sequence[int]] | None:
     if not isinstance(parts, list) or not hasattr(transformer, "n_features_in_"):
         return None
     names = list(getattr(transformer, "feature_names_in_", range(transformer.n_features_in_)))
-    return {name: list(_places(columns, names)) for name, _, columns in parts}
+    try:
+        return {name: list(_places(columns, names)) for name, _, columns in parts}
+    except (ValueError, IndexError, TypeError):
+        return None
 
 
 def _places(columns: Any, names: list[Any]) -> Iterator[int]:

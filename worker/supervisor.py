@@ -36,7 +36,7 @@ class Supervisor:
         self._host = socket.gethostname()
         connection = connect(settings.redis_url, socket_timeout=2)
         self._leases = Leases(connection, lease=lease)
-        self._load_status = LoadStatusPublisher(connection, lives=0.3 * lease)
+        self._load_status = LoadStatusPublisher(connection, ttl=0.3 * lease)
         self._identity = Identity(self._leases, settings.worker_id or self._host, lease)
         self._selector = selectors.DefaultSelector()
         self._pool = ProcessPool(settings.workers, self._selector)

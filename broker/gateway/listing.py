@@ -11,7 +11,7 @@ from typing import Any
 
 from redis import Redis
 
-from broker.gateway.reading import fields, job_from_answers
+from broker.gateway.reading import job_fields, job_from_answers
 from broker.job_kinds import kind_of, readable_kinds
 from broker.records import dumps
 from broker.scripts import Call, Scripts
@@ -158,7 +158,7 @@ class Listing:
         if not places:
             return [], 0
         ids = [place.id for place in places]
-        size, *answers = self._scripts.run("read", most, len(fields()), *fields(), *ids)
+        size, *answers = self._scripts.run("read", most, len(job_fields()), *job_fields(), *ids)
         return [_job(job_id, *answer) for job_id, answer in zip(ids, answers, strict=False)], size
 
 

@@ -15,7 +15,7 @@ from contract.jobs import Job
 
 
 @functools.cache
-def fields() -> tuple[str, ...]:
+def job_fields() -> tuple[str, ...]:
     """The fields that are read of a job whose kind is not known yet."""
     return (*COMMON_FIELDS, *(name for kind in readable_kinds() for name in kind.fields))
 
@@ -34,7 +34,7 @@ def read(scripts: Scripts, ids: Sequence[str]) -> list[Job | None]:
 def read_steps(job_id: str) -> tuple[Step, Step]:
     """Return the two commands whose answers `job_from_answers` takes."""
     return (
-        ("HMGET", f"rq:job:{job_id}", *fields()),
+        ("HMGET", f"rq:job:{job_id}", *job_fields()),
         ("XREVRANGE", f"rq:results:{job_id}", "+", "-", "COUNT", 1),
     )
 
@@ -42,7 +42,7 @@ def read_steps(job_id: str) -> tuple[Step, Step]:
 def job_from_answers(job_id: str, values: Sequence[bytes | None], result: Sequence[Any]) -> Job | None:
     """Return the job, or None if there is none, or if it belongs to another program."""
     data: dict[str, Any] = {
-        name: value.decode(errors="replace") for name, value in zip(fields(), values, strict=True) if value
+        name: value.decode(errors="replace") for name, value in zip(job_fields(), values, strict=True) if value
     }
     queue = data.get("origin", "")
     kind = kind_of(queue)

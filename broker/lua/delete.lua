@@ -8,6 +8,8 @@ allow_when_full()
 local job = read(id)
 if not job then return 'deleted' end
 if job.status == 'queued' or job.status == 'started' then return 'running' end
-for _, registry in ipairs({ 'finished', 'failed', 'canceled' }) do call('ZREM', 'rq:' .. registry .. ':' .. job.q, id) end
+for _, registry in ipairs({ 'finished', 'failed', 'canceled' }) do
+  call('ZREM', 'rq:' .. registry .. ':' .. job.q, id)
+end
 call('DEL', job.key, 'rq:results:' .. id, 'mg:log:' .. id)
 return 'deleted'

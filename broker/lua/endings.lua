@@ -1,4 +1,4 @@
--- How jobs end; the loader puts it after the prelude of each script that calls `close`.
+-- How jobs end and return to their queues; the loader puts it after the prelude of each script that calls `close`.
 local LARGEST_LINE, LARGEST_MESSAGE = 16384, 262144
 local messages, sizes = {}, {} -- by channel
 
@@ -6,7 +6,7 @@ local function quoted(value) return value and value ~= '' and '"' .. value .. '"
 
 -- Adds a line of JSON about the job to the message of each of its channels, or only its id where the line is long or
 -- `part` is nil (`parse_reply` in broker/gateway/reading.py).
-local function tell(job, status, part)
+local function notify(job, status, part)
   local line = part and '{"id":"' .. job.id .. '","origin":"' .. job.q .. '","status":"' .. status
     .. '","version":' .. (job.version or 'null') .. ',"created_at":' .. quoted(job.created)
     .. ',"enqueued_at":' .. quoted(job.enqueued) .. ',"started_at":' .. quoted(job.started)
@@ -21,7 +21,7 @@ local function tell(job, status, part)
 end
 
 -- Publishes the messages, one a channel.
-local function announce()
+local function publish()
   for channel, lines in pairs(messages) do call('PUBLISH', channel, table.concat(lines, '\n')) end
 end
 
@@ -50,7 +50,7 @@ local function conclude(job, status, result, fields, part)
   list[#list + 1] = job.id
   entries[registry] = list
   ended = ended + 1
-  if job.reply and job.reply ~= '' then tell(job, status, part) end
+  if job.reply and job.reply ~= '' then notify(job, status, part) end
 end
 
 local function cancel(job, fields)
@@ -79,14 +79,15 @@ local function close()
     call('ZADD', registry, unpack(list))
     if string.sub(registry, 1, 12) ~= 'rq:canceled:' then trim(registry) end
   end
-  announce()
+  publish()
 end
 
 -- Clears the end and the deadline of a job that stock RQ has queued again. Such a job has an empty `started_at`; a job
 -- that these scripts queue has none.
 local function revive(id, q)
-  call('PERSIST', 'rq:job:' .. id)
-  call('HDEL', 'rq:job:' .. id, 'started_at', 'ended_at', 'outcome', 'failure', 'canceled_by', 'worker_name', 'deadline')
+  local key = 'rq:job:' .. id
+  call('PERSIST', key)
+  call('HDEL', key, 'started_at', 'ended_at', 'outcome', 'failure', 'canceled_by', 'worker_name', 'deadline')
   call('DEL', 'rq:results:' .. id)
   call('ZREM', kind_of(q).deadlines, id)
 end

@@ -82,8 +82,8 @@ local function settle(q, rows)
   return true
 end
 
--- Some fields of a job; none if its record is no hash. A worker may write to the record of any job, and no such value may
--- fail the scripts of other processes.
+-- Some fields of a job; none if its record is no hash. A worker may write to the record of any job, and no such value
+-- may fail the scripts of other processes.
 local function fields_of(id, ...)
   local f = redis.pcall('HMGET', 'rq:job:' .. id, ...)
   return f.err and {} or f

@@ -2,8 +2,8 @@
 -- if no other script runs.
 --
 -- Writes rq:wip:<q>, mg:held:<inc>, rq:queue:<q>, rq:job:<id>, rq:results:<id>, the deadlines, rq:workers:<q>,
--- rq:finished|failed|canceled:<q>; mg:ready, mg:turn, mg:rows and the bells; publishes to the reply channels of jobs that
--- stock RQ cancelled.
+-- rq:finished|failed|canceled:<q>; mg:ready, mg:turn, mg:rows and the bells; publishes to the reply channels of jobs
+-- that stock RQ cancelled.
 -- ARGV: q, position in the list at which to continue, most jobs to look at.
 -- Returns the position at which to continue, 0 at the end. Rows are counted again only if one call sees the whole list;
 -- a longer list becomes short enough at some time.

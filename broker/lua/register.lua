@@ -2,8 +2,8 @@
 --
 -- Reads rq:queues. Writes the members, mg:lease:<inc>, rq:worker:<inc>, rq:workers (SET), and rq:workers:<q> (SET) of
 -- each queue that it serves.
--- ARGV: inc, lease (ms), host, pid, version of Python, queues (with commas; `predict:*` for all of a prefix), the key of
---   the members (mg:incs or mg:trainers).
+-- ARGV: inc, lease (ms), host, pid, version of Python, queues (with commas; `predict:*` for all of a prefix), the key
+--   of the members (mg:incs or mg:trainers).
 -- Returns 1.
 allow_when_full()
 local inc, lease, host, pid, python, queues, members = unpack(ARGV)

@@ -2,8 +2,8 @@
 --
 -- Reads mg:lease:<inc>. Writes rq:queue:<q>, rq:job:<id>, mg:held:<inc>, rq:wip:<q>, rq:worker:<inc>, the deadlines;
 -- mg:ready, mg:turn, mg:rows and the bells; for jobs past their deadline also the keys of EXPIRE.
--- ARGV: inc, most jobs, most rows, most rows for some queues (' predict:loan=12 predict:iris=400 '), the queues to choose
---   from (' predict:loan predict:iris ', or '' for all), the queues to skip (' predict:slow ', or '').
+-- ARGV: inc, most jobs, most rows, most rows for some queues (' predict:loan=12 predict:iris=400 '), the queues to
+--   choose from (' predict:loan predict:iris ', or '' for all), the queues to skip (' predict:slow ', or '').
 -- Returns {q, version, id, data, id, data, …}, or {} if no job waits; the error FENCED without a lease.
 -- A batch that it owns already is returned again: the reply was lost.
 local inc, most_jobs, most_rows, row_limits, only, skip = unpack(ARGV)

@@ -15,7 +15,9 @@ for i = 2, #ARGV do
     answers[#answers + 1] = 'final'
   else
     local reply = f[2] and f[2] ~= '' and f[2] .. ' ' or ''
-    if not string.find(' ' .. reply, ' ' .. channel .. ' ', 1, true) then call('HSET', key, 'reply', reply .. channel) end
+    if not string.find(' ' .. reply, ' ' .. channel .. ' ', 1, true) then
+      call('HSET', key, 'reply', reply .. channel)
+    end
     answers[#answers + 1] = 'wait'
   end
 end

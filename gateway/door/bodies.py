@@ -31,10 +31,10 @@ class Body:
         self._stream = environ["wsgi.input"]
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next `size` bytes, or all.
+        """Return the next `size` bytes, or the whole body.
 
-        All: raises `MalformedBody` when the client does not send all, and `Problem`: 413 beyond the limit, 501 for a
-        coding other than chunks.
+        For the whole body it raises `MalformedBody` if the client hangs up, and `Problem`: 413 for a body over the
+        limit, 501 for a transfer coding other than chunks.
         """
         return self._stream.read(size) if size >= 0 else self._whole()
 

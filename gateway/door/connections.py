@@ -32,8 +32,8 @@ class Patience:
 
 
 class Phase(Enum):
-    """What a connection waits for: a request, the rest of its head, its body, or that the client reads the answer.
-    `SERVED`: for nothing."""
+    """What a connection waits for: a request, the rest of its head, its body, or the client to read the answer. A
+    `SERVED` one waits for nothing."""
 
     IDLE = "idle"
     HEAD = "head"

@@ -117,8 +117,8 @@ def _much_is_unread(reader: Any) -> bool:
 class GatewayWorker(GeventWorker):
     """Disconnects slow clients, at once if connections run out.
 
-    On a stop, requests are finished, waiting ones with what is known after half of the grace period, and idle
-    keep-alive connections, for which gunicorn's own worker waits until the grace period ends, are closed.
+    On a stop it finishes running requests. After half of the grace period, requests that wait for a job are answered
+    with the job's state. Idle connections are closed; gunicorn's own worker would wait for them until the period ends.
     """
 
     patience = Patience()

@@ -1,4 +1,4 @@
-"""The broker's parts on an empty Redis."""
+"""Fixtures: the parts of `broker/` on an empty Redis."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def leases(redis: Redis) -> Leases:
 
 @pytest.fixture
 def queue(redis: Redis, leases: Leases) -> ScorerQueue:
-    """The scorer w-0-x."""
+    """The queue of the scorer w-0-x."""
     return scorer(leases, redis)
 
 

@@ -1,4 +1,4 @@
-"""The protocol's invariants, read from Redis and nothing else."""
+"""The protocol's invariants, checked on Redis alone."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from tests.broker.reference import OPEN
 
 
 def check_invariants(redis: Any, models: Sequence[str], ids: Sequence[str], ttl: int) -> None:
-    """Raises `AssertionError` unless invariants 1 to 6 hold for the jobs `ids` of `models`; `ttl` in seconds is what a
-    result has. (7, that nobody finishes what is not his, needs the history: the state machine has it.)"""
+    """Raise `AssertionError` unless invariants 1 to 6 hold for the jobs `ids` of `models`.
+
+    `ttl` of a result is in seconds. The state machine checks the seventh, which needs the history: only the owner of a
+    job finishes it.
+    """
     queued: Counter[str] = Counter()
     held: Counter[str] = Counter()
     running, wip = set(), set()

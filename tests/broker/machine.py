@@ -1,4 +1,4 @@
-"""The protocol's scripts, called in any order by anybody, against the reference: a hypothesis state machine.
+"""A hypothesis state machine that calls the protocol's scripts in any order and compares them with the reference.
 
 Scripts are atomic, so any interleaving of processes is a sequence of calls. After each the invariants hold.
 """
@@ -54,7 +54,7 @@ limits = st.builds(
 
 
 class ProtocolMachine(RuleBasedStateMachine):
-    """`again` in a rule: the reply was lost and redis-py sends the same a second time."""
+    """Calls scripts at random. `again` in a rule: the reply was lost, and redis-py sends the call a second time."""
 
     def __init__(self, redis: Redis) -> None:
         super().__init__()
@@ -68,10 +68,10 @@ class ProtocolMachine(RuleBasedStateMachine):
         self.reference = Reference(MOST_ROWS)
         self.names: list[str] = []
         self.taken: defaultdict[str, list[str]] = defaultdict(list)
-        """What each scorer remembers of its last batch."""
+        """The last batch of each scorer, as the scorer remembers it."""
         self.outcomes = 0
-        self.mended = True
-        """False from a stock RQ command on until the next reconcile."""
+        self.reconciled = True
+        """False between a stock RQ command and the next reconcile."""
         self.published: Counter[str] = Counter()
         self.subscription = redis.pubsub(ignore_subscribe_messages=True)
         self.subscription.subscribe(CHANNEL)
@@ -80,17 +80,17 @@ class ProtocolMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.subscription.close()
 
-    # Who and what a rule is about
+    # The subjects of a rule
 
     def scorer(self, number: int) -> str:
-        """A living scorer mostly, sometimes one that was given back: a zombie."""
+        """Return a living scorer mostly, and sometimes one that was given back: a zombie."""
         zombies = [inc for inc in self.names if inc not in self.reference.incs]
         living = sorted(self.reference.incs, key=lambda inc: (len(self.reference.held[inc]), inc), reverse=True)
         candidates = living[:1] * 3 + living + zombies[-1:]
         return candidates[number % len(candidates)]
 
     def chosen(self, number: int, *statuses: str) -> str | None:
-        """A job with one of these statuses; a running or a young one rather than an old one."""
+        """Return a job with one of these statuses, preferably a running or a young one."""
         ids = [job_id for job_id, life in self.reference.lives.items() if not statuses or life.status in statuses]
         running = [job_id for job_id in ids if self.reference.lives[job_id].status == "started"]
         candidates = running + ids[-8:]
@@ -114,7 +114,7 @@ class ProtocolMachine(RuleBasedStateMachine):
             for number, (model, version, rows, expires, waited) in enumerate(wanted)
         ]
         expected = self.reference.submit(jobs)
-        for job in jobs:  # those that were refused take up their id, so that ids stay unique
+        for job in jobs:  # refused jobs keep their ids, so that ids stay unique
             self.reference.lives.setdefault(job.id, Life(job, status="deleted"))
         for _ in range(1 + again):
             assert self.jobs.submit(jobs) == expected
@@ -283,21 +283,21 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     def expire(self) -> None:
         due = [job_id.decode() for job_id in self.redis.zrangebyscore("mg:deadlines", 0, 1)]
-        if self.mended:
+        if self.reconciled:
             late = {i for i, life in self.reference.lives.items() if life.overdue and life.status == "queued"}
             assert set(due) == late
         lives = self.reference.lives
         self.reference.expire([i for i in due if lives[i].status == "queued" and not lives[i].touched])
         self.leases.expire()
 
-    @precondition(lambda self: not self.mended)
+    @precondition(lambda self: not self.reconciled)
     @rule()
     def reconcile(self) -> None:
         self.reference.reconcile()
         self.leases.reconcile()
-        self.mended = True
+        self.reconciled = True
 
-    # The rest of the world
+    # Stock RQ, and other programs
 
     @precondition(lambda self: self.reference.lives)
     @rule(number=pick, what=st.sampled_from(("cancel", "requeue", "requeue", "vanish", "flush")))
@@ -319,7 +319,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         life = self.reference.lives[job_id]
         if life.status == "queued":
             self.reference.queues[life.job.model].remove(job_id)
-        life.status, life.touched, self.mended = "canceled", True, False
+        life.status, life.touched, self.reconciled = "canceled", True, False
 
     def stock_rq_requeues(self, number: int) -> None:
         job_id = self.chosen(number, "failed", "canceled", "expired")
@@ -329,7 +329,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         kind = FailedJobRegistry if life.status == "failed" else CanceledJobRegistry
         kind(PREDICTION.queue_of(life.job.model), connection=self.redis, serializer=JSONSerializer).requeue(job_id)
         self.reference.queues[life.job.model].append(job_id)
-        life.status, life.touched, self.mended = "queued", True, False
+        life.status, life.touched, self.reconciled = "queued", True, False
 
     def a_queued_job_vanishes(self, number: int) -> None:
         job_id = self.chosen(number, "queued")
@@ -337,12 +337,12 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.redis.delete(f"rq:job:{job_id}")
             self.redis.zrem("mg:deadlines", job_id)
             self.reference.lives[job_id].status = "vanished"
-            self.mended = False
+            self.reconciled = False
 
-    # What has to be true after each of them
+    # The invariants after each rule
 
     @invariant()
-    def every_job_is_as_it_should_be(self) -> None:
+    def every_job_is_as_in_the_reference(self) -> None:
         ids = list(self.reference.lives)
         for job_id, job in zip(ids, self.jobs.read(ids), strict=True):
             life = self.reference.lives[job_id]
@@ -352,7 +352,7 @@ class ProtocolMachine(RuleBasedStateMachine):
             assert job is not None
             if not (life.touched and job.status == "expired"):  # it was, and stock RQ cancels without a look
                 assert str(job.status) == STATUS.get(life.status, life.status), job_id
-            if life.status == "finished":  # 7: what a zombie or a late answer says is nowhere
+            if life.status == "finished":  # 7: no outcome of a zombie, and no late one, is kept
                 assert isinstance(life.outcome, PredictionOutcome) and job.output and job.metrics
                 assert job.output["predictions"] == life.outcome.predictions
             assert job.error == (life.outcome if life.status == "failed" else None)
@@ -360,7 +360,7 @@ class ProtocolMachine(RuleBasedStateMachine):
             assert (job.completed_at is not None) >= (job.status.final and not life.touched)
 
     @invariant()
-    def queues_turns_and_holders_are_as_they_should_be(self) -> None:
+    def queues_turns_and_holders_are_as_in_the_reference(self) -> None:
         waiting = [job_id for job_id, life in self.reference.lives.items() if life.status == "queued"]
         with self.redis.pipeline() as pipeline:
             for model in MODELS:
@@ -385,12 +385,12 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_invariants_hold(self) -> None:
-        if self.mended:
+        if self.reconciled:
             ids = [job_id for job_id, life in self.reference.lives.items() if life.status != "deleted"]
             check_invariants(self.redis, MODELS, ids, TTL)
 
     @invariant()
-    def every_end_that_somebody_waits_for_is_published_once(self) -> None:
+    def every_awaited_end_is_published_once(self) -> None:
         missing = len(self.reference.ended)
         while message := self.subscription.get_message(timeout=2.0 if missing > 0 else 0.0):
             for job_id, job in parse_reply(message["data"]):

@@ -1,4 +1,4 @@
-"""What the protocol should do, without Redis: the reference that the state machine compares the scripts with."""
+"""The protocol without Redis: the reference with which the state machine compares the scripts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OPEN = ("queued", "started")
 
 @dataclass
 class Life:
-    """A job as it should be. `status`: as RQ's, and `expired`, `vanished` (its hash is gone), `deleted`."""
+    """The expected state of a job. `status` is RQ's, or `expired`, `vanished` (its hash is gone) or `deleted`."""
 
     job: PredictionJob
     status: str = "queued"
@@ -24,10 +24,10 @@ class Life:
     deaths: int = 0
     overdue: bool = False
     touched: bool = False
-    """Stock RQ queued or cancelled it, and nothing has mended that yet."""
+    """Stock RQ queued or cancelled it, and no script has repaired that yet."""
     outcome: PredictionOutcome | Failure | None = None
     told: bool = False
-    """Somebody waits for its end."""
+    """A channel waits for its end."""
     deadline: bool = False
 
     @property
@@ -35,7 +35,7 @@ class Life:
         return len(self.job.rows)
 
     def revive(self) -> None:
-        """Stock RQ queued it: what was before is forgotten."""
+        """Clear the former end of a job that stock RQ has requeued."""
         if self.touched:
             self.touched = self.overdue = self.deadline = False
             self.holder = self.outcome = None
@@ -43,19 +43,19 @@ class Life:
 
 @dataclass
 class Reference:
-    """The state after the calls so far; each method is a transition and returns what the script should answer."""
+    """The expected state after the calls so far. Each method is a transition and returns the expected answer."""
 
     most_rows: int
     lives: dict[str, Life] = field(default_factory=dict)
     queues: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     ready: list[str] = field(default_factory=list)
-    """The models that have work, the one whose turn it is first."""
+    """The models that have jobs, by turn."""
     rows: dict[str, int] = field(default_factory=dict)
     held: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     incs: set[str] = field(default_factory=set)
     leases: set[str] = field(default_factory=set)
     ended: list[str] = field(default_factory=list)
-    """Ids whose end should have been published since they were last looked at."""
+    """Ids whose end should have been published since the last check."""
 
     def settle(self, model: str, rows: int) -> None:
         if not self.queues[model]:
@@ -92,7 +92,7 @@ class Reference:
         return self.lives[job_id].status == "started" and self.lives[job_id].holder == inc
 
     def take(self, inc: str, limits: BatchLimits) -> list[str]:
-        """Only for an incarnation with a lease."""
+        """Return the ids of the batch. The incarnation must have a lease."""
         self.held[inc] = [job_id for job_id in self.held[inc] if self.owns(inc, job_id)]
         if self.held[inc]:
             return self.held[inc]
@@ -144,7 +144,7 @@ class Reference:
         return self.lives[batch[0]].job.version
 
     def finish(self, inc: str, outcomes: Mapping[str, PredictionOutcome | Failure]) -> list[str]:
-        """The ids that are refused. Only for an incarnation that was not given back."""
+        """Return the ids that are refused. The incarnation must not have been given back."""
         refused = []
         for job_id, outcome in outcomes.items():
             life = self.lives[job_id]

@@ -1,4 +1,4 @@
-"""Jobs and outcomes as the tests of the broker use them."""
+"""Sample jobs and outcomes."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def read(jobs: Jobs, job_id: str) -> Job:
 
 
 def take(queue: ScorerQueue, **limits: Any) -> list[str]:
-    """The ids of the next batch."""
+    """Take the next batch and return its ids."""
     batch = queue.take(BatchLimits(**limits))
     return [one.id for one in batch.jobs] if batch else []
 
 
 def scorer(leases: Leases, connection: Any, inc: str = "w-0-x") -> ScorerQueue:
-    """A scorer that may take."""
+    """Register a scorer and return its queue."""
     leases.register(inc)
     return ScorerQueue(connection, inc)

@@ -1,4 +1,4 @@
-"""The protocol's scripts in any order, called by anybody: its invariants hold after each."""
+"""The protocol's invariants hold after each call of its scripts, in any order and by any process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from redis import Redis
 from tests.broker.machine import ProtocolMachine
 
 SOAK = int(os.environ.get("SOAK", "1"))
-"""How many times the usual number of walks are taken."""
+"""Factor for the number of walks."""
 
 walks = settings(
     max_examples=60 * SOAK,
@@ -24,5 +24,5 @@ walks = settings(
 )
 
 
-def test_the_invariants_hold_whatever_happens_in_whatever_order(redis: Redis) -> None:
+def test_the_invariants_hold_after_any_sequence_of_calls(redis: Redis) -> None:
     run_state_machine_as_test(lambda: ProtocolMachine(redis), settings=walks)

@@ -47,7 +47,7 @@ def export() -> Iterator[JobKind]:
     kind = JobKind(
         "export", "export", "modelgate.export", TRAINERS, logged=True, fields={"subject": str}, read=read_export
     )
-    derived = (job_kinds.kind_of, reading.fields, scripts.source)
+    derived = (job_kinds.kind_of, reading.job_fields, scripts.source)
     JOB_KINDS[kind.name] = kind
     for function in derived:
         function.cache_clear()
@@ -120,13 +120,13 @@ def test_no_two_kinds_share_a_queue_or_a_function() -> None:
 
 # The release before
 
-QUEUED = json.loads(Path(__file__).with_name("jobs-of-0.1.json").read_text(encoding="latin-1"))
-"""Hashes of jobs as 0.1 queued them, by kind; characters up to U+00FF stand for bytes."""
+QUEUED = json.loads(Path(__file__).with_name("jobs-of-0.2.json").read_text(encoding="latin-1"))
+"""Hashes of jobs as 0.2 queued them, by kind; characters up to U+00FF stand for bytes."""
 
 
 @pytest.fixture
 def queued(redis: Redis, jobs: Jobs) -> dict[str, str]:
-    """Puts these jobs into Redis as 0.1 did, and returns their ids by kind."""
+    """Puts these jobs into Redis as 0.2 did, and returns their ids by kind."""
     deadline = int(time.time() * 1000) + 60_000
     for one in QUEUED.values():
         key = f"rq:queue:{one['fields']['origin']}"

@@ -1,4 +1,4 @@
-"""The gateway's side: jobs into a real Redis and out of it."""
+"""The gateway's side: submitting, reading, cancelling and deleting jobs."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_failed_job_reads_with_the_reason(jobs: Jobs, queue: ScorerQueue) -> N
     assert (read(jobs, "a").status, read(jobs, "a").error) == (Status.FAILED, failure)
 
 
-def test_waiting_tells_the_end_at_once_or_later(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+def test_a_waiter_learns_of_an_end_at_once_or_by_message(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     jobs.submit([job("done"), job("open", rows=2)])
     take(queue, jobs=1)
     queue.finish({"done": outcome(1.0)})
@@ -102,7 +102,7 @@ def test_all_ends_of_a_batch_are_one_message_a_channel(jobs: Jobs, queue: Scorer
     assert told["mg:reply:other"] == {name: read(jobs, name) for name in "ac"}
 
 
-def test_a_large_result_is_told_by_its_id_alone(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+def test_a_message_about_a_large_result_has_only_its_id(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     jobs.submit([job("large", reply_to=CHANNEL), job("small", reply_to=CHANNEL)])
     with redis.pubsub(ignore_subscribe_messages=True) as subscription:
         subscription.subscribe(CHANNEL)
@@ -112,7 +112,7 @@ def test_a_large_result_is_told_by_its_id_alone(jobs: Jobs, queue: ScorerQueue, 
     assert parse_reply(message["data"]) == [("large", None), ("small", read(jobs, "small"))]
 
 
-def test_what_is_not_understood_in_a_message_is_left_out() -> None:
+def test_unreadable_lines_of_a_message_are_skipped() -> None:
     assert parse_reply(b'{"id":"a"}\n{"id"\n[]\n{"id":"b","status":"odd"}\n') == [("a", None)]
 
 
@@ -162,7 +162,7 @@ def test_a_scorer_takes_no_job_past_its_deadline(jobs: Jobs, queue: ScorerQueue)
     assert read(jobs, "late").status is Status.EXPIRED
 
 
-def test_the_backlog_tells_how_long_it_will_take(jobs: Jobs, queue: ScorerQueue) -> None:
+def test_a_backlog_has_an_estimate_of_its_seconds(jobs: Jobs, queue: ScorerQueue) -> None:
     assert jobs.backlog("sum") == Backlog(0, 0, None)
     jobs.submit([job("a"), job("b"), job("c", rows=3), job("d", rows=2)])
     take(queue, jobs=2)
@@ -178,7 +178,7 @@ def test_only_scorers_with_a_lease_count_as_workers(jobs: Jobs, leases: Leases, 
     assert jobs.workers() == 2
 
 
-def test_a_job_that_is_none_of_ours_is_left_alone(jobs: Jobs, redis: Redis) -> None:
+def test_a_job_of_another_program_is_left_alone(jobs: Jobs, redis: Redis) -> None:
     redis.hset("rq:job:other", mapping={"status": "queued", "origin": "default"})
     redis.rpush("rq:queue:default", "other")
     assert jobs.read(["other"]) == [None]
@@ -186,7 +186,7 @@ def test_a_job_that_is_none_of_ours_is_left_alone(jobs: Jobs, redis: Redis) -> N
     assert (redis.hget("rq:job:other", "status"), redis.llen("rq:queue:default")) == (b"queued", 1)
 
 
-def test_jobs_do_not_change_on_their_way(jobs: Jobs, queue: ScorerQueue) -> None:
+def test_a_job_reaches_the_scorer_unchanged(jobs: Jobs, queue: ScorerQueue) -> None:
     made = dataclasses.replace(job("a"), rows=[['ä\u2028"', None, True, -1.5e300, 2**53]])
     jobs.submit([made])
     batch = queue.take(BatchLimits())
@@ -194,6 +194,6 @@ def test_jobs_do_not_change_on_their_way(jobs: Jobs, queue: ScorerQueue) -> None
     assert batch.jobs[0].rows == made.rows
 
 
-def test_a_redis_that_is_not_there_is_given_up_soon() -> None:
+def test_a_connection_to_a_missing_redis_fails_soon() -> None:
     with pytest.raises(RedisConnectionError):
         connect("redis://127.0.0.1:1").ping()

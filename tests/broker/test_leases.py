@@ -1,4 +1,4 @@
-"""A supervisor's side: scorers begin and end, and what they held goes on."""
+"""A supervisor's side: leases begin and end, and jobs of dead scorers return to their queues."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ class Clock:
 
 
 def patient(redis: Redis, clock: Clock) -> Leases:
-    """A supervisor that has renewed for a lease, so that it may reap."""
+    """Return a supervisor that has renewed for one lease, so that it may reap."""
     leases = Leases(redis, clock=clock)
     for clock.now in (0.0, LEASE / 2, LEASE):
         leases.renew([])
     return leases
 
 
-def test_the_name_of_an_incarnation_is_new_and_tells_its_worker() -> None:
+def test_each_incarnation_has_a_new_name_that_contains_its_worker() -> None:
     names = {incarnation("loan-host-1", 0) for _ in range(100)}
     assert len(names) == 100
     assert {worker_of(name) for name in names} == {"loan-host-1"}
     assert not any(":" in name for name in names)
 
 
-def test_what_was_held_goes_back_to_the_head_in_order(
+def test_jobs_of_a_dead_scorer_return_to_the_head_in_order(
     jobs: Jobs, queue: ScorerQueue, leases: Leases, redis: Redis
 ) -> None:
     jobs.submit([job(name) for name in "abcd"])
@@ -48,7 +48,7 @@ def test_what_was_held_goes_back_to_the_head_in_order(
     assert redis.exists("mg:held:w-0-x", "mg:lease:w-0-x", "rq:worker:w-0-x", "mg:incs", "rq:wip:predict:sum") == 0
 
 
-def test_only_jobs_that_were_being_scored_come_alone_afterwards(
+def test_only_jobs_that_were_running_come_alone_afterwards(
     jobs: Jobs, queue: ScorerQueue, leases: Leases, redis: Redis
 ) -> None:
     jobs.submit([job(name) for name in "abcd"])
@@ -61,7 +61,7 @@ def test_only_jobs_that_were_being_scored_come_alone_afterwards(
     assert batches == [["a"], ["b"], ["c"], ["d"]]
 
 
-def test_the_third_death_while_being_scored_fails_the_job(jobs: Jobs, leases: Leases, redis: Redis) -> None:
+def test_a_running_job_fails_at_the_third_death(jobs: Jobs, leases: Leases, redis: Redis) -> None:
     jobs.submit([job("a"), job("b")])
     became = []
     for number in range(3):
@@ -84,7 +84,9 @@ def test_a_job_scored_alone_fails_at_once_with_the_reason_of_the_kill(jobs: Jobs
     assert read(jobs, "a").error == timeout
 
 
-def test_what_is_given_back_late_expires(jobs: Jobs, queue: ScorerQueue, leases: Leases, redis: Redis) -> None:
+def test_a_job_that_returns_after_its_deadline_expires(
+    jobs: Jobs, queue: ScorerQueue, leases: Leases, redis: Redis
+) -> None:
     jobs.submit([job("a", expires_after=60)])
     take(queue)
     redis.hset("rq:job:a", "deadline", 1)
@@ -92,7 +94,7 @@ def test_what_is_given_back_late_expires(jobs: Jobs, queue: ScorerQueue, leases:
     assert read(jobs, "a").status is Status.EXPIRED
 
 
-def test_a_deadline_counts_again_for_what_was_given_back(
+def test_the_deadline_of_a_returned_job_counts_again(
     jobs: Jobs, queue: ScorerQueue, leases: Leases, redis: Redis
 ) -> None:
     jobs.submit([job("a", expires_after=60)])
@@ -103,7 +105,7 @@ def test_a_deadline_counts_again_for_what_was_given_back(
     assert redis.zscore("mg:deadlines", "a") == deadline
 
 
-def test_a_lease_that_is_gone_is_not_renewed(queue: ScorerQueue, leases: Leases, redis: Redis) -> None:
+def test_an_ended_lease_is_not_renewed(queue: ScorerQueue, leases: Leases, redis: Redis) -> None:
     scorer(leases, redis, "w-1-x")
     redis.pexpire("mg:lease:w-1-x", 1000)
     assert leases.renew(["w-0-x", "w-1-x"]) == []
@@ -114,7 +116,7 @@ def test_a_lease_that_is_gone_is_not_renewed(queue: ScorerQueue, leases: Leases,
     assert leases.remaining("another") == {}
 
 
-def test_another_supervisor_gives_back_what_a_dead_one_held(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+def test_another_supervisor_gives_back_the_jobs_of_a_dead_one(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     jobs.submit([job("a"), job("b")])
     take(queue)
     other = patient(redis, Clock())
@@ -126,7 +128,7 @@ def test_another_supervisor_gives_back_what_a_dead_one_held(jobs: Jobs, queue: S
     assert take(scorer(other, redis, "v-0-x")) == ["a"]
 
 
-def test_a_lease_from_before_the_clock_was_set_back_does_not_last_until_then(redis: Redis, queue: ScorerQueue) -> None:
+def test_a_lease_from_before_the_clock_was_set_back_is_cut(redis: Redis, queue: ScorerQueue) -> None:
     redis.pexpire("mg:lease:w-0-x", 3_600_000)
     assert patient(redis, Clock()).reap() == []
     assert 0 < redis.pttl("mg:lease:w-0-x") <= LEASE * 1000
@@ -154,7 +156,7 @@ def test_a_supervisor_that_was_fenced_does_not_reap(redis: Redis, queue: ScorerQ
     assert leases.reap() == []
 
 
-def test_many_deadlines_are_worked_off(redis: Redis, leases: Leases) -> None:
+def test_one_call_expires_many_jobs(redis: Redis, leases: Leases) -> None:
     jobs = Jobs(redis, max_queue_rows=1000, timeout=30, result_ttl=60)
     jobs.submit([job(f"j{number}", expires_after=0) for number in range(250)])
     leases.expire()

@@ -52,7 +52,7 @@ def all_pages(jobs: Jobs, limit: int, model: str | None = None, status: Status |
 ONE = ["one9", "one8", "one7", "one5", "one6", "one4", "one3", "one2", "one1", "one0"]
 
 
-def test_the_jobs_of_a_model_come_waiting_running_ended_and_the_newest_first(jobs: Jobs) -> None:
+def test_queued_jobs_come_first_then_running_then_ended_ones(jobs: Jobs) -> None:
     page = jobs.list("one")
     assert (names(page), page.next_cursor) == (ONE, None)
 
@@ -88,7 +88,7 @@ def test_new_jobs_do_not_disturb_the_next_page(jobs: Jobs) -> None:
     assert names(jobs.list("one", limit=2, cursor=page.next_cursor)) == ["one7", "one5"]
 
 
-def test_when_the_last_job_of_a_page_was_taken_the_list_goes_on_behind_the_queue(
+def test_the_list_continues_after_the_queue_if_the_last_job_of_a_page_was_taken(
     jobs: Jobs, redis: Redis, leases: Leases
 ) -> None:
     page = jobs.list("one", limit=2)
@@ -111,14 +111,14 @@ def test_a_cursor_that_no_page_gave_is_refused(jobs: Jobs, text: str) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 501])
-def test_a_page_has_bounds(jobs: Jobs, limit: int) -> None:
+def test_a_limit_out_of_range_is_refused(jobs: Jobs, limit: int) -> None:
     with pytest.raises(ValueError, match="between 1 and 500"):
         jobs.list(limit=limit)
 
 
 @pytest.fixture
 def large(redis: Redis, leases: Leases, monkeypatch: pytest.MonkeyPatch) -> Jobs:
-    """Nine that have ended, with outputs of some 10,000 bytes, but one of 60,000; two wait. 25,000 are a page."""
+    """Nine jobs have ended, with outputs of 10,000 bytes, but one of 60,000; two wait. A page has 25,000 bytes."""
     monkeypatch.setattr("broker.gateway.listing.MOST_BYTES", 25_000)
     made, worker = Jobs(redis, max_queue_rows=1000, timeout=30, result_ttl=60), scorer(leases, redis, "w-0-x")
     for number in range(9):
@@ -129,7 +129,7 @@ def large(redis: Redis, leases: Leases, monkeypatch: pytest.MonkeyPatch) -> Jobs
     return made
 
 
-def test_a_page_ends_early_where_the_outputs_are_large_and_nothing_is_left_out(large: Jobs) -> None:
+def test_large_outputs_end_a_page_early_and_no_job_is_skipped(large: Jobs) -> None:
     pages, cursor = [], None
     while True:
         page = large.list(limit=500, cursor=cursor)

@@ -1,4 +1,4 @@
-"""The trainer asks for versions, workers say what they have, and all of that ends by itself."""
+"""The trainer requests versions, workers report what they have loaded, and both expire."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support import until
 HAS = LoadStatus(loaded=["loan@2", "loan@1"], refused={"big@1": "too big"})
 
 
-def test_what_is_asked_for_is_wanted_for_a_while(redis: Redis) -> None:
+def test_a_requested_version_is_wanted_until_the_request_expires(redis: Redis) -> None:
     worker = LoadStatusPublisher(redis, 10)
     assert worker.requested() == frozenset()
     request_load(redis, "loan@3", 0.2)
@@ -22,20 +22,20 @@ def test_what_is_asked_for_is_wanted_for_a_while(redis: Redis) -> None:
     assert worker.requested() == frozenset()
 
 
-def test_what_was_asked_for_long_ago_goes_with_the_next_question(redis: Redis) -> None:
+def test_the_next_request_removes_expired_ones(redis: Redis) -> None:
     worker = LoadStatusPublisher(redis, 10)
     request_load(redis, "loan@3", 0.001)
     request_load(redis, "loan@4", 60)
     until(lambda: request_load(redis, "loan@4", 60) or worker.requested() == {"loan@4"}, "only the last is wanted", 5)
 
 
-def test_what_is_no_version_is_not_wanted(redis: Redis) -> None:
+def test_a_request_that_names_no_version_is_ignored(redis: Redis) -> None:
     for wrong in ("loan", "loan@x", "../loan@1", "loan@0", "loan@1\n"):
         request_load(redis, wrong, 60)
     assert LoadStatusPublisher(redis, 10).requested() == frozenset()
 
 
-def test_a_worker_is_heard_until_it_dies_or_leaves(redis: Redis) -> None:
+def test_a_worker_has_a_load_status_until_it_dies_or_leaves(redis: Redis) -> None:
     first, second = LoadStatusPublisher(redis, 10), LoadStatusPublisher(redis, 0.2)
     first.publish("w1", HAS)
     second.publish("w2", LoadStatus())
@@ -48,13 +48,13 @@ def test_a_worker_is_heard_until_it_dies_or_leaves(redis: Redis) -> None:
     assert redis.keys("mg:*") == []
 
 
-def test_only_those_that_serve_the_model_are_heard(redis: Redis) -> None:
+def test_only_workers_that_serve_the_model_are_listed(redis: Redis) -> None:
     LoadStatusPublisher(redis, 10).publish("w1", LoadStatus(models=["iris"]))
     LoadStatusPublisher(redis, 10).publish("w2", LoadStatus(models=["iris", "loan"]))
     assert set(load_statuses(redis, "loan")) == {"w2"}
 
 
-def test_who_has_nothing_new_to_say_only_stays_alive(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unchanged_load_status_is_only_renewed(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     worker = LoadStatusPublisher(redis, 9, clock=lambda: now)
     worker.publish("w1", HAS)
@@ -66,7 +66,7 @@ def test_who_has_nothing_new_to_say_only_stays_alive(redis: Redis, monkeypatch: 
     assert redis.pttl("mg:loaded:w1") > 8000
 
 
-def test_what_redis_has_forgotten_is_said_again(redis: Redis) -> None:
+def test_a_load_status_that_redis_has_lost_is_published_again(redis: Redis) -> None:
     now = 0.0
     worker = LoadStatusPublisher(redis, 9, clock=lambda: now)
     worker.publish("w1", HAS)
@@ -76,7 +76,7 @@ def test_what_redis_has_forgotten_is_said_again(redis: Redis) -> None:
     assert set(load_statuses(redis, "loan")) == {"w1"}
 
 
-def test_a_full_redis_hears_workers_and_questions(redis: Redis, redis_url: str) -> None:
+def test_a_full_redis_accepts_requests_and_load_statuses(redis: Redis, redis_url: str) -> None:
     worker = LoadStatusPublisher(redis, 10)
     redis.config_set("maxmemory", 1)
     try:

@@ -1,4 +1,4 @@
-"""The state machine is worth its time: it finds a bug planted in any of the scripts."""
+"""The state machine finds a bug planted in any of the scripts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BUGS = [
 RARER = [
     ("endings", "call('EXPIRE', results, job.ttl)", ""),
     ("prelude", "call('HDEL', 'mg:rows', q)", ""),
-    ("endings", "call('PERSIST', 'rq:job:' .. id)", ""),
+    ("endings", "call('PERSIST', key)", ""),
     ("endings", "local counts = not scored or scored[id]", "local counts = true"),
     ("submit", "settle(q, added)", "settle(q, added + 1)"),
     ("take", "call('ZADD', held, unpack(owned))", ""),
@@ -53,15 +53,15 @@ RARER = [
     ("reconcile", "cancel(job, {})", ""),
     ("reconcile", "call('LREM', list, 1, id)", "kept = kept + 1"),
 ]
-"""Found too, but not within a second: planted when there is time (SOAK)."""
+"""Bugs that are found too, but not within a second; planted with SOAK."""
 FOUND = (AssertionError, pytest.fail.Exception, FencedError, RedisError, KeyError, ValueError)
 OF_TRAINERS = {"begin", "enqueue", "progress", "request_load", "report_load"}
-"""The machine has scorers only; test_training.py is about these."""
+"""The machine has scorers only; test_training.py tests these scripts."""
 EACH_SCRIPT_HAS_ONE = {path.stem for path in scripts._FOLDER.glob("*.lua")} - {"page", "read"} - OF_TRAINERS
 
 
 def with_bug(script: str, right: str, wrong: str) -> Callable[[str], tuple[str, str]]:
-    """`broker.scripts.source` with a piece of one file replaced."""
+    """Return `broker.scripts.source` with a piece of one file replaced."""
     planted = (scripts._FOLDER / f"{script}.lua").read_text()
     assert planted.count(right) == 1, f"{script}.lua has no single {right!r}"
 
@@ -86,5 +86,5 @@ def test_a_planted_bug_is_found(
         run_state_machine_as_test(lambda: ProtocolMachine(redis), settings=settings(walks, max_examples=1000))
 
 
-def test_every_script_that_changes_something_has_a_bug_planted() -> None:
+def test_every_script_that_writes_has_a_planted_bug() -> None:
     assert {script for script, _, _ in BUGS} == EACH_SCRIPT_HAS_ONE

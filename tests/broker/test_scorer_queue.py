@@ -1,4 +1,4 @@
-"""A scorer's side: batches, turns, bells, and who may finish what."""
+"""A scorer's side: batches, turns, bells, and ownership."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.broker.samples import job, outcome, read, scorer, take
 from tests.support import until
 
 
-def test_nothing_waits(queue: ScorerQueue) -> None:
+def test_an_empty_queue_has_no_batch(queue: ScorerQueue) -> None:
     assert queue.take(BatchLimits()) is None
 
 
@@ -59,7 +59,7 @@ def test_models_take_turns_however_long_their_queues_are(redis: Redis, queue: Sc
     assert order == ["long0", "short0", "long1", "short1"]
 
 
-def test_a_scorer_takes_only_its_models_and_leaves_out_others(jobs: Jobs, redis: Redis, leases: Leases) -> None:
+def test_a_scorer_takes_only_its_models_and_skips_others(jobs: Jobs, redis: Redis, leases: Leases) -> None:
     jobs.submit([job("a", model="loan"), job("b", model="loan-2"), job("c", model="slow"), job("d", model="an")])
     first, second = (scorer(leases, redis, f"w-{number}-x") for number in range(2))
     assert take(first, models=["loan-2", "slow"], skip=["slow"]) == ["b"]
@@ -84,14 +84,14 @@ def test_finishing_twice_writes_one_result(jobs: Jobs, queue: ScorerQueue, redis
     assert redis.xlen("rq:results:a") == 1
 
 
-def test_nobody_finishes_what_another_holds(jobs: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases) -> None:
+def test_only_the_owner_of_a_job_finishes_it(jobs: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases) -> None:
     jobs.submit([job("a")])
     take(queue)
     assert scorer(leases, redis, "w-1-x").finish({"a": outcome(6.66)}) == ["a"]
     assert read(jobs, "a").status is Status.RUNNING
 
 
-def test_without_a_lease_nothing_is_taken(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+def test_a_scorer_without_a_lease_takes_no_batch(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     jobs.submit([job("a")])
     redis.delete("mg:lease:w-0-x")
     with pytest.raises(FencedError, match="w-0-x has no lease"):
@@ -99,7 +99,7 @@ def test_without_a_lease_nothing_is_taken(jobs: Jobs, queue: ScorerQueue, redis:
     assert redis.llen("mg:bell") == 1
 
 
-def test_a_lease_that_is_lost_while_scoring_does_not_lose_the_answer(
+def test_a_lease_that_ends_while_scoring_does_not_lose_the_outcome(
     jobs: Jobs, queue: ScorerQueue, redis: Redis
 ) -> None:
     jobs.submit([job("a")])
@@ -109,7 +109,9 @@ def test_a_lease_that_is_lost_while_scoring_does_not_lose_the_answer(
     assert read(jobs, "a").status is Status.SUCCEEDED
 
 
-def test_a_zombie_writes_nothing(jobs: Jobs, queue: ScorerQueue, leases: Leases, redis: Redis) -> None:
+def test_a_scorer_that_was_given_back_writes_nothing(
+    jobs: Jobs, queue: ScorerQueue, leases: Leases, redis: Redis
+) -> None:
     jobs.submit([job("a")])
     take(queue)
     leases.give_back("w-0-x")
@@ -179,7 +181,7 @@ def blocked(redis: Redis, count: int) -> Any:
     return until(lambda: redis.info("clients")["blocked_clients"] == count, "the scorers wait")
 
 
-def test_work_wakes_a_scorer_that_may_take_it(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+def test_a_job_wakes_a_scorer_that_may_take_it(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     for limits in (BatchLimits(), BatchLimits(models=["sum", "other"]), BatchLimits(skip=["other"])):
         jobs.submit([job("first")])  # rq:queues knows the model from then on
         thread = woken(queue, limits) if not take(queue) else None
@@ -196,7 +198,7 @@ def test_work_wakes_a_scorer_that_may_take_it(jobs: Jobs, queue: ScorerQueue, re
         jobs.delete("a")
 
 
-def test_a_scorer_does_not_wake_for_a_model_that_it_leaves_out(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+def test_a_scorer_does_not_wake_for_a_model_that_it_skips(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     jobs.submit([job("other", model="other"), job("sum")])
     assert take(queue, skip=["sum"]) == ["other"]
     queue.finish({"other": outcome(1.0)})
@@ -216,13 +218,13 @@ def test_a_busy_scorer_passes_the_bell_on(jobs: Jobs, queue: ScorerQueue, redis:
     assert redis.llen("mg:bell") == 1
 
 
-def test_nothing_rings_when_nothing_waits(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+def test_no_bell_rings_for_an_empty_queue(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     jobs.submit([job("a")])
     take(queue)
     assert redis.keys("mg:bell*") == []
 
 
 @pytest.mark.parametrize("limits", [BatchLimits(jobs=0), BatchLimits(jobs=1001), BatchLimits(models=[])])
-def test_limits_that_make_no_sense_are_refused(queue: ScorerQueue, limits: BatchLimits) -> None:
+def test_impossible_limits_are_refused(queue: ScorerQueue, limits: BatchLimits) -> None:
     with pytest.raises(ValueError, match=r"a batch has between|nothing can be taken"):
         queue.take(limits)

@@ -1,4 +1,4 @@
-"""How the scripts are sent: round trips, forgotten scripts, a full Redis, times."""
+"""Sending scripts: round trips, lost scripts, a full Redis, times."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support import redis_server
 
 @contextmanager
 def round_trips(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Counts what is sent to Redis meanwhile; the list has the count as its one element."""
+    """Count the round trips meanwhile; the list has the count as its one element."""
     count, send = [0], AbstractConnection.send_packed_command
 
     def counted(self: Any, *args: Any, **options: Any) -> Any:
@@ -81,7 +81,7 @@ def test_reading_and_waiting_for_many_are_one_round_trip(jobs: Jobs, monkeypatch
     assert count == [2]
 
 
-def test_scripts_that_redis_has_forgotten_are_sent_again(
+def test_scripts_that_redis_has_lost_are_sent_again(
     jobs: Jobs, queue: ScorerQueue, leases: Leases, redis: Redis
 ) -> None:
     redis.script_flush()
@@ -97,7 +97,7 @@ def test_scripts_that_redis_has_forgotten_are_sent_again(
     assert jobs.cancel("b") is not None
 
 
-def test_a_connection_that_breaks_is_made_anew(redis_url: str, redis: Redis) -> None:
+def test_a_broken_connection_is_replaced(redis_url: str, redis: Redis) -> None:
     with connect(redis_url) as own:
         jobs = Jobs(own, max_queue_rows=10, timeout=30, result_ttl=60)
         jobs.submit([job("a")])
@@ -134,7 +134,7 @@ def full(redis: Redis) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("by_text", [False, True])
-def test_a_full_redis_refuses_a_job_whole(jobs: Jobs, redis: Redis, by_text: bool) -> None:
+def test_a_full_redis_refuses_a_job_as_a_whole(jobs: Jobs, redis: Redis, by_text: bool) -> None:
     if by_text:
         redis.script_flush()
     with full(redis), pytest.raises(OutOfMemoryError):
@@ -144,7 +144,7 @@ def test_a_full_redis_refuses_a_job_whole(jobs: Jobs, redis: Redis, by_text: boo
     assert redis.keys("*") == []
 
 
-def test_a_full_redis_still_finishes_what_it_has(jobs: Jobs, redis: Redis, leases: Leases) -> None:
+def test_a_full_redis_still_finishes_its_jobs(jobs: Jobs, redis: Redis, leases: Leases) -> None:
     jobs.submit([job(name) for name in "abcdef"])
     jobs.submit([job("late", model="other", expires_after=0)])
     clock = [0.0]
@@ -170,7 +170,7 @@ def test_a_full_redis_still_finishes_what_it_has(jobs: Jobs, redis: Redis, lease
 
 @settings(max_examples=300, derandomize=True, database=None, deadline=None)
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))
-def test_lua_writes_any_time_as_rq_does(redis_url: str, moment: datetime) -> None:
+def test_lua_formats_times_as_rq_does(redis_url: str, moment: datetime) -> None:
     micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     text = source("renew")[0].partition("-- RENEW")[0] + "micros = tonumber(ARGV[1]) return stamp()"
     with connect(redis_url) as own:
@@ -178,7 +178,7 @@ def test_lua_writes_any_time_as_rq_does(redis_url: str, moment: datetime) -> Non
     assert datetime.strptime(written.decode(), "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC) == moment
 
 
-def test_times_are_those_of_redis(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+def test_times_come_from_redis(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     before = redis.time()
     jobs.submit([job("a")])
     take(queue)

@@ -1,4 +1,4 @@
-"""The trainer does what a gateway signed, once, and nothing else that somebody has put into Redis."""
+"""The trainer runs each job that a gateway signed, once, and refuses all other jobs."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def trainer(
 
 
 def refusal(jobs: Jobs, job_id: str) -> str:
-    """Why a training has failed as one that is not trusted."""
+    """Return why a training failed with `not_trusted`."""
     error = read(jobs, job_id).error
     assert error and error.code == "not_trusted"
     assert heard == [(job_id, error)]
     return error.message
 
 
-def test_what_somebody_else_put_into_the_queue_is_refused(redis: Redis, jobs: Jobs) -> None:
+def test_an_unsigned_job_is_refused(redis: Redis, jobs: Jobs) -> None:
     queue = Queue(TRAINING.queue, connection=redis, serializer=JSONSerializer)
     job_id = queue.enqueue(TRAINING.written_function, REQUEST.to_json()).id
     assert trainer(redis).begin([]) is None
@@ -92,7 +92,7 @@ def no_text(redis: Redis, job_id: str) -> str:
 
 
 @pytest.mark.parametrize("forge", [change, rename, postpone, no_text])
-def test_what_was_signed_is_good_for_nothing_else(
+def test_a_signature_is_valid_for_its_own_job_alone(
     trainings: TrainerClient, redis: Redis, jobs: Jobs, forge: Callable[[Redis, str], str]
 ) -> None:
     job_id = forge(redis, trainings.submit(REQUEST).id)
@@ -100,7 +100,7 @@ def test_what_was_signed_is_good_for_nothing_else(
     refusal(jobs, job_id)
 
 
-def test_a_training_is_not_obeyed_as_a_command(trainings: TrainerClient, redis: Redis) -> None:
+def test_a_training_cannot_run_as_a_command(trainings: TrainerClient, redis: Redis) -> None:
     job_id = trainings.submit(REQUEST).id
     redis.rename(f"rq:queue:{TRAINING.queue}", f"rq:queue:{REPOSITORY_COMMAND.queue}")
     redis.hset(f"rq:job:{job_id}", "origin", REPOSITORY_COMMAND.queue)
@@ -108,7 +108,7 @@ def test_a_training_is_not_obeyed_as_a_command(trainings: TrainerClient, redis: 
     assert [failure.code for _, failure in heard] == ["not_trusted"]
 
 
-def test_an_order_is_obeyed_only_as_long_as_somebody_may_wait_for_it(redis: Redis) -> None:
+def test_a_command_runs_only_while_its_caller_may_wait(redis: Redis) -> None:
     trainings = TrainerClient(redis, SIGNER, timeout=1, result_ttl=60)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(
@@ -130,14 +130,14 @@ def test_an_order_is_obeyed_only_as_long_as_somebody_may_wait_for_it(redis: Redi
     assert "its signature ended at 20" in heard[0][1].message
 
 
-def test_what_was_done_is_not_done_again(trainings: TrainerClient, redis: Redis, jobs: Jobs) -> None:
+def test_a_job_that_has_run_does_not_run_again(trainings: TrainerClient, redis: Redis, jobs: Jobs) -> None:
     job_id = trainings.submit(REQUEST).id
     assert trainer(redis, done=(job_id,)).begin([]) is None
     assert "it has run already" in refusal(jobs, job_id)
 
 
 @pytest.mark.parametrize("serializer", [JSONSerializer, None])
-def test_a_failed_training_that_stock_rq_queues_anew_is_still_signed(
+def test_a_failed_training_that_stock_rq_requeues_is_still_signed(
     trainings: TrainerClient, redis: Redis, serializer: type[JSONSerializer] | None
 ) -> None:
     trainer_queue, job_id = trainer(redis), trainings.submit(REQUEST).id
@@ -148,14 +148,16 @@ def test_a_failed_training_that_stock_rq_queues_anew_is_still_signed(
     assert begun and (begun.id, TrainingRequest.from_json(begun.payload)) == (job_id, REQUEST)
 
 
-def test_a_job_that_would_unfold_without_end_is_refused(trainings: TrainerClient, redis: Redis, jobs: Jobs) -> None:
+def test_a_job_that_decompresses_to_too_many_bytes_is_refused(
+    trainings: TrainerClient, redis: Redis, jobs: Jobs
+) -> None:
     job_id = trainings.submit(REQUEST).id
     redis.hset(f"rq:job:{job_id}", "data", zlib.compress(b" " * 50_000_000))
     assert trainer(redis).begin([]) is None
     assert "more than 4000000 bytes" in read(jobs, job_id).error.message  # type: ignore[union-attr]
 
 
-def test_without_a_secret_the_gateway_asks_the_trainer_nothing(redis: Redis) -> None:
+def test_a_gateway_without_a_secret_submits_nothing_to_the_trainer(redis: Redis) -> None:
     ttls = {"timeout": 1, "result_ttl": 60}
     for ask in (
         lambda: TrainerClient(redis, None, **ttls).submit(REQUEST),
@@ -173,7 +175,7 @@ def test_without_a_secret_the_gateway_asks_the_trainer_nothing(redis: Redis) -> 
 
 
 def due(redis: Redis, model: str = "loan") -> RQJob:
-    """The run that waits."""
+    """Return the run that waits."""
     job_id = json.loads(redis.hget(KEY, model) or "{}")["job"]
     return RQJob.fetch(job_id, connection=redis, serializer=JSONSerializer)
 
@@ -202,9 +204,7 @@ def test_a_run_of_a_schedule_is_signed(schedules: Schedules, redis: Redis) -> No
         {"request": None},
     ],
 )
-def test_a_schedule_that_nobody_signed_is_never_run(
-    schedules: Schedules, redis: Redis, forged: dict[str, object]
-) -> None:
+def test_an_unsigned_schedule_never_runs(schedules: Schedules, redis: Redis, forged: dict[str, object]) -> None:
     made = schedules.put("loan", "0 3 * * 1", REQUEST)
     redis.delete("rq:scheduled:training", f"rq:job:{made.job}")
     redis.hset(KEY, "loan", json.dumps(made.to_json() | forged))
@@ -216,7 +216,7 @@ def test_a_schedule_that_nobody_signed_is_never_run(
     assert not redis.exists("rq:scheduled:training")
 
 
-def test_a_new_secret_takes_the_place_of_the_old_one_step_by_step(
+def test_a_new_secret_replaces_the_old_one_step_by_step(
     schedules: Schedules, trainings: TrainerClient, redis: Redis
 ) -> None:
     job_id, made = trainings.submit(REQUEST).id, schedules.put("loan", "0 3 * * 1", REQUEST)
@@ -233,7 +233,7 @@ def test_a_new_secret_takes_the_place_of_the_old_one_step_by_step(
 # The secret
 
 
-def test_the_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+def test_the_secret_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
     settings = Settings(trainer_secret=tmp_path / "state" / "trainer.secret")
     with ThreadPoolExecutor(8) as pool:
         signers = list(pool.map(lambda _: Signer.from_settings(settings), range(8)))
@@ -245,20 +245,20 @@ def test_the_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("text", ["", "\n", "short", f"{SECRET}\nshort"])
-def test_a_secret_that_can_be_guessed_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_short_secret_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "secret").write_text(text)
     with pytest.raises(SettingsError, match=r"TRAINER_SECRET=.*less than 32 characters, or none; remove the file"):
         Signer.from_settings(Settings(trainer_secret=tmp_path / "secret"))
 
 
-def test_a_secret_that_cannot_be_had_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"TRAINER_SECRET=.* cannot be read or made: Is a directory"):
+def test_an_unreadable_secret_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"TRAINER_SECRET=.* cannot be read or created: Is a directory"):
         Signer.from_settings(Settings(trainer_secret=tmp_path))
     with pytest.raises(SettingsError, match="TRAINER_SECRET is not set; with REDIS_URL the trainer needs it"):
         Signer.required(Settings())
 
 
-def test_no_two_things_have_the_same_signature() -> None:
+def test_different_jobs_have_different_signatures() -> None:
     def refused(queue: str, job_id: str, text: bytes) -> bool:
         with pytest.raises(ModelgateError) as raised:
             SIGNER.check_job(queue, job_id, text, signature)

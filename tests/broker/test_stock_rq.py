@@ -1,4 +1,4 @@
-"""Stock RQ reads every job truthfully, and what its commands leave is mended."""
+"""Stock RQ reads every job correctly, and RECONCILE repairs what its commands leave behind."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fetch(redis: Redis, job_id: str) -> RQJob:
 
 
 def rq(url: str, *arguments: str) -> str:
-    """What the command line of RQ prints."""
+    """Run the command line of RQ and return its output."""
     command = [sys.executable, "-m", "rq.cli", *arguments, "--url", url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
@@ -39,7 +39,7 @@ def rq(url: str, *arguments: str) -> str:
 
 @pytest.fixture
 def ended(jobs: Jobs, queue: ScorerQueue) -> Jobs:
-    """One job of every kind: s(ucceeded), f(ailed), c(anceled), r(unning), q(ueued)."""
+    """One job with each status: s(ucceeded), f(ailed), c(anceled), r(unning), q(ueued)."""
     jobs.submit([job(name) for name in "sfc"])
     take(queue, jobs=2)
     queue.finish({"s": outcome(3.0), "f": Failure("model_error", "raised ValueError: ä", {"row": 1})})
@@ -49,7 +49,7 @@ def ended(jobs: Jobs, queue: ScorerQueue) -> Jobs:
     return jobs
 
 
-def test_a_waiting_job(jobs: Jobs, redis: Redis) -> None:
+def test_rq_reads_a_waiting_job(jobs: Jobs, redis: Redis) -> None:
     jobs.submit([job("a", ids=["x"], expires_after=60, reply_to="mg:reply:x")])
     found = fetch(redis, "a")
     assert (found.func_name, found.args) == (
@@ -63,7 +63,7 @@ def test_a_waiting_job(jobs: Jobs, redis: Redis) -> None:
     assert Queue.all(connection=redis) == [Queue(QUEUE, connection=redis)]
 
 
-def test_a_running_job(ended: Jobs, redis: Redis) -> None:
+def test_rq_reads_a_running_job(ended: Jobs, redis: Redis) -> None:
     found = fetch(redis, "r")
     assert (found.get_status(), found.worker_name) == (JobStatus.STARTED, "w-0-x")
     assert found.started_at is not None
@@ -74,7 +74,7 @@ def test_a_running_job(ended: Jobs, redis: Redis) -> None:
     assert Worker.all(queue=Queue(QUEUE, connection=redis)) == []  # registered before there was a queue
 
 
-def test_a_succeeded_job(ended: Jobs, redis: Redis) -> None:
+def test_rq_reads_a_succeeded_job(ended: Jobs, redis: Redis) -> None:
     found = fetch(redis, "s")
     assert found.get_status() == JobStatus.FINISHED
     assert found.started_at and found.ended_at and found.started_at <= found.ended_at
@@ -88,7 +88,7 @@ def test_a_succeeded_job(ended: Jobs, redis: Redis) -> None:
     assert left == pytest.approx(60, abs=0.001)
 
 
-def test_a_failed_job(ended: Jobs, redis: Redis) -> None:
+def test_rq_reads_a_failed_job(ended: Jobs, redis: Redis) -> None:
     found = fetch(redis, "f")
     result = found.latest_result()
     assert result is not None
@@ -97,26 +97,26 @@ def test_a_failed_job(ended: Jobs, redis: Redis) -> None:
     assert FailedJobRegistry(QUEUE, connection=redis).get_job_ids() == ["f"]
 
 
-def test_a_cancelled_job(ended: Jobs, redis: Redis) -> None:
+def test_rq_reads_a_cancelled_job(ended: Jobs, redis: Redis) -> None:
     found = fetch(redis, "c")
     assert (found.get_status(), found.latest_result()) == (JobStatus.CANCELED, None)
     assert CanceledJobRegistry(QUEUE, connection=redis).get_job_ids() == ["c"]
 
 
-def test_an_expired_job(jobs: Jobs, leases: Leases, redis: Redis) -> None:
+def test_rq_reads_an_expired_job_as_cancelled(jobs: Jobs, leases: Leases, redis: Redis) -> None:
     jobs.submit([job("a", expires_after=0)])
     leases.expire()
     assert fetch(redis, "a").get_status() == JobStatus.CANCELED
 
 
-def test_what_has_ended_expires_and_the_rest_does_not(ended: Jobs, redis: Redis) -> None:
+def test_only_ended_jobs_have_a_ttl(ended: Jobs, redis: Redis) -> None:
     for name, results in (("s", True), ("f", True), ("c", False)):
         assert 0 < redis.ttl(f"rq:job:{name}") <= 60
         assert (0 < redis.ttl(f"rq:results:{name}") <= 60) is results
     assert [redis.ttl(f"rq:job:{name}") for name in "rq"] == [-1, -1]
 
 
-def test_rq_info_tells_the_truth_and_changes_nothing(ended: Jobs, redis: Redis, redis_url: str, leases: Leases) -> None:
+def test_rq_info_is_right_and_changes_nothing(ended: Jobs, redis: Redis, redis_url: str, leases: Leases) -> None:
     leases.reconcile()
     shown = rq(redis_url, "info", "--raw")
     assert "queue predict:sum 1, 1 executing, 1 finished, 1 failed" in shown
@@ -125,7 +125,7 @@ def test_rq_info_tells_the_truth_and_changes_nothing(ended: Jobs, redis: Redis, 
     assert statuses == [Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.RUNNING, Status.QUEUED]
 
 
-def test_rq_info_shows_no_scorer_that_is_gone(ended: Jobs, redis: Redis, redis_url: str, leases: Leases) -> None:
+def test_rq_info_shows_no_scorer_that_has_ended(ended: Jobs, redis: Redis, redis_url: str, leases: Leases) -> None:
     leases.reconcile()
     leases.give_back("w-0-x")
     assert "w-0-x" not in rq(redis_url, "info", "--raw")
@@ -134,7 +134,7 @@ def test_rq_info_shows_no_scorer_that_is_gone(ended: Jobs, redis: Redis, redis_u
 
 
 @pytest.mark.parametrize("serializer", ["rq.serializers.JSONSerializer", "rq.serializers.PickleSerializer"])
-def test_a_failed_job_that_rq_queues_anew_is_scored(
+def test_a_failed_job_that_rq_requeues_is_scored(
     ended: Jobs, queue: ScorerQueue, redis: Redis, redis_url: str, leases: Leases, serializer: str
 ) -> None:
     queue.finish({"r": outcome(1.0)})
@@ -153,7 +153,7 @@ def test_a_failed_job_that_rq_queues_anew_is_scored(
     assert 0 < redis.ttl("rq:job:f") <= 60
 
 
-def test_a_job_that_rq_queues_anew_need_not_wait_for_reconcile(ended: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+def test_a_job_that_rq_requeues_need_not_wait_for_reconcile(ended: Jobs, queue: ScorerQueue, redis: Redis) -> None:
     FailedJobRegistry(QUEUE, connection=redis, serializer=JSONSerializer).requeue("f")
     queue.finish({"r": outcome(1.0)})
     assert take(queue) == ["q", "f"]
@@ -162,7 +162,7 @@ def test_a_job_that_rq_queues_anew_need_not_wait_for_reconcile(ended: Jobs, queu
     assert redis.xlen("rq:results:f") == 1
 
 
-def test_a_waiting_job_that_rq_cancels(ended: Jobs, redis: Redis, leases: Leases) -> None:
+def test_a_waiting_job_that_rq_cancels_expires(ended: Jobs, redis: Redis, leases: Leases) -> None:
     fetch(redis, "q").cancel()
     assert read(ended, "q").status is Status.CANCELED
     leases.reconcile()
@@ -173,12 +173,12 @@ def test_a_waiting_job_that_rq_cancels(ended: Jobs, redis: Redis, leases: Leases
     assert redis.zcard("rq:canceled:predict:sum") == 2
 
 
-@pytest.mark.parametrize("mended_first", [False, True])
-def test_a_running_job_that_rq_cancels_is_not_answered(
-    ended: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases, mended_first: bool
+@pytest.mark.parametrize("reconciled_first", [False, True])
+def test_the_outcome_of_a_running_job_that_rq_cancels_is_dropped(
+    ended: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases, reconciled_first: bool
 ) -> None:
     fetch(redis, "r").cancel()
-    if mended_first:
+    if reconciled_first:
         leases.reconcile()
     assert queue.finish({"r": outcome(6.66)}) == ["r"]
     leases.reconcile()
@@ -189,7 +189,7 @@ def test_a_running_job_that_rq_cancels_is_not_answered(
     assert redis.ttl("rq:job:r") > 0
 
 
-def test_a_running_job_cancelled_and_queued_anew_by_rq_is_only_answered_by_its_new_owner(
+def test_only_the_new_owner_finishes_a_job_that_rq_cancels_and_requeues(
     ended: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases
 ) -> None:
     ended.cancel("q")
@@ -204,7 +204,7 @@ def test_a_running_job_cancelled_and_queued_anew_by_rq_is_only_answered_by_its_n
     assert (read(ended, "r").output or {})["predictions"] == [1.0]
 
 
-def test_rq_empties_a_queue(ended: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases) -> None:
+def test_a_queue_that_rq_empties_has_no_rows(ended: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases) -> None:
     queue.finish({"r": outcome(1.0)})
     Queue(QUEUE, connection=redis).empty()
     assert take(queue) == []
@@ -212,7 +212,7 @@ def test_rq_empties_a_queue(ended: Jobs, queue: ScorerQueue, redis: Redis, lease
     assert (ended.backlog("sum").rows, redis.exists("mg:ready", "mg:bell")) == (0, 0)
 
 
-def test_rq_deletes_a_waiting_job(ended: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases) -> None:
+def test_a_waiting_job_that_rq_deletes_is_gone(ended: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases) -> None:
     fetch(redis, "q").delete()
     leases.reconcile()
     assert ended.read(["q"]) == [None]

@@ -1,4 +1,4 @@
-"""Trainings and repository commands in Redis: what the gateway puts there, a trainer takes, and both see the end."""
+"""Trainings, repository commands and schedules between gateway and trainer."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def trainer(redis: Redis, leases: Leases, name: str = "t-0-x", kind: JobKind = T
 
 @pytest.fixture
 def trainer_queue(redis: Redis, leases: Leases) -> TrainerQueue:
-    """The trainer t-0-x."""
+    """The queue of the trainer t-0-x."""
     return trainer(redis, leases)
 
 
@@ -126,7 +126,7 @@ def test_a_training_that_stock_rq_queued_in_its_own_format_does_not_hide_the_oth
     assert {job.id: job.model for job in jobs.list().items} == {job_id: REQUEST.model, foreign.id: ""}
 
 
-def test_a_failure_is_told_with_code_and_details(
+def test_a_failure_has_its_code_and_details(
     trainings: TrainerClient, trainer_queue: TrainerQueue, jobs: Jobs, redis: Redis
 ) -> None:
     job_id = trainings.submit(REQUEST).id
@@ -151,7 +151,7 @@ def test_a_lost_reply_neither_loses_a_training_nor_doubles_it(
     assert redis.xlen(f"rq:results:{job_id}") == 1
 
 
-def test_a_log_keeps_its_end_and_tells_where_that_begins(
+def test_a_log_keeps_its_end_and_knows_where_it_begins(
     trainings: TrainerClient, trainer_queue: TrainerQueue, redis: Redis
 ) -> None:
     job_id = trainings.submit(REQUEST).id
@@ -166,14 +166,14 @@ def test_a_log_keeps_its_end_and_tells_where_that_begins(
     assert 0 < redis.ttl(f"mg:log:{job_id}") <= 60
 
 
-def test_what_is_cancelled_is_never_begun(trainings: TrainerClient, trainer_queue: TrainerQueue, jobs: Jobs) -> None:
+def test_a_cancelled_training_never_begins(trainings: TrainerClient, trainer_queue: TrainerQueue, jobs: Jobs) -> None:
     job_id = trainings.submit(REQUEST).id
     canceled, job = jobs.cancel(job_id) or (False, None)
     assert canceled and job is not None and job.status is Status.CANCELED
     assert trainer_queue.begin([]) is None
 
 
-def test_what_is_cancelled_while_it_runs_ends_at_once_and_its_result_is_dropped(
+def test_a_running_training_that_is_cancelled_ends_at_once_and_its_result_is_dropped(
     trainings: TrainerClient, trainer_queue: TrainerQueue, jobs: Jobs
 ) -> None:
     job_id = trainings.submit(REQUEST).id
@@ -186,7 +186,7 @@ def test_what_is_cancelled_while_it_runs_ends_at_once_and_its_result_is_dropped(
     assert jobs.delete(job_id) and jobs.read([job_id]) == [None]
 
 
-def test_a_trainer_that_is_stopped_gives_its_training_back_without_a_death(
+def test_the_training_of_a_stopped_trainer_returns_without_a_death(
     trainings: TrainerClient, trainer_queue: TrainerQueue, leases: Leases, redis: Redis
 ) -> None:
     job_id = trainings.submit(REQUEST).id
@@ -197,7 +197,7 @@ def test_a_trainer_that_is_stopped_gives_its_training_back_without_a_death(
     assert begin(trainer(redis, leases, "t-0-y")) == OwnedJob(job_id, REQUEST.to_json(), 0, 0)
 
 
-def test_a_training_is_begun_anew_once_and_fails_when_its_trainer_dies_again(
+def test_a_training_starts_again_once_and_fails_at_the_second_death(
     trainings: TrainerClient, redis: Redis, leases: Leases, jobs: Jobs
 ) -> None:
     job_id = trainings.submit(REQUEST).id
@@ -261,7 +261,7 @@ def test_the_list_has_trainings_beside_predictions(
     assert listed(status=Status.SUCCEEDED) == [ended]
 
 
-def test_who_waits_is_told_when_a_training_ends(
+def test_the_end_of_a_training_is_published(
     trainings: TrainerClient, trainer_queue: TrainerQueue, jobs: Jobs, redis: Redis
 ) -> None:
     channel = reply_channel("x")
@@ -276,14 +276,14 @@ def test_who_waits_is_told_when_a_training_ends(
     assert parse_reply(message["data"]) == [(job_id, None)]
 
 
-# Orders
+# Repository commands
 
 ROLL_BACK = RepositoryCommand(RepositoryAction.ROLL_BACK, "loan")
 
 
 @contextmanager
 def publisher(redis: Redis, leases: Leases, outcome: Any, after: float = 0) -> Iterator[list[RepositoryCommand]]:
-    """A trainer that answers the first command with `outcome`, `after` seconds."""
+    """Run a trainer that answers the first command with `outcome`, `after` seconds."""
     trainer_queue, commands = trainer(redis, leases, kind=REPOSITORY_COMMAND), list[RepositoryCommand]()
 
     def work() -> None:
@@ -299,27 +299,23 @@ def publisher(redis: Redis, leases: Leases, outcome: Any, after: float = 0) -> I
     thread.join()
 
 
-def test_whoever_waits_for_a_command_is_woken_by_its_answer(
-    trainings: TrainerClient, redis: Redis, leases: Leases
-) -> None:
+def test_the_answer_to_a_command_wakes_its_caller(trainings: TrainerClient, redis: Redis, leases: Leases) -> None:
     redis.config_resetstat()
     with publisher(redis, leases, {"current": 2}, after=0.1) as commands:
         assert trainings.run_command(ROLL_BACK, wait=5) == {"current": 2}
     assert commands == [ROLL_BACK]
-    # Who polls asks more often, and who sleeps through it asks again.
+    # A caller that polls would read more often, and one that misses the answer would read again.
     assert redis.info("commandstats")["cmdstat_xread"]["calls"] == 1
 
 
-def test_a_refused_order_is_refused_with_the_trainers_reason(
-    trainings: TrainerClient, redis: Redis, leases: Leases
-) -> None:
+def test_a_command_that_fails_has_the_trainers_reason(trainings: TrainerClient, redis: Redis, leases: Leases) -> None:
     failure = Failure("version_in_use", "an alias points at it", {"aliases": ["current"]})
     with publisher(redis, leases, failure), pytest.raises(ModelgateError) as raised:
         trainings.run_command(ROLL_BACK, wait=5)
     assert raised.value.failure == failure
 
 
-def test_a_command_that_takes_longer_than_taking_it_is_waited_for(
+def test_a_command_may_run_longer_than_the_start_timeout(
     trainings: TrainerClient, redis: Redis, leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainer_client, "COMMAND_START_TIMEOUT", 0.2)
@@ -327,7 +323,7 @@ def test_a_command_that_takes_longer_than_taking_it_is_waited_for(
         assert trainings.run_command(ROLL_BACK, wait=5) == {"current": 2}
 
 
-def test_without_a_trainer_a_command_is_given_up_and_never_carried_out(
+def test_without_a_trainer_a_command_is_withdrawn_and_never_runs(
     trainings: TrainerClient, redis: Redis, leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainer_client, "COMMAND_START_TIMEOUT", 0.2)
@@ -343,7 +339,7 @@ def waiting(redis: Redis) -> list[str]:
     return [job_id.decode() for job_id in redis.zrange("rq:scheduled:training", 0, -1)]
 
 
-def test_a_schedule_waits_as_a_job_that_stock_rq_scheduled(schedules: Schedules, redis: Redis) -> None:
+def test_a_schedule_has_a_job_as_stock_rq_schedules_one(schedules: Schedules, redis: Redis) -> None:
     made = schedules.put("loan", "0 3 * * 1", REQUEST)
     assert schedules.get("loan") == made and schedules.all() == [made]
     run_at = datetime.fromisoformat(made.next_run)
@@ -365,7 +361,7 @@ def test_an_entry_that_is_no_schedule_hides_no_other_and_can_be_replaced(
     assert schedules.get("iris") == again
 
 
-def test_another_schedule_takes_the_place_of_the_one_that_waited(schedules: Schedules, redis: Redis) -> None:
+def test_a_new_schedule_replaces_the_old_one(schedules: Schedules, redis: Redis) -> None:
     first = schedules.put("loan", "0 3 * * 1", REQUEST)
     second = schedules.put("loan", "0 4 * * 1", REQUEST)
     assert waiting(redis) == [second.job]
@@ -374,7 +370,7 @@ def test_another_schedule_takes_the_place_of_the_one_that_waited(schedules: Sche
     assert waiting(redis) == [] and not redis.exists(KEY, f"rq:job:{second.job}")
 
 
-def test_runs_that_were_missed_are_run_once(
+def test_one_run_makes_up_for_missed_ones(
     schedules: Schedules, redis: Redis, trainer_queue: TrainerQueue, jobs: Jobs
 ) -> None:
     made = schedules.put("loan", "* * * * *", REQUEST)
@@ -395,7 +391,7 @@ def test_runs_that_were_missed_are_run_once(
     assert read(jobs, made.job).status is Status.RUNNING
 
 
-def test_runs_that_come_due_while_one_waits_do_not_pile_up(
+def test_runs_do_not_pile_up_while_one_waits(
     schedules: Schedules, redis: Redis, trainings: TrainerClient, trainer_queue: TrainerQueue
 ) -> None:
     made, clock = schedules.put("loan", "* * * * *", REQUEST), Scheduler(redis, TRAINING.queue)
@@ -418,7 +414,7 @@ def test_a_crash_between_a_run_and_the_next_loses_no_schedule(schedules: Schedul
     assert len(waiting(redis)) == 1
 
 
-def test_only_one_trainer_strikes(redis: Redis) -> None:
+def test_only_one_trainer_schedules(redis: Redis) -> None:
     first, second = Scheduler(redis, TRAINING.queue), Scheduler(redis, TRAINING.queue)
     assert first.enqueue_due() and not second.enqueue_due()
     first.stop()
@@ -432,16 +428,16 @@ def test_only_one_trainer_strikes(redis: Redis) -> None:
         ("", "five fields"),
         ("* * * * * *", "five fields"),
         ("@daily", "five fields"),
-        ("61 * * * *", "no cron expression"),
-        ("a b c d e", "no cron expression"),
-        ("0 0 31 2 *", "never comes"),
+        ("61 * * * *", "not a cron expression"),
+        ("a b c d e", "not a cron expression"),
+        ("0 0 31 2 *", "does not exist"),
         ("r r r r r", "random field"),
         ("0 R(3-5) * * *", "random field"),
-        ("*/0 * * * *", "no cron expression"),
+        ("*/0 * * * *", "not a cron expression"),
         ("1 " * 200, "five fields"),
     ],
 )
-def test_a_cron_expression_that_is_none_is_refused_with_a_reason(cron: str, said: str) -> None:
+def test_an_invalid_cron_expression_is_refused_with_a_reason(cron: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         next_run(cron, datetime(2026, 1, 1, tzinfo=UTC))
 

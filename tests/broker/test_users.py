@@ -1,4 +1,4 @@
-"""Redis' users of `broker/acl`: each service can do all it does, and a worker nothing of the trainer's."""
+"""The Redis users of `broker/acl`: each service can do its work, and a worker cannot use the trainer's keys."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ REQUEST = TrainingRequest("sum", "sum")
 
 @dataclass
 class Protected:
-    """A Redis that `start` has given its users."""
+    """A Redis with the users that `broker/acl/start` creates."""
 
     folder: Path
     process: subprocess.Popen[bytes]
 
     def connect(self, user: str) -> Redis:
-        """As a service does it: with a file that has the password."""
+        """Connect as a service does, with a file that has the password."""
         file = self.folder / user / "password" if user in SERVICES else self.folder / "operator"
         environ = {"REDIS_URL": f"unix://{user}@{self.folder}/r.sock", "REDIS_PASSWORD_FILE": str(file)}
         return connect(Settings.from_environ(environ).redis_url)
@@ -76,13 +76,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protected]:
 
 @pytest.fixture
 def users(server: Protected) -> Iterator[dict[str, Redis]]:
-    """A connection by user, to an empty Redis. Fails the test when one was refused what it asked for."""
+    """Yield a connection to an empty Redis by user. Fail the test if Redis refused a command of one."""
     operator: Any = server.connect("default")
     operator.flushall()
     operator.acl_log_reset()
     users = {user: server.connect(user) for user in SERVICES}
     yield users
-    # Redis below 7.2 has no CLIENT SETINFO, and redis-py does without it.
+    # Redis below 7.2 has no CLIENT SETINFO; redis-py ignores that.
     assert [entry for entry in operator.acl_log() if entry["object"] != "client"] == []
     for connection in (operator, *users.values()):
         connection.close()
@@ -99,7 +99,7 @@ def trainer_of(users: dict[str, Redis], kind: JobKind) -> tuple[Leases, TrainerQ
 
 
 def keep(leases: Leases, inc: str) -> None:
-    """What a supervisor does again and again."""
+    """Do what a supervisor does periodically."""
     leases.renew([inc])
     leases._unbroken_since = float("-inf")
     leases.reap()
@@ -126,7 +126,7 @@ def test_a_prediction_passes_gateway_and_worker(users: dict[str, Redis]) -> None
         keep(leases, "w-0-x")
         queue.finish({"a": outcome(3.0), "b": Failure("model_error", "it hurts")})
     assert leases.give_back("w-0-x", ["c"]) == {"c": "queued"}
-    trainer = Leases(users["trainer"], group=TRAINERS)  # which looks after predictions while there is no worker
+    trainer = Leases(users["trainer"], group=TRAINERS)  # which also expires predictions, because there may be no worker
     jobs.submit([job("f", expires_after=0)])
     keep(trainer, "t-0-x")
     statuses = {job_id: read(jobs, job_id).status.value for job_id in "abcdef"}
@@ -158,7 +158,7 @@ def test_a_training_passes_gateway_and_trainer(users: dict[str, Redis]) -> None:
     trainer_queue.wait_for_work(0.01)
 
 
-def test_an_order_passes_gateway_and_trainer(users: dict[str, Redis]) -> None:
+def test_a_command_passes_gateway_and_trainer(users: dict[str, Redis]) -> None:
     trainings = TrainerClient(users["gateway"], SIGNER, timeout=60, result_ttl=60)
     leases, trainer_queue = trainer_of(users, REPOSITORY_COMMAND)
     with ThreadPoolExecutor(1) as pool:
@@ -219,7 +219,7 @@ def test_what_a_worker_writes_to_a_training_stops_no_other(
     assert second.id in {job.id for job in gateway_of(users).list(None, None, 50).items}
 
 
-def test_a_version_is_asked_for_and_reported(users: dict[str, Redis]) -> None:
+def test_a_version_is_requested_and_reported(users: dict[str, Redis]) -> None:
     request_load(users["trainer"], "sum@2", 60)
     side = LoadStatusPublisher(users["worker"], 60)
     assert side.requested() == {"sum@2"}
@@ -274,27 +274,27 @@ OF_THE_TRAINER = [
 
 
 @pytest.mark.parametrize("user", SERVICES)
-def test_nobody_but_the_operator_administers(server: Protected, user: str) -> None:
+def test_only_the_operator_administers_redis(server: Protected, user: str) -> None:
     with server.connect(user) as connection:
         for line in ADMINISTRATION:
             with pytest.raises(ResponseError, match=r"(?i)no permission|unknown command|not allowed"):
                 connection.execute_command(*line.split())
 
 
-def test_a_worker_reaches_nothing_of_the_trainers(server: Protected) -> None:
+def test_a_worker_reaches_none_of_the_trainers_keys(server: Protected) -> None:
     with server.connect("worker") as connection:
         for line in OF_THE_TRAINER:
             with pytest.raises(ResponseError, match=r"(?i)no permission|can't (access|run)|ACL failure"):
                 connection.execute_command(*line.split())
 
 
-def test_nobody_gets_in_without_the_password_of_a_user(server: Protected) -> None:
+def test_redis_asks_for_the_password_of_a_user(server: Protected) -> None:
     for url in (f"unix://{server.folder}/r.sock", f"unix://worker:wrong@{server.folder}/r.sock"):
         with Redis.from_url(url) as connection, pytest.raises(AuthenticationError):
             connection.ping()
 
 
-def test_passwords_stay_and_are_each_of_one_service(tmp_path: Path) -> None:
+def test_each_service_keeps_a_password_of_its_own(tmp_path: Path) -> None:
     def passwords() -> dict[str, str]:
         return {user: (tmp_path / user / "password").read_text() for user in SERVICES}
 

@@ -494,7 +494,7 @@ def test_a_schedule_is_put_shown_replaced_and_deleted(client: FlaskClient) -> No
         ({}, "a schedule is"),
         ({"cron": 5}, "a schedule is"),
         ({"cron": "* * * * *", "when": 1}, "a schedule is"),
-        ({"cron": "0 0 31 2 *"}, "never comes"),
+        ({"cron": "0 0 31 2 *"}, "does not exist"),
         ({"cron": "* * * * * *"}, "five fields"),
         ({"cron": "* * * * *", "request": {"recipe": "x"}}, "there is no recipe 'x'"),
         ({"cron": "* * * * *", "request": []}, "must be a JSON object"),
@@ -513,7 +513,7 @@ def test_the_size_and_the_number_of_schedules_are_limited(client: FlaskClient, m
         assert client.put(f"/v1/models/{model}/schedule", json=body).status_code == 200
     problem = refused(client.put("/v1/models/third/schedule", json=body), 409)
     assert problem["code"] == "too_many_schedules"
-    assert problem["detail"] == "there are 2 schedules already; delete one that is not needed any more"
+    assert problem["detail"] == "there are 2 schedules already; delete one first"
 
 
 def test_the_first_of_very_many_errors_are_listed(client: FlaskClient) -> None:

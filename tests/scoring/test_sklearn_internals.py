@@ -130,6 +130,16 @@ def test_the_places_of_columns_that_are_named_in_unusual_ways(columns: Any) -> N
     assert_places_are_found_without_the_private_name(ColumnTransformer([("x", inner, columns)]).fit(frame))
 
 
+def test_a_column_transformer_with_unknown_places_gets_a_dataframe() -> None:
+    transformer = make_column_transformer((MEAN, NUMBERS)).fit(
+        to_matrix(made_up(9, 1), SIGNATURE, InputFormat.DATAFRAME)
+    )
+    del transformer._transformer_to_input_indices
+    transformer.transformers_ = [("mean", MEAN, ["another column"])]
+    assert sklearn_internals.column_places(transformer) is None
+    assert transform_rows(transformer, made_up(1, 1), SIGNATURE) is None
+
+
 def test_other_estimators_have_no_places_of_columns() -> None:
     assert sklearn_internals.column_places(StandardScaler().fit(X)) is None
     assert sklearn_internals.column_places(ColumnTransformer([])) is None

@@ -31,7 +31,7 @@ def worker(url: str, name: str, refusing: Callable[[], str | None]) -> Iterator[
 
     def run() -> None:
         with connect(url) as redis:
-            said = LoadStatusPublisher(redis, lives=3)
+            said = LoadStatusPublisher(redis, ttl=3)
             while not ended.wait(0.01):
                 wanted, why = said.requested(), refusing()
                 said.publish(name, LoadStatus(refused=dict.fromkeys(wanted, why)) if why else LoadStatus(loaded=wanted))
