@@ -118,7 +118,7 @@ def _parser(known: Sequence[str]) -> argparse.ArgumentParser:
     _add_import_arguments(outside)
     bring = commands.add_parser(
         "import",
-        help="publish a model that was saved elsewhere and make it current",
+        help="publish a saved model and make it current",
         description="Publishes a pickle, joblib, cloudpickle or skops file as a version in MODELS_DIR and makes it"
         " current. A pickle is a program: import only what you trust.",
     )

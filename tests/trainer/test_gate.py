@@ -1,4 +1,4 @@
-"""The gate lets good versions through, and says in a sentence why another one stays where it is."""
+"""The gate passes good versions, and gives a reason for refusing others."""
 
 from __future__ import annotations
 
