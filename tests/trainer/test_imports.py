@@ -94,7 +94,7 @@ def test_a_sample_with_the_target_gives_a_report_that_names_the_sample(settings:
     assert facts["metrics"]["accuracy"] == pytest.approx(loaded.score(rows[["a", "b"]], rows["y"]), abs=1e-5)
     page = (folder / "report.html").read_text()
     assert "Measured on the sample." in page
-    assert "on the 59 rows of its sample, whose 'y' it is to predict;" in facts["verdict"]
+    assert "on the 59 rows of its sample with the target 'y';" in facts["verdict"]
     assert not any("'y'" in warning for warning in manifest.warnings)
     assert facts["training_data"]["source"].startswith("not known")
 
