@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
 import pickle
-import subprocess
-import sys
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +13,9 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-import sklearn
-import skops.io
 from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
-from sklearn.compose import ColumnTransformer, make_column_transformer
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest, RandomForestClassifier, VotingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
@@ -34,50 +27,10 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import LabelEncoder, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from contract.manifest import ArtifactFormat, Field, InputFormat, Kind, ManifestDraft, Output, OutputKind
+from contract.manifest import Field, InputFormat, Kind, ManifestDraft, Output, OutputKind
 from scoring.predict import predict
-from trainer.importing import Refused
+from tests.trainer.imported import FRAME, TARGET, Average, X, mixed, refusal, tried, y
 from trainer.importing.examine import examine
-from trainer.importing.formats import recognise
-
-PICKLES = Path(__file__).parent / "pickles"
-X, y = np.arange(40.0).reshape(20, 2), np.arange(20) // 10
-FRAME = pd.DataFrame(
-    {"age": [20.0, 30.0, None, 50.0] * 5, "plan": ["basic", "plus", None, "gold"] * 5, "km": [1.0, 2.0, 3.0, 4.0] * 5}
-)
-TARGET = ["no", "yes", "no", "yes"] * 5
-
-
-def tried(tmp_path: Path, saved: Any, sample: str | None = None) -> ManifestDraft:
-    """The draft of a model's manifest; `saved` is the model, or the bytes of the file."""
-    file, rows = tmp_path / "file", tmp_path / "sample.csv"
-    if isinstance(saved, Path):
-        file = saved
-    else:
-        file.write_bytes(saved if isinstance(saved, bytes) else pickle.dumps(saved))
-    if sample is not None:
-        rows.write_text(sample)
-    recognise(file)
-    return examine("m", file, rows if sample is not None else None).draft
-
-
-def refusal(tmp_path: Path, saved: Any, sample: str | None = None) -> str:
-    with pytest.raises(Refused) as refused:
-        tried(tmp_path, saved, sample)
-    assert "\n" not in str(refused.value)
-    return str(refused.value)
-
-
-def mixed(*last: Any, frame: pd.DataFrame = FRAME, encoder: Any = None) -> Any:
-    """A pipeline: numbers imputed and scaled, words imputed and encoded, and a number passed through."""
-    columns = ColumnTransformer(
-        [
-            ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), ["age"]),
-            ("words", make_pipeline(SimpleImputer(strategy="most_frequent"), encoder or OneHotEncoder()), ["plan"]),
-        ],
-        remainder="passthrough",
-    )
-    return make_pipeline(columns, *(last or (LogisticRegression(),))).fit(frame, TARGET)
 
 
 def test_a_bare_array_gives_numbers_without_names(tmp_path: Path) -> None:
@@ -311,160 +264,6 @@ def test_a_model_with_its_list_of_columns_is_understood(tmp_path: Path) -> None:
 )
 def test_an_object_that_is_not_a_model_is_refused_with_a_way_out(tmp_path: Path, saved: Any, said: str) -> None:
     assert said in refusal(tmp_path, saved)
-
-
-def archive(*names: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        for name in names:
-            file.writestr(name, "x")
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        (b"", "is empty"),
-        (b"<!DOCTYPE html><html>Sign in</html>", "is an HTML page"),
-        (b'\n<html lang="en">', "is an HTML page"),
-        (b'{"learner": {}}', "is JSON, and not a pickle"),
-        (b"[[1, 2]]", "is JSON, and not a pickle"),
-        (b"version https://git-lfs.github.com/spec/v1\noid", "is a Git LFS pointer"),
-        (b"\x89HDF\r\n\x1a\n\0\0", "is an HDF5 file"),
-        (b"\x08\x07\x12\x07pytorch\x1a", "is an ONNX model"),
-        (b"\x93NUMPY\x01\0", "is a NumPy array"),
-        (b"tree\nversion=v4\n", "is LightGBM's own text"),
-        (archive("archive/data.pkl"), "is a PyTorch file"),
-        (archive("a.txt"), "is a zip archive; unpack it"),
-        (archive("a.txt")[:40], "is a zip archive (or a skops file) that is damaged or cut off"),
-        (gzip.compress(b"\0" * 257 + b"ustar\0", mtime=0), "is a tar archive"),
-        (b"PAR1\x15\x04", "is a Parquet file"),
-        (b"a,b,c\n1,2,3\n", r"is not a pickle (it begins with 'a,b,c\n1,2,3\n')"),
-        (b"\x00\x01\x02\x03", r"is not a pickle (it begins with '\x00\x01\x02\x03')"),
-    ],
-    ids=lambda value: repr(value)[:30],
-)
-def test_a_file_of_another_kind_is_called_by_its_name(tmp_path: Path, data: bytes, said: str) -> None:
-    assert said in refusal(tmp_path, data)
-
-
-@pytest.mark.parametrize("save", ["pickle", "joblib", "joblib.gz", "gzip"])
-@pytest.mark.parametrize("left", [0.3, 0.95])
-def test_a_file_that_is_cut_off_is_called_so(tmp_path: Path, save: str, left: float) -> None:
-    model, buffer = LogisticRegression().fit(X, y), io.BytesIO()
-    if save.startswith("joblib"):
-        joblib.dump(model, buffer, compress=("gzip", 3) if save.endswith("gz") else 0)
-    else:
-        buffer.write(gzip.compress(pickle.dumps(model)) if save == "gzip" else pickle.dumps(model))
-    whole = buffer.getvalue()
-    assert "cut off" in refusal(tmp_path, whole[: int(len(whole) * left)])
-
-
-def test_all_ways_to_save_are_read(tmp_path: Path) -> None:
-    model, plain = LogisticRegression().fit(X, y), io.BytesIO()
-    joblib.dump(model, plain)
-    files = [plain.getvalue(), cloudpickle.dumps(model), bz2.compress(pickle.dumps(model))]
-    files += [pickle.dumps(model, protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
-    for compress in ("zlib", "gzip", "bz2", "lzma", "xz"):
-        packed = io.BytesIO()
-        joblib.dump(model, packed, compress=(compress, 3))
-        files.append(packed.getvalue())
-    for data in files:
-        draft = tried(tmp_path, data)
-        assert draft.signature.names == ("x0", "x1")
-        assert draft.artifact.format is ArtifactFormat.JOBLIB
-
-
-def test_a_skops_file_is_read_and_refused_with_its_forbidden_types(tmp_path: Path) -> None:
-    draft = tried(tmp_path, skops.io.dumps(mixed()))
-    assert draft.artifact.format is ArtifactFormat.SKOPS
-    assert draft.signature == tried(tmp_path, mixed()).signature
-    draft = tried(tmp_path, skops.io.dumps({"model": LogisticRegression().fit(X, y), "columns": ["a", "b"]}))
-    assert draft.signature.names == ("a", "b")
-    said = refusal(tmp_path, skops.io.dumps(Average()))
-    assert "is a skops file that is not loaded: it holds " in said and "Average" in said
-    assert "is a skops file that cannot be read" in refusal(tmp_path, archive("schema.json"))
-
-
-def test_several_dumps_in_one_file_are_refused(tmp_path: Path) -> None:
-    both = pickle.dumps(StandardScaler().fit(X)) + pickle.dumps(SVC().fit(X, y))
-    assert "several objects, dumped one after the other" in refusal(tmp_path, both)
-
-
-def test_a_file_of_another_scikit_learn_that_still_predicts_is_taken_with_a_warning(tmp_path: Path) -> None:
-    for version in ("1.2.2", "1.6.1"):
-        draft = tried(tmp_path, PICKLES / f"logistic-{version}.pkl")
-        assert set(draft.golden.predictions) == {0}
-        assert draft.warnings[0].startswith(
-            f"it was made with scikit-learn {version}, and {sklearn.__version__} serves"
-        )
-        assert draft.training_data.source == f"a LogisticRegression made with scikit-learn {version}"
-
-
-def test_a_file_of_another_scikit_learn_that_loads_and_does_not_predict_says_both(tmp_path: Path) -> None:
-    said = refusal(tmp_path, PICKLES / "imputer-1.6.1.pkl")
-    assert said.startswith(f"was made with scikit-learn 1.6.1; scikit-learn {sklearn.__version__} here still loads it")
-    assert "does not predict (AttributeError: 'SimpleImputer' object has no attribute" in said
-    assert said.endswith(f"fit it again with scikit-learn {sklearn.__version__}")
-
-
-@pytest.mark.parametrize(
-    "file", ["forest-1.3.2.joblib", "boosting-1.3.2.pkl", "least-squares-1.3.2.pkl", "words-1.3.2.pkl"]
-)
-def test_a_file_of_another_scikit_learn_that_would_answer_otherwise_says_why(tmp_path: Path, file: str) -> None:
-    said = refusal(tmp_path, PICKLES / file)
-    assert said.startswith("was made with scikit-learn 1.3.2: its ")
-    assert said.endswith(f"and its answers would be wrong; fit it again with scikit-learn {sklearn.__version__}")
-
-
-def test_a_file_of_another_scikit_learn_that_does_not_load_says_which(tmp_path: Path) -> None:
-    said = refusal(tmp_path, PICKLES / "forest-1.2.2.joblib")
-    assert said.startswith("was made with scikit-learn 1.2.2, which scikit-learn ")
-    assert "here cannot read (ValueError: node array from the pickle has an incompatible dtype" in said
-
-
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        (b"cno_such_package.trees\nForest\n.", "needs the module 'no_such_package', which is not installed here"),
-        (b"csklearn.svm.classes\nSVC\n.", "an old release of sklearn: it needs the module 'sklearn.svm.classes'"),
-        (b"csklearn.svm\nNoSVC\n.", "another release of sklearn: sklearn.svm here has no 'NoSVC'"),
-        (b"ccollections\nNoSuch\n.", "uses 'NoSuch' of the module 'collections', which the installed release lacks"),
-        (
-            b"c__main__\nMyStep\n.",
-            "uses 'MyStep', which was defined in the script or notebook that saved it (__main__)",
-        ),
-    ],
-)
-def test_a_missing_module_or_class_is_named(tmp_path: Path, data: bytes, said: str) -> None:
-    assert said in refusal(tmp_path, data)
-
-
-def test_cloudpickle_keeps_a_class_of_the_script_that_saved_it(tmp_path: Path) -> None:
-    code = """
-import sys, cloudpickle, pickle
-class Doubles:
-    n_features_in_ = 1
-    def predict(self, X):
-        return X[:, 0] * 2
-dump = {"cloudpickle": cloudpickle.dump, "pickle": pickle.dump}[sys.argv[1]]
-dump(Doubles(), open(sys.argv[2], "wb"))
-"""
-    for save in ("cloudpickle", "pickle"):
-        subprocess.run([sys.executable, "-c", code, save, str(tmp_path / save)], check=True)
-    draft = tried(tmp_path, tmp_path / "cloudpickle")
-    assert draft.artifact.format is ArtifactFormat.CLOUDPICKLE
-    assert draft.golden.predictions == (0.0, 2.0, 0.0)
-    assert "save it from there with cloudpickle.dump" in refusal(tmp_path, tmp_path / "pickle")
-
-
-class Average(BaseEstimator):
-    """Predicts the mean of all rows for each."""
-
-    n_features_in_ = 1
-
-    def predict(self, matrix: Any) -> Any:
-        return np.full(len(matrix), matrix.mean())
 
 
 def test_a_model_whose_answers_depend_on_the_other_rows_is_taken_with_a_warning(tmp_path: Path) -> None:
