@@ -46,33 +46,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known = recipes.names(settings.recipes_dir)
         parser = _parser(known)
         options = parser.parse_args(arguments)
-        if options.command == "train" and (options.csv or options.request) and len(options.names) > 1:
-            parser.error("--csv and --request train one recipe: name one")
-        if options.command == "train" and options.target:
-            options.request["target"] = options.target
-        if (
-            options.command == "train"
-            and not options.request.get("target")
-            and (unknown := set(options.names) - set(known))
-        ):
-            parser.error(
-                f"there is no recipe {sorted(unknown)[0]!r}; there are {', '.join(known)}, and --target trains"
-                " any CSV file by naming the column to predict"
-            )
-        if options.command == "import":
-            return _import_now(settings, options.file, options.name, options.sample)
-        if options.command == "keys":
-            return _make_keys(options.folder)
-        if options.command == "sign":
-            return _sign(settings, options.unsigned, options.model, options.version)
-        if options.command == "sign-file":
-            return _sign_file(settings, options.file, options.name, options.sample)
-        if options.command == "train":
-            return _train_now(settings, options.names, options.csv, options.request)
-        return _serve(settings, options.ready_file)
+        match options.command:
+            case "train":
+                _check_train(parser, options, known)
+                return _train_now(settings, options.names, options.csv, options.request)
+            case "import":
+                return _import_now(settings, options.file, options.name, options.sample)
+            case "keys":
+                return _make_keys(options.folder)
+            case "sign":
+                return _sign(settings, options.unsigned, options.model, options.version)
+            case "sign-file":
+                return _sign_file(settings, options.file, options.name, options.sample)
+            case _:
+                return _serve(settings, options.ready_file)
     except SettingsError as error:
         print_line(f"trainer: {error}")
         return WRONG_USE
+
+
+def _check_train(parser: argparse.ArgumentParser, options: argparse.Namespace, known: Sequence[str]) -> None:
+    """Exit with a usage error if the options of `train` contradict each other. Adds --target to the request."""
+    if (options.csv or options.request) and len(options.names) > 1:
+        parser.error("--csv and --request train one recipe: name one")
+    if options.target:
+        options.request["target"] = options.target
+    if not options.request.get("target") and (unknown := set(options.names) - set(known)):
+        parser.error(
+            f"there is no recipe {sorted(unknown)[0]!r}; there are {', '.join(known)}, and --target trains any CSV file"
+            " by naming the column to predict"
+        )
 
 
 def _parser(known: Sequence[str]) -> argparse.ArgumentParser:
@@ -118,7 +121,7 @@ def _parser(known: Sequence[str]) -> argparse.ArgumentParser:
     _add_import_arguments(outside)
     bring = commands.add_parser(
         "import",
-        help="publish a model that was saved elsewhere and make it current",
+        help="publish a saved model and make it current",
         description="Publishes a pickle, joblib, cloudpickle or skops file as a version in MODELS_DIR and makes it"
         " current. A pickle is a program: import only what you trust.",
     )

@@ -53,7 +53,7 @@ def write(models: Path, version: int, estimator: object | None = None, model: st
 
 
 def loaded(redis: Redis, model: str = "quick") -> list[set[str]]:
-    """The versions that the scorers of each worker have."""
+    """Return the versions that the scorers of each worker have."""
     return [set(report.loaded) for report in load_statuses(redis, model).values()]
 
 
@@ -141,7 +141,7 @@ def test_a_version_that_kills_the_process_that_loads_it_gets_no_alias_until_it_i
     assert promote(settings_of(cluster), cluster.redis, "quick", 2) is None
 
 
-def test_room_is_made_of_previous_versions_and_else_nobody_waits(cluster: WorkerCluster) -> None:
+def test_previous_versions_make_room_and_otherwise_the_alias_moves_at_once(cluster: WorkerCluster) -> None:
     """The memory holds three of these, in 2**20 bytes."""
 
     def heavy(version: int) -> estimators.Versioned:

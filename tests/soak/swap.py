@@ -39,7 +39,7 @@ class Answer:
 
 
 class Load:
-    """`rate` requests a second, sent when it is their time, whether or not others have been answered."""
+    """Sends `rate` requests a second, without waiting for earlier answers."""
 
     def __init__(self, address: str, rate: float, clients: int = 8) -> None:
         self.answers: list[Answer] = []
@@ -79,7 +79,7 @@ class Load:
 
 
 def strange(answers: Sequence[Answer], moves: Sequence[Move]) -> list[Answer]:
-    """Those by a version that was current at no moment between question and answer."""
+    """Return the answers of versions that were never current between request and answer."""
 
     def possible(answer: Answer) -> set[int]:
         before = [move.version for move in moves if move.ended <= answer.sent]
@@ -92,7 +92,8 @@ def strange(answers: Sequence[Answer], moves: Sequence[Move]) -> list[Answer]:
 def swap_under_load(
     site: Site, *, rounds: int, rate: float, rows: int, seconds_before: float, pause: float
 ) -> dict[str, Any]:
-    """Figures; `rows` to train on, `pause` between two moves. Fails when a request does."""
+    """Swap versions under load and return figures. `rows` to train on, `pause` between two moves. Fails if a request
+    fails."""
     settings = Settings(redis_url=site.cluster.url, models_dir=site.cluster.models)
     moves = [move(settings, publish_one(settings.models_dir, rows=rows))]
     here, there = multiprocessing.Pipe()
@@ -131,7 +132,7 @@ def swap_under_load(
 
 
 def _milliseconds(answers: Sequence[Answer]) -> tuple[float, float]:
-    """Counted from when a request was due: who has to wait for a connection waits too."""
+    """Return the latencies, counted from when a request was due: waiting for a connection counts."""
     times = sorted(answer.came - answer.due for answer in answers)
     return round(1000 * median(times), 1), round(1000 * times[int(0.99 * (len(times) - 1))], 1)
 

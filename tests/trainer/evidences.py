@@ -1,4 +1,4 @@
-"""Evidence for reports: an estimator, fitted as the trainer does, with all that is known about it."""
+"""Evidence for reports of an estimator, fitted as the trainer does."""
 
 from __future__ import annotations
 

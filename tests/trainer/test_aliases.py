@@ -1,4 +1,4 @@
-"""Aliases move as a whole, versions that are named stay, and readers see every change."""
+"""Aliases move atomically, versions with an alias stay, and readers see every change."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_no_version_is_removed_while_the_aliases_cannot_be_read(three: Path) -> 
 
 
 def test_a_reader_sees_a_move_at_once(three: Path) -> None:
-    """Also when the clock of the file system stands still, and one file is as long as the other."""
+    """Even if the file has the same size and the clock of the file system has not advanced."""
     reader = Repository(three)
     for move in range(60):
         move_alias(three, "sum", "current", 1 + move % 3)
@@ -133,7 +133,7 @@ def test_changes_at_the_same_time_are_made_one_after_the_other(three: Path) -> N
 
 
 def test_a_process_that_dies_while_deleting_leaves_no_incomplete_version(three: Path) -> None:
-    """Killed anywhere: the version is there and whole, or not there."""
+    """Wherever it is killed, the version is complete or gone."""
     chance = random.Random(1)
     for version in (2, 3):
         pid = os.fork()

@@ -1,4 +1,4 @@
-"""`python -m trainer` says in one line what happened or what to do."""
+"""`python -m trainer` reports in one line what happened or what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Versions are compared on rows that neither has learnt from, and it is said how many there were."""
+"""Versions are compared on rows that are new to both, and the verdict names their number."""
 
 from __future__ import annotations
 
@@ -90,14 +90,14 @@ def table(rows: int, seed: int = 0) -> list[dict[str, Any]]:
 
 
 def unseen(old: int, new: int) -> int:
-    """How many of the rows that are held out of the first `new` ones were not learnt from of the first `old` ones."""
+    """Count the held-out rows of the first `new` rows that are new to a version trained on the first `old` rows."""
     learnt, _ = train_test_split(np.arange(old), test_size=0.25, random_state=42)
     _, held_out = train_test_split(np.arange(new), test_size=0.25, random_state=42)
     return len(set(held_out) - set(learnt))
 
 
 def compared(result: TrainingResult) -> int:
-    """On how many rows."""
+    """Return the number of compared rows."""
     found = re.search(r" on ([\d,]+) held-out rows that are new to both", result.verdict)
     assert found, result.verdict
     return int(found[1].replace(",", ""))

@@ -1,4 +1,4 @@
-"""Training rows come from where they should, and a file that cannot be used is refused in one sentence."""
+"""Training rows come from the right source, and an unusable file is refused in one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipe in the documentation works as it stands there."""
+"""The recipe in the documentation works as written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a table's columns are is found out from their values, and what nothing can be learnt from is named."""
+"""Fields are inferred from a table's values, and useless columns are named."""
 
 from __future__ import annotations
 

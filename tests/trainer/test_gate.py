@@ -1,4 +1,4 @@
-"""The gate lets good versions through, and says in a sentence why another one stays where it is."""
+"""The gate passes good versions, and gives a reason for refusing others."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_version_that_is_no_better_than_one_answer_for_all_does_not_pass_unles
 
 def test_the_verdict_is_a_sentence() -> None:
     metrics = {"accuracy": 0.9, "baseline_accuracy": 0.6}
-    plain = "Accuracy 0.9000 on held-out rows; always giving the same answer has 0.6000."
+    plain = "Accuracy 0.9000 on held-out rows; always giving the same answer would score 0.6000."
     assert verdict(metrics, None) == plain
     assert verdict(metrics, FIRST) == f"Cannot be compared with version 1: it is mute. {plain}"
     figures = "log loss 0.3000 against 0.2500 on 200 held-out rows that are new to both"

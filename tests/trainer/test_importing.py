@@ -1,4 +1,4 @@
-"""What is told of a model that somebody saved, and what is said of a file that cannot be served."""
+"""The draft of the manifest of an imported model, and the messages for files that cannot be imported."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def refusal(tmp_path: Path, saved: Any, sample: str | None = None) -> str:
 
 
 def mixed(*last: Any, frame: pd.DataFrame = FRAME, encoder: Any = None) -> Any:
-    """Numbers that are imputed and scaled, words that are imputed and encoded, and a number as it is."""
+    """A pipeline: numbers imputed and scaled, words imputed and encoded, and a number passed through."""
     columns = ColumnTransformer(
         [
             ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), ["age"]),
@@ -459,7 +459,7 @@ dump(Doubles(), open(sys.argv[2], "wb"))
 
 
 class Average(BaseEstimator):
-    """Answers with what the rows have in common."""
+    """Predicts the mean of all rows for each."""
 
     n_features_in_ = 1
 
@@ -497,7 +497,7 @@ def test_numbers_of_another_size_are_named_if_the_error_does_not(tmp_path: Path)
 
 
 class Unsound(LogisticRegression):
-    """Gives whatever it was told to give."""
+    """Gives the configured probabilities."""
 
     def predict_proba(self, X: Any) -> Any:
         return np.tile(self.row, (len(X), 1))
@@ -578,7 +578,7 @@ def test_rows_of_the_training_data_fit_the_signature(tmp_path: Path) -> None:
 
 
 class Counted(BaseEstimator):
-    """Counts how often it is asked."""
+    """Counts the calls of predict."""
 
     asked = 0
 

@@ -1,4 +1,4 @@
-"""A file becomes a version that serves, or a refusal; what unpickles it is a process that may do what it likes."""
+"""An imported file becomes a version or is refused, and the process that unpickles it is not trusted."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_sample_with_the_target_gives_a_report_that_names_the_sample(settings:
     assert facts["metrics"]["accuracy"] == pytest.approx(loaded.score(rows[["a", "b"]], rows["y"]), abs=1e-5)
     page = (folder / "report.html").read_text()
     assert "Measured on the sample." in page
-    assert "on the 59 rows of its sample, whose 'y' it is to predict;" in facts["verdict"]
+    assert "on the 59 rows of its sample with the target 'y';" in facts["verdict"]
     assert not any("'y'" in warning for warning in manifest.warnings)
     assert facts["training_data"]["source"].startswith("not known")
 
@@ -145,7 +145,7 @@ def test_of_a_dict_only_the_model_is_published(settings: Settings, tmp_path: Pat
 
 
 class Trap:
-    """Does `what` when it is unpickled."""
+    """Calls `what` when it is unpickled."""
 
     def __init__(self, what: Callable[..., object], *arguments: Any) -> None:
         self.reduced = what, arguments
@@ -321,7 +321,7 @@ def test_a_model_that_a_fresh_process_cannot_use_is_refused(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Fickle:
-        """Answers otherwise in each process."""
+        """Predicts differently in each process."""
 
         n_features_in_ = 1
 

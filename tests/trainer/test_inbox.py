@@ -1,4 +1,4 @@
-"""What is dropped into the inbox is published, or lies in `rejected/` beside the reason; nothing is ever lost."""
+"""A file in the inbox is published, or moved to `rejected/` with the reason; no file is ever lost."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("examined_here", "unverified")
 
 
 class World:
-    """An inbox, what it said, and what it made current."""
+    """An inbox, its log, and the versions that it promoted."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.folder = root, root / "inbox"
@@ -40,7 +40,7 @@ class World:
         self.inbox = self.another()
 
     def another(self) -> Inbox:
-        """As after a restart of the trainer."""
+        """Replace the inbox, as a restart of the trainer does."""
         return Inbox(Settings(models_dir=self.root), self.promote, self.said.append)
 
     def promote(self, model: str, version: int, alias: str) -> str | None:
@@ -59,7 +59,7 @@ class World:
             self.inbox.import_files()
 
     def there(self) -> list[str]:
-        """Everything in the inbox, but for what is its own."""
+        """Return the users' files in the inbox."""
         found = [str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if not p.name.startswith(".")]
         return sorted(name for name in found if name not in ("done", "rejected"))
 
@@ -199,7 +199,7 @@ def test_a_version_that_cannot_be_made_current_is_named_and_its_file_is_done(wor
 
 
 def killed(world: World, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    """Looks in another process, which is killed at the call of `where`."""
+    """Import in another process, which is killed at the call of `where`."""
     pid = os.fork()
     if pid:
         assert os.waitpid(pid, 0)[1] == signal.SIGKILL

@@ -1,4 +1,4 @@
-"""The trainer keeps the model repository complete, and stops when it is told to."""
+"""The trainer trains missing models, and stops on a signal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Run = subprocess.Popen[str]
 
 @contextmanager
 def trainer(root: Path, *arguments: str, cwd: Path = PROJECT, **settings: str) -> Iterator[Run]:
-    """`python -m trainer` in a process of its own, which is gone afterwards."""
+    """Run `python -m trainer`, and kill it afterwards."""
     environment = {k: v for k, v in os.environ.items() if k not in ("DATA_DIR", "REDIS_URL")}
     process = subprocess.Popen(
         [sys.executable, "-m", "trainer", *arguments],

@@ -1,4 +1,4 @@
-"""Numbers reach an imported estimator as it was fitted on them: whole, with 32 bits, or as any others."""
+"""An imported estimator gets numbers of the type it was fitted on: integers, 32-bit or 64-bit floats."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_sample_of_whole_numbers_does_not_require_integers_if_the_answers_do_n
 
 
 class Digits(BaseEstimator):
-    """Keeps nothing that tells of what it was fitted on."""
+    """Keeps no trace of the type it was fitted on."""
 
     n_features_in_ = 1
 
@@ -128,7 +128,7 @@ def test_a_warning_says_that_answers_depend_on_an_unknown_type(
 
 
 class Places(BaseEstimator):
-    """Takes a number for a place, which a float cannot be."""
+    """Uses a number as an index, which a float cannot be."""
 
     n_features_in_ = 1
 

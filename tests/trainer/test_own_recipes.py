@@ -1,4 +1,4 @@
-"""A user's recipe is one file with one decorated function, and a broken one is named and hides no other."""
+"""A user's recipe is one file with one decorated function; a broken one is reported and hides no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An alias stays with what works when no worker can load the version that it would name."""
+"""An alias does not move to a version that no worker can load."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CANNOT = "its artifact is damaged"
 
 @contextmanager
 def worker(url: str, name: str, refusing: Callable[[], str | None]) -> Iterator[None]:
-    """Says what a worker says that has looked at what is wanted: it refuses all of it, or with None has it."""
+    """Publish the load status of a worker that refuses every requested version, or with None has loaded them."""
     ended = threading.Event()
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""A reader of the model repository sees whole versions only, whatever happens to those who publish."""
+"""Readers of the model repository see complete versions only, whatever happens to publishers."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from trainer.publishing.publish import PublishRefused, publish, sweep
 
 @pytest.fixture(scope="module")
 def blobs() -> tuple[Any, ManifestDraft]:
-    """A fitted estimator and what is known of it before it is published."""
+    """A fitted estimator and the draft of its manifest."""
     recipe = recipes.get("blobs")
     return fitted(recipe)
 
 
 def whole_versions(root: Path, name: str = "blobs") -> list[int]:
-    """Every version that a reader finds, after checking that it is whole."""
+    """Return every version that a reader finds, after checking that it is complete."""
     repository = Repository(root)
     for version in repository.versions(name):
         manifest = repository.manifest(name, version)
@@ -152,7 +152,7 @@ def test_a_publisher_killed_at_any_point_leaves_whole_versions_only(
         publish_and_move(root, *blobs)
 
     def die_before(operation: int) -> None:
-        """SIGKILL in place of the disk operation of that number."""
+        """Die by SIGKILL instead of the disk operation with that number."""
         left = iter(range(operation))
         for name in ("mkdir", "open", "fsync", "rename", "replace", "rmdir"):
             real = getattr(os, name)
@@ -194,7 +194,7 @@ def test_two_processes_that_publish_a_model_at_once_make_two_complete_versions(
 
 
 class Turncoat:
-    """Answers as `inner` until it is pickled, and otherwise when it is loaded."""
+    """Predicts as `inner` until it is pickled, and differently after loading."""
 
     def __init__(self, inner: Any, pickled: Any) -> None:
         self.inner, self.pickled = inner, pickled

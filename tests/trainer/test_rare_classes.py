@@ -1,4 +1,4 @@
-"""Of a rare class the metrics, the probabilities and the threshold tell something."""
+"""Metrics, probabilities and threshold are informative for a rare class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipes give the figures that their posts published."""
+"""The recipes reproduce the figures of the blog posts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Trained:
         self.estimator, self.manifest = fitted(recipe, self.data)
 
     def answer(self, *bodies: Mapping[str, object]) -> Prediction:
-        """As the gateway and then a worker would."""
+        """Predict as the gateway and a worker do."""
         rows = coerce(Records(bodies), self.manifest.signature).rows
         return predict(self.estimator, self.manifest, rows)
 
@@ -67,7 +67,7 @@ def trained(name: str, data_dir: Path | None = None) -> Trained:
 
 @pytest.fixture(autouse=True)
 def no_warnings() -> Iterator[None]:
-    """A model that warns when it is fitted or used as it is served was fitted on something else."""
+    """Fail on warnings: a model that warns in serving was fitted on something else."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield

@@ -1,4 +1,4 @@
-"""The report of a version: all parts for all kinds of models, and no data that a report cannot be made of."""
+"""The report of a version has all parts for all kinds of models, and can be made of any data."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ VOID = {"meta", "br"}
 
 @pytest.fixture(autouse=True)
 def no_bugs(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """A part that fails is logged and the report goes on; here that must not go unnoticed."""
+    """Fail if a part of a report fails, which a report only logs."""
     yield
     if "bug" not in request.node.name:
         logged = [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.WARNING]
@@ -47,7 +47,7 @@ def no_bugs(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) ->
 
 
 class Page(HTMLParser):
-    """What a page is made of; fails where a tag is not closed."""
+    """Parses a page; fails on an unclosed tag."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ def write(folder: Path, evidence: Evidence) -> None:
 
 
 def reported(evidence: Evidence, folder: Path) -> tuple[Page, dict[str, Any]]:
-    """The page and the facts, both checked for what holds of every report."""
+    """Return the page and the facts, after checking what every report guarantees."""
     write(folder / "report", evidence)
     text = (folder / "report" / "report.html").read_text(encoding="utf-8")
     facts = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
@@ -211,7 +211,7 @@ def test_a_data_frame_with_words_times_and_nulls_is_profiled_and_exchanged(tmp_p
 
 
 class ReadsOne:
-    """Classes 0 and 1 by whether a column of a DataFrame is `plus`; refuses a column that has become another type."""
+    """Predicts whether a column of a DataFrame is `plus`; refuses a column of another type."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -245,7 +245,7 @@ def all_rows(count: int) -> dict[str, Any]:
 
 
 class NotFinite:
-    """A regressor of whose answers the first `lost` (all: None) are not finite."""
+    """A regressor whose first `lost` predictions (None: all) are not finite."""
 
     def __init__(self, lost: int | None) -> None:
         self.lost = lost
@@ -429,7 +429,7 @@ def test_a_slow_model_costs_rows_and_inputs_and_not_time() -> None:
 
 
 class Slow:
-    """Works for 20 ms, and 0.1 ms a row."""
+    """Takes 20 ms, and 0.1 ms a row."""
 
     def __init__(self, estimator: Any) -> None:
         self.estimator, self.spent = estimator, 0.0

@@ -1,4 +1,4 @@
-"""The parts of a report, each beside what scikit-learn says of the same rows."""
+"""The parts of a report agree with scikit-learn on the same rows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ROUNDED = 1e-4
 
 
 def of_share(share: float, rows: int = 4000) -> Evidence:
-    """Classes "no" and "yes", which about this share of the rows has; the first of three columns tells something."""
+    """Classes "no" and "yes", the latter in this share of the rows; the first of three columns is informative."""
     X = np.random.default_rng(0).normal(size=(rows, 3))
     noise = np.random.default_rng(1).normal(size=rows)
     told = X[:, 0] + 0.7 * noise

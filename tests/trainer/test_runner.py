@@ -1,4 +1,4 @@
-"""The processes of the trainer's queues: a training moves, ends, is stopped, and nothing outlives anything."""
+"""The trainer's job runners: trainings progress, end and are cancelled, and no process outlives its parent."""
 
 from __future__ import annotations
 

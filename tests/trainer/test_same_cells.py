@@ -1,4 +1,4 @@
-"""What a training makes of the cells of a file, serving makes of them, too: the file that was learnt can be scored."""
+"""Training and serving read the cells of a file alike: a training file can be scored."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROWS = 40
 
 
 def learnt(folder: Path, data: bytes, **kinds: str) -> tuple[Sequence[Row], Signature, list[str]]:
-    """The rows that a training on the file learns from, the signature it gives, and its remarks. `y` is the target."""
+    """Return the training rows of the file, the signature, and the remarks. `y` is the target."""
     (folder / "t.csv").write_bytes(data)
     found = read(folder / "t.csv", "t.csv", lambda _: None)
     recipe, table, remarks = infer_fields(recipes.get("tabular"), found, "y", None, None, kinds)
@@ -37,7 +37,7 @@ def scored(data: bytes, signature: Signature) -> Coerced:
 
 
 def file(cells: Sequence[str], separator: str = ",", head: str = "") -> str:
-    """A column `x` of these cells, again and again, beside a spare one and the target."""
+    """Return a file with these cells, repeated, as column `x`, a spare column and the target."""
     lines = [separator.join((cells[n % len(cells)], str(n % 3), "ab"[n % 2])) for n in range(ROWS)]
     return head + separator.join(("x", "spare", "y")) + "\n" + "\n".join(lines) + "\n"
 
@@ -163,7 +163,7 @@ def test_files_of_many_shapes_are_read_alike_in_training_and_serving(tmp_path: P
 
 
 def test_long_cells_and_many_names_take_no_time(tmp_path: Path) -> None:
-    """What takes the square of its length would not end."""
+    """Quadratic time would not end."""
     long = "1" * 300_000
     _, signature, _ = learnt(tmp_path, CELLS["decimal commas"].encode())
     with pytest.raises(InvalidInstances, match="must be a finite number"):

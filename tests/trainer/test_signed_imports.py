@@ -1,4 +1,4 @@
-"""With VERIFY_KEY a file from outside has to be signed, with its sample and its name, before a byte is unpickled."""
+"""With VERIFY_KEY, nothing is unpickled unless the file, its sample and its name are signed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def given(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -
 
 
 def brought(settings: Settings, folder: Path, name: str = "loan", sample: str | None = "loan.csv") -> str | None:
-    """Why it is not signed, if it is not."""
+    """Import the files; return the reason if the signature is refused."""
     signature = folder / "loan.pkl.sig"
     try:
         rows = folder / sample if sample else None

@@ -1,4 +1,4 @@
-"""The trainer signs what it publishes and what is there already, and says nothing of its key."""
+"""The trainer signs new and existing versions, and never shows its key."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def seal_of(keys: tuple[Path, Path], **settings: Any) -> SigningPolicy:
 
 
 def loads(root: Path, trust: Trust, name: str = "blobs", version: int = 1) -> bool:
-    """Whether a worker that has just started would load it; False: it is not trusted."""
+    """Return whether a new worker would load the version; False: it is not trusted."""
     repository = Repository(root)
     try:
         artifacts.load(repository.manifest(name, version), repository.version_dir(name, version), trust)

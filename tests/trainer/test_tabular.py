@@ -1,4 +1,4 @@
-"""Any table goes through `tabular`: classes or numbers, whatever kinds its columns have."""
+"""`tabular` trains on any table: classes or numbers, with columns of any kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A threshold beside a model is served, or the file is refused; what else lies there is named."""
+"""A threshold beside a model is applied, or the file is refused; other objects are named."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def examined(tmp_path: Path, saved: Any) -> Examined:
 
 
 def answer(tmp_path: Path, saved: Any) -> tuple[Prediction, tuple[str, ...]]:
-    """What a worker that loads what would be published answers, and the warnings."""
+    """Return the prediction of a worker with the published artifact, and the warnings."""
     found = examined(tmp_path, saved)
     artifact = found.artifact or (tmp_path / "file").read_bytes()
     return predict(joblib.load(io.BytesIO(artifact)), found.draft, X.tolist()), found.draft.warnings

@@ -1,4 +1,4 @@
-"""A training goes from its request to a published version, and each way in which it can fail has its sentence."""
+"""A training publishes a version, and each failure has its message."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("unverified", "unreported")
 
 
 class Desk:
-    """Asks for trainings and notes all that is said of them."""
+    """Runs trainings and records their log and progress."""
 
     def __init__(self, folder: Path) -> None:
         for name in ("models", "data", "spool", "recipes"):

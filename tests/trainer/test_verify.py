@@ -1,4 +1,4 @@
-"""Golden rows tell a model that came back as it went from one that did not."""
+"""Golden rows reveal a model that changed when it was loaded."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class TrainerProcess:
         return self
 
     def family(self) -> list[psutil.Process]:
-        """All processes of trainings, however deep."""
+        """Return all processes of trainings, at any depth."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def kill(self) -> None:
@@ -151,10 +151,10 @@ def trainer_host(redis: Redis, url: str, folder: Path) -> Iterator[TrainerHost]:
 
 
 def marked(mark: object) -> list[psutil.Process]:
-    """The processes that have `mark` among their arguments."""
+    """Return the processes that have `mark` among their arguments."""
     return [one for one in psutil.process_iter(["cmdline"]) if str(mark) in (one.info["cmdline"] or ())]
 
 
 def gone(processes: list[psutil.Process]) -> bool:
-    """Whether all of them have ended."""
+    """Return whether all processes have ended."""
     return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)

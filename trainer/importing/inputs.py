@@ -93,14 +93,14 @@ def refuse_bare_text(estimator: Any) -> None:
 def unused(estimator: Any) -> frozenset[str]:
     """Return the columns that its ColumnTransformer drops: rows need not have them."""
     for part in _outermost_parts(estimator):
-        names = _attribute(part, "feature_names_in_")
-        if names is not None and _indices(part) is not None:
+        columns = _attribute(part, "feature_names_in_")
+        if columns is not None and _indices(part) is not None:
             used = {place for inner, places in by_columns(part) if not _is(inner, "drop") for place in places}
-            return frozenset(str(name) for place, name in enumerate(names) if place not in used)
+            return frozenset(str(name) for place, name in enumerate(columns) if place not in used)
     return frozenset()
 
 
-def sorts_columns(estimator: Any) -> bool:
+def has_column_transformer(estimator: Any) -> bool:
     """Return whether it contains a ColumnTransformer."""
     return any(_indices(part) is not None for part in _outermost_parts(estimator))
 

@@ -122,5 +122,5 @@ def _verdict(metrics: dict[str, float], rows: int, target: str) -> str:
         return ""
     score = f"{'R²' if name == 'r2' else name.replace('_', ' ').capitalize()} {metrics[name]:.4g}"
     baseline = metrics.get(f"baseline_{name}")
-    beside = "" if baseline is None else f"; always giving the same answer has {baseline:.4g}"
-    return f"{score} on the {rows:,} rows of its sample, whose {shown(target)} it is to predict{beside}."
+    beside = "" if baseline is None else f"; always giving the same answer would score {baseline:.4g}"
+    return f"{score} on the {rows:,} rows of its sample with the target {shown(target)}{beside}."

@@ -119,7 +119,7 @@ def _column(name: str, hint: Hint, contents: Contents, sample: Sample | None) ->
 def _doubts(estimator: Any, columns: Sequence[Column]) -> list[str]:
     """Return a warning about columns of unknown kind. An estimator that treats all columns alike takes numbers."""
     guessed = [column.field.name for column in columns if column.guessed]
-    if not guessed or not inputs.sorts_columns(estimator):
+    if not guessed or not inputs.has_column_transformer(estimator):
         return []
     type_of, are = ("type", "is") if len(guessed) == 1 else ("types", "are")
     return [

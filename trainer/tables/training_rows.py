@@ -144,5 +144,5 @@ def _unfit(found: Table, invalid: InvalidInstances) -> DataError:
 
 
 def _needed(recipe: Recipe) -> str:
-    what = "the target and what it is to be learnt from"
+    what = "the target and the columns to learn from"
     return f"it needs a header and rows with {', '.join(recipe.row_signature.names) if recipe.inputs else what}"

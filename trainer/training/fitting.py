@@ -95,7 +95,7 @@ def fit_and_measure(recipe: Recipe, data: TrainingRows, run: Run, parameters: Ma
 
 
 def with_cross_validation(fitted: FittedModel, recipe: Recipe, run: Run, parameters: Mapping[str, Any]) -> FittedModel:
-    """Add the cross-validated metric: the one that the recipe found itself, or else that of fitting each fold."""
+    """Add the cross-validated metric: from the recipe if it has cross-validated, otherwise by fitting each fold."""
     if run.chosen is None:
 
         def fit(X: Any, y: Any) -> Any:

@@ -56,7 +56,7 @@ def verdict(
 
 
 def beside_baseline(metrics: Metrics) -> str:
-    """Return the headline metric beside its baseline: `Accuracy 0.7792; always giving the same answer has 0.6494.`"""
+    """Return a sentence with the headline metric and its baseline."""
     name = next(iter(metrics), None)
     if name is None:
         return "Nothing was measured."
@@ -65,7 +65,7 @@ def beside_baseline(metrics: Metrics) -> str:
         return f"{figures} on the rows it was trained on; other rows were not tested."
     baseline = metrics.get(f"baseline_{name}")
     return f"{figures} on held-out rows" + (
-        "." if baseline is None else f"; always giving the same answer has {_figure(baseline)}."
+        "." if baseline is None else f"; always giving the same answer would score {_figure(baseline)}."
     )
 
 
