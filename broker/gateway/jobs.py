@@ -11,7 +11,7 @@ from typing import Any
 from redis import Redis
 
 from broker.gateway.listing import Listing, Page
-from broker.gateway.reading import job_from_answers, read, read_steps
+from broker.gateway.reading import job_from_answers, read_steps
 from broker.job_kinds import PREDICTION, TRAINING
 from broker.records import echo, job_data
 from broker.scripts import Call, Scripts
@@ -71,7 +71,10 @@ class Jobs:
 
     def read(self, ids: Sequence[str]) -> list[Job | None]:
         """Return the jobs with these ids, None in the place of one that does not exist. One round trip."""
-        return read(self._scripts, ids)
+        if not ids:
+            return []
+        answers = self._scripts.send([step for job_id in ids for step in read_steps(job_id)])
+        return [job_from_answers(*parts) for parts in zip(ids, answers[::2], answers[1::2], strict=True)]
 
     def ahead(self, training_id: str) -> int | None:
         """Return the number of trainings queued before this one, or None if it does not wait. One round trip."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from broker.job_kinds import kind_of, readable_kinds
 from broker.records import COMMON_FIELDS, STATUSES
-from broker.scripts import Scripts, Step
+from broker.scripts import Step
 from contract.jobs import Job
 
 
@@ -18,17 +18,6 @@ from contract.jobs import Job
 def job_fields() -> tuple[str, ...]:
     """The fields that are read of a job whose kind is not known yet."""
     return (*COMMON_FIELDS, *(name for kind in readable_kinds() for name in kind.fields))
-
-
-def read(scripts: Scripts, ids: Sequence[str]) -> list[Job | None]:
-    """Return the jobs with these ids, None in the place of one that does not exist. One round trip."""
-    if not ids:
-        return []
-    steps: list[Step] = []
-    for job_id in ids:
-        steps += read_steps(job_id)
-    answers = scripts.send(steps)
-    return [job_from_answers(*parts) for parts in zip(ids, answers[::2], answers[1::2], strict=True)]
 
 
 def read_steps(job_id: str) -> tuple[Step, Step]:

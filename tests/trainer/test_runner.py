@@ -225,7 +225,7 @@ def test_the_record_of_a_job_is_removed_after_its_signature_has_expired(tmp_path
     assert ["a" * 32 in done, "b" * 32 in done] == [True, False]
 
 
-# Orders
+# Repository commands
 
 
 def test_commands_run_in_parallel_and_finish_before_a_stop(here: TrainerHost) -> None:
