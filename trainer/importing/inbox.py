@@ -48,7 +48,7 @@ INBOX, DONE, REJECTED, REASON = "inbox", "done", "rejected", ".reason.txt"
 DEATHS = 3
 """A file is rejected after this many crashes during its import."""
 
-_TURN = ".importing"
+_ATTEMPT_FILE = ".importing"
 _SAMPLE = ".csv"
 _HALF_WRITTEN = (".part", ".tmp", ".partial", ".crdownload", ".filepart", "~")
 _MOST_NAME = 200
@@ -58,7 +58,7 @@ _Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class _Turn:
+class _Attempt:
     """The file that is being imported. `deaths` counts the processes that died during its import; `after` is the last
     version of the model before it."""
 
@@ -81,7 +81,7 @@ class Inbox:
         self._promote = promote
         self._log = log
         self._last_seen: dict[str, _Stamp] = {}
-        self._stuck: dict[str, _Stamp] = {}
+        self._failed: dict[str, _Stamp] = {}
 
     def import_files(self) -> None:
         """Import all files that are complete. Raises OSError if the inbox cannot be read or created."""
@@ -96,11 +96,11 @@ class Inbox:
                     self._log(f"inbox: {name!r} was removed")
                 except Exception as error:
                     # Probably a folder without write permission. Log it once, and retry when the file changes.
-                    self._stuck[name] = self._last_seen.get(name, (0, 0, 0))
+                    self._failed[name] = self._last_seen.get(name, (0, 0, 0))
                     why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
                     self._log(f"inbox: {name!r} can neither be imported nor moved away: {why}")
                 # Not in a `finally`: after a crash the next process needs this file.
-                (self._folder / _TURN).unlink(missing_ok=True)
+                (self._folder / _ATTEMPT_FILE).unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self) -> Iterator[bool]:
@@ -118,15 +118,15 @@ class Inbox:
         now = self._stamps()
         same = {name for name, stamp in now.items() if self._last_seen.get(name) == stamp}
         self._last_seen = now
-        self._stuck = {name: stamp for name, stamp in self._stuck.items() if now.get(name) == stamp}
+        self._failed = {name: stamp for name, stamp in self._failed.items() if now.get(name) == stamp}
         # A model waits while its sample or signature is still being written.
         found = [
             name
-            for name in same - self._stuck.keys()
-            if not _lies_beside(name) and {*self._beside(name)} <= {None, *same}
+            for name in same - self._failed.keys()
+            if not _is_companion(name) and {*self._companions(name)} <= {None, *same}
         ]
-        turn = self._turn()
-        return sorted(found, key=lambda name: (turn is None or name != turn.file, name))
+        attempt = self._read_attempt()
+        return sorted(found, key=lambda name: (attempt is None or name != attempt.file, name))
 
     def _stamps(self) -> dict[str, _Stamp]:
         stamps = {}
@@ -145,61 +145,61 @@ class Inbox:
         wanted = f"{name}{SUFFIX}"
         return wanted if wanted in self._last_seen else None
 
-    def _beside(self, name: str) -> tuple[str | None, str | None]:
+    def _companions(self, name: str) -> tuple[str | None, str | None]:
         """Return the names of the sample and of the signature of a model file."""
         return self._sample_of(name), self._signature_of(name)
 
     def _import_file(self, name: str) -> None:
         """Import or reject one file, and move it away. Raises OSError."""
-        path, (sample, signature) = self._folder / name, self._beside(name)
+        path, (sample, signature) = self._folder / name, self._companions(name)
         try:
             model = _model_of(path)
-            turn = self._begin(name, model)
-            manifest = self._published(turn, model, path, sample, signature)
+            attempt = self._start(name, model)
+            manifest = self._publish(attempt, model, path, sample, signature)
         except (Refused, ModelgateError) as refused:
             reason = str(refused) if isinstance(refused, ModelgateError) else f"{name!r} {refused}"
             self._reject(name, sample, signature, reason)
         else:
-            self._finish(turn, manifest, sample, signature)
+            self._finish(attempt, manifest, sample, signature)
 
-    def _begin(self, name: str, model: str) -> _Turn:
+    def _start(self, name: str, model: str) -> _Attempt:
         """Record the import of a file before it begins. Raises `Refused` after too many crashes."""
-        stamp, known = list(_stamp(self._folder / name)), self._turn()
+        stamp, known = list(_stamp(self._folder / name)), self._read_attempt()
         if known and (known.file, known.stamp) == (name, stamp):
-            turn = dataclasses.replace(known, deaths=known.deaths + 1)
-            if turn.deaths >= DEATHS:
+            attempt = dataclasses.replace(known, deaths=known.deaths + 1)
+            if attempt.deaths >= DEATHS:
                 raise Refused(f"crashed the trainer during {DEATHS} imports; see the trainer's log")
         else:
-            turn = _Turn(name, stamp, 0, max([0, *Repository(self._settings.models_dir).versions(model)]))
-        self._written(json.dumps(dataclasses.asdict(turn))).replace(self._folder / _TURN)
-        return turn
+            attempt = _Attempt(name, stamp, 0, max([0, *Repository(self._settings.models_dir).versions(model)]))
+        self._temporary_file(json.dumps(dataclasses.asdict(attempt))).replace(self._folder / _ATTEMPT_FILE)
+        return attempt
 
-    def _turn(self) -> _Turn | None:
+    def _read_attempt(self) -> _Attempt | None:
         try:
-            return _Turn(**json.loads((self._folder / _TURN).read_bytes()))
+            return _Attempt(**json.loads((self._folder / _ATTEMPT_FILE).read_bytes()))
         except (OSError, ValueError, TypeError):
             return None
 
-    def _published(
-        self, turn: _Turn, model: str, path: Path, sample: str | None, signature: str | None
+    def _publish(
+        self, attempt: _Attempt, model: str, path: Path, sample: str | None, signature: str | None
     ) -> ModelManifest:
         root = self._settings.models_dir
-        known = imported_before(root, model, path, turn.after) if turn.deaths else None
+        known = imported_before(root, model, path, attempt.after) if attempt.deaths else None
         rows, signed = (self._folder / name if name else None for name in (sample, signature))
         return known or import_file(self._settings, model, path, rows, signed)
 
-    def _finish(self, turn: _Turn, manifest: ModelManifest, sample: str | None, signature: str | None) -> None:
+    def _finish(self, attempt: _Attempt, manifest: ModelManifest, sample: str | None, signature: str | None) -> None:
         made = f"version {manifest.version} of {manifest.name!r}"
         for warning in manifest.warnings:
-            self._log(f"inbox: {turn.file!r}: {warning}")
+            self._log(f"inbox: {attempt.file!r}: {warning}")
         try:
             remark = self._promote(manifest.name, manifest.version, CURRENT)
-            self._log(f"inbox: {turn.file!r} is {made} and serves" + (f" ({remark})" if remark else ""))
+            self._log(f"inbox: {attempt.file!r} is {made} and serves" + (f" ({remark})" if remark else ""))
         except Exception as error:
-            self._log(f"inbox: {turn.file!r} is {made}, but did not become {CURRENT}: {error}")
-        if list(_stamp(self._folder / turn.file)) == list(turn.stamp):
+            self._log(f"inbox: {attempt.file!r} is {made}, but did not become {CURRENT}: {error}")
+        if list(_stamp(self._folder / attempt.file)) == list(attempt.stamp):
             called = f"{manifest.name}@{manifest.version}"
-            place = self._move(turn.file, DONE, called + turn.file[len(stem(turn.file) or "") :])
+            place = self._move(attempt.file, DONE, called + attempt.file[len(stem(attempt.file) or "") :])
             if signature:
                 self._move(signature, DONE, f"{place}{SUFFIX}")
             if sample:
@@ -209,7 +209,7 @@ class Inbox:
         self._log(f"inbox: rejected: {reason}")
         place = self._move(name, REJECTED, name)
         with opened_folder(self._folder / REJECTED) as target:
-            os.replace(self._written(f"{reason}\n"), f"{place}{REASON}", dst_dir_fd=target)
+            os.replace(self._temporary_file(f"{reason}\n"), f"{place}{REASON}", dst_dir_fd=target)
         if signature:
             self._move(signature, REJECTED, f"{place}{SUFFIX}")
         if sample:
@@ -233,9 +233,9 @@ class Inbox:
             os.rename(self._folder / name, new, dst_dir_fd=target)
         return new
 
-    def _written(self, text: str) -> Path:
+    def _temporary_file(self, text: str) -> Path:
         """Write a temporary file, which the caller moves to its place, and return its path."""
-        part = self._folder / f"{_TURN}.part"
+        part = self._folder / f"{_ATTEMPT_FILE}.part"
         part.unlink(missing_ok=True)
         with part.open("x", encoding="utf-8", errors="backslashreplace") as file:  # "x" follows no link
             file.write(text)
@@ -285,7 +285,7 @@ def _model_of(path: Path) -> str:
     return model_name(path.name)
 
 
-def _lies_beside(name: str) -> bool:
+def _is_companion(name: str) -> bool:
     """Return whether it is the sample or the signature of a model's file."""
     return name.lower().endswith((_SAMPLE, SUFFIX))
 

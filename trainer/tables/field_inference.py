@@ -115,7 +115,7 @@ def _target(table: Table, name: str, counts: Counts, kinds: Mapping[str, str]) -
     if len(counts) < 2:
         raise DataError(f"the target {shown(name)} is {listed(list(counts))} in every row: there is nothing to predict")
     if name in kinds:
-        field, words, _ = _requested(name, counts, table.separator, kinds[name])
+        field, words, _ = _requested_field(name, counts, table.separator, kinds[name])
         if words:
             raise DataError(f"the target {shown(name)} holds {listed(sorted(map(str, words)))}; correct the file")
         return field
@@ -131,7 +131,9 @@ def _target(table: Table, name: str, counts: Counts, kinds: Mapping[str, str]) -
     field = Field(name, kind, format=inferred.format)
     if kind is Kind.NUMBER and len(counts) <= FEW_VALUES:
         whole = dataclasses.replace(field, kind=Kind.INTEGER)
-        return field if _refused(counts, whole) else whole  # 0.0 and 1.0 are classes that some program wrote as floats
+        return (
+            field if _unfit_values(counts, whole) else whole
+        )  # 0.0 and 1.0 are classes that some program wrote as floats
     return field
 
 
@@ -143,9 +145,9 @@ def _input(name: str, counts: Counts, rows: int, separator: str | None, wanted: 
     if len(values) == 1 and not nulls:
         return _Column(None, remarks=[f"{name} is left out: it is {listed(list(values))} in every row"])
     if wanted:
-        field, words, remarks = _requested(name, values, separator, wanted)
+        field, words, remarks = _requested_field(name, values, separator, wanted)
     else:
-        field, words, remarks = _inferred(name, values, separator)
+        field, words, remarks = _infer_field(name, values, separator)
     nulls, values = nulls | words, {value: count for value, count in values.items() if value not in words}
     if not wanted and not remarks and _is_id(name, field, values, rows):
         return _Column(
@@ -155,7 +157,9 @@ def _input(name: str, counts: Counts, rows: int, separator: str | None, wanted: 
                 " name it as id_field to have it in answers"
             ],
         )
-    categories = tuple(sorted(map(str, values))) if field.kind is Kind.STRING and _closed(values, rows) else None
+    categories = (
+        tuple(sorted(map(str, values))) if field.kind is Kind.STRING and _are_categories(values, rows) else None
+    )
     nullable = sum(values.values()) < rows
     return _Column(dataclasses.replace(field, nullable=nullable, categories=categories), nulls, remarks)
 
@@ -164,7 +168,7 @@ _Found = tuple[Field, frozenset[object], list[str]]
 """A field, the words that mean null in it, and remarks."""
 
 
-def _inferred(name: str, values: Counts, separator: str | None) -> _Found:
+def _infer_field(name: str, values: Counts, separator: str | None) -> _Found:
     """Infer the field of the values, and the words among them that mean null."""
     inferred, nulls = _infer_kind(values, separator), frozenset[object]()
     remarks: list[str] = []
@@ -172,15 +176,15 @@ def _inferred(name: str, values: Counts, separator: str | None) -> _Found:
         words, rest = _without_null_words(values)
         without = _infer_kind(rest, separator) if words and rest else inferred
         if without.kind is Kind.STRING:
-            remarks = _nearly(name, values)
+            remarks = _text_remarks(name, values)
         else:
-            inferred, nulls, remarks = without, words, [_taken_for_null(name, words, without.kind)]
+            inferred, nulls, remarks = without, words, [_null_remark(name, words, without.kind)]
     if inferred.guess:
         remarks.append(f"{name} {inferred.guess}")
     return Field(name, inferred.kind, format=inferred.format), nulls, remarks
 
 
-def _requested(name: str, values: Counts, separator: str | None, wanted: str) -> _Found:
+def _requested_field(name: str, values: Counts, separator: str | None, wanted: str) -> _Found:
     """Return the field with the requested kind. Raises `DataError` with values that do not fit."""
     kind, written = KINDS[wanted]
     words, rest = _without_null_words(values) if kind is not Kind.STRING else (frozenset[object](), values)
@@ -189,12 +193,12 @@ def _requested(name: str, values: Counts, separator: str | None, wanted: str) ->
     elif kind is Kind.DATETIME and written is None:
         written, _ = _dates(rest)
     field = Field(name, kind, format=written)
-    if wrong := _refused(rest, field):
+    if wrong := _unfit_values(rest, field):
         raise DataError(
             f"the kind of {shown(name)} is {wanted}, but it holds {listed(wrong, 3)}; correct the file,"
             " or leave it out of kinds"
         )
-    return field, words, [_taken_for_null(name, words, kind)] if words else []
+    return field, words, [_null_remark(name, words, kind)] if words else []
 
 
 def _without_null_words(values: Counts) -> tuple[frozenset[object], Counts]:
@@ -202,7 +206,7 @@ def _without_null_words(values: Counts) -> tuple[frozenset[object], Counts]:
     return words, {value: count for value, count in values.items() if value not in words}
 
 
-def _taken_for_null(name: str, words: frozenset[object], kind: Kind) -> str:
+def _null_remark(name: str, words: frozenset[object], kind: Kind) -> str:
     return f"{name} holds {listed(sorted(map(str, words)))}, taken for null: otherwise it is a {kind}"
 
 
@@ -217,19 +221,19 @@ def _infer_kind(values: Counts, separator: str | None) -> _InferredKind:
     if any(_CODE.fullmatch(text) for text in texts):
         return _InferredKind(Kind.STRING)  # 01234 is a code; as a number it would lose a digit
     written = number_format(values, separator) if separator else None
-    if not _refused(values, Field("", Kind.NUMBER, format=written)):
+    if not _unfit_values(values, Field("", Kind.NUMBER, format=written)):
         whole = len(values) <= FEW_VALUES and not any(set(".,eE") & set(text) for text in texts)
-        fits = whole and not _refused(values, Field("", Kind.INTEGER))
+        fits = whole and not _unfit_values(values, Field("", Kind.INTEGER))
         return _InferredKind(Kind.INTEGER if fits else Kind.NUMBER, written)
     dates, guess = _dates(values)
-    if _refused(values, Field("", Kind.DATETIME, format=dates)):
+    if _unfit_values(values, Field("", Kind.DATETIME, format=dates)):
         return _InferredKind(Kind.STRING)
     return _InferredKind(Kind.DATETIME, dates, guess)
 
 
 def _dates(values: Counts) -> tuple[Format | None, str | None]:
     """Return the format of dates that are not in ISO 8601, and a remark if it was guessed."""
-    found = date_format(str(value) for value in _refused(values, Field("", Kind.DATETIME)))
+    found = date_format(str(value) for value in _unfit_values(values, Field("", Kind.DATETIME)))
     if found is None:
         return None, None
     written, guessed = found
@@ -242,21 +246,21 @@ def _dates(values: Counts) -> tuple[Format | None, str | None]:
     )
 
 
-def _refused(values: Counts, field: Field) -> list[object]:
+def _unfit_values(values: Counts, field: Field) -> list[object]:
     cells = list(values)
     plain = without_commas(cells, field.format)
     found = Conversion.for_field(field).convert_each(plain)
     return [value for value, converted in zip(cells, found, strict=True) if isinstance(converted, Refusal)]
 
 
-def _nearly(name: str, values: Counts) -> list[str]:
+def _text_remarks(name: str, values: Counts) -> list[str]:
     """Return a remark on a column of text that is nearly of another kind."""
     if reason := why_not_dates(list(map(str, values))):
         return [f"{name} is taken for text: {reason}"]
     codes = sorted(text for text in map(str, values) if _CODE.fullmatch(text))
     dates, _ = _dates(values)
     for kind in (Kind.NUMBER, Kind.DATETIME):
-        words = _refused(values, Field("", kind, format=dates))
+        words = _unfit_values(values, Field("", kind, format=dates))
         if codes and not words:
             return [f"{name} is taken for text: it has codes that begin with 0, such as {shown(codes[0])}"]
         if sum(values[word] for word in words) <= 0.05 * sum(values.values()):
@@ -278,7 +282,7 @@ def _is_id(name: str, field: Field, values: Counts, rows: int) -> bool:
     return bool(_ID.search(name)) or max(numbers) - min(numbers) == rows - 1
 
 
-def _closed(values: Counts, rows: int) -> bool:
+def _are_categories(values: Counts, rows: int) -> bool:
     return len(values) <= FEW_VALUES and min(values.values()) >= max(SEEN_ENOUGH[0], SEEN_ENOUGH[1] * rows)
 
 
