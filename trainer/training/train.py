@@ -52,8 +52,7 @@ def train(
     """
     phases, signing = Phases(report_progress), SigningPolicy.from_settings(settings)
     try:
-        # Training shares the machine with the workers.
-        with threadpool_limits(1), _warnings_to(log):
+        with threadpool_limits(1), _warnings_to(log):  # one thread: the workers share the machine
             evidence, row_hashes = _evidence(request, settings, signing.trust, phases, log, csv_file)
             phases.enter("reporting")
             report = Report.of(evidence)
