@@ -72,6 +72,13 @@ def fail(request: TrainingRequest, settings: Settings, report_progress: ReportPr
     raise errors.get(request.parameters["how"], ValueError("it hurts"))
 
 
+def scribble(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
+    """Write to the pipe of the reports, as a recipe can, and sleep for ever."""
+    text = request.parameters["text"].encode("latin-1")
+    os.write(int(sys.argv[1]), text * request.parameters["times"])
+    time.sleep(1000)
+
+
 def talk(request: TrainingRequest, settings: Settings, report_progress: ReportProgress, log: Log) -> None:
     for number in range(30_000):
         print(f"line {number:05} {'x' * 40}")  # noqa: T201
@@ -103,7 +110,7 @@ def scatter(request: TrainingRequest, settings: Settings, report_progress: Repor
 
 BEHAVIOURS: dict[str, Callable[[TrainingRequest, Settings, ReportProgress, Log], None]] = {
     behaviour.__name__: behaviour
-    for behaviour in (steps, sleep, hang, eat, die, leave, fail, talk, count, linger, scatter)
+    for behaviour in (steps, sleep, hang, eat, die, leave, fail, scribble, talk, count, linger, scatter)
 }
 
 

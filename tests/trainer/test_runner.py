@@ -143,6 +143,26 @@ def test_a_training_that_talks_without_end_is_neither_held_up_nor_kept_whole(her
     assert len(training.log()) <= 1_048_576
 
 
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [
+        ("not JSON\n", 1),
+        ("[1]\n", 1),
+        ('{"failure": {}}\n', 1),
+        ('{"output": 1}\n', 1),
+        ("\xff\n", 1),
+        ("x", 2_000_000),
+    ],
+)
+def test_a_training_that_writes_rubbish_to_its_report_pipe_fails_alone(
+    here: TrainerHost, text: str, times: int
+) -> None:
+    here.trainer()
+    error = here.train("scribble", text=text, times=times).ended().error
+    assert error and (error.code, "a report that cannot be read" in error.message) == ("training_failed", True)
+    assert "ended with" not in here.log
+
+
 def test_a_thread_that_a_training_leaves_does_not_delay_its_end(here: TrainerHost) -> None:
     here.trainer()
     assert here.train("linger").ended().status is Status.SUCCEEDED

@@ -25,6 +25,9 @@ LONGEST_LINE = 16_384
 EXIT_GRACE = 2.0
 """Seconds that a training has to exit after its outcome: a thread that the recipe left would keep it for ever."""
 
+LONGEST_REPORT = 1_000_000
+"""Bytes of a report."""
+
 MOST_UNSENT = 1_000_000
 """Bytes of a training's output that wait for Redis; beyond, the oldest lines are dropped."""
 
@@ -104,15 +107,29 @@ class TrainingProcess:
         if len(self._log) > MOST_UNSENT:
             self._log = self._log[self._log.find(b"\n", len(self._log) - MOST_UNSENT) + 1 :]
         *reports, self._partial_report = (self._partial_report + _read(self._reports)).split(b"\n")
-        for line in reports:
-            report = json.loads(line)
-            self.progress = report.get("progress", self.progress)
-            if "failure" in report:
-                self._outcome = Failure.from_json(report["failure"])
-            elif "output" in report:
-                self._outcome = report["output"]
-            if self._outcome:
-                self._end = min(self._end, time.monotonic() + EXIT_GRACE)
+        try:
+            if len(self._partial_report) > LONGEST_REPORT:
+                raise ValueError("it has no end")
+            for line in reports:
+                self._take_report(json.loads(line))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            self._partial_report = b""
+            detail = (
+                f"the training wrote a report that cannot be read ({type(error).__name__}); does the recipe write to"
+            )
+            self._outcome = Failure(Code.TRAINING_FAILED, f"{detail} a file that it has not opened?")
+            self._end = 0.0
+
+    def _take_report(self, report: Mapping[str, Any]) -> None:
+        """Take a report of `trainer.jobs.training_main`. A recipe can write there too, so it may be anything."""
+        self.progress = report.get("progress", self.progress)
+        if "failure" in report:
+            self._outcome = Failure.from_json(report["failure"])
+            Code(self._outcome.code)
+        elif "output" in report:
+            self._outcome = dict(report["output"])
+        if self._outcome:
+            self._end = min(self._end, time.monotonic() + EXIT_GRACE)
 
 
 def _read(descriptor: int) -> bytes:
