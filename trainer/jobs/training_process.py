@@ -114,10 +114,9 @@ class TrainingProcess:
                 self._take_report(json.loads(line))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             self._partial_report = b""
-            detail = (
-                f"the training wrote a report that cannot be read ({type(error).__name__}); does the recipe write to"
-            )
-            self._outcome = Failure(Code.TRAINING_FAILED, f"{detail} a file that it has not opened?")
+            message = f"the training sent a report that cannot be read ({type(error).__name__})"
+            hint = "let the recipe write only to files that it opens"
+            self._outcome = Failure(Code.TRAINING_FAILED, f"{message}; {hint}")
             self._end = 0.0
 
     def _take_report(self, report: Mapping[str, Any]) -> None:
@@ -125,7 +124,8 @@ class TrainingProcess:
         self.progress = report.get("progress", self.progress)
         if "failure" in report:
             self._outcome = Failure.from_json(report["failure"])
-            Code(self._outcome.code)
+            if not self._outcome.code:
+                raise ValueError("a failure without a code")
         elif "output" in report:
             self._outcome = dict(report["output"])
         if self._outcome:
