@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from broker.gateway.jobs import Jobs
+from broker.job_kinds import TRAINING
 from contract.jobs import Job, Status
 from contract.training import Progress
 from gateway.refusals import Reason, Refusal
@@ -48,7 +49,7 @@ class JobReader:
 
     def _with_queue_position(self, job: Job) -> Job:
         """Return a queued training with the number of trainings before it as its progress."""
-        if job.kind == "training" and job.status is Status.QUEUED and (ahead := self.jobs.ahead(job.id)) is not None:
+        if job.kind == TRAINING.name and job.status is Status.QUEUED and (ahead := self.jobs.ahead(job.id)) is not None:
             return replace(job, progress=Progress("waiting", 0.0, 0, ahead, "trainings before it").to_json())
         return job
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from broker.gateway.trainer_client import TrainerClient
+from broker.job_kinds import TRAINING
 from broker.schedules import Schedule, Schedules, TooManySchedules
 from contract.jobs import Job
 from contract.repository import Repository, valid_name
@@ -52,7 +53,7 @@ class Trainings:
 
         Raises `Refusal` for another job.
         """
-        if job.kind != "training":
+        if job.kind != TRAINING.name:
             raise Refusal(Reason.NO_LOG, f"the job {job.id} is a prediction, which has no log")
         return self.trainer.log(job.id, start)
 
