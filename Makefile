@@ -1,4 +1,4 @@
-# One command a habit; `make` lists them.
+# One command for each task; `make` lists them.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

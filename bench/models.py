@@ -1,6 +1,6 @@
 """The benchmark's models, as recipes: the project's own trainer turns rows into a published version.
 
-The same artifacts are what the other servers load, so that everybody predicts with the same estimator.
+The other servers load the same artifacts, so that all of them predict with the same estimator.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ class JobKind:
     """One kind of job.
 
     `name` is its `kind` in the HTTP API. `queue` is its queue in RQ; if it ends with a colon, it is the prefix of one
-    queue a model. `function` stands in the place of the dotted path that RQ would import; `former_function` did in
+    queue a model. `function` is written where RQ expects a dotted path to import; `former_function` was, in
     releases up to 0.2, which refuse the other one. Processes of `group` take the jobs.
 
     `batched`: scorers take batches, and queues take turns (TAKE); otherwise a process takes one job (BEGIN).

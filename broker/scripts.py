@@ -56,7 +56,7 @@ class Scripts:
             except NoScriptError:
                 return self._redis.execute_command("EVAL", text, 0, *args)
         except ResponseError as error:
-            raise self._meaning(error) from None
+            raise self._specific_error(error) from None
 
     def send(self, steps: Sequence[Step]) -> list[Any]:
         """Run `steps` and return the answer of each. One round trip for all, and no transaction.
@@ -71,7 +71,7 @@ class Scripts:
             answers = self._pipeline(steps, by_text=True)
         for answer in answers:
             if isinstance(answer, ResponseError):
-                raise self._meaning(answer)
+                raise self._specific_error(answer)
         return answers
 
     def _pipeline(self, steps: Sequence[Step], *, by_text: bool) -> list[Any]:
@@ -86,7 +86,7 @@ class Scripts:
             answers: list[Any] = pipeline.execute(raise_on_error=False)
         return answers
 
-    def _meaning(self, error: ResponseError) -> Exception:
+    def _specific_error(self, error: ResponseError) -> Exception:
         if str(error).startswith("FENCED"):
             return FencedError(str(error))
         if isinstance(error, ReadOnlyError) or "-READONLY " in str(error):

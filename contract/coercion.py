@@ -383,7 +383,7 @@ class _Errors:
             given = dict.fromkeys(name for name in layout.names if name in spellings)
             return f"{subject} is given more than once, as {listed(list(given))}"
         near = self._closest(spellings, layout.unknown)
-        return f"{subject} is missing" + (f"; {shown(near)} is no input: did you mean {subject}?" if near else "")
+        return f"{subject} is missing" + (f"; {shown(near)} is not an input: did you mean {subject}?" if near else "")
 
     def _closest(self, words: Sequence[str], choices: Sequence[str]) -> str | None:
         """Return the first suggestion for one of `words`, cached by question."""

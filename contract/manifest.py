@@ -342,7 +342,7 @@ def _metrics(read: Reader) -> Mapping[str, float]:
 
 def _file_name(name: str) -> str:
     if not name or name.startswith(".") or "/" in name or "\\" in name or "\0" in name:
-        raise invalid(f"names the artifact file {name!r}; it must lie beside the manifest")
+        raise invalid(f"names the artifact file {name!r}; it must be in the folder of the manifest")
     return name
 
 

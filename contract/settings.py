@@ -44,28 +44,31 @@ class Settings:
     workers: int = _setting(2, "Scorers of one worker: processes that predict.", least=1)
     worker_id: str = _setting("", "Name of this worker, the same after a restart; empty: the host's name.")
     worker_models: tuple[str, ...] = _setting((), "Models that this worker serves, comma-separated; empty: all.")
-    redis_url: str = _setting("", "The Redis to use; empty: `make up` starts one of its own.")
+    redis_url: str = _setting("", "URL of the Redis to use; empty: `make up` starts its own.")
     redis_password_file: Path | None = _setting(
-        None, "File with the password for REDIS_URL, where that has none; empty: none."
+        None, "File with the password for REDIS_URL, if the URL has none; empty: no password."
     )
     redis_fsync: str = _setting(
         "everysec",
-        "When our own Redis flushes to disk: everysec (a power cut loses a second or two) or always (nothing, slower).",
+        "When the Redis of `make up` flushes to disk: everysec (a power cut loses a second or two), or always (loses"
+        " nothing, slower).",
         choices=("everysec", "always"),
     )
     redis_maxmemory: str = _setting(
-        "1gb", "Most memory of our own Redis, as 512mb or 2gb; a full one refuses jobs and loses none. 0: no limit."
+        "1gb",
+        "Memory limit of the Redis that `make up` starts, such as 512mb or 2gb. At the limit it refuses new jobs and"
+        " loses none. 0: no limit.",
     )
     models_dir: Path = _setting(Path("models"), "The model repository.")
     data_dir: Path | None = _setting(None, "Folder with training data, <model>.csv; empty: none.")
     state_dir: Path = _setting(Path(".modelgate"), "Where `make up` keeps its Redis data and logs.")
     train_on_start: tuple[str, ...] = _setting(
         ("blobs", "boston", "iris", "loan", "sepals"),
-        "Recipes that are trained when their model is missing; none: none.",
+        "Recipes to train when their model is missing; none: train nothing.",
     )
     recipes_dir: Path | None = _setting(None, "Folder with recipes of your own, one Python file each; empty: none.")
-    spool_dir: Path = _setting(Path(".modelgate/spool"), "Where uploads lie until they are used.")
-    spool_mb: int = _setting(8192, "Most that uploads may take together, in MB; beyond, 507.", least=1)
+    spool_dir: Path = _setting(Path(".modelgate/spool"), "Folder for uploads until they are used.")
+    spool_mb: int = _setting(8192, "Largest total size of stored uploads, in MB; beyond, 507.", least=1)
     max_upload_mb: int = _setting(1024, "Largest upload, in MB; beyond, 413.", least=1)
     train_timeout: int = _setting(3600, "Longest training, in seconds; beyond, it fails.", least=1)
     train_memory_mb: int = _setting(4096, "Memory a training may take, in MB; 0: no limit.", least=0)
@@ -89,7 +92,7 @@ class Settings:
     trainer_secret: Path | None = _setting(
         None,
         "File with the secret that gateway and trainer share: the trainer obeys only what the gateway signed with it."
-        " Made where there is none; `make up` has one in STATE_DIR.",
+        " Created if it is missing; `make up` keeps it in STATE_DIR.",
     )
     max_body_mb: int = _setting(8, "Largest request body, in MB.", least=1)
     max_queue_rows: int = _setting(100_000, "Rows that may wait for one model; beyond, 503.", least=1)

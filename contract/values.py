@@ -155,8 +155,8 @@ def _boolean(value: object) -> bool | Refusal:
     return value == 1 if isinstance(value, (bool, int, float)) and value in (0, 1) else _NOT_A_BOOLEAN
 
 
-def _moment(value: object) -> str | Refusal:
-    """ISO 8601 text in UTC; the pattern is there because fromisoformat() reads 2024-05-17+02:00 as two o'clock."""
+def _datetime(value: object) -> str | Refusal:
+    """Return ISO 8601 text in UTC. Without the pattern, fromisoformat() would read 2024-05-17+02:00 as two o'clock."""
     text = value.strip().upper() if isinstance(value, str) else ""
     if not _DATETIME.fullmatch(text):
         return _NOT_A_DATETIME
@@ -210,7 +210,7 @@ def _booleans(column: list[Any], types: set[type]) -> Sequence[Value] | None:
     return column if types == {bool} else None
 
 
-def _moments(_column: list[Any], _types: set[type]) -> Sequence[Value] | None:
+def _datetimes(_column: list[Any], _types: set[type]) -> Sequence[Value] | None:
     return None  # each text has to be parsed
 
 
@@ -219,7 +219,7 @@ _KINDS: dict[Kind, tuple[_Convert, _ConvertBulk, Refusal]] = {
     Kind.INTEGER: (_integer, _integers, _NOT_AN_INTEGER),
     Kind.STRING: (_string, _strings, _NOT_A_STRING),
     Kind.BOOLEAN: (_boolean, _booleans, _NOT_A_BOOLEAN),
-    Kind.DATETIME: (_moment, _moments, _NOT_A_DATETIME),
+    Kind.DATETIME: (_datetime, _datetimes, _NOT_A_DATETIME),
 }
 
 
@@ -235,12 +235,12 @@ def _dates(written: Format) -> tuple[_Convert, _ConvertBulk, Refusal]:
     read, none = date_reader(written), Refusal("not_a_datetime", f"{_DATES[written]} or in ISO 8601")
 
     def convert(value: object) -> str | Refusal:
-        moment = _moment(value)
+        moment = _datetime(value)
         if isinstance(moment, str) or not isinstance(value, str):
             return moment if isinstance(moment, str) else none
         return read(value) or none
 
-    return convert, _moments, none
+    return convert, _datetimes, none
 
 
 ID = Conversion(_identity, _ids, None)

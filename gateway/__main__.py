@@ -37,7 +37,7 @@ def _list_routes() -> int:
     from gateway.app import create_app
     from gateway.rules import listed
 
-    app = create_app(Settings(redis_url="redis://localhost"))  # to which it does not connect
+    app = create_app(Settings(redis_url="redis://localhost"))  # the app does not connect to it
     print(*listed(app.url_map.iter_rules()), sep="\n")
     return 0
 

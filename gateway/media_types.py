@@ -28,7 +28,7 @@ def media_type(environ: WSGIEnvironment) -> str:
 
 
 def is_json(kind: str) -> bool:
-    """Return whether a body of this media type is read as JSON, as is one without."""
+    """Return whether a body of this media type is read as JSON. A body without a media type is, too."""
     return kind in ("application/json", "") or (kind.startswith("application/") and kind.endswith("+json"))
 
 

@@ -141,7 +141,7 @@ def follow(modelgate: Modelgate, job_id: str, out: IO[str]) -> int:
     except KeyboardInterrupt:
         bar.close()
         modelgate.request("DELETE", f"/v1/jobs/{job_id}")
-        print("modelgate: the training is cancelled", file=sys.stderr)
+        print("modelgate: the training was cancelled", file=sys.stderr)
         return INTERRUPTED
     bar.close()
     return _print_outcome(job, modelgate.url)

@@ -1,4 +1,4 @@
-"""Calls an estimator: the answers of its own methods, to the last bit, without the work that they do twice."""
+"""Predicts as the estimator's own methods do, to the last bit, without repeating their work."""
 
 from __future__ import annotations
 

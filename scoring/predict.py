@@ -17,7 +17,7 @@ from contract.manifest import ManifestDraft, ModelManifest, OutputKind
 from scoring.estimators import predict_rows
 
 Manifest = ModelManifest | ManifestDraft
-"""Of a published version, or of one that is tried before."""
+"""The manifest of a published version, or the draft of one that is not published yet."""
 
 _MAX_MESSAGE = 2000
 """Most characters of a model's exception that a failure quotes."""
@@ -59,7 +59,7 @@ def predict_each(estimator: Any, manifest: Manifest, parts: Sequence[Sequence[Ro
     except Exception as error:
         raise manifest.error(Code.MODEL_ERROR, f"raised {_described(error)}", exception=type(error).__name__) from error
     if values.shape != (len(rows),):
-        raise manifest.error(Code.MODEL_ERROR, f"answered with the shape {values.shape} to {len(rows)} rows")
+        raise manifest.error(Code.MODEL_ERROR, f"answered {len(rows)} rows with an array of the shape {values.shape}")
     plain, spans = _all_plain(values, manifest), _spans(parts)
     answers = [_each_plain(values[span].tolist(), manifest) if plain is None else plain[span] for span in spans]
     if all(isinstance(answer, Failure) for answer in answers):

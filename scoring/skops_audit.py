@@ -114,7 +114,7 @@ def check_estimator(estimator: Any) -> None:
         owner, attributes = type(thing).__name__, vars(thing)
         for name in attributes:
             if callable(getattr(type(thing), name, None)):
-                what = f"has an attribute in the place of its method {name}; save it as scikit-learn has fitted it"
+                what = f"has an attribute in place of its method {name}; save it as scikit-learn has fitted it"
                 raise UntrustedParameter(owner, name, what)
         if attributes.get("memory") is not None:
             what = f"has memory={_named(attributes['memory'])}, a folder to read from; set memory=None"

@@ -69,7 +69,7 @@ class Trust:
         except FileNotFoundError:
             raise manifest.error(
                 Code.NOT_TRUSTED,
-                "is not signed, and VERIFY_KEY asks for it: if you know where it comes from, sign it with"
+                "is not signed, but VERIFY_KEY requires it: if you know where it comes from, sign it with"
                 f" `make sign MODEL={manifest.name} VERSION={manifest.version}`, where the private key is",
             ) from None
         except OSError as error:
@@ -82,7 +82,7 @@ class Trust:
             )
         if ModelManifest.loads(text).dumps() != manifest.dumps():
             raise manifest.error(
-                Code.NOT_TRUSTED, "has another manifest now than when this process read it: start the process again"
+                Code.NOT_TRUSTED, "has a different manifest than when this process read it: restart the process"
             )
 
     def is_signed(self, text: bytes, signature: bytes) -> bool:

@@ -105,8 +105,8 @@ def _parser(known: Sequence[str]) -> argparse.ArgumentParser:
     sign = commands.add_parser(
         "sign",
         help="sign existing versions",
-        description="Signs with SIGNING_KEY the versions in MODELS_DIR that are signed with another key of VERIFY_KEY,"
-        " or the named version: you vouch for it.",
+        description="Signs versions in MODELS_DIR with SIGNING_KEY: those that another key of VERIFY_KEY has signed, or"
+        " the version that you name and vouch for.",
     )
     sign.add_argument(
         "--unsigned", action="store_true", help="also sign versions without any signature: you vouch for them"
@@ -116,7 +116,7 @@ def _parser(known: Sequence[str]) -> argparse.ArgumentParser:
     outside = commands.add_parser(
         "sign-file",
         help="sign a file to import",
-        description="Signs with SIGNING_KEY a file for import where VERIFY_KEY is set: writes FILE.sig.",
+        description="Writes FILE.sig with SIGNING_KEY, so that a trainer with VERIFY_KEY may import FILE.",
     )
     _add_import_arguments(outside)
     bring = commands.add_parser(
@@ -241,7 +241,7 @@ def _sign_file(settings: Settings, file: Path, name: str | None, sample: Path | 
         print_line(f"trainer: not signed: {error.filename}: {error.strerror}")
         return FAILED
     signed = f"{file.name} with the sample {sample.name}" if sample else f"{file.name} without a sample"
-    print_line(f"trainer: {signature} says that {signed} may become a version of {model!r}; put it beside the file")
+    print_line(f"trainer: {signature} allows the import of {signed} as {model!r}; put it beside the file")
     return 0
 
 

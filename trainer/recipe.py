@@ -176,9 +176,9 @@ def recipe(
 ) -> Callable[[Callable[..., Any]], Recipe]:
     """Turn the decorated function into the `Recipe` of its file. Raises TypeError if it is invalid."""
     if (inputs is None) != (target is None):
-        raise TypeError("a recipe has inputs and a target, or neither and takes any CSV")
+        raise TypeError("a recipe needs both inputs and target, or neither if it takes any CSV")
     if not 0 <= test_size < 1:
-        raise TypeError(f"test_size={test_size} is no share of the rows: from 0 to below 1")
+        raise TypeError(f"test_size={test_size} is not a share of the rows; use at least 0 and less than 1")
 
     def made(fit: Callable[..., Any]) -> Recipe:
         if len(_positional(fit)) not in (2, 3):

@@ -24,7 +24,7 @@ class Identity:
         """The claimed name; None until `claim` has succeeded."""
 
     def claim(self) -> list[str]:
-        """Try to claim the name; to be repeated until there is a `name`. Returns its former incarnations, whose jobs
+        """Try to claim the name. Call it again until there is a `name`. Returns its former incarnations, whose jobs
         have to be given back.
 
         A lease that is renewed between two calls means that another worker uses the name, so this one takes a

@@ -63,7 +63,7 @@ class ScorerConnection:
         self.scorer_end.close()
 
     def read(self) -> Hello | None:
-        """Return the scorer's message; None if the scorer is gone. To be called when `fileno()` is readable."""
+        """Return the scorer's message; None if the scorer is gone. Call it when `fileno()` is readable."""
         try:
             received = self._ours.recv(256)
         except OSError:

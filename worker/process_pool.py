@@ -54,7 +54,7 @@ class ProcessPool:
         self._draining = False
 
     def maintain(self, new_incarnation: Callable[[int], str] | None) -> None:
-        """Restart what has ended and kill what is overdue; to be called several times a second.
+        """Restart what has ended and kill what is overdue. Call it several times a second.
 
         `new_incarnation(slot)` names a new scorer; None: start no scorers yet.
         """
@@ -103,7 +103,7 @@ class ProcessPool:
                 scorer.retire()
 
     def stop_template(self) -> None:
-        """Stop the template; to be called once there are no scorers."""
+        """Stop the template. Call it once there are no scorers."""
         if self._template:
             self._template.stop(grace=1)
 

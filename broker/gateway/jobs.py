@@ -46,8 +46,8 @@ class Jobs:
     def submit(self, jobs: Sequence[PredictionJob]) -> list[bool]:
         """Submit prediction jobs. Returns for each whether it is in Redis now; False: the queue of its model is full.
 
-        One round trip for all models. Raises `OutOfMemoryError` if Redis is full; jobs of other models may be in Redis
-        then, and submitting all again tells which.
+        One round trip for all models. Raises `OutOfMemoryError` if Redis is full; some jobs may be in Redis by
+        then. Submit all of them again to learn which.
         """
         positions: defaultdict[str, list[int]] = defaultdict(list)
         for position, job in enumerate(jobs):
@@ -70,7 +70,7 @@ class Jobs:
         return Call("submit", args)
 
     def read(self, ids: Sequence[str]) -> list[Job | None]:
-        """Return the jobs with these ids, None in the place of one that does not exist. One round trip."""
+        """Return the jobs with these ids, None for one that does not exist. One round trip."""
         if not ids:
             return []
         answers = self._scripts.send([step for job_id in ids for step in read_steps(job_id)])

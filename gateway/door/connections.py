@@ -19,8 +19,8 @@ TURN = 256 * 1024
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How slow a client may be.
+class ClientTimeouts:
+    """The time limits for slow clients.
 
     `head`: seconds until the first byte on a new connection, and from a request's first byte to the end of its headers.
     `lag`: seconds that a body, or the reading of an answer, may be behind `rate`, in bytes a second.
@@ -53,17 +53,17 @@ class TooSlow(BaseException):
 class Connection(socket):  # type: ignore[misc]
     """A client's socket. It has no timer: the worker checks all connections once a second."""
 
-    def __init__(self, client: socket, patience: Patience, keepalive: float) -> None:
+    def __init__(self, client: socket, timeouts: ClientTimeouts, keepalive: float) -> None:
         """Wrap `client`, in the greenlet that serves it. `keepalive`: seconds that it may be idle."""
         super().__init__(client.family, client.type, client.proto, fileno=client.detach())
-        self.patience = patience
+        self.timeouts = timeouts
         self.next_request = NextRequest(self, keepalive)
         self._greenlet = gevent.getcurrent()
         self._turn = 0
         self.blocked = False
         """Whether the greenlet waits to read or to write."""
         self.phase = Phase.IDLE
-        self.enter(Phase.IDLE, patience.head)
+        self.enter(Phase.IDLE, timeouts.head)
 
     def recv(self, *arguments: Any) -> bytes:
         if self.phase is not Phase.IDLE:
@@ -111,14 +111,14 @@ class Connection(socket):  # type: ignore[misc]
     def _go_on_reading(self) -> None:
         if self.phase is Phase.HEAD:
             if not self.moved:  # only the first piece of the head has arrived
-                self.enter(Phase.HEAD, self.patience.head)
+                self.enter(Phase.HEAD, self.timeouts.head)
         elif self.phase is not Phase.BODY:
-            self.enter(Phase.BODY, self.patience.lag)
+            self.enter(Phase.BODY, self.timeouts.lag)
 
     def _send_slowly(self, data: Any, flags: int, **timeout: Any) -> int:
         """Wait until the client has read some bytes, and the kernel accepts more."""
         if self.phase is not Phase.ANSWER:
-            self.enter(Phase.ANSWER, self.patience.lag)
+            self.enter(Phase.ANSWER, self.timeouts.lag)
         self.blocked = True
         try:
             return int(socket.send(self, data, flags, **timeout))
@@ -129,7 +129,7 @@ class Connection(socket):  # type: ignore[misc]
         """Extend the deadline by bytes, to at most `lag` from now: a fast start does not allow a long silence."""
         self.moved += size
         if self.phase is not Phase.HEAD:
-            self.deadline = min(time.monotonic() + self.patience.lag, self.deadline + size / self.patience.rate)
+            self.deadline = min(time.monotonic() + self.timeouts.lag, self.deadline + size / self.timeouts.rate)
         self._turn += size
         if self._turn > TURN:
             self._turn = 0
@@ -142,7 +142,7 @@ class NextRequest:
     def __init__(self, connection: Connection, keepalive: float) -> None:
         self._connection = connection
         self._keepalive = keepalive
-        self._first_byte_within = connection.patience.head
+        self._first_byte_within = connection.timeouts.head
 
     def __enter__(self) -> None:
         self._connection.enter(Phase.IDLE, self._first_byte_within)

@@ -36,7 +36,7 @@ class Door:
         reference = self._fast_path.reference_in(environ)
         try:
             route = self._route(environ) if reference is None else self._fast_path.route
-            # A request of no route gets its 404 from Flask, if it could read.
+            # A request without a route must pass the check of `read`. Then Flask answers it with 404.
             self._guard.check(environ, Level.READ if route is None else route.level)
         except Problem as problem:
             return problem.response()(environ, start_response)

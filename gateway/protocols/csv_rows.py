@@ -28,6 +28,6 @@ def read(body: bytes, most_rows: int | None = None) -> Instances:
         table = csv_table.read(io.BytesIO(body), most_rows)
     except csv_table.NotCsv as error:
         raise MalformedBody(f"the body is not CSV: {error}") from None
-    letters = "look at its letters with accents"
+    letters = "check its accented letters"
     remarks = [f"the CSV is not in UTF-8 and was read as {table.guessed}; {letters}"] if table.guessed else []
     return Grid(table.columns, table.rows, table.separator, remarks)

@@ -45,7 +45,7 @@ def preferences(header: str | None, max_wait: int) -> Preferences:
 
 
 def seconds(name: str, text: str | None) -> float | None:
-    """Return the seconds in the parameter or header `name`, or None without it. Raises `Refusal` if it is no number."""
+    """Return the seconds in the parameter or header `name`, None if it is absent. Raises `Refusal` for other text."""
     if text is None:
         return None
     if not _SECONDS.fullmatch(text):

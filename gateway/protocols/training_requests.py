@@ -62,7 +62,9 @@ def training_request(
         raise invalid([FieldError(None, None, "not_an_object", f"the body must be a JSON object; it is {shown(body)}")])
     errors = _Errors()
     _unknown(body, _KEYS, "", errors)
-    given = {key: value for key, value in body.items() if value is not None and _arrives(key, value, errors)}
+    given = {
+        key: value for key, value in body.items() if value is not None and _is_readable_by_trainer(key, value, errors)
+    }
     path = _path(given.get("data"), errors)
     request = TrainingRequest(
         model=model,
@@ -144,8 +146,8 @@ def _unknown(given: Mapping[str, object], known: Sequence[str], where: str, erro
         errors.add(key, "repeated_field", f"{shown(key)} appears more than once")
 
 
-def _arrives(key: str, value: object, errors: _Errors) -> bool:
-    """Return whether the trainer will read the same value. JSON allows more: 1e999, half a character."""
+def _is_readable_by_trainer(key: str, value: object, errors: _Errors) -> bool:
+    """Return whether the trainer can read the same value: JSON also allows 1e999 and lone surrogates."""
     with suppress(ValueError, RecursionError):
         if orjson.loads(json.dumps(value)) == value:
             return True

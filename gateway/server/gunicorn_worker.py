@@ -12,7 +12,7 @@ from gunicorn.http import message, wsgi
 from gunicorn.http.body import ChunkedReader
 from gunicorn.workers.ggevent import GeventWorker
 
-from gateway.door.connections import Connection, NextRequest, Patience, Phase, TooSlow, slowest
+from gateway.door.connections import ClientTimeouts, Connection, NextRequest, Phase, TooSlow, slowest
 
 NOSNIFF = "X-Content-Type-Options: nosniff\r\n"
 """Sent with every answer, so that browsers do not guess its media type."""
@@ -54,7 +54,7 @@ class OneWrite(wsgi.Response):
 
     def send_headers(self) -> None:
         if not self.headers_sent:
-            if _much_is_unread(self.req.body.reader):
+            if _has_long_unread_body(self.req.body.reader):
                 self.force_close()
             lines = [
                 *self.default_headers(),
@@ -108,7 +108,7 @@ def install() -> None:
     message.ChunkedReader = Chunks  # type: ignore[attr-defined]
 
 
-def _much_is_unread(reader: Any) -> bool:
+def _has_long_unread_body(reader: Any) -> bool:
     if isinstance(reader, ChunkedReader):
         return reader.parser is not None
     return bool(reader.length > MAX_UNREAD)
@@ -121,7 +121,7 @@ class GatewayWorker(GeventWorker):
     with the job's state. Idle connections are closed; gunicorn's own worker would wait for them until the period ends.
     """
 
-    patience = Patience()
+    timeouts = ClientTimeouts()
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -134,7 +134,7 @@ class GatewayWorker(GeventWorker):
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         greenlet = gevent.getcurrent()
-        connection = self._connections[greenlet] = Connection(client, self.patience, self.cfg.keepalive)
+        connection = self._connections[greenlet] = Connection(client, self.timeouts, self.cfg.keepalive)
         try:
             super().handle(listener, connection, addr)
         finally:
@@ -148,7 +148,7 @@ class GatewayWorker(GeventWorker):
             super().handle_error(req, client, addr, exc)
         elif exc.phase is not Phase.ANSWER:
             code, what = ("body_too_slow", "body") if exc.phase is Phase.BODY else ("head_too_slow", "head")
-            write_problem(client, 408, code, f"the {what} of the request comes too slowly; send it again, and faster")
+            write_problem(client, 408, code, f"the {what} of the request arrived too slowly; send it again, faster")
 
     def notify(self) -> None:
         """gunicorn calls this each second, while it serves and while it stops."""

@@ -80,12 +80,12 @@ def _none_is_current(repository: Repository, name: str, versions: list[int]) -> 
     """Return the refusal for a model without a promoted version, with the reason of the gate for the newest."""
     newest, listed = versions[-1], versions[-_MAX_VERSIONS_LISTED:]
     if reason := _reason_of_gate(repository, name, newest):
-        why, way_out = f"the gate did not let version {newest} through, as {reason}", "anyway"
+        why, how = f"the gate refused version {newest}, because {reason}", "anyway"
     else:
         why = f"none of {', '.join(map(str, listed))} was promoted"
-        way_out = "(the answer names the obstacle, if there is one)"
+        how = "(if that fails, the answer says why)"
     detail = (
-        f"the model {name!r} has no current version: {why}; ask for {name}@{newest}, or make it current {way_out}:"
+        f"the model {name!r} has no current version: {why}; ask for {name}@{newest}, or make it current {how}:"
         f' PUT /v1/models/{name}/aliases/current {{"version": {newest}}}'
     )
     return Refusal(Reason.NO_CURRENT_VERSION, detail, versions=listed)

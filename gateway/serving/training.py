@@ -43,7 +43,7 @@ class Trainings:
         return self.trainer.submit(request)
 
     def recipe_of(self, model: str, recipes: list[str]) -> str:
-        """Return the recipe of the current version, else the one that bears the model's name."""
+        """Return the recipe of the current version, else the recipe with the model's name."""
         if model not in recipes or self.repository.aliases(model):
             return self.repository.manifest(*resolve(self.repository, model)).recipe
         return model

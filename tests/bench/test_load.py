@@ -1,4 +1,4 @@
-"""The load generator and what is made of its counts: a benchmark that miscounts is worse than none."""
+"""The load generator counts right, and so do the figures: a benchmark that miscounts is worse than none."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ def test_null_stays_null_where_it_is_allowed(kind: Kind) -> None:
         (Records([{"x": {}}]), "'x' must be a finite number; it is an object"),
         (Records([{"x": "a" * 99}]), f"'x' must be a finite number; it is '{'a' * 40}'… (99 characters)"),
         (Records([{"x": 10**4999}]), "'x' must be a finite number; it is a number of about 4998 digits"),
-        (Records([{"X": 1}]), "'x' is missing; 'X' is no input: did you mean 'x'?"),
+        (Records([{"X": 1}]), "'x' is missing; 'X' is not an input: did you mean 'x'?"),
         (Records([{"unlike": 1}]), "'x' is missing"),
         (Records([]), "the request has no rows; send at least one"),
         (Grid(None, [[1, 2]]), "row 0 must be a list of 1 value ('x'); it is a list of 2 values"),
@@ -216,7 +216,7 @@ def test_a_near_miss_is_refused_with_a_suggestion(spelling: str) -> None:
     row = {name: value for name, value in GOOD.items() if name != "nox"} | {spelling: 0.5}
     error = one_error(Records([row]), HOUSE)
     assert (error.field, error.code) == ("nox", "missing_field")
-    assert error.message == f"'nox' is missing; {spelling!r} is no input: did you mean 'nox'?"
+    assert error.message == f"'nox' is missing; {spelling!r} is not an input: did you mean 'nox'?"
 
 
 def test_a_missing_column_is_an_error_even_where_null_is_allowed() -> None:
@@ -424,7 +424,7 @@ def test_an_id_has_a_bounded_length(rows: int) -> None:
     )
 
 
-# Properties. A cell is a pair: what is sent, and what is to come of it.
+# Properties. A cell is a pair: the value that is sent, and the value that coercion must make of it.
 
 numbers = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False).map(lambda x: (x, x)),

@@ -77,7 +77,7 @@ def test_a_body_of_a_million_rows_is_413_and_leaves_no_memory_behind(site: Site)
 
 
 def test_more_rows_than_the_queue_can_hold_are_413(site: Site) -> None:
-    """Asking again would not help, so this is no 503."""
+    """Asking again would not help, so this is not a 503."""
     answer = site.gateway.post("quick", [[1]] * (MOST_ROWS + 1))
     assert (answer.status_code, answer.json()["code"]) == (413, "too_many_rows")
     assert site.gateway.post("quick", [[1]] * MOST_ROWS, wait=20).status_code == 200

@@ -118,7 +118,7 @@ def test_ctrl_c_stops_the_training_that_make_train_asked_for(place: Place) -> No
     running = until(lambda: place.gateway.get("/v1/jobs?model=blobs&status=running").json()["items"], "it runs")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, "modelgate: the training is cancelled\n")
+    assert (process.returncode, errors) == (130, "modelgate: the training was cancelled\n")
     assert place.gateway.get(f"/v1/jobs/{running[0]['id']}").json()["status"] == "canceled"
 
 

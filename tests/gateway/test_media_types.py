@@ -76,14 +76,14 @@ def test_without_a_reason_of_the_gate_the_answer_points_to_moving_the_alias(
 ) -> None:
     only_version(settings, report)
     said = problem(client.get("/v1/models/churn"), 404, "no_current_version")
-    assert "make it current (the answer names the obstacle, if there is one): PUT" in said["detail"]
+    assert "make it current (if that fails, the answer says why): PUT" in said["detail"]
 
 
 def test_the_gate_that_refused_the_only_version_is_quoted(client: FlaskClient, settings: Settings) -> None:
     reason = "accuracy is 0.61, but the gate requires at least 0.7"
     only_version(settings, json.dumps({"refused": reason}))
     said = problem(client.get("/v1/models/churn"), 404, "no_current_version")
-    assert f"the gate did not let version 1 through, as {reason}" in said["detail"]
+    assert f"the gate refused version 1, because {reason}" in said["detail"]
     assert said["detail"].endswith('make it current anyway: PUT /v1/models/churn/aliases/current {"version": 1}')
 
 

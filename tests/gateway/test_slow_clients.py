@@ -11,18 +11,18 @@ import pytest
 from gevent.socket import socket as gevent_socket
 
 from contract.settings import Settings
-from gateway.door.connections import Connection, Patience, Phase, slowest
+from gateway.door.connections import ClientTimeouts, Connection, Phase, slowest
 from tests.gateway.test_gunicorn import Server, serving
 from tests.support import PROJECT, until
 
 SLOTS = 40
 CONFIG = f"""
 exec(open({str(PROJECT / "gateway" / "server" / "gunicorn.conf.py")!r}).read())
-from gateway.door.connections import Patience
+from gateway.door.connections import ClientTimeouts
 from gateway.server.gunicorn_worker import GatewayWorker
 
 class worker_class(GatewayWorker):
-    patience = Patience(head=1.0, lag=1.0)
+    timeouts = ClientTimeouts(head=1.0, lag=1.0)
 
 worker_connections = {SLOTS}
 """
@@ -70,7 +70,7 @@ def test_connections_without_progress_are_closed(hurried: Server, spool: Path) -
 
 def test_a_body_that_keeps_arriving_extends_its_deadline() -> None:
     ours, theirs = socket.socketpair()
-    with theirs, Connection(wrapped(ours), Patience(lag=20, rate=1000), 75) as connection:
+    with theirs, Connection(wrapped(ours), ClientTimeouts(lag=20, rate=1000), 75) as connection:
         connection.enter(Phase.BODY, 20)
         connection.deadline -= 15  # as if nothing had arrived for so long
         before = connection.deadline
@@ -114,7 +114,7 @@ def test_the_slowest_connections_are_closed_first_and_new_ones_are_not() -> None
         for pair in pairs:
             for end in pair:
                 stack.enter_context(end)
-        idle, trickling, quick, fresh, busy = (Connection(wrapped(ours), Patience(), 75) for ours, _ in pairs)
+        idle, trickling, quick, fresh, busy = (Connection(wrapped(ours), ClientTimeouts(), 75) for ours, _ in pairs)
         for connection in (idle, trickling, quick, fresh, busy):
             connection.blocked = connection is not busy
             connection.since -= 0 if connection is fresh else 100

@@ -127,7 +127,7 @@ def test_an_object_without_predict_is_a_model_error(manifest: ModelManifest) -> 
 
 @pytest.mark.parametrize("values", [np.zeros(1), np.zeros((2, 1)), 0.0])
 def test_anything_but_one_value_a_row_is_an_error(manifest: ModelManifest, values: Any) -> None:
-    assert "answered with the shape" in failure(Answers(values), manifest, rows=2).message
+    assert "rows with an array of the shape" in failure(Answers(values), manifest, rows=2).message
 
 
 @pytest.mark.parametrize("table", [np.zeros((1, 3)), np.zeros(2), None])

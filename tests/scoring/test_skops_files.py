@@ -104,7 +104,7 @@ def test_a_call_of_anything_else_is_refused_and_not_made(models: Path, tmp_path:
     with pytest.raises(UntrustedTypes):
         loads(data)
     assert not trace.exists()
-    # It would have been made: the list is what stands in between.
+    # Without the list, skops would have made it.
     import skops.io
 
     skops.io.loads(data, trusted=[*ALLOWED, f"{os.mkdir.__module__}.mkdir"])
@@ -207,7 +207,7 @@ def test_an_object_cannot_show_numpy_the_memory_of_the_process() -> None:
     window = {"data": (secret.ctypes.data, False), "shape": (3,), "typestr": "<f8", "version": 3}
     spy = with_attribute(StandardScaler(), "__array_interface__", window)
     assert np.asarray(spy).tolist() == secret.tolist(), "numpy believes it"
-    # As it lies in a file: numpy would ask while the file is loaded.
+    # Stored as in a file: numpy would look for it while the file is loaded.
     for held in (spy, np.array([None, None], dtype=object).reshape(1, 2)):
         holder = with_attribute(StandardScaler(), "x", [held, with_attribute(StandardScaler(), "spy", spy)])
         with pytest.raises(UntrustedParameter, match="has the attribute __array_interface__"):

@@ -140,7 +140,7 @@ def test_a_manifest_that_was_forged_while_it_was_read_is_refused(models: Path, f
     _other_label(folder)
     forged = Repository(models).manifest("m", 1)
     (folder / "manifest.json").write_bytes(true)
-    with pytest.raises(ModelgateError, match="another manifest now than when this process read it"):
+    with pytest.raises(ModelgateError, match="a different manifest than when this process read it"):
         load(forged, folder, SIGNED)
 
 

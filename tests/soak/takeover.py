@@ -1,4 +1,4 @@
-"""How long it takes until the jobs of a killed worker, with all its processes, are being scored again."""
+"""Measures how soon the jobs of a worker start again after all its processes were killed."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from tests.system.stack import Stack, why_no_docker
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Built, up and healthy; whoever scales or stops something puts it back with `up`."""
+    """Built, up and healthy. A test that scales or stops a service restores it with `up`."""
     reason = why_no_docker()
     if reason and os.environ.get("CI") == "true":
         pytest.fail(reason)

@@ -28,7 +28,7 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.port}"
         self.models_dir, self.owner = models_dir, owner
         self.data_dir = os.environ.get("DATA_DIR", "")
-        # From here and from no .env; what is set there is the user's, and may be anything.
+        # Set here and not in .env, which belongs to the user and may set anything.
         self._environ = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME") or k.startswith("DOCKER_")} | {
             "PORT": str(self.port),
             "MODELS_DIR": str(models_dir),

@@ -13,7 +13,7 @@ SERVICES = ["gateway", "redis", "trainer", "worker"]
 def test_a_container_runs_without_root_and_without_capabilities(stack: Stack, service: str) -> None:
     (container,) = stack.containers(service)
     assert stack.execute(container["Id"], "id", "-u").strip() != "0"
-    # Of all its processes, the first included, and of what may be gained: CapBnd.
+    # No process has any, and none can gain any (CapBnd).
     status = stack.execute(container["Id"], "sh", "-c", "cat /proc/[0-9]*/status")
     lines = [line.split() for line in status.splitlines()]
     assert {line[1] for line in lines if line and line[0] in ("CapEff:", "CapPrm:", "CapBnd:")} == {"0" * 16}
@@ -67,7 +67,7 @@ def test_only_the_gateway_is_published_and_on_loopback_only(stack: Stack) -> Non
     assert published == {("gateway", "127.0.0.1", str(stack.port))}
 
 
-def test_what_holds_models_or_jobs_is_on_no_network_that_leads_outside(stack: Stack) -> None:
+def test_services_that_hold_models_or_jobs_cannot_reach_the_internet(stack: Stack) -> None:
     for service in ("redis", "trainer", "worker"):
         (container,) = stack.containers(service)
         networks = container["NetworkSettings"]["Networks"]

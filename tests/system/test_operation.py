@@ -29,13 +29,13 @@ def test_jobs_spread_over_scaled_workers(stack: Stack) -> None:
     body = stack.get("/v1/models/loan").json()["example"]
     before = [_cpu_seconds(stack, worker) for worker in workers]
     assert _succeeded(stack, stack.post_many("loan", [body] * 600))
-    # Nobody is told who scored a job, but scoring a forest takes time, and waiting takes next to none.
+    # A job does not record its worker, but scoring a forest takes processor time, and waiting takes almost none.
     used = [_cpu_seconds(stack, worker) - start for worker, start in zip(workers, before, strict=True)]
     assert min(used) > sum(used) / 10, f"seconds of CPU time by worker: {used}"
 
 
 def _cpu_seconds(stack: Stack, container: str) -> float:
-    """What all processes that now live in the container have used since they began."""
+    """Return the processor time that the running processes of the container have used."""
     ticks = 0
     for line in stack.execute(container, "sh", "-c", "cat /proc/[0-9]*/stat").splitlines():
         fields = line.rpartition(")")[2].split()  # the name before it may hold blanks

@@ -112,7 +112,7 @@ def test_every_wrong_field_is_named_at_once(stack: Stack) -> None:
     assert {(error["row"], error["field"]) for error in problem["errors"]} == {(0, "sepal_length"), (0, "petal_width")}
 
 
-def test_an_unknown_model_is_not_found_and_the_models_there_are_are_named(stack: Stack) -> None:
+def test_an_unknown_model_is_404_with_the_list_of_models(stack: Stack) -> None:
     assert "iris" in json.dumps(_problem(stack.predict("irirs", IRIS), 404))
 
 

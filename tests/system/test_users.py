@@ -31,7 +31,7 @@ def test_no_service_administers_redis(stack: Stack, service: str) -> None:
     assert [line.rpartition(" x ")[0] for line in done] == of_the_trainer
 
 
-def test_passwords_and_the_secret_are_seen_by_those_alone_who_need_them(stack: Stack) -> None:
+def test_only_the_services_that_need_passwords_and_the_secret_see_them(stack: Stack) -> None:
     def volumes(service: str) -> set[str]:
         (container,) = stack.containers(service)
         return {mount["Name"].partition("_")[2] for mount in container["Mounts"] if mount["Type"] == "volume"}

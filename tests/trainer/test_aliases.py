@@ -69,7 +69,7 @@ def test_an_alias_is_deleted_but_not_current(three: Path) -> None:
     assert Repository(three).aliases("sum") == {"current": 1}
 
 
-def test_without_a_previous_version_there_is_no_way_back(three: Path) -> None:
+def test_a_rollback_without_a_previous_version_is_refused(three: Path) -> None:
     assert refused(lambda: previous(three, "sum")) == "no_previous"
     move_alias(three, "sum", "current", 2)
     assert previous(three, "sum") == 1

@@ -67,7 +67,7 @@ def test_a_recipe_that_raises_is_reported_with_its_error_and_line(
     assert "recipes/blobs.py" in said
 
 
-def test_an_unknown_recipe_is_answered_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_recipe_gets_the_list_of_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["train", "lone"])
     assert ended.value.code == 2

@@ -197,7 +197,7 @@ def test_the_same_training_again_is_as_good_and_promoted(trainer: Trainer) -> No
     assert again.verdict.endswith("(p = 1).")
 
 
-def test_a_version_of_which_columns_tell_nothing_does_not_pass(trainer: Trainer) -> None:
+def test_a_version_trained_on_useless_columns_does_not_pass(trainer: Trainer) -> None:
     draw = random.Random(0)
     rows = [{"a": draw.gauss(0, 1), "z": draw.gauss(0, 1)} for _ in range(400)]
     trainer.train(rows, deaf=True)

@@ -223,7 +223,7 @@ def test_a_semicolon_within_a_cell_is_no_separator(tmp_path: Path) -> None:
 def test_text_that_is_not_utf_8_is_read_as_windows_1252_with_a_remark(tmp_path: Path, more: bytes, name: str) -> None:
     found = table(tmp_path, "stadt,n\nKöln,".encode("cp1252") + more + b"\n")
     assert found.rows[0][0] == "Köln"
-    assert found.remarks == [f"t.csv is not in UTF-8 and was read as {name}; look at its letters with accents"]
+    assert found.remarks == [f"t.csv is not in UTF-8 and was read as {name}; check its accented letters"]
 
 
 def test_a_spreadsheets_unicode_text_is_read(tmp_path: Path) -> None:

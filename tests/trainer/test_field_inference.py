@@ -87,7 +87,7 @@ def test_a_single_word_among_numbers_is_named() -> None:
     )
 
 
-def test_codes_are_no_numbers_for_the_zero_that_they_begin_with() -> None:
+def test_codes_with_a_leading_zero_are_not_numbers() -> None:
     assert remark([f"{n % 9:02}" for n in range(ROWS)]) == (
         "x is taken for text: it has codes that begin with 0, such as '00'"
     )

@@ -55,13 +55,13 @@ def archive(*names: str) -> bytes:
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_a_file_of_another_kind_is_called_by_its_name(tmp_path: Path, data: bytes, said: str) -> None:
+def test_a_file_of_another_format_is_named_as_such(tmp_path: Path, data: bytes, said: str) -> None:
     assert said in refusal(tmp_path, data)
 
 
 @pytest.mark.parametrize("save", ["pickle", "joblib", "joblib.gz", "gzip"])
 @pytest.mark.parametrize("left", [0.3, 0.95])
-def test_a_file_that_is_cut_off_is_called_so(tmp_path: Path, save: str, left: float) -> None:
+def test_a_truncated_file_is_reported_as_truncated(tmp_path: Path, save: str, left: float) -> None:
     model, buffer = LogisticRegression().fit(X, y), io.BytesIO()
     if save.startswith("joblib"):
         joblib.dump(model, buffer, compress=("gzip", 3) if save.endswith("gz") else 0)

@@ -74,7 +74,7 @@ def test_a_null_that_was_a_category_may_be_sent(tmp_path: Path) -> None:
     assert tried(tmp_path, model).signature.inputs == (Field("plan", Kind.STRING, True, ("a", "b")),)
 
 
-def test_a_search_is_looked_through(tmp_path: Path) -> None:
+def test_columns_are_found_inside_a_search(tmp_path: Path) -> None:
     model = GridSearchCV(mixed(), {"logisticregression__C": [1.0]}, cv=2).fit(FRAME, TARGET)
     assert tried(tmp_path, model).signature == tried(tmp_path, mixed()).signature
 
@@ -208,7 +208,7 @@ def test_a_dict_with_a_model_its_columns_and_their_types_is_understood(tmp_path:
     draft = tried(tmp_path, saved)
     assert draft.signature.inputs == (Field("rm", Kind.NUMBER), Field("chas", Kind.INTEGER))
     assert draft.artifact.input_format is InputFormat.ARRAY
-    # What is published is the model alone, which a worker can use.
+    # Only the model is published, which a worker can use.
     (tmp_path / "file").write_bytes(pickle.dumps(saved))
     artifact = examine("m", tmp_path / "file", None).artifact
     assert isinstance(joblib.load(io.BytesIO(artifact or b"")), LinearRegression)

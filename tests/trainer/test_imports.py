@@ -111,7 +111,7 @@ def test_a_regressor_is_measured_unless_two_columns_could_be_its_target(settings
 
 
 @pytest.mark.parametrize("facts", [{"answers": 3}, {"answers": {}, "dependence": []}, {}])
-def test_a_report_of_nonsense_is_left_out(facts: dict[str, Any]) -> None:
+def test_a_report_with_invalid_facts_is_left_out(facts: dict[str, Any]) -> None:
     assert imports._report(facts) is None
 
 
@@ -133,7 +133,7 @@ def test_a_file_is_published_byte_by_byte_and_serves(settings: Settings, file: P
 
 
 @pytest.mark.usefixtures("examined_here", "unverified")
-def test_of_a_dict_only_the_model_is_published(settings: Settings, tmp_path: Path) -> None:
+def test_only_the_model_in_a_dict_is_published(settings: Settings, tmp_path: Path) -> None:
     saved = {"model": LogisticRegression().fit(X, y), "columns": ["a", "b"]}
     (tmp_path / "dict.joblib").write_bytes(pickle.dumps(saved))
     manifest = import_file(settings, "mine", tmp_path / "dict.joblib")
@@ -185,7 +185,7 @@ libc.prctl(28, noroot, 0, 0, 0)  # SECUREBITS: no capabilities because of being 
 libc.capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
-"""Runs Python with the rights of any user: root may look into everybody."""
+"""Runs Python with the rights of any user: root may read every process."""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
@@ -344,7 +344,7 @@ def test_a_file_name_becomes_a_model_name() -> None:
 
 
 def test_sweeping_spares_running_imports(settings: Settings) -> None:
-    with imports._workbench(settings.models_dir) as folder:
+    with imports._import_folder(settings.models_dir) as folder:
         sweep(settings.models_dir)
         assert folder.exists()
         abandoned = folder.with_name("inbox-0000")
@@ -354,7 +354,7 @@ def test_sweeping_spares_running_imports(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("examined_here", "unverified")
-def test_an_order_publishes_promotes_and_removes_the_upload(settings: Settings, tmp_path: Path, redis: Redis) -> None:
+def test_a_command_publishes_promotes_and_removes_the_upload(settings: Settings, tmp_path: Path, redis: Redis) -> None:
     upload, sample = tmp_path / "u1", tmp_path / "u2"
     upload.write_bytes((PICKLES / "logistic-1.6.1.pkl").read_bytes())
     sample.write_text("a,b\n1,2\n")
@@ -378,21 +378,21 @@ def test_a_command_imports_nothing_while_uploads_are_off(settings: Settings, fil
     assert leftovers(settings) == [] and Repository(settings.models_dir).versions("mine") == []
 
 
-def test_an_order_that_fails_removes_the_upload(settings: Settings, tmp_path: Path) -> None:
+def test_a_command_that_fails_removes_the_upload(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "u1").write_bytes(b"<html>")
     with pytest.raises(ModelgateError, match="the file that was sent is an HTML page"):
         import_upload(settings, RepositoryCommand(RepositoryAction.IMPORT, "mine", upload="u1"))
     assert not (tmp_path / "u1").exists()
 
 
-def test_a_refused_upload_is_called_by_the_name_that_its_sender_knows(settings: Settings, tmp_path: Path) -> None:
+def test_a_refused_upload_is_called_by_its_original_name(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "u1").write_bytes(b"<html>")
     with pytest.raises(ModelgateError, match=r"^loan\.pkl is an HTML page"):
         import_upload(settings, RepositoryCommand(RepositoryAction.IMPORT, "mine", upload="u1", upload_name="loan.pkl"))
 
 
 @pytest.mark.parametrize("upload", [None, "", "../mine.pkl", "/etc/passwd", ".hidden"])
-def test_an_order_reads_nothing_outside_of_the_spool(settings: Settings, file: Path, upload: str | None) -> None:
+def test_a_command_reads_nothing_outside_of_the_spool(settings: Settings, file: Path, upload: str | None) -> None:
     with pytest.raises(ModelgateError, match=r"is not a file of SPOOL_DIR"):
         import_upload(settings, RepositoryCommand(RepositoryAction.IMPORT, "mine", upload=upload))
     assert file.exists()

@@ -142,7 +142,7 @@ def test_a_model_that_takes_whole_numbers_only_gets_them(tmp_path: Path) -> None
     assert predict(Places(), draft, [(2,)]).values == [30.0]
 
 
-def test_whole_categories_of_which_there_are_no_others_are_integers(tmp_path: Path) -> None:
+def test_integers_are_required_if_the_encoder_accepts_no_other_categories(tmp_path: Path) -> None:
     closed = make_pipeline(OrdinalEncoder(), LogisticRegression()).fit(FRAME[["zip"]], ODD)
     with pytest.raises(InvalidInstances, match="must be a whole number"):
         coerce(Records([{"zip": 5.5}]), tried(tmp_path, closed).signature)

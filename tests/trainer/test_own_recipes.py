@@ -93,7 +93,7 @@ def test_a_missing_recipes_dir_is_reported(tmp_path: Path) -> None:
     assert recipes.names(tmp_path / "no") == recipes.names()
 
 
-def test_an_unknown_recipe_is_answered_with_those_there_are(tmp_path: Path) -> None:
+def test_an_unknown_recipe_gets_the_list_of_recipes(tmp_path: Path) -> None:
     (tmp_path / "good.py").write_text(GOOD)
     assert refusal("lone", tmp_path) == (
         "there is no recipe 'lone'; there are blobs, boston, good, iris, loan, sepals, tabular"

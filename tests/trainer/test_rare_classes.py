@@ -40,7 +40,7 @@ def test_without_probabilities_balanced_accuracy_leads_and_in_balance_accuracy_d
     assert "recall_at_half_precision" not in measure(Y[Y == "yes"], PREDICTED[Y == "yes"], None, plain)
 
 
-def test_of_more_classes_each_counts_alike() -> None:
+def test_average_precision_weighs_several_classes_equally() -> None:
     y = np.repeat([0, 1, 2], [80, 15, 5])
     table = np.random.default_rng(1).dirichlet([1, 1, 1], 100)
     each = [average_precision_score(y == label, table[:, label]) for label in range(3)]
@@ -71,7 +71,7 @@ def test_a_threshold_is_chosen_out_of_fold_and_measured_on_held_out_rows() -> No
     assert found.argmax.recall == recall_score(y == "yes", PREDICTED[2500:] == "yes")
 
 
-def test_there_is_no_threshold_without_probabilities_or_of_more_classes() -> None:
+def test_only_models_of_two_classes_with_probabilities_have_a_threshold() -> None:
     assert thresholds(Y, PREDICTED, None, OUTPUT, None) is None
     assert thresholds(Y, PREDICTED, TABLE, Output(OutputKind.CLASS, (0, 1, 2), True), None) is None
     without = thresholds(Y, PREDICTED, TABLE, OUTPUT, None)

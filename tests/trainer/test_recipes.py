@@ -187,7 +187,7 @@ def test_boston_accepts_upper_case_and_drops_unknown_columns() -> None:
     assert model.answer({**body, "MEDV": 24}).values == model.answer(model.manifest.example).values
 
 
-def test_boston_bears_a_column_that_never_changes() -> None:
+def test_boston_accepts_a_constant_column() -> None:
     X = np.array(trained("boston").data.rows)
     X[:, 3] = 0
     assert boston.best_alpha(X, np.array(trained("boston").data.targets)) > 0
@@ -234,7 +234,7 @@ def test_loan_learns_from_the_generated_sample() -> None:
     assert type(answer.values[0]) is int
 
 
-def test_loan_answers_a_row_of_which_all_that_may_be_null_is_null() -> None:
+def test_loan_answers_a_row_with_every_nullable_input_null() -> None:
     assert trained("loan").answer({**APPLICANT, **dict.fromkeys(loan.NULLS)}).values == [1]
 
 
@@ -278,7 +278,7 @@ def test_loan_grants_the_first_five_of_the_test_file(real_data: Path) -> None:
     assert coerce(Records(bodies), model.manifest.signature).ids == [body["Loan_ID"] for body in bodies]
 
 
-def test_a_recipe_without_parameters_to_tell_is_fitted_all_the_same() -> None:
+def test_an_estimator_without_get_params_is_accepted() -> None:
     class Mean:
         def __init__(self, y: Any) -> None:
             self.mean = y.mean()

@@ -332,7 +332,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("kind", ["classification", "regression"])
-def test_whatever_data_says_is_text(kind: str, tmp_path: Path) -> None:
+def test_data_in_a_report_is_always_escaped(kind: str, tmp_path: Path) -> None:
     X = np.random.default_rng(0).normal(size=(160, len(HOSTILE)))
     evidence = evidence_of(
         DecisionTreeClassifier() if kind == "classification" else LinearRegression(),
@@ -390,7 +390,7 @@ def test_versions_that_cannot_be_compared_are_reported_as_such(tmp_path: Path) -
     assert "worse" not in page.text
 
 
-def test_columns_that_tell_too_much_and_a_gate_that_refuses_stand_on_top(tmp_path: Path) -> None:
+def test_leaks_and_a_refusal_by_the_gate_come_first_on_the_page(tmp_path: Path) -> None:
     leak = Leak(["x0"], "alone", "accuracy", 1.0, "x0 alone tells the target.")
     page, facts = reported(
         two_classes(leaks=[leak], remarks=[leak.sentence, "other"], refused="it is <worse>"), tmp_path

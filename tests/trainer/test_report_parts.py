@@ -132,7 +132,7 @@ def test_a_threshold_has_the_figures_of_the_table() -> None:
         assert any(wanted <= item["recall"] < wanted + 0.05 for item in facts["items"])
 
 
-def test_of_two_classes_the_rarer_one_is_looked_at() -> None:
+def test_the_report_looks_at_the_rarer_of_two_classes() -> None:
     evidence = of_share(0.9)
     assert [curve["label"] for curve in precision_recall(Classes.of(evidence))["curves"]] == ["no"]
     assert thresholds(Classes.of(evidence))["label"] == "no"
@@ -168,7 +168,7 @@ def test_partial_dependence_is_that_of_scikit_learn() -> None:
         assert item["lines"][0] == pytest.approx(theirs["average"][0].tolist(), abs=ROUNDED)
 
 
-def test_partial_dependence_knows_words_whole_numbers_truths_times_and_nulls() -> None:
+def test_partial_dependence_supports_words_integers_booleans_times_and_nulls() -> None:
     inputs = [
         Field("plan", Kind.STRING),
         Field("months", Kind.INTEGER),

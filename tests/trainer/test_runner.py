@@ -135,7 +135,9 @@ def test_a_reason_that_is_not_unicode_is_reported(here: TrainerHost) -> None:
     assert error and (error.code, error.message) == ("no_data", "half a ? character")
 
 
-def test_a_training_that_talks_without_end_is_neither_held_up_nor_kept_whole(here: TrainerHost) -> None:
+def test_a_training_that_never_stops_printing_is_not_blocked_and_keeps_only_the_end_of_its_log(
+    here: TrainerHost,
+) -> None:
     here.trainer()
     training = here.train("talk")
     assert training.ended().status is Status.SUCCEEDED

@@ -55,7 +55,7 @@ CELLS = {
     "decimal commas in a table of tabs": file(["1,5", "12", "NA"], "\t"),
     "bars": file(["1.5", "12", ""], "|"),
     "a named separator": file(["1,5", "12"], ";", "sep=;\n"),
-    "truths": file(["true", "FALSE", "?"]),
+    "booleans": file(["true", "FALSE", "?"]),
     "lists": file(['"1,2"', '"1,23"', '"3,4"']),
     "codes": file(["01", "02", "10"]),
     "codes with commas": file(["01", "2,5", "3,5"], ";"),
@@ -132,7 +132,7 @@ def test_an_ambiguous_date_is_reported_and_kinds_decides(tmp_path: Path) -> None
     assert scored(data, signature).rows == [tuple(row) for row in rows]
 
 
-def test_the_target_is_ignored_and_called_by_its_name(tmp_path: Path) -> None:
+def test_the_target_in_a_request_is_ignored_with_a_warning_that_says_so(tmp_path: Path) -> None:
     _, signature, _ = learnt(tmp_path, CELLS["blanks"].encode())
     assert scored(CELLS["blanks"].encode(), signature).warnings == [
         "ignored columns that are not inputs of the model: 'y'; 'y' is the target"
@@ -144,7 +144,7 @@ def test_a_header_in_another_case_is_understood(tmp_path: Path) -> None:
     assert scored(b"X,SPARE\n1.5,0\n", signature).rows == [(1.5, 0)]
 
 
-def test_a_word_that_is_a_category_is_no_null() -> None:
+def test_a_null_word_that_is_a_category_is_not_null() -> None:
     signature = Signature((Field("x", Kind.STRING, True, ("None", "red")),), Output(OutputKind.NUMBER))
     assert coerce(csv_rows.read(b"x\nNone\nNA\nred\n"), signature).rows == [("None",), (None,), ("red",)]
 
@@ -173,7 +173,7 @@ def test_long_cells_and_many_names_take_no_time(tmp_path: Path) -> None:
     assert len(resolve_columns(header, "y", [f"c{n}" for n in range(10_000)], None, kinds)[1]) == MAX_ERRORS
 
 
-def test_many_names_that_are_nearly_columns_are_compared_for_a_while_only() -> None:
+def test_similar_names_are_compared_for_a_bounded_time() -> None:
     header = ["y", *(f"{'ab' * 30}{n:03}" for n in range(200))]
     _, errors = resolve_columns(header, "y", [f"{'ba' * 30}{n:03}" for n in range(MAX_ERRORS)], None, {})
     hints = ["did you mean" in error.message for error in errors]

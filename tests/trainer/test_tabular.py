@@ -51,7 +51,7 @@ class Trained:
 
 
 def mixed_rows(rows: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Every kind of column; `risk` follows from a number, a word, a truth and the day of the week."""
+    """Every kind of column; `risk` follows from a number, a word, a boolean and the day of the week."""
     draw = random.Random(seed)
     found = []
     for number in range(rows):
@@ -167,7 +167,7 @@ def test_training_again_gives_the_same_version_again(tmp_path: Path, mixed: Trai
     assert again.manifest.training_data.fingerprint == mixed.manifest.training_data.fingerprint
 
 
-def test_of_a_rare_class_probabilities_are_true_and_a_threshold_is_offered(tmp_path: Path) -> None:
+def test_a_rare_class_has_calibrated_probabilities_and_a_threshold(tmp_path: Path) -> None:
     draw = random.Random(0)
     rows = [{"a": draw.gauss(0, 1), "b": draw.gauss(0, 1), "fraud": "no"} for _ in range(1900)]
     rows += [{"a": draw.gauss(1.5, 1), "b": draw.gauss(0, 1), "fraud": "yes"} for _ in range(100)]
@@ -224,10 +224,10 @@ def test_useless_columns_are_reported_as_no_better_than_the_baseline(tmp_path: P
 def test_no_candidate_is_tried_after_the_time_limit(tmp_path: Path) -> None:
     rows = [{"x": n % 17, "z": "ab"[n % 17 > 8]} for n in range(100)]
     found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"seconds": 0})
-    assert "'boosting', 'forest', 'blend' was not tried: the time is over (seconds=0)" in "\n".join(found.log)
+    assert "'boosting', 'forest', 'blend' was not tried: the time limit was reached (seconds=0)" in "\n".join(found.log)
 
 
-def test_of_many_rows_a_sample_compares_the_candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_candidates_are_compared_on_a_sample_of_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.recipes.tabular.MOST_CELLS", 1)
     rows = [{"x": n % 17, "z": "ab"[n % 17 > 8]} for n in range(3000)]
     found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "z", parameters={"estimator": "linear"})

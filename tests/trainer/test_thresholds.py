@@ -102,7 +102,7 @@ def test_other_objects_beside_a_model_are_named(tmp_path: Path) -> None:
     }
     (warning,) = examined(tmp_path, saved).draft.warnings
     assert warning.startswith(
-        "the file has 'scorer', 'labels', 'medians' beside the model, and nothing here uses that: what has"
+        "the file has 'scorer', 'labels', 'medians' beside the model, which Modelgate does not use: put every step"
     )
 
 

@@ -20,7 +20,7 @@ from trainer.training.train import train
 pytestmark = pytest.mark.usefixtures("unverified", "unreported")
 
 
-class Desk:
+class RecordingTrainer:
     """Runs trainings and records their log and progress."""
 
     def __init__(self, folder: Path) -> None:
@@ -55,38 +55,38 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def recorder(tmp_path: Path) -> RecordingTrainer:
+    return RecordingTrainer(tmp_path)
 
 
 POINTS = "feature_1,feature_2,class\n" + "".join(f"{x},{x % 7},{int(x > 20)}\n" for x in range(40))
 TABLE = "a,b,z\n" + "".join(f"{x % 5},{x % 3},{'yn'[x % 5 > 2]}\n" for x in range(60))
 
 
-def test_a_model_may_have_another_name_than_its_recipe(desk: Desk) -> None:
-    result = desk.train(alias="canary", notes="try it", parameters={"C": 0.5})
+def test_a_model_may_have_another_name_than_its_recipe(recorder: RecordingTrainer) -> None:
+    result = recorder.train(alias="canary", notes="try it", parameters={"C": 0.5})
     assert (result.model, result.version, result.promoted, result.reason) == ("m", 1, True, None)
-    assert desk.moves == [("m", 1, "canary")]
-    manifest = desk.manifest()
+    assert recorder.moves == [("m", 1, "canary")]
+    manifest = recorder.manifest()
     assert (manifest.recipe, manifest.notes, manifest.parameters["C"]) == ("blobs", "try it", 0.5)
     assert result.metrics == manifest.metrics
     assert {"training_accuracy", "cv_accuracy", "cv_accuracy_spread"} <= set(result.metrics)
 
 
-def test_progress_never_goes_back_and_candidates_are_counted(desk: Desk) -> None:
-    (desk.spool / "u1").write_text(TABLE)
-    desk.train("tabular", target="z", upload="u1")
-    fractions = [p.fraction for p in desk.progress]
+def test_progress_never_goes_back_and_candidates_are_counted(recorder: RecordingTrainer) -> None:
+    (recorder.spool / "u1").write_text(TABLE)
+    recorder.train("tabular", target="z", upload="u1")
+    fractions = [p.fraction for p in recorder.progress]
     assert fractions == sorted(fractions)
     assert (fractions[0], fractions[-1]) == (0.0, 1.0)
-    phases = list(dict.fromkeys(p.phase for p in desk.progress))
+    phases = list(dict.fromkeys(p.phase for p in recorder.progress))
     assert [p for p in phases if p not in ("reading", "profiling")][:4] == [
         "fitting",
         "trying candidates",
         "evaluating",
         "reporting",
     ]
-    tried = [p for p in desk.progress if p.total]
+    tried = [p for p in recorder.progress if p.total]
     assert [p.done for p in tried][-1] == tried[-1].total == 5
     assert tried[0].best is None
     assert tried[-1].best is not None
@@ -94,16 +94,18 @@ def test_progress_never_goes_back_and_candidates_are_counted(desk: Desk) -> None
     assert all(p.unit == "candidates" for p in tried)
 
 
-def test_the_rows_come_from_the_upload_else_the_path_else_the_models_file_else_the_recipe(desk: Desk) -> None:
-    assert desk.train() and desk.manifest(1).training_data.source == "scikit-learn: make_classification"
-    (desk.data / "m.csv").write_text(POINTS)
-    assert desk.train() and desk.manifest(2).training_data.source == "DATA_DIR/m.csv"
-    (desk.data / "sub").mkdir()
-    (desk.data / "sub/p.csv").write_text(POINTS)
-    assert desk.train(path="sub/p.csv") and desk.manifest(3).training_data.source == "DATA_DIR/sub/p.csv"
-    (desk.spool / "u1").write_text(POINTS)
-    assert desk.train(upload="u1") and desk.manifest(4).training_data.source == "uploaded CSV file"
-    assert desk.train(upload="u1", upload_name="my.csv") and desk.manifest(5).training_data.source.endswith(
+def test_the_rows_come_from_the_upload_else_the_path_else_the_models_file_else_the_recipe(
+    recorder: RecordingTrainer,
+) -> None:
+    assert recorder.train() and recorder.manifest(1).training_data.source == "scikit-learn: make_classification"
+    (recorder.data / "m.csv").write_text(POINTS)
+    assert recorder.train() and recorder.manifest(2).training_data.source == "DATA_DIR/m.csv"
+    (recorder.data / "sub").mkdir()
+    (recorder.data / "sub/p.csv").write_text(POINTS)
+    assert recorder.train(path="sub/p.csv") and recorder.manifest(3).training_data.source == "DATA_DIR/sub/p.csv"
+    (recorder.spool / "u1").write_text(POINTS)
+    assert recorder.train(upload="u1") and recorder.manifest(4).training_data.source == "uploaded CSV file"
+    assert recorder.train(upload="u1", upload_name="my.csv") and recorder.manifest(5).training_data.source.endswith(
         "file my.csv"
     )
 
@@ -112,37 +114,37 @@ def test_the_rows_come_from_the_upload_else_the_path_else_the_models_file_else_t
     "where",
     ["../secret.csv", "/etc/passwd", "link.csv", "loop", "sub/../../secret.csv", "", ".", "no.csv", "a\0b", "pipe"],
 )
-def test_nothing_is_read_outside_of_the_folder_and_only_files_are(desk: Desk, where: str) -> None:
-    (desk.data.parent / "secret.csv").write_text(POINTS)
-    (desk.data / "sub").mkdir()
-    (desk.data / "link.csv").symlink_to(desk.data.parent / "secret.csv")
-    (desk.data / "loop").symlink_to(desk.data / "loop")
-    os.mkfifo(desk.data / "pipe")
-    code, message = desk.refused(path=where)
+def test_only_regular_files_inside_the_folder_are_read(recorder: RecordingTrainer, where: str) -> None:
+    (recorder.data.parent / "secret.csv").write_text(POINTS)
+    (recorder.data / "sub").mkdir()
+    (recorder.data / "link.csv").symlink_to(recorder.data.parent / "secret.csv")
+    (recorder.data / "loop").symlink_to(recorder.data / "loop")
+    os.mkfifo(recorder.data / "pipe")
+    code, message = recorder.refused(path=where)
     assert code == Code.NO_DATA
     assert message.startswith("data.path ")
-    assert str(desk.data) not in message
+    assert str(recorder.data) not in message
 
 
 @pytest.mark.parametrize("name", ["../secret.csv", "/etc/passwd", "sub/u1", ".u1", "", "..", "link"])
-def test_an_upload_is_a_plain_name(desk: Desk, name: str) -> None:
-    (desk.spool.parent / "secret.csv").write_text(POINTS)
-    (desk.spool / ".u1").write_text(POINTS)
-    (desk.spool / "link").symlink_to(desk.spool.parent / "secret.csv")
-    code, message = desk.refused(upload=name)
+def test_an_upload_is_a_plain_name(recorder: RecordingTrainer, name: str) -> None:
+    (recorder.spool.parent / "secret.csv").write_text(POINTS)
+    (recorder.spool / ".u1").write_text(POINTS)
+    (recorder.spool / "link").symlink_to(recorder.spool.parent / "secret.csv")
+    code, message = recorder.refused(upload=name)
     assert code == Code.NO_DATA
     assert message.startswith("the upload ")
 
 
-def test_a_link_within_the_folder_is_followed(desk: Desk) -> None:
-    (desk.data / "real.csv").write_text(POINTS)
-    (desk.data / "link.csv").symlink_to("real.csv")
-    assert desk.train(path="link.csv").version == 1
+def test_a_link_within_the_folder_is_followed(recorder: RecordingTrainer) -> None:
+    (recorder.data / "real.csv").write_text(POINTS)
+    (recorder.data / "link.csv").symlink_to("real.csv")
+    assert recorder.train(path="link.csv").version == 1
 
 
-def test_a_path_without_data_dir_names_the_setting(desk: Desk) -> None:
-    desk.settings = dataclasses.replace(desk.settings, data_dir=None)
-    assert desk.refused(path="p.csv") == (
+def test_a_path_without_data_dir_names_the_setting(recorder: RecordingTrainer) -> None:
+    recorder.settings = dataclasses.replace(recorder.settings, data_dir=None)
+    assert recorder.refused(path="p.csv") == (
         Code.NO_DATA,
         "data.path is 'p.csv', but DATA_DIR is not set; set it, or upload the file",
     )
@@ -170,36 +172,36 @@ def test_a_path_without_data_dir_names_the_setting(desk: Desk) -> None:
     ],
 )
 def test_an_impossible_training_is_refused_with_a_reason(
-    desk: Desk, request_: dict[str, Any], code: Code, said: str
+    recorder: RecordingTrainer, request_: dict[str, Any], code: Code, said: str
 ) -> None:
-    (desk.data / "few.csv").write_text("x,y\n1,2\n")
-    found = desk.refused(**request_)
+    (recorder.data / "few.csv").write_text("x,y\n1,2\n")
+    found = recorder.refused(**request_)
     assert (found[0], found[1][: len(said)]) == (code, said)
 
 
-def test_a_request_may_repeat_what_the_recipe_has(desk: Desk) -> None:
-    assert desk.train(target="class", features=["feature_1", "feature_2"]).version == 1
+def test_a_request_may_repeat_what_the_recipe_has(recorder: RecordingTrainer) -> None:
+    assert recorder.train(target="class", features=["feature_1", "feature_2"]).version == 1
 
 
-def test_a_recipe_that_raises_is_in_the_log_with_the_place(desk: Desk) -> None:
-    (desk.recipes / "bad.py").write_text(
+def test_a_recipe_that_raises_is_in_the_log_with_the_place(recorder: RecordingTrainer) -> None:
+    (recorder.recipes / "bad.py").write_text(
         "from trainer.recipe import recipe\n@recipe()\ndef fit(X, y):\n    return y.no_such_thing\n"
     )
-    (desk.spool / "u1").write_text(TABLE)
-    code, message = desk.refused(recipe="bad", target="b", upload="u1")
+    (recorder.spool / "u1").write_text(TABLE)
+    code, message = recorder.refused(recipe="bad", target="b", upload="u1")
     assert (code, "AttributeError" in message) == (Code.TRAINING_FAILED, True)
-    assert 'bad.py", line 4' in desk.log[-1]
+    assert 'bad.py", line 4' in recorder.log[-1]
 
 
-def test_a_recipe_that_returns_nothing_fails_with_a_reason(desk: Desk) -> None:
-    (desk.recipes / "bad.py").write_text("from trainer.recipe import recipe\n@recipe()\ndef fit(X, y):\n    pass\n")
-    (desk.spool / "u1").write_text(TABLE)
-    _, message = desk.refused(recipe="bad", target="b", upload="u1", features=["a"])
+def test_a_recipe_that_returns_nothing_fails_with_a_reason(recorder: RecordingTrainer) -> None:
+    (recorder.recipes / "bad.py").write_text("from trainer.recipe import recipe\n@recipe()\ndef fit(X, y):\n    pass\n")
+    (recorder.spool / "u1").write_text(TABLE)
+    _, message = recorder.refused(recipe="bad", target="b", upload="u1", features=["a"])
     assert message == "the recipe bad returned None instead of a fitted estimator"
 
 
-def test_a_users_recipe_may_take_any_table_and_log_its_findings(desk: Desk) -> None:
-    (desk.recipes / "mine.py").write_text(
+def test_a_users_recipe_may_take_any_table_and_log_its_findings(recorder: RecordingTrainer) -> None:
+    (recorder.recipes / "mine.py").write_text(
         "import warnings\n"
         "from sklearn.linear_model import LinearRegression\n"
         "from trainer.recipe import recipe\n"
@@ -209,16 +211,16 @@ def test_a_users_recipe_may_take_any_table_and_log_its_findings(desk: Desk) -> N
         "    warnings.warn('careful')\n"
         "    return LinearRegression().fit(X, y)\n"
     )
-    (desk.recipes / "loan.py").write_text("")
-    (desk.spool / "u1").write_text(TABLE)
-    assert desk.train("mine", target="b", features=["a"], upload="u1").metrics["r2"] < 0.5
-    assert "['a'] to b" in desk.log
-    assert desk.log.count("UserWarning: careful") == 1
-    assert desk.log[0].startswith("RECIPES_DIR/loan.py is not used")
+    (recorder.recipes / "loan.py").write_text("")
+    (recorder.spool / "u1").write_text(TABLE)
+    assert recorder.train("mine", target="b", features=["a"], upload="u1").metrics["r2"] < 0.5
+    assert "['a'] to b" in recorder.log
+    assert recorder.log.count("UserWarning: careful") == 1
+    assert recorder.log[0].startswith("RECIPES_DIR/loan.py is not used")
 
 
-def test_progress_of_a_recipe_is_always_valid_json(desk: Desk) -> None:
-    (desk.recipes / "mine.py").write_text(
+def test_progress_of_a_recipe_is_always_valid_json(recorder: RecordingTrainer) -> None:
+    (recorder.recipes / "mine.py").write_text(
         "import numpy as np\n"
         "from sklearn.linear_model import LinearRegression\n"
         "from trainer.recipe import recipe\n"
@@ -228,21 +230,21 @@ def test_progress_of_a_recipe_is_always_valid_json(desk: Desk) -> None:
         "        run.tell(share, 1, 2, best)\n"
         "    return LinearRegression().fit(X, y)\n"
     )
-    (desk.spool / "u1").write_text(TABLE)
-    desk.train("mine", target="b", features=["a"], upload="u1")
-    json.dumps([progress.to_json() for progress in desk.progress], allow_nan=False)
-    assert {progress.best for progress in desk.progress} == {None, 0.5, 1.0}
-    fractions = [progress.fraction for progress in desk.progress]
+    (recorder.spool / "u1").write_text(TABLE)
+    recorder.train("mine", target="b", features=["a"], upload="u1")
+    json.dumps([progress.to_json() for progress in recorder.progress], allow_nan=False)
+    assert {progress.best for progress in recorder.progress} == {None, 0.5, 1.0}
+    fractions = [progress.fraction for progress in recorder.progress]
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
 
 
 def test_a_recipe_may_change_the_directory_without_moving_its_version(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recorder: RecordingTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").mkdir()
-    desk.settings = dataclasses.replace(desk.settings, models_dir=Path("models"))
-    (desk.recipes / "mine.py").write_text(
+    recorder.settings = dataclasses.replace(recorder.settings, models_dir=Path("models"))
+    (recorder.recipes / "mine.py").write_text(
         "import os\n"
         "from sklearn.linear_model import LinearRegression\n"
         "from trainer.recipe import recipe\n"
@@ -251,14 +253,14 @@ def test_a_recipe_may_change_the_directory_without_moving_its_version(
         "    os.chdir('elsewhere')\n"
         "    return LinearRegression().fit(X, y)\n"
     )
-    (desk.spool / "u1").write_text(TABLE)
-    desk.train("mine", target="b", features=["a"], upload="u1")
+    (recorder.spool / "u1").write_text(TABLE)
+    recorder.train("mine", target="b", features=["a"], upload="u1")
     assert Repository(tmp_path / "models").versions("m") == [1]
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_an_estimator_of_ones_own_may_have_its_classes_in_a_list_and_in_any_order(desk: Desk) -> None:
-    (desk.recipes / "mine.py").write_text(
+def test_an_estimator_of_ones_own_may_have_its_classes_in_a_list_and_in_any_order(recorder: RecordingTrainer) -> None:
+    (recorder.recipes / "mine.py").write_text(
         "import numpy as np\n"
         "from sklearn.linear_model import LogisticRegression\n"
         "from trainer.recipe import recipe\n"
@@ -275,70 +277,70 @@ def test_an_estimator_of_ones_own_may_have_its_classes_in_a_list_and_in_any_orde
         "    return Reversed(fitted) if turned else fitted\n"
     )
     for target in ("z", "b"):  # two classes, three numbers
-        (desk.spool / "u1").write_text(TABLE)
+        (recorder.spool / "u1").write_text(TABLE)
         asked: dict[str, Any] = {"target": target, "features": ["a"], "upload": "u1"}
-        straight = desk.train("mine", **asked).metrics
-        assert desk.train("mine", parameters={"turned": True}, **asked).metrics == pytest.approx(straight)
+        straight = recorder.train("mine", **asked).metrics
+        assert recorder.train("mine", parameters={"turned": True}, **asked).metrics == pytest.approx(straight)
         assert "roc_auc" in straight
 
 
-def test_a_model_that_cannot_be_pickled_is_not_published(desk: Desk) -> None:
-    (desk.recipes / "bad.py").write_text(
+def test_a_model_that_cannot_be_pickled_is_not_published(recorder: RecordingTrainer) -> None:
+    (recorder.recipes / "bad.py").write_text(
         "import sys\nfrom sklearn.linear_model import LinearRegression\nfrom trainer.recipe import recipe\n"
         "@recipe()\ndef fit(X, y):\n    model = LinearRegression().fit(X, y)\n"
         "    model.frame = sys._getframe()\n    return model\n"
     )
-    (desk.spool / "u1").write_text(TABLE)
-    code, message = desk.refused(recipe="bad", target="b", upload="u1", features=["a"])
+    (recorder.spool / "u1").write_text(TABLE)
+    code, message = recorder.refused(recipe="bad", target="b", upload="u1", features=["a"])
     assert code == Code.NOT_PUBLISHED
     assert message.startswith("the model is not published: it cannot be written as cloudpickle")
 
 
-def test_a_version_that_the_gate_refuses_is_published_and_not_promoted(desk: Desk) -> None:
-    result = desk.train("sepals", gate=Gate(floor=0.99))
+def test_a_version_that_the_gate_refuses_is_published_and_not_promoted(recorder: RecordingTrainer) -> None:
+    result = recorder.train("sepals", gate=Gate(floor=0.99))
     assert (result.version, result.promoted) == (1, False)
-    assert desk.progress[-1].fraction == 1.0
+    assert recorder.progress[-1].fraction == 1.0
     assert str(result.reason).startswith("accuracy is 0.8333, but the gate requires at least 0.99")
-    assert desk.moves == []
-    assert Repository(desk.settings.models_dir).versions("m") == [1]
-    assert desk.train("sepals", gate=Gate(floor=0.8)).promoted
+    assert recorder.moves == []
+    assert Repository(recorder.settings.models_dir).versions("m") == [1]
+    assert recorder.train("sepals", gate=Gate(floor=0.8)).promoted
 
 
-def test_a_version_is_compared_with_the_one_it_would_replace_on_the_same_rows(desk: Desk) -> None:
-    assert desk.train("sepals", gate=Gate(margin=0.0)).promoted
-    (desk.settings.models_dir / "m/aliases.json").write_text('{"current": 1}')
-    assert desk.train("sepals", gate=Gate(margin=0.0)).promoted
-    (desk.settings.models_dir / "m/aliases.json").write_text('{"current": 1}')
-    worse = desk.train("sepals", gate=Gate(margin=0.1), parameters={"C": 1e-5})
+def test_a_version_is_compared_with_the_one_it_would_replace_on_the_same_rows(recorder: RecordingTrainer) -> None:
+    assert recorder.train("sepals", gate=Gate(margin=0.0)).promoted
+    (recorder.settings.models_dir / "m/aliases.json").write_text('{"current": 1}')
+    assert recorder.train("sepals", gate=Gate(margin=0.0)).promoted
+    (recorder.settings.models_dir / "m/aliases.json").write_text('{"current": 1}')
+    worse = recorder.train("sepals", gate=Gate(margin=0.1), parameters={"C": 1e-5})
     assert not worse.promoted
     assert "and version 1 has 0.8333 on the same held-out rows" in str(worse.reason)
 
 
-def test_a_remark_of_the_promotion_is_handed_on_and_its_failure_does_not_unpublish(desk: Desk) -> None:
-    desk.remark = "no worker loaded it within 30 s"
-    result = desk.train()
+def test_a_remark_of_the_promotion_is_handed_on_and_its_failure_does_not_unpublish(recorder: RecordingTrainer) -> None:
+    recorder.remark = "no worker loaded it within 30 s"
+    result = recorder.train()
     assert (result.promoted, result.reason) == (True, "no worker loaded it within 30 s")
 
     def fails(*_: Any) -> None:
         raise ModelgateError("trainer_unavailable", "nobody moves aliases")
 
-    desk.promote = fails  # type: ignore[method-assign]
-    result = desk.train()
+    recorder.promote = fails  # type: ignore[method-assign]
+    result = recorder.train()
     assert (result.version, result.promoted, result.reason) == (2, False, "nobody moves aliases")
 
     def finds_no_room(*_: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    desk.promote = finds_no_room  # type: ignore[method-assign]
-    result = desk.train()
+    recorder.promote = finds_no_room  # type: ignore[method-assign]
+    result = recorder.train()
     assert (result.version, result.promoted) == (3, False)
     assert "cannot be written (No space left on device)" in str(result.reason)
 
 
-def test_running_out_of_memory_is_not_taken_for_a_fault_of_the_recipe(desk: Desk) -> None:
-    (desk.recipes / "big.py").write_text(
+def test_running_out_of_memory_is_not_taken_for_a_fault_of_the_recipe(recorder: RecordingTrainer) -> None:
+    (recorder.recipes / "big.py").write_text(
         "from trainer.recipe import recipe\n@recipe()\ndef fit(X, y):\n    raise MemoryError\n"
     )
-    (desk.spool / "u1").write_text(TABLE)
+    (recorder.spool / "u1").write_text(TABLE)
     with pytest.raises(MemoryError):
-        desk.train("big", target="b", upload="u1", features=["a"])
+        recorder.train("big", target="b", upload="u1", features=["a"])

@@ -101,8 +101,8 @@ def _from_container(parts: Mapping[str, Any], what: str) -> Contents:
         unused = [key for key in unused if key not in found]
     if unused:
         warnings.append(
-            f"the file has {listed(unused)} beside the model, and nothing here uses that: what has to be done to rows"
-            " or to answers belongs into one Pipeline with the model"
+            f"the file has {listed(unused)} beside the model, which Modelgate does not use: put every step that changes"
+            " rows or answers into one Pipeline with the model"
         )
     return Contents(model, False, columns or tuple(kinds) or None, kinds, tuple(warnings))
 

@@ -32,7 +32,7 @@ _DECOMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
 
 _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "is a Git LFS pointer instead of the file; run `git lfs pull` first"),
-    (b"\x89HDF\r\n", f"is an HDF5 file (Keras?), which is no scikit-learn model; {_SAVE}"),
+    (b"\x89HDF\r\n", f"is an HDF5 file (Keras?), which is not a scikit-learn model; {_SAVE}"),
     (b"\x93NUMPY", f"is a NumPy array (.npy), and not a model; {_SAVE}"),
     (b"PAR1", f"is a Parquet file, which holds data and no model; {_SAVE}"),
     (b"%PDF", f"is a PDF document; {_SAVE}"),
@@ -44,7 +44,7 @@ _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
     (b"{L\x00", "is XGBoost's own binary JSON; pickle the fitted XGBClassifier or XGBRegressor instead"),
     (b"Rar!", "is a RAR archive; unpack it, and import the file that is in it"),
     (b"7z\xbc\xaf", "is a 7-Zip archive; unpack it, and import the file that is in it"),
-    (b"RDX", f"is a file of R, which is no scikit-learn model; {_SAVE}"),
+    (b"RDX", f"is an R file, which is not a scikit-learn model; {_SAVE}"),
 )
 
 
@@ -74,7 +74,7 @@ def refuse_other_formats(head: bytes) -> None:
     if start.startswith((b"<!doctype html", b"<html")):
         raise Refused("is an HTML page: perhaps a download that asks for a login; download the file itself")
     if start.startswith((b"<?xml", b"<pmml")):
-        raise Refused(f"is XML (PMML?), which is no scikit-learn model; {_SAVE}")
+        raise Refused(f"is XML (PMML?), which is not a scikit-learn model; {_SAVE}")
     # None of these is an opcode of pickle.
     if start.startswith((b"{", b'"', b"[")):
         raise Refused(f"is {'JSON' if _json_like(start) else 'text'}, and not a pickle; {_SAVE}")

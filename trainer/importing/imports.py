@@ -1,4 +1,4 @@
-"""Imports a saved model as a version of the model repository, or refuses it with the cause and a way out."""
+"""Imports a saved model as a version of the model repository, or refuses it with the cause and a remedy."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RECIPE = "imported"
 CHECK_TIMEOUT = 120
 """Most seconds for unpickling a file and trying the model."""
 
-_WORKBENCH = "inbox"
+_FOLDER_PREFIX = "inbox"
 """The prefix of import folders in the staging area. No model has this name."""
 
 log = logging.getLogger("trainer")
@@ -56,7 +56,7 @@ def import_file(
     """Publish `file` as a version of the model `name`, tried with the rows of the CSV file `sample`. `called`: a name
     for the file in messages, if its own means nothing to the user.
 
-    No alias moves. Raises `ModelgateError` with the cause and the way out: `not_signed` where imports have to be
+    No alias moves. Raises `ModelgateError` with the cause and a remedy: `not_signed` where imports have to be
     signed and `signature` is not that of `file` and `sample`, else `not_published`. Nothing of the file is unpickled in
     this process.
     """
@@ -66,7 +66,7 @@ def import_file(
             raise Refused(
                 f"cannot become the model {name[:64]!r}: a name has up to 64 of a-z, 0-9, _ and - (and is not inbox)"
             )
-        with _workbench(settings.models_dir) as folder:
+        with _import_folder(settings.models_dir) as folder:
             result = _examined(settings, name, file, sample, signature, folder, called)
             artifact = folder / ARTIFACT
             data = (artifact if artifact.exists() else folder / FILE).read_bytes()
@@ -136,7 +136,7 @@ def _examined(
     """Copy the file into `folder` and examine it there. Raises `Refused` and OSError."""
     parts = {PART: _copied(file, folder / FILE, settings.model_cache_mb)}
     if sample is not None:
-        with _speaking_of("sample"):
+        with _refusals_about("sample"):
             parts[SAMPLE_PART] = _copied(sample, folder / SAMPLE, settings.model_cache_mb)
     check(settings, name, parts, None if signature is None else _signature(signature))
     if recognise(folder / FILE) is PICKLE and settings.pickle == "deny":
@@ -180,7 +180,7 @@ def _copied(source: Path, target: Path, megabytes: int) -> str:
 
 
 @contextmanager
-def _speaking_of(part: str) -> Iterator[None]:
+def _refusals_about(part: str) -> Iterator[None]:
     """Make refusals within the block name this part instead of the file."""
     try:
         yield
@@ -189,7 +189,7 @@ def _speaking_of(part: str) -> Iterator[None]:
 
 
 def _signature(path: Path) -> bytes:
-    with _speaking_of("signature"), _opened(path) as descriptor:
+    with _refusals_about("signature"), _opened(path) as descriptor:
         return os.read(descriptor, SIGNATURE_BYTES + 1)
 
 
@@ -222,11 +222,11 @@ def _sha256(path: Path) -> str:
 
 
 @contextmanager
-def _workbench(root: Path) -> Iterator[Path]:
+def _import_folder(root: Path) -> Iterator[Path]:
     """Create a folder in the staging area and remove it afterwards. `sweep` leaves it alone while it is in use."""
-    with open(staging(root) / f"{_WORKBENCH}.lock", "a", opener=no_link) as lock:
+    with open(staging(root) / f"{_FOLDER_PREFIX}.lock", "a", opener=no_link) as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
-        folder = root / STAGING / f"{_WORKBENCH}-{secrets.token_hex(4)}"
+        folder = root / STAGING / f"{_FOLDER_PREFIX}-{secrets.token_hex(4)}"
         folder.mkdir(mode=0o700)
         try:
             yield folder

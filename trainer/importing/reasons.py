@@ -1,4 +1,4 @@
-"""Messages for models that do not load or do not predict: the cause, and the way out."""
+"""Messages for models that do not load or do not predict: the cause, and a remedy."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _missing_module(module: str, others: Sequence[str]) -> str:
     # Some C modules of scikit-learn have bare names such as _loss.
     if module.split(".")[0] in _LIBRARIES or (others and module.startswith("_")):
         made = f"scikit-learn {joined(others)}" if others else f"an old release of {module.split('.')[0]}"
-        return f"was made with {made}: it needs the module {module!r}, which is gone from the one here; {fit_again()}"
+        return f"was made with {made}: it needs the module {module!r}, which the release here lacks; {fit_again()}"
     return (
         f"needs the module {module!r}, which is not installed here; install it for the trainer and the workers"
         " (docs/how-to/import-a-model.md), or, if it is your own module, save the model with cloudpickle after"

@@ -16,7 +16,7 @@ _NAME = re.compile(
     r"((best|optimal|opt|decision|class|classification|prob|proba|probability|model|final|chosen|tuned|custom)_)*"
     r"(thresholds?|thresh|thr|cut_?offs?)(_(value|best|optimal|opt))?"
 )
-_WAY_OUT = "put the model into a class whose predict applies it, or save the model without it"
+_REMEDY = "put the model into a class whose predict applies it, or save the model without it"
 
 
 def thresholds(parts: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,15 +40,15 @@ def with_threshold(model: Any, found: Mapping[str, Any]) -> tuple[Any, str]:
         raise Refused(f"holds a model with several thresholds ({names}); keep the one that counts")
     threshold = _number(values[0])
     if threshold is None:
-        raise Refused(f"holds a model with {names}, which is not a number from 0 to 1 ({shown(values[0])}); {_WAY_OUT}")
+        raise Refused(f"holds a model with {names}, which is not a number from 0 to 1 ({shown(values[0])}); {_REMEDY}")
     labels = np.asarray(getattr(model, "classes_", ())).tolist()
     if len(labels) != 2:
         what = f"of {len(labels)} classes" if labels else "without classes"
-        raise Refused(f"holds a model {what} with {names}, and a threshold decides between two; {_WAY_OUT}")
+        raise Refused(f"holds a model {what} with {names}, and a threshold needs exactly two classes; {_REMEDY}")
     if not hasattr(model, "predict_proba"):
         raise Refused(
-            f"holds a {type(model).__name__} with {names}, but it gives no probabilities to apply that to; wrap"
-            " it in a CalibratedClassifierCV, which gives some"
+            f"holds a {type(model).__name__} with {names}, but the model gives no probabilities to compare"
+            " with it; wrap the model in a CalibratedClassifierCV"
         )
     otherwise, positive = labels
     deciding = FixedThresholdClassifier(model, threshold=threshold, pos_label=positive, response_method="predict_proba")

@@ -82,7 +82,7 @@ def try_model(name: str, contents: Contents, sample: Sample | None, artifact_for
             draft, of_numbers = choose_integers(estimator, draft, rows, doubtful, shown, sample is not None)
             rows = as_requested(draft, rows)[:GOLDEN_ROWS]
             draft = _with_nulls_that_work(estimator, draft, rows)
-            warnings = [*contents.warnings, *of_output, *of_numbers, *_doubts(estimator, used)]
+            warnings = [*contents.warnings, *of_output, *of_numbers, *_unknown_kind_warnings(estimator, used)]
             return _with_answers(estimator, draft, rows, warnings)
         except DoesNotPredict as error:
             failures.append(error)
@@ -116,7 +116,7 @@ def _column(name: str, hint: Hint, contents: Contents, sample: Sample | None) ->
     )
 
 
-def _doubts(estimator: Any, columns: Sequence[Column]) -> list[str]:
+def _unknown_kind_warnings(estimator: Any, columns: Sequence[Column]) -> list[str]:
     """Return a warning about columns of unknown kind. An estimator that treats all columns alike takes numbers."""
     guessed = [column.field.name for column in columns if column.guessed]
     if not guessed or not inputs.has_column_transformer(estimator):

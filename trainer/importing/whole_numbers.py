@@ -48,7 +48,7 @@ def choose_integers(
         shown = dict.fromkeys(matter, Kind.INTEGER if Kind.INTEGER in shown.values() else Kind.NUMBER) if shown else {}
     default = Kind.INTEGER if sampled else Kind.NUMBER
     chosen = [name for name in matter if shown.get(name, default) is Kind.INTEGER]
-    return with_integers(draft, chosen), _doubts([name for name in matter if name not in shown], sampled)
+    return with_integers(draft, chosen), _type_warnings([name for name in matter if name not in shown], sampled)
 
 
 def with_integers(draft: ManifestDraft, names: Collection[str]) -> ManifestDraft:
@@ -117,7 +117,7 @@ def _alike(old: Value, new: Value) -> bool:
     return old == new
 
 
-def _doubts(names: Sequence[str], sampled: bool) -> list[str]:
+def _type_warnings(names: Sequence[str], sampled: bool) -> list[str]:
     if not names:
         return []
     way_out = (

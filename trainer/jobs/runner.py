@@ -125,7 +125,7 @@ class JobRunner(ABC):
                 job.outcome = job.outcome or job.execution.poll()
             self._use_redis()
             self._pause()
-        self._leave()
+        self._end_jobs()
 
     # Stopping
 
@@ -138,7 +138,7 @@ class JobRunner(ABC):
             self._stop()
         return self._stop_by is not None and (not self._jobs or time.monotonic() >= self._stop_by)
 
-    def _leave(self) -> None:
+    def _end_jobs(self) -> None:
         for job in self._jobs:
             job.execution.kill()
         try:

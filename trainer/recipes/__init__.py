@@ -73,7 +73,7 @@ def pickled_by_value() -> Iterator[None]:
 
 def artifact_format(estimator: Any) -> ArtifactFormat:
     """Return JOBLIB if `estimator` needs only libraries, else CLOUDPICKLE, which another Python may not load."""
-    finder = _Finder(_Nowhere())
+    finder = _Finder(_NullFile())
     try:
         finder.dump(estimator)
     except Exception:
@@ -82,7 +82,7 @@ def artifact_format(estimator: Any) -> ArtifactFormat:
     return ArtifactFormat.CLOUDPICKLE if finder.found else ArtifactFormat.JOBLIB
 
 
-class _Nowhere:
+class _NullFile:
     def write(self, data: Any) -> int:
         return len(data)
 

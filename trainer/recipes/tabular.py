@@ -149,7 +149,9 @@ def _compare(candidates: dict[str, Any], X: Any, y: Any, classes: bool, seconds:
     for done, (name, candidate) in enumerate(candidates.items()):
         # The baseline and one real candidate are always tried, however long they take.
         if done > 1 and time.monotonic() - started > seconds:
-            run.remark(f"{listed(list(candidates)[done:])} was not tried: the time is over (seconds={seconds})")
+            run.remark(
+                f"{listed(list(candidates)[done:])} was not tried: the time limit was reached (seconds={seconds})"
+            )
             break
         began, scores = time.monotonic(), []
         leader = max((each.found.mean for each in tried), default=None)

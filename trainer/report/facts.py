@@ -20,7 +20,7 @@ from trainer.report.worst import worst
 
 MOST_CANDIDATES, MOST_REMARKS, MOST_PARAMETERS, MOST_LIBRARIES, MOST_METRICS, MOST_LEAKS = 20, 50, 80, 80, 40, 10
 SENTENCE = 500
-LESS_IS_BETTER = ("error", "loss", "brier", "mae", "rmse", "mse")
+LOWER_IS_BETTER = ("error", "loss", "brier", "mae", "rmse", "mse")
 NEGATED = "neg_"
 """scikit-learn's scorers of errors are negative, so that more is better; their names begin with `neg_`."""
 
@@ -100,7 +100,7 @@ def candidates(evidence: Evidence) -> Facts:
         raise NotShown("This recipe fits one estimator and chose it without cross-validation.")
     metric = tried[0].metric.removeprefix(NEGATED)
     sign = -1 if metric != tried[0].metric else 1
-    order = 1 if less_is_better(metric) else -1
+    order = 1 if lower_is_better(metric) else -1
     ordered = sorted(tried, key=lambda c: order * sign * c.mean if math.isfinite(c.mean) else math.inf)
     items = [
         {
@@ -147,8 +147,8 @@ def _number(value: float | None) -> float | None:
     return None if value is None else number(value)
 
 
-def less_is_better(metric: str) -> bool:
-    return any(word in LESS_IS_BETTER for word in metric.lower().split("_"))
+def lower_is_better(metric: str) -> bool:
+    return any(word in LOWER_IS_BETTER for word in metric.lower().split("_"))
 
 
 def _changed_inputs(now: Signature, before: Signature) -> Facts:

@@ -44,7 +44,7 @@ def importance(evidence: Evidence, seconds: float = SECONDS) -> Facts:
     for _ in range(REPEATS):
         for place, found in enumerate(losses):
             if time.monotonic() < end:
-                found.append(full - value(_exchanged(X, place, draw.permutation(len(y)))))
+                found.append(full - value(_permuted(X, place, draw.permutation(len(y)))))
     measured = [place for place, found in enumerate(losses) if found]
     if not measured:
         raise NotShown(f"The model is too slow to measure every input within {seconds:g} s.")
@@ -90,7 +90,7 @@ def _affordable(evidence: Evidence, chosen: Any, seconds: float) -> tuple[Any, A
     return take_rows(evidence.X_test, chosen), y[chosen]
 
 
-def _exchanged(X: Any, place: int, order: Any) -> Any:
+def _permuted(X: Any, place: int, order: Any) -> Any:
     """Return X with the values of one column in the given order; a DataFrame's column keeps its type."""
     changed = X.copy()
     if isinstance(X, np.ndarray):

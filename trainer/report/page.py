@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from contract.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
 from contract.wording import percent
-from trainer.report.facts import less_is_better
+from trainer.report.facts import lower_is_better
 from trainer.report.parts import MISSING, Facts, part
 from trainer.report.pictures import DASHES
 
@@ -58,7 +58,7 @@ def _environment() -> Environment:
         "zip": lambda names, values: list(zip(names, values, strict=True)),
         "addressed": _addressed,
     }
-    environment.tests |= {"missing": lambda facts: MISSING in facts, "less_is_better": less_is_better}
+    environment.tests |= {"missing": lambda facts: MISSING in facts, "lower_is_better": lower_is_better}
     return environment
 
 

@@ -183,7 +183,7 @@ def _calibration(facts: Facts) -> tuple[Figure, str]:
     return figure, f"calibration curve of {len(predicted)} points; on average {facts['gap']:.3f} from the diagonal"
 
 
-def _cloud(axes: Axes, x: list[float], y: list[float]) -> None:
+def _scatter(axes: Axes, x: list[float], y: list[float]) -> None:
     axes.plot(x, y, color=ACCENT, linestyle="", marker="o", markersize=2.6, markeredgewidth=0, alpha=0.55)
 
 
@@ -192,7 +192,7 @@ def _predicted(facts: Facts) -> tuple[Figure, str]:
     actual, predicted = facts["points"]["actual"], facts["points"]["predicted"]
     ends = [min(actual + predicted), max(actual + predicted)]
     axes.plot(ends, ends, color=SOFT, linewidth=0.8, linestyle=":")
-    _cloud(axes, actual, predicted)
+    _scatter(axes, actual, predicted)
     return figure, f"predicted against actual values of {len(actual)} rows; on the diagonal they are equal"
 
 
@@ -200,7 +200,7 @@ def _residuals(facts: Facts) -> tuple[Figure, str]:
     figure, axes = _new("predicted", "residual (actual − predicted)")
     actual, predicted = facts["points"]["actual"], facts["points"]["predicted"]
     axes.axhline(0, color=SOFT, linewidth=0.8, linestyle=":")
-    _cloud(axes, predicted, [a - p for a, p in zip(actual, predicted, strict=True)])
+    _scatter(axes, predicted, [a - p for a, p in zip(actual, predicted, strict=True)])
     return figure, f"residuals of {len(actual)} rows by predicted value"
 
 

@@ -30,7 +30,7 @@ def read(path: Path, source: str, on_progress: Callable[[float], None]) -> Table
             )
     remarks = []
     if found.guessed:
-        remarks.append(f"{source} is not in UTF-8 and was read as {found.guessed}; look at its letters with accents")
+        remarks.append(f"{source} is not in UTF-8 and was read as {found.guessed}; check its accented letters")
     if found.separator != ",":
         remarks.append(f"the columns of {source} are separated by {csv_table.SEPARATORS[found.separator]}")
     return Table(source, found.columns, found.rows, remarks, found.separator)

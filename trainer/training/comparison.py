@@ -77,7 +77,7 @@ def _compared(repository: Repository, trust: Trust, version: int, new: FittedMod
     X = to_matrix(rows, manifest.signature, artifact.input_format, artifact.input_dtype)
     before = predict_matrix(estimator, X, old_output.probabilities)
     loss, ours, theirs = _losses(y, Answers(*now, output), Answers(*before, old_output))
-    return _judged(
+    return _with_outcome(
         Comparison(
             version,
             rows=len(y),
@@ -101,7 +101,7 @@ def _check_outputs(version: int, new: Output, old: Output) -> None:
 def _unseen(manifest: ModelManifest, known: Any, new: FittedModel, data: TrainingRows) -> tuple[Any, list[Row]]:
     """Return the positions of the held-out rows that are new to the version of `manifest`, and these rows,
     coerced to its signature."""
-    taken, rows = _as_taken(data.rows, new.draft.signature, manifest)
+    taken, rows = _accepted_by(data.rows, new.draft.signature, manifest)
     found = hashes(rows, [data.targets[place] for place in taken], manifest.training_data.fingerprint)
     unseen = np.isin(taken, new.tested_on) & are_new(found, known)
     if not unseen.any():
@@ -109,7 +109,7 @@ def _unseen(manifest: ModelManifest, known: Any, new: FittedModel, data: Trainin
     return taken[unseen], [rows[number] for number in np.flatnonzero(unseen)]
 
 
-def _as_taken(rows: Sequence[Row], signature: Signature, old: ModelManifest) -> tuple[Any, list[Row]]:
+def _accepted_by(rows: Sequence[Row], signature: Signature, old: ModelManifest) -> tuple[Any, list[Row]]:
     """Return the positions of the `rows` that fit the signature of the `old` version, and these rows, coerced to it."""
     places = np.arange(len(rows))
     try:
@@ -150,7 +150,7 @@ def _of_own_class(y: Any, answers: Answers) -> Any:
     return table[np.arange(len(y)), [places.get(label, -1) for label in y.tolist()]]
 
 
-def _judged(figures: Comparison, differences: Any) -> Comparison:
+def _with_outcome(figures: Comparison, differences: Any) -> Comparison:
     """Return the figures with the outcome of the test. `differences`: by how much the new version loses more, row by
     row."""
     if figures.rows < FEWEST_ROWS:

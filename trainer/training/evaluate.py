@@ -1,6 +1,6 @@
 """Measures fitted estimators, on rows and by cross-validation: the metrics of the manifest.
 
-A new metric also belongs into `contract.training.METRICS`, so that gates may name it, and into `LOWER_IS_BETTER` of
+Add a new metric to `contract.training.METRICS` too, so that gates may name it, and to `LOWER_IS_BETTER` of
 `trainer.training.gate` if its name has none of these suffixes and lower is better.
 """
 

@@ -132,7 +132,7 @@ def _by_line(columns: Sequence[Any], y: Any) -> Any:
 
 
 def _best(ways: Iterator[tuple[str, Any]], y: Any, classes: bool) -> tuple[float, str]:
-    """Return the share of the variance or of the errors that the best way explains, and the name of the way."""
+    """Return the share of the variance or of the errors that the best method explains, and its name."""
     return max((_explained_share(y, answers, classes), how) for how, answers in ways)
 
 
