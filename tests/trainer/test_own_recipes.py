@@ -56,7 +56,7 @@ def test_a_file_is_a_recipe_of_its_name(tmp_path: Path) -> None:
         (GOOD.replace("bool = False", "list = ()"), "the parameter positive must be annotated with bool, int"),
         (GOOD.replace(", *, positive: bool = False", ""), None),
         (GOOD.replace("X, y, *, positive: bool = False", "X"), "must take X and y"),
-        (GOOD.replace(', target=Field("y", Kind.NUMBER)', ""), "a recipe has inputs and a target, or neither"),
+        (GOOD.replace(', target=Field("y", Kind.NUMBER)', ""), "a recipe needs both inputs and target, or neither"),
     ],
 )
 def test_a_broken_recipe_file_is_reported_and_hides_no_other(tmp_path: Path, text: str, said: str | None) -> None:

@@ -78,7 +78,7 @@ def test_a_threshold_in_a_skops_file_is_served_too(tmp_path: Path) -> None:
         ({"model": CLASSIFIER, "threshold": 0.1, "cut_off": 0.2}, "several thresholds ('threshold', 'cut_off')"),
         ({"model": LogisticRegression().fit(X, np.arange(80) % 3), "threshold": 0.2}, "of 3 classes with 'threshold'"),
         ({"model": LinearRegression().fit(X, X), "threshold": 0.2}, "holds a model without classes with 'threshold'"),
-        ({"model": SVC().fit(X, WORDS), "threshold": 0.2}, "wrap it in a CalibratedClassifierCV"),
+        ({"model": SVC().fit(X, WORDS), "threshold": 0.2}, "wrap the model in a CalibratedClassifierCV"),
         ({"model": CLASSIFIER, "prepare": np.log}, "with a model and a function ('prepare'), which would not be used"),
     ],
 )
