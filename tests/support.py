@@ -186,3 +186,8 @@ class Bomb:
 
     def __reduce__(self) -> Any:
         return os.mkdir, (str(self.trace),)
+
+
+def outside_of_make() -> dict[str, str]:
+    """The environment without the variables of `make test`, for a make inside of it."""
+    return {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from io import BytesIO
 from typing import Any
 
 import gevent
@@ -80,6 +81,8 @@ class OneWrite(wsgi.Response):
         self.send_headers()
         self._send_head()
         super().close()
+        if isinstance(reader := self.req.body.reader, Chunks):
+            reader.release()
 
     def _send_head(self) -> None:
         if self._head:
@@ -99,6 +102,13 @@ class Chunks(ChunkedReader):
         if self._count > FREE_CHUNKS + self._size // MIN_CHUNK:
             raise ValueError(f"its chunks are too small; send at least {MIN_CHUNK} bytes in each")
         return size, rest
+
+    def release(self) -> None:
+        """Free what has been read of an unfinished body: parser and reader refer to each other, so the megabytes would
+        stay until the garbage collector runs, hundreds of requests later."""
+        if self.parser is not None:
+            self.parser.close()
+            self.parser, self.buf = None, BytesIO()
 
 
 def install() -> None:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import requests
 
-from tests.support import PROJECT, until
+from tests.support import PROJECT, outside_of_make, until
 
 START = 240.0
 
@@ -47,7 +47,7 @@ class Modelgate:
         return (self.folder / "log").read_text()
 
     def environment(self) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "HOST")}
+        inherited = {name: value for name, value in outside_of_make().items() if name not in ("REDIS_URL", "HOST")}
         return {
             **inherited,
             "PORT": str(self.port),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import signal
 import subprocess
 from email import message_from_bytes
@@ -16,7 +15,7 @@ import pytest
 from launcher.arguments import features, gate, kinds
 from launcher.http_client import Modelgate
 from launcher.train import ProgressBar, line, outcome
-from tests.support import PROJECT
+from tests.support import PROJECT, outside_of_make
 
 
 class Terminal(io.StringIO):
@@ -200,8 +199,3 @@ def test_make_train_trains_here_if_no_modelgate_runs(tmp_path: Path) -> None:
     more = ["TARGET=y", "ID=key", "FEATURES=zip", "ESTIMATOR=linear", "GATE=floor=2", "KINDS=zap=string"]
     ended = made("train", "NAME=own", f"CSV={tmp_path / 'my rows.csv'}", *more, MODELS_DIR=str(tmp_path / "models"))
     assert "trainer: own: kinds names 'zap', which is not a column of the data; did you mean 'zip'?" in ended.stdout
-
-
-def outside_of_make() -> dict[str, str]:
-    """The environment without the variables of `make test`, for a make inside of it."""
-    return {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
