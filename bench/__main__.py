@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench import drain, memory, models, replicas, results, rows, servers
+from bench.console import say
 from bench.measures import Measures
 from bench.processes import PROJECT, WORK, DidNotStart, use_two_cores
 from bench.rows import Effort
@@ -130,11 +131,6 @@ def _options() -> argparse.Namespace:
 
 def _list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""`python -m bench.cost OTHER`: compares the processor time a request with another checkout, in pairs.
+"""`python -m bench.cost OTHER`: compares the processor time a request with another checkout, in pairs. With `--key` the
+requests to this checkout carry an API key.
 
 Counts gateway, Redis and workers together, with 64 clients. Processor time varies less than throughput does
 on a busy machine, and a pair is measured within a minute.
@@ -11,11 +12,15 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from bench import models, rows
+from bench.console import say
+from bench.other_checkout import folder_of_checkout
 from bench.processes import PROJECT, use_two_cores
+from bench.protected import protected
 from bench.servers import MODELGATE, Running, running
 from bench.wire import Exchanges, compile_generator
 
@@ -31,13 +36,15 @@ def main() -> None:
     options = _options()
     use_two_cores()
     compile_generator()
-    _build_models(options.other)
+    build_models(options.other)
     for model in options.models:
         ratios = []
         for pair in range(options.pairs):
             checkouts = (PROJECT, options.other)
             measured = {
-                checkout: microseconds(checkout, options.other / SPEED, model, options.requests)
+                checkout: microseconds(
+                    checkout, options.other / SPEED, model, options.requests, keyed=options.key and checkout == PROJECT
+                )
                 for checkout in (checkouts if pair % 2 == 0 else checkouts[::-1])
             }
             here, there = measured[PROJECT], measured[options.other]
@@ -46,27 +53,30 @@ def main() -> None:
         say(f"{model}: median {statistics.median(ratios):.3f} ({min(ratios):.3f}–{max(ratios):.3f})")
 
 
-def microseconds(checkout: Path, repository: Path, model: str, requests: int) -> float:
-    """Return the processor time of gateway, Redis and workers of `checkout` for each of `requests` single rows."""
-    with running(MODELGATE, repository, [model], cwd=checkout) as run:
+def microseconds(checkout: Path, repository: Path, model: str, requests: int, *, keyed: bool = False) -> float:
+    """Return the processor time of gateway, Redis and workers of `checkout` for each of `requests` single rows.
+    `keyed`: they carry a key, without which none passes."""
+    server = protected(repository, model) if keyed else running(MODELGATE, repository, [model], cwd=checkout)
+    with server as run:
         exchanges = Exchanges(run, model, [[row] for row in models.samples(model, rows.SAMPLES)])
         exchanges.load(64, LONGEST, 0, requests // 4)
-        before = _ticks(run)
+        before = ticks(run, PARTS)
         load = exchanges.load(64, LONGEST, 0, requests)
-        ticks = _ticks(run) - before
-    return ticks / os.sysconf("SC_CLK_TCK") / load.good * 1e6
+        spent = ticks(run, PARTS) - before
+    return spent / os.sysconf("SC_CLK_TCK") / load.good * 1e6
 
 
-def _build_models(other: Path) -> None:
+def build_models(other: Path) -> None:
     """Write the models with the code of `other`, which should be the older one: a newer release reads its files."""
     build = "import pathlib, bench.models; bench.models.build(pathlib.Path('.bench/models'), print)"
     subprocess.run([sys.executable, "-c", build], cwd=other, check=True)  # noqa: S603
 
 
-def _ticks(run: Running) -> int:
-    """Return user and system time, with that of ended children."""
+def ticks(run: Running, parts: Sequence[str]) -> int:
+    """Return user and system time of the processes whose command lines have one of `parts`, with that of ended
+    children."""
     total = 0
-    for pid in {pid for part in PARTS for pid in run.tree(part)}:
+    for pid in {pid for part in parts for pid in run.tree(part)}:
         with suppress(OSError):
             total += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]))
     return total
@@ -74,20 +84,14 @@ def _ticks(run: Running) -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.cost", description=__doc__)
-    parser.add_argument("other", type=Path, help="folder of the other checkout; it runs with this environment")
+    parser.add_argument(
+        "other", type=folder_of_checkout, help="folder of the other checkout; it runs with this environment"
+    )
     parser.add_argument("--models", nargs="+", default=["tiny", "table"], choices=rows.SINGLE)
+    parser.add_argument("--key", action="store_true", help="send a key to this checkout, and none to the other one")
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--requests", type=int, default=20_000, help="that are counted of each; default: 20000")
-    options = parser.parse_args()
-    options.other = options.other.resolve()
-    if not (options.other / "launcher").is_dir():
-        parser.error(f"{options.other} is not a checkout of Modelgate")
-    return options
-
-
-def say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -69,8 +69,8 @@ def _rate(queue: Queue, model: str, repository: Path) -> float:
     return (done - first) / took
 
 
-def _registered(queue_name: str) -> Callable[[Any, str], int]:
-    return lambda redis, model: int(redis.zcard(f"rq:finished:{queue_name.format(model=model)}"))
+def _counted(index: str) -> Callable[[Any, str], int]:
+    return lambda redis, model: int(redis.zcard(index.format(model=model)))
 
 
 def _bodies(place: Place, model: str) -> list[Any]:
@@ -130,8 +130,8 @@ def _modelgate_worker(place: Place) -> Command:
 
 
 QUEUES: Sequence[Queue] = (
-    Queue("modelgate", _post_modelgate, _modelgate_worker, _registered("predict:{model}")),
-    Queue("rq", _post_rq, lambda _: servers.simple_worker(), _registered(rq_waited.QUEUE)),
+    Queue("modelgate", _post_modelgate, _modelgate_worker, _counted("mg:ended:finished:predict:{model}")),
+    Queue("rq", _post_rq, lambda _: servers.simple_worker(), _counted(f"rq:finished:{rq_waited.QUEUE}")),
     # One key a result, and a few of the worker's own.
     Queue("celery", _post_celery, lambda _: servers.celery_worker(1), lambda redis, _: int(redis.dbsize())),
 )

@@ -18,10 +18,19 @@ from launcher.redis_server import executable
 
 LABELS = {server.name: server.label for server in (*servers.COMPARED, *servers.variants(), servers.PRELOAD)}
 OURS = ("modelgate", "modelgate-always")
+BLENDS = {
+    "loan": "`loan`, a blend of `tabular` on 11 columns",
+    "telco": "`telco`, a blend of `tabular` on 19 columns",
+    "diamonds": "`diamonds`, a blend of `tabular` on 9 columns",
+}
 HEADINGS = {
     "tiny": "Single rows, 64 clients: `tiny`, logistic regression on iris",
     "forest": "Single rows, 64 clients: `forest`, 100 trees on 20 columns",
     "table": "Single rows, 64 clients: `table`, imputers, one-hot encoding and 100 trees on 12 named columns",
+    "text": f"Single texts, 64 clients: `text`, TF-IDF with {models.TEXT_FEATURES:,} features, logistic regression,"
+    f" {models.TEXT_WORDS} words a text",
+    **{name: f"Single rows, 64 clients: {model}" for name, model in BLENDS.items()},
+    **{f"one-{name}": f"{model}, 1 client" for name, model in BLENDS.items()},
     "one": "`tiny`, 1 client",
     "boston": "`boston`, the mean of 100 single calls",
     "bulk": f"One request of {rows.BULK_ROWS:,} `table` rows as JSON",
@@ -42,8 +51,8 @@ class Run:
 
 
 def page(measures: Measures, run: Run) -> str:
-    parts = [_head(measures, run), *(_single(measures, row) for row in rows.SINGLE)]
-    parts += [_latency(measures, row) for row in ("one", "boston")]
+    parts = [_head(measures, run), *(_single(measures, row) for row in (*rows.SINGLE, "text", *models.TABULAR))]
+    parts += [_latency(measures, row) for row in ("one", "boston", *(f"one-{name}" for name in models.TABULAR))]
     parts += [_amount(measures, "bulk", "rows/s", max), _drain(measures)]
     parts += [_amount(measures, "memory", "MB (PSS)", min), _replicas(measures), _missing(measures)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -62,7 +71,7 @@ def _head(measures: Measures, run: Run) -> str:
         f" A load is counted for {run.seconds:g} s after a warm-up. Every answer is compared with what the model"
         " predicts; *bad* are those that are wrong, refused or broken off. Modelgate runs as `make up` starts it,"
         " with an append-only file; so do the Redis of RQ and Celery. All call `predict` on the same artifact,"
-        " with one thread.",
+        " with one thread; of the blends of two classes Modelgate also answers the probabilities.",
     ]
     if hello:
         lines.append(

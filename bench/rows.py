@@ -34,7 +34,7 @@ class Row:
 
     def requests(self) -> list[list[list[Value]]]:
         if self.rows > 1:
-            return [models.samples(self.model, self.rows)]
+            return [models.unseen_rows(self.rows)]
         return [[row] for row in models.samples(self.model, SAMPLES)]
 
     def value(self, load: Load) -> float:
@@ -47,11 +47,16 @@ class Row:
 
 
 SINGLE = ("tiny", "forest", "table")
+INLINE = ("modelgate", "flask", "fastapi")
+"""Modelgate, and the servers that call the model inside the request."""
 ROWS = (
     *(Row(name, name) for name in SINGLE),
+    Row("text", models.TEXT, only=INLINE),
+    *(Row(name, name, only=INLINE) for name in models.TABULAR),
     Row("one", "tiny", clients=1),
+    *(Row(f"one-{name}", name, clients=1, only=INLINE) for name in models.TABULAR),
     Row("boston", "boston", clients=1, count=100),
-    Row("bulk", "table", clients=1, rows=BULK_ROWS, count=5, only=("modelgate", "flask", "fastapi", "mlserver")),
+    Row("bulk", "table", clients=1, rows=BULK_ROWS, count=5, only=(*INLINE, "mlserver")),
 )
 
 
@@ -120,7 +125,7 @@ def _measure(run: Running, row: Row, number: int, hello: float, effort: Effort, 
 
 def plain_predict(number: int, repository: Path, into: Measures) -> None:
     """Measure `bulk` without a server: the model's `predict` on a finished matrix."""
-    rows = models.samples("table", BULK_ROWS)
+    rows = models.unseen_rows(BULK_ROWS)
     entry = manifest(repository, "table")
     matrix = to_matrix(rows, entry.signature, entry.artifact.input_format, entry.artifact.input_dtype)
     model = estimator(repository, "table")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench import v2
+from bench import models, v2
 from bench.processes import PROJECT, WORK, Process, command_line, descendants, free_port, redis_server
 from contract.jobs import Row
 from contract.settings import Settings
@@ -45,8 +45,11 @@ Commands = Callable[[Place], Sequence[Command]]
 
 
 def plain_body(model: str, names: Sequence[str], rows: Sequence[Row]) -> Any:
-    """Return the body for all servers but MLServer: objects by column name, or lists of lists for models of numbers."""
-    if model in ("table", "boston"):
+    """Return the body for all servers but MLServer: objects by column name, lists of lists for models of numbers, or
+    texts."""
+    if model == models.TEXT:
+        return {"instances": [text for (text,) in rows]}
+    if model in ("table", "boston", *models.TABULAR):
         objects = [dict(zip(names, row, strict=True)) for row in rows]
         return objects[0] if len(objects) == 1 else objects
     return {"instances": [list(row) for row in rows]}
@@ -134,7 +137,7 @@ def waiting(app: str, place: Place) -> Command:
     return gunicorn(app, place, "--workers", "2", "--worker-class", "gthread", "--threads", "32")
 
 
-def modelgate(workers: int | None = None, fsync: str | None = None) -> Commands:
+def modelgate(workers: int | None = None, fsync: str | None = None, maxmemory: str | None = None) -> Commands:
     """Return Modelgate as `make up` starts it, with its defaults for everything that is None."""
 
     def commands(place: Place) -> list[Command]:
@@ -148,6 +151,8 @@ def modelgate(workers: int | None = None, fsync: str | None = None) -> Commands:
             "REDIS_URL": "",
             "WORKERS": str(workers or ""),
             "REDIS_FSYNC": fsync or "",
+            "REDIS_MAXMEMORY": maxmemory or "",
+            "ADMIN_KEY": "",
         }
         return [Command([sys.executable, "-m", "launcher"], environment)]
 

@@ -38,3 +38,8 @@ TRAINERS = LeaseGroup(
     covers=(SCORERS,),
 )
 """They cover the scorers, because there may be no worker. Workers cannot read the trainer's keys (`broker/acl`)."""
+
+
+def worker_of(inc: str) -> str:
+    """Return the worker of an incarnation (`broker.supervisor.incarnation`)."""
+    return inc.rsplit("-", 2)[0]

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,9 @@ from redis import Redis
 
 from broker.scripts import Scripts
 from contract.repository import NAME
+
+WORKERS = "mg:workers"
+"""The key of the names of the workers."""
 
 _VERSION = re.compile(f"{NAME.pattern}@[1-9][0-9]{{0,8}}")
 
@@ -25,15 +29,26 @@ STARTS_THREADS = "loading it starts threads, so each scorer loads it for itself"
 
 
 @dataclass(frozen=True)
+class LoadFailure:
+    """Why a version cannot be loaded, and since when, as RFC 3339 by the worker's clock."""
+
+    reason: str
+    since: str
+
+
+@dataclass(frozen=True)
 class LoadStatus:
     """The status of a worker. `models` are those that it serves (None: all). `loaded` are the versions that all its
-    scorers have; `refused` are the requested versions that it will not load, with the reason."""
+    scorers have; `refused` are the requested versions that it will not load, with the reason. `failures` are the
+    versions that it cannot load, requested or named by an alias."""
 
     loaded: Collection[str] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     models: Collection[str] | None = None
+    failures: Mapping[str, LoadFailure] = field(default_factory=dict)
 
     def dumps(self) -> str:
+        """Return the status without `failures`, which trainers of earlier releases do not know."""
         models = None if self.models is None else sorted(self.models)
         data = {"loaded": sorted(self.loaded), "refused": dict(self.refused), "models": models}
         return json.dumps(data, sort_keys=True)
@@ -41,6 +56,11 @@ class LoadStatus:
     @classmethod
     def loads(cls, text: bytes) -> LoadStatus:
         return cls(**json.loads(text))
+
+    def dump_failures(self) -> str:
+        """Return `failures`, or nothing if there are none."""
+        failures = {version: [failure.reason, failure.since] for version, failure in self.failures.items()}
+        return json.dumps(failures, sort_keys=True) if failures else ""
 
 
 class LoadStatusPublisher:
@@ -53,7 +73,8 @@ class LoadStatusPublisher:
         self._scripts = Scripts(connection)
         self._ttl = ttl
         self._clock = clock
-        self._published, self._published_at = "", 0.0
+        self._published: tuple[str, str] | None = None
+        self._published_at = 0.0
 
     def requested(self) -> frozenset[str]:
         """Return the requested versions."""
@@ -62,19 +83,19 @@ class LoadStatusPublisher:
 
     def publish(self, worker: str, status: LoadStatus) -> None:
         """Publish a new status at once, and renew an unchanged one before it expires. Call it often."""
-        text, now, ttl_ms = status.dumps(), self._clock(), round(self._ttl * 1000)
-        if text == self._published and now - self._published_at < self._ttl / 3:
+        texts, now, ttl_ms = (status.dumps(), status.dump_failures()), self._clock(), round(self._ttl * 1000)
+        if texts == self._published and now - self._published_at < self._ttl / 3:
             return
-        if text != self._published or not self._scripts.run("report_load", worker, ttl_ms, ""):
-            self._scripts.run("report_load", worker, ttl_ms, text)
-        self._published, self._published_at = text, now
+        if texts != self._published or not self._scripts.run("report_load", worker, ttl_ms, "", ""):
+            self._scripts.run("report_load", worker, ttl_ms, *texts)
+        self._published, self._published_at = texts, now
 
     def withdraw(self, worker: str) -> None:
         """Remove the status, so that the trainer does not wait for this worker."""
         if self._published:
-            self._redis.delete(f"mg:loaded:{worker}")
-            self._redis.srem("mg:workers", worker)
-            self._published = ""
+            self._redis.delete(status_key(worker), failures_key(worker))
+            self._redis.srem(WORKERS, worker)
+            self._published = None
 
 
 def request_load(connection: Redis, version: str, seconds: float) -> None:
@@ -90,12 +111,39 @@ def withdraw_request(connection: Redis, version: str) -> None:
 def load_statuses(connection: Redis, model: str) -> dict[str, LoadStatus]:
     """Return the statuses of the live workers that serve `model`, by worker. Two round trips."""
     redis: Any = connection
-    workers = sorted(worker.decode() for worker in redis.smembers("mg:workers"))
+    workers = sorted(worker.decode() for worker in redis.smembers(WORKERS))
     if not workers:
         return {}
-    texts = dict(zip(workers, redis.mget([f"mg:loaded:{worker}" for worker in workers]), strict=True))
+    texts = dict(zip(workers, redis.mget([status_key(worker) for worker in workers]), strict=True))
     dead = [worker for worker, text in texts.items() if text is None]
     if dead:
-        redis.srem("mg:workers", *dead)
+        redis.srem(WORKERS, *dead)
     found = {worker: LoadStatus.loads(text) for worker, text in texts.items() if text is not None}
     return {worker: status for worker, status in found.items() if status.models is None or model in status.models}
+
+
+def parse_failures(texts: Iterable[bytes | None]) -> dict[str, LoadFailure]:
+    """Return the versions that workers cannot load, from the values at each `failures_key`. If several workers cannot
+    load a version, the earliest failure counts. A value that cannot be read counts as none."""
+    found: dict[str, LoadFailure] = {}
+    for text in texts:
+        with suppress(ValueError, TypeError, AttributeError):
+            for version, (reason, since) in json.loads(text or b"{}").items():
+                if version not in found or since < found[version].since:
+                    found[version] = LoadFailure(str(reason), str(since))
+    return found
+
+
+def status_key(worker: str) -> str:
+    """Return the key of the status of the worker, which expires some seconds after its last report."""
+    return f"mg:loaded:{worker}"
+
+
+def memory_key(worker: str) -> str:
+    """Return the key of the bytes that the worker's models take: shared ones, and those of single scorers."""
+    return f"mg:loaded:{worker}:memory"
+
+
+def failures_key(worker: str) -> str:
+    """Return the key of the versions that the worker cannot load. The name of a worker has no colon."""
+    return f"mg:loaded:{worker}:failures"

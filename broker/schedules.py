@@ -26,10 +26,12 @@ from rq.serializers import JSONSerializer
 
 from broker.job_kinds import TRAINING
 from broker.records import dumps
+from broker.scripts import Scripts
 from broker.signatures import Signer
-from broker.trainer_jobs import TRAINING_TTL, require_signer, training_job
+from broker.trainer_jobs import SIGNATURE_TTL, require_signer, training_job
 from contract.errors import ModelgateError
 from contract.jobs import timestamp
+from contract.keys import EVERYBODY, Key
 from contract.training import TrainingRequest
 
 KEY = "mg:schedules"
@@ -50,9 +52,14 @@ class TooManySchedules(Exception):
     """The limit is reached; the message says what to do."""
 
 
+class OthersSchedule(Exception):
+    """The schedule of the model belongs to another owner."""
+
+
 @dataclass(frozen=True)
 class Schedule:
-    """A recurring training. `cron` has five fields and means UTC. `next_run` is RFC 3339."""
+    """A recurring training. `cron` has five fields and means UTC. `next_run` is RFC 3339. The schedule and its runs
+    belong to `owner`; '': to nobody."""
 
     model: str
     cron: str
@@ -60,20 +67,23 @@ class Schedule:
     next_run: str
     job: str
     signature: str
+    owner: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        data = {
             "cron": self.cron,
             "request": self.request.to_json(),
             "next_run": self.next_run,
             "job": self.job,
             "signature": self.signature,
         }
+        return {**data, "owner": self.owner} if self.owner else data
 
     @classmethod
     def from_json(cls, model: str, data: Mapping[str, Any]) -> Schedule:
         request = TrainingRequest.from_json(data["request"])
-        return cls(model, data["cron"], request, data["next_run"], data["job"], data.get("signature", ""))
+        signature, owner = data.get("signature", ""), data.get("owner", "")
+        return cls(model, data["cron"], request, data["next_run"], data["job"], signature, owner)
 
 
 def next_run(cron: str, after: datetime) -> datetime:
@@ -97,6 +107,7 @@ class Schedules:
     def __init__(self, connection: Redis, signer: Signer | None, *, timeout: int, result_ttl: int) -> None:
         """`timeout` of a training and `result_ttl` of one that has ended are in seconds."""
         self._redis: Any = connection
+        self._scripts = Scripts(connection)
         self._signer = signer
         self._registry: Any = ScheduledJobRegistry(TRAINING.queue, connection=connection, serializer=JSONSerializer)
         self._ttls = {"timeout": timeout, "result_ttl": result_ttl}
@@ -109,29 +120,36 @@ class Schedules:
         found = sorted(self._redis.hgetall(KEY).items())
         return [schedule for schedule in itertools.starmap(_readable, found) if schedule]
 
-    def put(self, model: str, cron: str, request: TrainingRequest) -> Schedule:
-        """Set the schedule of `model`. Raises `ValueError` for an invalid `cron`, `TooManySchedules`, and
-        `TrainerUnavailable` without a signer."""
+    def put(self, model: str, cron: str, request: TrainingRequest, caller: Key = EVERYBODY) -> Schedule:
+        """Set the schedule of `model`, which then belongs to the owner of `caller`. Raises `ValueError` for an invalid
+        `cron`, `TooManySchedules`, `OthersSchedule`, and `TrainerUnavailable` without a signer."""
         while True:
             before = self.get(model)
-            if made := self._replace(model, before, cron, request):
+            if before and not caller.sees(before.owner):
+                raise OthersSchedule
+            if made := self._replace(model, before, cron, request, caller.owner):
                 return made
 
-    def delete(self, model: str) -> bool:
-        """Delete the schedule of `model`. Returns whether there was one."""
+    def delete(self, model: str, caller: Key = EVERYBODY) -> bool:
+        """Delete the schedule of `model`. Returns whether `caller` had one."""
         while True:
-            before = self.get(model)
-            if before is None:
+            text = self._redis.hget(KEY, model)
+            before = _readable(model.encode(), text)
+            if before is None or not caller.sees(before.owner):
                 return False
-            self._replace(model, before)
-            if self.get(model) is None:
+            # A full Redis refuses every command between MULTI and EXEC.
+            if self._scripts.run("delete_schedule", model, text, before.job):
                 return True
 
-    def advance(self, on_unsigned: Callable[[str], None] = lambda _: None) -> None:
+    def advance(
+        self,
+        on_unsigned: Callable[[str], None] = lambda _: None,
+        on_run: Callable[[Schedule], None] = lambda _: None,
+    ) -> None:
         """Give each schedule whose job has started its next job. Call it after `Scheduler.enqueue_due`.
 
         A schedule gets its next run once the previous one has started, so runs never pile up. A schedule that is not
-        signed gets none; its model is reported to `on_unsigned`.
+        signed gets none; its model is reported to `on_unsigned`. `on_run` gets each schedule whose job has started.
         """
         for name, text in self._redis.hgetall(KEY).items():
             model = name.decode(errors="replace")
@@ -140,59 +158,58 @@ class Schedules:
                 on_unsigned(model)
                 continue
             scheduled = self._redis.zscore(self._registry.key, schedule.job) is not None
-            if not scheduled and self._redis.lpos(f"rq:queue:{TRAINING.queue}", schedule.job) is None:
-                # If the schedule has changed since it was read, this does nothing: it has its next run already.
-                self._replace(schedule.model, schedule, schedule.cron, schedule.request)
+            if scheduled or self._redis.lpos(f"rq:queue:{TRAINING.queue}", schedule.job) is not None:
+                continue
+            # If the schedule has changed since it was read, this does nothing: it has its next run already.
+            if self._replace(schedule.model, schedule, schedule.cron, schedule.request, schedule.owner):
+                on_run(schedule)
 
     def _signed(self, model: str, text: bytes) -> Schedule | None:
         """Return the schedule in an entry if a gateway signed it. The signature covers the stored text of `request`,
         because another release may parse it differently."""
         try:
             data = json.loads(text)
-            require_signer(self._signer).check_schedule(model, data["cron"], data["request"], data["signature"])
+            cron, request, owner = data["cron"], data["request"], data.get("owner", "")
+            require_signer(self._signer).check_schedule(model, cron, request, data["signature"], owner)
             return Schedule.from_json(model, data)
         except (ModelgateError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
 
     def _replace(
-        self, model: str, before: Schedule | None, cron: str | None = None, request: TrainingRequest | None = None
+        self, model: str, before: Schedule | None, cron: str, request: TrainingRequest, owner: str
     ) -> Schedule | None:
-        """Replace the schedule `before` and return the new one. Returns None if there is no new one, or if the schedule
-        is no longer `before`; then nothing changes. Raises `ValueError` for an invalid `cron`."""
-        run_at = next_run(cron, datetime.now(UTC)) if cron else None
+        """Replace the schedule `before` and return the new one. Returns None, and changes nothing, if the schedule is
+        no longer `before`. Raises `ValueError` for an invalid `cron`."""
+        run_at = next_run(cron, datetime.now(UTC))
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.watch(KEY, self._registry.key)
             if _readable(model.encode(), pipeline.hget(KEY, model)) != before:
                 return None
-            if before is None and cron and pipeline.hlen(KEY) >= MOST:
+            if before is None and pipeline.hlen(KEY) >= MOST:
                 raise TooManySchedules(f"there are {MOST} schedules already; delete one first")
             waits = before is not None and pipeline.zscore(self._registry.key, before.job) is not None
             pipeline.multi()
             if before is not None and waits:
                 pipeline.zrem(self._registry.key, before.job).delete(f"rq:job:{before.job}")
-            made = None
-            if cron and request and run_at:
-                job = self._wait(pipeline, request, run_at)
-                signature = require_signer(self._signer).sign_schedule(model, cron, request.to_json())
-                made = Schedule(model, cron, request, timestamp(run_at), job.id, signature)
-                pipeline.hset(KEY, model, dumps(made.to_json()))
-            else:
-                pipeline.hdel(KEY, model)
+            job = self._wait(pipeline, request, run_at, owner)
+            signature = require_signer(self._signer).sign_schedule(model, cron, request.to_json(), owner)
+            made = Schedule(model, cron, request, timestamp(run_at), job.id, signature, owner)
+            pipeline.hset(KEY, model, dumps(made.to_json()))
             try:
                 pipeline.execute()
             except WatchError:
                 return None
         return made
 
-    def _wait(self, pipeline: Any, request: TrainingRequest, run_at: datetime) -> RQJob:
+    def _wait(self, pipeline: Any, request: TrainingRequest, run_at: datetime, owner: str) -> RQJob:
         """Do as RQ's `enqueue_at`, but entirely within `pipeline`, and signed."""
         job = training_job(self._redis, request, **self._ttls)
         job.created_at = run_at
         job.set_status(JobStatus.SCHEDULED, pipeline=pipeline)
         job.save(pipeline=pipeline)
-        until = run_at.timestamp() + TRAINING_TTL
+        until = run_at.timestamp() + SIGNATURE_TTL
         signature = require_signer(self._signer).sign_job(TRAINING.queue, job.id, job.data, until)
-        pipeline.hset(job.key, "signature", signature)
+        pipeline.hset(job.key, mapping={"signature": signature, **({"owner": owner} if owner else {})})
         pipeline.zadd(self._registry.key, {job.id: round(run_at.timestamp())})
         return job
 

@@ -9,11 +9,15 @@ from typing import Any
 
 from redis import Redis
 
+from broker.file_tasks import LANE_BELL
 from broker.job_kinds import PREDICTION
-from broker.records import failed, finished, payload_of, plain
-from broker.scripts import Scripts
+from broker.outbox import Outbox
+from broker.records import finished, payload_of, plain
+from broker.scripts import Call, Scripts
 from contract.errors import Code, Failure
-from contract.jobs import PredictionOutcome, Row
+from contract.jobs import ColumnarRows, PredictionOutcome, Row
+from contract.request_ids import RequestIds
+from contract.signature import PREDICT
 
 LARGEST_BATCH = 1000
 """Most jobs that one script moves: Redis does nothing else meanwhile."""
@@ -29,6 +33,9 @@ class BatchLimits:
 
     A batch has at most `jobs` jobs (up to `LARGEST_BATCH`) and `rows` rows, or `model_rows` of its model; a first job
     that is larger comes alone. Only `models` are taken (None: all), and none of `skip`.
+
+    `homes` maps models to the scorer (`place_of`) that has them in memory: their jobs are left to it, until one has
+    waited for `patience` seconds and there is no other work.
     """
 
     rows: int = 1000
@@ -36,33 +43,49 @@ class BatchLimits:
     model_rows: Mapping[str, int] = field(default_factory=dict)
     models: Collection[str] | None = None
     skip: Collection[str] = ()
+    homes: Mapping[str, str] = field(default_factory=dict)
+    patience: float = 0.1
 
 
 @dataclass(frozen=True)
 class BatchJob:
+    """A job of a batch. `request` has the ids of its request (`contract.request_ids`); `method` gets the rows."""
+
     id: str
     rows: Sequence[Row]
+    request: str = ""
+    method: str = PREDICT.name
+
+    def context(self) -> dict[str, str | None]:
+        """Return the context of a log line about this job."""
+        return {**RequestIds.of_job(self.request, self.id).context(), "job_id": self.id}
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Jobs of one version of one model, the oldest first; never empty."""
+    """Jobs of one version of one model, the oldest first; never empty. `left` is what ended it
+    (`broker.metrics.table.BATCHES`), `taken_at` a time of `time.perf_counter`."""
 
     model: str
     version: int
     jobs: Sequence[BatchJob]
+    left: str = ""
+    taken_at: float = field(default_factory=time.perf_counter)
 
 
 class ScorerQueue:
     """The prediction jobs, as one scorer sees them. All methods raise `redis.exceptions.RedisError`.
 
-    `incarnation` must be registered (`broker.supervisor`), by this process or another.
+    `incarnation` must be registered (`broker.supervisor`), by this process or another. What it sends also has what
+    is in `outbox`.
     """
 
-    def __init__(self, connection: Redis, incarnation: str) -> None:
+    def __init__(self, connection: Redis, incarnation: str, outbox: Outbox | None = None) -> None:
         self._redis: Any = connection
         self._scripts = Scripts(connection)
+        self._outbox = outbox or Outbox(connection)
         self._incarnation = incarnation
+        self._own_bell = f"{_BELL}:scorer:{place_of(incarnation)}"
         self._limits: tuple[BatchLimits | None, tuple[int | str, ...]] = (None, ())
         self._known: tuple[float, list[str]] = (float("-inf"), [])
 
@@ -76,15 +99,15 @@ class ScorerQueue:
         if limits is not self._limits[0]:
             self._limits = (limits, _arguments(limits))
         while True:
-            answer = self._scripts.run("take", self._incarnation, *self._limits[1])
+            (answer,) = self._outbox.send(self._scripts, [Call("take", [self._incarnation, *self._limits[1]])])
             if not answer:
                 return None
-            queue, version, *parts = answer
+            queue, version, left, *parts = answer
             jobs, refused = _read(parts)
             if refused:
                 self.finish(refused)
             if jobs:
-                return Batch(PREDICTION.model_of(queue.decode()), int(version), jobs)
+                return Batch(PREDICTION.model_of(queue.decode()), int(version), jobs, left.decode())
 
     def finish(self, outcomes: Mapping[str, PredictionOutcome | Failure]) -> list[str]:
         """End jobs, by id, and wake the requests that wait for them. Harmless to repeat. One round trip.
@@ -95,28 +118,31 @@ class ScorerQueue:
         """
         if not outcomes:
             return []
-        args: list[str] = []
+        args: list[str] = [PREDICTION.group.members, self._incarnation]
         for job_id, outcome in outcomes.items():
             args += (job_id, *_finished(outcome))
-        written = self._scripts.run("finish", PREDICTION.group.members, self._incarnation, *args)
+        (written,) = self._outbox.send(self._scripts, [Call("finish", args)])
         return [job_id for job_id, answer in zip(outcomes, written, strict=True) if answer != 1]
 
-    def wait_for_work(self, limits: BatchLimits, seconds: float = 1.0) -> None:
-        """Return when there may be a batch for these limits, at the latest after `seconds`, which must be less than the
-        connection's `socket_timeout`. Call it when `take` returned None.
+    def wait_for_work(self, limits: BatchLimits, seconds: float = 1.0) -> bool:
+        """Return when there may be a batch for these limits or a task of a file, at the latest after `seconds`, which
+        must be less than the connection's `socket_timeout`; after `limits.patience` if there are jobs that it may take
+        then. Returns whether the bell of the bulk lane has rung. Call it when `take` returned None.
 
         The bell is a hint: a scorer may die with the token that it took, so a wait is short.
         """
-        bells = [_BELL] if limits.models is None and not limits.skip else self._bells(limits)
-        if bells:
-            self._redis.blpop(bells, timeout=seconds)
-        else:
-            time.sleep(seconds)
+        if limits.homes:
+            seconds = min(seconds, limits.patience)
+        rung = self._redis.blpop([LANE_BELL, *self._bells(limits)], timeout=seconds)
+        return rung is not None and rung[0] == LANE_BELL.encode()
 
     def _bells(self, limits: BatchLimits) -> list[str]:
-        """Return the bells of the single queues, because the common one also rings for models that are skipped."""
-        models = self._models() if limits.models is None else limits.models
-        return [f"{_BELL}:{PREDICTION.queue_of(model)}" for model in sorted(set(models) - set(limits.skip))]
+        """Return the bells for these limits: the own one, which rings for models that have their home here, and the
+        common one, or those of the single queues if the common one also rings for models that are not taken."""
+        if limits.models is None and not limits.skip:
+            return [self._own_bell, _BELL]
+        models = set(self._models() if limits.models is None else limits.models) - {*limits.skip, *limits.homes}
+        return [self._own_bell, *(f"{_BELL}:{PREDICTION.queue_of(model)}" for model in sorted(models))]
 
     def _models(self) -> list[str]:
         read_at, models = self._known
@@ -127,6 +153,11 @@ class ScorerQueue:
         return models
 
 
+def place_of(incarnation: str) -> str:
+    """Return the name that the scorers of one slot share, each after the other."""
+    return incarnation.rpartition("-")[0]
+
+
 def _arguments(limits: BatchLimits) -> tuple[int | str, ...]:
     if not 1 <= limits.jobs <= LARGEST_BATCH:
         raise ValueError(f"a batch has between 1 and {LARGEST_BATCH} jobs, not {limits.jobs}")
@@ -134,7 +165,8 @@ def _arguments(limits: BatchLimits) -> tuple[int | str, ...]:
         raise ValueError("without a model nothing can be taken")
     row_limits = _spaced(f"{PREDICTION.queue_of(model)}={rows}" for model, rows in limits.model_rows.items())
     queues, skip = (_spaced(map(PREDICTION.queue_of, models)) for models in (limits.models or (), limits.skip))
-    return limits.jobs, limits.rows, row_limits, queues, skip
+    homes = _spaced(f"{PREDICTION.queue_of(model)}={place}" for model, place in limits.homes.items())
+    return limits.jobs, limits.rows, row_limits, queues, skip, homes, round(limits.patience * 1_000_000)
 
 
 def _spaced(names: Iterable[str]) -> str:
@@ -144,28 +176,40 @@ def _spaced(names: Iterable[str]) -> str:
 
 
 def _read(parts: Sequence[bytes]) -> tuple[list[BatchJob], dict[str, Failure]]:
-    """Return the jobs in TAKE's answer (id, data, id, data, …), and the failures of those that cannot be read."""
+    """Return the jobs in TAKE's answer (id, data, request, id, …), and the failures of those that cannot be read."""
     jobs, refused = [], {}
-    for job_id, data in zip(parts[::2], parts[1::2], strict=True):
+    for job_id, data, request in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
         try:
-            jobs.append(BatchJob(job_id.decode(), _rows(data)))
+            rows, method = _payload(data)
+            jobs.append(BatchJob(job_id.decode(), rows, request.decode(errors="replace"), method))
         except ValueError as error:
             refused[job_id.decode()] = Failure(Code.JOB_REFUSED, str(error))
     return jobs, refused
 
 
-def _rows(data: bytes) -> Sequence[Row]:
-    """Return the rows in RQ's `data`. Raises `ValueError` as `plain` and `payload_of` do."""
-    rows = payload_of(plain(data), PREDICTION.functions).get("rows")
-    if not isinstance(rows, list):
-        raise ValueError("the job has no list of rows")
-    return rows
+def _payload(data: bytes) -> tuple[Sequence[Row], str]:
+    """Return the rows in RQ's `data`, and the method that gets them. Raises `ValueError` as `plain` and `payload_of`
+    do."""
+    payload = payload_of(plain(data), PREDICTION.functions)
+    method = payload.get("method", PREDICT.name)
+    if not isinstance(method, str):
+        raise ValueError("the job has a method that is no text")
+    return _rows(payload), method
 
 
-def _finished(outcome: PredictionOutcome | Failure) -> tuple[str, str, str]:
+def _rows(payload: Mapping[str, Any]) -> Sequence[Row]:
+    """Return the rows, which the gateway sends by column if there are several."""
+    rows, columns = payload.get("rows"), payload.get("columns")
+    if isinstance(rows, list):
+        return rows
+    if isinstance(columns, list) and set(map(type, columns)) == {list} and len(set(map(len, columns))) == 1:
+        return ColumnarRows(columns)
+    raise ValueError("the job has neither a list of rows nor columns of equal length")
+
+
+def _finished(outcome: PredictionOutcome | Failure) -> tuple[str, str]:
     try:
-        json = outcome if isinstance(outcome, Failure) else outcome.to_json()
-        return finished(json, published=PREDICTION.published)
+        return finished(outcome if isinstance(outcome, Failure) else outcome.to_json())
     except ValueError as error:
         # An exception would end the scorer, and the same jobs the next one.
-        return failed(Failure(Code.MODEL_ERROR, f"the model's answer cannot be written as JSON: {error}"))
+        return finished(Failure(Code.MODEL_ERROR, f"the model's answer cannot be written as JSON: {error}"))

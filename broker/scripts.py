@@ -1,25 +1,33 @@
-"""Sends the Lua scripts, in one round trip even when Redis has lost them."""
+"""Sends the Lua scripts by their SHA-1, and their texts when Redis has lost them."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
+from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
+from broker.faults import specific
 from broker.job_kinds import lua_table
 
 _FOLDER = Path(__file__).with_name("lua")
+_SHARED = ("prelude", "endings", "earlier")
+
+_DEFINITION = re.compile(r"^(?=local |function )", re.MULTILINE)
+_NAMES = re.compile(r"(?:local )?(?:function )?([\w, ]+)")
+_COMMENT = re.compile(r"--.*")
+_WORD = re.compile(r"\w+")
 
 Arguments = Sequence[str | bytes | int | float]
 
 
 class FencedError(Exception):
-    """The incarnation has lost its lease or was given back; it owns no jobs any more."""
+    """The incarnation has lost its lease or was given back; it no longer owns jobs."""
 
 
 class Call:
@@ -41,7 +49,7 @@ class Scripts:
 
     Every script may run twice with the same arguments, because redis-py sends it again when the reply was lost. The
     methods raise `FencedError` and `redis.exceptions.RedisError`: `OutOfMemoryError` from a full Redis of any release,
-    `ConnectionError` also while Redis loads its data.
+    `broker.faults.DiskError` from one whose disk is full, `ConnectionError` also while Redis loads its data.
     """
 
     def __init__(self, connection: Redis) -> None:
@@ -65,10 +73,18 @@ class Scripts:
         """
         if len(steps) == 1 and isinstance(steps[0], Call):
             return [self.run(steps[0].name, *steps[0].args)]
+        return self.checked(self.attempt(steps))
+
+    def attempt(self, steps: Sequence[Step]) -> list[Any]:
+        """Run `steps` as `send` does, and return an error as the answer of its step."""
         answers = self._pipeline(steps, by_text=False)
         if any(isinstance(answer, NoScriptError) for answer in answers):
             # SCRIPT FLUSH or a restart. Sent as text, no script can be missing, not even a moment later.
             answers = self._pipeline(steps, by_text=True)
+        return answers
+
+    def checked(self, answers: list[Any]) -> list[Any]:
+        """Return the answers. Raises the first error among them."""
         for answer in answers:
             if isinstance(answer, ResponseError):
                 raise self._specific_error(answer)
@@ -89,11 +105,9 @@ class Scripts:
     def _specific_error(self, error: ResponseError) -> Exception:
         if str(error).startswith("FENCED"):
             return FencedError(str(error))
-        if isinstance(error, ReadOnlyError) or "-READONLY " in str(error):
+        error = specific(error)
+        if isinstance(error, ReadOnlyError):
             self._forget_connections()
-        # Redis 6 wraps an error within a script into one of its own.
-        if not isinstance(error, OutOfMemoryError) and "-OOM " in str(error):
-            return OutOfMemoryError(str(error))
         return error
 
     def _forget_connections(self) -> None:
@@ -105,18 +119,32 @@ class Scripts:
 
 @functools.cache
 def source(name: str) -> tuple[str, str]:
-    """Return the text of the script `name`, with the table of job kinds and the shared parts, and its SHA-1."""
-    text = "\n".join([lua_table(), *parts(name).values()])
+    """Return the text of the script `name`, with what it needs of the shared parts, and its SHA-1."""
+    text = linked(parts(name))
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def linked(texts: Mapping[str, str]) -> str:
+    """Return the last of `texts`, a script, after the definitions of the others that it needs.
+
+    Redis runs every definition of a script each time it runs the script. With all of them, it would spend a tenth of
+    its time for a prediction on definitions.
+    """
+    *shared, script = texts.values()
+    found = [one for text in (lua_table(), *shared) for one in _DEFINITION.split(text)[1:]]
+    defined = [_words(_NAMES.match(one)[1]) for one in found]  # type: ignore[index]
+    needed, new = set[int](), _words(script)
+    while new:
+        added = {at for at, names in enumerate(defined) if names & new} - needed
+        needed |= added
+        new = set().union(*(_words(found[at]) for at in added))
+    return "\n".join([*(one for at, one in enumerate(found) if at in needed), script])
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(_COMMENT.sub("", text)))
 
 
 def parts(name: str) -> dict[str, str]:
     """Return the texts of the script `name`: by file, the shared ones first."""
-    script = _text(name)
-    # A script pays for every function that is defined before it, each time it runs.
-    shared = ("prelude", "endings") if "close()" in script else ("prelude",)
-    return {**{part: _text(part) for part in shared}, name: script}
-
-
-def _text(name: str) -> str:
-    return (_FOLDER / f"{name}.lua").read_text()
+    return {part: (_FOLDER / f"{part}.lua").read_text() for part in (*_SHARED, name)}

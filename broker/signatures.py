@@ -89,14 +89,15 @@ class Signer:
                 " clocks of gateway and trainer",
             )
 
-    def sign_schedule(self, model: str, cron: str, request: Any) -> str:
-        """Return the signature of a schedule with a JSON `request`. It does not expire."""
-        return self._hmacs(["schedule", model, cron, request])[0]
+    def sign_schedule(self, model: str, cron: str, request: Any, owner: str = "") -> str:
+        """Return the signature of a schedule with a JSON `request`, which belongs to `owner` ('': to nobody). It does
+        not expire."""
+        return self._hmacs(_schedule(model, cron, request, owner))[0]
 
-    def check_schedule(self, model: str, cron: str, request: Any, signature: str) -> None:
+    def check_schedule(self, model: str, cron: str, request: Any, signature: str, owner: str = "") -> None:
         """Raise `ModelgateError` (`not_trusted`) unless a gateway, or a trainer that had checked it, signed exactly
         this."""
-        if not _among(signature, self._hmacs(["schedule", model, cron, request])):
+        if not _among(signature, self._hmacs(_schedule(model, cron, request, owner))):
             raise ModelgateError(Code.NOT_TRUSTED, _UNSIGNED)
 
     def _hmacs(self, fields: list[Any]) -> list[str]:
@@ -104,6 +105,11 @@ class Signer:
         text."""
         text = json.dumps(fields).encode()
         return [hmac.digest(key, text, "sha256").hex() for key in self._keys]
+
+
+def _schedule(model: str, cron: str, request: Any, owner: str) -> list[Any]:
+    # Older releases have signed schedules without owners.
+    return ["schedule", model, cron, request, *([owner] if owner else [])]
 
 
 def _among(found: str, expected: Sequence[str]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from redis import Redis
 
 from broker.job_kinds import PREDICTION, kind_of
-from broker.lease_groups import SCORERS, LeaseGroup
+from broker.lease_groups import SCORERS, LeaseGroup, worker_of
 from broker.records import failed
 from broker.scripts import Call, Scripts
 from contract.errors import Failure
@@ -30,11 +30,6 @@ _ALL = "*"
 def incarnation(worker: str, slot: int) -> str:
     """Return a new name for the process in `slot` of `worker`; each fork needs one. `worker` must have no colon."""
     return f"{worker}-{slot}-{secrets.token_hex(4)}"
-
-
-def worker_of(inc: str) -> str:
-    """Return the worker of an incarnation."""
-    return inc.rsplit("-", 2)[0]
 
 
 class Leases:
@@ -88,10 +83,10 @@ class Leases:
         """
         alone = failure is not None and scored is not None and len(scored) == 1
         group = self._group
-        _, exc_string, json = failed(failure if failure is not None and alone else group.crashed)
+        json = failed(failure if failure is not None and alone else group.crashed)
         ids = (_ALL,) if scored is None else scored
         max_deaths = 1 if alone else group.max_deaths
-        answer = self._scripts.run("give_back", group.members, inc, max_deaths, json, exc_string, *ids)
+        answer = self._scripts.run("give_back", group.members, inc, max_deaths, json, *ids)
         return {job_id.decode(): became.decode() for job_id, became in zip(answer[::2], answer[1::2], strict=True)}
 
     def reap(self) -> list[str]:
@@ -104,8 +99,8 @@ class Leases:
         if self._unbroken_since is None or self._clock() - self._unbroken_since < self._lease:
             return []
         group = self._group
-        _, exc_string, json = failed(group.crashed)
-        return [inc.decode() for inc in self._scripts.run("reap", group.max_deaths, json, exc_string, group.members)]
+        reaped = self._scripts.run("reap", group.max_deaths, failed(group.crashed), group.members)
+        return [inc.decode() for inc in reaped]
 
     def expire(self) -> None:
         """End queued jobs whose deadline has passed. Call it each second."""
@@ -116,7 +111,7 @@ class Leases:
     def reconcile(self) -> None:
         """Repair what stock RQ commands leave behind, and trim registries. Call it at the start and every 10 s."""
         queues = {key.removeprefix(b"rq:queue:") for key in self._redis.smembers("rq:queues")}
-        queues.update(self._redis.zrange("mg:ready", 0, -1))
+        queues.update(self._redis.zrange("mg:ready", 0, -1), self._redis.hkeys("mg:rows"))
         positions = {queue: 0 for queue in sorted(queues) if self._reconciles(queue)}
         while positions:
             calls = [Call("reconcile", [queue, position, _JOBS_PER_CALL]) for queue, position in positions.items()]
@@ -136,9 +131,3 @@ class Leases:
         incs = [inc for inc in names if worker is None or worker_of(inc) == worker]
         left = self._scripts.send([("PTTL", f"mg:lease:{inc}") for inc in incs])
         return {inc: max(0.0, ms / 1000) for inc, ms in zip(incs, left, strict=True)}
-
-    def hosts(self) -> set[str]:
-        """Return the hosts of the incarnations that have a lease. Two round trips, and a third if there are any."""
-        incs = [inc for inc, seconds in self.remaining().items() if seconds]
-        found = self._scripts.send([("HGET", f"rq:worker:{inc}", "hostname") for inc in incs])
-        return {host.decode() for host in found if host}

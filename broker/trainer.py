@@ -17,9 +17,9 @@ from broker.job_kinds import JobKind
 from broker.records import dumps, finished, payload_of, plain
 from broker.scripts import Scripts
 from broker.signatures import Signer
-from broker.trainer_jobs import PARAMETERS, RECIPES
 from contract.errors import Code, Failure, ModelgateError
 from contract.parameters import Parameter
+from contract.request_ids import RequestIds
 
 _LARGEST_DATA = 4_000_000
 """Most bytes of a job's `data`; the gateway accepts far fewer."""
@@ -38,12 +38,19 @@ class Ownership(StrEnum):
 
 @dataclass(frozen=True)
 class OwnedJob:
-    """A job that this trainer owns. `deaths` trainers died while they owned it; its log has `log_bytes` bytes."""
+    """A job that this trainer owns. `deaths` trainers died while they owned it; its log has `log_bytes` bytes;
+    `request` has the ids of its request (`contract.request_ids`)."""
 
     id: str
     payload: Mapping[str, Any]
     deaths: int
     log_bytes: int
+    request: str = ""
+
+    def context(self) -> dict[str, Any]:
+        """Return the context of a log line about this job."""
+        ids = RequestIds.of_job(self.request, self.id)
+        return {**ids.context(), "job_id": self.id, "model": self.payload.get("model")}
 
 
 class TrainerQueue:
@@ -80,11 +87,11 @@ class TrainerQueue:
         `job_refused`; they are not returned. Raises `FencedError` without a lease.
         """
         while answer := self._scripts.run("begin", self._incarnation, self._kind.queue, *known):
-            raw_id, data, deaths, log_bytes, signature = answer
+            raw_id, data, deaths, log_bytes, signature, request = answer
             job_id = raw_id.decode(errors="replace")
             try:
                 payload = self._payload(job_id, data, signature.decode(errors="replace"))
-                return OwnedJob(job_id, payload, deaths, log_bytes)
+                return OwnedJob(job_id, payload, deaths, log_bytes, request.decode(errors="replace"))
             except ModelgateError as error:
                 refusal = error.failure
             except ValueError as error:
@@ -118,7 +125,7 @@ class TrainerQueue:
 
         Raises `FencedError` if the incarnation was given back, and `ValueError` for an outcome that JSON cannot hold.
         """
-        args = finished(outcome, published=self._kind.published)
+        args = finished(outcome)
         return bool(self._scripts.run("finish", self._kind.group.members, self._incarnation, job_id, *args)[0])
 
     def unfinished(self) -> list[Mapping[str, Any]]:
@@ -140,8 +147,7 @@ class TrainerQueue:
     def publish_recipes(self, names: Sequence[str], parameters: Mapping[str, Sequence[Parameter]]) -> None:
         """Publish the recipes and their parameters for the gateway."""
         by_recipe = {name: [parameter.to_json() for parameter in found] for name, found in parameters.items()}
-        self._redis.set(PARAMETERS, dumps(by_recipe))
-        self._redis.set(RECIPES, dumps(sorted(names)))
+        self._scripts.run("publish_recipes", dumps(sorted(names)), dumps(by_recipe))
 
 
 class Scheduler:
@@ -153,7 +159,7 @@ class Scheduler:
 
     def enqueue_due(self) -> bool:
         """Enqueue the jobs that are due; call it each second. Returns whether this is the trainer that schedules.
-        Raises `RedisError`."""
+        Raises `RedisError`: `OutOfMemoryError` from a full Redis; then the jobs stay due."""
         if self._scheduler.acquired_locks or time.monotonic() >= self._not_before:
             self._scheduler.acquire_locks()
             self._not_before = time.monotonic() + _LOCK_RETRY

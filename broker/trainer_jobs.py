@@ -11,8 +11,10 @@ from redis import Redis
 from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 
+from broker.durability import Durability
+from broker.idempotency import made_in
 from broker.job_kinds import TRAINING, JobKind
-from broker.scripts import Scripts
+from broker.scripts import Call, Scripts
 from broker.signatures import Signer
 from contract.training import TrainingRequest
 
@@ -22,12 +24,16 @@ RECIPES = "mg:recipes"
 PARAMETERS = "mg:parameters"
 """The key of the parameters of those recipes, as JSON: lists of `Parameter` by recipe."""
 
-TRAINING_TTL = 30 * 86_400.0
+SIGNATURE_TTL = 30 * 86_400.0
 """Seconds within which a training must begin, even after stock RQ has requeued it: then its signature expires."""
 
 
 class TrainerUnavailable(Exception):
     """No trainer is alive, has time, or would accept the job."""
+
+
+class TooManyWaiting(Exception):
+    """As many jobs of this owner wait for the trainer as may."""
 
 
 def require_signer(signer: Signer | None) -> Signer:
@@ -80,14 +86,36 @@ def enqueue(
     *,
     ttl: float,
     start_timeout: float | None = None,
-) -> None:
-    """Sign a job and enqueue it. Harmless to repeat. Raises `TrainerUnavailable` without a signer.
+    durability: Durability | None = None,
+    request: str = "",
+    owner: str = "",
+    most_waiting: int | None = None,
+    idempotency: str = "",
+    webhook: str = "",
+) -> str:
+    """Sign a job, enqueue it and return its id; `durability` says when it is accepted. Harmless to repeat. Raises
+    `TrainerUnavailable` without a signer, `TooManyWaiting`, `broker.faults.SlowDiskError` and
+    `broker.faults.TooFewReplicas`.
 
     The signature lasts for `ttl` seconds: a trainer must begin the job by then, even if another trainer died with it. A
-    job that no trainer has begun after `start_timeout` seconds expires.
+    job that no trainer has begun after `start_timeout` seconds expires. `request` has the ids of its request
+    (`contract.request_ids`). The job belongs to `owner`, of whose jobs at most `most_waiting` may wait in the queue
+    (None: no limit). Its end is reported to the URL `webhook`. With the `idempotency` of an earlier request, no job is
+    enqueued: the id is that of the earlier one, which may have ended. Raises `broker.idempotency.IdempotencyConflict`.
     """
     signature = require_signer(signer).sign_job(kind.queue, job.id, job.data, time.time() + ttl)
     expires = "" if start_timeout is None else round(start_timeout * 1000)
     # RQ's own enqueue would queue the job again when redis-py sends it again.
     fields = [part for name, value in job.to_dict().items() if value not in ("", None) for part in (name, value)]
-    Scripts(connection).run("enqueue", kind.queue, job.id, expires, "signature", signature, *fields)
+    if request:
+        fields += ["request", request]
+    if idempotency:
+        fields += ["idempotency", idempotency]
+    if webhook:
+        fields += ["webhook", webhook]
+    limit = "" if most_waiting is None else most_waiting
+    call = Call("enqueue", [kind.queue, job.id, expires, owner, limit, "signature", signature, *fields])
+    (answer,) = (durability or Durability()).send(Scripts(connection).send, [call])
+    if not answer:
+        raise TooManyWaiting(f"{most_waiting} jobs of {owner!r} wait in {kind.queue!r}")
+    return made_in(answer) or job.id

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar, cast
 
-from contract.manifest import Field, Format, Kind
+from contract.signature import Field, Format, Kind
 
 NULLS = frozenset({"NA", "N/A", "NaN", "nan", "NULL", "null", "None"})
 """Cells that mean null, as in pandas. Blank cells do, too."""
@@ -31,8 +31,9 @@ _DATE = re.compile(r"(\d{4}|\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{1,2})(?:[T ] *" 
 _DATE_PARTS = {Format.DAY_FIRST: (4, 3, 1), Format.MONTH_FIRST: (4, 1, 3), Format.YEAR_FIRST: (1, 3, 4)}
 """The groups of the year, the month and the day."""
 
-
 T = TypeVar("T")
+Formats = Mapping[str, Format | None]
+"""The format of the numbers of each input of numbers, by its name."""
 
 
 def is_null_word(cell: object) -> bool:
@@ -40,36 +41,64 @@ def is_null_word(cell: object) -> bool:
     return isinstance(cell, str) and cell.strip().lower() in _NULL_WORDS
 
 
-def as_json_cells(column: list[object], field: Field, separator: str) -> list[object]:
+def is_number(cell: str) -> bool:
+    """Return whether a cell is a number, with or without commas."""
+    text = cell.strip()
+    return any(pattern.fullmatch(text) for pattern in (PLAIN, *_WITH_COMMAS.values()))
+
+
+def as_json_cells(column: list[object], field: Field, separator: str, formats: Formats | None = None) -> list[object]:
     """Return the cells of one column as JSON has them: numbers without commas, null words as None.
 
-    Cells that do not look like a value of `field` stay as they are; coercion reports them.
+    Cells that do not look like a value of `field` stay as they are; coercion reports them. `formats` has the format of
+    each column of numbers in the whole file, if the cells are a part of it.
     """
     if field.kind is Kind.STRING:
         nulls = NULLS.difference(field.categories or ()) if field.nullable else frozenset[str]()
         return column if nulls.isdisjoint(column) else [None if cell in nulls else cell for cell in column]
     if field.kind in (Kind.NUMBER, Kind.INTEGER):
-        return without_commas(column, number_format(column, separator, field.format))
+        written = formats[field.name] if formats is not None else number_format(column, separator, field.format)
+        return without_commas(column, written)
     return column
 
 
 def number_format(cells: Iterable[object], separator: str, known: Format | None = None) -> Format | None:
-    """Return the format of the numbers in `cells`. `known`, the format in the training file, decides ambiguous ones.
+    """Return the format of the numbers in `cells`. `known`, the format in the training file, decides ambiguous ones."""
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    if known not in _WITH_COMMAS and "," not in "".join(texts):
+        return None
+    found = NumberFormat(separator, known)
+    found.add(texts)
+    return found.format
+
+
+class NumberFormat:
+    """The format of the numbers in one column of a CSV, of which cells are added piece by piece.
 
     If commas separate the columns, commas in numbers can only separate thousands: "1,2" is more likely a list, and must
     not be read as 12. Otherwise 1,212 is a little more than one.
     """
-    texts = [cell for cell in cells if isinstance(cell, str)]
-    if known not in _WITH_COMMAS and "," not in "".join(texts):
-        return None
-    formats = list(_WITH_COMMAS)
-    if separator == ",":
-        formats = [Format.THOUSANDS_COMMA] if known is not Format.DECIMAL_COMMA else []
-    if known in formats:
-        formats.sort(key=lambda each: each is not known)
-    patterns = (PLAIN, *_WITH_COMMAS.values())
-    looked_at = {text for text in map(str.strip, texts) if any(pattern.fullmatch(text) for pattern in patterns)}
-    return next((each for each in formats if all(map(_WITH_COMMAS[each].fullmatch, looked_at))), None)
+
+    def __init__(self, separator: str, known: Format | None = None) -> None:
+        """`known` is the format in the training file."""
+        self.needed = known in _WITH_COMMAS
+        """Whether cells may have to be read in a format: one has a comma, or the training file had."""
+        self._possible = list(_WITH_COMMAS)
+        if separator == ",":
+            self._possible = [Format.THOUSANDS_COMMA] if known is not Format.DECIMAL_COMMA else []
+        if known in self._possible:
+            self._possible.sort(key=lambda each: each is not known)
+
+    def add(self, cells: Iterable[object]) -> None:
+        texts = {cell for cell in cells if isinstance(cell, str)}
+        self.needed = self.needed or "," in "".join(texts)
+        numbers = {text.strip() for text in texts if is_number(text)}
+        self._possible = [each for each in self._possible if all(map(_WITH_COMMAS[each].fullmatch, numbers))]
+
+    @property
+    def format(self) -> Format | None:
+        """The format of the cells so far; None if they are numbers as in JSON."""
+        return self._possible[0] if self.needed and self._possible else None
 
 
 def without_commas(column: list[T], written: Format | None) -> list[T | str]:

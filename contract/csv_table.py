@@ -20,13 +20,13 @@ _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\s*', re.IGNORECASE)
 _QUOTED = re.compile(r'"[^"]*"')
 _END = "\0"
 """A sentinel after the last line. If the reader does not return it as a row of its own, a quotation mark is open."""
-_LONGEST_CELL = 2**31 - 1
+LONGEST_CELL = 2**31 - 1
 """Longest cell. Open quotation marks are detected in another way."""
 _LINES_OF_HEADER = 100
 """Most lines of the header: a name may have several."""
 _LINES_AT_ONCE = 5000
 _CELLS_SHARED = 100_000
-_GUESSES = {"cp1252": "Windows-1252", "latin-1": "Latin-1"}
+GUESSES = {"cp1252": "Windows-1252", "latin-1": "Latin-1"}
 """Encodings of text that is not UTF-8. Latin-1 reads any bytes."""
 
 
@@ -52,13 +52,13 @@ def read(file: IO[bytes], most: int | None = None, on_progress: Callable[[float]
 
     `on_progress` is called with the fraction that has been read. Raises `NotCsv`.
     """
-    limit = csv.field_size_limit(_LONGEST_CELL)  # which is the whole process's
+    limit = csv.field_size_limit(LONGEST_CELL)  # which is the whole process's
     try:
-        for encoding in _encodings(file):
+        for encoding in encodings_of(file):
             file.seek(0)
             text = io.TextIOWrapper(file, encoding, newline="")
             try:
-                return _read(text, file, most, on_progress, _GUESSES.get(encoding))
+                return _read(text, file, most, on_progress, GUESSES.get(encoding))
             except UnicodeDecodeError:
                 continue
             finally:
@@ -70,14 +70,15 @@ def read(file: IO[bytes], most: int | None = None, on_progress: Callable[[float]
         csv.field_size_limit(limit)
 
 
-def _encodings(file: IO[bytes]) -> list[str]:
+def encodings_of(file: IO[bytes]) -> list[str]:
+    """Return the encodings that the text may have: the first that reads all of it is the right one. Raises `NotCsv`."""
     head = file.read(4096)
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return ["utf-16"]
     if b"\0" in head:
         raise NotCsv("it is binary")
     # A spreadsheet's CSV begins with a byte order mark.
-    return ["utf-8-sig" if head.startswith(codecs.BOM_UTF8) else "utf-8", *_GUESSES]
+    return ["utf-8-sig" if head.startswith(codecs.BOM_UTF8) else "utf-8", *GUESSES]
 
 
 def _read(
@@ -85,9 +86,9 @@ def _read(
 ) -> CsvTable:
     size = raw.seek(0, io.SEEK_END)
     file.seek(0)
-    first_line, separator = _separator(file)
+    first_line, separator = find_separator(file)
     file.seek(0)
-    lines = _records(islice(_clean(file), first_line, None), separator)
+    lines = records(islice(_clean(file), first_line, None), separator)
     header = [name.strip() for name in next(lines, [])]
     rows: list[list[str | None]] = []
     # One object for equal cells: a column of few words would take fifty bytes a cell.
@@ -102,7 +103,7 @@ def _read(
     return CsvTable(header, rows, separator, guessed)
 
 
-def _records(lines: Iterator[str], separator: str) -> Iterator[list[str]]:
+def records(lines: Iterator[str], separator: str) -> Iterator[list[str]]:
     """Yield the cells of each line that is not blank. Raises csv.Error."""
     for record in csv.reader(chain(lines, [_END]), delimiter=separator, skipinitialspace=True):
         if record == [_END]:
@@ -121,7 +122,7 @@ def _clean(file: IO[str]) -> Iterator[str]:
         yield line
 
 
-def _separator(file: IO[str]) -> tuple[int, str]:
+def find_separator(file: IO[str]) -> tuple[int, str]:
     """Return the line in which the header begins, and the separator: the one that the line before it names, else the
     one that splits the header into the most columns, else a comma."""
     header = ""

@@ -19,6 +19,9 @@ class Code(StrEnum):
     JOB_REFUSED = "job_refused"
     TIMEOUT = "timeout"
     OUT_OF_MEMORY = "out_of_memory"
+    INVALID_FILE = "invalid_file"
+    INVALID_INSTANCES = "invalid_instances"
+    SPOOL_FAILED = "spool_failed"
     WORKER_CRASHED = "worker_crashed"
     TRAINING_FAILED = "training_failed"
     TRAINER_CRASHED = "trainer_crashed"
@@ -80,12 +83,14 @@ def version_error(code: str, model: str, version: int, what: str, **details: obj
 
 @dataclass(frozen=True)
 class FieldError:
-    """One wrong value of a request: `row` counts from 0; `field` is None when the whole row is wrong."""
+    """One wrong value of a request: `row` counts from 0; `field` is None when the whole row is wrong. `sent` is the
+    name by which the client has sent it, if it has named it; it is not shown."""
 
     row: int | None
     field: str | None
     code: str
     message: str
+    sent: str | None = None
 
     def to_json(self) -> dict[str, object]:
         return {"row": self.row, "field": self.field, "code": self.code, "message": self.message}
@@ -103,3 +108,8 @@ class InvalidInstances(Exception):
         self.errors = tuple(errors[: self.SHOWN])
         self.total = len(errors) if total is None else total
         super().__init__(self.errors[0].message if self.errors else "invalid instances")
+
+    def as_warning(self, refused: int, count: int) -> str:
+        """Return the sentence for the caller of a lenient request with `refused` invalid rows among `count`."""
+        more = f" (the first {len(self.errors)} of {self.total} errors)" if len(self.errors) < self.total else ""
+        return f"{refused} of {count} rows cannot be used: their predictions are null, and output.errors says why{more}"

@@ -3,56 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
 from contract.errors import ModelgateError, version_error
-from contract.jobs import Row, Value
+from contract.jobs import Answer, Row
 from contract.manifest_reader import Reader, invalid, parse
+from contract.signature import Signature, read_signature
 
-SCHEMA_VERSION = 1
-
-
-class Kind(StrEnum):
-    """What an input holds."""
-
-    NUMBER = "number"
-    INTEGER = "integer"
-    STRING = "string"
-    BOOLEAN = "boolean"
-    DATETIME = "datetime"
-
-
-class Format(StrEnum):
-    """The format of numbers or dates in text."""
-
-    DECIMAL_COMMA = "decimal_comma"
-    """1.212,5 in a CSV file."""
-    THOUSANDS_COMMA = "thousands_comma"
-    """1,212.5 in a CSV file."""
-    DAY_FIRST = "day_first"
-    """25.08.2022"""
-    MONTH_FIRST = "month_first"
-    """8/25/2022"""
-    YEAR_FIRST = "year_first"
-    """2022/8/25"""
-
-
-class OutputKind(StrEnum):
-    """What a model predicts: one of its `labels`, or a number."""
-
-    CLASS = "class"
-    NUMBER = "number"
+SCHEMA_VERSION = 2
+"""The manifests that this release writes. It reads older ones, too."""
 
 
 class InputFormat(StrEnum):
-    """What the estimator takes: what it was fitted on."""
+    """What the estimator takes: what it was fitted on.
+
+    NUMBERED is a DataFrame whose columns are numbered from 0, TEXTS a list of texts, SERIES a Series of texts, RECORDS
+    a list of dicts.
+    """
 
     ARRAY = "array"
     DATAFRAME = "dataframe"
+    NUMBERED = "numbered_dataframe"
+    TEXTS = "texts"
+    SERIES = "series"
+    RECORDS = "records"
 
 
 class InputDtype(StrEnum):
@@ -76,43 +53,12 @@ class ArtifactFormat(StrEnum):
 
 
 @dataclass(frozen=True)
-class Field:
-    """One input. `categories` is None where any value is allowed; `aliases` are other spellings.
+class Kernels:
+    """What comparing kernels (docs/adr/0038) with the estimator has found. They are `used` if all answers are equal bit
+    for bit. `revision` identifies the kernels that were compared, and the libraries; others are compared anew."""
 
-    `format` is the format of numbers or dates in the training file, or None if they were as in JSON and ISO 8601.
-    """
-
-    name: str
-    kind: Kind
-    nullable: bool = False
-    categories: tuple[str, ...] | None = None
-    aliases: tuple[str, ...] = ()
-    format: Format | None = None
-
-
-@dataclass(frozen=True)
-class Output:
-    """What the model predicts. `labels` are the classes in the order of the estimator's `classes_`."""
-
-    kind: OutputKind
-    labels: tuple[Value, ...] | None = None
-    probabilities: bool = False
-
-
-@dataclass(frozen=True)
-class Signature:
-    """Inputs in the order in which the estimator takes them, and the output.
-
-    `id_field` names a column that is echoed in the answer and not used.
-    """
-
-    inputs: tuple[Field, ...]
-    output: Output
-    id_field: str | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(field.name for field in self.inputs)
+    revision: str
+    used: bool
 
 
 @dataclass(frozen=True)
@@ -122,11 +68,15 @@ class ArtifactDraft:
     format: ArtifactFormat
     input_format: InputFormat
     input_dtype: InputDtype = InputDtype.FLOAT64
+    kernels: Kernels | None = None
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """The file with the fitted estimator; `size` in bytes, `sha256` in lower-case hex."""
+    """The file with the fitted estimator; `size` in bytes, `sha256` in lower-case hex.
+
+    `kernels` is None if the estimator had none when it was published, or if that was before there were any.
+    """
 
     file: str
     format: ArtifactFormat
@@ -134,6 +84,7 @@ class Artifact:
     size: int
     sha256: str
     input_dtype: InputDtype = InputDtype.FLOAT64
+    kernels: Kernels | None = None
 
 
 @dataclass(frozen=True)
@@ -148,11 +99,12 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Golden:
-    """Rows with the predictions of the estimator when it was published. The loaded artifact must predict the same."""
+    """Rows with the answers of the estimator's first method when it was published, which is `predict` where there is
+    one. The loaded artifact must answer the same."""
 
     rows: tuple[Row, ...]
-    predictions: tuple[Value, ...]
-    probabilities: tuple[Mapping[str, float | None], ...] | None = None
+    predictions: tuple[Answer, ...]
+    probabilities: tuple[Answer, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -169,7 +121,7 @@ class ManifestDraft:
     training_data: TrainingData
     metrics: Mapping[str, float] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    example: Mapping[str, Value] = field(default_factory=dict)
+    example: Mapping[str, Answer] = field(default_factory=dict)
     golden: Golden = Golden((), ())
     notes: str = ""
     warnings: tuple[str, ...] = ()
@@ -203,7 +155,7 @@ class ManifestDraft:
     @classmethod
     def loads(cls, text: str | bytes) -> ManifestDraft:
         """Parse a draft. Raises `ModelgateError` (`manifest_invalid`), which names the wrong part."""
-        return parse(text, lambda read: _draft(read, _artifact_draft(read.part("artifact"))))
+        return parse(text, lambda read: _draft(read, _artifact_draft(read.part("artifact")), SCHEMA_VERSION))
 
 
 @dataclass(frozen=True)
@@ -223,10 +175,17 @@ class ModelManifest:
     training_data: TrainingData
     metrics: Mapping[str, float] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    example: Mapping[str, Value] = field(default_factory=dict)
+    example: Mapping[str, Answer] = field(default_factory=dict)
     golden: Golden = Golden((), ())
     notes: str = ""
     warnings: tuple[str, ...] = ()
+
+    def draft(self) -> ManifestDraft:
+        """Return what was known of the version before it was published."""
+        artifact = self.artifact
+        layout = ArtifactDraft(artifact.format, artifact.input_format, artifact.input_dtype, artifact.kernels)
+        known = {field.name: getattr(self, field.name) for field in fields(ManifestDraft)}
+        return ManifestDraft(**{**known, "artifact": layout})
 
     def error(self, code: str, what: str, **details: object) -> ModelgateError:
         """Return the error `version 3 of the model 'loan' <what>`."""
@@ -242,8 +201,9 @@ class ModelManifest:
 
 
 def _manifest(read: Reader) -> ModelManifest:
-    if (schema_version := read.get("schema_version")) != SCHEMA_VERSION:
-        raise invalid(f"has schema_version {schema_version!r}; this release reads {SCHEMA_VERSION}")
+    schema_version = read.value("schema_version", int)
+    if not 1 <= schema_version <= SCHEMA_VERSION:
+        raise invalid(f"has schema_version {schema_version}; this release reads 1 to {SCHEMA_VERSION}")
     part = read.part("artifact")
     layout = _artifact_draft(part)
     artifact = Artifact(
@@ -253,8 +213,9 @@ def _manifest(read: Reader) -> ModelManifest:
         size=part.value("size", int),
         sha256=part.value("sha256", str),
         input_dtype=layout.input_dtype,
+        kernels=layout.kernels,
     )
-    return _draft(read, layout).publish(
+    return _draft(read, layout, schema_version).publish(
         version=read.value("version", int),
         created_at=read.value("created_at", str),
         artifact=artifact,
@@ -267,17 +228,22 @@ def _artifact_draft(read: Reader) -> ArtifactDraft:
         format=ArtifactFormat(read.choice("format", ArtifactFormat)),
         input_format=InputFormat(read.choice("input_format", InputFormat)),
         input_dtype=InputDtype(read.optional_choice("input_dtype", InputDtype) or InputDtype.FLOAT64),
+        kernels=_kernels(read.part("kernels")) if read.optional("kernels", dict) else None,
     )
 
 
-def _draft(read: Reader, artifact: ArtifactDraft) -> ManifestDraft:
+def _kernels(read: Reader) -> Kernels:
+    return Kernels(revision=read.value("revision", str), used=read.value("used", bool))
+
+
+def _draft(read: Reader, artifact: ArtifactDraft, schema_version: int) -> ManifestDraft:
     golden, training_data = read.part("golden"), read.part("training_data")
     probabilities = golden.optional("probabilities", list)
     return ManifestDraft(
         name=read.value("name", str),
         recipe=read.value("recipe", str),
         artifact=artifact,
-        signature=_signature(read.part("signature")),
+        signature=read_signature(read.part("signature"), schema_version),
         training_data=TrainingData(
             source=training_data.value("source", str),
             rows=training_data.value("rows", int),
@@ -294,41 +260,6 @@ def _draft(read: Reader, artifact: ArtifactDraft) -> ManifestDraft:
         ),
         notes=read.optional("notes", str) or "",
         warnings=read.texts("warnings") if read.optional("warnings", list) else (),
-    )
-
-
-def _signature(read: Reader) -> Signature:
-    inputs = read.parts("inputs")
-    if not inputs:
-        raise invalid("has no signature.inputs")
-    output = read.part("output")
-    labels = output.optional("labels", list)
-    signature = Signature(
-        inputs=tuple(_field(part) for part in inputs),
-        output=Output(
-            kind=OutputKind(output.choice("kind", OutputKind)),
-            labels=None if labels is None else output.scalars("labels"),
-            probabilities=output.value("probabilities", bool),
-        ),
-        id_field=read.optional("id_field", str),
-    )
-    spellings = [name for f in signature.inputs for name in (f.name, *f.aliases)]
-    repeated = [name for name, times in Counter(spellings).items() if times > 1]
-    if repeated:
-        raise invalid(f"names the input {sorted(repeated)[0]!r} twice")
-    return signature
-
-
-def _field(read: Reader) -> Field:
-    categories = read.optional("categories", list)
-    written = read.optional("format", str)
-    return Field(
-        name=read.value("name", str),
-        kind=Kind(read.choice("kind", Kind)),
-        nullable=read.value("nullable", bool),
-        categories=None if categories is None else read.texts("categories"),
-        aliases=read.texts("aliases"),
-        format=None if written is None else Format(read.choice("format", Format)),
     )
 
 

@@ -76,6 +76,13 @@ class Repository:
             return []
         return sorted(v for v in found if (self.version_dir(name, v) / MANIFEST_FILE).is_file())
 
+    def count_versions(self, name: str) -> int:
+        """Return about how many versions a model has: one that is being deleted counts."""
+        try:
+            return sum(map(_is_version, os.listdir(self.root / name / VERSIONS_DIR)))
+        except OSError:
+            return 0
+
     def aliases(self, name: str) -> dict[str, int]:
         """Return the version of each alias; empty if there are none, or the file cannot be parsed."""
         if not valid_name(name):

@@ -1,7 +1,4 @@
-"""Every environment variable of Modelgate, once: name, type, default, one line of documentation.
-
-`python -m contract.settings` prints them as `.env.example`.
-"""
+"""Every environment variable that Modelgate reads, once: name, type, default, one line of documentation."""
 
 from __future__ import annotations
 
@@ -14,18 +11,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+
+from contract.keys import TOKEN
+from contract.redis_url import SentinelUrl, with_password, with_sentinel_password
+from contract.webhooks import AllowedTargets
 
 MB = 2**20
 """The bytes of one MB, in every setting."""
+
+LOG_FORMATS = ("text", "json")
+LOG_LEVELS = ("info", "debug", "warning", "error")
+"""The choices of LOG_FORMAT and LOG_LEVEL; each begins with its default."""
+
+_ADMIN_KEY = re.compile(r"[!-~]{32,256}")
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 
 class SettingsError(Exception):
     """A setting is invalid; the message names it and says what to do."""
 
 
-def _setting(default: Any, doc: str, least: int = 0, most: float = float("inf"), choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"doc": doc, "least": least, "most": most, "choices": choices})
+def _setting(
+    default: Any,
+    doc: str,
+    least: int = 0,
+    most: float = float("inf"),
+    choices: tuple[str, ...] = (),
+    *,
+    secret: bool = False,
+) -> Any:
+    metadata = {"doc": doc, "least": least, "most": most, "choices": choices}
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True)
@@ -33,20 +49,63 @@ class Settings:
     """All settings. Entry points read them and pass them on; no other code reads the environment."""
 
     host: str = _setting(
-        "127.0.0.1", "Address the gateway listens on. Any other than loopback needs ALLOW_ANONYMOUS=1."
+        "127.0.0.1", "Address the gateway listens on. Any other than loopback needs a key, or ALLOW_ANONYMOUS=1."
+    )
+    publish_address: str = _setting(
+        "",
+        "Address of this machine at which the proxy of compose.scale.yml listens; empty: 127.0.0.1, 0.0.0.0: all. Any"
+        " other than loopback needs a key, or ALLOW_ANONYMOUS=1.",
     )
     port: int = _setting(8080, "Port the gateway listens on.", least=1, most=65535)
     allow_anonymous: bool = _setting(False, "1: serve callers who are not on this machine, without any key.")
+    admin_key: str = _setting(
+        "",
+        "A key that may do everything, at least 32 characters long. With it, every request needs a key. Empty: only the"
+        " keys of `make key` and /v1/keys work.",
+        secret=True,
+    )
+    api_key: str = _setting(
+        "", "The key that `make train` sends if the gateway needs one; empty: ADMIN_KEY.", secret=True
+    )
+    keys_marker: Path | None = _setting(
+        None,
+        "File that the gateway makes before the first key, or with ADMIN_KEY. While it exists every request needs a"
+        " key, even if Redis has lost all keys. Empty: closed in STATE_DIR.",
+    )
     allowed_hosts: tuple[str, ...] = _setting(
         (), "Host names, besides loopback, under which the gateway answers; comma-separated."
     )
+    cors_origins: tuple[str, ...] = _setting(
+        (),
+        "Origins of web pages that may call the gateway from a browser, such as https://app.example.org;"
+        " comma-separated. Empty: none.",
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        (),
+        "Addresses or networks of the proxies in front of the gateway, such as 10.0.0.7 or 10.1.0.0/16;"
+        " comma-separated. The gateway reads X-Forwarded-For, -Proto and -Host only from these.",
+    )
+    audit_days: int = _setting(90, "Days for which the audit log keeps an entry.", least=1, most=3650)
     gateway_processes: int = _setting(2, "Processes of the gateway.", least=1)
     workers: int = _setting(2, "Scorers of one worker: processes that predict.", least=1)
     worker_id: str = _setting("", "Name of this worker, the same after a restart; empty: the host's name.")
     worker_models: tuple[str, ...] = _setting((), "Models that this worker serves, comma-separated; empty: all.")
-    redis_url: str = _setting("", "URL of the Redis to use; empty: `make up` starts its own.")
+    redis_url: str = _setting(
+        "",
+        "URL of the Redis to use, such as redis://localhost:6379/0, or of its Sentinels, such as"
+        " redis+sentinel://host1:26379,host2:26379/mymaster/0; empty: `make up` starts its own.",
+    )
     redis_password_file: Path | None = _setting(
         None, "File with the password for REDIS_URL, if the URL has none; empty: no password."
+    )
+    redis_sentinel_password_file: Path | None = _setting(
+        None, "File with the password of the Sentinels in REDIS_URL; empty: no password."
+    )
+    redis_replicas: int = _setting(
+        0,
+        "Replicas of Redis that must have a job before the gateway answers 202: with 1 or more, jobs survive the loss"
+        " of the primary. Run one replica more than that, or no job is accepted after a failover.",
+        most=100,
     )
     redis_fsync: str = _setting(
         "everysec",
@@ -67,8 +126,18 @@ class Settings:
         "Recipes to train when their model is missing; none: train nothing.",
     )
     recipes_dir: Path | None = _setting(None, "Folder with recipes of your own, one Python file each; empty: none.")
-    spool_dir: Path = _setting(Path(".modelgate/spool"), "Folder for uploads until they are used.")
-    spool_mb: int = _setting(8192, "Largest total size of stored uploads, in MB; beyond, 507.", least=1)
+    routes_file: Path | None = _setting(
+        None,
+        "File that maps addresses of old services to models, so that their clients stay as they are"
+        " (docs/reference/routes-file.md); empty: none.",
+    )
+    spool_dir: Path = _setting(
+        Path(".modelgate/spool"),
+        "Folder for uploads until they are used, and for files to score; gateways, workers and trainers share it.",
+    )
+    spool_mb: int = _setting(
+        8192, "Largest total size of all files in SPOOL_DIR, in MB; beyond, uploads get 507.", least=1
+    )
     max_upload_mb: int = _setting(1024, "Largest upload, in MB; beyond, 413.", least=1)
     train_timeout: int = _setting(3600, "Longest training, in seconds; beyond, it fails.", least=1)
     train_memory_mb: int = _setting(4096, "Memory a training may take, in MB; 0: no limit.", least=0)
@@ -76,7 +145,23 @@ class Settings:
     warmup_timeout: int = _setting(
         30, "Longest wait for workers to load a version before its alias moves, in s.", least=1
     )
+    webhook_secret: str = _setting(
+        "",
+        "Signs webhooks: whsec_ and 24 to 64 bytes in base64. Two with a blank between them, the new one first, while"
+        " receivers change to it. Empty: no webhooks.",
+        secret=True,
+    )
+    webhook_allow: tuple[str, ...] = _setting(
+        (),
+        "Hosts, addresses and networks that webhooks may go to besides public addresses, such as hooks.internal or"
+        " 10.1.0.0/16; comma-separated.",
+    )
     allow_upload: bool = _setting(False, "1: take models over HTTP. A pickle is a program: off is safe.")
+    allow_local_upload: bool = _setting(
+        False,
+        "1: take models over HTTP from programs of the user who runs the gateway, on this machine. `make up` sets it"
+        " unless ALLOW_UPLOAD is set.",
+    )
     pickle: str = _setting(
         "allow", "deny: load only skops artifacts, whose types are on a list.", choices=("allow", "deny")
     )
@@ -101,10 +186,36 @@ class Settings:
     batch_ms: int = _setting(50, "Time that scoring one batch may take, in milliseconds.", least=1)
     predict_timeout: int = _setting(30, "Longest scoring of one job, in seconds; beyond, it fails.", least=1)
     stop_grace: int = _setting(20, "Seconds a stopping process has to finish what it holds.", least=1)
-    result_ttl: int = _setting(3600, "Seconds a finished job can be read.", least=1)
-    model_cache_mb: int = _setting(1024, "Models one worker keeps in memory, in MB of artifacts.", least=1)
+    stop_delay: int = _setting(
+        0,
+        "Seconds a stopping gateway still serves while /health/live answers 503, so that a load balancer stops using it"
+        " first. They are part of STOP_GRACE, at most half of it.",
+    )
+    result_ttl: int = _setting(3600, "Seconds a finished prediction can be read.", least=1)
+    result_ttl_delivered: int = _setting(
+        60, "The same if the result was in the response to its own request (Prefer: wait).", least=1
+    )
+    training_ttl: int = _setting(30 * 86_400, "Seconds a finished training can be read, with its log.", least=1)
+    model_cache_mb: int = _setting(
+        1024, "Memory for the models of one worker, in all its processes together, in MB.", least=1
+    )
     scorer_memory_mb: int = _setting(
-        4096, "Memory a scorer may take beyond the models it starts with, in MB; 0: no limit.", least=0
+        4096,
+        "Memory a scorer may take beyond the models it starts with, in MB; 0: no limit. Models that it loads itself"
+        " take at most half of it.",
+        least=0,
+    )
+    log_format: str = _setting(
+        LOG_FORMATS[0], "Lines of the log: text, for people, or json, one object a line.", choices=LOG_FORMATS
+    )
+    log_level: str = _setting(
+        LOG_LEVELS[0], "Lowest level that is logged: debug, info, warning or error.", choices=LOG_LEVELS
+    )
+    access_log_rate: int = _setting(
+        20, "Requests a second that a gateway process logs, and as many more that fail with 5xx; 0: none.", least=0
+    )
+    otel_exporter_otlp_endpoint: str = _setting(
+        "", "URL of an OpenTelemetry collector (OTLP over HTTP) that gets traces; empty: none."
     )
 
     @classmethod
@@ -115,9 +226,32 @@ class Settings:
             text = environ.get(entry.name.upper(), "").strip()
             if text:
                 values[entry.name] = _parse(entry, text)
-        if values.get("redis_url") and "redis_password_file" in values:
-            values["redis_url"] = _with_password(values["redis_url"], values["redis_password_file"])
-        return cls(**values)
+        if values.get("redis_url"):
+            values["redis_url"] = _with_passwords(values["redis_url"], values)
+        settings = cls(**values)
+        if settings.admin_key and not _ADMIN_KEY.fullmatch(settings.admin_key):
+            raise SettingsError(
+                "ADMIN_KEY is too short, or has blanks or characters beyond ASCII; make one with `openssl rand -hex 32`"
+            )
+        if TOKEN.fullmatch(settings.admin_key):
+            raise SettingsError(
+                "ADMIN_KEY has the form of an issued key, whose holder could then do everything, even once it is"
+                " revoked; make another one with `openssl rand -hex 32`. For `make train`, set API_KEY instead"
+            )
+        _check_origins(settings.cors_origins)
+        _check_networks(settings.trusted_proxies)
+        _check_targets(settings.webhook_allow)
+        if settings.stop_delay > settings.stop_grace / 2:
+            raise SettingsError(
+                f"STOP_DELAY={settings.stop_delay} is more than half of STOP_GRACE={settings.stop_grace}, which leaves"
+                " too little time to finish requests; raise STOP_GRACE or lower STOP_DELAY"
+            )
+        return settings
+
+    @property
+    def marker_path(self) -> Path:
+        """The file that says that requests need a key."""
+        return self.keys_marker or self.state_dir / "closed"
 
     @classmethod
     def variables(cls, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -126,11 +260,14 @@ class Settings:
         return {name: environ[name] for name in names if name in environ}
 
     def check_host(self) -> None:
-        """Raise `SettingsError` if other machines could connect and ALLOW_ANONYMOUS is not set."""
-        if not is_loopback(self.host) and not self.allow_anonymous:
+        """Raise `SettingsError` if other machines could connect without a key and ALLOW_ANONYMOUS is not set. In a
+        container, `host` says nothing, but where the port is published."""
+        name, address = ("PUBLISH_ADDRESS", self.publish_address) if self.publish_address else ("HOST", self.host)
+        closed = self.admin_key or self.marker_path.exists()
+        if not is_loopback(address.strip("[]")) and not closed and not self.allow_anonymous:
             raise SettingsError(
-                f"HOST={self.host} lets other machines in, and there are no keys to tell them apart;"
-                " set ALLOW_ANONYMOUS=1 if that is meant"
+                f"{name}={address} lets other machines in, and there are no keys to tell them apart; set ADMIN_KEY, or"
+                " ALLOW_ANONYMOUS=1 if that is meant"
             )
 
 
@@ -172,45 +309,53 @@ def _parse(entry: dataclasses.Field[Any], text: str) -> object:
     return Path(text) if "Path" in str(kind) else text
 
 
-def _with_password(url: str, file: Path) -> str:
+def _check_origins(origins: tuple[str, ...]) -> None:
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise SettingsError(
+                f"CORS_ORIGINS has {origin!r}, which is no origin; write each in lower case, with its scheme and"
+                " without a path: https://app.example.org or http://localhost:3000. There is no * for all"
+            )
+
+
+def _check_networks(networks: tuple[str, ...]) -> None:
+    for network in networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise SettingsError(
+                f"TRUSTED_PROXIES has {network!r}, which is neither an address nor a network ({error}); write each as"
+                " 10.0.0.7 or 10.1.0.0/16"
+            ) from None
+
+
+def _check_targets(targets: tuple[str, ...]) -> None:
+    try:
+        AllowedTargets(targets)
+    except ValueError as error:
+        raise SettingsError(f"WEBHOOK_ALLOW: {error}; write each as hooks.internal, 10.0.0.7 or 10.1.0.0/16") from None
+
+
+def _with_passwords(url: str, values: Mapping[str, Any]) -> str:
+    """Return the URL with the passwords of the files. Raises `SettingsError`, also for an invalid Sentinel URL."""
+    try:
+        sentinel = SentinelUrl.parse(url)
+    except ValueError as error:
+        raise SettingsError(f"REDIS_URL is invalid: {error}") from None
+    if "redis_password_file" in values:
+        url = with_password(url, _read_password("REDIS_PASSWORD_FILE", values["redis_password_file"]))
+    if sentinel and "redis_sentinel_password_file" in values:
+        file = values["redis_sentinel_password_file"]
+        url = with_sentinel_password(url, _read_password("REDIS_SENTINEL_PASSWORD_FILE", file))
+    return url
+
+
+def _read_password(name: str, file: Path) -> str:
     try:
         password = file.read_text().strip()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise SettingsError(f"REDIS_PASSWORD_FILE={file} cannot be read ({reason})") from error
+        raise SettingsError(f"{name}={file} cannot be read ({reason})") from error
     if not password:
-        raise SettingsError(f"REDIS_PASSWORD_FILE={file} is empty; put the password for REDIS_URL into it")
-    parts = urlsplit(url)
-    user, _, host = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{user.partition(':')[0]}:{quote(password, safe='')}@{host}").geturl()
-
-
-COMPOSE = (
-    ("UID", "1000", "Who owns the model repository (`id -u`): the services in containers run as this user."),
-    ("GID", "1000", "The group of that user (`id -g`)."),
-)
-"""Variables that only docker-compose.yml reads: name, default, documentation."""
-
-
-def example() -> str:
-    """Return the text of `.env.example`: each variable with its documentation and its default."""
-    lines = [
-        "# Every setting with its default. Copy to .env for docker compose, or export what you change.",
-        "# One MB is 2**20 bytes.",
-        "",
-    ]
-    for entry in dataclasses.fields(Settings):
-        default = entry.default
-        if isinstance(default, tuple):
-            default = ",".join(default)
-        elif isinstance(default, bool):
-            default = int(default)
-        lines += [f"# {entry.metadata['doc']}", f"# {entry.name.upper()}={'' if default is None else default}", ""]
-    lines += ["# Only docker compose:", ""]
-    for name, default, doc in COMPOSE:
-        lines += [f"# {doc}", f"# {name}={default}", ""]
-    return "\n".join(lines[:-1]) + "\n"
-
-
-if __name__ == "__main__":
-    print(example(), end="")
+        raise SettingsError(f"{name}={file} is empty; put the password into it")
+    return password

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from contract.jobs import Value
-from contract.manifest import Format, Kind
+from contract.signature import Format, Kind
 
 KINDS: Mapping[str, tuple[Kind, Format | None]] = {
     **{str(kind): (kind, None) for kind in Kind},
@@ -78,11 +78,24 @@ class TrainingRequest:
 
 
 @dataclass(frozen=True)
+class ComparedFigures:
+    """A `metric` of a new version (`now`) and of `version`, which it would replace (`before`), on `rows` held-out rows
+    that neither has learnt from. `decisive`: the gate refused the new version because of this."""
+
+    version: int
+    rows: int
+    metric: str
+    now: float
+    before: float
+    decisive: bool
+
+
+@dataclass(frozen=True)
 class TrainingResult:
     """The `output` of a training job. `promoted`: whether the alias points at the version now; if not, `reason`.
 
     `headline` is the most telling metric, `verdict` compares the version with the current one in a sentence, and
-    `remarks` are findings in the data.
+    `remarks` are findings in the data. `comparison` is None without a version to compare with.
     """
 
     model: str
@@ -93,9 +106,74 @@ class TrainingResult:
     headline: str | None = None
     verdict: str = ""
     remarks: Sequence[str] = ()
+    comparison: ComparedFigures | None = None
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+
+class ColumnUse(StrEnum):
+    """What a training does with a column."""
+
+    TARGET = "target"
+    FEATURE = "feature"
+    ID = "id"
+    IGNORED = "ignored"
+
+
+class Task(StrEnum):
+    """What a target makes of a training."""
+
+    CLASSIFICATION = "classification"
+    REGRESSION = "regression"
+
+
+@dataclass(frozen=True)
+class ColumnPreview:
+    """A column as a training would understand it.
+
+    `kind` is one of `KINDS`, None if it has none. `categories` are its words if there are few. `samples` are the most
+    frequent of its `different` values; `nulls` counts rows. `remarks` say what was decided, and why.
+    """
+
+    name: str
+    use: ColumnUse
+    kind: str | None
+    nullable: bool
+    categories: Sequence[str] | None
+    samples: Sequence[str]
+    different: int
+    nulls: int
+    remarks: Sequence[str] = ()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ColumnPreview:
+        return cls(**{**data, "use": ColumnUse(data["use"])})
+
+
+@dataclass(frozen=True)
+class TrainingPreview:
+    """How a training would understand its file, from the first `rows`; `complete`: these are all.
+
+    `target` is the requested one, or a suggestion. `problems` are why the training would fail.
+    """
+
+    source: str
+    rows: int
+    complete: bool
+    columns: Sequence[ColumnPreview]
+    target: str
+    task: Task | None
+    problems: Sequence[str] = ()
+    remarks: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TrainingPreview:
+        columns = [ColumnPreview.from_json(column) for column in data["columns"]]
+        return cls(**{**data, "columns": columns, "task": Task(data["task"]) if data["task"] else None})
 
 
 class RepositoryAction(StrEnum):
@@ -106,14 +184,19 @@ class RepositoryAction(StrEnum):
     ROLL_BACK = "roll_back"
     DELETE_VERSION = "delete_version"
     IMPORT = "import"
+    EDIT_SIGNATURE = "edit_signature"
+    PREVIEW_TRAINING = "preview_training"
 
 
 @dataclass(frozen=True)
 class RepositoryCommand:
-    """A change of the model repository.
+    """A quick job of the trainer, whose caller waits for it: a change of the model repository, or a preview.
 
     IMPORT publishes the file `upload`, which its sender calls `upload_name`, as a new version. `upload`, `sample` (of
-    its rows) and `signature` are names in SPOOL_DIR. `force` moves an alias even to a version that no worker can load.
+    its rows), `code` (of its classes) and `signature` are names in SPOOL_DIR. `force` moves an alias even to a version
+    that no worker can load. EDIT_SIGNATURE publishes `version` again, with `edits` in its signature
+    (`contract.signature_edits`). `versions`: those of Python and the libraries of the sender, if it says so.
+    PREVIEW_TRAINING changes nothing: `training` is the request as JSON, and `upload` its file.
     """
 
     action: RepositoryAction
@@ -125,9 +208,14 @@ class RepositoryCommand:
     signature: str | None = None
     force: bool = False
     upload_name: str | None = None
+    code: str | None = None
+    edits: Mapping[str, Any] | None = None
+    versions: Mapping[str, str] | None = None
+    training: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """Return the fields that are set: an older trainer refuses a field that it does not know."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value not in (None, False)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RepositoryCommand:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf, isfinite, isinf
+from types import NoneType
 from typing import Any
 
 from contract.csv_cells import PLAIN, date_reader
 from contract.jobs import Value
-from contract.manifest import Field, Format, Kind
+from contract.signature import Field, Format, Kind
 from contract.wording import listed
 
 
@@ -63,13 +64,30 @@ class Conversion:
             convert, bulk, refusal = _category(field.categories)
         elif field.kind is Kind.DATETIME and field.format in _DATES:
             convert, bulk, refusal = _dates(field.format)
+        elif field.kind is Kind.NUMBER and field.guessed:
+            convert, bulk, refusal = _number_or_boolean, _numbers, _NOT_A_NUMBER
         else:
             convert, bulk, refusal = _KINDS[field.kind]
         return cls(convert, bulk, None if field.nullable else Refusal("null_not_allowed", refusal.expected))
 
+    @classmethod
+    def of_kind(cls, kind: Kind) -> Conversion:
+        """Return the conversion of a field of this kind that may not be null."""
+        return cls.for_field(Field("", kind))
+
     def convert_bulk(self, column: list[Any]) -> Sequence[Value] | None:
         """Return all values converted, or None if their types differ or one may be invalid: then try `convert_each`."""
-        return self.bulk(column, set(map(type, column)))
+        types = set(map(type, column))
+        if NoneType not in types or self.null is not None:
+            return self.bulk(column, types)
+        if len(types) == 1:
+            return column
+        present = [value for value in column if value is not None]
+        found = self.bulk(present, types - {NoneType})
+        if found is None or found is present:
+            return found and column
+        rest = iter(found)
+        return [None if value is None else next(rest) for value in column]
 
     def convert_each(self, column: list[Any]) -> list[Value | Refusal]:
         """Return each value converted, or why it is invalid."""
@@ -89,6 +107,15 @@ def _number(value: object) -> float | Refusal:
     except (ValueError, OverflowError):
         return _NOT_A_NUMBER
     return found if isfinite(found) else _NOT_A_NUMBER
+
+
+def _number_or_boolean(value: object) -> float | Refusal:
+    """True and false as 1 and 0: a column that is guessed to hold numbers may have held booleans."""
+    if type(value) is float:
+        return value if isfinite(value) else _NOT_A_NUMBER
+    if isinstance(value, str):
+        value = {"true": True, "false": False}.get(value.strip().lower(), value)
+    return float(value) if isinstance(value, bool) else _number(value)
 
 
 def _decimal(text: str) -> bool:
@@ -130,7 +157,7 @@ def _parsed(text: str) -> int | float | None:
 def _string(value: object) -> str | Refusal:
     """Whole numbers become text without a point: pandas writes the column 1, 2, null as 1.0, 2.0, null."""
     if isinstance(value, str):
-        return value if _encodable(value) else _NOT_A_STRING
+        return value if is_encodable(value) else _NOT_A_STRING
     if isinstance(value, float) and isfinite(value):
         return repr(value).removesuffix(".0")
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MAX_BITS:
@@ -138,7 +165,12 @@ def _string(value: object) -> str | Refusal:
     return _NOT_A_STRING
 
 
-def _encodable(text: str) -> bool:
+def _text(value: object) -> str | Refusal:
+    """Text as it is. A number in place of a text is a mistake; in a column it may be how pandas wrote the text."""
+    return value if isinstance(value, str) and is_encodable(value) else _NOT_A_STRING
+
+
+def is_encodable(text: str) -> bool:
     """Return whether `text` can be encoded: JSON can hold lone surrogates, which nothing downstream can write."""
     if text.isascii():
         return True
@@ -170,7 +202,7 @@ def _datetime(value: object) -> str | Refusal:
 def _identity(value: object) -> Value | Refusal:
     """An id as it is: text, a finite number or a boolean."""
     if isinstance(value, str):
-        return value if len(value) <= MAX_ID_LENGTH and _encodable(value) else _NOT_AN_ID
+        return value if len(value) <= MAX_ID_LENGTH and is_encodable(value) else _NOT_AN_ID
     if isinstance(value, float):
         return value if isfinite(value) else _NOT_AN_ID
     return value if isinstance(value, int) and value.bit_length() <= _MAX_BITS else _NOT_AN_ID
@@ -199,7 +231,7 @@ def _integers(column: list[Any], types: set[type]) -> Sequence[Value] | None:
 
 
 def _strings(column: list[Any], types: set[type]) -> Sequence[Value] | None:
-    return column if types == {str} and _encodable("".join(column)) else None
+    return column if types == {str} and is_encodable("".join(column)) else None
 
 
 def _ids(column: list[Any], types: set[type]) -> Sequence[Value] | None:
@@ -245,10 +277,12 @@ def _dates(written: Format) -> tuple[_Convert, _ConvertBulk, Refusal]:
 
 ID = Conversion(_identity, _ids, None)
 """The conversion of the id field."""
+TEXT = Conversion(_text, _strings, Refusal("null_not_allowed", _NOT_A_STRING.expected))
+"""The conversion of rows that are texts."""
 
 
 def _category(categories: Sequence[str]) -> tuple[_Convert, _ConvertBulk, Refusal]:
-    allowed = frozenset(filter(_encodable, categories))
+    allowed = frozenset(filter(is_encodable, categories))
     unknown = Refusal("unknown_category", f"one of {listed(categories)}", categories)
 
     def convert(value: object) -> str | Refusal:

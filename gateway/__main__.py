@@ -1,7 +1,9 @@
-"""`python -m gateway` serves HTTP under gunicorn until it is stopped; `python -m gateway routes` lists the routes."""
+"""`python -m gateway` serves HTTP under gunicorn until it is stopped; `python -m gateway routes` lists the routes and
+checks ROUTES_FILE, and `python -m gateway key` makes and revokes API keys."""
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import sys
@@ -9,37 +11,38 @@ from pathlib import Path
 
 from broker.signatures import Signer
 from contract.settings import Settings, SettingsError
+from gateway import key_commands, route_commands
+from runtime import logs
+from runtime.tracing import check_tracing
+
+log = logging.getLogger("gateway")
 
 OPEN_FILES = 8_192
 """Enough for the connections of clients (worker_connections in gunicorn.conf.py), those to Redis, and files."""
 
 
 def main() -> int:
-    if sys.argv[1:] == ["routes"]:
-        return _list_routes()
+    if sys.argv[1:2] == ["routes"]:
+        return route_commands.main(sys.argv[2:])
+    if sys.argv[1:2] == ["key"]:
+        return key_commands.main(sys.argv[2:])
+    logs.configure("gateway")
     try:
         settings = Settings.from_environ()
         if not settings.redis_url:
             raise SettingsError("REDIS_URL is not set; the gateway needs the Redis that the workers use")
         settings.check_host()
+        check_tracing(settings)
         Signer.from_settings(settings)
+        for concern in route_commands.check(settings):
+            log.warning("ROUTES_FILE: %s", concern)
     except SettingsError as error:
-        print(f"gateway: {error}", file=sys.stderr)
+        log.error("%s", error)
         return 1
     _allow_open_files()
     config = Path(__file__).parent / "server" / "gunicorn.conf.py"
     command = [sys.executable, "-m", "gunicorn", "--config", str(config), "gateway.server.wsgi:application()"]
     os.execv(sys.executable, command)
-
-
-def _list_routes() -> int:
-    """Print each route with its level. Needs no configuration."""
-    from gateway.app import create_app
-    from gateway.rules import listed
-
-    app = create_app(Settings(redis_url="redis://localhost"))  # the app does not connect to it
-    print(*listed(app.url_map.iter_rules()), sep="\n")
-    return 0
 
 
 def _allow_open_files() -> None:

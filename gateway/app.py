@@ -1,38 +1,76 @@
-"""The gateway's application, wired from its parts."""
+"""The gateway's application: its routes, and the door in front of them."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from flask import Flask
+from flask import Blueprint, Flask
 from werkzeug.routing import Rule
 
-from broker.connection import connect
-from broker.gateway.jobs import Jobs
-from broker.gateway.trainer_client import TrainerClient
-from broker.schedules import Schedules
-from broker.signatures import Signer
-from contract.repository import Repository
-from contract.settings import Settings
-from gateway.door.entrance import Door
+from contract.keys import hide
+from contract.settings import Settings, SettingsError
+from gateway.collisions import collisions
+from gateway.door import audit as door_audit
+from gateway.door.access_log import AccessLog
+from gateway.door.cors import Cors
+from gateway.door.entrance import Door, Observer
 from gateway.door.fast_path import FastPath
 from gateway.door.guard import Guard
+from gateway.door.proxies import TrustedProxies
+from gateway.door.request_counts import RequestCounts
+from gateway.door.spans import RequestSpans
+from gateway.local_user import is_own_user
+from gateway.openapi.published import ApiDocument
+from gateway.pages import api, assets, sign_in
+from gateway.pages.audit import AuditPages
+from gateway.pages.compare import ComparePages
+from gateway.pages.jobs import JobsPages
+from gateway.pages.keys import KeysPages
+from gateway.pages.layout import error_page
+from gateway.pages.system import SystemPages
+from gateway.pages.traffic import TrafficPages
+from gateway.pages.training import TrainingPages
+from gateway.pages.trying import TryPages
+from gateway.pages.versions import VersionPages
+from gateway.parts import TO_ANSWER, TO_IMPORT, Parts
 from gateway.problems import response_to
-from gateway.routes import health, jobs, models, predictions, reports, trainings, uploads, versions
+from gateway.protocols import routes_file
+from gateway.protocols.mapped import MappedRoute
+from gateway.routes import (
+    audit,
+    documentation,
+    files,
+    health,
+    jobs,
+    keys,
+    kserve,
+    mapped,
+    metrics,
+    mlflow,
+    models,
+    open_inference,
+    predictions,
+    reports,
+    sagemaker,
+    system,
+    traffic,
+    trainings,
+    uploads,
+    versions,
+    webhooks,
+)
 from gateway.routes.predictions import Predictions
 from gateway.rules import BodyLimit, Route
 from gateway.serving.commands import RunCommand
-from gateway.serving.group_commit import GroupCommit
-from gateway.serving.jobs import JobReader
-from gateway.serving.listener import Listener
-from gateway.serving.predicting import Predictor
-from gateway.serving.spool import Spool
-from gateway.serving.training import Trainings
+from gateway.serving.models import refuse_model
+from gateway.synchronous import SynchronousPredictions
+from runtime.tracing import start_tracing
 
-TO_ANSWER = 5.0
-"""Seconds that the trainer has for a command, besides the wait for workers."""
-TO_IMPORT = 300.0
-"""The same for an uploaded model, which the trainer loads and tries."""
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 
 class Gateway(Flask):
@@ -42,52 +80,145 @@ class Gateway(Flask):
 
 
 def create_app(settings: Settings, run_command: RunCommand | None = None) -> Gateway:
-    """Return the application of one gateway process. Needs neither Redis nor a model to start.
+    """Return the application of one gateway process. Needs neither Redis nor a model to start. Raises `SettingsError`
+    for a ROUTES_FILE that cannot be used.
 
     `run_command` replaces the trainer, for tests.
     """
+    if settings.admin_key:
+        hide(settings.admin_key)
     app = Gateway(__name__, static_folder=None)
     app.url_map.strict_slashes = False
+    # A redirect would name http, even behind a proxy with TLS, and clients would send their keys there in clear text.
+    app.url_map.merge_slashes = False
     app.register_error_handler(Exception, response_to)
-    connection = connect(settings.redis_url)
-    limits = {
-        "max_queue_rows": settings.max_queue_rows,
-        "timeout": settings.predict_timeout,
-        "result_ttl": settings.result_ttl,
-    }
-    broker = Jobs(connection, **limits)
-    # A process has one commit in flight and repeats it itself, so a dead connection must leave time for another try.
-    patience = min(5, settings.submit_timeout / 2)
-    committing = Jobs(connect(settings.redis_url, patience, own=True, resends=0), **limits)
-    repository = Repository(settings.models_dir)
-    listener = Listener(connection, broker)
-    app.extensions["listener"] = listener
-
-    commit = GroupCommit(committing.submit, settings.submit_timeout)
-    predictor = Predictor(broker, commit, repository, listener, settings.max_queue_rows)
-    reader = JobReader(broker, listener)
-    ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}
-    signer = Signer.from_settings(settings)
-    trainer = TrainerClient(connection, signer, **ttls)
-    training = Trainings(trainer, Schedules(connection, signer, **ttls), repository)
-    spool = Spool(settings.spool_dir, settings.spool_mb, settings.max_upload_mb)
-    ask_trainer = functools.partial(trainer.run_command, wait=settings.warmup_timeout + TO_ANSWER)
-    ask_importer = functools.partial(trainer.run_command, wait=settings.warmup_timeout + TO_IMPORT)
-
-    rows = BodyLimit.of_rows(settings.max_body_mb)
-    predicting = Predictions(predictor, settings.max_wait)
-    app.register_blueprint(health.blueprint(broker, repository))
-    app.register_blueprint(models.blueprint(repository))
-    app.register_blueprint(versions.blueprint(repository, run_command or ask_trainer))
-    app.register_blueprint(uploads.blueprint(spool, rows, run_command or ask_importer, settings.allow_upload))
-    app.register_blueprint(reports.blueprint(repository))
-    app.register_blueprint(jobs.blueprint(reader, settings.max_wait))
-    app.register_blueprint(trainings.blueprint(training, reader, spool, rows))
-    app.register_blueprint(predictions.blueprint(predicting, rows))
-
-    fast_path = FastPath(_route(app, "predictions.post"), predicting.post, response_to)
-    app.wsgi_app = Door(app.wsgi_app, app.url_map, fast_path, Guard(settings.allowed_hosts))  # type: ignore[method-assign]
+    parts = Parts(settings, run_command)
+    predicting = Predictions(parts.predictor, settings.max_wait, parts.receipts, parts.webhook_targets)
+    for blueprint in [*_own_routes(parts, predicting), *_other_protocols(parts), *_pages(parts)]:
+        app.register_blueprint(blueprint)
+    app.register_blueprint(documentation.blueprint(ApiDocument(app.url_map.iter_rules, parts.repository)))
+    if settings.routes_file:
+        _add_mapped(app, settings.routes_file, parts)
+    access_log = AccessLog(settings.access_log_rate)
+    door = _door(app, parts, predicting, access_log)
+    app.wsgi_app = door  # type: ignore[method-assign]
+    app.extensions.update(
+        access_log=access_log,
+        door=door,
+        listener=parts.listener,
+        outbox=parts.outbox,
+        repetitions=parts.repetitions,
+        stop_delay=settings.stop_delay,
+        stopping=parts.stopping,
+        traffic_recorder=parts.traffic_recorder,
+        watch_keys=functools.partial(parts.closed.watch, parts.attempts.forget),
+        watcher=parts.watcher,
+    )
     return app
+
+
+def _own_routes(parts: Parts, predicting: Predictions) -> list[Blueprint]:
+    settings, rows, targets = parts.settings, BodyLimit.of_rows(parts.settings.max_body_mb), parts.webhook_targets
+    importing = parts.run_command(TO_IMPORT)
+    return [
+        health.blueprint(parts.readiness, parts.stopping),
+        metrics.blueprint(parts.metrics),
+        system.blueprint(parts.system),
+        traffic.blueprint(parts.traffic),
+        models.blueprint(parts.repository),
+        versions.blueprint(parts.repository, parts.run_command(TO_ANSWER)),
+        uploads.blueprint(parts.repository, parts.spool, rows, importing, _may_upload(settings)),
+        reports.blueprint(parts.repository),
+        jobs.blueprint(parts.reader, parts.watcher, parts.trainer.log, settings.max_wait, parts.receipts),
+        trainings.blueprint(parts.trainings, parts.replays, parts.reader, parts.spool, rows, targets),
+        predictions.blueprint(predicting, rows),
+        files.blueprint(parts.files, parts.reader, targets),
+        webhooks.blueprint(parts.subscriptions, parts.reader, targets),
+        keys.blueprint(parts.key_admin, parts.replays),
+        audit.blueprint(parts.audit_log),
+    ]
+
+
+def _may_upload(settings: Settings) -> Callable[[WSGIEnvironment], bool]:
+    if settings.allow_upload or not settings.allow_local_upload:
+        return lambda _: settings.allow_upload
+    return is_own_user
+
+
+def _other_protocols(parts: Parts) -> list[Blueprint]:
+    rows = BodyLimit.of_rows(parts.settings.max_body_mb)
+    waiting = _waiting(parts)
+    return [
+        open_inference.blueprint(waiting, parts.readiness, parts.loader, parts.stopping, rows),
+        kserve.blueprint(waiting, rows),
+        mlflow.blueprint(waiting, parts.readiness, rows),
+        sagemaker.blueprint(waiting, rows),
+    ]
+
+
+def _waiting(parts: Parts) -> SynchronousPredictions:
+    return SynchronousPredictions(parts.predictor, parts.settings.max_wait, parts.receipts)
+
+
+def read_routes(file: Path) -> list[MappedRoute]:
+    """Return the routes of ROUTES_FILE. Raises `SettingsError`."""
+    try:
+        return routes_file.read(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(f"ROUTES_FILE={file} cannot be read ({reason}); name a file in TOML, or none") from error
+    except routes_file.RoutesFileError as error:
+        raise SettingsError(f"ROUTES_FILE={file}: {error}") from error
+
+
+def _add_mapped(app: Gateway, file: Path, parts: Parts) -> None:
+    """Add the routes of ROUTES_FILE. Raises `SettingsError` if two routes would take the same address."""
+    rows = BodyLimit.of_rows(parts.settings.max_body_mb)
+    added = mapped.blueprint(read_routes(file), _waiting(parts), rows)
+    app.register_blueprint(added)
+    if found := collisions(app.url_map.iter_rules(), added.name):
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise SettingsError(f"ROUTES_FILE={file}: {found[0]}{more}; give one of them another path")
+
+
+def _pages(parts: Parts) -> list[Blueprint]:
+    return [
+        assets.blueprint(),
+        sign_in.root(),
+        sign_in.blueprint(parts.key_check, parts.closed.is_closed, parts.browser_sessions),
+        TrafficPages(parts.repository, parts.traffic, parts.system, parts.trainings).blueprint(),
+        TryPages(parts.predictor, BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
+        VersionPages(parts.repository, parts.run_command(TO_ANSWER)).blueprint(),
+        ComparePages(parts.predictor).blueprint(),
+        api.blueprint(parts.repository),
+        JobsPages(parts.reader, parts.trainings).blueprint(),
+        TrainingPages(parts.trainings, parts.spool, BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
+        SystemPages(parts.system, parts.traffic).blueprint(),
+        KeysPages(parts.key_admin).blueprint(),
+        AuditPages(parts.audit_log).blueprint(),
+    ]
+
+
+def _door(app: Gateway, parts: Parts, predicting: Predictions, access_log: AccessLog) -> Door:
+    settings = parts.settings
+    observers: list[Observer] = [RequestCounts(parts.counts), access_log]
+    spans = RequestSpans(tracer) if (tracer := start_tracing("gateway", settings)) else None
+    if spans:
+        observers.append(spans.end)
+    return Door(
+        app.wsgi_app,
+        app.url_map,
+        FastPath(_route(app, "predictions.post"), predicting.post, response_to),
+        Guard(settings.allowed_hosts, settings.cors_origins),
+        parts.key_check,
+        functools.partial(refuse_model, parts.repository),
+        observers,
+        on_begin=spans.begin if spans else None,
+        audit=door_audit.Audit(parts.audit_log, parts.repetitions),
+        error_page=error_page,
+        proxies=TrustedProxies(settings.trusted_proxies) if settings.trusted_proxies else None,
+        cors=Cors(settings.cors_origins) if settings.cors_origins else None,
+    )
 
 
 def _route(app: Flask, endpoint: str) -> Route:

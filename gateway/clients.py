@@ -1,4 +1,4 @@
-"""Whether the client of a request is still connected."""
+"""What a prediction has to know of the client that asks for it: who it is, and whether it is still connected."""
 
 from __future__ import annotations
 
@@ -6,11 +6,27 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from gateway.exchange import current
+from gateway.serving.predicting import RequestContext
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 _ESTABLISHED = 1
 _TCP_INFO = getattr(socket, "TCP_INFO", None)  # Linux has it
+
+
+def request_context(environ: WSGIEnvironment) -> RequestContext:
+    """Return the context of a prediction that answers the current request."""
+    exchange = current()
+    return RequestContext(
+        exchange.new_job_id(),
+        exchange.caller,
+        exchange.travelling_ids(),
+        exchange.idempotency,
+        exchange.job_accepted,
+        hung_up(environ),
+    )
 
 
 def hung_up(environ: WSGIEnvironment) -> Callable[[], bool]:

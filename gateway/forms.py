@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -13,7 +13,7 @@ from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 from werkzeug.wsgi import LimitedStream, get_content_length
 
-from contract.coercion import MAX_NAMES
+from contract.instances import MAX_NAMES
 from gateway.media_types import MULTIPART, URLENCODED, check_form, file_in_form
 from gateway.problems import Problem
 from gateway.refusals import MalformedBody
@@ -36,6 +36,13 @@ class Upload:
     fields: Mapping[str, str]
     files: Mapping[str, str]
     client_names: Mapping[str, str]
+
+    def content(self, spool: Spool) -> Iterator[str]:
+        """Yield what makes two uploads the same: names and texts of the fields, names and digests of the files."""
+        for name, text in sorted(self.fields.items()):
+            yield from (name, text)
+        for name, file in sorted(self.files.items()):
+            yield from (name, self.client_names[name], spool.digest(file))
 
 
 def length_of(environ: WSGIEnvironment) -> int:
@@ -92,7 +99,7 @@ def receive(environ: WSGIEnvironment, spool: Spool, max_fields: int) -> Upload:
         except RequestEntityTooLarge as error:
             limits = f"{_MAX_PARTS_OF_UPLOAD} parts, or fields of more than {max_fields // 1024} KB"
             detail = f"the form has more than {limits}"
-            raise Problem(413, "form_too_large", detail, headers={"Connection": "close"}) from error
+            raise Problem(413, "form_too_large", detail) from error
         except ValueError as error:
             raise MalformedBody(f"the body is not multipart/form-data: {error}") from error
         if len(fields.keys() | files.keys()) < len(list(fields.items(multi=True))) + len(upload.files):

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 URLENCODED, MULTIPART, CSV = "application/x-www-form-urlencoded", "multipart/form-data", "text/csv"
 
+NDJSON_NAMES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
+PARQUET_NAMES = ("application/vnd.apache.parquet", "application/parquet", "application/x-parquet")
+
 AS_JSON = "application/json (curl --json)"
 
 _STARTS_AS_JSON = re.compile(rb"\s*[\[{]")
@@ -25,6 +28,13 @@ def media_type(environ: WSGIEnvironment) -> str:
     """Return the media type in lower case, without parameters; empty if there is none."""
     given: str = environ.get("CONTENT_TYPE", "")
     return given if given == "application/json" else parse_options_header(given)[0].lower()
+
+
+def check_coding(environ: WSGIEnvironment) -> None:
+    """Raise `Problem` (415) for a compressed body."""
+    if coding := environ.get("HTTP_CONTENT_ENCODING"):
+        detail = f"the Content-Encoding {coding[:40]!r} is not supported; send the body as it is"
+        raise Problem(415, "unsupported_content_encoding", detail)
 
 
 def is_json(kind: str) -> bool:

@@ -1,22 +1,33 @@
-"""What each route declares: who may use it, and how large its body may be."""
+"""What each route declares: who may use it, what documents it, and how large its body may be."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from werkzeug.routing import Rule
 
 from contract.settings import MB
+from gateway.operations import Operation
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing."""
 
 
 class Level(StrEnum):
-    """Who may use a route. Without keys, every level but `open` means: any program on an allowed host."""
+    """Who may use a route: keys with the scope of that name. In an installation without keys, any program on an allowed
+    host may use every route."""
 
     OPEN = "open"
-    """Anybody, under any `Host`: health checks know the gateway's address and not its name."""
+    """Everybody, under any `Host`: health checks know the address of the gateway, not its name."""
+    OWN = "own"
+    """Any key, for what belongs to its owner."""
     READ = "read"
     PREDICT = "predict"
     TRAIN = "train"
@@ -38,24 +49,75 @@ class BodyLimit:
 
     @classmethod
     def of_rows(cls, megabytes: int) -> BodyLimit:
-        words = f"{megabytes} MB (MAX_BODY_MB); send the rows in several requests"
+        words = f"{megabytes} MB (MAX_BODY_MB); send the rows as a file, to POST /v1/models/{{model}}/predict-file"
         return cls(megabytes * MB, words)
 
 
 SMALL_BODY = BodyLimit.of_request(256)
 
 
-class Route(Rule):
-    """A rule of Flask's that declares its level: `@routes.get("/jobs", level=Level.READ)`."""
+PRIVILEGED = frozenset({Level.TRAIN, Level.PUBLISH, Level.ADMIN})
+"""Levels whose changes are audited."""
 
-    def __init__(self, path: str, *, level: Level | None = None, body: BodyLimit = SMALL_BODY, **options: Any) -> None:
-        """Raises `TypeError` without a level, so that the gateway does not start."""
+Action = str | Callable[["WSGIEnvironment"], str]
+"""The action of a route in the audit log, or a function that returns it for a request."""
+
+
+ErrorShape = Callable[[int, str, str], tuple[object, Mapping[str, str]]]
+"""What a foreign protocol answers to a failed request, by status, code and sentence: a JSON value, and headers."""
+
+
+OUR_STATUSES: Mapping[str, int] = MappingProxyType({})
+_PAGE = Operation("page", "A page for browsers", {})
+
+
+class Route(Rule):
+    """A rule of Flask's that declares its level and its documentation: `@routes.get("/jobs", level=Level.READ,
+    docs=Operation(…))`. A route of a privileged level that changes something also declares its action:
+    `audit="move_alias"`. One of the web pages needs no documentation: `page=True`."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        level: Level | None = None,
+        docs: Operation | None = None,
+        audit: Action | None = None,
+        body: BodyLimit = SMALL_BODY,
+        any_host: bool = False,
+        without_redis: bool = False,
+        errors: ErrorShape | None = None,
+        statuses: Mapping[str, int] = OUR_STATUSES,
+        key: str | None = None,
+        page: bool = False,
+        **options: Any,
+    ) -> None:
+        """`any_host`: while there are no keys, it answers under any `Host`, as `open` routes do. `without_redis`: while
+        Redis is away, it takes the keys that the process has seen valid. `errors`: the shape of its errors if they are
+        not problems. `statuses`: those of problems by code, where they are not ours. `key`: the name of the key whose
+        rights callers without a key have. `page`: it is for browsers, so it takes the key of a session, its errors are
+        pages, and it is no part of the HTTP interface. Raises `TypeError` if the level is missing, or the
+        documentation, or the action of a route that has to be audited; then the gateway does not start."""
         if level is None:
             levels = ", ".join(f"Level.{level.name}" for level in Level)
             raise TypeError(f"the route {path} declares no level; add level=, one of {levels}")
+        if docs is None and page:
+            docs = _PAGE
+        if docs is None:
+            raise TypeError(f"the route {path} is not documented; add docs=Operation(…), see gateway.operations")
+        if audit is None and level in PRIVILEGED and set(options.get("methods") or ()) - READING:
+            raise TypeError(f"the route {path} of level {level} declares no action; add audit=, such as 'move_alias'")
         super().__init__(path, **options)
         self.level = level
+        self.docs = docs
+        self.audit = audit
         self.body = body
+        self.any_host = any_host
+        self.without_redis = without_redis
+        self.errors = errors
+        self.statuses = statuses
+        self.key = key
+        self.page = page
 
 
 def listed(rules: Iterable[Rule]) -> list[str]:

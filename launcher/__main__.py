@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import fcntl
+import logging
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from contract.settings import Settings, SettingsError
 from launcher import redis_server
+from runtime import logs
+
+log = logging.getLogger("launcher")
 
 
 class CannotStartError(Exception):
@@ -24,24 +31,30 @@ def main(arguments: Sequence[str] = ()) -> int:
     `make up` checks first, since make adds a line of its own to a command that fails; the process manager then
     replaces make's shell, so that a signal to make ends it.
     """
+    parser = argparse.ArgumentParser(prog="python -m launcher", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only check")
+    only_check = parser.parse_args(arguments).check
+    logs.configure("modelgate", command=True)
     try:
         settings = Settings.from_environ()
-        settings.check_host()
+        replace(settings, publish_address="").check_host()  # that one is for containers
         check_port(settings.host, settings.port)
         lock_state(settings.state_dir)
         environment = prepare(settings)
+        if settings.routes_file:
+            check_routes()
     except (SettingsError, CannotStartError, redis_server.RedisUnavailableError) as error:
-        print(f"modelgate: {error}", file=sys.stderr)
+        log.error("%s", error)
         return 1
-    if "--check" in arguments:
+    if only_check:
         return 0
-    command = [sys.executable, "-m", "supervisor.supervisord", "-c", "supervisord.conf"]
+    command = [sys.executable, "-m", "launcher.process_manager", "-c", "supervisord.conf"]
     if os.getuid() == 0:
         command += ["-u", "root"]  # or supervisor warns that it runs as root
     # Each process reopens a redirected output and appends to it; without O_APPEND our own line would overwrite theirs.
     for output in (1, 2):
         fcntl.fcntl(output, fcntl.F_SETFL, fcntl.fcntl(output, fcntl.F_GETFL) | os.O_APPEND)
-    print("modelgate: starting; Ctrl-C stops everything", flush=True)
+    log.info("starting; Ctrl-C stops everything")
     os.execve(sys.executable, command, environment)
 
 
@@ -103,7 +116,17 @@ def prepare(settings: Settings) -> dict[str, str]:
         "SPOOL_DIR": os.environ.get("SPOOL_DIR") or str(state / "spool"),
         "REDIS_COMMAND": redis_command,
         "REDIS_AUTOSTART": "false" if settings.redis_url else "true",
+        # Gateway, trainer and caller are one user's: what they publish, they could run themselves.
+        "ALLOW_LOCAL_UPLOAD": os.environ.get("ALLOW_LOCAL_UPLOAD", "0" if "ALLOW_UPLOAD" in os.environ else "1"),
     }
+
+
+def check_routes() -> None:
+    """Raise `CannotStartError` if the gateway cannot start with ROUTES_FILE."""
+    command = [sys.executable, "-m", "gateway", "routes", "--check"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    if ended.returncode:
+        raise CannotStartError(ended.stderr.strip().removeprefix("modelgate: "))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ import shlex
 import shutil
 import tempfile
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from redis import Redis, exceptions
+from redis import exceptions
+
+from broker.connection import connect
+from contract.redis_url import without_passwords
 
 _SOCKET = Path("redis", "redis.sock")
 """The socket under STATE_DIR; a symbolic link to it if the path is too long for a socket."""
@@ -21,9 +23,9 @@ class RedisUnavailableError(Exception):
 
 def check(url: str) -> None:
     """Raise `RedisUnavailableError` unless the Redis at `url` answers and accepts our credentials."""
-    shown = _without_password(url)
+    shown = without_passwords(url)
     try:
-        with Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3) as connection:
+        with connect(url, 3, resends=0) as connection:
             connection.ping()
     except (exceptions.AuthenticationError, exceptions.NoPermissionError) as error:
         raise RedisUnavailableError(
@@ -92,11 +94,3 @@ def running(state_dir: Path) -> str | None:
     except (OSError, RedisUnavailableError):
         return None
     return url
-
-
-def _without_password(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        return url.replace(f":{parts.password}@", ":***@") if parts.password else url
-    except ValueError:
-        return "(unreadable)"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from contract.settings import Settings
+from launcher.here import url
+from runtime import logs
+
+log = logging.getLogger("launcher")
 
 EXAMPLE_MODEL = "iris"
 """The model of the printed request, if it exists."""
@@ -21,30 +26,50 @@ READY_TIMEOUT = 600
 
 
 def main() -> int:
+    logs.configure("modelgate", command=True)
     settings = Settings.from_environ()
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"http://{host}:{settings.port}"
+    address = url(settings)
     trained = settings.state_dir / "trainer.ready"
-    ready = _until(lambda: trained.exists() and _ask(f"{address}/health/ready").get("status") == "ok")
+    # If one model cannot be loaded, the health is degraded, but the others are served.
+    key = settings.admin_key
+    ready = _until(lambda: trained.exists() and _serves(_ask(f"{address}/health/ready", key)))
     if not ready:
-        reason = _ask(f"{address}/health/ready").get("detail", "the gateway does not answer")
-        print(f"modelgate: not ready yet: {reason}; the logs are in {settings.state_dir}", file=sys.stderr)
+        reason = _ask(f"{address}/health/ready", key).get("detail", "the gateway does not answer")
+        log.warning("not ready yet: %s; see the lines above, and redis.log in %s", reason, settings.state_dir)
         return 0
-    names = [item["name"] for item in _ask(f"{address}/v1/models")["items"]]
-    print(_welcome(address, names), flush=True)
+    names = [item["name"] for item in _ask(f"{address}/v1/models", key).get("items", ())]
+    if settings.log_format == "json":
+        log.info("ready at %s", address, extra={"models": ",".join(names)})
+    else:
+        print(_welcome(address, names, key) if names else _WITHOUT_KEY.format(address=address), flush=True)
     return 0
 
 
-def _welcome(address: str, names: list[str]) -> str:
+_WITHOUT_KEY = """
+Modelgate is ready at {address}. Every request needs a key:
+
+  curl -s {address}/v1/models -H 'Authorization: Bearer mg_…'
+
+`make key NAME=me SCOPES=read,predict` makes one.
+"""
+
+
+def _welcome(address: str, names: list[str], key: str) -> str:
     name = EXAMPLE_MODEL if EXAMPLE_MODEL in names else names[0]
-    example = json.dumps(_ask(f"{address}/v1/models/{name}")["example"])
+    model = _ask(f"{address}/v1/models/{name}", key)
+    method, example = model["signature"]["methods"][0]["name"], json.dumps(model["example"])
+    authorization = ' -H "Authorization: Bearer $ADMIN_KEY"' if key else ""
     return f"""
 Modelgate is ready at {address} and serves {", ".join(names)}.
 
-  curl -s {address}/v1/models/{name}/predict \\
+  curl -s {address}/v1/models/{name}/{method}{authorization} \\
     -H 'Content-Type: application/json' -H 'Prefer: wait=5' \\
     -d {shlex.quote(example)}
 """
+
+
+def _serves(health: dict[str, Any]) -> bool:
+    return health.get("status") in ("ok", "degraded") and health.get("workers", 0) > 0
 
 
 def _until(condition: Callable[[], bool]) -> bool:
@@ -56,10 +81,11 @@ def _until(condition: Callable[[], bool]) -> bool:
     return False
 
 
-def _ask(url: str) -> dict[str, Any]:
+def _ask(url: str, key: str) -> dict[str, Any]:
     """Return the JSON object at `url`, also that of an error; {} if nothing answers."""
+    request = Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
     try:
-        with urlopen(url, timeout=5) as response:
+        with urlopen(request, timeout=5) as response:
             answer: dict[str, Any] = json.load(response)
     except HTTPError as error:
         answer = json.load(error)

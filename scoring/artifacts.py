@@ -8,6 +8,7 @@ import os
 import platform
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache, partial, update_wrapper
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,10 @@ _READ: dict[ArtifactFormat, Callable[[bytes], Any]] = {
 def library_versions() -> dict[str, str]:
     """Return the versions of the libraries here, for a manifest. The first three decide whether an artifact loads."""
     names = ("scikit-learn", "numpy", "pandas", "scipy", "joblib", "cloudpickle", "skops")
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
+    return {"python": platform.python_version(), **{name: _version(name) for name in names}}
+
+
+_version = cache(metadata.version)  # it reads a file each time
 
 
 def check_versions(manifest: ModelManifest) -> None:
@@ -138,6 +142,8 @@ def checked_bytes(manifest: ModelManifest, folder: Path) -> bytes:
 
 
 _THREADS = ("n_jobs", "n_threads", THREAD_COUNT)
+_OF_CATBOOST = ("predict", "predict_proba", "predict_log_proba")
+"""Methods that start a thread for each processor at each call, unless they get a `thread_count`."""
 
 
 def use_one_thread(estimator: Any) -> None:
@@ -151,3 +157,8 @@ def use_one_thread(estimator: Any) -> None:
             with suppress(Exception):  # a property may have no setter
                 if getattr(part, name, 1) != 1:
                     setattr(part, name, 1)
+        if any(kind.__module__.startswith("catboost.") for kind in type(part).__mro__):
+            for name in _OF_CATBOOST:
+                if method := getattr(type(part), name, None):
+                    in_one_thread = update_wrapper(partial(method, part, thread_count=1), method)
+                    setattr(part, name, in_one_thread)  # no pickle of CatBoost keeps it

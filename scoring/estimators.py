@@ -1,83 +1,126 @@
-"""Predicts as the estimator's own methods do, to the last bit, without repeating their work."""
+"""Asks an estimator, or its kernel, for the answers of its methods."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn import get_config  # type: ignore[attr-defined]
-from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
-from sklearn.pipeline import Pipeline
 
 from contract.jobs import Row
-from contract.manifest import Artifact, ArtifactDraft, InputFormat, Signature
-from scoring.columns import transform_rows
+from contract.manifest import Artifact, ArtifactDraft
+from contract.signature import Output, Signature
+from scoring.answers import as_array, as_tables
+from scoring.kernels.model_kernel import ModelKernel
+from scoring.kernels.pipelines import parts_of
 from scoring.matrix import to_matrix
-from scoring.sklearn_internals import can_check_forest_rows, forest_rows
-
-_CLASSIFIERS = (RandomForestClassifier, ExtraTreesClassifier)
-_REGRESSORS = (RandomForestRegressor, ExtraTreesRegressor)
 
 
 def predict_rows(
+    estimator: Any,
+    rows: Sequence[Row],
+    signature: Signature,
+    artifact: Artifact | ArtifactDraft,
+    kernel: ModelKernel | None = None,
+) -> tuple[Any, Any, Any]:
+    """Return what `predict` returns and, as far as the signature has them (else None), `predict_proba` and
+    `decision_function`. Raises what they raise."""
+    output, left = signature.output, None
+    if kernel:
+        try:
+            return kernel_answers(kernel, rows, output)
+        except MemoryError:
+            raise
+        except Exception as error:
+            left = error
+    final, matrix = prepare(estimator, rows, signature, artifact)
+    values, tables = predict_matrix(final, matrix, output.probabilities)
+    scores = _as_scores(final.decision_function(matrix)) if output.scores else None
+    if kernel and left:
+        kernel.log_left_rows(left)
+    return values, tables, scores
+
+
+def kernel_answers(kernel: ModelKernel, rows: Sequence[Row], output: Output) -> tuple[Any, Any, Any]:
+    """Return what a kernel answers, as `predict_rows`. May raise anything: then the estimator has to answer, or raises
+    an error of its own."""
+    values, tables, scores = kernel.answers(rows, output)
+    return _as_values(values), None if tables is None else _as_tables(tables, values), _as_scores(scores)
+
+
+def call_method(
+    estimator: Any,
+    rows: Sequence[Row],
+    signature: Signature,
+    artifact: Artifact | ArtifactDraft,
+    method: str,
+    kernel: ModelKernel | None = None,
+) -> Any:
+    """Return what another method of the estimator returns. Raises what it raises."""
+    left = None
+    if kernel:
+        try:
+            return ask(kernel.estimator, kernel.matrix(rows), method)
+        except MemoryError:
+            raise
+        except Exception as error:
+            left = error
+    answer = ask(*prepare(estimator, rows, signature, artifact), method)
+    if kernel and left:
+        kernel.log_left_rows(left)
+    return answer
+
+
+def ask(estimator: Any, matrix: Any, method: str) -> Any:
+    """Return what a method besides `predict` of a prepared estimator returns. Raises what it raises."""
+    names = getattr(estimator, "feature_names_in_", None)
+    if isinstance(matrix, np.ndarray) and names is not None:  # only the predictions of XGBoost do without
+        matrix = pd.DataFrame(matrix, columns=names)
+    return getattr(estimator, method)(matrix)
+
+
+def prepare(
     estimator: Any, rows: Sequence[Row], signature: Signature, artifact: Artifact | ArtifactDraft
 ) -> tuple[Any, Any]:
-    """Return what `predict` and, if the signature has probabilities, `predict_proba` return (else None), as arrays.
-    Raises what they raise."""
-    matrix = None
-    if artifact.input_format is InputFormat.DATAFRAME and type(estimator) is Pipeline and len(estimator.steps) > 1:
-        matrix = transform_rows(estimator.steps[0][1], rows, signature, artifact.input_dtype)
-    if matrix is None:
-        matrix = to_matrix(rows, signature, artifact.input_format, artifact.input_dtype)
-    else:
-        estimator = estimator[1:]
-    return predict_matrix(estimator, matrix, signature.output.probabilities)
+    """Return the final estimator of a pipeline and the matrix that its methods take. Raises what the steps raise."""
+    return _last_step(estimator, to_matrix(rows, signature, artifact.input_format, artifact.input_dtype))
 
 
 def predict_matrix(estimator: Any, matrix: Any, probabilities: bool) -> tuple[Any, Any]:
-    """Do the same with a matrix that `scoring.matrix` has made."""
+    """Return what `predict` and, if asked for, `predict_proba` return (else None), for a matrix of `scoring.matrix`.
+    Raises what they raise."""
     estimator, matrix = _last_step(estimator, matrix)
-    if _is_plain(estimator, _CLASSIFIERS, "predict", "predict_proba"):
-        table = _mean_of_trees(estimator, matrix)
-        return estimator.classes_.take(np.argmax(table, axis=1)), table if probabilities else None
-    if _is_plain(estimator, _REGRESSORS, "predict") and not probabilities:
-        return _mean_of_trees(estimator, matrix)[:, 0], None
-    values = np.asarray(estimator.predict(matrix))
-    return values, np.asarray(estimator.predict_proba(matrix), dtype=float) if probabilities else None
+    values = _as_values(estimator.predict(matrix))
+    return values, _as_tables(estimator.predict_proba(matrix), values) if probabilities else None
 
 
 def _last_step(estimator: Any, matrix: Any) -> tuple[Any, Any]:
     """Return the final estimator of a pipeline and the transformed matrix, which `predict` and `predict_proba` would
     each make for themselves."""
-    while type(estimator) is Pipeline and not get_config()["enable_metadata_routing"]:
-        for _, step in estimator.steps[:-1]:
-            if step is not None and step != "passthrough":
-                matrix = step.transform(matrix)
-        estimator = estimator.steps[-1][1]
-    return estimator, matrix
+    if get_config()["enable_metadata_routing"]:
+        return estimator, matrix
+    transformers, final = parts_of(estimator)
+    for transformer in transformers:
+        matrix = transformer.transform(matrix)
+    return final, matrix
 
 
-def _is_plain(estimator: Any, forests: tuple[type, ...], *methods: str) -> bool:
-    """Return whether the estimator is one of these forests, has one output, and does not override these methods."""
-    return (
-        isinstance(estimator, forests)
-        and all(getattr(type(estimator), method) is getattr(forests[0], method) for method in methods)
-        and can_check_forest_rows()
-        and getattr(estimator, "n_outputs_", 0) == 1
-    )
+def _as_values(values: Any) -> Any:
+    """Return predictions as an array, of one dimension if there is one a row; a DataFrame or dict as it is."""
+    if (type(values) is np.ndarray and values.ndim == 1) or isinstance(values, pd.DataFrame | Mapping):
+        return values
+    values = values.toarray() if hasattr(values, "toarray") else as_array(values)
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
 
-def _mean_of_trees(forest: Any, matrix: Any) -> Any:
-    """Return rows × classes (for a regressor × 1): the sum of the trees' answers, in their order, over their number.
+def _as_tables(tables: Any, values: Any) -> Any:
+    """Return probabilities as rows × labels, or as a list of such by output."""
+    tables = as_tables(tables)
+    only = isinstance(tables, list) and len(tables) == np.ndim(values) == 1
+    return tables[0] if only else tables
 
-    A forest's own methods do the same, but make each tree a task and check the matrix again for each: 3.0 ms for 100
-    trees and one row, instead of 0.3. And a classifier's `predict` repeats all of `predict_proba`.
-    """
-    matrix = forest_rows(forest, matrix)
-    width = getattr(forest, "n_classes_", 1)
-    total = np.zeros((matrix.shape[0], width))
-    for tree in forest.estimators_:
-        total += tree.tree_.predict(matrix)
-    total /= len(forest.estimators_)
-    return total
+
+def _as_scores(scores: Any) -> Any:
+    return None if scores is None else np.ravel(np.asarray(scores, dtype=float))

@@ -1,76 +1,171 @@
-"""Predicts rows: values and probabilities that JSON can hold."""
+"""Predicts rows: values, probabilities and scores that JSON can hold; or what another method answers."""
 
 from __future__ import annotations
 
-import math
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from contract.errors import Code, Failure, ModelgateError
-from contract.jobs import Row, Value
-from contract.manifest import ManifestDraft, ModelManifest, OutputKind
-from scoring.estimators import predict_rows
+from contract.jobs import Answer, Row
+from contract.manifest import ManifestDraft, ModelManifest
+from contract.signature import PREDICT, Method, Output, OutputKind
+from scoring.answers import (
+    InvalidAnswer,
+    all_plain,
+    answers_of,
+    columns_of,
+    each_plain,
+    probabilities_by_label,
+    probability_columns,
+    together,
+    with_label_names,
+)
+from scoring.estimators import call_method, predict_rows
+from scoring.kernels.model_kernel import ModelKernel
 
 Manifest = ModelManifest | ManifestDraft
 """The manifest of a published version, or the draft of one that is not published yet."""
 
+_SCORE = Output(OutputKind.NUMBER)
 _MAX_MESSAGE = 2000
 """Most characters of a model's exception that a failure quotes."""
 
 
 @dataclass(slots=True)
 class Prediction:
-    """A value for each row, and, with probabilities, a mapping of label (as text) to probability for each row.
+    """An answer for each row; with probabilities, numbers by class label for each row; with scores, one for each row.
 
     Not frozen: a scorer makes one for every job, and a frozen dataclass takes three times as long to make.
     """
 
-    values: list[Value]
-    probabilities: list[Mapping[str, float | None]] | None
+    values: Sequence[Answer]
+    probabilities: Sequence[Answer] | None
     warnings: list[str]
+    scores: Sequence[Answer] | None = None
 
 
-def predict(estimator: Any, manifest: Manifest, rows: Sequence[Row]) -> Prediction:
-    """Predict rows. Raises `ModelgateError` (`model_error`) if the model raises, or does not answer each row with one
-    number or class. Raises `MemoryError`."""
-    (answer,) = predict_each(estimator, manifest, [rows])
+def predict(estimator: Any, manifest: Manifest, rows: Sequence[Row], kernel: ModelKernel | None = None) -> Prediction:
+    """Return what the first method of the signature answers: predictions, if the version has any.
+
+    Raises `ModelgateError` (`model_error`) if the model raises, or does not answer each row as its signature says.
+    Raises `MemoryError`.
+    """
+    (answer,) = predict_each(estimator, manifest, [rows], manifest.signature.methods[0].name, kernel)
     if isinstance(answer, Failure):
         raise ModelgateError(answer.code, answer.message, **answer.details)
     return answer
 
 
-def predict_each(estimator: Any, manifest: Manifest, parts: Sequence[Sequence[Row]]) -> list[Prediction | Failure]:
-    """Predict each of `parts` (the rows of one job) with one call of the model. Invalid answers fail their part alone.
+def predict_each(
+    estimator: Any,
+    manifest: Manifest,
+    parts: Sequence[Sequence[Row]],
+    method: str = PREDICT.name,
+    kernel: ModelKernel | None = None,
+) -> list[Prediction | Failure]:
+    """Predict each of `parts` (the rows of one job) with one call of the method. Invalid answers fail their part alone.
 
     Raises what `predict` raises if the model raises, or answers another number of rows: it is unknown which part is to
     blame.
     """
     rows = parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
-    signature = manifest.signature
     try:
-        values, table = predict_rows(estimator, rows, signature, manifest.artifact)
+        if method == PREDICT.name and manifest.signature.outputs:
+            return _predicted(estimator, manifest, rows, _spans(parts), kernel)
+        asked = manifest.signature.method(method)
+        if asked is None:
+            raise InvalidAnswer(f"has no {method[:64]!r}")
+        return _called(estimator, manifest, rows, _spans(parts), asked, kernel)
+    except InvalidAnswer as error:
+        raise manifest.error(Code.MODEL_ERROR, str(error)) from error
+
+
+def _predicted(
+    estimator: Any, manifest: Manifest, rows: Sequence[Row], spans: Sequence[slice], kernel: ModelKernel | None
+) -> list[Prediction | Failure]:
+    outputs = manifest.signature.outputs
+    values, tables, scores = _returned(
+        manifest, predict_rows, estimator, rows, manifest.signature, manifest.artifact, kernel
+    )
+    columns = columns_of(values, outputs, len(rows))
+    found = (all_plain(column, output) for column, output in zip(columns, outputs, strict=True))
+    plain = [values for values in found if values is not None]
+    valid = len(plain) == len(outputs)
+    if valid:
+        whole = together(list(map(with_label_names, plain, outputs)), outputs)
+        answers: list[Sequence[Answer] | Failure] = [whole[span] for span in spans]
+    else:
+        answers = [_checked(columns, span, manifest) for span in spans]
+    if all(isinstance(answer, Failure) for answer in answers):
+        return [answer for answer in answers if isinstance(answer, Failure)]
+    by_label = None if tables is None else probabilities_by_label(tables, outputs, len(rows))
+    score = None if scores is None else each_plain(scores.tolist(), _SCORE)
+    return [
+        answer
+        if isinstance(answer, Failure)
+        else Prediction(answer, by_label and by_label[span], [] if valid else _warnings(answer), score and score[span])
+        for answer, span in zip(answers, spans, strict=True)
+    ]
+
+
+def predict_columns(
+    estimator: Any, manifest: Manifest, rows: Sequence[Row], kernel: ModelKernel | None = None
+) -> list[Sequence[Any]]:
+    """Return the columns of `contract.answer_columns` that `predict` adds; probabilities and scores as arrays, where
+    NaN is null. It makes no object for a row, which is most of the time of a linear model. Raises as `predict`."""
+    signature = manifest.signature
+    outputs = signature.outputs
+    values, tables, scores = _returned(manifest, predict_rows, estimator, rows, signature, manifest.artifact, kernel)
+    try:
+        columns = columns_of(values, outputs, len(rows))
+        plain = [
+            each_plain(column.tolist(), output) if (found := all_plain(column, output)) is None else found
+            for column, output in zip(columns, outputs, strict=True)
+        ]
+        added = [] if tables is None else probability_columns(tables, outputs, len(rows))
+    except InvalidAnswer as error:
+        raise manifest.error(Code.MODEL_ERROR, str(error)) from error
+    if scores is not None:
+        added.append(np.where(np.isfinite(scores), scores, np.nan))
+    return [*map(with_label_names, plain, outputs), *added]
+
+
+def _called(
+    estimator: Any,
+    manifest: Manifest,
+    rows: Sequence[Row],
+    spans: Sequence[slice],
+    method: Method,
+    kernel: ModelKernel | None,
+) -> list[Prediction | Failure]:
+    signature = manifest.signature
+    values = _returned(manifest, call_method, estimator, rows, signature, manifest.artifact, method.name, kernel)
+    answers = answers_of(values, method, signature, len(rows))
+    return [Prediction(part := answers[span], None, _warnings(part)) for span in spans]
+
+
+def _returned(manifest: Manifest, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function that asks the model. Raises `ModelgateError` (`model_error`) with what the model raises."""
+    try:
+        return function(*arguments)
     except MemoryError:
         raise
     except Exception as error:
         raise manifest.error(Code.MODEL_ERROR, f"raised {_described(error)}", exception=type(error).__name__) from error
-    if values.shape != (len(rows),):
-        raise manifest.error(Code.MODEL_ERROR, f"answered {len(rows)} rows with an array of the shape {values.shape}")
-    plain, spans = _all_plain(values, manifest), _spans(parts)
-    answers = [_each_plain(values[span].tolist(), manifest) if plain is None else plain[span] for span in spans]
-    if all(isinstance(answer, Failure) for answer in answers):
-        return cast(list[Prediction | Failure], answers)
-    tables = None if table is None else _probabilities(table, manifest, len(rows))
-    return [
-        answer
-        if isinstance(answer, Failure)
-        else Prediction(answer, tables and tables[span], _warnings(answer) if plain is None else [])
-        for answer, span in zip(answers, spans, strict=True)
-    ]
+
+
+def _checked(columns: Sequence[Any], span: slice, manifest: Manifest) -> Sequence[Answer] | Failure:
+    """Return the predictions of one part, each checked; a failure if one of them is invalid."""
+    outputs = manifest.signature.outputs
+    try:
+        plain = [each_plain(column[span].tolist(), output) for column, output in zip(columns, outputs, strict=True)]
+    except InvalidAnswer as error:
+        return manifest.error(Code.MODEL_ERROR, str(error)).failure
+    return together(list(map(with_label_names, plain, outputs)), outputs)
 
 
 def _spans(parts: Sequence[Sequence[Row]]) -> list[slice]:
@@ -94,55 +189,26 @@ def join(parts: Sequence[Prediction]) -> Prediction:
         return parts[0]
     values = list(chain.from_iterable(part.values for part in parts))
     tables = [part.probabilities for part in parts if part.probabilities is not None]
-    return Prediction(values, list(chain.from_iterable(tables)) if tables else None, _warnings(values))
+    scores = [part.scores for part in parts if part.scores is not None]
+    return Prediction(
+        values,
+        list(chain.from_iterable(tables)) if tables else None,
+        _warnings(values),
+        list(chain.from_iterable(scores)) if scores else None,
+    )
 
 
-def _all_plain(values: Any, manifest: Manifest) -> list[Value] | None:
-    """Return all values if their dtype says that they are valid; None if each has to be checked."""
-    number = manifest.signature.output.kind is OutputKind.NUMBER
-    kind = values.dtype.kind
-    if kind not in ("fiub" if number else "fiubU") or (kind == "f" and not np.isfinite(values).all()):
-        return None
-    plain: list[Value] = (values.astype(np.float64) if number else values).tolist()
-    return plain
-
-
-def _each_plain(values: list[Any], manifest: Manifest) -> list[Value] | Failure:
-    """Return the values as JSON has them, null for what is not a finite number; a failure if one is of another type."""
-    number = manifest.signature.output.kind is OutputKind.NUMBER
-    expected = "number" if number else "class that JSON can hold"
-    plain: list[Value] = []
-    for value in values:
-        # An array of objects keeps NumPy's own.
-        value = value.item() if isinstance(value, np.generic) else value
-        if value is None or (isinstance(value, float) and not math.isfinite(value)):
-            plain.append(None)
-        elif number and isinstance(value, int | float) and abs(value) <= sys.float_info.max:
-            plain.append(float(value))
-        elif not number and isinstance(value, str | int | float):
-            plain.append(value)
-        else:
-            what = f"answered with a {type(value).__name__} instead of a {expected}"
-            return manifest.error(Code.MODEL_ERROR, what).failure
-    return plain
-
-
-def _warnings(plain: Sequence[Value]) -> list[str]:
-    lost = [index for index, value in enumerate(plain) if value is None]
+def _warnings(answers: Sequence[Answer]) -> list[str]:
+    lost = [index for index, answer in enumerate(answers) if _has_null(answer)]
     if not lost:
         return []
     shown = ", ".join(map(str, lost[:10])) + (", …" if len(lost) > 10 else "")
-    return [f"{len(lost)} of {len(plain)} predictions are not finite numbers and are null: rows {shown}"]
+    return [f"{len(lost)} of {len(answers)} predictions are not finite numbers and are null: rows {shown}"]
 
 
-def _probabilities(table: Any, manifest: Manifest, rows: int) -> list[Mapping[str, float | None]]:
-    labels = [str(label) for label in manifest.signature.output.labels or ()]
-    if table.shape != (rows, len(labels)):
-        raise manifest.error(
-            Code.MODEL_ERROR, f"gave probabilities of the shape {table.shape} for {len(labels)} classes"
-        )
-    if np.isfinite(table).all():
-        return [dict(zip(labels, row, strict=True)) for row in table.tolist()]
-    return [
-        {label: p if math.isfinite(p) else None for label, p in zip(labels, row, strict=True)} for row in table.tolist()
-    ]
+def _has_null(answer: Answer) -> bool:
+    if isinstance(answer, Mapping):
+        return any(map(_has_null, answer.values()))
+    if isinstance(answer, list):
+        return any(map(_has_null, answer))
+    return answer is None

@@ -19,6 +19,7 @@ ALLOWED = (
     "functools.partial",
     "numpy.dtype",
     *(f"scoring.steps.{name}" for name in ("days", "flat", "floats", "remainder")),
+    *(f"scoring.composed.{name}" for name in ("ColumnSteps", "DecodedTarget", "ModelsByName")),
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
     "sklearn.compose._column_transformer._RemainderColsList",

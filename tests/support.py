@@ -8,11 +8,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import cloudpickle
 import joblib
@@ -20,19 +21,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from broker.signatures import Signer
-from contract.manifest import (
-    Artifact,
-    ArtifactFormat,
-    Field,
-    Golden,
-    InputFormat,
-    Kind,
-    ModelManifest,
-    Output,
-    OutputKind,
-    Signature,
-    TrainingData,
-)
+from contract.manifest import Artifact, ArtifactFormat, Golden, InputFormat, ModelManifest, TrainingData
+from contract.signature import Field, Kind, Output, OutputKind, Signature
 from launcher.redis_server import executable
 from scoring.artifacts import library_versions
 
@@ -56,13 +46,33 @@ def until(condition: Callable[[], Any], what: str, deadline: float = DEADLINE) -
     raise AssertionError(f"not within {deadline} s: {what}")
 
 
+class InThreads:
+    """A context in which functions run in threads; each returns soon after `_stop` is set, which the end of it does."""
+
+    def __init__(self, *functions: Callable[[], object]) -> None:
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=function) for function in functions]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
 @contextmanager
 def redis_server(folder: Path, *options: str) -> Iterator[str]:
     """Run a real Redis with its append-only file in `folder`; yields its URL."""
     socket = folder / "r.sock"
     command = [executable(), "--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
     process = subprocess.Popen(
-        [*command, "--save", "", "--appendonly", "yes", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*command, "--save", "", "--appendonly", "yes", "--appendfsync", "no", *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     url = f"unix://{socket}"
     try:
@@ -139,7 +149,7 @@ def write_version(
                 hashlib.sha256(data).hexdigest(),
             ),
             "libraries": library_versions(),
-            "signature": Signature(tuple(inputs), output or Output(OutputKind.NUMBER), id_field),
+            "signature": Signature(tuple(inputs), (output or Output(OutputKind.NUMBER),), id_field),
             "training_data": TrainingData("by hand", 0, ""),
             "example": example or {field.name: 1.0 for field in inputs},
             "golden": Golden((), ()),

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from contract.repository import CURRENT, Repository
 from contract.settings import Settings, SettingsError
 from contract.training import GENERIC_RECIPE, Gate, TrainingRequest
 from runtime import logs
+from runtime.health import serve_health
+from runtime.liveness import Watchdog
 from trainer import recipes
 from trainer.child_processes import INBOX, QUEUES, ChildProcesses
 from trainer.console import print_line
@@ -35,12 +37,15 @@ log = logging.getLogger("trainer")
 
 FAILED, WRONG_USE = 1, 2
 
+LOOP_TIMEOUT = 300.0
+"""Seconds that may pass between two turns of the main loop, which looks for missing models meanwhile."""
+
 # Importing scikit-learn takes a second or two, so functions import it where they use it: --help does not wait for it.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit code: 0, 1 if something could not be trained or written, 2 for a wrong argument or setting."""
-    logs.configure("trainer", sys.stdout)
+    logs.configure("trainer", sys.stdout, command=True)
     try:
         settings = Settings.from_environ()
         known = recipes.names(settings.recipes_dir)
@@ -51,17 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _check_train(parser, options, known)
                 return _train_now(settings, options.names, options.csv, options.request)
             case "import":
-                return _import_now(settings, options.file, options.name, options.sample)
+                return _import_now(settings, options.file, options.name, options.sample, options.code)
             case "keys":
                 return _make_keys(options.folder)
             case "sign":
                 return _sign(settings, options.unsigned, options.model, options.version)
             case "sign-file":
-                return _sign_file(settings, options.file, options.name, options.sample)
+                return _sign_file(settings, options.file, options.name, options.sample, options.code)
             case _:
-                return _serve(settings, options.ready_file)
+                return _serve(settings, options.ready_file, options.health_socket)
     except SettingsError as error:
-        print_line(f"trainer: {error}")
+        log.error("%s", error)
         return WRONG_USE
 
 
@@ -83,8 +88,24 @@ def _parser(known: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument(
         "--ready-file", type=Path, metavar="PATH", help="created once every missing model has been tried"
     )
+    parser.add_argument(
+        "--health-socket", type=Path, metavar="PATH", help="where `python -m runtime.health PATH` asks for its health"
+    )
     commands = parser.add_subparsers(dest="command", title="commands")
-    train = commands.add_parser(
+    _add_training(commands.add_parser, known)
+    _add_signing(commands.add_parser)
+    bring = commands.add_parser(
+        "import",
+        help="publish a saved model and make it current",
+        description="Publishes a pickle, joblib, cloudpickle or skops file as a version in MODELS_DIR and makes it"
+        " current. A pickle is a program: import only what you trust.",
+    )
+    _add_import_arguments(bring)
+    return parser
+
+
+def _add_training(add: Callable[..., argparse.ArgumentParser], known: Sequence[str]) -> None:
+    train = add(
         "train",
         help="train recipes now and make the new versions current",
         description="Trains recipes now and makes the new versions current, in MODELS_DIR."
@@ -100,9 +121,12 @@ def _parser(known: Sequence[str]) -> argparse.ArgumentParser:
         metavar="JSON",
         help='further parts of a training request, such as {"features": ["a"], "kinds": {"zip": "string"}}',
     )
-    keys = commands.add_parser("keys", help="make a pair of keys for SIGNING_KEY and VERIFY_KEY")
+
+
+def _add_signing(add: Callable[..., argparse.ArgumentParser]) -> None:
+    keys = add("keys", help="make a pair of keys for SIGNING_KEY and VERIFY_KEY")
     keys.add_argument("folder", type=Path, metavar="FOLDER")
-    sign = commands.add_parser(
+    sign = add(
         "sign",
         help="sign existing versions",
         description="Signs versions in MODELS_DIR with SIGNING_KEY: those that another key of VERIFY_KEY has signed, or"
@@ -113,20 +137,12 @@ def _parser(known: Sequence[str]) -> argparse.ArgumentParser:
     )
     sign.add_argument("--model", metavar="NAME", help="sign only a version of this model")
     sign.add_argument("--version", type=int, metavar="N", help="the version to sign")
-    outside = commands.add_parser(
+    outside = add(
         "sign-file",
         help="sign a file to import",
         description="Writes FILE.sig with SIGNING_KEY, so that a trainer with VERIFY_KEY may import FILE.",
     )
     _add_import_arguments(outside)
-    bring = commands.add_parser(
-        "import",
-        help="publish a saved model and make it current",
-        description="Publishes a pickle, joblib, cloudpickle or skops file as a version in MODELS_DIR and makes it"
-        " current. A pickle is a program: import only what you trust.",
-    )
-    _add_import_arguments(bring)
-    return parser
 
 
 def _request(text: str) -> dict[str, Any]:
@@ -148,9 +164,11 @@ def _add_import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--name", metavar="NAME", help="the model (default: the file's name)")
     parser.add_argument("--sample", type=Path, metavar="CSV", help="rows with a header to try the model with")
+    parser.add_argument("--code", type=Path, metavar="PY", help="the script or module that defines the model's classes")
 
 
-def _serve(settings: Settings, ready_file: Path | None) -> int:
+def _serve(settings: Settings, ready_file: Path | None, health_socket: Path | None) -> int:
+    logs.configure("trainer", sys.stdout)
     signals = TerminationSignals()
     signing = SigningPolicy.from_settings(settings)
     signatures.keys(settings)  # raises for invalid keys at the start instead of at the first import
@@ -166,7 +184,11 @@ def _serve(settings: Settings, ready_file: Path | None) -> int:
         return FAILED
     if settings.redis_url:
         Signer.required(settings)
-    children = ChildProcesses(signals, INBOX | QUEUES if settings.redis_url else INBOX)
+    commands = {**INBOX, **QUEUES} if settings.redis_url else INBOX
+    watchdog = Watchdog(LOOP_TIMEOUT)
+    children = ChildProcesses(signals, commands, ready_file, watchdog.beat)
+    if health_socket:
+        serve_health(health_socket, lambda: watchdog.problems() + children.problems())
     if not settings.redis_url:
         log.warning("REDIS_URL is not set, so no model can be trained over HTTP")
     train_missing(settings.models_dir, settings.train_on_start, signing, ready_file, children)
@@ -227,13 +249,13 @@ def _sign_version(settings: Settings, key: Ed25519PrivateKey, signing: SigningPo
     return 0
 
 
-def _sign_file(settings: Settings, file: Path, name: str | None, sample: Path | None) -> int:
+def _sign_file(settings: Settings, file: Path, name: str | None, sample: Path | None, code: Path | None) -> int:
     from trainer.importing import Refused
     from trainer.importing.imports import model_name
 
     try:
         model = name or model_name(file.name)
-        signature = signatures.sign(_signing_key(settings), model, file, sample)
+        signature = signatures.sign(_signing_key(settings), model, file, sample, code)
     except Refused as refused:
         print_line(f"trainer: {file.name!r} {refused}; or give it one with --name")
         return WRONG_USE
@@ -241,6 +263,7 @@ def _sign_file(settings: Settings, file: Path, name: str | None, sample: Path | 
         print_line(f"trainer: not signed: {error.filename}: {error.strerror}")
         return FAILED
     signed = f"{file.name} with the sample {sample.name}" if sample else f"{file.name} without a sample"
+    signed += f" and with the code {code.name}" if code else ""
     print_line(f"trainer: {signature} allows the import of {signed} as {model!r}; put it beside the file")
     return 0
 
@@ -251,7 +274,7 @@ def _signing_key(settings: Settings) -> Ed25519PrivateKey:
     return read_private_key(settings.signing_key)
 
 
-def _import_now(settings: Settings, file: Path, name: str | None, sample: Path | None) -> int:
+def _import_now(settings: Settings, file: Path, name: str | None, sample: Path | None, code: Path | None) -> int:
     from broker.connection import connect
     from trainer.importing import Refused
     from trainer.importing.imports import import_file, model_name
@@ -269,6 +292,7 @@ def _import_now(settings: Settings, file: Path, name: str | None, sample: Path |
             path,
             sample.resolve() if sample else None,
             signature.resolve() if signature.exists() else None,
+            code=code.resolve() if code else None,
         )
     except Refused as refused:
         print_line(f"trainer: {file.name!r} {refused}; or give it one with --name")
@@ -277,16 +301,18 @@ def _import_now(settings: Settings, file: Path, name: str | None, sample: Path |
         print_line(f"trainer: {error}")
         return FAILED
     connection = connect(settings.redis_url) if settings.redis_url else None
-    outcome, remark = "is published and current", None
+    outcome, remark, alias = "is published and current", None, CURRENT
     try:
         remark = promote(settings, connection, manifest.name, manifest.version)
     except ModelgateError as error:
-        outcome = f"is published, but not current: {error}"
+        outcome, alias = f"is published, but not current: {error}", ""
+    _audit(settings, "import", manifest.name, manifest.version, alias)
     for warning in (*manifest.warnings, *([f"current was {remark}"] if remark else [])):
         print_line(f"trainer: {manifest.name}: {warning}")
     shown, left = manifest.signature.inputs[:20], len(manifest.signature.inputs[20:])
     inputs = ", ".join(f"{field.name} ({field.kind})" for field in shown) + (f" and {left} more" if left else "")
-    print_line(f"trainer: {manifest.name}: version {manifest.version} {outcome}; it takes {inputs}")
+    methods = ", ".join(method.name for method in manifest.signature.methods)
+    print_line(f"trainer: {manifest.name}: version {manifest.version} {outcome}; it takes {inputs}; it has {methods}")
     if Repository(settings.models_dir).report_dir(manifest.name, manifest.version).exists():
         print_line(
             f"trainer: {manifest.name}: its report: /v1/models/{manifest.name}/versions/{manifest.version}/report/"
@@ -329,11 +355,25 @@ def _train(settings: Settings, name: str, csv_file: Path | None, asked: Mapping[
     except ModelgateError as error:
         print_line(f"trainer: {name}: {error}")
         return False
+    _audit(settings, "train", name, result.version, CURRENT if result.promoted else "")
     scores = [f"{metric.replace('_', ' ')} {value:.3f}, " for metric, value in result.metrics.items()]
     took = time.monotonic() - started
     kept = "" if result.promoted else f", but not {CURRENT}: {result.reason}"
     print_line(f"trainer: {name}: version {result.version} published, {''.join(scores[:1])}{took:.1f} s{kept}")
     return True
+
+
+def _audit(settings: Settings, action: str, model: str, version: int, alias: str) -> None:
+    """Add what this command has done to the audit log if there is a Redis, and say so if that fails."""
+    from broker.audit import COMMAND_LINE, AuditEntry, AuditLog
+    from broker.connection import connect
+
+    if settings.redis_url:
+        connection = connect(settings.redis_url, socket_timeout=1)
+        log_of_redis = AuditLog(connection, settings.audit_days, of_trainer=True)
+        entry = AuditEntry(action, COMMAND_LINE, model=model, version=version, alias=alias or None)
+        if missing := log_of_redis.add(entry):
+            print_line(f"trainer: {model}: the audit log does not have this {action}: {missing}")
 
 
 def _move(settings: Settings, model: str, alias: str, version: int) -> None:

@@ -15,11 +15,15 @@ from pathlib import Path
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, SIGNATURE_FILE, Repository
 from contract.settings import Settings
+from runtime.output import PrintedLines
 from trainer.processes import RECIPE_PREFIX, ContainedProcess, environment
 from trainer.publishing.signing import SigningPolicy
 from trainer.stop_signal import StopSignal
 
 log = logging.getLogger("trainer")
+
+LOCK = "missing.models"
+"""The lock of the trainer that trains missing models. Model names have no dot, so it is not the lock of a model."""
 
 
 def missing_models(root: Path, names: Sequence[str], signing: SigningPolicy) -> dict[str, str | None]:
@@ -60,26 +64,38 @@ def train_missing(
     """Train missing models until a stop is requested.
 
     Checks every `every` seconds. A model whose training failed is tried again after `retry` seconds. `ready_file` is
-    created once every missing model has been tried.
+    created once every missing model has been tried. Of several trainers with one repository, one at a time trains
+    missing models, and the others wait. Raises OSError if `root` cannot be written.
     """
-    from trainer.publishing.disk import STAGING
+    from trainer.publishing.disk import STAGING, locked_if_free
     from trainer.publishing.publish import sweep
 
     retry_at: dict[str, float] = {}
+
+    def due() -> dict[str, str | None]:
+        reasons = missing_models(root, names, signing)
+        return {name: reason for name, reason in reasons.items() if time.monotonic() >= retry_at.get(name, 0)}
+
+    waits = False
     while True:
         with suppress(OSError):
             if any(entry.is_dir() for entry in (root / STAGING).iterdir()):
                 sweep(root)  # removes the folders of trainings that were killed
-        reasons = missing_models(root, names, signing)
-        due = [name for name in reasons if time.monotonic() >= retry_at.get(name, 0)]
-        for name in due:
-            if reasons[name]:
-                log.warning("%s: %s", name, reasons[name])
-        if due:
-            if not _train(due, stop):
-                return
-            retry_at |= dict.fromkeys(missing_models(root, due, signing), time.monotonic() + retry)
-        if ready_file and not ready_file.exists():
+        waited, waits = waits, False
+        if due():
+            with locked_if_free(root, LOCK) as lock:
+                waits = lock is None
+                # Another trainer may have trained some of them since the check.
+                if lock and (reasons := due()):
+                    for name, reason in reasons.items():
+                        if reason:
+                            log.warning("%s: %s", name, reason)
+                    if not _train([*reasons], lock.fileno(), stop):
+                        return
+                    retry_at |= dict.fromkeys(missing_models(root, [*reasons], signing), time.monotonic() + retry)
+        if waits and not waited:
+            log.info("another trainer trains the missing models; this one waits")
+        if ready_file and not waits and not ready_file.exists():
             ready_file.touch()
             log.info("ready")
         if stop.wait(every):
@@ -91,14 +107,29 @@ def _waits_for_signature(repository: Repository, name: str) -> bool:
     return bool(versions) and not (repository.version_dir(name, versions[-1]) / SIGNATURE_FILE).exists()
 
 
-def _train(names: Sequence[str], stop: StopSignal) -> bool:
-    """Return whether the training process ended by itself. Killing it is harmless: readers see whole versions only."""
+def _train(names: Sequence[str], lock: int, stop: StopSignal) -> bool:
+    """Return whether the training process ended by itself. Killing it is harmless: readers see whole versions only.
+
+    The process shares the lock of the descriptor `lock`: if this process is killed, other trainers wait until the
+    training is gone, too.
+    """
     command = [sys.executable, "-m", "trainer", "train", *names]
-    process = ContainedProcess(command, env={**environment(RECIPE_PREFIX), **Settings.variables()})
+    # Without Redis, where it would leave an entry in the audit log as if somebody had typed the command.
+    settings = {**Settings.variables(), "REDIS_URL": "", "LOG_FORMAT": "text"}
+    printed = PrintedLines(lambda line: log.info("%s", line.removeprefix("trainer: ")))
+    process = ContainedProcess(
+        command,
+        env={**environment(RECIPE_PREFIX), **settings, "PYTHONUNBUFFERED": "1"},
+        pass_fds=(lock,),
+        stdout=printed.write_end,
+        stderr=printed.write_end,
+    )
     try:
         while process.poll() is None:
+            printed.read()
             if stop.wait(0.1):
                 return False
         return True
     finally:
         process.kill()
+        printed.close()

@@ -62,10 +62,19 @@ def only_environment(prefix: str) -> Iterator[None]:
 def hide_memory() -> None:
     """Keep other processes of this user from reading this one's memory and environment, and from tracing it.
 
-    On Linux only. Forked children are hidden, too, until they execute another program.
+    On Linux only. Forked children are hidden, too, until they execute another program or call `show_memory`.
     """
+    _set_dumpable(0)
+
+
+def show_memory() -> None:
+    """Undo `hide_memory` in a forked child. A hidden process cannot write its own files in /proc."""
+    _set_dumpable(1)
+
+
+def _set_dumpable(value: int) -> None:
     with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, value, 0, 0, 0)
 
 
 class ContainedProcess:

@@ -15,6 +15,7 @@ import resource
 import select
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
@@ -22,13 +23,13 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 
 def main(lifeline: int, *command: str) -> None:
     os.set_inheritable(lifeline, False)
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    adopt_orphans()
     _prctl(_PR_SET_DUMPABLE, 0)  # hides the environment of this process, which may hold secrets
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    child, status = _start(command), None
+    child, status = start(lambda: os.execv(command[0], command)), None  # noqa: S606
     while status is None:
         ready, _, _ = select.select([lifeline, woken], [], [])
         if lifeline in ready:
@@ -38,9 +39,15 @@ def main(lifeline: int, *command: str) -> None:
     _exit_like(_kill_remaining(child, status))
 
 
-def _start(command: tuple[str, ...]) -> int:
-    """Start the command in a group of its own and return its process id: a command that kills its group does not kill
-    this process."""
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose parents end."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def start(run: Callable[[], object]) -> int:
+    """Run `run`, which does not return, in a fork and return its process id.
+
+    The fork is in a group of its own: a command that kills its group does not kill this process."""
     this = os.getpid()
     child = os.fork()
     if child == 0:
@@ -48,10 +55,18 @@ def _start(command: tuple[str, ...]) -> int:
             os.setpgid(0, 0)
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() == this:
-                os.execv(command[0], command)  # noqa: S606
+                run()
         finally:
             os._exit(127)
     return child
+
+
+def wait(child: int) -> int:
+    """Wait until `child` has ended, kill what it leaves behind, and return its status."""
+    status = None
+    while status is None:
+        status = _reap(child, 0)
+    return _kill_remaining(child, status)
 
 
 def _reap(child: int, options: int) -> int | None:

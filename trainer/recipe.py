@@ -10,8 +10,9 @@ from typing import Any
 
 from contract.errors import Code, ModelgateError
 from contract.jobs import Value
-from contract.manifest import ArtifactFormat, Field, InputFormat, Output, OutputKind, Signature
+from contract.manifest import ArtifactFormat, InputFormat
 from contract.parameters import parameter_errors
+from contract.signature import Field, Output, OutputKind, Signature
 from trainer.recipe_parameters import parameters_of
 
 
@@ -139,7 +140,7 @@ class Recipe:
     def row_signature(self) -> Signature:
         """The signature of a training row: the inputs, then the target."""
         inputs, target = self.fields
-        return Signature((*inputs, target), Output(OutputKind.NUMBER), self.id_field)
+        return Signature((*inputs, target), (Output(OutputKind.NUMBER),), self.id_field)
 
     def signature(self, estimator: Any = None) -> Signature:
         """Return the signature of the fitted `estimator`. With `classes_` it predicts a class, otherwise a number."""
@@ -149,7 +150,7 @@ class Recipe:
             labels=None if classes is None else tuple(getattr(classes, "tolist", lambda: classes)()),
             probabilities=hasattr(estimator, "predict_proba"),
         )
-        return Signature(self.fields[0], output, self.id_field)
+        return Signature(self.fields[0], (output,), self.id_field)
 
     def bind(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of all parameters: from `given`, or else the defaults. Raises `RecipeError`."""

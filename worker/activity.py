@@ -1,4 +1,8 @@
-"""What each process of a worker is doing, in shared memory: the supervisor reads it when a process dies or hangs."""
+"""What each process of a worker is doing and which models it holds, in memory that all of them share.
+
+The supervisor reads what a process was doing when it dies or hangs. Scorers read which models the others hold. The
+template reads how much each model is used.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,36 @@ import os
 import struct
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-_HEAD = struct.Struct("<ddII")  # deadline (0: nothing), seconds allowed, bytes of subjects, bytes of slow models
-_SLOW_AT, _SUBJECTS_AT, _SLOT = 64, 16384, 131072
+_HEAD = struct.Struct("<dd")  # deadline (0: nothing), seconds allowed
+_BEATS = struct.Struct("<Q")
+_BEATS_AT = 16
 _LAST = 8
 """Bytes of a deadline. It is written last, so a process that dies while it writes has no activity."""
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A text in each slot: a revision, which is odd while it is written; the length; at most `size` bytes."""
+
+    at: int
+    size: int
+
+    @property
+    def begin(self) -> int:
+        return self.at + _TEXT_HEAD.size
+
+
+_TEXT_HEAD = struct.Struct("<II")
+_MEMORY = struct.Struct("<QQ")
+_MEMORY_AT = 32
+_SLOW = _Text(64, 16_000)
+_SUBJECTS = _Text(16_384, 114_000)
+_HELD = _Text(131_072, 131_000)
+_USE = _Text(262_144, 262_000)
+_SLOT = 524_288
 
 
 @dataclass(frozen=True)
@@ -33,7 +60,7 @@ class Activity:
 
 
 class ActivityTable:
-    """One slot per process. Each process writes its own slot and the supervisor reads all, without locks.
+    """One slot per process. Each process writes its own slot and the others read it, without locks.
 
     The memory is an unnamed file: a started process gets its descriptor, a forked one inherits it. Pages that are
     never written cost nothing.
@@ -50,13 +77,14 @@ class ActivityTable:
             file.truncate(slots * _SLOT)
             return cls(os.dup(file.fileno()), slots)
 
+    # Activities
+
     def begin(self, slot: int, subjects: Sequence[str], seconds: float) -> None:
         """Record that the process of `slot` begins work on `subjects` that may take `seconds`."""
         at = slot * _SLOT
-        text = "\n".join(subjects).encode()[: _SLOT - _SUBJECTS_AT]
         self.end(slot)
-        self._memory[at + _SUBJECTS_AT : at + _SUBJECTS_AT + len(text)] = text
-        struct.pack_into("<dI", self._memory, at + _LAST, seconds, len(text))
+        self._write(slot, _SUBJECTS, "\n".join(subjects))
+        struct.pack_into("<d", self._memory, at + _LAST, seconds)
         struct.pack_into("<d", self._memory, at, time.monotonic() + seconds)
 
     def end(self, slot: int) -> None:
@@ -65,22 +93,95 @@ class ActivityTable:
 
     def current(self, slot: int) -> Activity | None:
         """Return what the process of `slot` is doing; None if it is idle. Exact once the process is dead."""
-        at = slot * _SLOT
-        deadline, seconds, length, _ = _HEAD.unpack_from(self._memory, at)
+        deadline, seconds = _HEAD.unpack_from(self._memory, slot * _SLOT)
         if not deadline:
             return None
-        text = self._memory[at + _SUBJECTS_AT : at + _SUBJECTS_AT + length].decode(errors="replace")
-        return Activity(tuple(text.split("\n")), deadline, seconds)
+        return Activity(tuple(self._read(slot, _SUBJECTS).split("\n")), deadline, seconds)
+
+    def busy_for(self, slot: int) -> float:
+        """Return for how many seconds the process of `slot` has been at its activity; 0 if it is idle."""
+        deadline, seconds = _HEAD.unpack_from(self._memory, slot * _SLOT)
+        return time.monotonic() - (deadline - seconds) if deadline else 0.0
+
+    def beat(self, slot: int) -> None:
+        """Record that the process of `slot` makes progress. Call it at least every few seconds when idle."""
+        at = slot * _SLOT + _BEATS_AT
+        _BEATS.pack_into(self._memory, at, _BEATS.unpack_from(self._memory, at)[0] + 1)
+
+    def beats(self, slot: int) -> int:
+        """Return a number that grows while the process of `slot` makes progress."""
+        count: int = _BEATS.unpack_from(self._memory, slot * _SLOT + _BEATS_AT)[0]
+        return count
+
+    # Models
 
     def set_slow_models(self, slot: int, models: Collection[str]) -> None:
         """Record the models that the process of `slot` has found slow."""
-        at = slot * _SLOT
-        text = " ".join(sorted(models)).encode()[: _SUBJECTS_AT - _SLOW_AT]
-        self._memory[at + _SLOW_AT : at + _SLOW_AT + len(text)] = text
-        struct.pack_into("<I", self._memory, at + _HEAD.size - 4, len(text))
+        self._write(slot, _SLOW, " ".join(sorted(models)))
 
     def slow_models(self, slot: int) -> set[str]:
         """Return the models that the latest process of `slot` has found slow."""
-        at = slot * _SLOT
-        length = _HEAD.unpack_from(self._memory, at)[3]
-        return set(self._memory[at + _SLOW_AT : at + _SLOW_AT + length].decode(errors="replace").split())
+        return set(self._read(slot, _SLOW).split())
+
+    def set_held(self, slot: int, models: Iterable[str], size: int) -> None:
+        """Record the models that only the process of `slot` holds, and their bytes in memory."""
+        self._write(slot, _HELD, " ".join(models))
+        struct.pack_into("<Q", self._memory, slot * _SLOT + _MEMORY_AT, size)
+
+    def held(self, slot: int) -> frozenset[str]:
+        """Return the models that the process of `slot` holds and does not share."""
+        return frozenset(self._read(slot, _HELD).split())
+
+    def held_revision(self, slot: int) -> int:
+        """Return a number that changes with `held`."""
+        return self._revision(slot, _HELD)
+
+    def held_size(self, slot: int) -> int:
+        """Return the bytes in memory of the models in `held`."""
+        size: int = _MEMORY.unpack_from(self._memory, slot * _SLOT + _MEMORY_AT)[0]
+        return size
+
+    def set_shared(self, slot: int, size: int, *, crowded: bool) -> None:
+        """Record, as the template in `slot`, the bytes of memory that the models it shares take or will take;
+        `crowded`: not all models fit."""
+        _MEMORY.pack_into(self._memory, slot * _SLOT + _MEMORY_AT, size, crowded)
+
+    def shared_size(self, slot: int) -> int:
+        size: int = _MEMORY.unpack_from(self._memory, slot * _SLOT + _MEMORY_AT)[0]
+        return size
+
+    def crowded(self, slot: int) -> bool:
+        return bool(_MEMORY.unpack_from(self._memory, slot * _SLOT + _MEMORY_AT)[1])
+
+    def set_use(self, slot: int, use: Mapping[str, float]) -> None:
+        """Record how much the process of `slot` has used each model lately, in jobs."""
+        self._write(slot, _USE, " ".join(f"{model}={jobs:.2f}" for model, jobs in use.items()))
+
+    def use(self, slot: int) -> dict[str, float]:
+        """Return how much the processes of `slot` have used each model lately, in jobs."""
+        parts = (entry.partition("=") for entry in self._read(slot, _USE).split())
+        return {model: float(jobs) for model, _, jobs in parts}
+
+    # Texts
+
+    def _write(self, slot: int, place: _Text, text: str) -> None:
+        at = slot * _SLOT + place.at
+        data = text.encode()
+        if len(data) > place.size:
+            data = data[: place.size].rpartition(b"\n" if place is _SUBJECTS else b" ")[0]
+        odd = self._revision(slot, place) | 1
+        _TEXT_HEAD.pack_into(self._memory, at, odd, 0)
+        begin = slot * _SLOT + place.begin
+        self._memory[begin : begin + len(data)] = data
+        _TEXT_HEAD.pack_into(self._memory, at, (odd + 1) & 0xFFFFFFFF, len(data))
+
+    def _read(self, slot: int, place: _Text) -> str:
+        """Return the text; empty while it is being written, or if its writer has died at that."""
+        revision, length = _TEXT_HEAD.unpack_from(self._memory, slot * _SLOT + place.at)
+        begin = slot * _SLOT + place.begin
+        data = self._memory[begin : begin + length]
+        return data.decode(errors="replace") if revision == self._revision(slot, place) else ""
+
+    def _revision(self, slot: int, place: _Text) -> int:
+        revision: int = _TEXT_HEAD.unpack_from(self._memory, slot * _SLOT + place.at)[0]
+        return revision

@@ -1,9 +1,11 @@
-"""Scores a batch of jobs with one `predict`; a job that makes the model raise fails alone."""
+"""Scores a batch of jobs with one call of each method; a job that makes the model raise fails alone."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 from broker.scorer import Batch, BatchJob
 from contract.errors import Code, Failure, ModelgateError
@@ -11,6 +13,8 @@ from contract.jobs import PredictionOutcome, Row
 from scoring.predict import Prediction, join, predict_each
 from worker.model_cache import Model, ModelCache
 from worker.pace import Pace
+
+log = logging.getLogger("worker")
 
 LOAD_TIMEOUT = 300.0
 """Seconds that loading a model may take."""
@@ -32,16 +36,19 @@ class BatchScorer:
         timeout: float,
         begin: Callable[[Sequence[str], float], object],
         end: Callable[[], object],
+        predicted: Callable[[float], object] = lambda _: None,
     ) -> None:
         """`begin` gets the ids of the jobs that are about to be scored and the seconds that this may take; `end` is
-        called when nothing is being scored any more. `timeout` is that of one `predict`, in seconds."""
+        called when nothing is being scored. `timeout` is that of one `predict`, in seconds; `predicted` gets
+        the seconds that each took."""
         self._cache = cache
         self._pace = pace
         self._timeout = timeout
         self._begin = begin
         self._end = end
+        self._predicted = predicted
         self.out_of_memory = False
-        """Whether memory ran out: this process cannot be relied upon any more and has to end."""
+        """Whether memory ran out: this process is no longer reliable and has to end."""
 
     def score(self, batch: Batch) -> Outcomes:
         """Return the outcomes of the batch's jobs by id; when memory runs out, only those of finished jobs.
@@ -50,7 +57,7 @@ class BatchScorer:
         one by one. `end` is not called, so the activity still names the jobs that were being scored.
         """
         outcomes: Outcomes = {}
-        waiting = [list(batch.jobs)]
+        waiting = [_by_method(batch.jobs)]
         try:
             self._begin([job.id for job in batch.jobs], LOAD_TIMEOUT)
             model = self._cache.get(batch.model, batch.version)
@@ -71,17 +78,19 @@ class BatchScorer:
             self.out_of_memory = True
             if len(batch.jobs) == 1:
                 outcomes[batch.jobs[0].id] = _out_of_memory(batch)
+            _log_failures(batch, outcomes)
             return outcomes
         self._end()
+        _log_failures(batch, outcomes)
         return outcomes
 
     def _next_jobs(self, waiting: list[list[BatchJob]], batch: Batch) -> list[BatchJob]:
-        """Take the next jobs off `waiting`: as many as one `predict` may score, and at least one."""
+        """Take the next jobs off `waiting`: of one method, as many as one call may score, and at least one."""
         jobs = waiting.pop()
         rows, most = 0, self._pace.limit(batch.model, batch.version)
         for count, job in enumerate(jobs):
             rows += len(job.rows)
-            if rows > most and count:
+            if count and (rows > most or job.method != jobs[0].method):
                 waiting.append(jobs[count:])
                 return jobs[:count]
         return jobs
@@ -89,7 +98,7 @@ class BatchScorer:
     def _predict(self, model: Model, jobs: Sequence[BatchJob]) -> Outcomes:
         if len(jobs) == 1:
             return {jobs[0].id: self._predict_one(model, jobs[0])}
-        predictions, ms = self._timed(model, [job.rows for job in jobs])
+        predictions, ms = self._timed(model, [job.rows for job in jobs], jobs[0].method)
         rows = sum(len(job.rows) for job in jobs)
         return {
             job.id: answer if isinstance(answer, Failure) else _outcome(answer, ms, rows)
@@ -104,7 +113,7 @@ class BatchScorer:
             if parts:
                 self._begin([job.id], self._timeout)
             size = _BATCHES_PER_PIECE * self._pace.limit(model.manifest.name, model.manifest.version)
-            (answer,), ms = self._timed(model, [job.rows[done : done + size]])
+            (answer,), ms = self._timed(model, [job.rows[done : done + size]], job.method)
             if isinstance(answer, Failure):
                 return answer
             parts.append(answer)
@@ -112,12 +121,29 @@ class BatchScorer:
             done += size
         return _outcome(join(parts), total, len(job.rows))
 
-    def _timed(self, model: Model, parts: Sequence[Sequence[Row]]) -> tuple[list[Prediction | Failure], float]:
+    def _timed(
+        self, model: Model, parts: Sequence[Sequence[Row]], method: str
+    ) -> tuple[list[Prediction | Failure], float]:
         began = time.perf_counter()
-        answers = predict_each(model.estimator, model.manifest, parts)
-        ms = (time.perf_counter() - began) * 1000
+        answers = predict_each(model.estimator, model.manifest, parts, method, model.kernel)
+        took = time.perf_counter() - began
+        self._predicted(took)
+        ms = took * 1000
         self._pace.record(model.manifest.name, model.manifest.version, sum(map(len, parts)), ms)
         return answers, ms
+
+
+def _by_method(jobs: Sequence[BatchJob]) -> list[BatchJob]:
+    """Return the jobs with those of one method together, else in their order."""
+    return sorted(jobs, key=attrgetter("method"))
+
+
+def _log_failures(batch: Batch, outcomes: Outcomes) -> None:
+    for job in batch.jobs:
+        outcome = outcomes.get(job.id)
+        if isinstance(outcome, Failure):
+            context = {**job.context(), "model": batch.model, "version": batch.version}
+            log.warning("a job failed: %s: %s", outcome.code, outcome.message, extra=context)
 
 
 def _outcome(prediction: Prediction, ms: float, rows: int) -> PredictionOutcome:
@@ -127,6 +153,7 @@ def _outcome(prediction: Prediction, ms: float, rows: int) -> PredictionOutcome:
         warnings=prediction.warnings,
         predict_ms=round(ms, 3),
         batch_rows=rows,
+        scores=prediction.scores,
     )
 
 

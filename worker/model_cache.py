@@ -1,44 +1,143 @@
-"""Estimators by model and version: loaded on first use, and evicted least recently used first."""
+"""Models in memory: how they are loaded and measured, and the cache of a scorer."""
 
 from __future__ import annotations
 
+import logging
+import sys
+import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import Repository
 from scoring.artifacts import load
+from scoring.kernels.comparison import kernel_for
+from scoring.kernels.model_kernel import ModelKernel
 from scoring.trust import Trust
+from worker import memory
+
+log = logging.getLogger("worker")
+
+Version = tuple[str, int]
+"""A model and the number of its version."""
+
+_TRIM_AFTER = 0.1
+"""The part of its budget that a cache loads and evicts before it returns free memory. More often would be a waste: the
+next models use most of it again."""
+
+_COLLECT_AFTER = 0.1
+"""The part of its budget that evicted models may still take, because they refer to themselves, before a cache has such
+garbage collected. That takes as long as loading a model."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """An estimator in memory, with the manifest that says how to use it."""
+    """An estimator in memory, its kernel if it has one, the manifest that says how to use it, and the bytes that it
+    takes."""
 
     manifest: ModelManifest
     estimator: Any
+    kernel: ModelKernel | None
+    size: int
+
+
+class Load(NamedTuple):
+    """A version of `model` was loaded from disk, or could not be, in so many seconds."""
+
+    model: str
+    seconds: float
+    worked: bool
+
+
+class ModelLoader:
+    """Loads models, and remembers how much memory each has taken."""
+
+    def __init__(self, repository: Repository, trust: Trust) -> None:
+        self._repository = repository
+        self._trust = trust
+        self._sizes: dict[Version, int] = {}
+        self._measured: set[Version] = set()
+        self._compared: dict[Version, bool] = {}
+        """Whether the kernels of a version are equal, if that had to be found here."""
+        self.loaded: Callable[[Load], object] = lambda _: None
+        """Called with each load."""
+
+    def size(self, name: str, version: int) -> int:
+        """Return the bytes that the model takes in memory, or those of its artifact if it was never loaded here. Raises
+        `ModelgateError`."""
+        if (name, version) not in self._sizes:
+            self._sizes[name, version] = self._repository.manifest(name, version).artifact.size
+        return self._sizes[name, version]
+
+    def load(self, name: str, version: int) -> Model:
+        """Load the model. Raises `ModelgateError` if its manifest or artifact is unusable, and `MemoryError`."""
+        manifest = self._repository.manifest(name, version)
+        measured = (name, version) in self._measured  # which takes a millisecond where much is loaded
+        before, modules, began = 0 if measured else memory.allocated(), len(sys.modules), time.perf_counter()
+        try:
+            estimator = load(manifest, self._repository.version_dir(name, version), self._trust)
+            kernel = kernel_for(estimator, manifest, self._compared)
+        except (ModelgateError, MemoryError) as error:
+            self.loaded(Load(name, time.perf_counter() - began, False))
+            if isinstance(error, MemoryError):
+                raise
+            # If it was deleted meanwhile, this raises an error that says so.
+            self._repository.read_manifest(name, version)
+            raise
+        self.loaded(Load(name, time.perf_counter() - began, True))
+        # Modules that it has imported stay when it goes, and other objects may have been freed meanwhile.
+        if not measured and len(sys.modules) == modules:
+            self._sizes[name, version] = max(memory.allocated() - before, manifest.artifact.size)
+            self._measured.add((name, version))
+        size = self.size(name, version)
+        took = round((time.perf_counter() - began) * 1000, 1)
+        log.info("loaded", extra={"model": name, "version": version, "bytes": size, "duration_ms": took})
+        return Model(manifest, estimator, kernel, size)
 
 
 class ModelCache:
-    """Holds models whose artifacts take at most `budget` bytes together; the last one used always stays.
+    """The models of a scorer: those that it shares with its template, and own ones that it loads on first use.
 
-    A scorer starts with the models of its template and continues on its own.
+    The own ones take at most `budget()` bytes together. If that is too little, those that `elsewhere()` contains go
+    first, because another scorer holds them, too; then the least recently used. The last one used always stays.
     """
 
-    def __init__(self, repository: Repository, budget: int, trust: Trust) -> None:
-        self._repository = repository
+    def __init__(
+        self,
+        loader: ModelLoader,
+        budget: Callable[[], int],
+        shared: Mapping[Version, Model] | None = None,
+        elsewhere: Callable[[], Collection[str]] = tuple,
+    ) -> None:
+        self._loader = loader
         self._budget = budget
-        self._trust = trust
-        self._models: OrderedDict[tuple[str, int], Model] = OrderedDict()
+        self._shared = shared or {}
+        self._shared_names = frozenset(name for name, _ in self._shared)
+        self._elsewhere = elsewhere
+        self._own: OrderedDict[Version, Model] = OrderedDict()
+        self._moved = 0
+        """The bytes that were loaded and evicted since free memory was last returned."""
+        self._rest = 0
+        """The bytes of all other objects after the last collection of garbage."""
+        self.size = 0
+        """The bytes of the own models."""
+        self.revision = 0
+        """Grows with each change of the own models."""
 
-    def __contains__(self, key: tuple[str, int]) -> bool:
-        return key in self._models
+    def __contains__(self, version: Version) -> bool:
+        return version in self._shared or version in self._own
 
-    def __iter__(self) -> Iterator[tuple[str, int]]:
-        return iter(self._models)
+    @property
+    def own(self) -> Collection[Version]:
+        """The own models."""
+        return self._own.keys()
+
+    def shares(self, name: str) -> bool:
+        """Return whether the scorer has a version of the model from its template."""
+        return name in self._shared_names
 
     def get(self, name: str, version: int) -> Model:
         """Return the model, and load it if it is not in memory.
@@ -46,43 +145,42 @@ class ModelCache:
         Raises `ModelgateError` if its manifest or artifact is unusable, and `MemoryError`; the next call tries again.
         """
         key = (name, version)
-        if key not in self._models:
-            manifest = self._repository.manifest(name, version)
-            while self._models and self._excess(manifest) > 0:
-                self._models.popitem(last=False)
-            self._models[key] = Model(manifest, self._load(manifest))
-        self._models.move_to_end(key)
-        return self._models[key]
+        model = self._shared.get(key) or self._own.get(key)
+        if model is None:
+            self._evict_beyond(self._budget() - self._loader.size(name, version), keep=0)
+            model = self._own[key] = self._loader.load(name, version)
+            self.size += model.size
+            self.revision += 1
+            self._moved += model.size
+            self._evict_beyond(self._budget(), keep=1)
+        elif key in self._own:
+            self._own.move_to_end(key)
+        return model
 
-    def make_room(self, name: str, version: int, evictable: Collection[tuple[str, int]]) -> bool:
-        """Evict as many of `evictable` as the version needs, and none if all of them would not be enough.
+    def tidy(self) -> None:
+        """Evict what exceeds the budget, which may have shrunk, and return free memory. Call it between batches."""
+        if not self._own:
+            return
+        budget = self._budget()
+        self._evict_beyond(budget, keep=1)
+        if self._moved > _TRIM_AFTER * budget:
+            self._moved = 0
+            rest = memory.allocated() - self.size
+            collect = rest - self._rest > _COLLECT_AFTER * budget
+            memory.give_back(collect=collect)
+            if collect:
+                self._rest = memory.allocated() - self.size
 
-        Returns whether the version fits now. Raises `ModelgateError`.
-        """
-        excess = self._excess(self._repository.manifest(name, version))
-        dropped = []
-        for key in evictable:
-            if excess > 0 and key in self._models:
-                dropped.append(key)
-                excess -= self._models[key].manifest.artifact.size
-        if excess > 0:
-            return False
-        self.evict(dropped)
-        return True
-
-    def evict(self, keys: Collection[tuple[str, int]]) -> None:
-        for key in keys:
-            del self._models[key]
-
-    def _excess(self, manifest: ModelManifest) -> int:
-        """Return by how many bytes the budget would be exceeded with this model."""
-        used = sum(model.manifest.artifact.size for model in self._models.values())
-        return used + manifest.artifact.size - self._budget
-
-    def _load(self, manifest: ModelManifest) -> Any:
-        try:
-            return load(manifest, self._repository.version_dir(manifest.name, manifest.version), self._trust)
-        except ModelgateError:
-            # If it was deleted meanwhile, this raises an error that says so.
-            self._repository.read_manifest(manifest.name, manifest.version)
-            raise
+    def _evict_beyond(self, budget: int, keep: int) -> None:
+        """Evict own models until the rest takes at most `budget` bytes, but for the last `keep`."""
+        if self.size <= budget:
+            return
+        elsewhere = self._elsewhere()
+        candidates = list(self._own)[: len(self._own) - keep]
+        for key in sorted(candidates, key=lambda key: key[0] not in elsewhere):  # otherwise the order stays
+            if self.size <= budget:
+                return
+            model = self._own.pop(key)
+            self.size -= model.size
+            self._moved += model.size
+            self.revision += 1

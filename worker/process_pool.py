@@ -8,12 +8,16 @@ import selectors
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from broker.load_status import STARTS_THREADS
+from broker.load_status import STARTS_THREADS, LoadFailure
 from contract.errors import Code, Failure
+from contract.settings import MB
 from runtime.backoff import Backoff
+from runtime.liveness import Silence
+from runtime.output import PrintedLines
+from worker import memory
 from worker.activity import ActivityTable
 from worker.processes import ScorerExit, ScorerProcess, TemplateProcess
 
@@ -28,14 +32,34 @@ _STOP_TIMEOUT = 5.0
 _CRASHES_TO_BLOCK = 2
 """Templates that must die while they load a version before it is blocked: a single one may have died by chance."""
 
+_MEMORY_CHECK_INTERVAL = 10.0
+"""Seconds between two looks at the memory of the scorers."""
+
+_UNUSED_PART, _UNUSED_MB = 0.25, 64
+"""What a scorer may have in memory besides its models, while not all models fit: a part of these, and MB of its own."""
+
+_MOST_IDS = 10
+"""Jobs that a line of the log names."""
+
 _MAX_FORK_PAUSE = 0.5
 """Seconds between two scorers of a slot: a fork is cheap, and the next job must start within a second."""
+
+
+STUCK_AFTER = 30.0
+"""Seconds without progress after which an idle process is stuck. A scorer that waits for Redis shows progress in half
+of that."""
+
+_START_TIMEOUT = 300.0
+"""Seconds that a template may take until its first sign of progress."""
+
+_INCOMPLETE = 15.0
+"""Seconds that processes may be missing before the worker is unhealthy: restarts are no problem."""
 
 
 class ProcessPool:
     """One template process, and a scorer process in each slot."""
 
-    def __init__(self, scorers: int, selector: selectors.BaseSelector) -> None:
+    def __init__(self, scorers: int, selector: selectors.BaseSelector, stuck_after: float = STUCK_AFTER) -> None:
         """Registers its connections with `selector`, each with the function to call as data."""
         self.scorers: dict[int, ScorerProcess] = {}
         """Scorers by slot."""
@@ -44,13 +68,20 @@ class ProcessPool:
         self._selector = selector
         self._template_slot = scorers
         self._activities = ActivityTable.create(scorers + 1)
+        self._printed = PrintedLines(lambda line: log.info("printed: %s", line))
+        selector.register(self._printed, selectors.EVENT_READ, self._printed.read)
         self._template: TemplateProcess | None = None
         self._template_backoff = Backoff()
+        self._template_silence = Silence()
+        self._template_beats = 0
+        self._stuck_after = stuck_after
+        self._incomplete_since: float | None = None
         self._backoffs = [Backoff(longest=_MAX_FORK_PAUSE) for _ in range(scorers)]
         self._crashes: Counter[str] = Counter()
         self._starts_threads: set[str] = set()
         self._requested: frozenset[str] = frozenset()
         self._unreaped: set[int] = set()
+        self._memory_checked = time.monotonic()
         self._draining = False
 
     def maintain(self, new_incarnation: Callable[[int], str] | None) -> None:
@@ -60,6 +91,11 @@ class ProcessPool:
         """
         self._reap_zombies()
         self._kill_overdue()
+        self._kill_stuck()
+        if self._draining or new_incarnation is None or self._complete:
+            self._incomplete_since = None
+        elif self._incomplete_since is None:
+            self._incomplete_since = time.monotonic()
         if self._draining:
             return
         if self._template is None and self._template_backoff.over:
@@ -69,6 +105,7 @@ class ProcessPool:
                 if slot not in self.scorers and backoff.over:
                     self._fork(self._template, slot, new_incarnation(slot))
             self._replace_outdated_scorer(self._template)
+            self._replace_fragmented_scorer()
 
     def activate(self, scorer: ScorerProcess) -> None:
         """Let a scorer take jobs, once it has its lease."""
@@ -92,6 +129,37 @@ class ProcessPool:
     def refused(self) -> Mapping[str, str]:
         """The requested versions that the template does not load, each with the reason."""
         return self._template.refused if self._template else {}
+
+    @property
+    def failures(self) -> Mapping[str, LoadFailure]:
+        """The versions that the template cannot load, requested or named by an alias."""
+        return self._template.failures if self._template else {}
+
+    def take_loads(self) -> Sequence[tuple[str, float, bool]]:
+        """Return what the template has loaded since the last call: model, seconds, whether it worked."""
+        loads: list[tuple[str, float, bool]] = []
+        if self._template:
+            loads, self._template.loads = self._template.loads, []
+        return loads
+
+    def model_bytes(self) -> tuple[int, int]:
+        """Return the bytes in memory of the models that all scorers share, and of those that single ones hold."""
+        own = sum(self._activities.held_size(slot) for slot in self.scorers)
+        return self._activities.shared_size(self._template_slot), own
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the processes, in sentences. Any thread may call it."""
+        since = self._incomplete_since
+        if since is None or time.monotonic() - since < _INCOMPLETE:
+            return []
+        alive = sum(scorer.pid is not None for scorer in list(self.scorers.values()))
+        template = "runs" if self._template else "does not run"
+        return [f"{alive} of {len(self._backoffs)} scorers run, and the template {template}"]
+
+    @property
+    def _complete(self) -> bool:
+        scorers = [scorer for scorer in self.scorers.values() if scorer.pid]
+        return self._template is not None and len(scorers) == len(self._backoffs)
 
     def drain(self) -> None:
         """Let the scorers finish their jobs and end, and start no more processes."""
@@ -118,8 +186,9 @@ class ProcessPool:
 
     def _start_template(self) -> None:
         self._activities.end(self._template_slot)
+        self._template_silence, self._template_beats = Silence(), self._activities.beats(self._template_slot)
         try:
-            self._template = TemplateProcess(self._activities, self._blocked)
+            self._template = TemplateProcess(self._activities, self._blocked, self._printed.write_end)
         except OSError as error:
             log.warning("cannot start the template and tries again: %s", error)
             self._template_backoff.failed()
@@ -168,7 +237,9 @@ class ProcessPool:
             exited = self._exit_of(scorer)
             self.exits.append(exited)
             if not (scorer.retiring or scorer.killed):
-                log.warning("scorer %s died while it scored %d jobs", scorer.inc, len(exited.scored or ()))
+                ids = sorted(exited.scored or ())
+                context = {"job_id": ids[0]} if len(ids) == 1 else {"job_ids": ",".join(ids[:_MOST_IDS]) or None}
+                log.warning("scorer %s died while it scored %d jobs", scorer.inc, len(ids), extra=context)
         if scorer.retiring or time.monotonic() - scorer.began > _MIN_LIFETIME:
             self._backoffs[scorer.slot].worked()
         else:
@@ -177,6 +248,7 @@ class ProcessPool:
     def _exit_of(self, scorer: ScorerProcess) -> ScorerExit:
         activity = self._activities.current(scorer.slot)
         self._activities.end(scorer.slot)
+        self._activities.set_held(scorer.slot, (), 0)
         if activity is None or scorer.killed:
             return ScorerExit(scorer.inc, ())
         if scorer.overdue is None:
@@ -206,6 +278,22 @@ class ProcessPool:
                 scorer.retire()
                 return
 
+    def _replace_fragmented_scorer(self) -> None:
+        """Retire one scorer that cannot return the memory of models that it has evicted."""
+        now = time.monotonic()
+        if not self._activities.crowded(self._template_slot) or now - self._memory_checked < _MEMORY_CHECK_INTERVAL:
+            return
+        self._memory_checked = now
+        if len(self.scorers) < len(self._backoffs) or any(scorer.retiring for scorer in self.scorers.values()):
+            return
+        for scorer in self.scorers.values():
+            models = self._activities.held_size(scorer.slot)
+            unused = memory.private_bytes(scorer.pid) - models if scorer.pid and scorer.registered else 0
+            if unused > _UNUSED_PART * models + _UNUSED_MB * MB:
+                log.info("scorer %s is replaced: it has %d MB of memory besides its models", scorer.inc, unused // MB)
+                scorer.retire()
+                return
+
     def _kill_overdue(self) -> None:
         """Kill the processes whose activity has taken too long."""
         for scorer in self.scorers.values():
@@ -219,6 +307,22 @@ class ProcessPool:
                 scorer.signal(signal.SIGKILL)
         activity = self._activities.current(self._template_slot)
         if self._template and activity and activity.overdue:
+            self._template.kill()
+
+    def _kill_stuck(self) -> None:
+        """Kill the idle processes that have made no progress for long. An activity has its own limit."""
+        for scorer in self.scorers.values():
+            activity = self._activities.current(scorer.slot)
+            silent = scorer.silence.seconds((self._activities.beats(scorer.slot), activity, scorer.registered))
+            if scorer.registered and not scorer.killed and activity is None and silent > self._stuck_after:
+                log.warning("scorer %s has made no progress for %.0f s and is restarted", scorer.inc, silent)
+                scorer.kill()
+        beats, activity = self._activities.beats(self._template_slot), self._activities.current(self._template_slot)
+        silent = self._template_silence.seconds((beats, activity))
+        limit = self._stuck_after if beats != self._template_beats else _START_TIMEOUT
+        if self._template and activity is None and silent > limit:
+            log.warning("the template has made no progress for %.0f s and is restarted", silent)
+            self._template_silence = Silence()
             self._template.kill()
 
     def _reap_zombies(self) -> None:

@@ -13,8 +13,10 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from broker.load_status import LoadFailure
 from contract.errors import Failure
 from runtime.limits import ONE_THREAD
+from runtime.liveness import Silence
 from worker.activity import Activity, ActivityTable
 from worker.lifeline import ScorerConnection
 
@@ -25,8 +27,9 @@ STARTED_THREADS = 3
 class TemplateProcess:
     """A template process. `fileno()` is readable when it has sent its state or has died."""
 
-    def __init__(self, activities: ActivityTable, blocked: Mapping[str, str]) -> None:
-        """`blocked` maps versions (`loan@3`) that the template must not load to the reason. Raises OSError."""
+    def __init__(self, activities: ActivityTable, blocked: Mapping[str, str], output: int | None = None) -> None:
+        """`blocked` maps versions (`loan@3`) that the template must not load to the reason. `output`: the descriptor
+        that gets what models print. Raises OSError."""
         self._control, theirs = socket.socketpair()
         self._buffer = b""
         self.generation: int | None = None
@@ -35,12 +38,17 @@ class TemplateProcess:
         """The versions in its memory, each with the generation that first had it."""
         self.refused: Mapping[str, str] = {}
         """The requested versions that it does not load, each with the reason."""
+        self.failures: Mapping[str, LoadFailure] = {}
+        """The versions that it cannot load, requested or named by an alias."""
+        self.loads: list[tuple[str, float, bool]] = []
+        """Versions that it has loaded, or failed to load: model, seconds, whether it worked."""
         with theirs:
             descriptors = (theirs.fileno(), activities.descriptor)
             arguments = [*map(str, descriptors), str(activities.slots), json.dumps(blocked)]
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "worker.template", *arguments],
                 stdin=subprocess.DEVNULL,
+                stdout=output,
                 env={**os.environ, **ONE_THREAD},
                 pass_fds=descriptors,
             )
@@ -71,6 +79,8 @@ class TemplateProcess:
         for line in lines:
             state = json.loads(line)
             self.generation, self.versions, self.refused = state["generation"], state["versions"], state["refused"]
+            self.loads += state["loads"]
+            self.failures = {version: LoadFailure(*failure) for version, failure in state["failures"].items()}
         return bool(received)
 
     def kill(self) -> None:
@@ -116,6 +126,8 @@ class ScorerProcess:
     """When it was last seen scoring, or last seen before it was asked to end."""
     killed: bool = False
     """Whether the supervisor killed it for another reason than a timeout."""
+    silence: Silence = field(default_factory=Silence)
+    """How long it has made no progress."""
     overdue: Activity | None = None
     """The activity that took too long, for which it was killed."""
 

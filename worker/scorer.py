@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Collection
+import warnings
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
@@ -14,15 +16,25 @@ import numpy as np
 from redis.exceptions import RedisError
 
 from broker.connection import connect
+from broker.file_tasks import FileTasks
+from broker.metrics.counts import Counts
+from broker.metrics.table import PREDICT_SECONDS, ROWS
+from broker.outbox import Outbox
 from broker.scorer import Batch, BatchLimits, ScorerQueue
 from broker.scripts import FencedError
 from contract.repository import Repository
-from contract.settings import Settings
+from contract.settings import MB, Settings
 from runtime.backoff import Backoff
 from runtime.limits import limit_memory, prefer_for_oom_kill
+from runtime.tracing import start_tracing
 from worker.activity import ActivityTable
 from worker.batch_scorer import BatchScorer
-from worker.model_cache import ModelCache
+from worker.bulk_lane import BulkLane
+from worker.file_work import FileWork
+from worker.homes import Homes
+from worker.job_spans import JobSpans
+from worker.model_cache import Model, ModelCache, ModelLoader, Version
+from worker.model_use import ModelUse
 from worker.pace import Pace
 from worker.slow_models import SlowModels
 
@@ -45,18 +57,31 @@ class Scorer:
         self,
         queue: ScorerQueue,
         batch_scorer: BatchScorer,
+        lane: BulkLane,
         pace: Pace,
         models: Collection[str],
         skip: Callable[[], frozenset[str]],
+        homes: Callable[[], Mapping[str, str]],
+        after: Callable[[Batch | None], object],
+        beat: Callable[[], None],
+        spans: JobSpans | None = None,
     ) -> None:
-        """It takes jobs of `models` (empty: all), without the models that `skip` returns."""
+        """It takes jobs of `models` (empty: all), without the models that `skip` returns, and leaves those in `homes()`
+        to other scorers (`BatchLimits`). `after` is called with each finished batch, and with None if there was none.
+        Unless it scores, it calls `beat` at least every few seconds.
+        """
         self._queue = queue
         self._batch_scorer = batch_scorer
+        self._lane = lane
         self._pace = pace
         self._models = frozenset(models) or None
         self._skip = skip
+        self._homes = homes
+        self._after = after
+        self._beat = beat
+        self._spans = spans
         self._limits = BatchLimits(rows=1, jobs=MAX_JOBS, models=self._models)
-        self._limits_key: tuple[int, frozenset[str]] = (0, frozenset())
+        self._limits_key: tuple[int, frozenset[str], Mapping[str, str]] = (0, frozenset(), {})
         self._stopping = False
         self._waiting = False
 
@@ -69,33 +94,41 @@ class Scorer:
     def run(self) -> None:
         """Process batches until it is stopped or memory runs out. Raises `FencedError` if its lease is gone."""
         with suppress(_Stopped):
-            while not self._stopping and not self._batch_scorer.out_of_memory:
+            while not (self._stopping or self._batch_scorer.out_of_memory or self._lane.out_of_memory):
                 if not self.step():
                     self._waiting = True
-                    self._retrying(lambda: self._queue.wait_for_work(self._limits))
+                    rang = self._retrying(lambda: self._queue.wait_for_work(self._limits))
                     self._waiting = False
+                    if rang:
+                        self._lane.rang()
 
     def step(self) -> bool:
-        """Process one batch; return False if there was none."""
+        """Process one batch, or if there is none a slice of a file; return False if there was neither."""
         batch = self._retrying(self._take)
-        if batch is None:
-            return False
-        outcomes = self._batch_scorer.score(batch)
-        self._retrying(lambda: self._queue.finish(outcomes), even_when_stopping=True)
-        return True
+        if batch:
+            taken = time.time_ns()
+            outcomes = self._batch_scorer.score(batch)
+            if self._spans:
+                self._spans.record(batch, outcomes, taken, time.time_ns())
+            self._retrying(lambda: self._queue.finish(outcomes), even_when_stopping=True)
+        self._after(batch)
+        return batch is not None or self._lane.step(self._retrying)
 
     def _take(self) -> Batch | None:
-        now = (self._pace.revision, self._skip())
+        now = (self._pace.revision, self._skip(), self._homes())
         if now != self._limits_key:
             self._limits_key = now
             rows = dict(self._pace.rows)
-            self._limits = BatchLimits(rows=1, jobs=MAX_JOBS, model_rows=rows, models=self._models, skip=now[1])
+            self._limits = BatchLimits(
+                rows=1, jobs=MAX_JOBS, model_rows=rows, models=self._models, skip=now[1], homes=now[2]
+            )
         return self._queue.take(self._limits)
 
     def _retrying(self, call: Callable[[], T], *, even_when_stopping: bool = False) -> T | None:
         """Return the result of `call`, repeated until Redis answers; None if the scorer is stopped meanwhile."""
         backoff = Backoff()
         while even_when_stopping or not self._stopping:
+            self._beat()
             try:
                 return call()
             except RedisError as error:
@@ -106,26 +139,85 @@ class Scorer:
 
 
 def run_scorer(
-    slot: int, inc: str, activities: ActivityTable, cache: ModelCache, repository: Repository, settings: Settings
+    slot: int,
+    inc: str,
+    activities: ActivityTable,
+    loader: ModelLoader,
+    shared: Mapping[Version, Model],
+    repository: Repository,
+    settings: Settings,
 ) -> None:
-    """Be a scorer, in a process that the template has forked, until it is stopped."""
+    """Be a scorer, in a process that the template has forked with the models in `shared`, until it is stopped."""
     # Without the template all scorers would have to load their models anew.
     prefer_for_oom_kill(500)
     limit_memory(settings.scorer_memory_mb)
     np.random.seed()  # all scorers have inherited the state of the template
+    # LightGBM gets arrays, which take less time, and would warn of each.
+    warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
     pace = Pace(settings.batch_ms)
     slow_models = SlowModels(
         activities, slot, settings.workers, pace, lambda: settings.worker_models or repository.names()
     )
+    homes = Homes(activities, slot, settings.workers, inc)
+    use = ModelUse(activities, slot)
+
+    def budget() -> int:
+        left = max(0, settings.model_cache_mb * MB - activities.shared_size(settings.workers)) // settings.workers
+        return min(left, settings.scorer_memory_mb * MB // 2) if settings.scorer_memory_mb else left
+
+    counts = Counts()
+    loader.loaded = lambda load: counts.add_load(load.model, load.seconds, worked=load.worked)
+    cache = ModelCache(loader, budget, shared, homes.elsewhere)
+
+    def after(batch: Batch | None) -> None:
+        if batch:
+            use.record(batch.model, len(batch.jobs))
+            rows, seconds = sum(len(job.rows) for job in batch.jobs), time.perf_counter() - batch.taken_at
+            counts.add_batch(batch.model, rows, batch.left, seconds)
+        cache.tidy()
+        homes.tell(cache)
+
     batch_scorer = BatchScorer(
         cache,
         pace,
         timeout=settings.predict_timeout,
         begin=lambda ids, seconds: activities.begin(slot, ids, seconds),
         end=lambda: activities.end(slot),
+        predicted=functools.partial(counts.observe, PREDICT_SECONDS),
     )
-    queue = ScorerQueue(connect(settings.redis_url, own=True), inc)
-    scorer = Scorer(queue, batch_scorer, pace, settings.worker_models, slow_models.skipped)
+    connection = connect(settings.redis_url, own=True)
+    outbox = Outbox(connection)
+    outbox.add_source(counts.steps)
+    queue = ScorerQueue(connection, inc, outbox)
+
+    def predicted(model: str, version: int, rows: int, seconds: float) -> None:
+        pace.record(model, version, rows, seconds * 1000)
+        counts.add(ROWS, (model,), rows)
+        counts.observe(PREDICT_SECONDS, seconds)
+
+    lane = BulkLane(
+        FileTasks(connection, inc, outbox),
+        FileWork(settings.spool_dir.absolute(), inc, cache.get),
+        models=frozenset(settings.worker_models) or None,
+        skip=lambda: {*slow_models.skipped(), *homes.find(cache)},
+        timeout=settings.predict_timeout,
+        begin=lambda ids, seconds: activities.begin(slot, ids, seconds),
+        end=lambda: activities.end(slot),
+        predicted=predicted,
+    )
+    tracer = start_tracing("worker", settings)
+    scorer = Scorer(
+        queue,
+        batch_scorer,
+        lane,
+        pace,
+        settings.worker_models,
+        slow_models.skipped,
+        lambda: homes.find(cache),
+        after,
+        functools.partial(activities.beat, slot),
+        JobSpans(tracer) if tracer else None,
+    )
     signal.signal(signal.SIGTERM, lambda *_: scorer.stop())
     # A process that a model forks has to end on SIGTERM as usual.
     os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
@@ -133,3 +225,8 @@ def run_scorer(
         scorer.run()
     except FencedError as error:
         log.warning("a scorer ends: %s", error)
+    finally:
+        with suppress(RedisError):
+            outbox.flush()
+        if tracer:
+            tracer.shutdown()

@@ -10,36 +10,60 @@ import selectors
 import signal
 import socket
 import time
+from collections.abc import Mapping
+from pathlib import Path
 
 from broker.connection import connect
 from broker.job_kinds import PREDICTION
+from broker.lease_groups import SCORERS
 from broker.load_status import LoadStatus, LoadStatusPublisher
+from broker.outbox import Outbox
+from broker.room import Room
 from broker.supervisor import LEASE, Leases, incarnation
 from contract.settings import Settings
 from runtime.duties import Duties
+from runtime.health import serve_health
+from runtime.liveness import Watchdog
+from worker.file_sweep import FileSweep
 from worker.identity import Identity
-from worker.process_pool import ProcessPool
+from worker.process_pool import STUCK_AFTER, ProcessPool
 from worker.processes import ScorerExit
+from worker.worker_counts import WorkerCounts
 
 log = logging.getLogger("worker")
 
 _TICK = 0.1
 """Seconds after which the loop runs when nothing happens."""
 
+_LOOP_TIMEOUT = 120.0
+"""Seconds that one turn of the loop may take: more than Redis can delay it."""
+
 
 class Supervisor:
     """Runs one worker: its processes, their leases and their jobs."""
 
-    def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
-        """`lease` in seconds."""
+    def __init__(
+        self,
+        settings: Settings,
+        health_socket: Path | None = None,
+        *,
+        lease: float = LEASE,
+        stuck_after: float = STUCK_AFTER,
+    ) -> None:
+        """Answers `python -m runtime.health` on `health_socket`. `lease` and `stuck_after`, the time without progress
+        after which an idle process is restarted, are in seconds."""
         self._settings = settings
+        self._health_socket = health_socket
         self._host = socket.gethostname()
-        connection = connect(settings.redis_url, socket_timeout=2)
+        # It has to notice that Redis hangs well before its leases end.
+        connection = connect(settings.redis_url, socket_timeout=2, resends=1)
         self._leases = Leases(connection, lease=lease)
         self._load_status = LoadStatusPublisher(connection, ttl=0.3 * lease)
         self._identity = Identity(self._leases, settings.worker_id or self._host, lease)
         self._selector = selectors.DefaultSelector()
-        self._pool = ProcessPool(settings.workers, self._selector)
+        self._pool = ProcessPool(settings.workers, self._selector, stuck_after)
+        self._outbox = Outbox(connection)
+        self._outbox.add_source(WorkerCounts(self._pool, lambda: self._identity.name).steps)
         self._stop_by: float | None = None
         self._duties = Duties("the supervisor", log)
         self._duties.add(0, self._claim_name)
@@ -49,12 +73,19 @@ class Supervisor:
         self._duties.add(lease / 10, self._renew)
         self._duties.add(lease / 5, self._reap)
         self._duties.add(1, self._leases.expire)
+        self._duties.add(1, Room(connection).make)
         self._duties.add(10, self._leases.reconcile)
+        self._duties.add(10, FileSweep(connection, settings.spool_dir.absolute()).run)
+        self._duties.add(1, self._outbox.flush)
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT, then until the scorers have finished their jobs, at most for `STOP_GRACE`."""
         self._listen_to_signals()
+        watchdog = Watchdog(_LOOP_TIMEOUT)
+        if self._health_socket:
+            serve_health(self._health_socket, lambda: watchdog.problems() + self._pool.problems())
         while not self._done():
+            watchdog.beat()
             self._pool.maintain(self._new_incarnation if self._identity.name else None)
             self._duties.run_due()
             for key, _ in self._selector.select(_TICK):
@@ -108,8 +139,9 @@ class Supervisor:
     def _give_back(self) -> None:
         while self._pool.exits:
             exited = self._pool.exits[0]
-            self._leases.give_back(exited.inc, exited.scored, exited.failure)
+            jobs = self._leases.give_back(exited.inc, exited.scored, exited.failure)
             del self._pool.exits[0]
+            _log_given_back(exited, jobs)
 
     def _renew(self) -> None:
         alive = {scorer.inc: scorer for scorer in self._pool.scorers.values() if scorer.registered}
@@ -130,9 +162,21 @@ class Supervisor:
             return
         self._pool.request_versions(self._load_status.requested())
         self._load_status.publish(
-            name, LoadStatus(self._pool.loaded, self._pool.refused, self._settings.worker_models or None)
+            name,
+            LoadStatus(
+                self._pool.loaded, self._pool.refused, self._settings.worker_models or None, self._pool.failures
+            ),
         )
 
     def _reap(self) -> None:
         for inc in self._leases.reap():
-            log.warning("%s has no lease any more; its jobs are queued again", inc)
+            log.warning("%s has lost its lease; its jobs are queued again", inc)
+
+
+def _log_given_back(exited: ScorerExit, jobs: Mapping[str, str]) -> None:
+    """Log what became of the jobs that a dead scorer held, by id."""
+    if queued := sum(became == "queued" for became in jobs.values()):
+        log.info("%d jobs of scorer %s are queued again", queued, exited.inc)
+    failure = exited.failure if exited.failure and len(exited.scored or ()) == 1 else SCORERS.crashed
+    for job_id in (job_id for job_id, became in jobs.items() if became == "failed"):
+        log.warning("a job failed: %s: %s", failure.code, failure.message, extra={"job_id": job_id})

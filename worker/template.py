@@ -7,6 +7,7 @@ of its own loads models and does nothing else.
 from __future__ import annotations
 
 import gc
+import io
 import json
 import logging
 import os
@@ -15,23 +16,27 @@ import signal
 import socket
 import sys
 import time
-import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
+from typing import NamedTuple
 
-from broker.load_status import NO_ROOM
+from broker.load_status import NO_ROOM, STARTS_THREADS
 from contract.errors import ModelgateError
+from contract.jobs import timestamp
 from contract.repository import CURRENT, Repository
 from contract.settings import MB, Settings, SettingsError
 from runtime import logs
 from scoring.trust import Trust
+from worker import memory
 from worker.activity import ActivityTable
 from worker.batch_scorer import LOAD_TIMEOUT
 from worker.lifeline import Lifeline
-from worker.model_cache import ModelCache
+from worker.model_cache import Load, Model, ModelLoader, Version
 from worker.processes import STARTED_THREADS
 from worker.scorer import run_scorer
+from worker.sharing import SHARE, Sharing
 
 log = logging.getLogger("worker")
 
@@ -45,11 +50,28 @@ _ALIAS_POLL_INTERVAL = 1.0
 _MAX_FORK_DELAY = 2.0
 """Seconds that the first scorers wait for models to be loaded. Those that start without are replaced later."""
 
+_LOAD_PAUSE = 2.0
+"""The pause after a load that is not urgent, as a multiple of its time: scorers need the processor more."""
+
 _RETENTION = 2.0
 """Seconds that a version stays loaded after its last alias has moved: jobs pinned to it may still come."""
 
-Version = tuple[str, int]
+_OTHER_ALIASES = 0.9
+"""The part of the memory that versions of other aliases than `current` may fill. Scorers need the rest, for versions
+that no alias names."""
+
+_REPLACEMENT_RESERVE = 0.1
+"""The part of the memory, besides that of the shared models, for a new version of one until the old one is evicted."""
+
 Files = frozenset[tuple[str, int, int]]
+
+
+class _Unusable(NamedTuple):
+    """A version with these files cannot be loaded, for `reason`, `since` a time as RFC 3339."""
+
+    files: Files
+    reason: str
+    since: str
 
 
 class Template:
@@ -65,13 +87,21 @@ class Template:
         self._activities = activities
         # Absolute, since a model may change the working directory.
         self._repository = Repository(settings.models_dir.absolute())
-        self._cache = ModelCache(self._repository, settings.model_cache_mb * MB, Trust.from_settings(settings))
-        self._unusable = {text: (self._files(_parsed(text)), why) for text, why in blocked.items()}
+        self._loader = ModelLoader(self._repository, Trust.from_settings(settings))
+        self._loads: list[Load] = []
+        self._loader.loaded = self._loads.append
+        self._models: dict[Version, Model] = {}
+        self._budget = settings.model_cache_mb * MB
+        self._sharing = Sharing(self._budget)
+        self._unusable = {text: _Unusable(self._files(_parsed(text)), why, _now()) for text, why in blocked.items()}
         self._requested: list[Version] = []
         self._refused: dict[str, str] = {}
+        self._failures: dict[str, tuple[str, str]] = {}
         self._idle: dict[Version, float] = {}
         self._generation = 0
         self._loaded_at_generation: dict[str, int] = {}
+        self._evicted_at_generation = 0
+        self._forked_at_generation: dict[int, int] = {}
         self._reported = b""
         self._buffer = b""
         self._descriptors: deque[int] = deque()
@@ -81,10 +111,14 @@ class Template:
         """Run until the supervisor is gone."""
         forks_due = time.monotonic() + _MAX_FORK_DELAY
         while True:
+            self._activities.beat(self._activities.slots - 1)
+            began = time.monotonic()
             more = self._load_next()
             if not more:
                 self._report_state()
-            ready, _, _ = select.select([self._control], [], [], 0 if more else _ALIAS_POLL_INTERVAL)
+            urgent = self._requested or not self._sharing.crowded
+            pause = 0.0 if urgent else _LOAD_PAUSE * (time.monotonic() - began)
+            ready, _, _ = select.select([self._control], [], [], pause if more else _ALIAS_POLL_INTERVAL)
             if ready and not self._read_commands():
                 return
             while self._forks and (not more or time.monotonic() > forks_due):
@@ -106,72 +140,139 @@ class Template:
 
     def _report_state(self) -> None:
         """Send the supervisor what is in memory, if that has changed."""
-        state = {"generation": self._generation, "versions": self._loaded_at_generation, "refused": self._refused}
+        state = {
+            "generation": self._generation,
+            "versions": self._loaded_at_generation,
+            "refused": self._refused,
+            "failures": self._failures,
+            "loads": self._loads,
+        }
         text = json.dumps(state).encode() + b"\n"
         if text != self._reported:
             self._control.sendall(text)
             self._reported = text
+            self._loads.clear()
 
     # Models
 
     def _load_next(self) -> bool:
         """Load one wanted version, if there is room for it; return whether it did."""
-        needed, evictable = self._wanted_versions()
-        self._evict_idle({*needed, *evictable})
-        self._refused = {}
+        requested, current, others = self._wanted_versions()
+        self._evict_idle({*requested, *current, *others})
+        self._update_generation()
+        self._refused, self._failures = {}, {}
+        self._claim(0)
         idle = list(self._idle)
-        loaded = any(self._load_if_possible(version, [*idle, *evictable]) for version in needed) or any(
-            self._load_if_possible(version, idle) for version in evictable
-        )
+        if self._sharing.crowded:
+            loaded = any(self._load_if_possible(v, [*idle, *others], SHARE + _REPLACEMENT_RESERVE) for v in requested)
+            room = SHARE if self._scorers_follow else 0.0
+            loaded = loaded or any(self._load_if_possible(v, (), room) for v in [*current, *others])
+        else:
+            loaded = any(self._load_if_possible(v, [*idle, *others], 1.0) for v in [*requested, *current])
+            loaded = loaded or any(self._load_if_possible(v, idle, _OTHER_ALIASES) for v in others)
         self._update_generation()
         return loaded
 
+    @property
+    def _scorers_follow(self) -> bool:
+        """Whether all scorers were forked after the last model was evicted. The others still have it in memory."""
+        return min(self._forked_at_generation.values(), default=self._generation) >= self._evicted_at_generation
+
     def _update_generation(self) -> None:
-        held = {_text(version) for version in self._cache}
+        held = {_text(version) for version in self._models}
         if held != self._loaded_at_generation.keys():
-            if self._loaded_at_generation.keys() - held:
-                gc.unfreeze()
-                gc.collect()
             self._generation += 1
+            if self._loaded_at_generation.keys() - held:
+                self._evicted_at_generation = self._generation
+                gc.unfreeze()
+                memory.give_back(collect=True)
             self._loaded_at_generation = {
                 text: self._loaded_at_generation.get(text, self._generation) for text in sorted(held)
             }
 
-    def _wanted_versions(self) -> tuple[Collection[Version], Collection[Version]]:
-        """Return the versions that must be in memory, requested and `current` ones, and those that may be: the ones
-        with other aliases, so that a rollback takes no time."""
+    def _wanted_versions(self) -> tuple[Collection[Version], Collection[Version], Collection[Version]]:
+        """Return the versions that are requested, those that are `current` (if not all fit, the ones chosen to be
+        shared), and those with other aliases, which may be in memory so that a rollback takes no time."""
         only = self._settings.worker_models
         aliases = {name: self._repository.aliases(name) for name in only or self._repository.names()}
+        current = {name: versions[CURRENT] for name, versions in aliases.items() if CURRENT in versions}
+        sizes = {name: self._size((name, version)) for name, version in current.items()}
+        chosen = self._sharing.choose(sizes, {name for name, _ in self._models}, self._use)
         requested = [version for version in self._requested if not only or version[0] in only]
-        current = [(name, versions[CURRENT]) for name, versions in aliases.items() if CURRENT in versions]
-        others = [(name, version) for name, versions in aliases.items() for version in versions.values()]
-        needed = dict.fromkeys(requested + current)
-        return needed, [version for version in dict.fromkeys(others) if version not in needed]
+        named = [(name, current[name]) for name in chosen]
+        needed = {*requested, *named}
+        names = chosen if self._sharing.crowded else aliases
+        others = dict.fromkeys((name, version) for name in names for version in aliases[name].values())
+        return requested, named, [version for version in others if version not in needed]
+
+    def _use(self) -> Mapping[str, float]:
+        """Return how many jobs of each model all scorers have scored lately."""
+        use: Counter[str] = Counter()
+        for slot in range(self._activities.slots - 1):
+            use.update(self._activities.use(slot))
+        return use
+
+    def _size(self, version: Version) -> int:
+        try:
+            return self._loader.size(*version)
+        except ModelgateError:
+            return 0  # it cannot be loaded
+
+    def _claim(self, more: int) -> None:
+        """Tell the scorers how much of the memory is not theirs: what is shared, with `more` bytes that will be."""
+        size = sum(model.size for model in self._models.values()) + more
+        self._activities.set_shared(self._activities.slots - 1, size, crowded=self._sharing.crowded)
 
     def _evict_idle(self, wanted: set[Version]) -> None:
         now = time.monotonic()
-        self._idle = {version: self._idle.get(version, now) for version in self._cache if version not in wanted}
-        dropped = [version for version, since in self._idle.items() if now - since > _RETENTION]
-        self._cache.evict(dropped)
+        self._idle = {version: self._idle.get(version, now) for version in self._models if version not in wanted}
+        for version, since in list(self._idle.items()):
+            replaced = self._sharing.crowded and version[0] not in self._sharing.chosen
+            if replaced or now - since > _RETENTION:
+                del self._models[version], self._idle[version]
 
-    def _load_if_possible(self, version: Version, evictable: Collection[Version]) -> bool:
-        """Load the version if it is not in memory, evicting from `evictable` if needed; return whether it did."""
-        if version in self._cache:
+    def _load_if_possible(self, version: Version, evictable: Collection[Version], room: float) -> bool:
+        """Load the version if it is not in memory; return whether it did. Evict from `evictable` if all models would
+        otherwise take more than the part `room` of the memory."""
+        if version in self._models:
             return False
         text, files = _text(version), self._files(version)
-        if files != self._unusable.get(text, (None, ""))[0]:
+        unusable = self._unusable.get(text)
+        if unusable is None or files != unusable.files:
             try:
-                if self._cache.make_room(*version, evictable):
+                if self._make_room(version, evictable, room):
                     self._load(version)
+                    self._unusable.pop(text, None)
                     return True
             except (ModelgateError, MemoryError) as error:
                 # Scorers fail its jobs with this error. Not tried again until its files change.
-                self._unusable[text] = (files, str(error))
-                log.warning("%s", error)
+                unusable = _Unusable(files, str(error), unusable.since if unusable else _now())
+                self._unusable[text] = unusable
+                log.warning("%s", error, extra={"model": version[0], "version": version[1]})
+        if unusable and unusable.reason != STARTS_THREADS:
+            self._failures[text] = (unusable.reason, unusable.since)
         if version in self._requested:
-            _, why = self._unusable.get(text, (files, NO_ROOM))
-            self._refused[text] = why
+            self._refused[text] = unusable.reason if unusable else NO_ROOM
         return False
+
+    def _make_room(self, version: Version, evictable: Collection[Version], room: float) -> bool:
+        """Evict as many of `evictable` as the version needs, and none if all of them would not be enough.
+
+        Returns whether the version fits now. Raises `ModelgateError`.
+        """
+        if self._sharing.crowded and version[0] not in self._sharing.chosen:
+            return False
+        excess = sum(model.size for model in self._models.values()) + self._loader.size(*version) - room * self._budget
+        dropped = []
+        for other in evictable:
+            if excess > 0 and other in self._models:
+                dropped.append(other)
+                excess -= self._models[other].size
+        if excess > 0:
+            return False
+        for other in dropped:
+            del self._models[other]
+        return True
 
     def _files(self, version: Version) -> Files:
         """Return what changes when a file of the version changes; empty if there is none."""
@@ -185,8 +286,10 @@ class Template:
     def _load(self, version: Version) -> None:
         slot, text = self._activities.slots - 1, _text(version)
         self._activities.begin(slot, [text], LOAD_TIMEOUT)
+        self._claim(self._size(version))
         try:
-            self._cache.get(*version)
+            self._models[version] = self._loader.load(*version)
+            memory.give_back()
         except (ModelgateError, MemoryError):
             self._activities.end(slot)
             raise
@@ -196,6 +299,7 @@ class Template:
         self._activities.end(slot)
 
     def _fork(self, slot: int, inc: str, lifeline: Lifeline) -> None:
+        self._forked_at_generation[slot] = self._generation
         gc.freeze()
         try:
             child = os.fork() == 0
@@ -212,10 +316,12 @@ class Template:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 gc.enable()
                 if lifeline.wait_for_start(self._generation):
-                    run_scorer(slot, inc, self._activities, self._cache, self._repository, self._settings)
+                    run_scorer(
+                        slot, inc, self._activities, self._loader, self._models, self._repository, self._settings
+                    )
                 code = 0
-            except BaseException:
-                traceback.print_exc()
+            except BaseException as error:
+                log.critical("a scorer ends with %s", type(error).__name__, exc_info=True)
             finally:
                 os._exit(code)
         lifeline.close()
@@ -230,6 +336,10 @@ def _parsed(text: str) -> Version:
     return name, int(number)
 
 
+def _now() -> str:
+    return timestamp(datetime.now(UTC))
+
+
 def _threads() -> int:
     try:
         return len(os.listdir("/proc/self/task"))
@@ -237,9 +347,17 @@ def _threads() -> int:
         return 1
 
 
+def _log_apart_from_output() -> None:
+    """Log to standard error as it is, and let all that models print, there too, go to the supervisor by lines."""
+    logs.configure("worker", os.fdopen(os.dup(sys.stderr.fileno()), "w"))
+    os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
+    assert isinstance(sys.stdout, io.TextIOWrapper)  # noqa: S101
+    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
+
+
 def main(control: str, activities: str, slots: str, blocked: str) -> None:
     """`control` and `activities` are descriptors, `slots` is a number, `blocked` a JSON object."""
-    logs.configure("worker")
+    _log_apart_from_output()
     os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The kernel reaps dead scorers; the supervisor notices by their connections.

@@ -12,6 +12,7 @@ import pandas as pd
 
 BOSTON = ("crim", "zn", "indus", "chas", "nox", "rm", "age", "dis", "rad", "tax", "ptratio", "b", "lstat")
 NUMBERS = ("age", "income", "amount", "months", "rate", "debt", "children")
+TABULAR = ("loan", "telco", "diamonds")
 WORDS = ("housing", "job", "region", "purpose", "education")
 
 
@@ -25,7 +26,7 @@ def load(name: str) -> Any:
 
 
 def predict(estimator: Any, name: str, body: Any) -> dict[str, list[Any]]:
-    """Return the predictions for a body: one object by column name, a list of them, or {"instances": [[…]]}."""
+    """Return the predictions for a body: one object by column name, a list of them, or {"instances": […]}."""
     return {"predictions": estimator.predict(matrix(name, rows(body))).tolist()}
 
 
@@ -45,4 +46,8 @@ def matrix(name: str, found: list[Any]) -> Any:
         return pd.DataFrame(columns)
     if name == "boston":
         return np.array([[row[column] for column in BOSTON] for row in found], dtype=np.float64)
+    if name == "text":
+        return found
+    if name in TABULAR:
+        return pd.DataFrame(found)
     return np.array(found, dtype=np.float64)

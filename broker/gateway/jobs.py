@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,16 +11,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import OutOfMemoryError
 
-from broker.gateway.listing import Listing, Page
-from broker.gateway.reading import job_from_answers, read_steps
+from broker.durability import Durability
+from broker.gateway.listing import ALL_JOBS, JobFilter, Listing, Page
+from broker.gateway.submission import ACCEPTED, Submission
+from broker.indexes import indexes_of
 from broker.job_kinds import PREDICTION, TRAINING
-from broker.records import echo, job_data
-from broker.scripts import Call, Scripts
-from contract.jobs import Job, PredictionJob, Status
+from broker.outbox import Outbox
+from broker.reading import in_stream, job_of, read_jobs, read_step
+from broker.records import echo, further_fields, job_data
+from broker.room import Room
+from broker.scripts import Call, Scripts, Step
+from contract.jobs import ColumnarRows, Job, PredictionJob
+from contract.signature import PREDICT
 
 _PER_CALL = 500
 """Most jobs or ids of one call of a script: Redis does nothing else meanwhile."""
+
+_ROOM_PER_SUBMIT = 5000
+"""Results that are deleted at once for jobs that a full Redis has refused; supervisors delete the rest."""
 
 _DRAIN_SECONDS = 10
 """The period for which the throughput of a queue is measured."""
@@ -26,7 +38,8 @@ _DRAIN_SECONDS = 10
 
 @dataclass(frozen=True)
 class Backlog:
-    """The jobs that wait for a model. At the rate of the last 10 s they take `seconds` (None without a rate)."""
+    """The jobs that wait for a model, of all owners or of one. At the rate of the last 10 s they take `seconds` (None
+    without a rate)."""
 
     rows: int
     jobs: int
@@ -36,45 +49,69 @@ class Backlog:
 class Jobs:
     """All jobs. Every method is harmless to repeat and raises `redis.exceptions.RedisError`."""
 
-    def __init__(self, connection: Redis, *, max_queue_rows: int, timeout: int, result_ttl: int) -> None:
-        """`timeout`, for scoring one job, and `result_ttl`, of one that has ended, are in seconds."""
+    def __init__(
+        self,
+        connection: Redis,
+        *,
+        max_queue_rows: int,
+        timeout: int,
+        result_ttl: int,
+        outbox: Outbox | None = None,
+        durability: Durability | None = None,
+    ) -> None:
+        """`timeout`, for scoring one job, and `result_ttl`, of one that has ended, are in seconds. `outbox` leaves with
+        the jobs that are submitted; `durability` decides when they are accepted."""
         self._redis: Any = connection
         self._scripts = Scripts(connection)
+        self._outbox = outbox or Outbox(connection)
+        self._durability = durability or Durability()
+        self._room = Room(connection)
+        self._first_expiry: tuple[float, float | None] = (float("-inf"), None)
         self._listing = Listing(connection, self._scripts)
-        self._header = (max_queue_rows, timeout, result_ttl)
+        self._result_ttl = result_ttl
+        self._header = (timeout, result_ttl, max_queue_rows)
 
-    def submit(self, jobs: Sequence[PredictionJob]) -> list[bool]:
-        """Submit prediction jobs. Returns for each whether it is in Redis now; False: the queue of its model is full.
+    def submit(self, jobs: Sequence[PredictionJob]) -> list[Submission]:
+        """Submit prediction jobs. Returns for each whether it is in Redis now, or which limit refuses it.
 
-        One round trip for all models. Raises `OutOfMemoryError` if Redis is full; some jobs may be in Redis by
-        then. Submit all of them again to learn which.
+        One round trip for all models and keys. A full Redis makes room among results that clients have seen. Raises
+        `OutOfMemoryError` if there are none, `SlowDiskError` and `TooFewReplicas`; some jobs may be in Redis by then.
+        Submit all of them again to learn which.
         """
-        positions: defaultdict[str, list[int]] = defaultdict(list)
+        positions: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         for position, job in enumerate(jobs):
-            positions[job.model].append(position)
+            positions[job.model, job.caller.id].append(position)
         groups = [group[i : i + _PER_CALL] for group in positions.values() for i in range(0, len(group), _PER_CALL)]
-        answers = self._scripts.send([self._submission([jobs[position] for position in group]) for group in groups])
-        accepted = [False] * len(jobs)
+        calls = [self._submission([jobs[position] for position in group]) for group in groups]
+        send = functools.partial(self._durability.send, functools.partial(self._outbox.send, self._scripts), calls)
+        try:
+            answers = send()
+        except OutOfMemoryError:
+            if not self._room.make(_ROOM_PER_SUBMIT):
+                raise
+            answers = send()
+        submissions = [ACCEPTED] * len(jobs)
         for group, answer in zip(groups, answers, strict=True):
+            limits = jobs[group[0]].caller.limits
             for position, one in zip(group, answer, strict=True):
-                accepted[position] = one == 1
-        return accepted
+                submissions[position] = Submission.of_answer(one, limits)
+        return submissions
 
     def _submission(self, jobs: Sequence[PredictionJob]) -> Call:
-        model = jobs[0].model
-        args: list[Any] = [PREDICTION.queue_of(model), model, *self._header]
+        """Return the call for jobs of one model and key."""
+        model, caller = jobs[0].model, jobs[0].caller
+        limits = (caller.limits.rows_waiting, caller.limits.jobs_in_flight, caller.limits.rows_per_second)
+        args: list[Any] = [PREDICTION.queue_of(model, caller.owner), model, *self._header, caller.id]
+        args += ("" if limit is None else limit for limit in limits)
         for job in jobs:
             expires = "" if job.expires_after is None else max(0, round(job.expires_after * 1000))
             args += (job.id, job.created_at, len(job.rows), job.version, _data(job))
-            args += (echo(job), job.reply_to or "", expires)
+            args += (echo(job), job.reply_to or "", expires, job.request, further_fields(job))
         return Call("submit", args)
 
     def read(self, ids: Sequence[str]) -> list[Job | None]:
-        """Return the jobs with these ids, None for one that does not exist. One round trip."""
-        if not ids:
-            return []
-        answers = self._scripts.send([step for job_id in ids for step in read_steps(job_id)])
-        return [job_from_answers(*parts) for parts in zip(ids, answers[::2], answers[1::2], strict=True)]
+        """Return the jobs with these ids, None for one that does not exist. One round trip; see `read_jobs`."""
+        return read_jobs(self._scripts, ids)
 
     def ahead(self, training_id: str) -> int | None:
         """Return the number of trainings queued before this one, or None if it does not wait. One round trip."""
@@ -106,36 +143,44 @@ class Jobs:
 
         A running job is cancelled at once, and its outcome is dropped.
         """
-        answer, *fields = self._scripts.send([Call("cancel", [job_id, uuid.uuid4().hex]), *read_steps(job_id)])
-        job = job_from_answers(job_id, *fields)
+        answer, values = self._scripts.send([Call("cancel", [job_id, uuid.uuid4().hex]), read_step(job_id)])
+        job = self.read([job_id])[0] if in_stream(values) else job_of(job_id, values)
         return None if job is None else (answer == b"canceled", job)
 
     def delete(self, job_id: str) -> bool:
         """Remove a job that has ended. Returns False if it has not ended; then it stays."""
         return bool(self._scripts.run("delete", job_id) == b"deleted")
 
-    def list(
-        self, model: str | None = None, status: Status | None = None, limit: int = 50, cursor: str | None = None
-    ) -> Page:
+    def list(self, wanted: JobFilter = ALL_JOBS, limit: int = 50, cursor: str | None = None) -> Page:
         """Return a page of jobs; see `broker.gateway.listing.Listing.page`."""
-        return self._listing.page(model, status, limit, cursor)
+        return self._listing.page(wanted, limit, cursor)
 
-    def backlog(self, model: str) -> Backlog:
-        """Return the jobs that wait for the model, and how long they will take, for Retry-After. Two round trips."""
-        queue = PREDICTION.queue_of(model)
-        seconds, _ = self._redis.time()
-        # The score of a job in its registry is the time at which it expires, result_ttl after its end.
-        since = seconds + self._header[2] - _DRAIN_SECONDS
-        rows, jobs, finished, failed = self._scripts.send(
-            [
-                ("HGET", "mg:rows", queue),
-                ("LLEN", f"rq:queue:{queue}"),
-                ("ZCOUNT", f"rq:finished:{queue}", since, "+inf"),
-                ("ZCOUNT", f"rq:failed:{queue}", since, "+inf"),
-            ]
-        )
-        ended = finished + failed
-        return Backlog(int(rows or 0), jobs, jobs * _DRAIN_SECONDS / ended if ended else None)
+    def backlog(self, model: str, owner: str | None = None) -> Backlog:
+        """Return the jobs of an owner (None: of all) that wait for the model, and how long they will take, for
+        Retry-After. Two round trips."""
+        base = PREDICTION.queue_of(model)
+        (seconds, _), waiting = self._scripts.send([("TIME",), ("ZRANGE", f"mg:owners:{base}", 0, -1)])
+        queues = {base, *map(bytes.decode, waiting)} if owner is None else {PREDICTION.queue_of(model, owner)}
+        since = seconds - _DRAIN_SECONDS
+        steps: list[Step] = []
+        for queue in queues:
+            steps += [("HGET", "mg:rows", queue), ("LLEN", f"rq:queue:{queue}")]
+            steps += [("ZCOUNT", index, since, "+inf") for index in indexes_of(queue, "finished", "failed")]
+        each = len(steps) // len(queues)
+        answers = self._scripts.send(steps)
+        rows, jobs, *scored = (sum(int(answer or 0) for answer in answers[place::each]) for place in range(each))
+        ended = sum(scored)
+        return Backlog(rows, jobs, jobs * _DRAIN_SECONDS / ended if ended else None)
+
+    def seconds_to_room(self, model: str) -> float | None:
+        """Return the seconds until a full Redis may take jobs of the model again, for Retry-After: until the first
+        result expires, or half of the queue has been scored. None if there is neither."""
+        read_at, expiry = self._first_expiry
+        if time.monotonic() - read_at >= 1:
+            expiry = self._room.seconds_to_expiry(self._result_ttl)
+            self._first_expiry = (time.monotonic(), expiry)
+        waiting = self.backlog(model).seconds
+        return min((seconds for seconds in (expiry, waiting and waiting / 2) if seconds is not None), default=None)
 
     def workers(self) -> int:
         """Return the number of scorers that are alive, in all workers together."""
@@ -144,4 +189,11 @@ class Jobs:
 
 
 def _data(job: PredictionJob) -> bytes:
-    return job_data(PREDICTION.written_function, {"model": job.model, "version": job.version, "rows": job.rows})
+    payload: dict[str, Any] = {"model": job.model, "version": job.version}
+    if isinstance(job.rows, ColumnarRows):
+        payload["columns"] = job.rows.columns
+    else:
+        payload["rows"] = job.rows
+    if job.method != PREDICT.name:
+        payload["method"] = job.method
+    return job_data(PREDICTION.written_function, payload)

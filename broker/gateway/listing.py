@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
 from redis import Redis
 
-from broker.gateway.reading import job_fields, job_from_answers
+from broker.indexes import ENDS
 from broker.job_kinds import kind_of, readable_kinds
+from broker.reading import job_fields, job_of
 from broker.records import dumps
 from broker.scripts import Call, Scripts
 from contract.jobs import Job, Status
@@ -24,11 +25,14 @@ _LOOKS = 10
 """How often one call looks for jobs of the wanted status before it returns a short page."""
 
 _WAITING, _RUNNING, _ENDED = "waiting", "running", "ended"
-_REGISTRIES = {
-    Status.SUCCEEDED: "finished",
-    Status.FAILED: "failed",
-    Status.CANCELED: "canceled",
-    Status.EXPIRED: "canceled",
+_QUEUES_PER_CALL = 100
+"""Queues whose ended jobs one script merges: Redis does nothing else meanwhile, for about a millisecond."""
+
+_ENDS: Mapping[Status | None, Sequence[str]] = {
+    Status.SUCCEEDED: ("finished",),
+    Status.FAILED: ("failed",),
+    Status.CANCELED: ("canceled",),
+    Status.EXPIRED: ("canceled",),
 }
 _SECTIONS = {None: (_WAITING, _RUNNING, _ENDED), Status.QUEUED: (_WAITING,), Status.RUNNING: (_RUNNING,)}
 
@@ -42,8 +46,35 @@ class Page:
 
 
 @dataclass(frozen=True)
+class JobFilter:
+    """The jobs that a list has; None: any. `created_after` and `created_before` are times of
+    `contract.jobs.timestamp`, and included."""
+
+    model: str | None = None
+    status: Status | None = None
+    owner: str | None = None
+    kind: str | None = None
+    created_after: str | None = None
+    created_before: str | None = None
+
+    def accepts(self, job: Job) -> bool:
+        created = job.created_at or ""
+        return (
+            self.model in (None, job.model)
+            and self.status in (None, job.status)
+            and self.owner in (None, job.owner)
+            and self.kind in (None, job.kind)
+            and (self.created_after is None or created >= self.created_after)
+            and (self.created_before is None or "" < created <= self.created_before)
+        )
+
+
+ALL_JOBS = JobFilter()
+
+
+@dataclass(frozen=True)
 class _Place:
-    """The place of a job in the list: its section; its queue, or its score (the time at which it expires); its id."""
+    """The place of a job in the list: its section; its queue, or its score (the time of its end); its id."""
 
     section: str
     within: str | float
@@ -65,14 +96,14 @@ class _Place:
 
 
 class Listing:
-    """Pages of jobs, read from the queues and RQ's registries alone."""
+    """Pages of jobs, read from the queues and indexes alone."""
 
     def __init__(self, connection: Redis, scripts: Scripts) -> None:
         self._redis: Any = connection
         self._scripts = scripts
 
-    def page(self, model: str | None, status: Status | None, limit: int, cursor: str | None) -> Page:
-        """Return at most `limit` (1 to `LARGEST_PAGE`) jobs, of one model or all, with one status or any.
+    def page(self, wanted: JobFilter, limit: int, cursor: str | None) -> Page:
+        """Return at most `limit` (1 to `LARGEST_PAGE`) of the wanted jobs.
 
         Queued jobs come first, queue by queue and the newest first; then running ones, also queue by queue; then ended
         ones of all queues together, the last to end first. A job that changes its status between two pages can be in
@@ -82,13 +113,12 @@ class Listing:
         if not 1 <= limit <= LARGEST_PAGE:
             raise ValueError(f"limit={limit} is not between 1 and {LARGEST_PAGE}")
         place = _Place.from_cursor(cursor) if cursor else None
-        queues = sorted(kind.queue_of(model) for kind in readable_kinds()) if model else self._queues()
+        queues = self._queues(wanted)
         left = MOST_BYTES
         for _ in range(_LOOKS):
-            found = self._places(queues, status, limit + 1, place)
+            found = self._places(queues, wanted.status, limit + 1, place)
             jobs, size = self._read(found[:limit], left)
-            # A queue may hold jobs of all models.
-            items = [job for job in jobs if job and status in (None, job.status) and model in (None, job.model)]
+            items = [job for job in jobs if job and wanted.accepts(job)]
             if len(jobs) == len(found):
                 return Page(items, None)
             place = found[len(jobs) - 1]
@@ -97,14 +127,19 @@ class Listing:
                 break
         return Page(items, place.cursor() if place else None)
 
-    def _queues(self) -> list[str]:
+    def _queues(self, wanted: JobFilter) -> list[str]:
+        """Return the queues that may hold wanted jobs, and other ones."""
+        model, owner = wanted.model, wanted.owner
+        kinds = [kind for kind in readable_kinds() if wanted.kind in (None, kind.name)]
+        if model is not None and owner is not None:
+            return sorted(kind.queue_of(model, owner) for kind in kinds)
         names = (key.decode().removeprefix("rq:queue:") for key in self._redis.smembers("rq:queues"))
-        return sorted(name for name in names if (kind := kind_of(name)) and kind.read)
+        found = ((name, kind_of(name)) for name in names)
+        return sorted(name for name, kind in found if kind in kinds and kind.may_hold(name, model, owner))
 
     def _places(self, queues: Sequence[str], status: Status | None, count: int, after: _Place | None) -> list[_Place]:
         """Return the next `count` places of the list, fewer at its end."""
         sections = _SECTIONS.get(status, (_ENDED,))
-        registries = [_REGISTRIES[status]] if status in _REGISTRIES else ["finished", "failed", "canceled"]
         if after:
             sections = sections[sections.index(after.section) :] if after.section in sections else ()
         places: list[_Place] = []
@@ -115,7 +150,7 @@ class Listing:
             elif section == _RUNNING:
                 places += self._running(queues, start)
             else:
-                places += self._ended(queues, registries, count, start)
+                places += self._ended(queues, _ENDS.get(status, ENDS), count, start)
             if len(places) >= count:
                 break
         return places[:count]
@@ -135,18 +170,19 @@ class Listing:
                 if after is None or (queue, job_id) > (after.within, after.id):
                     yield _Place(_RUNNING, queue, job_id)
 
-    def _ended(
-        self, queues: Sequence[str], registries: Sequence[str], count: int, after: _Place | None
-    ) -> list[_Place]:
-        highest = "+inf" if after is None else after.within
-        with self._redis.pipeline(transaction=False) as pipeline:
-            for queue in queues:
-                for registry in registries:
-                    # One more than wanted: the job of the cursor itself, which alone has its score.
-                    key = f"rq:{registry}:{queue}"
-                    pipeline.zrevrangebyscore(key, highest, "-inf", start=0, num=count + 1, withscores=True)
-            entries = [entry for answer in pipeline.execute() for entry in answer]
-        places = [_Place(_ENDED, score, job_id.decode()) for job_id, score in entries]
+    def _ended(self, queues: Sequence[str], statuses: Sequence[str], count: int, after: _Place | None) -> list[_Place]:
+        highest = "+inf" if after is None else repr(after.within)
+        # One more than wanted: the job of the cursor itself, which alone has its score.
+        calls = [
+            Call("list_ended", [count + 1, highest, " ".join(statuses), *queues[i : i + _QUEUES_PER_CALL]])
+            for i in range(0, len(queues), _QUEUES_PER_CALL)
+        ]
+        answers = self._scripts.send(calls) if calls else []
+        places = [
+            _Place(_ENDED, float(score), job_id.decode())
+            for answer in answers
+            for job_id, score in zip(answer[::2], answer[1::2], strict=True)
+        ]
         places.sort(key=lambda place: (place.within, place.id), reverse=True)
         if after is None:
             return places
@@ -165,4 +201,4 @@ class Listing:
 def _job(job_id: str, values: Sequence[bytes | None], entries: Sequence[Any]) -> Job | None:
     # A script answers an entry of a stream as a list of keys and values.
     results = [(entry, dict(zip(flat[::2], flat[1::2], strict=True))) for entry, flat in entries]
-    return job_from_answers(job_id, values, results)
+    return job_of(job_id, values, results)

@@ -3,16 +3,17 @@
 -- Reads mg:lease:<inc>. Writes rq:queue:<q>, rq:job:<id>, mg:held:<inc>, rq:wip:<q>, rq:worker:<inc>,
 -- the deadlines and the bell of q; for a job past its deadline also the keys of EXPIRE.
 -- ARGV: inc, q, then the ids of the jobs that the process knows it owns.
--- Returns {id, data, deaths, bytes that its log has had, signature}, or {} if no job waits; the error FENCED without a
--- lease. A job that it owns without knowing is returned again: the reply was lost.
+-- Returns {id, data, deaths, bytes that its log has had, signature, ids of the request}, or {} if no job waits; the
+-- error FENCED without a lease. A job that it owns without knowing is returned again: the reply was lost.
 local inc, q = ARGV[1], ARGV[2]
 local list, held = 'rq:queue:' .. q, 'mg:held:' .. inc
 allow_when_full()
 if call('EXISTS', 'mg:lease:' .. inc) == 0 then return redis.error_reply('FENCED ' .. inc .. ' has no lease') end
 
 local function answer(id)
-  local f = fields_of(id, 'data', 'deaths', 'log_start', 'signature')
-  return { id, f[1] or '', whole(f[2]) or 0, (whole(f[3]) or 0) + call('STRLEN', 'mg:log:' .. id), f[4] or '' }
+  local f = fields_of(id, 'data', 'deaths', 'log_start', 'signature', 'request')
+  local log_bytes = (whole(f[3]) or 0) + call('STRLEN', 'mg:log:' .. id)
+  return { id, f[1] or '', whole(f[2]) or 0, log_bytes, f[4] or '', f[5] or '' }
 end
 
 local known = {}

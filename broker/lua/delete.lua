@@ -1,6 +1,6 @@
 -- DELETE: removes a job that has ended.
 --
--- Writes rq:job:<id>, rq:results:<id>, mg:log:<id>, rq:finished|failed|canceled:<q>.
+-- Writes rq:job:<id>, mg:log:<id>, its index, and rq:results:<id> and the registry of an older release.
 -- ARGV: id.
 -- Returns 'deleted' (also if there is none: repeating is harmless) or 'running' (it has not ended, and stays).
 local id = ARGV[1]
@@ -8,8 +8,7 @@ allow_when_full()
 local job = read(id)
 if not job then return 'deleted' end
 if job.status == 'queued' or job.status == 'started' then return 'running' end
-for _, registry in ipairs({ 'finished', 'failed', 'canceled' }) do
-  call('ZREM', 'rq:' .. registry .. ':' .. job.q, id)
-end
+forget(id, job.q, job.status)
+call('ZREM', 'rq:' .. job.status .. ':' .. job.q, id)
 call('DEL', job.key, 'rq:results:' .. id, 'mg:log:' .. id)
 return 'deleted'

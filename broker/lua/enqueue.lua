@@ -1,13 +1,56 @@
--- ENQUEUE: a job enters a queue from which BEGIN takes.
+-- ENQUEUE: a job enters a queue from which BEGIN takes, or TAKE_TASK its tasks.
 --
--- Writes rq:job:<id>, rq:queue:<q>, rq:queues (SET), the deadlines and the bell of q.
--- ARGV: q, id, ms after which it expires unless it has begun (or ''), then fields and values of rq:job:<id>, as RQ
---   makes them.
--- Returns 1; repeating is harmless. A full Redis refuses it: its first write is an HSET.
-local q, id, expires = ARGV[1], ARGV[2], ARGV[3]
-local key = 'rq:job:' .. id
-if call('EXISTS', key) == 1 then return 1 end
-call('HSET', key, unpack(ARGV, 4))
+-- A full Redis accepts it as well, because these jobs repair: a rollback, a training. But their records stay for a
+-- while, so a full Redis accepts only some of each queue an hour: as many as cost `SPARE` bytes.
+--
+-- Writes rq:job:<id>, rq:queue:<q>, rq:queues (SET), the deadlines and the bell of q, mg:spare:<q>,
+-- mg:idempotency:<owner>:<hash>; for a file mg:lane, mg:turn and mg:bell:lane.
+-- ARGV: q, id, ms after which it expires unless it has begun (or ''), its owner (or ''), most jobs of the owner that may
+--   wait in q (or ''; files: wait or run), then fields and values of rq:job:<id>, as RQ makes them.
+-- Returns syncing(), and 1 (accepted, now or before: repeating is harmless), 0 (the owner has reached its limit of
+--   jobs), or what `earlier` answers for a job with the field `idempotency`. The error OOM if Redis is full and the
+--   hour's bytes are spent.
+local SPARE, HOUR = 8388608, 3600
+local EACH, EACH_LOG = 16384, 262144 -- bytes that a job may write later: its outcome, and its log
+local q, id, expires, owner, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local FIRST = 6 -- of the fields
+local key, spare = 'rq:job:' .. id, 'mg:spare:' .. q
+
+-- Whether the hour has bytes left for this job, which are spent then.
+local function spend()
+  local cost = kind_of(q).logged and EACH_LOG or EACH
+  for i = FIRST, #ARGV do cost = cost + #ARGV[i] end
+  if (whole(call('HGET', spare, 'bytes')) or 0) + cost > SPARE then return false end
+  allow_when_full()
+  if call('HINCRBY', spare, 'bytes', cost) == cost then call('EXPIRE', spare, HOUR) end
+  return true
+end
+
+-- Whether the owner has as many waiting jobs as it may have.
+local function limit_reached()
+  if kind_of(q).staged then return call('LLEN', 'rq:queue:' .. q) + call('ZCARD', 'rq:wip:' .. q) >= most end
+  local waiting = 0
+  for _, other in ipairs(call('LRANGE', 'rq:queue:' .. q, 0, -1)) do
+    if fields_of(other, 'owner')[1] == owner then waiting = waiting + 1 end
+  end
+  return waiting >= most
+end
+
+if call('EXISTS', key) == 1 then return { syncing(), 1 } end
+local idempotency
+for i = FIRST, #ARGV, 2 do
+  if ARGV[i] == 'idempotency' then idempotency = ARGV[i + 1] end
+end
+local known = idempotency and earlier(id, idempotency)
+if known then return { syncing(), known } end
+if most and limit_reached() then return { syncing(), 0 } end
+local stored = redis.pcall('HSET', key, unpack(ARGV, FIRST))
+if type(stored) == 'table' then -- an error
+  if not string.find(stored.err, 'OOM ', 1, true) or not spend() then return stored end
+  call('HSET', key, unpack(ARGV, FIRST))
+end
+if owner ~= '' then call('HSET', key, 'owner', owner) end
+if idempotency then remember(idempotency, id, MONTH) end
 call('HSET', key, 'origin', q, 'status', 'queued', 'enqueued_at', stamp())
 if expires ~= '' then
   local deadline = now_ms() + expires
@@ -17,4 +60,5 @@ end
 call('RPUSH', 'rq:queue:' .. q, id)
 call('SADD', 'rq:queues', 'rq:queue:' .. q)
 settle(q, 0)
-return 1
+if kind_of(q).staged then join_lane(id) end
+return { syncing(), 1 }

@@ -1,7 +1,7 @@
 -- EXPIRE: queued jobs whose deadline has passed end without a result.
 --
--- Writes the deadlines, rq:queue:<q>, rq:job:<id>, rq:canceled:<q>; mg:ready, mg:turn, mg:rows and the bells; publishes
--- to the reply channels of the jobs.
+-- Writes the deadlines, rq:queue:<q>, rq:job:<id>, the indexes; mg:ready, mg:turn, mg:rows and the bells; publishes to
+-- the reply channels of the jobs.
 -- ARGV: most jobs, the key of the deadlines.
 -- Returns the number of deadlines that it looked at; if that is the most, there may be more.
 allow_when_full()

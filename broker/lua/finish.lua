@@ -1,9 +1,9 @@
 -- FINISH: jobs end with their outcomes. Only the owner of a started job can finish it, and only once.
 --
--- Reads the members. Writes mg:held:<inc>, rq:wip:<q>, rq:results:<id>, rq:job:<id>, rq:finished|failed:<q>,
--- rq:worker:<inc>; publishes to the reply channels of the jobs.
+-- Reads the members. Writes mg:held:<inc>, rq:wip:<q>, rq:job:<id>, the indexes, rq:worker:<inc>, the counters; publishes
+-- to the reply channels of the jobs.
 -- ARGV: the key of the members (mg:incs or mg:trainers), inc; then for each job: id, '1' (succeeded) or '2' (failed),
---   RQ's return_value or exc_string (base64), the output or failure as JSON ('' for an output that is not published).
+--   the output or failure as JSON.
 -- Returns for each job 1 (written; also if this incarnation had written it before: the reply was lost) or 0 (it was
 -- cancelled meanwhile); the error FENCED if the incarnation was given back.
 local inc = ARGV[2]
@@ -16,8 +16,8 @@ for _, id in ipairs(call('ZRANGE', held, 0, -1)) do owned[id] = true end
 local answers, released, running = {}, {}, {}
 local succeeded, failed = 0, 0
 
-for i = 3, #ARGV, 4 do
-  local id, good, json = ARGV[i], ARGV[i + 1] == '1', ARGV[i + 3]
+for i = 3, #ARGV, 3 do
+  local id, good, json = ARGV[i], ARGV[i + 1] == '1', ARGV[i + 2]
   local job = read(id)
   local mine = job and job.holder == inc
   if owned[id] then
@@ -26,11 +26,10 @@ for i = 3, #ARGV, 4 do
     if job then running[job.q] = running[job.q] or {}; table.insert(running[job.q], id .. ':' .. inc) end
     if mine and job.status == 'started' then
       if good then
-        conclude(job, 'finished', { 'type', '1', 'return_value', ARGV[i + 2], 'worker_name', inc }, {},
-          json ~= '' and ',"result":' .. json or nil)
+        conclude(job, 'finished', '"result":' .. json)
         succeeded = succeeded + 1
       else
-        fail(job, json, ARGV[i + 2])
+        fail(job, json)
         failed = failed + 1
       end
       job.status = 'finished'

@@ -2,7 +2,7 @@
 --
 -- Reads rq:queue:<q>.
 -- ARGV: q, the id after which to continue ('' for the newest), most ids.
--- Returns ids; none if that id does not wait any more, because all older jobs have left the queue before it.
+-- Returns ids; none if that id no longer waits, because all older jobs have left the queue before it.
 local list, last = 'rq:queue:' .. ARGV[1], -1
 if ARGV[2] ~= '' then
   local position = call('LPOS', list, ARGV[2], 'RANK', -1)

@@ -1,24 +1,52 @@
--- Shared by all scripts: the loader (broker/scripts.py) puts it before each of them. `kind_of`, which is generated from
--- the table of job kinds (broker/job_kinds.py), comes first.
+-- Shared by all scripts: the loader (broker/scripts.py) puts before each the definitions that it needs. `kind_of`, which
+-- is generated from the table of job kinds (broker/job_kinds.py), comes first.
 --
--- Keys. q is a queue, such as `predict:<model>` or `training`; inc is the incarnation of a scorer or trainer.
---   rq:job:<id>  HASH, RQ's fields and: rows, version, deaths, deadline (ms), echo (JSON), reply (channels), outcome,
---                failure (JSON), canceled_by, signature (of a trainer's job: broker/signatures.py), progress (JSON),
---                log_start (bytes that the log has lost at its start). `worker_name` is the incarnation that owns a
---                started job.
---   rq:results:<id>  STREAM           rq:queue:<q>  LIST of ids             rq:wip:<q>  ZSET "id:inc" -> +inf
---   rq:finished|failed|canceled:<q>   ZSET id -> when it expires (s, unique to the microsecond)
---   rq:worker:<inc>  HASH             mg:ready  ZSET q -> turn              mg:turn  INT
---   mg:bell, mg:bell:<q>  LIST        mg:rows  HASH q -> rows waiting
+-- Keys. q is a queue, such as `predict:<model>`, `predict:<model>:<owner>` or `training`; base is the queue that takes
+-- turns for it, `predict:<model>`; inc is the incarnation of a scorer or trainer.
+--   rq:job:<id>  HASH, RQ's fields and: rows, version, deaths, deadline (ms), echo (JSON), reply (channels), signature
+--                (of a trainer's job: broker/signatures.py), progress (JSON), log_start (bytes that the log has lost at
+--                its start). `worker_name` is the incarnation that owns a started job, or ended it. An ended job keeps
+--                few fields, and canceled_by, and its end as JSON in the fields 1, 2, … (ADR 26).
+--   rq:queue:<q>  LIST of ids         rq:wip:<q>  ZSET "id:inc" -> +inf
+--   mg:ended|fetched|delivered:<status>:<q>  ZSET id -> when it ended (s, unique to the microsecond)
+--   rq:results:<id>  STREAM, rq:finished|failed|canceled:<q>  ZSET id -> when it expires: only from older releases, and
+--                for jobs that stock RQ cancelled
+--   rq:worker:<inc>  HASH             mg:ready  ZSET base -> turn           mg:turn  INT
+--   mg:bell, mg:bell:<base>, mg:bell:scorer:<worker>-<slot>  LIST            mg:rows  HASH q -> rows waiting
+--   mg:owners:<base>  ZSET q -> virtual start time of its next job, in rows: the owners' queues with jobs (ADR 44)
+--   mg:served:<base>  ZSET q -> virtual time at which an empty queue left off, in rows; '' -> the virtual time;
+--                '+': several owners have had jobs at once
+--   mg:rate:<key>:<model>  STRING, µs: the time at which the rows that the key has sent are paid for
 --   mg:deadlines, mg:deadlines:trainer  ZSET id -> ms, of the scorers' and of the trainers' jobs
 --   mg:incs, mg:trainers  SET of inc  mg:lease:<inc>  STRING, its ms        mg:held:<inc>  ZSET id -> position
+--   mg:lane  ZSET file -> turn, of the files that have a task to hand out    mg:bell:lane  LIST
+--   mg:held:files  ZSET file -> 1: those that run; `files` is the holder of each
+--   rq:queue:file-task:<file>, rq:wip:file-task:<file>  tasks that were given back, and running ones (ADR 49)
 --   mg:workers  SET                   mg:loaded:<worker>  STRING, JSON      mg:wanted  ZSET model@version -> ms
---   mg:log:<id>  STRING, the end of the log
+--   mg:spare:<q>  HASH, bytes that a full Redis has accepted this hour
+--   mg-gateway:uploads:<key>:<day>  HASH upload or 'all' -> bytes
+--   mg-gateway:keys  HASH fingerprint -> JSON              mg-gateway:keys:used  HASH fingerprint -> s
+--   mg-gateway:keys:revision  INT
+--   mg-gateway:session:<hash>  STRING, fingerprint of its key       mg-gateway:sessions:<fingerprint>  LIST of hashes
+--   mg:webhooks:ended  LIST of JSON, the ends of jobs that webhooks report        mg:webhooks:wanted  SET of events
+--   mg-gateway:webhooks  HASH name -> JSON, the subscriptions
+--   mg-events:due  ZSET delivery -> ms of its next try     mg-events:delivery:<id>  HASH
+--   mg-events:of:<job>  SET of deliveries                  mg-events:last  HASH subscription -> JSON, its last try
+--   mg-events:models  HASH model -> its versions, as last reported; '' -> '1' once all were read
+--   mg:log:<id>  STRING, the end of the log               mg:loaded:<worker>:failures  STRING, JSON
 local call, floor = redis.call, math.floor
 
 -- A full Redis refuses a script whose first write may need memory, and allows all later writes. A script that must run
 -- when memory is full therefore begins with a DEL.
 local function allow_when_full() call('DEL', 'mg:full') end
+
+-- 1 while Redis syncs its append-only file in the background (`appendfsync everysec`), else 0. During a sync Redis
+-- answers before it has written, for two seconds at most: a Redis that is killed then loses writes that it has
+-- confirmed. If a script returns 0, Redis writes its changes and all earlier ones before the answer leaves
+-- (flushAppendOnlyFile in Redis' aof.c).
+local function syncing()
+  return string.find(call('INFO', 'persistence'), 'aof_pending_bio_fsync:[1-9]') and 1 or 0
+end
 
 local micros
 -- The time of this script in microseconds. Never concatenate it: Lua would round it.
@@ -32,11 +60,9 @@ end
 
 local function now_ms() return floor(now() / 1000) end
 
-local text
--- The time of this script in RQ's format, 2026-01-02T03:04:05.000006Z (days to a date: Hinnant's civil_from_days).
-local function stamp()
-  if text then return text end
-  local seconds = floor(now() / 1000000)
+-- A time in microseconds in RQ's format, 2026-01-02T03:04:05.000006Z (days to a date: Hinnant's civil_from_days).
+local function stamp_of(time)
+  local seconds = floor(time / 1000000)
   local rest = seconds % 86400
   local days = floor(seconds / 86400) + 719468
   local era = floor(days / 146097)
@@ -47,8 +73,14 @@ local function stamp()
   local month = floor((5 * day_of_year + 2) / 153)
   local day = day_of_year - floor((153 * month + 2) / 5) + 1
   month = month < 10 and month + 3 or month - 9
-  text = string.format('%04d-%02d-%02dT%02d:%02d:%02d.%06dZ', year + era * 400 + (month <= 2 and 1 or 0), month, day,
-    floor(rest / 3600), floor(rest / 60) % 60, rest % 60, now() % 1000000)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%06dZ', year + era * 400 + (month <= 2 and 1 or 0), month, day,
+    floor(rest / 3600), floor(rest / 60) % 60, rest % 60, time % 1000000)
+end
+
+local text
+-- The time of this script in RQ's format.
+local function stamp()
+  text = text or stamp_of(now())
   return text
 end
 
@@ -58,27 +90,65 @@ end
 
 -- Whether a worker takes jobs from q. `queues`: names with commas between them; `predict:*` stands for all of a prefix.
 local function serves(queues, q)
-  local listed = ',' .. queues .. ','
-  if string.find(listed, ',' .. q .. ',', 1, true) then return true end
+  local listed, _, base = ',' .. queues .. ',', kind_of(q)
+  if string.find(listed, ',' .. base .. ',', 1, true) then return true end
   local prefix = string.match(q, '^[^:]*:')
   return prefix and string.find(listed, ',' .. prefix .. '*,', 1, true) and true or false
 end
 
--- Updates ready, rows and bells after the list of q has changed, and its rows by `rows`. Returns whether q has jobs.
-local function settle(q, rows)
+-- The entry of mg:served that says that several owners have had jobs at once, until no job waits for the model.
+local SEVERAL = '+'
+
+-- Adds q to the queues of base with jobs, or removes it once it has none. Returns whether any of them has jobs. A
+-- queue that has jobs again starts at the virtual time, or where it left off if that is later (start-time fair
+-- queueing; Goyal, Vin and Cheng 1996).
+local function share(base, q, has_jobs)
+  local owners, served = 'mg:owners:' .. base, 'mg:served:' .. base
+  local start, time = call('ZSCORE', owners, q), call('ZSCORE', served, '')
+  if has_jobs then
+    if start then return true end
+    if call('EXISTS', owners) == 1 then call('ZADD', served, '+inf', SEVERAL) end
+    local left_off = call('ZSCORE', served, q)
+    call('ZADD', owners, math.max(tonumber(time or '0'), tonumber(left_off or '0')), q)
+    if left_off then call('ZREM', served, q) end
+    return true
+  end
+  if start then call('ZREM', owners, q) end
+  if call('EXISTS', owners, 'rq:queue:' .. base) == 0 then return false end
+  if start and time then
+    call('ZADD', served, start, q)
+    call('ZREMRANGEBYSCORE', served, '-inf', '(' .. time) -- these queues would start at the virtual time anyway
+  end
+  return true
+end
+
+-- Gives a file that has a task to hand out the last place in the bulk lane, unless it has one.
+local function join_lane(file)
+  if not call('ZSCORE', 'mg:lane', file) then call('ZADD', 'mg:lane', call('INCR', 'mg:turn'), file) end
+  ring('mg:bell:lane')
+end
+
+-- Updates ready, owners, rows and bells after the list of q has changed, and its rows by `rows`. `alone`: the caller
+-- knows that no owner has jobs in queues of the same base. Returns whether the base has jobs of any owner.
+local function settle(q, rows, alone)
+  local kind, base = kind_of(q)
+  if kind.staged then return false end -- its files are in the bulk lane
   if call('EXISTS', 'rq:queue:' .. q) == 0 then
-    call('ZREM', 'mg:ready', q)
     call('HDEL', 'mg:rows', q)
-    call('DEL', 'mg:bell:' .. q)
+    local shared = kind.batched and not alone and (q ~= base or call('EXISTS', 'mg:owners:' .. base) == 1)
+    if shared and share(base, q, false) then return true end
+    call('ZREM', 'mg:ready', base)
+    call('DEL', 'mg:bell:' .. base, 'mg:served:' .. base)
     if call('EXISTS', 'mg:ready') == 0 then call('DEL', 'mg:bell') end
     return false
   end
-  if kind_of(q).batched then -- scorers choose among these queues
+  if kind.batched then -- scorers choose among these queues
     if rows ~= 0 then call('HINCRBY', 'mg:rows', q, rows) end
-    if not call('ZSCORE', 'mg:ready', q) then call('ZADD', 'mg:ready', call('INCR', 'mg:turn'), q) end
+    if q ~= base then share(base, q, true) end
+    if not call('ZSCORE', 'mg:ready', base) then call('ZADD', 'mg:ready', call('INCR', 'mg:turn'), base) end
     ring('mg:bell')
   end
-  ring('mg:bell:' .. q)
+  ring('mg:bell:' .. base)
   return true
 end
 
@@ -98,9 +168,34 @@ end
 -- The fields of a job that its next step depends on; nil if there is no such job.
 local function read(id)
   local f = redis.pcall('HMGET', 'rq:job:' .. id, 'status', 'origin', 'version', 'created_at', 'enqueued_at',
-    'started_at', 'result_ttl', 'worker_name', 'reply', 'echo', 'rows', 'deadline', 'deaths')
+    'started_at', 'result_ttl', 'worker_name', 'reply', 'echo', 'rows', 'deadline', 'deaths', 'webhook',
+    'idempotency')
   if not f[1] or not f[2] then return nil end -- f.err: its record is no hash
   return { id = id, key = 'rq:job:' .. id, status = f[1], q = f[2], version = f[3], created = f[4], enqueued = f[5],
     started = f[6], ttl = whole(f[7]) or 3600, holder = f[8], reply = f[9], echo = f[10],
-    rows = whole(f[11]) or 0, deadline = whole(f[12]), deaths = whole(f[13]) or 0 }
+    rows = whole(f[11]) or 0, deadline = whole(f[12]), deaths = whole(f[13]) or 0, webhook = f[14],
+    idempotency = f[15] }
+end
+
+-- The indexes of ended jobs, by who has seen them. An entry moves at most once, from the first to another one.
+local SEEN = { 'ended', 'fetched', 'delivered' }
+
+-- Removes a job from the indexes of its queue; `status` is RQ's, nil: any.
+local function forget(id, q, status)
+  for _, one in ipairs(status and { status } or { 'finished', 'failed', 'canceled' }) do
+    for _, seen in ipairs(SEEN) do call('ZREM', 'mg:' .. seen .. ':' .. one .. ':' .. q, id) end
+  end
+end
+
+-- Removes the oldest entries of an index while their jobs have expired, at most `most`. Returns whether there may be
+-- more.
+local function trim(index, most)
+  local gone, first = 0, call('ZRANGE', index, 0, 0)[1]
+  if not first or call('EXISTS', 'rq:job:' .. first) == 1 then return false end
+  for _, id in ipairs(call('ZRANGE', index, 0, most - 1)) do
+    if call('EXISTS', 'rq:job:' .. id) == 1 then break end
+    gone = gone + 1
+  end
+  if gone > 0 then call('ZREMRANGEBYRANK', index, 0, gone - 1) end
+  return gone == most
 end

@@ -4,17 +4,18 @@
 -- otherwise a dead process would own its jobs until the clock gets there.
 --
 -- Reads the members, mg:lease:<inc>. Writes mg:lease:<inc> and the keys of GIVE_BACK.
--- ARGV: the deaths at which a job fails, its failure (JSON), its exc_string, the key of the members.
+-- ARGV: the deaths at which a job fails, its failure (JSON), the key of the members.
 -- Returns the incarnations.
 allow_when_full()
 local reaped = {}
-for _, inc in ipairs(call('SMEMBERS', ARGV[4])) do
+for _, inc in ipairs(call('SMEMBERS', ARGV[3])) do
   local lease = call('GET', 'mg:lease:' .. inc)
   if lease then
     if call('PTTL', 'mg:lease:' .. inc) > tonumber(lease) then call('PEXPIRE', 'mg:lease:' .. inc, lease) end
   else
-    give_back(ARGV[4], inc, nil, tonumber(ARGV[1]), ARGV[2], ARGV[3])
+    give_back(ARGV[3], inc, nil, tonumber(ARGV[1]), ARGV[2])
     reaped[#reaped + 1] = inc
+    count('jobs', 'leases_lost_total|' .. group_of(ARGV[3]))
   end
 end
 close()

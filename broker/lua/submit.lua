@@ -1,37 +1,80 @@
--- SUBMIT: jobs enter the queue of their model, unless it is full.
+-- SUBMIT: jobs of one key enter the queue of their model and owner, unless it is full or a limit of the key is reached.
 --
--- Writes rq:job:<id>, rq:queue:<q>, rq:queues (SET), the deadlines; mg:rows, mg:ready, mg:turn and the bells of q.
--- ARGV: q, model, most rows that may wait, timeout (s), result TTL (s); then for each job
+-- Writes rq:job:<id>, rq:queue:<q>, rq:queues (SET), the deadlines, mg:rate:<key>:<model>,
+-- mg:idempotency:<owner>:<hash>; mg:rows, mg:ready, mg:owners:<base>, mg:turn and the bells.
+-- ARGV: q, model, timeout (s), result TTL (s), most rows that may wait for the model; the id of the key, and its limits
+--   ('' for none): rows waiting and jobs in flight of its owner, rows a second; then for each job
 --   id, created_at (RQ's text), rows, version, data, echo (JSON or ''), reply (a channel or ''),
---   ms after which it expires unless it has started (or '').
--- Returns for each job 1 (accepted; also if it was before: repeating is harmless) or 0 (the queue is full).
+--   ms after which it expires unless it has started (or ''), the ids of its request (or ''), further fields of
+--   rq:job:<id> (a JSON object of texts, or '').
+-- Returns syncing(), and for each job 1 (accepted, now or before: repeating is harmless), what `earlier` answers for one
+--   with the field `idempotency`, or the limit that refuses it: 'queue', 'rows_waiting', 'jobs_in_flight' or
+--   'rows_per_second'. If the key has a limit of rows a second, each of these is in a list with: rows that may be sent
+--   now, µs until the rows of a whole second may, µs until this job may.
 -- A full Redis refuses it: its first write is an HSET.
-local q, model, most, timeout, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
-local waiting = tonumber(call('HGET', 'mg:rows', q) or '0')
-local answers, ids, added = {}, {}, 0
+local SECOND = 1000000
+local SHARE = 9 -- rows that an owner may have waiting for each row that is free, so that others always find room
+local FIRST, EACH, NONE = 10, 10, {}
+local q, model, timeout, ttl, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local most_waiting, most_in_flight, rate = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local kind, base = kind_of(q)
+local rate_key = 'mg:rate:' .. ARGV[6] .. ':' .. model
+local answers, ids, added, charged = {}, {}, 0, false
 
-for i = 6, #ARGV, 8 do
-  local id, rows, version = ARGV[i], tonumber(ARGV[i + 2]), ARGV[i + 3]
-  local echo, reply, expires = ARGV[i + 5], ARGV[i + 6], ARGV[i + 7]
-  local key = 'rq:job:' .. id
+local mine, others = tonumber(call('HGET', 'mg:rows', q) or '0'), 0
+for _, one in ipairs(call('ZRANGE', 'mg:owners:' .. base, 0, -1)) do
+  if one ~= q and one ~= base then others = others + tonumber(call('HGET', 'mg:rows', one) or '0') end
+end
+if q ~= base then others = others + tonumber(call('HGET', 'mg:rows', base) or '0') end
+local in_flight = most_in_flight and call('LLEN', 'rq:queue:' .. q) + call('ZCARD', 'rq:wip:' .. q)
+
+-- µs by which the rows sent are ahead of the rate: the theoretical arrival time of the generic cell rate algorithm
+-- (ITU-T I.371), less the time of this script.
+local ahead = rate and math.max(0, tonumber(call('GET', rate_key) or '0') - now())
+
+for at = FIRST, #ARGV, EACH do
+  local id, rows, answer = ARGV[at], tonumber(ARGV[at + 2]), 1
+  -- µs until the rate allows these rows: while they are within a second, or, if they are more, once nothing is ahead.
+  local wait = rate and math.max(0, math.min(ahead, ahead + rows * SECOND / rate - SECOND))
+  local key, waiting = 'rq:job:' .. id, mine + added + rows
+  local left, further = most - others - waiting, ARGV[at + 9]
+  local fields = further ~= '' and cjson.decode(further) or NONE
+  local known = fields.idempotency and earlier(id, fields.idempotency)
   if call('EXISTS', key) == 1 then
-    answers[#answers + 1] = 1
-  elseif waiting + added + rows > most then
-    answers[#answers + 1] = 0
+    answer = 1
+  elseif known then
+    answer = known
+  elseif left < 0 or q ~= base and waiting > rows and waiting > SHARE * left then
+    answer = 'queue'
+  elseif most_waiting and waiting > most_waiting then
+    answer = 'rows_waiting'
+  elseif most_in_flight and in_flight + #ids >= most_in_flight then
+    answer = 'jobs_in_flight'
+  elseif rate and wait >= 1 then
+    answer = 'rows_per_second'
   else
-    call('HSET', key, 'data', ARGV[i + 4], 'origin', q, 'status', 'queued', 'rows', rows, 'version', version,
-      'created_at', ARGV[i + 1], 'enqueued_at', stamp(), 'timeout', timeout, 'result_ttl', ttl, 'failure_ttl', ttl,
-      'description', model .. '@' .. version, 'reply', reply)
+    local version, echo, expires, request = ARGV[at + 3], ARGV[at + 5], ARGV[at + 7], ARGV[at + 8]
+    call('HSET', key, 'data', ARGV[at + 4], 'origin', q, 'status', 'queued', 'rows', rows, 'version', version,
+      'created_at', ARGV[at + 1], 'enqueued_at', stamp(), 'timeout', timeout, 'result_ttl', ttl, 'failure_ttl', ttl,
+      'description', model .. '@' .. version, 'reply', ARGV[at + 6])
     if echo ~= '' then call('HSET', key, 'echo', echo) end
+    if request ~= '' then call('HSET', key, 'request', request) end
+    for name, value in pairs(fields) do call('HSET', key, name, value) end
+    if fields.idempotency then remember(fields.idempotency, id, MONTH) end
     if expires ~= '' then
       local deadline = now_ms() + expires
       call('HSET', key, 'deadline', deadline)
-      call('ZADD', kind_of(q).deadlines, deadline, id)
+      call('ZADD', kind.deadlines, deadline, id)
     end
     ids[#ids + 1] = id
     added = added + rows
-    answers[#answers + 1] = 1
+    if rate then ahead, charged = ahead + rows * SECOND / rate, true end
   end
+  if rate then
+    local free = math.max(0, floor((SECOND - ahead) * rate / SECOND + 0.001))
+    answer = { answer, free, math.ceil(ahead), math.ceil(wait) }
+  end
+  answers[#answers + 1] = answer
 end
 
 if #ids > 0 then
@@ -39,4 +82,5 @@ if #ids > 0 then
   call('SADD', 'rq:queues', 'rq:queue:' .. q)
   settle(q, added)
 end
-return answers
+if charged then call('SET', rate_key, string.format('%.0f', floor(now() + ahead)), 'PX', math.ceil(ahead / 1000)) end
+return { syncing(), answers }

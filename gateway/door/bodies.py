@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from werkzeug.wsgi import get_content_length
+from werkzeug.sansio.utils import get_content_length
 
 from gateway.problems import Problem
 from gateway.refusals import MalformedBody
@@ -12,8 +12,6 @@ from gateway.rules import BodyLimit
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-
-_HANG_UP = {"Connection": "close"}
 
 
 class Body:
@@ -23,10 +21,12 @@ class Body:
     upload goes to the spool, which has a quota.
     """
 
-    __slots__ = ("_environ", "_limit", "_stream")
+    __slots__ = ("_coding", "_length", "_limit", "_stream")
 
     def __init__(self, environ: WSGIEnvironment, limit: BodyLimit) -> None:
-        self._environ = environ
+        # Not the environ itself, which holds this: such a cycle stays in memory until the garbage collector comes.
+        self._coding = environ.get("HTTP_TRANSFER_ENCODING")
+        self._length = environ.get("CONTENT_LENGTH")
         self._limit = limit
         self._stream = environ["wsgi.input"]
 
@@ -40,10 +40,9 @@ class Body:
 
     def _whole(self) -> bytes:
         """Read without Werkzeug's stream, which copies in pieces, and ends silently when the client hangs up."""
-        coding = self._environ.get("HTTP_TRANSFER_ENCODING")
-        if coding is not None:
-            _check_coding(coding)
-        length, most = get_content_length(self._environ), self._limit.bytes
+        if self._coding is not None:
+            _check_coding(self._coding)
+        length, most = get_content_length(self._length, self._coding), self._limit.bytes
         if length is not None and length > most:
             raise self._too_large()
         try:
@@ -57,11 +56,11 @@ class Body:
         return body
 
     def _too_large(self) -> Problem:
-        return Problem(413, "body_too_large", f"the body is larger than {self._limit.words}", headers=_HANG_UP)
+        return Problem(413, "body_too_large", f"the body is larger than {self._limit.words}")
 
 
 def _check_coding(coding: str) -> None:
     name = coding.strip(" \t").lower()
     if name != "chunked":
         detail = f"the Transfer-Encoding {name[:40]!r} is not supported; send the body as it is, in chunks if need be"
-        raise Problem(501, "unsupported_transfer_encoding", detail, headers=_HANG_UP)
+        raise Problem(501, "unsupported_transfer_encoding", detail)

@@ -49,6 +49,11 @@ class TooSlow(BaseException):
         super().__init__(f"the client is too slow ({phase.value})")
         self.phase = phase
 
+    @property
+    def code(self) -> str:
+        """The code of its answer."""
+        return "body_too_slow" if self.phase is Phase.BODY else "head_too_slow"
+
 
 class Connection(socket):  # type: ignore[misc]
     """A client's socket. It has no timer: the worker checks all connections once a second."""

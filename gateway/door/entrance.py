@@ -1,57 +1,156 @@
 """The one entrance: every request passes `Door` once, and then takes the fast path or goes on to Flask.
 
-What holds for all requests belongs here: the guard, and the size of bodies. Their pace is `connections.py`, which the
-server puts around each socket.
+What holds for all requests belongs here: the guard, the size of bodies, and who observes them. Their pace is
+`connections.py`, which the server puts around each socket.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NoReturn
 
+from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map
 
+from contract.keys import EVERYBODY, Key, Scope
 from gateway.door.bodies import Body
+from gateway.door.connections import TooSlow
+from gateway.door.cors import Cors
 from gateway.door.fast_path import FastPath
 from gateway.door.guard import Guard
-from gateway.problems import Problem
-from gateway.rules import SMALL_BODY, Level, Route
+from gateway.door.keys import KeyCheck
+from gateway.door.proxies import TrustedProxies
+from gateway.exchange import Exchange
+from gateway.operations import Operation
+from gateway.problems import Problem, response_to
+from gateway.refusals import Refusal, missing_scope
+from gateway.rules import Level, Route
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
+_SCOPES: Mapping[Level, Scope] = {level: Scope(level) for level in Level if level not in (Level.OPEN, Level.OWN)}
+
+_NO_ROUTE = Route("/", level=Level.OWN, docs=Operation("none", "No route", {}))
+"""For a request without a route, which must pass the checks of `own`. Then Flask answers it with 404."""
+
+Observer = Callable[[Exchange], object]
+"""Gets each request once its answer is known. It costs every request its time, so it must take a few µs at most."""
+
+
 class Door:
     """WSGI middleware that finds the route of a request and lets it pass if the guard does not object."""
 
-    def __init__(self, flask: WSGIApplication, urls: Map, fast_path: FastPath, guard: Guard) -> None:
-        """`urls`: the routes of `flask`."""
+    def __init__(
+        self,
+        flask: WSGIApplication,
+        urls: Map,
+        fast_path: FastPath,
+        guard: Guard,
+        keys: KeyCheck,
+        refuse_model: Callable[[str], Refusal],
+        observers: Sequence[Observer] = (),
+        on_begin: Observer | None = None,
+        audit: Observer | None = None,
+        error_page: Callable[[Exception], WSGIApplication] = response_to,
+        proxies: TrustedProxies | None = None,
+        cors: Cors | None = None,
+    ) -> None:
+        """`urls`: the routes of `flask`. `refuse_model` returns the refusal for a reference to a model that the key may
+        not use. `on_begin` gets each request before anything else is done. `audit` gets it before its answer leaves,
+        and may take the time of a round trip. `error_page` answers for a failed request to a page."""
         self._flask = flask
         self._urls = urls.bind("localhost")  # matching ignores the host
         self._fast_path = fast_path
         self._guard = guard
+        self._keys = keys
+        self._refuse_model = refuse_model
+        self._observers = observers
+        self._on_begin = on_begin
+        self._audit = audit
+        self._error_page = error_page
+        self._proxies = proxies
+        self._cors = cors
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if self._proxies:
+            self._proxies.apply(environ)
+        exchange = Exchange(environ, start_response)
+        if self._on_begin:
+            self._on_begin(exchange)
+        try:
+            return self._answer(environ, exchange)
+        except TooSlow as error:
+            exchange.status, exchange.code = HTTPStatus.REQUEST_TIMEOUT, error.code  # the server answers
+            raise
+        finally:
+            self._ended(exchange)
+
+    def refused(self, client: str, status: int, code: str) -> Exchange:
+        """Return the exchange of a request of the address `client` that the server answers itself, because it cannot be
+        read."""
+        exchange = Exchange({"REQUEST_METHOD": "-", "PATH_INFO": "-", "REMOTE_ADDR": client}, _no_response)
+        exchange.status, exchange.code = status, code
+        self._ended(exchange)
+        return exchange
+
+    def _ended(self, exchange: Exchange) -> None:
+        if self._audit:
+            self._audit(exchange)
+        exchange.end()
+        for observer in self._observers:
+            observer(exchange)
+
+    def _answer(self, environ: WSGIEnvironment, exchange: Exchange) -> Iterable[bytes]:
+        if self._cors:
+            exchange.own_headers = self._cors.headers(environ)
+            if preflight := self._cors.preflight(environ):
+                return preflight(environ, exchange.start_response)
         reference = self._fast_path.reference_in(environ)
         try:
-            route = self._route(environ) if reference is None else self._fast_path.route
-            # A request without a route must pass the check of `read`. Then Flask answers it with 404.
-            self._guard.check(environ, Level.READ if route is None else route.level)
-        except Problem as problem:
-            return problem.response()(environ, start_response)
-        environ["wsgi.input"] = Body(environ, SMALL_BODY if route is None else route.body)
+            if reference is None:
+                exchange.route, exchange.arguments = self._route(environ)
+            else:
+                exchange.route, exchange.arguments = self._fast_path.route, {"reference": reference}
+            route = exchange.route or _NO_ROUTE
+            caller = exchange.caller = self._keys.caller(environ, route)
+            if caller is not EVERYBODY:
+                self._check_key(caller, route.level, exchange.arguments)
+            # A page of another site can send neither a key nor the token of a form, but it can use a key that is lent.
+            if (caller is EVERYBODY or route.key is not None) and not route.any_host:
+                self._guard.check(environ, route.level)
+        except (Problem, Refusal, RedisError) as error:
+            answer = self._error_page if exchange.route is not None and exchange.route.page else response_to
+            return answer(error)(environ, exchange.start_response)
+        environ["wsgi.input"] = Body(environ, route.body)
         if reference is None:
-            return self._flask(environ, start_response)
-        return self._fast_path.answer(environ, reference)(environ, start_response)
+            return self._flask(environ, exchange.start_response)
+        return self._fast_path.answer(environ, reference)(environ, exchange.start_response)
 
-    def _route(self, environ: WSGIEnvironment) -> Route | None:
-        """Return the declared route, or None if Flask will not find one either. Raises `Problem` without a level."""
+    def _check_key(self, key: Key, level: Level, arguments: Mapping[str, str]) -> None:
+        """Raise `Refusal` unless the key opens routes of this level, and the model that the path names."""
+        model = arguments.get("reference", arguments.get("name"))
+        scope = _SCOPES.get(level)
+        if scope is not None and not key.allows(scope):
+            raise missing_scope(key, scope)
+        if model is not None and not key.may_use(model.partition("@")[0]):
+            raise self._refuse_model(model)
+
+    def _route(self, environ: WSGIEnvironment) -> tuple[Route | None, Mapping[str, str]]:
+        """Return the declared route, or None if Flask will not find one either, and the parts of the path that it
+        names. Raises `Problem` without a level."""
         path = environ["PATH_INFO"].encode("latin-1").decode(errors="replace")
         try:
-            rule, _ = self._urls.match(path, environ["REQUEST_METHOD"], return_rule=True)
-        except HTTPException:  # no such route, no such method, or a redirect to another spelling
-            return None
+            rule, arguments = self._urls.match(path, environ["REQUEST_METHOD"], return_rule=True)
+        except HTTPException:  # no such route, or no such method
+            return None, {}
         if not isinstance(rule, Route):
             raise Problem(403, "no_level", f"the route {rule.rule} declares no level, so it is closed")
-        return rule
+        return rule, arguments
+
+
+def _no_response(*_: object) -> NoReturn:
+    raise AssertionError("the server answers this request")

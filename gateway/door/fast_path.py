@@ -6,12 +6,10 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from flask import Response
-
 from gateway.rules import Route
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 _PATH = re.compile(r"/v1/models/([^/]+)/predict", re.ASCII)
 
@@ -22,8 +20,8 @@ class FastPath:
     def __init__(
         self,
         route: Route,
-        predict: Callable[[WSGIEnvironment, str], Response],
-        response_to: Callable[[Exception], Response],
+        predict: Callable[[WSGIEnvironment, str], WSGIApplication],
+        response_to: Callable[[Exception], WSGIApplication],
     ) -> None:
         """`predict` takes the model's reference; `response_to` answers for its exceptions."""
         self.route = route
@@ -35,7 +33,7 @@ class FastPath:
         matched = _PATH.fullmatch(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "POST" else None
         return matched[1].encode("latin-1").decode(errors="replace") if matched else None
 
-    def answer(self, environ: WSGIEnvironment, reference: str) -> Response:
+    def answer(self, environ: WSGIEnvironment, reference: str) -> WSGIApplication:
         try:
             return self._predict(environ, reference)
         except Exception as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from contract.settings import is_loopback
 from gateway.problems import Problem
-from gateway.rules import Level
+from gateway.rules import READING, Level
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -24,9 +24,7 @@ _HOST = re.compile(_AUTHORITY, re.ASCII | re.IGNORECASE)
 _ORIGIN = re.compile(f"https?://{_AUTHORITY}", re.ASCII)
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)([/?].*)?", re.ASCII | re.IGNORECASE)
 
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
-
-_ELSEWHERE = frozenset({"cross-site", "same-site"})
+ELSEWHERE = frozenset({"cross-site", "same-site"})
 """Values of `Sec-Fetch-Site` for a page of another origin. A page of the same site has another host or port, so it is
 foreign, too, unless its host is allowed."""
 
@@ -37,8 +35,9 @@ _CACHED_VALUES = 256
 class Guard:
     """Refuses requests with a foreign `Host` or from a foreign page."""
 
-    def __init__(self, allowed_hosts: Collection[str]) -> None:
-        self._is_ours, self._is_our_origin = _checks(allowed_hosts)
+    def __init__(self, allowed_hosts: Collection[str], origins: Collection[str] = ()) -> None:
+        """`origins` may do what pages of our own origin may (CORS_ORIGINS)."""
+        self._is_ours, self._is_our_origin = _checks(allowed_hosts, frozenset(origins))
 
     def check(self, environ: WSGIEnvironment, level: Level) -> None:
         """Raise `Problem`: 403, or 400 for an invalid host or target. A route of level `open` is open to all."""
@@ -51,8 +50,8 @@ class Guard:
         if not target.startswith("/"):
             self._check_target(target)
         method = environ["REQUEST_METHOD"]
-        # A GET beyond `read` makes a job.
-        if method not in _READING or (method == "GET" and level is not Level.READ):
+        # A GET of level `predict` makes a job.
+        if method not in READING or (method == "GET" and level is Level.PREDICT):
             self._check_origin(environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE"))
 
     def _refuse_host(self, host: str) -> NoReturn:
@@ -74,9 +73,10 @@ class Guard:
 
     def _check_origin(self, origin: str | None, site: str | None) -> None:
         if origin is not None and not self._is_our_origin(origin):
-            detail = f"the Origin {origin[:80]!r} may neither write nor make jobs; add its host to ALLOWED_HOSTS"
+            remedy = "add it to CORS_ORIGINS, or its host to ALLOWED_HOSTS"
+            detail = f"the Origin {origin[:80]!r} may neither write nor make jobs; {remedy}"
             raise Problem(403, "foreign_origin", detail)
-        if origin is None and site in _ELSEWHERE:
+        if origin is None and site in ELSEWHERE:
             detail = (
                 f"the request comes from a page of an unnamed other origin (Sec-Fetch-Site: {site});"
                 " open the address itself, or use fetch() in a page whose host is in ALLOWED_HOSTS"
@@ -84,7 +84,9 @@ class Guard:
             raise Problem(403, "foreign_origin", detail)
 
 
-def _checks(allowed_hosts: Collection[str]) -> tuple[Callable[[str], bool | None], Callable[[str], bool]]:
+def _checks(
+    allowed_hosts: Collection[str], origins: Collection[str]
+) -> tuple[Callable[[str], bool | None], Callable[[str], bool]]:
     """Return two checks: does a `Host` name this gateway (None: it is invalid), and is an `Origin` one of its own."""
     allowed = {_name(_HOST.fullmatch(host)) for host in allowed_hosts} - {None}
 
@@ -96,7 +98,7 @@ def _checks(allowed_hosts: Collection[str]) -> tuple[Callable[[str], bool | None
     @functools.lru_cache(_CACHED_VALUES)
     def is_our_origin(origin: str) -> bool:
         name = _name(_ORIGIN.fullmatch(origin))
-        return name is not None and (is_loopback(name) or name in allowed)
+        return origin in origins or (name is not None and (is_loopback(name) or name in allowed))
 
     return is_ours, is_our_origin
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 
 from contract import csv_table
-from contract.coercion import Grid, Instances
 from contract.errors import FieldError, InvalidInstances
+from contract.instances import Grid, Instances
 from gateway.protocols.native import EMPTY
 from gateway.refusals import MalformedBody
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from contract.coercion import Instances, Records
-from gateway.protocols.native import with_repeats_marked
+from contract.instances import Instances, Records
+from runtime.exact_json import with_repeats_marked
 
 
 def read(fields: Iterable[tuple[str, str]]) -> Instances:

@@ -14,14 +14,15 @@ from typing import IO, Any
 import orjson
 
 from contract import csv_table
-from contract.coercion import RepeatedKeys
 from contract.errors import MAX_ERRORS, FieldError
+from contract.instances import RepeatedKeys
 from contract.parameters import Parameter, parameter_errors
 from contract.repository import PREVIOUS, valid_name
 from contract.suggestions import Suggestions
 from contract.training import DERIVED_METRICS, GENERIC_RECIPE, KINDS, METRICS, Gate, TrainingRequest
 from contract.training_columns import resolve_columns
 from contract.wording import shown
+from gateway.protocols import native
 from gateway.refusals import Reason, Refusal, did_you_mean
 
 _HEAD = 4 * 1024 * 1024
@@ -29,6 +30,10 @@ _HEAD = 4 * 1024 * 1024
 
 _MAX_NAME, _MAX_NOTES, _MAX_PATH, _MAX_FEATURES, _MAX_DEPTH = 256, 4000, 1024, 10_000, 20
 _KEYS = ("recipe", "parameters", "target", "features", "id_field", "kinds", "alias", "gate", "notes", "data")
+
+
+_TEXTS = frozenset({"recipe", "target", "id_field", "alias", "notes"})
+"""Fields of a form that are text; the others are JSON."""
 
 
 class _Errors(list[FieldError]):
@@ -52,11 +57,13 @@ def training_request(
     default: str,
     upload: str | None = None,
     upload_name: str | None = None,
+    *,
+    preview: bool = False,
 ) -> TrainingRequest:
     """Return the request in `body`. Raises `Refusal` with every error.
 
     `default`: the recipe if the body names none; `upload` and `upload_name`: the names of the uploaded file, in
-    SPOOL_DIR and at the client.
+    SPOOL_DIR and at the client. `preview`: it is for a preview, which needs no target, and the recipe tabular.
     """
     if not isinstance(body, dict):
         raise invalid([FieldError(None, None, "not_an_object", f"the body must be a JSON object; it is {shown(body)}")])
@@ -84,7 +91,10 @@ def training_request(
     if path and upload:
         errors.add("data", "ambiguous_data", "send the data as a file or as a path under DATA_DIR, not both")
     if request.recipe == GENERIC_RECIPE:
-        _generic(request, errors)
+        _generic(request, errors, ("data",) if preview else ("target", "data"))
+    elif preview and request.recipe:
+        message = f"the recipe {request.recipe} knows its columns; a preview is for the recipe {GENERIC_RECIPE}"
+        errors.add("recipe", "not_taken", message)
     elif request.kinds and request.recipe:
         errors.add(
             "kinds", "not_taken", f"the recipe {request.recipe} sets its own kinds; leave kinds out, or use tabular"
@@ -95,6 +105,11 @@ def training_request(
     if errors:
         raise invalid(errors, errors.total)
     return request
+
+
+def fields_of_form(fields: Mapping[str, str]) -> dict[str, object]:
+    """Return the fields of a form as the keys of a body: some are text, the others JSON. Raises `MalformedBody`."""
+    return {name: text if name in _TEXTS else native.json_value(text.encode()) for name, text in fields.items()}
 
 
 def shown_request(request: TrainingRequest) -> dict[str, Any]:
@@ -281,12 +296,12 @@ def _path(data: object, errors: _Errors) -> str | None:
     return path
 
 
-def _generic(request: TrainingRequest, errors: _Errors) -> None:
+def _generic(request: TrainingRequest, errors: _Errors, needed: Sequence[str]) -> None:
     named: dict[str, Callable[[TrainingRequest], object]] = {
         "target": lambda asked: asked.target,
         "data": lambda asked: asked.upload or asked.path,
     }
-    for key, value in named.items():
-        if not value(request) and not any(error.field and error.field.startswith(key) for error in errors):
+    for key in needed:
+        if not named[key](request) and not any(error.field and error.field.startswith(key) for error in errors):
             what = "the column to predict" if key == "target" else 'a CSV file, or {"path": "…"} under DATA_DIR'
             errors.add(key, "missing_field", f"the recipe {GENERIC_RECIPE} needs {key}: {what}")

@@ -1,40 +1,53 @@
-"""Health: whether the process is alive, and whether it can work."""
+"""Health: whether the process is alive, and whether a prediction would be accepted."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
-from redis.exceptions import RedisError
+import threading
 
-from broker.gateway.jobs import Jobs
-from contract.repository import Repository
-from gateway.answers import json_response
+from flask import Blueprint, Response
+
+from contract.keys import Scope
+from gateway.answers import FRESH, json_response
+from gateway.exchange import caller
+from gateway.operations import Answer, Operation
 from gateway.problems import RETRY_SOON, Problem
 from gateway.rules import Level
+from gateway.serving.readiness import SHOWN, Readiness, State
+
+_LIVE = Operation(
+    "check_alive", "Whether this process runs", {200: Answer("It runs.", "Alive")}, problems=("503 stopping",)
+)
+_READY = Operation(
+    "check_ready",
+    "Whether a prediction would be accepted now",
+    {200: Answer("Predictions are accepted; `degraded`: some may wait or fail.", "Ready")},
+    problems=("503 not_ready",),
+)
 
 
-def blueprint(jobs: Jobs, repository: Repository) -> Blueprint:
+def blueprint(readiness: Readiness, stopping: threading.Event) -> Blueprint:
+    """`stopping` is set once this process is to stop."""
     routes = Blueprint("health", __name__, url_prefix="/health")
 
-    @routes.get("/live", level=Level.OPEN)
+    @routes.get("/live", level=Level.OPEN, docs=_LIVE)
     def live() -> Response:
+        if stopping.is_set():
+            raise Problem(503, "stopping", "this gateway is stopping; use another one", headers=RETRY_SOON)
         return json_response({"status": "ok"})
 
-    @routes.get("/ready", level=Level.OPEN)
+    @routes.get("/ready", level=Level.OPEN, docs=_READY)
     def ready() -> Response:
-        missing = []
-        workers = 0
-        try:
-            workers = jobs.workers()
-        except RedisError:
-            missing.append("Redis does not answer")
-        models = repository.names()
-        if not models:
-            missing.append(f"the model repository {repository.root} holds no model")
-        if missing:
-            raise Problem(503, "not_ready", "; ".join(missing), headers=RETRY_SOON)
-        if not workers:
-            detail = "no worker is alive: requests are accepted and wait"
-            return json_response({"status": "degraded", "detail": detail, "models": len(models), "workers": 0})
-        return json_response({"status": "ok", "models": len(models), "workers": workers})
+        report = readiness.report()
+        if not caller().allows(Scope.READ) or caller().models is not None:
+            report = report.without_names()
+        counts = {"models": report.models, "workers": report.workers}
+        if report.state is State.OK:
+            return json_response({"status": report.state, **counts}, headers=FRESH)
+        reasons = [reason.to_json() for reason in report.reasons[:SHOWN]]
+        members: dict[str, object] = {**counts, "reasons": reasons, "repairs": report.repairs}
+        if report.state is State.NOT_READY:
+            # Not raised, which would log it: the log has each change of readiness once.
+            return Problem(503, report.state, report.detail, headers={**RETRY_SOON, **FRESH}, **members).response()
+        return json_response({"status": report.state, "detail": report.detail, **members}, headers=FRESH)
 
     return routes

@@ -1,54 +1,144 @@
-"""Jobs: listed, read, waited for, cancelled, deleted."""
+"""Jobs: listed, read, waited for, watched, cancelled, deleted."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from flask import Blueprint, Response, request
 
-from broker.gateway.listing import LARGEST_PAGE
-from contract.jobs import Status
+from broker.gateway.listing import LARGEST_PAGE, JobFilter
+from broker.gateway.receipts import Receipts
+from broker.job_kinds import readable_kinds
+from contract.jobs import Status, timestamp
 from contract.repository import valid_name
-from gateway.answers import FRESH, job_response, json_response
+from gateway.answers import FRESH, JobAnswer, json_response
 from gateway.clients import hung_up
+from gateway.event_streams import events
+from gateway.exchange import caller
+from gateway.operations import DELETED, KEPT, MOMENT, PAGE, WAIT, Answer, Operation, Parameter
 from gateway.problems import Problem
+from gateway.protocols import event_stream, pages
 from gateway.protocols.preferences import seconds
 from gateway.rules import Level
+from gateway.serving.job_events import JobWatcher
 from gateway.serving.jobs import JobReader
 
-_NUMBER = re.compile(r"[0-9]{1,9}")
+_KINDS = [kind.name for kind in readable_kinds()]
+_INDEX = Operation(
+    "list_jobs",
+    "The jobs of the caller, newest first",
+    {200: Answer("A page of jobs.", "JobPage")},
+    problems=("400 invalid_parameter",),
+    parameters=(
+        Parameter("model", "Only jobs of this model."),
+        Parameter("status", "Only jobs with this status.", {"type": "string", "enum": list(Status)}),
+        Parameter(
+            "kind", "Only jobs of this kind.", {"type": "string", "enum": [one.name for one in readable_kinds()]}
+        ),
+        Parameter("created_after", "Only jobs of this time and later ones.", MOMENT),
+        Parameter("created_before", "Only jobs of this time and earlier ones.", MOMENT),
+        *PAGE,
+    ),
+)
+_SHOW = Operation(
+    "get_job",
+    "A job, with its result once it has ended",
+    {200: Answer("The job.", "Job")},
+    problems=("400 invalid_parameter", "404 unknown_job", *KEPT),
+    parameters=(WAIT,),
+)
+_EVENTS = Operation(
+    "watch_job",
+    "What happens to a job, as server-sent events: progress, log, end",
+    {
+        200: Answer("The events, until the job has ended.", {"text/event-stream": "JobEvent"}),
+        204: Answer("The client has seen the end of the job."),
+    },
+    problems=("400 invalid_parameter", "404 unknown_job", "429 too_many_streams"),
+    parameters=(Parameter("Last-Event-ID", "The id of the last event that the client has.", place="header"),),
+)
+_CANCEL = Operation(
+    "cancel_job",
+    "Cancel a job unless it has ended",
+    {200: Answer("The job.", "Job")},
+    problems=("403 missing_scope", "404 unknown_job", *KEPT),
+)
+_DELETE = Operation(
+    "delete_job",
+    "Cancel a job, or delete one that has ended",
+    {200: Answer("The job, which is cancelled.", "Job"), 204: DELETED},
+    problems=("403 missing_scope", "404 unknown_job", *KEPT),
+)
 
 
-def blueprint(reader: JobReader, max_wait: int) -> Blueprint:
-    """`max_wait`: seconds that a request may wait for a job."""
+def blueprint(
+    reader: JobReader,
+    watchers: JobWatcher,
+    log: Callable[[str, int], tuple[int, bytes]],
+    max_wait: int,
+    receipts: Receipts,
+) -> Blueprint:
+    """`log` returns the log of a job from a byte on, and where that begins. `max_wait`: seconds that a request may wait
+    for a job. `receipts` notes which ended jobs clients have seen."""
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
 
-    @routes.get("", level=Level.READ)
+    @routes.get("", level=Level.OWN, docs=_INDEX)
     def index() -> Response:
-        model, status = request.args.get("model"), request.args.get("status")
-        if model is not None and not valid_name(model):
-            raise Problem(400, "invalid_parameter", f"model={model[:64]!r} cannot be the name of a model")
-        if status is not None and status not in list(Status):
-            raise Problem(400, "invalid_parameter", f"status={status[:64]!r} is none of {', '.join(Status)}")
-        limit = request.args.get("limit", "50")
+        wanted = _filter_in(request.args)
         try:
-            if not _NUMBER.fullmatch(limit):
-                raise ValueError(f"limit={limit[:64]!r} is not a number")
-            page = reader.jobs.list(model, Status(status) if status else None, int(limit), request.args.get("cursor"))
+            limit = pages.limit(request.args.get("limit"))
+            page = reader.list(wanted, limit, request.args.get("cursor"))
         except ValueError as error:
             detail = f"{error}; limit is a number up to {LARGEST_PAGE}, and cursor is the next_cursor of a page"
             raise Problem(400, "invalid_parameter", detail) from error
         body = {"items": [job.to_json() for job in page.items], "next_cursor": page.next_cursor}
         return json_response(body, headers=FRESH)
 
-    @routes.get("/<job_id>", level=Level.READ)
-    def show(job_id: str) -> Response:
+    @routes.get("/<job_id>", level=Level.OWN, docs=_SHOW)
+    def show(job_id: str) -> JobAnswer:
         wait = min(seconds("wait", request.args.get("wait")) or 0, max_wait)
-        return job_response(reader.wait(job_id, wait, hung_up(request.environ)), headers=FRESH)
+        gone = hung_up(request.environ)
+        return JobAnswer(reader.wait(job_id, wait, gone), headers=FRESH, note=receipts.fetched, gone=gone)
 
-    @routes.delete("/<job_id>", level=Level.PREDICT)
-    def delete(job_id: str) -> Response:
+    @routes.get("/<job_id>/events", level=Level.OWN, docs=_EVENTS)
+    def watch(job_id: str) -> Response:
+        position = event_stream.position(request.headers.get("Last-Event-ID"))
+        reader.read(job_id)
+        if position is None:  # otherwise a browser would connect again and again
+            return Response(status=204)
+        watcher = watchers.enter(job_id, caller().owner, hung_up(request.environ))
+        stream = events(watcher, partial(log, job_id), partial(reader.read, job_id), position)
+        response = Response(stream, headers={**FRESH, "X-Accel-Buffering": "no"}, content_type="text/event-stream")
+        response.call_on_close(partial(watchers.leave, watcher))
+        return response
+
+    @routes.post("/<job_id>/cancel", level=Level.OWN, docs=_CANCEL, audit="cancel_job")
+    def cancel(job_id: str) -> JobAnswer:
+        return JobAnswer(reader.cancel(job_id))
+
+    @routes.delete("/<job_id>", level=Level.OWN, docs=_DELETE, audit="delete_job")
+    def delete(job_id: str) -> JobAnswer | Response:
         canceled = reader.cancel_or_delete(job_id)
-        return job_response(canceled) if canceled else Response(status=204)
+        return JobAnswer(canceled) if canceled else Response(status=204)
 
     return routes
+
+
+def _filter_in(arguments: Mapping[str, str]) -> JobFilter:
+    """Return the filter in a query. Raises `Problem` and `Refusal`."""
+    model, status, kind = (arguments.get(name) for name in ("model", "status", "kind"))
+    if model is not None and not valid_name(model):
+        raise Problem(400, "invalid_parameter", f"model={model[:64]!r} cannot be the name of a model")
+    if status is not None and status not in list(Status):
+        raise Problem(400, "invalid_parameter", f"status={status[:64]!r} is none of {', '.join(Status)}")
+    if kind is not None and kind not in _KINDS:
+        raise Problem(400, "invalid_parameter", f"kind={kind[:64]!r} is none of {', '.join(_KINDS)}")
+    after, before = (pages.moment(name, arguments.get(name)) for name in ("created_after", "created_before"))
+    return JobFilter(
+        model,
+        Status(status) if status else None,
+        kind=kind,
+        created_after=None if after is None else timestamp(after),
+        created_before=None if before is None else timestamp(before),
+    )

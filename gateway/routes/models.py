@@ -6,22 +6,34 @@ from flask import Blueprint, Response
 
 from contract.repository import Repository
 from gateway.answers import json_response
+from gateway.operations import Answer, Operation
 from gateway.rules import Level
 from gateway.serving.models import describe, model_summary, resolve
+
+_INDEX = Operation("list_models", "The served models", {200: Answer("The models, by name.", "ModelList")})
+_SHOW = Operation(
+    "get_model",
+    "A model: what it takes and answers, and a request that works",
+    {200: Answer("The version, with all versions and aliases of the model.", "Model")},
+    problems=("404 no_current_version", "503 manifest_invalid", "503 model_not_found"),
+)
 
 
 def blueprint(repository: Repository) -> Blueprint:
     routes = Blueprint("models", __name__, url_prefix="/v1/models")
 
-    @routes.get("", level=Level.READ)
+    @routes.get("", level=Level.READ, docs=_INDEX)
     def index() -> Response:
-        return json_response({"items": [model_summary(repository, name) for name in repository.names()]})
+        names = repository.names()
+        # KServe's clients look for `models` here, and for `ready` below.
+        return json_response({"items": [model_summary(repository, name) for name in names], "models": names})
 
-    @routes.get("/<reference>", level=Level.READ)
+    @routes.get("/<reference>", level=Level.READ, docs=_SHOW)
     def show(reference: str) -> Response:
         name, version = resolve(repository, reference)
         manifest = repository.manifest(name, version)
         versions = repository.versions(name)
-        return json_response({**describe(manifest), "aliases": repository.aliases(name), "versions": versions})
+        aliases = repository.aliases(name)
+        return json_response({**describe(manifest), "aliases": aliases, "versions": versions, "ready": True})
 
     return routes

@@ -2,98 +2,211 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Request, Response, request
 
-from contract.coercion import Instances
-from contract.jobs import Job
-from contract.manifest import Signature
-from gateway.answers import FRESH, job_response
-from gateway.clients import hung_up
+from broker.gateway.receipts import Receipts
+from contract.instances import Instances
+from contract.jobs import Job, Status
+from contract.manifest import ModelManifest
+from contract.signature import OTHER_METHODS, PREDICT, Signature
+from contract.webhooks import AllowedTargets
+from gateway.answers import FRESH, NO_HEADERS, JobAnswer, PredictionAnswer, quota_headers
+from gateway.clients import request_context
+from gateway.exchange import current
 from gateway.forms import fields_in, length_of
-from gateway.media_types import CSV, MULTIPART, URLENCODED, is_json, media_type, unsupported
-from gateway.problems import Problem
-from gateway.protocols import csv_rows, form, native
+from gateway.idempotency import note_idempotency
+from gateway.media_types import CSV, MULTIPART, URLENCODED, check_coding, is_json, media_type, unsupported
+from gateway.operations import (
+    CANCEL_AFTER,
+    IDEMPOTENCY_KEY,
+    JOB_ACCEPTED,
+    KEPT,
+    PREFER,
+    REPEATED,
+    WEBHOOK_URL,
+    Answer,
+    Operation,
+    Parameter,
+)
+from gateway.protocols import csv_answers, csv_rows, form, native
 from gateway.protocols.preferences import Preferences, preferences, seconds
+from gateway.protocols.webhooks import webhook_url
 from gateway.rules import BodyLimit, Level
 from gateway.serving.models import resolve
-from gateway.serving.predicting import Predictor
+from gateway.serving.predicting import PredictionOptions, Predictor
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-QUERY_WAIT = 10
-"""Seconds that a prediction asked for in a query waits by default."""
+DEFAULT_WAIT = 10
+"""Seconds that a prediction waits by default if it is in a query, or asks for CSV."""
+
+AT_ONCE = 0.25
+"""Seconds within which an answer counts as seen without a look whether the client is still there."""
+
+
+_ENDED = Answer("The job has ended within the wait; its `status` says how.", "Job", {"Location": "Its address."})
+_ENDED_OR_CSV = Answer(
+    "The job has ended within the wait; its `status` says how. If it has succeeded and `Accept` asks for CSV: the rows"
+    " of the request with their answers.",
+    {"application/json": "Job", "text/csv": "Csv"},
+    {"Location": "Its address."},
+)
+_ESCAPE = Parameter("escape", "`formulas`: in a CSV, an apostrophe comes before cells that a spreadsheet would run.")
+_REFUSED = (
+    *("400 invalid_parameter", "404 no_current_version", "413 too_many_rows", "422 invalid_instances"),
+    *("429 rate_limit", "429 rows_waiting_limit", "429 jobs_in_flight_limit"),
+    *("503 manifest_invalid", "503 model_not_found", "503 queue_full", "503 overloaded", "503 redis_disk_slow", *KEPT),
+)
+_BODY_REFUSED = (
+    *("403 no_webhooks", "411 length_required", "413 form_too_large", "415 unsupported_media_type"),
+    *("415 unsupported_content_encoding", *_REFUSED),
+)
+_ROWS = {
+    "application/json": "Instances",
+    "text/csv": "Csv",
+    "application/x-www-form-urlencoded": "FormRow",
+    "multipart/form-data": "FormRow",
+}
+_POST = Operation(
+    "predict",
+    "Predict rows",
+    {200: _ENDED_OR_CSV, 202: JOB_ACCEPTED},
+    problems=(*REPEATED, *_BODY_REFUSED),
+    parameters=(_ESCAPE, PREFER, CANCEL_AFTER, IDEMPOTENCY_KEY, WEBHOOK_URL),
+    body=_ROWS,
+)
+_CALL = Operation(
+    "call_method",
+    "Send rows to another method of the model",
+    {200: _ENDED_OR_CSV, 202: JOB_ACCEPTED},
+    problems=("404 unknown_method", *REPEATED, *_BODY_REFUSED),
+    parameters=(_ESCAPE, PREFER, CANCEL_AFTER, IDEMPOTENCY_KEY, WEBHOOK_URL),
+    body=_ROWS,
+)
+_QUERY = Operation(
+    "predict_query",
+    "Predict one row in the query; waits up to 10 s",
+    {200: _ENDED, 202: JOB_ACCEPTED},
+    problems=_REFUSED,
+    parameters=(PREFER, CANCEL_AFTER),
+)
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Speaks HTTP for the predictor. `max_wait`: seconds that a request may wait for its job."""
+    """Speaks HTTP for the predictor. `max_wait`: seconds that a request may wait for its job. `receipts` notes which
+    ended jobs clients have seen. `webhooks`: where they may go; None: there are none."""
 
     predictor: Predictor
     max_wait: int
+    receipts: Receipts
+    webhooks: AllowedTargets | None = None
 
-    def post(self, environ: WSGIEnvironment, reference: str) -> Response:
-        """Predict the rows in the body. The fast path calls this, too, so it needs nothing of Flask's context."""
+    def post(self, environ: WSGIEnvironment, reference: str, method: str = PREDICT.name) -> PredictionAnswer:
+        """Send the rows in the body to a method. The fast path calls this, too, so it needs nothing of Flask's
+        context."""
         preferred = preferences(environ.get("HTTP_PREFER"), self.max_wait)
-        expires_after = seconds("Cancel-After", environ.get("HTTP_CANCEL_AFTER"))
-        model = self.predictor.model(reference)
-        rows, size = _rows_in(environ, model.signature, self.predictor.max_rows)
-        job = self.predictor.predict(
-            model,
-            rows,
-            size,
-            wait=preferred.wait,
-            lenient=preferred.handling == "lenient",
-            expires_after=expires_after,
-            gone=hung_up(environ),
+        as_csv = "text/csv" in (accept := environ.get("HTTP_ACCEPT", "")) and csv_answers.is_wanted(accept)
+        escape = as_csv and csv_answers.is_escaped(environ["QUERY_STRING"])
+        if as_csv and preferred.wait is None:
+            preferred = replace(preferred, wait=min(DEFAULT_WAIT, self.max_wait))
+        options = PredictionOptions(
+            method,
+            preferred.wait,
+            preferred.handling == "lenient",
+            seconds("Cancel-After", environ.get("HTTP_CANCEL_AFTER")),
+            webhook_url(environ, self.webhooks),
         )
-        return _answer(job, preferred)
+        note_idempotency(current(), preferred.handling)
+        model = _noted(self.predictor.model(reference))
+        rows, size = _rows_in(environ, model.signature, self.predictor.max_rows)
+        context = request_context(environ)
+        job = self.predictor.predict(model, rows, size, options, context)
+        if as_csv and job.status is Status.SUCCEEDED:
+            answers = csv_answers.write(job, rows, model.signature, method, escape=escape)
+            return self._csv(answers, job, preferred, context.gone)
+        return self._answer(job, preferred, context.gone)
 
-    def query(self, asked: Request, reference: str) -> Response:
+    def query(self, asked: Request, reference: str) -> JobAnswer | Response:
         """Predict the row in the query."""
         if asked.method == "HEAD":
             resolve(self.predictor.repository, reference)
             return Response(headers=FRESH, content_type="application/json")
         preferred = preferences(asked.environ.get("HTTP_PREFER"), self.max_wait)
         if preferred.wait is None:
-            preferred = replace(preferred, wait=min(QUERY_WAIT, self.max_wait))
-        expires_after = seconds("Cancel-After", asked.environ.get("HTTP_CANCEL_AFTER"))
-        job = self.predictor.predict(
-            self.predictor.model(reference),
-            form.read(asked.args.items(multi=True)),
-            len(asked.query_string),
+            preferred = replace(preferred, wait=min(DEFAULT_WAIT, self.max_wait))
+        options = PredictionOptions(
             wait=preferred.wait,
             lenient=preferred.handling == "lenient",
-            expires_after=expires_after,
-            gone=hung_up(asked.environ),
+            expires_after=seconds("Cancel-After", asked.environ.get("HTTP_CANCEL_AFTER")),
         )
-        response = _answer(job, preferred)
-        response.headers.update(FRESH)
-        return response
+        model, row = _noted(self.predictor.model(reference)), form.read(asked.args.items(multi=True))
+        context = request_context(asked.environ)
+        job = self.predictor.predict(model, row, len(asked.query_string), options, context)
+        return self._answer(job, preferred, context.gone, FRESH)
+
+    def _csv(self, body: bytes, job: Job, preferred: Preferences, gone: Callable[[], bool]) -> PredictionAnswer:
+        headers = {**self._headers(job, preferred), "Content-Type": csv_answers.CONTENT_TYPE, "Vary": "Accept"}
+        # The job has what the CSV lacks: warnings, and the errors of invalid rows.
+        return PredictionAnswer(body, headers, partial(self.receipts.fetched, job.id), gone)
+
+    def _answer(
+        self, job: Job, preferred: Preferences, gone: Callable[[], bool], headers: Mapping[str, str] = NO_HEADERS
+    ) -> JobAnswer:
+        exchange = current()
+        headers = {**headers, **self._headers(job, preferred)}
+        status = 200 if job.status.final else 202
+        # The check is a system call. A client hardly leaves as soon as it has asked.
+        gone = gone if exchange.elapsed() > AT_ONCE else _never
+        # A delivered job is soon deleted, but not while its request may be repeated, or its webhook waits.
+        kept = exchange.idempotency or "HTTP_WEBHOOK_URL" in exchange.environ
+        note = self.receipts.fetched if kept else self.receipts.delivered
+        return JobAnswer(job, status, headers, note=note, gone=gone)
+
+    def _headers(self, job: Job, preferred: Preferences) -> dict[str, str]:
+        """Return the headers that every answer with a job has. Notes the job for the access log."""
+        exchange = current()
+        exchange.job_id = job.id
+        headers = {"Location": f"/v1/jobs/{job.id}"}
+        if exchange.quota is not None:
+            headers |= quota_headers(exchange.quota)
+        if applied := preferred.applied:
+            headers["Preference-Applied"] = applied
+        return headers
 
 
 def blueprint(predictions: Predictions, limit: BodyLimit) -> Blueprint:
     routes = Blueprint("predictions", __name__, url_prefix="/v1/models")
 
-    @routes.post("/<reference>/predict", level=Level.PREDICT, body=limit)
-    def post(reference: str) -> Response:
+    @routes.post("/<reference>/predict", level=Level.PREDICT, docs=_POST, body=limit)
+    def post(reference: str) -> PredictionAnswer:
         return predictions.post(request.environ, reference)
 
-    @routes.get("/<reference>/predict", level=Level.PREDICT)
-    def query(reference: str) -> Response:
+    @routes.post(f"/<reference>/<any({', '.join(OTHER_METHODS)}):method>", level=Level.PREDICT, docs=_CALL, body=limit)
+    def call(reference: str, method: str) -> PredictionAnswer:
+        return predictions.post(request.environ, reference, method)
+
+    @routes.get("/<reference>/predict", level=Level.PREDICT, docs=_QUERY)
+    def query(reference: str) -> JobAnswer | Response:
         return predictions.query(request, reference)
 
     return routes
 
 
-def _answer(job: Job, preferred: Preferences) -> Response:
-    headers = {"Location": f"/v1/jobs/{job.id}"}
-    if applied := preferred.applied:
-        headers["Preference-Applied"] = applied
-    return job_response(job, 200 if job.status.final else 202, headers)
+def _never() -> bool:
+    return False
+
+
+def _noted(model: ModelManifest) -> ModelManifest:
+    exchange = current()
+    exchange.model, exchange.version = model.name, model.version
+    return model
 
 
 def _rows_in(environ: WSGIEnvironment, signature: Signature, max_rows: int) -> tuple[Instances, int]:
@@ -101,9 +214,7 @@ def _rows_in(environ: WSGIEnvironment, signature: Signature, max_rows: int) -> t
 
     At most one row beyond `max_rows` is read of a CSV: a row can be two bytes, and costs hundreds.
     """
-    if coding := environ.get("HTTP_CONTENT_ENCODING"):
-        detail = f"the Content-Encoding {coding[:40]!r} is not supported; send the body as it is"
-        raise Problem(415, "unsupported_content_encoding", detail)
+    check_coding(environ)
     kind = media_type(environ)
     if is_json(kind):
         body = environ["wsgi.input"].read()

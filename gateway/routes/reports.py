@@ -15,6 +15,7 @@ from jinja2 import Environment
 from contract.files import read_regular
 from contract.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
 from contract.repository import CURRENT, REPORT_HTML, REPORT_JSON, Repository
+from gateway.operations import Answer, Operation, Parameter
 from gateway.problems import Problem
 from gateway.rules import Level
 from gateway.serving.models import resolve
@@ -46,10 +47,19 @@ _SAFE_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:/\[\]_-]+")
 """Addresses that are safe in a command that people paste into a shell."""
 
 
+_REPORT = Operation(
+    "get_report",
+    "The report of a version: a page, or its facts as JSON",
+    {200: Answer("The report.", {"text/html": "Text", "application/json": "Report"}), 304: Answer("As it was.")},
+    problems=("400 invalid_parameter", "404 no_report"),
+    parameters=(Parameter("format", "By default what `Accept` prefers.", {"type": "string", "enum": list(FORMATS)}),),
+)
+
+
 def blueprint(repository: Repository) -> Blueprint:
     routes = Blueprint("reports", __name__, url_prefix="/v1/models")
 
-    @routes.get("/<name>/versions/<version>/report", level=Level.READ)
+    @routes.get("/<name>/versions/<version>/report", level=Level.READ, docs=_REPORT)
     def report(name: str, version: str) -> Response:
         model, number = resolve(repository, f"{name}@{version}")
         wanted = _wanted()
@@ -68,13 +78,14 @@ def blueprint(repository: Repository) -> Blueprint:
     return routes
 
 
-def filled_in(page: bytes, repository: Repository, model: str, version: int) -> bytes:
-    """Fill in the placeholders of the page. A page of an older release may have none."""
+def filled_in(page: bytes, repository: Repository, model: str, version: int, endpoint: str = "reports.report") -> bytes:
+    """Fill in the placeholders of the page. A page of an older release may have none. `endpoint`: the route of reports
+    that it links to."""
     aliases: dict[int, list[str]] = {}
     for alias, number in sorted(repository.aliases(model).items(), key=lambda item: (item[0] != CURRENT, item)):
         aliases.setdefault(number, []).append(alias)
     others = [number for number in _reported(repository, model) if number != version][-MAX_VERSIONS:]
-    link = functools.partial(url_for, "reports.report")
+    link = functools.partial(url_for, endpoint)
     status = _STATUS.render(model=model, version=version, aliases=aliases, others=others[::-1], link=link)
     page = page.replace(STATUS.encode(), status.encode(), 1)
     address = request.url_root.rstrip("/")

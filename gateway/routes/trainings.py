@@ -5,53 +5,159 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
 from flask import Blueprint, Response, request
 
 from broker.schedules import Schedule
 from contract.errors import FieldError
-from contract.training import TrainingRequest
-from gateway.answers import FRESH, job_response, json_response
+from contract.jobs import Job
+from contract.training import GENERIC_RECIPE, TrainingPreview, TrainingRequest
+from contract.webhooks import AllowedTargets
+from gateway.answers import FRESH, JobAnswer, json_response
+from gateway.exchange import current
 from gateway.forms import Upload, receive
+from gateway.idempotency import note_idempotency, note_idempotency_of
 from gateway.media_types import AS_JSON, MULTIPART, is_json, unsupported
+from gateway.operations import (
+    DELETED,
+    IDEMPOTENCY_KEY,
+    JOB_ACCEPTED,
+    KEPT,
+    REPEATED,
+    WEBHOOK_URL,
+    Answer,
+    Operation,
+    Parameter,
+)
 from gateway.problems import Problem
 from gateway.protocols import native
-from gateway.protocols.training_requests import check_file, check_parameters, invalid, shown_request, training_request
+from gateway.protocols.training_requests import (
+    check_file,
+    check_parameters,
+    fields_of_form,
+    invalid,
+    shown_request,
+    training_request,
+)
+from gateway.protocols.webhooks import webhook_url
 from gateway.rules import SMALL_BODY, BodyLimit, Level
 from gateway.serving.jobs import JobReader
 from gateway.serving.models import check_new_name
+from gateway.serving.replays import Replays
 from gateway.serving.spool import Spool
 from gateway.serving.training import Trainings, default_recipe
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 SCHEDULE_BODY = BodyLimit.of_request(16)
 """All schedules with their requests are read every second."""
 
-_TEXTS = frozenset({"recipe", "target", "id_field", "alias", "notes"})
-"""Fields of a form that are text; the others are JSON."""
+_SUBMITTED = (
+    *("400 invalid_parameter", "403 no_webhooks", "422 invalid_training", "429 trainings_waiting_limit"),
+    *("503 no_trainer", "503 queue_full", *KEPT),
+)
+_TRAIN = Operation(
+    "train_model",
+    "Train a model, or preview the columns of its file",
+    {
+        200: Answer("With `preview=1`: how its file would be understood.", "TrainingPreview"),
+        202: JOB_ACCEPTED,
+    },
+    problems=(
+        *("409 request_in_flight", "422 no_data", "503 trainer_crashed"),
+        *REPEATED,
+        *("411 length_required", "413 form_too_large", "413 upload_too_large", "415 unsupported_media_type"),
+        *("422 invalid_name", "422 repeated_field", "429 upload_limit", "507 spool_full", "503 redis_disk_slow"),
+        *_SUBMITTED,
+    ),
+    body={"application/json": "TrainingRequest", "multipart/form-data": "TrainingForm"},
+    body_required=False,
+    parameters=(
+        Parameter(
+            "preview",
+            "`1`: train nothing, and answer how the columns of the file would be understood. It needs no target.",
+            {"type": "string", "enum": ["0", "1"], "default": "0"},
+        ),
+        IDEMPOTENCY_KEY,
+        WEBHOOK_URL,
+    ),
+)
+_RESET = Operation(
+    "reset_model",
+    "Train a model with the defaults of its recipe",
+    {202: JOB_ACCEPTED},
+    problems=("404 no_current_version", "503 manifest_invalid", "503 redis_disk_slow", *REPEATED, *_SUBMITTED),
+    parameters=(IDEMPOTENCY_KEY, WEBHOOK_URL),
+)
+_LOG = Operation(
+    "get_log",
+    "The output of a training",
+    {
+        200: Answer(
+            "The log from `from` on, or what is left of it.",
+            {"text/plain": "Text"},
+            {"Log-From": "The byte at which this answer begins.", "Log-Next": "The next `from`."},
+        )
+    },
+    problems=("400 invalid_parameter", "404 unknown_job", "404 no_log"),
+    parameters=(Parameter("from", "The first byte.", {"type": "integer", "minimum": 0, "maximum": 10**15 - 1}),),
+)
+_INDEX = Operation("list_schedules", "The schedules of the caller", {200: Answer("By model.", "ScheduleList")})
+_SHOW = Operation(
+    "get_schedule", "When a model is trained", {200: Answer("The schedule.", "Schedule")}, problems=("404 no_schedule",)
+)
+_PUT = Operation(
+    "set_schedule",
+    "Train a model regularly",
+    {200: Answer("The schedule.", "Schedule")},
+    problems=(
+        *("409 others_schedule", "409 too_many_schedules", "422 invalid_name", "422 invalid_training"),
+        *("503 no_trainer", *KEPT),
+    ),
+    body="NewSchedule",
+)
+_DELETE = Operation("delete_schedule", "Train a model no more", {204: DELETED}, problems=("404 no_schedule", *KEPT))
 
 
-def blueprint(trainings: Trainings, reader: JobReader, spool: Spool, fields: BodyLimit) -> Blueprint:
-    """`fields`: the limit of a form's fields."""
+def blueprint(
+    trainings: Trainings,
+    replays: Replays,
+    reader: JobReader,
+    spool: Spool,
+    fields: BodyLimit,
+    webhooks: AllowedTargets | None = None,
+) -> Blueprint:
+    """`fields`: the limit of a form's fields. `webhooks`: where they may go; None: there are none."""
     routes = Blueprint("trainings", __name__, url_prefix="/v1")
 
-    @routes.post("/models/<name>/train", level=Level.TRAIN)
-    def train(name: str) -> Response:
+    @routes.post("/models/<name>/train", level=Level.TRAIN, docs=_TRAIN, audit=_action)
+    def train(name: str) -> JobAnswer | Response:
         check_new_name(name)
         recipes = trainings.recipes()
+        if _is_preview(request.args.get("preview", "0")):
+            with _body(spool, fields) as given:
+                return json_response(_preview(name, recipes, given).to_json(), headers=FRESH)
         with _body(spool, fields) as given:
-            default = default_recipe(name, recipes)
-            asked = training_request(name, given.request, recipes, default, given.upload, given.client_name)
-            if given.upload:
-                with spool.open(given.upload) as file:
-                    check_file(asked, file)
-            return _submit(_checked(asked))
+            if earlier := replays.find(current().idempotency):
+                job = replays.job(earlier)
+            else:
+                job = _submit(name, recipes, given)
+            if current().replayed and given.upload:
+                spool.discard([given.upload])
+            return _accepted(job)
 
-    @routes.post("/models/<name>/reset", level=Level.TRAIN)
-    def reset(name: str) -> Response:
+    @routes.post("/models/<name>/reset", level=Level.TRAIN, docs=_RESET, audit="train")
+    def reset(name: str) -> JobAnswer:
+        if earlier := replays.find(note_idempotency(current())):
+            return _accepted(replays.job(earlier))
         recipes = trainings.recipes()
-        return _submit(training_request(name, {}, recipes, trainings.recipe_of(name, recipes)))
+        asked = training_request(name, {}, recipes, trainings.recipe_of(name, recipes))
+        return _accepted(trainings.submit(asked, webhook_url(request.environ, webhooks)))
 
-    @routes.get("/jobs/<job_id>/log", level=Level.READ)
+    @routes.get("/jobs/<job_id>/log", level=Level.OWN, docs=_LOG)
     def log(job_id: str) -> Response:
         start = request.args.get("from", "0")
         if not (start.isascii() and start.isdigit() and len(start) < 16):
@@ -60,15 +166,15 @@ def blueprint(trainings: Trainings, reader: JobReader, spool: Spool, fields: Bod
         headers = {**FRESH, "Log-From": str(first), "Log-Next": str(first + len(text))}
         return Response(text, 200, headers, content_type="text/plain; charset=utf-8")
 
-    @routes.get("/schedules", level=Level.READ)
+    @routes.get("/schedules", level=Level.OWN, docs=_INDEX)
     def index() -> Response:
-        return json_response({"items": [_shown(schedule) for schedule in trainings.schedules.all()]}, headers=FRESH)
+        return json_response({"items": [_shown(schedule) for schedule in trainings.all_schedules()]}, headers=FRESH)
 
-    @routes.get("/models/<name>/schedule", level=Level.READ)
+    @routes.get("/models/<name>/schedule", level=Level.OWN, docs=_SHOW)
     def show(name: str) -> Response:
         return json_response(_shown(trainings.schedule_of(name)), headers=FRESH)
 
-    @routes.put("/models/<name>/schedule", level=Level.TRAIN, body=SCHEDULE_BODY)
+    @routes.put("/models/<name>/schedule", level=Level.TRAIN, docs=_PUT, audit="set_schedule", body=SCHEDULE_BODY)
     def put(name: str) -> Response:
         check_new_name(name)
         body = native.json_value(request.environ["wsgi.input"].read())
@@ -83,14 +189,22 @@ def blueprint(trainings: Trainings, reader: JobReader, spool: Spool, fields: Bod
             raise invalid([FieldError(None, "cron", "not_a_cron_expression", str(error))]) from error
         return json_response(_shown(schedule), headers=FRESH)
 
-    @routes.delete("/models/<name>/schedule", level=Level.TRAIN)
+    @routes.delete("/models/<name>/schedule", level=Level.TRAIN, docs=_DELETE, audit="delete_schedule")
     def delete(name: str) -> Response:
         trainings.delete_schedule(name)
         return Response(status=204)
 
-    def _submit(asked: TrainingRequest) -> Response:
-        job = trainings.submit(asked)
-        return job_response(job, 202, {"Location": f"/v1/jobs/{job.id}"})
+    def _submit(name: str, recipes: list[str], given: _Body) -> Job:
+        asked = _request_of(name, recipes, default_recipe(name, recipes), given, spool)
+        return trainings.submit(_checked(asked), webhook_url(request.environ, webhooks))
+
+    def _preview(name: str, recipes: list[str], given: _Body) -> TrainingPreview:
+        asked = _request_of(name, recipes, GENERIC_RECIPE, given, spool, preview=True)
+        try:
+            return trainings.preview(asked)
+        finally:
+            if given.upload:
+                spool.discard([given.upload])
 
     def _checked(asked: TrainingRequest) -> TrainingRequest:
         """Return the request if its parameters fit its recipe."""
@@ -102,6 +216,16 @@ def blueprint(trainings: Trainings, reader: JobReader, spool: Spool, fields: Bod
     return routes
 
 
+def _action(environ: WSGIEnvironment) -> str:
+    return "preview_training" if parse_qs(environ.get("QUERY_STRING", "")).get("preview") == ["1"] else "train"
+
+
+def _is_preview(given: str) -> bool:
+    if given not in ("0", "1"):
+        raise Problem(400, "invalid_parameter", f"preview={given[:64]!r} is neither 0 nor 1")
+    return given == "1"
+
+
 @dataclass(frozen=True)
 class _Body:
     """The request in a body, and the name of its file in SPOOL_DIR and at the client."""
@@ -111,6 +235,23 @@ class _Body:
     client_name: str | None = None
 
 
+def _request_of(
+    name: str, recipes: list[str], default: str, given: _Body, spool: Spool, *, preview: bool = False
+) -> TrainingRequest:
+    """Return the request in a body. `default`: the recipe if it names none. Raises `Refusal` for an invalid request or
+    file."""
+    asked = training_request(name, given.request, recipes, default, given.upload, given.client_name, preview=preview)
+    if given.upload:
+        with spool.open(given.upload) as file:
+            check_file(asked, file)
+    return asked
+
+
+def _accepted(job: Job) -> JobAnswer:
+    current().job_id = job.id
+    return JobAnswer(job, 202, {"Location": f"/v1/jobs/{job.id}"})
+
+
 @contextmanager
 def _body(spool: Spool, fields: BodyLimit) -> Iterator[_Body]:
     """Yield the body. Its file is deleted if the block raises."""
@@ -118,12 +259,14 @@ def _body(spool: Spool, fields: BodyLimit) -> Iterator[_Body]:
     if kind == MULTIPART:
         form = receive(request.environ, spool, fields.bytes)
         try:
+            note_idempotency_of(current(), form.content(spool))
             names = (next(iter(names.values()), None) for names in (form.files, form.client_names))
             yield _Body(_request_in(form), *names)
         except BaseException:
             spool.discard(form.files.values())
             raise
     elif is_json(kind):
+        note_idempotency(current())
         data = request.environ["wsgi.input"].read()
         yield _Body(native.json_value(data) if data.strip() or kind else {})
     else:
@@ -143,13 +286,14 @@ def _request_in(form: Upload) -> object:
             message = "the form has other fields beside request; put everything into request"
             raise invalid([FieldError(None, "request", "ambiguous_body", message)])
         return native.json_value(form.fields["request"].encode())
-    return {name: text if name in _TEXTS else native.json_value(text.encode()) for name, text in form.fields.items()}
+    return fields_of_form(form.fields)
 
 
 def _shown(schedule: Schedule) -> Mapping[str, object]:
-    return {
+    found = {
         "model": schedule.model,
         "cron": schedule.cron,
         "request": shown_request(schedule.request),
         "next_run": schedule.next_run,
     }
+    return {**found, "owner": schedule.owner} if schedule.owner else found

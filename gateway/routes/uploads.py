@@ -1,61 +1,147 @@
-"""Uploads of models: a pickle is a program, so this is off unless `ALLOW_UPLOAD` is set."""
+"""New versions of a model: an upload, or a version with an edited signature.
+
+An upload is a pickle, and so a program: uploads are off unless `ALLOW_UPLOAD` is set. `ALLOW_LOCAL_UPLOAD` takes those
+of the user who runs the gateway.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 from flask import Blueprint, Response, request
 
+from contract.repository import Repository
 from contract.training import RepositoryAction, RepositoryCommand
 from gateway.answers import json_response
+from gateway.exchange import current
 from gateway.forms import Upload, receive
-from gateway.media_types import MULTIPART
+from gateway.idempotency import note_idempotency, note_idempotency_of
+from gateway.media_types import AS_JSON, MULTIPART, is_json, media_type, unsupported
+from gateway.operations import COMMANDED, IDEMPOTENCY_KEY, LOCATION, REPEATED, Answer, Operation
 from gateway.problems import Problem
+from gateway.protocols import native
+from gateway.protocols.signature_edits import check_edits, edit_request
 from gateway.rules import BodyLimit, Level
 from gateway.serving.commands import RunCommand, run
-from gateway.serving.models import check_new_name
+from gateway.serving.models import check_model, check_new_name, resolve
 from gateway.serving.spool import Spool
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 _OFF = (
     "uploads of models are off, because a pickle is a program that the trainer and the workers would run;"
-    " set ALLOW_UPLOAD=1 to accept them from every client that may write"
+    " set ALLOW_UPLOAD=1 to accept them from every client that may write; with `make up` on Linux, programs of the user"
+    " who started it may send them to 127.0.0.1 without that"
 )
-_PARTS = ("file", "sample", "signature")
+_PARTS = ("file", "sample", "code", "signature")
+_VERSIONS = "versions"
+"""The field with the versions of Python and the libraries that made the file, as an object."""
+_MOST_VERSIONS, _LONGEST_VERSION = 20, 64
 
 
-def blueprint(spool: Spool, fields: BodyLimit, run_command: RunCommand, allowed: bool) -> Blueprint:
-    """`fields`: the limit of a form's fields. The uploaded files are deleted after the command."""
+EDIT_BODY = BodyLimit.of_request(1024)
+"""A signature has at most some thousand names."""
+
+
+_PUBLISH = Operation(
+    "publish_version",
+    "Publish an uploaded model, or a version again under an edited signature",
+    {201: Answer("The new version.", "NewVersion", LOCATION)},
+    problems=(
+        "409 request_in_flight",
+        *REPEATED,
+        *("400 invalid_parameter", "403 uploads_off", "403 not_signed", "404 no_current_version"),
+        *("409 not_trusted", "411 length_required", "413 form_too_large", "413 upload_too_large"),
+        *("415 unsupported_media_type", "422 invalid_name", "422 invalid_signature", "422 not_published"),
+        *("422 repeated_field", "429 upload_limit", "507 spool_full"),
+        *("503 manifest_invalid", "503 artifact_missing", "503 artifact_corrupt", *COMMANDED),
+    ),
+    body={"application/json": "SignatureEdit", "multipart/form-data": "ModelUpload"},
+    parameters=(IDEMPOTENCY_KEY,),
+)
+
+
+def blueprint(
+    repository: Repository,
+    spool: Spool,
+    fields: BodyLimit,
+    run_command: RunCommand,
+    may_upload: Callable[[WSGIEnvironment], bool],
+) -> Blueprint:
+    """`fields`: the limit of a form's fields. `may_upload`: whether this request may upload a model; the files are
+    deleted after the command."""
     routes = Blueprint("uploads", __name__, url_prefix="/v1/models")
 
-    @routes.post("/<name>/versions", level=Level.PUBLISH)
-    def upload(name: str) -> Response:
-        if not allowed:
+    @routes.post("/<name>/versions", level=Level.PUBLISH, docs=_PUBLISH, audit=_action, body=EDIT_BODY)
+    def publish(name: str) -> Response:
+        if request.mimetype == MULTIPART:
+            answer = upload(name)
+        elif is_json(request.mimetype):
+            answer = edit(name)
+        else:
+            what = f"a model as {MULTIPART} (curl -F file=@model.pkl), or an edited signature as {AS_JSON}"
+            raise unsupported(request.mimetype, what, f"{MULTIPART}, application/json")
+        current().version = answer["version"]
+        return json_response(answer, 201, {"Location": f"/v1/models/{name}/versions/{answer['version']}"})
+
+    def upload(name: str) -> dict[str, Any]:
+        if not may_upload(request.environ):
             raise Problem(403, "uploads_off", _OFF)
         check_new_name(name)
-        if request.mimetype != MULTIPART:
-            detail = "send the model as multipart/form-data: a file, and a sample and a signature if there are any"
-            raise Problem(415, "unsupported_media_type", detail)
         form = receive(request.environ, spool, fields.bytes)
         try:
-            answer = run(run_command, _command(name, form))
+            note_idempotency_of(current(), form.content(spool))
+            return run(run_command, _command(name, form))
         finally:
             spool.discard(form.files.values())
-        return json_response(answer, 201, {"Location": f"/v1/models/{name}/versions/{answer['version']}"})
+
+    def edit(name: str) -> dict[str, Any]:
+        note_idempotency(current())
+        check_model(repository, name)
+        asked = edit_request(native.json_value(request.environ["wsgi.input"].read()))
+        _, version = resolve(repository, f"{name}@{asked.source}")
+        check_edits(repository.manifest(name, version), asked.edits)
+        return run(
+            run_command, RepositoryCommand(RepositoryAction.EDIT_SIGNATURE, name, version=version, edits=asked.edits)
+        )
 
     return routes
 
 
+def _action(environ: WSGIEnvironment) -> str:
+    return "upload" if media_type(environ) == MULTIPART else "edit_signature"
+
+
 def _command(model: str, form: Upload) -> RepositoryCommand:
-    unknown = [part for part in (*form.fields, *form.files) if part not in _PARTS]
+    unknown = [part for part in (*form.fields, *form.files) if part not in (*_PARTS, _VERSIONS)]
+    unknown += [_VERSIONS] if _VERSIONS in form.files else []
     texts = [part for part in _PARTS if part in form.fields]
     if unknown or texts or "file" not in form.files:
         lacking = f"the form has no file in its part {(*texts, 'file')[0]!r}"
         detail = f"the form has the part {unknown[0][:64]!r}" if unknown else lacking
-        known = "the files `file`, `sample` and `signature`"
+        known = "the files `file`, `sample`, `code` and `signature`, and the text `versions`"
         raise Problem(400, "invalid_parameter", f"{detail}; it takes {known} and nothing else")
     return RepositoryCommand(
         RepositoryAction.IMPORT,
         model,
         upload=form.files["file"],
         sample=form.files.get("sample"),
+        code=form.files.get("code"),
         signature=form.files.get("signature"),
         upload_name=form.client_names["file"] or None,
+        versions=_versions(form.fields[_VERSIONS]) if _VERSIONS in form.fields else None,
     )
+
+
+def _versions(text: str) -> dict[str, str]:
+    found = native.json_value(text.encode(errors="replace"))
+    texts = [*found, *found.values()] if isinstance(found, dict) else [None]
+    short = len(texts) <= 2 * _MOST_VERSIONS and all(
+        isinstance(one, str) and len(one) <= _LONGEST_VERSION for one in texts
+    )
+    if not isinstance(found, dict) or not short:
+        detail = f'versions must be an object of up to {_MOST_VERSIONS} short texts, such as {{"python": "3.11.7"}}'
+        raise Problem(400, "invalid_parameter", detail)
+    return dict(found)

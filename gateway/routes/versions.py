@@ -7,46 +7,96 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from contract.repository import Repository
+from contract.repository import CURRENT, Repository
 from contract.training import RepositoryAction, RepositoryCommand
 from gateway.answers import json_response
+from gateway.exchange import current
+from gateway.idempotency import note_idempotency
+from gateway.operations import COMMANDED, IDEMPOTENCY_KEY, REPEATED, Answer, Operation
 from gateway.problems import Problem
 from gateway.rules import Level
 from gateway.serving.commands import RunCommand, run
 from gateway.serving.models import check_model, describe, resolve, version_summary
 
+_INDEX = Operation(
+    "list_versions",
+    "The versions of a model",
+    {200: Answer("The versions, oldest first.", "VersionList")},
+    problems=("404 no_current_version",),
+)
+_SHOW = Operation(
+    "get_version",
+    "A version of a model",
+    {200: Answer("The version.", "ModelVersion")},
+    problems=("503 manifest_invalid", "503 model_not_found"),
+)
+_CHANGED = Answer("The state after the change.", "ModelState")
+_NOT_LOADED = ("409 not_loaded", "409 not_trusted", "503 manifest_invalid")
+_MOVE = Operation(
+    "move_alias",
+    "Have an alias name a version",
+    {200: _CHANGED},
+    problems=("404 model_not_found", *_NOT_LOADED, "422 invalid_alias", "422 invalid_body", *COMMANDED),
+    body="AliasMove",
+)
+_DELETE_ALIAS = Operation(
+    "delete_alias",
+    "Delete an alias",
+    {200: _CHANGED},
+    problems=("404 alias_not_found", "409 current_required", *COMMANDED),
+)
+_ROLL_BACK = Operation(
+    "roll_back",
+    "Exchange `current` and `previous`",
+    {200: _CHANGED},
+    problems=("409 request_in_flight", *REPEATED, "409 no_previous", *_NOT_LOADED, "422 invalid_body", *COMMANDED),
+    body="Rollback",
+    body_required=False,
+    parameters=(IDEMPOTENCY_KEY,),
+)
+_DELETE = Operation(
+    "delete_version",
+    "Delete a version that no alias names",
+    {200: _CHANGED},
+    problems=("404 model_not_found", "409 version_in_use", *COMMANDED),
+)
+
 
 def blueprint(repository: Repository, run_command: RunCommand) -> Blueprint:
     routes = Blueprint("versions", __name__, url_prefix="/v1/models/<name>")
 
-    @routes.get("/versions", level=Level.READ)
+    @routes.get("/versions", level=Level.READ, docs=_INDEX)
     def index(name: str) -> Response:
         check_model(repository, name)
         return json_response({"items": [version_summary(repository, name, v) for v in repository.versions(name)]})
 
-    @routes.get("/versions/<version>", level=Level.READ)
+    @routes.get("/versions/<version>", level=Level.READ, docs=_SHOW)
     def show(name: str, version: str) -> Response:
         check_model(repository, name)
         return json_response(describe(repository.manifest(*resolve(repository, f"{name}@{version}"))))
 
-    @routes.put("/aliases/<alias>", level=Level.PUBLISH)
+    @routes.put("/aliases/<alias>", level=Level.PUBLISH, docs=_MOVE, audit="move_alias")
     def move(name: str, alias: str) -> Response:
         check_model(repository, name)
         body = _body("version", "force")
         version, force = _version_in(body), _force_in(body)
+        current().version = version
         return execute(RepositoryCommand(RepositoryAction.MOVE_ALIAS, name, alias=alias, version=version, force=force))
 
-    @routes.delete("/aliases/<alias>", level=Level.PUBLISH)
+    @routes.delete("/aliases/<alias>", level=Level.PUBLISH, docs=_DELETE_ALIAS, audit="delete_alias")
     def delete_alias(name: str, alias: str) -> Response:
         check_model(repository, name)
         return execute(RepositoryCommand(RepositoryAction.DELETE_ALIAS, name, alias=alias))
 
-    @routes.post("/rollback", level=Level.PUBLISH)
+    @routes.post("/rollback", level=Level.PUBLISH, docs=_ROLL_BACK, audit="roll_back")
     def roll_back(name: str) -> Response:
+        note_idempotency(current())
         check_model(repository, name)
-        return execute(RepositoryCommand(RepositoryAction.ROLL_BACK, name, force=_force_in(_body("force"))))
+        answer = run(run_command, RepositoryCommand(RepositoryAction.ROLL_BACK, name, force=_force_in(_body("force"))))
+        current().version = answer.get("aliases", {}).get(CURRENT)
+        return json_response(answer)
 
-    @routes.delete("/versions/<version>", level=Level.PUBLISH)
+    @routes.delete("/versions/<version>", level=Level.PUBLISH, docs=_DELETE, audit="delete_version")
     def delete(name: str, version: str) -> Response:
         check_model(repository, name)
         _, number = resolve(repository, f"{name}@{version}")

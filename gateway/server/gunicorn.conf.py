@@ -1,11 +1,15 @@
 """How gunicorn serves the gateway."""
 
+import logging
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from contract.settings import Settings
+from runtime import logs
 
+logs.configure("gateway")
 settings = Settings.from_environ()
 
 bind = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
@@ -20,10 +24,20 @@ keepalive = 75
 limit_request_line = 8190
 # The heartbeat file of a worker is in memory: the root file system may be read-only.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
-# The gateway ignores X-Forwarded-*, so gunicorn need not look for a trusted proxy in each request.
+# `heads.py` relies on it: a line of a head means the same from every client. The door knows TRUSTED_PROXIES.
 forwarded_allow_ips = ""
 control_socket_disable = True
-loglevel = "warning"
+logger_class = "gateway.server.gunicorn_logger.GatewayLogger"
+
+
+def worker_exit(_: Any, worker: Any) -> None:
+    """Send what a stopping process has left for Redis."""
+    # Not at the top: gunicorn's parent process loads this file before gevent has patched the standard library.
+    from redis.exceptions import RedisError
+
+    with suppress(RedisError, AttributeError):  # a process that could not start has no application
+        worker.wsgi.extensions["repetitions"].close()
+        worker.wsgi.extensions["outbox"].flush()
 
 
 def when_ready(server: Any) -> None:
@@ -34,3 +48,4 @@ def when_ready(server: Any) -> None:
             if hasattr(socket, option):  # macOS lacks some
                 listener.sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    logging.getLogger("gateway").info("listening on %s", bind)

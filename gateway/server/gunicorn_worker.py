@@ -2,132 +2,61 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
-from io import BytesIO
 from typing import Any
 
 import gevent
 from gunicorn import util
-from gunicorn.http import message, wsgi
-from gunicorn.http.body import ChunkedReader
+from gunicorn.http import message, parser, wsgi
 from gunicorn.workers.ggevent import GeventWorker
 
 from gateway.door.connections import ClientTimeouts, Connection, NextRequest, Phase, TooSlow, slowest
+from gateway.exchange import Exchange, current
+from gateway.server import heads
+from gateway.server.chunks import Chunks
+from gateway.server.responses import NOSNIFF, OneWrite
 
-NOSNIFF = "X-Content-Type-Options: nosniff\r\n"
-"""Sent with every answer, so that browsers do not guess its media type."""
-
-MAX_UNREAD = 8 * 1024 * 1024
-"""Bytes of a refused body that are read and dropped at most, so that the client reads the answer before the connection
-is closed."""
-
-FREE_CHUNKS, MIN_CHUNK = 10_000, 32
-"""Chunks of a body that may have any size, and the bytes that each further one must have on average."""
+log = logging.getLogger(__name__)
 
 SPARE = 8
-"""The slowest connections are closed while fewer than one in `SPARE` is free."""
+"""Room is made while fewer than one connection in `SPARE` is free."""
 
 LINGER = 1.0
 """Seconds in which a stopping worker still answers requests on idle connections, and asks the clients to close them.
 Then it closes them itself, which may hit a request that arrives just then."""
 
 
-def write_problem(sock: Any, status: int, code: str, detail: str) -> None:
+def write_problem(sock: Any, status: int, code: str, detail: str, request_id: str) -> None:
     """Answer a request that did not reach the application, or interrupted it."""
     # Not at the top: gunicorn's parent process loads this module before gevent has patched the standard library.
     from gateway.problems import Problem
 
-    response = Problem(status, code, detail, headers={"Connection": "close"}).response()
+    headers = {"Connection": "close", "X-Request-ID": request_id}
+    response = Problem(status, code, detail, headers=headers).response()
     head = [f"HTTP/1.1 {response.status}\r\n", NOSNIFF, *(f"{name}: {value}\r\n" for name, value in response.headers)]
     util.write_nonblock(sock, "".join([*head, "\r\n"]).encode("latin-1") + response.get_data())
 
 
-def write_error(sock: Any, status: int, _reason: str, detail: str) -> None:
-    """Answer invalid HTTP, and requests beyond gunicorn's limits, with a problem instead of HTML."""
-    write_problem(sock, status, "malformed_request", detail or "the request cannot be read")
-
-
-class OneWrite(wsgi.Response):
-    """Sends headers and body together: a write to a socket costs as much as parsing the request."""
-
-    _head = b""
-
-    def send_headers(self) -> None:
-        if not self.headers_sent:
-            if _has_long_unread_body(self.req.body.reader):
-                self.force_close()
-            lines = [
-                *self.default_headers(),
-                NOSNIFF,
-                *(f"{name}: {value}\r\n" for name, value in self.headers),
-                "\r\n",
-            ]
-            self._head = "".join(lines).encode("latin-1")
-            self.headers_sent = True
-
-    def _emit_body(self, data: bytes) -> None:
-        if self.chunked:
-            self._send_head()
-            super()._emit_body(data)
-        else:
-            whole, self._head = self._head + data, b""
-            # gevent's sendall asks the kernel for the size of its buffer first; most answers fit.
-            sent = self.sock.send(whole)
-            if sent < len(whole):
-                self.sock.sendall(memoryview(whole)[sent:])
-
-    def close(self) -> None:
-        self.send_headers()
-        self._send_head()
-        super().close()
-        if isinstance(reader := self.req.body.reader, Chunks):
-            reader.release()
-
-    def _send_head(self) -> None:
-        if self._head:
-            util.write(self.sock, self._head)
-            self._head = b""
-
-
-class Chunks(ChunkedReader):
-    """Refuses bodies in many small chunks, which cost more to parse than to read."""
-
-    _count = _size = 0
-
-    def parse_chunk_size(self, unreader: Any, data: bytes | None = None) -> tuple[int, bytes | None]:
-        size, rest = super().parse_chunk_size(unreader, data)
-        self._count += 1
-        self._size += size
-        if self._count > FREE_CHUNKS + self._size // MIN_CHUNK:
-            raise ValueError(f"its chunks are too small; send at least {MIN_CHUNK} bytes in each")
-        return size, rest
-
-    def release(self) -> None:
-        """Free what has been read of an unfinished body: parser and reader refer to each other, so the megabytes would
-        stay until the garbage collector runs, hundreds of requests later."""
-        if self.parser is not None:
-            self.parser.close()
-            self.parser, self.buf = None, BytesIO()
+def _log_greenlet(context: Any, kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Log an exception that nothing in a greenlet has caught."""
+    log.error("%s ends with %s", context, kind.__name__, exc_info=(kind, error, trace))
 
 
 def install() -> None:
     """Replace the parts of gunicorn for which it has no hook. Repeat-safe."""
-    util.write_error = write_error
+    parser.RequestParser.mesg_class = heads.Request
+    wsgi.create = heads.create
     wsgi.Response = OneWrite  # type: ignore[misc]
     message.ChunkedReader = Chunks  # type: ignore[attr-defined]
-
-
-def _has_long_unread_body(reader: Any) -> bool:
-    if isinstance(reader, ChunkedReader):
-        return reader.parser is not None
-    return bool(reader.length > MAX_UNREAD)
 
 
 class GatewayWorker(GeventWorker):
     """Disconnects slow clients, at once if connections run out.
 
-    On a stop it finishes running requests. After half of the grace period, requests that wait for a job are answered
+    On a stop it first serves on for STOP_DELAY, for a load balancer that has to notice. Then it accepts no more
+    connections and finishes running requests. After half of the grace period, requests that wait for a job are answered
     with the job's state. Idle connections are closed; gunicorn's own worker would wait for them until the period ends.
     """
 
@@ -135,12 +64,26 @@ class GatewayWorker(GeventWorker):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.wsgi: Any = None  # a stop may come before gunicorn has loaded the application
         self._connections: dict[Any, Connection] = {}
         self._stopping_since: float | None = None
 
     def init_process(self) -> None:
         install()
+        util.write_error = self._write_error
+        gevent.get_hub().print_exception = _log_greenlet
+        # gunicorn asks for five settings in each request, and calls two functions for each of them.
+        vars(self.cfg).update({name: setting.get() for name, setting in self.cfg.settings.items()})
         super().init_process()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Begin to stop: gunicorn calls this on SIGTERM."""
+        self._stopping_since = self._stopping_since or time.monotonic()
+        if self.wsgi and self.wsgi.extensions["stop_delay"]:
+            self.wsgi.extensions["stopping"].set()
+            vars(self.cfg)["keepalive"] = 0  # each answer closes its connection
+        else:
+            super().handle_exit(sig, frame)
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         greenlet = gevent.getcurrent()
@@ -157,22 +100,50 @@ class GatewayWorker(GeventWorker):
         if not isinstance(exc, TooSlow):
             super().handle_error(req, client, addr, exc)
         elif exc.phase is not Phase.ANSWER:
-            code, what = ("body_too_slow", "body") if exc.phase is Phase.BODY else ("head_too_slow", "head")
-            write_problem(client, 408, code, f"the {what} of the request arrived too slowly; send it again, faster")
+            what = "body" if exc.phase is Phase.BODY else "head"
+            # The door has seen a request whose body was being read.
+            exchange = current() if exc.phase is Phase.BODY else self._refused(addr[0], 408, exc.code)
+            detail = f"the {what} of the request arrived too slowly; send it again, faster"
+            write_problem(client, 408, exc.code, detail, exchange.request_id)
+
+    def _write_error(self, sock: Any, status: int, _reason: str, detail: str) -> None:
+        """Answer invalid HTTP, and requests beyond gunicorn's limits, with a problem instead of HTML."""
+        code = "malformed_request"
+        exchange = self._refused(sock.getpeername()[0], status, code)
+        write_problem(sock, status, code, detail or "the request cannot be read", exchange.request_id)
+
+    def _refused(self, address: str, status: int, code: str) -> Exchange:
+        """Let the door's observers know of a request that it has not seen."""
+        exchange: Exchange = self.wsgi.extensions["door"].refused(address, status, code)
+        return exchange
 
     def notify(self) -> None:
         """gunicorn calls this each second, while it serves and while it stops."""
         super().notify()
+        self.wsgi.extensions["access_log"].report_left_out()
         now = time.monotonic()
         self._end(connection for connection in self._connections.values() if connection.late(now))
         if self.alive:
-            free = self.worker_connections - len(self._connections)
-            self._end(slowest(self._connections.values(), self.worker_connections // SPARE - free))
-            return
-        self._stopping_since = self._stopping_since or now
-        if now - self._stopping_since >= LINGER:
+            self._make_room(self.worker_connections // SPARE - (self.worker_connections - len(self._connections)))
+        if self._stopping_since is not None:
+            self._stop(now - self._stopping_since)
+
+    def _make_room(self, lacking: int) -> None:
+        """Close the slowest connections, if so many are lacking. If too few are slow, requests that wait for a job are
+        answered with its state; then their connections are idle."""
+        closed = slowest(self._connections.values(), lacking)
+        self._end(closed)
+        self.wsgi.extensions["listener"].make_room(lacking - len(closed))
+
+    def _stop(self, seconds: float) -> None:
+        """Take the steps that are due `seconds` after the signal to stop."""
+        delay = self.wsgi.extensions["stop_delay"]
+        if seconds >= delay:
+            self.alive = False
+            self.wsgi.extensions["watcher"].release()
+        if seconds >= delay + LINGER:
             self._end(connection for connection in self._connections.values() if connection.phase is Phase.IDLE)
-        if now - self._stopping_since >= self.cfg.graceful_timeout / 2:
+        if seconds >= self.cfg.graceful_timeout / 2:
             self.wsgi.extensions["listener"].release()
 
     def _end(self, connections: Iterable[Connection]) -> None:

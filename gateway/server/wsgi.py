@@ -8,6 +8,7 @@ from flask import Flask
 
 from contract.settings import Settings
 from gateway.app import create_app
+from gateway.exchange import log_context
 from runtime import logs
 
 GARBAGE = 20_000
@@ -15,8 +16,11 @@ GARBAGE = 20_000
 
 
 def application() -> Flask:
-    logs.configure("gateway")
+    logs.add_context(log_context)
     app = create_app(Settings.from_environ())
+    app.extensions["outbox"].start()
+    app.extensions["traffic_recorder"].start()
+    app.extensions["watch_keys"]()
     # The objects that exist now stay; without this the collector would visit them every few hundred requests.
     gc.collect()
     gc.freeze()

@@ -22,7 +22,8 @@ class CommandFailed(Exception):
 
 
 def run(run_command: RunCommand, command: RepositoryCommand) -> dict[str, Any]:
-    """Return the trainer's answer. Raises `CommandFailed`, and `TrainerUnavailable`."""
+    """Return the trainer's answer. Raises `CommandFailed`, `TrainerUnavailable`, `IdempotencyConflict` and
+    `InFlight`."""
     try:
         return run_command(command)
     except ModelgateError as error:

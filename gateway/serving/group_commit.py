@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from redis.exceptions import OutOfMemoryError, RedisError
 
+from broker.faults import DiskError
+from broker.gateway.submission import Submission
 from contract.jobs import PredictionJob
 from gateway.refusals import Reason, Refusal
 
@@ -36,7 +38,7 @@ class _Submit:
     size: int
     turn: threading.Event = field(default_factory=threading.Event)
     answered: bool = False
-    accepted: bool = False
+    submission: Submission | None = None
     error: BaseException | None = None
     since: float = field(default_factory=time.monotonic)
 
@@ -48,7 +50,7 @@ class GroupCommit:
     commit, the first waiting request commits the next group. An exception ends the requests of its group only.
     """
 
-    def __init__(self, submit: Callable[[Sequence[PredictionJob]], list[bool]], timeout: float) -> None:
+    def __init__(self, submit: Callable[[Sequence[PredictionJob]], list[Submission]], timeout: float) -> None:
         """`submit` must be repeat-safe: it is called again after errors, until a job has waited `timeout` seconds."""
         self._submit = submit
         self._timeout = timeout
@@ -57,10 +59,10 @@ class GroupCommit:
         self._pending_bytes = 0
         self._committing = False
 
-    def submit(self, job: PredictionJob, size: int) -> bool:
-        """Return True once the job, of about `size` bytes, is in Redis, or False if the queue of its model is full.
+    def submit(self, job: PredictionJob, size: int) -> Submission:
+        """Return once the job, of about `size` bytes, is in Redis or refused.
 
-        Raises `RedisError` if Redis has not accepted it within the timeout (it may still run), and `Overloaded`.
+        Raises `RedisError` if Redis has not answered within the timeout (it may still run), and `Overloaded`.
         """
         mine = _Submit(job, size)
         with self._lock:
@@ -71,23 +73,30 @@ class GroupCommit:
             leads = not self._committing
             self._committing = True
         if leads:
-            # Lets requests that have arrived already reach this point, and leave in the same group.
-            time.sleep(0)
+            self._let_others_arrive()
         else:
             mine.turn.wait()
         if not mine.answered:
             self._commit()
-        if mine.error is not None:
-            raise mine.error
-        return mine.accepted
+        if mine.submission is None:
+            raise mine.error or RedisError("the commit of this job was interrupted")
+        return mine.submission
+
+    def _let_others_arrive(self) -> None:
+        """Let requests that have arrived already reach this point, and leave in the same group: until a turn of the
+        event loop brings no other."""
+        arrived = 0
+        while arrived < len(self._pending) < MAX_JOBS and self._pending_bytes < MAX_BYTES:
+            arrived = len(self._pending)
+            time.sleep(0)
 
     def _commit(self) -> None:
         """Commit the group at the head, which holds the caller's job, and hand over to the next group."""
         with self._lock:
             group = self._next_group()
         try:
-            for entry, accepted in zip(group, self._submit_until_timeout(group), strict=True):
-                entry.accepted = accepted
+            for entry, submission in zip(group, self._submit_until_timeout(group), strict=True):
+                entry.submission = submission
         except Exception as error:
             group += self._overdue()
             for entry in group:
@@ -120,14 +129,14 @@ class GroupCommit:
                 overdue.append(self._pending.popleft())
         return overdue
 
-    def _submit_until_timeout(self, group: Sequence[_Submit]) -> list[bool]:
+    def _submit_until_timeout(self, group: Sequence[_Submit]) -> list[Submission]:
         jobs = [entry.job for entry in group]
         deadline = group[0].since + self._timeout
         pause = 0.05
         while True:
             try:
                 return self._submit(jobs)
-            except OutOfMemoryError:
+            except (OutOfMemoryError, DiskError):
                 raise  # a repetition would not change it
             except RedisError:
                 if time.monotonic() + pause > deadline:

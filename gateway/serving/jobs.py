@@ -1,4 +1,4 @@
-"""Existing jobs: read, waited for, cancelled, deleted."""
+"""Lists, reads, awaits, cancels and deletes jobs, and decides which of them a caller sees."""
 
 from __future__ import annotations
 
@@ -7,45 +7,75 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from broker.gateway.jobs import Jobs
+from broker.gateway.listing import JobFilter, Page
 from broker.job_kinds import TRAINING
 from contract.jobs import Job, Status
+from contract.keys import Detail, Key, Scope
 from contract.training import Progress
-from gateway.refusals import Reason, Refusal
+from gateway.refusals import Reason, Refusal, missing_scope
 from gateway.serving.listener import Listener
+from gateway.serving.waiting import ended_within
+from gateway.terse import terse_job
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+def scope_for(job: Job) -> Scope:
+    """Return the scope that making such a job needs, and so does cancelling it."""
+    return Scope.TRAIN if job.kind == TRAINING.name else Scope.PREDICT
+
+
 @dataclass(frozen=True)
 class JobReader:
-    """Reads jobs, and waits for their end. Every method raises `Refusal` if there is no such job."""
+    """Reads jobs, and waits for their end. `caller` returns the key of the current request.
+
+    A job of another owner, or of a model that the key may not use, does not exist for the caller. Methods that take an
+    id raise the same `Refusal` for it as for an id without a job, and have no other effect.
+    """
 
     jobs: Jobs
     listener: Listener
+    caller: Callable[[], Key]
+    deleted: Callable[[str], object] = lambda _: None
+
+    def list(self, wanted: JobFilter, limit: int, cursor: str | None) -> Page:
+        """Return a page of the caller's jobs. Raises `ValueError` as `broker.gateway.listing.Listing.page`."""
+        caller = self.caller()
+        owner = None if caller.allows(Scope.ADMIN) else caller.owner
+        page = self.jobs.list(replace(wanted, owner=owner), limit, cursor)
+        return replace(page, items=[self._shown(job) for job in page.items if self._exists(job)])
 
     def read(self, job_id: str) -> Job:
-        return _existing(job_id, self.jobs.read([job_id])[0] if _ID.fullmatch(job_id) else None)
+        return self._existing(job_id, self.jobs.read([job_id])[0] if _ID.fullmatch(job_id) else None)
 
     def wait(self, job_id: str, seconds: float, gone: Callable[[], bool]) -> Job:
         """Return the job once it is final, or its state after `seconds`. The wait ends when `gone`, called each second,
         returns True."""
         job = self.read(job_id)
-        if seconds and not job.status.final:
-            with self.listener.expect(job_id, gone) as waiter:
-                ended = self.jobs.wait([job_id], self.listener.channel).get(job_id, job)
-                if ended is not None and not ended.status.final:
-                    ended = waiter.wait(seconds) or self.jobs.read([job_id])[0]
-            job = _existing(job_id, ended)
-        return self._with_queue_position(job)
+        ended = ended_within(self.jobs, self.listener, job, self.caller().owner, seconds, gone)
+        return self._with_queue_position(self._existing(job_id, ended))
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel the job unless it has ended, and return it. Raises `Refusal` if the key may not make such a job."""
+        return self._cancel(job_id)[1]
 
     def cancel_or_delete(self, job_id: str) -> Job | None:
-        """Cancel the job and return it, or delete one that has ended."""
-        canceled, job = (_ID.fullmatch(job_id) and self.jobs.cancel(job_id)) or (False, None)
-        ended = _existing(job_id, job)
+        """Cancel the job and return it, or delete one that has ended. Raises `Refusal` if the key may not make such a
+        job."""
+        canceled, ended = self._cancel(job_id)
         if canceled:
             return ended
         self.jobs.delete(job_id)
+        self.deleted(job_id)
         return None
+
+    def _cancel(self, job_id: str) -> tuple[bool, Job]:
+        """Cancel the job. Returns whether this call has done it, and the job."""
+        scope = scope_for(self.read(job_id))
+        if not self.caller().allows(scope):
+            raise missing_scope(self.caller(), scope)
+        canceled, job = self.jobs.cancel(job_id) or (False, None)
+        return canceled, self._existing(job_id, job)
 
     def _with_queue_position(self, job: Job) -> Job:
         """Return a queued training with the number of trainings before it as its progress."""
@@ -53,9 +83,18 @@ class JobReader:
             return replace(job, progress=Progress("waiting", 0.0, 0, ahead, "trainings before it").to_json())
         return job
 
+    def _existing(self, job_id: str, job: Job | None) -> Job:
+        if job is None or not self._exists(job):
+            detail = (
+                f"there is no job {job_id[:64]!r}, or its result has expired: after RESULT_TTL, or after"
+                " RESULT_TTL_DELIVERED if the response to its own request had it"
+            )
+            raise Refusal(Reason.UNKNOWN_JOB, detail)
+        return self._shown(job)
 
-def _existing(job_id: str, job: Job | None) -> Job:
-    if job is None:
-        detail = f"there is no job {job_id[:64]!r}, or its result has expired (RESULT_TTL)"
-        raise Refusal(Reason.UNKNOWN_JOB, detail)
-    return job
+    def _shown(self, job: Job) -> Job:
+        return terse_job(job) if self.caller().detail is Detail.TERSE else job
+
+    def _exists(self, job: Job) -> bool:
+        caller = self.caller()
+        return caller.sees(job.owner) and caller.may_use(job.model)

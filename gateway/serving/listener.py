@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any, Self
 
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from broker.gateway.jobs import Jobs
-from broker.gateway.reading import parse_reply
+from broker.reading import parse_reply
 from contract.jobs import Job, reply_channel
 
 log = logging.getLogger(__name__)
@@ -27,28 +28,53 @@ MAX_UNANSWERED = 3
 """Pings without a reply, one with each check, after which the connection is given up: it can be dropped silently on its
 way to Redis."""
 
+PRECISION = 0.05
+"""Seconds by which a wait may take longer than asked for."""
+
 CONFIRMED_WITHIN = 2.0
 """Seconds that the first request waits for the subscription. Later, the checks find its job."""
 
 
 class Waiter:
-    """A request that waits for one job."""
+    """A request that waits for one job, within a `with` block."""
 
-    __slots__ = ("_ended", "gone", "job")
+    __slots__ = ("_ended", "_forget", "deadline", "gone", "job", "job_id", "owner")
 
-    def __init__(self, gone: Callable[[], bool]) -> None:
+    def __init__(self, job_id: str, owner: str, gone: Callable[[], bool], forget: Callable[[Waiter], object]) -> None:
         self._ended = threading.Event()
+        self._forget = forget
+        self.job_id = job_id
+        self.owner = owner
         self.gone = gone
+        self.deadline = math.inf
         self.job: Job | None = None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._forget(self)
+
+    @property
+    def ended(self) -> bool:
+        return self._ended.is_set()
+
     def end(self, job: Job | None) -> None:
-        self.job = job
-        self._ended.set()
+        """End the wait, unless it has ended."""
+        if not self._ended.is_set():
+            self.job = job
+            self._ended.set()
 
     def wait(self, seconds: float) -> Job | None:
         """Return the job if it ends within `seconds`, else None."""
-        self._ended.wait(seconds)
+        self.deadline = time.monotonic() + seconds  # a timer for each request would cost it 1 % of its time
+        self._ended.wait()
         return self.job
+
+
+def _as_it_is(message: object) -> object:
+    """Return the message. redis-py's own handler writes each as text, for a log that nobody reads."""
+    return message
 
 
 class Listener:
@@ -63,31 +89,39 @@ class Listener:
         self._thread: threading.Thread | None = None
         self._subscribed = threading.Event()
 
-    @contextmanager
-    def expect(self, job_id: str, gone: Callable[[], bool] = lambda: False) -> Iterator[Waiter]:
-        """Yield a waiter that the end of the job wakes. Enter this before asking for its end on `channel`.
+    def expect(self, job_id: str, owner: str = "", gone: Callable[[], bool] = lambda: False) -> Waiter:
+        """Return a waiter that the end of the job wakes. Call this before asking for its end on `channel`, and enter
+        the waiter at once.
 
-        `gone` is called once a second; when it returns True, the wait ends.
+        `owner` is the caller's. `gone` is called once a second; when it returns True, the wait ends.
         """
         if not self._subscribed.is_set():
             self._start()
             self._subscribed.wait(CONFIRMED_WITHIN)
-        waiter = Waiter(gone)
+        waiter = Waiter(job_id, owner, gone, self._forget)
         with self._lock:
             self._waiting.setdefault(job_id, []).append(waiter)
-        try:
-            yield waiter
-        finally:
-            with self._lock:
-                waiters = self._waiting[job_id]
-                waiters.remove(waiter)
-                if not waiters:
-                    del self._waiting[job_id]
+        return waiter
 
     def release(self) -> None:
         """Wake all waiting requests, without a job: this process is about to end."""
         for waiter in self._all():
             waiter.end(None)
+
+    def make_room(self, count: int) -> None:
+        """Wake up to `count` waiting requests of the owner who has most of them, without a job: connections run out."""
+        if count <= 0 or not (waiting := [waiter for waiter in self._all() if not waiter.ended]):
+            return
+        ((most, _),) = Counter(waiter.owner for waiter in waiting).most_common(1)
+        for waiter in [waiter for waiter in waiting if waiter.owner == most][:count]:
+            waiter.end(None)
+
+    def _forget(self, waiter: Waiter) -> None:
+        with self._lock:
+            waiters = self._waiting[waiter.job_id]
+            waiters.remove(waiter)
+            if not waiters:
+                del self._waiting[waiter.job_id]
 
     def _all(self) -> list[Waiter]:
         with self._lock:
@@ -98,13 +132,22 @@ class Listener:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
                 self._thread.start()
+                threading.Thread(target=self._end_overdue, name="waits", daemon=True).start()
+
+    def _end_overdue(self) -> None:
+        while True:
+            time.sleep(PRECISION)
+            now = time.monotonic()
+            for waiter in self._all():
+                if waiter.deadline <= now:
+                    waiter.end(None)
 
     def _run(self) -> None:
         """Subscribe, and again after each failure; log a lost connection once."""
         lost = False
         while True:
             try:
-                with self._redis.pubsub() as subscription:
+                with self._redis.pubsub(push_handler_func=_as_it_is) as subscription:
                     subscription.subscribe(self.channel)
                     self._listen(subscription)
             except RedisError as error:

@@ -4,16 +4,36 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from contract.errors import ModelgateError
 from contract.files import read_regular
+from contract.keys import Key
 from contract.manifest import ModelManifest
 from contract.repository import NAME, REPORT_JSON, NotInRepository, Repository, valid_name
 from gateway.refusals import Reason, Refusal, did_you_mean
 
 _MAX_LISTED, _MAX_VERSIONS_LISTED = 50, 20
 """Models and versions that a refusal lists."""
+
+
+class CallersRepository(Repository):
+    """The model repository as a caller sees it: without the models that its key may not use.
+
+    The door refuses requests that name another model, so only the list has to leave models out.
+    """
+
+    def __init__(self, root: Path, caller: Callable[[], Key]) -> None:
+        """`caller` returns the key of the current request."""
+        super().__init__(root)
+        self._caller = caller
+
+    def names(self) -> list[str]:
+        caller = self._caller()
+        return [name for name in super().names() if caller.may_use(name)]
 
 
 def resolve(repository: Repository, reference: str) -> tuple[str, int]:
@@ -23,15 +43,14 @@ def resolve(repository: Repository, reference: str) -> tuple[str, int]:
     except NotInRepository as error:
         if versions := repository.versions(reference):
             raise _none_is_current(repository, reference, versions) from error
-        names = repository.names()
-        name = reference.partition("@")[0]
-        detail = str(error) if NAME.fullmatch(name) else f"{name[:64]!r} cannot be the name of a model"
-        if not names:
-            detail += "; there are no models yet"
-        elif name not in names:
-            there_are = ", ".join(names[:_MAX_LISTED]) + (", …" if len(names) > _MAX_LISTED else "")
-            detail += f"{did_you_mean(_as_name(name), names)}; there are: {there_are}"
-        raise Refusal(Reason.UNKNOWN_MODEL, detail, models=names[:_MAX_LISTED]) from error
+        raise _unknown_model(repository, reference, str(error)) from error
+
+
+def refuse_model(repository: Repository, reference: str) -> Refusal:
+    """Return the refusal for a model that the caller's key may not use: that for an unknown model, whether or not the
+    model exists."""
+    detail = f"there is no model {reference.partition('@')[0]!r} that this key may use"
+    return _unknown_model(repository, reference, detail)
 
 
 def check_model(repository: Repository, name: str) -> None:
@@ -71,9 +90,25 @@ def version_summary(repository: Repository, name: str, version: int) -> dict[str
 
 def describe(manifest: ModelManifest) -> dict[str, object]:
     """Return the manifest without its golden rows, with an example that works when posted."""
-    described: dict[str, object] = json.loads(manifest.dumps())
+    described: dict[str, Any] = json.loads(manifest.dumps())
     del described["golden"]
+    if len(outputs := described["signature"]["outputs"]) == 1:
+        described["signature"]["output"] = outputs[0]  # its only name in releases up to 0.2
     return described
+
+
+def _unknown_model(repository: Repository, reference: str, detail: str) -> Refusal:
+    """Return the refusal that lists the models; `detail` begins it if the reference is well-formed."""
+    names = repository.names()
+    name = reference.partition("@")[0]
+    if not NAME.fullmatch(name):
+        detail = f"{name[:64]!r} cannot be the name of a model"
+    if not names:
+        detail += "; there are no models yet"
+    elif name not in names:
+        there_are = ", ".join(names[:_MAX_LISTED]) + (", …" if len(names) > _MAX_LISTED else "")
+        detail += f"{did_you_mean(_as_name(name), names)}; there are: {there_are}"
+    return Refusal(Reason.UNKNOWN_MODEL, detail, models=names[:_MAX_LISTED])
 
 
 def _none_is_current(repository: Repository, name: str, versions: list[int]) -> Refusal:

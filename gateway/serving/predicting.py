@@ -3,24 +3,84 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from redis.exceptions import OutOfMemoryError
+
+from broker.faults import FULL
 from broker.gateway.jobs import Jobs
-from contract.coercion import Instances, coerce
+from broker.gateway.submission import Limit, Submission
+from broker.idempotency import Conflict, IdempotencyConflict
+from contract.coercion import coerce
+from contract.errors import Failure
+from contract.instances import Instances
 from contract.jobs import Job, PredictionJob, Refused, Status, timestamp
+from contract.keys import EVERYBODY, Detail, Key
 from contract.manifest import ModelManifest
+from contract.quotas import Quota
 from contract.repository import Repository
+from contract.signature import PREDICT
+from contract.wording import listed
 from gateway.refusals import Reason, Refusal
 from gateway.serving.group_commit import GroupCommit
 from gateway.serving.listener import Listener
 from gateway.serving.models import resolve
+from gateway.serving.replays import Replays
+from gateway.terse import terse_errors, terse_job
 
+_TERSE = Detail.TERSE  # looked up once: finding a member of an Enum is slow
+_REASONS = {
+    Limit.ROWS_WAITING: Reason.ROWS_WAITING_LIMIT,
+    Limit.JOBS_IN_FLIGHT: Reason.JOBS_IN_FLIGHT_LIMIT,
+    Limit.ROWS_PER_SECOND: Reason.RATE_LIMIT,
+}
 LONGEST_RETRY = 300
 """Most seconds after which a client is asked to try again."""
+
+
+class PredictionFailed(Exception):
+    """A prediction that ended without an answer."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+@dataclass(slots=True)
+class PredictionOptions:
+    """What a client asks for besides the answers to its rows.
+
+    `method`: the one of the model that gets the rows. `wait`: seconds to wait for the end of the job. `lenient`: leave
+    out invalid rows. `expires_after`: seconds within which the job has to start. `webhook`: the URL that gets its end,
+    or ''.
+    """
+
+    method: str = PREDICT.name
+    wait: float | None = None
+    lenient: bool = False
+    expires_after: float | None = None
+    webhook: str = ""
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """The request that a prediction answers.
+
+    `job_id`: the id for its job. `caller`: whose limits hold, and to whose owner the job belongs. `request_ids`: its
+    ids (`contract.request_ids`), unless the id of the job is that of the request. `idempotency`: see
+    `gateway.protocols.idempotency`. `accepted` is called once the job is in Redis, with the state of the caller's rows
+    a second, if it has this limit. `gone`: returns whether the client has left, which ends the wait.
+    """
+
+    job_id: str
+    caller: Key = EVERYBODY
+    request_ids: str = ""
+    idempotency: str = ""
+    accepted: Callable[[Quota | None], object] = lambda _: None
+    gone: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True)
@@ -31,6 +91,7 @@ class Predictor:
     commit: GroupCommit
     repository: Repository
     listener: Listener
+    replays: Replays
     max_rows: int
 
     def model(self, reference: str) -> ModelManifest:
@@ -41,51 +102,153 @@ class Predictor:
         return self.repository.manifest(*resolve(self.repository, reference))
 
     def predict(
-        self,
-        model: ModelManifest,
-        rows: Instances,
-        size: int,
-        *,
-        wait: float | None = None,
-        lenient: bool = False,
-        expires_after: float | None = None,
-        gone: Callable[[], bool] = lambda: False,
+        self, model: ModelManifest, rows: Instances, size: int, options: PredictionOptions, context: RequestContext
     ) -> Job:
-        """Return the job: final if it ends within `wait` seconds, else queued. It is in Redis then.
+        """Return the job: final if it ends within the wait, else queued. It is in Redis then. It is that of an earlier
+        request if there is one with the same `idempotency`.
 
-        `size`: bytes of the request. `lenient`: leave out invalid rows. `expires_after`: seconds within which it has to
-        start. `gone`: returns whether the client has left, which ends the wait.
-
-        Raises `InvalidInstances`, `Refusal`: too many rows, a full queue or overload, and `RedisError`.
+        `size`: bytes of the request. Raises `InvalidInstances`, `RedisError`, `IdempotencyConflict` and `Refusal`: a
+        method that the model lacks, too many rows, a full queue, a limit of the caller, a full Redis or overload.
         """
-        if len(rows.rows) > self.max_rows:
-            detail = (
-                f"the request has more rows than may wait for a model ({self.max_rows}, MAX_QUEUE_ROWS);"
-                " send them in several requests"
-            )
-            raise Refusal(Reason.TOO_MANY_ROWS, detail)
-        coerced = coerce(rows, model.signature, model.training_data.target, lenient=lenient)
+        caller, wait, gone = context.caller, options.wait, context.gone
+        terse = caller.detail is _TERSE
+        if earlier := self.replays.find(context.idempotency):
+            return self._replayed(earlier, caller, wait, gone)
+        if model.signature.method(options.method) is None:
+            raise unknown_method(model, options.method)
+        self.check_size(len(rows.rows), caller)
+        coerced = coerce(rows, model.signature, None if terse else model.training_data.target, lenient=options.lenient)
+        errors = terse_errors(coerced.errors) if terse else coerced.errors
         job = PredictionJob(
-            id=os.urandom(16).hex(),
+            id=context.job_id,
             created_at=timestamp(datetime.now(UTC)),
             model=model.name,
             version=model.version,
             rows=coerced.rows,
             ids=coerced.ids,
             warnings=coerced.warnings,
-            expires_after=expires_after,
+            expires_after=options.expires_after,
             reply_to=self.listener.channel if wait else None,
-            refused=Refused(coerced.refused, coerced.errors) if lenient else None,
+            refused=Refused(coerced.refused, errors) if options.lenient else None,
+            request=context.request_ids,
+            method=options.method,
+            caller=caller,
+            idempotency=context.idempotency,
+            webhook=options.webhook,
         )
-        with self.listener.expect(job.id, gone) if wait else nullcontext() as waiter:
-            if not self.commit.submit(job, size):
-                raise self._queue_full(job.model)
+        with self.listener.expect(job.id, caller.owner, gone) if wait else nullcontext() as waiter:
+            try:
+                submission = self.commit.submit(job, size)
+            except OutOfMemoryError as error:
+                raise self._redis_full(job.model) from error
+            if submission.refused_by is not None:
+                raise self._refused(job, submission.refused_by, submission)
+            if submission.earlier:  # it came between the look for it and the submit
+                return self._replayed(submission.earlier, caller, wait, gone)
+            context.accepted(submission.rate)
             ended = waiter.wait(wait or 0) if waiter else None
-        return ended or Job(job.id, Status.QUEUED, job.model, job.version, job.created_at, warnings=job.warnings)
+        if ended:
+            return terse_job(ended) if terse else ended
+        return Job(
+            job.id,
+            Status.QUEUED,
+            job.model,
+            job.version,
+            job.created_at,
+            warnings=job.warnings,
+            owner=caller.owner,
+        )
+
+    def _replayed(self, job_id: str, caller: Key, wait: float | None, gone: Callable[[], bool]) -> Job:
+        job = self.replays.job(job_id, caller.owner, wait or 0, gone)
+        return terse_job(job) if caller.detail is Detail.TERSE else job
+
+    def succeeded(self, job: Job, waited: float, *, repeatable: bool = False) -> Job:
+        """Return a job that has succeeded, for clients that know no jobs and have waited for `waited` seconds.
+
+        One that has not ended is cancelled, because nobody would read it, unless the same request is `repeatable`.
+        Raises `PredictionFailed` for one that has failed, `RedisError`, and `Refusal` after the wait.
+        """
+        if not job.status.final:
+            late = f"the model {job.model!r} did not answer within {waited:g} s (MAX_WAIT)"
+            if repeatable:
+                detail = f"{late}; repeat the request with its Idempotency-Key to wait for the same job"
+                raise Refusal(Reason.NOT_IN_TIME, detail, retry_after=1)
+            canceled, ended = self.jobs.cancel(job.id) or (True, job)
+            if canceled:
+                detail = (
+                    f"{late}, so the job was cancelled; send fewer rows, or POST /v1/models/{job.model}/predict, which"
+                    " answers with a job to wait for"
+                )
+                raise Refusal(Reason.NOT_IN_TIME, detail)
+            job = ended
+        if job.status is not Status.SUCCEEDED:
+            raise PredictionFailed(job.error or Failure(str(job.status), f"the job {job.id} was {job.status}"))
+        return job
+
+    def _refused(self, job: PredictionJob, by: Limit | Conflict, submission: Submission) -> Exception:
+        if isinstance(by, Conflict):
+            return IdempotencyConflict(by)
+        return self._queue_full(job.model) if by is Limit.QUEUE else self._over_limit(job, by, submission)
+
+    def check_size(self, rows: int, caller: Key) -> None:
+        """Raise `Refusal` for a request with more rows than the queue or a limit of the key ever allows."""
+        allowed = caller.limits.rows_waiting
+        if rows > self.max_rows:
+            most = f"for a model ({self.max_rows}, MAX_QUEUE_ROWS)"
+        elif allowed is not None and rows > allowed:
+            most = f"of the owner {caller.owner!r} ({allowed}, rows_waiting)"
+        else:
+            return
+        detail = (
+            f"the request has more rows than may wait {most}; send them as a file, to POST"
+            " /v1/models/{model}/predict-file"
+        )
+        raise Refusal(Reason.TOO_MANY_ROWS, detail)
+
+    def _over_limit(self, job: PredictionJob, limit: Limit, submission: Submission) -> Refusal:
+        """Ask the client to try again when the rate allows the job, or half of what its owner has waiting is scored."""
+        key, model = job.caller, job.model
+        if limit is Limit.ROWS_PER_SECOND:
+            left: float | None = submission.retry_after
+            most = f"the key {key.name!r} may send {key.limits.rows_per_second} rows a second to {model!r}"
+        else:
+            waiting = self.jobs.backlog(model, key.owner).seconds
+            left = None if waiting is None else waiting / 2
+            most = f"{key.limits.rows_waiting} rows of the owner {key.owner!r} may wait for {model!r}"
+            if limit is Limit.JOBS_IN_FLIGHT:
+                most = f"{key.limits.jobs_in_flight} jobs of the owner {key.owner!r} may wait or run for {model!r}"
+        retry = _retry_after(left, 1)
+        detail = f"{most} ({limit}); try again in {retry} s, or ask an admin for a higher limit"
+        return Refusal(_REASONS[limit], detail, retry_after=retry, quota=submission.rate, limit=str(limit))
 
     def _queue_full(self, model: str) -> Refusal:
         """Ask the client to try again when half of the queue will have been scored, at the rate of the last seconds."""
         left = self.jobs.backlog(model).seconds
-        retry = 1 if left is None else min(LONGEST_RETRY, max(1, math.ceil(left / 2)))
+        retry = _retry_after(None if left is None else left / 2, 1)
         detail = f"the queue of {model!r} is full (MAX_QUEUE_ROWS); try again in {retry} s"
         return Refusal(Reason.QUEUE_FULL, detail, retry_after=retry)
+
+    def _redis_full(self, model: str) -> Refusal:
+        """Ask the client to try again when the first result will have expired, or half of the queue been scored."""
+        retry = _retry_after(self.jobs.seconds_to_room(model), FULL.retry_after)
+        detail = (
+            "Redis is full of waiting jobs and of results that no client has seen, and takes no new jobs; try again in"
+            f" {retry} s, or raise REDIS_MAXMEMORY"
+        )
+        return Refusal(Reason.REDIS_FULL, detail, retry_after=retry)
+
+
+def unknown_method(model: ModelManifest, method: str) -> Refusal:
+    """Return the refusal for a method that the version lacks."""
+    methods = [one.name for one in model.signature.methods]
+    detail = (
+        f"version {model.version} of the model {model.name!r} has no {method}; it has {listed(methods)}:"
+        f" send the rows to /v1/models/{model.name}/{methods[0]}"
+    )
+    return Refusal(Reason.UNKNOWN_METHOD, detail, methods=methods)
+
+
+def _retry_after(seconds: float | None, otherwise: int) -> int:
+    """Return the seconds after which a client is asked to try again, 1 to `LONGEST_RETRY`."""
+    return otherwise if seconds is None else min(LONGEST_RETRY, max(1, math.ceil(seconds)))

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
+import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO
 
 from gevent import get_hub
 
+from contract.file_jobs import FileFolder
 from contract.settings import MB
 from gateway.refusals import Reason, Refusal
 
@@ -29,41 +33,91 @@ _FIRST_CLAIM, _LARGEST_CLAIM = 64 * 1024, 1024 * 1024
 """Bytes that a file claims at first, and at most, beyond the received ones. In between it claims as many again."""
 
 
+_PIECE = 256 * 1024
+"""Bytes of a file that are hashed before other requests run."""
+
+
 class Spool:
     """Receives uploads: each of at most `megabytes_each`, together at most `megabytes`."""
 
-    def __init__(self, folder: Path, megabytes: int, megabytes_each: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        megabytes: int,
+        megabytes_each: int,
+        received: Callable[[int], object] = lambda _: None,
+        take: Callable[[int, Callable[[], int]], AbstractContextManager[None]] = lambda *_: nullcontext(),
+    ) -> None:
+        """`received` is called with the size of each complete file. `take` takes the bytes of an upload from the
+        caller's allowance (`gateway.serving.upload_allowance`)."""
         self._folder = folder
         self._limit = megabytes * MB
         self._largest = megabytes_each * MB
+        self._received = received
+        self._take = take
 
     @contextmanager
     def receiving(self, size: int) -> Iterator[IncomingUpload]:
         """Receive the files of an upload of `size` bytes. No file stays if the block raises.
 
-        Raises `Refusal`: `upload_too_large`, or `spool_full`, also during the upload.
+        Raises `Refusal`: `upload_too_large`, `upload_limit`, or `spool_full`, also during the upload. Raises
+        `RedisError` if the caller has an allowance that cannot be read.
         """
-        if size > self._largest:
-            most = f"{self._largest // MB} MB (MAX_UPLOAD_MB)"
-            detail = f"the upload has {size / MB:.1f} MB, but may have at most {most}"
-            raise Refusal(Reason.UPLOAD_TOO_LARGE, detail)
+        self._check_size(size)
         upload = IncomingUpload(self._folder, self._claim, size)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with self._free() as free:
                 if size > free:
                     raise self._no_room(size, free)
-            yield upload
+            with self._take(size, upload.received):
+                yield upload
         except BaseException as error:
             for file in upload.files:
                 file.remove()
             if isinstance(error, OSError) and error.errno in _NO_ROOM:
                 raise _full(f"SPOOL_DIR cannot be written ({error.strerror})") from error
             raise
+        for file in upload.files:
+            self._received(file.size)
+
+    @contextmanager
+    def receiving_for_job(self, job_id: str, size: int | None) -> Iterator[IncomingFile]:
+        """Receive the file of a file prediction, as `receiving` does. `size` is None if the client has not said it.
+        After the block the file is in the folder of the job."""
+        with self.receiving(size or 0) as upload:
+            yield (file := upload.open())
+            name, folder = file.keep(), self.folder_of(job_id)
+            folder.path.mkdir(exist_ok=True)
+            (self._folder / name).rename(folder.input)
+
+    def folder_of(self, job_id: str) -> FileFolder:
+        """Return the folder of a file prediction."""
+        return FileFolder.of(self._folder, job_id)
+
+    def discard_job(self, job_id: str) -> None:
+        """Remove the folder of a file prediction, if it has one."""
+        shutil.rmtree(self.folder_of(job_id).path, ignore_errors=True)
+
+    def used(self) -> int:
+        """Return the bytes of all uploads, with those in transfer."""
+        try:
+            return sum(_sizes(self._folder))
+        except OSError:  # before the first upload
+            return 0
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file that was received."""
         return (self._folder / name).open("rb")
+
+    def digest(self, name: str) -> str:
+        """Return the SHA-256 of a file that was received; other requests run meanwhile."""
+        digest = hashlib.sha256()
+        with self.open(name) as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+                time.sleep(0)
+        return digest.hexdigest()
 
     def discard(self, names: Iterable[str]) -> None:
         """Remove files that will not be used."""
@@ -72,6 +126,7 @@ class Spool:
 
     def _claim(self, file: IO[bytes], size: int) -> int:
         """Let `file` claim at least `size` bytes, and return the bytes that it claims now."""
+        self._check_size(size)
         claimed = os.fstat(file.fileno()).st_size
         with self._free() as free:
             if size - claimed > free:
@@ -79,6 +134,12 @@ class Spool:
             grown = min(size + min(max(size, _FIRST_CLAIM), _LARGEST_CLAIM), claimed + free)
             os.truncate(file.fileno(), grown)
         return grown
+
+    def _check_size(self, size: int) -> None:
+        if size > self._largest:
+            most = f"{self._largest // MB} MB (MAX_UPLOAD_MB)"
+            detail = f"the upload has {size / MB:.1f} MB, but may have at most {most}"
+            raise Refusal(Reason.UPLOAD_TOO_LARGE, detail)
 
     @contextmanager
     def _free(self) -> Iterator[int]:
@@ -101,6 +162,10 @@ class IncomingUpload:
         self.size = size
         self.files: list[IncomingFile] = []
 
+    def received(self) -> int:
+        """Return the bytes that have arrived."""
+        return sum(file.size for file in self.files)
+
     def open(self) -> IncomingFile:
         """Begin another file."""
         self.files.append(IncomingFile(self._folder, self._claim))
@@ -115,12 +180,12 @@ class IncomingFile:
         self._path = self._final.with_suffix(_PART)
         self._file: IO[bytes] = self._path.open("wb")
         self._claim = claim
-        self._size = self._claimed = 0
+        self.size = self._claimed = 0
 
     def write(self, data: bytes) -> int:
-        self._size += len(data)
-        if self._size > self._claimed:
-            self._claimed = self._claim(self._file, self._size)
+        self.size += len(data)
+        if self.size > self._claimed:
+            self._claimed = self._claim(self._file, self.size)
         return self._file.write(data)
 
     def seek(self, position: int) -> int:
@@ -129,7 +194,7 @@ class IncomingFile:
 
     def keep(self) -> str:
         """Flush the file to disk and return its name in SPOOL_DIR."""
-        self._file.truncate(self._size)
+        self._file.truncate(self.size)
         get_hub().threadpool.apply(os.fsync, (self._file.fileno(),))  # other requests go on meanwhile
         self._file.close()
         self._path.rename(self._final)
@@ -143,12 +208,16 @@ class IncomingFile:
 
 
 def _sizes(folder: Path) -> Iterator[int]:
+    """Yield the sizes of all files, also of those in the folders of jobs."""
     with os.scandir(folder) as entries:
         for entry in entries:
             with suppress(OSError):  # just removed
-                yield entry.stat().st_size
+                if entry.is_dir():
+                    yield from _sizes(Path(entry.path))
+                else:
+                    yield entry.stat().st_size
 
 
 def _full(detail: str) -> Refusal:
-    message = f"{detail}; try again when a training has ended, or raise SPOOL_MB"
+    message = f"{detail}; try again later, delete file predictions that you do not need, or raise SPOOL_MB"
     return Refusal(Reason.SPOOL_FULL, message, retry_after=60)

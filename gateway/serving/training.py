@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from broker.gateway.trainer_client import TrainerClient
 from broker.job_kinds import TRAINING
-from broker.schedules import Schedule, Schedules, TooManySchedules
+from broker.schedules import OthersSchedule, Schedule, Schedules, TooManySchedules
+from broker.trainer_jobs import TooManyWaiting
 from contract.jobs import Job
+from contract.keys import Key
 from contract.repository import Repository, valid_name
-from contract.training import GENERIC_RECIPE, TrainingRequest
+from contract.training import GENERIC_RECIPE, RepositoryAction, RepositoryCommand, TrainingPreview, TrainingRequest
 from gateway.refusals import Reason, Refusal
+from gateway.serving.commands import RunCommand, run
 from gateway.serving.models import resolve
 
 MAX_WAITING = 100
 """Trainings that may wait; beyond, they are refused."""
+RETRY_TRAINING = 60
+"""Seconds after which a client is asked to try again."""
 
 
 @dataclass(frozen=True)
 class Trainings:
-    """Submits trainings and keeps schedules."""
+    """Submits trainings and keeps schedules. `caller` returns the key of the current request; they belong to
+    its owner.
+
+    A schedule of another owner, or of a model that the key may not use, does not exist for the caller.
+    """
 
     trainer: TrainerClient
     schedules: Schedules
     repository: Repository
+    caller: Callable[[], Key]
+    run_command: RunCommand
 
     def recipes(self) -> list[str]:
         """Return the recipes of the trainer. Raises `Refusal` if no trainer has ever been ready."""
@@ -35,12 +47,30 @@ class Trainings:
             raise Refusal(Reason.NO_TRAINER, detail, retry_after=1)
         return recipes
 
-    def submit(self, request: TrainingRequest) -> Job:
-        """Return the training job, which is in Redis then. Raises `Refusal` if too many wait."""
+    def submit(self, request: TrainingRequest, webhook: str = "") -> Job:
+        """Return the training job, which is in Redis then, or that of an earlier request. `webhook` gets its end.
+
+        Raises `Refusal` if too many wait, and `IdempotencyConflict`."""
         if self.trainer.waiting() >= MAX_WAITING:
             detail = f"{MAX_WAITING} trainings wait already; try again when some have ended"
-            raise Refusal(Reason.QUEUE_FULL, detail, retry_after=60)
-        return self.trainer.submit(request)
+            raise Refusal(Reason.QUEUE_FULL, detail, retry_after=RETRY_TRAINING)
+        try:
+            return self.trainer.submit(request, self.caller(), webhook)
+        except TooManyWaiting as error:
+            most = self.caller().limits.trainings_waiting
+            detail = (
+                f"{most} trainings of your owner are waiting, the limit of this key (trainings_waiting);"
+                " try again once one has started"
+            )
+            raise Refusal(Reason.TRAININGS_WAITING_LIMIT, detail, retry_after=RETRY_TRAINING) from error
+
+    def preview(self, request: TrainingRequest) -> TrainingPreview:
+        """Return how a training would understand its file, which the trainer deletes then. Raises as
+        `gateway.serving.commands.run`."""
+        command = RepositoryCommand(
+            RepositoryAction.PREVIEW_TRAINING, request.model, upload=request.upload, training=request.to_json()
+        )
+        return TrainingPreview.from_json(run(self.run_command, command))
 
     def recipe_of(self, model: str, recipes: list[str]) -> str:
         """Return the recipe of the current version, else the recipe with the model's name."""
@@ -57,24 +87,36 @@ class Trainings:
             raise Refusal(Reason.NO_LOG, f"the job {job.id} is a prediction, which has no log")
         return self.trainer.log(job.id, start)
 
+    def all_schedules(self) -> list[Schedule]:
+        """Return the schedules of the caller by model."""
+        return [schedule for schedule in self.schedules.all() if self._exists(schedule)]
+
     def schedule_of(self, model: str) -> Schedule:
         """Return the schedule. Raises `Refusal` without one."""
         schedule = self.schedules.get(model) if valid_name(model) else None
-        if schedule is None:
+        if schedule is None or not self._exists(schedule):
             raise _no_schedule(model)
         return schedule
 
     def put_schedule(self, model: str, cron: str, request: TrainingRequest) -> Schedule:
-        """Return the stored schedule. Raises `ValueError` for an invalid `cron`, and `Refusal` for one too many."""
+        """Store a schedule and return it. Raises `ValueError` for an invalid `cron`, and `Refusal` if there are too
+        many schedules or another owner has the schedule of this model."""
         try:
-            return self.schedules.put(model, cron, request)
+            return self.schedules.put(model, cron, request, self.caller())
         except TooManySchedules as error:
             raise Refusal(Reason.TOO_MANY_SCHEDULES, str(error)) from error
+        except OthersSchedule as error:
+            detail = f"another owner has the schedule of the model {model!r}; only an admin can replace it"
+            raise Refusal(Reason.OTHERS_SCHEDULE, detail) from error
 
     def delete_schedule(self, model: str) -> None:
         """Raise `Refusal` without a schedule."""
-        if not valid_name(model) or not self.schedules.delete(model):
+        if not valid_name(model) or not self.schedules.delete(model, self.caller()):
             raise _no_schedule(model)
+
+    def _exists(self, schedule: Schedule) -> bool:
+        caller = self.caller()
+        return caller.sees(schedule.owner) and caller.may_use(schedule.model)
 
 
 def default_recipe(model: str, recipes: list[str]) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from redis import Redis
 
@@ -11,6 +14,7 @@ from broker.schedules import Schedules
 from broker.scorer import ScorerQueue
 from broker.supervisor import Leases
 from tests.broker.samples import scorer
+from tests.flow.slow_redis import SlowRedis, slow_redis
 from tests.support import SIGNER
 
 
@@ -38,3 +42,9 @@ def trainings(redis: Redis) -> TrainerClient:
 @pytest.fixture
 def schedules(redis: Redis) -> Schedules:
     return Schedules(redis, SIGNER, timeout=600, result_ttl=60)
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[SlowRedis]:
+    with slow_redis(tmp_path) as found:
+        yield found

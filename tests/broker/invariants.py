@@ -2,58 +2,102 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from broker.indexes import ENDS, indexes_of
 from broker.job_kinds import PREDICTION
 from tests.broker.reference import OPEN
 
+IN_FLIGHT = {b"rows", b"reply", b"deadline", b"deaths", b"echo", b"timeout", b"description"}
+IN_FLIGHT |= {b"failure_ttl", b"idempotency"}
+"""Fields that only a job in flight has."""
 
-def check_invariants(redis: Any, models: Sequence[str], ids: Sequence[str], ttl: int) -> None:
-    """Raise `AssertionError` unless invariants 1 to 6 hold for the jobs `ids` of `models`.
+
+def check_invariants(redis: Any, queues: Sequence[str], ids: Sequence[str], ttl: int) -> None:
+    """Raise `AssertionError` unless invariants 1 to 6 hold for the jobs `ids` of `queues`.
 
     `ttl` of a result is in seconds. The state machine checks the seventh, which needs the history: only the owner of a
     job finishes it.
     """
-    queued: Counter[str] = Counter()
-    held: Counter[str] = Counter()
-    running, wip = set(), set()
-    for inc in redis.smembers("mg:incs"):
-        mine = redis.zrange(b"mg:held:" + inc, 0, -1)
-        held.update(job_id.decode() for job_id in mine)
-        running |= {job_id + b":" + inc for job_id in mine}
-    for model in models:
-        queue = PREDICTION.queue_of(model)
-        waiting = [job_id.decode() for job_id in redis.lrange(f"rq:queue:{queue}", 0, -1)]
-        queued.update(waiting)
-        wip |= set(redis.zrange(f"rq:wip:{queue}", 0, -1))
-        assert (redis.zscore("mg:ready", queue) is not None) == bool(waiting), "3: ready"
-        rows = sum(int(redis.hget(f"rq:job:{job_id}", "rows")) for job_id in waiting)
-        assert int(redis.hget("mg:rows", queue) or 0) == rows, "5: rows"
-        assert redis.llen(f"mg:bell:{queue}") == bool(waiting), "4: the bell of a queue"
-    assert redis.llen("mg:bell") == redis.exists("mg:ready"), "4: the bell"
-    assert wip == running, "6: wip"
+    incs = redis.smembers("mg:incs")
+    keys = {key.decode() for key in redis.keys("*")}
     with redis.pipeline() as pipeline:
         for job_id in ids:
-            pipeline.hmget(f"rq:job:{job_id}", "status", "outcome", "deadline")
-            pipeline.ttl(f"rq:job:{job_id}").xlen(f"rq:results:{job_id}").ttl(f"rq:results:{job_id}")
-            pipeline.zscore("mg:deadlines", job_id)
-        answers = pipeline.execute()
-    for number, job_id in enumerate(ids):
-        (status, outcome, deadline), left, results, results_left, due = answers[5 * number : 5 * number + 5]
-        status = (status or b"").decode()
+            pipeline.hgetall(f"rq:job:{job_id}").ttl(f"rq:job:{job_id}")
+        for inc in incs:
+            pipeline.zrange(b"mg:held:" + inc, 0, -1)
+        for queue in queues:
+            pipeline.lrange(f"rq:queue:{queue}", 0, -1)
+        for queue in queues:
+            pipeline.zrange(f"rq:wip:{queue}", 0, -1)
+        pipeline.zrange("mg:deadlines", 0, -1).zrange("mg:ready", 0, -1).hgetall("mg:rows")
+        *answers, deadlines, ready, rows_of = pipeline.execute()
+    jobs, ttls, answers = answers[: 2 * len(ids) : 2], answers[1 : 2 * len(ids) : 2], answers[2 * len(ids) :]
+    held_by = dict(zip(incs, answers, strict=False))
+    waiting_in = dict(zip(queues, answers[len(incs) :], strict=False))
+    wip = {entry for entries in answers[len(incs) + len(queues) :] for entry in entries}
+    queued = Counter(job_id.decode() for waiting in waiting_in.values() for job_id in waiting)
+    held = Counter(job_id.decode() for mine in held_by.values() for job_id in mine)
+    assert wip == {job_id + b":" + inc for inc, mine in held_by.items() for job_id in mine}, "6: wip"
+    check_queues(redis, keys, waiting_in, {name.decode() for name in ready})
+    fields_of = dict(zip(ids, jobs, strict=True))
+    for queue, waiting in waiting_in.items():
+        rows = sum(int(fields_of[job_id.decode()][b"rows"]) for job_id in waiting)
+        assert int(rows_of.get(queue.encode(), 0)) == rows, "5: rows"
+    left_by_rq = [key for key in keys if re.match("rq:(results|finished|failed|canceled):", key)]
+    assert left_by_rq == [], "2: RQ's results and registries"
+    expected: dict[str, Counter[str]] = {status: Counter() for status in ENDS}
+    for job_id, fields, left in zip(ids, jobs, ttls, strict=True):
+        status = fields.get(b"status", b"").decode()
         assert (queued[job_id], held[job_id]) == (status == "queued", status == "started"), f"1: {job_id} {status}"
         if not status:
             continue
         final = status not in OPEN
-        assert results == (final and status != "canceled"), f"2: results of {job_id}"
         assert (0 < left <= ttl) if final else left == -1, f"2: TTL of {job_id}"
-        assert abs(left - results_left) <= 1 if results else results_left == -2, f"2: TTL of the results of {job_id}"
-        assert outcome in ((None, b"expired") if status == "canceled" else (None,)), job_id
-        assert (due is not None) == (status == "queued" and deadline is not None), f"deadline of {job_id}"
-    for registry in ("finished", "failed", "canceled"):
-        members = {i for model in models for i in redis.zrange(f"rq:{registry}:predict:{model}", 0, -1)}
-        assert members == {
-            job_id.encode() for n, job_id in enumerate(ids) if (answers[5 * n][0] or b"").decode() == registry
-        }, registry
+        assert (b"1" in fields) >= (status in ("finished", "failed")), f"2: the end of {job_id}"
+        due = job_id.encode() in deadlines
+        assert due == (status == "queued" and b"deadline" in fields), f"deadline of {job_id}"
+        if final:
+            expected[status][job_id] += 1
+            assert not fields.keys() & IN_FLIGHT, f"2: leftovers of {job_id}"
+            assert max(map(len, fields.values())) < 64, f"2: a long value in {job_id}"
+        else:
+            assert b"1" not in fields, f"2: an end of {job_id}, which has not ended"
+    assert indexed(redis, keys, queues) == expected, "2: each ended job is in one index"
+
+
+def check_queues(redis: Any, keys: set[str], waiting_in: Mapping[str, Sequence[bytes]], ready: set[str]) -> None:
+    """Check which queues have a turn, and which bells ring. `keys`: all keys that exist."""
+    by_base: dict[str, list[str]] = {}
+    for queue in waiting_in:
+        by_base.setdefault(PREDICTION.queue_of(PREDICTION.model_of(queue)), []).append(queue)
+    with redis.pipeline() as pipeline:
+        for base in by_base:
+            pipeline.zrange(f"mg:owners:{base}", 0, -1).llen(f"mg:bell:{base}")
+        *answers, bell = pipeline.llen("mg:bell").execute()
+    for (base, of_base), owners, rung in zip(by_base.items(), answers[::2], answers[1::2], strict=True):
+        for queue in filter(PREDICTION.owner_of, of_base):
+            assert (queue.encode() in owners) == bool(waiting_in[queue]), "3: the queues of owners"
+        busy = any(waiting_in[queue] for queue in of_base)
+        assert (base in ready) == busy, "3: ready"
+        assert rung == busy, "4: the bell of a queue"
+    if ready:
+        assert bell == 1 or any(key.startswith("mg:bell:scorer:") for key in keys), "4: the bell"
+    else:
+        assert bell == 0, "4: the bell"
+
+
+def indexed(redis: Any, keys: set[str], queues: Sequence[str]) -> dict[str, Counter[str]]:
+    """Return how often each ended job is in an index, by its status."""
+    found: dict[str, Counter[str]] = {status: Counter() for status in ENDS}
+    indexes = [(status, index) for queue in queues for status in ENDS for index in indexes_of(queue, status)]
+    indexes = [(status, index) for status, index in indexes if index in keys]
+    with redis.pipeline() as pipeline:
+        for _, index in indexes:
+            pipeline.zrange(index, 0, -1)
+        for (status, _), entries in zip(indexes, pipeline.execute(), strict=True):
+            found[status].update(entry.decode() for entry in entries)
+    return found

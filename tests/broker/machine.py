@@ -7,39 +7,66 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from redis import Redis
+from rq.exceptions import InvalidJobOperation
 from rq.job import Job as RQJob
 from rq.registry import CanceledJobRegistry, FailedJobRegistry
 from rq.serializers import JSONSerializer
 
 from broker import lease_groups
 from broker.gateway.jobs import Jobs
-from broker.gateway.reading import parse_reply
+from broker.gateway.receipts import Receipts
+from broker.idempotency import Conflict, IdempotencyConflict, IdempotencyRecords
+from broker.indexes import ENDS, Seen, indexes_of
 from broker.job_kinds import PREDICTION
-from broker.scorer import BatchLimits, ScorerQueue
-from broker.scripts import FencedError
+from broker.reading import parse_reply
+from broker.room import Room
+from broker.scorer import BatchLimits, ScorerQueue, place_of
+from broker.scripts import FencedError, Scripts
 from broker.supervisor import LEASE, Leases
 from contract.errors import Failure
 from contract.jobs import PredictionJob, PredictionOutcome
+from contract.keys import EVERYBODY, Key, Limits
 from tests.broker.invariants import check_invariants
 from tests.broker.reference import OPEN, Life, Reference
+from tests.broker.samples import key
 
 MODELS = ("a", "b", "c")
+FEW = 0.001
+"""Rows a second of which one job uses all for as long as an example takes, so that time changes nothing."""
+CALLERS = (
+    EVERYBODY,
+    key("k", "x"),
+    key("l", "y"),
+    key("m", "y", Limits(rows_waiting=4, jobs_in_flight=3)),
+    key("n", "z", Limits(rows_per_second=FEW)),  # type: ignore[arg-type]
+)
+QUEUES = [PREDICTION.queue_of(model, owner) for model in MODELS for owner in ("", "x", "y", "z")]
 CHANNEL = "mg:reply:machine"
 MOST_ROWS = 20
 SCORERS = 3
-TTL = 3600
+TTL, DELIVERED_TTL = 3600, 60
+SEEN = ("delivered", "fetched")
 STATUS = {"queued": "queued", "started": "running", "finished": "succeeded"}
 
 pick = st.integers(0, 50)
 sometimes = st.sampled_from((False, False, True))
 new_jobs = st.lists(
-    st.tuples(st.sampled_from("aaabc"), st.sampled_from((1, 1, 1, 2)), st.integers(1, 2), sometimes, st.booleans()),
+    st.tuples(
+        st.sampled_from("aaabc"),
+        st.sampled_from((1, 1, 1, 2)),
+        st.integers(1, 2),
+        sometimes,
+        st.booleans(),
+        st.sampled_from((0, 1, 1, 2, 3, 4)),
+        st.sampled_from(("", "", "", "k f", "k f", "k g", "l f")),
+    ),
     min_size=1,
     max_size=6,
 )
@@ -50,6 +77,8 @@ limits = st.builds(
     model_rows=st.sampled_from(({}, {}, {"a": 2, "aa": 1})),
     models=st.sampled_from((None, None, None, None, ("a", "b"))),
     skip=st.sampled_from(((), (), (), ("a",))),
+    homes=st.sampled_from(({}, {}, {"a": "w-1"}, {"a": "w-1", "b": "w-2"})),
+    patience=st.sampled_from((0.0, 3600.0)),
 )
 
 
@@ -80,6 +109,11 @@ class ProtocolMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.subscription.close()
 
+    @property
+    def callers(self) -> Sequence[Key]:
+        """Who may submit now: no owner with limits while jobs are elsewhere than the scripts left them."""
+        return CALLERS if self.reconciled else CALLERS[:3]
+
     # The subjects of a rule
 
     def scorer(self, number: int) -> str:
@@ -99,7 +133,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     # Gateways
 
     @rule(wanted=new_jobs, again=sometimes)
-    def submit(self, wanted: Sequence[tuple[str, int, int, bool, bool]], again: bool) -> None:
+    def submit(self, wanted: Sequence[tuple[str, int, int, bool, bool, int, str]], again: bool) -> None:
         jobs = [
             PredictionJob(
                 id=f"j{len(self.reference.lives) + number}",
@@ -110,14 +144,26 @@ class ProtocolMachine(RuleBasedStateMachine):
                 ids=["x"] * rows if expires else None,
                 expires_after=86_400 if expires else None,
                 reply_to=CHANNEL if waited else None,
+                caller=(caller := self.callers[who % len(self.callers)]),
+                idempotency=key and f"{caller.owner}:{key}",
             )
-            for number, (model, version, rows, expires, waited) in enumerate(wanted)
+            for number, (model, version, rows, expires, waited, who, key) in enumerate(wanted)
         ]
         expected = self.reference.submit(jobs)
         for job in jobs:  # refused jobs keep their ids, so that ids stay unique
             self.reference.lives.setdefault(job.id, Life(job, status="deleted"))
-        for _ in range(1 + again):
-            assert self.jobs.submit(jobs) == expected
+        assert [answer.refused_by or answer.earlier for answer in self.jobs.submit(jobs)] == expected
+        if again:  # by now another limit may refuse the same job
+            accepted = [submission.accepted for submission in self.jobs.submit(jobs)]
+            assert accepted == [limit is None for limit in expected]
+        for idempotency in {job.idempotency for job in jobs if job.idempotency}:
+            assert self.found(idempotency) == self.reference.earlier(idempotency)
+
+    def found(self, idempotency: str) -> Conflict | str | None:
+        try:
+            return IdempotencyRecords(self.redis).find(idempotency)
+        except IdempotencyConflict as error:
+            return error.conflict
 
     @precondition(lambda self: self.reference.lives)
     @rule(number=pick, again=sometimes, what=st.sampled_from(("cancel", "delete")))
@@ -160,16 +206,32 @@ class ProtocolMachine(RuleBasedStateMachine):
             assert (job_id in found) == (life.status not in OPEN)
             assert (found.get(job_id) is None) == (life.status in (*OPEN, "vanished", "deleted"))
 
+    @precondition(lambda self: self.reference.lives)
+    @rule(numbers=st.lists(pick, min_size=1, max_size=4), how=st.sampled_from(SEEN), again=sometimes)
+    def see(self, numbers: Sequence[int], how: str, again: bool) -> None:
+        receipts = Receipts(DELIVERED_TTL)
+        for job_id in {job_id for number in numbers if (job_id := self.chosen(number))}:
+            getattr(receipts, how)(job_id)
+            self.reference.see(job_id, how)
+        steps = receipts()
+        for _ in range(1 + again):
+            Scripts(self.redis).send(steps)
+
+    @precondition(lambda self: any(life.seen != "ended" for life in self.reference.lives.values()))
+    @rule(how=st.sampled_from(SEEN))
+    def make_room(self, how: str) -> None:
+        gone = self.reference.make_room(how)
+        assert Room(self.redis)._delete(Seen(how), float("inf"), [QUEUES]) == gone
+
     # Scorers
 
     @precondition(lambda self: self.reference.ready)
     @rule(number=pick, limits=limits, lost=sometimes)
     def take(self, number: int, limits: BatchLimits, lost: bool) -> None:
         inc = self.scorer(number)
-        bells = (
-            ["mg:bell"] if limits.models is None and not limits.skip else ScorerQueue(self.redis, inc)._bells(limits)
-        )
-        for bell in bells:
+        homes = {model: place for model, place in limits.homes.items() if place != place_of(inc)}
+        limits = replace(limits, homes=homes)  # those of other scorers
+        for bell in ScorerQueue(self.redis, inc)._bells(limits):
             if self.redis.lpop(bell):
                 break
         if inc not in self.reference.leases:
@@ -208,6 +270,15 @@ class ProtocolMachine(RuleBasedStateMachine):
     def take_and_finish(self, number: int, limits: BatchLimits) -> None:
         self.take(number, limits, lost=False)
         self.finish(number, stray=1, failing=3, only=4, again=False)
+
+    # Time
+
+    @precondition(lambda self: self.reference.exhausted)
+    @rule()
+    def rates_allow_rows_again(self) -> None:
+        for name, model in self.reference.exhausted:
+            assert self.redis.delete(f"mg:rate:{name}:{model}") == 1
+        self.reference.exhausted.clear()
 
     # Supervisors
 
@@ -318,7 +389,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         RQJob.fetch(job_id, connection=self.redis, serializer=JSONSerializer).cancel()
         life = self.reference.lives[job_id]
         if life.status == "queued":
-            self.reference.queues[life.job.model].remove(job_id)
+            self.reference.queues[life.queue].remove(job_id)
         life.status, life.touched, self.reconciled = "canceled", True, False
 
     def stock_rq_requeues(self, number: int) -> None:
@@ -327,8 +398,13 @@ class ProtocolMachine(RuleBasedStateMachine):
             return
         life = self.reference.lives[job_id]
         kind = FailedJobRegistry if life.status == "failed" else CanceledJobRegistry
-        kind(PREDICTION.queue_of(life.job.model), connection=self.redis, serializer=JSONSerializer).requeue(job_id)
-        self.reference.queues[life.job.model].append(job_id)
+        registry = kind(life.queue, connection=self.redis, serializer=JSONSerializer)
+        if not life.touched:  # it has ended, without its rows
+            with pytest.raises(InvalidJobOperation):
+                registry.requeue(job_id)
+            return
+        registry.requeue(job_id)
+        self.reference.queues[life.queue].append(job_id)
         life.status, life.touched, self.reconciled = "queued", True, False
 
     def a_queued_job_vanishes(self, number: int) -> None:
@@ -363,8 +439,8 @@ class ProtocolMachine(RuleBasedStateMachine):
     def queues_turns_and_holders_are_as_in_the_reference(self) -> None:
         waiting = [job_id for job_id, life in self.reference.lives.items() if life.status == "queued"]
         with self.redis.pipeline() as pipeline:
-            for model in MODELS:
-                pipeline.lrange(f"rq:queue:predict:{model}", 0, -1)
+            for queue in QUEUES:
+                pipeline.lrange(f"rq:queue:{queue}", 0, -1)
             for inc in self.names:
                 pipeline.zrange(f"mg:held:{inc}", 0, -1)
             pipeline.zrange("mg:ready", 0, -1).hgetall("mg:rows").smembers("mg:incs")
@@ -375,19 +451,64 @@ class ProtocolMachine(RuleBasedStateMachine):
         deaths = [int(answer or 0) for answer in answers[len(answers) - len(waiting) :]]
         assert deaths == [self.reference.lives[job_id].deaths for job_id in waiting]
         plain = [[entry.decode() for entry in entries] for entries in lists]
-        assert plain[: len(MODELS)] == [self.reference.queues[model] for model in MODELS]
-        assert list(map(sorted, plain[len(MODELS) :])) == [sorted(self.reference.held[inc]) for inc in self.names]
+        assert plain[: len(QUEUES)] == [self.reference.queues[queue] for queue in QUEUES]
+        assert list(map(sorted, plain[len(QUEUES) :])) == [sorted(self.reference.held[inc]) for inc in self.names]
         assert [queue.decode() for queue in ready] == [PREDICTION.queue_of(model) for model in self.reference.ready]
-        assert {q.decode(): int(n) for q, n in rows.items()} == {
-            PREDICTION.queue_of(model): n for model, n in self.reference.rows.items()
-        }
+        assert {q.decode(): int(n) for q, n in rows.items()} == self.reference.rows
         assert {inc.decode() for inc in incs} == self.reference.incs
+
+    @invariant()
+    def owners_share_a_model_as_in_the_reference(self) -> None:
+        with self.redis.pipeline() as pipeline:
+            for model in MODELS:
+                for kept in ("owners", "served"):
+                    pipeline.zrange(f"mg:{kept}:predict:{model}", 0, -1, withscores=True)
+            found = [{queue.decode(): start for queue, start in answer} for answer in pipeline.execute()]
+        expected = [by_model[model] for model in MODELS for by_model in (self.reference.starts, self.reference.served)]
+        assert found == expected
 
     @invariant()
     def the_invariants_hold(self) -> None:
         if self.reconciled:
             ids = [job_id for job_id, life in self.reference.lives.items() if life.status != "deleted"]
-            check_invariants(self.redis, MODELS, ids, TTL)
+            check_invariants(self.redis, QUEUES, ids, TTL)
+
+    @invariant()
+    def every_ended_job_is_kept_as_long_as_it_is_needed(self) -> None:
+        if not self.reconciled:
+            return
+        expected = defaultdict[str, set[bytes]](set)
+        for job_id, life in self.reference.lives.items():
+            if life.status not in (*OPEN, "vanished", "deleted"):
+                status = "canceled" if life.status == "expired" else life.status
+                expected[f"mg:{life.seen}:{status}:{life.queue}"].add(job_id.encode())
+        exist = {key.decode() for key in self.redis.keys("mg:*")}
+        indexes = [index for queue in QUEUES for index in indexes_of(queue, *ENDS) if index in exist]
+        with self.redis.pipeline() as pipeline:
+            for index in indexes:
+                pipeline.zrange(index, 0, -1)
+            found = dict(zip(indexes, map(set, pipeline.execute()), strict=True))
+            assert found == expected
+            ended = [(index, job_id) for index, ids in found.items() for job_id in ids]
+            for _, job_id in ended:
+                pipeline.ttl(b"rq:job:" + job_id)
+            for (index, _), left in zip(ended, pipeline.execute(), strict=True):
+                assert (left <= DELIVERED_TTL) == index.startswith("mg:delivered:")
+
+    @invariant()
+    def every_record_of_a_request_is_kept_as_long_as_its_job(self) -> None:
+        found = {name.decode().removeprefix("mg:idempotency:") for name in self.redis.keys("mg:idempotency:*")}
+        assert found == self.reference.records.keys()
+        with self.redis.pipeline() as pipeline:
+            for record in self.reference.records:
+                pipeline.get(f"mg:idempotency:{record}").ttl(f"mg:idempotency:{record}")
+            answers = pipeline.execute()
+        records = zip(self.reference.records.values(), answers[::2], answers[1::2], strict=True)
+        for (job_id, fingerprint), made, left in records:
+            assert made.decode() == f"{job_id} {fingerprint}"
+            life = self.reference.lives[job_id]
+            if self.reconciled and life.status != "vanished":
+                assert (left <= TTL) == (life.status not in OPEN)
 
     @invariant()
     def every_awaited_end_is_published_once(self) -> None:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil, inf
 
+from broker.gateway.submission import Limit
+from broker.idempotency import Conflict
+from broker.job_kinds import PREDICTION
 from broker.lease_groups import SCORERS
 from broker.scorer import BatchLimits
 from contract.errors import Failure
 from contract.jobs import PredictionJob, PredictionOutcome
 
 OPEN = ("queued", "started")
+SHARE = 9
+"""Rows that an owner may have waiting for each row that is left for others."""
+
+
+SEVERAL = "+"
+PART = 8
+"""Of a batch that is left once several owners have had jobs of its model at once."""
 
 
 @dataclass
@@ -29,10 +41,16 @@ class Life:
     told: bool = False
     """A channel waits for its end."""
     deadline: bool = False
+    seen: str = "ended"
+    """Where its index entry is, once it has ended."""
 
     @property
     def rows(self) -> int:
         return len(self.job.rows)
+
+    @property
+    def queue(self) -> str:
+        return PREDICTION.queue_of(self.job.model, self.job.caller.owner)
 
     def revive(self) -> None:
         """Clear the former end of a job that stock RQ has requeued."""
@@ -50,43 +68,101 @@ class Reference:
     queues: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     ready: list[str] = field(default_factory=list)
     """The models that have jobs, by turn."""
+    starts: defaultdict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
+    """By model: the owners' queues that have jobs, each with the virtual rows at which its next job starts."""
+    served: defaultdict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
+    """By model: the queues that have no more jobs, each with the virtual rows at which it left off; '': the virtual
+    time; SEVERAL: several owners have had jobs at once."""
     rows: dict[str, int] = field(default_factory=dict)
+    exhausted: set[tuple[str, str]] = field(default_factory=set)
+    """Keys that have used their rows a second, each with a model: the machine gives them less than one row."""
+    records: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """By record: the id of the job that the first request with its key has made, and the fingerprint of that."""
     held: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     incs: set[str] = field(default_factory=set)
     leases: set[str] = field(default_factory=set)
     ended: list[str] = field(default_factory=list)
     """Ids whose end should have been published since the last check."""
 
-    def settle(self, model: str, rows: int) -> None:
-        if not self.queues[model]:
-            self.rows.pop(model, None)
-            if model in self.ready:
-                self.ready.remove(model)
+    def join(self, model: str, queue: str) -> None:
+        served = self.served[model]
+        if self.starts[model]:
+            served[SEVERAL] = inf
+        self.starts[model][queue] = max(served.get("", 0), served.pop(queue, 0))
+
+    def settle(self, queue: str, rows: int) -> None:
+        model = PREDICTION.model_of(queue)
+        starts, served = self.starts[model], self.served[model]
+        if not self.queues[queue]:
+            self.rows.pop(queue, None)
+            start = starts.pop(queue, None)
+            if not starts and not self.queues[PREDICTION.queue_of(model)]:
+                served.clear()
+                if model in self.ready:
+                    self.ready.remove(model)
+            elif start is not None and "" in served:
+                served[queue] = start
+                for other in [other for other, left_off in served.items() if left_off < served[""]]:
+                    del served[other]
             return
-        self.rows[model] = self.rows.get(model, 0) + rows
+        self.rows[queue] = self.rows.get(queue, 0) + rows
+        if PREDICTION.owner_of(queue) and queue not in starts:
+            self.join(model, queue)
         if model not in self.ready:
             self.ready.append(model)
 
     def end(self, job_id: str, status: str, outcome: PredictionOutcome | Failure | None = None) -> None:
         life = self.lives[job_id]
-        life.status, life.outcome, life.touched = status, outcome, False
+        life.status, life.outcome, life.touched, life.seen = status, outcome, False, "ended"
         if life.told:
             self.ended.append(job_id)
 
-    def submit(self, jobs: Sequence[PredictionJob]) -> list[bool]:
-        answers, added = [], defaultdict[str, int](int)
-        for job in jobs:
+    def submit(self, jobs: Sequence[PredictionJob]) -> list[Limit | Conflict | str | None]:
+        """Return for each job what refuses it, or the id of the job that an earlier request has made, if anything. The
+        jobs of one model and key enter together."""
+        groups = list({(job.model, job.caller.id): None for job in jobs})
+        answers: dict[str, Limit | Conflict | str | None] = {}
+        for job in sorted(jobs, key=lambda job: groups.index((job.model, job.caller.id))):
+            life = Life(job, told=job.reply_to is not None, deadline=job.expires_after is not None)
             known = job.id in self.lives and self.lives[job.id].status not in ("vanished", "deleted")
-            waiting = self.rows.get(job.model, 0) + added[job.model]
-            accepted = known or waiting + len(job.rows) <= self.most_rows
-            if accepted and not known:
-                self.lives[job.id] = Life(job, told=job.reply_to is not None, deadline=job.expires_after is not None)
-                self.queues[job.model].append(job.id)
-                added[job.model] += len(job.rows)
-            answers.append(accepted)
-        for model, rows in added.items():
-            self.settle(model, rows)
-        return answers
+            limit = None if known else self.earlier(job.idempotency) or self._refusal(life)
+            if not known and limit is None:
+                self.lives[job.id] = life
+                self.queues[life.queue].append(job.id)
+                self.settle(life.queue, life.rows)
+                if job.idempotency:
+                    record, fingerprint = job.idempotency.split()
+                    self.records[record] = (job.id, fingerprint)
+                if job.caller.limits.rows_per_second is not None:
+                    self.exhausted.add((job.caller.id, job.model))
+            answers[job.id] = limit
+        return [answers[job.id] for job in jobs]
+
+    def earlier(self, idempotency: str) -> Conflict | str | None:
+        """Return the id of the job that an earlier request has made, or why there is none for this one."""
+        record, _, fingerprint = idempotency.partition(" ")
+        if record not in self.records:
+            return None
+        made, of = self.records[record]
+        if of != fingerprint:
+            return Conflict.OTHER_REQUEST
+        return Conflict.GONE if self.lives[made].status in ("vanished", "deleted") else made
+
+    def _refusal(self, life: Life) -> Limit | None:
+        limits, queue = life.job.caller.limits, life.queue
+        waiting = self.rows.get(queue, 0)
+        of_all = sum(rows for other, rows in self.rows.items() if PREDICTION.model_of(other) == life.job.model)
+        left = self.most_rows - of_all - life.rows
+        if left < 0 or (PREDICTION.owner_of(queue) and waiting and waiting + life.rows > SHARE * left):
+            return Limit.QUEUE
+        if limits.rows_waiting is not None and waiting + life.rows > limits.rows_waiting:
+            return Limit.ROWS_WAITING
+        running = [job_id for ids in self.held.values() for job_id in ids if self.lives[job_id].queue == queue]
+        if limits.jobs_in_flight is not None and len(self.queues[queue]) + len(running) >= limits.jobs_in_flight:
+            return Limit.JOBS_IN_FLIGHT
+        if limits.rows_per_second is not None and (life.job.caller.id, life.job.model) in self.exhausted:
+            return Limit.ROWS_PER_SECOND
+        return None
 
     def owns(self, inc: str, job_id: str) -> bool:
         return self.lives[job_id].status == "started" and self.lives[job_id].holder == inc
@@ -96,9 +172,17 @@ class Reference:
         self.held[inc] = [job_id for job_id in self.held[inc] if self.owns(inc, job_id)]
         if self.held[inc]:
             return self.held[inc]
-        for model in list(self.ready):
-            if model in limits.skip or (limits.models is not None and model not in limits.models):
-                continue
+        eligible = [
+            model
+            for model in self.ready
+            if model not in limits.skip and (limits.models is None or model in limits.models)
+        ]
+        others = [model for model in eligible if model in limits.homes and limits.patience == 0]
+        for model in [model for model in eligible if model not in limits.homes] + others:
+            queues = {PREDICTION.queue_of(model), *self.starts[model]}
+            heads = [self.lives[self.queues[queue][0]] for queue in queues if self.queues[queue]]
+            if model in others and all(head.status == "vanished" for head in heads):
+                continue  # their age is unknown
             batch = self._take_from(model, limits)
             if batch:
                 self.held[inc] = batch
@@ -111,31 +195,55 @@ class Reference:
 
     def _take_from(self, model: str, limits: BatchLimits) -> list[str]:
         batch = self._look(model, limits)
-        while self.queues[model] and not batch:
+        while model in self.ready and not batch:
             batch = self._look(model, limits)
         return batch
 
     def _look(self, model: str, limits: BatchLimits) -> list[str]:
-        queue, batch, rows, gone = self.queues[model], list[str](), 0, 0
-        most = limits.model_rows.get(model, limits.rows)
-        for job_id in queue[: limits.jobs]:
+        """Return the batch after a look at `limits.jobs` jobs, the owner's first whose job starts first."""
+        base, starts = PREDICTION.queue_of(model), self.starts[model]
+        if starts and self.queues[base] and base not in starts:
+            self.join(model, base)
+        part = PART if starts and SEVERAL in self.served[model] else 1
+        most_jobs = ceil(limits.jobs / part)
+        most_rows = max(1, limits.model_rows.get(model, limits.rows) // part)
+        batch, looks, gone, time = list[str](), 0, defaultdict[str, int](int), 0
+        line = sorted((start, queue) for queue, start in starts.items()) or [(0, base)]
+        seen = set()
+        while line and looks < most_jobs:
+            start, queue = line.pop(0)
+            seen.add(queue)
+            if not self.queues[queue]:
+                continue
+            job_id = self.queues[queue][0]
             life = self.lives[job_id]
-            if life.status == "vanished":
-                queue.remove(job_id)
-            elif life.overdue and not life.touched:
-                gone += life.rows
-                queue.remove(job_id)
-                self.end(job_id, "expired")
-            elif batch and (life.deaths or rows + life.rows > most or life.job.version != self._version(batch)):
-                break
-            else:
-                rows += life.rows
-                queue.remove(job_id)
-                batch.append(job_id)
-                if life.deaths:
+            dead = life.status == "vanished" or (life.overdue and not life.touched)
+            if batch and not dead:
+                if life.deaths or life.job.version != self._version(batch):
+                    continue
+                if sum(self.lives[one].rows for one in batch) + life.rows > most_rows:
                     break
-        self.settle(model, -rows - gone)
-        if queue and batch:
+            looks += 1
+            self.queues[queue].pop(0)
+            if dead:
+                if life.status != "vanished":
+                    gone[queue] += life.rows
+                    self.end(job_id, "expired")
+                line.insert(0, (start, queue))
+                continue
+            gone[queue] += life.rows
+            batch.append(job_id)
+            time = max(time, start)
+            if queue in starts:
+                starts[queue] = start + life.rows
+            if life.deaths:
+                break
+            insort(line, (start + life.rows, queue), key=lambda entry: entry[0])
+        if batch and starts:
+            self.served[model][""] = max(self.served[model].get("", 0), time)
+        for queue in sorted(seen):
+            self.settle(queue, -gone[queue])
+        if model in self.ready and batch:
             self.ready.remove(model)
             self.ready.append(model)
         return batch
@@ -172,13 +280,13 @@ class Reference:
                 self.end(job_id, "expired")
             else:
                 life.status, life.holder = "queued", None
-                self.queues[life.job.model].insert(0, job_id)
-                rows[life.job.model] += life.rows
+                self.queues[life.queue].insert(0, job_id)
+                rows[life.queue] += life.rows
             became[job_id] = life.status
         self.incs.discard(inc)
         self.leases.discard(inc)
-        for model, added in rows.items():
-            self.settle(model, added)
+        for queue, added in rows.items():
+            self.settle(queue, added)
         return became
 
     def cancel(self, job_id: str) -> bool | None:
@@ -188,18 +296,30 @@ class Reference:
         if life.status not in OPEN:
             return False
         if life.status == "queued":
-            self.queues[life.job.model].remove(job_id)
-            self.settle(life.job.model, -life.rows)
+            self.queues[life.queue].remove(job_id)
+            self.settle(life.queue, -life.rows)
         elif job_id in self.held[str(life.holder)]:
             self.held[str(life.holder)].remove(job_id)
         self.end(job_id, "canceled")
         return True
 
+    def see(self, job_id: str, how: str) -> None:
+        life = self.lives[job_id]
+        if life.status not in (*OPEN, "vanished", "deleted") and not life.touched and life.seen == "ended":
+            life.seen = how
+
+    def make_room(self, how: str) -> int:
+        """Return the number of jobs that are gone now."""
+        gone = [life for life in self.lives.values() if life.status not in (*OPEN, "deleted") and life.seen == how]
+        for life in gone:
+            life.status = "deleted"
+        return len(gone)
+
     def expire(self, due: Sequence[str]) -> None:
         for job_id in due:
             life = self.lives[job_id]
-            self.queues[life.job.model].remove(job_id)
-            self.settle(life.job.model, -life.rows)
+            self.queues[life.queue].remove(job_id)
+            self.settle(life.queue, -life.rows)
             self.end(job_id, "expired")
 
     def reconcile(self) -> None:
@@ -209,8 +329,8 @@ class Reference:
             if life.touched and life.status == "canceled":
                 self.end(job_id, "canceled")
             life.revive()
-        for model in sorted(self.queues):
-            self.queues[model] = [i for i in self.queues[model] if self.lives[i].status == "queued"]
-            self.settle(model, 0)
-            if self.queues[model]:
-                self.rows[model] = sum(self.lives[job_id].rows for job_id in self.queues[model])
+        for queue in sorted(self.queues):
+            self.queues[queue] = [i for i in self.queues[queue] if self.lives[i].status == "queued"]
+            self.settle(queue, 0)
+            if self.queues[queue]:
+                self.rows[queue] = sum(self.lives[job_id].rows for job_id in self.queues[queue])

@@ -8,12 +8,17 @@ from broker.gateway.jobs import Jobs
 from broker.scorer import BatchLimits, ScorerQueue
 from broker.supervisor import Leases
 from contract.jobs import Job, PredictionJob, PredictionOutcome
+from contract.keys import Key, Limits, Scope
 
 CHANNEL = "mg:reply:test"
 
 
 def job(job_id: str, rows: int = 1, model: str = "sum", version: int = 1, **changes: Any) -> PredictionJob:
     return PredictionJob(job_id, "2026-01-02T03:04:05.000006Z", model, version, [[1.0, 2.0]] * rows, **changes)
+
+
+def key(name: str, owner: str, limits: Limits | None = None) -> Key:
+    return Key(name, name, owner, frozenset({Scope.PREDICT}), limits=limits or Limits())
 
 
 def outcome(*predictions: float) -> PredictionOutcome:

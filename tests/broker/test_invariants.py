@@ -19,6 +19,7 @@ walks = settings(
     derandomize=True,
     database=None,
     deadline=None,
+    report_multiple_bugs=False,  # several would come as a group of exceptions
     suppress_health_check=list(HealthCheck),
     phases=(Phase.generate,),
 )

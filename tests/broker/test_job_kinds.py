@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from broker import job_kinds, scripts
-from broker.gateway import reading
+from broker import job_kinds, reading, scripts
 from broker.gateway.jobs import Jobs
-from broker.gateway.reading import parse_reply
+from broker.gateway.listing import JobFilter
 from broker.job_kinds import JOB_KINDS, PREDICTION, REPOSITORY_COMMAND, TRAINING, JobKind
 from broker.lease_groups import TRAINERS
+from broker.reading import parse_reply
 from broker.records import common_parts, job_data
 from broker.scorer import BatchLimits, ScorerQueue
 from broker.signatures import Signer
@@ -98,7 +98,7 @@ def test_a_new_kind_needs_an_entry_and_nothing_else(redis: Redis, jobs: Jobs, ex
     assert (ended.kind, ended.model, ended.status, ended.output) == ("export", "loan", Status.SUCCEEDED, {"rows": 3})
     assert read(jobs, failed).error == Failure("export_failed", "the disk is full")
     assert [one.id for one in jobs.list().items] == [canceled, failed, finished]
-    assert jobs.list(model="iris").items == []
+    assert jobs.list(JobFilter(model="iris")).items == []
 
 
 def test_a_new_kind_survives_the_death_of_its_process(redis: Redis, jobs: Jobs, export: JobKind) -> None:
@@ -108,6 +108,14 @@ def test_a_new_kind_survives_the_death_of_its_process(redis: Redis, jobs: Jobs, 
         assert TrainerQueue(redis, "t-0-x", export, SIGNER).begin([])
         assert leases.give_back("t-0-x", scored=None) == {job_id: became}
     assert read(jobs, job_id).error == TRAINERS.crashed
+
+
+@pytest.mark.parametrize("owner", ["", "risk", "a.b-c_d"])
+def test_the_queue_of_a_prediction_names_its_model_and_its_owner(owner: str) -> None:
+    queue = PREDICTION.queue_of("loan", owner)
+    assert (PREDICTION.model_of(queue), PREDICTION.owner_of(queue)) == ("loan", owner)
+    assert PREDICTION.owns(queue)
+    assert TRAINING.queue_of("loan", owner) == TRAINING.queue
 
 
 def test_no_two_kinds_share_a_queue_or_a_function() -> None:
@@ -157,14 +165,14 @@ def test_a_prediction_of_the_release_before_is_scored(
 
 
 @pytest.mark.parametrize(
-    ("kind", "payload"),
+    ("kind", "task"),
     [
-        (TRAINING, TrainingRequest("loan", "loan", parameters={"depth": 3}).to_json()),
-        (REPOSITORY_COMMAND, RepositoryCommand(RepositoryAction.MOVE_ALIAS, "loan", "current", 2).to_json()),
+        (TRAINING, TrainingRequest("loan", "loan", parameters={"depth": 3})),
+        (REPOSITORY_COMMAND, RepositoryCommand(RepositoryAction.MOVE_ALIAS, "loan", "current", 2)),
     ],
 )
 def test_a_job_for_the_trainer_of_the_release_before_is_run(
-    redis: Redis, jobs: Jobs, queued: dict[str, str], kind: JobKind, payload: dict[str, Any]
+    redis: Redis, jobs: Jobs, queued: dict[str, str], kind: JobKind, task: TrainingRequest | RepositoryCommand
 ) -> None:
     job_id = queued[kind.name]
     signed_until = float(QUEUED[kind.name]["fields"]["signature"].partition(".")[0])
@@ -172,7 +180,7 @@ def test_a_job_for_the_trainer_of_the_release_before_is_run(
     Leases(redis, group=TRAINERS).register("t-0-x", queues=[kind.queue])
     trainer_queue = TrainerQueue(redis, "t-0-x", kind, signer)
     begun = trainer_queue.begin([])
-    assert begun and (begun.id, begun.payload) == (job_id, payload)
+    assert begun and (begun.id, type(task).from_json(begun.payload)) == (job_id, task)
     assert trainer_queue.finish(job_id, {"version": 4})
     assert redis.hget(f"rq:job:{job_id}", "status") == b"finished"
     (ended,) = jobs.read([job_id])

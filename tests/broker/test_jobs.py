@@ -11,7 +11,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from broker.connection import connect
 from broker.gateway.jobs import Backlog, Jobs
-from broker.gateway.reading import parse_reply
+from broker.gateway.submission import ACCEPTED, Limit, Submission
+from broker.reading import parse_reply
 from broker.scorer import BatchLimits, ScorerQueue
 from broker.supervisor import Leases
 from contract.errors import Failure
@@ -21,7 +22,7 @@ from tests.support import until
 
 
 def test_a_submitted_job_reads_as_queued(jobs: Jobs) -> None:
-    assert jobs.submit([job("a", ids=["x"], warnings=["w"])]) == [True]
+    assert jobs.submit([job("a", ids=["x"], warnings=["w"])]) == [ACCEPTED]
     found = read(jobs, "a")
     assert (found.status, found.model, found.version, found.warnings) == (Status.QUEUED, "sum", 1, ["w"])
     assert found.created_at == "2026-01-02T03:04:05.000006Z"
@@ -29,15 +30,21 @@ def test_a_submitted_job_reads_as_queued(jobs: Jobs) -> None:
 
 
 def test_submitting_twice_queues_once(jobs: Jobs, redis: Redis) -> None:
-    assert jobs.submit([job("a"), job("b")]) == jobs.submit([job("a"), job("b")]) == [True, True]
+    assert jobs.submit([job("a"), job("b")]) == jobs.submit([job("a"), job("b")]) == [ACCEPTED] * 2
     assert redis.lrange("rq:queue:predict:sum", 0, -1) == [b"a", b"b"]
     assert jobs.backlog("sum").rows == 2
 
 
+def test_a_job_has_its_further_fields(jobs: Jobs, redis: Redis) -> None:
+    jobs.submit([job("a", webhook="https://example.org/é"), job("b")])
+    assert redis.hget("rq:job:a", "webhook") == "https://example.org/é".encode()
+    assert not redis.hexists("rq:job:b", "webhook")
+
+
 def test_a_full_queue_refuses_by_rows_and_another_model_is_not_affected(jobs: Jobs) -> None:
     mixed = [job("a", rows=8), job("e", model="other"), job("b", rows=3), job("c", rows=2)]
-    assert jobs.submit(mixed) == [True, True, False, True]
-    assert jobs.submit([job("d")]) == [False]
+    assert jobs.submit(mixed) == [ACCEPTED, ACCEPTED, Submission(Limit.QUEUE), ACCEPTED]
+    assert jobs.submit([job("d")]) == [Submission(Limit.QUEUE)]
     assert jobs.read(["b"]) == [None]
 
 
@@ -145,7 +152,7 @@ def test_only_a_job_that_has_ended_is_deleted(jobs: Jobs, queue: ScorerQueue, re
     assert jobs.delete("a")
     assert jobs.delete("a")
     assert jobs.read(["a"]) == [None]
-    assert redis.exists("rq:results:a", "rq:finished:predict:sum") == 0
+    assert redis.exists("rq:job:a", "mg:ended:finished:predict:sum") == 0
 
 
 def test_a_job_that_does_not_start_in_time_expires(jobs: Jobs, queue: ScorerQueue, leases: Leases) -> None:

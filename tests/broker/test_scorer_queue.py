@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 import zlib
@@ -15,7 +16,7 @@ from broker.scorer import BatchLimits, ScorerQueue
 from broker.scripts import FencedError
 from broker.supervisor import Leases
 from contract.errors import Failure
-from contract.jobs import Status
+from contract.jobs import ColumnarRows, Status
 from tests.broker.samples import job, outcome, read, scorer, take
 from tests.support import until
 
@@ -81,7 +82,7 @@ def test_finishing_twice_writes_one_result(jobs: Jobs, queue: ScorerQueue, redis
     take(queue)
     assert queue.finish({"a": outcome(1.0)}) == queue.finish({"a": outcome(2.0)}) == []
     assert (read(jobs, "a").output or {})["predictions"] == [1.0]
-    assert redis.xlen("rq:results:a") == 1
+    assert redis.zrange("mg:ended:finished:predict:sum", 0, -1) == [b"a"]
 
 
 def test_only_the_owner_of_a_job_finishes_it(jobs: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases) -> None:
@@ -135,6 +136,10 @@ def test_a_scorer_that_was_given_back_writes_nothing(
         b"\x80\x04}",
         json.dumps(["os.mkdir", None, [{"rows": [[1]]}], {}]).encode(),
         json.dumps(["worker.scorer.predict", None, [{"rows": 3}], {}]).encode(),
+        *(
+            json.dumps(["worker.scorer.predict", None, [{"columns": columns}], {}]).encode()
+            for columns in (3, [], [3], ["ab"], [[1], [1, 2]])
+        ),
     ],
 )
 def test_a_job_that_cannot_be_read_fails_and_its_neighbours_are_scored(
@@ -150,6 +155,14 @@ def test_a_job_that_cannot_be_read_fails_and_its_neighbours_are_scored(
     jobs.submit([job("worse")])
     redis.hset("rq:job:worse", "data", data)
     assert take(queue) == []
+
+
+def test_rows_by_column_are_read_as_rows(jobs: Jobs, queue: ScorerQueue) -> None:
+    rows = [(1.0, "a", None), (2.5, "😀", True)]
+    jobs.submit([dataclasses.replace(job("a"), rows=ColumnarRows(list(zip(*rows, strict=True))))])
+    batch = queue.take(BatchLimits())
+    assert batch is not None
+    assert batch.jobs[0].rows == rows
 
 
 def test_compressed_data_is_read_too(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
@@ -224,7 +237,70 @@ def test_no_bell_rings_for_an_empty_queue(jobs: Jobs, queue: ScorerQueue, redis:
     assert redis.keys("mg:bell*") == []
 
 
+# Homes: models that another scorer has in memory
+
+
+def test_jobs_are_left_to_the_home_of_their_model_until_they_have_waited(jobs: Jobs, queue: ScorerQueue) -> None:
+    jobs.submit([job("a"), job("b", model="other")])
+    home = {"sum": "w-1"}
+    assert take(queue, homes=home, patience=60) == ["b"]
+    queue.finish({"b": outcome(1.0)})
+    assert take(queue, homes=home, patience=60) == []
+    assert until(lambda: take(queue, homes=home, patience=0.1), "it has waited long enough") == ["a"]
+
+
+def test_other_work_comes_before_jobs_that_have_a_home(jobs: Jobs, queue: ScorerQueue) -> None:
+    jobs.submit([job("a"), job("b", model="other")])
+    assert take(queue, homes={"sum": "w-1"}, patience=0) == ["b"], "although the other has waited longer"
+    queue.finish({"b": outcome(1.0)})
+    assert take(queue, homes={"sum": "w-1"}, patience=0) == ["a"]
+
+
+def test_a_scorer_wakes_the_home_of_a_model_and_not_itself(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+    limits = BatchLimits(homes={"sum": "other-worker-1"}, patience=60)
+    home = scorer(Leases(redis), redis, "other-worker-1-x")
+    jobs.submit([job("a")])
+    queue.wait_for_work(limits)
+    assert queue.take(limits) is None
+    assert redis.llen("mg:bell") == 0
+    home.wait_for_work(BatchLimits(), 20)
+    assert take(home) == ["a"]
+    assert [key for key in redis.keys("mg:bell*") if redis.ttl(key) < 0] == []
+
+
+def test_a_scorer_that_leaves_a_model_to_its_home_passes_the_bell_on_for_others(
+    jobs: Jobs, queue: ScorerQueue, redis: Redis
+) -> None:
+    jobs.submit([job("a"), job("b", model="other"), job("c", model="third")])
+    queue.wait_for_work(BatchLimits())
+    assert take(queue, homes={"sum": "w-1"}) == ["b"]
+    assert (redis.llen("mg:bell"), redis.llen("mg:bell:scorer:w-1")) == (1, 1)
+    assert redis.ttl("mg:bell:scorer:w-1") > 0
+
+
+def test_models_take_turns_at_their_home(jobs: Jobs, queue: ScorerQueue) -> None:
+    """A flooded model that has no home does not keep the scorer from those that have it as their home."""
+    jobs.submit([job(f"f{number}", model="flood") for number in range(9)] + [job("a"), job("b")])
+    taken = []
+    for _ in range(4):
+        taken.append(take(queue, jobs=1))
+        queue.finish({taken[-1][0]: outcome(1.0)})
+    assert taken == [["f0"], ["a"], ["f1"], ["b"]]
+
+
 @pytest.mark.parametrize("limits", [BatchLimits(jobs=0), BatchLimits(jobs=1001), BatchLimits(models=[])])
 def test_impossible_limits_are_refused(queue: ScorerQueue, limits: BatchLimits) -> None:
     with pytest.raises(ValueError, match=r"a batch has between|nothing can be taken"):
         queue.take(limits)
+
+
+def test_the_ids_of_a_request_reach_each_scorer_that_takes_its_job(
+    jobs: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases
+) -> None:
+    jobs.submit([job("a", request="order-17"), job("b")])
+    for _ in range(2):  # the second answer repeats the first, whose reply was lost
+        batch = queue.take(BatchLimits())
+        assert batch and [one.request for one in batch.jobs] == ["order-17", ""]
+    leases.give_back("w-0-x")
+    again = scorer(leases, redis, "w-1-y").take(BatchLimits(jobs=1))
+    assert again and again.jobs[0].context() == {"request_id": "order-17", "trace_id": None, "job_id": "a"}

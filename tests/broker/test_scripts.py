@@ -17,8 +17,9 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 
 from broker.connection import connect
 from broker.gateway.jobs import Jobs
+from broker.gateway.submission import ACCEPTED
 from broker.scorer import BatchLimits, ScorerQueue
-from broker.scripts import Scripts, source
+from broker.scripts import Scripts, linked, parts
 from broker.supervisor import LEASE, Leases
 from contract.errors import Failure
 from contract.jobs import Status
@@ -85,7 +86,7 @@ def test_scripts_that_redis_has_lost_are_sent_again(
     jobs: Jobs, queue: ScorerQueue, leases: Leases, redis: Redis
 ) -> None:
     redis.script_flush()
-    assert jobs.submit([job("a"), job("b", model="other")]) == [True, True]
+    assert jobs.submit([job("a"), job("b", model="other")]) == [ACCEPTED] * 2
     redis.script_flush()
     assert take(queue) == ["a"]
     redis.script_flush()
@@ -102,7 +103,7 @@ def test_a_broken_connection_is_replaced(redis_url: str, redis: Redis) -> None:
         jobs = Jobs(own, max_queue_rows=10, timeout=30, result_ttl=60)
         jobs.submit([job("a")])
         redis.client_kill_filter(_type="normal", skipme=True)
-        assert jobs.submit([job("a"), job("b")]) == [True, True]
+        assert jobs.submit([job("a"), job("b")]) == [ACCEPTED] * 2
     assert redis.llen("rq:queue:predict:sum") == 2
 
 
@@ -121,7 +122,7 @@ def test_after_a_failover_the_new_primary_is_found(tmp_path: Path, own: bool) ->
         connect(old).replicaof("127.0.0.1", 1)
         with pytest.raises(ResponseError, match="read only"):
             jobs.submit([job("b")])
-        assert jobs.submit([job("b")]) == [True]
+        assert jobs.submit([job("b")]) == [ACCEPTED]
 
 
 @contextmanager
@@ -172,10 +173,23 @@ def test_a_full_redis_still_finishes_its_jobs(jobs: Jobs, redis: Redis, leases: 
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))
 def test_lua_formats_times_as_rq_does(redis_url: str, moment: datetime) -> None:
     micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    text = source("renew")[0].partition("-- RENEW")[0] + "micros = tonumber(ARGV[1]) return stamp()"
+    text = linked({**parts("renew"), "renew": "micros = tonumber(ARGV[1]) return stamp()"})
     with connect(redis_url) as own:
         written: Any = own.eval(text, 0, micros)
     assert datetime.strptime(written.decode(), "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC) == moment
+
+
+def test_a_script_gets_the_definitions_that_it_needs_and_no_other(redis: Redis) -> None:
+    shared = """-- what all share
+local one, two = 1, 2 -- not three
+local three
+local function four() return three() end
+local function unused() return one end
+function three() return two end
+"""
+    text = linked({"shared": shared, "script": "-- unused\nreturn four()"})
+    assert "unused() return" not in text
+    assert redis.eval(text, 0) == 2
 
 
 def test_times_come_from_redis(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:

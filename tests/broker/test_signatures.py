@@ -15,7 +15,6 @@ import pytest
 from redis import Redis
 from rq import Queue
 from rq.job import Job as RQJob
-from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
 from broker.gateway.jobs import Jobs
@@ -117,10 +116,12 @@ def test_a_command_runs_only_while_its_caller_may_wait(redis: Redis) -> None:
         trainer_queue = trainer(redis, REPOSITORY_COMMAND)
         while not (begun := trainer_queue.begin([])):
             trainer_queue.wait_for_work(1)
+        record = redis.hgetall(f"rq:job:{begun.id}")
         trainer_queue.finish(begun.id, {})
         assert answer.result() == {}
     for minutes, obeyed in ((1, True), (5, False)):
-        redis.hset(f"rq:job:{begun.id}", "status", "queued")
+        redis.delete(f"rq:job:{begun.id}")
+        redis.hset(f"rq:job:{begun.id}", mapping={**record, "status": "queued"})
         redis.rpush(f"rq:queue:{REPOSITORY_COMMAND.queue}", begun.id)
         later = Signer([SECRET.encode()], clock=lambda m=minutes: time.time() + 60 * m)  # type: ignore[misc]
         trainer_queue = trainer(redis, REPOSITORY_COMMAND, later)
@@ -134,18 +135,6 @@ def test_a_job_that_has_run_does_not_run_again(trainings: TrainerClient, redis: 
     job_id = trainings.submit(REQUEST).id
     assert trainer(redis, done=(job_id,)).begin([]) is None
     assert "it has run already" in refusal(jobs, job_id)
-
-
-@pytest.mark.parametrize("serializer", [JSONSerializer, None])
-def test_a_failed_training_that_stock_rq_requeues_is_still_signed(
-    trainings: TrainerClient, redis: Redis, serializer: type[JSONSerializer] | None
-) -> None:
-    trainer_queue, job_id = trainer(redis), trainings.submit(REQUEST).id
-    assert trainer_queue.begin([])
-    trainer_queue.finish(job_id, Failure("timeout", "it took too long"))
-    FailedJobRegistry(TRAINING.queue, connection=redis, serializer=serializer).requeue(job_id)
-    begun = trainer_queue.begin([])
-    assert begun and (begun.id, TrainingRequest.from_json(begun.payload)) == (job_id, REQUEST)
 
 
 def test_a_job_that_decompresses_to_too_many_bytes_is_refused(

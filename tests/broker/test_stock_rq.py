@@ -9,10 +9,10 @@ import sys
 import pytest
 from redis import Redis
 from rq import Queue, Worker
+from rq.exceptions import InvalidJobOperation
 from rq.job import Job as RQJob
 from rq.job import JobStatus
-from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
-from rq.results import Result
+from rq.registry import CanceledJobRegistry, FailedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 
 from broker.gateway.jobs import Jobs
@@ -74,33 +74,19 @@ def test_rq_reads_a_running_job(ended: Jobs, redis: Redis) -> None:
     assert Worker.all(queue=Queue(QUEUE, connection=redis)) == []  # registered before there was a queue
 
 
-def test_rq_reads_a_succeeded_job(ended: Jobs, redis: Redis) -> None:
-    found = fetch(redis, "s")
-    assert found.get_status() == JobStatus.FINISHED
-    assert found.started_at and found.ended_at and found.started_at <= found.ended_at
-    assert found.return_value() == outcome(3.0).to_json()
-    result = found.latest_result()
-    assert result is not None
-    assert (result.type, result.worker_name, Result.count(found)) == (Result.Type.SUCCESSFUL, "w-0-x", 1)
-    registry = FinishedJobRegistry(QUEUE, connection=redis)
-    assert registry.get_job_ids() == ["s"]
-    left = (registry.get_expiration_time(found) - found.ended_at).total_seconds()
-    assert left == pytest.approx(60, abs=0.001)
-
-
-def test_rq_reads_a_failed_job(ended: Jobs, redis: Redis) -> None:
-    found = fetch(redis, "f")
-    result = found.latest_result()
-    assert result is not None
-    assert (found.get_status(), result.type) == (JobStatus.FAILED, Result.Type.FAILED)
-    assert result.exc_string == "model_error: raised ValueError: ä"
-    assert FailedJobRegistry(QUEUE, connection=redis).get_job_ids() == ["f"]
-
-
-def test_rq_reads_a_cancelled_job(ended: Jobs, redis: Redis) -> None:
-    found = fetch(redis, "c")
-    assert (found.get_status(), found.latest_result()) == (JobStatus.CANCELED, None)
-    assert CanceledJobRegistry(QUEUE, connection=redis).get_job_ids() == ["c"]
+@pytest.mark.parametrize(
+    ("job_id", "status"), [("s", JobStatus.FINISHED), ("f", JobStatus.FAILED), ("c", JobStatus.CANCELED)]
+)
+def test_rq_reads_the_status_and_the_times_of_an_ended_job(
+    ended: Jobs, redis: Redis, job_id: str, status: JobStatus
+) -> None:
+    found = fetch(redis, job_id)
+    assert (found.get_status(), found.origin) == (status, QUEUE)
+    assert (found.func_name, found.args, found.kwargs) == (PREDICTION.written_function, [], {})
+    assert found.created_at.isoformat() == "2026-01-02T03:04:05.000006+00:00"
+    assert found.enqueued_at and found.ended_at and found.enqueued_at <= found.ended_at
+    assert (found.started_at is None) == (job_id == "c")
+    assert (found.return_value(), found.latest_result()) == (None, None)
 
 
 def test_rq_reads_an_expired_job_as_cancelled(jobs: Jobs, leases: Leases, redis: Redis) -> None:
@@ -110,16 +96,14 @@ def test_rq_reads_an_expired_job_as_cancelled(jobs: Jobs, leases: Leases, redis:
 
 
 def test_only_ended_jobs_have_a_ttl(ended: Jobs, redis: Redis) -> None:
-    for name, results in (("s", True), ("f", True), ("c", False)):
-        assert 0 < redis.ttl(f"rq:job:{name}") <= 60
-        assert (0 < redis.ttl(f"rq:results:{name}") <= 60) is results
+    assert all(0 < redis.ttl(f"rq:job:{name}") <= 60 for name in "sfc")
     assert [redis.ttl(f"rq:job:{name}") for name in "rq"] == [-1, -1]
 
 
 def test_rq_info_is_right_and_changes_nothing(ended: Jobs, redis: Redis, redis_url: str, leases: Leases) -> None:
     leases.reconcile()
     shown = rq(redis_url, "info", "--raw")
-    assert "queue predict:sum 1, 1 executing, 1 finished, 1 failed" in shown
+    assert "queue predict:sum 1, 1 executing, 0 finished, 0 failed" in shown
     assert re.search(r"worker w-0-x \(.*\) busy predict:\*\. jobs: 1 finished, 1 failed", shown)
     statuses = [read(ended, name).status for name in "sfcrq"]
     assert statuses == [Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.RUNNING, Status.QUEUED]
@@ -133,33 +117,25 @@ def test_rq_info_shows_no_scorer_that_has_ended(ended: Jobs, redis: Redis, redis
     assert redis.keys("rq:worker*") == []
 
 
-@pytest.mark.parametrize("serializer", ["rq.serializers.JSONSerializer", "rq.serializers.PickleSerializer"])
-def test_a_failed_job_that_rq_requeues_is_scored(
-    ended: Jobs, queue: ScorerQueue, redis: Redis, redis_url: str, leases: Leases, serializer: str
+@pytest.mark.parametrize("job_id", ["s", "f", "c"])
+def test_rq_requeues_no_ended_job(ended: Jobs, redis: Redis, job_id: str) -> None:
+    for registry in (FailedJobRegistry, CanceledJobRegistry):
+        with pytest.raises(InvalidJobOperation):
+            registry(QUEUE, connection=redis, serializer=JSONSerializer).requeue(job_id)
+
+
+def test_an_ended_job_that_rq_queues_again_fails_because_its_rows_are_gone(
+    ended: Jobs, queue: ScorerQueue, redis: Redis
 ) -> None:
     queue.finish({"r": outcome(1.0)})
+    Queue(QUEUE, connection=redis, serializer=JSONSerializer).enqueue_job(fetch(redis, "s"))
     assert take(queue) == ["q"]
     queue.finish({"q": outcome(1.0)})
-    rq(redis_url, "requeue", "--queue", QUEUE, "--serializer", serializer, "f")
-    leases.reconcile()
-    assert (read(ended, "f").status, ended.backlog("sum").rows, redis.ttl("rq:job:f")) == (Status.QUEUED, 1, -1)
-    assert redis.exists("rq:results:f") == 0
-    assert take(queue) == ["f"]
-    queue.finish({"f": outcome(5.0)})
-    found = read(ended, "f")
-    assert found.error is None
-    assert (found.output or {})["predictions"] == [5.0]
-    assert redis.xlen("rq:results:f") == 1
-    assert 0 < redis.ttl("rq:job:f") <= 60
-
-
-def test_a_job_that_rq_requeues_need_not_wait_for_reconcile(ended: Jobs, queue: ScorerQueue, redis: Redis) -> None:
-    FailedJobRegistry(QUEUE, connection=redis, serializer=JSONSerializer).requeue("f")
-    queue.finish({"r": outcome(1.0)})
-    assert take(queue) == ["q", "f"]
-    assert redis.ttl("rq:job:f") == -1
-    queue.finish({"f": outcome(5.0)})
-    assert redis.xlen("rq:results:f") == 1
+    assert take(queue) == []
+    found = read(ended, "s")
+    assert (found.status, found.output, found.error and found.error.code) == (Status.FAILED, None, "job_refused")
+    assert redis.zrange("mg:ended:finished:predict:sum", 0, -1) == [b"r", b"q"]
+    assert set(redis.zrange("mg:ended:failed:predict:sum", 0, -1)) == {b"s", b"f"}
 
 
 def test_a_waiting_job_that_rq_cancels_expires(ended: Jobs, redis: Redis, leases: Leases) -> None:
@@ -168,9 +144,8 @@ def test_a_waiting_job_that_rq_cancels_expires(ended: Jobs, redis: Redis, leases
     leases.reconcile()
     assert 0 < redis.ttl("rq:job:q") <= 60
     assert redis.exists("mg:rows", "mg:ready", "mg:bell") == 0
-    assert set(CanceledJobRegistry(QUEUE, connection=redis).get_job_ids()) == {"c", "q"}
-    leases.reconcile()
-    assert redis.zcard("rq:canceled:predict:sum") == 2
+    assert redis.zrange("mg:ended:canceled:predict:sum", 0, -1) == [b"c", b"q"]
+    assert redis.exists("rq:canceled:predict:sum") == 0
 
 
 @pytest.mark.parametrize("reconciled_first", [False, True])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,21 +14,22 @@ from redis import Redis
 from rq import Queue
 from rq.job import Job as RQJob
 from rq.job import JobStatus
-from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
+from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
 from broker.gateway import trainer_client
 from broker.gateway.jobs import Jobs
-from broker.gateway.reading import parse_reply
+from broker.gateway.listing import JobFilter
 from broker.gateway.trainer_client import TrainerClient
 from broker.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
 from broker.lease_groups import TRAINERS
-from broker.schedules import KEY, Schedules, next_run
+from broker.reading import parse_reply
+from broker.schedules import KEY, Schedule, Schedules, next_run
 from broker.scorer import BatchLimits, ScorerQueue
 from broker.scripts import FencedError
 from broker.supervisor import Leases
 from broker.trainer import OwnedJob, Ownership, Scheduler, TrainerQueue
-from broker.trainer_jobs import TrainerUnavailable
+from broker.trainer_jobs import TooManyWaiting, TrainerUnavailable, enqueue, training_job
 from contract.errors import Failure, ModelgateError
 from contract.jobs import Job, Status, reply_channel
 from contract.training import RepositoryAction, RepositoryCommand, TrainingRequest
@@ -84,6 +85,33 @@ def test_a_training_goes_from_the_gateway_to_the_trainer_and_back(
     assert ended.created_at <= ended.started_at <= ended.completed_at
 
 
+def test_a_training_belongs_to_its_owner_until_after_its_end(
+    redis: Redis, trainer_queue: TrainerQueue, jobs: Jobs
+) -> None:
+    submitted(redis, "a", owner="risk")
+    assert read(jobs, "a").owner == "risk"
+    assert trainer_queue.finish(begin(trainer_queue).id, OUTPUT)
+    assert read(jobs, "a").owner == "risk"
+
+
+def test_the_waiting_trainings_of_an_owner_are_limited(redis: Redis, trainer_queue: TrainerQueue) -> None:
+    for name in ("a", "b", "a"):  # a repeated one is no further one
+        submitted(redis, name, owner="risk", most_waiting=2)
+    with pytest.raises(TooManyWaiting):
+        submitted(redis, "c", owner="risk", most_waiting=2)
+    assert not redis.exists("rq:job:c")
+    submitted(redis, "d", owner="sales", most_waiting=1)
+    begin(trainer_queue)
+    submitted(redis, "c", owner="risk", most_waiting=2)
+
+
+def submitted(redis: Redis, job_id: str, **options: Any) -> None:
+    """Enqueue a training with this id."""
+    job = training_job(redis, REQUEST, timeout=600, result_ttl=60)
+    job.id = job_id
+    enqueue(redis, SIGNER, TRAINING, job, ttl=60, **options)
+
+
 def test_stock_rq_reads_a_training_in_every_state(
     trainings: TrainerClient, trainer_queue: TrainerQueue, redis: Redis
 ) -> None:
@@ -102,8 +130,9 @@ def test_stock_rq_reads_a_training_in_every_state(
     assert StartedJobRegistry(queue=queue).get_job_ids() == [job_id]
     trainer_queue.finish(job_id, OUTPUT)
     found = fetch(redis, job_id)
-    assert (found.get_status(), found.return_value()) == (JobStatus.FINISHED, OUTPUT)
-    assert FinishedJobRegistry(queue=queue).get_job_ids() == [job_id]
+    assert (found.get_status(), found.func_name, found.args) == (JobStatus.FINISHED, TRAINING.written_function, [])
+    assert (found.meta, found.worker_name) == ({"model": "loan"}, "t-0-x")
+    assert found.started_at and found.ended_at and found.started_at <= found.ended_at
 
 
 def test_a_training_that_stock_rq_queued_is_begun_and_its_duplicate_dropped(
@@ -135,7 +164,7 @@ def test_a_failure_has_its_code_and_details(
     trainer_queue.finish(job_id, failure)
     ended = read(jobs, job_id)
     assert (ended.status, ended.error, ended.output) == (Status.FAILED, failure, None)
-    assert FailedJobRegistry(TRAINING.queue, connection=redis).get_job_ids() == [job_id]
+    assert redis.zrange("mg:ended:failed:training", 0, -1) == [job_id.encode()]
 
 
 def test_a_lost_reply_neither_loses_a_training_nor_doubles_it(
@@ -148,7 +177,7 @@ def test_a_lost_reply_neither_loses_a_training_nor_doubles_it(
     trainer_queue.report_progress(job_id, None, b"two\n", 4)
     assert trainings.log(job_id, 0) == (0, b"one\ntwo\n")
     assert trainer_queue.finish(job_id, OUTPUT) and trainer_queue.finish(job_id, OUTPUT)
-    assert redis.xlen(f"rq:results:{job_id}") == 1
+    assert redis.zrange("mg:ended:finished:training", 0, -1) == [job_id.encode()]
 
 
 def test_a_log_keeps_its_end_and_knows_where_it_begins(
@@ -249,7 +278,7 @@ def test_the_list_has_trainings_beside_predictions(
     trainings: TrainerClient, trainer_queue: TrainerQueue, jobs: Jobs
 ) -> None:
     def listed(**wanted: Any) -> list[str]:
-        return [job.id for job in jobs.list(**wanted).items]
+        return [job.id for job in jobs.list(JobFilter(**wanted)).items]
 
     ended, running, other = (trainings.submit(TrainingRequest(model, "x")).id for model in ("loan", "loan", "iris"))
     begin(trainer_queue)
@@ -282,15 +311,17 @@ ROLL_BACK = RepositoryCommand(RepositoryAction.ROLL_BACK, "loan")
 
 
 @contextmanager
-def publisher(redis: Redis, leases: Leases, outcome: Any, after: float = 0) -> Iterator[list[RepositoryCommand]]:
-    """Run a trainer that answers the first command with `outcome`, `after` seconds."""
+def publisher(
+    redis: Redis, leases: Leases, outcome: Any, when: Callable[[], object] = lambda: True
+) -> Iterator[list[RepositoryCommand]]:
+    """Run a trainer that begins the first command at once, and answers with `outcome` once `when` returns true."""
     trainer_queue, commands = trainer(redis, leases, kind=REPOSITORY_COMMAND), list[RepositoryCommand]()
 
     def work() -> None:
         while not (begun := trainer_queue.begin([])):
             trainer_queue.wait_for_work(1)
         commands.append(RepositoryCommand.from_json(begun.payload))
-        time.sleep(after)
+        until(when, "the moment to answer")
         trainer_queue.finish(begun.id, outcome)
 
     thread = threading.Thread(target=work)
@@ -299,13 +330,23 @@ def publisher(redis: Redis, leases: Leases, outcome: Any, after: float = 0) -> I
     thread.join()
 
 
+def is_awaited(redis: Redis) -> bool:
+    """Return whether somebody waits for the end of a job."""
+    return any(redis.hget(key, "reply") for key in redis.scan_iter("rq:job:*"))
+
+
+def calls_of(redis: Redis, command: str) -> int:
+    statistics: Any = redis.info("commandstats")
+    return int(statistics.get(f"cmdstat_{command}", {"calls": 0})["calls"])
+
+
 def test_the_answer_to_a_command_wakes_its_caller(trainings: TrainerClient, redis: Redis, leases: Leases) -> None:
     redis.config_resetstat()
-    with publisher(redis, leases, {"current": 2}, after=0.1) as commands:
+    with publisher(redis, leases, {"current": 2}, lambda: is_awaited(redis)) as commands:
         assert trainings.run_command(ROLL_BACK, wait=5) == {"current": 2}
     assert commands == [ROLL_BACK]
-    # A caller that polls would read more often, and one that misses the answer would read again.
-    assert redis.info("commandstats")["cmdstat_xread"]["calls"] == 1
+    # The subscription's confirmation, the answer; a caller that polls would look more often.
+    assert calls_of(redis, "zrangebyscore") <= 3
 
 
 def test_a_command_that_fails_has_the_trainers_reason(trainings: TrainerClient, redis: Redis, leases: Leases) -> None:
@@ -319,7 +360,10 @@ def test_a_command_may_run_longer_than_the_start_timeout(
     trainings: TrainerClient, redis: Redis, leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainer_client, "COMMAND_START_TIMEOUT", 0.2)
-    with publisher(redis, leases, {"current": 2}, after=0.5):
+    monkeypatch.setattr(trainer_client, "_COMMAND_CHECK", 0.1)
+    redis.config_resetstat()
+    # The caller looks every 0.1 s whether the command has to be withdrawn.
+    with publisher(redis, leases, {"current": 2}, lambda: calls_of(redis, "zrangebyscore") >= 5):
         assert trainings.run_command(ROLL_BACK, wait=5) == {"current": 2}
 
 
@@ -377,12 +421,15 @@ def test_one_run_makes_up_for_missed_ones(
     late = datetime.now(UTC) - timedelta(hours=3)
     redis.zadd("rq:scheduled:training", {made.job: late.timestamp()})
     clock = Scheduler(redis, TRAINING.queue)
+    runs: list[Schedule] = []
     for _ in range(3):
         assert clock.enqueue_due()
-        schedules.advance()
-    assert begin(trainer_queue).id == made.job
+        schedules.advance(on_run=runs.append)
+    assert begin(trainer_queue).id == made.job and runs == []
     assert read(jobs, made.job).status is Status.RUNNING
-    schedules.advance()
+    schedules.advance(on_run=runs.append)
+    schedules.advance(on_run=runs.append)
+    assert runs == [made]
     following = schedules.get("loan")
     assert following is not None and following.job != made.job and waiting(redis) == [following.job]
     assert datetime.fromisoformat(following.next_run) > datetime.now(UTC)
@@ -449,4 +496,11 @@ def test_dates_are_utc() -> None:
 def test_a_job_is_what_the_list_shows(trainings: TrainerClient, jobs: Jobs) -> None:
     job = trainings.submit(REQUEST)
     assert isinstance(job, Job)
-    assert jobs.list(model="loan").items == [job]
+    assert jobs.list(JobFilter(model="loan")).items == [job]
+
+
+def test_the_ids_of_a_request_reach_the_trainer(redis: Redis, trainer_queue: TrainerQueue) -> None:
+    trainings = TrainerClient(redis, SIGNER, timeout=60, result_ttl=60, request_ids=lambda: "order-17")
+    job_id = trainings.submit(REQUEST).id
+    context = {"request_id": "order-17", "trace_id": None, "job_id": job_id, "model": REQUEST.model}
+    assert begin(trainer_queue).context() == context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,27 +13,36 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from redis.exceptions import AuthenticationError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
+from broker.audit import AuditEntry, AuditLog, Stream
 from broker.connection import connect
 from broker.gateway.jobs import Jobs
+from broker.gateway.listing import JobFilter
 from broker.gateway.trainer_client import TrainerClient
 from broker.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
+from broker.keys import Keys, KeyUses
 from broker.lease_groups import TRAINERS
 from broker.load_status import LoadStatus, LoadStatusPublisher, load_statuses, request_load
+from broker.metrics.counts import Counts
+from broker.metrics.reading import MetricsReader
+from broker.metrics.table import QUEUE_JOBS, ROWS, UPLOADS
+from broker.metrics.traffic import Period, TrafficReader, TrafficRecorder
+from broker.outbox import Outbox
 from broker.schedules import Schedules
 from broker.scorer import BatchLimits, ScorerQueue
 from broker.supervisor import Leases
 from broker.trainer import Scheduler, TrainerQueue
 from contract.errors import Failure
 from contract.jobs import Status, reply_channel
+from contract.keys import Key, Limits, Scope
 from contract.settings import Settings
 from contract.training import RepositoryAction, RepositoryCommand, TrainingRequest
 from launcher.redis_server import executable
-from tests.broker.samples import job, outcome, read
+from tests.broker.samples import job, key, outcome, read
 from tests.support import DEADLINE, PROJECT, SIGNER, until
 
-SERVICES = ("gateway", "worker", "trainer")
+SERVICES = ("gateway", "worker", "trainer", "events")
 REQUEST = TrainingRequest("sum", "sum")
 
 
@@ -88,6 +98,29 @@ def users(server: Protected) -> Iterator[dict[str, Redis]]:
         connection.close()
 
 
+@pytest.mark.parametrize("user", ["gateway", "trainer"])
+def test_gateway_and_trainer_write_the_audit_log(users: dict[str, Redis], user: str) -> None:
+    entry = AuditEntry("train", "schedule", model="loan")
+    assert AuditLog(users[user], 90, of_trainer=user == "trainer").add(entry) is None
+    (item,) = AuditLog(users["gateway"], 90).page({}, 10, None).items
+    assert (item["action"], item["model"]) == ("train", "loan")
+
+
+@pytest.mark.parametrize("user", ["worker", "trainer"])
+def test_no_other_user_removes_entries_of_gateways_from_the_audit_log(server: Protected, user: str) -> None:
+    other = server.connect(user)
+    assert AuditLog(other, 90).add(AuditEntry("train", "schedule")) is not None
+    for command, *arguments in (
+        ("XREVRANGE", "+", "-"),
+        ("XADD", "*", "entry", "{}"),
+        ("DEL",),
+        ("XTRIM", "MAXLEN", 0),
+    ):
+        for stream in (Stream.PRIVILEGED, Stream.OTHERS, Stream.ANYBODY):
+            with pytest.raises(NoPermissionError):
+                other.execute_command(command, stream, *arguments)
+
+
 def gateway_of(users: dict[str, Redis]) -> Jobs:
     return Jobs(users["gateway"], max_queue_rows=10, timeout=30, result_ttl=60)
 
@@ -106,7 +139,6 @@ def keep(leases: Leases, inc: str) -> None:
     leases.expire()
     leases.reconcile()
     leases.remaining()
-    leases.hosts()
 
 
 def test_a_prediction_passes_gateway_and_worker(users: dict[str, Redis]) -> None:
@@ -117,7 +149,7 @@ def test_a_prediction_passes_gateway_and_worker(users: dict[str, Redis]) -> None
         subscription.subscribe(channel)
         jobs.submit([job(name, expires_after=60, reply_to=channel) for name in "abcd"] + [job("e", expires_after=0)])
         jobs.wait(["a", "b"], channel)
-        jobs.backlog("sum"), jobs.workers(), jobs.list(), jobs.list("sum", Status.QUEUED)
+        jobs.backlog("sum"), jobs.workers(), jobs.list(), jobs.list(JobFilter("sum", Status.QUEUED))
         queue.wait_for_work(BatchLimits())
         queue.wait_for_work(BatchLimits(skip=["x"]), 0.01)
         assert jobs.cancel("d")
@@ -132,6 +164,25 @@ def test_a_prediction_passes_gateway_and_worker(users: dict[str, Redis]) -> None
     statuses = {job_id: read(jobs, job_id).status.value for job_id in "abcdef"}
     assert statuses == {"a": "succeeded", "b": "failed", "c": "queued", "d": "canceled", "e": "expired", "f": "expired"}
     assert jobs.delete("a")
+
+
+def test_predictions_of_owners_pass_gateway_and_worker(users: dict[str, Redis]) -> None:
+    jobs, leases = gateway_of(users), Leases(users["worker"])
+    leases.register("w-0-x")
+    queue, limits = ScorerQueue(users["worker"], "w-0-x"), Limits(100, 100, 100)
+    risk, sales = (key(owner, owner, limits) for owner in ("risk", "sales"))
+    jobs.submit([job("a", caller=risk), job("b", caller=risk), job("c", caller=sales), job("d")])
+    jobs.submit([job("e", caller=sales, expires_after=0)])
+    batch = queue.take(BatchLimits(jobs=24, homes={"sum": "w-1"}, patience=0))
+    assert batch and {one.id for one in batch.jobs} == {"a", "c", "d"}
+    jobs.backlog("sum"), jobs.backlog("sum", "risk"), jobs.list(JobFilter(owner="risk"))
+    queue.finish({"a": outcome(3.0)})
+    assert leases.give_back("w-0-x", ["c"]) == {"d": "queued", "c": "queued"}
+    keep(leases, "w-1-x")
+    keep(Leases(users["trainer"], group=TRAINERS), "t-0-x")
+    assert jobs.cancel("b")
+    statuses = {job_id: read(jobs, job_id).status.value for job_id in "abcde"}
+    assert statuses == {"a": "succeeded", "b": "canceled", "c": "queued", "d": "queued", "e": "expired"}
 
 
 def test_a_training_passes_gateway_and_trainer(users: dict[str, Redis]) -> None:
@@ -216,17 +267,58 @@ def test_what_a_worker_writes_to_a_training_stops_no_other(
     keep(leases, "t-training-x")
     begun = {job.id for job in iter(lambda: trainer_queue.begin([]), None) if trainer_queue.finish(job.id, {})}
     assert second.id in begun
-    assert second.id in {job.id for job in gateway_of(users).list(None, None, 50).items}
+    assert second.id in {job.id for job in gateway_of(users).list().items}
 
 
-def test_a_version_is_requested_and_reported(users: dict[str, Redis]) -> None:
-    request_load(users["trainer"], "sum@2", 60)
+@pytest.mark.parametrize("asking", ["gateway", "trainer"])
+def test_a_version_is_requested_and_reported(users: dict[str, Redis], asking: str) -> None:
+    request_load(users[asking], "sum@2", 60)
     side = LoadStatusPublisher(users["worker"], 60)
     assert side.requested() == {"sum@2"}
     side.publish("w", LoadStatus(["sum@2"]))
-    assert list(load_statuses(users["trainer"], "sum")) == ["w"]
+    assert list(load_statuses(users[asking], "sum")) == ["w"]
     side.withdraw("w")
-    assert load_statuses(users["trainer"], "sum") == {}
+    assert load_statuses(users[asking], "sum") == {}
+
+
+def test_each_service_counts_and_the_gateway_reads_the_metrics(users: dict[str, Redis]) -> None:
+    gateway_of(users).submit([job("a"), job("b")])
+    for user, metric in (("gateway", UPLOADS), ("worker", ROWS)):
+        counts, outbox = Counts(), Outbox(users[user])
+        counts.add(metric, ("sum",) if metric.by_model else ())
+        outbox.add_source(counts.steps)
+        outbox.flush()
+    snapshot = MetricsReader(users["gateway"]).read(["sum"])
+    assert (snapshot.total(UPLOADS), snapshot.total(ROWS), snapshot.total(QUEUE_JOBS)) == (1, 1, 2)
+    assert TrafficRecorder(users["gateway"], lambda: ["sum"], lambda _: snapshot).record()
+    ((*_, newest),) = TrafficReader(users["gateway"]).read(Period.HOURS, ["sum"])
+    assert newest.waiting == 2
+
+
+def test_a_worker_cannot_change_what_the_gateway_counts(users: dict[str, Redis], server: Protected) -> None:
+    with pytest.raises(NoPermissionError):
+        users["worker"].hincrby("mg:counts:gateway", "uploads_total", 1)
+    server.connect("default").acl_log_reset()
+
+
+def test_the_gateway_keeps_keys_and_no_other_service_can_read_or_make_one(
+    users: dict[str, Redis], server: Protected
+) -> None:
+    keys, outbox, uses = Keys(users["gateway"]), Outbox(users["gateway"]), KeyUses()
+    key = Key("k1", "ci", "ci", frozenset({Scope.ADMIN}))
+    keys.add("f1", key)
+    keys.rotate(key, "f2", 60)
+    outbox.add_source(uses)
+    uses.note("f2")
+    outbox.flush()
+    assert keys.find("f1") and keys.exist() and keys.all()[0].current.last_used_at
+    for user in ("worker", "trainer"):
+        own = Keys(users[user])
+        for attempt in (own.exist, own.all, lambda own=own: own.find("f2"), lambda own=own: own.add("f3", key)):
+            with pytest.raises(NoPermissionError):
+                attempt()
+    assert keys.revoke("k1") and not keys.exist()
+    server.connect("default").acl_log_reset()
 
 
 ADMINISTRATION = [
@@ -301,8 +393,19 @@ def test_each_service_keeps_a_password_of_its_own(tmp_path: Path) -> None:
     with started(tmp_path):
         first, operator = passwords(), (tmp_path / "operator").read_text()
     with started(tmp_path) as again:
-        assert passwords() == first and len({operator, *first.values()}) == 4
+        assert passwords() == first and len({operator, *first.values()}) == 1 + len(SERVICES)
         assert all(len(text) == 64 for text in first.values())
         assert (tmp_path / "operator").stat().st_mode & 0o077 == 0
         with again.connect("gateway") as connection:
             assert connection.ping()
+
+
+def test_an_operator_runs_rq_info_as_the_trainer(users: dict[str, Redis], server: Protected) -> None:
+    jobs = gateway_of(users)
+    Leases(users["worker"]).register("w-0-x")
+    jobs.submit([job("a")])
+    password = (server.folder / "trainer" / "password").read_text()
+    url = f"unix://trainer:{password}@{server.folder / 'r.sock'}"
+    command = [sys.executable, "-m", "rq.cli", "info", "--raw", "--url", url]
+    info = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (info.returncode, "queue predict:sum 1" in info.stdout) == (0, True), info.stderr[-500:]

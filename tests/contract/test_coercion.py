@@ -13,9 +13,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from contract.coercion import Coerced, Grid, Instances, Records, RepeatedKeys, coerce
+from contract.coercion import coerce
 from contract.errors import FieldError, InvalidInstances
-from contract.manifest import Field, Kind, Output, OutputKind, Signature
+from contract.instances import Coerced, Grid, Instances, Records, RepeatedKeys
+from contract.signature import Field, Kind, Output, OutputKind, Signature
 from contract.values import Conversion
 
 deterministic = settings(derandomize=True, deadline=None, max_examples=100)
@@ -26,7 +27,7 @@ SEXES = Field("sex", Kind.STRING, categories=("Male", "Female"))
 
 
 def signature(*fields: Field, id_field: str | None = None) -> Signature:
-    return Signature(fields, Output(OutputKind.NUMBER), id_field)
+    return Signature(fields, (Output(OutputKind.NUMBER),), id_field)
 
 
 HOUSE = signature(
@@ -224,6 +225,13 @@ def test_a_missing_column_is_an_error_even_where_null_is_allowed() -> None:
     assert marks(refused(Records([GOOD, row]), HOUSE)) == [(1, "rooms", "missing_field")]
 
 
+def test_blanks_around_the_name_of_an_input_do_not_matter_in_a_csv() -> None:
+    both = signature(Field(" Income ", Kind.NUMBER), Field("age", Kind.NUMBER))
+    assert coerce(Grid(["age", "income"], [["1", "2"]], ","), both).rows == [(2.0, 1.0)]
+    alike = signature(Field(" age", Kind.NUMBER), Field("age", Kind.NUMBER))
+    assert refused(Grid(["age"], [["1"]], ","), alike).errors[0].field == " age"
+
+
 def test_a_column_that_the_header_lacks_is_one_error_for_all_rows() -> None:
     grid = Grid([*GOOD][1:], [[*GOOD.values()][1:]] * 3)
     assert marks(refused(grid, HOUSE)) == [(None, "nox", "missing_field")]
@@ -400,7 +408,7 @@ def test_a_row_with_too_many_names_is_refused() -> None:
     for rows in (Records([dict.fromkeys(names, 1)]), Grid(names, [[1] * len(names)])):
         error = one_error(rows, signature(Field("1", Kind.NUMBER)))
         assert (error.code, error.row) == ("too_many_names", None)
-        assert error.message == "a row has 10001 names, and at most 10000 are read; send the 1 of the model"
+        assert error.message == "a row has 10001 names, and at most 10000 are read; send only the 1 input of the model"
     wide = signature(*(Field(name, Kind.NUMBER) for name in names))
     assert len(coerce(Records([dict.fromkeys(names, 1)]), wide).rows[0]) == 10_001
 
@@ -414,7 +422,7 @@ def test_rows_with_too_many_different_sets_of_names_are_refused() -> None:
 
 @pytest.mark.parametrize("rows", [1, 20])
 def test_an_id_has_a_bounded_length(rows: int) -> None:
-    identified = Signature((Field("x", Kind.NUMBER),), Output(OutputKind.NUMBER), "id")
+    identified = Signature((Field("x", Kind.NUMBER),), (Output(OutputKind.NUMBER),), "id")
     fine = [{"x": 1, "id": "é" * 256}] * (rows - 1)
     assert coerce(Records([*fine, {"x": 1, "id": "a" * 256}]), identified).ids[-1] == "a" * 256  # type: ignore[index]
     error = one_error(Records([*fine, {"x": 1, "id": "a" * 257}]), identified)
@@ -473,6 +481,30 @@ def sent(table: Sequence[Mapping[str, tuple[Any, Any]]]) -> list[dict[str, Any]]
 def test_every_row_becomes_its_values_in_signature_order(table: list[dict[str, tuple[Any, Any]]]) -> None:
     wanted = [tuple(row[name][1] for name in CELLS) for row in table]
     assert coerce(Records(sent(table)), HOUSE) == Coerced(wanted, None, [])
+
+
+@deterministic
+@given(st.lists(st.fixed_dictionaries(CELLS), min_size=9, max_size=12))
+def test_many_rows_are_coerced_as_each_alone(table: list[dict[str, tuple[Any, Any]]]) -> None:
+    rows = sent(table)
+    assert coerce(Records(rows), HOUSE).rows == [coerce(Records([row]), HOUSE).rows[0] for row in rows]
+
+
+@pytest.mark.parametrize("value", [1, "1", 1.5, True, "x", "nan", 10**400, math.nan, [], "2024-05-17"])
+@pytest.mark.parametrize("nullable", [True, False])
+@pytest.mark.parametrize("kind", Kind)
+def test_nulls_among_many_values_change_no_other(kind: Kind, nullable: bool, value: Any) -> None:
+    by, rows = signature(Field("x", kind, nullable)), [{"x": value}] * MANY
+    rows[3] = rows[7] = {"x": None}
+    wanted = []
+    for number, row in enumerate(rows):
+        alone = outcome(Records([row]), by)
+        wanted.append(alone if isinstance(alone, Coerced) else [(number, *mark[1:]) for mark in alone])
+    if all(isinstance(alone, Coerced) for alone in wanted):
+        assert coerce(Records(rows), by).rows == [alone.rows[0] for alone in wanted if isinstance(alone, Coerced)]
+    else:
+        errors = [mark for alone in wanted if not isinstance(alone, Coerced) for mark in alone]
+        assert marks(refused(Records(rows), by)) == errors[: InvalidInstances.SHOWN]
 
 
 @deterministic

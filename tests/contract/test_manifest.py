@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from contract.errors import ModelgateError
-from contract.manifest import Field, Golden, Kind, ModelManifest, Output, OutputKind
+from contract.manifest import Golden, ModelManifest
+from contract.signature import Field, Kind, Output, OutputKind
 from tests.support import Sum, write_version
 
 
@@ -22,7 +23,7 @@ def manifest(models: Path) -> ModelManifest:
         "sum",
         Sum(),
         inputs,
-        Output(OutputKind.CLASS, (0, 1), probabilities=True),
+        Output(OutputKind.CLASS, (0, 1), probabilities=True, label_names=("no", 1)),
         golden=Golden(((1.0, "x"), (2.0, None)), (0, 1), ({"0": 1.0, "1": 0.0}, {"0": 0.5, "1": 0.5})),
         metrics={"accuracy": 0.5},
         parameters={"depth": 3},
@@ -33,8 +34,8 @@ def test_a_written_manifest_is_read_unchanged(manifest: ModelManifest) -> None:
     assert ModelManifest.loads(manifest.dumps()) == manifest
 
 
-def _without(*path: str) -> Callable[[dict[str, Any]], None]:
-    def change(data: dict[str, Any]) -> None:
+def _without(*path: str | int) -> Callable[[dict[str, Any]], None]:
+    def change(data: Any) -> None:
         for part in path[:-1]:
             data = data[part]
         del data[path[-1]]
@@ -55,7 +56,7 @@ def _with(value: Any, *path: str | int) -> Callable[[dict[str, Any]], None]:
     ("change", "named"),
     [
         (_without("artifact", "sha256"), "artifact.sha256"),
-        (_without("signature", "output", "kind"), "signature.output.kind"),
+        (_without("signature", "outputs", 0, "kind"), "signature.outputs[0].kind"),
         (_with(99, "schema_version"), "schema_version 99"),
         (_with("float16", "artifact", "input_dtype"), "artifact.input_dtype, one of float64, float32, int64"),
         (_with("tensor", "signature", "inputs", 0, "kind"), "signature.inputs[0].kind"),
@@ -70,7 +71,11 @@ def _with(value: Any, *path: str | int) -> Callable[[dict[str, Any]], None]:
         (_with([1, 2], "golden", "rows"), "has a value of the wrong type"),
         (_with(["x", {}], "signature", "inputs", 1, "categories"), "signature.inputs[1].categories, a list of texts"),
         (_with([1], "signature", "inputs", 0, "aliases"), "signature.inputs[0].aliases, a list of texts; it has 1"),
-        (_with([0, {}], "signature", "output", "labels"), "signature.output.labels, a list of plain values"),
+        (_with([0, {}], "signature", "outputs", 0, "labels"), "signature.outputs[0].labels, a list of plain values"),
+        (
+            _with(["no"], "signature", "outputs", 0, "label_names"),
+            "label_names in signature.outputs, but not one for each",
+        ),
         (_with("much", "metrics", "accuracy"), "metrics.accuracy, a number; it has 'much'"),
         (_with(float("nan"), "metrics", "accuracy"), "NaN is not a finite number"),
         (_with([float("-inf")], "parameters", "depth"), "-Infinity is not a finite number"),

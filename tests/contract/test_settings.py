@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from contract.settings import MB, Settings, SettingsError, example
+from contract.env_example import example
+from contract.keys import new_token
+from contract.settings import MB, Settings, SettingsError
 from tests.support import PROJECT
 
 
 def test_env_example_holds_every_setting_with_its_default() -> None:
-    assert (PROJECT / ".env.example").read_text() == example(), "run: python -m contract.settings > .env.example"
+    assert (PROJECT / ".env.example").read_text() == example(), "run: python -m contract.env_example > .env.example"
 
 
 def test_no_variable_and_an_empty_one_mean_the_default() -> None:
@@ -104,19 +106,49 @@ def test_a_size_in_mb_is_counted_in_the_same_unit_everywhere() -> None:
     assert "One MB is 2**20 bytes" in example()
 
 
+def test_an_issued_key_is_no_admin_key() -> None:
+    """Its holder could do everything then, and revoking it would change nothing."""
+    with pytest.raises(SettingsError, match="ADMIN_KEY has the form of an issued key"):
+        Settings.from_environ({"ADMIN_KEY": new_token()})
+
+
+@pytest.mark.parametrize("file", ["docker-compose.yml", "compose.scale.yml"])
+def test_gateways_in_containers_know_where_their_port_is_published(file: str) -> None:
+    """Or they could not tell that other machines reach them without a key."""
+    text = (PROJECT / file).read_text()
+    published = re.findall(r'ports: \["(.*?):\$\{PORT:-8080\}:8080"\]', text)
+    assert published and re.findall(r'PUBLISH_ADDRESS: "?([^"\n]+)', text) == published
+    assert "ALLOW_ANONYMOUS: 1" not in text
+
+
 def test_docker_compose_passes_on_every_setting_that_is_not_its_own() -> None:
     own = {
+        "admin_key",
         "allow_anonymous",
+        "api_key",
         "data_dir",
         "host",
+        "keys_marker",
         "port",
+        "publish_address",
         "redis_fsync",
         "redis_maxmemory",
         "redis_url",
         "state_dir",
         "worker_id",
     }
-    own |= {"recipes_dir", "redis_password_file", "trainer_secret", "signing_key", "verify_key", "import_keys"}
+    own |= {
+        "allow_local_upload",
+        "recipes_dir",
+        "redis_password_file",
+        "routes_file",
+        "redis_sentinel_password_file",
+        "trainer_secret",
+        "signing_key",
+        "verify_key",
+        "import_keys",
+        "webhook_secret",
+    }
     passed = re.findall(r"^  ([A-Z_]+):", (PROJECT / "docker-compose.yml").read_text(), re.MULTILINE)
     assert sorted(passed) == sorted(
         field.name.upper() for field in dataclasses.fields(Settings) if field.name not in own

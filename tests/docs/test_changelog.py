@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import tomllib
 
+from contract.release import VERSION
 from tests.support import PROJECT
 
 RELEASES = re.split(r"^## ", (PROJECT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[1:]
@@ -18,8 +18,7 @@ def test_each_release_has_a_date_and_only_what_lands_now_has_none() -> None:
 
 
 def test_the_newest_release_is_the_version_of_the_project() -> None:
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    assert RELEASES[1].startswith(f"{project['version']} ")
+    assert RELEASES[1].startswith(f"{VERSION} ")
 
 
 def test_the_changes_of_a_release_are_grouped() -> None:

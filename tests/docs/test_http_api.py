@@ -7,6 +7,8 @@ import re
 from contract.errors import Code
 from contract.jobs import Status
 from gateway.refusals import Reason
+from gateway.serving.readiness import State
+from tests.provoked import documented
 from tests.support import PROJECT
 
 PAGE = (PROJECT / "docs" / "reference" / "http-api.md").read_text()
@@ -14,10 +16,41 @@ PAGE = (PROJECT / "docs" / "reference" / "http-api.md").read_text()
 
 def test_the_reference_has_every_code_of_an_error() -> None:
     sources = "".join(path.read_text() for path in (PROJECT / "gateway").rglob("*.py"))
-    codes = {*Code, *Reason, *re.findall(r'Problem\(\s*\d{3}, "(\w+)"', sources)}
+    codes = {*Code, *Reason, State.NOT_READY, *re.findall(r'(?:Problem\(\s*\d{3}, |Reason\()"(\w+)"', sources)}
+    codes |= {*re.findall(r'RedisFault\(\s*"(\w+)"', (PROJECT / "broker" / "faults.py").read_text())}
     assert "foreign_host" in codes
     assert [code for code in sorted(codes) if not re.search(rf"`(\d{{3}} )?{code}`", PAGE)] == []
 
 
 def test_the_reference_has_every_status_of_a_job() -> None:
     assert [status for status in Status if f"`{status}`" not in PAGE] == []
+
+
+NOT_OF_A_ROUTE = {
+    "403 foreign_form",
+    "403 no_level",
+    "405 method_not_allowed",
+    "408 body_too_slow",
+    "408 head_too_slow",
+    "414 malformed_request",
+    "500 internal_error",
+    "503 no_gateway",
+    "503 unfit_model",
+    "504 gateway_lost",
+}
+"""What is answered before a route is known, in place of its answer, because of a defect, or by ROUTES_FILE: the
+document has it not."""
+
+
+def test_the_table_of_errors_and_the_openapi_document_have_the_same_problems() -> None:
+    assert _table() ^ documented() == NOT_OF_A_ROUTE
+
+
+def _table() -> set[str]:
+    """The first column of the table of errors: `404 unknown_job` and so on."""
+    found, status = set(), ""
+    for line in PAGE[PAGE.index("| status, code | when |") :].partition("\n\n")[0].splitlines()[2:]:
+        for given, code in re.findall(r"`(?:(\d{3}) ?)?(\w+)?`", line.split("|")[1]):
+            status = given or status
+            found |= {f"{status} {code}"} if code else set()
+    return found

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.env_example import COMPOSE
 from contract.settings import Settings
 from tests.support import PROJECT
 
@@ -64,7 +65,7 @@ def test_a_page_that_the_code_names_exists() -> None:
     named = {
         found
         for source in sources
-        if ".venv" not in source.parts
+        if not source.relative_to(PROJECT).parts[0].startswith(".venv")
         for found in re.findall(r"\bdocs/[\w/.-]+\.md", source.read_text())
     }
     assert named
@@ -122,15 +123,17 @@ def test_each_test_that_a_promise_names_exists() -> None:
 
 @pytest.mark.parametrize("page", CURRENT, ids=relative)
 def test_a_file_that_a_page_names_exists(page: Path) -> None:
-    folders = "contract|runtime|broker|scoring|gateway|worker|trainer|launcher|bench|tests|docs"
+    folders = "contract|runtime|broker|scoring|gateway|worker|trainer|launcher|client|bench|tests|docs"
     named = re.findall(rf"`((?:{folders})/[\w/.-]*)`", prose(page))
     assert [name for name in named if not (PROJECT / name).exists()] == []
 
 
 @pytest.mark.parametrize("page", CURRENT, ids=relative)
 def test_a_setting_that_a_page_names_exists(page: Path) -> None:
-    settings = {field.name.upper() for field in dataclasses.fields(Settings)}
-    named = set(re.findall(r"\b(?!RECIPE_|SCHED_)[A-Z]+(?:_[A-Z]+)+\b", page.read_text()))
+    settings = {field.name.upper() for field in dataclasses.fields(Settings)} | {name for name, _, _ in COMPOSE}
+    settings |= {"HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "XDG_CONFIG_HOME"}  # the client's
+    settings |= {f"MODELGATE_{name}" for name in ("URL", "API_KEY", "PROFILE", "SIGNING_KEY")}
+    named = set(re.findall(r"\b(?!DAC_|OTEL_TRACES_|RECIPE_|SCHED_)[A-Z]+(?:_[A-Z]+)+\b", page.read_text()))
     assert named <= settings
 
 

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import itertools
-import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import requests
 
-from tests.support import until
+from tests.support import InThreads, until
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a prediction for `value`, which the models of these tests double. `status` 0: no answer."""
+    """The answer to a prediction for `value`, which the models of these tests double. `status` 0: no answer; `at`: when
+    it came, by the monotonic clock. `waited`: the longest time that its client would wait, in seconds."""
 
     model: str
     value: float
     status: int
     body: dict[str, Any]
     retry_after: str | None = None
+    waited: int = 0
+    at: float = field(default_factory=time.monotonic)
 
     @property
     def accepted(self) -> bool:
@@ -41,7 +44,7 @@ class Answer:
         return self.succeeded and bool(self.body["output"]["predictions"] == [2 * self.value])
 
 
-class Clients:
+class Clients(InThreads):
     """`count` clients; each posts one row after the other, to the `models` in turn, with `pause` seconds between."""
 
     def __init__(
@@ -52,8 +55,7 @@ class Clients:
         self._wait = wait
         self._pause = pause
         self._values = itertools.count(1)
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(count)]
+        super().__init__(*[self._ask] * count)
         self.answers: list[Answer] = []
 
     def _ask(self) -> None:
@@ -71,7 +73,8 @@ class Clients:
             response = session.post(
                 f"{self._address}/v1/models/{model}/predict", json={"a": value}, headers=headers, timeout=90
             )
-            return Answer(model, value, response.status_code, response.json(), response.headers.get("Retry-After"))
+            hint = response.headers.get("Retry-After")
+            return Answer(model, value, response.status_code, response.json(), hint, self._wait)
         except (requests.RequestException, ValueError) as error:
             return Answer(model, value, 0, {"error": repr(error)})
 
@@ -87,13 +90,3 @@ class Clients:
 
     def statuses(self) -> Counter[int]:
         return Counter(answer.status for answer in list(self.answers))
-
-    def __enter__(self) -> Clients:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()

@@ -2,27 +2,15 @@
    clocks are left alone, as the kernel would. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
-#include <stdlib.h>
-#include <stdio.h>
 #include <sys/time.h>
 #include <time.h>
-
-static long shift(void) {
-    const char *name = getenv("CLOCK_SHIFT");
-    FILE *file = name ? fopen(name, "r") : NULL;
-    long seconds = 0;
-    if (file) {
-        if (fscanf(file, "%ld", &seconds) != 1) seconds = 0;
-        fclose(file);
-    }
-    return seconds;
-}
+#include "setting.h"
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
     static int (*real)(clockid_t, struct timespec *);
     if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
     int result = real(clock, now);
-    if (clock == CLOCK_REALTIME) now->tv_sec += shift();
+    if (clock == CLOCK_REALTIME) now->tv_sec += setting("CLOCK_SHIFT");
     return result;
 }
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +44,21 @@ class Faulty:
         return X[:, 0] * 2
 
 
+class Talks:
+    """Doubles a number, and prints on every way there is."""
+
+    def predict(self, X: Any) -> Any:
+        print("from Python\nin two lines")
+        print("to stderr", file=sys.stderr)
+        os.write(1, b'{"level": "info"}\n')
+        os.write(2, b"from C \x1b[2J\n")
+        subprocess.run(["echo", "from a child"], check=True)
+        warnings.warn("it is old", stacklevel=1)
+        return X[:, 0] * 2
+
+
 class Slow:
-    """Doubles a number; each row takes `seconds`."""
+    """Doubles a number. Slow on purpose: each row takes `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -53,7 +69,7 @@ class Slow:
 
 
 class Versioned:
-    """Doubles a number and adds the version, so an answer tells its version."""
+    """Doubles a number and adds the version, so an answer shows it. Slow on purpose: each row takes `seconds`."""
 
     def __init__(self, version: int, seconds: float) -> None:
         self.version = version
@@ -64,13 +80,25 @@ class Versioned:
         return X[:, 0] * 2 + self.version
 
 
+POISON = -1.0
+
+
+class Poisonable(Versioned):
+    """Ends its process for POISON."""
+
+    def predict(self, X: Any) -> Any:
+        if POISON in X:
+            os.abort()
+        return super().predict(X)
+
+
 class AbortsWhenLoaded(Slow):
     def __setstate__(self, state: Any) -> None:
         os.abort()
 
 
 class HangsWhenFirstLoaded(Slow):
-    """Creates the file `trace` when it is first loaded."""
+    """Creates the file `trace` when it is first loaded, and then hangs on purpose."""
 
     def __init__(self, trace: Path) -> None:
         super().__init__(0)
@@ -87,3 +115,22 @@ class StartsAThreadWhenLoaded(Slow):
     def __setstate__(self, state: Any) -> None:
         self.__dict__.update(state)
         threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+
+
+class Methodical:
+    """Doubles a number, triples it, or turns its sign, by method. Each call takes `seconds`, so that jobs wait."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def predict(self, X: Any) -> Any:
+        time.sleep(self.seconds)
+        return X[:, 0] * 2
+
+    def decision_function(self, X: Any) -> Any:
+        time.sleep(self.seconds)
+        return X[:, 0] * 3
+
+    def transform(self, X: Any) -> Any:
+        time.sleep(self.seconds)
+        return np.column_stack([-X[:, 0], X[:, 0]])

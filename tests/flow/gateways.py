@@ -41,6 +41,7 @@ class Gateway:
 
     def start(self) -> Gateway:
         environment = {"PORT": str(self.port), "REDIS_URL": self.redis_url, "MODELS_DIR": str(self.models)}
+        environment["KEYS_MARKER"] = str(self.log_file.with_name("closed"))
         defaults = {"GATEWAY_PROCESSES": "1", "STOP_GRACE": "8"}
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
@@ -90,8 +91,10 @@ class Gateway:
             if connection.laddr.port == self.port and connection.status != psutil.CONN_LISTEN
         )
 
-    def post(self, model: str, body: Any, wait: int | None = None) -> requests.Response:
+    def post(self, model: str, body: Any, wait: int | None = None, webhook: str = "") -> requests.Response:
         headers = {} if wait is None else {"Prefer": f"wait={wait}"}
+        if webhook:
+            headers["Webhook-Url"] = webhook
         return requests.post(f"{self.address}/v1/models/{model}/predict", json=body, headers=headers, timeout=90)
 
     def get(self, path: str) -> requests.Response:

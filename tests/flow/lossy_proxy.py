@@ -11,10 +11,20 @@ from pathlib import Path
 
 from broker import scripts
 
-OF_TRAINERS = {"request_load", "begin", "enqueue", "progress"}
+OF_TRAINERS = {"request_load", "begin", "delete_schedule", "enqueue", "progress", "publish_recipes", "read_log"}
+OF_CALLERS = {"audit", "change_keys", "change_webhooks", "count_upload", "note_key_uses", "open_session"}
+OF_EVENTS = {"claim_deliveries", "note_delivery", "plan_deliveries"}
+OF_FILES = {"release_task", "report_task", "take_task"}
 """Scripts that neither gateway nor workers send for predictions."""
 
-NAMES = sorted({path.stem for path in scripts._FOLDER.glob("*.lua")} - {"prelude", "endings"} - OF_TRAINERS)
+NAMES = sorted(
+    {path.stem for path in scripts._FOLDER.glob("*.lua")}
+    - {"prelude", "endings", "earlier"}
+    - OF_TRAINERS
+    - OF_CALLERS
+    - OF_EVENTS
+    - OF_FILES
+)
 
 
 def first_and_every_tenth(time: int) -> bool:
@@ -24,9 +34,15 @@ def first_and_every_tenth(time: int) -> bool:
 class LossyProxy:
     """Listens on its own Unix socket; clients connect to `url`."""
 
-    def __init__(self, folder: Path, upstream: Path, loses: Callable[[int], bool] = first_and_every_tenth) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        upstream: Path,
+        loses: Callable[[int], bool] = first_and_every_tenth,
+        name: str = "p.sock",
+    ) -> None:
         """`loses(n)` says whether the reply to the n-th call of a script is dropped, counted from 1 for each script."""
-        self.url = f"unix://{folder / 'p.sock'}"
+        self.url = f"unix://{folder / name}"
         self.lost: Counter[str] = Counter()
         self._upstream = str(upstream)
         self._loses = loses
@@ -34,8 +50,9 @@ class LossyProxy:
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._pairs: list[_Pair] = []
+        self._cut = False
         self._server = socket.socket(socket.AF_UNIX)
-        self._server.bind(str(folder / "p.sock"))
+        self._server.bind(str(folder / name))
         self._server.listen(100)
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -47,6 +64,18 @@ class LossyProxy:
         for pair in self._pairs:
             pair.silent = True
 
+    def cut(self) -> None:
+        """Send nothing more over any connection, as when the network is partitioned."""
+        self._cut = True
+        self.fall_silent()
+
+    def mend(self) -> None:
+        """Connect again; the connections of the time before are lost."""
+        self._cut = False
+        for pair in self._pairs:
+            if pair.silent:
+                pair.close()
+
     def close(self) -> None:
         with suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
@@ -56,7 +85,7 @@ class LossyProxy:
         with suppress(OSError):
             while True:
                 client, _ = self._server.accept()
-                self._pairs.append(_Pair(self, client, self._upstream))
+                self._pairs.append(_Pair(self, client, self._upstream, self._cut))
 
     def loses_one_of(self, request: bytes) -> bool:
         """Return whether to drop the reply to this request; only the first script of a pipeline counts."""
@@ -74,16 +103,16 @@ class LossyProxy:
 class _Pair:
     """A client's connection and its connection to Redis."""
 
-    def __init__(self, proxy: LossyProxy, client: socket.socket, upstream: str) -> None:
+    def __init__(self, proxy: LossyProxy, client: socket.socket, upstream: str, silent: bool) -> None:
         self._proxy = proxy
         self._client = client
         self._redis = socket.socket(socket.AF_UNIX)
         self._losing = False
-        self.silent = False
+        self.silent = silent
         try:
             self._redis.connect(upstream)
         except OSError:
-            self._close()
+            self.close()
             return
         for pump in (self._requests, self._replies):
             threading.Thread(target=pump, daemon=True).start()
@@ -94,7 +123,7 @@ class _Pair:
                 self._losing = self._losing or self._proxy.loses_one_of(data)
                 if not self.silent:
                     self._redis.sendall(data)
-        self._close()
+        self.close()
 
     def _replies(self) -> None:
         with suppress(OSError):
@@ -102,9 +131,9 @@ class _Pair:
             while (data := self._redis.recv(1_000_000)) and not self._losing:
                 if not self.silent:
                     self._client.sendall(data)
-        self._close()
+        self.close()
 
-    def _close(self) -> None:
+    def close(self) -> None:
         for end in (self._client, self._redis):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

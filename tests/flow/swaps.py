@@ -12,19 +12,10 @@ import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
 from broker.connection import connect
-from contract.manifest import (
-    ArtifactDraft,
-    ArtifactFormat,
-    Golden,
-    InputFormat,
-    ManifestDraft,
-    Output,
-    OutputKind,
-    Signature,
-    TrainingData,
-)
+from contract.manifest import ArtifactDraft, ArtifactFormat, Golden, InputFormat, ManifestDraft, TrainingData
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
+from contract.signature import Output, OutputKind, Signature
 from tests.flow import estimators
 from tests.support import numbers
 from trainer.publishing.disk import STAGING
@@ -57,7 +48,7 @@ def publish_one(root: Path, *, rows: int = 0) -> int:
         name=MODEL,
         recipe="by hand",
         artifact=ArtifactDraft(ArtifactFormat.JOBLIB, InputFormat.ARRAY),
-        signature=Signature(numbers("a"), Output(OutputKind.NUMBER)),
+        signature=Signature(numbers("a"), (Output(OutputKind.NUMBER),)),
         training_data=TrainingData("by hand", rows, ""),
         example={"a": 1.0},
         golden=Golden(((1.0,), (2.0,)), (2.0 + version, 4.0 + version)),

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import ast
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,48 +12,31 @@ from tests.flow import estimators
 from tests.flow.audit import audit
 from tests.flow.clients import Clients
 from tests.flow.gateways import Site, start_site
+from tests.flow.preloaded import Changeable, build_clock
 from tests.support import PROJECT, SOAK, numbers, until, write_version
 
 DAY = 86_400
 
 
-@dataclass
-class Clock:
-    """Shifts the time of day of all processes that are started with `settings`."""
-
-    file: Path
-    settings: dict[str, str]
-
-    def shift(self, seconds: int) -> None:
-        new = self.file.with_suffix(".new")
-        new.write_text(str(seconds))
-        new.replace(self.file)
-
-
 @pytest.fixture
-def clock(tmp_path: Path) -> Clock:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if not compiler:
-        assert not os.environ.get("CI"), "there is no C compiler"
+def clock(tmp_path: Path) -> Changeable:
+    clock = build_clock(tmp_path)
+    if clock is None:
         pytest.skip("needs a C compiler")
-    library = tmp_path / "clock.so"
-    source = Path(__file__).with_name("clock.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"], check=True)
-    clock = Clock(tmp_path / "shift", {"LD_PRELOAD": str(library), "CLOCK_SHIFT": str(tmp_path / "shift")})
-    clock.shift(0)
     return clock
 
 
 @pytest.fixture
-def site(tmp_path: Path, models: Path, clock: Clock) -> Iterator[Site]:
+def site(tmp_path: Path, models: Path, clock: Changeable) -> Iterator[Site]:
     for name, seconds in (("quick", 0.001), ("long", 60)):
         write_version(models, name, estimators.Slow(seconds), numbers("a"), by_value=True)
-    with start_site(tmp_path, models, environment=clock.settings, result_ttl=30 * DAY, **clock.settings) as site:
+    kept = {"result_ttl": 30 * DAY, "result_ttl_delivered": 30 * DAY}
+    with start_site(tmp_path, models, environment=clock.settings, **kept, **clock.settings) as site:
         yield site
 
 
 @pytest.mark.slow
-def test_a_clock_that_jumps_affects_no_job(site: Site, clock: Clock) -> None:
+def test_a_clock_that_jumps_affects_no_job(site: Site, clock: Changeable) -> None:
     for name in ("first", "second"):
         site.cluster.start(name, **clock.settings)
     for worker in site.cluster.workers:
@@ -67,7 +46,7 @@ def test_a_clock_that_jumps_affects_no_job(site: Site, clock: Clock) -> None:
     with Clients(site.gateway.address, ["quick"]) as clients:
         for shift in (DAY, -DAY, 3600, 0) * SOAK:
             clients.until_more(50, "before")
-            clock.shift(shift)
+            clock.set(shift)
             until(lambda s=shift: abs(redis.time()[0] - began - s) < 1000, "the clock of Redis has jumped")
             clients.until_more(50, "afterwards")
     assert clients.statuses().keys() == {200}
@@ -79,14 +58,14 @@ def test_a_clock_that_jumps_affects_no_job(site: Site, clock: Clock) -> None:
 
 
 @pytest.mark.slow
-def test_a_clock_that_is_set_back_does_not_prolong_the_lease_of_a_dead_worker(site: Site, clock: Clock) -> None:
-    clock.shift(DAY)
+def test_a_clock_that_is_set_back_does_not_prolong_the_lease_of_a_dead_worker(site: Site, clock: Changeable) -> None:
+    clock.set(DAY)
     worker = site.cluster.start("same", workers=1, **clock.settings).ready(1)
     held = site.gateway.post("long", {"a": 1}).json()["id"]
     site.cluster.running(held)
     before = worker.scorers()
     worker.kill()
-    clock.shift(0)
+    clock.set(0)
     again = site.cluster.start("same", workers=1, **clock.settings)
     until(lambda: again.scorers() and not again.scorers().keys() & before.keys(), "it comes back")
 
@@ -109,6 +88,19 @@ def test_only_creation_times_come_from_a_wall_clock() -> None:
                 found.add((str(path.relative_to(PROJECT)), ast.unparse(node)))
     assert found == {
         ("gateway/serving/predicting.py", "datetime.now(UTC)"),
+        ("gateway/serving/files.py", "datetime.now(UTC)"),
+        ("gateway/protocols/webhooks.py", "datetime.now(UTC)"),
+        ("worker/file_sweep.py", "time.time()"),  # the age of a folder without a job; its files have such times
         ("broker/schedules.py", "datetime.now(UTC)"),  # a cron expression speaks of the time of day
+        ("broker/keys.py", "datetime.now(UTC)"),  # keys expire at a time of day
+        ("broker/keys.py", "time.time()"),
+        ("gateway/door/keys.py", "time.time()"),
+        ("gateway/protocols/key_requests.py", "datetime.now(UTC)"),
+        ("broker/audit.py", "datetime.now(UTC)"),  # the days that an entry is kept
         ("broker/trainer_jobs.py", "time.time()"),  # the end of a signature, which must not depend on what Redis says
+        ("gateway/pages/wording.py", "datetime.now(UTC)"),  # how long ago something was
+        ("gateway/exchange.py", "time.time_ns()"),  # spans of OpenTelemetry, here and in the scorer
+        ("worker/scorer.py", "time.time_ns()"),
+        ("gateway/server/responses.py", "time.time()"),  # the header Date
+        ("worker/template.py", "datetime.now(UTC)"),  # since when a model cannot be loaded
     }

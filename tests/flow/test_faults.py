@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +16,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from broker.load_status import STARTS_THREADS, LoadStatus, load_statuses
 from contract.jobs import PredictionJob, Status
-from contract.manifest import Output, OutputKind
 from contract.settings import Settings
+from contract.signature import Output, OutputKind
 from tests.flow import estimators
 from tests.flow.workers import WorkerCluster, alive, worker_cluster
 from tests.support import PROJECT, numbers, redis_server, until, write_version
@@ -114,12 +112,13 @@ def test_a_model_that_changes_the_working_directory_affects_no_other(tmp_path: P
 # Processes that die
 
 
+@pytest.mark.slow
 def test_scorers_killed_at_random_moments_lose_no_job(cluster: WorkerCluster) -> None:
     worker = cluster.start().ready()
     ids = cluster.submit("quick", map(float, range(3000)))
     chance = random.Random(7)
     for kill in range(1, 9):
-        until(lambda k=kill: cluster.redis.zcard("rq:finished:predict:quick") > 300 * k - 200, "some are done")
+        until(lambda k=kill: cluster.finished("quick") > 300 * k - 200, "some are done")
         os.kill(chance.choice(list(until(worker.scorers, "a scorer").values())), signal.SIGKILL)
     jobs = cluster.ended(ids)
     assert {job.status for job in jobs} == {Status.SUCCEEDED}
@@ -128,6 +127,7 @@ def test_scorers_killed_at_random_moments_lose_no_job(cluster: WorkerCluster) ->
     worker.ready()
 
 
+@pytest.mark.slow
 def test_the_jobs_of_a_dead_worker_are_scored_by_another(cluster: WorkerCluster) -> None:
     first = cluster.start("first", workers=1).ready(1)
     ids = cluster.submit("slow", [1.0] * 3)
@@ -138,6 +138,7 @@ def test_the_jobs_of_a_dead_worker_are_scored_by_another(cluster: WorkerCluster)
     assert cluster.each_has_one_result(ids)
 
 
+@pytest.mark.slow
 def test_a_restarted_worker_gives_back_the_jobs_it_held(cluster: WorkerCluster) -> None:
     first = cluster.start("same", lease=5, workers=1).ready(1)
     (held,) = cluster.submit("endless", [1.0])
@@ -153,6 +154,7 @@ def test_a_restarted_worker_gives_back_the_jobs_it_held(cluster: WorkerCluster) 
     assert list(again.scorers()) == [inc.decode() for inc in cluster.redis.smembers("mg:incs")]
 
 
+@pytest.mark.slow
 def test_a_worker_whose_name_is_in_use_takes_another(cluster: WorkerCluster) -> None:
     first = cluster.start("same", workers=1).ready(1)
     (scorer,) = first.scorers()
@@ -173,6 +175,7 @@ def test_scorers_do_not_outlive_their_supervisor(cluster: WorkerCluster) -> None
     assert cluster.read(*ids)[0].status is Status.RUNNING
 
 
+@pytest.mark.slow
 def test_scorers_go_on_without_their_template_until_it_is_restarted(cluster: WorkerCluster) -> None:
     worker = cluster.start(workers=1).ready(1)
     template, before = worker.template(), worker.scorers()
@@ -182,11 +185,12 @@ def test_scorers_go_on_without_their_template_until_it_is_restarted(cluster: Wor
     ids = cluster.submit("quick", [1.0])
     os.kill(before[next(iter(before))], signal.SIGCONT)
     assert cluster.ended(ids)[0].status is Status.SUCCEEDED
-    assert cluster.redis.xrange(f"rq:results:{ids[0]}")[0][1][b"worker_name"].decode() in before
+    assert cluster.ended_by(ids[0]) in before
     until(lambda: worker.scorers() and not worker.scorers().keys() & before.keys(), "a scorer of the new template")
     assert "scorers go on" in worker.log
 
 
+@pytest.mark.slow
 def test_a_single_template_death_does_not_block_the_version_it_was_loading(tmp_path: Path) -> None:
     folder, trace = tmp_path / "models", tmp_path / "trace"
     trace.touch()  # so that it can be copied
@@ -202,6 +206,7 @@ def test_a_single_template_death_does_not_block_the_version_it_was_loading(tmp_p
         until(lambda: b"quick@1" in (cluster.redis.get("mg:loaded:w") or b""), "scorers share it")
 
 
+@pytest.mark.slow
 def test_a_scorer_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     folder = tmp_path / "models"
     write(folder, "quick", estimators.Slow(0))
@@ -213,6 +218,7 @@ def test_a_scorer_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
         until(lambda: stopped not in worker.scorers().values() and worker.scorers(), "a scorer in its place")
 
 
+@pytest.mark.slow
 def test_a_worker_frozen_beyond_its_lease_writes_nothing(cluster: WorkerCluster) -> None:
     stopped = cluster.start("stopped", workers=1).ready(1)
     ids = cluster.submit("slow", [1.0, 2.0])
@@ -246,6 +252,7 @@ def test_sigterm_finishes_held_jobs_and_takes_no_more(cluster: WorkerCluster) ->
     assert not cluster.redis.exists("mg:incs")
 
 
+@pytest.mark.slow
 def test_jobs_not_finished_within_stop_grace_are_given_back_without_a_death(cluster: WorkerCluster) -> None:
     worker = cluster.start(workers=1, stop_grace=1).ready(1)
     ids = cluster.submit("endless", [1.0])
@@ -259,11 +266,12 @@ def test_jobs_not_finished_within_stop_grace_are_given_back_without_a_death(clus
 # Redis
 
 
+@pytest.mark.slow
 def test_a_restart_of_redis_loses_no_job(tmp_path: Path, models: Path) -> None:
     with redis_server(tmp_path) as url, worker_cluster(url, models, tmp_path, lease=2) as cluster:
         worker = cluster.start().ready()
         ids = cluster.submit("quick", map(float, range(2000)))
-        until(lambda: cluster.redis.zcard("rq:finished:predict:quick") > 100, "some are done")
+        until(lambda: cluster.finished("quick") > 100, "some are done")
         cluster.redis.shutdown(nosave=True)
         with redis_server(tmp_path):
             jobs = cluster.ended(ids)
@@ -323,6 +331,7 @@ def test_a_new_version_gets_scorers_that_share_it_one_at_a_time(tmp_path: Path) 
         assert all(now for now in seen), "there always was one"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [estimators.AbortsWhenLoaded(0), estimators.StartsAThreadWhenLoaded(0)])
 def test_a_model_that_crashes_or_starts_threads_when_loaded_affects_no_other(
     tmp_path: Path, estimator: estimators.Slow
@@ -362,6 +371,7 @@ def test_a_repaired_version_is_shared_again(tmp_path: Path) -> None:
         assert worker.log.count("bytes instead of") == 1
 
 
+@pytest.mark.slow
 def test_a_slow_model_leaves_one_scorer_free(cluster: WorkerCluster) -> None:
     cluster.start(worker_models="slow,quick").ready()
     cluster.ended(cluster.submit("slow", [1.0], "warm"))
@@ -369,8 +379,8 @@ def test_a_slow_model_leaves_one_scorer_free(cluster: WorkerCluster) -> None:
     quick = [cluster.submit("quick", [1.0], f"quick{i}-") for i in range(3)]
     cluster.ended([job_id for ids in quick for job_id in ids])
     assert any(not job.status.final for job in cluster.read(*slow)), "the quick ones did not wait for the slow ones"
-    holders = [cluster.redis.xrange(f"rq:results:{job.id}")[0][1][b"worker_name"] for job in cluster.ended(slow)]
-    assert sum(holder.startswith(b"w-0-") for holder in holders) <= 1
+    holders = [cluster.ended_by(job.id) for job in cluster.ended(slow)]
+    assert sum(holder.startswith("w-0-") for holder in holders) <= 1
 
 
 def test_a_worker_serves_only_the_models_in_worker_models(cluster: WorkerCluster) -> None:
@@ -380,15 +390,3 @@ def test_a_worker_serves_only_the_models_in_worker_models(cluster: WorkerCluster
     assert cluster.read(*other)[0].status is Status.QUEUED
     (inc,) = worker.scorers()
     assert cluster.redis.hget(f"rq:worker:{inc}", "queues") == b"predict:quick,predict:slow"
-
-
-def test_check_tells_whether_a_worker_runs_on_this_host(cluster: WorkerCluster) -> None:
-    def check() -> int:
-        command, environment = [sys.executable, "-m", "worker", "--check"], {**os.environ, "REDIS_URL": cluster.url}
-        return subprocess.run(command, cwd=PROJECT, env=environment, stderr=subprocess.DEVNULL).returncode
-
-    assert check() == 1
-    worker = cluster.start(workers=1).ready(1)
-    assert check() == 0
-    worker.kill()
-    until(lambda: check() == 1, "no worker runs")

@@ -12,6 +12,8 @@ import pytest
 
 from tests.flow.conftest import Modelgate
 
+pytestmark = pytest.mark.slow
+
 IRIS_ALIASES = [
     ["sepal.lenght", "sepal.width", "petal.lenght", "petal.width"],
     ["sepal.length", "sepal.width", "petal.length", "petal.width"],

@@ -59,6 +59,7 @@ def test_a_full_queue_says_when_to_retry_and_affects_no_other_model(site: Site) 
         assert min(before, after) / 4 <= int(answer.headers["Retry-After"]) <= max(before, after)
 
 
+@pytest.mark.slow
 def test_a_body_of_a_million_rows_is_413_and_leaves_no_memory_behind(site: Site) -> None:
     large = json.dumps([[1.5]] * 1_000_000).encode()  # 7 MB
     url = f"{site.gateway.address}/v1/models/quick/predict"
@@ -110,6 +111,7 @@ def test_a_client_that_disconnects_while_it_waits_holds_no_resources(site: Site)
 # Turns
 
 
+@pytest.mark.slow
 def test_a_flooded_model_does_not_delay_others_by_more_than_two_batches(site: Site) -> None:
     flood = site.cluster.submit("flood", map(float, range(4000 * SOAK)), "flood")
     others = [site.gateway.post("quick", {"a": 1}, wait=30).json() for _ in range(20)]

@@ -1,7 +1,8 @@
-"""`make up`: one command starts everything, one signal stops it, and no job is lost."""
+"""`make up`: one command starts everything, one signal stops it, no job is lost, and the README's commands work."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import signal
@@ -18,6 +19,13 @@ from redis import Redis
 from tests.flow.conftest import Modelgate
 from tests.support import PROJECT, redis_server, until
 
+README = (PROJECT / "README.md").read_text()
+CONSOLE = [
+    (command, answer.strip())
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    for command, answer in re.findall(r"^\$ (.*?)$\n?([^$]*)", block, re.MULTILINE)
+]
+REQUESTS = [(command, answer) for command, answer in CONSOLE if command.startswith("curl")]
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 
 
@@ -51,7 +59,7 @@ def test_the_start_says_where_the_training_data_came_from(modelgate: Modelgate) 
         assert re.search(rf"trainer: {model}: training on .+ \(\d+ rows\)", modelgate.log), modelgate.log
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_signal_stops_everything_and_leaves_no_process(own_modelgate: Modelgate, sent: signal.Signals) -> None:
     own_modelgate.start()
     assert len(own_modelgate.pids) > 5
@@ -147,6 +155,7 @@ def test_no_redis_installation_ends_the_start_with_one_line(own_modelgate: Model
     assert len(ended.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_redis_at_redis_url_is_used_and_not_stopped(own_modelgate: Modelgate, tmp_path: Path) -> None:
     folder = tmp_path / "redis"
     folder.mkdir()
@@ -165,3 +174,62 @@ def test_our_own_redis_accepts_only_this_user(modelgate: Modelgate) -> None:
     assert not [c for c in redis_process.net_connections("inet") if c.status == "LISTEN"]
     sockets = list((modelgate.folder / "state").rglob("redis.sock"))
     assert [oct(path.stat().st_mode & 0o777) for path in sockets] == ["0o700"], shlex.join(map(str, sockets))
+
+
+@pytest.mark.slow
+def test_with_an_admin_key_modelgate_starts_closed_and_keeps_it_from_models_and_recipes(
+    own_modelgate: Modelgate,
+) -> None:
+    admin_key = "correct-horse-battery-staple-0123456789"
+    own_modelgate.settings["ADMIN_KEY"] = admin_key
+    own_modelgate.start()
+    assert own_modelgate.get("/v1/models").status_code == 401
+    assert own_modelgate.get("/v1/models", headers={"X-API-Key": admin_key}).status_code == 200
+    for module, has_it in (("-m worker", False), ("-m trainer", False), ("redis-server", False), ("gunicorn", True)):
+        for process in own_modelgate.children(module):
+            assert (admin_key in process.environ().values()) is has_it, module
+    own_modelgate.stop()
+    assert admin_key not in own_modelgate.log
+
+
+@pytest.mark.slow
+def test_every_line_of_all_processes_is_json_if_that_is_asked_for(own_modelgate: Modelgate) -> None:
+    own_modelgate.settings["LOG_FORMAT"] = "json"
+    own_modelgate.start(expect='"message": "ready at ')
+    own_modelgate.predict("iris", json=IRIS)
+    own_modelgate.children("-m worker")[0].kill()
+    until(lambda: "exited: worker" in own_modelgate.log, "the line of the process manager")
+    own_modelgate.stop()
+    events = [json.loads(line) for line in own_modelgate.log.splitlines()]
+    assert {event["service"] for event in events} == {"modelgate", "gateway", "worker", "trainer", "events"}
+    assert all(event.keys() >= {"time", "level", "logger", "message"} for event in events)
+    assert [event["route"] for event in events if event.get("model") == "iris" and "route" in event]
+
+
+@pytest.mark.parametrize(("command", "answer"), REQUESTS)
+def test_a_request_of_the_readme_is_answered_as_it_says(modelgate: Modelgate, command: str, answer: str) -> None:
+    ended = subprocess.run(
+        ["sh", "-c", command.replace("http://127.0.0.1:8080", modelgate.address)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    # … stands for what differs each time.
+    expected = ".+".join(re.escape(part) for part in answer.split("…"))
+    assert re.fullmatch(expected, ended.stdout.strip()), ended.stdout
+
+
+def test_the_python_example_of_the_documentation_works(modelgate: Modelgate) -> None:
+    text = (PROJECT / "docs" / "reference" / "http-api.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    code = code.replace("http://127.0.0.1:8080", modelgate.address)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ended.stdout == "[2]\n", ended.stderr
+
+
+def test_every_make_command_of_the_readme_exists() -> None:
+    assert len(REQUESTS) >= 3
+    makes = {command.split()[1] for command, _ in CONSOLE if command.startswith("make")}
+    assert {"up", "test"} <= makes
+    for verb in makes:
+        subprocess.run(["make", "--dry-run", verb], cwd=PROJECT, check=True, capture_output=True)

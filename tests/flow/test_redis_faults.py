@@ -56,6 +56,7 @@ def unavailable(answer: Answer) -> bool:
 # Redis goes away
 
 
+@pytest.mark.slow
 def test_an_outage_of_redis_loses_no_accepted_job_and_no_waiting_request(site: Site) -> None:
     waiting: list[requests.Response] = []
     waits = Thread(target=lambda: waiting.append(site.gateway.post("long", {"a": 1}, wait=3)))
@@ -79,6 +80,7 @@ def test_an_outage_of_redis_loses_no_accepted_job_and_no_waiting_request(site: S
     site.cluster.workers[0].ready()
 
 
+@pytest.mark.slow
 def test_an_outage_of_redis_causes_no_storm_of_connections(site: Site) -> None:
     assert site.gateway.post("quick", {"a": 1}, wait=20).status_code == 200
     site.server.kill()
@@ -86,7 +88,7 @@ def test_an_outage_of_redis_causes_no_storm_of_connections(site: Site) -> None:
     with socket.socket(socket.AF_UNIX) as nobody:
         nobody.bind(str(site.server.socket))
         nobody.listen(1000)
-        for _ in range(25):  # pauses are short at first
+        for _ in range(55):  # pauses are short at first
             nobody.accept()[0].close()
         began = time.monotonic()
         for _ in range(20 * SOAK):
@@ -127,24 +129,30 @@ def test_expired_results_free_memory_and_leave_no_keys(tmp_path: Path, models: P
         redis = site.cluster.redis
 
         def steady() -> set[bytes]:
-            """The keys that stay when no job is there; bells come and go."""
-            return {key for key in redis.scan_iter() if not key.startswith(b"mg:bell")}
+            """The keys that stay when no job is there; bells come and go, processes that count or audit are known for a
+            while, and the rings of the traffic have a size of their own."""
+            passing = (b"mg:bell", b"mg:counted:", b"mg:audited:", b"mg:traffic:")
+            return {key for key in redis.scan_iter() if not key.startswith(passing)}
+
+        def size() -> int:
+            return sum(redis.memory_usage(key) or 0 for key in steady())
 
         def at_rest() -> bool:
             Leases(redis).reconcile()  # as the worker does every 10 s
-            return not any(redis.keys(f"rq:{kind}:*") for kind in ("job", "finished", "results"))
+            return not any(redis.keys(pattern) for pattern in ("rq:job:*", "mg:ended:*", "mg:delivered:*"))
 
         assert site.gateway.post("quick", {"a": 0}, wait=20).status_code == 200
         until(at_rest, "the first result expires")
-        before, memory = steady(), int(redis.info("memory")["used_memory"])
-        redis.config_set("maxmemory", memory + 1_000_000)
-        with Clients(site.gateway.address, ["quick"], wait=5) as clients:
+        before, size_before = steady(), size()
+        redis.config_set("maxmemory", int(redis.info("memory")["used_memory"]) + 1_000_000)
+        # Redis gives up results that somebody has seen before it refuses a job.
+        with Clients(site.gateway.address, ["quick"], wait=0) as clients:
             clients.until_more(1, "refused", lambda answer: answer.status == 503)
-            clients.until_more(20, "there is room again")
-        assert clients.statuses().keys() == {200, 503}
+            clients.until_more(20, "there is room again", lambda answer: answer.status == 202)
+        assert clients.statuses().keys() == {202, 503}
         until(at_rest, "all results expire")
         assert steady() == before
-        assert int(redis.info("memory")["used_memory"]) < memory + 300_000
+        assert size() < size_before + 5_000  # counters have more digits and fields
 
 
 # The append-only file ends anywhere
@@ -160,7 +168,9 @@ def test_a_truncated_append_only_file_holds_whole_transitions(tmp_path: Path, mo
     for number in range(6 * SOAK):
         folder, cut = tmp_path / f"cut{number}", chance.randrange(size)
         folder.mkdir()
-        copy = shutil.copytree(site.server.folder, folder / "data", ignore=shutil.ignore_patterns("*.sock", "cut*"))
+        copy = shutil.copytree(
+            site.server.folder, folder / "data", ignore=shutil.ignore_patterns("*.sock", "*.health", "cut*")
+        )
         os.truncate(copy / written.relative_to(site.server.folder), cut)
         with RedisProcess(copy) as server, server.connect() as redis:
             assert audit(redis) == [], f"cut at byte {cut} of {size}"
@@ -200,6 +210,7 @@ def test_requests_succeed_though_redis_loses_scripts_and_subscribers(site: Site)
     assert all(answer.right for answer in clients.answers)
 
 
+@pytest.mark.slow
 def test_stock_rq_can_inspect_cancel_and_requeue_under_load(site: Site) -> None:
     redis = Redis.from_url(site.server.url)
     ids = site.cluster.submit("slow", map(float, range(12)))

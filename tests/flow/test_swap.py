@@ -57,6 +57,7 @@ def loaded(redis: Redis, model: str = "quick") -> list[set[str]]:
     return [set(report.loaded) for report in load_statuses(redis, model).values()]
 
 
+@pytest.mark.slow
 def test_an_alias_moves_once_every_worker_has_the_version(cluster: WorkerCluster) -> None:
     write(cluster.models, 1)
     workers = [cluster.start(name).ready() for name in ("first", "second")]
@@ -146,7 +147,7 @@ def test_previous_versions_make_room_and_otherwise_the_alias_moves_at_once(clust
 
     def heavy(version: int) -> estimators.Versioned:
         estimator = estimators.Versioned(version, 0)
-        estimator.ballast = np.random.default_rng(version).bytes(345_000)
+        estimator.ballast = np.random.default_rng(version).bytes(320_000)
         return estimator
 
     for model in ("quick", "other"):

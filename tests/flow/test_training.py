@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -84,42 +83,35 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             gateway.stop()
 
 
-def make_train(place: Place, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "launcher.train", *arguments]
-    return subprocess.Popen(
-        command, cwd=PROJECT, env=place.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
 def test_make_train_trains_over_http_and_what_it_trained_is_served(place: Place) -> None:
-    process = make_train(place, "blobs")
-    said, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (0, ""), place.log
+    client = os.pathsep.join([str(PROJECT), str(PROJECT / "client/src")])
+    ended = subprocess.run(
+        [sys.executable, "-m", "launcher.here", "train", "blobs"],
+        cwd=PROJECT,
+        env={**place.environment, "PYTHONPATH": client},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stderr) == (0, ""), place.log
     (job,) = place.gateway.get("/v1/jobs?model=blobs").json()["items"]
     assert job["output"]["promoted"] and job["model"] == {"name": "blobs", "version": 1}
     assert place.gateway.get("/v1/models/blobs").json()["version"] == 1
-    assert said.splitlines()[-1].startswith("modelgate: blobs version 1 is current (")
+    assert ended.stdout.startswith("blobs@1 promoted: ")
     assert "100 rows" in place.gateway.get(f"/v1/jobs/{job['id']}/log").text
 
 
-def test_make_train_ends_with_the_reason_of_a_failure(place: Place, tmp_path: Path) -> None:
-    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
-    process = make_train(place, "blobs", "--csv", str(tmp_path / "bad.csv"))
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert errors.startswith("modelgate: blobs was not trained: ")
-    process = make_train(place, "Blobs")
-    _, errors = process.communicate(timeout=60)
-    assert (process.returncode, "cannot be the name of a model" in errors) == (2, True)
-
-
-def test_ctrl_c_stops_the_training_that_make_train_asked_for(place: Place) -> None:
-    process = make_train(place, "blobs")
-    running = until(lambda: place.gateway.get("/v1/jobs?model=blobs&status=running").json()["items"], "it runs")
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, "modelgate: the training was cancelled\n")
-    assert place.gateway.get(f"/v1/jobs/{running[0]['id']}").json()["status"] == "canceled"
+def test_a_preview_is_answered_while_a_training_runs_and_its_file_is_gone(place: Place) -> None:
+    running = place.train()
+    with (PROJECT / "docs" / "tutorial" / "churn.csv").open("rb") as file:
+        url = f"{place.gateway.address}/v1/models/churn/train?preview=1"
+        answer = requests.post(url, files={"file": ("churn.csv", file)}, timeout=60)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert (found["rows"], found["target"], found["task"], found["problems"]) == (2000, "stays", "classification", [])
+    assert not list((place.folder / "spool").glob("*.upload"))
+    assert place.ended(running["id"])["status"] == "succeeded"
+    assert place.gateway.get("/v1/jobs?model=churn").json()["items"] == []
 
 
 @pytest.mark.slow

@@ -67,7 +67,7 @@ def test_the_tutorial_works_as_pasted(modelgate: Modelgate, tmp_path: Path) -> N
                 # make would install what is installed.
                 ["sh", "-c", pasted.replace("make ", "make -o .venv/up.stamp ")],
                 cwd=tmp_path,
-                env={**own.environment(), "PYTHONPATH": str(PROJECT)},
+                env={**own.environment(), "PYTHONPATH": f"{PROJECT}:{PROJECT / 'client/src'}"},
                 capture_output=True,
                 text=True,
                 timeout=300,

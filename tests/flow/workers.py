@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,24 @@ from redis import Redis
 
 from broker.connection import connect
 from broker.gateway.jobs import Jobs
+from broker.indexes import indexes_of
+from broker.job_kinds import PREDICTION
 from contract.jobs import Job, PredictionJob, Status
 from tests.support import PROJECT, until
+from worker.process_pool import STUCK_AFTER
 
 START = """
 import sys
+from pathlib import Path
 from contract.settings import Settings
 from runtime import logs
 from worker.supervisor import Supervisor
 
 logs.configure("worker")
-Supervisor(Settings.from_environ(), lease=float(sys.argv[1])).run()
+lease, stuck_after, socket = sys.argv[1:]
+Supervisor(Settings.from_environ(), Path(socket), lease=float(lease), stuck_after=float(stuck_after)).run()
 """
-"""`python -m worker` with a lease that is short enough for a test."""
+"""`python -m worker` with times that are short enough for a test."""
 
 
 @dataclass
@@ -38,6 +43,7 @@ class Worker:
     redis: Redis
     name: str
     log_file: Path
+    health_socket: Path
     seen: set[int] = field(default_factory=set)
 
     @property
@@ -70,12 +76,17 @@ class Worker:
 
     def kill(self) -> None:
         """Kill all its processes at once, as when its container dies."""
-        self.send(signal.SIGKILL, self.processes())
+        for pid in self.processes():
+            with suppress(ProcessLookupError):  # it ended with its parent
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
 
 def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:
@@ -99,12 +110,15 @@ class WorkerCluster:
         self.redis = connect(self.url)
         self.jobs = Jobs(self.redis, max_queue_rows=100_000, timeout=30, result_ttl=600)
 
-    def start(self, name: str = "w", *, lease: float | None = None, **settings: object) -> Worker:
+    def start(
+        self, name: str = "w", *, lease: float | None = None, stuck_after: float = STUCK_AFTER, **settings: object
+    ) -> Worker:
         environment = {"WORKERS": "2", **{key.upper(): str(value) for key, value in settings.items()}}
         log_file = self.folder / f"worker-{len(self.workers)}.log"
+        health_socket = log_file.with_suffix(".health")
         with log_file.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-c", START, str(lease or self.lease)],
+                [sys.executable, "-c", START, str(lease or self.lease), str(stuck_after), str(health_socket)],
                 cwd=PROJECT,
                 env={
                     **os.environ,
@@ -115,7 +129,7 @@ class WorkerCluster:
                 },
                 stderr=log,
             )
-        worker = Worker(process, self.redis, name, log_file)
+        worker = Worker(process, self.redis, name, log_file, health_socket)
         self.workers.append(worker)
         return worker
 
@@ -125,7 +139,7 @@ class WorkerCluster:
             PredictionJob(f"{prefix}{i}", "2026-01-02T03:04:05.000006Z", model, changes.get("version", 1), [[value]])
             for i, value in enumerate(values)
         ]
-        assert all(self.jobs.submit(jobs))
+        assert all(submission.accepted for submission in self.jobs.submit(jobs))
         return [job.id for job in jobs]
 
     def read(self, *ids: str) -> list[Job]:
@@ -143,7 +157,15 @@ class WorkerCluster:
         until(lambda: self.read(job_id)[0].status is Status.RUNNING, f"{job_id} is being scored")
 
     def each_has_one_result(self, ids: Iterable[str]) -> bool:
-        return all(self.redis.xlen(f"rq:results:{job_id}") == 1 for job_id in ids)
+        return all(self.redis.hexists(f"rq:job:{job_id}", "1") for job_id in ids)
+
+    def ended_by(self, job_id: str) -> str:
+        """Return the incarnation that has ended a job."""
+        return str(self.redis.hget(f"rq:job:{job_id}", "worker_name").decode())
+
+    def finished(self, model: str) -> int:
+        """Return the number of jobs of the model that have succeeded and still exist."""
+        return sum(self.redis.zcard(index) for index in indexes_of(PREDICTION.queue_of(model), "finished"))
 
 
 @contextmanager

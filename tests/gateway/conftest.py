@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from redis import Redis
+from werkzeug.routing import Rule
 
-from broker.scorer import BatchLimits, ScorerQueue
+from broker.scorer import BatchJob, BatchLimits, ScorerQueue
 from broker.supervisor import Leases
+from contract.errors import Failure
 from contract.jobs import PredictionOutcome
-from contract.manifest import Field, Kind
 from contract.settings import Settings
+from contract.signature import Field, Kind
 from gateway.app import create_app
+from gateway.door.entrance import Door
+from gateway.exchange import Exchange
+from gateway.openapi.document import content, problems
+from gateway.serving.commands import RunCommand
+from tests.provoked import FILES, PROVOKED
 from tests.support import Sum, secret_file, write_version
+
+
+@pytest.fixture(scope="session", autouse=True)
+def late_builders() -> Iterator[None]:
+    """Werkzeug compiles functions that build URLs, which takes two thirds of the time to make an app. Here it does so
+    when one is called, and hardly any is."""
+    compile_builder: Any = Rule._compile_builder
+
+    def late(rule: Rule, append_unknown: bool = True) -> Any:
+        return lambda _, **values: compile_builder(rule, append_unknown)(rule, **values)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "_compile_builder", late)
+        yield
 
 
 @pytest.fixture
@@ -25,13 +49,26 @@ def settings(redis: Redis, redis_url: str, models: Path, tmp_path: Path) -> Sett
     write_version(models, "sum", Sum(), inputs, id_field="key", example={"key": "x", "a": 1.0, "b": 2.0})
     secret = secret_file(tmp_path)
     return Settings(
-        redis_url=redis_url, models_dir=models, max_body_mb=1, max_queue_rows=5, max_wait=3, trainer_secret=secret
+        redis_url=redis_url,
+        models_dir=models,
+        keys_marker=tmp_path / "closed",
+        max_body_mb=1,
+        max_queue_rows=5,
+        max_wait=3,
+        trainer_secret=secret,
     )
 
 
 @pytest.fixture
 def scoring(redis: Redis) -> Iterator[None]:
     """Finishes every job as a scorer would, with the sum of each row."""
+    with scorer(redis, lambda job: PredictionOutcome([sum(row) for row in job.rows], None, [], 0.5, 1)):
+        yield
+
+
+@contextmanager
+def scorer(redis: Redis, outcome: Callable[[BatchJob], PredictionOutcome | Failure]) -> Iterator[None]:
+    """Finish every job as a scorer would."""
     leases, queue, stop = Leases(redis, lease=60), ScorerQueue(redis, "w-0-test"), threading.Event()
     leases.register("w-0-test")
 
@@ -41,12 +78,7 @@ def scoring(redis: Redis) -> Iterator[None]:
             if batch is None:
                 queue.wait_for_work(BatchLimits(), 0.1)
                 continue
-            queue.finish(
-                {
-                    job.id: PredictionOutcome([sum(row) for row in job.rows], None, [], 0.5, len(batch.jobs))
-                    for job in batch.jobs
-                }
-            )
+            queue.finish({job.id: outcome(job) for job in batch.jobs})
 
     thread = threading.Thread(target=score)
     thread.start()
@@ -55,6 +87,47 @@ def scoring(redis: Redis) -> Iterator[None]:
     thread.join()
 
 
+def without_redis(settings: Settings, run_command: RunCommand | None = None, **changes: Any) -> FlaskClient:
+    """A gateway that has learnt from Redis that there are no keys, and whose Redis does not answer any more."""
+    app = create_app(replace(settings, redis_url="redis://127.0.0.1:1", **changes), run_command)
+    app.extensions["door"]._keys._closed._known = True
+    return app.test_client()
+
+
 @pytest.fixture
 def client(settings: Settings) -> FlaskClient:
     return create_app(settings).test_client()
+
+
+@pytest.fixture(autouse=True)
+def _only_documented_answers(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test in which a route gives an answer that the OpenAPI document does not have for it."""
+    undocumented: set[str] = set()
+    FILES.add(request.path.name)
+    ended = Door._ended
+
+    def look(door: Door, exchange: Exchange) -> None:
+        ended(door, exchange)
+        if exchange.code is not None:
+            PROVOKED.add(f"{exchange.status} {exchange.code}")
+        if found := undocumented_answer(exchange):
+            undocumented.add(found)
+
+    monkeypatch.setattr(Door, "_ended", look)
+    yield
+    assert undocumented == set()
+
+
+def undocumented_answer(exchange: Exchange) -> str | None:
+    """Return what is not documented of an answer, or None. A defect of ours (500) never is."""
+    method = exchange.environ["REQUEST_METHOD"].replace("HEAD", "GET")
+    route = exchange.route
+    if route is None or route.page or method == "OPTIONS" or exchange.status in (0, 408, 500):
+        return None
+    answer = route.docs.answers.get(exchange.status)
+    if exchange.code is not None:
+        known = f"{exchange.status} {exchange.code}" in problems(route, method)
+    else:
+        kind = dict(exchange._headers).get("Content-Type", "").partition(";")[0]
+        known = answer is not None and (exchange.size == 0 or not answer.content or kind in content(answer.content))
+    return None if known else f"{route.docs.id}: {exchange.status} {exchange.code or kind}"

@@ -12,8 +12,10 @@ from redis import Redis
 
 from broker.gateway.jobs import Jobs
 from broker.supervisor import Leases
+from contract.jobs import Job, Status
 from contract.settings import Settings
 from gateway.app import create_app
+from gateway.protocols import native
 from gateway.protocols.preferences import preferences
 from tests.support import until
 
@@ -214,6 +216,7 @@ def test_ready_is_degraded_while_no_worker_is_alive(client: FlaskClient, redis: 
     response = client.get("/health/ready")
     assert (response.status_code, response.get_json()["status"]) == (200, "degraded")
     Leases(redis).register("w-0-test")
+    until(lambda: client.get("/health/ready").get_json()["status"] == "ok", "the worker is noticed", 5)
     assert client.get("/health/ready").get_json() == {"status": "ok", "models": 1, "workers": 1}
 
 
@@ -221,3 +224,9 @@ def test_every_body_is_plain_ascii_json(client: FlaskClient) -> None:
     response = client.post(PREDICT, data='{"a": 1, "b": 2, "é": 1}'.encode(), content_type="application/json")
     assert response.data.isascii()
     assert "é" in json.loads(response.data)["warnings"][0]
+
+
+@pytest.mark.parametrize("value", [2**70, -1.5e300, 1e-7, 0.1, "é", "\ud800", "\x00\u2028", None])
+def test_a_job_is_written_as_exactly_as_python_would(value: object) -> None:
+    job = Job("1", Status.SUCCEEDED, "sum", 1, None, output={"predictions": [value], "ids": [value]})
+    assert json.loads(native.write(job)) == job.to_json()

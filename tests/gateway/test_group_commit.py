@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +12,11 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 
+from broker.gateway.submission import ACCEPTED, Limit, Submission
 from contract.jobs import PredictionJob
 from gateway.serving import group_commit
 from gateway.serving.group_commit import GroupCommit, Overloaded
-from tests.support import until
+from tests.support import PROJECT, until
 
 
 def job(name: str) -> PredictionJob:
@@ -30,12 +33,12 @@ class Redis:
         self.errors: list[Exception] = []
         self.refused: set[str] = set()
 
-    def submit(self, jobs: Sequence[PredictionJob]) -> list[bool]:
+    def submit(self, jobs: Sequence[PredictionJob]) -> list[Submission]:
         self.groups.append([job.id for job in jobs])
         assert self.go_on.wait(30)
         if self.errors:
             raise self.errors.pop(0)
-        return [job.id not in self.refused for job in jobs]
+        return [Submission(Limit.QUEUE) if job.id in self.refused else ACCEPTED for job in jobs]
 
 
 def hold(redis: Redis, commit: GroupCommit, pool: ThreadPoolExecutor, names: Sequence[str], size: int = 1) -> list:
@@ -52,8 +55,27 @@ def hold(redis: Redis, commit: GroupCommit, pool: ThreadPoolExecutor, names: Seq
 def test_a_single_job_leaves_at_once() -> None:
     redis = Redis()
     commit = GroupCommit(redis.submit, 1)
-    assert [commit.submit(job("a"), 1), commit.submit(job("b"), 1)] == [True, True]
+    assert [commit.submit(job("a"), 1), commit.submit(job("b"), 1)] == [ACCEPTED] * 2
     assert redis.groups == [["a"], ["b"]]
+
+
+def test_jobs_that_arrive_turn_by_turn_of_the_event_loop_leave_together() -> None:
+    script = """
+from gevent import monkey; monkey.patch_all()
+import gevent
+from gateway.serving.group_commit import GroupCommit
+from tests.gateway.test_group_commit import Redis, job
+redis = Redis()
+commit = GroupCommit(redis.submit, 1)
+def arrive(name, turns):
+    for _ in range(turns):
+        gevent.sleep(0)
+    assert commit.submit(job(name), 1).accepted
+arrivals = [("late", 6), ("d", 3), ("c", 2), ("b", 1), ("a", 0)]
+gevent.joinall([gevent.spawn(arrive, *arrival) for arrival in arrivals], raise_error=True)
+assert redis.groups == [["a", "b", "c", "d"], ["late"]], redis.groups
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=PROJECT, check=True, timeout=30)
 
 
 def test_jobs_that_arrive_during_a_commit_leave_together_and_each_gets_its_own_answer() -> None:
@@ -63,7 +85,7 @@ def test_jobs_that_arrive_during_a_commit_leave_together_and_each_gets_its_own_a
     with ThreadPoolExecutor(8) as pool:
         futures = hold(redis, commit, pool, "abcde")
         redis.go_on.set()
-        assert [future.result(30) for future in futures] == [True, True, False, True, True]
+        assert [future.result(30).accepted for future in futures] == [True, True, False, True, True]
     assert redis.groups == [["a"], ["b", "c", "d", "e"]]
 
 
@@ -73,7 +95,7 @@ def test_a_group_has_a_limited_number_of_jobs(monkeypatch: pytest.MonkeyPatch) -
     with ThreadPoolExecutor(8) as pool:
         futures = hold(redis, GroupCommit(redis.submit, 1), pool, "abcdef")
         redis.go_on.set()
-        assert all(future.result(30) for future in futures)
+        assert all(future.result(30).accepted for future in futures)
     assert redis.groups == [["a"], ["b", "c"], ["d", "e"], ["f"]]
 
 
@@ -85,7 +107,7 @@ def test_a_large_job_goes_alone() -> None:
         futures.append(pool.submit(commit.submit, job("large"), group_commit.MAX_BYTES + 1))
         until(lambda: len(commit._pending) == 2, "the large one waits")
         redis.go_on.set()
-        assert all(future.result(30) for future in futures)
+        assert all(future.result(30).accepted for future in futures)
     assert redis.groups == [["a"], ["b"], ["large"]]
 
 
@@ -98,15 +120,15 @@ def test_too_many_waiting_bytes_are_refused_until_others_have_left(monkeypatch: 
         with pytest.raises(Overloaded):
             commit.submit(job("c"), 10)
         redis.go_on.set()
-        assert all(future.result(30) for future in futures)
-    assert commit.submit(job("d"), 20)
-    assert commit.submit(job("larger than all that may wait"), 30)
+        assert all(future.result(30).accepted for future in futures)
+    assert commit.submit(job("d"), 20).accepted
+    assert commit.submit(job("larger than all that may wait"), 30).accepted
 
 
 def test_a_submit_is_repeated_with_the_same_jobs_after_an_error() -> None:
     redis = Redis()
     redis.errors = [RedisConnectionError("gone"), RedisConnectionError("still gone")]
-    assert GroupCommit(redis.submit, 5).submit(job("a"), 1)
+    assert GroupCommit(redis.submit, 5).submit(job("a"), 1).accepted
     assert redis.groups == [["a"], ["a"], ["a"]]
 
 
@@ -120,8 +142,8 @@ def test_a_permanent_error_fails_its_group_only(error: Exception) -> None:
         redis.go_on.set()
         with pytest.raises(type(error)):
             futures[0].result(30)
-        assert [future.result(30) for future in futures[1:]] == [True, True]
-    assert commit.submit(job("d"), 1)
+        assert [future.result(30) for future in futures[1:]] == [ACCEPTED] * 2
+    assert commit.submit(job("d"), 1).accepted
 
 
 def test_a_request_fails_after_the_timeout_if_redis_stays_away() -> None:
@@ -148,7 +170,7 @@ def test_no_request_waits_for_the_timeouts_of_others(monkeypatch: pytest.MonkeyP
     assert len(redis.groups) <= 8 + 1 / 0.05
     assert not commit._pending_bytes
     redis.errors.clear()
-    assert commit.submit(job("i"), 1)
+    assert commit.submit(job("i"), 1).accepted
 
 
 def test_many_threads_are_all_answered() -> None:
@@ -156,5 +178,5 @@ def test_many_threads_are_all_answered() -> None:
     commit = GroupCommit(redis.submit, 1)
     with ThreadPoolExecutor(32) as pool:
         answers = list(pool.map(lambda number: commit.submit(job(str(number)), 1), range(2000)))
-    assert all(answers)
+    assert answers == [ACCEPTED] * 2000
     assert sorted(name for group in redis.groups for name in group) == sorted(map(str, range(2000)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import resource
 import signal
 import socket
@@ -78,6 +79,7 @@ def serving(settings: Settings, module: str, *arguments: str) -> Iterator[Server
         "REDIS_URL": settings.redis_url,
         "MODELS_DIR": str(settings.models_dir),
         "SPOOL_DIR": str(settings.models_dir.with_name("spool")),
+        "KEYS_MARKER": str(settings.marker_path),
         "MAX_BODY_MB": "1",
         "STOP_GRACE": "8",
         "GATEWAY_PROCESSES": "1",
@@ -149,7 +151,7 @@ def test_each_header_is_sent_once_and_the_length_is_right(server: Server) -> Non
         response = connection.getresponse()
         names = [name.lower() for name, _ in response.getheaders()]
         assert sorted(names) == sorted(set(names))
-        assert {"content-length", "x-content-type-options"} <= set(names)
+        assert {"content-length", "x-content-type-options", "x-request-id"} <= set(names)
         assert len(response.read()) == (0 if method == "HEAD" else int(response.headers["Content-Length"]))
     connection.close()
 
@@ -167,6 +169,7 @@ def test_invalid_http_is_answered_with_a_problem(server: Server) -> None:
         assert b"application/problem+json" in head
         assert b'"code":"malformed_request"' in body
         assert b"\r\nX-Content-Type-Options: nosniff\r\n" in head
+        assert len(re.findall(rb"\r\nX-Request-ID: [0-9a-f]{32}\b", head)) == 1
 
 
 def test_the_door_sees_the_request_as_it_was_sent(server: Server) -> None:
@@ -221,6 +224,21 @@ def test_a_stop_does_not_wait_for_idle_connections(server: Server) -> None:
         assert server.process.wait(7) == 0  # less than the grace period of 8 s
 
 
+@pytest.mark.slow
+def test_a_stopping_gateway_serves_on_until_a_load_balancer_has_turned_away(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STOP_DELAY", "2")
+    with serving(settings, "gateway") as server, requests.Session() as session:
+        assert session.get(f"{server.address}/health/live").headers["Connection"] == "keep-alive"
+        server.process.terminate()
+        until(lambda: requests.get(f"{server.address}/health/live", timeout=5).status_code == 503, "it says so")
+        last = session.get(f"{server.address}/v1/models")
+        assert (last.status_code, last.headers["Connection"]) == (200, "close")
+        assert server.post('{"a": 1, "b": 2}').status_code == 202
+        assert server.process.wait(7) == 0
+
+
 def test_a_request_that_arrives_while_its_connection_times_out_is_served() -> None:
     """Both events are due while the process is busy. The request is read first."""
     script = """
@@ -248,6 +266,7 @@ assert served
     subprocess.run([sys.executable, "-c", script], cwd=PROJECT, check=True, timeout=30)
 
 
+@pytest.mark.slow
 def test_a_request_that_waits_when_the_gateway_stops_is_answered_with_its_job(server: Server, redis: Redis) -> None:
     answers: list[requests.Response] = []
     thread = threading.Thread(target=lambda: answers.append(server.post('{"a": 1, "b": 2}', Prefer="wait=60")))
@@ -287,7 +306,32 @@ def test_no_request_fails_while_the_gateway_is_reloaded(server: Server) -> None:
     assert failures == []
 
 
+def test_a_process_that_is_stopped_while_it_starts_does_not_end_the_gateway(server: Server) -> None:
+    before = workers(server)
+    server.process.send_signal(signal.SIGHUP)
+    (pid, *_) = until(lambda: workers(server) - before, "a new process starts")
+    until(lambda: "orjson" in Path(f"/proc/{pid}/maps").read_text(), "it loads the application")
+    os.kill(int(pid), signal.SIGTERM)
+    until(lambda: pid not in workers(server), "it ends")
+    until(lambda: workers(server) - before - {pid}, "another one replaces it")
+    assert server.live() and server.process.poll() is None
+
+
 def workers(server: Server) -> set[str]:
     children = f"/proc/{server.process.pid}/task/{server.process.pid}/children"
     with open(children) as file:  # noqa: PTH123
         return set(file.read().split())
+
+
+def test_a_job_of_another_protocol_is_cancelled_when_its_client_hangs_up(server: Server) -> None:
+    body = b'{"instances": [[1, 2]]}'
+    head = b"POST /v1/models/sum:predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        until(lambda: jobs(server, "queued"), "the job waits")
+    until(lambda: jobs(server, "canceled"), "the job is cancelled")
+
+
+def jobs(server: Server, status: str) -> list[Any]:
+    items: list[Any] = requests.get(f"{server.address}/v1/jobs?status={status}", timeout=30).json()["items"]
+    return items

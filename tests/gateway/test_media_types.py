@@ -8,8 +8,8 @@ import json
 import pytest
 from flask.testing import FlaskClient
 
-from contract.manifest import Field, Kind
 from contract.settings import Settings
+from contract.signature import Field, Kind
 from tests.gateway.test_refusals import PREDICT, problem
 from tests.support import Sum, write_version
 

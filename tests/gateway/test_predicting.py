@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from uuid import uuid4
 
 import pytest
 from redis import Redis
 
 from broker.connection import connect
 from broker.gateway.jobs import Jobs
-from contract.coercion import Records
+from broker.idempotency import IdempotencyRecords
 from contract.errors import InvalidInstances
+from contract.instances import Records
 from contract.jobs import Status
 from contract.repository import Repository
 from contract.settings import Settings
 from gateway.refusals import Reason, Refusal
 from gateway.serving.group_commit import GroupCommit
 from gateway.serving.listener import Listener
-from gateway.serving.predicting import Predictor
+from gateway.serving.predicting import PredictionOptions, Predictor, RequestContext
+from gateway.serving.replays import Replays
 from tests.support import PROJECT
 
 ROWS = Records([{"key": "k", "a": 1, "b": 2}])
@@ -29,18 +32,24 @@ def predictor(settings: Settings) -> Predictor:
     connection = connect(settings.redis_url)
     jobs = Jobs(connection, max_queue_rows=settings.max_queue_rows, timeout=30, result_ttl=60)
     commit = GroupCommit(jobs.submit, timeout=5)
-    return Predictor(jobs, commit, Repository(settings.models_dir), Listener(connection, jobs), settings.max_queue_rows)
+    listener = Listener(connection, jobs)
+    replays = Replays(IdempotencyRecords(connection), jobs, listener, lambda: None)
+    return Predictor(jobs, commit, Repository(settings.models_dir), listener, replays, settings.max_queue_rows)
+
+
+def request() -> RequestContext:
+    return RequestContext(job_id=uuid4().hex)
 
 
 @pytest.mark.usefixtures("scoring")
 def test_a_client_that_waits_gets_the_job_with_its_predictions(predictor: Predictor) -> None:
-    job = predictor.predict(predictor.model("sum"), ROWS, 20, wait=20)
+    job = predictor.predict(predictor.model("sum"), ROWS, 20, PredictionOptions(wait=20), request())
     assert job.status is Status.SUCCEEDED
     assert job.output == {"predictions": [3.0], "probabilities": None, "ids": ["k"]}
 
 
 def test_a_client_that_does_not_wait_gets_a_queued_job_that_is_in_redis(predictor: Predictor, redis: Redis) -> None:
-    job = predictor.predict(predictor.model("sum@current"), ROWS, 20)
+    job = predictor.predict(predictor.model("sum@current"), ROWS, 20, PredictionOptions(), request())
     assert (job.status, job.model, job.version) == (Status.QUEUED, "sum", 1)
     assert redis.lrange("rq:queue:predict:sum", 0, -1) == [job.id.encode()]
 
@@ -51,13 +60,13 @@ def test_each_failure_has_its_type(predictor: Predictor) -> None:
     assert unknown.value.reason is Reason.UNKNOWN_MODEL
     model = predictor.model("sum")
     with pytest.raises(InvalidInstances):
-        predictor.predict(model, Records([{"a": "x", "b": 1}]), 20)
+        predictor.predict(model, Records([{"a": "x", "b": 1}]), 20, PredictionOptions(), request())
     with pytest.raises(Refusal) as too_many:
-        predictor.predict(model, Records([{"a": 1, "b": 2}] * 6), 20)
+        predictor.predict(model, Records([{"a": 1, "b": 2}] * 6), 20, PredictionOptions(), request())
     assert too_many.value.reason is Reason.TOO_MANY_ROWS
-    predictor.predict(model, Records([{"a": 1, "b": 2}] * 4), 20)
+    predictor.predict(model, Records([{"a": 1, "b": 2}] * 4), 20, PredictionOptions(), request())
     with pytest.raises(Refusal) as full:
-        predictor.predict(model, Records([{"a": 1, "b": 2}] * 4), 20)
+        predictor.predict(model, Records([{"a": 1, "b": 2}] * 4), 20, PredictionOptions(), request())
     assert (full.value.reason, full.value.retry_after) == (Reason.QUEUE_FULL, 1)
 
 

@@ -14,12 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.coercion import Coerced, Grid, Instances, Records, RepeatedKeys, coerce
+from contract.coercion import coerce
 from contract.csv_cells import NULLS
 from contract.errors import FieldError, InvalidInstances
-from contract.manifest import Field, Kind, Output, OutputKind, Signature
+from contract.instances import Coerced, Grid, Instances, Records, RepeatedKeys
+from contract.signature import Field, Kind, Output, OutputKind, Signature
 from gateway.protocols import csv_rows, form, native
 from gateway.refusals import MalformedBody
+from runtime.exact_json import with_repeats_marked
 
 deterministic = settings(derandomize=True, deadline=None, max_examples=50)
 
@@ -30,7 +32,7 @@ SHOP = Signature(
         Field("town", Kind.STRING, nullable=True),
         Field("open", Kind.BOOLEAN, nullable=True),
     ),
-    Output(OutputKind.NUMBER),
+    (Output(OutputKind.NUMBER),),
     id_field="key",
 )
 NAMES = SHOP.names
@@ -289,6 +291,35 @@ def test_an_input_given_twice_is_a_repeated_field_in_a_form_and_in_csv() -> None
         assert (error.field, error.code) == ("price", "repeated_field")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a": 1, "b": ":"}',
+        b'{"a" : "10:30", "b":": ", "c": "\\":"}',
+        b'[{"a": "10:30"}, {"a": "11:30", "a": 1}]',
+        b'[{"a": ":::", "a": "", "a" :"x"}]',
+        b'[{"a":1,"a":2},{"a":"x:"}]',
+        b'{"instances": [{"a": {"b": 1, "b": 2}}]}',
+        b'[[{"b": 1, "b": 2}]]',
+        b'{"columns": {"a": [1], "a": [2]}, "x": {"y": {"z": {"z": 1, "z": 2}}}}',
+        b"[18446744073709551616, -9223372036854775809, 0.1234567890123456789012, 1e400]",
+        b'{"a": "\\ud800"}',
+        b'"\xef\xbb\xbf"',
+        b"\xef\xbb\xbf[1]",
+    ],
+)
+def test_json_is_read_as_pythons_own_reader_reads_it(body: bytes) -> None:
+    def with_repeats(value: object) -> object:
+        """Return the value with what equality leaves out: the types, and the names that repeat."""
+        if isinstance(value, dict):
+            inner = {name: with_repeats(part) for name, part in value.items()}
+            return inner, getattr(value, "repeated", ())
+        return list(map(with_repeats, value)) if isinstance(value, list) else (type(value), value)
+
+    wanted = json.loads(body, object_pairs_hook=with_repeats_marked)
+    assert with_repeats(native.json_value(body)) == with_repeats(wanted)
+
+
 def test_only_objects_that_repeat_a_key_are_marked() -> None:
     instances = native.read(b'[{"a": 1, "b": 2}, {"a": 1, "b": 2, "a": 3, "b": 4, "a": 5, "c": 6}]', SHOP)
     assert isinstance(instances, Records)
@@ -306,7 +337,7 @@ WRAPPED = ("instances", "inputs", "columns", "dataframe_split", "dataframe_recor
 def test_an_input_named_like_a_wrapper_is_data(name: str, spelling: str) -> None:
     field = Field("x" if spelling == "alias" else name, Kind.STRING, aliases=(name,) if spelling == "alias" else ())
     inputs = (Field("a", Kind.STRING),) if spelling == "id" else (field,)
-    signature = Signature(inputs, Output(OutputKind.NUMBER), name if spelling == "id" else None)
+    signature = Signature(inputs, (Output(OutputKind.NUMBER),), name if spelling == "id" else None)
     row = {name: "5", "a": "1"}
     coerced = coerce(native.read(json.dumps(row).encode(), signature), signature)
     assert (coerced.rows, coerced.ids) == (([("1",)], ["5"]) if spelling == "id" else ([("5",)], None))
@@ -428,7 +459,7 @@ def measure(name: str) -> Field:
 
 def test_a_repeated_key_and_a_missing_one_are_both_reported() -> None:
     names = ("sepal_length", "sepal_width", "petal_length", "petal_width")
-    iris = Signature(tuple(map(measure, names)), Output(OutputKind.CLASS))
+    iris = Signature(tuple(map(measure, names)), (Output(OutputKind.CLASS),))
     body = b'{"sepal.width": 5.9, "sepal.width": 3.0, "petal.lenght": 5.1, "petal.width": 1.8}'
     with pytest.raises(InvalidInstances) as caught:
         coerce(native.read(body, iris), iris)
@@ -441,7 +472,7 @@ def test_a_repeated_key_and_a_missing_one_are_both_reported() -> None:
 def test_records_in_a_json_string_keep_their_nulls_and_ids() -> None:
     loan = Signature(
         (Field("Dependents", Kind.STRING, nullable=True), Field("LoanAmount", Kind.NUMBER, nullable=True)),
-        Output(OutputKind.CLASS),
+        (Output(OutputKind.CLASS),),
         id_field="Loan_ID",
     )
     rows = [

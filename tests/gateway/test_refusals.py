@@ -14,13 +14,15 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from contract.manifest import Field, Kind
 from contract.settings import MB, Settings
+from contract.signature import Field, Kind
 from gateway.app import create_app
+from gateway.operations import Operation
 from gateway.problems import STATUSES
 from gateway.refusals import Reason
 from gateway.rules import Level
 from gateway.serving.group_commit import GroupCommit
+from tests.gateway.conftest import without_redis
 from tests.support import Sum, numbers, write_version
 
 PREDICT = "/v1/models/sum/predict"
@@ -143,20 +145,15 @@ def test_a_full_queue_is_503_with_retry_after_and_queues_nothing(client: FlaskCl
     assert redis.llen("rq:queue:predict:sum") == 1
 
 
-def away(settings: Settings) -> FlaskClient:
-    """A gateway whose Redis does not answer."""
-    return create_app(dataclasses.replace(settings, redis_url="redis://127.0.0.1:1", submit_timeout=1)).test_client()
-
-
 def test_redis_away_is_503_with_retry_after(settings: Settings) -> None:
-    client = away(settings)
+    client = without_redis(settings, submit_timeout=1)
     for response in (client.post(PREDICT, json=GOOD), client.get("/v1/jobs/abc")):
         problem(response, 503, "redis_unavailable")
         assert int(response.headers["Retry-After"]) >= 1
 
 
 def test_bad_input_is_refused_even_while_redis_is_away(settings: Settings) -> None:
-    client = away(settings)
+    client = without_redis(settings, submit_timeout=1)
     problem(client.post(PREDICT, json={"a": 1}), 422, "invalid_instances")
 
 
@@ -210,7 +207,8 @@ def test_an_invalid_deadline_is_400(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("job_id", ["abc", "a" * 65, "a:b", "é", "..%2f", "a%00b"])
 def test_an_unknown_job_is_404(client: FlaskClient, job_id: str) -> None:
-    problem(client.get(f"/v1/jobs/{job_id}"), 404, "unknown_job")
+    detail = problem(client.get(f"/v1/jobs/{job_id}"), 404, "unknown_job")["detail"]
+    assert "RESULT_TTL_DELIVERED" in detail
 
 
 @pytest.mark.parametrize("wait", ["x", "-1", "nan", "inf", "1e3", "", "9" * 400])
@@ -232,7 +230,7 @@ def test_every_reason_of_a_refusal_has_its_status() -> None:
 def test_an_error_of_our_own_is_500_without_its_traceback(settings: Settings) -> None:
     app: Flask = create_app(settings)
 
-    @app.get("/broken", level=Level.READ)
+    @app.get("/broken", level=Level.READ, docs=Operation("break", "Breaks", {}))
     def broken() -> str:
         raise ZeroDivisionError("secret")
 

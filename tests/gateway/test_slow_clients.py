@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+import requests
 from gevent.socket import socket as gevent_socket
+from redis import Redis
 
+from contract.keys import Key, Scope, new_token
 from contract.settings import Settings
 from gateway.door.connections import ClientTimeouts, Connection, Phase, slowest
+from gateway.marker import Marker
+from tests.gateway.callers import store
 from tests.gateway.test_gunicorn import Server, serving
 from tests.support import PROJECT, until
 
@@ -65,6 +71,7 @@ def test_connections_without_progress_are_closed(hurried: Server, spool: Path) -
             assert (said == b"") == (answer == b"")
             assert answer in said
             assert not said or (said.startswith(b"HTTP/1.1 408 ") and b"\r\nConnection: close\r\n" in said)
+            assert said.count(b"\r\nX-Request-ID: ") == (said != b"")
     assert [path.name for path in spool.iterdir()] == [".lock"]
 
 
@@ -106,6 +113,35 @@ def test_idle_connections_are_closed_when_connections_run_out(hurried: Server) -
             client = stack.enter_context(socket.create_connection(("127.0.0.1", hurried.port), timeout=30))
             client.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         until(hurried.live, "another is served")
+
+
+def test_the_owner_with_most_waiting_requests_makes_room_when_connections_run_out(
+    hurried: Server, settings: Settings, redis: Redis
+) -> None:
+    """Otherwise one that may only predict could block a gateway for MAX_WAIT, with a single job."""
+    Marker(settings.marker_path).make()
+    with ExitStack() as stack:
+
+        def wait_as(owner: str, count: int) -> list[socket.socket]:
+            token = new_token()
+            store(redis, token, Key(owner, owner, owner, frozenset({Scope.PREDICT})))
+            headers = {"Authorization": f"Bearer {token}"}
+            url = f"http://127.0.0.1:{hurried.port}/v1/models/sum/predict"
+            job = requests.post(url, json={"a": 1, "b": 2}, headers=headers, timeout=30).json()["id"]
+            head = f"GET /v1/jobs/{job}?wait=60 HTTP/1.1\r\nHost: x\r\nX-API-Key: {token}\r\n\r\n"
+            clients = [
+                stack.enter_context(socket.create_connection(("127.0.0.1", hurried.port), timeout=30))
+                for _ in range(count)
+            ]
+            for client in clients:
+                client.sendall(head.encode())
+            return clients
+
+        quiet, flooding = wait_as("quiet", 2), wait_as("flooding", SLOTS + 4)
+        until(hurried.live, "another is served")
+        answered, _, _ = select.select([*quiet, *flooding], [], [], 0)
+        assert answered and not set(quiet) & set(answered)
+        assert answered[0].recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
 def test_the_slowest_connections_are_closed_first_and_new_ones_are_not() -> None:

@@ -17,10 +17,10 @@ from broker.job_kinds import TRAINING
 from broker.lease_groups import TRAINERS
 from broker.supervisor import Leases
 from broker.trainer import TrainerQueue
-from contract.errors import Failure
+from contract.errors import Code, Failure, ModelgateError
 from contract.parameters import Parameter
 from contract.settings import Settings
-from contract.training import Gate, TrainingRequest
+from contract.training import Gate, RepositoryAction, RepositoryCommand, TrainingPreview, TrainingRequest
 from gateway.app import create_app
 from tests.support import SIGNER
 
@@ -521,3 +521,51 @@ def test_the_first_of_very_many_errors_are_listed(client: FlaskClient) -> None:
     assert problem["detail"] == "12000 values cannot be used; see errors (the first 100 are listed)"
     assert len(problem["errors"]) == 100
     assert "did you mean 'gate'?" in problem["errors"][0]["message"]
+
+
+COMMANDS: list[RepositoryCommand] = []
+SHOWN = TrainingPreview("x", 2, True, [], "b", None, ["learning needs at least 20 rows"], [])
+
+
+def answer(command: RepositoryCommand) -> dict[str, Any]:
+    COMMANDS.append(command)
+    if command.training and command.training["target"] == "z":
+        raise ModelgateError(Code.NO_DATA, "target names 'z', which is not a column of the data")
+    return SHOWN.to_json()
+
+
+@pytest.fixture
+def previewing(settings: Settings, spool: Path, trainer_queue: TrainerQueue) -> FlaskClient:
+    COMMANDS.clear()
+    return create_app(dataclasses.replace(settings, spool_dir=spool), answer).test_client()
+
+
+def test_a_preview_asks_the_trainer_and_trains_nothing(
+    previewing: FlaskClient, spool: Path, trainer_queue: TrainerQueue
+) -> None:
+    found = previewing.post("/v1/models/churn/train?preview=1", **form(kinds='{"a": "string"}'))
+    assert (found.status_code, found.get_json()) == (200, SHOWN.to_json())
+    (command,) = COMMANDS
+    assert (command.action, command.model) == (RepositoryAction.PREVIEW_TRAINING, "churn")
+    asked = TrainingRequest.from_json(command.training or {})
+    assert (asked.upload, asked.target, asked.kinds) == (command.upload, None, {"a": "string"})
+    assert files(spool) == [] and trainer_queue.begin([]) is None
+
+
+def test_a_preview_of_a_file_that_cannot_be_used_says_why(previewing: FlaskClient, spool: Path) -> None:
+    refusal = refused(previewing.post("/v1/models/churn/train?preview=1", **form(target="z", recipe="tabular")))
+    assert refusal["code"] in ("no_data", "invalid_training") and "'z'" in refusal["detail"]
+    found = refused(previewing.post("/v1/models/churn/train?preview=1", json={"data": DATA, "target": "z"}))
+    assert found["code"] == "no_data"
+    assert files(spool) == []
+
+
+def test_a_preview_needs_a_file_and_the_recipe_for_any_file(previewing: FlaskClient) -> None:
+    for body, field in (({}, "data"), ({"recipe": "iris"}, "recipe")):
+        found = refused(previewing.post("/v1/models/churn/train?preview=1", json=body))
+        assert [error["field"] for error in found["errors"]] == [field]
+
+
+def test_preview_is_0_or_1(previewing: FlaskClient) -> None:
+    found = refused(previewing.post("/v1/models/churn/train?preview=yes", json={}), 400)
+    assert found["code"] == "invalid_parameter"

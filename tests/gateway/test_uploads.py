@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +66,13 @@ URL = "/v1/models/loan/versions"
 def test_an_upload_is_a_command_and_answered_with_the_version(
     client: FlaskClient, trainer: Trainer, spool: Path
 ) -> None:
-    response = client.post(URL, data=form("file", "sample"))
+    response = client.post(URL, data=form("file", "sample", "code"))
     assert response.status_code == 201
     assert response.headers["Location"] == "/v1/models/loan/versions/3"
     assert response.json and response.json["version"] == 3
     (command,) = trainer.commands
-    assert command.upload and command.sample and command.upload != command.sample
-    assert dataclasses.replace(command, upload=None, sample=None) == RepositoryCommand(
+    assert len({command.upload, command.sample, command.code, None}) == 4
+    assert dataclasses.replace(command, upload=None, sample=None, code=None) == RepositoryCommand(
         RepositoryAction.IMPORT, "loan", upload_name="x.pkl"
     )
     assert files(spool) == []
@@ -80,6 +81,21 @@ def test_an_upload_is_a_command_and_answered_with_the_version(
 def test_a_sample_is_not_needed(client: FlaskClient, trainer: Trainer) -> None:
     assert client.post(URL, data=form("file")).status_code == 201
     assert trainer.commands[0].sample is None
+
+
+def test_the_versions_that_made_a_file_go_to_the_trainer(client: FlaskClient, trainer: Trainer, spool: Path) -> None:
+    made = {"python": "3.12.1", "scikit-learn": "1.9.1"}
+    assert client.post(URL, data=form("file", versions=json.dumps(made))).status_code == 201
+    assert trainer.commands[0].versions == made
+    for wrong in (
+        "[]",
+        '{"python": 3}',
+        json.dumps({"python": "3" * 65}),
+        json.dumps({str(n): "1" for n in range(21)}),
+    ):
+        body = problem(client.post(URL, data=form("file", versions=wrong)), 400, "invalid_parameter")
+        assert "versions must be an object of up to 20 short texts" in body["detail"]
+    assert len(trainer.commands) == 1 and files(spool) == []
 
 
 def test_uploads_are_off_by_default(allowing: Settings, trainer: Trainer) -> None:
@@ -133,5 +149,9 @@ def test_a_form_with_other_parts_is_refused(
     assert files(spool) == []
 
 
-def test_a_body_that_is_no_form_is_refused(client: FlaskClient) -> None:
-    problem(client.post(URL, json={}), 415, "unsupported_media_type")
+def test_a_body_that_is_neither_a_form_nor_json_is_refused(client: FlaskClient) -> None:
+    body = problem(client.post(URL, data="x", content_type="text/csv"), 415, "unsupported_media_type")
+    assert (
+        "a model as multipart/form-data" in body["detail"]
+        and "an edited signature as application/json" in body["detail"]
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import shlex
 import socket
 import stat
@@ -11,10 +12,12 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from supervisor.datatypes import dict_of_key_value_pairs
 
 from contract.settings import Settings
-from launcher.__main__ import CannotStartError, check_port, lock_state, main, prepare
-from tests.support import answers, until
+from launcher.__main__ import CannotStartError, check_port, check_routes, lock_state, main, prepare
+from launcher.here import environment, url
+from tests.support import PROJECT, answers, until
 
 
 def test_a_taken_port_is_refused_with_another_suggested() -> None:
@@ -37,8 +40,52 @@ def test_listening_to_other_machines_without_keys_is_refused(
     assert main() == 1
     assert capsys.readouterr().err == (
         "modelgate: HOST=0.0.0.0 lets other machines in, and there are no keys to tell them apart;"
-        " set ALLOW_ANONYMOUS=1 if that is meant\n"
+        " set ADMIN_KEY, or ALLOW_ANONYMOUS=1 if that is meant\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8080"),
+        ("0.0.0.0", "http://127.0.0.1:8080"),
+        ("::", "http://[::1]:8080"),
+        ("fd00::1", "http://[fd00::1]:8080"),
+    ],
+)
+def test_a_gateway_at_every_address_is_asked_at_loopback(host: str, address: str) -> None:
+    assert url(Settings(host=host)) == address
+
+
+def test_the_command_of_make_has_the_key_of_the_settings_else_that_of_the_caller(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("MODELGATE_URL", raising=False)
+    monkeypatch.setenv("MODELGATE_API_KEY", "mg_caller")
+    assert environment(Settings())["MODELGATE_API_KEY"] == "mg_caller"
+    assert environment(Settings(api_key="mg_setting"))["MODELGATE_API_KEY"] == "mg_setting"
+    monkeypatch.setenv("MODELGATE_URL", "https://elsewhere.example.org")
+    made = environment(Settings())
+    assert (made["MODELGATE_URL"], made["MODELGATE_API_KEY"]) == ("http://127.0.0.1:8080", "")
+
+
+def test_a_routes_file_with_which_the_gateway_could_not_start_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "routes.toml"
+    monkeypatch.setenv("ROUTES_FILE", str(file))
+    monkeypatch.setenv("MODELS_DIR", str(tmp_path))
+    route = '[[routes]]\nmethod = "POST"\npath = "/{}"\nmodel = "boston"\nanswer = "{{prediction:.2f}}"\n'
+    for text, said in (
+        (route.format("mass") * 2, ": POST /mass collides with another POST /mass; give one of them another path"),
+        ("[[routes]]", ": route 1 has no 'method'; a route needs 'method', 'path', 'model', 'answer'"),
+    ):
+        file.write_text(text)
+        with pytest.raises(CannotStartError) as refused:
+            check_routes()
+        assert str(refused.value) == f"ROUTES_FILE={file}{said}"
+    file.write_text(route.format("mass"))
+    check_routes()  # its model is not there yet
 
 
 @pytest.mark.parametrize("existing", [False, True])
@@ -62,6 +109,30 @@ def test_our_own_redis_refuses_jobs_at_its_limit_and_evicts_none(tmp_path: Path)
         process.terminate()
         process.wait(30)
     assert (found["maxmemory"], found["maxmemory-policy"]) == (str(64 * 1024 * 1024), "noeviction")
+
+
+def test_no_process_but_the_gateway_and_the_welcome_gets_the_admin_key() -> None:
+    programs = configparser.ConfigParser(interpolation=None)
+    programs.read(PROJECT / "supervisord.conf")
+    given = {
+        name.removeprefix("program:"): dict_of_key_value_pairs(programs[name].get("environment", ""))
+        for name in programs.sections()
+        if name.startswith("program:")
+    }
+    secrets = {name: {key for key in ("ADMIN_KEY", "API_KEY") if given[name].get(key) != ""} for name in given}
+    assert {name for name in given if secrets[name]} == {"gateway", "welcome"}
+
+
+def test_only_gateway_and_events_get_the_secret_of_webhooks() -> None:
+    programs = configparser.ConfigParser(interpolation=None)
+    programs.read(PROJECT / "supervisord.conf")
+    environments = {
+        name.removeprefix("program:"): dict_of_key_value_pairs(programs[name].get("environment", ""))
+        for name in programs.sections()
+        if name.startswith("program:")
+    }
+    kept = {name for name, environment in environments.items() if environment.get("WEBHOOK_SECRET") != ""}
+    assert kept == {"gateway", "events"}
 
 
 def test_gateway_and_trainer_share_one_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What a process sets up for itself: its limits and its log; each in a process of its own."""
+"""What a process sets up for itself: its limits; each in a process of its own."""
 
 from __future__ import annotations
 
@@ -30,19 +30,6 @@ else:
     print("ok")
 """
     assert run(program).stdout.strip() == answer
-
-
-def test_the_log_has_our_information_and_only_the_warnings_of_libraries() -> None:
-    program = """
-import logging
-from runtime import logs
-logs.configure("worker")
-logging.getLogger("worker").info("serves")
-logging.getLogger("worker.scorer").info("scores")
-logging.getLogger("matplotlib").info("chatter")
-logging.getLogger("matplotlib").warning("no font")
-"""
-    assert run(program).stderr.splitlines() == ["worker: serves", "worker: scores", "worker: no font"]
 
 
 def test_limits_logs_and_backoff_are_imported_without_redis_and_numpy() -> None:

@@ -17,6 +17,7 @@ import inspect
 import io
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -50,20 +51,23 @@ _seen: list[str] | None = None
 
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    if _seen is not None and event.startswith(_WATCHED):
+    if _seen is not None and event.startswith(_WATCHED) and threading.get_ident() not in _others:
         _seen.append(f"{event} {' '.join(repr(argument)[:200] for argument in arguments[:2])}")
 
 
 _installed = False
+_others: frozenset[int | None] = frozenset()
+"""The threads that run when the watch begins, such as those that other tests have left."""
 
 
 @contextmanager
 def watched() -> Iterator[list[str]]:
     """Yield a list that collects the events of Python's audit hook, one a line."""
-    global _seen, _installed
+    global _seen, _installed, _others
     if not _installed:
         sys.addaudithook(_watch)
         _installed = True
+    _others = frozenset(thread.ident for thread in threading.enumerate()) - {threading.get_ident()}
     _seen = found = []
     try:
         yield found

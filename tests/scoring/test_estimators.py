@@ -22,7 +22,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
 from contract.jobs import Row
-from contract.manifest import Artifact, ArtifactFormat, Field, InputFormat, Kind, Output, OutputKind, Signature
+from contract.manifest import Artifact, ArtifactFormat, InputFormat
+from contract.signature import Field, Kind, Output, OutputKind, Signature
 from scoring.estimators import predict_rows
 
 RANDOM = np.random.default_rng(0)
@@ -51,7 +52,8 @@ def predicted(estimator: Any, matrix: Any, probabilities: bool) -> tuple[Any, An
     """Predict as a scorer does: from rows."""
     signature, rows = signature_and_rows(matrix, probabilities)
     artifact = Artifact("", ArtifactFormat.JOBLIB, input_format(matrix), size=0, sha256="")
-    return predict_rows(estimator, rows, signature, artifact)
+    values, table, _ = predict_rows(estimator, rows, signature, artifact)
+    return values, table
 
 
 def signature_and_rows(matrix: Any, probabilities: bool) -> tuple[Signature, list[Row]]:
@@ -59,7 +61,9 @@ def signature_and_rows(matrix: Any, probabilities: bool) -> tuple[Signature, lis
     kinds = [Kind.NUMBER if frame[name].dtype == float else Kind.STRING for name in frame]
     inputs = tuple(Field(str(name), kind, nullable=True) for name, kind in zip(frame, kinds, strict=True))
     rows = frame.astype(object).where(frame.notna(), None)
-    return Signature(inputs, Output(OutputKind.CLASS, probabilities=probabilities)), list(rows.itertuples(index=False))
+    return Signature(inputs, (Output(OutputKind.CLASS, probabilities=probabilities),)), list(
+        rows.itertuples(index=False)
+    )
 
 
 def input_format(matrix: Any) -> InputFormat:

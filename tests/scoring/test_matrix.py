@@ -6,13 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from contract.jobs import Row
-from contract.manifest import Field, InputDtype, InputFormat, Kind, Output, OutputKind, Signature
-from scoring.matrix import to_matrix
+from contract.jobs import ColumnarRows, Row
+from contract.manifest import InputDtype, InputFormat
+from contract.signature import Field, Kind, Output, OutputKind, Signature
+from scoring.matrix import by_column, to_array, to_matrix
 
 
 def signature(*kinds: Kind, nullable: bool = False) -> Signature:
-    return Signature(tuple(Field(f"f{i}", kind, nullable) for i, kind in enumerate(kinds)), Output(OutputKind.NUMBER))
+    return Signature(
+        tuple(Field(f"f{i}", kind, nullable) for i, kind in enumerate(kinds)), (Output(OutputKind.NUMBER),)
+    )
 
 
 def column(kind: Kind, *values: object, nullable: bool = False) -> pd.Series:
@@ -48,7 +51,7 @@ def test_one_string_makes_an_array_of_objects() -> None:
     assert all(value is np.nan for value in matrix[1])
 
 
-@pytest.mark.parametrize("input_format", InputFormat)
+@pytest.mark.parametrize("input_format", [InputFormat.ARRAY, InputFormat.DATAFRAME])
 def test_no_rows_keep_the_columns(input_format: InputFormat) -> None:
     assert to_matrix([], signature(Kind.NUMBER, Kind.INTEGER), input_format).shape == (0, 2)
 
@@ -101,6 +104,68 @@ def test_datetimes_are_in_utc_and_null_is_nat() -> None:
     assert found[2].microsecond == 250_000
 
 
+def test_naive_datetimes_have_no_zone_and_null_is_nat() -> None:
+    naive = Signature((Field("day", Kind.DATETIME, naive=True),), ())
+    for rows in ([("2026-01-02T02:04:05+00:00",), (None,)], [(None,)]):
+        found = to_matrix(rows, naive, InputFormat.DATAFRAME)["day"]
+        assert found.dtype.kind == "M"
+        assert getattr(found.dtype, "tz", None) is None
+        assert found.iloc[-1] is pd.NaT
+    assert to_matrix([("2026-01-02T02:04:05+00:00",)], naive, InputFormat.DATAFRAME)["day"][0] == pd.Timestamp(
+        "2026-01-02T02:04:05"
+    )
+
+
+def test_a_numbered_data_frame_has_integers_as_names() -> None:
+    found = to_matrix([(1.0, "a"), (2.0, None)], signature(Kind.NUMBER, Kind.STRING), InputFormat.NUMBERED)
+    assert found.columns.tolist() == [0, 1]
+    assert [type(name) for name in found.columns.tolist()] == [int, int]
+    assert found[1].isna().tolist() == [False, True]
+
+
+def test_texts_and_records_are_the_only_cell_of_a_row() -> None:
+    words, record = signature(Kind.STRING), {"a": 1.0}
+    assert to_matrix([("a",), ("b",)], words, InputFormat.TEXTS) == ["a", "b"]
+    assert to_matrix([(record,)], words, InputFormat.RECORDS) == [record]
+    series = to_matrix([("a",), ("b",)], words, InputFormat.SERIES)
+    assert (type(series), series.tolist(), series.str.upper().tolist()) == (pd.Series, ["a", "b"], ["A", "B"])
+
+
 def test_a_row_of_another_length_is_an_error() -> None:
     with pytest.raises(ValueError, match="shorter"):
         to_matrix([(1, 2), (3,)], signature(Kind.NUMBER, Kind.NUMBER), InputFormat.DATAFRAME)
+
+
+@pytest.mark.parametrize("dtype", InputDtype)
+@pytest.mark.parametrize("input_format", InputFormat)
+@pytest.mark.parametrize("kinds", [[Kind.NUMBER, Kind.INTEGER], [Kind.NUMBER, Kind.BOOLEAN, Kind.STRING]])
+def test_rows_by_column_make_the_same_matrix(kinds: list[Kind], input_format: InputFormat, dtype: InputDtype) -> None:
+    rows: list[Row] = [(0.1, 2**53 + 1, "a"), (None, 0, None), (-1e30, 1, "ü")]
+    rows = [row[: len(kinds)] for row in rows]
+    by = signature(*kinds, nullable=True)
+    if dtype is InputDtype.INT64:
+        rows = [(1, 2**53 + 1, *row[2:]) for row in rows]
+    wanted = to_matrix(rows, by, input_format, dtype)
+    found = to_matrix(ColumnarRows(list(zip(*rows, strict=True))), by, input_format, dtype)
+    if isinstance(wanted, pd.DataFrame):
+        pd.testing.assert_frame_equal(found, wanted)
+    elif isinstance(wanted, np.ndarray):
+        assert (found.dtype, found.flags.c_contiguous) == (wanted.dtype, True)
+        assert repr(found.tolist()) == repr(wanted.tolist())
+    else:
+        assert list(found) == list(wanted)
+
+
+def test_an_array_of_numbers_has_the_order_in_memory_that_is_asked_for() -> None:
+    for rows in ([(1.0, 2.0), (3.0, None)], ColumnarRows([[1.0, 3.0], [2.0, None]])):
+        by_row, by_column = to_array(rows, np.float64), to_array(rows, np.float64, "F")
+        assert (by_row.flags.c_contiguous, by_column.flags.f_contiguous) == (True, True)
+        np.testing.assert_array_equal(by_row, by_column)
+
+
+@pytest.mark.parametrize("count", [1, 999, 1000, 1001, 2500])
+def test_rows_become_columns_however_many_they_are(count: int) -> None:
+    rows: list[Row] = [(number, str(number), None) for number in range(count)]
+    assert [*map(tuple, by_column(rows))] == [tuple(range(count)), tuple(map(str, range(count))), (None,) * count]
+    with pytest.raises(ValueError, match=r"zip|shorter|longer"):
+        by_column([*rows, (1, "1")])

@@ -11,7 +11,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from contract.errors import Code, Failure, ModelgateError
-from contract.manifest import InputFormat, ModelManifest, Output, OutputKind
+from contract.manifest import InputFormat, ModelManifest
+from contract.signature import Output, OutputKind
 from scoring.predict import predict
 from tests.support import Raises, Sum, numbers, write_version
 
@@ -125,7 +126,7 @@ def test_an_object_without_predict_is_a_model_error(manifest: ModelManifest) -> 
     assert "AttributeError" in failure(np.zeros(3), manifest).message
 
 
-@pytest.mark.parametrize("values", [np.zeros(1), np.zeros((2, 1)), 0.0])
+@pytest.mark.parametrize("values", [np.zeros(1), np.zeros((2, 2)), np.zeros((1, 2)), 0.0])
 def test_anything_but_one_value_a_row_is_an_error(manifest: ModelManifest, values: Any) -> None:
     assert "rows with an array of the shape" in failure(Answers(values), manifest, rows=2).message
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -16,17 +17,29 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.cross_decomposition import CCA, PLSCanonical, PLSRegression
-from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    IsolationForest,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from contract.manifest import Artifact, ArtifactFormat, InputFormat, Output, OutputKind, Signature
-from scoring import estimators, sklearn_internals
-from scoring.columns import transform_rows
+from contract.manifest import Artifact, ArtifactFormat, InputFormat
+from contract.signature import Output, OutputKind, Signature
+from scoring import sklearn_internals
 from scoring.estimators import predict_matrix, predict_rows
+from scoring.kernels import boosting, forests, joined_trees
+from scoring.kernels.model_kernel import find_model_kernel
+from scoring.kernels.table import find_kernel
 from scoring.matrix import to_matrix
-from tests.scoring.test_columns import FREQUENT, MEAN, NUMBERS, SIGNATURE, WORDS, made_up
+from scoring.sklearn_internals import trees
+from tests.scoring.kernels.test_columns import FREQUENT, MEAN, NUMBERS, SIGNATURE, WORDS, made_up, transform_rows
 from tests.scoring.test_same_as_sklearn import a_signature, a_transformer, outcome, some_rows
 
 ROOT = Path(__file__).parents[2]
@@ -57,9 +70,12 @@ def test_a_forest_that_checks_its_rows_in_another_way_answers_the_same(
 ) -> None:
     forest.fit(matrix, y)
     probabilities = hasattr(forest, "classes_")
-    values, table = predict_matrix(forest, matrix, probabilities)
-    monkeypatch.setattr(estimators, "can_check_forest_rows", no)
-    monkeypatch.setattr(estimators, "forest_rows", None)  # which is not used
+    kernel = find_kernel(forest)
+    assert kernel
+    raw = kernel.raw(matrix)
+    values, table = kernel.predict(raw), kernel.predict_proba(raw) if probabilities else None
+    monkeypatch.setattr(forests, "can_check_forest_rows", no)
+    assert find_kernel(forest) is None
     slow_values, slow_table = predict_matrix(forest, matrix, probabilities)
     assert values.dtype == slow_values.dtype
     np.testing.assert_array_equal(values, slow_values)
@@ -78,22 +94,23 @@ def test_a_forest_that_checks_its_rows_in_another_way_answers_the_same(
     ],
     ids=["dense", "ordinal", "sparse"],
 )
-def test_a_column_transformer_that_stacks_in_another_way_answers_the_same(
+def test_a_column_transformer_whose_output_is_unknown_answers_the_same(
     transformer: ColumnTransformer, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fitted_to, rows = made_up(200, 1), made_up(count, 2)
     frame, labels = to_matrix(fitted_to, SIGNATURE, InputFormat.DATAFRAME), [row[-1] for row in fitted_to]
     artifact = Artifact("", ArtifactFormat.JOBLIB, InputFormat.DATAFRAME, size=0, sha256="")
-    signature = Signature(SIGNATURE.inputs, Output(OutputKind.CLASS, probabilities=True))
+    signature = Signature(SIGNATURE.inputs, (Output(OutputKind.CLASS, probabilities=True),))
 
     def answers() -> tuple[Any, Any]:
         pipeline = make_pipeline(clone(transformer), DecisionTreeClassifier(random_state=0)).fit(frame, labels)
         used_arrays.append(transform_rows(pipeline.steps[0][1], rows, SIGNATURE) is not None)
-        return predict_rows(pipeline, rows, signature, artifact)
+        kernel = find_model_kernel(pipeline, signature, artifact)
+        return predict_rows(pipeline, rows, signature, artifact, kernel)[:2]
 
     used_arrays: list[bool] = []
     values, table = answers()
-    monkeypatch.setattr(sklearn_internals, "can_stack", no)
+    monkeypatch.setattr(sklearn_internals, "can_see_outputs", no)
     slow_values, slow_table = answers()
     assert used_arrays == [True, False]
     np.testing.assert_array_equal(values, slow_values)
@@ -159,25 +176,75 @@ def test_the_coefficients_of_a_pls_follow_from_its_methods(kind: Any) -> None:
 Break = Callable[[pytest.MonkeyPatch], None]
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        lambda patch: patch.delattr(ColumnTransformer, "_hstack"),
-        lambda patch: patch.setattr(ColumnTransformer, "_hstack", lambda self, Xs: None),
-        lambda patch: patch.setattr(StandardScaler, "set_output", lambda self, transform: self),
-    ],
-)
-def test_a_changed_column_transformer_is_noticed(broken: Break, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert sklearn_internals.can_stack.__wrapped__()
-    broken(monkeypatch)
-    assert not sklearn_internals.can_stack.__wrapped__()
+def test_a_changed_set_output_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sklearn_internals.can_see_outputs.__wrapped__()
+    monkeypatch.setattr(StandardScaler, "set_output", lambda self, transform: self)
+    assert not sklearn_internals.can_see_outputs.__wrapped__()
 
 
 @pytest.mark.parametrize("check", [None, lambda self, X, copy: X])
 def test_a_changed_forest_is_noticed(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert sklearn_internals.can_check_forest_rows.__wrapped__()
+    assert trees.can_check_forest_rows.__wrapped__()
     monkeypatch.setattr(RandomForestRegressor, "_validate_X_predict", check)
-    assert not sklearn_internals.can_check_forest_rows.__wrapped__()
+    assert not trees.can_check_forest_rows.__wrapped__()
+
+
+FORESTS = [
+    RandomForestClassifier(4, random_state=0).fit(X, LABELS),
+    RandomForestRegressor(4, random_state=0).fit(X, TARGETS),
+    IsolationForest(n_estimators=4, random_state=0).fit(X),
+]
+BOOSTED = [
+    GradientBoostingClassifier(n_estimators=3).fit(X, LABELS),
+    HistGradientBoostingRegressor(max_iter=3).fit(X, TARGETS),
+]
+
+
+@pytest.mark.parametrize("forest", FORESTS, ids=lambda forest: type(forest).__name__)
+@pytest.mark.parametrize("guard", [(joined_trees, "can_join_trees"), (forests, "can_add_trees")], ids=["join", "add"])
+def test_a_forest_whose_trees_are_asked_one_by_one_answers_the_same(
+    forest: Any, guard: tuple[Any, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = find_kernel(forest)
+    monkeypatch.setattr(*guard, no)
+    slow = find_kernel(forest)
+    assert fast is not None and slow is not None
+    for rows in (X, X[:1]):
+        np.testing.assert_array_equal(slow.predict(slow.raw(rows)), forest.predict(rows))
+        np.testing.assert_array_equal(slow.raw(rows), fast.raw(rows))
+
+
+@pytest.mark.parametrize("estimator", BOOSTED, ids=lambda estimator: type(estimator).__name__)
+def test_gradient_boosting_with_other_internals_has_no_kernel(estimator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_kernel(estimator)
+    for name in ("can_start_boosting", "can_read_histogram_trees"):
+        monkeypatch.setattr(boosting, name, no)
+    assert find_kernel(estimator) is None
+
+
+@pytest.mark.parametrize(
+    ("guard", "module", "name"),
+    [
+        (trees.can_join_trees, "sklearn.tree._tree", "Tree"),
+        (trees.can_join_trees, "sklearn.tree._tree", "NODE_DTYPE"),
+        (trees.can_add_trees, "sklearn.ensemble._gradient_boosting", "predict_stages"),
+        (trees.can_start_boosting, "sklearn.ensemble._gb", "_init_raw_predictions"),
+        (
+            trees.can_read_histogram_trees,
+            "sklearn.ensemble._hist_gradient_boosting._predictor",
+            "_predict_from_raw_data",
+        ),
+        (trees.can_read_histogram_trees, "sklearn.ensemble._hist_gradient_boosting.common", "PREDICTOR_RECORD_DTYPE"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_changed_trees_are_noticed(guard: Any, module: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert guard.__wrapped__()
+    changed = np.dtype([("another", "f8")]) if name.isupper() else lambda other: None
+    monkeypatch.setattr(importlib.import_module(module), name, changed)
+    assert not guard.__wrapped__()
+    monkeypatch.delattr(importlib.import_module(module), name)
+    assert not guard.__wrapped__()
 
 
 LIBRARIES = ("sklearn", "numpy", "pandas", "joblib", "scipy")
@@ -198,5 +265,6 @@ def private_names(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("folder", ["scoring", "trainer", "worker", "bench"])
 def test_only_one_module_uses_private_names_of_libraries(folder: str) -> None:
-    modules = set(Path(ROOT, folder).rglob("*.py")) - {Path(sklearn_internals.__file__)}
+    package = Path(sklearn_internals.__file__).parent
+    modules = {path for path in Path(ROOT, folder).rglob("*.py") if path.parent != package}
     assert {path.name: names for path in modules if (names := private_names(path))} == {}

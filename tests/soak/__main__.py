@@ -16,6 +16,7 @@ from typing import Any
 
 import requests
 
+from broker.indexes import Seen
 from tests.flow.audit import audit
 from tests.flow.clients import Clients
 from tests.soak.events import Events
@@ -152,8 +153,8 @@ def keep_until_ready(soak: SoakSite) -> None:
 
 def until_at_rest(soak: SoakSite) -> None:
     redis = soak.site.cluster.redis
-    kinds = ("job", "finished", "failed", "canceled", "results")
-    until(lambda: not any(redis.keys(f"rq:{kind}:*") for kind in kinds), "results expire", RESULT_TTL + 60)
+    patterns = ("rq:job:*", *(f"mg:{seen}:*" for seen in Seen))
+    until(lambda: not any(redis.keys(pattern) for pattern in patterns), "results expire", RESULT_TTL + 60)
 
 
 def flat(soak: SoakSite, before: dict[str, Any]) -> dict[str, Any]:

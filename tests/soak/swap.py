@@ -7,11 +7,11 @@ requests took before and during the swaps.
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import multiprocessing
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ import requests
 from contract.settings import Settings
 from tests.flow.gateways import Site, start_site
 from tests.flow.swaps import MODEL, Move, move, publish_one, swap_again_and_again
-from tests.support import until
+from tests.support import InThreads, until
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,16 @@ class Answer:
     error: str = ""
 
 
-class Load:
+class Load(InThreads):
     """Sends `rate` requests a second, without waiting for earlier answers."""
 
     def __init__(self, address: str, rate: float, clients: int = 8) -> None:
         self.answers: list[Answer] = []
         self._url = f"{address}/v1/models/{MODEL}/predict"
         self._interval = clients / rate
-        self._stop = threading.Event()
         self._values = itertools.count(1)
         starts = [time.monotonic() + i / rate for i in range(clients)]
-        self._threads = [threading.Thread(target=self._run, args=(start,)) for start in starts]
+        super().__init__(*(functools.partial(self._run, start) for start in starts))
 
     def _run(self, due: float) -> None:
         session = requests.Session()
@@ -66,16 +65,6 @@ class Load:
             return Answer(due, sent, time.monotonic(), version if right else 0, "" if right else response.text)
         except (requests.RequestException, ValueError, KeyError) as error:
             return Answer(due, sent, time.monotonic(), 0, repr(error))
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
 
 def strange(answers: Sequence[Answer], moves: Sequence[Move]) -> list[Answer]:

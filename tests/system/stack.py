@@ -18,6 +18,7 @@ import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 FINAL = {"succeeded", "failed", "canceled", "expired"}
+IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 
 
 class Stack:
@@ -35,9 +36,12 @@ class Stack:
             "DATA_DIR": self.data_dir and str(Path(self.data_dir).resolve()),
             "UID": str(owner),
             "GID": str(owner),
+            "REDIS_IMAGE": os.environ.get("REDIS_IMAGE", ""),
+            "EXTRA_PACKAGES": "lightgbm",
         }
         project = f"modelgate-test-{uuid.uuid4().hex[:8]}"
-        self._compose = ["docker", "compose", "--ansi", "never", "--project-name", project, "--env-file", "/dev/null"]
+        self._compose = ["docker", "compose", "--ansi", "never", "--env-file", "/dev/null"]
+        self._environ["COMPOSE_PROJECT_NAME"] = project
 
     def compose(self, *arguments: str, timeout: float = 300) -> str:
         """What `docker compose` prints on standard output; an exit other than 0 fails the test with its messages."""
@@ -51,18 +55,33 @@ class Stack:
             raise AssertionError(f"{error}\n{self.compose('logs', '--tail', '50')}") from None
 
     @contextmanager
-    def settings(self, **values: object) -> Iterator[None]:
-        """The stack with these settings, as from .env; afterwards it is as before."""
+    def changed(self, **values: object) -> Iterator[None]:
+        """These settings for all that happens in the block, as from .env; containers that use them stay."""
         before = dict(self._environ)
         self._environ.update({name: str(value) for name, value in values.items()})
         try:
             yield
         finally:
             self._environ = before
-            self.up()
+
+    @contextmanager
+    def settings(self, **values: object) -> Iterator[None]:
+        """The stack with these settings; afterwards it is as before."""
+        try:
+            with self.changed(**values):
+                yield
+        finally:
+            self.up("--remove-orphans")
+
+    def upgrade(self) -> str:
+        """What `make upgrade` prints, once it has replaced the containers."""
+        return self._run(["launcher/upgrade"], 300)
 
     def down(self, *arguments: str) -> None:
         self.compose("down", "--remove-orphans", *arguments)
+
+    def remove_volume(self, name: str) -> None:
+        self._run(["docker", "volume", "rm", f"{self._environ['COMPOSE_PROJECT_NAME']}_{name}"])
 
     def containers(self, service: str = "") -> list[dict[str, Any]]:
         """What `docker inspect` says about the running containers of one service, or of all."""

@@ -6,7 +6,7 @@ import pytest
 
 from tests.system.stack import Stack
 
-SERVICES = ["gateway", "redis", "trainer", "worker"]
+SERVICES = ["events", "gateway", "redis", "trainer", "worker"]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -42,6 +42,7 @@ def test_only_the_trainer_writes_to_the_model_repository(stack: Stack) -> None:
         return next((m["RW"] for m in container["Mounts"] if m["Destination"] == "/models"), None)
 
     assert {service: writable(service) for service in SERVICES} == {
+        "events": False,
         "gateway": False,
         "redis": None,
         "trainer": True,
@@ -67,7 +68,7 @@ def test_only_the_gateway_is_published_and_on_loopback_only(stack: Stack) -> Non
     assert published == {("gateway", "127.0.0.1", str(stack.port))}
 
 
-def test_services_that_hold_models_or_jobs_cannot_reach_the_internet(stack: Stack) -> None:
+def test_services_that_run_models_or_recipes_cannot_reach_the_internet(stack: Stack) -> None:
     for service in ("redis", "trainer", "worker"):
         (container,) = stack.containers(service)
         networks = container["NetworkSettings"]["Networks"]
@@ -75,8 +76,9 @@ def test_services_that_hold_models_or_jobs_cannot_reach_the_internet(stack: Stac
         assert inside == list(networks)
 
 
-def test_the_gateway_holds_nothing_that_could_unpickle_a_model(stack: Stack) -> None:
-    (gateway,) = stack.containers("gateway")
+@pytest.mark.parametrize("service", ["gateway", "events"])
+def test_a_service_that_the_internet_reaches_cannot_unpickle_a_model(stack: Stack, service: str) -> None:
+    (container,) = stack.containers(service)
     packages = "numpy", "pandas", "sklearn", "joblib", "cloudpickle", "scoring", "worker", "trainer"
     program = f"import importlib.util as u; print([p for p in {packages} if u.find_spec(p)])"
-    assert stack.execute(gateway["Id"], "python", "-c", program).strip() == "[]"
+    assert stack.execute(container["Id"], "python", "-c", program).strip() == "[]"

@@ -82,6 +82,48 @@ def test_without_redis_the_gateway_lives_refuses_work_and_recovers(stack: Stack)
     assert stack.prediction("iris", IRIS)["predictions"] == [0]
 
 
+def test_no_container_is_unhealthy_because_of_redis(stack: Stack) -> None:
+    def health(service: str) -> str:
+        (container,) = stack.containers(service)
+        return str(container["State"]["Health"]["Status"])
+
+    (redis,) = stack.containers("redis")
+    stack.execute(redis["Id"], "redis-cli", "config", "set", "maxmemory", "1")
+    until(lambda: [r["code"] for r in stack.get("/health/ready").json().get("reasons", [])] == ["redis_full"])
+    assert {health(service) for service in ("redis", "gateway", "worker", "trainer", "events")} == {"healthy"}
+    stack.execute(redis["Id"], "redis-cli", "config", "set", "maxmemory", "1gb")
+    until(lambda: stack.get("/health/ready").json()["status"] == "ok")
+    stack.compose("stop", "redis")
+    for service in ("worker", "trainer"):
+        (container,) = stack.containers(service)
+        stack.execute(container["Id"], "python", "-m", "runtime.health", "/tmp/health")
+    stack.compose("start", "redis")
+
+
+def test_a_redis_whose_data_belong_to_another_user_is_repaired_as_the_runbook_says(stack: Stack) -> None:
+    def chown(owner: str) -> None:
+        as_root = ["--user", "root", "--cap-add", "CHOWN", "--cap-add", "DAC_OVERRIDE"]
+        stack.compose("run", "--rm", *as_root, "redis", "chown", "-R", owner, "/data")
+
+    job = stack.post_many("iris", [IRIS])
+    stack.compose("stop", "redis")
+    chown("1234:1234")
+    stack.compose("start", "redis")
+    until(lambda: "Permission denied" in stack.compose("logs", "redis"))
+    chown("redis:redis")
+    stack.up()
+    assert _succeeded(stack, job)
+
+
+def test_an_operator_looks_into_redis_with_rq(stack: Stack) -> None:
+    stack.finished(stack.post_many("iris", [IRIS]))
+    (trainer,) = stack.containers("trainer")
+    command = 'rq info --raw --url "redis://trainer:$(cat /redis/password)@redis:6379"'
+    assert "predict:iris" in stack.execute(trainer["Id"], "sh", "-c", command)
+    (redis,) = stack.containers("redis")
+    assert stack.execute(redis["Id"], "redis-cli", "acl", "log").strip() == ""
+
+
 def test_a_worker_that_dies_is_started_again(stack: Stack) -> None:
     (worker,) = stack.containers("worker")
     # Its first process is the init that reaps orphans, which ends with what it started.

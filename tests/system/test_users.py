@@ -23,11 +23,13 @@ def test_redis_refused_no_service_what_it_needs(stack: Stack) -> None:
     assert stack.execute(redis["Id"], "redis-cli", "acl", "log").strip() == ""
 
 
-@pytest.mark.parametrize("service", ["gateway", "worker", "trainer"])
+@pytest.mark.parametrize("service", ["gateway", "worker", "trainer", "events"])
 def test_no_service_administers_redis(stack: Stack, service: str) -> None:
     (container,) = stack.containers(service)
     done = stack.execute(container["Id"], "python", "-c", TRY).splitlines()
-    of_the_trainer = [] if service == "worker" else ["RPUSH rq:queue:publishing", "ZADD rq:scheduled:training 1"]
+    of_the_trainer = (
+        [] if service in ("worker", "events") else ["RPUSH rq:queue:publishing", "ZADD rq:scheduled:training 1"]
+    )
     assert [line.rpartition(" x ")[0] for line in done] == of_the_trainer
 
 
@@ -36,9 +38,10 @@ def test_only_the_services_that_need_passwords_and_the_secret_see_them(stack: St
         (container,) = stack.containers(service)
         return {mount["Name"].partition("_")[2] for mount in container["Mounts"] if mount["Type"] == "volume"}
 
-    assert {service: volumes(service) for service in ("redis", "gateway", "worker", "trainer")} == {
-        "redis": {"redis", "redis-gateway", "redis-worker", "redis-trainer"},
-        "gateway": {"redis-gateway", "secret", "spool"},
-        "worker": {"redis-worker"},
+    assert {service: volumes(service) for service in ("redis", "gateway", "worker", "trainer", "events")} == {
+        "redis": {"redis", "redis-gateway", "redis-worker", "redis-trainer", "redis-events"},
+        "gateway": {"redis-gateway", "secret", "gateway", "spool"},
+        "worker": {"redis-worker", "spool"},
         "trainer": {"redis-trainer", "secret", "spool"},
+        "events": {"redis-events"},
     }

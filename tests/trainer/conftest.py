@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ import pytest
 import contract
 import scoring
 from contract.manifest import ModelManifest
+from trainer.forks import Forks
 from trainer.importing.examine import examine
-from trainer.importing.import_process import ARTIFACT, FILE, SAMPLE, ImportResult, ImportTask
+from trainer.importing.import_process import ARTIFACT, CODE, FILE, SAMPLE, ImportResult, ImportTask, SignatureEdit
+from trainer.importing.signature_trial import try_edit
 
 GOLDEN = """
 import importlib.util, pathlib, sys
@@ -65,7 +68,32 @@ def real_data() -> Path:
 @pytest.fixture
 def unverified(monkeypatch: pytest.MonkeyPatch) -> None:
     """Publishes without the fresh process, which takes over a second: for tests of something else."""
-    monkeypatch.setattr("trainer.publishing.publish.verify", lambda folder, manifest, trust: None)
+    monkeypatch.setattr("trainer.publishing.publish.verify", lambda *_: None)
+
+
+@pytest.fixture(scope="session")
+def template() -> Iterator[Forks]:
+    with Forks() as forks:
+        yield forks
+
+
+@pytest.fixture(autouse=True)
+def _one_template(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forks the fresh processes of all tests from one template: the start of a template takes over a second."""
+    if "own_template" in request.fixturenames:
+        return
+
+    @contextmanager
+    def shared(forks: Forks | None) -> Iterator[Forks]:
+        yield forks or request.getfixturevalue("template")
+
+    for module in ("importing.imports", "publishing.publish"):
+        monkeypatch.setattr(f"trainer.{module}.forks_or_own", shared)
+
+
+@pytest.fixture
+def own_template() -> None:
+    """Starts a template for each fresh process of a test that forks itself: a template has one owner."""
 
 
 class Unreported:
@@ -89,14 +117,19 @@ def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
 def examined_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Imports without the throwaway process, which takes over a second: for tests of something else."""
 
-    def examine_in_process(folder: Path, task: ImportTask) -> ImportResult:
+    def examine_in_process(folder: Path, task: ImportTask, _forks: Forks) -> ImportResult:
         rows = folder / SAMPLE if task.sample_sha256 else None
-        examined = examine(task.name, folder / FILE, rows, task.sha256, task.sample_sha256)
+        code = folder / CODE if task.code_sha256 else None
+        if task.edit is None:
+            examined = examine(task.name, folder / FILE, rows, task.sha256, task.sample_sha256, code, task.code_sha256)
+        else:
+            examined = try_edit(folder / FILE, SignatureEdit.from_json(task.edit))
         if examined.artifact is not None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
         return ImportResult(examined.draft, examined.sha256, dict(examined.facts) if examined.facts else None)
 
-    monkeypatch.setattr("trainer.importing.imports.examine_in_process", examine_in_process)
+    for module in ("imports", "signature_edits"):
+        monkeypatch.setattr(f"trainer.importing.{module}.examine_in_process", examine_in_process)
 
 
 @pytest.fixture

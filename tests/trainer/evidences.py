@@ -13,15 +13,12 @@ from contract.manifest import (
     Artifact,
     ArtifactDraft,
     ArtifactFormat,
-    Field,
     InputFormat,
     ManifestDraft,
     ModelManifest,
-    Output,
-    OutputKind,
-    Signature,
     TrainingData,
 )
+from contract.signature import Field, Output, OutputKind, Signature
 from scoring.artifacts import library_versions
 from scoring.matrix import to_matrix
 from tests.support import numbers
@@ -42,7 +39,7 @@ def evidence_of(
 ) -> Evidence:
     """`estimator` fitted on three quarters of the rows and tested on the others, or on `test_rows`."""
     inputs = tuple(inputs or numbers(*(f"x{place}" for place in range(len(rows[0])))))
-    X, y = to_matrix(rows, Signature(inputs, Output(OutputKind.NUMBER)), input_format), np.array(targets)
+    X, y = to_matrix(rows, Signature(inputs, (Output(OutputKind.NUMBER),)), input_format), np.array(targets)
     order = np.arange(len(rows))
     fit_on, test_on = (order, order[test_rows]) if test_rows else train_test_split(order, random_state=42)
     take = (lambda places: X[places]) if isinstance(X, np.ndarray) else (lambda places: X.iloc[places])
@@ -55,7 +52,7 @@ def evidence_of(
         "name": "model",
         "recipe": "tabular",
         "artifact": ArtifactDraft(ArtifactFormat.JOBLIB, input_format),
-        "signature": Signature(inputs, output),
+        "signature": Signature(inputs, (output,)),
         "training_data": TrainingData("CSV file model.csv", len(rows), "cd" * 32),
         "example": dict(zip((field.name for field in inputs), rows[0], strict=True)),
         "parameters": {"alpha": 1.0, "steps": None},

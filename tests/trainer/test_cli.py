@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
+from broker.audit import AuditLog
 from contract.repository import Repository
 from tests.support import PROJECT
+from tests.trainer.test_inbox import MODEL
 from trainer import recipes
 from trainer.__main__ import main
 
@@ -104,7 +107,8 @@ def test_an_unknown_name_in_train_on_start_is_refused(
     monkeypatch.setenv("TRAIN_ON_START", "loan,lone")
     assert main([]) == 2
     known = ", ".join(recipes.names())
-    assert lines(capsys) == [f"trainer: TRAIN_ON_START names lone, but the recipes are {known}"]
+    (line,) = lines(capsys)
+    assert line.endswith(f" ERROR trainer: TRAIN_ON_START names lone, but the recipes are {known}")
 
 
 @pytest.mark.parametrize("arguments", [[], ["train", "blobs"]])
@@ -144,3 +148,22 @@ def test_a_metric_is_not_needed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setattr("trainer.training.fitting.cross_validate", lambda *_: None)
     assert main(["train", "blobs"]) == 0
     assert re.search(r"version 1 published, [\d.]+ s$", lines(capsys)[-1])
+
+
+@pytest.mark.usefixtures("examined_here")
+def test_commands_leave_entries_in_the_audit_log_where_there_is_a_redis(
+    redis: Redis, redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    file = tmp_path / "loan.pkl"
+    file.write_bytes(MODEL)
+    assert main(["import", str(file)]) == 0
+    assert main(["train", "sepals"]) == 0
+    found = AuditLog(redis, 1).page({}, 10, None).items
+    assert [(item["action"], item["actor"], item["model"], item["version"], item["alias"]) for item in found] == [
+        ("train", "command line", "sepals", 1, "current"),
+        ("import", "command line", "loan", 1, "current"),
+    ]
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    assert main(["train", "sepals"]) == 0
+    assert any("the audit log does not have this train" in line for line in lines(capsys))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import shutil
@@ -215,6 +216,14 @@ def test_a_previous_version_that_predicts_something_else_or_cannot_predict_is_re
     assert "Cannot be compared with version 2: version 2 predicts a number" in other.verdict
     words = trainer.train(rows)
     assert "Cannot be compared with version 3: version 3 has none of the new version's classes." in words.verdict
+    manifest = trainer.models / "m/versions/4/manifest.json"
+    text = manifest.read_text()
+    transformer = json.loads(text)
+    transformer["signature"] |= {"outputs": [], "methods": [{"name": "transform", "answer": "numbers"}]}
+    manifest.write_text(json.dumps(transformer))
+    assert "version 4 does not predict one value a row, as the new one does." in trainer.train(rows).verdict
+    manifest.write_text(text)
+    (trainer.models / "m/aliases.json").write_text('{"current": 4}')
     artifact = trainer.models / "m/versions/4/model.joblib"
     artifact = artifact if artifact.exists() else next(artifact.parent.glob("model.*"))
     artifact.write_bytes(b"")

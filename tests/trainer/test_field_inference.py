@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contract.manifest import Field, Format, Kind
+from contract.signature import Field, Format, Kind
 from trainer import recipes
 from trainer.recipe import DataError, Recipe, Table
 from trainer.tables.field_inference import infer_fields

@@ -7,12 +7,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from contract.manifest import Output, OutputKind
-from contract.training import DERIVED_METRICS, Gate
+from contract.signature import Output, OutputKind
+from contract.training import DERIVED_METRICS, ComparedFigures, Gate
 from contract.training import METRICS as MEASURED
 from trainer.report.evidence import Comparison, Leak, Outcome
 from trainer.training.evaluate import measure
-from trainer.training.gate import objection, verdict
+from trainer.training.gate import compared, objection, verdict
 
 METRICS = {"accuracy": 0.9, "log_loss": 0.3, "training_r2": 0.8}
 FIRST = Comparison(1, missing="it is mute")
@@ -123,3 +123,30 @@ def test_a_gate_may_ask_for_every_metric_that_is_measured() -> None:
     numbers = measure(y + 0.5, y + 0.4, None, Output(OutputKind.NUMBER))
     found = [name for name in (*classes, *numbers) if not name.startswith(DERIVED_METRICS)]
     assert set(found) == set(MEASURED)
+
+
+ACCURACY = ComparedFigures(1, 200, "accuracy", 0.9, 0.95, decisive=False)
+
+
+@pytest.mark.parametrize(
+    ("gate", "comparison", "figures"),
+    [
+        (Gate(), None, None),
+        (Gate(), FIRST, None),
+        (Gate(), PREVIOUS, ACCURACY),
+        (Gate(), WORSE, dataclasses.replace(ACCURACY, decisive=True)),
+        (Gate(margin=0.01), PREVIOUS, dataclasses.replace(ACCURACY, decisive=True)),
+        (Gate(margin=0.1), WORSE, ACCURACY),
+        (Gate("log_loss", margin=0.01), WORSE, ComparedFigures(1, 200, "log_loss", 0.3, 0.25, decisive=True)),
+        (Gate(floor=0.99), WORSE, ACCURACY),
+    ],
+)
+def test_the_compared_figures_are_those_that_decided(
+    gate: Gate, comparison: Comparison | None, figures: ComparedFigures | None
+) -> None:
+    assert compared(gate, METRICS, comparison) == figures
+
+
+def test_a_version_that_is_worse_only_in_what_the_test_compares_is_shown_with_that() -> None:
+    better = dataclasses.replace(WORSE, previous={"accuracy": 0.85})
+    assert compared(Gate(), METRICS, better) == ComparedFigures(1, 200, "log_loss", 0.3, 0.25, decisive=True)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import importlib.util
 import io
 import pickle
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 import joblib
@@ -17,11 +20,14 @@ import pytest
 import sklearn
 import skops.io
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
 from contract.manifest import ArtifactFormat
+from scoring.artifacts import unpack
 from tests.trainer.imported import PICKLES, Average, X, mixed, refusal, tried, y
+from trainer.importing.examine import examine
 
 
 def archive(*names: str) -> bytes:
@@ -38,7 +44,10 @@ def archive(*names: str) -> bytes:
         (b"", "is empty"),
         (b"<!DOCTYPE html><html>Sign in</html>", "is an HTML page"),
         (b'\n<html lang="en">', "is an HTML page"),
-        (b'{"learner": {}}', "is JSON, and not a pickle"),
+        (b'{"learner": {}}', "is XGBoost's own JSON; pickle the fitted XGBClassifier"),
+        (b'{"weights": {}}', "is JSON, and not a pickle"),
+        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.", "is a PyTorch file"),
+        (archive("arr_0.npy"), "is a file of NumPy arrays (.npz)"),
         (b"[[1, 2]]", "is JSON, and not a pickle"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "is a Git LFS pointer"),
         (b"\x89HDF\r\n\x1a\n\0\0", "is an HDF5 file"),
@@ -57,6 +66,51 @@ def archive(*names: str) -> bytes:
 )
 def test_a_file_of_another_format_is_named_as_such(tmp_path: Path, data: bytes, said: str) -> None:
     assert said in refusal(tmp_path, data)
+
+
+def package_if_installed(name: str) -> Any:
+    return importlib.import_module(name) if importlib.util.find_spec(name.partition(".")[0]) else None
+
+
+@pytest.mark.parametrize(
+    ("package", "head", "save"),
+    [
+        ("lz4.frame", b"\x04\x22\x4d\x18", lambda lz4, data: lz4.compress(data)),
+        ("zstandard", b"\x28\xb5\x2f\xfd", lambda zstd, data: zstd.compress(data)),
+        (
+            "dill",
+            b"\x80\x04\x8c\ndill._dill\x94\x8c\n_load_type\x94\x93.",
+            lambda dill, _: dill.dumps(DILLED, recurse=True),
+        ),
+    ],
+)
+def test_what_needs_a_package_is_read_where_it_is_installed_and_named_where_not(
+    tmp_path: Path, package: str, head: bytes, save: Callable[[Any, bytes], bytes]
+) -> None:
+    library, name = package_if_installed(package), package.partition(".")[0]
+    if library is None:
+        assert f'EXTRA_PACKAGES="{name}"' in refusal(tmp_path, head)
+        return
+    (tmp_path / "file").write_bytes(save(library, pickle.dumps(DILLED.steps[-1][1])))
+    found = examine("m", tmp_path / "file", None)
+    assert unpack(found.artifact or b"", found.draft.artifact.format).predict(X).tolist() == DILLED.predict(X).tolist()
+    assert "cut off" in refusal(tmp_path, (tmp_path / "file").read_bytes()[:-200])
+
+
+DILLED = make_pipeline(FunctionTransformer(lambda matrix: matrix), LogisticRegression()).fit(X, y)
+
+
+def test_an_object_of_another_library_is_refused_even_if_it_predicts(tmp_path: Path) -> None:
+    layers = type("Sequential", (), {"__module__": "keras.src.models.sequential", "predict": lambda self, rows: rows})()
+    net = type("Net", (type("Module", (), {"__module__": "torch.nn.modules.module"}),), {})()
+    for thing, library in (
+        (layers, "Keras"),
+        ({"model": layers, "scaler": StandardScaler()}, "Keras"),
+        (net, "PyTorch"),
+    ):
+        assert f"holds an object of {library}, which Modelgate does not run" in refusal(
+            tmp_path, cloudpickle.dumps(thing)
+        )
 
 
 @pytest.mark.parametrize("save", ["pickle", "joblib", "joblib.gz", "gzip"])
@@ -137,14 +191,20 @@ def test_a_file_of_another_scikit_learn_that_does_not_load_says_which(tmp_path: 
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"cno_such_package.trees\nForest\n.", "needs the module 'no_such_package', which is not installed here"),
+        (
+            b"cno_such_package.trees\nForest\n.",
+            "needs the module 'no_such_package', which is not here; if it is your own, put its code beside the file",
+        ),
         (b"csklearn.svm.classes\nSVC\n.", "an old release of sklearn: it needs the module 'sklearn.svm.classes'"),
         (b"csklearn.svm\nNoSVC\n.", "another release of sklearn: sklearn.svm here has no 'NoSVC'"),
-        (b"ccollections\nNoSuch\n.", "uses 'NoSuch' of the module 'collections', which the installed release lacks"),
+        (b"ccollections\nNoSuch\n.", "uses 'NoSuch' of the module 'collections', and the one that is here lacks it"),
         (
             b"c__main__\nMyStep\n.",
             "uses 'MyStep', which was defined in the script or notebook that saved it (__main__)",
         ),
+        (b"cimblearn.pipeline\nPipeline\n.", 'EXTRA_PACKAGES="imbalanced-learn"'),
+        (b"cprophet.forecaster\nProphet\n.", "is a model of a time series (prophet"),
+        (b"ctorch.nn\nLinear\n.", "holds an object of PyTorch, which Modelgate does not run; serve it with"),
     ],
 )
 def test_a_missing_module_or_class_is_named(tmp_path: Path, data: bytes, said: str) -> None:

@@ -36,11 +36,12 @@ from scoring.trust import Trust
 from tests.support import PROJECT, until
 from tests.trainer.trainers import marked
 from trainer.__main__ import main
+from trainer.forks import forks_or_own
 from trainer.importing import Refused, imports
 from trainer.importing.imports import import_file, import_upload, imported_before, model_name
 from trainer.jobs.commands import HANDLERS
 from trainer.publishing.disk import STAGING
-from trainer.publishing.publish import sweep
+from trainer.publishing.publish import PublishRefused, sweep, verify
 
 PICKLES = Path(__file__).parent / "pickles"
 X, y = np.arange(40.0).reshape(20, 2), np.arange(20) // 10
@@ -71,6 +72,23 @@ def refusal(settings: Settings, file: Path, name: str = "mine", sample: Path | N
 def leftovers(settings: Settings) -> list[str]:
     staging = settings.models_dir / STAGING
     return [entry.name for entry in staging.iterdir() if entry.is_dir()] if staging.exists() else []
+
+
+def test_a_transformer_is_published_once_a_fresh_process_transforms_its_golden_rows_alike(
+    settings: Settings, tmp_path: Path
+) -> None:
+    scaler = StandardScaler().fit(X)
+    (tmp_path / "scaler.pkl").write_bytes(pickle.dumps(scaler))
+    manifest = import_file(settings, "scaler", tmp_path / "scaler.pkl")
+    assert (manifest.signature.outputs, manifest.golden.probabilities) == ((), None)
+    answers = scaler.transform(np.array(manifest.golden.rows)).tolist()
+    assert list(manifest.golden.predictions) == [dict(zip(("x0", "x1"), row, strict=True)) for row in answers]
+    folder = Repository(settings.models_dir).version_dir("scaler", 1)
+    altered = json.loads((folder / "manifest.json").read_text())
+    altered["golden"]["predictions"][0]["x1"] += 0.5
+    (folder / "manifest.json").write_text(json.dumps(altered))
+    with forks_or_own(None) as forks, pytest.raises(PublishRefused, match=r"golden row 0 gave \{'x0'"):
+        verify(folder, manifest, Trust(), forks)
 
 
 def with_target(tmp_path: Path, estimator: Any, targets: list[Any], *more: str) -> tuple[Path, Path]:
@@ -112,7 +130,7 @@ def test_a_regressor_is_measured_unless_two_columns_could_be_its_target(settings
 
 @pytest.mark.parametrize("facts", [{"answers": 3}, {"answers": {}, "dependence": []}, {}])
 def test_a_report_with_invalid_facts_is_left_out(facts: dict[str, Any]) -> None:
-    assert imports._report(facts) is None
+    assert imports.drawn_report(facts) is None
 
 
 def test_a_file_is_published_byte_by_byte_and_serves(settings: Settings, file: Path, tmp_path: Path) -> None:
@@ -196,7 +214,7 @@ def test_the_process_that_unpickles_finds_no_secret_in_its_environment_or_the_tr
     code = f"""
 import json, os
 seen, pid = [dict(os.environ)], os.getpid()
-for _ in range(3):
+for _ in range(4):
     try:
         seen.append(open(f"/proc/{{pid}}/environ").read())
     except PermissionError:
@@ -216,7 +234,7 @@ open({str(trace)!r}, "w").write(json.dumps(seen))
     own, *seen = json.loads(trace.read_text())
     assert own["LC_TIME"] == "C" and own["OMP_NUM_THREADS"] == "1"
     assert "hunter2" not in trace.read_text()
-    assert seen[1:] == ["hidden", "hidden"], "its reaper and the trainer"
+    assert seen[1:] == ["hidden"] * 3, "the template, its reaper and the trainer"
 
 
 @pytest.mark.usefixtures("examined_here")
@@ -226,9 +244,9 @@ def test_other_bytes_than_were_checked_are_not_unpickled(
     trap = trapped(tmp_path, os.mkdir, str(tmp_path / "trace"))
     examine = imports.examine_in_process
 
-    def altered(folder: Path, task: Any) -> Any:
+    def altered(folder: Path, task: Any, forks: Any) -> Any:
         (folder / "file").write_bytes(trap.read_bytes())
-        return examine(folder, task)
+        return examine(folder, task, forks)
 
     monkeypatch.setattr(imports, "examine_in_process", altered)
     assert refusal(settings, file).startswith("mine.pkl was altered during the import")
@@ -244,9 +262,9 @@ def test_another_sample_than_was_checked_is_not_used(
     sample.write_bytes(given or b"")
     examine = imports.examine_in_process
 
-    def altered(folder: Path, task: Any) -> Any:
+    def altered(folder: Path, task: Any, forks: Any) -> Any:
         (folder / "sample.csv").write_bytes(b"x,y\n1,2\n")
-        return examine(folder, task)
+        return examine(folder, task, forks)
 
     monkeypatch.setattr(imports, "examine_in_process", altered)
     if given:
@@ -280,7 +298,15 @@ def test_a_file_that_takes_too_long_is_refused(
 
 
 def test_a_file_cannot_answer_with_a_manifest_of_its_own_making(settings: Settings, tmp_path: Path) -> None:
-    code = 'import os,sys; os.write(int(sys.argv[2]), b\'{"draft": "{}"}\\n\'); os._exit(0)'
+    code = """
+import os
+for entry in os.listdir("/proc/self/fd"):
+    try:
+        os.write(int(entry), b'{"draft": "{}"}\\n')
+    except OSError:
+        pass
+os._exit(0)
+"""
     assert "results in an invalid manifest" in refusal(settings, trapped(tmp_path, exec, code))
 
 
@@ -344,7 +370,7 @@ def test_a_file_name_becomes_a_model_name() -> None:
 
 
 def test_sweeping_spares_running_imports(settings: Settings) -> None:
-    with imports._import_folder(settings.models_dir) as folder:
+    with imports.import_folder(settings.models_dir) as folder:
         sweep(settings.models_dir)
         assert folder.exists()
         abandoned = folder.with_name("inbox-0000")
@@ -424,7 +450,9 @@ def test_the_command_prints_the_version_or_the_reason(
     assert main(["import", str(renamed)]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("trainer: my_model: current was moved at once: REDIS_URL is not set")
-    assert said[1:] == ["trainer: my_model: version 1 is published and current; it takes x0 (number), x1 (number)"]
+    (published,) = said[1:]
+    assert published.startswith("trainer: my_model: version 1 is published and current; it takes x0 (number), x1 (nu")
+    assert "; it has predict, predict_proba, " in published
     assert Repository(settings.models_dir).aliases("my_model") == {"current": 1}
     named, sample = with_target(tmp_path, LogisticRegression(), [0, 1] * 30)
     assert main(["import", str(named), "--sample", str(sample)]) == 0

@@ -9,13 +9,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from broker.audit import AuditEntry, Outcome
 from contract.repository import Repository
 from contract.settings import Settings
 from tests.support import PROJECT, until
@@ -36,12 +38,13 @@ class World:
         self.folder.mkdir(parents=True)
         self.said: list[str] = []
         self.promoted: list[tuple[str, int, str]] = []
+        self.requested: list[Sequence[tuple[str, int]]] = []
         self.broken: str | None = None
         self.inbox = self.another()
 
     def another(self) -> Inbox:
         """Replace the inbox, as a restart of the trainer does."""
-        return Inbox(Settings(models_dir=self.root), self.promote, self.said.append)
+        return Inbox(Settings(models_dir=self.root), self.promote, self.said.append, self.requested.append)
 
     def promote(self, model: str, version: int, alias: str) -> str | None:
         if self.broken:
@@ -151,13 +154,15 @@ def test_a_file_that_is_not_a_model_file_is_rejected_and_never_opened(world: Wor
     (world.folder / "folder.pkl").mkdir()
     (world.folder / "folder.pkl/inside.pkl").write_bytes(MODEL)
     world.drop("model.h5")
+    world.drop("model.docx")
     world.drop("日本.pkl")
     world.import_files()
     assert world.promoted == []
     assert "'link.pkl' is a symbolic link" in world.reason("link.pkl")
     assert "'pipe.pkl' is not a file" in world.reason("pipe.pkl")
     assert "'folder.pkl' is not a file" in world.reason("folder.pkl")
-    assert "does not end in .pkl, .pickle, .joblib, .cloudpickle or .skops" in world.reason("model.h5")
+    assert "is a model of Keras by its name (.h5), which Modelgate does not run" in world.reason("model.h5")
+    assert "does not end as a model file does: .pkl, .pickle, .joblib, " in world.reason("model.docx")
     assert "has a name that no model can have" in world.reason("日本.pkl")
     assert secret.exists()
     assert (world.folder / "rejected/folder.pkl/inside.pkl").exists()
@@ -198,14 +203,18 @@ def test_a_version_that_cannot_be_made_current_is_named_and_its_file_is_done(wor
     assert world.there() == ["done/loan@1.pkl"]
 
 
-def killed(world: World, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    """Import in another process, which is killed at the call of `where`."""
+def die(*_: object, **__: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed(world: World, monkeypatch: pytest.MonkeyPatch, where: str, instead: Callable[..., object] = die) -> None:
+    """Import in another process, which is killed at the call of `where`: `instead` is called."""
     pid = os.fork()
     if pid:
         assert os.waitpid(pid, 0)[1] == signal.SIGKILL
         return
     try:
-        monkeypatch.setattr(where, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+        monkeypatch.setattr(where, instead)
         world.inbox = world.another()
         world.import_files()
     finally:
@@ -236,6 +245,56 @@ def test_a_trainer_killed_after_publishing_does_not_import_the_file_twice(
     assert Repository(world.root).versions("loan") == [1]
     assert world.promoted == [("loan", 1, "current")]
     assert world.there() == ["done/loan@1.pkl"]
+
+
+def test_files_that_were_published_before_one_kills_the_trainer_are_not_imported_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They wait to become current together with it."""
+    for name in ("a.pkl", "b.pkl", "z.pkl"):
+        world.drop(name)
+    of_file = import_file
+
+    def deadly(settings: Settings, name: str, *arguments: Any, **more: Any) -> Any:
+        return os.kill(os.getpid(), signal.SIGKILL) if name == "z" else of_file(settings, name, *arguments, **more)
+
+    for _ in range(DEATHS):
+        killed(world, monkeypatch, "trainer.importing.inbox.import_file", deadly)
+    world.import_files()
+    assert [Repository(world.root).versions(name) for name in ("a", "b", "z")] == [[1], [1], []]
+    assert world.there() == ["done/a@1.pkl", "done/b@1.pkl", "rejected/z.pkl", "rejected/z.pkl.reason.txt"]
+    assert f"crashed the trainer during {DEATHS} imports" in world.reason("z.pkl")
+
+
+def test_files_that_are_dropped_together_are_counted_and_loaded_together(world: World) -> None:
+    for number in range(3):
+        world.drop(f"m{number}.pkl")
+    world.drop("m1.joblib", JUNK)
+    world.import_files()
+    assert world.requested == [[("m0", 1), ("m1", 1), ("m2", 1)]]
+    assert world.promoted == [(name, 1, "current") for name in ("m0", "m1", "m2")]
+    assert sorted(line.partition("m")[0] for line in world.said) == [
+        "inbox: 1 of 4: '",
+        "inbox: 2 of 4: rejected: ",
+        "inbox: 3 of 4: '",
+        "inbox: 4 of 4: '",
+    ]
+    world.drop("m4.pkl")
+    world.import_files()
+    assert len(world.requested) == 1 and world.said[-1].startswith("inbox: 'm4.pkl' is version 1")
+
+
+def test_a_trainer_that_stops_between_two_files_imports_the_others_after_its_restart(world: World) -> None:
+    for name in ("a.pkl", "b.pkl"):
+        world.drop(name)
+    world.import_files(1)
+    answers = iter([False, True])
+    world.inbox.import_files(lambda _: next(answers))
+    assert Repository(world.root).versions("b") == []
+    world.inbox = world.another()
+    world.import_files()
+    assert [Repository(world.root).versions(name) for name in ("a", "b")] == [[1], [1]]
+    assert world.there() == ["done/a@1.pkl", "done/b@1.pkl"]
 
 
 def test_a_file_that_kills_the_importer_three_times_is_rejected(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,3 +392,18 @@ def test_the_inbox_is_created_and_watched_until_its_stdin_closes(root: Path) -> 
     until(lambda: said, "the file is refused")
     stop.set()
     watcher.join()
+
+
+def test_each_import_has_an_entry_in_the_audit_log(world: World) -> None:
+    audited: list[AuditEntry] = []
+    world.inbox = Inbox(Settings(models_dir=world.root), world.promote, world.said.append, audit=audited.append)
+    world.drop("loan.pkl")
+    world.drop("junk.pkl", JUNK)
+    world.import_files()
+    world.broken = "no Redis"
+    world.drop("late.pkl")
+    world.import_files()
+    rejected, loan, late = sorted(audited, key=lambda entry: (entry.outcome is Outcome.DONE, entry.model != "loan"))
+    assert rejected == AuditEntry("import", "inbox", Outcome.FAILED, model="junk", code="not_published")
+    assert loan == AuditEntry("import", "inbox", model="loan", version=1, alias="current")
+    assert late == AuditEntry("import", "inbox", model="late", version=1)

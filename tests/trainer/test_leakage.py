@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from contract.manifest import Field, Kind
+from contract.signature import Field, Kind
 from tests.support import numbers
 from trainer.report.evidence import Leak
 from trainer.training.leakage import MOST_LEAKS, leaks, question

@@ -16,8 +16,10 @@ import pytest
 from contract.repository import Repository
 from tests.support import PROJECT, until
 from tests.trainer.fitting import fitted
+from tests.trainer.trainers import GATED
 from trainer import missing, recipes
 from trainer.publishing.aliases import move_alias
+from trainer.publishing.disk import locked
 from trainer.publishing.publish import publish
 from trainer.publishing.signing import UNSIGNED, SigningPolicy
 from trainer.stop_signal import StopSignal
@@ -54,7 +56,7 @@ def test_the_first_start_trains_missing_models_and_then_waits(root: Path, tmp_pa
         process.send_signal(signal.SIGTERM)
         said, errors = process.communicate(timeout=10)
     assert (process.returncode, errors) == (0, "")
-    zeroth, first, second, third = said.splitlines()
+    zeroth, first, second, third = (line.split(maxsplit=2)[2] for line in said.splitlines())
     assert zeroth == "trainer: REDIS_URL is not set, so no model can be trained over HTTP"
     assert first == "trainer: blobs: training on scikit-learn: make_classification (100 rows)"
     assert second.startswith("trainer: blobs: version 1 published, training accuracy 0.930, ")
@@ -65,7 +67,9 @@ def test_with_redis_and_without_a_secret_it_does_not_start(root: Path) -> None:
     with trainer(root, REDIS_URL="redis://127.0.0.1:1", TRAINER_SECRET="", TRAIN_ON_START="none") as process:
         said, _ = process.communicate(timeout=30)
     assert process.returncode == 2
-    assert said.startswith("trainer: TRAINER_SECRET is not set; with REDIS_URL the trainer needs it, and the gateway")
+    assert said.partition(" ERROR ")[2].startswith(
+        "trainer: TRAINER_SECRET is not set; with REDIS_URL the trainer needs it, and the gateway"
+    )
 
 
 def test_all_processes_of_the_trainer_use_the_same_folder(tmp_path: Path) -> None:
@@ -101,7 +105,7 @@ class Rounds:
         self.missing |= self.plan.pop(self.now, set())
         return {name: "it is broken" if name == "iris" else None for name in names if name in self.missing}
 
-    def train(self, names: Sequence[str], stop: StopSignal) -> bool:
+    def train(self, names: Sequence[str], lock: int, stop: StopSignal) -> bool:
         self.trained.append((self.now, list(names)))
         self.missing -= {"iris"}  # the other one cannot be trained
         return True
@@ -122,6 +126,39 @@ def test_a_model_that_goes_missing_is_trained_at_the_next_look(
     trained = Rounds(monkeypatch, root, {0: {"loan", "iris"}, 20: {"iris"}, 25: {"iris"}}).trained
     assert trained[:3] == [(0, ["loan", "iris"]), (20, ["iris"]), (25, ["iris"])]
     assert caplog.messages == ["iris: it is broken"] * 3
+
+
+def test_missing_models_are_left_to_another_trainer_that_trains_some(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with locked(root, missing.LOCK):
+        assert Rounds(monkeypatch, root, {0: {"loan"}}).trained == []
+    assert Rounds(monkeypatch, root, {0: {"loan"}}).trained[0] == (0, ["loan"])
+
+
+def said(process: Run, *texts: str) -> str | None:
+    """Return the first of `texts` that the trainer prints."""
+    assert process.stdout
+    return next((text for line in process.stdout for text in texts if text in line), None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [False, True])
+def test_of_two_trainers_one_trains_a_missing_model(root: Path, tmp_path: Path, killed: bool) -> None:
+    gate, files = tmp_path / "gate", [tmp_path / "first", tmp_path / "second"]
+    (own := tmp_path / "recipes").mkdir()
+    (own / "gated.py").write_text(GATED)
+    settings = {"RECIPES_DIR": str(own), "RECIPE_GATE": str(gate), "TRAIN_ON_START": "gated"}
+    with trainer(root, "--ready-file", str(files[0]), **settings) as first:
+        assert said(first, "at the gate")
+        with trainer(root, "--ready-file", str(files[1]), **settings) as second:
+            assert said(second, "another trainer trains", "at the gate") == "another trainer trains"
+            if killed:
+                first.kill()
+                assert said(second, "at the gate")
+            gate.touch()
+            until(lambda: all(file.exists() for file in files[killed:]), "each trainer that is left is ready", 60)
+    assert Repository(root).versions("gated") == [1]
 
 
 @pytest.fixture

@@ -23,9 +23,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from contract.coercion import Records, coerce
+from contract.coercion import coerce
 from contract.errors import InvalidInstances
-from contract.manifest import InputDtype, InputFormat, Kind, ManifestDraft
+from contract.instances import Records
+from contract.manifest import InputDtype, InputFormat, ManifestDraft
+from contract.signature import Kind
 from scoring.predict import predict
 from trainer.importing.examine import examine
 from trainer.recipe import Recipe, Run, Table

@@ -8,14 +8,15 @@ from typing import Any, Literal
 
 import pytest
 
-from contract.manifest import ArtifactFormat, Field, Kind
+from contract.manifest import ArtifactFormat
+from contract.signature import Field, Kind
 from trainer import recipes
 from trainer.recipe import RecipeError, Run, recipe
 from trainer.recipe_parameters import parameters_of
 
 GOOD = """
 from sklearn.linear_model import LinearRegression
-from contract.manifest import Field, Kind
+from contract.signature import Field, Kind
 from trainer.recipe import recipe
 
 @recipe(inputs=[Field("x", Kind.NUMBER)], target=Field("y", Kind.NUMBER))

@@ -182,6 +182,7 @@ def test_a_publisher_killed_at_any_point_leaves_whole_versions_only(
     assert leftovers(root) == []
 
 
+@pytest.mark.usefixtures("own_template")
 def test_two_processes_that_publish_a_model_at_once_make_two_complete_versions(
     root: Path, blobs: tuple[Any, ManifestDraft]
 ) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
 
-from contract.manifest import Output, OutputKind
+from contract.signature import Output, OutputKind
 from trainer.recipe import OutOfFold
 from trainer.tables.balance import average_precision, out_of_balance, rarest
 from trainer.training.evaluate import headline, measure

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contract.coercion import Records, coerce
-from contract.errors import InvalidInstances
+from contract.coercion import coerce
+from contract.errors import Failure, InvalidInstances
+from contract.instances import Records
 from contract.manifest import ManifestDraft
-from scoring.predict import Prediction, predict
+from contract.signature import OTHER_METHODS
+from scoring.predict import Prediction, predict, predict_each
 from tests.trainer.fitting import fitted, rows_of
 from trainer import recipes
 from trainer.recipe import DataError
@@ -98,6 +100,18 @@ def test_the_example_is_a_whole_row_that_is_answered(name: str) -> None:
     assert set(model.manifest.example) == {*signature.names, *filter(None, [signature.id_field])}
     assert None not in model.manifest.example.values()
     assert len(model.answer(model.manifest.example).values) == 1
+
+
+@pytest.mark.parametrize("name", FIVE)
+def test_a_version_lists_the_methods_of_its_estimator(name: str) -> None:
+    model = trained(name)
+    listed = [method.name for method in model.manifest.signature.methods]
+    last = getattr(model.estimator, "steps", [("", model.estimator)])[-1][1]
+    assert listed == [method for method in ("predict", *OTHER_METHODS) if hasattr(last, method)]
+    row = coerce(Records([model.manifest.example]), model.manifest.signature).rows
+    for method in listed:
+        (answer,) = predict_each(model.estimator, model.manifest, [row], method)
+        assert not isinstance(answer, Failure)
 
 
 @pytest.mark.parametrize("name", FIVE)

@@ -25,8 +25,9 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 import trainer.report.facts
-from contract.manifest import Field, InputFormat, Kind
+from contract.manifest import InputFormat
 from contract.report_placeholders import ADDRESS, STATUS
+from contract.signature import Field, Kind
 from tests.support import PROJECT, numbers
 from tests.trainer.evidences import evidence_of, published
 from trainer.recipe import Candidate

@@ -23,8 +23,9 @@ from sklearn.metrics import (
 )
 from sklearn.tree import DecisionTreeClassifier
 
-from contract.manifest import Field, InputFormat, Kind
+from contract.manifest import InputFormat
 from contract.report_placeholders import ADDRESS
+from contract.signature import Field, Kind
 from tests.trainer.evidences import evidence_of, published
 from trainer.report.answers import Classes, Numbers
 from trainer.report.classification import by_class, confusion, thresholds

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -46,7 +47,9 @@ def test_progress_moves_and_the_log_grows_while_a_training_runs(here: TrainerHos
     assert (ended.status, ended.output) == (Status.SUCCEEDED, OUTPUT)
     assert (ended.progress or {})["fraction"] == pytest.approx(2 / 3)
     assert training.log() == "at step 0\nat step 1\nat step 2\n"
-    assert "trainer: m: at step 2" in here.log
+    context = f"request_id={training.id} job_id={training.id} model=m"
+    assert f"trainer: m: at step 2 {context}" in here.log
+    until(lambda: f"trainer: the training succeeded {context}" in here.log, "the line of its end")
 
 
 def test_a_running_training_is_cancelled_within_two_seconds_with_its_children(here: TrainerHost) -> None:
@@ -226,10 +229,13 @@ def test_a_training_outlives_its_redis(tmp_path: Path) -> None:
 def test_a_training_that_succeeded_is_not_run_again_by_another_trainer(here: TrainerHost) -> None:
     first = here.trainer()
     training = here.train("count", deaths=0)
+    signed: Any = here.redis.hgetall(f"rq:job:{training.id}")
+    assert b"signature" in signed
     assert training.ended().status is Status.SUCCEEDED
     until((here.done / training.id).exists, "it is noted")
     first.kill()
-    here.redis.hset(f"rq:job:{training.id}", "status", "queued")
+    here.redis.delete(f"rq:job:{training.id}")
+    here.redis.hset(f"rq:job:{training.id}", mapping={**signed, b"status": b"queued"})
     here.redis.rpush("rq:queue:training", training.id)
     here.trainer()
     until(lambda: training.read().status is Status.FAILED, "it is refused")

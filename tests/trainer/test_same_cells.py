@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from contract.coercion import Coerced, Records, coerce
+from contract.coercion import coerce
 from contract.errors import InvalidInstances
+from contract.instances import Coerced, Records
 from contract.jobs import Row
-from contract.manifest import Field, Format, Kind, ModelManifest, Output, OutputKind, Signature
+from contract.manifest import ModelManifest
+from contract.signature import Field, Format, Kind, Output, OutputKind, Signature
 from contract.training_columns import MAX_ERRORS, resolve_columns
 from gateway.protocols import csv_rows
 from tests.support import write_version
@@ -28,7 +30,7 @@ def learnt(folder: Path, data: bytes, **kinds: str) -> tuple[Sequence[Row], Sign
     (folder / "t.csv").write_bytes(data)
     found = read(folder / "t.csv", "t.csv", lambda _: None)
     recipe, table, remarks = infer_fields(recipes.get("tabular"), found, "y", None, None, kinds)
-    signature = Signature(recipe.fields[0], Output(OutputKind.NUMBER))
+    signature = Signature(recipe.fields[0], (Output(OutputKind.NUMBER),))
     return to_rows(recipe, table).rows, signature, [*found.remarks, *remarks]
 
 
@@ -145,7 +147,7 @@ def test_a_header_in_another_case_is_understood(tmp_path: Path) -> None:
 
 
 def test_a_null_word_that_is_a_category_is_not_null() -> None:
-    signature = Signature((Field("x", Kind.STRING, True, ("None", "red")),), Output(OutputKind.NUMBER))
+    signature = Signature((Field("x", Kind.STRING, True, ("None", "red")),), (Output(OutputKind.NUMBER),))
     assert coerce(csv_rows.read(b"x\nNone\nNA\nred\n"), signature).rows == [("None",), (None,), ("red",)]
 
 

@@ -109,6 +109,29 @@ def test_a_signature_fits_one_file_with_one_sample_under_one_name(settings: Sett
     assert brought(settings, given) is None
 
 
+def test_code_beside_a_file_is_signed_with_it_and_does_not_run_otherwise(
+    settings: Settings, given: Path, tmp_path: Path
+) -> None:
+    file, code = given / "loan.pkl", given / "loan.py"
+    file.write_bytes(b"c__main__\nMODEL\n.")
+    code.write_text(f"open({str(tmp_path / 'trace')!r}, 'w')\nimport pickle\nMODEL = pickle.loads({MODEL!r})")
+
+    def imported() -> None:
+        import_file(settings, "loan", file, signature=given / "loan.pkl.sig", code=code)
+
+    with pytest.raises(ModelgateError, match=r"has a signature that does not fit.*CODE=…"):
+        imported()
+    assert main(["sign-file", str(file), "--code", str(code)]) == 0
+    signed = code.read_bytes()
+    code.write_bytes(signed + b"\n")
+    with pytest.raises(ModelgateError, match="has a signature that does not fit"):
+        imported()
+    assert not (tmp_path / "trace").exists()
+    code.write_bytes(signed)
+    imported()
+    assert (tmp_path / "trace").exists()
+
+
 def test_other_keys_may_sign_imports_than_versions(
     settings: Settings, given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,10 +11,12 @@ import pytest
 from sklearn import datasets
 from threadpoolctl import threadpool_limits
 
-from contract.coercion import Records, coerce
-from contract.manifest import ArtifactFormat, Kind, ModelManifest, OutputKind
+from contract.coercion import coerce
+from contract.instances import Records
+from contract.manifest import ArtifactFormat, ModelManifest
 from contract.repository import Repository
 from contract.settings import Settings
+from contract.signature import Kind, OutputKind
 from contract.training import TrainingRequest, TrainingResult
 from gateway.protocols import csv_rows
 from scoring import skops_files

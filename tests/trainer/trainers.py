@@ -35,6 +35,28 @@ logs.configure("trainer", sys.stdout)
 runner.RUNNERS[sys.argv[1]](Settings.from_environ(), lease=2).run()
 """
 
+GATED = """
+import os, time
+from pathlib import Path
+from typing import Any
+
+from sklearn.linear_model import LinearRegression
+
+from contract.signature import Field, Kind
+from trainer.recipe import Table, recipe
+
+def data() -> Table:
+    return Table("made up", ("x", "y"), [[float(number), 2.0 * number] for number in range(60)])
+
+@recipe(inputs=(Field("x", Kind.NUMBER),), target=Field("y", Kind.NUMBER), data=data)
+def fit(X: Any, y: Any) -> Any:
+    print("at the gate")
+    while not Path(os.environ["RECIPE_GATE"]).exists():
+        time.sleep(0.05)
+    return LinearRegression().fit(X, y)
+"""
+"""A recipe of one's own that fits once the file RECIPE_GATE exists."""
+
 
 @dataclass
 class TrainerProcess:

@@ -15,8 +15,9 @@ from broker.supervisor import Leases
 from contract.jobs import Job, PredictionJob
 from contract.repository import Repository
 from scoring.trust import Trust
+from tests.worker.lanes import bulk_lane
 from worker.batch_scorer import BatchScorer
-from worker.model_cache import ModelCache
+from worker.model_cache import ModelCache, ModelLoader
 from worker.pace import Pace
 from worker.scorer import Scorer
 
@@ -51,9 +52,19 @@ def make_scorer(redis: Redis, models: Path) -> MakeScorer:
     ) -> Scorer:
         Leases(redis).register(inc)
         pace = Pace(50)
-        cache = ModelCache(Repository(models), 1_000_000, trust)
+        cache = ModelCache(ModelLoader(Repository(models), trust), lambda: 1_000_000)
         batches = BatchScorer(cache, pace, timeout=30, begin=begin, end=lambda: None)
-        return Scorer(ScorerQueue(redis, inc), batches, pace, served, lambda: frozenset(skipped))
+        return Scorer(
+            ScorerQueue(redis, inc),
+            batches,
+            bulk_lane(redis, models.parent / "spool", inc, cache, pace),
+            pace,
+            served,
+            lambda: frozenset(skipped),
+            dict,
+            lambda batch: None,
+            lambda: None,
+        )
 
     return make
 

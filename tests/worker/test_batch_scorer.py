@@ -13,12 +13,12 @@ import pytest
 from broker.scorer import Batch, BatchJob
 from contract.errors import Failure
 from contract.jobs import PredictionOutcome
-from contract.manifest import Output, OutputKind
 from contract.repository import Repository
+from contract.signature import Output, OutputKind
 from scoring.trust import Trust
 from tests.support import numbers, write_version
 from worker.batch_scorer import BatchScorer
-from worker.model_cache import ModelCache
+from worker.model_cache import ModelCache, ModelLoader
 from worker.pace import Pace
 
 BAD, HUGE, WRONG = 13.0, 14.0, 15.0
@@ -58,7 +58,7 @@ def batches(models: Path, notes: Notes) -> BatchScorer:
     for rows in (1, 4, 16, 64, 256):
         pace.record("picky", 1, rows, 0.1)
     return BatchScorer(
-        ModelCache(Repository(models), 10**6, Trust()),
+        ModelCache(ModelLoader(Repository(models), Trust()), lambda: 10**6),
         pace,
         timeout=30,
         begin=lambda ids, seconds: notes.append(tuple(ids)),

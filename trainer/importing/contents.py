@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.preprocessing import LabelBinarizer, LabelEncoder
 
-from contract.manifest import Kind
+from contract.signature import Kind
 from contract.wording import listed
-from trainer.importing import Refused
+from trainer.importing import Refused, containers
+from trainer.importing.other_libraries import as_estimator
+from trainer.importing.outputs import answers_rows, only_fits
+from trainer.importing.packages import not_served
+from trainer.importing.reasons import of_other_library
 from trainer.importing.thresholds import thresholds, with_threshold
 
 
@@ -33,13 +36,21 @@ def find_model(thing: Any) -> Contents:
     """Return the model in `thing`: `thing` itself, or the only one in a dict, list or tuple. Raises `Refused`."""
     if isinstance(thing, type):
         raise Refused(f"holds the class {thing.__name__} and no fitted model; save the object that fit() returned")
-    if callable(getattr(thing, "predict", None)):
+    _refuse_other_libraries(thing)
+    if answers_rows(thing):
         return Contents(thing)
     if isinstance(thing, Mapping):
         return _from_container({str(key): value for key, value in thing.items()}, "dict")
     if isinstance(thing, list | tuple):
         return _from_container({str(key): value for key, value in enumerate(thing)}, type(thing).__name__)
     raise Refused(_no_model(thing))
+
+
+def _refuse_other_libraries(thing: Any) -> None:
+    """Raise `Refused` for an object of a library that Modelgate does not run, even if it has a `predict`."""
+    for kind in type(thing).__mro__:
+        if library := not_served(kind.__module__):
+            raise Refused(of_other_library(library))
 
 
 def _no_model(thing: Any) -> str:
@@ -51,52 +62,43 @@ def _no_model(thing: Any) -> str:
         )
     if isinstance(thing, pd.DataFrame | pd.Series):
         return f"holds a {type(thing).__name__} of {len(thing)} rows, and no model; {save}"
+    if isinstance(thing, bytes) and thing.startswith(b"\x80"):
+        return f"holds a pickle inside a pickle; {save}, once"
     if thing is None or isinstance(thing, str | bytes | int | float):
         return f"holds {'nothing (None)' if thing is None else f'a {type(thing).__name__}'} and no model; {save}"
-    if hasattr(thing, "transform"):
-        return (
-            f"holds a {type(thing).__name__}, which transforms and has no predict; save the whole pipeline, with the"
-            " model as its last step"
+    if getattr(thing, "refit", None) is False:
+        return f"holds a {type(thing).__name__} that kept no model (refit=False); fit it with refit=True, and save that"
+    if hasattr(thing, "fit"):
+        return only_fits(thing) or (
+            f"holds a fitted {type(thing).__name__}, which has no predict, no transform and no other method that"
+            " Modelgate serves; wrap it in a class whose predict calls the method that you need"
         )
+    if callable(thing):
+        return "holds a function; put it into a class whose predict calls it, and save an object of that class"
     return f"holds a {type(thing).__name__}, which has no predict; {save}"
 
 
 def _from_container(parts: Mapping[str, Any], what: str) -> Contents:
-    models = {key: part for key, part in parts.items() if _is_model(part)}
-    if not models:
+    parts = {key: as_estimator(part) for key, part in containers.flattened(parts).items()}
+    for part in parts.values():
+        _refuse_other_libraries(part)
+    kinds, columns = _kinds(parts.values()), _columns(parts)
+    made = containers.compose(parts, columns)
+    if made is None:
         inside = listed([f"{key}: {type(part).__name__}" for key, part in parts.items()]) or "nothing"
         raise Refused(f"holds a {what} without a model ({inside}); save the fitted model itself with joblib.dump")
-    if len(models) > 1:
-        names = listed([f"{key}: {type(model).__name__}" for key, model in models.items()])
-        raise Refused(f"holds a {what} with {len(models)} models ({names}); save each in its own file")
-    rest = {key: part for key, part in parts.items() if key not in models}
-    encoders = [key for key, part in rest.items() if isinstance(part, LabelEncoder | LabelBinarizer)]
-    if encoders:
-        raise Refused(
-            f"holds a {what} with a model and a {type(rest[encoders[0]]).__name__} ({listed(encoders)}), which would"
-            " not be used; fit the model on the labels themselves, which scikit-learn takes as they are, and save it"
-            " alone; for columns, put an OrdinalEncoder and the model into one Pipeline"
-        )
-    steps = {key: part for key, part in rest.items() if _is_preprocessing(part)}
-    if steps:
-        names = listed([f"{key}: {type(step).__name__}" for key, step in steps.items()])
-        raise Refused(
-            f"holds a {what} with a model and what prepares its data ({names}), which would not be used;"
-            " put both into one Pipeline, and save that"
-        )
+    rest = {key: part for key, part in parts.items() if key not in made.used}
     functions = [key for key, part in rest.items() if _is_function(part)]
     if functions:
         raise Refused(
             f"holds a {what} with a model and a function ({listed(functions)}), which would not be used; put it into"
             " one Pipeline with the model, as a FunctionTransformer, and save that with cloudpickle.dump"
         )
-    (model,) = models.values()
-    kinds, columns = _kinds(parts.values()), _columns(parts)
-    unused = [key for key, part in rest.items() if not _is_known(part, model, columns)]
-    warnings = []
+    estimator, warnings = made.estimator, made.warnings
+    unused = [key for key, part in rest.items() if not _is_known(part, estimator, columns)]
     found = thresholds(rest)
     if found:
-        model, decides = with_threshold(model, found)
+        estimator, decides = with_threshold(estimator, found)
         warnings.append(decides)
         unused = [key for key in unused if key not in found]
     if unused:
@@ -104,7 +106,7 @@ def _from_container(parts: Mapping[str, Any], what: str) -> Contents:
             f"the file has {listed(unused)} beside the model, which Modelgate does not use: put every step that changes"
             " rows or answers into one Pipeline with the model"
         )
-    return Contents(model, False, columns or tuple(kinds) or None, kinds, tuple(warnings))
+    return Contents(estimator, False, made.columns or tuple(kinds) or None, kinds, tuple(warnings))
 
 
 def _is_function(part: Any) -> bool:
@@ -117,25 +119,10 @@ def _is_known(part: Any, model: Any, columns: Sequence[str]) -> bool:
     """Return whether `part` is used, repeats what `model` has, or cannot change an answer."""
     if part is None or isinstance(part, str | bytes | bool | date | type) or _kinds([part]):
         return True
-    labels = np.asarray(getattr(model, "classes_", ())).tolist()
-    return bool(labels and np.ndim(part) == 1 and np.asarray(part).tolist() == labels) or (
-        bool(columns) and _words(part) == tuple(columns)
-    )
-
-
-def _is_model(part: Any) -> bool:
-    return not isinstance(part, type) and callable(getattr(part, "predict", None))
-
-
-def _is_preprocessing(part: Any) -> bool:
-    """Return whether it transforms data, or holds objects that do, such as encoders by column."""
-    inside = part.values() if isinstance(part, Mapping) else part if isinstance(part, list | tuple) else ()
-    return any(map(_transforms, (part, *inside)))
-
-
-def _transforms(part: Any) -> bool:
-    # Objects of pandas have a `transform` too, but are not steps of a model.
-    return hasattr(part, "transform") and not isinstance(part, pd.DataFrame | pd.Series | type)
+    labels = containers.labels_of(model)
+    values = part.tolist() if isinstance(part, np.ndarray) else part
+    plain = isinstance(values, list | tuple) and all(isinstance(value, str | int | float) for value in values)
+    return (plain and bool(labels) and list(values) == labels) or (bool(columns) and _words(part) == tuple(columns))
 
 
 def _columns(parts: Mapping[str, Any]) -> tuple[str, ...]:
@@ -150,7 +137,7 @@ def _columns(parts: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _words(part: Any) -> tuple[str, ...]:
-    if not isinstance(part, list | tuple | np.ndarray | pd.Index | pd.Series) or not np.ndim(np.asarray(part, object)):
+    if not isinstance(part, list | tuple | np.ndarray | pd.Index | pd.Series) or getattr(part, "ndim", 1) == 0:
         return ()
     found = tuple(part)
     return tuple(map(str, found)) if found and all(isinstance(word, str) for word in found) else ()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib
 import io
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import joblib
@@ -19,9 +21,18 @@ from scoring import skops_files
 from scoring.artifacts import pack, use_one_thread
 from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
 from scoring.skops_audit import Untrusted, UntrustedTypes
-from trainer.importing import ALTERED, Refused, sample
+from trainer.importing import ALTERED, Refused, inputs, own_code, sample
 from trainer.importing.contents import Contents, find_model
-from trainer.importing.formats import SKOPS, decompress, recognise, sklearn_versions
+from trainer.importing.formats import (
+    SKOPS,
+    decompress,
+    holds_code,
+    made_by_dill,
+    needs_package,
+    recognise,
+    sklearn_versions,
+)
+from trainer.importing.other_libraries import adapted
 from trainer.importing.outputs import DoesNotPredict, NoProbabilities
 from trainer.importing.reasons import (
     UNFITTED,
@@ -29,6 +40,7 @@ from trainer.importing.reasons import (
     explained,
     fit_again,
     joined,
+    left_out_by_dill,
     no_probabilities,
     why_not_loaded,
     why_not_predicting,
@@ -49,15 +61,28 @@ class Examined:
 
 
 def examine(
-    name: str, file: Path, rows: Path | None, sha256: str | None = None, rows_sha256: str | None = None
+    name: str,
+    file: Path,
+    rows: Path | None,
+    sha256: str | None = None,
+    rows_sha256: str | None = None,
+    code: Path | None = None,
+    code_sha256: str | None = None,
 ) -> Examined:
-    """Examine a file. Raises `Refused` with the cause and what to do, and `MemoryError`. Only bytes with these hashes,
-    in hex, are used."""
+    """Examine a file, with rows to try it on and the code of its classes, if there are any. Raises `Refused` with the
+    cause and what to do, and `MemoryError`. Only bytes with these hashes, in hex, are used."""
     given = None if rows is None else sample.read(io.BytesIO(_bytes(rows, rows_sha256)))
+    source = None if code is None else _bytes(code, code_sha256)
     data = _bytes(file, sha256)
     artifact_format, plain = _format(file, data)
-    thing, made_with = _read(plain, artifact_format)
-    contents = find_model(thing)
+    thing, made_with, own = _read(plain, artifact_format, source)
+    contents = _adapted(find_model(thing))
+    if own or made_by_dill(plain):
+        artifact_format = ArtifactFormat.CLOUDPICKLE
+        contents = dataclasses.replace(contents, alone=False)
+    elif source is not None:
+        unused = "the code beside the file was not run, because the file does not need it"
+        contents = dataclasses.replace(contents, warnings=(*contents.warnings, unused))
     use_one_thread(contents.estimator)
     _refuse_unfitted(contents.estimator)
     wrong = incompatibility(contents.estimator, made_with)
@@ -68,14 +93,23 @@ def examine(
             warnings.simplefilter("ignore")
             draft = try_model(name, contents, given, artifact_format)
     except DoesNotPredict as failed:
+        if made_by_dill(plain) and isinstance(failed.cause, NameError):
+            raise Refused(left_out_by_dill(failed.cause)) from None
         raise Refused(why_not_predicting(failed.cause, made_with, given is not None)) from None
     except NoProbabilities as failed:
         raise Refused(no_probabilities(str(failed), made_with)) from None
     facts, doubts = measure_on_sample(contents.estimator, draft, given)
-    artifact = _artifact(contents, data, plain, artifact_format)
+    with own_code.by_value(own):
+        artifact = _artifact(contents, data, plain, artifact_format)
     digest = hashlib.sha256(data if artifact is None else artifact).hexdigest()
     draft = dataclasses.replace(draft, warnings=(*draft.warnings, *doubts))
-    return Examined(_labelled(draft, contents, made_with), artifact, digest, facts)
+    return Examined(_labelled(draft, contents, made_with, bool(own)), artifact, digest, facts)
+
+
+def _adapted(contents: Contents) -> Contents:
+    estimator, notes = adapted(contents.estimator, inputs.outermost_parts(contents.estimator))
+    alone = contents.alone and estimator is contents.estimator
+    return dataclasses.replace(contents, estimator=estimator, alone=alone, warnings=(*contents.warnings, *notes))
 
 
 def _bytes(path: Path, sha256: str | None) -> bytes:
@@ -90,16 +124,22 @@ def _format(file: Path, data: bytes) -> tuple[ArtifactFormat, bytes]:
     if recognise(file) is SKOPS:
         return ArtifactFormat.SKOPS, data
     plain = decompress(data)
-    # Code that cloudpickle stores by value is rebuilt by functions of cloudpickle.
-    by_value = b"cloudpickle.cloudpickle" in plain
+    by_value = holds_code(plain) or made_by_dill(plain)  # what dill has stored becomes a cloudpickle
     return ArtifactFormat.CLOUDPICKLE if by_value else ArtifactFormat.JOBLIB, plain
 
 
-def _read(plain: bytes, artifact_format: ArtifactFormat) -> tuple[Any, Sequence[str]]:
-    """Return what the file holds, and the other versions of scikit-learn that it was made with."""
+def _read(
+    plain: bytes, artifact_format: ArtifactFormat, code: bytes | None
+) -> tuple[Any, Sequence[str], ModuleType | None]:
+    """Return what the file holds, the other versions of scikit-learn that it was made with, and the module of the code
+    beside it, if the file needs that."""
+    own = None
     with record_versions() as made_with:
-        thing = _unpacked(plain) if artifact_format is ArtifactFormat.SKOPS else _unpickled(plain)
-    return thing, made_with
+        if artifact_format is ArtifactFormat.SKOPS:
+            thing = _unpacked(plain)
+        else:
+            thing, own = _unpickled(plain, code)
+    return thing, made_with, own
 
 
 def _unpacked(data: bytes) -> Any:
@@ -118,10 +158,18 @@ def _unpacked(data: bytes) -> Any:
         ) from None
 
 
-def _unpickled(plain: bytes) -> Any:
+def _unpickled(plain: bytes, code: bytes | None) -> tuple[Any, ModuleType | None]:
     buffer = io.BytesIO(plain)
+
+    def read() -> Any:
+        buffer.seek(0)
+        # Functions refer to the dict of dill's own `__main__`, which no other unpickler knows.
+        return importlib.import_module("dill").load(buffer) if made_by_dill(plain) else joblib.load(buffer)
+
     try:
-        thing = joblib.load(buffer)
+        thing, own = own_code.load(read, plain, code)
+    except Refused:
+        raise
     except MemoryError:
         # Damaged bytes may ask for any amount of memory.
         if sklearn_versions(plain) or plain.startswith(b"\x80"):
@@ -134,7 +182,7 @@ def _unpickled(plain: bytes) -> Any:
             "holds several objects, dumped one after the other, but only the first"
             f" ({type(thing).__name__}) would be read; save one model, with everything it needs, in one dump"
         )
-    return thing
+    return thing, own
 
 
 def _refuse_unfitted(estimator: Any) -> None:
@@ -148,9 +196,9 @@ def _refuse_unfitted(estimator: Any) -> None:
             return  # an estimator of another release may fail in any way
 
 
-def _labelled(draft: ManifestDraft, contents: Contents, made_with: Sequence[str]) -> ManifestDraft:
+def _labelled(draft: ManifestDraft, contents: Contents, made_with: Sequence[str], with_code: bool) -> ManifestDraft:
     """Describe the model as its source, and warn if it comes from another scikit-learn."""
-    source = f"a {type(contents.estimator).__name__}"
+    source = f"a {type(contents.estimator).__name__}{' with the code beside it' if with_code else ''}"
     if not made_with:
         return dataclasses.replace(draft, training_data=dataclasses.replace(draft.training_data, source=source))
     versions = joined(made_with)
@@ -168,8 +216,9 @@ def _labelled(draft: ManifestDraft, contents: Contents, made_with: Sequence[str]
 def _artifact(contents: Contents, data: bytes, plain: bytes, artifact_format: ArtifactFormat) -> bytes | None:
     """Return the bytes to publish, or None if the file itself can be published."""
     if contents.alone:
-        # joblib looks into compressed files by itself, cloudpickle does not.
-        return plain if artifact_format is ArtifactFormat.CLOUDPICKLE and plain is not data else None
+        # joblib looks into compressed files by itself, cloudpickle does not, and workers may lack the package.
+        unreadable = artifact_format is ArtifactFormat.CLOUDPICKLE or needs_package(data)
+        return plain if unreadable and plain is not data else None
     try:
         return pack(contents.estimator, artifact_format)
     except Exception as error:

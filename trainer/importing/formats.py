@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import importlib
 import lzma
 import re
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from trainer.importing import Refused
+from trainer.importing.packages import how_to_install
 
 HEAD = 4096
 
 PICKLE, SKOPS = "pickle", "skops"
 
+SUFFIXES = (
+    *("pkl", "pickle", "joblib", "cloudpickle", "skops", "sav", "model", "dump", "dill", "bin"),
+    *("p", "pk", "pck", "pcl", "jbl", "jl", "job", "save", "mdl", "clf", "obj", "dat", "est"),
+)
+"""What the names of model files end in. Which format a file has, its bytes decide."""
+
+COMPRESSED_SUFFIXES = ("gz", "gzip", "bz2", "xz", "lzma", "z", "lz4", "zst", "zstd")
+"""What they may have after that."""
+
+_FILE = re.compile(
+    rf"(.+)\.(?:{'|'.join(SUFFIXES)})(?:\.(?:{'|'.join(COMPRESSED_SUFFIXES)}))?", re.IGNORECASE | re.DOTALL
+)
 _SAVE = "save the fitted scikit-learn model with joblib.dump"
 _DECOMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
     b"\x1f\x8b": gzip.decompress,
@@ -28,7 +43,13 @@ _DECOMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
     b"\x78\x9c": zlib.decompress,
     b"\x78\xda": zlib.decompress,
 }
-"""The compressions that joblib reads, by the first bytes of a file."""
+"""The compressions of the standard library, by the first bytes of a file. joblib reads them, too."""
+
+_WITH_PACKAGE: dict[bytes, tuple[str, str, Callable[[Any], Callable[[bytes], bytes]]]] = {
+    b"\x04\x22\x4d\x18": ("lz4", "lz4.frame", lambda lz4: lz4.decompress),
+    b"\x28\xb5\x2f\xfd": ("zstandard", "zstandard", lambda zstd: zstd.ZstdDecompressor().decompressobj().decompress),
+}
+"""Those that need a package: its name, its module, and the function in it."""
 
 _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "is a Git LFS pointer instead of the file; run `git lfs pull` first"),
@@ -42,10 +63,38 @@ _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
     (b"tree\nversion=", "is LightGBM's own text; pickle the fitted LGBMClassifier or LGBMRegressor instead"),
     (b"binf", "is XGBoost's old binary format; pickle the fitted XGBClassifier or XGBRegressor instead"),
     (b"{L\x00", "is XGBoost's own binary JSON; pickle the fitted XGBClassifier or XGBRegressor instead"),
+    (b'{"learner"', "is XGBoost's own JSON; pickle the fitted XGBClassifier or XGBRegressor instead"),
+    (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", f"is a PyTorch file, which Modelgate does not run; {_SAVE}"),
     (b"Rar!", "is a RAR archive; unpack it, and import the file that is in it"),
     (b"7z\xbc\xaf", "is a 7-Zip archive; unpack it, and import the file that is in it"),
     (b"RDX", f"is an R file, which is not a scikit-learn model; {_SAVE}"),
 )
+
+
+_OTHER_SUFFIXES = {
+    **dict.fromkeys((".h5", ".hdf5", ".keras"), "Keras"),
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".safetensors"), "PyTorch"),
+    **dict.fromkeys((".pb", ".tflite"), "TensorFlow"),
+    **dict.fromkeys((".onnx",), "ONNX"),
+    **dict.fromkeys((".pmml",), "PMML"),
+    **dict.fromkeys((".rds", ".rda", ".rdata"), "R"),
+}
+
+
+def stem(file_name: str) -> str | None:
+    """Return a file name without the suffix of a model file; None if it has none."""
+    found = _FILE.fullmatch(file_name)
+    return found[1] if found else None
+
+
+def wrong_suffix(file_name: str) -> str:
+    """Return why a file of this name is no model file."""
+    suffix = Path(file_name).suffix.lower()
+    if suffix in _OTHER_SUFFIXES:
+        return f"is a model of {_OTHER_SUFFIXES[suffix]} by its name ({suffix}), which Modelgate does not run; {_SAVE}"
+    known = ", ".join(f".{suffix}" for suffix in SUFFIXES)
+    more = ", ".join(f".{suffix}" for suffix in COMPRESSED_SUFFIXES)
+    return f"does not end as a model file does: {known}; or one of these and then {more}"
 
 
 def recognise(path: Path) -> str:
@@ -94,6 +143,8 @@ def _in_archive(path: Path) -> str:
         return SKOPS
     if any(name.endswith("data.pkl") for name in names):
         raise Refused(f"is a PyTorch file, which Modelgate does not run; {_SAVE}")
+    if any(name.endswith(".npy") for name in names):
+        raise Refused(f"is a file of NumPy arrays (.npz), and not a model; {_SAVE}")
     if "model.weights.h5" in names or "keras_metadata.pb" in names:
         raise Refused(f"is a Keras model, which Modelgate does not run; {_SAVE}")
     raise Refused("is a zip archive; unpack it, and import the file that is in it")
@@ -102,17 +153,41 @@ def _in_archive(path: Path) -> str:
 def decompress(data: bytes) -> bytes:
     """Return the contents of a compressed pickle, or `data` itself if it is not compressed.
 
-    Raises `Refused` if the file is cut off or damaged. May use any amount of memory: only for the throwaway process.
+    Raises `Refused` if the file is cut off or damaged, or needs a package that is missing. May use any amount of
+    memory: only for the throwaway process.
     """
+    function = _decompressing(data)
+    if function is None:
+        return data
+    try:
+        plain = function(data)
+    except MemoryError:
+        raise
+    except Exception as error:  # each library has its own
+        raise Refused(f"is compressed, and damaged or cut off ({error}); copy it again") from None
+    refuse_other_formats(plain[:HEAD])
+    return plain
+
+
+def needs_package(data: bytes) -> bool:
+    """Return whether it is compressed in a way that the standard library does not read."""
+    return data.startswith(tuple(_WITH_PACKAGE))
+
+
+def _decompressing(data: bytes) -> Callable[[bytes], bytes] | None:
     for magic, function in _DECOMPRESS.items():
         if data.startswith(magic):
+            return function
+    for magic, (package, module, function_in) in _WITH_PACKAGE.items():
+        if data.startswith(magic):
             try:
-                plain = function(data)
-            except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-                raise Refused(f"is compressed, and damaged or cut off ({error}); copy it again") from None
-            refuse_other_formats(plain[:HEAD])
-            return plain
-    return data
+                return function_in(importlib.import_module(module))
+            except ImportError:
+                raise Refused(
+                    f"is compressed with {package}, and that package is not installed here; save it with"
+                    f" joblib.dump(model, file, compress=3), or {how_to_install(package)}"
+                ) from None
+    return None
 
 
 _VERSION = re.compile(
@@ -125,6 +200,16 @@ _VERSION = re.compile(
 def sklearn_versions(plain: bytes) -> list[str]:
     """Return the versions of scikit-learn that a pickle names, without loading it."""
     return sorted({found.decode("ascii", "replace") for found in _VERSION.findall(plain)})
+
+
+def holds_code(plain: bytes) -> bool:
+    """Return whether a pickle holds byte code: functions of cloudpickle rebuild what it stores by value."""
+    return b"cloudpickle.cloudpickle" in plain
+
+
+def made_by_dill(plain: bytes) -> bool:
+    """Return whether a pickle holds code as dill stores it."""
+    return b"dill._dill" in plain
 
 
 def beginning(data: bytes) -> str:

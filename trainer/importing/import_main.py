@@ -1,34 +1,33 @@
-"""The throwaway process: limits itself, examines the file, and writes its answer."""
+"""Examines a file in the throwaway process: limits the process, and writes the answer."""
 
 from __future__ import annotations
 
 import json
-import os
 import resource
 import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from contract.settings import MB
 from runtime.limits import limit_memory, prefer_for_oom_kill
 from trainer.importing import Refused
 from trainer.importing.examine import examine
-from trainer.importing.import_process import ARTIFACT, FILE, SAMPLE, ImportTask
-from trainer.publishing.verify import RECIPES
+from trainer.importing.import_process import ARTIFACT, CODE, FILE, SAMPLE, ImportTask, SignatureEdit
+from trainer.importing.signature_trial import try_edit
 
 
-def main() -> None:
-    folder, answers = Path(sys.argv[1]), int(sys.argv[2])
-    task = ImportTask.loads(sys.stdin.read())
-    os.set_inheritable(answers, False)
+def main(answer_file: IO[str], arguments: Mapping[str, Any]) -> None:
+    """Examine the file in `arguments["folder"]` as `arguments["task"]` asks, and write the answer as JSON."""
+    folder, task = Path(arguments["folder"]), ImportTask(**arguments["task"])
     _limit(task)
-    # A worker has no recipes, so a file that needs one must not load here either.
-    sys.modules[RECIPES] = None  # type: ignore[assignment]
     rows = folder / SAMPLE if task.sample_sha256 else None
+    code = folder / CODE if task.code_sha256 else None
     try:
-        examined = examine(task.name, folder / FILE, rows, task.sha256, task.sample_sha256)
+        if task.edit is None:
+            examined = examine(task.name, folder / FILE, rows, task.sha256, task.sample_sha256, code, task.code_sha256)
+        else:
+            examined = try_edit(folder / FILE, SignatureEdit.from_json(task.edit))
         if examined.artifact is not None:
             (folder / ARTIFACT).write_bytes(examined.artifact)
         answer: Mapping[str, Any] = {
@@ -43,12 +42,11 @@ def main() -> None:
             "refused": f"needs more than the {task.memory_mb} MB that a scorer may take (SCORER_MEMORY_MB);"
             " make the model smaller, or raise it"
         }
-    with os.fdopen(answers, "w") as file:
-        file.write(f"{json.dumps(answer)}\n")  # the line end marks the answer as complete
+    answer_file.write(f"{json.dumps(answer)}\n")  # the line end marks the answer as complete
 
 
 def _limit(task: ImportTask) -> None:
-    signal.alarm(task.seconds)
+    signal.alarm(task.seconds + 1)  # the trainer gives up first and says why
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     most = task.file_mb * MB
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))

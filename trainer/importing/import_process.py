@@ -8,46 +8,60 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import signal
 import subprocess
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import Any
 
 from contract.errors import ModelgateError
-from contract.manifest import ManifestDraft
+from contract.manifest import ManifestDraft, ModelManifest
+from contract.signature import Signature
+from contract.signature_edits import edit_signature
+from trainer.forks import MOST_ANSWER, Ended, Forks, Task
 from trainer.importing import Refused
-from trainer.processes import PROJECT, ContainedProcess, environment
 
-FILE, SAMPLE, ARTIFACT = "file", "sample.csv", "artifact"
+FILE, SAMPLE, CODE, ARTIFACT = "file", "sample.csv", "code.py", "artifact"
 """Files in the folder that both processes share."""
 
-_MOST_ANSWER = 64_000_000
+
+@dataclass(frozen=True)
+class SignatureEdit:
+    """The version to edit, and a partial signature."""
+
+    manifest: ModelManifest
+    edits: Mapping[str, Any]
+
+    @property
+    def signature(self) -> Signature:
+        """The edited signature. Raises `InvalidEdit`."""
+        return edit_signature(self.manifest.signature, self.manifest.artifact.input_format, self.edits)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"manifest": self.manifest.dumps(), "edits": self.edits}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SignatureEdit:
+        return cls(ModelManifest.loads(data["manifest"]), data["edits"])
 
 
 @dataclass(frozen=True)
 class ImportTask:
-    """Examine the folder's `FILE` (and `SAMPLE`) as the model `name`, within these limits; 0 MB: no limit.
+    """Examine the folder's `FILE` (and `SAMPLE`, `CODE`) as the model `name`, within these limits; 0 MB: no limit.
 
-    `sha256` and `sample_sha256`, in hex, are those of the files: other bytes are refused. None: there is no sample.
+    `sha256` and the others, in hex, are those of the files: other bytes are refused. None: there is no such file.
+    `edit`: `FILE` is the artifact of a version, to be tried under an edited signature (`SignatureEdit`).
     """
 
     name: str
     sha256: str
     sample_sha256: str | None
+    code_sha256: str | None
     seconds: int
     memory_mb: int
     file_mb: int
-
-    def dumps(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def loads(cls, text: str) -> ImportTask:
-        return cls(**json.loads(text))
+    edit: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,42 +77,28 @@ class ImportResult:
     facts: dict[str, Any] | None
 
 
-def examine_in_process(folder: Path, task: ImportTask) -> ImportResult:
-    """Examine a file in a process of its own. Raises `Refused` and OSError."""
-    # Task and answer have no file names, so no other process can write them.
-    with TemporaryFile() as stdin, TemporaryFile() as answer, TemporaryFile() as output:
-        stdin.write(task.dumps().encode())
-        stdin.seek(0)
-        process = ContainedProcess(
-            [sys.executable, "-m", "trainer.importing", str(folder.resolve()), str(answer.fileno())],
-            env=environment(),
-            pass_fds=(answer.fileno(),),
-            cwd=PROJECT,
-            stdin=stdin,
-            stdout=output,
-            stderr=output,
-        )
-        try:
-            code = process.wait(task.seconds)
-        except subprocess.TimeoutExpired:
-            raise Refused(
-                f"takes more than {task.seconds} s to load and to predict a few rows; make the model smaller"
-            ) from None
-        finally:
-            process.kill()
-        return _answer(answer, output, code)
-
-
-def _answer(file: IO[bytes], output: IO[bytes], code: int) -> ImportResult:
-    """Read the answer without trusting it: a pickle may have written it."""
-    if os.fstat(file.fileno()).st_size > _MOST_ANSWER:
-        raise Refused("needs a manifest that is too large; use fewer sample rows")
-    file.seek(0)
-    text = file.read()
-    if not text.endswith(b"\n"):
-        raise Refused(_how_it_ended(output, code))
+def examine_in_process(folder: Path, task: ImportTask, forks: Forks) -> ImportResult:
+    """Examine a file in a fork that ends with it. Raises `Refused` and OSError."""
+    arguments = {"folder": str(folder.resolve()), "task": dataclasses.asdict(task)}
     try:
-        answer = json.loads(text)
+        return _result(forks.run(Task.EXAMINE, arguments, task.seconds))
+    except subprocess.TimeoutExpired:
+        remedy = (
+            "leave only what defines its classes and functions in the code beside it"
+            if task.code_sha256
+            else "make the model smaller"
+        )
+        raise Refused(f"takes more than {task.seconds} s to load and to predict a few rows; {remedy}") from None
+
+
+def _result(ended: Ended) -> ImportResult:
+    """Read the answer without trusting it: a pickle may have written it."""
+    if len(ended.answer) > MOST_ANSWER:
+        raise Refused("needs a manifest that is too large; use fewer sample rows")
+    if not ended.answer.endswith(b"\n"):
+        raise Refused(_how_it_ended(ended))
+    try:
+        answer = json.loads(ended.answer)
         if "draft" in answer:
             return ImportResult(ManifestDraft.loads(answer["draft"]), str(answer["sha256"]), answer.get("facts"))
         refused = str(answer["refused"])
@@ -107,15 +107,13 @@ def _answer(file: IO[bytes], output: IO[bytes], code: int) -> ImportResult:
     raise Refused(refused)
 
 
-def _how_it_ended(output: IO[bytes], code: int) -> str:
-    if code == -signal.SIGKILL:
+def _how_it_ended(ended: Ended) -> str:
+    if ended.code == -signal.SIGKILL:
         return "was being read when the process was killed, most likely because memory ran out; make the model smaller"
-    if code < 0:
+    if ended.code < 0:
         return (
-            f"crashes the process that reads it ({signal.Signals(-code).name}), which can happen with a file of another"
-            " release of a library; fit and save it again with the releases that run here"
+            f"crashes the process that reads it ({signal.Signals(-ended.code).name}), which can happen with a file of"
+            " another release of a library; fit and save it again with the releases that run here"
         )
-    output.seek(0)
-    lines = output.read(1_000_000).decode(errors="replace").strip().splitlines()
-    last = f": {lines[-1][:300]}" if lines else ""
-    return f"ends the process that reads it (exit code {code}){last}; save the fitted model and nothing else"
+    last = f": {ended.lines[-1][:300]}" if ended.lines else ""
+    return f"ends the process that reads it (exit code {ended.code}){last}; save the fitted model and nothing else"

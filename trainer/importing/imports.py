@@ -8,11 +8,11 @@ import fcntl
 import hashlib
 import logging
 import os
-import re
+import platform
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ from contract.repository import NAME, Repository, valid_name
 from contract.settings import MB, Settings
 from contract.training import RepositoryCommand
 from scoring.trust import SIGNATURE_BYTES
+from trainer.forks import Forks, forks_or_own
 from trainer.importing import ALTERED, Refused
-from trainer.importing.formats import PICKLE, recognise
-from trainer.importing.import_process import ARTIFACT, FILE, SAMPLE, ImportResult, ImportTask, examine_in_process
-from trainer.importing.signatures import PART, SAMPLE_PART, NotSigned, check
+from trainer.importing.formats import PICKLE, holds_code, recognise, stem
+from trainer.importing.import_process import ARTIFACT, CODE, FILE, SAMPLE, ImportResult, ImportTask, examine_in_process
+from trainer.importing.signatures import CODE_PART, PART, SAMPLE_PART, NotSigned, check
 from trainer.publishing.aliases import retain
 from trainer.publishing.disk import STAGING, no_link, staging
 from trainer.publishing.publish import PublishRefused, WriteReport, publish
@@ -38,11 +39,13 @@ RECIPE = "imported"
 CHECK_TIMEOUT = 120
 """Most seconds for unpickling a file and trying the model."""
 
+MOST_CODE = 1_000_000
+"""Largest size of the code beside a file, in bytes."""
+
 _FOLDER_PREFIX = "inbox"
 """The prefix of import folders in the staging area. No model has this name."""
 
 log = logging.getLogger("trainer")
-_FILE = re.compile(r"(.+)\.(?:pkl|pickle|joblib|cloudpickle|skops)(?:\.(?:gz|bz2|xz|z))?", re.IGNORECASE | re.DOTALL)
 
 
 def import_file(
@@ -52,13 +55,18 @@ def import_file(
     sample: Path | None = None,
     signature: Path | None = None,
     called: str | None = None,
+    code: Path | None = None,
+    forks: Forks | None = None,
+    versions: Mapping[str, str] | None = None,
 ) -> ModelManifest:
-    """Publish `file` as a version of the model `name`, tried with the rows of the CSV file `sample`. `called`: a name
-    for the file in messages, if its own means nothing to the user.
+    """Publish `file` as a version of the model `name`, tried with the rows of the CSV file `sample`. `code` is a file
+    of Python with the classes that a pickle names and does not hold. `called`: a name for the file in messages, if its
+    own means nothing to the user. `versions`: those of Python and the libraries that made it, if known. It is examined
+    and verified by `forks`, or else by forks of its own.
 
     No alias moves. Raises `ModelgateError` with the cause and a remedy: `not_signed` where imports have to be
-    signed and `signature` is not that of `file` and `sample`, else `not_published`. Nothing of the file is unpickled in
-    this process.
+    signed and `signature` is not that of `file`, `sample` and `code`, else `not_published`. Nothing of the file is
+    unpickled, and no code is run, in this process.
     """
     called = called or _shown(file.name)
     try:
@@ -66,19 +74,22 @@ def import_file(
             raise Refused(
                 f"cannot become the model {name[:64]!r}: a name has up to 64 of a-z, 0-9, _ and - (and is not inbox)"
             )
-        with _import_folder(settings.models_dir) as folder:
-            result = _examined(settings, name, file, sample, signature, folder, called)
+        with import_folder(settings.models_dir) as folder, forks_or_own(forks) as own:
+            parts = _copied_parts(settings, folder, file, sample, code)
+            check(settings, name, parts, None if signature is None else _signature(signature))
+            _check_python(folder / FILE, versions or {})
+            result = _examined(settings, name, parts, folder, f"{called}{_made_with(versions or {})}", own)
             artifact = folder / ARTIFACT
             data = (artifact if artifact.exists() else folder / FILE).read_bytes()
             if hashlib.sha256(data).hexdigest() != result.sha256:
                 raise Refused(ALTERED)
-            signing, report = SigningPolicy.from_settings(settings), _report(result.facts)
-            manifest = publish(settings.models_dir, data, result.draft, signing, report)
+            signing, report = SigningPolicy.from_settings(settings), drawn_report(result.facts)
+            manifest = publish(settings.models_dir, data, result.draft, signing, report, own)
             retain(settings.models_dir, name, settings.keep_versions)
             return manifest
     except Refused as refused:
-        code = Code.NOT_SIGNED if isinstance(refused, NotSigned) else Code.NOT_PUBLISHED
-        raise ModelgateError(code, f"{called} {refused}", model=name) from None
+        kind = Code.NOT_SIGNED if isinstance(refused, NotSigned) else Code.NOT_PUBLISHED
+        raise ModelgateError(kind, f"{called} {refused}", model=name) from None
     except PublishRefused as refused:
         raise ModelgateError(Code.NOT_PUBLISHED, f"{called}: {refused}", model=name) from None
     except OSError as error:
@@ -92,12 +103,28 @@ def import_upload(settings: Settings, command: RepositoryCommand) -> ModelManife
     file = _spooled(settings, command.upload or "")
     sample = _spooled(settings, command.sample) if command.sample else None
     signature = _spooled(settings, command.signature) if command.signature else None
+    code = _spooled(settings, command.code) if command.code else None
     called = _shown(command.upload_name) if command.upload_name else "the file that was sent"
     try:
-        return import_file(settings, command.model, file, sample, signature, called)
+        return import_file(settings, command.model, file, sample, signature, called, code, versions=command.versions)
     finally:
-        for sent in filter(None, (file, sample, signature)):
+        for sent in filter(None, (file, sample, signature, code)):
             sent.unlink(missing_ok=True)
+
+
+def _check_python(file: Path, versions: Mapping[str, str]) -> None:
+    """Raise `Refused` for byte code of another minor version of Python, which may end the process that runs it."""
+    made, here = versions.get("python", ""), platform.python_version()
+    if made and made.split(".")[:2] != here.split(".")[:2] and holds_code(file.read_bytes()):
+        raise Refused(
+            f"holds code of Python {made}, and Modelgate runs {here}, which may not run it; publish it from Python"
+            f" {'.'.join(here.split('.')[:2])}, or send the classes as a module (code) beside a plain pickle"
+        )
+
+
+def _made_with(versions: Mapping[str, str]) -> str:
+    """Return the end of the sentence about the source."""
+    return f", made with {', '.join(f'{name} {version}' for name, version in versions.items())}" if versions else ""
 
 
 def imported_before(root: Path, name: str, file: Path, after: int) -> ModelManifest | None:
@@ -112,12 +139,6 @@ def imported_before(root: Path, name: str, file: Path, after: int) -> ModelManif
     return None
 
 
-def stem(file_name: str) -> str | None:
-    """Return a file name without the suffix of a model file; None if it has none."""
-    found = _FILE.fullmatch(file_name)
-    return found[1] if found else None
-
-
 def model_name(file_name: str) -> str:
     """Return the model name for a file name: without its suffix, in lower case, with `_` for other characters.
 
@@ -130,26 +151,40 @@ def model_name(file_name: str) -> str:
     return name
 
 
-def _examined(
-    settings: Settings, name: str, file: Path, sample: Path | None, signature: Path | None, folder: Path, called: str
-) -> ImportResult:
-    """Copy the file into `folder` and examine it there. Raises `Refused` and OSError."""
-    parts = {PART: _copied(file, folder / FILE, settings.model_cache_mb)}
+def _copied_parts(
+    settings: Settings, folder: Path, file: Path, sample: Path | None, code: Path | None
+) -> dict[str, str]:
+    """Copy the files into `folder`, and return the sha256 of each, in hex. Raises `Refused` and OSError."""
+    most = f"{settings.model_cache_mb} MB (MODEL_CACHE_MB); make it smaller, or raise that"
+    parts = {PART: _copied(file, folder / FILE, settings.model_cache_mb * MB, most)}
     if sample is not None:
-        with _refusals_about("sample"):
-            parts[SAMPLE_PART] = _copied(sample, folder / SAMPLE, settings.model_cache_mb)
-    check(settings, name, parts, None if signature is None else _signature(signature))
+        with _refusals_about("a sample"):
+            parts[SAMPLE_PART] = _copied(sample, folder / SAMPLE, settings.model_cache_mb * MB, most)
+    if code is not None:
+        most = f"{MOST_CODE // 1000} kB; leave only what defines the classes and functions of the model in it"
+        with _refusals_about("code beside it"):
+            parts[CODE_PART] = _copied(code, folder / CODE, MOST_CODE, most)
+    return parts
+
+
+def _examined(
+    settings: Settings, name: str, parts: dict[str, str], folder: Path, called: str, forks: Forks
+) -> ImportResult:
+    """Examine the files in `folder`. Raises `Refused` and OSError."""
     if recognise(folder / FILE) is PICKLE and settings.pickle == "deny":
         raise Refused("is a pickle, and PICKLE=deny takes only skops files; save the model with skops.io.dump")
+    if CODE_PART in parts and settings.pickle == "deny":
+        raise Refused("has code beside it, and PICKLE=deny runs none; import the skops file without it")
     limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
-    result = examine_in_process(folder, ImportTask(name, parts[PART], parts.get(SAMPLE_PART), *limits))
+    task = ImportTask(name, parts[PART], parts.get(SAMPLE_PART), parts.get(CODE_PART), *limits)
+    result = examine_in_process(folder, task, forks)
     source = f"not known; imported: {result.draft.training_data.source}, from {called}"
     training_data = dataclasses.replace(result.draft.training_data, source=source, fingerprint=parts[PART])
     draft = dataclasses.replace(result.draft, name=name, recipe=RECIPE, training_data=training_data)
     return dataclasses.replace(result, draft=draft)
 
 
-def _report(facts: dict[str, Any] | None) -> WriteReport | None:
+def drawn_report(facts: dict[str, Any] | None) -> WriteReport | None:
     """Return the function that writes the report, or None without facts.
 
     The facts are not trusted: a pickle may have changed them in its process. They are escaped like all data, and the
@@ -166,14 +201,15 @@ def _report(facts: dict[str, Any] | None) -> WriteReport | None:
         return None
 
 
-def _copied(source: Path, target: Path, megabytes: int) -> str:
-    """Copy a file and return the sha256 of the copy, in hex. Others may change `source` during the import."""
-    digest, left = hashlib.sha256(), megabytes * MB
+def _copied(source: Path, target: Path, left: int, most: str) -> str:
+    """Copy a file of up to `left` bytes and return the sha256 of the copy, in hex. Others may change `source` during
+    the import. `most`: the limit in words."""
+    digest = hashlib.sha256()
     with _opened(source) as descriptor, target.open("wb") as copy, os.fdopen(descriptor, "rb", closefd=False) as file:
         while part := file.read(min(left + 1, 1 << 20)):
             left -= len(part)
             if left < 0:
-                raise Refused(f"is larger than {megabytes} MB (MODEL_CACHE_MB); make it smaller, or raise that")
+                raise Refused(f"is larger than {most}")
             digest.update(part)
             copy.write(part)
     return digest.hexdigest()
@@ -185,11 +221,11 @@ def _refusals_about(part: str) -> Iterator[None]:
     try:
         yield
     except Refused as refused:
-        raise Refused(f"has a {part} that {refused}") from None
+        raise Refused(f"has {part} that {refused}") from None
 
 
 def _signature(path: Path) -> bytes:
-    with _refusals_about("signature"), _opened(path) as descriptor:
+    with _refusals_about("a signature"), _opened(path) as descriptor:
         return os.read(descriptor, SIGNATURE_BYTES + 1)
 
 
@@ -222,7 +258,7 @@ def _sha256(path: Path) -> str:
 
 
 @contextmanager
-def _import_folder(root: Path) -> Iterator[Path]:
+def import_folder(root: Path) -> Iterator[Path]:
     """Create a folder in the staging area and remove it afterwards. `sweep` leaves it alone while it is in use."""
     with open(staging(root) / f"{_FOLDER_PREFIX}.lock", "a", opener=no_link) as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)

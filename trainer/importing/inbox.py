@@ -1,41 +1,47 @@
 """`inbox/` in the model repository: the trainer publishes each model file in it and makes it `current`.
 
     inbox/loan.pkl, inbox/loan.csv     imported as `loan` once both are unchanged between two checks
+    inbox/loan.py                      the script or module that defines its classes, if it is a plain pickle
     inbox/loan.pkl.sig                 its signature, if imports must be signed
     inbox/done/loan@3.pkl, loan@3.csv  imported as version 3 of `loan`; may be deleted
     inbox/rejected/loan.pkl            could not be published; loan.pkl.reason.txt says why
 
-A file stays in place until its version is published, and `.importing` names it meanwhile. After a crash the next
-process retries, unless the version exists already; the third crash rejects the file.
+A file stays in place until its version is published and current, and `.importing` names it meanwhile. After a crash the
+next process retries, unless the version exists already; the third crash rejects the file.
 
 Other users may write there. What is moved or written stays in these folders, even if one of them becomes a link.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
 import functools
-import json
 import logging
 import os
 import select
 import signal
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.audit import INBOX as BY_INBOX
+from broker.audit import AuditEntry, AuditLog, Outcome
 from broker.connection import connect
-from contract.errors import ModelgateError
+from contract.errors import Code, ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
 from runtime import logs
+from trainer.forks import Forks
+from trainer.heartbeat import Heartbeat
 from trainer.importing import Refused
-from trainer.importing.imports import import_file, imported_before, model_name, stem
+from trainer.importing.attempts import Attempt, Attempts, temporary_file
+from trainer.importing.formats import stem, wrong_suffix
+from trainer.importing.imports import import_file, imported_before, model_name
 from trainer.importing.signatures import SUFFIX
 from trainer.processes import hide_memory
 from trainer.publishing import promotion
@@ -48,59 +54,118 @@ INBOX, DONE, REJECTED, REASON = "inbox", "done", "rejected", ".reason.txt"
 DEATHS = 3
 """A file is rejected after this many crashes during its import."""
 
-_ATTEMPT_FILE = ".importing"
-_SAMPLE = ".csv"
+_SAMPLE, _CODE = ".csv", ".py"
 _HALF_WRITTEN = (".part", ".tmp", ".partial", ".crdownload", ".filepart", "~")
 _MOST_NAME = 200
 """Most bytes of a file name before a prefix or suffix is added; file systems allow 255."""
+
+RequestLoads = Callable[[Sequence[tuple[str, int]]], None]
+"""Asks the workers to load these versions, of models by name."""
+
+StopRequested = Callable[[float], bool]
+"""Waits for these seconds, and returns whether to stop."""
+
+_TOGETHER, _LONGEST_WAIT = 20, 10.0
+"""Most versions that become current together, and seconds that the first may wait for others: workers replace their
+scorers once for all of them."""
 
 _Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class _Attempt:
-    """The file that is being imported. `deaths` counts the processes that died during its import; `after` is the last
-    version of the model before it."""
+class _Companions:
+    """The names of the files beside a model file: rows to try it with, the code of its classes, its signature."""
 
-    file: str
-    stamp: Sequence[int]
-    deaths: int
-    after: int
+    sample: str | None
+    code: str | None
+    signature: str | None
+
+    def names(self) -> set[str]:
+        return {name for name in (self.sample, self.code, self.signature) if name}
+
+
+@dataclass(frozen=True)
+class _Published:
+    """A version that is not current yet. `position` is that of its file among those dropped together."""
+
+    attempt: Attempt
+    manifest: ModelManifest
+    beside: _Companions
+    position: str
 
 
 class Inbox:
     """The folder `inbox/`. Call `import_files()` every `EVERY` seconds.
 
-    `promote` is called with each new version, `log` with each line of the log. Several processes may watch one inbox: a
-    lock lets one at a time import.
+    `promote` is called with each new version, `request_loads` before with those that are promoted together, `log` with
+    each line of the log, `audit` with the entry of each import. Several processes may watch one inbox: a lock lets one
+    at a time import.
     """
 
-    def __init__(self, settings: Settings, promote: promotion.Promote, log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        promote: promotion.Promote,
+        log: Callable[[str], None],
+        request_loads: RequestLoads = lambda _: None,
+        audit: Callable[[AuditEntry], object] = lambda _: None,
+    ) -> None:
         self._settings = settings
         self._folder = settings.models_dir / INBOX
         self._promote = promote
         self._log = log
+        self._request_loads = request_loads
+        self._audit = audit
+        self._attempts = Attempts(self._folder)
         self._last_seen: dict[str, _Stamp] = {}
         self._failed: dict[str, _Stamp] = {}
+        self._position = ""
 
-    def import_files(self) -> None:
-        """Import all files that are complete. Raises OSError if the inbox cannot be read or created."""
+    def import_files(self, stop_requested: StopRequested = lambda _: False) -> None:
+        """Import all files that are complete; between two of them, end if `stop_requested(0)`. Raises OSError if the
+        inbox cannot be read or created."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._locked() as locked:
             if not locked:
                 return
-            for name in self._complete_files():
-                try:
-                    self._import_file(name)
-                except FileNotFoundError:
-                    self._log(f"inbox: {name!r} was removed")
-                except Exception as error:
-                    # Probably a folder without write permission. Log it once, and retry when the file changes.
-                    self._failed[name] = self._last_seen.get(name, (0, 0, 0))
-                    why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-                    self._log(f"inbox: {name!r} can neither be imported nor moved away: {why}")
-                # Not in a `finally`: after a crash the next process needs this file.
-                (self._folder / _ATTEMPT_FILE).unlink(missing_ok=True)
+            names = self._complete_files()
+            if names and self._import_all(names, stop_requested):
+                self._attempts.keep(self._last_seen.keys() - names)
+
+    def _import_all(self, names: Sequence[str], stop_requested: StopRequested) -> bool:
+        """Return whether all were imported, and it was not asked to stop before."""
+        waiting: list[_Published] = []
+        since = time.monotonic()
+        with Forks() as forks:
+            for number, name in enumerate(names, 1):
+                if stop_requested(0):
+                    return False
+                if not waiting:
+                    since = time.monotonic()
+                self._position = f"{number} of {len(names)}: " if len(names) > 1 else ""
+                with self._failures_reported(name):
+                    waiting += self._publish_or_reject(name, forks)
+                late = time.monotonic() - since > _LONGEST_WAIT or len(waiting) == _TOGETHER
+                # After a crash those that wait must not be counted as attempts again.
+                if late or number == len(names) or any(published.attempt.deaths for published in waiting):
+                    self._promote_all(waiting)
+                    waiting = []
+        return True
+
+    @contextmanager
+    def _failures_reported(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            self._say(f"{name!r} was removed")
+        except Exception as error:
+            # Probably a folder without write permission. Log it once, and retry when the file changes.
+            self._failed[name] = self._last_seen.get(name, (0, 0, 0))
+            why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            self._say(f"{name!r} can neither be imported nor moved away: {why}")
+
+    def _say(self, line: str) -> None:
+        self._log(f"inbox: {self._position}{line}")
 
     @contextmanager
     def _locked(self) -> Iterator[bool]:
@@ -113,20 +178,20 @@ class Inbox:
                 yield True
 
     def _complete_files(self) -> list[str]:
-        """Return the model files that have not changed since the last check; a file of an interrupted import comes
+        """Return the model files that have not changed since the last check; those of interrupted imports come
         first."""
         now = self._stamps()
         same = {name for name, stamp in now.items() if self._last_seen.get(name) == stamp}
         self._last_seen = now
         self._failed = {name: stamp for name, stamp in self._failed.items() if now.get(name) == stamp}
-        # A model waits while its sample or signature is still being written.
+        # A model waits while its sample, code or signature is still being written.
         found = [
             name
             for name in same - self._failed.keys()
-            if not _is_companion(name) and {*self._companions(name)} <= {None, *same}
+            if not _is_companion(name) and self._companions(name).names() <= same
         ]
-        attempt = self._read_attempt()
-        return sorted(found, key=lambda name: (attempt is None or name != attempt.file, name))
+        attempts = self._attempts.under_way()
+        return sorted(found, key=lambda name: (name not in attempts, name))
 
     def _stamps(self) -> dict[str, _Stamp]:
         stamps = {}
@@ -137,88 +202,88 @@ class Inbox:
                 stamps[name] = _stamp(self._folder / name)
         return stamps
 
-    def _sample_of(self, name: str) -> str | None:
-        wanted = f"{stem(name)}{_SAMPLE}".lower()
+    def _companions(self, name: str) -> _Companions:
+        """Return the files that lie beside a model file."""
+        signature = f"{name}{SUFFIX}"
+        signed = signature if signature in self._last_seen else None
+        return _Companions(self._beside(name, _SAMPLE), self._beside(name, _CODE), signed)
+
+    def _beside(self, name: str, suffix: str) -> str | None:
+        wanted = f"{stem(name)}{suffix}".lower()
         return next((other for other in self._last_seen if other.lower() == wanted), None)
 
-    def _signature_of(self, name: str) -> str | None:
-        wanted = f"{name}{SUFFIX}"
-        return wanted if wanted in self._last_seen else None
-
-    def _companions(self, name: str) -> tuple[str | None, str | None]:
-        """Return the names of the sample and of the signature of a model file."""
-        return self._sample_of(name), self._signature_of(name)
-
-    def _import_file(self, name: str) -> None:
-        """Import or reject one file, and move it away. Raises OSError."""
-        path, (sample, signature) = self._folder / name, self._companions(name)
+    def _publish_or_reject(self, name: str, forks: Forks) -> list[_Published]:
+        """Return the version that a file has become, or reject the file. Raises OSError."""
+        path, beside, model = self._folder / name, self._companions(name), None
         try:
             model = _model_of(path)
-            attempt = self._start(name, model)
-            manifest = self._publish(attempt, model, path, sample, signature)
-        except (Refused, ModelgateError) as refused:
-            reason = str(refused) if isinstance(refused, ModelgateError) else f"{name!r} {refused}"
-            self._reject(name, sample, signature, reason)
-        else:
-            self._finish(attempt, manifest, sample, signature)
-
-    def _start(self, name: str, model: str) -> _Attempt:
-        """Record the import of a file before it begins. Raises `Refused` after too many crashes."""
-        stamp, known = list(_stamp(self._folder / name)), self._read_attempt()
-        if known and (known.file, known.stamp) == (name, stamp):
-            attempt = dataclasses.replace(known, deaths=known.deaths + 1)
+            after = max([0, *Repository(self._settings.models_dir).versions(model)])
+            attempt = self._attempts.start(name, _stamp(path), after)
             if attempt.deaths >= DEATHS:
                 raise Refused(f"crashed the trainer during {DEATHS} imports; see the trainer's log")
-        else:
-            attempt = _Attempt(name, stamp, 0, max([0, *Repository(self._settings.models_dir).versions(model)]))
-        self._temporary_file(json.dumps(dataclasses.asdict(attempt))).replace(self._folder / _ATTEMPT_FILE)
-        return attempt
+            manifest = self._publish(attempt, model, path, beside, forks)
+        except (Refused, ModelgateError) as refused:
+            reason = str(refused) if isinstance(refused, ModelgateError) else f"{name!r} {refused}"
+            self._reject(name, beside, reason)
+            code = refused.failure.code if isinstance(refused, ModelgateError) else Code.NOT_PUBLISHED
+            self._audit(AuditEntry("import", BY_INBOX, Outcome.FAILED, model=model, code=code))
+            return []
+        return [_Published(attempt, manifest, beside, self._position)]
 
-    def _read_attempt(self) -> _Attempt | None:
-        try:
-            return _Attempt(**json.loads((self._folder / _ATTEMPT_FILE).read_bytes()))
-        except (OSError, ValueError, TypeError):
-            return None
-
-    def _publish(
-        self, attempt: _Attempt, model: str, path: Path, sample: str | None, signature: str | None
-    ) -> ModelManifest:
+    def _publish(self, attempt: Attempt, model: str, path: Path, beside: _Companions, forks: Forks) -> ModelManifest:
         root = self._settings.models_dir
         known = imported_before(root, model, path, attempt.after) if attempt.deaths else None
-        rows, signed = (self._folder / name if name else None for name in (sample, signature))
-        return known or import_file(self._settings, model, path, rows, signed)
+        sample, code, signature = (
+            self._folder / name if name else None for name in (beside.sample, beside.code, beside.signature)
+        )
+        return known or import_file(self._settings, model, path, sample, signature, code=code, forks=forks)
 
-    def _finish(self, attempt: _Attempt, manifest: ModelManifest, sample: str | None, signature: str | None) -> None:
+    def _promote_all(self, waiting: Sequence[_Published]) -> None:
+        if len(waiting) > 1:
+            self._request_loads([(published.manifest.name, published.manifest.version) for published in waiting])
+        for published in waiting:
+            self._position = published.position
+            with self._failures_reported(published.attempt.file):
+                self._finish(published)
+
+    def _finish(self, published: _Published) -> None:
+        """Make the version current and move the file away. Raises OSError."""
+        attempt, manifest, beside = published.attempt, published.manifest, published.beside
         made = f"version {manifest.version} of {manifest.name!r}"
         for warning in manifest.warnings:
-            self._log(f"inbox: {attempt.file!r}: {warning}")
+            self._say(f"{attempt.file!r}: {warning}")
+        alias = None
         try:
             remark = self._promote(manifest.name, manifest.version, CURRENT)
-            self._log(f"inbox: {attempt.file!r} is {made} and serves" + (f" ({remark})" if remark else ""))
+            alias = CURRENT
+            self._say(f"{attempt.file!r} is {made} and serves" + (f" ({remark})" if remark else ""))
         except Exception as error:
-            self._log(f"inbox: {attempt.file!r} is {made}, but did not become {CURRENT}: {error}")
+            self._say(f"{attempt.file!r} is {made}, but did not become {CURRENT}: {error}")
+        self._audit(AuditEntry("import", BY_INBOX, model=manifest.name, version=manifest.version, alias=alias))
         if list(_stamp(self._folder / attempt.file)) == list(attempt.stamp):
             called = f"{manifest.name}@{manifest.version}"
             place = self._move(attempt.file, DONE, called + attempt.file[len(stem(attempt.file) or "") :])
-            if signature:
-                self._move(signature, DONE, f"{place}{SUFFIX}")
-            if sample:
-                self._move_sample(sample, DONE, called + _SAMPLE)
+            if beside.signature:
+                self._move(beside.signature, DONE, f"{place}{SUFFIX}")
+            if beside.sample:
+                self._move_shared(beside.sample, DONE, called + _SAMPLE)
+            if beside.code:
+                self._move_shared(beside.code, DONE, called + _CODE)
 
-    def _reject(self, name: str, sample: str | None, signature: str | None, reason: str) -> None:
-        self._log(f"inbox: rejected: {reason}")
+    def _reject(self, name: str, beside: _Companions, reason: str) -> None:
+        self._say(f"rejected: {reason}")
         place = self._move(name, REJECTED, name)
         with opened_folder(self._folder / REJECTED) as target:
-            os.replace(self._temporary_file(f"{reason}\n"), f"{place}{REASON}", dst_dir_fd=target)
-        if signature:
-            self._move(signature, REJECTED, f"{place}{SUFFIX}")
-        if sample:
-            self._move_sample(sample, REJECTED, sample)
+            os.replace(temporary_file(self._folder, f"{reason}\n"), f"{place}{REASON}", dst_dir_fd=target)
+        if beside.signature:
+            self._move(beside.signature, REJECTED, f"{place}{SUFFIX}")
+        for shared in filter(None, (beside.sample, beside.code)):
+            self._move_shared(shared, REJECTED, shared)
 
-    def _move_sample(self, sample: str, folder: str, wanted: str) -> None:
-        """Move a sample away, unless another model of that name still waits for its import."""
-        if not any(self._sample_of(name) == sample for name in os.listdir(self._folder)):
-            self._move(sample, folder, wanted)
+    def _move_shared(self, companion: str, folder: str, wanted: str) -> None:
+        """Move a sample or code away, unless another model of that name still waits for its import."""
+        if not any(companion in self._companions(name).names() for name in os.listdir(self._folder)):
+            self._move(companion, folder, wanted)
 
     def _move(self, name: str, folder: str, wanted: str) -> str:
         """Move a file and return its new name: `wanted` with a number if that name is taken. Never overwrites a
@@ -233,21 +298,13 @@ class Inbox:
             os.rename(self._folder / name, new, dst_dir_fd=target)
         return new
 
-    def _temporary_file(self, text: str) -> Path:
-        """Write a temporary file, which the caller moves to its place, and return its path."""
-        part = self._folder / f"{_ATTEMPT_FILE}.part"
-        part.unlink(missing_ok=True)
-        with part.open("x", encoding="utf-8", errors="backslashreplace") as file:  # "x" follows no link
-            file.write(text)
-        return part
 
-
-def watch(inbox: Inbox, stop_requested: Callable[[float], bool], log: Callable[[str], None]) -> None:
-    """Import files until `stop_requested`, which waits for the given seconds, returns True."""
+def watch(inbox: Inbox, stop_requested: StopRequested, log: Callable[[str], None]) -> None:
+    """Import files until `stop_requested` returns True."""
     last = ""
     while not stop_requested(EVERY):
         try:
-            inbox.import_files()
+            inbox.import_files(stop_requested)
             last = ""
         except OSError as error:
             if str(error) != last:
@@ -263,14 +320,17 @@ def main() -> None:
     logs.configure("trainer", sys.stdout)
     log = logging.getLogger("trainer").info
     settings = Settings.from_environ()
-    promote = functools.partial(
-        promotion.promote, settings, connect(settings.redis_url) if settings.redis_url else None
-    )
-    watch(
-        Inbox(settings, promote, log),
-        lambda seconds: bool(select.select([sys.stdin], [], [], seconds)[0]),
-        log,
-    )
+    connection = connect(settings.redis_url) if settings.redis_url else None
+    promote = functools.partial(promotion.promote, settings, connection)
+    request_loads = functools.partial(promotion.request_loads, settings, connection)
+    heartbeat = Heartbeat()
+
+    def stop_requested(seconds: float) -> bool:
+        heartbeat.beat()
+        return bool(select.select([sys.stdin], [], [], seconds)[0])
+
+    audit = AuditLog(connection, settings.audit_days, of_trainer=True).write
+    watch(Inbox(settings, promote, log, request_loads, audit), stop_requested, log)
 
 
 def _model_of(path: Path) -> str:
@@ -281,13 +341,13 @@ def _model_of(path: Path) -> str:
     if not stat.S_ISREG(mode):
         raise Refused("is not a file (but a folder, a pipe or a device); put a file into the inbox")
     if stem(path.name) is None:
-        raise Refused("does not end in .pkl, .pickle, .joblib, .cloudpickle or .skops, so it is not a model file")
+        raise Refused(wrong_suffix(path.name))
     return model_name(path.name)
 
 
 def _is_companion(name: str) -> bool:
-    """Return whether it is the sample or the signature of a model's file."""
-    return name.lower().endswith((_SAMPLE, SUFFIX))
+    """Return whether it is the sample, the code or the signature of a model's file."""
+    return name.lower().endswith((_SAMPLE, _CODE, SUFFIX))
 
 
 def _stamp(path: Path) -> _Stamp:

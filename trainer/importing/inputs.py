@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.utils import get_tags
 
-from contract.jobs import Value
-from contract.manifest import Kind
+from contract.signature import Kind
 from scoring.sklearn_internals import CATEGORY_ENCODER, FEATURE_COUNT, column_places
-from trainer.importing import Refused
+from trainer.importing.hints import Hint
+from trainer.importing.other_libraries import described
+from trainer.importing.words import hints_by_name, reads_records, reads_texts, texts_to_try
 
 _INSIDE = (
     "best_estimator_",
@@ -33,41 +34,30 @@ _WHOLE, _FRACTION = re.compile(r"-?(0|[1-9]\d*)"), re.compile(r"-?\d+\.\d+")
 """How Python writes integers and floats."""
 
 
-@dataclass(frozen=True)
-class Hint:
-    """What a step shows about one column. `values` are some that it has seen, or similar ones; `whole`: whether its
-    numbers were integers when it was fitted, None if that is unknown."""
-
-    kind: Kind | None = None
-    nullable: bool = False
-    categories: tuple[str, ...] | None = None
-    values: tuple[Value, ...] = ()
-    whole: bool | None = None
-
-    def completed_by(self, other: Hint) -> Hint:
-        """Return `self` with unknown parts from `other`, the hint of a later step of the pipeline."""
-        return Hint(
-            self.kind or other.kind,
-            self.nullable or other.nullable,
-            other.categories if self.categories is None else self.categories,
-            # Prefer categories, which are many values, to a statistic, which is one.
-            max(self.values, other.values, key=len),
-            other.whole if self.whole is None else self.whole,
-        )
-
-
-def names(estimator: Any) -> tuple[str, ...] | None:
-    """Return the columns' names, or None if it was not fitted on a DataFrame."""
-    for part in _outermost_parts(estimator):
+def names(estimator: Any, written: Collection[str] = ()) -> tuple[str, ...] | None:
+    """Return the columns' names, spelt as in `written` (those beside it); None if it was not fitted on a DataFrame."""
+    for part in outermost_parts(estimator):
+        if shown := described(part):
+            return shown.names and tuple(shown.original(name, written) for name in shown.names)
         found = _attribute(part, "feature_names_in_")
         if found is not None:
-            return tuple(map(str, found))
+            return tuple(_with_blanks(list(map(str, found)), members(part)))
     return None
+
+
+def _with_blanks(names: Sequence[str], members: Sequence[Any]) -> Iterator[str]:
+    """Yield the names as a member has them that has kept their blanks: an ensemble may have its names from LightGBM."""
+    known = (_attribute(member, "feature_names_in_") for member in members)
+    others = {str(name) for found in known if found is not None for name in found}
+    for name in names:
+        yield next((other for other in others.difference(names) if other.replace(" ", "_") == name), name)
 
 
 def count(estimator: Any) -> int | None:
     """Return the number of columns, or None if it is unknown."""
-    for part in _outermost_parts(estimator):
+    for part in outermost_parts(estimator):
+        if shown := described(part):
+            return len(shown.hints)
         # Before 0.24 nothing had n_features_in_.
         for attribute in ("n_features_in_", "n_features_", FEATURE_COUNT):
             found = _attribute(part, attribute)
@@ -76,23 +66,53 @@ def count(estimator: Any) -> int | None:
         shape = np.shape(_attribute(part, "coef_")) or np.shape(_attribute(part, "support_vectors_"))
         if shape:
             return int(shape[-1])
+        if _attribute(part, "X_min_") is not None:  # an IsotonicRegression
+            return 1
     return None
 
 
-def refuse_bare_text(estimator: Any) -> None:
-    """Raise `Refused` for a text vectorizer: it takes a list of texts and would silently misread rows of columns."""
-    for part in _outermost_parts(estimator):
-        for step in (part, *(step for _, step in _attribute(part, "transformer_list") or ())):
-            if _reads_texts(step):
-                raise Refused(
-                    f"takes bare texts ({type(step).__name__}), but Modelgate sends rows of named columns; fit it on"
-                    f" a DataFrame, with make_column_transformer(({type(part).__name__}(…), 'text')) as the first step"
-                )
+def takes_nan(estimator: Any) -> bool:
+    """Return whether the part of `estimator` that answers says that it takes NaN."""
+    seen: set[int] = set()
+    while id(estimator) not in seen:
+        seen.add(id(estimator))
+        inside = steps(estimator)[-1:] or [part for part in members(estimator) if hasattr(part, "predict")]
+        estimator = inside[0] if inside else estimator
+    with suppress(Exception):  # other libraries may have no tags, or unusual ones
+        return bool(get_tags(estimator).input_tags.allow_nan)
+    return False
+
+
+def vectorizers(estimator: Any) -> list[Any]:
+    """Return the vectorizers that get the rows of `estimator` as they are sent, or after steps of which none knows
+    columns; none: its rows are a table."""
+    if reads_texts(estimator) or reads_records(estimator):
+        return [estimator]
+    if _knows_columns(estimator):
+        return []
+    for step in steps(estimator):
+        if found := vectorizers(step):
+            return found
+        if _knows_columns(step):
+            return []
+    if parts := _united(estimator):
+        return [found for part in parts for found in vectorizers(part)]
+    return next(filter(None, map(vectorizers, members(estimator) or _in_attributes(estimator))), [])
+
+
+def reads_texts_first(estimator: Any) -> bool:
+    """Return whether nothing comes before its vectorizers of texts."""
+    for part in outermost_parts(estimator):
+        if parts := _united(part):
+            return all(map(reads_texts_first, parts))
+        if reads_texts(part):
+            return True
+    return False
 
 
 def unused(estimator: Any) -> frozenset[str]:
     """Return the columns that its ColumnTransformer drops: rows need not have them."""
-    for part in _outermost_parts(estimator):
+    for part in outermost_parts(estimator):
         columns = _attribute(part, "feature_names_in_")
         if columns is not None and _indices(part) is not None:
             used = {place for inner, places in by_columns(part) if not _is(inner, "drop") for place in places}
@@ -102,24 +122,28 @@ def unused(estimator: Any) -> frozenset[str]:
 
 def has_column_transformer(estimator: Any) -> bool:
     """Return whether it contains a ColumnTransformer."""
-    return any(_indices(part) is not None for part in _outermost_parts(estimator))
+    return any(_indices(part) is not None for part in outermost_parts(estimator))
 
 
 def hints(estimator: Any, width: int) -> list[Hint]:
     """Return a hint for each column."""
     found = [Hint()] * width
-    for part in _outermost_parts(estimator):
+    for part in outermost_parts(estimator):
         _collect(part, range(width), found)
+        for step in filter(reads_records, steps(part)):
+            known = hints_by_name(step)
+            for place, name in enumerate(names(part) or ()):
+                found[place] = found[place].completed_by(known.get(name, Hint()))
     return found
 
 
-def _outermost_parts(estimator: Any) -> Iterator[Any]:
+def outermost_parts(estimator: Any) -> Iterator[Any]:
     """Yield the estimator, its first step or member, and so on inwards: the parts that get the columns unchanged."""
     seen: set[int] = set()
     while estimator is not None and id(estimator) not in seen:
         seen.add(id(estimator))
         yield estimator
-        inside = steps(estimator)[:1] or members(estimator)
+        inside = steps(estimator)[:1] or members(estimator) or held(estimator)
         estimator = inside[0] if inside else None
 
 
@@ -129,6 +153,28 @@ def members(estimator: Any) -> list[Any]:
     # CalibratedClassifierCV holds wrappers that are not estimators.
     inner = (thing if hasattr(thing, "get_params") else getattr(thing, "estimator", None) for thing in found)
     return [thing for thing in inner if hasattr(thing, "get_params")]
+
+
+def held(estimator: Any) -> list[Any]:
+    """Return the estimators in the attributes of a class of the user's own that knows no columns, and in their lists
+    and dicts: those with names first. Empty if they take different numbers of columns, since it is unknown which gets
+    the rows."""
+    found = [part for part in _in_attributes(estimator) if _knows_columns(part)]
+    found.sort(key=lambda part: _attribute(part, "feature_names_in_") is None)
+    return found if len({_attribute(part, "n_features_in_") for part in found}) == 1 else []
+
+
+def _in_attributes(estimator: Any) -> list[Any]:
+    if type(estimator).__module__.startswith("sklearn.") or _knows_columns(estimator) or steps(estimator):
+        return []
+    inside = vars(estimator).values() if hasattr(estimator, "__dict__") else ()
+    return [part for attribute in inside for part in _members_of(attribute) if hasattr(part, "get_params")]
+
+
+def _members_of(attribute: Any) -> Iterable[Any]:
+    if isinstance(attribute, Mapping):
+        return attribute.values()
+    return attribute if isinstance(attribute, list | tuple) else (attribute,)
 
 
 def _flat(thing: Any) -> Iterator[Any]:
@@ -142,11 +188,26 @@ def _flat(thing: Any) -> Iterator[Any]:
 
 
 def steps(estimator: Any) -> list[Any]:
-    """Return a pipeline's steps, without those that do nothing."""
+    """Return a pipeline's steps, without those that do nothing when it predicts: imbalanced-learn's samplers, too."""
     named = _attribute(estimator, "steps")
     if not isinstance(named, list):
         return []
-    return [step for _, step in named if step is not None and not isinstance(step, str)]
+    return [
+        step
+        for _, step in named
+        if step is not None and not isinstance(step, str) and not hasattr(step, "fit_resample")
+    ]
+
+
+def _united(part: Any) -> list[Any]:
+    """Return the parts of a FeatureUnion, which all get the same rows."""
+    return [transformer for _, transformer, *_ in _attribute(part, "transformer_list") or ()]
+
+
+def _knows_columns(part: Any) -> bool:
+    """Return whether it was fitted on a table."""
+    fitted_on = (_attribute(part, "feature_names_in_"), _attribute(part, "n_features_in_"), _indices(part))
+    return any(found is not None for found in fitted_on)
 
 
 def by_columns(part: Any) -> Iterator[tuple[Any, Sequence[int]]]:
@@ -185,11 +246,14 @@ def _collect(part: Any, columns: Sequence[int], found: list[Hint]) -> None:
         for transformer, places in by_columns(part):
             _collect(transformer, [columns[place] for place in places], found)
         return
-    for _, transformer, *_ in _attribute(part, "transformer_list") or ():
+    for transformer in _united(part):
         _collect(transformer, columns, found)
+    shown = described(part)
     for position, column in enumerate(columns):
         if column < len(found):
             found[column] = found[column].completed_by(_hint(part, position, len(columns)))
+            if shown and len(shown.hints) == len(columns):
+                found[column] = found[column].completed_by(shown.hints[position])
 
 
 def _collect_spelling(step: Any, columns: Sequence[int], found: list[Hint]) -> None:
@@ -211,7 +275,8 @@ def _spelt(words: Sequence[Any]) -> Hint:
 
 def _keeps_columns(step: Any) -> bool:
     """Return whether the next step gets the same columns in the same positions."""
-    return _is_imputer(step) and not step.add_indicator
+    shown = described(step)
+    return shown.keeps_columns if shown else _is_imputer(step) and not step.add_indicator
 
 
 def _is_imputer(step: Any) -> bool:
@@ -222,12 +287,8 @@ def _is(step: Any, word: str) -> bool:
     return isinstance(step, str) and step == word
 
 
-def _reads_texts(step: Any) -> bool:
-    return hasattr(step, "build_analyzer")
-
-
 def _hint(step: Any, position: int, width: int) -> Hint:
-    hint = Hint(Kind.STRING) if _reads_texts(step) else Hint()
+    hint = Hint(Kind.STRING, values=tuple(texts_to_try([step], 3))) if reads_texts(step) else Hint()
     categories = _attribute(step, "categories_")
     if isinstance(categories, list) and len(categories) == width:
         hint = hint.completed_by(_of_categories(categories[position], _attribute(step, "handle_unknown") == "error"))
@@ -258,7 +319,8 @@ def _of_statistic(value: Any, spread: float) -> Hint:
         return Hint()
     if not math.isfinite(number):
         return Hint()
-    return Hint(Kind.NUMBER, values=tuple(n for n in (number, number + spread) if math.isfinite(n)))
+    values = tuple(n for n in (number, number + spread) if math.isfinite(n))
+    return Hint(Kind.NUMBER, values=values, binary=0 <= number <= 1)
 
 
 def _of_categories(categories: Any, closed: bool) -> Hint:

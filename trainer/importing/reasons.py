@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sklearn.exceptions import NotFittedError
 
 from scoring.compatibility import SKLEARN_VERSION
 from trainer.importing.formats import beginning, sklearn_versions
+from trainer.importing.packages import forecasts, how_to_install, not_served, pip_name
 
 _LOST = re.compile(
     r"Can't (?:get attribute|resolve path) '(?P<class>[^']+)' on <module '(?P<on>[^']+)'"
@@ -16,7 +18,39 @@ _LOST = re.compile(
     r"|module '(?P<module>[^']+)' has no attribute '(?P<name>[^']+)'"
 )
 UNFITTED = "holds a model that is not fitted; save it after fit()"
+_BESIDE = (
+    "put its code beside the file, under the same name and with the suffix .py (inbox: loan.py beside loan.pkl; make"
+    " import CODE=loan.py; upload: the part code)"
+)
 _LIBRARIES = ("sklearn", "numpy", "scipy", "pandas", "joblib")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a pickle looks for something that is not there. `name` is None if the module is missing."""
+
+    module: str
+    name: str | None
+
+
+def missing_place(error: Exception) -> Place | None:
+    """Return where a pickle looked in vain when it raised `error`; None for another error, or another release of a
+    library."""
+    if isinstance(error, ModuleNotFoundError):
+        found = Place(error.name or "", None)
+    elif lost := _LOST.search(str(error)):
+        found = Place(_module_of(lost), lost["class"] or lost["name"])
+    else:
+        return None
+    module = found.module
+    known = module.split(".")[0] in _LIBRARIES or pip_name(module) or not_served(module) or forecasts(module)
+    return None if known or not found.module else found
+
+
+def _module_of(lost: re.Match[str]) -> str:
+    module = lost["on"] or lost["module"]
+    # `python -m trainer.importing` appears in it as the name of the module.
+    return "__main__" if module.split(".")[-1] == "__main__" else module
 
 
 def why_not_loaded(error: Exception, plain: bytes) -> str:
@@ -26,7 +60,7 @@ def why_not_loaded(error: Exception, plain: bytes) -> str:
         return _missing_module(error.name or str(error), others)
     lost = _LOST.search(str(error))
     if isinstance(error, AttributeError) and lost:
-        return _missing_class(lost["class"] or lost["name"], lost["on"] or lost["module"], others)
+        return _missing_class(lost["class"] or lost["name"], _module_of(lost), others)
     cut_off = ("truncated", "EOF: reading", "Ran out of input", "exhausted")
     if isinstance(error, EOFError) or any(words in str(error) for words in cut_off):
         return f"is cut off after {len(plain)} bytes; copy it again"
@@ -44,10 +78,25 @@ def why_not_loaded(error: Exception, plain: bytes) -> str:
     )
 
 
+def of_other_library(library: str) -> str:
+    return (
+        f"holds an object of {library}, which Modelgate does not run; serve it with a server of that library, or fit a"
+        " model of scikit-learn, XGBoost, LightGBM or CatBoost"
+    )
+
+
 def damaged(plain: bytes) -> str:
     return (
         f"is not a pickle, or is damaged (it has {len(plain)} bytes and begins with {beginning(plain)}); copy it again,"
         " in binary mode, or save the fitted model again with joblib.dump"
+    )
+
+
+def of_time_series(kind: str) -> str:
+    """Return why a model that forecasts is refused; `kind` is its class or module."""
+    return (
+        f"is a model of a time series ({kind}): it forecasts what comes after the rows that it was fitted on, and takes"
+        " no rows; fit a model of rows, with the date or the last values as columns"
     )
 
 
@@ -56,25 +105,35 @@ def _missing_module(module: str, others: Sequence[str]) -> str:
     if module.split(".")[0] in _LIBRARIES or (others and module.startswith("_")):
         made = f"scikit-learn {joined(others)}" if others else f"an old release of {module.split('.')[0]}"
         return f"was made with {made}: it needs the module {module!r}, which the release here lacks; {fit_again()}"
+    if library := not_served(module):
+        return of_other_library(library)
+    if forecasts(module):
+        return of_time_series(module)
+    if module.split(".")[0] == "dill":
+        return f"needs dill, which is not installed here; save it with cloudpickle.dump, or {how_to_install('dill')}"
+    if package := pip_name(module):
+        return f"needs the module {module!r}, which is not installed here; {how_to_install(package)}"
     return (
-        f"needs the module {module!r}, which is not installed here; install it for the trainer and the workers"
-        " (docs/how-to/import-a-model.md), or, if it is your own module, save the model with cloudpickle after"
-        " cloudpickle.register_pickle_by_value(module)"
+        f"needs the module {module!r}, which is not here; if it is your own, {_BESIDE}; if it is a library,"
+        f" {how_to_install(module.split('.')[0])}"
     )
 
 
 def _missing_class(name: str, module: str, others: Sequence[str]) -> str:
-    # `python -m trainer.importing` appears in it as the name of the module.
-    if module.split(".")[-1] == "__main__":
+    if module == "__main__":
         return (
             f"uses {name!r}, which was defined in the script or notebook that saved it (__main__), and a pickle holds"
-            " only its name; save it from there with cloudpickle.dump, which puts the code into the file, or move the"
-            " class to a recipe (docs/how-to/write-a-recipe.md)"
+            f" only its name; {_BESIDE}; or save it from there with cloudpickle.dump, which puts the code into the file"
         )
     if module.split(".")[0] in _LIBRARIES:
         made = f"scikit-learn {joined(others)}" if others else f"another release of {module.split('.')[0]}"
         return f"was made with {made}: {module} here has no {name!r}; {fit_again()}"
-    return f"uses {name!r} of the module {module!r}, which the installed release lacks; install the release that has it"
+    if pip_name(module):
+        return f"uses {name!r} of the module {module!r}, which the installed release lacks; install another release"
+    return (
+        f"uses {name!r} of the module {module!r}, and the one that is here lacks it; if that module is your own,"
+        f" {_BESIDE}; otherwise install the release that has it"
+    )
 
 
 def why_not_predicting(error: Exception, made_with: Sequence[str], has_sample: bool) -> str:
@@ -93,6 +152,13 @@ def why_not_predicting(error: Exception, made_with: Sequence[str], has_sample: b
     if has_sample:
         return f"does not predict its sample rows ({explained(error)}); correct them, or the model"
     return f"does not predict made-up rows ({explained(error)}); add a CSV sample with some real rows"
+
+
+def left_out_by_dill(error: NameError) -> str:
+    return (
+        f"was saved with dill, which leaves out what the functions of a script use ({explained(error)}); save it with"
+        " cloudpickle.dump, or with dill.dump(model, file, recurse=True)"
+    )
 
 
 def no_probabilities(row: str, made_with: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import IO
 
 from contract import csv_table
 from contract.csv_cells import NULLS, number_format, without_commas
-from contract.manifest import Field, Kind
+from contract.signature import Field, Kind
 from contract.values import Conversion, Refusal
 from contract.wording import listed
 from trainer.importing import Refused
@@ -36,9 +36,23 @@ class Sample:
                 return kind
         return None
 
+    def only(self, columns: Sequence[str]) -> Sample:
+        """Return the sample without its other columns."""
+        return Sample(tuple(columns), list(zip(*map(self.cells, columns), strict=True)))
+
+    def spelt_as(self, names: Sequence[str]) -> Sample:
+        """Return the sample with its columns as in `names`, which may have blanks around them."""
+        spelling = {name.strip(): name for name in names}
+        columns = tuple(name if name in names else spelling.get(name, name) for name in self.columns)
+        return Sample(columns, self.rows)
+
     def whole(self, column: str) -> bool:
         """Return whether all cells are written as whole numbers."""
         return all(cell is not None and _WHOLE.fullmatch(cell.strip()) for cell in self.cells(column))
+
+    def binary(self, column: str) -> bool:
+        """Return whether it has no other cells than 0 and 1."""
+        return {cell for cell in self.cells(column) if cell is not None} <= {"0", "1", "0.0", "1.0"}
 
     def nullable(self, column: str) -> bool:
         return None in self.cells(column)

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from contract.coercion import Grid, coerce
+from contract.coercion import coerce
+from contract.instances import Grid
 from contract.jobs import Value
-from contract.manifest import Field, Kind, ManifestDraft, Output, OutputKind
+from contract.manifest import ManifestDraft
+from contract.signature import Field, Kind, Output, OutputKind
 from contract.values import Conversion, Refusal
 from contract.wording import listed, shown
 from scoring.estimators import predict_matrix
@@ -53,7 +55,10 @@ def _ignored(columns: Sequence[str]) -> list[str]:
 
 
 def _targets(estimator: Any, draft: ManifestDraft, sample: Sample) -> dict[str, list[Value]]:
-    """Return the columns that are not inputs and hold what the model predicts: the values of each, None for null."""
+    """Return the columns that are not inputs and hold what a model of one output predicts: the values of each, None for
+    null."""
+    if len(draft.signature.outputs) != 1:
+        return {}
     known = {*draft.signature.names, *(inputs.names(estimator) or ())}
     found = {}
     for column in sample.columns:

@@ -1,9 +1,9 @@
 """Detached signatures of imports: `loan.pkl.sig`, made by `make sign FILE=loan.pkl`.
 
 A signature is a raw ed25519 signature over a JSON text about the import. Signer and trainer each build the text from
-their own copies of the files. So a signature fits one file with one sample under one name:
+their own copies of the files. So a signature fits one file with one sample and one code under one name:
 
-    {"import":{"model":"loan","parts":{"file":"<sha256>","sample":"<sha256>"}}}
+    {"import":{"model":"loan","parts":{"code":"<sha256>","file":"<sha256>","sample":"<sha256>"}}}
 
 A missing part has no entry.
 """
@@ -25,7 +25,7 @@ from trainer.importing import Refused
 SUFFIX = ".sig"
 """The suffix of a signature's file name."""
 
-PART, SAMPLE_PART = "file", "sample"
+PART, SAMPLE_PART, CODE_PART = "file", "sample", "code"
 """The names of an import's parts in a signature."""
 
 
@@ -46,7 +46,8 @@ def check(settings: Settings, model: str, parts: Mapping[str, str], signature: b
     allowed = keys(settings)
     if not allowed:
         return
-    command = f"make sign FILE=…{' SAMPLE=…' if SAMPLE_PART in parts else ''} NAME={model}"
+    others = "".join(f" {part.upper()}=…" for part in (SAMPLE_PART, CODE_PART) if part in parts)
+    command = f"make sign FILE=…{others} NAME={model}"
     if signature is None:
         raise NotSigned(
             f"is not signed, but VERIFY_KEY requires it; sign it with `{command}`, and put the {SUFFIX} file beside it,"
@@ -54,15 +55,15 @@ def check(settings: Settings, model: str, parts: Mapping[str, str], signature: b
         )
     if not Trust(allowed).is_signed(_statement(model, parts), signature):
         raise NotSigned(
-            "has a signature that does not fit: it was made for another file, sample or name, or with a key that may"
-            f" not sign imports (IMPORT_KEYS); sign it with `{command}`"
+            "has a signature that does not fit: it was made for another file, sample, code or name, or with a key that"
+            f" may not sign imports (IMPORT_KEYS); sign it with `{command}`"
         )
 
 
-def sign(key: Ed25519PrivateKey, model: str, file: Path, sample: Path | None) -> Path:
+def sign(key: Ed25519PrivateKey, model: str, file: Path, sample: Path | None, code: Path | None = None) -> Path:
     """Write the signature beside `file` and return its path. Raises OSError."""
-    parts = {PART: file, **({SAMPLE_PART: sample} if sample else {})}
-    signature = key.sign(_statement(model, {part: _sha256(path) for part, path in parts.items()}))
+    parts = {PART: file, SAMPLE_PART: sample, CODE_PART: code}
+    signature = key.sign(_statement(model, {part: _sha256(path) for part, path in parts.items() if path}))
     target = beside(file)
     target.write_bytes(signature)
     return target

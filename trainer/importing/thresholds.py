@@ -11,6 +11,7 @@ from sklearn.model_selection import FixedThresholdClassifier
 
 from contract.wording import listed, shown
 from trainer.importing import Refused
+from trainer.importing.containers import labels_of
 
 _NAME = re.compile(
     r"((best|optimal|opt|decision|class|classification|prob|proba|probability|model|final|chosen|tuned|custom)_)*"
@@ -41,7 +42,7 @@ def with_threshold(model: Any, found: Mapping[str, Any]) -> tuple[Any, str]:
     threshold = _number(values[0])
     if threshold is None:
         raise Refused(f"holds a model with {names}, which is not a number from 0 to 1 ({shown(values[0])}); {_REMEDY}")
-    labels = np.asarray(getattr(model, "classes_", ())).tolist()
+    labels = labels_of(model)
     if len(labels) != 2:
         what = f"of {len(labels)} classes" if labels else "without classes"
         raise Refused(f"holds a model {what} with {names}, and a threshold needs exactly two classes; {_REMEDY}")

@@ -9,11 +9,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from contract.errors import ModelgateError
-from contract.jobs import Row, Value
-from contract.manifest import InputDtype, InputFormat, Kind, ManifestDraft
-from contract.wording import listed
+from contract.jobs import Answer, Row, Value
+from contract.manifest import InputDtype, InputFormat, ManifestDraft
+from contract.signature import Kind, RowFormat
 from scoring.held_objects import parts_in
 from scoring.predict import Prediction, predict
+from trainer.importing.doubts import unknown_whole_numbers
 
 _MOST_ONE_BY_ONE = 50
 """Most columns that are decided one by one. With more, all are integers or none."""
@@ -48,7 +49,7 @@ def choose_integers(
         shown = dict.fromkeys(matter, Kind.INTEGER if Kind.INTEGER in shown.values() else Kind.NUMBER) if shown else {}
     default = Kind.INTEGER if sampled else Kind.NUMBER
     chosen = [name for name in matter if shown.get(name, default) is Kind.INTEGER]
-    return with_integers(draft, chosen), _type_warnings([name for name in matter if name not in shown], sampled)
+    return with_integers(draft, chosen), _doubts([name for name in matter if name not in shown], sampled)
 
 
 def with_integers(draft: ManifestDraft, names: Collection[str]) -> ManifestDraft:
@@ -66,6 +67,8 @@ def with_integers(draft: ManifestDraft, names: Collection[str]) -> ManifestDraft
 
 def as_requested(draft: ManifestDraft, rows: Sequence[Row]) -> list[Row]:
     """Return `rows` as requests have them: the values of integer inputs as integers."""
+    if draft.signature.format is not RowFormat.TABLE:
+        return list(rows)
     whole = [field.kind is Kind.INTEGER for field in draft.signature.inputs]
     return [
         tuple(
@@ -105,9 +108,18 @@ def _differ(estimator: Any, one: ManifestDraft, other: ManifestDraft, rows: Sequ
 
 
 def _cells(answer: Prediction) -> Iterator[Value]:
-    yield from answer.values
-    for row in answer.probabilities or ():
-        yield from row.values()
+    for row in (*answer.values, *(answer.probabilities or ())):
+        yield from _flat(row)
+
+
+def _flat(answer: Answer) -> Iterator[Value]:
+    if isinstance(answer, Mapping):
+        answer = list(answer.values())
+    if isinstance(answer, list):
+        for inner in answer:
+            yield from _flat(inner)
+    elif not isinstance(answer, Mapping | Sequence) or isinstance(answer, str):
+        yield answer
 
 
 def _alike(old: Value, new: Value) -> bool:
@@ -117,16 +129,5 @@ def _alike(old: Value, new: Value) -> bool:
     return old == new
 
 
-def _type_warnings(names: Sequence[str], sampled: bool) -> list[str]:
-    if not names:
-        return []
-    way_out = (
-        "the sample has whole numbers, so integers are required: if it was fitted on floats, write them as 1.0 in the"
-        " sample, and import it again"
-        if sampled
-        else "numbers are required: if it was fitted on integers, import it again with a sample"
-    )
-    return [
-        f"its answers depend on whether {listed(names)} {'is' if len(names) == 1 else 'are'} written as 1 or as"
-        f" 1.0, and it does not show which it was fitted on; {way_out}"
-    ]
+def _doubts(names: Sequence[str], sampled: bool) -> list[str]:
+    return [unknown_whole_numbers(names, sampled)] if names else []

@@ -10,9 +10,11 @@ from redis import Redis
 from contract.errors import Code, ModelgateError
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
-from contract.training import RepositoryAction, RepositoryCommand
+from contract.training import RepositoryAction, RepositoryCommand, TrainingRequest
 from trainer.importing import imports
+from trainer.importing.signature_edits import publish_edited
 from trainer.publishing import aliases, promotion
+from trainer.tables.preview import preview
 
 CommandHandler = Callable[[Settings, Redis, RepositoryCommand], dict[str, Any]]
 
@@ -39,7 +41,9 @@ def delete_version(settings: Settings, _: Redis, command: RepositoryCommand) -> 
 
 
 def import_version(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
-    if not settings.allow_upload:  # the gateway checks too, but may have other settings
+    if not (
+        settings.allow_upload or settings.allow_local_upload
+    ):  # the gateway checks too, but may have other settings
         raise ModelgateError(
             Code.NOT_PUBLISHED,
             "the trainer does not import uploads, because its ALLOW_UPLOAD is off; set it to 1 for gateway and trainer",
@@ -53,12 +57,23 @@ def import_version(settings: Settings, connection: Redis, command: RepositoryCom
     return {**answer, "version": manifest.version, "warnings": [*manifest.warnings, *answer["warnings"]]}
 
 
+def edit_signature(settings: Settings, _: Redis, command: RepositoryCommand) -> dict[str, Any]:
+    manifest = publish_edited(settings, command.model, _version(command), command.edits or {})
+    return {**_answer(settings, command), "version": manifest.version, "warnings": list(manifest.warnings)}
+
+
+def preview_training(settings: Settings, _: Redis, command: RepositoryCommand) -> dict[str, Any]:
+    return preview(TrainingRequest.from_json(command.training or {}), settings).to_json()
+
+
 HANDLERS: Mapping[RepositoryAction, CommandHandler] = {
     RepositoryAction.MOVE_ALIAS: move_alias,
     RepositoryAction.DELETE_ALIAS: delete_alias,
     RepositoryAction.ROLL_BACK: roll_back,
     RepositoryAction.DELETE_VERSION: delete_version,
     RepositoryAction.IMPORT: import_version,
+    RepositoryAction.EDIT_SIGNATURE: edit_signature,
+    RepositoryAction.PREVIEW_TRAINING: preview_training,
 }
 
 

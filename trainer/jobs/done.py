@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from broker.trainer_jobs import TRAINING_TTL
+from broker.trainer_jobs import SIGNATURE_TTL
 from trainer.publishing.disk import sync
 
 FOLDER = ".done"
@@ -35,5 +35,5 @@ class DoneJobs:
         """Remove records whose signatures have expired: their age counts from the run, and a signature is older."""
         with suppress(FileNotFoundError):
             for path in self._folder.iterdir():
-                if time.time() - path.stat().st_mtime > TRAINING_TTL * 1.1:
+                if time.time() - path.stat().st_mtime > SIGNATURE_TTL * 1.1:
                     path.unlink(missing_ok=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from contract.errors import Code, Failure, ModelgateError
+
+log = logging.getLogger("trainer")
 
 Outcome = Mapping[str, Any] | Failure
 
@@ -45,6 +48,7 @@ class ThreadExecution:
         except ModelgateError as error:
             self._outcome = error.failure
         except Exception as error:
+            log.exception("a job of the trainer ended with %s", type(error).__name__)
             self._outcome = Failure(Code.NOT_PUBLISHED, f"the trainer failed: {type(error).__name__}: {error}")
 
     def poll(self) -> Outcome | None:

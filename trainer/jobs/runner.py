@@ -18,12 +18,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NoReturn
 
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
+from broker.audit import SCHEDULE, AuditEntry, AuditLog
 from broker.connection import connect
 from broker.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
 from broker.lease_groups import TRAINERS
-from broker.schedules import Schedules
+from broker.room import Room
+from broker.schedules import Schedule, Schedules
 from broker.scripts import FencedError
 from broker.signatures import Signer
 from broker.supervisor import LEASE, Leases, incarnation
@@ -33,6 +35,7 @@ from contract.settings import Settings
 from runtime import logs
 from runtime.duties import Duties
 from trainer import recipes
+from trainer.heartbeat import Heartbeat
 from trainer.jobs import spool
 from trainer.jobs.commands import carry_out
 from trainer.jobs.done import DoneJobs
@@ -96,6 +99,7 @@ class JobRunner(ABC):
         self._duties.add(lease / 5, self._renew)
         self._duties.add(lease / 5, self._reap)
         self._duties.add(1, self._leases.expire)
+        self._duties.add(1, Room(self._redis).make)
         self._duties.add(10, self._leases.reconcile)
         self._duties.add(0, self._report_all)
         self._duties.add(0, self._begin_jobs)
@@ -120,7 +124,9 @@ class JobRunner(ABC):
         """Run jobs until SIGTERM, SIGINT or the end of stdin."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop())
+        heartbeat = Heartbeat()
         while not self._stopped():
+            heartbeat.beat()
             for job in self._jobs:
                 job.outcome = job.outcome or job.execution.poll()
             self._use_redis()
@@ -195,6 +201,12 @@ class JobRunner(ABC):
             self.release(job, ended=True)
 
     def _finish(self, job: RunningJob, outcome: Outcome) -> None:
+        if isinstance(outcome, Failure):
+            log.warning(
+                "the %s failed: %s: %s", self.kind.name, outcome.code, outcome.message, extra=job.owned.context()
+            )
+        else:
+            log.info("the %s succeeded", self.kind.name, extra=job.owned.context())
         try:
             self._queue.finish(job.owned.id, outcome)
         except ValueError as error:
@@ -205,16 +217,17 @@ class JobRunner(ABC):
             try:
                 self._done.add(job.owned.id)
             except OSError as error:
-                log.warning("cannot record that the job %s has run, so it could run again: %s", job.owned.id, error)
+                log.warning("cannot record that a job has run: %s", error, extra=job.owned.context())
 
     def _log_refused(self, job_id: str, failure: Failure) -> None:
-        log.warning("%s: %r: %s: %s", self.kind.queue, job_id[:64], failure.code, failure.message)
+        context = {"job_id": job_id[:64]}
+        log.warning("%s: %r: %s: %s", self.kind.queue, job_id[:64], failure.code, failure.message, extra=context)
 
     def release(self, job: RunningJob, ended: bool) -> None:
         """Stop running a job that this process no longer owns. If it has `ended`, remove its files."""
         job.execution.kill()
         self._jobs.remove(job)
-        for key in ("upload", "sample", "signature") if ended else ():
+        for key in ("upload", "sample", "code", "signature") if ended else ():
             spool.remove(self._settings.spool_dir, job.owned.payload.get(key))
 
     def _pause(self) -> None:
@@ -236,9 +249,11 @@ class TrainingRunner(JobRunner):
     def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
         super().__init__(settings, lease=lease)
         self._scheduler = Scheduler(self._redis, self.kind.queue)
-        ttls = {"timeout": settings.train_timeout, "result_ttl": settings.result_ttl}
+        ttls = {"timeout": settings.train_timeout, "result_ttl": TRAINING.ttl(settings)}
         self._schedules = Schedules(self._redis, self._signer, **ttls)
+        self._audit = AuditLog(self._redis, settings.audit_days, of_trainer=True)
         self._unsigned: set[str] = set()
+        self._schedules_wait = False
         self._duties.add(1, self._advance_schedules)
         self._duties.add(10, self._publish_recipes)
         self._duties.add(60, self._sweep)
@@ -259,14 +274,14 @@ class TrainingRunner(JobRunner):
         progress, lines = job.execution.progress, job.execution.log_lines()
         owner = self._queue.report_progress(job.owned.id, progress, lines, job.log_bytes)
         if owner is not Ownership.MINE:
-            log.info("the job %s is stopped: %s", job.owned.id, owner)
+            log.info("the job %s is stopped: %s", job.owned.id, owner, extra=job.owned.context())
             self.release(job, ended=owner is Ownership.ENDED)
             return False
         job.execution.progress = None
         job.execution.discard(len(lines))
         job.log_bytes += len(lines)
         for line in lines.decode(errors="replace").splitlines():
-            log.info("%s: %s", job.owned.payload.get("model"), line)
+            log.info("%s: %s", job.owned.payload.get("model"), line, extra=job.owned.context())
         return True
 
     def give_back(self) -> None:
@@ -274,8 +289,19 @@ class TrainingRunner(JobRunner):
         self._scheduler.stop()
 
     def _advance_schedules(self) -> None:
-        if self._scheduler.enqueue_due():
-            self._schedules.advance(self._log_unsigned)
+        try:
+            if self._scheduler.enqueue_due():
+                self._schedules.advance(self._log_unsigned, self._audit_run)
+        except OutOfMemoryError:
+            if not self._schedules_wait:
+                log.warning("Redis is full: schedules run once there is room")
+            self._schedules_wait = True
+        else:
+            self._schedules_wait = False
+
+    def _audit_run(self, schedule: Schedule) -> None:
+        entry = AuditEntry("train", SCHEDULE, owner=schedule.owner or None, model=schedule.model, job_id=schedule.job)
+        self._audit.write(entry)
 
     def _log_unsigned(self, model: str) -> None:
         if model not in self._unsigned:

@@ -52,6 +52,21 @@ def locked(root: Path, name: str) -> Iterator[IO[str]]:
         yield file
 
 
+@contextmanager
+def locked_if_free(root: Path, name: str) -> Iterator[IO[str] | None]:
+    """Hold the lock `name` and yield its file, or yield None while another process holds it.
+
+    Raises OSError if `root` cannot be written.
+    """
+    with open(staging(root) / f"{name}.lock", "a+", opener=no_link) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+        else:
+            yield file
+
+
 def write(path: Path, data: bytes) -> None:
     with open(path, "wb", opener=no_link) as file:
         file.write(data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from redis import Redis
@@ -48,6 +48,14 @@ def promote(
         with suppress(RedisError):  # workers then keep the version a little longer
             request_load(connection, f"{model}@{version}", _KEEP_AFTER_MOVE)
     return remark
+
+
+def request_loads(settings: Settings, connection: Redis | None, versions: Sequence[tuple[str, int]]) -> None:
+    """Have the workers load these versions, of models by name, before each is promoted."""
+    if connection:
+        with suppress(RedisError):  # promoting requests each again
+            for model, version in versions:
+                request_load(connection, f"{model}@{version}", settings.warmup_timeout + _KEEP_AFTER_MOVE)
 
 
 def roll_back(settings: Settings, connection: Redis | None, model: str, force: bool = False) -> str | None:

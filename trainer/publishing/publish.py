@@ -8,17 +8,14 @@ for ever. This module moves no alias: see `promotion.py`.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import json
 import logging
 import os
 import secrets
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,8 +27,8 @@ from contract.repository import MANIFEST_FILE, REPORT_DIR, SIGNATURE_FILE, VERSI
 from scoring.artifacts import library_versions, pack
 from scoring.skops_audit import Untrusted, UntrustedTypes
 from scoring.trust import Trust
-from trainer.processes import PROJECT, ContainedProcess, environment
-from trainer.publishing.disk import STAGING, locked, no_link, staging, sync, write
+from trainer.forks import Forks, Task, forks_or_own
+from trainer.publishing.disk import STAGING, locked, locked_if_free, staging, sync, write
 from trainer.publishing.signing import UNSIGNED, SigningPolicy
 from trainer.recipes import pickled_by_value
 
@@ -54,11 +51,14 @@ def publish(
     draft: ManifestDraft,
     signing: SigningPolicy = UNSIGNED,
     report: WriteReport | None = None,
+    forks: Forks | None = None,
+    libraries: Mapping[str, str] | None = None,
 ) -> ModelManifest:
     """Publish `estimator` as a new version of the model `draft.name` and return its manifest. No alias moves.
 
-    An `estimator` that is bytes is the artifact itself. If `signing` allows no pickles, the artifact is a skops file,
-    whatever format `draft` names. Waits while another process publishes the same model. If `report` raises, the version
+    An `estimator` that is bytes is the artifact itself, made with `libraries`; None: with those that run here. If
+    `signing` allows no pickles, the artifact is a skops file, whatever format `draft` names. It is verified by `forks`,
+    or else by forks of its own. Waits while another process publishes the same model. If `report` raises, the version
     has no report. Raises `PublishRefused`, and OSError if `root` cannot be written.
     """
     ready = isinstance(estimator, bytes)
@@ -76,8 +76,9 @@ def publish(
                 size=len(data),
                 sha256=hashlib.sha256(data).hexdigest(),
                 input_dtype=draft.artifact.input_dtype,
+                kernels=draft.artifact.kernels,
             ),
-            libraries=library_versions(),
+            libraries=libraries or library_versions(),
         )
         text = manifest.dumps().encode()
         with _staged(root, draft.name) as folder:
@@ -86,7 +87,8 @@ def publish(
             if signing.key:
                 write(folder / SIGNATURE_FILE, signing.key.sign(text))
             sync(folder)
-            verify(folder, manifest, signing.own_trust)
+            with forks_or_own(forks) as own:
+                verify(folder, manifest, signing.own_trust, own)
             if report:
                 _write_report(folder / REPORT_DIR, manifest, report)
             _record_version(lock, version)
@@ -104,37 +106,25 @@ def sweep(root: Path) -> None:
     for folder in staging(root).iterdir():
         if not folder.is_dir():
             continue
-        with open(root / STAGING / f"{folder.name.rpartition('-')[0]}.lock", "a+", opener=no_link) as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            shutil.rmtree(folder, ignore_errors=True)
+        with locked_if_free(root, folder.name.rpartition("-")[0]) as lock:
+            if lock:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
-def verify(folder: Path, manifest: ModelManifest, trust: Trust) -> None:
-    """Load the staged version in a fresh process, under `trust`. Raises `PublishRefused` unless its answers to the
-    golden rows are the same."""
-    command = [sys.executable, "-m", "trainer.publishing.verify", str(folder.resolve()), json.dumps(trust.to_json())]
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        # In the project's folder, where `python -m` finds the code.
-        process = ContainedProcess(
-            command, env=environment(), cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=out, stderr=err
-        )
-        try:
-            code = process.wait(VERIFY_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            raise PublishRefused(f"{manifest.name} is not published: loading takes over {VERIFY_TIMEOUT} s") from None
-        finally:
-            process.kill()
-        if code:
-            printed = _lines(out) or _lines(err) or [f"it ended with {code}"]
-            raise PublishRefused(f"{manifest.name} is not published: a fresh process cannot use it: {printed[-1]}")
-
-
-def _lines(file: IO[bytes]) -> list[str]:
-    file.seek(0)
-    return file.read(1_000_000).decode(errors="replace").strip().splitlines()
+def verify(folder: Path, manifest: ModelManifest, trust: Trust, forks: Forks) -> None:
+    """Load the staged version in a fork, under `trust`. Raises `PublishRefused` unless its answers to the golden rows
+    are the same."""
+    # Custom code may depend on the order of a set, which differs between the processes that serve it.
+    custom = manifest.artifact.format is ArtifactFormat.CLOUDPICKLE
+    arguments = {"folder": str(folder.resolve()), "trust": trust.to_json()}
+    try:
+        ended = forks.run(Task.VERIFY, arguments, VERIFY_TIMEOUT, another_hash_seed=custom)
+    except subprocess.TimeoutExpired:
+        raise PublishRefused(f"{manifest.name} is not published: loading takes over {VERIFY_TIMEOUT} s") from None
+    problem = ended.answer.decode(errors="replace").strip()
+    if problem or not ended.answer:
+        shown = problem or (ended.lines or [f"it ended with {ended.code}"])[-1]
+        raise PublishRefused(f"{manifest.name} is not published: a fresh process cannot use it: {shown}")
 
 
 def _packed(estimator: Any, artifact_format: ArtifactFormat) -> bytes:

@@ -1,22 +1,18 @@
-"""Loads a staged version as a worker does, in its own process, and compares its answers to the golden rows.
-
-`python -m trainer.publishing.verify FOLDER TRUST` prints one sentence and ends with 1 when they differ. TRUST is a
-`scoring.trust.Trust` as JSON.
-"""
+"""Loads a staged version as a worker does, in a process of its own, and compares its answers to the golden rows."""
 
 from __future__ import annotations
 
-import json
 import math
-import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
+from typing import IO, Any
 
 from contract.errors import ModelgateError
-from contract.jobs import Value
+from contract.jobs import Answer
 from contract.manifest import Golden, ModelManifest
 from contract.repository import MANIFEST_FILE
 from scoring.artifacts import load
+from scoring.kernels.comparison import kernel_for
 from scoring.predict import Prediction, predict
 from scoring.trust import Trust
 
@@ -25,40 +21,50 @@ TOLERANCE = 1e-9
 
 RECIPES = "trainer.recipes"
 
+_MOST_SHOWN = 500
+"""Most characters of an answer in a sentence."""
+
 
 def difference(golden: Golden, found: Prediction) -> str | None:
     """Return a sentence about the first golden row with a different answer, or None."""
     for row, (old, new) in enumerate(zip(golden.predictions, found.values, strict=True)):
         if not _same(old, new):
-            return f"golden row {row} gave {old!r} when the model was trained, and gives {new!r} after loading"
-    for row, (before, after) in enumerate(zip(golden.probabilities or (), found.probabilities or (), strict=True)):
-        if before.keys() != after.keys() or not all(_same(before[label], after[label]) for label in before):
-            return f"golden row {row} gave the probabilities {dict(before)}, and gives {dict(after)} after loading"
+            return (
+                f"golden row {row} gave {_shown(old)} when the model was trained, and gives {_shown(new)} after loading"
+            )
+    for row, (old, new) in enumerate(zip(golden.probabilities or (), found.probabilities or (), strict=True)):
+        if not _same(old, new):
+            return f"golden row {row} gave the probabilities {_shown(old)}, and gives {_shown(new)} after loading"
     return None
 
 
-def _same(old: Value, new: Value) -> bool:
+def _same(old: Answer, new: Answer) -> bool:
     if isinstance(old, float) and isinstance(new, float):
         return math.isclose(old, new, rel_tol=TOLERANCE, abs_tol=1e-15)
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return old.keys() == new.keys() and all(_same(value, new[key]) for key, value in old.items())
+    if isinstance(old, list | tuple) and isinstance(new, list | tuple):
+        return len(old) == len(new) and all(map(_same, old, new))
     return type(old) is type(new) and old == new
 
 
-def main(arguments: Iterable[str]) -> str | None:
-    # A worker has no recipes, so an artifact that needs one must not load here either.
-    sys.modules[RECIPES] = None  # type: ignore[assignment]
-    name, trust = arguments
-    folder = Path(name)
+def _shown(answer: Answer) -> str:
+    text = repr(answer)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+
+
+def main(answer: IO[str], arguments: Mapping[str, Any]) -> None:
+    """Verify the version in `arguments["folder"]` under `arguments["trust"]`, a `scoring.trust.Trust` as JSON. Write a
+    line: empty, or a sentence about a difference or why it does not load."""
+    answer.write(f"{_problem(Path(arguments['folder']), Trust.from_json(arguments['trust'])) or ''}\n")
+
+
+def _problem(folder: Path, trust: Trust) -> str | None:
     try:
         manifest = ModelManifest.loads((folder / MANIFEST_FILE).read_bytes())
-        estimator = load(manifest, folder, Trust.from_json(json.loads(trust)))
-        return difference(manifest.golden, predict(estimator, manifest, manifest.golden.rows))
+        estimator = load(manifest, folder, trust)
+        kernel = kernel_for(estimator, manifest)
+        return difference(manifest.golden, predict(estimator, manifest, manifest.golden.rows, kernel))
     except ModelgateError as error:
         hint = "; its recipe needs artifact_format=CLOUDPICKLE" if RECIPES in str(error) else ""
         return f"{error}{hint}"
-
-
-if __name__ == "__main__":
-    problem = main(sys.argv[1:])
-    if problem:
-        sys.stdout.write(problem + "\n")
-        sys.exit(1)

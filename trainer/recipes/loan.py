@@ -10,7 +10,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 
-from contract.manifest import Field, InputFormat, Kind
+from contract.manifest import InputFormat
+from contract.signature import Field, Kind
 from trainer.recipe import Table, recipe
 
 WORDS = {

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from contract.jobs import Row, Value
-from contract.manifest import Field, Kind
+from contract.signature import Field, Kind
 from scoring.estimators import predict_matrix
 from scoring.matrix import to_matrix
 from trainer.report.answers import interesting

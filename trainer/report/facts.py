@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from contract.manifest import ManifestDraft, ModelManifest, OutputKind, Signature
+from contract.manifest import ManifestDraft, ModelManifest
+from contract.signature import OutputKind, Signature
 from trainer.report.answers import Classes, Numbers
 from trainer.report.classification import classification
 from trainer.report.dependence import dependence
@@ -75,13 +76,15 @@ def _answers(evidence: Evidence, strongest: list[str]) -> Facts:
 
 
 def published(manifest: ModelManifest) -> Facts:
-    """Return the facts of publishing: name and number of the version, time, libraries and artifact."""
+    """Return the facts of publishing: name and number of the version, time, warnings, libraries and artifact."""
     libraries = sorted(manifest.libraries.items())[:MOST_LIBRARIES]
     return {
         "model": manifest.name,
         "version": manifest.version,
         "created_at": manifest.created_at,
         "recipe": clean(manifest.recipe),
+        "warnings": [clean(warning, SENTENCE) for warning in manifest.warnings[:MOST_REMARKS]],
+        "warnings_left_out": max(0, len(manifest.warnings) - MOST_REMARKS),
         "training_data": {"source": clean(manifest.training_data.source, 200), "rows": manifest.training_data.rows},
         "libraries": {clean(name): clean(version) for name, version in libraries},
         "artifact": {

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from contract.manifest import OutputKind, Signature
+from contract.signature import OutputKind, Signature
 from scoring.estimators import predict_matrix
 from scoring.matrix import take_rows
 from trainer.report.evidence import Evidence

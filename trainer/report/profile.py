@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from contract.jobs import Value
-from contract.manifest import Kind, OutputKind
+from contract.signature import Kind, OutputKind
 from trainer.report.evidence import Evidence
 from trainer.report.parts import Facts, clean, histogram, number, part
 

@@ -21,6 +21,11 @@ def read(path: Path, source: str, on_progress: Callable[[float], None]) -> Table
         raise DataError(f"{source} cannot be read ({error.strerror}): {path}") from error
     except csv_table.NotCsv as error:
         raise DataError(f"{source} is not a CSV file ({error}); save it as CSV in UTF-8") from error
+    return as_table(found, source)
+
+
+def as_table(found: csv_table.CsvTable, source: str) -> Table:
+    """Return what was read of `source`, with remarks on it. Raises `DataError` for a row that is too short or long."""
     width = len(found.columns)
     for number, row in enumerate(found.rows, 1):
         if len(row) != width:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from contract.csv_cells import NULLS, date_format, is_null_word, number_format, why_not_dates, without_commas
-from contract.manifest import Field, Format, Kind
+from contract.signature import Field, Format, Kind
 from contract.training import KINDS
 from contract.training_columns import resolve_columns
 from contract.values import Conversion, Refusal
@@ -29,7 +29,7 @@ Counts = Mapping[object, int]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Column:
+class InferredColumn:
     """The field of a column, or None if it is left out; `nulls` are the cells that mean null."""
 
     field: Field | None
@@ -65,14 +65,14 @@ def infer_fields(
     if errors:
         raise DataError(errors[0].message)
     remarks: list[str] = []
-    rows = _with_target(table, header.index(asked.target), remarks)
-    wanted_target = _target(table, asked.target, _counts(rows, header.index(asked.target)), asked.kinds)
+    rows = rows_with_target(table, header.index(asked.target), remarks)
+    wanted_target = infer_target(table, asked.target, count_values(rows, header.index(asked.target)), asked.kinds)
     inputs: list[Field] = []
     cells: list[tuple[int, frozenset[object]]] = []
     for index, name in enumerate(header):
         if name in (asked.target, asked.id_field, "") or (asked.features is not None and name not in asked.features):
             continue
-        column = _input(name, _counts(rows, index), len(rows), table.separator, asked.kinds.get(name))
+        column = infer_input(name, count_values(rows, index), len(rows), table.separator, asked.kinds.get(name))
         remarks += column.remarks
         if column.field:
             inputs.append(column.field)
@@ -96,7 +96,8 @@ def _comma_remarks(recipe: Recipe) -> list[str]:
     return [f"the numbers in {', '.join(names)} have {words}" for words, names in named.items() if names]
 
 
-def _with_target(table: Table, target: int, remarks: list[str]) -> Sequence[Sequence[object]]:
+def rows_with_target(table: Table, target: int, remarks: list[str]) -> Sequence[Sequence[object]]:
+    """Return the rows to learn from, and add a remark on the others. Raises `DataError` if there are too few."""
     rows = [row for row in table.rows if row[target] is not None and row[target] not in NULLS]
     name, lost = table.columns[target], len(table.rows) - len(rows)
     if lost:
@@ -106,12 +107,14 @@ def _with_target(table: Table, target: int, remarks: list[str]) -> Sequence[Sequ
     return rows
 
 
-def _counts(rows: Sequence[Sequence[object]], index: int) -> Counts:
+def count_values(rows: Sequence[Sequence[object]], index: int) -> Counts:
+    """Return the number of rows with each value of a column."""
     return Counter(row[index] for row in rows)
 
 
-def _target(table: Table, name: str, counts: Counts, kinds: Mapping[str, str]) -> Field:
-    """Return the target's field: numbers are for regression, anything else for classification."""
+def infer_target(table: Table, name: str, counts: Counts, kinds: Mapping[str, str]) -> Field:
+    """Return the target's field: numbers are for regression, anything else for classification. Raises `DataError` for a
+    column that cannot be a target."""
     if len(counts) < 2:
         raise DataError(f"the target {shown(name)} is {listed(list(counts))} in every row: there is nothing to predict")
     if name in kinds:
@@ -137,20 +140,22 @@ def _target(table: Table, name: str, counts: Counts, kinds: Mapping[str, str]) -
     return field
 
 
-def _input(name: str, counts: Counts, rows: int, separator: str | None, wanted: str | None) -> _Column:
+def infer_input(name: str, counts: Counts, rows: int, separator: str | None, wanted: str | None) -> InferredColumn:
+    """Return the field of a column to learn from, or why it is left out. `wanted`: the requested kind. Raises
+    `DataError` if the values do not fit it."""
     nulls = frozenset[object](value for value in counts if value is None or value in NULLS)
     values = {value: count for value, count in counts.items() if value not in nulls}
     if not values:
-        return _Column(None, remarks=[f"{name} is left out: it is null in every row"])
+        return InferredColumn(None, remarks=[f"{name} is left out: it is null in every row"])
     if len(values) == 1 and not nulls:
-        return _Column(None, remarks=[f"{name} is left out: it is {listed(list(values))} in every row"])
+        return InferredColumn(None, remarks=[f"{name} is left out: it is {listed(list(values))} in every row"])
     if wanted:
         field, words, remarks = _requested_field(name, values, separator, wanted)
     else:
         field, words, remarks = _infer_field(name, values, separator)
     nulls, values = nulls | words, {value: count for value, count in values.items() if value not in words}
     if not wanted and not remarks and _is_id(name, field, values, rows):
-        return _Column(
+        return InferredColumn(
             None,
             remarks=[
                 f"{name} is left out: each row has a different value, so it cannot help to predict;"
@@ -161,7 +166,7 @@ def _input(name: str, counts: Counts, rows: int, separator: str | None, wanted: 
         tuple(sorted(map(str, values))) if field.kind is Kind.STRING and _are_categories(values, rows) else None
     )
     nullable = sum(values.values()) < rows
-    return _Column(dataclasses.replace(field, nullable=nullable, categories=categories), nulls, remarks)
+    return InferredColumn(dataclasses.replace(field, nullable=nullable, categories=categories), nulls, remarks)
 
 
 _Found = tuple[Field, frozenset[object], list[str]]

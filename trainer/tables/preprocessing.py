@@ -16,7 +16,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from contract.manifest import Field, Kind
+from contract.signature import Field, Kind
 from scoring import steps
 from trainer.recipe import Run
 

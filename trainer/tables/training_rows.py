@@ -8,8 +8,9 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from contract.coercion import Grid, coerce
+from contract.coercion import coerce
 from contract.errors import InvalidInstances
+from contract.instances import Grid
 from contract.jobs import Row, Value
 from contract.settings import Settings
 from contract.training import TrainingRequest

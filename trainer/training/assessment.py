@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import ModelgateError
-from contract.manifest import ModelManifest, OutputKind
+from contract.manifest import ModelManifest
 from contract.repository import Repository
+from contract.signature import OutputKind
 from contract.training import TrainingRequest
 from contract.wording import shown
 from scoring.estimators import predict_matrix

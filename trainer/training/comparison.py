@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from contract.coercion import Grid, coerce
+from contract.coercion import coerce
 from contract.errors import InvalidInstances, ModelgateError
+from contract.instances import Grid
 from contract.jobs import Row
-from contract.manifest import ModelManifest, Output, OutputKind, Signature
+from contract.manifest import ModelManifest
 from contract.repository import Repository
+from contract.signature import Output, OutputKind, Signature
 from scoring.artifacts import load
 from scoring.estimators import predict_matrix
 from scoring.matrix import take_rows, to_matrix
@@ -64,6 +66,8 @@ def _compared(repository: Repository, trust: Trust, version: int, new: FittedMod
     if not new.held_out:
         raise CannotCompare("the recipe holds no rows out")
     manifest = repository.manifest(new.draft.name, version)
+    if len(manifest.signature.outputs) != 1:
+        raise CannotCompare(f"version {version} does not predict one value a row, as the new one does")
     output, old_output = new.draft.signature.output, manifest.signature.output
     _check_outputs(version, output, old_output)
     known = load_hashes(repository.report_dir(manifest.name, version), manifest)
@@ -106,10 +110,10 @@ def _unseen(manifest: ModelManifest, known: Any, new: FittedModel, data: Trainin
     unseen = np.isin(taken, new.tested_on) & are_new(found, known)
     if not unseen.any():
         raise CannotCompare(f"version {manifest.version} was trained on all of the held-out rows")
-    return taken[unseen], [rows[number] for number in np.flatnonzero(unseen)]
+    return taken[unseen], [rows[number] for number in np.flatnonzero(unseen).tolist()]
 
 
-def _accepted_by(rows: Sequence[Row], signature: Signature, old: ModelManifest) -> tuple[Any, list[Row]]:
+def _accepted_by(rows: Sequence[Row], signature: Signature, old: ModelManifest) -> tuple[Any, Sequence[Row]]:
     """Return the positions of the `rows` that fit the signature of the `old` version, and these rows, coerced to it."""
     places = np.arange(len(rows))
     try:

@@ -16,7 +16,7 @@ import numpy as np
 from sklearn import metrics
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from contract.manifest import Output, OutputKind
+from contract.signature import Output, OutputKind
 from scoring.estimators import predict_matrix
 from scoring.matrix import take_rows
 from trainer.recipe import Candidate, OutOfFold

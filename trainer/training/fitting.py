@@ -13,9 +13,12 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from contract.jobs import Value
-from contract.manifest import ArtifactDraft, Field, Golden, Kind, ManifestDraft, TrainingData
+from contract.manifest import ArtifactDraft, Golden, ManifestDraft, TrainingData
+from contract.signature import Field, Kind
 from scoring.artifacts import use_one_thread
+from scoring.kernels.comparison import compared
 from scoring.matrix import take_rows, to_matrix
+from scoring.methods import find_methods
 from scoring.predict import predict
 from trainer.recipe import Recipe, RecipeError, Run
 from trainer.recipes import artifact_format
@@ -90,7 +93,10 @@ def fit_and_measure(recipe: Recipe, data: TrainingRows, run: Run, parameters: Ma
         parameters={**parameters, **_parameters(estimator)},
         example=_example(recipe, data),
     )
-    draft = dataclasses.replace(draft, golden=_golden(estimator, draft, data))
+    draft = _with_methods(estimator, draft, data)
+    draft = compared(dataclasses.replace(draft, golden=_golden(estimator, draft, data)), estimator)
+    for warning in draft.warnings:
+        run.say(warning)
     return FittedModel(estimator, draft, X, y, fitted_on, tested_on, held_out, seconds)
 
 
@@ -128,6 +134,12 @@ def _split(y: Any, target: Field, test_size: float) -> tuple[Any, Any]:
         if min(counts) > 1 and len(counts) <= len(y) * min(test_size, 1 - test_size):
             fitted_on, tested_on = train_test_split(positions, test_size=test_size, random_state=SPLIT_SEED, stratify=y)
     return fitted_on, tested_on
+
+
+def _with_methods(estimator: Any, draft: ManifestDraft, data: TrainingRows) -> ManifestDraft:
+    """Add the estimator's other methods."""
+    methods, _ = find_methods(estimator, data.rows[:GOLDEN_ROWS], draft.signature, draft.artifact)
+    return dataclasses.replace(draft, signature=dataclasses.replace(draft.signature, methods=methods))
 
 
 def _golden(estimator: Any, draft: ManifestDraft, data: TrainingRows) -> Golden:

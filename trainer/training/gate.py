@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from contract.training import Gate
+from contract.training import ComparedFigures, Gate
 from contract.wording import shown
 from trainer.report.evidence import Comparison, Leak, Outcome
 
@@ -24,11 +24,38 @@ def objection(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> st
     If the two versions can be compared, the new one must be better than always giving the same answer and not
     significantly worse than the other one. A `floor` replaces the first condition, a `margin` the second.
     """
-    return (
-        _cannot_apply(gate, metrics)
-        or (_below_floor(gate, metrics) if gate.floor is not None else _below_baseline(metrics, comparison))
-        or (_beyond_margin(gate, metrics, comparison) if gate.margin is not None else _beyond_chance(comparison))
+    return _alone(gate, metrics, comparison) or _beside_the_other(gate, metrics, comparison)
+
+
+def _alone(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> str | None:
+    """Return the objection that needs no other version."""
+    return _cannot_apply(gate, metrics) or (
+        _below_floor(gate, metrics) if gate.floor is not None else _below_baseline(metrics, comparison)
     )
+
+
+def _beside_the_other(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> str | None:
+    """Return the objection that the version is worse than the one that it would replace."""
+    return _beyond_margin(gate, metrics, comparison) if gate.margin is not None else _beyond_chance(comparison)
+
+
+def compared(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> ComparedFigures | None:
+    """Return the one figure of both versions that tells most about the gate's decision; None if they have none in
+    common."""
+    if comparison is None or comparison.metrics is None or comparison.previous is None:
+        return None
+    now, before = comparison.metrics, comparison.previous
+    decisive = not _alone(gate, metrics, comparison) and bool(_beside_the_other(gate, metrics, comparison))
+    name = _metric(gate, metrics) if gate.margin is not None else next(iter(metrics), "")
+    if name not in now or name not in before:
+        return None
+    metric, value, other = name, now[name], before[name]
+    if decisive and gate.margin is None and not _better(name, other, value):
+        # What the test compares can be worse while the first metric is not.
+        if comparison.loss_now is None or comparison.loss_before is None:
+            return None
+        metric, value, other = comparison.loss, comparison.loss_now, comparison.loss_before
+    return ComparedFigures(comparison.version, comparison.rows, metric.replace(" ", "_"), value, other, decisive)
 
 
 def verdict(

@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from contract.jobs import Row, Value
-from contract.manifest import Field, Kind
+from contract.signature import Field, Kind
 from contract.wording import percent, shown
 from trainer.report.evidence import Leak
 

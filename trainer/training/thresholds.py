@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.metrics import precision_recall_curve
 
 from contract.jobs import Value
-from contract.manifest import Output
+from contract.signature import Output
 from trainer.recipe import OutOfFold
 from trainer.report.evidence import OperatingPoint, Thresholds
 from trainer.tables.balance import rarest

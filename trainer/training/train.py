@@ -31,6 +31,7 @@ from trainer.tables.field_inference import infer_fields
 from trainer.tables.training_rows import CsvFile, TrainingRows
 from trainer.training.assessment import assess
 from trainer.training.fitting import fit_and_measure, with_cross_validation
+from trainer.training.gate import compared
 from trainer.training.phases import Phases, ReportProgress
 from trainer.training.row_hashes import hashes, save_hashes
 
@@ -84,6 +85,7 @@ def train(
         evidence.headline,
         evidence.verdict,
         evidence.remarks,
+        compared(request.gate, evidence.draft.metrics, evidence.comparison),
     )
 
 

@@ -1,0 +1,146 @@
+"""Deliveries of webhooks, as their sender sees them: events become deliveries, which are tried until they succeed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+
+from broker.job_kinds import kind_of
+from broker.outbox import Outbox
+from broker.reading import read_jobs
+from broker.records import dumps
+from broker.scripts import Call, Scripts
+from broker.webhooks import DUE, ENDED
+from contract.jobs import Job
+
+MODELS = "mg-events:models"
+
+CLAIM = 60.0
+"""Seconds for which a sender has a delivery to itself, more than one try takes."""
+
+MOST_TRIES_KEPT = 10
+"""Tries that are shown of a delivery."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job that has ended. `entry` is its report; `job` None: it is gone already, and its `id`, `kind`, `model` and
+    `owner` are all that is known. `url`: its own webhook, or None."""
+
+    entry: bytes
+    id: str
+    event: str
+    at: str
+    kind: str
+    model: str
+    owner: str
+    url: str | None
+    job: Job | None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A delivery to make. Its `id` is always the same for an event and a subscription, whose name is `webhook` ('': the
+    job's own URL)."""
+
+    id: str
+    url: str
+    webhook: str
+    event: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A delivery that is due, of which `tries` have failed."""
+
+    id: str
+    url: str
+    webhook: str
+    event: str
+    body: bytes
+    tries: int
+
+
+class Deliveries:
+    """All deliveries. Several senders may use them at once. Every method is harmless to repeat and raises
+    `redis.exceptions.RedisError`. What they send also has what is in `outbox`."""
+
+    def __init__(self, connection: Redis, outbox: Outbox) -> None:
+        self._redis: Any = connection
+        self._scripts = Scripts(connection)
+        self._outbox = outbox
+
+    def ended(self, most: int) -> list[Ended]:
+        """Return the oldest ends that were reported and not planned, at most `most`. An entry that cannot be read is
+        dropped. Up to two round trips."""
+        found = []
+        for entry in self._redis.lrange(ENDED, 0, most - 1):
+            try:
+                data = json.loads(entry)
+                found.append((entry, data, data["id"], data["type"], data["at"], data["q"]))
+            except (ValueError, TypeError, KeyError, RecursionError):
+                self._redis.lrem(ENDED, 1, entry)
+        jobs = read_jobs(self._scripts, [str(one[2]) for one in found])
+        return [_ended(*one, job) for one, job in zip(found, jobs, strict=True)]
+
+    def plan(self, entry: bytes, job_id: str, planned: Sequence[Planned]) -> None:
+        """Make the deliveries of an end, and forget its report."""
+        self._run("plan_deliveries", entry, "", "", "", job_id, *_arguments(planned))
+
+    def models(self) -> Mapping[str, str]:
+        """Return the versions of each model as they were reported last, with the key '' once there are any."""
+        return {name.decode(): text.decode() for name, text in self._redis.hgetall(MODELS).items()}
+
+    def know_models(self, versions: Mapping[str, str]) -> None:
+        """Remember the versions of all models without an event, when none are known."""
+        self._redis.hset(MODELS, mapping={**versions, "": "1"})
+
+    def plan_model(self, model: str, before: str, after: str, planned: Sequence[Planned]) -> bool:
+        """Make the deliveries of a model whose versions were `before` and are `after` ('': none). Returns False if
+        another sender was faster."""
+        return bool(self._run("plan_deliveries", "", model, before, after, "", *_arguments(planned)))
+
+    def claim(self, most: int) -> list[Delivery]:
+        """Return deliveries that are due, which no other sender gets for `CLAIM` seconds."""
+        found = self._run("claim_deliveries", most, round(CLAIM * 1000))
+        return [
+            Delivery(name.decode(), url.decode(), webhook.decode(), event.decode(), body, int(tries))
+            for name, url, webhook, event, body, tries in zip(*(found[start::6] for start in range(6)), strict=True)
+        ]
+
+    def postpone(self, delivery: Delivery, seconds: float) -> None:
+        """Let a claimed delivery be due again after `seconds`, without a try."""
+        now, micros = self._redis.time()
+        self._redis.zadd(DUE, {delivery.id: round((now + micros / 1e6 + seconds) * 1000)}, xx=True)
+
+    def note(
+        self, delivery: Delivery, status: str, attempt: Mapping[str, object], *, pause: float = 0, keep: float = 0
+    ) -> None:
+        """Note a try, after which the delivery is `pending`, `delivered` or `failed`. It is due again after `pause`
+        seconds, or its record is kept for `keep` seconds."""
+        number = delivery.tries + 1
+        times = (round(pause * 1000), max(1, round(keep)))
+        self._run("note_delivery", delivery.id, number, status, *times, dumps(attempt), MOST_TRIES_KEPT)
+
+    def _run(self, name: str, *arguments: str | bytes | int | float) -> Any:
+        (answer,) = self._outbox.send(self._scripts, [Call(name, arguments)])
+        return answer
+
+
+def _arguments(planned: Sequence[Planned]) -> list[str | bytes]:
+    return [part for one in planned for part in (one.id, one.url, one.webhook, one.event, one.body)]
+
+
+def _ended(
+    entry: bytes, data: Mapping[str, Any], job_id: str, event: str, at: str, queue: str, job: Job | None
+) -> Ended:
+    kind = kind_of(queue)
+    model, owner = (kind.model_of(queue), kind.owner_of(queue)) if kind else ("", "")
+    if job is not None:
+        model, owner = job.model, job.owner
+    return Ended(entry, job_id, event, at, kind.name if kind else "", model, owner, data.get("url"), job)

@@ -1,0 +1,101 @@
+"""The health of the system as Redis shows it: whether it takes jobs now, which workers are alive, what they report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from broker.durability import Durability
+from broker.faults import RedisFault, SlowDiskError, fault_of
+from broker.job_kinds import PREDICTION
+from broker.keys import KEYS
+from broker.lease_groups import worker_of
+from broker.load_status import WORKERS, LoadFailure, failures_key, parse_failures, status_key
+from broker.scripts import Call, Scripts
+
+
+@dataclass(frozen=True)
+class SystemHealth:
+    """What Redis tells. `fault`: why it refuses predictions (None: it takes them). `repairs`: whether it
+    accepts commands that free memory or repair, such as a rollback. `workers`: scorers that are alive. `silent`:
+    workers whose scorers have leases, but that have reported nothing for some seconds. `full_queues`: models whose
+    queue is full. `failures`: versions that workers cannot load. `slow_disk`: whether jobs wait for Redis' disk before
+    they are accepted. `keys`: API keys, valid or expired. `lost`: whether the connection broke."""
+
+    fault: RedisFault | None
+    repairs: bool = False
+    workers: int = 0
+    silent: Collection[str] = ()
+    full_queues: Collection[str] = ()
+    failures: Mapping[str, LoadFailure] = field(default_factory=dict)
+    slow_disk: bool = False
+    keys: int = 0
+    lost: bool = False
+
+
+class HealthCheck:
+    """Tries a write as a repair does it, and another as a prediction does it."""
+
+    def __init__(self, connection: Redis, max_queue_rows: int, durability: Durability) -> None:
+        """`connection` needs a short timeout and should not retry. `durability` decides when a job is accepted."""
+        self._redis: Any = connection
+        self._scripts = Scripts(connection)
+        self._max_queue_rows = max_queue_rows
+        self._durability = durability
+
+    def run(self) -> SystemHealth:
+        """Return the health. Three round trips, and three more if the connection was lost since the last call."""
+        health = self._look()
+        return self._look() if health.lost else health
+
+    def _look(self) -> SystemHealth:
+        repairs = False
+        try:
+            _, incs, workers, rows, keys = self._scripts.send(
+                [
+                    Call("try_write", ["repair"]),
+                    ("SMEMBERS", PREDICTION.group.members),
+                    ("SMEMBERS", WORKERS),
+                    ("HGETALL", "mg:rows"),
+                    ("HLEN", KEYS),
+                ]
+            )
+            repairs = True
+            incs, names = ([name.decode(errors="replace") for name in found] for found in (incs, workers))
+            slow_disk = self._waits_for_the_disk()
+            answers = self._scripts.send(
+                [
+                    *(("EXISTS", f"mg:lease:{inc}") for inc in incs),
+                    *(("EXISTS", status_key(name)) for name in names),
+                    *(("GET", failures_key(name)) for name in names),
+                ]
+            )
+        except RedisError as error:
+            lost = isinstance(error, RedisConnectionError) and not isinstance(error, BusyLoadingError)
+            return SystemHealth(fault_of(error), repairs, lost=lost)
+        found = iter(answers)
+        alive = [inc for inc in incs if next(found)]
+        unheard = {name for name in names if not next(found)}
+        silent = sorted(unheard & {worker_of(inc) for inc in alive})
+        full, failures = self._full_queues(rows), parse_failures(found)
+        return SystemHealth(None, True, len(alive), silent, full, failures, slow_disk, keys)
+
+    def _waits_for_the_disk(self) -> bool:
+        """Write as a prediction does."""
+        try:
+            self._durability.send(self._scripts.send, [Call("try_write", ["job"])])
+        except SlowDiskError:
+            return True
+        return False
+
+    def _full_queues(self, rows: Mapping[bytes, bytes]) -> list[str]:
+        of_models = Counter[str]()
+        for queue, count in rows.items():
+            of_models[PREDICTION.model_of(queue.decode())] += int(count)
+        return sorted(model for model, count in of_models.items() if count >= self._max_queue_rows)

@@ -1,0 +1,54 @@
+-- SURVEY: returns what some queues hold, for the metrics. Read-only; samples a few jobs of each queue.
+--
+-- Reads rq:queue:<q>, rq:wip:<q>, mg:rows, the indexes of ended jobs, and of single jobs rq:job:<id>, rq:results:<id>
+-- and mg:log:<id>.
+-- ARGV: queues.
+-- Returns for each queue: waiting jobs, their rows, enqueued_at of the oldest ('' without one), running jobs, and the
+-- estimated bytes of its jobs: not ended; ended and unseen; fetched; delivered.
+local STATUSES = { 'finished', 'failed', 'canceled' }
+
+local function bytes_of(key) return call('MEMORY', 'USAGE', key) or 0 end
+
+local function bytes_of_job(id)
+  return bytes_of('rq:job:' .. id) + bytes_of('rq:results:' .. id) + bytes_of('mg:log:' .. id)
+end
+
+-- The bytes of `count` jobs like these two.
+local function estimated(count, first, last)
+  local each = bytes_of_job(first)
+  if last and last ~= first then each = (each + bytes_of_job(last)) / 2 end
+  return each * count
+end
+
+local function ended_bytes(q, seen)
+  local bytes = 0
+  for _, status in ipairs(STATUSES) do
+    local index = 'mg:' .. seen .. ':' .. status .. ':' .. q
+    local count = call('ZCARD', index)
+    if count > 0 then
+      local first, last = call('ZRANGE', index, 0, 0)[1], call('ZRANGE', index, -1, -1)[1]
+      bytes = bytes + bytes_of(index) + estimated(count, first, last)
+    end
+  end
+  return floor(bytes)
+end
+
+local answer = {}
+for _, q in ipairs(ARGV) do
+  local list, wip = 'rq:queue:' .. q, 'rq:wip:' .. q
+  local waiting, running = call('LLEN', list), call('ZCARD', wip)
+  local rows, since, bytes = 0, '', 0
+  if waiting > 0 then
+    local first = call('LINDEX', list, 0)
+    rows = whole(call('HGET', 'mg:rows', q)) or 0
+    since = fields_of(first, 'enqueued_at')[1] or ''
+    bytes = bytes_of(list) + estimated(waiting, first, call('LINDEX', list, -1))
+  end
+  if running > 0 then
+    local entry = call('ZRANGE', wip, 0, 0)[1]
+    bytes = bytes + bytes_of(wip) + estimated(running, string.match(entry, '^[^:]*'))
+  end
+  answer[#answer + 1] = { waiting, rows, since, running, floor(bytes), ended_bytes(q, 'ended'),
+    ended_bytes(q, 'fetched'), ended_bytes(q, 'delivered') }
+end
+return answer

@@ -1,0 +1,232 @@
+"""Reads what Redis knows of the metrics: counters, queues, processes, memory."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter as Tally
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import chain, islice, product
+from typing import Any
+
+from redis import Redis
+
+from broker.job_kinds import FILE_PREDICTION, PREDICTION, REPOSITORY_COMMAND, TRAINING
+from broker.lease_groups import SCORERS, TRAINERS, worker_of
+from broker.load_status import WORKERS as WORKER_NAMES
+from broker.load_status import failures_key, memory_key, parse_failures
+from broker.metrics import table
+from broker.metrics.table import COUNTS, METRICS, MODEL_COUNTS, PREFIX, TRAFFIC, TRAFFIC_STEPS, CountedBy, Metric, Type
+from broker.scripts import Call, Scripts, Step
+from broker.webhooks import DUE, ENDED
+
+Labels = tuple[str, ...]
+
+_QUEUES_PER_CALL = 50
+_TRAINER_QUEUES = (TRAINING.queue, REPOSITORY_COMMAND.queue)
+_BY_FIELD = {metric.name.removeprefix(PREFIX): metric for metric in METRICS if metric.counted_by}
+_GROUPS, _ENDS = ("scorers", "trainers"), ("succeeded", "failed", "canceled", "expired")
+_FROM_ZERO: Sequence[tuple[Metric, Labels]] = [
+    *((table.TRAINER_JOBS, labels) for labels in product(_TRAINER_QUEUES, _ENDS)),
+    *((metric, (group,)) for metric in (table.DEATHS, table.LEASES_LOST) for group in _GROUPS),
+    *((table.GIVEN_BACK, (became,)) for became in ("queued", "failed", "expired")),
+    *((metric, ()) for metric in (table.UPLOADS, table.UPLOAD_BYTES)),
+    *((metric, (outcome,)) for metric in (table.WEBHOOKS, table.WEBHOOK_TRIES) for outcome in ("delivered", "failed")),
+]
+"""Rare events whose counters begin with 0: Prometheus cannot see the first one otherwise."""
+_GAUGES = (table.QUEUE_JOBS, table.RUNNING, table.QUEUE_ROWS)
+_FILE_GAUGES = (table.FILE_QUEUE_JOBS, table.RUNNING_FILES)
+_SEEN = ("unseen", "fetched", "delivered")
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """The values of a histogram: how many are in each bucket, the last of which has no bound, and their sum."""
+
+    counts: Sequence[int]
+    sum: float
+
+
+@dataclass
+class Snapshot:
+    """The values of the metrics at one moment, in the unit of each, by their labels."""
+
+    values: defaultdict[Metric, dict[Labels, float]] = field(default_factory=lambda: defaultdict(dict))
+    histograms: defaultdict[Metric, dict[Labels, Buckets]] = field(default_factory=lambda: defaultdict(dict))
+
+    def total(self, metric: Metric) -> float:
+        return sum(self.values[metric].values())
+
+
+class MetricsReader:
+    """Reads a snapshot: three round trips, and work that grows with the number of queues and not with that of jobs."""
+
+    def __init__(self, connection: Redis) -> None:
+        self._scripts = Scripts(connection)
+
+    def read(self, models: Sequence[str]) -> Snapshot:
+        """Return what Redis knows, about these models. Raises `RedisError`."""
+        queues = self._queues_of(models)
+        hashes = [*(f"{COUNTS}{counter}" for counter in CountedBy), *(MODEL_COUNTS + model for model in models)]
+        groups = [queues[start : start + _QUEUES_PER_CALL] for start in range(0, len(queues), _QUEUES_PER_CALL)]
+        rings = [f"{TRAFFIC}{step}" for step in TRAFFIC_STEPS]
+        ours = [*hashes[: len(CountedBy)], *rings]
+        sample = [key for model in models[:1] for key in (MODEL_COUNTS + model, *(f"{ring}:{model}" for ring in rings))]
+        steps: list[Step] = [
+            ("TIME",),
+            ("INFO", "memory"),
+            ("INFO", "persistence"),
+            ("SMEMBERS", SCORERS.members),
+            ("SMEMBERS", TRAINERS.members),
+            ("SMEMBERS", WORKER_NAMES),
+            ("LINDEX", ENDED, 0),
+            ("LLEN", ENDED),
+            ("ZCARD", DUE),
+            ("ZRANGE", DUE, 0, 0, "WITHSCORES"),
+            *(("MEMORY", "USAGE", key) for key in (*ours, *sample)),
+            *(("HGETALL", key) for key in hashes),
+            *(Call("survey", group) for group in groups),
+        ]
+        answers = iter(self._scripts.attempt(steps))
+        now, memory, persistence, scorers, trainers, workers = self._scripts.checked(list(islice(answers, 6)))
+        webhooks = list(islice(answers, 4))
+        sizes = [size or 0 for size in self._scripts.checked(list(islice(answers, len(ours) + len(sample))))]
+        snapshot = Snapshot()
+        _add_webhooks(snapshot, webhooks, now[0] + now[1] / 1_000_000)
+        for metric, labels in _FROM_ZERO:
+            snapshot.values[metric][labels] = 0
+        for key, counted in zip(hashes, islice(answers, len(hashes)), strict=True):
+            if isinstance(counted, dict):  # a worker may have made its hash something else
+                _add_counts(snapshot, key, counted)
+        found = dict(zip(queues, chain.from_iterable(self._scripts.checked(list(answers))), strict=True))
+        shares = _add_queues(snapshot, found, now[0] + now[1] / 1_000_000)
+        shares["metrics"] = sum(sizes[: len(ours)]) + sum(sizes[len(ours) :]) * len(models)
+        _add_redis(snapshot, memory, persistence, shares)
+        self._add_processes(snapshot, scorers, trainers, workers)
+        return snapshot
+
+    def _queues_of(self, models: Sequence[str]) -> list[str]:
+        """Return the queues of these models, of all owners, and those of the trainer."""
+        known, found = set(models), {PREDICTION.queue_of(model) for model in models}
+        (keys,) = self._scripts.send([("SMEMBERS", "rq:queues")])
+        names = [key.decode(errors="replace").removeprefix("rq:queue:") for key in keys]
+        for kind in (PREDICTION, FILE_PREDICTION):
+            found.update(name for name in names if kind.owns(name) and kind.model_of(name) in known)
+        return [*sorted(found), *_TRAINER_QUEUES]
+
+    def _add_processes(
+        self, snapshot: Snapshot, scorers: Iterable[bytes], trainers: Iterable[bytes], workers: Iterable[bytes]
+    ) -> None:
+        members = {table.SCORERS: [inc.decode() for inc in scorers], table.TRAINERS: [inc.decode() for inc in trainers]}
+        incs = [inc for group in members.values() for inc in group]
+        names = [worker.decode(errors="replace") for worker in workers]
+        steps: list[Step] = [
+            *(("EXISTS", f"mg:lease:{inc}") for inc in incs),
+            *(("ZCARD", f"mg:held:{inc}") for inc in incs),
+            *(("GET", failures_key(name)) for name in names),
+            *(("GET", memory_key(name)) for name in names),
+        ]
+        answers = self._scripts.send(steps) if steps else []
+        alive = {inc for inc, exists in zip(incs, answers, strict=False) if exists}
+        owned = dict(zip(incs, answers[len(incs) :], strict=False))
+        for metric, group in members.items():
+            states = Tally("busy" if owned[inc] else "idle" for inc in group if inc in alive)
+            snapshot.values[metric] = {(state,): states[state] for state in ("busy", "idle")}
+        serving = {worker_of(inc) for inc in members[table.SCORERS] if inc in alive}
+        snapshot.values[table.WORKERS][()] = len(serving)
+        failures, sizes = answers[2 * len(incs) :][: len(names)], answers[2 * len(incs) + len(names) :]
+        for name, text in zip(names, sizes, strict=True):
+            with suppress(ValueError):  # a worker may have written anything
+                for part, size in zip(("shared", "own"), (text or b"").split(), strict=False):
+                    snapshot.values[table.MODEL_MEMORY][name, part] = int(size)
+        for version in parse_failures(failures):
+            model, _, number = version.partition("@")
+            snapshot.values[table.NOT_LOADED][model, number] = 1
+
+
+def _add_counts(snapshot: Snapshot, key: str, counted: Mapping[bytes, bytes]) -> None:
+    """Add the fields of a hash of counts. A process may have written anything, so unknown fields are skipped."""
+    model = key.removeprefix(MODEL_COUNTS) if key.startswith(MODEL_COUNTS) else None
+    buckets: defaultdict[tuple[Metric, Labels], dict[str, int]] = defaultdict(dict)
+    for name, text in counted.items():
+        short, *values = name.decode(errors="replace").split("|")
+        metric = _BY_FIELD.get(short)
+        if metric is None or metric.by_model != (model is not None) or not text.lstrip(b"-").isdigit():
+            continue
+        if model is None and key != f"{COUNTS}{metric.counted_by}":
+            continue
+        part = values.pop() if metric.type is Type.HISTOGRAM and values else ""
+        if model is not None:
+            values.insert(metric.labels.index("model"), model)
+        if len(values) != len(metric.labels):
+            continue
+        if metric.type is Type.HISTOGRAM:
+            buckets[metric, tuple(values)][part] = int(text)
+        else:
+            snapshot.values[metric][tuple(values)] = int(text) / metric.scale
+    for (metric, labels), parts in buckets.items():
+        counts = [parts.get(str(at), 0) for at in range(len(metric.buckets) + 1)]
+        snapshot.histograms[metric][labels] = Buckets(counts, parts.get("sum", 0) / metric.scale)
+
+
+def _add_queues(snapshot: Snapshot, found: Mapping[str, Sequence[Any]], now: float) -> dict[str, int]:
+    """Add what SURVEY has found by queue, at `now` in seconds. Returns the bytes of the jobs by purpose."""
+    shares = dict.fromkeys(("jobs", *_SEEN, "trainings"), 0)
+    values = snapshot.values
+    for queue, (waiting, rows, since, running, *sizes) in found.items():
+        age = _age(since, now)
+        if queue in _TRAINER_QUEUES:
+            values[table.TRAINER_QUEUE_JOBS][queue,] = waiting
+            values[table.TRAINER_QUEUE_AGE][queue,] = age
+            shares["trainings"] += sum(sizes)
+            continue
+        files = FILE_PREDICTION.owns(queue)
+        model = (FILE_PREDICTION if files else PREDICTION).model_of(queue)
+        gauges = _FILE_GAUGES if files else _GAUGES
+        for metric, amount in zip(gauges, (waiting, running, rows), strict=False):
+            values[metric][model,] = values[metric].get((model,), 0) + amount
+        oldest = table.FILE_QUEUE_AGE if files else table.QUEUE_AGE
+        values[oldest][model,] = max(age, values[oldest].get((model,), 0.0))
+        for purpose, size in zip(("jobs", *_SEEN), sizes, strict=True):
+            shares[purpose] += size
+    return shares
+
+
+def _add_webhooks(snapshot: Snapshot, answers: Sequence[Any], now: float) -> None:
+    """Add what waits to be sent. A worker may have made the list of ends something else."""
+    first, ended, due, earliest = (None if isinstance(answer, Exception) else answer for answer in answers)
+    late = now - earliest[0][1] / 1000 if earliest else 0.0
+    with suppress(ValueError, TypeError, KeyError, AttributeError):
+        late = max(late, _age(json.loads(first or b"{}")["at"].encode(), now))
+    snapshot.values[table.WEBHOOKS_WAITING][()] = (ended or 0) + (due or 0)
+    snapshot.values[table.WEBHOOKS_AGE][()] = max(0.0, late)
+
+
+def _age(enqueued_at: bytes, now: float) -> float:
+    """Return the seconds since a time in RQ's format; 0 without one."""
+    try:
+        since = datetime.fromisoformat(enqueued_at.decode())
+    except ValueError:
+        return 0.0
+    if since.tzinfo is None:
+        since = since.replace(tzinfo=UTC)
+    return max(0.0, now - since.timestamp())
+
+
+def _add_redis(
+    snapshot: Snapshot, memory: Mapping[str, Any], persistence: Mapping[str, Any], shares: Mapping[str, int]
+) -> None:
+    values = snapshot.values
+    values[table.REDIS_UP][()] = 1
+    values[table.REDIS_USED][()] = memory["used_memory"]
+    if memory["maxmemory"]:
+        values[table.REDIS_MAX][()] = memory["maxmemory"]
+    for purpose, size in {**shares, "other": max(0, memory["used_memory"] - sum(shares.values()))}.items():
+        values[table.REDIS_SHARE][purpose,] = size
+    if persistence["aof_enabled"]:
+        values[table.AOF_WRITTEN][()] = persistence["aof_last_write_status"] == "ok"
+        values[table.AOF_REWRITTEN][()] = persistence["aof_last_bgrewrite_status"] == "ok"
+        values[table.AOF_DELAYED][()] = persistence["aof_delayed_fsync"]

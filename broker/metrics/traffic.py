@@ -1,0 +1,211 @@
+"""The traffic of the last 30 days, by model and in all, for charts: rings of fixed size in Redis.
+
+Every `RECORD_EVERY` seconds one gateway process, which holds the lease, adds what the counters have gained. A request
+writes nothing but the counters.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import accumulate
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from broker.metrics import table
+from broker.metrics.reading import Snapshot
+from broker.metrics.table import TRAFFIC, TRAFFIC_STEPS
+from broker.scripts import Call, Scripts
+
+log = logging.getLogger(__name__)
+
+RECORD_EVERY = 10.0
+"""Seconds between two records."""
+
+_LEASE = f"{TRAFFIC}lease"
+_COST_FACTOR, _LONGEST_PAUSE = 200, 60.0
+"""The pause after a record is this multiple of the time that it took, and at most so many seconds. So with thousands of
+models records become rarer."""
+_MODELS_PER_CALL = 50
+
+_Read = Callable[[Sequence[str]], Snapshot]
+
+_GAUGES = 2
+_NUMBERS = 6
+"""A record begins with two gauges (`waiting`, `oldest`), and has six numbers (then `answered`, `refused`, `failed`,
+`rows`) before the counts of the buckets. Later releases add at the end only."""
+
+
+class Period(StrEnum):
+    """How far back a chart goes. Each has a ring."""
+
+    HOURS = "2h"
+    DAY = "1d"
+    MONTH = "30d"
+
+    @property
+    def step(self) -> int:
+        """Seconds of a point."""
+        return TRAFFIC_STEPS[list(Period).index(self)]
+
+    @property
+    def points(self) -> int:
+        return (120, 96, 120)[list(Period).index(self)]
+
+
+@dataclass(frozen=True)
+class Point:
+    """What happened in the `step` seconds after `start` (Unix time).
+
+    Requests for predictions that were `answered`, and those `refused` with an error; predictions that `failed` or
+    expired; scored `rows`. `waiting`, the most predictions that waited at once; `oldest`, the longest that one had
+    waited, in seconds. `buckets`: how many answered requests took how long (`table.MODEL_SECONDS`).
+    """
+
+    start: int
+    waiting: int = 0
+    oldest: float = 0.0
+    answered: int = 0
+    refused: int = 0
+    failed: int = 0
+    rows: int = 0
+    buckets: Sequence[int] = ()
+
+    def quantile(self, share: float) -> float | None:
+        """Return the seconds within which this share of the waiting requests was answered; None without any."""
+        return quantile(table.MODEL_SECONDS.buckets, self.buckets, share)
+
+
+def together(points: Sequence[Point]) -> Point:
+    """Return the sum of points, with the start of the first. Raises `IndexError` without any."""
+    length = max(len(point.buckets) for point in points)
+    return Point(
+        start=points[0].start,
+        waiting=max(point.waiting for point in points),
+        oldest=max(point.oldest for point in points),
+        answered=sum(point.answered for point in points),
+        refused=sum(point.refused for point in points),
+        failed=sum(point.failed for point in points),
+        rows=sum(point.rows for point in points),
+        buckets=[sum(point.buckets[at] for point in points if at < len(point.buckets)) for at in range(length)],
+    )
+
+
+class TrafficRecorder:
+    """Adds to the rings what the counters have gained."""
+
+    def __init__(self, connection: Redis, models: Callable[[], Sequence[str]], read: _Read) -> None:
+        """`read` returns the metrics of these models (`broker.metrics.reading.MetricsReader.read`)."""
+        self._redis: Any = connection
+        self._scripts = Scripts(connection)
+        self._models = models
+        self._read = read
+        self._last: Mapping[str, str] = {}
+
+    def record(self) -> bool:
+        """Record, unless another process has done so within the last seconds. Return whether this one did. Raises
+        `RedisError`."""
+        if not self._redis.set(_LEASE, 1, nx=True, px=round(RECORD_EVERY * 900)):
+            return False
+        found = _values(self._read(self._models()))
+        changed = [model for model, values in found.items() if model and self._last.get(model) != values]
+        for start in range(0, len(changed), _MODELS_PER_CALL):
+            self._add(found, changed[start : start + _MODELS_PER_CALL])
+        self._add(found, [""])
+        self._last = found
+        return True
+
+    def _add(self, found: Mapping[str, str], models: Sequence[str]) -> None:
+        self._scripts.send([Call("record", [_GAUGES, *(part for model in models for part in (model, found[model]))])])
+
+    def start(self) -> None:
+        """Record from now on, in a thread."""
+        threading.Thread(target=self._record_forever, name="traffic", daemon=True).start()
+
+    def _record_forever(self) -> None:
+        while True:
+            began = time.monotonic()
+            try:
+                self.record()
+            except RedisError:
+                pass  # a later record adds what the counters gained, and requests report the outage
+            except Exception:
+                log.exception("the traffic could not be recorded")
+            pause = min(_COST_FACTOR * (time.monotonic() - began), _LONGEST_PAUSE)
+            time.sleep(max(RECORD_EVERY, pause))
+
+
+class TrafficReader:
+    """Reads the rings. Raises `RedisError`."""
+
+    def __init__(self, connection: Redis) -> None:
+        self._scripts = Scripts(connection)
+
+    def read(self, period: Period, models: Sequence[str | None]) -> list[list[Point]]:
+        """Return the points of each model (None: of all together), the oldest first; the last one has only begun. One
+        round trip."""
+        names = [f"{TRAFFIC}{period.step}" + (f":{model}" if model else "") for model in models]
+        (now, _), *rings = self._scripts.send([("TIME",), *(("HGETALL", name) for name in names)])
+        newest = now // period.step
+        return [_points(ring.values(), period, newest) for ring in rings]
+
+
+def _points(ring: Iterable[bytes], period: Period, newest: int) -> list[Point]:
+    found = {}
+    for text in ring:
+        slot, *values = text.split()
+        found[int(slot)] = values
+    slots = range(newest - period.points + 1, newest + 1)
+    return [_point(slot * period.step, found.get(slot, ())) for slot in slots]
+
+
+def _point(start: int, values: Sequence[bytes]) -> Point:
+    numbers = [float(value) for value in values] + [0.0] * (_NUMBERS - len(values))
+    oldest = numbers[1]
+    waiting, _, answered, refused, failed, rows, *buckets = map(round, numbers)
+    return Point(start, waiting, oldest, answered, refused, failed, rows, buckets)
+
+
+def _values(snapshot: Snapshot) -> dict[str, str]:
+    """Return the values of a record by model, and of all together ('')."""
+    found: dict[str, list[float]] = {}
+    length = len(table.MODEL_SECONDS.buckets) + 1
+
+    def of(model: str) -> list[float]:
+        return found.setdefault(model, [0.0] * (_NUMBERS + length))
+
+    places = [(table.QUEUE_JOBS, 0), (table.QUEUE_AGE, 1), (table.ROWS, 5)]
+    for metric, place in places:
+        for (model,), value in snapshot.values[metric].items():
+            of(model)[place] = value
+    for (model, outcome), count in snapshot.values[table.MODEL_REQUESTS].items():
+        of(model)[2 if outcome == "answered" else 3] += count
+    for (model, status), count in snapshot.values[table.JOBS].items():
+        of(model)[4] += count if status in ("failed", "expired") else 0
+    for (model,), seconds in snapshot.histograms[table.MODEL_SECONDS].items():
+        of(model)[_NUMBERS:] = seconds.counts
+    columns = list(zip(*found.values(), strict=True)) or [()] * (_NUMBERS + length)
+    found[""] = [max(column, default=0.0) if at == 1 else sum(column) for at, column in enumerate(columns)]
+    return {model: " ".join(f"{number:.15g}" for number in numbers) for model, numbers in found.items()}
+
+
+def quantile(bounds: Sequence[float], counts: Sequence[float], share: float) -> float | None:
+    """Return the value below which `share` of the values are, as Prometheus' `histogram_quantile` estimates it.
+    `counts`: how many are up to each of `bounds`, and how many beyond; zeros at its end may be missing."""
+    total = sum(counts)
+    if not total:
+        return None
+    wanted = share * total
+    for at, reached in enumerate(accumulate(counts)):
+        if reached >= wanted and counts[at]:
+            if at >= len(bounds):
+                break
+            lower = bounds[at - 1] if at else 0.0
+            return lower + (bounds[at] - lower) * (wanted - (reached - counts[at])) / counts[at]
+    return bounds[-1]

@@ -1,0 +1,98 @@
+"""Webhooks in Redis, as the gateway sees them: the subscriptions, and what became of the deliveries of a job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from redis import Redis
+
+from broker.durability import Durability
+from broker.records import dumps
+from broker.scripts import Call, Scripts
+from contract.jobs import timestamp
+from contract.webhooks import Subscription
+
+SUBSCRIPTIONS = "mg-gateway:webhooks"
+"""The hash of all subscriptions. A process that runs models or recipes cannot write it (`broker/acl`): it could have
+the jobs of others sent to itself."""
+ENDED = "mg:webhooks:ended"
+"""The list of ends that the scripts report (`endings.lua`)."""
+DUE = "mg-events:due"
+"""The deliveries that wait, by the time of their next try in milliseconds."""
+LAST_TRIES = "mg-events:last"
+"""The hash of each subscription's last try, as JSON."""
+
+MOST = 100
+"""Most subscriptions."""
+
+
+class TooManyWebhooks(Exception):
+    """The limit is reached; the message says what to do."""
+
+
+class Webhooks:
+    """All subscriptions. Raises `redis.exceptions.RedisError`."""
+
+    def __init__(self, connection: Redis, durability: Durability | None = None) -> None:
+        """`durability` says when a change is made."""
+        self._redis: Any = connection
+        self._scripts = Scripts(connection)
+        self._durability = durability or Durability()
+
+    def all(self) -> list[Subscription]:
+        """Return the subscriptions by name. One round trip."""
+        found = [readable(text) for text in self._redis.hgetall(SUBSCRIPTIONS).values()]
+        return sorted((one for one in found if one is not None), key=lambda one: one.name)
+
+    def get(self, name: str) -> Subscription | None:
+        return readable(self._redis.hget(SUBSCRIPTIONS, name))
+
+    def replace(self, name: str, before: Subscription | None, after: Subscription | None) -> bool:
+        """Replace `before` (None: there is none) by `after` (None: by none). Returns False, and changes nothing, if the
+        subscription is no longer `before`. Raises `TooManyWebhooks`."""
+        present = self._redis.hget(SUBSCRIPTIONS, name) or b""
+        if readable(present) != before:
+            return False
+        entry = "" if after is None else dumps(after.to_json())
+        call = Call("change_webhooks", [name, entry, present, MOST])
+        (answer,) = self._durability.send(self._scripts.send, [call])
+        if answer == -1:
+            raise TooManyWebhooks(f"there are {MOST} webhooks already; delete one first")
+        return bool(answer)
+
+    def last_tries(self) -> Mapping[str, Mapping[str, object]]:
+        """Return the last try of each subscription that has had one, by name. One round trip."""
+        found = self._redis.hgetall(LAST_TRIES).items()
+        return {name.decode(errors="replace"): json.loads(text) for name, text in found}
+
+    def deliveries(self, job_id: str) -> list[Mapping[str, object]]:
+        """Return the deliveries of a job as JSON, in the order of their ids. Two round trips."""
+        ids = sorted(name.decode() for name in self._redis.smembers(f"mg-events:of:{job_id}"))
+        found = self._scripts.send([("HGETALL", f"mg-events:delivery:{name}") for name in ids]) if ids else []
+        return [_delivery(name, fields) for name, fields in zip(ids, found, strict=True) if fields]
+
+
+def readable(text: bytes | None) -> Subscription | None:
+    """Return the subscription in an entry. One that cannot be read is none."""
+    try:
+        return Subscription.from_json(json.loads(text)) if text else None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _delivery(name: str, fields: Mapping[bytes, bytes]) -> Mapping[str, object]:
+    tries = sorted((int(key[4:]), json.loads(text)) for key, text in fields.items() if key.startswith(b"try:"))
+    following = fields.get(b"next")
+    return {
+        "id": name,
+        "type": fields[b"type"].decode(),
+        "url": fields[b"url"].decode(),
+        "webhook": fields[b"webhook"].decode() or None,
+        "status": fields[b"status"].decode(),
+        "created_at": fields[b"created_at"].decode(),
+        "next_try_at": following and timestamp(datetime.fromtimestamp(int(following) / 1000, UTC)),
+        "tries": [one for _, one in tries],
+    }

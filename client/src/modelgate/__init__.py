@@ -1,0 +1,54 @@
+"""The client of Modelgate, which serves scikit-learn models over HTTP.
+
+>>> from modelgate import Client
+>>> mg = Client()
+>>> iris = mg.model("iris")
+>>> iris.predict([[5.1, 3.5, 1.4, 0.2]])
+array([0])
+"""
+
+from modelgate.client import Client
+from modelgate.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    JobCanceled,
+    JobFailed,
+    ModelgateError,
+    ModelgateWarning,
+    ModelRaised,
+    NotFound,
+    TimedOut,
+    Unauthorized,
+    Unavailable,
+    UnknownMethod,
+    Unreachable,
+)
+from modelgate.jobs import FileJob, Job, TrainingRun
+from modelgate.models import Model
+from modelgate.profiles import Profile
+from modelgate.reports import Report
+
+__all__ = [
+    "Client",
+    "Conflict",
+    "FileJob",
+    "Forbidden",
+    "Invalid",
+    "Job",
+    "JobCanceled",
+    "JobFailed",
+    "Model",
+    "ModelRaised",
+    "ModelgateError",
+    "ModelgateWarning",
+    "NotFound",
+    "Profile",
+    "Report",
+    "TimedOut",
+    "TrainingRun",
+    "Unauthorized",
+    "Unavailable",
+    "UnknownMethod",
+    "Unreachable",
+]

@@ -1,0 +1,145 @@
+"""The client of a Modelgate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import requests
+
+from modelgate import profiles, publishing, training
+from modelgate.connection import Body, Connection
+from modelgate.jobs import Job, job_of
+from modelgate.models import Model
+
+
+class Client:
+    """A Modelgate: its models, trainings and jobs. It may be used by many threads.
+
+    >>> mg = Client()
+    >>> "iris" in [model["name"] for model in mg.models()]
+    True
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        profile: str | None = None,
+        timeout: float = 60,
+        verify: bool | str = True,
+    ) -> None:
+        """Without arguments, the address and the key are those of `MODELGATE_URL` and `MODELGATE_API_KEY`, else of the
+        profile that `MODELGATE_PROFILE` names or that was chosen, else the Modelgate on this machine.
+
+        `timeout`: seconds that a request may take with its retries. `verify`: a file with certificates to trust, or
+        False to trust any.
+        """
+        found = profiles.resolve(url, api_key, profile)
+        self._connection = Connection(found.url, found.api_key, timeout, verify)
+
+    @property
+    def url(self) -> str:
+        """The address of the Modelgate."""
+        return self._connection.url
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a request may take with its retries."""
+        return self._connection.timeout
+
+    def models(self) -> list[dict[str, Any]]:
+        """Return the served models, by name: `name`, `version`, `aliases`, `metrics`, …"""
+        found: list[dict[str, Any]] = self.request("GET", "/v1/models")["items"]
+        return found
+
+    def model(self, reference: str) -> Model:
+        """Return a model, which may take the place of the pickled estimator: `loan`, `loan@3` or `loan@canary`.
+
+        Raises `NotFound`.
+
+        >>> Client().model("iris").predict([[5.1, 3.5, 1.4, 0.2], [5.9, 3.0, 5.1, 1.8]])
+        array([0, 2])
+        """
+        return Model(self._connection, reference)
+
+    publish = publishing.publish
+    train = training.train
+
+    def job(self, job_id: str) -> Job:
+        """Return a job. Raises `NotFound`."""
+        return job_of(self._connection, self.request("GET", f"/v1/jobs/{job_id}"))
+
+    def jobs(
+        self,
+        *,
+        model: str | None = None,
+        status: str | None = None,
+        kind: str | None = None,
+        created_after: str | None = None,
+        created_before: str | None = None,
+    ) -> Iterator[Job]:
+        """Yield the jobs, newest first. Times are as in RFC 3339: `2026-01-02T03:04:05Z`.
+
+        >>> [job.id for job in Client().jobs(model="iris", status="failed")]
+        []
+        """
+        params: dict[str, Any] = {"limit": 100, "model": model, "status": status, "kind": kind}
+        params |= {"created_after": created_after, "created_before": created_before}
+        while True:
+            page = self.request("GET", "/v1/jobs", params=params)
+            for each in page["items"]:
+                yield job_of(self._connection, each)
+            if page["next_cursor"] is None:
+                return
+            params["cursor"] = page["next_cursor"]
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        data: Body | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Return the JSON of any request of the HTTP interface; None if the answer has none.
+
+        It is repeated like all requests, and raises the same errors.
+        """
+        return self._connection.request(
+            method, path, json=json, data=data, params=params, headers=headers, timeout=timeout
+        )
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        data: Body | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> requests.Response:
+        """Return the answer itself, with its headers, as `request` returns its JSON."""
+        return self._connection.send(method, path, data=data, params=params, headers=headers, timeout=timeout)
+
+    def stream(self, path: str, *, headers: Mapping[str, str] | None = None) -> Iterator[bytes]:
+        """Yield the bytes of an answer as they arrive."""
+        return self._connection.stream(path, headers=headers)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connection.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client of {self.url}>"

@@ -1,0 +1,1 @@
+"""The command `modelgate`: the same verbs as the client and the HTTP interface, from a terminal."""

@@ -1,0 +1,86 @@
+"""The command as a whole: its verbs, `--version`, and how errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from modelgate.command import audit, doctor, jobs, keys, models, predictions, profile, publishing, reports, trainings
+from modelgate.command.exits import ExitCode, Failed, exit_code
+from modelgate.command.terminal import one_line
+from modelgate.errors import ModelgateError
+
+app = typer.Typer(
+    name="modelgate",
+    help="Serve scikit-learn models: predict, train, publish, promote, roll back.",
+    epilog="Without --url or --profile the command uses MODELGATE_URL and MODELGATE_API_KEY, else the default profile,"
+    " else http://127.0.0.1:8080.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for part in (models, predictions, publishing, trainings, jobs, reports, profile, keys, audit, doctor):
+    part.register(app)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"modelgate {_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Serve scikit-learn models: predict, train, publish, promote, roll back."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with `arguments` and return its exit code."""
+    try:
+        ended = app(args=list(arguments) or ["--help"], prog_name="modelgate", standalone_mode=False)
+        return ended if isinstance(ended, int) else ExitCode.DONE
+    except typer.TyperException as error:
+        return _fail(f"{error.format_message().rstrip('.')}; see `{_verb_of(error)} --help`", ExitCode.USAGE)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        return ExitCode.FAILED
+    except (Failed, ModelgateError) as error:
+        return _fail(_WITHOUT_KEY if getattr(error, "code", "") == "missing_key" else str(error), exit_code(error))
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), ExitCode.USAGE)
+
+
+_WITHOUT_KEY = (
+    "this Modelgate needs a key: set MODELGATE_API_KEY, or store one with `modelgate profile add NAME --url URL`"
+)
+
+
+def _fail(message: str, code: ExitCode) -> ExitCode:
+    print(f"modelgate: {one_line(message)}", file=sys.stderr)
+    return code
+
+
+def _verb_of(error: typer.TyperException) -> str:
+    """Return the verb that was used wrongly, such as `modelgate predict`."""
+    context = getattr(error, "ctx", None)
+    return context.command_path if context else "modelgate"
+
+
+def _version() -> str:
+    try:
+        return version("modelgate-client")
+    except PackageNotFoundError:
+        return "from a checkout"

@@ -1,0 +1,68 @@
+"""The verb `audit`: who did what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from modelgate.command.exits import ExitCode, Failed
+from modelgate.command.session import Session
+from modelgate.command.terminal import moment, table
+from modelgate.command.verbs import verb
+
+PANEL = "Keys and access"
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AGO = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
+
+
+def register(app: typer.Typer) -> None:
+    verb(app, "audit", panel=PANEL)(audit)
+
+
+def audit(
+    session: Session,
+    actor: Annotated[str | None, typer.Option(metavar="KEY", help="Only entries of this key.")] = None,
+    action: Annotated[str | None, typer.Option(help="Only this action, such as train or move_alias.")] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Only entries about this model.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="Only this outcome: done, refused or failed.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only later ones: 2h, 7d, or a time.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only earlier ones: 2h, 7d, or a time.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many entries at most.")] = 50,
+) -> None:
+    """Show who did what, newest first. Needs a key with the scope admin."""
+    filters = {"actor": actor, "action": action, "model": model, "outcome": outcome}
+    found = session.items("/v1/audit", limit, since=point("--since", since), until=point("--until", until), **filters)
+    heads = ("TIME", "ACTOR", "ACTION", "ON", "OUTCOME", "FROM", "COUNT")
+    session.show(
+        found, lambda: [table(heads, map(_row, found), ("COUNT",))] if found else ["There are no such entries."]
+    )
+
+
+def point(option: str, text: str | None) -> str | None:
+    """Return a point in time in RFC 3339: `2h` is two hours ago."""
+    if text is None:
+        return None
+    if ago := _AGO.fullmatch(text):
+        return _rfc3339(datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])}))
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        message = f"{option} {text!r} is not a time; write it as 2h, 7d or 2026-01-02T03:04:05Z"
+        raise Failed(message, ExitCode.USAGE) from None
+    return _rfc3339(found if found.tzinfo else found.astimezone())
+
+
+def _rfc3339(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _row(entry: Mapping[str, Any]) -> tuple[object, ...]:
+    model, version = entry.get("model"), entry.get("version")
+    on = f"{model}@{version}" if model and version else model or entry.get("on_key") or entry.get("job_id") or ""
+    outcome = f"{entry['outcome']} ({entry['code']})" if entry.get("code") else entry["outcome"]
+    action = f"{entry['action']} {entry['alias']}" if entry.get("alias") else entry["action"]
+    return moment(entry["time"]), entry["actor"], action, on, outcome, entry.get("client"), entry.get("count")

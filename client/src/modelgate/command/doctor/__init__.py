@@ -1,0 +1,49 @@
+"""The verb `doctor`: what is wrong with an installation or a connection, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import typer
+from rich.text import Text
+
+from modelgate import profiles
+from modelgate.command.doctor import address, service
+from modelgate.command.doctor.findings import Finding, Level, Stop
+from modelgate.command.exits import ExitCode
+from modelgate.command.session import Session
+from modelgate.command.verbs import verb
+from modelgate.text import visible
+
+_MARKS = {Level.GOOD: ("✓", "green"), Level.DOUBT: ("!", "yellow"), Level.BAD: ("✗", "red")}
+
+
+def register(app: typer.Typer) -> None:
+    verb(app, "doctor", panel="Keys and access")(doctor)
+
+
+def doctor(session: Session) -> None:
+    """Find out what is wrong with the connection or with Modelgate, and what to do."""
+    found = []
+    for finding in _examine(session):
+        found.append(finding)
+        if not session.as_json:
+            mark, colour = _MARKS[finding.level]
+            session.print(Text.assemble((mark, colour), f" {visible(finding.text)}"))
+            if finding.advice:
+                session.print(Text(f"  → {visible(finding.advice)}"))
+    if session.as_json:
+        session.show([asdict(finding) for finding in found], list)
+    if any(finding.level is Level.BAD for finding in found):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _examine(session: Session) -> Iterator[Finding]:
+    """Yield findings from the outside to the inside, until nothing more can be found out."""
+    try:
+        profile = profiles.resolve(session.url, profile=session.profile)
+        yield from address.examine(session, profile)
+        yield from service.examine(profile)
+    except Stop as stop:
+        yield stop.finding

@@ -1,0 +1,154 @@
+"""Examines the service at an address: is it Modelgate, what may the key do, is it ready, does it answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from modelgate import Client
+from modelgate.command.doctor.findings import Finding, Stop, bad, doubt, good
+from modelgate.command.terminal import count
+from modelgate.errors import Forbidden, ModelgateError, Unauthorized, Unavailable
+from modelgate.profiles import Profile
+
+_TIMEOUT, _PATIENCE, _ONCE = 10, 5, 1
+"""Seconds: for any request, for a prediction, and for a request that is not repeated."""
+_KEY = "store it: `modelgate profile add NAME --url …`, or set MODELGATE_API_KEY"
+_ADVICE: Mapping[str, str] = {
+    "missing_key": f"get a key from an admin (`modelgate keys create …`, or `make key` beside the server); {_KEY}",
+    "invalid_key": f"it was revoked, or belongs to another Modelgate; get a new one; {_KEY}",
+    "expired_key": "an admin gives it a new secret: `modelgate keys rotate NAME --expires 90d`; then " + _KEY,
+    "too_many_attempts": "too many wrong keys came from this address; wait a minute, and repair whatever sends them",
+    "foreign_host": "use an address that the server knows, or add this host to ALLOWED_HOSTS where the gateway runs",
+}
+"""What to do about a refusal, by its code."""
+_REPAIRS: Mapping[str, str] = {
+    "redis_unavailable": "start Redis, or correct REDIS_URL; with `make up` see redis.log in STATE_DIR",
+    "redis_loading": "wait: Redis reads its data",
+    "redis_full": "raise REDIS_MAXMEMORY, lower RESULT_TTL, or delete jobs that nobody needs",
+    "redis_disk_full": "free space on the disk of Redis",
+    "redis_disk_slow": "give Redis a faster disk, or the disk fewer other writers",
+    "redis_read_only": "have REDIS_URL name the primary, or the Sentinels",
+    "redis_denied": "correct the user or the password in REDIS_URL, or REDIS_PASSWORD_FILE",
+    "too_few_replicas": "start the missing replicas, or lower REDIS_REPLICAS",
+    "no_model": "publish or train one: `modelgate publish FILE`, `modelgate train NAME rows.csv --target COLUMN`",
+    "no_key": "make one beside the server: make key NAME=me SCOPES=admin",
+    "no_worker": "start one: `make up` does, or `docker compose up -d worker`; if it ends again, read its log",
+    "worker_silent": "read the log of the worker; it goes on once the machine is less busy, or is replaced",
+    "queue_full": "wait, start more workers, or raise MAX_QUEUE_ROWS",
+    "model_not_loaded": "read the reason; publish the model again, or go back: `modelgate rollback MODEL`",
+}
+"""What to do about a reason of /health/ready, by its code."""
+
+
+def examine(profile: Profile) -> Iterator[Finding]:
+    """Yield what there is to say about the service. Raises `Stop` where nothing more can be found out."""
+    client = Client(profile.url, profile.api_key, timeout=_TIMEOUT)
+    yield _is_modelgate(client)
+    yield _accepts_key(client, profile)
+    ready = _readiness(client)
+    yield from _reasons(ready)
+    yield from _trainer(client)
+    codes = {reason["code"] for reason in ready.get("reasons") or ()}
+    if ready.get("status") in ("ok", "degraded") and "no_worker" not in codes:
+        yield from _predicts(client)
+
+
+def _is_modelgate(client: Client) -> Finding:
+    try:
+        found = client.request("GET", "/v2", timeout=_ONCE)
+    except Unavailable as error:
+        raise Stop(f"the gateway cannot be reached behind {client.url}: {error}", "see the log of the proxy") from error
+    except ModelgateError as error:
+        advice = "use https:// in the address, if the server there speaks TLS" if client.url.startswith("http:") else ""
+        raise Stop(f"no Modelgate answers: {error}", f"check host and port; {advice}".rstrip("; ")) from error
+    if not isinstance(found, dict) or found.get("name") != "modelgate":
+        raise Stop(f"something answers at {client.url} that is not Modelgate", "check host and port")
+    return good("it is a Modelgate")
+
+
+def _accepts_key(client: Client, profile: Profile) -> Finding:
+    try:
+        client.request("GET", "/v1/jobs", params={"limit": 1}, timeout=_ONCE)
+    except (Unauthorized, Forbidden) as error:
+        raise Stop(str(error), _ADVICE.get(error.code, _KEY)) from error
+    except ModelgateError as error:
+        if error.code in _ADVICE:
+            raise Stop(str(error), _ADVICE[error.code]) from error
+        return doubt(f"whether the key is accepted cannot be seen now: {error}")
+    return good("the key is accepted" if profile.api_key else "no key is needed")
+
+
+def _readiness(client: Client) -> Mapping[str, Any]:
+    """Return the answer of /health/ready, whatever it is."""
+    try:
+        found: Mapping[str, Any] = client.request("GET", "/health/ready", timeout=_ONCE)
+        return found
+    except Unavailable as error:
+        return error.problem
+
+
+def _reasons(ready: Mapping[str, Any]) -> Iterator[Finding]:
+    status, reasons = ready.get("status"), ready.get("reasons") or ()
+    if status == "ok":
+        workers = count(ready["workers"], "scorer") + (" is alive" if ready["workers"] == 1 else " are alive")
+        yield good(f"predictions are accepted; {workers}, with {count(ready['models'], 'model')}")
+    elif not reasons:
+        yield bad(f"it is not ready: {ready.get('detail') or 'it does not say why'}", "read the log of the gateway")
+    for reason in reasons:
+        yield bad(str(reason["detail"]), _REPAIRS.get(reason["code"], "see the runbook: docs/runbook.md"))
+
+
+def _trainer(client: Client) -> Iterator[Finding]:
+    """Yield whether a trainer runs, as the metrics say."""
+    try:
+        text = b"".join(client.stream("/metrics")).decode()
+    except ModelgateError as error:
+        if not isinstance(error, Unavailable):
+            yield doubt(
+                "whether a trainer runs cannot be seen with this key", "a key with the scope read would show it"
+            )
+        return
+    counts = [float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith("modelgate_trainers{")]
+    if not counts:
+        return  # without Redis nobody knows
+    if sum(counts) > 0:
+        yield good("a trainer runs")
+    else:
+        advice = "start it: `make up` does, or `docker compose up -d trainer`; if it ends again, read its log"
+        yield bad("no trainer runs: trainings wait, and no version is published, promoted or rolled back", advice)
+
+
+def _predicts(client: Client) -> Iterator[Finding]:
+    """Yield whether a prediction gets an answer: of the first model, with its own example."""
+    try:
+        models = client.models()
+    except Forbidden:
+        yield doubt("no prediction was tried: this key may not read models", "a key with the scope read could try one")
+        return
+    if not models:
+        return
+    name = models[0]["name"]
+    try:
+        model = client.request("GET", f"/v1/models/{name}")
+        path = f"/v1/models/{name}/{model['signature']['methods'][0]['name']}"
+        start = time.monotonic()
+        headers = {"Prefer": f"wait={_PATIENCE}", "Cancel-After": str(_PATIENCE)}
+        job = client.request("POST", path, json=model["example"], headers=headers, timeout=_TIMEOUT)
+    except ModelgateError as error:
+        yield doubt(f"no prediction was tried with {name}: {error}")
+        return
+    if job["status"] == "succeeded":
+        yield good(f"{name} answers, in {(time.monotonic() - start) * 1000:.0f} ms")
+    elif job["completed_at"]:
+        yield bad(
+            f"{name} does not answer: {(job['error'] or {}).get('message') or job['status']}",
+            _REPAIRS["model_not_loaded"],
+        )
+    else:
+        client.request("POST", f"/v1/jobs/{job['id']}/cancel")
+        yield bad(
+            f"{name} has not answered within {_PATIENCE} s: its queue is long, or its workers are busy",
+            _REPAIRS["queue_full"],
+        )

@@ -1,0 +1,182 @@
+"""The verbs about jobs: `jobs`, `job`, `cancel`, `log`, `download`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+from rich.live import Live
+
+from modelgate.command.exits import Failed
+from modelgate.command.saving import save
+from modelgate.command.session import Session, segment
+from modelgate.command.terminal import count, moment, table
+from modelgate.command.verbs import verb
+from modelgate.jobs import FileJob
+
+Id = Annotated[str, typer.Argument(metavar="JOB", help="The id of a job.")]
+PANEL = "Jobs"
+_PAUSE = 1.0
+"""Seconds between two looks at what is watched."""
+_HEADS = ("JOB", "KIND", "MODEL", "STATUS", "PROGRESS", "CREATED", "TOOK")
+
+
+def register(app: typer.Typer) -> None:
+    verb(app, "jobs", panel=PANEL)(jobs)
+    verb(app, "job", panel=PANEL)(job)
+    verb(app, "cancel", panel=PANEL)(cancel)
+    verb(app, "log", panel=PANEL)(log)
+    verb(app, "download", panel=PANEL)(download)
+
+
+def jobs(
+    session: Session,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Only jobs of this model.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only this status: queued, running, succeeded, failed, canceled or expired.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="Only this kind: prediction, file_prediction or training.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many jobs at most.")] = 20,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Keep the list up to date until Ctrl-C.", show_default=False)
+    ] = False,
+) -> None:
+    """List your jobs, newest first."""
+
+    def look() -> list[dict[str, Any]]:
+        return session.items("/v1/jobs", limit, model=model, status=status, kind=kind)
+
+    if not watch:
+        found = look()
+        session.show(found, lambda: [_list(found)] if found else ["There are no such jobs."])
+        return
+    with suppress(KeyboardInterrupt):  # which is how watching ends
+        if session.out.is_terminal and not session.as_json:
+            _watch(session, look)
+        else:
+            _follow(session, look)
+
+
+def job(session: Session, job_id: Id) -> None:
+    """Show a job: how far it is, or how it ended."""
+    found = session.get(f"/v1/jobs/{segment(job_id)}")
+    session.show(found, lambda: _description(found))
+
+
+def cancel(session: Session, job_id: Id) -> None:
+    """Cancel a job. One that has ended stays as it is."""
+    found = session.client.request("POST", f"/v1/jobs/{segment(job_id)}/cancel")
+    session.show(found, lambda: [f"{found['id']} is {found['status']}"])
+
+
+def log(
+    session: Session,
+    job_id: Id,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the training has ended.", show_default=False)
+    ] = False,
+) -> None:
+    """Print the log of a training."""
+    found, place = session.client.job(job_id), 0
+    while True:
+        ended = not follow or found.refresh().done
+        text, place = found.read_log(place)
+        for line in text.splitlines():
+            session.show({"line": line}, lambda line=line: [line])  # type: ignore[misc]
+        if ended:
+            return
+        time.sleep(_PAUSE)
+
+
+def download(
+    session: Session,
+    job_id: Id,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to save it.")],
+) -> None:
+    """Save the scored file of a job that has ended."""
+    found = session.client.job(job_id)
+    if not isinstance(found, FileJob):
+        raise Failed(f"{job_id} is a {found.kind}, which has no file; see `modelgate job {job_id}`")
+    saved = save(found, output)
+    session.show({**found.json, "files": [str(path) for path in saved.files]}, lambda: [saved.sentence])
+
+
+def _watch(session: Session, look: Callable[[], list[dict[str, Any]]]) -> None:
+    with Live(_list(look()), console=session.out, auto_refresh=False) as live:
+        while True:
+            time.sleep(_PAUSE)
+            live.update(_list(look()), refresh=True)
+
+
+def _follow(session: Session, look: Callable[[], list[dict[str, Any]]]) -> None:
+    """Print a line for each change, for a file or another program."""
+    seen: dict[str, object] = {}
+    while True:
+        for found in reversed(look()):
+            state = found["status"], found["progress"]
+            if seen.get(found["id"]) != state:
+                seen[found["id"]] = state
+                session.show(found, lambda found=found: ["  ".join(_row(found))])  # type: ignore[misc]
+        time.sleep(_PAUSE)
+
+
+def _list(found: Iterable[Mapping[str, Any]]) -> RenderableType:
+    return table(_HEADS, map(_row, found), ("TOOK",))
+
+
+def _row(found: Mapping[str, Any]) -> tuple[str, ...]:
+    how_far = (found["error"] or {}).get("code") or ("" if found["completed_at"] else progress_of(found["progress"]))
+    took = _seconds(found["started_at"], found["completed_at"])
+    return (found["id"], found["kind"], model_of(found), found["status"], how_far, moment(found["created_at"]), took)
+
+
+def model_of(found: Mapping[str, Any]) -> str:
+    """Return `loan@3`, or `loan` while a training has made no version."""
+    model = found["model"]
+    return model["name"] if model["version"] is None else f"{model['name']}@{model['version']}"
+
+
+def progress_of(progress: Mapping[str, Any] | None) -> str:
+    """Return how far a job is, such as `scoring 40,000/100,000`."""
+    if not progress:
+        return ""
+    done, total = progress.get("done"), progress.get("total")
+    counted = "" if not total else f" {done or 0:,}/{total:,}"
+    return f"{progress.get('phase') or ''}{counted}"
+
+
+def _seconds(start: str | None, end: str | None) -> str:
+    if not start or not end:
+        return ""
+    return f"{(datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds():.1f} s"
+
+
+def _description(found: Mapping[str, Any]) -> Iterable[RenderableType]:
+    yield f"{found['kind']} {found['id']} with {model_of(found)} is {found['status']}"
+    yield ", ".join(f"{what} {moment(found[f'{what}_at'])}" for what in ("created", "started", "completed"))
+    if found.get("owner"):
+        yield f"owner: {found['owner']}"
+    if found["progress"] and not found["completed_at"]:
+        yield f"progress: {progress_of(found['progress'])}"
+    if found["error"]:
+        yield f"error: {found['error']['message']} ({found['error']['code']})"
+    for warning in found["warnings"]:
+        yield f"warning: {warning}"
+    if found["output"]:
+        yield from _output(found["kind"], found["output"])
+
+
+def _output(kind: str, output: Mapping[str, Any]) -> Iterable[str]:
+    if kind == "training":
+        yield output["verdict"] or f"version {output['version']}"
+        yield f"promoted: {'yes' if output['promoted'] else 'no: ' + str(output['reason'])}"
+    elif kind == "file_prediction":
+        yield f"{count(output['rows'], 'row')}, {count(output['errors'], 'error')}"
+    else:
+        yield f"predictions: {str(output['predictions'])[:1000]}"

@@ -1,0 +1,127 @@
+"""The verbs about API keys: `keys create`, `list`, `rotate`, `revoke`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from modelgate.command.audit import PANEL
+from modelgate.command.exits import ExitCode, Failed
+from modelgate.command.session import Session, given, segment
+from modelgate.command.terminal import moment, table
+from modelgate.command.verbs import verb
+
+Key = Annotated[str, typer.Argument(metavar="KEY", help="The name or the id of a key.")]
+Expires = Annotated[
+    str | None, typer.Option(metavar="90d", help="When it expires: 90d, 12h, or a time; by default never.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="Create, list, rotate and revoke API keys. Needs a key with the scope admin.")
+    app.add_typer(group, name="keys", rich_help_panel=PANEL)
+    verb(group, "create")(create)
+    verb(group, "list")(list_keys)
+    verb(group, "rotate")(rotate)
+    verb(group, "revoke")(revoke)
+
+
+def create(
+    session: Session,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that no other key has.")],
+    scope: Annotated[
+        list[str], typer.Option(help="What it may do: predict, read, train, publish or admin. May be repeated.")
+    ],
+    model: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A model that it may use; by default all. May be repeated.")
+    ] = None,
+    expires: Expires = None,
+    owner: Annotated[str | None, typer.Option(help="Who owns its jobs; by default the name of the key.")] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=N", help="A limit, such as rows_per_second=100. May be repeated.")
+    ] = None,
+    detail: Annotated[str | None, typer.Option(help="terse: its errors reveal nothing of a model; or full.")] = None,
+) -> None:
+    """Create a key and print its secret, which is shown only now."""
+    asked = {
+        "name": name,
+        "scopes": _listed(scope),
+        "models": _listed(model) or None,
+        "expires": expires,
+        "owner": owner,
+        "limits": dict(map(_limit, _listed(limit))) or None,
+        "detail": detail,
+    }
+    made = session.client.request("POST", "/v1/keys", json=given(asked))
+    _show_secret(session, made)
+
+
+def list_keys(session: Session) -> None:
+    """List the keys, without their secrets."""
+    found = session.get("/v1/keys")["items"]
+    heads = ("NAME", "ID", "OWNER", "SCOPES", "MODELS", "EXPIRES", "LAST USED")
+    session.show(found, lambda: [table(heads, map(_row, found))] if found else ["There are no keys."])
+
+
+def rotate(
+    session: Session,
+    key: Key,
+    overlap: Annotated[
+        str | None, typer.Option(metavar="1h", help="How long the old secret still works; by default not at all.")
+    ] = None,
+    expires: Expires = None,
+) -> None:
+    """Give a key a new secret and print it, which is shown only now."""
+    path = f"/v1/keys/{segment(_named(session, key)['id'])}/rotate"
+    made = session.client.request("POST", path, json=given({"overlap": overlap, "expires": expires}))
+    _show_secret(session, made)
+    if old := made.get("previous_secret"):
+        session.note(f"the old secret works until {moment(old['expires_at'])}")
+
+
+def revoke(session: Session, key: Key) -> None:
+    """Remove a key. Within seconds no gateway accepts it."""
+    found = _named(session, key)
+    session.client.request("DELETE", f"/v1/keys/{segment(found['id'])}")
+    session.show(found, lambda: [f"{found['name']} ({found['id']}) is revoked"])
+
+
+def _named(session: Session, key: str) -> Mapping[str, Any]:
+    """Return the key with this name or id."""
+    found = session.get("/v1/keys")["items"]
+    named: list[Mapping[str, Any]] = [item for item in found if key in (item["name"], item["id"])]
+    if not named:
+        names = ", ".join(item["name"] for item in found)
+        raise Failed(f"there is no key {key!r}; there are: {names}" if found else f"there is no key {key!r}")
+    return named[0]
+
+
+def _show_secret(session: Session, made: Mapping[str, Any]) -> None:
+    """Print a secret alone on standard output, so that `KEY=$(modelgate keys create …)` works."""
+    if made["secret"] is None:  # a repeated request, whose first answer was lost
+        raise Failed(f"the key {made['name']} was made, but its secret was lost; modelgate keys rotate {made['name']}")
+    expires = f", expires {moment(made['expires_at'])}" if made["expires_at"] else ""
+    session.note(f"the key {made['name']} ({made['id']}) of {made['owner']}{expires}; it is shown only now:")
+    session.show(made, lambda: [made["secret"]])
+    session.notes(made.get("warnings") or ())
+
+
+def _listed(texts: Sequence[str] | None) -> list[str]:
+    """Return the parts of `--scope read --scope predict`, or of `--scope read,predict`."""
+    return [part.strip() for text in texts or () for part in text.split(",") if part.strip()]
+
+
+def _limit(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if not number.isascii() or not number.isdigit():
+        raise Failed(f"--limit {text!r} is not NAME=N, such as rows_per_second=100", ExitCode.USAGE)
+    return name, int(number)
+
+
+def _row(key: Mapping[str, Any]) -> Sequence[object]:
+    models = "all" if key["models"] is None else ",".join(key["models"])
+    expires = moment(key["expires_at"]) if key["expires_at"] else "never"
+    used = moment(key["last_used_at"]) if key["last_used_at"] else "never"
+    return key["name"], key["id"], key["owner"], ",".join(key["scopes"]), models, expires, used

@@ -1,0 +1,138 @@
+"""The verbs about models and their versions: `models`, `model`, `versions`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+
+from modelgate import Client
+from modelgate.command.session import Session, segment
+from modelgate.command.terminal import moment, table
+from modelgate.command.verbs import verb
+from modelgate.errors import ModelgateError
+
+
+def complete(incomplete: str) -> list[str]:
+    """Return the names of models that begin so, for the completion of a shell; none if Modelgate does not answer."""
+    with suppress(ModelgateError):
+        return [each["name"] for each in Client(timeout=_PATIENCE).models() if each["name"].startswith(incomplete)]
+    return []
+
+
+Reference = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="A model: loan, loan@3 (a version) or loan@canary.", autocompletion=complete),
+]
+Name = Annotated[str, typer.Argument(metavar="MODEL", help="The name of a model.", autocompletion=complete)]
+_PATIENCE = 1
+"""Seconds that a completion may take."""
+PANEL = "Models"
+
+
+def register(app: typer.Typer) -> None:
+    verb(app, "models", panel=PANEL)(models)
+    verb(app, "model", panel=PANEL)(model)
+    verb(app, "versions", panel=PANEL)(versions)
+
+
+def models(session: Session) -> None:
+    """List the served models."""
+    found = session.get("/v1/models")["items"]
+    heads = ("MODEL", "CURRENT", "OTHER ALIASES", "METRIC", "MADE")
+    session.show(found, lambda: [table(heads, map(_summary, found))] if found else ["There are no models yet."])
+
+
+def model(session: Session, reference: Reference) -> None:
+    """Show a model: what it takes and answers, its metrics, and a request that works."""
+    found = session.get(f"/v1/models/{segment(reference)}")
+    session.show(found, lambda: _description(found))
+
+
+def versions(session: Session, name: Name) -> None:
+    """List the versions of a model."""
+    found = session.get(f"/v1/models/{segment(name)}/versions")["items"]
+    aliases = _aliases_of(session, name)
+    rows = [
+        (item["version"], ", ".join(aliases.get(item["version"], ())), metric(item), item.get("recipe"), _made(item))
+        for item in found
+    ]
+    data = [{**item, "aliases": aliases.get(item["version"], [])} for item in found]
+    session.show(data, lambda: [table(("VERSION", "ALIASES", "METRIC", "RECIPE", "MADE"), rows, ("VERSION",))])
+
+
+def split(reference: str) -> tuple[str, str]:
+    """Return name and version of `churn@4`; the version is "" without one."""
+    name, _, version = reference.partition("@")
+    return name, version
+
+
+def metric(item: Mapping[str, Any]) -> str:
+    """Return the most telling metric of a version, or why it cannot be used."""
+    if item.get("error"):
+        return f"cannot be used: {item['error'].get('message')}"
+    name, value = next(iter((item.get("metrics") or {}).items()), ("", None))
+    return f"{words(name)} {value:.4g}" if isinstance(value, int | float) else ""
+
+
+def words(name: str) -> str:
+    """Return the name of a metric as words."""
+    return "R²" if name == "r2" else name.replace("_", " ")
+
+
+def _summary(item: Mapping[str, Any]) -> Sequence[object]:
+    aliases = dict(item["aliases"])
+    current = aliases.pop("current", item["version"])
+    others = ", ".join(f"{alias} {version}" for alias, version in sorted(aliases.items()))
+    return item["name"], current, others, metric(item), _made(item)
+
+
+def _made(item: Mapping[str, Any]) -> str:
+    return moment(item.get("created_at"))
+
+
+def _aliases_of(session: Session, name: str) -> dict[int, list[str]]:
+    """Return the aliases of a model by version. A model without a current version has none."""
+    found: dict[int, list[str]] = {}
+    for item in session.get("/v1/models")["items"]:
+        if item["name"] == name:
+            for alias, version in sorted(item["aliases"].items()):
+                found.setdefault(version, []).append(alias)
+    return found
+
+
+def _description(found: Mapping[str, Any]) -> Iterable[RenderableType]:
+    signature = found["signature"]
+    yield f"{found['name']}@{found['version']}, made {_made(found)} by {found['recipe']}"
+    yield f"aliases: {', '.join(f'{a} {v}' for a, v in sorted(found['aliases'].items())) or 'none'}"
+    yield f"versions: {', '.join(map(str, found['versions']))}"
+    yield f"methods: {', '.join(method['name'] for method in signature['methods'])}"
+    for output in signature["outputs"]:
+        yield f"answers: {_output(output)}"
+    if found["metrics"]:
+        yield "metrics: " + ", ".join(f"{words(n)} {v:.4g}" for n, v in found["metrics"].items())
+    for warning in found.get("warnings") or ():
+        yield f"warning: {warning}"
+    rows = [
+        (field["name"], field["kind"], "yes" if field["nullable"] else "", _values(field))
+        for field in signature["inputs"]
+    ]
+    yield f"example: {json.dumps(found['example'], ensure_ascii=False)}"
+    yield ""
+    yield table(("INPUT", "KIND", "MAY BE NULL", "VALUES"), rows)
+
+
+def _output(output: Mapping[str, Any]) -> str:
+    labels = output.get("label_names") or output.get("labels")
+    values = f" of {', '.join(map(str, labels[:20]))}{', …' if len(labels) > 20 else ''}" if labels else ""
+    named = f"{output['name']}, " if output.get("name") else ""
+    return f"{named}a {output['kind']}{values}{', with probabilities' if output.get('probabilities') else ''}"
+
+
+def _values(field: Mapping[str, Any]) -> str:
+    known = field.get("categories") or ()
+    return ", ".join(known[:10]) + (f", … ({len(known)})" if len(known) > 10 else "")

@@ -1,0 +1,148 @@
+"""The verb `predict`: scores a file of rows, or those on standard input."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import IO, Annotated
+
+import typer
+
+from modelgate.command.bar import Bar, follow
+from modelgate.command.exits import ExitCode, Failed
+from modelgate.command.models import Reference
+from modelgate.command.saving import Saved, save
+from modelgate.command.session import Session
+from modelgate.command.terminal import one_line
+from modelgate.command.verbs import verb
+from modelgate.jobs import FileJob
+
+PANEL = "Jobs"
+
+
+_HEAD = 1 << 16
+_SHOWN = 10
+"""Errors of rows that are shown where there is no file for them."""
+
+
+class Format(StrEnum):
+    """The formats of files of rows."""
+
+    CSV = "csv"
+    NDJSON = "ndjson"
+    PARQUET = "parquet"
+
+
+def register(app: typer.Typer) -> None:
+    verb(app, "predict", panel=PANEL)(predict)
+
+
+def predict(
+    session: Session,
+    reference: Reference,
+    rows: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", show_default=False, help="CSV, NDJSON or Parquet; by default standard input."),
+    ] = Path("-"),
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where the answers go; by default standard output."),
+    ] = None,
+    format_: Annotated[
+        Format | None, typer.Option("--format", help="The format of the rows, unless the file's name says it.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="Another method, such as decision_function or transform.")] = "predict",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail at the first rows that cannot be used.", show_default=False)
+    ] = False,
+    escape: Annotated[
+        bool,
+        typer.Option("--escape-formulas", help="Keep a spreadsheet from running cells of the CSV.", show_default=False),
+    ] = False,
+) -> None:
+    """Score a file of any size. Ctrl-C cancels the job.
+
+    The answers have the columns of the file, then the prediction. Rows that cannot be used stay without one; what is
+    wrong with each is in a second file: out.errors.csv beside out.csv.
+    """
+    if output and not output.parent.is_dir():
+        raise Failed(f"{output.parent} is no folder; name a file in one that exists", ExitCode.USAGE)
+    with Bar(session.err) as bar, _opened(rows) as file:
+        found = format_ or _named(rows) or _sniffed(file)
+        kind = (_named(output) if output else None) or found
+        if output is None and kind is Format.PARQUET and sys.stdout.isatty():
+            raise Failed("Parquet is not for a terminal; name a file: -o out.parquet", ExitCode.USAGE)
+        job = session.client.model(reference).submit(
+            file,
+            format=found,
+            output=kind,
+            method=method,
+            strict=strict,
+            escape_formulas=escape,
+            progress=False,
+            on_sent=bar.sending,
+        )
+        follow(job, bar)
+        bar.say("saving")
+        saved = save(job, output) if output else _print(job)
+    session.notes(job.json["warnings"])
+    if output is None:
+        session.note(saved.sentence)
+        _show_errors(session, job)
+    else:
+        session.show({**job.json, "files": [str(path) for path in saved.files]}, lambda: [saved.sentence])
+
+
+@contextmanager
+def _opened(rows: Path) -> Iterator[IO[bytes]]:
+    """Open a file of rows. Standard input and pipes are copied, because a lost connection makes them be sent again."""
+    if str(rows) == "-":
+        if sys.stdin.isatty():
+            raise Failed("name a file of rows, or send them to standard input", ExitCode.USAGE)
+        with _copied(sys.stdin.buffer) as copy:
+            yield copy
+        return
+    with rows.open("rb") as file:
+        if file.seekable():
+            yield file
+            return
+        with _copied(file) as copy:
+            yield copy
+
+
+@contextmanager
+def _copied(stream: IO[bytes]) -> Iterator[IO[bytes]]:
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(stream, copy)
+        copy.seek(0)
+        yield copy
+
+
+def _named(path: Path) -> Format | None:
+    """Return the format that the name of a file says."""
+    ending = path.suffix.lower().removeprefix(".")
+    return Format.NDJSON if ending == "jsonl" else Format(ending) if ending in list(Format) else None
+
+
+def _sniffed(file: IO[bytes]) -> Format:
+    """Return the format that the beginning of a file shows."""
+    head = file.read(_HEAD).lstrip()
+    file.seek(0)
+    return Format.PARQUET if head.startswith(b"PAR1") else Format.NDJSON if head[:1] in (b"{", b"[") else Format.CSV
+
+
+def _print(job: FileJob) -> Saved:
+    job.download(sys.stdout.buffer)
+    sys.stdout.flush()
+    return Saved(job.rows, job.errors)
+
+
+def _show_errors(session: Session, job: FileJob) -> None:
+    for error in islice(job.row_errors(), _SHOWN if job.errors else 0):
+        session.note(f"row {error['row']}: {one_line(error.get('message') or error['code'])}")

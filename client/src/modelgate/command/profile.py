@@ -1,0 +1,88 @@
+"""The verbs about profiles: `profile add`, `use`, `list`, `remove`. A key is stored and never shown."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from modelgate import Client, profiles
+from modelgate.command.audit import PANEL
+from modelgate.command.session import Session
+from modelgate.command.terminal import table
+from modelgate.command.verbs import verb
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the profile.")]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="Keep the addresses of Modelgates, and the keys for them.")
+    app.add_typer(group, name="profile", rich_help_panel=PANEL)
+    verb(group, "add")(add)
+    verb(group, "use")(use)
+    verb(group, "list")(list_profiles)
+    verb(group, "remove")(remove)
+
+
+def add(
+    session: Session,
+    name: Name,
+    check: Annotated[bool, typer.Option(help="Try the address and the key first.")] = True,
+) -> None:
+    """Add a profile with the address of `--url`, and the key that is typed or comes on standard input.
+
+    Without a key, press Enter. Only you can read the file that it is kept in.
+    """
+    url = session.url or profiles.LOCAL
+    api_key = _read_key()
+    if check:
+        _check(url, api_key)
+    profiles.save(name, url, api_key)
+    chosen = profiles.default() == name
+    data = {"name": name, "url": url, "has_key": api_key is not None, "default": chosen}
+    session.show(data, lambda: [f"{name}: {url}{' with a key' if api_key else ''}{', the default' if chosen else ''}"])
+
+
+def use(session: Session, name: Name) -> None:
+    """Use a profile wherever none is named."""
+    profiles.use(name)
+    session.show({"default": name}, lambda: [f"{name} is the default"])
+
+
+def list_profiles(session: Session) -> None:
+    """List the profiles, without their keys."""
+    chosen = profiles.default()
+    found = [
+        {"name": name, "url": profile.url, "has_key": profile.api_key is not None, "default": name == chosen}
+        for name, profile in sorted(profiles.read().items())
+    ]
+    rows = [(one["name"], one["url"], _yes(one["has_key"]), _yes(one["default"])) for one in found]
+    session.show(found, lambda: [table(("NAME", "ADDRESS", "KEY", "DEFAULT"), rows)] if found else [_NONE])
+
+
+def remove(session: Session, name: Name) -> None:
+    """Remove a profile and its key."""
+    profiles.remove(name)
+    session.show({"removed": name}, lambda: [f"{name} is removed"])
+
+
+_PATIENCE = 3
+"""Seconds that the address has to answer."""
+_NONE = "There are no profiles; add one: modelgate profile add NAME --url URL"
+
+
+def _read_key() -> str | None:
+    if sys.stdin.isatty():
+        return typer.prompt("API key", default="", hide_input=True, show_default=False).strip() or None
+    return sys.stdin.readline().strip() or None
+
+
+def _check(url: str, api_key: str | None) -> None:
+    """Raise `ModelgateError` unless a Modelgate answers there and accepts the key."""
+    client = Client(url, api_key)
+    client.request("GET", "/v1/jobs", params={"limit": 1}, timeout=_PATIENCE)
+
+
+def _yes(value: object) -> str:
+    return "yes" if value else ""

@@ -1,0 +1,120 @@
+"""The verbs that change which versions there are and which is served: `publish`, `promote`, `rollback`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from modelgate.command.bar import Bar
+from modelgate.command.exits import ExitCode, Failed
+from modelgate.command.models import PANEL, Name, split
+from modelgate.command.session import Session, segment
+from modelgate.command.verbs import verb
+from modelgate.errors import Forbidden, NotFound
+
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Even if its gate refused it or no worker can load it.", show_default=False),
+]
+
+
+def register(app: typer.Typer) -> None:
+    verb(app, "publish", panel=PANEL)(publish)
+    verb(app, "promote", panel=PANEL)(promote)
+    verb(app, "rollback", panel=PANEL)(rollback)
+
+
+def publish(
+    session: Session,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A pickle, joblib, cloudpickle or skops file.")],
+    name: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The name of the model; by default that of the file.")
+    ] = None,
+    code: Annotated[
+        Path | None, typer.Option(metavar="PY", help="The script or module that defines the model's classes.")
+    ] = None,
+    sample: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Rows to try it with; with the target, it gets a report.")
+    ] = None,
+    signature: Annotated[
+        Path | None, typer.Option(metavar="SIG", help="Its signature, where imports are signed; by default FILE.sig.")
+    ] = None,
+    signing_key: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="The private key to sign it with; else MODELGATE_SIGNING_KEY.")
+    ] = None,
+) -> None:
+    """Publish a saved model, and make it current once the workers have loaded it.
+
+    A pickle is a program that Modelgate runs: publish only what you would run.
+    """
+    with Bar(session.err) as bar:
+        state = session.client.publish(
+            name or likely_name(file),
+            file,
+            code=code,
+            sample=sample,
+            signature=signature or _beside(file),
+            signing_key=signing_key,
+            progress=False,
+            on_sent=bar.sending,
+        )
+    session.notes(state["warnings"])
+    made = f"{state['name']}@{state['version']}"
+    is_current = state["aliases"].get("current") == state["version"]
+    session.show(state, lambda: [f"{made} is published{' and current' if is_current else ', but not current'}"])
+
+
+def _beside(file: Path) -> Path | None:
+    """Return the signature that lies beside a file, if there is one."""
+    signature = file.with_name(f"{file.name}.sig")
+    return signature if signature.exists() else None
+
+
+def likely_name(file: Path) -> str:
+    """Return the name of a model for a file, as the inbox makes it: `Loan Model.pkl` becomes `loan_model`."""
+    return re.sub(r"[^a-z0-9_-]+", "_", file.name.partition(".")[0].lower()).strip("_-")[:64]
+
+
+def promote(
+    session: Session,
+    reference: Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="The version, such as churn@4.")],
+    alias: Annotated[str, typer.Option(metavar="NAME", help="The alias to move.")] = "current",
+    force: Force = False,
+) -> None:
+    """Move `current`, or another alias, to a version. Requests get that version from now on."""
+    name, version = split(reference)
+    if not version.isascii() or not version.isdigit():
+        raise Failed(f"{reference!r} names no version; name one, such as {name}@4", ExitCode.USAGE)
+    if not force:
+        _check_gate(session, name, int(version))
+    path = f"/v1/models/{segment(name)}/aliases/{segment(alias)}"
+    state = session.client.request("PUT", path, json={"version": int(version), "force": force})
+    _show(session, state, alias)
+
+
+def rollback(session: Session, name: Name, force: Force = False) -> None:
+    """Go back to the version before: `current` and `previous` are exchanged."""
+    path = f"/v1/models/{segment(name)}/rollback"
+    _show(session, session.client.request("POST", path, json={"force": force}), "current")
+
+
+def _check_gate(session: Session, name: str, version: int) -> None:
+    """Raise `Failed` for a version that the gate of its training refused."""
+    try:
+        reason = session.get(f"/v1/models/{segment(name)}/versions/{version}/report", format="json")["refused"]
+    except (NotFound, Forbidden):
+        return  # it has no report, or the key may publish and not read
+    if reason:
+        how = f"promote all the same: modelgate promote {name}@{version} --force"
+        raise Failed(f"{name}@{version} not promoted: its gate refused it: {reason}; {how}")
+
+
+def _show(session: Session, state: Mapping[str, Any], alias: str) -> None:
+    session.notes(state["warnings"])
+    name, aliases = state["name"], state["aliases"]
+    before = f", {name}@{aliases['previous']} is previous" if alias == "current" and "previous" in aliases else ""
+    session.show(state, lambda: [f"{name}@{aliases[alias]} is {alias}{before}"])

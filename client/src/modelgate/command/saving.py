@@ -1,0 +1,56 @@
+"""Saves a scored file, and what is wrong with its rows in a second one."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from modelgate.command.terminal import count
+from modelgate.jobs import FileJob
+
+_FIELDS = ("row", "field", "code", "message")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The files that the answers to `rows` rows are in; `errors` rows have none."""
+
+    rows: int
+    errors: int
+    files: tuple[Path, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """Such as `100,000 rows, 3 errors → out.csv, out.errors.csv`."""
+        found = count(self.rows, "row") + (f", {count(self.errors, 'error')}" if self.errors else "")
+        return f"{found} → {', '.join(map(str, self.files))}" if self.files else found
+
+
+def save(job: FileJob, output: Path) -> Saved:
+    """Save the answers of a job that has succeeded. Raises `ModelgateError` and OSError."""
+    errors = errors_file(output)
+    job.download(output)
+    if not job.errors:
+        errors.unlink(missing_ok=True)  # those of an earlier run are not true any more
+        return Saved(job.rows, 0, (output,))
+    with errors.open("w", encoding="utf-8", newline="") as file:
+        write_errors(job, file, as_json=errors.suffix == ".ndjson")
+    return Saved(job.rows, job.errors, (output, errors))
+
+
+def errors_file(output: Path) -> Path:
+    """Return `out.errors.csv` for `out.csv` and `out.parquet`, `out.errors.ndjson` for `out.ndjson`."""
+    return output.with_suffix(".errors.ndjson" if output.suffix.lower() in (".ndjson", ".jsonl") else ".errors.csv")
+
+
+def write_errors(job: FileJob, file: IO[str], *, as_json: bool) -> None:
+    """Write a line for each error."""
+    if as_json:
+        file.writelines(json.dumps(error, ensure_ascii=False) + "\n" for error in job.row_errors())
+        return
+    table = csv.writer(file, lineterminator="\n")
+    table.writerow(_FIELDS)
+    table.writerows([error.get(field) for field in _FIELDS] for error in job.row_errors())

@@ -1,0 +1,122 @@
+"""The verbs about trainings: `train`, now, and `schedule`, again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+from rich.console import RenderableType
+
+from modelgate.command.bar import Bar, follow
+from modelgate.command.exits import ExitCode, Failed
+from modelgate.command.models import PANEL, Name, words
+from modelgate.command.session import Session, segment
+from modelgate.command.terminal import count, moment, table
+from modelgate.command.training_options import TrainingOptions
+from modelgate.command.verbs import verb
+from modelgate.jobs import TrainingRun
+
+_FEWEST, _MOST = 2, 4
+"""Digits of a figure after the point: as few as tell two of them apart."""
+
+
+def register(app: typer.Typer) -> None:
+    verb(app, "train", panel=PANEL)(train)
+    verb(app, "schedule", panel=PANEL)(schedule)
+
+
+def train(
+    session: Session,
+    name: Name,
+    rows: Annotated[
+        Path | None, typer.Argument(metavar="CSV", help="The rows to learn from; by default those of the recipe.")
+    ] = None,
+    *,
+    options: TrainingOptions,
+) -> None:
+    """Train a model, and promote the version if it passes the gate. Ctrl-C cancels the training.
+
+    While it runs, the candidates are shown as they come. The report of the version has the details.
+    """
+    if rows is not None and options.path is not None:
+        raise Failed(f"{rows} and --path both name the rows; give one of them", ExitCode.USAGE)
+    with Bar(session.err) as bar:
+        run = _submitted(session, name, rows, options.to_json(), bar)
+        follow(run, bar)
+    session.notes(run.output["remarks"])
+    session.show(run.json, lambda: outcome(run.output))
+    if not run.promoted:
+        raise typer.Exit(ExitCode.NOT_PROMOTED)
+
+
+def schedule(
+    session: Session,
+    name: Annotated[
+        str | None, typer.Argument(metavar="MODEL", help="The model; without it, all schedules are listed.")
+    ] = None,
+    cron: Annotated[
+        str | None, typer.Argument(metavar="CRON", help="When, in UTC: '0 3 * * 1' is every Monday at three.")
+    ] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete the schedule.", show_default=False)] = False,
+    *,
+    options: TrainingOptions,
+) -> None:
+    """List the schedules, or show, set or delete that of a model."""
+    if name is None:
+        found = session.get("/v1/schedules")["items"]
+        session.show(found, lambda: _schedules(found) if found else ["There are no schedules."])
+        return
+    path = f"/v1/models/{segment(name)}/schedule"
+    asked = options.to_json()
+    if delete and (cron or asked):
+        raise Failed(f"--delete takes nothing else: modelgate schedule {name} --delete", ExitCode.USAGE)
+    if delete:
+        session.client.request("DELETE", path)
+        session.show({"model": name, "deleted": True}, lambda: [f"the schedule of {name} is deleted"])
+    elif cron is None and asked:
+        raise Failed(f"say when to train: modelgate schedule {name} '0 3 * * 1' …", ExitCode.USAGE)
+    else:
+        body = {"cron": cron, "request": asked}
+        one = session.get(path) if cron is None else session.client.request("PUT", path, json=body)
+        session.show(one, lambda: _schedules([one]))
+
+
+def outcome(output: Mapping[str, Any]) -> Iterable[str]:
+    """Return the lines about a new version: whether it was promoted, why, and what to do next."""
+    version, compared = f"{output['model']}@{output['version']}", output.get("comparison")
+    if output["promoted"]:
+        yield f"{version} promoted: {_compared(compared, 'before') if compared else _measured(output)}"
+        yield f"See why: modelgate report {version} --open"
+        return
+    reason = str(output["reason"]).partition("; to promote it anyway")[0]
+    if compared and compared["decisive"]:
+        reason = _compared(compared, "current")
+    yield f"{version} not promoted: {reason}"
+    yield f"Promote all the same: modelgate promote {version} --force"
+
+
+def _compared(found: Mapping[str, Any], other: str) -> str:
+    """Return a sentence such as `accuracy 0.61, current 0.66 on 1,204 rows neither has seen`."""
+    now, before = found["now"], found["before"]
+    digits = next((d for d in range(_FEWEST, _MOST) if f"{now:.{d}f}" != f"{before:.{d}f}"), _MOST)
+    figures = f"{words(found['metric'])} {now:,.{digits}f}, {other} {before:,.{digits}f}"
+    return f"{figures} on {count(found['rows'], 'row')} neither has seen"
+
+
+def _measured(output: Mapping[str, Any]) -> str:
+    name, value = output["headline"], output["metrics"].get(output["headline"])
+    return f"{words(name)} {value:,.2f}" if isinstance(value, int | float) else "nothing was measured"
+
+
+def _submitted(session: Session, name: str, rows: Path | None, asked: dict[str, Any], bar: Bar) -> TrainingRun:
+    if rows is not None:
+        return session.client.train(name, rows, **asked, progress=False, on_sent=bar.sending)
+    made = session.client.request("POST", f"/v1/models/{segment(name)}/train", json=asked)
+    return cast(TrainingRun, session.client.job(made["id"]))
+
+
+def _schedules(found: Iterable[Mapping[str, Any]]) -> Iterable[RenderableType]:
+    rows = [(one["model"], one["cron"], moment(one["next_run"]), one.get("owner")) for one in found]
+    return [table(("MODEL", "CRON (UTC)", "NEXT RUN", "OWNER"), rows)]

@@ -1,0 +1,213 @@
+"""Requests to one Modelgate: repeated where that is safe, with a time-out, and with typed errors."""
+
+from __future__ import annotations
+
+import json as json_module
+import os
+import random
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+
+from modelgate.errors import ModelgateError, TimedOut, Unreachable, error_of
+
+CONNECT = 10.0
+"""Seconds in which a connection has to be made."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+"""Seconds before the first retry, and the most before a later one: they double with each."""
+_LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+_PIECE = 1 << 16
+_PARTIAL = 206
+_CONNECTIONS = 64
+"""Connections that stay open, for as many threads."""
+
+Body = bytes | Callable[[], Any]
+"""The bytes of a body, or a function that returns them anew for each try: bytes, a binary file or an iterator."""
+
+
+class Connection:
+    """Sends requests to the Modelgate at `url`. It may be used by many threads, and after a fork."""
+
+    def __init__(self, url: str, api_key: str | None = None, timeout: float = 60, verify: bool | str = True) -> None:
+        """`timeout`: seconds that a request may take with its retries. `verify`: a file with certificates to trust,
+        or False to trust any."""
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise ModelgateError(f"{url!r} is not the address of a Modelgate, such as http://127.0.0.1:8080")
+        self.url = url.rstrip("/")
+        self.timeout = timeout
+        self._headers = {"User-Agent": "modelgate-client", "Accept": "application/json"}
+        if api_key:
+            self._headers["Authorization"] = f"Bearer {api_key}"
+        self._verify: bool | str = verify
+        if verify is True:
+            self._verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        self._answered = False
+        self._proxies = get_environ_proxies(self.url, no_proxy=None)
+        self._connect()
+        _CONNECTED.add(self)
+
+    def _connect(self) -> None:
+        # An adapter is a pool of connections and safe for threads; a session, with its cookies, is not.
+        self._adapter = HTTPAdapter(pool_connections=4, pool_maxsize=_CONNECTIONS)
+
+    def close(self) -> None:
+        """Close the connections. Another request opens new ones."""
+        self._adapter.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        data: Body | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Return the JSON of the answer; None if it has none. `json` or `data` is the body.
+
+        A request whose answer is lost, or that is refused for now, is repeated until `timeout` seconds are over, by
+        default those of the connection. A `POST` has an `Idempotency-Key`, so it makes nothing twice. Raises
+        `ModelgateError`.
+        """
+        if json is not None:
+            data = json_module.dumps(json, allow_nan=False).encode()
+            headers = {"Content-Type": "application/json", **(headers or {})}
+        response = self.send(method, path, data=data, params=params, headers=headers, timeout=timeout)
+        return _json(response) if response.content else None
+
+    @staticmethod
+    def repeatable(headers: Mapping[str, str]) -> dict[str, str]:
+        """Return headers for a request that may be sent again, also by another call."""
+        return {**headers, "Idempotency-Key": str(uuid.uuid4())}
+
+    def stream(self, path: str, *, headers: Mapping[str, str] | None = None) -> Iterator[bytes]:
+        """Yield the bytes of an answer as they arrive. One that breaks off goes on where it was, unless it has changed.
+        Raises `ModelgateError`."""
+        sent = {"Accept": "*/*", "Accept-Encoding": "identity", **(headers or {})}
+        received, tag = 0, None
+        while True:
+            with self.send("GET", path, headers=sent, stream=True) as response:
+                if received and response.status_code != _PARTIAL:
+                    raise Unreachable(f"the answer of {self.url} broke off, and has changed since; ask for it again")
+                tag, before = tag or response.headers.get("ETag"), received
+                try:
+                    for piece in response.iter_content(_PIECE):
+                        received += len(piece)
+                        yield piece
+                    return
+                except requests.RequestException as error:
+                    if tag is None or received == before:
+                        raise Unreachable(f"the answer of {self.url} broke off: {error}") from error
+            sent |= {"Range": f"bytes={received}-", "If-Range": tag}
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        data: Body | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        stream: bool = False,
+    ) -> requests.Response:
+        """Return a successful answer, as `request` does; with `stream`, its body is not read yet."""
+        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        sent = {**self._headers, **(headers or {})}
+        if method == "POST":
+            sent.setdefault("Idempotency-Key", str(uuid.uuid4()))
+        pause = _FIRST_PAUSE
+        while True:
+            body = data() if callable(data) else data
+            prepared = requests.Request(method, self.url + path, sent, data=body, params=params).prepare()
+            outcome, wait = self._send_once(prepared, max(1.0, deadline - time.monotonic()), stream)
+            if isinstance(outcome, requests.Response):
+                return outcome
+            if wait is None:
+                raise outcome
+            wait = max(wait, pause * random.uniform(0.5, 1))  # noqa: S311
+            pause = min(2 * pause, _LONGEST_PAUSE)
+            if time.monotonic() + wait >= deadline:
+                raise outcome
+            time.sleep(wait)
+
+    def _send_once(
+        self, prepared: requests.PreparedRequest, left: float, stream: bool
+    ) -> tuple[requests.Response | ModelgateError, float | None]:
+        """Send a request. Return the answer if it succeeded, else the error; and the seconds after which it may be
+        repeated, None if it may not."""
+        try:
+            response = self._adapter.send(
+                prepared, stream, (min(CONNECT, left), left), self._verify, proxies=self._proxies
+            )
+            if not stream:
+                _ = response.content
+        except requests.exceptions.SSLError as error:
+            return Unreachable(f"{self.url} has a certificate that is not trusted: {error}"), None
+        except requests.ReadTimeout:
+            return TimedOut(f"{self.url} did not answer within {left:.0f} s"), 0
+        except _LOST as error:
+            # One that has answered before is being restarted; another may not be there at all.
+            return Unreachable(f"no Modelgate answers at {self.url} ({_cause(error)}); is it running?"), (
+                0 if self._answered else None
+            )
+        except (requests.RequestException, ValueError) as error:
+            return ModelgateError(f"the request to {self.url} cannot be sent: {error}"), None
+        self._answered = True
+        if response.status_code < 300:
+            return response, None
+        refusal = self._refusal(response)
+        may_pass = response.status_code in (408, 502, 503, 504) and not refusal.code
+        return refusal, 0 if may_pass else refusal.retry_after
+
+    def _refusal(self, response: requests.Response) -> ModelgateError:
+        status, request_id = response.status_code, response.headers.get("X-Request-ID")
+        if status < 400:
+            where = response.headers.get("Location", "elsewhere")
+            return ModelgateError(f"{self.url} redirects to {where}; use that address", status=status)
+        try:
+            problem = json_module.loads(response.content)
+        except ValueError:
+            problem = None
+        if not isinstance(problem, dict) or "detail" not in problem:
+            detail = (
+                f"{self.url} answered with the status {status}, and not as Modelgate does; is it the right address?"
+            )
+            problem = {"detail": detail}
+        after = response.headers.get("Retry-After", "")
+        return error_of(status, problem, float(after) if after.isascii() and after.isdigit() else None, request_id)
+
+
+def _json(response: requests.Response) -> Any:
+    try:
+        return json_module.loads(response.content)
+    except ValueError as error:
+        raise ModelgateError(f"{response.url} did not answer with JSON; is it the address of a Modelgate?") from error
+
+
+def _cause(error: BaseException) -> str:
+    """Return the innermost cause, such as "Connection refused", instead of all that urllib3 says about it."""
+    while inner := (error.__cause__ or error.__context__):
+        error = inner
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+_CONNECTED: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for connection in _CONNECTED:
+        connection._connect()  # a child must not write to the sockets of its parent
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,256 @@
+"""A model on the server, in the place of the estimator that was pickled."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from modelgate import submitting
+from modelgate.answers import Answers
+from modelgate.errors import Forbidden, Invalid, ModelgateError, ModelgateWarning, TimedOut, failure_of
+from modelgate.reports import Report
+from modelgate.rows import Inputs, Rows, numpy, rows_of
+from modelgate.text import visible
+
+if TYPE_CHECKING:
+    from modelgate.connection import Connection
+
+_WAIT = 20
+"""Seconds that one request waits for its prediction; after that it asks again."""
+_FITTING = ("fit", "fit_predict", "fit_transform", "partial_fit", "set_params")
+
+
+class Version:
+    """A version as the server describes it: what its rows hold, and what each of its methods answers."""
+
+    def __init__(self, description: dict[str, Any]) -> None:
+        self.description = description
+        self.inputs = Inputs.of(description)
+        names = [method["name"] for method in description["signature"]["methods"]]
+        self.answers = {name: Answers.of(description, name) for name in names}
+
+
+class Model:
+    """A served model. Its methods are those of the estimator, with the same answers: `predict`, and as far as it has
+    them `predict_proba`, `decision_function`, `transform`, `score_samples`, `kneighbors` and others.
+
+    `loan` follows the version that is current; `loan@3` is that version, for good. It may be used by many threads.
+
+    >>> from modelgate import Client
+    >>> iris = Client().model("iris")
+    >>> iris.classes_, iris.n_features_in_
+    (array([0, 1, 2]), 4)
+    >>> iris.predict([[5.1, "wide", 1.4, 0.2]])
+    Traceback (most recent call last):
+    modelgate.errors.Invalid: row 0: 'sepal_width' must be a finite number; it is 'wide'
+    """
+
+    def __init__(self, connection: Connection, reference: str) -> None:
+        """Raises `NotFound` if there is no such model."""
+        self._connection = connection
+        self.reference = reference
+        self._versions: dict[int, Version] = {}
+        self._latest: Version | None = None
+        with suppress(Forbidden):  # a key may predict and not read; then types are inferred from the answers
+            self.refresh()
+
+    def refresh(self) -> dict[str, Any]:
+        """Return what the server says about the version that answers now: its `signature`, `metrics`, `aliases`, …"""
+        found: dict[str, Any] = self._connection.request("GET", f"/v1/models/{self.reference}")
+        self._versions[found["version"]] = self._latest = Version(found)
+        return found
+
+    # The estimator
+
+    if TYPE_CHECKING:
+
+        def predict(self, X: Any) -> Any: ...
+        def predict_proba(self, X: Any) -> Any: ...
+        def predict_log_proba(self, X: Any) -> Any: ...
+        def decision_function(self, X: Any) -> Any: ...
+        def score_samples(self, X: Any) -> Any: ...
+        def transform(self, X: Any) -> Any: ...
+        def kneighbors(self, X: Any) -> Any: ...
+        def apply(self, X: Any) -> Any: ...
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name in self._methods():
+            return partial(self._ask, name)
+        if name in _ATTRIBUTES and (value := _ATTRIBUTES[name](self)) is not None:
+            return value
+        if name in _FITTING:
+            raise AttributeError(
+                f"{self.reference!r} is served and cannot be fitted here; publish() or train() a version"
+            )
+        raise AttributeError(f"{self.reference!r} has no {name!r}; it has {', '.join(self._methods())}")
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._methods(), *(name for name in _ATTRIBUTES if hasattr(self, name))]
+
+    def _methods(self) -> list[str]:
+        return list(self._latest.answers if self._latest else _METHODS)
+
+    def _ask(self, method: str, X: Any) -> Any:
+        rows = rows_of(X, self._latest.inputs if self._latest else None)
+        answers, version = [], 0
+        for job in self._parts(method, rows):
+            version = job["model"]["version"]
+            answers += job["output"]["predictions"]
+            for warning in job["warnings"]:
+                warnings.warn(visible(warning), ModelgateWarning, stacklevel=2)
+        return self._answers_of(version, method).decoded(answers, rows.index)
+
+    def _parts(self, method: str, rows: Rows) -> Iterator[dict[str, Any]]:
+        """Yield the jobs of the rows, in their order: one, unless there are too many for one request."""
+        reference, spans = self.reference, rows.spans()
+        while spans:
+            start, stop = spans.pop()
+            try:
+                job = self._predicted(reference, method, rows.body(start, stop))
+            except Invalid as error:
+                if error.status != 413 or stop - start < 2:
+                    raise
+                middle = (start + stop) // 2
+                spans += [(middle, stop), (start, middle)]
+                continue
+            reference = f"{job['model']['name']}@{job['model']['version']}"  # one version answers all rows of a call
+            yield job
+
+    def _answers_of(self, version: int, method: str) -> Answers:
+        """Return what a method of this version answers, and make the version the latest."""
+        if self._latest is None:
+            return Answers(method)
+        if version not in self._versions:
+            self._versions[version] = Version(self._connection.request("GET", f"/v1/models/{self.name}@{version}"))
+        self._latest = self._versions[version]
+        return self._latest.answers[method]
+
+    def _predicted(self, reference: str, method: str, body: bytes) -> dict[str, Any]:
+        """Return the job of these rows once it has succeeded. Ctrl-C cancels it."""
+        connection, end = self._connection, time.monotonic() + self._connection.timeout
+        path, headers = f"/v1/models/{reference}/{method}", connection.repeatable(_JSON)
+        try:
+            job = connection.request("POST", path, data=body, headers=headers)
+            while job["completed_at"] is None:
+                if time.monotonic() > end:
+                    raise TimedOut(f"{reference!r} did not answer within {connection.timeout:g} s; submit() more rows")
+                job = connection.request("GET", f"/v1/jobs/{job['id']}", params={"wait": _WAIT})
+        except (KeyboardInterrupt, TimedOut):
+            self._cancel(path, body, headers)
+            raise
+        if job["status"] != "succeeded":
+            raise failure_of(job)
+        found: dict[str, Any] = job
+        return found
+
+    def _cancel(self, path: str, body: bytes, headers: Mapping[str, str]) -> None:
+        """Cancel the job of a request, whose answer may not have come: the same request again says which it is."""
+        headers = {**headers, "Prefer": "wait=0"}
+        with suppress(ModelgateError, KeyboardInterrupt):
+            job = self._connection.request("POST", path, data=body, headers=headers, timeout=5)
+            self._connection.request("POST", f"/v1/jobs/{job['id']}/cancel", timeout=5)
+
+    # The server
+
+    @property
+    def name(self) -> str:
+        return self.reference.partition("@")[0]
+
+    @property
+    def version(self) -> int:
+        """The version that answers now."""
+        return int(self.refresh()["version"])
+
+    @property
+    def report(self) -> Report:
+        """The report of the version that answers now; a notebook shows it."""
+        return Report(self._connection, self.name, self.version)
+
+    submit = submitting.submit
+
+    def promote(self, version: int, alias: str = "current", *, force: bool = False) -> dict[str, Any]:
+        """Make `alias` name this version, and return the aliases and versions of the model.
+
+        Raises `Conflict` if no worker can load the version; `force` moves the alias all the same.
+        """
+        found: dict[str, Any] = self._connection.request(
+            "PUT", f"/v1/models/{self.name}/aliases/{alias}", json={"version": version, "force": force}
+        )
+        return found
+
+    def rollback(self, *, force: bool = False) -> dict[str, Any]:
+        """Exchange the current version and the one before, and return the aliases and versions of the model."""
+        found: dict[str, Any] = self._connection.request(
+            "POST", f"/v1/models/{self.name}/rollback", json={"force": force}
+        )
+        return found
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What the server says about the version that answered last: its `signature`, `metrics`, `aliases`, …"""
+        return self._latest.description if self._latest else self.refresh()
+
+    @property
+    def signature(self) -> dict[str, Any]:
+        """What the version that answered last takes and returns, as JSON."""
+        found: dict[str, Any] = self.description["signature"]
+        return found
+
+    def returned(self, method: str) -> dict[str, Any]:
+        """What a method returns in Python: its `type`, `dtypes` and `width`; empty if the server does not know."""
+        methods = {each["name"]: each for each in self.signature["methods"]}
+        return methods.get(method, {}).get("returned") or {}
+
+    @property
+    def inputs(self) -> Inputs:
+        """What its rows hold."""
+        return Inputs.of(self.description)
+
+    def __repr__(self) -> str:
+        return f"<Model {self.reference} at {self._connection.url}>"
+
+
+_JSON = {"Content-Type": "application/json", "Prefer": f"wait={_WAIT}"}
+_METHODS = (
+    *("predict", "predict_proba", "predict_log_proba", "decision_function"),
+    *("score_samples", "transform", "kneighbors", "apply"),
+)
+
+
+def _classes(model: Model) -> Any:
+    outputs, np = model.signature["outputs"], numpy()
+    if not outputs or any(output.get("labels") is None for output in outputs):
+        return None
+    found = [output.get("label_names") or output["labels"] for output in outputs]
+    if np is None:
+        return found[0] if len(found) == 1 else found
+    if len(found) > 1 and model.returned("predict_proba").get("type") == "ndarray":
+        return np.arange(len(found))  # of a multi-label classifier, these are the numbers of its labels
+    if len(found) > 1:
+        return [np.array(labels) for labels in found]
+    return Answers.of(model.description, "predict").decoded(found[0])
+
+
+def _feature_names_in(model: Model) -> Any:
+    inputs = model.inputs
+    if inputs.fitted_on != "dataframe":
+        return None
+    np = numpy()
+    return list(inputs.names) if np is None else np.array(inputs.names, dtype=object)
+
+
+def _n_features_in(model: Model) -> Any:
+    return len(model.inputs.names) if model.inputs.format == "table" else None
+
+
+_ATTRIBUTES: Mapping[str, Callable[[Model], Any]] = {
+    "classes_": _classes,
+    "feature_names_in_": _feature_names_in,
+    "n_features_in_": _n_features_in,
+}

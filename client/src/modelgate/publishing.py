@@ -1,0 +1,219 @@
+"""Publishes a fitted model: pickled with the code of its own classes, with sample rows, and signed where there is a
+key."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib
+import io
+import json
+import os
+import pickletools
+import platform
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from modelgate.errors import ModelgateError
+from modelgate.forms import UPLOAD_TIMEOUT, Form
+from modelgate.progress import OnSent, counting
+
+if TYPE_CHECKING:
+    from modelgate.client import Client
+
+_SAMPLE = 1000
+"""Most rows of a sample that Modelgate reads."""
+_LIBRARIES = ("scikit-learn", "numpy", "pandas", "scipy")
+_PICKLERS = ("cloudpickle", "joblib.externals.cloudpickle")
+
+File = str | Path
+Parts = dict[str, tuple[str, bytes | Path]]
+
+
+def publish(
+    client: Client,
+    name: str,
+    model: Any,
+    *,
+    X: Any = None,
+    y: Any = None,
+    sample: File | None = None,
+    code: File | None = None,
+    signature: File | None = None,
+    signing_key: File | None = None,
+    progress: bool | None = None,
+    on_sent: OnSent | None = None,
+) -> dict[str, Any]:
+    """Publish `model` as a new version of the model `name`, and return the answer: its `version`, the `aliases` and
+    `warnings`. Raises `ModelgateError`.
+
+    `model`: a fitted estimator, or the name of a file that holds one. `X` and `y`: rows like those that it was fitted
+    on, of which the first 1,000 are sent; they show what its columns hold, and with `y` the version gets a report.
+    For a file, `sample` may be a CSV file with such rows, `code` the module with its classes, and `signature` the file
+    that signs them. `signing_key`, by default `MODELGATE_SIGNING_KEY`: the file with the private key that signs, where
+    that is needed. `progress`: show a bar; by default in a terminal and in a notebook. `on_sent` gets the bytes sent
+    and their total instead.
+
+    >>> from modelgate import Client
+    >>> from sklearn.linear_model import LinearRegression
+    >>> mg = Client()
+    >>> answer = mg.publish("line", LinearRegression().fit([[0.0], [1.0]], [1.0, 3.0]))
+    >>> mg.model("line").predict([[2.0]])
+    array([5.])
+    """
+    is_file = isinstance(model, str | Path)
+    parts: Parts = {"file": (Path(model).name, Path(model)) if is_file else (f"{name}.pkl", pickled(model))}
+    if sample is not None:
+        parts["sample"] = (Path(sample).name, Path(sample))
+    elif X is not None and (rows := sample_of(X, y)) is not None:
+        parts["sample"] = ("sample.csv", rows)
+    if code is not None:
+        parts["code"] = (Path(code).name, Path(code))
+    key = signing_key or os.environ.get("MODELGATE_SIGNING_KEY")
+    if signature is not None:
+        parts["signature"] = (Path(signature).name, Path(signature))
+    elif key:
+        parts["signature"] = (f"{name}.sig", signature_of(name, parts, Path(key)))
+    form = Form({} if is_file else {"versions": json.dumps(versions())}, parts)
+    with counting(progress, on_sent) as count:
+        found: dict[str, Any] = client.request(
+            "POST",
+            f"/v1/models/{name}/versions",
+            data=lambda: form.open(count),
+            headers=form.headers,
+            timeout=max(UPLOAD_TIMEOUT, client.timeout),
+        )
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that a model depends on."""
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+# The pickle
+
+
+def pickled(model: Any) -> bytes:
+    """Return a model as a pickle that holds the code of classes and functions which no installed package has."""
+    pickler = _pickler()
+    own: dict[str, ModuleType] = {}
+    while True:
+        with _by_value(pickler, own.values()):
+            data: bytes = pickler.dumps(model)
+        # A module that is pickled by value may use others.
+        more = {name: module for name, module in _own_modules(data).items() if name not in own}
+        if not more:
+            return data
+        own |= more
+
+
+def _pickler() -> Any:
+    for name in _PICKLERS:
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise ModelgateError("publishing a model needs cloudpickle: pip install cloudpickle; or publish a file")
+
+
+@contextmanager
+def _by_value(pickler: Any, modules: Any) -> Iterator[None]:
+    known = pickler.list_registry_pickle_by_value()
+    added = [module for module in modules if module.__name__ not in known]
+    for module in added:
+        pickler.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in added:
+            pickler.unregister_pickle_by_value(module)
+
+
+def _own_modules(data: bytes) -> dict[str, ModuleType]:
+    """Return the modules that a pickle names and that belong to no installed package."""
+    texts = {text for _, text, _ in pickletools.genops(data) if isinstance(text, str)}
+    names = {name for text in texts for name in text.split(" ")[:1]}  # GLOBAL has module and name in one text
+    found = {name: sys.modules[name] for name in names if name in sys.modules and name != "__main__"}
+    return {name: module for name, module in found.items() if _is_own(module)}
+
+
+def _is_own(module: ModuleType) -> bool:
+    file = getattr(module, "__file__", None)
+    if not file or not file.endswith(".py"):
+        return False
+    installed = [Path(path).resolve() for path in {*sysconfig.get_paths().values()} if path]
+    here = Path(file).resolve()
+    return "site-packages" not in here.parts and not any(here.is_relative_to(path) for path in installed)
+
+
+# The sample
+
+
+def sample_of(X: Any, y: Any = None) -> bytes | None:
+    """Return the first rows of X as CSV, with y as the last column; None for rows that no CSV can hold."""
+    if hasattr(X, "toarray"):
+        X = X[:_SAMPLE].toarray()
+    count = min(len(X), _SAMPLE)
+    if hasattr(X, "columns"):
+        names = [str(name) for name in X.columns]
+        columns = [list(X[name][:count]) for name in X.columns]
+    else:
+        rows = [X.iloc[place] if hasattr(X, "iloc") else X[place] for place in range(count)]
+        if not rows or isinstance(rows[0], Mapping):
+            return None
+        is_text = isinstance(rows[0], str)
+        names = ["text"] if is_text else [f"x{place}" for place in range(len(rows[0]))]
+        columns = [rows] if is_text else [[row[place] for row in rows] for place in range(len(rows[0]))]
+    if y is not None and getattr(y, "ndim", 1) == 1:
+        target = getattr(y, "name", None) or "target"
+        names.append(target if target not in names else f"{target}_")
+        columns.append(list(y)[:count])
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(zip(*([_cell(value) for value in column] for column in columns), strict=True))
+    return written.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    return "" if value is None or value != value or type(value).__name__ in ("NAType", "NaTType") else value
+
+
+# The signature
+
+
+def signature_of(name: str, parts: Mapping[str, tuple[str, bytes | Path]], key: Path) -> bytes:
+    """Return the ed25519 signature of these files under this name, as `make sign` makes it. Raises `ModelgateError` for
+    a key that cannot be used."""
+    try:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    except ImportError:
+        raise ModelgateError("signing needs cryptography: pip install cryptography") from None
+    try:
+        private = load_pem_private_key(key.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelgateError(f"the signing key {key} cannot be read: {error}") from error
+    if not isinstance(private, Ed25519PrivateKey):
+        raise ModelgateError(f"the signing key {key} is not a private ed25519 key; `make keys` makes one")
+    digests = {part: hashlib.sha256(_content(content)).hexdigest() for part, (_, content) in parts.items()}
+    statement = {"import": {"model": name, "parts": digests}}
+    return private.sign(json.dumps(statement, sort_keys=True, separators=(",", ":")).encode())
+
+
+def _content(content: bytes | Path) -> bytes:
+    return content.read_bytes() if isinstance(content, Path) else content

@@ -1,0 +1,210 @@
+"""Rows as a model takes them in Python, as bodies of requests."""
+
+from __future__ import annotations
+
+import json
+import math
+import numbers
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from modelgate.errors import Invalid
+
+_PART = 2 << 20
+"""Bytes of a body, of which a gateway takes 8 MB by default: small enough that one is scored while the next is made."""
+_MOST_ROWS = 10_000
+"""Rows of a body; a queue of 100,000 has room for those of others, too."""
+_MEASURED = 100
+"""Rows that are written to know how many bytes one has."""
+_NUMBERS = ("number", "integer")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the rows of a version hold. `fitted_on` is the manifest's `input_format`, `format` that of a row."""
+
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    fitted_on: str
+    format: str
+
+    @classmethod
+    def of(cls, version: Mapping[str, Any]) -> Inputs:
+        """Return the inputs of a version as the server describes it."""
+        signature = version["signature"]
+        inputs = signature["inputs"]
+        return cls(
+            tuple(one["name"] for one in inputs),
+            tuple(one["kind"] for one in inputs),
+            version["artifact"]["input_format"],
+            signature.get("format", "table"),
+        )
+
+
+AS_RECORDS = Inputs((), (), "records", "records")
+"""Inputs of any names, whose rows are objects."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one call. `write` returns those from a row up to another as JSON; `index` is theirs in pandas."""
+
+    count: int
+    write: Callable[[int, int], Any]
+    index: Any = None
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Return the first row and the row after the last of each request, as a stack: the first request comes last."""
+        if self.count <= _MEASURED:
+            return [(0, self.count)]
+        bytes_of_row = len(self.body(0, _MEASURED)) / _MEASURED
+        step = int(min(max(_PART / bytes_of_row, 1), _MOST_ROWS))
+        return [(start, min(start + step, self.count)) for start in range(0, self.count, step)][::-1]
+
+    def body(self, start: int, stop: int) -> bytes:
+        """Return the JSON of these rows. NaN becomes null. Raises `Invalid` for what JSON cannot hold."""
+        value = self.write(start, stop)
+        try:
+            return _dumps(value)
+        except ValueError:
+            return _dumps(_with_nulls(value))
+
+
+def rows_of(X: Any, inputs: Inputs | None) -> Rows:
+    """Return the rows of X: a list, an array, a sparse matrix, a DataFrame or a Series. `inputs` are those of the
+    version, None if they are unknown. Raises `Invalid`, as an estimator raises `ValueError`."""
+    if hasattr(X, "columns") and hasattr(X, "shape"):
+        return _of_frame(X, inputs)
+    if hasattr(X, "toarray"):
+        X = X.toarray()
+    index = getattr(X, "index", None) if hasattr(X, "to_numpy") else None
+    if isinstance(X, str | bytes | Mapping) or not hasattr(X, "__len__"):
+        raise Invalid(
+            f"the rows must be a list, an array or a DataFrame, and not a {type(X).__name__}: put one row in []"
+        )
+    if hasattr(X, "ndim") and hasattr(X, "dtype") and X.ndim not in (1, 2):
+        raise Invalid(f"Expected 2D array, got {X.ndim}D array instead")
+    first = X.iloc[0] if index is not None and len(X) else (X[0] if len(X) else None)
+    if first is None or isinstance(first, str | Mapping) or (inputs and inputs.format != "table"):
+        return Rows(len(X), lambda start, stop: [_plain(value) for value in X[start:stop]], index)
+    if _is_scalar(first):
+        return _of_one_column(X, inputs, index)
+    if hasattr(X, "tolist"):
+        kinds = inputs.kinds if inputs else ()
+        if X.dtype.kind in "fiu" or (X.dtype.kind == "b" and not set(kinds) & set(_NUMBERS)):
+            return Rows(len(X), lambda start, stop: X[start:stop].tolist(), index)
+        X = (X.astype(int) if X.dtype.kind == "b" else X).tolist()
+    return Rows(len(X), lambda start, stop: [[_plain(value) for value in row] for row in X[start:stop]], index)
+
+
+def _of_one_column(X: Any, inputs: Inputs | None, index: Any) -> Rows:
+    if inputs is None or len(inputs.names) != 1:
+        raise Invalid(
+            "Expected 2D array, got 1D array instead: put a single row in [], or reshape a single column with"
+            " .reshape(-1, 1)"
+        )
+    return Rows(len(X), lambda start, stop: [[_plain(value)] for value in X[start:stop]], index)
+
+
+def _of_frame(X: Any, inputs: Inputs | None) -> Rows:
+    """Columns go by name; to a model that was fitted on an array by position, unless they have the names of its
+    inputs."""
+    names = [str(name) for name in X.columns]
+    if len(set(names)) < len(names):
+        raise Invalid("two columns of the DataFrame have the same name")
+    known = inputs or AS_RECORDS
+    kinds = dict(zip(known.names, known.kinds, strict=True))
+    columns = [_column(X[label], kinds.get(name, "")) for label, name in zip(X.columns, names, strict=True)]
+    # A model with an input of this name would take the object for a row.
+    wrapper = next((each for each in ("columns", "inputs") if each not in names), None)
+
+    def rows(start: int, stop: int) -> list[Any]:
+        return list(zip(*(column[start:stop] for column in columns), strict=True))
+
+    def records(start: int, stop: int) -> list[Any]:
+        return [dict(zip(names, row, strict=True)) for row in rows(start, stop)]
+
+    def table(start: int, stop: int) -> dict[Any, Any]:
+        return {wrapper: {name: column[start:stop] for name, column in zip(names, columns, strict=True)}}
+
+    nameless = known.fitted_on == "array" and len(names) == len(known.names) and {*names} != {*known.names}
+    as_records = wrapper is None or (inputs is not None and inputs.format == "records")
+    return Rows(len(X), rows if nameless else records if as_records else table, getattr(X, "index", None))
+
+
+def _column(column: Any, kind: str) -> list[Any]:
+    """Return a column of a DataFrame as JSON has it."""
+    values = column.to_list()
+    own = type(column.dtype).__module__.startswith("numpy")  # others may hold NA
+    dtype = column.dtype.kind if own else "O"
+    if dtype == "b" and kind in _NUMBERS:
+        return [int(value) for value in values]
+    if dtype in "fiub":
+        return list(values)
+    return [_plain(value) for value in values]
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it; None for NaN, NaT and NA."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return None if math.isnan(value) else float(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat() if value == value else None  # NaT is a datetime that differs from itself
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(each) for each in value]
+    if hasattr(value, "tolist"):  # of NumPy
+        return _plain(value.tolist())
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    raise Invalid(f"a row has a {type(value).__name__}, which JSON cannot hold; send numbers, texts and dates")
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, numbers.Number | str | date | Decimal) or not hasattr(value, "__len__")
+
+
+_dumps_text = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
+def _dumps(value: Any) -> bytes:
+    return _dumps_text(value).encode()
+
+
+def _with_nulls(value: Any) -> Any:
+    """Return a value of JSON with null for NaN. Raises `Invalid` for infinity."""
+    if isinstance(value, float):
+        if math.isinf(value):
+            raise Invalid("the rows contain infinity or a value too large for float64, which JSON cannot hold")
+        return None if math.isnan(value) else value
+    if isinstance(value, dict):
+        return {key: _with_nulls(each) for key, each in value.items()}
+    return [_with_nulls(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def numpy() -> Any:
+    """Return numpy if it is installed, else None."""
+    return _library("numpy")
+
+
+def pandas() -> Any:
+    """Return pandas if it is installed, else None."""
+    return _library("pandas")
+
+
+def _library(name: str) -> Any:
+    if name not in sys.modules:
+        try:
+            __import__(name)
+        except ImportError:
+            return None
+    return sys.modules[name]

@@ -1,0 +1,105 @@
+"""Submits files of rows, and DataFrames as such, to be scored in the background."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from modelgate.errors import Invalid
+from modelgate.forms import UPLOAD_TIMEOUT, Pieces
+from modelgate.jobs import MEDIA_TYPES, FileJob, media_type_of
+from modelgate.progress import OnSent, counting
+from modelgate.rows import AS_RECORDS, rows_of
+
+if TYPE_CHECKING:
+    from modelgate.models import Model
+
+_ROWS_AT_ONCE = 1000
+"""Rows of a DataFrame that are written at once."""
+
+Submittable = str | Path | IO[bytes] | Any
+"""The name of a file, an open file, or a DataFrame."""
+
+
+def submit(
+    model: Model,
+    rows: Submittable,
+    *,
+    method: str = "predict",
+    format: str | None = None,  # noqa: A002
+    output: str | None = None,
+    strict: bool = False,
+    escape_formulas: bool = False,
+    progress: bool | None = None,
+    on_sent: OnSent | None = None,
+) -> FileJob:
+    """Send rows to be scored in the background, and return the job. `wait()` for it, then `download()` its output.
+
+    `rows`: a file of CSV, NDJSON or Parquet, or a DataFrame. `method`: the method of the model that gets them.
+    `format` and `output`: the formats of the rows and of the output (`csv`, `ndjson` or `parquet`); by default what the
+    name of the file says, and the same for the output. `strict`: a row that cannot be used fails the job; otherwise it
+    stays without a prediction. `escape_formulas`: a `'` comes before cells of a CSV that a spreadsheet would run.
+    `progress`: show a bar; by default in a terminal and in a notebook. `on_sent` gets the bytes sent and their total
+    instead. Raises `ModelgateError`.
+
+    >>> import io
+    >>> from modelgate import Client
+    >>> rows = io.BytesIO(b"sepal_length,sepal_width,petal_length,petal_width\\n5.1,3.5,1.4,0.2\\n")
+    >>> job = Client().model("iris").submit(rows, format="csv").wait()
+    >>> job.rows, job.errors
+    (1, 0)
+    """
+    kind = _media_type(format) if format else (media_type_of(rows) if isinstance(rows, str | Path) else None)
+    if kind is None and isinstance(rows, str | Path):
+        raise Invalid(f"the name of {str(rows)!r} does not say its format; give format='csv', 'ndjson' or 'parquet'")
+    headers = {
+        "Content-Type": kind or MEDIA_TYPES["ndjson"],
+        "Accept": f"{_media_type(output)}, application/json;q=0.5" if output else "application/json",
+        **({"Prefer": "handling=strict"} if strict else {}),
+    }
+    params = {"method": method, **({"escape": "formulas"} if escape_formulas else {})}
+    connection = model._connection
+    with counting(progress, on_sent) as count:
+        found = connection.request(
+            "POST",
+            f"/v1/models/{model.reference}/predict-file",
+            data=lambda: _body(rows, count),
+            params=params,
+            headers=headers,
+            timeout=max(UPLOAD_TIMEOUT, connection.timeout),
+        )
+    return FileJob(connection, found)
+
+
+def _media_type(name: str) -> str:
+    if name not in MEDIA_TYPES:
+        raise Invalid(f"there is no format {name!r}; there are: {', '.join(MEDIA_TYPES)}")
+    return MEDIA_TYPES[name]
+
+
+def _body(rows: Submittable, on_sent: OnSent) -> Any:
+    if isinstance(rows, str | Path):
+        return Pieces([Path(rows)], on_sent)
+    if hasattr(rows, "read"):
+        return Pieces([_rewound(rows)], on_sent)
+    return _lines(rows)
+
+
+def _rewound(file: IO[bytes]) -> IO[bytes]:
+    """Return an open file at its beginning. Raises `Invalid` for a pipe, and for a file that was opened as text."""
+    if not file.seekable():
+        raise Invalid("the open file cannot be read again after a lost answer; save it, and give its name")
+    file.seek(0)
+    if isinstance(file.read(0), str):
+        raise Invalid("the open file holds text; open it with 'rb', or give its name")
+    return file
+
+
+def _lines(frame: Any) -> Iterator[bytes]:
+    """Yield the rows of a DataFrame as NDJSON, with its columns as names."""
+    rows = rows_of(frame, AS_RECORDS)
+    for start in range(0, rows.count, _ROWS_AT_ONCE):
+        records = json.loads(rows.body(start, min(start + _ROWS_AT_ONCE, rows.count)))
+        yield "".join(f"{json.dumps(record)}\n" for record in records).encode()

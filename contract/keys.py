@@ -1,0 +1,153 @@
+"""API keys: who makes a request, what they may do, with which models, and how much."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+PREFIX = "mg_"
+TOKEN = re.compile(f"{PREFIX}[A-Za-z0-9_-]{{43}}", re.ASCII)
+"""The secret that a client sends: 256 random bits."""
+NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}", re.ASCII)
+"""The name of a key or an owner."""
+
+
+class Scope(StrEnum):
+    """What a key may do. No scope includes another one, except `admin`, which includes all."""
+
+    READ = "read"
+    PREDICT = "predict"
+    TRAIN = "train"
+    PUBLISH = "publish"
+    ADMIN = "admin"
+
+
+class Detail(StrEnum):
+    """How much an error says about a model: everything, or only what the caller has sent."""
+
+    FULL = "full"
+    TERSE = "terse"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of a key; None: no limit.
+
+    `rows_per_second` counts the rows of this key for each model. `rows_waiting` and `jobs_in_flight` (waiting or
+    running) count the jobs of its owner for each model. `trainings_waiting` counts those of its owner, and
+    `upload_mb_per_day` the uploads of this key.
+    """
+
+    rows_per_second: int | None = None
+    rows_waiting: int | None = None
+    jobs_in_flight: int | None = None
+    trainings_waiting: int | None = None
+    upload_mb_per_day: int | None = None
+
+    def to_json(self) -> dict[str, int]:
+        found = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {name: value for name, value in found.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Limits:
+        return cls(**{entry.name: data.get(entry.name) for entry in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key without its secret. Rotation keeps `id` and `owner`. `models`: None stands for all. Times are RFC 3339 in
+    UTC; `expires_at`: None stands for never."""
+
+    id: str
+    name: str
+    owner: str
+    scopes: frozenset[Scope]
+    models: frozenset[str] | None = None
+    limits: Limits = field(default_factory=Limits)
+    detail: Detail = Detail.FULL
+    created_at: str = ""
+    expires_at: str | None = None
+
+    def allows(self, scope: Scope) -> bool:
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+    def sees(self, owner: str) -> bool:
+        """Return whether the holder of this key sees the jobs and schedules of `owner`."""
+        return owner == self.owner or Scope.ADMIN in self.scopes
+
+    def may_use(self, model: str) -> bool:
+        return self.models is None or model in self.models
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "name": self.name,
+            "owner": self.owner,
+            "scopes": sorted(self.scopes),
+            "models": None if self.models is None else sorted(self.models),
+            "limits": self.limits.to_json(),
+            "detail": str(self.detail),
+            "created_at": self.created_at,
+            "expires_at": self.expires_at,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Key:
+        models = data["models"]
+        return cls(
+            id=data["id"],
+            name=data["name"],
+            owner=data["owner"],
+            scopes=frozenset(map(Scope, data["scopes"])),
+            models=None if models is None else frozenset(models),
+            limits=Limits.from_json(data["limits"]),
+            detail=Detail(data["detail"]),
+            created_at=data["created_at"],
+            expires_at=data["expires_at"],
+        )
+
+
+EVERYBODY = Key(id="", name="", owner="", scopes=frozenset(Scope))
+"""The caller while there are no keys: it may do everything and owns nothing."""
+
+
+NOBODY = Key(id="", name="", owner="", scopes=frozenset())
+"""The caller of an open route without a valid key."""
+
+
+def new_token() -> str:
+    """Return a new secret."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def new_id() -> str:
+    return f"key_{secrets.token_hex(8)}"
+
+
+def fingerprint(token: str) -> str:
+    """Return the hash of a secret under which Redis stores its key: SHA-256, in hex. It need not be a slow hash,
+    because nobody can guess 256 bits."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+_hidden: set[str] = set()
+
+
+def hide(secret: str) -> None:
+    """Let `without_keys` leave out a secret that has not the form of an issued key: ADMIN_KEY."""
+    _hidden.update((secret, json.dumps(secret)[1:-1]))
+
+
+def without_keys(text: str) -> str:
+    """Return a text without the keys in it: a client may send one in a wrong place, such as a path."""
+    if PREFIX in text:
+        text = TOKEN.sub(f"{PREFIX}***", text)
+    for secret in _hidden:
+        text = text.replace(secret, "***")
+    return text

@@ -1,0 +1,259 @@
+"""The signature: what the rows of a model version hold, and what each of its methods answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+
+from contract.jobs import Value
+from contract.manifest_reader import Reader, invalid
+
+
+class RowFormat(StrEnum):
+    """What one row is.
+
+    TABLE: a value for each of the `inputs`. TEXTS: one text, the only input. RECORDS: an object of any names, each with
+    a number, a text, a boolean or a list of texts; `inputs` are the names that the model knows, if it knows them.
+    """
+
+    TABLE = "table"
+    TEXTS = "texts"
+    RECORDS = "records"
+
+
+class Kind(StrEnum):
+    """What an input holds."""
+
+    NUMBER = "number"
+    INTEGER = "integer"
+    STRING = "string"
+    BOOLEAN = "boolean"
+    DATETIME = "datetime"
+
+
+class Format(StrEnum):
+    """The format of numbers or dates in text."""
+
+    DECIMAL_COMMA = "decimal_comma"
+    """1.212,5 in a CSV file."""
+    THOUSANDS_COMMA = "thousands_comma"
+    """1,212.5 in a CSV file."""
+    DAY_FIRST = "day_first"
+    """25.08.2022"""
+    MONTH_FIRST = "month_first"
+    """8/25/2022"""
+    YEAR_FIRST = "year_first"
+    """2022/8/25"""
+
+
+class OutputKind(StrEnum):
+    """What a model predicts: one of its `labels`, or a number."""
+
+    CLASS = "class"
+    NUMBER = "number"
+
+
+class AnswerForm(StrEnum):
+    """What a method answers for one row.
+
+    OUTPUTS: what `predict` answers: the value of the only output, or an object of all outputs by name.
+    LABELS: an object of numbers by class label; with several outputs, an object of such by the output's name.
+    NUMBER: a number. NUMBERS: a list of numbers, or of lists of numbers. NAMED: an object of numbers by `names`, or by
+    the names of the outputs without them. NONZERO: the same without those that are 0; without `names`, their positions
+    from 0 are the names. NEIGHBORS: an object of the lists `distances` and `indices`.
+    """
+
+    OUTPUTS = "outputs"
+    LABELS = "labels"
+    NUMBER = "number"
+    NUMBERS = "numbers"
+    NAMED = "named"
+    NONZERO = "nonzero"
+    NEIGHBORS = "neighbors"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One input. `categories` is None where any value is allowed; `aliases` are other spellings.
+
+    `format` is the format of numbers or dates in the training file, or None if they were as in JSON and ISO 8601.
+    `guessed`: nothing shows the kind; then 0 and 1 are also taken for false and true, and the other way round.
+    `naive`: the estimator gets the datetime in UTC, but without a time zone, as pandas reads most dates.
+    """
+
+    name: str
+    kind: Kind
+    nullable: bool = False
+    categories: tuple[str, ...] | None = None
+    aliases: tuple[str, ...] = ()
+    format: Format | None = None
+    guessed: bool = False
+    naive: bool = False
+
+
+@dataclass(frozen=True)
+class Output:
+    """One value that `predict` answers for a row.
+
+    `labels` are the classes in the order of the estimator's `classes_`. `scores`: its `decision_function`, one number a
+    row, is answered beside it. `name` may be None for the only output. `label_names` are what answers have for the
+    `labels`, in the same order; None: the labels themselves.
+    """
+
+    kind: OutputKind
+    labels: tuple[Value, ...] | None = None
+    probabilities: bool = False
+    scores: bool = False
+    name: str | None = None
+    label_names: tuple[Value, ...] | None = None
+
+    @property
+    def shown_labels(self) -> tuple[Value, ...]:
+        """The labels as answers have them; empty if they are unknown."""
+        return (self.labels or ()) if self.label_names is None else self.label_names
+
+
+@dataclass(frozen=True)
+class Returned:
+    """What a method returns in Python, as far as its answer in JSON does not show it: clients in Python restore it.
+
+    `type`: `ndarray`, `series`, `dataframe`, the name of a class of sparse matrices, or `list` or `tuple` of arrays.
+    `dtypes`: that of the array, or of each column or array. `width`: the columns of what has two dimensions.
+    """
+
+    type: str
+    dtypes: tuple[str, ...] = ()
+    width: int | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method that rows can be sent to. `name` is scikit-learn's; `names` are those of the numbers in its answer.
+    `returned` is None for versions of older releases."""
+
+    name: str
+    answer: AnswerForm
+    names: tuple[str, ...] | None = None
+    returned: Returned | None = None
+
+
+PREDICT = Method("predict", AnswerForm.OUTPUTS)
+
+OTHER_METHODS = (
+    *("predict_proba", "predict_log_proba", "decision_function", "score_samples"),
+    *("transform", "kneighbors", "apply"),
+)
+"""The methods that a model may have besides `predict`, by scikit-learn's names."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Inputs in the order in which the estimator takes them, and what it answers.
+
+    `outputs` is empty for an estimator without `predict`. `methods` has `predict` first, if there is one.
+    `id_field` names a column that is echoed in the answer and not used.
+    """
+
+    inputs: tuple[Field, ...]
+    outputs: tuple[Output, ...]
+    id_field: str | None = None
+    format: RowFormat = RowFormat.TABLE
+    methods: tuple[Method, ...] = (PREDICT,)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(field.name for field in self.inputs)
+
+    @property
+    def output(self) -> Output:
+        """The only output, or the first of several."""
+        return self.outputs[0]
+
+    def method(self, name: str) -> Method | None:
+        """Return the method of this name, or None if the version has none."""
+        for method in self.methods:
+            if method.name == name:
+                return method
+        return None
+
+
+def read_signature(read: Reader, schema_version: int) -> Signature:
+    """Return the signature in a manifest. Before schema version 2 there was one `output`, and no other method."""
+    version_2 = schema_version >= 2
+    signature = Signature(
+        inputs=tuple(_field(part) for part in read.parts("inputs")),
+        outputs=tuple(map(_output, read.parts("outputs"))) if version_2 else (_output(read.part("output")),),
+        id_field=read.optional("id_field", str),
+        format=RowFormat(read.choice("format", RowFormat)) if version_2 else RowFormat.TABLE,
+        methods=tuple(map(_method, read.parts("methods"))) if version_2 else (PREDICT,),
+    )
+    _check(signature)
+    return signature
+
+
+def _check(signature: Signature) -> None:
+    """Raise `ModelgateError` (`manifest_invalid`) if parts of the signature contradict each other."""
+    inputs = signature.inputs
+    if not inputs and signature.format is not RowFormat.RECORDS:
+        raise invalid("has no signature.inputs")
+    if signature.format is RowFormat.TEXTS and [field.kind for field in inputs] != [Kind.STRING]:
+        raise invalid("has texts as rows, and signature.inputs that are not one input of the kind string")
+    if not signature.methods:
+        raise invalid("has no signature.methods")
+    if bool(signature.outputs) != (signature.method(PREDICT.name) is not None):
+        raise invalid("needs signature.outputs if predict is one of its signature.methods, and only then")
+    if len(signature.outputs) > 1 and None in [output.name for output in signature.outputs]:
+        raise invalid("has several signature.outputs; each needs a name")
+    if any(len(output.shown_labels) != len(output.labels or ()) for output in signature.outputs):
+        raise invalid("has label_names in signature.outputs, but not one for each of the labels")
+    spellings = [name for field in inputs for name in (field.name, *field.aliases)]
+    for what, names in (
+        ("input", spellings),
+        ("output", [output.name for output in signature.outputs]),
+        ("method", [method.name for method in signature.methods]),
+    ):
+        repeated = [name for name, times in Counter(names).items() if times > 1]
+        if repeated:
+            raise invalid(f"names the {what} {sorted(map(str, repeated))[0]!r} twice")
+
+
+def _field(read: Reader) -> Field:
+    categories = read.optional("categories", list)
+    written = read.optional("format", str)
+    return Field(
+        name=read.value("name", str),
+        kind=Kind(read.choice("kind", Kind)),
+        nullable=read.value("nullable", bool),
+        categories=None if categories is None else read.texts("categories"),
+        aliases=read.texts("aliases"),
+        format=None if written is None else Format(read.choice("format", Format)),
+        guessed=read.optional("guessed", bool) or False,
+        naive=read.optional("naive", bool) or False,
+    )
+
+
+def _output(read: Reader) -> Output:
+    labels, label_names = read.optional("labels", list), read.optional("label_names", list)
+    return Output(
+        kind=OutputKind(read.choice("kind", OutputKind)),
+        labels=None if labels is None else read.scalars("labels"),
+        probabilities=read.value("probabilities", bool),
+        scores=read.optional("scores", bool) or False,
+        name=read.optional("name", str),
+        label_names=None if label_names is None else read.scalars("label_names"),
+    )
+
+
+def _method(read: Reader) -> Method:
+    names = read.optional("names", list)
+    return Method(
+        name=read.value("name", str),
+        answer=AnswerForm(read.choice("answer", AnswerForm)),
+        names=None if names is None else read.texts("names"),
+        returned=_returned(read.part("returned")) if read.optional("returned", dict) else None,
+    )
+
+
+def _returned(read: Reader) -> Returned:
+    return Returned(read.value("type", str), read.texts("dtypes"), read.optional("width", int))

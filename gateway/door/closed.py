@@ -1,0 +1,96 @@
+"""Whether requests need a key. Once they do, they always will."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from redis.exceptions import RedisError
+
+from broker.keys import Keys
+from gateway.marker import Marker
+from runtime.backoff import Backoff
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks for a marker or a key."""
+LONGEST_PAUSE = 10.0
+"""The same while Redis is away."""
+
+
+class ClosedState:
+    """Decides whether requests need a key: they do if there is a marker, an `ADMIN_KEY`, or a key in Redis. In the last
+    two cases the gateway makes a marker. Until a process has learnt from Redis that there is no key, it is neither open
+    nor closed."""
+
+    def __init__(self, keys: Keys, marker: Marker, *, always: bool) -> None:
+        """`always`: there is an `ADMIN_KEY`."""
+        self._keys = keys
+        self._marker = marker
+        self._always = always
+        self._closed = always
+        self._known = always
+        self._warned = False
+
+    def is_closed(self) -> bool:
+        """Return whether requests need a key. Raises `RedisError` while neither Redis nor a marker has answered
+        that."""
+        if not self._known:
+            self.look()
+        elif not self._closed:
+            self._closed = self._marker.is_seen()
+        return self._closed
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is known that requests need no key. Never asks Redis."""
+        return self._known and not self._closed and not self._marker.is_seen()
+
+    @property
+    def needs_stored_key(self) -> bool:
+        """Whether only keys in Redis open anything: requests need one, and there is no `ADMIN_KEY`. Never asks
+        Redis."""
+        return not self._always and (self._closed or self._marker.is_seen())
+
+    def look(self) -> None:
+        """Look for a marker, else for a key, and make the marker if there is a key. Raises `RedisError`."""
+        if self._marker.exists():
+            self._closed = True
+        elif self._always or self._keys.exist():
+            self._closed = True
+            self._make_marker()
+        self._known = True
+
+    def watch(self, each_second: Callable[[], object]) -> None:
+        """Start a thread that looks every second and also calls `each_second`."""
+        threading.Thread(target=self._watch, args=(each_second,), name="keys", daemon=True).start()
+
+    def _watch(self, each_second: Callable[[], object]) -> None:
+        backoff = Backoff(LOOK_EVERY, LONGEST_PAUSE)
+        while True:
+            try:
+                each_second()
+                if backoff.over:
+                    self.look()
+                    backoff.worked()
+            except RedisError:
+                backoff.failed()  # the state stays as it was; requests that need to know it report the error
+            except Exception:
+                log.exception("cannot look for keys")
+            time.sleep(LOOK_EVERY)
+
+    def _make_marker(self) -> None:
+        try:
+            self._marker.make()
+        except OSError as error:
+            if not self._warned:
+                log.error(
+                    "KEYS_MARKER=%s cannot be written (%s): after a restart this gateway would be open if ADMIN_KEY and"
+                    " the keys in Redis were lost; make its folder writable for the gateway",
+                    self._marker.path,
+                    error.strerror,
+                )
+            self._warned = True

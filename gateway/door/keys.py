@@ -1,0 +1,202 @@
+"""Finds out who makes a request: checks its key, or that it needs none."""
+
+from __future__ import annotations
+
+import hmac
+import math
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, NoReturn
+
+from redis.exceptions import RedisError
+
+from broker.keys import MOST, Keys
+from contract.keys import EVERYBODY, NOBODY, TOKEN, Key, Scope, fingerprint
+from gateway.door.attempts import FailedAttempts
+from gateway.door.closed import ClosedState
+from gateway.door.lent_keys import LentKeys
+from gateway.exchange import current
+from gateway.problems import Problem
+from gateway.rules import Level, Route
+from gateway.sessions import BrowserSessions
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+CACHED = 2.0
+"""Seconds for which a process caches a key. A revoked key is refused after at most twice that time: while one request
+asks Redis again, the others still use the cached key."""
+
+RECENT_USE = 600.0
+"""Seconds after its last use for which a cached key still works from an address with too many failed attempts."""
+
+_ADMIN = Key(id="admin", name="ADMIN_KEY", owner="admin", scopes=frozenset({Scope.ADMIN}))
+
+
+class _CachedKey:
+    """A key that this process has read. `expires`: in seconds since 1970. `until`: when it has to be read again, in
+    monotonic seconds."""
+
+    __slots__ = ("expires", "key", "until")
+
+    def __init__(self, key: Key, until: float) -> None:
+        self.key = key
+        self.until = until
+        self.expires = math.inf if key.expires_at is None else datetime.fromisoformat(key.expires_at).timestamp()
+
+
+class KeyCheck:
+    """Checks the keys of requests."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        closed: ClosedState,
+        admin_key: str,
+        attempts: FailedAttempts,
+        on_used: Callable[[str], object],
+        sessions: BrowserSessions,
+    ) -> None:
+        """`on_used` gets the fingerprint of a key every few seconds of its use."""
+        self._keys = keys
+        self._closed = closed
+        self._admin = fingerprint(admin_key) if admin_key else None
+        self._attempts = attempts
+        self._on_used = on_used
+        self._sessions = sessions
+        self._known: dict[str, _CachedKey] = {}
+        self._lent = LentKeys(keys, on_used)
+
+    def caller(self, environ: WSGIEnvironment, route: Route) -> Key:
+        """Return the key of a request to this route, else the one that the route lends, or `EVERYBODY` while requests
+        need none.
+
+        Raises `Problem`: 401 without a valid key, 429 after too many invalid ones, 400 with two. Raises `RedisError` if
+        Redis has to be asked and does not answer.
+        """
+        if route.level is Level.OPEN:
+            return self._visitor(environ)
+        if not self._closed.is_closed():
+            return EVERYBODY
+        if route.page:
+            return self.signed_in(environ)
+        if route.key is not None and not any(_sent_in(environ)):
+            return self._lent.key(route.key) or _refuse_without_key("the request has no key")
+        return self.check(environ["REMOTE_ADDR"], _token_in(environ), route.without_redis)
+
+    def signed_in(self, environ: WSGIEnvironment) -> Key:
+        """Return the key that the session of a browser stands for, as it is now. Raises `Problem` (401) without one,
+        and `RedisError`."""
+        digest = self._sessions.fingerprint(environ)
+        if digest is None:
+            raise _unauthorized("signed_out", "you are not signed in, or your session has ended; sign in again")
+        known = self._known.get(digest)
+        if known is None or known.until <= time.monotonic():
+            key = self._stored(digest)
+            if key is None:
+                self._known.pop(digest, None)
+                raise _unauthorized("signed_out", "the key of your session was revoked; sign in with another one")
+            known = self._remember(digest, key)
+        return _unexpired(known)
+
+    def _visitor(self, environ: WSGIEnvironment) -> Key:
+        """Return who makes a request that passes anyway: nobody without a valid key. An invalid one counts as a guess
+        here, too: the answer may tell whether it is valid."""
+        if self._closed.is_open:
+            return EVERYBODY
+        if "HTTP_AUTHORIZATION" not in environ and "HTTP_X_API_KEY" not in environ:
+            return NOBODY
+        try:
+            return self.check(environ["REMOTE_ADDR"], _token_in(environ))
+        except Problem as error:
+            current().ignored_key = error.code
+        except RedisError:
+            pass  # such a route answers without Redis
+        return NOBODY
+
+    def check(self, address: str, token: str, without_redis: bool = False) -> Key:
+        """Return the key with this secret, which a client of this address sends. Raises as `caller`."""
+        digest = fingerprint(token)
+        known = self._known.get(digest)
+        if known is None or known.until <= time.monotonic():
+            known = self._read(address, token, digest, known, without_redis)
+        return _unexpired(known)
+
+    def _read(self, address: str, token: str, digest: str, known: _CachedKey | None, without_redis: bool) -> _CachedKey:
+        """Return the key as it is now. `known`: as it was when it was read last."""
+        now = time.monotonic()
+        if known is None or known.until <= now - RECENT_USE:
+            if wait := self._attempts.wait(address):
+                raise _too_many(wait)
+        else:
+            known.until = now + CACHED  # other requests need not ask as well
+        try:
+            key = self._find(token, digest)
+        except RedisError:
+            if known is None:
+                raise
+            known.until = now
+            if not without_redis:
+                raise
+            return known
+        if key is None:
+            self._known.pop(digest, None)
+            self._attempts.add(address)
+            raise _unauthorized("invalid_key", "there is no such key, or it was revoked")
+        return self._remember(digest, key)
+
+    def _find(self, token: str, digest: str) -> Key | None:
+        if self._is_admin(digest):
+            return _ADMIN
+        return self._keys.find(digest) if TOKEN.fullmatch(token) else None
+
+    def _stored(self, digest: str) -> Key | None:
+        return _ADMIN if self._is_admin(digest) else self._keys.find(digest)
+
+    def _is_admin(self, digest: str) -> bool:
+        return self._admin is not None and hmac.compare_digest(digest, self._admin)
+
+    def _remember(self, digest: str, key: Key) -> _CachedKey:
+        if len(self._known) > 2 * MOST:  # of rotated and expired keys
+            self._known.clear()
+        known = self._known[digest] = _CachedKey(key, time.monotonic() + CACHED)
+        if key is not _ADMIN and known.expires > time.time():
+            self._on_used(digest)
+        return known
+
+
+def _unexpired(known: _CachedKey) -> Key:
+    if known.expires <= time.time():
+        current().on_key = known.key.id
+        raise _unauthorized("expired_key", f"the key {known.key.name!r} has expired ({known.key.expires_at})")
+    return known.key
+
+
+def _token_in(environ: WSGIEnvironment) -> str:
+    """Return the key in the headers. Raises `Problem` if there is none, or if there are two."""
+    bearer, token = _sent_in(environ)
+    if bearer and token and bearer != token:
+        raise Problem(400, "malformed_request", "Authorization and X-API-Key have different keys; send one of them")
+    what = "Authorization has no Bearer key" if environ.get("HTTP_AUTHORIZATION") else "the request has no key"
+    return bearer or token or _refuse_without_key(what)
+
+
+def _sent_in(environ: WSGIEnvironment) -> tuple[str, str]:
+    """Return the keys in Authorization and in X-API-Key; '' where there is none."""
+    scheme, _, bearer = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return bearer.strip() if scheme.lower() == "bearer" else "", environ.get("HTTP_X_API_KEY", "").strip()
+
+
+def _refuse_without_key(what: str) -> NoReturn:
+    raise _unauthorized("missing_key", f"{what}; send Authorization: Bearer mg_…, or X-API-Key: mg_…")
+
+
+def _unauthorized(code: str, detail: str) -> Problem:
+    return Problem(401, code, detail, headers={"WWW-Authenticate": 'Bearer realm="modelgate"'})
+
+
+def _too_many(wait: float) -> Problem:
+    seconds = math.ceil(wait)
+    detail = f"too many invalid keys came from this address; try again in {seconds} s"
+    return Problem(429, "too_many_attempts", detail, headers={"Retry-After": str(seconds)})

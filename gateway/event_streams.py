@@ -1,0 +1,65 @@
+"""Streams of what happens to a job: its progress, its log, its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from redis.exceptions import RedisError
+
+from broker.gateway.watching import Sight
+from contract.jobs import Job
+from gateway.protocols import event_stream
+from gateway.refusals import Refusal
+from gateway.serving.job_events import Watcher
+from runtime.exact_json import loads
+
+LONGEST = 600.0
+"""Seconds after which a stream breaks off, so that its key is checked again and gateways share the streams."""
+RETRY = 1.0
+"""Seconds that clients wait before they connect again."""
+
+
+def events(
+    watcher: Watcher, read_log: Callable[[int], tuple[int, bytes]], read_job: Callable[[], Job], position: int
+) -> Iterator[bytes]:
+    """Yield the stream: the state of the job, its log from byte `position` on, its end; and a comment after `SILENCE`.
+
+    It breaks off without an end after `LONGEST` seconds, or when the watcher is closed: then the client connects again,
+    with the id of the last event. While Redis is away, nothing happens.
+    """
+    shown: tuple[str, bytes] | None = None
+    until = time.monotonic() + LONGEST
+    yield event_stream.retry(RETRY)
+    while time.monotonic() < until:
+        sight = watcher.next()
+        if watcher.closed:
+            return
+        if sight is None:
+            yield event_stream.COMMENT
+            continue
+        if not sight.over and shown != (sight.status, sight.progress):
+            shown = (sight.status, sight.progress)
+            yield event_stream.event("progress", _progress(sight), position)
+        try:
+            if sight.log > position:
+                first, text = read_log(position)
+                position = first + len(text)
+                yield event_stream.event("log", text.decode(errors="replace").removesuffix("\n"), position)
+            if sight.over:
+                yield event_stream.event("end", _end(read_job), event_stream.END)
+                return
+        except RedisError:
+            watcher.sight = None  # so that the next look finds a change
+
+
+def _progress(sight: Sight) -> Mapping[str, object]:
+    return {"status": sight.status, **(loads(sight.progress) if sight.progress else {})}
+
+
+def _end(read_job: Callable[[], Job]) -> Mapping[str, object]:
+    """Return the job; or why there is none, if it was deleted."""
+    try:
+        return read_job().to_json()
+    except Refusal as refusal:
+        return {"code": str(refusal.reason), "detail": refusal.detail}

@@ -1,0 +1,50 @@
+"""Whether a request comes from a program of the user who runs the gateway, on this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from contract.settings import is_loopback
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_TABLES = {socket.AF_INET: Path("/proc/net/tcp"), socket.AF_INET6: Path("/proc/net/tcp6")}
+_ESTABLISHED = "01"
+_PROXY_HEADERS = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_", "HTTP_X_REAL_IP", "HTTP_VIA", "HTTP_CF_")
+
+
+def is_own_user(environ: WSGIEnvironment) -> bool:
+    """Return whether a process of the gateway's own user holds the other end of a loopback connection.
+
+    Only Linux tells the user of a socket; elsewhere the answer is False. It is also False for a request that a proxy
+    has passed on, because the user of a proxy is not that of its clients.
+    """
+    connection: Any = environ.get("gunicorn.socket")
+    if connection is None or any(name.startswith(_PROXY_HEADERS) for name in environ):
+        return False
+    table = _TABLES.get(connection.family)
+    if table is None:
+        return False
+    try:
+        client, server = connection.getpeername(), connection.getsockname()
+        if not is_loopback(client[0]):
+            return False
+        lines = table.read_text().splitlines()[1:]
+    except OSError:
+        return False
+    wanted = [_as_the_kernel_writes(client), _as_the_kernel_writes(server), _ESTABLISHED]
+    users = [fields[7] for fields in map(str.split, lines) if fields[1:4] == wanted]
+    return users == [str(os.getuid())]
+
+
+def _as_the_kernel_writes(address: tuple[Any, ...]) -> str:
+    """Return address and port as in /proc/net/tcp: words of 32 bits in the order of this machine's bytes."""
+    packed = ipaddress.ip_address(address[0]).packed
+    words = [int.from_bytes(packed[place : place + 4], sys.byteorder) for place in range(0, len(packed), 4)]
+    return f"{''.join(f'{word:08X}' for word in words)}:{address[1]:04X}"

@@ -1,0 +1,190 @@
+"""The document of the service: its routes, with the schemas and problems that they declare."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from werkzeug.routing import Rule
+
+from contract.release import VERSION
+from gateway.openapi.schemas import PATH_PARAMETERS, SCHEMAS, ref
+from gateway.operations import Answer, Content, Operation, Parameter, Schema, listed
+from gateway.rules import READING, Level, Route
+
+_VARIABLE = re.compile(r"<(?:(?P<converter>[^:<>]+):)?(?P<name>\w+)>")
+_ONE_OF = re.compile(r"any\((.*)\)")
+
+_DESCRIPTION = """\
+Serves scikit-learn models. A request to a model becomes a job; with the header `Prefer: wait=5` the answer has its
+result. Errors are `application/problem+json` (RFC 9457): `code` is for programs, and `detail` says what to do."""
+
+_OF_KEYS = (
+    *("400 malformed_request", "401 missing_key", "401 invalid_key", "401 expired_key"),
+    *("429 too_many_attempts", "503 redis_unavailable", "503 redis_loading", "503 redis_denied"),
+)
+"""Problems that the door answers for every route but the open ones."""
+_OF_BODIES = ("400 malformed_body", "413 body_too_large", "501 unsupported_transfer_encoding")
+
+KEY_SCHEMES: Mapping[str, Schema] = {
+    "key": {"type": "http", "scheme": "bearer", "description": "An API key, such as `mg_8vVxQ0m3Zt…`."},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+
+def problems(route: Route, method: str) -> tuple[str, ...]:
+    """Return every problem that the route answers: `404 unknown_job` and so on."""
+    found = list(route.docs.problems)
+    if route.level is not Level.OPEN:
+        found += _OF_KEYS
+        if not route.any_host:
+            found.append("403 foreign_host")
+        if route.level is not Level.OWN:
+            found.append("403 missing_scope")
+        if method not in READING or route.level is Level.PREDICT:
+            found.append("403 foreign_origin")
+    if route.docs.body is not None and not route.docs.streamed:
+        found += _OF_BODIES
+    if {"name", "reference"} & route.arguments:
+        found.append("404 unknown_model")
+    if _VARIABLE.search(route.rule):
+        found.append("404 not_found")
+    return tuple(sorted({_with_status(problem, route.statuses) for problem in found}))
+
+
+def _with_status(problem: str, statuses: Mapping[str, int]) -> str:
+    status, code = problem.split()
+    return f"{statuses.get(code, status)} {code}"
+
+
+def operations(rules: Iterable[Rule]) -> Iterator[tuple[Route, str]]:
+    """Yield each declared route with its method, by path. Pages are no part of the interface."""
+    declared = (rule for rule in rules if isinstance(rule, Route) and not rule.page)
+    for rule in sorted(declared, key=lambda rule: rule.rule):
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            yield rule, method
+
+
+def document(rules: Iterable[Rule], *, keys: bool) -> dict[str, Any]:
+    """Return the OpenAPI document of the routes. `keys`: requests need one."""
+    paths: dict[str, dict[str, Any]] = {}
+    answers: dict[str, Schema] = {}
+    for route, method in operations(rules):
+        answers |= problem_answers(route, method)
+        paths.setdefault(path_of(route), {})[method.lower()] = operation(route, method)
+    components: dict[str, Any] = {"schemas": dict(SCHEMAS), "responses": answers}
+    if keys:
+        components["securitySchemes"] = KEY_SCHEMES
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Modelgate", "version": VERSION, "description": _DESCRIPTION},
+        "paths": paths,
+        "components": components,
+        **({"security": [{name: []} for name in KEY_SCHEMES]} if keys else {}),
+    }
+
+
+def operation(route: Route, method: str) -> dict[str, Any]:
+    docs = route.docs
+    found: dict[str, Any] = {
+        "operationId": docs.id,
+        "summary": docs.summary,
+        "tags": [docs.tag or route.endpoint.partition(".")[0]],
+        "description": " ".join(filter(None, (docs.description, _level_of(route)))),
+        "parameters": [*_path_parameters(route), *parameters(docs)],
+        "responses": responses(route, method),
+    }
+    if docs.body is not None:
+        found["requestBody"] = {"content": content(docs.body), "required": docs.body_required}
+    if route.level is Level.OPEN:
+        found["security"] = []
+    return found
+
+
+def path_of(route: Route) -> str:
+    return _VARIABLE.sub(lambda matched: f"{{{_path_parameter(matched['name'])[0]}}}", route.rule)
+
+
+def parameters(docs: Operation) -> list[Schema]:
+    return [_parameter(one) for one in docs.parameters]
+
+
+def responses(route: Route, method: str) -> dict[str, Any]:
+    """Return the answers by status; problems are in the components, under the id of the operation."""
+    found: dict[str, Any] = {str(status): answer(one) for status, one in route.docs.answers.items()}
+    for status in listed(problems(route, method)):
+        found[str(status)] = {"$ref": f"#/components/responses/{_answer_id(route, status)}"}
+    return found
+
+
+def answer(one: Answer) -> dict[str, Any]:
+    found: dict[str, Any] = {"description": one.description}
+    if one.content:
+        found["content"] = content(one.content)
+    if one.headers:
+        found["headers"] = {
+            name: {"description": text, "schema": {"type": "string"}} for name, text in one.headers.items()
+        }
+    return found
+
+
+def content(given: Content) -> dict[str, Any]:
+    by_type = {"application/json": given} if isinstance(given, str) else given
+    return {kind: {"schema": ref(one) if isinstance(one, str) else one} for kind, one in by_type.items()}
+
+
+def problem_answers(route: Route, method: str) -> dict[str, Schema]:
+    """Return the components for the problems of a route, by the name that `responses` refers to."""
+    return {
+        _answer_id(route, status): _problem_answer(route.docs, status, codes)
+        for status, codes in listed(problems(route, method)).items()
+    }
+
+
+def _problem_answer(docs: Operation, status: int, codes: Sequence[str]) -> Schema:
+    problem = {**ref("Problem"), "properties": {"code": {"enum": list(codes)}}}
+    found: dict[str, Schema] = {"application/problem+json": {"schema": problem}}
+    if docs.error is not None:
+        found |= content({"application/json": docs.error})
+    return {
+        "description": f"{HTTPStatus(status).phrase}: {', '.join(f'`{code}`' for code in codes)}.",
+        "content": found,
+    }
+
+
+def _answer_id(route: Route, status: int) -> str:
+    return f"{route.docs.id}.{status}"
+
+
+def _level_of(route: Route) -> str:
+    if route.level is Level.OPEN:
+        return "Needs no key."
+    if route.level is Level.OWN:
+        return "With keys: any key, for what belongs to its owner."
+    return f"With keys: one with the scope `{route.level}`."
+
+
+def _path_parameters(route: Route) -> Iterator[Schema]:
+    for matched in _VARIABLE.finditer(route.rule):
+        name, description, schema = _path_parameter(matched["name"])
+        if choices := _ONE_OF.fullmatch(matched["converter"] or ""):
+            schema = {"type": "string", "enum": choices[1].split(", ")}
+        yield _parameter(Parameter(name, description, schema, "path", required=True))
+
+
+def _path_parameter(variable: str) -> tuple[str, str, Schema]:
+    """Return the name, the description and the schema of a variable; one that is not ours is of ROUTES_FILE."""
+    return PATH_PARAMETERS.get(variable) or (variable, "The value of this input.", {"type": "string"})
+
+
+def _parameter(one: Parameter) -> Schema:
+    return {
+        "name": one.name,
+        "in": one.place,
+        "description": one.description,
+        "required": one.required,
+        "schema": one.schema,
+        **({} if one.example is None else {"example": one.example}),
+    }

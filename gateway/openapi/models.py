@@ -1,0 +1,216 @@
+"""An operation for each method of a served model, with the fields that its rows have and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from contract.manifest import ModelManifest
+from contract.signature import (
+    PREDICT,
+    AnswerForm,
+    Field,
+    Format,
+    Kind,
+    Method,
+    Output,
+    OutputKind,
+    RowFormat,
+    Signature,
+)
+from gateway.openapi.schemas import BOOLEAN, INTEGER, NUMBER, OBJECT, array, job, nullable, record, ref
+from gateway.operations import TEXT, Schema
+
+MOST_PARAMETERS = 100
+"""Most inputs that are shown as parameters of a query."""
+MOST_VALUES = 1_000
+"""Most categories, labels and names that a schema lists; of more it says only how many there are."""
+
+QUERY = "predict_query"
+"""The beginning of the id of an operation that takes a row in its query."""
+
+_KINDS: Mapping[Kind, Schema] = {
+    Kind.NUMBER: NUMBER,
+    Kind.INTEGER: {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
+    Kind.STRING: TEXT,
+    Kind.BOOLEAN: BOOLEAN,
+    Kind.DATETIME: {"type": "string", "format": "date-time"},
+}
+_DATES = {Format.DAY_FIRST: "25.08.2022", Format.MONTH_FIRST: "8/25/2022", Format.YEAR_FIRST: "2022/8/25"}
+_ID: Schema = {"type": ["string", "number", "boolean", "null"], "description": "Repeated in the answer, and not used."}
+_IN_A_RECORD: Schema = {"anyOf": [NUMBER, TEXT, BOOLEAN, array(TEXT)]}
+
+
+def path_of(manifest: ModelManifest, method: Method) -> str:
+    return f"/v1/models/{manifest.name}/{method.name}"
+
+
+def named(shared: Mapping[str, Any], name: str, method: str) -> dict[str, Any]:
+    """Return an operation that all models share, as that of one model. `method` begins its id."""
+    return {
+        **shared,
+        "operationId": f"{method}_{name}",
+        "summary": f"{shared['summary']}: {name}",
+        "tags": [name],
+        "parameters": [one for one in shared["parameters"] if one["in"] != "path"],
+    }
+
+
+def operation_of(shared: Mapping[str, Any], manifest: ModelManifest, method: Method) -> dict[str, Any]:
+    """Return the same with what the rows of a version hold, and what one of its methods answers."""
+    row = ref(_row_of(manifest.name))
+    rows = [row, array(row, minItems=1)]
+    if manifest.signature.format is RowFormat.TEXTS:
+        rows += [array(TEXT, minItems=1), TEXT]
+    # JSON alone: of several media types, generators of clients make one argument, which many then cannot send.
+    body = {"application/json": {"schema": {"anyOf": rows}, "example": [manifest.example]}}
+    return {
+        **named(shared, manifest.name, method.name),
+        "description": f"{_about(manifest)} {shared['description']}",
+        "requestBody": {"content": body, "required": True},
+        "responses": _answers(shared, manifest, method),
+    }
+
+
+def query_of(shared: Mapping[str, Any], manifest: ModelManifest) -> dict[str, Any]:
+    """Return the prediction of one row in a query, with a parameter for each input."""
+    found = named(shared, manifest.name, QUERY)
+    row = _row(manifest.signature)
+    inputs = row["properties"] if len(row["properties"]) <= MOST_PARAMETERS else {}
+    parameters = [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in row.get("required", ()),
+            "schema": schema,
+            **({"example": manifest.example[name]} if name in manifest.example else {}),
+        }
+        for name, schema in inputs.items()
+    ]
+    return {
+        **found,
+        "description": f"{_about(manifest)} {shared['description']}",
+        "parameters": [*parameters, *found["parameters"]],
+        "responses": _answers(shared, manifest, PREDICT),
+    }
+
+
+def _answers(shared: Mapping[str, Any], manifest: ModelManifest, method: Method) -> dict[str, Any]:
+    content = {"application/json": {"schema": ref(_job_of(manifest.name, method))}}
+    return {
+        status: {**found, "content": content} if status in ("200", "202") else found
+        for status, found in shared["responses"].items()
+    }
+
+
+def schemas_of(manifest: ModelManifest) -> dict[str, Schema]:
+    """Return what `operation_of` refers to: a row, and the job of each method."""
+    signature = manifest.signature
+    jobs = {_job_of(manifest.name, method): job(_output(signature, method)) for method in signature.methods}
+    return {_row_of(manifest.name): _row(signature), **jobs}
+
+
+def _row_of(name: str) -> str:
+    return f"{name}.row"
+
+
+def _job_of(name: str, method: Method) -> str:
+    return f"{name}.job" if method.name == PREDICT.name else f"{name}.{method.name}.job"
+
+
+def _about(manifest: ModelManifest) -> str:
+    training = manifest.training_data
+    learnt = f", trained on {training.rows} rows" if training.rows else ""
+    return f"Version {manifest.version} of {manifest.name}, by the recipe `{manifest.recipe}`{learnt}."
+
+
+def _row(signature: Signature) -> Schema:
+    inputs = {field.name: _field(field) for field in signature.inputs}
+    own = {signature.id_field: _ID} if signature.id_field else {}
+    if signature.format is RowFormat.RECORDS:
+        known = dict(list(inputs.items())[:MOST_VALUES])
+        return record({}, {**known, **own}, additionalProperties=_IN_A_RECORD)
+    return record(inputs, own)
+
+
+def _field(field: Field) -> Schema:
+    schema = dict(_KINDS[field.kind])
+    if field.kind is Kind.DATETIME and field.format:
+        schema = {"type": "string"}
+    notes = []
+    if field.aliases:
+        notes.append(f"Also taken as {', '.join(field.aliases)}.")
+    if field.format in _DATES:
+        notes.append(f"A date such as {_DATES[field.format]}, or in ISO 8601.")
+    if field.guessed:
+        notes.append("Nothing shows its kind: numbers, true and false are taken.")
+        schema["type"] = ["number", "boolean"] if field.kind in (Kind.NUMBER, Kind.BOOLEAN) else schema["type"]
+    if field.categories is not None:
+        if len(field.categories) <= MOST_VALUES:
+            schema["enum"] = list(field.categories)
+        else:
+            notes.append(f"One of {len(field.categories)} texts.")
+    if notes:
+        schema["description"] = " ".join(notes)
+    return nullable(schema) if field.nullable else schema
+
+
+def _output(signature: Signature, method: Method) -> Schema:
+    """Return the schema of the `output` of a job. Items are null for rows that a lenient request leaves out."""
+    of_rows = method.name == PREDICT.name
+    has_probabilities = of_rows and all(output.probabilities for output in signature.outputs)
+    probabilities = nullable(array(nullable(_by_label(signature)))) if has_probabilities else {"type": "null"}
+    found = {
+        "predictions": array(nullable(_item(signature, method))),
+        "probabilities": probabilities,
+        "ids": nullable(array(_ID)),
+    }
+    scores = {"scores": array(nullable(NUMBER))} if any(output.scores for output in signature.outputs) else {}
+    return record(found, {**(scores if of_rows else {}), "errors": array(ref("FieldError"))})
+
+
+def _item(signature: Signature, method: Method) -> Schema:
+    """Return the schema of what a method answers for one row (`AnswerForm`)."""
+    match method.answer:
+        case AnswerForm.OUTPUTS:
+            return _by_output(signature, _value)
+        case AnswerForm.LABELS:
+            return _by_label(signature)
+        case AnswerForm.NUMBER:
+            return NUMBER
+        case AnswerForm.NUMBERS:
+            return array({})
+        case AnswerForm.NEIGHBORS:
+            return record({"distances": array(nullable(NUMBER)), "indices": array(INTEGER)})
+    names = method.names or tuple(output.name for output in signature.outputs if output.name)
+    return _numbers(names if method.answer is AnswerForm.NAMED else ())
+
+
+def _by_label(signature: Signature) -> Schema:
+    return _by_output(signature, lambda output: _numbers([str(label) for label in output.shown_labels]))
+
+
+def _by_output(signature: Signature, schema: Any) -> Schema:
+    if len(signature.outputs) == 1 and signature.output.name is None:
+        found: Schema = schema(signature.output)
+        return found
+    return record({str(output.name): nullable(schema(output)) for output in signature.outputs})
+
+
+def _numbers(names: Sequence[str]) -> Schema:
+    """Return the schema of an object of numbers, with these names where they are not too many."""
+    if not names or len(names) > MOST_VALUES:
+        return {**OBJECT, "additionalProperties": nullable(NUMBER)}
+    return record(dict.fromkeys(names, nullable(NUMBER)))
+
+
+def _value(output: Output) -> Schema:
+    labels = output.shown_labels
+    if output.kind is OutputKind.NUMBER:
+        return NUMBER
+    if not labels or len(labels) > MOST_VALUES:
+        return {"type": ["string", "number", "boolean"]}
+    kinds = set(map(type, labels))
+    if kinds == {str} or kinds == {int}:
+        return {"type": "string" if kinds == {str} else "integer", "enum": list(labels)}
+    return BOOLEAN if kinds == {bool} else {"type": ["string", "number", "boolean"]}

@@ -1,0 +1,395 @@
+"""The JSON schemas that routes name in their documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from broker.audit import FIELDS as AUDIT_FIELDS
+from broker.audit import Outcome
+from contract.jobs import Status
+from contract.keys import Detail, Limits, Scope
+from contract.repository import NAME
+from contract.signature import AnswerForm, Kind, OutputKind, RowFormat
+from contract.training import KINDS, ColumnUse, Task
+from contract.webhooks import EVENTS
+from gateway.operations import TEXT, Schema
+from gateway.protocols.tensors import TYPES
+from gateway.serving.readiness import State
+
+
+def record(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None, **members: Any) -> Schema:
+    """Return the schema of an object, which may have other members, too."""
+    found = {"type": "object", "properties": {**required, **(optional or {})}, **members}
+    return {**found, "required": list(required)} if required else found
+
+
+def array(items: Schema, **members: Any) -> Schema:
+    return {"type": "array", "items": items, **members}
+
+
+def nullable(schema: Schema) -> Schema:
+    kind = schema.get("type")
+    if kind is None:
+        return {"anyOf": [schema, {"type": "null"}]}
+    values = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
+    return {**schema, "type": [*([kind] if isinstance(kind, str) else kind), "null"], **values}
+
+
+def ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+INTEGER: Schema = {"type": "integer"}
+NUMBER: Schema = {"type": "number"}
+BOOLEAN: Schema = {"type": "boolean"}
+OBJECT: Schema = {"type": "object"}
+ANYTHING: Schema = {}
+TIME: Schema = {"type": "string", "format": "date-time"}
+VERSION: Schema = {"type": "integer", "minimum": 1, "maximum": 10**9 - 1}
+SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}
+MODEL_NAME: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}
+DURATION: Schema = {"type": "string", "description": "`90d`, `12h`, `30m`, `10s` or `2w`, or a time in RFC 3339."}
+
+
+def _map_of(values: Schema) -> Schema:
+    return {"type": "object", "additionalProperties": values}
+
+
+def page_of(items: Schema) -> Schema:
+    return record({"items": array(items), "next_cursor": nullable(TEXT)})
+
+
+FIELD_ERROR = record({"row": nullable(INTEGER), "field": nullable(TEXT), "code": TEXT, "message": TEXT})
+FAILURE = record({"code": TEXT, "message": TEXT, "details": OBJECT})
+PROBLEM = record(
+    {"type": TEXT, "code": TEXT, "title": TEXT, "status": INTEGER, "detail": TEXT},
+    {"errors": array(ref("FieldError"))},
+    description="A problem of RFC 9457. `code` never changes its meaning; `detail` says what to do.",
+)
+
+JOB_MEMBERS: Mapping[str, Schema] = {
+    "id": TEXT,
+    "kind": {**TEXT, "description": "`prediction`, `training` or `file_prediction`."},
+    "status": {**TEXT, "enum": list(Status)},
+    "model": record({"name": TEXT, "version": nullable(INTEGER)}),
+    "created_at": nullable(TIME),
+    "started_at": nullable(TIME),
+    "completed_at": {**nullable(TIME), "description": "Null until the job has ended."},
+    "progress": nullable(OBJECT),
+    "output": {**nullable(OBJECT), "description": "Null unless it has succeeded."},
+    "error": nullable(ref("Failure")),
+    "warnings": array(TEXT),
+    "metrics": nullable(OBJECT),
+}
+_OWNER = {"owner": {**TEXT, "description": "With API keys."}}
+
+
+def job(output: Schema | None = None) -> Schema:
+    """Return the schema of a job, with its `output` where that is known."""
+    members = JOB_MEMBERS if output is None else {**JOB_MEMBERS, "output": nullable(output)}
+    return record(members, _OWNER)
+
+
+_KEY = {
+    "id": TEXT,
+    "name": TEXT,
+    "owner": TEXT,
+    "scopes": array({**TEXT, "enum": list(Scope)}),
+    "models": nullable(array(TEXT)),
+    "limits": ref("Limits"),
+    "detail": {**TEXT, "enum": list(Detail)},
+    "created_at": TEXT,
+    "expires_at": nullable(TIME),
+    "last_used_at": nullable(TIME),
+    "previous_secret": nullable(OBJECT),
+}
+_INPUT = record(
+    {"name": TEXT, "kind": {**TEXT, "enum": list(Kind)}, "nullable": BOOLEAN, "categories": nullable(array(TEXT))},
+    {"aliases": array(TEXT), "format": nullable(TEXT), "guessed": BOOLEAN, "naive": BOOLEAN},
+)
+_OUTPUT = record(
+    {"kind": {**TEXT, "enum": list(OutputKind)}, "labels": nullable(array(SCALAR)), "probabilities": BOOLEAN},
+    {"name": nullable(TEXT), "scores": BOOLEAN, "label_names": nullable(array(SCALAR))},
+)
+_RETURNED = record({"type": TEXT, "dtypes": array(TEXT), "width": nullable(INTEGER)})
+_METHOD = record(
+    {"name": TEXT, "answer": {**TEXT, "enum": list(AnswerForm)}, "names": nullable(array(TEXT))},
+    {"returned": nullable(_RETURNED)},
+)
+_VERSION = {
+    "name": TEXT,
+    "version": INTEGER,
+    "created_at": TEXT,
+    "recipe": TEXT,
+    "signature": ref("Signature"),
+    "metrics": OBJECT,
+    "example": {**OBJECT, "description": "A body that works when posted."},
+    "warnings": array(TEXT),
+}
+_VERSION_ITEM = record({"version": INTEGER}, {"created_at": TEXT, "recipe": TEXT, "metrics": OBJECT})
+_ALIASES = _map_of(INTEGER)
+_STATE = {"name": TEXT, "versions": array(INTEGER), "aliases": _ALIASES, "warnings": array(TEXT)}
+_SCHEDULE = record({"model": TEXT, "cron": TEXT, "request": OBJECT, "next_run": nullable(TIME)}, _OWNER)
+_TRAINING: Mapping[str, Schema] = {
+    "recipe": TEXT,
+    "parameters": OBJECT,
+    "target": {**TEXT, "description": "The column to predict."},
+    "features": array(TEXT, description="The columns to learn from."),
+    "id_field": {**TEXT, "description": "The column that answers repeat."},
+    "kinds": {
+        **_map_of({**TEXT, "enum": list(KINDS)}),
+        "description": "The kinds of columns; others are inferred.",
+    },
+    "data": record({"path": TEXT}, description="A file below DATA_DIR."),
+    "alias": {**TEXT, "default": "current"},
+    "gate": record({}, {"metric": TEXT, "floor": NUMBER, "margin": NUMBER}),
+    "notes": TEXT,
+}
+_FILE: Schema = {"type": "string", "format": "binary"}
+_FORCE = {"force": {**BOOLEAN, "default": False, "description": "Move it even if no worker can load the version."}}
+
+_EVENTS = array({**TEXT, "enum": list(EVENTS)}, minItems=1)
+_TRY = record({"at": TIME, "status": nullable(INTEGER), "error": nullable(TEXT), "ms": NUMBER})
+_WEBHOOK: dict[str, Schema] = {
+    "name": TEXT,
+    "url": TEXT,
+    "events": _EVENTS,
+    "created_at": TIME,
+    "models": nullable(array(TEXT)),
+    "last_try": nullable(_TRY),
+}
+_DELIVERY = record(
+    {
+        "id": TEXT,
+        "type": TEXT,
+        "url": TEXT,
+        "webhook": nullable(TEXT),
+        "status": {**TEXT, "enum": ["pending", "delivered", "failed"]},
+        "created_at": TIME,
+        "next_try_at": nullable(TIME),
+        "tries": array(_TRY),
+    }
+)
+
+_POINT: Mapping[str, Schema] = {
+    "requests": {**INTEGER, "description": "Requests for predictions."},
+    "refused": {**INTEGER, "description": "Those that were answered with a status of 400 or above."},
+    "failed": {**INTEGER, "description": "Predictions that failed or expired."},
+    "rows": {**INTEGER, "description": "Scored rows."},
+    "waiting": {**INTEGER, "description": "The most predictions that waited at once."},
+    "oldest_seconds": {**NUMBER, "description": "The longest that one had waited."},
+    **{
+        f"p{share}": {
+            **nullable(NUMBER),
+            "description": f"Seconds within which {share} % of the answers with predictions came; null without any.",
+        }
+        for share in (50, 95, 99)
+    },
+}
+
+_WORKER = record(
+    {
+        "name": TEXT,
+        "host": TEXT,
+        "busy": {**INTEGER, "description": "Scorers that score."},
+        "idle": {**INTEGER, "description": "Scorers that wait for jobs."},
+        "models": {**nullable(array(TEXT)), "description": "Those that it serves; null: all."},
+        "loaded": array(TEXT, description="Versions in the memory of all its scorers, such as `loan@3`."),
+        "memory": {**nullable(record({"shared": INTEGER, "own": INTEGER})), "description": "Bytes of models."},
+        "failures": array(record({"version": TEXT, "reason": TEXT, "since": TEXT})),
+        "silent": {**BOOLEAN, "description": "It has reported nothing for some seconds."},
+    }
+)
+_QUEUE = record(
+    {
+        "model": TEXT,
+        **dict.fromkeys(("waiting", "rows", "running", "files_waiting", "files_running"), INTEGER),
+        "oldest_seconds": NUMBER,
+    }
+)
+_SYSTEM: Mapping[str, Schema] = {
+    "status": {**TEXT, "enum": list(State)},
+    "alerts": array(record({"code": TEXT, "severity": {**TEXT, "enum": ["critical", "warning"]}, "detail": TEXT})),
+    "workers": array(_WORKER),
+    "trainers": array(record({"host": TEXT, "queue": TEXT, "busy": BOOLEAN, "job": nullable(TEXT)})),
+    "queues": array(_QUEUE, description="Those with jobs."),
+    "trainer_queues": array(record({"name": TEXT, "waiting": INTEGER, "oldest_seconds": NUMBER})),
+    "redis": nullable(
+        record({"bytes": INTEGER, "max_bytes": nullable(INTEGER), "shares": OBJECT, "disk": nullable(BOOLEAN)})
+    ),
+    "spool_bytes": INTEGER,
+    "webhooks_waiting": INTEGER,
+}
+
+_COLUMN = record(
+    {
+        "name": TEXT,
+        "use": {**TEXT, "enum": list(ColumnUse)},
+        "kind": nullable({**TEXT, "enum": list(KINDS)}),
+        "nullable": BOOLEAN,
+        "categories": nullable(array(TEXT)),
+        "samples": array(TEXT, description="The most frequent values."),
+        "different": {**INTEGER, "description": "How many different values it has."},
+        "nulls": {**INTEGER, "description": "Rows in which it is null."},
+        "remarks": array(TEXT),
+    }
+)
+
+SCHEMAS: Mapping[str, Schema] = {
+    "AliasMove": record({"version": VERSION}, _FORCE, additionalProperties=False),
+    "Alive": record({"status": TEXT}),
+    "AuditPage": page_of(
+        record({"id": TEXT, "time": TIME}, dict.fromkeys(AUDIT_FIELDS, ANYTHING) | {"outcome": {"enum": list(Outcome)}})
+    ),
+    "Bytes": {**TEXT, "description": "JSON, and the bytes of the tensors after it."},
+    "Csv": {**TEXT, "description": "Rows with a header line, as in a training file."},
+    "DeliveryList": record({"items": array(_DELIVERY)}),
+    "Document": OBJECT,
+    "Failure": FAILURE,
+    "FieldError": FIELD_ERROR,
+    "ForeignError": record({"error": TEXT}),
+    "FormRow": {**_map_of(TEXT), "description": "One row, a field for each input."},
+    "Instances": {
+        "description": "Rows: a list of objects or of lists, one object, or any other dialect of the reference.",
+        "anyOf": [array(OBJECT), array(array(ANYTHING)), OBJECT, array(SCALAR), TEXT],
+    },
+    "Job": job(),
+    "JobEvent": record({"event": {**TEXT, "enum": ["progress", "log", "end"]}, "data": TEXT}, {"id": TEXT}),
+    "JobPage": page_of(ref("Job")),
+    "Key": record(_KEY),
+    "KeyList": record({"items": array(ref("Key"))}),
+    "KeyRequest": record(
+        {"name": TEXT, "scopes": array({**TEXT, "enum": list(Scope)}, minItems=1)},
+        {
+            "owner": TEXT,
+            "models": array(MODEL_NAME, description="By default all."),
+            "expires": DURATION,
+            "limits": ref("Limits"),
+            "detail": {**TEXT, "enum": list(Detail)},
+        },
+        additionalProperties=False,
+    ),
+    "InferRequest": record(
+        {"inputs": array(ref("TensorIn"), minItems=1)},
+        {"id": TEXT, "parameters": OBJECT, "outputs": array(record({"name": TEXT}, {"parameters": OBJECT}))},
+    ),
+    "InferResponse": record(
+        {"model_name": TEXT, "model_version": TEXT, "outputs": array(ref("TensorOut"))}, {"id": TEXT}
+    ),
+    "Limits": record({}, {name: {"type": "integer"} for name in Limits.__dataclass_fields__}),
+    "MlflowError": record({"error_code": TEXT, "message": TEXT}),
+    "MlflowInput": record(
+        {},
+        {
+            "dataframe_split": OBJECT,
+            "dataframe_records": array(OBJECT),
+            "instances": ANYTHING,
+            "inputs": ANYTHING,
+            "params": OBJECT,
+        },
+        description="Exactly one of the four shapes of rows. `params.predict_method` names another method.",
+    ),
+    "Model": record({**_VERSION, "aliases": _ALIASES, "versions": array(INTEGER), "ready": BOOLEAN}),
+    "ModelList": record(
+        {"items": array(record({"name": TEXT, "aliases": _ALIASES, "version": INTEGER})), "models": array(TEXT)}
+    ),
+    "ModelState": record(_STATE),
+    "ModelUpload": record({"file": _FILE}, {"sample": _FILE, "code": _FILE, "signature": _FILE, "versions": TEXT}),
+    "ModelVersion": record(_VERSION),
+    "NewKey": record({**_KEY, "secret": nullable(TEXT), "warnings": array(TEXT)}),
+    "NewSchedule": record(
+        {"cron": {**TEXT, "examples": ["0 3 * * 1"]}}, {"request": ref("TrainingRequest")}, additionalProperties=False
+    ),
+    "NewVersion": record({"version": INTEGER, **_STATE}),
+    "Nothing": {**TEXT, "description": "A line end."},
+    "Predictions": record(
+        {"predictions": array(ANYTHING)}, {"probabilities": array(ANYTHING, description="By class label, a row each.")}
+    ),
+    "Problem": PROBLEM,
+    "Ready": record(
+        {"status": {**TEXT, "enum": ["ok", "degraded"]}, "models": INTEGER, "workers": INTEGER},
+        {"detail": TEXT, "reasons": array(record({"code": TEXT, "detail": TEXT})), "repairs": BOOLEAN},
+    ),
+    "Report": OBJECT,
+    "Rollback": record({}, _FORCE, additionalProperties=False),
+    "RotationRequest": record({}, {"overlap": TEXT, "expires": DURATION}, additionalProperties=False),
+    "SageMakerError": record({"Message": TEXT}, {"OriginalStatusCode": INTEGER, "OriginalMessage": TEXT}),
+    "Schedule": _SCHEDULE,
+    "ScheduleList": record({"items": array(ref("Schedule"))}),
+    "Signature": record(
+        {"inputs": array(_INPUT), "outputs": array(_OUTPUT), "methods": array(_METHOD)},
+        {"id_field": nullable(TEXT), "format": {**TEXT, "enum": list(RowFormat)}, "output": _OUTPUT},
+    ),
+    "SignatureEdit": record(
+        {"from": {"type": ["integer", "string"]}, "signature": OBJECT},
+        additionalProperties=False,
+        description="`from`: the number or an alias of a version. `signature`: what is to change.",
+    ),
+    "TensorIn": record(
+        {"name": TEXT, "datatype": {**TEXT, "enum": list(TYPES)}, "shape": array(INTEGER)},
+        {"data": array(ANYTHING), "parameters": OBJECT},
+    ),
+    "TensorMetadata": record({"name": TEXT, "datatype": TEXT, "shape": array(INTEGER)}, {"parameters": OBJECT}),
+    "TensorOut": record(
+        {"name": TEXT, "datatype": TEXT, "shape": array(INTEGER)}, {"data": array(SCALAR), "parameters": OBJECT}
+    ),
+    "System": record(_SYSTEM),
+    "Text": TEXT,
+    "Traffic": record(
+        {
+            "period": TEXT,
+            "step": {**INTEGER, "description": "The seconds of a point."},
+            "total": record(_POINT),
+            "points": array(record({"start": TIME, **_POINT})),
+        }
+    ),
+    "TrainingForm": record({}, {"file": _FILE, "request": {**TEXT, "description": "The other keys as JSON."}}),
+    "TrainingPreview": record(
+        {
+            "source": TEXT,
+            "rows": {**INTEGER, "description": "The rows that were read."},
+            "complete": {**BOOLEAN, "description": "Whether these are all rows."},
+            "columns": array(_COLUMN),
+            "target": {**TEXT, "description": "The requested one, or a suggestion."},
+            "task": nullable({**TEXT, "enum": list(Task)}),
+            "problems": array(TEXT, description="Why the training would fail; empty if nothing is in its way."),
+            "remarks": array(TEXT),
+        }
+    ),
+    "TrainingRequest": record({}, _TRAINING, additionalProperties=False),
+    "V2Index": array(record({"name": TEXT, "version": TEXT, "state": TEXT, "reason": TEXT})),
+    "V2Live": record({"live": BOOLEAN}),
+    "V2Load": record({"name": TEXT, "load": BOOLEAN}),
+    "V2Model": record(
+        {
+            "name": TEXT,
+            "versions": array(TEXT),
+            "platform": TEXT,
+            "inputs": array(ref("TensorMetadata")),
+            "outputs": array(ref("TensorMetadata")),
+        }
+    ),
+    "V2ModelReady": record({"name": TEXT, "ready": BOOLEAN}),
+    "V2Models": record({"models": array(TEXT)}),
+    "V2Ready": record({"ready": BOOLEAN}),
+    "V2Server": record({"name": TEXT, "version": TEXT, "extensions": array(TEXT)}),
+    "VersionList": record({"items": array(_VERSION_ITEM)}),
+    "Webhook": record(_WEBHOOK, {"owner": TEXT}),
+    "WebhookList": record({"items": array(ref("Webhook"))}),
+    "WebhookRequest": record({"url": TEXT, "events": _EVENTS}, additionalProperties=False),
+}
+"""The schemas by name."""
+
+PATH_PARAMETERS: Mapping[str, tuple[str, str, Schema]] = {
+    "asset": ("asset", "The name of the file.", TEXT),
+    "alias": ("alias", "An alias, such as `current`.", TEXT),
+    "job_id": ("id", "The id of a job.", TEXT),
+    "key_id": ("id", "The id of a key.", TEXT),
+    "method": ("method", "A method of the estimator that the signature of the model lists.", TEXT),
+    "name": ("name", "The name of a model, without a version.", TEXT),
+    "reference": ("model", "A model: `loan`, `loan@3` (a version) or `loan@canary` (an alias).", TEXT),
+    "version": ("version", "The number of a version, or an alias.", TEXT),
+    "webhook": ("name", "The name of a webhook.", TEXT),
+}
+"""The variables of paths: the name in the document, what it is, and its schema."""

@@ -1,0 +1,110 @@
+"""What documents a route: what it takes and answers. `gateway.openapi` makes the OpenAPI document from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Schema = Mapping[str, Any]
+"""A JSON schema (2020-12)."""
+Content = str | Mapping[str, str | Schema]
+"""What a body holds: a schema for each media type. A text alone is the schema of JSON. A schema that is a text is the
+name of one in `gateway.openapi.schemas`."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of the query, or with `place="header"` a header of the request."""
+
+    name: str
+    description: str
+    schema: Schema = field(default_factory=lambda: TEXT)
+    place: str = "query"
+    required: bool = False
+    example: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer with one status. `headers`: those that matter to clients, with a description each."""
+
+    description: str
+    content: Content = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What documents a route. `id` is the name of the function that generators of clients make.
+
+    `answers` has the successful ones by status. `problems` are the other ones, each a status and a code such as
+    `"404 unknown_job"`; those that the door and the body give to every such route are added (`gateway.openapi`).
+    `error`: the schema of the errors of a route that has its own, in JSON; None: `application/problem+json`.
+    `streamed`: the body goes to the spool in pieces, so the limits of other bodies do not hold for it.
+    `tag`: the group in which it is shown; None: the name of its blueprint.
+    """
+
+    id: str
+    summary: str
+    answers: Mapping[int, Answer]
+    problems: tuple[str, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    body: Content | None = None
+    body_required: bool = True
+    streamed: bool = False
+    description: str = ""
+    error: str | Schema | None = None
+    tag: str | None = None
+
+
+def listed(problems: tuple[str, ...]) -> Mapping[int, list[str]]:
+    """Return the codes by status."""
+    found: dict[int, list[str]] = {}
+    for problem in problems:
+        status, code = problem.split()
+        if code not in found.setdefault(int(status), []):
+            found[int(status)].append(code)
+    return found
+
+
+TEXT: Schema = {"type": "string"}
+NUMBER: Schema = {"type": "number", "minimum": 0}
+MOMENT: Schema = {"type": "string", "format": "date-time"}
+COUNT: Schema = {"type": "integer", "minimum": 1}
+
+WAIT = Parameter("wait", "Seconds to wait for the end of the job, at most MAX_WAIT.", NUMBER)
+PREFER = Parameter(
+    "Prefer",
+    "`wait=5` waits up to 5 s for the result. `handling=lenient` leaves out invalid rows instead of refusing all.",
+    place="header",
+    example="wait=5",
+)
+CANCEL_AFTER = Parameter("Cancel-After", "Seconds after which the job expires unless it has started.", NUMBER, "header")
+IDEMPOTENCY_KEY = Parameter(
+    "Idempotency-Key",
+    "A new UUID for each new request. The same key and request get what the first one has made.",
+    {"type": "string", "minLength": 1, "maxLength": 512, "pattern": "^[!-~]+$"},
+    "header",
+)
+WEBHOOK_URL = Parameter(
+    "Webhook-Url", "A URL that gets the end of the job.", {"type": "string", "format": "uri"}, "header"
+)
+PAGE = (
+    Parameter("limit", "Most items of the page.", {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}),
+    Parameter("cursor", "`next_cursor` of the page before."),
+)
+
+REPLAYED = {"Idempotent-Replayed": "`true` if an earlier request with this `Idempotency-Key` has made it."}
+LOCATION = {"Location": "The address of what was made."}
+JOB_ACCEPTED = Answer(
+    "The job is accepted.", "Job", {**LOCATION, "Retry-After": "Seconds after which it may have ended.", **REPLAYED}
+)
+DELETED = Answer("It is gone.")
+
+REPEATED = ("400 invalid_parameter", "410 job_gone", "422 idempotency_key_reused")
+"""Problems of a route that takes an `Idempotency-Key`."""
+KEPT = ("503 redis_full", "503 redis_disk_full", "503 redis_read_only", "503 too_few_replicas")
+"""Problems of a route that writes into Redis, besides those of one that reads there."""
+COMMANDED = (*KEPT, "503 no_trainer", "503 redis_disk_slow", "503 trainer_crashed")
+"""Problems of a route that has the trainer change the model repository."""

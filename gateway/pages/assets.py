@@ -1,0 +1,51 @@
+"""The styles and scripts of the pages. They are in this package, so browsers need no other host."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+from flask import Blueprint, Response
+
+from gateway.problems import Problem
+from gateway.rules import Level
+
+_FOLDER = Path(__file__).parent / "static"
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_FILES = {
+    path.name: (path, _TYPES[path.suffix])
+    for path in (
+        *(_FOLDER / name for name in ("style.css", "app.js", "charts.js", "train.js", "icon.svg")),
+        *(_FOLDER / name for name in ("htmx/htmx.min.js", "uplot/uPlot.iife.min.js", "uplot/uPlot.min.css")),
+    )
+}
+# The address of a file changes with its content, so browsers never ask for it again.
+_KEPT = "public, max-age=31536000, immutable"
+
+
+@cache
+def address_of(name: str) -> str:
+    """Return the address of a file, which changes with its content."""
+    return f"/ui/assets/{hashlib.sha256(_content(name)).hexdigest()[:12]}/{name}"
+
+
+def blueprint() -> Blueprint:
+    routes = Blueprint("assets", __name__, url_prefix="/ui")
+
+    # Open, because the page to sign in needs them, and they hold no secrets.
+    @routes.get("/assets/<digest>/<asset>", level=Level.OPEN, page=True)
+    def show(digest: str, asset: str) -> Response:
+        if asset not in _FILES:
+            raise Problem(404, "not_found", f"the pages have no file {asset[:64]!r}")
+        # During an upgrade, a page of one release may ask a gateway of another release.
+        same = address_of(asset) == f"/ui/assets/{digest}/{asset}"
+        headers = {"Cache-Control": _KEPT if same else "no-store", "X-Content-Type-Options": "nosniff"}
+        return Response(_content(asset), headers=headers, content_type=f"{_FILES[asset][1]}; charset=utf-8")
+
+    return routes
+
+
+@cache
+def _content(name: str) -> bytes:
+    return _FILES[name][0].read_bytes()

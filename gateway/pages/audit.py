@@ -1,0 +1,41 @@
+"""The audit log: who did what, and with what outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response, request
+
+from broker.audit import AuditLog
+from gateway.pages.layout import blueprint_of_pages, page
+from gateway.problems import Problem
+from gateway.rules import Level
+
+_PER_PAGE = 50
+_FILTERS = ("action", "actor", "model", "outcome")
+
+OUTCOMES = {"done": "good", "refused": "warn", "failed": "bad"}
+
+
+@dataclass(frozen=True)
+class AuditPages:
+    log: AuditLog
+
+    def blueprint(self) -> Blueprint:
+        routes = blueprint_of_pages("audit")
+
+        @routes.get("/audit", level=Level.ADMIN, page=True)
+        def index() -> Response:
+            chosen = {name: request.args.get(name, "").strip() for name in _FILTERS}
+            given = {name: value for name, value in chosen.items() if value}
+            try:
+                found = self.log.page(given, _PER_PAGE, request.args.get("cursor") or None)
+            except ValueError as error:
+                raise Problem(400, "invalid_parameter", f"{error}; begin at the first page again") from error
+            older = urlencode({**given, "cursor": found.next_cursor}) if found.next_cursor else None
+            return page(
+                "audit.html", title="Audit log", entries=found.items, chosen=chosen, older=older, outcomes=OUTCOMES
+            )
+
+        return routes

@@ -1,0 +1,155 @@
+"""The jobs of the caller, and what happened to each."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response, request
+
+from broker.gateway.listing import JobFilter
+from broker.job_kinds import readable_kinds
+from contract.jobs import Job, Status
+from gateway.exchange import caller
+from gateway.pages.layout import blueprint_of_pages, page, see
+from gateway.pages.wording import seconds
+from gateway.problems import Problem
+from gateway.rules import Level
+from gateway.serving.jobs import JobReader, scope_for
+from gateway.serving.training import Trainings
+from gateway.sessions import PATH
+
+_PER_PAGE = 20
+_MOST_OUTPUT, _MOST_LOG = 20_000, 64_000
+"""The most that a page shows: characters of an output, and bytes of a log."""
+
+KINDS: Mapping[str, str] = {"prediction": "Prediction", "training": "Training", "file_prediction": "File prediction"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step in the life of a job. `at` is None if it is still to come."""
+
+    title: str
+    at: str | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class JobsPages:
+    reader: JobReader
+    trainings: Trainings
+
+    def blueprint(self) -> Blueprint:
+        routes = blueprint_of_pages("jobs")
+
+        @routes.get("/jobs", level=Level.OWN, page=True)
+        def index() -> Response:
+            chosen = {name: request.args.get(name, "") for name in ("status", "kind", "model")}
+            try:
+                found = self.reader.list(_filter(chosen), _PER_PAGE, request.args.get("cursor") or None)
+            except ValueError as error:
+                raise Problem(400, "invalid_parameter", f"{error}; begin at the first page again") from error
+            given = {name: value for name, value in chosen.items() if value}
+            older = urlencode({**given, "cursor": found.next_cursor}) if found.next_cursor else None
+            return page(
+                "jobs.html",
+                title="Jobs",
+                jobs=found.items,
+                chosen=chosen,
+                again=request.full_path.rstrip("?"),
+                older=older,
+                first="cursor" not in request.args,
+                statuses=list(Status),
+                kinds=KINDS,
+            )
+
+        @routes.get("/jobs/<job_id>", level=Level.OWN, page=True)
+        def show(job_id: str) -> Response:
+            job = self.reader.wait(job_id, 0, lambda: False)
+            log = self._log(job) if job.kind == "training" else None
+            kind = KINDS.get(job.kind, job.kind)
+            return page(
+                "job.html",
+                title=f"{kind} {'of' if job.kind == 'training' else 'with'} {job.model}",
+                job=job,
+                kind=kind,
+                steps=list(_steps(job)),
+                log=log,
+                output=shown_output(job),
+                may_cancel=not job.status.final and caller().allows(scope_for(job)),
+            )
+
+        @routes.post("/jobs/<job_id>/cancel", level=Level.OWN, page=True, audit="cancel_job")
+        def cancel(job_id: str) -> Response:
+            self.reader.cancel(job_id)
+            return see(f"{PATH}/jobs/{job_id}")
+
+        return routes
+
+    def _log(self, job: Job) -> str:
+        _, text = self.trainings.log(job, 0)
+        shown = text[-_MOST_LOG:].decode(errors="replace")
+        return shown if len(text) <= _MOST_LOG else shown.partition("\n")[2]
+
+
+def _filter(chosen: Mapping[str, str]) -> JobFilter:
+    """Return the filter. Unknown statuses and kinds are ignored."""
+    status = Status(chosen["status"]) if chosen["status"] in list(Status) else None
+    kind = chosen["kind"] if chosen["kind"] in {one.name for one in readable_kinds()} else None
+    return JobFilter(chosen["model"] or None, status, kind=kind)
+
+
+def _steps(job: Job) -> Iterator[Step]:
+    yield Step("Queued", job.created_at)
+    ended = job.completed_at
+    if job.started_at or not ended:
+        yield Step("Taken", job.started_at, _taken(job))
+    yield Step(_ENDS.get(job.status, "End"), ended, _took(job))
+
+
+_ENDS: Mapping[Status, str] = {
+    Status.SUCCEEDED: "Succeeded",
+    Status.FAILED: "Failed",
+    Status.CANCELED: "Cancelled",
+    Status.EXPIRED: "Expired",
+}
+
+
+def _taken(job: Job) -> str:
+    metrics = job.metrics or {}
+    rows = metrics.get("batch_rows")
+    notes = [f"waited {_span(job.created_at, job.started_at)}"] if job.started_at else []
+    if isinstance(rows, int):
+        notes.append(f"in a batch of {rows:,} row{'' if rows == 1 else 's'}")
+    return ", ".join(notes)
+
+
+def _took(job: Job) -> str:
+    if not job.completed_at:
+        return ""
+    if job.started_at:
+        return f"after {_span(job.started_at, job.completed_at)} of work"
+    return f"before it started, {_span(job.created_at, job.completed_at)} after it was queued"
+
+
+def _span(begin: str | None, end: str | None) -> str:
+    if begin is None or end is None:
+        return "?"
+    return seconds(max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()))
+
+
+def shown_output(job: Job) -> str | None:
+    """Return the output as text; that of a training has its own form."""
+    if job.output is None or job.kind == "training":
+        return None
+    text = io.StringIO()
+    for piece in json.JSONEncoder(indent=2, ensure_ascii=False, default=str).iterencode(job.output):
+        text.write(piece)
+        if text.tell() > _MOST_OUTPUT:  # writing all of a large output takes seconds
+            return f"{text.getvalue()[:_MOST_OUTPUT]}\n…"
+    return text.getvalue()

@@ -1,0 +1,70 @@
+"""Making, rotating and revoking API keys. A secret is shown once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from broker.keys import IssuedKey
+from contract.keys import Scope
+from gateway.exchange import current
+from gateway.pages.layout import blueprint_of_pages, page, see
+from gateway.protocols.key_requests import key_request, rotation_request
+from gateway.rules import Level
+from gateway.serving.keys import KeyAdmin
+from gateway.sessions import PATH
+
+SCOPES = {
+    Scope.PREDICT: "ask models for predictions",
+    Scope.READ: "see models, versions, reports and metrics",
+    Scope.TRAIN: "train models, and set schedules",
+    Scope.PUBLISH: "move aliases, roll back, import and delete versions",
+    Scope.ADMIN: "all of these, manage keys, and read the audit log",
+}
+EXPIRIES = {"": "never", "7d": "in 7 days", "30d": "in 30 days", "90d": "in 90 days", "365d": "in a year"}
+OVERLAPS = {"": "stops working at once", "1h": "works for another hour", "1d": "works for another day"}
+
+
+@dataclass(frozen=True)
+class KeysPages:
+    keys: KeyAdmin
+
+    def blueprint(self) -> Blueprint:
+        routes = blueprint_of_pages("keys")
+
+        @routes.get("/keys", level=Level.ADMIN, page=True)
+        def index() -> Response:
+            found = self.keys.all()
+            return page("keys.html", title="Keys", keys=found, scopes=SCOPES, expiries=EXPIRIES, overlaps=OVERLAPS)
+
+        @routes.post("/keys", level=Level.ADMIN, page=True, audit="make_key")
+        def make() -> Response:
+            return _shown(*self.keys.make(key_request(_body())), "made")
+
+        @routes.post("/keys/<key_id>/rotate", level=Level.ADMIN, page=True, audit="rotate_key")
+        def rotate(key_id: str) -> Response:
+            overlap = request.form.get("overlap")
+            given = {"overlap": overlap} if overlap else {}
+            return _shown(*self.keys.rotate(key_id, rotation_request(given).overlap), "rotated")
+
+        @routes.post("/keys/<key_id>/revoke", level=Level.ADMIN, page=True, audit="revoke_key")
+        def revoke(key_id: str) -> Response:
+            self.keys.revoke(key_id)
+            return see(f"{PATH}/keys")
+
+        return routes
+
+
+def _shown(issued: IssuedKey, secret: str, what: str) -> Response:
+    current().on_key = issued.key.id
+    return page("secret.html", title=f"The key {issued.key.name}", issued=issued, secret=secret, what=what)
+
+
+def _body() -> dict[str, Any]:
+    """Return the form as the JSON of `POST /v1/keys`."""
+    form = request.form
+    given: dict[str, Any] = {name: form.get(name, "").strip() for name in ("name", "owner", "expires")}
+    given |= {"models": form.get("models", "").replace(",", " ").split(), "scopes": form.getlist("scopes")}
+    return {name: value for name, value in given.items() if value}

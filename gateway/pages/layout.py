@@ -1,0 +1,186 @@
+"""What all pages share: their frame, the check of their forms, and their answers to errors."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from flask import Blueprint, Response, request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from contract.keys import NOBODY, Key, Scope
+from gateway.door.guard import ELSEWHERE
+from gateway.exchange import current, note_problem
+from gateway.pages import pace, wording
+from gateway.pages.assets import address_of
+from gateway.pages.sparklines import sparkline
+from gateway.problems import Problem, problem_of
+from gateway.rules import READING
+from gateway.sessions import COOKIE, PATH, form_token, id_in, new_id
+
+HEADERS: Mapping[str, str] = {
+    # Pages show texts of users. Even an unescaped one could run no script and send nothing to other sites.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",  # after signing out, the back button shows nothing
+}
+
+FIELD = "token"
+LOGIN = f"{PATH}/login"
+
+
+@dataclass(frozen=True)
+class Section:
+    """An entry of the navigation. `scopes`: a key needs one of these to see it; empty: every key sees it."""
+
+    label: str
+    path: str
+    scopes: tuple[Scope, ...] = ()
+
+    def is_shown(self, caller: Key) -> bool:
+        return not self.scopes or any(map(caller.allows, self.scopes))
+
+    def is_here(self, path: str) -> bool:
+        """Return whether a page belongs to this section."""
+        also = (f"{PATH}/models/",) if self.path == PATH else (f"{self.path}/",)
+        return path == self.path or path.startswith(also)
+
+
+SECTIONS = (
+    Section("Models", PATH, (Scope.READ, Scope.PREDICT)),
+    Section("Train", f"{PATH}/train", (Scope.TRAIN,)),
+    Section("Jobs", f"{PATH}/jobs"),
+    Section("System", f"{PATH}/system", (Scope.READ,)),
+    Section("Keys", f"{PATH}/keys", (Scope.ADMIN,)),
+    Section("Audit", f"{PATH}/audit", (Scope.ADMIN,)),
+)
+
+
+def blueprint_of_pages(name: str) -> Blueprint:
+    """Return a blueprint for pages under `/ui`. It checks the token of each form, and answers errors with a page."""
+    routes = Blueprint(f"{name}_pages", __name__, url_prefix=PATH)
+    routes.before_request(_check_form)
+    routes.register_error_handler(Exception, error_page)
+    return routes
+
+
+def page(template: str, status: int = 200, **values: object) -> Response:
+    """Return the page that a template makes of `values` and of what all templates know (`_shared`)."""
+    exchange = current()
+    known = id_in(exchange.environ)
+    session = known or new_id()
+    html = _ENVIRONMENT.get_template(template).render({**_shared(exchange.caller, session), **values})
+    response = Response(html, status, HEADERS, content_type="text/html; charset=utf-8")
+    if "HTTP_HX_REQUEST" in exchange.environ and exchange.caller is not NOBODY:
+        response.headers[pace.HEADER] = f"{_PACE.note(session, exchange.environ['PATH_INFO']):g}"
+    # A form of a visitor who has not signed in needs a token, too. After a link on another site, browsers hold the
+    # cookie of a session back: another one would take its place.
+    held_back = exchange.caller is NOBODY and exchange.environ.get("HTTP_SEC_FETCH_SITE") == "cross-site"
+    if known is None and not held_back:
+        remember(response, session)
+    return response
+
+
+def see(path: str) -> Response:
+    """Send the browser on to another page, after a form."""
+    return Response(status=303, headers={"Location": path, "Cache-Control": "no-store"})
+
+
+def remember(response: Response, session: str) -> None:
+    """Give the browser the id of its session in a cookie. No script can read it, and no other site can make the browser
+    send it. It is gone when the browser is closed."""
+    secure = current().environ["wsgi.url_scheme"] == "https"
+    response.set_cookie(COOKIE, session, path=PATH, httponly=True, samesite="Strict", secure=secure)
+
+
+def error_page(error: Exception) -> Response:
+    """Return the page for a request that ended with `error`, or send the visitor to sign in."""
+    problem = problem_of(error)
+    if problem.status == 401:
+        return _to_login()
+    note_problem(problem.code)
+    title = wording.TITLES.get(problem.status, "That did not work")
+    response = page("error.html", problem.status, title=title, problem=problem, sentences=problem.sentence())
+    response.headers.update(problem.headers)
+    # If htmx asked, the part stays as it was, and the error appears above it.
+    response.headers.update({"HX-Retarget": "#notice", "HX-Reselect": "#problem", "HX-Reswap": "innerHTML"})
+    return response
+
+
+def _to_login() -> Response:
+    """Send the visitor to sign in, and back afterwards."""
+    environ = current().environ
+    if "HTTP_HX_REQUEST" in environ:
+        try:
+            asked = urlsplit(environ.get("HTTP_HX_CURRENT_URL", ""))
+        except ValueError:  # no browser sends such an address
+            return see(LOGIN)
+        return Response(status=204, headers={"HX-Redirect": _login_and(asked.path, asked.query)})
+    if environ["REQUEST_METHOD"] not in READING:
+        return see(LOGIN)
+    path = environ["PATH_INFO"].encode("latin-1").decode(errors="replace")
+    return see(_login_and(quote(path), environ["QUERY_STRING"]))
+
+
+def _login_and(path: str, query: str) -> str:
+    target = f"{path}?{query}" if query else path
+    return LOGIN if target in ("", PATH) else f"{LOGIN}?next={quote(target, safe='/')}"
+
+
+def _check_form() -> None:
+    """Raise `Problem` (403) unless a form carries the token of its session. An upload carries it in its address, since
+    its body goes to the spool as it arrives."""
+    if request.method in READING:
+        return
+    session = id_in(request.environ)
+    token = request.args.get(FIELD)
+    if token is None and request.mimetype == "application/x-www-form-urlencoded":
+        token = request.form.get(FIELD)
+    # A page of a neighbouring host can plant a cookie, and so knows the token of that one.
+    foreign = request.headers.get("Sec-Fetch-Site") in ELSEWHERE
+    if foreign or not session or not token or not hmac.compare_digest(token.encode(), form_token(session).encode()):
+        detail = "this form belongs to another site, or to a session that has ended; go back, reload it, and try again"
+        raise Problem(403, "foreign_form", detail)
+
+
+def _shared(caller: Key, session: str) -> Mapping[str, object]:
+    """Return the variables of all templates."""
+    token = form_token(session)
+    environ = current().environ
+    here = environ["PATH_INFO"].encode("latin-1").decode(errors="replace")
+
+    def may(scope: str) -> bool:
+        return caller.allows(Scope(scope))
+
+    return {
+        "caller": caller if caller.id else None,
+        "may": may,
+        "sections": [] if caller is NOBODY else [one for one in SECTIONS if one.is_shown(caller)],
+        "here": here,
+        "token": token,
+        "token_field": Markup('<input type="hidden" name="{}" value="{}">').format(FIELD, token),
+    }
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters |= wording.FILTERS
+    environment.globals |= {"asset": address_of, "sparkline": sparkline}
+    return environment
+
+
+_ENVIRONMENT = _environment()
+_PACE = pace.Pace()

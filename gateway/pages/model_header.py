@@ -1,0 +1,41 @@
+"""The head of every page about a model: its name, its current version, and its tabs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from contract.keys import Detail, Key, Scope
+from contract.repository import CURRENT, Repository
+
+_TABS = (
+    ("Try", "", Scope.PREDICT),
+    ("Versions", "/versions", Scope.READ),
+    ("Traffic", "/traffic", Scope.READ),
+    ("API", "/api", Scope.PREDICT),
+)
+
+
+@dataclass(frozen=True)
+class ModelHeader:
+    """`current` is None for a model without a current version. `aliases`: those of each version. `tabs`: labels and
+    addresses of the pages that the caller may open."""
+
+    name: str
+    current: int | None
+    aliases: Mapping[int, list[str]]
+    tabs: list[tuple[str, str]]
+
+    @classmethod
+    def of(cls, repository: Repository, name: str, caller: Key) -> ModelHeader:
+        found = repository.aliases(name)
+        by_version: dict[int, list[str]] = {}
+        for alias, version in sorted(found.items(), key=lambda item: (item[0] != CURRENT, item)):
+            by_version.setdefault(version, []).append(alias)
+        tabs = [(label, f"/ui/models/{name}{path}") for label, path, scope in _TABS if caller.allows(scope)]
+        return cls(name, found.get(CURRENT), by_version, tabs)
+
+
+def sees_inputs(caller: Key) -> bool:
+    """Return whether the caller may learn the inputs of a model. A terse key needs the scope `read` for it."""
+    return caller.detail is Detail.FULL or caller.allows(Scope.READ)

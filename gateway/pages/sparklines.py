@@ -1,0 +1,34 @@
+"""Small curves without axes, as SVG: they need no script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+_WIDTH, _HEIGHT, _MARGIN = 120.0, 28.0, 2.0
+
+
+def sparkline(values: Sequence[float], label: str, kind: str = "") -> Markup:
+    """Return a curve of the values, the oldest first. `label` says in words what it shows; `kind` is a CSS class."""
+    highest = max(values, default=0.0) or 1.0
+    step = (_WIDTH - 2 * _MARGIN) / max(1, len(values) - 1)
+    points = [
+        (_MARGIN + at * step, _HEIGHT - _MARGIN - value / highest * (_HEIGHT - 2 * _MARGIN))
+        for at, value in enumerate(values)
+    ]
+    return Markup(
+        '<svg class="spark {}" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
+    ).format(kind, f"{_WIDTH:g}", f"{_HEIGHT:g}", label, _line(points))
+
+
+def _line(points: Sequence[tuple[float, float]]) -> Markup:
+    """Return a line with the area below it."""
+    path = " L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    area = f"M{points[0][0]:.1f} {_HEIGHT:g} L{path} L{points[-1][0]:.1f} {_HEIGHT:g} Z"
+    return Markup('<path class="area" d="{}"/><path class="line" d="M{}"/>').format(area, path)
+
+
+def halved(values: Sequence[float]) -> list[float]:
+    """Return the sums of pairs, so that a small curve has fewer corners than pixels."""
+    return [sum(values[at : at + 2]) for at in range(len(values) % 2, len(values), 2)]

@@ -1,0 +1,73 @@
+"use strict";
+// Draws the curves of a page with uPlot. The numbers are in `data-series` of the part that holds the charts. A table
+// below has them, too.
+
+const COLOURS = { answered: "--c0", errors: "--bad", p50: "--c0", p99: "--c1", waiting: "--c3", rows: "--c2" };
+const NAMES = { answered: "answered", errors: "errors", p50: "median", p99: "99 %", waiting: "waiting", rows: "rows" };
+
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+const WHOLE = [1, 2, 5].flatMap(step => [...Array(10).keys()].map(power => step * 10 ** power)).sort((a, b) => a - b);
+
+function clock(seconds, period) {
+  const moment = new Date(seconds * 1e3).toISOString();
+  return period === "30d" ? `${moment.slice(8, 10)}.${moment.slice(5, 7)}.` : moment.slice(11, 16);
+}
+
+function short(value) {
+  if (value >= 1e6) return `${+(value / 1e6).toFixed(1)}M`;
+  if (value >= 1e4) return `${+(value / 1e3).toFixed(1)}k`;
+  return `${+value.toFixed(value < 1 ? 2 : 1)}`;
+}
+
+function draw(place) {
+  const series = JSON.parse(place.closest("[data-series]").dataset.series);
+  const names = place.dataset.chart.split(" "), counts = names[0] !== "p50";
+  const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
+  const options = {
+    width: place.clientWidth, height: place.clientHeight, tzDate: at => uPlot.tzDate(new Date(at * 1e3), "Etc/UTC"),
+    cursor: { y: false, points: { size: 6 } },
+    scales: { y: { range: (chart, low, high) => [0, Math.max(high * 1.1, counts ? 4 : 1)] } },
+    axes: [
+      { ...axis, grid: { show: false }, size: 28, values: (chart, times) => times.map(at => clock(at, place.closest("[data-period]").dataset.period)) },
+      { ...axis, size: 48, values: (chart, values) => values.map(short), ...(counts ? { incrs: WHOLE } : {}) },
+    ],
+    series: [{ label: "UTC" }, ...names.map((name, at) => ({
+      label: NAMES[name], stroke: colour(COLOURS[name]), width: 2, points: { show: false }, spanGaps: !counts,
+      fill: at === 0 && counts ? colour(COLOURS[name]) + "1c" : undefined,
+    }))],
+  };
+  const chart = new uPlot(options, [series.times, ...names.map(name => series[name])], place);
+  const legend = document.createElement("p");
+  legend.className = "note readout";
+  legend.setAttribute("aria-hidden", "true");
+  place.after(legend);
+  const say = () => {
+    const at = chart.cursor.idx ?? series.times.length - 1;
+    legend.replaceChildren(series.shown[at], ...names.map(name => {
+      const part = document.createElement("span");
+      part.className = name; // gives it the colour of its curve
+      part.textContent = `${NAMES[name]} ${series[name][at] === null ? "–" : short(series[name][at])}`;
+      return part;
+    }));
+  };
+  chart.hooks.setCursor = [say];
+  say();
+}
+
+function drawAll(root) {
+  for (const place of root.querySelectorAll("[data-chart]")) if (!place.firstChild) draw(place);
+}
+function redraw() {
+  for (const place of document.querySelectorAll("[data-chart]")) {
+    place.replaceChildren();
+    if (place.nextElementSibling) place.nextElementSibling.remove();
+  }
+  drawAll(document);
+}
+drawAll(document);
+document.body.addEventListener("htmx:afterSettle", () => drawAll(document));
+addEventListener("resize", redraw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);

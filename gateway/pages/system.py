@@ -1,0 +1,67 @@
+"""The state of the whole system: workers, queues, Redis, and what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Blueprint, Response
+
+from broker.metrics.traffic import Period
+from gateway.exchange import caller
+from gateway.pages.layout import blueprint_of_pages, page
+from gateway.rules import Level
+from gateway.serving.system import System
+from gateway.serving.traffic import Traffic
+
+ALERTS = {
+    "aof_failing": "Redis cannot save",
+    "model_not_loaded": "A model cannot be loaded",
+    "no_key": "No key",
+    "no_model": "No model",
+    "no_worker": "No worker",
+    "queue_age": "Predictions wait for long",
+    "queue_full": "A queue is full",
+    "redis_70_percent": "Redis is filling up",
+    "redis_90_percent": "Redis is almost full",
+    "redis_disk_slow": "The disk of Redis is slow",
+    "webhooks_late": "Webhooks are late",
+    "worker_silent": "A worker is silent",
+}
+"""The titles of alerts by code. Others are faults of Redis, whose codes read well."""
+
+PURPOSES = {
+    "jobs": "waiting and running jobs",
+    "unseen": "results not yet read",
+    "fetched": "results fetched later",
+    "delivered": "results delivered at once",
+    "trainings": "trainings and logs",
+    "metrics": "metrics and traffic",
+    "other": "everything else",
+}
+
+
+@dataclass(frozen=True)
+class SystemPages:
+    system: System
+    traffic: Traffic
+
+    def blueprint(self) -> Blueprint:
+        routes = blueprint_of_pages("system")
+
+        @routes.get("/system", level=Level.READ, page=True, without_redis=True)
+        def show() -> Response:
+            state = self.system.state(caller())
+            chart = self.traffic.of_all(Period.HOURS) if state.redis else None
+            points = chart.points if chart else ()
+            return page(
+                "system.html",
+                title="System",
+                state=state,
+                chart=chart,
+                requests=[point.answered + point.refused for point in points],
+                errors=[point.refused + point.failed for point in points],
+                alert_titles=ALERTS,
+                purposes=PURPOSES,
+            )
+
+        return routes

@@ -1,0 +1,123 @@
+"""The list of models with their traffic, and the traffic of one model over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, Response
+from redis.exceptions import RedisError
+
+from broker.metrics.traffic import Period, Point
+from contract.keys import Scope
+from contract.repository import Repository
+from gateway.exchange import caller
+from gateway.pages.layout import blueprint_of_pages, page
+from gateway.pages.model_header import ModelHeader
+from gateway.pages.sparklines import halved
+from gateway.routes.traffic import asked_period
+from gateway.rules import Level
+from gateway.serving.models import check_model, model_summary
+from gateway.serving.system import System
+from gateway.serving.traffic import Chart, Traffic
+from gateway.serving.training import Trainings
+
+PERIODS: Mapping[Period, str] = {Period.HOURS: "2 hours", Period.DAY: "1 day", Period.MONTH: "30 days"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model in the list. `waiting`: predictions that wait now. Without Redis, this and `chart` are None."""
+
+    summary: Mapping[str, Any]
+    chart: Chart | None
+    requests: Sequence[float]
+    errors: Sequence[float]
+    waiting: int | None
+    next_run: str | None
+
+
+@dataclass(frozen=True)
+class TrafficPages:
+    """`repository`: that of the caller."""
+
+    repository: Repository
+    traffic: Traffic
+    system: System
+    trainings: Trainings
+
+    def blueprint(self) -> Blueprint:
+        routes = blueprint_of_pages("models")
+
+        # Any key: the page says what one that may not read models can do instead.
+        @routes.get("", level=Level.OWN, page=True)
+        def index() -> Response:
+            if not caller().allows(Scope.READ):
+                return page("welcome.html", title="Welcome")
+            rows, lost = self._rows()
+            return page("models.html", title="Models", rows=rows, lost=lost)
+
+        @routes.get("/models/<name>/traffic", level=Level.READ, page=True)
+        def traffic(name: str) -> Response:
+            check_model(self.repository, name)
+            chart = self.traffic.of_model(name, asked_period())
+            return page(
+                "traffic.html",
+                title=f"Traffic of {name}",
+                header=ModelHeader.of(self.repository, name, caller()),
+                chart=chart,
+                series=_series(chart),
+                periods=PERIODS,
+            )
+
+        return routes
+
+    def _rows(self) -> tuple[list[Row], bool]:
+        """Return a row for each model, and whether traffic, queues and schedules are missing because Redis is away."""
+        names = self.repository.names()
+        try:
+            charts: Mapping[str, Chart] = self.traffic.of_models(names, Period.HOURS)
+            runs = {schedule.model: schedule.next_run for schedule in self.trainings.all_schedules()}
+        except RedisError:
+            return [Row(model_summary(self.repository, name), None, [], [], None, None) for name in names], True
+        waiting = {queue.model: queue.waiting for queue in self.system.state(caller()).queues}
+        return [self._row(name, charts[name], waiting.get(name, 0), runs.get(name)) for name in names], False
+
+    def _row(self, name: str, chart: Chart, waiting: int, next_run: str | None) -> Row:
+        points = drawn(chart.points)
+        requests = halved([point.answered + point.refused for point in points])
+        errors = halved([point.refused + point.failed for point in points])
+        return Row(model_summary(self.repository, name), chart, requests, errors, waiting, next_run)
+
+
+def drawn(points: Sequence[Point]) -> Sequence[Point]:
+    """Return the points of a curve. The last one has only begun: it would look as if the traffic fell, so it counts
+    only once it is as high as the one before."""
+    before, last = points[-2:]
+    return points if last.answered + last.refused >= before.answered + before.refused else points[:-1]
+
+
+def _series(chart: Chart) -> Mapping[str, Any]:
+    """Return the curves for the script: times as Unix seconds, and a value for each of them; latencies in ms."""
+    points = drawn(chart.points)
+    return {
+        "times": [point.start for point in points],
+        "answered": [point.answered for point in points],
+        "errors": [point.refused + point.failed for point in points],
+        "p50": [_ms(point, 0.5) for point in points],
+        "p99": [_ms(point, 0.99) for point in points],
+        "waiting": [point.waiting for point in points],
+        "rows": [point.rows for point in points],
+        "shown": [_clock(point.start, chart.period) for point in points],
+    }
+
+
+def _ms(point: Point, share: float) -> float | None:
+    found = point.quantile(share)
+    return None if found is None else round(found * 1000, 3)
+
+
+def _clock(start: int, period: Period) -> str:
+    return f"{datetime.fromtimestamp(start, UTC):{'%d %b %H:%M' if period is Period.MONTH else '%H:%M'}}"

@@ -1,0 +1,185 @@
+"""The versions of a model: their verdicts and reports, promoting, and rolling back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from contract.files import read_regular
+from contract.manifest import ModelManifest
+from contract.repository import CURRENT, PREVIOUS, REPORT_HTML, REPORT_JSON, Repository
+from contract.training import RepositoryAction, RepositoryCommand
+from gateway.exchange import caller, current
+from gateway.pages.layout import blueprint_of_pages, page, see
+from gateway.pages.model_header import ModelHeader
+from gateway.problems import Problem
+from gateway.routes.reports import HEADERS as REPORT_HEADERS
+from gateway.routes.reports import filled_in
+from gateway.rules import Level
+from gateway.serving.commands import RunCommand, run
+from gateway.serving.models import check_model, resolve, version_summary
+
+_FRAMED = {
+    **REPORT_HEADERS,
+    "Content-Security-Policy": REPORT_HEADERS["Content-Security-Policy"].replace(
+        "frame-ancestors 'none'", "frame-ancestors 'self'"
+    ),
+    "Cache-Control": "no-store",
+}
+
+
+@dataclass(frozen=True)
+class VersionPages:
+    """`repository`: that of the caller. `run_command` has the trainer move aliases."""
+
+    repository: Repository
+    run_command: RunCommand
+
+    def blueprint(self) -> Blueprint:
+        routes = blueprint_of_pages("versions")
+        repository = self.repository
+
+        @routes.get("/models/<name>/versions", level=Level.READ, page=True)
+        def index(name: str) -> Response:
+            check_model(repository, name)
+            versions = repository.versions(name)[::-1]
+            rows = [{**version_summary(repository, name, v), **facts_of(repository, name, v)} for v in versions]
+            header = ModelHeader.of(repository, name, caller())
+            return page("versions.html", title=f"Versions of {name}", header=header, rows=rows, **self._change(name))
+
+        @routes.get("/models/<name>/versions/<version>", level=Level.READ, page=True)
+        def show(name: str, version: str) -> Response:
+            manifest = self._manifest(name, version)
+            facts = facts_of(repository, name, manifest.version)
+            return page(
+                "version.html",
+                title=f"{name} version {manifest.version}",
+                header=ModelHeader.of(repository, name, caller()),
+                model=manifest,
+                facts=facts,
+                metrics=headline_first(manifest.metrics, facts.get("headline")),
+                has_report=(repository.report_dir(name, manifest.version) / REPORT_HTML).is_file(),
+                **self._change(name),
+            )
+
+        @routes.get("/models/<name>/versions/<version>/report", level=Level.READ, page=True)
+        def report(name: str, version: str) -> Response:
+            number = self._manifest(name, version).version
+            try:
+                body = read_regular(repository.report_dir(name, number) / REPORT_HTML)
+            except OSError as error:
+                raise Problem(404, "no_report", f"version {number} of {name!r} has no report") from error
+            body = filled_in(body, repository, name, number, "versions_pages.report")
+            return Response(body, headers=_FRAMED, content_type="text/html; charset=utf-8")
+
+        # A page says what will happen, so that it can be read before the change, even without scripts.
+        @routes.get("/models/<name>/versions/<version>/promote", level=Level.PUBLISH, page=True)
+        def ask_promote(name: str, version: str) -> Response:
+            return self._ask(name, self._manifest(name, version).version, rolls_back=False)
+
+        @routes.post("/models/<name>/versions/<version>/promote", level=Level.PUBLISH, page=True, audit="move_alias")
+        def promote(name: str, version: str) -> Response:
+            number = self._manifest(name, version).version
+            current().version = number
+            return self._execute(
+                RepositoryCommand(RepositoryAction.MOVE_ALIAS, name, alias=CURRENT, version=number), number
+            )
+
+        @routes.get("/models/<name>/rollback", level=Level.PUBLISH, page=True)
+        def ask_roll_back(name: str) -> Response:
+            check_model(repository, name)
+            previous = repository.aliases(name).get(PREVIOUS)
+            if previous is None:
+                detail = f"{name!r} has had no other current version, so there is nothing to go back to"
+                raise Problem(409, "no_previous", detail)
+            return self._ask(name, previous, rolls_back=True)
+
+        @routes.post("/models/<name>/rollback", level=Level.PUBLISH, page=True, audit="roll_back")
+        def roll_back(name: str) -> Response:
+            check_model(repository, name)
+            number = repository.aliases(name).get(PREVIOUS)
+            current().version = number
+            return self._execute(RepositoryCommand(RepositoryAction.ROLL_BACK, name), number)
+
+        return routes
+
+    def _manifest(self, name: str, version: str) -> ModelManifest:
+        check_model(self.repository, name)
+        return self.repository.manifest(*resolve(self.repository, f"{name}@{version}"))
+
+    def _ask(self, name: str, version: int, *, rolls_back: bool) -> Response:
+        before = self.repository.aliases(name).get(CURRENT)
+        metrics = compared(self.repository, name, before, version) if before not in (None, version) else []
+        return page(
+            "promote.html",
+            title=f"Roll back {name}" if rolls_back else f"Make version {version} of {name} current",
+            header=ModelHeader.of(self.repository, name, caller()),
+            version=version,
+            before=before,
+            rolls_back=rolls_back,
+            metrics=metrics,
+            facts=facts_of(self.repository, name, version),
+        )
+
+    def _execute(self, command: RepositoryCommand, version: int | None) -> Response:
+        """Have the trainer run the command. A ticked `force` moves the alias even if no worker can load the version."""
+        run(self.run_command, replace(command, force=request.form.get("force") == "1"))
+        return see(f"/ui/models/{command.model}/versions?now={version}")
+
+    def _change(self, name: str) -> dict[str, Any]:
+        """Return whether the promotion that led here is done, and the version that a rollback would bring back."""
+        aliases = self.repository.aliases(name)
+        return {
+            "changed": CURRENT in aliases and request.args.get("now") == str(aliases[CURRENT]),
+            "previous": aliases.get(PREVIOUS),
+        }
+
+
+def facts_of(repository: Repository, name: str, version: int) -> dict[str, Any]:
+    """Return the facts of a version's report; empty ones for a version without a report."""
+    try:
+        facts = json.loads(read_regular(repository.report_dir(name, version) / REPORT_JSON))
+    except (OSError, ValueError, RecursionError):
+        facts = None
+    return {"verdict": "", "refused": None, "headline": None, **(facts if isinstance(facts, dict) else {})}
+
+
+def headline_first(metrics: Mapping[str, Any], headline: object) -> list[tuple[str, Any]]:
+    """Return the metrics without baselines and cross-validated ones, the headline first."""
+    others = ("baseline_", "cv_")
+    own = [item for item in metrics.items() if not item[0].removeprefix("training_").startswith(others)]
+    return sorted(own, key=lambda item: item[0] != headline)
+
+
+@dataclass(frozen=True)
+class ComparedMetric:
+    """A metric of two versions. `better`: the version with the better value, `before` or `now`; '' if neither."""
+
+    name: str
+    before: float | None
+    now: float | None
+    better: str
+
+
+_LOWER = ("error", "loss", "brier", "mae", "rmse", "mse")
+
+
+def compared(repository: Repository, name: str, before: int | None, now: int) -> list[ComparedMetric]:
+    """Return the metrics of two versions. Each was measured on the rows that its own training held out."""
+    if before is None:
+        return []
+    first, second = (repository.manifest(name, version).metrics for version in (before, now))
+    headline = facts_of(repository, name, now)["headline"]
+    names = [metric for metric, _ in headline_first({**second, **first}, headline)]
+    return [_compared(metric, first.get(metric), second.get(metric)) for metric in names]
+
+
+def _compared(name: str, before: float | None, now: float | None) -> ComparedMetric:
+    if before is None or now is None or before == now:
+        return ComparedMetric(name, before, now, "")
+    lower = any(word in _LOWER for word in name.lower().split("_"))
+    return ComparedMetric(name, before, now, "now" if (now < before) is lower else "before")

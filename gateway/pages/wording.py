@@ -1,0 +1,125 @@
+"""Numbers, times and names as people read them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from markupsafe import Markup
+
+TITLES = {
+    400: "That request cannot be read",
+    403: "That is not allowed",
+    404: "There is nothing here",
+    409: "That is not possible now",
+    413: "That is too large",
+    422: "That needs a correction",
+    429: "Too much at once",
+    503: "Not available right now",
+}
+"""The titles of error pages, by status."""
+
+_WORDS = {"r2": "R²", "roc": "ROC", "auc": "AUC", "f1": "F1", "mae": "MAE", "rmse": "RMSE", "cv": "cross-validated"}
+_UNITS = (("day", 86400), ("h", 3600), ("min", 60))
+
+
+def number(value: float | None) -> str:
+    """Format a number: 1,234,567, 123.5, 12.35, 0.123, 0.0012; – for None."""
+    if value is None:
+        return "–"
+    if isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
+        return f"{int(value):,}".replace("-", "−")
+    size = abs(value)
+    if size >= 1e15 or size < 0.01:
+        return f"{value:.2g}".replace("-", "−", int(value < 0))
+    decimals = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3
+    return f"{value:,.{decimals}f}".replace("-", "−")
+
+
+def seconds(value: float | None) -> str:
+    """Format a time span: 340 µs, 12 ms, 1.4 s, 3 min, 5 h, 2 days."""
+    if value is None:
+        return "–"
+    if value < 0.001:
+        return f"{value * 1e6:.0f} µs"
+    if value < 1:
+        return f"{value * 1e3:.{1 if value < 0.01 else 0}f} ms"
+    if value < 60:
+        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    name, length = next((unit for unit in _UNITS if value >= unit[1]), ("s", 1))
+    count = math.floor(value / length)
+    return f"{count} {name}{'s' if name == 'day' and count > 1 else ''}"
+
+
+def ago(stamp: str | None) -> Markup:
+    """Return a time in RFC 3339 as a `time` element: "5 min ago", or "in 3 h"."""
+    if stamp is None:
+        return Markup("–")
+    moment = datetime.fromisoformat(stamp)
+    passed = (datetime.now(UTC) - moment).total_seconds()
+    words = "just now" if 0 <= passed < 5 else f"{seconds(passed)} ago" if passed > 0 else f"in {seconds(-passed)}"
+    if abs(passed) >= 60 * 86400:
+        words = f"on {moment:%-d %B %Y}"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(stamp, clock(stamp), words)
+
+
+def clock(stamp: str) -> str:
+    """Format a time in RFC 3339: 2026-01-02 03:04 UTC."""
+    return f"{stamp[:16].replace('T', ' ')} UTC"
+
+
+def words(name: str) -> str:
+    """Return the name of a metric as words."""
+    return " ".join(_WORDS.get(word, word) for word in name.split("_"))
+
+
+def baseline(metric: str) -> str:
+    """Return the name of the metric that has the value of the baseline."""
+    bare = metric.removeprefix("training_")
+    return f"{metric[: len(metric) - len(bare)]}baseline_{bare}"
+
+
+def size(amount: int) -> str:
+    """Format bytes."""
+    for unit, length in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if amount >= length:
+            return f"{amount / length:.{0 if amount >= 10 * length else 1}f} {unit}"
+    return f"{amount} bytes"
+
+
+def share(value: float) -> str:
+    """Format a fraction: 12.3 %, 0.04 %."""
+    percent = 100 * value
+    return f"{percent:.{0 if percent in (0, 100) else 1 if percent >= 0.1 else 2}f} %"
+
+
+def count(amount: int, one: str, many: str | None = None) -> str:
+    """Return `1 row` or `3 rows`."""
+    return f"{amount:,} {one if amount == 1 else many or one + 's'}"
+
+
+def cell(value: object) -> str:
+    """Format a value of a row."""
+    return "–" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def sentence(text: str) -> str:
+    """Return the text of a problem as a sentence."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "n": number,
+    "seconds": seconds,
+    "ago": ago,
+    "clock": clock,
+    "words": words,
+    "size": size,
+    "share": share,
+    "count": count,
+    "sentence": sentence,
+    "cell": cell,
+    "baseline": baseline,
+}

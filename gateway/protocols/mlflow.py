@@ -1,0 +1,73 @@
+"""The protocol of MLflow's scoring server (2.0 and later): one of four shapes of rows, or CSV with a header, in;
+`{"predictions": …}` out. https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from contract.instances import Grid, Instances
+from contract.jobs import Job
+from contract.signature import PREDICT, Signature
+from contract.wording import listed, shown
+from gateway.protocols import native
+from gateway.refusals import MalformedBody
+
+VERSION = "2.0.0"
+"""The first release of MLflow with this protocol."""
+
+_SHAPES = ("dataframe_split", "dataframe_records", "instances", "inputs")
+_METHOD = "predict_method"
+
+_CODES = {
+    400: "BAD_REQUEST",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "RESOURCE_DOES_NOT_EXIST",
+    409: "RESOURCE_CONFLICT",
+    422: "INVALID_PARAMETER_VALUE",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL_ERROR",
+    503: "TEMPORARILY_UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+"""MLflow's name for each status."""
+
+
+def read(body: bytes, signature: Signature) -> tuple[Instances, str]:
+    """Return the rows in a JSON body, and the method in its `params`. Raises `MalformedBody` and `InvalidInstances`."""
+    value = native.python_json(body)
+    given = [shape for shape in _SHAPES if shape in value] if isinstance(value, dict) else []
+    if not isinstance(value, dict) or len(given) != 1:
+        found = listed(given) if given else shown(value)
+        raise MalformedBody(f"the body must be an object with exactly one of {listed(_SHAPES)}; it has {found}")
+    return _rows(value, given[0], signature), _method(value.get("params"))
+
+
+def _rows(value: dict[str, Any], shape: str, signature: Signature) -> Instances:
+    split = value[shape] if shape == "dataframe_split" else None
+    if isinstance(split, dict) and "columns" not in split and isinstance(split.get("data"), list):
+        return Grid(None, split["data"])
+    return native.unwrapped(value, shape, signature)
+
+
+def _method(params: object) -> str:
+    if params is None:
+        return PREDICT.name
+    method = params.get(_METHOD, PREDICT.name) if isinstance(params, dict) else None
+    if not isinstance(method, str):
+        raise MalformedBody(f"params must be an object, and its {_METHOD} the name of a method; it is {shown(params)}")
+    return method
+
+
+def write(job: Job) -> tuple[bytes, Mapping[str, str]]:
+    """Return the body, and its headers. Probabilities stand beside the predictions, where a model has them."""
+    output = job.output or {}
+    beside = {name: output[name] for name in ("probabilities",) if output.get(name) is not None}
+    return native.line({"predictions": output["predictions"], **beside}), {"Content-Type": "application/json"}
+
+
+def error(status: int, code: str, sentence: str) -> tuple[object, Mapping[str, str]]:
+    del code
+    return {"error_code": _CODES.get(status, "BAD_REQUEST"), "message": sentence}, {}

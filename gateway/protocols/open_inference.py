@@ -1,0 +1,237 @@
+"""The Open Inference Protocol, version 2: tensors in, tensors out, named as MLServer names those of scikit-learn.
+
+https://github.com/kserve/open-inference-protocol
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from contract.errors import ModelgateError
+from contract.instances import Grid, Instances
+from contract.jobs import Job, Value
+from contract.manifest import ModelManifest
+from contract.release import VERSION
+from contract.repository import Repository
+from contract.signature import PREDICT, Kind, Output, OutputKind, Signature
+from contract.wording import listed, shown
+from gateway.protocols import native, tensors
+from gateway.protocols.tensors import Tensor
+from gateway.refusals import MalformedBody, Reason, Refusal
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+BINARY = "application/octet-stream"
+EXTENSIONS = ("binary_tensor_data", "model_repository")
+
+_DATATYPES = {
+    Kind.NUMBER: "FP64",
+    Kind.INTEGER: "INT64",
+    Kind.STRING: "BYTES",
+    Kind.BOOLEAN: "BOOL",
+    Kind.DATETIME: "BYTES",
+}
+_LENGTH = re.compile(r"[0-9]{1,9}", re.ASCII)
+PROBABILITIES, SCORES = "predict_proba", "decision_function"
+
+
+@dataclass(frozen=True)
+class InferRequest:
+    """The request: its inputs, the outputs that it asks for (None: all that `predict` has), and those of them that are
+    to come as bytes (None: all)."""
+
+    id: str | None
+    tensors: Sequence[Tensor]
+    outputs: Sequence[str] | None
+    binary: Collection[str] | None
+    by_column: bool
+
+    @property
+    def most_rows(self) -> int:
+        return max(tensor.rows for tensor in self.tensors)
+
+    def instances(self, signature: Signature) -> Instances:
+        """Return the rows: of the only tensor, if it has no name of an input or several columns, in signature order;
+        else of one tensor a column. Raises `MalformedBody`."""
+        first = self.tensors[0]
+        alone = len(self.tensors) == 1 and not self.by_column
+        if alone and (first.columns != 1 or first.name not in _spellings(signature)):
+            return Grid(None, list(zip(*[iter(first.values())] * first.columns, strict=True)))
+        for tensor in self.tensors:
+            if tensor.columns != 1 or tensor.rows != first.rows:
+                shape, expected = [tensor.rows, tensor.columns], f"[{first.rows}] or [{first.rows}, 1]"
+                detail = f"the input {shown(tensor.name)} has the shape {shape}; one of several inputs is a column"
+                raise MalformedBody(f"{detail} of the shape {expected}, like the first")
+        columns = [tensor.values() for tensor in self.tensors]
+        return Grid([tensor.name for tensor in self.tensors], list(zip(*columns, strict=True)))
+
+    def method(self, signature: Signature) -> str:
+        """Return the method of the model that has the outputs. Raises `Refusal` if they need several."""
+        if self.outputs is None:
+            return signature.methods[0].name
+        of_predict = _outputs_of_predict(signature)
+        if of_predict and set(self.outputs) <= set(of_predict):
+            return PREDICT.name
+        if len(set(self.outputs)) == 1:
+            return self.outputs[0]
+        names = listed(list(dict.fromkeys([*of_predict, *(method.name for method in signature.methods)])))
+        detail = f"the outputs {listed(list(self.outputs))} cannot come together; the model has {names}"
+        raise Refusal(Reason.NOT_SUPPORTED, f"{detail}: ask for {listed(of_predict)} or for one other output")
+
+
+def read(body: bytes, header_length: str | None) -> InferRequest:
+    """Return the request. `header_length`: the bytes of its JSON, if bytes of tensors follow. Raises
+    `MalformedBody`."""
+    text, binary = _split(body, header_length)
+    value = native.python_json(text)
+    if not isinstance(value, dict) or not isinstance(value.get("inputs"), list) or not value["inputs"]:
+        raise MalformedBody('the body must be an object with the list "inputs", which has at least one')
+    request_id = value.get("id")
+    if request_id is not None and not isinstance(request_id, str):
+        raise MalformedBody(f"id must be text; it is {shown(request_id)}")
+    parameters = tensors.parameters_of(value, "the request")
+    all_binary = parameters.get("binary_data_output") is True
+    outputs, as_bytes = _requested(value.get("outputs"), all_binary)
+    by_column = tensors.content_type(parameters, "the request") == "pd"
+    found = tensors.read(value["inputs"], binary)
+    return InferRequest(request_id, found, outputs, None if outputs is None and all_binary else as_bytes, by_column)
+
+
+def _split(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:
+    if header_length is None:
+        return body, b""
+    length = int(header_length) if _LENGTH.fullmatch(header_length) else 0
+    if not 0 < length <= len(body):
+        detail = f"{HEADER_LENGTH} must be the bytes of the JSON, from 1 to the {len(body)} of the body"
+        raise MalformedBody(f"{detail}; it is {shown(header_length[:40])}")
+    return body[:length], body[length:]
+
+
+def _requested(outputs: object, all_binary: bool) -> tuple[list[str] | None, set[str]]:
+    """Return the names of the outputs, and those that are to come as bytes."""
+    if outputs is None or outputs == []:
+        return None, set()
+    names, binary = [], set()
+    for number, output in enumerate(outputs if isinstance(outputs, list) else [outputs]):
+        where = f"outputs[{number}]"
+        if not isinstance(output, dict) or not isinstance(output.get("name"), str):
+            raise MalformedBody(f'{where} must be an object with a "name"; it is {shown(output)}')
+        options = tensors.parameters_of(output, where)
+        if options.get("classification"):
+            raise Refusal(Reason.NOT_SUPPORTED, f"{where}: classification is not supported; ask for {PROBABILITIES}")
+        names.append(output["name"])
+        if options.get("binary_data", all_binary) is True:
+            binary.add(output["name"])
+    return names, binary
+
+
+def write(request: InferRequest, method: str, job: Job) -> tuple[bytes, dict[str, str]]:
+    """Return the body, and its headers. Raises `Refusal` for an output that is no tensor."""
+    found = _answers(method, job.output or {})
+    described, binary = [], []
+    for name in request.outputs or found:
+        if name not in found:
+            raise Refusal(Reason.NOT_SUPPORTED, f"the model has not answered with {name}")
+        try:
+            output, data = tensors.write(name, found[name], request.binary is None or name in request.binary)
+        except ValueError as error:
+            if request.outputs is None and name != method:
+                continue
+            detail = f"{name} is no tensor, because {error}; POST /v1/models/{job.model}/{method} has it as JSON"
+            raise Refusal(Reason.NOT_SUPPORTED, detail) from error
+        described.append(output)
+        binary.append(data)
+    body = {"model_name": job.model, "model_version": str(job.version), "id": request.id, "outputs": described}
+    if request.id is None:
+        del body["id"]
+    text = native.line(body)
+    if not any(binary):
+        return text, {"Content-Type": "application/json"}
+    return b"".join((text, *binary)), {"Content-Type": BINARY, HEADER_LENGTH: str(len(text))}
+
+
+def _answers(method: str, output: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+    """Return what the job has answered, by the name of the output."""
+    beside = {PROBABILITIES: output.get("probabilities"), SCORES: output.get("scores")}
+    return {method: output["predictions"], **{name: values for name, values in beside.items() if values is not None}}
+
+
+def server_metadata() -> dict[str, object]:
+    return {"name": "modelgate", "version": VERSION, "extensions": list(EXTENSIONS)}
+
+
+def model_metadata(model: ModelManifest, versions: Sequence[int]) -> dict[str, object]:
+    """Return the inputs as one tensor a column. A single tensor of all columns is taken as well."""
+    signature = model.signature
+    return {
+        "name": model.name,
+        "versions": list(map(str, versions)),
+        "platform": "sklearn",
+        "inputs": [
+            {"name": field.name, "datatype": _DATATYPES[field.kind], "shape": [-1, 1]} for field in signature.inputs
+        ],
+        "outputs": _described_outputs(signature),
+    }
+
+
+def index(repository: Repository) -> list[dict[str, object]]:
+    """Return the current version of each model, as the repository extension lists them."""
+    found: list[dict[str, object]] = []
+    for name in repository.names():
+        version = repository.aliases(name)["current"]
+        try:
+            repository.manifest(name, version)
+            state, reason = "READY", ""
+        except ModelgateError as error:
+            state, reason = "UNAVAILABLE", error.failure.message
+        found.append({"name": name, "version": str(version), "state": state, "reason": reason})
+    return found
+
+
+def _described_outputs(signature: Signature) -> list[dict[str, object]]:
+    if not signature.outputs:
+        return [{"name": signature.methods[0].name, "datatype": "FP64", "shape": [-1, -1]}]
+    outputs, several = signature.outputs, len(signature.outputs) > 1
+    types = {_datatype_of(output) for output in outputs}
+    width = len(outputs)
+    described: list[dict[str, object]] = [
+        {"name": PREDICT.name, "datatype": types.pop() if len(types) == 1 else "BYTES", "shape": [-1, width]}
+    ]
+    for name in _outputs_of_predict(signature)[1:]:
+        labels: list[Value] = list(outputs[0].shown_labels)
+        wide = name == PROBABILITIES and not several
+        one: dict[str, object] = {"name": name, "datatype": "FP64", "shape": [-1, len(labels) if wide else width]}
+        if wide:
+            one["parameters"] = {"labels": [str(label) for label in labels]}
+        elif several:
+            one["shape"] = [-1, width, -1] if name == PROBABILITIES else [-1, width]
+        described.append(one)
+    return described
+
+
+def _outputs_of_predict(signature: Signature) -> list[str]:
+    """Return the outputs that one call of `predict` answers; empty for a model without it."""
+    if not signature.outputs:
+        return []
+    probabilities = any(output.probabilities for output in signature.outputs)
+    scores = any(output.scores for output in signature.outputs)
+    return [PREDICT.name, *([PROBABILITIES] if probabilities else []), *([SCORES] if scores else [])]
+
+
+def _datatype_of(output: Output) -> str:
+    if output.kind is OutputKind.NUMBER:
+        return "FP64"
+    types = {type(label) for label in output.shown_labels}
+    return {bool: "BOOL", int: "INT64", float: "FP64"}.get(types.pop(), "BYTES") if len(types) == 1 else "BYTES"
+
+
+def _spellings(signature: Signature) -> set[str]:
+    return {word for field in signature.inputs for word in (field.name, *field.aliases)}
+
+
+def error(status: int, code: str, sentence: str) -> tuple[object, Mapping[str, str]]:
+    """Return an error as all servers of the protocol write it."""
+    del status, code
+    return {"error": sentence}, {}

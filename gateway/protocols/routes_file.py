@@ -1,0 +1,213 @@
+"""ROUTES_FILE: the addresses of old services, the model that answers each of them, and the answer that its clients
+expect. `docs/reference/routes-file.md` has every setting."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from contract.errors import Code
+from contract.keys import NAME as KEY_NAME
+from contract.repository import valid_name
+from contract.wording import listed, shown
+from gateway.protocols.mapped import Column, JsonAnswer, MappedRoute, Numbers, RowsAsText, TextAnswer
+from gateway.refusals import Reason, did_you_mean
+
+REFERENCE = "reference"
+"""The name of a variable that stands for the model in our own paths."""
+
+_REQUIRED = ("method", "path", "model", "answer")
+_OPTIONAL = ("numbers", "status", "invalid", "failed", "expired", "error", "key")
+_METHODS = ("GET", "POST")
+_ERROR_PARTS = ("status", "code", "message")
+
+_INVALID = (
+    *(Reason.MALFORMED_BODY, Code.INVALID_INSTANCES, Reason.TOO_MANY_ROWS),
+    *("body_too_large", "unsupported_media_type", "unsupported_content_encoding"),
+)
+_FAILED = (Code.MODEL_ERROR, Code.OUT_OF_MEMORY, Code.TIMEOUT, Code.WORKER_CRASHED)
+_EXPIRED = (Reason.NOT_IN_TIME,)
+_NO_MODEL = (Reason.UNKNOWN_MODEL, Reason.NO_CURRENT_VERSION)
+"""The codes of problems that are one thing to an old service."""
+
+_SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]*|<(?P<variable>[^<>]*)>", re.ASCII)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_TEXT = re.compile(r"(?P<before>[^{}]*)\{prediction(?::\.(?P<decimals>\d\d?)f)?\}(?P<after>[^{}]*)", re.DOTALL)
+
+
+class RoutesFileError(Exception):
+    """The file cannot be used. The message is one line that says where, why, and what to write instead."""
+
+
+def read(text: str) -> list[MappedRoute]:
+    """Return the routes in the text of the file. Raises `RoutesFileError`."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RoutesFileError(f"is not TOML: {error}") from None
+    except RecursionError:
+        raise RoutesFileError("is nested too deeply") from None
+    tables = data.pop("routes", None)
+    if data:
+        raise RoutesFileError(f"has {shown(next(iter(data)))}; begin each route with the line [[routes]]")
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        raise RoutesFileError("has no routes; begin each with the line [[routes]]")
+    return [_Table(number, table).route() for number, table in enumerate(tables, 1)]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One `[[routes]]`, the first of which has the number 1."""
+
+    number: int
+    data: Mapping[str, Any]
+
+    def route(self) -> MappedRoute:
+        for name in self.data:
+            if name not in (*_REQUIRED, *_OPTIONAL):
+                self._refuse(f"has the unknown setting {shown(name)}", name, (*_REQUIRED, *_OPTIONAL))
+        for name in _REQUIRED:
+            if name not in self.data:
+                self._refuse(f"has no {name!r}; a route needs {listed(_REQUIRED)}")
+        method = self._choice("method", _METHODS)
+        path, variables = self._path(method)
+        status = self._status("status", 200, 203)
+        return MappedRoute(
+            method=method,
+            path=path,
+            variables=variables,
+            model=self._model(),
+            answer=self._answer(),
+            numbers=self._numbers(),
+            status=200 if status is None else status,
+            statuses=self._statuses(),
+            error=self._error(),
+            key=self._key(),
+        )
+
+    def _text(self, name: str) -> str:
+        value = self.data[name]
+        if not isinstance(value, str) or not value:
+            self._refuse(f"has {name} = {shown(value)}; it must be a text")
+        return value
+
+    def _choice(self, name: str, choices: tuple[str, ...]) -> str:
+        if (value := self._text(name)) not in choices:
+            self._refuse(f"has {name} = {shown(value)}; it must be {' or '.join(map(repr, choices))}")
+        return value
+
+    def _path(self, method: str) -> tuple[str, tuple[str, ...]]:
+        path = self._text("path")
+        first, *segments = path.split("/")
+        if first or not segments:
+            self._refuse(f"has path = {shown(path)}; begin it with a slash")
+        variables: list[str] = []
+        for segment in segments:
+            matched = _SEGMENT.fullmatch(segment)
+            if matched is None:
+                self._refuse(f"has {shown(segment)} in its path; write letters, digits, -._~, or <name>")
+            if (variable := matched["variable"]) is not None:
+                variables.append(self._variable(variable, variables))
+        if method == "GET" and not variables:
+            self._refuse("is a GET whose path names no input; write <name> where the value of an input stands")
+        if method == "POST" and variables:
+            self._refuse(f"is a POST with <{variables[0]}> in its path; its rows come in the body")
+        return path, tuple(variables)
+
+    def _variable(self, name: str, before: Iterable[str]) -> str:
+        if not _VARIABLE.fullmatch(name):
+            self._refuse(f"has {shown(f'<{name}>')} in its path; write an input of the model, or its alias: <area>")
+        if name in before:
+            self._refuse(f"has <{name}> twice in its path")
+        if name == REFERENCE:
+            self._refuse(f"has <{name}> in its path, a name that Modelgate uses itself; give the input an alias")
+        return name
+
+    def _model(self) -> str:
+        model = self._text("model")
+        name, at, version = model.partition("@")
+        if not valid_name(name) or bool(at) != bool(version):
+            self._refuse(f"has model = {shown(model)}; write loan, loan@3 or loan@canary")
+        return model
+
+    def _answer(self) -> TextAnswer | JsonAnswer:
+        answer = self.data["answer"]
+        if isinstance(answer, str):
+            if not (matched := _TEXT.fullmatch(answer)):
+                self._refuse(f"has answer = {shown(answer)}; write a text with {{prediction}} or {{prediction:.2f}}")
+            decimals = matched["decimals"]
+            return TextAnswer(matched["before"], None if decimals is None else int(decimals), matched["after"])
+        return JsonAnswer({name: self._member(name, value) for name, value in self._object("answer").items()})
+
+    def _member(self, name: str, value: object) -> Column | RowsAsText:
+        if isinstance(value, dict):
+            rows = value.get("rows_as_text")
+            if list(value) != ["rows_as_text"] or not isinstance(rows, dict) or not rows:
+                self._refuse(f'has an answer whose {shown(name)} is no {{ rows_as_text = {{ 0 = "id" }} }}')
+            return RowsAsText({column: self._column(column, of) for column, of in rows.items()})
+        return self._column(name, value)
+
+    def _column(self, name: str, value: object) -> Column:
+        if value not in [*Column]:
+            self._refuse(
+                f"has an answer whose {shown(name)} is {shown(value)}, not one of {listed([*map(str, Column)])}"
+            )
+        return Column(str(value))
+
+    def _numbers(self) -> Numbers | None:
+        if "numbers" not in self.data:
+            return None
+        for label, number in self._object("numbers").items():
+            if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+                self._refuse(f"has {shown(number)} for the label {shown(label)}; it must be a number")
+        return dict(self.data["numbers"])
+
+    def _statuses(self) -> Mapping[str, int]:
+        """Return the statuses of problems by code. A model that is not there yet is 503: the address exists."""
+        found: dict[str, int] = dict.fromkeys(map(str, _NO_MODEL), 503)
+        for name, codes in (("invalid", _INVALID), ("failed", _FAILED), ("expired", _EXPIRED)):
+            if (status := self._status(name, 400, 599)) is not None:
+                found |= dict.fromkeys(map(str, codes), status)
+        return found
+
+    def _status(self, name: str, least: int, most: int) -> int | None:
+        status = self.data.get(name)
+        if status is not None and (type(status) is not int or not least <= status <= most):
+            self._refuse(f"has {name} = {shown(status)}; it must be a status from {least} to {most}")
+        return status
+
+    def _error(self) -> Mapping[str, str] | None:
+        if "error" not in self.data:
+            return None
+        for name, value in self._object("error").items():
+            if value not in _ERROR_PARTS:
+                self._refuse(f"has an error whose {shown(name)} is {shown(value)}, not one of {listed(_ERROR_PARTS)}")
+        return dict(self.data["error"])
+
+    def _key(self) -> str | None:
+        if "key" in self.data and not KEY_NAME.fullmatch(self._text("key")):
+            self._refuse(f"has key = {shown(self.data['key'])}, which names no key; `make key-list` lists them")
+        return self.data.get("key")
+
+    def _object(self, name: str) -> Mapping[str, Any]:
+        value = self.data[name]
+        if not isinstance(value, dict) or not value:
+            self._refuse(f"has {name} = {shown(value)}; write an object such as {_EXAMPLES[name]}")
+        return value
+
+    def _refuse(self, what: str, misspelt: str = "", names: Iterable[str] = ()) -> NoReturn:
+        named = (self.data.get("method"), self.data.get("path"))
+        parts = [part for part in named if isinstance(part, str) and part.isprintable()]
+        where = f" ({' '.join(parts)[:80]})" if parts else ""
+        raise RoutesFileError(f"route {self.number}{where} {what}{did_you_mean(misspelt, names) if misspelt else ''}")
+
+
+_EXAMPLES = {
+    "answer": '{ class = "prediction" }',
+    "error": '{ message = "message" }',
+    "numbers": "{ no = 0, yes = 1 }",
+}

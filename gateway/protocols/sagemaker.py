@@ -1,0 +1,108 @@
+"""SageMaker's InvokeEndpoint: CSV without a header, JSON or lines of JSON in; JSON or CSV out.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html and
+https://docs.aws.amazon.com/sagemaker/latest/dg/cdf-inference.html
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from contract.errors import Code
+from contract.instances import Instances
+from contract.jobs import Job
+from contract.signature import Signature
+from gateway.protocols import csv_rows, native
+from gateway.refusals import MalformedBody, Reason
+
+CSV, JSON, JSON_LINES = "text/csv", "application/json", "application/jsonlines"
+
+_OF_THE_MODEL = (Code.MODEL_ERROR, Code.OUT_OF_MEMORY, Code.TIMEOUT, Code.WORKER_CRASHED, Reason.NOT_IN_TIME)
+_ERRORS = {
+    401: "AccessDeniedException",
+    403: "AccessDeniedException",
+    429: "ThrottlingException",
+    500: "InternalFailure",
+    503: "ServiceUnavailable",
+}
+"""The type of an error by its status; all others are a ValidationError."""
+
+
+def read_csv(body: bytes, signature: Signature, most_rows: int) -> Instances:
+    """Return the rows in signature order, at most the first `most_rows`; or by name, if the first line has the names
+    of the inputs. Raises `MalformedBody`."""
+    body = body.removeprefix(codecs.BOM_UTF8)
+    if not body.strip():
+        raise MalformedBody("the body is empty; send rows as CSV, the values in the order of the model's inputs")
+    first = body.splitlines()[0].decode(errors="replace")
+    known = {word for field in signature.inputs for word in (field.name, *field.aliases)}
+    cells = [cell.strip() for cell in next(csv.reader([first]), [])]
+    if not known.issuperset(cells):
+        body = _line(signature.names).encode() + body
+    return csv_rows.read(body, most_rows)
+
+
+def read_lines(body: bytes, signature: Signature) -> Instances:
+    """Return the rows of a body that has each as a line of JSON. Raises `MalformedBody` and `InvalidInstances`."""
+    values = [native.json_value(line) for line in body.splitlines() if line.strip()]
+    return native.unwrapped({"instances": values}, "instances", signature)
+
+
+def accepts(accept: str | None) -> bool:
+    """Return whether the client takes a type of ours."""
+    return bool(_accepted(accept)[0])
+
+
+def write(job: Job, accept: str | None) -> tuple[bytes, Mapping[str, str]]:
+    """Return the body, and its headers, for a client that `accepts`."""
+    output: Mapping[str, Any] = job.output or {}
+    kind, verbose = _accepted(accept)
+    predictions, probabilities = output["predictions"], output.get("probabilities")
+    if kind == CSV:
+        rows = zip(predictions, probabilities if verbose and probabilities else [None] * len(predictions), strict=True)
+        body = "".join(_line([*_cells(prediction), *_cells(found, ())]) for prediction, found in rows).encode()
+    else:
+        beside = {} if probabilities is None else {"probabilities": probabilities}
+        body = native.line({"predictions": predictions, **beside})
+    return body, {"Content-Type": kind, "x-Amzn-Invoked-Production-Variant": f"{job.model}@{job.version}"}
+
+
+def _accepted(accept: str | None) -> tuple[str, bool]:
+    """Return the type of the answer, '' for no type of ours, and whether `verbose=true` asks for probabilities."""
+    for one in (accept or "*/*").lower().split(","):
+        kind, *options = (part.strip() for part in one.split(";"))
+        if kind in (JSON, CSV):
+            return kind, "verbose=true" in options
+        if kind in ("*/*", "application/*", ""):
+            return JSON, False
+        if kind == "text/*":
+            return CSV, False
+    return "", False
+
+
+def _cells(value: Any, none: Sequence[object] = ("",)) -> Sequence[object]:
+    """Return a value, or all of an object or a list, however deep."""
+    if value is None:
+        return none
+    if isinstance(value, dict | list):
+        parts = value.values() if isinstance(value, dict) else value
+        return [cell for part in parts for cell in _cells(part)]
+    return [value]
+
+
+def _line(cells: Sequence[object]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
+
+
+def error(status: int, code: str, sentence: str) -> tuple[object, Mapping[str, str]]:
+    """Return an error as botocore reads it."""
+    if code in _OF_THE_MODEL:
+        body = {"Message": sentence, "OriginalStatusCode": status, "OriginalMessage": sentence}
+        return body, {"x-amzn-ErrorType": "ModelError"}
+    return {"Message": sentence}, {"x-amzn-ErrorType": _ERRORS.get(status, "ValidationError")}

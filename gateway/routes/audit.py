@@ -1,0 +1,49 @@
+"""The audit log, a page at a time."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from broker.audit import FILTERS, LARGEST_PAGE, AuditLog, Outcome
+from gateway.answers import FRESH, json_response
+from gateway.operations import MOMENT, PAGE, TEXT, Answer, Operation, Parameter
+from gateway.problems import Problem
+from gateway.protocols import pages
+from gateway.rules import Level
+
+_SCHEMAS = {"outcome": {**TEXT, "enum": list(Outcome)}}
+_INDEX = Operation(
+    "list_audit_entries",
+    "Who did what, newest first",
+    {200: Answer("A page of the audit log.", "AuditPage")},
+    problems=("400 invalid_parameter",),
+    parameters=(
+        *(Parameter(name, f"Only entries with exactly this `{name}`.", _SCHEMAS.get(name, TEXT)) for name in FILTERS),
+        Parameter("since", "Only entries of this time and later ones.", MOMENT),
+        Parameter("until", "Only entries of this time and earlier ones.", MOMENT),
+        *PAGE,
+    ),
+)
+
+
+def blueprint(log: AuditLog) -> Blueprint:
+    routes = Blueprint("audit", __name__, url_prefix="/v1")
+
+    @routes.get("/audit", level=Level.ADMIN, docs=_INDEX)
+    def index() -> Response:
+        given = request.args.to_dict()
+        limit, cursor, since, until = (given.pop(name, None) for name in ("limit", "cursor", "since", "until"))
+        if unknown := sorted(given.keys() - set(FILTERS)):
+            detail = f"there is no filter {unknown[0][:64]!r}; there are {', '.join(FILTERS)}, since and until"
+            raise Problem(400, "invalid_parameter", detail)
+        if (outcome := given.get("outcome", Outcome.DONE)) not in list(Outcome):
+            raise Problem(400, "invalid_parameter", f"outcome={outcome[:64]!r} is none of {', '.join(Outcome)}")
+        times = pages.moment("since", since), pages.moment("until", until)
+        try:
+            page = log.page(given, pages.limit(limit), cursor, *times)
+        except ValueError as error:
+            detail = f"{error}; limit is a number up to {LARGEST_PAGE}, and cursor is the next_cursor of a page"
+            raise Problem(400, "invalid_parameter", detail) from error
+        return json_response({"items": page.items, "next_cursor": page.next_cursor}, headers=FRESH)
+
+    return routes

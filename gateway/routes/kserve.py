@@ -1,0 +1,39 @@
+"""KServe's protocol, version 1. Its GETs are our own: `/v1/models` has `models`, `/v1/models/{model}` has `ready`."""
+
+from __future__ import annotations
+
+from flask import Blueprint, request
+
+from gateway.answers import PredictionAnswer
+from gateway.media_types import is_json, media_type, unsupported
+from gateway.operations import IDEMPOTENCY_KEY, Answer, Operation
+from gateway.protocols import kserve as protocol
+from gateway.protocols import native
+from gateway.rules import BodyLimit, Level
+from gateway.synchronous import PROBLEMS, SynchronousPredictions, body_of
+
+_PREDICT = Operation(
+    "kserve_predict",
+    "Predict rows as KServe's V1 protocol does",
+    {200: Answer("The predictions, with probabilities where the model has them.", "Predictions")},
+    problems=PROBLEMS,
+    parameters=(IDEMPOTENCY_KEY,),
+    body="Instances",
+    error="ForeignError",
+)
+
+
+def blueprint(predictions: SynchronousPredictions, rows: BodyLimit) -> Blueprint:
+    """`rows`: the limit of bodies with rows."""
+    routes = Blueprint("kserve", __name__, url_prefix="/v1/models")
+
+    @routes.post("/<reference>:predict", level=Level.PREDICT, docs=_PREDICT, body=rows, errors=protocol.error)
+    def predict(reference: str) -> PredictionAnswer:
+        if not is_json(kind := media_type(request.environ)):
+            raise unsupported(kind, "application/json", "application/json")
+        model = predictions.model(reference)
+        body = body_of(request.environ)
+        job = predictions.predict(request.environ, model, native.read(body, model.signature), len(body))
+        return predictions.answer(request.environ, job, *protocol.write(job))
+
+    return routes

@@ -1,0 +1,80 @@
+"""The addresses of old services that ROUTES_FILE maps to models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from flask import Blueprint, Response, request
+
+from gateway.answers import FRESH, PredictionAnswer
+from gateway.media_types import is_json, media_type, unsupported
+from gateway.operations import IDEMPOTENCY_KEY, Answer, Operation
+from gateway.protocols.mapped import MappedRoute, TextAnswer
+from gateway.protocols.routes_file import REFERENCE
+from gateway.rules import SMALL_BODY, BodyLimit, Level
+from gateway.synchronous import PROBLEMS, SynchronousPredictions, body_of
+
+_View = Callable[..., PredictionAnswer | Response]
+
+
+def blueprint(mapped: Sequence[MappedRoute], predictions: SynchronousPredictions, rows: BodyLimit) -> Blueprint:
+    """`rows`: the limit of bodies with rows."""
+    routes = Blueprint("mapped", __name__)
+    for number, route in enumerate(mapped, 1):
+        view: _View = _row_in_path if route.method == "GET" else _rows_in_body
+        routes.add_url_rule(
+            route.path,
+            f"route_{number}",
+            partial(view, predictions, route),
+            methods=[route.method],
+            defaults={REFERENCE: route.model},  # the door asks whether the key may use it
+            level=Level.PREDICT,
+            docs=_operation(number, route),
+            body=rows if route.method == "POST" else SMALL_BODY,
+            errors=route.write_error if route.error else None,
+            statuses=route.statuses,
+            key=route.key,
+        )
+    return routes
+
+
+def _row_in_path(
+    predictions: SynchronousPredictions, route: MappedRoute, /, reference: str, **values: str
+) -> PredictionAnswer | Response:
+    model = predictions.model(reference)
+    route.check_fit(model.signature)
+    headers = {**FRESH, "Content-Type": route.answer.content_type}
+    if request.method == "HEAD":  # makes no job
+        return Response(status=route.status, headers=headers)
+    job = predictions.predict(request.environ, model, route.read_path(values), len(request.path))
+    return predictions.answer(request.environ, job, route.write(job, model.signature), headers, route.status)
+
+
+def _rows_in_body(predictions: SynchronousPredictions, route: MappedRoute, /, reference: str) -> PredictionAnswer:
+    if not is_json(kind := media_type(request.environ)):
+        raise unsupported(kind, "application/json", "application/json")
+    model = predictions.model(reference)
+    route.check_fit(model.signature)
+    body = body_of(request.environ)
+    job = predictions.predict(request.environ, model, route.read_body(body, model.signature), len(body))
+    headers = {"Content-Type": route.answer.content_type}
+    return predictions.answer(request.environ, job, route.write(job, model.signature), headers, route.status)
+
+
+def _operation(number: int, route: MappedRoute) -> Operation:
+    """The document does not name the model: its readers need not know that there is one."""
+    words = "_".join(re.findall(r"[a-z0-9]+", str(route).lower()))
+    kind = "Text" if isinstance(route.answer, TextAnswer) else {"type": "object"}
+    posted = route.method == "POST"
+    return Operation(
+        f"route_{number}_{words}",
+        "Predict as the service did that had this address before",
+        {route.status: Answer("The answer of that service.", {route.answer.content_type.partition(";")[0]: kind})},
+        problems=("503 unfit_model", *PROBLEMS),
+        parameters=(IDEMPOTENCY_KEY,) if posted else (),
+        body="Instances" if posted else None,
+        error={"type": "object"} if route.error else None,
+        tag="ROUTES_FILE",
+    )

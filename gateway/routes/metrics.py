@@ -1,0 +1,26 @@
+"""Metrics for Prometheus."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from gateway.answers import FRESH
+from gateway.exchange import caller
+from gateway.operations import Answer, Operation
+from gateway.rules import Level
+from gateway.serving.metrics import Metrics
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+_PAGE = Operation("get_metrics", "Metrics for Prometheus", {200: Answer("The metrics.", {"text/plain": "Text"})})
+
+
+def blueprint(metrics: Metrics) -> Blueprint:
+    routes = Blueprint("metrics", __name__)
+
+    @routes.get("/metrics", level=Level.READ, docs=_PAGE, any_host=True, without_redis=True)
+    def page() -> Response:
+        return Response(metrics.page(caller()), headers=FRESH, content_type=TEXT)
+
+    return routes

@@ -1,0 +1,159 @@
+"""The Open Inference Protocol, version 2."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+from flask import Blueprint, Response, request
+
+from gateway.answers import FRESH, PredictionAnswer, json_response
+from gateway.clients import hung_up
+from gateway.media_types import is_json, media_type, unsupported
+from gateway.operations import COUNT, IDEMPOTENCY_KEY, KEPT, Answer, Operation, Parameter
+from gateway.problems import RETRY_SOON, Problem
+from gateway.protocols import open_inference as protocol
+from gateway.rules import BodyLimit, ErrorShape, Level
+from gateway.serving.loading import Loader
+from gateway.serving.models import check_model
+from gateway.serving.readiness import Readiness, State
+from gateway.synchronous import PROBLEMS, SynchronousPredictions, body_of
+
+_SHAPE: dict[str, ErrorShape] = {"errors": protocol.error}
+_ERROR = "ForeignError"
+
+
+def _described(name: str, summary: str, content: str, *problems: str) -> Operation:
+    return Operation(f"v2_{name}", summary, {200: Answer("As the protocol has it.", content)}, problems, error=_ERROR)
+
+
+_NO_MODEL = ("404 no_current_version", "503 manifest_invalid", "503 model_not_found")
+_NOT_LOADED = ("503 cannot_load", "503 no_worker", "504 not_in_time", *KEPT)
+_SERVER = _described("server", "What this server speaks", "V2Server")
+_LIVE = _described("live", "Whether this process runs", "V2Live", "503 stopping")
+_READY = _described("ready", "Whether predictions are accepted", "V2Ready", "503 not_ready")
+_MODELS = _described("models", "The names of the models", "V2Models")
+_MODEL = _described("model", "The inputs and outputs of a model", "V2Model", *_NO_MODEL)
+_MODEL_READY = _described("model_ready", "Whether a model is served", "V2ModelReady", *_NO_MODEL)
+_INDEX = _described("repository_index", "The current version of each model", "V2Index")
+_LOAD = _described("load", "Load a model into the workers", "V2Load", *_NO_MODEL, *_NOT_LOADED)
+_UNLOAD = replace(_described("unload", "Refused: models are not unloaded", "V2Load", "409 not_unloaded"), answers={})
+_INFER = Operation(
+    "v2_infer",
+    "Predict rows in tensors",
+    {
+        200: Answer(
+            "The outputs; as bytes after the JSON where the request asks for them.",
+            {"application/json": "InferResponse", protocol.BINARY: "Bytes"},
+            {protocol.HEADER_LENGTH: "The bytes of the JSON, if tensors follow."},
+        )
+    },
+    problems=("400 not_supported", *PROBLEMS),
+    parameters=(
+        IDEMPOTENCY_KEY,
+        Parameter(protocol.HEADER_LENGTH, "The bytes of the JSON, if tensors follow.", COUNT, "header"),
+    ),
+    body={"application/json": "InferRequest", protocol.BINARY: "Bytes"},
+    error=_ERROR,
+)
+
+
+def _of_version(operation: Operation) -> Operation:
+    return replace(operation, id=f"{operation.id}_version")
+
+
+_UNLOADED = (
+    "Modelgate does not unload models: workers drop what is not used when they need the memory; to stop serving a"
+    " version, move its alias or delete it"
+)
+
+
+def blueprint(
+    predictions: SynchronousPredictions,
+    readiness: Readiness,
+    loader: Loader,
+    stopping: threading.Event,
+    rows: BodyLimit,
+) -> Blueprint:
+    """`stopping` is set once this process is to stop. `rows`: the limit of bodies with rows."""
+    routes = Blueprint("open_inference", __name__, url_prefix="/v2")
+    repository = predictions.predictor.repository
+
+    @routes.get("", level=Level.OPEN, docs=_SERVER, **_SHAPE)
+    def server() -> Response:
+        return json_response(protocol.server_metadata())
+
+    @routes.get("/health/live", level=Level.OPEN, docs=_LIVE, **_SHAPE)
+    def live() -> Response:
+        if stopping.is_set():
+            raise Problem(503, "stopping", "this gateway is stopping; use another one", headers=RETRY_SOON)
+        return json_response({"live": True})
+
+    @routes.get("/health/ready", level=Level.OPEN, docs=_READY, **_SHAPE)
+    def ready() -> Response:
+        report = readiness.report()
+        if report.state is State.NOT_READY:
+            detail = report.without_names().detail
+            return Problem(503, report.state, detail, headers={**RETRY_SOON, **FRESH}).response()
+        return json_response({"ready": True}, headers=FRESH)
+
+    @routes.get("/models", level=Level.READ, docs=_MODELS, **_SHAPE)
+    def models() -> Response:
+        return json_response({"models": repository.names()})
+
+    @routes.get("/models/<reference>", level=Level.READ, docs=_MODEL, **_SHAPE)
+    @routes.get("/models/<reference>/versions/<version>", level=Level.READ, docs=_of_version(_MODEL), **_SHAPE)
+    def model(reference: str, version: str | None = None) -> Response:
+        manifest = predictions.model(_referred(reference, version))
+        return json_response(protocol.model_metadata(manifest, repository.versions(manifest.name)))
+
+    @routes.get("/models/<reference>/ready", level=Level.READ, docs=_MODEL_READY, **_SHAPE)
+    @routes.get(
+        "/models/<reference>/versions/<version>/ready", level=Level.READ, docs=_of_version(_MODEL_READY), **_SHAPE
+    )
+    def model_ready(reference: str, version: str | None = None) -> Response:
+        manifest = predictions.model(_referred(reference, version))
+        return json_response({"name": manifest.name, "ready": True}, headers=FRESH)
+
+    @routes.post("/models/<reference>/infer", level=Level.PREDICT, docs=_INFER, body=rows, **_SHAPE)
+    @routes.post(
+        "/models/<reference>/versions/<version>/infer",
+        level=Level.PREDICT,
+        docs=_of_version(_INFER),
+        body=rows,
+        **_SHAPE,
+    )
+    def infer(reference: str, version: str | None = None) -> PredictionAnswer:
+        kind = media_type(request.environ)
+        if not is_json(kind) and kind != protocol.BINARY:
+            accepted = f"application/json, {protocol.BINARY}"
+            raise unsupported(kind, f"application/json, or {protocol.BINARY} with binary tensors", accepted)
+        manifest = predictions.model(_referred(reference, version))
+        body = body_of(request.environ)
+        asked = protocol.read(body, request.headers.get(protocol.HEADER_LENGTH))
+        predictions.check_rows(asked.most_rows)
+        method = asked.method(manifest.signature)
+        job = predictions.predict(request.environ, manifest, asked.instances(manifest.signature), len(body), method)
+        return predictions.answer(request.environ, job, *protocol.write(asked, method, job))
+
+    @routes.post("/repository/index", level=Level.READ, docs=_INDEX, **_SHAPE)
+    def index() -> Response:
+        return json_response(protocol.index(repository))
+
+    @routes.post("/repository/models/<name>/load", level=Level.PREDICT, docs=_LOAD, **_SHAPE)
+    def load(name: str) -> Response:
+        manifest = predictions.model(name)
+        loader.load(manifest.name, manifest.version, hung_up(request.environ))
+        return json_response({"name": manifest.name, "load": True})
+
+    @routes.post("/repository/models/<name>/unload", level=Level.PREDICT, docs=_UNLOAD, **_SHAPE)
+    def unload(name: str) -> Response:
+        check_model(repository, name)
+        raise Problem(409, "not_unloaded", _UNLOADED)
+
+    return routes
+
+
+def _referred(reference: str, version: str | None) -> str:
+    """Return `loan@3` for the version in the path."""
+    return reference if version is None else f"{reference}@{version}"

@@ -1,0 +1,85 @@
+"""Webhooks: subscriptions to events, and the deliveries of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Blueprint, Response, request
+
+from contract.webhooks import NAME, AllowedTargets, Subscription
+from gateway.answers import FRESH, json_response
+from gateway.exchange import caller
+from gateway.operations import DELETED, KEPT, Answer, Operation
+from gateway.problems import Problem
+from gateway.protocols import native
+from gateway.protocols.webhooks import require, subscription
+from gateway.rules import BodyLimit, Level
+from gateway.serving.jobs import JobReader
+from gateway.serving.webhooks import Subscriptions
+
+_BODY = BodyLimit.of_request(16)
+
+_CHANGED = (*KEPT, "503 redis_disk_slow")
+_INDEX = Operation(
+    "list_webhooks", "The webhooks of the caller, by name", {200: Answer("The webhooks.", "WebhookList")}
+)
+_SHOW = Operation(
+    "get_webhook", "A webhook", {200: Answer("The webhook.", "Webhook")}, problems=("404 unknown_webhook",)
+)
+_PUT = Operation(
+    "set_webhook",
+    "Send events to a URL",
+    {200: Answer("It replaces one.", "Webhook"), 201: Answer("It is new.", "Webhook")},
+    problems=(
+        *("403 no_webhooks", "409 name_taken", "409 too_many_webhooks", "422 invalid_name", "422 invalid_webhook"),
+        *_CHANGED,
+    ),
+    body="WebhookRequest",
+)
+_DELETE = Operation("delete_webhook", "Delete a webhook", {204: DELETED}, problems=("404 unknown_webhook", *_CHANGED))
+_DELIVERIES = Operation(
+    "list_deliveries",
+    "The webhooks of a job, and how each try ended",
+    {200: Answer("The deliveries.", "DeliveryList")},
+    problems=("404 unknown_job",),
+)
+
+
+def blueprint(subscriptions: Subscriptions, reader: JobReader, allowed: AllowedTargets | None) -> Blueprint:
+    """`allowed`: where webhooks may go; None: there are none."""
+    routes = Blueprint("webhooks", __name__, url_prefix="/v1")
+
+    @routes.get("/webhooks", level=Level.PUBLISH, docs=_INDEX)
+    def index() -> Response:
+        return json_response({"items": [_shown(*found) for found in subscriptions.all()]}, headers=FRESH)
+
+    @routes.get("/webhooks/<webhook>", level=Level.PUBLISH, docs=_SHOW)
+    def show(webhook: str) -> Response:
+        return json_response(_shown(*subscriptions.get(webhook)), headers=FRESH)
+
+    @routes.put("/webhooks/<webhook>", level=Level.PUBLISH, docs=_PUT, audit="set_webhook", body=_BODY)
+    def put(webhook: str) -> Response:
+        require(allowed)
+        if not NAME.fullmatch(webhook):
+            detail = f"{webhook[:64]!r} cannot be the name of a webhook; use 1 to 64 of a-z, 0-9, _, . and -"
+            raise Problem(422, "invalid_name", detail)
+        body = native.json_value(request.environ["wsgi.input"].read())
+        stored, new = subscriptions.put(subscription(webhook, body, caller(), allowed or AllowedTargets()))
+        return json_response(_shown(stored, None), 201 if new else 200, FRESH)
+
+    @routes.delete("/webhooks/<webhook>", level=Level.PUBLISH, docs=_DELETE, audit="delete_webhook")
+    def delete(webhook: str) -> Response:
+        subscriptions.delete(webhook)
+        return Response(status=204)
+
+    @routes.get("/jobs/<job_id>/deliveries", level=Level.OWN, docs=_DELIVERIES)
+    def deliveries(job_id: str) -> Response:
+        job = reader.read(job_id)
+        return json_response({"items": subscriptions.webhooks.deliveries(job.id)}, headers=FRESH)
+
+    return routes
+
+
+def _shown(one: Subscription, last_try: Mapping[str, object] | None) -> Mapping[str, object]:
+    found = one.to_json()
+    return {**{name: value for name, value in found.items() if name != "owner" or value}, "last_try": last_try}

@@ -1,0 +1,125 @@
+"""The metrics of the whole system as Prometheus' text."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+from typing import Generic, TypeVar
+
+from prometheus_client import generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+from redis.exceptions import RedisError
+
+from broker.metrics import table
+from broker.metrics.reading import MetricsReader, Snapshot
+from broker.metrics.table import METRICS, Metric, Type
+from contract.keys import Key
+from contract.repository import Repository
+from gateway.serving.spool import Spool
+
+log = logging.getLogger(__name__)
+
+KEEP, KEEP_FACTOR = 1.0, 20
+"""Fewest seconds that a snapshot or a page is kept, and the multiple of the time that it took to make. So each takes at
+most a twentieth of a process's time, for any number of requests and models."""
+
+
+_MODEL = re.compile(rb'[{,]model="([^"]*)"')
+"""The label of a sample of one model."""
+
+
+T = TypeVar("T")
+
+
+class Kept(Generic[T]):
+    """What is made at most every `keep` seconds, for all callers together."""
+
+    def __init__(self, make: Callable[[], T], keep: Callable[[], float] = lambda: KEEP) -> None:
+        self._make = make
+        self._keep = keep
+        self._lock = threading.Lock()
+        self._found: T | None = None
+        self._until = float("-inf")
+
+    def get(self) -> T:
+        with self._lock:
+            began = time.monotonic()
+            if self._found is None or began > self._until:
+                self._found = self._make()
+                done = time.monotonic()
+                self._until = done + max(self._keep(), KEEP_FACTOR * (done - began))
+            return self._found
+
+
+class Metrics:
+    """Reads the metrics: those of Redis, and those of the model repository and the spool."""
+
+    def __init__(self, reader: MetricsReader, repository: Repository, spool: Spool) -> None:
+        self._reader = reader
+        self._repository = repository
+        self._spool = spool
+        self._snapshot = Kept(self._read)
+        self._page = Kept(lambda: generate_latest(_Collector(self._read())))
+
+    def page(self, caller: Key) -> bytes:
+        """Return the latest page, without the models that the caller's key may not use. Without Redis it has only the
+        metrics of the model repository and the spool."""
+        page = self._page.get()
+        if caller.models is None:
+            return page
+        of_models = ((line, _MODEL.search(line)) for line in page.splitlines(keepends=True))
+        return b"".join(line for line, model in of_models if model is None or caller.may_use(model[1].decode()))
+
+    def snapshot(self) -> Snapshot:
+        """Return the latest values, with all models. Without Redis it has only those of the repository and the
+        spool."""
+        return self._snapshot.get()
+
+    def _read(self) -> Snapshot:
+        models = self._repository.names()
+        try:
+            snapshot = self._reader.read(models)
+        except RedisError as error:
+            log.warning("/metrics has no counters, because Redis does not answer: %s", error)
+            # No counters: if they began at 0, Prometheus would see a reset, and then a burst.
+            snapshot = Snapshot()
+            snapshot.values[table.REDIS_UP][()] = 0
+        values = snapshot.values
+        values[table.MODELS][()] = len(models)
+        values[table.SPOOL][()] = self._spool.used()
+        for model in models:
+            values[table.VERSIONS][model,] = self._repository.count_versions(model)
+            for alias, version in self._repository.aliases(model).items():
+                values[table.ALIASES][model, alias] = version
+        return snapshot
+
+
+class _Collector(Collector):
+    """Gives a snapshot to prometheus_client, family by family."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]:
+        for metric in METRICS:
+            time.sleep(0)  # requests go on while the page of a large repository is made
+            yield self._histogram(metric) if metric.type is Type.HISTOGRAM else self._numbers(metric)
+
+    def _numbers(self, metric: Metric) -> CounterMetricFamily | GaugeMetricFamily:
+        make = CounterMetricFamily if metric.type is Type.COUNTER else GaugeMetricFamily
+        family = make(metric.name, metric.help, labels=metric.labels)
+        for labels, value in self._snapshot.values[metric].items():
+            family.add_metric(labels, value)
+        return family
+
+    def _histogram(self, metric: Metric) -> HistogramMetricFamily:
+        family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+        for labels, found in self._snapshot.histograms[metric].items():
+            bounds = [*(f"{bound:g}" for bound in metric.buckets), "+Inf"]
+            family.add_metric(labels, list(zip(bounds, accumulate(found.counts), strict=True)), found.sum)
+        return family

@@ -1,0 +1,180 @@
+"""Whether a prediction would be accepted now, and whether it would be scored soon."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from broker.faults import UNAVAILABLE
+from broker.gateway.health import SystemHealth
+from contract.repository import Repository
+
+log = logging.getLogger(__name__)
+
+KEEP = 1.0
+"""Seconds that an answer is kept."""
+
+PATIENCE = 0.8
+"""Seconds that a caller waits for an answer."""
+
+SHOWN = 100
+"""Most reasons in an answer."""
+
+
+class State(StrEnum):
+    OK = "ok"
+    DEGRADED = "degraded"
+    """Predictions are accepted, but some wait or fail."""
+    NOT_READY = "not_ready"
+    """No prediction is accepted."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One thing that is wrong: `code` for programs, `detail` for people, and further `members` of its JSON."""
+
+    code: str
+    detail: str
+    members: Mapping[str, object] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        return {"code": self.code, "detail": self.detail, **self.members}
+
+
+_WITHOUT_NAMES: Mapping[str, str] = {
+    "no_model": "the model repository holds no model",
+    "worker_silent": "a worker has reported nothing for some seconds: its jobs may wait",
+    "queue_full": "the queue of a model is full (MAX_QUEUE_ROWS), so predictions with this model are refused",
+    "model_not_loaded": "a version cannot be loaded",
+}
+"""The details of reasons that name models, workers or folders, for callers without the scope `read`."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The answer: the models in the repository, the scorers that are alive, and what is wrong. `repairs`: whether Redis
+    accepts commands that free memory or repair, such as a rollback."""
+
+    state: State
+    models: int
+    workers: int
+    repairs: bool
+    reasons: Sequence[Reason] = ()
+
+    @property
+    def detail(self) -> str:
+        shown = [reason.detail for reason in self.reasons[:3]]
+        more = [f"{len(self.reasons) - 3} more reasons"] if len(self.reasons) > 3 else []
+        return "; ".join(shown + more)
+
+    def without_names(self) -> Report:
+        """Return the answer for callers without the scope `read`: each reason once, without names."""
+        reasons = [Reason(reason.code, _WITHOUT_NAMES.get(reason.code, reason.detail)) for reason in self.reasons]
+        return replace(self, reasons=list({reason.code: reason for reason in reasons}.values()))
+
+
+class _Attempt:
+    """One check, whose result all callers meanwhile share."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.done = threading.Event()
+        self.report: Report | None = None
+
+    @property
+    def over(self) -> bool:
+        return self.done.is_set() and time.monotonic() - self.began > KEEP
+
+
+class Readiness:
+    """Checks at most once a second for all callers together, and answers within a second even if Redis hangs."""
+
+    def __init__(
+        self, check: Callable[[], SystemHealth], repository: Repository, needs_key: Callable[[], bool]
+    ) -> None:
+        """`needs_key`: whether requests need a key from Redis."""
+        self._check = check
+        self._needs_key = needs_key
+        self._repository = repository
+        self._lock = threading.Lock()
+        self._attempt: _Attempt | None = None
+        self._noted: tuple[State, Sequence[str]] = (State.OK, ())
+
+    def report(self) -> Report:
+        """Return the answer of the last second. An attempt that takes longer counts as failed."""
+        with self._lock:
+            attempt = self._attempt
+            if attempt is None or attempt.over:
+                attempt = self._attempt = _Attempt()
+                threading.Thread(target=self._run, args=(attempt,), name="readiness", daemon=True).start()
+        attempt.done.wait(max(0.0, attempt.began + PATIENCE - time.monotonic()))
+        report = attempt.report or self._make_report(SystemHealth(UNAVAILABLE))
+        self._note(report)
+        return report
+
+    def _run(self, attempt: _Attempt) -> None:
+        try:
+            attempt.report = self._make_report(self._check())
+        except Exception:
+            log.exception("the health check failed")
+        finally:
+            attempt.done.set()
+
+    def _note(self, report: Report) -> None:
+        """Log what has changed: probes come every few seconds, and a line for each would hide the others."""
+        found = report.state, [reason.code for reason in report.reasons]
+        with self._lock:
+            changed, self._noted = found != self._noted, found
+        if not changed:
+            return
+        if report.state is State.OK:
+            log.info("ready again: predictions are accepted and scored")
+        else:
+            log.warning("%s: %s", report.state, report.detail)
+
+    def _make_report(self, health: SystemHealth) -> Report:
+        models = len(self._repository.names())
+        reasons, state = self._why_refused(health, models), State.NOT_READY
+        if not reasons:
+            reasons = self._why_locked(health) + _why_degraded(health)
+            state = State.DEGRADED if reasons else State.OK
+        return Report(state, models, health.workers, health.repairs, reasons)
+
+    def _why_refused(self, health: SystemHealth, models: int) -> list[Reason]:
+        reasons = []
+        if health.fault:
+            reasons.append(Reason(health.fault.code, health.fault.detail))
+        if not models:
+            reasons.append(Reason("no_model", f"the model repository {self._repository.root} holds no model"))
+        return reasons
+
+    def _why_locked(self, health: SystemHealth) -> list[Reason]:
+        if health.keys or not self._needs_key():
+            return []
+        detail = "requests need a key, and Redis has none, so each gets 401: make one (make key NAME=me SCOPES=admin)"
+        return [Reason("no_key", detail)]
+
+
+def _why_degraded(health: SystemHealth) -> list[Reason]:
+    reasons = []
+    if not health.workers:
+        reasons.append(Reason("no_worker", "no worker is alive: requests are accepted and wait"))
+    if health.slow_disk:
+        detail = "the disk of Redis is slow: jobs wait for it before they are accepted, and some may be refused"
+        reasons.append(Reason("redis_disk_slow", detail))
+    for worker in health.silent:
+        detail = f"the worker {worker!r} has reported nothing for some seconds: its jobs may wait"
+        reasons.append(Reason("worker_silent", detail, {"worker": worker}))
+    for model in health.full_queues:
+        detail = f"the queue of {model!r} is full (MAX_QUEUE_ROWS), so predictions with this model are refused"
+        reasons.append(Reason("queue_full", detail, {"model": model}))
+    for version, failure in sorted(health.failures.items()):
+        model, _, number = version.partition("@")
+        detail = f"{version} cannot be loaded since {failure.since}: {failure.reason}"
+        members = {"model": model, "version": int(number), "since": failure.since, "reason": failure.reason}
+        reasons.append(Reason("model_not_loaded", detail, members))
+    return reasons

@@ -1,0 +1,36 @@
+"""Repeated requests: what an earlier request with the same idempotency key has made answers them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from broker.gateway.jobs import Jobs
+from broker.idempotency import Conflict, IdempotencyConflict, IdempotencyRecords
+from contract.jobs import Job
+from gateway.serving.listener import Listener
+from gateway.serving.waiting import ended_within
+
+
+@dataclass(frozen=True)
+class Replays:
+    """Finds what earlier requests have made. `on_replay` is called when a job of one answers a request."""
+
+    records: IdempotencyRecords
+    jobs: Jobs
+    listener: Listener
+    on_replay: Callable[[], object]
+
+    def find(self, idempotency: str) -> str | None:
+        """Return what an earlier request has made, as `IdempotencyRecords.find` does; None without a key."""
+        return self.records.find(idempotency) if idempotency else None
+
+    def job(self, job_id: str, owner: str = "", wait: float = 0, gone: Callable[[], bool] = lambda: False) -> Job:
+        """Return the job of an earlier request, final if it ends within `wait` seconds. `owner` of the caller. Raises
+        `IdempotencyConflict` if it is gone."""
+        self.on_replay()
+        job = self.jobs.read([job_id])[0]
+        ended = job and ended_within(self.jobs, self.listener, job, owner, wait, gone)
+        if ended is None:
+            raise IdempotencyConflict(Conflict.GONE)
+        return ended

@@ -1,0 +1,101 @@
+"""The traffic of models over time, as a caller may see it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from broker.metrics.traffic import Period, Point, TrafficReader, together
+from contract.keys import Key
+from contract.repository import Repository
+from gateway.serving.models import check_model
+
+KEEP = 5.0
+"""Seconds that a reading is kept for all callers. The newest point grows every ten seconds."""
+_MOST_KEPT = 500
+
+_QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Points of one period, the oldest first; the last one has only begun."""
+
+    period: Period
+    points: Sequence[Point]
+
+    @property
+    def total(self) -> Point:
+        return together(self.points)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "period": self.period,
+            "step": self.period.step,
+            "total": _numbers(self.total),
+            "points": [{"start": _moment(point.start), **_numbers(point)} for point in self.points],
+        }
+
+
+class Traffic:
+    """Charts of the models that a caller may use. Raises `RedisError`."""
+
+    def __init__(self, reader: TrafficReader, repository: Repository, caller: Callable[[], Key]) -> None:
+        """`repository` shows the caller's models, and `caller` returns the key of the current request."""
+        self._reader = reader
+        self._repository = repository
+        self._caller = caller
+        self._lock = threading.Lock()
+        self._kept: dict[tuple[Period, str | None], tuple[float, list[Point]]] = {}
+
+    def of_all(self, period: Period) -> Chart:
+        """Return the chart of all models that the caller may use, together."""
+        if self._caller().models is None:
+            return Chart(period, self._points(period, [None])[0])
+        names = self._repository.names()
+        found = self._points(period, names or [None])
+        if not names:
+            return Chart(period, [Point(point.start) for point in found[0]])
+        return Chart(period, [together(same) for same in zip(*found, strict=True)])
+
+    def of_model(self, model: str, period: Period) -> Chart:
+        """Return the chart of a model. Raises `Refusal` if there is none."""
+        check_model(self._repository, model)
+        return Chart(period, self._points(period, [model])[0])
+
+    def of_models(self, models: Sequence[str], period: Period) -> dict[str, Chart]:
+        """Return the charts of these models, which the caller may use, in one round trip at most."""
+        return dict(zip(models, (Chart(period, points) for points in self._points(period, models)), strict=True))
+
+    def _points(self, period: Period, models: Sequence[str | None]) -> list[list[Point]]:
+        with self._lock:
+            now = time.monotonic()
+            fresh = {model for model in models if self._kept.get((period, model), (0.0,))[0] > now}
+            lacking = [model for model in models if model not in fresh]
+            if lacking:
+                if len(self._kept) > _MOST_KEPT:
+                    self._kept = {key: kept for key, kept in self._kept.items() if kept[0] > now}
+                for model, points in zip(lacking, self._reader.read(period, lacking), strict=True):
+                    self._kept[period, model] = (now + KEEP, points)
+            return [self._kept[period, model][1] for model in models]
+
+
+def _numbers(point: Point) -> dict[str, Any]:
+    quantiles = {name: point.quantile(share) for name, share in _QUANTILES.items()}
+    return {
+        "requests": point.answered + point.refused,
+        "refused": point.refused,
+        "failed": point.failed,
+        "rows": point.rows,
+        "waiting": point.waiting,
+        "oldest_seconds": round(point.oldest, 3),
+        **{name: None if seconds is None else round(seconds, 6) for name, seconds in quantiles.items()},
+    }
+
+
+def _moment(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,55 @@
+"""The upload allowance of a key: bytes a day."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+
+from broker.gateway.upload_counts import UploadCounts
+from contract.keys import Key
+from contract.quotas import Quota
+from contract.settings import MB
+from gateway.refusals import Reason, Refusal
+
+
+@dataclass(frozen=True)
+class UploadAllowance:
+    """Counts uploads for the key of the current request, which `caller` returns."""
+
+    counts: UploadCounts
+    caller: Callable[[], Key]
+
+    @contextmanager
+    def taken(self, size: int, received: Callable[[], int]) -> Iterator[None]:
+        """Take `size` bytes of the allowance before the block receives them. If the block raises, only the bytes that
+        it has `received` stay taken. Raises `Refusal` if too few are left."""
+        key, upload = self.caller(), uuid.uuid4().hex
+        found = self.counts.count(key, upload, size)
+        if found is not None:
+            allowed, quota = found
+            if not allowed:
+                raise _refusal(key, size, quota)
+        try:
+            yield
+        except BaseException:
+            with suppress(RedisError):  # all of it stays taken then
+                self.counts.count(key, upload, received())
+            raise
+
+
+def _refusal(key: Key, size: int, quota: Quota) -> Refusal:
+    a_day = f"{quota.limit // MB} MB a day (upload_mb_per_day)"
+    if size > quota.limit:
+        detail = f"the upload has {size / MB:.1f} MB, but the key {key.name!r} may upload at most {a_day}"
+        return Refusal(Reason.UPLOAD_TOO_LARGE, detail)
+    left = f"{quota.remaining / MB:.1f} MB"
+    detail = (
+        f"the upload has {size / MB:.1f} MB, but the key {key.name!r} has only {left} left of {a_day}; try again after"
+        " midnight UTC"
+    )
+    return Refusal(Reason.UPLOAD_LIMIT, detail, retry_after=math.ceil(quota.reset), quota=quota)

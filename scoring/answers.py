@@ -1,0 +1,254 @@
+"""What a model's methods return → answers that JSON can hold, one a row."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contract.jobs import Answer, Value
+from contract.signature import AnswerForm, Method, Output, OutputKind, Signature
+from contract.wording import listed
+
+
+class InvalidAnswer(ValueError):
+    """A method returned what its form of answer cannot be; the message completes "the model …"."""
+
+
+# What predict returns
+
+
+def columns_of(values: Any, outputs: Sequence[Output], rows: int) -> list[Any]:
+    """Return the predictions as one array of `rows` values for each output. Raises `InvalidAnswer`.
+
+    `values` is what `predict` returned: an array of rows, or rows × outputs; a DataFrame, a dict of columns, or a dict
+    for each row, with the names of the outputs.
+    """
+    if type(values) is np.ndarray and values.shape == (rows,) and len(outputs) == 1 and outputs[0].name is None:
+        return [values]
+    wanted = [output.name for output in outputs if output.name is not None]
+    names, columns = named_columns(values, wanted)
+    if names is not None and wanted:
+        columns = _in_order(dict(zip(names, columns, strict=True)), wanted)
+    if len(columns) != len(outputs) or any(column.shape != (rows,) for column in columns):
+        raise InvalidAnswer(f"answered {rows} rows with {_shape_of(values)}")
+    return columns
+
+
+def named_columns(values: Any, expected: Sequence[str] = ()) -> tuple[list[str] | None, list[Any]]:
+    """Return the names that predictions have, or None, and their columns as arrays. The `expected` names may be missing
+    in dicts for each row, where other rows of a batch may have them."""
+    if isinstance(values, pd.DataFrame):
+        return [*map(str, values.columns)], [values.iloc[:, place].to_numpy() for place in range(values.shape[1])]
+    if isinstance(values, Mapping):
+        return [*map(str, values)], [_array(column) for column in values.values()]
+    if records := _records_in(values):
+        named = [{str(key): value for key, value in record.items()} for record in records]
+        names = [*dict.fromkeys([*expected, *(name for record in named for name in record)])]
+        return names, [_array([record.get(name) for record in named]) for name in names]
+    table = np.asarray(values)
+    return None, [table] if table.ndim == 1 else list(table.T) if table.ndim == 2 else []
+
+
+def _in_order(found: Mapping[str, Any], wanted: Sequence[str]) -> list[Any]:
+    if found.keys() != set(wanted):
+        raise InvalidAnswer(f"answered with {listed(list(found))}, and its outputs are {listed(wanted)}")
+    return [found[name] for name in wanted]
+
+
+def _records_in(values: Any) -> Sequence[Mapping[str, Any]]:
+    """Return a list or array of objects as a list, empty for anything else."""
+    if isinstance(values, np.ndarray | pd.Series):
+        values = values.tolist() if values.dtype == object and values.ndim == 1 else []
+    is_list = isinstance(values, list | tuple)
+    return list(values) if is_list and all(isinstance(value, Mapping) for value in values) else []
+
+
+def _array(values: Any) -> Any:
+    """Return the values of one column as an array that keeps the type of each."""
+    return np.fromiter(values, object, len(values)) if isinstance(values, list | tuple) else np.asarray(values)
+
+
+def as_array(values: Any) -> Any:
+    """Return values as an array. NumPy alone would turn numbers beside texts into texts."""
+    found = np.asarray(values)
+    return np.asarray(values, dtype=object) if found.dtype.kind in "US" and not hasattr(values, "dtype") else found
+
+
+def _shape_of(values: Any) -> str:
+    return f"an array of the shape {np.shape(values)}"
+
+
+def all_plain(values: Any, output: Output) -> list[Value] | None:
+    """Return all values if their dtype says that they are valid; None if each has to be checked."""
+    number = output.kind is OutputKind.NUMBER
+    kind = values.dtype.kind
+    if kind not in ("fiub" if number else "fiubU") or (kind == "f" and not np.isfinite(values).all()):
+        return None
+    plain: list[Value] = (values.astype(np.float64) if number else values).tolist()
+    return plain
+
+
+def each_plain(values: list[Any], output: Output) -> list[Value]:
+    """Return the values as JSON has them, null for numbers that are not finite. Raises `InvalidAnswer` if one is of
+    another type."""
+    number = output.kind is OutputKind.NUMBER
+    plain: list[Value] = []
+    for value in values:
+        # An array of objects keeps NumPy's own.
+        value = value.item() if isinstance(value, np.generic) else value
+        if value is None or (isinstance(value, float) and not math.isfinite(value)):
+            plain.append(None)
+        elif number and isinstance(value, int | float) and abs(value) <= sys.float_info.max:
+            plain.append(float(value))
+        elif not number and isinstance(value, str | int | float):
+            plain.append(value)
+        else:
+            expected = "number" if number else "class that JSON can hold"
+            raise InvalidAnswer(f"answered with a {type(value).__name__} instead of a {expected}")
+    return plain
+
+
+def with_label_names(values: list[Value], output: Output) -> list[Value]:
+    """Return the predictions of one output with the names of its labels, where the signature gives them names."""
+    if output.label_names is None:
+        return values
+    names = dict(zip(output.labels or (), output.label_names, strict=True))
+    return [names.get(value, value) for value in values]
+
+
+def together(columns: Sequence[Sequence[Answer]], outputs: Sequence[Output]) -> Sequence[Answer]:
+    """Return the values of the only output, or an object of all outputs for each row."""
+    if len(outputs) == 1 and outputs[0].name is None:
+        return columns[0]
+    names = [str(output.name) for output in outputs]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def probabilities_by_label(tables: Any, outputs: Sequence[Output], rows: int) -> list[Any]:
+    """Return `numbers_by_label` of what `predict_proba` returned."""
+    return numbers_by_label(_of_each_label(tables, outputs, rows), outputs, rows, "probabilities")
+
+
+def probability_columns(tables: Any, outputs: Sequence[Output], rows: int) -> list[Any]:
+    """Return what `predict_proba` returned as an array for each label of each output; NaN for what is not finite."""
+    found = _tables(_of_each_label(tables, outputs, rows), outputs, rows, "probabilities")
+    return [np.where(np.isfinite(column), column, np.nan) for table in found for column in table.T]
+
+
+def _of_each_label(tables: Any, outputs: Sequence[Output], rows: int) -> Any:
+    """Return the probabilities of all labels. Multi-label classifiers return rows × outputs: the probability of the
+    second label of each. That of the first is what it lacks to 1."""
+    several = len(outputs) > 1 and not isinstance(tables, list)
+    if several and np.shape(tables) == (rows, len(outputs)) and all(len(each.labels or ()) == 2 for each in outputs):
+        return [np.column_stack([1 - column, column]) for column in np.asarray(tables, dtype=float).T]
+    return tables
+
+
+def numbers_by_label(tables: Any, outputs: Sequence[Output], rows: int, what: str) -> list[Any]:
+    """Return for each row the numbers by class label, or by output and label. `tables` is rows × labels, or a list of
+    such by output. Raises `InvalidAnswer`."""
+    found = _tables(tables, outputs, rows, what)
+    return list(together(list(map(_by_label, found, outputs)), outputs))
+
+
+def _tables(tables: Any, outputs: Sequence[Output], rows: int, what: str) -> list[Any]:
+    """Return rows × labels for each output. Raises `InvalidAnswer`."""
+    tables = as_tables(tables)
+    found: list[Any] = tables if isinstance(tables, list) else [tables]
+    if len(found) != len(outputs):
+        raise InvalidAnswer(f"gave {what} of {len(found)} outputs, and has {len(outputs)}")
+    for table, output in zip(found, outputs, strict=True):
+        if table.shape != (rows, len(output.shown_labels)):
+            raise InvalidAnswer(f"gave {what} of the shape {table.shape} for {len(output.shown_labels)} classes")
+    return found
+
+
+def as_tables(tables: Any) -> Any:
+    """Return rows × labels as an array of floats, or a list of such by output."""
+    if isinstance(tables, list) and tables and np.ndim(tables[0]) == 2:
+        return [np.asarray(table, dtype=float) for table in tables]
+    return np.asarray(tables, dtype=float)
+
+
+def _by_label(table: Any, output: Output) -> Sequence[Answer]:
+    labels = [str(label) for label in output.shown_labels]
+    return [dict(zip(labels, row, strict=True)) for row in _finite(table)]
+
+
+# What other methods return
+
+
+def answers_of(values: Any, method: Method, signature: Signature, rows: int) -> list[Any]:
+    """Return a method's answer for each row. Raises `InvalidAnswer`."""
+    outputs = signature.outputs
+    if method.answer is AnswerForm.LABELS:
+        if method.name == "predict_proba":
+            return probabilities_by_label(values, outputs, rows)
+        return numbers_by_label(values, outputs, rows, f"answers of {method.name}")
+    if method.answer is AnswerForm.NEIGHBORS:
+        distances, indices = (_matrix(part, rows, method) for part in values)
+        found = zip(_finite(distances), indices.tolist(), strict=True)
+        return [{"distances": far, "indices": near} for far, near in found]
+    if method.answer is AnswerForm.NONZERO:
+        return _nonzero(values, method, rows)
+    if method.answer is AnswerForm.NUMBER:
+        table = np.asarray(values)
+        if table.shape not in ((rows,), (rows, 1)):
+            raise InvalidAnswer(f"answered {rows} rows of {method.name} with {_shape_of(values)}")
+        return _finite(table.reshape(rows))
+    lists = _finite(_matrix(values, rows, method))
+    if method.answer is AnswerForm.NUMBERS:
+        return lists
+    names = method.names or [output.name for output in outputs]
+    if lists and len(lists[0]) != len(names):
+        raise InvalidAnswer(f"answered {method.name} with {len(lists[0])} numbers a row, and has {len(names)} names")
+    return [dict(zip(names, row, strict=True)) for row in lists]
+
+
+def _matrix(values: Any, rows: int, method: Method) -> Any:
+    """Return rows × numbers, or with more dimensions; objects where words are among the numbers."""
+    table = np.asarray(values.toarray() if hasattr(values, "toarray") else values)
+    table = table[np.newaxis] if table.ndim == rows == 1 else table  # SparsePCA drops the dimension of a single row
+    if table.ndim < 2 or table.shape[0] != rows or table.dtype.kind not in "fiubOU":
+        raise InvalidAnswer(f"answered {rows} rows of {method.name} with {_shape_of(values)} of {table.dtype}")
+    return table
+
+
+def _nonzero(values: Any, method: Method, rows: int) -> list[Any]:
+    if not hasattr(values, "tocsr") or values.shape[0] != rows:
+        raise InvalidAnswer(f"answered {rows} rows of {method.name} with {_shape_of(values)}")
+    values = values.tocsr()
+    values.sum_duplicates()
+    names: Any = method.names or range(values.shape[1])
+    if len(names) != values.shape[1]:
+        raise InvalidAnswer(f"answered {method.name} with {values.shape[1]} numbers a row, and has {len(names)} names")
+    numbers, places, ends = _finite(values.data), values.indices.tolist(), values.indptr.tolist()
+    return [
+        {str(names[place]): number for place, number in zip(places[a:b], numbers[a:b], strict=True) if number != 0}
+        for a, b in pairwise(ends)
+    ]
+
+
+def _finite(table: Any) -> list[Any]:
+    """Return an array as lists, with None for numbers that are not finite."""
+    if table.dtype.kind == "O":
+        table = np.frompyfunc(_plain, 1, 1)(table)
+    elif table.dtype.kind == "f":
+        table = table.astype(np.float64, copy=False)
+        if not (finite := np.isfinite(table)).all():
+            table = np.where(finite, table, None)
+    found: list[Any] = table.tolist()
+    return found
+
+
+def _plain(value: Any) -> Value:
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value if isinstance(value, str | int | float) else str(value)

@@ -1,0 +1,133 @@
+"""Estimators that imports make of parts that lie side by side in one file, such as `{"encoder": …, "model": …}`.
+
+Artifacts name these classes and their attributes, so they must never change. Their parts are fitted, so `fit`
+raises TypeError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.preprocessing import MultiLabelBinarizer
+from sklearn.utils import get_tags
+
+from contract.signature import OTHER_METHODS
+
+
+class _OfFittedParts(BaseEstimator):
+    def fit(self, *_: Any) -> Any:
+        """Raises TypeError: the parts are fitted. scikit-learn takes only objects with this method for estimators."""
+        raise TypeError(f"a {type(self).__name__} is made of fitted parts, and cannot be fitted")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
+class ColumnSteps(TransformerMixin, _OfFittedParts):
+    """Transforms columns of a DataFrame, each set of them with its own step, and passes the others on.
+
+    `parts` has for each step its names of columns and those of what it gives; `inputs` and `outputs` are the names of
+    all columns before and after, in order.
+    """
+
+    def __init__(
+        self, parts: Sequence[tuple[Any, Sequence[str], Sequence[str]]], inputs: Sequence[str], outputs: Sequence[str]
+    ) -> None:
+        self.parts = parts
+        self.inputs = inputs
+        self.outputs = outputs
+
+    @property
+    def feature_names_in_(self) -> Any:
+        return np.array(self.inputs, dtype=object)
+
+    @property
+    def n_features_in_(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def transformers_(self) -> list[tuple[str, Any, Sequence[str]]]:
+        """The parts as a ColumnTransformer has them."""
+        taken = {name for _, names, _ in self.parts for name in names}
+        rest = [name for name in self.inputs if name not in taken]
+        return [
+            *((str(place), step, names) for place, (step, names, _) in enumerate(self.parts)),
+            *([("rest", "passthrough", rest)] if rest else []),
+        ]
+
+    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
+        columns: dict[str, Any] = {name: X[name] for name in self.inputs}
+        for step, names, given in self.parts:
+            table = step.transform(X[list(names)])
+            table = table.toarray() if hasattr(table, "toarray") else np.asarray(table)
+            columns.update(zip(given, table.T, strict=True))
+        return pd.DataFrame({name: columns[name] for name in self.outputs}, index=X.index)
+
+    def get_feature_names_out(self, _names: Any = None) -> Any:
+        return np.array(self.outputs, dtype=object)
+
+
+class DecodedTarget(_OfFittedParts):
+    """A model whose predictions go through the `inverse_transform` of `decoder`: a LabelEncoder of its classes, or the
+    scaler of its target. A MultiLabelBinarizer gives its outputs their names."""
+
+    def __init__(self, estimator: Any, decoder: Any) -> None:
+        self.estimator = estimator
+        self.decoder = decoder
+
+    def predict(self, X: Any) -> Any:
+        values = self.estimator.predict(X)
+        if isinstance(self.decoder, MultiLabelBinarizer):
+            table = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
+            return pd.DataFrame(table, columns=[*map(str, self.decoder.classes_)])
+        values = np.ravel(values)
+        if hasattr(self.decoder, "classes_"):
+            return self.decoder.inverse_transform(values)
+        return np.ravel(self.decoder.inverse_transform(values.reshape(-1, 1)))
+
+    @property
+    def classes_(self) -> Any:
+        if isinstance(self.decoder, MultiLabelBinarizer):
+            return self.estimator.classes_
+        return np.asarray(self.decoder.classes_)[np.asarray(self.estimator.classes_)]
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in OTHER_METHODS:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return getattr(self.estimator, name)
+
+    def __sklearn_tags__(self) -> Any:
+        return get_tags(self.estimator)
+
+
+class ModelsByName(_OfFittedParts):
+    """Models of the same rows. `predict` gives a column for each, under its name."""
+
+    def __init__(self, names: Sequence[str], estimators: Sequence[Any]) -> None:
+        self.names = names
+        self.estimators = estimators
+
+    @property
+    def estimators_(self) -> Sequence[Any]:
+        return self.estimators
+
+    def predict(self, X: Any) -> pd.DataFrame:
+        answers: Mapping[str, Any] = {
+            name: np.asarray(estimator.predict(X)) for name, estimator in zip(self.names, self.estimators, strict=True)
+        }
+        return pd.DataFrame(
+            {name: values.ravel() if values.shape[1:] == (1,) else values for name, values in answers.items()}
+        )
+
+    @property
+    def classes_(self) -> list[Any]:
+        return [np.asarray(estimator.classes_) for estimator in self.estimators]
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "predict_proba" or not all(hasattr(estimator, name) for estimator in self.estimators):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return lambda X: [estimator.predict_proba(X) for estimator in self.estimators]

@@ -1,0 +1,81 @@
+"""Asks a model for the columns that scoring adds to the rows of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from contract.answer_columns import answer_columns, answer_names
+from contract.errors import Failure, ModelgateError
+from contract.jobs import Row
+from contract.manifest import ModelManifest
+from contract.signature import PREDICT
+from scoring.files.plan import Steps
+from scoring.kernels.model_kernel import ModelKernel
+from scoring.predict import predict_columns, predict_each
+
+Column = Sequence[Any]
+"""The values of a column, one a row: a list with None for null, or an array of floats with NaN for null."""
+
+
+class Scorable(Protocol):
+    """A loaded model; `worker.model_cache.Model` is one."""
+
+    @property
+    def manifest(self) -> ModelManifest: ...
+    @property
+    def estimator(self) -> Any: ...
+    @property
+    def kernel(self) -> ModelKernel | None: ...
+
+
+def score_rows(model: Scorable, rows: Sequence[Row], method: str, call_rows: int) -> Steps[list[Column]]:
+    """Return the columns that a method adds; yields the rows of each call of the model. Raises `ModelgateError`
+    (`model_error`) and `MemoryError`."""
+    names = answer_names(model.manifest.signature, method, ())
+    pieces: list[list[Column]] = [[] for _ in names]
+    for start in range(0, len(rows), call_rows):
+        some = rows[start : start + call_rows]
+        for piece, values in zip(pieces, _columns(model, some, method), strict=True):
+            piece.append(values)
+        yield len(some)
+    return list(map(joined, pieces))
+
+
+def _columns(model: Scorable, rows: Sequence[Row], method: str) -> Iterable[Column]:
+    manifest = model.manifest
+    if method == PREDICT.name:
+        return predict_columns(model.estimator, manifest, rows, model.kernel)
+    (answer,) = predict_each(model.estimator, manifest, [rows], method, model.kernel)
+    if isinstance(answer, Failure):
+        raise ModelgateError(answer.code, answer.message, **answer.details)
+    return answer_columns(answer.values, None, None, manifest.signature, method)
+
+
+def joined(pieces: Sequence[Column]) -> Column:
+    """Return the pieces of a column as one."""
+    if pieces and all(isinstance(piece, np.ndarray) for piece in pieces):
+        return cast(Column, np.concatenate(pieces))
+    return list(chain.from_iterable(map(listed, pieces)))
+
+
+def listed(column: Column) -> list[Any]:
+    """Return a column as a list, with None for null."""
+    if isinstance(column, list):
+        return column
+    return [None if value != value else value for value in np.asarray(column).tolist()]
+
+
+def spread(column: Column, places: Sequence[int], count: int) -> Column:
+    """Return a column of so many rows with these values at these places, and null elsewhere."""
+    if isinstance(column, np.ndarray):
+        floats: Any = np.full(count, np.nan)
+        floats[places] = column
+        return cast(Column, floats)
+    values = [None] * count
+    for place, value in zip(places, column, strict=True):
+        values[place] = value
+    return values

@@ -1,0 +1,202 @@
+"""Finds the chunks of a CSV file: rows end where `contract.csv_table` ends them, quoted line ends included."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from contract import csv_table
+from contract.coercion import check_columns
+from contract.csv_cells import NumberFormat
+from contract.csv_table import NotCsv
+from contract.errors import FieldError, InvalidInstances
+from contract.instances import Grid
+from contract.row_plan import plan_of
+from contract.signature import Kind, Signature
+from scoring.files.plan import (
+    BLOCK_BYTES,
+    MAX_ROW_BYTES,
+    PIECE_ROWS,
+    Chunk,
+    ChunkBuilder,
+    Contents,
+    CsvLayout,
+    NotReadable,
+    Steps,
+)
+
+_PIECE_BYTES = 2**18
+"""A chunk may end after so many bytes."""
+_STARTS = {"utf-8-sig": ("utf-8", 3), "utf-16": ("utf-16-le", 2)}
+"""The encoding behind a byte order mark, and the mark's bytes."""
+
+
+def plan_csv(path: Path, signature: Signature, target: str | None) -> Steps[Contents]:
+    """Plan a CSV file. Raises `InvalidInstances` and `NotReadable`, as `scoring.files.planning.plan`."""
+    with path.open("rb") as file:
+        try:
+            for encoding in csv_table.encodings_of(file):
+                try:
+                    return (yield from _Planner(file, encoding, signature, target).plan())
+                except UnicodeDecodeError:
+                    continue
+            raise NotCsv("its encoding is unknown; save it in UTF-8")
+        except (NotCsv, csv.Error) as error:
+            raise NotReadable(f"it is not CSV: {error}") from None
+
+
+class _Planner:
+    """Plans one file, read in one encoding."""
+
+    def __init__(self, file: IO[bytes], encoding: str, signature: Signature, target: str | None) -> None:
+        file.seek(0)
+        self._file = file
+        self._big_endian = file.read(2) == b"\xfe\xff"
+        self._encoding, self._offset = _STARTS.get(encoding, (encoding, 0))
+        if self._encoding == "utf-16-le" and self._big_endian:
+            self._encoding = "utf-16-be"
+        self._guessed = csv_table.GUESSES.get(encoding)
+        self._signature = signature
+        self._target = target
+        self._header: list[str] = []
+        self._separator = ","
+        self._body = 0
+        self._formats: dict[str, tuple[int, NumberFormat]] = {}
+
+    def plan(self) -> Steps[Contents]:
+        csv.field_size_limit(csv_table.LONGEST_CELL)
+        self._read_header()
+        letters = "check its accented letters"
+        remarks = [f"the CSV is not in UTF-8 and was read as {self._guessed}; {letters}"] if self._guessed else []
+        warnings = check_columns(Grid(self._header, [], self._separator, remarks), self._signature, self._target)
+        chunks = yield from self._chunks()
+        if chunks is None:
+            chunks = yield from self._chunks(every_cell=True)
+        if not chunks:
+            raise InvalidInstances([FieldError(None, None, "no_rows", "the file has no rows; send at least one")])
+        formats = {name: found.format for name, (_, found) in self._formats.items()}
+        return Contents(chunks, self._header, warnings, CsvLayout(self._encoding, self._separator, formats))
+
+    def _chunks(self, every_cell: bool = False) -> Steps[Sequence[Chunk] | None]:
+        """Find the chunks, and the formats of numbers. Return None if these need `every_cell`."""
+        self._offset = self._body
+        self._formats = self._number_formats()
+        every_cell = every_cell or self._formats_needed()
+        chunks = ChunkBuilder(self._offset)
+        while block := self._block():
+            before = self._offset
+            if not every_cell and self._is_plain(block):
+                self._add_lines(block, chunks)
+            else:
+                self._add_records(chunks)
+                if self._formats_needed() and not every_cell:
+                    return None
+            yield self._offset - before
+        chunks.close()
+        return chunks.chunks
+
+    def _formats_needed(self) -> bool:
+        return any(found.needed for _, found in self._formats.values())
+
+    def _read_header(self) -> None:
+        self._file.seek(self._offset)
+        head = self._file.read(MAX_ROW_BYTES)
+        text = io.TextIOWrapper(io.BytesIO(head), self._encoding, newline="")
+        skipped, self._separator = csv_table.find_separator(text)
+        text.seek(0)
+        lines = _Lines(text, self._encoding)
+        lines.skip(skipped)
+        records = csv_table.records(lines, self._separator)
+        self._header = [name.strip() for name in next(records, [])]
+        self._body = self._offset + lines.end
+
+    def _number_formats(self) -> dict[str, tuple[int, NumberFormat]]:
+        """Return for each input of numbers its place in a row, and the format of those seen so far: none."""
+        plan, inputs = plan_of(self._signature), self._signature.inputs
+        places = plan.lay_out(plan.match_case(self._header), range(len(self._header))).places if plan.is_table else {}
+        return {
+            inputs[position].name: (place, NumberFormat(self._separator, inputs[position].format))
+            for position, place in places.items()
+            if position < plan.width and inputs[position].kind in (Kind.NUMBER, Kind.INTEGER)
+        }
+
+    def _block(self) -> bytes:
+        """Return the next bytes, up to the last line end among them."""
+        self._file.seek(self._offset)
+        block = self._file.read(BLOCK_BYTES)
+        return block if len(block) < BLOCK_BYTES else block[: block.rfind(b"\n") + 1] or block
+
+    def _is_plain(self, block: bytes) -> bool:
+        """Return whether each row is one line, and no number has a comma: there are no quotation marks, and no commas
+        in cells. Raises `NotCsv` and `UnicodeDecodeError`."""
+        if self._encoding.startswith("utf-16") or (len(block) == BLOCK_BYTES and not block.endswith(b"\n")):
+            return False
+        if b"\0" in block:
+            raise NotCsv("it is binary")
+        block.decode(self._encoding)
+        commas = self._separator != "," and bool(self._formats) and b"," in block
+        return not (commas or b'"' in block or block.count(b"\r") != block.count(b"\r\n"))
+
+    def _add_lines(self, block: bytes, chunks: ChunkBuilder) -> None:
+        chunks.add_lines(block, self._offset)
+        self._offset += len(block)
+
+    def _add_records(self, chunks: ChunkBuilder) -> None:
+        """Add the rows of about one block, as `csv.reader` finds them. Raises `csv.Error`."""
+        self._file.seek(self._offset)
+        text = io.TextIOWrapper(self._file, self._encoding, newline="")
+        lines = _Lines(text, self._encoding)
+        try:
+            records = csv_table.records(lines, self._separator)
+            while lines.end < BLOCK_BYTES and (piece := _piece(records, lines)):
+                chunks.add(len(piece), self._offset + lines.end)
+                fitting = [record for record in piece if len(record) == len(self._header)]
+                for place, found in self._formats.values():
+                    found.add(record[place] for record in fitting)
+        finally:
+            text.detach()  # which leaves the file open
+        self._offset += lines.end
+
+
+def _piece(records: Iterator[list[str]], lines: _Lines) -> list[list[str]]:
+    """Return the next rows, few enough for any chunk."""
+    piece: list[list[str]] = []
+    begin = lines.end
+    for record in records:
+        piece.append(record)
+        lines.row = lines.end
+        if len(piece) == PIECE_ROWS or lines.end - begin > _PIECE_BYTES:
+            break
+    return piece
+
+
+class _Lines:
+    """The lines of a text; `end` counts the bytes of those that were taken."""
+
+    def __init__(self, text: IO[str], encoding: str) -> None:
+        self._text = text
+        self._encoding = encoding
+        self.end = 0
+        self.row = 0
+        """Where the row began."""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(MAX_ROW_BYTES)
+        if not line:
+            raise StopIteration
+        self.end += len(line) if line.isascii() and self._encoding[:6] != "utf-16" else len(line.encode(self._encoding))
+        if "\0" in line:
+            raise csv.Error("it is binary")
+        if self.end - self.row >= MAX_ROW_BYTES:
+            raise csv.Error(f"a row is longer than {MAX_ROW_BYTES >> 20} MB; is a quotation mark not closed?")
+        return line
+
+    def skip(self, lines: int) -> None:
+        for _ in range(lines):
+            next(self)

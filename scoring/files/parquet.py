@@ -1,0 +1,176 @@
+"""Parquet files, read and written with DuckDB.
+
+The library is imported with the first such file, never in a template: it starts threads (docs/adr/0050).
+"""
+
+from __future__ import annotations
+
+import functools
+import glob
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from scoring.files.plan import NotReadable, Steps
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+T = TypeVar("T")
+
+_PAUSE = 0.01
+"""Seconds between two looks at work in the background."""
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "threads": 1,
+    "async_threads": 0,
+    "memory_limit": "1GB",
+    "temp_directory": "",
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "pandas_analyze_sample": 0,
+}
+
+
+@functools.cache
+def connection() -> DuckDBPyConnection:
+    """Return the connection of this process. It holds one chunk at a time, as the table `chunk`."""
+    import duckdb
+
+    database = duckdb.connect(":memory:", config=_CONFIG)
+    database.execute("SET TimeZone = 'UTC'")
+    return database
+
+
+def in_background(work: Callable[[], T]) -> Steps[T]:
+    """Do `work` in a thread, while DuckDB does not hold the interpreter; yields 0 meanwhile. Raises what it raises,
+    errors of DuckDB as `NotReadable` or `OSError`."""
+    found: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(work())
+        except BaseException as error:  # raised below, in the thread that waits
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="parquet")
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(_PAUSE)
+            yield 0
+    finally:
+        if thread.is_alive():  # the caller has dropped the work, and the next chunk needs the connection
+            connection().interrupt()
+            thread.join()
+    if failed:
+        raise _plain(failed[0])
+    return found[0]
+
+
+def _plain(error: BaseException) -> BaseException:
+    import duckdb
+
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return MemoryError(str(error))
+    if isinstance(error, duckdb.IOException) and "No space" in str(error):
+        return OSError(28, str(error))
+    if isinstance(error, duckdb.Error):
+        return NotReadable(f"it is not Parquet: {str(error).splitlines()[0][:300]}")
+    return error
+
+
+def quoted(name: str) -> str:
+    """Return the name of a column in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def columns_of(path: Path) -> dict[str, str]:
+    """Return the type in SQL of each column of a file."""
+    found = connection().execute("DESCRIBE SELECT * FROM read_parquet(?)", [_exactly(path)]).fetchall()
+    return {name: kind for name, kind, *_ in found}
+
+
+def sizes_of(path: Path) -> tuple[int, int]:
+    """Return the rows of a file, and their bytes without compression."""
+    ((rows, size),) = (
+        connection()
+        .execute(
+            "SELECT (SELECT coalesce(sum(num_rows), 0) FROM parquet_file_metadata(?)),"
+            " (SELECT coalesce(sum(total_uncompressed_size), 0) FROM parquet_metadata(?))",
+            [_exactly(path)] * 2,
+        )
+        .fetchall()
+    )
+    return int(rows), int(size)
+
+
+def load_chunk(path: Path, start: int, end: int) -> None:
+    """Make the rows from `start` to before `end` of a file the table `chunk`."""
+    connection().execute(
+        "CREATE OR REPLACE TEMP TABLE chunk AS SELECT * EXCLUDE (file_row_number)"
+        " FROM read_parquet(?, file_row_number = true) WHERE file_row_number >= ? AND file_row_number < ?",
+        [_exactly(path), start, end],
+    )
+
+
+def fetch(expressions: Sequence[str]) -> list[Any]:
+    """Return one array for each expression over the columns of `chunk`; nulls are masked."""
+    if not expressions:
+        return []
+    named = ", ".join(f"{expression} AS c{place}" for place, expression in enumerate(expressions))
+    found = connection().execute(f"SELECT {named} FROM chunk").fetchnumpy()  # noqa: S608
+    return [found[f"c{place}"] for place in range(len(expressions))]
+
+
+def write_part(path: Path, added: Mapping[str, tuple[str, Any]], *, with_chunk: bool) -> None:
+    """Write a Parquet file: the columns of `chunk`, if it is to have them, and those `added`. These have a type in SQL
+    and values: whole numbers, floats (NaN is null), or texts (None is null) to cast to that type."""
+    database = connection()
+    frame = {f"c{place}": _series(values) for place, (_, values) in enumerate(added.values())}
+    database.register("added", pd.DataFrame(frame))
+    columns = [
+        f"{_cast(f'added.c{place}', kind, values)} AS {quoted(name)}"
+        for place, (name, (kind, values)) in enumerate(added.items())
+    ]
+    source = "chunk POSITIONAL JOIN added" if with_chunk else "added"
+    chosen = ", ".join([*["chunk.*"] * with_chunk, *columns])
+    try:
+        database.execute(f"COPY (SELECT {chosen} FROM {source}) TO {_text(str(path))} ({_OPTIONS})")  # noqa: S608
+    finally:
+        database.unregister("added")
+
+
+_OPTIONS = "FORMAT parquet, COMPRESSION snappy"
+
+
+def _series(values: Any) -> Any:
+    return values if isinstance(values, np.ndarray) else pd.Series(values, dtype=object)
+
+
+def _cast(column: str, kind: str, values: Any) -> str:
+    if isinstance(values, np.ndarray) and values.dtype.kind == "i":
+        return column
+    if isinstance(values, np.ndarray):
+        return f"CASE WHEN isnan({column}) THEN NULL ELSE {column} END"
+    return f"TRY_CAST({column} AS {kind})"
+
+
+def join_parts(parts: Sequence[Path], target: Path) -> None:
+    """Write the rows of all parts, in their order, to one file."""
+    database = connection()
+    listed = ", ".join(_text(_exactly(part)) for part in parts)
+    database.execute(f"COPY (SELECT * FROM read_parquet([{listed}])) TO {_text(str(target))} ({_OPTIONS})")  # noqa: S608
+
+
+def _exactly(path: Path) -> str:
+    """Return the pattern that matches only this path: DuckDB takes each path that it reads as a pattern."""
+    return glob.escape(str(path))
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

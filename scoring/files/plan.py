@@ -1,0 +1,143 @@
+"""The plan of a file: what its columns are, and the chunks in which it is scored."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from contract.file_formats import FileFormat
+from contract.signature import Format
+
+T = TypeVar("T")
+Steps = Generator[int, None, T]
+"""Work that pauses after each step of about 20 ms at most, and yields how far the step has come. `return` gives the
+result."""
+
+MAX_CHUNK_ROWS = 4096
+MAX_CHUNK_BYTES = 4 * 2**20
+BLOCK_BYTES = 2**20
+"""Bytes of one step of planning."""
+PIECE_ROWS = 1024
+"""A chunk may end after so many rows."""
+MAX_ROW_BYTES = 8 * 2**20
+"""Longest row of a CSV or NDJSON file: a row is held in memory."""
+
+
+class NotReadable(ValueError):
+    """The file is not in its format; the message completes "the file cannot be read: …"."""
+
+
+class Chunk(NamedTuple):
+    """Rows of a file that are scored together: `rows` of them, the first of which has the number `first_row` from 0.
+
+    `start` and `end` are bytes of a CSV or NDJSON file, and rows of a Parquet file.
+    """
+
+    number: int
+    first_row: int
+    rows: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class CsvLayout:
+    """How a CSV file is written: `formats` are those of the inputs of numbers, found in all of its rows."""
+
+    encoding: str
+    separator: str
+    formats: Mapping[str, Format | None]
+
+
+@dataclass(frozen=True)
+class FilePlan:
+    """How a file is scored. It is JSON between processes: `to_json`, `from_json`.
+
+    `columns` are the names in the file, in its order; those in the first rows if an NDJSON file becomes one, whose rows
+    stay as they are. `answers` are the names of the columns that the output adds. `types` are the types in SQL of all
+    these columns in a Parquet file. `call_rows` is how many
+    rows each call of the model gets: the last bit of a number may depend on it, and a chunk that is scored again has to
+    give the same bytes. `warnings` are sentences for the caller of the job.
+    """
+
+    input: FileFormat
+    output: FileFormat
+    rows: int
+    chunks: Sequence[Chunk]
+    columns: Sequence[str]
+    answers: Sequence[str]
+    types: Sequence[str]
+    call_rows: int
+    warnings: Sequence[str]
+    csv: CsvLayout | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> FilePlan:
+        csv = data["csv"]
+        formats = csv and {name: each and Format(each) for name, each in csv["formats"].items()}
+        return cls(
+            input=FileFormat(data["input"]),
+            output=FileFormat(data["output"]),
+            rows=data["rows"],
+            chunks=[Chunk(*chunk) for chunk in data["chunks"]],
+            columns=data["columns"],
+            answers=data["answers"],
+            types=data["types"],
+            call_rows=data["call_rows"],
+            warnings=data["warnings"],
+            csv=csv and CsvLayout(csv["encoding"], csv["separator"], formats),
+        )
+
+
+class Contents(NamedTuple):
+    """What planning finds in a file, apart from the model: see `FilePlan`."""
+
+    chunks: Sequence[Chunk]
+    columns: Sequence[str]
+    warnings: Sequence[str]
+    csv: CsvLayout | None = None
+
+
+class ChunkBuilder:
+    """Joins pieces of a file, each of some rows and bytes, to chunks."""
+
+    def __init__(self, start: int) -> None:
+        self.chunks: list[Chunk] = []
+        self.rows = 0
+        self._first_row = 0
+        self._start = self._end = start
+
+    def add(self, rows: int, end: int) -> None:
+        """Add the next `rows`, which end at the byte `end`."""
+        if self.rows - self._first_row + rows > MAX_CHUNK_ROWS or end - self._start > MAX_CHUNK_BYTES:
+            self.close()
+        self.rows += rows
+        self._end = end
+
+    def add_lines(self, block: bytes, offset: int) -> None:
+        """Add the rows of a block that begins at the byte `offset`: its lines that are not blank."""
+        data = np.frombuffer(block, np.uint8)
+        ends = np.flatnonzero(data == ord("\n")) + 1
+        if not len(ends) or ends[-1] < len(block):
+            ends = np.append(ends, len(block))
+        lengths = np.diff(ends, prepend=0)
+        first = data[ends - lengths]
+        blank = (first == ord("\n")) | ((lengths == 2) & (first == ord("\r")) & (data[ends - 1] == ord("\n")))
+        ends = ends[~blank]
+        for start in range(0, len(ends), PIECE_ROWS):
+            some = ends[start : start + PIECE_ROWS]
+            self.add(len(some), offset + int(some[-1]))
+
+    def close(self) -> None:
+        """Make a chunk of the rows that are in none yet."""
+        rows = self.rows - self._first_row
+        if rows:
+            self.chunks.append(Chunk(len(self.chunks), self._first_row, rows, self._start, self._end))
+        self._first_row, self._start = self.rows, self._end

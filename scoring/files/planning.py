@@ -1,0 +1,87 @@
+"""Plans a file of any format for a model."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from contract.answer_columns import answer_names
+from contract.file_formats import FileFormat
+from contract.jobs import Row
+from contract.signature import PREDICT
+from scoring.files.answers import Scorable, score_rows
+from scoring.files.chunks import rows_of
+from scoring.files.column_types import answer_types, kept_types
+from scoring.files.csv_plan import plan_csv
+from scoring.files.json_plan import plan_json
+from scoring.files.parquet_plan import plan_parquet
+from scoring.files.plan import Contents, FilePlan, Steps
+
+_MOST_CALL_ROWS = 4096
+_GROWTH = 4
+_TRIES = 3
+_WAITING = 4
+CALL_MS = 15.0
+"""The processor time that one call of a model may take, if it gets more than one row."""
+
+
+def plan(
+    path: Path, given: FileFormat, output: FileFormat, model: Scorable, *, method: str = PREDICT.name
+) -> Steps[FilePlan]:
+    """Plan a file that is `given` in one format; yields the bytes that each step has read.
+
+    Raises `contract.errors.InvalidInstances` for a file without rows, or whose columns do not fit the signature;
+    `NotReadable` for a file that is not in its format; `OSError`; and as `score` what the model raises.
+    """
+    signature = model.manifest.signature
+    contents = yield from _contents(path, given, output, model)
+    found = FilePlan(
+        input=given,
+        output=output,
+        rows=sum(chunk.rows for chunk in contents.chunks),
+        chunks=contents.chunks,
+        columns=contents.columns,
+        answers=answer_names(signature, method, contents.columns),
+        types=[*kept_types(signature, contents.columns), *answer_types(signature, method)],
+        call_rows=1,
+        warnings=contents.warnings,
+        csv=contents.csv,
+    )
+    return dataclasses.replace(found, call_rows=(yield from _call_rows(model, path, found, method)))
+
+
+def _contents(path: Path, given: FileFormat, output: FileFormat, model: Scorable) -> Steps[Contents]:
+    manifest = model.manifest
+    target = manifest.training_data.target
+    if given is FileFormat.CSV:
+        return (yield from plan_csv(path, manifest.signature, target))
+    if given is FileFormat.NDJSON:
+        return (yield from plan_json(path, manifest.signature, target, every_name=output is not given))
+    return (yield from plan_parquet(path, manifest.signature, target))
+
+
+def _call_rows(model: Scorable, path: Path, plan: FilePlan, method: str) -> Steps[int]:
+    """Return the rows that each call of the model gets: the most that take at most `CALL_MS`, by trying calls on the
+    first valid rows of the file. A size that is a power of four seldom differs from one run to the next."""
+    found = yield from rows_of(model, path, plan, plan.chunks[0]).read(lenient=True)
+    size = 1
+    while size <= min(len(found.rows), _MOST_CALL_ROWS):
+        if not (yield from _is_fast(model, found.rows[:size], method)):
+            break
+        size *= _GROWTH
+    return max(1, size // _GROWTH)
+
+
+def _is_fast(model: Scorable, rows: Sequence[Row], method: str) -> Steps[bool]:
+    """Return whether one of some calls takes at most `CALL_MS` of a processor: a first call is slow. The time on the
+    clock, which is longer where others use the processors, only limits models that wait."""
+    for _ in range(_TRIES):
+        began, used = time.perf_counter(), time.thread_time()
+        next(score_rows(model, rows, method, len(rows)))
+        used, took = time.thread_time() - used, time.perf_counter() - began
+        if used * 1000 <= CALL_MS and took * 1000 <= _WAITING * CALL_MS:
+            return True
+        yield 0
+    return False

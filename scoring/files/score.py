@@ -1,0 +1,67 @@
+"""Scores one chunk of a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from contract.signature import PREDICT
+from scoring.files.answers import Scorable, listed, score_rows, spread
+from scoring.files.chunks import rows_of
+from scoring.files.plan import Chunk, FilePlan, Steps
+from scoring.files.writing import write_rows
+
+
+class Part(NamedTuple):
+    """The files that one chunk becomes: rows with their answers, and errors (absent if there are none)."""
+
+    output: Path
+    errors: Path
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What scoring a chunk has found: its `rows`, how many of them were `refused`, all their `errors`, and how many
+    answers are null because they are not finite numbers."""
+
+    rows: int
+    refused: int
+    errors: int
+    nulls: int
+
+
+def score(
+    model: Scorable,
+    path: Path,
+    plan: FilePlan,
+    chunk: Chunk,
+    part: Part,
+    *,
+    method: str = PREDICT.name,
+    lenient: bool = True,
+    escape: bool = False,
+) -> Steps[Scored]:
+    """Score a chunk; yields the rows of each call of the model, and 0 after other steps (reading, writing).
+
+    Only `part.output` and `part.errors` are written; the same chunk gives the same bytes. The caller passes names of
+    its own and renames the files into place. `escape`: an apostrophe comes before cells that a spreadsheet would run as
+    a formula, where the output is CSV.
+
+    Raises `contract.errors.InvalidInstances` if a row is invalid and not `lenient`, with the numbers that rows have in
+    the file; `contract.errors.ModelgateError` (`model_error`) if the model raises; `MemoryError`; `OSError`.
+    """
+    reader = rows_of(model, path, plan, chunk)
+    found = yield from reader.read(lenient=lenient)
+    answers = yield from score_rows(model, found.rows, method, plan.call_rows)
+    if found.refused:
+        good = sorted(set(range(chunk.rows)).difference(found.refused))
+        answers = [spread(column, good, chunk.rows) for column in answers]
+    nulls = listed(answers[0]).count(None) - len(found.refused)
+    yield from write_rows(part.output, plan, reader, answers, escape=escape)
+    if found.errors:
+        lines = (orjson.dumps(error.to_json(), option=orjson.OPT_APPEND_NEWLINE) for error in found.errors)
+        part.errors.write_bytes(b"".join(lines))
+    return Scored(chunk.rows, len(found.refused), len(found.errors), nulls)

@@ -1,0 +1,116 @@
+"""Writes the rows of a chunk with their answers, in the format of the output. Numbers read back equal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contract.csv_writer import cells, csv_lines
+from contract.file_formats import FileFormat
+from runtime.exact_json import dumps
+from scoring.files.answers import Column, listed
+from scoring.files.chunks import ChunkReader
+from scoring.files.csv_chunk import CsvChunk
+from scoring.files.json_chunk import JsonChunk
+from scoring.files.parquet import in_background, write_part
+from scoring.files.parquet_chunk import ParquetChunk
+from scoring.files.plan import FilePlan, Steps
+
+_SEPARATOR = ","
+"""Between the columns of a CSV that was none before."""
+
+
+def write_rows(
+    path: Path, plan: FilePlan, reader: ChunkReader, answers: Sequence[Column], *, escape: bool
+) -> Steps[None]:
+    """Write the rows that `reader` has read, each with its answers."""
+    if plan.output is FileFormat.CSV:
+        lines = yield from _csv(plan, reader, answers, escape)
+        path.write_bytes(("\n".join(lines) + "\n").encode())
+    elif plan.output is FileFormat.NDJSON:
+        path.write_bytes(b"".join((yield from _json(plan, reader, answers))))
+    else:
+        yield from _parquet(path, plan, reader, answers)
+    yield 0
+
+
+def _csv(plan: FilePlan, reader: ChunkReader, answers: Sequence[Column], escape: bool) -> Steps[list[str]]:
+    separator = plan.csv.separator if plan.csv else _SEPARATOR
+    if isinstance(reader, CsvChunk):
+        kept = reader.lines(escape=escape)
+    else:
+        kept = csv_lines(reader.columns(), separator, escape=escape)
+    yield 0
+    added = csv_lines(list(map(listed, answers)), separator, escape=escape)
+    yield 0
+    return [kept_line + separator + line for kept_line, line in zip(kept, added, strict=True)]
+
+
+def _json(plan: FilePlan, reader: ChunkReader, answers: Sequence[Column]) -> Steps[Iterator[bytes]]:
+    if isinstance(reader, JsonChunk):
+        kept = reader.lines(plan.answers)
+    else:
+        names = unlike(plan.columns)
+        kept = [dumps(dict(zip(names, row, strict=True))) for row in zip(*reader.columns(), strict=True)]
+    yield 0
+    added = [dumps(dict(zip(plan.answers, row, strict=True))) for row in zip(*map(listed, answers), strict=True)]
+    yield 0
+    return (_spliced(kept_line, line) for kept_line, line in zip(kept, added, strict=True))
+
+
+def _spliced(first: bytes, second: bytes) -> bytes:
+    """Return two objects in JSON as a line of one."""
+    inner = first[1:-1].strip()
+    return b"{" + inner + b"," * bool(inner) + second[1:] + b"\n"
+
+
+def _parquet(path: Path, plan: FilePlan, reader: ChunkReader, answers: Sequence[Column]) -> Steps[None]:
+    names = unlike([*plan.columns, *plan.answers])
+    types = dict(zip(names, plan.types, strict=True))
+    kept = None if isinstance(reader, ParquetChunk) else reader.columns()
+    yield 0
+    values = [*([None] * len(plan.columns) if kept is None else kept), *answers]
+    added = {}
+    for name, column in zip(names, values, strict=True):
+        if column is not None:
+            added[name] = types[name], _for_sql(column, types[name])
+            yield 0
+    yield from in_background(lambda: write_part(path, added, with_chunk=kept is None))
+
+
+def _for_sql(column: Column, kind: str) -> Any:
+    """Return values as `write_part` takes them."""
+    if isinstance(column, np.ndarray):
+        return column
+    if kind == "BIGINT" and set(map(type, column)) == {int}:
+        with suppress(OverflowError):
+            return np.array(column, dtype=np.int64)
+    if kind == "DOUBLE":
+        with suppress(ValueError):
+            return np.array(column, dtype=np.float64)
+    return [None if value is None else cell for value, cell in zip(column, cells(column), strict=True)]
+
+
+def csv_header(plan: FilePlan, *, escape: bool) -> str:
+    """Return the first line of the output, with its line end."""
+    names = [*(plan.columns), *plan.answers]
+    separator = plan.csv.separator if plan.csv else _SEPARATOR
+    (line,) = csv_lines([[name] for name in names], separator, escape=escape)
+    return line + "\n"
+
+
+def unlike(names: Sequence[str]) -> list[str]:
+    """Return names of which no two are the same, in any case, and none is blank: as keys of an object, or columns of a
+    Parquet file."""
+    found: dict[str, str] = {}
+    for place, name in enumerate(names):
+        name = name or f"column_{place + 1}"
+        free, number = name, 2
+        while free.lower() in found:
+            free, number = f"{name}_{number}", number + 1
+        found[free.lower()] = free
+    return list(found.values())

@@ -1,0 +1,86 @@
+"""Keys, profiles and the audit log, and what a command without rights says."""
+
+from __future__ import annotations
+
+import io
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.client.command.conftest import ADMIN_KEY, Modelgate
+from tests.flow.gateways import Site
+
+
+def test_a_key_is_created_listed_rotated_used_and_revoked(admin: Modelgate) -> None:
+    made = admin("keys", "create", "ci", "--scope", "predict,read", "--model", "sum", "--limit", "rows_per_second=9")
+    assert re.fullmatch(r"mg_\S+\n", made.out) and "the key ci (" in made.err and "shown only now" in made.err
+    (listed,) = admin("keys", "list", "--json").json
+    assert (listed["scopes"], listed["models"], listed["limits"]) == (
+        ["predict", "read"],
+        ["sum"],
+        {"rows_per_second": 9},
+    )
+    assert admin("models", MODELGATE_API_KEY=made.out.strip()).code == 0
+    assert "ci" in admin("keys", "list").out and made.out.strip() not in admin("keys", "list", "--json").out
+    rotated = admin("keys", "rotate", "ci", "--json").json
+    assert rotated["secret"].startswith("mg_") and rotated["secret"] != made.out.strip()
+    assert admin("keys", "revoke", rotated["id"]).out == f"ci ({rotated['id']}) is revoked\n"
+    assert admin("keys", "revoke", "ci").err.startswith("modelgate: there is no key 'ci'")
+    actions = [entry["action"] for entry in admin("audit", "--since", "1h", "--outcome", "done", "--json").json]
+    assert actions[:3] == ["revoke_key", "rotate_key", "make_key"]
+    assert "rotate_key" in admin("audit", "--action", "rotate_key").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key", "code", "said"),
+    [
+        (["models"], "", 4, "modelgate: this Modelgate needs a key"),
+        (["models"], "mg_wrong", 4, "modelgate: "),
+        (["model", "summ"], ADMIN_KEY, 1, "did you mean 'sum'?"),
+        (["keys", "create", "x", "--scope", "fly"], ADMIN_KEY, 1, "'fly'"),
+        (["keys", "create", "x", "--scope", "read", "--limit", "many"], ADMIN_KEY, 2, "--limit 'many' is not NAME=N"),
+        (["audit", "--since", "soon"], ADMIN_KEY, 2, "--since 'soon' is not a time"),
+        (["predict", "sum", "no.csv"], ADMIN_KEY, 2, "no.csv: No such file or directory"),
+        (["predict", "sum", "no.csv", "-o", "none/out.csv"], ADMIN_KEY, 2, "none is no folder"),
+        (["promote", "sum"], ADMIN_KEY, 2, "'sum' names no version; name one, such as sum@4"),
+        (["promot"], ADMIN_KEY, 2, "see `modelgate --help`"),
+        (["models", "--profile", "none"], ADMIN_KEY, 1, "there is no profile 'none'"),
+        (["models", "--url", "http://127.0.0.1:9"], ADMIN_KEY, 3, "no Modelgate answers at http://127.0.0.1:9"),
+        (["models", "--url", "ftp://x"], ADMIN_KEY, 1, "is not the address of a Modelgate"),
+    ],
+)
+def test_an_error_is_one_line_on_standard_error_and_an_exit_code(
+    admin: Modelgate, arguments: list[str], key: str, code: int, said: str
+) -> None:
+    ended = admin(*arguments, MODELGATE_API_KEY=key)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (code, "", 1), ended
+    assert ended.err.startswith("modelgate: ") and said.removeprefix("modelgate: ") in ended.err
+
+
+def test_a_profile_keeps_a_key_that_is_never_shown(
+    closed: Site, modelgate: Modelgate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{ADMIN_KEY}\n"))
+    added = modelgate("profile", "add", "team", "--url", closed.gateway.address)
+    assert added.out == f"team: {closed.gateway.address} with a key, the default\n"
+    (file,) = (tmp_path / "config").rglob("*.toml")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600 and ADMIN_KEY in file.read_text()
+    assert modelgate("models").code == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    modelgate("profile", "add", "other", "--url", "http://127.0.0.1:9", "--no-check")
+    assert modelgate("models", "--profile", "other").code == 3
+    assert modelgate("profile", "use", "other").out == "other is the default\n"
+    shown = modelgate("profile", "list")
+    assert "team" in shown.out and ADMIN_KEY not in shown.out + modelgate("profile", "list", "--json").out
+    modelgate("profile", "remove", "team")
+    assert [one["name"] for one in modelgate("profile", "list", "--json").json] == ["other"]
+
+
+def test_a_profile_with_a_wrong_key_is_not_kept(
+    closed: Site, modelgate: Modelgate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("mg_wrong\n"))
+    assert modelgate("profile", "add", "team", "--url", closed.gateway.address).code == 4
+    assert modelgate("profile", "list", "--json").json == []

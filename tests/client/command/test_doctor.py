@@ -1,0 +1,117 @@
+"""The doctor names what is wrong with real installations that are broken, and what to do."""
+
+from __future__ import annotations
+
+import datetime
+import http.server
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.client.command.conftest import ADMIN_KEY, Ended, Modelgate
+from tests.flow.conftest import free_port
+from tests.flow.gateways import Site
+from tests.support import until
+
+
+def advice(ended: Ended, text: str) -> str:
+    """Return the advice below the line with `text`."""
+    lines = ended.out.splitlines()
+    (place,) = [number for number, line in enumerate(lines) if text in line]
+    assert lines[place][0] in "✗!", lines[place]
+    return lines[place + 1]
+
+
+def test_nothing_listens(modelgate: Modelgate) -> None:
+    ended = modelgate("doctor", "--url", f"http://127.0.0.1:{free_port()}")
+    assert ended.code == 1 and "`make up`, or `docker compose up`" in advice(ended, "nothing listens at 127.0.0.1:")
+
+
+def test_a_host_that_does_not_exist(modelgate: Modelgate) -> None:
+    assert "spelling" in advice(modelgate("doctor", "--url", "http://gate.invalid"), "'gate.invalid' is unknown")
+
+
+def test_another_server(modelgate: Modelgate) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        ended = modelgate("doctor", "--url", f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert "check host and port" in advice(ended, "no Modelgate answers")
+
+
+def test_keys_that_are_missing_wrong_or_expired(closed: Site, admin: Modelgate) -> None:
+    assert "modelgate profile add" in advice(admin("doctor", MODELGATE_API_KEY=""), "the request has no key")
+    assert "revoked" in advice(admin("doctor", MODELGATE_API_KEY="mg_" + "x" * 43), "✗")
+    made = admin("keys", "create", "short", "--scope", "read", "--expires", "1s", "--json").json
+    headers = {"Authorization": f"Bearer {made['secret']}"}
+    until(
+        lambda: requests.get(f"{closed.gateway.address}/v1/jobs", headers=headers, timeout=9).status_code == 401,
+        "expired",
+    )
+    assert "keys rotate" in advice(admin("doctor", MODELGATE_API_KEY=made["secret"]), "expired")
+
+
+def test_no_worker_no_trainer_and_a_full_redis(closed: Site, admin: Modelgate) -> None:
+    ended = admin("doctor")
+    assert "docker compose up -d worker" in advice(ended, "no worker is alive")
+    assert "docker compose up -d trainer" in advice(ended, "no trainer runs")
+    redis = closed.server.connect()
+    redis.config_set("maxmemory", 1)
+    try:
+        found = until(lambda: (f := admin("doctor", "--json").json) and "Redis is full" in str(f) and f, "it is full")
+    finally:
+        redis.config_set("maxmemory", 0)
+    (full,) = [finding for finding in found if "REDIS_MAXMEMORY" in finding["advice"]]
+    assert full["level"] == "bad"
+
+
+@pytest.fixture
+def with_tls(tmp_path: Path) -> Iterator[int]:
+    """The port of a server whose certificate is signed by itself."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "own")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+    file = tmp_path / "own.pem"
+    plain = serialization.NoEncryption()
+    file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+        + made.add_extension(names, critical=False).sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def test_a_certificate_that_is_not_trusted(modelgate: Modelgate, with_tls: int, tmp_path: Path) -> None:
+    url = f"https://localhost:{with_tls}"
+    assert "REQUESTS_CA_BUNDLE" in advice(modelgate("doctor", "--url", url), "is not accepted")
+    trusting = modelgate("doctor", "--url", url, REQUESTS_CA_BUNDLE=str(tmp_path / "own.pem"))
+    assert "✓ the certificate is trusted" in trusting.out
+    other = modelgate("doctor", "--url", f"https://127.0.0.1:{with_tls}", REQUESTS_CA_BUNDLE=str(tmp_path / "own.pem"))
+    assert "use the name that the certificate is for" in advice(other, "is not accepted")
+
+
+def test_tls_with_a_server_that_has_none(closed: Site, modelgate: Modelgate) -> None:
+    ended = modelgate("doctor", "--url", closed.gateway.address.replace("http:", "https:"))
+    assert f"use {closed.gateway.address}" in advice(ended, "does not speak TLS")
+
+
+def test_a_key_that_others_can_read(closed: Site, modelgate: Modelgate, tmp_path: Path) -> None:
+    file = tmp_path / "config/modelgate/profiles.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text(f'default = "a"\n[profiles.a]\nurl = "{closed.gateway.address}"\napi_key = "{ADMIN_KEY}"\n')
+    file.chmod(0o644)
+    assert f"chmod 600 {file}" in advice(modelgate("doctor"), "other users may read")

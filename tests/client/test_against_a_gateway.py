@@ -1,0 +1,92 @@
+"""The client and a real gateway under gunicorn; jobs are finished as a scorer would."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import threading
+from collections.abc import Iterator
+
+import modelgate
+import numpy as np
+import pandas as pd
+import pytest
+from modelgate import Client
+
+from contract.settings import Settings
+from tests.gateway.conftest import scoring, settings  # noqa: F401
+from tests.gateway.test_gunicorn import Server, serving
+from tests.support import until
+
+KEY = "k" * 40
+
+
+@pytest.fixture
+def server(settings: Settings) -> Iterator[Server]:  # noqa: F811
+    with serving(settings, "gateway") as running:
+        yield running
+
+
+@pytest.mark.usefixtures("scoring")
+def test_rows_of_each_type_are_answered_and_errors_have_the_sentence_of_the_server(server: Server) -> None:
+    mg = Client(server.address, timeout=10)
+    total = mg.model("sum")
+    frame = pd.DataFrame({"b": [1, 2], "a": [10.5, 20.5]}, index=["x", "y"])
+    for rows in (frame, frame[["a", "b"]].to_numpy(), [[10.5, 1], [20.5, 2]], frame.to_dict("records")):
+        found = total.predict(rows)
+        assert isinstance(found, np.ndarray) and found.tolist() == [11.5, 22.5]
+    with pytest.warns(modelgate.ModelgateWarning, match="ignored columns that are not inputs of the model: 'c'"):
+        total.predict(frame.assign(c=0))
+    with pytest.raises(modelgate.Invalid, match="row 1: 'b' must be a finite number; it is 'two'") as refused:
+        total.predict([[1, 2], [1, "two"]])
+    assert isinstance(refused.value, ValueError) and refused.value.errors[0]["field"] == "b"
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):
+        total.predict([1, 2])
+    with pytest.raises(ValueError, match="the request has no rows"):
+        total.predict([])
+    assert not hasattr(total, "transform")
+    with pytest.raises(AttributeError, match="'sum' is served and cannot be fitted here"):
+        total.fit(frame, [1, 2])
+    with pytest.raises(modelgate.NotFound, match="did you mean 'sum'"):
+        mg.model("summ")
+    with pytest.raises(modelgate.UnknownMethod):
+        mg.request("POST", "/v1/models/sum/transform", json=[[1, 2]])
+    # the queue takes five rows, so these go in parts
+    assert total.predict(np.ones((23, 2))).tolist() == [2.0] * 23
+
+
+def test_a_wait_ends_with_its_time_out_and_ctrl_c_cancels_the_job(server: Server) -> None:
+    mg = Client(server.address, timeout=10)
+    total = mg.model("sum")
+    waiting = Client(server.address, timeout=1).model("sum")
+    with pytest.raises(modelgate.TimedOut, match="did not answer within 1 s"):
+        waiting.predict([[1, 2]])
+    assert [job.status for job in mg.jobs()] == ["canceled"]
+
+    main = threading.get_ident()
+
+    def interrupt() -> None:
+        until(lambda: next(mg.jobs(status="queued"), None), "a queued job")
+        signal.pthread_kill(main, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        total.predict([[3, 4]])
+    thread.join()
+    assert [job.status for job in mg.jobs()] == ["canceled", "canceled"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("scoring")
+def test_a_key_that_may_only_predict_gets_plain_types(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.setenv("ADMIN_KEY", KEY)
+    with serving(dataclasses.replace(settings, admin_key=KEY), "gateway") as server:
+        with pytest.raises(modelgate.Unauthorized, match="the request has no key; set MODELGATE_API_KEY"):
+            Client(server.address).models()
+        made = Client(server.address, KEY).request("POST", "/v1/keys", json={"name": "ci", "scopes": ["predict"]})
+        monkeypatch.setenv("MODELGATE_URL", server.address)
+        monkeypatch.setenv("MODELGATE_API_KEY", made["secret"])
+        assert Client().model("sum").predict(pd.DataFrame({"a": [1.0], "b": [2.0]})).tolist() == [3.0]
+        with pytest.raises(modelgate.Forbidden, match="scope"):
+            Client().models()

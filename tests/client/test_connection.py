@@ -1,0 +1,200 @@
+"""How the client repeats requests: against a server that answers as proxies and restarting gateways do."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import modelgate
+import pytest
+from modelgate.connection import _PIECE as PIECE
+from modelgate.connection import Connection
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+class Scripted:
+    """A server that gives prepared answers, and remembers what was asked. An answer of None breaks the connection, and
+    one with a `Content-Length` of its own ends with it."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer | None] = []
+        self.asked: list[tuple[str, dict[str, str], bytes]] = []
+        script = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                script.asked.append((self.command, dict(self.headers), body))
+                answer = script.answers.pop(0)
+                if answer is None:
+                    self.close_connection = True
+                    return
+                status, headers, content = answer
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(content)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+                self.close_connection = "Content-Length" in headers
+
+            do_GET = do_POST  # noqa: N815
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+
+@pytest.fixture
+def script() -> Iterator[Scripted]:
+    found = Scripted()
+    thread = threading.Thread(target=found.server.serve_forever, args=(0.01,))
+    thread.start()
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+    thread.join()
+
+
+def problem(status: int, code: str, **headers: str) -> Answer:
+    return status, headers, json.dumps({"code": code, "detail": f"it is {code}", "status": status}).encode()
+
+
+ENDED = {"id": "j", "status": "succeeded", "completed_at": "2026-01-02T03:04:05Z", "output": {"format": "text/csv"}}
+OK: Answer = (200, {}, b'{"ok": true}')
+
+
+def test_a_lost_answer_and_a_passing_refusal_are_repeated_under_the_same_key(script: Scripted) -> None:
+    connection = Connection(script.url)
+    script.answers = [OK, None, problem(503, "queue_full", **{"Retry-After": "0"}), (502, {}, b"<html>"), OK]
+    connection.request("GET", "/")
+    assert connection.request("POST", "/", data=lambda: b"rows") == {"ok": True}
+    posts = script.asked[1:]
+    assert len(posts) == 4 and {body for _, _, body in posts} == {b"rows"}
+    assert len({headers["Idempotency-Key"] for _, headers, _ in posts}) == 1
+
+
+def test_what_will_not_pass_is_not_repeated(script: Scripted) -> None:
+    connection = Connection(script.url, timeout=5)
+    script.answers = [
+        problem(503, "manifest_invalid"),
+        problem(503, "queue_full", **{"Retry-After": "600"}),
+        problem(409, "not_loaded"),
+        problem(422, "not_published"),
+    ]
+    for kind in (modelgate.Unavailable, modelgate.Unavailable, modelgate.Conflict, modelgate.Invalid):
+        with pytest.raises(kind, match="it is "):
+            connection.request("POST", "/", json={})
+    assert len(script.asked) == 4
+
+
+def test_a_server_that_has_never_answered_is_not_waited_for() -> None:
+    with pytest.raises(modelgate.Unreachable, match=r"no Modelgate answers at .* is it running"):
+        Connection("http://127.0.0.1:9", timeout=60).request("GET", "/v1/models")
+    with pytest.raises(modelgate.ModelgateError, match="not the address of a Modelgate"):
+        Connection("localhost:8080")
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_was(script: Scripted) -> None:
+    whole = os.urandom(3 * PIECE)
+    tagged = {"ETag": '"one"'}
+    script.answers = [
+        (200, {**tagged, "Content-Length": str(len(whole))}, whole[: PIECE + 10]),
+        (206, {**tagged, "Content-Length": str(len(whole) - PIECE)}, whole[PIECE : 2 * PIECE + 10]),
+        (206, tagged, whole[2 * PIECE :]),
+    ]
+    assert b"".join(Connection(script.url).stream("/output")) == whole
+    asked = [(headers.get("Range"), headers.get("If-Range")) for _, headers, _ in script.asked]
+    assert asked == [(None, None), (f"bytes={PIECE}-", '"one"'), (f"bytes={2 * PIECE}-", '"one"')]
+
+
+@pytest.mark.parametrize(
+    ("tag", "then", "words"), [({}, [], "broke off"), ({"ETag": '"one"'}, [(200, {}, b"other")], "has changed")]
+)
+def test_a_download_that_cannot_go_on_is_an_error(
+    script: Scripted, tag: dict[str, str], then: list[Answer | None], words: str
+) -> None:
+    script.answers = [(200, {**tag, "Content-Length": str(2 * PIECE)}, bytes(PIECE + 1)), *then]
+    with pytest.raises(modelgate.Unreachable, match=words):
+        list(Connection(script.url).stream("/output"))
+
+
+def test_another_server_and_a_redirect_are_named(script: Scripted) -> None:
+    connection = Connection(script.url)
+    script.answers = [(200, {}, b"<html>hello"), (302, {"Location": "https://login"}, b""), (404, {}, b"<html>")]
+    with pytest.raises(modelgate.ModelgateError, match="did not answer with JSON; is it the address of a Modelgate"):
+        connection.request("GET", "/")
+    with pytest.raises(modelgate.ModelgateError, match="redirects to https://login"):
+        connection.request("GET", "/")
+    with pytest.raises(modelgate.NotFound, match="is it the right address"):
+        connection.request("GET", "/")
+
+
+def test_the_key_goes_with_each_request_and_netrc_does_not_replace_it(
+    script: Scripted, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login user password other\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    script.answers = [OK]
+    Connection(script.url, "mg_secret").request("GET", "/")
+    assert script.asked[0][1]["Authorization"] == "Bearer mg_secret"
+
+
+def test_an_open_file_that_cannot_be_sent_is_refused_with_what_to_do(script: Scripted) -> None:
+    script.answers = [problem(403, "missing_scope")]
+    model = modelgate.Client(script.url).model("iris")
+    with pytest.raises(modelgate.Invalid, match="open it with 'rb', or give its name"):
+        model.submit(io.StringIO("a\n1\n"), format="csv")
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as pipe, pytest.raises(modelgate.Invalid, match="save it, and give its name"):
+        model.submit(pipe, format="csv")
+    os.close(writing)
+    assert len(script.asked) == 1
+
+
+def test_threads_and_a_forked_process_share_a_connection(script: Scripted) -> None:
+    connection = Connection(script.url)
+    script.answers = [OK] * 41
+    threads = [threading.Thread(target=connection.request, args=("GET", "/")) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    adapter = connection._adapter
+    child = os.fork()
+    if child == 0:
+        os._exit(connection._adapter is adapter)  # it would write to the sockets of its parent
+    assert os.waitpid(child, 0)[1] == 0
+    assert connection.request("GET", "/") == {"ok": True}
+
+
+def test_a_download_into_a_device_or_a_pipe_leaves_it_what_it_is(script: Scripted, tmp_path: Path) -> None:
+    pipe = tmp_path / "out.csv"
+    os.mkfifo(pipe)
+    script.answers = [(200, {}, b"a\n1\n")]
+    job = modelgate.FileJob(Connection(script.url), ENDED)
+    end = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert job.download(pipe) == pipe
+        assert os.read(end, 100) == b"a\n1\n" and pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
+    finally:
+        os.close(end)
+
+
+def test_a_download_does_not_follow_a_link_beside_its_target(script: Scripted, tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("mine")
+    (tmp_path / ".out.csv.part").symlink_to(tmp_path / "other")
+    script.answers = [(200, {}, b"a\n1\n")]
+    job = modelgate.FileJob(Connection(script.url), ENDED)
+    job.download(tmp_path / "out.csv")
+    assert ((tmp_path / "other").read_text(), (tmp_path / "out.csv").read_bytes()) == ("mine", b"a\n1\n")

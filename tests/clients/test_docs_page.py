@@ -1,0 +1,74 @@
+"""The page of the documentation in a browser: its form asks a model, with a key, too, and all is the gateway's own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+from tests.clients.conftest import Modelgate, started
+
+ADMIN_KEY = "k" * 40
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=[{}, {"viewport": {"width": 390, "height": 844}}, {"color_scheme": "dark"}])
+def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page, on a phone and in the dark, too. Fails the test if something was blocked, or came from elsewhere."""
+    context = browser.new_context(**request.param)
+    page, complaints, addresses = context.new_page(), [], []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: addresses.append(request.url))
+    yield page
+    context.close()
+    assert [one for one in complaints if "401" not in one] == []
+    assert [url for url in addresses if not url.startswith(("http://127.0.0.1:", "data:", "blob:"))] == []
+
+
+def answer_of(page: Page, operation: str) -> str:
+    """Send the request of the form as it stands, and return what the page shows of the answer."""
+    block: Locator = page.locator(f"#operations-{operation}")
+    block.locator(".opblock-summary-control").click()
+    block.locator("button.execute").click()
+    answer = block.locator(".live-responses-table .response")
+    answer.wait_for(timeout=30_000)
+    return answer.inner_text()
+
+
+def test_the_form_predicts(page: Page, modelgate: Modelgate) -> None:
+    page.goto(f"{modelgate.address}/docs")
+    answer = answer_of(page, "loan-predict_loan")
+    assert '"status": "succeeded"' in answer
+    wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wider == 0
+    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    brightness = page.evaluate("Number(getComputedStyle(document.body).backgroundColor.match(/[0-9]+/)[0])")
+    assert (brightness < 128) is dark
+
+
+def test_the_form_predicts_with_a_key(browser: Browser, tmp_path: Path, models: Path, modelgate: Modelgate) -> None:
+    with started(tmp_path, models, ADMIN_KEY=ADMIN_KEY) as closed:
+        page = browser.new_page()
+        page.goto(f"{closed.address}/docs")
+        page.get_by_text("This gateway needs an API key.").wait_for()
+        page.get_by_label("API key").fill("mg_wrong")
+        page.get_by_role("button", name="Use this key").click()
+        page.get_by_text("there is no such key").wait_for()
+        page.get_by_label("API key").fill(ADMIN_KEY)
+        page.get_by_role("button", name="Use this key").click()
+        assert '"status": "succeeded"' in answer_of(page, "iris-predict_iris")
+        page.close()

@@ -1,0 +1,158 @@
+"""The web pages in a browser, driven as a person drives them: sign in, try, promote, compare, roll back, sign out."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.clients.conftest import ADMIN_KEY, Modelgate, started
+
+SERIOUS = ("serious", "critical")
+PHONE = {"viewport": {"width": 390, "height": 844}}
+PAGES = (
+    *("", "/models/iris", "/models/iris/versions", "/models/iris/versions/1", "/models/iris/traffic"),
+    *("/models/iris/api", "/models/iris/compare?a=1&b=2", "/models/iris/versions/1/promote", "/nothing"),
+    *("/train", "/jobs", "/system", "/keys", "/audit"),
+)
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory, modelgate: Modelgate) -> Iterator[Modelgate]:
+    """One with keys, and with two versions of iris, of which the second is current."""
+    folder = tmp_path_factory.mktemp("closed")
+    shutil.copytree(modelgate.models / "iris", folder / "models" / "iris")
+    with started(folder, folder / "models", TRAIN_ON_START="none", ADMIN_KEY=ADMIN_KEY) as running:
+        headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+        job = requests.post(f"{running.address}/v1/models/iris/train", headers=headers, timeout=30).json()
+        ended = requests.get(f"{running.address}/v1/jobs/{job['id']}?wait=60", headers=headers, timeout=90).json()
+        assert ended["output"]["promoted"], ended
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def signed_in(browser: Browser, modelgate: Modelgate, **options: object) -> Page:
+    page = browser.new_context(**options).new_page()  # type: ignore[arg-type]
+    page.goto(f"{modelgate.address}/")
+    page.get_by_label("API key").fill(ADMIN_KEY)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Models", exact=True)).to_be_visible()
+    return page
+
+
+def test_a_person_signs_in_tries_promotes_rolls_back_and_signs_out(browser: Browser, closed: Modelgate) -> None:
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{closed.address}/")
+    page.get_by_label("API key").fill("mg_wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert").filter(has_text="There is no such key")).to_be_visible()
+    page.get_by_label("API key").fill(ADMIN_KEY)
+    page.get_by_role("button", name="Sign in").click()
+
+    page.get_by_role("link", name="iris", exact=True).click()
+    page.get_by_label("petal_length").fill("many")
+    page.get_by_role("button", name="Predict", exact=True).click()
+    expect(page.get_by_text("'petal_length' must be a finite number; it is 'many'.")).to_be_visible()
+    page.get_by_label("petal_length").fill("5.9")
+    page.get_by_label("petal_width").fill("2.1")
+    page.get_by_role("button", name="Predict", exact=True).click()
+    expect(page.locator("#answer .answer")).to_have_text("2")
+    page.get_by_text("Python", exact=True).click()
+    expect(page.get_by_label("Python").last).to_contain_text("'petal_length': 5.9")
+
+    page.get_by_label("Drop a CSV").set_input_files(
+        {
+            "name": "rows.csv",
+            "mimeType": "text/csv",
+            "buffer": b"sepal_length,sepal_width,petal_length,petal_width\n5.1,3.5,1.4,0.2\n6.3,3.3,6,2.5\n",
+        }
+    )
+    page.get_by_role("button", name="Predict the rows").click()
+    expect(page.get_by_text("2 rows")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download all as CSV").click()
+    assert Path(download.value.path()).read_text().splitlines()[1].startswith("5.1,3.5,1.4,0.2,0")
+
+    page.get_by_role("link", name="Versions").click()
+    page.get_by_role("link", name="Make version 1 current").click()
+    expect(page.get_by_text("This will happen")).to_be_visible()
+    page.get_by_role("button", name="Make version 1 current").click()
+    expect(page.get_by_text("Version 1 is current now.")).to_be_visible()
+    page.get_by_role("link", name="Roll back to version 2").click()
+    page.get_by_role("button", name="Roll back to version 2").click()
+    expect(page.get_by_text("Version 2 is current now.")).to_be_visible()
+    page.get_by_role("link", name="Version 2", exact=True).click()
+    expect(page.frame_locator("iframe").get_by_role("heading", name="iris version 2")).to_be_visible()
+    page.goto(f"{closed.address}/ui/models/iris/compare?a=1&b=2")
+    page.get_by_role("button", name="Ask both versions").click()
+    expect(page.get_by_text("They answer the same to all").or_(page.get_by_text("They differ on"))).to_be_visible()
+
+    page.get_by_role("link", name="Models").first.click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("API key")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_label("API key")).to_be_visible()
+    assert [one for one in complaints if "401" not in one and "422" not in one] == []
+    page.close()
+
+
+@pytest.mark.parametrize("options", [{}, PHONE, {"color_scheme": "dark"}], ids=["light", "phone", "dark"])
+def test_axe_finds_nothing_serious_and_no_page_is_wider_than_its_screen(
+    browser: Browser, closed: Modelgate, options: dict[str, object]
+) -> None:
+    visitor = browser.new_context(**options).new_page()  # type: ignore[arg-type]
+    visitor.goto(f"{closed.address}/ui/login")
+    found = [one["id"] for one in Axe().run(visitor).response["violations"] if one["impact"] in SERIOUS]
+    visitor.context.close()
+    page = signed_in(browser, closed, **options)
+    for path in PAGES:
+        page.goto(f"{closed.address}/ui{path}")
+        found += [
+            (path, one["id"], node["html"][:120])
+            for one in Axe().run(page).response["violations"]
+            if one["impact"] in SERIOUS
+            for node in one["nodes"]
+        ]
+        wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        found += [(path, "wider", str(wider))] if wider > 0 else []
+    page.context.close()
+    assert found == []
+
+
+def test_reading_and_trying_work_without_scripts(browser: Browser, closed: Modelgate) -> None:
+    page = signed_in(browser, closed, java_script_enabled=False)
+    page.get_by_role("link", name="iris", exact=True).click()
+    page.get_by_role("button", name="Predict", exact=True).click()
+    expect(page.locator("#answer .answer")).to_be_visible()
+    page.get_by_role("link", name="Traffic").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("iris"))
+    page.context.close()
+
+
+def test_a_page_that_has_lost_its_server_says_so_and_comes_back(browser: Browser, closed: Modelgate) -> None:
+    page = signed_in(browser, closed)
+    lost = page.get_by_text("Modelgate does not answer.")
+    page.context.set_offline(True)
+    expect(lost).to_be_visible(timeout=30_000)
+    page.context.set_offline(False)
+    expect(lost).to_be_hidden(timeout=30_000)
+    page.context.close()

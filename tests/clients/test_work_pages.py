@@ -1,0 +1,119 @@
+"""A person trains from a CSV, cancels a job, makes and revokes a key, and watches the system, with a mouse."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.clients.conftest import ADMIN_KEY, IRIS, PROJECT, Modelgate, started
+
+SLOW = 60_000
+"""Milliseconds that a training may take."""
+
+
+@pytest.fixture(scope="module")
+def place(modelgate: Modelgate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Modelgate]:
+    """One that needs keys, with a copy of the models: other tests expect that each has one version."""
+    folder = tmp_path_factory.mktemp("work-pages")
+    models = shutil.copytree(modelgate.models, folder / "models")
+    with started(folder, models, TRAIN_ON_START="none", ADMIN_KEY=ADMIN_KEY) as running:
+        yield running
+
+
+@pytest.fixture
+def page(place: Modelgate) -> Iterator[Page]:
+    """A page of a browser that has signed in as an admin. Fails the test if a page breaks its own rules."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(base_url=place.address)
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None)
+        page.goto("/ui")
+        page.get_by_label("API key").fill(ADMIN_KEY)
+        page.get_by_role("button", name="Sign in").click()
+        yield page
+        browser.close()
+        assert wrong == []
+
+
+def test_a_csv_becomes_a_model_that_is_watched_on_the_way(page: Page) -> None:
+    page.get_by_role("link", name="Train", exact=True).click()
+    page.set_input_files("input[name=file]", PROJECT / "docs" / "tutorial" / "churn.csv")
+    expect(page.get_by_label("Target")).to_have_value("stays")
+    expect(page.get_by_label("Name of the model")).to_have_value("churn")
+    page.get_by_label("kind of support_calls").select_option("string")
+    expect(page.locator("input[name=kinds]")).to_have_value(re.compile(r'"support_calls": ?"string"'))
+    page.get_by_role("button", name="Start the training").click()
+    page.wait_for_url(re.compile("/ui/jobs/"))
+    expect(page.get_by_role("heading", name="Version 1 of churn became current")).to_be_visible(timeout=SLOW)
+    expect(page.locator(".log")).to_contain_text("training on uploaded CSV file churn.csv")
+
+
+def test_another_target_and_another_kind_are_previewed(page: Page, tmp_path: Path) -> None:
+    page.goto("/ui/train")
+    page.set_input_files("input[name=file]", PROJECT / "docs" / "tutorial" / "churn.csv")
+    expect(page.locator("tr.target")).to_contain_text("stays")
+    page.get_by_label("Target").select_option("region")
+    expect(page.locator("tr.target")).to_contain_text("region")
+    page.get_by_label("kind of plan").select_option("number")
+    expect(page.get_by_role("alert").filter(has_text="plan")).to_be_visible()
+    expect(page.get_by_role("button", name="Start the training")).to_be_disabled()
+    page.get_by_label("kind of plan").select_option("")
+    expect(page.get_by_role("button", name="Start the training")).to_be_enabled()
+
+
+def test_a_refused_training_says_why_and_keeps_the_form(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "few.csv").write_text("a,b\n1,2\n3,4\n")
+    page.goto("/ui/train")
+    page.set_input_files("input[name=file]", tmp_path / "few.csv")
+    expect(page.get_by_role("alert").filter(has_text="learning needs at least 20")).to_be_visible()
+    expect(page.get_by_role("button", name="Start the training")).to_be_disabled()
+
+
+def test_a_training_is_cancelled(page: Page, place: Modelgate) -> None:
+    headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    job = requests.post(f"{place.address}/v1/models/loan/reset", headers=headers, timeout=30).json()["id"]
+    page.goto("/ui/jobs?kind=training")
+    page.locator("tr", has_text=job[:8]).get_by_role("link").click()
+    page.get_by_role("button", name="Cancel this training").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("canceled")
+
+
+def test_a_key_is_made_used_and_revoked(page: Page, place: Modelgate) -> None:
+    page.get_by_role("link", name="Keys", exact=True).click()
+    page.locator("input[name=name]").fill("visitor")
+    page.get_by_role("button", name="Make the key").click()
+    secret = page.locator("pre").inner_text()
+
+    def status() -> int:
+        headers = {"Authorization": f"Bearer {secret}"}
+        url = f"{place.address}/v1/models/iris/predict"
+        return requests.post(url, json=IRIS, headers=headers, timeout=30).status_code
+
+    assert status() == 202
+    page.get_by_role("link", name="I have copied it").click()
+    assert secret not in page.content()
+    page.locator("tr", has_text="visitor").get_by_text("Change").click()
+    page.get_by_role("button", name="Revoke visitor").click()
+    expect(page.locator("main")).not_to_contain_text("visitor")
+    page.get_by_role("link", name="Audit", exact=True).click()
+    expect(page.locator("tbody tr").first).to_contain_text("revoke key")
+
+
+def test_a_page_that_has_lost_its_server_says_so_and_comes_back_by_itself(page: Page) -> None:
+    page.goto("/ui/system")
+    expect(page.locator("main")).to_contain_text("iris@1")
+    page.context.set_offline(True)
+    expect(page.locator("#lost")).to_be_visible(timeout=20_000)
+    page.context.set_offline(False)
+    expect(page.locator("#lost")).to_be_hidden(timeout=20_000)

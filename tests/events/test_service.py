@@ -1,0 +1,323 @@
+"""Ended jobs and changed models arrive at webhooks: signed, at least once under one id, and at nobody else's."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from broker.gateway.jobs import Jobs
+from broker.gateway.trainer_client import TrainerClient
+from broker.metrics.reading import MetricsReader
+from broker.metrics.table import WEBHOOK_TRIES, WEBHOOKS, WEBHOOKS_AGE, WEBHOOKS_WAITING
+from broker.supervisor import Leases
+from broker.webhooks import Webhooks
+from contract.errors import Failure
+from contract.repository import Repository
+from contract.training import TrainingRequest
+from contract.webhooks import AllowedTargets, Subscription
+from events import sender
+from events.sender import Sender
+from events.service import Service
+from tests.broker.samples import job, key, outcome, scorer, take
+from tests.receiver import Receiver, receiver
+from tests.support import SIGNER, numbers, until, write_version
+
+SECRET = b"s" * 32
+CREATED = "2026-01-02T03:04:05.000006Z"
+
+
+@pytest.fixture
+def hook() -> Iterator[Receiver]:
+    with receiver() as found:
+        yield found
+
+
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failed tries are repeated at once."""
+    monkeypatch.setattr(sender, "PAUSES", (0.01,) * 3)
+
+
+@pytest.fixture
+def make(redis: Redis, models: Path) -> Iterator[Callable[..., Service]]:
+    made: list[Service] = []
+
+    def make(*allowed: str) -> Service:
+        made.append(Service(redis, Repository(models), Sender([SECRET], AllowedTargets(allowed))))
+        return made[-1]
+
+    yield make
+    for service in made:
+        service.close(lambda: 0)
+
+
+@pytest.fixture
+def service(make: Callable[..., Service]) -> Service:
+    return make("127.0.0.0/8")
+
+
+@pytest.fixture
+def jobs(redis: Redis) -> Jobs:
+    return Jobs(redis, max_queue_rows=100, timeout=30, result_ttl=60)
+
+
+def end(redis: Redis, jobs: Jobs, **changes: Any) -> str:
+    """Submit a job and score it, and return its id."""
+    leases = Leases(redis)
+    queue = scorer(leases, redis)
+    jobs.submit([job("j1", **changes)])
+    (taken,) = take(queue)
+    queue.finish({taken: outcome(3.0)})
+    return taken
+
+
+def run_until(service: Service, condition: Callable[[], Any], what: str) -> Any:
+    def step() -> Any:
+        service.step()
+        return condition()
+
+    return until(step, what)
+
+
+def subscribe(redis: Redis, name: str, url: str, *events: str, owner: str = "", models: Any = None) -> None:
+    assert Webhooks(redis).replace(name, None, Subscription(name, url, events, CREATED, owner, models))
+
+
+def delivered(redis: Redis, job_id: str) -> list[Any]:
+    return [one["status"] for one in Webhooks(redis).deliveries(job_id)]
+
+
+def test_the_url_of_a_job_gets_its_end_signed(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:
+    end(redis, jobs, webhook=hook.url)
+    run_until(service, lambda: delivered(redis, "j1") == ["delivered"], "the webhook is delivered")
+    (got,) = hook.received
+    assert got.path == "/hook?token=1" and got.headers["Host"] == f"127.0.0.1:{hook.port}"
+    assert got.id == "msg_j1" and got.headers["Content-Type"] == "application/json"
+    signed = f"msg_j1.{got.headers['webhook-timestamp']}.".encode() + got.body
+    digest = base64.b64encode(hmac.new(SECRET, signed, hashlib.sha256).digest()).decode()
+    assert got.headers["webhook-signature"] == f"v1,{digest}"
+    assert abs(int(got.headers["webhook-timestamp"]) - time.time()) < 300
+    message = got.json
+    assert message["type"] == "prediction.succeeded" and message["timestamp"] == message["data"]["completed_at"]
+    assert message["data"]["id"] == "j1" and message["data"]["output"]["predictions"] == [3.0]
+    (one,) = Webhooks(redis).deliveries("j1")
+    assert (one["webhook"], one["url"], len(one["tries"])) == (None, hook.url, 1)  # type: ignore[arg-type]
+
+
+def test_a_job_without_a_url_is_not_reported(redis: Redis, jobs: Jobs, service: Service) -> None:
+    end(redis, jobs)
+    service.step()
+    assert redis.llen("mg:webhooks:ended") == 0 and redis.zcard("mg-events:due") == 0
+
+
+@pytest.mark.usefixtures("quickly")
+def test_a_failed_try_is_repeated_under_the_same_id(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:
+    hook.answers = [(500, {}), (302, {"Location": "/elsewhere"})]
+    end(redis, jobs, webhook=hook.url)
+    run_until(service, lambda: delivered(redis, "j1") == ["delivered"], "the third try succeeds")
+    assert [one.id for one in hook.received] == ["msg_j1"] * 3
+    assert {one.path for one in hook.received} == {"/hook?token=1"}, "no redirect is followed"
+    (one,) = Webhooks(redis).deliveries("j1")
+    assert [(attempt["status"], attempt["error"]) for attempt in one["tries"]] == [  # type: ignore[attr-defined]
+        (500, None),
+        (302, "redirects are not followed"),
+        (204, None),
+    ]
+
+
+@pytest.mark.usefixtures("quickly")
+def test_what_fails_too_often_or_is_gone_is_given_up(
+    redis: Redis, jobs: Jobs, service: Service, hook: Receiver
+) -> None:
+    hook.answers = [(410, {})]
+    end(redis, jobs, webhook=hook.url)
+    run_until(service, lambda: delivered(redis, "j1") == ["failed"], "410 ends it")
+    assert len(hook.received) == 1
+    hook.answers = [(503, {})] * 9
+    jobs.delete("j1")
+    redis.delete("mg-events:delivery:msg_j1")
+    end(redis, jobs, webhook=hook.url)
+    run_until(service, lambda: delivered(redis, "j1") == ["failed"], "four tries end it")
+    assert len(hook.received) == 5
+    counted = MetricsReader(redis).read([]).values
+    run_until(service, lambda: MetricsReader(redis).read([]).values[WEBHOOK_TRIES]["failed",] == 5, "they are counted")
+    assert counted[WEBHOOKS_WAITING][()] == 0
+
+
+def test_a_receiver_can_put_off_the_next_try(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:
+    hook.answers = [(429, {"Retry-After": "1000"})]
+    end(redis, jobs, webhook=hook.url)
+    (one,) = run_until(service, lambda: hook.received and _tried(redis), "a try is noted")
+    assert one["status"] == "pending"
+    wait = redis.zscore("mg-events:due", "msg_j1") / 1000 - time.time()  # type: ignore[operator]
+    assert 900 < wait < 1001
+
+
+def _tried(redis: Redis) -> Any:
+    found = Webhooks(redis).deliveries("j1")
+    return found if found and found[0]["tries"] else None
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_an_address_that_is_not_public_gets_nothing(
+    redis: Redis, jobs: Jobs, make: Callable[..., Service], hook: Receiver, host: str
+) -> None:
+    end(redis, jobs, webhook=f"http://{host}:{hook.port}/")
+    (one,) = run_until(make(), lambda: _tried(redis), "a try is noted")
+    assert "which is not public (WEBHOOK_ALLOW)" in one["tries"][0]["error"]
+    assert hook.received == []
+
+
+def test_a_host_can_be_allowed_by_its_name(
+    redis: Redis, jobs: Jobs, make: Callable[..., Service], hook: Receiver
+) -> None:
+    end(redis, jobs, webhook=f"http://localhost:{hook.port}/")
+    run_until(make("localhost"), lambda: delivered(redis, "j1") == ["delivered"], "it is delivered")
+    assert hook.received[0].headers["Host"] == f"localhost:{hook.port}"
+
+
+def test_a_receiver_that_does_not_answer_holds_up_no_other(
+    redis: Redis, jobs: Jobs, service: Service, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "TIMEOUT", 0.5)
+    hook.answers = [None] * 10
+    with receiver() as other:
+        jobs.submit([job(f"s{n}", webhook=hook.url) for n in range(10)])
+        jobs.submit([job("quick", webhook=other.url.replace("127.0.0.1", "localhost"))])
+        for name in (*(f"s{n}" for n in range(10)), "quick"):
+            jobs.cancel(name)
+        run_until(service, lambda: other.received, "the other one is delivered")
+        assert other.bodies()[0]["type"] == "prediction.canceled"
+        assert len(hook.received) <= 5
+    (tries,) = run_until(service, lambda: [d["tries"] for d in Webhooks(redis).deliveries("s0") if d["tries"]], "over")
+    assert tries[0]["error"] == "no answer within 0.5 s"
+
+
+def test_a_sender_that_dies_leaves_its_deliveries_to_another(
+    redis: Redis, jobs: Jobs, make: Callable[..., Service], hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end(redis, jobs, webhook=hook.url)
+    hook.answers = [None]
+    first = make("127.0.0.1")
+    run_until(first, lambda: hook.received, "the first one has sent it, and gets no answer")
+    second = make("127.0.0.1")
+    second.step()
+    assert len(hook.received) == 1, "the delivery is claimed"
+    redis.zadd("mg-events:due", {"msg_j1": 0})  # as after the time of the claim
+    run_until(second, lambda: delivered(redis, "j1") == ["delivered"], "the second one delivers it")
+    assert [one.id for one in hook.received] == ["msg_j1"] * 2
+
+
+def test_a_job_that_is_gone_is_reported_all_the_same(
+    redis: Redis, jobs: Jobs, service: Service, hook: Receiver
+) -> None:
+    end(redis, jobs, webhook=hook.url, caller=key("k", "risk"))
+    jobs.delete("j1")
+    run_until(service, lambda: hook.received, "it is reported")
+    assert hook.bodies()[0]["data"] == {
+        "id": "j1",
+        "kind": "prediction",
+        "status": "succeeded",
+        "model": {"name": "sum", "version": None},
+    }
+
+
+def test_a_long_output_is_left_out(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:
+    queue = scorer(Leases(redis), redis)
+    jobs.submit([job("j1", webhook=hook.url)])
+    queue.finish({take(queue)[0]: outcome(*[1 / 3] * 10_000)})
+    run_until(service, lambda: hook.received, "it is reported")
+    assert hook.bodies()[0]["data"]["output"] is None and hook.bodies()[0]["data"]["status"] == "succeeded"
+
+
+def test_why_a_prediction_failed_has_to_be_read(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:
+    queue = scorer(Leases(redis), redis)
+    jobs.submit([job("j1", webhook=hook.url)])
+    queue.finish({take(queue)[0]: Failure("model_error", "the field secret_income is negative")})
+    run_until(service, lambda: hook.received, "it is reported")
+    message = hook.bodies()[0]
+    assert message["type"] == "prediction.failed" and message["data"]["error"]["code"] == "model_error"
+    assert "secret_income" not in json.dumps(message)
+
+
+def test_a_subscription_gets_the_events_of_its_owner_and_models(
+    redis: Redis, service: Service, hook: Receiver, trained: Callable[..., str]
+) -> None:
+    for name, owner, models in (
+        ("all", "", None),
+        ("risk", "risk", None),
+        ("other", "sales", None),
+        ("x", "", ("iris",)),
+    ):
+        subscribe(redis, name, hook.url, "training.canceled", owner=owner, models=models)
+    subscribe(redis, "never", hook.url, "training.succeeded")
+    job_id = trained(owner="risk")
+    run_until(service, lambda: len(hook.received) == 2, "two subscriptions get it")
+    assert {one.id for one in hook.received} == {f"msg_{job_id}_all", f"msg_{job_id}_risk"}
+    assert {one["type"] for one in hook.bodies()} == {"training.canceled"}
+    service.step()
+    until(lambda: _noted(service, redis), "their last tries are noted")
+
+
+def _noted(service: Service, redis: Redis) -> bool:
+    service.step()
+    return set(Webhooks(redis).last_tries()) == {"all", "risk"}
+
+
+@pytest.fixture
+def trained(redis: Redis) -> Callable[..., str]:
+    """Submits a training and cancels it; returns its id."""
+
+    def run(owner: str) -> str:
+        client = TrainerClient(redis, SIGNER, timeout=600, result_ttl=60)
+        made = client.submit(TrainingRequest("sum", "sum"), key("k", owner))
+        Jobs(redis, max_queue_rows=10, timeout=30, result_ttl=60).cancel(made.id)
+        return made.id
+
+    return run
+
+
+def test_models_that_are_published_or_promoted_are_reported_once(
+    redis: Redis, make: Callable[..., Service], hook: Receiver, models: Path
+) -> None:
+    subscribe(redis, "ops", hook.url, "model.published", "model.promoted")
+    write_version(models, "sum", None, numbers("a"))
+    service = make("127.0.0.1")
+    service.step()
+    service.step()
+    assert hook.received == [], "what was there before is no event"
+    write_version(models, "sum", None, numbers("a"), version=2)
+    write_version(models, "new", None, numbers("a"))
+    run_until(service, lambda: len(hook.received) == 4, "both models are reported")
+    make("127.0.0.1").step()
+    found = sorted((one["type"], one["data"]["name"], one["data"]["version"]) for one in hook.bodies())
+    assert found == [
+        ("model.promoted", "new", 1),
+        ("model.promoted", "sum", 2),
+        ("model.published", "new", 1),
+        ("model.published", "sum", 2),
+    ]
+    promoted = next(one for one in hook.bodies() if one["type"] == "model.promoted" and one["data"]["name"] == "sum")
+    assert promoted["data"]["previous_version"] == 1
+    assert len({one.id for one in hook.received}) == 4
+
+
+def test_what_waits_is_measured(redis: Redis, jobs: Jobs) -> None:
+    end(redis, jobs, webhook="https://example.org/")
+    values = MetricsReader(redis).read([]).values
+    assert values[WEBHOOKS_WAITING][()] == 1 and values[WEBHOOKS_AGE][()] >= 0
+    assert values[WEBHOOKS] == {("delivered",): 0, ("failed",): 0}
+    redis.delete("mg:webhooks:ended")
+    redis.set("mg:webhooks:ended", "not a list")
+    jobs.delete("j1")
+    end(redis, jobs, webhook="https://example.org/")
+    assert MetricsReader(redis).read([]).values[WEBHOOKS_WAITING][()] == 0, "a job ends whatever a worker wrote there"

@@ -1,0 +1,127 @@
+"""The logs of the processes: whatever happens in a worker is a line of JSON that names the job."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from broker.gateway.submission import ACCEPTED
+from contract.jobs import PredictionJob, Status
+from tests.flow import estimators
+from tests.flow.gateways import Gateway
+from tests.flow.workers import Worker, WorkerCluster, worker_cluster
+from tests.support import numbers, redis_server, until, write_version
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerCluster]:
+    folder = tmp_path_factory.mktemp("logs")
+    models = folder / "models"
+    for name, estimator in (("faulty", estimators.Faulty()), ("talks", estimators.Talks())):
+        write_version(models, name, estimator, numbers("a"), by_value=True)
+    with redis_server(folder) as url, worker_cluster(url, models, folder) as cluster:
+        cluster.start(log_format="json", predict_timeout=2).ready()
+        yield cluster
+
+
+@pytest.fixture
+def worker(cluster: WorkerCluster) -> Worker:
+    return cluster.workers[0]
+
+
+def events(worker: Worker, text: str) -> list[dict[str, Any]]:
+    """The events with this text in their message; every line is one."""
+    found = [json.loads(line) for line in worker.log.splitlines()]
+    assert {event["service"] for event in found} == {"worker"}
+    return [event for event in found if text in event["message"]]
+
+
+def submit(cluster: WorkerCluster, job_id: str, value: float, request: str = "", model: str = "faulty") -> None:
+    job = PredictionJob(job_id, "2026-01-02T03:04:05.000006Z", model, 1, [[value]], request=request)
+    assert cluster.jobs.submit([job]) == [ACCEPTED]
+
+
+def test_a_loaded_model_has_a_line_with_its_size_and_time(worker: Worker) -> None:
+    found = until(lambda: [event for event in events(worker, "loaded") if event.get("model") == "faulty"], "the line")
+    assert found[0]["version"] == 1 and found[0]["bytes"] > 0 and found[0]["duration_ms"] > 0
+
+
+def test_what_a_model_prints_becomes_events(cluster: WorkerCluster, worker: Worker) -> None:
+    submit(cluster, "talks", 1.0, model="talks")
+    (job,) = cluster.ended(["talks"])
+    assert job.status is Status.SUCCEEDED
+    said = ["from Python", "in two lines", "to stderr", '{"level": "info"}', "from C \x1b[2J", "from a child"]
+    for line in said:
+        until(lambda line=line: events(worker, f"printed: {line}"), line)
+    (warned,) = events(worker, "it is old")
+    assert warned["level"] == "warning"
+
+
+def test_a_job_that_fails_has_a_line_with_its_request_and_its_trace(cluster: WorkerCluster, worker: Worker) -> None:
+    submit(cluster, "bad", estimators.RAISES, f"order-17 {PARENT}")
+    cluster.ended(["bad"])
+    (event,) = until(lambda: events(worker, "a job failed: model_error"), "the line")
+    assert (event["job_id"], event["request_id"], event["trace_id"]) == ("bad", "order-17", TRACE)
+    assert (event["model"], event["version"]) == ("faulty", 1)
+    assert "ValueError: it hurts" in event["message"]
+
+
+def test_a_job_that_kills_its_scorers_has_a_line_for_each_death_and_its_end(
+    cluster: WorkerCluster, worker: Worker
+) -> None:
+    submit(cluster, "kills", estimators.ABORTS)
+    cluster.ended(["kills"])
+    (event,) = until(lambda: events(worker, "a job failed: worker_crashed"), "the line")
+    assert event["job_id"] == "kills"
+    assert [event["job_id"] for event in events(worker, "died while it scored 1 jobs")] == ["kills"] * 3
+
+
+def test_a_job_that_takes_too_long_has_a_line(cluster: WorkerCluster, worker: Worker) -> None:
+    submit(cluster, "endless", estimators.NEVER_RETURNS)
+    cluster.ended(["endless"], deadline=20)
+    (event,) = until(lambda: events(worker, "a job failed: timeout"), "the line")
+    assert event["job_id"] == "endless"
+
+
+def test_a_scorer_that_is_killed_leaves_a_line(cluster: WorkerCluster, worker: Worker) -> None:
+    inc, pid = next(iter(worker.scorers().items()))
+    worker.send(signal.SIGKILL, [pid])
+    until(lambda: events(worker, f"scorer {inc} died"), "the line")
+
+
+def test_one_request_has_its_id_in_the_logs_of_gateway_and_worker(
+    cluster: WorkerCluster, worker: Worker, tmp_path: Path
+) -> None:
+    gateway = Gateway(cluster.url, cluster.models, tmp_path / "gateway.log", {"LOG_FORMAT": "json"}).start()
+    try:
+        answer = requests.post(
+            f"{gateway.address}/v1/models/faulty/predict",
+            json={"a": estimators.RAISES},
+            headers={"Prefer": "wait=20", "X-Request-ID": "shop/4711"},
+            timeout=60,
+        )
+        with socket.create_connection(("127.0.0.1", gateway.port), timeout=30) as connection:
+            connection.sendall(b"GARBAGE \x1b[2J\r\n\r\n")
+            connection.recv(1000)
+    finally:
+        gateway.stop()
+    assert (answer.json()["status"], answer.headers["X-Request-ID"]) == ("failed", "shop/4711")
+    (event,) = until(
+        lambda: [e for e in events(worker, "a job failed") if e.get("request_id") == "shop/4711"], "the line"
+    )
+    assert event["job_id"] == answer.json()["id"]
+    said = [json.loads(line) for line in gateway.log.splitlines()]
+    (line,) = (event for event in said if event.get("request_id") == "shop/4711")
+    assert (line["job_id"], line["model"], line["version"]) == (answer.json()["id"], "faulty", 1)
+    assert [event["status"] for event in said if event["message"] == "- - 400"] == [400]
+    assert [event for event in said if event["logger"] == "gunicorn.error"]

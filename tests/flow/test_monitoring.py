@@ -1,0 +1,285 @@
+"""A real Prometheus on a real gateway: each query of the dashboard has series, and each alert fires by its fault."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.flow import estimators
+from tests.flow.conftest import free_port
+from tests.flow.gateways import Gateway
+from tests.flow.redis_process import RedisProcess
+from tests.flow.sender import WEBHOOKS, Sender
+from tests.flow.workers import WorkerCluster, worker_cluster
+from tests.receiver import receiver
+from tests.support import PROJECT, numbers, outside_of_make, until, write_version
+
+log = logging.getLogger(__name__)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is missing: apt-get install prometheus"),
+]
+
+DASHBOARD = json.loads((PROJECT / "monitoring" / "grafana" / "dashboards" / "modelgate.json").read_text())
+EXPRESSIONS = [(panel["title"], target["expr"]) for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
+CSV = "a,b\n" + "".join(f"{number % 6},{number % 6 // 3}\n" for number in range(60))
+
+
+@dataclass
+class Prometheus:
+    """A Prometheus that scrapes one gateway each second, with rules that wait a second instead of minutes."""
+
+    address: str
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        answer = requests.get(f"{self.address}/api/v1/{path}", params=parameters, timeout=10).json()
+        assert answer["status"] == "success", answer
+        return answer["data"]
+
+    def series(self, expression: str) -> list[Any]:
+        found: list[Any] = self.ask("query", query=expression.replace("$__rate_interval", "10s"))["result"]
+        return found
+
+    def firing(self) -> set[str]:
+        return {alert["labels"]["alertname"] for alert in self.ask("alerts")["alerts"] if alert["state"] == "firing"}
+
+    def fires(self, name: str, fault: str, since: float) -> None:
+        until(lambda: name in self.firing(), f"{name} fires", 60)
+        log.info("alert | %s | %s | %.0f s", name, fault, time.monotonic() - since)
+
+    def ends(self, name: str) -> None:
+        until(lambda: name not in self.firing(), f"{name} ends", 60)
+
+
+@contextmanager
+def prometheus_of(gateway: Gateway, folder: Path) -> Iterator[Prometheus]:
+    rules = (PROJECT / "monitoring" / "alerts.yml").read_text()
+    # As the published ones, but for times: a second instead of minutes, and 2 s of waiting instead of 30 or 60.
+    rules = re.sub(r"for: \d+[ms]", "for: 1s", rules).replace("[5m]", "[10s]")
+    rules = re.sub(r"seconds > \d+", "seconds > 2", rules)
+    (folder / "alerts.yml").write_text(rules)
+    config = (PROJECT / "monitoring" / "prometheus.yml").read_text().replace("15s", "1s")
+    config = config.replace("gateway:8080", f"127.0.0.1:{gateway.port}").replace("/etc/prometheus", str(folder))
+    (folder / "prometheus.yml").write_text(config)
+    (folder / "key").touch()  # without keys, compose mounts an empty one
+    port = free_port()
+    process = subprocess.Popen(
+        [
+            *("prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"),
+            f"--web.listen-address=127.0.0.1:{port}",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=(folder / "prometheus.log").open("wb"),
+    )
+    prometheus = Prometheus(f"http://127.0.0.1:{port}")
+
+    def ready() -> bool:
+        with suppress(requests.RequestException):
+            return requests.get(f"{prometheus.address}/-/ready", timeout=1).ok
+        return False
+
+    try:
+        until(ready, "Prometheus is ready")
+        yield prometheus
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@dataclass
+class Stack:
+    """Redis, a gateway, workers, a trainer and Prometheus."""
+
+    server: RedisProcess
+    gateway: Gateway
+    cluster: WorkerCluster
+    models: Path
+    prometheus: Prometheus
+
+    def train(self, csv: str) -> None:
+        answer = requests.post(
+            f"{self.gateway.address}/v1/models/churn/train",
+            files={"file": ("churn.csv", csv)},
+            data={"target": "b"},
+            timeout=60,
+        )
+        assert answer.status_code == 202, answer.text
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("monitored")
+    (models := folder / "models").mkdir()
+    write_version(models, "quick", estimators.Slow(0.001), numbers("a"), by_value=True)
+    settings = {
+        "SPOOL_DIR": str(folder / "spool"),
+        "TRAINER_SECRET": str(folder / "secret"),
+        "MAX_QUEUE_ROWS": "50",
+        "GATEWAY_PROCESSES": "2",
+        **WEBHOOKS,
+    }
+    with RedisProcess(folder, "--maxmemory", "500mb") as server:
+        gateway = Gateway(server.url, models, folder / "gateway.log", settings).start()
+        own = {"REDIS_URL": server.url, "MODELS_DIR": str(models), "PORT": str(gateway.port), "TRAIN_ON_START": "none"}
+        with (folder / "trainer.log").open("wb") as output:
+            trainer = subprocess.Popen(
+                [sys.executable, "-m", "trainer"],
+                cwd=PROJECT,
+                env={**outside_of_make(), **settings, **own},
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            with worker_cluster(server.url, models, folder, 2) as cluster, prometheus_of(gateway, folder) as prometheus:
+                cluster.start(spool_dir=folder / "spool").ready()
+                until(lambda: server.connect().exists("mg:recipes"), "the trainer is ready")
+                yield Stack(server, gateway, cluster, models, prometheus)
+        finally:
+            trainer.send_signal(signal.SIGTERM)
+            trainer.wait(30)
+            gateway.stop()
+
+
+@contextmanager
+def load(stack: Stack) -> Iterator[None]:
+    """Send predictions, of which some are refused, and files."""
+    stop = threading.Event()
+
+    def send() -> None:
+        while not stop.is_set():
+            stack.gateway.post("quick", [{"a": 1}, {"a": 2}], wait=10)
+            stack.gateway.post("quick", {"wrong": 1})
+
+    def send_files() -> None:
+        address, headers = f"{stack.gateway.address}/v1/models/quick/predict-file", {"Content-Type": "text/csv"}
+        while not stop.wait(0.2):
+            assert requests.post(address, data="a\n" + "1\n" * 200, headers=headers, timeout=60).status_code == 202
+
+    threads = [threading.Thread(target=run) for run in (send, send, send, send, send_files)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_each_query_of_the_dashboard_has_series_under_load(stack: Stack) -> None:
+    stack.train(CSV)
+    with load(stack):
+        for title, expression in EXPRESSIONS:
+            found = until(lambda e=expression: stack.prometheus.series(e), f"{title}: {expression}")
+            log.info("query | %s | %s | %d series", title, expression, len(found))
+
+
+def test_no_alert_fires_while_all_is_well(stack: Stack) -> None:
+    stack.train(CSV)
+    trained = 'modelgate_trainer_jobs_total{queue="training", status="succeeded"} > 0'
+    with load(stack):
+        until(lambda: stack.prometheus.series(trained), "the training succeeds", 60)
+        until(lambda: stack.prometheus.series("rate(modelgate_jobs_total[10s]) > 0"), "jobs end")
+        rules = stack.prometheus.ask("rules")["groups"][0]["rules"]
+        evaluated = max(rule["lastEvaluation"] for rule in rules)
+        until(
+            lambda: min(r["lastEvaluation"] for r in stack.prometheus.ask("rules")["groups"][0]["rules"]) > evaluated,
+            "the rules are evaluated again",
+        )
+        assert stack.prometheus.firing() == set()
+
+
+def test_each_alert_fires_by_its_fault(stack: Stack) -> None:
+    prometheus, redis = stack.prometheus, stack.server.connect()
+
+    since = time.monotonic()
+    for _ in range(4):  # more than those that have succeeded
+        stack.train("a,b\n1,2\n")
+    prometheus.fires("TrainingsFailing", "trainings with one row", since)
+
+    since = time.monotonic()
+    write_version(stack.models, "broken", estimators.Slow(0.001), numbers("a"), by_value=True)
+    (stack.models / "broken" / "versions" / "1" / "model.cloudpickle").write_bytes(b"x")
+    prometheus.fires("ModelNotLoaded", "an artifact is overwritten", since)
+    shutil.rmtree(stack.models / "broken")
+    prometheus.ends("ModelNotLoaded")
+
+    redis.setrange("ballast", 200_000_000, "x")  # delivered results make room, and this does not
+    for name, share in (("Redis70Percent", 0.75), ("Redis90Percent", 0.95)):
+        since = time.monotonic()
+        redis.config_set("maxmemory", int(redis.info("memory")["used_memory"] / share))
+        prometheus.fires(name, f"Redis uses {share:.0%} of its memory", since)
+        redis.config_set("maxmemory", "500mb")
+        prometheus.ends(name)
+    redis.delete("ballast")
+
+    since = time.monotonic()
+    with stack.server.disk_full():
+        prometheus.fires("AofFailing", "the disk of Redis is full", since)
+    prometheus.ends("AofFailing")
+
+    since = time.monotonic()
+    stack.cluster.workers[-1].kill()
+    prometheus.fires("NoWorker", "the only worker is killed", since)
+
+    since = time.monotonic()
+    assert stack.gateway.post("quick", {"a": 1}).status_code == 202
+    prometheus.fires("QueueAge", "a prediction waits and no worker is alive", since)
+
+    since = time.monotonic()
+    until(lambda: stack.gateway.post("quick", [{"a": 1}] * 10).status_code == 503, "the queue is full")
+    stop = threading.Event()
+    refused = threading.Thread(
+        target=lambda: [stack.gateway.post("quick", [{"a": 1}] * 10) for _ in iter(stop.is_set, True)]
+    )
+    refused.start()
+    try:
+        prometheus.fires("Refusals", "the queue of a model is full", since)
+    finally:
+        stop.set()
+        refused.join()
+    stack.cluster.start().ready()
+    for name in ("NoWorker", "QueueAge", "Refusals"):
+        prometheus.ends(name)
+
+    with receiver() as hook:
+        hook.answers = [(410, {})]
+        since = time.monotonic()
+        stack.gateway.post("quick", {"a": 1}, webhook=hook.url)
+        prometheus.fires("WebhooksLate", "nobody sends webhooks", since)
+        since = time.monotonic()
+        sender = Sender(stack.server.url, stack.models, stack.models.with_name("events.log"))
+        sender.start()
+        try:
+            prometheus.ends("WebhooksLate")
+            prometheus.fires("WebhooksFailing", "a receiver answers 410", since)
+        finally:
+            sender.kill()
+
+    since = time.monotonic()
+    stack.server.stop()
+    prometheus.fires("RedisDown", "Redis is stopped", since)
+    stack.server.start()
+    prometheus.ends("RedisDown")
+
+    since = time.monotonic()
+    stack.gateway.stop()
+    prometheus.fires("GatewayDown", "the gateway is stopped", since)
+    stack.gateway.start()
+    prometheus.ends("GatewayDown")

@@ -1,0 +1,47 @@
+"""A person at a browser: a client with cookies, who sends the forms that she sees."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from flask.testing import FlaskClient
+from redis import Redis
+from werkzeug.test import TestResponse
+
+from contract.keys import Key, new_token
+from tests.gateway.callers import store
+
+_TOKEN = re.compile(r'name="token" value="([^"]+)"')
+
+
+@dataclass(frozen=True)
+class Browser:
+    """Without a session until `sign_in`."""
+
+    client: FlaskClient
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        return self.client.get(path, **options)
+
+    def send(self, path: str, page: str = "/ui", **fields: str) -> TestResponse:
+        """Send a form of the page."""
+        return self.client.post(path, data={"token": self.token(page), **fields})
+
+    def token(self, page: str = "/ui") -> str:
+        """Return the token in the forms of a page."""
+        found = _TOKEN.search(self.client.get(page).text)
+        assert found, f"{page} has no form"
+        return found[1]
+
+    def sign_in(self, token: str, **fields: str) -> TestResponse:
+        return self.send("/ui/login", "/ui/login", key=token, **fields)
+
+    @classmethod
+    def with_key(cls, client: FlaskClient, redis: Redis, key: Key) -> Browser:
+        """Make a key, and return a browser that has signed in with it."""
+        store(redis, token := new_token(), key)
+        browser = cls(client.application.test_client())
+        assert browser.sign_in(token).status_code == 303
+        return browser

@@ -1,0 +1,257 @@
+"""The pages about models: what they show, and what they do."""
+
+from __future__ import annotations
+
+import io
+import re
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from broker.metrics.traffic import Point
+from broker.scorer import BatchJob
+from contract.errors import Code, ModelgateError
+from contract.jobs import PredictionOutcome
+from contract.manifest import Golden
+from contract.report_placeholders import STATUS
+from contract.repository import Repository
+from contract.settings import Settings
+from contract.signature import Field, Kind, Output, OutputKind, RowFormat, Signature
+from contract.training import RepositoryAction, RepositoryCommand
+from gateway.app import create_app
+from gateway.pages.snippets import snippets
+from gateway.pages.traffic import drawn
+from tests.gateway.conftest import scorer, without_redis
+from tests.gateway.pages.browsers import Browser
+from tests.support import Sum, numbers, write_version
+
+COMMANDS: list[RepositoryCommand] = []
+
+
+@pytest.fixture
+def browser(settings: Settings, models: Path) -> Browser:
+    """One at a gateway without keys, whose trainer obeys."""
+    COMMANDS.clear()
+
+    def obey(command: RepositoryCommand) -> dict[str, Any]:
+        COMMANDS.append(command)
+        return {"aliases": {}}
+
+    return Browser(create_app(settings, obey).test_client())
+
+
+def words(html: str) -> str:
+    """Return the text of a page, without its tags."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
+
+
+def test_the_models_are_listed_with_their_versions(browser: Browser) -> None:
+    page = browser.get("/ui")
+    assert page.status_code == 200 and 'href="/ui/models/sum"' in page.text
+    assert "sum 1 " in words(page.text)
+
+
+def test_without_models_the_list_says_what_to_do(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    client = create_app(Settings(redis_url=settings.redis_url, models_dir=tmp_path / "none")).test_client()
+    page = words(client.get("/ui").text)
+    assert (
+        "There are no models yet" in page and "make import FILE=model.pkl" in page and "Train the first model" in page
+    )
+
+
+def test_without_redis_the_models_are_listed_and_the_page_says_what_is_missing(settings: Settings) -> None:
+    page = words(without_redis(settings).get("/ui").text)
+    assert "sum 1 " in page and "Redis does not answer" in page
+
+
+def test_the_form_is_made_from_the_signature_and_holds_the_example(browser: Browser, models: Path) -> None:
+    inputs = [
+        Field("size", Kind.NUMBER),
+        Field("area", Kind.STRING, categories=("Rural", "Urban <b>")),
+        Field("old", Kind.BOOLEAN, nullable=True),
+        Field("sold", Kind.DATETIME),
+    ]
+    example = {"size": 1.5, "area": "Urban <b>", "old": None, "sold": "2026-01-02"}
+    write_version(models, "house", Sum(), inputs, example=example)
+    page = browser.get("/ui/models/house").text
+    assert re.search(r'name="input-0" id="input-0" value="1.5"[^>]*inputmode="decimal"', page)
+    assert "<option>Rural</option><option selected>Urban &lt;b&gt;</option>" in page
+    assert '<option value=""></option><option value="true">yes</option>' in page
+    assert 'value="2026-01-02"' in page
+    assert "yes or no, optional" in page
+
+
+def test_a_row_is_predicted_and_the_same_request_shown(browser: Browser, scoring: None) -> None:
+    page = browser.send("/ui/models/sum/try", "/ui/models/sum", **{"input-0": "1.5", "input-1": "2"})
+    assert page.status_code == 200 and '<p class="answer">3.5</p>' in page.text
+    shown = unescape(page.text)
+    assert """-d '[{"a": 1.5, "b": 2}]'""" in shown
+    assert "model.predict([{'a': 1.5, 'b': 2}])" in shown
+    assert "modelgate predict sum <<'CSV'\na,b\n1.5,2\nCSV" in shown
+
+
+def test_the_same_request_names_a_version_that_is_not_current(browser: Browser, models: Path) -> None:
+    write_version(models, "sum", Sum(), numbers("a", "b"), version=2)
+    (models / "sum" / "aliases.json").write_text('{"current": 1}')
+    shown = unescape(browser.get("/ui/models/sum?version=2").text)
+    assert "/v1/models/sum@2/predict" in shown and '.model("sum@2")' in shown and "modelgate predict sum@2 <<" in shown
+    assert "/v1/models/sum/predict" in browser.get("/ui/models/sum").text
+
+
+def test_a_value_of_several_lines_runs_nothing_in_a_shell() -> None:
+    text = snippets("sum", {"a": "x\nCSV\nCSV_\nrm -rf ~\n"}, "http://x")[-1].text
+    end = re.findall(r"<<'(.+)'", text)[0]
+    assert text.splitlines().count(end) == 1 and text.endswith(f"\n{end}")
+
+
+@pytest.mark.parametrize("row", ["[" * 900 + "]" * 900, "[" * 50_000, "[" + "1," * 50_000 + "1]", "{"])
+def test_what_is_no_row_is_refused_and_not_repeated(browser: Browser, row: str) -> None:
+    page = browser.send("/ui/models/sum/try", "/ui/models/sum", row=row)
+    assert page.status_code in (400, 413, 422)
+    assert "modelgate predict sum <<'CSV'\nkey,a,b\nx,1.0,2.0\nCSV" in unescape(page.text), "the example is shown"
+
+
+def test_a_value_that_cannot_be_used_is_marked_at_its_field(browser: Browser) -> None:
+    page = browser.send("/ui/models/sum/try", "/ui/models/sum", **{"input-0": "many", "input-1": "2"})
+    assert page.status_code == 422
+    assert re.search(r'id="input-0" value="many"[^>]*aria-invalid="true" aria-describedby="input-0-wrong"', page.text)
+    assert "'a' must be a finite number; it is 'many'" in unescape(page.text)
+    assert 'id="input-1" value="2"' in page.text
+
+
+def test_the_rows_of_a_csv_are_predicted_and_can_be_downloaded(browser: Browser, scoring: None) -> None:
+    file = io.BytesIO(b"a,b,name\n1,2,x\n3,4,=1+1\n")
+    page = browser.client.post(
+        f"/ui/models/sum/try-file?token={browser.token('/ui/models/sum')}", data={"file": (file, "rows.csv")}
+    )
+    assert page.status_code == 200, page.text
+    assert "2 rows" in words(page.text) and "<td>3.0</td>" in page.text.replace("<td>3</td>", "<td>3.0</td>")
+    assert 'download="sum.csv" href="data:text/csv;base64,' in page.text
+
+
+@pytest.mark.parametrize(
+    ("data", "what"), [({}, "no file was chosen"), ({"file": (io.BytesIO(b""), "x.csv")}, "empty")]
+)
+def test_a_csv_that_cannot_be_read_is_refused_in_words(browser: Browser, data: dict[str, Any], what: str) -> None:
+    path = f"/ui/models/sum/try-file?token={browser.token('/ui/models/sum')}"
+    page = browser.client.post(path, data=data, content_type="multipart/form-data")
+    assert page.status_code in (400, 422) and what in words(page.text).lower()
+
+
+def test_a_model_of_texts_has_a_box_for_a_text(browser: Browser, models: Path) -> None:
+    signature = Signature((Field("text", Kind.STRING),), (Output(OutputKind.NUMBER),), format=RowFormat.TEXTS)
+    write_version(models, "spam", Sum(), [], example={"text": "win money"}, signature=signature)
+    page = browser.get("/ui/models/spam").text
+    assert re.search(r'<textarea name="row"[^>]*>win money</textarea>', page)
+
+
+def test_what_a_promotion_does_is_said_before_it_is_done(browser: Browser, models: Path) -> None:
+    write_version(models, "sum", Sum(), numbers("a", "b"), version=2)
+    (models / "sum" / "aliases.json").write_text('{"current": 1}')
+    assert 'href="/ui/models/sum/versions/2/promote"' in browser.get("/ui/models/sum/versions").text
+    ask = browser.get("/ui/models/sum/versions/2/promote")
+    assert "The workers load version 2, while version 1 goes on answering" in words(ask.text) and COMMANDS == []
+    done = browser.send("/ui/models/sum/versions/2/promote", "/ui/models/sum/versions/2/promote")
+    assert (done.status_code, done.headers["Location"]) == (303, "/ui/models/sum/versions?now=2")
+    (command,) = COMMANDS
+    assert (command.action, command.alias, command.version) == (RepositoryAction.MOVE_ALIAS, "current", 2)
+    assert not command.force
+    browser.send("/ui/models/sum/versions/2/promote", "/ui/models/sum/versions/2/promote", force="1")
+    assert COMMANDS[-1].force
+
+
+def test_a_promotion_that_fails_says_why(settings: Settings) -> None:
+    def refuse(command: RepositoryCommand) -> dict[str, Any]:
+        raise ModelgateError(Code.NOT_LOADED, "no worker can load version 1")
+
+    browser = Browser(create_app(settings, refuse).test_client())
+    answer = browser.send("/ui/models/sum/versions/1/promote", "/ui/models/sum/versions/1/promote")
+    assert answer.status_code == 409 and "No worker can load version 1." in words(answer.text)
+
+
+def test_rolling_back_needs_a_previous_version(browser: Browser, models: Path) -> None:
+    refused = browser.get("/ui/models/sum/rollback")
+    assert refused.status_code == 409 and "nothing to go back to" in refused.text
+    write_version(models, "sum", Sum(), numbers("a", "b"), version=2)
+    (models / "sum" / "aliases.json").write_text('{"current": 2, "previous": 1}')
+    assert "Roll back to version 1" in browser.get("/ui/models/sum/versions").text
+    assert browser.send("/ui/models/sum/rollback", "/ui/models/sum/rollback").status_code == 303
+    assert [command.action for command in COMMANDS] == [RepositoryAction.ROLL_BACK]
+
+
+def test_a_report_is_framed_by_our_pages_alone_and_runs_nothing(browser: Browser, models: Path) -> None:
+    folder = Repository(models).report_dir("sum", 1)
+    folder.mkdir()
+    write_version(models, "sum", Sum(), numbers("a", "b"), version=2)
+    other = Repository(models).report_dir("sum", 2)
+    other.mkdir()
+    for one in (folder, other):
+        (one / "report.html").write_text(f"<p>the report</p>{STATUS}")
+    framed = '<iframe class="report" src="/ui/models/sum/versions/1/report"'
+    assert framed in browser.get("/ui/models/sum/versions/1").text
+    report = browser.get("/ui/models/sum/versions/1/report")
+    policy = report.headers["Content-Security-Policy"]
+    assert 'href="/ui/models/sum/versions/2/report"' in report.text  # one under /v1 would not take the session
+    assert "the report" in report.text and "frame-ancestors 'self'" in policy and "sandbox" in policy
+    assert "default-src 'none'" in policy and "script-src" not in policy
+
+
+def test_versions_are_compared(browser: Browser, models: Path) -> None:
+    write_version(models, "sum", Sum(), numbers("a", "b"), version=2)
+    (models / "sum" / "aliases.json").write_text('{"current": 1}')
+    page = words(browser.get("/ui/models/sum/compare?a=1&b=2").text)
+    assert "Versions 1 and 2" in page and "Neither names its parameters." in page
+    asked = browser.send("/ui/models/sum/compare?a=1&b=2", "/ui/models/sum/compare?a=1&b=2")
+    assert asked.status_code == 200 and "Neither was published with rows to try." in asked.text
+
+
+def test_the_rows_on_which_two_versions_differ_are_shown(browser: Browser, models: Path, redis: Redis) -> None:
+    shared = (3.0, 4.0)
+    write_version(models, "sum", Sum(), numbers("a", "b"), version=2, golden=Golden(((1.0, 2.0), shared), (3.0, 7.0)))
+    write_version(models, "sum", Sum(), numbers("a", "b"), version=3, golden=Golden((shared, (5.0, 6.0)), (7.0, 11.0)))
+    asked: list[list[Any]] = []
+
+    def answer(job: BatchJob) -> PredictionOutcome:
+        """Answer as version 2, and then as version 3, which differs in one row."""
+        asked.append([list(row) for row in job.rows])
+        sums = [sum(row) for row in job.rows]
+        return PredictionOutcome(sums if len(asked) == 1 else [*sums[:-1], 12.5], None, [], 0.5, 1)
+
+    path = "/ui/models/sum/compare?a=2&b=3"
+    with scorer(redis, answer):
+        page = browser.send(path, path)
+    assert asked == [[[1, 2], [3, 4], [5, 6]]] * 2
+    assert "They differ on 1 of 3 rows." in words(page.text) and "11 12.5 5 6" in words(page.text)
+
+
+def test_the_traffic_of_a_model_without_any_says_what_to_do(browser: Browser) -> None:
+    page = browser.get("/ui/models/sum/traffic?period=1d")
+    assert "No requests to sum in 1 day" in words(page.text) and 'href="/ui/models/sum/api"' in page.text
+    assert browser.get("/ui/models/sum/traffic?period=x").status_code == 400
+
+
+def test_pages_run_no_inline_script_or_style(browser: Browser) -> None:
+    for path in ("/ui", "/ui/models/sum", "/ui/models/sum/versions", "/ui/models/sum/versions/1", "/ui/models/sum/api"):
+        page = browser.get(path)
+        policy = page.headers["Content-Security-Policy"]
+        assert "unsafe" not in policy and "frame-ancestors 'none'" in policy
+        assert re.findall(r"<script(?![^>]* src=)|<style| style=| on[a-z]+=", page.text) == []
+        assert re.findall(r'(?:src|href)="(?:https?:)?//', page.text) == []
+
+
+def test_an_asset_is_kept_for_good_under_its_own_address_only(browser: Browser) -> None:
+    (address,) = re.findall(r'href="(/ui/assets/[0-9a-f]{12}/style\.css)"', browser.get("/ui").text)
+    assert "immutable" in browser.get(address).headers["Cache-Control"]
+    assert browser.get("/ui/assets/0123456789ab/style.css").headers["Cache-Control"] == "no-store"
+    assert browser.get("/ui/assets/0123456789ab/../layout.py").status_code == 404
+
+
+def test_a_curve_shows_the_first_requests_at_once_and_never_falls_because_a_minute_has_only_begun() -> None:
+    quiet, busy, begun = Point(0), Point(60, answered=90, refused=10), Point(120, answered=7)
+    assert drawn([quiet, begun]) == [quiet, begun]
+    assert drawn([quiet, busy, begun]) == [quiet, busy]
+    assert drawn([quiet, busy, busy]) == [quiet, busy, busy]

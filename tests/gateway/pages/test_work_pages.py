@@ -1,0 +1,375 @@
+"""The pages for trainings, jobs, the system, keys and the audit log: what they show, do, and keep from a key."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from redis import Redis
+from werkzeug.test import TestResponse
+
+from broker.job_kinds import TRAINING
+from broker.lease_groups import TRAINERS
+from broker.load_status import LoadFailure, LoadStatus, LoadStatusPublisher
+from broker.supervisor import Leases
+from broker.trainer import TrainerQueue
+from contract.errors import Code, Failure, ModelgateError
+from contract.jobs import Job, Status
+from contract.keys import Key, Scope, new_token
+from contract.settings import Settings
+from contract.training import (
+    ColumnPreview,
+    ColumnUse,
+    Progress,
+    RepositoryCommand,
+    Task,
+    TrainingPreview,
+    TrainingRequest,
+    TrainingResult,
+)
+from gateway.app import create_app
+from gateway.pages.jobs import shown_output
+from gateway.rules import Level, Route
+from tests.gateway.callers import ADMIN_KEY, Caller, store
+from tests.gateway.pages.browsers import Browser
+from tests.support import SIGNER
+
+ROW = {"a": 1, "b": 2}
+ME = Key("k-me", "ada", "team", frozenset(Scope) - {Scope.ADMIN})
+OTHER = replace(ME, id="k-other", name="bob", owner="others")
+SHOWN = TrainingPreview(
+    "uploaded CSV file churn.csv",
+    2000,
+    True,
+    [
+        ColumnPreview("<b>region</b>", ColumnUse.FEATURE, "string", False, ["east", "west"], ["east", "west"], 2, 0),
+        ColumnPreview("months", ColumnUse.FEATURE, "number", True, None, ["1", "2"], 72, 20, ["holds ?"]),
+        ColumnPreview("stays", ColumnUse.TARGET, "string", False, None, ["yes", "no"], 2, 0),
+    ],
+    "stays",
+    Task.CLASSIFICATION,
+    [],
+    [],
+)
+
+
+def answer(command: RepositoryCommand) -> dict[str, Any]:
+    asked = TrainingRequest.from_json(command.training or {})
+    if asked.target == "z":
+        raise ModelgateError(Code.NO_DATA, "target names 'z', which is not a column of the data")
+    problems = ["the kind of 'months' is boolean, but it holds 1"] if asked.kinds else []
+    return replace(SHOWN, problems=problems).to_json()
+
+
+@pytest.fixture
+def closed(settings: Settings, tmp_path: Path) -> Settings:
+    """The settings of a gateway that needs keys."""
+    return replace(settings, admin_key=ADMIN_KEY, spool_dir=tmp_path / "spool")
+
+
+@pytest.fixture
+def client(closed: Settings) -> FlaskClient:
+    return create_app(closed, answer).test_client()
+
+
+@pytest.fixture
+def trainer(redis: Redis) -> TrainerQueue:
+    Leases(redis, group=TRAINERS).register("t-0-x", host="beta", queues=[TRAINING.queue])
+    queue = TrainerQueue(redis, "t-0-x", TRAINING, SIGNER)
+    queue.publish_recipes(["tabular"], {"tabular": []})
+    return queue
+
+
+@pytest.fixture
+def me(client: FlaskClient, redis: Redis) -> Browser:
+    return Browser.with_key(client, redis, ME)
+
+
+@pytest.fixture
+def admin(client: FlaskClient) -> Browser:
+    browser = Browser(client.application.test_client())
+    browser.sign_in(ADMIN_KEY)
+    return browser
+
+
+def program(client: FlaskClient, redis: Redis, key: Key) -> Caller:
+    """A program with another secret of a key."""
+    store(redis, token := new_token(), key)
+    return Caller(client.application.test_client(), token)
+
+
+def predicted(client: FlaskClient, redis: Redis, key: Key) -> str:
+    return str(program(client, redis, key)("POST", "/v1/models/sum/predict", json=ROW).get_json()["id"])
+
+
+def form(browser: Browser, path: str, page: str = "/ui/train", **fields: Any) -> TestResponse:
+    """Send a form with a file."""
+    file = (io.BytesIO(b"months,stays\n1,yes\n"), "Churn 2026.csv")
+    found = re.search(r"token=([^\"&]+)", browser.get(page).text)
+    assert found
+    return browser.client.post(f"{path}?token={found[1]}", data={"file": file, **fields})
+
+
+# Who sees what
+
+OPEN: Mapping[str, frozenset[Scope]] = {
+    "/ui/jobs": frozenset(Scope),
+    "/ui/train": frozenset({Scope.TRAIN, Scope.ADMIN}),
+    "/ui/system": frozenset({Scope.READ, Scope.ADMIN}),
+    "/ui/keys": frozenset({Scope.ADMIN}),
+    "/ui/audit": frozenset({Scope.ADMIN}),
+}
+
+
+@pytest.mark.parametrize("scope", Scope)
+@pytest.mark.parametrize("path", OPEN)
+def test_each_scope_opens_its_pages_and_links_to_no_others(
+    client: FlaskClient, redis: Redis, trainer: TrainerQueue, path: str, scope: Scope
+) -> None:
+    browser = Browser.with_key(client, redis, replace(ME, scopes=frozenset({scope})))
+    answered = browser.get(path)
+    assert answered.status_code == (200 if scope in OPEN[path] else 403)
+    linked = set(re.findall(r'href="(/ui/\w+)"', answered.text)) & OPEN.keys()
+    assert linked == {one for one, scopes in OPEN.items() if scope in scopes}
+
+
+def test_every_page_for_work_asks_for_what_its_route_in_the_http_interface_asks_for(client: FlaskClient) -> None:
+    rules = [rule for rule in client.application.url_map.iter_rules() if isinstance(rule, Route)]
+    levels = {(rule.rule, method): rule.level for rule in rules for method in rule.methods or ()}
+    same = {
+        ("/ui/train", "POST"): ("/v1/models/<name>/train", "POST"),
+        ("/ui/train/preview", "POST"): ("/v1/models/<name>/train", "POST"),
+        ("/ui/jobs", "GET"): ("/v1/jobs", "GET"),
+        ("/ui/jobs/<job_id>", "GET"): ("/v1/jobs/<job_id>", "GET"),
+        ("/ui/jobs/<job_id>/cancel", "POST"): ("/v1/jobs/<job_id>/cancel", "POST"),
+        ("/ui/system", "GET"): ("/v1/system", "GET"),
+        ("/ui/keys", "POST"): ("/v1/keys", "POST"),
+        ("/ui/keys/<key_id>/rotate", "POST"): ("/v1/keys/<key_id>/rotate", "POST"),
+        ("/ui/keys/<key_id>/revoke", "POST"): ("/v1/keys/<key_id>", "DELETE"),
+        ("/ui/audit", "GET"): ("/v1/audit", "GET"),
+    }
+    assert {page: levels[page] for page in same} == {page: levels[route] for page, route in same.items()}
+    assert Level.OPEN not in {levels[page] for page in same}
+
+
+def test_a_form_of_another_site_changes_nothing(client: FlaskClient, me: Browser, admin: Browser, redis: Redis) -> None:
+    job = predicted(client, redis, ME)
+    for browser, path in ((me, f"/ui/jobs/{job}/cancel"), (me, "/ui/train"), (admin, "/ui/keys")):
+        assert browser.client.post(path, data={"name": "x", "scopes": "read"}).status_code == 403
+    assert "cancelled" not in me.get(f"/ui/jobs/{job}").text.lower()
+    assert ">x<" not in admin.get("/ui/keys").text
+
+
+# Jobs
+
+
+def test_jobs_of_other_owners_are_not_on_any_page(client: FlaskClient, redis: Redis, me: Browser) -> None:
+    mine, theirs = predicted(client, redis, ME), predicted(client, redis, OTHER)
+    listed = me.get("/ui/jobs").text
+    assert mine[:8] in listed and theirs[:8] not in listed
+    assert me.get(f"/ui/jobs/{mine}").status_code == 200
+    hidden = me.get(f"/ui/jobs/{theirs}")
+    assert hidden.status_code == 404 and "others" not in hidden.text
+    assert me.send(f"/ui/jobs/{theirs}/cancel").status_code == 404
+
+
+def test_jobs_of_models_that_a_key_may_not_use_are_not_on_any_page(client: FlaskClient, redis: Redis) -> None:
+    job = predicted(client, redis, ME)
+    browser = Browser.with_key(client, redis, replace(ME, models=frozenset({"none"})))
+    assert job[:8] not in browser.get("/ui/jobs").text
+    assert browser.get(f"/ui/jobs/{job}").status_code == 404
+    assert "sum" not in browser.get("/ui/system").text
+
+
+def test_a_job_is_cancelled_and_says_so(client: FlaskClient, redis: Redis, me: Browser) -> None:
+    job = predicted(client, redis, ME)
+    shown = me.get(f"/ui/jobs/{job}").text
+    assert "Cancel this prediction" in shown and "tick from:body" in shown
+    answered = me.send(f"/ui/jobs/{job}/cancel")
+    assert (answered.status_code, answered.headers["Location"]) == (303, f"/ui/jobs/{job}")
+    shown = me.get(f"/ui/jobs/{job}").text
+    assert "Cancelled" in shown and "Cancel this" not in shown and "tick from:body" not in shown
+
+
+def test_a_key_that_may_not_cancel_gets_no_button(client: FlaskClient, redis: Redis) -> None:
+    job = predicted(client, redis, ME)
+    browser = Browser.with_key(client, redis, replace(ME, id="k-r", scopes=frozenset({Scope.READ})))
+    assert "Cancel this" not in browser.get(f"/ui/jobs/{job}").text
+    assert browser.send(f"/ui/jobs/{job}/cancel").status_code == 403
+
+
+def test_jobs_are_filtered_and_come_in_pages(client: FlaskClient, redis: Redis, me: Browser) -> None:
+    ask = program(client, redis, ME)
+    for _ in range(4):
+        made = ask("POST", "/v1/models/sum/predict", json=ROW)
+        ask("POST", f"/v1/jobs/{made.get_json()['id']}/cancel")
+    waiting = predicted(client, redis, ME)
+    assert waiting[:8] in me.get("/ui/jobs?status=queued&kind=prediction&model=sum").text
+    assert waiting[:8] not in me.get("/ui/jobs?status=canceled").text
+    assert "No job is like that" in me.get("/ui/jobs?status=failed").text
+    assert me.get("/ui/jobs?cursor=nonsense").status_code == 400
+    assert me.get("/ui/jobs?status=nonsense").status_code == 200
+
+
+def test_a_training_shows_its_progress_its_log_and_its_verdict(me: Browser, trainer: TrainerQueue) -> None:
+    path = form(me, "/ui/train", model="churn", target="stays").headers["Location"]
+    second = form(me, "/ui/train", model="second", target="stays").headers["Location"]
+    assert "It waits for the trainer." in me.get(path).text
+    assert "It waits for the trainer: 1 training is before it." in me.get(second).text
+    owned = trainer.begin([])
+    assert owned
+    progress = Progress("fitting", 0.5, 2, 5, "candidates", 0.81, 12.0, "roc_auc").to_json()
+    trainer.report_progress(owned.id, progress, b"forest: <script>\n", 0)
+    shown = me.get(path).text
+    assert all(text in shown for text in ("Fitting", "50.0 %", "2 of 5", "ROC AUC", "0.81", "12 s"))
+    assert "forest: &lt;script&gt;" in shown and "forest: <script>" not in shown
+    result = TrainingResult("churn", 3, {"accuracy": 0.8}, False, "it is worse", None, "Accuracy 0.8", ["a finding"])
+    trainer.finish(owned.id, result.to_json())
+    shown = me.get(path).text
+    found = ("published, but did not become current", "Accuracy 0.8.", "It is worse.", "A finding.")
+    assert [text for text in found if text not in shown] == []
+    assert '"/ui/models/churn/versions/3"' in shown
+
+
+def test_a_failed_training_says_why_in_words(me: Browser, trainer: TrainerQueue) -> None:
+    path = form(me, "/ui/train", model="churn", target="stays").headers["Location"]
+    owned = trainer.begin([])
+    assert owned
+    trainer.finish(owned.id, Failure(Code.NO_DATA, "the target 'stays' is 'yes' in every row"))
+    shown = me.get(path).text
+    assert "The target &#39;stays&#39; is &#39;yes&#39; in every row." in shown and "no_data" in shown
+
+
+def test_of_a_large_output_only_what_is_shown_is_written() -> None:
+    class Prediction:
+        written = 0
+
+        def __str__(self) -> str:
+            Prediction.written += 1
+            return "yes"
+
+    output = {"predictions": [Prediction() for _ in range(50_000)]}
+    shown = shown_output(Job("j", Status.SUCCEEDED, "sum", 1, None, output=output))
+    assert shown and shown.startswith('{\n  "predictions": [\n    "yes",\n') and shown.endswith("\n…")
+    assert len(shown) == 20_002
+    assert Prediction.written < 20_000
+
+
+# Training
+
+
+def test_a_file_shows_its_columns_and_a_name(me: Browser, trainer: TrainerQueue, tmp_path: Path) -> None:
+    shown = form(me, "/ui/train/preview").text
+    assert 'name="model" value="churn-2026"' in shown
+    assert "&lt;b&gt;region&lt;/b&gt;" in shown and "<b>region" not in shown
+    assert "classification" in shown and "a closed list" in shown and "1.0 %" in shown
+    assert not list((tmp_path / "spool").glob("*.upload")) and trainer.begin([]) is None
+
+
+def test_a_problem_of_a_file_keeps_the_training_from_starting(me: Browser, trainer: TrainerQueue) -> None:
+    shown = form(me, "/ui/train/preview", kinds='{"months": "boolean"}').text
+    assert "The kind of &#39;months&#39; is boolean" in shown
+    assert re.search(r'<button class="primary" disabled>', shown)
+    assert re.search(r'value="boolean" selected', shown), "what was chosen stays chosen"
+
+
+def test_what_was_chosen_arrives_at_the_trainer(me: Browser, trainer: TrainerQueue) -> None:
+    chosen = {"target": "stays", "kinds": '{"months": "number"}', "features": '["months"]', "id_field": ""}
+    assert form(me, "/ui/train", model="churn", **chosen).status_code == 303
+    owned = trainer.begin([])
+    assert owned
+    asked = TrainingRequest.from_json(owned.payload)
+    assert (asked.model, asked.recipe, asked.target, asked.id_field) == ("churn", "tabular", "stays", None)
+    assert (asked.kinds, list(asked.features or ()), asked.upload_name) == (
+        {"months": "number"},
+        ["months"],
+        "Churn 2026.csv",
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"model": "Churn!", "target": "stays"}, 422),
+        ({"model": "churn", "target": "z"}, 422),
+        ({"model": "churn", "target": "stays", "kinds": "{"}, 400),
+    ],
+)
+def test_a_wrong_form_is_answered_with_a_page_and_leaves_no_file(
+    me: Browser, trainer: TrainerQueue, tmp_path: Path, fields: dict[str, str], status: int
+) -> None:
+    answered = form(me, "/ui/train", **fields)
+    assert answered.status_code == status and answered.content_type.startswith("text/html")
+    assert not list((tmp_path / "spool").glob("*.upload"))
+
+
+@pytest.mark.parametrize("path", ["/ui/train", "/ui/train/preview"])
+def test_a_form_with_more_than_it_needs_is_refused_and_leaves_no_file(
+    me: Browser, trainer: TrainerQueue, tmp_path: Path, path: str
+) -> None:
+    fields = {"token": me.token(), "model": "churn", "target": "stays"}
+    files = {name: (io.BytesIO(b"stays,a\nyes,1\nno,2\n"), f"{name}.csv") for name in ("file", "second")}
+    address = f"{path}?token={fields['token']}"
+    assert me.client.post(address, data={**fields, **files}).status_code == 422
+    assert form(me, path, model="churn", target="stays", notes="x" * 300_000).status_code == 413
+    assert not list((tmp_path / "spool").glob("*.upload"))
+
+
+def test_a_key_trains_no_model_that_it_may_not_use(client: FlaskClient, redis: Redis, trainer: TrainerQueue) -> None:
+    browser = Browser.with_key(client, redis, replace(ME, models=frozenset({"loan"})))
+    assert form(browser, "/ui/train", model="churn", target="stays").status_code == 403
+    assert form(browser, "/ui/train", model="loan", target="stays").status_code == 303
+
+
+# The system
+
+
+def test_the_system_shows_workers_and_what_is_wrong(closed: Settings, redis: Redis, me: Browser) -> None:
+    assert "No worker is alive" in me.get("/ui/system").text
+    Leases(redis, lease=60).register("w-0-x", host="alpha")
+    failures = {"sum@2": LoadFailure("its <file> is gone", "2026-01-02T03:04:05Z")}
+    LoadStatusPublisher(redis, 60).publish("w", LoadStatus(["sum@1"], failures=failures))
+    other = create_app(closed).test_client()  # the first one keeps what it has read for some seconds
+    shown = Browser.with_key(other, redis, ME).get("/ui/system").text
+    assert all(text in shown for text in ("alpha", "sum@1", "its &lt;file&gt; is gone", "something is wrong"))
+
+
+# Keys and the audit log
+
+
+def test_a_key_is_made_rotated_and_revoked_and_its_secret_shown_once(
+    client: FlaskClient, admin: Browser, redis: Redis
+) -> None:
+    made = admin.send("/ui/keys", "/ui/keys", name="ci", scopes="read", models="sum, loan", expires="30d")
+    (secret,) = re.findall(r"mg_[A-Za-z0-9_-]{43}", made.text)
+    assert made.headers["Cache-Control"] == "no-store"
+    ask = Caller(client.application.test_client(), secret)
+    assert ask("GET", "/v1/models").status_code == 200
+    listed = admin.get("/ui/keys").text
+    assert "ci" in listed and "loan, sum" in listed and secret not in listed
+    (key_id,) = re.findall(r"/ui/keys/(key_\w+)/rotate", listed)
+    rotated = admin.send(f"/ui/keys/{key_id}/rotate", "/ui/keys", overlap="")
+    (second,) = re.findall(r"mg_[A-Za-z0-9_-]{43}", rotated.text)
+    assert second != secret
+    assert admin.send(f"/ui/keys/{key_id}/revoke", "/ui/keys").headers["Location"] == "/ui/keys"
+    assert "There are no keys" in admin.get("/ui/keys").text
+    actions = re.findall(r'<tr><th scope="row">([\w ]+)', admin.get("/ui/audit").text)
+    assert [action.strip() for action in actions[:3]] == ["revoke key", "rotate key", "make key"]
+
+
+def test_a_key_without_scopes_is_refused_in_words(admin: Browser) -> None:
+    answered = admin.send("/ui/keys", "/ui/keys", name="ci")
+    assert answered.status_code == 422 and "Scopes is missing" in answered.text
+
+
+def test_the_audit_log_is_filtered(admin: Browser) -> None:
+    admin.send("/ui/keys", "/ui/keys", name="ci", scopes="read")
+    assert "make key" in admin.get("/ui/audit?action=make_key").text
+    assert "No entry is like that" in admin.get("/ui/audit?action=roll_back").text
+    assert admin.get("/ui/audit?cursor=nonsense").status_code == 400

@@ -1,0 +1,51 @@
+"""An upload without `ALLOW_UPLOAD`: only from a process of the gateway's own user, on this machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from contract.settings import Settings
+from gateway.local_user import is_own_user
+from tests.gateway.test_gunicorn import Server, serving
+
+UPLOAD = "/v1/models/sum/versions"
+
+
+@pytest.fixture
+def server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("ALLOW_LOCAL_UPLOAD", "1")
+    with serving(settings, "gateway") as running:
+        yield running
+
+
+def code_of(server: Server, **headers: str) -> str:
+    """The code of the problem. No trainer runs: an upload that is allowed waits for one in vain."""
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    answer = requests.post(server.address + UPLOAD, files={"file": b"x"}, headers=names, timeout=60)
+    return str(answer.json()["code"])
+
+
+def test_the_own_user_may_upload_and_a_proxy_may_not(server: Server) -> None:
+    assert code_of(server) == "no_trainer"
+    for header in ("Forwarded", "X_Forwarded_For", "X_Real_IP", "Via", "CF_Connecting_IP"):
+        assert code_of(server, **{header: "for=127.0.0.1"}) == "uploads_off"
+
+
+def test_a_unix_socket_shows_no_user() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        assert not is_own_user({"gunicorn.socket": one})
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_another_user_of_the_machine_may_not_upload(server: Server) -> None:
+    os.seteuid(65534)  # a socket belongs to the user who opens it
+    try:
+        assert code_of(server) == "uploads_off"
+    finally:
+        os.seteuid(0)

@@ -1,0 +1,143 @@
+"""`GET /v1/system`: workers and what each holds, queues, Redis, and what is wrong."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from redis import Redis
+
+from broker.job_kinds import TRAINING
+from broker.lease_groups import TRAINERS
+from broker.load_status import LoadFailure, LoadStatus, LoadStatusPublisher, memory_key
+from broker.scorer import BatchLimits, ScorerQueue
+from broker.supervisor import Leases
+from contract.keys import Key, Scope
+from contract.settings import Settings
+from gateway.app import create_app
+from gateway.serving import metrics as serving
+from gateway.serving import readiness
+from gateway.serving import system as system_serving
+from gateway.serving.system import QUEUE_AGE, REDIS_CRITICAL, REDIS_WARNING, WEBHOOKS_LATE
+from tests.gateway.callers import ADMIN_KEY, Caller
+from tests.gateway.conftest import without_redis
+from tests.support import PROJECT, Sum, numbers, write_version
+
+ROW = {"a": 1, "b": 2}
+
+
+@pytest.fixture(autouse=True)
+def every_answer_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "KEEP", -1.0)
+    monkeypatch.setattr(serving, "KEEP_FACTOR", -1)
+    monkeypatch.setattr(readiness, "KEEP", -1.0)
+    monkeypatch.setattr(system_serving, "KEEP", -1.0)
+
+
+def system(client: FlaskClient) -> dict[str, Any]:
+    answer = client.get("/v1/system")
+    assert answer.status_code == 200
+    found: dict[str, Any] = answer.get_json()
+    return found
+
+
+def test_a_worker_shows_its_scorers_and_what_they_hold(client: FlaskClient, redis: Redis) -> None:
+    leases = Leases(redis, lease=60)
+    for slot in range(2):
+        leases.register(f"w-{slot}-x", host="alpha")
+    LoadStatusPublisher(redis, 60).publish(
+        "w", LoadStatus(["sum@1"], failures={"sum@2": LoadFailure("it is broken", "2026-01-02T03:04:05Z")})
+    )
+    redis.set(memory_key("w"), "1000 20")
+    client.post("/v1/models/sum/predict", json=ROW)
+    ScorerQueue(redis, "w-0-x").take(BatchLimits())
+    (worker,) = system(client)["workers"]
+    assert worker == {
+        "name": "w",
+        "host": "alpha",
+        "busy": 1,
+        "idle": 1,
+        "models": None,
+        "loaded": ["sum@1"],
+        "memory": {"shared": 1000, "own": 20},
+        "failures": [{"version": "sum@2", "reason": "it is broken", "since": "2026-01-02T03:04:05Z"}],
+        "silent": False,
+    }
+
+
+def test_a_worker_without_a_lease_is_gone_and_one_that_reports_nothing_is_silent(
+    client: FlaskClient, redis: Redis
+) -> None:
+    for name in ("here", "gone"):
+        Leases(redis, lease=60).register(f"{name}-0-x")
+    redis.delete("mg:lease:gone-0-x")
+    redis.set("mg:loaded:here", "what is this?")
+    found = system(client)["workers"]
+    assert [(worker["name"], worker["silent"]) for worker in found] == [("here", True)]
+
+
+def test_what_waits_is_shown_by_model_and_queue(client: FlaskClient, redis: Redis) -> None:
+    Leases(redis, lease=60, group=TRAINERS).register("t-0-x", host="beta", queues=[TRAINING.queue])
+    assert system(client)["queues"] == []
+    client.post("/v1/models/sum/predict", json=[ROW, ROW])
+    found = system(client)
+    (queue,) = found["queues"]
+    assert (queue["model"], queue["waiting"], queue["rows"], queue["running"]) == ("sum", 1, 2, 0)
+    assert found["trainers"] == [{"host": "beta", "queue": "training", "busy": False, "job": None}]
+    assert [queue["name"] for queue in found["trainer_queues"]] == ["publishing", "training"]
+    assert found["redis"]["bytes"] > sum(found["redis"]["shares"].values()) * 0.99 > 0
+
+
+def test_the_reasons_of_readiness_are_alerts(client: FlaskClient) -> None:
+    found = system(client)
+    assert found["status"] == "degraded"
+    assert [(alert["code"], alert["severity"]) for alert in found["alerts"]] == [("no_worker", "critical")]
+
+
+def test_a_prediction_that_waits_long_is_an_alert(client: FlaskClient, redis: Redis) -> None:
+    Leases(redis, lease=60).register("w-0-x")
+    job = client.post("/v1/models/sum/predict", json=ROW).get_json()["id"]
+    redis.hset(f"rq:job:{job}", "enqueued_at", "2026-01-02T03:04:05.000000Z")
+    alerts = {alert["code"]: alert["detail"] for alert in system(client)["alerts"]}
+    assert alerts["queue_age"].startswith("a prediction with sum has waited for ")
+
+
+def test_a_redis_that_is_nearly_full_is_an_alert(client: FlaskClient, redis: Redis) -> None:
+    used = system(client)["redis"]["bytes"]
+    try:
+        for share, code in ((0.78, "redis_70_percent"), (0.95, "redis_90_percent")):
+            redis.config_set("maxmemory", round(used / share))
+            assert code in [alert["code"] for alert in system(client)["alerts"]]
+    finally:
+        redis.config_set("maxmemory", 0)
+
+
+def test_the_thresholds_are_those_of_the_alert_rules() -> None:
+    rules = (PROJECT / "monitoring" / "alerts.yml").read_text()
+    found = dict(re.findall(r"alert: (\w+)\n +expr: .* > ([\d.]+)\n", rules))
+    named = {"QueueAge": QUEUE_AGE, "Redis70Percent": REDIS_WARNING, "Redis90Percent": REDIS_CRITICAL}
+    assert {name: float(found[name]) for name in (*named, "WebhooksLate")} == {**named, "WebhooksLate": WEBHOOKS_LATE}
+
+
+def test_it_answers_without_redis(settings: Settings) -> None:
+    found = system(without_redis(settings))
+    assert (found["status"], found["redis"], found["workers"]) == ("not_ready", None, [])
+    assert found["alerts"][0]["code"] == "redis_unavailable"
+
+
+def test_a_key_for_some_models_sees_no_other(settings: Settings, redis: Redis) -> None:
+    write_version(settings.models_dir, "other", Sum(), numbers("a", "b"))
+    client = create_app(replace(settings, admin_key=ADMIN_KEY)).test_client()
+    Leases(redis, lease=60).register("w-0-x")
+    failures = {"sum@2": LoadFailure("it is broken", "2026-01-02T03:04:05Z")}
+    status = LoadStatus(["sum@1", "other@1"], models=["sum", "other"], failures=failures)
+    LoadStatusPublisher(redis, 60).publish("w", status)
+    Caller(client)("POST", "/v1/models/sum/predict", json=ROW)
+    key = Key("k", "ci", "team", frozenset({Scope.READ}), models=frozenset({"other"}))
+    answer = Caller.with_key(client, redis, key)("GET", "/v1/system")
+    assert "sum" not in answer.get_data(as_text=True)
+    (worker,) = answer.get_json()["workers"]
+    assert (worker["loaded"], worker["models"]) == (["other@1"], ["other"])

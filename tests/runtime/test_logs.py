@@ -1,0 +1,203 @@
+"""The log of a process: its lines in text and in JSON, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from contract.keys import new_token
+from tests.support import PROJECT
+
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+
+
+def log_of(program: str, service: str = "worker", **environment: str) -> list[str]:
+    """Return the lines that `program` logs."""
+    start = f"import logging\nfrom runtime import logs\nlogs.configure({service!r})\n"
+    ended = subprocess.run(
+        [sys.executable, "-c", f"{start}log = logging.getLogger({service!r})\n{program}"],
+        cwd=PROJECT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return ended.stderr.splitlines()
+
+
+def events_of(program: str, **environment: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log_of(program, LOG_FORMAT="json", **environment)]
+
+
+def test_a_line_of_text_has_time_level_service_message_and_context() -> None:
+    (line,) = log_of("log.info('scores', extra={'job_id': '0a', 'model': 'iris', 'version': 3, 'reason': 'a \"b\"'})")
+    assert re.fullmatch(rf'{TIME} INFO worker: scores job_id=0a model=iris version=3 reason="a \\"b\\""', line)
+
+
+def test_a_line_of_json_is_an_object_with_the_same() -> None:
+    (event,) = events_of("log.warning('is %s', 'slow', extra={'model': 'iris', 'version': 3, 'request_id': None})")
+    assert re.fullmatch(TIME, event.pop("time"))
+    assert event == {
+        "level": "warning",
+        "service": "worker",
+        "logger": "worker",
+        "message": "is slow",
+        "model": "iris",
+        "version": 3,
+    }
+
+
+def test_the_log_has_our_information_and_only_the_warnings_of_libraries() -> None:
+    program = """
+log.debug("no")
+logging.getLogger("worker.scorer").info("scores")
+logging.getLogger("broker.scripts").info("loads")
+logging.getLogger("matplotlib").info("chatter")
+logging.getLogger("matplotlib").warning("no font")
+"""
+    assert [event["message"] for event in events_of(program)] == ["scores", "loads", "no font"]
+    assert [event["message"] for event in events_of(program, LOG_LEVEL="debug")] == ["no", "scores", "loads", "no font"]
+    assert log_of(program, LOG_LEVEL="error") == []
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_no_event_forges_a_line_or_commands_a_terminal(log_format: str) -> None:
+    program = r"""
+text = "a\n2026-01-01T00:00:00.000Z ERROR worker: forged\r\x1b[2J\x9b\u2028\u202e\ud800"
+log.info("%s", text, extra={"model": text})
+"""
+    (line,) = log_of(program, LOG_FORMAT=log_format)
+    assert line.isprintable() and line.isascii()
+
+
+def test_an_exception_is_one_field_in_json_and_indented_lines_in_text() -> None:
+    program = """
+try:
+    raise ValueError("it hurts\\n2026-01-01T00:00:00.000Z ERROR worker: forged")
+except ValueError:
+    log.exception("cannot score")
+"""
+    (event,) = events_of(program)
+    assert event["message"] == "cannot score" and event["exception"].startswith("Traceback")
+    head, *below = log_of(program)
+    assert head.endswith("ERROR worker: cannot score")
+    assert below[0] == "    Traceback (most recent call last):" and all(line.startswith("    ") for line in below)
+
+
+def test_warnings_uncaught_exceptions_and_those_of_threads_are_events() -> None:
+    program = """
+import threading, warnings
+warnings.warn("old")
+thread = threading.Thread(target=lambda: 1 / 0)
+thread.start()
+thread.join()
+class Broken:
+    def __del__(self): raise OSError("gone")
+Broken()
+raise ValueError("it hurts")
+"""
+    warned, thread, unraisable, uncaught = events_of(program)
+    assert warned["message"].startswith("UserWarning: old (") and warned["logger"] == "py.warnings"
+    assert thread["message"] == "a thread ends with ZeroDivisionError" and thread["exception"].endswith(
+        "division by zero"
+    )
+    assert unraisable["exception"].endswith("OSError: gone")
+    assert uncaught["level"] == "critical" and uncaught["exception"].endswith("ValueError: it hurts")
+
+
+def test_passwords_of_urls_are_never_in_a_line() -> None:
+    program = """
+url = "redis://worker:s3cret/@x@redis:6379 and rediss://:s3cret@r"
+log.info("lost %s", url)
+raise ValueError(url)
+"""
+    for log_format in ("text", "json"):
+        lines = "\n".join(log_of(program, LOG_FORMAT=log_format))
+        assert "s3cret" not in lines and "redis://worker:***@" in lines and "rediss://:***@r" in lines
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_keys_are_never_in_a_line(log_format: str) -> None:
+    token = new_token()
+    program = f"""
+try:
+    raise ValueError("{token}")
+except ValueError:
+    log.exception("the key is {token}", extra={{"reason": "/v1/{token}/x"}})
+"""
+    lines = "\n".join(log_of(program, LOG_FORMAT=log_format))
+    assert token not in lines and "/v1/mg_***/x" in lines and "the key is mg_***" in lines
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_hidden_secret_is_never_in_a_line(log_format: str) -> None:
+    """A client may send ADMIN_KEY in a wrong place, such as a malformed header, which is logged."""
+    secret = 'quoted"and\\\\' + "z" * 30
+    program = f"""
+from contract.keys import hide
+secret = {secret!r}
+hide(secret)
+log.warning("Invalid HTTP Header: %s", secret, extra={{"reason": "/v1/" + secret}})
+"""
+    lines = "\n".join(log_of(program, LOG_FORMAT=log_format))
+    assert "z" * 30 not in lines and "Invalid HTTP Header: ***" in lines and "/v1/***" in lines
+
+
+def test_long_messages_values_and_exceptions_are_cut() -> None:
+    program = """
+try:
+    raise ValueError("m" * 10**6)
+except ValueError:
+    log.exception("m" * 10**6, extra={"model": "m" * 10**6})
+"""
+    (event,) = events_of(program)
+    assert len(event["message"]) <= 16_385 and len(event["model"]) == 512 and len(event["exception"]) <= 16_384
+
+
+def test_an_invalid_setting_of_the_log_leaves_the_log_as_it_is() -> None:
+    (line,) = log_of("log.info('serves')", LOG_FORMAT="xml", LOG_LEVEL="loud")
+    assert line.endswith("INFO worker: serves")
+
+
+def test_a_command_logs_for_the_person_who_typed_it() -> None:
+    program = "logs.configure('trainer', command=True)\nlogging.getLogger('trainer').warning('no', extra={'job_id': 1})"
+    assert log_of(program) == ["trainer: no"]
+
+
+def test_one_kind_of_event_cannot_flood_the_log() -> None:
+    program = """
+import time
+end = time.monotonic() + 1.2
+def say(number):
+    log.warning("row %d is odd", number)
+for number in range(1000):
+    say(number)
+log.warning("another")
+while time.monotonic() < end:
+    say(1000)
+"""
+    events = events_of(program)
+    assert [event["message"] for event in events[99:101]] == ["row 99 is odd", "another"]
+    assert events[101]["left_out"] >= 900 and "left_out" not in events[102]
+    assert len(events) <= 301
+
+
+def test_printed_lines_become_events() -> None:
+    program = """
+import os
+from runtime.output import PrintedLines
+printed = PrintedLines(lambda line: log.info("prints: %s", line))
+os.write(printed.write_end, b"a\\xff\\n\\nb" + b"c" * 5000 + b"\\nd\\nhalf")
+printed.read()
+printed.close()
+printed = PrintedLines(lambda line: log.info("prints: %s", line))
+printed.read()
+"""
+    said = [event["message"].removeprefix("prints: ") for event in events_of(program)]
+    assert said == ["a\ufffd", "b" + "c" * 5000, "d", "half"]

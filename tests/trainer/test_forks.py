@@ -1,0 +1,155 @@
+"""Imports share a template, and nothing else: no import notices another one, or harms it."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import psutil
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from contract.errors import ModelgateError
+from contract.settings import Settings
+from trainer.forks import Forks
+from trainer.importing import imports
+from trainer.importing.imports import import_file
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with Forks() as found:
+        yield found
+
+
+class Program:
+    """Runs `code` when it is unpickled."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+
+    def __reduce__(self) -> Any:
+        return exec, (self.code,)
+
+
+def refusal(folder: Path, saved: bytes, forks: Forks) -> str:
+    path = folder / "mine.pkl"
+    path.write_bytes(saved)
+    with pytest.raises(ModelgateError) as refused:
+        import_file(Settings(models_dir=folder / "models"), "mine", path, forks=forks)
+    return str(refused.value)
+
+
+def ran(folder: Path, code: str, forks: Forks) -> str:
+    return refusal(folder, pickle.dumps(Program(code)), forks)
+
+
+def imported(folder: Path, forks: Forks) -> int:
+    path = folder / "good.pkl"
+    path.write_bytes(pickle.dumps(LogisticRegression().fit(np.arange(40.0).reshape(20, 2), np.arange(20) // 10)))
+    return import_file(Settings(models_dir=folder / "models"), "good", path, forks=forks).version
+
+
+def templates() -> set[psutil.Process]:
+    children = psutil.Process().children(recursive=True)
+    return {process for process in children if process.cmdline()[1:3] == ["-m", "trainer.template"]}
+
+
+def test_a_file_sees_nothing_of_the_one_before(tmp_path: Path, forks: Forks) -> None:
+    trace = tmp_path / "trace"
+    code = f"""
+import builtins, json, numpy, os, random, signal, sklearn
+seen = [hasattr(builtins, "leaked"), sklearn.get_config()["assume_finite"], signal.alarm(60) > 0]
+seen += [os.getpid(), numpy.random.random(), random.random()]
+with open({str(trace)!r}, "a") as file:
+    file.write(json.dumps(seen) + "\\n")
+builtins.leaked = True
+sklearn.set_config(assume_finite=True)
+os.chdir("/")
+"""
+    for _ in range(2):
+        assert "holds nothing (None) and no model" in ran(tmp_path, code, forks)
+    one, other = map(json.loads, trace.read_text().splitlines())
+    assert one[:3] == other[:3] == [False, False, True]
+    assert all(here != there for here, there in zip(one[3:], other[3:], strict=True))
+    assert imported(tmp_path, forks) == 1
+
+
+def test_what_a_file_starts_ends_with_its_import_and_not_with_the_template(tmp_path: Path, forks: Forks) -> None:
+    trace = tmp_path / "trace"
+    code = f"""
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        open({str(trace)!r}, "w").write(str(os.getpid()))
+        time.sleep(600)
+    os._exit(0)
+while not os.path.exists({str(trace)!r}):
+    time.sleep(0.01)
+"""
+    imported(tmp_path, forks)
+    before = templates()
+    ran(tmp_path, code, forks)
+    assert not psutil.pid_exists(int(trace.read_text()))
+    assert templates() == before
+    assert before and not any(process.children() for process in before)
+
+
+def test_a_file_inherits_neither_the_sockets_of_the_template_nor_its_threads(tmp_path: Path, forks: Forks) -> None:
+    trace = tmp_path / "trace"
+    code = f"""
+import os
+links = []
+for number in range(100):
+    try:
+        links.append(os.readlink(f"/proc/self/fd/{{number}}"))
+    except OSError:
+        pass
+open({str(trace)!r}, "w").write(repr(links))
+"""
+    ran(tmp_path, code, forks)
+    assert "socket" not in trace.read_text() and "pipe" not in trace.read_text()
+    assert {process.num_threads() for process in templates()} == {1}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_file_that_kills_or_stops_the_template_does_not_harm_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    others = templates()
+    with Forks() as forks:
+        imported(tmp_path, forks)
+        (before,) = templates() - others
+        monkeypatch.setattr(imports, "CHECK_TIMEOUT", 2)
+        said = ran(tmp_path, f"import os, time; os.kill(os.getppid(), {number}); time.sleep(600)", forks)
+        monkeypatch.undo()
+        assert "most likely because memory ran out" in said or "takes more than 2 s" in said
+        assert before not in templates()
+        assert imported(tmp_path, forks) == 2
+
+
+def test_a_model_whose_answers_depend_on_the_order_of_a_set_is_refused(tmp_path: Path, forks: Forks) -> None:
+    class Unordered:
+        """Its answers depend on what decides the order of a set of strings, which differs between processes."""
+
+        n_features_in_ = 1
+
+        def predict(self, matrix: Any) -> Any:
+            return matrix[:, 0] * 0 + float(hash("a") % 1000)
+
+    assert "golden row 0 gave" in refusal(tmp_path, cloudpickle.dumps(Unordered()), forks)
+
+
+def test_the_template_ends_with_its_owner(tmp_path: Path) -> None:
+    before = templates()
+    with Forks() as forks:
+        imported(tmp_path, forks)
+        assert templates() > before
+    assert templates() == before

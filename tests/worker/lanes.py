@@ -1,0 +1,29 @@
+"""The bulk lane of a scorer of a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from redis import Redis
+
+from broker.file_tasks import FileTasks
+from worker.bulk_lane import BulkLane
+from worker.file_work import FileWork
+from worker.model_cache import ModelCache
+from worker.pace import Pace
+
+
+def bulk_lane(
+    redis: Redis, spool: Path, inc: str, cache: ModelCache, pace: Pace, skip: Callable[[], Collection[str]] = frozenset
+) -> BulkLane:
+    return BulkLane(
+        FileTasks(redis, inc),
+        FileWork(spool, inc, cache.get),
+        models=None,
+        skip=skip,
+        timeout=30,
+        begin=lambda ids, seconds: None,
+        end=lambda: None,
+        predicted=lambda model, version, rows, seconds: pace.record(model, version, rows, seconds * 1000),
+    )

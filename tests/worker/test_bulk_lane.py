@@ -1,0 +1,116 @@
+"""The bulk lane leaves a file to the scorer that its model belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from broker.file_tasks import FileTask
+from broker.gateway.files import FileJob, FileJobs
+from broker.supervisor import Leases
+from contract.file_formats import FileFormat
+from contract.file_jobs import FileFolder, FileRequest
+from contract.repository import Repository
+from scoring.trust import Trust
+from tests.support import Sum, numbers, write_version
+from tests.worker.lanes import bulk_lane
+from worker.activity import ActivityTable
+from worker.bulk_lane import BulkLane
+from worker.homes import Homes
+from worker.model_cache import ModelCache, ModelLoader
+from worker.pace import Pace
+
+FILE = "f"
+
+
+class Side:
+    """One of two scorers: its models, what it knows of the other, and its lane."""
+
+    def __init__(self, redis: Redis, models: Path, activities: ActivityTable, slot: int) -> None:
+        inc = f"w-{slot}-1f2e"
+        Leases(redis).register(inc)
+        self.homes = Homes(activities, slot, 2, inc)
+        loader = ModelLoader(Repository(models), Trust())
+        self.cache = ModelCache(loader, lambda: 1_000_000, {}, self.homes.elsewhere)
+        self.slow: set[str] = set()
+        self.lane = bulk_lane(redis, models.parent, inc, self.cache, Pace(50), self._skip)
+
+    def load(self) -> None:
+        self.cache.get("sum", 1)
+        self.homes.tell(self.cache)
+
+    def _skip(self) -> Collection[str]:
+        return {*self.slow, *self.homes.find(self.cache)}
+
+
+def at_once(action: Callable[[], Any]) -> Any:
+    return action()
+
+
+@pytest.fixture
+def sides(redis: Redis, models: Path) -> tuple[Side, Side]:
+    write_version(models, "sum", Sum(), numbers("x"))
+    activities = ActivityTable.create(3)
+    return Side(redis, models, activities, 0), Side(redis, models, activities, 1)
+
+
+@pytest.fixture
+def folder(redis: Redis, models: Path) -> FileFolder:
+    """A file of two rows that waits."""
+    folder = FileFolder.of(models.parent, FILE)
+    folder.path.mkdir()
+    folder.input.write_text("x\n1\n2\n")
+    asked = FileRequest("sum", 1, FileFormat.CSV, FileFormat.CSV)
+    job = FileJob(FILE, "2026-01-02T03:04:05.000006Z", asked)
+    assert FileJobs(redis, timeout=30, result_ttl=600).submit(job, 10) == FILE
+    return folder
+
+
+def finish(lane: BulkLane) -> None:
+    while lane.step(at_once):
+        pass
+
+
+def test_a_file_is_left_to_the_home_of_its_model(sides: tuple[Side, Side], folder: FileFolder) -> None:
+    home, other = sides
+    home.load()
+    assert not other.lane.step(at_once), "it takes nothing"
+    finish(home.lane)
+    assert folder.output.read_text() == "x,prediction\n1,1.0\n2,2.0\n"
+
+
+def test_a_task_whose_model_gets_a_home_meanwhile_is_released(
+    sides: tuple[Side, Side], folder: FileFolder, redis: Redis
+) -> None:
+    home, other = sides
+
+    def load_elsewhere(action: Callable[[], Any]) -> Any:
+        found = action()
+        if isinstance(found, FileTask):
+            home.load()
+        return found
+
+    assert other.lane.step(load_elsewhere), "it has taken the task"
+    assert redis.zcard("mg:held:w-1-1f2e") == 0, "and given it back"
+    assert not other.cache.own, "without loading the model"
+    finish(home.lane)
+    assert folder.output.exists()
+
+
+def test_a_task_whose_model_turns_out_to_be_slow_is_released(
+    sides: tuple[Side, Side], folder: FileFolder, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.bulk_lane.SLICE", 0.0)
+    first, other = sides
+    assert first.lane.step(at_once) and first.cache.own
+    assert redis.zcard("mg:held:w-0-1f2e") == 1, "it is in the middle of the task"
+    first.slow.add("sum")
+    finish(first.lane)
+    assert redis.zcard("mg:held:w-0-1f2e") == 0
+    assert not folder.plan.exists()
+    finish(other.lane)
+    assert folder.output.exists()

@@ -1,0 +1,50 @@
+"""What is removed from SPOOL_DIR, and what stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.file_jobs import FileFolder
+from worker import file_sweep
+from worker.file_sweep import FileSweep
+
+LONG_AGO, JUST_NOW = "2026-01-02T03:04:05.000006Z", "2999-01-02T03:04:05.000006Z"
+ALL, RESULTS = ["0.errors", "0.part", "errors", "input", "output", "plan.json"], ["errors", "output"]
+
+
+@pytest.mark.parametrize(
+    ("job", "orphan_for", "left"),
+    [
+        ({}, 0.0, []),
+        ({}, 600.0, ALL),
+        ({"status": "queued"}, 0.0, ALL),
+        ({"status": "started"}, 0.0, ALL),
+        ({"status": "finished", "ended_at": JUST_NOW}, 0.0, ALL),
+        ({"status": "finished", "ended_at": LONG_AGO}, 0.0, RESULTS),
+        ({"status": "failed", "ended_at": LONG_AGO}, 0.0, []),
+        ({"status": "canceled", "ended_at": LONG_AGO}, 0.0, []),
+    ],
+)
+def test_files_stay_as_long_as_their_job_needs_them(
+    redis: Any, tmp_path: Path, job: dict[str, str], orphan_for: float, left: list[str]
+) -> None:
+    folder = FileFolder.of(tmp_path, "f")
+    folder.path.mkdir()
+    for name in ALL:
+        (folder.path / name).touch()
+    (tmp_path / "0123.upload").touch()
+    if job:
+        redis.hset("rq:job:f", mapping=job)
+    sweep = FileSweep(redis, tmp_path, orphan_for - 1)  # a file that is made now may seem to come from the future
+    for _ in range(2):
+        sweep.run()
+    assert sorted(path.name for path in folder.path.glob("*")) == left
+    assert folder.path.exists() == bool(left)
+    assert (tmp_path / "0123.upload").exists()
+
+
+def test_a_worker_without_the_spool_sweeps_nothing(redis: Any, tmp_path: Path) -> None:
+    FileSweep(redis, tmp_path / "none", file_sweep._ORPHAN_FOR).run()

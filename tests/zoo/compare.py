@@ -1,0 +1,175 @@
+"""Compares what Modelgate answers with what the process answered that has fitted the model."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from contract.signature import AnswerForm, OutputKind, RowFormat, Signature
+
+RELATIVE = 1e-12
+"""How far a number may be from the other where the last digits may differ."""
+JSON, CSV = "application/json", "text/csv"
+
+
+class Rejected(Exception):
+    """Modelgate does not answer a question; the message is its own."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A request's body in one dialect."""
+
+    dialect: str
+    media_type: str
+    body: bytes
+
+
+class Served(Protocol):
+    """A model that Modelgate serves."""
+
+    signature: Signature
+
+    def ask(self, method: str, question: Question) -> Mapping[str, Any]:
+        """Return the job's output. Raises `Rejected`."""
+
+
+def differences(written: Mapping[str, Any], rounding: bool, served: Served) -> Iterator[str]:
+    """Yield how the answers differ from those `written` by `tests.zoo.fit`, for each method and dialect.
+
+    `rounding`: the last digits may differ.
+    """
+    signature = served.signature
+    listed = [method.name for method in signature.methods]
+    own = {"predict_proba"} if any(output.probabilities for output in signature.outputs) else set()
+    for method in written["answers"]:
+        if method not in listed and method not in own:
+            yield f"{method} is not served"
+    for method in listed:
+        if method not in written["answers"]:
+            yield f"{method} is served, and raised where it was fitted"
+            continue
+        for question in questions(written, signature):
+            try:
+                output = served.ask(method, question)
+            except Rejected as error:
+                yield f"{method}, {question.dialect}: {error}"
+                continue
+            found = _difference(method, written, output, signature, RELATIVE if rounding else 0.0)
+            if found:
+                yield f"{method}, {question.dialect}: {found}"
+
+
+def questions(written: Mapping[str, Any], signature: Signature) -> Iterator[Question]:
+    """Yield the rows in three dialects."""
+    rows = written["rows"]
+    if signature.format is RowFormat.TABLE:
+        columns = written["columns"] or list(signature.names)
+        objects = [dict(zip(columns, row, strict=True)) for row in rows]
+        spellings = [{field.name, *field.aliases} for field in signature.inputs]
+        places = [place for names in spellings for place, column in enumerate(columns) if column in names]
+        lists = [[row[place] for place in places] for row in rows]
+        yield Question("objects", JSON, json.dumps(objects).encode())
+        yield Question("lists", JSON, json.dumps({"instances": lists}).encode())
+        yield Question("CSV", CSV, _csv([columns, *rows]))
+    elif signature.format is RowFormat.TEXTS:
+        texts = [row if isinstance(row, str) else row[0] for row in rows]
+        yield Question("texts", JSON, json.dumps(texts).encode())
+        yield Question("objects", JSON, json.dumps([{signature.names[0]: text} for text in texts]).encode())
+        yield Question("CSV", CSV, _csv([["text"], *([text] for text in texts)]))
+    else:
+        yield Question("objects", JSON, json.dumps(rows).encode())
+        yield Question("instances", JSON, json.dumps({"instances": rows}).encode())
+        if not any(isinstance(value, bool | list) for row in rows for value in row.values()):
+            names = list(dict.fromkeys(name for row in rows for name in row))
+            yield Question("CSV", CSV, _csv([names, *([row.get(name) for name in names] for row in rows)]))
+
+
+def _csv(lines: Sequence[Sequence[Any]]) -> bytes:
+    text = io.StringIO()
+    # Blanks after a separator count only in quotation marks.
+    blanks = any(isinstance(cell, str) and cell[:1].isspace() for line in lines[1:] for cell in line)
+    # Numbers get the shortest digits that read as the same number.
+    csv.writer(text, quoting=csv.QUOTE_NONNUMERIC if blanks else csv.QUOTE_MINIMAL).writerows(lines)
+    return text.getvalue().encode()
+
+
+def _difference(
+    method: str, written: Mapping[str, Any], output: Mapping[str, Any], signature: Signature, relative: float
+) -> str | None:
+    expected = written["answers"]
+    answers = output["predictions"]
+    form = next(found for found in signature.methods if found.name == method)
+    if found := _of_table(expected[method], answers, form.answer, relative):
+        return found
+    if method == "transform" and written["names"] and isinstance(answers[0], dict):
+        unknown = {name for row in answers for name in row} - set(written["names"])
+        if unknown:
+            return f"it answers {sorted(unknown)[0]!r}, which get_feature_names_out does not name"
+    if method != "predict":
+        return None
+    if signature.outputs[0].kind is OutputKind.CLASS and _types(expected[method]) != _types(answers):
+        return f"the types are {_types(answers)} instead of {_types(expected[method])}"
+    for beside, own in (("probabilities", "predict_proba"), ("scores", "decision_function")):
+        if output.get(beside) is None:
+            if beside == "probabilities" and own in expected and "predict_proba" not in _names(signature):
+                return "it answers without probabilities"
+        elif own not in expected:
+            return f"it answers with {beside}, and {own} raised where it was fitted"
+        elif found := _of_table(expected[own], output[beside], AnswerForm.NUMBERS, relative):
+            return f"{beside}: {found}"
+    tables = output.get("probabilities")
+    if tables and written["labels"] and list(tables[0]) != written["labels"]:
+        return f"the probabilities are those of {list(tables[0])} instead of {written['labels']}"
+    return None
+
+
+def _names(signature: Signature) -> list[str]:
+    return [method.name for method in signature.methods]
+
+
+def _of_table(
+    expected: Sequence[Sequence[Any]], answers: Sequence[Any], form: AnswerForm, relative: float
+) -> str | None:
+    if len(answers) != len(expected):
+        return f"{len(answers)} answers to {len(expected)} rows"
+    for place, (old, row) in enumerate(zip(expected, answers, strict=True)):
+        old, new = list(old), list(flat(row))
+        if form is AnswerForm.NONZERO:
+            old = [value for value in old if value != 0]
+        if old != new and not (relative and _close(old, new, relative)):
+            return f"row {place} is {_short(new)} instead of {_short(old)}"
+    return None
+
+
+def _close(old: Sequence[Any], new: Sequence[Any], relative: float) -> bool:
+    return len(old) == len(new) and all(
+        one == other
+        or (isinstance(one, float) and isinstance(other, float) and math.isclose(one, other, rel_tol=relative))
+        for one, other in zip(old, new, strict=True)
+    )
+
+
+def flat(answer: Any) -> Iterator[Any]:
+    """Yield the values in an answer in their order."""
+    if isinstance(answer, dict):
+        answer = list(answer.values())
+    if not isinstance(answer, list):
+        yield answer
+        return
+    for inner in answer:
+        yield from flat(inner)
+
+
+def _types(rows: Sequence[Any]) -> list[str]:
+    return sorted({type(value).__name__ for row in rows for value in flat(row)})
+
+
+def _short(values: Sequence[Any]) -> str:
+    text = json.dumps(values)
+    return text if len(text) < 120 else f"{text[:120]}… ({len(values)} values)"

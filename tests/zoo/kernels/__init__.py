@@ -1,0 +1,1 @@
+"""The soak of kernels: `make zoo KERNELS=1`."""

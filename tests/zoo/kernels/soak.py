@@ -1,0 +1,116 @@
+"""Compares the kernels of one model with its estimator on many rows."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contract.jobs import ColumnarRows, Row
+from contract.manifest import ManifestDraft
+from scoring.artifacts import unpack, use_one_thread
+from scoring.kernels.comparison import answer_of, ensembles, methods_of
+from scoring.kernels.kernel import OwnMethods
+from scoring.kernels.model_kernel import find_model_kernel
+from scoring.kernels.same import same
+from scoring.kernels.thresholds import threshold_rows
+from tests.zoo.kernels.rows import Part, parts_for
+from tests.zoo.kinds import SPECIMENS
+from trainer.importing import Refused
+from trainer.importing.examine import examine
+
+_METHODS = ("predict", "predict_proba", "decision_function")
+_AT_ONCE = 30_000
+_ALONE = 8
+"""Rows of a part that are asked about one by one."""
+
+
+@dataclass
+class Compared:
+    """What was found for one specimen. `kernel`: its final estimator has one, or only what is before it."""
+
+    name: str
+    kernel: bool = False
+    transforms: bool = False
+    rows: int = 0
+    seconds: float = 0.0
+    left: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+
+def compared(slug: str, folder: Path, count: int) -> Compared:
+    """Compare the specimen that `tests.zoo.fit` has saved in `folder`, as it is imported."""
+    specimen = next(one for one in SPECIMENS if one.slug == slug)
+    found, start = Compared(specimen.name), time.monotonic()
+    file, sample, code = (folder / f"{specimen.slug}{suffix}" for suffix in (specimen.suffix, ".csv", ".py"))
+    with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+        try:
+            existing = [other if other.exists() else None for other in (sample, code)]
+            examined = examine("m", file, existing[0], code=existing[1])
+            estimator = unpack(examined.artifact or file.read_bytes(), examined.draft.artifact.format)
+        except Refused:
+            return found
+        use_one_thread(estimator)
+        _compare(estimator, examined.draft, count, found)
+    found.seconds = time.monotonic() - start
+    return found
+
+
+def _compare(estimator: Any, draft: ManifestDraft, count: int, found: Compared) -> None:
+    kernel = find_model_kernel(estimator, draft.signature, draft.artifact)
+    if kernel is None:
+        return
+    found.kernel, found.transforms = not isinstance(kernel.kernel, OwnMethods), isinstance(kernel.kernel, OwnMethods)
+    found.wrong += [warning for warning in draft.warnings if warning.startswith("Modelgate's own kernels")]
+    for part in parts_for(draft.signature, draft.golden.rows, count):
+        found.rows += len(part.rows)
+        for number, (own, other) in enumerate(methods_of(estimator, kernel, draft)):
+            what = f"{draft.signature.methods[number].name}, {part.name}"
+            _judge(what, own, other, part, found)
+    for ensemble, own_kernel in ensembles(estimator):
+        rows = threshold_rows(ensemble, None)
+        for block in () if rows is None else np.split(rows, range(_AT_ONCE, len(rows), _AT_ONCE)):
+            part = Part("thresholds", block, True)
+            found.rows += len(part.rows)
+            for name in _METHODS:
+                if hasattr(ensemble, name):
+                    what = f"{name} of {type(ensemble).__name__}"
+                    _judge(what, getattr(ensemble, name), partial(answer_of, own_kernel, name), part, found)
+
+
+def _judge(what: str, own: Callable[[Any], Any], other: Callable[[Any], Any], part: Part, found: Compared) -> None:
+    for block in _blocks(part.rows):
+        expected, refused = _outcome(own, block)
+        answer, left = _outcome(other, block)
+        if refused and not left:
+            found.wrong.append(f"{what}: answers {len(block)} rows that are refused with {refused!r:.80}")
+        elif left and not refused:
+            found.left.append(f"{'MUST ANSWER ' if part.covered else ''}{what}: {len(block)} rows: {left!r:.80}")
+        elif not refused and not same(answer, expected):
+            found.wrong.append(f"{what}: differs for {len(block)} rows")
+
+
+def _blocks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Yield all rows, by column and by row, a few, and some of them alone."""
+    yield rows
+    if isinstance(rows, ColumnarRows):
+        yield list(rows)
+    if isinstance(rows, np.ndarray):
+        yield np.asfortranarray(rows)
+    for few in (64, 7):
+        yield rows[:few]
+    for place in range(0, len(rows), max(1, len(rows) // _ALONE)):
+        yield rows[place : place + 1]
+
+
+def _outcome(ask: Callable[[Any], Any], rows: Any) -> tuple[Any, Exception | None]:
+    try:
+        return ask(rows), None
+    except Exception as error:
+        return None, error

@@ -1,0 +1,44 @@
+"""The verdict on each specimen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tests.zoo.specimens import Specimen
+
+
+class Found(StrEnum):
+    """What became of a specimen. The last two are defects."""
+
+    IDENTICAL = "identical"
+    ROUNDED = "equal but for the last digits"
+    REFUSED = "refused with a true reason"
+    WRONG_REASON = "refused with a wrong reason"
+    DIFFERS = "DIFFERS"
+
+    @property
+    def is_right(self) -> bool:
+        return self not in (Found.WRONG_REASON, Found.DIFFERS)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`said` is the refusal, or how the answers differ."""
+
+    specimen: Specimen
+    found: Found
+    said: str = ""
+
+
+def judged(specimen: Specimen, refusal: str | None, differences: Sequence[str] = ()) -> Verdict:
+    """Return the verdict on a specimen that was refused, or served with these differences."""
+    if refusal is not None:
+        expected = specimen.refused is not None and specimen.refused in refusal
+        return Verdict(specimen, Found.REFUSED if expected else Found.WRONG_REASON, refusal)
+    if specimen.refused is not None:
+        return Verdict(specimen, Found.DIFFERS, f"it is served, and was to be refused: {specimen.refused}")
+    if differences:
+        return Verdict(specimen, Found.DIFFERS, "; ".join(differences))
+    return Verdict(specimen, Found.ROUNDED if specimen.rounding else Found.IDENTICAL, specimen.rounding or "")

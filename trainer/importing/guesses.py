@@ -1,0 +1,52 @@
+"""Other guesses at columns that nothing shows, for an estimator that does not take their made-up numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from contract.manifest import InputFormat
+from contract.signature import Kind, Signature
+from scoring.matrix import to_matrix
+from trainer.importing import inputs
+from trainer.importing.columns import Column, assumed
+
+_KINDS = (Kind.NUMBER, Kind.DATETIME, Kind.STRING)
+
+
+def other_guesses(estimator: Any, columns: Sequence[Column]) -> Iterator[list[Column]]:
+    """Yield the columns with other numbers than 0 and 1, by which a model may divide; then with other kinds for those
+    of unknown kind. The parts of a ColumnTransformer are tried one by one, all other columns together."""
+    if not any(column.guessed for column in columns):
+        return
+    yield [
+        dataclasses.replace(column, values=tuple(float(place + number) for number in (2, 5, 11)))
+        if column.guessed
+        else column
+        for place, column in enumerate(columns)
+    ]
+    parts = [part for outer in inputs.outermost_parts(estimator) for part in inputs.by_columns(outer)]
+    if parts:
+        found = list(columns)
+        for transformer, places in parts:
+            for place, column in zip(places, _taken_by(transformer, [columns[p] for p in places]), strict=True):
+                found[place] = column
+        yield found
+        return
+    for kind in _KINDS[1:]:
+        yield [assumed(column, kind) if column.guessed else column for column in columns]
+
+
+def _taken_by(transformer: Any, columns: Sequence[Column]) -> Sequence[Column]:
+    """Return the columns with the first kind that a part of a ColumnTransformer takes for the unknown ones."""
+    if hasattr(transformer, "transform") and any(column.guessed for column in columns):
+        for kind in _KINDS:
+            guess = [assumed(column, kind) if column.guessed else column for column in columns]
+            rows = [tuple(column.values[number % len(column.values)] for column in guess) for number in range(2)]
+            signature = Signature(tuple(column.field for column in guess), ())
+            with suppress(Exception):  # code of users may raise anything
+                transformer.transform(to_matrix(rows, signature, InputFormat.DATAFRAME))
+                return guess if kind is not Kind.NUMBER else columns
+    return columns

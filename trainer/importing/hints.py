@@ -1,0 +1,38 @@
+"""What a fitted estimator shows about one of its columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from contract.jobs import Value
+from contract.signature import Kind
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What a step shows about one column.
+
+    `values` are some that it has seen, or similar ones; `whole`: whether its numbers were integers when it was fitted,
+    None if that is unknown; `aliases` are other spellings of its name; `binary`: its numbers may have been booleans.
+    """
+
+    kind: Kind | None = None
+    nullable: bool = False
+    categories: tuple[str, ...] | None = None
+    values: tuple[Value, ...] = ()
+    whole: bool | None = None
+    aliases: tuple[str, ...] = ()
+    binary: bool = False
+
+    def completed_by(self, other: Hint) -> Hint:
+        """Return `self` with unknown parts from `other`, the hint of a later step of the pipeline."""
+        return Hint(
+            self.kind or other.kind,
+            self.nullable or other.nullable,
+            other.categories if self.categories is None else self.categories,
+            # Prefer categories, which are many values, to a statistic, which is one.
+            max(self.values, other.values, key=len),
+            other.whole if self.whole is None else self.whole,
+            self.aliases or other.aliases,
+            self.binary or other.binary,
+        )

@@ -1,0 +1,73 @@
+"""What an object of another library says of its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from contract.manifest import InputFormat
+from contract.signature import Kind
+from contract.wording import listed
+from trainer.importing import Refused
+from trainer.importing.hints import Hint
+
+SOME = 10
+"""Values of a column that are enough to try a model."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """What an object says of its columns: a hint for each.
+
+    `names` is None if it was fitted on an array. `categories` are those of pandas' dtype `category`, by the column's
+    position. `constant` is the position of a column of ones, which has no hint. `renames`: blanks in names are
+    underscores now. `keeps_columns`: the next step of a pipeline gets the same columns.
+    """
+
+    hints: tuple[Hint, ...]
+    names: tuple[str, ...] | None
+    takes: InputFormat
+    categories: Mapping[int, Sequence[Any]] = field(default_factory=dict)
+    constant: int | None = None
+    renames: bool = False
+    keeps_columns: bool = False
+    warnings: tuple[str, ...] = ()
+
+    def original(self, name: str, written: Collection[str]) -> str:
+        """Return the spelling of a name in `written`, if LightGBM has put underscores for its blanks."""
+        if not self.renames or name in written:
+            return name
+        return next((other for other in written if other.replace(" ", "_") == name), name)
+
+
+def of_pandas_categories(words: Sequence[Any]) -> Hint:
+    """Return the hint of a column of the dtype `category`. It takes any other value as missing."""
+    kinds = {bool: Kind.BOOLEAN, int: Kind.INTEGER, float: Kind.NUMBER, str: Kind.STRING}
+    types = {type(word) for word in words}
+    if len(types) != 1 or (kind := kinds.get(types.pop())) is None:
+        raise Refused(f"has categories that are not all texts, or all numbers ({listed(list(words))}); convert them")
+    return Hint(kind, nullable=True, values=tuple(words[:SOME]))
+
+
+def finite_ends(numbers: Sequence[float]) -> tuple[float, ...]:
+    """Return the least and the greatest of the finite numbers, if there are any."""
+    found = [float(number) for number in numbers if np.isfinite(number)]
+    return (min(found), max(found)) if found else ()
+
+
+def kind_of(dtype: Any) -> Kind:
+    """Return the kind of a column with this dtype of pandas; None: it held words."""
+    if dtype is not None:
+        with suppress(TypeError):
+            if pd.api.types.is_bool_dtype(dtype):
+                return Kind.BOOLEAN
+            if pd.api.types.is_numeric_dtype(dtype):
+                return Kind.NUMBER
+            if pd.api.types.is_datetime64_any_dtype(dtype):
+                return Kind.DATETIME
+    return Kind.STRING

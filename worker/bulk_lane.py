@@ -1,0 +1,164 @@
+"""The bulk lane of a scorer: tasks of files, in slices between which it looks for single predictions."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from broker.file_tasks import FileTask, FileTasks, Stage
+from contract.errors import Code, Failure
+from scoring.files.plan import Steps
+from worker.batch_scorer import LOAD_TIMEOUT
+from worker.file_work import FileWork, Result, failure_of
+
+log = logging.getLogger("worker")
+
+SLICE = 0.01
+"""Seconds of work after which a scorer looks for predictions; a single step may take longer."""
+
+_LOOK_EVERY = 1.0
+"""Seconds after which it looks for a task although no bell has rung."""
+
+_REPORT_EVERY = 1.0
+"""Seconds between two reports of a task, which also say whether its file has ended."""
+
+T = TypeVar("T")
+Retrying = Callable[[Callable[[], T]], T | None]
+
+
+@dataclass
+class _Held:
+    """A task that this scorer owns. `rows`: those of the file that it scores; `done` of them are scored. `loaded`: the
+    model is in memory."""
+
+    task: FileTask
+    steps: Steps[Result]
+    rows: range
+    done: int = 0
+    loaded: bool = False
+    reported: float = float("-inf")
+
+
+class BulkLane:
+    """Does one slice at a time."""
+
+    def __init__(
+        self,
+        tasks: FileTasks,
+        work: FileWork,
+        *,
+        models: Collection[str] | None,
+        skip: Callable[[], Collection[str]],
+        timeout: float,
+        begin: Callable[[Sequence[str], float], object],
+        end: Callable[[], object],
+        predicted: Callable[[str, int, int, float], object],
+    ) -> None:
+        """Takes tasks of `models` (None: all), but for those in `skip()`. `begin` gets the id of the task that is about
+        to be worked on and the seconds that one step may take, `timeout` or that of a load; `end` is called after each
+        slice; `predicted` gets model, version, rows and seconds of each call of a model."""
+        self._tasks = tasks
+        self._work = work
+        self._models = models
+        self._skip = skip
+        self._timeout = timeout
+        self._begin = begin
+        self._end = end
+        self._predicted = predicted
+        self._held: _Held | None = None
+        self._look_at = 0.0
+        self.out_of_memory = False
+        """Whether memory ran out: this process is no longer reliable and has to end."""
+
+    def rang(self) -> None:
+        """Look for a task the next time."""
+        self._look_at = 0.0
+
+    def step(self, retrying: Retrying[object]) -> bool:
+        """Do one slice. Returns False if there is no task. `retrying` repeats what it gets until Redis answers, and
+        returns None if the scorer is stopped meanwhile."""
+        held = self._held or self._take(retrying)
+        if held is None:
+            return False
+        if held.task.asked.model in self._skip():
+            self._held = None
+            retrying(lambda: self._tasks.release(held.task))
+            return True
+        due = time.monotonic() - held.reported > _REPORT_EVERY
+        if (due or held.task.deaths) and not self._report(held, retrying):
+            return True
+        outcome = self._slice(held)
+        if outcome is not None:
+            self._held = None
+            retrying(lambda: self._tasks.finish(held.task, outcome))
+            self._log(held, outcome)
+        return True
+
+    def _take(self, retrying: Retrying[object]) -> _Held | None:
+        if time.monotonic() < self._look_at or not self._work.possible:
+            return None
+        found = retrying(lambda: self._tasks.take(self._models, self._skip()))
+        if not isinstance(found, FileTask):
+            self._look_at = time.monotonic() + _LOOK_EVERY
+            return None
+        self._held = _Held(found, self._work.steps(found), self._work.rows_of(found))
+        return self._held
+
+    def _report(self, held: _Held, retrying: Retrying[object]) -> bool:
+        """Report a task; returns False, and drops it, if its file has ended."""
+        held.reported = time.monotonic()
+        following = held.rows[min(held.done, max(0, len(held.rows) - 1)) :]
+        if retrying(lambda: self._tasks.report(held.task, held.done, following)) is not False:
+            return True
+        held.steps.close()
+        self._held = None
+        return False
+
+    def _slice(self, held: _Held) -> Result | Failure | None:
+        """Work on a task for a while. Returns its outcome at its end."""
+        task, until = held.task, time.perf_counter() + SLICE
+        try:
+            while True:
+                self._begin([task.id], self._timeout if held.loaded else LOAD_TIMEOUT)
+                before = time.perf_counter()
+                rows = next(held.steps)
+                now = time.perf_counter()
+                held.loaded = True
+                if rows:
+                    held.done += rows
+                    self._predicted(task.asked.model, task.asked.version, rows, now - before)
+                if now >= until or task.deaths:
+                    return None
+        except StopIteration as end:
+            outcome: Result = end.value
+            return outcome
+        except MemoryError:
+            self.out_of_memory = True
+            return _out_of_memory(held)
+        except Exception as error:
+            return failure_of(error)
+        finally:
+            self._end()
+
+    def _log(self, held: _Held, outcome: Result | Failure) -> None:
+        context = held.task.context()
+        if isinstance(outcome, Failure):
+            log.warning("a file failed: %s: %s", outcome.code, outcome.message, extra=context)
+        elif held.task.stage is Stage.ASSEMBLE:
+            log.info("a file of %s rows is scored", outcome["rows"], extra=context)
+
+
+def _out_of_memory(held: _Held) -> Failure:
+    at = ""
+    if held.rows:
+        at = f"rows {held.rows[0]} to {held.rows[-1]}: "
+    elif held.task.stage is Stage.PLAN:
+        at = "while the file was planned with its first rows (4096 at most): "
+    return Failure(
+        Code.OUT_OF_MEMORY,
+        f"{at}this takes more memory than a scorer may have; raise SCORER_MEMORY_MB",
+        {"model": held.task.asked.model, "version": held.task.asked.version},
+    )

@@ -1,0 +1,159 @@
+"""What a task of a file does, as steps: plan it, score one of its chunks, assemble their parts.
+
+Each file is written under a name of its own and renamed into place once it is on disk. So a task that runs again, after
+a scorer has died or Redis has lost its end, writes the same file again.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from broker.file_tasks import FileTask, Stage
+from contract.errors import Code, Failure, InvalidInstances, ModelgateError
+from contract.file_jobs import FileFolder
+from contract.files import read_regular
+from scoring.files.assemble import assemble, assemble_errors
+from scoring.files.plan import FilePlan, NotReadable, Steps
+from scoring.files.planning import plan
+from scoring.files.score import Part, score
+from worker.model_cache import Model
+
+_MOST_ERRORS = 100
+"""Errors that the failure of a job lists."""
+
+T = TypeVar("T")
+Result = Mapping[str, object]
+
+_PAUSE = 0.01
+"""Seconds that a step waits for the disk."""
+
+
+class FileWork:
+    """Does tasks. `scorer` is a name that no other process has."""
+
+    def __init__(self, spool_dir: Path, scorer: str, model: Callable[[str, int], Model]) -> None:
+        """`model` returns a version, loaded."""
+        self._spool_dir = spool_dir
+        self._scorer = scorer
+        self._model = model
+
+    @property
+    def possible(self) -> bool:
+        """Whether this worker has a SPOOL_DIR."""
+        return self._spool_dir.is_dir()
+
+    def steps(self, task: FileTask) -> Steps[Result]:
+        """Do a task; yields the rows of each call of the model, and 0 after other steps. Returns the outcome of the
+        task. Raises what `failure_of` takes, and `MemoryError`."""
+        folder = FileFolder.of(self._spool_dir, task.file)
+        if task.stage is Stage.ASSEMBLE:
+            return (yield from self._assemble(folder, task.asked.escape))
+        model = self._model(task.asked.model, task.asked.version)
+        yield 0
+        if task.stage is Stage.PLAN:
+            return (yield from self._plan(task, folder, model))
+        return (yield from self._score(task, folder, model))
+
+    def rows_of(self, task: FileTask) -> range:
+        """Return the rows of the file that a task scores; none if it does not score, or the plan cannot be read."""
+        if task.stage is Stage.SCORE:
+            with suppress(OSError):
+                chunk = _plan_at(FileFolder.of(self._spool_dir, task.file).plan).chunks[task.number]
+                return range(chunk.first_row, chunk.first_row + chunk.rows)
+        return range(0)
+
+    def _plan(self, task: FileTask, folder: FileFolder, model: Model) -> Steps[Result]:
+        asked = task.asked
+        if folder.plan.exists():  # another one might give other bytes
+            found = _plan_at(folder.plan)
+        else:
+            steps = plan(folder.input, asked.input, asked.output, model, method=asked.method)
+            found = yield from _without_rows(steps)
+            written = self._new(folder.plan)
+            written.write_text(json.dumps(found.to_json()))
+            yield from _keep(written, folder.plan)
+        return {"tasks": len(found.chunks), "rows": found.rows}
+
+    def _score(self, task: FileTask, folder: FileFolder, model: Model) -> Steps[Result]:
+        asked, found = task.asked, _plan_at(folder.plan)
+        part, errors = folder.part(task.number), folder.errors_part(task.number)
+        written = Part(self._new(part), self._new(errors))
+        scored = yield from score(
+            model,
+            folder.input,
+            found,
+            found.chunks[task.number],
+            written,
+            method=asked.method,
+            lenient=asked.lenient,
+            escape=asked.escape,
+        )
+        if written.errors.exists():
+            yield from _keep(written.errors, errors)
+        yield from _keep(written.output, part)
+        return {"rows": scored.rows, "refused": scored.refused, "nulls": scored.nulls}
+
+    def _assemble(self, folder: FileFolder, escape: bool) -> Steps[Result]:
+        found = _plan_at(folder.plan)
+        numbers = range(len(found.chunks))
+        errors, output = self._new(folder.errors), self._new(folder.output)
+        yield from _without_rows(assemble_errors([folder.errors_part(number) for number in numbers], errors))
+        yield from _keep(errors, folder.errors)
+        parts = [folder.part(number) for number in numbers]
+        yield from _without_rows(assemble(found, parts, output, escape=escape))
+        yield from _keep(output, folder.output)
+        return {"rows": found.rows, "warnings": list(found.warnings)}
+
+    def _new(self, path: Path) -> Path:
+        return path.with_name(f"{path.name}.{self._scorer}")
+
+
+def failure_of(error: Exception) -> Failure:
+    """Return why a file prediction has failed with one of the errors of its steps."""
+    if isinstance(error, ModelgateError):
+        return error.failure
+    if isinstance(error, InvalidInstances):
+        shown = [found.to_json() for found in error.errors[:_MOST_ERRORS]]
+        message = f"{error.total} values of the file cannot be used; the first: {error.errors[0].message}"
+        return Failure(Code.INVALID_INSTANCES, message, {"errors": shown, "total": error.total})
+    if isinstance(error, NotReadable):
+        return Failure(Code.INVALID_FILE, str(error))
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return Failure(
+        Code.SPOOL_FAILED,
+        f"a worker cannot read or write the files of this job in SPOOL_DIR ({reason}); it needs the folder of the"
+        " gateway, with room for the output",
+    )
+
+
+@functools.lru_cache(4)
+def _plan_at(path: Path) -> FilePlan:
+    return FilePlan.from_json(json.loads(read_regular(path)))
+
+
+def _keep(written: Path, final: Path) -> Steps[None]:
+    """Give a file its final name once it is on disk; yields 0. A disk may take seconds to flush a large file."""
+    with written.open("rb") as file, ThreadPoolExecutor(1) as flushing:
+        flushed = flushing.submit(os.fsync, file.fileno())
+        while wait([flushed], _PAUSE).not_done:
+            yield 0
+        flushed.result()
+    written.rename(final)
+
+
+def _without_rows(steps: Steps[T]) -> Steps[T]:
+    """Yield 0 for each step, whatever it counts."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        yield 0

@@ -1,0 +1,36 @@
+"""The spans of jobs, for OpenTelemetry: the wait in the queue and the scoring, within the trace of their requests."""
+
+from __future__ import annotations
+
+from broker.scorer import Batch
+from contract.errors import Failure
+from contract.request_ids import RequestIds
+from runtime.tracing import Tracer
+from worker.batch_scorer import Outcomes
+
+
+class JobSpans:
+    """Makes two spans of each job whose request is traced. Jobs of one batch have scoring spans of the same time."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+
+    def record(self, batch: Batch, outcomes: Outcomes, taken: int, ended: int) -> None:
+        """`taken` and `ended`: when the batch was taken and when it was scored, Unix time in ns."""
+        rows = sum(len(job.rows) for job in batch.jobs)
+        for job in batch.jobs:
+            ids = RequestIds.of_job(job.request, job.id)
+            if ids.traceparent is None:
+                continue
+            known = {"modelgate.job_id": job.id, "modelgate.model": batch.model, "modelgate.version": batch.version}
+            if ids.handed_over is not None:
+                wait = self._tracer.start("queue", ids.traceparent, at=min(ids.handed_over, taken))
+                self._tracer.end(wait, known, at=taken)
+            outcome = outcomes.get(job.id)
+            scoring = self._tracer.start("predict", ids.traceparent, at=taken)
+            self._tracer.end(
+                scoring,
+                {**known, "modelgate.batch.jobs": len(batch.jobs), "modelgate.batch.rows": rows},
+                failed=outcome.code if isinstance(outcome, Failure) else None,
+                at=ended,
+            )
