@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help up extra upgrade train import key key-list key-rotate key-revoke keys routes sign test coverage bench lint clients wheel soak faults kernel-faults zoo system-test lock clean
+.PHONY: help up extra upgrade train import key key-list key-rotate key-revoke keys routes sign test coverage bench lint clients wheel slow soak faults kernel-faults zoo system-test lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -124,8 +124,10 @@ faults: $(VENV)/dev.stamp  ## cause each kind of fault under load and show what 
 zoo: $(VENV)/dev.stamp  ## import every kind of model and compare its answers: make zoo [ONLY=texts] [KERNELS=1] [RELEASES=all, or "1.3.2 1.8.0"]
 	@OMP_NUM_THREADS=1 $(BIN)/python -m $(if $(RELEASES),tests.zoo.releases $(filter-out all,$(RELEASES)),tests.zoo$(if $(KERNELS),.kernels) $(call quoted,$(ONLY)))
 
-system-test: $(VENV)/dev.stamp  ## run the slow tests, and drive the docker compose stack over HTTP
+slow: $(VENV)/dev.stamp  ## run the tests that take many seconds each; half an hour on two cores
 	@$(PYTEST) -m slow
+
+system-test: $(VENV)/dev.stamp  ## drive the docker compose stack over HTTP; needs a Docker engine
 	@$(BIN)/python -m pytest tests/system -rs
 
 lock: $(VENV)/dev.stamp  ## compile the locks in requirements/

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -125,7 +126,7 @@ def test_a_full_redis_refuses_new_jobs_and_finishes_accepted_ones(site: Site) ->
 @pytest.mark.slow
 def test_expired_results_free_memory_and_leave_no_keys(tmp_path: Path, models: Path) -> None:
     with start_site(tmp_path, models, result_ttl=1) as site:
-        site.cluster.start().ready()
+        worker = site.cluster.start(lease=120, stuck_after=120).ready()
         redis = site.cluster.redis
 
         def steady() -> set[bytes]:
@@ -145,9 +146,10 @@ def test_expired_results_free_memory_and_leave_no_keys(tmp_path: Path, models: P
         until(at_rest, "the first result expires")
         before, size_before = steady(), size()
         redis.config_set("maxmemory", int(redis.info("memory")["used_memory"]) + 1_000_000)
-        # Redis gives up results that somebody has seen before it refuses a job.
+        worker.send(signal.SIGSTOP, worker.processes())  # else results may expire faster than jobs come
         with Clients(site.gateway.address, ["quick"], wait=0) as clients:
             clients.until_more(1, "refused", lambda answer: answer.status == 503)
+            worker.send(signal.SIGCONT, worker.processes())
             clients.until_more(20, "there is room again", lambda answer: answer.status == 202)
         assert clients.statuses().keys() == {202, 503}
         until(at_rest, "all results expire")
