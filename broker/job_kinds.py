@@ -33,6 +33,7 @@ class JobKind:
     `staged`: scorers do such a job in tasks (TAKE_TASK), which are jobs of a kind with `task`.
     `pinned`: a job has a field `version`, and one without it belongs to another program.
     `logged`: a job has a log.
+    `running_count`: running jobs count for the most jobs of an owner, too, not only those that wait.
     `ttl`: returns the seconds that such a job is kept after its end, under these settings.
     `published`: the message that a job has ended holds the whole job; otherwise it has to be read.
     `fields`: the fields of its hash that `read` needs beside those of every kind, each with its parser.
@@ -51,6 +52,7 @@ class JobKind:
     task: bool = False
     pinned: bool = False
     logged: bool = False
+    running_count: bool = False
     published: bool = False
     fields: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
     read: Callable[[Mapping[str, Any], str, str], Job] | None = None
@@ -132,6 +134,7 @@ REPOSITORY_COMMAND = JobKind(
     "modelgate.repository_command",
     TRAINERS,
     former_function="trainer.tasks.order",
+    running_count=True,
     ttl=lambda _: COMMAND_TTL,
 )
 
@@ -197,7 +200,7 @@ def _lua_matches(queue: str) -> str:
 
 
 def _lua_entry(kind: JobKind) -> str:
-    flags = ("batched", "staged", "task", "pinned", "logged", "published", "readable")
+    flags = ("batched", "staged", "task", "pinned", "logged", "running_count", "published", "readable")
     names = "".join(f", {name} = true" for name in flags if getattr(kind, name))
     names += f", name = '{kind.name}'" if kind.readable else ""
     kept = [name for name in kind.fields if name not in READ_OF_ALL] + ["log_start"] * kind.logged

@@ -33,7 +33,7 @@ class TrainerUnavailable(Exception):
 
 
 class TooManyWaiting(Exception):
-    """As many jobs of this owner wait for the trainer as may."""
+    """This owner has as many jobs at the trainer as it may have."""
 
 
 def require_signer(signer: Signer | None) -> Signer:
@@ -99,9 +99,10 @@ def enqueue(
 
     The signature lasts for `ttl` seconds: a trainer must begin the job by then, even if another trainer died with it. A
     job that no trainer has begun after `start_timeout` seconds expires. `request` has the ids of its request
-    (`contract.request_ids`). The job belongs to `owner`, of whose jobs at most `most_waiting` may wait in the queue
-    (None: no limit). Its end is reported to the URL `webhook`. With the `idempotency` of an earlier request, no job is
-    enqueued: the id is that of the earlier one, which may have ended. Raises `broker.idempotency.IdempotencyConflict`.
+    (`contract.request_ids`). The job belongs to `owner`, of whose jobs at most `most_waiting` may wait in the queue, or
+    wait and run if the kind counts both (None: no limit). Its end is reported to the URL `webhook`. With the
+    `idempotency` of an earlier request, no job is enqueued: the id is that of the earlier one, which may have ended.
+    Raises `broker.idempotency.IdempotencyConflict`.
     """
     signature = require_signer(signer).sign_job(kind.queue, job.id, job.data, time.time() + ttl)
     expires = "" if start_timeout is None else round(start_timeout * 1000)
@@ -117,5 +118,5 @@ def enqueue(
     call = Call("enqueue", [kind.queue, job.id, expires, owner, limit, "signature", signature, *fields])
     (answer,) = (durability or Durability()).send(Scripts(connection).send, [call])
     if not answer:
-        raise TooManyWaiting(f"{most_waiting} jobs of {owner!r} wait in {kind.queue!r}")
+        raise TooManyWaiting(f"{most_waiting} jobs of {owner!r} are in {kind.queue!r}")
     return made_in(answer) or job.id

@@ -9,11 +9,13 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import IO
+from typing import IO, TypeVar
 
 from contract.wording import shown
 
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
+
+_T = TypeVar("_T")
 
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\s*', re.IGNORECASE)
 """What a spreadsheet may write before the header."""
@@ -24,6 +26,8 @@ LONGEST_CELL = 2**31 - 1
 """Longest cell. Open quotation marks are detected in another way."""
 _LINES_OF_HEADER = 100
 """Most lines of the header: a name may have several."""
+LONGEST_HEADER = 500_000
+"""Most characters of a header that is read without the rows."""
 _LINES_AT_ONCE = 5000
 _CELLS_SHARED = 100_000
 GUESSES = {"cp1252": "Windows-1252", "latin-1": "Latin-1"}
@@ -52,13 +56,26 @@ def read(file: IO[bytes], most: int | None = None, on_progress: Callable[[float]
 
     `on_progress` is called with the fraction that has been read. Raises `NotCsv`.
     """
+    return _decoded(file, lambda text, encoding: _read(text, file, most, on_progress, GUESSES.get(encoding)))
+
+
+def read_header(file: IO[bytes]) -> tuple[list[str], bool]:
+    """Return the names in the header, with the blanks around them, and whether a row follows.
+
+    Reads at most `_LINES_OF_HEADER` lines and `LONGEST_HEADER` characters of `file`. Raises `NotCsv`, also if the file
+    goes on and no row has begun there."""
+    return _decoded(file, lambda text, _: _read_header(text))
+
+
+def _decoded(file: IO[bytes], read_text: Callable[[io.TextIOWrapper, str], _T]) -> _T:
+    """Return what `read_text` makes of the text in `file` and its encoding, tried until one fits. Raises `NotCsv`."""
     limit = csv.field_size_limit(LONGEST_CELL)  # which is the whole process's
     try:
         for encoding in encodings_of(file):
             file.seek(0)
             text = io.TextIOWrapper(file, encoding, newline="")
             try:
-                return _read(text, file, most, on_progress, GUESSES.get(encoding))
+                return read_text(text, encoding)
             except UnicodeDecodeError:
                 continue
             finally:
@@ -101,6 +118,22 @@ def _read(
                 rows.append([None if not cell or cell.isspace() else shared.get(cell, cell) for cell in line])
         on_progress(min(raw.tell() / size, 1.0))
     return CsvTable(header, rows, separator, guessed)
+
+
+def _read_header(file: io.TextIOWrapper) -> tuple[list[str], bool]:
+    read = io.StringIO(newline="")
+    for _ in range(_LINES_OF_HEADER):
+        read.write(file.readline(LONGEST_HEADER - read.tell()))
+    read.seek(0)
+    first_line, separator = find_separator(read)
+    read.seek(0)
+    lines = islice(_clean(read), first_line, None)
+    header = next(records(lines, separator), [])
+    if any(line.strip() for line in lines):
+        return header, True
+    if file.read(1):
+        raise NotCsv(f"its first {_LINES_OF_HEADER} lines and {LONGEST_HEADER:,} characters have no header and row")
+    return header, False
 
 
 def records(lines: Iterator[str], separator: str) -> Iterator[list[str]]:

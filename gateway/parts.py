@@ -196,6 +196,7 @@ class Parts:
             durability=self.durability,
             command_ttl=max(COMMAND_TTL, self.settings.result_ttl),
             request_ids=travelling_ids,
+            owner=lambda: caller().owner,
             idempotency=current_idempotency,
             on_replay=note_replay,
         )

@@ -54,6 +54,7 @@ STATUSES: Mapping[Reason, int] = {
     Reason.NOT_FINISHED: 409,
     Reason.OTHERS_SCHEDULE: 409,
     Reason.OVERLOADED: 503,
+    Reason.PREVIEWS_LIMIT: 429,
     Reason.QUEUE_FULL: 503,
     Reason.RATE_LIMIT: 429,
     Reason.REDIS_FULL: 503,

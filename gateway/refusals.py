@@ -39,6 +39,7 @@ class Reason(StrEnum):
     NOT_FINISHED = "not_finished"
     OTHERS_SCHEDULE = "others_schedule"
     OVERLOADED = "overloaded"
+    PREVIEWS_LIMIT = "previews_limit"
     QUEUE_FULL = "queue_full"
     RATE_LIMIT = "rate_limit"
     REDIS_FULL = "redis_full"

@@ -28,10 +28,13 @@ from contract.errors import Failure, ModelgateError
 from contract.jobs import Job, Status, reply_channel, timestamp
 from contract.keys import EVERYBODY, Key
 from contract.parameters import Parameter
-from contract.training import RepositoryCommand, TrainingRequest
+from contract.training import RepositoryAction, RepositoryCommand, TrainingRequest
 
 COMMAND_START_TIMEOUT = 3.0
 """Seconds within which a trainer must begin a repository command; otherwise the command is withdrawn."""
+
+MOST_PREVIEWS = 2
+"""Previews of one owner that may wait and run. The trainer runs eight commands at a time, so the others stay free."""
 
 _COMMAND_CHECK = 1.0
 """Seconds between two looks at a repository command, whose end wakes its caller unless the message is lost."""
@@ -52,13 +55,15 @@ class TrainerClient:
         durability: Durability | None = None,
         command_ttl: int = COMMAND_TTL,
         request_ids: Callable[[], str] = str,
+        owner: Callable[[], str] = str,
         idempotency: Callable[[], str] = str,
         on_replay: Callable[[], object] = lambda: None,
     ) -> None:
         """`timeout` of a training and `result_ttl` of one that has ended are in seconds, and so is `command_ttl` of a
         repository command that may be repeated. `durability` decides when a training is accepted. `request_ids` returns
-        the ids of the request for which the caller acts (`contract.request_ids`), `idempotency` its key and
-        fingerprint, or ''. `on_replay` is called when the job of an earlier request answers it."""
+        the ids of the request for which the caller acts (`contract.request_ids`), `owner` the owner for whom commands
+        run, and `idempotency` the request's key and fingerprint, or ''. `on_replay` is called when the job of an
+        earlier request answers it."""
         self._durability = durability
         self._redis: Any = connection
         self._scripts = Scripts(connection)
@@ -67,6 +72,7 @@ class TrainerClient:
         self._result_ttl = result_ttl
         self._command_ttl = command_ttl
         self._request_ids = request_ids
+        self._owner = owner
         self._idempotency = idempotency
         self._on_replay = on_replay
 
@@ -104,7 +110,8 @@ class TrainerClient:
 
         Raises `TrainerUnavailable` if no trainer begins it within `COMMAND_START_TIMEOUT` seconds (then it never runs)
         or none answers in time (then it may run), and `ModelgateError` with the trainer's reason if it fails. Raises
-        `IdempotencyConflict`, and `InFlight` while the command of an earlier request has not ended.
+        `IdempotencyConflict`, `InFlight` while the command of an earlier request has not ended, and `TooManyWaiting`
+        for a preview if `MOST_PREVIEWS` commands of its owner wait or run.
         """
         idempotency = self._idempotency()
         job = make_job(
@@ -124,6 +131,8 @@ class TrainerClient:
             ttl=most,
             start_timeout=COMMAND_START_TIMEOUT,
             request=self._request_ids(),
+            owner=self._owner(),
+            most_waiting=MOST_PREVIEWS if command.action is RepositoryAction.PREVIEW_TRAINING else None,
             idempotency=idempotency,
         )
         if job_id == job.id:

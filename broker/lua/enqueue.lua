@@ -6,7 +6,7 @@
 -- Writes rq:job:<id>, rq:queue:<q>, rq:queues (SET), the deadlines and the bell of q, mg:spare:<q>,
 -- mg:idempotency:<owner>:<hash>; for a file mg:lane, mg:turn and mg:bell:lane.
 -- ARGV: q, id, ms after which it expires unless it has begun (or ''), its owner (or ''), most jobs of the owner that may
---   wait in q (or ''; files: wait or run), then fields and values of rq:job:<id>, as RQ makes them.
+--   wait in q (or ''; files and kinds with running_count: wait or run), then fields and values of rq:job:<id>, as RQ makes them.
 -- Returns syncing(), and 1 (accepted, now or before: repeating is harmless), 0 (the owner has reached its limit of
 --   jobs), or what `earlier` answers for a job with the field `idempotency`. The error OOM if Redis is full and the
 --   hour's bytes are spent.
@@ -26,14 +26,19 @@ local function spend()
   return true
 end
 
--- Whether the owner has as many waiting jobs as it may have.
+-- Whether the owner has as many jobs as it may have.
 local function limit_reached()
-  if kind_of(q).staged then return call('LLEN', 'rq:queue:' .. q) + call('ZCARD', 'rq:wip:' .. q) >= most end
-  local waiting = 0
-  for _, other in ipairs(call('LRANGE', 'rq:queue:' .. q, 0, -1)) do
-    if fields_of(other, 'owner')[1] == owner then waiting = waiting + 1 end
+  local list, wip = 'rq:queue:' .. q, 'rq:wip:' .. q
+  if kind_of(q).staged then return call('LLEN', list) + call('ZCARD', wip) >= most end
+  local ids = call('LRANGE', list, 0, -1)
+  for _, entry in ipairs(kind_of(q).running_count and call('ZRANGE', wip, 0, -1) or {}) do
+    ids[#ids + 1] = string.match(entry, '^[^:]*')
   end
-  return waiting >= most
+  local found = 0
+  for _, other in ipairs(ids) do
+    if (fields_of(other, 'owner')[1] or '') == owner then found = found + 1 end
+  end
+  return found >= most
 end
 
 if call('EXISTS', key) == 1 then return { syncing(), 1 } end

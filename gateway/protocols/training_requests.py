@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections import Counter
@@ -24,9 +23,6 @@ from contract.training_columns import resolve_columns
 from contract.wording import shown
 from gateway.protocols import native
 from gateway.refusals import Reason, Refusal, did_you_mean
-
-_HEAD = 4 * 1024 * 1024
-"""Bytes of a file that have to contain its header and first row."""
 
 _MAX_NAME, _MAX_NOTES, _MAX_PATH, _MAX_FEATURES, _MAX_DEPTH = 256, 4000, 1024, 10_000, 20
 _KEYS = ("recipe", "parameters", "target", "features", "id_field", "kinds", "alias", "gate", "notes", "data")
@@ -128,17 +124,21 @@ def check_parameters(request: TrainingRequest, parameters: Sequence[Parameter]) 
 
 
 def check_file(request: TrainingRequest, file: IO[bytes]) -> None:
-    """Raise `Refusal` if the beginning of the CSV `file` shows that it cannot be used."""
+    """Raise `Refusal` if the header of the CSV `file` shows that it cannot be used. All other requests of the process
+    wait meanwhile, so it reads no further."""
     try:
-        table = csv_table.read(io.BytesIO(file.read(_HEAD)), most=1)
+        columns, has_rows = csv_table.read_header(file)
     except csv_table.NotCsv as error:
         raise invalid([FieldError(None, "file", "not_csv", f"the file is not CSV: {error}")]) from error
-    if not table.rows:
+    if len(columns) > _MAX_FEATURES:
+        message = f"the file has {len(columns):,} columns; it may have {_MAX_FEATURES:,}"
+        raise invalid([FieldError(None, "file", "too_many", message)])
+    if not has_rows:
         message = "the file has no rows; it needs a header and at least one row"
         raise invalid([FieldError(None, "file", "no_rows", message)])
     if request.recipe == GENERIC_RECIPE and request.target:
         named = (request.target, request.features, request.id_field, request.kinds)
-        _, errors = resolve_columns(table.columns, *named)
+        _, errors = resolve_columns([name.strip() for name in columns], *named)
         if errors:
             raise invalid(errors, len(errors))
 

@@ -65,12 +65,16 @@ class Trainings:
             raise Refusal(Reason.TRAININGS_WAITING_LIMIT, detail, retry_after=RETRY_TRAINING) from error
 
     def preview(self, request: TrainingRequest) -> TrainingPreview:
-        """Return how a training would understand its file, which the trainer deletes then. Raises as
-        `gateway.serving.commands.run`."""
+        """Return how a training would understand its file, which the trainer deletes then. Raises `Refusal` if the
+        owner has too many at the trainer, and as `gateway.serving.commands.run`."""
         command = RepositoryCommand(
             RepositoryAction.PREVIEW_TRAINING, request.model, upload=request.upload, training=request.to_json()
         )
-        return TrainingPreview.from_json(run(self.run_command, command))
+        try:
+            return TrainingPreview.from_json(run(self.run_command, command))
+        except TooManyWaiting as error:
+            detail = "the trainer is busy with previews and changes of your owner; try again when one has ended"
+            raise Refusal(Reason.PREVIEWS_LIMIT, detail, retry_after=1) from error
 
     def recipe_of(self, model: str, recipes: list[str]) -> str:
         """Return the recipe of the current version, else the recipe with the model's name."""

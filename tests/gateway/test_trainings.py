@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from broker.job_kinds import TRAINING
+from broker.gateway import trainer_client
+from broker.job_kinds import REPOSITORY_COMMAND, TRAINING
 from broker.lease_groups import TRAINERS
 from broker.supervisor import Leases
 from broker.trainer import TrainerQueue
@@ -22,7 +25,9 @@ from contract.parameters import Parameter
 from contract.settings import Settings
 from contract.training import Gate, RepositoryAction, RepositoryCommand, TrainingPreview, TrainingRequest
 from gateway.app import create_app
-from tests.support import SIGNER
+from gateway.protocols.training_requests import check_file
+from gateway.refusals import Refusal
+from tests.support import SIGNER, until
 
 RECIPES = ["iris", "loan", "tabular"]
 DATA = {"path": "loan.csv"}
@@ -523,6 +528,51 @@ def test_the_first_of_very_many_errors_are_listed(client: FlaskClient) -> None:
     assert "did you mean 'gate'?" in problem["errors"][0]["message"]
 
 
+class CountedFile(io.BytesIO):
+    """Counts the bytes that are read. `calls`: the functions that Python called meanwhile."""
+
+    count = calls = 0
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        self.count += len(read := super().read1(size))
+        return read
+
+    def count_calls(self, *_: object) -> None:
+        self.calls += 1
+
+
+MANY = 4_000_000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"," * MANY, b"\n" * MANY, b"\r" * MANY, b"a,b\n" + b"\n" * MANY, b'"' + b"x\n" * MANY, b'"",' * MANY],
+    ids=["commas", "blank lines", "carriage returns", "blank rows", "an open quotation mark", "quoted names"],
+)
+def test_a_hostile_file_takes_the_gateway_little_work(content: bytes) -> None:
+    file = CountedFile(content)
+    sys.setprofile(file.count_calls)
+    try:
+        with pytest.raises(Refusal):
+            check_file(TrainingRequest("m", "tabular", target="y"), file)
+    finally:
+        sys.setprofile(None)
+    assert file.count < 600_000 and file.calls < 2_000, (file.count, file.calls)
+
+
+def test_a_file_of_too_many_columns_is_refused(client: FlaskClient, spool: Path) -> None:
+    header = ",".join(f"c{number}" for number in range(10_001)).encode()
+    problem = refused(client.post("/v1/models/new/train", **form(header + b"\n1\n", target="c1", recipe="tabular")))
+    assert problem["detail"] == "the file has 10,001 columns; it may have 10,000"
+    assert [error["code"] for error in problem["errors"]] == ["too_many"] and files(spool) == []
+
+
+@pytest.mark.parametrize("cell", ["\N{EURO SIGN}" * 200_000, '"' + "line\n" * 100_000 + '"'], ids=["long", "of lines"])
+def test_the_first_row_may_be_long(client: FlaskClient, trainer_queue: TrainerQueue, cell: str) -> None:
+    sent = form(f"\N{POUND SIGN},y\n{cell},1\n".encode(), target="y", recipe="tabular", features='["\N{POUND SIGN}"]')
+    accepted(client.post("/v1/models/new/train", **sent), trainer_queue)
+
+
 COMMANDS: list[RepositoryCommand] = []
 SHOWN = TrainingPreview("x", 2, True, [], "b", None, ["learning needs at least 20 rows"], [])
 
@@ -564,6 +614,35 @@ def test_a_preview_needs_a_file_and_the_recipe_for_any_file(previewing: FlaskCli
     for body, field in (({}, "data"), ({"recipe": "iris"}, "recipe")):
         found = refused(previewing.post("/v1/models/churn/train?preview=1", json=body))
         assert [error["field"] for error in found["errors"]] == [field]
+
+
+def test_previews_of_one_owner_leave_the_trainer_free_for_others(
+    client: FlaskClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer_client, "COMMAND_START_TIMEOUT", 60.0)
+    Leases(redis, lease=60.0, group=TRAINERS).register("p-0-x", queues=[REPOSITORY_COMMAND.queue])
+    commands = TrainerQueue(redis, "p-0-x", REPOSITORY_COMMAND, SIGNER)
+    preview, begun = "/v1/models/churn/train?preview=1", list[str]()
+
+    def begin() -> None:
+        begun.append(until(lambda: commands.begin(begun), "the next command").id)
+
+    with ThreadPoolExecutor() as pool:
+        sent = [pool.submit(client.application.test_client().post, preview, json={"data": DATA}) for _ in range(2)]
+        begin()
+        until(lambda: redis.llen("rq:queue:publishing") == 1, "the preview that waits beside the one that runs")
+        late = client.post(preview, **form())
+        assert (refused(late, 429)["code"], late.headers["Retry-After"]) == ("previews_limit", "1")
+        sent.append(pool.submit(client.application.test_client().post, "/v1/models/sum/rollback"))
+        begin()
+        begin()
+        for job_id in begun:
+            commands.finish(job_id, SHOWN.to_json())
+        assert [one.result().status_code for one in sent] == [200, 200, 200]
+        again = pool.submit(client.post, preview, json={"data": DATA})
+        begin()
+        commands.finish(begun[-1], SHOWN.to_json())
+        assert again.result().status_code == 200
 
 
 def test_preview_is_0_or_1(previewing: FlaskClient) -> None:
