@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.system.stack import Stack
+from tests.system.stack import Stack, until
 
 MODELS = ["blobs", "boston", "iris", "loan", "sepals"]
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
@@ -27,9 +27,8 @@ def test_all_five_models_are_served(stack: Stack) -> None:
 
 def test_the_stack_is_ready_with_a_worker_alive(stack: Stack) -> None:
     assert stack.get("/health/live").status_code == 200
-    ready = stack.get("/health/ready")
-    assert ready.status_code == 200
-    assert ready.json()["status"] == "ok"
+    until(lambda: stack.get("/health/ready").json()["status"] == "ok")
+    assert stack.get("/health/ready").status_code == 200
 
 
 @pytest.mark.parametrize("model", MODELS)
