@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -41,6 +43,15 @@ class Chart:
         }
 
 
+class _Reading:
+    """The points of some models, which one caller reads for all. It is used `until` then, and without end while it is
+    under way."""
+
+    def __init__(self) -> None:
+        self.points: Future[Mapping[str | None, list[Point]]] = Future()
+        self.until = math.inf
+
+
 class Traffic:
     """Charts of the models that a caller may use. Raises `RedisError`."""
 
@@ -50,7 +61,7 @@ class Traffic:
         self._repository = repository
         self._caller = caller
         self._lock = threading.Lock()
-        self._kept: dict[tuple[Period, str | None], tuple[float, list[Point]]] = {}
+        self._kept: dict[tuple[Period, str | None], _Reading] = {}
 
     def of_all(self, period: Period) -> Chart:
         """Return the chart of all models that the caller may use, together."""
@@ -72,16 +83,32 @@ class Traffic:
         return dict(zip(models, (Chart(period, points) for points in self._points(period, models)), strict=True))
 
     def _points(self, period: Period, models: Sequence[str | None]) -> list[list[Point]]:
-        with self._lock:
+        own, readings, lacking = _Reading(), [], []
+        with self._lock:  # never while Redis is asked
             now = time.monotonic()
-            fresh = {model for model in models if self._kept.get((period, model), (0.0,))[0] > now}
-            lacking = [model for model in models if model not in fresh]
-            if lacking:
-                if len(self._kept) > _MOST_KEPT:
-                    self._kept = {key: kept for key, kept in self._kept.items() if kept[0] > now}
-                for model, points in zip(lacking, self._reader.read(period, lacking), strict=True):
-                    self._kept[period, model] = (now + KEEP, points)
-            return [self._kept[period, model][1] for model in models]
+            if len(self._kept) > _MOST_KEPT:
+                self._kept = {key: reading for key, reading in self._kept.items() if reading.until > now}
+            for model in models:
+                kept = self._kept.get((period, model))
+                if kept is None or kept.until <= now:
+                    kept = self._kept[period, model] = own
+                    lacking.append(model)
+                readings.append(kept)
+        if lacking:
+            self._read(own, period, lacking)
+        return [reading.points.result()[model] for reading, model in zip(readings, models, strict=True)]
+
+    def _read(self, reading: _Reading, period: Period, models: Sequence[str | None]) -> None:
+        """Read the points of these models. Those who wait for them get the same error, and those who come later read
+        again."""
+        try:
+            found = dict(zip(models, self._reader.read(period, models), strict=True))
+        except BaseException as error:
+            reading.until = -math.inf
+            reading.points.set_exception(error)
+            raise
+        reading.until = time.monotonic() + KEEP
+        reading.points.set_result(found)
 
 
 def _numbers(point: Point) -> dict[str, Any]:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from redis import Redis
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from broker.metrics.traffic import Period
-from contract.keys import Key, Scope
+from broker.metrics.traffic import Period, Point, TrafficReader
+from contract.keys import EVERYBODY, Key, Scope
+from contract.repository import Repository
 from contract.settings import Settings
 from gateway.app import create_app
 from gateway.serving import traffic as serving
 from tests.gateway.callers import ADMIN_KEY, Caller
-from tests.support import Sum, numbers, write_version
+from tests.support import Sum, numbers, until, write_version
 
 ROW = {"a": 1, "b": 2}
 WAIT = {"Prefer": "wait=3"}
@@ -115,3 +121,87 @@ def test_what_was_read_is_kept_for_all_callers(
     record(client, redis)
     assert total(client, "/v1/models/sum/traffic")["requests"] == 0
     assert total(client, "/v1/models/sum/traffic?period=1d")["requests"] == 1
+
+
+class SlowReader(TrafficReader):
+    """Reads the real Redis, once a gate is opened."""
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(redis)
+        self.gate = threading.Event()
+        self.reads: list[tuple[Period, Sequence[str | None]]] = []
+        self.fault: Exception | None = None
+
+    def read(self, period: Period, models: Sequence[str | None]) -> list[list[Point]]:
+        self.reads.append((period, models))
+        if period is Period.MONTH:
+            assert self.gate.wait(30)
+            if self.fault:
+                raise self.fault
+        return super().read(period, models)
+
+
+@pytest.fixture
+def slow(redis: Redis) -> Iterator[SlowReader]:
+    reader = SlowReader(redis)
+    yield reader
+    reader.gate.set()
+
+
+@dataclass
+class Callers:
+    """Counts those who have asked for the traffic of all models."""
+
+    asked: int = 0
+
+    def __call__(self) -> Key:
+        self.asked += 1
+        return EVERYBODY
+
+
+@pytest.fixture
+def callers() -> Callers:
+    return Callers()
+
+
+@pytest.fixture
+def traffic(
+    slow: SlowReader, callers: Callers, settings: Settings, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> serving.Traffic:
+    monkeypatch.setattr(serving, "KEEP", 60.0)
+    return serving.Traffic(slow, Repository(models), callers)
+
+
+def three(traffic: serving.Traffic, callers: Callers, slow: SlowReader) -> list[Future[serving.Chart]]:
+    """Three callers who have asked the same while Redis was slow."""
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(traffic.of_all, Period.MONTH) for _ in range(3)]
+        until(lambda: callers.asked == 3 and slow.reads, "three callers ask")
+        slow.gate.set()
+    return asked
+
+
+def test_a_slow_read_stops_nobody_who_asks_for_something_else(traffic: serving.Traffic, slow: SlowReader) -> None:
+    kept = traffic.of_model("sum", Period.HOURS)
+    with ThreadPoolExecutor() as pool:
+        stuck = pool.submit(traffic.of_model, "sum", Period.MONTH)
+        until(lambda: len(slow.reads) == 2, "the slow read begins")
+        assert pool.submit(traffic.of_model, "sum", Period.HOURS).result(20) == kept
+        assert pool.submit(traffic.of_all, Period.DAY).result(20).total.answered == 0
+        assert not stuck.done()
+        slow.gate.set()
+        assert len(stuck.result(20).points) == Period.MONTH.points
+
+
+def test_callers_who_ask_the_same_share_one_read(traffic: serving.Traffic, callers: Callers, slow: SlowReader) -> None:
+    assert len({id(one.result().points) for one in three(traffic, callers, slow)}) == 1
+    assert slow.reads == [(Period.MONTH, [None])]
+
+
+def test_a_failed_read_fails_those_who_wait_for_it_and_no_others(
+    traffic: serving.Traffic, callers: Callers, slow: SlowReader
+) -> None:
+    slow.fault = RedisTimeoutError("slow")
+    assert all(isinstance(one.exception(), RedisTimeoutError) for one in three(traffic, callers, slow))
+    slow.fault = None
+    assert len(traffic.of_all(Period.MONTH).points) == Period.MONTH.points
