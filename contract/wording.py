@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+_KINDS = {
+    "integer": "whole number",
+    "string": "text",
+    "boolean": "yes or no",
+    "datetime": "date and time",
+    "datetime_day_first": "date and time, day first",
+    "datetime_month_first": "date and time, month first",
+}
+
+
+def kind_in_words(kind: str) -> str:
+    """Return the kind of an input or a column (`contract.training.KINDS`) as pages and reports call it."""
+    return _KINDS.get(kind, kind)
+
 
 def listed(values: Sequence[object], most: int = 10) -> str:
     """Return the first `values` as `shown` writes them, and the number of the others."""

@@ -150,7 +150,6 @@ class TryPages:
             versions=repository.versions(model.name)[::-1] if key.allows(Scope.READ) else [],
             snippets=_snippets(name, model, attempt.values),
             most_rows=MOST_ROWS,
-            kind_words=_kind_words,
         )
 
 
@@ -162,19 +161,6 @@ def _mode(model: ModelManifest, shown: bool) -> str:
     return (
         "fields" if shown and signature.format is RowFormat.TABLE and len(signature.inputs) <= MOST_FIELDS else "json"
     )
-
-
-def _kind_words(one: Field) -> str:
-    words = {
-        Kind.NUMBER: "number",
-        Kind.INTEGER: "whole number",
-        Kind.STRING: "text",
-        Kind.BOOLEAN: "yes or no",
-        Kind.DATETIME: "date and time",
-    }[one.kind]
-    if one.categories is not None:
-        words = "choice"
-    return f"{words}, optional" if one.nullable else words
 
 
 def _example(model: ModelManifest) -> dict[str, str]:

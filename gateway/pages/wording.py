@@ -9,6 +9,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from contract.wording import kind_in_words
+
 TITLES = {
     400: "That request cannot be read",
     403: "That is not allowed",
@@ -121,5 +123,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "count": count,
     "sentence": sentence,
     "cell": cell,
+    "kind": kind_in_words,
     "baseline": baseline,
 }

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from contract.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
-from contract.wording import percent
+from contract.wording import kind_in_words, percent
 from trainer.report.facts import lower_is_better
 from trainer.report.parts import MISSING, Facts, part
 from trainer.report.pictures import DASHES
@@ -52,6 +52,7 @@ def _environment() -> Environment:
         "changed": _changed,
         "value": _value,
         "words": _words,
+        "kind": kind_in_words,
         "size": _size,
         "time": _time,
         "dashes": _dashes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -14,6 +15,11 @@ from contract.keys import Key, new_token
 from tests.gateway.callers import store
 
 _TOKEN = re.compile(r'name="token" value="([^"]+)"')
+
+
+def words(html: str) -> str:
+    """Return the text of a page, without its tags."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
 
 
 @dataclass(frozen=True)

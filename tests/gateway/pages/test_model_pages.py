@@ -9,13 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis import Redis
 
 from broker.metrics.traffic import Point
-from broker.scorer import BatchJob
 from contract.errors import Code, ModelgateError
-from contract.jobs import PredictionOutcome
-from contract.manifest import Golden
 from contract.report_placeholders import STATUS
 from contract.repository import Repository
 from contract.settings import Settings
@@ -24,8 +20,8 @@ from contract.training import RepositoryAction, RepositoryCommand
 from gateway.app import create_app
 from gateway.pages.snippets import snippets
 from gateway.pages.traffic import drawn
-from tests.gateway.conftest import scorer, without_redis
-from tests.gateway.pages.browsers import Browser
+from tests.gateway.conftest import without_redis
+from tests.gateway.pages.browsers import Browser, words
 from tests.support import Sum, numbers, write_version
 
 COMMANDS: list[RepositoryCommand] = []
@@ -41,11 +37,6 @@ def browser(settings: Settings, models: Path) -> Browser:
         return {"aliases": {}}
 
     return Browser(create_app(settings, obey).test_client())
-
-
-def words(html: str) -> str:
-    """Return the text of a page, without its tags."""
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
 
 
 def test_the_models_are_listed_with_their_versions(browser: Browser) -> None:
@@ -82,7 +73,7 @@ def test_the_form_is_made_from_the_signature_and_holds_the_example(browser: Brow
     assert "<option>Rural</option><option selected>Urban &lt;b&gt;</option>" in page
     assert '<option value=""></option><option value="true">yes</option>' in page
     assert 'value="2026-01-02"' in page
-    assert "yes or no, optional" in page
+    assert "yes or no, optional" in page and "<small>closed list</small>" in page
 
 
 def test_a_row_is_predicted_and_the_same_request_shown(browser: Browser, scoring: None) -> None:
@@ -198,34 +189,6 @@ def test_a_report_is_framed_by_our_pages_alone_and_runs_nothing(browser: Browser
     assert 'href="/ui/models/sum/versions/2/report"' in report.text  # one under /v1 would not take the session
     assert "the report" in report.text and "frame-ancestors 'self'" in policy and "sandbox" in policy
     assert "default-src 'none'" in policy and "script-src" not in policy
-
-
-def test_versions_are_compared(browser: Browser, models: Path) -> None:
-    write_version(models, "sum", Sum(), numbers("a", "b"), version=2)
-    (models / "sum" / "aliases.json").write_text('{"current": 1}')
-    page = words(browser.get("/ui/models/sum/compare?a=1&b=2").text)
-    assert "Versions 1 and 2" in page and "Neither names its parameters." in page
-    asked = browser.send("/ui/models/sum/compare?a=1&b=2", "/ui/models/sum/compare?a=1&b=2")
-    assert asked.status_code == 200 and "Neither was published with rows to try." in asked.text
-
-
-def test_the_rows_on_which_two_versions_differ_are_shown(browser: Browser, models: Path, redis: Redis) -> None:
-    shared = (3.0, 4.0)
-    write_version(models, "sum", Sum(), numbers("a", "b"), version=2, golden=Golden(((1.0, 2.0), shared), (3.0, 7.0)))
-    write_version(models, "sum", Sum(), numbers("a", "b"), version=3, golden=Golden((shared, (5.0, 6.0)), (7.0, 11.0)))
-    asked: list[list[Any]] = []
-
-    def answer(job: BatchJob) -> PredictionOutcome:
-        """Answer as version 2, and then as version 3, which differs in one row."""
-        asked.append([list(row) for row in job.rows])
-        sums = [sum(row) for row in job.rows]
-        return PredictionOutcome(sums if len(asked) == 1 else [*sums[:-1], 12.5], None, [], 0.5, 1)
-
-    path = "/ui/models/sum/compare?a=2&b=3"
-    with scorer(redis, answer):
-        page = browser.send(path, path)
-    assert asked == [[[1, 2], [3, 4], [5, 6]]] * 2
-    assert "They differ on 1 of 3 rows." in words(page.text) and "11 12.5 5 6" in words(page.text)
 
 
 def test_the_traffic_of_a_model_without_any_says_what_to_do(browser: Browser) -> None:

@@ -23,7 +23,9 @@ from contract.errors import Code, Failure, ModelgateError
 from contract.jobs import Job, Status
 from contract.keys import Key, Scope, new_token
 from contract.settings import Settings
+from contract.signature import Field, Kind
 from contract.training import (
+    KINDS,
     ColumnPreview,
     ColumnUse,
     Progress,
@@ -38,7 +40,7 @@ from gateway.pages.jobs import shown_output
 from gateway.rules import Level, Route
 from tests.gateway.callers import ADMIN_KEY, Caller, store
 from tests.gateway.pages.browsers import Browser
-from tests.support import SIGNER
+from tests.support import SIGNER, Sum, write_version
 
 ROW = {"a": 1, "b": 2}
 ME = Key("k-me", "ada", "team", frozenset(Scope) - {Scope.ADMIN})
@@ -270,6 +272,18 @@ def test_a_file_shows_its_columns_and_a_name(me: Browser, trainer: TrainerQueue,
     assert "&lt;b&gt;region&lt;/b&gt;" in shown and "<b>region" not in shown
     assert "classification" in shown and "a closed list" in shown and "1.0 %" in shown
     assert not list((tmp_path / "spool").glob("*.upload")) and trainer.begin([]) is None
+
+
+def test_kinds_have_the_same_words_on_all_pages(me: Browser, trainer: TrainerQueue, models: Path) -> None:
+    shown = form(me, "/ui/train/preview").text
+    assert '<option value="">text</option>' in shown and '<option value="integer">whole number</option>' in shown
+    words = {kind: re.search(f'<option value="{kind}">([^<]+)</option>', shown) for kind in KINDS}
+    assert len({found[1] for found in words.values() if found}) == len(KINDS)
+    write_version(models, "kinds", Sum(), [Field(str(kind), kind) for kind in Kind])
+    tried = me.get("/ui/models/kinds").text
+    for kind in Kind:
+        found = words[kind]
+        assert found and f'">{kind}</label><small>{found[1]}</small>' in tried
 
 
 def test_a_problem_of_a_file_keeps_the_training_from_starting(me: Browser, trainer: TrainerQueue) -> None:
