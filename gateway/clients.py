@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from gateway.exchange import current
+from gateway.exchange import current, travelling_ids
 from gateway.serving.predicting import RequestContext
 
 if TYPE_CHECKING:
@@ -27,6 +29,13 @@ def request_context(environ: WSGIEnvironment) -> RequestContext:
         exchange.job_accepted,
         hung_up(environ),
     )
+
+
+def further_context(environ: WSGIEnvironment) -> RequestContext:
+    """Return the context of one more prediction for the current request. Its job has an id of its own and the id of the
+    request. An idempotency key belongs to the first job alone."""
+    job_id = os.urandom(16).hex()
+    return replace(request_context(environ), job_id=job_id, request_ids=travelling_ids(), idempotency="")
 
 
 def hung_up(environ: WSGIEnvironment) -> Callable[[], bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -12,9 +12,10 @@ from contract.instances import Grid
 from contract.jobs import Status
 from contract.keys import Scope
 from contract.manifest import ModelManifest
-from contract.signature import RowFormat
-from gateway.clients import request_context
+from contract.signature import OutputKind, RowFormat
+from gateway.clients import further_context, request_context
 from gateway.exchange import caller
+from gateway.pages.curves import curves_of
 from gateway.pages.layout import blueprint_of_pages, page
 from gateway.pages.model_header import ModelHeader
 from gateway.pages.versions import compared, facts_of
@@ -26,26 +27,25 @@ from gateway.serving.predicting import PredictionOptions, Predictor
 WAIT = 20.0
 """Seconds that a page waits for the answer of each version: a worker may have to load it first."""
 
-_CURVES = {"roc": ("ROC", "false positive rate", "true positive rate")} | {
-    "precision_recall": ("Precision and recall", "recall", "precision")
-}
-
 
 @dataclass(frozen=True)
 class Difference:
-    """A row on which two versions answer differently."""
+    """A row on which two versions answer differently. `by`: how much more the second one answers, if both estimate a
+    number."""
 
     values: Sequence[Any]
     before: Any
     now: Any
+    by: float | None
 
 
 @dataclass(frozen=True)
 class Differences:
-    """How the answers of two versions to the same `rows` differ. `reason`: why they could not be asked, or ''."""
+    """How the answers of two versions to the same `rows` differ. `items` is None before they are asked. `reason`: why
+    they cannot be asked, or did not answer, or ''."""
 
-    rows: int = 0
-    items: Sequence[Difference] = ()
+    rows: Sequence[Sequence[Any]] = ()
+    items: Sequence[Difference] | None = None
     reason: str = ""
 
 
@@ -58,7 +58,8 @@ class ComparePages:
 
         @routes.get("/models/<name>/compare", level=Level.READ, page=True)
         def compare(name: str) -> Response:
-            return self._page(name, *self._versions(name), None)
+            one, other = self._versions(name)
+            return self._page(name, one, other, _asked(one, other))
 
         # A form, because it makes jobs.
         @routes.post("/models/<name>/compare", level=Level.PREDICT, page=True)
@@ -78,9 +79,10 @@ class ComparePages:
         one, other = (repository.manifest(*resolve(repository, f"{name}@{version}")) for version in (a, b))
         return one, other
 
-    def _page(self, name: str, one: ModelManifest, other: ModelManifest, found: Differences | None) -> Response:
+    def _page(self, name: str, one: ModelManifest, other: ModelManifest, found: Differences) -> Response:
         repository, key = self.predictor.repository, caller()
-        facts = [facts_of(repository, name, version) for version in (one.version, other.version)]
+        facts = {version: facts_of(repository, name, version) for version in (one.version, other.version)}
+        names = list(one.signature.names)
         return page(
             "compare.html",
             title=f"{name}: versions {one.version} and {other.version}",
@@ -90,34 +92,57 @@ class ComparePages:
             versions=repository.versions(name)[::-1],
             metrics=compared(repository, name, one.version, other.version),
             parameters=_parameters(one.parameters, other.parameters),
-            curves=_curves(facts),
+            curves=curves_of(facts, request.args.get("class", "")),
             facts=facts,
             found=found,
-            names=one.signature.names,
+            names=names,
+            columns=_strongest_first(names, facts[other.version]),
         )
 
     def _differences(self, one: ModelManifest, other: ModelManifest) -> Differences:
-        """Send the golden rows of both versions to both, and return where the answers differ."""
-        if one.signature.names != other.signature.names or one.signature.format is not other.signature.format:
-            return Differences(reason="They take different inputs, so no row can be sent to both.")
-        if one.signature.format is RowFormat.RECORDS:
-            return Differences(reason="Models that take records cannot be compared row by row here.")
-        rows = [list(row) for row in dict.fromkeys(map(tuple, (*one.golden.rows, *other.golden.rows)))]
-        if not rows:
-            return Differences(reason="Neither was published with rows to try.")
-        answers = []
-        for model in (one, other):
-            context = request_context(request.environ)
-            if model is other:  # two jobs answer this request
-                context.job_id = f"{context.job_id[:-1]}x"
+        """Send the golden rows of both versions to both, and return where the answers differ, by the size of the
+        difference if they are numbers."""
+        asked = _asked(one, other)
+        if asked.reason:
+            return asked
+        contexts = (request_context(request.environ), further_context(request.environ))
+        answers: list[Any] = []
+        for model, context in zip((one, other), contexts, strict=True):
             options, size = PredictionOptions(wait=WAIT), request.content_length or 0
-            job = self.predictor.predict(model, Grid(None, rows), size, options, context)
+            job = self.predictor.predict(model, Grid(None, asked.rows), size, options, context)
             if job.status is not Status.SUCCEEDED or job.output is None:
                 why = job.error.message if job.error else f"it is {job.status} after {WAIT:g} s"
-                return Differences(reason=f"Version {model.version} did not answer: {why}.")
+                return replace(asked, reason=f"Version {model.version} did not answer: {why}.")
             answers.append(job.output["predictions"])
-        items = [Difference(row, *pair) for row, pair in zip(rows, zip(*answers, strict=True), strict=True)]
-        return Differences(len(rows), [item for item in items if item.before != item.now])
+        numeric = _estimates(one) and _estimates(other)
+        items = [
+            Difference(row, before, now, now - before if numeric else None)
+            for row, before, now in zip(asked.rows, answers[0], answers[1], strict=True)
+            if before != now
+        ]
+        return replace(asked, items=sorted(items, key=lambda item: -abs(item.by or 0)))
+
+
+def _asked(one: ModelManifest, other: ModelManifest) -> Differences:
+    """Return the rows that both versions can be asked: the golden ones of both."""
+    if one.signature.names != other.signature.names or one.signature.format is not other.signature.format:
+        return Differences(reason="They take different inputs, so no row can be sent to both.")
+    if one.signature.format is RowFormat.RECORDS:
+        return Differences(reason="Models that take records cannot be compared row by row here.")
+    rows = [list(row) for row in dict.fromkeys(map(tuple, (*one.golden.rows, *other.golden.rows)))]
+    return Differences(rows, reason="" if rows else "Neither was published with rows to try.")
+
+
+def _estimates(model: ModelManifest) -> bool:
+    """Return whether each answer is a number, and no class that is written as one."""
+    return [output.kind for output in model.signature.outputs] == [OutputKind.NUMBER]
+
+
+def _strongest_first(names: Sequence[str], facts: Mapping[str, Any]) -> list[str]:
+    """Return the names of the inputs, those first that matter most according to the report of a version."""
+    measured = [column["name"] for column in facts.get("importance", {}).get("columns", ())]
+    strongest = [name for name in measured if name in names]
+    return [*strongest, *(name for name in names if name not in strongest)]
 
 
 def _parameters(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -129,23 +154,3 @@ def _parameters(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple
 
 def _flat(parameters: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in parameters.items()}
-
-
-def _curves(facts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the curves of the first class that both versions have, as points of an SVG of 100 by 100."""
-    found = []
-    for kind, (title, x_label, y_label) in _CURVES.items():
-        curves = [_first_curve(one, kind) for one in facts]
-        if all(curves):
-            found.append({"title": title, "x": x_label, "y": y_label, "curves": curves})
-    return found
-
-
-def _first_curve(facts: Mapping[str, Any], kind: str) -> dict[str, Any] | None:
-    answers = facts.get("answers")
-    curves = answers.get(kind, {}).get("curves") if isinstance(answers, dict) else None
-    if not curves:
-        return None
-    curve = curves[0]
-    points = " ".join(f"{100 * x:.1f},{100 - 100 * y:.1f}" for x, y in zip(curve["x"], curve["y"], strict=True))
-    return {"points": points, "area": curve["area"], "label": curve["label"]}

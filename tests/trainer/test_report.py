@@ -180,6 +180,8 @@ def test_a_number_has_residuals(tmp_path: Path) -> None:
     assert len(facts["answers"]["points"]["actual"]) == 30
     assert abs(facts["answers"]["residuals"]["mean"]) < 1
     assert sum(facts["answers"]["residuals"]["histogram"]["counts"]) == 30
+    assert facts["answers"]["error_curve"]["y"][-1] == 1
+    assert len(facts["answers"]["actual_by_predicted"]["actual"]) == 3
     assert facts["importance"]["metric"] == "R²"
     assert facts["data"]["target"]["histogram"]
     assert "in the unit of price" in page.text
@@ -206,6 +208,7 @@ def test_a_data_frame_with_words_times_and_nulls_is_profiled_and_exchanged(tmp_p
     assert (months["min"], months["median"], months["max"], months["distinct"]) == (0, 29.5, 59, 60)
     assert (empty["nulls"], empty["distinct"]) == (60, 0)
     assert "no values" in page.text
+    assert "date and time" in page.text and "whole number" in page.text
     measured = {column["name"]: column["mean"] for column in facts["importance"]["columns"]}
     assert measured["plan"] > 0.3
     assert measured["months"] == measured["since"] == measured["empty"] == 0

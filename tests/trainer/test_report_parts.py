@@ -35,6 +35,7 @@ from trainer.report.evidence import Evidence
 from trainer.report.importance import importance
 from trainer.report.page import _value
 from trainer.report.parts import NotShown
+from trainer.report.regression import actual_by_predicted, error_curve
 from trainer.report.usage import usage
 from trainer.report.worst import worst
 
@@ -262,3 +263,55 @@ def test_an_example_that_is_too_long_is_left_out() -> None:
     long = {f"column {n}": n for n in range(2000)}
     with pytest.raises(NotShown, match="too long"):
         usage(dataclasses.replace(published(evidence), example=long))
+
+
+def of_errors(errors: Any, not_finite: int = 0) -> Numbers:
+    """Answers whose actual values are 0, 1, 2 and so on, and whose predictions are off by these errors."""
+    actual = np.arange(len(errors), dtype=float)
+    return Numbers(actual, actual - errors, np.arange(len(errors)), not_finite)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 100, 5000])
+def test_an_error_curve_says_how_many_rows_have_at_most_an_error(rows: int) -> None:
+    errors = np.random.default_rng(0).standard_cauchy(rows)
+    answers = of_errors(errors)
+    curve = error_curve(answers)
+    assert len(curve["x"]) == len(curve["y"]) <= 101
+    assert (curve["y"][0], curve["y"][-1]) == (0, 1)
+    found = np.abs(answers.actual - answers.predicted)
+    for x, y in zip(curve["x"], curve["y"], strict=True):
+        share = (found <= x * (1 + ROUNDED)).mean()
+        assert y - ROUNDED <= share, "so many rows have at most this error"
+        assert (found < x * (1 - ROUNDED)).mean() <= y + ROUNDED, "and no smaller error would do"
+
+
+def test_the_area_above_an_error_curve_is_the_mean_absolute_error() -> None:
+    errors = np.random.default_rng(0).exponential(size=20_000)
+    curve = error_curve(of_errors(errors))
+    x, y = np.array([0.0, *curve["x"]]), np.array([0.0, *curve["y"]])
+    area = np.trapezoid(1 - y, x)
+    assert area == pytest.approx(errors.mean(), rel=0.02)
+
+
+def test_a_prediction_that_is_not_finite_is_never_near_enough() -> None:
+    assert error_curve(of_errors(np.ones(30), not_finite=10))["y"][-1] == 0.75
+
+
+def test_predictions_that_are_right_on_average_are_calibrated_however_they_scatter() -> None:
+    predicted = np.random.default_rng(0).normal(size=100_000)
+    noise = np.random.default_rng(1).normal(size=100_000)
+    right = actual_by_predicted(Numbers(predicted + noise, predicted, np.arange(100_000), 0))
+    assert len(right["predicted"]) == 10
+    assert right["actual"] == pytest.approx(right["predicted"], abs=0.05)
+    narrow = actual_by_predicted(Numbers(predicted + noise, predicted / 2, np.arange(100_000), 0))
+    assert narrow["actual"] == pytest.approx([2 * value for value in narrow["predicted"]], abs=0.05)
+
+
+@pytest.mark.parametrize(("rows", "bins"), [(1, 1), (19, 1), (20, 2), (1000, 10)])
+def test_a_bin_of_predictions_has_ten_rows_at_least(rows: int, bins: int) -> None:
+    assert len(actual_by_predicted(of_errors(np.zeros(rows)))["predicted"]) == bins
+
+
+def test_equal_predictions_are_one_bin() -> None:
+    found = actual_by_predicted(Numbers(np.arange(50.0), np.full(50, 3.0), np.arange(50), 0))
+    assert found == {"predicted": [3.0], "actual": [24.5]}

@@ -11,9 +11,8 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from trainer.report.answers import Classes
 from trainer.report.curves import precision_recall, roc
-from trainer.report.parts import Facts, NotShown, clean, most_frequent, number, numbers, part
+from trainer.report.parts import Facts, NotShown, clean, equal_bins, most_frequent, number, numbers, part
 
-BINS, ROWS_A_BIN = 10, 10
 RECALLS = (0.95, 0.9, 0.75, 0.5, 0.25)
 """The report shows thresholds that reach these recalls."""
 
@@ -141,9 +140,7 @@ def calibration(answers: Classes) -> Facts:
         given, hit = answers.probabilities[:, shown[0]], answers.actual == shown[0]
     else:
         given, hit = answers.probabilities.max(axis=1), answers.actual == answers.probabilities.argmax(axis=1)
-    wanted = min(BINS, max(1, len(given) // ROWS_A_BIN))
-    edges = np.unique(np.quantile(given, np.linspace(0, 1, wanted + 1)))
-    bins = np.searchsorted(edges[1:-1], given, side="right")
+    bins = equal_bins(given)
     places, rows = np.unique(bins, return_counts=True)
     predicted, observed = (np.array([values[bins == place].mean() for place in places]) for values in (given, hit))
     low, high = _wilson(observed, rows)

@@ -23,6 +23,8 @@ NAME, PARAGRAPH = 80, 2000
 
 MOST_CLASSES = 10
 
+BINS, ROWS_A_BIN = 10, 10
+
 UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, lone surrogates, and characters that reverse the text beside them."""
 
@@ -70,6 +72,14 @@ def histogram(values: Any, most: int = 20) -> Facts | None:
     except ValueError:
         return None
     return {"edges": numbers(edges), "counts": counts.tolist()}
+
+
+def equal_bins(values: Any) -> Any:
+    """Return the bin of each value: up to `BINS` bins of about equal size, with `ROWS_A_BIN` values each unless many
+    are equal."""
+    wanted = min(BINS, max(1, len(values) // ROWS_A_BIN))
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, wanted + 1)))
+    return np.searchsorted(edges[1:-1], values, side="right")
 
 
 def most_frequent(labels: Sequence[Any], counts: Sequence[int], most: int = MOST_CLASSES) -> list[int]:

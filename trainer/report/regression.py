@@ -1,18 +1,21 @@
-"""Facts about a regressor's predictions of its test rows: predicted and actual values, and residuals."""
+"""Facts about a regressor's predictions of its test rows: predicted and actual values, residuals, and curves that can
+be drawn over those of another version."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from trainer.report.answers import Numbers
-from trainer.report.parts import Facts, histogram, number, numbers
+from trainer.report.parts import Facts, equal_bins, histogram, number, numbers
 
 POINTS, SEED = 500, 0
+STEPS = 100
+"""The error curve has a point for each hundredth of the rows, so it is at most 0.01 from the full one."""
 
 
 def regression(answers: Numbers) -> Facts:
-    """Return `points` (`actual`, `predicted`; at most `POINTS`, drawn at random) and `residuals`, actual less
-    predicted."""
+    """Return `points` (`actual`, `predicted`; at most `POINTS`, drawn at random), `residuals` (actual less predicted),
+    `error_curve` and `actual_by_predicted`."""
     actual, predicted = answers.actual, answers.predicted
     shown = np.sort(np.random.default_rng(SEED).permutation(len(actual))[:POINTS])
     residuals = actual - predicted
@@ -29,4 +32,31 @@ def regression(answers: Numbers) -> Facts:
             "quantile_95": number(high),
             "histogram": histogram(residuals, most=30),
         },
+        "error_curve": error_curve(answers),
+        "actual_by_predicted": actual_by_predicted(answers),
     }
+
+
+def error_curve(answers: Numbers) -> Facts:
+    """Return the share `y` of the test rows whose absolute error is at most `x`.
+
+    This is the regression error characteristic curve of Bi and Bennett (ICML 2003), for regressors what ROC curves are
+    for classifiers: the higher curve is the better one, and the area above it is the mean absolute error. A prediction
+    that is not finite is never near enough, so the curve then ends below 1.
+    """
+    shares = np.linspace(0, 1, STEPS + 1)
+    errors = np.quantile(np.abs(answers.actual - answers.predicted), shares, method="inverted_cdf")
+    finite = len(answers.actual) / (len(answers.actual) + answers.not_finite)
+    return {"x": numbers(errors), "y": numbers(shares * finite)}
+
+
+def actual_by_predicted(answers: Numbers) -> Facts:
+    """Return the mean `predicted` and mean `actual` value of bins of about equal size by prediction.
+
+    They are equal if the predictions are right on average, however much single rows scatter.
+    """
+    bins = equal_bins(answers.predicted)
+    means = [
+        [values[bins == place].mean() for place in np.unique(bins)] for values in (answers.predicted, answers.actual)
+    ]
+    return {"predicted": numbers(means[0]), "actual": numbers(means[1])}

@@ -1,0 +1,204 @@
+"""The page that lays two versions over each other: curves, classes, rows, and what it says where there are none."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from broker.scorer import BatchJob
+from contract.jobs import PredictionOutcome
+from contract.manifest import Golden
+from contract.repository import Repository
+from contract.request_ids import RequestIds
+from contract.settings import Settings
+from contract.signature import Field, Kind, Output, OutputKind, Signature
+from gateway.app import create_app
+from gateway.pages.curves import curves_of
+from tests.gateway.conftest import scorer
+from tests.gateway.pages.browsers import Browser, words
+from tests.support import Sum, numbers, write_version
+
+BOTH = "/ui/models/sum/compare?a=2&b=3"
+
+ERRORS = {"x": [0.0, 1.0, 2.0, 4.0, 90.0], "y": [0.0, 0.25, 0.5, 0.96, 1.0]}
+MEANS = {"predicted": [10.0, 20.0], "actual": [12.0, 18.0]}
+RESIDUALS = {"residuals": {"mean_absolute": 1.5}}
+
+
+def of_numbers(**more: Any) -> dict[str, Any]:
+    answers = {**RESIDUALS, "error_curve": ERRORS, "actual_by_predicted": MEANS, **more}
+    return {"kind": "regression", "target": "price", "answers": answers}
+
+
+def of_classes(*labels: str, target: str = "kind", left_out: int = 0) -> dict[str, Any]:
+    """The facts of a classifier with curves for these classes; their areas are 0.5, 0.6 and so on."""
+    curves = [
+        {"label": label, "area": 0.5 + n / 10, "x": [0, 0.2, 1], "y": [0, 0.9, 1]} for n, label in enumerate(labels)
+    ]
+    part = {"curves": curves, "one_sided": [], "classes_left_out": left_out}
+    return {"kind": "classification", "target": target, "answers": {"roc": part, "precision_recall": part}}
+
+
+@pytest.fixture
+def browser(settings: Settings, models: Path) -> Browser:
+    """One at a gateway without keys. The model has versions 1, 2 and 3."""
+    shared = (3.0, 4.0)
+    for version, rows in ((2, ((1.0, 2.0), shared)), (3, (shared, (5.0, 6.0)))):
+        golden = Golden(rows, tuple(map(sum, rows)))
+        write_version(models, "sum", Sum(), numbers("a", "b"), version=version, golden=golden)
+    return Browser(create_app(settings).test_client())
+
+
+def report(models: Path, version: int, facts: dict[str, Any]) -> None:
+    folder = Repository(models).report_dir("sum", version)
+    folder.mkdir(exist_ok=True)
+    (folder / "report.json").write_text(json.dumps(facts))
+
+
+def notes(before: dict[str, Any], now: dict[str, Any]) -> str:
+    return " ".join(curves_of({2: before, 3: now}).notes)
+
+
+def test_the_errors_of_two_regressors_lie_over_each_other(browser: Browser, models: Path) -> None:
+    report(models, 2, of_numbers())
+    report(models, 3, of_numbers(error_curve={"x": [0.0, 8.0], "y": [0.0, 1.0]}, residuals={"mean_absolute": 2.5}))
+    page = browser.get(BOTH).text
+    lines = re.findall(r'<g class="(one|other)"><polyline points="([^"]*)"', page)
+    # The longer axis, to 8, holds for both. The line to an error of 90 is cut there.
+    assert lines[0] == ("one", "0.0,100.0 12.5,75.0 25.0,50.0 50.0,4.0 100.0,3.81 ")
+    assert lines[1] == ("other", "0.0,100.0 100.0,0.0 ")
+    assert "mean absolute error 1.500 for version 2, 2.500 for version 3" in page
+    assert len(lines) == 4 and page.count('class="even"') == 1 and page.count("<circle") == 4
+    assert "Actual by predicted value" in words(page)
+
+
+def test_two_classifiers_are_compared_by_the_class_that_is_asked_for(browser: Browser, models: Path) -> None:
+    report(models, 2, of_classes("cat", "dog & co"))
+    report(models, 3, of_classes("ape", "dog & co", "cat"))
+    page = browser.get(BOTH).text
+    assert "<option selected>cat</option><option>dog &amp; co</option>" in page
+    assert page.count("<small>class cat</small>") == 2
+    assert "area under the curve 0.500 for version 2, 0.700 for version 3" in page
+    page = browser.get(f"{BOTH}&class=dog+%26+co").text
+    assert "<option>cat</option><option selected>dog &amp; co</option>" in page
+    assert "area under the curve 0.600 for version 2, 0.600 for version 3" in page
+    assert f'action="{BOTH.replace("&", "&amp;")}&amp;class=dog%20%26%20co#rows"' in page
+    assert "Only version 3 has curves for 'ape'." in words(page)
+    assert "class ape" not in browser.get(f"{BOTH}&class=ape").text, "only one version has it"
+
+
+def test_one_class_needs_no_choice(browser: Browser, models: Path) -> None:
+    for version in (2, 3):
+        report(models, version, of_classes("yes"))
+    page = browser.get(BOTH).text
+    assert 'name="class"' not in page and page.count("<small>class yes</small>") == 2
+
+
+def test_a_version_is_compared_with_itself(browser: Browser, models: Path) -> None:
+    report(models, 2, of_numbers())
+    page = browser.get("/ui/models/sum/compare?a=2&b=2").text
+    assert page.count("<polyline") == 4 and "with itself" in words(page)
+
+
+def test_a_version_without_curves_says_why_and_what_to_do(browser: Browser, models: Path) -> None:
+    report(models, 2, of_numbers())
+    page = words(browser.get(BOTH).text)
+    assert "Version 3 has no report, so no curves. Train the model here, or import it with a sample" in page
+    assert "Version 2 has" not in page and "Rows on which they differ" in page
+    older = {"kind": "regression", "target": "price", "answers": RESIDUALS}
+    assert notes(older, of_numbers()) == (
+        "Version 2 has a report of an older release, without curves for numbers. Train or import it again to have them."
+    )
+    none = {"missing": "The model gives no probabilities."}
+    certain = {"kind": "classification", "target": "kind", "answers": {"roc": none, "precision_recall": none}}
+    assert notes(certain, of_classes("a")) == "Version 2 has no curves: The model gives no probabilities."
+    failed = {"kind": "regression", "target": "price", "answers": {"missing": "This part could not be made."}}
+    assert notes(failed, failed).count("has no curves: This part could not be made.") == 2
+
+
+def test_curves_that_mean_different_things_are_named() -> None:
+    assert "share no curves" in notes(of_numbers(), of_classes("a"))
+    assert "Version 2 predicts 'kind', and version 3 'sort'" in notes(of_classes("a"), of_classes("a", target="sort"))
+    apart = notes(of_classes("yes"), of_classes("no"))
+    assert "Only version 2 has curves for 'yes'. Only version 3 has curves for 'no'." in apart
+    assert "Of two classes, a report describes the rarer one." in apart
+    assert "version 3 leaves 4 less frequent classes" in notes(of_classes("a"), of_classes("a", left_out=4))
+
+
+@pytest.mark.parametrize("x", [[], [None, None], [5.0, 5.0], [-1e-9, 3.0], [1e12, 3e12], [-1.7e308, 1.7e308]])
+def test_a_curve_of_any_numbers_is_drawn_or_left_out(x: list[float | None]) -> None:
+    errors = [value and abs(value) for value in x]
+    means, curve = {"predicted": x, "actual": x}, {"x": errors, "y": [0.0, 1.0][: len(x)]}
+    facts = of_numbers(actual_by_predicted=means, error_curve=curve)
+    for chart in curves_of({2: facts, 3: facts}).charts:
+        assert all(0 <= place <= 100 for line in chart.lines for point in line for place in point)
+        assert 1 <= len(chart.x.ticks) <= 7 and len({text for _, text in chart.x.ticks}) == len(chart.x.ticks)
+
+
+def test_without_rows_or_with_other_inputs_no_version_is_asked(browser: Browser, models: Path) -> None:
+    write_version(models, "sum", Sum(), numbers("a", "b"), version=4)
+    page = browser.get("/ui/models/sum/compare?a=1&b=4").text
+    assert "Neither names its parameters." in page
+    assert "Neither was published with rows to try." in page and "Ask both versions" not in page
+    write_version(models, "sum", Sum(), numbers("a", "c"), version=5)
+    assert "They take different inputs" in browser.get("/ui/models/sum/compare?a=2&b=5").text
+    asked = browser.send("/ui/models/sum/compare?a=2&b=5", BOTH)
+    assert asked.status_code == 200 and "They take different inputs" in asked.text
+
+
+@pytest.fixture
+def asked(redis: Redis) -> Iterator[list[BatchJob]]:
+    """The jobs of a scorer that answers as the first version asked, and then as one that differs in the last two rows,
+    in the last one most."""
+    jobs: list[BatchJob] = []
+
+    def answer(job: BatchJob) -> PredictionOutcome:
+        jobs.append(job)
+        sums = [sum(row) for row in job.rows]
+        return PredictionOutcome(sums if len(jobs) == 1 else [sums[0], 6.5, 12.5], None, [], 0.5, 1)
+
+    with scorer(redis, answer):
+        yield jobs
+
+
+def test_the_rows_on_which_two_versions_differ_are_shown(browser: Browser, asked: list[BatchJob]) -> None:
+    assert "Send all 3 to both" in words(browser.get(BOTH).text)
+    page = words(browser.send(BOTH, BOTH).text)
+    assert [[list(row) for row in job.rows] for job in asked] == [[[1, 2], [3, 4], [5, 6]]] * 2
+    assert "They differ on 2 of 3 rows." in page
+    assert "version 2 version 3 difference a b 11 12.5 1.5 5 6 7 6.5 -0.5 3 4" in page
+
+
+def test_the_inputs_that_matter_most_come_first(browser: Browser, models: Path, asked: list[BatchJob]) -> None:
+    report(models, 3, {**of_numbers(), "importance": {"columns": [{"name": "b"}, {"name": "gone"}]}})
+    page = words(browser.send(BOTH, BOTH).text)
+    assert "version 2 version 3 difference b a 11 12.5 1.5 6 5" in page
+    assert "sorted by how much they matter to version 3" in page
+
+
+@pytest.mark.parametrize("own", [None, "of-the-client"])
+def test_both_jobs_have_an_id_of_their_own_and_that_of_the_request(
+    browser: Browser, asked: list[BatchJob], own: str | None
+) -> None:
+    data = {"token": browser.token(BOTH)}
+    answer = browser.client.post(BOTH, data=data, headers={"X-Request-ID": own} if own else {})
+    first, second = (job.id for job in asked)
+    assert first != second and all(re.fullmatch("[0-9a-f]{32}", one) for one in (first, second))
+    requests = {RequestIds.of_job(job.request, job.id).request_id for job in asked}
+    assert requests == {own or first} == {answer.headers["X-Request-ID"]}
+
+
+def test_classes_written_as_numbers_have_no_difference(settings: Settings, models: Path, asked: list[BatchJob]) -> None:
+    signature = Signature((Field("a", Kind.NUMBER), Field("b", Kind.NUMBER)), (Output(OutputKind.CLASS, (0, 1)),))
+    golden = Golden(((1.0, 2.0), (3.0, 4.0), (5.0, 6.0)), (0, 1, 1))
+    for version in (1, 2):
+        write_version(models, "two", Sum(), [], version=version, signature=signature, golden=golden)
+    browser, path = Browser(create_app(settings).test_client()), "/ui/models/two/compare?a=1&b=2"
+    page = words(browser.send(path, path).text)
+    assert "They differ on 2 of 3 rows." in page and "version 1 version 2 a b" in page
