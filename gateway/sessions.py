@@ -17,7 +17,7 @@ from broker.sessions import Sessions
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-COOKIE = "modelgate_session"
+_COOKIE = "modelgate_session"
 PATH = "/ui"
 """Browsers send the cookie to these addresses only, and only pages take it."""
 LASTS = 12 * 3600
@@ -27,6 +27,7 @@ CACHED = 2.0
 """Seconds for which a process caches which key a session stands for."""
 _MOST_CACHED = 2_000
 
+_PORT = re.compile(r":([0-9]{1,5})$", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
@@ -35,11 +36,18 @@ def new_id() -> str:
     return secrets.token_urlsafe(32)
 
 
+def cookie_of(environ: WSGIEnvironment) -> str:
+    """Return the name of the cookie. It has the port that the browser asks for, because browsers send a cookie to all
+    ports of its host, where another Modelgate may listen."""
+    port = _PORT.search(environ.get("HTTP_HOST", ""))
+    return f"{_COOKIE}_{port[1]}" if port else _COOKIE
+
+
 def id_in(environ: WSGIEnvironment) -> str | None:
     """Return the id in the cookie of a request, or None. A visitor who has not signed in has one, too."""
     if "HTTP_COOKIE" not in environ:
         return None
-    found = parse_cookie(environ["HTTP_COOKIE"]).get(COOKIE, "")
+    found = parse_cookie(environ["HTTP_COOKIE"]).get(cookie_of(environ), "")
     return found if _ID.fullmatch(found) else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -20,7 +21,7 @@ from gateway.pages.assets import address_of
 from gateway.pages.sparklines import sparkline
 from gateway.problems import Problem, problem_of
 from gateway.rules import READING
-from gateway.sessions import COOKIE, PATH, form_token, id_in, new_id
+from gateway.sessions import PATH, cookie_of, form_token, id_in, new_id
 
 HEADERS: Mapping[str, str] = {
     # Pages show texts of users. Even an unescaped one could run no script and send nothing to other sites.
@@ -80,8 +81,9 @@ def page(template: str, status: int = 200, **values: object) -> Response:
     if "HTTP_HX_REQUEST" in exchange.environ and exchange.caller is not NOBODY:
         response.headers[pace.HEADER] = f"{_PACE.note(session, exchange.environ['PATH_INFO']):g}"
     # A form of a visitor who has not signed in needs a token, too. After a link on another site, browsers hold the
-    # cookie of a session back: another one would take its place.
-    held_back = exchange.caller is NOBODY and exchange.environ.get("HTTP_SEC_FETCH_SITE") == "cross-site"
+    # cookie of a session back: another one would take its place. After an error, it may be unknown who asks.
+    may_be_signed_in = exchange.caller is NOBODY or status >= HTTPStatus.BAD_REQUEST
+    held_back = may_be_signed_in and exchange.environ.get("HTTP_SEC_FETCH_SITE") == "cross-site"
     if known is None and not held_back:
         remember(response, session)
     return response
@@ -95,8 +97,9 @@ def see(path: str) -> Response:
 def remember(response: Response, session: str) -> None:
     """Give the browser the id of its session in a cookie. No script can read it, and no other site can make the browser
     send it. It is gone when the browser is closed."""
-    secure = current().environ["wsgi.url_scheme"] == "https"
-    response.set_cookie(COOKIE, session, path=PATH, httponly=True, samesite="Strict", secure=secure)
+    environ = current().environ
+    secure = environ["wsgi.url_scheme"] == "https"
+    response.set_cookie(cookie_of(environ), session, path=PATH, httponly=True, samesite="Strict", secure=secure)
 
 
 def error_page(error: Exception) -> Response:

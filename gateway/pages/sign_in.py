@@ -15,7 +15,7 @@ from gateway.exchange import current, note_problem
 from gateway.pages.layout import LOGIN, blueprint_of_pages, page, remember, see
 from gateway.problems import Problem
 from gateway.rules import Level
-from gateway.sessions import COOKIE, PATH, BrowserSessions, id_in
+from gateway.sessions import PATH, BrowserSessions, cookie_of, id_in
 
 _OWN_PAGE = re.compile(rf"{PATH}(?:[/?][!-\[\]-~]*)?", re.ASCII)
 """An address of a page. A sign-in leads to nothing else, so no link can use it to send a visitor to another site."""
@@ -55,7 +55,7 @@ def blueprint(keys: KeyCheck, is_closed: Callable[[], bool], sessions: BrowserSe
     def sign_out() -> Response:
         sessions.end(id_in(request.environ) or "")
         response = see(LOGIN)
-        response.delete_cookie(COOKIE, path=PATH, httponly=True, samesite="Strict")
+        response.delete_cookie(cookie_of(request.environ), path=PATH, httponly=True, samesite="Strict")
         return response
 
     @routes.get("/<path:path>", level=Level.OWN, page=True)

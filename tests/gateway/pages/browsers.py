@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from contract.keys import Key, new_token
 from tests.gateway.callers import store
 
-_TOKEN = re.compile(r'name="token" value="([^"]+)"')
+TOKEN = re.compile(r'name="token" value="([^"]+)"')
 
 
 def words(html: str) -> str:
@@ -37,7 +37,7 @@ class Browser:
 
     def token(self, page: str = "/ui") -> str:
         """Return the token in the forms of a page."""
-        found = _TOKEN.search(self.client.get(page).text)
+        found = TOKEN.search(self.client.get(page).text)
         assert found, f"{page} has no form"
         return found[1]
 

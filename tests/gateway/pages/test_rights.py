@@ -30,7 +30,7 @@ def client(settings: Settings, models: Path) -> FlaskClient:
     """A gateway that needs keys, with the models `sum` and `payroll`; `sum` has a second version."""
     write_version(models, "payroll", Sum(), numbers("secret_input", "b"))
     write_version(models, "sum", Sum(), numbers("a", "b"), version=2)
-    (models / "sum" / "aliases.json").write_text('{"current": 1}')
+    (models / "sum" / "aliases.json").write_text('{"current": 1, "previous": 2}')
     return create_app(replace(settings, admin_key=ADMIN_KEY)).test_client()
 
 
@@ -59,6 +59,8 @@ ACTIONS: Mapping[str, Scope] = {
     'action="/ui/models/sum/try"': Scope.PREDICT,
     'href="/ui/models/sum/api"': Scope.PREDICT,
     'href="/ui/models/sum/versions/2/promote"': Scope.PUBLISH,
+    'href="/ui/models/sum/rollback"': Scope.PUBLISH,
+    'action="/ui/models/sum/compare"': Scope.READ,
     'href="/ui/train"': Scope.TRAIN,
     'href="/ui/models/sum/traffic"': Scope.READ,
 }

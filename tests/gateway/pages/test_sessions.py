@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
+import requests
 from flask.testing import FlaskClient
 from redis import Redis
+from werkzeug.serving import make_server
 
 from broker.keys import KEYS
 from broker.sessions import MOST, Sessions
 from contract.keys import Key, Scope, fingerprint, new_token
 from contract.settings import Settings
-from gateway.app import create_app
-from gateway.sessions import COOKIE, LASTS
+from gateway.app import Gateway, create_app
+from gateway.sessions import LASTS, cookie_of
 from tests.gateway.callers import ADMIN_KEY, store
-from tests.gateway.pages.browsers import Browser
-from tests.support import until
+from tests.gateway.pages.browsers import TOKEN, Browser
+from tests.support import InThreads, until
 
+COOKIE = cookie_of({"HTTP_HOST": "localhost"})
 READER = Key("k-read", "ada", "team", frozenset({Scope.READ}))
 
 
@@ -167,6 +172,42 @@ def test_after_a_link_on_another_site_the_browser_asks_again_with_its_cookie(cli
     assert "Set-Cookie" not in answer.headers, "it would take the place of the cookie that the browser holds back"
     browser = Browser.with_key(client, redis, READER)
     assert browser.get("/ui/login?next=/ui/models/sum").headers["Location"] == "/ui/models/sum"
+
+
+def test_no_error_after_a_link_on_another_site_replaces_the_cookie(client: FlaskClient, settings: Settings) -> None:
+    """The browser holds the cookie back there, so the gateway cannot know of it."""
+    linked = {"Sec-Fetch-Site": "cross-site"}
+    away = create_app(replace(settings, redis_url="redis://127.0.0.1:1")).test_client()
+    answers = [
+        away.get("/ui/models/sum", headers=linked),
+        client.post("/ui/login", headers={**linked, "Origin": "https://evil.example"}),
+        create_app(settings).test_client().post("/ui/logout", headers={**linked, "Origin": "https://evil.example"}),
+    ]
+    assert [answer.status_code for answer in answers] == [503, 403, 403]
+    assert not any("Set-Cookie" in answer.headers for answer in answers)
+
+
+def test_two_modelgates_on_one_host_do_not_sign_each_other_out(settings: Settings, redis: Redis) -> None:
+    """Browsers send a cookie to every port of its host."""
+    databases = [f"{settings.redis_url}?db={number}" for number in (0, 1)]
+    apps = [create_app(replace(settings, redis_url=url, admin_key=ADMIN_KEY)) for url in databases]
+    with served(apps[0]) as first, served(apps[1]) as second, requests.Session() as browser:
+        for address in (first, second):
+            form = TOKEN.search(browser.get(f"{address}/login").text)
+            assert form is not None
+            browser.post(f"{address}/login", {"token": form[1], "key": ADMIN_KEY})
+        assert [browser.get(address).url for address in (first, second)] == [first, second], "one leads to the sign-in"
+
+
+@contextmanager
+def served(app: Gateway) -> Iterator[str]:
+    """Yield the address of the pages."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    with InThreads(server.serve_forever):
+        try:
+            yield f"http://127.0.0.1:{server.port}/ui"
+        finally:
+            server.shutdown()
 
 
 def test_a_form_of_a_neighbouring_host_does_nothing_even_with_the_token(client: FlaskClient, redis: Redis) -> None:
