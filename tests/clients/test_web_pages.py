@@ -146,10 +146,8 @@ def test_reading_and_trying_work_without_scripts(browser: Browser, closed: Model
     page.get_by_role("link", name="Traffic").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("iris"))
     page.goto(f"{closed.address}/ui/models/iris/compare?a=1&b=2")
-    page.get_by_label("Class", exact=True).select_option("2")
-    page.get_by_role("button", name="Show").click()
-    expect(page.get_by_text("class 2", exact=True)).to_have_count(2)
-    expect(page.get_by_label("ROC: area under the curve")).to_be_visible()
+    expect(page.get_by_text("Version 1 has no curves: The model gives no probabilities.")).to_be_visible()
+    expect(page.get_by_role("button", name="Ask both versions")).to_be_visible()
     page.context.close()
 
 

@@ -89,6 +89,13 @@ def test_a_training_is_cancelled(page: Page, place: Modelgate) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("canceled")
 
 
+def test_curves_of_what_was_trained_are_drawn(page: Page) -> None:
+    for model, curve in (("boston", "Errors: mean absolute error"), ("loan", "ROC: area under the curve")):
+        page.goto(f"/ui/models/{model}/compare?a=1&b=1")
+        expect(page.get_by_role("img", name=curve)).to_be_visible()
+        expect(page.locator("svg.curves polyline")).to_have_count(4)
+
+
 def test_a_key_is_made_used_and_revoked(page: Page, place: Modelgate) -> None:
     page.get_by_role("link", name="Keys", exact=True).click()
     page.locator("input[name=name]").fill("visitor")
