@@ -15,6 +15,7 @@ import modelgate
 import pytest
 from modelgate.connection import _PIECE as PIECE
 from modelgate.connection import Connection
+from modelgate.jobs import job_of
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -46,7 +47,7 @@ class Scripted:
                 self.wfile.write(content)
                 self.close_connection = "Content-Length" in headers
 
-            do_GET = do_POST  # noqa: N815
+            do_GET = do_DELETE = do_POST  # noqa: N815
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
@@ -103,6 +104,24 @@ def test_a_server_that_has_never_answered_is_not_waited_for() -> None:
         Connection("http://127.0.0.1:9", timeout=60).request("GET", "/v1/models")
     with pytest.raises(modelgate.ModelgateError, match="not the address of a Modelgate"):
         Connection("localhost:8080")
+
+
+def test_a_password_in_an_address_is_not_in_messages_and_representations() -> None:
+    client = modelgate.Client("http://user:secret@127.0.0.1:9")
+    with pytest.raises(modelgate.Unreachable) as raised:
+        client.models()
+    profile = modelgate.profiles.Profile("https://user:sec@ret@models.example.org/a@b")
+    assert "//…@127.0.0.1:9" in str(raised.value) and "//…@models.example.org/a@b" in repr(profile)
+    for text in (str(raised.value), repr(client), repr(profile)):
+        assert "sec" not in text and "user" not in text
+
+
+def test_a_job_is_deleted_even_if_the_answer_is_lost(script: Scripted) -> None:
+    job = job_of(Connection(script.url), {**ENDED, "kind": "prediction", "model": {"name": "sum", "version": 1}})
+    script.answers = [OK, None, problem(404, "unknown_job")]
+    job._connection.request("GET", "/")
+    job.delete()
+    assert [method for method, _, _ in script.asked] == ["GET", "DELETE", "DELETE"]
 
 
 def test_a_download_that_breaks_off_goes_on_where_it_was(script: Scripted) -> None:

@@ -142,4 +142,4 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Client of {self.url}>"
+        return f"<Client of {self._connection.shown_url}>"

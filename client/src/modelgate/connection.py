@@ -17,6 +17,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
 from modelgate.errors import ModelgateError, TimedOut, Unreachable, error_of
+from modelgate.text import without_password
 
 CONNECT = 10.0
 """Seconds in which a connection has to be made."""
@@ -39,8 +40,11 @@ class Connection:
         """`timeout`: seconds that a request may take with its retries. `verify`: a file with certificates to trust,
         or False to trust any."""
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise ModelgateError(f"{url!r} is not the address of a Modelgate, such as http://127.0.0.1:8080")
+            raise ModelgateError(
+                f"{without_password(url)!r} is not the address of a Modelgate, such as http://127.0.0.1:8080"
+            )
         self.url = url.rstrip("/")
+        self.shown_url = without_password(self.url)
         self.timeout = timeout
         self._headers = {"User-Agent": "modelgate-client", "Accept": "application/json"}
         if api_key:
@@ -97,7 +101,7 @@ class Connection:
         while True:
             with self.send("GET", path, headers=sent, stream=True) as response:
                 if received and response.status_code != _PARTIAL:
-                    raise Unreachable(f"the answer of {self.url} broke off, and has changed since; ask for it again")
+                    raise Unreachable(f"the answer of {self.shown_url} broke off, and has changed; ask for it again")
                 tag, before = tag or response.headers.get("ETag"), received
                 try:
                     for piece in response.iter_content(_PIECE):
@@ -106,7 +110,7 @@ class Connection:
                     return
                 except requests.RequestException as error:
                     if tag is None or received == before:
-                        raise Unreachable(f"the answer of {self.url} broke off: {error}") from error
+                        raise Unreachable(f"the answer of {self.shown_url} broke off: {error}") from error
             sent |= {"Range": f"bytes={received}-", "If-Range": tag}
 
     def send(
@@ -152,16 +156,16 @@ class Connection:
             if not stream:
                 _ = response.content
         except requests.exceptions.SSLError as error:
-            return Unreachable(f"{self.url} has a certificate that is not trusted: {error}"), None
+            return Unreachable(f"{self.shown_url} has a certificate that is not trusted: {error}"), None
         except requests.ReadTimeout:
-            return TimedOut(f"{self.url} did not answer within {left:.0f} s"), 0
+            return TimedOut(f"{self.shown_url} did not answer within {left:.0f} s"), 0
         except _LOST as error:
             # One that has answered before is being restarted; another may not be there at all.
-            return Unreachable(f"no Modelgate answers at {self.url} ({_cause(error)}); is it running?"), (
+            return Unreachable(f"no Modelgate answers at {self.shown_url} ({_cause(error)}); is it running?"), (
                 0 if self._answered else None
             )
         except (requests.RequestException, ValueError) as error:
-            return ModelgateError(f"the request to {self.url} cannot be sent: {error}"), None
+            return ModelgateError(f"the request to {self.shown_url} cannot be sent: {error}"), None
         self._answered = True
         if response.status_code < 300:
             return response, None
@@ -173,16 +177,14 @@ class Connection:
         status, request_id = response.status_code, response.headers.get("X-Request-ID")
         if status < 400:
             where = response.headers.get("Location", "elsewhere")
-            return ModelgateError(f"{self.url} redirects to {where}; use that address", status=status)
+            return ModelgateError(f"{self.shown_url} redirects to {where}; use that address", status=status)
         try:
             problem = json_module.loads(response.content)
         except ValueError:
             problem = None
         if not isinstance(problem, dict) or "detail" not in problem:
-            detail = (
-                f"{self.url} answered with the status {status}, and not as Modelgate does; is it the right address?"
-            )
-            problem = {"detail": detail}
+            answered = f"{self.shown_url} answered with the status {status}"
+            problem = {"detail": f"{answered}, and not as Modelgate does; is it the right address?"}
         after = response.headers.get("Retry-After", "")
         return error_of(status, problem, float(after) if after.isascii() and after.isdigit() else None, request_id)
 
@@ -191,7 +193,8 @@ def _json(response: requests.Response) -> Any:
     try:
         return json_module.loads(response.content)
     except ValueError as error:
-        raise ModelgateError(f"{response.url} did not answer with JSON; is it the address of a Modelgate?") from error
+        shown = without_password(response.url)
+        raise ModelgateError(f"{shown} did not answer with JSON; is it the address of a Modelgate?") from error
 
 
 def _cause(error: BaseException) -> str:

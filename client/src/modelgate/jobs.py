@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from modelgate.errors import Invalid, ModelgateError, TimedOut, failure_of
+from modelgate.errors import Invalid, ModelgateError, NotFound, TimedOut, failure_of
 from modelgate.progress import ProgressBar, is_watched
 from modelgate.reports import Report
 
@@ -111,8 +111,10 @@ class Job:
         return self
 
     def delete(self) -> None:
-        """Cancel the job, or delete it with its files if it has ended."""
-        self._connection.request("DELETE", f"/v1/jobs/{self.id}")
+        """Cancel the job, or delete it with its files if it has ended. Does nothing if it is gone: the answer to an
+        earlier try may have been lost."""
+        with suppress(NotFound):
+            self._connection.request("DELETE", f"/v1/jobs/{self.id}")
 
     @property
     def log(self) -> str:

@@ -213,7 +213,7 @@ class Model:
         return Inputs.of(self.description)
 
     def __repr__(self) -> str:
-        return f"<Model {self.reference} at {self._connection.url}>"
+        return f"<Model {self.reference} at {self._connection.shown_url}>"
 
 
 _JSON = {"Content-Type": "application/json", "Prefer": f"wait={_WAIT}"}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from modelgate.errors import ModelgateError
+from modelgate.text import without_password
 
 LOCAL = "http://127.0.0.1:8080"
 """The address of a Modelgate that `make up` has started."""
@@ -25,7 +26,7 @@ class Profile:
 
     def __repr__(self) -> str:
         """The profile without its key, which would otherwise be in tracebacks and notebooks."""
-        return f"Profile(url={self.url!r}, api_key={self.api_key and '…'!r})"
+        return f"Profile(url={without_password(self.url)!r}, api_key={self.api_key and '…'!r})"
 
 
 def path() -> Path:
@@ -80,7 +81,8 @@ def resolve(url: str | None = None, api_key: str | None = None, profile: str | N
     exist, and for both an address and a profile.
     """
     if url and profile:
-        raise ModelgateError(f"the address {url} and the profile {profile!r} may differ; give one of them")
+        shown = without_password(url)
+        raise ModelgateError(f"the address {shown} and the profile {profile!r} may differ; give one of them")
     url = url or (None if profile else os.environ.get("MODELGATE_URL"))
     api_key = api_key or (None if profile else os.environ.get("MODELGATE_API_KEY"))
     if url:

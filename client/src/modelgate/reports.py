@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelgate.text import without_password
+
 if TYPE_CHECKING:
     from modelgate.connection import Connection
 
@@ -50,4 +52,4 @@ class Report:
         )
 
     def __repr__(self) -> str:
-        return f"<Report of {self.model}@{self.version}: {self.facts.get('verdict') or self.url}>"
+        return f"<Report of {self.model}@{self.version}: {self.facts.get('verdict') or without_password(self.url)}>"

@@ -74,6 +74,10 @@ def test_a_profile_keeps_a_key_that_is_never_shown(
     assert modelgate("profile", "use", "other").out == "other is the default\n"
     shown = modelgate("profile", "list")
     assert "team" in shown.out and ADMIN_KEY not in shown.out + modelgate("profile", "list", "--json").out
+    assert modelgate("profile", "add", "proxied", "--url", "https://me:pass@host", "--no-check").code == 0
+    shown = modelgate("profile", "list")
+    assert "https://…@host" in shown.out and "pass" not in shown.out + modelgate("profile", "list", "--json").out
+    modelgate("profile", "remove", "proxied")
     modelgate("profile", "remove", "team")
     assert [one["name"] for one in modelgate("profile", "list", "--json").json] == ["other"]
 

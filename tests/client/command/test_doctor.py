@@ -73,6 +73,36 @@ def test_no_worker_no_trainer_and_a_full_redis(closed: Site, admin: Modelgate) -
     assert full["level"] == "bad"
 
 
+class HostileModelgate(http.server.BaseHTTPRequestHandler):
+    """Answers as a Modelgate behind a proxy that it does not trust, with metrics that are none."""
+
+    def do_GET(self) -> None:
+        answers = {"/v2": b'{"name": "modelgate"}', "/health/ready": b'{"status": "starting", "detail": "soon"}'}
+        answers["/metrics"] = b'modelgate_trainers{\xff} x\nmodelgate_trainers{a="b"}\nmodelgate_trainers{} 1_0\n'
+        self.send_response(200)
+        self.send_header("Set-Cookie", "modelgate_session_1=x; Path=/ui; HttpOnly; SameSite=Strict")
+        self.end_headers()
+        self.wfile.write(answers.get(self.path, b"{}"))
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_metrics_that_are_none_and_a_cookie_in_clear_text(
+    modelgate: Modelgate, with_tls: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answering, "handler", HostileModelgate)
+    ended = modelgate("doctor", "--url", f"https://localhost:{with_tls}", REQUESTS_CA_BUNDLE=str(tmp_path / "own.pem"))
+    assert ended.code == 1 and "it is not ready: soon" in ended.out and "trainer" not in ended.out
+    assert "TRUSTED_PROXIES" in advice(ended, "has no Secure")
+
+
+class Answering:
+    """What answers for `with_tls`."""
+
+    handler: type[http.server.BaseHTTPRequestHandler] = http.server.SimpleHTTPRequestHandler
+
+
 @pytest.fixture
 def with_tls(tmp_path: Path) -> Iterator[int]:
     """The port of a server whose certificate is signed by itself."""
@@ -88,7 +118,7 @@ def with_tls(tmp_path: Path) -> Iterator[int]:
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *given: Answering.handler(*given)) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port

@@ -69,6 +69,17 @@ def test_a_file_becomes_a_file_of_answers_and_one_of_errors(ask: Modelgate, rows
     assert not (tmp_path / "out.errors.csv").exists()
 
 
+def test_a_hyphen_is_standard_output(ask: Modelgate, rows: Path) -> None:
+    before = set(Path.cwd().iterdir())
+    ended = ask("predict", "sum", rows, "-o", "-")
+    assert ended.code == 0 and [row["prediction"] for row in csv.DictReader(io.StringIO(ended.out))] == [
+        "3.0",
+        "",
+        "11.0",
+    ]
+    assert set(Path.cwd().iterdir()) == before
+
+
 def test_standard_input_is_answered_on_standard_output(ask: Modelgate, monkeypatch: pytest.MonkeyPatch) -> None:
     standard_input(monkeypatch, b'{"a": 1, "b": 2}\n{"a": 1, "b": null}\n')
     ended = ask("predict", "sum")

@@ -6,11 +6,11 @@ import io
 import json
 
 import pytest
-from modelgate.command.doctor.address import _without_password
 from modelgate.command.session import Session
 from modelgate.command.terminal import one_line, print_json, table
 from modelgate.errors import error_of
 from modelgate.progress import ProgressBar
+from modelgate.text import without_password
 from rich.console import Console
 
 HOSTILE = "a\x1b]0;title\x07\u202eb\x9b2J"
@@ -47,5 +47,5 @@ def test_control_characters_are_replaced_in_errors() -> None:
 
 
 def test_the_doctor_shows_no_password_of_an_address() -> None:
-    assert _without_password("http://ada:p@ss@proxy:3128/x") == "http://…@proxy:3128/x"
-    assert _without_password("http://127.0.0.1:8080") == "http://127.0.0.1:8080"
+    assert without_password("http://ada:p@ss@proxy:3128/x") == "http://…@proxy:3128/x"
+    assert without_password("http://127.0.0.1:8080") == "http://127.0.0.1:8080"

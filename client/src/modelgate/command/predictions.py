@@ -71,6 +71,7 @@ def predict(
     The answers have the columns of the file, then the prediction. Rows that cannot be used stay without one; what is
     wrong with each is in a second file: out.errors.csv beside out.csv.
     """
+    output = None if str(output) == "-" else output
     if output and not output.parent.is_dir():
         raise Failed(f"{output.parent} is no folder; name a file in one that exists", ExitCode.USAGE)
     with Bar(session.err) as bar, _opened(rows) as file:

@@ -12,6 +12,7 @@ from modelgate.command.audit import PANEL
 from modelgate.command.session import Session
 from modelgate.command.terminal import table
 from modelgate.command.verbs import verb
+from modelgate.text import without_password
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the profile.")]
 
@@ -40,8 +41,10 @@ def add(
         _check(url, api_key)
     profiles.save(name, url, api_key)
     chosen = profiles.default() == name
-    data = {"name": name, "url": url, "has_key": api_key is not None, "default": chosen}
-    session.show(data, lambda: [f"{name}: {url}{' with a key' if api_key else ''}{', the default' if chosen else ''}"])
+    shown = without_password(url)
+    data = {"name": name, "url": shown, "has_key": api_key is not None, "default": chosen}
+    remarks = f"{' with a key' if api_key else ''}{', the default' if chosen else ''}"
+    session.show(data, lambda: [f"{name}: {shown}{remarks}"])
 
 
 def use(session: Session, name: Name) -> None:
@@ -54,8 +57,8 @@ def list_profiles(session: Session) -> None:
     """List the profiles, without their keys."""
     chosen = profiles.default()
     found = [
-        {"name": name, "url": profile.url, "has_key": profile.api_key is not None, "default": name == chosen}
-        for name, profile in sorted(profiles.read().items())
+        {"name": name, "url": without_password(one.url), "has_key": one.api_key is not None, "default": name == chosen}
+        for name, one in sorted(profiles.read().items())
     ]
     rows = [(one["name"], one["url"], _yes(one["has_key"]), _yes(one["default"])) for one in found]
     session.show(found, lambda: [table(("NAME", "ADDRESS", "KEY", "DEFAULT"), rows)] if found else [_NONE])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import ssl
 import stat
@@ -16,6 +15,7 @@ from modelgate import profiles
 from modelgate.command.doctor.findings import Finding, Stop, bad, doubt, good
 from modelgate.command.session import Session
 from modelgate.profiles import LOCAL, Profile
+from modelgate.text import without_password
 
 _TIMEOUT = 5
 """Seconds that a connection may take."""
@@ -34,7 +34,7 @@ def examine(session: Session, profile: Profile) -> Iterator[Finding]:
     if proxies := get_environ_proxies(profile.url, no_proxy=None):
         proxy = proxies.get(parts.scheme) or next(iter(proxies.values()))
         yield doubt(
-            f"requests go through the proxy {_without_password(proxy)}",
+            f"requests go through the proxy {without_password(proxy)}",
             f"if it should not be: NO_PROXY={parts.hostname}",
         )
         return
@@ -52,13 +52,8 @@ def _source(session: Session, profile: Profile) -> Finding:
     else:
         source = "MODELGATE_URL"
     return good(
-        f"address: {_without_password(profile.url)} ({source}), {'with a key' if profile.api_key else 'without a key'}"
+        f"address: {without_password(profile.url)} ({source}), {'with a key' if profile.api_key else 'without a key'}"
     )
-
-
-def _without_password(url: str) -> str:
-    """Return an address without the name and the password in it, since people show others what the doctor says."""
-    return re.sub(r"//[^/]*@", "//…@", url)
 
 
 def _permissions() -> Iterator[Finding]:

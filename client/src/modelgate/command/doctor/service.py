@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,9 +12,11 @@ from modelgate.command.doctor.findings import Finding, Stop, bad, doubt, good
 from modelgate.command.terminal import count
 from modelgate.errors import Forbidden, ModelgateError, Unauthorized, Unavailable
 from modelgate.profiles import Profile
+from modelgate.text import without_password
 
 _TIMEOUT, _PATIENCE, _ONCE = 10, 5, 1
 """Seconds: for any request, for a prediction, and for a request that is not repeated."""
+_TRAINERS = re.compile(r"^modelgate_trainers\{.*\} ([0-9]{1,9}(?:\.[0-9]{1,9})?)$", re.MULTILINE | re.ASCII)
 _KEY = "store it: `modelgate profile add NAME --url …`, or set MODELGATE_API_KEY"
 _ADVICE: Mapping[str, str] = {
     "missing_key": f"get a key from an admin (`modelgate keys create …`, or `make key` beside the server); {_KEY}",
@@ -47,6 +50,7 @@ def examine(profile: Profile) -> Iterator[Finding]:
     client = Client(profile.url, profile.api_key, timeout=_TIMEOUT)
     yield _is_modelgate(client)
     yield _accepts_key(client, profile)
+    yield from _cookie(client, profile)
     ready = _readiness(client)
     yield from _reasons(ready)
     yield from _trainer(client)
@@ -59,12 +63,13 @@ def _is_modelgate(client: Client) -> Finding:
     try:
         found = client.request("GET", "/v2", timeout=_ONCE)
     except Unavailable as error:
-        raise Stop(f"the gateway cannot be reached behind {client.url}: {error}", "see the log of the proxy") from error
+        shown = without_password(client.url)
+        raise Stop(f"the gateway cannot be reached behind {shown}: {error}", "see the log of the proxy") from error
     except ModelgateError as error:
         advice = "use https:// in the address, if the server there speaks TLS" if client.url.startswith("http:") else ""
         raise Stop(f"no Modelgate answers: {error}", f"check host and port; {advice}".rstrip("; ")) from error
     if not isinstance(found, dict) or found.get("name") != "modelgate":
-        raise Stop(f"something answers at {client.url} that is not Modelgate", "check host and port")
+        raise Stop(f"something answers at {without_password(client.url)} that is not Modelgate", "check host and port")
     return good("it is a Modelgate")
 
 
@@ -78,6 +83,21 @@ def _accepts_key(client: Client, profile: Profile) -> Finding:
             raise Stop(str(error), _ADVICE[error.code]) from error
         return doubt(f"whether the key is accepted cannot be seen now: {error}")
     return good("the key is accepted" if profile.api_key else "no key is needed")
+
+
+def _cookie(client: Client, profile: Profile) -> Iterator[Finding]:
+    """Yield a finding if browsers would send the cookie of the pages in clear text, too."""
+    if not client.url.startswith("https:"):
+        return
+    try:
+        cookie = client.send("GET", "/ui/login" if profile.api_key else "/ui").headers.get("Set-Cookie", "")
+    except ModelgateError:
+        return
+    if cookie.startswith("modelgate_session") and "; secure" not in cookie.lower():
+        yield bad(
+            "the gateway does not know that it is asked over TLS, so the cookie of its pages has no Secure",
+            "add the address of the proxy to TRUSTED_PROXIES, and have it send X-Forwarded-Proto",
+        )
 
 
 def _readiness(client: Client) -> Mapping[str, Any]:
@@ -103,17 +123,17 @@ def _reasons(ready: Mapping[str, Any]) -> Iterator[Finding]:
 def _trainer(client: Client) -> Iterator[Finding]:
     """Yield whether a trainer runs, as the metrics say."""
     try:
-        text = b"".join(client.stream("/metrics")).decode()
+        text = b"".join(client.stream("/metrics")).decode(errors="replace")
     except ModelgateError as error:
         if not isinstance(error, Unavailable):
             yield doubt(
                 "whether a trainer runs cannot be seen with this key", "a key with the scope read would show it"
             )
         return
-    counts = [float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith("modelgate_trainers{")]
+    counts = _TRAINERS.findall(text)
     if not counts:
         return  # without Redis nobody knows
-    if sum(counts) > 0:
+    if any(map(float, counts)):
         yield good("a trainer runs")
     else:
         advice = "start it: `make up` does, or `docker compose up -d trainer`; if it ends again, read its log"
