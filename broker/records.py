@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from broker.lease_groups import SCORERS, TRAINERS
+from broker.lease_groups import SCORERS, TRAINERS, worker_of
 from contract.errors import Failure
 from contract.jobs import Job, PredictionJob, PredictionOutcome, Status
 from runtime.exact_json import loads
@@ -35,6 +35,7 @@ COMMON_FIELDS = (
     "enqueued_at",
     "started_at",
     "ended_at",
+    "worker_name",
 )
 """The fields of a job's hash that every kind is read with."""
 
@@ -173,7 +174,8 @@ def read_file_prediction(data: Mapping[str, Any], kind: str, model: str) -> Job:
     """Return the job of a hash with the fields `data`, as `read_prediction` does."""
     total, done, nulls = (int(data.get(name, 0)) for name in ("rows_total", "rows_done", "rows_null"))
     result = data.get("result") if data["status"] == "finished" else None
-    found = Job(kind=kind, model=model, version=int(data["version"]), **common_parts(data, SCORERS.crashed))
+    parts = {**common_parts(data, SCORERS.crashed), "worker": ""}  # any worker takes its tasks
+    found = Job(kind=kind, model=model, version=int(data["version"]), **parts)
     if found.status is Status.RUNNING or result is not None:
         fraction = min(1.0, done / total) if total else 0.0
         phase = _PHASES.get(data.get("stage", ""), "")
@@ -207,7 +209,17 @@ def common_parts(data: Mapping[str, Any], crashed: Failure) -> dict[str, Any]:
         "completed_at": data.get("ended_at"),
         "owner": data.get("owner", ""),
         "error": error,
+        "worker": _worker(data),
     }
+
+
+def _worker(data: Mapping[str, Any]) -> str:
+    """Return who took a job, by the name that `/v1/system` has: the name of a worker, or the host of a trainer."""
+    holder = data.get("worker_name")
+    if not holder or not data.get("started_at"):  # stock RQ may have queued it again
+        return ""
+    # The incarnation of a trainer's process names its queue, too (trainer/jobs/runner.py).
+    return worker_of(holder).removesuffix(f"-{data['origin']}")
 
 
 def _model_in(meta: str) -> str:

@@ -155,7 +155,8 @@ class PredictionOutcome:
 @dataclass(slots=True)
 class Job:
     """A job as `GET /v1/jobs/{id}` shows it. Times are RFC 3339 in UTC; absent parts are None. A training's
-    `version` is the one that it made. `owner`: '' if the job belongs to nobody; then it is not shown."""
+    `version` is the one that it made. `owner`: '' if the job belongs to nobody; then it is not shown. Nor is `worker`,
+    the worker or trainer that took the job, if it is '': not taken, not known, or none of the caller's business."""
 
     id: str
     status: Status
@@ -171,6 +172,7 @@ class Job:
     warnings: Sequence[str] = ()
     metrics: Mapping[str, object] | None = field(default=None)
     owner: str = ""
+    worker: str = ""
 
     def to_json(self) -> dict[str, object]:
         found: dict[str, object] = {
@@ -187,4 +189,8 @@ class Job:
             "warnings": list(self.warnings),
             "metrics": self.metrics,
         }
-        return {**found, "owner": self.owner} if self.owner else found
+        if self.owner:
+            found["owner"] = self.owner
+        if self.worker:
+            found["worker"] = self.worker
+        return found

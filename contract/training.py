@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from contract.jobs import Value
 from contract.signature import Format, Kind
 
 KINDS: Mapping[str, tuple[Kind, Format | None]] = {
@@ -95,7 +94,8 @@ class TrainingResult:
     """The `output` of a training job. `promoted`: whether the alias points at the version now; if not, `reason`.
 
     `headline` is the most telling metric, `verdict` compares the version with the current one in a sentence, and
-    `remarks` are findings in the data. `comparison` is None without a version to compare with.
+    `remarks` are findings in the data. `comparison` is None without a version to compare with. `candidates`: see
+    `Progress`; None if none was compared.
     """
 
     model: str
@@ -107,6 +107,7 @@ class TrainingResult:
     verdict: str = ""
     remarks: Sequence[str] = ()
     comparison: ComparedFigures | None = None
+    candidates: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -225,7 +226,11 @@ class RepositoryCommand:
 @dataclass(frozen=True)
 class Progress:
     """The progress of a training. `fraction` is between 0 and 1, `best` the best score by `metric` so far, and
-    `seconds_left` an estimate."""
+    `seconds_left` an estimate.
+
+    `candidates` are those compared so far, best first: `{"metric", "items", "left_out"}`, each item with `name`, the
+    `mean` and `spread` of the metric over the folds, `seconds`, and whether it is `chosen`. None before the first.
+    """
 
     phase: str
     fraction: float
@@ -235,6 +240,7 @@ class Progress:
     best: float | None = None
     seconds_left: float | None = None
     metric: str | None = None
+    candidates: Mapping[str, Any] | None = None
 
-    def to_json(self) -> dict[str, Value]:
+    def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

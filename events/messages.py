@@ -51,8 +51,9 @@ def _job_body(ended: Ended) -> bytes:
 
 
 def _shown(job: Job) -> Job:
-    """Return the job as a webhook gets it. Why a prediction failed may tell more of the model than the key that asked
-    for it may know (`detail: terse`), so the job has to be read for that."""
+    """Return the job as a webhook gets it. Who took it, and why a prediction failed, may tell more than the key that
+    asked for it may know (scopes, `detail: terse`), so the job has to be read for that."""
+    job = replace(job, worker="")
     if job.kind != PREDICTION.name or job.error is None:
         return job
     return replace(job, error=Failure(job.error.code, f"GET /v1/jobs/{job.id} has the reason"))

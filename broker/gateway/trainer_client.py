@@ -184,6 +184,6 @@ class TrainerClient:
 
     def log(self, job_id: str, start: int) -> tuple[int, bytes]:
         """Return the log of a training from byte `start` on, and the byte at which that part begins: a long log loses
-        its start."""
+        its start. A negative `start` counts from the end."""
         first, text = self._scripts.run("read_log", job_id, start)
         return first, text

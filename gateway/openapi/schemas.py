@@ -76,19 +76,24 @@ JOB_MEMBERS: Mapping[str, Schema] = {
     "created_at": nullable(TIME),
     "started_at": nullable(TIME),
     "completed_at": {**nullable(TIME), "description": "Null until the job has ended."},
-    "progress": nullable(OBJECT),
+    "progress": {**nullable(OBJECT), "description": "Of a training with the `candidates` so far."},
     "output": {**nullable(OBJECT), "description": "Null unless it has succeeded."},
     "error": nullable(ref("Failure")),
     "warnings": array(TEXT),
     "metrics": nullable(OBJECT),
 }
 _OWNER = {"owner": {**TEXT, "description": "With API keys."}}
+_TAKEN_BY = {
+    **TEXT,
+    "description": "The worker, or the host of the trainer, that took it. It needs the scope `read`. A file prediction"
+    " has none, and neither has the answer of a request that waited for its own job.",
+}
 
 
 def job(output: Schema | None = None) -> Schema:
     """Return the schema of a job, with its `output` where that is known."""
     members = JOB_MEMBERS if output is None else {**JOB_MEMBERS, "output": nullable(output)}
-    return record(members, _OWNER)
+    return record(members, {**_OWNER, "worker": _TAKEN_BY})
 
 
 _KEY = {

@@ -7,16 +7,17 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
 
 from broker.gateway.listing import JobFilter
-from broker.job_kinds import readable_kinds
+from broker.job_kinds import FILE_PREDICTION, TRAINING, readable_kinds
 from contract.jobs import Job, Status
 from gateway.exchange import caller
 from gateway.pages.layout import blueprint_of_pages, page, see
-from gateway.pages.wording import seconds
+from gateway.pages.wording import decimals_of, lower_is_better, seconds
 from gateway.problems import Problem
 from gateway.rules import Level
 from gateway.serving.jobs import JobReader, scope_for
@@ -32,11 +33,13 @@ KINDS: Mapping[str, str] = {"prediction": "Prediction", "training": "Training", 
 
 @dataclass(frozen=True)
 class Step:
-    """A step in the life of a job. `at` is None if it is still to come."""
+    """A step in the life of a job. `at` is None if it is still to come. `by`: the worker or trainer, if the caller may
+    know it."""
 
     title: str
     at: str | None
     note: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class JobsPages:
                 job=job,
                 kind=kind,
                 steps=list(_steps(job)),
+                candidates=_candidates(job),
                 log=log,
                 output=shown_output(job),
                 may_cancel=not job.status.final and caller().allows(scope_for(job)),
@@ -92,9 +96,9 @@ class JobsPages:
         return routes
 
     def _log(self, job: Job) -> str:
-        _, text = self.trainings.log(job, 0)
-        shown = text[-_MOST_LOG:].decode(errors="replace")
-        return shown if len(text) <= _MOST_LOG else shown.partition("\n")[2]
+        """Return the last whole lines of its log."""
+        _, text = self.trainings.log(job, -_MOST_LOG - 1)  # a byte more: it says whether the first line is whole
+        return (text if len(text) <= _MOST_LOG else text.partition(b"\n")[2]).decode(errors="replace")
 
 
 def _filter(chosen: Mapping[str, str]) -> JobFilter:
@@ -108,7 +112,7 @@ def _steps(job: Job) -> Iterator[Step]:
     yield Step("Queued", job.created_at)
     ended = job.completed_at
     if job.started_at or not ended:
-        yield Step("Taken", job.started_at, _taken(job))
+        yield Step("Taken", job.started_at, _taken(job), job.worker)
     yield Step(_ENDS.get(job.status, "End"), ended, _took(job))
 
 
@@ -124,9 +128,22 @@ def _taken(job: Job) -> str:
     metrics = job.metrics or {}
     rows = metrics.get("batch_rows")
     notes = [f"waited {_span(job.created_at, job.started_at)}"] if job.started_at else []
+    if job.kind == FILE_PREDICTION.name and job.started_at:
+        notes.append("in tasks, each by any worker")
     if isinstance(rows, int):
         notes.append(f"in a batch of {rows:,} row{'' if rows == 1 else 's'}")
     return ", ".join(notes)
+
+
+def _candidates(job: Job) -> Mapping[str, Any] | None:
+    """Return the candidates of a training, or those so far, as `contract.training.Progress` has them. `lower`: less is
+    better; `decimals` suit the best one."""
+    if job.kind != TRAINING.name:
+        return None
+    found: Any = (job.output or {}).get("candidates") or (job.progress or {}).get("candidates")
+    if not found:
+        return None
+    return {**found, "lower": lower_is_better(found["metric"]), "decimals": decimals_of(found["items"][0]["mean"])}
 
 
 def _took(job: Job) -> str:

@@ -16,6 +16,7 @@ from contract.training import RepositoryAction, RepositoryCommand
 from gateway.exchange import caller, current
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader
+from gateway.pages.wording import lower_is_better
 from gateway.problems import Problem
 from gateway.routes.reports import HEADERS as REPORT_HEADERS
 from gateway.routes.reports import filled_in
@@ -165,9 +166,6 @@ class ComparedMetric:
     better: str
 
 
-_LOWER = ("error", "loss", "brier", "mae", "rmse", "mse")
-
-
 def compared(repository: Repository, name: str, before: int | None, now: int) -> list[ComparedMetric]:
     """Return the metrics of two versions. Each was measured on the rows that its own training held out."""
     if before is None:
@@ -181,5 +179,4 @@ def compared(repository: Repository, name: str, before: int | None, now: int) ->
 def _compared(name: str, before: float | None, now: float | None) -> ComparedMetric:
     if before is None or now is None or before == now:
         return ComparedMetric(name, before, now, "")
-    lower = any(word in _LOWER for word in name.lower().split("_"))
-    return ComparedMetric(name, before, now, "now" if (now < before) is lower else "before")
+    return ComparedMetric(name, before, now, "now" if (now < before) is lower_is_better(name) else "before")

@@ -24,6 +24,7 @@ TITLES = {
 """The titles of error pages, by status."""
 
 _WORDS = {"r2": "R²", "roc": "ROC", "auc": "AUC", "f1": "F1", "mae": "MAE", "rmse": "RMSE", "cv": "cross-validated"}
+_LOWER_IS_BETTER = ("error", "loss", "brier", "mae", "rmse", "mse")
 _UNITS = (("day", 86400), ("h", 3600), ("min", 60))
 
 
@@ -38,6 +39,16 @@ def number(value: float | None) -> str:
         return f"{value:.2g}".replace("-", "−", int(value < 0))
     decimals = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3
     return f"{value:,.{decimals}f}".replace("-", "−")
+
+
+def fixed(value: float | None, decimals: int) -> str:
+    """Format a number of a column, whose numbers all have these decimals; – for None."""
+    return "–" if value is None else f"{value:,.{decimals}f}".replace("-", "−")
+
+
+def decimals_of(value: float | None) -> int:
+    """Return the decimals for three significant digits of `value`, at most 9."""
+    return min(9, max(0, 2 - math.floor(math.log10(abs(value))))) if value else 3
 
 
 def seconds(value: float | None) -> str:
@@ -83,6 +94,10 @@ def baseline(metric: str) -> str:
     return f"{metric[: len(metric) - len(bare)]}baseline_{bare}"
 
 
+def lower_is_better(metric: str) -> bool:
+    return any(word in _LOWER_IS_BETTER for word in metric.lower().split("_"))
+
+
 def size(amount: int) -> str:
     """Format bytes."""
     for unit, length in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
@@ -114,6 +129,7 @@ def sentence(text: str) -> str:
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "n": number,
+    "fixed": fixed,
     "seconds": seconds,
     "ago": ago,
     "clock": clock,

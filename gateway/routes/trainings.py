@@ -16,7 +16,7 @@ from contract.jobs import Job
 from contract.training import GENERIC_RECIPE, TrainingPreview, TrainingRequest
 from contract.webhooks import AllowedTargets
 from gateway.answers import FRESH, JobAnswer, json_response
-from gateway.exchange import current
+from gateway.exchange import caller, current
 from gateway.forms import Upload, receive
 from gateway.idempotency import note_idempotency, note_idempotency_of
 from gateway.media_types import AS_JSON, MULTIPART, is_json, unsupported
@@ -143,7 +143,7 @@ def blueprint(
                 return json_response(_preview(name, recipes, given).to_json(), headers=FRESH)
         with _body(spool, fields) as given:
             if earlier := replays.find(current().idempotency):
-                job = replays.job(earlier)
+                job = replays.job(earlier, caller())
             else:
                 job = _submit(name, recipes, given)
             if current().replayed and given.upload:
@@ -153,7 +153,7 @@ def blueprint(
     @routes.post("/models/<name>/reset", level=Level.TRAIN, docs=_RESET, audit="train")
     def reset(name: str) -> JobAnswer:
         if earlier := replays.find(note_idempotency(current())):
-            return _accepted(replays.job(earlier))
+            return _accepted(replays.job(earlier, caller()))
         recipes = trainings.recipes()
         asked = training_request(name, {}, recipes, trainings.recipe_of(name, recipes))
         return _accepted(trainings.submit(asked, webhook_url(request.environ, webhooks)))

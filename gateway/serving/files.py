@@ -118,7 +118,7 @@ class FilePredictor:
         if accepted is None:
             raise _too_many(model.name, allowed)
         if accepted != job_id:
-            return self.replays.job(accepted)
+            return self.replays.job(accepted, caller)
         return Job(
             job_id, Status.QUEUED, model.name, model.version, created, kind=FILE_PREDICTION.name, owner=caller.owner
         )

@@ -10,12 +10,12 @@ from broker.gateway.jobs import Jobs
 from broker.gateway.listing import JobFilter, Page
 from broker.job_kinds import TRAINING
 from contract.jobs import Job, Status
-from contract.keys import Detail, Key, Scope
+from contract.keys import Key, Scope
 from contract.training import Progress
 from gateway.refusals import Reason, Refusal, missing_scope
 from gateway.serving.listener import Listener
+from gateway.serving.visibility import shown_to
 from gateway.serving.waiting import ended_within
-from gateway.terse import terse_job
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -43,7 +43,7 @@ class JobReader:
         caller = self.caller()
         owner = None if caller.allows(Scope.ADMIN) else caller.owner
         page = self.jobs.list(replace(wanted, owner=owner), limit, cursor)
-        return replace(page, items=[self._shown(job) for job in page.items if self._exists(job)])
+        return replace(page, items=[shown_to(caller, job) for job in page.items if self._exists(job)])
 
     def read(self, job_id: str) -> Job:
         return self._existing(job_id, self.jobs.read([job_id])[0] if _ID.fullmatch(job_id) else None)
@@ -90,10 +90,7 @@ class JobReader:
                 " RESULT_TTL_DELIVERED if the response to its own request had it"
             )
             raise Refusal(Reason.UNKNOWN_JOB, detail)
-        return self._shown(job)
-
-    def _shown(self, job: Job) -> Job:
-        return terse_job(job) if self.caller().detail is Detail.TERSE else job
+        return shown_to(self.caller(), job)
 
     def _exists(self, job: Job) -> bool:
         caller = self.caller()

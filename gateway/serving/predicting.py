@@ -29,7 +29,8 @@ from gateway.serving.group_commit import GroupCommit
 from gateway.serving.listener import Listener
 from gateway.serving.models import resolve
 from gateway.serving.replays import Replays
-from gateway.terse import terse_errors, terse_job
+from gateway.serving.visibility import shown_to
+from gateway.terse import terse_errors
 
 _TERSE = Detail.TERSE  # looked up once: finding a member of an Enum is slow
 _REASONS = {
@@ -113,7 +114,7 @@ class Predictor:
         caller, wait, gone = context.caller, options.wait, context.gone
         terse = caller.detail is _TERSE
         if earlier := self.replays.find(context.idempotency):
-            return self._replayed(earlier, caller, wait, gone)
+            return self.replays.job(earlier, caller, wait or 0, gone)
         if model.signature.method(options.method) is None:
             raise unknown_method(model, options.method)
         self.check_size(len(rows.rows), caller)
@@ -144,11 +145,11 @@ class Predictor:
             if submission.refused_by is not None:
                 raise self._refused(job, submission.refused_by, submission)
             if submission.earlier:  # it came between the look for it and the submit
-                return self._replayed(submission.earlier, caller, wait, gone)
+                return self.replays.job(submission.earlier, caller, wait or 0, gone)
             context.accepted(submission.rate)
             ended = waiter.wait(wait or 0) if waiter else None
         if ended:
-            return terse_job(ended) if terse else ended
+            return shown_to(caller, ended)
         return Job(
             job.id,
             Status.QUEUED,
@@ -158,10 +159,6 @@ class Predictor:
             warnings=job.warnings,
             owner=caller.owner,
         )
-
-    def _replayed(self, job_id: str, caller: Key, wait: float | None, gone: Callable[[], bool]) -> Job:
-        job = self.replays.job(job_id, caller.owner, wait or 0, gone)
-        return terse_job(job) if caller.detail is Detail.TERSE else job
 
     def succeeded(self, job: Job, waited: float, *, repeatable: bool = False) -> Job:
         """Return a job that has succeeded, for clients that know no jobs and have waited for `waited` seconds.

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from broker.gateway.jobs import Jobs
 from broker.idempotency import Conflict, IdempotencyConflict, IdempotencyRecords
 from contract.jobs import Job
+from contract.keys import Key
 from gateway.serving.listener import Listener
+from gateway.serving.visibility import shown_to
 from gateway.serving.waiting import ended_within
 
 
@@ -25,12 +27,12 @@ class Replays:
         """Return what an earlier request has made, as `IdempotencyRecords.find` does; None without a key."""
         return self.records.find(idempotency) if idempotency else None
 
-    def job(self, job_id: str, owner: str = "", wait: float = 0, gone: Callable[[], bool] = lambda: False) -> Job:
-        """Return the job of an earlier request, final if it ends within `wait` seconds. `owner` of the caller. Raises
+    def job(self, job_id: str, caller: Key, wait: float = 0, gone: Callable[[], bool] = lambda: False) -> Job:
+        """Return the job of an earlier request as `caller` sees it, final if it ends within `wait` seconds. Raises
         `IdempotencyConflict` if it is gone."""
         self.on_replay()
         job = self.jobs.read([job_id])[0]
-        ended = job and ended_within(self.jobs, self.listener, job, owner, wait, gone)
+        ended = job and ended_within(self.jobs, self.listener, job, caller.owner, wait, gone)
         if ended is None:
             raise IdempotencyConflict(Conflict.GONE)
-        return ended
+        return shown_to(caller, ended)

@@ -16,6 +16,7 @@ from contract.training import GENERIC_RECIPE, RepositoryAction, RepositoryComman
 from gateway.refusals import Reason, Refusal
 from gateway.serving.commands import RunCommand, run
 from gateway.serving.models import resolve
+from gateway.serving.visibility import shown_to
 
 MAX_WAITING = 100
 """Trainings that may wait; beyond, they are refused."""
@@ -55,7 +56,7 @@ class Trainings:
             detail = f"{MAX_WAITING} trainings wait already; try again when some have ended"
             raise Refusal(Reason.QUEUE_FULL, detail, retry_after=RETRY_TRAINING)
         try:
-            return self.trainer.submit(request, self.caller(), webhook)
+            return shown_to(self.caller(), self.trainer.submit(request, self.caller(), webhook))
         except TooManyWaiting as error:
             most = self.caller().limits.trainings_waiting
             detail = (
@@ -83,7 +84,8 @@ class Trainings:
         return model
 
     def log(self, job: Job, start: int) -> tuple[int, bytes]:
-        """Return where the log of a training goes on from byte `start`, and its text: a long log loses its head.
+        """Return where the log of a training goes on from byte `start`, and its text: a long log loses its head. A
+        negative `start` counts from the end.
 
         Raises `Refusal` for another job.
         """

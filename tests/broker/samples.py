@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from broker.gateway.jobs import Jobs
@@ -29,6 +30,11 @@ def read(jobs: Jobs, job_id: str) -> Job:
     (found,) = jobs.read([job_id])
     assert found is not None
     return found
+
+
+def published(jobs: Jobs, job_id: str) -> Job:
+    """Read a job as the message of its end has it: without who took it, which no waiting request needs."""
+    return replace(read(jobs, job_id), worker="")
 
 
 def take(queue: ScorerQueue, **limits: Any) -> list[str]:

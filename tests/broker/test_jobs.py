@@ -17,7 +17,7 @@ from broker.scorer import BatchLimits, ScorerQueue
 from broker.supervisor import Leases
 from contract.errors import Failure
 from contract.jobs import Status
-from tests.broker.samples import CHANNEL, job, outcome, read, scorer, take
+from tests.broker.samples import CHANNEL, job, outcome, published, read, scorer, take
 from tests.support import until
 
 
@@ -88,7 +88,7 @@ def test_a_waiter_learns_of_an_end_at_once_or_by_message(jobs: Jobs, queue: Scor
         take(queue)
         queue.finish({"open": outcome(1.0, 2.0)})
         message: Any = until(lambda: subscription.get_message(timeout=1), "the end is published")
-        assert parse_reply(message["data"]) == [("open", read(jobs, "open"))]
+        assert parse_reply(message["data"]) == [("open", published(jobs, "open"))]
         assert subscription.get_message(timeout=0) is None
 
 
@@ -105,8 +105,8 @@ def test_all_ends_of_a_batch_are_one_message_a_channel(jobs: Jobs, queue: Scorer
             message: Any = until(lambda: subscription.get_message(timeout=1), "the ends are published")
             told[message["channel"].decode()] = dict(parse_reply(message["data"]))
         assert subscription.get_message(timeout=0) is None
-    assert told[CHANNEL] == {name: read(jobs, name) for name in "ab"}
-    assert told["mg:reply:other"] == {name: read(jobs, name) for name in "ac"}
+    assert told[CHANNEL] == {name: published(jobs, name) for name in "ab"}
+    assert told["mg:reply:other"] == {name: published(jobs, name) for name in "ac"}
 
 
 def test_a_message_about_a_large_result_has_only_its_id(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
@@ -116,7 +116,7 @@ def test_a_message_about_a_large_result_has_only_its_id(jobs: Jobs, queue: Score
         take(queue)
         queue.finish({"large": outcome(*[0.123456] * 5000), "small": outcome(1.0)})
         message: Any = until(lambda: subscription.get_message(timeout=1), "the end is published")
-    assert parse_reply(message["data"]) == [("large", None), ("small", read(jobs, "small"))]
+    assert parse_reply(message["data"]) == [("large", None), ("small", published(jobs, "small"))]
 
 
 def test_unreadable_lines_of_a_message_are_skipped() -> None:

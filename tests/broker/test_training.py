@@ -191,6 +191,8 @@ def test_a_log_keeps_its_end_and_knows_where_it_begins(
     first, kept = trainings.log(job_id, 0)
     assert first > 0 and kept == lines[first:] and len(kept) <= 1_048_576
     assert trainings.log(job_id, len(lines) - 100) == (len(lines) - 100, lines[-100:])
+    assert trainings.log(job_id, -100) == (len(lines) - 100, lines[-100:])
+    assert trainings.log(job_id, -2_000_000) == (first, kept)
     trainer_queue.finish(job_id, OUTPUT)
     assert 0 < redis.ttl(f"mg:log:{job_id}") <= 60
 

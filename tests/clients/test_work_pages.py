@@ -57,6 +57,14 @@ def test_a_csv_becomes_a_model_that_is_watched_on_the_way(page: Page) -> None:
     page.wait_for_url(re.compile("/ui/jobs/"))
     expect(page.get_by_role("heading", name="Version 1 of churn became current")).to_be_visible(timeout=SLOW)
     expect(page.locator(".log")).to_contain_text("training on uploaded CSV file churn.csv")
+    candidates = page.locator("#candidates tbody tr")
+    expect(candidates).to_have_count(5)
+    expect(candidates.first).to_contain_text("chosen")
+    taken = page.locator(".life").get_by_role("link")
+    trainer = taken.inner_text()
+    taken.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("System")
+    expect(page.locator("main")).to_contain_text(f"on {trainer}")
 
 
 def test_another_target_and_another_kind_are_previewed(page: Page, tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def test_the_url_of_a_job_gets_its_end_signed(redis: Redis, jobs: Jobs, service:
     message = got.json
     assert message["type"] == "prediction.succeeded" and message["timestamp"] == message["data"]["completed_at"]
     assert message["data"]["id"] == "j1" and message["data"]["output"]["predictions"] == [3.0]
+    assert "worker" not in message["data"]
     (one,) = Webhooks(redis).deliveries("j1")
     assert (one["webhook"], one["url"], len(one["tries"])) == (None, hook.url, 1)  # type: ignore[arg-type]
 

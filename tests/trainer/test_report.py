@@ -406,7 +406,9 @@ def test_leaks_and_a_refusal_by_the_gate_come_first_on_the_page(tmp_path: Path) 
 
 def test_errors_are_shown_as_such_and_not_as_negative_scores(tmp_path: Path) -> None:
     tried = [Candidate("tree", "neg_log_loss", -0.7, 0.05, 0.1), Candidate("line", "neg_log_loss", -0.4, 0.02, 0.2)]
-    page, facts = reported(two_classes(candidates=tried), tmp_path)
+    page, facts = reported(two_classes(candidates=tried, chosen=tried[1]), tmp_path)
+    assert [item["chosen"] for item in facts["candidates"]["items"]] == [True, False]
+    assert "line chosen" in page.text and "tree chosen" not in page.text
     assert facts["candidates"]["metric"] == "log_loss"
     assert [(item["name"], item["mean"]) for item in facts["candidates"]["items"]] == [("line", 0.4), ("tree", 0.7)]
     assert "log loss of cross-validation (lower is better)" in page.text

@@ -94,6 +94,42 @@ def test_progress_never_goes_back_and_candidates_are_counted(recorder: Recording
     assert all(p.unit == "candidates" for p in tried)
 
 
+def test_candidates_are_in_the_progress_so_far_and_in_the_output(recorder: RecordingTrainer) -> None:
+    (recorder.spool / "u1").write_text(TABLE)
+    found = recorder.train("tabular", target="z", upload="u1").candidates
+    so_far = [p.candidates for p in recorder.progress]
+    counts = [len(one["items"]) if one else 0 for one in so_far[:-1]]
+    assert counts == sorted(counts) and set(counts) == {0, 1, 2, 3, 4, 5}
+    assert so_far[0] is None and so_far[-1] is None, "the output has them then"
+    assert found == so_far[-2] and found is not None
+    assert (found["metric"], found["left_out"]) == ("log_loss", 0)
+    items = found["items"]
+    assert {item["name"] for item in items} == {"baseline", "linear", "boosting", "forest", "blend"}
+    assert [item["mean"] for item in items] == sorted(item["mean"] for item in items)
+    assert all(item["spread"] >= 0 and item["seconds"] > 0 for item in items)
+    assert [item["chosen"] for item in items] == [True, False, False, False, False]
+
+
+def test_a_recipe_that_compares_nothing_has_itself_as_its_candidate(recorder: RecordingTrainer) -> None:
+    found = recorder.train().candidates
+    assert found is not None
+    assert [(item["name"], item["chosen"]) for item in found["items"]] == [("blobs", True)]
+
+
+def test_candidates_that_cannot_be_shown_do_not_fail_a_training(recorder: RecordingTrainer) -> None:
+    (recorder.recipes / "mine.py").write_text(
+        "from sklearn.linear_model import LinearRegression\n"
+        "from trainer.recipe import Candidate, recipe\n"
+        "@recipe()\n"
+        "def fit(X, y, run):\n"
+        "    run.candidates.append(Candidate('odd', 'r2', 0.5, 0.1, 'a while'))\n"
+        "    run.tell(0.5, 1, 2, 0.5)\n"
+        "    return LinearRegression().fit(X, y)\n"
+    )
+    (recorder.spool / "u1").write_text(TABLE)
+    assert recorder.train("mine", target="b", features=["a"], upload="u1").candidates is None
+
+
 def test_the_rows_come_from_the_upload_else_the_path_else_the_models_file_else_the_recipe(
     recorder: RecordingTrainer,
 ) -> None:
@@ -223,9 +259,10 @@ def test_progress_of_a_recipe_is_always_valid_json(recorder: RecordingTrainer) -
     (recorder.recipes / "mine.py").write_text(
         "import numpy as np\n"
         "from sklearn.linear_model import LinearRegression\n"
-        "from trainer.recipe import recipe\n"
+        "from trainer.recipe import Candidate, recipe\n"
         "@recipe()\n"
         "def fit(X, y, run):\n"
+        "    run.candidates.append(Candidate('none', 'r2', float('nan'), float('inf'), np.float32(0.5)))\n"
         "    for share, best in ((0.5, float('nan')), (float('nan'), 1.0), (-1, np.float32(0.5)), (7, float('inf'))):\n"
         "        run.tell(share, 1, 2, best)\n"
         "    return LinearRegression().fit(X, y)\n"

@@ -92,8 +92,8 @@ class Evidence:
     makes it) and `y_test` are the test rows, on which `draft.metrics` were measured: held out, unless `held_out` is
     False. `tested_on` are their positions in `rows`; `ids` has one a row, or is None without an id column. With
     `sample` the rows came with an imported model, which may have been trained on them. `previous` is the version that
-    would be replaced. `remarks` are sentences on findings in the data, `notes` are the caller's, `target` is the
-    target's name.
+    would be replaced. `chosen` is the one of the `candidates` that was fitted. `remarks` are sentences on findings in
+    the data, `notes` are the caller's, `target` is the target's name.
 
     `headline` is the most telling metric of `draft.metrics`. `verdict` compares the version in one sentence with the
     current one, or with the baseline; `refused` is the gate's reason not to promote the version, or None. `comparison`
@@ -112,6 +112,7 @@ class Evidence:
     ids: Sequence[Value] | None = None
     sample: bool = False
     candidates: Sequence[Candidate] = ()
+    chosen: Candidate | None = None
     remarks: Sequence[str] = ()
     previous: ModelManifest | None = None
     target: str = "target"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from contract.manifest import ManifestDraft, ModelManifest
 from contract.signature import OutputKind, Signature
 from trainer.report.answers import Classes, Numbers
+from trainer.report.candidates import candidates
 from trainer.report.classification import classification
 from trainer.report.dependence import dependence
 from trainer.report.evidence import Comparison, Evidence
@@ -19,11 +19,8 @@ from trainer.report.regression import regression
 from trainer.report.usage import usage
 from trainer.report.worst import worst
 
-MOST_CANDIDATES, MOST_REMARKS, MOST_PARAMETERS, MOST_LIBRARIES, MOST_METRICS, MOST_LEAKS = 20, 50, 80, 80, 40, 10
+MOST_REMARKS, MOST_PARAMETERS, MOST_LIBRARIES, MOST_METRICS, MOST_LEAKS = 50, 80, 80, 40, 10
 SENTENCE = 500
-LOWER_IS_BETTER = ("error", "loss", "brier", "mae", "rmse", "mse")
-NEGATED = "neg_"
-"""scikit-learn's scorers of errors are negative, so that more is better; their names begin with `neg_`."""
 
 
 def gather(evidence: Evidence) -> Facts:
@@ -46,7 +43,7 @@ def gather(evidence: Evidence) -> Facts:
         "remarks_left_out": max(0, len(remarks) - MOST_REMARKS),
         "headline": clean(evidence.headline),
         "metrics": _metrics(draft.metrics),
-        "candidates": part("candidates", lambda: candidates(evidence)),
+        "candidates": part("candidates", lambda: candidates(evidence.candidates, evidence.chosen)),
         "comparison": part("comparison", lambda: comparison(evidence)),
         **_answers(evidence, strongest),
         "importance": matters,
@@ -96,27 +93,6 @@ def published(manifest: ModelManifest) -> Facts:
     }
 
 
-def candidates(evidence: Evidence) -> Facts:
-    """Return the candidates, the best cross-validated mean first; means that are not finite are null and last."""
-    tried = evidence.candidates
-    if not tried:
-        raise NotShown("This recipe fits one estimator and chose it without cross-validation.")
-    metric = tried[0].metric.removeprefix(NEGATED)
-    sign = -1 if metric != tried[0].metric else 1
-    order = 1 if lower_is_better(metric) else -1
-    ordered = sorted(tried, key=lambda c: order * sign * c.mean if math.isfinite(c.mean) else math.inf)
-    items = [
-        {
-            "name": clean(c.name),
-            "mean": number(sign * c.mean),
-            "spread": number(c.spread),
-            "seconds": number(c.seconds, 3),
-        }
-        for c in ordered[:MOST_CANDIDATES]
-    ]
-    return {"metric": clean(metric), "items": items, "left_out": max(0, len(tried) - MOST_CANDIDATES)}
-
-
 def comparison(evidence: Evidence) -> Facts:
     """Return the metrics of both versions on the `rows` that are new to both; `outcome` is None, with a
     `reason`, if they cannot be compared.
@@ -148,10 +124,6 @@ def _compared(found: Comparison) -> list[Facts]:
 
 def _number(value: float | None) -> float | None:
     return None if value is None else number(value)
-
-
-def lower_is_better(metric: str) -> bool:
-    return any(word in LOWER_IS_BETTER for word in metric.lower().split("_"))
 
 
 def _changed_inputs(now: Signature, before: Signature) -> Facts:

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from contract.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
 from contract.wording import kind_in_words, percent
-from trainer.report.facts import lower_is_better
+from trainer.report.candidates import lower_is_better
 from trainer.report.parts import MISSING, Facts, part
 from trainer.report.pictures import DASHES
 

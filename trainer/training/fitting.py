@@ -59,6 +59,7 @@ class FittedModel:
             tested_on=self.tested_on.tolist(),
             ids=data.ids,
             candidates=tuple(run.candidates),
+            chosen=run.chosen,
             remarks=tuple(run.remarks),
             target=run.target.name,
             notes=self.draft.notes,

@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable
 
 from contract.training import Progress
+from trainer.recipe import Run
+from trainer.report.candidates import candidates
+from trainer.report.parts import MISSING, Facts, part
 
 ReportProgress = Callable[[Progress], None]
 
@@ -28,12 +31,14 @@ class Phases:
 
     def __init__(self, report: ReportProgress) -> None:
         self._report = report
+        self.tried: Facts | None = None
+        """The candidates so far, as `contract.training.Progress` has them."""
         self._phase = ""
         self._began, self._since, self._fraction = 0.0, 0.0, 0.0
 
     def enter(self, phase: str) -> None:
         self._phase, self._began, self._since = phase, self._fraction, time.monotonic()
-        self._report(Progress(phase, self._fraction))
+        self._report(Progress(phase, self._fraction, candidates=self.tried))
 
     def within(
         self,
@@ -61,13 +66,19 @@ class Phases:
                 best,
                 round(took / share - took, 1) if share else None,
                 None if best is None else metric,
+                self.tried,
             )
         )
 
     def end(self) -> None:
-        """Report the end of the training, whichever phases it had."""
+        """Report the end of the training, whichever phases it had. Its output has the candidates."""
         self._fraction = 1.0
         self._report(Progress(self._phase, 1.0))
+
+    def note_candidates(self, run: Run) -> None:
+        """Take the candidates of `run` into all further reports. They come from a recipe, so they may be anything."""
+        found = part("candidates", lambda: candidates(run.candidates, run.chosen))
+        self.tried = None if MISSING in found else found
 
     def candidates(self, share: float, done: int, total: int, best: float | None, metric: str | None = None) -> None:
         """Report the progress of a recipe that compares candidates by `metric` and then fits the best."""

@@ -86,6 +86,7 @@ def train(
         evidence.verdict,
         evidence.remarks,
         compared(request.gate, evidence.draft.metrics, evidence.comparison),
+        phases.tried,
     )
 
 
@@ -109,6 +110,7 @@ def _evidence(
     log(f"training on {rows.source} ({len(rows.rows)} rows)")
 
     def report(share: float, done: int, total: int, best: float | None) -> None:
+        phases.note_candidates(run)
         phases.candidates(share, done, total, best, run.metric)
 
     run = Run(*recipe.fields, log, report)
@@ -118,6 +120,7 @@ def _evidence(
     fitted = fit_and_measure(recipe, rows, run, parameters)
     phases.enter("evaluating")
     fitted = with_cross_validation(fitted, recipe, run, parameters)
+    phases.note_candidates(run)
     draft = dataclasses.replace(fitted.draft, name=request.model, notes=request.notes)
     fitted = dataclasses.replace(fitted, draft=draft)
     phases.within(0.5)

@@ -17,6 +17,7 @@ from werkzeug.test import TestResponse
 from broker.job_kinds import TRAINING
 from broker.lease_groups import TRAINERS
 from broker.load_status import LoadFailure, LoadStatus, LoadStatusPublisher
+from broker.scorer import BatchLimits, ScorerQueue
 from broker.supervisor import Leases
 from broker.trainer import TrainerQueue
 from contract.errors import Code, Failure, ModelgateError
@@ -237,6 +238,111 @@ def test_a_training_shows_its_progress_its_log_and_its_verdict(me: Browser, trai
     found = ("published, but did not become current", "Accuracy 0.8.", "It is worse.", "A finding.")
     assert [text for text in found if text not in shown] == []
     assert '"/ui/models/churn/versions/3"' in shown
+
+
+CANDIDATES: Mapping[str, Any] = {
+    "metric": "log_loss",
+    "items": [
+        {"name": "forest <b>", "mean": 0.4312, "spread": 0.0216, "seconds": 1.25, "chosen": False},
+        {"name": "linear", "mean": None, "spread": None, "seconds": 0.05, "chosen": False},
+    ],
+    "left_out": 3,
+}
+
+
+def text_of(shown: str, part: str) -> str:
+    """The words of a card of a page, by its id."""
+    found = re.search(rf'<div class="card" id="{part}">(.*?)</div>', shown, re.DOTALL)
+    return " ".join(re.sub("<[^>]*>", " ", found[1]).split()) if found else ""
+
+
+def test_a_training_shows_its_candidates_as_they_are_tried(me: Browser, trainer: TrainerQueue) -> None:
+    path = form(me, "/ui/train", model="churn", target="stays").headers["Location"]
+    assert text_of(me.get(path).text, "candidates") == ""
+    owned = trainer.begin([])
+    assert owned
+    assert "None has been tried yet." in text_of(me.get(path).text, "candidates")
+    progress = Progress("fitting", 0.5, 2, 5, "candidates", -0.43, 12.0, "neg_log_loss", CANDIDATES)
+    trainer.report_progress(owned.id, progress.to_json(), b"", 0)
+    shown = me.get(path).text
+    found = text_of(shown, "candidates")
+    assert "forest &lt;b&gt; 0.431 ± 0.022 1.2 s linear – 50 ms and 3 more" in found
+    assert "log loss of cross-validation (lower is better)" in found and "chosen" not in found
+    assert "so far" not in shown, "the best score is the first of the table"
+    chosen = [{**one, "chosen": one["name"] == "linear"} for one in CANDIDATES["items"]]
+    candidates = {**CANDIDATES, "metric": "r2", "items": chosen}
+    result = TrainingResult("churn", 3, {"accuracy": 0.8}, True, candidates=candidates)
+    trainer.finish(owned.id, result.to_json())
+    found = text_of(me.get(path).text, "candidates")
+    assert "linear chosen" in found and "forest &lt;b&gt; chosen" not in found
+    assert "R² of cross-validation:" in found and "lower is better" not in found
+
+
+@pytest.mark.parametrize(
+    ("end", "says"),
+    [
+        (TrainingResult("churn", 3, {}, True).to_json(), "train with it"),
+        (Failure(Code.NO_DATA, "there are no rows"), "The log says how far it came."),
+    ],
+)
+def test_a_training_without_candidates_says_what_to_do(
+    me: Browser, trainer: TrainerQueue, end: Mapping[str, Any] | Failure, says: str
+) -> None:
+    path = form(me, "/ui/train", model="churn", target="stays").headers["Location"]
+    owned = trainer.begin([])
+    assert owned
+    trainer.finish(owned.id, end)
+    assert says in text_of(me.get(path).text, "candidates")
+
+
+def test_a_training_that_failed_keeps_the_candidates_that_it_had_tried(me: Browser, trainer: TrainerQueue) -> None:
+    path = form(me, "/ui/train", model="churn", target="stays").headers["Location"]
+    owned = trainer.begin([])
+    assert owned
+    trainer.report_progress(owned.id, Progress("fitting", 0.5, candidates=CANDIDATES).to_json(), b"", 0)
+    trainer.finish(owned.id, Failure(Code.OUT_OF_MEMORY, "it needs more memory"))
+    assert "0.431 ± 0.022" in text_of(me.get(path).text, "candidates")
+
+
+def test_of_a_long_log_only_the_end_is_read_and_shown(me: Browser, trainer: TrainerQueue, redis: Redis) -> None:
+    path = form(me, "/ui/train", model="churn", target="stays").headers["Location"]
+    owned = trainer.begin([])
+    assert owned
+    lines = b"".join(b"line %06d of \xc3\xa4 long log\n" % number for number in range(20_000))
+    trainer.report_progress(owned.id, None, lines, 0)
+
+    def sent() -> int:
+        return int(redis.info("stats")["total_net_output_bytes"])  # type: ignore[index]
+
+    before = sent()
+    shown = me.get(path).text
+    assert sent() - before < 200_000 < len(lines)
+    log = re.search(r'<pre class="log"[^>]*>(.*?)</pre>', shown, re.DOTALL)
+    assert log
+    first, *_, last = log[1].splitlines()
+    assert re.fullmatch("line [0-9]{6} of ä long log", first) and last == "line 019999 of ä long log"
+    assert 63_000 < len(log[1].encode()) <= 64_000
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_the_page_of_a_job_names_who_took_it_to_those_who_may_see_the_system(
+    client: FlaskClient, redis: Redis, trainer: TrainerQueue, scope: Scope
+) -> None:
+    browser = Browser.with_key(client, redis, replace(ME, scopes=frozenset({scope})))
+    Leases(redis, lease=60).register("w7-0-x", host="alpha")
+    caller = program(client, redis, replace(ME, id="k-maker", name="maker"))
+    predicted = caller("POST", "/v1/models/sum/predict", json=ROW).get_json()["id"]
+    asked = {"recipe": "tabular", "target": "y", "data": {"path": "loan.csv"}}
+    trained = caller("POST", "/v1/models/m/train", json=asked).get_json()["id"]
+    ScorerQueue(redis, "w7-0-x").take(BatchLimits())
+    trainer.begin([])
+    knows = scope in (Scope.READ, Scope.ADMIN)
+    for job, taken in (
+        (predicted, 'Taken by <a href="/ui/system#workers">w7</a>'),
+        (trained, 'Taken by <a href="/ui/system#queues">t</a>'),
+    ):
+        shown = browser.get(f"/ui/jobs/{job}").text
+        assert (taken in shown) is knows and ("<b>Taken</b>" in shown) is not knows
 
 
 def test_a_failed_training_says_why_in_words(me: Browser, trainer: TrainerQueue) -> None:

@@ -162,6 +162,8 @@ def _description(found: Mapping[str, Any]) -> Iterable[RenderableType]:
     yield ", ".join(f"{what} {moment(found[f'{what}_at'])}" for what in ("created", "started", "completed"))
     if found.get("owner"):
         yield f"owner: {found['owner']}"
+    if found.get("worker"):
+        yield f"taken by: {found['worker']}"
     if found["progress"] and not found["completed_at"]:
         yield f"progress: {progress_of(found['progress'])}"
     if found["error"]:
