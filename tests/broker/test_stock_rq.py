@@ -168,8 +168,10 @@ def test_only_the_new_owner_finishes_a_job_that_rq_cancels_and_requeues(
     ended: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases
 ) -> None:
     ended.cancel("q")
+    assert read(ended, "r").worker == "w"
     fetch(redis, "r").cancel()
     CanceledJobRegistry(QUEUE, connection=redis, serializer=JSONSerializer).requeue("r")
+    assert read(ended, "r").worker == "", "nobody has taken it again"
     leases.reconcile()
     leases.register("w-1-x")
     other = ScorerQueue(redis, "w-1-x")
