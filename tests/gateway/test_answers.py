@@ -107,7 +107,7 @@ def test_a_finished_job_is_200_with_its_output(client: FlaskClient) -> None:
         {"predictions": [3, 7], "probabilities": None, "ids": ["k", None]},
     )
     assert "Retry-After" not in response.headers
-    assert client.get(response.headers["Location"]).get_json() == job
+    assert client.get(response.headers["Location"]).get_json() == {**job, "worker": "w"}
 
 
 @pytest.mark.usefixtures("scoring")
