@@ -86,6 +86,10 @@ class Job:
         `progress` shows a bar; by default in a terminal and in a notebook. `on_progress` gets the job as JSON instead,
         about once a second. Ctrl-C cancels the job. Raises `JobFailed` if it ends otherwise, and `TimedOut` after
         `timeout` seconds; then the job goes on.
+
+        >>> from modelgate import Client
+        >>> Client().train("iris").wait(timeout=600).status
+        'succeeded'
         """
         shown = is_watched() if progress is None and on_progress is None else bool(progress)
         end = None if timeout is None else time.monotonic() + timeout
@@ -147,7 +151,16 @@ class FileJob(Job):
         return int(self.output["errors"])
 
     def download(self, target: str | Path | IO[bytes]) -> Path | None:
-        """Write the output to a file, and return its path. A path appears once all of it is there."""
+        """Write the output to a file, and return its path. A path appears once all of it is there.
+
+        >>> import io
+        >>> from modelgate import Client
+        >>> rows = io.BytesIO(b"sepal_length,sepal_width,petal_length,petal_width\\n5.1,3.5,1.4,0.2\\n")
+        >>> scored = io.BytesIO()
+        >>> Client().model("iris").submit(rows, format="csv").wait().download(scored)
+        >>> scored.getvalue().startswith(b"sepal_length,")
+        True
+        """
         self._check_format(target)
         return self._save(f"/v1/jobs/{self.id}/output", target)
 

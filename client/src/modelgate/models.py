@@ -178,6 +178,13 @@ class Model:
         """Make `alias` name this version, and return the aliases and versions of the model.
 
         Raises `Conflict` if no worker can load the version; `force` moves the alias all the same.
+
+        >>> from modelgate import Client
+        >>> from sklearn.linear_model import LinearRegression
+        >>> mg = Client()
+        >>> answers = [mg.publish("slope", LinearRegression().fit([[0.0], [1.0]], [0.0, rise])) for rise in (1.0, 2.0)]
+        >>> mg.model("slope").promote(1)["aliases"]["current"]
+        1
         """
         found: dict[str, Any] = self._connection.request(
             "PUT", f"/v1/models/{self.name}/aliases/{alias}", json={"version": version, "force": force}
@@ -185,7 +192,15 @@ class Model:
         return found
 
     def rollback(self, *, force: bool = False) -> dict[str, Any]:
-        """Exchange the current version and the one before, and return the aliases and versions of the model."""
+        """Exchange the current version and the one before, and return the aliases and versions of the model.
+
+        >>> from modelgate import Client
+        >>> from sklearn.linear_model import LinearRegression
+        >>> mg = Client()
+        >>> answers = [mg.publish("trend", LinearRegression().fit([[0.0], [1.0]], [0.0, rise])) for rise in (1.0, 2.0)]
+        >>> mg.model("trend").rollback()["aliases"]["current"]
+        1
+        """
         found: dict[str, Any] = self._connection.request(
             "POST", f"/v1/models/{self.name}/rollback", json={"force": force}
         )

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 
 class Report:
-    """The report of a version. A notebook shows the page."""
+    """The report of a version. A notebook shows the page.
+
+    >>> from modelgate import Client
+    >>> report = Client().train("iris").wait().report
+    >>> report.model, "metrics" in report.facts
+    ('iris', True)
+    """
 
     def __init__(self, connection: Connection, model: str, version: int) -> None:
         self._connection = connection
