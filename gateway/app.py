@@ -30,6 +30,7 @@ from gateway.pages.compare import ComparePages
 from gateway.pages.jobs import JobsPages
 from gateway.pages.keys import KeysPages
 from gateway.pages.layout import error_page
+from gateway.pages.live_parts import LiveParts
 from gateway.pages.system import SystemPages
 from gateway.pages.traffic import TrafficPages
 from gateway.pages.training import TrainingPages
@@ -106,6 +107,7 @@ def create_app(settings: Settings, run_command: RunCommand | None = None) -> Gat
         access_log=access_log,
         door=door,
         listener=parts.listener,
+        live_parts=LiveParts(),
         outbox=parts.outbox,
         repetitions=parts.repetitions,
         stop_delay=settings.stop_delay,

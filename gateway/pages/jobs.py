@@ -16,7 +16,7 @@ from broker.gateway.listing import JobFilter
 from broker.job_kinds import FILE_PREDICTION, TRAINING, readable_kinds
 from contract.jobs import Job, Status
 from gateway.exchange import caller
-from gateway.pages.layout import blueprint_of_pages, page, see
+from gateway.pages.layout import blueprint_of_pages, live_page, see
 from gateway.pages.wording import decimals_of, lower_is_better, seconds
 from gateway.problems import Problem
 from gateway.rules import Level
@@ -52,41 +52,11 @@ class JobsPages:
 
         @routes.get("/jobs", level=Level.OWN, page=True)
         def index() -> Response:
-            chosen = {name: request.args.get(name, "") for name in ("status", "kind", "model")}
-            try:
-                found = self.reader.list(_filter(chosen), _PER_PAGE, request.args.get("cursor") or None)
-            except ValueError as error:
-                raise Problem(400, "invalid_parameter", f"{error}; begin at the first page again") from error
-            given = {name: value for name, value in chosen.items() if value}
-            older = urlencode({**given, "cursor": found.next_cursor}) if found.next_cursor else None
-            return page(
-                "jobs.html",
-                title="Jobs",
-                jobs=found.items,
-                chosen=chosen,
-                again=request.full_path.rstrip("?"),
-                older=older,
-                first="cursor" not in request.args,
-                statuses=list(Status),
-                kinds=KINDS,
-            )
+            return live_page("jobs.html", self._list)
 
         @routes.get("/jobs/<job_id>", level=Level.OWN, page=True)
         def show(job_id: str) -> Response:
-            job = self.reader.wait(job_id, 0, lambda: False)
-            log = self._log(job) if job.kind == "training" else None
-            kind = KINDS.get(job.kind, job.kind)
-            return page(
-                "job.html",
-                title=f"{kind} {'of' if job.kind == 'training' else 'with'} {job.model}",
-                job=job,
-                kind=kind,
-                steps=list(_steps(job)),
-                candidates=_candidates(job),
-                log=log,
-                output=shown_output(job),
-                may_cancel=not job.status.final and caller().allows(scope_for(job)),
-            )
+            return live_page("job.html", lambda: self._show(job_id))
 
         @routes.post("/jobs/<job_id>/cancel", level=Level.OWN, page=True, audit="cancel_job")
         def cancel(job_id: str) -> Response:
@@ -94,6 +64,38 @@ class JobsPages:
             return see(f"{PATH}/jobs/{job_id}")
 
         return routes
+
+    def _list(self) -> dict[str, object]:
+        chosen = {name: request.args.get(name, "") for name in ("status", "kind", "model")}
+        try:
+            found = self.reader.list(_filter(chosen), _PER_PAGE, request.args.get("cursor") or None)
+        except ValueError as error:
+            raise Problem(400, "invalid_parameter", f"{error}; begin at the first page again") from error
+        given = {name: value for name, value in chosen.items() if value}
+        return {
+            "title": "Jobs",
+            "jobs": found.items,
+            "chosen": chosen,
+            "again": request.full_path.rstrip("?"),
+            "older": urlencode({**given, "cursor": found.next_cursor}) if found.next_cursor else None,
+            "first": "cursor" not in request.args,
+            "statuses": list(Status),
+            "kinds": KINDS,
+        }
+
+    def _show(self, job_id: str) -> dict[str, object]:
+        job = self.reader.wait(job_id, 0, lambda: False)
+        kind = KINDS.get(job.kind, job.kind)
+        return {
+            "title": f"{kind} {'of' if job.kind == 'training' else 'with'} {job.model}",
+            "job": job,
+            "kind": kind,
+            "steps": list(_steps(job)),
+            "candidates": _candidates(job),
+            "log": self._log(job) if job.kind == "training" else None,
+            "output": shown_output(job),
+            "may_cancel": not job.status.final and caller().allows(scope_for(job)),
+        }
 
     def _log(self, job: Job) -> str:
         """Return the last whole lines of its log."""

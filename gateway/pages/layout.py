@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, current_app, request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -18,6 +19,7 @@ from gateway.door.guard import ELSEWHERE
 from gateway.exchange import current, note_problem
 from gateway.pages import pace, wording
 from gateway.pages.assets import address_of
+from gateway.pages.live_parts import LiveParts
 from gateway.pages.sparklines import sparkline
 from gateway.problems import Problem, problem_of
 from gateway.rules import READING
@@ -78,8 +80,6 @@ def page(template: str, status: int = 200, **values: object) -> Response:
     session = known or new_id()
     html = _ENVIRONMENT.get_template(template).render({**_shared(exchange.caller, session), **values})
     response = Response(html, status, HEADERS, content_type="text/html; charset=utf-8")
-    if "HTTP_HX_REQUEST" in exchange.environ and exchange.caller is not NOBODY:
-        response.headers[pace.HEADER] = f"{_PACE.note(session, exchange.environ['PATH_INFO']):g}"
     # A form of a visitor who has not signed in needs a token, too. After a link on another site, browsers hold the
     # cookie of a session back: another one would take its place. After an error, it may be unknown who asks.
     may_be_signed_in = exchange.caller is NOBODY or status >= HTTPStatus.BAD_REQUEST
@@ -87,6 +87,32 @@ def page(template: str, status: int = 200, **values: object) -> Response:
     if known is None and not held_back:
         remember(response, session)
     return response
+
+
+def live_page(template: str, read: Callable[[], Mapping[str, Any]]) -> Response:
+    """Return the page that a template makes of the values that `read` returns. If htmx asks, return only its block
+    `live`; callers with the same rights share that for a moment (`live_parts`)."""
+    exchange = current()
+    environ, caller = exchange.environ, exchange.caller
+    if "HTTP_HX_REQUEST" not in environ:
+        return page(template, **read())
+
+    def make() -> str:
+        live = _ENVIRONMENT.get_template(template)
+        # No token and no name: a block that shows one caller's to another fails instead.
+        return "".join(live.blocks["live"](live.new_context({**_of_rights(caller), **read()})))
+
+    parts: LiveParts = current_app.extensions["live_parts"]
+    html = parts.get(f"{environ['PATH_INFO']}?{environ['QUERY_STRING']}", caller, make)
+    every = _LIVE.note(id_in(environ) or new_id(), environ["PATH_INFO"])
+    return Response(html, headers={**HEADERS, pace.HEADER: f"{every:g}"}, content_type="text/html; charset=utf-8")
+
+
+def still_here() -> Response:
+    """Answer a page that asks only whether its server is there, and its visitor still signed in."""
+    environ = current().environ
+    every = _STILL.note(id_in(environ) or new_id(), environ.get("HTTP_REFERER", ""))
+    return Response(status=204, headers={"Cache-Control": "no-store", pace.HEADER: f"{every:g}"})
 
 
 def see(path: str) -> Response:
@@ -109,7 +135,10 @@ def error_page(error: Exception) -> Response:
         return _to_login()
     note_problem(problem.code)
     title = wording.TITLES.get(problem.status, "That did not work")
-    response = page("error.html", problem.status, title=title, problem=problem, sentences=problem.sentence())
+    # The script asks for the page again once that may help.
+    passes = problem.status == 503 and current().environ["REQUEST_METHOD"] in READING
+    values = {"title": title, "problem": problem, "sentences": problem.sentence(), "passes": passes}
+    response = page("error.html", problem.status, **values)
     response.headers.update(problem.headers)
     # If htmx asked, the part stays as it was, and the error appears above it.
     response.headers.update({"HX-Retarget": "#notice", "HX-Reselect": "#problem", "HX-Reswap": "innerHTML"})
@@ -155,20 +184,28 @@ def _check_form() -> None:
 def _shared(caller: Key, session: str) -> Mapping[str, object]:
     """Return the variables of all templates."""
     token = form_token(session)
-    environ = current().environ
-    here = environ["PATH_INFO"].encode("latin-1").decode(errors="replace")
+    return {
+        **_of_rights(caller),
+        "caller": caller if caller.id else None,
+        "sections": [] if caller is NOBODY else [one for one in SECTIONS if one.is_shown(caller)],
+        "token": token,
+        "token_field": Markup('<input type="hidden" name="{}" value="{}">').format(FIELD, token),
+    }
+
+
+def _of_rights(caller: Key) -> Mapping[str, object]:
+    """Return the variables that are the same for all callers with the same rights."""
 
     def may(scope: str) -> bool:
         return caller.allows(Scope(scope))
 
-    return {
-        "caller": caller if caller.id else None,
-        "may": may,
-        "sections": [] if caller is NOBODY else [one for one in SECTIONS if one.is_shown(caller)],
-        "here": here,
-        "token": token,
-        "token_field": Markup('<input type="hidden" name="{}" value="{}">').format(FIELD, token),
-    }
+    return {"may": may, "here": current().environ["PATH_INFO"].encode("latin-1").decode(errors="replace")}
+
+
+def compile_templates() -> None:
+    """Compile all templates, which takes a quarter of a second. Otherwise the first visitor of each page waits."""
+    for name in _ENVIRONMENT.list_templates():
+        _ENVIRONMENT.get_template(name)
 
 
 def _environment() -> Environment:
@@ -186,4 +223,5 @@ def _environment() -> Environment:
 
 
 _ENVIRONMENT = _environment()
-_PACE = pace.Pace()
+_LIVE, _STILL = pace.Pace(), pace.Pace()
+"""Of pages with a live part, and of the others. These ask for less, so they do not slow those."""

@@ -12,7 +12,7 @@ from werkzeug.exceptions import NotFound
 from contract.keys import fingerprint
 from gateway.door.keys import KeyCheck
 from gateway.exchange import current, note_problem
-from gateway.pages.layout import LOGIN, blueprint_of_pages, page, remember, see
+from gateway.pages.layout import LOGIN, blueprint_of_pages, page, remember, see, still_here
 from gateway.problems import Problem
 from gateway.rules import Level
 from gateway.sessions import PATH, BrowserSessions, cookie_of, id_in
@@ -57,6 +57,10 @@ def blueprint(keys: KeyCheck, is_closed: Callable[[], bool], sessions: BrowserSe
         response = see(LOGIN)
         response.delete_cookie(cookie_of(request.environ), path=PATH, httponly=True, samesite="Strict")
         return response
+
+    @routes.get("/session", level=Level.OWN, page=True)
+    def session() -> Response:
+        return still_here()
 
     @routes.get("/<path:path>", level=Level.OWN, page=True)
     def missing(path: str) -> Response:

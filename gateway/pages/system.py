@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 
 from broker.metrics.traffic import Period
 from gateway.exchange import caller
-from gateway.pages.layout import blueprint_of_pages, page
+from gateway.pages.layout import blueprint_of_pages, live_page
 from gateway.rules import Level
 from gateway.serving.system import System
 from gateway.serving.traffic import Traffic
@@ -50,18 +50,20 @@ class SystemPages:
 
         @routes.get("/system", level=Level.READ, page=True, without_redis=True)
         def show() -> Response:
-            state = self.system.state(caller())
-            chart = self.traffic.of_all(Period.HOURS) if state.redis else None
-            points = chart.points if chart else ()
-            return page(
-                "system.html",
-                title="System",
-                state=state,
-                chart=chart,
-                requests=[point.answered + point.refused for point in points],
-                errors=[point.refused + point.failed for point in points],
-                alert_titles=ALERTS,
-                purposes=PURPOSES,
-            )
+            return live_page("system.html", self._read)
 
         return routes
+
+    def _read(self) -> dict[str, object]:
+        state = self.system.state(caller())
+        chart = self.traffic.of_all(Period.HOURS) if state.redis else None
+        points = chart.points if chart else ()
+        return {
+            "title": "System",
+            "state": state,
+            "chart": chart,
+            "requests": [point.answered + point.refused for point in points],
+            "errors": [point.refused + point.failed for point in points],
+            "alert_titles": ALERTS,
+            "purposes": PURPOSES,
+        }

@@ -14,7 +14,7 @@ from broker.metrics.traffic import Period, Point
 from contract.keys import Scope
 from contract.repository import Repository
 from gateway.exchange import caller
-from gateway.pages.layout import blueprint_of_pages, page
+from gateway.pages.layout import blueprint_of_pages, live_page, page
 from gateway.pages.model_header import ModelHeader
 from gateway.pages.sparklines import halved
 from gateway.routes.traffic import asked_period
@@ -56,23 +56,28 @@ class TrafficPages:
         def index() -> Response:
             if not caller().allows(Scope.READ):
                 return page("welcome.html", title="Welcome")
-            rows, lost = self._rows()
-            return page("models.html", title="Models", rows=rows, lost=lost)
+            return live_page("models.html", self._list)
 
         @routes.get("/models/<name>/traffic", level=Level.READ, page=True)
         def traffic(name: str) -> Response:
             check_model(self.repository, name)
-            chart = self.traffic.of_model(name, asked_period())
-            return page(
-                "traffic.html",
-                title=f"Traffic of {name}",
-                header=ModelHeader.of(self.repository, name, caller()),
-                chart=chart,
-                series=_series(chart),
-                periods=PERIODS,
-            )
+            return live_page("traffic.html", lambda: self._show(name))
 
         return routes
+
+    def _show(self, name: str) -> dict[str, object]:
+        chart = self.traffic.of_model(name, asked_period())
+        return {
+            "title": f"Traffic of {name}",
+            "header": ModelHeader.of(self.repository, name, caller()),
+            "chart": chart,
+            "series": _series(chart),
+            "periods": PERIODS,
+        }
+
+    def _list(self) -> dict[str, object]:
+        rows, lost = self._rows()
+        return {"title": "Models", "rows": rows, "lost": lost}
 
     def _rows(self) -> tuple[list[Row], bool]:
         """Return a row for each model, and whether traffic, queues and schedules are missing because Redis is away."""

@@ -9,6 +9,7 @@ from flask import Flask
 from contract.settings import Settings
 from gateway.app import create_app
 from gateway.exchange import log_context
+from gateway.pages.layout import compile_templates
 from runtime import logs
 
 GARBAGE = 20_000
@@ -21,6 +22,7 @@ def application() -> Flask:
     app.extensions["outbox"].start()
     app.extensions["traffic_recorder"].start()
     app.extensions["watch_keys"]()
+    compile_templates()
     # The objects that exist now stay; without this the collector would visit them every few hundred requests.
     gc.collect()
     gc.freeze()

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import requests
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 PROJECT = Path(__file__).parents[2]
 START = 180.0
@@ -26,6 +27,7 @@ START = 180.0
 MODELS = "iris,loan,boston"
 
 ADMIN_KEY = "a" * 64
+AS_ADMIN = {"Authorization": f"Bearer {ADMIN_KEY}"}
 
 LOAN = {
     "Gender": "Male",
@@ -49,6 +51,8 @@ class Modelgate:
 
     port: int
     models: Path
+    process: int
+    """The id of its launcher."""
 
     @property
     def host(self) -> str:
@@ -70,11 +74,11 @@ def free_port() -> int:
 @contextmanager
 def started(folder: Path, models: Path, **settings: str) -> Iterator[Modelgate]:
     """Run Modelgate as `make up` does, with `settings`, until the end of the context."""
-    running = Modelgate(free_port(), models)
+    port = free_port()
     inherited = {name: value for name, value in os.environ.items() if name not in ("HOST", "REDIS_URL", "MAKEFLAGS")}
     environment = {
         **inherited,
-        "PORT": str(running.port),
+        "PORT": str(port),
         "STATE_DIR": str(folder / "state"),
         "MODELS_DIR": str(models),
         "TRAIN_ON_START": MODELS,
@@ -83,6 +87,7 @@ def started(folder: Path, models: Path, **settings: str) -> Iterator[Modelgate]:
     command = [".venv/bin/python", "-m", "launcher"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=log, stderr=log)
+    running = Modelgate(port, models, process.pid)
     try:
         until_ready(running, process, folder / "log")
         yield running
@@ -112,6 +117,39 @@ def modelgate(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
     """A Modelgate without keys, for all tests that only send requests."""
     with started(tmp_path_factory.mktemp("modelgate"), models) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def closed(tmp_path_factory: pytest.TempPathFactory, modelgate: Modelgate) -> Iterator[Modelgate]:
+    """One with keys, and with two versions of iris, of which the second is current."""
+    folder = tmp_path_factory.mktemp("closed")
+    shutil.copytree(modelgate.models / "iris", folder / "models" / "iris")
+    with started(folder, folder / "models", TRAIN_ON_START="none", ADMIN_KEY=ADMIN_KEY) as running:
+        job = requests.post(f"{running.address}/v1/models/iris/train", headers=AS_ADMIN, timeout=30).json()
+        ended = requests.get(f"{running.address}/v1/jobs/{job['id']}?wait=60", headers=AS_ADMIN, timeout=90).json()
+        assert ended["output"]["promoted"], ended
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def signed_in(browser: Browser, modelgate: Modelgate, **options: Any) -> Page:
+    """Return a page of a new visitor who has signed in as an admin."""
+    page = browser.new_context(base_url=modelgate.address, **options).new_page()
+    page.goto("/")
+    page.get_by_label("API key").fill(ADMIN_KEY)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Models", exact=True)).to_be_visible()
+    return page
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 from tests.clients.conftest import Modelgate, started
 
@@ -35,17 +35,12 @@ def training(modelgate: Modelgate, tmp_path: Path) -> Iterator[Modelgate]:
         yield running
 
 
-def test_event_source_follows_a_training_and_stops_after_its_end(training: Modelgate) -> None:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("there is no chromium")
+def test_event_source_follows_a_training_and_stops_after_its_end(browser: Browser, training: Modelgate) -> None:
     job = requests.post(f"{training.address}/v1/models/iris/reset", timeout=30).json()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.goto(f"{training.address}/docs")
-        seen: list[tuple[str, str, str]] = page.evaluate(FOLLOW, f"/v1/jobs/{job['id']}/events")
-        browser.close()
+    page = browser.new_page()
+    page.goto(f"{training.address}/docs")
+    seen: list[tuple[str, str, str]] = page.evaluate(FOLLOW, f"/v1/jobs/{job['id']}/events")
+    page.close()
     states = [json.loads(data)["status"] for name, _, data in seen if name == "progress"]
     assert states[-1] == "running" and set(states) <= {"queued", "running"}
     log = "\n".join(data for name, _, data in seen if name == "log")

@@ -3,57 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-import requests
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
-from tests.clients.conftest import ADMIN_KEY, Modelgate, started
-
-SERIOUS = ("serious", "critical")
-PHONE = {"viewport": {"width": 390, "height": 844}}
-PAGES = (
-    *("", "/models/iris", "/models/iris/versions", "/models/iris/versions/1", "/models/iris/traffic"),
-    *("/models/iris/api", "/models/iris/compare?a=1&b=2", "/models/iris/versions/1/promote", "/nothing"),
-    *("/train", "/jobs", "/system", "/keys", "/audit"),
-)
-
-
-@pytest.fixture(scope="module")
-def closed(tmp_path_factory: pytest.TempPathFactory, modelgate: Modelgate) -> Iterator[Modelgate]:
-    """One with keys, and with two versions of iris, of which the second is current."""
-    folder = tmp_path_factory.mktemp("closed")
-    shutil.copytree(modelgate.models / "iris", folder / "models" / "iris")
-    with started(folder, folder / "models", TRAIN_ON_START="none", ADMIN_KEY=ADMIN_KEY) as running:
-        headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-        job = requests.post(f"{running.address}/v1/models/iris/train", headers=headers, timeout=30).json()
-        ended = requests.get(f"{running.address}/v1/jobs/{job['id']}?wait=60", headers=headers, timeout=90).json()
-        assert ended["output"]["promoted"], ended
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("there is no chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-def signed_in(browser: Browser, modelgate: Modelgate, **options: object) -> Page:
-    page = browser.new_context(**options).new_page()  # type: ignore[arg-type]
-    page.goto(f"{modelgate.address}/")
-    page.get_by_label("API key").fill(ADMIN_KEY)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="Models", exact=True)).to_be_visible()
-    return page
+from tests.clients.conftest import ADMIN_KEY, Modelgate, signed_in
 
 
 def test_a_person_signs_in_tries_promotes_rolls_back_and_signs_out(browser: Browser, closed: Modelgate) -> None:
@@ -115,29 +69,6 @@ def test_a_person_signs_in_tries_promotes_rolls_back_and_signs_out(browser: Brow
     page.close()
 
 
-@pytest.mark.parametrize("options", [{}, PHONE, {"color_scheme": "dark"}], ids=["light", "phone", "dark"])
-def test_axe_finds_nothing_serious_and_no_page_is_wider_than_its_screen(
-    browser: Browser, closed: Modelgate, options: dict[str, object]
-) -> None:
-    visitor = browser.new_context(**options).new_page()  # type: ignore[arg-type]
-    visitor.goto(f"{closed.address}/ui/login")
-    found = [one["id"] for one in Axe().run(visitor).response["violations"] if one["impact"] in SERIOUS]
-    visitor.context.close()
-    page = signed_in(browser, closed, **options)
-    for path in PAGES:
-        page.goto(f"{closed.address}/ui{path}")
-        found += [
-            (path, one["id"], node["html"][:120])
-            for one in Axe().run(page).response["violations"]
-            if one["impact"] in SERIOUS
-            for node in one["nodes"]
-        ]
-        wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        found += [(path, "wider", str(wider))] if wider > 0 else []
-    page.context.close()
-    assert found == []
-
-
 def test_reading_and_trying_work_without_scripts(browser: Browser, closed: Modelgate) -> None:
     page = signed_in(browser, closed, java_script_enabled=False)
     page.get_by_role("link", name="iris", exact=True).click()
@@ -148,14 +79,4 @@ def test_reading_and_trying_work_without_scripts(browser: Browser, closed: Model
     page.goto(f"{closed.address}/ui/models/iris/compare?a=1&b=2")
     expect(page.get_by_text("Version 1 has no curves: The model gives no probabilities.")).to_be_visible()
     expect(page.get_by_role("button", name="Ask both versions")).to_be_visible()
-    page.context.close()
-
-
-def test_a_page_that_has_lost_its_server_says_so_and_comes_back(browser: Browser, closed: Modelgate) -> None:
-    page = signed_in(browser, closed)
-    lost = page.get_by_text("Modelgate does not answer.")
-    page.context.set_offline(True)
-    expect(lost).to_be_visible(timeout=30_000)
-    page.context.set_offline(False)
-    expect(lost).to_be_hidden(timeout=30_000)
     page.context.close()

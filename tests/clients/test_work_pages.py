@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.clients.conftest import ADMIN_KEY, IRIS, PROJECT, Modelgate, started
+from tests.clients.conftest import ADMIN_KEY, AS_ADMIN, IRIS, PROJECT, Modelgate, signed_in, started
 
 SLOW = 60_000
 """Milliseconds that a training may take."""
@@ -27,23 +27,15 @@ def place(modelgate: Modelgate, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture
-def page(place: Modelgate) -> Iterator[Page]:
+def page(browser: Browser, place: Modelgate) -> Iterator[Page]:
     """A page of a browser that has signed in as an admin. Fails the test if a page breaks its own rules."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("there is no chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(base_url=place.address)
-        wrong: list[str] = []
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None)
-        page.goto("/ui")
-        page.get_by_label("API key").fill(ADMIN_KEY)
-        page.get_by_role("button", name="Sign in").click()
-        yield page
-        browser.close()
-        assert wrong == []
+    page = signed_in(browser, place)
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None)
+    yield page
+    page.context.close()
+    assert wrong == []
 
 
 def test_a_csv_becomes_a_model_that_is_watched_on_the_way(page: Page) -> None:
@@ -89,8 +81,7 @@ def test_a_refused_training_says_why_and_keeps_the_form(page: Page, tmp_path: Pa
 
 
 def test_a_training_is_cancelled(page: Page, place: Modelgate) -> None:
-    headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-    job = requests.post(f"{place.address}/v1/models/loan/reset", headers=headers, timeout=30).json()["id"]
+    job = requests.post(f"{place.address}/v1/models/loan/reset", headers=AS_ADMIN, timeout=30).json()["id"]
     page.goto("/ui/jobs?kind=training")
     page.locator("tr", has_text=job[:8]).get_by_role("link").click()
     page.get_by_role("button", name="Cancel this training").click()
@@ -123,12 +114,3 @@ def test_a_key_is_made_used_and_revoked(page: Page, place: Modelgate) -> None:
     expect(page.locator("main")).not_to_contain_text("visitor")
     page.get_by_role("link", name="Audit", exact=True).click()
     expect(page.locator("tbody tr").first).to_contain_text("revoke key")
-
-
-def test_a_page_that_has_lost_its_server_says_so_and_comes_back_by_itself(page: Page) -> None:
-    page.goto("/ui/system")
-    expect(page.locator("main")).to_contain_text("iris@1")
-    page.context.set_offline(True)
-    expect(page.locator("#lost")).to_be_visible(timeout=20_000)
-    page.context.set_offline(False)
-    expect(page.locator("#lost")).to_be_hidden(timeout=20_000)

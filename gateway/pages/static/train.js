@@ -22,5 +22,13 @@ for (const kind of ["change", "submit"]) document.addEventListener(kind, event =
   collect(form);
   // htmx cannot listen to the table, which is new after each preview.
   if (kind === "change" && event.target.closest("#columns") && event.target.name !== "model")
-    form.querySelector("[hx-trigger]").dispatchEvent(new Event("columns"));
+    preview(form);
 }, true);
+function preview(form) {
+  form.querySelector("[hx-trigger]").dispatchEvent(new Event("columns"));
+}
+// A preview may have been lost with the server.
+document.body.addEventListener("found", () => {
+  const form = document.getElementById("train");
+  if (form.querySelector("[name=file]").files.length) preview(form);
+});

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import os
 import re
+import subprocess
+import sys
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -22,7 +26,7 @@ from gateway.pages.snippets import snippets
 from gateway.pages.traffic import drawn
 from tests.gateway.conftest import without_redis
 from tests.gateway.pages.browsers import Browser, words
-from tests.support import Sum, numbers, write_version
+from tests.support import PROJECT, Sum, numbers, write_version
 
 COMMANDS: list[RepositoryCommand] = []
 
@@ -211,6 +215,27 @@ def test_an_asset_is_kept_for_good_under_its_own_address_only(browser: Browser) 
     assert "immutable" in browser.get(address).headers["Cache-Control"]
     assert browser.get("/ui/assets/0123456789ab/style.css").headers["Cache-Control"] == "no-store"
     assert browser.get("/ui/assets/0123456789ab/../layout.py").status_code == 404
+
+
+def test_an_asset_is_sent_compressed_to_a_browser_that_takes_it(browser: Browser) -> None:
+    (address,) = re.findall(r'src="(/ui/assets/[0-9a-f]{12}/htmx\.min\.js)"', browser.get("/ui").text)
+    plain = browser.get(address, headers={"Accept-Encoding": "br, gzip;q=0"})
+    small = browser.get(address, headers={"Accept-Encoding": "gzip, br"})
+    assert "Content-Encoding" not in plain.headers and small.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(small.data) == plain.data and len(small.data) < len(plain.data) / 2
+    assert small.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
+
+
+def test_the_first_visitor_of_a_process_waits_for_no_template() -> None:
+    program = """
+from gateway.pages.layout import _ENVIRONMENT
+from gateway.server.wsgi import application
+application()
+print({name for _, name in _ENVIRONMENT.cache} ^ set(_ENVIRONMENT.list_templates()))
+"""
+    environment = {**os.environ, "REDIS_URL": "redis://127.0.0.1:1"}
+    command = [sys.executable, "-c", program]
+    assert subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True).stdout == "set()\n"
 
 
 def test_a_curve_shows_the_first_requests_at_once_and_never_falls_because_a_minute_has_only_begun() -> None:

@@ -1,0 +1,41 @@
+"""The live parts of pages, which callers with the same rights share for a moment, since many people watch one page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from contract.keys import Key, Limits
+
+KEEP = 3.0
+"""Seconds that a part is kept: fewer than pass between two requests of a page (`pace.SHORTEST`), so a page never shows
+an older state than the one that it has loaded."""
+_MOST = 64
+
+
+class LiveParts:
+    """Keeps the latest parts of a process."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kept: dict[tuple[str, Key], tuple[float, str]] = {}
+
+    def get(self, address: str, caller: Key, make: Callable[[], str]) -> str:
+        """Return the part at this address (path and query) as `make` returns it for a caller with these rights, at most
+        `KEEP` seconds old."""
+        key, now = (address, _rights(caller)), self._clock()
+        until, part = self._kept.get(key, (0.0, ""))
+        if until > now:
+            return part
+        part = make()
+        if len(self._kept) >= _MOST:
+            self._kept = {key: kept for key, kept in self._kept.items() if kept[0] > now}
+        if len(self._kept) < _MOST:
+            self._kept[key] = (now + KEEP, part)
+        return part
+
+
+def _rights(caller: Key) -> Key:
+    """Return the key without what no page depends on, so that keys which may see the same are equal."""
+    return replace(caller, id="", name="", limits=Limits(), created_at="", expires_at=None)
