@@ -68,14 +68,14 @@ def browsers(run: Running, page: str, count: int) -> Iterator[None]:
 
 def _browser(run: Running, page: str, stop: threading.Event, later: float) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", run.place.port, timeout=30)
-    headers = {"HX-Request": "true"}
+    headers: dict[str, str] = {}
     stop.wait(later)
     while not stop.is_set():
         connection.request("GET", page, headers=headers)
         answer = connection.getresponse()
         answer.read()
         if cookie := answer.getheader("Set-Cookie"):
-            headers["Cookie"] = cookie.partition(";")[0]
+            headers = {"Cookie": cookie.partition(";")[0], "HX-Request": "true"}
         stop.wait(float(answer.getheader("Live-Every") or 5))
 
 
