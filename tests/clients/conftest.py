@@ -106,6 +106,18 @@ def until_ready(running: Modelgate, process: subprocess.Popen[bytes], log: Path)
     raise AssertionError(log.read_text())
 
 
+@contextmanager
+def redis_stopped(modelgate: Modelgate) -> Iterator[None]:
+    """Keep Redis from answering."""
+    children = Path(f"/proc/{modelgate.process}/task/{modelgate.process}/children").read_text().split()
+    (redis,) = [int(pid) for pid in children if "redis-server" in Path(f"/proc/{pid}/cmdline").read_text()]
+    os.kill(redis, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(redis, signal.SIGCONT)
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository that the first start fills and later starts reuse."""

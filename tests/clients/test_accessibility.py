@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +11,7 @@ import requests
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.clients.conftest import AS_ADMIN, IRIS, PROJECT, Modelgate, signed_in
+from tests.clients.conftest import AS_ADMIN, IRIS, PROJECT, Modelgate, redis_stopped, signed_in
 
 PATHS = (
     *("", "/models/iris", "/models/iris?version=1", "/models/iris/versions", "/models/iris/versions/1"),
@@ -151,18 +148,6 @@ def sent(modelgate: Modelgate, path: str, body: object = None, **headers: str) -
     found: dict[str, Any] = answer.json()
     assert answer.ok, found
     return found
-
-
-@contextmanager
-def redis_stopped(modelgate: Modelgate) -> Iterator[None]:
-    """Keep Redis from answering."""
-    children = Path(f"/proc/{modelgate.process}/task/{modelgate.process}/children").read_text().split()
-    (redis,) = [int(pid) for pid in children if "redis-server" in Path(f"/proc/{pid}/cmdline").read_text()]
-    os.kill(redis, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(redis, signal.SIGCONT)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.clients.conftest import ADMIN_KEY, Modelgate, signed_in
+from tests.clients.conftest import ADMIN_KEY, Modelgate, redis_stopped, signed_in
 
 LIVE, STILL = "/ui/system", "/ui/keys"
 RARELY = 31_000
@@ -139,3 +139,11 @@ def test_a_live_page_whose_session_has_ended_leads_to_the_sign_in(page: Page) ->
     page.context.clear_cookies()
     later(page)
     page.wait_for_url(re.compile("/ui/login"))
+
+
+def test_a_page_that_met_no_redis_appears_once_redis_is_back(page: Page, closed: Modelgate) -> None:
+    with redis_stopped(closed):
+        page.goto("/ui/jobs", timeout=60_000)
+        expect(page.get_by_text("503 · ")).to_be_visible()
+    later(page)
+    expect(page.get_by_role("heading", name="Jobs", level=1)).to_be_visible()
