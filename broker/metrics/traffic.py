@@ -7,6 +7,7 @@ writes nothing but the counters.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -78,7 +79,8 @@ class Point:
     buckets: Sequence[int] = ()
 
     def quantile(self, share: float) -> float | None:
-        """Return the seconds within which this share of the waiting requests was answered; None without any."""
+        """Return seconds within which this share of the waiting requests was answered: a bound of the buckets, infinite
+        beyond the last one; None without any."""
         return quantile(table.MODEL_SECONDS.buckets, self.buckets, share)
 
 
@@ -196,16 +198,12 @@ def _values(snapshot: Snapshot) -> dict[str, str]:
 
 
 def quantile(bounds: Sequence[float], counts: Sequence[float], share: float) -> float | None:
-    """Return the value below which `share` of the values are, as Prometheus' `histogram_quantile` estimates it.
+    """Return the least of `bounds` that `share` of the values do not exceed, infinity if there is none, and None
+    without values. Where the values lie between two bounds is not known, so nothing is interpolated.
+
     `counts`: how many are up to each of `bounds`, and how many beyond; zeros at its end may be missing."""
-    total = sum(counts)
-    if not total:
+    wanted = share * sum(counts)
+    if not wanted:
         return None
-    wanted = share * total
-    for at, reached in enumerate(accumulate(counts)):
-        if reached >= wanted and counts[at]:
-            if at >= len(bounds):
-                break
-            lower = bounds[at - 1] if at else 0.0
-            return lower + (bounds[at] - lower) * (wanted - (reached - counts[at])) / counts[at]
-    return bounds[-1]
+    reached = accumulate(counts)
+    return next((bound for bound, count in zip(bounds, reached, strict=False) if count >= wanted), math.inf)

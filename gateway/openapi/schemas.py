@@ -187,7 +187,8 @@ _POINT: Mapping[str, Schema] = {
     **{
         f"p{share}": {
             **nullable(NUMBER),
-            "description": f"Seconds within which {share} % of the answers with predictions came; null without any.",
+            "description": f"Seconds within which {share} % of the answers with predictions came, as a bound of the"
+            " buckets; the last one also stands for longer. Null without any.",
         }
         for share in (50, 95, 99)
     },

@@ -21,7 +21,7 @@ from gateway.routes.traffic import asked_period
 from gateway.rules import Level
 from gateway.serving.models import check_model, model_summary
 from gateway.serving.system import System
-from gateway.serving.traffic import Chart, Traffic
+from gateway.serving.traffic import Chart, Traffic, finite
 from gateway.serving.training import Trainings
 
 PERIODS: Mapping[Period, str] = {Period.HOURS: "2 hours", Period.DAY: "1 day", Period.MONTH: "30 days"}
@@ -120,8 +120,8 @@ def _series(chart: Chart) -> Mapping[str, Any]:
 
 
 def _ms(point: Point, share: float) -> float | None:
-    found = point.quantile(share)
-    return None if found is None else round(found * 1000, 3)
+    found = finite(point.quantile(share))
+    return None if found is None else found * 1000
 
 
 def _clock(start: int, period: Period) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from broker.metrics.table import MODEL_SECONDS
 from contract.wording import kind_in_words
 
 TITLES = {
@@ -64,6 +65,15 @@ def seconds(value: float | None) -> str:
     name, length = next((unit for unit in _UNITS if value >= unit[1]), ("s", 1))
     count = math.floor(value / length)
     return f"{count} {name}{'s' if name == 'day' and count > 1 else ''}"
+
+
+def within(bound: float | None) -> str:
+    """Format a quantile, which is the bound of a bucket: within 50 ms, over 5 s; – for None."""
+    if bound is None:
+        return "–"
+    if bound == math.inf:
+        return f"over {seconds(MODEL_SECONDS.buckets[-1])}"
+    return f"within {bound:g} s" if bound >= 1 else f"within {bound * 1e3:g} ms"
 
 
 def ago(stamp: str | None) -> Markup:
@@ -131,6 +141,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "n": number,
     "fixed": fixed,
     "seconds": seconds,
+    "within": within,
     "ago": ago,
     "clock": clock,
     "words": words,

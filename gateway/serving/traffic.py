@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from broker.metrics import table
 from broker.metrics.traffic import Period, Point, TrafficReader, together
 from contract.keys import Key
 from contract.repository import Repository
@@ -112,7 +113,7 @@ class Traffic:
 
 
 def _numbers(point: Point) -> dict[str, Any]:
-    quantiles = {name: point.quantile(share) for name, share in _QUANTILES.items()}
+    quantiles = {name: finite(point.quantile(share)) for name, share in _QUANTILES.items()}
     return {
         "requests": point.answered + point.refused,
         "refused": point.refused,
@@ -120,8 +121,13 @@ def _numbers(point: Point) -> dict[str, Any]:
         "rows": point.rows,
         "waiting": point.waiting,
         "oldest_seconds": round(point.oldest, 3),
-        **{name: None if seconds is None else round(seconds, 6) for name, seconds in quantiles.items()},
+        **quantiles,
     }
+
+
+def finite(seconds: float | None) -> float | None:
+    """Return the quantile as JSON and charts show it: the last bound stands for all that is longer."""
+    return None if seconds is None else min(seconds, table.MODEL_SECONDS.buckets[-1])
 
 
 def _moment(seconds: int) -> str:

@@ -3,7 +3,7 @@
 // below has them, too.
 
 const COLOURS = { answered: "--c0", errors: "--bad", p50: "--c0", p99: "--c1", waiting: "--c3", rows: "--c2" };
-const NAMES = { answered: "answered", errors: "errors", p50: "median", p99: "99 %", waiting: "waiting", rows: "rows" };
+const NAMES = { answered: "answered", errors: "errors", p50: "half within", p99: "99 % within", waiting: "waiting", rows: "rows" };
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -22,6 +22,11 @@ function short(value) {
   return `${+value.toFixed(value < 1 ? 2 : 1)}`;
 }
 
+// The places of values without neighbours: no line shows them, as what lies between is a gap.
+function lonely(values) {
+  return [...values.keys()].filter(at => values[at] !== null && (values[at - 1] ?? null) === null && (values[at + 1] ?? null) === null);
+}
+
 function draw(place) {
   const series = JSON.parse(place.closest("[data-series]").dataset.series);
   const names = place.dataset.chart.split(" "), counts = names[0] !== "p50";
@@ -35,7 +40,7 @@ function draw(place) {
       { ...axis, size: 48, values: (chart, values) => values.map(short), ...(counts ? { incrs: WHOLE } : {}) },
     ],
     series: [{ label: "UTC" }, ...names.map((name, at) => ({
-      label: NAMES[name], stroke: colour(COLOURS[name]), width: 2, points: { show: false }, spanGaps: !counts,
+      label: NAMES[name], stroke: colour(COLOURS[name]), width: 2, points: { size: 6, fill: colour(COLOURS[name]), filter: () => lonely(series[name]) },
       fill: at === 0 && counts ? colour(COLOURS[name]) + "1c" : undefined,
     }))],
   };
