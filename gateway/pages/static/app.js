@@ -163,9 +163,11 @@ const who = document.querySelector(".who span")?.textContent;
 const entries = () => [...document.querySelectorAll("main :is(input:not([type=hidden], [type=file], [type=password]), select, textarea)")];
 const property = field => ["checkbox", "radio"].includes(field.type) ? "checked" : "value";
 function keepEntries() {
-  sessionStorage.setItem(location.pathname, JSON.stringify({ who, values: entries().map(field => field[property(field)]) }));
+  const values = entries().map(field => [field.name, field[property(field)]]);
+  sessionStorage.setItem(location.pathname, JSON.stringify({ who, values }));
 }
 const kept = JSON.parse(sessionStorage.getItem(location.pathname));
 sessionStorage.removeItem(location.pathname);
-if (kept && kept.who === who && kept.values.length === entries().length)
-  entries().forEach((field, at) => { field[property(field)] = kept.values[at]; });
+const isSameForm = fields => fields.length === kept.values.length && fields.every((field, at) => field.name === kept.values[at][0]);
+if (kept && kept.who === who && isSameForm(entries()))
+  entries().forEach((field, at) => { field[property(field)] = kept.values[at][1]; });

@@ -73,7 +73,7 @@ def test_the_form_is_made_from_the_signature_and_holds_the_example(browser: Brow
     example = {"size": 1.5, "area": "Urban <b>", "old": None, "sold": "2026-01-02"}
     write_version(models, "house", Sum(), inputs, example=example)
     page = browser.get("/ui/models/house").text
-    assert re.search(r'name="input-0" id="input-0" value="1.5"[^>]*inputmode="decimal"', page)
+    assert re.search(r'name="input-size" id="input-0" value="1.5"[^>]*inputmode="decimal"', page)
     assert "<option>Rural</option><option selected>Urban &lt;b&gt;</option>" in page
     assert '<option value=""></option><option value="true">yes</option>' in page
     assert 'value="2026-01-02"' in page
@@ -81,7 +81,7 @@ def test_the_form_is_made_from_the_signature_and_holds_the_example(browser: Brow
 
 
 def test_a_row_is_predicted_and_the_same_request_shown(browser: Browser, scoring: None) -> None:
-    page = browser.send("/ui/models/sum/try", "/ui/models/sum", **{"input-0": "1.5", "input-1": "2"})
+    page = browser.send("/ui/models/sum/try", "/ui/models/sum", form_version="1", **{"input-a": "1.5", "input-b": "2"})
     assert page.status_code == 200 and '<p class="answer">3.5</p>' in page.text
     shown = unescape(page.text)
     assert """-d '[{"a": 1.5, "b": 2}]'""" in shown
@@ -105,13 +105,13 @@ def test_a_value_of_several_lines_runs_nothing_in_a_shell() -> None:
 
 @pytest.mark.parametrize("row", ["[" * 900 + "]" * 900, "[" * 50_000, "[" + "1," * 50_000 + "1]", "{"])
 def test_what_is_no_row_is_refused_and_not_repeated(browser: Browser, row: str) -> None:
-    page = browser.send("/ui/models/sum/try", "/ui/models/sum", row=row)
+    page = browser.send("/ui/models/sum/try", "/ui/models/sum", form_version="1", row=row)
     assert page.status_code in (400, 413, 422)
     assert "modelgate predict sum <<'CSV'\nkey,a,b\nx,1.0,2.0\nCSV" in unescape(page.text), "the example is shown"
 
 
 def test_a_value_that_cannot_be_used_is_marked_at_its_field(browser: Browser) -> None:
-    page = browser.send("/ui/models/sum/try", "/ui/models/sum", **{"input-0": "many", "input-1": "2"})
+    page = browser.send("/ui/models/sum/try", "/ui/models/sum", form_version="1", **{"input-a": "many", "input-b": "2"})
     assert page.status_code == 422
     assert re.search(r'id="input-0" value="many"[^>]*aria-invalid="true" aria-describedby="input-0-wrong"', page.text)
     assert "'a' must be a finite number; it is 'many'" in unescape(page.text)

@@ -1,0 +1,79 @@
+"""What the page to try a model shows of an answer."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from contract.answer_columns import answer_names
+from contract.instances import Instances
+from contract.jobs import Job, Status
+from contract.manifest import ModelManifest
+from contract.signature import PREDICT
+from gateway.protocols import csv_answers, csv_rows
+
+MOST_ROWS, MOST_CLASSES = 50, 20
+"""Rows and classes that a page shows."""
+_MOST_BYTES = 4 * 1024 * 1024
+"""The largest CSV of answers, in bytes, that a page carries for the download."""
+_FRACTION = re.compile(r"-?\d+\.\d+(e-?\d+)?")
+
+
+@dataclass(frozen=True)
+class ClassProbability:
+    """The probability of a class."""
+
+    label: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the page shows of a job. `rows`: some of the rows of a CSV, with the names of their `columns`, of which the
+    first `added` are answers. `csv`: the whole CSV of answers as base64, unless it is too large."""
+
+    job: Job
+    text: str = ""
+    probabilities: Sequence[ClassProbability] = ()
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    csv: str = ""
+
+
+def answer_to_row(job: Job) -> Answer:
+    if job.status is not Status.SUCCEEDED or job.output is None:
+        return Answer(job)
+    output: Mapping[str, Any] = job.output
+    given = (output.get("probabilities") or [None])[0]
+    found: list[ClassProbability] = []
+    if isinstance(given, dict) and all(isinstance(value, (int, float)) for value in given.values()):
+        found = sorted((ClassProbability(*item) for item in given.items()), key=lambda one: -one.value)
+    return Answer(job, _shown(output["predictions"][0]), found[:MOST_CLASSES])
+
+
+def answer_to_csv(job: Job, rows: Instances, model: ModelManifest) -> Answer:
+    if job.status is not Status.SUCCEEDED:
+        return Answer(job)
+    written = csv_answers.write(job, rows, model.signature, PREDICT.name, escape=True)
+    lines = csv_rows.read(written, MOST_ROWS)
+    columns, cells = list(getattr(lines, "columns", None) or ()), lines.rows
+    added = len(answer_names(model.signature, PREDICT.name, ()))
+    order = [*range(len(columns) - added, len(columns)), *range(len(columns) - added)]  # the answers come first
+    return Answer(
+        job,
+        columns=[columns[place] for place in order],
+        rows=[[_shown(cast(Any, row)[place]) for place in order] for row in cells],
+        csv=base64.b64encode(written).decode() if len(written) <= _MOST_BYTES else "",
+    )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False)
+    return "–" if value is None else str(value)
