@@ -24,13 +24,21 @@ from gateway.rules import Level
 from gateway.serving.commands import RunCommand, run
 from gateway.serving.models import check_model, resolve, version_summary
 
+_REPORT_HEADERS = {**REPORT_HEADERS, "Cache-Control": "no-store"}
 _FRAMED = {
-    **REPORT_HEADERS,
-    "Content-Security-Policy": REPORT_HEADERS["Content-Security-Policy"].replace(
-        "frame-ancestors 'none'", "frame-ancestors 'self'"
-    ),
-    "Cache-Control": "no-store",
+    **_REPORT_HEADERS,
+    # Without `allow-scripts`, the report still runs nothing. With its origin, the page around it can read its height.
+    "Content-Security-Policy": REPORT_HEADERS["Content-Security-Policy"]
+    .replace("frame-ancestors 'none'", "frame-ancestors 'self'")
+    .replace("sandbox", "sandbox allow-same-origin"),
 }
+_FRAME_STYLE = b"""<style>
+header > h1, .live, .lead, header > .soft, main > .tiles, footer { display: none; }
+main, header { max-width: none; padding: 0; }
+pre { max-height: none; }
+</style>"""
+"""Hides what the page around a framed report shows as well. It comes last, because it also has to suit the reports of
+older releases, whose own style is in their head."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,9 @@ class VersionPages:
             except OSError as error:
                 raise Problem(404, "no_report", f"version {number} of {name!r} has no report") from error
             body = filled_in(body, repository, name, number, "versions_pages.report")
-            return Response(body, headers=_FRAMED, content_type="text/html; charset=utf-8")
+            framed = request.args.get("framed") == "1"
+            headers = _FRAMED if framed else _REPORT_HEADERS
+            return Response(body + _FRAME_STYLE * framed, headers=headers, content_type="text/html; charset=utf-8")
 
         # A page says what will happen, so that it can be read before the change, even without scripts.
         @routes.get("/models/<name>/versions/<version>/promote", level=Level.PUBLISH, page=True)

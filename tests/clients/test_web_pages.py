@@ -55,7 +55,14 @@ def test_a_person_signs_in_tries_promotes_rolls_back_and_signs_out(browser: Brow
     page.get_by_role("button", name="Roll back to version 2").click()
     expect(page.get_by_text("Version 2 is current now.")).to_be_visible()
     page.get_by_role("link", name="Version 2", exact=True).click()
-    expect(page.frame_locator("iframe").get_by_role("heading", name="iris version 2")).to_be_visible()
+    report = page.frame_locator("iframe")
+    expect(report.locator("#answers")).to_be_visible()
+    expect(report.get_by_role("heading", name="iris version 2")).to_be_hidden()
+    page.wait_for_function(
+        "(f => f.contentDocument.documentElement.scrollHeight <= f.clientHeight)(frames[0].frameElement)"
+    )
+    report.get_by_role("link", name="Data", exact=True).click()
+    page.wait_for_function("scrollY > 1000")  # the page scrolls, because the frame is as high as the report
     page.goto(f"{closed.address}/ui/models/iris/compare?a=1&b=2")
     page.get_by_role("button", name="Ask both versions").click()
     expect(page.get_by_text("They answer the same to all").or_(page.get_by_text("They differ on"))).to_be_visible()

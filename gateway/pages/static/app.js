@@ -146,6 +146,18 @@ function addDropZones(root) {
   }
 }
 
+// A framed report is as high as what it holds, so that only the page scrolls.
+function fitReport(frame) {
+  const fit = () => {
+    const body = frame.contentDocument && frame.contentDocument.body;
+    if (!body || !body.firstElementChild) return;
+    new ResizeObserver(() => { frame.style.height = `${Math.ceil(body.getBoundingClientRect().height)}px`; }).observe(body);
+  };
+  frame.addEventListener("load", fit);
+  if (frame.contentDocument && frame.contentDocument.readyState === "complete") fit();
+}
+for (const frame of document.querySelectorAll("iframe.report")) fitReport(frame);
+
 function prepare(root) {
   for (const log of root.querySelectorAll(".log")) log.scrollTop = scrolled ?? log.scrollHeight;
   addCopyButtons(root);

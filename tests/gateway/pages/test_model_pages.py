@@ -186,13 +186,27 @@ def test_a_report_is_framed_by_our_pages_alone_and_runs_nothing(browser: Browser
     other.mkdir()
     for one in (folder, other):
         (one / "report.html").write_text(f"<p>the report</p>{STATUS}")
-    framed = '<iframe class="report" src="/ui/models/sum/versions/1/report"'
-    assert framed in browser.get("/ui/models/sum/versions/1").text
-    report = browser.get("/ui/models/sum/versions/1/report")
+    framed = '<iframe class="report" src="/ui/models/sum/versions/1/report?framed=1"'
+    page = browser.get("/ui/models/sum/versions/1").text
+    assert framed in page and 'sandbox="allow-same-origin"' in page
+    report = browser.get("/ui/models/sum/versions/1/report?framed=1")
     policy = report.headers["Content-Security-Policy"]
-    assert 'href="/ui/models/sum/versions/2/report"' in report.text  # one under /v1 would not take the session
-    assert "the report" in report.text and "frame-ancestors 'self'" in policy and "sandbox" in policy
+    assert "the report" in report.text and "frame-ancestors 'self'" in policy
+    assert policy.endswith("sandbox allow-same-origin"), "without allow-scripts"
     assert "default-src 'none'" in policy and "script-src" not in policy
+
+
+def test_a_report_has_a_head_only_outside_the_frame(browser: Browser, models: Path) -> None:
+    write_version(models, "sum", Sum(), numbers("a", "b"), version=2)
+    for version in (1, 2):
+        (folder := Repository(models).report_dir("sum", version)).mkdir()
+        (folder / "report.html").write_text(f"<header><h1>sum</h1>{STATUS}</header>")
+    hidden = "header > h1, .live, "
+    assert hidden in browser.get("/ui/models/sum/versions/1/report?framed=1").text
+    alone = browser.get("/ui/models/sum/versions/1/report")
+    policy = alone.headers["Content-Security-Policy"]
+    assert hidden not in alone.text and policy.endswith("sandbox") and "frame-ancestors 'none'" in policy
+    assert 'href="/ui/models/sum/versions/2/report"' in alone.text  # one under /v1 would not take the session
 
 
 def test_the_traffic_of_a_model_without_any_says_what_to_do(browser: Browser) -> None:
