@@ -149,9 +149,9 @@ function addDropZones(root) {
 // A framed report is as high as what it holds, so that only the page scrolls.
 function fitReport(frame) {
   const fit = () => {
-    const body = frame.contentDocument && frame.contentDocument.body;
-    if (!body || !body.firstElementChild) return;
-    new ResizeObserver(() => { frame.style.height = `${Math.ceil(body.getBoundingClientRect().height)}px`; }).observe(body);
+    const root = frame.contentDocument && frame.contentDocument.documentElement;
+    if (!root || !root.querySelector("main")) return;
+    new ResizeObserver(() => { frame.style.height = `${Math.ceil(root.getBoundingClientRect().height)}px`; }).observe(root);
   };
   frame.addEventListener("load", fit);
   if (frame.contentDocument && frame.contentDocument.readyState === "complete") fit();
