@@ -1,4 +1,4 @@
-"""Two versions beside each other: metrics, parameters, curves, and rows on which they differ."""
+"""Two versions beside each other: what changed, metrics, curves, and rows on which they differ."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from contract.manifest import ModelManifest
 from contract.signature import OutputKind, RowFormat
 from gateway.clients import further_context, request_context
 from gateway.exchange import caller
+from gateway.pages.changes import changes
 from gateway.pages.curves import curves_of
 from gateway.pages.layout import blueprint_of_pages, page
 from gateway.pages.model_header import ModelHeader
-from gateway.pages.versions import compared, facts_of
+from gateway.pages.versions import compared, facts_of, offered
 from gateway.problems import Problem
 from gateway.rules import Level
 from gateway.serving.models import check_model, resolve
@@ -74,8 +75,8 @@ class ComparePages:
     def _versions(self, name: str) -> tuple[ModelManifest, ModelManifest]:
         repository = self.predictor.repository
         check_model(repository, name)
-        newest = repository.versions(name)[-2:]
-        a, b = request.args.get("a") or str(newest[0]), request.args.get("b") or str(newest[-1])
+        first, second = offered(repository, name)
+        a, b = request.args.get("a") or str(first), request.args.get("b") or str(second)
         one, other = (repository.manifest(*resolve(repository, f"{name}@{version}")) for version in (a, b))
         return one, other
 
@@ -91,7 +92,7 @@ class ComparePages:
             other=other,
             versions=repository.versions(name)[::-1],
             metrics=compared(repository, name, one.version, other.version),
-            parameters=_parameters(one.parameters, other.parameters),
+            changes=changes(one, other, facts),
             curves=curves_of(facts, request.args.get("class", "")),
             facts=facts,
             found=found,
@@ -143,14 +144,3 @@ def _strongest_first(names: Sequence[str], facts: Mapping[str, Any]) -> list[str
     measured = [column["name"] for column in facts.get("importance", {}).get("columns", ())]
     strongest = [name for name in measured if name in names]
     return [*strongest, *(name for name in names if name not in strongest)]
-
-
-def _parameters(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return the parameters that differ."""
-    one, other = _flat(before), _flat(now)
-    names = sorted({*one, *other})
-    return [(n, one.get(n, "–"), other.get(n, "–")) for n in names if one.get(n) != other.get(n)]
-
-
-def _flat(parameters: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in parameters.items()}

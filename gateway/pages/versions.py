@@ -58,7 +58,14 @@ class VersionPages:
             versions = repository.versions(name)[::-1]
             rows = [{**version_summary(repository, name, v), **facts_of(repository, name, v)} for v in versions]
             header = ModelHeader.of(repository, name, caller())
-            return page("versions.html", title=f"Versions of {name}", header=header, rows=rows, **self._change(name))
+            return page(
+                "versions.html",
+                title=f"Versions of {name}",
+                header=header,
+                rows=rows,
+                offered=offered(repository, name),
+                **self._change(name),
+            )
 
         @routes.get("/models/<name>/versions/<version>", level=Level.READ, page=True)
         def show(name: str, version: str) -> Response:
@@ -148,6 +155,15 @@ class VersionPages:
             "changed": CURRENT in aliases and request.args.get("now") == str(aliases[CURRENT]),
             "previous": aliases.get(PREVIOUS),
         }
+
+
+def offered(repository: Repository, name: str) -> tuple[int, int]:
+    """Return the two versions to compare unless others are chosen: the current and the newest one. If these are the
+    same, the one before and that."""
+    versions = repository.versions(name)
+    newest = versions[-1]
+    current = repository.aliases(name).get(CURRENT, newest)
+    return (current if current != newest else versions[-2:][0]), newest
 
 
 def facts_of(repository: Repository, name: str, version: int) -> dict[str, Any]:

@@ -144,12 +144,41 @@ def test_a_curve_of_any_numbers_is_drawn_or_left_out(x: list[float | None]) -> N
 def test_without_rows_or_with_other_inputs_no_version_is_asked(browser: Browser, models: Path) -> None:
     write_version(models, "sum", Sum(), numbers("a", "b"), version=4)
     page = browser.get("/ui/models/sum/compare?a=1&b=4").text
-    assert "Neither names its parameters." in page
+    assert "Both take the same inputs" in browser.get(BOTH).text
     assert "Neither was published with rows to try." in page and "Ask both versions" not in page
     write_version(models, "sum", Sum(), numbers("a", "c"), version=5)
     assert "They take different inputs" in browser.get("/ui/models/sum/compare?a=2&b=5").text
     asked = browser.send("/ui/models/sum/compare?a=2&b=5", BOTH)
     assert asked.status_code == 200 and "They take different inputs" in asked.text
+
+
+def test_what_changed_comes_first_and_parameters_of_one_version_are_folded_away(browser: Browser, models: Path) -> None:
+    town = Field("town", Kind.STRING, nullable=True, categories=("Bonn", "Köln"))
+    price = (Output(OutputKind.NUMBER),)
+    inputs = {4: (Field("a", Kind.NUMBER), Field("tax", Kind.NUMBER)), 5: (Field("a", Kind.INTEGER), town)}
+    parameters = {4: {"seconds": 300, "forest__depth": 3}, 5: {"seconds": 60, "ridge__alpha": 0.5}}
+    for version, fields in inputs.items():
+        signature = Signature(fields, price)
+        write_version(models, "sum", Sum(), [], version=version, signature=signature, parameters=parameters[version])
+        chosen = [{"name": "blend", "chosen": version == 4}, {"name": "ridge", "chosen": version == 5}]
+        report(models, version, {**of_numbers(), "candidates": {"items": chosen}})
+    page = browser.get("/ui/models/sum/compare?a=4&b=5").text
+    main, one_sided = page.split("<details", 1)
+    for row in ("estimator blend ridge", "input a number whole number", "input tax number –", "seconds 300 60"):
+        assert row in words(main), row
+    assert "input town – text: 'Bonn', 'Köln', may be empty" in words(main)
+    assert "forest__depth" not in main and "2 parameters that only one of them has" in words(one_sided)
+    assert "forest__depth 3 –" in words(one_sided) and main.index("What changed") < len(main)
+
+
+def test_the_current_and_the_newest_version_are_compared_by_default(browser: Browser, models: Path) -> None:
+    (models / "sum" / "aliases.json").write_text('{"current": 1}')
+    for path in ("/ui/models/sum/compare", "/ui/models/sum/versions"):
+        page = browser.get(path).text
+        first, second = page.split('<select name="a"')[1].split('<select name="b"')
+        assert "<option selected>1</option>" in first and "<option selected>3</option>" in second, path
+    (models / "sum" / "aliases.json").write_text('{"current": 3}')
+    assert "Versions 2 and 3" in words(browser.get("/ui/models/sum/compare").text)
 
 
 @pytest.fixture
