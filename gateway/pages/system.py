@@ -10,6 +10,7 @@ from broker.metrics.traffic import Period
 from gateway.exchange import caller
 from gateway.pages.layout import blueprint_of_pages, live_page
 from gateway.rules import Level
+from gateway.serving.jobs import JobReader
 from gateway.serving.system import System
 from gateway.serving.traffic import Traffic
 
@@ -30,13 +31,13 @@ ALERTS = {
 """The titles of alerts by code. Others are faults of Redis, whose codes read well."""
 
 PURPOSES = {
-    "jobs": "waiting and running jobs",
-    "unseen": "results not yet read",
-    "fetched": "results fetched later",
-    "delivered": "results delivered at once",
-    "trainings": "trainings and logs",
+    "jobs": "predictions that wait or run",
+    "unseen": "results that nobody has read yet",
+    "fetched": "results that were read later",
+    "delivered": "results that were in the answer",
+    "trainings": "trainings with their logs",
     "metrics": "metrics and traffic",
-    "other": "everything else",
+    "other": "keys, audit log and the rest",
 }
 
 
@@ -44,6 +45,7 @@ PURPOSES = {
 class SystemPages:
     system: System
     traffic: Traffic
+    jobs: JobReader
 
     def blueprint(self) -> Blueprint:
         routes = blueprint_of_pages("system")
@@ -62,6 +64,7 @@ class SystemPages:
             "title": "System",
             "state": state,
             "chart": chart,
+            "trainings": self.jobs.running_trainings() if state.redis else (),
             "requests": [point.answered + point.refused for point in points],
             "errors": [point.refused + point.failed for point in points],
             "alert_titles": ALERTS,

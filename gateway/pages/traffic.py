@@ -19,6 +19,7 @@ from gateway.pages.model_header import ModelHeader
 from gateway.pages.sparklines import halved
 from gateway.routes.traffic import asked_period
 from gateway.rules import Level
+from gateway.serving.jobs import JobReader
 from gateway.serving.models import check_model, model_summary
 from gateway.serving.system import System
 from gateway.serving.traffic import Chart, Traffic, finite
@@ -47,6 +48,7 @@ class TrafficPages:
     traffic: Traffic
     system: System
     trainings: Trainings
+    jobs: JobReader
 
     def blueprint(self) -> Blueprint:
         routes = blueprint_of_pages("models")
@@ -77,7 +79,8 @@ class TrafficPages:
 
     def _list(self) -> dict[str, object]:
         rows, lost = self._rows()
-        return {"title": "Models", "rows": rows, "lost": lost}
+        running = () if lost else self.jobs.running_trainings()
+        return {"title": "Models", "rows": rows, "lost": lost, "trainings": running}
 
     def _rows(self) -> tuple[list[Row], bool]:
         """Return a row for each model, and whether traffic, queues and schedules are missing because Redis is away."""

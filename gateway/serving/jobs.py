@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from broker.gateway.jobs import Jobs
-from broker.gateway.listing import JobFilter, Page
+from broker.gateway.listing import LARGEST_PAGE, JobFilter, Page
 from broker.job_kinds import TRAINING
 from contract.jobs import Job, Status
 from contract.keys import Key, Scope
@@ -44,6 +44,10 @@ class JobReader:
         owner = None if caller.allows(Scope.ADMIN) else caller.owner
         page = self.jobs.list(replace(wanted, owner=owner), limit, cursor)
         return replace(page, items=[shown_to(caller, job) for job in page.items if self._exists(job)])
+
+    def running_trainings(self) -> Sequence[Job]:
+        """Return the caller's trainings that run now."""
+        return self.list(JobFilter(status=Status.RUNNING, kind=TRAINING.name), LARGEST_PAGE, None).items
 
     def read(self, job_id: str) -> Job:
         return self._existing(job_id, self.jobs.read([job_id])[0] if _ID.fullmatch(job_id) else None)

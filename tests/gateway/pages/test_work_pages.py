@@ -460,6 +460,20 @@ def test_the_system_shows_workers_and_what_is_wrong(closed: Settings, redis: Red
     assert all(text in shown for text in ("alpha", "sum@1", "its &lt;file&gt; is gone", "something is wrong"))
 
 
+@pytest.mark.parametrize("page", ["/ui/system", "/ui"])
+def test_a_running_training_is_named_with_its_share_to_those_who_see_the_job(
+    client: FlaskClient, redis: Redis, me: Browser, trainer: TrainerQueue, page: str
+) -> None:
+    assert "trains" not in me.get(page).text
+    path = form(me, "/ui/train", model="churn", target="stays").headers["Location"]
+    owned = trainer.begin([])
+    assert owned
+    assert f'<a href="{path}">trains churn</a>, started' in me.get(page).text
+    trainer.report_progress(owned.id, Progress("fitting", 0.32).to_json(), b"", 0)
+    assert f'<a href="{path}">trains churn</a>, 32.0 % done, started' in me.get(page).text
+    assert "churn" not in Browser.with_key(client, redis, OTHER).get(page).text
+
+
 # Keys and the audit log
 
 
