@@ -15,6 +15,30 @@ from gateway.rules import Level
 _PER_PAGE = 50
 _FILTERS = ("action", "actor", "model", "outcome")
 
+ACTIONS = {
+    "train": "train",
+    "preview_training": "read the columns of a file",
+    "move_alias": "promote or name a version",
+    "delete_alias": "delete an alias",
+    "roll_back": "roll back",
+    "edit_signature": "edit a signature",
+    "upload": "upload a model",
+    "import": "import a model",
+    "delete_version": "delete a version",
+    "set_schedule": "set a schedule",
+    "delete_schedule": "delete a schedule",
+    "set_webhook": "set a webhook",
+    "delete_webhook": "delete a webhook",
+    "cancel_job": "cancel a job",
+    "delete_job": "delete a job",
+    "make_key": "make a key",
+    "rotate_key": "rotate a key",
+    "revoke_key": "revoke a key",
+    "sign_in": "sign in",
+    "request": "another request",
+}
+"""The actions of the log in words."""
+
 OUTCOMES = {"done": "good", "refused": "warn", "failed": "bad"}
 
 
@@ -35,7 +59,13 @@ class AuditPages:
                 raise Problem(400, "invalid_parameter", f"{error}; begin at the first page again") from error
             older = urlencode({**given, "cursor": found.next_cursor}) if found.next_cursor else None
             return page(
-                "audit.html", title="Audit log", entries=found.items, chosen=chosen, older=older, outcomes=OUTCOMES
+                "audit.html",
+                title="Audit log",
+                entries=found.items,
+                chosen=chosen,
+                older=older,
+                outcomes=OUTCOMES,
+                actions=ACTIONS,
             )
 
         return routes

@@ -494,7 +494,7 @@ def test_a_key_is_made_rotated_and_revoked_and_its_secret_shown_once(
     assert admin.send(f"/ui/keys/{key_id}/revoke", "/ui/keys").headers["Location"] == "/ui/keys"
     assert "There are no keys" in admin.get("/ui/keys").text
     actions = re.findall(r'<tr><th scope="row">([\w ]+)', admin.get("/ui/audit").text)
-    assert [action.strip() for action in actions[:3]] == ["revoke key", "rotate key", "make key"]
+    assert [action.strip() for action in actions[:3]] == ["revoke a key", "rotate a key", "make a key"]
 
 
 def test_a_key_without_scopes_is_refused_in_words(admin: Browser) -> None:
@@ -504,6 +504,6 @@ def test_a_key_without_scopes_is_refused_in_words(admin: Browser) -> None:
 
 def test_the_audit_log_is_filtered(admin: Browser) -> None:
     admin.send("/ui/keys", "/ui/keys", name="ci", scopes="read")
-    assert "make key" in admin.get("/ui/audit?action=make_key").text
+    assert '<th scope="row">make a key' in admin.get("/ui/audit?action=make_key").text
     assert "No entry is like that" in admin.get("/ui/audit?action=roll_back").text
     assert admin.get("/ui/audit?cursor=nonsense").status_code == 400
