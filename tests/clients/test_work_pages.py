@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.clients.conftest import ADMIN_KEY, AS_ADMIN, IRIS, PROJECT, Modelgate, signed_in, started
 
@@ -70,6 +70,26 @@ def test_another_target_and_another_kind_are_previewed(page: Page, tmp_path: Pat
     expect(page.get_by_role("button", name="Start the training")).to_be_disabled()
     page.get_by_label("kind of plan").select_option("")
     expect(page.get_by_role("button", name="Start the training")).to_be_enabled()
+
+
+def test_changes_made_while_the_columns_are_read_again_are_kept(page: Page) -> None:
+    page.goto("/ui/train")
+    page.set_input_files("input[name=file]", PROJECT / "docs" / "tutorial" / "churn.csv")
+    kinds, features = page.locator("input[name=kinds]"), page.locator("input[name=features]")
+    expect(page.locator("tr.target")).to_contain_text("stays")
+    held: list[Route] = []
+    page.route("**/ui/train/preview*", lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request("**/ui/train/preview*"):
+        page.get_by_label("kind of support_calls").select_option("string")
+    page.locator("input.use[data-column=plan]").uncheck()
+    page.get_by_label("Name of the model").fill("another")
+    with page.expect_response("**/ui/train/preview*"):
+        held[0].continue_()
+    expect(page.locator("tr.ignored", has_text="plan")).to_be_visible()
+    expect(kinds).to_have_value(re.compile(r'"support_calls": ?"string"'))
+    expect(features).not_to_have_value(re.compile('"plan"'))
+    expect(page.locator("input.use[data-column=plan]")).not_to_be_checked()
+    expect(page.get_by_label("Name of the model")).to_have_value("another")
 
 
 def test_a_refused_training_says_why_and_keeps_the_form(page: Page, tmp_path: Path) -> None:

@@ -11,22 +11,32 @@ function collect(form) {
   chosen("kinds").value = Object.keys(kinds).length ? JSON.stringify(kinds) : "";
   chosen("features").value = left.length ? JSON.stringify(uses.filter(box => box.checked).map(box => box.dataset.column)) : "";
 }
+// An answer to a form that has changed since would undo the change: the form is sent again instead.
+let changes = 0, previewed = 0;
 // In the capturing phase, before htmx reads the form.
-for (const kind of ["change", "submit"]) document.addEventListener(kind, event => {
+for (const kind of ["input", "change", "submit"]) document.addEventListener(kind, event => {
   const form = event.target.closest("#train");
   if (!form) return;
-  if (event.target.name === "file") for (const name of ["target", "id_field", "kinds", "features"]) {
+  changes += 1;
+  if (kind === "change" && event.target.name === "file") for (const name of ["target", "id_field", "kinds", "features"]) {
     const field = form.querySelector(`[name=${name}]`);
     if (field) field.remove(); // it belongs to the previous file
   }
   collect(form);
-  // htmx cannot listen to the table, which is new after each preview.
-  if (kind === "change" && event.target.closest("#columns") && event.target.name !== "model")
-    preview(form);
+  if (kind === "change" && event.target.closest("#columns") && event.target.name !== "model") preview(form);
 }, true);
+// htmx cannot listen to the table, which is new after each preview.
 function preview(form) {
   form.querySelector("[hx-trigger]").dispatchEvent(new Event("columns"));
 }
+const isPreview = element => element.matches("#train [hx-trigger*=columns]");
+document.addEventListener("htmx:beforeRequest", event => { if (isPreview(event.detail.elt)) previewed = changes; });
+document.addEventListener("htmx:beforeSwap", event => {
+  const { requestConfig, shouldSwap, isError } = event.detail;
+  if (!isPreview(requestConfig.elt) || !shouldSwap || isError || previewed === changes) return;
+  event.detail.shouldSwap = false;
+  preview(document.getElementById("train")); // htmx sends it once this answer is done
+});
 // A preview may have been lost with the server.
 document.body.addEventListener("found", () => {
   const form = document.getElementById("train");
