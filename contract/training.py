@@ -17,6 +17,12 @@ KINDS: Mapping[str, tuple[Kind, Format | None]] = {
 }
 """The kinds that a training may set for a column."""
 
+
+def name_of_kind(kind: Kind, written: Format | None) -> str:
+    """Return the name in `KINDS` for the kind and the format of a field."""
+    return next((name for name, known in KINDS.items() if known == (kind, written)), str(kind))
+
+
 METRICS = (
     *("accuracy", "balanced_accuracy", "average_precision", "recall_at_half_precision", "roc_auc", "log_loss"),
     *("r2", "mean_absolute_error", "root_mean_squared_error"),

@@ -173,8 +173,16 @@ def test_rows_without_target_are_left_out_and_counted() -> None:
         ),
         ({"x": ["1"], "z": [f"w{n}" for n in range(ROWS)]}, {"target": "z"}, "the target 'z' has 40 different words"),
         ({"x": ["1"], "z": ["2024-01-05", "2024-01-06"]}, {"target": "z"}, "the target 'z' is a date"),
-        ({"x": ["1", "two"]}, {"kinds": {"x": "number"}}, "the kind of 'x' is number, but it holds 'two'; correct"),
-        ({"x": ["1", "1.5"]}, {"kinds": {"x": "integer"}}, "the kind of 'x' is integer, but it holds '1.5'"),
+        (
+            {"x": ["1", "two"]},
+            {"kinds": {"x": "number"}},
+            "'x' cannot be read as number: it holds 'two'; choose",
+        ),
+        (
+            {"x": ["1", "1.5"]},
+            {"kinds": {"x": "integer"}},
+            "'x' cannot be read as whole number (integer): it holds",
+        ),
         ({"x": ["25.8.22"]}, {"kinds": {"x": "datetime"}}, "file.csv has no column to predict"),
         ({"x": ["1", "2"]}, {"kinds": {"q": "string"}}, "kinds names 'q', which is not a column of the data"),
         ({"x": ["1", "2"]}, {"kinds": {"x": "text"}}, "kinds says 'text' of 'x'; a kind is one of number, integer"),

@@ -85,7 +85,7 @@ def test_a_number_with_many_values_is_regression(of: Preview) -> None:
 def test_a_kind_that_does_not_fit_is_a_problem_of_its_column(of: Preview) -> None:
     found = of(table(), target="grade", kinds={"stays": "number", "day": "string"})
     assert found.problems == column(found, "stays").remarks
-    assert "the kind of 'stays' is number, but it holds" in found.problems[0]
+    assert "'stays' cannot be read as number: it holds" in found.problems[0]
     assert column(found, "day").kind == "string"
 
 

@@ -12,7 +12,7 @@ from contract.signature import Field, Format, Kind
 from contract.training import KINDS
 from contract.training_columns import resolve_columns
 from contract.values import Conversion, Refusal
-from contract.wording import listed, shown
+from contract.wording import kind_in_words, listed, shown
 from trainer.recipe import DataError, Recipe, Table
 
 FEWEST_ROWS = 20
@@ -159,7 +159,7 @@ def infer_input(name: str, counts: Counts, rows: int, separator: str | None, wan
             None,
             remarks=[
                 f"{name} is left out: each row has a different value, so it cannot help to predict;"
-                " name it as id_field to have it in answers"
+                " choose it as the id (id_field) to have it repeated in the answers"
             ],
         )
     categories = (
@@ -199,9 +199,10 @@ def _requested_field(name: str, values: Counts, separator: str | None, wanted: s
         written, _ = _dates(rest)
     field = Field(name, kind, format=written)
     if wrong := _unfit_values(rest, field):
+        also = f" ({wanted})" if kind_in_words(wanted) != wanted else ""
         raise DataError(
-            f"the kind of {shown(name)} is {wanted}, but it holds {listed(wrong, 3)}; correct the file,"
-            " or leave it out of kinds"
+            f"{shown(name)} cannot be read as {kind_in_words(wanted)}{also}: it holds {listed(wrong, 3)};"
+            " choose another kind, or correct the file"
         )
     return field, words, [_null_remark(name, words, kind)] if words else []
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from contract import csv_table
 from contract.settings import MB, Settings
 from contract.signature import Field, Kind
-from contract.training import ColumnPreview, ColumnUse, Task, TrainingPreview, TrainingRequest
+from contract.training import ColumnPreview, ColumnUse, Task, TrainingPreview, TrainingRequest, name_of_kind
 from contract.training_columns import Columns, resolve_columns
 from contract.wording import shown
 from trainer.recipe import DataError, Table
@@ -139,7 +139,7 @@ class _Reading:
         if name == asked.target:
             return self._target(name, counts)
         if name == asked.id_field:
-            return _column(name, counts, ColumnUse.ID, None, ["answers repeat it"])
+            return _column(name, counts, ColumnUse.ID, None, ["it is repeated in the answers, not learned from"])
         if not name:
             return _column(name, counts, ColumnUse.IGNORED, None, ["it has no name"])
         try:
@@ -149,7 +149,7 @@ class _Reading:
             return _column(name, counts, ColumnUse.IGNORED, None, [str(error)])
         wanted = asked.features is None or name in asked.features
         use = ColumnUse.FEATURE if found.field and wanted else ColumnUse.IGNORED
-        remarks = list(found.remarks) if wanted else ["it is not one of the features"]
+        remarks = list(found.remarks) if wanted else []
         return _column(name, counts, use, found.field, remarks, found.nulls)
 
     def _target(self, name: str, counts: Counts) -> ColumnPreview:
@@ -174,7 +174,7 @@ def _column(
     return ColumnPreview(
         name=name,
         use=use,
-        kind=None if field is None else _kind_of(field),
+        kind=None if field is None else name_of_kind(field.kind, field.format),
         nullable=field is not None and field.nullable,
         categories=None if field is None or field.categories is None else list(field.categories),
         samples=[sample[:_LONGEST_SAMPLE] for sample in frequent],
@@ -182,14 +182,6 @@ def _column(
         nulls=sum(counts.values()) - sum(values.values()),
         remarks=list(remarks),
     )
-
-
-_FORMATS: Mapping[str, str] = {"day_first": "datetime_day_first", "month_first": "datetime_month_first"}
-
-
-def _kind_of(field: Field) -> str:
-    """Return the kind as `kinds` of a training names it (`contract.training.KINDS`)."""
-    return _FORMATS.get(str(field.format), str(field.kind)) if field.kind is Kind.DATETIME else str(field.kind)
 
 
 def _task(target: ColumnPreview) -> Task | None:
