@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 
 from flask import Blueprint, Response, request
 
-from contract.repository import valid_name
-from contract.training import GENERIC_RECIPE, KINDS, ColumnUse, TrainingPreview, TrainingRequest
+from contract import csv_table
+from contract.errors import ModelgateError
+from contract.keys import Scope
+from contract.manifest import ModelManifest
+from contract.repository import CURRENT, valid_name
+from contract.training import GENERIC_RECIPE, KINDS, ColumnUse, TrainingPreview, TrainingRequest, name_of_kind
 from gateway.exchange import caller, current
 from gateway.forms import Upload, receive
 from gateway.media_types import MULTIPART
@@ -41,19 +45,22 @@ class TrainingPages:
         @routes.get("/train", level=Level.TRAIN, page=True)
         def form() -> Response:
             self.trainings.recipes()  # without a trainer, the visitor learns it before choosing a file
-            return _form({"model": request.args.get("model", "")})
+            model = request.args.get("model", "").strip()
+            return self._form({"model": model, "again": model if self._known(model) else ""})
 
         @routes.post("/train/preview", level=Level.TRAIN, page=True, audit="preview_training")
         def preview() -> Response:
             with self._received() as upload:
-                given = {name: upload.fields.get(name, "").strip() for name in ("model", *_OPTIONAL)}
+                given = {name: upload.fields.get(name, "").strip() for name in ("model", "again", "suggested")}
+                if given["model"] in ("", given["suggested"]):
+                    given["model"] = given["suggested"] = self._free(_name_of(upload.client_names.get("file", "")))
                 model = given["model"] if valid_name(given["model"]) else "preview"
                 _note_model(model)
-                asked = self._asked(upload, model, preview=True)
+                begun = replace(upload, fields={**self._choices_before(upload, given["again"]), **upload.fields})
+                asked = self._asked(begun, model, preview=True)
                 found = self.trainings.preview(asked)
                 self.spool.discard(upload.files.values())
-                given["model"] = given["model"] or _name_of(upload.client_names.get("file", ""))
-                return _form(given, found, asked)
+                return self._form(given, found, asked)
 
         @routes.post("/train", level=Level.TRAIN, page=True, audit="train")
         def train() -> Response:
@@ -70,6 +77,55 @@ class TrainingPages:
             return Response(status=204, headers={"HX-Redirect": target}) if _by_htmx() else see(target)
 
         return routes
+
+    def _form(
+        self, given: Mapping[str, str], preview: TrainingPreview | None = None, asked: TrainingRequest | None = None
+    ) -> Response:
+        again = self._known(given.get("again", ""))
+        return page(
+            "train.html",
+            title=f"Train {again.name} again" if again else "Train a model",
+            given={"suggested": "", **given},
+            again=again,
+            known=self._known(given["model"]),
+            preview=preview,
+            asked=asked,
+            kinds=list(KINDS),
+            uses=ColumnUse,
+        )
+
+    def _known(self, name: str) -> ModelManifest | None:
+        """Return the current version of a model, or its newest one; None if the caller may not see it."""
+        if not (valid_name(name) and caller().may_use(name) and caller().allows(Scope.READ)):
+            return None
+        repository = self.trainings.repository
+        versions = repository.versions(name)
+        if not versions:
+            return None
+        try:
+            return repository.manifest(name, repository.aliases(name).get(CURRENT, versions[-1]))
+        except ModelgateError:  # its folder is damaged, which the page of the version tells
+            return None
+
+    def _free(self, name: str) -> str:
+        """Return `name`, or `name-2` and so on if the name is taken; `name` if the key may use no other one."""
+        names = (name, *(f"{name[:60]}-{number}" for number in range(2, 100)))
+        return next((one for one in names if caller().may_use(one) and not self._is_taken(one)), name)
+
+    def _is_taken(self, name: str) -> bool:
+        return valid_name(name) and bool(self.trainings.repository.versions(name))
+
+    def _choices_before(self, upload: Upload, again: str) -> Mapping[str, str]:
+        """Return target, id and kinds as the model `again` has them, as far as the file has these columns; nothing if
+        the visitor has chosen a target already."""
+        known = self._known(again)
+        file = upload.files.get("file")
+        if known is None or file is None or upload.fields.get("target"):
+            return {}
+        with self.spool.open(file) as opened, suppress(csv_table.NotCsv):
+            columns = [name.strip() for name in csv_table.read_header(opened)[0]]
+            return _choices(known, columns)
+        return {}
 
     @contextmanager
     def _received(self) -> Iterator[Upload]:
@@ -104,18 +160,15 @@ class TrainingPages:
         return asked
 
 
-def _form(
-    given: Mapping[str, Any], preview: TrainingPreview | None = None, asked: TrainingRequest | None = None
-) -> Response:
-    return page(
-        "train.html",
-        title="Train a model",
-        given=given,
-        preview=preview,
-        asked=asked,
-        kinds=list(KINDS),
-        uses=ColumnUse,
-    )
+def _choices(manifest: ModelManifest, columns: Sequence[str]) -> dict[str, str]:
+    """Return the fields of the form that ask for the target, the id and the kinds of a version."""
+    chosen = {"target": manifest.training_data.target, "id_field": manifest.signature.id_field}
+    inputs = [field for field in manifest.signature.inputs if field.name in columns and field.name != chosen["target"]]
+    kinds = {field.name: name_of_kind(field.kind, field.format) for field in inputs}
+    return {
+        **{name: column for name, column in chosen.items() if column and column in columns},
+        **({"kinds": json.dumps(kinds)} if kinds else {}),
+    }
 
 
 def _check_parts(upload: Upload) -> None:
