@@ -15,9 +15,11 @@ from flask import Blueprint, Response, request
 from broker.gateway.listing import JobFilter
 from broker.job_kinds import FILE_PREDICTION, TRAINING, readable_kinds
 from contract.jobs import Job, Status
+from contract.keys import Scope
+from contract.repository import CURRENT, PREVIOUS
 from gateway.exchange import caller
 from gateway.pages.layout import blueprint_of_pages, live_page, see
-from gateway.pages.wording import decimals_of, lower_is_better, seconds
+from gateway.pages.wording import baseline, decimals_of, lower_is_better, seconds
 from gateway.problems import Problem
 from gateway.rules import Level
 from gateway.serving.jobs import JobReader, scope_for
@@ -94,8 +96,17 @@ class JobsPages:
             "candidates": _candidates(job),
             "log": self._log(job) if job.kind == "training" else None,
             "output": shown_output(job),
+            "caveat": _caveat(job),
+            "may_roll_back": self._may_roll_back(job),
             "may_cancel": not job.status.final and caller().allows(scope_for(job)),
         }
+
+    def _may_roll_back(self, job: Job) -> bool:
+        """Return whether the version of a training is the current one of its model, and replaced another."""
+        if not job.version or not caller().allows(Scope.PUBLISH):
+            return False
+        aliases = self.trainings.repository.aliases(job.model)
+        return aliases.get(CURRENT) == job.version and PREVIOUS in aliases
 
     def _log(self, job: Job) -> str:
         """Return the last whole lines of its log."""
@@ -146,6 +157,30 @@ def _candidates(job: Job) -> Mapping[str, Any] | None:
     if not found:
         return None
     return {**found, "lower": lower_is_better(found["metric"]), "decimals": decimals_of(found["items"][0]["mean"])}
+
+
+def _caveat(job: Job) -> str:
+    """Return why a version needs a look although its training made it current; '' if nothing speaks against it."""
+    output: Mapping[str, Any] = job.output or {}
+    if job.kind != TRAINING.name or not output.get("promoted"):
+        return ""
+    notes = []
+    if output["version"] > 1 and not output.get("comparison"):
+        notes.append("It became current without a comparison with the version before it.")
+    if _is_useless(output["metrics"]):
+        notes.append("It is no better than always giving the same answer.")
+    return " ".join(notes)
+
+
+def _is_useless(metrics: Mapping[str, float]) -> bool:
+    """Return whether neither the headline metric nor the log loss is better than its baseline, as the gate asks."""
+    baselines = {"r2": 0.0, **{name: metrics[baseline(name)] for name in metrics if baseline(name) in metrics}}
+    asked = [name for name in (next(iter(metrics), ""), "log_loss") if name in metrics and name in baselines]
+    return bool(asked) and not any(_is_better(name, metrics[name], baselines[name]) for name in asked)
+
+
+def _is_better(name: str, value: float, other: float) -> bool:
+    return value < other if lower_is_better(name) else value > other
 
 
 def _took(job: Job) -> str:

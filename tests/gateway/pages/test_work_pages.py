@@ -23,12 +23,14 @@ from broker.trainer import TrainerQueue
 from contract.errors import Code, Failure, ModelgateError
 from contract.jobs import Job, Status
 from contract.keys import Key, Scope, new_token
+from contract.manifest import TrainingData
 from contract.settings import Settings
-from contract.signature import Field, Kind
+from contract.signature import Field, Kind, Output, OutputKind
 from contract.training import (
     KINDS,
     ColumnPreview,
     ColumnUse,
+    ComparedFigures,
     Progress,
     RepositoryCommand,
     Task,
@@ -40,7 +42,7 @@ from gateway.app import create_app
 from gateway.pages.jobs import shown_output
 from gateway.rules import Level, Route
 from tests.gateway.callers import ADMIN_KEY, Caller, store
-from tests.gateway.pages.browsers import Browser
+from tests.gateway.pages.browsers import Browser, words
 from tests.support import SIGNER, Sum, write_version
 
 ROW = {"a": 1, "b": 2}
@@ -66,7 +68,7 @@ def answer(command: RepositoryCommand) -> dict[str, Any]:
     asked = TrainingRequest.from_json(command.training or {})
     if asked.target == "z":
         raise ModelgateError(Code.NO_DATA, "target names 'z', which is not a column of the data")
-    problems = ["the kind of 'months' is boolean, but it holds 1"] if asked.kinds else []
+    problems = ["'months' cannot be read as yes or no (boolean): it holds 1"] if asked.kinds else []
     return replace(SHOWN, problems=problems).to_json()
 
 
@@ -230,7 +232,8 @@ def test_a_training_shows_its_progress_its_log_and_its_verdict(me: Browser, trai
     progress = Progress("fitting", 0.5, 2, 5, "candidates", 0.81, 12.0, "roc_auc").to_json()
     trainer.report_progress(owned.id, progress, b"forest: <script>\n", 0)
     shown = me.get(path).text
-    assert all(text in shown for text in ("Fitting", "50.0 %", "2 of 5", "ROC AUC", "0.81", "12 s"))
+    assert all(text in shown for text in ("Fitting", "50.0 %", "2 of 5", "ROC AUC", "0.81"))
+    assert "time left" not in shown, "the trainer's estimate leaves out the last fit and the report"
     assert "forest: &lt;script&gt;" in shown and "forest: <script>" not in shown
     result = TrainingResult("churn", 3, {"accuracy": 0.8}, False, "it is worse", None, "Accuracy 0.8", ["a finding"])
     trainer.finish(owned.id, result.to_json())
@@ -238,6 +241,43 @@ def test_a_training_shows_its_progress_its_log_and_its_verdict(me: Browser, trai
     found = ("published, but did not become current", "Accuracy 0.8.", "It is worse.", "A finding.")
     assert [text for text in found if text not in shown] == []
     assert '"/ui/models/churn/versions/3"' in shown
+
+
+BASELINE = {"accuracy": 0.7, "log_loss": 0.662, "baseline_accuracy": 0.7, "baseline_log_loss": 0.648}
+BETTER = ComparedFigures(1, 40, "accuracy", 0.8, 0.7, decisive=False)
+
+
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        (TrainingResult("churn", 2, {"accuracy": 0.8}, True, comparison=BETTER), None),
+        (TrainingResult("churn", 1, {"accuracy": 0.8, "baseline_accuracy": 0.7}, True), None),
+        (TrainingResult("churn", 2, {"accuracy": 0.8}, True), "without a comparison"),
+        (TrainingResult("churn", 1, BASELINE, True), "no better than always giving the same answer"),
+        (TrainingResult("churn", 1, {"r2": -0.1}, True), "no better than always giving the same answer"),
+    ],
+)
+def test_a_version_that_became_current_unproven_is_not_shown_as_a_success(
+    me: Browser, trainer: TrainerQueue, models: Path, result: TrainingResult, says: str | None
+) -> None:
+    for version in range(1, result.version + 1):
+        write_version(models, "churn", Sum(), [Field("a", Kind.NUMBER)], version=version)
+    path = form(me, "/ui/train", model="churn", target="stays").headers["Location"]
+    owned = trainer.begin([])
+    assert owned
+    trainer.finish(owned.id, result.to_json())
+    shown = me.get(path).text
+    assert ('class="card verdict good"' in shown) is (says is None)
+    assert ("Check it before you rely on it." in shown) is (says is not None)
+    assert (says or "") in shown and '"/ui/train?model=churn"' in shown
+
+
+def test_a_training_is_cancelled_only_after_a_question(me: Browser, trainer: TrainerQueue) -> None:
+    path = form(me, "/ui/train", model="churn", target="stays").headers["Location"]
+    question = re.search(r"<details id=\"cancel\">(.*?)</details>", me.get(path).text, re.DOTALL)
+    assert question and "Nothing is published" in question[1] and 'form="cancelling">Cancel it<' in question[1]
+    assert me.send(f"{path}/cancel", path).status_code == 303
+    assert "nothing published" in words(me.get("/ui/jobs").text).lower()
 
 
 CANDIDATES: Mapping[str, Any] = {
@@ -376,8 +416,61 @@ def test_a_file_shows_its_columns_and_a_name(me: Browser, trainer: TrainerQueue,
     shown = form(me, "/ui/train/preview").text
     assert 'name="model" value="churn-2026"' in shown
     assert "&lt;b&gt;region&lt;/b&gt;" in shown and "<b>region" not in shown
-    assert "classification" in shown and "a closed list" in shown and "1.0 %" in shown
+    assert "classification" in shown and "only these values are accepted" in shown and "1.0 %" in shown
     assert not list((tmp_path / "spool").glob("*.upload")) and trainer.begin([]) is None
+
+
+def named(shown: str) -> str:
+    """Return the name of the model in the form."""
+    found = re.search(r'<input name="model" value="([^"]*)"', shown)
+    assert found
+    return found[1]
+
+
+def test_a_name_that_is_filled_in_is_free_and_follows_the_file(
+    me: Browser, trainer: TrainerQueue, models: Path
+) -> None:
+    write_version(models, "churn-2026", Sum(), [Field("months", Kind.NUMBER)])
+    write_version(models, "churn-2026-2", Sum(), [Field("months", Kind.NUMBER)])
+    shown = form(me, "/ui/train/preview").text
+    assert named(shown) == "churn-2026-3" and "exists:" not in shown
+    assert named(form(me, "/ui/train/preview", model="big", suggested="big").text) == "churn-2026-3"
+    assert named(form(me, "/ui/train/preview", model="mine", suggested="big").text) == "mine"
+
+
+def test_a_name_that_is_taken_says_what_it_is_and_what_will_happen(
+    client: FlaskClient, redis: Redis, me: Browser, trainer: TrainerQueue, models: Path
+) -> None:
+    data = TrainingData("churn.csv", 40, "f", target="stays")
+    output = Output(OutputKind.CLASS, ("no", "yes"))
+    write_version(models, "churn", Sum(), [Field("months", Kind.NUMBER)], output, training_data=data)
+    for shown in (form(me, "/ui/train/preview", model="churn").text, me.get("/ui/train?model=churn").text):
+        assert "churn exists: version 1" in words(shown) and "predicts stays (no, yes)" in words(shown)
+        assert "which may replace it" in shown and '"/ui/models/churn/versions/1"' in shown
+    assert "exists:" not in me.get("/ui/train?model=other").text
+    for key in (replace(ME, id="k-t", scopes=frozenset({Scope.TRAIN})), replace(ME, id="k-m", models=frozenset({"x"}))):
+        assert "stays" not in Browser.with_key(client, redis, key).get("/ui/train?model=churn").text
+
+
+def test_training_again_begins_with_target_id_and_kinds_of_the_version(
+    client: FlaskClient, redis: Redis, trainer: TrainerQueue, models: Path, closed: Settings
+) -> None:
+    asked: list[TrainingRequest] = []
+
+    def previewed(command: RepositoryCommand) -> dict[str, Any]:
+        asked.append(TrainingRequest.from_json(command.training or {}))
+        return answer(command)
+
+    browser = Browser.with_key(create_app(closed, previewed).test_client(), redis, replace(ME, id="k-again"))
+    inputs = [Field("months", Kind.STRING), Field("gone", Kind.NUMBER)]
+    data = TrainingData("churn.csv", 40, "f", target="stays")
+    write_version(models, "churn", Sum(), inputs, training_data=data)
+    assert "Train churn again" in browser.get("/ui/train?model=churn").text
+    shown = form(browser, "/ui/train/preview", model="churn", again="churn").text
+    assert (asked[0].target, asked[0].kinds) == ("stays", {"months": "string"})
+    assert named(shown) == "churn" and 'name="again" value="churn"' in shown
+    form(browser, "/ui/train/preview", model="churn", again="churn", target="months")
+    assert (asked[1].target, asked[1].kinds) == ("months", {}), "what the visitor has chosen stays"
 
 
 def test_kinds_have_the_same_words_on_all_pages(me: Browser, trainer: TrainerQueue, models: Path) -> None:
@@ -394,7 +487,7 @@ def test_kinds_have_the_same_words_on_all_pages(me: Browser, trainer: TrainerQue
 
 def test_a_problem_of_a_file_keeps_the_training_from_starting(me: Browser, trainer: TrainerQueue) -> None:
     shown = form(me, "/ui/train/preview", kinds='{"months": "boolean"}').text
-    assert "The kind of &#39;months&#39; is boolean" in shown
+    assert "&#39;months&#39; cannot be read as yes or no" in shown
     assert re.search(r'<button class="primary" disabled>', shown)
     assert re.search(r'value="boolean" selected', shown), "what was chosen stays chosen"
 
