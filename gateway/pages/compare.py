@@ -19,7 +19,7 @@ from gateway.pages.changes import changes
 from gateway.pages.curves import curves_of
 from gateway.pages.layout import blueprint_of_pages, page
 from gateway.pages.model_header import ModelHeader
-from gateway.pages.versions import compared, facts_of, offered
+from gateway.pages.versions import SameRows, compared, facts_of, offered
 from gateway.problems import Problem
 from gateway.rules import Level
 from gateway.serving.models import check_model, resolve
@@ -83,6 +83,7 @@ class ComparePages:
     def _page(self, name: str, one: ModelManifest, other: ModelManifest, found: Differences) -> Response:
         repository, key = self.predictor.repository, caller()
         facts = {version: facts_of(repository, name, version) for version in (one.version, other.version)}
+        same_rows = SameRows.of(facts[other.version], one.version)
         names = list(one.signature.names)
         return page(
             "compare.html",
@@ -91,7 +92,8 @@ class ComparePages:
             one=one,
             other=other,
             versions=repository.versions(name)[::-1],
-            metrics=compared(repository, name, one.version, other.version),
+            metrics=compared(repository, name, one.version, other.version, same_rows),
+            same_rows=same_rows,
             changes=changes(one, other, facts),
             curves=curves_of(facts, request.args.get("class", "")),
             facts=facts,

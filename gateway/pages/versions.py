@@ -9,11 +9,13 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
+from contract.errors import ModelgateError
 from contract.files import read_regular
 from contract.manifest import ModelManifest
 from contract.repository import CURRENT, PREVIOUS, REPORT_HTML, REPORT_JSON, Repository
 from contract.training import RepositoryAction, RepositoryCommand
 from gateway.exchange import caller, current
+from gateway.pages.changes import Callers
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader
 from gateway.pages.wording import lower_is_better
@@ -131,7 +133,9 @@ class VersionPages:
 
     def _ask(self, name: str, version: int, *, rolls_back: bool) -> Response:
         before = self.repository.aliases(name).get(CURRENT)
-        metrics = compared(self.repository, name, before, version) if before not in (None, version) else []
+        replaces = before is not None and before != version
+        facts = facts_of(self.repository, name, version)
+        same_rows = SameRows.of(facts, before)
         return page(
             "promote.html",
             title=f"Roll back {name}" if rolls_back else f"Make version {version} of {name} current",
@@ -139,9 +143,19 @@ class VersionPages:
             version=version,
             before=before,
             rolls_back=rolls_back,
-            metrics=metrics,
-            facts=facts_of(self.repository, name, version),
+            metrics=compared(self.repository, name, before, version, same_rows) if replaces else [],
+            same_rows=same_rows,
+            callers=self._callers(name, before, version) if replaces else None,
+            facts=facts,
         )
+
+    def _callers(self, name: str, before: int | None, now: int) -> Callers | None:
+        """Return what callers have to change; None if the current version has become unreadable."""
+        try:
+            one, other = (self.repository.manifest(name, version) for version in (before or now, now))
+        except ModelgateError:
+            return None
+        return Callers.of(one, other)
 
     def _execute(self, command: RepositoryCommand, version: int | None) -> Response:
         """Have the trainer run the command. A ticked `force` moves the alias even if no worker can load the version."""
@@ -192,10 +206,41 @@ class ComparedMetric:
     better: str
 
 
-def compared(repository: Repository, name: str, before: int | None, now: int) -> list[ComparedMetric]:
-    """Return the metrics of two versions. Each was measured on the rows that its own training held out."""
-    if before is None:
-        return []
+@dataclass(frozen=True)
+class SameRows:
+    """How a version and the one `before` it did on the same `rows`, which are new to both. `loss` is the name of what
+    decided the `outcome`; `before` and `now` are its values, `metrics` others of both versions."""
+
+    rows: int
+    outcome: str
+    loss: str
+    before: float
+    now: float
+    metrics: list[ComparedMetric]
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any], before: int | None) -> SameRows | None:
+        """Return the comparison in the facts of a report, or None if it has none with the version `before`."""
+        found = facts.get("comparison")
+        if not isinstance(found, Mapping) or found.get("version") != before or not found.get("outcome"):
+            return None
+        rows, loss, then, now = (found.get(key) for key in ("rows", "loss", "loss_before", "loss_now"))
+        # Reports of older releases may lack some of it.
+        metrics = {item["name"]: item for item in found.get("metrics") or () if isinstance(item, Mapping)}
+        if not rows or not loss or then is None or now is None or not metrics:
+            return None
+        named = [metrics[name] for name, _ in headline_first(metrics, facts.get("headline"))]
+        shown = [_compared(item["name"], item.get("before"), item.get("now")) for item in named]
+        return cls(rows, found["outcome"], loss, then, now, shown)
+
+
+def compared(
+    repository: Repository, name: str, before: int, now: int, same_rows: SameRows | None
+) -> list[ComparedMetric]:
+    """Return the metrics of two versions: on the same rows if there are any, else each on the rows that its own
+    training held out."""
+    if same_rows is not None:
+        return same_rows.metrics
     first, second = (repository.manifest(name, version).metrics for version in (before, now))
     headline = facts_of(repository, name, now)["headline"]
     names = [metric for metric, _ in headline_first({**second, **first}, headline)]

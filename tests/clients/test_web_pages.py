@@ -51,7 +51,7 @@ def test_a_person_signs_in_tries_promotes_rolls_back_and_signs_out(browser: Brow
     expect(page.get_by_text("This will happen")).to_be_visible()
     page.get_by_role("button", name="Make version 1 current").click()
     expect(page.get_by_text("Version 1 is current now.")).to_be_visible()
-    page.get_by_role("link", name="Roll back to version 2").click()
+    page.get_by_role("link", name="Undo: back to version 2").click()
     page.get_by_role("button", name="Roll back to version 2").click()
     expect(page.get_by_text("Version 2 is current now.")).to_be_visible()
     page.get_by_role("link", name="Version 2", exact=True).click()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import re
 import subprocess
@@ -176,6 +177,48 @@ def test_rolling_back_needs_a_previous_version(browser: Browser, models: Path) -
     assert "Roll back to version 1" in browser.get("/ui/models/sum/versions").text
     assert browser.send("/ui/models/sum/rollback", "/ui/models/sum/rollback").status_code == 303
     assert [command.action for command in COMMANDS] == [RepositoryAction.ROLL_BACK]
+
+
+def facts_of(models: Path, version: int, facts: dict[str, Any]) -> None:
+    (folder := Repository(models).report_dir("sum", version)).mkdir()
+    (folder / "report.json").write_text(json.dumps(facts))
+
+
+def test_a_promotion_to_other_inputs_names_what_callers_have_to_change(browser: Browser, models: Path) -> None:
+    same = "no caller has to change anything"
+    write_version(models, "sum", Sum(), numbers("a", "b"), version=2)
+    write_version(models, "sum", Sum(), numbers("a", "rooms"), version=3)
+    (models / "sum" / "aliases.json").write_text('{"current": 1}')
+    assert same in browser.get("/ui/models/sum/versions/2/promote").text
+    page = words(browser.get("/ui/models/sum/versions/3/promote").text)
+    assert "Callers must also send rooms. Not used any more: b." in page and same not in page
+
+
+def test_versions_with_rows_in_common_are_compared_on_these(browser: Browser, models: Path) -> None:
+    write_version(models, "sum", Sum(), numbers("a", "b"), version=2, metrics={"r2": 0.1})
+    (models / "sum" / "aliases.json").write_text('{"current": 1}')
+    comparison = {"version": 1, "rows": 154, "outcome": "better", "loss": "squared error"}
+    comparison |= {"loss_before": 2.5, "loss_now": 1.5, "metrics": [{"name": "r2", "before": 0.7, "now": 0.8}]}
+    facts_of(models, 2, {"comparison": comparison})
+    for path in ("versions/2/promote", "compare?a=1&b=2"):
+        page = browser.get(f"/ui/models/sum/{path}").text
+        assert "on the same 154 rows, which are new to both: version 2 is better than version 1." in words(page)
+        assert "R² 0.700 0.800" in words(page) and '<td class="num best">0.800</td>' in page
+        assert "0.100" not in page, "of other rows"
+
+
+def test_a_refused_version_that_became_current_was_promoted_by_hand(browser: Browser, models: Path) -> None:
+    write_version(models, "sum", Sum(), numbers("a", "b"), version=2)
+    facts_of(models, 2, {"refused": "it is worse"})
+    (models / "sum" / "aliases.json").write_text('{"current": 1, "previous": 2}')
+    page = browser.get("/ui/models/sum/versions").text
+    assert "not promoted it is worse" in words(page) and "Undo: back to version 2" in page
+    assert 'class="button" href="/ui/models/sum/versions/2/promote"' in browser.get("/ui/models/sum/versions/2").text
+    (models / "sum" / "aliases.json").write_text('{"current": 2, "previous": 1}')
+    for path in ("versions", "versions/2"):
+        page = words(browser.get(f"/ui/models/sum/{path}").text)
+        assert "Promoted by hand; its training had not made it current: it is worse" in page, path
+        assert "not promoted" not in page.lower() and "Roll back to version 1" in page and "current: version 2" in page
 
 
 def test_a_report_is_framed_by_our_pages_alone_and_runs_nothing(browser: Browser, models: Path) -> None:
