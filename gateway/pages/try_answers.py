@@ -33,8 +33,8 @@ class ClassProbability:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the page shows of a job. `rows`: some of the rows of a CSV, with the names of their `columns`, of which the
-    first `added` are answers. `csv`: the whole CSV of answers as base64, unless it is too large."""
+    """What the page shows of a job. `rows`: some of the rows of a CSV, with the names of their `columns`. `csv`: the
+    whole CSV of answers as base64, unless it is too large."""
 
     job: Job
     text: str = ""
@@ -60,15 +60,23 @@ def answer_to_csv(job: Job, rows: Instances, model: ModelManifest) -> Answer:
         return Answer(job)
     written = csv_answers.write(job, rows, model.signature, PREDICT.name, escape=True)
     lines = csv_rows.read(written, MOST_ROWS)
-    columns, cells = list(getattr(lines, "columns", None) or ()), lines.rows
+    columns = list(getattr(lines, "columns", None) or ())
     added = len(answer_names(model.signature, PREDICT.name, ()))
     order = [*range(len(columns) - added, len(columns)), *range(len(columns) - added)]  # the answers come first
     return Answer(
         job,
         columns=[columns[place] for place in order],
-        rows=[[_shown(cast(Any, row)[place]) for place in order] for row in cells],
+        rows=[
+            [_shortened(row[place]) if place >= len(columns) - added else _shown(row[place]) for place in order]
+            for row in cast(Any, lines.rows)
+        ],
         csv=base64.b64encode(written).decode() if len(written) <= _MOST_BYTES else "",
     )
+
+
+def _shortened(cell: str | None) -> str:
+    """Return a cell with an answer: a fraction with as many digits as the answer to a single row has."""
+    return _shown(float(cell) if cell and _FRACTION.fullmatch(cell) else cell)
 
 
 def _shown(value: object) -> str:

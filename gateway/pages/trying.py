@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote
 
 from flask import Blueprint, Response, request
 from redis.exceptions import RedisError
-from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.formparser import FormDataParser
-from werkzeug.http import parse_options_header
 
 from contract.errors import InvalidInstances
 from contract.instances import Instances
+from contract.jobs import Job
 from contract.keys import Scope
 from contract.manifest import ModelManifest
 from gateway.clients import request_context
@@ -26,6 +23,7 @@ from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader, sees_inputs
 from gateway.pages.snippets import Snippet, snippets
 from gateway.pages.try_answers import MOST_ROWS, Answer, answer_to_csv, answer_to_row
+from gateway.pages.try_csv import CsvAttempt, uploaded_csv
 from gateway.problems import Problem, problem_of
 from gateway.protocols import csv_rows
 from gateway.refusals import Refusal
@@ -34,6 +32,8 @@ from gateway.serving.predicting import PredictionOptions, Predictor
 
 WAIT = 10.0
 """Seconds that a page waits for the answer."""
+_REFUSALS = (InvalidInstances, Problem, Refusal, RedisError)
+"""What a page shows beside its form, and not as an error page."""
 
 
 @dataclass
@@ -73,36 +73,39 @@ class TryPages:
             if not try_form.is_form_of(model):
                 return self._page(model, Attempt(try_form.kept_values(model), is_remade=True))
             attempt = Attempt(try_form.sent_values(model))
-            self._attempt(model, attempt, lambda: try_form.row_of(model, attempt.values), as_csv=False)
+            try:
+                job = self._predict(model, try_form.row_of(model, attempt.values))
+                attempt.answer = answer_to_row(job)
+            except _REFUSALS as error:
+                _note(attempt, model, problem_of(error))
             return self._page(model, attempt)
 
         @routes.post("/models/<name>/try-file", level=Level.PREDICT, page=True, body=self.rows)
         def try_file(name: str) -> Response:
             model = self._model(name, request.args.get("version", ""))
-            attempt = Attempt(try_form.example(model))
-            self._attempt(model, attempt, lambda: csv_rows.read(_file(), self.predictor.max_rows + 1), as_csv=True)
-            return self._page(model, attempt)
+            upload = CsvAttempt()
+            try:
+                rows = csv_rows.read(uploaded_csv(upload), self.predictor.max_rows + 1)
+                upload.answer = answer_to_csv(self._predict(model, rows), rows, model)
+            except _REFUSALS as error:
+                upload.refuse(model, problem_of(error))
+            return self._page(model, Attempt(try_form.example(model), status=upload.status), upload)
 
         return routes
 
     def _model(self, name: str, version: str) -> ModelManifest:
-        return self.predictor.model(f"{name}@{version}" if version else name)
-
-    def _attempt(self, model: ModelManifest, attempt: Attempt, read: Callable[[], Instances], *, as_csv: bool) -> None:
-        """Read the rows and predict. Note the answer, or what is wrong, in the attempt."""
-        exchange = current()
+        """Return the version that was asked for, or the current one, and note it for the log."""
+        model, exchange = self.predictor.model(f"{name}@{version}" if version else name), current()
         exchange.model, exchange.version = model.name, model.version
-        try:
-            rows = read()
-            options, context = PredictionOptions(wait=WAIT), request_context(request.environ)
-            job = self.predictor.predict(model, rows, length_of(request.environ), options, context)
-        except (InvalidInstances, Problem, Refusal, RedisError) as error:
-            _note(attempt, model, problem_of(error))
-            return
-        exchange.job_id = job.id
-        attempt.answer = answer_to_csv(job, rows, model) if as_csv else answer_to_row(job)
+        return model
 
-    def _page(self, model: ModelManifest, attempt: Attempt) -> Response:
+    def _predict(self, model: ModelManifest, rows: Instances) -> Job:
+        options, context = PredictionOptions(wait=WAIT), request_context(request.environ)
+        job = self.predictor.predict(model, rows, length_of(request.environ), options, context)
+        current().job_id = job.id
+        return job
+
+    def _page(self, model: ModelManifest, attempt: Attempt, upload: CsvAttempt | None = None) -> Response:
         key, repository = caller(), self.predictor.repository
         header = ModelHeader.of(repository, model.name, key)
         name = model.name if model.version == header.current else f"{model.name}@{model.version}"
@@ -117,9 +120,9 @@ class TryPages:
             fields=try_form.form_fields(model, attempt.values) if sees_inputs(key) else [],
             text=attempt.values.get("", ""),
             attempt=attempt,
+            upload=upload,
             versions=repository.versions(model.name)[::-1] if key.allows(Scope.READ) else [],
             snippets=_snippets(name, model, attempt.values),
-            most_rows=MOST_ROWS,
         )
 
 
@@ -130,21 +133,6 @@ def _snippets(name: str, model: ModelManifest, values: Mapping[str, str]) -> lis
         return snippets(name, try_form.row_to_copy(model, values), address)
     except (ValueError, RecursionError):  # it is no JSON, too long to repeat, or nested without end
         return snippets(name, dict(model.example) if sees_inputs(caller()) else {}, address)
-
-
-def _file() -> bytes:
-    """Return the file in the body. Raises `Problem` (422) without one."""
-    length, body = length_of(request.environ), cast(Any, request.environ["wsgi.input"])
-    _, options = parse_options_header(request.environ.get("CONTENT_TYPE"))
-    parser = FormDataParser(stream_factory=cast(Any, lambda **_: BytesIO()), max_form_parts=2, silent=False)
-    try:
-        _, _, files = parser.parse(body, "multipart/form-data", length, options)
-    except (ValueError, RequestEntityTooLarge) as error:
-        raise Problem(400, "malformed_body", f"the form cannot be read: {error}") from error
-    file = next(iter(files.values()), None)
-    if file is None or not file.filename:
-        raise Problem(422, "no_rows", "no file was chosen; choose a CSV with a header and rows")
-    return bytes(file.read())
 
 
 def _note(attempt: Attempt, model: ModelManifest, problem: Problem) -> None:

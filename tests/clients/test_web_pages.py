@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.clients.conftest import ADMIN_KEY, Modelgate, signed_in
+
+WIDE, PHONE = {"viewport": {"width": 1280, "height": 720}}, {"viewport": {"width": 390, "height": 844}}
+COLUMNS = "sepal_length,sepal_width,petal_length,petal_width"
 
 
 def test_a_person_signs_in_tries_promotes_rolls_back_and_signs_out(browser: Browser, closed: Modelgate) -> None:
@@ -86,4 +90,25 @@ def test_reading_and_trying_work_without_scripts(browser: Browser, closed: Model
     page.goto(f"{closed.address}/ui/models/iris/compare?a=1&b=2")
     expect(page.get_by_text("Version 1 has no curves: The model gives no probabilities.")).to_be_visible()
     expect(page.get_by_role("button", name="Ask both versions")).to_be_visible()
+    page.context.close()
+
+
+@pytest.mark.parametrize("options", [WIDE, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize(
+    ("header", "told"), [(COLUMNS, "60 rows predicted by version 1"), ("a,b,c,d", "many.csv was not predicted")]
+)
+def test_what_became_of_a_csv_is_seen_at_once(
+    browser: Browser, closed: Modelgate, options: dict[str, object], header: str, told: str
+) -> None:
+    page = signed_in(browser, closed, **options)
+    page.goto("/ui/models/iris")
+    content = "\n".join([header, *["5.1,3.5,1.4,0.2"] * 60]).encode()
+    page.get_by_label("Drop a CSV").set_input_files({"name": "many.csv", "mimeType": "text/csv", "buffer": content})
+    page.get_by_label("Version").select_option(label="1 (previous)")  # the file stays chosen
+    page.get_by_text("Predict the rows").locator("..").get_by_text("with version 1").wait_for()
+    page.get_by_role("button", name="Predict the rows").click()
+    expect(page.get_by_text(told)).to_be_in_viewport()
+    if header == COLUMNS:
+        expect(page.locator("#many tbody tr").first).to_be_in_viewport()
+        expect(page.get_by_label("Version")).to_have_value("1")
     page.context.close()

@@ -126,7 +126,7 @@ def test_the_rows_of_a_csv_are_predicted_and_can_be_downloaded(browser: Browser,
     )
     assert page.status_code == 200, page.text
     assert "2 rows" in words(page.text) and "<td>3.0</td>" in page.text.replace("<td>3</td>", "<td>3.0</td>")
-    assert 'download="sum.csv" href="data:text/csv;base64,' in page.text
+    assert 'download="rows-predictions.csv" href="data:text/csv;base64,' in page.text
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from werkzeug.test import TestResponse
 from contract.settings import Settings
 from contract.signature import Field, Kind
 from gateway.app import create_app
-from tests.gateway.pages.browsers import Browser
+from tests.gateway.pages.browsers import Browser, words
 from tests.support import Sum, numbers, write_version
 
 
@@ -83,3 +84,51 @@ def test_the_name_of_an_input_may_be_anything(browser: Browser, models: Path, sc
     write_version(models, "odd", Sum(), numbers(name), example={name: 4.0})
     page = browser.client.post("/ui/models/odd/try", data=entries(browser.get("/ui/models/odd").text)).text
     assert '<p class="answer">4</p>' in page
+
+
+@pytest.mark.parametrize(("chosen", "answer"), [(1, 600), (2, 400)])
+def test_a_csv_is_predicted_by_the_version_of_the_form(
+    browser: Browser, scoring: None, chosen: int, answer: int
+) -> None:
+    page = upload(browser, f"/ui/models/wide?version={chosen}", b"a,b,c\n100,200,300\n").text
+    assert f"1 row predicted by version {chosen}" in words(page) and f"<td>{answer}</td>" in page
+    assert f"Predict the rows with version {chosen}" in words(page)
+
+
+def test_a_chosen_version_is_also_that_of_the_next_csv(browser: Browser) -> None:
+    sent = {**entries(browser.get("/ui/models/wide").text), "version": "1"}
+    page = browser.client.post("/ui/models/wide/try", data=sent).text
+    assert "Predict the rows with version 1" in words(page) and re.search(r'/try-file\?[^"]*version=1"', page)
+
+
+def test_the_answer_to_a_csv_is_the_first_part_of_its_page(browser: Browser, scoring: None) -> None:
+    page = upload(browser, "/ui/models/sum", b"a,b\n0.1234567,2\n3,4\n").text
+    table, form = page.index("<table"), page.index('action="/ui/models/sum/try"')
+    assert page.index("rows.csv") < table < form and page.count('id="many"') == 1
+    assert "<td>2.12346</td><td>0.1234567</td>" in page
+    assert "rows-predictions.csv" in page
+
+
+def test_a_csv_without_the_inputs_is_refused_in_its_card_and_marks_no_field(browser: Browser) -> None:
+    answer = upload(browser, "/ui/models/wide", b"x,y\n1,2\n", "other.csv")
+    text = words(answer.text)
+    assert answer.status_code == 422
+    assert "Many rows other.csv was not predicted: it lacks 2 of the 2 inputs: c, a." in text
+    assert "aria-invalid" not in answer.text and "Correct what is marked" not in text
+    assert shown(answer.text) == {"c": "7", "a": "8"}
+
+
+def test_a_csv_says_which_column_may_be_meant(browser: Browser, models: Path) -> None:
+    write_version(models, "loans", Sum(), numbers("income", "age"), example={"income": 1.0, "age": 2.0})
+    text = words(upload(browser, "/ui/models/loans", b"incomee,age\n1,2\n").text)
+    assert "it lacks 1 of the 2 inputs: income." in text and "did you mean 'income'?" in text
+
+
+def test_values_of_a_csv_that_cannot_be_used_are_listed_in_its_card(browser: Browser, settings: Settings) -> None:
+    browser = Browser(create_app(replace(settings, max_queue_rows=100)).test_client())
+    rows = "".join(f"many,{number}\n" for number in range(60))
+    answer = upload(browser, "/ui/models/wide", f"a,c\n{rows}".encode())
+    text = words(answer.text)
+    assert "rows.csv was not predicted. Row 1: 'a' must be a finite number; it is 'many'." in text
+    assert "Row 50: " in text and "Row 51: " not in text and "And 10 more." in text
+    assert "aria-invalid" not in answer.text
