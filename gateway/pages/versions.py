@@ -133,7 +133,7 @@ class VersionPages:
 
     def _ask(self, name: str, version: int, *, rolls_back: bool) -> Response:
         before = self.repository.aliases(name).get(CURRENT)
-        replaces = before is not None and before != version
+        replaced = None if before == version else before
         facts = facts_of(self.repository, name, version)
         same_rows = SameRows.of(facts, before)
         return page(
@@ -143,16 +143,16 @@ class VersionPages:
             version=version,
             before=before,
             rolls_back=rolls_back,
-            metrics=compared(self.repository, name, before, version, same_rows) if replaces else [],
+            metrics=compared(self.repository, name, replaced, version, same_rows) if replaced else [],
             same_rows=same_rows,
-            callers=self._callers(name, before, version) if replaces else None,
+            callers=self._callers(name, replaced, version) if replaced else None,
             facts=facts,
         )
 
-    def _callers(self, name: str, before: int | None, now: int) -> Callers | None:
+    def _callers(self, name: str, before: int, now: int) -> Callers | None:
         """Return what callers have to change; None if the current version has become unreadable."""
         try:
-            one, other = (self.repository.manifest(name, version) for version in (before or now, now))
+            one, other = (self.repository.manifest(name, version) for version in (before, now))
         except ModelgateError:
             return None
         return Callers.of(one, other)
