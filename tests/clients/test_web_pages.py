@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -111,4 +112,39 @@ def test_what_became_of_a_csv_is_seen_at_once(
     if header == COLUMNS:
         expect(page.locator("#many tbody tr").first).to_be_in_viewport()
         expect(page.get_by_label("Version")).to_have_value("1")
+    page.context.close()
+
+
+SPARSE = """() => {
+  const around = document.createElement("div"), chart = document.createElement("div");
+  const times = [...Array(21).keys()].map(minute => minute * 60), none = times.map(() => null);
+  const p50 = times.map((_, minute) => [5, 15].includes(minute) ? 100 : null);
+  around.dataset.series = JSON.stringify({ times, shown: times.map(String), p50, p99: none });
+  around.dataset.period = "2h";
+  chart.className = "chart";
+  chart.dataset.chart = "p50 p99";
+  document.querySelector("main").append(around);
+  around.append(chart);
+  document.body.dispatchEvent(new Event("htmx:afterSettle"));
+}"""
+BLUE = """() => {
+  const canvas = document.querySelector("[data-chart] canvas");
+  const { data, width } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const columns = new Set();
+  for (let at = 0; at < data.length; at += 4)
+    if (data[at] === 0x1f && data[at + 1] === 0x6f && data[at + 2] === 0xeb) columns.add(at / 4 % width / width);
+  return [...columns].sort();
+}"""
+
+
+def test_a_chart_shows_a_single_minute_as_a_point_and_no_line_where_nothing_was_asked(
+    browser: Browser, closed: Modelgate
+) -> None:
+    page = signed_in(browser, closed)
+    page.goto("/ui/models/iris/traffic")
+    page.evaluate(SPARSE)
+    page.wait_for_function(f"({BLUE})().length > 0")
+    painted = page.evaluate(BLUE)
+    gaps = [after - before for before, after in pairwise(painted)]
+    assert len([gap for gap in gaps if gap > 0.02]) == 1, "two points with a gap between them"
     page.context.close()
