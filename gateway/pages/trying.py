@@ -122,7 +122,7 @@ class TryPages:
             attempt=attempt,
             upload=upload,
             versions=repository.versions(model.name)[::-1] if key.allows(Scope.READ) else [],
-            snippets=_snippets(name, model, attempt.values),
+            snippets=_snippets(name, model, attempt.values if attempt.answer else try_form.example(model)),
         )
 
 
@@ -142,7 +142,8 @@ def _note(attempt: Attempt, model: ModelManifest, problem: Problem) -> None:
     names = set(model.signature.names)
     for error in errors[:MOST_ROWS]:
         if error.get("field") in names and error.get("row") in (None, 0) and error["field"] not in attempt.errors:
-            attempt.errors[error["field"]] = error["message"]
+            is_empty = not attempt.values.get(error["field"], "-").strip()
+            attempt.errors[error["field"]] = "is empty; enter a value" if is_empty else error["message"]
     attempt.problems = [
         error["message"] if error.get("row") is None else f"row {error['row'] + 1}: {error['message']}"
         for error in errors[:MOST_ROWS]

@@ -32,6 +32,8 @@ def test_a_person_signs_in_tries_promotes_rolls_back_and_signs_out(browser: Brow
     page.get_by_role("button", name="Predict", exact=True).click()
     expect(page.get_by_text("'petal_length' must be a finite number; it is 'many'.")).to_be_visible()
     page.get_by_label("petal_length").fill("5.9")
+    expect(page.get_by_text("'petal_length' must be a finite number")).to_be_hidden()
+    expect(page.locator("[aria-invalid]")).to_have_count(0)
     page.get_by_label("petal_width").fill("2.1")
     page.get_by_role("button", name="Predict", exact=True).click()
     expect(page.locator("#answer .answer")).to_have_text("2")

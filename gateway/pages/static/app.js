@@ -106,6 +106,15 @@ addEventListener("pageshow", event => {
   }
 });
 
+// What was wrong with a value is said until the value is changed.
+document.addEventListener("input", event => {
+  const field = event.target;
+  if (!field.hasAttribute("aria-invalid")) return;
+  document.getElementById(field.getAttribute("aria-describedby"))?.remove();
+  field.removeAttribute("aria-invalid");
+  field.removeAttribute("aria-describedby");
+});
+
 // Copy buttons appear beside each code block.
 function addCopyButtons(root) {
   for (const block of root.querySelectorAll("pre[data-copy]")) {

@@ -78,7 +78,7 @@ def test_the_form_is_made_from_the_signature_and_holds_the_example(browser: Brow
     assert "<option>Rural</option><option selected>Urban &lt;b&gt;</option>" in page
     assert '<option value=""></option><option value="true">yes</option>' in page
     assert 'value="2026-01-02"' in page
-    assert "yes or no, optional" in page and "<small>closed list</small>" in page
+    assert "yes or no, may be empty" in page and "<small>one of these</small>" in page
 
 
 def test_a_row_is_predicted_and_the_same_request_shown(browser: Browser, scoring: None) -> None:
@@ -108,7 +108,7 @@ def test_a_value_of_several_lines_runs_nothing_in_a_shell() -> None:
 def test_what_is_no_row_is_refused_and_not_repeated(browser: Browser, row: str) -> None:
     page = browser.send("/ui/models/sum/try", "/ui/models/sum", form_version="1", row=row)
     assert page.status_code in (400, 413, 422)
-    assert "modelgate predict sum <<'CSV'\nkey,a,b\nx,1.0,2.0\nCSV" in unescape(page.text), "the example is shown"
+    assert "modelgate predict sum <<'CSV'\na,b\n1,2\nCSV" in unescape(page.text), "the example is shown"
 
 
 def test_a_value_that_cannot_be_used_is_marked_at_its_field(browser: Browser) -> None:

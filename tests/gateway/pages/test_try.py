@@ -132,3 +132,17 @@ def test_values_of_a_csv_that_cannot_be_used_are_listed_in_its_card(browser: Bro
     assert "rows.csv was not predicted. Row 1: 'a' must be a finite number; it is 'many'." in text
     assert "Row 50: " in text and "Row 51: " not in text and "And 10 more." in text
     assert "aria-invalid" not in answer.text
+
+
+def test_an_empty_field_is_called_empty(browser: Browser) -> None:
+    sent = {"form_version": "2", "input-a": "1", "input-c": " "}
+    page = browser.send("/ui/models/wide/try", "/ui/models/wide", **sent).text
+    assert 'id="input-0-wrong">Is empty; enter a value.</p>' in page and "null" not in words(page)
+
+
+def test_a_row_that_was_refused_is_not_offered_as_the_same_request(browser: Browser, scoring: None) -> None:
+    sent = {"form_version": "2", "input-a": "5", "input-c": "many"}
+    text = words(browser.send("/ui/models/wide/try", "/ui/models/wide", **sent).text)
+    assert "A request with the example" in text and "[{'c': 7, 'a': 8}]" in text
+    text = words(browser.send("/ui/models/wide/try", "/ui/models/wide", **{**sent, "input-c": "6"}).text)
+    assert "The same request" in text and "[{'c': 6, 'a': 5}]" in text
