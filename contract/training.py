@@ -95,6 +95,10 @@ class ComparedFigures:
     decisive: bool
 
 
+ANYWAY = "; to promote it anyway: "
+"""What separates the reason of a refusal from the request that promotes the version all the same."""
+
+
 @dataclass(frozen=True)
 class TrainingResult:
     """The `output` of a training job. `promoted`: whether the alias points at the version now; if not, `reason`.

@@ -17,6 +17,7 @@ from broker.job_kinds import FILE_PREDICTION, TRAINING, readable_kinds
 from contract.jobs import Job, Status
 from contract.keys import Scope
 from contract.repository import CURRENT, PREVIOUS
+from contract.training import ANYWAY
 from gateway.exchange import caller
 from gateway.pages.layout import blueprint_of_pages, live_page, see
 from gateway.pages.wording import baseline, decimals_of, lower_is_better, seconds
@@ -97,6 +98,7 @@ class JobsPages:
             "log": self._log(job) if job.kind == "training" else None,
             "output": shown_output(job),
             "caveat": _caveat(job),
+            "anyway": ANYWAY,
             "may_roll_back": self._may_roll_back(job),
             "may_cancel": not job.status.final and caller().allows(scope_for(job)),
         }

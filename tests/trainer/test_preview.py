@@ -89,6 +89,11 @@ def test_a_kind_that_does_not_fit_is_a_problem_of_its_column(of: Preview) -> Non
     assert column(found, "day").kind == "string"
 
 
+def test_a_column_that_is_left_out_may_have_a_kind_that_does_not_fit(of: Preview) -> None:
+    found = of(table(), target="stays", features=["grade"], kinds={"day": "number"})
+    assert found.problems == [] and column(found, "day").use is ColumnUse.IGNORED
+
+
 def test_too_few_rows_are_a_problem_and_the_columns_are_shown_all_the_same(of: Preview) -> None:
     found = of(table(5), target="stays")
     assert "learning needs at least 20" in found.problems[0]

@@ -142,12 +142,13 @@ class _Reading:
             return _column(name, counts, ColumnUse.ID, None, ["it is repeated in the answers, not learned from"])
         if not name:
             return _column(name, counts, ColumnUse.IGNORED, None, ["it has no name"])
+        wanted = asked.features is None or name in asked.features
         try:
             found = infer_input(name, counts, len(self._rows), self._table.separator, asked.kinds.get(name))
         except DataError as error:
-            self._problems.append(str(error))
-            return _column(name, counts, ColumnUse.IGNORED, None, [str(error)])
-        wanted = asked.features is None or name in asked.features
+            remarks = [str(error)] if wanted else []  # the training does not read what it leaves out
+            self._problems += remarks
+            return _column(name, counts, ColumnUse.IGNORED, None, remarks)
         use = ColumnUse.FEATURE if found.field and wanted else ColumnUse.IGNORED
         remarks = list(found.remarks) if wanted else []
         return _column(name, counts, use, found.field, remarks, found.nulls)

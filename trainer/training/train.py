@@ -16,7 +16,7 @@ from contract.errors import Code, ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import valid_name
 from contract.settings import Settings
-from contract.training import TrainingRequest, TrainingResult
+from contract.training import ANYWAY, TrainingRequest, TrainingResult
 from scoring.trust import Trust
 from trainer import recipes
 from trainer.publishing.aliases import retain
@@ -169,15 +169,15 @@ def _published(
 
 
 def _how_to_promote(manifest: ModelManifest, alias: str) -> str:
-    """Return the request that promotes the version in spite of the gate."""
+    """Return the words for the request that promotes the version in spite of the gate."""
     path = f"/v1/models/{manifest.name}/aliases/{alias}"
-    return f'to promote it anyway: PUT {path} {{"version": {manifest.version}}}'
+    return f'{ANYWAY}PUT {path} {{"version": {manifest.version}}}'
 
 
 def _promoted(promote: Promote, manifest: ModelManifest, alias: str, refused: str | None) -> tuple[str | None, bool]:
     """Promote the version unless the gate `refused` it. Return a remark or the reason, and whether the alias moved."""
     if refused is not None:
-        return f"{refused}; {_how_to_promote(manifest, alias)}", False
+        return f"{refused}{_how_to_promote(manifest, alias)}", False
     try:
         return promote(manifest.name, manifest.version, alias), True
     except ModelgateError as error:

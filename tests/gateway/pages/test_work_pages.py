@@ -27,6 +27,7 @@ from contract.manifest import TrainingData
 from contract.settings import Settings
 from contract.signature import Field, Kind, Output, OutputKind
 from contract.training import (
+    ANYWAY,
     KINDS,
     ColumnPreview,
     ColumnUse,
@@ -235,12 +236,15 @@ def test_a_training_shows_its_progress_its_log_and_its_verdict(me: Browser, trai
     assert all(text in shown for text in ("Fitting", "50.0 %", "2 of 5", "ROC AUC", "0.81"))
     assert "time left" not in shown, "the trainer's estimate leaves out the last fit and the report"
     assert "forest: &lt;script&gt;" in shown and "forest: <script>" not in shown
-    result = TrainingResult("churn", 3, {"accuracy": 0.8}, False, "it is worse", None, "Accuracy 0.8", ["a finding"])
+    result = TrainingResult(
+        "churn", 3, {"accuracy": 0.8}, False, f"it is worse{ANYWAY}PUT /v1", None, "Accuracy 0.8", ["a finding"]
+    )
     trainer.finish(owned.id, result.to_json())
     shown = me.get(path).text
     found = ("published, but did not become current", "Accuracy 0.8.", "It is worse.", "A finding.")
     assert [text for text in found if text not in shown] == []
     assert '"/ui/models/churn/versions/3"' in shown
+    assert "PUT /v1" not in shown and '"/ui/models/churn/versions/3/promote"' in shown
 
 
 BASELINE = {"accuracy": 0.7, "log_loss": 0.662, "baseline_accuracy": 0.7, "baseline_log_loss": 0.648}
