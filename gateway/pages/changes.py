@@ -6,12 +6,36 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
+from contract.repository import Repository
 from contract.signature import Field, RowFormat, Signature
 from contract.wording import counted, kind_in_words, listed
 
 NOTHING = "–"
 _MOST_INPUTS, _MOST_CLASSES = 30, 5
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model predicts, for its head and for the list of models: `target` is the column, `answer` its classes or
+    `a number`, `source` what it predicts from. Each may be ''."""
+
+    target: str
+    answer: str
+    source: str
+
+    @classmethod
+    def of(cls, repository: Repository, name: str, version: int | None) -> Prediction | None:
+        """Return that of a version, or None if the version cannot be read or predicts nothing."""
+        try:
+            model = repository.manifest(name, version) if version is not None else None
+        except ModelgateError:  # the version's own page says why
+            return None
+        if model is None or not model.signature.outputs:
+            return None
+        signature = model.signature
+        return cls(model.training_data.target or "", answer_of(signature), source_of(signature))
 
 
 @dataclass(frozen=True)

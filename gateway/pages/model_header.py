@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from contract.keys import Detail, Key, Scope
 from contract.repository import CURRENT, Repository
+from gateway.pages.changes import Prediction
 
 _TABS = (
     ("Try", "", Scope.PREDICT),
@@ -19,12 +20,14 @@ _TABS = (
 @dataclass(frozen=True)
 class ModelHeader:
     """`current` is None for a model without a current version. `aliases`: those of each version. `tabs`: labels and
-    addresses of the pages that the caller may open."""
+    addresses of the pages that the caller may open. `prediction`: what the current version predicts; None if that is
+    unknown, or none of the caller's business."""
 
     name: str
     current: int | None
     aliases: Mapping[int, list[str]]
     tabs: list[tuple[str, str]]
+    prediction: Prediction | None
 
     @classmethod
     def of(cls, repository: Repository, name: str, caller: Key) -> ModelHeader:
@@ -33,7 +36,9 @@ class ModelHeader:
         for alias, version in sorted(found.items(), key=lambda item: (item[0] != CURRENT, item)):
             by_version.setdefault(version, []).append(alias)
         tabs = [(label, f"/ui/models/{name}{path}") for label, path, scope in _TABS if caller.allows(scope)]
-        return cls(name, found.get(CURRENT), by_version, tabs)
+        current = found.get(CURRENT)
+        prediction = Prediction.of(repository, name, current) if sees_inputs(caller) else None
+        return cls(name, current, by_version, tabs, prediction)
 
 
 def sees_inputs(caller: Key) -> bool:

@@ -12,8 +12,9 @@ from redis.exceptions import RedisError
 
 from broker.metrics.traffic import Period, Point
 from contract.keys import Scope
-from contract.repository import Repository
+from contract.repository import CURRENT, Repository
 from gateway.exchange import caller
+from gateway.pages.changes import Prediction
 from gateway.pages.layout import blueprint_of_pages, live_page, page
 from gateway.pages.model_header import ModelHeader
 from gateway.pages.sparklines import halved
@@ -38,6 +39,7 @@ class Row:
     errors: Sequence[float]
     waiting: int | None
     next_run: str | None
+    prediction: Prediction | None
 
 
 @dataclass(frozen=True)
@@ -89,15 +91,17 @@ class TrafficPages:
             charts: Mapping[str, Chart] = self.traffic.of_models(names, Period.HOURS)
             runs = {schedule.model: schedule.next_run for schedule in self.trainings.all_schedules()}
         except RedisError:
-            return [Row(model_summary(self.repository, name), None, [], [], None, None) for name in names], True
+            return [self._row(name, None, None, None) for name in names], True
         waiting = {queue.model: queue.waiting for queue in self.system.state(caller()).queues}
         return [self._row(name, charts[name], waiting.get(name, 0), runs.get(name)) for name in names], False
 
-    def _row(self, name: str, chart: Chart, waiting: int, next_run: str | None) -> Row:
-        points = drawn(chart.points)
+    def _row(self, name: str, chart: Chart | None, waiting: int | None, next_run: str | None) -> Row:
+        points = drawn(chart.points) if chart else []
         requests = halved([point.answered + point.refused for point in points])
         errors = halved([point.refused + point.failed for point in points])
-        return Row(model_summary(self.repository, name), chart, requests, errors, waiting, next_run)
+        summary = model_summary(self.repository, name)
+        prediction = Prediction.of(self.repository, name, self.repository.aliases(name).get(CURRENT))
+        return Row(summary, chart, requests, errors, waiting, next_run, prediction)
 
 
 def drawn(points: Sequence[Point]) -> Sequence[Point]:

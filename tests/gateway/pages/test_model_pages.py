@@ -17,6 +17,7 @@ import pytest
 
 from broker.metrics.traffic import Point
 from contract.errors import Code, ModelgateError
+from contract.manifest import TrainingData
 from contract.report_placeholders import STATUS
 from contract.repository import Repository
 from contract.settings import Settings
@@ -48,6 +49,28 @@ def test_the_models_are_listed_with_their_versions(browser: Browser) -> None:
     page = browser.get("/ui")
     assert page.status_code == 200 and 'href="/ui/models/sum"' in page.text
     assert "sum 1 " in words(page.text)
+
+
+def test_pages_say_what_a_model_predicts_and_from_what(browser: Browser, models: Path) -> None:
+    said = "a number from 2 inputs"
+    assert said in words(browser.get("/ui").text) and f"Predicts {said}." in words(browser.get("/ui/models/sum").text)
+    classes = Signature((Field("age", Kind.NUMBER),), (Output(OutputKind.CLASS, ("no", "yes")),))
+    data = TrainingData("loan.csv", 614, "x", "approved")
+    write_version(models, "sum", Sum(), [], version=2, signature=classes, training_data=data)
+    said = "approved (no, yes) from 1 input"
+    assert said in words(browser.get("/ui").text) and f"Predicts {said}." in words(browser.get("/ui/models/sum").text)
+    texts = Signature(
+        (Field("text", Kind.STRING),), (Output(OutputKind.CLASS, tuple("abcdef")),), None, RowFormat.TEXTS
+    )
+    write_version(models, "sum", Sum(), [], version=3, signature=texts)
+    assert "6 classes from a text" in words(browser.get("/ui").text)
+    write_version(models, "sum", Sum(), numbers("a"), version=4)
+    (models / "sum" / "versions" / "4" / "manifest.json").write_text("{")
+    assert browser.get("/ui").status_code == browser.get("/ui/models/sum/versions").status_code == 200
+
+
+def test_the_list_of_models_says_what_modelgate_is(browser: Browser) -> None:
+    assert "Modelgate makes models from CSV files and serves their predictions" in words(browser.get("/ui").text)
 
 
 def test_without_models_the_list_says_what_to_do(settings: Settings, tmp_path: Path) -> None:
