@@ -73,6 +73,7 @@ class TryPages:
             if not try_form.is_form_of(model):
                 return self._page(model, Attempt(try_form.kept_values(model), is_remade=True))
             attempt = Attempt(try_form.sent_values(model))
+            _count_as_request_to(model)
             try:
                 job = self._predict(model, try_form.row_of(model, attempt.values))
                 attempt.answer = answer_to_row(job)
@@ -84,6 +85,7 @@ class TryPages:
         def try_file(name: str) -> Response:
             model = self._model(name, request.args.get("version", ""))
             upload = CsvAttempt()
+            _count_as_request_to(model)
             try:
                 rows = csv_rows.read(uploaded_csv(upload), self.predictor.max_rows + 1)
                 upload.answer = answer_to_csv(self._predict(model, rows), rows, model)
@@ -94,10 +96,8 @@ class TryPages:
         return routes
 
     def _model(self, name: str, version: str) -> ModelManifest:
-        """Return the version that was asked for, or the current one, and note it for the log."""
-        model, exchange = self.predictor.model(f"{name}@{version}" if version else name), current()
-        exchange.model, exchange.version = model.name, model.version
-        return model
+        """Return the version that was asked for, or the current one."""
+        return self.predictor.model(f"{name}@{version}" if version else name)
 
     def _predict(self, model: ModelManifest, rows: Instances) -> Job:
         options, context = PredictionOptions(wait=WAIT), request_context(request.environ)
@@ -124,6 +124,11 @@ class TryPages:
             versions=repository.versions(model.name)[::-1] if key.allows(Scope.READ) else [],
             snippets=_snippets(name, model, attempt.values if attempt.answer else try_form.example(model)),
         )
+
+
+def _count_as_request_to(model: ModelManifest) -> None:
+    exchange = current()
+    exchange.model, exchange.version = model.name, model.version
 
 
 def _snippets(name: str, model: ModelManifest, values: Mapping[str, str]) -> list[Snippet]:
