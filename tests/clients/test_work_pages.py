@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.clients.conftest import ADMIN_KEY, AS_ADMIN, IRIS, PROJECT, Modelgate, signed_in, started
 
-SLOW = 60_000
+SLOW = 180_000
 """Milliseconds that a training may take."""
 
 

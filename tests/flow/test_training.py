@@ -50,7 +50,7 @@ class Place:
         return None
 
     def train(self, name: str = "blobs", **options: Any) -> dict[str, Any]:
-        response = requests.post(f"{self.gateway.address}/v1/models/{name}/train", timeout=60, **options)
+        response = requests.post(f"{self.gateway.address}/v1/models/{name}/train", timeout=180, **options)
         assert response.status_code == 202, response.text
         job: dict[str, Any] = response.json()
         return job
@@ -91,7 +91,7 @@ def test_make_train_trains_over_http_and_what_it_trained_is_served(place: Place)
         env={**place.environment, "PYTHONPATH": client},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert (ended.returncode, ended.stderr) == (0, ""), place.log
     (job,) = place.gateway.get("/v1/jobs?model=blobs").json()["items"]
@@ -101,11 +101,12 @@ def test_make_train_trains_over_http_and_what_it_trained_is_served(place: Place)
     assert "100 rows" in place.gateway.get(f"/v1/jobs/{job['id']}/log").text
 
 
+@pytest.mark.slow
 def test_a_preview_is_answered_while_a_training_runs_and_its_file_is_gone(place: Place) -> None:
     running = place.train()
     with (PROJECT / "docs" / "tutorial" / "churn.csv").open("rb") as file:
         url = f"{place.gateway.address}/v1/models/churn/train?preview=1"
-        answer = requests.post(url, files={"file": ("churn.csv", file)}, timeout=60)
+        answer = requests.post(url, files={"file": ("churn.csv", file)}, timeout=180)
     assert answer.status_code == 200, answer.text
     found = answer.json()
     assert (found["rows"], found["target"], found["task"], found["problems"]) == (2000, "stays", "classification", [])

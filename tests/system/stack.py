@@ -151,7 +151,7 @@ class Stack:
         return result.stdout
 
 
-def until(condition: Callable[[], object], seconds: float = 30) -> None:
+def until(condition: Callable[[], object], seconds: float = 120) -> None:
     """Returns as soon as `condition` is true; fails when that takes longer than `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

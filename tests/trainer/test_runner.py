@@ -86,6 +86,7 @@ def test_a_training_that_hangs_in_c_code_fails_after_its_time(here: TrainerHost)
     assert gone(trainer.family())
 
 
+@pytest.mark.slow
 def test_a_training_that_takes_too_much_memory_fails_with_that_reason(here: TrainerHost) -> None:
     here.trainer(TRAIN_MEMORY_MB=300)
     error = here.train("eat").ended().error
@@ -138,6 +139,7 @@ def test_a_reason_that_is_not_unicode_is_reported(here: TrainerHost) -> None:
     assert error and (error.code, error.message) == ("no_data", "half a ? character")
 
 
+@pytest.mark.slow
 def test_a_training_that_never_stops_printing_is_not_blocked_and_keeps_only_the_end_of_its_log(
     here: TrainerHost,
 ) -> None:
@@ -148,6 +150,7 @@ def test_a_training_that_never_stops_printing_is_not_blocked_and_keeps_only_the_
     assert len(training.log()) <= 1_048_576
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "times"),
     [
@@ -168,6 +171,7 @@ def test_a_training_that_writes_rubbish_to_its_report_pipe_fails_alone(
     assert "ended with" not in here.log
 
 
+@pytest.mark.slow
 def test_a_thread_that_a_training_leaves_does_not_delay_its_end(here: TrainerHost) -> None:
     here.trainer()
     assert here.train("linger").ended().status is Status.SUCCEEDED
@@ -210,6 +214,7 @@ def test_a_queues_process_ends_with_the_trainer_that_started_it(here: TrainerHos
     assert training.read().status is Status.QUEUED
 
 
+@pytest.mark.slow
 def test_a_training_outlives_its_redis(tmp_path: Path) -> None:
     with RedisProcess(tmp_path) as server, trainer_host(server.connect(), server.url, tmp_path) as here:
         here.trainer()
