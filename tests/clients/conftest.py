@@ -132,7 +132,7 @@ def modelgate(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterato
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory, modelgate: Modelgate) -> Iterator[Modelgate]:
     """One with keys, and with two versions of iris, of which the second is current."""
     folder = tmp_path_factory.mktemp("closed")
