@@ -85,8 +85,7 @@ JOB_MEMBERS: Mapping[str, Schema] = {
 _OWNER = {"owner": {**TEXT, "description": "With API keys."}}
 _TAKEN_BY = {
     **TEXT,
-    "description": "The worker, or the host of the trainer, that took it. It needs the scope `read`. A file prediction"
-    " has none, and neither has the answer of a request that waited for its own job.",
+    "description": "The worker, or the host of the trainer, that took it, for keys with `read`; not of files.",
 }
 
 
