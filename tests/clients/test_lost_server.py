@@ -81,7 +81,7 @@ def test_a_form_that_meets_no_server_stays_and_is_sent_later(page: Page) -> None
     expect(page.locator("#lost")).to_be_hidden()
     expect(page.get_by_role("textbox", name="Model")).to_have_value("iris")
     page.get_by_role("button", name="Filter").click()
-    page.wait_for_url(re.compile("model=iris"))
+    expect(page).to_have_url(re.compile("model=iris"))
 
 
 @pytest.mark.parametrize("fails", ["offline", "proxy"])
@@ -124,10 +124,10 @@ def test_a_session_that_has_ended_leads_to_the_sign_in_and_back_to_what_was_ente
         later(page)
     else:
         page.get_by_role("button", name="Make the key").click()
-    page.wait_for_url(re.compile("/ui/login"))
+    expect(page).to_have_url(re.compile("/ui/login"))
     page.get_by_label("API key").fill(ADMIN_KEY)
     page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(re.compile(STILL))
+    expect(page).to_have_url(re.compile(STILL))
     expect(page.locator("input[name=name]")).to_have_value("visitor")
     expect(page.get_by_label("train")).to_be_checked()
     page.reload()
@@ -138,7 +138,7 @@ def test_a_live_page_whose_session_has_ended_leads_to_the_sign_in(page: Page) ->
     page.goto(LIVE)
     page.context.clear_cookies()
     later(page)
-    page.wait_for_url(re.compile("/ui/login"))
+    expect(page).to_have_url(re.compile("/ui/login"))
 
 
 def test_a_page_that_met_no_redis_appears_once_redis_is_back(page: Page, closed: Modelgate) -> None:

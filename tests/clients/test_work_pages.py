@@ -46,7 +46,7 @@ def test_a_csv_becomes_a_model_that_is_watched_on_the_way(page: Page) -> None:
     page.get_by_label("kind of support_calls").select_option("string")
     expect(page.locator("input[name=kinds]")).to_have_value(re.compile(r'"support_calls": ?"string"'))
     page.get_by_role("button", name="Start the training").click()
-    page.wait_for_url(re.compile("/ui/jobs/"))
+    expect(page).to_have_url(re.compile("/ui/jobs/"))
     expect(page.get_by_role("heading", name="Version 1 of churn became current")).to_be_visible(timeout=SLOW)
     expect(page.locator(".log")).to_contain_text("training on uploaded CSV file churn.csv")
     candidates = page.locator("#candidates tbody tr")
