@@ -16,6 +16,7 @@ from sklearn.ensemble import (
 
 from scoring.kernels.joined_trees import JoinedHistogramTrees, is_small
 from scoring.kernels.kernel import Kernel, NotCovered
+from scoring.kernels.leaf_masks import LeafMasks
 from scoring.kernels.trees import float32_rows, number_rows
 from scoring.sklearn_internals.trees import (
     HistogramTrees,
@@ -78,11 +79,14 @@ class HistGradientBoostingKernel(Kernel):
         self._estimator = estimator
         self._found = HistogramTrees(estimator)
         self._joined = JoinedHistogramTrees.of(self._found, estimator.n_features_in_)
+        self._masks = LeafMasks.of(self._found)
         self._encode = self._encoder()
         self.takes_arrays = self._found.preprocessor is None or self._encode is not None
 
     def raw(self, matrix: Any) -> Any:
         matrix = self._rows(matrix)
+        if self._masks and self._masks.pays_for(matrix):
+            return self._masks.total(matrix)
         if self._joined and is_small(matrix):
             return self._joined.total(matrix)
         found = self._found

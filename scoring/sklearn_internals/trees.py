@@ -13,7 +13,10 @@ from sklearn.base import is_classifier
 from scoring.sklearn_internals import has_method
 
 _HISTOGRAM_NODE = frozenset(
-    {"feature_idx", "num_threshold", "is_categorical", "bitset_idx", "is_leaf", "left", "right"}
+    (
+        *("feature_idx", "num_threshold", "missing_go_to_left", "is_categorical", "bitset_idx"),
+        *("is_leaf", "left", "right", "value"),
+    )
 )
 """Fields of a node of a HistGradientBoosting."""
 
@@ -151,6 +154,12 @@ class HistogramTrees:
         """Return the sorted categories of each categorical column, without NaN. The preprocessor is not None."""
         found = self.preprocessor.named_transformers_["encoder"].categories_
         return [known[known == known] for known in found]
+
+    def known_categories(self, column: int) -> Any:
+        """Return for each possible place of a category whether the trees know it: 256 of bool. The column is
+        categorical."""
+        bits = self._categories[self._categorical[column]]
+        return np.unpackbits(bits.view(np.uint8), bitorder="little").astype(bool)
 
     def predict(self, nodes: Any, left_categories: Any, matrix: Any, out: Any) -> None:
         """Write the value of the leaf of each row to `out`. `matrix` is rows × columns of float64, after the

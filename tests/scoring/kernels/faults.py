@@ -39,6 +39,7 @@ _TESTED_BY: Mapping[str, Sequence[str]] = {
     "functions": ("test_columns", "test_tables"),
     "joined_trees": ("test_trees", "test_forests", "test_boosting"),
     "joining": ("test_joining", "test_columns", "test_tables"),
+    "leaf_masks": ("test_boosting", "test_leaf_masks"),
     "pipelines": ("test_members", "test_linear"),
     "products": ("test_linear",),
     "rows": ("test_tables",),
@@ -58,6 +59,10 @@ _NOT_KERNELS = frozenset(
     }
 )
 _EQUIVALENT: Mapping[str, str] = {
+    "leaf_masks `262144` -> `262145`": "a row more may be looked up at once",
+    "leaf_masks `values = np.ascontiguousarray(rows.T[self._columns])` -> `values = rows.T[self._columns]`": (
+        "the same values, in another order of memory"
+    ),
     "scaling `type(matrix) is not np.ndarray or matrix.ndim != 2` -> `type(matrix) is not np.ndarray "
     "and matrix.ndim != 2`": ("every array has two dimensions"),
     "scaling `False` -> `True`": "every MaxAbsScaler of this release has the parameter",

@@ -27,7 +27,13 @@ MISSING_CATEGORIES = np.where(RANDOM.random(X.shape) < 0.1, np.nan, CATEGORIES)
 WORDS = np.array(["no", "perhaps", "yes"])[y]
 AMOUNT = X[:, 0] * y + RANDOM.normal(size=400)
 EVEN = np.arange(400) % 2
+RARE = np.column_stack(
+    [X[:, :4], RANDOM.integers(0, 3, 400), np.where(RANDOM.random(400) < 0.9, 1.0, np.arange(400) / 4)]
+)
+WIDE = RANDOM.normal(size=(400, 70))
 FEW: dict[str, Any] = {"max_iter": 6, "random_state": 0}
+SMALL: dict[str, Any] = {"min_samples_leaf": 1}
+EARLY: dict[str, Any] = {"early_stopping": True, "validation_fraction": 0.3}
 
 
 def fitted(estimator: Any, target: Any, rows: Any = X) -> tuple[Any, Any]:
@@ -71,6 +77,19 @@ CASES = [
     Case(
         "histograms with missing categories",
         lambda: fitted(classifier(categorical_features=[5]), y > 0, MISSING_CATEGORIES),
+    ),
+    Case("histograms of stumps", lambda: fitted(classifier(max_leaf_nodes=2, max_iter=40), y > 0, GAPS)),
+    Case("histograms of eight leaves", lambda: fitted(classifier(max_leaf_nodes=8), WORDS)),
+    Case("histograms of nine leaves", lambda: fitted(classifier(max_leaf_nodes=9), WORDS)),
+    Case("histograms of 17 leaves", lambda: fitted(classifier(**SMALL, max_leaf_nodes=17), WORDS, GAPS)),
+    Case("histograms of 33 leaves", lambda: fitted(classifier(**SMALL, max_leaf_nodes=33), y > 0, GAPS)),
+    Case("histograms of 64 leaves", lambda: fitted(regressor(**SMALL, max_leaf_nodes=64), AMOUNT)),
+    Case("histograms of 65 leaves", lambda: fitted(regressor(**SMALL, max_leaf_nodes=65), AMOUNT)),
+    Case("histograms of many trees", lambda: fitted(regressor(max_iter=400), AMOUNT)),
+    Case("histograms of many columns", lambda: fitted(regressor(max_leaf_nodes=4), AMOUNT, WIDE)),
+    Case(
+        "histograms with categories that no tree knows",
+        lambda: fitted(classifier(categorical_features=[4, 5], **EARLY, max_iter=30), WORDS, RARE),
     ),
     Case("undecided histograms", lambda: fitted(classifier(), EVEN, np.ones_like(X))),
     Case("histograms of float32", lambda: fitted(classifier(), y > 0, X.astype(np.float32))),

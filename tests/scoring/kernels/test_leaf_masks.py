@@ -1,0 +1,50 @@
+"""Which trees have their leaves looked up, and for which batches; `test_boosting` compares the answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from scoring.kernels.leaf_masks import LeafMasks
+from scoring.sklearn_internals.trees import HistogramTrees
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(3000, 12))
+WIDE = RANDOM.normal(size=(3000, 61))
+
+
+def masks_of(rows: Any = X, **parameters: Any) -> LeafMasks | None:
+    target = rows[:, ::2].sum(axis=1) + np.sin(3 * rows[:, 1])
+    estimator = HistGradientBoostingRegressor(**{"max_iter": 4, "random_state": 0, **parameters})
+    return LeafMasks.of(HistogramTrees(estimator.fit(rows, target)))
+
+
+@pytest.mark.parametrize("parameters", [{}, {"max_iter": 200}, {"max_leaf_nodes": 64}, {"max_leaf_nodes": 8}])
+def test_leaves_of_usual_trees_are_looked_up(parameters: dict[str, Any]) -> None:
+    assert masks_of(**parameters) is not None
+
+
+@pytest.mark.parametrize(
+    ("rows", "parameters"),
+    [
+        pytest.param(X, {"max_leaf_nodes": 65}, id="more leaves than bits"),
+        pytest.param(WIDE, {"max_leaf_nodes": 14, "max_iter": 40}, id="many columns for few splits"),
+        pytest.param(X[:300], {"max_leaf_nodes": 60, "max_iter": 400, "min_samples_leaf": 1}, id="too much memory"),
+        pytest.param(np.ones((300, 12)), {}, id="no splits"),
+    ],
+)
+def test_these_trees_are_asked_one_by_one(rows: Any, parameters: dict[str, Any]) -> None:
+    assert masks_of(rows, **parameters) is None
+
+
+def test_a_batch_pays_from_a_few_rows_on() -> None:
+    found = masks_of(max_iter=40)
+    assert found is not None
+    assert [found.pays_for(X[:rows]) for rows in (1, 5, 6, 3000)] == [False, False, True, True]
+
+
+def test_wide_trees_of_many_splits_are_looked_up() -> None:
+    assert masks_of(WIDE, max_leaf_nodes=40, max_iter=40) is not None
