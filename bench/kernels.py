@@ -90,8 +90,8 @@ def comparisons(
 def compare(model: FittedModel, size: int, rounds: int, other: OtherCheckout | None = None) -> Comparison:
     """Measure all ways for batches of `size` rows, in turn, in the reverse order every second round."""
     ways = {"ours": ours(model), "scikit-learn": own_methods(model)}
-    if other:
-        ways["before"] = way_of(other, model)
+    if other and (before := way_of(other, model)):
+        ways["before"] = before
     batches = batches_of(model.rows, size)
     result = Comparison(model.name, size, problem=difference(model, kernel_of(model), batches))
     calls = {name: calls_for(way, batches) for name, way in ways.items()}
@@ -133,8 +133,12 @@ def own_methods(model: FittedModel) -> Way:
     return answers
 
 
-def way_of(other: OtherCheckout, model: FittedModel) -> Way:
-    asked = (other.copy(model.signature), other.copy(model.artifact))
+def way_of(other: OtherCheckout, model: FittedModel) -> Way | None:
+    """Return how the other checkout answers; None if it does not know such models."""
+    try:
+        asked = (other.copy(model.signature), other.copy(model.artifact))
+    except ValueError:
+        return None
     find = other.model_kernels and other.model_kernels.find_model_kernel
     kernel = (find(model.estimator, *asked),) if find else ()
     return lambda rows: other.estimators.predict_rows(model.estimator, rows, *asked, *kernel)
@@ -197,8 +201,9 @@ def page(found: Sequence[Comparison]) -> str:
     """Return a table for each other way, and what is wrong."""
     parts = []
     for way in dict.fromkeys(way for each in found for way in each.ratios):
-        parts.append(f"Times as fast as {way}:\n\n{_table(found, way)}")
-        if slow := [each for each in found if statistics.median(each.ratios[way]) < LEAST]:
+        compared = [each for each in found if way in each.ratios]
+        parts.append(f"Times as fast as {way}:\n\n{_table(compared, way)}")
+        if slow := [each for each in compared if statistics.median(each.ratios[way]) < LEAST]:
             named = "; ".join(f"{each.model} at {each.size:,}" for each in slow)
             parts.append(f"Below {LEAST} of {way}: {named}.")
     problems = dict.fromkeys(f"{each.model}: {each.problem}" for each in found if each.problem)

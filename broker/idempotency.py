@@ -38,6 +38,7 @@ class IdempotencyRecords:
 
     def __init__(self, connection: Redis, durability: Durability | None = None) -> None:
         """`durability` says when what an earlier request has made is accepted."""
+        self._connection = connection
         self._scripts = Scripts(connection)
         self._durability = durability or Durability()
 
@@ -46,6 +47,12 @@ class IdempotencyRecords:
         no such request. Raises `IdempotencyConflict`. One round trip."""
         (answer,) = self._durability.send(self._scripts.send, [Call("recall", [idempotency])])
         return made_in(answer)
+
+    def made_with(self, record: str) -> str | None:
+        """Return what a request has made, as `find` does, whatever else it said. `record`: what comes before the
+        fingerprint in `find`. One round trip."""
+        found = self._connection.get(f"mg:idempotency:{record}")
+        return found.decode().partition(" ")[0] if isinstance(found, bytes) else None
 
 
 def made_in(answer: Any) -> str | None:

@@ -132,13 +132,16 @@ class Parts:
         return Listener(self.connection, self.jobs)
 
     @cached_property
+    def records(self) -> IdempotencyRecords:
+        return IdempotencyRecords(self.connection, self.durability)
+
+    @cached_property
     def replays(self) -> Replays:
-        records = IdempotencyRecords(self.connection, self.durability)
-        return Replays(records, self.jobs, self.listener, note_replay)
+        return Replays(self.records, self.jobs, self.listener, note_replay)
 
     @cached_property
     def reader(self) -> JobReader:
-        return JobReader(self.jobs, self.listener, caller, deleted=self.spool.discard_job)
+        return JobReader(self.jobs, self.listener, self.records, caller, deleted=self.spool.discard_job)
 
     @cached_property
     def watcher(self) -> JobWatcher:

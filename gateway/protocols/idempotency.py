@@ -19,7 +19,13 @@ def idempotency(header: str, owner: str, parts: Iterable[str | bytes]) -> str:
 
     `parts`: all of the request that changes what it makes. Raises `Refusal` for an invalid key.
     """
-    return f"{owner}:{hashlib.sha256(_key_in(header).encode()).hexdigest()} {_digest(parts)}"
+    return f"{record(header, owner)} {_digest(parts)}"
+
+
+def record(header: str, owner: str) -> str:
+    """Return where what a request of `owner` has made is noted: `<owner>:<SHA-256 of the key>`. Raises `Refusal` for an
+    invalid key."""
+    return f"{owner}:{hashlib.sha256(_key_in(header).encode()).hexdigest()}"
 
 
 def _key_in(header: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from flask import Blueprint, Response, request
@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 from broker.gateway.listing import LARGEST_PAGE, JobFilter
 from broker.gateway.receipts import Receipts
 from broker.job_kinds import readable_kinds
-from contract.jobs import Status, timestamp
+from contract.jobs import Job, Status, timestamp
 from contract.repository import valid_name
 from gateway.answers import FRESH, JobAnswer, json_response
 from gateway.clients import hung_up
@@ -38,6 +38,10 @@ _INDEX = Operation(
         ),
         Parameter("created_after", "Only jobs of this time and later ones.", MOMENT),
         Parameter("created_before", "Only jobs of this time and earlier ones.", MOMENT),
+        Parameter(
+            "idempotency_key",
+            "Only the job that the caller's request with this `Idempotency-Key` has made. It comes alone.",
+        ),
         *PAGE,
     ),
 )
@@ -85,6 +89,8 @@ def blueprint(
 
     @routes.get("", level=Level.OWN, docs=_INDEX)
     def index() -> Response:
+        if "idempotency_key" in request.args:
+            return _listed(reader.made_with(_only("idempotency_key", request.args)), None)
         wanted = _filter_in(request.args)
         try:
             limit = pages.limit(request.args.get("limit"))
@@ -92,8 +98,7 @@ def blueprint(
         except ValueError as error:
             detail = f"{error}; limit is a number up to {LARGEST_PAGE}, and cursor is the next_cursor of a page"
             raise Problem(400, "invalid_parameter", detail) from error
-        body = {"items": [job.to_json() for job in page.items], "next_cursor": page.next_cursor}
-        return json_response(body, headers=FRESH)
+        return _listed(page.items, page.next_cursor)
 
     @routes.get("/<job_id>", level=Level.OWN, docs=_SHOW)
     def show(job_id: str) -> JobAnswer:
@@ -123,6 +128,17 @@ def blueprint(
         return JobAnswer(canceled) if canceled else Response(status=204)
 
     return routes
+
+
+def _listed(jobs: Sequence[Job], next_cursor: str | None) -> Response:
+    return json_response({"items": [job.to_json() for job in jobs], "next_cursor": next_cursor}, headers=FRESH)
+
+
+def _only(name: str, arguments: Mapping[str, str]) -> str:
+    """Return an argument that comes alone. Raises `Problem` beside others."""
+    if others := sorted({*arguments} - {name}):
+        raise Problem(400, "invalid_parameter", f"{name} finds one job; leave out {', '.join(others)[:64]}")
+    return arguments[name]
 
 
 def _filter_in(arguments: Mapping[str, str]) -> JobFilter:

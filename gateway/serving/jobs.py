@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 
 from broker.gateway.jobs import Jobs
 from broker.gateway.listing import LARGEST_PAGE, JobFilter, Page
+from broker.idempotency import IdempotencyRecords
 from broker.job_kinds import TRAINING
 from contract.jobs import Job, Status
 from contract.keys import Key, Scope
 from contract.training import Progress
+from gateway.protocols.idempotency import record
 from gateway.refusals import Reason, Refusal, missing_scope
 from gateway.serving.listener import Listener
 from gateway.serving.visibility import shown_to
@@ -35,6 +37,7 @@ class JobReader:
 
     jobs: Jobs
     listener: Listener
+    records: IdempotencyRecords
     caller: Callable[[], Key]
     deleted: Callable[[str], object] = lambda _: None
 
@@ -44,6 +47,14 @@ class JobReader:
         owner = None if caller.allows(Scope.ADMIN) else caller.owner
         page = self.jobs.list(replace(wanted, owner=owner), limit, cursor)
         return replace(page, items=[shown_to(caller, job) for job in page.items if self._exists(job)])
+
+    def made_with(self, idempotency_key: str) -> Sequence[Job]:
+        """Return the job that a request with this `Idempotency-Key` has made, if there is one. Raises `Refusal` for an
+        invalid key."""
+        caller = self.caller()
+        made = self.records.made_with(record(idempotency_key, caller.owner))
+        job = self.jobs.read([made])[0] if made and _ID.fullmatch(made) else None
+        return [shown_to(caller, job)] if job and self._exists(job) else []
 
     def running_trainings(self) -> Sequence[Job]:
         """Return the caller's trainings that run now."""

@@ -124,6 +124,16 @@ def test_a_job_is_deleted_even_if_the_answer_is_lost(script: Scripted) -> None:
     assert [method for method, _, _ in script.asked] == ["GET", "DELETE", "DELETE"]
 
 
+def test_a_job_that_runs_is_cancelled_and_not_deleted_if_the_answer_is_lost(script: Scripted) -> None:
+    facts = {"id": "a", "kind": "prediction", "completed_at": None, "model": {"name": "sum", "version": 1}}
+    job = job_of(Connection(script.url), {**facts, "status": "running"})
+    canceled = json.dumps({**facts, "status": "canceled", "completed_at": "2026-01-02T03:04:05Z"}).encode()
+    script.answers = [OK, None, (200, {"Content-Type": "application/json"}, canceled)]
+    job._connection.request("GET", "/")
+    job.delete()
+    assert [method for method, _, _ in script.asked] == ["GET", "POST", "POST"] and job.status == "canceled"
+
+
 def test_a_download_that_breaks_off_goes_on_where_it_was(script: Scripted) -> None:
     whole = os.urandom(3 * PIECE)
     tagged = {"ETag": '"one"'}

@@ -215,3 +215,33 @@ def test_a_key_is_rotated_once(settings: Settings) -> None:
     first, second = (admin("POST", path, json={}, headers=headers) for _ in range(2))
     assert first.json and second.json and (second.json["secret"], replayed(second)) == (None, True)
     assert Caller(client, first.json["secret"])("GET", "/v1/jobs").status_code == 200
+
+
+def test_the_job_of_a_lost_answer_is_found_by_its_key(client: FlaskClient) -> None:
+    def found(key: str, **more: str) -> Any:
+        return client.get("/v1/jobs", query_string={"idempotency_key": key, **more})
+
+    made, _ = post(client, "mine/1"), post(client, "mine/2")
+    for key in ("mine/1", '"mine/1"'):
+        assert found(key).json == {"items": [client.get(f"/v1/jobs/{made.json['id']}").json], "next_cursor": None}  # type: ignore[index]
+    assert found("mine/3").json == {"items": [], "next_cursor": None}
+    assert "Idempotency-Key" in problem(found("é"), 400, "invalid_parameter")["detail"]
+    assert (
+        "leave out limit, model" in problem(found("mine/1", model="sum", limit="5"), 400, "invalid_parameter")["detail"]
+    )
+
+
+def test_only_its_owner_finds_a_job_by_its_key(settings: Settings, redis: Redis) -> None:
+    client = create_app(replace(settings, admin_key=ADMIN_KEY)).test_client()
+    scopes = frozenset({Scope.PREDICT})
+    owner, other = (Caller.with_key(client, redis, Key(name, name, name, scopes)) for name in ("a", "b"))
+    owner("POST", PREDICT, json=ROW, headers={"Idempotency-Key": "same"})
+    found = [caller("GET", "/v1/jobs?idempotency_key=same").json["items"] for caller in (owner, other)]  # type: ignore[index]
+    assert list(map(len, found)) == [1, 0]
+
+
+def test_a_key_that_made_no_job_finds_none(settings: Settings) -> None:
+    admin = Caller(create_app(replace(settings, admin_key=ADMIN_KEY)).test_client())
+    made = admin("POST", "/v1/keys", json={"name": "ci", "scopes": ["read"]}, headers={"Idempotency-Key": "same"})
+    assert made.status_code == 201
+    assert admin("GET", "/v1/jobs?idempotency_key=same").json == {"items": [], "next_cursor": None}

@@ -9,6 +9,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,6 +29,8 @@ _PIECE = 1 << 16
 _PARTIAL = 206
 _CONNECTIONS = 64
 """Connections that stay open, for as many threads."""
+_MAKING = 10.0
+"""Seconds in which the server makes a job whose request it has."""
 
 Body = bytes | Callable[[], Any]
 """The bytes of a body, or a function that returns them anew for each try: bytes, a binary file or an iterator."""
@@ -88,10 +91,44 @@ class Connection:
         response = self.send(method, path, data=data, params=params, headers=headers, timeout=timeout)
         return _json(response) if response.content else None
 
-    @staticmethod
-    def repeatable(headers: Mapping[str, str]) -> dict[str, str]:
-        """Return headers for a request that may be sent again, also by another call."""
-        return {**headers, "Idempotency-Key": str(uuid.uuid4())}
+    def start(
+        self,
+        path: str,
+        *,
+        json: Any = None,
+        data: Body | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Return the job that a `POST` makes, as `request` does. Ctrl-C cancels the job, also before the answer."""
+        key, sent = str(uuid.uuid4()), data
+
+        def opened() -> Any:
+            nonlocal sent
+            sent = data() if callable(data) else data
+            return sent
+
+        body = opened if callable(data) else data
+        headers = {**(headers or {}), "Idempotency-Key": key}
+        try:
+            return self.request("POST", path, json=json, data=body, params=params, headers=headers, timeout=timeout)
+        except KeyboardInterrupt:
+            if getattr(sent, "is_read", True):  # otherwise the server has a part, and makes nothing of it
+                self.cancel_made_with(key)
+            raise
+
+    def cancel_made_with(self, key: str) -> None:
+        """Cancel the job of a request with this `Idempotency-Key`, whose answer has not come. Another Ctrl-C leaves it
+        as it is."""
+        end = time.monotonic() + _MAKING
+        with suppress(ModelgateError, KeyboardInterrupt):
+            while time.monotonic() < end:
+                found = self.request("GET", "/v1/jobs", params={"idempotency_key": key}, timeout=5)["items"]
+                if found:
+                    self.request("POST", f"/v1/jobs/{found[0]['id']}/cancel", timeout=5)
+                    return
+                time.sleep(_FIRST_PAUSE)
 
     def stream(self, path: str, *, headers: Mapping[str, str] | None = None) -> Iterator[bytes]:
         """Yield the bytes of an answer as they arrive. One that breaks off goes on where it was, unless it has changed.

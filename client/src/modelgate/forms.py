@@ -63,6 +63,11 @@ class Pieces:
     def __len__(self) -> int:
         return sum(self._sizes)
 
+    @property
+    def is_read(self) -> bool:
+        """Whether all of it was read."""
+        return self._read == len(self)
+
     def read(self, size: int = -1) -> bytes:
         while self._files:
             if data := self._files[0].read(size):

@@ -118,7 +118,9 @@ class Job:
         """Cancel the job, or delete it with its files if it has ended. Does nothing if it is gone: the answer to an
         earlier try may have been lost."""
         with suppress(NotFound):
-            self._connection.request("DELETE", f"/v1/jobs/{self.id}")
+            # DELETE cancels, too; repeated after a lost answer, it would also delete what it has cancelled.
+            if self.done or self.cancel().status != "canceled":
+                self._connection.request("DELETE", f"/v1/jobs/{self.id}")
 
     @property
     def log(self) -> str:

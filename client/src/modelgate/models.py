@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelgate import submitting
 from modelgate.answers import Answers
-from modelgate.errors import Forbidden, Invalid, ModelgateError, ModelgateWarning, TimedOut, failure_of
+from modelgate.errors import Forbidden, Invalid, ModelgateWarning, TimedOut, failure_of
 from modelgate.reports import Report
 from modelgate.rows import Inputs, Rows, numpy, rows_of
 from modelgate.text import visible
@@ -134,27 +135,20 @@ class Model:
     def _predicted(self, reference: str, method: str, body: bytes) -> dict[str, Any]:
         """Return the job of these rows once it has succeeded. Ctrl-C cancels it."""
         connection, end = self._connection, time.monotonic() + self._connection.timeout
-        path, headers = f"/v1/models/{reference}/{method}", connection.repeatable(_JSON)
+        path, key = f"/v1/models/{reference}/{method}", str(uuid.uuid4())
         try:
-            job = connection.request("POST", path, data=body, headers=headers)
+            job = connection.request("POST", path, data=body, headers={**_JSON, "Idempotency-Key": key})
             while job["completed_at"] is None:
                 if time.monotonic() > end:
                     raise TimedOut(f"{reference!r} did not answer within {connection.timeout:g} s; submit() more rows")
                 job = connection.request("GET", f"/v1/jobs/{job['id']}", params={"wait": _WAIT})
         except (KeyboardInterrupt, TimedOut):
-            self._cancel(path, body, headers)
+            connection.cancel_made_with(key)
             raise
         if job["status"] != "succeeded":
             raise failure_of(job)
         found: dict[str, Any] = job
         return found
-
-    def _cancel(self, path: str, body: bytes, headers: Mapping[str, str]) -> None:
-        """Cancel the job of a request, whose answer may not have come: the same request again says which it is."""
-        headers = {**headers, "Prefer": "wait=0"}
-        with suppress(ModelgateError, KeyboardInterrupt):
-            job = self._connection.request("POST", path, data=body, headers=headers, timeout=5)
-            self._connection.request("POST", f"/v1/jobs/{job['id']}/cancel", timeout=5)
 
     # The server
 

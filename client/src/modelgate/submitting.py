@@ -42,7 +42,7 @@ def submit(
     name of the file says, and the same for the output. `strict`: a row that cannot be used fails the job; otherwise it
     stays without a prediction. `escape_formulas`: a `'` comes before cells of a CSV that a spreadsheet would run.
     `progress`: show a bar; by default in a terminal and in a notebook. `on_sent` gets the bytes sent and their total
-    instead. Raises `ModelgateError`.
+    instead. Ctrl-C cancels the job, also before the server has answered. Raises `ModelgateError`.
 
     >>> import io
     >>> from modelgate import Client
@@ -62,8 +62,7 @@ def submit(
     params = {"method": method, **({"escape": "formulas"} if escape_formulas else {})}
     connection = model._connection
     with counting(progress, on_sent) as count:
-        found = connection.request(
-            "POST",
+        found = connection.start(
             f"/v1/models/{model.reference}/predict-file",
             data=lambda: _body(rows, count),
             params=params,

@@ -38,7 +38,8 @@ def train(
     `features`: the columns to learn from, by default all others. `id_field`: the column that identifies a row.
     `kinds`: the kinds of columns where they should not be inferred. `gate`: what the version must reach to be promoted:
     `{"floor": 0.7}`. `progress`: show a bar while the rows are sent; by default in a terminal and in a notebook.
-    `on_sent` gets the bytes sent and their total instead. Raises `ModelgateError`.
+    `on_sent` gets the bytes sent and their total instead. Ctrl-C cancels the training, also before the server has
+    answered. Raises `ModelgateError`.
 
     >>> from modelgate import Client
     >>> run = Client().train("iris").wait()
@@ -59,11 +60,10 @@ def train(
     asked = {name: value for name, value in given.items() if value is not None}
     path = f"/v1/models/{model}/train"
     if data is None:
-        return TrainingRun(client._connection, client.request("POST", path, json=asked))
+        return TrainingRun(client._connection, client._connection.start(path, json=asked))
     form = Form({"request": json.dumps(asked)}, {"file": csv_part(data)})
     with counting(progress, on_sent) as count:
-        found = client.request(
-            "POST",
+        found = client._connection.start(
             path,
             data=lambda: form.open(count),
             headers=form.headers,

@@ -123,6 +123,8 @@ def test_models_and_jobs_are_listed_and_shown(ask: Modelgate, rows: Path, tmp_pa
     assert ask("cancel", made["id"]).out == f"{made['id']} is succeeded\n"
     assert ask("download", made["id"], "-o", tmp_path / "again.csv").code == 0
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "out.csv").read_bytes()
+    printed = ask("download", made["id"], "-o", "-")
+    assert (printed.out, printed.err) == ((tmp_path / "out.csv").read_text(), "3 rows, 1 error\n")
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])

@@ -14,7 +14,7 @@ from rich.console import RenderableType
 from rich.live import Live
 
 from modelgate.command.exits import Failed
-from modelgate.command.saving import save
+from modelgate.command.saving import print_out, save
 from modelgate.command.session import Session, segment
 from modelgate.command.terminal import count, moment, table
 from modelgate.command.verbs import verb
@@ -97,12 +97,17 @@ def log(
 def download(
     session: Session,
     job_id: Id,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to save it.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to save it; - is standard output.")
+    ],
 ) -> None:
     """Save the scored file of a job that has ended."""
     found = session.client.job(job_id)
     if not isinstance(found, FileJob):
         raise Failed(f"{job_id} is a {found.kind}, which has no file; see `modelgate job {job_id}`")
+    if str(output) == "-":
+        session.note(print_out(found).sentence)
+        return
     saved = save(found, output)
     session.show({**found.json, "files": [str(path) for path in saved.files]}, lambda: [saved.sentence])
 

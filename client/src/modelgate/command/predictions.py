@@ -17,7 +17,7 @@ import typer
 from modelgate.command.bar import Bar, follow
 from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.models import Reference
-from modelgate.command.saving import Saved, save
+from modelgate.command.saving import print_out, save
 from modelgate.command.session import Session
 from modelgate.command.terminal import one_line
 from modelgate.command.verbs import verb
@@ -91,7 +91,7 @@ def predict(
         )
         follow(job, bar)
         bar.say("saving")
-        saved = save(job, output) if output else _print(job)
+        saved = save(job, output) if output else print_out(job)
     session.notes(job.json["warnings"])
     if output is None:
         session.note(saved.sentence)
@@ -136,12 +136,6 @@ def _sniffed(file: IO[bytes]) -> Format:
     head = file.read(_HEAD).lstrip()
     file.seek(0)
     return Format.PARQUET if head.startswith(b"PAR1") else Format.NDJSON if head[:1] in (b"{", b"[") else Format.CSV
-
-
-def _print(job: FileJob) -> Saved:
-    job.download(sys.stdout.buffer)
-    sys.stdout.flush()
-    return Saved(job.rows, job.errors)
 
 
 def _show_errors(session: Session, job: FileJob) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import webbrowser
 from collections.abc import Iterable, Mapping
@@ -26,7 +27,8 @@ def report(
     reference: Reference,
     opens: Annotated[bool, typer.Option("--open", help="Open the page in a browser.", show_default=False)] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Save the page to this file.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Save the page to this file; - is standard output."),
     ] = None,
 ) -> None:
     """Show the report of a version: how good it is, and beside which one it was compared."""
@@ -36,10 +38,14 @@ def report(
         facts = session.get(path, format="json")
         session.show(facts, lambda: _facts(facts))
         return
+    page = session.client.stream(path, headers={"Accept": "text/html"})
+    if str(output) == "-":
+        sys.stdout.buffer.writelines(page)
+        return
     # A browser cannot send a key, so it gets a file, which needs nothing else.
     file = output or Path(tempfile.mkdtemp(prefix="modelgate-")) / f"{name}-{version or 'current'}.html"
-    with file.open("wb") as page:
-        page.writelines(session.client.stream(path, headers={"Accept": "text/html"}))
+    with file.open("wb") as saved:
+        saved.writelines(page)
     opened = opens and webbrowser.open(file.resolve().as_uri())
     session.show({"file": str(file), "opened": opened}, lambda: [f"report of {reference} → {file}"])
     if opens and not opened:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -39,6 +40,13 @@ def save(job: FileJob, output: Path) -> Saved:
     with errors.open("w", encoding="utf-8", newline="") as file:
         write_errors(job, file, as_json=errors.suffix == ".ndjson")
     return Saved(job.rows, job.errors, (output, errors))
+
+
+def print_out(job: FileJob) -> Saved:
+    """Write the answers of a job that has succeeded to standard output."""
+    job.download(sys.stdout.buffer)
+    sys.stdout.flush()
+    return Saved(job.rows, job.errors)
 
 
 def errors_file(output: Path) -> Path:
