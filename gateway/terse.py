@@ -72,7 +72,7 @@ def terse_errors(errors: Sequence[FieldError]) -> list[FieldError]:
 def terse_job(job: Job) -> Job:
     """Return a job as a terse key sees it. The failure of a training stays: it is about what its owner has sent."""
     if job.worker:
-        job = replace(job, worker="")
+        job = job.without_worker()
     if job.kind == FILE_PREDICTION.name:
         job = replace(job, warnings=())  # they name columns
     if job.kind == TRAINING.name or job.error is None or job.error.code not in TERSE_SENTENCES:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from contract.jobs import Job
 from contract.keys import Detail, Key, Scope
 from gateway.terse import terse_job
@@ -16,4 +14,4 @@ def shown_to(caller: Key, job: Job) -> Job:
     `read`, which `/v1/system` asks for, who took it."""
     if caller.detail is _TERSE:
         return terse_job(job)
-    return replace(job, worker="") if job.worker and not caller.allows(Scope.READ) else job
+    return job.without_worker() if job.worker and not caller.allows(Scope.READ) else job

@@ -1,8 +1,11 @@
-"""Rows that are held by column are rows as any others."""
+"""Rows that are held by column are rows as any others; a job without its worker is the same job."""
 
 from __future__ import annotations
 
-from contract.jobs import ColumnarRows
+from dataclasses import fields, replace
+from typing import Any
+
+from contract.jobs import ColumnarRows, Job
 
 ROWS = [(1.0, "a"), (None, "b"), (3.0, "c")]
 COLUMNAR = ColumnarRows([[1.0, None, 3.0], ["a", "b", "c"]])
@@ -22,3 +25,9 @@ def test_a_slice_of_columnar_rows_is_columnar_too() -> None:
 def test_columnar_rows_equal_the_same_rows() -> None:
     assert COLUMNAR == ROWS == COLUMNAR
     assert ROWS[:2] != COLUMNAR and COLUMNAR[:2] != ROWS[1:]
+
+
+def test_a_job_without_its_worker_is_otherwise_the_same() -> None:
+    values: Any = [field.name for field in fields(Job)]
+    job = Job(*values)
+    assert job.without_worker() == replace(job, worker="") != job
