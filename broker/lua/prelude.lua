@@ -104,9 +104,10 @@ local SEVERAL = '+'
 -- queueing; Goyal, Vin and Cheng 1996).
 local function share(base, q, has_jobs)
   local owners, served = 'mg:owners:' .. base, 'mg:served:' .. base
-  local start, time = call('ZSCORE', owners, q), call('ZSCORE', served, '')
+  local start = call('ZSCORE', owners, q)
+  if has_jobs and start then return true end
+  local time = call('ZSCORE', served, '')
   if has_jobs then
-    if start then return true end
     if call('EXISTS', owners) == 1 then call('ZADD', served, '+inf', SEVERAL) end
     local left_off = call('ZSCORE', served, q)
     call('ZADD', owners, math.max(tonumber(time or '0'), tonumber(left_off or '0')), q)
