@@ -18,7 +18,7 @@ from gateway.event_streams import events
 from gateway.exchange import caller
 from gateway.operations import DELETED, KEPT, MOMENT, PAGE, WAIT, Answer, Operation, Parameter
 from gateway.problems import Problem
-from gateway.protocols import event_stream, pages
+from gateway.protocols import event_stream, idempotency, pages
 from gateway.protocols.preferences import seconds
 from gateway.rules import Level
 from gateway.serving.job_events import JobWatcher
@@ -90,7 +90,8 @@ def blueprint(
     @routes.get("", level=Level.OWN, docs=_INDEX)
     def index() -> Response:
         if "idempotency_key" in request.args:
-            return _listed(reader.made_with(_only("idempotency_key", request.args)), None)
+            key = _only("idempotency_key", request.args)
+            return _listed(reader.made_with(idempotency.record(key, caller().owner)), None)
         wanted = _filter_in(request.args)
         try:
             limit = pages.limit(request.args.get("limit"))

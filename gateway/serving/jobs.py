@@ -13,7 +13,6 @@ from broker.job_kinds import TRAINING
 from contract.jobs import Job, Status
 from contract.keys import Key, Scope
 from contract.training import Progress
-from gateway.protocols.idempotency import record
 from gateway.refusals import Reason, Refusal, missing_scope
 from gateway.serving.listener import Listener
 from gateway.serving.visibility import shown_to
@@ -48,11 +47,10 @@ class JobReader:
         page = self.jobs.list(replace(wanted, owner=owner), limit, cursor)
         return replace(page, items=[shown_to(caller, job) for job in page.items if self._exists(job)])
 
-    def made_with(self, idempotency_key: str) -> Sequence[Job]:
-        """Return the job that a request with this `Idempotency-Key` has made, if there is one. Raises `Refusal` for an
-        invalid key."""
-        caller = self.caller()
-        made = self.records.made_with(record(idempotency_key, caller.owner))
+    def made_with(self, record: str) -> Sequence[Job]:
+        """Return the job that a request with an `Idempotency-Key` has made, if there is one. `record`: see
+        `gateway.protocols.idempotency`."""
+        caller, made = self.caller(), self.records.made_with(record)
         job = self.jobs.read([made])[0] if made and _ID.fullmatch(made) else None
         return [shown_to(caller, job)] if job and self._exists(job) else []
 
