@@ -41,7 +41,7 @@ def test_these_trees_are_asked_one_by_one(rows: Any, parameters: dict[str, Any])
 
 
 def test_a_batch_pays_from_a_few_rows_on() -> None:
-    found = masks_of(max_iter=40)
+    found = masks_of(max_iter=100)
     assert found is not None
     assert [found.pays_for(X[:rows]) for rows in (1, 6, 7, 3000)] == [False, False, True, True]
 
