@@ -18,7 +18,7 @@ def test_a_requested_version_is_wanted_until_the_request_expires(redis: Redis) -
     request_load(redis, "loan@3", 0.2)
     request_load(redis, "iris@1", 0.4)
     assert worker.requested() == {"loan@3", "iris@1"}
-    until(lambda: not redis.exists("mg:wanted"), "nothing is left")
+    until(lambda: not redis.exists("mg:wanted"), "nothing is left", 5)
     assert worker.requested() == frozenset()
 
 
@@ -26,7 +26,7 @@ def test_the_next_request_removes_expired_ones(redis: Redis) -> None:
     worker = LoadStatusPublisher(redis, 10)
     request_load(redis, "loan@3", 0.001)
     request_load(redis, "loan@4", 60)
-    until(lambda: request_load(redis, "loan@4", 60) or worker.requested() == {"loan@4"}, "only the last is wanted")
+    until(lambda: request_load(redis, "loan@4", 60) or worker.requested() == {"loan@4"}, "only the last is wanted", 5)
 
 
 def test_a_request_that_names_no_version_is_ignored(redis: Redis) -> None:
@@ -42,7 +42,7 @@ def test_a_worker_has_a_load_status_until_it_dies_or_leaves(redis: Redis) -> Non
     heard = load_statuses(redis, "loan")
     assert (set(heard["w1"].loaded), heard["w1"].refused) == ({"loan@1", "loan@2"}, {"big@1": "too big"})
     assert set(heard) == {"w1", "w2"}
-    until(lambda: set(load_statuses(redis, "loan")) == {"w1"}, "the second is dead")
+    until(lambda: set(load_statuses(redis, "loan")) == {"w1"}, "the second is dead", 5)
     first.withdraw("w1")
     assert load_statuses(redis, "loan") == {}
     assert redis.keys("mg:*") == []

@@ -102,7 +102,7 @@ def test_a_client_that_disconnects_while_it_waits_holds_no_resources(site: Site)
     ids = [job_id.decode() for job_id in site.cluster.redis.lrange("rq:queue:predict:long", 0, -1)]
     for client in clients:
         client.close()
-    until(lambda: site.gateway.connections() <= before, "their connections are closed")
+    until(lambda: site.gateway.connections() <= before, "their connections are closed", 10)
     assert {job.status for job in site.cluster.read(*ids)} <= {Status.QUEUED, Status.RUNNING}
     for job_id in ids:
         requests.delete(f"{site.gateway.address}/v1/jobs/{job_id}")

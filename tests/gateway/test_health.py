@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pytest
@@ -56,7 +55,7 @@ def ready_with(client: FlaskClient, what: str) -> dict[str, Any]:
         named = answer["reasons"][0]["code"] if "reasons" in answer else answer["status"]
         return answer if named == what else None
 
-    answer: dict[str, Any] = until(found, what)
+    answer: dict[str, Any] = until(found, what, 10)
     return answer
 
 
@@ -160,10 +159,10 @@ def test_a_frozen_redis_is_noticed_within_a_second_by_one_attempt(own: FlaskClie
 
     with server.frozen():
         with ThreadPoolExecutor(30) as pool:
-            until(lambda: ask(0)[0] == 503, "it is noticed")
+            until(lambda: ask(0)[0] == 503, "it is noticed", 5)
             answers = list(pool.map(ask, range(60)))
         assert {status for status, _ in answers} == {503}
-        assert median(seconds for _, seconds in answers) < 1
+        assert max(seconds for _, seconds in answers) < 1
     ready_with(own, "ok")
 
 

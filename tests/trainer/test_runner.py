@@ -60,7 +60,7 @@ def test_a_running_training_is_cancelled_within_two_seconds_with_its_children(he
     family = trainer.family()
     assert len(family) == 3  # the training, its reaper, its child
     training.jobs.cancel(training.id)
-    until(lambda: gone(family), "all of it is gone")
+    until(lambda: gone(family), "all of it is gone", 2)
     until(lambda: not (here.folder / "spool" / "data.upload").exists(), "its file is gone")
     assert training.read().status is Status.CANCELED
 
@@ -183,7 +183,7 @@ def test_kill_9_of_a_trainer_kills_its_training_and_another_trainer_starts_it_ag
     training.says("began")
     family = first.family()
     first.kill()
-    until(lambda: gone(family), "nothing is left of it")
+    until(lambda: gone(family), "nothing is left of it", 2)
     here.trainer()
     assert training.ended().status is Status.SUCCEEDED
     assert training.log() == "began\nthe trainer died during this training, which now starts again\nbegan\n"

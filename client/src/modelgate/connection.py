@@ -10,6 +10,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -104,12 +105,12 @@ class Connection:
         """Return the job that a `POST` makes, as `request` does. Ctrl-C cancels the job, also before the answer."""
         key, sent = str(uuid.uuid4()), data
 
-        def opened() -> Any:
+        def opened(body: Callable[[], Any]) -> Any:
             nonlocal sent
-            sent = data() if callable(data) else data
+            sent = body()
             return sent
 
-        body = opened if callable(data) else data
+        body = partial(opened, data) if callable(data) else data
         headers = {**(headers or {}), "Idempotency-Key": key}
         try:
             return self.request("POST", path, json=json, data=body, params=params, headers=headers, timeout=timeout)
