@@ -132,10 +132,12 @@ class Door:
 
     def _check_key(self, key: Key, level: Level, arguments: Mapping[str, str]) -> None:
         """Raise `Refusal` unless the key opens routes of this level, and the model that the path names."""
-        model = arguments.get("reference", arguments.get("name"))
         scope = _SCOPES.get(level)
         if scope is not None and not key.allows(scope):
             raise missing_scope(key, scope)
+        if key.models is None:
+            return
+        model = arguments.get("reference", arguments.get("name"))
         if model is not None and not key.may_use(model.partition("@")[0]):
             raise self._refuse_model(model)
 

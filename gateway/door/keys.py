@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
 from redis.exceptions import RedisError
@@ -30,6 +31,9 @@ asks Redis again, the others still use the cached key."""
 
 RECENT_USE = 600.0
 """Seconds after its last use for which a cached key still works from an address with too many failed attempts."""
+
+REMEMBERED = 1024
+"""Pairs of headers whose key a process remembers, as it remembers the lines of heads."""
 
 _ADMIN = Key(id="admin", name="ADMIN_KEY", owner="admin", scopes=frozenset({Scope.ADMIN}))
 
@@ -81,9 +85,10 @@ class KeyCheck:
             return EVERYBODY
         if route.page:
             return self.signed_in(environ)
-        if route.key is not None and not any(_sent_in(environ)):
-            return self._lent.key(route.key) or _refuse_without_key("the request has no key")
-        return self.check(environ["REMOTE_ADDR"], _token_in(environ), route.without_redis)
+        token, digest = _sent_in(environ)
+        if not token:
+            return self._lent_by(route) or _refuse_without_key(environ)
+        return self._check(environ["REMOTE_ADDR"], token, digest, route.without_redis)
 
     def signed_in(self, environ: WSGIEnvironment) -> Key:
         """Return the key that the session of a browser stands for, as it is now. Raises `Problem` (401) without one,
@@ -100,6 +105,9 @@ class KeyCheck:
             known = self._remember(digest, key)
         return _unexpired(known)
 
+    def _lent_by(self, route: Route) -> Key | None:
+        return None if route.key is None else self._lent.key(route.key)
+
     def _visitor(self, environ: WSGIEnvironment) -> Key:
         """Return who makes a request that passes anyway: nobody without a valid key. An invalid one counts as a guess
         here, too: the answer may tell whether it is valid."""
@@ -108,16 +116,19 @@ class KeyCheck:
         if "HTTP_AUTHORIZATION" not in environ and "HTTP_X_API_KEY" not in environ:
             return NOBODY
         try:
-            return self.check(environ["REMOTE_ADDR"], _token_in(environ))
+            token, digest = _sent_in(environ)
+            return self._check(environ["REMOTE_ADDR"], token, digest) if token else _refuse_without_key(environ)
         except Problem as error:
             current().ignored_key = error.code
         except RedisError:
             pass  # such a route answers without Redis
         return NOBODY
 
-    def check(self, address: str, token: str, without_redis: bool = False) -> Key:
+    def check(self, address: str, token: str) -> Key:
         """Return the key with this secret, which a client of this address sends. Raises as `caller`."""
-        digest = fingerprint(token)
+        return self._check(address, token, fingerprint(token))
+
+    def _check(self, address: str, token: str, digest: str, without_redis: bool = False) -> Key:
         known = self._known.get(digest)
         if known is None or known.until <= time.monotonic():
             known = self._read(address, token, digest, known, without_redis)
@@ -173,22 +184,25 @@ def _unexpired(known: _CachedKey) -> Key:
     return known.key
 
 
-def _token_in(environ: WSGIEnvironment) -> str:
-    """Return the key in the headers. Raises `Problem` if there is none, or if there are two."""
-    bearer, token = _sent_in(environ)
+def _sent_in(environ: WSGIEnvironment) -> tuple[str, str]:
+    """Return the key in the headers and its fingerprint; '' and any text without one. Raises `Problem` if there are
+    two keys."""
+    return _in_headers(environ.get("HTTP_AUTHORIZATION", ""), environ.get("HTTP_X_API_KEY", ""))
+
+
+@lru_cache(REMEMBERED)
+def _in_headers(authorization: str, own: str) -> tuple[str, str]:
+    """As `_sent_in`, from Authorization and X-API-Key. Clients repeat their headers."""
+    scheme, _, bearer = authorization.partition(" ")
+    bearer, token = bearer.strip() if scheme.lower() == "bearer" else "", own.strip()
     if bearer and token and bearer != token:
         raise Problem(400, "malformed_request", "Authorization and X-API-Key have different keys; send one of them")
+    sent = bearer or token
+    return sent, fingerprint(sent)
+
+
+def _refuse_without_key(environ: WSGIEnvironment) -> NoReturn:
     what = "Authorization has no Bearer key" if environ.get("HTTP_AUTHORIZATION") else "the request has no key"
-    return bearer or token or _refuse_without_key(what)
-
-
-def _sent_in(environ: WSGIEnvironment) -> tuple[str, str]:
-    """Return the keys in Authorization and in X-API-Key; '' where there is none."""
-    scheme, _, bearer = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    return bearer.strip() if scheme.lower() == "bearer" else "", environ.get("HTTP_X_API_KEY", "").strip()
-
-
-def _refuse_without_key(what: str) -> NoReturn:
     raise _unauthorized("missing_key", f"{what}; send Authorization: Bearer mg_…, or X-API-Key: mg_…")
 
 

@@ -45,19 +45,26 @@ def health(site: Site) -> dict[str, Any]:
     return answer
 
 
+def only_reason(answer: dict[str, Any], code: str) -> bool:
+    """Return whether nothing else is wrong: the disk of a busy machine may be slow for a moment."""
+    return [reason["code"] for reason in answer.get("reasons", [])] == [code]
+
+
 def test_a_model_that_cannot_be_loaded_is_named_until_it_is_repaired(site: Site, models: Path) -> None:
     until(lambda: health(site)["status"] == "ok", "all is well")
     write_version(models, "broken", estimators.Slow(0.001), numbers("a"), by_value=True)
     artifact = models / "broken" / "versions" / "1" / "model.cloudpickle"
     content = artifact.read_bytes()
     artifact.write_bytes(b"x" * len(content))
-    answer = until(lambda: (found := health(site))["status"] == "degraded" and found, "it is noticed")
-    (reason,) = answer["reasons"]
-    assert (reason["code"], reason["model"], reason["version"]) == ("model_not_loaded", "broken", 1)
-    assert reason["since"].startswith("20") and reason["since"].endswith("Z")
-    assert "broken@1" in answer["detail"] and "sha256" in reason["reason"]
-    assert site.gateway.post("quick", {"a": 1}, wait=20).status_code == 200
-    artifact.write_bytes(content)
+    try:
+        answer = until(lambda: only_reason(found := health(site), "model_not_loaded") and found, "it is noticed")
+        (reason,) = answer["reasons"]
+        assert (answer["status"], reason["model"], reason["version"]) == ("degraded", "broken", 1)
+        assert reason["since"].startswith("20") and reason["since"].endswith("Z")
+        assert "broken@1" in answer["detail"] and "sha256" in reason["reason"]
+        assert site.gateway.post("quick", {"a": 1}, wait=20).status_code == 200
+    finally:
+        artifact.write_bytes(content)
     until(lambda: health(site)["status"] == "ok", "it is loaded")
 
 
