@@ -18,7 +18,7 @@ from contract.keys import NOBODY, Key, Scope
 from gateway.door.guard import ELSEWHERE
 from gateway.exchange import current, note_problem
 from gateway.pages import pace, wording
-from gateway.pages.assets import address_of
+from gateway.pages.assets import STYLE, STYLE_DIGEST, address_of
 from gateway.pages.live_parts import LiveParts
 from gateway.pages.sparklines import sparkline
 from gateway.problems import Problem, problem_of
@@ -27,7 +27,8 @@ from gateway.sessions import PATH, cookie_of, form_token, id_in, new_id
 
 HEADERS: Mapping[str, str] = {
     # Pages show texts of users. Even an unescaped one could run no script and send nothing to other sites.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; img-src 'self' data:;"
+    f" style-src 'self' '{STYLE_DIGEST}';"
     " connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
@@ -218,7 +219,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters |= wording.FILTERS
-    environment.globals |= {"asset": address_of, "sparkline": sparkline}
+    environment.globals |= {"asset": address_of, "style": STYLE, "sparkline": sparkline}
     return environment
 
 

@@ -216,7 +216,7 @@ def test_both_jobs_have_an_id_of_their_own_and_that_of_the_request(
     browser: Browser, asked: list[BatchJob], own: str | None
 ) -> None:
     data = {"token": browser.token(BOTH)}
-    answer = browser.client.post(BOTH, data=data, headers={"X-Request-ID": own} if own else {})
+    answer = browser.post(BOTH, data=data, headers={"X-Request-ID": own} if own else {})
     first, second = (job.id for job in asked)
     assert first != second and all(re.fullmatch("[0-9a-f]{32}", one) for one in (first, second))
     requests = {RequestIds.of_job(job.request, job.id).request_id for job in asked}

@@ -9,6 +9,8 @@ import os
 import re
 import subprocess
 import sys
+from base64 import b64encode
+from hashlib import sha256
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -76,7 +78,7 @@ def test_the_list_of_models_says_what_modelgate_is(browser: Browser) -> None:
 def test_without_models_the_list_says_what_to_do(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     client = create_app(Settings(redis_url=settings.redis_url, models_dir=tmp_path / "none")).test_client()
-    page = words(client.get("/ui").text)
+    page = words(Browser(client).get("/ui").text)
     assert (
         "There are no models yet" in page and "make import FILE=model.pkl" in page and "Train the first model" in page
     )
@@ -144,7 +146,7 @@ def test_a_value_that_cannot_be_used_is_marked_at_its_field(browser: Browser) ->
 
 def test_the_rows_of_a_csv_are_predicted_and_can_be_downloaded(browser: Browser, scoring: None) -> None:
     file = io.BytesIO(b"a,b,name\n1,2,x\n3,4,=1+1\n")
-    page = browser.client.post(
+    page = browser.post(
         f"/ui/models/sum/try-file?token={browser.token('/ui/models/sum')}", data={"file": (file, "rows.csv")}
     )
     assert page.status_code == 200, page.text
@@ -157,7 +159,7 @@ def test_the_rows_of_a_csv_are_predicted_and_can_be_downloaded(browser: Browser,
 )
 def test_a_csv_that_cannot_be_read_is_refused_in_words(browser: Browser, data: dict[str, Any], what: str) -> None:
     path = f"/ui/models/sum/try-file?token={browser.token('/ui/models/sum')}"
-    page = browser.client.post(path, data=data, content_type="multipart/form-data")
+    page = browser.post(path, data=data, content_type="multipart/form-data")
     assert page.status_code in (400, 422) and what in words(page.text).lower()
 
 
@@ -281,19 +283,21 @@ def test_the_traffic_of_a_model_without_any_says_what_to_do(browser: Browser) ->
     assert browser.get("/ui/models/sum/traffic?period=x").status_code == 400
 
 
-def test_pages_run_no_inline_script_or_style(browser: Browser) -> None:
+def test_pages_have_no_inline_script_and_one_style_which_their_policy_names(browser: Browser) -> None:
     for path in ("/ui", "/ui/models/sum", "/ui/models/sum/versions", "/ui/models/sum/versions/1", "/ui/models/sum/api"):
-        page = browser.get(path)
+        page = browser.client.get(path)
         policy = page.headers["Content-Security-Policy"]
         assert "unsafe" not in policy and "frame-ancestors 'none'" in policy
-        assert re.findall(r"<script(?![^>]* src=)|<style| style=| on[a-z]+=", page.text) == []
+        assert re.findall(r"<script(?![^>]* src=)| style=| on[a-z]+=", page.text) == []
+        (style,) = re.findall(r"<style>(.*?)</style>", page.text, re.DOTALL)
+        assert f"'sha256-{b64encode(sha256(style.encode()).digest()).decode()}'" in policy
         assert re.findall(r'(?:src|href)="(?:https?:)?//', page.text) == []
 
 
 def test_an_asset_is_kept_for_good_under_its_own_address_only(browser: Browser) -> None:
-    (address,) = re.findall(r'href="(/ui/assets/[0-9a-f]{12}/style\.css)"', browser.get("/ui").text)
+    (address,) = re.findall(r'src="(/ui/assets/[0-9a-f]{12}/app\.js)"', browser.get("/ui").text)
     assert "immutable" in browser.get(address).headers["Cache-Control"]
-    assert browser.get("/ui/assets/0123456789ab/style.css").headers["Cache-Control"] == "no-store"
+    assert browser.get("/ui/assets/0123456789ab/app.js").headers["Cache-Control"] == "no-store"
     assert browser.get("/ui/assets/0123456789ab/../layout.py").status_code == 404
 
 

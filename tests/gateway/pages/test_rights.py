@@ -132,5 +132,5 @@ def test_the_limits_of_a_key_count_for_its_sessions(client: FlaskClient, redis: 
     browser = Browser.with_key(client, redis, key)
     file = (io.BytesIO(b"a,b\n1,2\n3,4\n"), "rows.csv")
     path = f"/ui/models/sum/try-file?token={browser.token()}"
-    answer = browser.client.post(path, data={"file": file})
+    answer = browser.post(path, data={"file": file})
     assert answer.status_code == 413 and "of the owner &#39;team&#39; (1, rows_waiting)" in answer.text

@@ -85,7 +85,7 @@ def test_no_page_takes_a_key_in_a_header(client: FlaskClient, token: str) -> Non
 def test_a_form_without_the_token_of_its_session_does_nothing(client: FlaskClient, redis: Redis, token: str) -> None:
     browser, other = Browser.with_key(client, redis, READER), Browser(client.application.test_client())
     for data in ({}, {"token": "x"}, {"token": "ü"}, {"token": other.token("/ui/login")}):
-        answer = browser.client.post("/ui/logout", data=data)
+        answer = browser.post("/ui/logout", data=data)
         assert answer.status_code == 403 and "foreign_form" in answer.text
     assert browser.get("/ui").status_code == 200
     assert client.post("/ui/login", data={"key": token}).status_code == 403
@@ -213,9 +213,9 @@ def served(app: Gateway) -> Iterator[str]:
 def test_a_form_of_a_neighbouring_host_does_nothing_even_with_the_token(client: FlaskClient, redis: Redis) -> None:
     browser = Browser.with_key(client, redis, READER)
     form = {"token": browser.token()}
-    answer = browser.client.post("/ui/logout", data=form, headers={"Sec-Fetch-Site": "same-site"})
+    answer = browser.post("/ui/logout", data=form, headers={"Sec-Fetch-Site": "same-site"})
     assert answer.status_code == 403 and browser.get("/ui").status_code == 200
-    assert browser.client.post("/ui/logout", data=form, headers={"Sec-Fetch-Site": "same-origin"}).status_code == 303
+    assert browser.post("/ui/logout", data=form, headers={"Sec-Fetch-Site": "same-origin"}).status_code == 303
 
 
 def test_an_address_that_no_browser_has_leads_to_the_sign_in(client: FlaskClient) -> None:

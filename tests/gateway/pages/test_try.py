@@ -46,7 +46,7 @@ def upload(browser: Browser, address: str, content: bytes, name: str = "rows.csv
     page = browser.get(address).text
     found = re.search(r'action="(/ui/models/[^"]+/try-file[^"]*)"', page)
     assert found
-    return browser.client.post(unescape(found[1]), data={"file": (io.BytesIO(content), name)})
+    return browser.post(unescape(found[1]), data={"file": (io.BytesIO(content), name)})
 
 
 @pytest.mark.parametrize(("made_for", "chosen", "kept"), [(1, "", ["a", "c"]), (2, "1", ["a", "c"])])
@@ -58,11 +58,11 @@ def test_a_form_of_another_version_predicts_nothing_and_keeps_its_values_by_name
     names = [name for name in sent if name.startswith("input-")]
     typed = dict(zip(shown(before), ("10", "200", "3000"), strict=False))
     sent |= dict(zip(names, typed.values(), strict=True))
-    page = browser.client.post("/ui/models/wide/try", data=sent).text
+    page = browser.post("/ui/models/wide/try", data=sent).text
     assert '<p class="answer">' not in page and "Nothing was predicted" in page
     example = {"a": "1", "b": "2", "c": "3"} if chosen else {"c": "7", "a": "8"}
     assert shown(page) == {**example, **{name: typed[name] for name in kept}}
-    again = browser.client.post("/ui/models/wide/try", data={**entries(page), "version": chosen}).text
+    again = browser.post("/ui/models/wide/try", data={**entries(page), "version": chosen}).text
     total = sum(float(value) for value in shown(page).values())
     assert f'<p class="answer">{total:g}</p>' in again
 
@@ -82,7 +82,7 @@ def test_a_kept_value_that_the_other_version_does_not_know_gives_way_to_its_exam
 @pytest.mark.parametrize("name", ["two\nlines", "a=1&b", "ä 'quoted' \"name\"", "_charset_"])
 def test_the_name_of_an_input_may_be_anything(browser: Browser, models: Path, scoring: None, name: str) -> None:
     write_version(models, "odd", Sum(), numbers(name), example={name: 4.0})
-    page = browser.client.post("/ui/models/odd/try", data=entries(browser.get("/ui/models/odd").text)).text
+    page = browser.post("/ui/models/odd/try", data=entries(browser.get("/ui/models/odd").text)).text
     assert '<p class="answer">4</p>' in page
 
 
@@ -97,7 +97,7 @@ def test_a_csv_is_predicted_by_the_version_of_the_form(
 
 def test_a_chosen_version_is_also_that_of_the_next_csv(browser: Browser) -> None:
     sent = {**entries(browser.get("/ui/models/wide").text), "version": "1"}
-    page = browser.client.post("/ui/models/wide/try", data=sent).text
+    page = browser.post("/ui/models/wide/try", data=sent).text
     assert "Predict the rows with version 1" in words(page) and re.search(r'/try-file\?[^"]*version=1"', page)
 
 

@@ -119,7 +119,7 @@ def form(browser: Browser, path: str, page: str = "/ui/train", **fields: Any) ->
     file = (io.BytesIO(b"months,stays\n1,yes\n"), "Churn 2026.csv")
     found = re.search(r"token=([^\"&]+)", browser.get(page).text)
     assert found
-    return browser.client.post(f"{path}?token={found[1]}", data={"file": file, **fields})
+    return browser.post(f"{path}?token={found[1]}", data={"file": file, **fields})
 
 
 # Who sees what
@@ -167,7 +167,7 @@ def test_every_page_for_work_asks_for_what_its_route_in_the_http_interface_asks_
 def test_a_form_of_another_site_changes_nothing(client: FlaskClient, me: Browser, admin: Browser, redis: Redis) -> None:
     job = predicted(client, redis, ME)
     for browser, path in ((me, f"/ui/jobs/{job}/cancel"), (me, "/ui/train"), (admin, "/ui/keys")):
-        assert browser.client.post(path, data={"name": "x", "scopes": "read"}).status_code == 403
+        assert browser.post(path, data={"name": "x", "scopes": "read"}).status_code == 403
     assert "cancelled" not in me.get(f"/ui/jobs/{job}").text.lower()
     assert ">x<" not in admin.get("/ui/keys").text
 
