@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from contract.settings import Settings
@@ -82,16 +82,22 @@ def _until(condition: Callable[[], bool]) -> bool:
 
 
 def _ask(url: str, key: str) -> dict[str, Any]:
-    """Return the JSON object at `url`, also that of an error; {} if nothing answers."""
+    """Return the JSON object at `url`, also that of an error; {} if nothing answers, or another program."""
     request = Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
     try:
-        with urlopen(request, timeout=5) as response:
-            answer: dict[str, Any] = json.load(response)
-    except HTTPError as error:
-        answer = json.load(error)
-    except (URLError, OSError, ValueError):
+        answer = json.loads(_body(request))
+    except (OSError, ValueError):
         answer = {}
-    return answer
+    return answer if isinstance(answer, dict) else {}
+
+
+def _body(request: Request) -> bytes:
+    try:
+        with urlopen(request, timeout=5) as response:
+            body: bytes = response.read()
+    except HTTPError as error:
+        body = error.read()
+    return body
 
 
 if __name__ == "__main__":

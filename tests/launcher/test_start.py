@@ -7,6 +7,8 @@ import shlex
 import socket
 import stat
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from redis import Redis
 from supervisor.datatypes import dict_of_key_value_pairs
 
 from contract.settings import Settings
+from launcher import welcome
 from launcher.__main__ import CannotStartError, check_port, check_routes, lock_state, main, prepare
 from launcher.here import environment, url
 from tests.support import PROJECT, answers, until
@@ -141,3 +144,25 @@ def test_gateway_and_trainer_share_one_secret(tmp_path: Path, monkeypatch: pytes
     assert prepare(settings)["TRAINER_SECRET"] == str(tmp_path / "state" / "trainer.secret")
     monkeypatch.setenv("TRAINER_SECRET", "/etc/modelgate/secret")
     assert prepare(settings)["TRAINER_SECRET"] == "/etc/modelgate/secret"
+
+
+def test_the_welcome_takes_another_program_at_its_address_for_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(404)  # with a page of HTML
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(welcome, "READY_TIMEOUT", 0.1)
+    monkeypatch.setattr(welcome.logs, "configure", lambda *_, **__: None)
+    monkeypatch.setenv("STATE_DIR", str(tmp_path))
+    (tmp_path / "trainer.ready").touch()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("PORT", str(server.server_port))
+        assert welcome.main() == 0
+        server.shutdown()
+    assert "not ready yet: the gateway does not answer" in caplog.text
