@@ -16,11 +16,12 @@ from broker.gateway.listing import JobFilter
 from broker.job_kinds import FILE_PREDICTION, TRAINING, readable_kinds
 from contract.jobs import Job, Status
 from contract.keys import Scope
+from contract.metrics import lower_is_better, missed_baselines
 from contract.repository import CURRENT, PREVIOUS
 from contract.training import ANYWAY
 from gateway.exchange import caller
 from gateway.pages.layout import blueprint_of_pages, live_page, see
-from gateway.pages.wording import baseline, decimals_of, lower_is_better, seconds
+from gateway.pages.wording import decimals_of, seconds
 from gateway.problems import Problem
 from gateway.rules import Level
 from gateway.serving.jobs import JobReader, scope_for
@@ -169,20 +170,9 @@ def _caveat(job: Job) -> str:
     notes = []
     if output["version"] > 1 and not output.get("comparison"):
         notes.append("It became current without a comparison with the version before it.")
-    if _is_useless(output["metrics"]):
+    if missed_baselines(output["metrics"]):
         notes.append("It is no better than always giving the same answer.")
     return " ".join(notes)
-
-
-def _is_useless(metrics: Mapping[str, float]) -> bool:
-    """Return whether neither the headline metric nor the log loss is better than its baseline, as the gate asks."""
-    baselines = {"r2": 0.0, **{name: metrics[baseline(name)] for name in metrics if baseline(name) in metrics}}
-    asked = [name for name in (next(iter(metrics), ""), "log_loss") if name in metrics and name in baselines]
-    return bool(asked) and not any(_is_better(name, metrics[name], baselines[name]) for name in asked)
-
-
-def _is_better(name: str, value: float, other: float) -> bool:
-    return value < other if lower_is_better(name) else value > other
 
 
 def _took(job: Job) -> str:

@@ -12,13 +12,13 @@ from flask import Blueprint, Response, request
 from contract.errors import ModelgateError
 from contract.files import read_regular
 from contract.manifest import ModelManifest
+from contract.metrics import headline_first, lower_is_better
 from contract.repository import CURRENT, PREVIOUS, REPORT_HTML, REPORT_JSON, Repository
 from contract.training import RepositoryAction, RepositoryCommand
 from gateway.exchange import caller, current
 from gateway.pages.changes import Callers
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader
-from gateway.pages.wording import lower_is_better
 from gateway.problems import Problem
 from gateway.routes.reports import HEADERS as REPORT_HEADERS
 from gateway.routes.reports import filled_in
@@ -189,13 +189,6 @@ def facts_of(repository: Repository, name: str, version: int) -> dict[str, Any]:
     return {"verdict": "", "refused": None, "headline": None, **(facts if isinstance(facts, dict) else {})}
 
 
-def headline_first(metrics: Mapping[str, Any], headline: object) -> list[tuple[str, Any]]:
-    """Return the metrics without baselines and cross-validated ones, the headline first."""
-    others = ("baseline_", "cv_")
-    own = [item for item in metrics.items() if not item[0].removeprefix("training_").startswith(others)]
-    return sorted(own, key=lambda item: item[0] != headline)
-
-
 @dataclass(frozen=True)
 class ComparedMetric:
     """A metric of two versions. `better`: the version with the better value, `before` or `now`; '' if neither."""
@@ -229,7 +222,7 @@ class SameRows:
         metrics = {item["name"]: item for item in found.get("metrics") or () if isinstance(item, Mapping)}
         if not rows or not loss or then is None or now is None or not metrics:
             return None
-        named = [metrics[name] for name, _ in headline_first(metrics, facts.get("headline"))]
+        named = [metrics[name] for name in headline_first(metrics, facts.get("headline"))]
         shown = [_compared(item["name"], item.get("before"), item.get("now")) for item in named]
         return cls(rows, found["outcome"], loss, then, now, shown)
 
@@ -243,8 +236,8 @@ def compared(
         return same_rows.metrics
     first, second = (repository.manifest(name, version).metrics for version in (before, now))
     headline = facts_of(repository, name, now)["headline"]
-    names = [metric for metric, _ in headline_first({**second, **first}, headline)]
-    return [_compared(metric, first.get(metric), second.get(metric)) for metric in names]
+    metrics = headline_first({**second, **first}, headline)
+    return [_compared(metric, first.get(metric), second.get(metric)) for metric in metrics]
 
 
 def _compared(name: str, before: float | None, now: float | None) -> ComparedMetric:

@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from broker.metrics.table import MODEL_SECONDS
+from contract.metrics import baseline_of
 from contract.wording import kind_in_words
 
 TITLES = {
@@ -25,7 +26,6 @@ TITLES = {
 """The titles of error pages, by status."""
 
 _WORDS = {"r2": "R²", "roc": "ROC", "auc": "AUC", "f1": "F1", "mae": "MAE", "rmse": "RMSE", "cv": "cross-validated"}
-_LOWER_IS_BETTER = ("error", "loss", "brier", "mae", "rmse", "mse")
 _UNITS = (("day", 86400), ("h", 3600), ("min", 60))
 
 
@@ -98,16 +98,6 @@ def words(name: str) -> str:
     return " ".join(_WORDS.get(word, word) for word in name.split("_"))
 
 
-def baseline(metric: str) -> str:
-    """Return the name of the metric that has the value of the baseline."""
-    bare = metric.removeprefix("training_")
-    return f"{metric[: len(metric) - len(bare)]}baseline_{bare}"
-
-
-def lower_is_better(metric: str) -> bool:
-    return any(word in _LOWER_IS_BETTER for word in metric.lower().split("_"))
-
-
 def size(amount: int) -> str:
     """Format bytes."""
     for unit, length in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
@@ -151,5 +141,5 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "sentence": sentence,
     "cell": cell,
     "kind": kind_in_words,
-    "baseline": baseline,
+    "baseline": baseline_of,
 }

@@ -13,6 +13,7 @@ from contract.coercion import coerce
 from contract.instances import Grid
 from contract.jobs import Value
 from contract.manifest import ManifestDraft
+from contract.metrics import baseline_of
 from contract.signature import Field, Kind, Output, OutputKind
 from contract.values import Conversion, Refusal
 from contract.wording import listed, shown
@@ -126,6 +127,6 @@ def _verdict(metrics: dict[str, float], rows: int, target: str) -> str:
     if name is None:
         return ""
     score = f"{'R²' if name == 'r2' else name.replace('_', ' ').capitalize()} {metrics[name]:.4g}"
-    baseline = metrics.get(f"baseline_{name}")
+    baseline = metrics.get(baseline_of(name))
     beside = "" if baseline is None else f"; always giving the same answer would score {baseline:.4g}"
     return f"{score} on the {rows:,} rows of its sample with the target {shown(target)}{beside}."

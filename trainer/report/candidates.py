@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from contract.metrics import lower_is_better
 from trainer.recipe import Candidate
 from trainer.report.parts import Facts, NotShown, clean, number
 
 MOST_CANDIDATES = 20
-LOWER_IS_BETTER = ("error", "loss", "brier", "mae", "rmse", "mse")
 NEGATED = "neg_"
 """scikit-learn's scorers of errors are negative, so that more is better; their names begin with `neg_`."""
 
@@ -36,7 +36,3 @@ def candidates(tried: Sequence[Candidate], chosen: Candidate | None) -> Facts:
         for c in ordered[:MOST_CANDIDATES]
     ]
     return {"metric": clean(metric), "items": items, "left_out": max(0, len(tried) - MOST_CANDIDATES)}
-
-
-def lower_is_better(metric: str) -> bool:
-    return any(word in LOWER_IS_BETTER for word in metric.lower().split("_"))

@@ -10,14 +10,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from contract.metrics import CROSS_VALIDATED, TRAINING, baseline_of, headline_first, lower_is_better
 from contract.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
 from contract.wording import kind_in_words, percent
-from trainer.report.candidates import lower_is_better
 from trainer.report.parts import MISSING, Facts, part
 from trainer.report.pictures import DASHES
 
 TEMPLATE = "page.html"
-BASELINE, CROSS_VALIDATED, TRAINING = "baseline_", "cv_", "training_"
 _MIDNIGHT = "T00:00:00+00:00"
 WORDS = {"r2": "R²", "roc": "ROC", "auc": "AUC", "f1": "F1"}
 
@@ -144,23 +143,16 @@ def _ends(items: Sequence[Facts], *others: float) -> tuple[float, float]:
 def _metrics(facts: Facts) -> list[Facts]:
     """Return the metrics, the headline first, each with its `baseline` and cross-validated value (`cv`, `spread`)."""
     metrics = facts["metrics"]
-    own = [name for name in metrics if not name.removeprefix(TRAINING).startswith((BASELINE, CROSS_VALIDATED))]
-    own.sort(key=lambda name: name != facts["headline"])
     return [
         {
             "name": name,
             "value": metrics[name],
-            "baseline": metrics.get(_prefixed(BASELINE, name)),
+            "baseline": metrics.get(baseline_of(name)),
             "cv": metrics.get(CROSS_VALIDATED + name.removeprefix(TRAINING)),
             "spread": metrics.get(f"{CROSS_VALIDATED}{name.removeprefix(TRAINING)}_spread"),
         }
-        for name in own
+        for name in headline_first(metrics, facts["headline"])
     ]
-
-
-def _prefixed(prefix: str, name: str) -> str:
-    bare = name.removeprefix(TRAINING)
-    return f"{name[: len(name) - len(bare)]}{prefix}{bare}"
 
 
 def _changed(inputs: Facts) -> bool:

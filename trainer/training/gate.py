@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from contract.metrics import TRAINING, baseline_of, is_better, lower_is_better, missed_baselines
 from contract.training import ComparedFigures, Gate
 from contract.wording import shown
 from trainer.report.evidence import Comparison, Leak, Outcome
 
-LOWER_IS_BETTER = ("mean_absolute_error", "root_mean_squared_error", "log_loss", "spread")
-"""Suffixes of metrics for which a lower value is better."""
-
-ON_TRAINING_ROWS = "training_"
 ROUNDING = 1e-9
 
 Metrics = Mapping[str, float]
@@ -50,7 +47,7 @@ def compared(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> Com
     if name not in now or name not in before:
         return None
     metric, value, other = name, now[name], before[name]
-    if decisive and gate.margin is None and not _better(name, other, value):
+    if decisive and gate.margin is None and not is_better(name, other, value):
         # What the test compares can be worse while the first metric is not.
         if comparison.loss_now is None or comparison.loss_before is None:
             return None
@@ -87,10 +84,10 @@ def beside_baseline(metrics: Metrics) -> str:
     name = next(iter(metrics), None)
     if name is None:
         return "Nothing was measured."
-    figures = f"{words(name.removeprefix(ON_TRAINING_ROWS)).capitalize()} {_figure(metrics[name])}"
-    if name.startswith(ON_TRAINING_ROWS):
+    figures = f"{words(name.removeprefix(TRAINING)).capitalize()} {_figure(metrics[name])}"
+    if name.startswith(TRAINING):
         return f"{figures} on the rows it was trained on; other rows were not tested."
-    baseline = metrics.get(f"baseline_{name}")
+    baseline = metrics.get(baseline_of(name))
     return f"{figures} on held-out rows" + (
         "." if baseline is None else f"; always giving the same answer would score {_figure(baseline)}."
     )
@@ -112,38 +109,28 @@ def _cannot_apply(gate: Gate, metrics: Metrics) -> str | None:
     name = _metric(gate, metrics)
     if name not in metrics:
         return f"the gate needs {name}, but the version has only {', '.join(metrics) or 'no metrics'}"
-    if name.startswith(ON_TRAINING_ROWS):
+    if name.startswith(TRAINING):
         return f"the gate needs held-out rows, but the recipe holds none out: {name} was measured on the training rows"
     return None
 
 
 def _below_floor(gate: Gate, metrics: Metrics) -> str | None:
     name, floor = _metric(gate, metrics), gate.floor
-    value, lower = metrics[name], name.endswith(LOWER_IS_BETTER)
+    value, lower = metrics[name], lower_is_better(name)
     if floor is None or (value <= floor if lower else value >= floor):
         return None
     return f"{name} is {value:.4g}, but the gate requires at {'most' if lower else 'least'} {floor:.4g}"
 
 
 def _below_baseline(metrics: Metrics, comparison: Comparison | None) -> str | None:
-    """Return an objection if the version is no better than always giving the same answer.
-
-    A better headline metric or a lower log loss is enough: a model may know much about a rare class and never predict
-    it.
-    """
+    """Return an objection if the version is no better than always giving the same answer."""
     if comparison is None or comparison.outcome is None:
         return None
-    name = next(iter(metrics))
-    baselines = {"r2": 0.0} | {n.removeprefix("baseline_"): v for n, v in metrics.items() if n.startswith("baseline_")}
-    asked = [n for n in dict.fromkeys((name, "log_loss")) if n in metrics and n in baselines]
-    if not asked or any(_better(n, metrics[n], baselines[n]) for n in asked):
-        return None
-    figures = " and ".join(f"{words(n)} is {metrics[n]:.4g} against {baselines[n]:.4g}" for n in asked)
-    return f"it is no better than always giving the same answer: {figures}"
-
-
-def _better(name: str, value: float, other: float) -> bool:
-    return value < other if name.endswith(LOWER_IS_BETTER) else value > other
+    missed = missed_baselines(metrics)
+    figures = " and ".join(
+        f"{words(name)} is {metrics[name]:.4g} against {other:.4g}" for name, other in missed.items()
+    )
+    return f"it is no better than always giving the same answer: {figures}" if missed else None
 
 
 def _beyond_chance(comparison: Comparison | None) -> str | None:
@@ -170,7 +157,7 @@ def _beyond_margin(gate: Gate, metrics: Metrics, comparison: Comparison | None) 
     if now is None or before is None:
         why = f"it has no {name}" if comparison.previous else comparison.missing
         return f"{version} cannot be compared on the held-out rows: {why}; promote the new one by hand if it is right"
-    worse = now - before if name.endswith(LOWER_IS_BETTER) else before - now
+    worse = now - before if lower_is_better(name) else before - now
     if worse <= gate.margin + ROUNDING:
         return None
     return (
