@@ -41,10 +41,6 @@ class Load(InThreads):
     def _predict(self, session: requests.Session, waits: bool) -> None:
         headers = {"Prefer": "wait=30"} if waits else {}
         response = session.post(f"{self._stack.url}/v1/models/iris/predict", json=IRIS, headers=headers, timeout=60)
-        if response.status_code == 503 and response.json()["code"] == "redis_disk_slow":
-            # The disk of this machine was busy for seconds: it builds images meanwhile. Clients try again.
-            self._stop.wait(float(response.headers["Retry-After"]))
-            return
         assert response.status_code in (200, 202), response.text
         job = response.json()
         self.accepted.append(job["id"])
