@@ -161,7 +161,8 @@ def test_a_silent_stream_says_that_it_is_alive(client: FlaskClient, monkeypatch:
     job = client.post("/v1/models/sum/predict", json=ROW).json
     assert job
     stream = parsed(watch(client, job["id"]))
-    assert next(stream)["event"] == "progress" and "comment" in next(stream)
+    events = (item["event"] for item in stream if "event" in item)  # slow machines are silent before the first event
+    assert next(events) == "progress" and "comment" in next(stream)
 
 
 def test_nothing_is_asked_of_redis_without_streams_and_one_call_for_all_of_them(
