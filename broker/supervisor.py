@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import secrets
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from redis import Redis
@@ -13,14 +13,16 @@ from redis import Redis
 from broker.job_kinds import PREDICTION, kind_of
 from broker.lease_groups import SCORERS, LeaseGroup, worker_of
 from broker.records import failed
-from broker.scripts import Call, Scripts
+from broker.scripts import Scripts
 from contract.errors import Failure
 
 LEASE = 10.0
 """Seconds that an incarnation lives without renewal; renew it every 2."""
 
-_JOBS_PER_CALL = 1000
-"""Most jobs that one RECONCILE looks at."""
+_JOBS_PER_CALL = 100
+"""Most jobs that one RECONCILE looks at: Redis does nothing else meanwhile."""
+_RECONCILE_EVERY, _AT_ONCE = 10.0, 0.005
+"""Seconds between the starts of two passes over all queues, and of a part of one."""
 
 _DEADLINES_PER_CALL = 100
 _ALL = "*"
@@ -52,6 +54,8 @@ class Leases:
         self._clock = clock
         self._unbroken_since: float | None = None
         self._renewed = float("-inf")
+        self._pass: Iterator[None] = iter(())
+        self._next_pass = float("-inf")
 
     def register(
         self, inc: str, *, queues: Sequence[str] = tuple(PREDICTION.queues(None)), host: str = "", pid: int = 0
@@ -109,14 +113,32 @@ class Leases:
                 pass
 
     def reconcile(self) -> None:
-        """Repair what stock RQ commands leave behind, and trim registries. Call it at the start and every 10 s."""
+        """Repair what stock RQ commands leave behind, and trim indexes, of all queues of the group."""
+        for _ in self._reconciling():
+            pass
+
+    def reconcile_in_parts(self) -> None:
+        """Do a part of `reconcile` that takes 5 ms, so that other clients of Redis wait for no long queue.
+
+        Call it several times a second. The next call goes on where this one stops; passes begin 10 s apart.
+        """
+        now = self._clock()
+        for _ in self._pass:
+            if self._clock() >= now + _AT_ONCE:
+                return
+        if now >= self._next_pass:
+            self._pass, self._next_pass = self._reconciling(), now + _RECONCILE_EVERY
+
+    def _reconciling(self) -> Iterator[None]:
+        """Look at all queues, with one round trip for each step: Redis answers nobody else between those it gets at
+        once."""
         queues = {key.removeprefix(b"rq:queue:") for key in self._redis.smembers("rq:queues")}
         queues.update(self._redis.zrange("mg:ready", 0, -1), self._redis.hkeys("mg:rows"))
-        positions = {queue: 0 for queue in sorted(queues) if self._reconciles(queue)}
-        while positions:
-            calls = [Call("reconcile", [queue, position, _JOBS_PER_CALL]) for queue, position in positions.items()]
-            answers = zip(positions, self._scripts.send(calls), strict=True)
-            positions = {queue: position for queue, position in answers if position}
+        for queue in sorted(filter(self._reconciles, queues)):
+            position = None
+            while position != 0:
+                position = self._scripts.run("reconcile", queue, position or 0, _JOBS_PER_CALL)
+                yield
 
     def _reconciles(self, queue: bytes) -> bool:
         kind = kind_of(queue.decode(errors="replace"))

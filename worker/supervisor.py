@@ -74,7 +74,7 @@ class Supervisor:
         self._duties.add(lease / 5, self._reap)
         self._duties.add(1, self._leases.expire)
         self._duties.add(1, Room(connection).make)
-        self._duties.add(10, self._leases.reconcile)
+        self._duties.add(_TICK, self._leases.reconcile_in_parts)
         self._duties.add(10, FileSweep(connection, settings.spool_dir.absolute()).run)
         self._duties.add(1, self._outbox.flush)
 

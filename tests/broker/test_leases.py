@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from redis import Redis
 
@@ -166,7 +168,7 @@ def test_one_call_expires_many_jobs(redis: Redis, leases: Leases) -> None:
 
 
 def test_nothing_accumulates(redis: Redis, leases: Leases) -> None:
-    jobs = Jobs(redis, max_queue_rows=1000, timeout=30, result_ttl=1)
+    jobs = Jobs(redis, max_queue_rows=1000, timeout=30, result_ttl=60)
     jobs.submit([job("first")])
     jobs.cancel("first")
     redis.flushall()
@@ -204,3 +206,22 @@ def test_long_queues_and_registries_are_reconciled_in_pieces(redis: Redis, lease
     assert redis.llen("rq:queue:predict:sum") == 2499
     assert redis.ttl("rq:job:j2300") == -1
     assert redis.exists("mg:fetched:finished:predict:sum", "rq:canceled:predict:sum") == 0
+
+
+def test_between_the_parts_of_a_pass_others_have_their_turn_and_the_next_pass_comes_later(redis: Redis) -> None:
+    ticking = itertools.count(step=0.003)
+    leases = Leases(redis, clock=lambda: next(ticking))
+    jobs = Jobs(redis, max_queue_rows=10_000, timeout=30, result_ttl=60)
+    jobs.submit([job(f"j{number}") for number in range(1000)])
+    redis.hset("rq:job:j950", "status", "canceled")
+    looks = list[int]()
+    while redis.llen("rq:queue:predict:sum") == 1000:
+        before = redis.info("commandstats")["cmdstat_hmget"]["calls"]
+        leases.reconcile_in_parts()
+        looks.append(redis.info("commandstats")["cmdstat_hmget"]["calls"] - before)
+    assert len(looks) > 3 and max(looks) <= 300
+    redis.hset("rq:job:j50", "status", "canceled")
+    begun = next(ticking)
+    while redis.llen("rq:queue:predict:sum") == 999:
+        leases.reconcile_in_parts()
+    assert 9 < next(ticking) - begun < 11

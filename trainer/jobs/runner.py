@@ -100,7 +100,7 @@ class JobRunner(ABC):
         self._duties.add(lease / 5, self._reap)
         self._duties.add(1, self._leases.expire)
         self._duties.add(1, Room(self._redis).make)
-        self._duties.add(10, self._leases.reconcile)
+        self._duties.add(0, self._leases.reconcile_in_parts)
         self._duties.add(0, self._report_all)
         self._duties.add(0, self._begin_jobs)
 
