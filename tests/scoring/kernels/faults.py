@@ -39,7 +39,7 @@ _TESTED_BY: Mapping[str, Sequence[str]] = {
     "functions": ("test_columns", "test_tables"),
     "joined_trees": ("test_trees", "test_forests", "test_boosting"),
     "joining": ("test_joining", "test_columns", "test_tables"),
-    "leaf_masks": ("test_boosting", "test_leaf_masks"),
+    "leaf_masks": ("test_leaf_masks", "test_boosting"),
     "pipelines": ("test_members", "test_linear"),
     "products": ("test_linear",),
     "rows": ("test_tables",),
