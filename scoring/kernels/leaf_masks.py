@@ -2,8 +2,8 @@
 
 A split rules out the leaves to its left for a row that goes right. A row reaches the first leaf, from the left, that no
 split rules out. Which leaves a column rules out is the same for all its values between two thresholds, so it is kept
-for each tree and each such range, a bit for each leaf: a batch looks up the bits of its values, column by column, and a
-few operations answer all trees (docs/adr/0060).
+for each tree and each such range, a bit for each leaf: a batch looks up the bits of its values, and a few operations
+answer all trees (docs/adr/0060). Columns of few ranges, such as those of a one-hot encoding, are looked up together.
 
 Source: Lucchese et al., "QuickScorer: a fast algorithm to rank documents with additive ensembles of regression trees",
 SIGIR 2015. It visits the splits that rule leaves out one by one, instead of looking up what they do together.
@@ -11,7 +11,8 @@ SIGIR 2015. It visits the splits that rule leaves out one by one, instead of loo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from scoring.sklearn_internals.trees import HistogramTrees
 
 _MOST_BYTES = 2**23
 """The most bytes of masks that are kept for an ensemble."""
+_BYTES_TOGETHER = 2**17
+"""The most bytes of masks of columns that are looked up together: they stay in the processor's cache."""
 _MASKS = tuple(map(np.dtype, ("u1", "u2", "u4", "u8")))
 """The types of masks, for trees of at most 8, 16, 32 and 64 leaves."""
 _COLUMNS_OF_A_SPLIT = 2
@@ -30,12 +33,16 @@ _AT_ONCE = 262_144
 """Bytes of the trees' answers to the rows that are looked up at once: they stay in the processor's cache."""
 
 
+_Group = dict[int, Any]
+"""Columns that are looked up together, with their edges: where a range of values ends and the next one begins."""
+
+
 class LeafMasks:
     """The trees of a HistGradientBoosting, for batches of more than a few rows."""
 
-    def __init__(self, found: HistogramTrees, trees: _Trees, edges: Mapping[int, Any]) -> None:
-        self._ranges = _Ranges(edges)
-        self._masks = [trees.masks(column, own, found) for column, own in edges.items()]
+    def __init__(self, found: HistogramTrees, trees: _Trees, groups: Sequence[_Group]) -> None:
+        self._ranges = _Ranges(groups)
+        self._masks = [_masks_together(group, trees, found) for group in groups]
         self._first_leaf = trees.first_leaf.reshape(-1, 1)
         self._answers = trees.answers
         self._start = found.baseline.reshape(-1, 1)
@@ -47,9 +54,11 @@ class LeafMasks:
         trees = _Trees(found)
         if trees.mask is None or not 0 < len(trees.columns) <= _COLUMNS_OF_A_SPLIT * trees.mean_splits:
             return None
+        bytes_of_a_range = len(trees.first_leaf) * trees.mask.itemsize
         edges = {column: trees.edges(column, found) for column in trees.columns}
-        size = sum(len(own) + 2 for own in edges.values()) * len(trees.first_leaf) * trees.mask.itemsize
-        return cls(found, trees, edges) if size <= _MOST_BYTES else None
+        groups = _grouped(edges, _BYTES_TOGETHER // bytes_of_a_range)
+        size = sum(map(_ranges_together, groups)) * bytes_of_a_range
+        return cls(found, trees, groups) if size <= _MOST_BYTES else None
 
     def pays_for(self, matrix: Any) -> bool:
         """Return whether this batch has enough rows."""
@@ -78,6 +87,36 @@ class LeafMasks:
         return np.add.reduce(stages, axis=0)  # one after the other, as long as there is more than one row
 
 
+def _grouped(edges: Mapping[int, Any], most: int) -> list[_Group]:
+    """Return the columns in groups, those with the most edges first. The ranges of a group have at most `most`
+    combinations, or are those of a single column."""
+    groups: list[_Group] = []
+    for column, own in sorted(edges.items(), key=lambda item: -len(item[1])):
+        if groups and _ranges_together(groups[-1]) * _ranges(own) <= most:
+            groups[-1][column] = own
+        else:
+            groups.append({column: own})
+    return groups
+
+
+def _ranges(edges: Any) -> int:
+    """Return the number of a column's ranges: one below each edge, one above all of them, and one for NaN."""
+    return len(edges) + 2
+
+
+def _ranges_together(group: _Group) -> int:
+    return math.prod(map(_ranges, group.values()))
+
+
+def _masks_together(group: _Group, trees: _Trees, found: HistogramTrees) -> Any:
+    """Return what each combination of the columns' ranges leaves over: combinations × trees. The last column's range
+    changes first."""
+    first, *others = (trees.masks(column, edges, found) for column, edges in group.items())
+    for masks in others:
+        first = (first[:, np.newaxis] & masks).reshape(-1, masks.shape[1])
+    return first
+
+
 class _Ranges:
     """The ranges to which the values of some columns belong: how many edges are below them. For NaN, it is as many as
     the column has, and one more.
@@ -85,28 +124,38 @@ class _Ranges:
     `searchsorted` does the same, but the processor cannot foresee its branches: it takes twice as long.
     """
 
-    def __init__(self, edges: Mapping[int, Any]) -> None:
-        size = 1 << max(map(len, edges.values())).bit_length()
+    def __init__(self, groups: Sequence[_Group]) -> None:
+        edges = {column: own for group in groups for column, own in group.items()}
+        sizes = np.array([1 << len(own).bit_length() for own in edges.values()])
         self._columns = [*edges]
-        self._steps = [size >> half for half in range(1, size.bit_length())]
-        self._edges = np.full((len(edges), size), np.inf)
-        for place, own in enumerate(edges.values()):
-            self._edges[place, : len(own)] = own
-        self._start = np.arange(0, self._edges.size, size).reshape(-1, 1)
+        halves = [sizes[0] >> half for half in range(1, int(sizes[0]).bit_length())]
+        self._steps = [(step, np.count_nonzero(sizes > step)) for step in halves]
+        self._start = (np.cumsum(sizes) - sizes).reshape(-1, 1)
+        self._edges = np.full(sizes.sum(), np.inf)
+        for start, own in zip(self._start[:, 0], edges.values(), strict=True):
+            self._edges[start : start + len(own)] = own
         self._of_nan = np.array([len(own) + 1 for own in edges.values()])
+        counts = [[*map(_ranges, group.values())] for group in groups]
+        factors = [math.prod(own[place + 1 :]) for own in counts for place in range(len(own))]
+        self._factors = np.array(factors).reshape(-1, 1)
+        self._first = np.cumsum([0, *map(len, counts[:-1])])
 
     def of(self, rows: Any) -> Any:
-        """Return columns × rows."""
+        """Return groups × rows: the place of each row's combination of ranges."""
         values = np.ascontiguousarray(rows.T[self._columns])
         place = np.repeat(self._start, len(rows), axis=1)
-        for step in self._steps:
-            place += step * (self._edges.take(place + (step - 1)) < values)
+        for step, columns in self._steps:  # the columns with the most edges come first
+            own = place[:columns]
+            own += step * (self._edges.take(own + (step - 1)) < values[:columns])
         place -= self._start
         is_nan = np.isnan(values)
         if is_nan.any():
             column, row = is_nan.nonzero()
             place[column, row] = self._of_nan[column]
-        return place
+        if len(self._first) == len(place):
+            return place
+        place *= self._factors
+        return np.add.reduceat(place, self._first, axis=0)
 
 
 class _Trees:

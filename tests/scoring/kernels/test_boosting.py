@@ -31,6 +31,7 @@ RARE = np.column_stack(
     [X[:, :4], RANDOM.integers(0, 3, 400), np.where(RANDOM.random(400) < 0.9, 1.0, np.arange(400) / 4)]
 )
 WIDE = RANDOM.normal(size=(400, 70))
+INDICATORS = np.column_stack([X[:, :3], RANDOM.integers(0, 2, (400, 6)) * 1.0, RANDOM.integers(0, 3, (400, 3)) * 1.0])
 FEW: dict[str, Any] = {"max_iter": 6, "random_state": 0}
 SMALL: dict[str, Any] = {"min_samples_leaf": 1}
 EARLY: dict[str, Any] = {"early_stopping": True, "validation_fraction": 0.3}
@@ -90,6 +91,15 @@ CASES = [
     Case(
         "histograms with categories that no tree knows",
         lambda: fitted(classifier(categorical_features=[4, 5], **EARLY, max_iter=30), WORDS, RARE),
+    ),
+    Case("histograms with indicators", lambda: fitted(classifier(**SMALL), y > INDICATORS[:, 4] + 0.5, INDICATORS)),
+    Case(
+        "histograms with indicators, categories and NaN",
+        lambda: fitted(
+            regressor(**SMALL, categorical_features=[8, 11]),
+            AMOUNT + INDICATORS[:, 3:].sum(axis=1),
+            np.where(RANDOM.random(INDICATORS.shape) < 0.1, np.nan, INDICATORS),
+        ),
     ),
     Case("undecided histograms", lambda: fitted(classifier(), EVEN, np.ones_like(X))),
     Case("histograms of float32", lambda: fitted(classifier(), y > 0, X.astype(np.float32))),

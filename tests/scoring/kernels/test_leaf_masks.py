@@ -13,6 +13,7 @@ from scoring.sklearn_internals.trees import HistogramTrees
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(3000, 16))
+INDICATORS = np.column_stack([RANDOM.integers(0, 2, (3000, 8)), X[:, 0].clip(-1, 1).round(1)])[:, [0, 8, *range(1, 8)]]
 WIDE = RANDOM.normal(size=(3000, 61))
 
 
@@ -48,3 +49,12 @@ def test_a_batch_pays_from_a_few_rows_on() -> None:
 
 def test_wide_trees_of_many_splits_are_looked_up() -> None:
     assert masks_of(WIDE, max_leaf_nodes=40, max_iter=40) is not None
+
+
+@pytest.mark.parametrize("trees", [20, 60, 400])
+def test_columns_of_few_ranges_are_looked_up_together_in_128_kb(trees: int) -> None:
+    found = masks_of(INDICATORS, max_iter=trees)
+    assert found is not None
+    sizes = [masks.nbytes for masks in found._masks]
+    assert 1 < len(sizes) < 9 and max(sizes) <= 2**17
+    assert min(3 * size for size in sizes[:-1]) > 2**17  # the next column has two values and NaN
