@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -110,7 +111,8 @@ class Running:
 
 @contextmanager
 def running(server: Server, repository: Path, models: Sequence[str], cwd: Path = PROJECT) -> Iterator[Running]:
-    """Start the server's processes in `cwd`. The caller waits until they answer."""
+    """Start the server's processes in `cwd`. The caller waits until they answer. SIGTERM stops them, too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with ExitStack() as stack:
         url = stack.enter_context(redis_server()) if server.needs_redis else ""
         place = Place(free_port(), repository, models, url)
