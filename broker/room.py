@@ -15,7 +15,7 @@ from broker.scripts import Call, Scripts
 SHARE = 0.7
 """The share of `maxmemory` beyond which results make room."""
 
-JOBS_PER_CALL, QUEUES_PER_CALL = 1000, 300
+JOBS_PER_CALL, QUEUES_PER_CALL = 200, 300
 """Most jobs that one script deletes, and queues that it looks at: Redis does nothing else meanwhile."""
 
 _SLICES = 16
