@@ -56,7 +56,7 @@ class LeafMasks:
             return None
         bytes_of_a_range = len(trees.first_leaf) * trees.mask.itemsize
         edges = {column: trees.edges(column, found) for column in trees.columns}
-        groups = _grouped(edges, _BYTES_TOGETHER // bytes_of_a_range)
+        groups = _grouped(edges, bytes_of_a_range)
         size = sum(map(_ranges_together, groups)) * bytes_of_a_range
         return cls(found, trees, groups) if size <= _MOST_BYTES else None
 
@@ -87,12 +87,12 @@ class LeafMasks:
         return np.add.reduce(stages, axis=0)  # one after the other, as long as there is more than one row
 
 
-def _grouped(edges: Mapping[int, Any], most: int) -> list[_Group]:
-    """Return the columns in groups, those with the most edges first. The ranges of a group have at most `most`
-    combinations, or are those of a single column."""
+def _grouped(edges: Mapping[int, Any], bytes_of_a_range: int) -> list[_Group]:
+    """Return the columns in groups, those with the most edges first. The combinations of a group's ranges take at most
+    `_BYTES_TOGETHER`, or the group is a single column."""
     groups: list[_Group] = []
     for column, own in sorted(edges.items(), key=lambda item: -len(item[1])):
-        if groups and _ranges_together(groups[-1]) * _ranges(own) <= most:
+        if groups and _ranges_together(groups[-1]) * _ranges(own) * bytes_of_a_range <= _BYTES_TOGETHER:
             groups[-1][column] = own
         else:
             groups.append({column: own})
@@ -126,7 +126,7 @@ class _Ranges:
 
     def __init__(self, groups: Sequence[_Group]) -> None:
         edges = {column: own for group in groups for column, own in group.items()}
-        sizes = np.array([1 << len(own).bit_length() for own in edges.values()])
+        sizes = np.array([2 ** len(own).bit_length() for own in edges.values()])
         self._columns = [*edges]
         halves = [sizes[0] >> half for half in range(1, int(sizes[0]).bit_length())]
         self._steps = [(step, np.count_nonzero(sizes > step)) for step in halves]
@@ -155,7 +155,7 @@ class _Ranges:
         if len(self._first) == len(place):
             return place
         place *= self._factors
-        return np.add.reduceat(place, self._first, axis=0)
+        return np.add.reduceat(place, self._first)
 
 
 class _Trees:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from scoring.kernels.leaf_masks import LeafMasks
+from scoring.kernels.leaf_masks import LeafMasks, _grouped
 from scoring.sklearn_internals.trees import HistogramTrees
 
 RANDOM = np.random.default_rng(0)
@@ -51,10 +51,16 @@ def test_wide_trees_of_many_splits_are_looked_up() -> None:
     assert masks_of(WIDE, max_leaf_nodes=40, max_iter=40) is not None
 
 
-@pytest.mark.parametrize("trees", [20, 60, 400])
+@pytest.mark.parametrize("trees", [40, 100, 200])
 def test_columns_of_few_ranges_are_looked_up_together_in_128_kb(trees: int) -> None:
     found = masks_of(INDICATORS, max_iter=trees)
     assert found is not None
     sizes = [masks.nbytes for masks in found._masks]
     assert 1 < len(sizes) < 9 and max(sizes) <= 2**17
     assert min(3 * size for size in sizes[:-1]) > 2**17  # the next column has two values and NaN
+
+
+def test_columns_that_just_fit_are_looked_up_together() -> None:
+    edges = {0: np.zeros(2), 1: np.zeros(2)}
+    assert [*map(list, _grouped(edges, 2**13))] == [[0, 1]]
+    assert [*map(list, _grouped(edges, 2**13 + 1))] == [[0], [1]]
