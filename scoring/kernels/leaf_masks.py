@@ -31,6 +31,9 @@ _FEWEST_ROWS, _COLUMNS_OF_A_ROW = 5, 8
 """A batch pays if it has at least so many rows, and one more for each so many columns."""
 _AT_ONCE = 262_144
 """Bytes of the trees' answers to the rows that are looked up at once: they stay in the processor's cache."""
+_FEWEST_AT_ONCE = 3
+"""Rows that are looked up at once at least. With two, one of three rows would be alone: NumPy adds the answers to a
+single row in another order."""
 
 
 _Group = dict[int, Any]
@@ -42,11 +45,11 @@ class LeafMasks:
 
     def __init__(self, found: HistogramTrees, trees: _Trees, groups: Sequence[_Group]) -> None:
         self._ranges = _Ranges(groups)
-        self._masks = [_masks_together(group, trees, found) for group in groups]
-        self._first_leaf = trees.first_leaf.reshape(-1, 1)
+        self._masks = [_masks_together(group, trees) for group in groups]
+        self._first_leaf = trees.first_leaf[:, np.newaxis]
         self._answers = trees.answers
-        self._start = found.baseline.reshape(-1, 1)
-        self._rows = max(2, _AT_ONCE // (self._answers.itemsize * len(self._first_leaf)))
+        self._start = found.baseline.ravel()[:, np.newaxis]
+        self._rows = max(_FEWEST_AT_ONCE, _AT_ONCE // (self._answers.itemsize * len(self._first_leaf)))
 
     @classmethod
     def of(cls, found: HistogramTrees) -> LeafMasks | None:
@@ -82,9 +85,9 @@ class LeafMasks:
             left &= masks.take(ranges, axis=0, out=found, mode="clip")  # the other modes copy what they write to `out`
         leaves_before = np.bitwise_count(~left & (left - 1))
         answers = self._answers.take(np.ascontiguousarray(leaves_before.T) + self._first_leaf)
-        stages = answers.reshape(-1, len(self._start), len(rows))
+        stages = answers.reshape(len(answers) // len(self._start), len(self._start), len(rows))
         stages[0] += self._start
-        return np.add.reduce(stages, axis=0)  # one after the other, as long as there is more than one row
+        return np.add.reduce(stages)  # one after the other, as long as there is more than one row
 
 
 def _grouped(edges: Mapping[int, Any], bytes_of_a_range: int) -> list[_Group]:
@@ -108,12 +111,12 @@ def _ranges_together(group: _Group) -> int:
     return math.prod(map(_ranges, group.values()))
 
 
-def _masks_together(group: _Group, trees: _Trees, found: HistogramTrees) -> Any:
+def _masks_together(group: _Group, trees: _Trees) -> Any:
     """Return what each combination of the columns' ranges leaves over: combinations × trees. The last column's range
     changes first."""
-    first, *others = (trees.masks(column, edges, found) for column, edges in group.items())
+    first, *others = (trees.masks(column, edges) for column, edges in group.items())
     for masks in others:
-        first = (first[:, np.newaxis] & masks).reshape(-1, masks.shape[1])
+        first = np.concatenate(first[:, np.newaxis] & masks)
     return first
 
 
@@ -130,14 +133,14 @@ class _Ranges:
         self._columns = [*edges]
         halves = [sizes[0] >> half for half in range(1, int(sizes[0]).bit_length())]
         self._steps = [(step, np.count_nonzero(sizes > step)) for step in halves]
-        self._start = (np.cumsum(sizes) - sizes).reshape(-1, 1)
+        self._start = (np.cumsum(sizes) - sizes)[:, np.newaxis]
         self._edges = np.full(sizes.sum(), np.inf)
         for start, own in zip(self._start[:, 0], edges.values(), strict=True):
             self._edges[start : start + len(own)] = own
         self._of_nan = np.array([len(own) + 1 for own in edges.values()])
         counts = [[*map(_ranges, group.values())] for group in groups]
         factors = [math.prod(own[place + 1 :]) for own in counts for place in range(len(own))]
-        self._factors = np.array(factors).reshape(-1, 1)
+        self._factors = np.array(factors)[:, np.newaxis]
         self._first = np.cumsum([0, *map(len, counts[:-1])])
 
     def of(self, rows: Any) -> Any:
@@ -179,20 +182,20 @@ class _Trees:
         self._splits, self._tree = nodes[splits], tree[splits]
         self.columns = np.unique(self._splits["feature_idx"]).tolist()
         ruled_out = ((1 << leaves[left[splits]].astype("u8")) - 1) << place[splits].astype("u8")
-        self._left_over = (~ruled_out).astype(self.mask or "u8")
+        self._left_over = ~ruled_out
         sets = [tree.raw_left_cat_bitsets for tree in trees]
         self._left_categories = np.unpackbits(np.concatenate(sets).view("u1"), axis=1, bitorder="little").astype(bool)
         self._categories = self._splits["bitset_idx"] + np.cumsum([0, *map(len, sets)])[self._tree]
 
     def edges(self, column: int, found: HistogramTrees) -> Any:
         """Return where a range of the column's values ends and the next one begins, in their order. A value at an edge
-        belongs to the range below it. Each category is a range of its own."""
+        belongs to the range below it. Each category is a range of its own; those that are unknown have become NaN."""
         own = self._splits[self._splits["feature_idx"] == column]
         if _is_categorical(own):
             return np.arange(np.flatnonzero(found.known_categories(column)).max() + 1.0)
         return np.unique(own["num_threshold"])
 
-    def masks(self, column: int, edges: Any, found: HistogramTrees) -> Any:
+    def masks(self, column: int, edges: Any) -> Any:
         """Return the leaves that each range of the column's values leaves over in each tree, as bits: ranges × trees.
         After the ranges of the edges come one for all larger values and one for NaN."""
         own = self._splits["feature_idx"] == column
@@ -200,17 +203,14 @@ class _Trees:
         masks = np.full((len(edges) + 2, len(self.first_leaf)), np.iinfo(self.mask).max, dtype=self.mask)
         nan_goes_right = splits["missing_go_to_left"] == 0
         np.bitwise_and.at(masks[-1], tree[nan_goes_right], left_over[nan_goes_right])
-        flat = masks.reshape(-1)  # `at` takes ten times as long with two indices
+        flat = masks.ravel()  # `at` takes ten times as long with two indices
         if _is_categorical(splits):
-            masks[-2] = masks[-1]  # what is no known category is like NaN
-            goes_left = self._left_categories[self._categories[own], : len(edges)]
-            known = found.known_categories(column)[: len(edges)]
-            split, category = (~goes_left & (known | nan_goes_right[:, np.newaxis])).nonzero()
+            split, category = (~self._left_categories[self._categories[own], : len(edges)]).nonzero()
             np.bitwise_and.at(flat, category * masks.shape[1] + tree[split], left_over[split])
         else:
             above = edges.searchsorted(splits["num_threshold"]) + 1
             np.bitwise_and.at(flat, above * masks.shape[1] + tree, left_over)
-            np.bitwise_and.accumulate(masks[:-1], axis=0, out=masks[:-1])
+            np.bitwise_and.accumulate(masks[:-1], out=masks[:-1])
         return masks
 
 

@@ -60,6 +60,14 @@ _NOT_KERNELS = frozenset(
 )
 _EQUIVALENT: Mapping[str, str] = {
     "leaf_masks `262144` -> `262145`": "a row more may be looked up at once",
+    "leaf_masks `3` -> `4`": "another row is looked up at once",
+    "leaf_masks `_AT_ONCE // (self._answers.itemsize * len(self._first_leaf))` -> "
+    "`_AT_ONCE / (self._answers.itemsize * len(self._first_leaf))`": "another row may be looked up at once",
+    "leaf_masks `self._answers.itemsize * len(self._first_leaf)` -> "
+    "`self._answers.itemsize / len(self._first_leaf)`": "more rows are looked up at once",
+    "leaf_masks `masks.take(ranges, axis=0, out=found, mode='clip')` -> `masks.take(ranges, axis=0, out=found)`": (
+        "it takes longer"
+    ),
     "leaf_masks `sizes > step` -> `sizes >= step`": "the last of a column's edges is infinite, so nothing is above it",
     "leaf_masks `values = np.ascontiguousarray(rows.T[self._columns])` -> `values = rows.T[self._columns]`": (
         "the same values, in another order of memory"
