@@ -63,6 +63,8 @@ _EQUIVALENT: Mapping[str, str] = {
     "leaf_masks `3` -> `4`": "another row is looked up at once",
     "leaf_masks `_AT_ONCE // (self._answers.itemsize * len(self._first_leaf))` -> "
     "`_AT_ONCE / (self._answers.itemsize * len(self._first_leaf))`": "another row may be looked up at once",
+    "leaf_masks `self._rows = max(_FEWEST_AT_ONCE, _AT_ONCE // (self._answers.itemsize * len(self._first_leaf)))` -> "
+    "`self._rows = _FEWEST_AT_ONCE`": "fewer rows are looked up at once",
     "leaf_masks `self._answers.itemsize * len(self._first_leaf)` -> "
     "`self._answers.itemsize / len(self._first_leaf)`": "more rows are looked up at once",
     "leaf_masks `masks.take(ranges, axis=0, out=found, mode='clip')` -> `masks.take(ranges, axis=0, out=found)`": (
