@@ -60,6 +60,7 @@ _NOT_KERNELS = frozenset(
 )
 _EQUIVALENT: Mapping[str, str] = {
     "leaf_masks `262144` -> `262145`": "a row more may be looked up at once",
+    "leaf_masks `1.0` -> `2.0`": "a range more, to which no category belongs",
     "leaf_masks `3` -> `4`": "another row is looked up at once",
     "leaf_masks `_AT_ONCE // (self._answers.itemsize * len(self._first_leaf))` -> "
     "`_AT_ONCE / (self._answers.itemsize * len(self._first_leaf))`": "another row may be looked up at once",
