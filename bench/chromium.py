@@ -25,7 +25,7 @@ OPTIONS = (
     *("--headless", "--no-sandbox", "--window-size=1280,720", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-extensions", "--remote-debugging-port=0"),
 )
-SETTLED = 0.7
+SETTLED = 0.5
 """Seconds after which a tab or a page is left alone."""
 PAINT = """new Promise(painted => {
   const found = () => performance.getEntriesByName("first-contentful-paint")[0];
