@@ -28,7 +28,7 @@ FLOOD, PER_CALL = 150_000, 500
 """Jobs of the owner that floods, more than are scored meanwhile; and those of one round trip."""
 LEAST_LEFT = 1000
 """Jobs that must still wait at the end of a measurement."""
-DRAINED = 180.0
+DRAINED = 60.0
 MAX_QUEUE_ROWS = 1_000_000
 CREATED = "2026-01-02T03:04:05.000006Z"
 FLOODER = Key("flooder", "flooder", "flooder", frozenset({Scope.PREDICT}))

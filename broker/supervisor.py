@@ -130,8 +130,8 @@ class Leases:
             self._pass, self._next_pass = self._reconciling(), now + _RECONCILE_EVERY
 
     def _reconciling(self) -> Iterator[None]:
-        """Look at all queues, with one round trip for each step: Redis answers nobody else between those it gets at
-        once."""
+        """Look at all queues, with one round trip for each script: Redis would answer nobody between scripts that it
+        gets together."""
         queues = {key.removeprefix(b"rq:queue:") for key in self._redis.smembers("rq:queues")}
         queues.update(self._redis.zrange("mg:ready", 0, -1), self._redis.hkeys("mg:rows"))
         for queue in sorted(filter(self._reconciles, queues)):
