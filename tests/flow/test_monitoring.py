@@ -99,7 +99,7 @@ def prometheus_of(gateway: Gateway, folder: Path) -> Iterator[Prometheus]:
         yield prometheus
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 @dataclass

@@ -79,7 +79,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         finally:
             if place.trainer:
                 place.trainer.terminate()
-                place.trainer.wait(10)
+                place.trainer.wait(60)
             gateway.stop()
 
 
@@ -175,6 +175,6 @@ def test_kill_9_of_the_whole_trainer_leaves_no_process_and_loses_no_training(pla
     assert len(family) >= 3
     place.trainer.kill()
     place.trainer.wait()
-    until(lambda: not any(p.is_running() and p.status() != "zombie" for p in family), "all of it is gone", 5)
+    until(lambda: not any(p.is_running() and p.status() != "zombie" for p in family), "all of it is gone")
     place.start_trainer()
     assert place.ended(job["id"])["status"] == "succeeded"

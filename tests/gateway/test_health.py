@@ -58,7 +58,7 @@ def ready_with(client: FlaskClient, what: str) -> dict[str, Any]:
         named = answer["reasons"][0]["code"] if "reasons" in answer else answer["status"]
         return answer if named == what else None
 
-    answer: dict[str, Any] = until(found, what, 10)
+    answer: dict[str, Any] = until(found, what)
     return answer
 
 
@@ -165,7 +165,7 @@ def test_a_frozen_redis_is_noticed_by_one_attempt(own: FlaskClient, server: Redi
 
     with server.frozen():
         with ThreadPoolExecutor(30) as pool:
-            until(lambda: ask(0) == 503, "it is noticed", 5)
+            until(lambda: ask(0) == 503, "it is noticed")
             assert set(pool.map(ask, range(60))) == {503}
         assert [thread.name for thread in threading.enumerate()].count("readiness") <= 1
     ready_with(own, "ok")

@@ -55,7 +55,7 @@ def trainer(redis: Redis, outcome: dict[str, Any] | Failure, go: threading.Event
             if job := queue.begin([]):
                 begun.append(job.id)
                 if go:
-                    go.wait(10)
+                    go.wait(60)
                 queue.finish(job.id, outcome)
 
     thread = threading.Thread(target=work)

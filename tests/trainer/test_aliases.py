@@ -151,4 +151,4 @@ def test_a_process_that_dies_while_deleting_leaves_no_incomplete_version(three: 
         os.waitpid(pid, 0)
         assert version not in Repository(three).versions("sum")
         assert json.loads((three / "sum/aliases.json").read_text()) == {"current": 1}
-    until(lambda: Repository(three).versions("sum") == [1], "only the first is left", 1)
+    until(lambda: Repository(three).versions("sum") == [1], "only the first is left")

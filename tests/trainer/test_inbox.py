@@ -377,7 +377,7 @@ def test_the_process_of_the_inbox_publishes_and_ends_with_its_stdin(world: World
         assert Repository(world.root).aliases("loan") == {"current": 1}
         assert process.stdin
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 def test_the_inbox_is_created_and_watched_until_its_stdin_closes(root: Path) -> None:

@@ -54,7 +54,7 @@ def test_the_first_start_trains_missing_models_and_then_waits(root: Path, tmp_pa
         until(ready.exists, "the ready file")
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-        said, errors = process.communicate(timeout=10)
+        said, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
     zeroth, first, second, third = (line.split(maxsplit=2)[2] for line in said.splitlines())
     assert zeroth == "trainer: REDIS_URL is not set, so no model can be trained over HTTP"
@@ -83,7 +83,7 @@ def test_a_signal_in_the_middle_of_training_ends_it_at_once(root: Path, number: 
         assert process.stdout
         process.stdout.readline()
         process.send_signal(number)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
     assert len(Repository(root).names()) < 5
 
