@@ -29,7 +29,7 @@ def server(settings: Settings) -> Iterator[Server]:  # noqa: F811
 
 @pytest.mark.usefixtures("scoring")
 def test_rows_of_each_type_are_answered_and_errors_have_the_sentence_of_the_server(server: Server) -> None:
-    mg = Client(server.address, timeout=10)
+    mg = Client(server.address, timeout=60)
     total = mg.model("sum")
     frame = pd.DataFrame({"b": [1, 2], "a": [10.5, 20.5]}, index=["x", "y"])
     for rows in (frame, frame[["a", "b"]].to_numpy(), [[10.5, 1], [20.5, 2]], frame.to_dict("records")):
@@ -56,7 +56,7 @@ def test_rows_of_each_type_are_answered_and_errors_have_the_sentence_of_the_serv
 
 
 def test_a_wait_ends_with_its_time_out_and_ctrl_c_cancels_the_job(server: Server) -> None:
-    mg = Client(server.address, timeout=10)
+    mg = Client(server.address, timeout=60)
     total = mg.model("sum")
     waiting = Client(server.address, timeout=1).model("sum")
     with pytest.raises(modelgate.TimedOut, match="did not answer within 1 s"):

@@ -54,7 +54,7 @@ def test_a_server_that_restarts_in_the_middle_of_a_thousand_calls(tmp_path: Path
         assert wrong == []
         failed = [answer for answer in found if isinstance(answer, ModelgateError)]
         assert len(failed) < 50, failed[:3]
-        until(lambda: not any(not job.done for job in mg.jobs(model="doubles")), "the end of all jobs", 60)
+        until(lambda: not any(not job.done for job in mg.jobs(model="doubles")), "the end of all jobs")
         made = Counter(job.output["predictions"][0] for job in mg.jobs(model="doubles", status="succeeded"))
         assert max(made.values()) == 1, made.most_common(3)
         assert len(made) >= CALLS - len(failed)

@@ -23,7 +23,7 @@ class Faulty:
 
     def predict(self, X: Any) -> Any:
         if LEAVES_A_CHILD in X or ENDS_A_CHILD in X:
-            child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(30,))
+            child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(200,))
             child.start()
             while ENDS_A_CHILD in X and child.is_alive():
                 child.terminate()

@@ -77,7 +77,7 @@ class Sentinels:
         lost.kill()
         if with_its_disk:
             shutil.rmtree(lost.folder)
-        until(lambda: self.primary is not lost and self.primary.is_primary_of(0), "there is another primary", 90)
+        until(lambda: self.primary is not lost and self.primary.is_primary_of(0), "there is another primary")
         return lost
 
 

@@ -39,7 +39,7 @@ def app(file: str, environ: dict[str, str]) -> Iterator[str]:
     command = [sys.executable, "-m", "flask", "--app", str(EXAMPLES / "flask-app" / file), "run", "--port", str(port)]
     process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: listens(port) or process.poll() is not None, f"{file} listens", 60)
+        until(lambda: listens(port) or process.poll() is not None, f"{file} listens")
         assert process.poll() is None
         yield f"http://127.0.0.1:{port}/predict"
     finally:

@@ -72,7 +72,7 @@ def _loses_its_primary(site: SafeSite, *, with_its_disk: bool) -> tuple[list[Ans
             lost = site.redis.fail_over(with_its_disk=with_its_disk)
             waiting.until_more(200, "afterwards")
             lost.start("--replicaof", "127.0.0.1", str(site.redis.primary.port))
-            until(lambda: site.redis.primary.is_primary_of(2), "both replicas are in step", 60)
+            until(lambda: site.redis.primary.is_primary_of(2), "both replicas are in step")
     answers = sorted((*waiting.answers, *submitting.answers), key=lambda answer: answer.at)
     accepted = [answer.at for answer in answers if answer.accepted]
     return answers, max(b - a for a, b in itertools.pairwise(accepted))

@@ -84,7 +84,7 @@ def test_only_the_job_with_the_bad_row_fails(faulty: WorkerCluster, value: float
 
 
 def test_a_timeout_is_noticed_though_a_child_of_the_model_survives(faulty: WorkerCluster) -> None:
-    (job,) = faulty.ended(faulty.submit("faulty", [estimators.LEAVES_A_CHILD], "leaves"), deadline=15)
+    (job,) = faulty.ended(faulty.submit("faulty", [estimators.LEAVES_A_CHILD], "leaves"), deadline=150)
     assert job.error is not None
     assert job.error.code == "timeout"
 

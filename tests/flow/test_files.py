@@ -169,8 +169,8 @@ def test_a_cancelled_file_frees_its_scorer_and_its_files_are_removed(site: Site)
     other = site.submit("g", "quick", [1.0])
     assert site.ended("g").status is Status.SUCCEEDED
     assert worker.scorers() == scorers, "no scorer was killed for it"
-    until(lambda: not folder.path.exists(), "the folder is removed", 60)
-    until(lambda: not other.input.exists(), "the input is removed", 60)
+    until(lambda: not folder.path.exists(), "the folder is removed")
+    until(lambda: not other.input.exists(), "the input is removed")
     assert other.output.read_text() == expected([1.0])
     assert sorted(path.name for path in other.path.iterdir()) == ["errors", "output"]
     assert all(alive(pid) for pid in scorers.values())

@@ -88,7 +88,7 @@ def test_a_job_that_kills_its_scorers_has_a_line_for_each_death_and_its_end(
 
 def test_a_job_that_takes_too_long_has_a_line(cluster: WorkerCluster, worker: Worker) -> None:
     submit(cluster, "endless", estimators.NEVER_RETURNS)
-    cluster.ended(["endless"], deadline=20)
+    cluster.ended(["endless"])
     (event,) = until(lambda: events(worker, "a job failed: timeout"), "the line")
     assert event["job_id"] == "endless"
 

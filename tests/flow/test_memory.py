@@ -115,7 +115,7 @@ def test_a_model_has_one_home_while_its_scorer_is_idle(crowd: Crowd, cold: Itera
         return most >= 32  # two scorers that take turns would share them
 
     # On a busy machine its home may need more than 0.1 s to take a job, and then another scorer does.
-    until(has_one_home, "a model with one home", 60)
+    until(has_one_home, "a model with one home")
 
 
 def test_another_scorer_takes_over_when_the_home_is_busy(crowd: Crowd, cold: Iterator[str]) -> None:
@@ -150,7 +150,7 @@ def test_models_stay_within_their_memory_and_those_used_most_are_shared(crowd: C
         seen.append(crowd.memory.now())
         return jobs > 300 and {*hot} <= crowd.shared
 
-    until(busy_until_shared, "the models used most are shared", 90)
+    until(busy_until_shared, "the models used most are shared")
     # More only for a moment, while scorers are replaced and those before them still have what the template has evicted.
     assert sum(memory > 1.3 * BUDGET_MB for memory in seen) <= 2, seen
     assert max(seen) > 0.6 * BUDGET_MB, "the memory is used"

@@ -48,7 +48,7 @@ class Prometheus:
     address: str
 
     def ask(self, path: str, **parameters: str) -> Any:
-        answer = requests.get(f"{self.address}/api/v1/{path}", params=parameters, timeout=10).json()
+        answer = requests.get(f"{self.address}/api/v1/{path}", params=parameters, timeout=60).json()
         assert answer["status"] == "success", answer
         return answer["data"]
 
@@ -60,11 +60,11 @@ class Prometheus:
         return {alert["labels"]["alertname"] for alert in self.ask("alerts")["alerts"] if alert["state"] == "firing"}
 
     def fires(self, name: str, fault: str, since: float) -> None:
-        until(lambda: name in self.firing(), f"{name} fires", 60)
+        until(lambda: name in self.firing(), f"{name} fires")
         log.info("alert | %s | %s | %.0f s", name, fault, time.monotonic() - since)
 
     def ends(self, name: str) -> None:
-        until(lambda: name not in self.firing(), f"{name} ends", 60)
+        until(lambda: name not in self.firing(), f"{name} ends")
 
 
 @contextmanager
@@ -194,7 +194,7 @@ def test_no_alert_fires_while_all_is_well(stack: Stack) -> None:
     stack.train(CSV)
     trained = 'modelgate_trainer_jobs_total{queue="training", status="succeeded"} > 0'
     with load(stack):
-        until(lambda: stack.prometheus.series(trained), "the training succeeds", 60)
+        until(lambda: stack.prometheus.series(trained), "the training succeeds")
         until(lambda: stack.prometheus.series("rate(modelgate_jobs_total[10s]) > 0"), "jobs end")
         rules = stack.prometheus.ask("rules")["groups"][0]["rules"]
         evaluated = max(rule["lastEvaluation"] for rule in rules)

@@ -70,7 +70,7 @@ def test_a_thousand_repeated_requests_make_a_thousand_jobs_and_webhooks_while_th
             address = f"{dice.choice(gateways).address}/v1/models/quick/predict"
             headers = {"Idempotency-Key": key, "Prefer": dice.choice(["wait=0", "wait=5"]), "Webhook-Url": hook.url}
             try:
-                answer = requests.post(address, json={"a": number}, headers=headers, timeout=20)
+                answer = requests.post(address, json={"a": number}, headers=headers, timeout=60)
             except requests.RequestException:
                 seen["no answer"] += 1
                 continue
@@ -100,7 +100,7 @@ def test_a_thousand_repeated_requests_make_a_thousand_jobs_and_webhooks_while_th
             assert len(set(made)) == REQUESTS
             assert {key.decode().removeprefix("rq:job:") for key in redis.keys("rq:job:*")} == set(made)
         until(
-            lambda: requests.get(f"{second.address}/v1/jobs?status=queued", timeout=20).json()["items"] == [], "all end"
+            lambda: requests.get(f"{second.address}/v1/jobs?status=queued", timeout=60).json()["items"] == [], "all end"
         )
         for number, job_id in random.Random(2).sample(list(enumerate(made)), 50):
             job = second.get(f"/v1/jobs/{job_id}").json()

@@ -148,15 +148,15 @@ def form(path: Path) -> dict[str, Any]:
 
 def test_a_schedule_is_run_when_its_time_has_come(place: Place) -> None:
     url = f"{place.gateway.address}/v1/models/blobs/schedule"
-    made = requests.put(url, json={"cron": "0 3 1 1 *", "request": {"notes": "yearly"}}, timeout=10).json()
+    made = requests.put(url, json={"cron": "0 3 1 1 *", "request": {"notes": "yearly"}}, timeout=60).json()
     redis = place.server.connect()
     (waiting,) = redis.zrange("rq:scheduled:training", 0, -1)
     redis.zadd("rq:scheduled:training", {waiting: time.time() - 1})
     assert place.ended(waiting.decode())["status"] == "succeeded"
     following = until(lambda: redis.zrange("rq:scheduled:training", 0, -1), "the next run waits")
     assert following != [waiting]
-    assert requests.get(url, timeout=10).json()["next_run"] == made["next_run"]
-    assert requests.delete(url, timeout=10).status_code == 204
+    assert requests.get(url, timeout=60).json()["next_run"] == made["next_run"]
+    assert requests.delete(url, timeout=60).status_code == 204
 
 
 def test_a_queues_process_that_dies_is_started_again(place: Place) -> None:

@@ -99,14 +99,14 @@ class Site:
             job = self.send("GET", f"/v1/jobs/{job_id}?wait=10")
             return job if job["completed_at"] else None
 
-        job: dict[str, Any] = until(look, f"the end of {job_id}", 90)
+        job: dict[str, Any] = until(look, f"the end of {job_id}")
         return job
 
     def make_due(self) -> str:
         """Make the next run of the only schedule due, wait until a trainer moves it into the queue, and return its
         job."""
         redis, key = self.server.connect(), "rq:scheduled:training"
-        (job_id,) = until(lambda: redis.zrange(key, 0, -1), "the next run", 90)
+        (job_id,) = until(lambda: redis.zrange(key, 0, -1), "the next run")
         redis.zadd(key, {job_id: time.time() - 1})
         until(lambda: redis.zscore(key, job_id) is None, "the run waits in the queue")
         text: str = job_id.decode()
@@ -164,7 +164,7 @@ def test_each_job_of_two_trainers_ends_once_although_one_is_killed(site: Site) -
     after = site.send("POST", "/v1/models/north/rollback")["aliases"]
     assert after == {"current": before["previous"], "previous": before["current"], "canary": 1}
     repository = Repository(site.models)
-    until(lambda: repository.aliases("east") == {"current": 1}, "the import", 60)
+    until(lambda: repository.aliases("east") == {"current": 1}, "the import")
     assert [site.status(job_id) for job_id in held] == ["running"] * 2
 
     site.kill_trainer()

@@ -20,7 +20,7 @@ from broker.gateway.jobs import Jobs
 from broker.indexes import indexes_of
 from broker.job_kinds import PREDICTION
 from contract.jobs import Job, PredictionJob, Status
-from tests.support import PROJECT, until
+from tests.support import DEADLINE, PROJECT, until
 from worker.process_pool import STUCK_AFTER
 
 START = """
@@ -147,7 +147,7 @@ class WorkerCluster:
         assert None not in found
         return [job for job in found if job]
 
-    def ended(self, ids: Iterable[str], deadline: float = 60.0) -> list[Job]:
+    def ended(self, ids: Iterable[str], deadline: float = DEADLINE) -> list[Job]:
         """The jobs, once they have all ended."""
         ids = list(ids)
         until(lambda: all(job.status.final for job in self.read(*ids)), "all jobs have ended", deadline)

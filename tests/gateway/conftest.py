@@ -54,7 +54,7 @@ def settings(redis: Redis, redis_url: str, models: Path, tmp_path: Path) -> Sett
         keys_marker=tmp_path / "closed",
         max_body_mb=1,
         max_queue_rows=5,
-        max_wait=3,
+        max_wait=30,
         trainer_secret=secret,
     )
 

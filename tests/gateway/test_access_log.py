@@ -36,7 +36,7 @@ def access(lines: LogLines) -> list[dict[str, object]]:
 def test_a_prediction_has_a_line_with_its_job_whose_id_is_that_of_the_request(
     client: FlaskClient, lines: LogLines
 ) -> None:
-    answer = client.post("/v1/models/sum/predict", json=GOOD, headers={"Prefer": "wait=3"})
+    answer = client.post("/v1/models/sum/predict", json=GOOD, headers={"Prefer": "wait=30"})
     (event,) = access(lines)
     del event["time"]
     duration = event.pop("duration_ms")

@@ -100,7 +100,7 @@ def test_a_wait_that_passes_is_202_and_says_what_was_applied(client: FlaskClient
 def test_a_finished_job_is_200_with_its_output(client: FlaskClient) -> None:
     rows = [{**GOOD, "key": "k", "c": 1}, {"a": 3, "b": 4}]
     response = client.post(PREDICT, json=rows, headers={"Prefer": "wait=60"})
-    assert (response.status_code, response.headers["Preference-Applied"]) == (200, "wait=3")
+    assert (response.status_code, response.headers["Preference-Applied"]) == (200, "wait=30")
     job = response.get_json()
     assert (job["status"], job["output"]) == (
         "succeeded",
@@ -120,13 +120,13 @@ def test_a_query_waits_by_default_and_is_not_cached(client: FlaskClient) -> None
 @pytest.mark.usefixtures("scoring")
 def test_an_answer_too_large_for_a_message_still_arrives(client: FlaskClient, settings: Settings) -> None:
     client = create_app(dataclasses.replace(settings, max_queue_rows=10_000)).test_client()
-    job = client.post(PREDICT, json=[GOOD] * 9_000, headers={"Prefer": "wait=3"}).get_json()
+    job = client.post(PREDICT, json=[GOOD] * 9_000, headers={"Prefer": "wait=30"}).get_json()
     assert job["output"]["predictions"] == [3] * 9_000
 
 
 @pytest.mark.usefixtures("scoring")
 def test_a_finished_job_is_deleted(client: FlaskClient) -> None:
-    location = client.post(PREDICT, json=GOOD, headers={"Prefer": "wait=3"}).headers["Location"]
+    location = client.post(PREDICT, json=GOOD, headers={"Prefer": "wait=30"}).headers["Location"]
     assert client.delete(location).status_code == 204
     assert client.get(location).status_code == client.delete(location).status_code == 404
 
@@ -136,7 +136,7 @@ def test_each_waiting_request_gets_its_own_job(client: FlaskClient, settings: Se
     app = create_app(dataclasses.replace(settings, max_queue_rows=1000))
 
     def post(number: int) -> float:
-        response = app.test_client().post(PREDICT, json={"a": number, "b": 0}, headers={"Prefer": "wait=3"})
+        response = app.test_client().post(PREDICT, json={"a": number, "b": 0}, headers={"Prefer": "wait=30"})
         (prediction,) = response.get_json()["output"]["predictions"]
         return float(prediction)
 
@@ -146,7 +146,7 @@ def test_each_waiting_request_gets_its_own_job(client: FlaskClient, settings: Se
 
 def test_a_wait_survives_the_loss_of_its_subscription(client: FlaskClient, redis: Redis) -> None:
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(lambda: client.post(PREDICT, json=GOOD, headers={"Prefer": "wait=3"}))
+        waiting = pool.submit(lambda: client.post(PREDICT, json=GOOD, headers={"Prefer": "wait=30"}))
         (job_id,) = until(lambda: queued(redis), "the job is queued")
         redis.client_kill_filter(_type="pubsub")
         Jobs(redis, max_queue_rows=9, timeout=9, result_ttl=9).cancel(job_id)

@@ -27,7 +27,7 @@ ROWS = 'key,a,b,note\nk1,1,2,"=x, y"\nk2,3.0,4,\n'
 def test_csv_is_answered_with_its_columns_and_the_predictions(client: FlaskClient) -> None:
     response = client.post(PREDICT, data=ROWS, content_type="text/csv", headers=AS_CSV)
     assert (response.status_code, response.content_type) == (200, "text/csv; charset=utf-8")
-    assert response.headers["Preference-Applied"] == "wait=3"
+    assert response.headers["Preference-Applied"] == "wait=10"
     assert list(csv.reader(io.StringIO(response.text))) == [
         ["key", "a", "b", "note", "prediction"],
         ["k1", "1", "2", "=x, y", "3.0"],

@@ -164,7 +164,7 @@ def test_a_prediction_leaves_no_work_to_the_garbage_collector(settings: Settings
 
     def ask() -> None:
         environ = EnvironBuilder(path="/v1/models/sum/predict", method="POST", json={"a": 1, "b": 2}).get_environ()
-        answer = app({**environ, "HTTP_PREFER": "wait=3", "of": settings}, lambda *_: None)
+        answer = app({**environ, "HTTP_PREFER": "wait=30", "of": settings}, lambda *_: None)
         assert b"".join(answer)
 
     ask()

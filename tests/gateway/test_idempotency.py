@@ -55,7 +55,7 @@ def test_without_a_key_each_request_makes_a_job(client: FlaskClient, redis: Redi
 @pytest.mark.usefixtures("scoring")
 def test_the_repetition_waits_for_the_job_as_it_asks(client: FlaskClient) -> None:
     first = post(client)
-    second = post(client, headers={"Prefer": "wait=3"})
+    second = post(client, headers={"Prefer": "wait=30"})
     assert (second.status_code, second.json["status"]) == (200, "succeeded")  # type: ignore[index]
     assert second.json["id"] == first.json["id"] and second.json["output"]["predictions"] == [3.0]  # type: ignore[index]
 
@@ -113,7 +113,7 @@ def test_the_job_stays_the_one_of_the_version_that_was_asked_for(client: FlaskCl
 
 @pytest.mark.usefixtures("scoring")
 def test_a_deleted_job_is_gone_and_is_not_made_again(client: FlaskClient) -> None:
-    job = post(client, headers={"Prefer": "wait=3"}).json
+    job = post(client, headers={"Prefer": "wait=30"}).json
     assert job and client.delete(f"/v1/jobs/{job['id']}").status_code == 204
     for _ in range(2):
         problem(post(client), 410, "job_gone")
@@ -124,8 +124,8 @@ def test_a_deleted_job_is_gone_and_is_not_made_again(client: FlaskClient) -> Non
 def test_a_delivered_job_is_kept_as_long_as_its_key(settings: Settings, redis: Redis) -> None:
     app = create_app(replace(settings, result_ttl=500))
     client = app.test_client()
-    keyed = post(client, headers={"Prefer": "wait=3"}).json
-    plain = client.post(PREDICT, json=ROW, headers={"Prefer": "wait=3"}).json
+    keyed = post(client, headers={"Prefer": "wait=30"}).json
+    plain = client.post(PREDICT, json=ROW, headers={"Prefer": "wait=30"}).json
     app.extensions["outbox"].flush()
     assert keyed and plain
     assert redis.ttl(f"rq:job:{plain['id']}") <= 60 < redis.ttl(f"rq:job:{keyed['id']}") <= 500

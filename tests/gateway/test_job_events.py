@@ -228,7 +228,7 @@ def test_cancel_ends_a_job_and_never_deletes_one(client: FlaskClient) -> None:
 
 @pytest.mark.usefixtures("scoring")
 def test_cancel_leaves_a_result_as_it_is(client: FlaskClient) -> None:
-    made = client.post("/v1/models/sum/predict", json=ROW, headers={"Prefer": "wait=3"}).json
+    made = client.post("/v1/models/sum/predict", json=ROW, headers={"Prefer": "wait=30"}).json
     assert made
     job = client.get(f"/v1/jobs/{made['id']}").json
     assert job == {**made, "worker": "w"}

@@ -45,7 +45,7 @@ def test_the_valid_rows_beside_a_bad_one_are_predicted(client: FlaskClient, body
     assert client.post(PREDICT, **body).status_code == 422
     response = client.post(PREDICT, headers=LENIENT, **body)
     job = response.get_json()
-    assert response.headers["Preference-Applied"] == "handling=lenient, wait=3"
+    assert response.headers["Preference-Applied"] == "handling=lenient, wait=30"
     assert (response.status_code, job["status"], job["output"]) == (200, "succeeded", OUTPUT)
     assert job["warnings"] == [WARNING]
 

@@ -64,7 +64,7 @@ def page(client: FlaskClient, **headers: str) -> Page:
 
 def test_requests_are_counted_by_declared_route_and_status(client: FlaskClient, scoring: None) -> None:
     for _ in range(3):
-        assert client.post(PATH, json=ROW, headers={"Prefer": "wait=3"}).status_code == 200
+        assert client.post(PATH, json=ROW, headers={"Prefer": "wait=30"}).status_code == 200
     assert client.post(PATH, json={"a": "x", "b": 2}).status_code == 422
     assert client.get("/v1/jobs/0").status_code == 404
     found = page(client)
@@ -113,7 +113,7 @@ def test_a_waiting_job_has_an_age_and_a_share_of_the_memory(client: FlaskClient)
 
 
 def test_the_shares_add_up_to_the_memory_of_redis(client: FlaskClient, scoring: None) -> None:
-    client.post(PATH, json=ROW, headers={"Prefer": "wait=3"})
+    client.post(PATH, json=ROW, headers={"Prefer": "wait=30"})
     found = page(client)
     shares = [found.value("redis_share_bytes", **labels) or 0 for labels in found.series("redis_share_bytes")]
     assert {one["purpose"] for one in found.series("redis_share_bytes")} == {
@@ -186,7 +186,7 @@ def test_hostile_values_in_the_counters_do_no_harm(client: FlaskClient, redis: R
 
 
 def test_the_page_has_nothing_that_the_table_lacks(client: FlaskClient, scoring: None) -> None:
-    client.post(PATH, json=ROW, headers={"Prefer": "wait=3"})
+    client.post(PATH, json=ROW, headers={"Prefer": "wait=30"})
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", page(client).text, re.MULTILINE))
     assert types == {metric.name: str(metric.type) for metric in METRICS}
     assert all(metric.name.endswith("_total") == (metric.type is Type.COUNTER) for metric in METRICS)
@@ -194,7 +194,7 @@ def test_the_page_has_nothing_that_the_table_lacks(client: FlaskClient, scoring:
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is missing: apt-get install prometheus")
 def test_promtool_finds_nothing_to_improve(client: FlaskClient, scoring: None) -> None:
-    client.post(PATH, json=ROW, headers={"Prefer": "wait=3"})
+    client.post(PATH, json=ROW, headers={"Prefer": "wait=30"})
     text = page(client).text
     checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")

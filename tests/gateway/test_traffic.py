@@ -24,7 +24,7 @@ from tests.gateway.callers import ADMIN_KEY, Caller
 from tests.support import Sum, numbers, until, write_version
 
 ROW = {"a": 1, "b": 2}
-WAIT = {"Prefer": "wait=3"}
+WAIT = {"Prefer": "wait=30"}
 
 
 @pytest.fixture(autouse=True)

@@ -431,7 +431,7 @@ def test_a_training_is_a_job_like_any_other(client: FlaskClient, trainer_queue: 
     assert client.get(f"/v1/jobs/{begun.id}/log?from=4").text == "two\n"
     assert client.get(f"/v1/jobs/{begun.id}/log?from=99").text == ""
     trainer_queue.finish(begun.id, OUTPUT)
-    ended = client.get(f"/v1/jobs/{begun.id}?wait=5").json
+    ended = client.get(f"/v1/jobs/{begun.id}?wait=30").json
     assert (ended["status"], ended["output"], ended["model"]["version"]) == ("succeeded", OUTPUT, 4)
     assert [item["id"] for item in client.get("/v1/jobs?model=loan").json["items"]] == [begun.id]
     assert client.delete(f"/v1/jobs/{begun.id}").status_code == 204

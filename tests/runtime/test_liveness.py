@@ -40,7 +40,7 @@ def test_a_process_whose_loop_is_stuck_ends_with_a_traceback(loop: list[str], tm
     with subprocess.Popen(loop, cwd=PROJECT, stderr=subprocess.PIPE, text=True) as process:
         until((tmp_path / "turns").exists, "the loop turns")
         (tmp_path / "stuck").touch()
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "the main loop is stuck" in errors and '"<string>", line 12' in errors, errors
 

@@ -435,7 +435,7 @@ def test_a_publisher_that_is_killed_leaves_no_process_that_reads_the_file(
     reader = until(lambda: trace.exists() and trace.read_text(), "the file is being read")
     publisher.kill()
     publisher.wait()
-    until(lambda: not psutil.pid_exists(int(reader)), "the reader is gone", 10)
+    until(lambda: not psutil.pid_exists(int(reader)), "the reader is gone")
     sweep(settings.models_dir)
     assert leftovers(settings) == []
 

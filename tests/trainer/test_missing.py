@@ -157,7 +157,7 @@ def test_of_two_trainers_one_trains_a_missing_model(root: Path, tmp_path: Path, 
                 first.kill()
                 assert said(second, "at the gate")
             gate.touch()
-            until(lambda: all(file.exists() for file in files[killed:]), "each trainer that is left is ready", 60)
+            until(lambda: all(file.exists() for file in files[killed:]), "each trainer that is left is ready")
     assert Repository(root).versions("gated") == [1]
 
 
