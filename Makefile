@@ -104,7 +104,7 @@ lint: $(VENV)/dev.stamp
 	@$(BIN)/lint-imports --no-cache | tail -n 12
 
 clients: $(VENV)/dev.stamp .venv-clients/clients.stamp  ## ask Modelgate with clients that others wrote: make clients [ONLY=triton]
-	@timeout -s INT -k 30 $(or $(SECONDS),900) .venv-clients/bin/python -m pytest tests/clients --confcutdir tests/clients \
+	@timeout -s INT -k 30 $(or $(SECONDS),1440) .venv-clients/bin/python -m pytest tests/clients --confcutdir tests/clients \
 	  -p no:cacheprovider $(call option,-k,ONLY)
 
 wheel: $(VENV)/dev.stamp  ## build the client as dist/modelgate_client-….whl

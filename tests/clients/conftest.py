@@ -22,10 +22,10 @@ import requests
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 PROJECT = Path(__file__).parents[2]
-START = 180.0
+START = 600.0
 """Seconds that the first training of the models may take."""
 MODELS = "iris,loan,boston"
-expect.set_options(timeout=60_000)  # ms that a page may take on a slow machine
+expect.set_options(timeout=120_000)  # ms that a page may take on a slow machine
 
 ADMIN_KEY = "a" * 64
 AS_ADMIN = {"Authorization": f"Bearer {ADMIN_KEY}"}
@@ -138,7 +138,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory, modelgate: Modelgate) -> It
     folder = tmp_path_factory.mktemp("closed")
     shutil.copytree(modelgate.models / "iris", folder / "models" / "iris")
     with started(folder, folder / "models", TRAIN_ON_START="none", ADMIN_KEY=ADMIN_KEY) as running:
-        job = requests.post(f"{running.address}/v1/models/iris/train", headers=AS_ADMIN, timeout=30).json()
+        job = requests.post(f"{running.address}/v1/models/iris/train", headers=AS_ADMIN, timeout=60).json()
         end = time.monotonic() + START
         while not job["completed_at"] and time.monotonic() < end:
             job = requests.get(f"{running.address}/v1/jobs/{job['id']}?wait=30", headers=AS_ADMIN, timeout=90).json()

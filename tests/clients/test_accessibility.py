@@ -41,7 +41,7 @@ def running_training(page: Page, modelgate: Modelgate) -> None:
     while page.locator("h1 .badge.running").count() == 0:
         job = sent(modelgate, "/v1/models/iris/train")
         while job["status"] == "queued":
-            job = requests.get(f"{modelgate.address}/v1/jobs/{job['id']}", headers=AS_ADMIN, timeout=30).json()
+            job = requests.get(f"{modelgate.address}/v1/jobs/{job['id']}", headers=AS_ADMIN, timeout=60).json()
         page.goto(f"/ui/jobs/{job['id']}")
 
 

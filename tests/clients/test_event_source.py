@@ -36,7 +36,7 @@ def training(modelgate: Modelgate, tmp_path: Path) -> Iterator[Modelgate]:
 
 
 def test_event_source_follows_a_training_and_stops_after_its_end(browser: Browser, training: Modelgate) -> None:
-    job = requests.post(f"{training.address}/v1/models/iris/reset", timeout=30).json()
+    job = requests.post(f"{training.address}/v1/models/iris/reset", timeout=60).json()
     page = browser.new_page()
     page.goto(f"{training.address}/docs")
     seen: list[tuple[str, str, str]] = page.evaluate(FOLLOW, f"/v1/jobs/{job['id']}/events")
@@ -44,8 +44,8 @@ def test_event_source_follows_a_training_and_stops_after_its_end(browser: Browse
     states = [json.loads(data)["status"] for name, _, data in seen if name == "progress"]
     assert states[-1] == "running" and set(states) <= {"queued", "running"}
     log = "\n".join(data for name, _, data in seen if name == "log")
-    assert log and log == requests.get(f"{training.address}/v1/jobs/{job['id']}/log", timeout=30).text.rstrip("\n")
+    assert log and log == requests.get(f"{training.address}/v1/jobs/{job['id']}/log", timeout=60).text.rstrip("\n")
     name, last_id, data = seen[-1]
-    shown: dict[str, Any] = requests.get(f"{training.address}/v1/jobs/{job['id']}", timeout=30).json()
+    shown: dict[str, Any] = requests.get(f"{training.address}/v1/jobs/{job['id']}", timeout=60).json()
     assert (name, last_id, json.loads(data)) == ("end", "end", shown)
     assert shown["status"] == "succeeded"

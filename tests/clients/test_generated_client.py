@@ -21,7 +21,7 @@ CONFIG = "literal_enums: true\n"
 def generated(modelgate: Modelgate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The package that the generator has made."""
     document, config = tmp_path / "openapi.json", tmp_path / "config.yml"
-    document.write_bytes(requests.get(f"{modelgate.address}/openapi.json", timeout=30).content)
+    document.write_bytes(requests.get(f"{modelgate.address}/openapi.json", timeout=60).content)
     config.write_text(CONFIG)
     command = [Path(sys.executable).with_name("openapi-python-client"), "generate", "--meta", "none"]
     options = ["--path", document, "--config", config, "--output-path", tmp_path / "modelgate_client"]

@@ -53,7 +53,7 @@ def test_standardwebhooks_verifies_the_end_of_a_prediction(
 ) -> None:
     url, messages = received
     answer = requests.post(
-        f"{reporting.address}/v1/models/iris/predict", json=IRIS, headers={"Webhook-Url": url}, timeout=30
+        f"{reporting.address}/v1/models/iris/predict", json=IRIS, headers={"Webhook-Url": url}, timeout=60
     )
     assert answer.status_code == 202, answer.text
     end = time.monotonic() + 30
@@ -69,7 +69,7 @@ def test_standardwebhooks_verifies_the_end_of_a_prediction(
         Webhook(OTHER).verify(body, headers)
     with pytest.raises(WebhookVerificationError):
         Webhook(NEW).verify(body + b" ", headers)
-    (delivery,) = requests.get(f"{reporting.address}/v1/jobs/{event['data']['id']}/deliveries", timeout=30).json()[
+    (delivery,) = requests.get(f"{reporting.address}/v1/jobs/{event['data']['id']}/deliveries", timeout=60).json()[
         "items"
     ]
     assert delivery["id"] == headers["webhook-id"]

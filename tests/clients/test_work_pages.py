@@ -101,7 +101,7 @@ def test_a_refused_training_says_why_and_keeps_the_form(page: Page, tmp_path: Pa
 
 
 def test_a_training_is_cancelled(page: Page, place: Modelgate) -> None:
-    job = requests.post(f"{place.address}/v1/models/loan/reset", headers=AS_ADMIN, timeout=30).json()["id"]
+    job = requests.post(f"{place.address}/v1/models/loan/reset", headers=AS_ADMIN, timeout=60).json()["id"]
     page.goto("/ui/jobs?kind=training")
     page.locator("tr", has_text=job[:8]).get_by_role("link").click()
     page.get_by_text("Cancel this training").click()
@@ -125,7 +125,7 @@ def test_a_key_is_made_used_and_revoked(page: Page, place: Modelgate) -> None:
     def status() -> int:
         headers = {"Authorization": f"Bearer {secret}"}
         url = f"{place.address}/v1/models/iris/predict"
-        return requests.post(url, json=IRIS, headers=headers, timeout=30).status_code
+        return requests.post(url, json=IRIS, headers=headers, timeout=60).status_code
 
     assert status() == 202
     page.get_by_role("link", name="I have copied it").click()

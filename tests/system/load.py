@@ -59,4 +59,4 @@ class Load(InThreads):
     def go_on(self, more: int = 100) -> None:
         """Return after `more` further answers."""
         enough = self.answered + more
-        until(lambda: self.answered >= enough, 60)
+        until(lambda: self.answered >= enough)

@@ -43,14 +43,14 @@ class Stack:
         self._compose = ["docker", "compose", "--ansi", "never", "--env-file", "/dev/null"]
         self._environ["COMPOSE_PROJECT_NAME"] = project
 
-    def compose(self, *arguments: str, timeout: float = 300) -> str:
+    def compose(self, *arguments: str, timeout: float = 600) -> str:
         """What `docker compose` prints on standard output; an exit other than 0 fails the test with its messages."""
         return self._run([*self._compose, *arguments], timeout)
 
     def up(self, *arguments: str) -> None:
         """Returns when every container is healthy; else fails with the logs."""
         try:
-            self.compose("up", "--detach", "--wait", "--wait-timeout", "240", *arguments)
+            self.compose("up", "--detach", "--wait", "--wait-timeout", "480", *arguments)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.compose('logs', '--tail', '50')}") from None
 
@@ -75,7 +75,7 @@ class Stack:
 
     def upgrade(self) -> str:
         """What `make upgrade` prints, once it has replaced the containers."""
-        return self._run(["launcher/upgrade"], 300)
+        return self._run(["launcher/upgrade"], 600)
 
     def down(self, *arguments: str) -> None:
         self.compose("down", "--remove-orphans", *arguments)
@@ -120,7 +120,7 @@ class Stack:
         with ThreadPoolExecutor(8) as pool:
             return list(pool.map(post, bodies))
 
-    def finished(self, ids: Sequence[str], seconds: float = 120) -> list[dict[str, Any]]:
+    def finished(self, ids: Sequence[str], seconds: float = 300) -> list[dict[str, Any]]:
         """The jobs, once all of them have ended; fails when that takes longer than `seconds`."""
         deadline = time.monotonic() + seconds
 
@@ -136,7 +136,7 @@ class Stack:
         with ThreadPoolExecutor(8) as pool:
             return list(pool.map(finished, ids))
 
-    def _run(self, command: Sequence[str], timeout: float = 60) -> str:
+    def _run(self, command: Sequence[str], timeout: float = 300) -> str:
         result = subprocess.run(
             command,
             cwd=ROOT,
@@ -151,7 +151,7 @@ class Stack:
         return result.stdout
 
 
-def until(condition: Callable[[], object], seconds: float = 120) -> None:
+def until(condition: Callable[[], object], seconds: float = 300) -> None:
     """Returns as soon as `condition` is true; fails when that takes longer than `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

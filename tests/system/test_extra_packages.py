@@ -26,13 +26,13 @@ print(json.dumps({"row": X[0].tolist(), "probabilities": model.predict_proba(X[:
 def test_a_model_of_an_extra_package_is_served(stack: Stack) -> None:
     (trainer,) = stack.containers("trainer")
     fitted = json.loads(stack.execute(trainer["Id"], "python", "-c", _FIT))
-    until(lambda: stack.get("/v1/models/boosted").status_code == 200, 60)
+    until(lambda: stack.get("/v1/models/boosted").status_code == 200)
     try:
         output = stack.prediction("boosted", [fitted["row"]])
         assert list(output["probabilities"][0].values()) == fitted["probabilities"]
     finally:  # other tests share the stack
         stack.execute(trainer["Id"], "rm", "-r", "/models/boosted")
-    until(lambda: stack.get("/v1/models/boosted").status_code == 404, 60)
+    until(lambda: stack.get("/v1/models/boosted").status_code == 404)
 
 
 @pytest.mark.parametrize("service", ["worker", "trainer"])

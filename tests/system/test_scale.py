@@ -62,12 +62,12 @@ def test_an_upgrade_lets_haproxy_read_its_configuration_and_loses_no_connection(
             configuration.unlink()  # as git does it
             configuration.write_text(changed)
             stack.upgrade()
-            until(lambda: _reloads(stack) > 0, 60)
+            until(lambda: _reloads(stack) > 0)
             load.go_on()
             for _ in range(10):  # a new process that does not know the gateways yet fails a request in some of them
                 reloads = _reloads(stack)
                 stack.compose("kill", "--signal", "USR2", "haproxy")
-                until(lambda reloads=reloads: _reloads(stack) > reloads, 60)
+                until(lambda reloads=reloads: _reloads(stack) > reloads)
                 load.go_on()
             configuration.write_text("nonsense")
             with pytest.raises(AssertionError, match=r"goes on with the old one"):
