@@ -8,10 +8,12 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from broker.keys import IssuedKey
-from contract.keys import Scope
-from gateway.exchange import current
+from contract.keys import NOBODY, Key, Scope
+from gateway.exchange import caller, current, note_problem
 from gateway.pages.layout import blueprint_of_pages, page, see
+from gateway.problems import Problem, problem_of
 from gateway.protocols.key_requests import key_request, rotation_request
+from gateway.refusals import Reason, Refusal
 from gateway.rules import Level
 from gateway.serving.keys import KeyAdmin
 from gateway.sessions import PATH
@@ -36,12 +38,14 @@ class KeysPages:
 
         @routes.get("/keys", level=Level.ADMIN, page=True)
         def index() -> Response:
-            found = self.keys.all()
-            return page("keys.html", title="Keys", keys=found, scopes=SCOPES, expiries=EXPIRIES, overlaps=OVERLAPS)
+            return self._page()
 
         @routes.post("/keys", level=Level.ADMIN, page=True, audit="make_key")
         def make() -> Response:
-            return _shown(*self.keys.make(key_request(_body())), "made")
+            try:
+                return _shown(*self.keys.make(_entered_key()), "made")
+            except Refusal as error:
+                return self._page(problem_of(error))
 
         @routes.post("/keys/<key_id>/rotate", level=Level.ADMIN, page=True, audit="rotate_key")
         def rotate(key_id: str) -> Response:
@@ -55,6 +59,35 @@ class KeysPages:
             return see(f"{PATH}/keys")
 
         return routes
+
+    def _page(self, problem: Problem | None = None) -> Response:
+        """Return the page, with what was entered if there is a problem with it."""
+        found = self.keys.all()
+        if problem:
+            note_problem(problem.code)
+            entered = {**request.form, "scopes": request.form.getlist("scopes")}
+        else:
+            is_open = caller() is NOBODY
+            scope = Scope.ADMIN if is_open and not found else Scope.PREDICT
+            entered = {"expires": "" if is_open else "90d", "scopes": [scope]}
+        return page(
+            "keys.html",
+            problem.status if problem else 200,
+            title="Keys",
+            keys=found,
+            scopes=SCOPES,
+            expiries=EXPIRIES,
+            overlaps=OVERLAPS,
+            entered={"name": "", "owner": "", "models": "", **entered},
+            problem=problem,
+        )
+
+
+def _entered_key() -> Key:
+    """Return the key that the form asks for. Raises `Refusal`."""
+    if not request.form.getlist("scopes"):
+        raise Refusal(Reason.INVALID_KEY_REQUEST, "choose at least one thing that the key may do")
+    return key_request(_body())
 
 
 def _shown(issued: IssuedKey, secret: str, what: str) -> Response:

@@ -33,6 +33,7 @@ HEADERS: Mapping[str, str] = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",  # after signing out, the back button shows nothing
+    "Modelgate-Page": "1",  # tells the script that no proxy answers in place of this server
 }
 
 FIELD = "token"

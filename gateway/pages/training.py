@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from flask import Blueprint, Response, request
 
@@ -28,6 +29,8 @@ from gateway.serving.spool import Spool
 from gateway.serving.training import Trainings
 from gateway.sessions import PATH
 
+MOST_SHOWN = 300
+"""Columns of a file that the page shows."""
 _OPTIONAL = ("target", "id_field", "kinds", "features", "notes")
 
 
@@ -90,6 +93,8 @@ class TrainingPages:
             known=self._known(given["model"]),
             preview=preview,
             asked=asked,
+            others=_not_shown(preview, asked) if preview and asked else None,
+            most_shown=MOST_SHOWN,
             kinds=list(KINDS),
             uses=ColumnUse,
         )
@@ -168,6 +173,15 @@ def _choices(manifest: ModelManifest, columns: Sequence[str]) -> dict[str, str]:
     return {
         **{name: column for name, column in chosen.items() if column and column in columns},
         **({"kinds": json.dumps(kinds)} if kinds else {}),
+    }
+
+
+def _not_shown(preview: TrainingPreview, asked: TrainingRequest) -> dict[str, Any]:
+    """Return what was inferred of the columns that the page does not show, so that a change to the others keeps it."""
+    columns = preview.columns[MOST_SHOWN:]
+    return {
+        "features": [column.name for column in columns if column.use is ColumnUse.FEATURE],
+        "kinds": {column.name: asked.kinds[column.name] for column in columns if column.name in asked.kinds},
     }
 
 

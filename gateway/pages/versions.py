@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -103,11 +103,7 @@ class VersionPages:
 
         @routes.post("/models/<name>/versions/<version>/promote", level=Level.PUBLISH, page=True, audit="move_alias")
         def promote(name: str, version: str) -> Response:
-            number = self._manifest(name, version).version
-            current().version = number
-            return self._execute(
-                RepositoryCommand(RepositoryAction.MOVE_ALIAS, name, alias=CURRENT, version=number), number
-            )
+            return self._make_current(name, version)
 
         @routes.get("/models/<name>/rollback", level=Level.PUBLISH, page=True)
         def ask_roll_back(name: str) -> Response:
@@ -120,10 +116,8 @@ class VersionPages:
 
         @routes.post("/models/<name>/rollback", level=Level.PUBLISH, page=True, audit="roll_back")
         def roll_back(name: str) -> Response:
-            check_model(repository, name)
-            number = repository.aliases(name).get(PREVIOUS)
-            current().version = number
-            return self._execute(RepositoryCommand(RepositoryAction.ROLL_BACK, name), number)
+            # The version that the page has named: another one may be the previous one by now.
+            return self._make_current(name, request.form.get("version", ""))
 
         return routes
 
@@ -136,6 +130,10 @@ class VersionPages:
         replaced = None if before == version else before
         facts = facts_of(self.repository, name, version)
         same_rows = SameRows.of(facts, before)
+        callers = self._callers(name, replaced, version) if replaced else None
+        metrics = (
+            compared(self.repository, name, replaced, version, same_rows) if replaced and (same_rows or callers) else []
+        )
         return page(
             "promote.html",
             title=f"Roll back {name}" if rolls_back else f"Make version {version} of {name} current",
@@ -143,9 +141,9 @@ class VersionPages:
             version=version,
             before=before,
             rolls_back=rolls_back,
-            metrics=compared(self.repository, name, replaced, version, same_rows) if replaced else [],
+            metrics=metrics,
             same_rows=same_rows,
-            callers=self._callers(name, replaced, version) if replaced else None,
+            callers=callers,
             facts=facts,
         )
 
@@ -157,10 +155,15 @@ class VersionPages:
             return None
         return Callers.of(one, other)
 
-    def _execute(self, command: RepositoryCommand, version: int | None) -> Response:
-        """Have the trainer run the command. A ticked `force` moves the alias even if no worker can load the version."""
-        run(self.run_command, replace(command, force=request.form.get("force") == "1"))
-        return see(f"/ui/models/{command.model}/versions?now={version}")
+    def _make_current(self, name: str, version: str) -> Response:
+        """Have the trainer move the alias. A ticked `force` moves it even if no worker can load the version."""
+        number = current().version = self._manifest(name, version).version
+        force = request.form.get("force") == "1"
+        run(
+            self.run_command,
+            RepositoryCommand(RepositoryAction.MOVE_ALIAS, name, alias=CURRENT, version=number, force=force),
+        )
+        return see(f"/ui/models/{name}/versions?now={number}")
 
     def _change(self, name: str) -> dict[str, Any]:
         """Return whether the promotion that led here is done, and the version that a rollback would bring back."""

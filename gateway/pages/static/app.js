@@ -55,10 +55,11 @@ function found(seconds) {
   document.body.dispatchEvent(new CustomEvent("tick"));
 }
 
-// A proxy answers for a server that it has lost. Our own errors say where they belong.
-const isOfProxy = xhr => xhr.status >= 502 && xhr.status <= 504 && !xhr.getResponseHeader("HX-Retarget");
+// A proxy answers for a server that it has lost, and does so without the header that all our pages have.
+const isOfProxy = xhr => xhr.status >= 502 && xhr.status <= 504 && !xhr.getResponseHeader("Modelgate-Page");
 document.body.addEventListener("htmx:configRequest", event => {
   if (event.detail.verb === "get") event.detail.timeout = PATIENCE;
+  else if (event.detail.elt.closest("[hx-encoding]")) event.detail.timeout = 0; // a large file takes as long as it takes
 });
 for (const kind of ["sendError", "timeout"]) document.body.addEventListener(`htmx:${kind}`, () => { lost.hidden = false; });
 document.body.addEventListener("htmx:afterRequest", event => {

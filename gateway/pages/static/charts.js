@@ -27,6 +27,9 @@ function lonely(values) {
   return [...values.keys()].filter(at => values[at] !== null && (values[at - 1] ?? null) === null && (values[at + 1] ?? null) === null);
 }
 
+// uPlot keeps what it has drawn, and everything around it, until it is told that it is gone.
+let charts = [];
+
 function draw(place) {
   const series = JSON.parse(place.closest("[data-series]").dataset.series);
   const names = place.dataset.chart.split(" "), counts = names[0] !== "p50";
@@ -59,20 +62,24 @@ function draw(place) {
     }));
   };
   chart.hooks.setCursor = [say];
+  charts.push(chart);
   say();
 }
 
-function drawAll(root) {
-  for (const place of root.querySelectorAll("[data-chart]")) if (!place.firstChild) draw(place);
+function drawAll() {
+  const gone = charts.filter(chart => !chart.root.isConnected);
+  for (const chart of gone) chart.destroy();
+  charts = charts.filter(chart => !gone.includes(chart));
+  for (const place of document.querySelectorAll("[data-chart]")) if (!place.firstChild) draw(place);
 }
 function redraw() {
   for (const place of document.querySelectorAll("[data-chart]")) {
     place.replaceChildren();
     if (place.nextElementSibling) place.nextElementSibling.remove();
   }
-  drawAll(document);
+  drawAll();
 }
-drawAll(document);
-document.body.addEventListener("htmx:afterSettle", () => drawAll(document));
+drawAll();
+document.body.addEventListener("htmx:afterSettle", drawAll);
 addEventListener("resize", redraw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);

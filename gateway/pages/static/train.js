@@ -3,13 +3,15 @@
 function collect(form) {
   const chosen = name => form.querySelector(`input[name=${name}]`);
   if (!chosen("kinds")) return;
-  const kinds = {};
+  const others = JSON.parse(form.querySelector("[data-others]").dataset.others); // columns that are not shown
+  const kinds = { ...others.kinds };
   for (const select of form.querySelectorAll("select.kind")) if (select.value) kinds[select.dataset.column] = select.value;
   const taken = [form.querySelector("[name=target]").value, form.querySelector("[name=id_field]").value];
   const uses = [...form.querySelectorAll("input.use")].filter(box => !taken.includes(box.dataset.column));
   const left = uses.filter(box => !box.checked && !box.disabled);
   chosen("kinds").value = Object.keys(kinds).length ? JSON.stringify(kinds) : "";
-  chosen("features").value = left.length ? JSON.stringify(uses.filter(box => box.checked).map(box => box.dataset.column)) : "";
+  const features = [...uses.filter(box => box.checked).map(box => box.dataset.column), ...others.features.filter(name => !taken.includes(name))];
+  chosen("features").value = left.length ? JSON.stringify(features) : "";
 }
 // An answer to a form that has changed since would undo the change: the form is sent again instead.
 let changes = 0, previewed = 0;

@@ -33,6 +33,16 @@ from tests.gateway.pages.browsers import Browser, words
 from tests.support import PROJECT, Sum, numbers, write_version
 
 COMMANDS: list[RepositoryCommand] = []
+COMPARISON = {
+    "version": 1,
+    "rows": 154,
+    "outcome": "better",
+    "loss": "squared error",
+    "loss_before": 2.5,
+    "loss_now": 1.5,
+    "metrics": [{"name": "r2", "before": 0.7, "now": 0.8}],
+}
+"""In the facts of a report: with version 1, on the same rows."""
 
 
 @pytest.fixture
@@ -100,7 +110,9 @@ def test_the_form_is_made_from_the_signature_and_holds_the_example(browser: Brow
     write_version(models, "house", Sum(), inputs, example=example)
     page = browser.get("/ui/models/house").text
     assert re.search(r'name="input-size" id="input-0" value="1.5"[^>]*inputmode="decimal"', page)
-    assert "<option>Rural</option><option selected>Urban &lt;b&gt;</option>" in page
+    assert (
+        '<option value="Rural">Rural</option><option value="Urban &lt;b&gt;" selected>Urban &lt;b&gt;</option>' in page
+    )
     assert '<option value=""></option><option value="true">yes</option>' in page
     assert 'value="2026-01-02"' in page
     assert "yes or no, may be empty" in page and "<small>one of these</small>" in page
@@ -200,8 +212,27 @@ def test_rolling_back_needs_a_previous_version(browser: Browser, models: Path) -
     write_version(models, "sum", Sum(), numbers("a", "b"), version=2)
     (models / "sum" / "aliases.json").write_text('{"current": 2, "previous": 1}')
     assert "Roll back to version 1" in browser.get("/ui/models/sum/versions").text
-    assert browser.send("/ui/models/sum/rollback", "/ui/models/sum/rollback").status_code == 303
-    assert [command.action for command in COMMANDS] == [RepositoryAction.ROLL_BACK]
+    form = browser.get("/ui/models/sum/rollback").text
+    (version,) = re.findall(r'name="version" value="(\d+)"', form)
+    # Meanwhile somebody else has gone back.
+    (models / "sum" / "aliases.json").write_text('{"current": 1, "previous": 2}')
+    assert browser.send("/ui/models/sum/rollback", "/ui/models/sum/rollback", version=version).status_code == 303
+    (command,) = COMMANDS
+    assert (command.action, command.alias, command.version) == (RepositoryAction.MOVE_ALIAS, "current", 1)
+
+
+@pytest.mark.parametrize("facts", [{}, {"comparison": COMPARISON}], ids=["no report", "a comparison"])
+def test_a_current_version_that_cannot_be_read_is_replaced(
+    browser: Browser, models: Path, facts: dict[str, Any]
+) -> None:
+    write_version(models, "sum", Sum(), numbers("a", "b"), version=2)
+    (models / "sum" / "aliases.json").write_text('{"current": 1, "previous": 2}')
+    facts_of(models, 2, facts)
+    (models / "sum" / "versions" / "1" / "manifest.json").write_text("{")
+    for path in ("versions/2/promote", "rollback"):
+        form = browser.get(f"/ui/models/sum/{path}")
+        assert form.status_code == 200
+        assert "Version 1 cannot be read, so nobody can say" in form.text and "no caller has to" not in form.text
 
 
 def facts_of(models: Path, version: int, facts: dict[str, Any]) -> None:
@@ -222,9 +253,7 @@ def test_a_promotion_to_other_inputs_names_what_callers_have_to_change(browser: 
 def test_versions_with_rows_in_common_are_compared_on_these(browser: Browser, models: Path) -> None:
     write_version(models, "sum", Sum(), numbers("a", "b"), version=2, metrics={"r2": 0.1})
     (models / "sum" / "aliases.json").write_text('{"current": 1}')
-    comparison = {"version": 1, "rows": 154, "outcome": "better", "loss": "squared error"}
-    comparison |= {"loss_before": 2.5, "loss_now": 1.5, "metrics": [{"name": "r2", "before": 0.7, "now": 0.8}]}
-    facts_of(models, 2, {"comparison": comparison})
+    facts_of(models, 2, {"comparison": COMPARISON})
     for path in ("versions/2/promote", "compare?a=1&b=2"):
         page = browser.get(f"/ui/models/sum/{path}").text
         assert "on the same 154 rows, which are new to both: version 2 is better than version 1." in words(page)

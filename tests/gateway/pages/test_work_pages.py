@@ -382,8 +382,8 @@ def test_the_page_of_a_job_names_who_took_it_to_those_who_may_see_the_system(
     trainer.begin([])
     knows = scope in (Scope.READ, Scope.ADMIN)
     for job, taken in (
-        (predicted, 'Taken by <a href="/ui/system#workers">w7</a>'),
-        (trained, 'Taken by <a href="/ui/system#queues">t</a>'),
+        (predicted, 'Taken by <a id="step-2" href="/ui/system#workers">w7</a>'),
+        (trained, 'Taken by <a id="step-2" href="/ui/system#queues">t</a>'),
     ):
         shown = browser.get(f"/ui/jobs/{job}").text
         assert (taken in shown) is knows and ("<b>Taken</b>" in shown) is not knows
@@ -565,9 +565,9 @@ def test_a_running_training_is_named_with_its_share_to_those_who_see_the_job(
     path = form(me, "/ui/train", model="churn", target="stays").headers["Location"]
     owned = trainer.begin([])
     assert owned
-    assert f'<a href="{path}">trains churn</a>, started' in me.get(page).text
+    assert f'href="{path}">trains churn</a>, started' in me.get(page).text
     trainer.report_progress(owned.id, Progress("fitting", 0.32).to_json(), b"", 0)
-    assert f'<a href="{path}">trains churn</a>, 32.0 % done, started' in me.get(page).text
+    assert f'href="{path}">trains churn</a>, 32.0 % done, started' in me.get(page).text
     assert "churn" not in Browser.with_key(client, redis, OTHER).get(page).text
 
 
@@ -594,9 +594,16 @@ def test_a_key_is_made_rotated_and_revoked_and_its_secret_shown_once(
     assert [action.strip() for action in actions[:3]] == ["revoke a key", "rotate a key", "make a key"]
 
 
-def test_a_key_without_scopes_is_refused_in_words(admin: Browser) -> None:
-    answered = admin.send("/ui/keys", "/ui/keys", name="ci")
-    assert answered.status_code == 422 and "Scopes is missing" in answered.text
+def test_a_key_that_is_refused_says_why_and_keeps_what_was_entered(admin: Browser) -> None:
+    fields = {"name": "ci", "owner": "<team>", "models": "loan, churn", "expires": "30d"}
+    refused = admin.send("/ui/keys", "/ui/keys", **fields)
+    assert refused.status_code == 422 and "Choose at least one thing that the key may do." in refused.text
+    for part in ('name="name" value="ci"', 'value="&lt;team&gt;"', 'value="loan, churn"', 'value="30d" selected'):
+        assert part in refused.text
+    assert 'value="predict" checked' not in refused.text
+    refused = admin.send("/ui/keys", "/ui/keys", **fields, scopes="read")
+    assert "Owner cannot be &#39;&lt;team&gt;&#39;" in refused.text and 'value="read" checked' in refused.text
+    assert "There are no keys" in refused.text
 
 
 def test_the_audit_log_is_filtered(admin: Browser) -> None:
