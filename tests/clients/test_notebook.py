@@ -35,7 +35,7 @@ def test_every_cell(own_modelgate: Modelgate, monkeypatch: pytest.MonkeyPatch) -
     notebook = nbformat.read(FOLDER / "churn.ipynb", as_version=4)
     assert all(not cell.get("outputs") for cell in notebook.cells)
     try:
-        NotebookClient(notebook, timeout=180, resources={"metadata": {"path": FOLDER}}).execute()
+        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": FOLDER}}).execute()
     finally:
         (FOLDER / "november.scored.csv").unlink(missing_ok=True)
     cells = {cell["source"]: cell for cell in notebook.cells if cell["cell_type"] == "code"}

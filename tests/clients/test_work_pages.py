@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -92,6 +93,29 @@ def test_changes_made_while_the_columns_are_read_again_are_kept(page: Page) -> N
     expect(page.get_by_label("Name of the model")).to_have_value("another")
 
 
+def test_columns_that_are_not_shown_stay_features_when_another_is_left_out(page: Page, tmp_path: Path) -> None:
+    names = [f"column {number}" for number in range(310)]
+    rows = [",".join(f"{row * (number + 1) % 311}.5" for number in range(310)) for row in range(30)]
+    (tmp_path / "wide.csv").write_text("\n".join([",".join(names), *rows]))
+    page.goto("/ui/train")
+    page.set_input_files("input[name=file]", tmp_path / "wide.csv")
+    expect(page.get_by_text("The first 300 columns are shown.")).to_be_visible()
+    page.get_by_label("Target").select_option("column 305")
+    expect(page.get_by_text("the model estimates the number column 305")).to_be_visible()
+    page.locator("input.use[data-column='column 7']").uncheck()
+    expect(page.locator("tr.ignored", has_text="column 7")).to_be_visible()
+    features = json.loads(page.locator("input[name=features]").input_value())
+    assert features == [name for name in names if name not in ("column 7", "column 305")]
+
+
+def test_a_file_is_sent_for_as_long_as_it_takes(page: Page) -> None:
+    page.goto("/ui/train")
+    page.evaluate("document.addEventListener('htmx:beforeSend', event => { sentFor = event.detail.xhr.timeout; })")
+    page.set_input_files("input[name=file]", PROJECT / "docs" / "tutorial" / "churn.csv")
+    expect(page.get_by_label("Target")).to_have_value("stays")
+    assert page.evaluate("sentFor") == 0
+
+
 def test_a_refused_training_says_why_and_keeps_the_form(page: Page, tmp_path: Path) -> None:
     (tmp_path / "few.csv").write_text("a,b\n1,2\n3,4\n")
     page.goto("/ui/train")
@@ -114,6 +138,38 @@ def test_curves_of_what_was_trained_are_drawn(page: Page) -> None:
         page.goto(f"/ui/models/{model}/compare?a=1&b=1")
         expect(page.get_by_role("img", name=curve)).to_be_visible()
         expect(page.locator("svg.curves polyline")).to_have_count(4)
+
+
+LISTENERS = """
+window.listeners = 0;
+const count = (name, by) => {
+  const before = EventTarget.prototype[name];
+  EventTarget.prototype[name] = function (...all) {
+    if (this === window && all[0] === "dppxchange") listeners += by;
+    return before.apply(this, all);
+  };
+};
+count("addEventListener", 1);
+count("removeEventListener", -1);
+"""
+"""Counts what a chart adds to the window: until it is removed, the chart is kept."""
+
+
+def test_charts_that_were_replaced_are_forgotten(page: Page, place: Modelgate) -> None:
+    requests.post(f"{place.address}/v1/models/iris/predict", json=IRIS, headers=AS_ADMIN, timeout=60)
+    page.add_init_script(LISTENERS)
+    charts = page.locator("[data-chart] .uplot")
+    page.goto("/ui/models/iris/traffic")
+    expect(charts).to_have_count(4, timeout=SLOW)
+    before = page.evaluate("listeners")
+    for _ in range(3):
+        charts.first.evaluate("chart => { chart.id = 'old'; }")
+        page.evaluate("document.body.dispatchEvent(new CustomEvent('tick'))")
+        expect(page.locator("#old")).to_have_count(0)
+        expect(charts).to_have_count(4)
+    page.evaluate("dispatchEvent(new Event('resize'))")
+    expect(charts).to_have_count(4)
+    assert page.evaluate("listeners") == before
 
 
 def test_a_key_is_made_used_and_revoked(page: Page, place: Modelgate) -> None:
