@@ -68,7 +68,7 @@ class Webhooks:
         found = self._redis.hgetall(LAST_TRIES).items()
         return {name.decode(errors="replace"): json.loads(text) for name, text in found}
 
-    def deliveries(self, job_id: str) -> list[Mapping[str, object]]:
+    def deliveries(self, job_id: str) -> list[Mapping[str, Any]]:
         """Return the deliveries of a job as JSON, in the order of their ids. Two round trips."""
         ids = sorted(name.decode() for name in self._redis.smembers(f"mg-events:of:{job_id}"))
         found = self._scripts.send([("HGETALL", f"mg-events:delivery:{name}") for name in ids]) if ids else []
@@ -83,7 +83,7 @@ def readable(text: bytes | None) -> Subscription | None:
         return None
 
 
-def _delivery(name: str, fields: Mapping[bytes, bytes]) -> Mapping[str, object]:
+def _delivery(name: str, fields: Mapping[bytes, bytes]) -> Mapping[str, Any]:
     tries = sorted((int(key[4:]), json.loads(text)) for key, text in fields.items() if key.startswith(b"try:"))
     following = fields.get(b"next")
     return {

@@ -75,7 +75,7 @@ def blueprint(subscriptions: Subscriptions, reader: JobReader, allowed: AllowedT
     @routes.get("/jobs/<job_id>/deliveries", level=Level.OWN, docs=_DELIVERIES)
     def deliveries(job_id: str) -> Response:
         job = reader.read(job_id)
-        return json_response({"items": subscriptions.webhooks.deliveries(job.id)}, headers=FRESH)
+        return json_response({"items": subscriptions.deliveries(job.id)}, headers=FRESH)
 
     return routes
 

@@ -1,9 +1,10 @@
-"""Subscriptions to events: made, listed, deleted. Decides which of them a caller sees."""
+"""Subscriptions to events: made, listed, deleted. Decides which of them, and of their deliveries, a caller sees."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from broker.webhooks import TooManyWebhooks, Webhooks
 from contract.keys import Key, Scope
@@ -49,6 +50,20 @@ class Subscriptions:
             before, _ = self.get(name)
             if self.webhooks.replace(name, before, None):
                 return
+
+    def deliveries(self, job_id: str) -> list[Mapping[str, Any]]:
+        """Return the deliveries of a job to its own URL, and to the subscriptions that the caller may list."""
+        caller, found = self.caller(), self.webhooks.deliveries(job_id)
+        if caller.allows(Scope.ADMIN):
+            return found
+        listed = self.webhooks.all() if caller.allows(Scope.PUBLISH) else []
+        # A delivery from before the subscription went to another one of the same name, which was deleted.
+        since = {one.name: one.created_at for one in listed if self._exists(one)}
+        return [
+            one
+            for one in found
+            if (name := one["webhook"]) is None or (name in since and since[name] <= one["created_at"])
+        ]
 
     def _exists(self, one: Subscription) -> bool:
         caller = self.caller()

@@ -9,6 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
+from broker.deliveries import Deliveries, Planned
+from broker.outbox import Outbox
 from broker.webhooks import MOST, Webhooks
 from contract.keys import Key, Scope
 from contract.settings import Settings
@@ -145,6 +147,41 @@ def test_the_webhook_of_another_owner_does_not_exist(admin: Caller, redis: Redis
     assert sales("GET", "/v1/webhooks").json["items"] == []
     assert [one["name"] for one in admin("GET", "/v1/webhooks").json["items"]] == ["mine"]
     assert admin("DELETE", "/v1/webhooks/mine").status_code == 204
+
+
+def deliver(redis: Redis, job_id: str, *webhooks: str) -> None:
+    """Plan a delivery of the end of a job to each of these subscriptions; '': to its own URL."""
+    planned = [Planned(f"msg_{job_id}_{name}", URL, name, "training.failed", b"{}") for name in webhooks]
+    Deliveries(redis, Outbox(redis)).plan(b"", job_id, planned)
+
+
+def webhooks_of(caller: Caller, job_id: str) -> list[str | None]:
+    return [one["webhook"] for one in caller("GET", f"/v1/jobs/{job_id}/deliveries").json["items"]]
+
+
+def test_deliveries_show_nobody_the_subscription_of_another_owner(admin: Caller, redis: Redis) -> None:
+    risk = publisher(admin, redis, "risk")
+    reader = Caller.with_key(admin.client, redis, Key("k", "k", "risk", frozenset({Scope.PREDICT})))
+    assert admin("PUT", "/v1/webhooks/ops", json=WANTED).status_code == 201
+    assert risk("PUT", "/v1/webhooks/mine", json=WANTED).status_code == 201
+    job_id = risk("POST", PREDICT, json=ROW, headers={"Webhook-Url": URL}).json["id"]
+    deliver(redis, job_id, "", "mine", "ops")
+    assert webhooks_of(admin, job_id) == [None, "mine", "ops"]
+    assert webhooks_of(risk, job_id) == [None, "mine"]
+    assert webhooks_of(reader, job_id) == [None], "it takes `publish` to see subscriptions"
+
+
+def test_a_subscription_with_the_name_of_a_deleted_one_shows_none_of_its_deliveries(
+    admin: Caller, redis: Redis
+) -> None:
+    risk = publisher(admin, redis, "risk")
+    assert admin("PUT", "/v1/webhooks/ops", json=WANTED).status_code == 201
+    job_id = risk("POST", PREDICT, json=ROW).json["id"]
+    deliver(redis, job_id, "ops")
+    assert admin("DELETE", "/v1/webhooks/ops").status_code == 204
+    assert risk("PUT", "/v1/webhooks/ops", json=WANTED).status_code == 201
+    assert webhooks_of(risk, job_id) == []
+    assert webhooks_of(admin, job_id) == ["ops"]
 
 
 def test_the_deliveries_of_a_job_are_for_those_who_see_it(admin: Caller, redis: Redis) -> None:
