@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from broker.deliveries import Ended, Planned
-from broker.job_kinds import PREDICTION
+from broker.job_kinds import FILE_PREDICTION, PREDICTION
 from contract.errors import Failure
 from contract.jobs import Job
 from contract.webhooks import Subscription
@@ -51,10 +51,11 @@ def _job_body(ended: Ended) -> bytes:
 
 
 def _shown(job: Job) -> Job:
-    """Return the job as a webhook gets it. Who took it, and why a prediction failed, may tell more than the key that
-    asked for it may know (scopes, `detail: terse`), so the job has to be read for that."""
-    job = replace(job, worker="")
-    if job.kind != PREDICTION.name or job.error is None:
+    """Return the job as a webhook gets it. Who took it, why a prediction or a file failed, and the warnings of a file,
+    which name columns, may tell more than the key that asked for it may know (scopes, `detail: terse`). So the job has
+    to be read for that."""
+    job = replace(job, worker="", warnings=() if job.kind == FILE_PREDICTION.name else job.warnings)
+    if job.kind not in (PREDICTION.name, FILE_PREDICTION.name) or job.error is None:
         return job
     return replace(job, error=Failure(job.error.code, f"GET /v1/jobs/{job.id} has the reason"))
 

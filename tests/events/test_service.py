@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from broker.file_tasks import FileTasks
+from broker.gateway.files import FileJobs
 from broker.gateway.jobs import Jobs
 from broker.gateway.trainer_client import TrainerClient
 from broker.metrics.reading import MetricsReader
@@ -28,6 +30,7 @@ from events import sender
 from events.sender import Sender
 from events.service import Service
 from tests.broker.samples import job, key, outcome, scorer, take
+from tests.broker.test_files import SCORED, file_job, planned, taken
 from tests.receiver import Receiver, receiver
 from tests.support import SIGNER, numbers, until, write_version
 
@@ -248,6 +251,43 @@ def test_why_a_prediction_failed_has_to_be_read(redis: Redis, jobs: Jobs, servic
     message = hook.bodies()[0]
     assert message["type"] == "prediction.failed" and message["data"]["error"]["code"] == "model_error"
     assert "secret_income" not in json.dumps(message)
+
+
+@pytest.fixture
+def lane(redis: Redis) -> FileTasks:
+    Leases(redis).register("w-0-x")
+    return FileTasks(redis, "w-0-x")
+
+
+@pytest.fixture
+def files(redis: Redis) -> FileJobs:
+    return FileJobs(redis, timeout=30, result_ttl=60)
+
+
+def test_why_a_file_failed_has_to_be_read(
+    redis: Redis, files: FileJobs, lane: FileTasks, service: Service, hook: Receiver
+) -> None:
+    subscribe(redis, "ops", hook.url, "file_prediction.failed")
+    assert files.submit(file_job("f", webhook=hook.url), 10)
+    errors = [{"row": 0, "field": "secret_income", "code": "missing_field", "message": "secret_income is missing"}]
+    lane.finish(taken(lane), Failure("invalid_instances", "row 0: secret_income is missing", {"errors": errors}))
+    run_until(service, lambda: len(hook.received) == 2, "it is reported to its URL and to the subscription")
+    for message in hook.bodies():
+        assert message["type"] == "file_prediction.failed" and message["data"]["error"]["code"] == "invalid_instances"
+        assert message["data"]["error"]["message"] == "GET /v1/jobs/f has the reason"
+        assert "secret_income" not in json.dumps(message)
+
+
+def test_the_warnings_of_a_file_have_to_be_read(
+    redis: Redis, files: FileJobs, lane: FileTasks, service: Service, hook: Receiver
+) -> None:
+    planned(files, lane, "f", 1, webhook=hook.url)
+    lane.finish(taken(lane), SCORED)
+    lane.finish(taken(lane), {"warnings": ["the column 'default' is the target of the model"]})
+    run_until(service, lambda: hook.received, "it is reported")
+    message = hook.bodies()[0]
+    assert message["type"] == "file_prediction.succeeded" and message["data"]["output"]["rows"] == 10
+    assert message["data"]["warnings"] == []
 
 
 def test_a_subscription_gets_the_events_of_its_owner_and_models(
