@@ -1,8 +1,16 @@
-"""The state of an allowance, such as rows a second."""
+"""Allowances: an owner's part of what all owners share, and the state of one such as rows a second."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+PER_FREE = 9
+"""How many an owner may have of what all owners share, for each one that is free: so others find room (ADR 44)."""
+
+
+def most_of_one_owner(whole: int) -> int:
+    """Return how many of `whole` an owner may have while others have none: nine tenths, and at least one."""
+    return max(1, whole * PER_FREE // (PER_FREE + 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from broker.records import echo, further_fields, job_data
 from broker.room import Room
 from broker.scripts import Call, Scripts, Step
 from contract.jobs import ColumnarRows, Job, PredictionJob
+from contract.quotas import PER_FREE
 from contract.signature import PREDICT
 
 _PER_CALL = 500
@@ -69,7 +70,7 @@ class Jobs:
         self._first_expiry: tuple[float, float | None] = (float("-inf"), None)
         self._listing = Listing(connection, self._scripts)
         self._result_ttl = result_ttl
-        self._header = (timeout, result_ttl, max_queue_rows)
+        self._header = (timeout, result_ttl, max_queue_rows, PER_FREE)
 
     def submit(self, jobs: Sequence[PredictionJob]) -> list[Submission]:
         """Submit prediction jobs. Returns for each whether it is in Redis now, or which limit refuses it.

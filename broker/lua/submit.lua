@@ -2,8 +2,9 @@
 --
 -- Writes rq:job:<id>, rq:queue:<q>, rq:queues (SET), the deadlines, mg:rate:<key>:<model>,
 -- mg:idempotency:<owner>:<hash>; mg:rows, mg:ready, mg:owners:<base>, mg:turn and the bells.
--- ARGV: q, model, timeout (s), result TTL (s), most rows that may wait for the model; the id of the key, and its limits
---   ('' for none): rows waiting and jobs in flight of its owner, rows a second; then for each job
+-- ARGV: q, model, timeout (s), result TTL (s), most rows that may wait for the model, most rows that an owner may have
+--   waiting for each row that is free (its first row only needs a free one); the id of the key, and its limits ('' for
+--   none): rows waiting and jobs in flight of its owner, rows a second; then for each job
 --   id, created_at (RQ's text), rows, version, data, echo (JSON or ''), reply (a channel or ''),
 --   ms after which it expires unless it has started (or ''), the ids of its request (or ''), further fields of
 --   rq:job:<id> (a JSON object of texts, or '').
@@ -13,12 +14,11 @@
 --   now, µs until the rows of a whole second may, µs until this job may.
 -- A full Redis refuses it: its first write is an HSET.
 local SECOND = 1000000
-local SHARE = 9 -- rows that an owner may have waiting for each row that is free, so that others always find room
-local FIRST, EACH, NONE = 10, 10, {}
-local q, model, timeout, ttl, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-local most_waiting, most_in_flight, rate = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local FIRST, EACH, NONE = 11, 10, {}
+local q, model, timeout, ttl, most, per_free = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local most_waiting, most_in_flight, rate = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local kind, base = kind_of(q)
-local rate_key = 'mg:rate:' .. ARGV[6] .. ':' .. model
+local rate_key = 'mg:rate:' .. ARGV[7] .. ':' .. model
 local answers, ids, added, charged = {}, {}, 0, false
 
 local mine, others = tonumber(call('HGET', 'mg:rows', q) or '0'), 0
@@ -44,7 +44,7 @@ for at = FIRST, #ARGV, EACH do
     answer = 1
   elseif known then
     answer = known
-  elseif left < 0 or q ~= base and waiting > rows and waiting > SHARE * left then
+  elseif left < 0 or q ~= base and waiting > math.max(1, per_free * left) then
     answer = 'queue'
   elseif most_waiting and waiting > most_waiting then
     answer = 'rows_waiting'

@@ -20,7 +20,7 @@ from contract.instances import Instances
 from contract.jobs import Job, PredictionJob, Refused, Status, timestamp
 from contract.keys import EVERYBODY, Detail, Key
 from contract.manifest import ModelManifest
-from contract.quotas import Quota
+from contract.quotas import Quota, most_of_one_owner
 from contract.repository import Repository
 from contract.signature import PREDICT
 from contract.wording import listed
@@ -189,9 +189,12 @@ class Predictor:
         return self._queue_full(job.model) if by is Limit.QUEUE else self._over_limit(job, by, submission)
 
     def check_size(self, rows: int, caller: Key) -> None:
-        """Raise `Refusal` for a request with more rows than the queue or a limit of the key ever allows."""
-        allowed = caller.limits.rows_waiting
-        if rows > self.max_rows:
+        """Raise `Refusal` for a request with more rows than the queue, an owner's part of it or a limit of the key ever
+        allows."""
+        allowed, part = caller.limits.rows_waiting, most_of_one_owner(self.max_rows)
+        if caller.owner and rows > part:
+            most = f"of one owner for a model ({part}, nine tenths of MAX_QUEUE_ROWS)"
+        elif rows > self.max_rows:
             most = f"for a model ({self.max_rows}, MAX_QUEUE_ROWS)"
         elif allowed is not None and rows > allowed:
             most = f"of the owner {caller.owner!r} ({allowed}, rows_waiting)"

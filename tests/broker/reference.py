@@ -15,12 +15,9 @@ from broker.lease_groups import SCORERS
 from broker.scorer import BatchLimits
 from contract.errors import Failure
 from contract.jobs import PredictionJob, PredictionOutcome
+from contract.quotas import PER_FREE
 
 OPEN = ("queued", "started")
-SHARE = 9
-"""Rows that an owner may have waiting for each row that is left for others."""
-
-
 SEVERAL = "+"
 PART = 8
 """Of a batch that is left once several owners have had jobs of its model at once."""
@@ -153,7 +150,7 @@ class Reference:
         waiting = self.rows.get(queue, 0)
         of_all = sum(rows for other, rows in self.rows.items() if PREDICTION.model_of(other) == life.job.model)
         left = self.most_rows - of_all - life.rows
-        if left < 0 or (PREDICTION.owner_of(queue) and waiting and waiting + life.rows > SHARE * left):
+        if left < 0 or (PREDICTION.owner_of(queue) and waiting + life.rows > max(1, PER_FREE * left)):
             return Limit.QUEUE
         if limits.rows_waiting is not None and waiting + life.rows > limits.rows_waiting:
             return Limit.ROWS_WAITING

@@ -152,11 +152,23 @@ def test_a_full_queue_of_one_owner_leaves_room_for_another(jobs: Jobs) -> None:
     assert refusals(jobs, some(key("n", ""), 1)) == [None]
 
 
+def test_a_single_request_of_one_owner_leaves_room_for_another(jobs: Jobs) -> None:
+    assert refusals(jobs, some(RISK, 1, rows=1000) + some(RISK, 1, rows=901)) == [Limit.QUEUE] * 2
+    assert refusals(jobs, some(RISK, 1, rows=900)) == [None]
+    assert refusals(jobs, some(SALES, 50)) == [None] * 50
+
+
 def test_all_owners_together_have_the_rows_of_the_model(jobs: Jobs) -> None:
-    assert refusals(jobs, some(RISK, 1, rows=950)) == [None]
-    assert refusals(jobs, some(SALES, 1, rows=51)) == [Limit.QUEUE]
-    assert refusals(jobs, some(SALES, 1, rows=50)) == [None]
+    assert refusals(jobs, some(RISK, 1, rows=900)) == [None]
+    assert refusals(jobs, some(SALES, 1, rows=91)) == [Limit.QUEUE]
+    assert refusals(jobs, some(SALES, 1, rows=90)) == [None]
+    assert refusals(jobs, some(key("t", "third"), 1, rows=9)) == [None]
+    assert refusals(jobs, some(key("f", "fourth"), 2)) == [None, Limit.QUEUE], "the last row is for anybody"
     assert refusals(jobs, some(key("n", ""), 1)) == [Limit.QUEUE]
+
+
+def test_without_an_owner_a_request_may_fill_the_queue(jobs: Jobs) -> None:
+    assert refusals(jobs, some(key("n", ""), 1, rows=1000)) == [None]
 
 
 # What others see of the queues

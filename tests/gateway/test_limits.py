@@ -81,6 +81,18 @@ def test_a_request_with_more_rows_than_may_ever_wait_is_too_large(predict: Predi
     assert "Retry-After" not in refused.headers
 
 
+def test_a_request_with_more_rows_than_one_owner_may_ever_have_waiting_is_too_large(predict: Predict) -> None:
+    refused = predict(Limits(), 91)
+    assert (refused.status_code, refused.json["code"]) == (413, "too_many_rows")
+    assert "than may wait of one owner for a model (90, nine tenths of MAX_QUEUE_ROWS)" in refused.json["detail"]
+    assert predict(Limits(), 90).status_code == 202
+
+
+def test_without_keys_a_request_may_have_as_many_rows_as_may_wait(settings: Settings) -> None:
+    client = create_app(replace(settings, max_queue_rows=100)).test_client()
+    assert client.post("/v1/models/sum/predict", json={"instances": [ROW] * 100}).status_code == 202
+
+
 def test_a_key_without_limits_gets_no_such_headers(predict: Predict) -> None:
     answer = predict(Limits())
     assert answer.status_code == 202
