@@ -28,10 +28,11 @@ from broker.job_kinds import TRAINING
 from broker.records import dumps
 from broker.scripts import Scripts
 from broker.signatures import Signer
-from broker.trainer_jobs import SIGNATURE_TTL, require_signer, training_job
+from broker.trainer_jobs import SIGNATURE_TTL, TooManyWaiting, require_signer, training_job
 from contract.errors import ModelgateError
 from contract.jobs import timestamp
 from contract.keys import EVERYBODY, Key
+from contract.quotas import most_of_one_owner
 from contract.training import TrainingRequest
 
 KEY = "mg:schedules"
@@ -49,7 +50,7 @@ _YEARS = 8
 
 
 class TooManySchedules(Exception):
-    """The limit is reached; the message says what to do."""
+    """There are as many schedules as there may be, of all owners or of one; the message says what to do."""
 
 
 class OthersSchedule(Exception):
@@ -122,12 +123,13 @@ class Schedules:
 
     def put(self, model: str, cron: str, request: TrainingRequest, caller: Key = EVERYBODY) -> Schedule:
         """Set the schedule of `model`, which then belongs to the owner of `caller`. Raises `ValueError` for an invalid
-        `cron`, `TooManySchedules`, `OthersSchedule`, and `TrainerUnavailable` without a signer."""
+        `cron`, `TooManySchedules`, `TooManyWaiting` if the owner has as many as trainings of the key may wait,
+        `OthersSchedule`, and `TrainerUnavailable` without a signer."""
         while True:
             before = self.get(model)
             if before and not caller.sees(before.owner):
                 raise OthersSchedule
-            if made := self._replace(model, before, cron, request, caller.owner):
+            if made := self._replace(model, before, cron, request, caller.owner, caller.limits.trainings_waiting):
                 return made
 
     def delete(self, model: str, caller: Key = EVERYBODY) -> bool:
@@ -176,17 +178,26 @@ class Schedules:
             return None
 
     def _replace(
-        self, model: str, before: Schedule | None, cron: str, request: TrainingRequest, owner: str
+        self,
+        model: str,
+        before: Schedule | None,
+        cron: str,
+        request: TrainingRequest,
+        owner: str,
+        most: int | None = None,
     ) -> Schedule | None:
         """Replace the schedule `before` and return the new one. Returns None, and changes nothing, if the schedule is
-        no longer `before`. Raises `ValueError` for an invalid `cron`."""
+        no longer `before`. `most`: schedules that the owner may have; None: no limit of a key. Raises `ValueError` for
+        an invalid `cron`, and as `_check_room`."""
         run_at = next_run(cron, datetime.now(UTC))
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.watch(KEY, self._registry.key)
             if _readable(model.encode(), pipeline.hget(KEY, model)) != before:
                 return None
-            if before is None and pipeline.hlen(KEY) >= MOST:
-                raise TooManySchedules(f"there are {MOST} schedules already; delete one first")
+            if before is None or before.owner != owner:
+                entries = pipeline.hgetall(KEY)
+                entries.pop(model.encode(), None)
+                _check_room(entries, owner, most)
             waits = before is not None and pipeline.zscore(self._registry.key, before.job) is not None
             pipeline.multi()
             if before is not None and waits:
@@ -212,6 +223,18 @@ class Schedules:
         pipeline.hset(job.key, mapping={"signature": signature, **({"owner": owner} if owner else {})})
         pipeline.zadd(self._registry.key, {job.id: round(run_at.timestamp())})
         return job
+
+
+def _check_room(others: Mapping[bytes, bytes], owner: str, most: int | None) -> None:
+    """Raise `TooManySchedules` if beside these entries there is no place for a schedule of `owner`, and
+    `TooManyWaiting` if it has `most` already: runs enter the queue without a check of the key's limit."""
+    if len(others) >= MOST:
+        raise TooManySchedules(f"there are {MOST} schedules already; delete one first")
+    found = sum(one is not None and one.owner == owner for one in itertools.starmap(_readable, others.items()))
+    if most is not None and found >= most:
+        raise TooManyWaiting
+    if owner and found >= (part := most_of_one_owner(MOST)):
+        raise TooManySchedules(f"one owner can have {part} schedules, and yours has as many; delete one first")
 
 
 def _readable(model: bytes, text: bytes | None) -> Schedule | None:

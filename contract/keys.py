@@ -40,8 +40,8 @@ class Limits:
     """The limits of a key; None: no limit.
 
     `rows_per_second` counts the rows of this key for each model. `rows_waiting` and `jobs_in_flight` (waiting or
-    running) count the jobs of its owner for each model. `trainings_waiting` counts those of its owner, and
-    `upload_mb_per_day` the uploads of this key.
+    running) count the jobs of its owner for each model. `trainings_waiting` counts those of its owner, and apart from
+    them its schedules; `upload_mb_per_day` counts the uploads of this key.
     """
 
     rows_per_second: int | None = None

@@ -116,7 +116,7 @@ _PUT = Operation(
     {200: Answer("The schedule.", "Schedule")},
     problems=(
         *("409 others_schedule", "409 too_many_schedules", "422 invalid_name", "422 invalid_training"),
-        *("503 no_trainer", *KEPT),
+        *("429 trainings_waiting_limit", "503 no_trainer", *KEPT),
     ),
     body="NewSchedule",
 )

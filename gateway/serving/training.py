@@ -106,11 +106,18 @@ class Trainings:
 
     def put_schedule(self, model: str, cron: str, request: TrainingRequest) -> Schedule:
         """Store a schedule and return it. Raises `ValueError` for an invalid `cron`, and `Refusal` if there are too
-        many schedules or another owner has the schedule of this model."""
+        many schedules, of all owners, of this one or for this key, or another owner has the schedule of this model."""
         try:
             return self.schedules.put(model, cron, request, self.caller())
         except TooManySchedules as error:
             raise Refusal(Reason.TOO_MANY_SCHEDULES, str(error)) from error
+        except TooManyWaiting as error:
+            most = self.caller().limits.trainings_waiting
+            detail = (
+                f"your owner has as many schedules as this key lets trainings wait ({most}, trainings_waiting);"
+                " delete one first"
+            )
+            raise Refusal(Reason.TRAININGS_WAITING_LIMIT, detail) from error
         except OthersSchedule as error:
             detail = f"another owner has the schedule of the model {model!r}; only an admin can replace it"
             raise Refusal(Reason.OTHERS_SCHEDULE, detail) from error

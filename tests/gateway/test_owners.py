@@ -23,7 +23,7 @@ from broker.schedules import OthersSchedule, Schedules
 from broker.supervisor import Leases
 from broker.trainer import Scheduler, TrainerQueue
 from contract.jobs import PredictionJob
-from contract.keys import Key, Scope
+from contract.keys import Key, Limits, Scope
 from contract.settings import Settings
 from contract.training import TrainingRequest
 from gateway.app import create_app
@@ -226,6 +226,40 @@ def test_the_schedule_of_another_owner_is_not_replaced(
     assert admin("DELETE", PATH).status_code == 204
     assert sales("PUT", PATH, json=SCHEDULE).status_code == 200
     assert risk("GET", PATH).status_code == 404
+
+
+def put_schedules(caller: Caller, *models: str) -> list[tuple[int, str | None]]:
+    answers = [caller("PUT", f"/v1/models/{model}/schedule", json=SCHEDULE) for model in models]
+    return [(answer.status_code, answer.json.get("code")) for answer in answers]
+
+
+def test_an_owner_has_as_many_schedules_as_the_key_lets_trainings_wait(
+    holder: Callable[[Key], Caller], sales: Caller, trainer: TrainerQueue
+) -> None:
+    limited = holder(replace(RISK, limits=Limits(trainings_waiting=2)))
+    refused = (429, "trainings_waiting_limit")
+    assert put_schedules(limited, "a", "b", "c") == [(200, None)] * 2 + [refused]
+    answer = limited("PUT", "/v1/models/c/schedule", json=SCHEDULE)
+    assert answer.json["detail"] == (
+        "your owner has as many schedules as this key lets trainings wait (2, trainings_waiting); delete one first"
+    )
+    assert "Retry-After" not in answer.headers, "waiting does not help"
+    assert put_schedules(limited, "b") == [(200, None)], "one that exists can be replaced"
+    assert put_schedules(sales, "c", "d", "e") == [(200, None)] * 3
+    assert limited("DELETE", "/v1/models/a/schedule").status_code == 204
+    assert put_schedules(limited, "f", "g") == [(200, None), refused]
+
+
+def test_one_owner_leaves_places_for_the_schedules_of_others(
+    risk: Caller, sales: Caller, admin: Caller, trainer: TrainerQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.schedules.MOST", 4)
+    full = (409, "too_many_schedules")
+    assert put_schedules(risk, "a", "b", "c", "d", "a") == [(200, None)] * 3 + [full, (200, None)]
+    answer = risk("PUT", "/v1/models/d/schedule", json=SCHEDULE)
+    assert answer.json["detail"] == "one owner can have 3 schedules, and yours has as many; delete one first"
+    assert put_schedules(sales, "d", "e") == [(200, None), full]
+    assert put_schedules(admin, "a") == [(200, None)], "an admin can replace one of another owner"
 
 
 def test_only_one_of_several_owners_that_put_a_schedule_at_once_wins(redis: Redis, redis_url: str) -> None:
