@@ -84,6 +84,7 @@ class Route(Rule):
         docs: Operation | None = None,
         audit: Action | None = None,
         body: BodyLimit = SMALL_BODY,
+        streams: bool = False,
         any_host: bool = False,
         without_redis: bool = False,
         errors: ErrorShape | None = None,
@@ -92,12 +93,13 @@ class Route(Rule):
         page: bool = False,
         **options: Any,
     ) -> None:
-        """`any_host`: while there are no keys, it answers under any `Host`, as `open` routes do. `without_redis`: while
-        Redis is away, it takes the keys that the process has seen valid. `errors`: the shape of its errors if they are
-        not problems. `statuses`: those of problems by code, where they are not ours. `key`: the name of the key whose
-        rights callers without a key have. `page`: it is for browsers, so it takes the key of a session, its errors are
-        pages, and it is no part of the HTTP interface. Raises `TypeError` if the level is missing, or the
-        documentation, or the action of a route that has to be audited; then the gateway does not start."""
+        """`streams`: what it reads in pieces goes to the spool, which has limits of its own. `any_host`: while there
+        are no keys, it answers under any `Host`, as `open` routes do. `without_redis`: while Redis is away, it takes
+        the keys that the process has seen valid. `errors`: the shape of its errors if they are not problems.
+        `statuses`: those of problems by code, where they are not ours. `key`: the name of the key whose rights callers
+        without a key have. `page`: it is for browsers, so it takes the key of a session, its errors are pages, and it
+        is no part of the HTTP interface. Raises `TypeError` if the level is missing, or the documentation, or the
+        action of a route that has to be audited; then the gateway does not start."""
         if level is None:
             levels = ", ".join(f"Level.{level.name}" for level in Level)
             raise TypeError(f"the route {path} declares no level; add level=, one of {levels}")
@@ -112,6 +114,7 @@ class Route(Rule):
         self.docs = docs
         self.audit = audit
         self.body = body
+        self.streams = streams
         self.any_host = any_host
         self.without_redis = without_redis
         self.errors = errors

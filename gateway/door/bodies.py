@@ -15,28 +15,32 @@ if TYPE_CHECKING:
 
 
 class Body:
-    """Takes the place of `wsgi.input`.
+    """Takes the place of `wsgi.input`, and keeps to the limit of the route.
 
-    Read at once, it is a whole body within the limit of the route. Read in pieces, it has no limit of its own: an
-    upload goes to the spool, which has a quota.
+    If the route streams, only a body that is read at once has that limit. One that is read in pieces goes to the spool,
+    which has a quota.
     """
 
-    __slots__ = ("_coding", "_length", "_limit", "_stream")
+    __slots__ = ("_coding", "_length", "_limit", "_received", "_stream", "_streams")
 
-    def __init__(self, environ: WSGIEnvironment, limit: BodyLimit) -> None:
+    def __init__(self, environ: WSGIEnvironment, limit: BodyLimit, *, streams: bool) -> None:
         # Not the environ itself, which holds this: such a cycle stays in memory until the garbage collector comes.
         self._coding = environ.get("HTTP_TRANSFER_ENCODING")
         self._length = environ.get("CONTENT_LENGTH")
         self._limit = limit
+        self._streams = streams
+        self._received = 0
         self._stream = environ["wsgi.input"]
 
     def read(self, size: int = -1) -> bytes:
         """Return the next `size` bytes, or the whole body.
 
-        For the whole body it raises `MalformedBody` if the client hangs up, and `Problem`: 413 for a body over the
-        limit, 501 for a transfer coding other than chunks.
+        Raises `Problem` (413) for a body over the limit. For the whole body it also raises `MalformedBody` if the
+        client hangs up, and `Problem` (501) for a transfer coding other than chunks.
         """
-        return self._stream.read(size) if size >= 0 else self._whole()
+        if size < 0:
+            return self._whole()
+        return self._stream.read(size) if self._streams else self._piece(size)
 
     def _whole(self) -> bytes:
         """Read without Werkzeug's stream, which copies in pieces, and ends silently when the client hangs up."""
@@ -54,6 +58,15 @@ class Body:
         if length is not None and len(body) < length:
             raise MalformedBody(f"the body ends after {len(body)} of {length} bytes")
         return body
+
+    def _piece(self, size: int) -> bytes:
+        """Read at most one byte more than the limit, also if the client announces or sends far more."""
+        most = self._limit.bytes
+        piece: bytes = self._stream.read(min(size, most + 1 - self._received))
+        self._received += len(piece)
+        if self._received > most:
+            raise self._too_large()
+        return piece
 
     def _too_large(self) -> Problem:
         return Problem(413, "body_too_large", f"the body is larger than {self._limit.words}")

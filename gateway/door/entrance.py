@@ -125,7 +125,7 @@ class Door:
         except (Problem, Refusal, RedisError) as error:
             answer = self._error_page if exchange.route is not None and exchange.route.page else response_to
             return answer(error)(environ, exchange.start_response)
-        environ["wsgi.input"] = Body(environ, route.body)
+        environ["wsgi.input"] = Body(environ, route.body, streams=route.streams)
         if reference is None:
             return self._flask(environ, exchange.start_response)
         return self._fast_path.answer(environ, reference)(environ, exchange.start_response)

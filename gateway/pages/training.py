@@ -51,7 +51,7 @@ class TrainingPages:
             model = request.args.get("model", "").strip()
             return self._form({"model": model, "again": model if self._known(model) else ""})
 
-        @routes.post("/train/preview", level=Level.TRAIN, page=True, audit="preview_training")
+        @routes.post("/train/preview", level=Level.TRAIN, page=True, audit="preview_training", streams=True)
         def preview() -> Response:
             with self._received() as upload:
                 given = {name: upload.fields.get(name, "").strip() for name in ("model", "again", "suggested")}
@@ -65,7 +65,7 @@ class TrainingPages:
                 self.spool.discard(upload.files.values())
                 return self._form(given, found, asked)
 
-        @routes.post("/train", level=Level.TRAIN, page=True, audit="train")
+        @routes.post("/train", level=Level.TRAIN, page=True, audit="train", streams=True)
         def train() -> Response:
             with self._received() as upload:
                 model = upload.fields.get("model", "").strip()

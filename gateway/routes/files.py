@@ -102,7 +102,7 @@ def blueprint(files: FilePredictor, reader: JobReader, webhooks: AllowedTargets 
     """`webhooks`: where they may go; None: there are none."""
     routes = Blueprint("files", __name__, url_prefix="/v1")
 
-    @routes.post("/models/<reference>/predict-file", level=Level.PREDICT, docs=_POST)
+    @routes.post("/models/<reference>/predict-file", level=Level.PREDICT, docs=_POST, streams=True)
     def post(reference: str) -> JobAnswer:
         options, size, exchange = _options(webhooks), _size(), current()
         model = files.model(reference, options.method)

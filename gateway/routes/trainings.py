@@ -134,7 +134,7 @@ def blueprint(
     """`fields`: the limit of a form's fields. `webhooks`: where they may go; None: there are none."""
     routes = Blueprint("trainings", __name__, url_prefix="/v1")
 
-    @routes.post("/models/<name>/train", level=Level.TRAIN, docs=_TRAIN, audit=_action)
+    @routes.post("/models/<name>/train", level=Level.TRAIN, docs=_TRAIN, audit=_action, streams=True)
     def train(name: str) -> JobAnswer | Response:
         check_new_name(name)
         recipes = trainings.recipes()

@@ -74,7 +74,7 @@ def blueprint(
     deleted after the command."""
     routes = Blueprint("uploads", __name__, url_prefix="/v1/models")
 
-    @routes.post("/<name>/versions", level=Level.PUBLISH, docs=_PUBLISH, audit=_action, body=EDIT_BODY)
+    @routes.post("/<name>/versions", level=Level.PUBLISH, docs=_PUBLISH, audit=_action, body=EDIT_BODY, streams=True)
     def publish(name: str) -> Response:
         if request.mimetype == MULTIPART:
             answer = upload(name)
