@@ -17,7 +17,7 @@ from contract.instances import MAX_NAMES
 from gateway.media_types import MULTIPART, URLENCODED, check_form, file_in_form
 from gateway.problems import Problem
 from gateway.refusals import MalformedBody
-from gateway.serving.spool import Spool
+from gateway.serving.spool import IncomingUpload, Spool
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -81,23 +81,21 @@ def fields_in(environ: WSGIEnvironment, body: bytes) -> MultiDict[str, str]:
 def receive(environ: WSGIEnvironment, spool: Spool, max_fields: int) -> Upload:
     """Receive the form of a multipart request. The caller hands its files to the trainer, or discards them.
 
-    `max_fields`: bytes that its fields may take, which are held in memory. Raises `Refusal` without space, also during
-    the upload, and `Problem`: 411 without a length, 413 if it is too large, 422 if it repeats a field.
+    `max_fields`: bytes that its fields may take together, which are held in memory. Raises `Refusal` without space,
+    also during the upload, and `Problem`: 411 without a length, 413 if it is too large, 422 if it repeats a field.
     """
     with spool.receiving(length_of(environ)) as upload:
         _, options = parse_options_header(environ.get("CONTENT_TYPE"))
         parser = FormDataParser(
             stream_factory=cast(Any, lambda **_: upload.open()),
-            max_form_memory_size=max_fields,
             max_form_parts=_MAX_PARTS_OF_UPLOAD,
             silent=False,
         )
         try:
-            # Werkzeug's own stream ends silently when the client hangs up; this one raises.
-            body = LimitedStream(environ["wsgi.input"], upload.size)
+            body = _UploadBody(environ["wsgi.input"], upload, max_fields)
             _, fields, files = parser.parse(cast(IO[bytes], body), MULTIPART, upload.size, options)
         except RequestEntityTooLarge as error:
-            limits = f"{_MAX_PARTS_OF_UPLOAD} parts, or fields of more than {max_fields // 1024} KB"
+            limits = f"{_MAX_PARTS_OF_UPLOAD} parts, or fields of more than {max_fields // 1024} KB together"
             detail = f"the form has more than {limits}"
             raise Problem(413, "form_too_large", detail) from error
         except ValueError as error:
@@ -109,6 +107,22 @@ def receive(environ: WSGIEnvironment, spool: Spool, max_fields: int) -> Upload:
         # Werkzeug opens the files in the order in which it returns them.
         kept = {name: file.keep() for name, file in zip(files, upload.files, strict=True)}
     return Upload(fields.to_dict(), kept, {name: _file_name(file.filename or "") for name, file in files.items()})
+
+
+class _UploadBody(LimitedStream):
+    """The body of an upload. Werkzeug's own stream ends silently when the client hangs up; this one raises."""
+
+    def __init__(self, stream: IO[bytes], upload: IncomingUpload, max_fields: int) -> None:
+        super().__init__(stream, upload.size)
+        self._upload = upload
+        self._max_fields = max_fields
+
+    def read(self, size: int = -1) -> bytes | None:
+        """Raises `RequestEntityTooLarge` if what was read before, without the files, is larger than `max_fields`."""
+        # Werkzeug limits each field alone, and neither their names nor what is before the first one.
+        if self.tell() - self._upload.received() > self._max_fields:
+            raise RequestEntityTooLarge
+        return super().read(size)
 
 
 def _file_name(given: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from werkzeug.test import EnvironBuilder
@@ -12,6 +13,7 @@ from werkzeug.test import EnvironBuilder
 from contract.settings import MB
 from gateway import forms
 from gateway.forms import Upload
+from gateway.problems import Problem
 from gateway.refusals import Reason, Refusal
 from gateway.serving.spool import Spool
 
@@ -35,9 +37,12 @@ class Slow:
 
 def receive(spool: Spool, size: int, meanwhile: Callable[[], object] = lambda: None) -> Upload:
     body = HEAD + b"y" * size + END
-    said = {"CONTENT_TYPE": "multipart/form-data; boundary=x", "CONTENT_LENGTH": str(len(body))}
-    environ = {**EnvironBuilder(method="POST").get_environ(), **said, "wsgi.input": Slow(body, meanwhile)}
-    return forms.receive(environ, spool, MB)
+    return forms.receive(environ_of(Slow(body, meanwhile), len(body)), spool, MB)
+
+
+def environ_of(body: Slow | BytesIO, length: int) -> dict[str, Any]:
+    said = {"CONTENT_TYPE": "multipart/form-data; boundary=x", "CONTENT_LENGTH": str(length)}
+    return {**EnvironBuilder(method="POST").get_environ(), **said, "wsgi.input": body}
 
 
 def taken(folder: Path) -> int:
@@ -80,3 +85,27 @@ def test_one_upload_may_not_be_larger_than_allowed(tmp_path: Path) -> None:
         receive(Spool(tmp_path, 10, 1), MB - len(HEAD + END) + 1)
     assert refused.value.reason is Reason.UPLOAD_TOO_LARGE
     assert "1 MB (MAX_UPLOAD_MB)" in refused.value.detail
+
+
+def test_the_fields_beside_a_file_may_take_their_limit_together(tmp_path: Path) -> None:
+    content = HEAD + b"y" * 4 * MB + field(MB // 2) + field(MB // 4) + END
+    form = forms.receive(environ_of(BytesIO(content), len(content)), Spool(tmp_path, 10, 10), MB)
+    assert sorted(map(len, form.fields.values())) == [MB // 4, MB // 2]
+    assert taken(tmp_path) == 4 * MB
+
+
+@pytest.mark.parametrize("before", [b"", HEAD + b"y" * MB], ids=["alone", "after a file"])
+def test_many_fields_that_are_too_large_together_are_not_read_to_their_end(tmp_path: Path, before: bytes) -> None:
+    content = before + b"".join(field(MB // 2 - number) for number in range(20)) + END
+    body = BytesIO(content)
+    with pytest.raises(Problem) as refused:
+        forms.receive(environ_of(body, len(content)), Spool(tmp_path, 100, 100), MB)
+    assert (refused.value.status, refused.value.code) == (413, "form_too_large")
+    assert "fields of more than 1024 KB together" in refused.value.detail
+    assert body.tell() <= len(before) + 1.5 * MB
+    assert taken(tmp_path) == 0
+
+
+def field(size: int) -> bytes:
+    """Return a field whose name no other size has."""
+    return f'\r\n--x\r\nContent-Disposition: form-data; name="f{size}"\r\n\r\n'.encode() + b"1" * size
