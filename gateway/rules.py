@@ -90,6 +90,7 @@ class Route(Rule):
         errors: ErrorShape | None = None,
         statuses: Mapping[str, int] = OUR_STATUSES,
         key: str | None = None,
+        row_in_path: bool = False,
         page: bool = False,
         **options: Any,
     ) -> None:
@@ -97,9 +98,10 @@ class Route(Rule):
         are no keys, it answers under any `Host`, as `open` routes do. `without_redis`: while Redis is away, it takes
         the keys that the process has seen valid. `errors`: the shape of its errors if they are not problems.
         `statuses`: those of problems by code, where they are not ours. `key`: the name of the key whose rights callers
-        without a key have. `page`: it is for browsers, so it takes the key of a session, its errors are pages, and it
-        is no part of the HTTP interface. Raises `TypeError` if the level is missing, or the documentation, or the
-        action of a route that has to be audited; then the gateway does not start."""
+        without a key have. `row_in_path`: the variables of its path are values of a row, which are not audited.
+        `page`: it is for browsers, so it takes the key of a session, its errors are pages, and it is no part of the
+        HTTP interface. Raises `TypeError` if the level is missing, or the documentation, or the action of a route that
+        has to be audited; then the gateway does not start."""
         if level is None:
             levels = ", ".join(f"Level.{level.name}" for level in Level)
             raise TypeError(f"the route {path} declares no level; add level=, one of {levels}")
@@ -120,6 +122,7 @@ class Route(Rule):
         self.errors = errors
         self.statuses = statuses
         self.key = key
+        self.row_in_path = row_in_path
         self.page = page
 
 

@@ -143,7 +143,7 @@ class Door:
 
     def _route(self, environ: WSGIEnvironment) -> tuple[Route | None, Mapping[str, str]]:
         """Return the declared route, or None if Flask will not find one either, and the parts of the path that it
-        names. Raises `Problem` without a level."""
+        names; of a path that holds a row, only the model. Raises `Problem` without a level."""
         path = environ["PATH_INFO"].encode("latin-1").decode(errors="replace")
         try:
             rule, arguments = self._urls.match(path, environ["REQUEST_METHOD"], return_rule=True)
@@ -151,7 +151,7 @@ class Door:
             return None, {}
         if not isinstance(rule, Route):
             raise Problem(403, "no_level", f"the route {rule.rule} declares no level, so it is closed")
-        return rule, arguments
+        return rule, {"reference": arguments["reference"]} if rule.row_in_path else arguments
 
 
 def _no_response(*_: object) -> NoReturn:

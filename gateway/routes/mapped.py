@@ -36,6 +36,7 @@ def blueprint(mapped: Sequence[MappedRoute], predictions: SynchronousPredictions
             errors=route.write_error if route.error else None,
             statuses=route.statuses,
             key=route.key,
+            row_in_path=route.method == "GET",
         )
     return routes
 

@@ -22,6 +22,7 @@ from gateway.app import create_app
 from gateway.door import lent_keys
 from tests.gateway.callers import ADMIN_KEY, store
 from tests.gateway.conftest import scorer, without_redis
+from tests.gateway.test_audit import LESSER, entries
 from tests.support import Sum, write_version
 
 IN_PATH = """
@@ -87,6 +88,18 @@ def test_the_variables_of_a_path_are_a_row(mapped: Open, redis: Redis) -> None:
 def test_a_variable_of_a_path_may_have_the_name_of_one_of_our_own(mapped: Open) -> None:
     client = mapped(IN_PATH.replace("<a>", "<predictions>").replace("<B>", "<route>"))
     assert client.head("/sum/a/1/b/2").status_code == 200
+
+
+def test_no_value_of_a_path_is_in_the_audit_log(mapped: Open, redis: Redis) -> None:
+    """Even if the variables have the names of what entries hold."""
+    text = IN_PATH.replace("/a/<a>/b/<B>", "/<name>/<alias>/<version>/<job_id>/<key_id>")
+    client = mapped(text, admin_key=ADMIN_KEY)
+    values = ("Alice Smith", "rare-illness", "47110815", "secret-job", "secret-key")
+    assert client.get(f"/sum/{'/'.join(values)}").status_code == 401
+    client.application.extensions["outbox"].flush()  # type: ignore[attr-defined]
+    (entry,) = entries(redis, *LESSER)
+    assert not [value for value in values if value in json.dumps(entry)]
+    assert (entry["model"], entry["route"].split("/")[1]) == ("kinds", "sum")
 
 
 def test_labels_become_numbers_again(mapped: Open, redis: Redis) -> None:
