@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 _SENT = (
-    "Authorization, Cancel-After, Content-Type, Idempotency-Key, Last-Event-ID, Prefer, traceparent, X-API-Key,"
-    " X-Request-ID"
+    "Accept, Authorization, Cancel-After, Content-Type, Idempotency-Key, If-None-Match, If-Range,"
+    " Inference-Header-Content-Length, Last-Event-ID, Prefer, Range, traceparent, Webhook-Url,"
+    " X-Amzn-SageMaker-Target-Variant, X-API-Key, X-Request-ID"
 )
 """Headers that a page may send."""
 _EXPOSED = (
-    "Accept-Post, Allow, ETag, Idempotent-Replayed, Location, Log-From, Log-Next, Preference-Applied, RateLimit,"
-    " RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-ID"
+    "Accept-Post, Allow, Content-Range, ETag, Idempotent-Replayed, Inference-Header-Content-Length, Location, Log-From,"
+    " Log-Next, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate,"
+    " x-Amzn-Invoked-Production-Variant, X-Request-ID"
 )
 """Headers that a page may read, besides the ones that browsers always allow."""
 _MAX_AGE = "600"

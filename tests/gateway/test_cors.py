@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from contract.settings import Settings, SettingsError
 from gateway.app import create_app
@@ -27,9 +28,27 @@ def test_a_preflight_of_a_listed_origin_needs_no_key(gateway: FlaskClient) -> No
     assert answered.headers["Access-Control-Allow-Origin"] == APP
     assert answered.headers["Vary"] == "Origin"
     assert "POST" in answered.headers["Access-Control-Allow-Methods"]
-    allowed = answered.headers["Access-Control-Allow-Headers"].lower().split(", ")
-    assert {"authorization", "content-type", "prefer", "x-api-key"} <= {*allowed}
+    assert {"authorization", "content-type", "x-api-key"} <= names(answered, "Access-Control-Allow-Headers")
     assert "Access-Control-Allow-Credentials" not in answered.headers
+
+
+def test_a_page_sends_and_reads_every_header_that_the_document_has(gateway: FlaskClient) -> None:
+    operations = [
+        one for path in gateway.get("/openapi.json", headers=ADMIN).json["paths"].values() for one in path.values()
+    ]
+    parameters = [parameter for one in operations for parameter in one.get("parameters", ())]
+    sent = {one["name"].lower() for one in parameters if one["in"] == "header"}
+    read = {
+        name.lower() for one in operations for answer in one["responses"].values() for name in answer.get("headers", ())
+    }
+    preflight = gateway.options(PREDICT, headers={"Origin": APP, **ASKED})
+    assert {*sent, "if-none-match", "if-range", "range"} <= names(preflight, "Access-Control-Allow-Headers")
+    assert read <= names(preflight, "Access-Control-Expose-Headers")
+
+
+def names(answer: TestResponse, header: str) -> set[str]:
+    """Return the names that the value of a header lists."""
+    return set(answer.headers[header].lower().split(", "))
 
 
 @pytest.mark.parametrize("origin", [OTHER, "null", "https://app.example.org.evil", "https://app.example.org:8443", "*"])
