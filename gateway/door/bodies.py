@@ -35,12 +35,10 @@ class Body:
     def read(self, size: int = -1) -> bytes:
         """Return the next `size` bytes, or the whole body.
 
-        Raises `Problem` (413) for a body over the limit. For the whole body it also raises `MalformedBody` if the
-        client hangs up, and `Problem` (501) for a transfer coding other than chunks.
+        Raises `MalformedBody` for broken chunks, and `Problem` (413) for a body over the limit. For the whole body it
+        also raises `MalformedBody` if the client hangs up, and `Problem` (501) for a transfer coding other than chunks.
         """
-        if size < 0:
-            return self._whole()
-        return self._stream.read(size) if self._streams else self._piece(size)
+        return self._piece(size) if size >= 0 else self._whole()
 
     def _whole(self) -> bytes:
         """Read without Werkzeug's stream, which copies in pieces, and ends silently when the client hangs up."""
@@ -51,8 +49,8 @@ class Body:
             raise self._too_large()
         try:
             body: bytes = self._stream.read(most + 1 if length is None else length)
-        except Exception as error:  # each server has its own exceptions for broken chunks and lost clients
-            raise MalformedBody(f"the body cannot be read to its end: {error}") from error
+        except Exception as error:
+            raise _unreadable(error) from error
         if length is None and len(body) > most:
             raise self._too_large()
         if length is not None and len(body) < length:
@@ -60,16 +58,24 @@ class Body:
         return body
 
     def _piece(self, size: int) -> bytes:
-        """Read at most one byte more than the limit, also if the client announces or sends far more."""
-        most = self._limit.bytes
-        piece: bytes = self._stream.read(min(size, most + 1 - self._received))
+        """Read at most one byte more than the limit, unless the route streams."""
+        most = size if self._streams else self._limit.bytes + 1 - self._received
+        try:
+            piece: bytes = self._stream.read(min(size, most))
+        except Exception as error:
+            raise _unreadable(error) from error
         self._received += len(piece)
-        if self._received > most:
+        if self._received > self._limit.bytes and not self._streams:
             raise self._too_large()
         return piece
 
     def _too_large(self) -> Problem:
         return Problem(413, "body_too_large", f"the body is larger than {self._limit.words}")
+
+
+def _unreadable(error: Exception) -> MalformedBody:
+    """Each server has its own exceptions for broken chunks and lost clients."""
+    return MalformedBody(f"the body cannot be read to its end: {error}")
 
 
 def _check_coding(coding: str) -> None:

@@ -38,7 +38,7 @@ from gateway.problems import Problem
 from gateway.protocols.csv_rows import AS_CSV
 from gateway.protocols.preferences import preferences, seconds
 from gateway.protocols.webhooks import webhook_url
-from gateway.refusals import MalformedBody, Reason, Refusal
+from gateway.refusals import Reason, Refusal
 from gateway.rules import Level
 from gateway.serving.files import FileOptions, FilePredictor
 from gateway.serving.jobs import JobReader
@@ -111,7 +111,7 @@ def blueprint(files: FilePredictor, reader: JobReader, webhooks: AllowedTargets 
         job = files.submit(
             model,
             options,
-            _read,
+            request.environ["wsgi.input"].read,
             size,
             job_id=exchange.new_job_id(),
             caller=exchange.caller,
@@ -192,16 +192,6 @@ def _size() -> int | None:
             411, "length_required", "the key may upload so many bytes a day, so a file needs a Content-Length"
         )
     return size
-
-
-def _read(size: int) -> bytes:
-    try:
-        data: bytes = request.environ["wsgi.input"].read(size)
-    except Refusal:
-        raise
-    except Exception as error:  # each server has its own exceptions for broken chunks and lost clients
-        raise MalformedBody(f"the body cannot be read to its end: {error}") from error
-    return data
 
 
 def _sent(path: Path, found: FileFormat, name: str, job: Job) -> Response:

@@ -46,13 +46,19 @@ def server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serv
 
 def refused(server: Server, path: str, session: str, length: bytes, begin: bytes, limit: int) -> bytes:
     """Return the answer to a form of which the first `limit` bytes and a block arrive, and then nothing."""
+    return server.raw(head(server, path, session) + length + begin.ljust(limit + BLOCK, b"1"))
+
+
+def head(server: Server, path: str, session: str) -> bytes:
+    """Return the beginning of the head of a form."""
     host = f"localhost:{server.port}"
-    head = (
-        f"POST {path}?token={form_token(session)} HTTP/1.1\r\nHost: {host}\r\n"
-        f"Cookie: {cookie_of({'HTTP_HOST': host})}={session}\r\n"
-        "Content-Type: multipart/form-data; boundary=x\r\n"
+    lines = (
+        f"POST {path}?token={form_token(session)} HTTP/1.1",
+        f"Host: {host}",
+        f"Cookie: {cookie_of({'HTTP_HOST': host})}={session}",
+        "Content-Type: multipart/form-data; boundary=x\r\n",
     )
-    return server.raw(head.encode() + length + begin.ljust(limit + BLOCK, b"1"))
+    return "\r\n".join(lines).encode()
 
 
 def test_nobody_without_a_key_sends_more_than_a_form_of_the_sign_in_holds(server: Server) -> None:
@@ -60,6 +66,13 @@ def test_nobody_without_a_key_sends_more_than_a_form_of_the_sign_in_holds(server
         answer = refused(server, LOGIN, "s" * 43, length, begin, SMALL_BODY.bytes)
         assert answer.startswith(b"HTTP/1.1 413 ") and b"body is larger than 256 KB" in answer
         assert b"\r\nConnection: close\r\n" in answer
+
+
+def test_a_form_that_cannot_be_read_to_its_end_is_refused(server: Server) -> None:
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n"
+    for body in (b"zz\r\n[1,2]\r\n0\r\n\r\n", b"5\r\n--x\r\n\r\n", b"5\r\n[1,2]xx0\r\n\r\n"):
+        answer = server.raw(head(server, LOGIN, "s" * 43) + chunked + body, hang_up=True)
+        assert answer.startswith(b"HTTP/1.1 400 ") and b"malformed_body" in answer
 
 
 def test_a_csv_to_try_may_be_as_large_as_a_body_of_rows(server: Server) -> None:
