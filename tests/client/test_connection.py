@@ -179,6 +179,28 @@ def test_the_key_goes_with_each_request_and_netrc_does_not_replace_it(
     assert script.asked[0][1]["Authorization"] == "Bearer mg_secret"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", " "])
+def test_a_key_may_end_as_the_line_of_a_file_does(script: Scripted, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    script.answers = [OK, OK]
+    modelgate.Client(script.url, f"mg_secret{end}").request("GET", "/")
+    monkeypatch.setenv("MODELGATE_API_KEY", f"mg_secret{end}")
+    modelgate.Client(script.url).request("GET", "/")
+    assert [headers["Authorization"] for _, headers, _ in script.asked] == ["Bearer mg_secret"] * 2
+
+
+@pytest.mark.parametrize("key", ["mg_sec\r\nret", "mg_sec\x00ret", "mg_sec→ret"])
+def test_a_key_that_cannot_be_one_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(modelgate.ModelgateError) as raised:
+        modelgate.Client("http://127.0.0.1:9", key)
+    assert str(raised.value) == "the API key has characters that no key has"
+
+
+def test_an_address_that_cannot_be_asked_is_an_error_of_ours_without_its_password() -> None:
+    with pytest.raises(modelgate.ModelgateError, match=r"the request to http://…@h:80800 cannot be sent") as raised:
+        modelgate.Client("http://user:secret@h:80800").models()
+    assert "secret" not in str(raised.value)
+
+
 def test_an_open_file_that_cannot_be_sent_is_refused_with_what_to_do(script: Scripted) -> None:
     script.answers = [problem(403, "missing_scope")]
     model = modelgate.Client(script.url).model("iris")

@@ -51,6 +51,9 @@ class Connection:
         self.shown_url = without_password(self.url)
         self.timeout = timeout
         self._headers = {"User-Agent": "modelgate-client", "Accept": "application/json"}
+        api_key = (api_key or "").strip()  # one that was read from a file ends with its line
+        if not (api_key.isascii() and api_key.isprintable()):
+            raise ModelgateError("the API key has characters that no key has")
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._verify: bool | str = verify
@@ -170,8 +173,8 @@ class Connection:
         pause = _FIRST_PAUSE
         while True:
             body = data() if callable(data) else data
-            prepared = requests.Request(method, self.url + path, sent, data=body, params=params).prepare()
-            outcome, wait = self._send_once(prepared, max(1.0, deadline - time.monotonic()), stream)
+            request = requests.Request(method, self.url + path, sent, data=body, params=params)
+            outcome, wait = self._send_once(request, max(1.0, deadline - time.monotonic()), stream)
             if isinstance(outcome, requests.Response):
                 return outcome
             if wait is None:
@@ -183,13 +186,13 @@ class Connection:
             time.sleep(wait)
 
     def _send_once(
-        self, prepared: requests.PreparedRequest, left: float, stream: bool
+        self, request: requests.Request, left: float, stream: bool
     ) -> tuple[requests.Response | ModelgateError, float | None]:
         """Send a request. Return the answer if it succeeded, else the error; and the seconds after which it may be
         repeated, None if it may not."""
         try:
             response = self._adapter.send(
-                prepared, stream, (min(CONNECT, left), left), self._verify, proxies=self._proxies
+                request.prepare(), stream, (min(CONNECT, left), left), self._verify, proxies=self._proxies
             )
             if not stream:
                 _ = response.content
@@ -203,7 +206,8 @@ class Connection:
                 0 if self._answered else None
             )
         except (requests.RequestException, ValueError) as error:
-            return ModelgateError(f"the request to {self.shown_url} cannot be sent: {error}"), None
+            shown = without_password(str(error))
+            return ModelgateError(f"the request to {self.shown_url} cannot be sent: {shown}"), None
         self._answered = True
         if response.status_code < 300:
             return response, None
