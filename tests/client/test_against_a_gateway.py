@@ -12,11 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from modelgate import Client
+from redis import Redis
 
+from contract.jobs import PredictionOutcome
+from contract.manifest import InputFormat
 from contract.settings import Settings
-from tests.gateway.conftest import scoring, settings  # noqa: F401
+from tests.gateway.conftest import scorer, scoring, settings  # noqa: F401
 from tests.gateway.test_gunicorn import Server, serving
-from tests.support import until
+from tests.support import Sum, numbers, until, write_version
 
 KEY = "k" * 40
 
@@ -53,6 +56,33 @@ def test_rows_of_each_type_are_answered_and_errors_have_the_sentence_of_the_serv
         mg.request("POST", "/v1/models/sum/transform", json=[[1, 2]])
     # the queue takes five rows, so these go in parts
     assert total.predict(np.ones((23, 2))).tolist() == [2.0] * 23
+
+
+@pytest.fixture
+def weighing(redis: Redis) -> Iterator[None]:
+    """Finishes every job with ten times the first input of a row and the second one."""
+    with scorer(redis, lambda job: PredictionOutcome([10 * row[0] + row[1] for row in job.rows], None, [], 0.5, 1)):
+        yield
+
+
+@pytest.mark.usefixtures("weighing")
+def test_columns_reach_the_inputs_of_their_names_also_after_the_current_version_has_changed(
+    settings: Settings,  # noqa: F811
+    server: Server,
+) -> None:
+    frame = pd.DataFrame({"b": [2.0], "a": [1.0]})
+    by_position, by_name = numbers("x0", "x1"), numbers("a", "b")
+    write_version(settings.models_dir, "moves", Sum(), by_position)
+    model = Client(server.address, timeout=60).model("moves")
+    assert model.predict(frame).tolist() == [21.0]
+    write_version(settings.models_dir, "moves", Sum(), by_name, version=2, input_format=InputFormat.DATAFRAME)
+    assert model.predict(frame).tolist() == [12.0]
+    write_version(settings.models_dir, "moves", Sum(), by_position, version=3)
+    assert model.predict(frame).tolist() == [21.0]
+    jobs = [job.version for job in Client(server.address).jobs(model="moves")]
+    assert model.predict(frame).tolist() == [21.0] and jobs == [3, 2, 2, 1]
+    with pytest.raises(modelgate.Invalid, match="row 0: 'x1' must be a finite number"):
+        model.predict([[1, "two"]])
 
 
 def test_a_wait_ends_with_its_time_out_and_ctrl_c_cancels_the_job(server: Server) -> None:

@@ -8,11 +8,12 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from modelgate import submitting
 from modelgate.answers import Answers
-from modelgate.errors import Forbidden, Invalid, ModelgateWarning, TimedOut, failure_of
+from modelgate.errors import Forbidden, Invalid, ModelgateError, ModelgateWarning, TimedOut, failure_of
 from modelgate.reports import Report
 from modelgate.rows import Inputs, Rows, numpy, rows_of
 from modelgate.text import visible
@@ -98,18 +99,42 @@ class Model:
         return list(self._latest.answers if self._latest else _METHODS)
 
     def _ask(self, method: str, X: Any) -> Any:
-        rows = rows_of(X, self._latest.inputs if self._latest else None)
+        rows, jobs = self._asked(method, X)
         answers, version = [], 0
-        for job in self._parts(method, rows):
+        for job in jobs:
             version = job["model"]["version"]
             answers += job["output"]["predictions"]
             for warning in job["warnings"]:
                 warnings.warn(visible(warning), ModelgateWarning, stacklevel=2)
-        return self._answers_of(version, method).decoded(answers, rows.index)
+        described = self._described(version)
+        return (described.answers[method] if described else Answers(method)).decoded(answers, rows.index)
 
-    def _parts(self, method: str, rows: Rows) -> Iterator[dict[str, Any]]:
+    def _asked(self, method: str, X: Any) -> tuple[Rows, Iterator[dict[str, Any]]]:
+        """Return the rows, and the jobs of their parts. The rows are written as the version takes them that answered
+        last; if another one answers now and takes others, they are written again."""
+        known = self._latest
+        rows = rows_of(X, known.inputs if known else None)
+        jobs = self._parts(self.reference, method, rows)
+        try:
+            first = next(jobs)
+            now = self._described(first["model"]["version"])
+        except Invalid as error:
+            if known is None or error.status != 422:
+                raise
+            with suppress(ModelgateError):  # the error of the rows says more
+                self.refresh()
+            now = self._latest
+            if now is None or now.inputs == known.inputs:
+                raise
+        else:
+            if known is None or now is None or now.inputs == known.inputs:
+                return rows, chain([first], jobs)
+        rows = rows_of(X, now.inputs)
+        return rows, self._parts(f"{self.name}@{now.description['version']}", method, rows)
+
+    def _parts(self, reference: str, method: str, rows: Rows) -> Iterator[dict[str, Any]]:
         """Yield the jobs of the rows, in their order: one, unless there are too many for one request."""
-        reference, spans = self.reference, rows.spans()
+        spans = rows.spans()
         while spans:
             start, stop = spans.pop()
             try:
@@ -123,14 +148,14 @@ class Model:
             reference = f"{job['model']['name']}@{job['model']['version']}"  # one version answers all rows of a call
             yield job
 
-    def _answers_of(self, version: int, method: str) -> Answers:
-        """Return what a method of this version answers, and make the version the latest."""
+    def _described(self, version: int) -> Version | None:
+        """Return this version, which is the latest from now on; None if the key may not read models."""
         if self._latest is None:
-            return Answers(method)
+            return None
         if version not in self._versions:
             self._versions[version] = Version(self._connection.request("GET", f"/v1/models/{self.name}@{version}"))
         self._latest = self._versions[version]
-        return self._latest.answers[method]
+        return self._latest
 
     def _predicted(self, reference: str, method: str, body: bytes) -> dict[str, Any]:
         """Return the job of these rows once it has succeeded. Ctrl-C cancels it."""
