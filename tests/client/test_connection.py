@@ -6,7 +6,7 @@ import io
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,26 @@ def test_what_will_not_pass_is_not_repeated(script: Scripted) -> None:
         with pytest.raises(kind, match="it is "):
             connection.request("POST", "/", json={})
     assert len(script.asked) == 4
+
+
+UPLOADS: dict[str, Callable[[modelgate.Client, Path], object]] = {
+    "a file of rows": lambda mg, file: mg.model("iris").submit(file),
+    "a model": lambda mg, file: mg.publish("iris", file),
+    "a training": lambda mg, file: mg.train("iris", file),
+}
+
+
+@pytest.mark.parametrize("send", UPLOADS.values(), ids=UPLOADS)
+def test_a_file_is_sent_again_for_as_long_as_other_requests(
+    script: Scripted, tmp_path: Path, send: Callable[[modelgate.Client, Path], object]
+) -> None:
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    script.answers = [problem(403, "missing_scope")] if send is UPLOADS["a file of rows"] else []
+    now, later = ({"Retry-After": seconds} for seconds in ("0", "90"))
+    script.answers += [problem(503, "no_trainer", **now), problem(503, "no_trainer", **later)]
+    with pytest.raises(modelgate.Unavailable, match="it is no_trainer"):
+        send(modelgate.Client(script.url, timeout=60), tmp_path / "rows.csv")
+    assert script.answers == [] and [b"a\n1\n" in body for _, _, body in script.asked][-2:] == [True, True]
 
 
 def test_a_server_that_has_never_answered_is_not_waited_for() -> None:

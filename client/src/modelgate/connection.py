@@ -23,6 +23,8 @@ from modelgate.text import without_password
 
 CONNECT = 10.0
 """Seconds in which a connection has to be made."""
+_UPLOAD = 3600.0
+"""Seconds that sending a file may take."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 """Seconds before the first retry, and the most before a later one: they double with each."""
 _LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
@@ -82,17 +84,19 @@ class Connection:
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        upload: bool = False,
     ) -> Any:
         """Return the JSON of the answer; None if it has none. `json` or `data` is the body.
 
         A request whose answer is lost, or that is refused for now, is repeated until `timeout` seconds are over, by
-        default those of the connection. A `POST` has an `Idempotency-Key`, so it makes nothing twice. Raises
+        default those of the connection. An `upload` may take an hour, and is repeated for `timeout` seconds after the
+        first lost answer or refusal. A `POST` has an `Idempotency-Key`, so it makes nothing twice. Raises
         `ModelgateError`.
         """
         if json is not None:
             data = json_module.dumps(json, allow_nan=False).encode()
             headers = {"Content-Type": "application/json", **(headers or {})}
-        response = self.send(method, path, data=data, params=params, headers=headers, timeout=timeout)
+        response = self.send(method, path, data=data, params=params, headers=headers, timeout=timeout, upload=upload)
         return _json(response) if response.content else None
 
     def start(
@@ -103,7 +107,7 @@ class Connection:
         data: Body | None = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,
+        upload: bool = False,
     ) -> Any:
         """Return the job that a `POST` makes, as `request` does. Ctrl-C cancels the job, also before the answer."""
         key, sent = str(uuid.uuid4()), data
@@ -116,7 +120,7 @@ class Connection:
         body = partial(opened, data) if callable(data) else data
         headers = {**(headers or {}), "Idempotency-Key": key}
         try:
-            return self.request("POST", path, json=json, data=body, params=params, headers=headers, timeout=timeout)
+            return self.request("POST", path, json=json, data=body, params=params, headers=headers, upload=upload)
         except KeyboardInterrupt:
             if getattr(sent, "is_read", True):  # otherwise the server has a part, and makes nothing of it
                 self.cancel_made_with(key)
@@ -164,9 +168,11 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
         stream: bool = False,
+        upload: bool = False,
     ) -> requests.Response:
         """Return a successful answer, as `request` does; with `stream`, its body is not read yet."""
-        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        patience = self.timeout if timeout is None else timeout
+        deadline = last_try = time.monotonic() + (max(_UPLOAD, patience) if upload else patience)
         sent = {**self._headers, **(headers or {})}
         if method == "POST":
             sent.setdefault("Idempotency-Key", str(uuid.uuid4()))
@@ -181,7 +187,8 @@ class Connection:
                 raise outcome
             wait = max(wait, pause * random.uniform(0.5, 1))  # noqa: S311
             pause = min(2 * pause, _LONGEST_PAUSE)
-            if time.monotonic() + wait >= deadline:
+            last_try = min(last_try, time.monotonic() + patience)
+            if time.monotonic() + wait >= last_try:
                 raise outcome
             time.sleep(wait)
 

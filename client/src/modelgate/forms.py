@@ -13,9 +13,6 @@ from typing import IO
 
 from modelgate.progress import OnSent
 
-UPLOAD_TIMEOUT = 3600.0
-"""Seconds that sending a file may take."""
-
 
 class Form:
     """A form (`multipart/form-data`): texts by name, and files by name as their file names and contents."""

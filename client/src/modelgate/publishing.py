@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from modelgate.errors import ModelgateError
-from modelgate.forms import UPLOAD_TIMEOUT, Form
+from modelgate.forms import Form
 from modelgate.progress import OnSent, counting
 
 if TYPE_CHECKING:
@@ -82,12 +82,12 @@ def publish(
         parts["signature"] = (f"{name}.sig", signature_of(name, parts, Path(key)))
     form = Form({} if is_file else {"versions": json.dumps(versions())}, parts)
     with counting(progress, on_sent) as count:
-        found: dict[str, Any] = client.request(
+        found: dict[str, Any] = client._connection.request(
             "POST",
             f"/v1/models/{name}/versions",
             data=lambda: form.open(count),
             headers=form.headers,
-            timeout=max(UPLOAD_TIMEOUT, client.timeout),
+            upload=True,
         )
     return found
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from modelgate.errors import Invalid
-from modelgate.forms import UPLOAD_TIMEOUT, Pieces
+from modelgate.forms import Pieces
 from modelgate.jobs import MEDIA_TYPES, FileJob, media_type_of
 from modelgate.progress import OnSent, counting
 from modelgate.rows import AS_RECORDS, rows_of
@@ -67,7 +67,7 @@ def submit(
             data=lambda: _body(rows, count),
             params=params,
             headers=headers,
-            timeout=max(UPLOAD_TIMEOUT, connection.timeout),
+            upload=True,
         )
     return FileJob(connection, found)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelgate.forms import UPLOAD_TIMEOUT, Form
+from modelgate.forms import Form
 from modelgate.jobs import TrainingRun
 from modelgate.progress import OnSent, counting
 
@@ -67,7 +67,7 @@ def train(
             path,
             data=lambda: form.open(count),
             headers=form.headers,
-            timeout=max(UPLOAD_TIMEOUT, client.timeout),
+            upload=True,
         )
     return TrainingRun(client._connection, found)
 
