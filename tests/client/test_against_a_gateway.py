@@ -6,6 +6,7 @@ import dataclasses
 import signal
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import modelgate
 import numpy as np
@@ -56,6 +57,20 @@ def test_rows_of_each_type_are_answered_and_errors_have_the_sentence_of_the_serv
         mg.request("POST", "/v1/models/sum/transform", json=[[1, 2]])
     # the queue takes five rows, so these go in parts
     assert total.predict(np.ones((23, 2))).tolist() == [2.0] * 23
+
+
+@pytest.mark.usefixtures("scoring")
+def test_an_error_has_the_number_of_its_row_also_if_the_rows_go_in_parts(settings: Settings) -> None:  # noqa: F811
+    rows: list[Any] = [[1, 2]] * 10_003
+    with serving(dataclasses.replace(settings, max_queue_rows=20_000), "gateway") as server:
+        total = Client(server.address, timeout=60).model("sum")
+        rows[10_001:] = [1, "two"], {"a": 1}
+        with pytest.raises(modelgate.Invalid, match="row 10001: 'b' must be a finite number; it is 'two'") as refused:
+            total.predict(rows)
+        assert [error["row"] for error in refused.value.errors] == [10_001, 10_002]
+        rows[10_001:] = [[1, 2], [1]]
+        with pytest.raises(modelgate.Invalid, match=r"^row 10002: row 10002 ") as refused:
+            total.predict(rows)
 
 
 @pytest.fixture

@@ -153,6 +153,20 @@ def failure_of(job: Mapping[str, Any]) -> JobFailed:
     return ModelRaised(job) if details.get("exception") == "ValueError" else JobFailed(job)
 
 
+def counted_from(start: int, errors: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """Return the errors of a part of the rows, which begins with the row `start`, with the number of each row among all
+    of them."""
+    return tuple(error if error.get("row") is None else _moved(error, start) for error in errors)
+
+
+def _moved(error: Mapping[str, Any], rows: int) -> Mapping[str, Any]:
+    before, row = error["row"], error["row"] + rows
+    if error.get("field") is not None:
+        return {**error, "row": row}
+    # The message is about the row as a whole, and names it.
+    return {**error, "row": row, "message": str(error.get("message")).replace(f"row {before} ", f"row {row} ", 1)}
+
+
 def _located(error: Mapping[str, Any]) -> str:
     row, message = error.get("row"), visible(error.get("message") or error.get("code") or "")
     return message if row is None else f"row {row}: {message}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelgate import submitting
 from modelgate.answers import Answers
-from modelgate.errors import Forbidden, Invalid, ModelgateError, ModelgateWarning, TimedOut, failure_of
+from modelgate.errors import Forbidden, Invalid, ModelgateError, ModelgateWarning, TimedOut, counted_from, failure_of
 from modelgate.reports import Report
 from modelgate.rows import Inputs, Rows, numpy, rows_of
 from modelgate.text import visible
@@ -141,6 +141,7 @@ class Model:
                 job = self._predicted(reference, method, rows.body(start, stop))
             except Invalid as error:
                 if error.status != 413 or stop - start < 2:
+                    error.errors = counted_from(start, error.errors)
                     raise
                 middle = (start + stop) // 2
                 spans += [(middle, stop), (start, middle)]
