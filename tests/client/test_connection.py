@@ -13,8 +13,10 @@ from typing import Any
 
 import modelgate
 import pytest
+from modelgate.command.saving import save
 from modelgate.connection import _PIECE as PIECE
 from modelgate.connection import Connection
+from modelgate.files import replacing
 from modelgate.jobs import job_of
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -269,3 +271,20 @@ def test_a_download_does_not_follow_a_link_beside_its_target(script: Scripted, t
     job = modelgate.FileJob(Connection(script.url), ENDED)
     job.download(tmp_path / "out.csv")
     assert ((tmp_path / "other").read_text(), (tmp_path / "out.csv").read_bytes()) == ("mine", b"a\n1\n")
+
+
+def interrupted() -> Iterator[bytes]:
+    yield b"half"
+    raise KeyboardInterrupt
+
+
+def test_a_file_stays_what_it_was_if_what_replaces_it_breaks_off(script: Scripted, tmp_path: Path) -> None:
+    (tmp_path / "out.errors.csv").write_text("of yesterday")
+    job = modelgate.FileJob(Connection(script.url), {**ENDED, "output": {"format": "text/csv", "rows": 9, "errors": 9}})
+    script.answers = [(200, {}, b"a\n1\n"), (200, {"Content-Length": "100"}, b'{"row": 1}\n')]
+    with pytest.raises(modelgate.Unreachable, match="broke off"):
+        save(job, tmp_path / "out.csv")
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "out.csv") as file:
+        file.writelines(interrupted())
+    found = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    assert found == {"out.csv": "a\n1\n", "out.errors.csv": "of yesterday"}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from modelgate.errors import Invalid, ModelgateError, NotFound, TimedOut, failure_of
+from modelgate.files import replacing
 from modelgate.progress import ProgressBar, is_watched
 from modelgate.reports import Report
 
@@ -190,20 +191,9 @@ class FileJob(Job):
         if not isinstance(target, str | Path):
             target.writelines(self._connection.stream(path))
             return None
-        final = Path(target)
-        if final.exists() and not final.is_file():  # a device or a pipe, which a new file must not replace
-            with final.open("wb") as file:
-                file.writelines(self._connection.stream(path))
-            return final
-        part = final.with_name(f".{final.name}.part")
-        part.unlink(missing_ok=True)  # a link there could lead anywhere
-        try:
-            with part.open("xb") as file:
-                file.writelines(self._connection.stream(path))
-            part.replace(final)
-        finally:
-            part.unlink(missing_ok=True)
-        return final
+        with replacing(Path(target)) as file:
+            file.writelines(self._connection.stream(path))
+        return Path(target)
 
 
 class TrainingRun(Job):

@@ -59,6 +59,12 @@ def test_an_error_is_one_line_on_standard_error_and_an_exit_code(
     assert ended.err.startswith("modelgate: ") and said.removeprefix("modelgate: ") in ended.err
 
 
+def test_a_report_that_cannot_be_read_leaves_the_file_of_an_earlier_one(admin: Modelgate, tmp_path: Path) -> None:
+    (tmp_path / "sum.html").write_text("of yesterday")
+    assert admin("report", "sum", "-o", tmp_path / "sum.html").code == 1
+    assert {file.name: file.read_text() for file in tmp_path.glob("*.*")} == {"sum.html": "of yesterday"}
+
+
 def test_a_profile_keeps_a_key_that_is_never_shown(
     closed: Site, modelgate: Modelgate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from modelgate.command.models import PANEL, Reference, split, words
 from modelgate.command.session import Session, segment
 from modelgate.command.terminal import count, table
 from modelgate.command.verbs import verb
+from modelgate.files import replacing
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +45,7 @@ def report(
         return
     # A browser cannot send a key, so it gets a file, which needs nothing else.
     file = output or Path(tempfile.mkdtemp(prefix="modelgate-")) / f"{name}-{version or 'current'}.html"
-    with file.open("wb") as saved:
+    with replacing(file) as saved:
         saved.writelines(page)
     opened = opens and webbrowser.open(file.resolve().as_uri())
     session.show({"file": str(file), "opened": opened}, lambda: [f"report of {reference} → {file}"])

@@ -6,10 +6,12 @@ import csv
 import json
 import sys
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import IO
 
 from modelgate.command.terminal import count
+from modelgate.files import replacing
 from modelgate.jobs import FileJob
 
 _FIELDS = ("row", "field", "code", "message")
@@ -37,7 +39,7 @@ def save(job: FileJob, output: Path) -> Saved:
     if not job.errors:
         errors.unlink(missing_ok=True)  # those of an earlier run are not true any more
         return Saved(job.rows, 0, (output,))
-    with errors.open("w", encoding="utf-8", newline="") as file:
+    with replacing(errors) as binary, TextIOWrapper(binary, encoding="utf-8", newline="") as file:
         write_errors(job, file, as_json=errors.suffix == ".ndjson")
     return Saved(job.rows, job.errors, (output, errors))
 
