@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +19,8 @@ from modelgate.connection import _PIECE as PIECE
 from modelgate.connection import Connection
 from modelgate.files import replacing
 from modelgate.jobs import job_of
+
+from tests.client.certificates import with_own_certificate
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -85,6 +88,31 @@ def test_a_lost_answer_and_a_passing_refusal_are_repeated_under_the_same_key(scr
     posts = script.asked[1:]
     assert len(posts) == 4 and {body for _, _, body in posts} == {b"rows"}
     assert len({headers["Idempotency-Key"] for _, headers, _ in posts}) == 1
+
+
+def test_a_connection_that_ends_within_its_tls_handshake_is_repeated(script: Scripted, tmp_path: Path) -> None:
+    context, whole = with_own_certificate(tmp_path / "own.pem"), iter([True, False, True, True])
+
+    def get_request() -> tuple[socket.socket, Any]:
+        plain, address = script.server.socket.accept()
+        if next(whole):
+            return context.wrap_socket(plain, server_side=True), address
+        plain.recv(PIECE)
+        plain.close()
+        raise ConnectionError("a proxy goes away")
+
+    script.server.get_request = get_request  # type: ignore[method-assign]
+    url = script.url.replace("http://127.0.0.1", "https://localhost")
+    connection = Connection(url, verify=str(tmp_path / "own.pem"))
+    script.answers = [(200, {"Content-Length": "2"}, b"{}"), OK]
+    assert [connection.request("GET", "/") for _ in range(2)] == [{}, {"ok": True}]
+    with pytest.raises(modelgate.Unreachable, match="has a certificate that is not trusted"):
+        Connection(url).request("GET", "/")
+
+
+def test_a_server_without_tls_is_not_said_to_have_a_certificate(script: Scripted) -> None:
+    with pytest.raises(modelgate.Unreachable, match=r"^TLS with https://\S+ fails: WRONG_VERSION_NUMBER$"):
+        Connection(script.url.replace("http:", "https:")).request("GET", "/")
 
 
 def test_what_will_not_pass_is_not_repeated(script: Scripted) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_module
 import os
 import random
+import ssl
 import time
 import uuid
 import weakref
@@ -203,15 +204,10 @@ class Connection:
             )
             if not stream:
                 _ = response.content
-        except requests.exceptions.SSLError as error:
-            return Unreachable(f"{self.shown_url} has a certificate that is not trusted: {error}"), None
         except requests.ReadTimeout:
             return TimedOut(f"{self.shown_url} did not answer within {left:.0f} s"), 0
         except _LOST as error:
-            # One that has answered before is being restarted; another may not be there at all.
-            return Unreachable(f"no Modelgate answers at {self.shown_url} ({_cause(error)}); is it running?"), (
-                0 if self._answered else None
-            )
+            return self._lost(error)
         except (requests.RequestException, ValueError) as error:
             shown = without_password(str(error))
             return ModelgateError(f"the request to {self.shown_url} cannot be sent: {shown}"), None
@@ -221,6 +217,18 @@ class Connection:
         refusal = self._refusal(response)
         may_pass = response.status_code in (408, 502, 503, 504) and not refusal.code
         return refusal, 0 if may_pass else refusal.retry_after
+
+    def _lost(self, error: Exception) -> tuple[Unreachable, float | None]:
+        """Return the error for a connection that cannot be made or that breaks, as `_send_once` does."""
+        cause = _cause(error)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Unreachable(f"{self.shown_url} has a certificate that is not trusted: {error}"), None
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+            return Unreachable(f"TLS with {self.shown_url} fails: {cause.reason or cause}"), None
+        why = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+        # One that has answered before is being restarted; another may not be there at all.
+        again = 0 if self._answered else None
+        return Unreachable(f"no Modelgate answers at {self.shown_url} ({why}); is it running?"), again
 
     def _refusal(self, response: requests.Response) -> ModelgateError:
         status, request_id = response.status_code, response.headers.get("X-Request-ID")
@@ -246,11 +254,11 @@ def _json(response: requests.Response) -> Any:
         raise ModelgateError(f"{shown} did not answer with JSON; is it the address of a Modelgate?") from error
 
 
-def _cause(error: BaseException) -> str:
+def _cause(error: BaseException) -> BaseException:
     """Return the innermost cause, such as "Connection refused", instead of all that urllib3 says about it."""
     while inner := (error.__cause__ or error.__context__):
         error = inner
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return error
 
 
 _CONNECTED: weakref.WeakSet[Connection] = weakref.WeakSet()

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
 import http.server
-import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from tests.client.certificates import with_own_certificate
 from tests.client.command.conftest import ADMIN_KEY, Ended, Modelgate
 from tests.flow.conftest import free_port
 from tests.flow.gateways import Site
@@ -106,18 +101,7 @@ class Answering:
 @pytest.fixture
 def with_tls(tmp_path: Path) -> Iterator[int]:
     """The port of a server whose certificate is signed by itself."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "own")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
-    file = tmp_path / "own.pem"
-    plain = serialization.NoEncryption()
-    file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-        + made.add_extension(names, critical=False).sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
+    context = with_own_certificate(tmp_path / "own.pem")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *given: Answering.handler(*given)) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
