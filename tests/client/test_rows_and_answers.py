@@ -129,6 +129,7 @@ def test_profiles_are_kept_for_their_owner_and_a_key_goes_only_to_its_address(mo
     assert profiles.resolve().url == profiles.LOCAL
     monkeypatch.setenv("MODELGATE_PROFILE", "team")
     assert profiles.resolve(api_key="mg_other").api_key == "mg_other"
+    assert profiles.resolve(api_key="").api_key is None
     monkeypatch.setenv("MODELGATE_URL", "https://elsewhere.example.org")
     assert profiles.resolve() == profiles.Profile("https://elsewhere.example.org")
     assert profiles.resolve(profile="team").api_key == "mg_team"

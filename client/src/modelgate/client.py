@@ -31,7 +31,8 @@ class Client:
         verify: bool | str = True,
     ) -> None:
         """Without arguments, the address and the key are those of `MODELGATE_URL` and `MODELGATE_API_KEY`, else of the
-        profile that `MODELGATE_PROFILE` names or that was chosen, else the Modelgate on this machine.
+        profile that `MODELGATE_PROFILE` names or that was chosen, else the Modelgate on this machine. An empty
+        `api_key` means none.
 
         `timeout`: seconds that a request may take with its retries. `verify`: a file with certificates to trust, or
         False to trust any.

@@ -77,19 +77,20 @@ def resolve(url: str | None = None, api_key: str | None = None, profile: str | N
     """Return the address and the key to use: those given, else `MODELGATE_URL` and `MODELGATE_API_KEY`, else the
     profile's, else the Modelgate on this machine.
 
-    The key of a profile only goes to the address of that profile. Raises `ModelgateError` if the profile does not
-    exist, and for both an address and a profile.
+    An empty `api_key` means none. The key of a profile only goes to the address of that profile. Raises
+    `ModelgateError` if the profile does not exist, and for both an address and a profile.
     """
     if url and profile:
         shown = without_password(url)
         raise ModelgateError(f"the address {shown} and the profile {profile!r} may differ; give one of them")
     url = url or (None if profile else os.environ.get("MODELGATE_URL"))
-    api_key = api_key or (None if profile else os.environ.get("MODELGATE_API_KEY"))
+    if api_key is None and not profile:
+        api_key = os.environ.get("MODELGATE_API_KEY") or None
     if url:
-        return Profile(url, api_key)
+        return Profile(url, api_key or None)
     name = profile or default()
     found = _named(read(), name) if name else Profile(LOCAL)
-    return Profile(found.url, api_key or found.api_key)
+    return Profile(found.url, found.api_key if api_key is None else api_key or None)
 
 
 def _named(profiles: Mapping[str, Profile], name: str) -> Profile:

@@ -94,3 +94,14 @@ def test_a_profile_with_a_wrong_key_is_not_kept(
     monkeypatch.setattr("sys.stdin", io.StringIO("mg_wrong\n"))
     assert modelgate("profile", "add", "team", "--url", closed.gateway.address).code == 4
     assert modelgate("profile", "list", "--json").json == []
+
+
+def test_a_profile_without_a_key_does_not_get_that_of_the_environment(
+    closed: Site, admin: Modelgate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n\n"))
+    assert admin("profile", "add", "plain", "--url", closed.gateway.address).code == 4
+    assert admin("profile", "add", "plain", "--url", closed.gateway.address, "--no-check").code == 0
+    assert admin("models", "--profile", "plain").code == 4
+    ended = admin("doctor", "--profile", "plain")
+    assert ended.code == 1 and "without a key" in ended.out and "the request has no key" in ended.out

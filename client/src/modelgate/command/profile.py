@@ -83,7 +83,7 @@ def _read_key() -> str | None:
 
 def _check(url: str, api_key: str | None) -> None:
     """Raise `ModelgateError` unless a Modelgate answers there and accepts the key."""
-    client = Client(url, api_key)
+    client = Client(url, api_key or "")
     client.request("GET", "/v1/jobs", params={"limit": 1}, timeout=_PATIENCE)
 
 

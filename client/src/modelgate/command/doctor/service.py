@@ -47,7 +47,7 @@ _REPAIRS: Mapping[str, str] = {
 
 def examine(profile: Profile) -> Iterator[Finding]:
     """Yield what there is to say about the service. Raises `Stop` where nothing more can be found out."""
-    client = Client(profile.url, profile.api_key, timeout=_TIMEOUT)
+    client = Client(profile.url, profile.api_key or "", timeout=_TIMEOUT)
     yield _is_modelgate(client)
     yield _accepts_key(client, profile)
     yield from _cookie(client, profile)
