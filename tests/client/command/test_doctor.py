@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import http.server
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import requests
+from modelgate.command.doctor import address
 
 from tests.client.certificates import with_own_certificate
-from tests.client.command.conftest import ADMIN_KEY, Ended, Modelgate
+from tests.client.command.conftest import ADMIN_KEY, Ended, Modelgate, process
 from tests.flow.conftest import free_port
 from tests.flow.gateways import Site
 from tests.support import until
@@ -129,3 +132,20 @@ def test_a_key_that_others_can_read(closed: Site, modelgate: Modelgate, tmp_path
     file.write_text(f'default = "a"\n[profiles.a]\nurl = "{closed.gateway.address}"\napi_key = "{ADMIN_KEY}"\n')
     file.chmod(0o644)
     assert f"chmod 600 {file}" in advice(modelgate("doctor"), "other users may read")
+
+
+def test_windows_has_no_modes_of_files_that_others_could_read(
+    closed: Site, admin: Modelgate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config/modelgate/profiles.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text(f'[profiles.a]\nurl = "{closed.gateway.address}"\n')
+    file.chmod(0o666)
+    monkeypatch.setattr(address, "os", SimpleNamespace(name="nt", environ=os.environ))
+    assert "other users" not in admin("doctor").out
+
+
+def test_marks_that_an_encoding_lacks_are_replaced() -> None:
+    command = process("doctor", "--url", f"http://127.0.0.1:{free_port()}", PYTHONIOENCODING="cp1252")
+    said, errors = command.communicate(timeout=60)
+    assert (command.returncode, errors) == (1, "") and "? nothing listens" in said

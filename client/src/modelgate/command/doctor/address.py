@@ -58,6 +58,8 @@ def _source(session: Session, profile: Profile) -> Finding:
 
 def _permissions() -> Iterator[Finding]:
     file = profiles.path()
+    if os.name != "posix":  # elsewhere a file has no such modes, and the folder of a user is closed to others
+        return
     if file.exists() and stat.S_IMODE(file.stat().st_mode) & 0o077:
         yield bad(f"other users may read {file}, and the keys in it", f"chmod 600 {file}; then rotate the keys")
 
