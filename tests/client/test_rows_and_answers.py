@@ -94,6 +94,8 @@ def test_a_sample_is_a_csv_with_the_target_last() -> None:
     assert sample_of(np.eye(2), [1, 0]) == b"x0,x1,target\n1.0,0.0,1\n0.0,1.0,0\n"
     assert sample_of(["win money"], ["spam"]) == b"text,target\nwin money,spam\n"
     assert sample_of([{"a": 1}]) is None
+    for convert in (sparse.csr_matrix, sparse.coo_matrix, sparse.csc_array, sparse.dia_matrix):
+        assert sample_of(convert(np.eye(2)), [1, 0]) == b"x0,x1,target\n1.0,0.0,1\n0.0,1.0,0\n"
     assert len((sample_of(np.ones((5000, 1))) or b"").splitlines()) == 1001
 
 

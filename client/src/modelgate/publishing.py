@@ -165,7 +165,7 @@ def _is_own(module: ModuleType) -> bool:
 def sample_of(X: Any, y: Any = None) -> bytes | None:
     """Return the first rows of X as CSV, with y as the last column; None for rows that no CSV can hold."""
     if hasattr(X, "toarray"):
-        X = X[:_SAMPLE].toarray()
+        X = X.tocsr()[:_SAMPLE].toarray()  # other formats of sparse matrices have no rows
     count = min(len(X), _SAMPLE)
     if hasattr(X, "columns"):
         names = [str(name) for name in X.columns]
