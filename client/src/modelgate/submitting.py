@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from modelgate.errors import Invalid
+from modelgate.errors import Forbidden, Invalid
 from modelgate.forms import Pieces
 from modelgate.jobs import MEDIA_TYPES, FileJob, media_type_of
 from modelgate.progress import OnSent, counting
-from modelgate.rows import AS_RECORDS, rows_of
+from modelgate.rows import AS_RECORDS, Inputs, rows_of
 
 if TYPE_CHECKING:
     from modelgate.models import Model
@@ -37,10 +38,11 @@ def submit(
 ) -> FileJob:
     """Send rows to be scored in the background, and return the job. `wait()` for it, then `download()` its output.
 
-    `rows`: a file of CSV, NDJSON or Parquet, or a DataFrame. `method`: the method of the model that gets them.
-    `format` and `output`: the formats of the rows and of the output (`csv`, `ndjson` or `parquet`); by default what the
-    name of the file says, and the same for the output. `strict`: a row that cannot be used fails the job; otherwise it
-    stays without a prediction. `escape_formulas`: a `'` comes before cells of a CSV that a spreadsheet would run.
+    `rows`: a file of CSV, NDJSON or Parquet, or a DataFrame, whose columns go as those of `predict`. `method`: the
+    method of the model that gets them. `format` and `output`: the formats of the rows and of the output (`csv`,
+    `ndjson` or `parquet`); by default what the name of the file says, and the same for the output. `strict`: a row that
+    cannot be used fails the job; otherwise it stays without a prediction. `escape_formulas`: a `'` comes before cells
+    of a CSV that a spreadsheet would run.
     `progress`: show a bar; by default in a terminal and in a notebook. `on_sent` gets the bytes sent and their total
     instead. Ctrl-C cancels the job, also before the server has answered. Raises `ModelgateError`.
 
@@ -60,11 +62,12 @@ def submit(
         **({"Prefer": "handling=strict"} if strict else {}),
     }
     params = {"method": method, **({"escape": "formulas"} if escape_formulas else {})}
-    connection = model._connection
+    connection, is_file = model._connection, isinstance(rows, str | Path) or hasattr(rows, "read")
+    reference, inputs = (model.reference, AS_RECORDS) if is_file else _now(model)
     with counting(progress, on_sent) as count:
         found = connection.start(
-            f"/v1/models/{model.reference}/predict-file",
-            data=lambda: _body(rows, count),
+            f"/v1/models/{reference}/predict-file",
+            data=lambda: _body(rows, inputs, count),
             params=params,
             headers=headers,
             upload=True,
@@ -78,12 +81,21 @@ def _media_type(name: str) -> str:
     return MEDIA_TYPES[name]
 
 
-def _body(rows: Submittable, on_sent: OnSent) -> Any:
+def _now(model: Model) -> tuple[str, Inputs]:
+    """Return the version that answers now, and what its rows hold: rows that go by position are for no other one."""
+    try:
+        version = model.refresh()
+    except Forbidden:  # a key may predict and not read; then all rows go by name
+        return model.reference, AS_RECORDS
+    return f"{model.name}@{version['version']}", Inputs.of(version)
+
+
+def _body(rows: Submittable, inputs: Inputs, on_sent: OnSent) -> Any:
     if isinstance(rows, str | Path):
         return Pieces([Path(rows)], on_sent)
     if hasattr(rows, "read"):
         return Pieces([_rewound(rows)], on_sent)
-    return _lines(rows)
+    return _lines(rows, inputs)
 
 
 def _rewound(file: IO[bytes]) -> IO[bytes]:
@@ -96,9 +108,9 @@ def _rewound(file: IO[bytes]) -> IO[bytes]:
     return file
 
 
-def _lines(frame: Any) -> Iterator[bytes]:
-    """Yield the rows of a DataFrame as NDJSON, with its columns as names."""
-    rows = rows_of(frame, AS_RECORDS)
+def _lines(frame: Any, inputs: Inputs) -> Iterator[bytes]:
+    """Yield the rows of a DataFrame as NDJSON: objects, or lists for a model without names."""
+    rows = rows_of(frame, replace(inputs, format="records"))
     for start in range(0, rows.count, _ROWS_AT_ONCE):
-        records = json.loads(rows.body(start, min(start + _ROWS_AT_ONCE, rows.count)))
-        yield "".join(f"{json.dumps(record)}\n" for record in records).encode()
+        lines = json.loads(rows.body(start, min(start + _ROWS_AT_ONCE, rows.count)))
+        yield "".join(f"{json.dumps(line)}\n" for line in lines).encode()

@@ -16,9 +16,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from modelgate import Client
 from modelgate.command.predictions import _opened
 
+from contract.manifest import InputFormat
 from tests.client.command.conftest import SUM, Model, Modelgate
 from tests.client.command.conftest import process as in_a_process
 from tests.flow import estimators
@@ -28,12 +32,21 @@ from tests.support import numbers, until, write_version
 ROWS = 100_000
 
 
+class Weighs:
+    """Answers ten times the first input of a row and the second one."""
+
+    def predict(self, rows: Any) -> Any:
+        return np.asarray(rows) @ [10, 1]
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A gateway and a worker with the models `sum`, and `slow` and `steady`, which take 0.3 and 0.03 ms a row."""
+    """A gateway and a worker with the models `sum`, `weighs` without names, and `slow` and `steady`, which take 0.3 and
+    0.03 ms a row."""
     folder = tmp_path_factory.mktemp("site")
     (models := folder / "models").mkdir()
     write_version(models, "sum", Model(), SUM, by_value=True)
+    write_version(models, "weighs", Weighs(), numbers("x0", "x1"), by_value=True)
     write_version(models, "slow", estimators.Slow(0.0003), numbers("a"), by_value=True)
     write_version(models, "steady", estimators.Slow(0.00003), numbers("a"), by_value=True)
     with start_site(folder, models, spool_dir=folder / "spool") as site:
@@ -67,6 +80,20 @@ def test_a_file_becomes_a_file_of_answers_and_one_of_errors(ask: Modelgate, rows
     rows.write_text("a,b\n1,2\n")
     assert ask("predict", "sum", rows, "-o", out).out == f"1 row → {out}\n"
     assert not (tmp_path / "out.errors.csv").exists()
+
+
+def test_a_data_frame_is_submitted_as_it_is_predicted_whatever_version_is_current(site: Site) -> None:
+    folder, frame = site.gateway.models, pd.DataFrame({"b": [2.0, 4.0], "a": [1.0, 3.0]})
+    model = Client(site.gateway.address).model("weighs")
+
+    def submitted() -> list[float]:
+        model.submit(frame).wait().download(scored := io.BytesIO())
+        return [json.loads(line)["prediction"] for line in scored.getvalue().splitlines()]
+
+    assert submitted() == model.predict(frame).tolist() == [21.0, 43.0]
+    named = InputFormat.DATAFRAME
+    write_version(folder, "weighs", Weighs(), numbers("a", "b"), by_value=True, version=2, input_format=named)
+    assert submitted() == model.predict(frame).tolist() == [12.0, 34.0]
 
 
 def test_a_hyphen_is_standard_output(ask: Modelgate, rows: Path) -> None:
@@ -113,7 +140,7 @@ def test_a_strict_file_fails_at_its_first_error(ask: Modelgate, rows: Path, tmp_
 
 def test_models_and_jobs_are_listed_and_shown(ask: Modelgate, rows: Path, tmp_path: Path) -> None:
     made = ask("predict", "sum", rows, "-o", tmp_path / "out.csv", "--json").json
-    assert [model["name"] for model in ask("models", "--json").json] == ["slow", "steady", "sum"]
+    assert [model["name"] for model in ask("models", "--json").json] == ["slow", "steady", "sum", "weighs"]
     assert re.search(r"^sum +1 ", ask("models").out, re.MULTILINE)
     assert "sum@1" in ask("model", "sum").out and "a " in ask("model", "sum@1").out
     assert ask("versions", "sum", "--json").json[0]["aliases"] == ["current"]
