@@ -155,8 +155,8 @@ class Model:
             return None
         if version not in self._versions:
             self._versions[version] = Version(self._connection.request("GET", f"/v1/models/{self.name}@{version}"))
-        self._latest = self._versions[version]
-        return self._latest
+        self._latest = found = self._versions[version]
+        return found
 
     def _predicted(self, reference: str, method: str, body: bytes) -> dict[str, Any]:
         """Return the job of these rows once it has succeeded. Ctrl-C cancels it."""
