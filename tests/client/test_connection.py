@@ -251,6 +251,12 @@ def test_an_address_that_cannot_be_asked_is_an_error_of_ours_without_its_passwor
     assert "secret" not in str(raised.value)
 
 
+def test_certificates_that_are_not_there_are_named() -> None:
+    connection = Connection("https://127.0.0.1:1", verify="/no/such.pem")
+    with pytest.raises(modelgate.ModelgateError, match=r"cannot be sent: .*/no/such\.pem"):
+        connection.request("GET", "/")
+
+
 def test_an_open_file_that_cannot_be_sent_is_refused_with_what_to_do(script: Scripted) -> None:
     script.answers = [problem(403, "missing_scope")]
     model = modelgate.Client(script.url).model("iris")

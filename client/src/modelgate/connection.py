@@ -208,7 +208,7 @@ class Connection:
             return TimedOut(f"{self.shown_url} did not answer within {left:.0f} s"), 0
         except _LOST as error:
             return self._lost(error)
-        except (requests.RequestException, ValueError) as error:
+        except (OSError, ValueError) as error:
             shown = without_password(str(error))
             return ModelgateError(f"the request to {self.shown_url} cannot be sent: {shown}"), None
         self._answered = True
