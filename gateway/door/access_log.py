@@ -25,14 +25,15 @@ class AccessLog:
 
     def __call__(self, exchange: Exchange) -> None:
         """Log the request that has ended, with the ids that `log_context` adds."""
-        environ, status = exchange.environ, exchange.status
+        environ, status, route = exchange.environ, exchange.status, exchange.route
         path = environ["PATH_INFO"]
         if path.startswith(ROUTINE) and (status < 400 or (status >= 500 and exchange.code)):
             return
         if not (self._quota.take() or (status >= 500 and self._failures.take())):
             self._left_out += 1
             return
-        method, path = environ["REQUEST_METHOD"], _readable(path)
+        method = environ["REQUEST_METHOD"]
+        path = route.rule if route and route.row_in_path else _readable(path)
         log.info(
             "%s %s %d",
             method,
@@ -42,7 +43,7 @@ class AccessLog:
                 "method": method,
                 "path": path,
                 "status": status,
-                "route": exchange.route and exchange.route.rule,
+                "route": route and route.rule,
                 "code": exchange.code,
                 "bytes": exchange.size,
                 "duration_ms": round(exchange.seconds * 1000, 3),

@@ -20,8 +20,10 @@ from contract.settings import Settings, SettingsError
 from contract.signature import Field, Kind, Output, OutputKind
 from gateway.app import create_app
 from gateway.door import lent_keys
+from runtime.logs import ACCESS
 from tests.gateway.callers import ADMIN_KEY, store
 from tests.gateway.conftest import scorer, without_redis
+from tests.gateway.log_lines import recorded
 from tests.gateway.test_audit import LESSER, entries
 from tests.support import Sum, write_version
 
@@ -90,15 +92,18 @@ def test_a_variable_of_a_path_may_have_the_name_of_one_of_our_own(mapped: Open) 
     assert client.head("/sum/a/1/b/2").status_code == 200
 
 
-def test_no_value_of_a_path_is_in_the_audit_log(mapped: Open, redis: Redis) -> None:
+def test_no_value_of_a_path_is_in_the_audit_log_or_the_access_log(mapped: Open, redis: Redis) -> None:
     """Even if the variables have the names of what entries hold."""
     text = IN_PATH.replace("/a/<a>/b/<B>", "/<name>/<alias>/<version>/<job_id>/<key_id>")
     client = mapped(text, admin_key=ADMIN_KEY)
     values = ("Alice Smith", "rare-illness", "47110815", "secret-job", "secret-key")
-    assert client.get(f"/sum/{'/'.join(values)}").status_code == 401
+    with recorded("gateway") as lines:
+        assert client.get(f"/sum/{'/'.join(values)}").status_code == 401
+    (line,) = (event for event in lines.events if event["logger"] == ACCESS)
+    assert line["path"] == "/sum/<name>/<alias>/<version>/<job_id>/<key_id>" and line["path"] in str(line["message"])
     client.application.extensions["outbox"].flush()  # type: ignore[attr-defined]
     (entry,) = entries(redis, *LESSER)
-    assert not [value for value in values if value in json.dumps(entry)]
+    assert not [value for value in values if value in json.dumps([entry, lines.events])]
     assert (entry["model"], entry["route"].split("/")[1]) == ("kinds", "sum")
 
 
