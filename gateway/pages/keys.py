@@ -78,7 +78,7 @@ class KeysPages:
             scopes=SCOPES,
             expiries=EXPIRIES,
             overlaps=OVERLAPS,
-            entered={"name": "", "owner": "", "models": "", **entered},
+            entered={"name": "", "owner": "", "models": "", "expires": "", **entered},
             problem=problem,
         )
 

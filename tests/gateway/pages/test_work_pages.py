@@ -604,6 +604,7 @@ def test_a_key_that_is_refused_says_why_and_keeps_what_was_entered(admin: Browse
     refused = admin.send("/ui/keys", "/ui/keys", **fields, scopes="read")
     assert "Owner cannot be &#39;&lt;team&gt;&#39;" in refused.text and 'value="read" checked' in refused.text
     assert "There are no keys" in refused.text
+    assert admin.send("/ui/keys", "/ui/keys").status_code == 422
 
 
 def test_the_audit_log_is_filtered(admin: Browser) -> None:
