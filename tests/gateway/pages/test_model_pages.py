@@ -219,6 +219,9 @@ def test_rolling_back_needs_a_previous_version(browser: Browser, models: Path) -
     assert browser.send("/ui/models/sum/rollback", "/ui/models/sum/rollback", version=version).status_code == 303
     (command,) = COMMANDS
     assert (command.action, command.alias, command.version) == (RepositoryAction.MOVE_ALIAS, "current", 1)
+    for hostile in ({}, {"version": "7"}, {"version": "../1"}):
+        assert browser.send("/ui/models/sum/rollback", "/ui/models/sum/rollback", **hostile).status_code == 404
+    assert len(COMMANDS) == 1
 
 
 @pytest.mark.parametrize("facts", [{}, {"comparison": COMPARISON}], ids=["no report", "a comparison"])
