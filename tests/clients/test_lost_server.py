@@ -54,12 +54,16 @@ def test_the_answer_of_a_proxy_without_its_server_is_no_answer(page: Page, path:
     expect(page.locator("#lost")).to_be_hidden()
 
 
-def test_an_answer_of_the_server_itself_is_shown_though_its_status_is_503(page: Page, closed: Modelgate) -> None:
+def test_an_answer_of_the_server_itself_is_shown_though_its_status_is_503(
+    browser: Browser, modelgate: Modelgate
+) -> None:
+    page = browser.new_context(base_url=modelgate.address).new_page()
     page.goto("/ui/models/iris")
-    with redis_stopped(closed):
+    with redis_stopped(modelgate):
         page.get_by_role("button", name="Predict", exact=True).click()
-        expect(page.locator("main").get_by_text("Redis does not answer")).to_be_visible()
+        expect(page.locator("#try").get_by_role("alert")).to_contain_text("Redis")
         expect(page.locator("#lost")).to_be_hidden()
+    page.context.close()
 
 
 def test_the_page_to_sign_in_finds_its_server_again_and_keeps_the_key(browser: Browser, closed: Modelgate) -> None:
