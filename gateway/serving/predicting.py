@@ -191,8 +191,8 @@ class Predictor:
     def check_size(self, rows: int, caller: Key) -> None:
         """Raise `Refusal` for a request with more rows than the queue, an owner's part of it or a limit of the key ever
         allows."""
-        allowed, part = caller.limits.rows_waiting, most_of_one_owner(self.max_rows)
-        if caller.owner and rows > part:
+        allowed = caller.limits.rows_waiting
+        if caller.owner and rows > (part := most_of_one_owner(self.max_rows)):
             most = f"of one owner for a model ({part}, nine tenths of MAX_QUEUE_ROWS)"
         elif rows > self.max_rows:
             most = f"for a model ({self.max_rows}, MAX_QUEUE_ROWS)"

@@ -175,6 +175,6 @@ def test_kill_9_of_the_whole_trainer_leaves_no_process_and_loses_no_training(pla
     assert len(family) >= 3
     place.trainer.kill()
     place.trainer.wait()
-    until(lambda: not any(p.is_running() and p.status() != "zombie" for p in family), "all of it is gone")
+    until(lambda: not any(p.is_running() and p.status() != "zombie" for p in family), "all of it is gone", 5)
     place.start_trainer()
     assert place.ended(job["id"])["status"] == "succeeded"
