@@ -12,12 +12,16 @@ from redis.exceptions import BusyLoadingError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from broker.durability import Durability
-from broker.faults import RedisFault, SlowDiskError, fault_of
+from broker.faults import FULL, RedisFault, SlowDiskError, fault_of
 from broker.job_kinds import PREDICTION
 from broker.keys import KEYS
 from broker.lease_groups import worker_of
 from broker.load_status import WORKERS, LoadFailure, failures_key, parse_failures, status_key
 from broker.scripts import Call, Scripts
+
+ROOM_AGAIN = 0.95
+"""The share of its memory below which a Redis that was full counts as having room. At the limit it accepts one job and
+refuses the next, while results expire."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class HealthCheck:
         self._scripts = Scripts(connection)
         self._max_queue_rows = max_queue_rows
         self._durability = durability
+        self._full = False
 
     def run(self) -> SystemHealth:
         """Return the health. Three round trips, and three more if the connection was lost since the last call."""
@@ -57,13 +62,14 @@ class HealthCheck:
     def _look(self) -> SystemHealth:
         repairs = False
         try:
-            _, incs, workers, rows, keys = self._scripts.send(
+            _, incs, workers, rows, keys, memory = self._scripts.send(
                 [
                     Call("try_write", ["repair"]),
                     ("SMEMBERS", PREDICTION.group.members),
                     ("SMEMBERS", WORKERS),
                     ("HGETALL", "mg:rows"),
                     ("HLEN", KEYS),
+                    ("INFO", "memory"),
                 ]
             )
             repairs = True
@@ -78,13 +84,17 @@ class HealthCheck:
             )
         except RedisError as error:
             lost = isinstance(error, RedisConnectionError) and not isinstance(error, BusyLoadingError)
-            return SystemHealth(fault_of(error), repairs, lost=lost)
+            reason = fault_of(error)
+            self._full = reason is FULL
+            return SystemHealth(reason, repairs, lost=lost)
+        self._full = self._full and memory["used_memory"] > ROOM_AGAIN * (memory["maxmemory"] or float("inf"))
         found = iter(answers)
         alive = [inc for inc in incs if next(found)]
         unheard = {name for name in names if not next(found)}
         silent = sorted(unheard & {worker_of(inc) for inc in alive})
         full, failures = self._full_queues(rows), parse_failures(found)
-        return SystemHealth(None, True, len(alive), silent, full, failures, slow_disk, keys)
+        fault = FULL if self._full else None
+        return SystemHealth(fault, True, len(alive), silent, full, failures, slow_disk, keys)
 
     def _waits_for_the_disk(self) -> bool:
         """Write as a prediction does."""

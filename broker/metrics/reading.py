@@ -105,7 +105,8 @@ class MetricsReader:
         shares = _add_queues(snapshot, found, now[0] + now[1] / 1_000_000)
         shares["metrics"] = sum(sizes[: len(ours)]) + sum(sizes[len(ours) :]) * len(models)
         _add_redis(snapshot, memory, persistence, shares)
-        self._add_processes(snapshot, scorers, trainers, workers)
+        if snapshot.values[table.AOF_WRITTEN].get((), 1):  # else no lease is renewed, and nobody knows who lives
+            self._add_processes(snapshot, scorers, trainers, workers)
         return snapshot
 
     def _queues_of(self, models: Sequence[str]) -> list[str]:

@@ -263,6 +263,7 @@ this page.
 Counters and histograms are in Redis, so they outlive processes. What a process counts arrives there within about a
 second. Each gateway process reads gauges at most once a second, and with 1,000 models every few seconds. `model` is a
 model of the repository, `route` a declared route or `unknown`, so no request can add a series.
+While Redis cannot write to its disk, nothing says which scorers, workers and trainers are alive.
 [Monitoring](../how-to/monitor.md) has the dashboard and the alerts.
 
 | metric | type | labels | unit | what it says |

@@ -39,9 +39,16 @@ T = TypeVar("T")
 class Kept(Generic[T]):
     """What is made at most every `keep` seconds, for all callers together."""
 
-    def __init__(self, make: Callable[[], T], keep: Callable[[], float] = lambda: KEEP) -> None:
+    def __init__(
+        self,
+        make: Callable[[], T],
+        keep: Callable[[], float] = lambda: KEEP,
+        worked: Callable[[T], bool] = lambda _: True,
+    ) -> None:
+        """`worked`: whether the time that it took was spent on making it, and not on waiting for Redis in vain."""
         self._make = make
         self._keep = keep
+        self._worked = worked
         self._lock = threading.Lock()
         self._found: T | None = None
         self._until = float("-inf")
@@ -52,7 +59,8 @@ class Kept(Generic[T]):
             if self._found is None or began > self._until:
                 self._found = self._make()
                 done = time.monotonic()
-                self._until = done + max(self._keep(), KEEP_FACTOR * (done - began))
+                cost = KEEP_FACTOR * (done - began) if self._worked(self._found) else 0
+                self._until = done + max(self._keep(), cost)
             return self._found
 
 
@@ -63,13 +71,13 @@ class Metrics:
         self._reader = reader
         self._repository = repository
         self._spool = spool
-        self._snapshot = Kept(self._read)
-        self._page = Kept(lambda: generate_latest(_Collector(self._read())))
+        self._snapshot = Kept(self._read, worked=_is_whole)
+        self._page = Kept(self._make_page, worked=lambda made: _is_whole(made[0]))
 
     def page(self, caller: Key) -> bytes:
         """Return the latest page, without the models that the caller's key may not use. Without Redis it has only the
         metrics of the model repository and the spool."""
-        page = self._page.get()
+        _, page = self._page.get()
         if caller.models is None:
             return page
         of_models = ((line, _MODEL.search(line)) for line in page.splitlines(keepends=True))
@@ -79,6 +87,10 @@ class Metrics:
         """Return the latest values, with all models. Without Redis it has only those of the repository and the
         spool."""
         return self._snapshot.get()
+
+    def _make_page(self) -> tuple[Snapshot, bytes]:
+        snapshot = self._read()
+        return snapshot, generate_latest(_Collector(snapshot))
 
     def _read(self) -> Snapshot:
         models = self._repository.names()
@@ -97,6 +109,10 @@ class Metrics:
             for alias, version in self._repository.aliases(model).items():
                 values[table.ALIASES][model, alias] = version
         return snapshot
+
+
+def _is_whole(snapshot: Snapshot) -> bool:
+    return snapshot.values[table.REDIS_UP][()] == 1
 
 
 class _Collector(Collector):

@@ -20,7 +20,7 @@ QUEUE_AGE, REDIS_WARNING, REDIS_CRITICAL, WEBHOOKS_LATE = 30, 0.7, 0.9, 60
 """The thresholds of `monitoring/alerts.yml`."""
 
 KEEP = 5.0
-"""Seconds that a reading is kept, since many people watch the same page."""
+"""Seconds that a reading of the processes is kept, since many people watch the same page."""
 
 _CRITICAL, _WARNING = "critical", "warning"
 
@@ -110,17 +110,17 @@ class SystemState:
 
 
 class System:
-    """Reads the state at most every `KEEP` seconds for all callers."""
+    """Reads the state for all callers together. `metrics` and `readiness` keep what they have read for a while."""
 
     def __init__(self, metrics: Metrics, readiness: Readiness, processes: ProcessReader) -> None:
-        self._metrics = Kept(metrics.snapshot, lambda: KEEP)
-        self._readiness = Kept(readiness.report, lambda: KEEP)
+        self._metrics = metrics
+        self._readiness = readiness
         self._processes = Kept(processes.read, lambda: KEEP)
 
     def state(self, caller: Key) -> SystemState:
         """Return the state as `caller` may see it: without models that its key may not use, and without jobs that may
         be those of other owners. Without Redis, it has no processes and queues."""
-        report, snapshot = self._readiness.get(), self._metrics.get()
+        report, snapshot = self._readiness.report(), self._metrics.snapshot()
         workers, trainers = self._read_processes()
         if caller.models is not None:
             report, workers = report.without_names(), [_of_models(worker, caller.models) for worker in workers]

@@ -16,7 +16,9 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from broker.gateway.health import SystemHealth
+from broker.durability import Durability
+from broker.faults import FULL
+from broker.gateway.health import HealthCheck, SystemHealth
 from broker.keys import KEYS
 from broker.load_status import LoadFailure, LoadStatus, LoadStatusPublisher
 from broker.supervisor import Leases
@@ -84,6 +86,27 @@ def test_a_full_redis_takes_no_predictions_but_repairs(own: FlaskClient, server:
         redis.config_set("maxmemory", 0)
     ready_with(own, "ok")
     assert own.post(PREDICT, json=ROW).status_code == 202
+
+
+def test_a_redis_that_was_full_counts_as_full_until_it_has_room_for_many_jobs(server: RedisProcess) -> None:
+    def limit(share: float) -> None:
+        redis.config_set("maxmemory", round(server.info("memory")["used_memory"] / share))
+
+    with server.connect() as redis:
+        for number in range(300):  # so that a change of the buffers of connections is a small share
+            redis.set(f"filling {number}", os.urandom(100_000))
+        check = HealthCheck(redis, 100, Durability(0, 1))
+        limit(0.98)
+        assert check.run().fault is None
+        limit(1.02)
+        assert check.run().fault is FULL
+        limit(0.98)
+        found = check.run()
+        assert (found.fault, found.repairs, found.workers) == (FULL, True, 1)
+        limit(0.9)
+        assert check.run().fault is None
+        limit(0.98)
+        assert check.run().fault is None
 
 
 def test_a_redis_with_a_full_disk_refuses_what_writes_and_answers_what_reads(

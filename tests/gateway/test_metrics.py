@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
 from broker.metrics.table import METRICS, Type
+from broker.supervisor import Leases
 from contract.settings import Settings
 from gateway.app import create_app
 from gateway.serving import metrics as serving
@@ -174,6 +175,35 @@ def test_a_page_is_kept_for_a_moment(client: FlaskClient, redis: Redis, monkeypa
     asked = redis.info("commandstats")["cmdstat_info"]["calls"]
     assert client.get("/metrics").get_data() == first
     assert redis.info("commandstats")["cmdstat_info"]["calls"] == asked + 1
+
+
+def test_a_page_that_redis_did_not_answer_in_time_is_not_kept_for_long(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "KEEP_FACTOR", 1000)
+    monkeypatch.setattr(serving, "KEEP", -1.0)
+    folder = tmp_path / "own-redis"
+    folder.mkdir()
+    with RedisProcess(folder) as server:
+        client = create_app(dataclasses.replace(settings, redis_url=server.url)).test_client()
+        client.get("/v1/models")  # from now on it is known that there are no keys
+        with server.frozen():
+            assert Page(client.get("/metrics").get_data(as_text=True)).value("redis_up") == 0
+        assert Page(client.get("/metrics").get_data(as_text=True)).value("redis_up") == 1
+
+
+def test_who_is_alive_is_unknown_while_no_lease_can_be_written(settings: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "own-redis"
+    folder.mkdir()
+    with RedisProcess(folder) as server, server.connect() as redis:
+        client = create_app(dataclasses.replace(settings, redis_url=server.url)).test_client()
+        Leases(redis, lease=60).register("w-0-x")
+        assert page(client).value("workers") == 1
+        redis.delete("mg:lease:w-0-x")
+        with server.disk_full():
+            found = page(client)
+            assert (found.value("redis_aof_write_ok"), found.value("workers"), found.series("scorers")) == (0, None, [])
+        assert page(client).value("workers") == 0
 
 
 def test_hostile_values_in_the_counters_do_no_harm(client: FlaskClient, redis: Redis) -> None:
