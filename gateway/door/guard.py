@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 
 _AUTHORITY = r"(?P<name>[a-z0-9._-]{1,255}|\[[0-9a-f.]*:[0-9a-f:.]*\])(?::(?P<port>[0-9]{0,5}))?"
 _HOST = re.compile(_AUTHORITY, re.ASCII | re.IGNORECASE)
-_ORIGIN = re.compile(f"https?://{_AUTHORITY}", re.ASCII)
+_ORIGIN = re.compile(f"(?P<scheme>https?)://{_AUTHORITY}", re.ASCII)
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)([/?].*)?", re.ASCII | re.IGNORECASE)
 
-ELSEWHERE = frozenset({"cross-site", "same-site"})
-"""Values of `Sec-Fetch-Site` for a page of another origin. A page of the same site has another host or port, so it is
-foreign, too, unless its host is allowed."""
+_SAME_ORIGIN = "same-origin"
+FROM_HERE = frozenset({None, _SAME_ORIGIN, "none"})
+"""Values of `Sec-Fetch-Site` for our own pages, for users who enter an address, and for programs. No page can set this
+header. A page of the same site has another scheme, host or port: on loopback that is any other program."""
+
+_PORTS = {"http": 80, "https": 443}
 
 _CACHED_VALUES = 256
 """Values of a header that are cached: clients repeat the same ones."""
@@ -37,7 +40,8 @@ class Guard:
 
     def __init__(self, allowed_hosts: Collection[str], origins: Collection[str] = ()) -> None:
         """`origins` may do what pages of our own origin may (CORS_ORIGINS)."""
-        self._is_ours, self._is_our_origin = _checks(allowed_hosts, frozenset(origins))
+        self._is_ours = _host_check(allowed_hosts)
+        self._origins = frozenset(origins)
 
     def check(self, environ: WSGIEnvironment, level: Level) -> None:
         """Raise `Problem`: 403, or 400 for an invalid host or target. A route of level `open` is open to all."""
@@ -52,7 +56,9 @@ class Guard:
         method = environ["REQUEST_METHOD"]
         # A GET of level `predict` makes a job.
         if method not in READING or (method == "GET" and level is Level.PREDICT):
-            self._check_origin(environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE"))
+            origin, site = environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE")
+            if (origin is not None or site is not None) and origin not in self._origins:
+                _check_origin(origin, site, f"{environ['wsgi.url_scheme']}://{host}")
 
     def _refuse_host(self, host: str) -> NoReturn:
         if self._is_ours(host) is None:
@@ -71,23 +77,35 @@ class Guard:
         elif target != "*":
             raise Problem(400, "malformed_request", f"the request is for {target[:80]!r}; begin its path with a slash")
 
-    def _check_origin(self, origin: str | None, site: str | None) -> None:
-        if origin is not None and not self._is_our_origin(origin):
-            remedy = "add it to CORS_ORIGINS, or its host to ALLOWED_HOSTS"
-            detail = f"the Origin {origin[:80]!r} may neither write nor make jobs; {remedy}"
-            raise Problem(403, "foreign_origin", detail)
-        if origin is None and site in ELSEWHERE:
-            detail = (
-                f"the request comes from a page of an unnamed other origin (Sec-Fetch-Site: {site});"
-                " open the address itself, or use fetch() in a page whose host is in ALLOWED_HOSTS"
-            )
-            raise Problem(403, "foreign_origin", detail)
+
+def _check_origin(origin: str | None, site: str | None, own: str) -> None:
+    """Raise `Problem` unless a page of `own`, the origin that the request is for, has sent it, or no page.
+
+    Behind a proxy that is not trusted, `own` may lack the scheme of TLS; the browser still says `same-origin`.
+    """
+    if site in FROM_HERE and (origin is None or site == _SAME_ORIGIN or _is_same(origin, own)):
+        return
+    page = "a page that hides its origin" if origin is None else f"a page of {origin[:80]!r}"
+    detail = (
+        f"{page} may neither write nor make jobs at {own[:80]!r}; add its origin to CORS_ORIGINS, or, if both are this"
+        " gateway behind a proxy, name the proxy in TRUSTED_PROXIES"
+    )
+    raise Problem(403, "foreign_origin", detail)
 
 
-def _checks(
-    allowed_hosts: Collection[str], origins: Collection[str]
-) -> tuple[Callable[[str], bool | None], Callable[[str], bool]]:
-    """Return two checks: does a `Host` name this gateway (None: it is invalid), and is an `Origin` one of its own."""
+@functools.lru_cache(_CACHED_VALUES)
+def _is_same(origin: str, own: str) -> bool:
+    parts = _parts(_ORIGIN.fullmatch(origin))
+    return parts is not None and parts == _parts(_ORIGIN.fullmatch(own.lower()))
+
+
+def _parts(matched: re.Match[str] | None) -> tuple[str, str, int] | None:
+    name = _name(matched)
+    return (matched["scheme"], name, int(matched["port"] or _PORTS[matched["scheme"]])) if matched and name else None
+
+
+def _host_check(allowed_hosts: Collection[str]) -> Callable[[str], bool | None]:
+    """Return a check whether a `Host` names this gateway; its answer is None for an invalid one."""
     allowed = {_name(_HOST.fullmatch(host)) for host in allowed_hosts} - {None}
 
     @functools.lru_cache(_CACHED_VALUES)
@@ -95,12 +113,7 @@ def _checks(
         name = _name(_HOST.fullmatch(host))
         return None if name is None else is_loopback(name) or name in allowed
 
-    @functools.lru_cache(_CACHED_VALUES)
-    def is_our_origin(origin: str) -> bool:
-        name = _name(_ORIGIN.fullmatch(origin))
-        return origin in origins or (name is not None and (is_loopback(name) or name in allowed))
-
-    return is_ours, is_our_origin
+    return is_ours
 
 
 def _name(matched: re.Match[str] | None) -> str | None:

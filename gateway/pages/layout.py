@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from contract.keys import NOBODY, Key, Scope
-from gateway.door.guard import ELSEWHERE
+from gateway.door.guard import FROM_HERE
 from gateway.exchange import current, note_problem
 from gateway.pages import pace, wording
 from gateway.pages.assets import STYLE, STYLE_DIGEST, address_of
@@ -177,7 +177,7 @@ def _check_form() -> None:
     if token is None and request.mimetype == "application/x-www-form-urlencoded":
         token = request.form.get(FIELD)
     # A page of a neighbouring host can plant a cookie, and so knows the token of that one.
-    foreign = request.headers.get("Sec-Fetch-Site") in ELSEWHERE
+    foreign = request.headers.get("Sec-Fetch-Site") not in FROM_HERE
     if foreign or not session or not token or not hmac.compare_digest(token.encode(), form_token(session).encode()):
         detail = "this form belongs to another site, or to a session that has ended; go back, reload it, and try again"
         raise Problem(403, "foreign_form", detail)

@@ -36,6 +36,14 @@ def test_the_own_user_may_upload_and_a_proxy_may_not(server: Server) -> None:
         assert code_of(server, **{header: "for=127.0.0.1"}) == "uploads_off"
 
 
+def test_a_page_of_another_port_of_this_machine_may_not_upload(server: Server) -> None:
+    """The user's browser is a program of the user, so the kernel vouches for it, whichever page it shows."""
+    host = server.address.removeprefix("http://")
+    for headers in ({"Origin": "http://127.0.0.1:1"}, {"Sec_Fetch_Site": "same-site"}, {"Origin": f"https://{host}"}):
+        assert code_of(server, **headers) == "foreign_origin", headers
+    assert code_of(server, Origin=f"http://{host}", Sec_Fetch_Site="same-origin") == "no_trainer"
+
+
 def test_a_unix_socket_shows_no_user() -> None:
     one, other = socket.socketpair()
     with one, other:
