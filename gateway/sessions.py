@@ -10,7 +10,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-from werkzeug.http import parse_cookie
+from werkzeug.sansio.http import parse_cookie
 
 from broker.sessions import Sessions
 
@@ -47,6 +47,7 @@ def id_in(environ: WSGIEnvironment) -> str | None:
     """Return the id in the cookie of a request, or None. A visitor who has not signed in has one, too."""
     if "HTTP_COOKIE" not in environ:
         return None
+    # Read as Latin-1: `werkzeug.http.parse_cookie` raises for any cookie of this host that is not UTF-8.
     found = parse_cookie(environ["HTTP_COOKIE"]).get(cookie_of(environ), "")
     return found if _ID.fullmatch(found) else None
 

@@ -39,6 +39,13 @@ _IN_MESSAGE = frozenset({"method", "path", "status"})
 LINES_A_SECOND = 100
 """Lines that one kind of event may have in a second; the next line counts the others as `left_out`."""
 
+TRACEBACKS_A_MINUTE = 5
+"""Lines that a statement may have in a minute for exceptions raised in one place. Each takes up to 16 KB, and a client
+may cause one with every request."""
+
+_PLACES = 1_000
+"""Kinds of events that are counted; then counting begins anew. Only code that a model brings has so many."""
+
 _CREDENTIALS = re.compile(r"(?<=://)([^\s/@:]*):\S*@")
 
 
@@ -123,12 +130,13 @@ class JsonLines(logging.Formatter):
 
 
 class Quota:
-    """Allows `most` lines a second and counts those beyond."""
+    """Allows `most` lines in `seconds` and counts those beyond."""
 
-    __slots__ = ("_end", "_left", "_most", "left_out")
+    __slots__ = ("_end", "_left", "_most", "_seconds", "left_out")
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, seconds: float = 1.0) -> None:
         self._most = most
+        self._seconds = seconds
         self._left = 0
         self._end = 0.0
         self.left_out = 0
@@ -138,7 +146,7 @@ class Quota:
         """Return whether one more line is allowed now."""
         now = time.monotonic()
         if now >= self._end:
-            self._end, self._left = now + 1, self._most
+            self._end, self._left = now + self._seconds, self._most
         if self._left:
             self._left -= 1
             return True
@@ -147,25 +155,41 @@ class Quota:
 
 
 class FloodFilter(logging.Filter):
-    """Keeps a kind of event, all that one statement logs, from flooding the log."""
+    """Keeps a kind of event from flooding the log: all that one statement logs, and all exceptions of one place that it
+    logs."""
 
-    def __init__(self, most: int = LINES_A_SECOND) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._most = most
-        self._quotas: dict[tuple[str, int], Quota] = {}
+        self._quotas: dict[tuple[object, ...], Quota] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name in (ACCESS, AUDIT):
             return True
-        kind = record.pathname, record.lineno
-        if kind not in self._quotas:
-            self._quotas[kind] = Quota(self._most)
-        quota = self._quotas[kind]
-        if not quota.take():
+        statement = record.pathname, record.lineno
+        quotas = [self._quota(statement, LINES_A_SECOND, 1.0)]
+        if record.exc_info and record.exc_info[0] is not None:
+            quotas.append(self._quota((*statement, *_place(record.exc_info[2])), TRACEBACKS_A_MINUTE, 60.0))
+        if not all(quota.take() for quota in reversed(quotas)):
             return False
-        if quota.left_out:
-            record.left_out, quota.left_out = quota.left_out, 0
+        if left_out := sum(quota.left_out for quota in quotas):
+            record.left_out = left_out
+            for quota in quotas:
+                quota.left_out = 0
         return True
+
+    def _quota(self, kind: tuple[object, ...], most: int, seconds: float) -> Quota:
+        if kind not in self._quotas:
+            if len(self._quotas) >= _PLACES:
+                self._quotas.clear()
+            self._quotas[kind] = Quota(most, seconds)
+        return self._quotas[kind]
+
+
+def _place(trace: TracebackType | None) -> tuple[object, ...]:
+    """Return where an exception was raised; () if it was not raised."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return () if trace is None else (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
 
 
 def printable(text: str) -> str:

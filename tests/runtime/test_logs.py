@@ -188,6 +188,31 @@ while time.monotonic() < end:
     assert len(events) <= 301
 
 
+def test_exceptions_of_one_place_cannot_flood_the_log() -> None:
+    program = """
+import time
+def fail(kind):
+    if kind:
+        raise ValueError("one place")
+    raise KeyError("another place")
+def say(kind):
+    try:
+        fail(kind)
+    except Exception:
+        log.exception("failed")
+for _ in range(50):
+    say(True)
+say(False)
+now = time.monotonic
+time.monotonic = lambda: now() + 60
+say(True)
+"""
+    events = events_of(program)
+    last_lines = [event["exception"].splitlines()[-1] for event in events]
+    assert last_lines == ["ValueError: one place"] * 5 + ["KeyError: 'another place'", "ValueError: one place"]
+    assert [event["left_out"] for event in events if "left_out" in event] == [45]
+
+
 def test_printed_lines_become_events() -> None:
     program = """
 import os

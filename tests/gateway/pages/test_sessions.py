@@ -69,6 +69,20 @@ def test_the_cookie_is_kept_from_scripts_other_sites_and_other_addresses(client:
     assert "Secure" in secure.headers["Set-Cookie"]
 
 
+@pytest.mark.parametrize("cookie", ["a=\xff\xfe", 'a="\xff\\377"', "\xff", "a=1;=\xc3("])
+def test_a_cookie_of_another_program_that_is_not_utf_8_signs_nobody_out(
+    client: FlaskClient, token: str, cookie: str
+) -> None:
+    """Browsers send it to all ports of its host."""
+    browser = Browser(client)
+    browser.sign_in(token)
+    session = client.get_cookie(COOKIE, path="/ui")
+    assert session is not None
+    client = client.application.test_client(use_cookies=False)
+    assert "ada" in client.get("/ui", headers={"Cookie": f"{cookie}; {COOKIE}={session.value}"}).text
+    assert client.get("/ui", headers={"Cookie": cookie}).status_code == 303
+
+
 def test_no_other_route_takes_the_cookie(client: FlaskClient, redis: Redis) -> None:
     browser = Browser.with_key(client, redis, replace(READER, scopes=frozenset({Scope.ADMIN})))
     session = browser.client.get_cookie(COOKIE, path="/ui")
