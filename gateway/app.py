@@ -22,6 +22,7 @@ from gateway.door.guard import Guard
 from gateway.door.proxies import TrustedProxies
 from gateway.door.request_counts import RequestCounts
 from gateway.door.spans import RequestSpans
+from gateway.forms import FormRequest
 from gateway.local_user import is_own_user
 from gateway.openapi.published import ApiDocument
 from gateway.pages import api, assets, sign_in
@@ -78,6 +79,7 @@ class Gateway(Flask):
     """Flask whose routes declare their level."""
 
     url_rule_class: type[Rule] = Route
+    request_class = FormRequest
 
 
 def create_app(settings: Settings, run_command: RunCommand | None = None) -> Gateway:

@@ -113,7 +113,8 @@ def _requested(outputs: object, all_binary: bool) -> tuple[list[str] | None, set
     """Return the names of the outputs, and those that are to come as bytes."""
     if outputs is None or outputs == []:
         return None, set()
-    names, binary = [], set()
+    names: dict[str, None] = {}
+    binary = set()
     for number, output in enumerate(outputs if isinstance(outputs, list) else [outputs]):
         where = f"outputs[{number}]"
         if not isinstance(output, dict) or not isinstance(output.get("name"), str):
@@ -121,10 +122,12 @@ def _requested(outputs: object, all_binary: bool) -> tuple[list[str] | None, set
         options = tensors.parameters_of(output, where)
         if options.get("classification"):
             raise Refusal(Reason.NOT_SUPPORTED, f"{where}: classification is not supported; ask for {PROBABILITIES}")
-        names.append(output["name"])
+        if output["name"] in names:  # each would be a copy of its answers
+            raise MalformedBody(f"{where}.name repeats {shown(output['name'])}; ask for each output once")
+        names[output["name"]] = None
         if options.get("binary_data", all_binary) is True:
             binary.add(output["name"])
-    return names, binary
+    return list(names), binary
 
 
 def write(request: InferRequest, method: str, job: Job) -> tuple[bytes, dict[str, str]]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from contract.errors import Code
@@ -20,6 +22,8 @@ from gateway.protocols import csv_rows, native
 from gateway.refusals import MalformedBody, Reason
 
 CSV, JSON, JSON_LINES = "text/csv", "application/json", "application/jsonlines"
+
+_LINE = re.compile(rb"[^\r\n]+")
 
 _OF_THE_MODEL = (Code.MODEL_ERROR, Code.OUT_OF_MEMORY, Code.TIMEOUT, Code.WORKER_CRASHED, Reason.NOT_IN_TIME)
 _ERRORS = {
@@ -46,9 +50,11 @@ def read_csv(body: bytes, signature: Signature, most_rows: int) -> Instances:
     return csv_rows.read(body, most_rows)
 
 
-def read_lines(body: bytes, signature: Signature) -> Instances:
-    """Return the rows of a body that has each as a line of JSON. Raises `MalformedBody` and `InvalidInstances`."""
-    values = [native.json_value(line) for line in body.splitlines() if line.strip()]
+def read_lines(body: bytes, signature: Signature, most_rows: int) -> Instances:
+    """Return the rows of a body that has each as a line of JSON, at most the first `most_rows`. Raises `MalformedBody`
+    and `InvalidInstances`."""
+    lines = (found[0] for found in _LINE.finditer(body))
+    values = [native.json_value(line) for line in islice(filter(bytes.strip, lines), most_rows)]
     return native.unwrapped({"instances": values}, "instances", signature)
 
 

@@ -52,11 +52,11 @@ def blueprint(predictions: SynchronousPredictions, rows: BodyLimit) -> Blueprint
         return predictions.answer(request.environ, job, *protocol.write(job, accept))
 
     def _rows(body: bytes, signature: Signature) -> Instances:
-        kind = media_type(request.environ)
+        kind, most_rows = media_type(request.environ), predictions.predictor.max_rows + 1
         if kind == protocol.CSV:
-            return protocol.read_csv(body, signature, predictions.predictor.max_rows + 1)
+            return protocol.read_csv(body, signature, most_rows)
         if kind == protocol.JSON_LINES:
-            return protocol.read_lines(body, signature)
+            return protocol.read_lines(body, signature, most_rows)
         if is_json(kind):
             return native.read(body, signature)
         raise unsupported(kind, f"one of {_TYPES}", _TYPES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -120,3 +121,13 @@ def test_the_first_of_many_errors_are_shown_with_the_total(settings: Settings) -
         "60000 of 60001 rows cannot be used: their predictions are null, and output.errors says why"
         " (the first 1000 of 120000 errors)"
     ]
+
+
+def test_a_csv_whose_header_is_far_longer_than_its_rows_is_refused(settings: Settings) -> None:
+    """An answer in CSV would have a blank cell for each."""
+    client = create_app(replace(settings, max_queue_rows=200)).test_client()
+    body = "a,b," + ",".join(map(str, range(9_000))) + "\n" + "1,2\n" * 150
+    answer = client.post(PREDICT, data=body, content_type="text/csv", headers={**LENIENT, "Accept": "text/csv"})
+    assert answer.status_code == 422
+    (error,) = answer.get_json()["errors"]
+    assert (error["code"], "9002 names" in error["message"]) == ("wrong_length", True)

@@ -25,6 +25,7 @@ from tests.support import Sum, write_version
 
 INFER, SAGEMAKER = "/v2/models/sum/infer", "/endpoints/sum/invocations"
 KSERVE, MLFLOW = "/v1/models/sum:predict", "/v1/models/sum/invocations"
+NATIVE = "/v1/models/sum/predict"
 TENSOR = {"name": "x", "datatype": "FP64", "shape": [1, 2], "data": [1, 2]}
 BODIES = {
     INFER: {"inputs": [TENSOR]},
@@ -150,6 +151,43 @@ def test_rows_that_cannot_be_used_are_named_with_their_fields(client: FlaskClien
         [{"name": "x", "datatype": "BYTES", "shape": [4, 2], "data": many}] if path == INFER else many
     )
     assert message(client.post(path, json=body)).endswith("; and 3 more")
+
+
+@pytest.mark.usefixtures("scoring")
+@pytest.mark.parametrize(
+    ("path", "changes"),
+    [
+        (INFER, {"json": {**BODIES[INFER], "outputs": [{"name": "predict"}] * 2}}),
+        (INFER, {"json": {**BODIES[INFER], "outputs": [{"name": "predict"}] * 3_000}}),
+        (KSERVE, {"data": b'{"instances": [[1, 2]]' + b', "instances": [[1, 2]]' * 3_000 + b"}"}),
+        (MLFLOW, {"data": b'{"inputs": [[1, 2]], "params": {' + b'"predict_method": "predict",' * 3_000 + b'"a": 1}}'}),
+        (SAGEMAKER, {"headers": {"Accept": "text/csv; verbose=true, " * 1_000 + "text/csv"}}),
+        (SAGEMAKER, {"headers": {"Accept": "text/csv;" + "verbose=true;" * 1_000}}),
+        (NATIVE, {"headers": {"Accept": "text/csv, " * 1_000, "Prefer": "handling=lenient," * 500 + "wait=9"}}),
+        (f"{NATIVE}?{'escape=formulas&' * 1_000}", {"headers": {"Accept": "text/csv"}}),
+        (NATIVE, {"data": b'{"columns": {' + b'"a": [1],' * 3_000 + b'"b": [2]}}'}),
+    ],
+)
+def test_nothing_in_a_request_multiplies_its_answer(client: FlaskClient, path: str, changes: dict[str, Any]) -> None:
+    """The answers of one row to one output, or a short refusal."""
+    plain = {"json": BODIES.get(path, [[1, 2]])} if not changes.keys() & {"json", "data"} else {}
+    answer = client.post(path, **{"content_type": "application/json", **plain, **changes})
+    assert answer.status_code in (200, 400, 422)
+    assert len(answer.data) < 1_000
+
+
+def test_an_output_that_is_asked_for_twice_is_refused_with_its_place(client: FlaskClient) -> None:
+    outputs = [{"name": "predict"}, {"name": "predict_proba"}, {"name": "predict"}]
+    answer = client.post(INFER, json={**BODIES[INFER], "outputs": outputs})
+    assert answer.status_code == 400
+    assert message(answer) == "outputs[2].name repeats 'predict'; ask for each output once"
+
+
+def test_lines_of_json_are_read_as_far_as_the_limit_of_rows(client: FlaskClient) -> None:
+    body = '{"a": 1, "b": 2}\r\n\n' * 6
+    for rest in ("", "this line is not read"):
+        answer = client.post(SAGEMAKER, data=body + rest, content_type="application/jsonlines")
+        assert (answer.status_code, "MAX_QUEUE_ROWS" in message(answer)) == (413, True)
 
 
 @pytest.mark.parametrize("path", BODIES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import tracemalloc
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from werkzeug.test import TestResponse
 from contract.settings import MB, Settings
 from contract.signature import Field, Kind
 from gateway.app import create_app
+from gateway.forms import fields_in
 from gateway.operations import Operation
 from gateway.problems import STATUSES
 from gateway.refusals import Reason
@@ -264,6 +266,47 @@ def test_a_form_of_very_many_fields_is_413(client: FlaskClient) -> None:
     body = "&".join(f"{number}=1" for number in range(10_001))
     refused = client.post(PREDICT, data=body, content_type="application/x-www-form-urlencoded")
     assert "more than 10000 fields" in problem(refused, 413, "form_too_large")["detail"]
+
+
+@pytest.mark.parametrize("head", [b";a=1" * 20_000, b"\r\na: b" * 10_000], ids=["parameters", "lines"])
+def test_a_form_with_a_long_head_of_a_part_is_413(client: FlaskClient, head: bytes) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="a"' + head + b"\r\n\r\n1\r\n--x--\r\n"
+    refused = client.post(PREDICT, data=body, content_type="multipart/form-data; boundary=x")
+    assert "long heads" in problem(refused, 413, "form_too_large")["detail"]
+
+
+def test_a_form_of_percent_signs_takes_little_memory(client: FlaskClient) -> None:
+    """Werkzeug takes 200 bytes for each."""
+    tracemalloc.start()
+    try:
+        for path in (PREDICT, "/ui/models/sum/try-file"):
+            body = b"a=" + b"%" * (MB - 2)
+            answer = client.post(path, data=body, content_type="application/x-www-form-urlencoded")
+            assert answer.status_code in (403, 422)
+        assert tracemalloc.get_traced_memory()[1] < 60 * MB
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b"a=1&b=2&a=3", {"a": ["1", "3"], "b": ["2"]}),
+        (b"a&=&&b=&%62=c=d", {"a": [""], "": [""], "b": ["", "c=d"]}),
+        (b"a+b=%C3%bC+%2B%&%zz=%26%3D", {"a b": ["ü +%"], "%zz": ["&="]}),
+        (b"a=%\n%%41%4 \t=_\r\n.&b=%3d%0A%253D", {"a": ["%\n%A%4 \t=_\r\n."], "b": ["=\n%3D"]}),
+        ("ü=€".encode(), {"ü": ["€"]}),
+    ],
+)
+def test_a_form_is_decoded_as_browsers_encode_it(body: bytes, fields: dict[str, list[str]]) -> None:
+    environ = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
+    assert fields_in(environ, body).to_dict(flat=False) == fields
+
+
+def test_a_form_that_is_not_utf_8_is_400(client: FlaskClient) -> None:
+    for body in (b"a=\xfc", b"a=%FC"):
+        refused = client.post(PREDICT, data=body, content_type="application/x-www-form-urlencoded")
+        assert "utf-8" in problem(refused, 400, "malformed_body")["detail"]
 
 
 def test_an_unusable_manifest_affects_its_model_only(client: FlaskClient, models: Path) -> None:
