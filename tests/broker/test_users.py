@@ -26,21 +26,28 @@ from broker.lease_groups import TRAINERS
 from broker.load_status import LoadStatus, LoadStatusPublisher, load_statuses, request_load
 from broker.metrics.counts import Counts
 from broker.metrics.reading import MetricsReader
-from broker.metrics.table import QUEUE_JOBS, ROWS, UPLOADS
+from broker.metrics.table import METRICS, PREFIX, QUEUE_JOBS, WEBHOOK_TRIES, WEBHOOKS, CountedBy, Type
 from broker.metrics.traffic import Period, TrafficReader, TrafficRecorder
 from broker.outbox import Outbox
 from broker.schedules import Schedules
 from broker.scorer import BatchLimits, ScorerQueue
 from broker.supervisor import Leases
 from broker.trainer import Scheduler, TrainerQueue
+from broker.webhooks import Webhooks
 from contract.errors import Failure
 from contract.jobs import Status, reply_channel
 from contract.keys import Key, Limits, Scope
+from contract.repository import Repository
 from contract.settings import Settings
 from contract.training import RepositoryAction, RepositoryCommand, TrainingRequest
+from contract.webhooks import AllowedTargets, Subscription
+from events import sender
+from events.sender import Sender
+from events.service import Service
 from launcher.redis_server import executable
 from tests.broker.samples import job, key, outcome, read
-from tests.support import DEADLINE, PROJECT, SIGNER, until
+from tests.receiver import receiver
+from tests.support import DEADLINE, PROJECT, SIGNER, numbers, until, write_version
 
 SERVICES = ("gateway", "worker", "trainer", "events")
 REQUEST = TrainingRequest("sum", "sum")
@@ -283,16 +290,48 @@ def test_a_version_is_requested_and_reported(users: dict[str, Redis], asking: st
 
 def test_each_service_counts_and_the_gateway_reads_the_metrics(users: dict[str, Redis]) -> None:
     gateway_of(users).submit([job("a"), job("b")])
-    for user, metric in (("gateway", UPLOADS), ("worker", ROWS)):
-        counts, outbox = Counts(), Outbox(users[user])
-        counts.add(metric, ("sum",) if metric.by_model else ())
+    counted = [one for one in METRICS if one.counted_by in SERVICES and one.type is Type.COUNTER]
+    assert {one.counted_by for one in counted} == set(CountedBy) - {CountedBy.SCRIPTS}
+    for metric in counted:
+        outbox = Outbox(users[str(metric.counted_by)])
+        counts = Counts()
+        counts.add(metric, tuple("sum" if label == "model" else label for label in metric.labels))
         outbox.add_source(counts.steps)
         outbox.flush()
     snapshot = MetricsReader(users["gateway"]).read(["sum"])
-    assert (snapshot.total(UPLOADS), snapshot.total(ROWS), snapshot.total(QUEUE_JOBS)) == (1, 1, 2)
+    assert {one.name.removeprefix(PREFIX): snapshot.total(one) for one in counted if snapshot.total(one) != 1} == {}
+    assert snapshot.total(QUEUE_JOBS) == 2
     assert TrafficRecorder(users["gateway"], lambda: ["sum"], lambda _: snapshot).record()
     ((*_, newest),) = TrafficReader(users["gateway"]).read(Period.HOURS, ["sum"])
     assert newest.waiting == 2
+
+
+def test_webhooks_are_sent_and_counted(users: dict[str, Redis], models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "PAUSES", (0.01,))
+    allowed = AllowedTargets(["127.0.0.1"])
+    service = Service(users["events"], Repository(models), Sender([b"s" * 32], allowed))
+    with receiver() as hook:
+        hook.answers = [(500, {}), (204, {})]
+        url = f"http://127.0.0.1:{hook.port}/"
+        subscription = Subscription("ops", url, ("model.published",), "2026-01-02T03:04:05.000006Z")
+        assert Webhooks(users["gateway"]).replace("ops", None, subscription)
+        service.step()
+        write_version(models, "sum", None, numbers("a"))
+        jobs = gateway_of(users)
+        jobs.submit([job("a", webhook=url), job("b", webhook=url)])
+        jobs.cancel("a"), jobs.cancel("b")
+
+        def counted() -> bool:
+            service.step()
+            values = MetricsReader(users["gateway"]).read([]).values
+            delivered, tries = values[WEBHOOKS]["delivered",], values[WEBHOOK_TRIES]
+            return delivered == 3 and tries == {("delivered",): 3, ("failed",): 1}
+
+        until(counted, "four tries are counted", 60)
+        assert [one["status"] for one in Webhooks(users["gateway"]).deliveries("b")]
+        assert Webhooks(users["gateway"]).last_tries()
+        assert jobs.delete("a")
+    service.close(lambda: 0)
 
 
 def test_a_worker_cannot_change_what_the_gateway_counts(users: dict[str, Redis], server: Protected) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import base64
+import re
+import time
 
-from tests.system.stack import Stack
+import pytest
+import requests
+
+from tests.system.load import Load
+from tests.system.stack import IRIS, Stack, until
 
 TRY = """
 import redis
@@ -21,6 +27,32 @@ for line in ("CONFIG GET dir", "FLUSHALL", "KEYS *", "RPUSH rq:queue:publishing 
 def test_redis_refused_no_service_what_it_needs(stack: Stack) -> None:
     (redis,) = stack.containers("redis")
     assert stack.execute(redis["Id"], "redis-cli", "acl", "log").strip() == ""
+
+
+def test_after_a_busy_minute_every_service_has_counted_and_no_log_has_a_refusal_of_redis(stack: Stack) -> None:
+    secret = base64.b64encode(b"s" * 32).decode()
+    with stack.settings(WEBHOOK_SECRET=f"whsec_{secret}", WEBHOOK_ALLOW="gateway"):
+        stack.up()
+        hook = {"Webhook-Url": "http://gateway:8080/health/live"}  # which answers a POST with 405
+        url, end = f"{stack.url}/v1/models/iris/predict", time.monotonic() + 60
+        training = requests.post(f"{stack.url}/v1/models/iris/train", headers=hook, timeout=60)
+        assert training.status_code == 202, training.text
+        with Load(stack):
+            while time.monotonic() < end:
+                assert requests.post(url, json=IRIS, headers=hook, timeout=60).status_code == 202
+                time.sleep(0.5)
+        stack.finished([training.json()["id"]])
+
+        def counts(metric: str) -> float:
+            lines = stack.get("/metrics").text.splitlines()
+            return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"modelgate_{metric}"))
+
+        for metric in ("requests_total", "rows_total", "jobs_total", "trainer_jobs_total", "webhook_tries_total"):
+            until(lambda metric=metric: counts(metric) > 0, 60)
+        (redis,) = stack.containers("redis")
+        assert stack.execute(redis["Id"], "redis-cli", "acl", "log").strip() == ""
+        refused = re.compile(r"NOPERM|No permission|ACL failure|Redis refuses", re.IGNORECASE)
+        assert [line for line in stack.compose("logs", "--no-color").splitlines() if refused.search(line)] == []
 
 
 @pytest.mark.parametrize("service", ["gateway", "worker", "trainer", "events"])
