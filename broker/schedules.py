@@ -143,6 +143,17 @@ class Schedules:
             if self._scripts.run("delete_schedule", model, text, before.job):
                 return True
 
+    def entry(self, model: str) -> bytes | None:
+        """Return the schedule of `model` as it is stored, for `put_back`."""
+        found: bytes | None = self._redis.hget(KEY, model)
+        return found
+
+    def put_back(self, model: str, entry: bytes) -> bool:
+        """Set a schedule again that was deleted, for its owner. Returns False if no gateway signed it, or the model has
+        another one. Raises `TooManySchedules`."""
+        schedule = self._signed(model, entry)
+        return bool(schedule and self._replace(model, None, schedule.cron, schedule.request, schedule.owner))
+
     def advance(
         self,
         on_unsigned: Callable[[str], None] = lambda _: None,

@@ -11,6 +11,7 @@ class Code(StrEnum):
     """Why a job failed. A code never changes its meaning; clients compare with it."""
 
     MODEL_NOT_FOUND = "model_not_found"
+    MODEL_EXISTS = "model_exists"
     MANIFEST_INVALID = "manifest_invalid"
     ARTIFACT_MISSING = "artifact_missing"
     ARTIFACT_CORRUPT = "artifact_corrupt"

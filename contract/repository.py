@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from contract.errors import Code, ModelgateError, version_error
@@ -15,12 +17,25 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 RESERVED = frozenset({"inbox"})
 CURRENT, PREVIOUS = "current", "previous"
 ALIASES_FILE, MANIFEST_FILE, VERSIONS_DIR = "aliases.json", "manifest.json", "versions"
+REMOVED = ".removed"
+"""The folder of removed models: `.removed/loan/<milliseconds since 1970>/` is what was `loan/`. It stays, empty, once
+nothing is left to restore."""
 REPORT_DIR, REPORT_HTML, REPORT_JSON = "report", "report.html", "report.json"
 SIGNATURE_FILE = "manifest.json.sig"
 """Beside a manifest: the 64 bytes of an ed25519 signature over the bytes of the manifest. See scoring/trust.py."""
 
+_REMOVAL = re.compile(r"[1-9][0-9]{12}")
 _MAX_MANIFESTS = 2000
 """Most manifests that one `Repository` caches. That of a small model takes 15 KB."""
+
+
+@dataclass(frozen=True)
+class RemovedModel:
+    """A model as it was when it was removed."""
+
+    folder: Path
+    removed_at: datetime
+    versions: list[int]
 
 
 class NotInRepository(LookupError):
@@ -68,13 +83,24 @@ class Repository:
 
     def versions(self, name: str) -> list[int]:
         """Return the published versions of a model, ascending; empty for an unknown model."""
-        if not valid_name(name):
-            return []
+        return _versions_in(self.root / name) if valid_name(name) else []
+
+    def removals(self, name: str) -> list[RemovedModel]:
+        """Return what can be restored of a model, the last removal first. Each has other versions."""
         try:
-            found = [int(entry) for entry in os.listdir(self.root / name / VERSIONS_DIR) if _is_version(entry)]
+            entries = os.listdir(self.root / REMOVED / name) if valid_name(name) else []
         except OSError:
             return []
-        return sorted(v for v in found if (self.version_dir(name, v) / MANIFEST_FILE).is_file())
+        folders = [(int(entry), self.root / REMOVED / name / entry) for entry in entries if _REMOVAL.fullmatch(entry)]
+        return [
+            RemovedModel(folder, datetime.fromtimestamp(at / 1000, UTC), _versions_in(folder))
+            for at, folder in sorted(folders, reverse=True)
+        ]
+
+    def was_removed(self, name: str) -> bool:
+        """Whether the model was removed, and neither restored nor published again. So it stays once its removal is
+        older than `DELETED_DAYS`."""
+        return valid_name(name) and not self.versions(name) and (self.root / REMOVED / name).is_dir()
 
     def count_versions(self, name: str) -> int:
         """Return about how many versions a model has: one that is being deleted counts."""
@@ -153,6 +179,15 @@ class Repository:
 def not_in_repository(name: str, version: int) -> ModelgateError:
     """Return the error for a version that does not exist, or no longer does (`model_not_found`)."""
     return version_error(Code.MODEL_NOT_FOUND, name, version, "is not in the model repository")
+
+
+def _versions_in(folder: Path) -> list[int]:
+    """Return the published versions in the folder of a model, ascending."""
+    try:
+        found = [entry for entry in os.listdir(folder / VERSIONS_DIR) if _is_version(entry)]
+    except OSError:
+        return []
+    return sorted(int(entry) for entry in found if (folder / VERSIONS_DIR / entry / MANIFEST_FILE).is_file())
 
 
 def _is_version(text: str) -> bool:

@@ -141,6 +141,7 @@ class Settings:
     max_upload_mb: int = _setting(1024, "Largest upload, in MB; beyond, 413.", least=1)
     train_timeout: int = _setting(3600, "Longest training, in seconds; beyond, it fails.", least=1)
     train_memory_mb: int = _setting(4096, "Memory a training may take, in MB; 0: no limit.", least=0)
+    deleted_days: int = _setting(30, "Days for which a removed model can be restored.", least=1, most=3650)
     keep_versions: int = _setting(10, "Versions kept of a model, besides those that an alias names.", least=1)
     warmup_timeout: int = _setting(
         30, "Longest wait for workers to load a version before its alias moves, in s.", least=1

@@ -194,6 +194,8 @@ class RepositoryAction(StrEnum):
     DELETE_ALIAS = "delete_alias"
     ROLL_BACK = "roll_back"
     DELETE_VERSION = "delete_version"
+    REMOVE_MODEL = "remove_model"
+    RESTORE_MODEL = "restore_model"
     IMPORT = "import"
     EDIT_SIGNATURE = "edit_signature"
     PREVIEW_TRAINING = "preview_training"
@@ -206,7 +208,8 @@ class RepositoryCommand:
     IMPORT publishes the file `upload`, which its sender calls `upload_name`, as a new version. `upload`, `sample` (of
     its rows), `code` (of its classes) and `signature` are names in SPOOL_DIR. `force` moves an alias even to a version
     that no worker can load. EDIT_SIGNATURE publishes `version` again, with `edits` in its signature
-    (`contract.signature_edits`). `versions`: those of Python and the libraries of the sender, if it says so.
+    (`contract.signature_edits`). RESTORE_MODEL restores what was removed last, or what was removed with `version`.
+    `versions`: those of Python and the libraries of the sender, if it says so.
     PREVIEW_TRAINING changes nothing: `training` is the request as JSON, and `upload` its file.
     """
 

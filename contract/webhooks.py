@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-MODEL_EVENTS = ("model.published", "model.promoted")
+MODEL_EVENTS = ("model.published", "model.promoted", "model.removed")
 JOB_EVENTS = tuple(
     f"{kind}.{status}"
     for kind in ("training", "file_prediction")

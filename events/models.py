@@ -49,4 +49,7 @@ class ModelWatch:
             if current != was_current:
                 data = {"name": model, "version": current, "previous_version": was_current or None}
                 planned += of_model("model.promoted", at, data, subscriptions)
+        elif not self.repository.versions(model):
+            data = {"name": model, "version": int(before.split(":")[0])}
+            planned += of_model("model.removed", at, data, self.subscriptions())
         self.deliveries.plan_model(model, before, after, planned)

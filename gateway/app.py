@@ -32,6 +32,7 @@ from gateway.pages.jobs import JobsPages
 from gateway.pages.keys import KeysPages
 from gateway.pages.layout import error_page
 from gateway.pages.live_parts import LiveParts
+from gateway.pages.removal import RemovalPages
 from gateway.pages.system import SystemPages
 from gateway.pages.traffic import TrafficPages
 from gateway.pages.training import TrainingPages
@@ -193,6 +194,7 @@ def _pages(parts: Parts) -> list[Blueprint]:
         TrafficPages(parts.repository, parts.traffic, parts.system, parts.trainings, parts.reader).blueprint(),
         TryPages(parts.predictor, BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
         VersionPages(parts.repository, parts.run_command(TO_ANSWER)).blueprint(),
+        RemovalPages(parts.repository, parts.run_command(TO_ANSWER), parts.settings.deleted_days).blueprint(),
         ComparePages(parts.predictor).blueprint(),
         api.blueprint(parts.repository),
         JobsPages(parts.reader, parts.trainings).blueprint(),

@@ -79,6 +79,7 @@ STATUSES: Mapping[Reason, int] = {
 
 COMMAND_STATUSES: Mapping[str, int] = {
     Code.MODEL_NOT_FOUND: 404,
+    Code.MODEL_EXISTS: 409,
     Code.ALIAS_NOT_FOUND: 404,
     Code.CURRENT_REQUIRED: 409,
     Code.NO_DATA: 422,

@@ -29,7 +29,7 @@ LOCK = "missing.models"
 def missing_models(root: Path, names: Sequence[str], signing: SigningPolicy) -> dict[str, str | None]:
     """Return those of `names` whose current version cannot be served here, each with the reason; None: it has none.
 
-    A model whose newest version waits for its signature is not missing.
+    A model whose newest version waits for its signature is not missing, nor is one that was removed.
     """
     # Slow to import, and --help does not need it.
     from scoring.artifacts import check_versions
@@ -37,6 +37,8 @@ def missing_models(root: Path, names: Sequence[str], signing: SigningPolicy) -> 
     repository = Repository(root)
     reasons: dict[str, str | None] = {}
     for name in names:
+        if repository.was_removed(name):
+            continue
         if signing.signs_elsewhere and _waits_for_signature(repository, name):
             continue
         current = repository.aliases(name).get(CURRENT)
@@ -71,6 +73,8 @@ def train_missing(
     from trainer.publishing.publish import sweep
 
     retry_at: dict[str, float] = {}
+    for name in filter(Repository(root).was_removed, names):
+        log.info("%s of TRAIN_ON_START is not trained, because it was removed; train or restore it", name)
 
     def due() -> dict[str, str | None]:
         reasons = missing_models(root, names, signing)

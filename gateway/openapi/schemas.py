@@ -299,7 +299,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "ModelList": record(
         {"items": array(record({"name": TEXT, "aliases": _ALIASES, "version": INTEGER})), "models": array(TEXT)}
     ),
-    "ModelState": record(_STATE),
+    "ModelState": record(_STATE, {"restorable_until": TIME}),
     "ModelUpload": record({"file": _FILE}, {"sample": _FILE, "code": _FILE, "signature": _FILE, "versions": TEXT}),
     "ModelVersion": record(_VERSION),
     "NewKey": record({**_KEY, "secret": nullable(TEXT), "warnings": array(TEXT)}),

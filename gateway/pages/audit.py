@@ -25,6 +25,8 @@ ACTIONS = {
     "upload": "upload a model",
     "import": "import a model",
     "delete_version": "delete a version",
+    "remove_model": "remove a model",
+    "restore_model": "restore a model",
     "set_schedule": "set a schedule",
     "delete_schedule": "delete a schedule",
     "set_webhook": "set a webhook",

@@ -1,4 +1,4 @@
-"""Versions and aliases of a model: listed, described, moved, rolled back, deleted."""
+"""Versions and aliases of a model: listed, described, moved, rolled back, deleted. The model: removed, restored."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from contract.training import RepositoryAction, RepositoryCommand
 from gateway.answers import json_response
 from gateway.exchange import current
 from gateway.idempotency import note_idempotency
-from gateway.operations import COMMANDED, IDEMPOTENCY_KEY, REPEATED, Answer, Operation
+from gateway.operations import COMMANDED, COUNT, IDEMPOTENCY_KEY, REPEATED, Answer, Operation, Parameter
 from gateway.problems import Problem
 from gateway.rules import Level
 from gateway.serving.commands import RunCommand, run
-from gateway.serving.models import check_model, describe, resolve, version_summary
+from gateway.serving.models import check_model, check_removed, describe, resolve, version_summary
 
 _INDEX = Operation(
     "list_versions",
@@ -59,6 +59,26 @@ _DELETE = Operation(
     "Delete a version that no alias names",
     {200: _CHANGED},
     problems=("404 model_not_found", "409 version_in_use", *COMMANDED),
+)
+RESTORATION = {"type": "object", "properties": {"version": COUNT}, "additionalProperties": False}
+_REMOVE = Operation(
+    "remove_model",
+    "Remove a model with all its versions",
+    {200: Answer("The model is removed, and can be restored for a while.", "ModelState")},
+    problems=("400 invalid_parameter", "404 model_not_found", *COMMANDED),
+    parameters=(Parameter("confirm", "The name of the model once more.", required=True),),
+)
+_RESTORE = Operation(
+    "restore_model",
+    "Restore a removed model",
+    {200: _CHANGED},
+    problems=(
+        *("404 model_not_found", "409 model_exists", "409 request_in_flight", "422 invalid_body"),
+        *(*REPEATED, *COMMANDED),
+    ),
+    body={"application/json": RESTORATION},
+    body_required=False,
+    parameters=(IDEMPOTENCY_KEY,),
 )
 
 
@@ -108,10 +128,31 @@ def blueprint(repository: Repository, run_command: RunCommand) -> Blueprint:
             )
         return execute(RepositoryCommand(RepositoryAction.DELETE_VERSION, name, version=number))
 
+    @routes.delete("", level=Level.PUBLISH, docs=_REMOVE, audit="remove_model")
+    def remove(name: str) -> Response:
+        check_model(repository, name)
+        check_confirmed(name, request.args.get("confirm", ""))
+        return execute(RepositoryCommand(RepositoryAction.REMOVE_MODEL, name))
+
+    @routes.post("/restore", level=Level.PUBLISH, docs=_RESTORE, audit="restore_model")
+    def restore(name: str) -> Response:
+        note_idempotency(current())
+        body = _body("version")
+        version = _version_in(body) if body else None
+        check_removed(repository, name)
+        return execute(RepositoryCommand(RepositoryAction.RESTORE_MODEL, name, version=version))
+
     def execute(command: RepositoryCommand) -> Response:
         return json_response(run(run_command, command))
 
     return routes
+
+
+def check_confirmed(name: str, confirm: str) -> None:
+    """Raise `Problem` unless `confirm` is the name of the model that is to be removed."""
+    if confirm != name:
+        detail = f"confirm={confirm[:64]!r} is not the name of the model; to remove it, send confirm={name}"
+        raise Problem(400, "invalid_parameter", detail)
 
 
 def _body(*keys: str) -> dict[str, Any]:

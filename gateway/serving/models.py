@@ -43,7 +43,8 @@ def resolve(repository: Repository, reference: str) -> tuple[str, int]:
     except NotInRepository as error:
         if versions := repository.versions(reference):
             raise _none_is_current(repository, reference, versions) from error
-        raise _unknown_model(repository, reference, str(error)) from error
+        detail = _removed(repository, reference.partition("@")[0]) or str(error)
+        raise _unknown_model(repository, reference, detail) from error
 
 
 def refuse_model(repository: Repository, reference: str) -> Refusal:
@@ -59,6 +60,13 @@ def check_model(repository: Repository, name: str) -> None:
         resolve(repository, name)
         detail = f"this address takes the name of a model without a version, such as {name.partition('@')[0][:64]!r}"
         raise Refusal(Reason.UNKNOWN_MODEL, detail)
+
+
+def check_removed(repository: Repository, name: str) -> None:
+    """Raise `Refusal` unless a model of this name was removed and can be restored."""
+    if not repository.removals(name):
+        detail = f"no removed model {name[:64]!r} can be restored"
+        raise _unknown_model(repository, name, detail)
 
 
 def check_new_name(name: str) -> None:
@@ -109,6 +117,14 @@ def _unknown_model(repository: Repository, reference: str, detail: str) -> Refus
         there_are = ", ".join(names[:_MAX_LISTED]) + (", …" if len(names) > _MAX_LISTED else "")
         detail += f"{did_you_mean(_as_name(name), names)}; there are: {there_are}"
     return Refusal(Reason.UNKNOWN_MODEL, detail, models=names[:_MAX_LISTED])
+
+
+def _removed(repository: Repository, name: str) -> str | None:
+    """Return when a model was removed and how to restore it, or None if it was not."""
+    if repository.versions(name) or not (removals := repository.removals(name)):
+        return None
+    when = f"{removals[0].removed_at:%Y-%m-%d %H:%M} UTC"
+    return f"the model {name!r} was removed on {when}; restore it: POST /v1/models/{name}/restore"
 
 
 def _none_is_current(repository: Repository, name: str, versions: list[int]) -> Refusal:

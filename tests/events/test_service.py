@@ -352,6 +352,21 @@ def test_models_that_are_published_or_promoted_are_reported_once(
     assert len({one.id for one in hook.received}) == 4
 
 
+def test_a_model_that_is_removed_is_reported_once_and_not_one_whose_aliases_cannot_be_read(
+    redis: Redis, make: Callable[..., Service], hook: Receiver, models: Path
+) -> None:
+    subscribe(redis, "ops", hook.url, "model.removed")
+    for name in ("sum", "torn"):
+        write_version(models, name, None, numbers("a"))
+    service = make("127.0.0.1")
+    service.step()
+    (models / "torn" / "aliases.json").write_text("{")
+    (models / "sum").rename(models / ".sum")
+    run_until(service, lambda: hook.received, "the model is reported")
+    service.step()
+    assert [(one["type"], one["data"]) for one in hook.bodies()] == [("model.removed", {"name": "sum", "version": 1})]
+
+
 def test_what_waits_is_measured(redis: Redis, jobs: Jobs) -> None:
     end(redis, jobs, webhook="https://example.org/")
     values = MetricsReader(redis).read([]).values

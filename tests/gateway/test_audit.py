@@ -108,6 +108,10 @@ ACTIONS: dict[str, tuple[Callable[[FlaskClient, dict[str, str]], Any], dict[str,
         lambda client, headers: client.delete(f"{MODEL}/versions/1", headers=headers),
         {"model": "sum", "version": 1, "status": 200},
     ),
+    "remove_model": (
+        lambda client, headers: client.delete(f"{MODEL}?confirm=sum", headers=headers),
+        {"model": "sum", "status": 200},
+    ),
     "make_key": (
         lambda client, headers: client.post("/v1/keys", json={"name": "new", "scopes": ["read"]}, headers=headers),
         {"status": 201, "route": "POST /v1/keys"},

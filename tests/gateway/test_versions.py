@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
+from broker.schedules import Schedules
+from contract.keys import EVERYBODY, Scope
 from contract.repository import Repository
 from contract.settings import Settings
+from contract.training import TrainingRequest
 from gateway.app import create_app
-from tests.support import Sum, numbers, write_version
+from tests.support import SIGNER, Sum, numbers, write_version
 from trainer.jobs.commands import HANDLERS
 
 MODEL = "/v1/models/sum"
@@ -71,6 +76,83 @@ def test_a_deleted_version_is_gone_although_its_manifest_was_read(client: FlaskC
     assert client.get(MODEL).get_json()["versions"] == [1]
 
 
+def removed(client: FlaskClient) -> dict[str, Any]:
+    answer = client.delete(MODEL, query_string={"confirm": "sum"})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.get_json()
+    return found
+
+
+def test_a_removed_model_is_404_that_says_how_to_restore_it(client: FlaskClient) -> None:
+    before = client.get(MODEL).get_json()
+    state = removed(client)
+    assert (state["versions"], state["aliases"]) == ([], {})
+    left = datetime.fromisoformat(state["restorable_until"]) - datetime.now(UTC)
+    assert timedelta(days=29.9) < left <= timedelta(days=30)
+    for answer in (client.get(MODEL), client.post(f"{MODEL}/predict", json={"a": 1, "b": 2}), client.delete(MODEL)):
+        assert answer.status_code == 404
+        assert "was removed on" in (detail := answer.get_json()["detail"])
+        assert "POST /v1/models/sum/restore" in detail
+    assert client.get("/v1/models").get_json()["items"] == []
+    restored = client.post(f"{MODEL}/restore")
+    assert (restored.status_code, restored.get_json()["versions"]) == (200, [1, 2])
+    assert client.get(MODEL).get_json() == before
+    assert client.post(f"{MODEL}/predict", json={"a": 1, "b": 2}).status_code == 202
+
+
+@pytest.mark.parametrize("query", ["", "?confirm=som", "?confirm=", "?confirm=sum@1"])
+def test_a_model_is_not_removed_unless_its_name_confirms_it(client: FlaskClient, query: str) -> None:
+    answer = client.delete(f"{MODEL}{query}")
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "invalid_parameter")
+    assert "send confirm=sum" in answer.get_json()["detail"]
+    assert client.get(MODEL).status_code == 200
+
+
+def test_a_model_is_not_restored_over_one_that_was_made_since(client: FlaskClient, settings: Settings) -> None:
+    removed(client)
+    write_version(settings.models_dir, "sum", Sum(), numbers("a", "b"), version=3)
+    answer = client.post(f"{MODEL}/restore")
+    assert (answer.status_code, answer.get_json()["code"]) == (409, "model_exists")
+    said = answer.get_json()["detail"]
+    assert 'remove it first (it is kept as well), then restore the other one with {"version": 2}' in said
+    removed(client)
+    assert client.post(f"{MODEL}/restore", json={"version": 7}).status_code == 404
+    assert client.post(f"{MODEL}/restore", json={"version": "1"}).get_json()["code"] == "invalid_body"
+    assert client.post(f"{MODEL}/restore", json={"version": 1}).get_json()["versions"] == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["som", "sum", "..", "inbox"])
+def test_what_was_not_removed_cannot_be_restored(client: FlaskClient, name: str) -> None:
+    answer = client.post(f"/v1/models/{name}/restore")
+    assert (answer.status_code, answer.get_json()["code"]) == (404, "unknown_model")
+
+
+def test_a_schedule_goes_and_comes_back_with_its_model(client: FlaskClient, redis: Redis) -> None:
+    """Whoever made it, and signed by a gateway: a forged one does not come back."""
+    schedules = Schedules(redis, SIGNER, timeout=60, result_ttl=60)
+    team = replace(EVERYBODY, owner="team", scopes=frozenset({Scope.TRAIN}))
+    made = schedules.put("sum", "0 3 * * 1", TrainingRequest("sum", "tabular", path="sum.csv"), team)
+    assert "its schedule is removed with it" in removed(client)["warnings"][0]
+    assert schedules.all() == [] and redis.zcard("rq:scheduled:training") == 0
+    assert client.post(f"{MODEL}/restore").get_json()["warnings"] == []
+    (back,) = schedules.all()
+    assert (back.cron, back.request, back.owner) == (made.cron, made.request, "team")
+    assert redis.zcard("rq:scheduled:training") == 1
+
+
+def test_a_schedule_that_no_gateway_signed_does_not_come_back(
+    client: FlaskClient, redis: Redis, settings: Settings
+) -> None:
+    schedules = Schedules(redis, SIGNER, timeout=60, result_ttl=60)
+    schedules.put("sum", "0 3 * * 1", TrainingRequest("sum", "tabular", path="sum.csv"))
+    removed(client)
+    (file,) = settings.models_dir.glob(".removed/sum/*/schedule.json")
+    file.write_text(file.read_text().replace("sum.csv", "other.csv"))
+    (warning,) = client.post(f"{MODEL}/restore").get_json()["warnings"]
+    assert "back without its schedule" in warning and schedules.all() == []
+    assert not (settings.models_dir / "sum" / "schedule.json").exists()
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "code"),
     [
@@ -115,6 +197,7 @@ def test_an_unknown_model_is_404_with_its_name(client: FlaskClient, name: str, s
         client.put(f"/v1/models/{name}/aliases/current", json={"version": 1}),
         client.post(f"/v1/models/{name}/rollback"),
         client.delete(f"/v1/models/{name}/versions/1"),
+        client.delete(f"/v1/models/{name}", query_string={"confirm": name}),
     ):
         assert response.status_code == 404
         assert said in response.get_json()["detail"]
@@ -122,10 +205,14 @@ def test_an_unknown_model_is_404_with_its_name(client: FlaskClient, name: str, s
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("PUT", "aliases/canary"), ("DELETE", "aliases/canary"), ("POST", "rollback"), ("DELETE", "versions/2")],
+    [
+        *(("PUT", "aliases/canary"), ("DELETE", "aliases/canary"), ("POST", "rollback"), ("DELETE", "versions/2")),
+        *(("DELETE", "?confirm=sum"), ("POST", "restore")),
+    ],
 )
 def test_a_page_of_another_site_changes_nothing(client: FlaskClient, method: str, path: str) -> None:
-    response = client.open(f"{MODEL}/{path}", method=method, headers={"Origin": "https://example.org"})
+    address = f"{MODEL}/{path}".replace("/?", "?")
+    response = client.open(address, method=method, headers={"Origin": "https://example.org"})
     assert (response.status_code, response.get_json()["code"]) == (403, "foreign_origin")
 
 

@@ -71,11 +71,12 @@ ACTIONS: Mapping[str, Sequence[Ask]] = {
         ("GET", "/v1/jobs/{training}/log", {}),
     ],
     "cancel it": [("DELETE", "/v1/jobs/{training}", {})],
-    "move and delete aliases, roll back, delete versions": [
+    "move and delete aliases, roll back, delete versions, remove models": [
         ("PUT", "/v1/models/sum/aliases/canary", {"json": {"version": 1}}),
         ("DELETE", "/v1/models/sum/aliases/canary", {}),
         ("POST", "/v1/models/sum/rollback", {}),
         ("DELETE", "/v1/models/sum/versions/1", {}),
+        ("DELETE", "/v1/models/sum?confirm=sum", {}),
     ],
     "upload models, edit signatures": [("POST", "/v1/models/sum/versions", EDIT)],
     "set, list and delete webhooks": [

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from redis import Redis
 
+from broker.job_kinds import TRAINING
+from broker.schedules import Schedules, TooManySchedules
+from broker.signatures import Signer
 from contract.errors import Code, ModelgateError
+from contract.files import read_regular
+from contract.jobs import timestamp
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
 from contract.training import RepositoryAction, RepositoryCommand, TrainingRequest
 from trainer.importing import imports
 from trainer.importing.signature_edits import publish_edited
-from trainer.publishing import aliases, promotion
+from trainer.publishing import aliases, promotion, removal
+from trainer.publishing.disk import write
 from trainer.tables.preview import preview
+
+SCHEDULE_FILE = "schedule.json"
+"""In the folder of a removed model: its schedule, as Redis had it."""
 
 CommandHandler = Callable[[Settings, Redis, RepositoryCommand], dict[str, Any]]
 
@@ -38,6 +48,33 @@ def roll_back(settings: Settings, connection: Redis, command: RepositoryCommand)
 def delete_version(settings: Settings, _: Redis, command: RepositoryCommand) -> dict[str, Any]:
     aliases.delete_version(settings.models_dir, command.model, _version(command))
     return _answer(settings, command)
+
+
+def remove_model(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
+    schedules, remark = schedules_of(settings, connection), None
+    exists = Repository(settings.models_dir).versions(command.model)
+    if exists and (entry := schedules.entry(command.model)):
+        # Before it is deleted, so that a command that starts again after a crash loses nothing.
+        write(settings.models_dir / command.model / SCHEDULE_FILE, entry)
+        schedules.delete(command.model)
+        remark = "its schedule is removed with it, and comes back if the model is restored"
+    removed_at = removal.remove(settings.models_dir, command.model)
+    until = timestamp(removed_at + timedelta(days=settings.deleted_days))
+    return {**_answer(settings, command, remark), "restorable_until": until}
+
+
+def restore_model(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
+    file = removal.restore(settings.models_dir, command.model, command.version) / SCHEDULE_FILE
+    remark = None
+    if file.exists():
+        try:
+            back = schedules_of(settings, connection).put_back(command.model, read_regular(file))
+            why = "it has another one, or none that a gateway has signed"
+        except TooManySchedules as error:
+            back, why = False, str(error)
+        file.unlink()
+        remark = None if back else f"the model is back without its schedule: {why}"
+    return _answer(settings, command, remark)
 
 
 def import_version(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
@@ -71,6 +108,8 @@ HANDLERS: Mapping[RepositoryAction, CommandHandler] = {
     RepositoryAction.DELETE_ALIAS: delete_alias,
     RepositoryAction.ROLL_BACK: roll_back,
     RepositoryAction.DELETE_VERSION: delete_version,
+    RepositoryAction.REMOVE_MODEL: remove_model,
+    RepositoryAction.RESTORE_MODEL: restore_model,
     RepositoryAction.IMPORT: import_version,
     RepositoryAction.EDIT_SIGNATURE: edit_signature,
     RepositoryAction.PREVIEW_TRAINING: preview_training,
@@ -81,6 +120,11 @@ def carry_out(payload: Mapping[str, Any], settings: Settings, connection: Redis)
     """Run the command in a job's payload and return its answer."""
     command = RepositoryCommand.from_json(payload)
     return HANDLERS[command.action](settings, connection, command)
+
+
+def schedules_of(settings: Settings, connection: Redis) -> Schedules:
+    ttls = {"timeout": settings.train_timeout, "result_ttl": TRAINING.ttl(settings)}
+    return Schedules(connection, Signer.required(settings), **ttls)
 
 
 def _version(command: RepositoryCommand) -> int:

@@ -25,7 +25,7 @@ from broker.connection import connect
 from broker.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
 from broker.lease_groups import TRAINERS
 from broker.room import Room
-from broker.schedules import Schedule, Schedules
+from broker.schedules import Schedule
 from broker.scripts import FencedError
 from broker.signatures import Signer
 from broker.supervisor import LEASE, Leases, incarnation
@@ -37,11 +37,12 @@ from runtime.duties import Duties
 from trainer import recipes
 from trainer.heartbeat import Heartbeat
 from trainer.jobs import spool
-from trainer.jobs.commands import carry_out
+from trainer.jobs.commands import carry_out, schedules_of
 from trainer.jobs.done import DoneJobs
 from trainer.jobs.execution import Execution, Outcome, ThreadExecution
 from trainer.jobs.training_process import TrainingProcess
 from trainer.processes import hide_memory
+from trainer.publishing.removal import forget
 
 log = logging.getLogger("trainer")
 
@@ -249,8 +250,7 @@ class TrainingRunner(JobRunner):
     def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
         super().__init__(settings, lease=lease)
         self._scheduler = Scheduler(self._redis, self.kind.queue)
-        ttls = {"timeout": settings.train_timeout, "result_ttl": TRAINING.ttl(settings)}
-        self._schedules = Schedules(self._redis, self._signer, **ttls)
+        self._schedules = schedules_of(settings, self._redis)
         self._audit = AuditLog(self._redis, settings.audit_days, of_trainer=True)
         self._unsigned: set[str] = set()
         self._schedules_wait = False
@@ -315,6 +315,11 @@ class TrainingRunner(JobRunner):
     def _sweep(self) -> None:
         spool.sweep(self._settings.spool_dir, [payload.get("upload") for payload in self._queue.unfinished()])
         self._done.sweep()
+        try:
+            for model in forget(self._settings.models_dir, self._settings.deleted_days):
+                log.info("%s was removed more than %d days ago and is deleted", model, self._settings.deleted_days)
+        except OSError as error:
+            log.warning("removed models cannot be deleted: %s: %s", error.filename, error.strerror)
 
 
 def _not_started(error: OSError) -> NoReturn:

@@ -65,7 +65,7 @@ def delete_version(root: Path, model: str, version: int) -> None:
 
     Readers no longer see it at once; its files are removed afterwards.
     """
-    with _locked(root, model):
+    with lock_aliases(root, model):
         _check_version(root, model, version)
         names = sorted(alias for alias, named in _read(root, model).items() if named == version)
         if names:
@@ -80,7 +80,7 @@ def retain(root: Path, model: str, keep: int) -> list[int]:
 
     Raises `version_in_use` if the aliases cannot be read.
     """
-    with _locked(root, model):
+    with lock_aliases(root, model):
         named = set(_read(root, model).values())
         free = [version for version in Repository(root).versions(model) if version not in named]
         removed = free[: max(0, len(free) - keep)]
@@ -113,7 +113,7 @@ def _without(model: str, aliases: dict[str, int], alias: str) -> dict[str, int]:
 
 
 def _change(root: Path, model: str, change: Callable[[dict[str, int]], dict[str, int]]) -> dict[str, int]:
-    with _locked(root, model):
+    with lock_aliases(root, model):
         old = Repository(root).aliases(model)
         new = change(old)
         if new != old:
@@ -121,7 +121,8 @@ def _change(root: Path, model: str, change: Callable[[dict[str, int]], dict[str,
     return new
 
 
-def _locked(root: Path, model: str) -> AbstractContextManager[IO[str]]:
+def lock_aliases(root: Path, model: str) -> AbstractContextManager[IO[str]]:
+    """Hold the lock of a model's aliases. Raises `model_not_found` for an invalid name."""
     if not valid_name(model):
         raise ModelgateError(Code.MODEL_NOT_FOUND, f"{model[:64]!r} cannot be the name of a model")
     # Model names have no dot, so this is not the lock of another model.

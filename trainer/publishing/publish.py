@@ -155,13 +155,21 @@ def _write_report(folder: Path, manifest: ModelManifest, report: WriteReport) ->
         shutil.rmtree(folder)
 
 
+def record_numbers(root: Path, name: str, lock: IO[str]) -> None:
+    """Record every number that the model has used, before its folder goes."""
+    _record_version(lock, _next_version(root, name, lock) - 1)
+
+
 def _next_version(root: Path, name: str, lock: IO[str]) -> int:
-    """Return one more than every number that was used before, exists on disk, or has an alias."""
+    """Return one more than every number that was used before, exists on disk, was removed, or has an alias."""
     lock.seek(0)
     given = lock.read().strip()
     versions = root / name / VERSIONS_DIR
     on_disk = [int(entry) for entry in (os.listdir(versions) if versions.is_dir() else ()) if entry.isdecimal()]
-    return max([0, int(given) if given.isdecimal() else 0, *on_disk, *Repository(root).aliases(name).values()]) + 1
+    repository = Repository(root)
+    removed = [number for one in repository.removals(name) for number in one.versions]
+    recorded = int(given) if given.isdecimal() else 0
+    return max([0, recorded, *on_disk, *removed, *repository.aliases(name).values()]) + 1
 
 
 def _record_version(lock: IO[str], version: int) -> None:

@@ -65,6 +65,29 @@ class Client:
         """
         return Model(self._connection, reference)
 
+    def remove(self, name: str) -> dict[str, Any]:
+        """Remove a model with all its versions. `restore` brings it back until `restorable_until`.
+
+        Raises `NotFound`.
+
+        >>> from sklearn.linear_model import LinearRegression
+        >>> mg = Client()
+        >>> made = mg.publish("mistake", LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]))
+        >>> mg.remove("mistake")["versions"], mg.restore("mistake")["versions"]
+        ([], [1])
+        """
+        found: dict[str, Any] = self.request("DELETE", f"/v1/models/{name}", params={"confirm": name})
+        return found
+
+    def restore(self, name: str, version: int | None = None) -> dict[str, Any]:
+        """Restore the model that was removed last under this name, or the one that was removed with `version`.
+
+        Raises `NotFound`, and `Conflict` if there is a model of this name again.
+        """
+        body = {} if version is None else {"version": version}
+        found: dict[str, Any] = self.request("POST", f"/v1/models/{name}/restore", json=body)
+        return found
+
     publish = publishing.publish
     train = training.train
 

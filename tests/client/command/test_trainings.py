@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import signal
 from collections.abc import Iterator
@@ -122,6 +123,26 @@ def test_a_file_is_published_under_its_name(ask: Modelgate, tmp_path: Path) -> N
     (tmp_path / "text.pkl").write_text("no pickle")
     refused = ask("publish", tmp_path / "text.pkl", "--name", "other")
     assert refused.code == 1 and refused.err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_model_is_removed_once_its_name_is_entered_and_restored(
+    ask: Modelgate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mistake.pkl"
+    joblib.dump(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), file)
+    assert ask("publish", file).code == 0
+    assert "nobody can confirm this here; add --yes" in ask("remove", "mistake").err
+    for entered, code in (("mystake", 2), ("mistake", 0)):
+        with monkeypatch.context() as terminal:
+            terminal.setattr("sys.stdin", io.StringIO(f"{entered}\n"))
+            terminal.setattr("sys.stdin.isatty", lambda: True)
+            assert ask("remove", "mistake").code == code
+    assert "was removed on" in ask("model", "mistake").err
+    assert ask("restore", "mistake").out == "mistake is restored with 1 version\n"
+    assert ask("remove", "mistake", "--yes", "--json").json["versions"] == []
+    assert ask("restore", "mistake", "--version", "1").code == 0
+    assert ask("restore", "mistake").code == 1
 
 
 @pytest.mark.slow

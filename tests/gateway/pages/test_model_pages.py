@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from broker.metrics.traffic import Point
 from contract.errors import Code, ModelgateError
@@ -31,6 +32,7 @@ from gateway.pages.traffic import drawn
 from tests.gateway.conftest import without_redis
 from tests.gateway.pages.browsers import Browser, words
 from tests.support import PROJECT, Sum, numbers, write_version
+from trainer.jobs.commands import HANDLERS
 
 COMMANDS: list[RepositoryCommand] = []
 COMPARISON = {
@@ -359,3 +361,24 @@ def test_a_curve_shows_the_first_requests_at_once_and_never_falls_because_a_minu
     assert drawn([quiet, begun]) == [quiet, begun]
     assert drawn([quiet, busy, begun]) == [quiet, busy]
     assert drawn([quiet, busy, busy]) == [quiet, busy, busy]
+
+
+def test_a_model_is_removed_once_its_name_is_entered_and_restored_from_the_next_page(
+    settings: Settings, redis: Redis
+) -> None:
+    browser = Browser(
+        create_app(settings, lambda command: HANDLERS[command.action](settings, redis, command)).test_client()
+    )
+    assert 'href="/ui/models/sum/remove"' in browser.get("/ui/models/sum/versions").text
+    page = "/ui/models/sum/remove"
+    assert "For 30 days you can restore all of it" in words(browser.get(page).text)
+    wrong = browser.send(page, page, confirm="som")
+    assert wrong.status_code == 400 and Repository(settings.models_dir).versions("sum")
+    done = browser.send(page, page, confirm="sum")
+    assert (done.status_code, done.headers["Location"]) == (303, "/ui/models/sum/restore")
+    assert not Repository(settings.models_dir).versions("sum")
+    page = "/ui/models/sum/restore"
+    assert "sum is removed" in words(browser.get(page).text)
+    assert browser.send(page, page).headers["Location"] == "/ui/models/sum/versions"
+    assert Repository(settings.models_dir).versions("sum")
+    assert browser.get(page).status_code == 404

@@ -60,6 +60,7 @@ ACTIONS: Mapping[str, Scope] = {
     'href="/ui/models/sum/api"': Scope.PREDICT,
     'href="/ui/models/sum/versions/2/promote"': Scope.PUBLISH,
     'href="/ui/models/sum/rollback"': Scope.PUBLISH,
+    'href="/ui/models/sum/remove"': Scope.PUBLISH,
     'action="/ui/models/sum/compare"': Scope.READ,
     'href="/ui/train"': Scope.TRAIN,
     'href="/ui/models/sum/traffic"': Scope.READ,
@@ -121,7 +122,7 @@ def test_no_value_in_an_address_breaks_a_page(client: FlaskClient, redis: Redis,
 def test_a_key_that_may_not_publish_changes_nothing(client: FlaskClient, redis: Redis) -> None:
     key = replace(KEY, scopes=frozenset({Scope.READ, Scope.PREDICT, Scope.TRAIN}))
     browser = Browser.with_key(client, redis, key)
-    for path in ("/ui/models/sum/versions/2/promote", "/ui/models/sum/rollback"):
+    for path in ("/ui/models/sum/versions/2/promote", "/ui/models/sum/rollback", "/ui/models/sum/remove"):
         answer = browser.send(path)
         assert answer.status_code == 403 and "missing_scope" in answer.text
 

@@ -1,8 +1,9 @@
-"""The verbs that change which versions there are and which is served: `publish`, `promote`, `rollback`."""
+"""The verbs that change what there is and what is served: `publish`, `promote`, `rollback`, `remove`, `restore`."""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from modelgate.command.bar import Bar
 from modelgate.command.exits import ExitCode, Failed
 from modelgate.command.models import PANEL, Name, split
 from modelgate.command.session import Session, segment
+from modelgate.command.terminal import count, moment
 from modelgate.command.verbs import verb
 from modelgate.errors import Forbidden, NotFound
 
@@ -26,6 +28,8 @@ def register(app: typer.Typer) -> None:
     verb(app, "publish", panel=PANEL)(publish)
     verb(app, "promote", panel=PANEL)(promote)
     verb(app, "rollback", panel=PANEL)(rollback)
+    verb(app, "remove", panel=PANEL)(remove)
+    verb(app, "restore", panel=PANEL)(restore)
 
 
 def publish(
@@ -100,6 +104,37 @@ def rollback(session: Session, name: Name, force: Force = False) -> None:
     """Go back to the version before: `current` and `previous` are exchanged."""
     path = f"/v1/models/{segment(name)}/rollback"
     _show(session, session.client.request("POST", path, json={"force": force}), "current")
+
+
+def remove(
+    session: Session,
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the name once more.", show_default=False)] = False,
+) -> None:
+    """Remove a model with all its versions and its schedule. `restore` brings it back for some weeks."""
+    if not yes:
+        if not sys.stdin.isatty():
+            raise Failed(f"nobody can confirm this here; add --yes: modelgate remove {name} --yes", ExitCode.USAGE)
+        if typer.prompt(f"Enter {name} to remove it with all its versions", default="", show_default=False) != name:
+            raise Failed(f"{name} is not removed: another name was entered", ExitCode.USAGE)
+    state = session.client.remove(name)
+    session.notes(state["warnings"])
+    until = moment(state["restorable_until"])
+    session.show(state, lambda: [f"{name} is removed; until {until}: modelgate restore {name}"])
+
+
+def restore(
+    session: Session,
+    name: Name,
+    version: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="The model that was removed with this version; by default the last one."),
+    ] = None,
+) -> None:
+    """Restore a removed model with its versions, aliases and schedule."""
+    state = session.client.restore(name, version)
+    session.notes(state["warnings"])
+    session.show(state, lambda: [f"{name} is restored with {count(len(state['versions']), 'version')}"])
 
 
 def _check_gate(session: Session, name: str, version: int) -> None:

@@ -1,0 +1,63 @@
+"""Removing a model, after its name is entered once more, and restoring it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, request
+
+from contract.repository import Repository
+from contract.training import RepositoryAction, RepositoryCommand
+from gateway.exchange import caller
+from gateway.pages.layout import blueprint_of_pages, page, see
+from gateway.pages.model_header import ModelHeader
+from gateway.routes.versions import check_confirmed
+from gateway.rules import Level
+from gateway.serving.commands import RunCommand, run
+from gateway.serving.models import check_model, check_removed
+
+
+@dataclass(frozen=True)
+class RemovalPages:
+    """`repository`: that of the caller. `run_command` has the trainer remove and restore. `days`: how long a removed
+    model is kept."""
+
+    repository: Repository
+    run_command: RunCommand
+    days: int
+
+    def blueprint(self) -> Blueprint:
+        routes = blueprint_of_pages("removal")
+        repository = self.repository
+
+        @routes.get("/models/<name>/remove", level=Level.PUBLISH, page=True)
+        def ask_remove(name: str) -> Response:
+            check_model(repository, name)
+            return page(
+                "remove.html",
+                title=f"Remove {name}",
+                header=ModelHeader.of(repository, name, caller()),
+                versions=len(repository.versions(name)),
+                days=self.days,
+            )
+
+        @routes.post("/models/<name>/remove", level=Level.PUBLISH, page=True, audit="remove_model")
+        def remove(name: str) -> Response:
+            check_model(repository, name)
+            check_confirmed(name, request.form.get("confirm", "").strip())
+            run(self.run_command, RepositoryCommand(RepositoryAction.REMOVE_MODEL, name))
+            return see(f"/ui/models/{name}/restore")
+
+        @routes.get("/models/<name>/restore", level=Level.PUBLISH, page=True)
+        def ask_restore(name: str) -> Response:
+            check_removed(repository, name)
+            title, removed = f"Restore {name}", repository.removals(name)[0]
+            return page("restore.html", title=title, name=name, removed=removed, days=self.days)
+
+        @routes.post("/models/<name>/restore", level=Level.PUBLISH, page=True, audit="restore_model")
+        def restore(name: str) -> Response:
+            check_removed(repository, name)
+            run(self.run_command, RepositoryCommand(RepositoryAction.RESTORE_MODEL, name))
+            return see(f"/ui/models/{name}/versions")
+
+        return routes
