@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -277,7 +278,7 @@ def _signing_key(settings: Settings) -> Ed25519PrivateKey:
 def _import_now(settings: Settings, file: Path, name: str | None, sample: Path | None, code: Path | None) -> int:
     from broker.connection import connect
     from trainer.importing import Refused
-    from trainer.importing.imports import import_file, model_name
+    from trainer.importing.imports import import_file, make_current, model_name
     from trainer.publishing.promotion import promote
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -301,13 +302,10 @@ def _import_now(settings: Settings, file: Path, name: str | None, sample: Path |
         print_line(f"trainer: {error}")
         return FAILED
     connection = connect(settings.redis_url) if settings.redis_url else None
-    outcome, remark, alias = "is published and current", None, CURRENT
-    try:
-        remark = promote(settings, connection, manifest.name, manifest.version)
-    except ModelgateError as error:
-        outcome, alias = f"is published, but not current: {error}", ""
-    _audit(settings, "import", manifest.name, manifest.version, alias)
-    for warning in (*manifest.warnings, *([f"current was {remark}"] if remark else [])):
+    is_current, remark = make_current(manifest, partial(promote, settings, connection))
+    outcome = "is published and current" if is_current else f"is published, but not current: {remark}"
+    _audit(settings, "import", manifest.name, manifest.version, CURRENT if is_current else "")
+    for warning in (*manifest.warnings, *([f"current was {remark}"] if is_current and remark else [])):
         print_line(f"trainer: {manifest.name}: {warning}")
     shown, left = manifest.signature.inputs[:20], len(manifest.signature.inputs[20:])
     inputs = ", ".join(f"{field.name} ({field.kind})" for field in shown) + (f" and {left} more" if left else "")

@@ -24,7 +24,7 @@ import pytest
 from redis import Redis
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from contract.errors import Code, ModelgateError
 from contract.repository import Repository
@@ -393,6 +393,21 @@ def test_a_command_publishes_promotes_and_removes_the_upload(settings: Settings,
     assert warning.startswith("it was made with scikit-learn 1.6.1")
     assert remark == "moved at once: no worker is alive that serves this model"
     assert not upload.exists() and not sample.exists()
+
+
+@pytest.mark.usefixtures("examined_here", "unverified")
+def test_a_command_publishes_a_guess_at_inputs_of_ones_own_code_without_an_alias(
+    settings: Settings, tmp_path: Path, redis: Redis
+) -> None:
+    frame = pd.DataFrame({"city": ["Bern", "Genf"] * 10})
+    lengths = FunctionTransformer(lambda table: np.c_[table["city"].astype(str).str.len()])
+    (tmp_path / "u1").write_bytes(cloudpickle.dumps(make_pipeline(lengths, LogisticRegression()).fit(frame, y)))
+    answer = HANDLERS[RepositoryAction.IMPORT](
+        settings, redis, RepositoryCommand(RepositoryAction.IMPORT, "mine", upload="u1")
+    )
+    assert (answer["version"], answer["aliases"]) == (1, {})
+    assert answer["warnings"][-1].startswith("it is published, but not current: the kinds that its own code reads are")
+    assert answer["warnings"][-1].endswith("modelgate promote mine@1")
 
 
 def test_a_command_imports_nothing_while_uploads_are_off(settings: Settings, file: Path, redis: Redis) -> None:

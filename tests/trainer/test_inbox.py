@@ -13,9 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from broker.audit import AuditEntry, Outcome
 from contract.repository import Repository
@@ -87,6 +92,26 @@ def test_a_file_and_its_sample_become_a_version_that_is_current(world: World) ->
     assert world.said == ["inbox: 'Loan Model.pkl' is version 1 of 'loan_model' and serves"]
     world.import_files()
     assert len(world.promoted) == 1
+
+
+def test_a_file_whose_own_code_reads_inputs_of_undecided_kind_becomes_a_version_without_an_alias(world: World) -> None:
+    frame = pd.DataFrame({"city": ["Bern", "Basel"] * 10, "km": np.arange(20.0)})
+    lengths = FunctionTransformer(lambda table: table.astype(str).apply(lambda column: column.str.len()))
+    columns = make_column_transformer((lengths, ["city"]), remainder="passthrough")
+    model = cloudpickle.dumps(make_pipeline(columns, LogisticRegression()).fit(frame, np.arange(20) // 10))
+    world.drop("loan.pkl", model)
+    world.import_files()
+    assert (world.promoted, Repository(world.root).versions("loan")) == ([], [1])
+    assert world.there() == ["done/loan@1.pkl", "done/loan@1.pkl.reason.txt"]
+    reason = (world.folder / "done/loan@1.pkl.reason.txt").read_text()
+    assert "did not become current" in reason and "modelgate promote loan@1" in reason
+    assert "the type of 'city' is unknown, and its own code takes several" in reason
+    assert "modelgate promote loan@1" in world.said[-1]
+    world.drop("loan.csv", frame.to_csv(index=False).encode())
+    world.drop("loan.pkl", model)
+    world.import_files()
+    assert world.promoted == [("loan", 2, "current")]
+    assert "done/loan@2.pkl.reason.txt" not in world.there()
 
 
 @pytest.mark.parametrize(("data", "place"), [(MODEL, "done"), (JUNK, "rejected")])
@@ -200,7 +225,7 @@ def test_a_version_that_cannot_be_made_current_is_named_and_its_file_is_done(wor
     world.drop("loan.pkl")
     world.import_files()
     assert world.said == ["inbox: 'loan.pkl' is version 1 of 'loan', but did not become current: Redis is away"]
-    assert world.there() == ["done/loan@1.pkl"]
+    assert world.there() == ["done/loan@1.pkl", "done/loan@1.pkl.reason.txt"]
 
 
 def die(*_: object, **__: object) -> None:

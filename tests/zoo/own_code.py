@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import cloudpickle
+import pandas as pd
 from sklearn.compose import make_column_transformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
@@ -20,6 +21,7 @@ from tests.zoo.specimens import Saved, Specimen, compressed, fitted, with_joblib
 CODE = '''\
 """What the notebook defined before it fitted the model."""
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 
 FACTOR = 2.5
@@ -32,6 +34,10 @@ def ratios(X):
 
 def tokens(text):
     return [word for word in text.lower().split() if word not in ("now", "lunch")]
+
+
+def months(X):
+    return pd.DataFrame({name: pd.to_datetime(X[name]).dt.month for name in X})
 
 
 class Clip(BaseEstimator, TransformerMixin):
@@ -121,6 +127,10 @@ def _wrapped(kind: str, main: dict[str, Any]) -> Saved:
     return Saved(thing, data.FRAME[data.ROWS :])
 
 
+_ACCOUNTS = data.FRAME.assign(
+    opened=pd.date_range("2021-01-01", periods=len(data.FRAME), freq="11D").strftime("%Y-%m-%d")
+)
+
 _KINDS: dict[str, Any] = {
     # A class of one's own does not remember the names of columns, so a sample names them.
     "A transformer": lambda main: fitted(
@@ -141,6 +151,14 @@ _KINDS: dict[str, Any] = {
             LogisticRegression(max_iter=400),
         ),
         data.PEOPLE,
+        data.WORD,
+    ),
+    "A function of dates": lambda main: fitted(
+        make_pipeline(
+            make_column_transformer((FunctionTransformer(main["months"]), ["opened"]), remainder="passthrough"),
+            LogisticRegression(max_iter=400),
+        ),
+        _ACCOUNTS,
         data.WORD,
     ),
     "A tokenizer": lambda main: fitted(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from contract.jobs import Value
@@ -38,6 +39,8 @@ class Column:
     """Whether all its numbers are whole, so that it may have been fitted on integers."""
     whole: Kind | None
     """INTEGER or NUMBER if the estimator shows which it was fitted on."""
+    undecided: bool = False
+    """Whether the estimator takes several kinds in it and answers differently."""
 
 
 def columns_of(contents: Contents, sample: Sample | None) -> list[Column]:
@@ -76,10 +79,14 @@ _ASSUMED = {Kind.NUMBER: "numbers", Kind.STRING: "words", Kind.DATETIME: "dates"
 def unknown_kind_warnings(estimator: Any, columns: Sequence[Column]) -> list[str]:
     """Return a warning for each kind that is assumed. An estimator that treats all columns alike takes numbers."""
     found = []
-    for kind, assumed in _ASSUMED.items():
-        guessed = [column.field.name for column in columns if column.guessed and column.field.kind is kind]
-        if guessed and (kind is not Kind.NUMBER or inputs.has_column_transformer(estimator)):
-            found.append(unknown_kinds(guessed, assumed))
+    for (kind, assumed), undecided in product(_ASSUMED.items(), (False, True)):
+        guessed = [
+            column.field.name
+            for column in columns
+            if column.guessed and column.field.kind is kind and column.undecided is undecided
+        ]
+        if guessed and (undecided or kind is not Kind.NUMBER or inputs.has_column_transformer(estimator)):
+            found.append(unknown_kinds(guessed, assumed, undecided))
     return found
 
 
@@ -104,10 +111,10 @@ def leading_blank_warnings(columns: Sequence[Column]) -> list[str]:
     ]
 
 
-def assumed(column: Column, kind: Kind) -> Column:
-    """Return a column of unknown kind as one of this kind."""
+def assumed(column: Column, kind: Kind, values: Sequence[Value]) -> Column:
+    """Return a column of unknown kind as one of this kind, with these values for made-up rows."""
     field = dataclasses.replace(column.field, kind=kind, guessed=False, naive=kind is Kind.DATETIME)
-    return dataclasses.replace(column, field=field, values=MADE_UP[kind], doubtful=False)
+    return dataclasses.replace(column, field=field, values=tuple(values), doubtful=False)
 
 
 def _names(contents: Contents, sample: Sample | None) -> tuple[str, ...]:

@@ -10,17 +10,21 @@ from contract.signature import Signature
 from contract.wording import listed, shown
 
 _EDIT = "with an edited signature (docs/how-to/edit-a-signature.md)"
-_KINDS = re.compile(r"the types? of .* unknown, so (\w+) are assumed", re.DOTALL)
+_UNDECIDED = ", and its own code takes several"
+_KINDS = re.compile(rf"the types? of .* unknown({_UNDECIDED})?, so (\w+) are assumed", re.DOTALL)
 _WHOLE_NUMBERS = re.compile(r"its answers depend on whether .* written as 1 or as 1\.0,", re.DOTALL)
+_SAMPLED = "the sample has whole numbers"
 _OUTPUTS = re.compile(r"the names of .* outputs are unknown, so they are called", re.DOTALL)
 
 
-def unknown_kinds(names: Sequence[str], assumed: str = "numbers") -> str:
-    """Return the warning about inputs of which nothing shows the kind. `assumed`: numbers, words or dates."""
+def unknown_kinds(names: Sequence[str], assumed: str = "numbers", undecided: bool = False) -> str:
+    """Return the warning about inputs of which nothing shows the kind. `assumed`: numbers, words or dates. `undecided`:
+    code of the user's own takes several of these."""
     others = " or ".join(kind for kind in ("numbers", "words", "dates") if kind != assumed)
     type_of, are = ("type", "is") if len(names) == 1 else ("types", "are")
     return (
-        f"the {type_of} of {listed(names)} {are} unknown, so {assumed} are assumed; if they are {others},"
+        f"the {type_of} of {listed(names)} {are} unknown{_UNDECIDED if undecided else ''}, so {assumed} are assumed; if"
+        f" they are {others},"
         f" say so {_EDIT}, or import the model again with a sample"
     )
 
@@ -29,8 +33,8 @@ def unknown_whole_numbers(names: Sequence[str], sampled: bool) -> str:
     """Return the warning about inputs whose whole numbers may have been integers or floats when the model was
     fitted."""
     way_out = (
-        "the sample has whole numbers, so integers are required: if it was fitted on floats, write them as 1.0 in the"
-        " sample, and import it again"
+        f"{_SAMPLED}, so integers are required: if it was fitted on floats, write them as 1.0 in the sample, and import"
+        " it again"
         if sampled
         else "numbers are required: if it was fitted on integers, import it again with a sample"
     )
@@ -43,6 +47,16 @@ def unknown_whole_numbers(names: Sequence[str], sampled: bool) -> str:
 def unknown_outputs(names: Sequence[str]) -> str:
     """Return the warning about outputs with made-up names."""
     return f"the names of its outputs are unknown, so they are called {listed(names)}; rename them {_EDIT}"
+
+
+def undecided(warnings: Iterable[str]) -> bool:
+    """Return whether a warning is about an input of which code of the user's own takes several kinds: a wrong guess
+    refuses every row, or answers it wrongly."""
+    for warning in warnings:
+        kinds, numbers = _KINDS.match(warning), _WHOLE_NUMBERS.match(warning)
+        if (kinds and kinds[1]) or (numbers and _SAMPLED not in warning):
+            return True
+    return False
 
 
 def remaining(warnings: Iterable[str], old: Signature, new: Signature) -> list[str]:
@@ -75,7 +89,7 @@ def _doubt(
 ) -> tuple[Callable[[Sequence[str]], str] | None, Mapping[str, str | None]]:
     """Return the function that writes this warning, and the names that it may be about; None: it is no doubt."""
     if kinds := _KINDS.match(warning):
-        return partial(unknown_kinds, assumed=kinds[1]), inputs
+        return partial(unknown_kinds, assumed=kinds[2], undecided=bool(kinds[1])), inputs
     if _WHOLE_NUMBERS.match(warning):
-        return partial(unknown_whole_numbers, sampled="the sample has whole numbers" in warning), inputs
+        return partial(unknown_whole_numbers, sampled=_SAMPLED in warning), inputs
     return (unknown_outputs, outputs) if _OUTPUTS.match(warning) else (None, {})

@@ -11,9 +11,12 @@ from contract.manifest import InputFormat
 from contract.signature import Kind, Signature
 from scoring.matrix import to_matrix
 from trainer.importing import inputs
-from trainer.importing.columns import Column, assumed
+from trainer.importing.columns import MADE_UP, Column, assumed
 
-_KINDS = (Kind.NUMBER, Kind.DATETIME, Kind.STRING)
+_GUESSES = (
+    *((kind, MADE_UP[kind]) for kind in (Kind.NUMBER, Kind.DATETIME, Kind.STRING)),
+    (Kind.STRING, ("2026-01-02", "2026-02-03")),
+)
 
 
 def other_guesses(estimator: Any, columns: Sequence[Column]) -> Iterator[list[Column]]:
@@ -35,15 +38,15 @@ def other_guesses(estimator: Any, columns: Sequence[Column]) -> Iterator[list[Co
                 found[place] = column
         yield found
         return
-    for kind in _KINDS[1:]:
-        yield [assumed(column, kind) if column.guessed else column for column in columns]
+    for kind, values in _GUESSES[1:]:
+        yield [assumed(column, kind, values) if column.guessed else column for column in columns]
 
 
 def _taken_by(transformer: Any, columns: Sequence[Column]) -> Sequence[Column]:
-    """Return the columns with the first kind that a part of a ColumnTransformer takes for the unknown ones."""
+    """Return the columns with the first guess that a part of a ColumnTransformer takes for the unknown ones."""
     if hasattr(transformer, "transform") and any(column.guessed for column in columns):
-        for kind in _KINDS:
-            guess = [assumed(column, kind) if column.guessed else column for column in columns]
+        for kind, values in _GUESSES:
+            guess = [assumed(column, kind, values) if column.guessed else column for column in columns]
             rows = [tuple(column.values[number % len(column.values)] for column in guess) for number in range(2)]
             signature = Signature(tuple(column.field for column in guess), ())
             with suppress(Exception):  # code of users may raise anything

@@ -19,17 +19,19 @@ from typing import Any
 
 from contract.errors import Code, ModelgateError
 from contract.manifest import ModelManifest
-from contract.repository import NAME, Repository, valid_name
+from contract.repository import CURRENT, NAME, Repository, valid_name
 from contract.settings import MB, Settings
 from contract.training import RepositoryCommand
 from scoring.trust import SIGNATURE_BYTES
 from trainer.forks import Forks, forks_or_own
 from trainer.importing import ALTERED, Refused
+from trainer.importing.doubts import undecided
 from trainer.importing.formats import PICKLE, holds_code, recognise, stem
 from trainer.importing.import_process import ARTIFACT, CODE, FILE, SAMPLE, ImportResult, ImportTask, examine_in_process
 from trainer.importing.signatures import CODE_PART, PART, SAMPLE_PART, NotSigned, check
 from trainer.publishing.aliases import retain
 from trainer.publishing.disk import STAGING, no_link, staging
+from trainer.publishing.promotion import Promote
 from trainer.publishing.publish import PublishRefused, WriteReport, publish
 from trainer.publishing.signing import SigningPolicy
 
@@ -110,6 +112,23 @@ def import_upload(settings: Settings, command: RepositoryCommand) -> ModelManife
     finally:
         for sent in filter(None, (file, sample, signature, code)):
             sent.unlink(missing_ok=True)
+
+
+def make_current(manifest: ModelManifest, promote: Promote) -> tuple[bool, str | None]:
+    """Make an imported version current. Return whether it is, and why not or a remark of `promote`.
+
+    A version whose own code reads inputs of undecided kind stays without an alias: what it serves would be a guess.
+    """
+    version = f"{manifest.name}@{manifest.version}"
+    if undecided(manifest.warnings):
+        return False, (
+            "the kinds that its own code reads are a guess, as its warnings say; import it again with a sample, or if"
+            f" the guess is right: modelgate promote {version}"
+        )
+    try:
+        return True, promote(manifest.name, manifest.version, CURRENT)
+    except ModelgateError as error:
+        return False, str(error)
 
 
 def _check_python(file: Path, versions: Mapping[str, str]) -> None:

@@ -3,7 +3,8 @@
     inbox/loan.pkl, inbox/loan.csv     imported as `loan` once both are unchanged between two checks
     inbox/loan.py                      the script or module that defines its classes, if it is a plain pickle
     inbox/loan.pkl.sig                 its signature, if imports must be signed
-    inbox/done/loan@3.pkl, loan@3.csv  imported as version 3 of `loan`; may be deleted
+    inbox/done/loan@3.pkl, loan@3.csv  imported as version 3 of `loan`; may be deleted. If that is not current,
+                                       loan@3.pkl.reason.txt says why
     inbox/rejected/loan.pkl            could not be published; loan.pkl.reason.txt says why
 
 A file stays in place until its version is published and current, and `.importing` names it meanwhile. After a crash the
@@ -41,7 +42,7 @@ from trainer.heartbeat import Heartbeat
 from trainer.importing import Refused
 from trainer.importing.attempts import Attempt, Attempts, temporary_file
 from trainer.importing.formats import stem, wrong_suffix
-from trainer.importing.imports import import_file, imported_before, model_name
+from trainer.importing.imports import import_file, imported_before, make_current, model_name
 from trainer.importing.signatures import SUFFIX
 from trainer.processes import hide_memory
 from trainer.publishing import promotion
@@ -252,17 +253,19 @@ class Inbox:
         made = f"version {manifest.version} of {manifest.name!r}"
         for warning in manifest.warnings:
             self._say(f"{attempt.file!r}: {warning}")
-        alias = None
         try:
-            remark = self._promote(manifest.name, manifest.version, CURRENT)
-            alias = CURRENT
-            self._say(f"{attempt.file!r} is {made} and serves" + (f" ({remark})" if remark else ""))
-        except Exception as error:
-            self._say(f"{attempt.file!r} is {made}, but did not become {CURRENT}: {error}")
+            is_current, remark = make_current(manifest, self._promote)
+        except Exception as error:  # such as a file system that is read-only
+            is_current, remark = False, str(error)
+        reason = "" if is_current else f"{attempt.file!r} is {made}, but did not become {CURRENT}: {remark}"
+        self._say(reason or f"{attempt.file!r} is {made} and serves" + (f" ({remark})" if remark else ""))
+        alias = CURRENT if is_current else None
         self._audit(AuditEntry("import", BY_INBOX, model=manifest.name, version=manifest.version, alias=alias))
         if list(_stamp(self._folder / attempt.file)) == list(attempt.stamp):
             called = f"{manifest.name}@{manifest.version}"
             place = self._move(attempt.file, DONE, called + attempt.file[len(stem(attempt.file) or "") :])
+            if reason:
+                self._give_reason(DONE, place, "\n".join((reason, *manifest.warnings)))
             if beside.signature:
                 self._move(beside.signature, DONE, f"{place}{SUFFIX}")
             if beside.sample:
@@ -273,12 +276,16 @@ class Inbox:
     def _reject(self, name: str, beside: _Companions, reason: str) -> None:
         self._say(f"rejected: {reason}")
         place = self._move(name, REJECTED, name)
-        with opened_folder(self._folder / REJECTED) as target:
-            os.replace(temporary_file(self._folder, f"{reason}\n"), f"{place}{REASON}", dst_dir_fd=target)
+        self._give_reason(REJECTED, place, reason)
         if beside.signature:
             self._move(beside.signature, REJECTED, f"{place}{SUFFIX}")
         for shared in filter(None, (beside.sample, beside.code)):
             self._move_shared(shared, REJECTED, shared)
+
+    def _give_reason(self, folder: str, place: str, reason: str) -> None:
+        """Write the reason beside the file at `place`."""
+        with opened_folder(self._folder / folder) as target:
+            os.replace(temporary_file(self._folder, f"{reason}\n"), f"{place}{REASON}", dst_dir_fd=target)
 
     def _move_shared(self, companion: str, folder: str, wanted: str) -> None:
         """Move a sample or code away, unless another model of that name still waits for its import."""

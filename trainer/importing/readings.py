@@ -26,6 +26,7 @@ from trainer.importing.columns import (
 from trainer.importing.contents import Contents
 from trainer.importing.guesses import other_guesses
 from trainer.importing.other_libraries import described
+from trainer.importing.own_steps import with_tried_kinds
 from trainer.importing.sample import Sample
 from trainer.importing.whole_numbers import may_matter
 
@@ -90,19 +91,13 @@ def _of_records(contents: Contents, sample: Sample | None, vectorizers: Sequence
 def _of_table(contents: Contents, sample: Sample | None) -> Iterator[Reading]:
     """Yield the possible kinds of the columns; doubtful ones may be integers."""
     estimator = contents.estimator
-    columns = columns_of(contents, sample)
+    columns, unused, formats = columns_of(contents, sample), inputs.unused(estimator), _formats(estimator)
+    if sample is None and formats[0] is InputFormat.DATAFRAME and may_matter(estimator):
+        columns = with_tried_kinds(estimator, columns, unused)
     doubtful = {column.field.name for column in columns if column.doubtful} if may_matter(estimator) else set()
     shown = {column.field.name: column.whole for column in columns if column.whole}
-    formats = [InputFormat.ARRAY, InputFormat.NUMBERED] if may_matter(estimator) else [InputFormat.ARRAY]
-    if known := described(estimator):
-        formats = list(dict.fromkeys((known.takes, InputFormat.DATAFRAME if known.names else known.takes)))
-    elif inputs.names(estimator):
-        formats = [InputFormat.DATAFRAME]
-    elif inputs.count(estimator) is None:
-        formats = [InputFormat.DATAFRAME, InputFormat.ARRAY]
     borrowed = [] if sample or contents.columns else borrowed_columns_warnings(estimator)
     of_columns = [*borrowed, *leading_blank_warnings(columns)]
-    unused = inputs.unused(estimator)
     used = [column for column in columns if column.field.name not in unused]
     # Another member of an ensemble may use columns that the first one drops.
     for some in (used, columns) if used and unused else (columns,):
@@ -122,6 +117,17 @@ def _of_table(contents: Contents, sample: Sample | None) -> Iterator[Reading]:
             numbers = doubtful & {column.field.name for column in guess if column.doubtful}
             warnings = [*of_columns, *unknown_kind_warnings(estimator, guess)]
             yield Reading(RowFormat.TABLE, fields, formats[0], rows, numbers, shown, warnings)
+
+
+def _formats(estimator: Any) -> list[InputFormat]:
+    """Return the formats in which the estimator may take a table, the most likely first."""
+    if known := described(estimator):
+        return list(dict.fromkeys((known.takes, InputFormat.DATAFRAME if known.names else known.takes)))
+    if inputs.names(estimator):
+        return [InputFormat.DATAFRAME]
+    if inputs.count(estimator) is None:
+        return [InputFormat.DATAFRAME, InputFormat.ARRAY]
+    return [InputFormat.ARRAY, InputFormat.NUMBERED] if may_matter(estimator) else [InputFormat.ARRAY]
 
 
 def _rows_of_columns(fields: Sequence[Field], columns: Sequence[Column], sample: Sample | None) -> Sequence[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from redis import Redis
@@ -86,10 +87,9 @@ def import_version(settings: Settings, connection: Redis, command: RepositoryCom
             "the trainer does not import uploads, because its ALLOW_UPLOAD is off; set it to 1 for gateway and trainer",
         )
     manifest = imports.import_upload(settings, command)
-    try:
-        remark = promotion.promote(settings, connection, manifest.name, manifest.version)
-    except ModelgateError as error:
-        remark = f"it is published, but not {CURRENT}: {error}"
+    is_current, remark = imports.make_current(manifest, partial(promotion.promote, settings, connection))
+    if not is_current:
+        remark = f"it is published, but not {CURRENT}: {remark}"
     answer = _answer(settings, command, remark)
     return {**answer, "version": manifest.version, "warnings": [*manifest.warnings, *answer["warnings"]]}
 
