@@ -28,6 +28,7 @@ class Code(StrEnum):
     TRAINER_CRASHED = "trainer_crashed"
     NO_DATA = "no_data"
     NOT_PUBLISHED = "not_published"
+    MODELS_FULL = "models_full"
     NOT_TRUSTED = "not_trusted"
     NOT_SIGNED = "not_signed"
     NOT_LOADED = "not_loaded"

@@ -106,5 +106,5 @@ REPEATED = ("400 invalid_parameter", "410 job_gone", "422 idempotency_key_reused
 """Problems of a route that takes an `Idempotency-Key`."""
 KEPT = ("503 redis_full", "503 redis_disk_full", "503 redis_read_only", "503 too_few_replicas")
 """Problems of a route that writes into Redis, besides those of one that reads there."""
-COMMANDED = (*KEPT, "503 no_trainer", "503 redis_disk_slow", "503 trainer_crashed")
+COMMANDED = (*KEPT, "503 no_trainer", "503 redis_disk_slow", "503 trainer_crashed", "507 models_full")
 """Problems of a route that has the trainer change the model repository."""

@@ -88,10 +88,11 @@ COMMAND_STATUSES: Mapping[str, int] = {
     Code.NOT_LOADED: 409,
     Code.NOT_TRUSTED: 409,
     Code.INVALID_ALIAS: 422,
+    Code.MODELS_FULL: 507,
     Code.NOT_PUBLISHED: 422,
     Code.NOT_SIGNED: 403,
 }
-"""Statuses of failed commands that the client can correct; all others are 503."""
+"""Statuses of failed commands that the client or the operator can correct; all others are 503."""
 
 PREDICTION_STATUSES: Mapping[str, int] = {
     Code.MODEL_ERROR: 422,

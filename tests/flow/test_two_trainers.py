@@ -18,6 +18,7 @@ import pytest
 import requests
 from sklearn.linear_model import LinearRegression
 
+from broker.load_status import LoadStatus, LoadStatusPublisher
 from contract.repository import Repository
 from tests.flow.gateways import Gateway
 from tests.flow.redis_process import RedisProcess
@@ -138,6 +139,26 @@ def site(tmp_path: Path) -> Iterator[Site]:
         finally:
             site.stop()
             gateway.stop()
+
+
+def test_a_training_whose_trainer_is_killed_after_it_has_published_ends_with_that_version(site: Site) -> None:
+    redis, repository = site.server.connect(), Repository(site.models)
+    worker = LoadStatusPublisher(redis, 600)
+    worker.publish("busy", LoadStatus())  # the promotion waits for it to load the version
+    site.start_trainer()
+    site.gate.touch()
+    job_id = site.train("north")
+    until(lambda: repository.versions("north") == [1], "it has published")
+    site.kill_trainer()
+    assert site.status(job_id) == "running" and repository.aliases("north") == {}
+    worker.withdraw("busy")
+    redis.delete(*(f"mg:lease:{inc.decode()}" for inc in redis.smembers("mg:trainers")))  # as ten seconds later
+    site.gate.unlink()  # a second training would wait here
+    site.start_trainer()
+    job = site.ended(job_id)
+    assert (job["status"], job["output"]["version"], job["output"]["promoted"]) == ("succeeded", 1, True)
+    assert (repository.versions("north"), repository.aliases("north")) == ([1], {"current": 1})
+    assert "version 1 is published already" in site.gateway.get(f"/v1/jobs/{job_id}/log").text
 
 
 @pytest.mark.slow

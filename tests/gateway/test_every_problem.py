@@ -68,6 +68,14 @@ def test_an_alias_of_a_version_that_no_worker_can_load_is_409(settings: Settings
     assert (answer.status_code, answer.json["code"]) == (409, "not_loaded")
 
 
+def test_an_alias_that_finds_no_room_on_the_disk_is_507(settings: Settings) -> None:
+    def refuse(_: object) -> NoReturn:
+        raise ModelgateError(Code.MODELS_FULL, "the model repository cannot be written (No space left on device)")
+
+    answer = create_app(settings, refuse).test_client().put("/v1/models/sum/aliases/canary", json={"version": 1})
+    assert (answer.status_code, answer.json["code"]) == (507, "models_full")
+
+
 def test_a_gateway_that_is_stopping_is_not_alive(settings: Settings) -> None:
     app = create_app(settings)
     app.extensions["stopping"].set()

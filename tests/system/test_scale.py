@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,29 @@ def test_an_upgrade_under_load_fails_nothing(stack: Stack) -> None:
     assert lines == ["redis", "worker", "gateway", "gateway-2", "trainer", "events", "haproxy"]
 
 
+def test_an_upgrade_replaces_one_worker_after_the_other(stack: Stack) -> None:
+    stack.up("--scale", "worker=2")
+    before = _ids(stack, "worker")
+    replaced = 0
+
+    def at_rest() -> bool:
+        """Whether no worker is being replaced; at any time, one that is ready serves."""
+        nonlocal replaced
+        serving = [
+            one for one in stack.containers("worker") if one["State"].get("Health", {}).get("Status") == "healthy"
+        ]
+        assert serving, "no worker is ready"
+        replaced = len({one["Id"] for one in serving} - before)
+        return upgrade.done()
+
+    with ThreadPoolExecutor(1) as pool, stack.changed(MAX_WAIT=58):
+        upgrade = pool.submit(stack.upgrade)
+        until(at_rest, 600)
+        upgrade.result()
+        at_rest()
+    assert replaced == 2
+
+
 def test_an_upgrade_lets_haproxy_read_its_configuration_and_loses_no_connection(stack: Stack, tmp_path: Path) -> None:
     folder, mounted = tmp_path / "haproxy", tmp_path / "mounted.yml"
     shutil.copytree(ROOT / "gateway" / "haproxy", folder)
@@ -66,7 +90,7 @@ def test_an_upgrade_lets_haproxy_read_its_configuration_and_loses_no_connection(
             load.go_on()
             for _ in range(10):  # a new process that does not know the gateways yet fails a request in some of them
                 reloads = _reloads(stack)
-                stack.compose("kill", "--signal", "USR2", "haproxy")
+                stack.compose("exec", "-T", "haproxy", "sh", "-c", "kill -USR2 1")
                 until(lambda reloads=reloads: _reloads(stack) > reloads)
                 load.go_on()
             configuration.write_text("nonsense")
@@ -75,6 +99,10 @@ def test_an_upgrade_lets_haproxy_read_its_configuration_and_loses_no_connection(
             load.go_on()
         assert load.failures == []
         assert _ids(stack, "haproxy") == before
+        (proxy,) = stack.containers("haproxy")
+        stack.execute(proxy["Id"], "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
+        until(lambda: [one["RestartCount"] for one in stack.containers("haproxy")] == [proxy["RestartCount"] + 1])
+        until(lambda: stack.containers("haproxy")[0]["State"]["Health"]["Status"] == "healthy")
 
 
 def test_a_killed_gateway_costs_only_the_requests_that_it_held(stack: Stack) -> None:

@@ -115,7 +115,12 @@ BEHAVIOURS: dict[str, Callable[[TrainingRequest, Settings, ReportProgress, Log],
 
 
 def train(
-    payload: Mapping[str, Any], settings: Settings, report_progress: ReportProgress, log: Log, promote: Promote
+    payload: Mapping[str, Any],
+    settings: Settings,
+    report_progress: ReportProgress,
+    log: Log,
+    promote: Promote,
+    job: str,
 ) -> dict[str, Any]:
     request = TrainingRequest.from_json(payload)
     BEHAVIOURS[request.recipe](request, settings, report_progress, log)

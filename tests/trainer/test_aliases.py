@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -10,10 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from contract.errors import ModelgateError
 from contract.repository import Repository
+from contract.settings import Settings
+from contract.training import RepositoryAction, RepositoryCommand
 from tests.support import Sum, numbers, until, write_version
+from trainer.jobs.commands import carry_out
 from trainer.publishing.aliases import delete_alias, delete_version, move_alias, previous, retain
 from trainer.publishing.disk import STAGING, locked
 
@@ -48,6 +53,19 @@ def test_moving_an_alias_to_its_own_version_changes_nothing(three: Path) -> None
 def test_an_alias_that_is_not_current_leaves_previous_alone(three: Path) -> None:
     move_alias(three, "sum", "canary", 2)
     assert move_alias(three, "sum", "canary", 3) == {"current": 1, "canary": 3}
+
+
+def test_a_command_that_finds_no_room_changes_nothing_and_says_so(
+    three: Path, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("trainer.publishing.aliases.write", no_room)
+    command = RepositoryCommand(RepositoryAction.MOVE_ALIAS, "sum", version=2, alias="canary")
+    settings = Settings(models_dir=three)
+    assert refused(lambda: carry_out(command.to_json(), settings, redis)) == "models_full"
+    assert Repository(three).aliases("sum") == {"current": 1}
 
 
 @pytest.mark.parametrize("alias", ["", "2", "007", "A", "a b", "../x", "a" * 65, "é", "a\n"])

@@ -374,6 +374,18 @@ def test_a_remark_of_the_promotion_is_handed_on_and_its_failure_does_not_unpubli
     assert "cannot be written (No space left on device)" in str(result.reason)
 
 
+def test_a_full_disk_of_the_models_is_no_fault_of_the_recipe(
+    recorder: RecordingTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("trainer.publishing.publish.write", no_room)
+    code, message = recorder.refused()
+    assert code == Code.MODELS_FULL
+    assert message.startswith("the model repository cannot be written (No space left on device); free space")
+
+
 def test_running_out_of_memory_is_not_taken_for_a_fault_of_the_recipe(recorder: RecordingTrainer) -> None:
     (recorder.recipes / "big.py").write_text(
         "from trainer.recipe import recipe\n@recipe()\ndef fit(X, y):\n    raise MemoryError\n"

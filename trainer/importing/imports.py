@@ -30,7 +30,7 @@ from trainer.importing.formats import PICKLE, holds_code, recognise, stem
 from trainer.importing.import_process import ARTIFACT, CODE, FILE, SAMPLE, ImportResult, ImportTask, examine_in_process
 from trainer.importing.signatures import CODE_PART, PART, SAMPLE_PART, NotSigned, check
 from trainer.publishing.aliases import retain
-from trainer.publishing.disk import STAGING, no_link, staging
+from trainer.publishing.disk import STAGING, code_of, no_link, staging
 from trainer.publishing.promotion import Promote
 from trainer.publishing.publish import PublishRefused, WriteReport, publish
 from trainer.publishing.signing import SigningPolicy
@@ -96,7 +96,7 @@ def import_file(
         raise ModelgateError(Code.NOT_PUBLISHED, f"{called}: {refused}", model=name) from None
     except OSError as error:
         what = f"{called} is not published: {error.strerror or error}"
-        raise ModelgateError(Code.NOT_PUBLISHED, what, model=name) from error
+        raise ModelgateError(code_of(error), what, model=name) from error
 
 
 def import_upload(settings: Settings, command: RepositoryCommand) -> ModelManifest:

@@ -23,7 +23,7 @@ from trainer.importing.doubts import remaining
 from trainer.importing.import_process import FILE, ImportTask, SignatureEdit, examine_in_process
 from trainer.importing.imports import CHECK_TIMEOUT, drawn_report, import_folder
 from trainer.publishing.aliases import retain
-from trainer.publishing.disk import locked
+from trainer.publishing.disk import code_of, locked
 from trainer.publishing.publish import PublishRefused, WriteReport, publish
 from trainer.publishing.signing import SigningPolicy
 from trainer.training.row_hashes import ROW_HASHES_FILE
@@ -49,7 +49,7 @@ def publish_edited(settings: Settings, model: str, version: int, edits: Mapping[
         raise ModelgateError(Code.NOT_PUBLISHED, str(refused), model=model) from None
     except OSError as error:
         what = f"is not published again: {error.strerror or error}"
-        raise manifest.error(Code.NOT_PUBLISHED, what) from error
+        raise manifest.error(code_of(error), what) from error
 
 
 def _draft(manifest: ModelManifest, signature: Signature) -> ManifestDraft:

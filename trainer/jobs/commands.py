@@ -21,7 +21,7 @@ from contract.training import RepositoryAction, RepositoryCommand, TrainingReque
 from trainer.importing import imports
 from trainer.importing.signature_edits import publish_edited
 from trainer.publishing import aliases, promotion, removal
-from trainer.publishing.disk import write
+from trainer.publishing.disk import code_of, write
 from trainer.tables.preview import preview
 
 SCHEDULE_FILE = "schedule.json"
@@ -117,9 +117,16 @@ HANDLERS: Mapping[RepositoryAction, CommandHandler] = {
 
 
 def carry_out(payload: Mapping[str, Any], settings: Settings, connection: Redis) -> Mapping[str, Any]:
-    """Run the command in a job's payload and return its answer."""
+    """Run the command in a job's payload and return its answer. Raises `ModelgateError`; its code is
+    `models_full` where the model repository cannot be written."""
     command = RepositoryCommand.from_json(payload)
-    return HANDLERS[command.action](settings, connection, command)
+    try:
+        return HANDLERS[command.action](settings, connection, command)
+    except OSError as error:
+        if code_of(error) is not Code.MODELS_FULL:
+            raise
+        what = f"the model repository cannot be written ({error.strerror}); free space on its disk and try again"
+        raise ModelgateError(Code.MODELS_FULL, what, model=command.model) from error
 
 
 def schedules_of(settings: Settings, connection: Redis) -> Schedules:

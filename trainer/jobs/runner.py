@@ -265,7 +265,7 @@ class TrainingRunner(JobRunner):
     def start(self, owned: OwnedJob) -> Execution:
         first_line = "the trainer died during this training, which now starts again\n" if owned.deaths else ""
         try:
-            return TrainingProcess(owned.payload, self._settings.train_timeout, first_line)
+            return TrainingProcess(owned.payload, owned.id, self._settings.train_timeout, first_line)
         except OSError as error:
             return ThreadExecution(functools.partial(_not_started, error))
 

@@ -31,15 +31,21 @@ NICE = 15
 
 
 def train(
-    payload: Mapping[str, Any], settings: Settings, report_progress: ReportProgress, log: Log, promote: Promote
+    payload: Mapping[str, Any],
+    settings: Settings,
+    report_progress: ReportProgress,
+    log: Log,
+    promote: Promote,
+    job: str,
 ) -> dict[str, Any]:
     """Return the output of a training job. Raises what `trainer.training.train` raises."""
     from trainer.training.train import train  # after the limits are set: scikit-learn takes memory, too
 
-    return train(TrainingRequest.from_json(payload), settings, report_progress, log, promote).to_json()
+    request = TrainingRequest.from_json(payload)
+    return train(request, settings, report_progress, log, promote, job=job).to_json()
 
 
-def outcome(payload: Mapping[str, Any], settings: Settings, reports: int) -> Mapping[str, Any]:
+def outcome(payload: Mapping[str, Any], job: str, settings: Settings, reports: int) -> Mapping[str, Any]:
     """Return the last report: `output` or `failure`. A traceback goes into the log."""
     connection = connect(settings.redis_url)
     promote = functools.partial(promotion.promote, settings, connection)
@@ -48,7 +54,7 @@ def outcome(payload: Mapping[str, Any], settings: Settings, reports: int) -> Map
         report(reports, {"progress": progress.to_json()})
 
     try:
-        return {"output": train(payload, settings, report_progress, print_line, promote)}
+        return {"output": train(payload, settings, report_progress, print_line, promote, job)}
     except MemoryError:
         code, message = Code.OUT_OF_MEMORY, f"the training needs more than {settings.train_memory_mb} MB"
         return _failure(code, f"{message} (TRAIN_MEMORY_MB); give it fewer rows or columns, or more memory")
@@ -77,7 +83,7 @@ def main(reports: int) -> None:
     job = json.load(sys.stdin)
     settings = Settings.from_environ(job["settings"])
     limit_memory(settings.train_memory_mb)
-    last = outcome(job["payload"], settings, reports)
+    last = outcome(job["payload"], job["id"], settings, reports)
     report(reports, last)
     if "failure" in last:
         print_line(f"failed: {last['failure']['message']}")

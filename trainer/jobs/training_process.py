@@ -33,12 +33,12 @@ MOST_UNSENT = 1_000_000
 
 
 class TrainingProcess:
-    """Runs `python -m trainer.jobs.training_main` with one payload, as a `ContainedProcess`.
+    """Runs `python -m trainer.jobs.training_main` with the payload of one job, as a `ContainedProcess`.
 
     It gets the settings through stdin, so a recipe finds none of them in its environment.
     """
 
-    def __init__(self, payload: Mapping[str, Any], timeout: float, log: str = "") -> None:
+    def __init__(self, payload: Mapping[str, Any], job_id: str, timeout: float, log: str = "") -> None:
         """`timeout` in seconds from now. `log`: whole lines that come before its output. Raises OSError."""
         self.progress: Mapping[str, Any] | None = None
         """The latest progress that has not been sent to Redis."""
@@ -50,7 +50,7 @@ class TrainingProcess:
         self._reports, report = os.pipe()
         self._output, output = os.pipe()
         with tempfile.TemporaryFile() as stdin:
-            stdin.write(json.dumps({"payload": payload, "settings": Settings.variables()}).encode())
+            stdin.write(json.dumps({"id": job_id, "payload": payload, "settings": Settings.variables()}).encode())
             stdin.seek(0)
             self._process = ContainedProcess(
                 [sys.executable, "-m", MODULE, str(report)],

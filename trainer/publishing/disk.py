@@ -7,6 +7,7 @@ Other users may write there, too. Their symbolic links are not followed: one cou
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -14,7 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from contract.errors import Code
+
 STAGING = ".staging"
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES})
+
+
+def code_of(error: OSError) -> Code:
+    """Return the code of a failure to write to the model repository."""
+    return Code.MODELS_FULL if error.errno in _NO_ROOM else Code.NOT_PUBLISHED
 
 
 def staging(root: Path) -> Path:

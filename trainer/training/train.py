@@ -20,6 +20,7 @@ from contract.training import ANYWAY, TrainingRequest, TrainingResult
 from scoring.trust import Trust
 from trainer import recipes
 from trainer.publishing.aliases import retain
+from trainer.publishing.disk import code_of
 from trainer.publishing.promotion import Promote
 from trainer.publishing.publish import PublishRefused, publish
 from trainer.publishing.signing import SigningPolicy
@@ -32,6 +33,7 @@ from trainer.tables.training_rows import CsvFile, TrainingRows
 from trainer.training.assessment import assess
 from trainer.training.fitting import fit_and_measure, with_cross_validation
 from trainer.training.gate import compared
+from trainer.training.job_record import result_of, save_result
 from trainer.training.phases import Phases, ReportProgress
 from trainer.training.row_hashes import hashes, save_hashes
 
@@ -43,15 +45,19 @@ def train(
     log: Log,
     promote: Promote,
     csv_file: Path | None = None,
+    job: str = "",
 ) -> TrainingResult:
     """Train, publish and, if the version passes the gate, promote it.
 
     `log` gets the lines of its log. `promote(model, version, alias)` moves the alias and returns None or a remark.
-    `csv_file` replaces the data that the request names; the caller may read every file here.
-    Raises `ModelgateError` (`no_data`, `training_failed`, `not_published`), MemoryError, and OSError where the model
-    repository cannot be written.
+    `csv_file` replaces the data that the request names; the caller may read every file here. A `job` that was killed
+    after it had published does not train again: its version is promoted.
+    Raises `ModelgateError` (`no_data`, `training_failed`, `not_published`, `models_full`) and MemoryError.
     """
     phases, signing = Phases(report_progress), SigningPolicy.from_settings(settings)
+    if job and (result := result_of(settings.models_dir, request.model, job)):
+        log(f"version {result.version} is published already: this job was killed after that")
+        return _finished(result, request, settings, phases, log, promote)
     try:
         with threadpool_limits(1), _warnings_to(log):  # one thread: the workers share the machine
             evidence, row_hashes = _evidence(request, settings, signing.trust, phases, log, csv_file)
@@ -65,29 +71,43 @@ def train(
         raise ModelgateError(Code.TRAINING_FAILED, f"training failed: {type(error).__name__}: {error}") from error
     phases.enter("publishing")
 
+    def unpromoted(manifest: ModelManifest) -> TrainingResult:
+        """Return the result, with the reason of the gate if it refuses the version."""
+        refused = evidence.refused
+        return TrainingResult(
+            manifest.name,
+            manifest.version,
+            manifest.metrics,
+            False,
+            None if refused is None else f"{refused}{_how_to_promote(manifest, request.alias)}",
+            evidence.headline,
+            evidence.verdict,
+            evidence.remarks,
+            compared(request.gate, evidence.draft.metrics, evidence.comparison),
+            phases.tried,
+        )
+
     def write(folder: Path, manifest: ModelManifest) -> None:
         save_hashes(folder, row_hashes)
+        save_result(folder, job, unpromoted(manifest))
         report.write(folder, manifest)
 
     manifest = _published(settings.models_dir, evidence, write, signing)
-    if evidence.refused is None:
+    return _finished(unpromoted(manifest), request, settings, phases, log, promote)
+
+
+def _finished(
+    result: TrainingResult, request: TrainingRequest, settings: Settings, phases: Phases, log: Log, promote: Promote
+) -> TrainingResult:
+    """Promote the published version unless the gate has refused it, remove old ones, and return the result."""
+    if result.reason is None:
         phases.enter("promoting")
-    reason, promoted = _promoted(promote, manifest, request.alias, evidence.refused)
+        reason, promoted = _promoted(promote, result, request.alias)
+        result = dataclasses.replace(result, reason=reason, promoted=promoted)
     phases.end()
-    if removed := retain(settings.models_dir, manifest.name, settings.keep_versions):
+    if removed := retain(settings.models_dir, result.model, settings.keep_versions):
         log(f"removed {', '.join(map(str, removed))}, which no alias names (KEEP_VERSIONS={settings.keep_versions})")
-    return TrainingResult(
-        manifest.name,
-        manifest.version,
-        manifest.metrics,
-        promoted,
-        reason,
-        evidence.headline,
-        evidence.verdict,
-        evidence.remarks,
-        compared(request.gate, evidence.draft.metrics, evidence.comparison),
-        phases.tried,
-    )
+    return result
 
 
 def _evidence(
@@ -166,6 +186,9 @@ def _published(
         return publish(root, evidence.estimator, evidence.draft, signing, write)
     except PublishRefused as error:
         raise ModelgateError(Code.NOT_PUBLISHED, str(error)) from error
+    except OSError as error:
+        what = f"the model repository cannot be written ({error.strerror}); free space on its disk and train again"
+        raise ModelgateError(code_of(error), what) from error
 
 
 def _how_to_promote(manifest: ModelManifest, alias: str) -> str:
@@ -174,12 +197,10 @@ def _how_to_promote(manifest: ModelManifest, alias: str) -> str:
     return f'{ANYWAY}PUT {path} {{"version": {manifest.version}}}'
 
 
-def _promoted(promote: Promote, manifest: ModelManifest, alias: str, refused: str | None) -> tuple[str | None, bool]:
-    """Promote the version unless the gate `refused` it. Return a remark or the reason, and whether the alias moved."""
-    if refused is not None:
-        return f"{refused}{_how_to_promote(manifest, alias)}", False
+def _promoted(promote: Promote, result: TrainingResult, alias: str) -> tuple[str | None, bool]:
+    """Promote the version. Return a remark or the reason why not, and whether the alias moved."""
     try:
-        return promote(manifest.name, manifest.version, alias), True
+        return promote(result.model, result.version, alias), True
     except ModelgateError as error:
         return str(error), False
     except OSError as error:
