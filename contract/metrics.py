@@ -9,6 +9,7 @@ TRAINING, BASELINE, CROSS_VALIDATED = "training_", "baseline_", "cv_"
 cross-validation."""
 
 _LOWER = frozenset({"error", "loss", "brier", "mae", "rmse", "mse", "spread"})
+_SHARES = frozenset({"accuracy", "balanced_accuracy"})
 
 
 def lower_is_better(name: str) -> bool:
@@ -31,7 +32,7 @@ def headline_first(names: Iterable[str], headline: object) -> list[str]:
     return sorted(own, key=lambda name: name != headline)
 
 
-def missed_baselines(metrics: Mapping[str, float]) -> Mapping[str, float]:
+def missed_baselines(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return the baselines of the headline metric and of the log loss if the version is better in neither of them; none
     if it is better than always giving the same answer, or if that was not measured.
 
@@ -40,3 +41,24 @@ def missed_baselines(metrics: Mapping[str, float]) -> Mapping[str, float]:
     known = {"r2": 0.0} | {name: metrics[baseline_of(name)] for name in metrics if baseline_of(name) in metrics}
     asked = {name: known[name] for name in (next(iter(metrics), ""), "log_loss") if name in metrics and name in known}
     return {} if any(is_better(name, metrics[name], other) for name, other in asked.items()) else asked
+
+
+def data_look_wrong(now: Mapping[str, float], before: Mapping[str, float], rows: int) -> str | None:
+    """Return a sentence if two versions are no better than always giving the same answer, None otherwise. `now` and
+    `before`: their metrics on the same `rows`."""
+    ours, theirs = (missed_baselines(_less_chance(metrics, rows)) for metrics in (now, before))
+    name = next((name for name in reversed(ours) if name in theirs), None)
+    if name is None:
+        return None
+    return (
+        "the new data look wrong: on them, both versions are no better than always giving the same answer"
+        f" ({'R²' if name == 'r2' else name.replace('_', ' ')} {now[name]:.3g} and {before[name]:.3g}, against"
+        f" {ours[name]:.3g})"
+    )
+
+
+def _less_chance(metrics: Mapping[str, float], rows: int) -> Mapping[str, float]:
+    """Return the metrics with an accuracy that is two standard errors lower, if there is a log loss to decide."""
+    if "log_loss" not in metrics:
+        return metrics
+    return {name: value - rows**-0.5 if name in _SHARES else value for name, value in metrics.items()}

@@ -16,10 +16,11 @@ from contract.signature import OutputKind, RowFormat
 from gateway.clients import further_context, request_context
 from gateway.exchange import caller
 from gateway.pages.changes import changes
-from gateway.pages.curves import curves_of
+from gateway.pages.curves import Curves, curves_of
 from gateway.pages.layout import blueprint_of_pages, page
 from gateway.pages.model_header import ModelHeader
-from gateway.pages.versions import SameRows, compared, facts_of, offered
+from gateway.pages.same_rows import SameRows, facts_of
+from gateway.pages.versions import offered
 from gateway.problems import Problem
 from gateway.rules import Level
 from gateway.serving.models import check_model, resolve
@@ -83,7 +84,7 @@ class ComparePages:
     def _page(self, name: str, one: ModelManifest, other: ModelManifest, found: Differences) -> Response:
         repository, key = self.predictor.repository, caller()
         facts = {version: facts_of(repository, name, version) for version in (one.version, other.version)}
-        same_rows = SameRows.of(facts[other.version], one.version)
+        same_rows = SameRows.of(repository, name, one.version, other.version) if one.version != other.version else None
         names = list(one.signature.names)
         return page(
             "compare.html",
@@ -92,10 +93,9 @@ class ComparePages:
             one=one,
             other=other,
             versions=repository.versions(name)[::-1],
-            metrics=compared(repository, name, one.version, other.version, same_rows),
             same_rows=same_rows,
             changes=changes(one, other, facts),
-            curves=curves_of(facts, request.args.get("class", "")),
+            curves=curves_of(same_rows, request.args.get("class", "")) if same_rows else Curves(),
             facts=facts,
             found=found,
             names=names,

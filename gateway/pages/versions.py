@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +10,14 @@ from flask import Blueprint, Response, request
 from contract.errors import ModelgateError
 from contract.files import read_regular
 from contract.manifest import ModelManifest
-from contract.metrics import headline_first, lower_is_better
-from contract.repository import CURRENT, PREVIOUS, REPORT_HTML, REPORT_JSON, Repository
+from contract.metrics import headline_first
+from contract.repository import CURRENT, PREVIOUS, REPORT_HTML, Repository
 from contract.training import RepositoryAction, RepositoryCommand
 from gateway.exchange import caller, current
 from gateway.pages.changes import Callers
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader
+from gateway.pages.same_rows import SameRows, compared_with, facts_of
 from gateway.problems import Problem
 from gateway.routes.reports import HEADERS as REPORT_HEADERS
 from gateway.routes.reports import filled_in
@@ -129,11 +128,7 @@ class VersionPages:
         before = self.repository.aliases(name).get(CURRENT)
         replaced = None if before == version else before
         facts = facts_of(self.repository, name, version)
-        same_rows = SameRows.of(facts, before)
         callers = self._callers(name, replaced, version) if replaced else None
-        metrics = (
-            compared(self.repository, name, replaced, version, same_rows) if replaced and (same_rows or callers) else []
-        )
         return page(
             "promote.html",
             title=f"Roll back {name}" if rolls_back else f"Make version {version} of {name} current",
@@ -141,8 +136,7 @@ class VersionPages:
             version=version,
             before=before,
             rolls_back=rolls_back,
-            metrics=metrics,
-            same_rows=same_rows,
+            same_rows=SameRows.of(self.repository, name, replaced, version) if replaced else None,
             callers=callers,
             facts=facts,
         )
@@ -176,74 +170,11 @@ class VersionPages:
 
 def offered(repository: Repository, name: str) -> tuple[int, int]:
     """Return the two versions to compare unless others are chosen: the current and the newest one. If these are the
-    same, the one before and that."""
+    same, the one that the newest was compared with, or else the one before, and that."""
     versions = repository.versions(name)
     newest = versions[-1]
     current = repository.aliases(name).get(CURRENT, newest)
-    return (current if current != newest else versions[-2:][0]), newest
-
-
-def facts_of(repository: Repository, name: str, version: int) -> dict[str, Any]:
-    """Return the facts of a version's report; empty ones for a version without a report."""
-    try:
-        facts = json.loads(read_regular(repository.report_dir(name, version) / REPORT_JSON))
-    except (OSError, ValueError, RecursionError):
-        facts = None
-    return {"verdict": "", "refused": None, "headline": None, **(facts if isinstance(facts, dict) else {})}
-
-
-@dataclass(frozen=True)
-class ComparedMetric:
-    """A metric of two versions. `better`: the version with the better value, `before` or `now`; '' if neither."""
-
-    name: str
-    before: float | None
-    now: float | None
-    better: str
-
-
-@dataclass(frozen=True)
-class SameRows:
-    """How a version and the one `before` it did on the same `rows`, which are new to both. `loss` is the name of what
-    decided the `outcome`; `before` and `now` are its values, `metrics` others of both versions."""
-
-    rows: int
-    outcome: str
-    loss: str
-    before: float
-    now: float
-    metrics: list[ComparedMetric]
-
-    @classmethod
-    def of(cls, facts: Mapping[str, Any], before: int | None) -> SameRows | None:
-        """Return the comparison in the facts of a report, or None if it has none with the version `before`."""
-        found = facts.get("comparison")
-        if not isinstance(found, Mapping) or found.get("version") != before or not found.get("outcome"):
-            return None
-        rows, loss, then, now = (found.get(key) for key in ("rows", "loss", "loss_before", "loss_now"))
-        # Reports of older releases may lack some of it.
-        metrics = {item["name"]: item for item in found.get("metrics") or () if isinstance(item, Mapping)}
-        if not rows or not loss or then is None or now is None or not metrics:
-            return None
-        named = [metrics[name] for name in headline_first(metrics, facts.get("headline"))]
-        shown = [_compared(item["name"], item.get("before"), item.get("now")) for item in named]
-        return cls(rows, found["outcome"], loss, then, now, shown)
-
-
-def compared(
-    repository: Repository, name: str, before: int, now: int, same_rows: SameRows | None
-) -> list[ComparedMetric]:
-    """Return the metrics of two versions: on the same rows if there are any, else each on the rows that its own
-    training held out."""
-    if same_rows is not None:
-        return same_rows.metrics
-    first, second = (repository.manifest(name, version).metrics for version in (before, now))
-    headline = facts_of(repository, name, now)["headline"]
-    metrics = headline_first({**second, **first}, headline)
-    return [_compared(metric, first.get(metric), second.get(metric)) for metric in metrics]
-
-
-def _compared(name: str, before: float | None, now: float | None) -> ComparedMetric:
-    if before is None or now is None or before == now:
-        return ComparedMetric(name, before, now, "")
-    return ComparedMetric(name, before, now, "now" if (now < before) is lower_is_better(name) else "before")
+    if current != newest:
+        return current, newest
+    other = compared_with(repository, name, newest)
+    return (other if other in versions else versions[-2:][0]), newest

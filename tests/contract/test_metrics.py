@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contract.metrics import baseline_of, headline_first, is_better, missed_baselines
+from contract.metrics import baseline_of, data_look_wrong, headline_first, is_better, missed_baselines
 
 BASELINES = {"baseline_accuracy": 0.7, "baseline_log_loss": 0.65}
 
@@ -49,3 +49,27 @@ def test_a_version_that_is_better_in_neither_figure_misses_the_baselines(
     metrics: dict[str, float], missed: dict[str, float]
 ) -> None:
     assert missed_baselines(metrics) == missed
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "wrong"),
+    [
+        # An accuracy of 0.54 beside a baseline of 0.53 is chance on 300 rows, and tells something on 90,000.
+        ({"accuracy": 0.51, "log_loss": 0.77}, {"accuracy": 0.54, "log_loss": 0.9}, {300}),
+        ({"accuracy": 0.51, "log_loss": 0.77}, {"accuracy": 0.52, "log_loss": 0.9}, {300, 90_000}),
+        ({"accuracy": 0.51, "log_loss": 0.68}, {"accuracy": 0.51, "log_loss": 0.9}, set()),
+        ({"accuracy": 0.8, "log_loss": 0.9}, {"accuracy": 0.51, "log_loss": 0.9}, set()),
+        ({"accuracy": 0.51}, {"accuracy": 0.54}, set()),
+        ({"r2": -0.1}, {"r2": -2.0}, {300, 90_000}),
+        ({"r2": -0.1}, {"r2": 0.1}, set()),
+        ({"r2": -0.1}, {}, set()),
+    ],
+)
+def test_data_look_wrong_if_always_giving_the_same_answer_is_as_good_as_both_versions(
+    now: dict[str, float], before: dict[str, float], wrong: set[int]
+) -> None:
+    baselines = {"baseline_accuracy": 0.53, "baseline_log_loss": 0.69}
+    for rows in (300, 90_000):
+        found = data_look_wrong({**now, **baselines}, {**before, **baselines}, rows)
+        assert bool(found) is (rows in wrong)
+        assert not found or found.startswith("the new data look wrong: ")

@@ -17,7 +17,10 @@ from sklearn.model_selection import train_test_split
 from contract.repository import Repository
 from contract.settings import Settings
 from contract.training import Gate, TrainingRequest, TrainingResult
+from tests.trainer.conftest import Unreported
 from trainer.publishing.aliases import move_alias
+from trainer.report.evidence import Evidence
+from trainer.report.facts import comparison
 from trainer.training.comparison import by_chance
 from trainer.training.row_hashes import ROW_HASHES_FILE, hashes
 from trainer.training.train import train
@@ -253,3 +256,56 @@ def test_the_p_value_agrees_with_other_tests() -> None:
     assert by_chance(wrong) == pytest.approx(binomtest(9, 12, alternative="greater").pvalue, abs=0.01)
     assert by_chance(np.zeros(100)) == 1.0
     assert by_chance(np.r_[1000.0, np.zeros(99)]) > 0.4
+
+
+@pytest.fixture
+def evidences(monkeypatch: pytest.MonkeyPatch, unreported: None) -> list[Evidence]:
+    """What the reports would be made of, in order."""
+    made: list[Evidence] = []
+
+    class Recorded(Unreported):
+        @classmethod
+        def of(cls, evidence: Evidence) -> Unreported:
+            made.append(evidence)
+            return super().of(evidence)
+
+    monkeypatch.setattr("trainer.training.train.Report", Recorded)
+    return made
+
+
+def test_curves_and_metrics_of_both_versions_are_of_the_rows_that_neither_learnt_from(
+    trainer: Trainer, evidences: list[Evidence]
+) -> None:
+    rows = table(1200)
+    trainer.train(rows)
+    trainer.train([{**row, "a": -row["a"]} for row in rows[:200]] + rows[600:])
+    facts = comparison(evidences[1])
+    metrics = {item["name"]: item for item in facts["metrics"]}
+    assert metrics["log_loss"]["now"] == facts["loss_now"] and metrics["log_loss"]["before"] == facts["loss_before"]
+    for side, own in (("now", evidences[1]), ("before", evidences[0])):
+        (roc,), (precision_recall,) = (facts["curves"][side][kind]["curves"] for kind in ("roc", "precision_recall"))
+        assert roc["area"] == metrics["roc_auc"][side] != pytest.approx(own.draft.metrics["roc_auc"], abs=1e-4)
+        assert precision_recall["area"] == metrics["average_precision"][side]
+
+
+def test_numbers_have_error_curves_on_the_same_rows(trainer: Trainer, evidences: list[Evidence]) -> None:
+    rows = [{**row, "z": row["a"] * 2 + row["b"] + n % 5} for n, row in enumerate(table(600))]
+    trainer.train(rows[:400])
+    trainer.train(rows)
+    facts = comparison(evidences[1])
+    (mean,) = [item for item in facts["metrics"] if item["name"] == "mean_absolute_error"]
+    for side in ("now", "before"):
+        x, y = facts["curves"][side]["error_curve"]["x"], facts["curves"][side]["error_curve"]["y"]
+        assert np.trapezoid(1 - np.array(y), x) == pytest.approx(mean[side], rel=0.05), "the area above the curve"
+
+
+def test_data_that_neither_version_predicts_look_wrong_and_promote_nothing(trainer: Trainer) -> None:
+    rows, draw = table(1200), random.Random(1)
+    trainer.train(rows)
+    scrambled = [{**row, "z": draw.choice(["yes", "no"])} for row in table(1200, seed=1)]
+    again = trainer.train(scrambled)
+    assert again.verdict.startswith("The new data look wrong: on them, both versions are no better than always giving")
+    assert any(remark.startswith("the new data look wrong: ") for remark in again.remarks)
+    assert not again.promoted and trainer.current == 1
+    assert "look wrong" not in trainer.train(rows).verdict
+    assert trainer.train(scrambled, Gate(floor=0.0)).promoted, "the caller has decided"

@@ -11,7 +11,7 @@ import numpy as np
 
 from contract.jobs import Value
 from scoring.estimators import predict_matrix
-from trainer.report.evidence import Evidence
+from trainer.report.evidence import Answers, Evidence
 from trainer.report.parts import NotShown, most_frequent
 
 
@@ -29,16 +29,21 @@ class Classes:
     @classmethod
     def of(cls, evidence: Evidence) -> Classes:
         output = evidence.draft.signature.output
-        found, table = predict_matrix(evidence.estimator, evidence.X_test, output.probabilities)
-        actual, predicted = np.asarray(evidence.y_test).tolist(), np.asarray(found).tolist()
-        known = list(output.labels or ())
+        answers = Answers(*predict_matrix(evidence.estimator, evidence.X_test, output.probabilities), output)
+        return cls.beside(evidence.y_test, answers, evidence.targets)
+
+    @classmethod
+    def beside(cls, y: Any, answers: Answers, targets: Sequence[Value]) -> Classes:
+        """Return the `answers` to rows with the targets `y`. `targets`: those of all rows."""
+        actual, predicted = np.asarray(y).tolist(), np.asarray(answers.predicted).tolist()
+        known = list(answers.output.labels or ())
         places = {label: place for place, label in enumerate(dict.fromkeys([*known, *actual, *predicted]))}
         return cls(
             list(places),
             np.array([places[label] for label in actual]),
             np.array([places[label] for label in predicted]),
-            table,
-            interesting(known, evidence.targets),
+            answers.table,
+            interesting(known, targets),
         )
 
     @property
@@ -62,8 +67,12 @@ class Numbers:
 
     @classmethod
     def of(cls, evidence: Evidence) -> Numbers:
-        found, _ = predict_matrix(evidence.estimator, evidence.X_test, False)
-        actual, predicted = np.asarray(evidence.y_test, dtype=float), np.asarray(found, dtype=float)
+        return cls.beside(evidence.y_test, predict_matrix(evidence.estimator, evidence.X_test, False)[0])
+
+    @classmethod
+    def beside(cls, y: Any, found: Any) -> Numbers:
+        """Return the predictions `found` of rows with the targets `y`. Raises `NotShown` if none is finite."""
+        actual, predicted = np.asarray(y, dtype=float), np.asarray(found, dtype=float)
         finite = np.isfinite(predicted)
         if not finite.any():
             raise NotShown("None of the model's predictions is a finite number.")

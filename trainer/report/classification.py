@@ -22,9 +22,15 @@ def classification(answers: Classes, recommended: float | None = None) -> Facts:
         "confusion": part("confusion", lambda: confusion(answers)),
         "classes": part("classes", lambda: by_class(answers)),
         "thresholds": part("thresholds", lambda: thresholds(answers, recommended)),
+        **curves(answers),
+        "calibration": part("calibration", lambda: calibration(answers)),
+    }
+
+
+def curves(answers: Classes) -> Facts:
+    return {
         "roc": part("roc", lambda: roc(answers)),
         "precision_recall": part("precision_recall", lambda: precision_recall(answers)),
-        "calibration": part("calibration", lambda: calibration(answers)),
     }
 
 

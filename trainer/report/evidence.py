@@ -9,6 +9,7 @@ from typing import Any
 
 from contract.jobs import Row, Value
 from contract.manifest import ManifestDraft, ModelManifest
+from contract.signature import Output
 from trainer.recipe import Candidate
 
 
@@ -22,6 +23,15 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
+class Answers:
+    """A version's answers: `predicted`, and a `table` of probabilities (rows × the labels of `output`) or None."""
+
+    predicted: Any
+    table: Any
+    output: Output
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A comparison of the new version with `version`, which it would replace.
 
@@ -29,7 +39,8 @@ class Comparison:
     `previous` the other one's, both empty without such rows or if the other version cannot predict them. `loss` is what
     was compared row by row ("log loss", "squared error", "share of errors"), `loss_now` and `loss_before` its means;
     `p_worse` and `p_better` are the one-sided p-values of the paired test. Without a result, `outcome` is None and
-    `missing` is the reason: "there are 12 held-out rows that are new to both, and it takes 50".
+    `missing` is the reason: "there are 12 held-out rows that are new to both, and it takes 50". `actual` are the
+    targets of the rows, `now` and `before` the answers of both versions to them.
     """
 
     version: int
@@ -43,6 +54,9 @@ class Comparison:
     p_better: float | None = None
     outcome: Outcome | None = None
     missing: str | None = None
+    actual: Any = None
+    now: Answers | None = None
+    before: Answers | None = None
 
 
 @dataclass(frozen=True)

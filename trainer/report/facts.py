@@ -10,11 +10,13 @@ from contract.signature import OutputKind, Signature
 from trainer.report.answers import Classes, Numbers
 from trainer.report.candidates import candidates
 from trainer.report.classification import classification
+from trainer.report.classification import curves as curves_of_classes
 from trainer.report.dependence import dependence
-from trainer.report.evidence import Comparison, Evidence
+from trainer.report.evidence import Answers, Comparison, Evidence
 from trainer.report.importance import importance
 from trainer.report.parts import MISSING, PARAGRAPH, Facts, NotShown, clean, number, part
 from trainer.report.profile import profile
+from trainer.report.regression import curves as curves_of_numbers
 from trainer.report.regression import regression
 from trainer.report.usage import usage
 from trainer.report.worst import worst
@@ -97,7 +99,8 @@ def comparison(evidence: Evidence) -> Facts:
     """Return the metrics of both versions on the `rows` that are new to both; `outcome` is None, with a
     `reason`, if they cannot be compared.
 
-    `metrics` are empty without such rows, or if the other version cannot predict them.
+    `metrics` are empty without such rows, or if the other version cannot predict them; so are `curves`, which have
+    those of both versions.
     """
     found, previous = evidence.comparison, evidence.previous
     if found is None:
@@ -111,7 +114,18 @@ def comparison(evidence: Evidence) -> Facts:
         **{name: _number(getattr(found, name)) for name in ("loss_now", "loss_before", "p_worse", "p_better")},
         "metrics": _compared(found),
         "inputs": _changed_inputs(evidence.draft.signature, previous.signature) if previous else {},
+        "curves": {
+            name: part("curves", lambda answers=answers: _curves(found.actual, answers))  # type: ignore[misc]
+            for name, answers in (("now", found.now), ("before", found.before))
+            if answers is not None
+        },
     }
+
+
+def _curves(y: Any, answers: Answers) -> Facts:
+    if answers.output.kind is OutputKind.CLASS:
+        return curves_of_classes(Classes.beside(y, answers, y.tolist()))
+    return curves_of_numbers(Numbers.beside(y, answers.predicted))
 
 
 def _compared(found: Comparison) -> list[Facts]:

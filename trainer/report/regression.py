@@ -32,9 +32,12 @@ def regression(answers: Numbers) -> Facts:
             "quantile_95": number(high),
             "histogram": histogram(residuals, most=30),
         },
-        "error_curve": error_curve(answers),
-        "actual_by_predicted": actual_by_predicted(answers),
+        **curves(answers),
     }
+
+
+def curves(answers: Numbers) -> Facts:
+    return {"error_curve": error_curve(answers), "actual_by_predicted": actual_by_predicted(answers)}
 
 
 def error_curve(answers: Numbers) -> Facts:

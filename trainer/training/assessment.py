@@ -8,6 +8,7 @@ from typing import Any
 
 from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
+from contract.metrics import data_look_wrong
 from contract.repository import Repository
 from contract.signature import OutputKind
 from contract.training import TrainingRequest
@@ -46,6 +47,11 @@ def assess(
         run.remark(doubt)
     previous, comparison = _compared(fitted, data, request.alias, models, trust)
     summary = verdict(metrics, comparison, more["leaks"], doubted=doubt is not None)
+    refused = objection(request.gate, metrics, comparison)
+    if wrong := _data_look_wrong(comparison):
+        run.remark(wrong)
+        refused = refused or (wrong if request.gate.floor is None else None)
+        summary = f"{wrong[0].upper()}{wrong[1:]}. {summary}"
     if comparison:
         run.say(summary)
     return fitted.evidence(
@@ -53,7 +59,7 @@ def assess(
         run,
         headline=next(iter(metrics), ""),
         verdict=summary,
-        refused=objection(request.gate, metrics, comparison),
+        refused=refused,
         previous=previous,
         comparison=comparison,
         **more,
@@ -73,6 +79,13 @@ def _compared(
         return repository.manifest(name, version), comparison
     except ModelgateError:
         return None, comparison
+
+
+def _data_look_wrong(comparison: Comparison | None) -> str | None:
+    """Return a sentence if neither version has learnt anything that holds for the rows on which they are compared."""
+    if comparison is None or comparison.outcome is None:
+        return None
+    return data_look_wrong(comparison.metrics or {}, comparison.previous or {}, comparison.rows)
 
 
 def _with_threshold(fitted: FittedModel, found: Thresholds | None, run: Run) -> FittedModel:

@@ -9,7 +9,7 @@ are right or wrong this is McNemar's test.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import erfc, sqrt
 from typing import Any
 
@@ -26,7 +26,7 @@ from scoring.artifacts import load
 from scoring.estimators import predict_matrix
 from scoring.matrix import take_rows, to_matrix
 from scoring.trust import Trust
-from trainer.report.evidence import Comparison, Outcome
+from trainer.report.evidence import Answers, Comparison, Outcome
 from trainer.tables.training_rows import TrainingRows
 from trainer.training.evaluate import measure
 from trainer.training.fitting import FittedModel
@@ -75,21 +75,24 @@ def _compared(repository: Repository, trust: Trust, version: int, new: FittedMod
         raise CannotCompare(f"version {version} has no record of the rows that it was trained on")
     places, rows = _unseen(manifest, known, new, data)
     y = new.y[places]
-    now = predict_matrix(new.estimator, take_rows(new.X, places), output.probabilities)
+    now = Answers(*predict_matrix(new.estimator, take_rows(new.X, places), output.probabilities), output)
     estimator = load(manifest, repository.version_dir(manifest.name, version), trust)
     artifact = manifest.artifact
     X = to_matrix(rows, manifest.signature, artifact.input_format, artifact.input_dtype)
-    before = predict_matrix(estimator, X, old_output.probabilities)
-    loss, ours, theirs = _losses(y, Answers(*now, output), Answers(*before, old_output))
+    before = Answers(*predict_matrix(estimator, X, old_output.probabilities), old_output)
+    loss, ours, theirs = _losses(y, now, before)
     return _with_outcome(
         Comparison(
             version,
             rows=len(y),
-            metrics=measure(y, *now, output),
-            previous=measure(y, *before, old_output),
+            metrics=_measured(y, now, loss, ours),
+            previous=_measured(y, before, loss, theirs),
             loss=loss,
             loss_now=float(ours.mean()),
             loss_before=float(theirs.mean()),
+            actual=y,
+            now=now,
+            before=before,
         ),
         ours - theirs,
     )
@@ -126,13 +129,10 @@ def _accepted_by(rows: Sequence[Row], signature: Signature, old: ModelManifest) 
     return places, coerce(Grid(signature.names, [rows[place] for place in places.tolist()]), old.signature).rows
 
 
-@dataclass(frozen=True)
-class Answers:
-    """A version's answers: `predicted`, and a `table` of probabilities (rows × the labels of `output`) or None."""
-
-    predicted: Any
-    table: Any
-    output: Output
+def _measured(y: Any, answers: Answers, loss: str, losses: Any) -> dict[str, float]:
+    """Return the metrics. The log loss is that of the test, or one page would have two of them."""
+    found = measure(y, answers.predicted, answers.table, answers.output)
+    return {**found, **({"log_loss": float(losses.mean())} if loss == "log loss" and "log_loss" in found else {})}
 
 
 def _losses(y: Any, *versions: Answers) -> tuple[str, Any, Any]:

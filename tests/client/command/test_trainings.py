@@ -107,6 +107,7 @@ def test_a_model_is_trained_refused_promoted_and_rolled_back(ask: Modelgate, tmp
     assert ask("rollback", "churn").out == "churn@1 is current, churn@2 is previous\n"
     assert ask("promote", "churn@2", "--alias", "canary", "--force").out == "churn@2 is canary\n"
     assert "not promoted: accuracy is 0." in ask("report", "churn@2").out
+    assert "METRIC ranks no versions, because each was measured on other rows" in ask("versions", "churn").err
     assert ask("report", "churn", "-o", tmp_path / "r.html").code == 0
     assert ask("report", "churn", "-o", "-").out == (tmp_path / "r.html").read_text()
     assert "<html" in (tmp_path / "r.html").read_text()

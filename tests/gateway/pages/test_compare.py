@@ -20,6 +20,7 @@ from contract.settings import Settings
 from contract.signature import Field, Kind, Output, OutputKind, Signature
 from gateway.app import create_app
 from gateway.pages.curves import curves_of
+from gateway.pages.same_rows import ComparedMetric, SameRows
 from tests.gateway.conftest import scorer
 from tests.gateway.pages.browsers import Browser, words
 from tests.support import Sum, numbers, write_version
@@ -28,21 +29,27 @@ BOTH = "/ui/models/sum/compare?a=2&b=3"
 
 ERRORS = {"x": [0.0, 1.0, 2.0, 4.0, 90.0], "y": [0.0, 0.25, 0.5, 0.96, 1.0]}
 MEANS = {"predicted": [10.0, 20.0], "actual": [12.0, 18.0]}
-RESIDUALS = {"residuals": {"mean_absolute": 1.5}}
+OF_NUMBERS = {"error_curve": ERRORS, "actual_by_predicted": MEANS}
 
 
-def of_numbers(**more: Any) -> dict[str, Any]:
-    answers = {**RESIDUALS, "error_curve": ERRORS, "actual_by_predicted": MEANS, **more}
-    return {"kind": "regression", "target": "price", "answers": answers}
-
-
-def of_classes(*labels: str, target: str = "kind", left_out: int = 0) -> dict[str, Any]:
-    """The facts of a classifier with curves for these classes; their areas are 0.5, 0.6 and so on."""
+def of_classes(*labels: str, left_out: int = 0) -> dict[str, Any]:
+    """The curves of a classifier for these classes; their areas are 0.5, 0.6 and so on."""
     curves = [
         {"label": label, "area": 0.5 + n / 10, "x": [0, 0.2, 1], "y": [0, 0.9, 1]} for n, label in enumerate(labels)
     ]
     part = {"curves": curves, "one_sided": [], "classes_left_out": left_out}
-    return {"kind": "classification", "target": target, "answers": {"roc": part, "precision_recall": part}}
+    return {"roc": part, "precision_recall": part}
+
+
+def compared(before: dict[str, Any], now: dict[str, Any], version: int = 2, **more: Any) -> dict[str, Any]:
+    """The facts of a version that was compared with an earlier one; these are the curves of both."""
+    metrics = [
+        {"name": "roc_auc", "before": 0.7, "now": 0.8},
+        {"name": "mean_absolute_error", "before": 1.5, "now": 2.5},
+    ]
+    figures = {"outcome": "better", "loss": "log loss", "loss_before": 0.6, "loss_now": 0.5, "metrics": metrics}
+    curves = {"curves": {"now": now, "before": before}}
+    return {"comparison": {"version": version, "rows": 154, **figures, **curves, **more}}
 
 
 @pytest.fixture
@@ -61,13 +68,17 @@ def report(models: Path, version: int, facts: dict[str, Any]) -> None:
     (folder / "report.json").write_text(json.dumps(facts))
 
 
+def pair(before: dict[str, Any], now: dict[str, Any]) -> SameRows:
+    return SameRows("", 154, [ComparedMetric("r2", 0.1, 0.2, "other")], {2: before, 3: now})
+
+
 def notes(before: dict[str, Any], now: dict[str, Any]) -> str:
-    return " ".join(curves_of({2: before, 3: now}).notes)
+    return " ".join(curves_of(pair(before, now)).notes)
 
 
 def test_the_errors_of_two_regressors_lie_over_each_other(browser: Browser, models: Path) -> None:
-    report(models, 2, of_numbers())
-    report(models, 3, of_numbers(error_curve={"x": [0.0, 8.0], "y": [0.0, 1.0]}, residuals={"mean_absolute": 2.5}))
+    now = {**OF_NUMBERS, "error_curve": {"x": [0.0, 8.0], "y": [0.0, 1.0]}}
+    report(models, 3, compared(OF_NUMBERS, now))
     page = browser.get(BOTH).text
     lines = re.findall(r'<g class="(one|other)"><polyline points="([^"]*)"', page)
     # The longer axis, to 8, holds for both. The line to an error of 90 is cut there.
@@ -79,8 +90,7 @@ def test_the_errors_of_two_regressors_lie_over_each_other(browser: Browser, mode
 
 
 def test_two_classifiers_are_compared_by_the_class_that_is_asked_for(browser: Browser, models: Path) -> None:
-    report(models, 2, of_classes("cat", "dog & co"))
-    report(models, 3, of_classes("ape", "dog & co", "cat"))
+    report(models, 3, compared(of_classes("cat", "dog & co"), of_classes("ape", "dog & co", "cat")))
     page = browser.get(BOTH).text
     assert '<option value="cat" selected>cat</option><option value="dog &amp; co">dog &amp; co</option>' in page
     assert page.count("<small>class cat</small>") == 2
@@ -94,49 +104,108 @@ def test_two_classifiers_are_compared_by_the_class_that_is_asked_for(browser: Br
 
 
 def test_one_class_needs_no_choice(browser: Browser, models: Path) -> None:
-    for version in (2, 3):
-        report(models, version, of_classes("yes"))
+    report(models, 3, compared(of_classes("yes"), of_classes("yes")))
     page = browser.get(BOTH).text
     assert 'name="class"' not in page and page.count("<small>class yes</small>") == 2
 
 
-def test_a_version_is_compared_with_itself(browser: Browser, models: Path) -> None:
-    report(models, 2, of_numbers())
-    page = browser.get("/ui/models/sum/compare?a=2&b=2").text
-    assert page.count("<polyline") == 4 and "with itself" in words(page)
+def test_table_curves_and_sentence_are_of_the_same_rows_whichever_way_round(browser: Browser, models: Path) -> None:
+    (models / "sum" / "aliases.json").write_text('{"current": 3, "previous": 2}')
+    # Each report also has its version's own figures, of other rows: they must appear nowhere.
+    own = {"answers": of_classes("yes", "yes"), "metrics": {"roc_auc": 0.9}, "verdict": "ROC AUC 0.9 on held-out rows."}
+    report(models, 2, own)
+    report(models, 3, {**own, **compared(of_classes("no", "yes"), of_classes("yes"))})
+    said = "On the same 154 rows, which neither learnt from, version 3 is better than version 2: log loss 0.500 against"
+    for path, table in ((BOTH, "ROC AUC 0.700 0.800"), ("/ui/models/sum/compare?a=3&b=2", "ROC AUC 0.800 0.700")):
+        page = browser.get(path).text
+        assert said in words(page) and table in words(page)
+        assert '<td class="num best">0.800</td>' in page
+        assert "0.9" not in re.sub("<svg.*?</svg>", "", page, flags=re.DOTALL).split("<h1>")[1]
+    assert "area under the curve 0.500 for version 3, 0.600 for version 2" in page
+    for path in ("versions/2/promote", "rollback"):
+        page = browser.get(f"/ui/models/sum/{path}").text
+        assert said in words(page) and "ROC AUC 0.800 0.700" in words(page)
 
 
-def test_a_version_without_curves_says_why_and_what_to_do(browser: Browser, models: Path) -> None:
-    report(models, 2, of_numbers())
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({}, "it was compared with no other one. Make version 2 current and train again"),
+        ({"comparison": {"missing": "There is no version that this one would replace."}}, "with no other one. Make"),
+        (compared({}, {}, version=1), "it was compared with version 1. Make version 2 current and train again"),
+        (
+            compared({}, {}, metrics=[], outcome=None, reason="version 2 was trained on all of the held-out rows"),
+            "Versions 2 and 3 cannot be compared: version 2 was trained on all of the held-out rows.",
+        ),
+    ],
+    ids=["no report", "the first", "with another", "no rows"],
+)
+def test_versions_without_rows_that_neither_learnt_from_cannot_be_compared(
+    browser: Browser, models: Path, facts: dict[str, Any], why: str
+) -> None:
+    (models / "sum" / "aliases.json").write_text('{"current": 3, "previous": 2}')
+    report(models, 2, {"answers": OF_NUMBERS, "metrics": {"r2": 0.9}})
+    report(models, 3, {"answers": OF_NUMBERS, "metrics": {"r2": 0.7}, **facts})
+    for path in (BOTH, "/ui/models/sum/compare?a=3&b=2", "/ui/models/sum/rollback"):
+        page = browser.get(path).text
+        assert why in words(page) and "Versions 2 and 3 cannot be compared" in words(page)
+        assert "<polyline" not in page and "R²" not in page, path
+
+
+def test_too_few_rows_decide_nothing_and_their_figures_are_shown(browser: Browser, models: Path) -> None:
+    why = "only 12 held-out rows are new to both versions; a comparison needs 50"
+    report(models, 3, compared(OF_NUMBERS, OF_NUMBERS, outcome=None, rows=12, reason=why))
     page = words(browser.get(BOTH).text)
-    assert "Version 3 has no report, so no curves. Train the model here, or import it with a sample" in page
-    assert "Version 2 has" not in page and "Rows on which they differ" in page
-    older = {"kind": "regression", "target": "price", "answers": RESIDUALS}
-    assert notes(older, of_numbers()) == (
-        "Version 2 has a report of an older release, without curves for numbers. Train or import it again to have them."
-    )
+    assert f"Versions 2 and 3 cannot be compared: {why}." in page and "ROC AUC 0.700 0.800" in page
+
+
+def test_data_for_which_neither_version_is_of_use_look_wrong(browser: Browser, models: Path) -> None:
+    figures = {"accuracy": (0.54, 0.51), "log_loss": (0.9, 0.77), "baseline_accuracy": (0.53, 0.53)}
+    figures["baseline_log_loss"] = (0.69, 0.69)
+    metrics = [{"name": name, "before": before, "now": now} for name, (before, now) in figures.items()]
+    report(models, 3, compared(of_classes("yes"), of_classes("yes"), metrics=metrics))
+    for path in (BOTH, "/ui/models/sum/compare?a=3&b=2"):
+        page = words(browser.get(path).text)
+        assert (
+            "The new data look wrong: on them, both versions are no better than always giving the same answer" in page
+        )
+        assert "(log loss 0.77 and 0.9, against 0.69). On the same 154 rows" in page
+
+
+def test_a_report_of_an_older_release_has_figures_and_no_curves(browser: Browser, models: Path) -> None:
+    old = compared({}, {})
+    del old["comparison"]["curves"]
+    report(models, 2, {"answers": OF_NUMBERS})
+    report(models, 3, {"answers": OF_NUMBERS, **old})
+    page = browser.get(BOTH).text
+    assert "which kept no curves of the same rows" in words(page) and "<polyline" not in page
+    assert "ROC AUC 0.700 0.800" in words(page)
+
+
+def test_a_version_compared_with_itself_has_no_figures(browser: Browser, models: Path) -> None:
+    report(models, 2, {"answers": OF_NUMBERS})
+    page = browser.get("/ui/models/sum/compare?a=2&b=2").text
+    assert "<polyline" not in page and "with itself" in words(page) and "cannot be compared" not in words(page)
+
+
+def test_curves_that_are_missing_are_named() -> None:
     none = {"missing": "The model gives no probabilities."}
-    certain = {"kind": "classification", "target": "kind", "answers": {"roc": none, "precision_recall": none}}
+    certain = {"roc": none, "precision_recall": none}
     assert notes(certain, of_classes("a")) == "Version 2 has no curves: The model gives no probabilities."
-    failed = {"kind": "regression", "target": "price", "answers": {"missing": "This part could not be made."}}
+    failed = {"missing": "This part could not be made."}
     assert notes(failed, failed).count("has no curves: This part could not be made.") == 2
-
-
-def test_curves_that_mean_different_things_are_named() -> None:
-    assert "share no curves" in notes(of_numbers(), of_classes("a"))
-    assert "Version 2 predicts 'kind', and version 3 'sort'" in notes(of_classes("a"), of_classes("a", target="sort"))
     apart = notes(of_classes("yes"), of_classes("no"))
     assert "Only version 2 has curves for 'yes'. Only version 3 has curves for 'no'." in apart
-    assert "Of two classes, a report describes the rarer one." in apart
-    assert "version 3 leaves 4 less frequent classes" in notes(of_classes("a"), of_classes("a", left_out=4))
+    assert "Of two classes, the rarer one has curves." in apart
+    assert "4 less frequent classes of version 3" in notes(of_classes("a"), of_classes("a", left_out=4))
 
 
 @pytest.mark.parametrize("x", [[], [None, None], [5.0, 5.0], [-1e-9, 3.0], [1e12, 3e12], [-1.7e308, 1.7e308]])
 def test_a_curve_of_any_numbers_is_drawn_or_left_out(x: list[float | None]) -> None:
     errors = [value and abs(value) for value in x]
     means, curve = {"predicted": x, "actual": x}, {"x": errors, "y": [0.0, 1.0][: len(x)]}
-    facts = of_numbers(actual_by_predicted=means, error_curve=curve)
-    for chart in curves_of({2: facts, 3: facts}).charts:
+    curves = {"actual_by_predicted": means, "error_curve": curve}
+    for chart in curves_of(pair(curves, curves)).charts:
         assert all(0 <= place <= 100 for line in chart.lines for point in line for place in point)
         assert 1 <= len(chart.x.ticks) <= 7 and len({text for _, text in chart.x.ticks}) == len(chart.x.ticks)
 
@@ -161,7 +230,7 @@ def test_what_changed_comes_first_and_parameters_of_one_version_are_folded_away(
         signature = Signature(fields, price)
         write_version(models, "sum", Sum(), [], version=version, signature=signature, parameters=parameters[version])
         chosen = [{"name": "blend", "chosen": version == 4}, {"name": "ridge", "chosen": version == 5}]
-        report(models, version, {**of_numbers(), "candidates": {"items": chosen}})
+        report(models, version, {"candidates": {"items": chosen}})
     page = browser.get("/ui/models/sum/compare?a=4&b=5").text
     main, one_sided = page.split("<details", 1)
     for row in ("estimator blend ridge", "input a number whole number", "input tax number –", "seconds 300 60"):
@@ -179,6 +248,10 @@ def test_the_current_and_the_newest_version_are_compared_by_default(browser: Bro
         assert "<option selected>1</option>" in first and "<option selected>3</option>" in second, path
     (models / "sum" / "aliases.json").write_text('{"current": 3}')
     assert "Versions 2 and 3" in words(browser.get("/ui/models/sum/compare").text)
+    report(models, 3, compared(of_classes("yes"), of_classes("yes"), version=1))
+    assert "Versions 1 and 3" in words(browser.get("/ui/models/sum/compare").text), (
+        "these have figures of the same rows"
+    )
 
 
 @pytest.fixture
@@ -205,7 +278,7 @@ def test_the_rows_on_which_two_versions_differ_are_shown(browser: Browser, asked
 
 
 def test_the_inputs_that_matter_most_come_first(browser: Browser, models: Path, asked: list[BatchJob]) -> None:
-    report(models, 3, {**of_numbers(), "importance": {"columns": [{"name": "b"}, {"name": "gone"}]}})
+    report(models, 3, {"importance": {"columns": [{"name": "b"}, {"name": "gone"}]}})
     page = words(browser.send(BOTH, BOTH).text)
     assert "version 2 version 3 difference b a 11 12.5 1.5 6 5" in page
     assert "sorted by how much they matter to version 3" in page

@@ -35,16 +35,7 @@ from tests.support import PROJECT, Sum, numbers, write_version
 from trainer.jobs.commands import HANDLERS
 
 COMMANDS: list[RepositoryCommand] = []
-COMPARISON = {
-    "version": 1,
-    "rows": 154,
-    "outcome": "better",
-    "loss": "squared error",
-    "loss_before": 2.5,
-    "loss_now": 1.5,
-    "metrics": [{"name": "r2", "before": 0.7, "now": 0.8}],
-}
-"""In the facts of a report: with version 1, on the same rows."""
+COMPARISON = {"version": 1, "rows": 154, "outcome": "better", "metrics": [{"name": "r2", "before": 0.7, "now": 0.8}]}
 
 
 @pytest.fixture
@@ -253,17 +244,6 @@ def test_a_promotion_to_other_inputs_names_what_callers_have_to_change(browser: 
     assert same in browser.get("/ui/models/sum/versions/2/promote").text
     page = words(browser.get("/ui/models/sum/versions/3/promote").text)
     assert "Callers must also send rooms. Not used any more: b." in page and same not in page
-
-
-def test_versions_with_rows_in_common_are_compared_on_these(browser: Browser, models: Path) -> None:
-    write_version(models, "sum", Sum(), numbers("a", "b"), version=2, metrics={"r2": 0.1})
-    (models / "sum" / "aliases.json").write_text('{"current": 1}')
-    facts_of(models, 2, {"comparison": COMPARISON})
-    for path in ("versions/2/promote", "compare?a=1&b=2"):
-        page = browser.get(f"/ui/models/sum/{path}").text
-        assert "on the same 154 rows, which are new to both: version 2 is better than version 1." in words(page)
-        assert "R² 0.700 0.800" in words(page) and '<td class="num best">0.800</td>' in page
-        assert "0.100" not in page, "of other rows"
 
 
 def test_a_refused_version_that_became_current_was_promoted_by_hand(browser: Browser, models: Path) -> None:

@@ -63,6 +63,9 @@ def versions(session: Session, name: Name) -> None:
     ]
     data = [{**item, "aliases": aliases.get(item["version"], [])} for item in found]
     session.show(data, lambda: [table(("VERSION", "ALIASES", "METRIC", "RECIPE", "MADE"), rows, ("VERSION",))])
+    if sum(bool(item.get("metrics")) for item in found) > 1:
+        how = f"`modelgate report {name}@{rows[-1][0]}` compares it with another one on the same rows"
+        session.note(f"METRIC ranks no versions, because each was measured on other rows; {how}")
 
 
 def split(reference: str) -> tuple[str, str]:

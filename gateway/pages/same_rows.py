@@ -1,0 +1,119 @@
+"""Two versions on the same rows: what a report kept of both when one of them was trained, or why there is nothing.
+
+Figures of different rows are never put beside each other: the version that was tested on easier rows would look better.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from contract.files import read_regular
+from contract.metrics import data_look_wrong, headline_first, lower_is_better
+from contract.repository import REPORT_JSON, Repository
+from gateway.pages.wording import count, number, sentence
+
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ComparedMetric:
+    """A metric of the versions `one` and `other`; `better` is the name of the better one, or ''."""
+
+    name: str
+    one: float | None
+    other: float | None
+    better: str
+
+
+@dataclass(frozen=True)
+class SameRows:
+    """Two versions on the `rows` that neither learnt from: their metrics, and the curves of each.
+
+    `sentence` is the result, or why there is none; it is the same whichever version comes first. Without such rows,
+    the others are empty.
+    """
+
+    sentence: str
+    rows: int = 0
+    metrics: Sequence[ComparedMetric] = ()
+    curves: Mapping[int, Facts] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, repository: Repository, name: str, one: int, other: int) -> SameRows:
+        """Return the comparison that the report of the later version has with the earlier one."""
+        earlier, later = sorted((one, other))
+        facts = facts_of(repository, name, later)
+        found = _comparison(facts)
+        metrics = {item["name"]: item for item in found.get("metrics") or () if isinstance(item, Mapping)}
+        if found.get("version") != earlier or not metrics or not found.get("rows"):
+            return cls(_cannot(earlier, later, found))
+        side = {later: "now", earlier: "before"}
+        values = {version: {each: item.get(side[version]) for each, item in metrics.items()} for version in side}
+        curves = found.get("curves") or {}
+        return cls(
+            _result(earlier, later, found, values),
+            found["rows"],
+            [
+                _compared(each, values[one][each], values[other][each])
+                for each in headline_first(metrics, facts["headline"])
+            ],
+            {version: curves[side[version]] for version in (one, other) if side[version] in curves},
+        )
+
+
+def facts_of(repository: Repository, name: str, version: int) -> dict[str, Any]:
+    """Return the facts of a version's report; empty ones for a version without a report."""
+    try:
+        facts = json.loads(read_regular(repository.report_dir(name, version) / REPORT_JSON))
+    except (OSError, ValueError, RecursionError):
+        facts = None
+    return {"verdict": "", "refused": None, "headline": None, **(facts if isinstance(facts, dict) else {})}
+
+
+def compared_with(repository: Repository, name: str, version: int) -> int | None:
+    """Return the version that one was compared with when it was trained; None if with none."""
+    other = _comparison(facts_of(repository, name, version)).get("version")
+    return other if isinstance(other, int) else None
+
+
+def _comparison(facts: Facts) -> Facts:
+    found = facts.get("comparison")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _result(earlier: int, later: int, found: Facts, values: Mapping[int, Mapping[str, float | None]]) -> str:
+    """Return which version is better; `values` are the metrics of both."""
+    outcome, loss = found.get("outcome"), found.get("loss")
+    if not outcome:
+        return _cannot(earlier, later, found)
+    than, chance = ("as", ", which chance explains") if outcome == "as good" else ("than", "")
+    figures = f": {loss} {number(found.get('loss_now'))} against {number(found.get('loss_before'))}" if loss else ""
+    now, before = ({k: v for k, v in values[version].items() if v is not None} for version in (later, earlier))
+    wrong = data_look_wrong(now, before, found["rows"])
+    return (
+        f"{f'{sentence(wrong)} ' if wrong else ''}On the same {count(found['rows'], 'row')}, which neither learnt from,"
+        f" version {later} is {outcome} {than} version {earlier}{figures}{chance}."
+    )
+
+
+def _cannot(earlier: int, later: int, found: Facts) -> str:
+    """Return why two versions cannot be compared, and what would change that."""
+    if found.get("version") == earlier:
+        why = str(found.get("reason") or f"the report of version {later} has no figures of both").rstrip(".")
+    else:
+        other = found.get("version")
+        why = (
+            "no training has tested both on rows that neither learnt from. When version"
+            f" {later} was made, it was compared with {'no other one' if other is None else f'version {other}'}. Make"
+            f" version {earlier} current and train again: the new version is then compared with it"
+        )
+    return f"Versions {earlier} and {later} cannot be compared: {why}."
+
+
+def _compared(name: str, one: float | None, other: float | None) -> ComparedMetric:
+    if one is None or other is None or one == other:
+        return ComparedMetric(name, one, other, "")
+    return ComparedMetric(name, one, other, "other" if (other < one) is lower_is_better(name) else "one")
