@@ -18,6 +18,8 @@ COMPOSE = (
         "",
         "File with an API key of the scope read, which Prometheus sends for the metrics; empty: none.",
     ),
+    ("ALERTMANAGER_PORT", "9093", "Port of Alertmanager on loopback, with `--profile monitoring`."),
+    ("ALERTS_TO", "", "File with the URL to which Alertmanager sends firing alerts; empty: none are sent."),
     ("GRAFANA_PORT", "3000", "Port of Grafana on loopback, with `--profile monitoring`."),
     (
         "EXTRA_PACKAGES",

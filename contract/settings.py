@@ -88,6 +88,14 @@ class Settings:
     audit_days: int = _setting(90, "Days for which the audit log keeps an entry.", least=1, most=3650)
     gateway_processes: int = _setting(2, "Processes of the gateway.", least=1)
     workers: int = _setting(2, "Scorers of one worker: processes that predict.", least=1)
+    expected_gateways: int = _setting(
+        1, "Gateways that should be alive; with fewer, /v1/system and the metrics say so. 2 in compose.scale.yml."
+    )
+    expected_workers: int = _setting(
+        1, "The same for workers. `docker compose up` starts as many, unless --scale says otherwise."
+    )
+    expected_trainers: int = _setting(1, "The same for trainers; 0: nobody trains models or moves aliases here.")
+    expected_replicas: int = _setting(0, "The same for replicas of Redis. 2 in compose.sentinel.yml.")
     worker_id: str = _setting("", "Name of this worker, the same after a restart; empty: the host's name.")
     worker_models: tuple[str, ...] = _setting((), "Models that this worker serves, comma-separated; empty: all.")
     redis_url: str = _setting(

@@ -4,6 +4,7 @@ when it is first asked for."""
 from __future__ import annotations
 
 import functools
+import socket
 import threading
 from functools import cached_property
 from typing import Any
@@ -26,6 +27,7 @@ from broker.metrics.counts import Counts
 from broker.metrics.reading import MetricsReader
 from broker.metrics.traffic import TrafficReader, TrafficRecorder
 from broker.outbox import Outbox
+from broker.presence import Presence
 from broker.schedules import Schedules
 from broker.sessions import Sessions
 from broker.signatures import Signer
@@ -103,8 +105,8 @@ class Parts:
     @cached_property
     def outbox(self) -> Outbox:
         """Has a source for each report of this process."""
-        outbox = Outbox(self.connection)
-        for source in (self.receipts, self.counts.steps, self.repetitions.steps, self.uses):
+        outbox, presence = Outbox(self.connection), Presence(socket.gethostname())
+        for source in (self.receipts, self.counts.steps, self.repetitions.steps, self.uses, presence.steps):
             outbox.add_source(source)
         return outbox
 
@@ -277,7 +279,14 @@ class Parts:
 
     @cached_property
     def metrics(self) -> Metrics:
-        return Metrics(self.metrics_reader, self.whole_repository, self.spool)
+        settings = self.settings
+        expected = {
+            "gateways": settings.expected_gateways,
+            "workers": settings.expected_workers,
+            "trainers": settings.expected_trainers,
+            "replicas": settings.expected_replicas,
+        }
+        return Metrics(self.metrics_reader, self.whole_repository, self.spool, expected)
 
     @cached_property
     def system(self) -> System:

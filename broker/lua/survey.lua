@@ -3,8 +3,9 @@
 -- Reads rq:queue:<q>, rq:wip:<q>, mg:rows, the indexes of ended jobs, and of single jobs rq:job:<id>, rq:results:<id>
 -- and mg:log:<id>.
 -- ARGV: queues.
--- Returns for each queue: waiting jobs, their rows, enqueued_at of the oldest ('' without one), running jobs, and the
--- estimated bytes of its jobs: not ended; ended and unseen; fetched; delivered.
+-- Returns for each queue: waiting jobs, their rows, enqueued_at of the oldest ('' without one), running jobs,
+-- started_at of the oldest of the first SAMPLE ('' without one), and the estimated bytes of its jobs: not ended; ended and unseen; fetched; delivered.
+local SAMPLE = 200
 local STATUSES = { 'finished', 'failed', 'canceled' }
 
 local function bytes_of(key) return call('MEMORY', 'USAGE', key) or 0 end
@@ -37,7 +38,7 @@ local answer = {}
 for _, q in ipairs(ARGV) do
   local list, wip = 'rq:queue:' .. q, 'rq:wip:' .. q
   local waiting, running = call('LLEN', list), call('ZCARD', wip)
-  local rows, since, bytes = 0, '', 0
+  local rows, since, began, bytes = 0, '', '', 0
   if waiting > 0 then
     local first = call('LINDEX', list, 0)
     rows = whole(call('HGET', 'mg:rows', q)) or 0
@@ -47,8 +48,12 @@ for _, q in ipairs(ARGV) do
   if running > 0 then
     local entry = call('ZRANGE', wip, 0, 0)[1]
     bytes = bytes + bytes_of(wip) + estimated(running, string.match(entry, '^[^:]*'))
+    for _, entry in ipairs(call('ZRANGE', wip, 0, SAMPLE - 1)) do
+      local started = fields_of(string.match(entry, '^[^:]*'), 'started_at')[1] or ''
+      if started ~= '' and (began == '' or started < began) then began = started end
+    end
   end
-  answer[#answer + 1] = { waiting, rows, since, running, floor(bytes), ended_bytes(q, 'ended'),
+  answer[#answer + 1] = { waiting, rows, since, running, began, floor(bytes), ended_bytes(q, 'ended'),
     ended_bytes(q, 'fetched'), ended_bytes(q, 'delivered') }
 end
 return answer

@@ -20,6 +20,7 @@ from broker.load_status import WORKERS as WORKER_NAMES
 from broker.load_status import failures_key, memory_key, parse_failures
 from broker.metrics import table
 from broker.metrics.table import COUNTS, METRICS, MODEL_COUNTS, PREFIX, TRAFFIC, TRAFFIC_STEPS, CountedBy, Metric, Type
+from broker.presence import GATEWAYS
 from broker.scripts import Call, Scripts, Step
 from broker.webhooks import DUE, ENDED
 
@@ -37,6 +38,8 @@ _FROM_ZERO: Sequence[tuple[Metric, Labels]] = [
     *((metric, (outcome,)) for metric in (table.WEBHOOKS, table.WEBHOOK_TRIES) for outcome in ("delivered", "failed")),
 ]
 """Rare events whose counters begin with 0: Prometheus cannot see the first one otherwise."""
+_SILENT = 10
+"""Seconds without a report after which a gateway or a replica counts as gone."""
 _GAUGES = (table.QUEUE_JOBS, table.RUNNING, table.QUEUE_ROWS)
 _FILE_GAUGES = (table.FILE_QUEUE_JOBS, table.RUNNING_FILES)
 _SEEN = ("unseen", "fetched", "delivered")
@@ -79,9 +82,11 @@ class MetricsReader:
             ("TIME",),
             ("INFO", "memory"),
             ("INFO", "persistence"),
+            ("INFO", "replication"),
             ("SMEMBERS", SCORERS.members),
             ("SMEMBERS", TRAINERS.members),
             ("SMEMBERS", WORKER_NAMES),
+            ("ZRANGE", GATEWAYS, 0, -1, "WITHSCORES"),
             ("LINDEX", ENDED, 0),
             ("LLEN", ENDED),
             ("ZCARD", DUE),
@@ -91,7 +96,9 @@ class MetricsReader:
             *(Call("survey", group) for group in groups),
         ]
         answers = iter(self._scripts.attempt(steps))
-        now, memory, persistence, scorers, trainers, workers = self._scripts.checked(list(islice(answers, 6)))
+        now, memory, persistence, replication, scorers, trainers, workers, gateways = self._scripts.checked(
+            list(islice(answers, 8))
+        )
         webhooks = list(islice(answers, 4))
         sizes = [size or 0 for size in self._scripts.checked(list(islice(answers, len(ours) + len(sample))))]
         snapshot = Snapshot()
@@ -107,6 +114,13 @@ class MetricsReader:
         _add_redis(snapshot, memory, persistence, shares)
         if snapshot.values[table.AOF_WRITTEN].get((), 1):  # else no lease is renewed, and nobody knows who lives
             self._add_processes(snapshot, scorers, trainers, workers)
+            since = (now[0] - _SILENT) * 1000
+            # The gateway that asks is alive, whether or not it has reported.
+            alive = {
+                "gateways": max(1, sum(score >= since for _, score in gateways)),
+                "replicas": _replicas(replication),
+            }
+            snapshot.values[table.ALIVE].update({(kind,): count for kind, count in alive.items()})
         return snapshot
 
     def _queues_of(self, models: Sequence[str]) -> list[str]:
@@ -138,6 +152,9 @@ class MetricsReader:
             snapshot.values[metric] = {(state,): states[state] for state in ("busy", "idle")}
         serving = {worker_of(inc) for inc in members[table.SCORERS] if inc in alive}
         snapshot.values[table.WORKERS][()] = len(serving)
+        takers = Tally(worker_of(inc).rpartition("-")[2] for inc in members[table.TRAINERS] if inc in alive)
+        snapshot.values[table.ALIVE]["workers",] = len(serving)
+        snapshot.values[table.ALIVE]["trainers",] = min(takers[queue] for queue in _TRAINER_QUEUES)
         failures, sizes = answers[2 * len(incs) :][: len(names)], answers[2 * len(incs) + len(names) :]
         for name, text in zip(names, sizes, strict=True):
             with suppress(ValueError):  # a worker may have written anything
@@ -146,6 +163,12 @@ class MetricsReader:
         for version in parse_failures(failures):
             model, _, number = version.partition("@")
             snapshot.values[table.NOT_LOADED][model, number] = 1
+
+
+def _replicas(replication: Mapping[str, Any]) -> int:
+    """Return how many replicas follow this Redis."""
+    found = [value for name, value in replication.items() if name.startswith("slave") and isinstance(value, dict)]
+    return sum(replica.get("state") == "online" and replica.get("lag", 0) <= _SILENT for replica in found)
 
 
 def _add_counts(snapshot: Snapshot, key: str, counted: Mapping[bytes, bytes]) -> None:
@@ -177,7 +200,7 @@ def _add_queues(snapshot: Snapshot, found: Mapping[str, Sequence[Any]], now: flo
     """Add what SURVEY has found by queue, at `now` in seconds. Returns the bytes of the jobs by purpose."""
     shares = dict.fromkeys(("jobs", *_SEEN, "trainings"), 0)
     values = snapshot.values
-    for queue, (waiting, rows, since, running, *sizes) in found.items():
+    for queue, (waiting, rows, since, running, began, *sizes) in found.items():
         age = _age(since, now)
         if queue in _TRAINER_QUEUES:
             values[table.TRAINER_QUEUE_JOBS][queue,] = waiting
@@ -189,8 +212,9 @@ def _add_queues(snapshot: Snapshot, found: Mapping[str, Sequence[Any]], now: flo
         gauges = _FILE_GAUGES if files else _GAUGES
         for metric, amount in zip(gauges, (waiting, running, rows), strict=False):
             values[metric][model,] = values[metric].get((model,), 0) + amount
-        oldest = table.FILE_QUEUE_AGE if files else table.QUEUE_AGE
-        values[oldest][model,] = max(age, values[oldest].get((model,), 0.0))
+        oldest = {table.FILE_QUEUE_AGE: age} if files else {table.QUEUE_AGE: age, table.RUNNING_AGE: _age(began, now)}
+        for metric, seconds in oldest.items():
+            values[metric][model,] = max(seconds, values[metric].get((model,), 0.0))
         for purpose, size in zip(("jobs", *_SEEN), sizes, strict=True):
             shares[purpose] += size
     return shares

@@ -215,6 +215,12 @@ TRAINER_QUEUE_AGE = _gauge(
     unit="seconds",
 )
 RUNNING = _gauge("running_jobs", "Predictions that scorers own, by model.", "model")
+RUNNING_AGE = _gauge(
+    "running_oldest_seconds",
+    "Time since a scorer took the prediction that has been running longest, by model; of many, from a sample.",
+    "model",
+    unit="seconds",
+)
 FILE_QUEUE_JOBS = _gauge("file_queue_jobs", "File predictions that wait, by model.", "model")
 FILE_QUEUE_AGE = _gauge(
     "file_queue_oldest_seconds",
@@ -226,6 +232,10 @@ RUNNING_FILES = _gauge("running_files", "File predictions that have begun and no
 SCORERS = _gauge("scorers", "Scorers with a lease, by state: busy or idle.", "state")
 WORKERS = _gauge("workers", "Workers with at least one scorer.")
 TRAINERS = _gauge("trainers", "Trainer processes with a lease, by state: busy or idle.", "state")
+ALIVE = _gauge(
+    "alive", "Processes that are alive, by kind: gateways, workers, trainers or replicas (of Redis).", "kind"
+)
+EXPECTED = _gauge("expected", "Processes that should be alive, by kind (EXPECTED_GATEWAYS and so on).", "kind")
 MODELS = _gauge("models", "Models with a current version.")
 VERSIONS = _gauge("model_versions", "Published versions, by model.", "model")
 ALIASES = _gauge("model_alias_version", "The version that an alias names.", "model", "alias")
@@ -247,6 +257,11 @@ WEBHOOK_TRIES = _counter(
 WEBHOOKS_WAITING = _gauge("webhooks_waiting", "Ended jobs and webhooks that wait to be sent, also for another try.")
 WEBHOOKS_AGE = _gauge(
     "webhooks_late_seconds", "Time since the webhook that has waited longest should have been sent.", unit="seconds"
+)
+DISK_FREE = _gauge(
+    "disk_free_ratio",
+    "Free share of the disk of models (MODELS_DIR) or spool (SPOOL_DIR; at most that of SPOOL_MB), by folder.",
+    "folder",
 )
 SPOOL = _gauge("spool_bytes", "Bytes of uploads, and of file predictions, in SPOOL_DIR.", unit="bytes")
 

@@ -16,6 +16,12 @@ from gateway.serving.traffic import Traffic
 
 ALERTS = {
     "aof_failing": "Redis cannot save",
+    "disk_filling": "A disk is filling up",
+    "missing_gateways": "A gateway is missing",
+    "missing_replicas": "A replica of Redis is missing",
+    "missing_trainers": "A trainer is missing",
+    "missing_workers": "A worker is missing",
+    "model_hangs": "A model is slow or hangs",
     "model_not_loaded": "A model cannot be loaded",
     "no_key": "No key",
     "no_model": "No model",

@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from typing import Generic, TypeVar
 
@@ -20,7 +20,7 @@ from broker.metrics.reading import MetricsReader, Snapshot
 from broker.metrics.table import METRICS, Metric, Type
 from contract.keys import Key
 from contract.repository import Repository
-from gateway.serving.spool import Spool
+from gateway.serving.spool import Spool, free_share
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +67,14 @@ class Kept(Generic[T]):
 class Metrics:
     """Reads the metrics: those of Redis, and those of the model repository and the spool."""
 
-    def __init__(self, reader: MetricsReader, repository: Repository, spool: Spool) -> None:
+    def __init__(
+        self, reader: MetricsReader, repository: Repository, spool: Spool, expected: Mapping[str, int]
+    ) -> None:
+        """`expected`: how many processes should be alive, by kind."""
         self._reader = reader
         self._repository = repository
         self._spool = spool
+        self._expected = expected
         self._snapshot = Kept(self._read, worked=_is_whole)
         self._page = Kept(self._make_page, worked=lambda made: _is_whole(made[0]))
 
@@ -104,6 +108,9 @@ class Metrics:
         values = snapshot.values
         values[table.MODELS][()] = len(models)
         values[table.SPOOL][()] = self._spool.used()
+        disks = {"models": free_share(self._repository.root), "spool": self._spool.free_share()}
+        values[table.DISK_FREE] = {(folder,): share for folder, share in disks.items() if share is not None}
+        values[table.EXPECTED] = {(kind,): count for kind, count in self._expected.items()}
         for model in models:
             values[table.VERSIONS][model,] = self._repository.count_versions(model)
             for alias, version in self._repository.aliases(model).items():

@@ -37,6 +37,15 @@ _PIECE = 256 * 1024
 """Bytes of a file that are hashed before other requests run."""
 
 
+def free_share(folder: Path) -> float | None:
+    """Return the free share of the disk of `folder`; None if it cannot be read."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return None
+    return disk.f_bavail / disk.f_blocks if disk.f_blocks else None
+
+
 class Spool:
     """Receives uploads: each of at most `megabytes_each`, together at most `megabytes`."""
 
@@ -105,6 +114,11 @@ class Spool:
             return sum(_sizes(self._folder))
         except OSError:  # before the first upload
             return 0
+
+    def free_share(self) -> float | None:
+        """Return the free share of the limit or, if that is less, of the disk; None before the first upload."""
+        disk = free_share(self._folder)
+        return disk and min(disk, max(0.0, 1 - self.used() / self._limit))
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file that was received."""

@@ -16,13 +16,20 @@ from contract.keys import Key, Scope
 from gateway.serving.metrics import Kept, Metrics
 from gateway.serving.readiness import Readiness, Report, State
 
-QUEUE_AGE, REDIS_WARNING, REDIS_CRITICAL, WEBHOOKS_LATE = 30, 0.7, 0.9, 60
+QUEUE_AGE, REDIS_WARNING, REDIS_CRITICAL, WEBHOOKS_LATE, RUNNING_AGE, DISK_FREE = 30, 0.7, 0.9, 60, 10, 0.1
 """The thresholds of `monitoring/alerts.yml`."""
 
 KEEP = 5.0
 """Seconds that a reading of the processes is kept, since many people watch the same page."""
 
 _CRITICAL, _WARNING = "critical", "warning"
+
+_CONSEQUENCES = {
+    "gateways": "requests go to the others",
+    "workers": "jobs wait longer",
+    "trainers": "trainings wait, and changes of models may be refused",
+    "replicas": "Redis has fewer copies to fail over to",
+}
 
 
 @dataclass(frozen=True)
@@ -215,6 +222,18 @@ def _rules(snapshot: Snapshot, queues: Sequence[Queue], redis: RedisState | None
         if queue.oldest_seconds > QUEUE_AGE:
             detail = f"a prediction with {queue.model} has waited for {queue.oldest_seconds:.0f} s"
             yield Alert("queue_age", _WARNING, detail)
+    for (model,), seconds in snapshot.values[table.RUNNING_AGE].items():
+        if seconds > RUNNING_AGE and model in {queue.model for queue in queues}:
+            detail = f"a prediction with {model} has been running for {seconds:.0f} s: the model is slow or hangs"
+            yield Alert("model_hangs", _WARNING, detail)
+    alive = snapshot.values[table.ALIVE]
+    for (kind,), expected in snapshot.values[table.EXPECTED].items():
+        if alive.get((kind,), expected) < expected:
+            detail = f"of {expected:g} expected {kind}, {alive[kind,]:g} are alive: {_CONSEQUENCES[kind]}"
+            yield Alert(f"missing_{kind}", _WARNING, detail)
+    for (folder,), share in snapshot.values[table.DISK_FREE].items():
+        if share < DISK_FREE:
+            yield Alert("disk_filling", _WARNING, f"the disk of the {folder} has {share:.0%} left")
     if redis and redis.share and redis.share > REDIS_WARNING:
         critical = redis.share > REDIS_CRITICAL
         more = " and will soon refuse new jobs" if critical else ""

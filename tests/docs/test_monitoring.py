@@ -108,5 +108,5 @@ def test_the_panels_of_the_dashboard_fit_together() -> None:
 def test_what_the_compose_profile_mounts_exists() -> None:
     compose = (PROJECT / "docker-compose.yml").read_text()
     mounted = re.findall(r"- \./(monitoring/[\w./]+):", compose)
-    assert len(mounted) == 4
+    assert len(mounted) == 5
     assert [path for path in mounted if not (PROJECT / path).exists()] == []

@@ -16,7 +16,7 @@ PAGE = PROJECT / "docs" / "runbook.md"
 TEXT = PAGE.read_text()
 HTTP_API = (PROJECT / "docs" / "reference" / "http-api.md").read_text()
 ALERTS = PROJECT / "monitoring" / "alerts.yml"
-SERVICES = re.findall(r"^  ([a-z]+):$", (PROJECT / "docker-compose.yml").read_text(), re.MULTILINE)
+SERVICES = re.findall(r"^  ([a-z]+):$", (PROJECT / "docker-compose.yml").read_text(), re.MULTILINE) + ["haproxy"]
 
 
 def entries() -> dict[str, str]:

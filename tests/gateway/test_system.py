@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from broker.job_kinds import TRAINING
+from broker.job_kinds import REPOSITORY_COMMAND, TRAINING
 from broker.lease_groups import TRAINERS
 from broker.load_status import LoadFailure, LoadStatus, LoadStatusPublisher, memory_key
+from broker.presence import GATEWAYS
 from broker.scorer import BatchLimits, ScorerQueue
+from broker.scripts import Scripts
 from broker.supervisor import Leases
 from contract.keys import Key, Scope
 from contract.settings import Settings
@@ -21,7 +24,7 @@ from gateway.app import create_app
 from gateway.serving import metrics as serving
 from gateway.serving import readiness
 from gateway.serving import system as system_serving
-from gateway.serving.system import QUEUE_AGE, REDIS_CRITICAL, REDIS_WARNING, WEBHOOKS_LATE
+from gateway.serving.system import QUEUE_AGE, REDIS_CRITICAL, REDIS_WARNING, RUNNING_AGE, WEBHOOKS_LATE
 from tests.gateway.callers import ADMIN_KEY, Caller
 from tests.gateway.conftest import without_redis
 from tests.support import PROJECT, Sum, numbers, write_version
@@ -94,7 +97,45 @@ def test_what_waits_is_shown_by_model_and_queue(client: FlaskClient, redis: Redi
 def test_the_reasons_of_readiness_are_alerts(client: FlaskClient) -> None:
     found = system(client)
     assert found["status"] == "degraded"
-    assert [(alert["code"], alert["severity"]) for alert in found["alerts"]] == [("no_worker", "critical")]
+    codes = [(alert["code"], alert["severity"]) for alert in found["alerts"]]
+    assert codes == [("no_worker", "critical"), ("missing_workers", "warning"), ("missing_trainers", "warning")]
+
+
+def test_processes_that_are_gone_are_alerts(settings: Settings, redis: Redis) -> None:
+    settings = replace(settings, expected_gateways=2, expected_workers=2, expected_replicas=1)
+    client = create_app(settings).test_client()
+
+    def missing() -> dict[str, str]:
+        return {alert["code"]: alert["detail"] for alert in system(client)["alerts"] if "missing" in alert["code"]}
+
+    Leases(redis, lease=60).register("w-0-x")
+    trainers = Leases(redis, lease=60, group=TRAINERS)
+    trainers.register(f"t-{TRAINING.queue}-0-x")
+    redis.zadd(GATEWAYS, {"one": time.time() * 1000, "gone": (time.time() - 15) * 1000})
+    assert missing() == {
+        "missing_gateways": "of 2 expected gateways, 1 are alive: requests go to the others",
+        "missing_workers": "of 2 expected workers, 1 are alive: jobs wait longer",
+        "missing_trainers": "of 1 expected trainers, 0 are alive: trainings wait, and changes of models may be refused",
+        "missing_replicas": "of 1 expected replicas, 0 are alive: Redis has fewer copies to fail over to",
+    }
+    Leases(redis, lease=60).register("v-0-x")
+    trainers.register(f"t-{REPOSITORY_COMMAND.queue}-0-x")
+    Scripts(redis).run("report_gateway", "two")
+    assert [*missing()] == ["missing_replicas"]
+
+
+def test_a_prediction_that_runs_for_long_and_a_full_disk_are_alerts(
+    client: FlaskClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Leases(redis, lease=60).register("w-0-x")
+    job = client.post("/v1/models/sum/predict", json=ROW).get_json()["id"]
+    ScorerQueue(redis, "w-0-x").take(BatchLimits())
+    assert "model_hangs" not in [alert["code"] for alert in system(client)["alerts"]]
+    redis.hset(f"rq:job:{job}", "started_at", "2026-01-02T03:04:05.000000Z")
+    monkeypatch.setattr(serving, "free_share", lambda _: 0.04)
+    alerts = {alert["code"]: alert["detail"] for alert in system(client)["alerts"]}
+    assert alerts["model_hangs"].startswith("a prediction with sum has been running for ")
+    assert alerts["disk_filling"] == "the disk of the models has 4% left"
 
 
 def test_a_prediction_that_waits_long_is_an_alert(client: FlaskClient, redis: Redis) -> None:
@@ -118,6 +159,7 @@ def test_the_thresholds_are_those_of_the_alert_rules() -> None:
     rules = (PROJECT / "monitoring" / "alerts.yml").read_text()
     found = dict(re.findall(r"alert: (\w+)\n +expr: .* > ([\d.]+)\n", rules))
     named = {"QueueAge": QUEUE_AGE, "Redis70Percent": REDIS_WARNING, "Redis90Percent": REDIS_CRITICAL}
+    named |= {"ModelHangs": RUNNING_AGE}
     assert {name: float(found[name]) for name in (*named, "WebhooksLate")} == {**named, "WebhooksLate": WEBHOOKS_LATE}
 
 
