@@ -60,7 +60,7 @@ class OthersSchedule(Exception):
 @dataclass(frozen=True)
 class Schedule:
     """A recurring training. `cron` has five fields and means UTC. `next_run` is RFC 3339. The schedule and its runs
-    belong to `owner`; '': to nobody."""
+    belong to `owner`; '': to nobody. `last_job` is that of the last run since it was set; '': there was none."""
 
     model: str
     cron: str
@@ -69,6 +69,7 @@ class Schedule:
     job: str
     signature: str
     owner: str = ""
+    last_job: str = ""
 
     def to_json(self) -> dict[str, Any]:
         data = {
@@ -78,13 +79,14 @@ class Schedule:
             "job": self.job,
             "signature": self.signature,
         }
-        return {**data, "owner": self.owner} if self.owner else data
+        optional = {"owner": self.owner, "last_job": self.last_job}
+        return {**data, **{name: value for name, value in optional.items() if value}}
 
     @classmethod
     def from_json(cls, model: str, data: Mapping[str, Any]) -> Schedule:
         request = TrainingRequest.from_json(data["request"])
-        signature, owner = data.get("signature", ""), data.get("owner", "")
-        return cls(model, data["cron"], request, data["next_run"], data["job"], signature, owner)
+        signature, owner, last = (data.get(name, "") for name in ("signature", "owner", "last_job"))
+        return cls(model, data["cron"], request, data["next_run"], data["job"], signature, owner, last)
 
 
 def next_run(cron: str, after: datetime) -> datetime:
@@ -174,7 +176,7 @@ class Schedules:
             if scheduled or self._redis.lpos(f"rq:queue:{TRAINING.queue}", schedule.job) is not None:
                 continue
             # If the schedule has changed since it was read, this does nothing: it has its next run already.
-            if self._replace(schedule.model, schedule, schedule.cron, schedule.request, schedule.owner):
+            if self._replace(model, schedule, schedule.cron, schedule.request, schedule.owner, last_job=schedule.job):
                 on_run(schedule)
 
     def _signed(self, model: str, text: bytes) -> Schedule | None:
@@ -196,6 +198,7 @@ class Schedules:
         request: TrainingRequest,
         owner: str,
         most: int | None = None,
+        last_job: str = "",
     ) -> Schedule | None:
         """Replace the schedule `before` and return the new one. Returns None, and changes nothing, if the schedule is
         no longer `before`. `most`: schedules that the owner may have; None: no limit of a key. Raises `ValueError` for
@@ -215,7 +218,7 @@ class Schedules:
                 pipeline.zrem(self._registry.key, before.job).delete(f"rq:job:{before.job}")
             job = self._wait(pipeline, request, run_at, owner)
             signature = require_signer(self._signer).sign_schedule(model, cron, request.to_json(), owner)
-            made = Schedule(model, cron, request, timestamp(run_at), job.id, signature, owner)
+            made = Schedule(model, cron, request, timestamp(run_at), job.id, signature, owner, last_job)
             pipeline.hset(KEY, model, dumps(made.to_json()))
             try:
                 pipeline.execute()

@@ -199,6 +199,7 @@ class RepositoryAction(StrEnum):
     IMPORT = "import"
     EDIT_SIGNATURE = "edit_signature"
     PREVIEW_TRAINING = "preview_training"
+    CHECK_TRAINING = "check_training"
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,8 @@ class RepositoryCommand:
     that no worker can load. EDIT_SIGNATURE publishes `version` again, with `edits` in its signature
     (`contract.signature_edits`). RESTORE_MODEL restores what was removed last, or what was removed with `version`.
     `versions`: those of Python and the libraries of the sender, if it says so.
-    PREVIEW_TRAINING changes nothing: `training` is the request as JSON, and `upload` its file.
+    PREVIEW_TRAINING changes nothing: `training` is the request as JSON, and `upload` its file. Nor does CHECK_TRAINING,
+    which fails if the training that a schedule asks for could not begin now.
     """
 
     action: RepositoryAction

@@ -193,7 +193,7 @@ def _pages(parts: Parts) -> list[Blueprint]:
         sign_in.blueprint(parts.key_check, parts.closed.is_closed, parts.browser_sessions),
         TrafficPages(parts.repository, parts.traffic, parts.system, parts.trainings, parts.reader).blueprint(),
         TryPages(parts.predictor, BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
-        VersionPages(parts.repository, parts.run_command(TO_ANSWER)).blueprint(),
+        VersionPages(parts.repository, parts.run_command(TO_ANSWER), parts.trainings.find_schedule).blueprint(),
         RemovalPages(parts.repository, parts.run_command(TO_ANSWER), parts.settings.deleted_days).blueprint(),
         ComparePages(parts.predictor).blueprint(),
         api.blueprint(parts.repository),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis import Redis
@@ -171,6 +171,10 @@ class TrainerClient:
     def waiting(self) -> int:
         """Return the number of trainings that no trainer has begun."""
         return int(self._redis.llen(f"rq:queue:{TRAINING.queue}"))
+
+    def jobs(self, ids: Sequence[str]) -> list[Job | None]:
+        """Return the jobs with these ids, None for one that does not exist."""
+        return read_jobs(self._scripts, ids) if ids else []
 
     def recipes(self) -> list[str] | None:
         """Return the trainer's recipes, or None before the first trainer has started."""

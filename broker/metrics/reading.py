@@ -21,6 +21,7 @@ from broker.load_status import failures_key, memory_key, parse_failures
 from broker.metrics import table
 from broker.metrics.table import COUNTS, METRICS, MODEL_COUNTS, PREFIX, TRAFFIC, TRAFFIC_STEPS, CountedBy, Metric, Type
 from broker.presence import GATEWAYS
+from broker.schedules import KEY as SCHEDULES
 from broker.scripts import Call, Scripts, Step
 from broker.webhooks import DUE, ENDED
 
@@ -65,7 +66,8 @@ class Snapshot:
 
 
 class MetricsReader:
-    """Reads a snapshot: three round trips, and work that grows with the number of queues and not with that of jobs."""
+    """Reads a snapshot: at most four round trips, and work that grows with the number of queues, not with that of
+    jobs."""
 
     def __init__(self, connection: Redis) -> None:
         self._scripts = Scripts(connection)
@@ -87,6 +89,7 @@ class MetricsReader:
             ("SMEMBERS", TRAINERS.members),
             ("SMEMBERS", WORKER_NAMES),
             ("ZRANGE", GATEWAYS, 0, -1, "WITHSCORES"),
+            ("HGETALL", SCHEDULES),
             ("LINDEX", ENDED, 0),
             ("LLEN", ENDED),
             ("ZCARD", DUE),
@@ -96,8 +99,8 @@ class MetricsReader:
             *(Call("survey", group) for group in groups),
         ]
         answers = iter(self._scripts.attempt(steps))
-        now, memory, persistence, replication, scorers, trainers, workers, gateways = self._scripts.checked(
-            list(islice(answers, 8))
+        now, memory, persistence, replication, *members, gateways, schedules = self._scripts.checked(
+            list(islice(answers, 9))
         )
         webhooks = list(islice(answers, 4))
         sizes = [size or 0 for size in self._scripts.checked(list(islice(answers, len(ours) + len(sample))))]
@@ -113,7 +116,7 @@ class MetricsReader:
         shares["metrics"] = sum(sizes[: len(ours)]) + sum(sizes[len(ours) :]) * len(models)
         _add_redis(snapshot, memory, persistence, shares)
         if snapshot.values[table.AOF_WRITTEN].get((), 1):  # else no lease is renewed, and nobody knows who lives
-            self._add_processes(snapshot, scorers, trainers, workers)
+            self._add_processes(snapshot, *members)
             since = (now[0] - _SILENT) * 1000
             # The gateway that asks is alive, whether or not it has reported.
             alive = {
@@ -121,6 +124,7 @@ class MetricsReader:
                 "replicas": _replicas(replication),
             }
             snapshot.values[table.ALIVE].update({(kind,): count for kind, count in alive.items()})
+        self._add_schedules(snapshot, schedules)
         return snapshot
 
     def _queues_of(self, models: Sequence[str]) -> list[str]:
@@ -163,6 +167,16 @@ class MetricsReader:
         for version in parse_failures(failures):
             model, _, number = version.partition("@")
             snapshot.values[table.NOT_LOADED][model, number] = 1
+
+    def _add_schedules(self, snapshot: Snapshot, entries: Mapping[bytes, bytes]) -> None:
+        jobs: dict[str, str] = {}
+        for name, text in entries.items():
+            with suppress(ValueError, AttributeError, RecursionError):  # an entry may be unreadable
+                if last := json.loads(text).get("last_job"):
+                    jobs[name.decode()] = last
+        statuses = self._scripts.send([("HGET", f"rq:job:{job}", "status") for job in jobs.values()]) if jobs else []
+        for model, status in zip(jobs, statuses, strict=True):
+            snapshot.values[table.SCHEDULE_FAILED][model,] = status == b"failed"
 
 
 def _replicas(replication: Mapping[str, Any]) -> int:

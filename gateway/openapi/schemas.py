@@ -134,7 +134,8 @@ _VERSION = {
 _VERSION_ITEM = record({"version": INTEGER}, {"created_at": TEXT, "recipe": TEXT, "metrics": OBJECT})
 _ALIASES = _map_of(INTEGER)
 _STATE = {"name": TEXT, "versions": array(INTEGER), "aliases": _ALIASES, "warnings": array(TEXT)}
-_SCHEDULE = record({"model": TEXT, "cron": TEXT, "request": OBJECT, "next_run": nullable(TIME)}, _OWNER)
+_RUN = {"job": TEXT, **{name: JOB_MEMBERS[name] for name in ("status", "started_at", "completed_at", "error")}}
+_NEXT_AND_LAST = {"next_run": nullable(TIME), "last_run": nullable(record(_RUN))}
 _TRAINING: Mapping[str, Schema] = {
     "recipe": TEXT,
     "parameters": OBJECT,
@@ -320,7 +321,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "Rollback": record({}, _FORCE, additionalProperties=False),
     "RotationRequest": record({}, {"overlap": TEXT, "expires": DURATION}, additionalProperties=False),
     "SageMakerError": record({"Message": TEXT}, {"OriginalStatusCode": INTEGER, "OriginalMessage": TEXT}),
-    "Schedule": _SCHEDULE,
+    "Schedule": record({"model": TEXT, "cron": TEXT, "request": OBJECT, **_NEXT_AND_LAST}, _OWNER),
     "ScheduleList": record({"items": array(ref("Schedule"))}),
     "Signature": record(
         {"inputs": array(_INPUT), "outputs": array(_OUTPUT), "methods": array(_METHOD)},

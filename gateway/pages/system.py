@@ -31,6 +31,7 @@ ALERTS = {
     "redis_70_percent": "Redis is filling up",
     "redis_90_percent": "Redis is almost full",
     "redis_disk_slow": "The disk of Redis is slow",
+    "schedule_failed": "A scheduled training failed",
     "webhooks_late": "Webhooks are late",
     "worker_silent": "A worker is silent",
 }

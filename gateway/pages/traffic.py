@@ -89,7 +89,8 @@ class TrafficPages:
         names = self.repository.names()
         try:
             charts: Mapping[str, Chart] = self.traffic.of_models(names, Period.HOURS)
-            runs = {schedule.model: schedule.next_run for schedule in self.trainings.all_schedules()}
+            schedules = [state.schedule for state in self.trainings.all_schedules()]
+            runs = {schedule.model: schedule.next_run for schedule in schedules}
         except RedisError:
             return [self._row(name, None, None, None) for name in names], True
         waiting = {queue.model: queue.waiting for queue in self.system.state(caller()).queues}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, Response, request
+from redis.exceptions import RedisError
 
 from contract.errors import ModelgateError
 from contract.files import read_regular
@@ -24,6 +27,7 @@ from gateway.routes.reports import filled_in
 from gateway.rules import Level
 from gateway.serving.commands import RunCommand, run
 from gateway.serving.models import check_model, resolve, version_summary
+from gateway.serving.training import ScheduleState
 
 _REPORT_HEADERS = {**REPORT_HEADERS, "Cache-Control": "no-store"}
 _FRAMED = {
@@ -44,10 +48,12 @@ older releases, whose own style is in their head."""
 
 @dataclass(frozen=True)
 class VersionPages:
-    """`repository`: that of the caller. `run_command` has the trainer move aliases."""
+    """`repository`: that of the caller. `run_command` has the trainer move aliases. `schedule_of` returns the schedule
+    of a model as the caller sees it, or None."""
 
     repository: Repository
     run_command: RunCommand
+    schedule_of: Callable[[str], ScheduleState | None]
 
     def blueprint(self) -> Blueprint:
         routes = blueprint_of_pages("versions")
@@ -65,6 +71,7 @@ class VersionPages:
                 header=header,
                 rows=rows,
                 offered=offered(repository, name),
+                schedule=self._schedule(name),
                 **self._change(name),
             )
 
@@ -119,6 +126,11 @@ class VersionPages:
             return self._make_current(name, request.form.get("version", ""))
 
         return routes
+
+    def _schedule(self, name: str) -> ScheduleState | None:
+        with suppress(RedisError):  # the page does without
+            return self.schedule_of(name)
+        return None
 
     def _manifest(self, name: str, version: str) -> ModelManifest:
         check_model(self.repository, name)

@@ -10,7 +10,6 @@ from urllib.parse import parse_qs
 
 from flask import Blueprint, Response, request
 
-from broker.schedules import Schedule
 from contract.errors import FieldError
 from contract.jobs import Job
 from contract.training import GENERIC_RECIPE, TrainingPreview, TrainingRequest
@@ -21,6 +20,7 @@ from gateway.forms import Upload, receive
 from gateway.idempotency import note_idempotency, note_idempotency_of
 from gateway.media_types import AS_JSON, MULTIPART, is_json, unsupported
 from gateway.operations import (
+    COMMANDED,
     DELETED,
     IDEMPOTENCY_KEY,
     JOB_ACCEPTED,
@@ -47,7 +47,7 @@ from gateway.serving.jobs import JobReader
 from gateway.serving.models import check_new_name
 from gateway.serving.replays import Replays
 from gateway.serving.spool import Spool
-from gateway.serving.training import Trainings, default_recipe
+from gateway.serving.training import ScheduleState, Trainings, default_recipe
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -115,8 +115,8 @@ _PUT = Operation(
     "Train a model regularly",
     {200: Answer("The schedule.", "Schedule")},
     problems=(
-        *("409 others_schedule", "409 too_many_schedules", "422 invalid_name", "422 invalid_training"),
-        *("429 trainings_waiting_limit", "503 no_trainer", *KEPT),
+        *("409 others_schedule", "409 too_many_schedules", "422 invalid_name", "422 invalid_training", "422 no_data"),
+        *("429 trainings_waiting_limit", *COMMANDED),
     ),
     body="NewSchedule",
 )
@@ -169,7 +169,7 @@ def blueprint(
 
     @routes.get("/schedules", level=Level.OWN, docs=_INDEX)
     def index() -> Response:
-        return json_response({"items": [_shown(schedule) for schedule in trainings.all_schedules()]}, headers=FRESH)
+        return json_response({"items": [_shown(state) for state in trainings.all_schedules()]}, headers=FRESH)
 
     @routes.get("/models/<name>/schedule", level=Level.OWN, docs=_SHOW)
     def show(name: str) -> Response:
@@ -290,11 +290,19 @@ def _request_in(form: Upload) -> object:
     return fields_of_form(form.fields)
 
 
-def _shown(schedule: Schedule) -> Mapping[str, object]:
-    found = {
+def _shown(state: ScheduleState) -> Mapping[str, object]:
+    schedule, last = state.schedule, state.last_run
+    found: dict[str, object] = {
         "model": schedule.model,
         "cron": schedule.cron,
         "request": shown_request(schedule.request),
         "next_run": schedule.next_run,
+        "last_run": last and _run(last),
     }
     return {**found, "owner": schedule.owner} if schedule.owner else found
+
+
+def _run(job: Job) -> Mapping[str, object]:
+    """Return what a schedule shows of its last run."""
+    shown = job.to_json()
+    return {"job": job.id, **{name: shown[name] for name in ("status", "started_at", "completed_at", "error")}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -135,9 +135,10 @@ class System:
             trainers = [replace(process, job=None) for process in trainers]
         queues = [queue for queue in _queues(snapshot) if caller.may_use(queue.model)]
         redis = _redis(snapshot)
+        schedules = [model for (model,), failed in snapshot.values[table.SCHEDULE_FAILED].items() if failed]
         return SystemState(
             status=report.state,
-            alerts=[*_reasons(report), *_rules(snapshot, queues, redis)],
+            alerts=[*_reasons(report), *_rules(snapshot, queues, redis), *_failed(filter(caller.may_use, schedules))],
             workers=workers,
             trainers=trainers,
             queues=queues,
@@ -245,6 +246,13 @@ def _rules(snapshot: Snapshot, queues: Sequence[Queue], redis: RedisState | None
     late = snapshot.total(table.WEBHOOKS_AGE)
     if late > WEBHOOKS_LATE:
         yield Alert("webhooks_late", _WARNING, f"the next webhook should have been sent {late:.0f} s ago")
+
+
+def _failed(models: Iterable[str]) -> Iterator[Alert]:
+    """Yield an alert for each of these models, whose last scheduled training failed."""
+    for model in models:
+        detail = f"the last scheduled training of {model} failed; GET /v1/models/{model}/schedule says why"
+        yield Alert("schedule_failed", _WARNING, detail)
 
 
 def _worker_json(worker: Worker) -> dict[str, Any]:

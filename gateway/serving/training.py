@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from broker.gateway.trainer_client import TrainerClient
@@ -22,6 +22,14 @@ MAX_WAITING = 100
 """Trainings that may wait; beyond, they are refused."""
 RETRY_TRAINING = 60
 """Seconds after which a client is asked to try again."""
+
+
+@dataclass(frozen=True)
+class ScheduleState:
+    """A schedule, and the job of its last run; None if there was none, or the job has expired."""
+
+    schedule: Schedule
+    last_run: Job | None
 
 
 @dataclass(frozen=True)
@@ -93,22 +101,33 @@ class Trainings:
             raise Refusal(Reason.NO_LOG, f"the job {job.id} is a prediction, which has no log")
         return self.trainer.log(job.id, start)
 
-    def all_schedules(self) -> list[Schedule]:
+    def all_schedules(self) -> list[ScheduleState]:
         """Return the schedules of the caller by model."""
-        return [schedule for schedule in self.schedules.all() if self._exists(schedule)]
+        return self._with_last_runs([schedule for schedule in self.schedules.all() if self._exists(schedule)])
 
-    def schedule_of(self, model: str) -> Schedule:
+    def schedule_of(self, model: str) -> ScheduleState:
         """Return the schedule. Raises `Refusal` without one."""
-        schedule = self.schedules.get(model) if valid_name(model) else None
-        if schedule is None or not self._exists(schedule):
+        found = self.find_schedule(model)
+        if found is None:
             raise _no_schedule(model)
-        return schedule
+        return found
 
-    def put_schedule(self, model: str, cron: str, request: TrainingRequest) -> Schedule:
-        """Store a schedule and return it. Raises `ValueError` for an invalid `cron`, and `Refusal` if there are too
-        many schedules, of all owners, of this one or for this key, or another owner has the schedule of this model."""
+    def find_schedule(self, model: str) -> ScheduleState | None:
+        schedule = self.schedules.get(model) if valid_name(model) else None
+        return self._with_last_runs([schedule])[0] if schedule and self._exists(schedule) else None
+
+    def _with_last_runs(self, schedules: Sequence[Schedule]) -> list[ScheduleState]:
+        ids = [schedule.last_job for schedule in schedules if schedule.last_job]
+        jobs = {job.id: shown_to(self.caller(), job) for job in self.trainer.jobs(ids) if job}
+        return [ScheduleState(schedule, jobs.get(schedule.last_job)) for schedule in schedules]
+
+    def put_schedule(self, model: str, cron: str, request: TrainingRequest) -> ScheduleState:
+        """Store a schedule and return it. Raises `ValueError` for an invalid `cron`, `Refusal` if there are too many
+        schedules, of all owners, of this one or for this key, or another owner has the schedule of this model, and as
+        `gateway.serving.commands.run` if its training could not begin now."""
+        run(self.run_command, RepositoryCommand(RepositoryAction.CHECK_TRAINING, model, training=request.to_json()))
         try:
-            return self.schedules.put(model, cron, request, self.caller())
+            return ScheduleState(self.schedules.put(model, cron, request, self.caller()), None)
         except TooManySchedules as error:
             raise Refusal(Reason.TOO_MANY_SCHEDULES, str(error)) from error
         except TooManyWaiting as error:

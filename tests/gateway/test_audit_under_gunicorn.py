@@ -18,6 +18,7 @@ from broker.trainer import TrainerQueue
 from contract.settings import Settings
 from tests.gateway.test_audit import ADMIN, ADMIN_KEY, LESSER, entries
 from tests.gateway.test_gunicorn import Server, serving
+from tests.gateway.test_idempotent_commands import trainer
 from tests.support import SIGNER, until
 
 SCHEDULE = {"cron": "0 3 * * 1", "request": {"recipe": "tabular", "target": "y", "data": {"path": "x.csv"}}}
@@ -51,7 +52,8 @@ def test_every_answer_before_a_kill_has_its_entry(server: Server, redis: Redis) 
     threads = [threading.Thread(target=act, args=(client,)) for client in range(clients)]
     for thread in threads:
         thread.start()
-    until(lambda: len(answered) >= 50, "actions are answered")
+    with trainer(redis, {}):  # it checks each schedule
+        until(lambda: len(answered) >= 50, "actions are answered")
     gateway = psutil.Process(server.process.pid)
     for process in (gateway, *gateway.children(recursive=True)):
         process.kill()

@@ -38,7 +38,7 @@ RISK, SALES = (Key(f"k-{owner}", f"{owner}-ci", owner, frozenset(Scope) - {Scope
 
 @pytest.fixture
 def client(settings: Settings, tmp_path: Path) -> FlaskClient:
-    return create_app(replace(settings, admin_key=ADMIN_KEY, spool_dir=tmp_path / "spool")).test_client()
+    return create_app(replace(settings, admin_key=ADMIN_KEY, spool_dir=tmp_path / "spool"), lambda _: {}).test_client()
 
 
 @pytest.fixture

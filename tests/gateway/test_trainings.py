@@ -18,8 +18,9 @@ from werkzeug.test import TestResponse
 from broker.gateway import trainer_client
 from broker.job_kinds import REPOSITORY_COMMAND, TRAINING
 from broker.lease_groups import TRAINERS
+from broker.schedules import Schedules
 from broker.supervisor import Leases
-from broker.trainer import TrainerQueue
+from broker.trainer import Scheduler, TrainerQueue
 from contract.errors import Code, Failure, ModelgateError
 from contract.parameters import Parameter
 from contract.settings import Settings
@@ -42,7 +43,7 @@ def spool(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(settings: Settings, spool: Path, trainer_queue: TrainerQueue) -> FlaskClient:
-    return create_app(dataclasses.replace(settings, spool_dir=spool, spool_mb=1)).test_client()
+    return create_app(dataclasses.replace(settings, spool_dir=spool, spool_mb=1), lambda _: {}).test_client()
 
 
 @pytest.fixture
@@ -493,6 +494,50 @@ def test_a_schedule_is_put_shown_replaced_and_deleted(client: FlaskClient) -> No
         assert refused(method("/v1/models/loan/schedule"), 404)["code"] == "no_schedule"
 
 
+def test_a_schedule_that_cannot_work_is_refused_when_it_is_made(
+    settings: Settings, trainer_queue: TrainerQueue
+) -> None:
+    def check(command: RepositoryCommand) -> dict[str, Any]:
+        assert command.action is RepositoryAction.CHECK_TRAINING
+        request = TrainingRequest.from_json(command.training or {})
+        raise ModelgateError(Code.NO_DATA, f"data.path {request.path!r} does not exist")
+
+    client = create_app(settings, check).test_client()
+    body = {"cron": "0 3 * * 1", "request": {"data": DATA}}
+    problem = refused(client.put("/v1/models/loan/schedule", json=body))
+    assert (problem["code"], problem["detail"]) == ("no_data", "data.path 'loan.csv' does not exist")
+    assert client.get("/v1/schedules").json == {"items": []}
+
+
+def test_a_schedule_shows_how_its_last_run_ended_and_so_do_metrics_system_and_page(
+    client: FlaskClient, settings: Settings, trainer_queue: TrainerQueue, redis: Redis
+) -> None:
+    schedules, path = Schedules(redis, SIGNER, timeout=60, result_ttl=60), "/v1/models/sum/schedule"
+    body = {"cron": "0 3 * * 1", "request": {"recipe": "iris"}}
+    assert client.put(path, json=body).json["last_run"] is None  # type: ignore[index]
+    outcomes: list[Any] = [OUTPUT, Failure(Code.NO_DATA, "iris.csv is not there")]
+    clock = Scheduler(redis, TRAINING.queue)
+    for outcome, status in zip(outcomes, ("succeeded", "failed"), strict=True):
+        (waiting,) = redis.zrange("rq:scheduled:training", 0, -1)
+        redis.zadd("rq:scheduled:training", {waiting: 1})
+        assert clock.enqueue_due()
+        job = trainer_queue.begin([])
+        assert job is not None
+        schedules.advance()
+        trainer_queue.finish(job.id, outcome)
+        run = client.get(path).json["last_run"]  # type: ignore[index]
+        assert (run["job"], run["status"]) == (job.id, status) and run["completed_at"]
+        assert client.get("/v1/schedules").json["items"][0]["last_run"] == run  # type: ignore[index]
+        seen = create_app(settings).test_client()  # which has kept no reading
+        assert f'modelgate_schedule_failed{{model="sum"}} {float(status == "failed")}' in seen.get("/metrics").text
+        alerts = [alert["code"] for alert in seen.get("/v1/system").json["alerts"]]  # type: ignore[index]
+        assert ("schedule_failed" in alerts) == (status == "failed")
+        page = seen.get("/ui/models/sum/versions").text
+        assert ("iris.csv is not there" in page) == (status == "failed") and f"/ui/jobs/{job.id}" in page
+    assert run["error"]["message"] == "iris.csv is not there"
+    assert client.put(path, json=body).json["last_run"] is None, "a schedule that is set again has not run"  # type: ignore[index]
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -617,8 +662,9 @@ def test_a_preview_needs_a_file_and_the_recipe_for_any_file(previewing: FlaskCli
 
 
 def test_previews_of_one_owner_leave_the_trainer_free_for_others(
-    client: FlaskClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, spool: Path, trainer_queue: TrainerQueue, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    client = create_app(dataclasses.replace(settings, spool_dir=spool, spool_mb=1)).test_client()
     monkeypatch.setattr(trainer_client, "COMMAND_START_TIMEOUT", 60.0)
     Leases(redis, lease=60.0, group=TRAINERS).register("p-0-x", queues=[REPOSITORY_COMMAND.queue])
     commands = TrainerQueue(redis, "p-0-x", REPOSITORY_COMMAND, SIGNER)

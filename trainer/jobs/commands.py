@@ -18,11 +18,14 @@ from contract.jobs import timestamp
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
 from contract.training import RepositoryAction, RepositoryCommand, TrainingRequest
+from trainer import recipes
 from trainer.importing import imports
 from trainer.importing.signature_edits import publish_edited
 from trainer.publishing import aliases, promotion, removal
 from trainer.publishing.disk import code_of, write
+from trainer.recipe import DataError
 from trainer.tables.preview import preview
+from trainer.tables.training_rows import own_data, requested_file
 
 SCHEDULE_FILE = "schedule.json"
 """In the folder of a removed model: its schedule, as Redis had it."""
@@ -103,6 +106,16 @@ def preview_training(settings: Settings, _: Redis, command: RepositoryCommand) -
     return preview(TrainingRequest.from_json(command.training or {}), settings).to_json()
 
 
+def check_training(settings: Settings, _: Redis, command: RepositoryCommand) -> dict[str, Any]:
+    request = TrainingRequest.from_json(command.training or {})
+    recipe = recipes.get(request.recipe, settings.recipes_dir)
+    if (file := requested_file(request, settings)) is None:
+        own_data(recipe)
+    elif recipe.inputs is None and (problems := preview(request, settings).problems):
+        raise DataError(f"{file.source}: {problems[0]}")
+    return {}
+
+
 HANDLERS: Mapping[RepositoryAction, CommandHandler] = {
     RepositoryAction.MOVE_ALIAS: move_alias,
     RepositoryAction.DELETE_ALIAS: delete_alias,
@@ -113,6 +126,7 @@ HANDLERS: Mapping[RepositoryAction, CommandHandler] = {
     RepositoryAction.IMPORT: import_version,
     RepositoryAction.EDIT_SIGNATURE: edit_signature,
     RepositoryAction.PREVIEW_TRAINING: preview_training,
+    RepositoryAction.CHECK_TRAINING: check_training,
 }
 
 

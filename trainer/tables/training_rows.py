@@ -90,17 +90,22 @@ def read_table(recipe: Recipe, file: CsvFile | None, on_progress: Callable[[floa
     `on_progress` is called with the fraction that has been read. Raises `DataError`.
     """
     if file is None:
-        if recipe.data is None:
-            raise DataError(
-                f"{recipe.name} has no training data: put {recipe.name}.csv into DATA_DIR; {_needed(recipe)}"
-                if recipe.inputs
-                else f"the recipe {recipe.name} has no training data: name or upload a CSV file"
-            )
-        return recipe.data()
+        return own_data(recipe)()
     found = read(file.path, file.source, on_progress)
     if not found.rows:
         raise DataError(f"{file.source} has no rows; {_needed(recipe)}")
     return dataclasses.replace(found, columns=_columns(recipe, found.columns))
+
+
+def own_data(recipe: Recipe) -> Callable[[], Table]:
+    """Return what makes the recipe's own rows. Raises `DataError` if it has none."""
+    if recipe.data is None:
+        raise DataError(
+            f"{recipe.name} has no training data: put {recipe.name}.csv into DATA_DIR; {_needed(recipe)}"
+            if recipe.inputs
+            else f"the recipe {recipe.name} has no training data: name or upload a CSV file"
+        )
+    return recipe.data
 
 
 def to_rows(recipe: Recipe, found: Table) -> TrainingRows:

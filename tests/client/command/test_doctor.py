@@ -13,11 +13,18 @@ import pytest
 import requests
 from modelgate.command.doctor import address
 
+from broker.job_kinds import TRAINING
+from broker.lease_groups import TRAINERS
+from broker.schedules import Schedules
+from broker.supervisor import Leases
+from broker.trainer import Scheduler, TrainerQueue
+from contract.errors import Code, Failure
+from contract.training import TrainingRequest
 from tests.client.certificates import with_own_certificate
 from tests.client.command.conftest import ADMIN_KEY, Ended, Modelgate, process
 from tests.flow.conftest import free_port
 from tests.flow.gateways import Site
-from tests.support import until
+from tests.support import SIGNER, until
 
 
 def advice(ended: Ended, text: str) -> str:
@@ -69,6 +76,26 @@ def test_no_worker_no_trainer_and_a_full_redis(closed: Site, admin: Modelgate) -
         redis.config_set("maxmemory", 0)
     (full,) = [finding for finding in found if "REDIS_MAXMEMORY" in finding["advice"]]
     assert full["level"] == "bad"
+
+
+def test_a_schedule_whose_last_training_failed(closed: Site, admin: Modelgate) -> None:
+    redis = closed.server.connect()
+    schedules = Schedules(redis, SIGNER, timeout=60, result_ttl=60)
+    Leases(redis, group=TRAINERS).register("t-0-x", queues=[TRAINING.queue])
+    made = schedules.put("sum", "0 3 * * 1", TrainingRequest("sum", "tabular", path="gone.csv"))
+    redis.zadd("rq:scheduled:training", {made.job: 1})
+    assert Scheduler(redis, TRAINING.queue).enqueue_due()
+    queue = TrainerQueue(redis, "t-0-x", TRAINING, SIGNER)
+    job = queue.begin([])
+    assert job is not None
+    schedules.advance()
+    assert "the last" not in admin("doctor").out and "LAST RUN" in admin("schedule").out
+    queue.finish(job.id, Failure(Code.NO_DATA, "gone.csv does not exist"))
+    found = advice(admin("doctor"), "the last scheduled training of sum failed: gone.csv does not exist")
+    assert f"modelgate log {job.id}" in found
+    assert f"sum: gone.csv does not exist (job {job.id})" in (shown := admin("schedule", "sum").out)
+    assert "failed 20" in shown
+    schedules.delete("sum")
 
 
 class HostileModelgate(http.server.BaseHTTPRequestHandler):

@@ -118,5 +118,14 @@ def _submitted(session: Session, name: str, rows: Path | None, asked: dict[str, 
 
 
 def _schedules(found: Iterable[Mapping[str, Any]]) -> Iterable[RenderableType]:
-    rows = [(one["model"], one["cron"], moment(one["next_run"]), one.get("owner")) for one in found]
-    return [table(("MODEL", "CRON (UTC)", "NEXT RUN", "OWNER"), rows)]
+    found = list(found)
+    rows = [(one["model"], one["cron"], moment(one["next_run"]), _last(one), one.get("owner")) for one in found]
+    runs = [(one["model"], one.get("last_run") or {}) for one in found]
+    errors = [f"{model}: {run['error']['message']} (job {run['job']})" for model, run in runs if run.get("error")]
+    return [table(("MODEL", "CRON (UTC)", "NEXT RUN", "LAST RUN", "OWNER"), rows), *errors]
+
+
+def _last(schedule: Mapping[str, Any]) -> str:
+    """Return how and when the last run ended, or that it has not."""
+    run = schedule.get("last_run")
+    return f"{run['status']} {moment(run['completed_at'] or run['started_at'])}".strip() if run else "none"

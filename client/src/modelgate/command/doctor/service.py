@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from modelgate import Client
@@ -54,6 +55,7 @@ def examine(profile: Profile) -> Iterator[Finding]:
     ready = _readiness(client)
     yield from _reasons(ready)
     yield from _trainer(client)
+    yield from _schedules(client)
     codes = {reason["code"] for reason in ready.get("reasons") or ()}
     if ready.get("status") in ("ok", "degraded") and "no_worker" not in codes:
         yield from _predicts(client)
@@ -138,6 +140,17 @@ def _trainer(client: Client) -> Iterator[Finding]:
     else:
         advice = "start it: `make up` does, or `docker compose up -d trainer`; if it ends again, read its log"
         yield bad("no trainer runs: trainings wait, and no version is published, promoted or rolled back", advice)
+
+
+def _schedules(client: Client) -> Iterator[Finding]:
+    """Yield a finding for each schedule of the key whose last training failed."""
+    with suppress(ModelgateError):
+        for schedule in client.request("GET", "/v1/schedules").get("items", ()):
+            run = schedule.get("last_run") or {}
+            if run.get("status") == "failed":
+                model, reason = schedule["model"], (run["error"] or {}).get("message")
+                advice = f"see `modelgate log {run['job']}`; correct its request: `modelgate schedule {model} CRON …`"
+                yield bad(f"the last scheduled training of {model} failed: {reason}", advice)
 
 
 def _predicts(client: Client) -> Iterator[Finding]:
