@@ -31,11 +31,13 @@ options = $(addprefix $(1)=,$(call parts,$(2)))
 HERE = $(BIN)/python -m launcher.here
 
 # make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status] [ID=Loan_ID] [FEATURES=Income,Term] [KINDS=Zip=string]
-#   [ESTIMATOR=forest] [GATE=floor=0.7,margin=0.01]; .venv/bin/modelgate train has the same and more.
+#   [ESTIMATOR=forest] [GATE=floor=0.7,margin=0.01,require-comparison] [ACCEPT=signature];
+#   .venv/bin/modelgate train has the same and more.
 train: $(VENV)/up.stamp  ## train a model now: make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status] …
 	@[ -n "$(NAME)" ] || (echo "modelgate: name a model: make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status]" >&2; exit 2) $(QUIETLY)
 	@$(HERE) train $(call option,--target,TARGET) $(call option,--id,ID) $(call options,--feature,FEATURES) \
 	  $(call options,--kind,KINDS) $(call option,--estimator,ESTIMATOR) $(addprefix --,$(call parts,GATE)) \
+	  $(addprefix --accept-,$(call parts,ACCEPT)) \
 	  -- $(call quoted,$(NAME)) $(if $(CSV),$(call quoted,$(CSV))) $(QUIETLY)
 
 # make key NAME=ci SCOPES=predict [MODELS=loan] [EXPIRES=90d] [OWNER=risk] [LIMITS=rows_per_second=100,jobs_in_flight=20]

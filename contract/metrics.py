@@ -38,8 +38,7 @@ def missed_baselines(metrics: Mapping[str, float]) -> dict[str, float]:
 
     One of the two is enough: a model may know much about a rare class and never predict it.
     """
-    known = {"r2": 0.0} | {name: metrics[baseline_of(name)] for name in metrics if baseline_of(name) in metrics}
-    asked = {name: known[name] for name in (next(iter(metrics), ""), "log_loss") if name in metrics and name in known}
+    asked = _baselines(metrics)
     return {} if any(is_better(name, metrics[name], other) for name, other in asked.items()) else asked
 
 
@@ -62,3 +61,14 @@ def _less_chance(metrics: Mapping[str, float], rows: int) -> Mapping[str, float]
     if "log_loss" not in metrics:
         return metrics
     return {name: value - rows**-0.5 if name in _SHARES else value for name, value in metrics.items()}
+
+
+def beats_baselines(metrics: Mapping[str, float]) -> bool:
+    """Return whether it was measured that the version is better than always giving the same answer."""
+    return bool(_baselines(metrics)) and not missed_baselines(metrics)
+
+
+def _baselines(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the baselines of the headline metric and of the log loss, as far as they were measured."""
+    known = {"r2": 0.0} | {name: metrics[baseline_of(name)] for name in metrics if baseline_of(name) in metrics}
+    return {name: known[name] for name in (next(iter(metrics), ""), "log_loss") if name in metrics and name in known}

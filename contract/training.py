@@ -31,6 +31,10 @@ METRICS = (
 
 DERIVED_METRICS = ("baseline_", "best_threshold", "cv_", "training_")
 
+SIGNATURE = "signature"
+ACCEPTABLE = (SIGNATURE,)
+"""What a request may `accept`. SIGNATURE: callers of the version that is replaced have to change something."""
+
 GENERIC_RECIPE = "tabular"
 """The recipe for any CSV file; each other recipe has the name of its model."""
 
@@ -43,12 +47,14 @@ class Gate:
     and not worse by more than `margin` than that of the version it would replace, on rows that neither has learnt from.
 
     None: the default. Where there are enough such rows, a version without `margin` must not do worse than chance
-    explains, and one without `floor` must be better than always giving the same answer.
+    explains, and one without `floor` must be better than always giving the same answer. With `require_comparison`, a
+    version that cannot be compared so does not pass.
     """
 
     metric: str | None = None
     floor: float | None = None
     margin: float | None = None
+    require_comparison: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,8 +62,9 @@ class TrainingRequest:
     """A training of `recipe` with `parameters`.
 
     Its rows come from the CSV file `upload` (a name in SPOOL_DIR; its sender calls it `upload_name`), or `path`
-    (relative to DATA_DIR), or from the recipe itself. The new version gets `alias` if it passes the gate. `kinds` sets
-    the kinds of some columns (`KINDS`); the others are inferred.
+    (relative to DATA_DIR), or from the recipe itself. The new version gets `alias` if it passes the gate, which objects
+    to nothing that `accept` names (`ACCEPTABLE`). `kinds` sets the kinds of some columns (`KINDS`); the others are
+    inferred.
     """
 
     model: str
@@ -73,9 +80,17 @@ class TrainingRequest:
     path: str | None = None
     upload_name: str | None = None
     kinds: Mapping[str, str] = field(default_factory=dict)
+    accept: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """Return all fields; `accept` and `require_comparison` only if they are set, since an older trainer refuses
+        a field that it does not know."""
+        data = dataclasses.asdict(self)
+        if not self.accept:
+            del data["accept"]
+        if not self.gate.require_comparison:
+            del data["gate"]["require_comparison"]
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrainingRequest:

@@ -156,6 +156,7 @@ def _request(text: str) -> dict[str, Any]:
         "kinds",
         "parameters",
         "gate",
+        "accept",
     }:
         raise ValueError(text)
     return request

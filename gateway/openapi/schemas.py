@@ -11,7 +11,7 @@ from contract.jobs import Status
 from contract.keys import Detail, Limits, Scope
 from contract.repository import NAME
 from contract.signature import AnswerForm, Kind, OutputKind, RowFormat
-from contract.training import KINDS, ColumnUse, Task
+from contract.training import ACCEPTABLE, KINDS, ColumnUse, Task
 from contract.webhooks import EVENTS
 from gateway.operations import TEXT, Schema
 from gateway.protocols.tensors import TYPES
@@ -148,7 +148,8 @@ _TRAINING: Mapping[str, Schema] = {
     },
     "data": record({"path": TEXT}, description="A file below DATA_DIR."),
     "alias": {**TEXT, "default": "current"},
-    "gate": record({}, {"metric": TEXT, "floor": NUMBER, "margin": NUMBER}),
+    "gate": record({}, {"metric": TEXT, "floor": NUMBER, "margin": NUMBER, "require_comparison": BOOLEAN}),
+    "accept": array({"type": "string", "enum": list(ACCEPTABLE)}),
     "notes": TEXT,
 }
 _FILE: Schema = {"type": "string", "format": "binary"}

@@ -70,22 +70,6 @@ def changes(one: ModelManifest, other: ModelManifest, facts: Mapping[int, Mappin
     return Changes(main, [p for p in parameters if p not in shared], max(0, len(inputs) - _MOST_INPUTS))
 
 
-@dataclass(frozen=True)
-class Callers:
-    """What requests have to change when `now` takes the place of `before`: `needed` inputs that they lack, inputs that
-    hold something else (`changed`), and inputs that are not used any more (`unused`)."""
-
-    needed: list[str]
-    changed: list[str]
-    unused: list[str]
-
-    @classmethod
-    def of(cls, before: ModelManifest, now: ModelManifest) -> Callers:
-        ours, theirs = ({field.name: field for field in model.signature.inputs} for model in (now, before))
-        changed = [name for name in ours if name in theirs and _holds(ours[name]) != _holds(theirs[name])]
-        return cls([n for n in ours if n not in theirs], changed, [n for n in theirs if n not in ours])
-
-
 def answer_of(signature: Signature) -> str:
     """Return what `predict` answers, such as `a number` or `0, 1`; '' if the model has no `predict`."""
     if not signature.outputs:

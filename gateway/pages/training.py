@@ -31,7 +31,7 @@ from gateway.sessions import PATH
 
 MOST_SHOWN = 300
 """Columns of a file that the page shows."""
-_OPTIONAL = ("target", "id_field", "kinds", "features", "notes")
+_OPTIONAL = ("target", "id_field", "kinds", "features", "accept", "notes")
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from contract.files import read_regular
 from contract.manifest import ModelManifest
 from contract.metrics import headline_first
 from contract.repository import CURRENT, PREVIOUS, REPORT_HTML, Repository
+from contract.signature_changes import SignatureChanges, signature_changes
 from contract.training import RepositoryAction, RepositoryCommand
 from gateway.exchange import caller, current
-from gateway.pages.changes import Callers
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader
 from gateway.pages.same_rows import SameRows, compared_with, facts_of
@@ -153,13 +153,13 @@ class VersionPages:
             facts=facts,
         )
 
-    def _callers(self, name: str, before: int, now: int) -> Callers | None:
+    def _callers(self, name: str, before: int, now: int) -> SignatureChanges | None:
         """Return what callers have to change; None if the current version has become unreadable."""
         try:
             one, other = (self.repository.manifest(name, version) for version in (before, now))
         except ModelgateError:
             return None
-        return Callers.of(one, other)
+        return signature_changes(one.signature, other.signature)
 
     def _make_current(self, name: str, version: str) -> Response:
         """Have the trainer move the alias. A ticked `force` moves it even if no worker can load the version."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import orjson
 
@@ -18,14 +19,23 @@ from contract.instances import RepeatedKeys
 from contract.parameters import Parameter, parameter_errors
 from contract.repository import PREVIOUS, valid_name
 from contract.suggestions import Suggestions
-from contract.training import DERIVED_METRICS, GENERIC_RECIPE, KINDS, METRICS, Gate, TrainingRequest
+from contract.training import (
+    ACCEPTABLE,
+    DERIVED_METRICS,
+    GENERIC_RECIPE,
+    KINDS,
+    METRICS,
+    SIGNATURE,
+    Gate,
+    TrainingRequest,
+)
 from contract.training_columns import resolve_columns
 from contract.wording import shown
 from gateway.protocols import native
 from gateway.refusals import Reason, Refusal, did_you_mean
 
 _MAX_NAME, _MAX_NOTES, _MAX_PATH, _MAX_FEATURES, _MAX_DEPTH = 256, 4000, 1024, 10_000, 20
-_KEYS = ("recipe", "parameters", "target", "features", "id_field", "kinds", "alias", "gate", "notes", "data")
+_KEYS = ("recipe", "parameters", "target", "features", "id_field", "kinds", "alias", "gate", "accept", "notes", "data")
 
 
 _TEXTS = frozenset({"recipe", "target", "id_field", "alias", "notes"})
@@ -78,6 +88,7 @@ def training_request(
         id_field=_text(given, "id_field", _MAX_NAME, errors),
         alias=_alias(given.get("alias", "current"), errors),
         gate=_gate(given, errors),
+        accept=_accept(given.get("accept", []), errors),
         notes=_text(given, "notes", _MAX_NOTES, errors, empty=True) or "",
         upload=upload,
         upload_name=upload_name or None,
@@ -247,20 +258,43 @@ def _kinds(given: Mapping[str, Any], errors: _Errors) -> Mapping[str, str]:
 
 
 def _alias(value: object, errors: _Errors) -> str:
+    if problem := alias_problem(value):
+        errors.add("alias", "not_an_alias", problem)
+    return "" if problem else str(value)
+
+
+def alias_problem(value: object) -> str | None:
+    """Return why a new version cannot get this alias, or None."""
     if isinstance(value, str) and valid_name(value) and not value.isdigit() and value != PREVIOUS:
-        return value
+        return None
     hint = (
         "previous follows current by itself"
         if value == PREVIOUS
         else "it takes lower-case letters, digits, _ and -, and not digits alone"
     )
-    errors.add("alias", "not_an_alias", f"{shown(value)} cannot be an alias: {hint}")
-    return ""
+    return f"{shown(value)} cannot be an alias: {hint}"
+
+
+def _accept(value: object, errors: _Errors) -> Sequence[str]:
+    if problem := accept_problem(value):
+        errors.add("accept", "unknown_value", problem)
+    return [] if problem else list(dict.fromkeys(cast("list[str]", value)))
+
+
+def accept_problem(value: object) -> str | None:
+    """Return why the gate cannot take this as what is accepted of a new version, or None."""
+    words = value if isinstance(value, list) else [value]
+    wrong = [word for word in words if not isinstance(word, str) or word not in ACCEPTABLE]
+    if isinstance(value, list) and not wrong:
+        return None
+    return (
+        f'accept must be a list of {", ".join(ACCEPTABLE)}, such as ["{SIGNATURE}"]; it has {shown([*wrong, value][0])}'
+    )
 
 
 def _gate(given: Mapping[str, Any], errors: _Errors) -> Gate:
     gate = _object(given, "gate", errors)
-    _unknown(gate, ("metric", "floor", "margin"), "gate", errors)
+    _unknown(gate, [field.name for field in dataclasses.fields(Gate)], "gate", errors)
     numbers: dict[str, float | None] = {}
     for key in ("floor", "margin"):
         value = numbers[key] = gate.get(key)
@@ -273,7 +307,11 @@ def _gate(given: Mapping[str, Any], errors: _Errors) -> Gate:
         hint = did_you_mean(metric, METRICS, errors.suggestions)
         message = f"{shown(metric)} is not a metric{hint}; the metrics are {', '.join(METRICS)}"
         errors.add("gate.metric", "unknown_metric", message)
-    return Gate(metric, numbers["floor"], numbers["margin"])
+    required = gate.get("require_comparison")
+    if required is not None and not isinstance(required, bool):
+        message = f"gate.require_comparison must be true or false; it is {shown(required)}"
+        errors.add("gate.require_comparison", "not_a_boolean", message)
+    return Gate(metric, numbers["floor"], numbers["margin"], required is True)
 
 
 def _is_number(value: object) -> bool:

@@ -93,7 +93,8 @@ def test_every_part_of_a_request_arrives(client: FlaskClient, trainer_queue: Tra
         "id_field": "Loan_ID",
         "kinds": {"zip": "string", "day": "datetime_day_first"},
         "alias": "canary",
-        "gate": {"metric": "accuracy", "floor": 0.7, "margin": 0},
+        "gate": {"metric": "accuracy", "floor": 0.7, "margin": 0, "require_comparison": True},
+        "accept": ["signature"],
         "notes": "ä",
         "data": {"path": "2026/loan.csv"},
     }
@@ -105,11 +106,12 @@ def test_every_part_of_a_request_arrives(client: FlaskClient, trainer_queue: Tra
         ["a", "b"],
         "Loan_ID",
         "canary",
-        Gate("accuracy", 0.7, 0),
+        Gate("accuracy", 0.7, 0, require_comparison=True),
         "ä",
         None,
         "2026/loan.csv",
         kinds={"zip": "string", "day": "datetime_day_first"},
+        accept=["signature"],
     )
 
 
@@ -151,6 +153,9 @@ def test_a_model_without_a_recipe_is_trained_by_the_generic_one(
         ({"gate": {"floor": "0.7"}}, "gate.floor", "finite number"),
         ({"gate": {"floor": True}}, "gate.floor", "finite number"),
         ({"gate": {"margin": -1}}, "gate.margin", "0 or more"),
+        ({"gate": {"require_comparison": 1}}, "gate.require_comparison", "must be true or false"),
+        ({"accept": "signature"}, "accept", 'a list of signature, such as ["signature"]'),
+        ({"accept": ["signature", "all"]}, "accept", "it has 'all'"),
         ({"gate": {"metric": "acuracy"}}, "gate.metric", "did you mean 'accuracy'?"),
         ({"notes": "x\0"}, "notes", "must be text"),
         ({"data": "loan.csv"}, "data", '{"path": "…"}'),

@@ -6,6 +6,7 @@ import json
 import random
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,13 @@ from trainer.training.train import train
 pytestmark = pytest.mark.usefixtures("unverified", "unreported")
 
 NO_GATE = Gate()
+ACCEPT = ("signature",)
 RECIPE = """
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.tree import DecisionTreeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.preprocessing import OneHotEncoder
@@ -39,12 +43,13 @@ from contract.manifest import InputFormat
 from trainer.recipe import recipe
 
 @recipe(test_size=0.25, input_format=InputFormat.DATAFRAME)
-def fit(X, y, *, deaf: bool = False, broken: bool = False):
+def fit(X, y, *, deaf: bool = False, broken: bool = False, constant: bool = False, trees: bool = False):
     words = make_column_selector(dtype_include=[object, "string"])
     columns = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), words), remainder="passthrough")
     draw = np.random.default_rng(1)
     y = draw.permutation(y) if deaf else y
     model = RidgeCV() if y.dtype.kind == "f" else LogisticRegression()
+    model = DummyClassifier() if constant else DecisionTreeClassifier(max_depth=3) if trees else model
     fitted = make_pipeline(columns, model).fit(X, y)
     if broken:
         del fitted.steps[-1][1].coef_
@@ -63,11 +68,16 @@ class Trainer:
         self.log: list[str] = []
 
     def train(
-        self, table: list[dict[str, Any]], gate: Gate = NO_GATE, target: str = "z", **parameters: Any
+        self,
+        table: list[dict[str, Any]],
+        gate: Gate = NO_GATE,
+        target: str = "z",
+        accept: Sequence[str] = (),
+        **parameters: Any,
     ) -> TrainingResult:
         lines = [",".join(table[0]), *(",".join(map(str, row.values())) for row in table)]
         (self.folder / "data/t.csv").write_text("\n".join(lines) + "\n")
-        request = TrainingRequest("m", "mine", parameters, target=target, path="t.csv", gate=gate)
+        request = TrainingRequest("m", "mine", parameters, target=target, path="t.csv", gate=gate, accept=accept)
         settings = Settings(models_dir=self.models, data_dir=self.folder / "data", recipes_dir=self.folder / "recipes")
         return train(request, settings, lambda _: None, self.log.append, self._promote)
 
@@ -192,6 +202,68 @@ def test_a_worse_version_gets_no_alias_and_the_reason_names_the_request_that_pro
     assert trainer.train(rows, Gate(margin=10.0, floor=0.0), deaf=True).promoted
 
 
+def test_a_version_that_callers_would_have_to_change_for_gets_no_alias_unless_that_is_accepted(
+    trainer: Trainer,
+) -> None:
+    rows = table(400)
+    trainer.train(rows)
+    renamed = [{"a_new": row["a"], **{name: row[name] for name in "bwz"}} for row in rows]
+    again = trainer.train(renamed)
+    assert not again.promoted and trainer.current == 1
+    assert str(again.reason).startswith("callers of version 1 have to change something: 'a_new' is needed (")
+    assert '("accept": ["signature"] or --accept-signature promotes such a version)' in str(again.reason)
+    assert again.comparison is None
+    narrow = [row for row in rows if row["w"] != "p"]
+    found = trainer.train(narrow)
+    assert not found.promoted and "'w' no longer takes 'p'" in str(found.reason)
+    assert trainer.train(narrow, accept=ACCEPT).promoted and trainer.current == 4
+
+
+def test_a_version_that_is_worse_and_breaks_callers_is_refused_for_both(trainer: Trainer) -> None:
+    rows = table(800)
+    trainer.train(rows)
+    more = [{**row, "more": round(row["a"] - row["b"], 6)} for row in rows]
+    found = trainer.train(more, deaf=True)
+    assert "'more' is needed" in str(found.reason) and "; it is no better than always giving" in str(found.reason)
+    found = trainer.train(more, accept=ACCEPT, deaf=True)
+    assert not found.promoted and str(found.reason).startswith("it is no better than always giving")
+
+
+def test_another_estimator_may_lack_methods_which_is_a_remark(trainer: Trainer) -> None:
+    rows = table(400)
+    trainer.train(rows)
+    found = trainer.train(rows, Gate(margin=1.0), trees=True)
+    assert found.promoted
+    gone = "callers of version 1 have to change something: there is no decision_function any more"
+    assert gone in found.remarks
+
+
+def test_a_version_that_always_gives_one_answer_does_not_replace_a_better_one_that_it_cannot_be_compared_with(
+    trainer: Trainer,
+) -> None:
+    rows = table(400)
+    trainer.train(rows)
+    shutil.rmtree(trainer.models / "m/versions/1/report")
+    found = trainer.train(rows, constant=True)
+    assert not found.promoted and found.verdict.startswith("Cannot be compared with version 1")
+    assert str(found.reason).startswith("it is no better than always giving the same answer: accuracy is ")
+    (trainer.models / "m/aliases.json").write_text('{"current": 2}')
+    shutil.rmtree(trainer.models / "m/versions/2/report")
+    assert trainer.train(rows, constant=True).promoted
+
+
+def test_a_gate_may_require_a_comparison(trainer: Trainer) -> None:
+    rows = table(150)
+    strict = Gate(require_comparison=True)
+    assert trainer.train(rows, strict).promoted
+    found = trainer.train(rows, strict)
+    assert not found.promoted and str(found.reason).startswith(
+        "it cannot be compared with version 1: only 38 held-out rows are new to both versions;"
+    )
+    assert "; the gate requires a comparison; to promote it anyway: PUT " in str(found.reason)
+    assert trainer.train(table(800), strict).promoted
+
+
 def test_the_same_training_again_is_as_good_and_promoted(trainer: Trainer) -> None:
     rows = [{**row, "z": row["a"] * 2 + row["b"] + n % 5} for n, row in enumerate(table(400))]
     trainer.train(rows)
@@ -213,11 +285,11 @@ def test_a_version_trained_on_useless_columns_does_not_pass(trainer: Trainer) ->
 def test_a_previous_version_that_predicts_something_else_or_cannot_predict_is_reported(trainer: Trainer) -> None:
     rows = table(400)
     trainer.train(rows)
-    numbers = trainer.train(rows, target="a")
+    numbers = trainer.train(rows, target="a", accept=ACCEPT)
     assert "Cannot be compared with version 1: version 1 predicts a class, the new one a number." in numbers.verdict
-    other = trainer.train([{**row, "z": f"{row['z']}!"} for row in rows])
+    other = trainer.train([{**row, "z": f"{row['z']}!"} for row in rows], accept=ACCEPT)
     assert "Cannot be compared with version 2: version 2 predicts a number" in other.verdict
-    words = trainer.train(rows)
+    words = trainer.train(rows, accept=ACCEPT)
     assert "Cannot be compared with version 3: version 3 has none of the new version's classes." in words.verdict
     manifest = trainer.models / "m/versions/4/manifest.json"
     text = manifest.read_text()

@@ -66,6 +66,30 @@ def test_a_version_is_not_promoted_under_a_margin_if_the_previous_one_cannot_be_
     assert objection(Gate(), {"accuracy": 0.3, "baseline_accuracy": 0.6}, FIRST) is None
 
 
+def test_a_version_whose_callers_have_to_change_something_does_not_pass_unless_that_is_accepted() -> None:
+    changed = dataclasses.replace(PREVIOUS, changes=["'a' is needed", "'b' may no longer be null"])
+    assert objection(Gate(), METRICS, changed) == (
+        "callers of version 1 have to change something: 'a' is needed; 'b' may no longer be null"
+        ' ("accept": ["signature"] or --accept-signature promotes such a version)'
+    )
+    assert objection(Gate(), METRICS, changed, ["signature"]) is None
+    worse = dataclasses.replace(WORSE, changes=changed.changes)
+    both = objection(Gate(), METRICS, worse)
+    assert both is not None and both.startswith("callers of ") and "; it is significantly worse than" in both
+    figures = compared(Gate(), METRICS, worse)
+    assert figures and not figures.decisive
+    figures = compared(Gate(), METRICS, worse, ["signature"])
+    assert figures and figures.decisive
+
+
+def test_a_gate_that_requires_a_comparison_refuses_what_cannot_be_compared() -> None:
+    strict = Gate(require_comparison=True)
+    assert objection(strict, METRICS, FIRST) == (
+        "it cannot be compared with version 1: it is mute; the gate requires a comparison"
+    )
+    assert objection(strict, METRICS, None) is None and objection(strict, METRICS, PREVIOUS) is None
+
+
 def test_a_significantly_worse_version_does_not_pass_unless_a_margin_is_given() -> None:
     for gate in (Gate(), Gate(floor=0.5)):
         assert objection(gate, METRICS, WORSE) == (

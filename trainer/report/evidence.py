@@ -39,8 +39,10 @@ class Comparison:
     `previous` the other one's, both empty without such rows or if the other version cannot predict them. `loss` is what
     was compared row by row ("log loss", "squared error", "share of errors"), `loss_now` and `loss_before` its means;
     `p_worse` and `p_better` are the one-sided p-values of the paired test. Without a result, `outcome` is None and
-    `missing` is the reason: "there are 12 held-out rows that are new to both, and it takes 50". `actual` are the
-    targets of the rows, `now` and `before` the answers of both versions to them.
+    `missing` is the reason: "there are 12 held-out rows that are new to both, and it takes 50". `one_answer`: without
+    a result, it was still measured that the new version always gives the same answer, and that the other one is better.
+    `changes` are what callers of `version` have to change (`contract.signature_changes`). `actual` are the targets of
+    the rows, `now` and `before` the answers of both versions to them.
     """
 
     version: int
@@ -54,6 +56,8 @@ class Comparison:
     p_better: float | None = None
     outcome: Outcome | None = None
     missing: str | None = None
+    one_answer: bool = False
+    changes: Sequence[str] = ()
     actual: Any = None
     now: Answers | None = None
     before: Answers | None = None

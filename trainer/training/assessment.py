@@ -11,6 +11,7 @@ from contract.manifest import ModelManifest
 from contract.metrics import data_look_wrong
 from contract.repository import Repository
 from contract.signature import OutputKind
+from contract.signature_changes import signature_changes
 from contract.training import TrainingRequest
 from contract.wording import shown
 from scoring.estimators import predict_matrix
@@ -45,9 +46,9 @@ def assess(
     doubt = question(metrics, len(y)) if fitted.held_out else None
     if doubt:
         run.remark(doubt)
-    previous, comparison = _compared(fitted, data, request.alias, models, trust)
+    previous, comparison = _compared(fitted, data, run, request.alias, models, trust)
     summary = verdict(metrics, comparison, more["leaks"], doubted=doubt is not None)
-    refused = objection(request.gate, metrics, comparison)
+    refused = objection(request.gate, metrics, comparison, request.accept)
     if wrong := _data_look_wrong(comparison):
         run.remark(wrong)
         refused = refused or (wrong if request.gate.floor is None else None)
@@ -67,7 +68,7 @@ def assess(
 
 
 def _compared(
-    fitted: FittedModel, data: TrainingRows, alias: str, models: Path, trust: Trust
+    fitted: FittedModel, data: TrainingRows, run: Run, alias: str, models: Path, trust: Trust
 ) -> tuple[ModelManifest | None, Comparison | None]:
     """Return the manifest of the version that has `alias`, if it can be read, and the comparison with it."""
     repository, name = Repository(models), fitted.draft.name
@@ -76,9 +77,14 @@ def _compared(
         return None, None
     comparison = compare(repository, trust, version, fitted, data)
     try:
-        return repository.manifest(name, version), comparison
+        previous = repository.manifest(name, version)
     except ModelgateError:
         return None, comparison
+    changes = signature_changes(previous.signature, fitted.draft.signature)
+    # A recipe that compares estimators promises what all of them have, and another one may be the best each time.
+    for change in changes.methods:
+        run.remark(f"callers of version {version} have to change something: {change}")
+    return previous, dataclasses.replace(comparison, changes=[*changes.requests, *changes.answers])
 
 
 def _data_look_wrong(comparison: Comparison | None) -> str | None:

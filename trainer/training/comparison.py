@@ -9,6 +9,7 @@ are right or wrong this is McNemar's test.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from math import erfc, sqrt
 from typing import Any
@@ -20,6 +21,7 @@ from contract.errors import InvalidInstances, ModelgateError
 from contract.instances import Grid
 from contract.jobs import Row
 from contract.manifest import ModelManifest
+from contract.metrics import beats_baselines, missed_baselines
 from contract.repository import Repository
 from contract.signature import Output, OutputKind, Signature
 from scoring.artifacts import load
@@ -36,6 +38,8 @@ LEVEL = 0.05
 """The significance level of the one-sided tests."""
 FEWEST_ROWS = 50
 """With fewer rows only large differences are significant."""
+FEWEST_OTHERS = 20
+"""With fewer rows of other targets than the most frequent one, a version may give one answer by chance."""
 LEAST = 1e-4
 """The lower bound of probabilities in a log loss: one confident wrong prediction must not outweigh all others."""
 FEW_ROWS, SIGNS, SEED = 1000, 5000, 0
@@ -51,15 +55,17 @@ def compare(repository: Repository, trust: Trust, version: int, new: FittedModel
     `data` are all rows of the new one. Raises nothing but MemoryError.
     """
     try:
-        return _compared(repository, trust, version, new, data)
-    except CannotCompare as reason:
-        return Comparison(version, missing=str(reason))
-    except ModelgateError as error:
-        return Comparison(version, missing=str(error))
+        found = _compared(repository, trust, version, new, data)
+    except (CannotCompare, ModelgateError) as reason:
+        found = Comparison(version, missing=str(reason))
     except MemoryError:
         raise
     except Exception as error:
-        return Comparison(version, missing=f"version {version} raised {type(error).__name__}: {error}")
+        found = Comparison(version, missing=f"version {version} raised {type(error).__name__}: {error}")
+    if found.outcome is None and _gives_one_answer(new):
+        with suppress(Exception):  # then `found` says why it cannot be asked
+            found = replace(found, one_answer=_is_better_than_that(repository, trust, version, new, data))
+    return found
 
 
 def _compared(repository: Repository, trust: Trust, version: int, new: FittedModel, data: TrainingRows) -> Comparison:
@@ -76,10 +82,7 @@ def _compared(repository: Repository, trust: Trust, version: int, new: FittedMod
     places, rows = _unseen(manifest, known, new, data)
     y = new.y[places]
     now = Answers(*predict_matrix(new.estimator, take_rows(new.X, places), output.probabilities), output)
-    estimator = load(manifest, repository.version_dir(manifest.name, version), trust)
-    artifact = manifest.artifact
-    X = to_matrix(rows, manifest.signature, artifact.input_format, artifact.input_dtype)
-    before = Answers(*predict_matrix(estimator, X, old_output.probabilities), old_output)
+    before = _answers(repository, trust, manifest, rows)
     loss, ours, theirs = _losses(y, now, before)
     return _with_outcome(
         Comparison(
@@ -96,6 +99,38 @@ def _compared(repository: Repository, trust: Trust, version: int, new: FittedMod
         ),
         ours - theirs,
     )
+
+
+def _answers(repository: Repository, trust: Trust, manifest: ModelManifest, rows: Sequence[Row]) -> Answers:
+    """Return the answers of a version to rows in the order of its signature."""
+    estimator = load(manifest, repository.version_dir(manifest.name, manifest.version), trust)
+    artifact, signature = manifest.artifact, manifest.signature
+    X = to_matrix(rows, signature, artifact.input_format, artifact.input_dtype)
+    return Answers(*predict_matrix(estimator, X, signature.output.probabilities), signature.output)
+
+
+def _gives_one_answer(new: FittedModel) -> bool:
+    """Return whether the new version gives the same answer to all rows that were tested, although enough of them have
+    other targets, and is no better for it."""
+    _, counts = np.unique(new.y[new.tested_on], return_counts=True)
+    if not missed_baselines(new.draft.metrics) or counts.sum() - counts.max() < FEWEST_OTHERS:
+        return False
+    predicted, _ = predict_matrix(new.estimator, take_rows(new.X, new.tested_on), False)
+    return len(np.unique(predicted)) == 1
+
+
+def _is_better_than_that(
+    repository: Repository, trust: Trust, version: int, new: FittedModel, data: TrainingRows
+) -> bool:
+    """Return whether `version` is better than always giving the same answer: by its own metrics, or if it was imported
+    without any, on the rows that were tested."""
+    manifest = repository.manifest(new.draft.name, version)
+    if manifest.metrics:
+        return beats_baselines(manifest.metrics)
+    taken, rows = _accepted_by([data.rows[place] for place in new.tested_on], new.draft.signature, manifest)
+    y = new.y[new.tested_on][taken]
+    answers = _answers(repository, trust, manifest, rows)
+    return beats_baselines(measure(y, answers.predicted, answers.table, answers.output))
 
 
 def _check_outputs(version: int, new: Output, old: Output) -> None:

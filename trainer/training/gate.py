@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from contract.metrics import TRAINING, baseline_of, is_better, lower_is_better, missed_baselines
-from contract.training import ComparedFigures, Gate
+from contract.signature_changes import some
+from contract.training import SIGNATURE, ComparedFigures, Gate
 from contract.wording import shown
 from trainer.report.evidence import Comparison, Leak, Outcome
 
@@ -14,14 +16,25 @@ ROUNDING = 1e-9
 Metrics = Mapping[str, float]
 
 
-def objection(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> str | None:
+def objection(gate: Gate, metrics: Metrics, comparison: Comparison | None, accept: Collection[str] = ()) -> str | None:
     """Return why a version with `metrics` is not promoted, or None. `comparison` is None without a version to
     replace.
 
-    If the two versions can be compared, the new one must be better than always giving the same answer and not
-    significantly worse than the other one. A `floor` replaces the first condition, a `margin` the second.
+    Callers of the other version must not have to change anything, unless `accept` has SIGNATURE. If the two versions
+    can be compared, the new one must be better than always giving the same answer and not significantly worse than the
+    other one. A `floor` replaces the first condition, a `margin` the second.
     """
-    return _alone(gate, metrics, comparison) or _beside_the_other(gate, metrics, comparison)
+    figures = _alone(gate, metrics, comparison) or _beside_the_other(gate, metrics, comparison)
+    return "; ".join(filter(None, (_breaks_callers(comparison, accept), figures))) or None
+
+
+def _breaks_callers(comparison: Comparison | None, accept: Collection[str]) -> str | None:
+    if comparison is None or not comparison.changes or SIGNATURE in accept:
+        return None
+    return (
+        f"callers of version {comparison.version} have to change something: {some(comparison.changes)}"
+        f' ("accept": ["{SIGNATURE}"] or --accept-{SIGNATURE} promotes such a version)'
+    )
 
 
 def _alone(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> str | None:
@@ -33,16 +46,21 @@ def _alone(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> str |
 
 def _beside_the_other(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> str | None:
     """Return the objection that the version is worse than the one that it would replace."""
-    return _beyond_margin(gate, metrics, comparison) if gate.margin is not None else _beyond_chance(comparison)
+    return _not_compared(gate, comparison) or (
+        _beyond_margin(gate, metrics, comparison) if gate.margin is not None else _beyond_chance(comparison)
+    )
 
 
-def compared(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> ComparedFigures | None:
+def compared(
+    gate: Gate, metrics: Metrics, comparison: Comparison | None, accept: Collection[str] = ()
+) -> ComparedFigures | None:
     """Return the one figure of both versions that tells most about the gate's decision; None if they have none in
     common."""
     if comparison is None or comparison.metrics is None or comparison.previous is None:
         return None
     now, before = comparison.metrics, comparison.previous
-    decisive = not _alone(gate, metrics, comparison) and bool(_beside_the_other(gate, metrics, comparison))
+    refused = objection(gate, metrics, comparison, accept)
+    decisive = refused is not None and refused == _beside_the_other(gate, metrics, comparison)
     name = _metric(gate, metrics) if gate.margin is not None else next(iter(metrics), "")
     if name not in now or name not in before:
         return None
@@ -104,7 +122,7 @@ def words(name: str) -> str:
 
 def _cannot_apply(gate: Gate, metrics: Metrics) -> str | None:
     """Return an objection if the metric of the gate is missing, or not of held-out rows."""
-    if gate == Gate():
+    if replace(gate, require_comparison=False) == Gate():
         return None
     name = _metric(gate, metrics)
     if name not in metrics:
@@ -124,13 +142,21 @@ def _below_floor(gate: Gate, metrics: Metrics) -> str | None:
 
 def _below_baseline(metrics: Metrics, comparison: Comparison | None) -> str | None:
     """Return an objection if the version is no better than always giving the same answer."""
-    if comparison is None or comparison.outcome is None:
+    if comparison is None or (comparison.outcome is None and not comparison.one_answer):
         return None
     missed = missed_baselines(metrics)
     figures = " and ".join(
         f"{words(name)} is {metrics[name]:.4g} against {other:.4g}" for name, other in missed.items()
     )
     return f"it is no better than always giving the same answer: {figures}" if missed else None
+
+
+def _not_compared(gate: Gate, comparison: Comparison | None) -> str | None:
+    if not gate.require_comparison or comparison is None or comparison.outcome is not None:
+        return None
+    return (
+        f"it cannot be compared with version {comparison.version}: {comparison.missing}; the gate requires a comparison"
+    )
 
 
 def _beyond_chance(comparison: Comparison | None) -> str | None:

@@ -83,7 +83,7 @@ def train(
             evidence.headline,
             evidence.verdict,
             evidence.remarks,
-            compared(request.gate, evidence.draft.metrics, evidence.comparison),
+            compared(request.gate, evidence.draft.metrics, evidence.comparison, request.accept),
             phases.tried,
         )
 

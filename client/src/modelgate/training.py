@@ -27,6 +27,7 @@ def train(
     recipe: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     gate: Mapping[str, Any] | None = None,
+    accept: Sequence[str] | None = None,
     alias: str | None = None,
     notes: str | None = None,
     progress: bool | None = None,
@@ -37,9 +38,9 @@ def train(
     `data`: a DataFrame, or the name of a CSV file; without it the data of the recipe. `target`: the column to predict.
     `features`: the columns to learn from, by default all others. `id_field`: the column that identifies a row.
     `kinds`: the kinds of columns where they should not be inferred. `gate`: what the version must reach to be promoted:
-    `{"floor": 0.7}`. `progress`: show a bar while the rows are sent; by default in a terminal and in a notebook.
-    `on_sent` gets the bytes sent and their total instead. Ctrl-C cancels the training, also before the server has
-    answered. Raises `ModelgateError`.
+    `{"floor": 0.7}`. `accept=["signature"]`: promote it even if callers have to change something. `progress`: show a
+    bar while the rows are sent; by default in a terminal and in a notebook. `on_sent` gets the bytes sent and their
+    total instead. Ctrl-C cancels the training, also before the server has answered. Raises `ModelgateError`.
 
     >>> from modelgate import Client
     >>> run = Client().train("iris").wait()
@@ -54,6 +55,7 @@ def train(
         "recipe": recipe,
         "parameters": None if parameters is None else dict(parameters),
         "gate": None if gate is None else dict(gate),
+        "accept": None if accept is None else list(accept),
         "alias": alias,
         "notes": notes,
     }

@@ -238,12 +238,13 @@ def facts_of(models: Path, version: int, facts: dict[str, Any]) -> None:
 
 def test_a_promotion_to_other_inputs_names_what_callers_have_to_change(browser: Browser, models: Path) -> None:
     same = "no caller has to change anything"
-    write_version(models, "sum", Sum(), numbers("a", "b"), version=2)
-    write_version(models, "sum", Sum(), numbers("a", "rooms"), version=3)
-    (models / "sum" / "aliases.json").write_text('{"current": 1}')
-    assert same in browser.get("/ui/models/sum/versions/2/promote").text
-    page = words(browser.get("/ui/models/sum/versions/3/promote").text)
-    assert "Callers must also send rooms. Not used any more: b." in page and same not in page
+    for version, inputs in ((2, "ab"), (3, "ab"), (4, ("a", "rooms")), (5, "a")):
+        write_version(models, "sum", Sum(), numbers(*inputs), version=version)
+    (models / "sum" / "aliases.json").write_text('{"current": 2}')
+    pages = [words(browser.get(f"/ui/models/sum/versions/{version}/promote").text) for version in (3, 4, 5)]
+    assert same in pages[0] and same not in pages[1] + pages[2]
+    assert "Callers have to change something" in pages[1] and "'rooms' is needed. Not used any more: b." in pages[1]
+    assert "Callers have to" not in pages[2] and "Not used any more: b." in pages[2]
 
 
 def test_a_refused_version_that_became_current_was_promoted_by_hand(browser: Browser, models: Path) -> None:

@@ -35,6 +35,12 @@ class TrainingOptions:
     floor: Annotated[float | None, _option("The gate: the least value of the metric.")] = None
     margin: Annotated[float | None, _option("The gate: by how much the metric may be worse than now.")] = None
     metric: Annotated[str | None, _option("The metric of the gate; by default the most telling one.")] = None
+    require_comparison: Annotated[
+        bool, _option("The gate: the version can be compared with the one it replaces.", None, "--require-comparison")
+    ] = False
+    accept_signature: Annotated[
+        bool, _option("Promote it even if callers have to change something.", None, "--accept-signature")
+    ] = False
     alias: Annotated[str | None, _option("The alias that the version gets; by default current.", "NAME")] = None
     notes: Annotated[str | None, _option("A remark that the version keeps.", "TEXT")] = None
 
@@ -48,7 +54,16 @@ class TrainingOptions:
             "parameters": {"estimator": self.estimator} if self.estimator else None,
             "recipe": self.recipe,
             "data": {"path": self.path} if self.path else None,
-            "gate": given({"floor": self.floor, "margin": self.margin, "metric": self.metric}) or None,
+            "gate": given(
+                {
+                    "floor": self.floor,
+                    "margin": self.margin,
+                    "metric": self.metric,
+                    "require_comparison": self.require_comparison or None,
+                }
+            )
+            or None,
+            "accept": ["signature"] if self.accept_signature else None,
             "alias": self.alias,
             "notes": self.notes,
         }
