@@ -105,7 +105,7 @@ class Parts:
     @cached_property
     def outbox(self) -> Outbox:
         """Has a source for each report of this process."""
-        outbox, presence = Outbox(self.connection), Presence(socket.gethostname())
+        outbox, presence = Outbox(self.connection), Presence(f"{socket.gethostname()}:{self.settings.port}")
         for source in (self.receipts, self.counts.steps, self.repetitions.steps, self.uses, presence.steps):
             outbox.add_source(source)
         return outbox

@@ -32,7 +32,20 @@ def test_no_metric_has_a_label_that_a_caller_chooses() -> None:
     labels = {label for metric in table.METRICS for label in metric.labels}
     assert labels <= {
         *("route", "method", "status", "code", "model", "alias", "version"),
-        *("worker", "part", "queue", "group", "became", "left", "result", "purpose", "state", "outcome"),
+        *(
+            "worker",
+            "part",
+            "queue",
+            "group",
+            "became",
+            "left",
+            "result",
+            "purpose",
+            "state",
+            "outcome",
+            "kind",
+            "folder",
+        ),
     }
 
 

@@ -18,8 +18,8 @@ from tests.flow.preloaded import build_clock
 
 LINE_HEAD = re.compile(r"^(\w+): \d{4}-\S+ (?=[A-Z]+ )")
 HEAD = (
-    "| fault | accepted | refused | lost | longest gap | well again after | `/health/ready` within 5 s |"
-    " metrics | log |\n|---|---|---|---|---|---|---|---|---|"
+    "| fault | accepted | refused | lost | longest gap | well again after | `/health/ready` |"
+    " `/v1/system` | metrics | alert | log |\n|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -40,13 +40,13 @@ def main() -> int:
 
 def run_all(faults: Sequence[Fault]) -> Iterator[Row]:
     """Run the faults. Those with the same kind of clock share their processes, until a row does not hold."""
-    for clocked, group in itertools.groupby(faults, key=lambda fault: fault.clock):
+    for (clocked, timeout), group in itertools.groupby(faults, key=lambda fault: (fault.clock, fault.predict_timeout)):
         waiting = list(group)
         while waiting:
-            yield from run_on_one_stage(waiting, clocked)
+            yield from run_on_one_stage(waiting, clocked, timeout)
 
 
-def run_on_one_stage(waiting: list[Fault], clocked: bool) -> Iterator[Row]:
+def run_on_one_stage(waiting: list[Fault], clocked: bool, timeout: int) -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
         folder = Path(name)
         clock = build_clock(folder) if clocked else None
@@ -54,7 +54,7 @@ def run_on_one_stage(waiting: list[Fault], clocked: bool) -> Iterator[Row]:
             say(f"left out without a C compiler: {', '.join(fault.name for fault in waiting)}")
             waiting.clear()
             return
-        with start_stage(folder, clock) as stage:
+        with start_stage(folder, clock, timeout) as stage:
             while waiting:
                 fault, began = waiting.pop(0), time.monotonic()
                 row = run(fault, stage)
@@ -73,10 +73,16 @@ def markdown(row: Row) -> str:
         f"{row.longest_gap:.1f} s",
         f"{row.recovered_after:.1f} s",
         row.ready.replace("; try again", ""),
-        f"`{row.metric}`" if row.metric else "",
-        f"`{LINE_HEAD.sub('', row.line)[:120]}`" if row.line else "",
+        code(row.system),
+        code(row.metric),
+        code(row.alert),
+        code(LINE_HEAD.sub("", row.line)[:120]),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def code(text: str) -> str:
+    return f"`{text}`" if text else "–"
 
 
 def say(text: str) -> None:

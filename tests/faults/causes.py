@@ -13,7 +13,7 @@ from typing import Any
 import requests
 
 from tests.faults.stage import Stage
-from tests.flow.estimators import POISON
+from tests.flow.estimators import HANGS, POISON
 from tests.support import until
 
 Cause = Callable[[Stage], AbstractContextManager[None]]
@@ -113,6 +113,26 @@ def no_worker(stage: Stage) -> Iterator[None]:
         yield
     finally:
         stage.absent.remove("worker")
+
+
+@contextmanager
+def no_trainer(stage: Stage) -> Iterator[None]:
+    """The only trainer is stopped, and nothing starts it again."""
+    stage.absent.add("trainer")
+    stage.trainer.stop()
+    try:
+        yield
+    finally:
+        stage.absent.remove("trainer")
+
+
+@contextmanager
+def no_second_gateway(stage: Stage) -> Iterator[None]:
+    stage.second.stop()
+    try:
+        yield
+    finally:
+        stage.second.start()
 
 
 # Redis
@@ -241,6 +261,17 @@ def poison_row(stage: Stage) -> Iterator[None]:
 def _ended(stage: Stage, job_id: str) -> dict[str, Any] | None:
     job: dict[str, Any] = stage.gateway.get(f"/v1/jobs/{job_id}").json()
     return job if job["status"] in ("succeeded", "failed") else None
+
+
+@contextmanager
+def hanging_model(stage: Stage) -> Iterator[None]:
+    """The model never returns for a row."""
+    response = stage.gateway.post("fast", {"a": HANGS})
+    assert response.status_code == 202, response.text
+    job_id = response.json()["id"]
+    yield
+    job = until(lambda: _ended(stage, job_id), "the job with the bad row has ended")
+    assert (job["status"], job["error"]["code"]) == ("failed", "timeout"), job
 
 
 @contextmanager

@@ -10,9 +10,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from tests.faults.rules import firing
 from tests.faults.stage import MODELS, Stage
-from tests.faults.table import NOTICED_AFTER, Fault
-from tests.faults.witness import Witness, contradictions, in_words
+from tests.faults.table import Fault
+from tests.faults.witness import Witness, contradictions, in_words, metrics
 from tests.flow.clients import Answer, Clients
 from tests.soak.ledger import Ledger
 from tests.support import until
@@ -38,6 +39,8 @@ class Row:
     ready: str = ""
     metric: str = ""
     line: str = ""
+    system: str = ""
+    alert: str = ""
     untrue: list[str] = field(default_factory=list)
 
 
@@ -55,7 +58,7 @@ def run(fault: Fault, stage: Stage) -> Row:
                 group.until_more(20, "before the fault", lambda answer: answer.accepted)
             witness.begin()
             with fault.cause(stage):
-                _linger(stage, witness.began + NOTICED_AFTER)
+                _linger(stage, witness.began + fault.noticed_after)
                 _see(row, witness, groups)
                 _linger(stage, witness.began + fault.seconds)
             repaired = time.monotonic()
@@ -76,9 +79,17 @@ def _linger(stage: Stage, end: float) -> None:
 
 
 def _see(row: Row, witness: Witness, groups: Sequence[Clients]) -> None:
-    """Note what an operator sees `NOTICED_AFTER` seconds after the fault."""
+    """Note what an operator sees `noticed_after` seconds after the fault."""
     probes, lines = witness.seen(time.monotonic()), witness.new_lines()
-    said, moved = in_words(probes), witness.moved()
+    said, now = in_words(probes), metrics(witness.stage)
+    moved, codes, alerts = witness.moved(now), witness.stage.system(), firing(witness.metrics, now)
+    row.system, row.alert = _first(row.fault.system, codes), _first(row.fault.alert, alerts)
+    if row.fault.system and not row.system:
+        row.untrue.append(f"/v1/system has {codes}, and not {row.fault.system}")
+    if row.fault.alert and not row.alert:
+        row.untrue.append(f"the alert {row.fault.alert} would not fire, but {alerts}")
+    if not row.fault.alert and alerts:
+        row.untrue.append(f"alerts would fire: {alerts}")
     row.ready = _first(row.fault.ready, said)
     row.metric, row.line = _first(row.fault.metric, moved), _first(row.fault.log, lines)
     if not row.ready:

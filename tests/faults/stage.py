@@ -30,9 +30,9 @@ MODELS = {"fast": 0.0002, "steady": 0.002}
 """The models under load: seconds a row."""
 
 SETTINGS = {
+    "EXPECTED_GATEWAYS": "2",
     "GATEWAY_PROCESSES": "2",
     "SUBMIT_TIMEOUT": "2",
-    "PREDICT_TIMEOUT": "3",
     "TRAIN_ON_START": "none",
     "WORKER_ID": "worker",
     "WORKERS": "2",
@@ -84,6 +84,7 @@ class Stage:
     folder: Path
     server: RedisProcess
     gateway: Gateway
+    second: Gateway
     cluster: WorkerCluster
     trainer: Trainer
     gateway_link: LossyProxy
@@ -147,6 +148,14 @@ class Stage:
         except (requests.RequestException, ValueError) as error:
             return 0, {"detail": type(error).__name__}
 
+    def system(self) -> list[str]:
+        """The codes of what is wrong by /v1/system; none without an answer."""
+        try:
+            response = requests.get(f"{self.gateway.address}/v1/system", timeout=5)
+            return [alert["code"] for alert in response.json()["alerts"]]
+        except (requests.RequestException, ValueError, KeyError):
+            return []
+
     def whole(self) -> bool:
         """Whether all processes are up, and the gateway says so."""
         self.keep()
@@ -181,7 +190,7 @@ class Stage:
 
 
 @contextmanager
-def start_stage(folder: Path, clock: Changeable | None = None) -> Iterator[Stage]:
+def start_stage(folder: Path, clock: Changeable | None = None, predict_timeout: int = 3) -> Iterator[Stage]:
     """Start everything, on `clock` if there is one, and wait until it serves."""
     clocked = {**clock.settings, **FOR_A_JUMPING_CLOCK} if clock else {}
     models = folder / "models"
@@ -190,6 +199,7 @@ def start_stage(folder: Path, clock: Changeable | None = None) -> Iterator[Stage
     settings = {
         **SETTINGS,
         **clocked,
+        "PREDICT_TIMEOUT": str(predict_timeout),
         "TRAINER_SECRET": str(secret_file(folder)),
         "SPOOL_DIR": str(folder / "spool"),
         "MODELS_DIR": str(models),
@@ -202,14 +212,17 @@ def start_stage(folder: Path, clock: Changeable | None = None) -> Iterator[Stage
         cluster = stack.enter_context(worker_cluster(server.url, models, folder))
         gateway = Gateway(links[0].url, models, folder / "gateway.log", settings)
         stack.callback(gateway.stop)
+        second = Gateway(links[0].url, models, folder / "gateway-2.log", {**settings, "GATEWAY_PROCESSES": "1"})
+        stack.callback(second.stop)
         environment = {**os.environ, **settings}
         trainer = Trainer({**environment, "REDIS_URL": server.url}, folder / "trainer.log").start()
         stack.callback(trainer.stop)
-        stage = Stage(folder, server, gateway, cluster, trainer, *links, environment, clock)
+        stage = Stage(folder, server, gateway, second, cluster, trainer, *links, environment, clock)
         for model in MODELS:
             stage.publish(model)
         stage.start_worker()
         gateway.start()
+        second.start()
         stack.callback(stage.end)
         stage.settle()
         yield stage

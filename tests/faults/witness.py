@@ -48,7 +48,8 @@ class Witness:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._ask)
         self._sizes: dict[Path, int] = {}
-        self._metrics: Mapping[str, float] = {}
+        self.metrics: Mapping[str, float] = {}
+        """Before the fault."""
 
     def __enter__(self) -> Witness:
         self._thread.start()
@@ -70,7 +71,7 @@ class Witness:
     def begin(self) -> None:
         """Note what the logs and the metrics are before the fault."""
         self._sizes = {path: path.stat().st_size for path in self.stage.logs().values() if path.exists()}
-        self._metrics = metrics(self.stage)
+        self.metrics = metrics(self.stage)
         self.began = time.monotonic()
 
     def seen(self, until: float) -> list[Probe]:
@@ -85,10 +86,9 @@ class Witness:
                 lines += [f"{service.split()[0]}: {line.strip()}" for line in log if not ACCESS.search(line)]
         return lines
 
-    def moved(self) -> list[str]:
-        """The series that have changed since `begin`, each with its value now."""
-        now = metrics(self.stage)
-        return [f"{name} {value:g}" for name, value in now.items() if value != self._metrics.get(name)]
+    def moved(self, now: Mapping[str, float]) -> list[str]:
+        """The series that have changed since `begin`, each with its value `now`."""
+        return [f"{name} {value:g}" for name, value in now.items() if value != self.metrics.get(name)]
 
 
 def metrics(stage: Stage) -> dict[str, float]:
