@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from redis import Redis
@@ -14,13 +15,16 @@ from broker.outbox import Outbox
 from broker.reading import read_jobs
 from broker.records import dumps
 from broker.scripts import Call, Scripts
-from broker.webhooks import DUE, ENDED
-from contract.jobs import Job
+from broker.webhooks import ENDED, MOST_WAITING
+from contract.jobs import Job, timestamp
 
 MODELS = "mg-events:models"
 
 CLAIM = 60.0
 """Seconds for which a sender has a delivery to itself, more than one try takes."""
+
+_PARTS = 11
+"""Values of each delivery that a claim returns."""
 
 MOST_TRIES_KEPT = 10
 """Tries that are shown of a delivery."""
@@ -45,25 +49,37 @@ class Ended:
 @dataclass(frozen=True)
 class Planned:
     """A delivery to make. Its `id` is always the same for an event and a subscription, whose name is `webhook` ('': the
-    job's own URL)."""
+    job's own URL). It takes turns with others of its `owner` and `host`. `body`: b'' for that of a job, which is made
+    of the job for each try."""
 
     id: str
     url: str
     webhook: str
     event: str
-    body: bytes
+    owner: str
+    host: str
+    at: str
+    model: str
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """A delivery that is due, of which `tries` have failed."""
+    """A delivery that is due, of which `tries` have failed. `body`: b'' for the end of the job `job_id`; `job`: as it
+    is now, None if it is gone."""
 
     id: str
     url: str
     webhook: str
     event: str
+    owner: str
+    host: str
+    at: str
+    model: str
+    job_id: str
     body: bytes
     tries: int
+    job: Job | None = None
 
 
 class Deliveries:
@@ -88,9 +104,10 @@ class Deliveries:
         jobs = read_jobs(self._scripts, [str(one[2]) for one in found])
         return [_ended(*one, job) for one, job in zip(found, jobs, strict=True)]
 
-    def plan(self, entry: bytes, job_id: str, planned: Sequence[Planned]) -> None:
-        """Make the deliveries of an end, and forget its report."""
-        self._run("plan_deliveries", entry, "", "", "", job_id, *_arguments(planned))
+    def plan(self, entry: bytes, job_id: str, planned: Sequence[Planned]) -> int:
+        """Make the deliveries of an end, and forget its report. Returns how many were given up, because too many of
+        their owner wait. Raises `OutOfMemoryError` if Redis is full; then the report stays."""
+        return self._run("plan_deliveries", entry, "", "", "", job_id, *_arguments(planned)) or 0
 
     def models(self) -> Mapping[str, str]:
         """Return the versions of each model as they were reported last, with the key '' once there are any."""
@@ -105,35 +122,38 @@ class Deliveries:
         another sender was faster."""
         return bool(self._run("plan_deliveries", "", model, before, after, "", *_arguments(planned)))
 
-    def claim(self, most: int) -> list[Delivery]:
-        """Return deliveries that are due, which no other sender gets for `CLAIM` seconds."""
-        found = self._run("claim_deliveries", most, round(CLAIM * 1000))
-        return [
-            Delivery(name.decode(), url.decode(), webhook.decode(), event.decode(), body, int(tries))
-            for name, url, webhook, event, body, tries in zip(*(found[start::6] for start in range(6)), strict=True)
-        ]
+    def claim(self, most: int, each_host: int, each_owner: int, in_flight: Iterable[Delivery]) -> list[Delivery]:
+        """Return deliveries that are due, which no other sender gets for `CLAIM` seconds. Owners take turns, and the
+        hosts of each; a host of an owner has `each_host` tries at a time at most, and an owner `each_owner`, with those
+        `in_flight`. Two round trips."""
+        held = [part for one in in_flight for part in (one.owner, one.host)]
+        found = self._run("claim_deliveries", most, round(CLAIM * 1000), each_host, each_owner, *held)
+        rows: Iterable[Any] = zip(*(found[start::_PARTS] for start in range(_PARTS)), strict=True)
+        values: list[list[Any]] = [[*map(bytes.decode, texts), body, int(tries or 0)] for *texts, body, tries in rows]
+        claimed = [Delivery(*one) for one in values]
+        of_jobs = [one.job_id for one in claimed if not one.body]
+        jobs = dict(zip(of_jobs, read_jobs(self._scripts, of_jobs), strict=True)) if of_jobs else {}
+        return [replace(one, job=jobs.get(one.job_id)) for one in claimed]
 
-    def postpone(self, delivery: Delivery, seconds: float) -> None:
-        """Let a claimed delivery be due again after `seconds`, without a try."""
-        now, micros = self._redis.time()
-        self._redis.zadd(DUE, {delivery.id: round((now + micros / 1e6 + seconds) * 1000)}, xx=True)
-
-    def note(
-        self, delivery: Delivery, status: str, attempt: Mapping[str, object], *, pause: float = 0, keep: float = 0
-    ) -> None:
+    def note(self, delivery: Delivery, status: str, attempt: Mapping[str, object], pause: float = 0) -> None:
         """Note a try, after which the delivery is `pending`, `delivered` or `failed`. It is due again after `pause`
-        seconds, or its record is kept for `keep` seconds."""
+        seconds, or its record is kept as long as its job."""
         number = delivery.tries + 1
-        times = (round(pause * 1000), max(1, round(keep)))
-        self._run("note_delivery", delivery.id, number, status, *times, dumps(attempt), MOST_TRIES_KEPT)
+        self._run("note_delivery", delivery.id, number, status, round(pause * 1000), dumps(attempt), MOST_TRIES_KEPT)
 
     def _run(self, name: str, *arguments: str | bytes | int | float) -> Any:
         (answer,) = self._outbox.send(self._scripts, [Call(name, arguments)])
         return answer
 
 
-def _arguments(planned: Sequence[Planned]) -> list[str | bytes]:
-    return [part for one in planned for part in (one.id, one.url, one.webhook, one.event, one.body)]
+def _arguments(planned: Sequence[Planned]) -> list[str | bytes | int]:
+    refusal = {
+        "at": timestamp(datetime.now(UTC)),
+        "status": None,
+        "error": f"{MOST_WAITING} webhooks of its owner wait already, so this one is given up",
+        "ms": 0,
+    }
+    return [MOST_WAITING, dumps(refusal), *(part for one in planned for part in astuple(one))]
 
 
 def _ended(

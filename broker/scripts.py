@@ -16,7 +16,7 @@ from broker.faults import specific
 from broker.job_kinds import lua_table
 
 _FOLDER = Path(__file__).with_name("lua")
-_SHARED = ("prelude", "endings", "earlier")
+_SHARED = ("prelude", "endings", "earlier", "deliveries")
 
 _DEFINITION = re.compile(r"^(?=local |function )", re.MULTILINE)
 _NAMES = re.compile(r"(?:local )?(?:function )?([\w, ]+)")

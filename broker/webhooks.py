@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,12 +22,20 @@ the jobs of others sent to itself."""
 ENDED = "mg:webhooks:ended"
 """The list of ends that the scripts report (`endings.lua`)."""
 DUE = "mg-events:due"
-"""The deliveries that wait, by the time of their next try in milliseconds."""
+"""The owners whose deliveries wait, by the time of their next turn in milliseconds (`deliveries.lua`)."""
+WAITING = "mg-events:waiting"
+"""The hash of how many deliveries of each owner wait."""
 LAST_TRIES = "mg-events:last"
 """The hash of each subscription's last try, as JSON."""
 
 MOST = 100
 """Most subscriptions."""
+MOST_WAITING = 10_000
+"""Most deliveries of an owner that wait; those beyond are given up. One takes about 600 bytes, and 2 KB more with the
+longest URL."""
+
+_PER_CALL = 500
+"""Deliveries that one script deletes."""
 
 
 class TooManyWebhooks(Exception):
@@ -68,11 +77,31 @@ class Webhooks:
         found = self._redis.hgetall(LAST_TRIES).items()
         return {name.decode(errors="replace"): json.loads(text) for name, text in found}
 
+    def waiting(self) -> Mapping[str, int]:
+        """Return how many deliveries of each owner wait. One round trip."""
+        return {owner.decode(): int(count) for owner, count in self._redis.hgetall(WAITING).items()}
+
+    def delete_waiting(self, owner: str, host: str = "") -> int:
+        """Delete the deliveries of an owner that wait, to `host` or to all ('')."""
+        deleted = 0
+        while gone := self._scripts.run("delete_deliveries", owner, host, _PER_CALL):
+            deleted += gone
+        return deleted
+
     def deliveries(self, job_id: str) -> list[Mapping[str, Any]]:
         """Return the deliveries of a job as JSON, in the order of their ids. Two round trips."""
         ids = sorted(name.decode() for name in self._redis.smembers(f"mg-events:of:{job_id}"))
         found = self._scripts.send([("HGETALL", f"mg-events:delivery:{name}") for name in ids]) if ids else []
         return [_delivery(name, fields) for name, fields in zip(ids, found, strict=True) if fields]
+
+
+def seconds_late(first_end: Any, first_turn: Sequence[tuple[bytes, float]], now: float) -> float:
+    """Return the seconds since the first end was reported that is not planned, or since the first turn was due. A
+    worker may have written anything to the list of ends, or something else than a list."""
+    late = now - first_turn[0][1] / 1000 if first_turn else 0.0
+    with suppress(ValueError, TypeError, KeyError, AttributeError):
+        late = max(late, now - datetime.fromisoformat(json.loads(first_end or b"{}")["at"]).timestamp())
+    return max(0.0, late)
 
 
 def readable(text: bytes | None) -> Subscription | None:

@@ -9,45 +9,63 @@ from typing import Any
 
 import orjson
 
-from broker.deliveries import Ended, Planned
+from broker.deliveries import Delivery, Ended, Planned
 from broker.job_kinds import FILE_PREDICTION, PREDICTION
 from contract.errors import Failure
 from contract.jobs import Job
-from contract.webhooks import Subscription
+from contract.webhooks import Subscription, target
 
 LARGEST_BODY = 64 * 1024
-"""Bytes of a body. Receivers refuse large ones, and a delivery waits in Redis until it has succeeded."""
+"""Bytes of a body. Receivers refuse large ones."""
 
 
 def of_job(ended: Ended, subscriptions: Sequence[Subscription]) -> list[Planned]:
     """Return the deliveries for the end of a job: to its own URL, and to the subscriptions that ask for it."""
-    body = _job_body(ended)
-    planned = [Planned(f"msg_{ended.id}", ended.url, "", ended.event, body)] if ended.url else []
-    return planned + [
-        Planned(f"msg_{ended.id}_{one.name}", one.url, one.name, ended.event, body)
+    targets = [(f"msg_{ended.id}", ended.url, "", ended.owner)] if ended.url else []
+    targets += [
+        (f"msg_{ended.id}_{one.name}", one.url, one.name, one.owner)
         for one in subscriptions
         if one.wants(ended.event, ended.model, ended.owner)
+    ]
+    return [
+        Planned(message, url, name, ended.event, owner, _host(url), ended.at, ended.model)
+        for message, url, name, owner in targets
     ]
 
 
 def of_model(event: str, at: str, data: Mapping[str, object], subscriptions: Sequence[Subscription]) -> list[Planned]:
     """Return the deliveries for an event of the model `data["name"]`."""
-    body, message = _body(event, at, data), f"msg_{secrets.token_hex(16)}"
+    body, message, model = _body(event, at, data), f"msg_{secrets.token_hex(16)}", str(data["name"])
     return [
-        Planned(f"{message}_{one.name}", one.url, one.name, event, body)
+        Planned(f"{message}_{one.name}", one.url, one.name, event, one.owner, _host(one.url), at, model, body)
         for one in subscriptions
-        if one.wants(event, str(data["name"]))
+        if one.wants(event, model)
     ]
 
 
-def _job_body(ended: Ended) -> bytes:
-    if ended.job is None:
-        known = {"id": ended.id, "kind": ended.kind, "status": ended.event.rpartition(".")[2]}
-        return _body(ended.event, ended.at, {**known, "model": {"name": ended.model, "version": None}})
-    body = _body(ended.event, ended.at, _shown(ended.job).to_json())
+def body_of(delivery: Delivery) -> bytes:
+    """Return the body of a try. That of a job is made of the job as it is now, so that its output is stored once and is
+    gone with it; then only its id, kind, status and model are known. A large output is a reference to it."""
+    if delivery.body:
+        return delivery.body
+    job = delivery.job
+    if job is None:
+        kind, _, status = delivery.event.rpartition(".")
+        model = {"name": delivery.model, "version": None}
+        data = {"id": delivery.job_id, "kind": kind, "status": status, "model": model}
+        return _body(delivery.event, delivery.at, data)
+    body = _body(delivery.event, delivery.at, _shown(job).to_json())
     if len(body) > LARGEST_BODY:
-        body = _body(ended.event, ended.at, replace(_shown(ended.job), output=None).to_json())
+        short = replace(_shown(job), output={"href": f"/v1/jobs/{job.id}"})
+        body = _body(delivery.event, delivery.at, short.to_json())
     return body
+
+
+def _host(url: str) -> str:
+    try:
+        return target(url).host
+    except ValueError:
+        return ""
 
 
 def _shown(job: Job) -> Job:

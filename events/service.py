@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from broker.deliveries import Deliveries, Delivery
 from broker.metrics.counts import Counts
@@ -17,23 +17,20 @@ from broker.metrics.table import WEBHOOK_TRIES, WEBHOOKS
 from broker.outbox import Outbox
 from broker.webhooks import Webhooks
 from contract.repository import Repository
-from contract.webhooks import Subscription, target
-from events.messages import of_job
+from contract.webhooks import Subscription
+from events.messages import body_of, of_job
 from events.models import ModelWatch
 from events.sender import GONE, Sender, Try, pause_after
 from runtime.backoff import Backoff
 
 log = logging.getLogger("events")
 
-THREADS = 16
-EACH_HOST = 4
-"""Tries at a time, of all hosts and of one: a host that does not answer holds up no other."""
-WHILE_BUSY = 1.0
-"""Seconds after which a delivery is due again whose host has enough tries in flight."""
+THREADS = 32
+EACH_OWNER, EACH_HOST = 16, 4
+"""Tries at a time: of all owners, of one, and of one to the same host. One whose receivers do not answer holds up no
+other."""
 PER_ROUND = 100
 """Ends that are planned in one round."""
-KEPT = 3 * 86_400.0
-"""Seconds that a delivery can be read after its last try, as long as its job can."""
 
 
 class Service:
@@ -49,8 +46,8 @@ class Service:
         self._sender = sender
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="send")
         self._running: dict[Future[Try], Delivery] = {}
-        self._hosts: Counter[str] = Counter()
         self._backoff = Backoff()
+        self._full = False
 
     def step(self) -> None:
         """Run one round: note what was sent, plan what has happened, send what is due. Survives an outage of Redis."""
@@ -59,7 +56,6 @@ class Service:
         try:
             self._note_ended_tries()
             self._plan()
-            self._models.look()
             self._send_due()
             self._outbox.flush()
         except RedisError as error:
@@ -80,50 +76,51 @@ class Service:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _plan(self) -> None:
+        """Plan what has happened, unless Redis is full; what waits is sent meanwhile, and makes room."""
+        try:
+            self._plan_ends()
+            self._models.look()
+        except OutOfMemoryError as error:
+            if not self._full:
+                log.warning("ended jobs and changed models wait to become webhooks, because Redis is full: %s", error)
+            self._full = True
+        else:
+            self._full = False
+
+    def _plan_ends(self) -> None:
         ended = self._deliveries.ended(PER_ROUND)
         subscriptions: Sequence[Subscription] = self._webhooks.all() if ended else ()
         for one in ended:
-            self._deliveries.plan(one.entry, one.id, of_job(one, subscriptions))
+            if refused := self._deliveries.plan(one.entry, one.id, of_job(one, subscriptions)):
+                log.warning("a webhook is given up: too many of its owner %r wait", one.owner, extra={"job_id": one.id})
+                self._counts.add(WEBHOOKS, ("failed",), refused)
 
     def _send_due(self) -> None:
         free = THREADS - len(self._running)
-        for delivery in self._deliveries.claim(free) if free > 0 else ():
-            host = _host(delivery.url)
-            if self._hosts[host] >= EACH_HOST:
-                self._deliveries.postpone(delivery, WHILE_BUSY)
-                continue
-            self._hosts[host] += 1
-            self._running[self._pool.submit(self._sender.send, delivery)] = delivery
+        for delivery in self._deliveries.claim(free, EACH_HOST, EACH_OWNER, self._running.values()) if free else ():
+            message = replace(delivery, body=body_of(delivery), job=None)
+            self._running[self._pool.submit(self._sender.send, message)] = message
 
     def _note_ended_tries(self) -> None:
         for future in [future for future in self._running if future.done()]:
             self._note(self._running[future], future.result())
-            delivery = self._running.pop(future)
-            self._hosts[_host(delivery.url)] -= 1
-        self._hosts += Counter()  # forgets the hosts without tries
+            del self._running[future]
 
     def _note(self, delivery: Delivery, ended: Try) -> None:
         number = delivery.tries + 1
         pause = None if ended.status == GONE else pause_after(number, ended.retry_after)
         context = {"delivery": delivery.id, "event": delivery.event}
         if ended.delivered:
-            self._deliveries.note(delivery, "delivered", ended.to_json(), keep=KEPT)
+            self._deliveries.note(delivery, "delivered", ended.to_json())
         elif pause is not None:
-            self._deliveries.note(delivery, "pending", ended.to_json(), pause=pause)
+            self._deliveries.note(delivery, "pending", ended.to_json(), pause)
             log.info("a webhook failed, and is tried again in %.0f s: %s", pause, _outcome(ended), extra=context)
         else:
-            self._deliveries.note(delivery, "failed", ended.to_json(), keep=KEPT)
+            self._deliveries.note(delivery, "failed", ended.to_json())
             log.warning("a webhook failed at try %d, and is given up: %s", number, _outcome(ended), extra=context)
         self._counts.add(WEBHOOK_TRIES, ("delivered" if ended.delivered else "failed",))
         if ended.delivered or pause is None:
             self._counts.add(WEBHOOKS, ("delivered" if ended.delivered else "failed",))
-
-
-def _host(url: str) -> str:
-    try:
-        return target(url).host
-    except ValueError:
-        return ""
 
 
 def _outcome(ended: Try) -> str:

@@ -46,8 +46,8 @@ class Receiver:
 
 
 @contextmanager
-def receiver() -> Iterator[Receiver]:
-    """Run a receiver on a free port of loopback."""
+def receiver(address: str = "127.0.0.1") -> Iterator[Receiver]:
+    """Run a receiver on a free port of loopback; '': of all addresses."""
     found = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -67,7 +67,7 @@ def receiver() -> Iterator[Receiver]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((address, 0), Handler)
     found.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

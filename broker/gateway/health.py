@@ -18,6 +18,7 @@ from broker.keys import KEYS
 from broker.lease_groups import worker_of
 from broker.load_status import WORKERS, LoadFailure, failures_key, parse_failures, status_key
 from broker.scripts import Call, Scripts
+from broker.webhooks import DUE, ENDED, MOST_WAITING, WAITING, seconds_late
 
 ROOM_AGAIN = 0.95
 """The share of its memory below which a Redis that was full counts as having room. At the limit it accepts one job and
@@ -30,7 +31,9 @@ class SystemHealth:
     accepts commands that free memory or repair, such as a rollback. `workers`: scorers that are alive. `silent`:
     workers whose scorers have leases, but that have reported nothing for some seconds. `full_queues`: models whose
     queue is full. `failures`: versions that workers cannot load. `slow_disk`: whether jobs wait for Redis' disk before
-    they are accepted. `keys`: API keys, valid or expired. `lost`: whether the connection broke."""
+    they are accepted. `keys`: API keys, valid or expired. `webhooks_late`: seconds since a webhook should have been
+    sent. `webhooks_full`: owners of which so many webhooks wait that further ones are given up. `lost`: whether the
+    connection broke."""
 
     fault: RedisFault | None
     repairs: bool = False
@@ -40,6 +43,8 @@ class SystemHealth:
     failures: Mapping[str, LoadFailure] = field(default_factory=dict)
     slow_disk: bool = False
     keys: int = 0
+    webhooks_late: float = 0.0
+    webhooks_full: Collection[str] = ()
     lost: bool = False
 
 
@@ -62,7 +67,7 @@ class HealthCheck:
     def _look(self) -> SystemHealth:
         repairs = False
         try:
-            _, incs, workers, rows, keys, memory = self._scripts.send(
+            _, incs, workers, rows, keys, memory, time, turn, waiting = self._scripts.send(
                 [
                     Call("try_write", ["repair"]),
                     ("SMEMBERS", PREDICTION.group.members),
@@ -70,18 +75,23 @@ class HealthCheck:
                     ("HGETALL", "mg:rows"),
                     ("HLEN", KEYS),
                     ("INFO", "memory"),
+                    ("TIME",),
+                    ("ZRANGE", DUE, 0, 0, "WITHSCORES"),
+                    ("HGETALL", WAITING),
                 ]
             )
             repairs = True
             incs, names = ([name.decode(errors="replace") for name in found] for found in (incs, workers))
             slow_disk = self._waits_for_the_disk()
-            answers = self._scripts.send(
+            *answers, first_end = self._scripts.attempt(
                 [
                     *(("EXISTS", f"mg:lease:{inc}") for inc in incs),
                     *(("EXISTS", status_key(name)) for name in names),
                     *(("GET", failures_key(name)) for name in names),
+                    ("LINDEX", ENDED, 0),  # a worker may have made it something else
                 ]
             )
+            self._scripts.checked(answers)
         except RedisError as error:
             lost = isinstance(error, RedisConnectionError) and not isinstance(error, BusyLoadingError)
             reason = fault_of(error)
@@ -94,7 +104,9 @@ class HealthCheck:
         silent = sorted(unheard & {worker_of(inc) for inc in alive})
         full, failures = self._full_queues(rows), parse_failures(found)
         fault = FULL if self._full else None
-        return SystemHealth(fault, True, len(alive), silent, full, failures, slow_disk, keys)
+        late = seconds_late(first_end, turn, time[0] + time[1] / 1_000_000)
+        too_many = sorted(owner.decode() for owner, count in waiting.items() if int(count) >= MOST_WAITING)
+        return SystemHealth(fault, True, len(alive), silent, full, failures, slow_disk, keys, late, too_many)
 
     def _waits_for_the_disk(self) -> bool:
         """Write as a prediction does."""

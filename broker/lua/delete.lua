@@ -1,6 +1,7 @@
 -- DELETE: removes a job that has ended.
 --
--- Writes rq:job:<id>, mg:log:<id>, its index, and rq:results:<id> and the registry of an older release.
+-- Writes rq:job:<id>, mg:log:<id>, its index, rq:results:<id> and the registry of an older release, and its webhooks:
+--   mg-events:of:<id>, mg-events:delivery:<delivery>, mg-events:waiting and the turns.
 -- ARGV: id.
 -- Returns 'deleted' (also if there is none: repeating is harmless) or 'running' (it has not ended, and stays).
 local id = ARGV[1]
@@ -10,5 +11,6 @@ if not job then return 'deleted' end
 if job.status == 'queued' or job.status == 'started' then return 'running' end
 forget(id, job.q, job.status)
 call('ZREM', 'rq:' .. job.status .. ':' .. job.q, id)
-call('DEL', job.key, 'rq:results:' .. id, 'mg:log:' .. id)
+for _, delivery in ipairs(call('SMEMBERS', 'mg-events:of:' .. id)) do drop_delivery(delivery) end
+call('DEL', job.key, 'rq:results:' .. id, 'mg:log:' .. id, 'mg-events:of:' .. id)
 return 'deleted'

@@ -31,7 +31,9 @@
 --   mg-gateway:session:<hash>  STRING, fingerprint of its key       mg-gateway:sessions:<fingerprint>  LIST of hashes
 --   mg:webhooks:ended  LIST of JSON, the ends of jobs that webhooks report        mg:webhooks:wanted  SET of events
 --   mg-gateway:webhooks  HASH name -> JSON, the subscriptions
---   mg-events:due  ZSET delivery -> ms of its next try     mg-events:delivery:<id>  HASH
+--   mg-events:due  ZSET owner -> ms of its next turn       mg-events:due:<owner>  ZSET host -> ms of its next turn
+--   mg-events:due:<owner> <host>  ZSET delivery -> ms of its next try     mg-events:delivery:<id>  HASH
+--   mg-events:waiting  HASH owner -> deliveries that wait
 --   mg-events:of:<job>  SET of deliveries                  mg-events:last  HASH subscription -> JSON, its last try
 --   mg-events:models  HASH model -> its versions, as last reported; '' -> '1' once all were read
 --   mg:log:<id>  STRING, the end of the log               mg:loaded:<worker>:failures  STRING, JSON

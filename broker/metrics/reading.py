@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +22,7 @@ from broker.metrics.table import COUNTS, METRICS, MODEL_COUNTS, PREFIX, TRAFFIC,
 from broker.presence import GATEWAYS
 from broker.schedules import KEY as SCHEDULES
 from broker.scripts import Call, Scripts, Step
-from broker.webhooks import DUE, ENDED
+from broker.webhooks import DUE, ENDED, WAITING, seconds_late
 
 Labels = tuple[str, ...]
 
@@ -92,7 +91,7 @@ class MetricsReader:
             ("HGETALL", SCHEDULES),
             ("LINDEX", ENDED, 0),
             ("LLEN", ENDED),
-            ("ZCARD", DUE),
+            ("HGETALL", WAITING),
             ("ZRANGE", DUE, 0, 0, "WITHSCORES"),
             *(("MEMORY", "USAGE", key) for key in (*ours, *sample)),
             *(("HGETALL", key) for key in hashes),
@@ -236,12 +235,9 @@ def _add_queues(snapshot: Snapshot, found: Mapping[str, Sequence[Any]], now: flo
 
 def _add_webhooks(snapshot: Snapshot, answers: Sequence[Any], now: float) -> None:
     """Add what waits to be sent. A worker may have made the list of ends something else."""
-    first, ended, due, earliest = (None if isinstance(answer, Exception) else answer for answer in answers)
-    late = now - earliest[0][1] / 1000 if earliest else 0.0
-    with suppress(ValueError, TypeError, KeyError, AttributeError):
-        late = max(late, _age(json.loads(first or b"{}")["at"].encode(), now))
-    snapshot.values[table.WEBHOOKS_WAITING][()] = (ended or 0) + (due or 0)
-    snapshot.values[table.WEBHOOKS_AGE][()] = max(0.0, late)
+    first, ended, waiting, turn = (None if isinstance(answer, Exception) else answer for answer in answers)
+    snapshot.values[table.WEBHOOKS_WAITING][()] = (ended or 0) + sum(map(int, (waiting or {}).values()))
+    snapshot.values[table.WEBHOOKS_AGE][()] = seconds_late(first, turn or (), now)
 
 
 def _age(enqueued_at: bytes, now: float) -> float:

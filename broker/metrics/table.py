@@ -257,7 +257,9 @@ WEBHOOK_TRIES = _counter(
 )
 WEBHOOKS_WAITING = _gauge("webhooks_waiting", "Ended jobs and webhooks that wait to be sent, also for another try.")
 WEBHOOKS_AGE = _gauge(
-    "webhooks_late_seconds", "Time since the webhook that has waited longest should have been sent.", unit="seconds"
+    "webhooks_late_seconds",
+    "Time since events should have sent a webhook; one whose receiver is busy does not count.",
+    unit="seconds",
 )
 DISK_FREE = _gauge(
     "disk_free_ratio",

@@ -32,6 +32,7 @@ ALERTS = {
     "redis_90_percent": "Redis is almost full",
     "redis_disk_slow": "The disk of Redis is slow",
     "schedule_failed": "A scheduled training failed",
+    "webhooks_full": "Too many webhooks wait",
     "webhooks_late": "Webhooks are late",
     "worker_silent": "A worker is silent",
 }

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from contract.webhooks import NAME, AllowedTargets, Subscription
 from gateway.answers import FRESH, json_response
 from gateway.exchange import caller
-from gateway.operations import DELETED, KEPT, Answer, Operation
+from gateway.operations import DELETED, KEPT, TEXT, Answer, Operation, Parameter
 from gateway.problems import Problem
 from gateway.protocols import native
 from gateway.protocols.webhooks import require, subscription
@@ -42,6 +42,19 @@ _DELIVERIES = Operation(
     "The webhooks of a job, and how each try ended",
     {200: Answer("The deliveries.", "DeliveryList")},
     problems=("404 unknown_job",),
+)
+_WAITING = Operation(
+    "list_waiting_deliveries", "How many webhooks wait, by owner", {200: Answer("The owners.", "WaitingDeliveries")}
+)
+_DELETE_WAITING = Operation(
+    "delete_deliveries",
+    "Delete the webhooks of an owner that wait",
+    {200: Answer("How many were deleted.", "DeletedDeliveries")},
+    problems=("400 invalid_parameter",),
+    parameters=(
+        Parameter("owner", "Their owner; empty for jobs without one.", TEXT),
+        Parameter("host", "Only those to this host.", TEXT),
+    ),
 )
 
 
@@ -76,6 +89,15 @@ def blueprint(subscriptions: Subscriptions, reader: JobReader, allowed: AllowedT
     def deliveries(job_id: str) -> Response:
         job = reader.read(job_id)
         return json_response({"items": subscriptions.deliveries(job.id)}, headers=FRESH)
+
+    @routes.get("/deliveries", level=Level.ADMIN, docs=_WAITING)
+    def waiting() -> Response:
+        return json_response({"items": subscriptions.waiting()}, headers=FRESH)
+
+    @routes.delete("/deliveries", level=Level.ADMIN, docs=_DELETE_WAITING, audit="delete_deliveries")
+    def delete_waiting() -> Response:
+        deleted = subscriptions.delete_waiting(request.args.get("owner"), request.args.get("host", ""))
+        return json_response({"deleted": deleted})
 
     return routes
 

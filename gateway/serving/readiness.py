@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from broker.faults import UNAVAILABLE
 from broker.gateway.health import SystemHealth
+from broker.webhooks import MOST_WAITING
 from contract.repository import Repository
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,9 @@ KEEP = 1.0
 
 PATIENCE = 0.8
 """Seconds that a caller waits for an answer."""
+
+WEBHOOKS_LATE = 60.0
+"""Seconds after which webhooks are late."""
 
 SHOWN = 100
 """Most reasons in an answer."""
@@ -50,6 +54,7 @@ _WITHOUT_NAMES: Mapping[str, str] = {
     "worker_silent": "a worker has reported nothing for some seconds: its jobs may wait",
     "queue_full": "the queue of a model is full (MAX_QUEUE_ROWS), so predictions with this model are refused",
     "model_not_loaded": "a version cannot be loaded",
+    "webhooks_full": "too many webhooks of an owner wait, so further ones are given up",
 }
 """The details of reasons that name models, workers or folders, for callers without the scope `read`."""
 
@@ -172,6 +177,13 @@ def _why_degraded(health: SystemHealth) -> list[Reason]:
     for model in health.full_queues:
         detail = f"the queue of {model!r} is full (MAX_QUEUE_ROWS), so predictions with this model are refused"
         reasons.append(Reason("queue_full", detail, {"model": model}))
+    if health.webhooks_late > WEBHOOKS_LATE:
+        late = f"{health.webhooks_late:.0f} s ago"
+        detail = f"a webhook should have been sent {late}: the service events is away or behind, or Redis is full"
+        reasons.append(Reason("webhooks_late", detail))
+    for owner in health.webhooks_full:
+        detail = f"{MOST_WAITING} webhooks of the owner {owner!r} wait, so further ones are given up"
+        reasons.append(Reason("webhooks_full", detail, {"owner": owner}))
     for version, failure in sorted(health.failures.items()):
         model, _, number = version.partition("@")
         detail = f"{version} cannot be loaded since {failure.since}: {failure.reason}"

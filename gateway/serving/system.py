@@ -16,7 +16,7 @@ from contract.keys import Key, Scope
 from gateway.serving.metrics import Kept, Metrics
 from gateway.serving.readiness import Readiness, Report, State
 
-QUEUE_AGE, REDIS_WARNING, REDIS_CRITICAL, WEBHOOKS_LATE, RUNNING_AGE, DISK_FREE = 30, 0.7, 0.9, 60, 10, 0.1
+QUEUE_AGE, REDIS_WARNING, REDIS_CRITICAL, RUNNING_AGE, DISK_FREE = 30, 0.7, 0.9, 10, 0.1
 """The thresholds of `monitoring/alerts.yml`."""
 
 KEEP = 5.0
@@ -243,9 +243,6 @@ def _rules(snapshot: Snapshot, queues: Sequence[Queue], redis: RedisState | None
     if redis and redis.disk is False:
         detail = "Redis cannot write or rewrite its append-only file; with a full disk it refuses all writes"
         yield Alert("aof_failing", _CRITICAL, detail)
-    late = snapshot.total(table.WEBHOOKS_AGE)
-    if late > WEBHOOKS_LATE:
-        yield Alert("webhooks_late", _WARNING, f"the next webhook should have been sent {late:.0f} s ago")
 
 
 def _failed(models: Iterable[str]) -> Iterator[Alert]:

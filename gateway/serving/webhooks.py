@@ -65,6 +65,18 @@ class Subscriptions:
             if (name := one["webhook"]) is None or (name in since and since[name] <= one["created_at"])
         ]
 
+    def waiting(self) -> list[Mapping[str, object]]:
+        """Return how many deliveries of each owner wait, the most first."""
+        found = sorted(self.webhooks.waiting().items(), key=lambda one: (-one[1], one[0]))
+        return [{"owner": owner, "waiting": count} for owner, count in found]
+
+    def delete_waiting(self, owner: str | None, host: str) -> int:
+        """Delete the deliveries of an owner that wait, to `host` or to all (''). Returns how many."""
+        if owner is None:
+            detail = "?owner= is missing; name the owner whose webhooks are to be deleted, or none with ?owner="
+            raise Refusal(Reason.INVALID_PARAMETER, detail)
+        return self.webhooks.delete_waiting(owner, host.lower())
+
     def _exists(self, one: Subscription) -> bool:
         caller = self.caller()
         return caller.allows(Scope.ADMIN) or (one.owner == caller.owner)

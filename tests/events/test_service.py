@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from broker.deliveries import Deliveries, Planned
 from broker.file_tasks import FileTasks
 from broker.gateway.files import FileJobs
 from broker.gateway.jobs import Jobs
 from broker.gateway.trainer_client import TrainerClient
 from broker.metrics.reading import MetricsReader
 from broker.metrics.table import WEBHOOK_TRIES, WEBHOOKS, WEBHOOKS_AGE, WEBHOOKS_WAITING
+from broker.outbox import Outbox
 from broker.supervisor import Leases
 from broker.webhooks import Webhooks
 from contract.errors import Failure
@@ -28,13 +30,15 @@ from contract.training import TrainingRequest
 from contract.webhooks import AllowedTargets, Subscription
 from events import sender
 from events.sender import Sender
-from events.service import Service
+from events.service import EACH_HOST, EACH_OWNER, Service
 from tests.broker.samples import job, key, outcome, scorer, take
 from tests.broker.test_files import SCORED, file_job, planned, taken
 from tests.receiver import Receiver, receiver
 from tests.support import SIGNER, numbers, until, write_version
 
 SECRET = b"s" * 32
+LANE = "mg-events:due: 127.0.0.1"
+"""The deliveries of nobody's jobs to loopback."""
 CREATED = "2026-01-02T03:04:05.000006Z"
 
 
@@ -88,7 +92,7 @@ def run_until(service: Service, condition: Callable[[], Any], what: str) -> Any:
         service.step()
         return condition()
 
-    return until(step, what)
+    return until(step, what, 60)
 
 
 def subscribe(redis: Redis, name: str, url: str, *events: str, owner: str = "", models: Any = None) -> None:
@@ -162,7 +166,7 @@ def test_a_receiver_can_put_off_the_next_try(redis: Redis, jobs: Jobs, service: 
     end(redis, jobs, webhook=hook.url)
     (one,) = run_until(service, lambda: hook.received and _tried(redis), "a try is noted")
     assert one["status"] == "pending"
-    wait = redis.zscore("mg-events:due", "msg_j1") / 1000 - time.time()  # type: ignore[operator]
+    wait = redis.zscore(LANE, "msg_j1") / 1000 - time.time()  # type: ignore[operator]
     assert 900 < wait < 1001
 
 
@@ -206,6 +210,146 @@ def test_a_receiver_that_does_not_answer_holds_up_no_other(
     assert tries[0]["error"] == "no answer within 0.5 s"
 
 
+def test_a_host_that_does_not_answer_delays_no_other_whatever_waits_for_it(
+    redis: Redis, jobs: Jobs, service: Service, hook: Receiver
+) -> None:
+    hook.answers = [None] * 40
+    many = Jobs(redis, max_queue_rows=2000, timeout=30, result_ttl=60)
+    names = [f"s{n}" for n in range(1000)]
+    many.submit([job(name, webhook=hook.url) for name in names])
+    for name in names:
+        jobs.cancel(name)
+    run_until(service, lambda: redis.hget("mg-events:waiting", "") == b"1000", "all are planned")
+    with receiver() as other:
+        jobs.submit([job("quick", webhook=other.url.replace("127.0.0.1", "localhost"))])
+        jobs.cancel("quick")
+        service.step()
+        until(lambda: other.received, "the other one is sent in this round", 30)
+        assert len(hook.received) <= EACH_HOST
+
+
+def test_an_owner_whose_hosts_do_not_answer_leaves_senders_to_others(
+    redis: Redis, jobs: Jobs, service: Service, hook: Receiver
+) -> None:
+    names = [f"s{n}" for n in range(100)]
+    with receiver(address="") as slow:
+        slow.answers = [None] * 100
+        for number, name in enumerate(names):
+            url = slow.url.replace("127.0.0.1", f"127.0.0.{2 + number % 20}")
+            jobs.submit([job(name, webhook=url, caller=key("k", "slow"))])
+            jobs.cancel(name)
+        run_until(service, lambda: len(slow.received) == EACH_OWNER, "the slow owner has its share")
+        jobs.submit([job("quick", webhook=hook.url, caller=key("k", "other"))])
+        jobs.cancel("quick")
+        service.step()
+        until(lambda: hook.received, "the other one is sent in this round", 30)
+        assert len(slow.received) == EACH_OWNER
+
+
+def test_hosts_of_an_owner_and_owners_take_turns(redis: Redis) -> None:
+    deliveries = Deliveries(redis, Outbox(redis))
+    for waiting in ("a1 a h", "a2 a h", "a3 a h", "a4 a i", "b1 b h", "c1 c h"):
+        name, owner, host = waiting.split()
+        entry = name.encode()
+        redis.rpush("mg:webhooks:ended", entry)
+        one = Planned(name, f"http://{host}/", "", "prediction.succeeded", owner, host, CREATED, "sum")
+        assert deliveries.plan(entry, "", [one]) == 0 and deliveries.plan(entry, "", [one]) == 0
+    claimed = [one.id for one in deliveries.claim(5, 2, 3, [])]
+    assert claimed == ["a1", "b1", "c1", "a4", "a2"], "and the owner a has its three"
+    assert [one.id for one in deliveries.claim(5, 2, 4, [])] == ["a3"]
+    assert redis.hgetall("mg-events:waiting") == {b"a": b"4", b"b": b"1", b"c": b"1"}
+
+
+def test_an_owner_has_so_many_waiting_and_the_others_are_given_up(
+    redis: Redis, jobs: Jobs, service: Service, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.deliveries.MOST_WAITING", 2)
+    hook.answers = [(500, {})] * 2
+    for name in ("a", "b", "c"):
+        jobs.submit([job(name, webhook=hook.url)])
+        jobs.cancel(name)
+    run_until(service, lambda: delivered(redis, "c") == ["failed"], "the third is given up")
+    (one,) = Webhooks(redis).deliveries("c")
+    assert "2 webhooks of its owner wait already" in one["tries"][0]["error"]
+    assert delivered(redis, "a") == delivered(redis, "b") == ["pending"]
+    run_until(service, lambda: MetricsReader(redis).read([]).values[WEBHOOKS]["failed",] == 1, "it is counted")
+    assert MetricsReader(redis).read([]).values[WEBHOOKS_WAITING][()] == 2
+
+
+def test_a_webhook_waits_without_the_output_of_its_job(
+    redis: Redis, jobs: Jobs, service: Service, hook: Receiver
+) -> None:
+    hook.answers = [(500, {})]
+    queue = scorer(Leases(redis), redis)
+    jobs.submit([job("j1", webhook=hook.url)])
+    queue.finish({take(queue)[0]: outcome(*[1 / 3] * 2_000)})
+    run_until(service, lambda: _tried(redis), "a try has failed")
+    assert len(hook.bodies()[0]["data"]["output"]["predictions"]) == 2_000
+    assert redis.memory_usage("mg-events:delivery:msg_j1") < 1_500
+
+
+def test_webhooks_are_gone_with_their_job(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:
+    hook.answers = [(500, {}), (204, {})]
+    for name in ("a", "b"):
+        jobs.submit([job(name, webhook=hook.url)])
+        jobs.cancel(name)
+        run_until(service, lambda name=name: _tries(redis, name), "a try is noted")  # type: ignore[misc]
+    assert {delivered(redis, name)[0] for name in "ab"} == {"pending", "delivered"}
+    assert 0 < redis.ttl("mg-events:delivery:msg_b") <= 60, "its job is kept for a minute"
+    assert jobs.delete("a") and jobs.delete("b")
+    assert [one for one in redis.keys("mg-events:*") if one != b"mg-events:models"] == []
+
+
+def _tries(redis: Redis, job_id: str) -> Any:
+    found = Webhooks(redis).deliveries(job_id)
+    return found and found[0]["tries"]
+
+
+def test_what_waits_for_an_owner_or_a_host_can_be_deleted(
+    redis: Redis, jobs: Jobs, make: Callable[..., Service]
+) -> None:
+    webhooks, service = Webhooks(redis), make()
+    for name, owner, url in (
+        ("a", "risk", "http://127.0.0.1:9/"),
+        ("b", "risk", "http://localhost:9/"),
+        ("c", "sales", "http://127.0.0.1:9/"),
+    ):
+        jobs.submit([job(name, webhook=url, caller=key("k", owner))])
+        jobs.cancel(name)
+    run_until(service, lambda: webhooks.waiting() == {"risk": 2, "sales": 1}, "all wait")
+    assert webhooks.delete_waiting("risk", "localhost") == 1 and webhooks.deliveries("b") == []
+    assert webhooks.delete_waiting("risk") == 1 and webhooks.delete_waiting("risk") == 0
+    assert webhooks.waiting() == {"sales": 1}
+
+
+def test_a_full_redis_gets_no_deliveries_and_sends_those_that_it_has(
+    redis: Redis, jobs: Jobs, service: Service, hook: Receiver
+) -> None:
+    hook.answers = [(500, {})]
+    end(redis, jobs, webhook=hook.url)
+    run_until(service, lambda: _tried(redis), "one waits")
+    jobs.submit([job("late", webhook=hook.url)])
+    jobs.cancel("late")
+    redis.config_set("maxmemory", 1)
+    try:
+        for _ in range(5):
+            service.step()
+        assert Webhooks(redis).deliveries("late") == [] and redis.llen("mg:webhooks:ended") == 1
+        redis.config_set("maxmemory", 0)
+        due_now(redis)
+        redis.config_set("maxmemory", 1)
+        run_until(service, lambda: delivered(redis, "j1") == ["delivered"], "what waited before is sent")
+    finally:
+        redis.config_set("maxmemory", 0)
+    run_until(service, lambda: delivered(redis, "late") == ["delivered"], "with room it is sent")
+
+
+def due_now(redis: Redis) -> None:
+    """Let a delivery be due, as after the pause of a try or the time of a claim."""
+    for turns, member in (("mg-events:due", ""), ("mg-events:due:", "127.0.0.1"), (LANE, "msg_j1")):
+        redis.zadd(turns, {member: 0})
+
+
 def test_a_sender_that_dies_leaves_its_deliveries_to_another(
     redis: Redis, jobs: Jobs, make: Callable[..., Service], hook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,7 +360,7 @@ def test_a_sender_that_dies_leaves_its_deliveries_to_another(
     second = make("127.0.0.1")
     second.step()
     assert len(hook.received) == 1, "the delivery is claimed"
-    redis.zadd("mg-events:due", {"msg_j1": 0})  # as after the time of the claim
+    due_now(redis)
     run_until(second, lambda: delivered(redis, "j1") == ["delivered"], "the second one delivers it")
     assert [one.id for one in hook.received] == ["msg_j1"] * 2
 
@@ -235,12 +379,13 @@ def test_a_job_that_is_gone_is_reported_all_the_same(
     }
 
 
-def test_a_long_output_is_left_out(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:
+def test_a_long_output_is_a_reference(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:
     queue = scorer(Leases(redis), redis)
     jobs.submit([job("j1", webhook=hook.url)])
     queue.finish({take(queue)[0]: outcome(*[1 / 3] * 10_000)})
     run_until(service, lambda: hook.received, "it is reported")
-    assert hook.bodies()[0]["data"]["output"] is None and hook.bodies()[0]["data"]["status"] == "succeeded"
+    data = hook.bodies()[0]["data"]
+    assert (data["output"], data["status"]) == ({"href": "/v1/jobs/j1"}, "succeeded")
 
 
 def test_why_a_prediction_failed_has_to_be_read(redis: Redis, jobs: Jobs, service: Service, hook: Receiver) -> None:

@@ -22,6 +22,7 @@ from broker.gateway.health import HealthCheck, SystemHealth
 from broker.keys import KEYS
 from broker.load_status import LoadFailure, LoadStatus, LoadStatusPublisher
 from broker.supervisor import Leases
+from broker.webhooks import MOST_WAITING
 from contract.keys import new_token
 from contract.repository import Repository
 from contract.settings import Settings
@@ -260,6 +261,23 @@ def test_a_full_queue_and_a_model_that_cannot_be_loaded_degrade(client: FlaskCli
     until(
         lambda: len(client.get("/health/ready").get_json()["reasons"]) == 1, "what a worker garbles counts as none", 5
     )
+
+
+def test_webhooks_that_nobody_sends_and_too_many_of_an_owner_degrade(client: FlaskClient, redis: Redis) -> None:
+    Leases(redis).register("w-0-test")
+    redis.zadd("mg-events:due", {"risk": (time.time() - 61) * 1000})
+    redis.hset("mg-events:waiting", "risk", MOST_WAITING)
+    client.get("/v1/models")  # from now on it is known that there are no keys, so everybody may read
+    answer = ready_with(client, "webhooks_late")
+    assert [reason["code"] for reason in answer["reasons"]] == ["webhooks_late", "webhooks_full"]
+    assert "should have been sent 6" in answer["detail"] and answer["reasons"][1]["owner"] == "risk"
+    redis.delete("mg-events:due", "mg-events:waiting")
+    ready_with(client, "ok")
+    redis.rpush("mg:webhooks:ended", '{"at": "2026-01-02T03:04:05.000006Z"}')
+    ready_with(client, "webhooks_late")
+    redis.delete("mg:webhooks:ended")
+    redis.set("mg:webhooks:ended", "what a worker garbles counts as none")
+    ready_with(client, "ok")
 
 
 def test_a_closed_gateway_without_any_key_degrades(client: FlaskClient, redis: Redis) -> None:

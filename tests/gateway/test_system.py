@@ -24,7 +24,8 @@ from gateway.app import create_app
 from gateway.serving import metrics as serving
 from gateway.serving import readiness
 from gateway.serving import system as system_serving
-from gateway.serving.system import QUEUE_AGE, REDIS_CRITICAL, REDIS_WARNING, RUNNING_AGE, WEBHOOKS_LATE
+from gateway.serving.readiness import WEBHOOKS_LATE
+from gateway.serving.system import QUEUE_AGE, REDIS_CRITICAL, REDIS_WARNING, RUNNING_AGE
 from tests.gateway.callers import ADMIN_KEY, Caller
 from tests.gateway.conftest import without_redis
 from tests.support import PROJECT, Sum, numbers, write_version

@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from broker.deliveries import Deliveries, Planned
+from broker.gateway.jobs import Jobs
 from broker.outbox import Outbox
 from broker.webhooks import MOST, Webhooks
 from contract.keys import Key, Scope
@@ -22,6 +23,7 @@ from tests.gateway.test_refusals import problem
 URL = "https://hooks.example.org/modelgate"
 PREDICT = "/v1/models/sum/predict"
 ROW = {"a": 1, "b": 2}
+WHEN = "2026-01-02T03:04:05.000006Z"
 WANTED = {"url": URL, "events": ["training.failed", "model.promoted"]}
 
 
@@ -151,8 +153,14 @@ def test_the_webhook_of_another_owner_does_not_exist(admin: Caller, redis: Redis
 
 def deliver(redis: Redis, job_id: str, *webhooks: str) -> None:
     """Plan a delivery of the end of a job to each of these subscriptions; '': to its own URL."""
-    planned = [Planned(f"msg_{job_id}_{name}", URL, name, "training.failed", b"{}") for name in webhooks]
-    Deliveries(redis, Outbox(redis)).plan(b"", job_id, planned)
+    job = Jobs(redis, max_queue_rows=10, timeout=30, result_ttl=60)
+    job.cancel(job_id)
+    planned = [
+        Planned(f"msg_{job_id}_{name}", URL, name, "training.failed", "risk", "example.org", WHEN, "sum")
+        for name in webhooks
+    ]
+    redis.rpush("mg:webhooks:ended", "entry")
+    assert Deliveries(redis, Outbox(redis)).plan(b"entry", job_id, planned) == 0
 
 
 def webhooks_of(caller: Caller, job_id: str) -> list[str | None]:
@@ -189,3 +197,17 @@ def test_the_deliveries_of_a_job_are_for_those_who_see_it(admin: Caller, redis: 
     job_id = risk("POST", PREDICT, json=ROW, headers={"Webhook-Url": URL}).json["id"]
     assert risk("GET", f"/v1/jobs/{job_id}/deliveries").json == {"items": []}
     problem(sales("GET", f"/v1/jobs/{job_id}/deliveries"), 404, "unknown_job")
+
+
+def test_an_admin_sees_and_deletes_what_waits(admin: Caller, redis: Redis) -> None:
+    risk = publisher(admin, redis, "risk")
+    for job_id in (risk("POST", PREDICT, json=ROW).json["id"] for _ in range(2)):
+        deliver(redis, job_id, "")
+    assert admin("GET", "/v1/deliveries").json == {"items": [{"owner": "risk", "waiting": 2}]}
+    problem(risk("GET", "/v1/deliveries"), 403, "missing_scope")
+    assert "?owner=" in problem(admin("DELETE", "/v1/deliveries"), 400, "invalid_parameter")["detail"]
+    assert admin("DELETE", "/v1/deliveries?owner=risk&host=other.example").json == {"deleted": 0}
+    assert admin("DELETE", "/v1/deliveries?owner=risk&host=Example.org").json == {"deleted": 2}
+    assert admin("GET", "/v1/deliveries").json == {"items": []}
+    (entry,) = admin("GET", "/v1/audit?action=delete_deliveries&outcome=done").json["items"][:1]
+    assert entry["actor"] == "ADMIN_KEY"

@@ -84,6 +84,10 @@ ACTIONS: Mapping[str, Sequence[Ask]] = {
         ("GET", "/v1/webhooks", {}),
         ("DELETE", "/v1/webhooks/ops", {}),
     ],
+    "see and delete the webhooks that wait": [
+        ("GET", "/v1/deliveries", {}),
+        ("DELETE", "/v1/deliveries?owner=team", {}),
+    ],
     "make, rotate and revoke keys; read the audit log": [
         ("POST", "/v1/keys", {"json": {"name": "new", "scopes": ["read"]}}),
         ("GET", "/v1/keys", {}),
