@@ -35,6 +35,17 @@ _SECRET_BYTES = range(24, 65)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_SPECIAL = tuple(
+    map(
+        ipaddress.ip_network,
+        ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20", "5f00::/16", "64:ff9b:1::/48", "fec0::/10"),
+    )
+)
+"""Networks that are not public, though some release of Python says so: protocol assignments, relays of 6to4,
+documentation, segment routing, local NAT64, site-local addresses.
+
+Source: https://www.iana.org/assignments/iana-ipv4-special-registry, …/iana-ipv6-special-registry, RFC 3879, RFC 7526
+"""
 
 
 @dataclass(frozen=True)
@@ -112,7 +123,8 @@ class AllowedTargets:
         plain = _embedded(address)
         if any(one in network for one in (address, plain) for network in self._networks):
             return True
-        return plain.is_global and not plain.is_multicast and not plain.is_reserved
+        special = plain.is_multicast or plain.is_reserved or any(plain in network for network in _SPECIAL)
+        return plain.is_global and not special
 
     def check(self, wanted: Target) -> None:
         """Raise `ValueError` if the URL itself says that its address is not allowed. The sender resolves all names."""

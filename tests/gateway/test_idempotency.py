@@ -245,3 +245,21 @@ def test_a_key_that_made_no_job_finds_none(settings: Settings) -> None:
     made = admin("POST", "/v1/keys", json={"name": "ci", "scopes": ["read"]}, headers={"Idempotency-Key": "same"})
     assert made.status_code == 201
     assert admin("GET", "/v1/jobs?idempotency_key=same").json == {"items": [], "next_cursor": None}
+
+
+@pytest.mark.usefixtures("scoring")
+def test_an_address_without_a_model_replays_none_that_the_key_may_not_use(settings: Settings, redis: Redis) -> None:
+    write_version(settings.models_dir, "other", Sum(), [Field("a", Kind.NUMBER), Field("b", Kind.NUMBER)])
+    client = create_app(replace(settings, admin_key=ADMIN_KEY)).test_client()
+    scopes = frozenset({Scope.PREDICT})
+    of_sum, of_other = (
+        Caller.with_key(client, redis, Key(f"k-{model}", model, "team", scopes, models=frozenset({model})))
+        for model in ("sum", "other")
+    )
+    request = {"json": {"instances": [[1, 2]]}, "headers": {"Idempotency-Key": "k1"}}
+    first, again = (of_sum("POST", "/invocations", **request) for _ in range(2))
+    assert (first.status_code, replayed(first), replayed(again)) == (200, False, True)
+    refused = of_other("POST", "/invocations", **request)
+    assert refused.status_code == 404 and "a model that this key may not" in refused.text and "sum" not in refused.text
+    assert not replayed(refused)
+    assert of_other("POST", "/invocations", json=request["json"], headers={"Idempotency-Key": "k2"}).status_code == 200
