@@ -75,7 +75,7 @@ def example() -> str:
     """Return the text of `.env.example`: each variable with its documentation and its default."""
     lines = [
         "# Every setting with its default. Copy to .env for docker compose, or export what you change.",
-        "# One MB is 2**20 bytes.",
+        "# One MB is 2**20 bytes. A secret may be in a file instead, which its variable with _FILE names.",
         "",
     ]
     for entry in dataclasses.fields(Settings):
@@ -84,7 +84,9 @@ def example() -> str:
             default = ",".join(default)
         elif isinstance(default, bool):
             default = int(default)
-        lines += [f"# {entry.metadata['doc']}", f"# {entry.name.upper()}={'' if default is None else default}", ""]
+        lines += [f"# {entry.metadata['doc']}", f"# {entry.name.upper()}={'' if default is None else default}"]
+        lines += [f"# {entry.name.upper()}_FILE="] if entry.metadata["secret"] else []
+        lines += [""]
     lines += ["# Only docker compose:", ""]
     for name, default, doc in COMPOSE:
         lines += [f"# {doc}", f"# {name}={default}", ""]

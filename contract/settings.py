@@ -40,7 +40,7 @@ def _setting(
     *,
     secret: bool = False,
 ) -> Any:
-    metadata = {"doc": doc, "least": least, "most": most, "choices": choices}
+    metadata = {"doc": doc, "least": least, "most": most, "choices": choices, "secret": secret}
     return field(default=default, metadata=metadata, repr=not secret)
 
 
@@ -63,6 +63,11 @@ class Settings:
         "A key that may do everything, at least 32 characters long. With it, every request needs a key. Empty: only the"
         " keys of `make key` and /v1/keys work.",
         secret=True,
+    )
+    closed: bool = _setting(
+        False,
+        "1: every request needs a key, also before there is one. Set it where neither ADMIN_KEY nor a volume for"
+        " KEYS_MARKER keeps a new gateway closed.",
     )
     api_key: str = _setting(
         "", "The key that `make train` sends if the gateway needs one; empty: ADMIN_KEY.", secret=True
@@ -229,10 +234,13 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """Read the settings. Raises `SettingsError`. An empty variable is not set. `redis_url` has the password."""
+        """Read the settings. Raises `SettingsError`. An empty variable is not set. A secret may be in the file that
+        `<NAME>_FILE` names. `redis_url` has the password."""
         values: dict[str, Any] = {}
         for entry in dataclasses.fields(cls):
             text = environ.get(entry.name.upper(), "").strip()
+            if entry.metadata["secret"]:
+                text = _secret(entry.name.upper(), text, environ)
             if text:
                 values[entry.name] = _parse(entry, text)
         if values.get("redis_url"):
@@ -265,18 +273,19 @@ class Settings:
     @classmethod
     def variables(cls, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         """Return the variables that `from_environ` reads of `environ`, to pass them to another process."""
-        names = [entry.name.upper() for entry in dataclasses.fields(cls)]
+        fields = [(entry.name.upper(), entry.metadata["secret"]) for entry in dataclasses.fields(cls)]
+        names = [name for name, _ in fields] + [f"{name}_FILE" for name, secret in fields if secret]
         return {name: environ[name] for name in names if name in environ}
 
     def check_host(self) -> None:
         """Raise `SettingsError` if other machines could connect without a key and ALLOW_ANONYMOUS is not set. In a
         container, `host` says nothing, but where the port is published."""
         name, address = ("PUBLISH_ADDRESS", self.publish_address) if self.publish_address else ("HOST", self.host)
-        closed = self.admin_key or self.marker_path.exists()
+        closed = self.closed or self.admin_key or self.marker_path.exists()
         if not is_loopback(address.strip("[]")) and not closed and not self.allow_anonymous:
             raise SettingsError(
-                f"{name}={address} lets other machines in, and there are no keys to tell them apart; set ADMIN_KEY, or"
-                " ALLOW_ANONYMOUS=1 if that is meant"
+                f"{name}={address} lets other machines in, and there are no keys to tell them apart; set ADMIN_KEY or"
+                " CLOSED=1, or ALLOW_ANONYMOUS=1 if that is meant"
             )
 
 
@@ -359,6 +368,14 @@ def _with_passwords(url: str, values: Mapping[str, Any]) -> str:
     return url
 
 
+def _secret(name: str, text: str, environ: Mapping[str, str]) -> str:
+    """Return a secret, from its variable or from the file that another one names. Raises `SettingsError`."""
+    file = environ.get(f"{name}_FILE", "").strip()
+    if text and file:
+        raise SettingsError(f"{name} and {name}_FILE are both set; keep one of them")
+    return _read_password(f"{name}_FILE", Path(file)) if file else text
+
+
 def _read_password(name: str, file: Path) -> str:
     try:
         password = file.read_text().strip()
@@ -366,5 +383,5 @@ def _read_password(name: str, file: Path) -> str:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise SettingsError(f"{name}={file} cannot be read ({reason})") from error
     if not password:
-        raise SettingsError(f"{name}={file} is empty; put the password into it")
+        raise SettingsError(f"{name}={file} is empty; put the secret into it")
     return password

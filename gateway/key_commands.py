@@ -57,7 +57,7 @@ class _Installation:
     marker: Marker
     audit: AuditLog
     open: bool
-    """Whether there is no `ADMIN_KEY`."""
+    """Whether there is neither `ADMIN_KEY` nor `CLOSED`."""
 
     @classmethod
     def of(cls, settings: Settings) -> _Installation:
@@ -66,7 +66,7 @@ class _Installation:
         marker = Marker(settings.marker_path)
         audit = AuditLog(connection, settings.audit_days, durability)
         admin = KeyAdmin(Keys(connection, durability), marker, Repository(settings.models_dir))
-        return cls(admin, marker, audit, not settings.admin_key)
+        return cls(admin, marker, audit, not (settings.admin_key or settings.closed))
 
     def note(self, action: str, key: Key) -> None:
         """Add what was done to the audit log, and say so if that fails."""

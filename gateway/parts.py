@@ -225,7 +225,8 @@ class Parts:
     @cached_property
     def closed(self) -> ClosedState:
         looking = Keys(self._connect(KEYS_TIMEOUT, resends=0))
-        return ClosedState(looking, self.marker, always=bool(self.settings.admin_key))
+        admin_key = bool(self.settings.admin_key)
+        return ClosedState(looking, self.marker, always=admin_key or self.settings.closed, admin_key=admin_key)
 
     @cached_property
     def key_check(self) -> KeyCheck:

@@ -22,12 +22,13 @@ LONGEST_PAUSE = 10.0
 
 
 class ClosedState:
-    """Decides whether requests need a key: they do if there is a marker, an `ADMIN_KEY`, or a key in Redis. In the last
-    two cases the gateway makes a marker. Until a process has learnt from Redis that there is no key, it is neither open
-    nor closed."""
+    """Decides whether requests need a key: they do with `CLOSED`, or if there is a marker, an `ADMIN_KEY`, or a key in
+    Redis. Without a marker the gateway then makes one. Until a process has learnt from Redis that there is no key, it
+    is neither open nor closed."""
 
-    def __init__(self, keys: Keys, marker: Marker, *, always: bool) -> None:
-        """`always`: there is an `ADMIN_KEY`."""
+    def __init__(self, keys: Keys, marker: Marker, *, always: bool, admin_key: bool) -> None:
+        """`always`: they do from the beginning. `admin_key`: there is an `ADMIN_KEY`."""
+        self._admin_key = admin_key
         self._keys = keys
         self._marker = marker
         self._always = always
@@ -53,7 +54,7 @@ class ClosedState:
     def needs_stored_key(self) -> bool:
         """Whether only keys in Redis open anything: requests need one, and there is no `ADMIN_KEY`. Never asks
         Redis."""
-        return not self._always and (self._closed or self._marker.is_seen())
+        return not self._admin_key and (self._closed or self._marker.is_seen())
 
     def look(self) -> None:
         """Look for a marker, else for a key, and make the marker if there is a key. Raises `RedisError`."""

@@ -76,7 +76,7 @@ def test_a_password_in_a_file_becomes_part_of_the_url(tmp_path: Path, url: str, 
 
 def test_a_file_without_a_password_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
-    for name, said in (("none", "cannot be read .No such file"), ("empty", "is empty; put the password")):
+    for name, said in (("none", "cannot be read .No such file"), ("empty", "is empty; put the secret")):
         with pytest.raises(SettingsError, match=f"REDIS_PASSWORD_FILE={tmp_path / name} {said}"):
             Settings.from_environ({"REDIS_URL": "redis://h", "REDIS_PASSWORD_FILE": str(tmp_path / name)})
 
@@ -153,3 +153,27 @@ def test_docker_compose_passes_on_every_setting_that_is_not_its_own() -> None:
     assert sorted(passed) == sorted(
         field.name.upper() for field in dataclasses.fields(Settings) if field.name not in own
     )
+
+
+def test_every_secret_may_be_in_a_file(tmp_path: Path) -> None:
+    secrets = [entry.name for entry in dataclasses.fields(Settings) if entry.metadata["secret"]]
+    assert {"admin_key", "api_key", "webhook_secret"} <= set(secrets)
+    (file := tmp_path / "secret").write_text("s" * 64 + "\n")
+    for name in secrets:
+        variable = f"{name.upper()}_FILE"
+        environ = {variable: str(file)}
+        assert getattr(Settings.from_environ(environ), name) == "s" * 64
+        assert Settings.variables(environ) == environ
+        with pytest.raises(SettingsError, match=f"{name.upper()} and {variable} are both set; keep one"):
+            Settings.from_environ({**environ, name.upper(): "s" * 64})
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "cannot be read"), ("\n", "is empty"), ("short", "is too short")]
+)
+def test_a_file_without_a_usable_secret_is_refused(tmp_path: Path, content: str | None, words: str) -> None:
+    file = tmp_path / "admin.key"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(SettingsError, match=f"ADMIN_KEY.*{words}"):
+        Settings.from_environ({"ADMIN_KEY_FILE": str(file)})

@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from broker.keys import KEYS, Keys
+from contract.keys import Key, Scope, fingerprint, new_token
 from contract.settings import Settings, SettingsError
 from gateway.app import create_app
 from gateway.door.closed import ClosedState
@@ -22,6 +23,7 @@ from gateway.marker import Marker
 from tests.gateway.conftest import without_redis
 from tests.gateway.test_keys import ADMIN_KEY, bearer
 from tests.gateway.test_refusals import problem
+from tests.support import until
 
 FIRST = {"name": "first", "scopes": ["admin"]}
 
@@ -41,6 +43,18 @@ def test_the_first_key_closes_the_gateway_and_every_other_process(settings: Sett
     for process in (client, sibling):
         problem(process.get("/v1/models"), 401, "missing_key")
         assert process.get("/v1/models", headers=bearer(secret)).status_code == 200
+
+
+def test_with_closed_a_new_gateway_on_an_empty_redis_needs_a_key(settings: Settings, redis: Redis) -> None:
+    """As on a machine without the volume of the marker."""
+    app = create_app(replace(settings, closed=True))
+    client = app.test_client()
+    problem(client.get("/v1/models"), 401, "missing_key")
+    problem(client.post("/v1/keys", json=FIRST), 401, "missing_key")
+    until(lambda: "no_key" in client.get("/health/ready").text, "readiness says that there is no key")
+    Keys(redis).add(fingerprint(token := new_token()), Key("k1", "me", "me", frozenset({Scope.READ})))
+    assert client.get("/v1/models", headers=bearer(token)).status_code == 200
+    replace(settings, closed=True, host="0.0.0.0").check_host()
 
 
 def test_the_marker_is_made_before_the_first_key(
@@ -134,7 +148,7 @@ def test_a_gateway_that_finds_a_key_makes_a_marker_of_its_own(
 
 def test_a_running_gateway_looks_for_keys_and_makes_a_lost_marker_again(redis: Redis, tmp_path: Path) -> None:
     marker = Marker(tmp_path / "closed")
-    state = ClosedState(Keys(redis), marker, always=False)
+    state = ClosedState(Keys(redis), marker, always=False, admin_key=False)
     assert not state.is_closed() and state.is_open
     redis.hset(KEYS, "f", "{}")
     state.look()
@@ -152,7 +166,7 @@ def test_a_gateway_that_cannot_write_its_marker_is_closed_and_says_so_once(
     redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     redis.hset(KEYS, "f", "{}")
-    state = ClosedState(Keys(redis), Marker(Path("/proc/closed")), always=False)
+    state = ClosedState(Keys(redis), Marker(Path("/proc/closed")), always=False, admin_key=False)
     for _ in range(3):
         state.look()
     assert state.is_closed()
@@ -162,7 +176,7 @@ def test_a_gateway_that_cannot_write_its_marker_is_closed_and_says_so_once(
 def test_an_admin_key_leaves_a_marker_so_that_a_gateway_does_not_open_without_it(
     settings: Settings, redis: Redis
 ) -> None:
-    ClosedState(Keys(redis), Marker(settings.marker_path), always=True).look()
+    ClosedState(Keys(redis), Marker(settings.marker_path), always=True, admin_key=True).look()
     problem(create_app(settings).test_client().get("/v1/models"), 401, "missing_key")
 
 
