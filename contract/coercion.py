@@ -158,7 +158,8 @@ def _layout(grid: Grid, plan: RowPlan, errors: RowErrors) -> RowLayout:
     check_width(len(names), plan.signature)
     layout = plan.in_order
     if grid.columns is not None:
-        layout = plan.lay_out(plan.match_case(names) if grid.separator else names, range(len(names)))
+        is_csv, places = bool(grid.separator), range(len(names))
+        layout = plan.lay_out_csv(names) if is_csv else plan.lay_out(names, places, numbered=not grid.labelled)
         layout.sent = grid.sent or grid.columns
     errors.add_layout(layout, [ALL_ROWS])
     return layout

@@ -37,6 +37,7 @@ class Grid:
 
     `separator` is set for a CSV, whose values are text; `remarks` say how the CSV was read. `sent` are the columns as
     the client has named them, where these differ. `formats` are those of the whole file, if this is a part of it.
+    `labelled`: its rows had labels, too, so columns named by numbers may be rows.
     """
 
     columns: Sequence[str] | None
@@ -45,6 +46,7 @@ class Grid:
     remarks: Sequence[str] = ()
     sent: Sequence[str] | None = None
     formats: Formats | None = None
+    labelled: bool = False
 
 
 Instances = Records | Grid

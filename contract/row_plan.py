@@ -62,6 +62,7 @@ class RowPlan:
             self.positions.setdefault(signature.id_field, self.width)
         alike = Counter(name for names in self.spellings for name in set(map(_in_any_case, names)))
         self.in_any_case = {key: name for name in self.positions if alike[key := _in_any_case(name)] == 1}
+        self._numbered = {str(number): number for number in range(self.width)} if signature.nameless else {}
         self.in_order = self.lay_out(signature.names, range(self.width))
         self._of_one_row = [(conversion.convert, conversion.null) for conversion in self.conversions[: self.width]]
 
@@ -73,6 +74,10 @@ class RowPlan:
         return [
             name if name in self.positions or own in names else own for name, own in zip(header, alike, strict=True)
         ]
+
+    def lay_out_csv(self, header: Sequence[str]) -> RowLayout:
+        """Return where the rows of a CSV have their values. Numbers name no inputs: a CSV may lack its header."""
+        return self.lay_out(self.match_case(header), range(len(header)), numbered=False)
 
     def coerce_one(self, instances: Instances) -> Row | None:
         """Return the only row, converted, if it has exactly the inputs and all are valid, else None."""
@@ -92,13 +97,22 @@ class RowPlan:
         ]
         return None if Refusal in map(type, converted) else tuple(converted)
 
-    def lay_out(self, names: Sequence[str], places: Iterable[Any], repeated: Sequence[str] = ()) -> RowLayout:
-        """Return where rows with these names have their values. `repeated` are the names that a row has twice."""
+    def lay_out(
+        self, names: Sequence[str], places: Iterable[Any], repeated: Sequence[str] = (), *, numbered: bool = True
+    ) -> RowLayout:
+        """Return where rows with these names have their values. `repeated` are the names that a row has twice.
+
+        For a nameless signature, 0, 1, … are the positions of the inputs, if each has one and there are no other
+        numbers; not `numbered`: they are not.
+        """
+        positions = self.positions
+        if numbered and self._numbered and self._numbered.keys() == set(filter(str.isdecimal, names)):
+            positions = {**positions, **self._numbered}
         found: dict[int, Any] = {}
-        twice = [self.positions[name] for name in repeated if name in self.positions]
+        twice = [positions[name] for name in repeated if name in positions]
         unknown: list[str] = []
         for name, place in zip(names, places, strict=True):
-            position = self.positions.get(name)
+            position = positions.get(name)
             if position is None:
                 unknown.append(name)
             elif position not in found:

@@ -162,6 +162,11 @@ class Signature:
     methods: tuple[Method, ...] = (PREDICT,)
 
     @property
+    def nameless(self) -> bool:
+        """Whether the inputs have made-up names, since the estimator was fitted on an array: x0, x1, …"""
+        return all(field.name == f"x{number}" for number, field in enumerate(self.inputs))
+
+    @property
     def names(self) -> tuple[str, ...]:
         return tuple(field.name for field in self.inputs)
 

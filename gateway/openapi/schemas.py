@@ -312,7 +312,8 @@ SCHEMAS: Mapping[str, Schema] = {
     "NewVersion": record({"version": INTEGER, **_STATE}),
     "Nothing": {**TEXT, "description": "A line end."},
     "Predictions": record(
-        {"predictions": array(ANYTHING)}, {"probabilities": array(ANYTHING, description="By class label, a row each.")}
+        {"predictions": array(ANYTHING)},
+        {"probabilities": array(ANYTHING, description="By class label, a row each."), "warnings": array(TEXT)},
     ),
     "Problem": PROBLEM,
     "Ready": record(

@@ -45,11 +45,39 @@ def read(body: bytes, signature: Signature) -> tuple[Instances, str]:
     return _rows(value, given[0], signature), _method(value.get("params"))
 
 
+def by_position(instances: Instances, signature: Signature) -> Instances:
+    """Return a table with its columns in the order of the inputs, and a remark, if the model was fitted without names
+    and those of the columns mean nothing to it: MLflow gives it the columns as an array."""
+    if not isinstance(instances, Grid) or not instances.columns or not signature.nameless:
+        return instances
+    names, inputs = instances.columns, signature.names
+    known = {signature.id_field, *inputs, *(alias for field in signature.inputs for alias in field.aliases)}
+    if len({*names}) != len(inputs) or len(names) != len(inputs) or not known.isdisjoint(names):
+        return instances
+    numbered = tuple(f"x{name}" for name in names)
+    if instances.separator and {*numbered} == {*inputs}:
+        inputs = numbered
+    elif any(map(_is_number, names)):  # perhaps the first row of a CSV without a header
+        return instances
+    remark = f"the model was fitted without names, so {listed(names)} were taken for {listed(inputs)}"
+    return Grid(inputs, instances.rows, instances.separator, [*instances.remarks, remark], names)
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
+
+
 def _rows(value: dict[str, Any], shape: str, signature: Signature) -> Instances:
     split = value[shape] if shape == "dataframe_split" else None
     if isinstance(split, dict) and "columns" not in split and isinstance(split.get("data"), list):
         return Grid(None, split["data"])
-    return native.unwrapped(value, shape, signature)
+    rows = native.unwrapped(value, shape, signature)
+    # Objects have no order: many writers of JSON sort their names.
+    return by_position(rows, signature) if shape == "dataframe_split" else rows
 
 
 def _method(params: object) -> str:
@@ -62,9 +90,10 @@ def _method(params: object) -> str:
 
 
 def write(job: Job) -> tuple[bytes, Mapping[str, str]]:
-    """Return the body, and its headers. Probabilities stand beside the predictions, where a model has them."""
+    """Return the body, and its headers. Probabilities and warnings stand beside the predictions, if there are any."""
     output = job.output or {}
     beside = {name: output[name] for name in ("probabilities",) if output.get(name) is not None}
+    beside |= {"warnings": job.warnings} if job.warnings else {}
     return native.line({"predictions": output["predictions"], **beside}), {"Content-Type": "application/json"}
 
 

@@ -167,13 +167,14 @@ def _object(value: dict[str, Any]) -> Instances:
             _refuse("wrong_index", f"the columns {listed([first, name])} have different row labels")
         if twice := _repeated(column):
             _refuse("wrong_index", f"the column {shown(name)} has the row label {shown(twice[0])} more than once")
-    return _grid({name: [column[label] for label in labels] for name, column in value.items()}, _repeated(value))
+    columns = {name: [column[label] for label in labels] for name, column in value.items()}
+    return _grid(columns, _repeated(value), labelled=True)
 
 
-def _grid(columns: dict[str, list[object]], repeated: Sequence[str] = ()) -> Grid:
+def _grid(columns: dict[str, list[object]], repeated: Sequence[str] = (), *, labelled: bool = False) -> Grid:
     """Return the columns as rows. A repeated name appears twice; coerce() decides whether it matters."""
     names = [*columns, *repeated]
-    return Grid(names, list(zip(*(columns[name] for name in names), strict=True)))
+    return Grid(names, list(zip(*(columns[name] for name in names), strict=True)), labelled=labelled)
 
 
 def _instances(value: object, name: str) -> Instances:

@@ -78,7 +78,8 @@ def blueprint(predictions: SynchronousPredictions, readiness: Readiness, rows: B
             raise unsupported(kind, "application/json or text/csv", "application/json, text/csv")
         body = body_of(request.environ)
         if kind == CSV:
-            instances, method = csv_rows.read(body, predictions.predictor.max_rows + 1), PREDICT.name
+            table = csv_rows.read(body, predictions.predictor.max_rows + 1)
+            instances, method = protocol.by_position(table, model.signature), PREDICT.name
         else:
             instances, method = protocol.read(body, model.signature)
         job = predictions.predict(request.environ, model, instances, len(body), method)

@@ -23,11 +23,11 @@ def kept_types(signature: Signature, columns: Sequence[str]) -> list[str]:
     plan = plan_of(signature)
     if not plan.is_table:
         return [_TEXT] * len(columns)
-    positions = [plan.positions.get(name) for name in plan.match_case(columns)]
-    return [
-        _TEXT if position is None or position >= plan.width else _KINDS[signature.inputs[position].kind]
-        for position in positions
-    ]
+    places = plan.lay_out(plan.match_case(columns), range(len(columns))).places
+    kinds = {
+        place: _KINDS[signature.inputs[position].kind] for position, place in places.items() if position < plan.width
+    }
+    return [kinds.get(place, _TEXT) for place in range(len(columns))]
 
 
 def answer_types(signature: Signature, method: str) -> list[str]:

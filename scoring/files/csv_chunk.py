@@ -103,7 +103,7 @@ class CsvChunk:
         texts: list[Sequence[Any]] = list(self._cells())
         if not plan.is_table:
             return texts
-        for position, place in plan.lay_out(plan.match_case(self._columns), range(len(self._columns))).places.items():
+        for position, place in plan.lay_out_csv(self._columns).places.items():
             if position < plan.width:
                 _, values = convert_column(list(texts[place]), position, plan, self._grid)
                 texts[place] = [None if value.__class__ is Refusal else value for value in values]
@@ -132,7 +132,7 @@ def _columns_of(
     if text.startswith(_BOM):
         return None
     plan = plan_of(signature)
-    layout = plan.lay_out(plan.match_case(grid.columns or ()), range(len(grid.columns or ())))
+    layout = plan.lay_out_csv(grid.columns or ())
     numbers = {place for position, place in layout.places.items() if _is_plain_number(position, grid, signature)}
     if text.count("+") > text.count("e+") + text.count("E+") or any(word in text for word in _BOOLEANS):
         numbers.clear()

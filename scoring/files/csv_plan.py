@@ -116,7 +116,7 @@ class _Planner:
     def _number_formats(self) -> dict[str, tuple[int, NumberFormat]]:
         """Return for each input of numbers its place in a row, and the format of those seen so far: none."""
         plan, inputs = plan_of(self._signature), self._signature.inputs
-        places = plan.lay_out(plan.match_case(self._header), range(len(self._header))).places if plan.is_table else {}
+        places = plan.lay_out_csv(self._header).places if plan.is_table else {}
         return {
             inputs[position].name: (place, NumberFormat(self._separator, inputs[position].format))
             for position, place in places.items()

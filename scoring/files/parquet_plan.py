@@ -26,8 +26,8 @@ def plan_parquet(path: Path, signature: Signature, target: str | None) -> Steps[
     types = yield from in_background(lambda: columns_of(path))
     names = list(types)
     warnings = check_columns(Grid(names, []), signature, target)
-    positions = plan_of(signature).positions
-    odd = [name for name in names if name in positions and not is_plain(types[name])]
+    places = sorted(plan_of(signature).lay_out(names, range(len(names))).places.values())
+    odd = [names[place] for place in places if not is_plain(types[names[place]])]
     if odd:
         raise InvalidInstances([_odd(name, types[name]) for name in odd])
     rows, size = yield from in_background(lambda: sizes_of(path))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from pathlib import Path
 
 import mlflow.pyfunc.scoring_server.client as scoring_client
@@ -12,7 +14,7 @@ import pytest
 import requests
 from mlflow.models import convert_input_example_to_serving_input
 
-from tests.clients.conftest import IRIS, LOAN, Modelgate, answered, started
+from tests.clients.conftest import IRIS, LOAN, PROJECT, Modelgate, answered, started
 
 POOR = {**LOAN, "Gender": "Female", "Credit_History": 0.0}
 TABLE = pd.DataFrame([LOAN, POOR])
@@ -55,6 +57,46 @@ def test_the_shapes_that_mlflow_reads_and_does_not_write(modelgate: Modelgate, s
     expected = answered(modelgate, "loan", [LOAN, POOR])
     payload = json.dumps({shape: TABLE.to_dict(orient="records")})
     assert invoke(modelgate, "loan", payload)["predictions"] == expected["predictions"]
+
+
+@pytest.fixture(scope="session")
+def of_array(modelgate: Modelgate) -> str:
+    """A model that was fitted on an array, imported through the inbox."""
+    code = (
+        "import joblib, numpy as np; from sklearn.linear_model import LinearRegression as Model; import sys;"
+        "X = np.random.default_rng(0).random((20, 4)); joblib.dump(Model().fit(X, X @ [1, 10, 100, 1000]), sys.argv[1])"
+    )
+    part = modelgate.models / "inbox" / "of_array.joblib.part"
+    subprocess.run([PROJECT / ".venv/bin/python", "-c", code, part], check=True)
+    part.rename(part.with_suffix(""))
+    address, end = f"{modelgate.address}/v1/models/of_array", time.monotonic() + 120
+    while requests.get(address, timeout=10).status_code != 200:
+        assert time.monotonic() < end, "the inbox does not import"
+        time.sleep(0.2)
+    return "of_array"
+
+
+@pytest.mark.parametrize("columns", [[0, 1, 2, 3], [3, 0, 2, 1]], ids=str)
+def test_a_frame_without_names_goes_to_a_model_without_names(
+    modelgate: Modelgate, of_array: str, columns: list[int]
+) -> None:
+    frame = pd.DataFrame(FLOWERS)[columns]
+    expected = answered(modelgate, of_array, FLOWERS.tolist())["predictions"]
+    for example in (frame, frame.to_dict(orient="records")):
+        payload = convert_input_example_to_serving_input(example)
+        assert invoke(modelgate, of_array, payload) == {"predictions": expected}
+    split = {"dataframe_split": json.loads(frame.to_json(orient="split", double_precision=15))}
+    assert invoke(modelgate, of_array, json.dumps(split)) == {"predictions": expected}
+    assert answered(modelgate, of_array, split)["predictions"] == expected
+
+
+def test_names_that_mean_nothing_to_a_model_without_names_are_said(modelgate: Modelgate, of_array: str) -> None:
+    payload = convert_input_example_to_serving_input(pd.DataFrame(FLOWERS, columns=list("dcba")))
+    found = invoke(modelgate, of_array, payload)
+    assert found["predictions"] == answered(modelgate, of_array, FLOWERS.tolist())["predictions"]
+    assert found["warnings"] == [
+        "the model was fitted without names, so 'd', 'c', 'b', 'a' were taken for 'x0', 'x1', 'x2', 'x3'"
+    ]
 
 
 def test_csv_as_pandas_writes_it(modelgate: Modelgate) -> None:

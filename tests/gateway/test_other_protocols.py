@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from broker.load_status import LoadStatus, LoadStatusPublisher
+from contract.jobs import PredictionOutcome
 from contract.release import VERSION
 from contract.settings import Settings
 from contract.signature import Field, Kind
 from gateway.app import create_app
-from tests.gateway.conftest import without_redis
+from tests.gateway.conftest import scorer, without_redis
 from tests.support import Sum, write_version
 
 INFER, SAGEMAKER = "/v2/models/sum/infer", "/endpoints/sum/invocations"
@@ -342,3 +344,109 @@ def test_a_terse_key_learns_no_more_from_other_protocols(settings: Settings) -> 
 def test_json_of_an_answer_is_json(client: FlaskClient, scoring: None) -> None:
     for path, body in BODIES.items():
         json.loads(client.post(path, json=body).data)
+
+
+@pytest.fixture
+def nameless(settings: Settings) -> None:
+    """The sum of x0, x1 and x2 with weights, as of a model that was fitted on an array."""
+    write_version(settings.models_dir, "array", Sum(), [Field(f"x{place}", Kind.NUMBER) for place in range(3)])
+
+
+OF_ARRAY, NATIVE_ARRAY = "/v1/models/array/invocations", "/v1/models/array/predict"
+
+
+@pytest.fixture
+def digits(redis: Redis) -> Iterator[None]:
+    """Finishes every job with the digits of each row in the order of the inputs."""
+    with scorer(
+        redis,
+        lambda job: PredictionOutcome([int("".join(str(int(v)) for v in row)) for row in job.rows], None, [], 1, 1),
+    ):
+        yield
+
+
+@pytest.mark.usefixtures("nameless", "digits")
+def test_numbers_are_positions_of_a_model_that_was_fitted_without_names(client: FlaskClient) -> None:
+    for body in (
+        {"dataframe_split": {"columns": [0, 1, 2], "data": [[1, 2, 3]]}},
+        {"dataframe_split": {"columns": [2, 0, 1], "data": [[3, 1, 2]]}},
+        {"dataframe_split": {"columns": ["0", "1", "2"], "index": [0], "data": [[1, 2, 3]]}},
+        {"dataframe_records": [{"2": 3, "0": 1, "1": 2}]},
+        {"instances": [{"0": 1, "1": 2, "2": 3}]},
+        {"inputs": {"1": [2], "0": [1], "2": [3]}},
+    ):
+        assert client.post(OF_ARRAY, json=body).json == {"predictions": [123]}, body
+        answer = client.post(NATIVE_ARRAY, json=body, headers={"Prefer": "wait=10"}).json
+        assert (answer["output"]["predictions"], answer["warnings"]) == ([123], []), body
+    for body in ({"0": 1, "1": 2, "2": 3, "note": "x"}, [{"0": 1, "1": 2, "2": 3, "note": "x"}]):
+        answer = client.post(NATIVE_ARRAY, json=body, headers={"Prefer": "wait=10"}).json
+        assert answer["output"]["predictions"] == [123]
+        assert answer["warnings"] == ["ignored columns that are not inputs of the model: 'note'"]
+
+
+@pytest.mark.usefixtures("nameless")
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"dataframe_split": {"columns": [0, 1], "data": [[1, 2]]}},
+        {"dataframe_split": {"columns": [0, 1, 2, 3], "data": [[1, 2, 3, 4]]}},
+        {"dataframe_split": {"columns": [1, 2, 3], "data": [[1, 2, 3]]}},
+        {"dataframe_split": {"columns": [0, 1, 1], "data": [[1, 2, 3]]}},
+        [{"0": 1, "1": 2, "x2": 3}],
+        [{"0": 1, "1": 2, "2": 3, "x2": 3}],
+        [{"0": 1, "1": 2, "02": 3}],
+        # A frame by rows and one by columns look alike.
+        {"0": {"x0": 1, "x1": 2, "x2": 3}, "1": {"x0": 1, "x1": 2, "x2": 3}, "2": {"x0": 1, "x1": 2, "x2": 3}},
+        {"0": {"0": 1, "1": 2, "2": 3}, "1": {"0": 1, "1": 2, "2": 3}, "2": {"0": 1, "1": 2, "2": 3}},
+    ],
+    ids=json.dumps,
+)
+def test_numbers_that_are_not_exactly_the_positions_are_refused(client: FlaskClient, body: Any) -> None:
+    answer = client.post(NATIVE_ARRAY, json=body)
+    assert answer.status_code == 422, answer.json
+    assert {error["code"] for error in answer.json["errors"]} <= {"missing_field", "repeated_field"}
+
+
+@pytest.mark.usefixtures("nameless")
+def test_numbers_are_no_positions_of_a_model_with_names_nor_in_a_csv(client: FlaskClient) -> None:
+    split = {"dataframe_split": {"columns": [0, 1], "data": [[1, 2]]}}
+    for address in (MLFLOW, NATIVE):
+        assert client.post(address, json=split).status_code == 422, address
+    csv = client.post(NATIVE_ARRAY, data="0,1,2\n1,2,3\n", content_type="text/csv")
+    assert csv.status_code == 422
+    repeated = client.post(NATIVE_ARRAY, data='{"0": 1, "0": 9, "1": 2, "2": 3}', content_type="application/json")
+    assert [error["code"] for error in repeated.json["errors"]] == ["repeated_field"]
+
+
+@pytest.mark.usefixtures("nameless", "digits")
+def test_names_that_mean_nothing_are_positions_at_invocations_only(client: FlaskClient) -> None:
+    said = "the model was fitted without names, so 'b', 'a', 'c' were taken for 'x0', 'x1', 'x2'"
+    body = {"dataframe_split": {"columns": ["b", "a", "c"], "data": [[1, 2, 3]]}}
+    assert client.post(OF_ARRAY, json=body).json == {"predictions": [123], "warnings": [said]}
+    assert client.post(NATIVE_ARRAY, json=body).status_code == 422
+    csv = client.post(OF_ARRAY, data="b,a,c\n1,2,3\n", content_type="text/csv")
+    assert csv.json == {"predictions": [123], "warnings": [said]}
+    csv = client.post(OF_ARRAY, data="2,0,1\n3,1,2\n", content_type="text/csv")
+    assert csv.json["predictions"] == [123]
+    assert csv.json["warnings"][0].endswith("so '2', '0', '1' were taken for 'x2', 'x0', 'x1'")
+
+
+@pytest.mark.usefixtures("nameless")
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"dataframe_split": {"columns": ["b", "a"], "data": [[1, 2]]}},
+        {"dataframe_split": {"columns": ["b", "a", "x1"], "data": [[1, 2, 3]]}},
+        {"dataframe_split": {"columns": ["b", "a", "a"], "data": [[1, 2, 3]]}},
+        {"dataframe_split": {"columns": ["b", "a", "7"], "data": [[1, 2, 3]]}},
+        {"dataframe_records": [{"b": 1, "a": 2, "c": 3}]},
+        {"inputs": {"b": [1], "a": [2], "c": [3]}},
+        {"instances": {"b": {"0": 1}, "a": {"0": 2}, "c": {"0": 3}}},
+    ],
+    ids=json.dumps,
+)
+def test_names_at_invocations_that_may_mean_something_or_have_no_order_are_refused(
+    client: FlaskClient, body: Any
+) -> None:
+    assert client.post(OF_ARRAY, json=body).status_code == 422
+    assert client.post(OF_ARRAY, data="5.1,3.5,1.4\n4.9,3.0,1.4\n", content_type="text/csv").status_code == 422

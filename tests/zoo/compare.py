@@ -66,7 +66,7 @@ def differences(written: Mapping[str, Any], rounding: bool, served: Served) -> I
 
 
 def questions(written: Mapping[str, Any], signature: Signature) -> Iterator[Question]:
-    """Yield the rows in three dialects."""
+    """Yield the rows in three dialects, and those of a model of an array with numbers as names."""
     rows = written["rows"]
     if signature.format is RowFormat.TABLE:
         columns = written["columns"] or list(signature.names)
@@ -77,6 +77,10 @@ def questions(written: Mapping[str, Any], signature: Signature) -> Iterator[Ques
         yield Question("objects", JSON, json.dumps(objects).encode())
         yield Question("lists", JSON, json.dumps({"instances": lists}).encode())
         yield Question("CSV", CSV, _csv([columns, *rows]))
+        if signature.nameless and len(lists[0]) == len(signature.inputs):
+            numbers = [*reversed(range(len(lists[0])))]
+            split = {"columns": numbers, "data": [row[::-1] for row in lists]}
+            yield Question("columns by number", JSON, json.dumps({"dataframe_split": split}).encode())
     elif signature.format is RowFormat.TEXTS:
         texts = [row if isinstance(row, str) else row[0] for row in rows]
         yield Question("texts", JSON, json.dumps(texts).encode())

@@ -18,6 +18,7 @@ import pytest
 from contract.errors import InvalidInstances
 from contract.file_formats import FileFormat
 from contract.instances import Grid
+from contract.manifest import InputFormat
 from contract.signature import Field, Kind, Output, OutputKind, Signature
 from scoring.files.parquet import connection, in_background
 from scoring.files.plan import NotReadable
@@ -195,3 +196,22 @@ def test_work_that_is_given_up_stops_and_leaves_the_connection_free(tmp_path: Pa
     next(steps)
     steps.close()
     assert connection().execute("SELECT 1").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("given", [PARQUET, FileFormat.NDJSON])
+def test_columns_named_by_numbers_are_the_positions_of_a_model_without_names(tmp_path: Path, given: FileFormat) -> None:
+    class Places:
+        def predict(self, X: Any) -> Any:
+            return np.asarray(X) @ [100.0, 10.0, 1.0]
+
+    fields = tuple(Field(f"x{place}", Kind.NUMBER) for place in range(3))
+    model = Loaded(Signature(fields, NUMBER), Places(), input_format=InputFormat.ARRAY)
+    frame = pd.DataFrame({"2": [3.0, 6.0], "0": [1.0, 4.0], "1": [2.0, 5.0]})
+    if given is PARQUET:
+        duckdb.sql(f"COPY frame TO '{tmp_path / 'frame'}' (FORMAT parquet)")
+        body = (tmp_path / "frame").read_bytes()
+    else:
+        body = frame.to_json(orient="records", lines=True).encode()
+    whole, errors = scored(tmp_path, body, given, FileFormat.NDJSON, model)
+    assert [json.loads(line)["prediction"] for line in whole.read_text().splitlines()] == [123.0, 456.0]
+    assert errors == []
