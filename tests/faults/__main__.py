@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -28,6 +29,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="only those of a short soak")
     parser.add_argument("--only", default="", metavar="PATTERN", help="only those whose name matches")
     arguments = parser.parse_args()
+    if not shutil.which("promtool"):
+        parser.error("promtool is missing: apt-get install prometheus")
     chosen = [
         fault for fault in FAULTS if re.search(arguments.only, fault.name) and (fault.quick or not arguments.quick)
     ]
