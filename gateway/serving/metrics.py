@@ -24,9 +24,10 @@ from gateway.serving.spool import Spool, free_share
 
 log = logging.getLogger(__name__)
 
-KEEP, KEEP_FACTOR = 1.0, 20
-"""Fewest seconds that a snapshot or a page is kept, and the multiple of the time that it took to make. So each takes at
-most a twentieth of a process's time, for any number of requests and models."""
+KEEP, KEEP_FACTOR, KEEP_MOST = 1.0, 20, 10.0
+"""Fewest seconds that a snapshot or a page is kept, the multiple of the time that it took to make, and most seconds. So
+each takes at most a twentieth of a process's time, for any number of requests and hundreds of models, and alerts see a
+fault within a minute."""
 
 
 _MODEL = re.compile(rb'[{,]model="([^"]*)"')
@@ -59,7 +60,7 @@ class Kept(Generic[T]):
             if self._found is None or began > self._until:
                 self._found = self._make()
                 done = time.monotonic()
-                cost = KEEP_FACTOR * (done - began) if self._worked(self._found) else 0
+                cost = min(KEEP_MOST, KEEP_FACTOR * (done - began)) if self._worked(self._found) else 0
                 self._until = done + max(self._keep(), cost)
             return self._found
 

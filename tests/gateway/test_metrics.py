@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from flask.testing import FlaskClient
@@ -190,6 +191,24 @@ def test_a_page_that_redis_did_not_answer_in_time_is_not_kept_for_long(
         with server.frozen():
             assert Page(client.get("/metrics").get_data(as_text=True)).value("redis_up") == 0
         assert Page(client.get("/metrics").get_data(as_text=True)).value("redis_up") == 1
+
+
+def test_a_page_that_took_long_to_make_is_kept_for_ten_seconds_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def make() -> float:
+        nonlocal now
+        now += 5
+        return now
+
+    monkeypatch.setattr(serving, "KEEP_FACTOR", 20)
+    monkeypatch.setattr(serving, "time", SimpleNamespace(monotonic=lambda: now))
+    kept = serving.Kept(make)
+    assert kept.get() == 5
+    now = 14.9
+    assert kept.get() == 5
+    now = 15.1
+    assert kept.get() == 20.1
 
 
 def test_who_is_alive_is_unknown_while_no_lease_can_be_written(settings: Settings, tmp_path: Path) -> None:
