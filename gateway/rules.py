@@ -91,6 +91,7 @@ class Route(Rule):
         statuses: Mapping[str, int] = OUR_STATUSES,
         key: str | None = None,
         row_in_path: bool = False,
+        any_query: bool = False,
         page: bool = False,
         **options: Any,
     ) -> None:
@@ -99,6 +100,7 @@ class Route(Rule):
         the keys that the process has seen valid. `errors`: the shape of its errors if they are not problems.
         `statuses`: those of problems by code, where they are not ours. `key`: the name of the key whose rights callers
         without a key have. `row_in_path`: the variables of its path are values of a row, which are not audited.
+        `any_query`: names in its query that it does not declare are no error, as on routes of foreign protocols.
         `page`: it is for browsers, so it takes the key of a session, its errors are pages, and it is no part of the
         HTTP interface. Raises `TypeError` if the level is missing, or the documentation, or the action of a route that
         has to be audited; then the gateway does not start."""
@@ -124,6 +126,9 @@ class Route(Rule):
         self.key = key
         self.row_in_path = row_in_path
         self.page = page
+        strict = path.startswith("/v1/") and not (any_query or page or errors)
+        # The names that its query may have; None: any.
+        self.query = frozenset(each.name for each in docs.parameters if each.place == "query") if strict else None
 
 
 def listed(rules: Iterable[Rule]) -> list[str]:

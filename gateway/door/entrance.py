@@ -22,6 +22,7 @@ from gateway.door.fast_path import FastPath
 from gateway.door.guard import Guard
 from gateway.door.keys import KeyCheck
 from gateway.door.proxies import TrustedProxies
+from gateway.door.queries import check_query
 from gateway.exchange import Exchange
 from gateway.operations import Operation
 from gateway.problems import Problem, response_to
@@ -122,6 +123,8 @@ class Door:
             # A page of another site can send neither a key nor the token of a form, but it can use a key that is lent.
             if (caller is EVERYBODY or route.key is not None) and not route.any_host:
                 self._guard.check(environ, route.level)
+            if route.query is not None and (query := environ.get("QUERY_STRING")):
+                check_query(query, route.query)
         except (Problem, Refusal, RedisError) as error:
             answer = self._error_page if exchange.route is not None and exchange.route.page else response_to
             return answer(error)(environ, exchange.start_response)

@@ -45,6 +45,8 @@ def problems(route: Route, method: str) -> tuple[str, ...]:
             found.append("403 missing_scope")
         if method not in READING or route.level is Level.PREDICT:
             found.append("403 foreign_origin")
+    if route.query is not None:
+        found.append("400 invalid_parameter")
     if route.docs.body is not None and not route.docs.streamed:
         found += _OF_BODIES
     if {"name", "reference"} & route.arguments:

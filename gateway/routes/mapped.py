@@ -37,6 +37,7 @@ def blueprint(mapped: Sequence[MappedRoute], predictions: SynchronousPredictions
             statuses=route.statuses,
             key=route.key,
             row_in_path=route.method == "GET",
+            any_query=True,
         )
     return routes
 

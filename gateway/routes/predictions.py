@@ -192,7 +192,7 @@ def blueprint(predictions: Predictions, limit: BodyLimit) -> Blueprint:
     def call(reference: str, method: str) -> PredictionAnswer:
         return predictions.post(request.environ, reference, method)
 
-    @routes.get("/<reference>/predict", level=Level.PREDICT, docs=_QUERY)
+    @routes.get("/<reference>/predict", level=Level.PREDICT, docs=_QUERY, any_query=True)
     def query(reference: str) -> JobAnswer | Response:
         return predictions.query(request, reference)
 

@@ -341,3 +341,28 @@ def test_a_category_that_is_not_text_makes_a_manifest_unusable(client: FlaskClie
     path.write_text(re.sub(r'"categories": \[\s*"x"', '"categories": [{}', path.read_text()))
     body = problem(client.post("/v1/models/words/predict", json={"w": "x"}), 503, "manifest_invalid")
     assert "signature.inputs[0].categories, a list of texts" in body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/v1/jobs?id=abc", "'id'; there are 'created_after'"),
+        ("/v1/jobs?statu=failed", "'statu'; did you mean 'status'?"),
+        ("/v1/jobs/abc?wiat=5", "did you mean 'wait'?"),
+        ("/v1/models?limit=3", "'limit'; it takes none."),
+        ("/v1/models/sum?%C3%A9=", "'é'"),
+    ],
+)
+def test_a_parameter_that_an_address_does_not_have_is_refused(client: FlaskClient, path: str, named: str) -> None:
+    assert named in problem(client.get(path), 400, "invalid_parameter")["detail"]
+
+
+def test_the_query_of_a_prediction_is_checked_too(client: FlaskClient) -> None:
+    refused = client.post("/v1/models/sum/predict?escpe=formulas", json={"a": 1, "b": 2})
+    assert "did you mean 'escape'?" in problem(refused, 400, "invalid_parameter")["detail"]
+
+
+def test_queries_of_health_checks_and_of_foreign_protocols_are_not_ours_to_refuse(client: FlaskClient) -> None:
+    assert client.get("/health/live?t=1").status_code == 200
+    answer = client.post("/v1/models/none:predict?api-version=1", json={"instances": [[1, 2]]})
+    assert answer.status_code == 404
