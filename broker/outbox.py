@@ -47,6 +47,7 @@ class Outbox:
         self._not_before = float("-inf")
         self._sending = threading.Lock()
         self._refused = False
+        self._stopped = threading.Event()
 
     def add_source(self, source: Source) -> None:
         self._sources.append(source)
@@ -74,9 +75,13 @@ class Outbox:
         """Flush from now on every `FLUSH_EVERY` seconds, in a thread: for a process that may make no round trips."""
         threading.Thread(target=self._flush_forever, name="outbox", daemon=True).start()
 
+    def stop(self) -> None:
+        """End the thread of `start`, and flush a last time. Raises `RedisError` as `flush` does."""
+        self._stopped.set()
+        self.flush()
+
     def _flush_forever(self) -> None:
-        while True:
-            time.sleep(FLUSH_EVERY)
+        while not self._stopped.wait(FLUSH_EVERY):
             try:
                 self.flush()
             except RedisError:

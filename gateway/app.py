@@ -108,6 +108,7 @@ def create_app(settings: Settings, run_command: RunCommand | None = None) -> Gat
     app.wsgi_app = door  # type: ignore[method-assign]
     app.extensions.update(
         access_log=access_log,
+        close=parts.close,
         door=door,
         listener=parts.listener,
         live_parts=LiveParts(),

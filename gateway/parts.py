@@ -9,6 +9,8 @@ import threading
 from functools import cached_property
 from typing import Any
 
+from redis import Redis
+
 from broker.audit import AuditLog
 from broker.connection import connect
 from broker.durability import Durability
@@ -88,13 +90,28 @@ class Parts:
         self.attempts = FailedAttempts()
         self.uses = KeyUses()
         self.counts = Counts()
+        self._connections: list[Redis] = []
         self.connection = self._connect()
         # One commit is in flight, and is repeated, so a dead connection must leave time for another try.
         self._patience = min(5, settings.submit_timeout / 2)
         self.durability = Durability(settings.redis_replicas, self._patience / 2)
 
     def _connect(self, *timeout: float, **options: Any) -> Any:
-        return connect(self.settings.redis_url, *timeout, **options)
+        self._connections.append(connect(self.settings.redis_url, *timeout, **options))
+        return self._connections[-1]
+
+    def close(self) -> None:
+        """End the threads, send what is left for Redis, and close the connections. Raises `RedisError` if Redis has
+        not got all of it."""
+        self.watcher.release()
+        self.listener.close()
+        self.repetitions.close()
+        try:
+            self.outbox.stop()
+        finally:
+            for connection in self._connections:
+                connection.close()
+                connection.connection_pool.disconnect()
 
     # Jobs
 

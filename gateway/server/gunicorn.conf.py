@@ -36,8 +36,7 @@ def worker_exit(_: Any, worker: Any) -> None:
     from redis.exceptions import RedisError
 
     with suppress(RedisError, AttributeError):  # a process that could not start has no application
-        worker.wsgi.extensions["repetitions"].close()
-        worker.wsgi.extensions["outbox"].flush()
+        worker.wsgi.extensions["close"]()
 
 
 def when_ready(server: Any) -> None:

@@ -92,7 +92,7 @@ class JobWatcher:
         while True:
             with self._lock:
                 watchers = [watcher for watcher in self._watchers if not watcher.closed]
-                if not self._watchers:
+                if not watchers:
                     self._running = False
                     return
             try:

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Self
 
 from redis import Redis
@@ -88,6 +89,7 @@ class Listener:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._subscribed = threading.Event()
+        self._closed = threading.Event()
 
     def expect(self, job_id: str, owner: str = "", gone: Callable[[], bool] = lambda: False) -> Waiter:
         """Return a waiter that the end of the job wakes. Call this before asking for its end on `channel`, and enter
@@ -107,6 +109,16 @@ class Listener:
         """Wake all waiting requests, without a job: this process is about to end."""
         for waiter in self._all():
             waiter.end(None)
+
+    def close(self) -> None:
+        """Wake all waiting requests and end the threads. A closed listener serves no other request."""
+        self._closed.set()
+        self.release()
+        if self._subscribed.is_set():
+            with suppress(RedisError):  # the subscription then ends with its next check
+                self._redis.publish(self.channel, "[]")
+        if self._thread:
+            self._thread.join(CHECK_EVERY)
 
     def make_room(self, count: int) -> None:
         """Wake up to `count` waiting requests of the owner who has most of them, without a job: connections run out."""
@@ -135,8 +147,7 @@ class Listener:
                 threading.Thread(target=self._end_overdue, name="waits", daemon=True).start()
 
     def _end_overdue(self) -> None:
-        while True:
-            time.sleep(PRECISION)
+        while not self._closed.wait(PRECISION):
             now = time.monotonic()
             for waiter in self._all():
                 if waiter.deadline <= now:
@@ -145,7 +156,7 @@ class Listener:
     def _run(self) -> None:
         """Subscribe, and again after each failure; log a lost connection once."""
         lost = False
-        while True:
+        while not self._closed.is_set():
             try:
                 with self._redis.pubsub(push_handler_func=_as_it_is) as subscription:
                     subscription.subscribe(self.channel)
@@ -154,17 +165,17 @@ class Listener:
                 if not lost and self._subscribed.is_set():
                     log.warning("the listener lost Redis and tries again: %s", error)
                 lost = True
-                time.sleep(0.5)
+                self._closed.wait(0.5)
             except Exception:
                 log.exception("the listener failed and subscribes again")
-                time.sleep(0.5)
+                self._closed.wait(0.5)
             else:
                 lost = False
 
     def _listen(self, subscription: Any) -> None:
         check_at = time.monotonic() + CHECK_EVERY
         unanswered = 0
-        while True:
+        while not self._closed.is_set():
             message = subscription.get_message(timeout=max(0.0, check_at - time.monotonic()))
             if message:
                 unanswered = 0

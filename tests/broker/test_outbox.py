@@ -124,3 +124,4 @@ def test_a_process_without_round_trips_flushes_by_itself(redis: Redis, notes: No
     outbox.start()
     notes.texts = ["a"]
     until(lambda: redis.smembers("notes"), "the batch arrives")
+    outbox.stop()

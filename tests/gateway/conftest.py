@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from redis import Redis
+from redis.exceptions import RedisError
 from werkzeug.routing import Rule
 
 from broker.scorer import BatchJob, BatchLimits, ScorerQueue
@@ -20,7 +21,7 @@ from contract.errors import Failure
 from contract.jobs import PredictionOutcome
 from contract.settings import Settings
 from contract.signature import Field, Kind
-from gateway.app import create_app
+from gateway.app import Gateway, create_app
 from gateway.door.entrance import Door
 from gateway.exchange import Exchange
 from gateway.openapi.document import content, problems
@@ -41,6 +42,23 @@ def late_builders() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Rule, "_compile_builder", late)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _closed_gateways(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Closes the gateways of a test: none of their threads talks to Redis after it."""
+    made: list[Gateway] = []
+    make = Gateway.__init__
+
+    def remember(gateway: Gateway, *args: Any, **options: Any) -> None:
+        made.append(gateway)
+        make(gateway, *args, **options)
+
+    monkeypatch.setattr(Gateway, "__init__", remember)
+    yield
+    for gateway in made:
+        with suppress(RedisError, KeyError):  # one that was refused has nothing to close
+            gateway.extensions["close"]()
 
 
 @pytest.fixture

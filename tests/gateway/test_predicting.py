@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
@@ -28,13 +29,15 @@ ROWS = Records([{"key": "k", "a": 1, "b": 2}])
 
 
 @pytest.fixture
-def predictor(settings: Settings) -> Predictor:
+def predictor(settings: Settings) -> Iterator[Predictor]:
     connection = connect(settings.redis_url)
     jobs = Jobs(connection, max_queue_rows=settings.max_queue_rows, timeout=30, result_ttl=60)
     commit = GroupCommit(jobs.submit, timeout=5)
     listener = Listener(connection, jobs)
     replays = Replays(IdempotencyRecords(connection), jobs, listener, lambda: None)
-    return Predictor(jobs, commit, Repository(settings.models_dir), listener, replays, settings.max_queue_rows)
+    yield Predictor(jobs, commit, Repository(settings.models_dir), listener, replays, settings.max_queue_rows)
+    listener.close()
+    connection.connection_pool.disconnect()
 
 
 def request() -> RequestContext:
