@@ -124,9 +124,24 @@ def refuse_other_formats(head: bytes) -> None:
         raise Refused("is an HTML page: perhaps a download that asks for a login; download the file itself")
     if start.startswith((b"<?xml", b"<pmml")):
         raise Refused(f"is XML (PMML?), which is not a scikit-learn model; {_SAVE}")
+    if _is_table(head):
+        raise Refused("is a table of rows (CSV?) and not a model; train one from it: modelgate train NAME FILE.csv")
     # None of these is an opcode of pickle.
     if start.startswith((b"{", b'"', b"[")):
         raise Refused(f"is {'JSON' if _json_like(start) else 'text'}, and not a pickle; {_SAVE}")
+
+
+def _is_table(head: bytes) -> bool:
+    """Return whether a file begins with lines of cells. The first line of a pickle of text, `csklearn.svm`, has no
+    separator."""
+    try:
+        lines = head.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 3:  # otherwise the head ends within a character
+            return False
+        lines = head[: error.start].decode("utf-8-sig").splitlines()
+    cells = re.split(r"[,;\t|]", lines[0]) if len(lines) > 1 else []
+    return len(cells) > 1 and all(cell.isprintable() for cell in cells)
 
 
 def _json_like(start: bytes) -> bool:
