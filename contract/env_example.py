@@ -64,9 +64,11 @@ COMPOSE = (
         "Memory limit of a worker's container: 1.3 times MODEL_CACHE_MB, and SCORER_MEMORY_MB for each of its WORKERS.",
     ),
     ("TRAINER_MEMORY", "6g", "Memory limit of a trainer's container: TRAIN_MEMORY_MB and 2 GB."),
+    ("EVENTS_MEMORY", "512m", "Memory limit of the container of the service that sends webhooks."),
     ("GATEWAY_CPUS", "0", "Processors that a gateway's container may use, such as 1.5; 0: all."),
     ("WORKER_CPUS", "0", "Processors that a worker's container may use; 0: all."),
     ("TRAINER_CPUS", "0", "Processors that a trainer's container may use; 0: all."),
+    ("EVENTS_CPUS", "0", "Processors that the container of that service may use; 0: all."),
 )
 """Variables that only the compose files read: name, default, documentation."""
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import fcntl
 import logging
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,13 +14,11 @@ from pathlib import Path
 
 from contract.settings import Settings, SettingsError
 from launcher import redis_server
+from launcher.here import remember
+from launcher.port import CannotStartError, check_port
 from runtime import logs
 
 log = logging.getLogger("launcher")
-
-
-class CannotStartError(Exception):
-    """Modelgate cannot start; the message says why, and what to do."""
 
 
 def main(arguments: Sequence[str] = ()) -> int:
@@ -40,6 +36,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         replace(settings, publish_address="").check_host()  # that one is for containers
         check_port(settings.host, settings.port)
         lock_state(settings.state_dir)
+        remember(settings)
         environment = prepare(settings)
         if settings.routes_file:
             check_routes()
@@ -56,20 +53,6 @@ def main(arguments: Sequence[str] = ()) -> int:
         fcntl.fcntl(output, fcntl.F_SETFL, fcntl.fcntl(output, fcntl.F_GETFL) | os.O_APPEND)
     log.info("starting; Ctrl-C stops everything")
     os.execve(sys.executable, command, environment)
-
-
-def check_port(host: str, port: int) -> None:
-    """Raise `CannotStartError` unless this process can listen on `host` and `port`."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            advice = f"choose another port: PORT={port + 1} make up"
-            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                advice = "set HOST to an address of this machine"
-            raise CannotStartError(f"cannot listen on {host}:{port} ({error.strerror}); {advice}") from error
 
 
 def lock_state(folder: Path) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from contract.settings import Settings, SettingsError
 
 USAGE_ERROR = 2
+ADDRESS_FILE = "address"
+"""The file in STATE_DIR with the address of the Modelgate that was started last."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -24,10 +26,22 @@ def main(arguments: Sequence[str]) -> int:
 def environment(settings: Settings) -> dict[str, str]:
     """Return the environment of the command. The key is `API_KEY`, else `ADMIN_KEY`, else `MODELGATE_API_KEY`, unless
     that one is for another address."""
-    address = url(settings)
+    address = url(settings) if {"HOST", "PORT"} & os.environ.keys() else _remembered(settings) or url(settings)
     given = os.environ.get("MODELGATE_API_KEY", "") if os.environ.get("MODELGATE_URL", address) == address else ""
     key = settings.api_key or settings.admin_key or given
     return {**os.environ, "MODELGATE_URL": address, "MODELGATE_API_KEY": key}
+
+
+def remember(settings: Settings) -> None:
+    """Write the address of the gateway where commands in this folder look for it, the client among them."""
+    (settings.state_dir / ADDRESS_FILE).write_text(f"{url(settings)}\n")
+
+
+def _remembered(settings: Settings) -> str:
+    try:
+        return (settings.state_dir / ADDRESS_FILE).read_text().strip()
+    except OSError:
+        return ""
 
 
 def url(settings: Settings) -> str:

@@ -19,6 +19,7 @@ from modelgate.connection import _PIECE as PIECE
 from modelgate.connection import Connection
 from modelgate.files import replacing
 from modelgate.jobs import job_of
+from sklearn.linear_model import LinearRegression
 
 from tests.client.certificates import with_own_certificate
 
@@ -322,3 +323,10 @@ def test_a_file_stays_what_it_was_if_what_replaces_it_breaks_off(script: Scripte
         file.writelines(interrupted())
     found = {file.name: file.read_text() for file in tmp_path.iterdir()}
     assert found == {"out.csv": "a\n1\n", "out.errors.csv": "of yesterday"}
+
+
+def test_a_model_that_cannot_be_pickled_is_refused_with_what_to_do() -> None:
+    model = LinearRegression()
+    model.lock_ = threading.Lock()
+    with pytest.raises(modelgate.ModelgateError, match=r"cannot be pickled \(.*lock.*\); remove what it holds besides"):
+        modelgate.Client("http://127.0.0.1:9").publish("locked", model)

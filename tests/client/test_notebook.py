@@ -82,7 +82,7 @@ def test_the_way_of_a_model_from_a_notebook(mg: Client, tmp_path: Path, monkeypa
 def test_a_frame_is_submitted_with_its_types(mg: Client, tmp_path: Path) -> None:
     frame = pd.DataFrame(np.random.default_rng(1).random((3000, 4)), columns=mg.model("iris").inputs.names)
     frame.iloc[7, 1] = np.nan
-    job = mg.model("iris").submit(frame, output="csv").wait(timeout=60)
+    job = mg.model("iris").submit(frame).wait(timeout=60)
     assert (job.rows, job.errors) == (3000, 1)
     assert [error["row"] for error in job.row_errors()] == [7]
     found = pd.read_csv(job.download(tmp_path / "out.csv"))

@@ -177,3 +177,10 @@ def test_a_file_without_a_usable_secret_is_refused(tmp_path: Path, content: str 
         file.write_text(content)
     with pytest.raises(SettingsError, match=f"ADMIN_KEY.*{words}"):
         Settings.from_environ({"ADMIN_KEY_FILE": str(file)})
+
+
+def test_env_example_holds_every_variable_of_the_compose_files() -> None:
+    files = (PROJECT / "docker-compose.yml", *PROJECT.glob("compose.*.yml"))
+    used = {name for file in files for name in re.findall(r"\$\{([A-Z_]+)", file.read_text())}
+    assert used
+    assert {name for name in used if f"# {name}=" not in example()} == set()

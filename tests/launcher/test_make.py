@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support import PROJECT, outside_of_make
+from tests.support import DEADLINE, PROJECT, outside_of_make
+
+FAILED = 2
+"""With what make ends if a command fails."""
 
 
 @pytest.mark.parametrize(
@@ -27,8 +30,8 @@ from tests.support import PROJECT, outside_of_make
 )
 def test_a_refusal_of_make_is_one_sentence_and_a_failure(arguments: list[str], said: str) -> None:
     ended = made(*arguments)
-    assert ended.stderr.startswith(said) and ended.stderr.count("\n") == 1
-    assert (ended.stdout, ended.returncode) == ("", -signal.SIGPIPE)
+    assert ended.stderr.startswith(said) and len(sentences(ended)) == 1
+    assert (ended.stdout, ended.returncode) == ("", FAILED)
 
 
 def test_make_train_hands_each_variable_on(tmp_path: Path) -> None:
@@ -44,13 +47,15 @@ def test_make_train_hands_each_variable_on(tmp_path: Path) -> None:
 
 
 def test_the_command_is_part_of_the_virtual_environment(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "v"], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "v"], check=True, timeout=DEADLINE)
     source = tmp_path / "client"
     (source / "modelgate/command").mkdir(parents=True)
     (source / "modelgate/command/__main__.py").write_text("import sys; print(sys.argv[1:])")
     code = f"from pathlib import Path; from launcher.install import install; install(Path({str(source)!r}))"
-    subprocess.run([tmp_path / "v/bin/python", "-c", code], check=True, cwd=PROJECT, timeout=60)
-    said = subprocess.run([tmp_path / "v/bin/modelgate", "a b"], capture_output=True, text=True, cwd="/", timeout=60)
+    subprocess.run([tmp_path / "v/bin/python", "-c", code], check=True, cwd=PROJECT, timeout=DEADLINE)
+    said = subprocess.run(
+        [tmp_path / "v/bin/modelgate", "a b"], capture_output=True, text=True, cwd="/", timeout=DEADLINE
+    )
     assert said.stdout == "['a b']\n"
 
 
@@ -65,14 +70,29 @@ def test_the_command_is_part_of_the_virtual_environment(tmp_path: Path) -> None:
 )
 def test_a_refusal_to_sign_is_one_sentence(arguments: list[str], said: str) -> None:
     ended = made("sign", *arguments, SIGNING_KEY="")
-    assert said in ended.stderr + ended.stdout and (ended.stderr + ended.stdout).count("\n") == 1
-    assert ended.returncode == -signal.SIGPIPE
+    assert said in ended.stderr + ended.stdout and len(sentences(ended)) == 1
+    assert ended.returncode == FAILED
 
 
 def test_a_refusal_to_start_is_one_sentence() -> None:
     ended = made("up", PORT="0")
-    assert ended.stderr == "modelgate: PORT=0 is too small; the least is 1\n"
-    assert ended.returncode == -signal.SIGPIPE
+    assert sentences(ended) == ["modelgate: PORT=0 is too small; the least is 1"]
+    assert ended.returncode == FAILED
+
+
+def test_a_taken_port_is_refused_before_anything_is_installed(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = made("up", f"VENV={tmp_path}/v", PORT=str(taken.getsockname()[1]))
+    (said,) = sentences(ended)
+    assert "cannot listen on 127.0.0.1:" in said and "choose another port" in said
+    assert not (tmp_path / "v/up.stamp").exists()
+
+
+def sentences(ended: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return the lines of a command that failed, without the one that make adds."""
+    lines = (ended.stdout + ended.stderr).splitlines()
+    assert lines.pop().startswith("make: *** ")
+    return lines
 
 
 def made(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -82,5 +102,5 @@ def made(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
         env={**outside_of_make(), "PORT": "1", "PYTHONPATH": str(PROJECT / "client/src"), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE,
     )

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from modelgate import Client
 from redis import Redis
 from supervisor.datatypes import dict_of_key_value_pairs
 
 from contract.settings import Settings
 from launcher import welcome
-from launcher.__main__ import CannotStartError, check_port, check_routes, lock_state, main, prepare
-from launcher.here import environment, url
+from launcher.__main__ import check_routes, lock_state, main, prepare
+from launcher.here import environment, remember, url
+from launcher.port import CannotStartError, check_port
 from tests.support import PROJECT, answers, until
 
 
@@ -70,6 +72,22 @@ def test_the_command_of_make_has_the_key_of_the_settings_else_that_of_the_caller
     monkeypatch.setenv("MODELGATE_URL", "https://elsewhere.example.org")
     made = environment(Settings())
     assert (made["MODELGATE_URL"], made["MODELGATE_API_KEY"]) == ("http://127.0.0.1:8080", "")
+
+
+def test_commands_in_the_folder_ask_the_modelgate_that_was_started_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("HOST", "PORT", "MODELGATE_URL", "MODELGATE_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+    assert Client().url == "http://127.0.0.1:8080"
+    state = tmp_path / ".modelgate"
+    state.mkdir()
+    remember(Settings(port=18101))
+    assert environment(Settings())["MODELGATE_URL"] == Client().url == "http://127.0.0.1:18101"
+    monkeypatch.setenv("PORT", "18102")
+    assert environment(Settings(port=18102))["MODELGATE_URL"] == "http://127.0.0.1:18102"
 
 
 def test_a_routes_file_with_which_the_gateway_could_not_start_is_refused(

@@ -14,7 +14,7 @@ from modelgate.errors import ModelgateError
 from modelgate.text import without_password
 
 LOCAL = "http://127.0.0.1:8080"
-"""The address of a Modelgate that `make up` has started."""
+"""The address of a Modelgate that `make up` has started without a `PORT`."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def remove(name: str) -> None:
 
 def resolve(url: str | None = None, api_key: str | None = None, profile: str | None = None) -> Profile:
     """Return the address and the key to use: those given, else `MODELGATE_URL` and `MODELGATE_API_KEY`, else the
-    profile's, else the Modelgate on this machine.
+    profile's, else the Modelgate that `make up` has started in this folder, else the one at `LOCAL`.
 
     An empty `api_key` means none. The key of a profile only goes to the address of that profile. Raises
     `ModelgateError` if the profile does not exist, and for both an address and a profile.
@@ -89,8 +89,19 @@ def resolve(url: str | None = None, api_key: str | None = None, profile: str | N
     if url:
         return Profile(url, api_key or None)
     name = profile or default()
-    found = _named(read(), name) if name else Profile(LOCAL)
+    found = _named(read(), name) if name else Profile(_started_here() or LOCAL)
     return Profile(found.url, found.api_key if api_key is None else api_key or None)
+
+
+def _started_here() -> str | None:
+    """Return the address that `make up` has left in the current folder, or None. A file of another user could have a
+    key sent anywhere, so only one of our own counts."""
+    file = Path(".modelgate", "address")
+    try:
+        is_own = not hasattr(os, "getuid") or file.stat().st_uid == os.getuid()
+        return file.read_text(encoding="utf-8").strip() or None if is_own else None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _named(profiles: Mapping[str, Profile], name: str) -> Profile:

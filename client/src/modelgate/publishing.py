@@ -9,6 +9,7 @@ import importlib
 import io
 import json
 import os
+import pickle
 import pickletools
 import platform
 import sys
@@ -112,12 +113,23 @@ def pickled(model: Any) -> bytes:
     own: dict[str, ModuleType] = {}
     while True:
         with _by_value(pickler, own.values()):
-            data: bytes = pickler.dumps(model)
+            data: bytes = _dumps(pickler, model)
         # A module that is pickled by value may use others.
         more = {name: module for name, module in _own_modules(data).items() if name not in own}
         if not more:
             return data
         own |= more
+
+
+def _dumps(pickler: Any, model: Any) -> bytes:
+    try:
+        data: bytes = pickler.dumps(model)
+    except (TypeError, AttributeError, ValueError, pickle.PicklingError) as error:
+        raise ModelgateError(
+            f"the model cannot be pickled ({error}); remove what it holds besides its fitted state, such as open files,"
+            " locks and connections, or publish a file that it was saved to"
+        ) from error
+    return data
 
 
 def _pickler() -> Any:

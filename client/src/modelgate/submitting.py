@@ -40,11 +40,11 @@ def submit(
 
     `rows`: a file of CSV, NDJSON or Parquet, or a DataFrame, whose columns go as those of `predict`. `method`: the
     method of the model that gets them. `format` and `output`: the formats of the rows and of the output (`csv`,
-    `ndjson` or `parquet`); by default what the name of the file says, and the same for the output. `strict`: a row that
-    cannot be used fails the job; otherwise it stays without a prediction. `escape_formulas`: a `'` comes before cells
-    of a CSV that a spreadsheet would run.
-    `progress`: show a bar; by default in a terminal and in a notebook. `on_sent` gets the bytes sent and their total
-    instead. Ctrl-C cancels the job, also before the server has answered. Raises `ModelgateError`.
+    `ndjson` or `parquet`); by default what the name of the file says, and the same for the output; that of a DataFrame
+    is CSV. `strict`: a row that cannot be used fails the job; otherwise it stays without a prediction.
+    `escape_formulas`: a `'` comes before cells of a CSV that a spreadsheet would run. `progress`: show a bar; by
+    default in a terminal and in a notebook. `on_sent` gets the bytes sent and their total instead. Ctrl-C cancels the
+    job, also before the server has answered. Raises `ModelgateError`.
 
     >>> import io
     >>> from modelgate import Client
@@ -56,13 +56,14 @@ def submit(
     kind = _media_type(format) if format else (media_type_of(rows) if isinstance(rows, str | Path) else None)
     if kind is None and isinstance(rows, str | Path):
         raise Invalid(f"the name of {str(rows)!r} does not say its format; give format='csv', 'ndjson' or 'parquet'")
+    connection, is_file = model._connection, isinstance(rows, str | Path) or hasattr(rows, "read")
+    output = output or (None if is_file else "csv")
     headers = {
         "Content-Type": kind or MEDIA_TYPES["ndjson"],
         "Accept": f"{_media_type(output)}, application/json;q=0.5" if output else "application/json",
         **({"Prefer": "handling=strict"} if strict else {}),
     }
     params = {"method": method, **({"escape": "formulas"} if escape_formulas else {})}
-    connection, is_file = model._connection, isinstance(rows, str | Path) or hasattr(rows, "read")
     reference, inputs = (model.reference, AS_RECORDS) if is_file else _now(model)
     with counting(progress, on_sent) as count:
         found = connection.start(

@@ -105,3 +105,12 @@ def test_a_profile_without_a_key_does_not_get_that_of_the_environment(
     assert admin("models", "--profile", "plain").code == 4
     ended = admin("doctor", "--profile", "plain")
     assert ended.code == 1 and "without a key" in ended.out and "the request has no key" in ended.out
+
+
+def test_the_options_of_every_verb_may_also_come_before_it(admin: Modelgate, closed: Site) -> None:
+    url = f"http://127.0.0.1:{closed.gateway.port}"
+    after = admin("models", "--url", url, "--json")
+    assert admin("--url", url, "--json", "models", MODELGATE_URL="http://127.0.0.1:9").json == after.json
+    assert admin("--json", "keys", "list").json == admin("keys", "list", "--json").json
+    assert admin("--url", "http://127.0.0.1:9", "models").err.startswith("modelgate: no Modelgate answers at")
+    assert admin("--url", "http://127.0.0.1:9", "models", "--url", url).code == 0

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from modelgate.command import audit, doctor, jobs, keys, models, predictions, profile, publishing, reports, trainings
 from modelgate.command.exits import ExitCode, Failed, exit_code
+from modelgate.command.session import given
 from modelgate.command.terminal import one_line
 from modelgate.errors import ModelgateError
 
@@ -19,7 +20,7 @@ app = typer.Typer(
     name="modelgate",
     help="Serve scikit-learn models: predict, train, publish, promote, roll back.",
     epilog="Without --url or --profile the command uses MODELGATE_URL and MODELGATE_API_KEY, else the default profile,"
-    " else http://127.0.0.1:8080.",
+    " else the Modelgate that `make up` has started in this folder, else http://127.0.0.1:8080.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -38,11 +39,30 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="The address of Modelgate. It may also follow the verb.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The profile to use. It may also follow the verb.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.", show_default=False)] = False,
     _: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Serve scikit-learn models: predict, train, publish, promote, roll back."""
+    context.default_map = _defaults(
+        context.command, given({"url": url, "profile": profile, "as_json": as_json or None})
+    )
+
+
+def _defaults(group: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options as defaults of each verb of the group, and of those of its groups."""
+    return {
+        name: _defaults(command, options) if hasattr(command, "commands") else options
+        for name, command in group.commands.items()
+    }
 
 
 def run(arguments: Sequence[str]) -> int:
