@@ -23,6 +23,7 @@ class Code(StrEnum):
     INVALID_FILE = "invalid_file"
     INVALID_INSTANCES = "invalid_instances"
     SPOOL_FAILED = "spool_failed"
+    SPOOL_FULL = "spool_full"
     WORKER_CRASHED = "worker_crashed"
     TRAINING_FAILED = "training_failed"
     TRAINER_CRASHED = "trainer_crashed"

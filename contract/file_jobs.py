@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +50,8 @@ class FileRequest:
 class FileFolder:
     """The folder of one job in SPOOL_DIR.
 
-    The gateway writes `input`. Scorers write all others, each under a name of its own first, and rename it into place:
-    a file that exists is complete, and another scorer would write the same bytes.
+    The gateway writes `owner` and `input`. Scorers write all others, each but `claimed` under a name of its own first,
+    and rename it into place: a file that exists is complete, and another scorer would write the same bytes.
     """
 
     path: Path
@@ -66,6 +68,23 @@ class FileFolder:
     @property
     def input(self) -> Path:
         return self.path / "input"
+
+    @property
+    def owner(self) -> Path:
+        """The file with the tag of the owner; there is none without one."""
+        return self.path / "owner"
+
+    @property
+    def tag(self) -> str:
+        """The tag of the owner, "" without one."""
+        with suppress(OSError):
+            return self.owner.read_text()
+        return ""
+
+    @property
+    def claimed(self) -> Path:
+        """The sparse file whose size is the room for all that scorers write. It is gone once only results are left."""
+        return self.path / "claimed"
 
     @property
     def plan(self) -> Path:
@@ -90,3 +109,13 @@ class FileFolder:
 
 SUFFIX = ".job"
 """The end of the name of each such folder."""
+
+
+def tag_of(owner: str) -> str:
+    """Return what stands for an owner in SPOOL_DIR: 16 letters of any owner, "" without one."""
+    return hashlib.sha256(owner.encode()).hexdigest()[:16] if owner else ""
+
+
+def tag_of_upload(name: str) -> str:
+    """Return the tag of the owner in the name of an upload, `<id>-<tag>.upload`."""
+    return name.partition(".")[0].partition("-")[2]

@@ -149,7 +149,9 @@ class Settings:
         "Folder for uploads until they are used, and for files to score; gateways, workers and trainers share it.",
     )
     spool_mb: int = _setting(
-        8192, "Largest total size of all files in SPOOL_DIR, in MB; beyond, uploads get 507.", least=1
+        8192,
+        "Largest total size of all files in SPOOL_DIR, in MB; beyond, uploads get 507 and outputs fail.",
+        least=1,
     )
     max_upload_mb: int = _setting(1024, "Largest upload, in MB; beyond, 413.", least=1)
     train_timeout: int = _setting(3600, "Longest training, in seconds; beyond, it fails.", least=1)

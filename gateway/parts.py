@@ -190,8 +190,8 @@ class Parts:
     @cached_property
     def spool(self) -> Spool:
         settings, allowance = self.settings, UploadAllowance(UploadCounts(self.connection), caller)
-        received, take = self.counts.add_upload, allowance.taken
-        return Spool(settings.spool_dir, settings.spool_mb, settings.max_upload_mb, received, take)
+        received, take, owner = self.counts.add_upload, allowance.taken, lambda: caller().owner
+        return Spool(settings.spool_dir, settings.spool_mb, settings.max_upload_mb, received, take, owner)
 
     @cached_property
     def files(self) -> FilePredictor:

@@ -32,7 +32,7 @@ class FileSweep:
 
     def run(self) -> None:
         """Remove the folders of jobs that have expired or ended without an output, and of the others that have ended
-        all but `output` and `errors`. Raises `RedisError`."""
+        all but `output`, `errors` and `owner`. Raises `RedisError`."""
         folders = [FileFolder(path) for path in sorted(self._spool_dir.glob(f"*{SUFFIX}"))]
         if not folders:
             return
@@ -51,7 +51,7 @@ def _keep_results(folder: FileFolder) -> None:
     if not folder.input.exists():
         return
     for path in folder.path.iterdir():
-        if path not in (folder.output, folder.errors, folder.input):
+        if path not in (folder.output, folder.errors, folder.owner, folder.input):
             path.unlink(missing_ok=True)
     folder.input.unlink(missing_ok=True)  # last: it says that there is something left to remove
 

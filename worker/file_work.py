@@ -19,6 +19,7 @@ from broker.file_tasks import FileTask, Stage
 from contract.errors import Code, Failure, InvalidInstances, ModelgateError
 from contract.file_jobs import FileFolder
 from contract.files import read_regular
+from runtime.spool_room import SpoolRoom
 from scoring.files.assemble import assemble, assemble_errors
 from scoring.files.plan import FilePlan, NotReadable, Steps
 from scoring.files.planning import plan
@@ -38,21 +39,21 @@ _PAUSE = 0.01
 class FileWork:
     """Does tasks. `scorer` is a name that no other process has."""
 
-    def __init__(self, spool_dir: Path, scorer: str, model: Callable[[str, int], Model]) -> None:
-        """`model` returns a version, loaded."""
-        self._spool_dir = spool_dir
+    def __init__(self, room: SpoolRoom, scorer: str, model: Callable[[str, int], Model]) -> None:
+        """All that is written claims `room`. `model` returns a version, loaded."""
+        self._room = room
         self._scorer = scorer
         self._model = model
 
     @property
     def possible(self) -> bool:
         """Whether this worker has a SPOOL_DIR."""
-        return self._spool_dir.is_dir()
+        return self._room.folder.is_dir()
 
     def steps(self, task: FileTask) -> Steps[Result]:
         """Do a task; yields the rows of each call of the model, and 0 after other steps. Returns the outcome of the
         task. Raises what `failure_of` takes, and `MemoryError`."""
-        folder = FileFolder.of(self._spool_dir, task.file)
+        folder = FileFolder.of(self._room.folder, task.file)
         if task.stage is Stage.ASSEMBLE:
             return (yield from self._assemble(folder, task.asked.escape))
         model = self._model(task.asked.model, task.asked.version)
@@ -65,7 +66,7 @@ class FileWork:
         """Return the rows of the file that a task scores; none if it does not score, or the plan cannot be read."""
         if task.stage is Stage.SCORE:
             with suppress(OSError):
-                chunk = _plan_at(FileFolder.of(self._spool_dir, task.file).plan).chunks[task.number]
+                chunk = _plan_at(FileFolder.of(self._room.folder, task.file).plan).chunks[task.number]
                 return range(chunk.first_row, chunk.first_row + chunk.rows)
         return range(0)
 
@@ -78,7 +79,7 @@ class FileWork:
             found = yield from _without_rows(steps)
             written = self._new(folder.plan)
             written.write_text(json.dumps(found.to_json()))
-            yield from _keep(written, folder.plan)
+            yield from self._keep(folder, written, folder.plan)
         return {"tasks": len(found.chunks), "rows": found.rows}
 
     def _score(self, task: FileTask, folder: FileFolder, model: Model) -> Steps[Result]:
@@ -96,13 +97,14 @@ class FileWork:
             escape=asked.escape,
         )
         if written.errors.exists():
-            yield from _keep(written.errors, errors)
-        yield from _keep(written.output, part)
+            yield from self._keep(folder, written.errors, errors)
+        yield from self._keep(folder, written.output, part)
         return {"rows": scored.rows, "refused": scored.refused, "nulls": scored.nulls}
 
     def _assemble(self, folder: FileFolder, escape: bool) -> Steps[Result]:
         found = _plan_at(folder.plan)
         numbers = range(len(found.chunks))
+        yield from self._claim_output(folder, numbers)
         errors, output = self._new(folder.errors), self._new(folder.output)
         yield from _without_rows(assemble_errors([folder.errors_part(number) for number in numbers], errors))
         yield from _keep(errors, folder.errors)
@@ -110,6 +112,26 @@ class FileWork:
         yield from _without_rows(assemble(found, parts, output, escape=escape))
         yield from _keep(output, folder.output)
         return {"rows": found.rows, "warnings": list(found.warnings)}
+
+    def _claim_output(self, folder: FileFolder, numbers: range) -> Steps[None]:
+        """Claim as much for the output and the errors as their parts take."""
+        size = 0
+        for number in numbers:
+            for path in (folder.part(number), folder.errors_part(number)):
+                with suppress(FileNotFoundError):  # a chunk without errors
+                    size += path.stat().st_size
+            yield 0
+        self._room.claim(folder, size, beyond=size)
+
+    def _keep(self, folder: FileFolder, written: Path, final: Path) -> Steps[None]:
+        """Claim the room of a file, and give it its final name."""
+        if not final.exists():  # a task that was done before has claimed it
+            try:
+                self._room.claim(folder, written.stat().st_size)
+            except ModelgateError:
+                written.unlink()
+                raise
+        yield from _keep(written, final)
 
     def _new(self, path: Path) -> Path:
         return path.with_name(f"{path.name}.{self._scorer}")

@@ -26,6 +26,7 @@ from contract.repository import Repository
 from contract.settings import MB, Settings
 from runtime.backoff import Backoff
 from runtime.limits import limit_memory, prefer_for_oom_kill
+from runtime.spool_room import SpoolRoom
 from runtime.tracing import start_tracing
 from worker.activity import ActivityTable
 from worker.batch_scorer import BatchScorer
@@ -197,7 +198,7 @@ def run_scorer(
 
     lane = BulkLane(
         FileTasks(connection, inc, outbox),
-        FileWork(settings.spool_dir.absolute(), inc, cache.get),
+        FileWork(SpoolRoom(settings.spool_dir.absolute(), settings.spool_mb), inc, cache.get),
         models=frozenset(settings.worker_models) or None,
         skip=lambda: {*slow_models.skipped(), *homes.find(cache)},
         timeout=settings.predict_timeout,

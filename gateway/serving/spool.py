@@ -1,13 +1,11 @@
 """Uploads: files are written to SPOOL_DIR as they arrive, and are never in memory or in Redis.
 
-A file in transfer is sparse and as large as the space that it claims. So the processes of the gateway share the quota
-by the sizes of the files alone.
+A file in transfer claims space by its size (`runtime.spool_room`).
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
@@ -20,9 +18,10 @@ from typing import IO
 
 from gevent import get_hub
 
-from contract.file_jobs import FileFolder
+from contract.file_jobs import FileFolder, tag_of
 from contract.settings import MB
 from gateway.refusals import Reason, Refusal
+from runtime.spool_room import Room, SpoolRoom
 
 _PART = ".part"
 """The end of the name of a file that is still being received."""
@@ -56,11 +55,13 @@ class Spool:
         megabytes_each: int,
         received: Callable[[int], object] = lambda _: None,
         take: Callable[[int, Callable[[], int]], AbstractContextManager[None]] = lambda *_: nullcontext(),
+        owner: Callable[[], str] = str,
     ) -> None:
         """`received` is called with the size of each complete file. `take` takes the bytes of an upload from the
-        caller's allowance (`gateway.serving.upload_allowance`)."""
+        caller's allowance (`gateway.serving.upload_allowance`). `owner` returns that of the caller, "" without keys."""
         self._folder = folder
-        self._limit = megabytes * MB
+        self._room = SpoolRoom(folder, megabytes)
+        self._owner = owner
         self._largest = megabytes_each * MB
         self._received = received
         self._take = take
@@ -73,19 +74,19 @@ class Spool:
         `RedisError` if the caller has an allowance that cannot be read.
         """
         self._check_size(size)
-        upload = IncomingUpload(self._folder, self._claim, size)
+        upload = IncomingUpload(self._folder, self._claim, size, tag_of(self._owner()))
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with self._free() as free:
-                if size > free:
-                    raise self._no_room(size, free)
+            with self._room.locked(upload.tag) as room:
+                _check_room(room, size)
             with self._take(size, upload.received):
                 yield upload
         except BaseException as error:
             for file in upload.files:
                 file.remove()
             if isinstance(error, OSError) and error.errno in _NO_ROOM:
-                raise _full(f"SPOOL_DIR cannot be written ({error.strerror})") from error
+                detail = f"SPOOL_DIR cannot be written ({error.strerror}); try again later, or make room on its disk"
+                raise Refusal(Reason.SPOOL_FULL, detail, retry_after=60) from error
             raise
         for file in upload.files:
             self._received(file.size)
@@ -98,6 +99,8 @@ class Spool:
             yield (file := upload.open())
             name, folder = file.keep(), self.folder_of(job_id)
             folder.path.mkdir(exist_ok=True)
+            if upload.tag:
+                folder.owner.write_text(upload.tag)
             (self._folder / name).rename(folder.input)
 
     def folder_of(self, job_id: str) -> FileFolder:
@@ -110,10 +113,7 @@ class Spool:
 
     def used(self) -> int:
         """Return the bytes of all uploads, with those in transfer."""
-        try:
-            return sum(_sizes(self._folder))
-        except OSError:  # before the first upload
-            return 0
+        return self._room.taken()
 
     def free_share(self) -> float | None:
         """Return the free share of the limit or, if that is less, of the disk; None before the first upload."""
@@ -138,14 +138,13 @@ class Spool:
         for name in names:
             (self._folder / name).unlink(missing_ok=True)
 
-    def _claim(self, file: IO[bytes], size: int) -> int:
+    def _claim(self, file: IO[bytes], size: int, tag: str) -> int:
         """Let `file` claim at least `size` bytes, and return the bytes that it claims now."""
         self._check_size(size)
         claimed = os.fstat(file.fileno()).st_size
-        with self._free() as free:
-            if size - claimed > free:
-                raise self._no_room(size - claimed, free)
-            grown = min(size + min(max(size, _FIRST_CLAIM), _LARGEST_CLAIM), claimed + free)
+        with self._room.locked(tag) as room:
+            _check_room(room, size - claimed)
+            grown = min(size + min(max(size, _FIRST_CLAIM), _LARGEST_CLAIM), claimed + room.free)
             os.truncate(file.fileno(), grown)
         return grown
 
@@ -155,25 +154,16 @@ class Spool:
             detail = f"the upload has {size / MB:.1f} MB, but may have at most {most}"
             raise Refusal(Reason.UPLOAD_TOO_LARGE, detail)
 
-    @contextmanager
-    def _free(self) -> Iterator[int]:
-        """Yield the unclaimed bytes of the quota, which stay unclaimed by others within the block."""
-        with (self._folder / ".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield self._limit - sum(_sizes(self._folder))
-
-    def _no_room(self, size: int, free: int) -> Refusal:
-        used = f"{(self._limit - free) // MB} of {self._limit // MB} MB (SPOOL_MB) are taken"
-        return _full(f"there is no room for {size / MB:.1f} MB more: {used}")
-
 
 class IncomingUpload:
     """An upload of `size` bytes that is still being received."""
 
-    def __init__(self, folder: Path, claim: Callable[[IO[bytes], int], int], size: int) -> None:
+    def __init__(self, folder: Path, claim: Callable[[IO[bytes], int, str], int], size: int, tag: str) -> None:
+        """`tag`: of its owner."""
         self._folder = folder
         self._claim = claim
         self.size = size
+        self.tag = tag
         self.files: list[IncomingFile] = []
 
     def received(self) -> int:
@@ -182,24 +172,25 @@ class IncomingUpload:
 
     def open(self) -> IncomingFile:
         """Begin another file."""
-        self.files.append(IncomingFile(self._folder, self._claim))
+        self.files.append(IncomingFile(self._folder, self._claim, self.tag))
         return self.files[-1]
 
 
 class IncomingFile:
     """A file of an upload. It gets its final name once it is on disk."""
 
-    def __init__(self, folder: Path, claim: Callable[[IO[bytes], int], int]) -> None:
-        self._final = folder / f"{uuid.uuid4().hex}.upload"
+    def __init__(self, folder: Path, claim: Callable[[IO[bytes], int, str], int], tag: str) -> None:
+        self._final = folder / f"{uuid.uuid4().hex}-{tag}.upload"
         self._path = self._final.with_suffix(_PART)
         self._file: IO[bytes] = self._path.open("wb")
         self._claim = claim
+        self._tag = tag
         self.size = self._claimed = 0
 
     def write(self, data: bytes) -> int:
         self.size += len(data)
         if self.size > self._claimed:
-            self._claimed = self._claim(self._file, self.size)
+            self._claimed = self._claim(self._file, self.size, self._tag)
         return self._file.write(data)
 
     def seek(self, position: int) -> int:
@@ -221,17 +212,6 @@ class IncomingFile:
         self._path.unlink(missing_ok=True)
 
 
-def _sizes(folder: Path) -> Iterator[int]:
-    """Yield the sizes of all files, also of those in the folders of jobs."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            with suppress(OSError):  # just removed
-                if entry.is_dir():
-                    yield from _sizes(Path(entry.path))
-                else:
-                    yield entry.stat().st_size
-
-
-def _full(detail: str) -> Refusal:
-    message = f"{detail}; try again later, delete file predictions that you do not need, or raise SPOOL_MB"
-    return Refusal(Reason.SPOOL_FULL, message, retry_after=60)
+def _check_room(room: Room, size: int) -> None:
+    if size > room.free:
+        raise Refusal(Reason.SPOOL_FULL, room.lacks(size), retry_after=60)

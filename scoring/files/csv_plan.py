@@ -19,12 +19,12 @@ from contract.signature import Kind, Signature
 from scoring.files.plan import (
     BLOCK_BYTES,
     MAX_ROW_BYTES,
-    PIECE_ROWS,
     Chunk,
     ChunkBuilder,
     Contents,
     CsvLayout,
     NotReadable,
+    RowBounds,
     Steps,
 )
 
@@ -34,13 +34,13 @@ _STARTS = {"utf-8-sig": ("utf-8", 3), "utf-16": ("utf-16-le", 2)}
 """The encoding behind a byte order mark, and the mark's bytes."""
 
 
-def plan_csv(path: Path, signature: Signature, target: str | None) -> Steps[Contents]:
+def plan_csv(path: Path, signature: Signature, target: str | None, bounds: RowBounds) -> Steps[Contents]:
     """Plan a CSV file. Raises `InvalidInstances` and `NotReadable`, as `scoring.files.planning.plan`."""
     with path.open("rb") as file:
         try:
             for encoding in csv_table.encodings_of(file):
                 try:
-                    return (yield from _Planner(file, encoding, signature, target).plan())
+                    return (yield from _Planner(file, encoding, signature, target, bounds).plan())
                 except UnicodeDecodeError:
                     continue
             raise NotCsv("its encoding is unknown; save it in UTF-8")
@@ -51,7 +51,9 @@ def plan_csv(path: Path, signature: Signature, target: str | None) -> Steps[Cont
 class _Planner:
     """Plans one file, read in one encoding."""
 
-    def __init__(self, file: IO[bytes], encoding: str, signature: Signature, target: str | None) -> None:
+    def __init__(
+        self, file: IO[bytes], encoding: str, signature: Signature, target: str | None, bounds: RowBounds
+    ) -> None:
         file.seek(0)
         self._file = file
         self._big_endian = file.read(2) == b"\xfe\xff"
@@ -61,6 +63,7 @@ class _Planner:
         self._guessed = csv_table.GUESSES.get(encoding)
         self._signature = signature
         self._target = target
+        self._bounds = bounds
         self._header: list[str] = []
         self._separator = ","
         self._body = 0
@@ -85,7 +88,7 @@ class _Planner:
         self._offset = self._body
         self._formats = self._number_formats()
         every_cell = every_cell or self._formats_needed()
-        chunks = ChunkBuilder(self._offset)
+        chunks = ChunkBuilder(self._offset, self._bounds.chunk_rows(self._header))
         while block := self._block():
             before = self._offset
             if not every_cell and self._is_plain(block):
@@ -96,6 +99,7 @@ class _Planner:
                     return None
             yield self._offset - before
         chunks.close()
+        self._bounds.check(chunks.rows, self._header)
         return chunks.chunks
 
     def _formats_needed(self) -> bool:
@@ -151,7 +155,7 @@ class _Planner:
         lines = _Lines(text, self._encoding)
         try:
             records = csv_table.records(lines, self._separator)
-            while lines.end < BLOCK_BYTES and (piece := _piece(records, lines)):
+            while lines.end < BLOCK_BYTES and (piece := _piece(records, lines, chunks.piece_rows)):
                 chunks.add(len(piece), self._offset + lines.end)
                 fitting = [record for record in piece if len(record) == len(self._header)]
                 for place, found in self._formats.values():
@@ -161,14 +165,14 @@ class _Planner:
         self._offset += lines.end
 
 
-def _piece(records: Iterator[list[str]], lines: _Lines) -> list[list[str]]:
+def _piece(records: Iterator[list[str]], lines: _Lines, most_rows: int) -> list[list[str]]:
     """Return the next rows, few enough for any chunk."""
     piece: list[list[str]] = []
     begin = lines.end
     for record in records:
         piece.append(record)
         lines.row = lines.end
-        if len(piece) == PIECE_ROWS or lines.end - begin > _PIECE_BYTES:
+        if len(piece) == most_rows or lines.end - begin > _PIECE_BYTES:
             break
     return piece
 

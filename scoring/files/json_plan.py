@@ -13,21 +13,23 @@ from contract.errors import FieldError, InvalidInstances
 from contract.instances import MAX_NAMES, Grid, RepeatedKeys
 from contract.signature import RowFormat, Signature
 from scoring.files.json_lines import names_of, read_lines, rows_in
-from scoring.files.plan import BLOCK_BYTES, MAX_ROW_BYTES, ChunkBuilder, Contents, NotReadable, Steps
+from scoring.files.plan import BLOCK_BYTES, MAX_ROW_BYTES, ChunkBuilder, Contents, NotReadable, RowBounds, Steps
 
 _BLANK = re.compile(rb"(^|\n)[ \t\v\f\r]+(\n|$)")
 _ROWS_TO_CHECK = 100
 """A file is refused at once if the names in so many rows are all wrong."""
 
 
-def plan_json(path: Path, signature: Signature, target: str | None, *, every_name: bool) -> Steps[Contents]:
+def plan_json(
+    path: Path, signature: Signature, target: str | None, bounds: RowBounds, *, every_name: bool
+) -> Steps[Contents]:
     """Plan an NDJSON file. `every_name`: find the names in all rows, not in the first ones. Raises `InvalidInstances`
     and `NotReadable`, as `scoring.files.planning.plan`."""
     names: dict[str, None] = {}
     warnings: list[str] = []
     with path.open("rb") as file:
-        offset = len(codecs.BOM_UTF8) if file.read(3) == codecs.BOM_UTF8 else 0
-        chunks = ChunkBuilder(offset)
+        offset = _start_of(file)
+        chunks = ChunkBuilder(offset, bounds.chunk_rows(()))
         while block := _block(file, offset):
             is_first = not chunks.rows
             _add_rows(block, offset, chunks)
@@ -39,10 +41,30 @@ def plan_json(path: Path, signature: Signature, target: str | None, *, every_nam
                 raise NotReadable(f"its rows have more than {MAX_NAMES} different names")
             offset += len(block)
             yield len(block)
+        if every_name:
+            bounds.check(chunks.rows, list(names))
+            if (most_rows := bounds.chunk_rows(list(names))) < chunks.most_rows:
+                chunks = yield from _chunks(file, most_rows)
     chunks.close()
     if not chunks.rows:
         raise InvalidInstances([FieldError(None, None, "no_rows", "the file has no rows; send at least one")])
     return Contents(chunks.chunks, list(names), warnings)
+
+
+def _chunks(file: IO[bytes], most_rows: int) -> Steps[ChunkBuilder]:
+    """Find the chunks of a file, each of few rows, because they have many names."""
+    offset = _start_of(file)
+    chunks = ChunkBuilder(offset, most_rows)
+    while block := _block(file, offset):
+        _add_rows(block, offset, chunks)
+        offset += len(block)
+        yield len(block)
+    return chunks
+
+
+def _start_of(file: IO[bytes]) -> int:
+    file.seek(0)
+    return len(codecs.BOM_UTF8) if file.read(3) == codecs.BOM_UTF8 else 0
 
 
 def _block(file: IO[bytes], offset: int) -> bytes:

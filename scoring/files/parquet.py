@@ -95,18 +95,36 @@ def columns_of(path: Path) -> dict[str, str]:
     return {name: kind for name, kind, *_ in found}
 
 
-def sizes_of(path: Path) -> tuple[int, int]:
-    """Return the rows of a file, and their bytes without compression."""
-    ((rows, size),) = (
+def rows_in(path: Path) -> int:
+    """Return the rows of a file. Raises `NotReadable` if its row groups have others."""
+    ((rows, grouped),) = (
         connection()
         .execute(
-            "SELECT (SELECT coalesce(sum(num_rows), 0) FROM parquet_file_metadata(?)),"
-            " (SELECT coalesce(sum(total_uncompressed_size), 0) FROM parquet_metadata(?))",
+            "SELECT (SELECT sum(num_rows) FROM parquet_file_metadata(?)), (SELECT sum(rows) FROM (SELECT"
+            " any_value(row_group_num_rows) AS rows FROM parquet_metadata(?) GROUP BY row_group_id))",
             [_exactly(path)] * 2,
         )
         .fetchall()
     )
-    return int(rows), int(size)
+    if (rows or 0) != (grouped or 0):
+        raise NotReadable(f"it is not Parquet: it says that it has {rows} rows, and its row groups have {grouped or 0}")
+    return int(rows or 0)
+
+
+def text_sizes(path: Path, texts: Sequence[str], piece: int) -> list[tuple[int, int]]:
+    """Return the bytes of the texts, which are SQL, in each `piece` of so many rows, and those of its longest row. They
+    are counted: what a file says of its sizes may be wrong, and says little of a text that is repeated."""
+    size = " + ".join(f"coalesce(strlen({text}), 0)" for text in texts)
+    found = (
+        connection()
+        .execute(
+            f"SELECT sum(size), max(size) FROM (SELECT file_row_number // {piece} AS piece, {size} AS size"  # noqa: S608
+            " FROM read_parquet(?, file_row_number = true)) GROUP BY piece ORDER BY piece",
+            [_exactly(path)],
+        )
+        .fetchall()
+    )
+    return [(int(total), int(longest)) for total, longest in found]
 
 
 def load_chunk(path: Path, start: int, end: int) -> None:

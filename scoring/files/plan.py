@@ -23,6 +23,15 @@ BLOCK_BYTES = 2**20
 """Bytes of one step of planning."""
 PIECE_ROWS = 1024
 """A chunk may end after so many rows."""
+MOST_CHUNKS = 16_384
+"""Chunks of a file; beyond, they grow."""
+_CELL_BYTES, _INPUT_BYTES, _NAME_BYTES = 8, 16, 4
+"""What a cell takes in memory, besides its text; what an input takes of which most rows may have an error; and what a
+name takes in NDJSON, besides its letters."""
+_STEP_BYTES = 4 * 2**20
+"""Bytes in memory of the rows of a chunk: a step may take a few tenths of a second."""
+_GROWTH = 256
+"""Bytes that all rows may take in memory for each byte of the file, if these are more than `RowBounds.free`."""
 MAX_ROW_BYTES = 8 * 2**20
 """Longest row of a CSV or NDJSON file: a row is held in memory."""
 
@@ -76,7 +85,8 @@ class FilePlan:
     csv: CsvLayout | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {**fields, "csv": self.csv and dataclasses.asdict(self.csv)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> FilePlan:
@@ -105,18 +115,58 @@ class Contents(NamedTuple):
     csv: CsvLayout | None = None
 
 
+@dataclass(frozen=True)
+class RowBounds:
+    """How many rows of a file are in memory at once, and how many it may have: few bytes may stand for very wide rows.
+
+    `size`: bytes of the file. `free`: bytes in memory that a file of any size may take. `inputs`: of the model.
+    `answers`: names of the columns that the output adds. `named`: each row of the output has the names of all columns.
+    """
+
+    size: int
+    free: int
+    inputs: int
+    answers: Sequence[str]
+    named: bool
+
+    def row_bytes(self, columns: Sequence[str]) -> int:
+        """Return what a row with these columns takes in memory, besides its texts."""
+        every = (*columns, *self.answers)
+        names = sum(map(len, every)) + _NAME_BYTES * len(every) if self.named else 0
+        return _CELL_BYTES * len(every) + _INPUT_BYTES * self.inputs + names
+
+    def chunk_rows(self, columns: Sequence[str]) -> int:
+        """Return the most rows of a chunk of text."""
+        return max(1, min(MAX_CHUNK_ROWS, _STEP_BYTES // self.row_bytes(columns)))
+
+    def check(self, rows: int, columns: Sequence[str], texts: int = 0) -> None:
+        """Raise `NotReadable` for rows that take far more memory than the file has bytes; `texts`: bytes of their
+        texts, if these are known."""
+        names = sum(map(len, columns)) if self.named else 0
+        needed, most = rows * (_CELL_BYTES * len(columns) + names) + texts, max(self.free, _GROWTH * self.size)
+        if needed > most:
+            raise NotReadable(
+                f"its {rows} rows of {len(columns)} columns take {needed >> 20} MB, and a file of its size may take"
+                f" {most >> 20} MB; leave out columns that most rows lack or repeat, or send the rows in several files"
+            )
+
+
 class ChunkBuilder:
     """Joins pieces of a file, each of some rows and bytes, to chunks."""
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, most_rows: int = MAX_CHUNK_ROWS) -> None:
+        """`most_rows`: of a chunk."""
         self.chunks: list[Chunk] = []
         self.rows = 0
+        self.most_rows = most_rows
+        self._most_bytes = MAX_CHUNK_BYTES
+        self.piece_rows = min(PIECE_ROWS, most_rows)
         self._first_row = 0
         self._start = self._end = start
 
     def add(self, rows: int, end: int) -> None:
         """Add the next `rows`, which end at the byte `end`."""
-        if self.rows - self._first_row + rows > MAX_CHUNK_ROWS or end - self._start > MAX_CHUNK_BYTES:
+        if self.rows - self._first_row + rows > self.most_rows or end - self._start > self._most_bytes:
             self.close()
         self.rows += rows
         self._end = end
@@ -131,8 +181,8 @@ class ChunkBuilder:
         first = data[ends - lengths]
         blank = (first == ord("\n")) | ((lengths == 2) & (first == ord("\r")) & (data[ends - 1] == ord("\n")))
         ends = ends[~blank]
-        for start in range(0, len(ends), PIECE_ROWS):
-            some = ends[start : start + PIECE_ROWS]
+        for start in range(0, len(ends), self.piece_rows):
+            some = ends[start : start + self.piece_rows]
             self.add(len(some), offset + int(some[-1]))
 
     def close(self) -> None:
@@ -141,3 +191,10 @@ class ChunkBuilder:
         if rows:
             self.chunks.append(Chunk(len(self.chunks), self._first_row, rows, self._start, self._end))
         self._first_row, self._start = self.rows, self._end
+        if len(self.chunks) == MOST_CHUNKS:
+            pairs = zip(self.chunks[::2], self.chunks[1::2], strict=True)
+            self.chunks = [
+                Chunk(number, first.first_row, first.rows + second.rows, first.start, second.end)
+                for number, (first, second) in enumerate(pairs)
+            ]
+            self.most_rows, self._most_bytes = 2 * self.most_rows, 2 * self._most_bytes

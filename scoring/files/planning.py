@@ -17,12 +17,14 @@ from scoring.files.column_types import answer_types, kept_types
 from scoring.files.csv_plan import plan_csv
 from scoring.files.json_plan import plan_json
 from scoring.files.parquet_plan import plan_parquet
-from scoring.files.plan import Contents, FilePlan, Steps
+from scoring.files.plan import Contents, FilePlan, RowBounds, Steps
 
 _MOST_CALL_ROWS = 4096
 _GROWTH = 4
 _TRIES = 3
 _WAITING = 4
+_FREE_OF_TEXT, _FREE_OF_PARQUET = 64 * 2**20, 256 * 2**20
+"""Bytes in memory that a small file may take. Parquet has a million rows of few values in some KB."""
 CALL_MS = 15.0
 """The processor time that one call of a model may take, if it gets more than one row."""
 
@@ -36,7 +38,10 @@ def plan(
     `NotReadable` for a file that is not in its format; `OSError`; and as `score` what the model raises.
     """
     signature = model.manifest.signature
-    contents = yield from _contents(path, given, output, model)
+    named = output is FileFormat.NDJSON and given is not output
+    size, free = path.stat().st_size, _FREE_OF_PARQUET if given is FileFormat.PARQUET else _FREE_OF_TEXT
+    bounds = RowBounds(size, free, len(signature.inputs), answer_names(signature, method, ()), named)
+    contents = yield from _contents(path, given, output, model, bounds)
     found = FilePlan(
         input=given,
         output=output,
@@ -52,14 +57,15 @@ def plan(
     return dataclasses.replace(found, call_rows=(yield from _call_rows(model, path, found, method)))
 
 
-def _contents(path: Path, given: FileFormat, output: FileFormat, model: Scorable) -> Steps[Contents]:
+def _contents(path: Path, given: FileFormat, output: FileFormat, model: Scorable, bounds: RowBounds) -> Steps[Contents]:
     manifest = model.manifest
     target = manifest.training_data.target
     if given is FileFormat.CSV:
-        return (yield from plan_csv(path, manifest.signature, target))
+        return (yield from plan_csv(path, manifest.signature, target, bounds))
     if given is FileFormat.NDJSON:
-        return (yield from plan_json(path, manifest.signature, target, every_name=output is not given))
-    return (yield from plan_parquet(path, manifest.signature, target))
+        every_name = output is not given
+        return (yield from plan_json(path, manifest.signature, target, bounds, every_name=every_name))
+    return (yield from plan_parquet(path, manifest.signature, target, bounds))
 
 
 def _call_rows(model: Scorable, path: Path, plan: FilePlan, method: str) -> Steps[int]:

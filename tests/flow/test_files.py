@@ -125,6 +125,17 @@ def test_a_row_that_ruins_scorers_fails_its_file_and_no_other(site: Site, value:
     assert site.ended("g").status is Status.SUCCEEDED
 
 
+def test_an_output_without_room_fails_its_file_and_leaves_the_room_to_others(site: Site) -> None:
+    site.start(workers=1, spool_mb=1).ready(1)
+    site.submit("f", "quick", [float(number) for number in range(25_000)])
+    error = site.ended("f").error
+    assert error is not None
+    assert (str(error.code), "of 1 MB (SPOOL_MB) are taken" in error.message) == ("spool_full", True)
+    folder = site.submit("g", "quick", [1.0, 2.0])
+    assert site.ended("g").status is Status.SUCCEEDED
+    assert folder.output.read_text() == expected([1.0, 2.0])
+
+
 @pytest.mark.slow
 def test_scorers_that_are_killed_change_no_byte_of_the_output(site: Site) -> None:
     values = [float(number) for number in range(40_000)]

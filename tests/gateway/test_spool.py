@@ -109,3 +109,17 @@ def test_many_fields_that_are_too_large_together_are_not_read_to_their_end(tmp_p
 def field(size: int) -> bytes:
     """Return a field whose name no other size has."""
     return f'\r\n--x\r\nContent-Disposition: form-data; name="f{size}"\r\n\r\n'.encode() + b"1" * size
+
+
+def test_an_owner_leaves_room_for_the_uploads_of_others(tmp_path: Path) -> None:
+    owner = "a"
+    spool = Spool(tmp_path, 10, 10, owner=lambda: owner)
+    with spool.receiving_for_job("f", None) as file:
+        file.write(b"y" * 8 * MB)
+    with pytest.raises(Refusal, match="8 of them by your owner") as refused, spool.receiving_for_job("g", None) as file:
+        file.write(b"y" * 2 * MB)
+    assert refused.value.reason is Reason.SPOOL_FULL
+    owner = "b"
+    with spool.receiving_for_job("h", None) as file:
+        file.write(b"y" * MB)
+    assert spool.used() == 9 * MB

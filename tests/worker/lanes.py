@@ -8,6 +8,7 @@ from pathlib import Path
 from redis import Redis
 
 from broker.file_tasks import FileTasks
+from runtime.spool_room import SpoolRoom
 from worker.bulk_lane import BulkLane
 from worker.file_work import FileWork
 from worker.model_cache import ModelCache
@@ -19,7 +20,7 @@ def bulk_lane(
 ) -> BulkLane:
     return BulkLane(
         FileTasks(redis, inc),
-        FileWork(spool, inc, cache.get),
+        FileWork(SpoolRoom(spool, 100), inc, cache.get),
         models=None,
         skip=skip,
         timeout=30,

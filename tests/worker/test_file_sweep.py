@@ -12,7 +12,8 @@ from worker import file_sweep
 from worker.file_sweep import FileSweep
 
 LONG_AGO, JUST_NOW = "2026-01-02T03:04:05.000006Z", "2999-01-02T03:04:05.000006Z"
-ALL, RESULTS = ["0.errors", "0.part", "errors", "input", "output", "plan.json"], ["errors", "output"]
+ALL = ["0.errors", "0.part", "claimed", "errors", "input", "output", "owner", "plan.json"]
+RESULTS = ["errors", "output", "owner"]
 
 
 @pytest.mark.parametrize(
