@@ -53,7 +53,7 @@ class SpoolRoom:
 
     def __init__(self, folder: Path, megabytes: int) -> None:
         self.folder = folder
-        self._limit = megabytes * MB
+        self.limit = megabytes * MB
 
     def taken(self) -> int:
         """Return the bytes that are claimed."""
@@ -69,7 +69,7 @@ class SpoolRoom:
             _lock(lock)
             claims = list(_claims(self.folder))
             owned = sum(size for owner, size in claims if owner == tag) if tag else None
-            yield Room(self._limit, sum(size for _, size in claims), owned)
+            yield Room(self.limit, sum(size for _, size in claims), owned)
 
     def claim(self, job: FileFolder, size: int, beyond: int | None = None) -> None:
         """Let a file prediction claim `size` bytes more than now, or than `beyond`. Raises `ModelgateError`

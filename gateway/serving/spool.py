@@ -118,7 +118,7 @@ class Spool:
     def free_share(self) -> float | None:
         """Return the free share of the limit or, if that is less, of the disk; None before the first upload."""
         disk = free_share(self._folder)
-        return disk and min(disk, max(0.0, 1 - self.used() / self._limit))
+        return disk and min(disk, max(0.0, 1 - self.used() / self._room.limit))
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file that was received."""
