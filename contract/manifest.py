@@ -11,6 +11,7 @@ from typing import Any
 from contract.errors import ModelgateError, version_error
 from contract.jobs import Answer, Row
 from contract.manifest_reader import Reader, invalid, parse
+from contract.profile import Profile, read_profile
 from contract.signature import Signature, read_signature
 
 SCHEMA_VERSION = 2
@@ -125,6 +126,7 @@ class ManifestDraft:
     golden: Golden = Golden((), ())
     notes: str = ""
     warnings: tuple[str, ...] = ()
+    profile: Profile | None = None
 
     def publish(self, version: int, created_at: str, artifact: Artifact, libraries: Mapping[str, str]) -> ModelManifest:
         """Return the manifest of the published version."""
@@ -143,6 +145,7 @@ class ManifestDraft:
             golden=self.golden,
             notes=self.notes,
             warnings=self.warnings,
+            profile=self.profile,
         )
 
     def error(self, code: str, what: str, **details: object) -> ModelgateError:
@@ -179,6 +182,7 @@ class ModelManifest:
     golden: Golden = Golden((), ())
     notes: str = ""
     warnings: tuple[str, ...] = ()
+    profile: Profile | None = None
 
     def draft(self) -> ManifestDraft:
         """Return what was known of the version before it was published."""
@@ -260,6 +264,7 @@ def _draft(read: Reader, artifact: ArtifactDraft, schema_version: int) -> Manife
         ),
         notes=read.optional("notes", str) or "",
         warnings=read.texts("warnings") if read.optional("warnings", list) else (),
+        profile=read_profile(read.part("profile")) if read.optional("profile", dict) else None,
     )
 
 

@@ -20,6 +20,8 @@ ALIASES_FILE, MANIFEST_FILE, VERSIONS_DIR = "aliases.json", "manifest.json", "ve
 REMOVED = ".removed"
 """The folder of removed models: `.removed/loan/<milliseconds since 1970>/` is what was `loan/`. It stays, empty, once
 nothing is left to restore."""
+SETTINGS_FILE, WARN_UNUSUAL = "settings.json", "warn_unusual"
+"""Beside aliases.json: `{"warn_unusual": false}`. Without the file, answers warn."""
 REPORT_DIR, REPORT_HTML, REPORT_JSON = "report", "report.html", "report.json"
 SIGNATURE_FILE = "manifest.json.sig"
 """Beside a manifest: the 64 bytes of an ed25519 signature over the bytes of the manifest. See scoring/trust.py."""
@@ -128,6 +130,14 @@ class Repository:
         aliases = {k: v for k, v in data.items() if type(v) is int} if isinstance(data, dict) else {}
         self._aliases[name] = (stamp, aliases)
         return aliases
+
+    def warns_of_unusual(self, name: str) -> bool:
+        """Return whether answers warn of values far from what training saw: the setting of the model."""
+        try:
+            settings = json.loads(read_regular(self.root / name / SETTINGS_FILE))
+        except (OSError, ValueError, RecursionError):
+            return True
+        return not isinstance(settings, dict) or settings.get(WARN_UNUSUAL) is not False
 
     def resolve(self, reference: str) -> tuple[str, int]:
         """Return the name and the version of `loan`, `loan@3` or `loan@canary`. Raises `NotInRepository`."""

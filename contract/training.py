@@ -211,6 +211,7 @@ class RepositoryAction(StrEnum):
     DELETE_VERSION = "delete_version"
     REMOVE_MODEL = "remove_model"
     RESTORE_MODEL = "restore_model"
+    CHANGE_SETTINGS = "change_settings"
     IMPORT = "import"
     EDIT_SIGNATURE = "edit_signature"
     PREVIEW_TRAINING = "preview_training"
@@ -225,6 +226,7 @@ class RepositoryCommand:
     its rows), `code` (of its classes) and `signature` are names in SPOOL_DIR. `force` moves an alias even to a version
     that no worker can load. EDIT_SIGNATURE publishes `version` again, with `edits` in its signature
     (`contract.signature_edits`). RESTORE_MODEL restores what was removed last, or what was removed with `version`.
+    CHANGE_SETTINGS makes `edits` the settings of the model.
     `versions`: those of Python and the libraries of the sender, if it says so.
     PREVIEW_TRAINING changes nothing: `training` is the request as JSON, and `upload` its file. Nor does CHECK_TRAINING,
     which fails if the training that a schedule asks for could not begin now.

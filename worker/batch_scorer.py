@@ -37,16 +37,19 @@ class BatchScorer:
         begin: Callable[[Sequence[str], float], object],
         end: Callable[[], object],
         predicted: Callable[[float], object] = lambda _: None,
+        warned: Callable[[str, int], bool] = lambda _model, _count: True,
     ) -> None:
         """`begin` gets the ids of the jobs that are about to be scored and the seconds that this may take; `end` is
         called when nothing is being scored. `timeout` is that of one `predict`, in seconds; `predicted` gets
-        the seconds that each took."""
+        the seconds that each took. `warned` gets a model and the number of its inputs with unusual values in a job, and
+        returns whether the job says so."""
         self._cache = cache
         self._pace = pace
         self._timeout = timeout
         self._begin = begin
         self._end = end
         self._predicted = predicted
+        self._warned = warned
         self.out_of_memory = False
         """Whether memory ran out: this process is no longer reliable and has to end."""
 
@@ -101,7 +104,7 @@ class BatchScorer:
         predictions, ms = self._timed(model, [job.rows for job in jobs], jobs[0].method)
         rows = sum(len(job.rows) for job in jobs)
         return {
-            job.id: answer if isinstance(answer, Failure) else _outcome(answer, ms, rows)
+            job.id: answer if isinstance(answer, Failure) else self._outcome(model, job, answer, ms, rows)
             for job, answer in zip(jobs, predictions, strict=True)
         }
 
@@ -119,7 +122,20 @@ class BatchScorer:
             parts.append(answer)
             total += ms
             done += size
-        return _outcome(join(parts), total, len(job.rows))
+        return self._outcome(model, job, join(parts), total, len(job.rows))
+
+    def _outcome(self, model: Model, job: BatchJob, answer: Prediction, ms: float, rows: int) -> PredictionOutcome:
+        warnings = answer.warnings
+        if (found := model.unusual.find(job.rows)) and self._warned(model.manifest.name, len(found)):
+            warnings = [*warnings, *found]
+        return PredictionOutcome(
+            predictions=answer.values,
+            probabilities=answer.probabilities,
+            warnings=warnings,
+            predict_ms=round(ms, 3),
+            batch_rows=rows,
+            scores=answer.scores,
+        )
 
     def _timed(
         self, model: Model, parts: Sequence[Sequence[Row]], method: str
@@ -144,17 +160,6 @@ def _log_failures(batch: Batch, outcomes: Outcomes) -> None:
         if isinstance(outcome, Failure):
             context = {**job.context(), "model": batch.model, "version": batch.version}
             log.warning("a job failed: %s: %s", outcome.code, outcome.message, extra=context)
-
-
-def _outcome(prediction: Prediction, ms: float, rows: int) -> PredictionOutcome:
-    return PredictionOutcome(
-        predictions=prediction.values,
-        probabilities=prediction.probabilities,
-        warnings=prediction.warnings,
-        predict_ms=round(ms, 3),
-        batch_rows=rows,
-        scores=prediction.scores,
-    )
 
 
 def _out_of_memory(batch: Batch) -> Failure:

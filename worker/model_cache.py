@@ -17,6 +17,7 @@ from scoring.artifacts import load
 from scoring.kernels.comparison import kernel_for
 from scoring.kernels.model_kernel import ModelKernel
 from scoring.trust import Trust
+from scoring.unusual import UnusualValues
 from worker import memory
 
 log = logging.getLogger("worker")
@@ -35,13 +36,14 @@ garbage collected. That takes as long as loading a model."""
 
 @dataclass(frozen=True)
 class Model:
-    """An estimator in memory, its kernel if it has one, the manifest that says how to use it, and the bytes that it
-    takes."""
+    """An estimator in memory, its kernel if it has one, the manifest that says how to use it, the bytes that it takes,
+    and what finds unusual values in its rows."""
 
     manifest: ModelManifest
     estimator: Any
     kernel: ModelKernel | None
     size: int
+    unusual: UnusualValues
 
 
 class Load(NamedTuple):
@@ -95,7 +97,7 @@ class ModelLoader:
         size = self.size(name, version)
         took = round((time.perf_counter() - began) * 1000, 1)
         log.info("loaded", extra={"model": name, "version": version, "bytes": size, "duration_ms": took})
-        return Model(manifest, estimator, kernel, size)
+        return Model(manifest, estimator, kernel, size, UnusualValues(manifest))
 
 
 class ModelCache:

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from broker.connection import connect
 from broker.file_tasks import FileTasks
 from broker.metrics.counts import Counts
-from broker.metrics.table import PREDICT_SECONDS, ROWS
+from broker.metrics.table import PREDICT_SECONDS, ROWS, UNUSUAL
 from broker.outbox import Outbox
 from broker.scorer import Batch, BatchLimits, ScorerQueue
 from broker.scripts import FencedError
@@ -178,6 +178,10 @@ def run_scorer(
         cache.tidy()
         homes.tell(cache)
 
+    def warned(model: str, count: int) -> bool:
+        counts.add(UNUSUAL, (model,), count)
+        return repository.warns_of_unusual(model)
+
     batch_scorer = BatchScorer(
         cache,
         pace,
@@ -185,6 +189,7 @@ def run_scorer(
         begin=lambda ids, seconds: activities.begin(slot, ids, seconds),
         end=lambda: activities.end(slot),
         predicted=functools.partial(counts.observe, PREDICT_SECONDS),
+        warned=warned,
     )
     connection = connect(settings.redis_url, own=True)
     outbox = Outbox(connection)

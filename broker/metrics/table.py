@@ -176,6 +176,12 @@ PREDICT_SECONDS = _histogram(
     CountedBy.WORKER, "predict_seconds", "Time of one call of the model, for all its rows.", buckets=_SHORT
 )
 ROWS = _counter(CountedBy.WORKER, "rows", "Scored rows, by model.", "model")
+UNUSUAL = _counter(
+    CountedBy.WORKER,
+    "unusual_values",
+    "Inputs of predictions with a value far from what training saw, one a job and input, by model.",
+    "model",
+)
 LOADS = _counter(
     CountedBy.WORKER, "loads", "Versions loaded from disk, by model and result: loaded or failed.", "model", "result"
 )

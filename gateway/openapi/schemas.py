@@ -298,7 +298,9 @@ SCHEMAS: Mapping[str, Schema] = {
         },
         description="Exactly one of the four shapes of rows. `params.predict_method` names another method.",
     ),
-    "Model": record({**_VERSION, "aliases": _ALIASES, "versions": array(INTEGER), "ready": BOOLEAN}),
+    "Model": record(
+        {**_VERSION, "aliases": _ALIASES, "versions": array(INTEGER), "settings": OBJECT, "ready": BOOLEAN}
+    ),
     "ModelList": record(
         {"items": array(record({"name": TEXT, "aliases": _ALIASES, "version": INTEGER})), "models": array(TEXT)}
     ),

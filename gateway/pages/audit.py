@@ -25,6 +25,7 @@ ACTIONS = {
     "upload": "upload a model",
     "import": "import a model",
     "delete_version": "delete a version",
+    "change_settings": "change the settings of a model",
     "remove_model": "remove a model",
     "restore_model": "restore a model",
     "set_schedule": "set a schedule",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from contract.repository import Repository
+from contract.repository import WARN_UNUSUAL, Repository
 from gateway.answers import json_response
 from gateway.operations import Answer, Operation
 from gateway.rules import Level
@@ -34,6 +34,8 @@ def blueprint(repository: Repository) -> Blueprint:
         manifest = repository.manifest(name, version)
         versions = repository.versions(name)
         aliases = repository.aliases(name)
-        return json_response({**describe(manifest), "aliases": aliases, "versions": versions, "ready": True})
+        settings = {WARN_UNUSUAL: repository.warns_of_unusual(name)}
+        shown = {"aliases": aliases, "versions": versions, "settings": settings, "ready": True}
+        return json_response({**describe(manifest), **shown})
 
     return routes

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from contract.repository import CURRENT, Repository
+from contract.repository import CURRENT, WARN_UNUSUAL, Repository
 from contract.training import RepositoryAction, RepositoryCommand
 from gateway.answers import json_response
 from gateway.exchange import current
@@ -60,7 +60,20 @@ _DELETE = Operation(
     {200: _CHANGED},
     problems=("404 model_not_found", "409 version_in_use", *COMMANDED),
 )
+SETTINGS = {
+    "type": "object",
+    "properties": {WARN_UNUSUAL: {"type": "boolean"}},
+    "required": [WARN_UNUSUAL],
+    "additionalProperties": False,
+}
 RESTORATION = {"type": "object", "properties": {"version": COUNT}, "additionalProperties": False}
+_SETTINGS = Operation(
+    "change_settings",
+    "Have answers warn of unusual values, or not",
+    {200: _CHANGED},
+    problems=("404 model_not_found", "422 invalid_body", *COMMANDED),
+    body={"application/json": SETTINGS},
+)
 _REMOVE = Operation(
     "remove_model",
     "Remove a model with all its versions",
@@ -127,6 +140,14 @@ def blueprint(repository: Repository, run_command: RunCommand) -> Blueprint:
                 f"{version[:64]!r} is an alias of version {number}; delete the version by its number",
             )
         return execute(RepositoryCommand(RepositoryAction.DELETE_VERSION, name, version=number))
+
+    @routes.put("/settings", level=Level.PUBLISH, docs=_SETTINGS, audit="change_settings")
+    def change_settings(name: str) -> Response:
+        check_model(repository, name)
+        body = _body(WARN_UNUSUAL)
+        if type(body.get(WARN_UNUSUAL)) is not bool:
+            raise Problem(422, "invalid_body", f'the body must be {{"{WARN_UNUSUAL}": true}} or false')
+        return execute(RepositoryCommand(RepositoryAction.CHANGE_SETTINGS, name, edits=body))
 
     @routes.delete("", level=Level.PUBLISH, docs=_REMOVE, audit="remove_model")
     def remove(name: str) -> Response:

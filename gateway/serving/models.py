@@ -97,9 +97,9 @@ def version_summary(repository: Repository, name: str, version: int) -> dict[str
 
 
 def describe(manifest: ModelManifest) -> dict[str, object]:
-    """Return the manifest without its golden rows, with an example that works when posted."""
+    """Return the manifest without its golden rows and its profile, with an example that works when posted."""
     described: dict[str, Any] = json.loads(manifest.dumps())
-    del described["golden"]
+    del described["golden"], described["profile"]
     if len(outputs := described["signature"]["outputs"]) == 1:
         described["signature"]["output"] = outputs[0]  # its only name in releases up to 0.2
     return described

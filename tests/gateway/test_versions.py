@@ -76,6 +76,16 @@ def test_a_deleted_version_is_gone_although_its_manifest_was_read(client: FlaskC
     assert client.get(MODEL).get_json()["versions"] == [1]
 
 
+def test_a_model_stops_to_warn_of_unusual_values(client: FlaskClient, settings: Settings) -> None:
+    for warn in (True, False, True):
+        assert client.put(f"{MODEL}/settings", json={"warn_unusual": warn}).status_code == 200
+        assert Repository(settings.models_dir).warns_of_unusual("sum") is warn
+        assert client.get(MODEL).get_json()["settings"] == {"warn_unusual": warn}
+    for body in ({}, {"warn_unusual": 1}, {"warn_unusual": True, "more": 1}):
+        assert client.put(f"{MODEL}/settings", json=body).get_json()["code"] == "invalid_body"
+    assert client.put("/v1/models/som/settings", json={"warn_unusual": True}).status_code == 404
+
+
 def removed(client: FlaskClient) -> dict[str, Any]:
     answer = client.delete(MODEL, query_string={"confirm": "sum"})
     assert answer.status_code == 200, answer.text

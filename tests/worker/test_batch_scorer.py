@@ -14,9 +14,10 @@ from broker.scorer import Batch, BatchJob
 from contract.errors import Failure
 from contract.jobs import PredictionOutcome
 from contract.repository import Repository
-from contract.signature import Output, OutputKind
+from contract.signature import Field, Kind, Output, OutputKind, Signature
 from scoring.trust import Trust
 from tests.support import numbers, write_version
+from trainer.tables.row_profile import profile_of
 from worker.batch_scorer import BatchScorer
 from worker.model_cache import ModelCache, ModelLoader
 from worker.pace import Pace
@@ -102,6 +103,26 @@ def test_warnings_count_the_rows_of_their_own_job(batches: BatchScorer) -> None:
     outcomes = batches.score(batch(1.0, [2.0, float("nan")]))
     warnings = [list(o.warnings) for o in outcomes.values() if isinstance(o, PredictionOutcome)]
     assert warnings == [[], ["1 of 2 predictions are not finite numbers and are null: rows 1"]]
+
+
+@pytest.mark.parametrize("warns", [True, False])
+def test_a_job_is_warned_of_its_own_unusual_values_which_are_counted(models: Path, warns: bool) -> None:
+    signature = Signature((Field("a", Kind.NUMBER),), (Output(OutputKind.NUMBER),))
+    profile = profile_of(signature, [[float(value)] for value in range(100)], [0.0])
+    write_version(models, "picky", Picky(), numbers("a"), profile=profile)
+    counted: list[tuple[str, int]] = []
+
+    def warned(model: str, count: int) -> bool:
+        counted.append((model, count))
+        return warns
+
+    cache, nothing = ModelCache(ModelLoader(Repository(models), Trust()), lambda: 10**6), lambda *_: None
+    scorer = BatchScorer(cache, Pace(50), timeout=30, begin=nothing, end=nothing, warned=warned)
+    outcomes = [scorer.score(batch(value)).popitem()[1] for value in (50.0, 2900.0, [50.0, -2900.0, 2900.0])]
+    found = [list(outcome.warnings) for outcome in outcomes if isinstance(outcome, PredictionOutcome)]
+    said = "'a' is far from what training saw: it is {}, and training saw 0 to 99"
+    assert found == ([[], [said.format(2900)], [said.format(-2900)]] if warns else [[], [], []])
+    assert counted == [("picky", 1)] * 2
 
 
 def test_each_job_gets_the_probabilities_of_its_rows(batches: BatchScorer) -> None:

@@ -45,7 +45,7 @@ from trainer.importing.reasons import (
     why_not_loaded,
     why_not_predicting,
 )
-from trainer.importing.sample_report import measure_on_sample
+from trainer.importing.sample_report import measure_on_sample, profile_of_sample
 from trainer.importing.trial import try_model
 
 
@@ -102,7 +102,8 @@ def examine(
     with own_code.by_value(own):
         artifact = _artifact(contents, data, plain, artifact_format)
     digest = hashlib.sha256(data if artifact is None else artifact).hexdigest()
-    draft = dataclasses.replace(draft, warnings=(*draft.warnings, *doubts))
+    profile = profile_of_sample(contents.estimator, draft, given)
+    draft = dataclasses.replace(draft, warnings=(*draft.warnings, *doubts), profile=profile)
     return Examined(_labelled(draft, contents, made_with, bool(own)), artifact, digest, facts)
 
 

@@ -14,13 +14,16 @@ from contract.instances import Grid
 from contract.jobs import Value
 from contract.manifest import ManifestDraft
 from contract.metrics import baseline_of
+from contract.profile import Profile
 from contract.signature import Field, Kind, Output, OutputKind
 from contract.values import Conversion, Refusal
 from contract.wording import listed, shown
 from scoring.estimators import predict_matrix
 from scoring.matrix import to_matrix
+from scoring.predict import predict
 from trainer.importing import inputs
 from trainer.importing.sample import Sample
+from trainer.tables.row_profile import profile_of
 
 FEWEST_ROWS = 10
 """Fewest rows with a target for a report."""
@@ -49,6 +52,19 @@ def measure_on_sample(
     except Exception:
         log.exception("no report is made of the sample")
     return None, _ignored(others)
+
+
+def profile_of_sample(estimator: Any, draft: ManifestDraft, sample: Sample | None) -> Profile | None:
+    """Return the profile of the sample and of the answers to it; None without a sample. Raises nothing."""
+    if sample is None:
+        return None
+    try:
+        rows = coerce(Grid(sample.columns, sample.rows), draft.signature).rows
+        answers = predict(estimator, draft, rows).values if draft.signature.outputs else ()
+        return profile_of(draft.signature, rows, answers, sample=True)
+    except Exception:
+        log.exception("no profile is made of the sample")
+    return None
 
 
 def _ignored(columns: Sequence[str]) -> list[str]:

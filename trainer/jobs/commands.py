@@ -81,6 +81,11 @@ def restore_model(settings: Settings, connection: Redis, command: RepositoryComm
     return _answer(settings, command, remark)
 
 
+def change_settings(settings: Settings, _: Redis, command: RepositoryCommand) -> dict[str, Any]:
+    aliases.change_settings(settings.models_dir, command.model, command.edits or {})
+    return _answer(settings, command)
+
+
 def import_version(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
     if not (
         settings.allow_upload or settings.allow_local_upload
@@ -123,6 +128,7 @@ HANDLERS: Mapping[RepositoryAction, CommandHandler] = {
     RepositoryAction.DELETE_VERSION: delete_version,
     RepositoryAction.REMOVE_MODEL: remove_model,
     RepositoryAction.RESTORE_MODEL: restore_model,
+    RepositoryAction.CHANGE_SETTINGS: change_settings,
     RepositoryAction.IMPORT: import_version,
     RepositoryAction.EDIT_SIGNATURE: edit_signature,
     RepositoryAction.PREVIEW_TRAINING: preview_training,

@@ -1,4 +1,4 @@
-"""Moves aliases and removes versions: the only writer of aliases.json.
+"""Moves aliases, changes settings of models and removes versions: the only writer of aliases.json and settings.json.
 
 Both are here because a version with an alias must not be removed. Each change holds the lock of the model's aliases. It
 is separate from the lock of publishing, so an alias can move while a version is being published. Errors are
@@ -12,13 +12,22 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from contract.errors import Code, ModelgateError, version_error
-from contract.repository import ALIASES_FILE, CURRENT, PREVIOUS, Repository, not_in_repository, valid_alias, valid_name
+from contract.repository import (
+    ALIASES_FILE,
+    CURRENT,
+    PREVIOUS,
+    SETTINGS_FILE,
+    Repository,
+    not_in_repository,
+    valid_alias,
+    valid_name,
+)
 from trainer.publishing.disk import STAGING, locked, sync, write
 
 
@@ -50,6 +59,17 @@ def delete_alias(root: Path, model: str, alias: str) -> dict[str, int]:
             f"{model!r} needs the alias {CURRENT!r}, which requests without a version use; move it instead",
         )
     return _change(root, model, lambda aliases: _without(model, aliases, alias))
+
+
+def change_settings(root: Path, model: str, settings: Mapping[str, Any]) -> None:
+    """Write the settings of a model. Raises `model_not_found`."""
+    with lock_aliases(root, model):
+        if not Repository(root).versions(model):
+            raise ModelgateError(Code.MODEL_NOT_FOUND, f"there is no model {model!r}", model=model)
+        new = root / STAGING / f"{model}.{SETTINGS_FILE}"
+        write(new, (json.dumps(settings) + "\n").encode())
+        new.replace(root / model / SETTINGS_FILE)
+        sync(root / model)
 
 
 def previous(root: Path, model: str) -> int:

@@ -23,11 +23,14 @@ from scoring.predict import predict
 from trainer.recipe import Recipe, RecipeError, Run
 from trainer.recipes import artifact_format
 from trainer.report.evidence import Evidence
+from trainer.tables.row_profile import profile_of
 from trainer.tables.training_rows import TrainingRows
 from trainer.training.evaluate import CROSS_VALIDATION_SECONDS, cross_validate, cross_validated, evaluate
 
 GOLDEN_ROWS = 20
 SPLIT_SEED = 42
+_MOST_ANSWERS = 10_000
+"""Rows whose answers the profile of the version counts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +99,9 @@ def fit_and_measure(recipe: Recipe, data: TrainingRows, run: Run, parameters: Ma
     )
     draft = _with_methods(estimator, draft, data)
     draft = compared(dataclasses.replace(draft, golden=_golden(estimator, draft, data)), estimator)
+    learnt, unseen = ([data.rows[place] for place in places.tolist()] for places in (fitted_on, tested_on))
+    answers = predict(estimator, draft, unseen[:_MOST_ANSWERS]).values
+    draft = dataclasses.replace(draft, profile=profile_of(draft.signature, learnt, answers))
     for warning in draft.warnings:
         run.say(warning)
     return FittedModel(estimator, draft, X, y, fitted_on, tested_on, held_out, seconds)
