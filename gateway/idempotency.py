@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -35,10 +37,19 @@ def note_idempotency(exchange: Exchange, handling: str | None = None) -> str:
 
 def note_idempotency_of(exchange: Exchange, content: Iterable[str | bytes]) -> str:
     """Do the same for a request whose body was received already; `content` is all of it, or stands for it."""
+    key = exchange.environ.get("HTTP_IDEMPOTENCY_KEY")
+    return "" if key is None else _note(exchange, key, content)
+
+
+def note_idempotency_of_form(exchange: Exchange, content: Iterable[str]) -> str:
+    """Do the same for a form of a page. One of its fields is a random text that was made with the page, so only a form
+    that is sent twice has the same content."""
+    content = list(content)
+    return _note(exchange, hashlib.sha256(json.dumps(content).encode()).hexdigest(), content)
+
+
+def _note(exchange: Exchange, key: str, content: Iterable[str | bytes]) -> str:
     environ = exchange.environ
-    key = environ.get("HTTP_IDEMPOTENCY_KEY")
-    if key is None:
-        return ""
     asked = [environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("QUERY_STRING", "")]
     parts = [*asked, *(environ.get(name, "") for name in _OPTIONS), *content]
     exchange.idempotency = idempotency(key, exchange.caller.owner, parts)

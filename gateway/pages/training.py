@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from contract.repository import CURRENT, valid_name
 from contract.training import GENERIC_RECIPE, KINDS, ColumnUse, TrainingPreview, TrainingRequest, name_of_kind
 from gateway.exchange import caller, current
 from gateway.forms import Upload, receive
+from gateway.idempotency import note_idempotency_of_form
 from gateway.media_types import MULTIPART
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.problems import Problem
@@ -73,7 +75,12 @@ class TrainingPages:
                 if not caller().may_use(model):
                     raise Problem(403, "missing_scope", f"this key may not train a model named {model!r}")
                 _note_model(model)
-                job = self.trainings.submit(self._asked(upload, model))
+                asked = self._asked(upload, model)
+                if upload.fields.get("once"):
+                    note_idempotency_of_form(current(), upload.content(self.spool))
+                job = self.trainings.submit(asked)
+                if current().replayed:
+                    self.spool.discard(upload.files.values())
             current().job_id = job.id
             target = f"{PATH}/jobs/{job.id}"
             # A redirect alone would make htmx load the next page into this one.
@@ -89,6 +96,7 @@ class TrainingPages:
             "train.html",
             title=f"Train {again.name} again" if again else "Train a model",
             given={"suggested": "", **given},
+            once=secrets.token_urlsafe(12),
             again=again,
             known=self._known(given["model"]),
             preview=preview,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -274,6 +275,20 @@ def test_a_version_that_became_current_unproven_is_not_shown_as_a_success(
     assert ('class="card verdict good"' in shown) is (says is None)
     assert ("Check it before you rely on it." in shown) is (says is not None)
     assert (says or "") in shown and '"/ui/train?model=churn"' in shown
+
+
+def test_a_training_that_is_started_twice_trains_once(me: Browser, trainer: TrainerQueue, closed: Settings) -> None:
+    (once,) = re.findall(r'name="once" value="([^"]+)"', me.get("/ui/train").text)
+    (other,) = re.findall(r'name="once" value="([^"]+)"', me.get("/ui/train").text)
+    fields = {"model": "churn", "target": "stays"}
+    with ThreadPoolExecutor(2) as clicks:
+        sent = [clicks.submit(form, me, "/ui/train", **fields, once=once) for _ in range(2)]
+    first, second = (each.result() for each in sent)
+    assert first.status_code == second.status_code == 303
+    assert first.headers["Location"] == second.headers["Location"]
+    assert len(list(closed.spool_dir.glob("*.upload"))) == 1, "the file of the second is gone"
+    for another in ({**fields, "once": other}, {**fields, "target": "months", "once": once}):
+        assert form(me, "/ui/train", **another).headers["Location"] != first.headers["Location"]
 
 
 def test_a_training_is_cancelled_only_after_a_question(me: Browser, trainer: TrainerQueue) -> None:
