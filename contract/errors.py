@@ -37,6 +37,7 @@ class Code(StrEnum):
     ALIAS_NOT_FOUND = "alias_not_found"
     CURRENT_REQUIRED = "current_required"
     NO_PREVIOUS = "no_previous"
+    ALIAS_MOVED = "alias_moved"
     VERSION_IN_USE = "version_in_use"
 
 

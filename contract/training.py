@@ -227,7 +227,8 @@ class RepositoryCommand:
     that no worker can load. EDIT_SIGNATURE publishes `version` again, with `edits` in its signature
     (`contract.signature_edits`). RESTORE_MODEL restores what was removed last, or what was removed with `version`.
     CHANGE_SETTINGS makes `edits` the settings of the model.
-    `versions`: those of Python and the libraries of the sender, if it says so.
+    `versions`: those of Python and the libraries of the sender, if it says so. `before`: the version that the
+    alias must still name, and `version` of ROLL_BACK the one that must be the previous one, if they are given.
     PREVIEW_TRAINING changes nothing: `training` is the request as JSON, and `upload` its file. Nor does CHECK_TRAINING,
     which fails if the training that a schedule asks for could not begin now.
     """
@@ -244,6 +245,7 @@ class RepositoryCommand:
     code: str | None = None
     edits: Mapping[str, Any] | None = None
     versions: Mapping[str, str] | None = None
+    before: int | None = None
     training: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:

@@ -84,6 +84,7 @@ COMMAND_STATUSES: Mapping[str, int] = {
     Code.CURRENT_REQUIRED: 409,
     Code.NO_DATA: 422,
     Code.NO_PREVIOUS: 409,
+    Code.ALIAS_MOVED: 409,
     Code.VERSION_IN_USE: 409,
     Code.NOT_LOADED: 409,
     Code.NOT_TRUSTED: 409,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -116,14 +117,13 @@ class VersionPages:
             check_model(repository, name)
             previous = repository.aliases(name).get(PREVIOUS)
             if previous is None:
-                detail = f"{name!r} has had no other current version, so there is nothing to go back to"
+                detail = f"no earlier current version of {name!r} is left, so there is nothing to go back to"
                 raise Problem(409, "no_previous", detail)
             return self._ask(name, previous, rolls_back=True)
 
         @routes.post("/models/<name>/rollback", level=Level.PUBLISH, page=True, audit="roll_back")
         def roll_back(name: str) -> Response:
-            # The version that the page has named: another one may be the previous one by now.
-            return self._make_current(name, request.form.get("version", ""))
+            return self._make_current(name, request.form.get("version", ""), RepositoryAction.ROLL_BACK)
 
         return routes
 
@@ -161,13 +161,17 @@ class VersionPages:
             return None
         return signature_changes(one.signature, other.signature)
 
-    def _make_current(self, name: str, version: str) -> Response:
-        """Have the trainer move the alias. A ticked `force` moves it even if no worker can load the version."""
+    def _make_current(
+        self, name: str, version: str, action: RepositoryAction = RepositoryAction.MOVE_ALIAS
+    ) -> Response:
+        """Have the trainer move the alias, if it still names the version that the page has named: a form may be sent
+        again. A ticked `force` moves it even if no worker can load the version."""
         number = current().version = self._manifest(name, version).version
-        force = request.form.get("force") == "1"
+        force, before = request.form.get("force") == "1", request.form.get("before", "")
+        was = int(before) if re.fullmatch("[0-9]{1,9}", before) else None
         run(
             self.run_command,
-            RepositoryCommand(RepositoryAction.MOVE_ALIAS, name, alias=CURRENT, version=number, force=force),
+            RepositoryCommand(action, name, alias=CURRENT, version=number, force=force, before=was),
         )
         return see(f"/ui/models/{name}/versions?now={number}")
 

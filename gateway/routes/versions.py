@@ -47,9 +47,17 @@ _DELETE_ALIAS = Operation(
 )
 _ROLL_BACK = Operation(
     "roll_back",
-    "Exchange `current` and `previous`",
+    "Go back to the last version that was current and was not rolled back from",
     {200: _CHANGED},
-    problems=("409 request_in_flight", *REPEATED, "409 no_previous", *_NOT_LOADED, "422 invalid_body", *COMMANDED),
+    problems=(
+        "409 request_in_flight",
+        *REPEATED,
+        "409 no_previous",
+        "409 alias_moved",
+        *_NOT_LOADED,
+        "422 invalid_body",
+        *COMMANDED,
+    ),
     body="Rollback",
     body_required=False,
     parameters=(IDEMPOTENCY_KEY,),

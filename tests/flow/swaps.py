@@ -75,7 +75,7 @@ def swap_again_and_again(settings: Settings, rounds: int, rows: int, pause: floa
     os.nice(19)  # as trainings are: what serves goes first
     for _ in range(rounds):
         version = publish_one(settings.models_dir, rows=rows)
-        for to in (version, None, None):
+        for to in (version, None, version):
             noted.send(move(settings, to))
             time.sleep(pause)
     noted.send(None)

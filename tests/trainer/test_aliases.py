@@ -19,7 +19,7 @@ from contract.settings import Settings
 from contract.training import RepositoryAction, RepositoryCommand
 from tests.support import Sum, numbers, until, write_version
 from trainer.jobs.commands import carry_out
-from trainer.publishing.aliases import delete_alias, delete_version, move_alias, previous, retain
+from trainer.publishing.aliases import HISTORY, delete_alias, delete_version, move_alias, previous, retain, roll_back
 from trainer.publishing.disk import STAGING, locked
 
 
@@ -91,6 +91,46 @@ def test_a_rollback_without_a_previous_version_is_refused(three: Path) -> None:
     assert refused(lambda: previous(three, "sum")) == "no_previous"
     move_alias(three, "sum", "current", 2)
     assert previous(three, "sum") == 1
+
+
+def test_a_rollback_goes_to_the_last_version_that_was_not_rolled_back_from(models: Path) -> None:
+    for version in range(6, 0, -1):
+        write_version(models, "sum", Sum(), numbers("a"), version=version)
+    for version in (2, 3, 4):
+        move_alias(models, "sum", "current", version)
+    assert roll_back(models, "sum", 3, 4) == {"current": 3, "previous": 2}
+    assert move_alias(models, "sum", "current", 5) == {"current": 5, "previous": 3}
+    assert roll_back(models, "sum", 3, 5) == {"current": 3, "previous": 2}
+    assert roll_back(models, "sum", 2, 3) == {"current": 2, "previous": 1}
+    assert roll_back(models, "sum", 1, 2) == {"current": 1}
+    assert refused(lambda: roll_back(models, "sum", 2, 1)) == "no_previous"
+    for version in (2, 3, 1, 6):
+        move_alias(models, "sum", "current", version)
+    assert json.loads((models / "sum/aliases.json").read_text()) == {"current": 6, "previous": 1, HISTORY: [2, 3]}
+    delete_version(models, "sum", 3)
+    assert roll_back(models, "sum", 1, 6) == {"current": 1, "previous": 2}, "the third is gone"
+
+
+def test_a_rollback_from_or_to_another_version_than_expected_is_refused(three: Path) -> None:
+    for version in (2, 3):
+        move_alias(three, "sum", "current", version)
+    for to, before in ((2, 1), (1, 3), (2, None)):
+        assert refused(lambda to=to, before=before: roll_back(three, "sum", to, before)) == "alias_moved"  # type: ignore[misc]
+    assert refused(lambda: move_alias(three, "sum", "current", 1, before=2)) == "alias_moved"
+    assert Repository(three).aliases("sum") == {"current": 3, "previous": 2}
+    assert move_alias(three, "sum", "current", 1, before=3)["current"] == 1
+
+
+def test_aliases_of_an_older_release_are_read_and_the_history_is_bounded(three: Path) -> None:
+    file = three / "sum/aliases.json"
+    for text in ('{"current": 2, "previous": 1}', '{"current": 2, "previous": 1, "_history": {"a": 1}}'):
+        file.write_text(text)
+        assert roll_back(three, "sum", 1, 2) == {"current": 1}
+    for version in range(39, 3, -1):
+        write_version(three, "sum", Sum(), numbers("a"), version=version)
+    for version in range(5, 40):
+        move_alias(three, "sum", "current", version)
+    assert json.loads(file.read_text())[HISTORY] == list(range(18, 38))
 
 
 def test_a_version_is_deleted_unless_an_alias_names_it(three: Path) -> None:

@@ -35,7 +35,7 @@ CommandHandler = Callable[[Settings, Redis, RepositoryCommand], dict[str, Any]]
 
 def move_alias(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
     remark = promotion.promote(
-        settings, connection, command.model, _version(command), command.alias or CURRENT, command.force
+        settings, connection, command.model, _version(command), command.alias or CURRENT, command.force, command.before
     )
     return _answer(settings, command, remark)
 
@@ -46,7 +46,8 @@ def delete_alias(settings: Settings, _: Redis, command: RepositoryCommand) -> di
 
 
 def roll_back(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
-    return _answer(settings, command, promotion.roll_back(settings, connection, command.model, command.force))
+    remark = promotion.roll_back(settings, connection, command.model, command.force, command.version, command.before)
+    return _answer(settings, command, remark)
 
 
 def delete_version(settings: Settings, _: Redis, command: RepositoryCommand) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,14 +31,26 @@ from contract.repository import (
 )
 from trainer.publishing.disk import STAGING, locked, sync, write
 
+HISTORY, MOST_KEPT = "_history", 20
+"""A key of aliases.json that cannot be an alias: the versions that were current before `previous`, the oldest first,
+without those that were rolled back from."""
 
-def move_alias(root: Path, model: str, alias: str, version: int) -> dict[str, int]:
+
+@dataclass(frozen=True)
+class _Names:
+    """What aliases.json holds."""
+
+    aliases: dict[str, int]
+    history: list[int]
+
+
+def move_alias(root: Path, model: str, alias: str, version: int, before: int | None = None) -> dict[str, int]:
     """Point `alias` at `version` and return all aliases. `previous` then names the former `current` version.
 
-    Raises `model_not_found` and `invalid_alias`.
+    Raises `model_not_found`, `invalid_alias`, and `alias_moved` unless the alias names `before`, if that is given.
     """
     check_move(root, model, alias, version)
-    return _change(root, model, lambda aliases: _moved(root, model, aliases, alias, version))
+    return _change(root, model, lambda names: _moved(root, model, names, alias, version, before))
 
 
 def check_move(root: Path, model: str, alias: str, version: int) -> None:
@@ -74,10 +87,25 @@ def change_settings(root: Path, model: str, settings: Mapping[str, Any]) -> None
 
 def previous(root: Path, model: str) -> int:
     """Return the version to roll back to. Raises `no_previous`."""
-    aliases = Repository(root).aliases(model)
-    if PREVIOUS not in aliases:
-        raise ModelgateError(Code.NO_PREVIOUS, f"{model!r} has no {PREVIOUS!r} version to roll back to", model=model)
-    return aliases[PREVIOUS]
+    return _previous(model, Repository(root).aliases(model))
+
+
+def roll_back(root: Path, model: str, version: int, before: int | None) -> dict[str, int]:
+    """Point `current` from the version `before` to the `previous` one, and `previous` to the one that was current
+    before that. Nothing names the version `before` then. Returns all aliases.
+
+    Raises `no_previous`, and `alias_moved` unless they name `before` and `version`.
+    """
+
+    def change(names: _Names) -> _Names:
+        found = _previous(model, names.aliases)
+        _check_unmoved(model, names.aliases, CURRENT, before)
+        _check_unmoved(model, names.aliases, PREVIOUS, version)
+        kept = [one for one in names.history if one != before and Repository(root).has_version(model, one)]
+        aliases = {name: number for name, number in names.aliases.items() if name != PREVIOUS}
+        return _Names(aliases | ({PREVIOUS: kept.pop()} if kept else {}) | {CURRENT: found}, kept)
+
+    return _change(root, model, change)
 
 
 def delete_version(root: Path, model: str, version: int) -> None:
@@ -115,30 +143,57 @@ def _check_version(root: Path, model: str, version: int) -> None:
         raise not_in_repository(model, version)
 
 
-def _moved(root: Path, model: str, aliases: dict[str, int], alias: str, version: int) -> dict[str, int]:
+def _moved(root: Path, model: str, names: _Names, alias: str, version: int, before: int | None) -> _Names:
     _check_version(root, model, version)  # another process may have deleted it while we waited for the lock
-    old = aliases.get(alias)
-    before = {PREVIOUS: old} if alias == CURRENT and old not in (None, version) else {}
-    return {**aliases, **before, alias: version}
+    aliases, old = names.aliases, names.aliases.get(alias)
+    if before is not None:
+        _check_unmoved(model, aliases, alias, before)
+    if alias != CURRENT or old is None or old == version:
+        return _Names({**aliases, alias: version}, names.history)
+    further = [*names.history, *([aliases[PREVIOUS]] if PREVIOUS in aliases else [])]
+    history = [one for one in further if one not in (old, version)][-MOST_KEPT:]
+    return _Names({**aliases, PREVIOUS: old, alias: version}, history)
 
 
-def _without(model: str, aliases: dict[str, int], alias: str) -> dict[str, int]:
+def _check_unmoved(model: str, aliases: dict[str, int], alias: str, version: int | None) -> None:
+    if (now := aliases.get(alias)) != version:
+        detail = f"{alias!r} of {model!r} names {'no version' if now is None else f'version {now}'} by now"
+        what = f"{detail}, not {'none' if version is None else version}; look at its versions, and decide again"
+        raise ModelgateError(Code.ALIAS_MOVED, what, model=model)
+
+
+def _previous(model: str, aliases: dict[str, int]) -> int:
+    if PREVIOUS not in aliases:
+        raise ModelgateError(Code.NO_PREVIOUS, f"{model!r} has no {PREVIOUS!r} version to roll back to", model=model)
+    return aliases[PREVIOUS]
+
+
+def _without(model: str, names: _Names, alias: str) -> _Names:
+    aliases = names.aliases
     if alias not in aliases:
         raise ModelgateError(
             Code.ALIAS_NOT_FOUND,
             f"{model!r} has no alias {alias[:64]!r}; it has {', '.join(sorted(aliases)) or 'none'}",
             model=model,
         )
-    return {name: version for name, version in aliases.items() if name != alias}
+    return _Names({name: version for name, version in aliases.items() if name != alias}, names.history)
 
 
-def _change(root: Path, model: str, change: Callable[[dict[str, int]], dict[str, int]]) -> dict[str, int]:
+def _change(root: Path, model: str, change: Callable[[_Names], _Names]) -> dict[str, int]:
     with lock_aliases(root, model):
-        old = Repository(root).aliases(model)
+        old = _Names(Repository(root).aliases(model), _history(root, model))
         new = change(old)
         if new != old:
             _write(root, model, new)
-    return new
+    return new.aliases
+
+
+def _history(root: Path, model: str) -> list[int]:
+    try:
+        found = json.loads((root / model / ALIASES_FILE).read_bytes())[HISTORY]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return []
+    return [version for version in found if type(version) is int] if isinstance(found, list) else []
 
 
 def lock_aliases(root: Path, model: str) -> AbstractContextManager[IO[str]]:
@@ -161,9 +216,10 @@ def _read(root: Path, model: str) -> dict[str, int]:
     return aliases
 
 
-def _write(root: Path, model: str, aliases: dict[str, int]) -> None:
+def _write(root: Path, model: str, names: _Names) -> None:
     new, old = root / STAGING / f"{model}.{ALIASES_FILE}", root / model / ALIASES_FILE
-    write(new, (json.dumps(aliases) + "\n").encode())
+    data = {**names.aliases, **({HISTORY: names.history} if names.history else {})}
+    write(new, (json.dumps(data) + "\n").encode())
     # Readers notice a new file by its modification time, which the system counts in milliseconds.
     at = max(time.time_ns(), old.stat().st_mtime_ns + 1 if old.exists() else 0)
     os.utime(new, ns=(at, at))

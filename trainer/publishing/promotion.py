@@ -14,6 +14,7 @@ from contract.errors import Code, ModelgateError, version_error
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
 from scoring.trust import Trust
+from trainer.publishing import aliases
 from trainer.publishing.aliases import check_move, move_alias, previous
 
 Promote = Callable[[str, int, str], str | None]
@@ -31,19 +32,34 @@ _KEEP_AFTER_MOVE = 2.0
 
 
 def promote(
-    settings: Settings, connection: Redis | None, model: str, version: int, alias: str = CURRENT, force: bool = False
+    settings: Settings,
+    connection: Redis | None,
+    model: str,
+    version: int,
+    alias: str = CURRENT,
+    force: bool = False,
+    before: int | None = None,
 ) -> str | None:
     """Move `alias` to `version` once every live worker that serves `model` has loaded it, at the latest after
-    `WARMUP_TIMEOUT`. Returns a remark if some have not.
+    `WARMUP_TIMEOUT`. Returns a remark if some have not. `before`: the version that the alias must name.
 
     Raises `ModelgateError`, and the alias stays: as `trainer.publishing.aliases.move_alias` does; `not_trusted` where
     workers ask for a signature that it lacks, and `not_loaded` where none of them can load it, unless `force`.
     """
-    check_move(settings.models_dir, model, alias, version)
+    root = settings.models_dir
+    check_move(root, model, alias, version)
+    return _once_loaded(
+        settings, connection, model, version, force, lambda: move_alias(root, model, alias, version, before)
+    )
+
+
+def _once_loaded(
+    settings: Settings, connection: Redis | None, model: str, version: int, force: bool, move: Callable[[], object]
+) -> str | None:
     if not force:
         check_trust(settings, model, version)
     remark = _warm_up(connection, model, version, settings.warmup_timeout, force)
-    move_alias(settings.models_dir, model, alias, version)
+    move()
     if connection:
         with suppress(RedisError):  # workers then keep the version a little longer
             request_load(connection, f"{model}@{version}", _KEEP_AFTER_MOVE)
@@ -58,12 +74,25 @@ def request_loads(settings: Settings, connection: Redis | None, versions: Sequen
                 request_load(connection, f"{model}@{version}", settings.warmup_timeout + _KEEP_AFTER_MOVE)
 
 
-def roll_back(settings: Settings, connection: Redis | None, model: str, force: bool = False) -> str | None:
-    """Swap `current` and `previous`. Returns a remark as `promote` does.
+def roll_back(
+    settings: Settings,
+    connection: Redis | None,
+    model: str,
+    force: bool = False,
+    version: int | None = None,
+    before: int | None = None,
+) -> str | None:
+    """Make the last version current that was so and was not rolled back from. Returns a remark as `promote` does.
 
-    Raises `ModelgateError` as `promote` does, and `no_previous`.
+    Raises `ModelgateError` as `promote` does, `no_previous`, and `alias_moved` if that is not `version` or the current
+    one is not `before`, where these are given, or if another one becomes current meanwhile.
     """
-    return promote(settings, connection, model, previous(settings.models_dir, model), force=force)
+    root = settings.models_dir
+    version = version or previous(root, model)
+    before = before or Repository(root).aliases(model).get(CURRENT)
+    return _once_loaded(
+        settings, connection, model, version, force, lambda: aliases.roll_back(root, model, version, before)
+    )
 
 
 def check_trust(settings: Settings, model: str, version: int) -> None:

@@ -212,7 +212,8 @@ class Model:
         return found
 
     def rollback(self, *, force: bool = False) -> dict[str, Any]:
-        """Exchange the current version and the one before, and return the aliases and versions of the model.
+        """Go back to the last version that was current and was not rolled back from: the one that `previous` names.
+        Return the aliases and versions of the model.
 
         >>> from modelgate import Client
         >>> from sklearn.linear_model import LinearRegression

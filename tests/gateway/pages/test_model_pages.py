@@ -206,15 +206,36 @@ def test_rolling_back_needs_a_previous_version(browser: Browser, models: Path) -
     (models / "sum" / "aliases.json").write_text('{"current": 2, "previous": 1}')
     assert "Roll back to version 1" in browser.get("/ui/models/sum/versions").text
     form = browser.get("/ui/models/sum/rollback").text
-    (version,) = re.findall(r'name="version" value="(\d+)"', form)
-    # Meanwhile somebody else has gone back.
-    (models / "sum" / "aliases.json").write_text('{"current": 1, "previous": 2}')
-    assert browser.send("/ui/models/sum/rollback", "/ui/models/sum/rollback", version=version).status_code == 303
+    assert re.findall(r'name="(version|before)" value="(\d+)"', form) == [("version", "1"), ("before", "2")]
+    done = browser.send("/ui/models/sum/rollback", "/ui/models/sum/rollback", version="1", before="2")
+    assert (done.status_code, done.headers["Location"]) == (303, "/ui/models/sum/versions?now=1")
     (command,) = COMMANDS
-    assert (command.action, command.alias, command.version) == (RepositoryAction.MOVE_ALIAS, "current", 1)
+    assert (command.action, command.before, command.version) == (RepositoryAction.ROLL_BACK, 2, 1)
     for hostile in ({}, {"version": "7"}, {"version": "../1"}):
         assert browser.send("/ui/models/sum/rollback", "/ui/models/sum/rollback", **hostile).status_code == 404
     assert len(COMMANDS) == 1
+
+
+def test_a_form_that_is_sent_again_changes_nothing(settings: Settings, models: Path, redis: Redis) -> None:
+    for version in (2, 3):
+        write_version(models, "sum", Sum(), numbers("a", "b"), version=version)
+    (models / "sum" / "aliases.json").write_text('{"current": 3, "previous": 2, "_history": [1]}')
+    app = create_app(settings, lambda command: HANDLERS[command.action](settings, redis, command))
+    browser, repository = Browser(app.test_client()), Repository(models)
+
+    def sent(path: str, **fields: str) -> int:
+        return browser.send(f"/ui/models/sum/{path}", "/ui/models/sum/versions/1/promote", **fields).status_code
+
+    assert sent("rollback", version="2", before="3") == 303
+    assert repository.aliases("sum") == {"current": 2, "previous": 1}
+    assert sent("rollback", version="2", before="3") == 409, "Back, and the button once more"
+    assert sent("rollback", version="2") == 409, "without the version that it was"
+    assert sent("versions/3/promote", before="1") == 409, "meanwhile somebody else has gone back"
+    assert repository.aliases("sum") == {"current": 2, "previous": 1}
+    again = browser.send("/ui/models/sum/rollback", "/ui/models/sum/rollback", version="2", before="3")
+    assert "'current' of 'sum' names version 2 by now, not 3; look at its versions" in unescape(again.text)
+    page = words(browser.get("/ui/models/sum/versions").text)
+    assert "Roll back to version 1" in page and "back to version 3" not in page
 
 
 @pytest.mark.parametrize("facts", [{}, {"comparison": COMPARISON}], ids=["no report", "a comparison"])

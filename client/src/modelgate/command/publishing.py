@@ -101,7 +101,7 @@ def promote(
 
 
 def rollback(session: Session, name: Name, force: Force = False) -> None:
-    """Go back to the version before: `current` and `previous` are exchanged."""
+    """Go back to the last version that was current and was not rolled back from: the one that `previous` names."""
     path = f"/v1/models/{segment(name)}/rollback"
     _show(session, session.client.request("POST", path, json={"force": force}), "current")
 
