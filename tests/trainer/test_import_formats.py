@@ -28,6 +28,7 @@ from contract.manifest import ArtifactFormat
 from scoring.artifacts import unpack
 from tests.trainer.imported import PICKLES, Average, X, mixed, refusal, tried, y
 from trainer.importing.examine import examine
+from trainer.importing.formats import PICKLE, recognise, wrong_suffix
 
 
 def archive(*names: str) -> bytes:
@@ -153,9 +154,74 @@ def test_a_skops_file_is_read_and_refused_with_its_forbidden_types(tmp_path: Pat
     assert "is a skops file that cannot be read" in refusal(tmp_path, archive("schema.json"))
 
 
-def test_several_dumps_in_one_file_are_refused(tmp_path: Path) -> None:
+def test_several_dumps_in_one_file_that_make_no_model_are_refused(tmp_path: Path) -> None:
     both = pickle.dumps(StandardScaler().fit(X)) + pickle.dumps(SVC().fit(X, y))
-    assert "several objects, dumped one after the other" in refusal(tmp_path, both)
+    said = refusal(tmp_path, both)
+    assert "several objects, dumped one after the other" in said and "were not fitted on what the others give" in said
+    two = pickle.dumps(SVC().fit(X, y)) * 2
+    assert "which do not make one model: together it holds 2 models" in refusal(tmp_path, two)
+
+
+@pytest.mark.parametrize("dump", [pickle.dump, cloudpickle.dump, joblib.dump])
+def test_a_scaler_and_then_its_model_in_one_file_are_served_together(tmp_path: Path, dump: Any) -> None:
+    scaler = StandardScaler().fit(X)
+    model = LogisticRegression().fit(scaler.transform(X), y)
+    for parts in ((scaler, model), (model, scaler)):
+        with (tmp_path / "file").open("wb") as file:
+            for part in parts:
+                dump(part, file)
+        found = examine("m", tmp_path / "file", None)
+        served = unpack(found.artifact or b"", found.draft.artifact.format)
+        assert served.predict(X).tolist() == model.predict(scaler.transform(X)).tolist()
+        assert any("StandardScaler → LogisticRegression" in warning for warning in found.draft.warnings)
+
+
+def test_a_zip_archive_of_one_model_is_that_model(tmp_path: Path) -> None:
+    model = LogisticRegression().fit(X, y)
+    for name, data in (
+        ("loan.pkl", pickle.dumps(model)),
+        ("models/loan.pickle", pickle.dumps(model)),
+        ("loan.pkl.gz", gzip.compress(pickle.dumps(model))),
+    ):
+        (tmp_path / "file").write_bytes(zipped({name: data}))
+        assert recognise(tmp_path / "file") == PICKLE
+        found = examine("m", tmp_path / "file", None)
+        served = unpack(found.artifact or b"", found.draft.artifact.format)
+        assert served.predict(X).tolist() == model.predict(X).tolist()
+    two = zipped({"a.pkl": pickle.dumps(model), "b.pkl": pickle.dumps(model)})
+    assert "is a zip archive; unpack it" in refusal(tmp_path, two)
+    assert "is a zip archive in a zip archive" in refusal(tmp_path, zipped({"a.pkl": two}))
+    assert "is an HTML page" in refusal(tmp_path, zipped({"a.pkl": b"<html>"}))
+    cut = bytearray(zipped({"a.pkl": pickle.dumps(model)}))
+    cut[60] ^= 255
+    assert "damaged or cut off" in refusal(tmp_path, bytes(cut))
+    locked = bytearray(zipped({"a.pkl": pickle.dumps(model)}))
+    locked[locked.index(b"PK\x01\x02") + 8] |= 1
+    assert "without a password" in refusal(tmp_path, bytes(locked))
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "lines"),
+    [
+        (b'{"learner": {}}', "m.json", 'model = xgboost.XGBClassifier(); model.load_model("FILE")'),
+        (b"{L\x00", "m.ubj", 'model = xgboost.XGBClassifier(); model.load_model("FILE")'),
+        (b"tree\nversion=v4\n", "m.txt", 'model = lightgbm.Booster(model_file="FILE")'),
+        (b"CBM1", "m.cbm", 'model = catboost.CatBoostClassifier().load_model("FILE")'),
+    ],
+)
+def test_a_librarys_own_format_is_refused_with_the_lines_that_make_a_pickle(
+    tmp_path: Path, data: bytes, name: str, lines: str
+) -> None:
+    for said in (refusal(tmp_path, data), wrong_suffix(name)):
+        assert f'`{lines}` and `joblib.dump(model, "model.joblib")`' in said
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
 
 
 def test_a_file_of_another_scikit_learn_that_still_predicts_is_taken_with_a_warning(tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ def _served() -> Iterator[Specimen]:
         ".pkl.xz": (lambda thing: lzma.compress(pickle.dumps(thing)), ".pkl.xz"),
         ".cloudpickle": (cloudpickle.dumps, ".cloudpickle"),
         ".skops": (skops.io.dumps, ".skops"),
+        ".zip": (lambda thing: _archive(**{"model.pkl": pickle.dumps(thing)}), ".zip"),
+        "of two dumps": (lambda thing: b"".join(pickle.dumps(step) for _, step in thing.steps), ".pkl"),
     }
     for name, (save, suffix) in ways.items():
         yield Specimen(f"A file {name}", _model, save, suffix)
@@ -91,7 +93,7 @@ def _others() -> dict[str, tuple[bytes, str, str]]:
         "A Parquet file": (b"PAR1" + bytes(50), ".pkl", "Parquet"),
         "A program": (b"\x7fELF" + bytes(50), ".pkl", "program"),
         "A CSV file": (b"age,income\n1,2\n3,4\n", ".pkl", "is not a pickle"),
-        "A zip archive of a pickle": (_archive(**{"model.pkl": whole}), ".pkl", "zip archive"),
+        "A zip archive of two pickles": (_archive(**{"a.pkl": whole, "b.pkl": whole}), ".pkl", "zip archive"),
         "Two pickles in one file": (whole + whole, ".pkl", "several objects"),
     }
 

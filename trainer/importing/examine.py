@@ -28,9 +28,9 @@ from trainer.importing.formats import (
     decompress,
     holds_code,
     made_by_dill,
-    needs_package,
     recognise,
     sklearn_versions,
+    unreadable,
 )
 from trainer.importing.other_libraries import adapted
 from trainer.importing.outputs import DoesNotPredict, NoProbabilities
@@ -76,7 +76,7 @@ def examine(
     data = _bytes(file, sha256)
     artifact_format, plain = _format(file, data)
     thing, made_with, own = _read(plain, artifact_format, source)
-    contents = _adapted(find_model(thing))
+    contents = _adapted(_found(thing))
     if own or made_by_dill(plain):
         artifact_format = ArtifactFormat.CLOUDPICKLE
         contents = dataclasses.replace(contents, alone=False)
@@ -105,6 +105,21 @@ def examine(
     profile = profile_of_sample(contents.estimator, draft, given)
     draft = dataclasses.replace(draft, warnings=(*draft.warnings, *doubts), profile=profile)
     return Examined(_labelled(draft, contents, made_with, bool(own)), artifact, digest, facts)
+
+
+class _Dumped(list[Any]):
+    """Objects that were dumped one after the other."""
+
+
+def _found(thing: Any) -> Contents:
+    try:
+        return find_model(thing)
+    except Refused as refused:
+        if not isinstance(thing, _Dumped):
+            raise
+        raise Refused(
+            f"holds several objects, dumped one after the other, which do not make one model: together it {refused}"
+        ) from None
 
 
 def _adapted(contents: Contents) -> Contents:
@@ -160,12 +175,17 @@ def _unpacked(data: bytes) -> Any:
 
 
 def _unpickled(plain: bytes, code: bytes | None) -> tuple[Any, ModuleType | None]:
-    buffer = io.BytesIO(plain)
 
     def read() -> Any:
-        buffer.seek(0)
+        """Return the object in the file, or a list of those that were dumped one after the other."""
         # Functions refer to the dict of dill's own `__main__`, which no other unpickler knows.
-        return importlib.import_module("dill").load(buffer) if made_by_dill(plain) else joblib.load(buffer)
+        load = importlib.import_module("dill").load if made_by_dill(plain) else joblib.load
+        things, start = _Dumped(), 0
+        while not things or plain[start : start + 1] == b"\x80":
+            buffer = io.BytesIO(plain[start:])  # joblib begins at the start
+            things.append(load(buffer))
+            start += buffer.tell()
+        return things[0] if len(things) == 1 else things
 
     try:
         thing, own = own_code.load(read, plain, code)
@@ -178,11 +198,6 @@ def _unpickled(plain: bytes, code: bytes | None) -> tuple[Any, ModuleType | None
         raise Refused(damaged(plain)) from None
     except Exception as error:
         raise Refused(why_not_loaded(error, plain)) from None
-    if plain[buffer.tell() :].startswith(b"\x80"):
-        raise Refused(
-            "holds several objects, dumped one after the other, but only the first"
-            f" ({type(thing).__name__}) would be read; save one model, with everything it needs, in one dump"
-        )
     return thing, own
 
 
@@ -218,8 +233,8 @@ def _artifact(contents: Contents, data: bytes, plain: bytes, artifact_format: Ar
     """Return the bytes to publish, or None if the file itself can be published."""
     if contents.alone:
         # joblib looks into compressed files by itself, cloudpickle does not, and workers may lack the package.
-        unreadable = artifact_format is ArtifactFormat.CLOUDPICKLE or needs_package(data)
-        return plain if unreadable and plain is not data else None
+        other = artifact_format is ArtifactFormat.CLOUDPICKLE or unreadable(data)
+        return plain if other and plain is not data else None
     try:
         return pack(contents.estimator, artifact_format)
     except Exception as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import importlib
+import io
 import lzma
 import re
 import zipfile
@@ -22,17 +23,45 @@ PICKLE, SKOPS = "pickle", "skops"
 
 SUFFIXES = (
     *("pkl", "pickle", "joblib", "cloudpickle", "skops", "sav", "model", "dump", "dill", "bin"),
-    *("p", "pk", "pck", "pcl", "jbl", "jl", "job", "save", "mdl", "clf", "obj", "dat", "est"),
+    *("p", "pk", "pck", "pcl", "jbl", "jl", "job", "save", "mdl", "clf", "obj", "dat", "est", "zip"),
 )
 """What the names of model files end in. Which format a file has, its bytes decide."""
 
-COMPRESSED_SUFFIXES = ("gz", "gzip", "bz2", "xz", "lzma", "z", "lz4", "zst", "zstd")
+COMPRESSED_SUFFIXES = ("gz", "gzip", "bz2", "xz", "lzma", "z", "lz4", "zst", "zstd", "zip")
 """What they may have after that."""
 
 _FILE = re.compile(
     rf"(.+)\.(?:{'|'.join(SUFFIXES)})(?:\.(?:{'|'.join(COMPRESSED_SUFFIXES)}))?", re.IGNORECASE | re.DOTALL
 )
 _SAVE = "save the fitted scikit-learn model with joblib.dump"
+_ZIP = b"PK\x03\x04"
+
+
+def _saved_again(load: str) -> str:
+    """Return the two lines of Python that make a file which can be imported, of a model in a library's own format."""
+    return f'`{load}` and `joblib.dump(model, "model.joblib")` make one of this file'
+
+
+_XGBOOST = "pickle the fitted XGBClassifier or XGBRegressor instead: " + _saved_again(
+    'model = xgboost.XGBClassifier(); model.load_model("FILE")'
+)
+_LIGHTGBM = "pickle the fitted LGBMClassifier or LGBMRegressor instead: " + _saved_again(
+    'model = lightgbm.Booster(model_file="FILE")'
+)
+_CATBOOST = "pickle the fitted CatBoostClassifier or -Regressor instead: " + _saved_again(
+    'model = catboost.CatBoostClassifier().load_model("FILE")'
+)
+
+
+def _unzip(data: bytes) -> bytes:
+    """Return the only file of a zip archive."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        inside = archive.read(archive.infolist()[0])
+    if inside.startswith(_ZIP):
+        raise Refused("is a zip archive in a zip archive (or of a skops file); unpack it, and import what is in it")
+    return decompress(inside)
+
+
 _DECOMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
     b"\x1f\x8b": gzip.decompress,
     b"BZh": bz2.decompress,
@@ -42,8 +71,9 @@ _DECOMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
     b"\x78\x5e": zlib.decompress,
     b"\x78\x9c": zlib.decompress,
     b"\x78\xda": zlib.decompress,
+    _ZIP: _unzip,
 }
-"""The compressions of the standard library, by the first bytes of a file. joblib reads them, too."""
+"""The compressions of the standard library, by the first bytes of a file. joblib reads all but the last, too."""
 
 _WITH_PACKAGE: dict[bytes, tuple[str, str, Callable[[Any], Callable[[bytes], bytes]]]] = {
     b"\x04\x22\x4d\x18": ("lz4", "lz4.frame", lambda lz4: lz4.decompress),
@@ -59,11 +89,11 @@ _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", f"is a PDF document; {_SAVE}"),
     (b"\x7fELF", f"is a program; {_SAVE}"),
     (b"\x89PNG", f"is a picture; {_SAVE}"),
-    (b"CBM1", "is CatBoost's own format; pickle the fitted CatBoostClassifier or -Regressor instead"),
-    (b"tree\nversion=", "is LightGBM's own text; pickle the fitted LGBMClassifier or LGBMRegressor instead"),
-    (b"binf", "is XGBoost's old binary format; pickle the fitted XGBClassifier or XGBRegressor instead"),
-    (b"{L\x00", "is XGBoost's own binary JSON; pickle the fitted XGBClassifier or XGBRegressor instead"),
-    (b'{"learner"', "is XGBoost's own JSON; pickle the fitted XGBClassifier or XGBRegressor instead"),
+    (b"CBM1", f"is CatBoost's own format; {_CATBOOST}"),
+    (b"tree\nversion=", f"is LightGBM's own text; {_LIGHTGBM}"),
+    (b"binf", f"is XGBoost's old binary format; {_XGBOOST}"),
+    (b"{L\x00", f"is XGBoost's own binary JSON; {_XGBOOST}"),
+    (b'{"learner"', f"is XGBoost's own JSON; {_XGBOOST}"),
     (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", f"is a PyTorch file, which Modelgate does not run; {_SAVE}"),
     (b"Rar!", "is a RAR archive; unpack it, and import the file that is in it"),
     (b"7z\xbc\xaf", "is a 7-Zip archive; unpack it, and import the file that is in it"),
@@ -81,6 +111,14 @@ _OTHER_SUFFIXES = {
 }
 
 
+_OF_LIBRARIES = {
+    ".cbm": ("CatBoost's own format", _CATBOOST),
+    ".ubj": ("XGBoost's own binary JSON", _XGBOOST),
+    ".json": ("JSON, perhaps XGBoost's own", _XGBOOST),
+    ".txt": ("text, perhaps LightGBM's own", _LIGHTGBM),
+}
+
+
 def stem(file_name: str) -> str | None:
     """Return a file name without the suffix of a model file; None if it has none."""
     found = _FILE.fullmatch(file_name)
@@ -92,18 +130,22 @@ def wrong_suffix(file_name: str) -> str:
     suffix = Path(file_name).suffix.lower()
     if suffix in _OTHER_SUFFIXES:
         return f"is a model of {_OTHER_SUFFIXES[suffix]} by its name ({suffix}), which Modelgate does not run; {_SAVE}"
+    if suffix in _OF_LIBRARIES:
+        what, remedy = _OF_LIBRARIES[suffix]
+        return f"is {what} by its name ({suffix}); {remedy}"
     known = ", ".join(f".{suffix}" for suffix in SUFFIXES)
     more = ", ".join(f".{suffix}" for suffix in COMPRESSED_SUFFIXES)
     return f"does not end as a model file does: {known}; or one of these and then {more}"
 
 
 def recognise(path: Path) -> str:
-    """Return `PICKLE` or `SKOPS`. Raises `Refused` for a file that is clearly something else."""
+    """Return `PICKLE`, also for a zip archive of one file, or `SKOPS`. Raises `Refused` for a file that is clearly
+    something else."""
     with path.open("rb") as file:
         head = file.read(HEAD)
     if not head:
         raise Refused("is empty; copy it again, or save the model again")
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith(_ZIP):
         return _in_archive(path)
     refuse_other_formats(head)
     return PICKLE
@@ -151,7 +193,7 @@ def _json_like(start: bytes) -> bool:
 def _in_archive(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            names, locked = archive.namelist(), any(entry.flag_bits & 1 for entry in archive.infolist())
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
         raise Refused("is a zip archive (or a skops file) that is damaged or cut off; copy it again") from None
     if "schema.json" in names:
@@ -162,7 +204,9 @@ def _in_archive(path: Path) -> str:
         raise Refused(f"is a file of NumPy arrays (.npz), and not a model; {_SAVE}")
     if "model.weights.h5" in names or "keras_metadata.pb" in names:
         raise Refused(f"is a Keras model, which Modelgate does not run; {_SAVE}")
-    raise Refused("is a zip archive; unpack it, and import the file that is in it")
+    if len(names) == 1 and stem(names[0]) and not locked:
+        return PICKLE
+    raise Refused("is a zip archive; unpack it, and import the file that is in it, or zip one model without a password")
 
 
 def decompress(data: bytes) -> bytes:
@@ -176,7 +220,7 @@ def decompress(data: bytes) -> bytes:
         return data
     try:
         plain = function(data)
-    except MemoryError:
+    except (MemoryError, Refused):
         raise
     except Exception as error:  # each library has its own
         raise Refused(f"is compressed, and damaged or cut off ({error}); copy it again") from None
@@ -184,9 +228,9 @@ def decompress(data: bytes) -> bytes:
     return plain
 
 
-def needs_package(data: bytes) -> bool:
-    """Return whether it is compressed in a way that the standard library does not read."""
-    return data.startswith(tuple(_WITH_PACKAGE))
+def unreadable(data: bytes) -> bool:
+    """Return whether it is compressed in a way that joblib may not read where it is served."""
+    return data.startswith((_ZIP, *_WITH_PACKAGE))
 
 
 def _decompressing(data: bytes) -> Callable[[bytes], bytes] | None:
