@@ -142,7 +142,15 @@ FAULTS = (
     ),
     Fault("the clock is a day ahead", causes.clock_set(DAY), clock=True),
     Fault("the clock is a day behind", causes.clock_set(-DAY), clock=True),
-    Fault("a row that ends its scorer", causes.poison_row, OK, "scorer .* died", "modelgate_deaths_total", quick=True),
+    Fault(
+        "a row that ends its scorer",
+        causes.poison_row,
+        OK,
+        "scorer .* died",
+        "modelgate_deaths_total",
+        alert="ScorersDying",
+        quick=True,
+    ),
     Fault(
         "a version that cannot be loaded",
         causes.broken_model,
