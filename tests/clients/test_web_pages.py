@@ -91,7 +91,7 @@ def test_reading_and_trying_work_without_scripts(browser: Browser, closed: Model
     page.get_by_role("link", name="Traffic").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("iris"))
     page.goto(f"{closed.address}/ui/models/iris/compare?a=1&b=2")
-    expect(page.get_by_text("Version 1 has no curves: The model gives no probabilities.")).to_be_visible()
+    expect(page.get_by_text("Versions 1 and 2 cannot be compared")).to_be_visible()
     expect(page.get_by_role("button", name="Ask both versions")).to_be_visible()
     page.context.close()
 
