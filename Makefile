@@ -65,6 +65,7 @@ keys: $(VENV)/up.stamp  ## make a pair of keys for signing models: make keys [TO
 import: extra  ## publish a model saved elsewhere: make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv] [CODE=loan.py]
 	@[ -n "$(FILE)" ] || (echo "modelgate: name a file: make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv] [CODE=loan.py]" >&2; exit 2)
 	@$(HERE) publish $(call option,--name,NAME) $(call option,--sample,SAMPLE) $(call option,--code,CODE) \
+	  $(call option,--alias,ALIAS) $(addprefix --accept-,$(call parts,ACCEPT)) \
 	  -- $(call quoted,$(FILE))
 
 routes: $(VENV)/up.stamp  ## check ROUTES_FILE, the addresses of old services: ROUTES_FILE=routes.toml make routes

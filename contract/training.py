@@ -229,6 +229,8 @@ class RepositoryCommand:
     CHANGE_SETTINGS makes `edits` the settings of the model.
     `versions`: those of Python and the libraries of the sender, if it says so. `before`: the version that the
     alias must still name, and `version` of ROLL_BACK the one that must be the previous one, if they are given.
+    IMPORT gives the new version `alias` if it passes the gate, which objects to nothing in `accept`, and unless
+    `no_promote`.
     PREVIEW_TRAINING changes nothing: `training` is the request as JSON, and `upload` its file. Nor does CHECK_TRAINING,
     which fails if the training that a schedule asks for could not begin now.
     """
@@ -247,6 +249,8 @@ class RepositoryCommand:
     versions: Mapping[str, str] | None = None
     before: int | None = None
     training: Mapping[str, Any] | None = None
+    accept: Sequence[str] | None = None
+    no_promote: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that are set: an older trainer refuses a field that it does not know."""

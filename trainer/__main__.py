@@ -21,7 +21,7 @@ from broker.signatures import Signer
 from contract.errors import ModelgateError
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings, SettingsError
-from contract.training import GENERIC_RECIPE, Gate, TrainingRequest
+from contract.training import GENERIC_RECIPE, SIGNATURE, Gate, TrainingRequest
 from runtime import logs
 from runtime.health import serve_health
 from runtime.liveness import Watchdog
@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _check_train(parser, options, known)
                 return _train_now(settings, options.names, options.csv, options.request)
             case "import":
-                return _import_now(settings, options.file, options.name, options.sample, options.code)
+                accept = [SIGNATURE] if options.accept_signature else []
+                return _import_now(settings, options.file, options.name, options.sample, options.code, accept)
             case "keys":
                 return _make_keys(options.folder)
             case "sign":
@@ -102,6 +103,9 @@ def _parser(known: Sequence[str]) -> argparse.ArgumentParser:
         " current. A pickle is a program: import only what you trust.",
     )
     _add_import_arguments(bring)
+    bring.add_argument(
+        "--accept-signature", action="store_true", help="make it current even if callers have to change something"
+    )
     return parser
 
 
@@ -276,10 +280,14 @@ def _signing_key(settings: Settings) -> Ed25519PrivateKey:
     return read_private_key(settings.signing_key)
 
 
-def _import_now(settings: Settings, file: Path, name: str | None, sample: Path | None, code: Path | None) -> int:
+def _import_now(
+    settings: Settings, file: Path, name: str | None, sample: Path | None, code: Path | None, accept: Sequence[str]
+) -> int:
     from broker.connection import connect
+    from trainer.forks import Forks
     from trainer.importing import Refused
-    from trainer.importing.imports import import_file, make_current, model_name
+    from trainer.importing.imports import import_file, model_name
+    from trainer.importing.judging import Wish, promote_if_passed
     from trainer.publishing.promotion import promote
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -288,11 +296,12 @@ def _import_now(settings: Settings, file: Path, name: str | None, sample: Path |
     try:
         # Links are refused only in the inbox: here the user has named the file.
         path, signature = file.resolve(), signatures.beside(file)
+        sample = sample.resolve() if sample else None
         manifest = import_file(
             settings,
             name or model_name(file.name),
             path,
-            sample.resolve() if sample else None,
+            sample,
             signature.resolve() if signature.exists() else None,
             code=code.resolve() if code else None,
         )
@@ -303,10 +312,12 @@ def _import_now(settings: Settings, file: Path, name: str | None, sample: Path |
         print_line(f"trainer: {error}")
         return FAILED
     connection = connect(settings.redis_url) if settings.redis_url else None
-    is_current, remark = make_current(manifest, partial(promote, settings, connection))
-    outcome = "is published and current" if is_current else f"is published, but not current: {remark}"
-    _audit(settings, "import", manifest.name, manifest.version, CURRENT if is_current else "")
-    for warning in (*manifest.warnings, *([f"current was {remark}"] if is_current and remark else [])):
+    by_moving = partial(promote, settings, connection)
+    with Forks() as forks:
+        found = promote_if_passed(settings, manifest, sample, Wish(accept=accept), by_moving, forks)
+    outcome = "is published and current" if found.promoted else f"is published, but not current: {found.reason}"
+    _audit(settings, "import", manifest.name, manifest.version, CURRENT if found.promoted else "")
+    for warning in (*manifest.warnings, *([f"current was {found.remark}"] if found.remark else [])):
         print_line(f"trainer: {manifest.name}: {warning}")
     shown, left = manifest.signature.inputs[:20], len(manifest.signature.inputs[20:])
     inputs = ", ".join(f"{field.name} ({field.kind})" for field in shown) + (f" and {left} more" if left else "")

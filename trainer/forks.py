@@ -28,6 +28,8 @@ _MOST_OUTPUT = 1_000_000
 class Task(StrEnum):
     EXAMINE = "examine"
     """A user's file: `trainer.importing.import_main`."""
+    COMPARE = "compare"
+    """An imported version with another one: `trainer.importing.sample_comparison`."""
     VERIFY = "verify"
     """A staged version: `trainer.publishing.verify`."""
 

@@ -305,13 +305,23 @@ SCHEMAS: Mapping[str, Schema] = {
         {"items": array(record({"name": TEXT, "aliases": _ALIASES, "version": INTEGER})), "models": array(TEXT)}
     ),
     "ModelState": record(_STATE, {"restorable_until": TIME}),
-    "ModelUpload": record({"file": _FILE}, {"sample": _FILE, "code": _FILE, "signature": _FILE, "versions": TEXT}),
+    "ModelUpload": record(
+        {"file": _FILE},
+        {
+            "sample": _FILE,
+            "code": _FILE,
+            "signature": _FILE,
+            **dict.fromkeys(("versions", "alias", "promote", "accept"), TEXT),
+        },
+    ),
     "ModelVersion": record(_VERSION),
     "NewKey": record({**_KEY, "secret": nullable(TEXT), "warnings": array(TEXT)}),
     "NewSchedule": record(
         {"cron": {**TEXT, "examples": ["0 3 * * 1"]}}, {"request": ref("TrainingRequest")}, additionalProperties=False
     ),
-    "NewVersion": record({"version": INTEGER, **_STATE}),
+    "NewVersion": record(
+        {"version": INTEGER, **_STATE}, {"promoted": BOOLEAN, "reason": nullable(TEXT), "verdict": TEXT}
+    ),
     "Nothing": {**TEXT, "description": "A line end."},
     "Predictions": record(
         {"predictions": array(ANYTHING)},

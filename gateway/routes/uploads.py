@@ -6,13 +6,14 @@ of the user who runs the gateway.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import Blueprint, Response, request
 
 from contract.repository import Repository
 from contract.training import RepositoryAction, RepositoryCommand
+from contract.wording import shown
 from gateway.answers import json_response
 from gateway.exchange import current
 from gateway.forms import Upload, receive
@@ -22,6 +23,7 @@ from gateway.operations import COMMANDED, IDEMPOTENCY_KEY, LOCATION, REPEATED, A
 from gateway.problems import Problem
 from gateway.protocols import native
 from gateway.protocols.signature_edits import check_edits, edit_request
+from gateway.protocols.training_requests import accept_problem, alias_problem
 from gateway.rules import BodyLimit, Level
 from gateway.serving.commands import RunCommand, run
 from gateway.serving.models import check_model, check_new_name, resolve
@@ -38,6 +40,7 @@ _OFF = (
 _PARTS = ("file", "sample", "code", "signature")
 _VERSIONS = "versions"
 """The field with the versions of Python and the libraries that made the file, as an object."""
+_FIELDS = (_VERSIONS, "alias", "promote", "accept")
 _MOST_VERSIONS, _LONGEST_VERSION = 20, 64
 
 
@@ -115,13 +118,14 @@ def _action(environ: WSGIEnvironment) -> str:
 
 
 def _command(model: str, form: Upload) -> RepositoryCommand:
-    unknown = [part for part in (*form.fields, *form.files) if part not in (*_PARTS, _VERSIONS)]
-    unknown += [_VERSIONS] if _VERSIONS in form.files else []
+    unknown = [part for part in (*form.fields, *form.files) if part not in (*_PARTS, *_FIELDS)]
+    unknown += [field for field in _FIELDS if field in form.files]
     texts = [part for part in _PARTS if part in form.fields]
     if unknown or texts or "file" not in form.files:
         lacking = f"the form has no file in its part {(*texts, 'file')[0]!r}"
         detail = f"the form has the part {unknown[0][:64]!r}" if unknown else lacking
-        known = "the files `file`, `sample`, `code` and `signature`, and the text `versions`"
+        fields = ", ".join(f"`{field}`" for field in _FIELDS)
+        known = f"the files `file`, `sample`, `code` and `signature`, and the texts {fields},"
         raise Problem(400, "invalid_parameter", f"{detail}; it takes {known} and nothing else")
     return RepositoryCommand(
         RepositoryAction.IMPORT,
@@ -132,7 +136,20 @@ def _command(model: str, form: Upload) -> RepositoryCommand:
         signature=form.files.get("signature"),
         upload_name=form.client_names["file"] or None,
         versions=_versions(form.fields[_VERSIONS]) if _VERSIONS in form.fields else None,
+        **_promotion(form.fields),
     )
+
+
+def _promotion(fields: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields of the command that say whether the version is promoted. Raises `Problem`."""
+    alias, promote = fields.get("alias"), fields.get("promote", "true")
+    accept = native.json_value(fields["accept"].encode(errors="replace")) if "accept" in fields else []
+    problem = (alias_problem(alias) if alias is not None else None) or accept_problem(accept)
+    if promote not in ("true", "false"):
+        problem = f"promote must be true or false; it is {shown(promote)}"
+    if problem:
+        raise Problem(400, "invalid_parameter", problem)
+    return {"alias": alias, "no_promote": promote == "false", "accept": cast("list[str]", accept) or None}
 
 
 def _versions(text: str) -> dict[str, str]:

@@ -98,6 +98,21 @@ def test_the_versions_that_made_a_file_go_to_the_trainer(client: FlaskClient, tr
     assert len(trainer.commands) == 1 and files(spool) == []
 
 
+def test_what_becomes_of_the_version_goes_to_the_trainer(client: FlaskClient, trainer: Trainer, spool: Path) -> None:
+    wish = {"alias": "candidate", "promote": "false", "accept": '["signature"]'}
+    assert client.post(URL, data=form("file", **wish)).status_code == 201
+    command = trainer.commands[-1]
+    assert (command.alias, command.no_promote, command.accept) == ("candidate", True, ["signature"])
+    for field, wrong, said in (
+        ("alias", "previous", "previous follows current by itself"),
+        ("promote", "no", "promote must be true or false"),
+        ("accept", '"all"', "accept must be a list of signature"),
+    ):
+        body = problem(client.post(URL, data=form("file", **{field: wrong})), 400, "invalid_parameter")
+        assert said in body["detail"]
+    assert files(spool) == []
+
+
 def test_uploads_are_off_by_default(allowing: Settings, trainer: Trainer) -> None:
     client = create_app(dataclasses.replace(allowing, allow_upload=False), trainer).test_client()
     body = problem(client.post(URL, data=form("file")), 403, "uploads_off")
@@ -134,7 +149,7 @@ def test_an_invalid_name_of_a_model_is_refused(client: FlaskClient, name: str) -
     ("data", "said"),
     [
         (form("model"), "has the part 'model'"),
-        (form("file", alias="canary"), "has the part 'alias'"),
+        (form("file", owner="me"), "has the part 'owner'"),
         (form("sample"), "has no file in its part 'file'"),
         (form(file="as text"), "has no file in its part 'file'"),
     ],

@@ -389,7 +389,8 @@ def test_a_command_publishes_promotes_and_removes_the_upload(settings: Settings,
     )
     assert json.dumps(answer)
     warning, remark = answer.pop("warnings")
-    assert answer == {"name": "mine", "version": 1, "versions": [1], "aliases": {"current": 1}}
+    made = {"name": "mine", "version": 1, "versions": [1], "aliases": {"current": 1}}
+    assert answer == {**made, "promoted": True, "reason": None, "verdict": ""}
     assert warning.startswith("it was made with scikit-learn 1.6.1")
     assert remark == "moved at once: no worker is alive that serves this model"
     assert not upload.exists() and not sample.exists()

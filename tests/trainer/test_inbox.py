@@ -228,6 +228,18 @@ def test_a_version_that_cannot_be_made_current_is_named_and_its_file_is_done(wor
     assert world.there() == ["done/loan@1.pkl", "done/loan@1.pkl.reason.txt"]
 
 
+def test_a_file_that_callers_have_to_change_for_becomes_a_version_without_an_alias(world: World) -> None:
+    world.drop("loan.pkl")
+    world.import_files()
+    (world.root / "loan/aliases.json").write_text('{"current": 1}')
+    world.drop("loan.pkl", pickle.dumps(LogisticRegression().fit(np.arange(60.0).reshape(20, 3), np.arange(20) // 10)))
+    world.import_files()
+    assert (world.promoted, Repository(world.root).versions("loan")) == ([("loan", 1, "current")], [1, 2])
+    reason = (world.folder / "done/loan@2.pkl.reason.txt").read_text()
+    assert "did not become current: callers of version 1 have to change something: 'x2' is needed (" in reason
+    assert "; to promote it anyway: modelgate promote loan@2" in reason
+
+
 def die(*_: object, **__: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -12,26 +12,24 @@ import platform
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from contract.errors import Code, ModelgateError
 from contract.manifest import ModelManifest
-from contract.repository import CURRENT, NAME, Repository, valid_name
+from contract.repository import NAME, Repository, valid_name
 from contract.settings import MB, Settings
 from contract.training import RepositoryCommand
 from scoring.trust import SIGNATURE_BYTES
 from trainer.forks import Forks, forks_or_own
 from trainer.importing import ALTERED, Refused
-from trainer.importing.doubts import undecided
 from trainer.importing.formats import PICKLE, holds_code, recognise, stem
 from trainer.importing.import_process import ARTIFACT, CODE, FILE, SAMPLE, ImportResult, ImportTask, examine_in_process
 from trainer.importing.signatures import CODE_PART, PART, SAMPLE_PART, NotSigned, check
 from trainer.publishing.aliases import retain
 from trainer.publishing.disk import STAGING, code_of, no_link, staging
-from trainer.publishing.promotion import Promote
 from trainer.publishing.publish import PublishRefused, WriteReport, publish
 from trainer.publishing.signing import SigningPolicy
 
@@ -99,36 +97,27 @@ def import_file(
         raise ModelgateError(code_of(error), what, model=name) from error
 
 
-def import_upload(settings: Settings, command: RepositoryCommand) -> ModelManifest:
-    """Publish the files in SPOOL_DIR that a command (`RepositoryAction.IMPORT`) names, and remove them. Raises as
-    `import_file`."""
+def import_upload(
+    settings: Settings,
+    command: RepositoryCommand,
+    forks: Forks | None = None,
+    then: Callable[[ModelManifest, Path | None], Any] = lambda *_: None,
+) -> Any:
+    """Publish the files in SPOOL_DIR that a command (`RepositoryAction.IMPORT`) names, and remove them. `then` gets the
+    manifest and the sample before that; return its answer. Raises as `import_file`."""
     file = _spooled(settings, command.upload or "")
     sample = _spooled(settings, command.sample) if command.sample else None
     signature = _spooled(settings, command.signature) if command.signature else None
     code = _spooled(settings, command.code) if command.code else None
     called = _shown(command.upload_name) if command.upload_name else "the file that was sent"
     try:
-        return import_file(settings, command.model, file, sample, signature, called, code, versions=command.versions)
+        manifest = import_file(
+            settings, command.model, file, sample, signature, called, code, forks, versions=command.versions
+        )
+        return then(manifest, sample)
     finally:
         for sent in filter(None, (file, sample, signature, code)):
             sent.unlink(missing_ok=True)
-
-
-def make_current(manifest: ModelManifest, promote: Promote) -> tuple[bool, str | None]:
-    """Make an imported version current. Return whether it is, and why not or a remark of `promote`.
-
-    A version whose own code reads inputs of undecided kind stays without an alias: what it serves would be a guess.
-    """
-    version = f"{manifest.name}@{manifest.version}"
-    if undecided(manifest.warnings):
-        return False, (
-            "the kinds that its own code reads are a guess, as its warnings say; import it again with a sample, or if"
-            f" the guess is right: modelgate promote {version}"
-        )
-    try:
-        return True, promote(manifest.name, manifest.version, CURRENT)
-    except ModelgateError as error:
-        return False, str(error)
 
 
 def _check_python(file: Path, versions: Mapping[str, str]) -> None:
@@ -177,13 +166,19 @@ def _copied_parts(
     most = f"{settings.model_cache_mb} MB (MODEL_CACHE_MB); make it smaller, or raise that"
     parts = {PART: _copied(file, folder / FILE, settings.model_cache_mb * MB, most)}
     if sample is not None:
-        with _refusals_about("a sample"):
-            parts[SAMPLE_PART] = _copied(sample, folder / SAMPLE, settings.model_cache_mb * MB, most)
+        parts[SAMPLE_PART] = copy_sample(settings, sample, folder / SAMPLE)
     if code is not None:
         most = f"{MOST_CODE // 1000} kB; leave only what defines the classes and functions of the model in it"
         with _refusals_about("code beside it"):
             parts[CODE_PART] = _copied(code, folder / CODE, MOST_CODE, most)
     return parts
+
+
+def copy_sample(settings: Settings, sample: Path, target: Path) -> str:
+    """Copy a sample and return the sha256 of the copy, in hex. Raises `Refused` and OSError."""
+    most = f"{settings.model_cache_mb} MB (MODEL_CACHE_MB); make it smaller, or raise that"
+    with _refusals_about("a sample"):
+        return _copied(sample, target, settings.model_cache_mb * MB, most)
 
 
 def _examined(

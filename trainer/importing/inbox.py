@@ -42,7 +42,8 @@ from trainer.heartbeat import Heartbeat
 from trainer.importing import Refused
 from trainer.importing.attempts import Attempt, Attempts, temporary_file
 from trainer.importing.formats import stem, wrong_suffix
-from trainer.importing.imports import import_file, imported_before, make_current, model_name
+from trainer.importing.imports import import_file, imported_before, model_name
+from trainer.importing.judging import Promotion, Wish, promote_if_passed
 from trainer.importing.signatures import SUFFIX
 from trainer.processes import hide_memory
 from trainer.publishing import promotion
@@ -149,7 +150,7 @@ class Inbox:
                 late = time.monotonic() - since > _LONGEST_WAIT or len(waiting) == _TOGETHER
                 # After a crash those that wait must not be counted as attempts again.
                 if late or number == len(names) or any(published.attempt.deaths for published in waiting):
-                    self._promote_all(waiting)
+                    self._promote_all(waiting, forks)
                     waiting = []
         return True
 
@@ -239,27 +240,29 @@ class Inbox:
         )
         return known or import_file(self._settings, model, path, sample, signature, code=code, forks=forks)
 
-    def _promote_all(self, waiting: Sequence[_Published]) -> None:
+    def _promote_all(self, waiting: Sequence[_Published], forks: Forks) -> None:
         if len(waiting) > 1:
             self._request_loads([(published.manifest.name, published.manifest.version) for published in waiting])
         for published in waiting:
             self._position = published.position
             with self._failures_reported(published.attempt.file):
-                self._finish(published)
+                self._finish(published, forks)
 
-    def _finish(self, published: _Published) -> None:
-        """Make the version current and move the file away. Raises OSError."""
+    def _finish(self, published: _Published, forks: Forks) -> None:
+        """Make the version current unless the gate refuses it, and move the file away. Raises OSError."""
         attempt, manifest, beside = published.attempt, published.manifest, published.beside
         made = f"version {manifest.version} of {manifest.name!r}"
         for warning in manifest.warnings:
             self._say(f"{attempt.file!r}: {warning}")
         try:
-            is_current, remark = make_current(manifest, self._promote)
+            sample = self._folder / beside.sample if beside.sample else None
+            found = promote_if_passed(self._settings, manifest, sample, Wish(), self._promote, forks)
         except Exception as error:  # such as a file system that is read-only
-            is_current, remark = False, str(error)
-        reason = "" if is_current else f"{attempt.file!r} is {made}, but did not become {CURRENT}: {remark}"
-        self._say(reason or f"{attempt.file!r} is {made} and serves" + (f" ({remark})" if remark else ""))
-        alias = CURRENT if is_current else None
+            found = Promotion(False, str(error))
+        reason = "" if found.promoted else f"{attempt.file!r} is {made}, but did not become {CURRENT}: {found.reason}"
+        remarks = "; ".join(filter(None, (found.verdict.rstrip("."), found.remark)))
+        self._say(reason or f"{attempt.file!r} is {made} and serves" + (f" ({remarks})" if remarks else ""))
+        alias = CURRENT if found.promoted else None
         self._audit(AuditEntry("import", BY_INBOX, model=manifest.name, version=manifest.version, alias=alias))
         if list(_stamp(self._folder / attempt.file)) == list(attempt.stamp):
             called = f"{manifest.name}@{manifest.version}"

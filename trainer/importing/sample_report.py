@@ -11,7 +11,7 @@ import numpy as np
 
 from contract.coercion import coerce
 from contract.instances import Grid
-from contract.jobs import Value
+from contract.jobs import Row, Value
 from contract.manifest import ManifestDraft
 from contract.metrics import baseline_of
 from contract.profile import Profile
@@ -105,13 +105,25 @@ def _spelled(label: object) -> str:
         return text.lower() if text.lower() in ("true", "false") else text
 
 
-def _facts(
-    estimator: Any, draft: ManifestDraft, sample: Sample, target: str, values: Sequence[Value]
-) -> dict[str, Any]:
-    # The modules of reports take a second to import, and most files need none.
-    from trainer.report.evidence import Evidence
-    from trainer.report.facts import gather
-    from trainer.training.evaluate import measure
+@dataclasses.dataclass(frozen=True)
+class Tested:
+    """The rows of a sample that have a target, coerced; X (a matrix) and y hold the same. `draft` has the metrics."""
+
+    draft: ManifestDraft
+    rows: Sequence[Row]
+    targets: Sequence[Value]
+    X: Any
+    y: Any
+
+
+def tested_rows(estimator: Any, draft: ManifestDraft, sample: Sample) -> Tested | None:
+    """Return the rows on which the estimator can be measured, or None without one target in the sample."""
+    found = _targets(estimator, draft, sample)
+    return _tested(estimator, draft, sample, *found.values()) if len(found) == 1 else None
+
+
+def _tested(estimator: Any, draft: ManifestDraft, sample: Sample, values: Sequence[Value]) -> Tested:
+    from trainer.training.evaluate import measure  # slow
 
     known = [place for place, value in enumerate(values) if value is not None]
     signature, output = draft.signature, draft.signature.output
@@ -120,20 +132,32 @@ def _facts(
     artifact = draft.artifact
     X, y = to_matrix(rows, signature, artifact.input_format, artifact.input_dtype), np.array(targets)
     metrics = measure(y, *predict_matrix(estimator, X, output.probabilities), output)
+    return Tested(dataclasses.replace(draft, metrics=metrics), rows, targets, X, y)
+
+
+def _facts(
+    estimator: Any, draft: ManifestDraft, sample: Sample, target: str, values: Sequence[Value]
+) -> dict[str, Any]:
+    # The modules of reports take a second to import, and most files need none.
+    from trainer.report.evidence import Evidence
+    from trainer.report.facts import gather
+
+    tested = _tested(estimator, draft, sample, values)
+    metrics = dict(tested.draft.metrics)
     return gather(
         Evidence(
-            draft=dataclasses.replace(draft, metrics=metrics),
+            draft=tested.draft,
             estimator=estimator,
-            rows=rows,
-            targets=targets,
-            X_test=X,
-            y_test=y,
+            rows=tested.rows,
+            targets=tested.targets,
+            X_test=tested.X,
+            y_test=tested.y,
             held_out=False,
-            tested_on=range(len(rows)),
+            tested_on=range(len(tested.rows)),
             sample=True,
             target=target,
             headline=next(iter(metrics), ""),
-            verdict=_verdict(metrics, len(rows), target),
+            verdict=_verdict(metrics, len(tested.rows), target),
         )
     )
 

@@ -19,7 +19,9 @@ from contract.repository import CURRENT, Repository
 from contract.settings import Settings
 from contract.training import RepositoryAction, RepositoryCommand, TrainingRequest
 from trainer import recipes
+from trainer.forks import Forks
 from trainer.importing import imports
+from trainer.importing.judging import Wish, promote_if_passed
 from trainer.importing.signature_edits import publish_edited
 from trainer.publishing import aliases, promotion, removal
 from trainer.publishing.disk import code_of, write
@@ -95,12 +97,25 @@ def import_version(settings: Settings, connection: Redis, command: RepositoryCom
             Code.NOT_PUBLISHED,
             "the trainer does not import uploads, because its ALLOW_UPLOAD is off; set it to 1 for gateway and trainer",
         )
-    manifest = imports.import_upload(settings, command)
-    is_current, remark = imports.make_current(manifest, partial(promotion.promote, settings, connection))
-    if not is_current:
-        remark = f"it is published, but not {CURRENT}: {remark}"
+    wish = Wish(command.alias or CURRENT, not command.no_promote, command.accept or ())
+    promote = partial(promotion.promote, settings, connection)
+    with Forks() as forks:
+        manifest, found = imports.import_upload(
+            settings,
+            command,
+            forks,
+            lambda manifest, rows: (manifest, promote_if_passed(settings, manifest, rows, wish, promote, forks)),
+        )
+    remark = f"it is published, but not {wish.alias}: {found.reason}" if found.reason else found.remark
     answer = _answer(settings, command, remark)
-    return {**answer, "version": manifest.version, "warnings": [*manifest.warnings, *answer["warnings"]]}
+    return {
+        **answer,
+        "version": manifest.version,
+        "warnings": [*manifest.warnings, *answer["warnings"]],
+        "promoted": found.promoted,
+        "reason": found.reason,
+        "verdict": found.verdict,
+    }
 
 
 def edit_signature(settings: Settings, _: Redis, command: RepositoryCommand) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class Comparison:
     `p_worse` and `p_better` are the one-sided p-values of the paired test. Without a result, `outcome` is None and
     `missing` is the reason: "there are 12 held-out rows that are new to both, and it takes 50". `one_answer`: without
     a result, it was still measured that the new version always gives the same answer, and that the other one is better.
+    `sample`: the rows are those of an import, and new to `version`; the new version may have learnt from them.
     `changes` are what callers of `version` have to change (`contract.signature_changes`). `actual` are the targets of
     the rows, `now` and `before` the answers of both versions to them.
     """
@@ -57,6 +58,7 @@ class Comparison:
     outcome: Outcome | None = None
     missing: str | None = None
     one_answer: bool = False
+    sample: bool = False
     changes: Sequence[str] = ()
     actual: Any = None
     now: Answers | None = None

@@ -17,7 +17,7 @@ import numpy as np
 
 from trainer import reaper
 from trainer.forks import Task
-from trainer.importing import import_main
+from trainer.importing import import_main, sample_comparison
 from trainer.processes import hide_memory, show_memory
 from trainer.publishing import verify
 
@@ -26,6 +26,7 @@ _NICE = 15
 
 _TASKS: Mapping[Task, Callable[[IO[str], Mapping[str, Any]], None]] = {
     Task.EXAMINE: import_main.main,
+    Task.COMPARE: sample_comparison.main,
     Task.VERIFY: verify.main,
 }
 """They get an open file for the answer, and the task's arguments."""

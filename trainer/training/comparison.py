@@ -24,6 +24,7 @@ from contract.manifest import ModelManifest
 from contract.metrics import beats_baselines, missed_baselines
 from contract.repository import Repository
 from contract.signature import Output, OutputKind, Signature
+from contract.wording import counted
 from scoring.artifacts import load
 from scoring.estimators import predict_matrix
 from scoring.matrix import take_rows, to_matrix
@@ -40,6 +41,7 @@ FEWEST_ROWS = 50
 """With fewer rows only large differences are significant."""
 FEWEST_OTHERS = 20
 """With fewer rows of other targets than the most frequent one, a version may give one answer by chance."""
+_ROWS = {False: "held-out row", True: "sample row"}
 LEAST = 1e-4
 """The lower bound of probabilities in a log loss: one confident wrong prediction must not outweigh all others."""
 FEW_ROWS, SIGNS, SEED = 1000, 5000, 0
@@ -88,6 +90,7 @@ def _compared(repository: Repository, trust: Trust, version: int, new: FittedMod
         Comparison(
             version,
             rows=len(y),
+            sample=new.sample,
             metrics=_measured(y, now, loss, ours),
             previous=_measured(y, before, loss, theirs),
             loss=loss,
@@ -147,7 +150,7 @@ def _unseen(manifest: ModelManifest, known: Any, new: FittedModel, data: Trainin
     found = hashes(rows, [data.targets[place] for place in taken], manifest.training_data.fingerprint)
     unseen = np.isin(taken, new.tested_on) & are_new(found, known)
     if not unseen.any():
-        raise CannotCompare(f"version {manifest.version} was trained on all of the held-out rows")
+        raise CannotCompare(f"version {manifest.version} was trained on all of the {_ROWS[new.sample]}s")
     return taken[unseen], [rows[number] for number in np.flatnonzero(unseen).tolist()]
 
 
@@ -193,8 +196,9 @@ def _with_outcome(figures: Comparison, differences: Any) -> Comparison:
     """Return the figures with the outcome of the test. `differences`: by how much the new version loses more, row by
     row."""
     if figures.rows < FEWEST_ROWS:
-        rows = f"{figures.rows} held-out row{'s' if figures.rows > 1 else ''}"
-        return replace(figures, missing=f"only {rows} are new to both versions; a comparison needs {FEWEST_ROWS}")
+        rows = counted(figures.rows, _ROWS[figures.sample])
+        to = f"version {figures.version}" if figures.sample else "both versions"
+        return replace(figures, missing=f"only {rows} are new to {to}; a comparison needs {FEWEST_ROWS}")
     if not np.isfinite(differences).all():
         return replace(figures, missing="one of the versions gives predictions that are not finite numbers")
     worse, better = by_chance(differences), by_chance(-differences)

@@ -21,7 +21,6 @@ from scoring.matrix import take_rows, to_matrix
 from scoring.methods import find_methods
 from scoring.predict import predict
 from trainer.recipe import Recipe, RecipeError, Run
-from trainer.recipes import artifact_format
 from trainer.report.evidence import Evidence
 from trainer.tables.row_profile import profile_of
 from trainer.tables.training_rows import TrainingRows
@@ -38,7 +37,8 @@ class FittedModel:
     """A fitted estimator and the draft of its manifest.
 
     X (a matrix) and y (the targets) hold all rows. `fitted_on` and `tested_on` are positions in them: equal, unless the
-    recipe holds rows out. Fitting took `seconds`.
+    recipe holds rows out. Fitting took `seconds`. `sample`: the rows came with an imported model, which may have been
+    fitted on them.
     """
 
     estimator: Any
@@ -49,6 +49,7 @@ class FittedModel:
     tested_on: Any
     held_out: bool
     seconds: float
+    sample: bool = False
 
     def evidence(self, data: TrainingRows, run: Run, **more: Any) -> Evidence:
         return Evidence(
@@ -81,6 +82,8 @@ def fit_and_measure(recipe: Recipe, data: TrainingRows, run: Run, parameters: Ma
     started = time.monotonic()
     estimator = recipe.run_fit(take_rows(X, fitted_on), y[fitted_on], run, parameters)
     seconds = time.monotonic() - started
+    from trainer.recipes import artifact_format  # a fork that compares versions must not import recipes
+
     if not hasattr(estimator, "predict"):
         raise RecipeError(f"the recipe {recipe.name} returned {estimator!r:.80} instead of a fitted estimator")
     use_one_thread(estimator)

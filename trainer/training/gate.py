@@ -169,9 +169,10 @@ def _beyond_chance(comparison: Comparison | None) -> str | None:
 
 
 def _figures(comparison: Comparison) -> str:
+    new_to = f"version {comparison.version}" if comparison.sample else "both"
     return (
         f"{comparison.loss} {_figure(comparison.loss_now)} against {_figure(comparison.loss_before)} on"
-        f" {comparison.rows:,} held-out rows that are new to both"
+        f" {comparison.rows:,} {'sample' if comparison.sample else 'held-out'} rows that are new to {new_to}"
     )
 
 

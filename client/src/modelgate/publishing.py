@@ -14,16 +14,18 @@ import pickletools
 import platform
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from modelgate.errors import ModelgateError
+from modelgate.errors import ModelgateError, ModelgateWarning
 from modelgate.forms import Form
 from modelgate.progress import OnSent, counting
+from modelgate.text import visible
 
 if TYPE_CHECKING:
     from modelgate.client import Client
@@ -48,11 +50,14 @@ def publish(
     code: File | None = None,
     signature: File | None = None,
     signing_key: File | None = None,
+    alias: str | None = None,
+    promote: bool = True,
+    accept: Sequence[str] = (),
     progress: bool | None = None,
     on_sent: OnSent | None = None,
 ) -> dict[str, Any]:
     """Publish `model` as a new version of the model `name`, and return the answer: its `version`, the `aliases` and
-    `warnings`. Raises `ModelgateError`.
+    `warnings`, whether it was `promoted`, the `reason` if not, and the `verdict`. Raises `ModelgateError`.
 
     `model`: a fitted estimator, or the name of a file that holds one. `X` and `y`: rows like those that it was fitted
     on, of which the first 1,000 are sent; they show what its columns hold, and with `y` the version gets a report.
@@ -60,6 +65,9 @@ def publish(
     that signs them. `signing_key`, by default `MODELGATE_SIGNING_KEY`: the file with the private key that signs, where
     that is needed. `progress`: show a bar; by default in a terminal and in a notebook. `on_sent` gets the bytes sent
     and their total instead.
+
+    The version gets `alias`, by default `current`, if `promote` and unless the gate refuses it, which a warning says.
+    `accept=["signature"]`: promote it even if callers have to change something.
 
     >>> from modelgate import Client
     >>> from sklearn.linear_model import LinearRegression
@@ -81,7 +89,11 @@ def publish(
         parts["signature"] = (Path(signature).name, Path(signature))
     elif key:
         parts["signature"] = (f"{name}.sig", signature_of(name, parts, Path(key)))
-    form = Form({} if is_file else {"versions": json.dumps(versions())}, parts)
+    fields = {} if is_file else {"versions": json.dumps(versions())}
+    fields |= {"alias": alias} if alias else {}
+    fields |= {} if promote else {"promote": "false"}
+    fields |= {"accept": json.dumps(list(accept))} if accept else {}
+    form = Form(fields, parts)
     with counting(progress, on_sent) as count:
         found: dict[str, Any] = client._connection.request(
             "POST",
@@ -90,6 +102,8 @@ def publish(
             headers=form.headers,
             upload=True,
         )
+    if promote and found.get("reason"):
+        warnings.warn(visible(found["warnings"][-1]), ModelgateWarning, stacklevel=2)
     return found
 
 

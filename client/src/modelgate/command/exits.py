@@ -26,7 +26,7 @@ MEANINGS: Mapping[ExitCode, str] = {
     ExitCode.USAGE: "wrong arguments, or a file that cannot be read or written",
     ExitCode.UNREACHABLE: "no Modelgate answers, or it cannot serve now; a later try may succeed",
     ExitCode.NOT_ALLOWED: "the key is missing or wrong, or does not allow this",
-    ExitCode.NOT_PROMOTED: "`train` has published a version, but the gate did not promote it",
+    ExitCode.NOT_PROMOTED: "`train` or `publish` has published a version, but the gate did not promote it",
     ExitCode.INTERRUPTED: "Ctrl-C: the job that the command waited for is cancelled",
 }
 

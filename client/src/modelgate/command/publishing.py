@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,8 @@ from modelgate.command.models import PANEL, Name, split
 from modelgate.command.session import Session, segment
 from modelgate.command.terminal import count, moment
 from modelgate.command.verbs import verb
-from modelgate.errors import Forbidden, NotFound
+from modelgate.errors import Forbidden, ModelgateWarning, NotFound
+from modelgate.text import visible
 
 Force = Annotated[
     bool,
@@ -50,12 +52,24 @@ def publish(
     signing_key: Annotated[
         Path | None, typer.Option(metavar="PEM", help="The private key to sign it with; else MODELGATE_SIGNING_KEY.")
     ] = None,
+    alias: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The alias that the version gets; by default current.")
+    ] = None,
+    no_promote: Annotated[
+        bool, typer.Option("--no-promote", help="Publish it under no alias.", show_default=False)
+    ] = False,
+    accept_signature: Annotated[
+        bool,
+        typer.Option(
+            "--accept-signature", help="Promote it even if callers have to change something.", show_default=False
+        ),
+    ] = False,
 ) -> None:
-    """Publish a saved model, and make it current once the workers have loaded it.
+    """Publish a saved model, and make it current once the workers have loaded it, if it passes the gate.
 
     A pickle is a program that Modelgate runs: publish only what you would run.
     """
-    with Bar(session.err) as bar:
+    with Bar(session.err) as bar, warnings.catch_warnings(action="ignore", category=ModelgateWarning):
         state = session.client.publish(
             name or likely_name(file),
             file,
@@ -63,13 +77,21 @@ def publish(
             sample=sample,
             signature=signature or _beside(file),
             signing_key=signing_key,
+            alias=alias,
+            promote=not no_promote,
+            accept=["signature"] if accept_signature else [],
             progress=False,
             on_sent=bar.sending,
         )
     session.notes(state["warnings"])
     made = f"{state['name']}@{state['version']}"
-    is_current = state["aliases"].get("current") == state["version"]
-    session.show(state, lambda: [f"{made} is published{' and current' if is_current else ', but not current'}"])
+    wanted = alias or "current"
+    promoted = state["aliases"].get(wanted) == state["version"]
+    how = f"and {wanted}" if promoted else "under no alias" if no_promote else f"but not {wanted}"
+    lines = [f"{made} is published{' ' if promoted or no_promote else ', '}{how}"]
+    session.show(state, lambda: [*lines, *filter(None, [visible(state.get("verdict") or "")])])
+    if not promoted and not no_promote:
+        raise typer.Exit(ExitCode.NOT_PROMOTED)
 
 
 def _beside(file: Path) -> Path | None:
