@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from contract.manifest import (
 )
 from contract.signature import Field, Output, OutputKind, Signature
 from scoring.artifacts import library_versions
-from scoring.matrix import to_matrix
+from scoring.matrix import take_rows, to_matrix
 from tests.support import numbers
 from trainer.report.evidence import Evidence
 from trainer.training.evaluate import evaluate
@@ -42,7 +43,7 @@ def evidence_of(
     X, y = to_matrix(rows, Signature(inputs, (Output(OutputKind.NUMBER),)), input_format), np.array(targets)
     order = np.arange(len(rows))
     fit_on, test_on = (order, order[test_rows]) if test_rows else train_test_split(order, random_state=42)
-    take = (lambda places: X[places]) if isinstance(X, np.ndarray) else (lambda places: X.iloc[places])
+    take = partial(take_rows, X)
     estimator.fit(take(fit_on), y[fit_on])
     classes = getattr(estimator, "classes_", None)
     kind = OutputKind.NUMBER if classes is None else OutputKind.CLASS
@@ -54,7 +55,7 @@ def evidence_of(
         "artifact": ArtifactDraft(ArtifactFormat.JOBLIB, input_format),
         "signature": Signature(inputs, (output,)),
         "training_data": TrainingData("CSV file model.csv", len(rows), "cd" * 32),
-        "example": dict(zip((field.name for field in inputs), rows[0], strict=True)),
+        "example": dict(zip((field.name for field in inputs), rows[0], strict=False)),
         "parameters": {"alpha": 1.0, "steps": None},
     }
     if "metrics" not in (draft or {}):

@@ -20,7 +20,10 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.feature_extraction import DictVectorizer
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -226,6 +229,31 @@ class ReadsOne:
     def predict(self, X: Any) -> Any:
         assert (X.dtypes == self.types).all()
         return (X[self.name] == "plus").to_numpy().astype(int)
+
+
+@pytest.mark.parametrize("input_format", [InputFormat.TEXTS, InputFormat.SERIES])
+def test_a_pipeline_of_texts_has_the_importance_of_its_input(input_format: InputFormat, tmp_path: Path) -> None:
+    texts = [(f"{'win a prize' if spam else 'lunch today'} {word}",) for spam in (True, False) for word in range(40)]
+    pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression())
+    labels = ["spam"] * 40 + ["ham"] * 40
+    evidence = evidence_of(pipeline, texts, labels, [Field("text", Kind.STRING)], input_format=input_format)
+    _, facts = reported(evidence, tmp_path)
+    assert not [reason for reason in missing(facts) if "could not be made" in reason]
+    assert facts["importance"]["columns"][0]["mean"] > 0.2
+
+
+def test_a_pipeline_of_records_has_the_data_of_its_inputs(tmp_path: Path) -> None:
+    rows: Any = [({"city": "Oslo", "visits": 1.0},), ({"city": ["Rome", "Bonn"]},)] * 20
+    fields = [Field("city", Kind.STRING), Field("visits", Kind.NUMBER)]
+    pipeline = make_pipeline(DictVectorizer(), LogisticRegression())
+    wrong = ["a", "b"] * 19 + ["b", "a"]
+    draft = {"example": dict(rows[0][0])}
+    evidence = evidence_of(pipeline, rows, wrong, fields, input_format=InputFormat.RECORDS, draft=draft, **all_rows(40))
+    _, facts = reported(evidence, tmp_path)
+    city, visits = facts["data"]["columns"]
+    assert (city["top"][1], visits["nulls"]) == ({"value": "Rome, Bonn", "rows": 20}, 20)
+    assert "records" in facts["importance"]["missing"]
+    assert {tuple(item["values"]) for item in facts["worst"]["items"]} == {("Oslo", 1.0), ("Rome, Bonn", None)}
 
 
 def only_yes() -> Evidence:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from contract.jobs import Row, Value
-from contract.manifest import ManifestDraft, ModelManifest
+from contract.manifest import InputFormat, ManifestDraft, ModelManifest
 from contract.signature import Output
 from trainer.recipe import Candidate
 
@@ -143,3 +143,10 @@ class Evidence:
     comparison: Comparison | None = None
     leaks: Sequence[Leak] = ()
     thresholds: Thresholds | None = None
+
+    def values(self, row: Sequence[Any]) -> Sequence[Any]:
+        """Return a row's values in signature order; a record has None for names that it leaves out."""
+        if self.draft.artifact.input_format is not InputFormat.RECORDS:
+            return row
+        found = [row[0].get(name) for name in self.draft.signature.names]
+        return [", ".join(map(str, value)) if isinstance(value, list | tuple) else value for value in found]

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.stats import rankdata
 
+from contract.manifest import InputFormat
 from contract.signature import OutputKind, Signature
 from scoring.estimators import predict_matrix
 from scoring.matrix import take_rows
@@ -28,6 +30,8 @@ def importance(evidence: Evidence, seconds: float = SECONDS) -> Facts:
     Uses at most `ROWS` rows and about `seconds`: a slow model gets fewer rows, then fewer repeats, and finally only the
     first inputs (`not_measured` is the number of the others).
     """
+    if evidence.draft.artifact.input_format is InputFormat.RECORDS:
+        raise NotShown("The model takes records, whose values cannot be shuffled one input at a time.")
     end, draw = time.monotonic() + seconds, np.random.default_rng(SEED)
     inputs, probabilities = evidence.draft.signature.inputs, evidence.draft.signature.output.probabilities
     X, y = _affordable(evidence, _chosen(evidence, draw), seconds)
@@ -92,6 +96,8 @@ def _affordable(evidence: Evidence, chosen: Any, seconds: float) -> tuple[Any, A
 
 def _permuted(X: Any, place: int, order: Any) -> Any:
     """Return X with the values of one column in the given order; a DataFrame's column keeps its type."""
+    if isinstance(X, list | pd.Series):  # the only input of each row
+        return take_rows(X, order)
     changed = X.copy()
     if isinstance(X, np.ndarray):
         changed[:, place] = X[order, place]

@@ -23,7 +23,7 @@ def profile(evidence: Evidence) -> Facts:
     inputs = evidence.draft.signature.inputs
     columns = []
     for place, field in enumerate(inputs[:MOST_COLUMNS]):
-        values = [row[place] for row in evidence.rows]
+        values = [evidence.values(row)[place] for row in evidence.rows]
         columns.append(part(f"column {field.name!r}", lambda f=field, v=values: column(f.name, f.kind, v)))  # type: ignore[misc]
     return {
         "rows": len(evidence.rows),

@@ -33,7 +33,8 @@ def worst(evidence: Evidence, answers: Classes | Numbers, strongest: Sequence[st
     items = []
     for place, facts in islice(wrong, min(count, MOST_ROWS)):
         position = evidence.tested_on[place]
-        values = [_value(evidence.rows[position][column]) for column in columns]
+        row = evidence.values(evidence.rows[position])
+        values = [_value(row[column]) for column in columns]
         name = None if evidence.ids is None else _value(evidence.ids[position])
         items.append({"row": position + 1, "id": name, **facts, "values": values})
     return {
