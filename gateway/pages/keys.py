@@ -43,7 +43,7 @@ class KeysPages:
         @routes.post("/keys", level=Level.ADMIN, page=True, audit="make_key")
         def make() -> Response:
             try:
-                return _shown(*self.keys.make(_entered_key()), "made")
+                return self._shown(*self.keys.make(_entered_key()), "made")
             except Refusal as error:
                 return self._page(problem_of(error))
 
@@ -51,7 +51,7 @@ class KeysPages:
         def rotate(key_id: str) -> Response:
             overlap = request.form.get("overlap")
             given = {"overlap": overlap} if overlap else {}
-            return _shown(*self.keys.rotate(key_id, rotation_request(given).overlap), "rotated")
+            return self._shown(*self.keys.rotate(key_id, rotation_request(given).overlap), "rotated")
 
         @routes.post("/keys/<key_id>/revoke", level=Level.ADMIN, page=True, audit="revoke_key")
         def revoke(key_id: str) -> Response:
@@ -82,17 +82,18 @@ class KeysPages:
             problem=problem,
         )
 
+    def _shown(self, issued: IssuedKey, secret: str, what: str) -> Response:
+        current().on_key = issued.key.id
+        warnings = self.keys.warnings(issued.key)
+        title = f"The key {issued.key.name}"
+        return page("secret.html", title=title, issued=issued, secret=secret, what=what, warnings=warnings)
+
 
 def _entered_key() -> Key:
     """Return the key that the form asks for. Raises `Refusal`."""
     if not request.form.getlist("scopes"):
         raise Refusal(Reason.INVALID_KEY_REQUEST, "choose at least one thing that the key may do")
     return key_request(_body())
-
-
-def _shown(issued: IssuedKey, secret: str, what: str) -> Response:
-    current().on_key = issued.key.id
-    return page("secret.html", title=f"The key {issued.key.name}", issued=issued, secret=secret, what=what)
 
 
 def _body() -> dict[str, Any]:

@@ -9,9 +9,10 @@ from markupsafe import Markup
 _WIDTH, _HEIGHT, _MARGIN = 120.0, 28.0, 2.0
 
 
-def sparkline(values: Sequence[float], label: str, kind: str = "") -> Markup:
-    """Return a curve of the values, the oldest first. `label` says in words what it shows; `kind` is a CSS class."""
-    highest = max(values, default=0.0) or 1.0
+def sparkline(values: Sequence[float], label: str, highest: float, kind: str = "") -> Markup:
+    """Return a curve of the values, the oldest first. `label` says in words what it shows; `highest` is the value at
+    the top, the same for curves that are compared; `kind` is a CSS class."""
+    highest = highest or 1.0
     step = (_WIDTH - 2 * _MARGIN) / max(1, len(values) - 1)
     points = [
         (_MARGIN + at * step, _HEIGHT - _MARGIN - value / highest * (_HEIGHT - 2 * _MARGIN))

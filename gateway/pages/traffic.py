@@ -18,6 +18,7 @@ from gateway.pages.changes import Prediction
 from gateway.pages.layout import blueprint_of_pages, live_page, page
 from gateway.pages.model_header import ModelHeader
 from gateway.pages.sparklines import halved
+from gateway.pages.wording import within
 from gateway.routes.traffic import asked_period
 from gateway.rules import Level
 from gateway.serving.jobs import JobReader
@@ -82,7 +83,8 @@ class TrafficPages:
     def _list(self) -> dict[str, object]:
         rows, lost = self._rows()
         running = () if lost else self.jobs.running_trainings()
-        return {"title": "Models", "rows": rows, "lost": lost, "trainings": running}
+        highest = max((value for row in rows for value in (*row.requests, *row.errors)), default=0.0)
+        return {"title": "Models", "rows": rows, "lost": lost, "trainings": running, "highest": highest}
 
     def _rows(self) -> tuple[list[Row], bool]:
         """Return a row for each model, and whether traffic, queues and schedules are missing because Redis is away."""
@@ -113,7 +115,8 @@ def drawn(points: Sequence[Point]) -> Sequence[Point]:
 
 
 def _series(chart: Chart) -> Mapping[str, Any]:
-    """Return the curves for the script: times as Unix seconds, and a value for each of them; latencies in ms."""
+    """Return the curves for the script: times as Unix seconds, and a value for each of them. Latencies are bounds of
+    buckets, in ms; `within` says each in words, since one beyond the last bound is not known."""
     points = drawn(chart.points)
     return {
         "times": [point.start for point in points],
@@ -121,6 +124,9 @@ def _series(chart: Chart) -> Mapping[str, Any]:
         "errors": [point.refused + point.failed for point in points],
         "p50": [_ms(point, 0.5) for point in points],
         "p99": [_ms(point, 0.99) for point in points],
+        "within": {
+            name: [within(point.quantile(share)) for point in points] for name, share in (("p50", 0.5), ("p99", 0.99))
+        },
         "waiting": [point.waiting for point in points],
         "rows": [point.rows for point in points],
         "shown": [_clock(point.start, chart.period) for point in points],

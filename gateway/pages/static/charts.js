@@ -3,7 +3,7 @@
 // below has them, too.
 
 const COLOURS = { answered: "--c0", errors: "--bad", p50: "--c0", p99: "--c1", waiting: "--c3", rows: "--c2" };
-const NAMES = { answered: "answered", errors: "errors", p50: "half within", p99: "99 % within", waiting: "waiting", rows: "rows" };
+const NAMES = { answered: "answered", errors: "refused or failed", p50: "half", p99: "99 %", waiting: "waiting", rows: "rows" };
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -44,6 +44,7 @@ function draw(place) {
     ],
     series: [{ label: "UTC" }, ...names.map((name, at) => ({
       label: NAMES[name], stroke: colour(COLOURS[name]), width: 2, points: { size: 6, fill: colour(COLOURS[name]), filter: () => lonely(series[name]) },
+      paths: counts ? undefined : uPlot.paths.stepped({ align: 1 }), // bounds of buckets: nothing lies between them
       fill: at === 0 && counts ? colour(COLOURS[name]) + "1c" : undefined,
     }))],
   };
@@ -54,10 +55,10 @@ function draw(place) {
   place.after(legend);
   const say = () => {
     const at = chart.cursor.idx ?? series.times.length - 1;
-    legend.replaceChildren(series.shown[at], ...names.map(name => {
+    legend.replaceChildren(`${series.shown[at]} UTC`, ...names.map(name => {
       const part = document.createElement("span");
       part.className = name; // gives it the colour of its curve
-      part.textContent = `${NAMES[name]} ${series[name][at] === null ? "–" : short(series[name][at])}`;
+      part.textContent = `${NAMES[name]} ${series.within[name]?.[at] ?? short(series[name][at])}`;
       return part;
     }));
   };

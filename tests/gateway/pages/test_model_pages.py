@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from broker.metrics.traffic import Point
+from broker.metrics.table import MODEL_SECONDS
+from broker.metrics.traffic import Period, Point
 from contract.errors import Code, ModelgateError
 from contract.manifest import TrainingData
 from contract.report_placeholders import STATUS
@@ -28,9 +29,11 @@ from contract.signature import Field, Kind, Output, OutputKind, RowFormat, Signa
 from contract.training import RepositoryAction, RepositoryCommand
 from gateway.app import create_app
 from gateway.pages.snippets import snippets
-from gateway.pages.traffic import drawn
+from gateway.pages.traffic import _series, drawn
+from gateway.serving.traffic import Chart
 from tests.gateway.conftest import without_redis
 from tests.gateway.pages.browsers import Browser, words
+from tests.gateway.test_traffic import record
 from tests.support import PROJECT, Sum, numbers, write_version
 from trainer.jobs.commands import HANDLERS
 
@@ -363,6 +366,29 @@ def test_a_curve_shows_the_first_requests_at_once_and_never_falls_because_a_minu
     assert drawn([quiet, begun]) == [quiet, begun]
     assert drawn([quiet, busy, begun]) == [quiet, busy]
     assert drawn([quiet, busy, busy]) == [quiet, busy, busy]
+
+
+def test_the_curves_of_the_list_have_one_scale_and_say_what_they_count(
+    browser: Browser, models: Path, redis: Redis
+) -> None:
+    write_version(models, "quiet", Sum(), numbers("a", "b"))
+    record(browser.client, redis)
+    for model, requests in (("sum", 8), ("quiet", 1)):
+        for _ in range(requests):
+            browser.client.post(f"/v1/models/{model}/predict", json={"a": "x"})
+    record(browser.client, redis)
+    page = browser.get("/ui").text
+    refused = re.findall(r'aria-label="Requests refused or failed [^"]*all (\d+)">.*?class="line" d="M([^"]*)"', page)
+    heights = {int(count): 26 - min(float(point.split()[1]) for point in path.split(" L")) for count, path in refused}
+    assert heights == {1: 3.0, 8: 24.0}
+    shown = browser.get("/ui/models/sum/traffic").text
+    assert "rows of files do not count" in shown and "errors" not in words(shown) and shown.count("UTC") == 5
+
+
+def test_a_latency_beyond_the_buckets_is_not_shown_as_their_last_bound() -> None:
+    bounds = MODEL_SECONDS.buckets
+    series = _series(Chart(Period.HOURS, [Point(0, buckets=[1]), Point(60, buckets=[0] * len(bounds) + [1])]))
+    assert series["within"]["p99"] == [f"within {bounds[0] * 1000:g} ms", f"over {bounds[-1]:.1f} s"]
 
 
 def test_a_model_is_removed_once_its_name_is_entered_and_restored_from_the_next_page(

@@ -609,6 +609,13 @@ def test_a_key_is_made_rotated_and_revoked_and_its_secret_shown_once(
     assert [action.strip() for action in actions[:3]] == ["revoke a key", "rotate a key", "make a key"]
 
 
+def test_a_key_for_a_model_that_does_not_exist_is_made_with_the_warning_of_the_http_interface(admin: Browser) -> None:
+    fields = {"scopes": "read", "expires": "30d"}
+    made = admin.send("/ui/keys", "/ui/keys", name="a", models="sun", **fields).text
+    assert "There is no model &#39;sun&#39; yet" in made and "mg_" in made
+    assert "banner" not in admin.send("/ui/keys", "/ui/keys", name="b", models="sum", **fields).text
+
+
 def test_a_key_that_is_refused_says_why_and_keeps_what_was_entered(admin: Browser) -> None:
     fields = {"name": "ci", "owner": "<team>", "models": "loan, churn", "expires": "30d"}
     refused = admin.send("/ui/keys", "/ui/keys", **fields)
