@@ -45,6 +45,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.{2 if 0 < share < 0.01 else 1}f} %"
 
 
+def six_digits(value: float) -> str:
+    """Return a number with six digits, or all before its point; with an exponent from 1e15 on, and below 1e-4."""
+    return f"{value:,.0f}" if 1e5 <= abs(value) < 1e15 else f"{value:.6g}"
+
+
 def counted(number: int, what: str) -> str:
     """Return `1 row`, `2 rows`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"

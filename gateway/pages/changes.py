@@ -11,6 +11,7 @@ from contract.manifest import ModelManifest
 from contract.repository import Repository
 from contract.signature import Field, RowFormat, Signature
 from contract.wording import counted, kind_in_words, listed
+from gateway.pages.wording import trained_on
 
 NOTHING = "–"
 _MOST_INPUTS, _MOST_CLASSES = 30, 5
@@ -93,7 +94,7 @@ def _described(model: ModelManifest, facts: Mapping[str, Any]) -> dict[str, str]
         "predicts": " · ".join(filter(None, (model.training_data.target, answer_of(model.signature)))),
         "recipe": model.recipe,
         "estimator": _estimator(facts),
-        "trained on": f"{model.training_data.rows:,} rows of {model.training_data.source}",
+        "trained on": trained_on(model.training_data),
         "column of ids": model.signature.id_field,
     }
     return {what: text for what, text in found.items() if text}

@@ -14,6 +14,7 @@ from contract.instances import Instances
 from contract.jobs import Job, Status
 from contract.manifest import ModelManifest
 from contract.signature import PREDICT
+from contract.wording import six_digits
 from gateway.protocols import csv_answers, csv_rows
 
 MOST_ROWS, MOST_CLASSES = 50, 20
@@ -81,7 +82,7 @@ def _shortened(cell: str | None) -> str:
 
 def _shown(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return six_digits(value)
     if isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False)
     return "–" if value is None else str(value)

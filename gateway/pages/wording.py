@@ -10,8 +10,9 @@ from typing import Any
 from markupsafe import Markup
 
 from broker.metrics.table import MODEL_SECONDS
+from contract.manifest import TrainingData
 from contract.metrics import baseline_of
-from contract.wording import kind_in_words
+from contract.wording import kind_in_words, six_digits
 
 TITLES = {
     400: "That request cannot be read",
@@ -117,9 +118,14 @@ def count(amount: int, one: str, many: str | None = None) -> str:
     return f"{amount:,} {one if amount == 1 else many or one + 's'}"
 
 
+def trained_on(data: TrainingData) -> str:
+    """Return `120 rows of CSV file loan.csv`, or what is known of an import, whose rows are unknown."""
+    return f"{count(data.rows, 'row')} of {data.source}" if data.rows else data.source
+
+
 def cell(value: object) -> str:
     """Format a value of a row."""
-    return "–" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    return "–" if value is None else six_digits(value) if isinstance(value, float) else str(value)
 
 
 def sentence(text: str) -> str:
@@ -139,6 +145,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "share": share,
     "count": count,
     "sentence": sentence,
+    "trained_on": trained_on,
     "cell": cell,
     "kind": kind_in_words,
     "baseline": baseline_of,

@@ -256,6 +256,19 @@ def test_a_pipeline_of_records_has_the_data_of_its_inputs(tmp_path: Path) -> Non
     assert {tuple(item["values"]) for item in facts["worst"]["items"]} == {("Oslo", 1.0), ("Rome, Bonn", None)}
 
 
+def test_the_median_of_a_skewed_column_is_drawn_at_its_place(tmp_path: Path) -> None:
+    columns = [[1.0, 2.0, 11.0], [1.0, 10.0, 11.0], [5.0, 5.0, 5.0]]
+    page, _ = reported(
+        evidence_of(DummyRegressor(), list(zip(*columns, strict=True)) * 20, [1.0, 2.0, 3.0] * 20), tmp_path
+    )
+    widths = [int(str(svg["viewbox"]).split()[2]) for svg in page.all("svg") if svg.get("class") == "bars"]
+    lines = [float(str(line["x1"])) for line in page.all("line") if line.get("y2") == "30"]
+    shares = [round(x / width, 1) for x, width in zip(lines, widths, strict=True)]
+    assert shares == [0.5, 0.1, 0.9, 0.5]  # the target comes first
+    styles = [div["style"] for div in page.all("div") if div.get("class") == "median"]
+    assert styles[1:3] == ["padding-left:10.0%", "text-align:right;padding-right:10.0%"]
+
+
 def only_yes() -> Evidence:
     evidence = two_classes()
     chosen = evidence.y_test == "yes"

@@ -175,7 +175,7 @@ def test_a_rare_class_has_calibrated_probabilities_and_a_threshold(tmp_path: Pat
     rows += [{"a": draw.gauss(1.5, 1), "b": draw.gauss(0, 1), "fraud": "yes"} for _ in range(100)]
     draw.shuffle(rows)
     found = Trained(tmp_path / "models", write(tmp_path / "t.csv", rows), "fraud", parameters={"estimator": "linear"})
-    assert any("the classes are imbalanced ('yes' in " in line for line in found.log)
+    assert any("the classes are imbalanced (class 'yes' has " in line for line in found.log)
     metrics = found.result.metrics
     assert found.result.headline == "average_precision" == next(iter(metrics))
     assert metrics["average_precision"] > 3 * metrics["baseline_average_precision"]

@@ -29,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 
 from contract.manifest import InputFormat
 from contract.signature import Kind
-from contract.wording import listed, percent
+from contract.wording import listed, percent, shown
 from trainer.recipe import Candidate, OutOfFold, RecipeError, Run, recipe
 from trainer.tables.balance import average_precision, out_of_balance, rarest
 from trainer.tables.field_inference import FEW_VALUES
@@ -107,7 +107,7 @@ def _check_classes(y: Any, run: Run) -> None:
     label, count = rarest(y.tolist())
     if out_of_balance(y.tolist()):
         run.remark(
-            f"the classes are imbalanced ({listed([label])} in {percent(count / len(y))} of the rows): accuracy"
+            f"the classes are imbalanced (class {shown(label)} has {percent(count / len(y))} of the rows): accuracy"
             " says little, so average precision leads; classes have no weights, so probabilities fit the data"
         )
 

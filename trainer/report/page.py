@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from contract.metrics import CROSS_VALIDATED, TRAINING, baseline_of, headline_first, lower_is_better
 from contract.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
-from contract.wording import kind_in_words, percent
+from contract.wording import kind_in_words, percent, six_digits
 from trainer.report.parts import MISSING, Facts, part
 from trainer.report.pictures import DASHES
 
@@ -160,8 +160,10 @@ def _changed(inputs: Facts) -> bool:
 
 
 def _value(value: Any) -> str:
-    """Format a cell of the data: floats with six digits, dates without midnight."""
-    return "–" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value).removesuffix(_MIDNIGHT)
+    """Format a cell of the data: floats as `six_digits` writes them, dates without midnight."""
+    return (
+        "–" if value is None else six_digits(value) if isinstance(value, float) else str(value).removesuffix(_MIDNIGHT)
+    )
 
 
 def _words(name: str) -> str:

@@ -40,8 +40,9 @@ def _target(evidence: Evidence) -> Facts:
 
 
 def column(name: str, kind: Kind, values: Sequence[Value], most: int = MOST_VALUES) -> Facts:
-    """Return the facts of a column: `nulls` and `distinct`; for numbers and times `min`, `median`, `max` and a
-    histogram; for other kinds the `most` most frequent values, and the number of rows with `others`."""
+    """Return the facts of a column: `nulls` and `distinct`; for numbers and times `min`, `median`, `max`, a histogram,
+    and the median's place in it (`median_at`, 0 to 1); for other kinds the `most` most frequent values, and the number
+    of rows with `others`."""
     present = [value for value in values if value is not None]
     tally = Counter(present)
     facts = {"name": clean(name), "kind": str(kind), "nulls": len(values) - len(present), "distinct": len(tally)}
@@ -61,7 +62,13 @@ def column(name: str, kind: Kind, values: Sequence[Value], most: int = MOST_VALU
 
 def _numbers(values: Any) -> Facts:
     low, middle, high = np.quantile(values, (0, 0.5, 1))
-    return {"min": number(low), "median": number(middle), "max": number(high), "histogram": histogram(values)}
+    facts = {"min": number(low), "median": number(middle), "max": number(high), "histogram": histogram(values)}
+    return {**facts, "median_at": _share(low, middle, high)}
+
+
+def _share(low: float, middle: float, high: float) -> float:
+    """Return where `middle` is between the other two, from 0 to 1."""
+    return round(float((middle / 2 - low / 2) / (high / 2 - low / 2)), 4) if high > low else 0.5
 
 
 def _times(values: Sequence[Value]) -> Facts:
@@ -73,6 +80,7 @@ def _times(values: Sequence[Value]) -> Facts:
         "min": _day(low),
         "median": _day(middle),
         "max": _day(high),
+        "median_at": _share(low, middle, high),
         "histogram": bars and {**bars, "edges": [_day(edge) for edge in bars["edges"]]},
     }
 

@@ -271,6 +271,46 @@ def test_a_promotion_to_other_inputs_names_what_callers_have_to_change(browser: 
     assert "Callers have to" not in pages[2] and "Not used any more: b." in pages[2]
 
 
+def test_an_imported_version_has_no_rows_of_unknown_data(browser: Browser, models: Path) -> None:
+    data = TrainingData("not known; imported: a Pipeline, from mine.pkl", 0, "x")
+    for version in (2, 3):
+        write_version(models, "sum", Sum(), numbers("a", "b"), version=version, training_data=data)
+    for path in ("versions/2", "compare?a=2&b=1", "compare?a=2&b=3", "versions/2/promote"):
+        page = words(browser.get(f"/ui/models/sum/{path}").text)
+        assert "0 rows" not in page, path
+    assert "trained on not known; imported: a Pipeline, from mine.pkl" in words(
+        browser.get("/ui/models/sum/versions/2").text
+    )
+
+
+SHEETS = ["gateway/pages/static/style.css", "trainer/report/style.css"]
+TEXTS = {
+    **dict.fromkeys(("ink", "soft", "accent"), ("page", "card", "hover")),
+    **{colour: ("page", "card", f"{colour}-back") for colour in ("good", "bad", "warn")},
+    "on-accent": ("accent",),
+}
+
+
+def luminance(colour: str) -> float:
+    """The relative luminance of WCAG 2."""
+    digits = colour if len(colour) == 6 else "".join(digit * 2 for digit in colour)
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("sheet", SHEETS)
+def test_text_has_enough_contrast(sheet: str, scheme: int) -> None:
+    schemes = re.findall(r":root\s*{([^}]*)}", (PROJECT / sheet).read_text())
+    colours = dict(re.findall(r"--([\w-]+): #(\w+)", schemes[scheme]))
+    pairs = [(text, back) for text, backs in TEXTS.items() for back in backs if {text, back} <= {*colours}]
+    assert len(pairs) > 12
+    for text, back in pairs:
+        dark, light = sorted((luminance(colours[text]), luminance(colours[back])))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (text, back)
+
+
 def test_a_refused_version_that_became_current_was_promoted_by_hand(browser: Browser, models: Path) -> None:
     write_version(models, "sum", Sum(), numbers("a", "b"), version=2)
     facts_of(models, 2, {"refused": "it is worse"})
