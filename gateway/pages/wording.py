@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from broker.metrics.table import MODEL_SECONDS
 from contract.manifest import TrainingData
@@ -27,6 +28,7 @@ TITLES = {
 """The titles of error pages, by status."""
 
 _WORDS = {"r2": "R²", "roc": "ROC", "auc": "AUC", "f1": "F1", "mae": "MAE", "rmse": "RMSE", "cv": "cross-validated"}
+_CODE = re.compile("`([^`]+)`")
 _UNITS = (("day", 86400), ("h", 3600), ("min", 60))
 
 
@@ -133,6 +135,11 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"
 
 
+def coded(text: str) -> Markup:
+    """Return the text as HTML, in which what backticks enclose is code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704
+
+
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "n": number,
     "fixed": fixed,
@@ -144,7 +151,8 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "size": size,
     "share": share,
     "count": count,
-    "sentence": sentence,
+    "sentence": lambda text: coded(sentence(text)),
+    "coded": coded,
     "trained_on": trained_on,
     "cell": cell,
     "kind": kind_in_words,

@@ -364,6 +364,13 @@ def test_many_columns_and_classes_are_cut_and_counted(tmp_path: Path) -> None:
         assert sentence in page.text
 
 
+def test_backticks_in_a_remark_are_code(tmp_path: Path) -> None:
+    remark = "leave it out of `features`, <b>or</b> not"
+    write(tmp_path, two_classes(remarks=[remark]))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<li>leave it out of <code>features</code>, &lt;b&gt;or&lt;/b&gt; not</li>" in page
+
+
 HOSTILE = [
     "<script>alert(1)</script>",
     "</style><img src=x onerror=alert(1)>",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def _environment() -> Environment:
         "dashes": _dashes,
         "zip": lambda names, values: list(zip(names, values, strict=True)),
         "addressed": _addressed,
+        "coded": _coded,
     }
     environment.tests |= {"missing": lambda facts: MISSING in facts, "lower_is_better": lower_is_better}
     return environment
@@ -182,6 +184,11 @@ def _time(stamp: str) -> str:
 def _dashes(place: int) -> str:
     """Return the dashes of a line as `stroke-dasharray`."""
     return " ".join(f"{2 * length:g}" for length in DASHES[place % len(DASHES)])
+
+
+def _coded(text: str) -> Markup:
+    """Return the text as HTML, in which what backticks enclose is code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
 
 
 def _addressed(text: str) -> Markup:

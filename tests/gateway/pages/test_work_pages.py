@@ -42,6 +42,7 @@ from contract.training import (
 )
 from gateway.app import create_app
 from gateway.pages.jobs import shown_output
+from gateway.pages.wording import FILTERS
 from gateway.rules import Level, Route
 from tests.gateway.callers import ADMIN_KEY, Caller, store
 from tests.gateway.pages.browsers import Browser, words
@@ -614,6 +615,12 @@ def test_a_key_for_a_model_that_does_not_exist_is_made_with_the_warning_of_the_h
     made = admin.send("/ui/keys", "/ui/keys", name="a", models="sun", **fields).text
     assert "There is no model &#39;sun&#39; yet" in made and "mg_" in made
     assert "banner" not in admin.send("/ui/keys", "/ui/keys", name="b", models="sum", **fields).text
+
+
+def test_backticks_of_a_message_are_code_on_every_page() -> None:
+    shown = FILTERS["sentence"]("run `make <x>`")
+    assert shown == "Run <code>make &lt;x&gt;</code>."
+    assert FILTERS["sentence"]("a ` alone") == "A ` alone."
 
 
 def test_a_key_that_is_refused_says_why_and_keeps_what_was_entered(admin: Browser) -> None:
