@@ -35,6 +35,7 @@ from trainer.report.evidence import Evidence
 from trainer.report.importance import importance
 from trainer.report.page import _value
 from trainer.report.parts import NotShown
+from trainer.report.pictures import draw_all
 from trainer.report.regression import actual_by_predicted, error_curve
 from trainer.report.usage import usage
 from trainer.report.worst import worst
@@ -189,6 +190,10 @@ def test_partial_dependence_supports_words_integers_booleans_times_and_nulls() -
     assert (months["values"], paid["values"]) == (list(range(7)), ["False", "True"])
     assert since["values"][0] == "2024-01-01T00:00:00+00:00"
     assert len(since["values"]) == 12
+    pictures = [
+        draw_all({"answers": {}, "dependence": {**facts, "items": [{**since, "naive": n}]}}) for n in (False, True)
+    ]
+    assert [drawn["dependence-0"]["svg"].count(">UTC</text>") for drawn in pictures] == [1, 0]
 
 
 class PlusIsLikely:

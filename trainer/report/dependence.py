@@ -64,7 +64,8 @@ def dependence(evidence: Evidence, strongest: Sequence[str], seconds: float = SE
         if not np.isfinite(lines).all():
             raise NotShown("The model gave predictions that are not finite numbers.")
         shown = {"values": [_shown(value) for value in values], "lines": [numbers(line) for line in lines]}
-        items.append({"name": names[place], "kind": str(signature.inputs[place].kind), **shown})
+        field = signature.inputs[place]
+        items.append({"name": names[place], "kind": str(field.kind), "naive": field.naive, **shown})
     if not items:
         raise NotShown("No input has two values.")
     return {

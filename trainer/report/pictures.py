@@ -237,6 +237,7 @@ def _dependence(facts: Facts) -> tuple[Figure, str]:
     if item["kind"] == "datetime":
         x = [np.datetime64(str(value)[:19], "s").astype(float) for value in values]
         ticks = np.linspace(x[0], x[-1], 3)
+        axes.set_xlabel("" if item["naive"] else "UTC")
         axes.set_xticks(ticks, [str(np.datetime64(int(tick), "s"))[:10] for tick in ticks])
     for place, line in enumerate(item["lines"]):
         _line(axes, place, x, line, marker="o" if len(item["lines"]) == 1 else None, markersize=2.6)
