@@ -47,6 +47,21 @@ class Format(StrEnum):
     """2022/8/25"""
 
 
+class Null(StrEnum):
+    """What a null is to the estimator. JSON, CSV and SQL have one null, and estimators tell three apart.
+
+    NAN: NaN, as pandas reads a CSV file: numbers and booleans become floats, and dates have NaT. NA: pandas' NA in a
+    column of a nullable dtype. NONE, NAN_OBJECT and NA_OBJECT: None, NaN or NA in a column of objects, beside numbers
+    and booleans as Python has them.
+    """
+
+    NAN = "nan"
+    NAN_OBJECT = "nan_object"
+    NONE = "none"
+    NA = "na"
+    NA_OBJECT = "na_object"
+
+
 class OutputKind(StrEnum):
     """What a model predicts: one of its `labels`, or a number."""
 
@@ -80,6 +95,7 @@ class Field:
     `format` is the format of numbers or dates in the training file, or None if they were as in JSON and ISO 8601.
     `guessed`: nothing shows the kind; then 0 and 1 are also taken for false and true, and the other way round.
     `naive`: the estimator gets the datetime in UTC, but without a time zone, as pandas reads most dates.
+    `null` is what a null is to the estimator, if the input is nullable.
     """
 
     name: str
@@ -90,6 +106,12 @@ class Field:
     format: Format | None = None
     guessed: bool = False
     naive: bool = False
+    null: Null = Null.NAN
+
+    @property
+    def holds_objects(self) -> bool:
+        """Whether its nulls make its column one of objects or of a nullable dtype, whatever its kind."""
+        return self.nullable and self.null is not Null.NAN
 
 
 @dataclass(frozen=True)
@@ -235,6 +257,7 @@ def _field(read: Reader) -> Field:
         format=None if written is None else Format(read.choice("format", Format)),
         guessed=read.optional("guessed", bool) or False,
         naive=read.optional("naive", bool) or False,
+        null=Null(read.optional_choice("null", Null) or Null.NAN),
     )
 
 

@@ -12,7 +12,7 @@ from contract.errors import MAX_ERRORS, FieldError
 from contract.instances import RepeatedKeys
 from contract.jobs import Value
 from contract.manifest import InputFormat
-from contract.signature import AnswerForm, Field, Format, Kind, Method, Output, RowFormat, Signature
+from contract.signature import AnswerForm, Field, Format, Kind, Method, Null, Output, RowFormat, Signature
 from contract.suggestions import Suggestions
 from contract.values import is_encodable
 from contract.wording import counted, listed, shown
@@ -198,6 +198,7 @@ def _input(old: Field, given: Mapping[str, Any], where: str, errors: _Errors) ->
         format=_format(old, kind, given, where, errors),
         guessed=old.guessed and "kind" not in given and given.get("guessed") is not False,
         naive=_naive(old, kind, given, where, errors),
+        null=(errors.choice(f"{where}.null", given["null"], list(Null)) if "null" in given else None) or old.null,
     )
 
 

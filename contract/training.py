@@ -227,7 +227,8 @@ class RepositoryCommand:
     that no worker can load. EDIT_SIGNATURE publishes `version` again, with `edits` in its signature
     (`contract.signature_edits`). RESTORE_MODEL restores what was removed last, or what was removed with `version`.
     CHANGE_SETTINGS makes `edits` the settings of the model.
-    `versions`: those of Python and the libraries of the sender, if it says so. `before`: the version that the
+    `versions`: those of Python and the libraries of the sender, if it says so. `nulls`: what they were
+    (`contract.signature.Null`) in columns of the sample, by their names. `before`: the version that the
     alias must still name, and `version` of ROLL_BACK the one that must be the previous one, if they are given.
     IMPORT gives the new version `alias` if it passes the gate, which objects to nothing in `accept`, and unless
     `no_promote`.
@@ -248,6 +249,7 @@ class RepositoryCommand:
     edits: Mapping[str, Any] | None = None
     versions: Mapping[str, str] | None = None
     before: int | None = None
+    nulls: Mapping[str, Sequence[str]] | None = None
     training: Mapping[str, Any] | None = None
     accept: Sequence[str] | None = None
     no_promote: bool = False

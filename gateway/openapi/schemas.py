@@ -110,7 +110,7 @@ _KEY = {
 }
 _INPUT = record(
     {"name": TEXT, "kind": {**TEXT, "enum": list(Kind)}, "nullable": BOOLEAN, "categories": nullable(array(TEXT))},
-    {"aliases": array(TEXT), "format": nullable(TEXT), "guessed": BOOLEAN, "naive": BOOLEAN},
+    {"aliases": array(TEXT), "format": nullable(TEXT), "guessed": BOOLEAN, "naive": BOOLEAN, "null": TEXT},
 )
 _OUTPUT = record(
     {"kind": {**TEXT, "enum": list(OutputKind)}, "labels": nullable(array(SCALAR)), "probabilities": BOOLEAN},
@@ -308,10 +308,8 @@ SCHEMAS: Mapping[str, Schema] = {
     "ModelUpload": record(
         {"file": _FILE},
         {
-            "sample": _FILE,
-            "code": _FILE,
-            "signature": _FILE,
-            **dict.fromkeys(("versions", "alias", "promote", "accept"), TEXT),
+            **dict.fromkeys(("sample", "code", "signature"), _FILE),
+            **dict.fromkeys(("versions", "nulls", "alias", "promote", "accept"), TEXT),
         },
     ),
     "ModelVersion": record(_VERSION),

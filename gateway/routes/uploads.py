@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import Blueprint, Response, request
 
 from contract.repository import Repository
+from contract.signature import Null
 from contract.training import RepositoryAction, RepositoryCommand
 from contract.wording import shown
 from gateway.answers import json_response
@@ -40,8 +41,11 @@ _OFF = (
 _PARTS = ("file", "sample", "code", "signature")
 _VERSIONS = "versions"
 """The field with the versions of Python and the libraries that made the file, as an object."""
-_FIELDS = (_VERSIONS, "alias", "promote", "accept")
 _MOST_VERSIONS, _LONGEST_VERSION = 20, 64
+_NULLS = "nulls"
+"""The field with what the nulls in columns of the sample were, as an object of lists."""
+_NULL_WORDS = list(map(str, Null))
+_FIELDS = (_VERSIONS, _NULLS, "alias", "promote", "accept")
 
 
 EDIT_BODY = BodyLimit.of_request(1024)
@@ -136,6 +140,7 @@ def _command(model: str, form: Upload) -> RepositoryCommand:
         signature=form.files.get("signature"),
         upload_name=form.client_names["file"] or None,
         versions=_versions(form.fields[_VERSIONS]) if _VERSIONS in form.fields else None,
+        nulls=_nulls(form.fields[_NULLS]) if _NULLS in form.fields else None,
         **_promotion(form.fields),
     )
 
@@ -150,6 +155,16 @@ def _promotion(fields: Mapping[str, str]) -> dict[str, Any]:
     if problem:
         raise Problem(400, "invalid_parameter", problem)
     return {"alias": alias, "no_promote": promote == "false", "accept": cast("list[str]", accept) or None}
+
+
+def _nulls(text: str) -> dict[str, list[str]]:
+    found = native.json_value(text.encode(errors="replace"))
+    lists = [*found.values()] if isinstance(found, dict) else [None]
+    valid = all(isinstance(held, list) and all(map(_NULL_WORDS.count, held)) for held in lists)
+    if not isinstance(found, dict) or not valid:
+        detail = f'nulls must be an object of lists of {", ".join(Null)} by column, such as {{"city": ["none"]}}'
+        raise Problem(400, "invalid_parameter", detail)
+    return dict(found)
 
 
 def _versions(text: str) -> dict[str, str]:

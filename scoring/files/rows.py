@@ -14,9 +14,9 @@ from contract.errors import FieldError, InvalidInstances
 from contract.instances import Instances, Records
 from contract.jobs import ColumnarRows, Row
 from contract.manifest import InputFormat
-from contract.signature import Field, RowFormat, Signature
+from contract.signature import Field, Kind, RowFormat, Signature
 from scoring.files.plan import Steps
-from scoring.matrix import NUMERIC, by_column
+from scoring.matrix import are_numbers, by_column
 
 _AT_ONCE = 1000
 """Rows that are coerced in one step."""
@@ -121,9 +121,10 @@ def _moved(error: FieldError, rows: int) -> FieldError:
 
 
 def takes_arrays(signature: Signature, input_format: InputFormat) -> bool:
-    """Return whether a column of floats may be an array, with NaN for null: the matrix of objects keeps what it is
-    given."""
-    return input_format is not InputFormat.ARRAY or all(field.kind in NUMERIC for field in signature.inputs)
+    """Return whether a column of floats may be an array, with NaN for null: objects are kept as they are given."""
+    if input_format is InputFormat.ARRAY:
+        return are_numbers(signature)
+    return not any(field.kind is Kind.NUMBER and field.holds_objects for field in signature.inputs)
 
 
 def are_valid(floats: Any, field: Field) -> bool:

@@ -107,22 +107,22 @@ def _reader_of_frame(
     dtype = array_dtype(types, first) if has_kernel else None
     if dtype is None:
         return frame_reader(places, fields, numbers), False
-    return array_reader(places, types, dtype), True
+    return array_reader(places, fields, types, dtype), True
 
 
 def _reader_of_array(
     places: Sequence[int], named: Any, first: Any, has_kernel: bool, signature: Signature, numbers: InputDtype
 ) -> tuple[ColumnReader, bool]:
     """Return the same for an array. One column named alone is an array of one dimension."""
-    dtype = cell_dtype(signature, numbers)
+    dtype, fields = cell_dtype(signature, numbers), [signature.inputs[place] for place in places]
     if np.isscalar(named):
         if has_kernel and dtype is object:
             return itemgetter(places[0]), True
-        read = array_reader(places, [dtype], dtype)
+        read = array_reader(places, fields, [dtype], dtype)
         return (lambda columns: read(columns)[:, 0]), True
     if dtype is object and makes_floats(first) and has_kernel:
-        return array_reader(places, [], np.float64), True
-    return array_reader(places, [dtype] * len(places), dtype), True
+        return array_reader(places, [], [], np.float64), True
+    return array_reader(places, fields, [dtype] * len(places), dtype), True
 
 
 def _dense(step: Any) -> Any:

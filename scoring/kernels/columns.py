@@ -20,11 +20,11 @@ from sklearn.preprocessing import (
 
 from contract.jobs import Value
 from contract.manifest import InputDtype
-from contract.signature import Field, Kind, Signature
+from contract.signature import Field, Kind, Null, Signature
 from scoring import steps
 from scoring.kernels.functions import MOMENT
 from scoring.kernels.kernel import NotCovered
-from scoring.matrix import NUMERIC, column_dtype, to_series
+from scoring.matrix import NULLS, are_numbers, column_dtype, to_series
 
 Columns = Sequence[Sequence[Value]]
 """The values of each input of a model, in the order of its signature. None is null."""
@@ -61,16 +61,18 @@ def array_dtype(types: Sequence[Any], first: Any) -> Any | None:
 
 def cell_dtype(signature: Signature, numbers: InputDtype) -> Any:
     """Return the dtype of the array of all inputs."""
-    return object if any(field.kind not in NUMERIC for field in signature.inputs) else np.dtype(numbers).type
+    return np.dtype(numbers).type if are_numbers(signature) else object
 
 
-def array_reader(places: Sequence[int], types: Sequence[Any], dtype: Any) -> ColumnReader:
-    """Return a reader of the columns at these places, which have these types in a DataFrame, as an array of `dtype`."""
+def array_reader(places: Sequence[int], fields: Sequence[Field], types: Sequence[Any], dtype: Any) -> ColumnReader:
+    """Return a reader of the columns at these places, which are these `fields` and have these types in a DataFrame, as
+    an array of `dtype`."""
+    nulls = [NULLS[field.null] for field in fields]
 
     def read(columns: Columns) -> Any:
         chosen = [columns[place] for place in places]
         if dtype is object:
-            chosen = list(map(_objects, chosen, types))
+            chosen = list(map(_objects, chosen, types, nulls))
         elif dtype is MOMENT:
             chosen = list(map(_without_zone, chosen))
         # pandas has the columns one after the other in memory: the last bit of a product of matrices depends on it.
@@ -97,6 +99,8 @@ def series_reader(place: int, field: Field, numbers: InputDtype) -> ColumnReader
 
 
 def _frame_type(field: Field, numbers: InputDtype) -> Any:
+    if field.holds_objects:
+        return None if field.null is Null.NA or field.kind is Kind.DATETIME else object
     if field.kind is Kind.DATETIME:
         return None if field.naive else MOMENT
     return object if field.kind is Kind.STRING else column_dtype(field, numbers)
@@ -115,12 +119,12 @@ def _is_of_sklearn(estimator: Any) -> bool:
     return estimator is None or type(estimator).__module__.startswith("sklearn.")
 
 
-def _objects(values: Sequence[Value], dtype: Any) -> Sequence[Any]:
-    """Return the values of a column as its Series of this dtype has them."""
+def _objects(values: Sequence[Value], dtype: Any, null: Any) -> Sequence[Any]:
+    """Return the values of a column as its Series of this dtype has them, with `null` among objects."""
     if dtype is not object:
         cells: list[Any] = np.array(values, dtype=dtype).tolist()
         return cells
-    return [np.nan if value is None else value for value in values] if None in values else values
+    return [null if value is None else value for value in values] if None in values else values
 
 
 def _without_zone(values: Sequence[Any]) -> Sequence[str]:

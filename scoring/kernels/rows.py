@@ -64,7 +64,7 @@ class Readers:
         if dtype is None or (names is not None and [*names] != [*self._signature.names]):
             return None
         if dtype in (object, MOMENT):
-            read = array_reader(range(len(types)), types, dtype)
+            read = array_reader(range(len(types)), self._signature.inputs, types, dtype)
             return self._shared(dtype, lambda rows: read(by_column(rows)))
         # In the order in which pandas makes an array of a DataFrame: the last bit of a product depends on it.
         return self._shared(dtype, partial(to_array, dtype=dtype, order="F"))

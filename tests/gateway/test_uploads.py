@@ -83,6 +83,16 @@ def test_a_sample_is_not_needed(client: FlaskClient, trainer: Trainer) -> None:
     assert trainer.commands[0].sample is None
 
 
+def test_what_nulls_were_in_the_sample_goes_to_the_trainer(client: FlaskClient, trainer: Trainer, spool: Path) -> None:
+    nulls = {"city": ["none", "nan_object"], "age": ["na"]}
+    assert client.post(URL, data=form("file", "sample", nulls=json.dumps(nulls))).status_code == 201
+    assert trainer.commands[0].nulls == nulls
+    for wrong in ("[]", '{"city": "none"}', '{"city": ["None"]}', '{"city": [3]}'):
+        body = problem(client.post(URL, data=form("file", nulls=wrong)), 400, "invalid_parameter")
+        assert "nulls must be an object of lists of nan, nan_object, none, na, na_object by column" in body["detail"]
+    assert len(trainer.commands) == 1
+
+
 def test_the_versions_that_made_a_file_go_to_the_trainer(client: FlaskClient, trainer: Trainer, spool: Path) -> None:
     made = {"python": "3.12.1", "scikit-learn": "1.9.1"}
     assert client.post(URL, data=form("file", versions=json.dumps(made))).status_code == 201

@@ -8,7 +8,7 @@ import pytest
 
 from contract.jobs import ColumnarRows, Row
 from contract.manifest import InputDtype, InputFormat
-from contract.signature import Field, Kind, Output, OutputKind, Signature
+from contract.signature import Field, Kind, Null, Output, OutputKind, Signature
 from scoring.matrix import by_column, to_array, to_matrix
 
 
@@ -169,3 +169,39 @@ def test_rows_become_columns_however_many_they_are(count: int) -> None:
     assert [*map(tuple, by_column(rows))] == [tuple(range(count)), tuple(map(str, range(count))), (None,) * count]
     with pytest.raises(ValueError, match=r"zip|shorter|longer"):
         by_column([*rows, (1, "1")])
+
+
+@pytest.mark.parametrize(
+    ("kind", "null", "values", "expected"),
+    [
+        (Kind.STRING, Null.NONE, ["a", None], pd.Series(["a", None], dtype=object)),
+        (Kind.STRING, Null.NONE, [None], pd.Series([None], dtype=object)),
+        (Kind.STRING, Null.NA, ["a", None], pd.Series(["a", pd.NA], dtype="string")),
+        (Kind.STRING, Null.NA_OBJECT, ["a", None], pd.Series(["a", pd.NA], dtype=object)),
+        (Kind.NUMBER, Null.NONE, [1.5, None], pd.Series([1.5, None], dtype=object)),
+        (Kind.NUMBER, Null.NA, [1.5, None], pd.Series([1.5, pd.NA], dtype="Float64")),
+        (Kind.INTEGER, Null.NONE, [2, None], pd.Series([2, None], dtype=object)),
+        (Kind.INTEGER, Null.NA, [2, None], pd.Series([2, pd.NA], dtype="Int64")),
+        (Kind.BOOLEAN, Null.NAN, [True, None], pd.Series([1.0, np.nan])),
+        (Kind.BOOLEAN, Null.NAN_OBJECT, [True, None], pd.Series([True, np.nan], dtype=object)),
+        (Kind.BOOLEAN, Null.NONE, [True, None], pd.Series([True, None], dtype=object)),
+        (Kind.BOOLEAN, Null.NA, [True, None], pd.Series([True, pd.NA], dtype="boolean")),
+    ],
+)
+def test_a_null_is_what_the_field_says(kind: Kind, null: Null, values: list[object], expected: pd.Series) -> None:
+    signed = Signature((Field("f", kind, nullable=True, null=null),), (Output(OutputKind.NUMBER),))
+    rows: list[Row] = [(value,) for value in values]  # type: ignore[misc]
+    column = to_matrix(rows, signed, InputFormat.DATAFRAME)["f"]
+    assert column.dtype == expected.dtype
+    assert list(map(type, column.tolist())) == list(map(type, expected.tolist()))
+    if null is not Null.NAN:
+        (cell,) = to_matrix(rows[-1:], signed, InputFormat.ARRAY)[0]
+        assert type(cell) is type(expected.tolist()[-1])
+
+
+def test_dates_may_have_none_among_objects() -> None:
+    signed = Signature(
+        (Field("f", Kind.DATETIME, nullable=True, naive=True, null=Null.NONE),), (Output(OutputKind.NUMBER),)
+    )
+    column = to_matrix([("2026-01-02T00:00:00+00:00",), (None,)], signed, InputFormat.DATAFRAME)["f"]
+    assert column.tolist() == [pd.Timestamp("2026-01-02"), None]

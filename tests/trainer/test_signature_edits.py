@@ -29,7 +29,7 @@ from contract.errors import Code, ModelgateError
 from contract.manifest import Golden, InputDtype, InputFormat, ModelManifest
 from contract.repository import REPORT_JSON, Repository
 from contract.settings import Settings
-from contract.signature import AnswerForm, Field, Kind, Method, Output, OutputKind, RowFormat, Signature
+from contract.signature import AnswerForm, Field, Kind, Method, Null, Output, OutputKind, RowFormat, Signature
 from contract.signature_edits import edit_signature
 from scoring.artifacts import library_versions, load
 from scoring.predict import Prediction, predict_each
@@ -123,7 +123,7 @@ def test_what_the_model_refuses_is_refused_with_input_and_cause(settings: Settin
     assert said.endswith("leave kind and categories as they are")
     said = refusal(settings, {"inputs": {"x0": {"nullable": True}, "x1": {"kind": "integer"}}})
     assert "does not work with null in 'x0' (ValueError: Input X contains NaN" in said
-    assert said.endswith("leave nullable false")
+    assert said.endswith("leave nullable and null as they are")
 
 
 def test_null_is_taken_where_the_model_takes_it(settings: Settings) -> None:
@@ -135,6 +135,26 @@ def test_null_is_taken_where_the_model_takes_it(settings: Settings) -> None:
     manifest = publish_edited(settings, "m", strict.version, again)
     assert [field.nullable for field in manifest.signature.inputs] == [True, True]
     assert asked(settings, manifest, [(None, None)]).values[0] in (0, 1, 2)
+
+
+def _none_is_one(frame: Any) -> Any:
+    return np.array([[1.0 if value is None else 0.0 for value in row] for row in frame.to_numpy(dtype=object)])
+
+
+def test_an_edit_says_what_a_null_is(settings: Settings) -> None:
+    frame = pd.DataFrame({"plan": pd.Series(["basic", None, "gold", None] * 5, dtype=object)})
+    columns = make_column_transformer((FunctionTransformer(_none_is_one), ["plan"]))
+    model = make_pipeline(columns, LogisticRegression()).fit(frame, ["no", "yes"] * 10)
+    old = imported(settings, model, frame.to_csv(index=False))
+    assert not old.signature.inputs[0].nullable
+    assert any("null in 'plan' is refused: the model answers None, NaN" in warning for warning in old.warnings)
+    new = publish_edited(settings, "m", 1, {"inputs": {"plan": {"nullable": True, "null": "none"}}})
+    assert (new.signature.inputs[0].nullable, new.signature.inputs[0].null) == (True, Null.NONE)
+    assert not any("null in" in warning for warning in new.warnings)
+    rows = [("gold",), (None,)]
+    assert asked(settings, new, rows).values == model.predict(frame[2:4]).tolist()
+    other = publish_edited(settings, "m", new.version, {"inputs": {"plan": {"null": "nan"}}})
+    assert asked(settings, other, rows).values != asked(settings, new, rows).values
 
 
 def _lengths(frame: Any) -> Any:

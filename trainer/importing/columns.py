@@ -9,12 +9,13 @@ from itertools import product
 from typing import Any
 
 from contract.jobs import Value
-from contract.signature import Field, Kind
+from contract.signature import Field, Kind, Null
 from contract.wording import counted, listed, shown
 from trainer.importing import Refused, inputs
 from trainer.importing.contents import Contents
 from trainer.importing.doubts import unknown_kinds
 from trainer.importing.hints import Hint
+from trainer.importing.nulls import PossibleNulls
 from trainer.importing.outputs import classes_of
 from trainer.importing.sample import Sample
 from trainer.importing.words import TEXT
@@ -39,6 +40,7 @@ class Column:
     """Whether all its numbers are whole, so that it may have been fitted on integers."""
     whole: Kind | None
     """INTEGER or NUMBER if the estimator shows which it was fitted on."""
+    nulls: PossibleNulls
     undecided: bool = False
     """Whether the estimator takes several kinds in it and answers differently."""
 
@@ -53,9 +55,10 @@ def columns_of(contents: Contents, sample: Sample | None) -> list[Column]:
 
 def _column(name: str, hint: Hint, contents: Contents, sample: Sample | None) -> Column:
     sample = sample if sample and name in sample.columns else None
-    known = hint.kind or contents.kinds.get(name) or (sample and sample.kind(name))
+    known = hint.kind or contents.kinds.get(name) or (sample and sample.kind(name)) or hint.fill
     kind = known or Kind.NUMBER
     nullable = hint.nullable or bool(sample and sample.nullable(name))
+    sampled = {*sample.nulls.get(name, ())} if sample else set()
     values = hint.values if hint.kind is kind or (hint.kind is None and kind is Kind.NUMBER) else ()
     values = values or MADE_UP[kind]
     aliases = tuple(alias for alias in hint.aliases if alias != name)
@@ -66,10 +69,11 @@ def _column(name: str, hint: Hint, contents: Contents, sample: Sample | None) ->
         values,
         guessed=known is None and hint.whole is None,
         doubtful=kind is Kind.NUMBER
-        and not nullable
+        and sampled != {Null.NAN}  # it makes integers floats
         and name not in contents.kinds
         and (sample.whole(name) if sample else all(float(str(value)).is_integer() for value in values)),
         whole=None if hint.whole is None else Kind.INTEGER if hint.whole else Kind.NUMBER,
+        nulls=PossibleNulls.of(kind, hint, sampled),
     )
 
 

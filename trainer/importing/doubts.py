@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from contract.signature import Signature
+from contract.signature import Null, Signature
 from contract.wording import listed, shown
 
 _EDIT = "with an edited signature (docs/how-to/edit-a-signature.md)"
@@ -14,6 +14,7 @@ _UNDECIDED = ", and its own code takes several"
 _KINDS = re.compile(rf"the types? of .* unknown({_UNDECIDED})?, so (\w+) are assumed", re.DOTALL)
 _WHOLE_NUMBERS = re.compile(r"its answers depend on whether .* written as 1 or as 1\.0,", re.DOTALL)
 _SAMPLED = "the sample has whole numbers"
+_NULLS = re.compile(r"null in .* is refused: the model answers", re.DOTALL)
 _OUTPUTS = re.compile(r"the names of .* outputs are unknown, so they are called", re.DOTALL)
 
 
@@ -44,6 +45,23 @@ def unknown_whole_numbers(names: Sequence[str], sampled: bool) -> str:
     )
 
 
+def unknown_nulls(names: Sequence[str]) -> str:
+    """Return the warning about inputs that are answered differently for None, NaN and NA."""
+    return (
+        f"null in {listed(names)} is refused: the model answers None, NaN and pandas' NA differently, and nothing shows"
+        f" which of them it was fitted on; publish it from Python with its rows (X), or set nullable and null {_EDIT}"
+    )
+
+
+def mixed_nulls(names: Sequence[str], null: Null) -> str:
+    """Return the warning about inputs whose estimator knows several kinds of null, of which a request has one."""
+    known, other = ("None", "NaN") if null is Null.NONE else ("NaN", "pandas' NA")
+    return (
+        f"a null in {listed(names)} reaches the model as {known}; it knows {other}, too, and answers it differently:"
+        " fit it on one of them"
+    )
+
+
 def unknown_outputs(names: Sequence[str]) -> str:
     """Return the warning about outputs with made-up names."""
     return f"the names of its outputs are unknown, so they are called {listed(names)}; rename them {_EDIT}"
@@ -69,13 +87,17 @@ def remaining(warnings: Iterable[str], old: Signature, new: Signature) -> list[s
         before.name: None if before.kind is not after.kind or before.guessed > after.guessed else after.name
         for before, after in zip(old.inputs, new.inputs, strict=True)
     }
+    nulls = {
+        before.name: after.name if (before.nullable, before.null) == (after.nullable, after.null) else None
+        for before, after in zip(old.inputs, new.inputs, strict=True)
+    }
     outputs = {
         str(before.name): after.name if before.name == after.name else None
         for before, after in zip(old.outputs, new.outputs, strict=True)
     }
     found = []
     for warning in warnings:
-        make, names = _doubt(warning, inputs, outputs)
+        make, names = (unknown_nulls, nulls) if _NULLS.match(warning) else _doubt(warning, inputs, outputs)
         doubtful = [name for name in names if shown(name) in warning]
         if make is None or not doubtful or " more" in warning:
             found.append(warning)

@@ -43,9 +43,18 @@ class EditedRows:
         ]
 
     def with_nulls(self, places: Collection[int]) -> list[Row]:
-        """Return rows with null in all inputs at `places` that become nullable; none if there are none."""
-        nulls = {place for place in places if self._fields[place][1].nullable and not self._fields[place][0].nullable}
+        """Return rows with null in all inputs at `places` that become nullable, or whose null becomes another; none if
+        there are none."""
+        nulls = {place for place in places if self._fields[place][1].nullable and self._changes_null(place)}
         return self._with(places, dict.fromkeys(nulls)) if nulls else []
+
+    def has_other_null(self, row: Row) -> bool:
+        """Return whether a null in it is another to the estimator after the edit."""
+        return any(value is None and self._changes_null(place) for place, value in enumerate(row))
+
+    def _changes_null(self, place: int) -> bool:
+        old, new = self._fields[place]
+        return (old.nullable, old.null) != (new.nullable, new.null)
 
     def with_unseen(self, places: Collection[int]) -> list[Row]:
         """Return rows with an unknown text in all inputs at `places` that take any text from now on."""
@@ -93,7 +102,7 @@ class EditedRows:
 
 
 def _takes(field: Field) -> tuple[object, ...]:
-    return field.kind, field.nullable, field.categories, field.naive
+    return field.kind, field.nullable, field.categories, field.naive, field.null
 
 
 def _converted(value: Value, old: Field, new: Field) -> Value | Refusal:

@@ -68,10 +68,12 @@ def examine(
     rows_sha256: str | None = None,
     code: Path | None = None,
     code_sha256: str | None = None,
+    nulls: Mapping[str, Sequence[str]] | None = None,
 ) -> Examined:
-    """Examine a file, with rows to try it on and the code of its classes, if there are any. Raises `Refused` with the
-    cause and what to do, and `MemoryError`. Only bytes with these hashes, in hex, are used."""
-    given = None if rows is None else sample.read(io.BytesIO(_bytes(rows, rows_sha256)))
+    """Examine a file, with rows to try it on and the code of its classes, if there are any. `nulls`: what they were in
+    the columns of these rows (`Null`), if that is known. Raises `Refused` with the cause and what to do, and
+    `MemoryError`. Only bytes with these hashes, in hex, are used."""
+    given = None if rows is None else sample.read(io.BytesIO(_bytes(rows, rows_sha256)), nulls)
     source = None if code is None else _bytes(code, code_sha256)
     data = _bytes(file, sha256)
     artifact_format, plain = _format(file, data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from contract.jobs import Value
-from contract.signature import Kind
+from contract.signature import Kind, Null
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,8 @@ class Hint:
 
     `values` are some that it has seen, or similar ones; `whole`: whether its numbers were integers when it was fitted,
     None if that is unknown; `aliases` are other spellings of its name; `binary`: its numbers may have been booleans.
+    `nulls` are those that it was fitted on, `not_nulls` those that it would know and does not; it replaces `imputed`
+    ones. `fill` is the kind of what it replaces them by.
     """
 
     kind: Kind | None = None
@@ -23,6 +25,10 @@ class Hint:
     whole: bool | None = None
     aliases: tuple[str, ...] = ()
     binary: bool = False
+    nulls: frozenset[Null] = frozenset()
+    not_nulls: frozenset[Null] = frozenset()
+    imputed: frozenset[Null] = frozenset()
+    fill: Kind | None = None
 
     def completed_by(self, other: Hint) -> Hint:
         """Return `self` with unknown parts from `other`, the hint of a later step of the pipeline."""
@@ -35,4 +41,8 @@ class Hint:
             other.whole if self.whole is None else self.whole,
             self.aliases or other.aliases,
             self.binary or other.binary,
+            self.nulls | other.nulls,
+            self.not_nulls | (other.not_nulls - self.imputed),
+            self.imputed | other.imputed,
+            self.fill or other.fill,
         )

@@ -25,7 +25,8 @@ def main(answer_file: IO[str], arguments: Mapping[str, Any]) -> None:
     code = folder / CODE if task.code_sha256 else None
     try:
         if task.edit is None:
-            examined = examine(task.name, folder / FILE, rows, task.sha256, task.sample_sha256, code, task.code_sha256)
+            hashes = (task.sha256, task.sample_sha256, code, task.code_sha256)
+            examined = examine(task.name, folder / FILE, rows, *hashes, task.nulls)
         else:
             examined = try_edit(folder / FILE, SignatureEdit.from_json(task.edit))
         if examined.artifact is not None:

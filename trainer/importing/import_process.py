@@ -10,7 +10,7 @@ import dataclasses
 import json
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,8 @@ class ImportTask:
     """Examine the folder's `FILE` (and `SAMPLE`, `CODE`) as the model `name`, within these limits; 0 MB: no limit.
 
     `sha256` and the others, in hex, are those of the files: other bytes are refused. None: there is no such file.
-    `edit`: `FILE` is the artifact of a version, to be tried under an edited signature (`SignatureEdit`).
+    `nulls`: what they were in the columns of the sample, if that is known. `edit`: `FILE` is the artifact of a version,
+    to be tried under an edited signature (`SignatureEdit`).
     """
 
     name: str
@@ -61,6 +62,7 @@ class ImportTask:
     seconds: int
     memory_mb: int
     file_mb: int
+    nulls: Mapping[str, Sequence[str]] | None = None
     edit: Mapping[str, Any] | None = None
 
 

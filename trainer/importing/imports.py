@@ -12,7 +12,7 @@ import platform
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -58,11 +58,13 @@ def import_file(
     code: Path | None = None,
     forks: Forks | None = None,
     versions: Mapping[str, str] | None = None,
+    nulls: Mapping[str, Sequence[str]] | None = None,
 ) -> ModelManifest:
     """Publish `file` as a version of the model `name`, tried with the rows of the CSV file `sample`. `code` is a file
     of Python with the classes that a pickle names and does not hold. `called`: a name for the file in messages, if its
-    own means nothing to the user. `versions`: those of Python and the libraries that made it, if known. It is examined
-    and verified by `forks`, or else by forks of its own.
+    own means nothing to the user. `versions`: those of Python and the libraries that made it, if known. `nulls`: what
+    they were in the columns of the sample (`Null`), if known. It is examined and verified by `forks`, or else by forks
+    of its own.
 
     No alias moves. Raises `ModelgateError` with the cause and a remedy: `not_signed` where imports have to be
     signed and `signature` is not that of `file`, `sample` and `code`, else `not_published`. Nothing of the file is
@@ -78,7 +80,7 @@ def import_file(
             parts = _copied_parts(settings, folder, file, sample, code)
             check(settings, name, parts, None if signature is None else _signature(signature))
             _check_python(folder / FILE, versions or {})
-            result = _examined(settings, name, parts, folder, f"{called}{_made_with(versions or {})}", own)
+            result = _examined(settings, name, parts, folder, f"{called}{_made_with(versions or {})}", own, nulls)
             artifact = folder / ARTIFACT
             data = (artifact if artifact.exists() else folder / FILE).read_bytes()
             if hashlib.sha256(data).hexdigest() != result.sha256:
@@ -111,9 +113,8 @@ def import_upload(
     code = _spooled(settings, command.code) if command.code else None
     called = _shown(command.upload_name) if command.upload_name else "the file that was sent"
     try:
-        manifest = import_file(
-            settings, command.model, file, sample, signature, called, code, forks, versions=command.versions
-        )
+        told: dict[str, Any] = {"versions": command.versions, "nulls": command.nulls}
+        manifest = import_file(settings, command.model, file, sample, signature, called, code, forks, **told)
         return then(manifest, sample)
     finally:
         for sent in filter(None, (file, sample, signature, code)):
@@ -182,7 +183,13 @@ def copy_sample(settings: Settings, sample: Path, target: Path) -> str:
 
 
 def _examined(
-    settings: Settings, name: str, parts: dict[str, str], folder: Path, called: str, forks: Forks
+    settings: Settings,
+    name: str,
+    parts: dict[str, str],
+    folder: Path,
+    called: str,
+    forks: Forks,
+    nulls: Mapping[str, Sequence[str]] | None,
 ) -> ImportResult:
     """Examine the files in `folder`. Raises `Refused` and OSError."""
     if recognise(folder / FILE) is PICKLE and settings.pickle == "deny":
@@ -190,7 +197,7 @@ def _examined(
     if CODE_PART in parts and settings.pickle == "deny":
         raise Refused("has code beside it, and PICKLE=deny runs none; import the skops file without it")
     limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
-    task = ImportTask(name, parts[PART], parts.get(SAMPLE_PART), parts.get(CODE_PART), *limits)
+    task = ImportTask(name, parts[PART], parts.get(SAMPLE_PART), parts.get(CODE_PART), *limits, nulls)
     result = examine_in_process(folder, task, forks)
     source = f"not known; imported: {result.draft.training_data.source}, from {called}"
     training_data = dataclasses.replace(result.draft.training_data, source=source, fingerprint=parts[PART])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import get_tags
 
-from contract.signature import Kind
+from contract.signature import Kind, Null
 from scoring.sklearn_internals import CATEGORY_ENCODER, FEATURE_COUNT, column_places
 from trainer.importing.hints import Hint
 from trainer.importing.other_libraries import described
@@ -32,6 +32,10 @@ _INSIDE = (
 
 _WHOLE, _FRACTION = re.compile(r"-?(0|[1-9]\d*)"), re.compile(r"-?\d+\.\d+")
 """How Python writes integers and floats."""
+_NULL_WORDS = ("nan", "None", "<NA>")
+"""How it writes nulls."""
+
+_NAN = frozenset({Null.NAN, Null.NAN_OBJECT})
 
 
 def names(estimator: Any, written: Collection[str] = ()) -> tuple[str, ...] | None:
@@ -266,6 +270,7 @@ def _collect_spelling(step: Any, columns: Sequence[int], found: list[Hint]) -> N
 
 
 def _spelt(words: Sequence[Any]) -> Hint:
+    words = [word for word in words if word not in _NULL_WORDS]
     texts = [word for word in words if isinstance(word, str)]
     for whole, pattern in ((True, _WHOLE), (False, _FRACTION)):
         if texts and len(texts) == len(words) and all(map(pattern.fullmatch, texts)):
@@ -292,13 +297,20 @@ def _hint(step: Any, position: int, width: int) -> Hint:
     categories = _attribute(step, "categories_")
     if isinstance(categories, list) and len(categories) == width:
         hint = hint.completed_by(_of_categories(categories[position], _attribute(step, "handle_unknown") == "error"))
+        held, not_held = _nulls(categories[position])
+        known = not_held if _attribute(step, "categories") == "auto" else frozenset[Null]()
+        hint = dataclasses.replace(hint, nulls=held, not_nulls=known)
     if _is_imputer(step):
-        hint = dataclasses.replace(hint, nullable=True)
+        none = frozenset({Null.NONE}) if step.missing_values is None else frozenset[Null]()
+        hint = dataclasses.replace(hint, nullable=True, nulls=none, imputed=none or _NAN)
     for attribute in ("statistics_", "initial_imputer_", "mean_", "center_", "data_min_"):
         numbers = _attribute(step, attribute)
         numbers = _attribute(numbers, "statistics_") if attribute == "initial_imputer_" else numbers
         if isinstance(numbers, np.ndarray) and numbers.shape == (width,):
-            return hint.completed_by(_of_statistic(numbers[position], _spread(step, position, width)))
+            found = _of_statistic(numbers[position], _spread(step, position, width))
+            # What replaces nulls may be of another kind than the column.
+            is_fill = _attribute(step, "strategy") == "constant"
+            return hint.completed_by(Hint(fill=found.kind) if is_fill else found)
     return hint
 
 
@@ -335,8 +347,20 @@ def _of_categories(categories: Any, closed: bool) -> Hint:
     if all(isinstance(value, bool) for value in known):
         return Hint(Kind.BOOLEAN, nullable, values=tuple(known))
     if all(isinstance(value, int | float) for value in known):
-        whole = not nullable and all(isinstance(value, int) for value in known)
+        whole = all(isinstance(value, int) for value in known)
         # The encoder refuses other numbers, so the column holds integers.
         kind = Kind.INTEGER if whole and closed else Kind.NUMBER
-        return Hint(kind, nullable, values=tuple(known[:10] if whole else map(float, known[:10])), whole=whole)
+        values = tuple(known[:10] if whole else map(float, known[:10]))
+        return Hint(kind, nullable, values=values, whole=whole, binary=set(known) <= {0, 1})
     return Hint(nullable=nullable)
+
+
+def _nulls(categories: Any) -> tuple[frozenset[Null], frozenset[Null]]:
+    """Return the nulls among an encoder's categories, and those that are not."""
+    if np.asarray(categories).dtype.kind == "M":  # NumPy lists NaT as None
+        return frozenset(), frozenset()
+    values, is_object = np.asarray(categories).tolist(), np.asarray(categories).dtype.kind == "O"
+    is_text = any(isinstance(value, str) for value in values)
+    nan = Null.NAN_OBJECT if is_object and not is_text else Null.NAN
+    held = frozenset(Null.NONE if value is None else nan for value in values if value is None or value != value)
+    return held, frozenset({*_NAN, Null.NONE}) - held

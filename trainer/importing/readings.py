@@ -25,6 +25,7 @@ from trainer.importing.columns import (
 )
 from trainer.importing.contents import Contents
 from trainer.importing.guesses import other_guesses
+from trainer.importing.nulls import PossibleNulls
 from trainer.importing.other_libraries import described
 from trainer.importing.own_steps import with_tried_kinds
 from trainer.importing.sample import Sample
@@ -37,7 +38,8 @@ GOLDEN_ROWS = 20
 class Reading:
     """One way in which an estimator may take rows. `rows` are some to try it with.
 
-    `doubtful` columns may have been fitted on integers; `shown` has the kinds of numbers that the estimator shows.
+    `doubtful` columns may have been fitted on integers; `shown` has the kinds of numbers that the estimator shows,
+    `nulls` what a null of each column may be.
     """
 
     format: RowFormat
@@ -47,6 +49,7 @@ class Reading:
     doubtful: Collection[str] = ()
     shown: dict[str, Kind] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+    nulls: dict[str, PossibleNulls] = field(default_factory=dict)
 
 
 def readings(contents: Contents, sample: Sample | None) -> Iterator[Reading]:
@@ -96,6 +99,7 @@ def _of_table(contents: Contents, sample: Sample | None) -> Iterator[Reading]:
         columns = with_tried_kinds(estimator, columns, unused)
     doubtful = {column.field.name for column in columns if column.doubtful} if may_matter(estimator) else set()
     shown = {column.field.name: column.whole for column in columns if column.whole}
+    nulls = {column.field.name: column.nulls for column in columns}
     borrowed = [] if sample or contents.columns else borrowed_columns_warnings(estimator)
     of_columns = [*borrowed, *leading_blank_warnings(columns)]
     used = [column for column in columns if column.field.name not in unused]
@@ -110,13 +114,13 @@ def _of_table(contents: Contents, sample: Sample | None) -> Iterator[Reading]:
             for kinds in (fields, *others):
                 rows = _rows_of_columns(kinds, some, sample)
                 warnings = [*of_columns, *unknown_kind_warnings(estimator, some)]
-                yield Reading(RowFormat.TABLE, kinds, input_format, rows, doubtful, shown, warnings)
+                yield Reading(RowFormat.TABLE, kinds, input_format, rows, doubtful, shown, warnings, nulls)
     if sample is None:
         for guess in other_guesses(estimator, columns):
             fields, rows = [column.field for column in guess], _rows_of_columns((), guess, None)
             numbers = doubtful & {column.field.name for column in guess if column.doubtful}
             warnings = [*of_columns, *unknown_kind_warnings(estimator, guess)]
-            yield Reading(RowFormat.TABLE, fields, formats[0], rows, numbers, shown, warnings)
+            yield Reading(RowFormat.TABLE, fields, formats[0], rows, numbers, shown, warnings, nulls)
 
 
 def _formats(estimator: Any) -> list[InputFormat]:

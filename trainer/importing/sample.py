@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import IO
 
 from contract import csv_table
 from contract.csv_cells import NULLS, number_format, without_commas
-from contract.signature import Field, Kind
+from contract.signature import Field, Kind, Null
 from contract.values import Conversion, Refusal
 from contract.wording import listed
 from trainer.importing import Refused
@@ -23,10 +24,12 @@ _WHOLE = re.compile(r"[-+]?\d+")
 
 @dataclass(frozen=True)
 class Sample:
-    """The first rows of a CSV file; cells are text, or None for null."""
+    """The first rows of a CSV file; cells are text, or None for null. `nulls` has what they were in Python, if that is
+    known, of columns by name."""
 
     columns: tuple[str, ...]
     rows: Sequence[Sequence[str | None]]
+    nulls: Mapping[str, Collection[Null]] = field(default_factory=dict)
 
     def kind(self, column: str) -> Kind | None:
         """Return the kind of a column, or None if the column is empty."""
@@ -38,32 +41,33 @@ class Sample:
 
     def only(self, columns: Sequence[str]) -> Sample:
         """Return the sample without its other columns."""
-        return Sample(tuple(columns), list(zip(*map(self.cells, columns), strict=True)))
+        return Sample(tuple(columns), list(zip(*map(self.cells, columns), strict=True)), self.nulls)
 
     def spelt_as(self, names: Sequence[str]) -> Sample:
         """Return the sample with its columns as in `names`, which may have blanks around them."""
         spelling = {name.strip(): name for name in names}
         columns = tuple(name if name in names else spelling.get(name, name) for name in self.columns)
-        return Sample(columns, self.rows)
+        nulls = {name: self.nulls[own] for name, own in zip(columns, self.columns, strict=True) if own in self.nulls}
+        return dataclasses.replace(self, columns=columns, nulls=nulls)
 
     def whole(self, column: str) -> bool:
-        """Return whether all cells are written as whole numbers."""
-        return all(cell is not None and _WHOLE.fullmatch(cell.strip()) for cell in self.cells(column))
+        """Return whether all cells but nulls are written as whole numbers."""
+        return all(cell is None or _WHOLE.fullmatch(cell.strip()) for cell in self.cells(column))
 
     def binary(self, column: str) -> bool:
         """Return whether it has no other cells than 0 and 1."""
         return {cell for cell in self.cells(column) if cell is not None} <= {"0", "1", "0.0", "1.0"}
 
     def nullable(self, column: str) -> bool:
-        return None in self.cells(column)
+        return None in self.cells(column) or column in self.nulls
 
     def cells(self, column: str) -> list[str | None]:
         place = self.columns.index(column)
         return [row[place] for row in self.rows]
 
 
-def read(file: IO[bytes]) -> Sample:
-    """Read a sample. Raises `Refused`."""
+def read(file: IO[bytes], nulls: Mapping[str, Sequence[str]] | None = None) -> Sample:
+    """Read a sample, of which the sender says what `nulls` are. Raises `Refused`."""
     try:
         found = csv_table.read(file, most=MOST_ROWS)
     except csv_table.NotCsv as error:
@@ -77,7 +81,8 @@ def read(file: IO[bytes]) -> Sample:
     _check(header, rows)
     words = [[None if cell in NULLS else cell for cell in column] for column in zip(*rows, strict=True)]
     columns = [without_commas(column, number_format(column, found.separator)) for column in words]
-    return Sample(tuple(header), list(zip(*columns, strict=True)))
+    known = {name: frozenset(map(Null, held)) for name, held in (nulls or {}).items()}
+    return Sample(tuple(header), list(zip(*columns, strict=True)), known)
 
 
 def _check(header: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:

@@ -125,8 +125,17 @@ def tested_rows(estimator: Any, draft: ManifestDraft, sample: Sample) -> Tested 
 def _tested(estimator: Any, draft: ManifestDraft, sample: Sample, values: Sequence[Value]) -> Tested:
     from trainer.training.evaluate import measure  # slow
 
-    known = [place for place, value in enumerate(values) if value is not None]
     signature, output = draft.signature, draft.signature.output
+    refused = [
+        sample.columns.index(field.name)
+        for field in signature.inputs
+        if field.name in sample.columns and not field.nullable
+    ]
+    known = [
+        place
+        for place, row in enumerate(sample.rows)
+        if values[place] is not None and all(row[column] is not None for column in refused)
+    ]
     rows = coerce(Grid(sample.columns, [sample.rows[place] for place in known]), signature).rows
     targets = [values[place] for place in known]
     artifact = draft.artifact

@@ -89,7 +89,7 @@ def _publish(settings: Settings, edit: SignatureEdit, draft: ManifestDraft) -> M
     with import_folder(root) as folder, Forks() as forks:
         (folder / FILE).write_bytes(data)
         limits = (CHECK_TIMEOUT, settings.scorer_memory_mb, settings.model_cache_mb)
-        task = ImportTask(source.name, source.artifact.sha256, None, None, *limits, edit.to_json())
+        task = ImportTask(source.name, source.artifact.sha256, None, None, *limits, edit=edit.to_json())
         found = examine_in_process(folder, task, forks).draft
         draft = dataclasses.replace(
             draft,

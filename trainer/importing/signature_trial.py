@@ -108,7 +108,7 @@ class _Trial:
                 "leave kind and categories as they are",
                 rows.adapted(places),
             ),
-            (f"null in {names}", "leave nullable false", rows.with_nulls(places)),
+            (f"null in {names}", "leave nullable and null as they are", rows.with_nulls(places)),
             (f"a new text in {names}", "leave categories as they are", rows.with_unseen(places)),
         ]
         more = list(rows.with_new_categories(places))
@@ -151,6 +151,8 @@ class _Trial:
         """Raise `Refused` if rows that the edit does not change get other numbers. Names and labels may differ."""
         before = self._old.golden.rows
         same = [row for old, row in zip(before, rows, strict=True) if _text(old) == _text(row)] if before else []
+        if self._rows:
+            same = [row for row in same if not self._rows.has_other_null(row)]
         old = dataclasses.replace(self._old.signature, inputs=self._new.inputs)
         for method in self._old.signature.methods if same else ():
             answers = [self._answers(draft, same, method.name) for draft in (self._old, self._under(old))]

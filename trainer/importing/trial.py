@@ -14,7 +14,7 @@ from scoring.kernels.comparison import compared
 from scoring.predict import Prediction, predict
 from trainer.importing.contents import Contents
 from trainer.importing.float32 import with_float32
-from trainer.importing.nulls import with_nulls_that_work
+from trainer.importing.nulls import choose_nulls, with_nulls_that_work
 from trainer.importing.outputs import DoesNotPredict, with_methods
 from trainer.importing.readings import GOLDEN_ROWS, Reading, readings
 from trainer.importing.sample import Sample
@@ -38,6 +38,8 @@ def try_model(name: str, contents: Contents, sample: Sample | None, artifact_for
         draft = _draft(name, reading, artifact_format)
         draft = with_integers(draft, ()) if integers_matter else draft
         rows = as_requested(draft, reading.rows)
+        nulls = choose_nulls(estimator, draft, rows, reading.nulls, reading.doubtful)
+        draft, rows = nulls.draft, nulls.rows
         try:
             draft = with_float32(estimator, draft, rows)
             draft, of_output = with_methods(estimator, rows, draft)
@@ -45,8 +47,8 @@ def try_model(name: str, contents: Contents, sample: Sample | None, artifact_for
                 estimator, draft, rows, reading.doubtful, reading.shown, sample is not None
             )
             rows = as_requested(draft, rows)[:GOLDEN_ROWS]
-            draft = with_nulls_that_work(estimator, draft, rows)
-            warnings = [*contents.warnings, *of_output, *of_numbers, *reading.warnings]
+            draft = with_nulls_that_work(estimator, draft, rows, nulls.refused)
+            warnings = [*contents.warnings, *of_output, *of_numbers, *nulls.warnings, *reading.warnings]
             return _with_answers(estimator, draft, rows, warnings)
         except DoesNotPredict as error:
             failures.append(error)

@@ -102,7 +102,7 @@ def _permuted(X: Any, place: int, order: Any) -> Any:
     if isinstance(X, np.ndarray):
         changed[:, place] = X[order, place]
     else:
-        changed.isetitem(place, X.iloc[order, place].array)
+        changed.isetitem(place, X.iloc[order, place].set_axis(X.index))  # of an array pandas makes NaN of None
     return changed
 
 

@@ -93,6 +93,8 @@ def publish(
     fields |= {"alias": alias} if alias else {}
     fields |= {} if promote else {"promote": "false"}
     fields |= {"accept": json.dumps(list(accept))} if accept else {}
+    if "sample" in parts and sample is None and (nulls := nulls_of(X)):
+        fields["nulls"] = json.dumps(nulls)
     form = Form(fields, parts)
     with counting(progress, on_sent) as count:
         found: dict[str, Any] = client._connection.request(
@@ -201,7 +203,7 @@ def sample_of(X: Any, y: Any = None) -> bytes | None:
         if not rows or isinstance(rows[0], Mapping):
             return None
         is_text = isinstance(rows[0], str)
-        names = ["text"] if is_text else [f"x{place}" for place in range(len(rows[0]))]
+        names = ["text"] if is_text else [_nameless(place) for place in range(len(rows[0]))]
         columns = [rows] if is_text else [[row[place] for row in rows] for place in range(len(rows[0]))]
     if y is not None and getattr(y, "ndim", 1) == 1:
         target = getattr(y, "name", None) or "target"
@@ -216,7 +218,39 @@ def sample_of(X: Any, y: Any = None) -> bytes | None:
 
 def _cell(value: Any) -> Any:
     value = value.item() if hasattr(value, "item") else value
-    return "" if value is None or value != value or type(value).__name__ in ("NAType", "NaTType") else value
+    return "" if _null(value) else value
+
+
+def _nameless(place: int) -> str:
+    return f"x{place}"
+
+
+def nulls_of(X: Any) -> dict[str, list[str]]:
+    """Return what the nulls are in those columns of a DataFrame or an array that have some: a CSV file has one null,
+    and estimators answer None, NaN and pandas' NA differently."""
+    if hasattr(X, "columns"):
+        columns = {str(name): X[name] for name in X.columns}
+    elif getattr(X, "ndim", 1) == 2 and hasattr(X, "dtype") and not hasattr(X, "toarray"):
+        columns = {_nameless(place): X[:, place] for place in range(X.shape[1])}
+    else:
+        return {}
+    found = {}
+    for name, column in columns.items():
+        values = column[column.isna()] if hasattr(column, "isna") else column[:_SAMPLE]
+        held = {_null(value) for value in values.tolist()} - {""}
+        # Among objects, numbers and booleans are those of Python.
+        among = "_object" if column.dtype == object else ""
+        found[name] = sorted(each if each == "none" else f"{each}{among}" for each in held)
+    return {name: held for name, held in found.items() if held}
+
+
+def _null(value: Any) -> str:
+    """Return what a null is: none, nan or na (of pandas); "" for any other value. NaT is like NaN."""
+    if value is None:
+        return "none"
+    if type(value).__name__ == "NAType":
+        return "na"
+    return "nan" if value != value else ""
 
 
 # The signature
