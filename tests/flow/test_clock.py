@@ -91,6 +91,7 @@ def test_only_creation_times_come_from_a_wall_clock() -> None:
         ("gateway/serving/files.py", "datetime.now(UTC)"),
         ("gateway/protocols/webhooks.py", "datetime.now(UTC)"),
         ("worker/file_sweep.py", "time.time()"),  # the age of a folder without a job; its files have such times
+        ("broker/deliveries.py", "datetime.now(UTC)"),  # when a delivery was given up
         ("broker/schedules.py", "datetime.now(UTC)"),  # a cron expression speaks of the time of day
         ("broker/keys.py", "datetime.now(UTC)"),  # keys expire at a time of day
         ("broker/keys.py", "time.time()"),
