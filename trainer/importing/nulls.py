@@ -64,7 +64,9 @@ class PossibleNulls:
 
     def in_array(self) -> PossibleNulls:
         """Return those of a column of an array, which has no nullable dtype."""
-        return self if self.shown else PossibleNulls(tuple(n for n in self.nulls if n is not Null.NA), shown=False)
+        if self.shown:
+            return self
+        return PossibleNulls(tuple(null for null in self.nulls if null is not Null.NA) or (Null.NAN,), shown=False)
 
 
 @dataclasses.dataclass(frozen=True)
