@@ -35,7 +35,7 @@ _MAX_MARKS = 20_000
 """Lines and parameters in the heads of all parts: a browser sends five for each part."""
 
 _PIECE = 64 * 1024
-"""Bytes of a field that are decoded at once."""
+"""Bytes that are read, and those of a field that are decoded, at once."""
 
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\r\r|\n\n")
 _MARK = re.compile(rb"[\r\n;]")
@@ -68,9 +68,9 @@ class BoundedForms(FormDataParser):
     ) -> tuple[IO[bytes], MultiDict[str, str], MultiDict[str, Any]]:
         """Raises `RequestEntityTooLarge`, and `ValueError` unless it is `silent`."""
         if mimetype == URLENCODED:
-            return stream, self._fields(stream.read()), self.cls()
+            return stream, self._fields(_read(stream)), self.cls()
         if mimetype == MULTIPART:
-            body = stream.read()
+            body = _read(stream)
             _check_heads(body, (options or {}).get("boundary", "").encode())
             stream = BytesIO(body)
         return super().parse(stream, mimetype, content_length, options)
@@ -85,6 +85,11 @@ class BoundedForms(FormDataParser):
             if not self.silent:
                 raise
             return self.cls()
+
+
+def _read(stream: IO[bytes]) -> bytes:
+    """Return a body, read in pieces: a browser shows the answer to one that is too large only if part of it is read."""
+    return b"".join(iter(lambda: stream.read(_PIECE), b""))
 
 
 def _unescaped(text: bytes) -> str:

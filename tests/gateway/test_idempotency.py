@@ -77,7 +77,7 @@ def test_an_invalid_key_is_refused(client: FlaskClient, key: str) -> None:
     [
         {"json": {"a": 1, "b": 3}},
         {"path": "/v1/models/sum@1/predict"},
-        {"path": f"{PREDICT}?x=1"},
+        {"path": f"{PREDICT}?escape=formulas"},
         {"headers": {"Prefer": "handling=lenient"}},
         {"headers": {"Cancel-After": "60"}},
         {"data": b"a,b\n1,2\n", "content_type": "text/csv"},
