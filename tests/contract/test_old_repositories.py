@@ -136,7 +136,9 @@ def test_an_old_manifest_means_the_same_when_it_is_written_anew(shop: Repository
     assert new["artifact"].pop("kernels") is None and new.pop("profile") is None
     assert new == old
     assert signature["outputs"] == [{**old_signature["output"], "scores": False, "name": None, "label_names": None}]
-    assert signature["inputs"] == [{**field, "guessed": False, "naive": False} for field in old_signature["inputs"]]
+    assert signature["inputs"] == [
+        {**field, "guessed": False, "naive": False, "null": "nan"} for field in old_signature["inputs"]
+    ]
     assert [method["name"] for method in signature["methods"]] == ["predict"] and signature["format"] == "table"
 
 

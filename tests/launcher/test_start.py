@@ -45,7 +45,7 @@ def test_listening_to_other_machines_without_keys_is_refused(
     assert main() == 1
     assert capsys.readouterr().err == (
         "modelgate: HOST=0.0.0.0 lets other machines in, and there are no keys to tell them apart;"
-        " set ADMIN_KEY, or ALLOW_ANONYMOUS=1 if that is meant\n"
+        " set ADMIN_KEY or CLOSED=1, or ALLOW_ANONYMOUS=1 if that is meant\n"
     )
 
 

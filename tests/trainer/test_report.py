@@ -34,9 +34,9 @@ from contract.signature import Field, Kind
 from tests.support import PROJECT, numbers
 from tests.trainer.evidences import evidence_of, published
 from trainer.recipe import Candidate
-from trainer.report import Report
 from trainer.report.evidence import Comparison, Evidence, Leak, Outcome
 from trainer.report.importance import importance
+from trainer.report.written import Report
 
 VOID = {"meta", "br"}
 

@@ -213,7 +213,7 @@ def drawn_report(facts: dict[str, Any] | None) -> WriteReport | None:
     """
     if facts is None:
         return None
-    from trainer.report import Report  # slow: it imports matplotlib, which few imports need
+    from trainer.report.written import Report  # slow: it imports matplotlib, which few imports need
 
     try:
         return Report.drawn(facts).write

@@ -25,8 +25,8 @@ from trainer.publishing.promotion import Promote
 from trainer.publishing.publish import PublishRefused, publish
 from trainer.publishing.signing import SigningPolicy
 from trainer.recipe import DataError, Log, Recipe, RecipeError, Run, Table
-from trainer.report import Report
 from trainer.report.evidence import Evidence
+from trainer.report.written import Report
 from trainer.tables import training_rows
 from trainer.tables.field_inference import infer_fields
 from trainer.tables.training_rows import CsvFile, TrainingRows

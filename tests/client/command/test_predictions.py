@@ -87,7 +87,7 @@ def test_a_data_frame_is_submitted_as_it_is_predicted_whatever_version_is_curren
     model = Client(site.gateway.address).model("weighs")
 
     def submitted() -> list[float]:
-        model.submit(frame).wait().download(scored := io.BytesIO())
+        model.submit(frame, output="ndjson").wait().download(scored := io.BytesIO())
         return [json.loads(line)["prediction"] for line in scored.getvalue().splitlines()]
 
     assert submitted() == model.predict(frame).tolist() == [21.0, 43.0]
