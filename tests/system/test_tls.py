@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import socket
 import ssl
 import subprocess
@@ -180,7 +181,7 @@ def test_the_audit_log_names_the_client_and_not_the_proxy(closed: Stack, client:
 
 def test_a_new_certificate_is_used_after_a_reload(closed: Stack, certificates: Path, tmp_path: Path) -> None:
     before = ssl.get_server_certificate(("127.0.0.1", closed.port))
-    (command,) = (line for line in PAGE.splitlines() if "--signal" in line)
+    (command,) = (line for line in PAGE.splitlines() if "kill -USR2" in line)
     (make_certificate(tmp_path) / "models.pem").replace(certificates / "models.pem")
-    closed.compose(*command.removeprefix("$ docker compose ").split())
+    closed.compose(*shlex.split(command.removeprefix("$ docker compose ")))
     until(lambda: ssl.get_server_certificate(("127.0.0.1", closed.port)) != before)
