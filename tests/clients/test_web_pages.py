@@ -134,7 +134,7 @@ BLUE = """() => {
   const { data, width } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   const columns = new Set();
   for (let at = 0; at < data.length; at += 4)
-    if (data[at] === 0x1f && data[at + 1] === 0x6f && data[at + 2] === 0xeb) columns.add(at / 4 % width / width);
+    if (data[at] === 0x1a && data[at + 1] === 0x62 && data[at + 2] === 0xd6) columns.add(at / 4 % width / width);
   return [...columns].sort((one, other) => one - other);
 }"""
 
