@@ -12,7 +12,7 @@ local function enter_lane(owner, host, id, at)
   end
 end
 
--- Takes a delivery from its host: it waits no more.
+-- Removes a delivery from the waiting ones of its host.
 local function leave_lane(owner, host, id)
   if call('ZREM', lane_of(owner, host), id) == 0 then return end
   if call('HINCRBY', WAITING, owner, -1) < 1 then call('HDEL', WAITING, owner) end

@@ -140,7 +140,7 @@ def test_what_was_not_removed_cannot_be_restored(client: FlaskClient, name: str)
 
 
 def test_a_schedule_goes_and_comes_back_with_its_model(client: FlaskClient, redis: Redis) -> None:
-    """Whoever made it, and signed by a gateway: a forged one does not come back."""
+    """A schedule of any owner comes back if a gateway signed it; a forged one does not."""
     schedules = Schedules(redis, SIGNER, timeout=60, result_ttl=60)
     team = replace(EVERYBODY, owner="team", scopes=frozenset({Scope.TRAIN}))
     made = schedules.put("sum", "0 3 * * 1", TrainingRequest("sum", "tabular", path="sum.csv"), team)
