@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow.pyfunc.scoring_server.client as scoring_client
@@ -59,9 +60,9 @@ def test_the_shapes_that_mlflow_reads_and_does_not_write(modelgate: Modelgate, s
     assert invoke(modelgate, "loan", payload)["predictions"] == expected["predictions"]
 
 
-@pytest.fixture(scope="session")
-def of_array(modelgate: Modelgate) -> str:
-    """A model that was fitted on an array, imported through the inbox."""
+@pytest.fixture(scope="module")
+def of_array(modelgate: Modelgate) -> Iterator[str]:
+    """A model that was fitted on an array, imported through the inbox; removed again for the other modules."""
     code = (
         "import joblib, numpy as np; from sklearn.linear_model import LinearRegression as Model; import sys;"
         "X = np.random.default_rng(0).random((20, 4)); joblib.dump(Model().fit(X, X @ [1, 10, 100, 1000]), sys.argv[1])"
@@ -73,7 +74,8 @@ def of_array(modelgate: Modelgate) -> str:
     while requests.get(address, timeout=10).status_code != 200:
         assert time.monotonic() < end, "the inbox does not import"
         time.sleep(0.2)
-    return "of_array"
+    yield "of_array"
+    requests.delete(address, params={"confirm": "of_array"}, timeout=60).raise_for_status()
 
 
 @pytest.mark.parametrize("columns", [[0, 1, 2, 3], [3, 0, 2, 1]], ids=str)

@@ -117,7 +117,7 @@ def test_an_unknown_model_is_refused_in_words(client: InferenceServerClient) -> 
 
 def test_the_repository(client: InferenceServerClient) -> None:
     index = {one["name"]: one for one in client.get_model_repository_index()}
-    assert {"boston", "iris", "loan"} <= set(index)
+    assert set(index) == {"boston", "iris", "loan"}
     assert index["loan"] == {"name": "loan", "version": "1", "state": "READY", "reason": ""}
     client.load_model("loan")
     with pytest.raises(InferenceServerException, match="does not unload models"):
