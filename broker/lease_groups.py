@@ -43,3 +43,8 @@ TRAINERS = LeaseGroup(
 def worker_of(inc: str) -> str:
     """Return the worker of an incarnation (`broker.supervisor.incarnation`)."""
     return inc.rsplit("-", 2)[0]
+
+
+def place_of(inc: str) -> str:
+    """Return the name that the scorers of one slot share, each after the other."""
+    return inc.rpartition("-")[0]

@@ -11,6 +11,7 @@ from redis import Redis
 
 from broker.file_tasks import LANE_BELL
 from broker.job_kinds import PREDICTION
+from broker.lease_groups import place_of
 from broker.outbox import Outbox
 from broker.records import finished, payload_of, plain
 from broker.scripts import Call, Scripts
@@ -151,11 +152,6 @@ class ScorerQueue:
             models = [PREDICTION.model_of(name) for name in names if PREDICTION.owns(name)]
             self._known = (time.monotonic(), models)
         return models
-
-
-def place_of(incarnation: str) -> str:
-    """Return the name that the scorers of one slot share, each after the other."""
-    return incarnation.rpartition("-")[0]
 
 
 def _arguments(limits: BatchLimits) -> tuple[int | str, ...]:

@@ -6,18 +6,23 @@ import platform
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
 
 from broker.job_kinds import PREDICTION, kind_of
-from broker.lease_groups import SCORERS, LeaseGroup, worker_of
+from broker.lease_groups import SCORERS, LeaseGroup, place_of, worker_of
 from broker.records import failed
 from broker.scripts import Scripts
+from broker.timeouts import TIMEOUT_COUNTS
 from contract.errors import Failure
 
 LEASE = 10.0
 """Seconds that an incarnation lives without renewal; renew it every 2."""
+
+_SLOW_COUNTS = 5.0
+"""Seconds for which a worker's report of slow models counts; report them every second."""
 
 _JOBS_PER_CALL = 100
 """Most jobs that one RECONCILE looks at: Redis does nothing else meanwhile."""
@@ -32,6 +37,14 @@ _ALL = "*"
 def incarnation(worker: str, slot: int) -> str:
     """Return a new name for the process in `slot` of `worker`; each fork needs one. `worker` must have no colon."""
     return f"{worker}-{slot}-{secrets.token_hex(4)}"
+
+
+@dataclass(frozen=True)
+class Spared:
+    """The scorer at `place` (`place_of`; '': none) takes no jobs of the slow `models`: so not all scorers do."""
+
+    place: str
+    models: frozenset[str]
 
 
 class Leases:
@@ -82,15 +95,16 @@ class Leases:
 
         It ran the jobs `scored` when it died (None: unknown, so all of them). Each of them counts a death, is taken
         alone from then on, and fails with `LeaseGroup.crashed` at the last death that its group allows. `failure` is
-        the supervisor's reason for killing the process, such as a time-out; a single job in `scored` fails with it at
-        once. Returns by id what became of each job: `queued`, `failed` or `expired`.
+        the time-out for which the supervisor has killed the process; a single job in `scored` fails with it at once.
+        Returns by id what became of each job: `queued`, `failed` or `expired`.
         """
         alone = failure is not None and scored is not None and len(scored) == 1
         group = self._group
         json = failed(failure if failure is not None and alone else group.crashed)
         ids = (_ALL,) if scored is None else scored
         max_deaths = 1 if alone else group.max_deaths
-        answer = self._scripts.run("give_back", group.members, inc, max_deaths, json, *ids)
+        remembered = 0 if failure is None else round(TIMEOUT_COUNTS * 1000)
+        answer = self._scripts.run("give_back", group.members, inc, max_deaths, json, remembered, *ids)
         return {job_id.decode(): became.decode() for job_id, became in zip(answer[::2], answer[1::2], strict=True)}
 
     def reap(self) -> list[str]:
@@ -105,6 +119,14 @@ class Leases:
         group = self._group
         reaped = self._scripts.run("reap", group.max_deaths, failed(group.crashed), group.members)
         return [inc.decode() for inc in reaped]
+
+    def spare(self, queues: Sequence[str], slow: Collection[str], running: Collection[str]) -> Spared:
+        """Report the models that this worker has found `slow`, and the ids of jobs that have been `running` for long.
+        Returns which models are slow, on any worker, and which scorer must take none of them: one of those that serve
+        the same `queues`, if there are several."""
+        report = (",".join(queues), round(_SLOW_COUNTS * 1000), len(slow))
+        inc, *models = self._scripts.run("spare", *report, *slow, *running) or [b""]
+        return Spared(place_of(inc.decode()), frozenset(model.decode(errors="replace") for model in models))
 
     def expire(self) -> None:
         """End queued jobs whose deadline has passed. Call it each second."""

@@ -61,6 +61,7 @@ STATUSES: Mapping[Reason, int] = {
     Reason.ROWS_WAITING_LIMIT: 429,
     Reason.SEVERAL_MODELS: 400,
     Reason.SPOOL_FULL: 507,
+    Reason.TIMED_OUT_TWICE: 422,
     Reason.TOO_MANY_KEYS: 409,
     Reason.TOO_MANY_ROWS: 413,
     Reason.TOO_MANY_SCHEDULES: 409,

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     ROWS_WAITING_LIMIT = "rows_waiting_limit"
     SEVERAL_MODELS = "several_models"
     SPOOL_FULL = "spool_full"
+    TIMED_OUT_TWICE = "timed_out_twice"
     TOO_MANY_KEYS = "too_many_keys"
     TOO_MANY_ROWS = "too_many_rows"
     TOO_MANY_SCHEDULES = "too_many_schedules"

@@ -40,7 +40,8 @@ _SLOW = _Text(64, 16_000)
 _SUBJECTS = _Text(16_384, 114_000)
 _HELD = _Text(131_072, 131_000)
 _USE = _Text(262_144, 262_000)
-_SLOT = 524_288
+_SKIPPED = _Text(524_288, 16_000)
+_SLOT = 540_672
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,14 @@ class ActivityTable:
         """Return the models that the latest process of `slot` has found slow."""
         return set(self._read(slot, _SLOW).split())
 
+    def set_skipped(self, slot: int, models: Collection[str]) -> None:
+        """Record the models of which the process of `slot` must take no jobs."""
+        self._write(slot, _SKIPPED, " ".join(sorted(models)))
+
+    def skipped(self, slot: int) -> frozenset[str]:
+        """Return the models of which the process of `slot` must take no jobs."""
+        return frozenset(self._read(slot, _SKIPPED).split())
+
     def set_held(self, slot: int, models: Iterable[str], size: int) -> None:
         """Record the models that only the process of `slot` holds, and their bytes in memory."""
         self._write(slot, _HELD, " ".join(models))
@@ -133,8 +142,8 @@ class ActivityTable:
         return frozenset(self._read(slot, _HELD).split())
 
     def held_revision(self, slot: int) -> int:
-        """Return a number that changes with `held`."""
-        return self._revision(slot, _HELD)
+        """Return a number that changes with `held` and `skipped`."""
+        return self._revision(slot, _HELD) + self._revision(slot, _SKIPPED)
 
     def held_size(self, slot: int) -> int:
         """Return the bytes in memory of the models in `held`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from broker.scorer import place_of
+from broker.lease_groups import place_of
 from worker.activity import ActivityTable
 from worker.model_cache import ModelCache
 
@@ -50,12 +50,11 @@ class Homes:
 
     def _find(self, cache: ModelCache) -> Mapping[str, str]:
         here = {name for name, _ in cache.own}
-        # One scorer never takes slow models, although it may hold some.
-        slow = set().union(*map(self._activities.slow_models, [*self._places, self._slot]))
         return {
             model: place
             for slot, place in self._places.items()
             if self._activities.busy_for(slot) < _STUCK
-            for model in self._activities.held(slot) - here - slow
+            # One scorer never takes slow models, although it may hold some.
+            for model in self._activities.held(slot) - here - self._activities.skipped(slot)
             if not cache.shares(model)
         }

@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from broker.lease_groups import place_of
 from broker.load_status import STARTS_THREADS, LoadFailure
+from broker.supervisor import Spared
 from contract.errors import Code, Failure
 from contract.settings import MB
 from runtime.backoff import Backoff
@@ -146,6 +148,21 @@ class ProcessPool:
         """Return the bytes in memory of the models that all scorers share, and of those that single ones hold."""
         own = sum(self._activities.held_size(slot) for slot in self.scorers)
         return self._activities.shared_size(self._template_slot), own
+
+    def slow_models(self) -> set[str]:
+        """Return the models that the scorers have found slow."""
+        return set().union(*map(self._activities.slow_models, self.scorers))
+
+    def running_for(self, seconds: float) -> list[str]:
+        """Return the jobs, or tasks of files, that have been at one step for longer than `seconds`."""
+        slow = [slot for slot in self.scorers if self._activities.busy_for(slot) > seconds]
+        found = [activity for activity in map(self._activities.current, slow) if activity]
+        return [subject for activity in found for subject in activity.subjects]
+
+    def spare(self, spared: Spared) -> None:
+        """Let the one scorer take no slow models, if it is one of these, and all others every model."""
+        for slot, scorer in self.scorers.items():
+            self._activities.set_skipped(slot, spared.models if place_of(scorer.inc) == spared.place else ())
 
     def problems(self) -> list[str]:
         """Return what is wrong with the processes, in sentences. Any thread may call it."""

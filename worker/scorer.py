@@ -156,9 +156,7 @@ def run_scorer(
     # LightGBM gets arrays, which take less time, and would warn of each.
     warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
     pace = Pace(settings.batch_ms)
-    slow_models = SlowModels(
-        activities, slot, settings.workers, pace, lambda: settings.worker_models or repository.names()
-    )
+    slow_models = SlowModels(activities, slot, pace, lambda: settings.worker_models or repository.names())
     homes = Homes(activities, slot, settings.workers, inc)
     use = ModelUse(activities, slot)
 

@@ -35,6 +35,9 @@ log = logging.getLogger("worker")
 _TICK = 0.1
 """Seconds after which the loop runs when nothing happens."""
 
+_LONG = 1.0
+"""Seconds of one step of a job after which its model counts as slow."""
+
 _LOOP_TIMEOUT = 120.0
 """Seconds that one turn of the loop may take: more than Redis can delay it."""
 
@@ -55,6 +58,7 @@ class Supervisor:
         self._settings = settings
         self._health_socket = health_socket
         self._host = socket.gethostname()
+        self._queues = PREDICTION.queues(settings.worker_models or None)
         # It has to notice that Redis hangs well before its leases end.
         connection = connect(settings.redis_url, socket_timeout=2, resends=1)
         self._leases = Leases(connection, lease=lease)
@@ -72,6 +76,7 @@ class Supervisor:
         self._duties.add(_TICK, self._warm_up)
         self._duties.add(lease / 10, self._renew)
         self._duties.add(lease / 5, self._reap)
+        self._duties.add(1, self._spare)
         self._duties.add(1, self._leases.expire)
         self._duties.add(1, Room(connection).make)
         self._duties.add(_TICK, self._leases.reconcile_in_parts)
@@ -132,8 +137,7 @@ class Supervisor:
     def _register(self) -> None:
         for scorer in self._pool.scorers.values():
             if scorer.pid and not scorer.registered:
-                queues = PREDICTION.queues(self._settings.worker_models or None)
-                self._leases.register(scorer.inc, host=self._host, pid=scorer.pid, queues=queues)
+                self._leases.register(scorer.inc, host=self._host, pid=scorer.pid, queues=self._queues)
                 self._pool.activate(scorer)
 
     def _give_back(self) -> None:
@@ -148,6 +152,9 @@ class Supervisor:
         for inc in self._leases.renew(list(alive)):
             log.warning("scorer %s lost its lease and is restarted", inc)
             alive[inc].kill()
+
+    def _spare(self) -> None:
+        self._pool.spare(self._leases.spare(self._queues, self._pool.slow_models(), self._pool.running_for(_LONG)))
 
     def _warm_up(self) -> None:
         """Load the versions that the trainer requests before it moves an alias, and report which are loaded.

@@ -18,6 +18,7 @@ from broker.keys import KEYS
 from broker.lease_groups import worker_of
 from broker.load_status import WORKERS, LoadFailure, failures_key, parse_failures, status_key
 from broker.scripts import Call, Scripts
+from broker.timeouts import TIMEOUTS, timed_out
 from broker.webhooks import DUE, ENDED, MOST_WAITING, WAITING, seconds_late
 
 ROOM_AGAIN = 0.95
@@ -32,8 +33,8 @@ class SystemHealth:
     workers whose scorers have leases, but that have reported nothing for some seconds. `full_queues`: models whose
     queue is full. `failures`: versions that workers cannot load. `slow_disk`: whether jobs wait for Redis' disk before
     they are accepted. `keys`: API keys, valid or expired. `webhooks_late`: seconds since a webhook should have been
-    sent. `webhooks_full`: owners of which so many webhooks wait that further ones are given up. `lost`: whether the
-    connection broke."""
+    sent. `webhooks_full`: owners of which so many webhooks wait that further ones are given up. `timed_out`: models
+    whose rows have timed out lately. `lost`: whether the connection broke."""
 
     fault: RedisFault | None
     repairs: bool = False
@@ -45,6 +46,7 @@ class SystemHealth:
     keys: int = 0
     webhooks_late: float = 0.0
     webhooks_full: Collection[str] = ()
+    timed_out: Collection[str] = ()
     lost: bool = False
 
 
@@ -83,12 +85,13 @@ class HealthCheck:
             repairs = True
             incs, names = ([name.decode(errors="replace") for name in found] for found in (incs, workers))
             slow_disk = self._waits_for_the_disk()
-            *answers, first_end = self._scripts.attempt(
+            *answers, timeouts, first_end = self._scripts.attempt(
                 [
                     *(("EXISTS", f"mg:lease:{inc}") for inc in incs),
                     *(("EXISTS", status_key(name)) for name in names),
                     *(("GET", failures_key(name)) for name in names),
-                    ("LINDEX", ENDED, 0),  # a worker may have made it something else
+                    ("ZRANGE", TIMEOUTS, 0, -1, "WITHSCORES"),  # a worker may have made it and the next something else
+                    ("LINDEX", ENDED, 0),
                 ]
             )
             self._scripts.checked(answers)
@@ -104,9 +107,21 @@ class HealthCheck:
         silent = sorted(unheard & {worker_of(inc) for inc in alive})
         full, failures = self._full_queues(rows), parse_failures(found)
         fault = FULL if self._full else None
-        late = seconds_late(first_end, turn, time[0] + time[1] / 1_000_000)
+        now = time[0] + time[1] / 1_000_000
         too_many = sorted(owner.decode() for owner, count in waiting.items() if int(count) >= MOST_WAITING)
-        return SystemHealth(fault, True, len(alive), silent, full, failures, slow_disk, keys, late, too_many)
+        return SystemHealth(
+            fault,
+            True,
+            len(alive),
+            silent,
+            full,
+            failures,
+            slow_disk,
+            keys,
+            seconds_late(first_end, turn, now),
+            too_many,
+            timed_out(timeouts, now),
+        )
 
     def _waits_for_the_disk(self) -> bool:
         """Write as a prediction does."""

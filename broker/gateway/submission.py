@@ -14,9 +14,10 @@ _MICROSECONDS = 1_000_000
 
 
 class Limit(StrEnum):
-    """A limit that refuses a job: the rows that may wait for a model, or a limit of its key
-    (`contract.keys.Limits`)."""
+    """What refuses a job: its rows, which have timed out twice lately; the rows that may wait for a model; or a limit
+    of its key (`contract.keys.Limits`)."""
 
+    TIMED_OUT = "timed_out"
     QUEUE = "queue"
     ROWS_WAITING = "rows_waiting"
     JOBS_IN_FLIGHT = "jobs_in_flight"

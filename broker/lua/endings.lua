@@ -108,6 +108,13 @@ local conclude
 
 local function file_of(task) return string.match(task.q, ':(.*)') end
 
+-- The model of a prediction, a file or a task of one; nil if there is no such job.
+local function model_of(id)
+  local q = fields_of(id, 'origin')[1]
+  if q and kind_of(q).task then q = fields_of(file_of({ q = q }), 'origin')[1] end
+  return q and string.match(q, '^[^:]*:([^:]*)')
+end
+
 -- Forgets the tasks of a file, also those that scorers own, and takes it from the bulk lane.
 local function drop_tasks(file)
   local list, wip = 'rq:queue:file-task:' .. file, 'rq:wip:file-task:' .. file

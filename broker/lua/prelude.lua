@@ -18,6 +18,9 @@
 --                '+': several owners have had jobs at once
 --   mg:rate:<key>:<model>  STRING, µs: the time at which the rows that the key has sent are paid for
 --   mg:deadlines, mg:deadlines:trainer  ZSET id -> ms, of the scorers' and of the trainers' jobs
+--   mg:slow  ZSET model -> ms until which it counts as slow   mg:slow:<queues>  STRING, while several scorers serve them
+--   mg:timeouts  ZSET model -> ms until which its last time-out
+--                counts                mg:timeouts:<model>  ZSET hash of rows, '2:' .. hash for a second time -> ms likewise
 --   mg:incs, mg:trainers  SET of inc  mg:lease:<inc>  STRING, its ms        mg:held:<inc>  ZSET id -> position
 --   mg:lane  ZSET file -> turn, of the files that have a task to hand out    mg:bell:lane  LIST
 --   mg:held:files  ZSET file -> 1: those that run; `files` is the holder of each
@@ -180,6 +183,9 @@ local function read(id)
     rows = whole(f[11]) or 0, deadline = whole(f[12]), deaths = whole(f[13]) or 0, webhook = f[14],
     idempotency = f[15] }
 end
+
+-- What mg:timeouts:<model> knows the rows of a prediction by. `data` is RQ's.
+local function hash_of(version, data) return redis.sha1hex(version .. ' ' .. data) end
 
 -- The indexes of ended jobs, by who has seen them. An entry moves at most once, from the first to another one.
 local SEEN = { 'ended', 'fetched', 'delivered' }

@@ -1,6 +1,6 @@
 -- SUBMIT: jobs of one key enter the queue of their model and owner, unless it is full or a limit of the key is reached.
 --
--- Writes rq:job:<id>, rq:queue:<q>, rq:queues (SET), the deadlines, mg:rate:<key>:<model>,
+-- Reads mg:timeouts:<model>. Writes rq:job:<id>, rq:queue:<q>, rq:queues (SET), the deadlines, mg:rate:<key>:<model>,
 -- mg:idempotency:<owner>:<hash>; mg:rows, mg:ready, mg:owners:<base>, mg:turn and the bells.
 -- ARGV: q, model, timeout (s), result TTL (s), most rows that may wait for the model, most rows that an owner may have
 --   waiting for each row that is free (its first row only needs a free one); the id of the key, and its limits ('' for
@@ -9,8 +9,8 @@
 --   ms after which it expires unless it has started (or ''), the ids of its request (or ''), further fields of
 --   rq:job:<id> (a JSON object of texts, or '').
 -- Returns syncing(), and for each job 1 (accepted, now or before: repeating is harmless), what `earlier` answers for one
---   with the field `idempotency`, or the limit that refuses it: 'queue', 'rows_waiting', 'jobs_in_flight' or
---   'rows_per_second'. If the key has a limit of rows a second, each of these is in a list with: rows that may be sent
+--   with the field `idempotency`, or what refuses it: 'timed_out' (its rows have, twice), or the limit 'queue',
+--   'rows_waiting', 'jobs_in_flight' or 'rows_per_second'. If the key has a limit of rows a second, each of these is in a list with: rows that may be sent
 --   now, µs until the rows of a whole second may, µs until this job may.
 -- A full Redis refuses it: its first write is an HSET.
 local SECOND = 1000000
@@ -19,6 +19,7 @@ local q, model, timeout, ttl, most, per_free = ARGV[1], ARGV[2], ARGV[3], ARGV[4
 local most_waiting, most_in_flight, rate = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local kind, base = kind_of(q)
 local rate_key = 'mg:rate:' .. ARGV[7] .. ':' .. model
+local timed_out = call('EXISTS', 'mg:timeouts:' .. model) == 1
 local answers, ids, added, charged = {}, {}, 0, false
 
 local mine, others = tonumber(call('HGET', 'mg:rows', q) or '0'), 0
@@ -32,6 +33,13 @@ local in_flight = most_in_flight and call('LLEN', 'rq:queue:' .. q) + call('ZCAR
 -- (ITU-T I.371), less the time of this script.
 local ahead = rate and math.max(0, tonumber(call('GET', rate_key) or '0') - now())
 
+-- Whether these rows have timed out twice lately.
+local function took_too_long(version, data)
+  -- A worker may have made the key something else.
+  local until_ms = redis.pcall('ZSCORE', 'mg:timeouts:' .. model, '2:' .. hash_of(version, data))
+  return type(until_ms) == 'string' and tonumber(until_ms) > now_ms()
+end
+
 for at = FIRST, #ARGV, EACH do
   local id, rows, answer = ARGV[at], tonumber(ARGV[at + 2]), 1
   -- µs until the rate allows these rows: while they are within a second, or, if they are more, once nothing is ahead.
@@ -44,6 +52,8 @@ for at = FIRST, #ARGV, EACH do
     answer = 1
   elseif known then
     answer = known
+  elseif timed_out and took_too_long(ARGV[at + 3], ARGV[at + 4]) then
+    answer = 'timed_out'
   elseif left < 0 or q ~= base and waiting > math.max(1, per_free * left) then
     answer = 'queue'
   elseif most_waiting and waiting > most_waiting then

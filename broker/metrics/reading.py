@@ -23,6 +23,7 @@ from broker.metrics.table import COUNTS, METRICS, MODEL_COUNTS, PREFIX, TRAFFIC,
 from broker.presence import GATEWAYS
 from broker.schedules import KEY as SCHEDULES
 from broker.scripts import Call, Scripts, Step
+from broker.timeouts import TIMEOUTS, timed_out
 from broker.webhooks import DUE, ENDED, WAITING, seconds_late
 
 Labels = tuple[str, ...]
@@ -90,6 +91,7 @@ class MetricsReader:
             ("SMEMBERS", WORKER_NAMES),
             ("ZRANGE", GATEWAYS, 0, -1, "WITHSCORES"),
             ("HGETALL", SCHEDULES),
+            ("ZRANGE", TIMEOUTS, 0, -1, "WITHSCORES"),
             ("LINDEX", ENDED, 0),
             ("LLEN", ENDED),
             ("HGETALL", WAITING),
@@ -102,9 +104,10 @@ class MetricsReader:
         now, memory, persistence, replication, *members, gateways, schedules = self._scripts.checked(
             list(islice(answers, 9))
         )
-        webhooks = list(islice(answers, 4))
+        timeouts, *webhooks = islice(answers, 5)
         sizes = [size or 0 for size in self._scripts.checked(list(islice(answers, len(ours) + len(sample))))]
         snapshot = Snapshot()
+        snapshot.values[table.TIMED_OUT] = {(model,): 1 for model in timed_out(timeouts, now[0])}
         _add_webhooks(snapshot, webhooks, now[0] + now[1] / 1_000_000)
         for metric, labels in _FROM_ZERO:
             snapshot.values[metric][labels] = 0

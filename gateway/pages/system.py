@@ -22,6 +22,7 @@ ALERTS = {
     "missing_trainers": "A trainer is missing",
     "missing_workers": "A worker is missing",
     "model_hangs": "A model is slow or hangs",
+    "model_times_out": "Rows of a model time out",
     "model_not_loaded": "A model cannot be loaded",
     "no_key": "No key",
     "no_model": "No model",

@@ -14,6 +14,7 @@ from broker.faults import FULL
 from broker.gateway.jobs import Jobs
 from broker.gateway.submission import Limit, Submission
 from broker.idempotency import Conflict, IdempotencyConflict
+from broker.timeouts import TIMEOUT_COUNTS
 from contract.coercion import coerce
 from contract.errors import Failure
 from contract.instances import Instances
@@ -186,6 +187,8 @@ class Predictor:
     def _refused(self, job: PredictionJob, by: Limit | Conflict, submission: Submission) -> Exception:
         if isinstance(by, Conflict):
             return IdempotencyConflict(by)
+        if by is Limit.TIMED_OUT:
+            return _timed_out_twice(job)
         return self._queue_full(job.model) if by is Limit.QUEUE else self._over_limit(job, by, submission)
 
     def check_size(self, rows: int, caller: Key) -> None:
@@ -247,6 +250,17 @@ def unknown_method(model: ModelManifest, method: str) -> Refusal:
         f" send the rows to /v1/models/{model.name}/{methods[0]}"
     )
     return Refusal(Reason.UNKNOWN_METHOD, detail, methods=methods)
+
+
+def _timed_out_twice(job: PredictionJob) -> Refusal:
+    one = len(job.rows) == 1
+    detail = (
+        f"{'this row' if one else 'these rows together'} took longer than PREDICT_TIMEOUT with version {job.version} of"
+        f" {job.model!r}, twice, so {'it is' if one else 'they are'} refused until {TIMEOUT_COUNTS / 60:g} minutes have"
+        f" passed since; {'send other values' if one else 'find the row that hangs, one at a time'}, or ask for a"
+        " version that answers"
+    )
+    return Refusal(Reason.TIMED_OUT_TWICE, detail)
 
 
 def _retry_after(seconds: float | None, otherwise: int) -> int:

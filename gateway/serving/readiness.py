@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from broker.faults import UNAVAILABLE
 from broker.gateway.health import SystemHealth
+from broker.timeouts import TIMEOUT_COUNTS
 from broker.webhooks import MOST_WAITING
 from contract.repository import Repository
 
@@ -177,6 +178,12 @@ def _why_degraded(health: SystemHealth) -> list[Reason]:
     for model in health.full_queues:
         detail = f"the queue of {model!r} is full (MAX_QUEUE_ROWS), so predictions with this model are refused"
         reasons.append(Reason("queue_full", detail, {"model": model}))
+    for model in health.timed_out:
+        detail = (
+            f"rows of {model!r} took longer than PREDICT_TIMEOUT in the last {TIMEOUT_COUNTS / 60:g} minutes: one"
+            " scorer takes none of them"
+        )
+        reasons.append(Reason("model_times_out", detail, {"model": model}))
     if health.webhooks_late > WEBHOOKS_LATE:
         late = f"{health.webhooks_late:.0f} s ago"
         detail = f"a webhook should have been sent {late}: the service events is away or behind, or Redis is full"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, inf
@@ -13,7 +13,7 @@ from broker.idempotency import Conflict
 from broker.job_kinds import PREDICTION
 from broker.lease_groups import SCORERS
 from broker.scorer import BatchLimits
-from contract.errors import Failure
+from contract.errors import Code, Failure
 from contract.jobs import PredictionJob, PredictionOutcome
 from contract.quotas import PER_FREE
 
@@ -56,6 +56,10 @@ class Life:
             self.holder = self.outcome = None
 
 
+def _sent(job: PredictionJob) -> tuple[str, int, str]:
+    return job.model, job.version, repr(job.rows)
+
+
 @dataclass
 class Reference:
     """The expected state after the calls so far. Each method is a transition and returns the expected answer."""
@@ -78,6 +82,8 @@ class Reference:
     held: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     incs: set[str] = field(default_factory=set)
     leases: set[str] = field(default_factory=set)
+    timeouts: Counter[tuple[str, int, str]] = field(default_factory=Counter)
+    """Time-outs of single jobs by what they were sent: model, version and rows."""
     ended: list[str] = field(default_factory=list)
     """Ids whose end should have been published since the last check."""
 
@@ -122,7 +128,8 @@ class Reference:
         for job in sorted(jobs, key=lambda job: groups.index((job.model, job.caller.id))):
             life = Life(job, told=job.reply_to is not None, deadline=job.expires_after is not None)
             known = job.id in self.lives and self.lives[job.id].status not in ("vanished", "deleted")
-            limit = None if known else self.earlier(job.idempotency) or self._refusal(life)
+            twice = Limit.TIMED_OUT if self.timeouts[_sent(job)] > 1 else None
+            limit = None if known else self.earlier(job.idempotency) or twice or self._refusal(life)
             if not known and limit is None:
                 self.lives[job.id] = life
                 self.queues[life.queue].append(job.id)
@@ -265,6 +272,9 @@ class Reference:
     def give_back(
         self, inc: str, scored: Collection[str], failure: Failure, most_deaths: int = SCORERS.max_deaths
     ) -> dict[str, str]:
+        if failure.code == Code.TIMEOUT and len(scored) == 1:
+            (alone,) = (self.lives[job_id] for job_id in scored)
+            self.timeouts[_sent(alone.job)] += alone.status != "vanished"
         became, rows = dict[str, str](), defaultdict[str, int](int)
         for job_id in reversed(self.held.pop(inc, [])):
             if not self.owns(inc, job_id):

@@ -163,6 +163,20 @@ def test_another_scorer_goes_on_with_the_task_of_a_dead_one(
     nothing_is_left(redis)
 
 
+def test_a_task_that_times_out_makes_its_model_slow(
+    redis: Redis, files: FileJobs, leases: Leases, lanes: list[FileTasks]
+) -> None:
+    planned(files, lanes[0], "f", 2)
+    task = taken(lanes[0])
+    leases.give_back("w-0-x", [task.id], Failure(Code.TIMEOUT, "too long"))
+    model = task.asked.model
+    assert leases.spare(["predict:*"], (), ()).models == {model}
+    assert redis.keys(f"mg:timeouts:{model}") == []
+    redis.delete("mg:timeouts")
+    planned(files, lanes[1], "g", 2)
+    assert leases.spare(["predict:*"], (), [taken(lanes[1]).id]).models == {model}, "it has been running for long"
+
+
 def test_a_chunk_that_kills_three_scorers_fails_its_file_and_names_the_rows(
     redis: Redis, files: FileJobs, jobs: Jobs, leases: Leases, lanes: list[FileTasks]
 ) -> None:

@@ -38,6 +38,8 @@ BUGS = [
     ("submit", "elseif most_in_flight and in_flight + #ids >= most_in_flight", "elseif false"),
     ("take", "one.start = one.start + math.max(size, 1)", ""),
     ("endings", "call('EXPIRE', job.key, job.ttl)", ""),
+    ("give_back", "if call('ZSCORE', key, rows) then", "if true then"),
+    ("submit", "elseif timed_out and took_too_long(ARGV[at + 3], ARGV[at + 4]) then", "elseif false then"),
     ("earlier", "return made == id and 1 or 'same ' .. made", "return nil"),
 ]
 FILE_BUGS = [

@@ -280,6 +280,19 @@ def test_webhooks_that_nobody_sends_and_too_many_of_an_owner_degrade(client: Fla
     ready_with(client, "ok")
 
 
+def test_a_model_whose_rows_time_out_degrades(client: FlaskClient, redis: Redis) -> None:
+    Leases(redis).register("w-0-test")
+    redis.zadd("mg:timeouts", {"sum": (time.time() + 600) * 1000, "past": (time.time() - 1) * 1000})
+    client.get("/v1/models")
+    (reason,) = ready_with(client, "model_times_out")["reasons"]
+    assert reason["model"] == "sum" and "in the last 10 minutes: one scorer takes none of them" in reason["detail"]
+    assert 'modelgate_model_timed_out{model="sum"} 1' in client.get("/metrics").text
+    redis.delete("mg:timeouts")
+    ready_with(client, "ok")
+    redis.set("mg:timeouts", "what a worker garbles counts as none")
+    ready_with(client, "ok")
+
+
 def test_a_closed_gateway_without_any_key_degrades(client: FlaskClient, redis: Redis) -> None:
     Leases(redis).register("w-0-test")
     ready_with(client, "ok")

@@ -16,6 +16,9 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
+from broker.scorer import BatchLimits, ScorerQueue
+from broker.supervisor import Leases
+from contract.errors import Code, Failure
 from contract.settings import MB, Settings
 from contract.signature import Field, Kind
 from gateway import forms
@@ -147,6 +150,18 @@ def test_a_full_queue_is_503_with_retry_after_and_queues_nothing(client: FlaskCl
     problem(response, 503, "queue_full")
     assert int(response.headers["Retry-After"]) >= 1
     assert redis.llen("rq:queue:predict:sum") == 1
+
+
+def test_rows_that_have_timed_out_twice_are_422(client: FlaskClient, redis: Redis) -> None:
+    leases = Leases(redis)
+    for inc in ("w-0-x", "w-0-y"):
+        job_id = client.post(PREDICT, json=GOOD).get_json()["id"]
+        leases.register(inc)
+        assert ScorerQueue(redis, inc).take(BatchLimits())
+        leases.give_back(inc, [job_id], Failure(Code.TIMEOUT, "scoring took longer than 30 s"))
+    body = problem(client.post(PREDICT, json=GOOD), 422, "timed_out_twice")
+    assert body["detail"].startswith("this row took longer than PREDICT_TIMEOUT with version 1 of 'sum', twice")
+    assert client.post(PREDICT, json=[GOOD] * 2).status_code == 202
 
 
 def test_redis_away_is_503_with_retry_after(settings: Settings) -> None:

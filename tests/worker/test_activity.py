@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
-from tests.support import Sum, numbers, write_version
 from worker.activity import ActivityTable
 from worker.pace import Pace
 from worker.slow_models import SlowModels
@@ -60,40 +58,36 @@ def test_the_ids_of_the_largest_batch_fit(activities: ActivityTable) -> None:
 
 
 class TestSlowModels:
-    """Two scorers; `a` has the first slot."""
+    """A scorer in the second slot; the supervisor reads and writes the table."""
 
     @pytest.fixture(autouse=True)
-    def scorers(self, activities: ActivityTable, models: Path) -> None:
-        for name in ("quick", "slow"):
-            write_version(models, name, Sum(), numbers("x"))
+    def scorer(self, activities: ActivityTable) -> None:
         self.served = {"quick", "slow"}
-        self.paces = [Pace(50), Pace(50)]
-        self.a, self.b = (SlowModels(activities, slot, 2, self.paces[slot], lambda: self.served) for slot in (0, 1))
+        self.pace = Pace(50)
+        self.slow_models = SlowModels(activities, 1, self.pace, lambda: self.served)
 
-    def test_the_first_scorer_skips_models_that_any_scorer_has_found_slow(self) -> None:
-        assert self.a.skipped() == set()
-        self.paces[1].record("slow", 1, 1, 1000)
-        assert self.b.skipped() == set()
-        assert self.a.skipped() == {"slow"}
-        self.paces[1].record("slow", 1, 1, 1)
-        self.b.skipped()
-        assert self.a.skipped() == set()
+    def test_a_scorer_tells_what_it_has_found_slow(self, activities: ActivityTable) -> None:
+        self.pace.record("slow", 1, 1, 1000)
+        assert self.slow_models.skipped() == set()
+        assert activities.slow_models(1) == {"slow"}
+        self.pace.record("slow", 1, 1, 1)
+        self.slow_models.skipped()
+        assert activities.slow_models(1) == set()
 
-    def test_no_model_is_skipped_if_all_are_slow(self) -> None:
+    def test_it_skips_what_its_supervisor_says(self, activities: ActivityTable) -> None:
+        activities.set_skipped(1, {"slow"})
+        assert self.slow_models.skipped() == {"slow"}
+        activities.set_skipped(1, ())
+        assert self.slow_models.skipped() == set()
+
+    def test_no_model_is_skipped_if_all_are_slow(self, activities: ActivityTable) -> None:
         self.served = {"slow"}
-        self.paces[1].record("slow", 1, 1, 1000)
-        self.b.skipped()
-        assert self.a.skipped() == set()
+        activities.set_skipped(1, {"slow"})
+        assert self.slow_models.skipped() == set()
 
     def test_a_new_scorer_knows_the_slow_models_of_its_predecessor(self, activities: ActivityTable) -> None:
-        self.paces[1].record("slow", 1, 1, 1000)
-        self.b.skipped()
+        self.pace.record("slow", 1, 1, 1000)
+        self.slow_models.skipped()
         pace = Pace(50)
-        SlowModels(activities, 1, 2, pace, lambda: self.served)
+        SlowModels(activities, 1, pace, lambda: self.served)
         assert pace.slow == {"slow"}
-
-    def test_a_lone_scorer_takes_everything(self, activities: ActivityTable) -> None:
-        pace = Pace(50)
-        lone = SlowModels(activities, 0, 1, pace, lambda: self.served)
-        pace.record("slow", 1, 1, 1000)
-        assert lone.skipped() == set()

@@ -74,10 +74,9 @@ def test_a_scorer_that_is_stuck_is_no_home(activities: ActivityTable, loader: Mo
     assert second.find() == {"a": "some-worker-0"}
 
 
-def test_a_slow_model_has_no_home(activities: ActivityTable, loader: ModelLoader) -> None:
-    """The scorer in the first slot may hold it but never takes it."""
+def test_a_scorer_is_no_home_of_a_model_that_it_must_not_take(activities: ActivityTable, loader: ModelLoader) -> None:
     first, second = (Place(activities, loader, slot) for slot in (0, 1))
-    activities.set_slow_models(1, {"a"})
+    activities.set_skipped(0, {"a"})
     first.load("a")
     assert second.find() == {}
 

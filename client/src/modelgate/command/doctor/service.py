@@ -41,6 +41,7 @@ _REPAIRS: Mapping[str, str] = {
     "no_worker": "start one: `make up` does, or `docker compose up -d worker`; if it ends again, read its log",
     "worker_silent": "read the log of the worker; it goes on once the machine is less busy, or is replaced",
     "queue_full": "wait, start more workers, or raise MAX_QUEUE_ROWS",
+    "model_times_out": "find the row and its caller in the log of the worker, or give the model a worker of its own",
     "webhooks_late": "start the service events, or read its log; free memory of Redis if it is full",
     "webhooks_full": "repair the receiver, or let an admin delete what waits: DELETE /v1/deliveries?owner=NAME",
     "model_not_loaded": "read the reason; publish the model again, or go back: `modelgate rollback MODEL`",

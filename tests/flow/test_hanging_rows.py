@@ -1,0 +1,79 @@
+"""Rows that never return: their model cannot occupy every scorer, and the caller of others waits for none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from broker.lease_groups import place_of
+from broker.scripts import source
+from contract.jobs import PredictionJob, Status
+from tests.flow import estimators
+from tests.flow.estimators import HANGS
+from tests.flow.workers import WorkerCluster, worker_cluster
+from tests.support import numbers, redis_server, until, write_version
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[WorkerCluster]:
+    models = tmp_path / "models"
+    write_version(models, "hangs", estimators.Poisonable(0, 0), numbers("a"), by_value=True)
+    write_version(models, "quick", estimators.Slow(0), numbers("a"), by_value=True)
+    with redis_server(tmp_path) as url, worker_cluster(url, models, tmp_path) as cluster:
+        yield cluster
+
+
+def workers_know(cluster: WorkerCluster) -> None:
+    """Wait until each worker has asked twice what is slow, so that its scorers know the first answer."""
+    script = f"EVALSHA {source('spare')[1]}"
+    with cluster.redis.monitor() as monitor:
+        asked = (entry for entry in islice(monitor.listen(), 20_000) if script in entry["command"])
+        times = sum(1 for _ in islice(asked, 2 * len(cluster.workers) + 1))
+    assert times > 2 * len(cluster.workers)
+
+
+def hanging(cluster: WorkerCluster, *names: str) -> list[str]:
+    """Submit jobs that hang, each of other rows; return their ids."""
+    jobs = [
+        PredictionJob(name, "2026-01-02T03:04:05.000006Z", "hangs", 1, [[HANGS], [float(number)]])
+        for number, name in enumerate(names)
+    ]
+    assert all(submission.accepted for submission in cluster.jobs.submit(jobs))
+    return list(names)
+
+
+def quick_ones_are_answered(cluster: WorkerCluster, prefix: str) -> None:
+    for number in range(5):
+        (job,) = cluster.ended(cluster.submit("quick", [1.0], f"{prefix}{number}-"))
+        assert job.status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rows_that_hang_leave_a_scorer_to_other_models(cluster: WorkerCluster, workers: int) -> None:
+    for number in range(workers):
+        cluster.start(f"w{number}", workers=2 // workers, predict_timeout=1000).ready(2 // workers)
+    (first,) = hanging(cluster, "first")
+    cluster.running(first)
+    until(lambda: cluster.redis.exists("mg:slow"), "it counts as slow")
+    workers_know(cluster)
+    others = hanging(cluster, *"abcd")
+    quick_ones_are_answered(cluster, "quick")
+    assert {job.status for job in cluster.read(*others)} == {Status.QUEUED}
+    assert cluster.read(first)[0].status is Status.RUNNING
+
+
+def test_after_a_time_out_rows_that_come_at_once_do_not_hang_all_scorers(cluster: WorkerCluster) -> None:
+    worker = cluster.start(predict_timeout=2).ready()
+    first = cluster.ended(hanging(cluster, "first", "second"))
+    assert {job.error.code for job in first if job.error} == {"timeout"}
+    worker.ready()
+    workers_know(cluster)
+    places = set()
+    for job in cluster.ended(hanging(cluster, *"abc")):
+        assert job.error and job.error.code == "timeout"
+        places.add(place_of(cluster.ended_by(job.id)))
+    assert len(places) == 1, "the other scorer was left to other models"
+    quick_ones_are_answered(cluster, "quick")
