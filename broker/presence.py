@@ -1,16 +1,23 @@
-"""Each gateway says every few seconds that it is alive, so that the others know when one is gone."""
+"""Each gateway says every few seconds that it is alive, so that the others know when one is gone. Gateways and workers
+report their processes that are stuck."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from broker.scripts import Call
 
 GATEWAYS = "mg:gateways"
 """The key of the gateways, by the time of their last report (ms)."""
 
+STUCK = "mg:stuck"
+"""The key of the processes that make no progress, by the time of their last report (ms)."""
+
 _EVERY = 3.0
+
+_STUCK_FOR = 5.0
+"""Seconds that a report of a stuck process holds."""
 
 
 class Presence:
@@ -26,3 +33,20 @@ class Presence:
             return ()
         self._due = now + _EVERY
         return [Call("report_gateway", [self._gateway])]
+
+
+class StuckProcesses:
+    """A source of the outbox of a gateway process or a supervisor."""
+
+    def __init__(self, find: Callable[[], Sequence[str]]) -> None:
+        """`find` names the processes that make no progress."""
+        self._find = find
+
+    def steps(self) -> Sequence[Call]:
+        found = self._find()
+        return [Call("report_stuck", found)] if found else ()
+
+
+def stuck_at(reports: Iterable[tuple[bytes, float]], now: float) -> list[str]:
+    """Return the processes that are stuck at `now`, in seconds. `reports` are the entries of `STUCK`."""
+    return sorted(process.decode(errors="replace") for process, at in reports if now - at / 1000 <= _STUCK_FOR)

@@ -67,6 +67,8 @@ class ProcessPool:
         """Scorers by slot."""
         self.exits: list[ScorerExit] = []
         """Scorers that ended with jobs in their hands; the supervisor gives these back and removes the entry."""
+        self.stuck: list[str] = []
+        """The idle processes that have made no progress for a third of the time after which they are restarted."""
         self._selector = selector
         self._template_slot = scorers
         self._activities = ActivityTable.create(scorers + 1)
@@ -328,16 +330,25 @@ class ProcessPool:
 
     def _kill_stuck(self) -> None:
         """Kill the idle processes that have made no progress for long. An activity has its own limit."""
+        self.stuck = []
         for scorer in self.scorers.values():
             activity = self._activities.current(scorer.slot)
             silent = scorer.silence.seconds((self._activities.beats(scorer.slot), activity, scorer.registered))
-            if scorer.registered and not scorer.killed and activity is None and silent > self._stuck_after:
+            if not scorer.registered or scorer.killed or activity:
+                continue
+            if silent > self._stuck_after / 3:
+                self.stuck.append(f"the scorer {scorer.inc}")
+            if silent > self._stuck_after:
                 log.warning("scorer %s has made no progress for %.0f s and is restarted", scorer.inc, silent)
                 scorer.kill()
         beats, activity = self._activities.beats(self._template_slot), self._activities.current(self._template_slot)
         silent = self._template_silence.seconds((beats, activity))
         limit = self._stuck_after if beats != self._template_beats else _START_TIMEOUT
-        if self._template and activity is None and silent > limit:
+        if self._template is None or activity:
+            return
+        if silent > limit / 3:
+            self.stuck.append("the template")
+        if silent > limit:
             log.warning("the template has made no progress for %.0f s and is restarted", silent)
             self._template_silence = Silence()
             self._template.kill()

@@ -18,6 +18,7 @@ from broker.job_kinds import PREDICTION
 from broker.lease_groups import SCORERS
 from broker.load_status import LoadStatus, LoadStatusPublisher
 from broker.outbox import Outbox
+from broker.presence import StuckProcesses
 from broker.room import Room
 from broker.supervisor import LEASE, Leases, incarnation
 from contract.settings import Settings
@@ -68,6 +69,7 @@ class Supervisor:
         self._pool = ProcessPool(settings.workers, self._selector, stuck_after)
         self._outbox = Outbox(connection)
         self._outbox.add_source(WorkerCounts(self._pool, lambda: self._identity.name).steps)
+        self._outbox.add_source(StuckProcesses(self._stuck).steps)
         self._stop_by: float | None = None
         self._duties = Duties("the supervisor", log)
         self._duties.add(0, self._claim_name)
@@ -96,6 +98,9 @@ class Supervisor:
             for key, _ in self._selector.select(_TICK):
                 key.data()
         self._pool.stop_template()
+
+    def _stuck(self) -> list[str]:
+        return [f"{process} of the worker {self._identity.name!r}" for process in self._pool.stuck]
 
     def _new_incarnation(self, slot: int) -> str:
         return incarnation(self._identity.name or "", slot)

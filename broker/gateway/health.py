@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from broker.job_kinds import PREDICTION
 from broker.keys import KEYS
 from broker.lease_groups import worker_of
 from broker.load_status import WORKERS, LoadFailure, failures_key, parse_failures, status_key
+from broker.presence import STUCK, stuck_at
 from broker.scripts import Call, Scripts
 from broker.timeouts import TIMEOUTS, timed_out
 from broker.webhooks import DUE, ENDED, MOST_WAITING, WAITING, seconds_late
@@ -30,7 +31,8 @@ refuses the next, while results expire."""
 class SystemHealth:
     """What Redis tells. `fault`: why it refuses predictions (None: it takes them). `repairs`: whether it
     accepts commands that free memory or repair, such as a rollback. `workers`: scorers that are alive. `silent`:
-    workers whose scorers have leases, but that have reported nothing for some seconds. `full_queues`: models whose
+    workers whose scorers have leases, but that have reported nothing for some seconds. `stuck`: processes of gateways
+    and workers that make no progress. `full_queues`: models whose
     queue is full. `failures`: versions that workers cannot load. `slow_disk`: whether jobs wait for Redis' disk before
     they are accepted. `keys`: API keys, valid or expired. `webhooks_late`: seconds since a webhook should have been
     sent. `webhooks_full`: owners of which so many webhooks wait that further ones are given up. `timed_out`: models
@@ -40,6 +42,7 @@ class SystemHealth:
     repairs: bool = False
     workers: int = 0
     silent: Collection[str] = ()
+    stuck: Sequence[str] = ()
     full_queues: Collection[str] = ()
     failures: Mapping[str, LoadFailure] = field(default_factory=dict)
     slow_disk: bool = False
@@ -69,7 +72,7 @@ class HealthCheck:
     def _look(self) -> SystemHealth:
         repairs = False
         try:
-            _, incs, workers, rows, keys, memory, time, turn, waiting = self._scripts.send(
+            _, incs, workers, rows, keys, memory, time, turn, waiting, stuck = self._scripts.send(
                 [
                     Call("try_write", ["repair"]),
                     ("SMEMBERS", PREDICTION.group.members),
@@ -80,6 +83,7 @@ class HealthCheck:
                     ("TIME",),
                     ("ZRANGE", DUE, 0, 0, "WITHSCORES"),
                     ("HGETALL", WAITING),
+                    ("ZRANGE", STUCK, 0, -1, "WITHSCORES"),
                 ]
             )
             repairs = True
@@ -114,6 +118,7 @@ class HealthCheck:
             True,
             len(alive),
             silent,
+            stuck_at(stuck, now),
             full,
             failures,
             slow_disk,

@@ -20,7 +20,7 @@ from broker.load_status import WORKERS as WORKER_NAMES
 from broker.load_status import failures_key, memory_key, parse_failures
 from broker.metrics import table
 from broker.metrics.table import COUNTS, METRICS, MODEL_COUNTS, PREFIX, TRAFFIC, TRAFFIC_STEPS, CountedBy, Metric, Type
-from broker.presence import GATEWAYS
+from broker.presence import GATEWAYS, STUCK, stuck_at
 from broker.schedules import KEY as SCHEDULES
 from broker.scripts import Call, Scripts, Step
 from broker.timeouts import TIMEOUTS, timed_out
@@ -90,6 +90,7 @@ class MetricsReader:
             ("SMEMBERS", TRAINERS.members),
             ("SMEMBERS", WORKER_NAMES),
             ("ZRANGE", GATEWAYS, 0, -1, "WITHSCORES"),
+            ("ZRANGE", STUCK, 0, -1, "WITHSCORES"),
             ("HGETALL", SCHEDULES),
             ("ZRANGE", TIMEOUTS, 0, -1, "WITHSCORES"),
             ("LINDEX", ENDED, 0),
@@ -101,8 +102,8 @@ class MetricsReader:
             *(Call("survey", group) for group in groups),
         ]
         answers = iter(self._scripts.attempt(steps))
-        now, memory, persistence, replication, *members, gateways, schedules = self._scripts.checked(
-            list(islice(answers, 9))
+        now, memory, persistence, replication, *members, gateways, stuck, schedules = self._scripts.checked(
+            list(islice(answers, 10))
         )
         timeouts, *webhooks = islice(answers, 5)
         sizes = [size or 0 for size in self._scripts.checked(list(islice(answers, len(ours) + len(sample))))]
@@ -120,6 +121,7 @@ class MetricsReader:
         _add_redis(snapshot, memory, persistence, shares)
         if snapshot.values[table.AOF_WRITTEN].get((), 1):  # else no lease is renewed, and nobody knows who lives
             self._add_processes(snapshot, *members)
+            snapshot.values[table.STUCK][()] = len(stuck_at(stuck, now[0]))
             since = (now[0] - _SILENT) * 1000
             # The gateway that asks is alive, whether or not it has reported.
             alive = {

@@ -241,6 +241,7 @@ TRAINERS = _gauge("trainers", "Trainer processes with a lease, by state: busy or
 ALIVE = _gauge(
     "alive", "Processes that are alive, by kind: gateways, workers, trainers or replicas (of Redis).", "kind"
 )
+STUCK = _gauge("stuck_processes", "Processes of gateways and workers that make no progress.")
 EXPECTED = _gauge("expected", "Processes that should be alive, by kind (EXPECTED_GATEWAYS and so on).", "kind")
 MODELS = _gauge("models", "Models with a current version.")
 VERSIONS = _gauge("model_versions", "Published versions, by model.", "model")

@@ -27,6 +27,7 @@ ALERTS = {
     "no_key": "No key",
     "no_model": "No model",
     "no_worker": "No worker",
+    "process_stuck": "A process is stuck",
     "queue_age": "Predictions wait for long",
     "queue_full": "A queue is full",
     "redis_70_percent": "Redis is filling up",

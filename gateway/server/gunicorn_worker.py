@@ -16,6 +16,7 @@ from gateway.door.connections import ClientTimeouts, Connection, NextRequest, Ph
 from gateway.exchange import Exchange, current
 from gateway.server import heads
 from gateway.server.chunks import Chunks
+from gateway.server.heartbeat import Heartbeat
 from gateway.server.responses import NOSNIFF, OneWrite
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,8 @@ class GatewayWorker(GeventWorker):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.tmp.close()
+        self.tmp = Heartbeat(self.cfg)
         self.wsgi: Any = None  # a stop may come before gunicorn has loaded the application
         self._connections: dict[Any, Connection] = {}
         self._stopping_since: float | None = None

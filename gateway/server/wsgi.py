@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gc
+import socket
 
 from flask import Flask
 
+from broker.presence import StuckProcesses
 from contract.settings import Settings
 from gateway.app import create_app
 from gateway.exchange import log_context
 from gateway.pages.layout import compile_templates
+from gateway.server import heartbeat
 from runtime import logs
 
 GARBAGE = 20_000
@@ -18,7 +21,11 @@ GARBAGE = 20_000
 
 def application() -> Flask:
     logs.add_context(log_context)
-    app = create_app(Settings.from_environ())
+    settings = Settings.from_environ()
+    app = create_app(settings)
+    name = f"{socket.gethostname()}:{settings.port}"
+    stuck = StuckProcesses(lambda: [f"{process} of the gateway {name!r}" for process in heartbeat.stuck()])
+    app.extensions["outbox"].add_source(stuck.steps)
     app.extensions["outbox"].start()
     app.extensions["traffic_recorder"].start()
     app.extensions["watch_keys"]()

@@ -53,6 +53,7 @@ class Reason:
 _WITHOUT_NAMES: Mapping[str, str] = {
     "no_model": "the model repository holds no model",
     "worker_silent": "a worker has reported nothing for some seconds: its jobs may wait",
+    "process_stuck": "a process has made no progress for some seconds: requests or jobs of it may wait",
     "queue_full": "the queue of a model is full (MAX_QUEUE_ROWS), so predictions with this model are refused",
     "model_not_loaded": "a version cannot be loaded",
     "webhooks_full": "too many webhooks of an owner wait, so further ones are given up",
@@ -175,6 +176,9 @@ def _why_degraded(health: SystemHealth) -> list[Reason]:
     for worker in health.silent:
         detail = f"the worker {worker!r} has reported nothing for some seconds: its jobs may wait"
         reasons.append(Reason("worker_silent", detail, {"worker": worker}))
+    for process in health.stuck:
+        detail = f"{process} has made no progress for some seconds: requests or jobs of it may wait"
+        reasons.append(Reason("process_stuck", detail, {"process": process}))
     for model in health.full_queues:
         detail = f"the queue of {model!r} is full (MAX_QUEUE_ROWS), so predictions with this model are refused"
         reasons.append(Reason("queue_full", detail, {"model": model}))

@@ -48,6 +48,7 @@ def test_the_dashboard_shows_every_metric() -> None:
         "modelgate_model_not_loaded",
         "modelgate_model_timed_out",
         "modelgate_schedule_failed",
+        "modelgate_stuck_processes",
     }, "some of them are alerts alone"
 
 

@@ -75,17 +75,17 @@ def markdown(row: Row) -> str:
         f"{row.lost + row.wrong + row.stuck}",
         f"{row.longest_gap:.1f} s",
         f"{row.recovered_after:.1f} s",
-        row.ready.replace("; try again", ""),
-        code(row.system),
-        code(row.metric),
-        code(row.alert),
-        code(LINE_HEAD.sub("", row.line)[:120]),
+        *(cell(row, where) for where in ("ready", "system", "metric", "alert", "log")),
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def code(text: str) -> str:
-    return f"`{text}`" if text else "–"
+def cell(row: Row, where: str) -> str:
+    sign = row.signs.get(where)
+    if sign is None:
+        return row.fault.silent
+    text = LINE_HEAD.sub("", sign.text)[:120].replace("; try again", "")
+    return f"{text if where == 'ready' else f'`{text}`'}, {sign.after:.0f} s"
 
 
 def say(text: str) -> None:

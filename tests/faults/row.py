@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -22,6 +22,21 @@ WAIT = 8
 """Seconds that a client waits for its answer: less than the longest fault, more than any answer takes otherwise."""
 
 
+NAMED_WITHIN = 60.0
+"""Seconds within which all signs of a fault must be seen."""
+
+ALERTED_AFTER = 30.0
+"""Seconds that most alerts wait before they fire: what is over by then needs none."""
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A text that names the fault, and the seconds until it was seen; of an alert, until it fires at most."""
+
+    text: str
+    after: float
+
+
 @dataclass
 class Row:
     """Figures of a fault; `untrue`: why the row does not hold."""
@@ -36,12 +51,14 @@ class Row:
     stuck: int = 0
     longest_gap: float = 0.0
     recovered_after: float = 0.0
-    ready: str = ""
-    metric: str = ""
-    line: str = ""
-    system: str = ""
-    alert: str = ""
+    signs: dict[str, Sign] = field(default_factory=dict)
+    """What was seen of the fault, by where: `ready`, `system`, `metric`, `alert` or `log`."""
     untrue: list[str] = field(default_factory=list)
+
+    @property
+    def named(self) -> bool:
+        """Whether everything has been seen that the fault must show."""
+        return self.signs.keys() >= self.fault.signs.keys()
 
 
 def run(fault: Fault, stage: Stage) -> Row:
@@ -58,9 +75,8 @@ def run(fault: Fault, stage: Stage) -> Row:
                 group.until_more(20, "before the fault", lambda answer: answer.accepted)
             witness.begin()
             with fault.cause(stage):
-                _linger(stage, witness.began + fault.noticed_after)
-                _see(row, witness, groups)
-                _linger(stage, witness.began + fault.seconds)
+                _watch(row, witness)
+                _judge(row, witness)
             repaired = time.monotonic()
             until(stage.whole, f"everything serves again: {stage.readiness()}", 60)
             row.recovered_after = time.monotonic() - repaired
@@ -71,36 +87,70 @@ def run(fault: Fault, stage: Stage) -> Row:
     return row
 
 
-def _linger(stage: Stage, end: float) -> None:
-    """Let the fault last until `end`, in monotonic seconds, and restart what dies meanwhile."""
-    while time.monotonic() < end:
-        stage.keep()
+def _watch(row: Row, witness: Witness) -> None:
+    """Let the fault last until all its signs were seen, and restart what dies meanwhile."""
+    look = witness.began
+    while (elapsed := time.monotonic() - witness.began) < row.fault.seconds or not row.named:
+        if elapsed > NAMED_WITHIN:
+            return
+        witness.stage.keep()
+        if time.monotonic() >= look:
+            _note_signs(row, witness)
+            look = time.monotonic() + 1
         time.sleep(0.05)
 
 
-def _see(row: Row, witness: Witness, groups: Sequence[Clients]) -> None:
-    """Note what an operator sees `noticed_after` seconds after the fault."""
-    probes, lines = witness.seen(time.monotonic()), witness.new_lines()
-    said, now = in_words(probes), metrics(witness.stage)
-    moved, codes, alerts = witness.moved(now), witness.stage.system(), firing(witness.metrics, now)
-    row.system, row.alert = _first(row.fault.system, codes), _first(row.fault.alert, alerts)
-    if row.fault.system and not row.system:
-        row.untrue.append(f"/v1/system has {codes}, and not {row.fault.system}")
-    if row.fault.alert and not row.alert:
-        row.untrue.append(f"the alert {row.fault.alert} would not fire, but {alerts}")
-    if not row.fault.alert and alerts:
-        row.untrue.append(f"alerts would fire: {alerts}")
-    row.ready = _first(row.fault.ready, said)
-    row.metric, row.line = _first(row.fault.metric, moved), _first(row.fault.log, lines)
-    if not row.ready:
-        row.untrue.append(f"/health/ready said {said}, and not {row.fault.ready}")
-    if row.fault.metric and not row.metric:
-        row.untrue.append(f"no series {row.fault.metric} among those that moved: {moved}")
-    if row.fault.log and not row.line:
-        row.untrue.append(f"no line of the logs has {row.fault.log}: {lines[:3]}")
+def _note_signs(row: Row, witness: Witness) -> None:
+    """Note the signs that are seen now for the first time."""
+    signs, fault = row.signs, row.fault
+    for probe in witness.seen(time.monotonic()):
+        if "ready" in fault.signs and re.search(fault.ready, probe.words):
+            signs.setdefault("ready", Sign(probe.words, probe.moment - witness.began))
+    now = metrics(witness.stage)
+    texts = {"system": witness.stage.system(), "metric": witness.moved(now), "log": witness.new_lines()}
+    elapsed = time.monotonic() - witness.began
+    for where, found in texts.items():
+        if where not in signs and (text := _first(fault.signs.get(where, ""), found)):
+            signs[where] = Sign(text, elapsed)
+    if "metric" in signs and "alert" not in signs and fault.alert:
+        for alert, seconds in firing(witness.metrics, now).items():
+            if re.search(fault.alert, alert):
+                signs.setdefault("alert", Sign(alert, elapsed + seconds))
+
+
+def _judge(row: Row, witness: Witness) -> None:
+    """Note what an operator did not see, or saw without a reason."""
+    fault, probes = row.fault, witness.seen(time.monotonic())
+    now, said = metrics(witness.stage), in_words(probes)
+    found = {
+        "ready": said,
+        "system": witness.stage.system(),
+        "metric": witness.moved(now),
+        "alert": [*firing(witness.metrics, now)],
+        "log": witness.new_lines(),
+    }
+    for where, pattern in fault.signs.items():
+        if where not in row.signs:
+            row.untrue.append(f"{where} has {found[where][:20]}, and not {pattern}")
+    late = {where: sign.after for where, sign in row.signs.items() if sign.after > NAMED_WITHIN}
+    row.untrue += [f"{where} took {seconds:.0f} s" for where, seconds in late.items()]
+    if not fault.alert and not _soon(witness, lambda: not firing(witness.metrics, metrics(witness.stage))):
+        row.untrue.append(f"alerts would fire: {found['alert']}")
+    if not fault.ready and not _soon(witness, lambda: witness.probes[-1].words == "200 ok"):
+        row.untrue.append(f"/health/ready said {said}")
     slowest = max((probe.seconds for probe in probes if probe.status), default=0.0)
     if slowest > 2.5:
         row.untrue.append(f"/health/ready took {slowest:.1f} s")
+
+
+def _soon(witness: Witness, condition: Callable[[], bool]) -> bool:
+    """Return whether the condition holds before an alert fires that waits for half a minute."""
+    while not condition():
+        if time.monotonic() - witness.began > ALERTED_AFTER:
+            return False
+        witness.stage.keep()
+        time.sleep(0.2)
+    return True
 
 
 def _first(pattern: str, texts: Iterable[str]) -> str:

@@ -6,26 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.faults import causes
-from tests.faults.causes import Cause, frozen, killed, partitioned
+from tests.faults.causes import Cause, Which, frozen, killed, partitioned
 
 DAY = 86_400
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault that lasts `seconds`, and what an operator must see `noticed_after` seconds: patterns of the answer
-    of /health/ready (`ready`), of a log line of any service (`log`), and of a series that changed (`metric`); codes of
-    /v1/system (`system`), and the `alert` that fires if it lasts for a minute."""
+    """A fault that lasts at least `seconds`, and what an operator must see within a minute: patterns of the answer of
+    /health/ready (`ready`), of a code of /v1/system (`system`), of a series that changed (`metric`), of an alert that
+    fires if it lasts (`alert`), and of a log line of any service (`log`). `silent`: why the others show nothing."""
 
     name: str
     cause: Cause
-    ready: str = "^200 ok$"
+    ready: str = ""
     log: str = ""
     metric: str = ""
     system: str = ""
     alert: str = ""
+    silent: str = ""
     seconds: float = 6.0
-    noticed_after: float = 5.0
     predict_timeout: int = 3
     clock: bool = False
     quick: bool = False
@@ -35,8 +35,21 @@ class Fault:
     refusals: Sequence[int] = ()
     """Statuses of refusals that are right, besides 503."""
 
+    @property
+    def signs(self) -> dict[str, str]:
+        """The patterns, by where they must be seen."""
+        signs = {where: getattr(self, where) for where in ("ready", "system", "metric", "alert", "log")}
+        return {where: pattern for where, pattern in signs.items() if pattern}
 
-OK = "^200 ok$"
+
+BACK = "back at once"
+HARMLESS = "no effect"
+BRIEF = "over in a moment"
+IN_ORDER = "nothing: it ended in order"
+OTHERS = "ok: others do the work"
+REPAIRED = "repaired in the same request"
+FROZEN = "nothing: it is frozen"
+
 NO_REDIS = "^503 Redis does not answer"
 NO_WORKER = "^200 degraded: no worker is alive"
 REDIS_GONE = ("redis_unavailable", "RedisDown")
@@ -44,55 +57,80 @@ FULL, DISK = ("redis_full", "Redis90Percent"), ("redis_disk_full", "AofFailing")
 REDIS_UP_0 = "modelgate_redis_up 0"
 NOT_LOADED = 'model_not_loaded.*"broken".* 1$'
 
+
+def stuck(name: str, which: Which, process: str) -> Fault:
+    """A fault of a process that others find stuck after ten seconds."""
+    return Fault(
+        name,
+        frozen(which),
+        f"^200 degraded: {process}",
+        f"degraded: {process}",
+        "stuck_processes 1",
+        "process_stuck",
+        "ProcessStuck",
+        one_of_two=True,
+    )
+
+
 FAULTS = (
-    Fault("kill -9 of a gateway process", killed(causes.gateway_process), log="was sent SIGKILL", quick=True),
-    Fault("kill -9 of the gateway's first process", killed(causes.gateway_master), log="listening"),
-    Fault("a gateway process is frozen", frozen(causes.gateway_process), one_of_two=True),
-    Fault("the gateway's first process is frozen", frozen(causes.gateway_master)),
-    Fault("kill -9 of a scorer", killed(causes.scorer), log="scorer .* died", quick=True),
-    Fault("a scorer is frozen", frozen(causes.scorer), one_of_two=True, seconds=8),
-    Fault("kill -9 of the template", killed(causes.template), log="the template ended"),
-    Fault("the template is frozen", frozen(causes.template)),
-    Fault("kill -9 of the worker's supervisor", killed(causes.supervisor), log="worker: serving the models"),
-    Fault("the worker's supervisor is frozen", frozen(causes.supervisor), seconds=14),
+    Fault(
+        "kill -9 of a gateway process", killed(causes.gateway_process), log="was sent SIGKILL", silent=BACK, quick=True
+    ),
+    Fault("kill -9 of the gateway's first process", killed(causes.gateway_master), log="listening", silent=BACK),
+    stuck("a gateway process is frozen", causes.gateway_process, "a process of the gateway"),
+    stuck("the gateway's first process is frozen", causes.gateway_master, "the first process of the gateway"),
+    Fault("kill -9 of a scorer", killed(causes.scorer), log="scorer .* died", silent=BACK, quick=True),
+    stuck("a scorer is frozen", causes.scorer, "the scorer "),
+    Fault("kill -9 of the template", killed(causes.template), log="the template ended", silent=BACK),
+    stuck("the template is frozen", causes.template, "the template "),
+    Fault("kill -9 of the worker's supervisor", killed(causes.supervisor), log="worker: serving the", silent=BACK),
+    Fault(
+        "the worker's supervisor is frozen",
+        frozen(causes.supervisor),
+        "^200 degraded: the worker",
+        "degraded: the worker",
+        "modelgate_workers 0",
+        "worker_silent|no_worker",
+        "NoWorker",
+    ),
     Fault(
         "the whole worker is frozen",
         frozen(causes.whole_worker),
         "^200 degraded: ",
-        metric="modelgate_workers 0",
-        system="worker_silent|no_worker",
-        alert="NoWorker",
-        seconds=16,
-        noticed_after=14,
+        "degraded: ",
+        "modelgate_workers 0",
+        "worker_silent|no_worker",
+        "NoWorker",
     ),
-    Fault("kill -9 of the whole worker", killed(causes.whole_worker), log="worker: serving the models"),
+    Fault("kill -9 of the whole worker", killed(causes.whole_worker), log="worker: serving the models", silent=BACK),
     Fault(
         "the only worker is stopped",
         causes.no_worker,
         NO_WORKER,
-        metric="modelgate_workers 0",
-        system="no_worker",
-        alert="NoWorker",
+        "degraded: no worker",
+        "modelgate_workers 0",
+        "no_worker",
+        "NoWorker",
         quick=True,
     ),
     Fault(
         "one of two gateways is stopped",
         causes.no_second_gateway,
+        log="gateway: ",
         metric='alive{kind="gateways"} 1',
         system="missing_gateways",
         alert="Missing",
-        seconds=18,
-        noticed_after=16,
+        silent=OTHERS,
     ),
-    Fault("kill -9 of the trainer", killed(causes.trainer), log="trainer: ready"),
+    Fault("kill -9 of the trainer", killed(causes.trainer), log="trainer: ready", silent=BACK),
     Fault(
         "the trainer is stopped",
         causes.no_trainer,
+        log="trainer: ",
         metric='alive{kind="trainers"} 0',
         system="missing_trainers",
         alert="Missing",
-        seconds=16,
-        noticed_after=14,
+        silent="ok: predictions go on",
     ),
     Fault(
         "the trainer is frozen",
@@ -101,8 +139,7 @@ FAULTS = (
         metric='alive{kind="trainers"} 0',
         system="missing_trainers",
         alert="Missing",
-        seconds=16,
-        noticed_after=14,
+        silent="ok: predictions go on",
     ),
     Fault(
         "kill -9 of Redis, away for 6 s",
@@ -110,17 +147,16 @@ FAULTS = (
         NO_REDIS,
         "lost Redis",
         REDIS_UP_0,
-        "redis_unavailable",
-        "RedisDown",
+        *REDIS_GONE,
         quick=True,
     ),
-    Fault("Redis is restarted", causes.redis_restarted),
+    Fault("Redis is restarted", causes.redis_restarted, log="lost Redis", silent=BACK),
     Fault("Redis is frozen", frozen(causes.redis), NO_REDIS, "Redis: TimeoutError", REDIS_UP_0, *REDIS_GONE),
     Fault("Redis is full", causes.redis_full, "^503 .*full", "redis_full", 'code="redis_full"', *FULL, quick=True),
     Fault("Redis' disk is full", causes.disk_full, "^503 .*disk", "disk", "aof_write_ok 0", *DISK, quick=True),
-    Fault("Redis is lost and restored from a copy", causes.restored),
-    Fault("Redis forgets its scripts", causes.scripts_lost),
-    Fault("Redis closes all connections", causes.connections_lost),
+    Fault("Redis is lost and restored from a copy", causes.restored, log="lost Redis", silent=BACK),
+    Fault("Redis forgets its scripts", causes.scripts_lost, silent=REPAIRED),
+    Fault("Redis closes all connections", causes.connections_lost, silent=REPAIRED),
     Fault(
         "no network between gateway and Redis",
         partitioned("gateway"),
@@ -137,18 +173,16 @@ FAULTS = (
         "modelgate_workers 0",
         "worker_silent|no_worker",
         "NoWorker",
-        seconds=16,
-        noticed_after=14,
     ),
-    Fault("the clock is a day ahead", causes.clock_set(DAY), clock=True),
-    Fault("the clock is a day behind", causes.clock_set(-DAY), clock=True),
+    Fault("the clock is a day ahead", causes.clock_set(DAY), silent=HARMLESS, clock=True),
+    Fault("the clock is a day behind", causes.clock_set(-DAY), silent=HARMLESS, clock=True),
     Fault(
         "a row that ends its scorer",
         causes.poison_row,
-        OK,
-        "scorer .* died",
-        "modelgate_deaths_total",
+        log="scorer .* died",
+        metric="modelgate_deaths_total",
         alert="ScorersDying",
+        silent="over in a second; the job says why it failed",
         quick=True,
     ),
     Fault(
@@ -164,7 +198,7 @@ FAULTS = (
         "the model repository is gone",
         causes.no_repository,
         "^503 .*repository",
-        "",
+        "not_ready: .*repository",
         "modelgate_models 0",
         "no_model",
         "NoModel",
@@ -174,10 +208,10 @@ FAULTS = (
         "a model hangs",
         causes.hanging_model,
         metric="running_oldest_seconds.*fast",
+        log="degraded|hang",
         system="model_hangs",
         alert="ModelHangs",
-        seconds=16,
-        noticed_after=14,
+        silent=OTHERS,
         predict_timeout=25,
         one_of_two=True,
     ),

@@ -35,6 +35,10 @@ class Probe:
     said: str
     seconds: float
 
+    @property
+    def words(self) -> str:
+        return f"{self.status} {self.said}" if self.status else "no answer"
+
 
 @dataclass
 class Witness:
@@ -105,8 +109,7 @@ def metrics(stage: Stage) -> dict[str, float]:
 
 def in_words(probes: Iterable[Probe]) -> list[str]:
     """Each thing that was said, once, in order."""
-    said = [f"{probe.status} {probe.said}" if probe.status else "no answer" for probe in probes]
-    return [words for words, _ in itertools.groupby(said)]
+    return [words for words, _ in itertools.groupby(probe.words for probe in probes)]
 
 
 def contradictions(probes: Sequence[Probe], answers: Sequence[Answer]) -> list[str]:

@@ -45,6 +45,10 @@ def health(site: Site) -> dict[str, Any]:
     return answer
 
 
+def stuck(site: Site) -> list[str]:
+    return [reason["process"] for reason in health(site).get("reasons", []) if reason["code"] == "process_stuck"]
+
+
 def only_reason(answer: dict[str, Any], code: str) -> bool:
     """Return whether nothing else is wrong: the disk of a busy machine may be slow for a moment."""
     return [reason["code"] for reason in answer.get("reasons", [])] == [code]
@@ -113,6 +117,7 @@ def test_a_scorer_that_is_stuck_while_it_scores_nothing_is_replaced(site: Site) 
     before = worker.scorers()
     for pid in before.values():
         os.kill(pid, signal.SIGSTOP)
+    until(lambda: {*before} <= {name.split()[2] for name in stuck(site)}, "both are named")
     until(lambda: len(worker.scorers()) == 2 and not worker.scorers().keys() & before.keys(), "both are replaced")
     assert "has made no progress" in worker.log
     until(lambda: well(worker), "it is well")
@@ -125,6 +130,7 @@ def test_a_stuck_template_is_replaced_and_loads_the_next_version(site: Site, mod
     template = worker.template()
     assert template
     template.suspend()
+    until(lambda: stuck(site) == ["the template of the worker 'stuck-template'"], "it is named")
     until(lambda: (now := worker.template()) and now.pid != template.pid, "the template is replaced")
     write_version(models, "late", estimators.Slow(0.001), numbers("a"), by_value=True)
     until(lambda: b"late@1" in (site.cluster.redis.get("mg:loaded:stuck-template") or b""), "it loads the new model")

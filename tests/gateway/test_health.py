@@ -21,6 +21,8 @@ from broker.faults import FULL
 from broker.gateway.health import HealthCheck, SystemHealth
 from broker.keys import KEYS
 from broker.load_status import LoadFailure, LoadStatus, LoadStatusPublisher
+from broker.presence import STUCK
+from broker.scripts import Scripts
 from broker.supervisor import Leases
 from broker.webhooks import MOST_WAITING
 from contract.keys import new_token
@@ -237,6 +239,19 @@ def test_a_worker_that_falls_silent_degrades_before_its_leases_end(client: Flask
     status.withdraw("w")  # as a worker does that finishes its jobs and stops
     until(lambda: not redis.exists("mg:loaded:w"), "it has withdrawn")
     assert client.get("/health/ready").get_json()["status"] == "ok"
+
+
+def test_a_stuck_process_is_named_as_long_as_it_is_reported(client: FlaskClient, redis: Redis) -> None:
+    Leases(redis, lease=60).register("w-0-test")
+    client.get("/v1/models")  # from now on it is known that there are no keys, so everybody may read
+    process = "the template of the worker 'w'"
+    Scripts(redis).run("report_stuck", process)
+    answer = ready_with(client, "process_stuck")
+    assert (answer["status"], answer["reasons"][0]["process"]) == ("degraded", process)
+    assert "\nmodelgate_stuck_processes 1.0\n" in client.get("/metrics").text
+    assert "process_stuck" in [alert["code"] for alert in client.get("/v1/system").get_json()["alerts"]]
+    redis.zadd(STUCK, {process: (time.time() - 6) * 1000})
+    ready_with(client, "ok")
 
 
 def test_a_full_queue_and_a_model_that_cannot_be_loaded_degrade(client: FlaskClient, redis: Redis) -> None:

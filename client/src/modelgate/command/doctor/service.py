@@ -40,6 +40,7 @@ _REPAIRS: Mapping[str, str] = {
     "no_key": "make one beside the server: make key NAME=me SCOPES=admin",
     "no_worker": "start one: `make up` does, or `docker compose up -d worker`; if it ends again, read its log",
     "worker_silent": "read the log of the worker; it goes on once the machine is less busy, or is replaced",
+    "process_stuck": "wait half a minute: it is replaced; restart the gateway if it is its first process",
     "queue_full": "wait, start more workers, or raise MAX_QUEUE_ROWS",
     "model_times_out": "find the row and its caller in the log of the worker, or give the model a worker of its own",
     "webhooks_late": "start the service events, or read its log; free memory of Redis if it is full",
