@@ -281,14 +281,26 @@ class Settings:
 
     def check_host(self) -> None:
         """Raise `SettingsError` if other machines could connect without a key and ALLOW_ANONYMOUS is not set. In a
-        container, `host` says nothing, but where the port is published."""
+        container, `host` says nothing, but where the port is published; and it must not forget that there are keys."""
+        if self.allow_anonymous or self.closed or self.admin_key:
+            return
         name, address = ("PUBLISH_ADDRESS", self.publish_address) if self.publish_address else ("HOST", self.host)
-        closed = self.closed or self.admin_key or self.marker_path.exists()
-        if not is_loopback(address.strip("[]")) and not closed and not self.allow_anonymous:
+        if self.publish_address and _in_container_layer(self.marker_path):
+            raise SettingsError(
+                f"KEYS_MARKER={self.marker_path} is on no volume, so the next container would not know that requests"
+                " need a key; mount a volume there, or set ADMIN_KEY or CLOSED=1"
+            )
+        if not is_loopback(address.strip("[]")) and not self.marker_path.exists():
             raise SettingsError(
                 f"{name}={address} lets other machines in, and there are no keys to tell them apart; set ADMIN_KEY or"
                 " CLOSED=1, or ALLOW_ANONYMOUS=1 if that is meant"
             )
+
+
+def _in_container_layer(path: Path) -> bool:
+    """Whether a file would be on the root file system, which in a container is gone with it."""
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    return folder.stat().st_dev == Path("/").stat().st_dev
 
 
 @functools.lru_cache(maxsize=1024)

@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -196,14 +198,30 @@ def test_other_machines_may_connect_once_there_is_a_key_or_a_marker(tmp_path: Pa
     open_to_all.check_host()
 
 
+@pytest.fixture
+def volume() -> Iterator[Path]:
+    """A folder that is not on the root file system."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+def test_a_container_without_a_volume_for_the_marker_is_closed_by_a_setting_or_does_not_start(volume: Path) -> None:
+    inside = Settings(host="0.0.0.0", keys_marker=Path("/state/closed"), publish_address="127.0.0.1")
+    with pytest.raises(SettingsError, match=r"KEYS_MARKER=/state/closed is on no volume.*ADMIN_KEY or CLOSED=1"):
+        inside.check_host()
+    for closed in ({"closed": True}, {"admin_key": ADMIN_KEY}, {"allow_anonymous": True}):
+        replace(inside, **closed).check_host()
+    replace(inside, keys_marker=volume / "new" / "closed").check_host()
+
+
 @pytest.mark.parametrize("address", ["0.0.0.0", "[::]", "192.0.2.1"])
-def test_a_container_needs_a_key_where_its_port_is_published_to_others(tmp_path: Path, address: str) -> None:
-    inside = Settings(host="0.0.0.0", state_dir=tmp_path, publish_address="127.0.0.1")
+def test_a_container_needs_a_key_where_its_port_is_published_to_others(volume: Path, address: str) -> None:
+    inside = Settings(host="0.0.0.0", keys_marker=volume / "closed", publish_address="127.0.0.1")
     inside.check_host()
     replace(inside, publish_address="[::1]").check_host()
     published = replace(inside, publish_address=address)
     with pytest.raises(SettingsError, match=f"PUBLISH_ADDRESS={re.escape(address)} lets other machines in"):
         published.check_host()
     replace(published, allow_anonymous=True).check_host()
-    Marker(tmp_path / "closed").make()
+    Marker(volume / "closed").make()
     published.check_host()

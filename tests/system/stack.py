@@ -97,6 +97,10 @@ class Stack:
     def get(self, path: str, **arguments: Any) -> requests.Response:
         return requests.get(self.url + path, timeout=60, **arguments)
 
+    def wrong(self) -> set[str]:
+        """The codes of what is wrong by /v1/system."""
+        return {alert["code"] for alert in self.get("/v1/system").json()["alerts"]}
+
     def predict(self, model: str, body: object, wait: int | None = None) -> requests.Response:
         headers = {} if wait is None else {"Prefer": f"wait={wait}"}
         return requests.post(f"{self.url}/v1/models/{model}/predict", json=body, headers=headers, timeout=60)
