@@ -19,6 +19,7 @@ from broker.audit import AuditEntry, AuditLog, Stream
 from broker.connection import connect
 from broker.gateway.jobs import Jobs
 from broker.gateway.listing import JobFilter
+from broker.gateway.submission import Limit
 from broker.gateway.trainer_client import TrainerClient
 from broker.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
 from broker.keys import Keys, KeyUses
@@ -171,6 +172,17 @@ def test_a_prediction_passes_gateway_and_worker(users: dict[str, Redis]) -> None
     statuses = {job_id: read(jobs, job_id).status.value for job_id in "abcdef"}
     assert statuses == {"a": "succeeded", "b": "failed", "c": "queued", "d": "canceled", "e": "expired", "f": "expired"}
     assert jobs.delete("a")
+
+
+def test_a_time_out_passes_worker_and_gateway(users: dict[str, Redis]) -> None:
+    jobs, leases = gateway_of(users), Leases(users["worker"])
+    for slot in (0, 1):
+        leases.register(f"w-{slot}-x")
+        jobs.submit([job(f"{slot}")])
+        assert ScorerQueue(users["worker"], f"w-{slot}-x").take(BatchLimits())
+        assert leases.spare(["predict:*"], ["slow"], [f"{slot}"]).models == {"slow", "sum"}
+        assert leases.give_back(f"w-{slot}-x", [f"{slot}"], Failure("timeout", "too long")) == {f"{slot}": "failed"}
+    assert jobs.submit([job("2")])[0].refused_by is Limit.TIMED_OUT
 
 
 def test_predictions_of_owners_pass_gateway_and_worker(users: dict[str, Redis]) -> None:
