@@ -163,19 +163,16 @@ def record_numbers(root: Path, name: str, lock: IO[str]) -> None:
 def _next_version(root: Path, name: str, lock: IO[str]) -> int:
     """Return one more than every number that was used before, exists on disk, was removed, or has an alias."""
     lock.seek(0)
-    given = lock.read().strip()
+    recorded = [int(line) for line in lock.read().split() if line.isdecimal()]
     versions = root / name / VERSIONS_DIR
     on_disk = [int(entry) for entry in (os.listdir(versions) if versions.is_dir() else ()) if entry.isdecimal()]
     repository = Repository(root)
     removed = [number for one in repository.removals(name) for number in one.versions]
-    recorded = int(given) if given.isdecimal() else 0
-    return max([0, recorded, *on_disk, *removed, *repository.aliases(name).values()]) + 1
+    return max([0, *recorded, *on_disk, *removed, *repository.aliases(name).values()]) + 1
 
 
 def _record_version(lock: IO[str], version: int) -> None:
-    lock.seek(0)
-    lock.truncate()
-    lock.write(f"{version}\n")
+    lock.write(f"{version}\n")  # at the end: a publisher that dies here takes no earlier number with it
     lock.flush()
     os.fsync(lock.fileno())
 
