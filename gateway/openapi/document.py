@@ -10,7 +10,8 @@ from typing import Any
 from werkzeug.routing import Rule
 
 from contract.release import VERSION
-from gateway.openapi.schemas import PATH_PARAMETERS, SCHEMAS, ref
+from gateway.openapi.schema_parts import ref
+from gateway.openapi.schemas import PATH_PARAMETERS, SCHEMAS
 from gateway.operations import Answer, Content, Operation, Parameter, Schema, listed
 from gateway.rules import READING, Level, Route
 

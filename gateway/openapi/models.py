@@ -18,7 +18,8 @@ from contract.signature import (
     RowFormat,
     Signature,
 )
-from gateway.openapi.schemas import BOOLEAN, INTEGER, NUMBER, OBJECT, array, job, nullable, record, ref
+from gateway.openapi.schema_parts import BOOLEAN, INTEGER, NUMBER, OBJECT, array, nullable, record, ref
+from gateway.openapi.schemas import job
 from gateway.operations import TEXT, Schema
 
 MOST_PARAMETERS = 100

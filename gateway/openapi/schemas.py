@@ -3,62 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from broker.audit import FIELDS as AUDIT_FIELDS
 from broker.audit import Outcome
 from contract.jobs import Status
 from contract.keys import Detail, Limits, Scope
-from contract.repository import NAME
 from contract.signature import AnswerForm, Kind, OutputKind, RowFormat
 from contract.training import ACCEPTABLE, KINDS, ColumnUse, Task
 from contract.webhooks import EVENTS
+from gateway.openapi.schema_parts import (
+    ANYTHING,
+    BOOLEAN,
+    DURATION,
+    INTEGER,
+    MODEL_NAME,
+    NUMBER,
+    OBJECT,
+    SCALAR,
+    TIME,
+    VERSION,
+    array,
+    map_of,
+    nullable,
+    page_of,
+    record,
+    ref,
+)
 from gateway.operations import TEXT, Schema
 from gateway.protocols.tensors import TYPES
 from gateway.serving.readiness import State
-
-
-def record(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None, **members: Any) -> Schema:
-    """Return the schema of an object, which may have other members, too."""
-    found = {"type": "object", "properties": {**required, **(optional or {})}, **members}
-    return {**found, "required": list(required)} if required else found
-
-
-def array(items: Schema, **members: Any) -> Schema:
-    return {"type": "array", "items": items, **members}
-
-
-def nullable(schema: Schema) -> Schema:
-    kind = schema.get("type")
-    if kind is None:
-        return {"anyOf": [schema, {"type": "null"}]}
-    values = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
-    return {**schema, "type": [*([kind] if isinstance(kind, str) else kind), "null"], **values}
-
-
-def ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-INTEGER: Schema = {"type": "integer"}
-NUMBER: Schema = {"type": "number"}
-BOOLEAN: Schema = {"type": "boolean"}
-OBJECT: Schema = {"type": "object"}
-ANYTHING: Schema = {}
-TIME: Schema = {"type": "string", "format": "date-time"}
-VERSION: Schema = {"type": "integer", "minimum": 1, "maximum": 10**9 - 1}
-SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}
-MODEL_NAME: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}
-DURATION: Schema = {"type": "string", "description": "`90d`, `12h`, `30m`, `10s` or `2w`, or a time in RFC 3339."}
-
-
-def _map_of(values: Schema) -> Schema:
-    return {"type": "object", "additionalProperties": values}
-
-
-def page_of(items: Schema) -> Schema:
-    return record({"items": array(items), "next_cursor": nullable(TEXT)})
-
 
 FIELD_ERROR = record({"row": nullable(INTEGER), "field": nullable(TEXT), "code": TEXT, "message": TEXT})
 FAILURE = record({"code": TEXT, "message": TEXT, "details": OBJECT})
@@ -132,7 +105,7 @@ _VERSION = {
     "warnings": array(TEXT),
 }
 _VERSION_ITEM = record({"version": INTEGER}, {"created_at": TEXT, "recipe": TEXT, "metrics": OBJECT})
-_ALIASES = _map_of(INTEGER)
+_ALIASES = map_of(INTEGER)
 _STATE = {"name": TEXT, "versions": array(INTEGER), "aliases": _ALIASES, "warnings": array(TEXT)}
 _RUN = {"job": TEXT, **{name: JOB_MEMBERS[name] for name in ("status", "started_at", "completed_at", "error")}}
 _NEXT_AND_LAST = {"next_run": nullable(TIME), "last_run": nullable(record(_RUN))}
@@ -143,7 +116,7 @@ _TRAINING: Mapping[str, Schema] = {
     "features": array(TEXT, description="The columns to learn from."),
     "id_field": {**TEXT, "description": "The column that answers repeat."},
     "kinds": {
-        **_map_of({**TEXT, "enum": list(KINDS)}),
+        **map_of({**TEXT, "enum": list(KINDS)}),
         "description": "The kinds of columns; others are inferred.",
     },
     "data": record({"path": TEXT}, description="A file below DATA_DIR."),
@@ -257,7 +230,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "Failure": FAILURE,
     "FieldError": FIELD_ERROR,
     "ForeignError": record({"error": TEXT}),
-    "FormRow": {**_map_of(TEXT), "description": "One row, a field for each input."},
+    "FormRow": {**map_of(TEXT), "description": "One row, a field for each input."},
     "Instances": {
         "description": "Rows: a list of objects or of lists, one object, or any other dialect of the reference.",
         "anyOf": [array(OBJECT), array(array(ANYTHING)), OBJECT, array(SCALAR), TEXT],
