@@ -87,7 +87,11 @@ def test_a_model_has_its_fields_example_and_errors(client: FlaskClient) -> None:
     assert row["properties"]["a"] == {"type": "number", "description": "Also taken as A."}
     assert {"200", "202", "404", "422", "429", "503"} <= predict["responses"].keys()
     refused = found["components"]["responses"]["predict.422"]["content"]["application/problem+json"]
-    assert refused["schema"]["properties"]["code"]["enum"] == ["idempotency_key_reused", "invalid_instances"]
+    assert refused["schema"]["properties"]["code"]["enum"] == [
+        "idempotency_key_reused",
+        "invalid_instances",
+        "timed_out_twice",
+    ]
 
 
 def test_a_model_that_is_promoted_is_there_at_once_and_the_tag_changes(client: FlaskClient, models: Path) -> None:
