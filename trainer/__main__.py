@@ -199,6 +199,7 @@ def _serve(settings: Settings, ready_file: Path | None, health_socket: Path | No
         log.warning("REDIS_URL is not set, so no model can be trained over HTTP")
     train_missing(settings.models_dir, settings.train_on_start, signing, ready_file, children)
     children.terminate(settings.stop_grace - 1)
+    log.info("stopped")
     return 0
 
 

@@ -39,6 +39,10 @@ def worker_exit(_: Any, worker: Any) -> None:
         worker.wsgi.extensions["close"]()
 
 
+def on_exit(_: Any) -> None:
+    logging.getLogger("gateway").info("stopped")
+
+
 def when_ready(server: Any) -> None:
     """Set keepalive probes, which connections inherit: they end two minutes after a client has lost its network, which
     could otherwise hold one for ever."""

@@ -135,6 +135,7 @@ class Stage:
         workers = {f"worker {number}": worker.log_file for number, worker in enumerate(self.cluster.workers)}
         return {
             "gateway": self.gateway.log_file,
+            "gateway 2": self.second.log_file,
             "trainer": self.trainer.log_file,
             "redis": self.folder / "redis.log",
             **workers,

@@ -44,11 +44,8 @@ class Fault:
 
 BACK = "back at once"
 HARMLESS = "no effect"
-BRIEF = "over in a moment"
-IN_ORDER = "nothing: it ended in order"
 OTHERS = "ok: others do the work"
 REPAIRED = "repaired in the same request"
-FROZEN = "nothing: it is frozen"
 
 NO_REDIS = "^503 Redis does not answer"
 NO_WORKER = "^200 degraded: no worker is alive"
@@ -116,7 +113,7 @@ FAULTS = (
     Fault(
         "one of two gateways is stopped",
         causes.no_second_gateway,
-        log="gateway: ",
+        log="gateway: .*stopped",
         metric='alive{kind="gateways"} 1',
         system="missing_gateways",
         alert="Missing",
@@ -126,7 +123,7 @@ FAULTS = (
     Fault(
         "the trainer is stopped",
         causes.no_trainer,
-        log="trainer: ",
+        log="trainer: .*stopped",
         metric='alive{kind="trainers"} 0',
         system="missing_trainers",
         alert="Missing",
@@ -150,7 +147,7 @@ FAULTS = (
         *REDIS_GONE,
         quick=True,
     ),
-    Fault("Redis is restarted", causes.redis_restarted, log="lost Redis", silent=BACK),
+    Fault("Redis is restarted", causes.redis_restarted, log="redis: .*ready to accept", silent=BACK),
     Fault("Redis is frozen", frozen(causes.redis), NO_REDIS, "Redis: TimeoutError", REDIS_UP_0, *REDIS_GONE),
     Fault("Redis is full", causes.redis_full, "^503 .*full", "redis_full", 'code="redis_full"', *FULL, quick=True),
     Fault("Redis' disk is full", causes.disk_full, "^503 .*disk", "disk", "aof_write_ok 0", *DISK, quick=True),
@@ -207,11 +204,10 @@ FAULTS = (
     Fault(
         "a model hangs",
         causes.hanging_model,
-        metric="running_oldest_seconds.*fast",
-        log="degraded|hang",
+        metric=r'running_oldest_seconds{model="fast"} \d\d',
         system="model_hangs",
         alert="ModelHangs",
-        silent=OTHERS,
+        silent="others do the work, until its row times out",
         predict_timeout=25,
         one_of_two=True,
     ),
