@@ -121,7 +121,7 @@ class Leases:
         return [inc.decode() for inc in reaped]
 
     def spare(self, queues: Sequence[str], slow: Collection[str], running: Collection[str]) -> Spared:
-        """Report the models that this worker has found `slow`, and the ids of jobs that have been `running` for long.
+        """Report the models that this worker has found `slow`, and the scorers that have been `running` for long.
         Returns which models are slow, on any worker, and which scorer must take none of them: one of those that serve
         the same `queues`, if there are several."""
         report = (",".join(queues), round(_SLOW_COUNTS * 1000), len(slow))

@@ -156,10 +156,8 @@ class ProcessPool:
         return set().union(*map(self._activities.slow_models, self.scorers))
 
     def running_for(self, seconds: float) -> list[str]:
-        """Return the jobs, or tasks of files, that have been at one step for longer than `seconds`."""
-        slow = [slot for slot in self.scorers if self._activities.busy_for(slot) > seconds]
-        found = [activity for activity in map(self._activities.current, slow) if activity]
-        return [subject for activity in found for subject in activity.subjects]
+        """Return the scorers that have been at one step for longer than `seconds`."""
+        return [scorer.inc for slot, scorer in self.scorers.items() if self._activities.busy_for(slot) > seconds]
 
     def spare(self, spared: Spared) -> None:
         """Let the one scorer take no slow models, if it is one of these, and all others every model."""

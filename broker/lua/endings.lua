@@ -108,11 +108,9 @@ local conclude
 
 local function file_of(task) return string.match(task.q, ':(.*)') end
 
--- The model of a prediction, a file or a task of one; nil if there is no such job.
-local function model_of(id)
-  local q = fields_of(id, 'origin')[1]
-  if q and kind_of(q).task then q = fields_of(file_of({ q = q }), 'origin')[1] end
-  return q and string.match(q, '^[^:]*:([^:]*)')
+-- Notes whose jobs, from the queue q, an incarnation takes: it may still run them when they are cancelled and deleted.
+local function note_model(inc, q)
+  call('HSET', 'rq:worker:' .. inc, 'state', 'busy', 'model', string.match(q, '^[^:]*:([^:]*)'))
 end
 
 -- Forgets the tasks of a file, also those that scorers own, and takes it from the bulk lane.

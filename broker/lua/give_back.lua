@@ -15,10 +15,11 @@ local kept = tonumber(ARGV[5])
 -- Remembers that the model of a running job took too long, and the rows if they were alone: those of a second time are
 -- refused (SUBMIT).
 local function remember(id)
-  local model, f = model_of(id), fields_of(id, 'origin', 'version', 'data')
-  if not model or not call('ZSCORE', 'mg:held:' .. ARGV[2], id) then return end -- it is repeated
+  local model, f = call('HGET', 'rq:worker:' .. ARGV[2], 'model'), fields_of(id, 'origin', 'version', 'data')
+  if not model then return end -- it is repeated
   call('ZADD', 'mg:timeouts', now_ms() + kept, model)
-  if #ARGV > FIRST or not kind_of(f[1]).batched then return end
+  local owned = call('ZSCORE', 'mg:held:' .. ARGV[2], id) -- it was not cancelled
+  if #ARGV > FIRST or not owned or not f[1] or not kind_of(f[1]).batched then return end
   local key, rows = 'mg:timeouts:' .. model, hash_of(f[2] or '', f[3] or '')
   call('ZREMRANGEBYSCORE', key, '-inf', now_ms())
   if call('ZSCORE', key, rows) then call('ZADD', key, now_ms() + kept, '2:' .. rows) end

@@ -2,17 +2,22 @@
 -- anywhere, so that they cannot occupy every scorer. It is one of the scorers that serve the same queues, the first that
 -- does not have a slow model in hand.
 --
--- Reads mg:incs, mg:lease:<inc>, mg:held:<inc>, rq:worker:<inc>, rq:job:<id>. Writes mg:slow, mg:timeouts, and
--- mg:slow:<queues>: several scorers serve these queues, even if there is one while another is being replaced.
+-- Reads mg:incs, mg:lease:<inc>, mg:held:<inc>. Writes rq:worker:<inc>, mg:slow, mg:timeouts, and mg:slow:<queues>:
+-- several scorers serve these queues, even if there is one while another is being replaced.
 -- ARGV: queues as in rq:worker:<inc>, ms for which this report counts, number of the models that are slow, these; then
---   the ids of jobs that have been running for long, whose models are slow, too.
+--   the scorers that have been at one step for long, whose models are slow, too. Their jobs may be cancelled and deleted.
 -- Returns {inc ('': only one scorer serves these queues), slow model, slow model, …}, or {} if none is slow.
 allow_when_full()
 local queues, ms, count = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local slow, answer = {}, { '' }
 
 for i = 4, #ARGV do
-  local model = i < 4 + count and ARGV[i] or model_of(ARGV[i])
+  local model = ARGV[i]
+  if i >= 4 + count then
+    local worker = 'rq:worker:' .. ARGV[i]
+    model = call('HGET', worker, 'model')
+    if model then call('HSET', worker, 'long_until', now_ms() + ms) end
+  end
   if model then call('ZADD', 'mg:slow', now_ms() + ms, model) end
 end
 for _, key in ipairs({ 'mg:slow', 'mg:timeouts' }) do
@@ -27,10 +32,11 @@ if #answer == 1 then return {} end
 local incs, alive, spared = call('SMEMBERS', 'mg:incs'), {}, nil
 table.sort(incs)
 for _, inc in ipairs(incs) do
-  if call('HGET', 'rq:worker:' .. inc, 'queues') == queues and call('EXISTS', 'mg:lease:' .. inc) == 1 then
-    local id = call('ZRANGE', 'mg:held:' .. inc, 0, 0)[1]
+  local w = call('HMGET', 'rq:worker:' .. inc, 'queues', 'model', 'long_until')
+  if w[1] == queues and call('EXISTS', 'mg:lease:' .. inc) == 1 then
+    local busy = call('EXISTS', 'mg:held:' .. inc) == 1 or tonumber(w[3] or '0') > now_ms()
     alive[#alive + 1] = inc
-    if not spared and not (id and slow[model_of(id)]) then spared = inc end
+    if not spared and not (busy and slow[w[2]]) then spared = inc end
   end
 end
 if #alive > 1 then call('SET', 'mg:slow:' .. queues, '1', 'PX', ms) end

@@ -190,7 +190,7 @@ end
 local answer = take_again()
 if #answer == 0 then answer = take_first(function(q) return not home(q) end) end
 if #answer == 0 and homes ~= '' then answer = take_first(impatient) end
-if #answer > 0 then call('HSET', 'rq:worker:' .. inc, 'state', 'busy') end
+if #answer > 0 then note_model(inc, answer[1]) end
 pass_on()
 close()
 return answer

@@ -45,7 +45,7 @@ local function next_task(file)
   call('HSET', 'rq:job:' .. id, 'status', 'started', 'started_at', stamp(), 'worker_name', inc)
   call('ZADD', held, 1, id)
   call('ZADD', 'rq:wip:' .. q, '+inf', id .. ':' .. inc)
-  call('HSET', 'rq:worker:' .. inc, 'state', 'busy')
+  note_model(inc, file.q)
   return id, number < tasks or call('EXISTS', list) == 1
 end
 

@@ -139,7 +139,23 @@ def test_it_is_a_scorer_that_has_no_slow_model_in_hand(jobs: Jobs, leases: Lease
     queues = [scorer(leases, redis, f"w-{slot}-x") for slot in range(3)]
     jobs.submit([job("a", model="slow"), job("b", model="quick")])
     assert (take(queues[0]), take(queues[1])) == (["a"], ["b"])
-    assert leases.spare(ALL, (), ["a"]) == Spared("w-1", frozenset({"slow"}))
+    assert leases.spare(ALL, (), ["w-0-x"]) == Spared("w-1", frozenset({"slow"}))
+
+
+def test_a_job_that_was_cancelled_and_deleted_still_occupies_its_scorer(
+    jobs: Jobs, leases: Leases, redis: Redis
+) -> None:
+    queues = [scorer(leases, redis, f"w-{slot}-x") for slot in range(2)]
+    jobs.submit([job("a")])
+    assert take(queues[0]) == ["a"]
+    assert jobs.cancel("a")
+    assert jobs.delete("a")
+    assert leases.spare(ALL, (), ["w-0-x"]) == Spared("w-1", frozenset({"sum"}))
+    assert leases.spare(ALL, (), ()) == Spared("w-1", frozenset({"sum"})), "another worker knows it, too"
+    for _ in range(2):
+        leases.give_back("w-0-x", ["a"], TIMEOUT)
+    assert models(redis) == ["sum"]
+    assert redis.keys("mg:timeouts:*") == [], "its rows are not known any more"
 
 
 def test_a_model_that_has_timed_out_is_slow(leases: Leases, redis: Redis, time_out: TimeOut) -> None:

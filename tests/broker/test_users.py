@@ -180,7 +180,7 @@ def test_a_time_out_passes_worker_and_gateway(users: dict[str, Redis]) -> None:
         leases.register(f"w-{slot}-x")
         jobs.submit([job(f"{slot}")])
         assert ScorerQueue(users["worker"], f"w-{slot}-x").take(BatchLimits())
-        assert leases.spare(["predict:*"], ["slow"], [f"{slot}"]).models == {"slow", "sum"}
+        assert leases.spare(["predict:*"], ["slow"], [f"w-{slot}-x"]).models == {"slow", "sum"}
         assert leases.give_back(f"w-{slot}-x", [f"{slot}"], Failure("timeout", "too long")) == {f"{slot}": "failed"}
     assert jobs.submit([job("2")])[0].refused_by is Limit.TIMED_OUT
 

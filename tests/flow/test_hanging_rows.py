@@ -65,6 +65,19 @@ def test_rows_that_hang_leave_a_scorer_to_other_models(cluster: WorkerCluster, w
     assert cluster.read(first)[0].status is Status.RUNNING
 
 
+def test_a_job_that_was_cancelled_and_deleted_does_not_hide_its_scorer(cluster: WorkerCluster) -> None:
+    cluster.start(workers=2, predict_timeout=1000).ready()
+    (first,) = hanging(cluster, "first")
+    cluster.running(first)
+    assert cluster.jobs.cancel(first)
+    assert cluster.jobs.delete(first)
+    until(lambda: cluster.redis.exists("mg:slow"), "it counts as slow")
+    workers_know(cluster)
+    others = hanging(cluster, *"abcd")
+    quick_ones_are_answered(cluster, "quick")
+    assert {job.status for job in cluster.read(*others)} == {Status.QUEUED}
+
+
 def test_after_a_time_out_rows_that_come_at_once_do_not_hang_all_scorers(cluster: WorkerCluster) -> None:
     worker = cluster.start(predict_timeout=2).ready()
     first = cluster.ended(hanging(cluster, "first", "second"))
