@@ -17,6 +17,9 @@ from tests.faults.stage import start_stage
 from tests.faults.table import FAULTS, Fault
 from tests.flow.preloaded import build_clock
 
+LONGEST = 110
+"""Characters of a cell."""
+FOLDERS, IDS = re.compile(r"/\S*faults-\w+/"), re.compile(r" (request|job)_ids?=.*")
 LINE_HEAD = re.compile(r"^(\w+): \d{4}-\S+ (?=[A-Z]+ )")
 HEAD = (
     "| fault | accepted | refused | lost | longest gap | well again after | `/health/ready` |"
@@ -84,7 +87,8 @@ def cell(row: Row, where: str) -> str:
     sign = row.signs.get(where)
     if sign is None:
         return row.fault.silent
-    text = LINE_HEAD.sub("", sign.text)[:120].replace("; try again", "")
+    text = FOLDERS.sub("/…/", IDS.sub("", LINE_HEAD.sub("", sign.text))).replace("; try again", "")
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
     return f"{text if where == 'ready' else f'`{text}`'}, {sign.after:.0f} s"
 
 
