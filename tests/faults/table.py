@@ -42,7 +42,7 @@ class Fault:
         return {where: pattern for where, pattern in signs.items() if pattern}
 
 
-BACK = "back at once"
+BACK = "restarted at once"
 HARMLESS = "no effect"
 OTHERS = "ok: others do the work"
 REPAIRED = "repaired in the same request"
