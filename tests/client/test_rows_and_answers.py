@@ -28,6 +28,7 @@ from trainer.publishing.signing import make_keys, read_private_key
 
 TABLE = Inputs(("a", "b"), ("number", "string"), "dataframe", "table")
 ARRAY = Inputs(("x0", "x1"), ("number", "number"), "array", "table")
+ONE_COLUMN = Inputs(("a",), ("string",), "dataframe", "table")
 TEXTS = Inputs(("text",), ("string",), "texts", "texts")
 
 
@@ -60,6 +61,15 @@ def test_columns_go_by_name_and_to_a_model_without_names_by_position() -> None:
     with pytest.raises(ValueError, match="two columns of the DataFrame have the same name"):
         sent(frame.set_axis(["a", "a"], axis=1), TABLE)
     assert sent(pd.Series(["one", "two"]), TEXTS) == ["one", "two"]
+
+
+@pytest.mark.parametrize("values", [[None, 1.5], [1.5, None], ["a", None], [None, "a"], [None, None]])
+def test_the_values_of_one_column_are_a_row_each_wherever_a_null_is(values: list[Any]) -> None:
+    for column in (values, np.array(values, dtype=object), pd.Series(values, dtype=object)):
+        assert sent(column, ONE_COLUMN) == [[value] for value in values]
+        with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):
+            sent(column, ARRAY)
+        assert sent(column, TEXTS) == values
 
 
 def test_large_bodies_are_cut() -> None:

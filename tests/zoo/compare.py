@@ -6,8 +6,12 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Any, Protocol
 
 from contract.signature import AnswerForm, OutputKind, RowFormat, Signature
@@ -15,6 +19,9 @@ from contract.signature import AnswerForm, OutputKind, RowFormat, Signature
 RELATIVE = 1e-12
 """How far a number may be from the other where the last digits may differ."""
 JSON, CSV = "application/json", "text/csv"
+REFUSES_NULL = re.compile(r"null in .* is refused: .*; publish it from Python with its rows \(X\), or set", re.DOTALL)
+Output = Mapping[str, Any]
+Ways = Iterator[tuple[str, Callable[[], Output]]]
 
 
 class Rejected(Exception):
@@ -33,10 +40,17 @@ class Question:
 class Served(Protocol):
     """A model that Modelgate serves."""
 
-    signature: Signature
+    @property
+    def signature(self) -> Signature: ...
 
-    def ask(self, method: str, question: Question) -> Mapping[str, Any]:
+    @property
+    def warnings(self) -> Sequence[str]: ...
+
+    def ask(self, method: str, question: Question) -> Output:
         """Return the job's output. Raises `Rejected`."""
+
+    def other_ways(self, written: Mapping[str, Any]) -> Ways:
+        """Yield other ways to ask for predictions of the rows: a name, and what returns the output."""
 
 
 def differences(written: Mapping[str, Any], rounding: bool, served: Served) -> Iterator[str]:
@@ -54,15 +68,33 @@ def differences(written: Mapping[str, Any], rounding: bool, served: Served) -> I
         if method not in written["answers"]:
             yield f"{method} is served, and raised where it was fitted"
             continue
-        for question in questions(written, signature):
+        ways: Ways = ((each.dialect, partial(served.ask, method, each)) for each in questions(written, signature))
+        if method == "predict":
+            ways = chain(ways, served.other_ways(written))
+        for dialect, ask in ways:
             try:
-                output = served.ask(method, question)
+                output = ask()
             except Rejected as error:
-                yield f"{method}, {question.dialect}: {error}"
+                yield f"{method}, {dialect}: {error}"
                 continue
             found = _difference(method, written, output, signature, RELATIVE if rounding else 0.0)
             if found:
-                yield f"{method}, {question.dialect}: {found}"
+                yield f"{method}, {dialect}: {found}"
+
+
+def without_nulls(written: Mapping[str, Any], served: Served) -> Mapping[str, Any]:
+    """Return what was written without rows with null, if the model refuses null and says in a warning what to do."""
+    told = any(REFUSES_NULL.match(warning) for warning in served.warnings)
+    kept = [place for place, row in enumerate(written["rows"]) if None not in row]
+    refused = [row for row in written["rows"] if None in row]
+    if not told or not refused:
+        return written
+    rows = [dict(zip(written["columns"], row, strict=True)) for row in refused]
+    with suppress(Rejected):
+        served.ask("predict", Question("objects", JSON, json.dumps(rows).encode()))
+        raise AssertionError("null is answered, and a warning says that it is refused")
+    answers = {method: [rows[place] for place in kept] for method, rows in written["answers"].items()}
+    return {**written, "rows": [written["rows"][place] for place in kept], "answers": answers}
 
 
 def questions(written: Mapping[str, Any], signature: Signature) -> Iterator[Question]:

@@ -23,10 +23,12 @@ def environment() -> str:
     python = EXTRA / "bin/python"
     if not (EXTRA / "complete").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(EXTRA)], check=True)
-        paths = sysconfig.get_paths(vars={"base": str(EXTRA), "platbase": str(EXTRA)})
-        Path(paths["purelib"], "project.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
         install(python, _LIBRARIES)
         (EXTRA / "complete").touch()
+    paths = sysconfig.get_paths(vars={"base": str(EXTRA), "platbase": str(EXTRA)})
+    # With the .pth files in that folder, one of which has the client.
+    line = f"import site; site.addsitedir({sysconfig.get_paths()['purelib']!r})\n"
+    Path(paths["purelib"], "project.pth").write_text(line)
     return str(python)
 
 

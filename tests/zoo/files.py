@@ -92,7 +92,7 @@ def _others() -> dict[str, tuple[bytes, str, str]]:
         "A NumPy array in a file": (_npy(), ".pkl", ".npy"),
         "A Parquet file": (b"PAR1" + bytes(50), ".pkl", "Parquet"),
         "A program": (b"\x7fELF" + bytes(50), ".pkl", "program"),
-        "A CSV file": (b"age,income\n1,2\n3,4\n", ".pkl", "is not a pickle"),
+        "A CSV file": (b"age,income\n1,2\n3,4\n", ".pkl", "is a table of rows"),
         "A zip archive of two pickles": (_archive(**{"a.pkl": whole, "b.pkl": whole}), ".pkl", "zip archive"),
         "Two pickles in one file": (whole + whole, ".pkl", "several objects"),
     }

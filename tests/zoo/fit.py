@@ -1,18 +1,22 @@
 """Fits specimens, and saves each with the answers of this process.
 
 `python -m tests.zoo.fit FOLDER [NAME …]` writes for each a file, `<slug>.json` with the rows and the answers to them,
-and the sample and the code that belong to it.
+and the sample and the code that belong to it; `<slug>.published` and
+`<slug>.frame` have the rows to publish it with, and those that the client asks.
 """
 
 from __future__ import annotations
 
 import json
+import pickle
 import sys
 import traceback
 import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
+
+from modelgate.publishing import sample_of
 
 from tests.zoo.kinds import SPECIMENS
 from tests.zoo.specimens import Specimen, answers_of, names_of, rows_of
@@ -46,6 +50,11 @@ def save(specimen: Specimen, folder: Path) -> None:
     }
     (folder / f"{specimen.slug}.json").write_text(json.dumps(written))
     (folder / f"{specimen.slug}{specimen.suffix}").write_bytes(specimen.save(saved.thing))
+    if saved.published is not None:
+        saved.sample = (sample_of(saved.published) or b"").decode()
+    for suffix, frame in ((".frame", saved.frame), (".published", saved.published)):
+        if frame is not None:
+            (folder / f"{specimen.slug}{suffix}").write_bytes(pickle.dumps(frame))
     for suffix, text in ((".csv", saved.sample), (".py", saved.code)):
         if text is not None:
             (folder / f"{specimen.slug}{suffix}").write_text(text)

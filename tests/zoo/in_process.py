@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import pickle
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from modelgate.publishing import nulls_of
 
 from contract.coercion import coerce
 from contract.errors import Failure, InvalidInstances, ModelgateError
@@ -17,9 +20,9 @@ from gateway.protocols import csv_rows, native
 from gateway.refusals import MalformedBody
 from scoring.artifacts import unpack, use_one_thread
 from scoring.predict import predict_each
-from tests.zoo.compare import CSV, Question, Rejected, differences
+from tests.zoo.compare import CSV, Question, Rejected, Ways
 from tests.zoo.specimens import Specimen
-from tests.zoo.verdicts import Found, Verdict, judged
+from tests.zoo.verdicts import Found, Verdict, compared, judged
 from trainer.importing import Refused
 from trainer.importing.examine import examine
 from trainer.importing.formats import recognise
@@ -35,6 +38,13 @@ class Loaded:
     @property
     def signature(self) -> Signature:
         return self.draft.signature
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        return self.draft.warnings
+
+    def other_ways(self, written: Mapping[str, Any]) -> Ways:
+        yield from ()
 
     def ask(self, method: str, question: Question) -> Mapping[str, Any]:
         try:
@@ -61,20 +71,22 @@ def verdicts(specimens: Iterable[Specimen], folder: Path) -> Iterator[Verdict]:
 def verdict(specimen: Specimen, folder: Path) -> Verdict:
     """Return the verdict on a specimen that `tests.zoo.fit` has saved in `folder`."""
     written = json.loads((folder / f"{specimen.slug}.json").read_text())
-    file, sample, code = (folder / f"{specimen.slug}{suffix}" for suffix in (specimen.suffix, ".csv", ".py"))
+    file, sample, code, published = (
+        folder / f"{specimen.slug}{suffix}" for suffix in (specimen.suffix, ".csv", ".py", ".published")
+    )
+    nulls = nulls_of(pickle.loads(published.read_bytes())) if published.exists() else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             recognise(file)
-            examined = examine("m", file, _existing(sample), code=_existing(code))
+            examined = examine("m", file, _existing(sample), code=_existing(code), nulls=nulls)
             estimator = unpack(examined.artifact or file.read_bytes(), examined.draft.artifact.format)
         except Refused as refused:
             return judged(specimen, str(refused))
         except Exception as error:
             return Verdict(specimen, Found.DIFFERS, f"the import raises {type(error).__name__}: {error}")
         use_one_thread(estimator)
-        found = list(differences(written, bool(specimen.rounding), Loaded(estimator, examined.draft)))
-    return judged(specimen, None, found)
+        return compared(specimen, written, Loaded(estimator, examined.draft))
 
 
 def _existing(file: Path) -> Path | None:

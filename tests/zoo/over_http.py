@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -16,14 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from modelgate import Client
 
 from contract.manifest import ModelManifest
 from contract.signature import Signature
 from tests.flow.conftest import free_port
 from tests.support import PROJECT, until
-from tests.zoo.compare import Question, Rejected, differences
+from tests.zoo import by_client
+from tests.zoo.compare import Question, Rejected, Ways
 from tests.zoo.specimens import Specimen
-from tests.zoo.verdicts import Found, Verdict, judged
+from tests.zoo.verdicts import Found, Verdict, compared, judged
 
 AT_ONCE = 100
 """Files that are in the inbox together."""
@@ -58,6 +61,20 @@ class Asked:
 
     running: Running
     manifest: ModelManifest
+    frame: Any = None
+    """The rows to ask with the client."""
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        return self.manifest.warnings
+
+    def other_ways(self, written: Mapping[str, Any]) -> Ways:
+        if self.frame is not None:
+            # Rows with null are left out if the model refuses null.
+            frame = self.frame.dropna() if len(written["rows"]) < len(self.frame) else self.frame
+            with Client(self.running.address) as client:
+                model = client.model(f"{self.manifest.name}@{self.manifest.version}")
+                yield from by_client.other_ways(model, frame, written["columns"], written["rows"])
 
     @property
     def signature(self) -> Signature:
@@ -80,13 +97,18 @@ class Asked:
 
 def verdicts(specimens: Iterable[Specimen], folder: Path) -> Iterator[Verdict]:
     """Yield the verdict on each specimen that `tests.zoo.fit` has saved in `folder`, in the order of the imports."""
-    waiting = list(specimens)
+    published: list[Specimen] = []
+    waiting: list[Specimen] = []
+    for specimen in specimens:
+        is_published = (folder / f"{specimen.slug}.published").exists()
+        (published if is_published else waiting).append(specimen)
     with tempfile.TemporaryDirectory(prefix="zoo-") as place, modelgate(Path(place)) as running:
         while waiting:
             some, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
             for specimen in some:
                 _drop(specimen, folder, running.models / "inbox")
             yield from _imported(some, folder, running)
+        yield from (_published(specimen, folder, running) for specimen in published)
 
 
 @contextmanager
@@ -147,6 +169,14 @@ def _imported(specimens: Sequence[Specimen], folder: Path, running: Running) -> 
             yield _verdict(left.pop(slug), folder, running)
 
 
+def _published(specimen: Specimen, folder: Path, running: Running) -> Verdict:
+    """Publish a specimen with the client, and return the verdict on it."""
+    X = pickle.loads((folder / f"{specimen.slug}.published").read_bytes())
+    with Client(running.address) as client:
+        refusal = by_client.published(client, specimen.slug, folder / f"{specimen.slug}{specimen.suffix}", X)
+    return judged(specimen, refusal) if refusal else _verdict(specimen, folder, running)
+
+
 def _verdict(specimen: Specimen, folder: Path, running: Running) -> Verdict:
     reason = running.models / "inbox/rejected" / f"{specimen.slug}{specimen.suffix}.reason.txt"
     manifest = running.models / specimen.slug / "versions/1/manifest.json"
@@ -155,9 +185,11 @@ def _verdict(specimen: Specimen, folder: Path, running: Running) -> Verdict:
     if reason.exists():
         _, _, refusal = reason.read_text().strip().partition(f"{specimen.slug}{specimen.suffix}")
         return judged(specimen, refusal.lstrip("' "))
-    asked = Asked(running, ModelManifest.loads(manifest.read_bytes()))
+    frame = folder / f"{specimen.slug}.frame"
+    rows = pickle.loads(frame.read_bytes()) if frame.exists() else None
+    asked = Asked(running, ModelManifest.loads(manifest.read_bytes()), rows)
     written = json.loads((folder / f"{specimen.slug}.json").read_text())
     try:
-        return judged(specimen, None, list(differences(written, bool(specimen.rounding), asked)))
+        return compared(specimen, written, asked)
     except requests.RequestException as error:
         return Verdict(specimen, Found.DIFFERS, f"it cannot be asked: {error}")

@@ -16,6 +16,7 @@ import cloudpickle
 import joblib
 import numpy as np
 import pandas as pd
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 
 from tests.zoo import data
@@ -32,7 +33,8 @@ class Saved:
 
     `thing` goes into the file, and `asked` is what they would pass to `predict`: an array, a DataFrame, a list of texts
     or dicts. `answers` is what has the methods, if it is not `thing` itself. `sample` is a CSV and `code` a Python file
-    that go beside it.
+    that go beside it. `frame`: the client asks it with this DataFrame, too. `published`: the rows with which the client
+    publishes it; without, it goes into the inbox.
     """
 
     thing: Any
@@ -40,6 +42,8 @@ class Saved:
     answers: Any = None
     sample: str | None = None
     code: str | None = None
+    frame: Any = None
+    published: Any = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Specimen:
     """A kind of saved model. `make` fits it; `save` writes its bytes, under a name that ends in `suffix`.
 
     `refused`: the words of the refusal, where it cannot be served. `rounding`: why its answers differ in
-    the last digits.
+    the last digits. `may_refuse_null`: it may refuse null, with a warning that says what to do.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Specimen:
     suffix: str = ".pkl"
     refused: str | None = None
     rounding: str | None = None
+    may_refuse_null: bool = False
 
     @property
     def slug(self) -> str:
@@ -146,7 +151,10 @@ def answers_of(model: Any, asked: Any) -> dict[str, Any]:
 
 
 def called(model: Any, method: str, asked: Any) -> Any:
-    """Return what a method answers, or what that of the final step answers, which a pipeline does not pass on."""
+    """Return what a method answers, or what that of the estimator in a search or of the final step answers, which
+    searches and pipelines do not pass on."""
+    while isinstance(model, BaseSearchCV):
+        model = model.best_estimator_
     if not hasattr(model, method) and isinstance(model, Pipeline):
         for _, step in model.steps[:-1]:
             asked = step.transform(asked)

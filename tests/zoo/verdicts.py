@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
+from tests.zoo.compare import Served, differences, without_nulls
 from tests.zoo.specimens import Specimen
 
 
@@ -14,6 +16,7 @@ class Found(StrEnum):
 
     IDENTICAL = "identical"
     ROUNDED = "equal but for the last digits"
+    REFUSES_NULL = "identical, and refuses null with a true reason"
     REFUSED = "refused with a true reason"
     WRONG_REASON = "refused with a wrong reason"
     DIFFERS = "DIFFERS"
@@ -30,6 +33,14 @@ class Verdict:
     specimen: Specimen
     found: Found
     said: str = ""
+
+
+def compared(specimen: Specimen, written: Mapping[str, Any], served: Served) -> Verdict:
+    """Return the verdict on a specimen that is served."""
+    taken = without_nulls(written, served) if specimen.may_refuse_null else written
+    found = judged(specimen, None, list(differences(taken, bool(specimen.rounding), served)))
+    refuses_null = taken is not written and found.found.is_right
+    return replace(found, found=Found.REFUSES_NULL) if refuses_null else found
 
 
 def judged(specimen: Specimen, refusal: str | None, differences: Sequence[str] = ()) -> Verdict:

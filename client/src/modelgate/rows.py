@@ -88,8 +88,9 @@ def rows_of(X: Any, inputs: Inputs | None) -> Rows:
         )
     if hasattr(X, "ndim") and hasattr(X, "dtype") and X.ndim not in (1, 2):
         raise Invalid(f"Expected 2D array, got {X.ndim}D array instead")
-    first = X.iloc[0] if index is not None and len(X) else (X[0] if len(X) else None)
-    if first is None or isinstance(first, str | Mapping) or (inputs and inputs.format != "table"):
+    first = next((value for value in X if value is not None), None)
+    is_flat = isinstance(first, Mapping) or (inputs is None and (first is None or isinstance(first, str)))
+    if is_flat or not len(X) or (inputs and inputs.format != "table"):
         return Rows(len(X), lambda start, stop: [_plain(value) for value in X[start:stop]], index)
     if _is_scalar(first):
         return _of_one_column(X, inputs, index)
@@ -98,7 +99,7 @@ def rows_of(X: Any, inputs: Inputs | None) -> Rows:
         if X.dtype.kind in "fiu" or (X.dtype.kind == "b" and not set(kinds) & set(_NUMBERS)):
             return Rows(len(X), lambda start, stop: X[start:stop].tolist(), index)
         X = (X.astype(int) if X.dtype.kind == "b" else X).tolist()
-    return Rows(len(X), lambda start, stop: [[_plain(value) for value in row] for row in X[start:stop]], index)
+    return Rows(len(X), lambda start, stop: [_plain(row) for row in X[start:stop]], index)
 
 
 def _of_one_column(X: Any, inputs: Inputs | None, index: Any) -> Rows:
