@@ -20,6 +20,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEnc
 from contract.coercion import coerce
 from contract.instances import Records
 from contract.manifest import ArtifactFormat, ManifestDraft
+from contract.signature import Kind
 from scoring.kernels.model_kernel import find_model_kernel
 from scoring.predict import predict
 from trainer.importing import Refused, sample, trial
@@ -27,6 +28,7 @@ from trainer.importing.contents import Contents
 from trainer.importing.trial import try_model
 
 nan, NA, DAY = float("nan"), pd.NA, pd.Timestamp("2024-02-03")
+DAY_UTC = DAY.tz_localize("UTC")
 COLUMNS: Mapping[str, pd.Series] = {
     "texts and None": pd.Series(["a", "b", None, "a", "b"], dtype=object),
     "texts and NaN": pd.Series(["a", "b", nan, "a", "b"], dtype=object),
@@ -47,6 +49,9 @@ COLUMNS: Mapping[str, pd.Series] = {
     "boolean and NA": pd.Series([True, False, None, True, False], dtype="boolean"),
     "dates and NaT": pd.Series([DAY, DAY + pd.Timedelta("9D"), None, DAY, DAY]),
     "dates and None": pd.Series([DAY, DAY + pd.Timedelta("9D"), None, DAY, DAY], dtype=object),
+    "dates and NaN": pd.Series([DAY, DAY + pd.Timedelta("9D"), nan, DAY, DAY], dtype=object),
+    "dates and NA": pd.Series([DAY, DAY + pd.Timedelta("9D"), NA, DAY, DAY], dtype=object),
+    "dates with a zone and None": pd.Series([DAY_UTC, DAY_UTC + pd.Timedelta("9D"), None, DAY_UTC], dtype=object),
 }
 
 
@@ -155,8 +160,8 @@ def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_null_is_answered_as_in_ones_own_process_or_refused_with_the_reason(kind: str, told: bool) -> None:
     right = 0
     for name, make in TRANSFORMERS.items():
-        if kind.startswith("dates") and name in ("median", "astype(str)"):
-            continue  # how dates are written as texts, and read as numbers, is no matter of nulls
+        if kind.startswith("dates") and name == "median":
+            continue  # how dates are read as numbers is no matter of nulls
         if (made := fitted(COLUMNS[kind], make())) is None:
             continue
         model, X = made
@@ -182,3 +187,27 @@ def test_a_null_is_answered_as_in_ones_own_process_or_refused_with_the_reason(ki
             assert "a null in 'c' reaches the model as" in warnings, name
         right += 1
     assert right > 1
+
+
+@pytest.mark.usefixtures("without_kernels")
+@pytest.mark.parametrize("kind", [kind for kind in COLUMNS if kind.startswith("dates") and kind != "dates and NA"])
+def test_an_encoder_of_dates_shows_without_a_sample_that_they_are_dates(kind: str) -> None:
+    right = 0
+    for name in ("OneHotEncoder", "OneHotEncoder that refuses others", "OrdinalEncoder", "TargetEncoder", "constant"):
+        if (made := fitted(COLUMNS[kind], TRANSFORMERS[name]())) is None:
+            continue
+        model, X = made
+        draft = try_model("m", Contents(model), None, ArtifactFormat.CLOUDPICKLE)
+        rows = X.iloc[[n for n, c in enumerate(X["c"][:5]) if draft.signature.inputs[0].nullable or not is_null(c)]]
+        np.testing.assert_allclose(served(model, draft, rows), model.predict_proba(rows), rtol=1e-9, err_msg=name)
+        right += 1
+    assert right
+
+
+def test_dates_in_nanoseconds_are_dates_to_an_encoder_and_no_integers() -> None:
+    model = make_pipeline(_hot(), LogisticRegression())
+    X = pd.DataFrame({"c": pd.to_datetime(["2024-02-03", "2024-02-12"] * 6).astype("M8[ns]")})
+    model.fit(X, [0, 1] * 6)
+    draft = try_model("m", Contents(model), None, ArtifactFormat.CLOUDPICKLE)
+    assert (draft.signature.inputs[0].kind, draft.warnings) == (Kind.DATETIME, ())
+    np.testing.assert_allclose(served(model, draft, X[:2]), model.predict_proba(X[:2]), rtol=1e-9)

@@ -65,7 +65,15 @@ def _column(name: str, hint: Hint, contents: Contents, sample: Sample | None) ->
     binary = not known or hint.binary or bool(sample and sample.binary(name))
     as_booleans = kind is Kind.NUMBER and binary and name not in contents.kinds
     return Column(
-        Field(name, kind, nullable, hint.categories, aliases, guessed=as_booleans, naive=kind is Kind.DATETIME),
+        Field(
+            name,
+            kind,
+            nullable,
+            hint.categories,
+            aliases,
+            guessed=as_booleans,
+            naive=kind is Kind.DATETIME and not hint.aware,
+        ),
         values,
         guessed=known is None and hint.whole is None,
         doubtful=kind is Kind.NUMBER

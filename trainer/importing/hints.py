@@ -15,7 +15,7 @@ class Hint:
     `values` are some that it has seen, or similar ones; `whole`: whether its numbers were integers when it was fitted,
     None if that is unknown; `aliases` are other spellings of its name; `binary`: its numbers may have been booleans.
     `nulls` are those that it was fitted on, `not_nulls` those that it would know and does not; it replaces `imputed`
-    ones. `fill` is the kind of what it replaces them by.
+    ones. `fill` is the kind of what it replaces them by. `aware`: its dates had a time zone.
     """
 
     kind: Kind | None = None
@@ -29,6 +29,7 @@ class Hint:
     not_nulls: frozenset[Null] = frozenset()
     imputed: frozenset[Null] = frozenset()
     fill: Kind | None = None
+    aware: bool = False
 
     def completed_by(self, other: Hint) -> Hint:
         """Return `self` with unknown parts from `other`, the hint of a later step of the pipeline."""
@@ -45,4 +46,5 @@ class Hint:
             self.not_nulls | (other.not_nulls - self.imputed),
             self.imputed | other.imputed,
             self.fill or other.fill,
+            self.aware or other.aware,
         )

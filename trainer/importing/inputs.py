@@ -7,9 +7,11 @@ import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.utils import get_tags
 
 from contract.signature import Kind, Null
@@ -32,7 +34,8 @@ _INSIDE = (
 
 _WHOLE, _FRACTION = re.compile(r"-?(0|[1-9]\d*)"), re.compile(r"-?\d+\.\d+")
 """How Python writes integers and floats."""
-_NULL_WORDS = ("nan", "None", "<NA>")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d (\d\d:\d\d:\d\d(?:\.\d+)?)([-+]\d\d:\d\d)?")
+_NULL_WORDS = {"nan": Null.NAN_OBJECT, "None": Null.NONE, "<NA>": Null.NA_OBJECT, "NaT": Null.NAN}
 """How it writes nulls."""
 
 _NAN = frozenset({Null.NAN, Null.NAN_OBJECT})
@@ -270,12 +273,18 @@ def _collect_spelling(step: Any, columns: Sequence[int], found: list[Hint]) -> N
 
 
 def _spelt(words: Sequence[Any]) -> Hint:
-    words = [word for word in words if word not in _NULL_WORDS]
+    nulls = frozenset(_NULL_WORDS[word] for word in words if word in _NULL_WORDS)
+    words = [word for word in words if word not in _NULL_WORDS and word == word]
     texts = [word for word in words if isinstance(word, str)]
     for whole, pattern in ((True, _WHOLE), (False, _FRACTION)):
         if texts and len(texts) == len(words) and all(map(pattern.fullmatch, texts)):
             return Hint(values=tuple(map(float, texts[:10])), whole=whole)
-    return Hint()
+    moments = [found for text in texts if (found := _MOMENT.fullmatch(text))]
+    aware = any(moment[2] for moment in moments)
+    # pandas writes midnight only for dates among objects, as None makes them.
+    if moments and len(moments) == len(words) and {moment[1] for moment in moments} == {"00:00:00"}:
+        return Hint(nulls=nulls, not_nulls=frozenset({Null.NAN}), aware=aware)
+    return Hint(aware=aware)
 
 
 def _keeps_columns(step: Any) -> bool:
@@ -337,7 +346,9 @@ def _of_statistic(value: Any, spread: float) -> Hint:
 
 def _of_categories(categories: Any, closed: bool) -> Hint:
     """Return the hint of an encoder's categories. Null among them means that the training data had nulls."""
-    everything = np.asarray(categories).tolist()
+    array = np.asarray(categories)
+    # NumPy lists nanoseconds as integers.
+    everything = (pd.Series(array) if array.dtype.kind == "M" else array).tolist()
     known = [value for value in everything if value is not None and value == value]
     nullable = len(known) < len(everything)
     if not known:
@@ -352,6 +363,10 @@ def _of_categories(categories: Any, closed: bool) -> Hint:
         kind = Kind.INTEGER if whole and closed else Kind.NUMBER
         values = tuple(known[:10] if whole else map(float, known[:10]))
         return Hint(kind, nullable, values=values, whole=whole, binary=set(known) <= {0, 1})
+    if all(isinstance(value, datetime) for value in known):
+        moments = pd.to_datetime(known[:10], utc=True)
+        values = tuple(moment.isoformat() for moment in moments)
+        return Hint(Kind.DATETIME, nullable, values=values, aware=known[0].tzinfo is not None)
     return Hint(nullable=nullable)
 
 

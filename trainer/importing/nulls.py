@@ -34,7 +34,7 @@ _ORDER = (Null.NONE, Null.NAN_OBJECT, Null.NAN, Null.NA, Null.NA_OBJECT)
 _KINDS: Mapping[Kind, tuple[Null, ...]] = {
     Kind.BOOLEAN: (Null.NAN_OBJECT, Null.NONE, Null.NA),
     Kind.STRING: (Null.NAN, Null.NONE, Null.NA),
-    Kind.DATETIME: (Null.NAN, Null.NONE),
+    Kind.DATETIME: (Null.NAN, Null.NONE, Null.NAN_OBJECT, Null.NA_OBJECT),
 }
 """What a null may be by the kind of a column."""
 _OF_NUMBERS = (Null.NAN, Null.NAN_OBJECT, Null.NONE, Null.NA)
@@ -259,7 +259,8 @@ class _Trial:
 def _choice(possible: PossibleNulls, answers: Mapping[Null, _Answers]) -> _Choice:
     """Return what a null is, given what the estimator answers for each that it may be."""
     that_work = [null for null in possible.nulls if answers[null] is not None]
-    if not possible.shown and {Null.NAN, Null.NAN_OBJECT} <= {*that_work}:
+    is_date = Null.NA_OBJECT in possible.nulls
+    if not possible.shown and not is_date and {Null.NAN, Null.NAN_OBJECT} <= {*that_work}:
         that_work.remove(Null.NAN_OBJECT)  # numbers are floats, unless they cannot be
     if not that_work:
         works = not possible.shown and answers[Null.NAN] is not None

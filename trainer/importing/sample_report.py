@@ -59,7 +59,7 @@ def profile_of_sample(estimator: Any, draft: ManifestDraft, sample: Sample | Non
     if sample is None:
         return None
     try:
-        rows = coerce(Grid(sample.columns, sample.rows), draft.signature).rows
+        rows = coerce(Grid(sample.columns, sample.rows), draft.signature, lenient=True).rows
         answers = predict(estimator, draft, rows).values if draft.signature.outputs else ()
         return profile_of(draft.signature, rows, answers, sample=True)
     except Exception:
