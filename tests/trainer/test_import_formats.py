@@ -200,20 +200,24 @@ def test_a_zip_archive_of_one_model_is_that_model(tmp_path: Path) -> None:
     assert "without a password" in refusal(tmp_path, bytes(locked))
 
 
+OF_XGBOOST = 'model = xgboost.XGBClassifier(); model.load_model("FILE")'
+OF_CATBOOST = 'model = catboost.CatBoostClassifier().load_model("FILE")'
+
+
 @pytest.mark.parametrize(
-    ("data", "name", "lines"),
+    ("data", "name", "line"),
     [
-        (b'{"learner": {}}', "m.json", 'model = xgboost.XGBClassifier(); model.load_model("FILE")'),
-        (b"{L\x00", "m.ubj", 'model = xgboost.XGBClassifier(); model.load_model("FILE")'),
-        (b"tree\nversion=v4\n", "m.txt", 'model = lightgbm.Booster(model_file="FILE")'),
-        (b"CBM1", "m.cbm", 'model = catboost.CatBoostClassifier().load_model("FILE")'),
+        (b'{"learner": {}}', "m.json", f"`{OF_XGBOOST}` (XGBRegressor if it predicts numbers)"),
+        (b"{L\x00", "m.ubj", f"`{OF_XGBOOST}` (XGBRegressor if it predicts numbers)"),
+        (b"tree\nversion=v4\n", "m.txt", '`model = lightgbm.Booster(model_file="FILE")`'),
+        (b"CBM1", "m.cbm", f"`{OF_CATBOOST}` (CatBoostRegressor if it predicts numbers)"),
     ],
 )
 def test_a_librarys_own_format_is_refused_with_the_lines_that_make_a_pickle(
-    tmp_path: Path, data: bytes, name: str, lines: str
+    tmp_path: Path, data: bytes, name: str, line: str
 ) -> None:
     for said in (refusal(tmp_path, data), wrong_suffix(name)):
-        assert f'`{lines}` and `joblib.dump(model, "model.joblib")`' in said
+        assert f'{line} and `joblib.dump(model, "model.joblib")`' in said
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
