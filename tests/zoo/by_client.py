@@ -16,7 +16,7 @@ import duckdb
 from modelgate import Client, Model
 from modelgate.errors import ModelgateError
 
-from tests.zoo.compare import Output, Rejected, Ways
+from tests.zoo.compare import ONE_BY_ONE, Output, Rejected, Ways
 
 _TYPES = {str: "VARCHAR", bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", datetime: "TIMESTAMP"}
 
@@ -33,7 +33,7 @@ def published(client: Client, name: str, file: Path, X: Any) -> str | None:
 def other_ways(model: Model, asked: Any, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Ways:
     """Yield the ways of the client to ask for predictions of a DataFrame, whose `rows` JSON has."""
     yield "client", partial(_of_frame, model, asked)
-    yield "client, each row alone", partial(_one_by_one, model, asked)
+    yield ONE_BY_ONE, partial(_one_by_one, model, asked)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "rows")
         typed = [[_parsed(value) for value in row] for row in rows]

@@ -15,6 +15,7 @@ from tests.zoo import (
     other_libraries,
     outputs,
     own_code,
+    own_formats,
     sklearn_extensions,
     tables,
     texts,
@@ -33,6 +34,7 @@ SPECIMENS = (
     *files.specimens(),
     *oddities.specimens(),
     *other_libraries.specimens(),
+    *own_formats.specimens(),
     *sklearn_extensions.specimens(),
 )
 

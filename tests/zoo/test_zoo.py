@@ -27,7 +27,7 @@ DOZEN = (
     "Ridge of two numbers of a frame",
     "TfidfVectorizer + LogisticRegression",
     "DictVectorizer + LogisticRegression",
-    "Nulls in a frame, HistGradientBoostingClassifier",
+    "Nulls of 21 kinds, OneHotEncoder",
     "A dict of scaler and model",
     "A transformer of __main__ with its code",
     "DBSCAN on an array",
