@@ -16,7 +16,9 @@ import duckdb
 from modelgate import Client, Model
 from modelgate.errors import ModelgateError
 
-from tests.zoo.compare import ONE_BY_ONE, Output, Rejected, Ways
+from tests.zoo.compare import OTHER_BATCHES, Output, Rejected, Ways
+
+ONE_BY_ONE, PARQUET, CSV = OTHER_BATCHES
 
 _TYPES = {str: "VARCHAR", bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", datetime: "TIMESTAMP"}
 
@@ -37,8 +39,8 @@ def other_ways(model: Model, asked: Any, columns: Sequence[str], rows: Sequence[
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "rows")
         typed = [[_parsed(value) for value in row] for row in rows]
-        yield "Parquet file", partial(_of_file, model, _parquet(path.with_suffix(".parquet"), columns, typed))
-        yield "CSV file", partial(_of_file, model, _csv(path.with_suffix(".csv"), columns, rows))
+        yield PARQUET, partial(_of_file, model, _parquet(path.with_suffix(".parquet"), columns, typed))
+        yield CSV, partial(_of_file, model, _csv(path.with_suffix(".csv"), columns, rows))
 
 
 def _parsed(value: Any) -> Any:
