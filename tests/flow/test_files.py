@@ -17,7 +17,7 @@ from contract.file_formats import FileFormat
 from contract.file_jobs import FileFolder, FileRequest
 from contract.jobs import Job, Status
 from tests.flow import estimators
-from tests.flow.gateways import start_site
+from tests.flow.gateways import Gateway, start_site
 from tests.flow.redis_process import RedisProcess
 from tests.flow.workers import WorkerCluster, alive, worker_cluster
 from tests.support import numbers, redis_server, until, write_version
@@ -187,6 +187,12 @@ def test_a_cancelled_file_frees_its_scorer_and_its_files_are_removed(site: Site)
     assert all(alive(pid) for pid in scorers.values())
 
 
+def ended(gateway: Gateway, path: str) -> Any:
+    """The job, if it has ended."""
+    job = gateway.get(f"{path}?wait=30").json()
+    return job if job["completed_at"] else None
+
+
 def test_a_file_goes_through_a_gateway_in_pieces_and_comes_back_in_ranges(tmp_path: Path, models: Path) -> None:
     values = [float(number) for number in range(50_000)]
     body = ("a,note\n" + "".join(f"{value},row {row}\n" for row, value in enumerate(values))).encode()
@@ -200,7 +206,7 @@ def test_a_file_goes_through_a_gateway_in_pieces_and_comes_back_in_ranges(tmp_pa
             timeout=60,
         )
         assert sent.status_code == 202, sent.text
-        job = site.gateway.get(f"{sent.headers['Location']}?wait=30").json()
+        job = until(lambda: ended(site.gateway, sent.headers["Location"]), "the job ends")
         assert job["status"] == "succeeded", job
         output, whole = site.gateway.address + job["output"]["href"], expected(values).encode()
         answer = requests.get(output, timeout=60)

@@ -104,6 +104,16 @@ def serving(settings: Settings, module: str, *arguments: str, stop_grace: int = 
             raise
 
 
+@contextmanager
+def configured(settings: Settings, folder: Path, more: str) -> Iterator[Server]:
+    """Run a gateway under gunicorn with its usual configuration, and `more` of it."""
+    config = folder / "own.conf.py"
+    usual = PROJECT / "gateway" / "server" / "gunicorn.conf.py"
+    config.write_text(f"exec(open({str(usual)!r}).read())\n{more}")
+    with serving(settings, "gunicorn", "--config", str(config), "gateway.server.wsgi:application()") as server:
+        yield server
+
+
 def chunks(size: int) -> Iterator[bytes]:
     for _ in range(size // 1000):
         yield b" " * 1000
@@ -318,7 +328,8 @@ def test_a_process_that_is_stopped_while_it_starts_does_not_end_the_gateway(serv
     os.kill(int(pid), signal.SIGTERM)
     until(lambda: pid not in workers(server), "it ends")
     until(lambda: workers(server) - before - {pid}, "another one replaces it")
-    assert server.live() and server.process.poll() is None
+    until(server.live, "it serves")
+    assert server.process.poll() is None
 
 
 def workers(server: Server) -> set[str]:

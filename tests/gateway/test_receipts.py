@@ -8,6 +8,7 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from broker.supervisor import Leases
 from contract.jobs import PredictionOutcome
 from contract.settings import Settings
 from gateway.routes.predictions import AT_ONCE
-from tests.gateway.test_gunicorn import GOOD, Server, serving
+from tests.gateway.test_gunicorn import GOOD, Server, configured, serving
 from tests.support import PROJECT, until
 
 PREDICT = "/v1/models/sum/predict"
@@ -97,16 +98,26 @@ def request_that_waits(server: Server) -> bytes:
     return f"{head}Prefer: wait=30\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
+@pytest.fixture
+def unchecked(settings: Settings, tmp_path: Path) -> Iterator[Server]:
+    """A gateway that looks for clients which have gone away once an hour, and not once a second."""
+    rarely = (
+        "def post_worker_init(worker):\n    from gateway.serving import listener\n    listener.CHECK_EVERY = 3600\n"
+    )
+    with configured(settings, tmp_path, rarely) as server:
+        yield server
+
+
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_client_that_has_gone_away_has_not_seen_its_answer(
-    server: Server, redis: Redis, leases_queue: ScorerQueue, reset: bool
+    unchecked: Server, redis: Redis, leases_queue: ScorerQueue, reset: bool
 ) -> None:
-    """The job ends before the gateway's check, once a second, could notice."""
+    """The job ends before the gateway's check could notice."""
     began = time.monotonic()
-    connection: Any = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+    connection: Any = socket.create_connection(("127.0.0.1", unchecked.port), timeout=30)
     if reset:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    connection.sendall(request_that_waits(server))
+    connection.sendall(request_that_waits(unchecked))
     until(lambda: redis.llen("rq:queue:predict:sum"), "the job is queued")
     connection.close()
     until(lambda: time.monotonic() - began > AT_ONCE, "the answer does not come at once")
@@ -115,13 +126,12 @@ def test_a_client_that_has_gone_away_has_not_seen_its_answer(
     leases_queue.finish({job.id: PredictionOutcome([3.0], None, [], 0.5, 1) for job in batch.jobs})
     # A later one is delivered, so the receipts of the first would have arrived.
     with requests.Session() as session:
-        later = session.post(f"{server.address}{PREDICT}", json=GOOD, headers={"Prefer": "wait=0"}, timeout=60).json()[
-            "id"
-        ]
+        answer = session.post(f"{unchecked.address}{PREDICT}", json=GOOD, headers={"Prefer": "wait=0"}, timeout=60)
+        later = answer.json()["id"]
         batch = leases_queue.take(BatchLimits())
         assert batch is not None
         leases_queue.finish({job.id: PredictionOutcome([3.0], None, [], 0.5, 1) for job in batch.jobs})
-        session.get(f"{server.address}/v1/jobs/{later}", timeout=60)
+        session.get(f"{unchecked.address}/v1/jobs/{later}", timeout=60)
     assert seen(redis, FETCHED) == [later]
     assert len(held(redis, ENDED)) == 1 and held(redis, DELIVERED) == []
 

@@ -18,20 +18,19 @@ from contract.settings import Settings
 from gateway.door.connections import ClientTimeouts, Connection, Phase, slowest
 from gateway.marker import Marker
 from tests.gateway.callers import store
-from tests.gateway.test_gunicorn import Server, serving
-from tests.support import PROJECT, until
+from tests.gateway.test_gunicorn import Server, configured
+from tests.support import until
 
 SLOTS = 40
-CONFIG = f"""
-exec(open({str(PROJECT / "gateway" / "server" / "gunicorn.conf.py")!r}).read())
+CROWDED = f"worker_connections = {SLOTS}\n"
+HURRIED = f"""
 from gateway.door.connections import ClientTimeouts
 from gateway.server.gunicorn_worker import GatewayWorker
 
 class worker_class(GatewayWorker):
     timeouts = ClientTimeouts(head=1.0, lag=1.0)
 
-worker_connections = {SLOTS}
-"""
+{CROWDED}"""
 POST = b"POST /v1/models/%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
 FORM = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
 
@@ -45,9 +44,14 @@ def spool(models: Path) -> Path:
 def hurried(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A gateway with short deadlines and few connections, which accepts uploads."""
     monkeypatch.setenv("ALLOW_UPLOAD", "1")
-    config = tmp_path / "hurried.conf.py"
-    config.write_text(CONFIG)
-    with serving(settings, "gunicorn", "--config", str(config), "gateway.server.wsgi:application()") as server:
+    with configured(settings, tmp_path, HURRIED) as server:
+        yield server
+
+
+@pytest.fixture
+def crowded(settings: Settings, tmp_path: Path) -> Iterator[Server]:
+    """A gateway with few connections, and the usual deadlines."""
+    with configured(settings, tmp_path, CROWDED) as server:
         yield server
 
 
@@ -116,7 +120,7 @@ def test_idle_connections_are_closed_when_connections_run_out(hurried: Server) -
 
 
 def test_the_owner_with_most_waiting_requests_makes_room_when_connections_run_out(
-    hurried: Server, settings: Settings, redis: Redis
+    crowded: Server, settings: Settings, redis: Redis
 ) -> None:
     """Otherwise one that may only predict could block a gateway for MAX_WAIT, with a single job."""
     Marker(settings.marker_path).make()
@@ -126,21 +130,19 @@ def test_the_owner_with_most_waiting_requests_makes_room_when_connections_run_ou
             token = new_token()
             store(redis, token, Key(owner, owner, owner, frozenset({Scope.PREDICT})))
             headers = {"Authorization": f"Bearer {token}"}
-            url = f"http://127.0.0.1:{hurried.port}/v1/models/sum/predict"
+            url = f"{crowded.address}/v1/models/sum/predict"
             job = requests.post(url, json={"a": 1, "b": 2}, headers=headers, timeout=30).json()["id"]
             head = f"GET /v1/jobs/{job}?wait=60 HTTP/1.1\r\nHost: x\r\nX-API-Key: {token}\r\n\r\n"
-            clients = [
-                stack.enter_context(socket.create_connection(("127.0.0.1", hurried.port), timeout=30))
-                for _ in range(count)
-            ]
-            for client in clients:
-                client.sendall(head.encode())
+            clients = []
+            for _ in range(count):  # an idle connection would be closed to make room
+                clients.append(stack.enter_context(socket.create_connection(("127.0.0.1", crowded.port), timeout=30)))
+                clients[-1].sendall(head.encode())
             return clients
 
         quiet, flooding = wait_as("quiet", 2), wait_as("flooding", SLOTS + 4)
-        until(hurried.live, "another is served")
-        answered, _, _ = select.select([*quiet, *flooding], [], [], 0)
-        assert answered and not set(quiet) & set(answered)
+        until(crowded.live, "another is served")
+        answered = until(lambda: select.select([*quiet, *flooding], [], [], 0)[0], "a waiting request is answered")
+        assert not set(quiet) & set(answered)
         assert answered[0].recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
