@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -13,10 +12,15 @@ import pytest
 from redis import Redis
 
 from broker.connection import connect
-from tests import provoked
+from tests import leftovers, provoked
 from tests.support import redis_server
 
 collect_ignore = ["clients"]  # they have an environment of their own: `make clients`
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register as a plugin what a conftest cannot do: hooks of this one are not called for fixtures of the session."""
+    config.pluginmanager.register(leftovers)
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +31,6 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     with redis_server(tmp_path_factory.mktemp("redis")) as url:
         yield url
-        logging.disable()  # listeners of gateways in this process will miss their Redis
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ class LosesAnswers:
                     client.sendall(data)
 
     def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # ends `accept`
         self._listener.close()
 
 
@@ -79,18 +80,19 @@ REQUESTS: dict[str, Callable[[Client], object]] = {
 def test_ctrl_c_cancels_a_job_whose_answer_is_outstanding(
     server: Server, lossy: LosesAnswers, ask: Callable[[Client], object]
 ) -> None:
-    mg, direct, main = Client(lossy.address, timeout=60), Client(server.address), threading.get_ident()
+    main = threading.get_ident()
 
     def interrupt() -> None:
         until(lambda: next(direct.jobs(status="queued"), None), "a job whose answer is lost")
         signal.pthread_kill(main, signal.SIGINT)
 
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        ask(mg)
-    thread.join()
-    assert [job.status for job in direct.jobs()] == ["canceled"]
+    with Client(lossy.address, timeout=60) as mg, Client(server.address) as direct:
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            ask(mg)
+        thread.join()
+        assert [job.status for job in direct.jobs()] == ["canceled"]
 
 
 def test_ctrl_c_while_a_file_is_sent_ends_at_once_and_makes_no_job(server: Server) -> None:

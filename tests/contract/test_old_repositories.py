@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -88,10 +89,10 @@ def shop() -> Repository:
 
 
 @pytest.fixture
-def client(redis: Redis, redis_url: str, tmp_path: Path) -> FlaskClient:
-    return create_app(
-        Settings(redis_url=redis_url, models_dir=SHOP, trainer_secret=secret_file(tmp_path))
-    ).test_client()
+def client(redis: Redis, redis_url: str, tmp_path: Path) -> Iterator[FlaskClient]:
+    app = create_app(Settings(redis_url=redis_url, models_dir=SHOP, trainer_secret=secret_file(tmp_path)))
+    yield app.test_client()
+    app.extensions["close"]()
 
 
 @pytest.fixture

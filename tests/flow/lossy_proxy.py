@@ -80,6 +80,8 @@ class LossyProxy:
         with suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
+        for pair in self._pairs:
+            pair.close()
 
     def _accept(self) -> None:
         with suppress(OSError):

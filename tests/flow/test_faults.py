@@ -87,6 +87,8 @@ def test_a_timeout_is_noticed_though_a_child_of_the_model_survives(faulty: Worke
     (job,) = faulty.ended(faulty.submit("faulty", [estimators.LEAVES_A_CHILD], "leaves"), deadline=150)
     assert job.error is not None
     assert job.error.code == "timeout"
+    (child,) = faulty.orphans()
+    child.kill()
 
 
 def test_a_model_can_terminate_its_own_children(faulty: WorkerCluster) -> None:

@@ -36,8 +36,7 @@ def site(tmp_path: Path, models: Path, proxy: LossyProxy) -> Iterator[Site]:
     """A site whose gateway and workers reach Redis only through the proxy. Redis knows all scripts."""
     write_version(models, "quick", estimators.Slow(0.001), numbers("a"), by_value=True)
     write_version(models, "slow", estimators.Slow(0.15), numbers("a"), by_value=True)
-    with start_site(tmp_path, models, url=proxy.url) as site:
-        site.cluster.redis = site.server.connect()
+    with start_site(tmp_path, models, url=proxy.url) as site, site.server.connect() as site.cluster.redis:
         for name in NAMES:
             site.cluster.redis.script_load(scripts.source(name)[0])
         yield site

@@ -103,11 +103,11 @@ class WorkerCluster:
     url: str
     models: Path
     folder: Path
+    redis: Redis
     lease: float = 10.0
     workers: list[Worker] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.redis = connect(self.url)
         self.jobs = Jobs(self.redis, max_queue_rows=100_000, timeout=30, result_ttl=600)
 
     def start(
@@ -132,6 +132,15 @@ class WorkerCluster:
         worker = Worker(process, self.redis, name, log_file, health_socket)
         self.workers.append(worker)
         return worker
+
+    def orphans(self) -> list[psutil.Process]:
+        """The processes of the workers that these do not know: their parents have ended."""
+        known, found = {pid for worker in self.workers for pid in worker.processes()}, []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):  # it has ended
+                if known.isdisjoint((process.pid, process.ppid())) and process.environ().get("REDIS_URL") == self.url:
+                    found.append(process)
+        return found
 
     def submit(self, model: str, values: Iterable[float], prefix: str = "job", **changes: Any) -> list[str]:
         """Submit one job with one row of one number for each of `values`; return the ids."""
@@ -170,12 +179,13 @@ class WorkerCluster:
 
 @contextmanager
 def worker_cluster(url: str, models: Path, folder: Path, lease: float = 10.0) -> Iterator[WorkerCluster]:
-    cluster = WorkerCluster(url, models, folder, lease)
-    try:
-        yield cluster
-    finally:
-        for worker in cluster.workers:
-            if worker.process.poll() is None:
-                worker.process.send_signal(signal.SIGCONT)
-                worker.process.kill()
-                worker.process.wait()
+    with connect(url) as redis:
+        cluster = WorkerCluster(url, models, folder, redis, lease)
+        try:
+            yield cluster
+        finally:
+            for worker in cluster.workers:
+                if worker.process.poll() is None:
+                    worker.process.send_signal(signal.SIGCONT)
+                    worker.process.kill()
+                    worker.process.wait()

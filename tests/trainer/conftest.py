@@ -9,12 +9,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import contract
 import scoring
 from contract.manifest import ModelManifest
+from tests.leftovers import belonging_to
 from trainer.forks import Forks
 from trainer.importing.examine import examine
 from trainer.importing.import_process import ARTIFACT, CODE, FILE, SAMPLE, ImportResult, ImportTask, SignatureEdit
@@ -71,9 +73,21 @@ def unverified(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.publishing.publish.verify", lambda *_: None)
 
 
+class SharedForks(Forks):
+    """Its templates are there until the end of `scope`, whichever test starts them."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__()
+        self._scope = scope
+
+    def _template(self, another_hash_seed: bool) -> Any:
+        with belonging_to(self._scope):
+            return super()._template(another_hash_seed)
+
+
 @pytest.fixture(scope="session")
 def template() -> Iterator[Forks]:
-    with Forks() as forks:
+    with SharedForks("session") as forks:
         yield forks
 
 

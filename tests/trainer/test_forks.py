@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from contract.errors import ModelgateError
 from contract.settings import Settings
+from tests.trainer.conftest import SharedForks
 from trainer.forks import Forks
 from trainer.importing import imports
 from trainer.importing.imports import import_file
@@ -24,7 +25,7 @@ from trainer.importing.imports import import_file
 
 @pytest.fixture(scope="module")
 def forks() -> Iterator[Forks]:
-    with Forks() as found:
+    with SharedForks("module") as found:
         yield found
 
 

@@ -58,8 +58,10 @@ def settings(redis: Redis, redis_url: str, models: Path) -> Settings:
 
 
 @pytest.fixture
-def client(settings: Settings, redis: Redis) -> FlaskClient:
-    return create_app(settings, lambda command: HANDLERS[command.action](settings, redis, command)).test_client()
+def client(settings: Settings, redis: Redis) -> Iterator[FlaskClient]:
+    app = create_app(settings, lambda command: HANDLERS[command.action](settings, redis, command))
+    yield app.test_client()
+    app.extensions["close"]()
 
 
 def aliases(settings: Settings) -> dict[str, int]:
