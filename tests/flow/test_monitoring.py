@@ -25,6 +25,7 @@ from tests.flow.conftest import free_port
 from tests.flow.gateways import Gateway
 from tests.flow.redis_process import RedisProcess
 from tests.flow.sender import WEBHOOKS, Sender
+from tests.flow.trainer_process import wait_for_trainer
 from tests.flow.workers import WorkerCluster, worker_cluster
 from tests.receiver import receiver
 from tests.support import PROJECT, numbers, outside_of_make, until, write_version
@@ -148,7 +149,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         try:
             with worker_cluster(server.url, models, folder, 2) as cluster, prometheus_of(gateway, folder) as prometheus:
                 cluster.start(spool_dir=folder / "spool").ready()
-                until(lambda: server.connect().exists("mg:recipes"), "the trainer is ready")
+                wait_for_trainer(server)
                 yield Stack(server, gateway, cluster, models, prometheus)
         finally:
             trainer.send_signal(signal.SIGTERM)

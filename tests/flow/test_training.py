@@ -18,6 +18,7 @@ import requests
 
 from tests.flow.gateways import Gateway
 from tests.flow.redis_process import RedisProcess
+from tests.flow.trainer_process import wait_for_trainer
 from tests.support import PROJECT, until
 
 
@@ -39,7 +40,7 @@ class Place:
         with (self.folder / "trainer.log").open("ab") as log:
             command = [sys.executable, "-m", "trainer"]
             self.trainer = subprocess.Popen(command, cwd=PROJECT, env=self.environment, stdout=log, stderr=log)
-        until(lambda: self.server.connect().exists("mg:recipes"), "the trainer says which recipes there are")
+        wait_for_trainer(self.server)
 
     def queue_process(self, queue: str) -> psutil.Process | None:
         assert self.trainer

@@ -50,13 +50,13 @@ class Site:
 
     def start_trainer(self) -> None:
         """Start a trainer and wait until its queues have an owner."""
-        redis = self.server.connect()
-        before = redis.smembers("mg:trainers")
-        with (self.folder / f"trainer-{len(self.trainers)}.log").open("wb") as log:
+        log_file = self.folder / f"trainer-{len(self.trainers)}.log"
+        with self.server.connect() as redis, log_file.open("wb") as log:
+            before = redis.smembers("mg:trainers")
             command = [sys.executable, "-m", "trainer"]
             self.trainers.append(subprocess.Popen(command, cwd=PROJECT, env=self.environment, stdout=log, stderr=log))
-        until(lambda: len(redis.smembers("mg:trainers") - before) == 2, "both queues of the trainer")
-        until(lambda: redis.exists("mg:recipes"), "the recipes")
+            until(lambda: len(redis.smembers("mg:trainers") - before) == 2, "both queues of the trainer")
+            until(lambda: redis.exists("mg:recipes"), "the recipes")
 
     def kill_trainer(self) -> None:
         """Kill all processes of the first trainer at once, as when its container is killed."""
@@ -106,10 +106,11 @@ class Site:
     def make_due(self) -> str:
         """Make the next run of the only schedule due, wait until a trainer moves it into the queue, and return its
         job."""
-        redis, key = self.server.connect(), "rq:scheduled:training"
-        (job_id,) = until(lambda: redis.zrange(key, 0, -1), "the next run")
-        redis.zadd(key, {job_id: time.time() - 1})
-        until(lambda: redis.zscore(key, job_id) is None, "the run waits in the queue")
+        key = "rq:scheduled:training"
+        with self.server.connect() as redis:
+            (job_id,) = until(lambda: redis.zrange(key, 0, -1), "the next run")
+            redis.zadd(key, {job_id: time.time() - 1})
+            until(lambda: redis.zscore(key, job_id) is None, "the run waits in the queue")
         text: str = job_id.decode()
         return text
 

@@ -13,6 +13,11 @@ from tests.flow.redis_process import RedisProcess
 from tests.support import PROJECT, until
 
 
+def wait_for_trainer(server: RedisProcess) -> None:
+    with server.connect() as redis:
+        until(lambda: redis.exists("mg:recipes"), "the trainer says which recipes there are")
+
+
 @contextmanager
 def trainer_process(server: RedisProcess, models: Path, settings: Mapping[str, str]) -> Iterator[Path]:
     """Run `python -m trainer` until it takes jobs; yields its log. `settings` has its TRAINER_SECRET and SPOOL_DIR."""
@@ -22,7 +27,7 @@ def trainer_process(server: RedisProcess, models: Path, settings: Mapping[str, s
         command = [sys.executable, "-m", "trainer"]
         process = subprocess.Popen(command, cwd=PROJECT, env={**os.environ, **own, **settings}, stdout=log, stderr=log)
     try:
-        until(lambda: server.connect().exists("mg:recipes"), "the trainer says which recipes there are")
+        wait_for_trainer(server)
         yield log_file
     finally:
         process.terminate()
