@@ -30,6 +30,7 @@ class UnusualValues:
         self._known: list[tuple[int, frozenset[Value]]] = []
         self._fields: dict[int, tuple[Field, ColumnProfile]] = {}
         profile = manifest.profile
+        self._of_sample = profile is not None and profile.sample
         columns = profile.inputs if profile else ()
         for place, (field, column) in enumerate(zip(manifest.signature.inputs, columns, strict=False)):
             if sum(column.counts) + column.others < FEWEST_ROWS:
@@ -76,7 +77,10 @@ class UnusualValues:
         was, saw = shown(value), listed(list(column.values), 10)
         if column.edges:
             was, saw = f"{value:.15g}", f"{column.edges[0]:.15g} to {column.edges[-1]:.15g}"
-        return f"{field.name!r} is far from what training saw: it is {was}, and training saw {saw}"
+        known, has = "what training saw", "training saw"
+        if self._of_sample:
+            known, has = "the sample of its import", "that has"
+        return f"{field.name!r} is far from {known}: it is {was}, and {has} {saw}"
 
 
 def _is_complete(column: ColumnProfile) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import datetime
+import io
 import json
 import pickle
 import sys
@@ -106,7 +107,14 @@ def test_a_sample_is_a_csv_with_the_target_last() -> None:
     assert sample_of([{"a": 1}]) is None
     for convert in (sparse.csr_matrix, sparse.coo_matrix, sparse.csc_array, sparse.dia_matrix):
         assert sample_of(convert(np.eye(2)), [1, 0]) == b"x0,x1,target\n1.0,0.0,1\n0.0,1.0,0\n"
-    assert len((sample_of(np.ones((5000, 1))) or b"").splitlines()) == 1001
+
+
+@pytest.mark.parametrize("convert", [np.array, pd.DataFrame, sparse.csr_matrix, np.ndarray.tolist])
+def test_the_rows_of_a_sample_are_spread_over_all_rows_which_may_be_sorted(convert: Any) -> None:
+    sent = pd.read_csv(io.BytesIO(sample_of(convert(np.arange(1.0, 2501).reshape(-1, 1)), np.arange(2500)) or b""))
+    rows = sent.iloc[:, 0]
+    assert len(sent) == 1000 and rows.is_monotonic_increasing and (rows.min(), rows.max()) == (1, 2498)
+    assert rows.diff().max() == 3 and (sent["target"] == rows - 1).all()
 
 
 def test_a_signature_is_the_one_that_make_sign_makes(tmp_path: Path) -> None:

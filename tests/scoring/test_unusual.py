@@ -68,6 +68,14 @@ def test_one_value_far_away_is_one_warning(manifest: ModelManifest, change: dict
     assert unusual.find([usual]) == [] == unusual.find([usual] * 3)
 
 
+def test_what_an_imports_sample_showed_is_not_called_what_training_saw(manifest: ModelManifest) -> None:
+    fields, rows = (Field("age", Kind.NUMBER),), [(18.0 + row,) for row in range(73)]
+    signature = Signature(fields, (Output(OutputKind.NUMBER),))
+    profile = profile_of(signature, rows, [0.0] * 73, sample=True)
+    unusual = UnusualValues(dataclasses.replace(manifest, signature=signature, profile=profile))
+    assert unusual.find([[2900.0]]) == ["'age' is far from the sample of its import: it is 2900, and that has 18 to 90"]
+
+
 @pytest.mark.parametrize("change", [{0: 120.0}, {1: None}, {2: None}, {3: "a new name"}, {5: 7.5}])
 def test_a_value_near_what_training_saw_is_none(manifest: ModelManifest, change: dict[int, Any]) -> None:
     """Nor is a null, nor another value of a column that had a new one in most rows."""

@@ -211,3 +211,17 @@ def test_dates_in_nanoseconds_are_dates_to_an_encoder_and_no_integers() -> None:
     draft = try_model("m", Contents(model), None, ArtifactFormat.CLOUDPICKLE)
     assert (draft.signature.inputs[0].kind, draft.warnings) == (Kind.DATETIME, ())
     np.testing.assert_allclose(served(model, draft, X[:2]), model.predict_proba(X[:2]), rtol=1e-9)
+
+
+@pytest.mark.usefixtures("without_kernels")
+@pytest.mark.parametrize("encoder", [OneHotEncoder, _hot, lambda: TargetEncoder(cv=2)])
+@pytest.mark.parametrize("word", ["None", "NA", "nan", ""])
+def test_a_word_in_the_clients_rows_that_would_be_a_null_in_a_csv_stays_a_word(word: str, encoder: Any) -> None:
+    """As `fillna("None")` makes it. A column may hold both."""
+    rows = pd.DataFrame({"c": ["a", word, "b", word, "a", "b"] * 4, "d": ["a", word, None, word, "a", None] * 4})
+    y = [0, 1, 0, 1, 0, 0] * 4
+    model = make_pipeline(encoder(), LogisticRegression(C=100)).fit(rows, y)
+    draft = imported(model, rows, told=True)
+    assert [field.nullable for field in draft.signature.inputs] == [False, True]
+    np.testing.assert_allclose(served(model, draft, rows), model.predict_proba(rows), rtol=1e-9)
+    assert sample.read(io.BytesIO(sample_of(rows) or b"")).cells("c")[1] is None  # a file does not say it

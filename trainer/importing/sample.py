@@ -24,8 +24,8 @@ _WHOLE = re.compile(r"[-+]?\d+")
 
 @dataclass(frozen=True)
 class Sample:
-    """The first rows of a CSV file; cells are text, or None for null. `nulls` has what they were in Python, if that is
-    known, of columns by name."""
+    """The first rows of a CSV file; cells are text, or None for null. `nulls` has what they were in Python, of those
+    columns by name for which that is known: none, if a column has none."""
 
     columns: tuple[str, ...]
     rows: Sequence[Sequence[str | None]]
@@ -59,7 +59,7 @@ class Sample:
         return {cell for cell in self.cells(column) if cell is not None} <= {"0", "1", "0.0", "1.0"}
 
     def nullable(self, column: str) -> bool:
-        return None in self.cells(column) or column in self.nulls
+        return None in self.cells(column) or bool(self.nulls.get(column))
 
     def cells(self, column: str) -> list[str | None]:
         place = self.columns.index(column)
@@ -79,10 +79,17 @@ def read(file: IO[bytes], nulls: Mapping[str, Sequence[str]] | None = None) -> S
         # This is the index that pandas' to_csv writes by default.
         header, rows = header[1:], [row[1:] for row in rows]
     _check(header, rows)
-    words = [[None if cell in NULLS else cell for cell in column] for column in zip(*rows, strict=True)]
-    columns = [without_commas(column, number_format(column, found.separator)) for column in words]
     known = {name: frozenset(map(Null, held)) for name, held in (nulls or {}).items()}
+    words = [_cells(column, known.get(name)) for name, column in zip(header, zip(*rows, strict=True), strict=True)]
+    columns = [[*without_commas(column, number_format(column, found.separator))] for column in words]
     return Sample(tuple(header), list(zip(*columns, strict=True)), known)
+
+
+def _cells(column: Sequence[str | None], nulls: Collection[Null] | None) -> list[str | None]:
+    """Return the cells of a column, with None for words that mean null: none does where it is known what nulls were."""
+    if nulls is None:
+        return [None if cell in NULLS else cell for cell in column]
+    return [cell if cell is not None or nulls else "" for cell in column]
 
 
 def _check(header: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:

@@ -60,7 +60,7 @@ def publish(
     `warnings`, whether it was `promoted`, the `reason` if not, and the `verdict`. Raises `ModelgateError`.
 
     `model`: a fitted estimator, or the name of a file that holds one. `X` and `y`: rows like those that it was fitted
-    on, of which the first 1,000 are sent; they show what its columns hold, and with `y` the version gets a report.
+    on, of which up to 1,000 are sent, evenly spread; they show what columns hold, and with `y` it gets a report.
     For a file, `sample` may be a CSV file with such rows, `code` the module with its classes, and `signature` the file
     that signs them. `signing_key`, by default `MODELGATE_SIGNING_KEY`: the file with the private key that signs, where
     that is needed. `progress`: show a bar; by default in a terminal and in a notebook. `on_sent` gets the bytes sent
@@ -191,15 +191,22 @@ def _is_own(module: ModuleType) -> bool:
 
 
 def sample_of(X: Any, y: Any = None) -> bytes | None:
-    """Return the first rows of X as CSV, with y as the last column; None for rows that no CSV can hold."""
+    """Return rows of X, evenly spread because X may be sorted, as CSV, with y as the last column; None for rows that no
+    CSV can hold."""
+    total = X.shape[0] if hasattr(X, "shape") else len(X)  # a sparse matrix has no length
+    count = min(total, _SAMPLE)
+    places = [place * total // count for place in range(count)]
     if hasattr(X, "toarray"):
-        X = X.tocsr()[:_SAMPLE].toarray()  # other formats of sparse matrices have no rows
-    count = min(len(X), _SAMPLE)
+        X = X.tocsr()[places].toarray()  # other formats of sparse matrices have no rows
+    elif hasattr(X, "iloc"):
+        X = X.iloc[places]
+    else:
+        X = X[places] if hasattr(X, "shape") else [X[place] for place in places]
     if hasattr(X, "columns"):
         names = [str(name) for name in X.columns]
-        columns = [list(X[name][:count]) for name in X.columns]
+        columns = [list(X[name]) for name in X.columns]
     else:
-        rows = [X.iloc[place] if hasattr(X, "iloc") else X[place] for place in range(count)]
+        rows = list(X)
         if not rows or isinstance(rows[0], Mapping):
             return None
         is_text = isinstance(rows[0], str)
@@ -208,7 +215,8 @@ def sample_of(X: Any, y: Any = None) -> bytes | None:
     if y is not None and getattr(y, "ndim", 1) == 1:
         target = getattr(y, "name", None) or "target"
         names.append(target if target not in names else f"{target}_")
-        columns.append(list(y)[:count])
+        targets = list(y)
+        columns.append([targets[place] for place in places])
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow(names)
@@ -226,8 +234,8 @@ def _nameless(place: int) -> str:
 
 
 def nulls_of(X: Any) -> dict[str, list[str]]:
-    """Return what the nulls are in those columns of a DataFrame or an array that have some: a CSV file has one null,
-    and estimators answer None, NaN and pandas' NA differently."""
+    """Return what the nulls are in each column of a DataFrame or an array, or that it has none: a CSV file has
+    one null, which may be a text, and estimators answer None, NaN and pandas' NA differently."""
     if hasattr(X, "columns"):
         columns = {str(name): X[name] for name in X.columns}
     elif getattr(X, "ndim", 1) == 2 and hasattr(X, "dtype") and not hasattr(X, "toarray"):
@@ -236,12 +244,14 @@ def nulls_of(X: Any) -> dict[str, list[str]]:
         return {}
     found = {}
     for name, column in columns.items():
-        values = column[column.isna()] if hasattr(column, "isna") else column[:_SAMPLE]
+        is_object = column.dtype == object
+        may_be = slice(None) if is_object else column != column  # NumPy's None equals itself
+        values = column[column.isna() if hasattr(column, "isna") else may_be]
         held = {_null(value) for value in values.tolist()} - {""}
         # Among objects, numbers and booleans are those of Python.
-        among = "_object" if column.dtype == object else ""
+        among = "_object" if is_object else ""
         found[name] = sorted(each if each == "none" else f"{each}{among}" for each in held)
-    return {name: held for name, held in found.items() if held}
+    return found
 
 
 def _null(value: Any) -> str:
