@@ -20,7 +20,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
 from sklearn.svm import SVC
 
 from contract.coercion import coerce
@@ -96,6 +96,18 @@ def test_a_sample_of_whole_numbers_does_not_require_integers_if_the_answers_do_n
         draft = tried(tmp_path, model, "zip,age\n1,20\n2,30\n")
         assert (kinds(draft), draft.warnings) == ([Kind.NUMBER, Kind.NUMBER], ())
         assert coerce(Records([{"zip": 1.5, "age": 34.5}]), draft.signature).rows == [(1.5, 34.5)]
+
+
+@pytest.mark.parametrize("encoder", [OneHotEncoder(handle_unknown="ignore"), TargetEncoder(cv=2)])
+@pytest.mark.parametrize("convert", [pd.DataFrame, np.array])
+def test_whole_numbers_that_floats_cannot_tell_apart_stay_integers(tmp_path: Path, encoder: Any, convert: Any) -> None:
+    """Such as the ids of accounts."""
+    ids = [10**17 + place % 5 for place in range(30)]
+    rows = convert([[each] for each in ids])
+    model = make_pipeline(encoder, LogisticRegression(C=100)).fit(rows, np.array(ids) % 2)
+    draft = tried(tmp_path, model)
+    asked = coerce(Records([dict.fromkeys(draft.signature.names, each) for each in ids]), draft.signature).rows
+    assert predict(model, draft, asked).values == model.predict(rows).tolist() == [each % 2 for each in ids]
 
 
 class Digits(BaseEstimator):

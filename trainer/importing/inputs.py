@@ -38,6 +38,9 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d (\d\d:\d\d:\d\d(?:\.\d+)?)([-+]\d\d:\d\d)
 _NULL_WORDS = {"nan": Null.NAN_OBJECT, "None": Null.NONE, "<NA>": Null.NA_OBJECT, "NaT": Null.NAN}
 """How it writes nulls."""
 
+_LARGEST_EXACT = 2**53
+"""From here on a float stands for several integers."""
+
 _NAN = frozenset({Null.NAN, Null.NAN_OBJECT})
 
 
@@ -359,8 +362,9 @@ def _of_categories(categories: Any, closed: bool) -> Hint:
         return Hint(Kind.BOOLEAN, nullable, values=tuple(known))
     if all(isinstance(value, int | float) for value in known):
         whole = all(isinstance(value, int) for value in known)
-        # The encoder refuses other numbers, so the column holds integers.
-        kind = Kind.INTEGER if whole and closed else Kind.NUMBER
+        # The encoder refuses other numbers, so the column holds integers; and a float cannot tell large ones apart.
+        exact = closed or any(abs(value) > _LARGEST_EXACT for value in known)
+        kind = Kind.INTEGER if whole and exact else Kind.NUMBER
         values = tuple(known[:10] if whole else map(float, known[:10]))
         return Hint(kind, nullable, values=values, whole=whole, binary=set(known) <= {0, 1})
     if all(isinstance(value, datetime) for value in known):
