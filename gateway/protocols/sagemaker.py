@@ -44,7 +44,10 @@ def read_csv(body: bytes, signature: Signature, most_rows: int) -> Instances:
         raise MalformedBody("the body is empty; send rows as CSV, the values in the order of the model's inputs")
     first = body.splitlines()[0].decode(errors="replace")
     known = {word for field in signature.inputs for word in (field.name, *field.aliases)}
-    cells = [cell.strip() for cell in next(csv.reader([first]), [])]
+    try:
+        cells = [cell.strip() for cell in next(csv.reader([first]), [])]
+    except csv.Error:  # a cell of more than 128 KB is no name
+        cells = [first]
     if not known.issuperset(cells):
         body = _line(signature.names).encode() + body
     return csv_rows.read(body, most_rows)

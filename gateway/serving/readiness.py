@@ -55,6 +55,7 @@ _WITHOUT_NAMES: Mapping[str, str] = {
     "worker_silent": "a worker has reported nothing for some seconds: its jobs may wait",
     "process_stuck": "a process has made no progress for some seconds: requests or jobs of it may wait",
     "queue_full": "the queue of a model is full (MAX_QUEUE_ROWS), so predictions with this model are refused",
+    "model_times_out": "rows of a model took longer than PREDICT_TIMEOUT lately: one scorer takes none of them",
     "model_not_loaded": "a version cannot be loaded",
     "webhooks_full": "too many webhooks of an owner wait, so further ones are given up",
 }

@@ -33,7 +33,7 @@ from gateway.app import create_app
 from gateway.serving.readiness import KEEP, Readiness
 from tests.flow.redis_process import RedisProcess
 from tests.flow.slow_redis import slow_redis
-from tests.support import DEADLINE, until
+from tests.support import DEADLINE, Sum, numbers, until, write_version
 
 PREDICT = "/v1/models/sum/predict"
 ROW = {"a": 1, "b": 2}
@@ -307,6 +307,19 @@ def test_a_model_whose_rows_time_out_degrades(client: FlaskClient, redis: Redis)
     ready_with(client, "ok")
     redis.set("mg:timeouts", "what a worker garbles counts as none")
     ready_with(client, "ok")
+
+
+def test_callers_who_may_not_read_get_no_names(tmp_path: Path) -> None:
+    secret, failed = ["secret"], {"secret@1": LoadFailure("secret", "secret")}
+    names: dict[str, Any] = {
+        one.name: failed if one.name == "failures" else secret
+        for one in dataclasses.fields(SystemHealth)
+        if str(one.type).startswith(("Collection", "Sequence", "Mapping"))
+    }
+    write_version(tmp_path, "secret", Sum(), numbers("a"))
+    report = Readiness(lambda: SystemHealth(None, **names), Repository(tmp_path), lambda: False).report()
+    assert sum("secret" in reason.detail for reason in report.reasons) == len(names)
+    assert "secret" not in str(report.without_names())
 
 
 def test_a_closed_gateway_without_any_key_degrades(client: FlaskClient, redis: Redis) -> None:
