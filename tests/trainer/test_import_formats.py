@@ -160,6 +160,8 @@ def test_several_dumps_in_one_file_that_make_no_model_are_refused(tmp_path: Path
     assert "several objects, dumped one after the other" in said and "were not fitted on what the others give" in said
     two = pickle.dumps(SVC().fit(X, y)) * 2
     assert "which do not make one model: together it holds 2 models" in refusal(tmp_path, two)
+    assert "holds more than 100 objects, dumped one after the other" in refusal(tmp_path, pickle.dumps(1) * 101)
+    assert "which do not make one model" in refusal(tmp_path, pickle.dumps(1) * 100)
 
 
 @pytest.mark.parametrize("dump", [pickle.dump, cloudpickle.dump, joblib.dump])

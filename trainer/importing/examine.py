@@ -109,6 +109,12 @@ def examine(
     return Examined(_labelled(draft, contents, made_with, bool(own)), artifact, digest, facts)
 
 
+_MOST_DUMPED = 100
+"""Objects of one file, each read from a copy of the rest. More of them are records."""
+
+_SAVE_MODEL = "save the model in a file of its own, with joblib.dump"
+
+
 class _Dumped(list[Any]):
     """Objects that were dumped one after the other."""
 
@@ -184,6 +190,8 @@ def _unpickled(plain: bytes, code: bytes | None) -> tuple[Any, ModuleType | None
         load = importlib.import_module("dill").load if made_by_dill(plain) else joblib.load
         things, start = _Dumped(), 0
         while not things or plain[start : start + 1] == b"\x80":
+            if len(things) == _MOST_DUMPED:
+                raise Refused(f"holds more than {_MOST_DUMPED} objects, dumped one after the other: {_SAVE_MODEL}")
             buffer = io.BytesIO(plain[start:])  # joblib begins at the start
             things.append(load(buffer))
             start += buffer.tell()
