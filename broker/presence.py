@@ -4,7 +4,8 @@ report their processes that are stuck."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from broker.scripts import Call
 
@@ -47,6 +48,9 @@ class StuckProcesses:
         return [Call("report_stuck", found)] if found else ()
 
 
-def stuck_at(reports: Iterable[tuple[bytes, float]], now: float) -> list[str]:
-    """Return the processes that are stuck at `now`, in seconds. `reports` are the entries of `STUCK`."""
+def stuck_at(reports: Any, now: float) -> list[str]:
+    """Return the processes that are stuck at `now`, in seconds. `reports` are the entries of `STUCK`. A worker
+    may have made the key something else: an error is none."""
+    if not isinstance(reports, list):
+        return []
     return sorted(process.decode(errors="replace") for process, at in reports if now - at / 1000 <= _STUCK_FOR)

@@ -72,7 +72,7 @@ class HealthCheck:
     def _look(self) -> SystemHealth:
         repairs = False
         try:
-            _, incs, workers, rows, keys, memory, time, turn, waiting, stuck = self._scripts.send(
+            _, incs, workers, rows, keys, memory, time, turn, waiting = self._scripts.send(
                 [
                     Call("try_write", ["repair"]),
                     ("SMEMBERS", PREDICTION.group.members),
@@ -83,18 +83,18 @@ class HealthCheck:
                     ("TIME",),
                     ("ZRANGE", DUE, 0, 0, "WITHSCORES"),
                     ("HGETALL", WAITING),
-                    ("ZRANGE", STUCK, 0, -1, "WITHSCORES"),
                 ]
             )
             repairs = True
             incs, names = ([name.decode(errors="replace") for name in found] for found in (incs, workers))
             slow_disk = self._waits_for_the_disk()
-            *answers, timeouts, first_end = self._scripts.attempt(
+            *answers, stuck, timeouts, first_end = self._scripts.attempt(
                 [
                     *(("EXISTS", f"mg:lease:{inc}") for inc in incs),
                     *(("EXISTS", status_key(name)) for name in names),
                     *(("GET", failures_key(name)) for name in names),
-                    ("ZRANGE", TIMEOUTS, 0, -1, "WITHSCORES"),  # a worker may have made it and the next something else
+                    ("ZRANGE", STUCK, 0, -1, "WITHSCORES"),  # a worker may have made this and the next something else
+                    ("ZRANGE", TIMEOUTS, 0, -1, "WITHSCORES"),
                     ("LINDEX", ENDED, 0),
                 ]
             )

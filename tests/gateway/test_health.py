@@ -253,6 +253,10 @@ def test_a_stuck_process_is_named_as_long_as_it_is_reported(client: FlaskClient,
     assert "process_stuck" in [alert["code"] for alert in client.get("/v1/system").get_json()["alerts"]]
     redis.zadd(STUCK, {process: (time.time() - 6) * 1000})
     ready_with(client, "ok")
+    Scripts(redis).run("report_stuck", process)
+    ready_with(client, "process_stuck")
+    redis.set(STUCK, "what a worker garbles counts as none")
+    ready_with(client, "ok")
 
 
 def test_a_full_queue_and_a_model_that_cannot_be_loaded_degrade(client: FlaskClient, redis: Redis) -> None:
