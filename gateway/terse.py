@@ -20,6 +20,7 @@ TERSE_SENTENCES: Mapping[str, str] = {
     Reason.INVALID_SIGNATURE: "the signature of the version cannot be changed in this way",
     Reason.NO_CURRENT_VERSION: "the model has no current version; ask for one by its number or an alias",
     Reason.NOT_SUPPORTED: "the model cannot answer with these outputs",
+    Reason.TIMED_OUT_TWICE: "these rows took longer than they may, twice, and are refused for some minutes",
     Reason.UNFIT_MODEL: "the model cannot give the answer of this address",
     Reason.UNKNOWN_METHOD: "the model does not have this method",
     Reason.UNKNOWN_MODEL: "there is no such model, or it has no such version or alias",

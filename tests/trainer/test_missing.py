@@ -56,11 +56,11 @@ def test_the_first_start_trains_missing_models_and_then_waits(root: Path, tmp_pa
         process.send_signal(signal.SIGTERM)
         said, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
-    zeroth, first, second, third = (line.split(maxsplit=2)[2] for line in said.splitlines())
+    zeroth, first, second, third, last = (line.split(maxsplit=2)[2] for line in said.splitlines())
     assert zeroth == "trainer: REDIS_URL is not set, so no model can be trained over HTTP"
     assert first == "trainer: blobs: training on scikit-learn: make_classification (100 rows)"
     assert second.startswith("trainer: blobs: version 1 published, training accuracy 0.930, ")
-    assert third == "trainer: ready"
+    assert (third, last) == ("trainer: ready", "trainer: stopped")
 
 
 def test_with_redis_and_without_a_secret_it_does_not_start(root: Path) -> None:
