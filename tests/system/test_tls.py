@@ -88,8 +88,9 @@ class Client(requests.Session):
 
 
 @pytest.fixture
-def client(closed: Stack, certificates: Path) -> Client:
-    return Client(closed, certificates)
+def client(closed: Stack, certificates: Path) -> Iterator[Client]:
+    with Client(closed, certificates) as client:
+        yield client
 
 
 def made(stack: Stack, **changes: Any) -> str:
@@ -105,8 +106,8 @@ def test_a_key_over_tls_predicts(closed: Stack, client: Client, certificates: Pa
     predicted = client.post("/v1/models/iris/predict", json=IRIS, headers={"Prefer": "wait=30"})
     assert (predicted.status_code, predicted.json()["status"]) == (200, "succeeded")
     assert predicted.headers["Location"].startswith("/v1/jobs/")
-    own = Client(closed, certificates, made(closed))
-    assert own.post("/v1/models/iris/predict", json=IRIS, headers={"Host": HOST}).status_code == 202
+    with Client(closed, certificates, made(closed)) as own:
+        assert own.post("/v1/models/iris/predict", json=IRIS, headers={"Host": HOST}).status_code == 202
     report = client.get("/v1/models/iris/versions/1/report").text
     assert f"https://localhost:{closed.port}" in report
 
@@ -122,8 +123,8 @@ def test_a_key_over_tls_predicts(closed: Stack, client: Client, certificates: Pa
 def test_a_key_that_may_not_is_refused(
     closed: Stack, certificates: Path, changes: dict[str, Any], status: int, code: str
 ) -> None:
-    client = Client(closed, certificates, made(closed, **changes))
-    refused = client.post("/v1/models/iris/predict", json=IRIS)
+    with Client(closed, certificates, made(closed, **changes)) as client:
+        refused = client.post("/v1/models/iris/predict", json=IRIS)
     assert (refused.status_code, refused.json()["code"]) == (status, code)
 
 
@@ -140,7 +141,8 @@ def test_the_request_of_the_how_to_works(closed: Stack, certificates: Path) -> N
 
 
 def test_no_key_is_refused(closed: Stack, certificates: Path) -> None:
-    refused = Client(closed, certificates, None).get("/v1/models")
+    with Client(closed, certificates, None) as client:
+        refused = client.get("/v1/models")
     assert (refused.status_code, refused.json()["code"]) == (401, "missing_key")
 
 
