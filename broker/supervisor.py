@@ -41,7 +41,7 @@ def incarnation(worker: str, slot: int) -> str:
 
 @dataclass(frozen=True)
 class Spared:
-    """The scorer at `place` (`place_of`; '': none) takes no jobs of the slow `models`: so not all scorers do."""
+    """The scorer at `place` (`place_of`; '': none) takes no jobs of the slow `models`, so that they do not hold all."""
 
     place: str
     models: frozenset[str]
@@ -121,9 +121,9 @@ class Leases:
         return [inc.decode() for inc in reaped]
 
     def spare(self, queues: Sequence[str], slow: Collection[str], running: Collection[str]) -> Spared:
-        """Report the models that this worker has found `slow`, and the scorers that have been `running` for long.
-        Returns which models are slow, on any worker, and which scorer must take none of them: one of those that serve
-        the same `queues`, if there are several."""
+        """Report the models that this worker has found `slow`, and its incarnations that have been `running` one step
+        for long. Returns which models are slow, on any worker, and which scorer must take none of them: one of those
+        that serve the same `queues`, if there are several."""
         report = (",".join(queues), round(_SLOW_COUNTS * 1000), len(slow))
         inc, *models = self._scripts.run("spare", *report, *slow, *running) or [b""]
         return Spared(place_of(inc.decode()), frozenset(model.decode(errors="replace") for model in models))

@@ -10,8 +10,8 @@
 --   rq:job:<id> (a JSON object of texts, or '').
 -- Returns syncing(), and for each job 1 (accepted, now or before: repeating is harmless), what `earlier` answers for one
 --   with the field `idempotency`, or what refuses it: 'timed_out' (its rows have, twice), or the limit 'queue',
---   'rows_waiting', 'jobs_in_flight' or 'rows_per_second'. If the key has a limit of rows a second, each of these is in a list with: rows that may be sent
---   now, µs until the rows of a whole second may, µs until this job may.
+--   'rows_waiting', 'jobs_in_flight' or 'rows_per_second'. If the key has a limit of rows a second, each of these is in
+--   a list with: rows that may be sent now, µs until the rows of a whole second may, µs until this job may.
 -- A full Redis refuses it: its first write is an HSET.
 local SECOND = 1000000
 local FIRST, EACH, NONE = 11, 10, {}
