@@ -124,7 +124,9 @@ def test_a_folder_that_cannot_be_written_is_reported_with_a_way_out(
 
 
 def test_help_and_names_are_quick_because_nothing_heavy_is_imported() -> None:
-    code = "import sys; from trainer.__main__ import _parser, recipes; _parser(recipes.names())"
+    code = (
+        "import sys; from trainer import arguments, recipes; arguments.parsed(['train', 'iris'], None, recipes.names())"
+    )
     code += "; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
