@@ -6,10 +6,11 @@ With OTHER, it also compares the processor time of an import with another checko
 from __future__ import annotations
 
 import argparse
-import os
 import pickle
 import shutil
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,12 +21,12 @@ from sklearn.tree import DecisionTreeClassifier
 
 from bench import models, rows
 from bench.console import say
-from bench.cost import SPEED, build_models, ticks
 from bench.processes import PROJECT, WORK, DidNotStart, until, use_two_cores
 from bench.servers import MODELGATE, Running, running
 from bench.wire import Exchanges, Load, compile_generator
 
-TRAINER = ("-m trainer",)
+SPEED = Path(".bench", "models", models.SPEED)
+TRAINER = "-m trainer"
 PATIENCE = 300.0
 """Seconds in which all files have to leave the inbox."""
 REFUSED = b"<html>"
@@ -35,7 +36,7 @@ def main() -> None:
     options = _options()
     use_two_cores()
     compile_generator()
-    build_models(options.other or PROJECT)
+    _build_models(options.other or PROJECT)
     files = _files()
     if options.other:
         _compare(options.other, files["forest"], options.rounds)
@@ -51,6 +52,12 @@ def main() -> None:
             f" {sum(load.bad for load in busy)} of {sum(load.good + load.bad for load in busy)} failed"
         )
     say(f"p99 meanwhile ÷ before: median {statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})")
+
+
+def _build_models(other: Path) -> None:
+    """Write the models with the code of `other`, which should be the older one: a newer release reads its files."""
+    build = "import pathlib, bench.models; bench.models.build(pathlib.Path('.bench/models'), print)"
+    subprocess.run([sys.executable, "-c", build], cwd=other, check=True)
 
 
 def _files() -> Mapping[str, bytes]:
@@ -97,14 +104,14 @@ def _round(options: argparse.Namespace, files: Mapping[str, bytes]) -> tuple[Loa
         _import(run, {"first.pkl": files["linear"]})
         quiet = exchanges.load(options.clients, options.seconds, options.seconds / 2)
         kinds = list(files)
-        before, began, busy = ticks(run, TRAINER), time.monotonic(), []
+        before, began, busy = run.cpu_seconds(TRAINER), time.monotonic(), []
         _drop(run, {f"m{number:03}.pkl": files[kinds[number % len(kinds)]] for number in range(options.files)})
         while left := _left(run):
             if time.monotonic() - began > PATIENCE:
                 raise DidNotStart(f"{len(left)} files are still in the inbox after {PATIENCE:g} s")
             busy.append(exchanges.load(options.clients, options.seconds, 0))
         took = time.monotonic() - began
-        return quiet, busy, took, (ticks(run, TRAINER) - before) / os.sysconf("SC_CLK_TCK")
+        return quiet, busy, took, run.cpu_seconds(TRAINER) - before
 
 
 def _exchanges(run: Running, model: str) -> Exchanges:
@@ -113,13 +120,13 @@ def _exchanges(run: Running, model: str) -> Exchanges:
 
 def _import(run: Running, files: Mapping[str, bytes]) -> tuple[float, float]:
     """Return the seconds and the processor time until these files have left the inbox."""
-    before, began = ticks(run, TRAINER), time.monotonic()
+    before, began = run.cpu_seconds(TRAINER), time.monotonic()
     _drop(run, files)
     if not until(lambda: not _left(run), PATIENCE):
         raise DidNotStart(f"a file is still in the inbox after {PATIENCE:g} s")
     took = time.monotonic() - began
     time.sleep(0.5)  # the trainer counts processes that it has ended
-    return took, (ticks(run, TRAINER) - before) / os.sysconf("SC_CLK_TCK")
+    return took, run.cpu_seconds(TRAINER) - before
 
 
 def _drop(run: Running, files: Mapping[str, bytes]) -> None:

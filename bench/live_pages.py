@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import os
 import sys
 import threading
 import time
@@ -17,7 +16,6 @@ from contextlib import contextmanager
 
 from bench import models
 from bench.console import say
-from bench.cost import ticks
 from bench.owners import spread
 from bench.processes import WORK, use_two_cores
 from bench.protected import wait_until_ready
@@ -45,9 +43,9 @@ def main() -> int:
 
 def share(run: Running, seconds: float) -> float:
     """Return the processor time of the gateway in percent of one core."""
-    before, began = ticks(run, ("-m gunicorn",)), time.monotonic()
+    before, began = run.cpu_seconds("-m gunicorn"), time.monotonic()
     time.sleep(seconds)
-    spent = (ticks(run, ("-m gunicorn",)) - before) / os.sysconf("SC_CLK_TCK")
+    spent = run.cpu_seconds("-m gunicorn") - before
     return 100 * spent / (time.monotonic() - began)
 
 

@@ -1,6 +1,8 @@
-"""`python -m bench.pairs OTHER`: measures rows of the benchmark here and in another checkout, in alternating rounds.
+"""`python -m bench.pairs OTHER`: measures rows of the benchmark here and in another checkout, in alternating bursts.
 
-Both serve the same model repository, which this checkout writes.
+Both run at once and serve the same model repository, which this checkout writes. Each is asked for a moment while the
+other has nothing to do: what else the machine does meets both. A round starts both anew, and its value is the median of
+its bursts.
 """
 
 from __future__ import annotations
@@ -8,18 +10,26 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from pathlib import Path
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import NamedTuple
 
 from bench import models, rows
 from bench.console import say
 from bench.measures import Measure, Measures
 from bench.other_checkout import folder_of_checkout
 from bench.processes import PROJECT, WORK, use_two_cores
-from bench.rows import Effort, Row
-from bench.servers import MODELGATE, running
-from bench.wire import Exchanges, compile_generator
+from bench.rows import Row
+from bench.servers import MODELGATE, Running, running
+from bench.wire import Exchanges, Load, compile_generator
 
 HERE, THERE = "here", "there"
+COST = ", processor"
+"""After the name of a row: the processor time of gateways, Redis and workers for a request, in µs."""
+PARTS = ("-m gunicorn", "redis-server", "-m worker")
+"""Parts of the command lines of gateway, Redis and worker, not of the trainer, which works at its start."""
+
 DEFAULT = [prefix + name for name in models.TABULAR for prefix in ("", "one-")]
 
 
@@ -29,41 +39,74 @@ def main() -> int:
     compile_generator()
     models.build(WORK / "models", say)
     wanted = [row for row in rows.ROWS if row.name in options.rows]
-    measures, checkouts = Measures(), [(HERE, PROJECT), (THERE, options.other)]
+    measures = Measures()
     for number in range(options.rounds):
-        for name, checkout in checkouts if number % 2 == 0 else checkouts[::-1]:
-            session(name, checkout, wanted, number, Effort(options.seconds, options.seconds / 4), measures)
+        a_round(wanted, number, options, measures)
         say(f"round {number + 1}: {'; '.join(line(row, measures, number) for row in wanted)}")
     say(table(wanted, measures))
     return 1 if any(measure.bad for measure in measures.found) else 0
 
 
-def session(name: str, checkout: Path, wanted: list[Row], number: int, effort: Effort, into: Measures) -> None:
-    """Start the Modelgate of one checkout and measure all rows on it."""
-    with running(MODELGATE, WORK / "models" / models.SPEED, sorted({row.model for row in wanted}), checkout) as run:
-        for row in wanted:
-            load = Exchanges(run, row.model, row.requests()).load(
-                row.clients, rows.LIMIT if row.count else effort.seconds, effort.warm, row.count
+def a_round(wanted: list[Row], number: int, options: argparse.Namespace, into: Measures) -> None:
+    """Start the Modelgates of both checkouts, this one last in odd rounds, and measure all rows on both."""
+    checkouts = [(HERE, PROJECT), (THERE, options.other)][:: 1 if number % 2 == 0 else -1]
+    with ExitStack() as stack:
+        names = sorted({row.model for row in wanted})
+        runs = {
+            name: stack.enter_context(
+                running(replace(MODELGATE, name=name), WORK / "models" / models.SPEED, names, checkout)
             )
-            into.add(Measure(row.name, name, number, row.value(load), load.bad))
+            for name, checkout in checkouts
+        }
+        for row in wanted:
+            asked = {name: Exchanges(run, row.model, row.requests()) for name, run in runs.items()}
+            for name, found in bursts(row, asked, runs, options.bursts, options.seconds).items():
+                bad = sum(burst.load.bad for burst in found)
+                value = statistics.median(row.value(burst.load) for burst in found)
+                into.add(Measure(row.name, name, number, value, bad))
+                cost = sum(burst.seconds for burst in found) / sum(burst.load.good for burst in found) * 1e6
+                into.add(Measure(row.name + COST, name, number, cost))
+
+
+class Burst(NamedTuple):
+    """A load, and the processor time in which a server answered it."""
+
+    load: Load
+    seconds: float
+
+
+def bursts(
+    row: Row, asked: Mapping[str, Exchanges], runs: Mapping[str, Running], count: int, seconds: float
+) -> dict[str, list[Burst]]:
+    """Return `count` bursts of each server, after one that does not count. Each in turn goes first."""
+    found: dict[str, list[Burst]] = {name: [] for name in asked}
+    for turn in range(-1, count):
+        for name in list(asked)[:: 1 if turn % 2 == 0 else -1]:
+            before = runs[name].cpu_seconds(*PARTS)
+            load = asked[name].load(row.clients, rows.LIMIT if row.count else seconds, 0, row.count)
+            if turn >= 0:
+                found[name].append(Burst(load, runs[name].cpu_seconds(*PARTS) - before))
+    return found
 
 
 def line(row: Row, measures: Measures, number: int) -> str:
     """Return one round of a row, as part of a line of a log."""
-    here, there = (measures.of(row.name, name)[number] for name in (HERE, THERE))
-    return f"{row.name} {here.value:,.2f} here, {there.value:,.2f} there: {here.value / there.value:.2f}"
+    here, there = (measures.of(row.name, side)[number].value for side in (HERE, THERE))
+    cost = measures.ratios(row.name + COST, HERE, THERE)[number]
+    return f"{row.name} {here:,.2f} here, {there:,.2f} there: {here / there:.3f}, processor {cost:.3f}"
 
 
 def table(wanted: list[Row], measures: Measures) -> str:
     """Return a line for each row: the medians, and the ratios of the same round with their least and most."""
     lines = ["| row | unit | here | there | here ÷ there | bad |", "| --- | --- | ---: | ---: | ---: | ---: |"]
     for row in wanted:
-        medians = [f"{measures.median(row.name, name):,.{1 if row.clients == 1 else 0}f}" for name in (HERE, THERE)]
-        ratios = measures.ratios(row.name, HERE, THERE)
-        ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
-        bad = sum(measure.bad for name in (HERE, THERE) for measure in measures.of(row.name, name))
-        unit = "ms" if row.clients == 1 and row.rows == 1 else "rows/s"
-        lines.append(f"| {' | '.join([row.name, unit, *medians, ratio, str(bad)])} |")
+        waits = row.clients == 1 and row.rows == 1
+        for name, unit, digits in ((row.name, "ms" if waits else "rows/s", int(waits)), (row.name + COST, "µs", 0)):
+            medians = [f"{measures.median(name, side):,.{digits}f}" for side in (HERE, THERE)]
+            ratios = measures.ratios(name, HERE, THERE)
+            ratio = f"{statistics.median(ratios):.3f} ({min(ratios):.3f}–{max(ratios):.3f})"
+            bad = sum(measure.bad for side in (HERE, THERE) for measure in measures.of(name, side))
+            lines.append(f"| {' | '.join([name, unit, *medians, ratio, str(bad)])} |")
     return "\n".join(lines)
 
 
@@ -74,7 +117,8 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--rows", nargs="+", default=DEFAULT, choices=[row.name for row in rows.ROWS], metavar="ROW")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=5.0, help="for which one load is counted; default: 5")
+    parser.add_argument("--bursts", type=int, default=12, help="of each row in a round, for each checkout; default: 12")
+    parser.add_argument("--seconds", type=float, default=0.5, help="for which a burst is counted; default: 0.5")
     return parser.parse_args()
 
 

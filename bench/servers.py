@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ BATCHERS = PROJECT / ".venv-bench" / "bin" / "python"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a server is to run: its port, the model repository, the models to serve, its Redis if it has one."""
+    """Where a server is to run: its port, the model repository, the models to serve, its Redis if it has one, and a
+    folder for what else it keeps."""
 
     port: int
     repository: Path
     models: Sequence[str]
     redis_url: str = ""
+    state: Path = WORK / "state"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -103,6 +106,15 @@ class Running:
         chosen = [pid for pid in pids if part in command_line(pid)]
         return list(dict.fromkeys(pid for each in chosen for pid in (each, *descendants(each))))
 
+    def cpu_seconds(self, *parts: str) -> float:
+        """Return the processor time of the processes whose command lines have one of `parts`, with that of their
+        children, ended ones, too."""
+        total = 0
+        for pid in {pid for part in parts for pid in self.tree(part)}:
+            with suppress(OSError):
+                total += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]))
+        return total / os.sysconf("SC_CLK_TCK")
+
     @property
     def trouble(self) -> str:
         """Return the end of the log of a process that has ended."""
@@ -115,7 +127,7 @@ def running(server: Server, repository: Path, models: Sequence[str], cwd: Path =
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with ExitStack() as stack:
         url = stack.enter_context(redis_server()) if server.needs_redis else ""
-        place = Place(free_port(), repository, models, url)
+        place = Place(free_port(), repository, models, url, WORK / "state" / server.name)
         processes = []
         for number, command in enumerate(server.commands(place)):
             log = WORK / "logs" / f"{server.name}-{number}.log"
@@ -143,12 +155,11 @@ def modelgate(workers: int | None = None, fsync: str | None = None, maxmemory: s
     """Return Modelgate as `make up` starts it, with its defaults for everything that is None."""
 
     def commands(place: Place) -> list[Command]:
-        state = WORK / "state"
-        shutil.rmtree(state, ignore_errors=True)
+        shutil.rmtree(place.state, ignore_errors=True)
         environment = {
             "PORT": str(place.port),
             "MODELS_DIR": str(place.repository),
-            "STATE_DIR": str(state),
+            "STATE_DIR": str(place.state),
             "TRAIN_ON_START": "boston",  # it is in the repository, so that the trainer has nothing to do
             "REDIS_URL": "",
             "WORKERS": str(workers or ""),

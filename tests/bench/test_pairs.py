@@ -37,9 +37,14 @@ def test_a_row_has_the_ratio_of_both_checkouts_round_by_round() -> None:
     for number, here, there in ((0, 300.0, 100.0), (1, 200.0, 100.0), (2, 400.0, 100.0)):
         measures.add(Measure("loan", pairs.HERE, number, here))
         measures.add(Measure("loan", pairs.THERE, number, there, bad=number))
+        measures.add(Measure("loan" + pairs.COST, pairs.HERE, number, 1000.0))
+        measures.add(Measure("loan" + pairs.COST, pairs.THERE, number, there * 10))
     (row,) = (row for row in rows.ROWS if row.name == "loan")
-    assert pairs.table([row], measures).splitlines()[-1] == "| loan | rows/s | 300 | 100 | 3.00 (2.00–4.00) | 3 |"
-    assert pairs.line(row, measures, 1) == "loan 200.00 here, 100.00 there: 2.00"
+    assert pairs.table([row], measures).splitlines()[-2:] == [
+        "| loan | rows/s | 300 | 100 | 3.000 (2.000–4.000) | 3 |",
+        "| loan, processor | µs | 1,000 | 1,000 | 1.000 (1.000–1.000) | 0 |",
+    ]
+    assert pairs.line(row, measures, 1) == "loan 200.00 here, 100.00 there: 2.000, processor 1.000"
 
 
 def test_the_servers_inside_the_request_know_the_same_tables() -> None:
