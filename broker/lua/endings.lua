@@ -143,6 +143,7 @@ local function end_task(task, status, members)
   if f[1] == 'score' then
     call('HINCRBY', file.key, 'rows_done', number('rows') - reported)
     call('HINCRBY', file.key, 'rows_refused', number('refused'))
+    count('model:' .. string.match(file.q, ':([^:]*)'), 'refused_rows_total', number('refused'))
     call('HINCRBY', file.key, 'rows_null', number('nulls'))
   end
   if done < (whole(f[2]) or 1) then return end

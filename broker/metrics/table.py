@@ -146,6 +146,7 @@ FILES = _counter(
     "Ended file predictions, by model and status: succeeded, failed, canceled or expired.",
     *("model", "status"),
 )
+REFUSED_ROWS = _counter(CountedBy.SCRIPTS, "refused_rows", "Refused rows of files, by model.", "model")
 TRAINER_JOBS = _counter(
     CountedBy.SCRIPTS, "trainer_jobs", "Ended jobs of the trainer, by queue and status.", "queue", "status"
 )

@@ -39,8 +39,9 @@ _Read = Callable[[Sequence[str]], Snapshot]
 
 _GAUGES = 2
 _NUMBERS = 6
+_BUCKETS = len(table.MODEL_SECONDS.buckets) + 1
 """A record begins with two gauges (`waiting`, `oldest`), and has six numbers (then `answered`, `refused`, `failed`,
-`rows`) before the counts of the buckets. Later releases add at the end only."""
+`rows`) before the counts of the buckets, and after them `refused_rows`. Later releases add at the end only."""
 
 
 class Period(StrEnum):
@@ -65,7 +66,7 @@ class Point:
     """What happened in the `step` seconds after `start` (Unix time).
 
     Requests for predictions that were `answered`, and those `refused` with an error; predictions that `failed` or
-    expired; scored `rows`. `waiting`, the most predictions that waited at once; `oldest`, the longest that one had
+    expired; scored `rows`, and `refused_rows` of files. `waiting`, the most predictions that waited at once; `oldest`, the longest that one had
     waited, in seconds. `buckets`: how many answered requests took how long (`table.MODEL_SECONDS`).
     """
 
@@ -77,6 +78,7 @@ class Point:
     failed: int = 0
     rows: int = 0
     buckets: Sequence[int] = ()
+    refused_rows: int = 0
 
     def quantile(self, share: float) -> float | None:
         """Return seconds within which this share of the waiting requests was answered: a bound of the buckets, infinite
@@ -95,6 +97,7 @@ def together(points: Sequence[Point]) -> Point:
         refused=sum(point.refused for point in points),
         failed=sum(point.failed for point in points),
         rows=sum(point.rows for point in points),
+        refused_rows=sum(point.refused_rows for point in points),
         buckets=[sum(point.buckets[at] for point in points if at < len(point.buckets)) for at in range(length)],
     )
 
@@ -168,21 +171,21 @@ def _points(ring: Iterable[bytes], period: Period, newest: int) -> list[Point]:
 
 
 def _point(start: int, values: Sequence[bytes]) -> Point:
-    numbers = [float(value) for value in values] + [0.0] * (_NUMBERS - len(values))
+    numbers = [float(value) for value in values] + [0.0] * (_NUMBERS + _BUCKETS + 1 - len(values))
     oldest = numbers[1]
-    waiting, _, answered, refused, failed, rows, *buckets = map(round, numbers)
-    return Point(start, waiting, oldest, answered, refused, failed, rows, buckets)
+    waiting, _, answered, refused, failed, rows, *more = map(round, numbers)
+    return Point(start, waiting, oldest, answered, refused, failed, rows, more[:_BUCKETS], more[_BUCKETS])
 
 
 def _values(snapshot: Snapshot) -> dict[str, str]:
     """Return the values of a record by model, and of all together ('')."""
     found: dict[str, list[float]] = {}
-    length = len(table.MODEL_SECONDS.buckets) + 1
+    length = _NUMBERS + _BUCKETS + 1
 
     def of(model: str) -> list[float]:
-        return found.setdefault(model, [0.0] * (_NUMBERS + length))
+        return found.setdefault(model, [0.0] * length)
 
-    places = [(table.QUEUE_JOBS, 0), (table.QUEUE_AGE, 1), (table.ROWS, 5)]
+    places = [(table.QUEUE_JOBS, 0), (table.QUEUE_AGE, 1), (table.ROWS, 5), (table.REFUSED_ROWS, length - 1)]
     for metric, place in places:
         for (model,), value in snapshot.values[metric].items():
             of(model)[place] = value
@@ -191,8 +194,8 @@ def _values(snapshot: Snapshot) -> dict[str, str]:
     for (model, status), count in snapshot.values[table.JOBS].items():
         of(model)[4] += count if status in ("failed", "expired") else 0
     for (model,), seconds in snapshot.histograms[table.MODEL_SECONDS].items():
-        of(model)[_NUMBERS:] = seconds.counts
-    columns = list(zip(*found.values(), strict=True)) or [()] * (_NUMBERS + length)
+        of(model)[_NUMBERS:-1] = seconds.counts
+    columns = list(zip(*found.values(), strict=True)) or [()] * length
     found[""] = [max(column, default=0.0) if at == 1 else sum(column) for at, column in enumerate(columns)]
     return {model: " ".join(f"{number:.15g}" for number in numbers) for model, numbers in found.items()}
 

@@ -156,6 +156,7 @@ _POINT: Mapping[str, Schema] = {
     "refused": {**INTEGER, "description": "Those that were answered with a status of 400 or above."},
     "failed": {**INTEGER, "description": "Predictions that failed or expired."},
     "rows": {**INTEGER, "description": "Scored rows."},
+    "refused_rows": {**INTEGER, "description": "Refused rows of files."},
     "waiting": {**INTEGER, "description": "The most predictions that waited at once."},
     "oldest_seconds": {**NUMBER, "description": "The longest that one had waited."},
     **{

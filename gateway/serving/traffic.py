@@ -119,6 +119,7 @@ def _numbers(point: Point) -> dict[str, Any]:
         "refused": point.refused,
         "failed": point.failed,
         "rows": point.rows,
+        "refused_rows": point.refused_rows,
         "waiting": point.waiting,
         "oldest_seconds": round(point.oldest, 3),
         **quantiles,

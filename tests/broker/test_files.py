@@ -90,6 +90,7 @@ def test_a_file_is_planned_then_scored_in_chunks_then_assembled(
     assert (ended.kind, ended.status, ended.warnings) == ("file_prediction", Status.SUCCEEDED, ["late"])
     assert ended.output == {"rows": 20, "errors": 2, "href": "/v1/jobs/f/output", "format": "text/csv"}
     assert lane.take() is None
+    assert redis.hget("mg:counts:model:sum", "refused_rows_total") == b"2"
     nothing_is_left(redis)
 
 

@@ -81,6 +81,15 @@ def test_refused_requests_and_failed_predictions_are_errors_of_two_kinds(redis: 
     assert (total.answered, total.refused, total.failed) == (1, 3, 3)
 
 
+def test_refused_rows_of_files_are_no_requests(redis: Redis) -> None:
+    found = snapshot(iris=1)
+    found.values[table.REFUSED_ROWS]["iris",] = 19_808
+    record(redis, snapshot(), found)
+    total = together(chart(redis, "iris"))
+    assert (total.answered, total.refused, total.refused_rows) == (1, 0, 19_808)
+    assert sum(total.buckets) == 1
+
+
 def test_counters_that_begin_again_count_nothing_twice(redis: Redis) -> None:
     record(redis, snapshot(iris=100), snapshot(iris=110), snapshot(iris=0), snapshot(iris=4))
     assert together(chart(redis, "iris")).answered == 14

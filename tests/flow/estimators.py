@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import subprocess
@@ -111,6 +112,12 @@ class HangsWhenFirstLoaded(Slow):
         if not self.trace.exists():
             self.trace.touch()
             time.sleep(1000)
+
+
+class NeverLetsPythonEnd(Slow):
+    def __setstate__(self, state: Any) -> None:
+        self.__dict__.update(state)
+        atexit.register(time.sleep, 1000)
 
 
 class StartsAThreadWhenLoaded(Slow):

@@ -421,8 +421,10 @@ def test_the_curves_of_the_list_have_one_scale_and_say_what_they_count(
     refused = re.findall(r'aria-label="Requests refused or failed [^"]*all (\d+)">.*?class="line" d="M([^"]*)"', page)
     heights = {int(count): 26 - min(float(point.split()[1]) for point in path.split(" L")) for count, path in refused}
     assert heights == {1: 3.0, 8: 24.0}
-    shown = browser.get("/ui/models/sum/traffic").text
-    assert "rows of files do not count" in shown and "errors" not in words(shown) and shown.count("UTC") == 5
+    redis.hset("mg:counts:model:sum", "refused_rows_total", 19_808)
+    record(browser.client, redis)
+    shown = browser.get("/ui/models/sum/traffic?period=1d").text
+    assert "100 % of the requests; and 19,808 rows of files" in shown and "errors" not in words(shown) and shown.count("UTC") == 5
 
 
 def test_a_latency_beyond_the_buckets_is_not_shown_as_their_last_bound() -> None:
