@@ -66,8 +66,9 @@ class Point:
     """What happened in the `step` seconds after `start` (Unix time).
 
     Requests for predictions that were `answered`, and those `refused` with an error; predictions that `failed` or
-    expired; scored `rows`, and `refused_rows` of files. `waiting`, the most predictions that waited at once; `oldest`, the longest that one had
-    waited, in seconds. `buckets`: how many answered requests took how long (`table.MODEL_SECONDS`).
+    expired; scored `rows`, and `refused_rows` of files. `waiting`, the most predictions that waited at once; `oldest`,
+    the longest that one had waited, in seconds. `buckets`: how many answered requests took how long
+    (`table.MODEL_SECONDS`).
     """
 
     start: int
