@@ -124,6 +124,12 @@ def test_a_file_is_published_under_its_name(ask: Modelgate, tmp_path: Path) -> N
     (tmp_path / "text.pkl").write_text("no pickle")
     refused = ask("publish", tmp_path / "text.pkl", "--name", "other")
     assert refused.code == 1 and refused.err.count("\n") == 1
+    joblib.dump(LogisticRegression().fit([[0.0], [1.0]], ["no", "yes"]), file)
+    changed = ask("publish", file)
+    assert changed.code == 5 and changed.out.startswith("my_model@2 is published, but not current\n")
+    assert "--accept-signature promotes such a version" in changed.err
+    assert ask("publish", file, "--no-promote").code == 0
+    assert ask("publish", file, "--accept-signature").out.startswith("my_model@4 is published and current\n")
 
 
 @pytest.mark.slow
