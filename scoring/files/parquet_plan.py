@@ -85,5 +85,5 @@ def is_plain(kind: str) -> bool:
 
 
 def _odd(name: str, kind: str) -> FieldError:
-    message = f"{name!r} has the type {kind[:64]}; send numbers, text, booleans, dates or times"
+    message = f"{name!r} has the type {kind[:64]}; send numbers, text, booleans or dates, with or without a time"
     return FieldError(None, name, "unsupported_type", message, name)

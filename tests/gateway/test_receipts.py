@@ -113,14 +113,14 @@ def test_a_client_that_has_gone_away_has_not_seen_its_answer(
     unchecked: Server, redis: Redis, leases_queue: ScorerQueue, reset: bool
 ) -> None:
     """The job ends before the gateway's check could notice."""
-    began = time.monotonic()
     connection: Any = socket.create_connection(("127.0.0.1", unchecked.port), timeout=30)
     if reset:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.sendall(request_that_waits(unchecked))
     until(lambda: redis.llen("rq:queue:predict:sum"), "the job is queued")
+    queued = time.monotonic()  # the gateway's clock began before
     connection.close()
-    until(lambda: time.monotonic() - began > AT_ONCE, "the answer does not come at once")
+    until(lambda: time.monotonic() - queued > AT_ONCE, "the answer does not come at once")
     batch = leases_queue.take(BatchLimits())
     assert batch is not None
     leases_queue.finish({job.id: PredictionOutcome([3.0], None, [], 0.5, 1) for job in batch.jobs})
