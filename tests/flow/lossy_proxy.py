@@ -12,16 +12,20 @@ from pathlib import Path
 from broker import scripts
 
 OF_TRAINERS = {"request_load", "begin", "delete_schedule", "enqueue", "progress", "publish_recipes", "read_log"}
-OF_CALLERS = {"audit", "change_keys", "change_webhooks", "count_upload", "note_key_uses", "open_session"}
+OF_CALLERS = {
+    *("audit", "change_keys", "change_webhooks", "count_upload", "delete_deliveries", "note_key_uses", "open_session")
+}
+OF_HUNG_PROCESSES = {"report_stuck"}
 OF_EVENTS = {"claim_deliveries", "note_delivery", "plan_deliveries"}
 OF_FILES = {"release_task", "report_task", "take_task"}
 """Scripts that neither gateway nor workers send for predictions."""
 
 NAMES = sorted(
     {path.stem for path in scripts._FOLDER.glob("*.lua")}
-    - {"prelude", "endings", "earlier"}
+    - set(scripts._SHARED)
     - OF_TRAINERS
     - OF_CALLERS
+    - OF_HUNG_PROCESSES
     - OF_EVENTS
     - OF_FILES
 )
