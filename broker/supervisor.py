@@ -41,10 +41,15 @@ def incarnation(worker: str, slot: int) -> str:
 
 @dataclass(frozen=True)
 class Spared:
-    """The scorer at `place` (`place_of`; '': none) takes no jobs of the slow `models`, so that they do not hold all."""
+    """The scorer at `place` (`place_of`; '': none; '*': each that is idle or begins) takes no jobs of the slow `models`,
+    so that they do not hold all."""
 
     place: str
     models: frozenset[str]
+
+    def at(self, inc: str) -> frozenset[str]:
+        """Return the models of which this scorer takes no jobs."""
+        return self.models if self.place in ("*", place_of(inc)) else frozenset()
 
 
 class Leases:
@@ -126,7 +131,8 @@ class Leases:
         that serve the same `queues`, if there are several."""
         report = (",".join(queues), round(_SLOW_COUNTS * 1000), len(slow))
         inc, *models = self._scripts.run("spare", *report, *slow, *running) or [b""]
-        return Spared(place_of(inc.decode()), frozenset(model.decode(errors="replace") for model in models))
+        place = "*" if inc == b"*" else place_of(inc.decode())
+        return Spared(place, frozenset(model.decode(errors="replace") for model in models))
 
     def expire(self) -> None:
         """End queued jobs whose deadline has passed. Call it each second."""

@@ -37,7 +37,7 @@ class Homes:
         return set().union(*map(self._activities.held, self._places))
 
     def find(self, cache: ModelCache) -> Mapping[str, str]:
-        """Return the models that have their home in another scorer, each with its name (`broker.scorer.place_of`)."""
+        """Return the models that have their home in another scorer, each with its name (`place_of`)."""
         read = self._activities
         seen = [cache.revision]
         for slot in self._places:

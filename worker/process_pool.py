@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from broker.lease_groups import place_of
 from broker.load_status import STARTS_THREADS, LoadFailure
 from broker.supervisor import Spared
 from contract.errors import Code, Failure
@@ -84,6 +83,7 @@ class ProcessPool:
         self._crashes: Counter[str] = Counter()
         self._starts_threads: set[str] = set()
         self._requested: frozenset[str] = frozenset()
+        self._spared = Spared("", frozenset())
         self._unreaped: set[int] = set()
         self._memory_checked = time.monotonic()
         self._draining = False
@@ -161,8 +161,9 @@ class ProcessPool:
 
     def spare(self, spared: Spared) -> None:
         """Let the one scorer take no slow models, if it is one of these, and all others every model."""
+        self._spared = spared
         for slot, scorer in self.scorers.items():
-            self._activities.set_skipped(slot, spared.models if place_of(scorer.inc) == spared.place else ())
+            self._activities.set_skipped(slot, spared.at(scorer.inc))
 
     def problems(self) -> list[str]:
         """Return what is wrong with the processes, in sentences. Any thread may call it."""
@@ -237,6 +238,7 @@ class ProcessPool:
     # Scorers
 
     def _fork(self, template: TemplateProcess, slot: int, inc: str) -> None:
+        self._activities.set_skipped(slot, self._spared.at(inc))
         scorer = ScorerProcess(slot, inc, template.fork(slot, inc), template)
         self.scorers[slot] = scorer
         self._selector.register(scorer.connection, selectors.EVENT_READ, partial(self._read_scorer, scorer))

@@ -6,7 +6,8 @@
 -- several scorers serve these queues, even if there is one while another is being replaced.
 -- ARGV: queues as in rq:worker:<inc>, ms for which this report counts, number of the models that are slow, these; then
 --   the scorers that have been at one step for long, whose models are slow, too. Their jobs may be cancelled and deleted.
--- Returns {inc ('': only one scorer serves these queues), slow model, slow model, …}, or {} if none is slow.
+-- Returns {inc ('': only one scorer serves these queues; '*': each one that begins, since all have slow models in hand),
+-- slow model, slow model, …}, or {} if none is slow.
 allow_when_full()
 local queues, ms, count = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local slow, answer = {}, { '' }
@@ -40,5 +41,5 @@ for _, inc in ipairs(incs) do
   end
 end
 if #alive > 1 then call('SET', 'mg:slow:' .. queues, '1', 'PX', ms) end
-if call('EXISTS', 'mg:slow:' .. queues) == 1 then answer[1] = spared or alive[1] or '' end
+if call('EXISTS', 'mg:slow:' .. queues) == 1 then answer[1] = spared or '*' end
 return answer

@@ -129,6 +129,8 @@ def test_one_scorer_of_all_workers_takes_no_slow_model(leases: Leases, redis: Re
     assert leases.spare(ALL, (), ()).place == "b-0"
     leases.give_back("b-0-x")
     assert leases.spare(ALL, (), ()).place == "c-0", "the others are being replaced"
+    redis.hset("rq:worker:c-0-x", "model", "slow")
+    assert leases.spare(ALL, (), ["c-0-x"]).place == "*", "all have slow models in hand"
     redis.delete("mg:slow:predict:*")
     assert leases.spare(ALL, (), ()).place == ""
     redis.zadd("mg:slow", {"slow": 1})

@@ -31,6 +31,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Modelgate]:
 
 
 @pytest.fixture
-def mg(running: Modelgate, monkeypatch: pytest.MonkeyPatch) -> Client:
+def mg(running: Modelgate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     monkeypatch.setenv("MODELGATE_URL", running.address)
-    return Client()
+    with Client() as client:
+        yield client

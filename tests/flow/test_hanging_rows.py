@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -74,6 +76,24 @@ def test_a_job_that_was_cancelled_and_deleted_does_not_hide_its_scorer(cluster: 
     until(lambda: cluster.redis.exists("mg:slow"), "it counts as slow")
     workers_know(cluster)
     others = hanging(cluster, *"abcd")
+    quick_ones_are_answered(cluster, "quick")
+    assert {job.status for job in cluster.read(*others)} == {Status.QUEUED}
+
+
+def test_a_scorer_that_begins_while_the_other_hangs_takes_no_rows_of_its_model(cluster: WorkerCluster) -> None:
+    worker = cluster.start(workers=2, predict_timeout=1000).ready()
+    (first,) = hanging(cluster, "first")
+    cluster.running(first)
+    until(lambda: cluster.redis.exists("mg:slow"), "it counts as slow")
+    holder = str(cluster.redis.hget(f"rq:job:{first}", "worker_name").decode())
+    (other,) = (pid for inc, pid in worker.scorers().items() if inc != holder)
+    template = worker.template()
+    assert template is not None
+    template.suspend()  # nobody takes the other's place meanwhile
+    os.kill(other, signal.SIGKILL)
+    workers_know(cluster)
+    others = hanging(cluster, *"abcd")
+    template.resume()
     quick_ones_are_answered(cluster, "quick")
     assert {job.status for job in cluster.read(*others)} == {Status.QUEUED}
 
