@@ -41,8 +41,8 @@ def incarnation(worker: str, slot: int) -> str:
 
 @dataclass(frozen=True)
 class Spared:
-    """The scorer at `place` (`place_of`; '': none; '*': each that is idle or begins) takes no jobs of the slow `models`,
-    so that they do not hold all."""
+    """The scorer at `place` (`place_of`; '': none; '*': each that is idle or begins) takes no jobs of the slow
+    `models`, so that they do not hold all."""
 
     place: str
     models: frozenset[str]

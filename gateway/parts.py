@@ -103,7 +103,7 @@ class Parts:
     def close(self) -> None:
         """End the threads, send what is left for Redis, and close the connections. Raises `RedisError` if Redis has
         not got all of it."""
-        self.watcher.release()
+        self.watcher.close()
         self.listener.close()
         self.repetitions.close()
         try:

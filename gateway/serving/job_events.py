@@ -60,6 +60,7 @@ class JobWatcher:
         self._watchers: set[Watcher] = set()
         self._lock = threading.Lock()
         self._running = False
+        self._thread: threading.Thread | None = None
 
     def enter(self, job_id: str, owner: str, gone: Callable[[], bool]) -> Watcher:
         """Watch a job until `leave`. Raises `Refusal` if there are too many streams."""
@@ -69,7 +70,8 @@ class JobWatcher:
             self._watchers.add(watcher)
             start, self._running = not self._running, True
         if start:
-            threading.Thread(target=self._run, name="job watcher", daemon=True).start()
+            self._thread = threading.Thread(target=self._run, name="job watcher", daemon=True)
+            self._thread.start()
         return watcher
 
     def leave(self, watcher: Watcher) -> None:
@@ -80,6 +82,12 @@ class JobWatcher:
         """End all streams: this process is about to end. Their clients connect again."""
         for watcher in list(self._watchers):
             watcher.close()
+
+    def close(self) -> None:
+        """End all streams, and wait until nothing looks at jobs any more."""
+        self.release()
+        if self._thread:
+            self._thread.join(10 * LOOK_EVERY)
 
     def _check(self, owner: str) -> None:
         of_owner = sum(watcher.owner == owner for watcher in self._watchers) if owner else 0
