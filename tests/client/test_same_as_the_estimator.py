@@ -98,7 +98,7 @@ def test_the_types_stay_with_the_version_that_answers(mg: Client) -> None:
     assert model.predict(FRAME[:1]).dtype.kind == "U"
     reordered = FRAME[["d", "c", "b", "a"]]
     newer = LogisticRegression().fit(reordered, WORDS == "no")
-    version = mg.publish("changing", newer, X=reordered)["version"]
+    version = mg.publish("changing", newer, X=reordered, accept=["signature"])["version"]
     np.testing.assert_array_equal(model.predict(FRAME), newer.predict(reordered))
     assert model.predict(FRAME).dtype == bool
     assert model.classes_.tolist() == [False, True]

@@ -16,7 +16,6 @@ from contract.jobs import Job, Status
 from tests.flow import estimators
 from tests.flow.clients import Clients
 from tests.flow.gateways import Site, start_site
-from tests.leftovers import belonging_to
 from tests.support import SOAK, numbers, until, write_version
 
 GONE = 20
@@ -136,10 +135,11 @@ def largest_batch(jobs: list[Job]) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.replaces_parts
 def test_no_request_fails_while_everything_is_replaced(site: Site) -> None:
     """The gateway's processes with HUP, the workers one after the other with SIGTERM."""
     cluster, gateway = site.cluster, site.gateway
-    with belonging_to("module"), Clients(gateway.address, ["quick", "slow"], count=6) as clients:
+    with Clients(gateway.address, ["quick", "slow"], count=6) as clients:
         cluster.start("second").ready()
         for _ in range(SOAK):
             reload(site, clients)

@@ -58,6 +58,7 @@ def unavailable(answer: Answer) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.replaces_parts
 def test_an_outage_of_redis_loses_no_accepted_job_and_no_waiting_request(site: Site) -> None:
     waiting: list[requests.Response] = []
     waits = Thread(target=lambda: waiting.append(site.gateway.post("long", {"a": 1}, wait=3)))
@@ -82,6 +83,7 @@ def test_an_outage_of_redis_loses_no_accepted_job_and_no_waiting_request(site: S
 
 
 @pytest.mark.slow
+@pytest.mark.replaces_parts
 def test_an_outage_of_redis_causes_no_storm_of_connections(site: Site) -> None:
     assert site.gateway.post("quick", {"a": 1}, wait=20).status_code == 200
     site.server.kill()
@@ -213,6 +215,7 @@ def test_requests_succeed_though_redis_loses_scripts_and_subscribers(site: Site)
 
 
 @pytest.mark.slow
+@pytest.mark.replaces_parts
 def test_stock_rq_can_inspect_cancel_and_requeue_under_load(site: Site) -> None:
     redis = Redis.from_url(site.server.url)
     ids = site.cluster.submit("slow", map(float, range(12)))

@@ -20,7 +20,7 @@ from contract.signature import Field, Kind, Output, OutputKind, Signature
 from tests.flow.conftest import Modelgate
 from tests.flow.test_tutorial import pattern, steps
 from tests.support import PROJECT, numbers, write_version
-from trainer.importing.doubts import unknown_kinds
+from trainer.importing.doubts import unknown_kinds, unknown_nulls
 
 PAGE = (PROJECT / "docs" / "how-to" / "edit-a-signature.md").read_text()
 NAMES = ("sepal_length", "sepal_width", "petal_length", "petal_width")
@@ -29,6 +29,10 @@ WORDS = {"0": "setosa", "1": "versicolor", "2": "virginica"}
 
 def _lengths(frame: Any) -> Any:
     return frame.astype(str).apply(lambda column: column.str.len())
+
+
+def _is_none(frame: Any) -> Any:
+    return np.array([[value is None] for value in frame["plan"]], dtype=float)
 
 
 def flowers(modelgate: Modelgate) -> ModelManifest:
@@ -55,12 +59,21 @@ def houses(modelgate: Modelgate) -> None:
     write_version(modelgate.models, "houses", LinearRegression().fit(X, X), signature.inputs, signature=signature)
 
 
+def plans(modelgate: Modelgate) -> None:
+    """Publish a model that answers None and NaN differently, whose import could not know which it was fitted on."""
+    frame = pd.DataFrame({"plan": pd.Series(["basic", None, "plus", None] * 5, dtype=object)})
+    estimator = make_pipeline(FunctionTransformer(_is_none), LinearRegression()).fit(frame, np.arange(20) % 2)
+    changes: dict[str, Any] = {"input_format": InputFormat.DATAFRAME, "warnings": (unknown_nulls(["plan"]),)}
+    write_version(modelgate.models, "plans", estimator, (Field("plan", Kind.STRING),), by_value=True, **changes)
+
+
 @pytest.mark.slow
 def test_the_commands_of_the_guide_edit_signatures_and_the_answers_stay_the_same(modelgate: Modelgate) -> None:
     flowers(modelgate)
     rows, _ = load_iris(return_X_y=True)
     bought = shop(modelgate)
     houses(modelgate)
+    plans(modelgate)
     before = modelgate.predict("flowers", json=rows.tolist())["output"]
     file = modelgate.models / "flowers" / "versions" / "1" / "manifest.json"
     manifest = file.read_bytes()
@@ -89,3 +102,4 @@ def test_the_commands_of_the_guide_edit_signatures_and_the_answers_stay_the_same
     assert modelgate.post("/v1/models/shop/predict", json=instances).json()["code"] == "invalid_instances"
     (answer,) = modelgate.predict("houses@2", json=[[1.0, 2.0]])["output"]["predictions"]
     assert set(answer) == {"price", "rent"}
+    assert modelgate.predict("plans@2", json=[{"plan": None}, {"plan": "basic"}])["output"]["predictions"] == [1.0, 0.0]

@@ -168,6 +168,7 @@ def test_a_queues_process_that_dies_is_started_again(place: Place) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.replaces_parts
 def test_kill_9_of_the_whole_trainer_leaves_no_process_and_loses_no_training(place: Place) -> None:
     job = place.train()
     assert place.trainer
