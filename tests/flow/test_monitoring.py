@@ -75,8 +75,9 @@ def prometheus_of(gateway: Gateway, folder: Path) -> Iterator[Prometheus]:
     rules = re.sub(r"for: \d+[ms]", "for: 1s", rules).replace("[5m]", "[10s]")
     rules = re.sub(r"seconds > \d+", "seconds > 2", rules)
     (folder / "alerts.yml").write_text(rules)
-    config = (PROJECT / "monitoring" / "prometheus.yml").read_text().replace("15s", "1s")
-    config = config.replace("gateway:8080", f"127.0.0.1:{gateway.port}").replace("/etc/prometheus", str(folder))
+    config = (PROJECT / "monitoring" / "prometheus.yml").read_text()
+    config = re.sub(r"_interval: \d+s", "_interval: 1s", config)
+    config = config.replace("gateways:8080", f"127.0.0.1:{gateway.port}").replace("/etc/prometheus", str(folder))
     (folder / "prometheus.yml").write_text(config)
     (folder / "key").touch()  # without keys, compose mounts an empty one
     port = free_port()
@@ -159,13 +160,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @contextmanager
 def load(stack: Stack) -> Iterator[None]:
-    """Send predictions, of which some are refused, and files."""
+    """Send predictions, of which some are refused or unusual, and files."""
     stop = threading.Event()
 
     def send() -> None:
         while not stop.is_set():
             stack.gateway.post("quick", [{"a": 1}, {"a": 2}], wait=10)
             stack.gateway.post("quick", {"wrong": 1})
+            stack.gateway.post("churn", {"a": 1e6}, wait=10)
 
     def send_files() -> None:
         address, headers = f"{stack.gateway.address}/v1/models/quick/predict-file", {"Content-Type": "text/csv"}
