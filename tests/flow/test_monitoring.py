@@ -171,8 +171,9 @@ def load(stack: Stack) -> Iterator[None]:
 
     def send_files() -> None:
         address, headers = f"{stack.gateway.address}/v1/models/quick/predict-file", {"Content-Type": "text/csv"}
+        rows = "a\n" + "1\n" * 200 + "one\n"
         while not stop.wait(0.2):
-            assert requests.post(address, data="a\n" + "1\n" * 200 + "one\n", headers=headers, timeout=60).status_code == 202
+            assert requests.post(address, data=rows, headers=headers, timeout=60).status_code == 202
 
     threads = [threading.Thread(target=run) for run in (send, send, send, send, send_files)]
     for thread in threads:
