@@ -1,4 +1,4 @@
-"""Reads files that another user may have created."""
+"""Reads files that another user may have created, and finds where a file would be."""
 
 from __future__ import annotations
 
@@ -26,3 +26,9 @@ def read_regular(path: Path | str) -> bytes:
     """Return the content of `path`. Raises OSError as `open_regular` does."""
     with open_regular(path) as file:
         return file.read()
+
+
+def on_root_file_system(path: Path) -> bool:
+    """Return whether a file would be on the root file system, which in a container is gone with it."""
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    return folder.stat().st_dev == Path("/").stat().st_dev

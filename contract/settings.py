@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from contract.files import on_root_file_system
 from contract.keys import TOKEN
 from contract.redis_url import SentinelUrl, with_password, with_sentinel_password
 from contract.webhooks import AllowedTargets
@@ -285,7 +286,7 @@ class Settings:
         if self.allow_anonymous or self.closed or self.admin_key:
             return
         name, address = ("PUBLISH_ADDRESS", self.publish_address) if self.publish_address else ("HOST", self.host)
-        if self.publish_address and _in_container_layer(self.marker_path):
+        if self.publish_address and on_root_file_system(self.marker_path):
             raise SettingsError(
                 f"KEYS_MARKER={self.marker_path} is on no volume, so the next container would not know that requests"
                 " need a key; mount a volume there, or set ADMIN_KEY or CLOSED=1"
@@ -295,12 +296,6 @@ class Settings:
                 f"{name}={address} lets other machines in, and there are no keys to tell them apart; set ADMIN_KEY or"
                 " CLOSED=1, or ALLOW_ANONYMOUS=1 if that is meant"
             )
-
-
-def _in_container_layer(path: Path) -> bool:
-    """Whether a file would be on the root file system, which in a container is gone with it."""
-    folder = next(folder for folder in path.absolute().parents if folder.exists())
-    return folder.stat().st_dev == Path("/").stat().st_dev
 
 
 @functools.lru_cache(maxsize=1024)
