@@ -1,5 +1,5 @@
-"""Each gateway says every few seconds that it is alive, so that the others know when one is gone. Gateways and workers
-report their processes that are stuck."""
+"""Gateways and senders of webhooks say every few seconds that they are alive, so that it is known when one is gone.
+Gateways and workers report their processes that are stuck."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from broker.scripts import Call
 GATEWAYS = "mg:gateways"
 """The key of the gateways, by the time of their last report (ms)."""
 
+SENDERS = "mg-events:alive"
+"""The same for the processes that send webhooks."""
+
 STUCK = "mg:stuck"
 """The key of the processes that make no progress, by the time of their last report (ms)."""
 
@@ -22,10 +25,10 @@ _STUCK_FOR = 5.0
 
 
 class Presence:
-    """A source of the outbox of each process of a gateway."""
+    """A source of the outbox of a process that says that `name` is alive. `key` is `GATEWAYS` or `SENDERS`."""
 
-    def __init__(self, gateway: str) -> None:
-        self._gateway = gateway
+    def __init__(self, key: str, name: str) -> None:
+        self._key, self._name = key, name
         self._due = 0.0
 
     def steps(self) -> Sequence[Call]:
@@ -33,7 +36,7 @@ class Presence:
         if now < self._due:
             return ()
         self._due = now + _EVERY
-        return [Call("report_gateway", [self._gateway])]
+        return [Call("report_alive", [self._key, self._name])]
 
 
 class StuckProcesses:

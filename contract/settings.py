@@ -102,6 +102,7 @@ class Settings:
     )
     expected_trainers: int = _setting(1, "The same for trainers; 0: nobody trains models or moves aliases here.")
     expected_replicas: int = _setting(0, "The same for replicas of Redis. 2 in compose.sentinel.yml.")
+    expected_sentinels: int = _setting(0, "The same for Sentinels. 3 in compose.sentinel.yml.")
     worker_id: str = _setting("", "Name of this worker, the same after a restart; empty: the host's name.")
     worker_models: tuple[str, ...] = _setting((), "Models that this worker serves, comma-separated; empty: all.")
     redis_url: str = _setting(

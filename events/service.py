@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -15,6 +16,7 @@ from broker.deliveries import Deliveries, Delivery
 from broker.metrics.counts import Counts
 from broker.metrics.table import WEBHOOK_TRIES, WEBHOOKS
 from broker.outbox import Outbox
+from broker.presence import SENDERS, Presence
 from broker.webhooks import Webhooks
 from contract.repository import Repository
 from contract.webhooks import Subscription
@@ -40,6 +42,7 @@ class Service:
         self._counts = Counts()
         self._outbox = Outbox(connection)
         self._outbox.add_source(self._counts.steps)
+        self._outbox.add_source(Presence(SENDERS, socket.gethostname()).steps)
         self._deliveries = Deliveries(connection, self._outbox)
         self._webhooks = Webhooks(connection)
         self._models = ModelWatch(repository, self._deliveries, self._webhooks.all)

@@ -29,7 +29,7 @@ from broker.metrics.counts import Counts
 from broker.metrics.reading import MetricsReader
 from broker.metrics.traffic import TrafficReader, TrafficRecorder
 from broker.outbox import Outbox
-from broker.presence import Presence
+from broker.presence import GATEWAYS, Presence
 from broker.schedules import Schedules
 from broker.sessions import Sessions
 from broker.signatures import Signer
@@ -122,7 +122,8 @@ class Parts:
     @cached_property
     def outbox(self) -> Outbox:
         """Has a source for each report of this process."""
-        outbox, presence = Outbox(self.connection), Presence(f"{socket.gethostname()}:{self.settings.port}")
+        outbox = Outbox(self.connection)
+        presence = Presence(GATEWAYS, f"{socket.gethostname()}:{self.settings.port}")
         for source in (self.receipts, self.counts.steps, self.repetitions.steps, self.uses, presence.steps):
             outbox.add_source(source)
         return outbox
@@ -303,6 +304,8 @@ class Parts:
             "workers": settings.expected_workers,
             "trainers": settings.expected_trainers,
             "replicas": settings.expected_replicas,
+            "sentinels": settings.expected_sentinels,
+            "senders": int(bool(settings.webhook_secret)),
         }
         return Metrics(self.metrics_reader, self.whole_repository, self.spool, expected)
 

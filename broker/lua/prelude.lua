@@ -39,6 +39,7 @@
 --   mg-events:due:<owner> <host>  ZSET delivery -> ms of its next try     mg-events:delivery:<id>  HASH
 --   mg-events:waiting  HASH owner -> deliveries that wait
 --   mg-events:of:<job>  SET of deliveries                  mg-events:last  HASH subscription -> JSON, its last try
+--   mg-events:alive  ZSET process that sends webhooks -> ms of its last report
 --   mg-events:models  HASH model -> its versions, as last reported; '' -> '1' once all were read
 --   mg:log:<id>  STRING, the end of the log               mg:loaded:<worker>:failures  STRING, JSON
 local call, floor = redis.call, math.floor

@@ -20,7 +20,7 @@ from broker.load_status import WORKERS as WORKER_NAMES
 from broker.load_status import failures_key, memory_key, parse_failures
 from broker.metrics import table
 from broker.metrics.table import COUNTS, METRICS, MODEL_COUNTS, PREFIX, TRAFFIC, TRAFFIC_STEPS, CountedBy, Metric, Type
-from broker.presence import GATEWAYS, STUCK, stuck_at
+from broker.presence import GATEWAYS, SENDERS, STUCK, stuck_at
 from broker.schedules import KEY as SCHEDULES
 from broker.scripts import Call, Scripts, Step
 from broker.timeouts import TIMEOUTS, timed_out
@@ -41,7 +41,9 @@ _FROM_ZERO: Sequence[tuple[Metric, Labels]] = [
 ]
 """Rare events whose counters begin with 0: Prometheus cannot see the first one otherwise."""
 _SILENT = 10
-"""Seconds without a report after which a gateway or a replica counts as gone."""
+"""Seconds without a report after which a gateway, a sender of webhooks or a replica counts as gone."""
+_SENTINELS = "__sentinel__:hello"
+"""The channel of a primary to which each of its Sentinels subscribes (Redis' sentinel.c)."""
 _GAUGES = (table.QUEUE_JOBS, table.RUNNING, table.QUEUE_ROWS)
 _FILE_GAUGES = (table.FILE_QUEUE_JOBS, table.RUNNING_FILES)
 _SEEN = ("unseen", "fetched", "delivered")
@@ -89,7 +91,9 @@ class MetricsReader:
             ("SMEMBERS", SCORERS.members),
             ("SMEMBERS", TRAINERS.members),
             ("SMEMBERS", WORKER_NAMES),
+            ("PUBSUB", "NUMSUB", _SENTINELS),
             ("ZRANGE", GATEWAYS, 0, -1, "WITHSCORES"),
+            ("ZRANGE", SENDERS, 0, -1, "WITHSCORES"),
             ("ZRANGE", STUCK, 0, -1, "WITHSCORES"),
             ("HGETALL", SCHEDULES),
             ("ZRANGE", TIMEOUTS, 0, -1, "WITHSCORES"),
@@ -102,8 +106,8 @@ class MetricsReader:
             *(Call("survey", group) for group in groups),
         ]
         answers = iter(self._scripts.attempt(steps))
-        now, memory, persistence, replication, *members, gateways, stuck, schedules = self._scripts.checked(
-            list(islice(answers, 10))
+        now, memory, persistence, replication, *members, sentinels, gateways, senders, stuck, schedules = (
+            self._scripts.checked(list(islice(answers, 12)))
         )
         timeouts, *webhooks = islice(answers, 5)
         sizes = [size or 0 for size in self._scripts.checked(list(islice(answers, len(ours) + len(sample))))]
@@ -127,6 +131,8 @@ class MetricsReader:
             alive = {
                 "gateways": max(1, sum(score >= since for _, score in gateways)),
                 "replicas": _replicas(replication),
+                "sentinels": sentinels[1],
+                "senders": sum(score >= since for _, score in senders),
             }
             snapshot.values[table.ALIVE].update({(kind,): count for kind, count in alive.items()})
         self._add_schedules(snapshot, schedules)

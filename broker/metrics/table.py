@@ -240,7 +240,9 @@ SCORERS = _gauge("scorers", "Scorers with a lease, by state: busy or idle.", "st
 WORKERS = _gauge("workers", "Workers with at least one scorer.")
 TRAINERS = _gauge("trainers", "Trainer processes with a lease, by state: busy or idle.", "state")
 ALIVE = _gauge(
-    "alive", "Processes that are alive, by kind: gateways, workers, trainers or replicas (of Redis).", "kind"
+    "alive",
+    "Processes that are alive, by kind: gateways, workers, trainers, replicas, sentinels or senders (of webhooks).",
+    "kind",
 )
 STUCK = _gauge("stuck_processes", "Processes of gateways and workers that make no progress.")
 EXPECTED = _gauge("expected", "Processes that should be alive, by kind (EXPECTED_GATEWAYS and so on).", "kind")

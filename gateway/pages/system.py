@@ -19,6 +19,8 @@ ALERTS = {
     "disk_filling": "A disk is filling up",
     "missing_gateways": "A gateway is missing",
     "missing_replicas": "A replica of Redis is missing",
+    "missing_senders": "Nobody sends webhooks",
+    "missing_sentinels": "A Sentinel is missing",
     "missing_trainers": "A trainer is missing",
     "missing_workers": "A worker is missing",
     "model_hangs": "A model is slow or hangs",

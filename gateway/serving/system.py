@@ -29,6 +29,8 @@ _CONSEQUENCES = {
     "workers": "jobs wait longer",
     "trainers": "trainings wait, and changes of models may be refused",
     "replicas": "Redis has fewer copies to fail over to",
+    "sentinels": "Redis fails over only while most of them agree",
+    "senders": "webhooks wait",
 }
 
 

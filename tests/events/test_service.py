@@ -20,7 +20,7 @@ from broker.gateway.files import FileJobs
 from broker.gateway.jobs import Jobs
 from broker.gateway.trainer_client import TrainerClient
 from broker.metrics.reading import MetricsReader
-from broker.metrics.table import WEBHOOK_TRIES, WEBHOOKS, WEBHOOKS_AGE, WEBHOOKS_WAITING
+from broker.metrics.table import ALIVE, WEBHOOK_TRIES, WEBHOOKS, WEBHOOKS_AGE, WEBHOOKS_WAITING
 from broker.outbox import Outbox
 from broker.supervisor import Leases
 from broker.webhooks import Webhooks
@@ -297,7 +297,7 @@ def test_webhooks_are_gone_with_their_job(redis: Redis, jobs: Jobs, service: Ser
     assert {delivered(redis, name)[0] for name in "ab"} == {"pending", "delivered"}
     assert 0 < redis.ttl("mg-events:delivery:msg_b") <= 60, "its job is kept for a minute"
     assert jobs.delete("a") and jobs.delete("b")
-    assert [one for one in redis.keys("mg-events:*") if one != b"mg-events:models"] == []
+    assert set(redis.keys("mg-events:*")) <= {b"mg-events:models", b"mg-events:alive"}
 
 
 def _tries(redis: Redis, job_id: str) -> Any:
@@ -510,6 +510,15 @@ def test_a_model_that_is_removed_is_reported_once_and_not_one_whose_aliases_cann
     run_until(service, lambda: hook.received, "the model is reported")
     service.step()
     assert [(one["type"], one["data"]) for one in hook.bodies()] == [("model.removed", {"name": "sum", "version": 1})]
+
+
+def test_a_sender_of_webhooks_says_that_it_is_alive(redis: Redis, service: Service) -> None:
+    def alive() -> float:
+        return MetricsReader(redis).read([]).values[ALIVE]["senders",]
+
+    assert alive() == 0
+    service.step()
+    assert alive() == 1
 
 
 def test_what_waits_is_measured(redis: Redis, jobs: Jobs) -> None:

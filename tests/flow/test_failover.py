@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from broker.connection import connect
+from broker.metrics.reading import MetricsReader
+from broker.metrics.table import ALIVE
 from contract.jobs import Status
 from tests.flow import estimators
 from tests.flow.clients import Answer, Clients
@@ -45,6 +47,22 @@ def safe_site(folder: Path, **settings: object) -> Iterator[SafeSite]:
         cluster = stack.enter_context(worker_cluster(redis.url, models, folder, 2))
         cluster.start().ready()
         yield SafeSite(redis, gateway, cluster)
+
+
+@pytest.mark.slow
+def test_a_sentinel_that_is_gone_is_seen(tmp_path: Path) -> None:
+    with sentinels(tmp_path) as redis:
+        reader = MetricsReader(connect(redis.url))
+
+        def alive() -> float:
+            return reader.read([]).values[ALIVE]["sentinels",]
+
+        until(lambda: alive() == 3, "each Sentinel has subscribed to the primary")
+        redis.sentinels[2].kill()
+        until(lambda: alive() == 2, "one is missing")
+        redis.nodes[0].connect().wait(2, 5000)
+        redis.fail_over()
+        until(lambda: alive() == 2, "the others follow the new primary")
 
 
 @pytest.mark.slow

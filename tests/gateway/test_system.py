@@ -14,7 +14,7 @@ from redis import Redis
 from broker.job_kinds import REPOSITORY_COMMAND, TRAINING
 from broker.lease_groups import TRAINERS
 from broker.load_status import LoadFailure, LoadStatus, LoadStatusPublisher, memory_key
-from broker.presence import GATEWAYS
+from broker.presence import GATEWAYS, SENDERS
 from broker.scorer import BatchLimits, ScorerQueue
 from broker.scripts import Scripts
 from broker.supervisor import Leases
@@ -103,7 +103,8 @@ def test_the_reasons_of_readiness_are_alerts(client: FlaskClient) -> None:
 
 
 def test_processes_that_are_gone_are_alerts(settings: Settings, redis: Redis) -> None:
-    settings = replace(settings, expected_gateways=2, expected_workers=2, expected_replicas=1)
+    settings = replace(settings, expected_gateways=2, expected_workers=2, expected_replicas=1, expected_sentinels=3)
+    settings = replace(settings, webhook_secret="s" * 32)
     client = create_app(settings).test_client()
 
     def missing() -> dict[str, str]:
@@ -112,17 +113,26 @@ def test_processes_that_are_gone_are_alerts(settings: Settings, redis: Redis) ->
     Leases(redis, lease=60).register("w-0-x")
     trainers = Leases(redis, lease=60, group=TRAINERS)
     trainers.register(f"t-{TRAINING.queue}-0-x")
+    sentinels = [redis.pubsub() for _ in range(2)]
+    for sentinel in sentinels:
+        sentinel.subscribe("__sentinel__:hello")
     redis.zadd(GATEWAYS, {"one": time.time() * 1000, "gone": (time.time() - 15) * 1000})
     assert missing() == {
         "missing_gateways": "of 2 expected gateways, 1 are alive: requests go to the others",
         "missing_workers": "of 2 expected workers, 1 are alive: jobs wait longer",
         "missing_trainers": "of 1 expected trainers, 0 are alive: trainings wait, and changes of models may be refused",
         "missing_replicas": "of 1 expected replicas, 0 are alive: Redis has fewer copies to fail over to",
+        "missing_sentinels": "of 3 expected sentinels, 2 are alive: Redis fails over only while most of them agree",
+        "missing_senders": "of 1 expected senders, 0 are alive: webhooks wait",
     }
     Leases(redis, lease=60).register("v-0-x")
     trainers.register(f"t-{REPOSITORY_COMMAND.queue}-0-x")
-    Scripts(redis).run("report_gateway", "two")
-    assert [*missing()] == ["missing_replicas"]
+    scripts = Scripts(redis)
+    scripts.run("report_alive", GATEWAYS, "two")
+    scripts.run("report_alive", SENDERS, "one")
+    assert [*missing()] == ["missing_replicas", "missing_sentinels"]
+    for sentinel in sentinels:
+        sentinel.close()
 
 
 def test_a_prediction_that_runs_for_long_and_a_full_disk_are_alerts(
