@@ -132,9 +132,11 @@ def canceling(address: str, clients: Clients, ledger: Ledger) -> Iterator[None]:
 
     thread = Thread(target=run)
     thread.start()
-    yield
-    stop.set()
-    thread.join()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def keep_until_ready(soak: SoakSite) -> None:
