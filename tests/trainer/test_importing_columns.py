@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.impute import SimpleImputer
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -64,6 +67,34 @@ def test_only_columns_that_work_with_null_may_be_null(tmp_path: Path) -> None:
     columns = make_column_transformer((OneHotEncoder(sparse_output=False), ["plan"]), remainder="passthrough")
     draft = tried(tmp_path, make_pipeline(columns, BOOSTED).fit(frame, TARGET))
     assert {field.name: field.nullable for field in draft.signature.inputs} == {"age": True, "plan": False, "km": True}
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+@pytest.mark.parametrize("imputed", [True, False])
+@pytest.mark.parametrize(
+    ("values", "kind", "remedy"),
+    [
+        ((date(2024, 1, 2), date(2024, 5, 6)), "date", "X['c'] = pd.to_datetime(X['c'])"),
+        ((Decimal("0.1"), Decimal("0.3")), "Decimal", "X['c'] = X['c'].astype(float)"),
+        ((pd.Interval(0, 3), pd.Interval(3, 6)), "Interval", "X['c'] = X['c'].astype(str)"),
+        ((pd.Period("2024-01"), pd.Period("2024-02")), "Period", "X['c'] = X['c'].astype(str)"),
+        ((pd.Timedelta("1D"), pd.Timedelta("2D")), "Timedelta", "X['c'] = X['c'].astype(str)"),
+        ((b"a", b"b"), "bytes", "X['c'] = X['c'].astype(str)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_encoder_of_values_that_no_request_holds_is_refused(
+    tmp_path: Path, values: tuple[Any, ...], kind: str, remedy: str, imputed: bool, sampled: bool
+) -> None:
+    """One that ignores others would take each value of a request for another one, and answer all alike."""
+    column = pd.Series([*values, None] * 8, dtype=object) if imputed else pd.Series([*values] * 8)
+    frame, hot = pd.DataFrame({"c": column}), OneHotEncoder(handle_unknown="ignore")
+    encoder = make_pipeline(SimpleImputer(strategy="most_frequent", missing_values=None), hot) if imputed else hot
+    model = make_pipeline(make_column_transformer((encoder, ["c"])), LogisticRegression())
+    model.fit(frame, np.arange(len(frame)) % 2)
+    said = refusal(tmp_path, model, frame.to_csv(index=False) if sampled else None)
+    assert said.startswith(f"encodes values of the type {kind} in 'c', and no request holds such values;")
+    assert said.endswith(f", with {remedy}, and fit it again")
 
 
 @pytest.mark.parametrize("scaler", [None, StandardScaler(), MinMaxScaler()], ids=str)

@@ -50,7 +50,19 @@ def columns_of(contents: Contents, sample: Sample | None) -> list[Column]:
     if len(set(names)) < len(names):
         raise Refused("was fitted on two columns of the same name; give each column its own name")
     hints = inputs.hints(contents.estimator, len(names))
+    for name, hint in zip(names, hints, strict=True):
+        if hint.unsendable:
+            raise Refused(_no_request_holds(name, hint.unsendable))
     return [_column(name, hint, contents, sample) for name, hint in zip(names, hints, strict=True)]
+
+
+def _no_request_holds(name: str, kind: str) -> str:
+    column = f"X[{shown(name)}]"
+    converted = {"date": f"pd.to_datetime({column})", "Decimal": f"{column}.astype(float)"}
+    return (
+        f"encodes values of the type {kind} in {shown(name)}, and no request holds such values; convert the column"
+        f" first, with {column} = {converted.get(kind, f'{column}.astype(str)')}, and fit it again"
+    )
 
 
 def _column(name: str, hint: Hint, contents: Contents, sample: Sample | None) -> Column:

@@ -15,7 +15,8 @@ class Hint:
     `values` are some that it has seen, or similar ones; `whole`: whether its numbers were integers when it was fitted,
     None if that is unknown; `aliases` are other spellings of its name; `binary`: its numbers may have been booleans.
     `nulls` are those that it was fitted on, `not_nulls` those that it would know and does not; it replaces `imputed`
-    ones. `fill` is the kind of what it replaces them by. `aware`: its dates had a time zone.
+    ones. `fill` is the kind of what it replaces them by. `aware`: its dates had a time zone. `unsendable`: the type of
+    values that it has seen and no request holds.
     """
 
     kind: Kind | None = None
@@ -30,6 +31,7 @@ class Hint:
     imputed: frozenset[Null] = frozenset()
     fill: Kind | None = None
     aware: bool = False
+    unsendable: str | None = None
 
     def completed_by(self, other: Hint) -> Hint:
         """Return `self` with unknown parts from `other`, the hint of a later step of the pipeline."""
@@ -47,4 +49,5 @@ class Hint:
             self.imputed | other.imputed,
             self.fill or other.fill,
             self.aware or other.aware,
+            self.unsendable or other.unsendable,
         )

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -351,7 +352,7 @@ def _of_categories(categories: Any, closed: bool) -> Hint:
     """Return the hint of an encoder's categories. Null among them means that the training data had nulls."""
     array = np.asarray(categories)
     # NumPy lists nanoseconds as integers.
-    everything = (pd.Series(array) if array.dtype.kind == "M" else array).tolist()
+    everything = (pd.Series(array) if array.dtype.kind in "mM" else array).tolist()
     known = [value for value in everything if value is not None and value == value]
     nullable = len(known) < len(everything)
     if not known:
@@ -371,7 +372,14 @@ def _of_categories(categories: Any, closed: bool) -> Hint:
         moments = pd.to_datetime(known[:10], utc=True)
         values = tuple(moment.isoformat() for moment in moments)
         return Hint(Kind.DATETIME, nullable, values=values, aware=known[0].tzinfo is not None)
-    return Hint(nullable=nullable)
+    return Hint(nullable=nullable, unsendable=next((type(v).__name__ for v in known if not _is_sendable(v)), None))
+
+
+def _is_sendable(value: Any) -> bool:
+    """Return whether a value of a request can be equal to this one."""
+    if isinstance(value, Decimal):
+        return float(value) == value
+    return isinstance(value, str | int | float | datetime | np.number | np.bool_ | np.datetime64)
 
 
 def _nulls(categories: Any) -> tuple[frozenset[Null], frozenset[Null]]:
