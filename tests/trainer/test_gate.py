@@ -149,6 +149,7 @@ def test_a_gate_may_ask_for_every_metric_that_is_measured() -> None:
     assert set(found) == set(MEASURED)
 
 
+FEW = dataclasses.replace(PREVIOUS, outcome=None, missing="only 10 rows are new to both")
 ACCURACY = ComparedFigures(1, 200, "accuracy", 0.9, 0.95, decisive=False)
 
 
@@ -163,6 +164,8 @@ ACCURACY = ComparedFigures(1, 200, "accuracy", 0.9, 0.95, decisive=False)
         (Gate(margin=0.1), WORSE, ACCURACY),
         (Gate("log_loss", margin=0.01), WORSE, ComparedFigures(1, 200, "log_loss", 0.3, 0.25, decisive=True)),
         (Gate(floor=0.99), WORSE, ACCURACY),
+        (Gate(require_comparison=True), FEW, ACCURACY),
+        (Gate(margin=0.01, require_comparison=True), FEW, ACCURACY),
     ],
 )
 def test_the_compared_figures_are_those_that_decided(

@@ -45,10 +45,12 @@ def _alone(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> str |
 
 
 def _beside_the_other(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> str | None:
-    """Return the objection that the version is worse than the one that it would replace."""
-    return _not_compared(gate, comparison) or (
-        _beyond_margin(gate, metrics, comparison) if gate.margin is not None else _beyond_chance(comparison)
-    )
+    """Return the objection that the version is worse than the one that it would replace, or not compared with it."""
+    return _not_compared(gate, comparison) or _worse(gate, metrics, comparison)
+
+
+def _worse(gate: Gate, metrics: Metrics, comparison: Comparison | None) -> str | None:
+    return _beyond_margin(gate, metrics, comparison) if gate.margin is not None else _beyond_chance(comparison)
 
 
 def compared(
@@ -60,7 +62,7 @@ def compared(
         return None
     now, before = comparison.metrics, comparison.previous
     refused = objection(gate, metrics, comparison, accept)
-    decisive = refused is not None and refused == _beside_the_other(gate, metrics, comparison)
+    decisive = refused is not None and refused == _worse(gate, metrics, comparison)
     name = _metric(gate, metrics) if gate.margin is not None else next(iter(metrics), "")
     if name not in now or name not in before:
         return None
