@@ -179,6 +179,16 @@ def test_a_file_without_a_usable_secret_is_refused(tmp_path: Path, content: str 
         Settings.from_environ({"ADMIN_KEY_FILE": str(file)})
 
 
+def test_compose_mounts_the_file_of_each_secret_that_it_passes() -> None:
+    compose = (PROJECT / "docker-compose.yml").read_text()
+    secrets = [entry.name.upper() for entry in dataclasses.fields(Settings) if entry.metadata["secret"]]
+    passed = {name for name in secrets if re.search(rf"^ +{name}:$", compose, re.MULTILINE)}
+    assert passed == {"ADMIN_KEY", "WEBHOOK_SECRET"}
+    for name in passed:
+        (path,) = re.findall(rf"^ +{name}_FILE: \${{{name}_FILE:\+(.+)}}$", compose, re.MULTILINE)
+        assert f'source: "${{{name}_FILE:-/dev/null}}", target: {path} }}' in compose
+
+
 def test_env_example_holds_every_variable_of_the_compose_files() -> None:
     files = (PROJECT / "docker-compose.yml", *PROJECT.glob("compose.*.yml"))
     used = {name for file in files for name in re.findall(r"\$\{([A-Z_]+)", file.read_text())}
