@@ -28,7 +28,11 @@ def read_regular(path: Path | str) -> bytes:
         return file.read()
 
 
-def on_root_file_system(path: Path) -> bool:
-    """Return whether a file would be on the root file system, which in a container is gone with it."""
+def outlasts_container(path: Path) -> bool:
+    """Return whether a file would outlast the container that this process is in: it is on a volume, not in memory."""
     folder = next(folder for folder in path.absolute().parents if folder.exists())
-    return folder.stat().st_dev == Path("/").stat().st_dev
+    device = folder.stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    mounts = [line.split(" - ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    in_memory = any(mount.split()[2] == number and kind.split()[0] in ("tmpfs", "ramfs") for mount, kind in mounts)
+    return device != Path("/").stat().st_dev and not in_memory

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contract.files import on_root_file_system
+from contract.files import outlasts_container
 from contract.keys import TOKEN
 from contract.redis_url import SentinelUrl, with_password, with_sentinel_password
 from contract.webhooks import AllowedTargets
@@ -287,10 +287,10 @@ class Settings:
         if self.allow_anonymous or self.closed or self.admin_key:
             return
         name, address = ("PUBLISH_ADDRESS", self.publish_address) if self.publish_address else ("HOST", self.host)
-        if self.publish_address and on_root_file_system(self.marker_path):
+        if self.publish_address and not outlasts_container(self.marker_path):
             raise SettingsError(
-                f"KEYS_MARKER={self.marker_path} is on no volume, so the next container would not know that requests"
-                " need a key; mount a volume there, or set ADMIN_KEY or CLOSED=1"
+                f"KEYS_MARKER={self.marker_path} is on no volume that lasts, so the next container would not know that"
+                " requests need a key; mount a volume there, or set ADMIN_KEY or CLOSED=1"
             )
         if not is_loopback(address.strip("[]")) and not self.marker_path.exists():
             raise SettingsError(

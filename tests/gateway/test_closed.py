@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from broker.keys import KEYS, Keys
+from contract import settings as settings_of
+from contract.files import outlasts_container
 from contract.keys import Key, Scope, fingerprint, new_token
 from contract.settings import Settings, SettingsError
 from gateway.app import create_app
@@ -199,15 +200,24 @@ def test_other_machines_may_connect_once_there_is_a_key_or_a_marker(tmp_path: Pa
 
 
 @pytest.fixture
-def volume() -> Iterator[Path]:
-    """A folder that is not on the root file system."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        yield Path(folder)
+def volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that counts as a volume of a container."""
+    monkeypatch.setattr(settings_of, "outlasts_container", lambda path: path.is_relative_to(tmp_path))
+    return tmp_path
+
+
+def test_a_file_outlasts_its_container_on_a_volume_that_is_not_in_memory() -> None:
+    assert not outlasts_container(Path("/closed"))
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        assert not outlasts_container(Path(memory, "new", "closed"))
+    assert outlasts_container(Path("/proc/closed"))  # another file system, as a volume is
 
 
 def test_a_container_without_a_volume_for_the_marker_is_closed_by_a_setting_or_does_not_start(volume: Path) -> None:
     inside = Settings(host="0.0.0.0", keys_marker=Path("/state/closed"), publish_address="127.0.0.1")
-    with pytest.raises(SettingsError, match=r"KEYS_MARKER=/state/closed is on no volume.*ADMIN_KEY or CLOSED=1"):
+    with pytest.raises(
+        SettingsError, match=r"KEYS_MARKER=/state/closed is on no volume that lasts.*ADMIN_KEY or CLOSED=1"
+    ):
         inside.check_host()
     for closed in ({"closed": True}, {"admin_key": ADMIN_KEY}, {"allow_anonymous": True}):
         replace(inside, **closed).check_host()
