@@ -134,13 +134,18 @@ def _judge(row: Row, witness: Witness) -> None:
             row.untrue.append(f"{where} has {found[where][:20]}, and not {pattern}")
     late = {where: sign.after for where, sign in row.signs.items() if sign.after > NAMED_WITHIN}
     row.untrue += [f"{where} took {seconds:.0f} s" for where, seconds in late.items()]
-    if not fault.alert and not _soon(witness, lambda: not firing(witness.metrics, metrics(witness.stage))):
-        row.untrue.append(f"alerts would fire: {found['alert']}")
+    if not _soon(witness, lambda: not _unexpected(fault, firing(witness.metrics, metrics(witness.stage)))):
+        row.untrue.append(f"alerts would fire: {_unexpected(fault, found['alert'])}")
     if not fault.ready and not _soon(witness, lambda: witness.probes[-1].words == "200 ok"):
         row.untrue.append(f"/health/ready said {said}")
     slowest = max((probe.seconds for probe in probes if probe.status), default=0.0)
     if slowest > 2.5:
         row.untrue.append(f"/health/ready took {slowest:.1f} s")
+
+
+def _unexpected(fault: Fault, alerts: Iterable[str]) -> list[str]:
+    """The alerts that the fault does not explain."""
+    return [alert for alert in alerts if not fault.alert or not re.search(fault.alert, alert)]
 
 
 def _soon(witness: Witness, condition: Callable[[], bool]) -> bool:

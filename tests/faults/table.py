@@ -52,6 +52,7 @@ NO_WORKER = "^200 degraded: no worker is alive"
 REDIS_GONE = ("redis_unavailable", "RedisDown")
 FULL, DISK = ("redis_full", "Redis90Percent"), ("redis_disk_full", "AofFailing")
 REDIS_UP_0 = "modelgate_redis_up 0"
+WORKER_GONE = "NoWorker|Missing"
 NOT_LOADED = 'model_not_loaded.*"broken".* 1$'
 
 
@@ -88,7 +89,7 @@ FAULTS = (
         "degraded: the worker",
         "modelgate_workers 0",
         "worker_silent|no_worker",
-        "NoWorker",
+        WORKER_GONE,
     ),
     Fault(
         "the whole worker is frozen",
@@ -97,7 +98,7 @@ FAULTS = (
         "degraded: ",
         "modelgate_workers 0",
         "worker_silent|no_worker",
-        "NoWorker",
+        WORKER_GONE,
     ),
     Fault("kill -9 of the whole worker", killed(causes.whole_worker), log="worker: serving the models", silent=BACK),
     Fault(
@@ -107,7 +108,7 @@ FAULTS = (
         "degraded: no worker",
         "modelgate_workers 0",
         "no_worker",
-        "NoWorker",
+        WORKER_GONE,
         quick=True,
     ),
     Fault(
@@ -169,7 +170,7 @@ FAULTS = (
         "lost Redis",
         "modelgate_workers 0",
         "worker_silent|no_worker",
-        "NoWorker",
+        WORKER_GONE,
     ),
     Fault("the clock is a day ahead", causes.clock_set(DAY), silent=HARMLESS, clock=True),
     Fault("the clock is a day behind", causes.clock_set(-DAY), silent=HARMLESS, clock=True),
