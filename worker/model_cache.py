@@ -8,11 +8,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
-from contract.repository import Repository
+from contract.repository import VERSIONS_DIR, Repository
 from scoring.artifacts import load
 from scoring.kernels.comparison import kernel_for
 from scoring.kernels.model_kernel import ModelKernel
@@ -52,6 +53,18 @@ class Load(NamedTuple):
     model: str
     seconds: float
     worked: bool
+
+
+class WorkerRepository(Repository):
+    """The model repository with the versions of removed models: accepted jobs may still name them, and no other version
+    ever has the same number."""
+
+    def version_dir(self, name: str, version: int) -> Path:
+        folder = super().version_dir(name, version)
+        if folder.exists():
+            return folder
+        kept = (removed.folder for removed in self.removals(name) if version in removed.versions)
+        return next((model / VERSIONS_DIR / str(version) for model in kept), folder)
 
 
 class ModelLoader:

@@ -25,7 +25,7 @@ from typing import NamedTuple
 from broker.load_status import NO_ROOM, STARTS_THREADS
 from contract.errors import ModelgateError
 from contract.jobs import timestamp
-from contract.repository import CURRENT, Repository
+from contract.repository import CURRENT
 from contract.settings import MB, Settings, SettingsError
 from runtime import logs
 from scoring.trust import Trust
@@ -33,7 +33,7 @@ from worker import memory
 from worker.activity import ActivityTable
 from worker.batch_scorer import LOAD_TIMEOUT
 from worker.lifeline import Lifeline
-from worker.model_cache import Load, Model, ModelLoader, Version
+from worker.model_cache import Load, Model, ModelLoader, Version, WorkerRepository
 from worker.processes import STARTED_THREADS
 from worker.scorer import run_scorer
 from worker.sharing import SHARE, Sharing
@@ -86,7 +86,7 @@ class Template:
         self._control = control
         self._activities = activities
         # Absolute, since a model may change the working directory.
-        self._repository = Repository(settings.models_dir.absolute())
+        self._repository = WorkerRepository(settings.models_dir.absolute())
         self._loader = ModelLoader(self._repository, Trust.from_settings(settings))
         self._loads: list[Load] = []
         self._loader.loaded = self._loads.append

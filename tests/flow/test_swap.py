@@ -30,6 +30,7 @@ from tests.soak.swap import swap_under_load
 from tests.support import numbers, redis_server, until, write_version
 from trainer.publishing.aliases import delete_version, move_alias
 from trainer.publishing.promotion import promote, roll_back
+from trainer.publishing.removal import remove
 
 
 @pytest.fixture
@@ -100,6 +101,17 @@ def test_a_deleted_version_is_unknown_to_the_jobs_that_wait_for_it(cluster: Work
     (job,) = cluster.ended(waiting)
     assert job.error
     assert job.error.code == "model_not_found"
+
+
+def test_jobs_of_a_model_that_was_removed_meanwhile_end_as_they_would(cluster: WorkerCluster) -> None:
+    """Although no scorer has the version in memory, and another one is published under the name."""
+    write(cluster.models, 1)
+    waiting = cluster.submit("quick", [1.0])
+    remove(cluster.models, "quick")
+    write(cluster.models, 2)
+    waiting += cluster.submit("quick", [1.0], "new", version=2)
+    cluster.start().ready()
+    assert [(job.status, job.error) for job in cluster.ended(waiting)] == [(Status.SUCCEEDED, None)] * 2
 
 
 def test_a_worker_that_does_not_answer_is_waited_for_and_named_but_a_dead_one_is_not(cluster: WorkerCluster) -> None:
