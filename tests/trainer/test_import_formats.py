@@ -180,12 +180,13 @@ def test_a_scaler_and_then_its_model_in_one_file_are_served_together(tmp_path: P
 
 def test_a_zip_archive_of_one_model_is_that_model(tmp_path: Path) -> None:
     model = LogisticRegression().fit(X, y)
-    for name, data in (
-        ("loan.pkl", pickle.dumps(model)),
-        ("models/loan.pickle", pickle.dumps(model)),
-        ("loan.pkl.gz", gzip.compress(pickle.dumps(model))),
+    for files in (
+        {"loan.pkl": pickle.dumps(model)},
+        {"models/loan.pickle": pickle.dumps(model)},
+        {"loan.pkl.gz": gzip.compress(pickle.dumps(model))},
+        {"models/": b"", "__MACOSX/models/._a.pkl": b"\0\5", "models/a.pkl": pickle.dumps(model), ".DS_Store": b""},
     ):
-        (tmp_path / "file").write_bytes(zipped({name: data}))
+        (tmp_path / "file").write_bytes(zipped(files))
         assert recognise(tmp_path / "file") == PICKLE
         found = examine("m", tmp_path / "file", None)
         served = unpack(found.artifact or b"", found.draft.artifact.format)

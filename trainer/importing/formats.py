@@ -11,7 +11,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from trainer.importing import Refused
@@ -56,9 +56,10 @@ _CATBOOST = "pickle the fitted CatBoostClassifier or -Regressor instead: " + _sa
 
 
 def _unzip(data: bytes) -> bytes:
-    """Return the only file of a zip archive."""
+    """Return the only file of a zip archive, as `_in_archive` has found it."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        inside = archive.read(archive.infolist()[0])
+        (name,) = _files_in(archive)
+        inside = archive.read(name)
     if inside.startswith(_ZIP):
         raise Refused("is a zip archive in a zip archive (or of a skops file); unpack it, and import what is in it")
     return decompress(inside)
@@ -195,7 +196,7 @@ def _json_like(start: bytes) -> bool:
 def _in_archive(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
-            names, locked = archive.namelist(), any(entry.flag_bits & 1 for entry in archive.infolist())
+            names, locked = _files_in(archive), any(entry.flag_bits & 1 for entry in archive.infolist())
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
         raise Refused("is a zip archive (or a skops file) that is damaged or cut off; copy it again") from None
     if "schema.json" in names:
@@ -209,6 +210,12 @@ def _in_archive(path: Path) -> str:
     if len(names) == 1 and stem(names[0]) and not locked:
         return PICKLE
     raise Refused("is a zip archive; unpack it, and import the file that is in it, or zip one model without a password")
+
+
+def _files_in(archive: zipfile.ZipFile) -> list[str]:
+    """Return the names without those of folders and of what macOS puts beside each file."""
+    names = (entry.filename for entry in archive.infolist() if not entry.is_dir())
+    return [name for name in names if not name.startswith("__MACOSX/") and PurePosixPath(name).name != ".DS_Store"]
 
 
 def decompress(data: bytes) -> bytes:
