@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import requests
 from playwright.sync_api import Browser, expect
 
 from tests.clients.conftest import ADMIN_KEY, Modelgate, signed_in
@@ -150,3 +151,34 @@ def test_a_chart_shows_a_single_minute_as_a_point_and_no_line_where_nothing_was_
     gaps = [after - before for before, after in pairwise(painted)]
     assert len([gap for gap in gaps if gap > 0.02]) == 1, "two points with a gap between them"
     page.context.close()
+
+
+BROKEN = r"""() => {
+  const broken = [], texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    if (texts.currentNode.parentElement.closest("thead, code, pre")) continue;  // hidden on a phone; addresses
+    for (const word of texts.currentNode.data.matchAll(/[\w,.]+/g)) {
+      const range = document.createRange();
+      range.setStart(texts.currentNode, word.index);
+      range.setEnd(texts.currentNode, word.index + word[0].length);
+      if (range.getBoundingClientRect().height > 1.7 * range.getClientRects()[0]?.height) broken.push(word[0]);
+    }
+  }
+  return broken;
+}"""
+
+
+@pytest.mark.parametrize("width", [390, 768, 860, 1000, 1280])
+def test_no_short_word_and_no_number_is_broken_in_the_middle(
+    browser: Browser, modelgate: Modelgate, width: int
+) -> None:
+    requests.post(f"{modelgate.address}/v1/models/loan/rollback", timeout=60)  # an entry of the audit log
+    page = browser.new_page(base_url=modelgate.address, viewport={"width": width, "height": 900})
+    report = "/v1/models/loan/versions/1/report"
+    found = {}
+    for path in ("/ui", "/ui/audit", "/ui/jobs", "/ui/models/loan", "/ui/models/loan/versions/1", report):
+        page.goto(path)
+        page.evaluate("document.querySelectorAll('.tiles dd').forEach(one => one.textContent = '1,582,710,000,000')")
+        found[path] = [word for word in page.evaluate(BROKEN) if len(word) <= 17]
+    page.close()
+    assert not any(found.values()), found
