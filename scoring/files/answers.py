@@ -66,7 +66,8 @@ def listed(column: Column) -> list[Any]:
     """Return a column as a list, with None for null."""
     if isinstance(column, list):
         return column
-    return [None if value != value else value for value in np.asarray(column).tolist()]
+    values = column.tolist() if isinstance(column, np.ndarray) else column  # masked values become None
+    return [None if value != value else value for value in values]
 
 
 def spread(column: Column, places: Sequence[int], count: int) -> Column:

@@ -14,7 +14,7 @@ from contract.jobs import ColumnarRows
 from contract.row_plan import plan_of
 from contract.signature import Kind
 from contract.values import Refusal
-from scoring.files.answers import Scorable
+from scoring.files.answers import Scorable, listed
 from scoring.files.parquet import columns_of, fetch, in_background, load_chunk, quoted
 from scoring.files.parquet_plan import NUMBERS, is_plain
 from scoring.files.plan import Chunk, FilePlan, Steps
@@ -45,7 +45,7 @@ class ParquetChunk:
             found = yield from self._by_column({position: values[place] for position, place in places.items()})
             if found:
                 return ChunkRows(found)
-        lists = [_listed(values[place]) for place in used]
+        lists = [listed(values[place]) for place in used]
         yield 0
         grid = Grid([self._names[place] for place in used], [list(row) for row in zip(*lists, strict=True)])
         return (yield from coerce_chunk([grid], self._signature, self._chunk.first_row, lenient=lenient))
@@ -61,17 +61,17 @@ class ParquetChunk:
                 floats: Any = np.ma.filled(array.astype(np.float64), np.nan)
                 if not are_valid(floats, inputs[position]):
                     return None
-                columns.append(floats if takes_arrays(self._signature, self._input_format) else _listed(floats))
+                columns.append(floats if takes_arrays(self._signature, self._input_format) else listed(floats))
                 continue
-            _, values = convert_column(_listed(array), position, plan, None)
+            _, values = convert_column(listed(array), position, plan, None)
             if Refusal in map(type, values):
                 return None
             columns.append(values)
         return ColumnarRows(columns[: plan.width])
 
     def columns(self) -> list[Sequence[Any]]:
-        """Return the values of each column: numbers, booleans, or text; lists and objects as JSON."""
-        return [_listed(array) for array in fetch([_value(name, self._types, exact=True) for name in self._names])]
+        """Return the values of each column as an array: numbers, booleans, or text; lists and objects as JSON."""
+        return fetch([_value(name, self._types, exact=True) for name in self._names])
 
 
 def _value(name: str, types: dict[str, str], *, exact: bool = False) -> str:
@@ -82,11 +82,3 @@ def _value(name: str, types: dict[str, str], *, exact: bool = False) -> str:
     if NUMBERS.match(kind) and not exact:
         return f"CAST({column} AS DOUBLE)"
     return f"CAST({column} AS VARCHAR)" if is_plain(kind) or kind == "BLOB" else f"CAST(to_json({column}) AS VARCHAR)"
-
-
-def _listed(array: Any) -> list[Any]:
-    """Return an array as a list; null and NaN, which pandas has for null, as None."""
-    values: list[Any] = array.tolist()
-    if array.dtype.kind == "f":
-        return [None if value is None or value != value else value for value in values]
-    return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,44 +22,60 @@ from scoring.files.plan import FilePlan, Steps
 
 _SEPARATOR = ","
 """Between the columns of a CSV that was none before."""
+_CELLS_AT_ONCE, _ROWS_AT_ONCE = 8192, 16
+"""Cells that are written in one step, and the fewest rows, because each column of a step takes some time as well."""
+
+_Lines = Callable[[slice], bytes]
+"""Returns some rows as lines of the output."""
 
 
 def write_rows(
     path: Path, plan: FilePlan, reader: ChunkReader, answers: Sequence[Column], *, escape: bool
 ) -> Steps[None]:
     """Write the rows that `reader` has read, each with its answers."""
-    if plan.output is FileFormat.CSV:
-        lines = yield from _csv(plan, reader, answers, escape)
-        path.write_bytes(("\n".join(lines) + "\n").encode())
-    elif plan.output is FileFormat.NDJSON:
-        path.write_bytes(b"".join((yield from _json(plan, reader, answers))))
-    else:
+    if plan.output is FileFormat.PARQUET:
         yield from _parquet(path, plan, reader, answers)
+    else:
+        lines = _csv(plan, reader, answers, escape) if plan.output is FileFormat.CSV else _json(plan, reader, answers)
+        yield 0
+        count = max(_ROWS_AT_ONCE, _CELLS_AT_ONCE // (len(plan.columns) + len(plan.answers)))
+        with path.open("wb") as file:
+            for start in range(0, len(answers[0]), count):
+                file.write(lines(slice(start, start + count)))
+                yield 0
     yield 0
 
 
-def _csv(plan: FilePlan, reader: ChunkReader, answers: Sequence[Column], escape: bool) -> Steps[list[str]]:
+def _csv(plan: FilePlan, reader: ChunkReader, answers: Sequence[Column], escape: bool) -> _Lines:
     separator = plan.csv.separator if plan.csv else _SEPARATOR
-    if isinstance(reader, CsvChunk):
-        kept = reader.lines(escape=escape)
-    else:
-        kept = csv_lines(reader.columns(), separator, escape=escape)
-    yield 0
-    added = csv_lines(list(map(listed, answers)), separator, escape=escape)
-    yield 0
-    return [kept_line + separator + line for kept_line, line in zip(kept, added, strict=True)]
+    kept = reader.lines(escape=escape) if isinstance(reader, CsvChunk) else None
+    columns = [] if isinstance(reader, CsvChunk) else reader.columns()
+
+    def texts(columns: Sequence[Column], rows: slice) -> list[str]:
+        return csv_lines([listed(column[rows]) for column in columns], separator, escape=escape)
+
+    def lines(rows: slice) -> bytes:
+        first = texts(columns, rows) if kept is None else kept[rows]
+        pairs = zip(first, texts(answers, rows), strict=True)
+        return "".join([f"{line}{separator}{added}\n" for line, added in pairs]).encode()
+
+    return lines
 
 
-def _json(plan: FilePlan, reader: ChunkReader, answers: Sequence[Column]) -> Steps[Iterator[bytes]]:
-    if isinstance(reader, JsonChunk):
-        kept = reader.lines(plan.answers)
-    else:
-        names = unlike(plan.columns)
-        kept = [dumps(dict(zip(names, row, strict=True))) for row in zip(*reader.columns(), strict=True)]
-    yield 0
-    added = [dumps(dict(zip(plan.answers, row, strict=True))) for row in zip(*map(listed, answers), strict=True)]
-    yield 0
-    return (_spliced(kept_line, line) for kept_line, line in zip(kept, added, strict=True))
+def _json(plan: FilePlan, reader: ChunkReader, answers: Sequence[Column]) -> _Lines:
+    kept = reader.lines(plan.answers) if isinstance(reader, JsonChunk) else None
+    columns = [] if isinstance(reader, JsonChunk) else reader.columns()
+    names = unlike(plan.columns)
+
+    def objects(names: Sequence[str], columns: Sequence[Column], rows: slice) -> list[bytes]:
+        values = zip(*(listed(column[rows]) for column in columns), strict=True)
+        return [dumps(dict(zip(names, row, strict=True))) for row in values]
+
+    def lines(rows: slice) -> bytes:
+        first = objects(names, columns, rows) if kept is None else kept[rows]
+        return b"".join(map(_spliced, first, objects(plan.answers, answers, rows)))
+
+    return lines
 
 
 def _spliced(first: bytes, second: bytes) -> bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from contract.signature import Field, Kind, Output, OutputKind, Signature
 from scoring.files import plan as plans
 from scoring.files.plan import FilePlan, NotReadable
 from scoring.files.planning import plan
+from scoring.files.score import Part, score
 from tests.scoring.files.forged import I64, Struct, columns_of, forge
 from tests.scoring.files.reading import MODEL, Lengths, Loaded, finished, scored, scored_text
 from tests.support import numbers
@@ -188,6 +191,23 @@ def test_a_wide_file_of_short_rows_is_written_whole(tmp_path: Path) -> None:
     assert {line.count(",") for line in lines} == {9_004}
     output, _ = scored(tmp_path, WIDE_JSON + b'{"a": 1, "b": 2}\n' * 200, NDJSON, CSV)
     assert len(output.read_text().splitlines()) == 202
+
+
+@pytest.mark.parametrize("output", [CSV, NDJSON])
+def test_a_large_chunk_is_written_in_short_steps(tmp_path: Path, output: FileFormat) -> None:
+    """Nobody else's row is scored during a step."""
+    columns = ", ".join(f"i * {number} AS n{number}" for number in range(50))
+    body = parquet(tmp_path, f"SELECT 1.0 AS a, 2.0 AS b, {columns} FROM range(60000) t(i)")
+    found = planned(tmp_path, body, PARQUET, output)
+    largest = max(found.chunks, key=lambda chunk: chunk.rows)
+    assert largest.rows > 30_000
+    part = Part(tmp_path / "part", tmp_path / "errors")
+    sizes = [0]
+    for _ in score(MODEL, tmp_path / "input", found, largest, part):
+        with suppress(FileNotFoundError):
+            sizes.append(part.output.stat().st_size)
+    assert sizes[-1] > 4 * 2**20
+    assert max(after - before for before, after in pairwise(sizes)) < 2**18
 
 
 @pytest.mark.parametrize("given", [CSV, NDJSON])
