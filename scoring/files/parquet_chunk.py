@@ -16,7 +16,7 @@ from contract.signature import Kind
 from contract.values import Refusal
 from scoring.files.answers import Scorable, listed
 from scoring.files.parquet import columns_of, fetch, in_background, load_chunk, quoted
-from scoring.files.parquet_plan import NUMBERS, is_plain
+from scoring.files.parquet_plan import NUMBERS, is_plain, is_short
 from scoring.files.plan import Chunk, FilePlan, Steps
 from scoring.files.rows import ChunkRows, are_valid, coerce_chunk, takes_arrays
 
@@ -77,7 +77,7 @@ class ParquetChunk:
 def _value(name: str, types: dict[str, str], *, exact: bool = False) -> str:
     """Return the SQL of a column's values as JSON has them. `exact`: numbers with more digits than a float as text."""
     kind, column = types[name], f"chunk.{quoted(name)}"
-    if kind == "BOOLEAN" or (NUMBERS.match(kind) and "HUGE" not in kind and not kind.startswith("DECIMAL")):
+    if is_short(kind):
         return f"CAST({column} AS DOUBLE)" if kind == "FLOAT" else column
     if NUMBERS.match(kind) and not exact:
         return f"CAST({column} AS DOUBLE)"

@@ -44,7 +44,7 @@ def plan_parquet(path: Path, signature: Signature, target: str | None, bounds: R
     if rows > (most := max(_FREE_ROWS, _ROWS_PER_BYTE * bounds.size)):
         raise NotReadable(f"it has {rows} rows, and a file of its size may have {most}; send them in several files")
     piece = max(_PIECE_ROWS, rows // _MOST_PIECES + 1)
-    texts = [_text(name, kind) for name, kind in types.items() if not (NUMBERS.match(kind) or kind == "BOOLEAN")]
+    texts = [_text(name, kind) for name, kind in types.items() if not is_short(kind)]
     sizes = (yield from in_background(lambda: text_sizes(path, texts, piece))) if texts else []
     bounds.check(rows, names, sum(size for size, _ in sizes))
     if any(longest > MAX_ROW_BYTES for _, longest in sizes):
@@ -77,6 +77,11 @@ def _ends(rows: int, piece: int, texts: Sequence[int], row_bytes: int) -> Iterat
 def _text(name: str, kind: str) -> str:
     """Return the SQL of a column as the text that it takes most memory as."""
     return f"CAST({quoted(name)} AS VARCHAR)" if is_plain(kind) or kind == "BLOB" else f"to_json({quoted(name)})"
+
+
+def is_short(kind: str) -> bool:
+    """Return whether a value of a type in SQL is a number of 8 bytes or a boolean: all others are written as text."""
+    return kind == "BOOLEAN" or (bool(NUMBERS.match(kind)) and "HUGE" not in kind and not kind.startswith("DECIMAL"))
 
 
 def is_plain(kind: str) -> bool:

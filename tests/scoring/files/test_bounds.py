@@ -73,7 +73,13 @@ def test_a_text_that_is_repeated_counts_as_often_as_it_is_read(tmp_path: Path, o
 
 def test_repeated_lists_count_as_text(tmp_path: Path) -> None:
     query = "SELECT 1.0 AS a, 2.0 AS b, [0 FOR x IN range(1000)] AS note FROM range(150000)"
-    assert "take 289 MB" in refused(tmp_path, parquet(tmp_path, query, ", COMPRESSION zstd"), PARQUET, CSV)
+    assert "take 290 MB" in refused(tmp_path, parquet(tmp_path, query, ", COMPRESSION zstd"), PARQUET, CSV)
+
+
+def test_decimals_count_as_the_text_that_is_written(tmp_path: Path) -> None:
+    columns = ", ".join(f"CAST('{'9' * 38}' AS DECIMAL(38, 0)) AS d{number}" for number in range(10))
+    body = parquet(tmp_path, f"SELECT 1.0 AS a, 2.0 AS b, {columns} FROM range(600000)", ", COMPRESSION zstd")
+    assert "its 600000 rows of 12 columns take 27" in refused(tmp_path, body, PARQUET, CSV)
 
 
 def test_a_row_of_a_parquet_file_is_as_short_as_that_of_any_other(tmp_path: Path) -> None:
