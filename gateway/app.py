@@ -75,6 +75,9 @@ from runtime.tracing import start_tracing
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+_FIELDS = BodyLimit.of_request(1024)
+"""What the fields and the heads beside a file may take: heads of more take seconds to read."""
+
 
 class Gateway(Flask):
     """Flask whose routes declare their level."""
@@ -133,10 +136,10 @@ def _own_routes(parts: Parts, predicting: Predictions) -> list[Blueprint]:
         traffic.blueprint(parts.traffic),
         models.blueprint(parts.repository),
         versions.blueprint(parts.repository, parts.run_command(TO_ANSWER)),
-        uploads.blueprint(parts.repository, parts.spool, rows, importing, _may_upload(settings)),
+        uploads.blueprint(parts.repository, parts.spool, _FIELDS, importing, _may_upload(settings)),
         reports.blueprint(parts.repository),
         jobs.blueprint(parts.reader, parts.watcher, parts.trainer.log, settings.max_wait, parts.receipts),
-        trainings.blueprint(parts.trainings, parts.replays, parts.reader, parts.spool, rows, targets),
+        trainings.blueprint(parts.trainings, parts.replays, parts.reader, parts.spool, _FIELDS, targets),
         predictions.blueprint(predicting, rows),
         files.blueprint(parts.files, parts.reader, targets),
         webhooks.blueprint(parts.subscriptions, parts.reader, targets),
@@ -199,7 +202,7 @@ def _pages(parts: Parts) -> list[Blueprint]:
         ComparePages(parts.predictor).blueprint(),
         api.blueprint(parts.repository),
         JobsPages(parts.reader, parts.trainings).blueprint(),
-        TrainingPages(parts.trainings, parts.spool, BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
+        TrainingPages(parts.trainings, parts.spool, _FIELDS).blueprint(),
         SystemPages(parts.system, parts.traffic, parts.reader).blueprint(),
         KeysPages(parts.key_admin).blueprint(),
         AuditPages(parts.audit_log).blueprint(),

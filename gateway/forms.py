@@ -33,6 +33,8 @@ _MAX_NAME = 100
 
 _MAX_MARKS = 20_000
 """Lines and parameters in the heads of all parts: a browser sends five for each part."""
+_MAX_HEADS = 512 * 1024
+"""Bytes of the heads of all parts: a single parameter may have millions of escapes, too."""
 
 _PIECE = 64 * 1024
 """Bytes that are read, and those of a field that are decoded, at once."""
@@ -107,11 +109,13 @@ def _unescaped(text: bytes) -> str:
 
 
 def _check_heads(body: bytes, boundary: bytes) -> None:
-    """Raise `RequestEntityTooLarge` if the heads of the parts have more lines and parameters than `_MAX_MARKS`."""
-    place = marks = 0
+    """Raise `RequestEntityTooLarge` if the heads of the parts have more bytes than `_MAX_HEADS`, or more lines and
+    parameters than `_MAX_MARKS`."""
+    place = size = marks = 0
     while (place := body.find(b"--" + boundary, place)) >= 0 and (end := _BLANK_LINE.search(body, place)):
-        marks += len(_MARK.findall(body, place, end.start()))
-        if marks > _MAX_MARKS:
+        size += end.start() - place
+        marks += len(_MARK.findall(body, place, end.start())) if size <= _MAX_HEADS else 0
+        if size > _MAX_HEADS or marks > _MAX_MARKS:
             raise RequestEntityTooLarge
         place = end.end()
 

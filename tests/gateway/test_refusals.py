@@ -285,7 +285,11 @@ def test_a_form_of_very_many_fields_is_413(client: FlaskClient) -> None:
     assert "more than 10000 fields" in problem(refused, 413, "form_too_large")["detail"]
 
 
-@pytest.mark.parametrize("head", [b";a=1" * 20_000, b"\r\na: b" * 10_000], ids=["parameters", "lines"])
+@pytest.mark.parametrize(
+    "head",
+    [b";a=1" * 20_000, b"\r\na: b" * 10_000, b';b="' + b'\\"' * 300_000 + b'"'],
+    ids=["parameters", "lines", "escapes"],
+)
 def test_a_form_with_a_long_head_of_a_part_is_413(client: FlaskClient, head: bytes) -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="a"' + head + b"\r\n\r\n1\r\n--x--\r\n"
     refused = client.post(PREDICT, data=body, content_type="multipart/form-data; boundary=x")

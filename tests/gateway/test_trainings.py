@@ -414,6 +414,16 @@ def test_an_incomplete_form_leaves_no_files(client: FlaskClient, spool: Path) ->
     assert files(spool) == []
 
 
+@pytest.mark.usefixtures("trainer_queue")
+def test_a_form_with_a_long_head_is_not_read_to_its_end(settings: Settings, spool: Path) -> None:
+    client = create_app(dataclasses.replace(settings, spool_dir=spool, max_body_mb=8), lambda _: {}).test_client()
+    body = b'--x\r\nContent-Disposition: form-data; name="a"' + b";b=1" * 500_000 + b"\r\n\r\n1\r\n--x--\r\n"
+    response = client.post("/v1/models/loan/train", data=body, content_type="multipart/form-data; boundary=x")
+    assert (response.status_code, response.json["code"]) == (413, "form_too_large")
+    assert "1024 KB together" in response.json["detail"]
+    assert files(spool) == []
+
+
 def test_a_form_of_too_many_parts_is_refused(client: FlaskClient, spool: Path) -> None:
     response = client.post("/v1/models/loan/train", **form(**{f"f{i}": "1" for i in range(60)}))
     assert (response.status_code, response.json["code"]) == (413, "form_too_large")
