@@ -31,7 +31,7 @@ LAST_TRIES = "mg-events:last"
 MOST = 100
 """Most subscriptions."""
 MOST_WAITING = 10_000
-"""Most deliveries of an owner that wait; those beyond are given up. One takes about 600 bytes, and 2 KB more with the
+"""Most deliveries of an owner that wait; those beyond are given up. One takes about 1.6 KB, and 2 KB more with the
 longest URL."""
 
 _PER_CALL = 500
