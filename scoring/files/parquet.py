@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import glob
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ T = TypeVar("T")
 
 _PAUSE = 0.01
 """Seconds between two looks at work in the background."""
+_PATH = re.compile(r' [\'"]/[^\'"]*[\'"]')
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
     "async_threads": 0,
@@ -80,7 +82,8 @@ def _plain(error: BaseException) -> BaseException:
     if isinstance(error, duckdb.IOException) and "No space" in str(error):
         return OSError(28, str(error))
     if isinstance(error, duckdb.Error):
-        return NotReadable(f"it is not Parquet: {str(error).splitlines()[0][:300]}")
+        said = _PATH.sub("", str(error).splitlines()[0])  # which is nothing to a client
+        return NotReadable(f"it is not Parquet: {said[:300]}")
     return error
 
 

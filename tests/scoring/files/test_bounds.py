@@ -105,9 +105,14 @@ def _rows_of_the_columns(footer: Struct, groups: list[Struct]) -> None:
         column[5] = I64, 900_000
 
 
+def _less_than_no_rows(footer: Struct, groups: list[Struct]) -> None:
+    footer[3] = groups[0][3] = I64, -5
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (_less_than_no_rows, "Failed to read Parquet file: has negative number of rows"),
         (_rows_of_the_file, "it says that it has 1000000000000 rows, and its row groups have 7"),
         (_rows_of_all, "it has 1000000000000 rows, and a file of its size may have 1000000"),
         (_rows_of_all_but_the_columns, "it is not Parquet"),
