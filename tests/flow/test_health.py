@@ -27,7 +27,7 @@ from tests.support import PROJECT, numbers, until, write_version
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    for name, seconds in (("quick", 0.001), ("slow", 0.3)):
+    for name, seconds in (("quick", 0.001), ("slow", 3)):
         write_version(folder, name, estimators.Slow(seconds), numbers("a"), by_value=True)
     return folder
 

@@ -45,7 +45,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Site]:
     """Shared by tests that leave it as they found it."""
-    with start_site(tmp_path_factory.mktemp("site"), models, submit_timeout=1) as site:
+    with start_site(tmp_path_factory.mktemp("site"), models, submit_timeout=1, result_ttl_delivered=3600) as site:
         site.cluster.start().ready()
         yield site
 
@@ -103,13 +103,14 @@ def test_an_outage_of_redis_causes_no_storm_of_connections(site: Site) -> None:
     site.server.start()
     assert site.gateway.post("quick", {"a": 1}, wait=20).json()["status"] == "succeeded"
     assert site.server.info("stats")["total_connections_received"] < 60
+    site.cluster.workers[0].ready()
 
 
 # Redis is full
 
 
 def test_a_full_redis_refuses_new_jobs_and_finishes_accepted_ones(site: Site) -> None:
-    running = [site.gateway.post("slow", {"a": 1}).json()["id"] for _ in range(4)]
+    running = [site.gateway.post("long", {"a": 1}).json()["id"] for _ in range(4)]
     site.cluster.running(running[0])
     site.cluster.redis.config_set("maxmemory", 1)
     with Clients(site.gateway.address, ["quick", "other"], wait=5) as clients:
