@@ -104,10 +104,15 @@ class Deliveries:
         jobs = read_jobs(self._scripts, [str(one[2]) for one in found])
         return [_ended(*one, job) for one, job in zip(found, jobs, strict=True)]
 
-    def plan(self, entry: bytes, job_id: str, planned: Sequence[Planned]) -> int:
-        """Make the deliveries of an end, and forget its report. Returns how many were given up, because too many of
-        their owner wait. Raises `OutOfMemoryError` if Redis is full; then the report stays."""
-        return self._run("plan_deliveries", entry, "", "", "", job_id, *_arguments(planned)) or 0
+    def plan(self, ends: Sequence[tuple[bytes, str, Sequence[Planned]]]) -> list[int]:
+        """Make the deliveries of some ends, each with its report and the id of its job, and forget the reports. Returns
+        how many of each were given up, because too many of their owner wait. Raises `OutOfMemoryError` if Redis is
+        full; then reports stay. One round trip."""
+        steps = [
+            Call("plan_deliveries", [entry, "", "", "", job_id, *_arguments(planned)])
+            for entry, job_id, planned in ends
+        ]
+        return [given_up or 0 for given_up in self._outbox.send(self._scripts, steps)]
 
     def models(self) -> Mapping[str, str]:
         """Return the versions of each model as they were reported last, with the key '' once there are any."""

@@ -54,10 +54,10 @@ def main() -> int:
     if not secrets:
         log.info("WEBHOOK_SECRET is not set, so there are no webhooks")
     service = Service(connect(settings.redis_url), Repository(settings.models_dir), Sender(secrets, allowed))
-    while not stop.wait(TICK):
+    more = False
+    while not stop.wait(0 if more else TICK):
         watchdog.beat()
-        if secrets:
-            service.step()
+        more = bool(secrets) and service.step()
     end = time.monotonic() + settings.stop_grace / 2
     service.close(lambda: end - time.monotonic())
     return 0

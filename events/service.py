@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -19,7 +19,6 @@ from broker.outbox import Outbox
 from broker.presence import SENDERS, Presence
 from broker.webhooks import Webhooks
 from contract.repository import Repository
-from contract.webhooks import Subscription
 from events.messages import body_of, of_job
 from events.models import ModelWatch
 from events.sender import GONE, Sender, Try, pause_after
@@ -52,21 +51,23 @@ class Service:
         self._backoff = Backoff()
         self._full = False
 
-    def step(self) -> None:
-        """Run one round: note what was sent, plan what has happened, send what is due. Survives an outage of Redis."""
+    def step(self) -> bool:
+        """Run one round: note what was sent, plan what has happened, send what is due. Survives an outage of Redis.
+        Returns whether more has happened than one round plans."""
         if not self._backoff.over:
-            return
+            return False
         try:
             self._note_ended_tries()
-            self._plan()
+            more = self._plan()
             self._send_due()
             self._outbox.flush()
         except RedisError as error:
             if not self._backoff.failing:
                 log.warning("webhooks wait: Redis is lost, and tried again: %s", error)
             self._backoff.failed()
-        else:
-            self._backoff.worked()
+            return False
+        self._backoff.worked()
+        return more
 
     def close(self, seconds: Callable[[], float]) -> None:
         """Wait for the tries in flight, as long as `seconds()` is positive, and note them. Others are claimed again."""
@@ -78,25 +79,31 @@ class Service:
                 self._note_ended_tries()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _plan(self) -> None:
-        """Plan what has happened, unless Redis is full; what waits is sent meanwhile, and makes room."""
+    def _plan(self) -> bool:
+        """Plan what has happened, unless Redis is full; what waits is sent meanwhile, and makes room. Returns whether
+        there is more."""
         try:
-            self._plan_ends()
+            more = self._plan_ends()
             self._models.look()
         except OutOfMemoryError as error:
             if not self._full:
                 log.warning("ended jobs and changed models wait to become webhooks, because Redis is full: %s", error)
             self._full = True
-        else:
-            self._full = False
+            return False
+        self._full = False
+        return more
 
-    def _plan_ends(self) -> None:
+    def _plan_ends(self) -> bool:
         ended = self._deliveries.ended(PER_ROUND)
-        subscriptions: Sequence[Subscription] = self._webhooks.all() if ended else ()
-        for one in ended:
-            if refused := self._deliveries.plan(one.entry, one.id, of_job(one, subscriptions)):
+        if not ended:
+            return False
+        subscriptions = self._webhooks.all()
+        given_up = self._deliveries.plan([(one.entry, one.id, of_job(one, subscriptions)) for one in ended])
+        for one, count in zip(ended, given_up, strict=True):
+            if count:
                 log.warning("a webhook is given up: too many of its owner %r wait", one.owner, extra={"job_id": one.id})
-                self._counts.add(WEBHOOKS, ("failed",), refused)
+                self._counts.add(WEBHOOKS, ("failed",), count)
+        return len(ended) == PER_ROUND
 
     def _send_due(self) -> None:
         free = THREADS - len(self._running)

@@ -30,7 +30,7 @@ from contract.training import TrainingRequest
 from contract.webhooks import AllowedTargets, Subscription
 from events import sender
 from events.sender import Sender
-from events.service import EACH_HOST, EACH_OWNER, Service
+from events.service import EACH_HOST, EACH_OWNER, PER_ROUND, Service
 from tests.broker.samples import job, key, outcome, scorer, take
 from tests.broker.test_files import SCORED, file_job, planned, taken
 from tests.receiver import Receiver, receiver
@@ -246,6 +246,16 @@ def test_an_owner_whose_hosts_do_not_answer_leaves_senders_to_others(
         assert len(slow.received) == EACH_OWNER
 
 
+def test_a_flood_of_ends_is_planned_without_pauses(redis: Redis, jobs: Jobs, service: Service) -> None:
+    """Ends have one list for all owners."""
+    end(redis, jobs, webhook="https://example.org/")
+    (entry,) = redis.lrange("mg:webhooks:ended", 0, -1)
+    for number in range(2 * PER_ROUND):
+        redis.rpush("mg:webhooks:ended", json.dumps({**json.loads(entry), "id": f"j{number + 2}"}))
+    assert [service.step() for _ in range(3)] == [True, True, False]
+    assert not redis.exists("mg:webhooks:ended")
+
+
 def test_hosts_of_an_owner_and_owners_take_turns(redis: Redis) -> None:
     deliveries = Deliveries(redis, Outbox(redis))
     for waiting in ("a1 a h", "a2 a h", "a3 a h", "a4 a i", "b1 b h", "c1 c h"):
@@ -253,7 +263,7 @@ def test_hosts_of_an_owner_and_owners_take_turns(redis: Redis) -> None:
         entry = name.encode()
         redis.rpush("mg:webhooks:ended", entry)
         one = Planned(name, f"http://{host}/", "", "prediction.succeeded", owner, host, CREATED, "sum")
-        assert deliveries.plan(entry, "", [one]) == 0 and deliveries.plan(entry, "", [one]) == 0
+        assert deliveries.plan([(entry, "", [one])] * 2) == [0, 0]
     claimed = [one.id for one in deliveries.claim(5, 2, 3, [])]
     assert claimed == ["a1", "b1", "c1", "a4", "a2"], "and the owner a has its three"
     assert [one.id for one in deliveries.claim(5, 2, 4, [])] == ["a3"]

@@ -160,7 +160,7 @@ def deliver(redis: Redis, job_id: str, *webhooks: str) -> None:
         for name in webhooks
     ]
     redis.rpush("mg:webhooks:ended", "entry")
-    assert Deliveries(redis, Outbox(redis)).plan(b"entry", job_id, planned) == 0
+    assert Deliveries(redis, Outbox(redis)).plan([(b"entry", job_id, planned)]) == [0]
 
 
 def webhooks_of(caller: Caller, job_id: str) -> list[str | None]:

@@ -155,6 +155,15 @@ def test_the_newest_and_the_named_versions_are_retained(models: Path) -> None:
     assert retain(models, "sum", 2) == []
 
 
+def test_versions_that_never_were_current_do_not_replace_what_a_rollback_goes_to(models: Path) -> None:
+    for version in range(1, 10):
+        write_version(models, "sum", Sum(), numbers("a"), version=version)
+    for version in (1, 2, 3, 4):
+        move_alias(models, "sum", "current", version)
+    assert retain(models, "sum", 4) == [5, 6, 7]
+    assert Repository(models).versions("sum") == [1, 2, 3, 4, 8, 9]
+
+
 def test_no_version_is_removed_while_the_aliases_cannot_be_read(three: Path) -> None:
     (three / "sum/aliases.json").write_text("{")
     assert refused(lambda: delete_version(three, "sum", 3)) == "version_in_use"

@@ -97,6 +97,19 @@ def test_an_encoder_of_values_that_no_request_holds_is_refused(
     assert said.endswith(f", with {remedy}, and fit it again")
 
 
+@pytest.mark.parametrize("sampled", [True, False])
+def test_an_encoder_of_numbers_in_a_column_of_objects_is_refused_with_a_remedy(tmp_path: Path, sampled: bool) -> None:
+    frame = pd.DataFrame({"c": pd.Series([1, 2, 3] * 8, dtype=object), "k": np.arange(24.0)})
+
+    def model(X: pd.DataFrame) -> Any:
+        encoder = make_column_transformer((OneHotEncoder(), ["c"]), remainder="passthrough")
+        return make_pipeline(encoder, LogisticRegression()).fit(X, np.arange(24) % 2)
+
+    said = refusal(tmp_path, model(frame), frame.to_csv(index=False) if sampled else None)
+    assert "numbers in a column of objects" in said and said.endswith("fit it on X.infer_objects()")
+    assert tried(tmp_path, model(frame.infer_objects()), frame.to_csv(index=False)).signature.names == ("c", "k")
+
+
 @pytest.mark.parametrize("scaler", [None, StandardScaler(), MinMaxScaler()], ids=str)
 def test_booleans_of_get_dummies_are_true_or_1(tmp_path: Path, scaler: Any) -> None:
     frame = pd.get_dummies(pd.DataFrame({"km": [10.0, 20.0, 30.0, 40.0] * 5, "plan": ["a", "b", "b", "a"] * 5}))

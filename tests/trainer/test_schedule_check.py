@@ -26,15 +26,15 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=data)
 
 
-def check(settings: Settings, recipe: str = "tabular", **asked: Any) -> dict[str, Any]:
-    request = TrainingRequest("churn", recipe, **asked)
-    command = RepositoryCommand(RepositoryAction.CHECK_TRAINING, "churn", training=request.to_json())
+def check(settings: Settings, model: str = "churn", recipe: str = "tabular", **asked: Any) -> dict[str, Any]:
+    request = TrainingRequest(model, recipe, **asked)
+    command = RepositoryCommand(RepositoryAction.CHECK_TRAINING, model, training=request.to_json())
     return HANDLERS[command.action](settings, None, command)  # type: ignore[arg-type]
 
 
 def test_a_training_that_could_begin_is_not_refused(settings: Settings) -> None:
     assert check(settings, path="churn.csv", target="stays") == {}
-    assert check(settings, recipe="blobs") == {}, "it makes its own rows"
+    assert check(settings, "points", recipe="blobs") == {}, "it makes its own rows"
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,16 @@ def test_a_training_that_could_begin_is_not_refused(settings: Settings) -> None:
 def test_one_that_could_not_is_refused_with_the_reason(settings: Settings, asked: dict[str, Any], said: str) -> None:
     with pytest.raises(DataError, match=said):
         check(settings, **asked)
+
+
+def test_a_file_without_the_inputs_of_the_recipe_is_refused(settings: Settings) -> None:
+    assert settings.data_dir
+    (settings.data_dir / "iris.csv").write_text(
+        "SEPAL_LENGTH,sepal_width,petal_length,petal_width,species\n5,3,1,0.2,setosa\n"
+    )
+    assert check(settings, recipe="iris", path="iris.csv") == {}
+    with pytest.raises(DataError, match="'sepal_length'"):
+        check(settings, recipe="iris", path="churn.csv")
 
 
 def test_without_data_dir_only_recipes_with_rows_of_their_own_are_trained(settings: Settings) -> None:

@@ -149,6 +149,11 @@ def why_not_predicting(error: Exception, made_with: Sequence[str], has_sample: b
             f"was fitted on numbers of another size than the 64 bits that rows have ({explained(error)}); fit it on"
             " X.astype(float)"
         )
+    if "ufunc 'isnan' not supported" in str(error):
+        return (
+            f"has an encoder that was fitted on numbers in a column of objects, and rows have columns of numbers"
+            f" ({explained(error)}); fit it on X.infer_objects()"
+        )
     if has_sample:
         return f"does not predict its sample rows ({explained(error)}); correct them, or the model"
     return f"does not predict made-up rows ({explained(error)}); add a CSV sample with some real rows"

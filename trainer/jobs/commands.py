@@ -26,8 +26,8 @@ from trainer.importing.signature_edits import publish_edited
 from trainer.publishing import aliases, promotion, removal
 from trainer.publishing.disk import code_of, write
 from trainer.recipe import DataError
-from trainer.tables.preview import preview
-from trainer.tables.training_rows import own_data, requested_file
+from trainer.tables.preview import preview, read_head
+from trainer.tables.training_rows import own_data, requested_file, spelled, to_rows
 
 SCHEDULE_FILE = "schedule.json"
 """In the folder of a removed model: its schedule, as Redis had it."""
@@ -132,7 +132,9 @@ def check_training(settings: Settings, _: Redis, command: RepositoryCommand) -> 
     recipe = recipes.get(request.recipe, settings.recipes_dir)
     if (file := requested_file(request, settings)) is None:
         own_data(recipe)
-    elif recipe.inputs is None and (problems := preview(request, settings).problems):
+    elif recipe.inputs is not None:
+        to_rows(recipe, spelled(recipe, read_head(file)[0]))
+    elif problems := preview(request, settings).problems:
         raise DataError(f"{file.source}: {problems[0]}")
     return {}
 

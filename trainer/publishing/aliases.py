@@ -124,14 +124,18 @@ def delete_version(root: Path, model: str, version: int) -> None:
 
 
 def retain(root: Path, model: str, keep: int) -> list[int]:
-    """Remove all but the newest `keep` of the versions without an alias, and return the removed ones.
+    """Remove all but `keep` of the versions without an alias, and return the removed ones: those stay that were
+    current last, up to half of `keep`, and the newest. So refused versions do not use up what a rollback goes to.
 
     Raises `version_in_use` if the aliases cannot be read.
     """
     with lock_aliases(root, model):
         named = set(_read(root, model).values())
-        free = [version for version in Repository(root).versions(model) if version not in named]
-        removed = free[: max(0, len(free) - keep)]
+        versions = [version for version in Repository(root).versions(model) if version not in named]
+        were_current = [version for version in _history(root, model) if version in versions]
+        stay = were_current[max(0, len(were_current) - keep // 2) :]
+        free = [version for version in versions if version not in stay]
+        removed = free[: max(0, len(free) + len(stay) - keep)]
         gone = [_hide(root, model, version) for version in removed]
     for folder in gone:
         shutil.rmtree(folder, ignore_errors=True)

@@ -94,7 +94,7 @@ def read_table(recipe: Recipe, file: CsvFile | None, on_progress: Callable[[floa
     found = read(file.path, file.source, on_progress)
     if not found.rows:
         raise DataError(f"{file.source} has no rows; {_needed(recipe)}")
-    return dataclasses.replace(found, columns=_columns(recipe, found.columns))
+    return spelled(recipe, found)
 
 
 def own_data(recipe: Recipe) -> Callable[[], Table]:
@@ -131,15 +131,15 @@ def to_rows(recipe: Recipe, found: Table) -> TrainingRows:
     )
 
 
-def _columns(recipe: Recipe, header: Sequence[str]) -> Sequence[str]:
-    """Return the header with the recipe's spelling of each name: a file may use any case."""
+def spelled(recipe: Recipe, found: Table) -> Table:
+    """Return the table with the recipe's spelling of each column: a file may use any case."""
     if recipe.inputs is None:
-        return header
+        return found
     inputs, target = recipe.fields
     known = {word.lower(): f.name for f in (*inputs, target) for word in (f.name, *f.aliases)}
     if recipe.id_field:
         known[recipe.id_field.lower()] = recipe.id_field
-    return [known.get(name.lower(), name) for name in header]
+    return dataclasses.replace(found, columns=[known.get(name.lower(), name) for name in found.columns])
 
 
 def _unfit(found: Table, invalid: InvalidInstances) -> DataError:
