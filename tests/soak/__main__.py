@@ -68,7 +68,8 @@ def chaos(folder: Path, chance: random.Random, seconds: int) -> dict[str, Any]:
         for name in ("w1", "w2"):
             soak.start_worker(name)
         soak.ready()
-        until(lambda: {"mg:loaded:w1", "mg:loaded:w2"} <= set(soak.keys()), "the workers say what they have loaded")
+        reports = {f"mg:loaded:{name}{part}" for name in ("w1", "w2") for part in ("", ":memory")}
+        until(lambda: reports <= set(soak.keys()), "the workers say what they have loaded and what it takes")
         until_at_rest(soak)
         before = soak.footprint()
         groups = [
