@@ -40,7 +40,7 @@ def cluster(tmp_path: Path, models: Path) -> Iterator[WorkerCluster]:
 
 
 def settings_of(cluster: WorkerCluster, **changes: int) -> Settings:
-    return Settings(redis_url=cluster.url, models_dir=cluster.models, **{"warmup_timeout": 20, **changes})
+    return Settings(redis_url=cluster.url, models_dir=cluster.models, **{"warmup_timeout": 300, **changes})
 
 
 def write(models: Path, version: int, estimator: object | None = None, model: str = "quick") -> None:
@@ -86,7 +86,7 @@ def test_an_alias_moves_once_every_worker_has_the_version(cluster: WorkerCluster
 def test_a_worker_that_starts_is_waited_for(cluster: WorkerCluster) -> None:
     for version in (1, 2):
         write(cluster.models, version)
-    cluster.start(workers=1)
+    cluster.start(workers=1, lease=60)
     until(lambda: loaded(cluster.redis) == [set()], "it is heard before it has loaded anything")
     assert promote(settings_of(cluster), cluster.redis, "quick", 2) is None
     assert loaded(cluster.redis) == [{"quick@1", "quick@2"}]
