@@ -145,7 +145,8 @@ def _judge(row: Row, witness: Witness) -> None:
 
 def _unexpected(fault: Fault, alerts: Iterable[str]) -> list[str]:
     """The alerts that the fault does not explain."""
-    return [alert for alert in alerts if not fault.alert or not re.search(fault.alert, alert)]
+    explained = "|".join(filter(None, (fault.alert, fault.also)))
+    return [alert for alert in alerts if not explained or not re.search(explained, alert)]
 
 
 def _soon(witness: Witness, condition: Callable[[], bool]) -> bool:

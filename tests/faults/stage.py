@@ -175,7 +175,7 @@ class Stage:
                 since = time.monotonic()
             return time.monotonic() - since > 1.5
 
-        until(settled, f"everything serves: {self.readiness()}, {self.worker.log[-2000:]}", 60)
+        until(settled, f"everything serves: {self.readiness()}, {self.worker.log[-2000:]}")
 
     def publish(self, model: str, version: int = 1) -> None:
         """Publish a version that doubles a number and adds the version; POISON ends its process."""

@@ -15,7 +15,8 @@ DAY = 86_400
 class Fault:
     """A fault that lasts at least `seconds`, and what an operator must see within a minute: patterns of the answer of
     /health/ready (`ready`), of a code of /v1/system (`system`), of a series that changed (`metric`), of an alert that
-    fires if it lasts (`alert`), and of a log line of any service (`log`). `silent`: why the others show nothing."""
+    fires if it lasts (`alert`), and of a log line of any service (`log`). `silent`: why the others show nothing.
+    `also`: alerts that it explains as well."""
 
     name: str
     cause: Cause
@@ -25,6 +26,7 @@ class Fault:
     system: str = ""
     alert: str = ""
     silent: str = ""
+    also: str = ""
     seconds: float = 6.0
     predict_timeout: int = 3
     clock: bool = False
@@ -52,11 +54,12 @@ NO_WORKER = "^200 degraded: no worker is alive"
 REDIS_GONE = ("redis_unavailable", "RedisDown")
 FULL, DISK = ("redis_full", "Redis90Percent"), ("redis_disk_full", "AofFailing")
 REDIS_UP_0 = "modelgate_redis_up 0"
-WORKER_GONE = "NoWorker|Missing"
+HELD = "ModelHangs"
+"""The alert about jobs that a frozen process holds."""
 NOT_LOADED = 'model_not_loaded.*"broken".* 1$'
 
 
-def stuck(name: str, which: Which, process: str) -> Fault:
+def stuck(name: str, which: Which, process: str, also: str = "") -> Fault:
     """A fault of a process that others find stuck after ten seconds."""
     return Fault(
         name,
@@ -66,6 +69,7 @@ def stuck(name: str, which: Which, process: str) -> Fault:
         "stuck_processes 1",
         "process_stuck",
         "ProcessStuck",
+        also=also,
         one_of_two=True,
     )
 
@@ -78,7 +82,7 @@ FAULTS = (
     stuck("a gateway process is frozen", causes.gateway_process, "a process of the gateway"),
     stuck("the gateway's first process is frozen", causes.gateway_master, "the first process of the gateway"),
     Fault("kill -9 of a scorer", killed(causes.scorer), log="scorer .* died", silent=BACK, quick=True),
-    stuck("a scorer is frozen", causes.scorer, "the scorer "),
+    stuck("a scorer is frozen", causes.scorer, "the scorer ", HELD),
     Fault("kill -9 of the template", killed(causes.template), log="the template ended", silent=BACK),
     stuck("the template is frozen", causes.template, "the template "),
     Fault("kill -9 of the worker's supervisor", killed(causes.supervisor), log="worker: serving the", silent=BACK),
@@ -89,7 +93,8 @@ FAULTS = (
         "degraded: the worker",
         "modelgate_workers 0",
         "worker_silent|no_worker",
-        WORKER_GONE,
+        "NoWorker",
+        also=f"Missing|{HELD}",
     ),
     Fault(
         "the whole worker is frozen",
@@ -98,7 +103,8 @@ FAULTS = (
         "degraded: ",
         "modelgate_workers 0",
         "worker_silent|no_worker",
-        WORKER_GONE,
+        "NoWorker",
+        also=f"Missing|{HELD}",
     ),
     Fault("kill -9 of the whole worker", killed(causes.whole_worker), log="worker: serving the models", silent=BACK),
     Fault(
@@ -108,7 +114,8 @@ FAULTS = (
         "degraded: no worker",
         "modelgate_workers 0",
         "no_worker",
-        WORKER_GONE,
+        "NoWorker",
+        also="Missing",
         quick=True,
     ),
     Fault(
@@ -170,7 +177,8 @@ FAULTS = (
         "lost Redis",
         "modelgate_workers 0",
         "worker_silent|no_worker",
-        WORKER_GONE,
+        "NoWorker",
+        also=f"Missing|{HELD}",
     ),
     Fault("the clock is a day ahead", causes.clock_set(DAY), silent=HARMLESS, clock=True),
     Fault("the clock is a day behind", causes.clock_set(-DAY), silent=HARMLESS, clock=True),

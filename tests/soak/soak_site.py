@@ -50,7 +50,7 @@ class SoakSite:
     def ready(self) -> None:
         """Wait until all processes are up."""
         for worker in self.workers.values():
-            until(lambda w=worker: _scorers(w) == 2, f"both scorers of {worker.name}: {worker.log[-2000:]}", 60)
+            until(lambda w=worker: _scorers(w) == 2, f"both scorers of {worker.name}: {worker.log[-2000:]}")
         until(lambda: len(self.site.gateway.processes()) == 2, "the gateway's processes")
 
     def publish(self, model: str) -> int:
