@@ -35,7 +35,7 @@ COMPOSE = (
     ),
     (
         "PROXY_NETWORK",
-        "172.31.254",
+        "10.203.1",
         "First three numbers of the network between the proxy of compose.scale.yml and the gateways; change it if"
         " another network has them.",
     ),
