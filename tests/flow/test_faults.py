@@ -395,7 +395,7 @@ def test_a_slow_model_leaves_one_scorer_free(cluster: WorkerCluster) -> None:
     cluster.ended([job_id for ids in quick for job_id in ids])
     assert any(not job.status.final for job in cluster.read(*slow)), "the quick ones did not wait for the slow ones"
     holders = Counter(cluster.ended_by(job.id) for job in cluster.ended(slow))
-    assert len(holders) == 1 or min(holders.values()) == 1, "the other scorer takes one at most, before it is told"
+    assert len(holders) == 1 or min(holders.values()) == 1, "the other scorer has taken one job at most"
 
 
 def test_a_worker_serves_only_the_models_in_worker_models(cluster: WorkerCluster) -> None:
