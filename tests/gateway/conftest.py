@@ -61,6 +61,12 @@ def _closed_gateways(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             gateway.extensions["close"]()
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy disk holds up Redis for seconds, which answers 503 to whoever asks about a key for one."""
+    monkeypatch.setattr("gateway.parts.KEYS_TIMEOUT", 30.0)
+
+
 @pytest.fixture
 def settings(redis: Redis, redis_url: str, models: Path, tmp_path: Path) -> Settings:
     inputs = [Field("a", Kind.NUMBER, aliases=("A",)), Field("b", Kind.NUMBER)]

@@ -170,6 +170,14 @@ def test_a_version_is_promoted_if_there_are_too_few_rows_to_compare(trainer: Tra
     assert "Cannot be compared with version 1: only 38 held-out rows are new to both versions" in again.verdict
     assert again.promoted
     assert again.verdict in trainer.log
+    why = "only 38 held-out rows are new to both versions; a comparison needs 50"
+    assert again.remarks[-1] == f"not compared with version 1: {why}" and again.comparison is None
+
+
+def test_one_row_is_no_comparison(trainer: Trainer) -> None:
+    trainer.train(table(400))
+    found = trainer.train(table(next(rows for rows in range(20, 400) if unseen(400, rows) == 1)))
+    assert "only 1 held-out row is new to both versions" in found.remarks[-1] and found.comparison is None
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "long"])
@@ -234,7 +242,7 @@ def test_another_estimator_may_lack_methods_which_is_a_remark(trainer: Trainer) 
     trainer.train(rows)
     found = trainer.train(rows, Gate(margin=1.0), trees=True)
     assert found.promoted
-    gone = "callers of version 1 have to change something: there is no decision_function any more"
+    gone = "there is no decision_function any more; callers of version 1 that use it have to change that"
     assert gone in found.remarks
 
 

@@ -164,7 +164,9 @@ ACCURACY = ComparedFigures(1, 200, "accuracy", 0.9, 0.95, decisive=False)
         (Gate(margin=0.1), WORSE, ACCURACY),
         (Gate("log_loss", margin=0.01), WORSE, ComparedFigures(1, 200, "log_loss", 0.3, 0.25, decisive=True)),
         (Gate(floor=0.99), WORSE, ACCURACY),
-        (Gate(require_comparison=True), FEW, ACCURACY),
+        (Gate(), FEW, None),
+        (Gate(require_comparison=True), FEW, None),
+        (Gate(margin=0.1), FEW, ACCURACY),
         (Gate(margin=0.01, require_comparison=True), FEW, ACCURACY),
     ],
 )

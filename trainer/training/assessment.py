@@ -23,7 +23,7 @@ from trainer.tables.balance import out_of_balance
 from trainer.tables.training_rows import TrainingRows
 from trainer.training.comparison import compare
 from trainer.training.fitting import FittedModel
-from trainer.training.gate import objection, verdict
+from trainer.training.gate import objection, unknown, verdict
 from trainer.training.leakage import leaks, question
 from trainer.training.thresholds import thresholds
 
@@ -53,6 +53,8 @@ def assess(
         run.remark(wrong)
         refused = refused or (wrong if request.gate.floor is None else None)
         summary = f"{wrong[0].upper()}{wrong[1:]}. {summary}"
+    if comparison and refused is None and unknown(request.gate, comparison):
+        run.remark(f"not compared with version {comparison.version}: {comparison.missing}")
     if comparison:
         run.say(summary)
     return fitted.evidence(
@@ -83,7 +85,7 @@ def _compared(
     changes = signature_changes(previous.signature, fitted.draft.signature)
     # A recipe that compares estimators promises what all of them have, and another one may be the best each time.
     for change in changes.methods:
-        run.remark(f"callers of version {version} have to change something: {change}")
+        run.remark(f"{change}; callers of version {version} that use it have to change that")
     return previous, dataclasses.replace(comparison, changes=[*changes.requests, *changes.answers])
 
 

@@ -198,7 +198,8 @@ def _with_outcome(figures: Comparison, differences: Any) -> Comparison:
     if figures.rows < FEWEST_ROWS:
         rows = counted(figures.rows, _ROWS[figures.sample])
         to = f"version {figures.version}" if figures.sample else "both versions"
-        return replace(figures, missing=f"only {rows} are new to {to}; a comparison needs {FEWEST_ROWS}")
+        verb = "is" if figures.rows == 1 else "are"
+        return replace(figures, missing=f"only {rows} {verb} new to {to}; a comparison needs {FEWEST_ROWS}")
     if not np.isfinite(differences).all():
         return replace(figures, missing="one of the versions gives predictions that are not finite numbers")
     worse, better = by_chance(differences), by_chance(-differences)

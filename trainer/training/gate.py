@@ -58,7 +58,7 @@ def compared(
 ) -> ComparedFigures | None:
     """Return the one figure of both versions that tells most about the gate's decision; None if they have none in
     common."""
-    if comparison is None or comparison.metrics is None or comparison.previous is None:
+    if comparison is None or comparison.metrics is None or comparison.previous is None or unknown(gate, comparison):
         return None
     now, before = comparison.metrics, comparison.previous
     refused = objection(gate, metrics, comparison, accept)
@@ -159,6 +159,11 @@ def _not_compared(gate: Gate, comparison: Comparison | None) -> str | None:
     return (
         f"it cannot be compared with version {comparison.version}: {comparison.missing}; the gate requires a comparison"
     )
+
+
+def unknown(gate: Gate, comparison: Comparison) -> bool:
+    """Return whether nothing says which version is better: neither the test nor, on few rows, a margin."""
+    return comparison.outcome is None and (gate.margin is None or comparison.previous is None)
 
 
 def _beyond_chance(comparison: Comparison | None) -> str | None:
