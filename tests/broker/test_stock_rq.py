@@ -148,6 +148,15 @@ def test_a_waiting_job_that_rq_cancels_expires(ended: Jobs, redis: Redis, leases
     assert redis.exists("rq:canceled:predict:sum") == 0
 
 
+def test_the_record_of_a_request_does_not_outlive_a_job_that_rq_cancels_and_is_deleted(
+    jobs: Jobs, redis: Redis
+) -> None:
+    jobs.submit([job("a", idempotency="o:k f")])
+    fetch(redis, "a").cancel()
+    jobs.delete("a")
+    assert 0 < redis.ttl("mg:idempotency:o:k") <= 60
+
+
 @pytest.mark.parametrize("reconciled_first", [False, True])
 def test_the_outcome_of_a_running_job_that_rq_cancels_is_dropped(
     ended: Jobs, queue: ScorerQueue, redis: Redis, leases: Leases, reconciled_first: bool

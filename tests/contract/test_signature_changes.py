@@ -96,6 +96,12 @@ BORN = Field("born", Kind.DATETIME)
             ["rows have 1 value instead of 2"],
         ),
         (
+            [Field("x0", Kind.NUMBER), Field("x1", Kind.NUMBER)],
+            [Field("x0", Kind.NUMBER), Field("fee", Kind.NUMBER)],
+            Grid(("x0", "x1"), [[1, 2]]),
+            ["'fee' is needed"],
+        ),
+        (
             [replace(BORN, format=Format.DAY_FIRST)],
             [replace(BORN, format=Format.MONTH_FIRST)],
             row(born="1/2/2024"),

@@ -152,6 +152,14 @@ def test_a_sample_with_too_many_columns_for_a_model_without_names_is_refused(tmp
     assert "a sample with 3 columns ('a', 'b', 'target') for a model that takes 2" in said
 
 
+def test_the_column_beside_the_positions_is_no_input(tmp_path: Path) -> None:
+    model = LinearRegression().fit(X, y + 0.5)
+    for header in ("x0,x1,target", "target,x0,x1"):  # the first is what the client sends for arrays
+        assert tried(tmp_path, model, f"{header}\n1,2,3\n4,5,6\n").signature.names == ("x0", "x1")
+    for header in ("x0,x1,x2", "x1,x0,target"):
+        assert "for a model that takes 2" in refusal(tmp_path, model, f"{header}\n1,2,3\n4,5,6\n")
+
+
 @pytest.mark.parametrize("header", ["a,b,target", "target,a,b"])
 def test_the_column_with_the_names_of_the_classes_is_no_input_of_a_model_without_names(
     tmp_path: Path, header: str

@@ -174,14 +174,23 @@ def _names(contents: Contents, sample: Sample | None) -> tuple[str, ...]:
         raise Refused(
             "does not know how many columns it takes; add a CSV sample with the columns it was fitted on, in that order"
         )
-    return tuple(f"x{number}" for number in range(count))
+    return _positions(count)
+
+
+def _positions(count: int) -> tuple[str, ...]:
+    return tuple(f"x{place}" for place in range(count))
 
 
 def without_target(estimator: Any, sample: Sample, count: int | None = None) -> tuple[str, ...]:
     """Return the columns of the sample. If there is one more than the estimator takes (None: unknown), leave out the
-    one that holds the names of its classes. Classes that are numbers prove nothing: an input may hold the same."""
+    one beside the positions `x0`, `x1`, …, or the one that holds the names of its classes. Classes that are numbers
+    prove nothing: an input may hold the same."""
     if count is not None and len(sample.columns) - 1 != count:
         return sample.columns
+    positions = _positions(count or 0)
+    among = tuple(name for name in sample.columns if name in positions)
+    if positions and among == positions and f"x{count}" not in sample.columns:
+        return positions
     known = {label for label in classes_of(estimator) or () if isinstance(label, str)}
     words = [column for column in sample.columns if sample.kind(column) is Kind.STRING]
     found = [column for column in words if {*sample.cells(column)} <= {*known, None}]
