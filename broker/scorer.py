@@ -139,11 +139,11 @@ class ScorerQueue:
 
     def _bells(self, limits: BatchLimits) -> list[str]:
         """Return the bells for these limits: the own one, which rings for models that have their home here, and the
-        common one, or those of the single queues if the common one also rings for models that are not taken."""
+        common one; or those of the single queues if models are left out, whose rings this scorer would not pass on."""
         if limits.models is None and not limits.skip:
             return [self._own_bell, _BELL]
         models = set(self._models() if limits.models is None else limits.models) - {*limits.skip, *limits.homes}
-        return [self._own_bell, *(f"{_BELL}:{PREDICTION.queue_of(model)}" for model in sorted(models))]
+        return [f"{_BELL}:{PREDICTION.queue_of(model)}" for model in sorted(models)]
 
     def _models(self) -> list[str]:
         read_at, models = self._known

@@ -194,7 +194,8 @@ def _why_degraded(health: SystemHealth) -> list[Reason]:
         detail = f"a webhook should have been sent {late}: the service events is away or behind, or Redis is full"
         reasons.append(Reason("webhooks_late", detail))
     for owner in health.webhooks_full:
-        detail = f"{MOST_WAITING} webhooks of the owner {owner!r} wait, so further ones are given up"
+        whose = f"the owner {owner!r}" if owner else "callers without a key"
+        detail = f"{MOST_WAITING} webhooks of {whose} wait, so further ones are given up"
         reasons.append(Reason("webhooks_full", detail, {"owner": owner}))
     for version, failure in sorted(health.failures.items()):
         model, _, number = version.partition("@")

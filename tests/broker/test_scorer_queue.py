@@ -268,6 +268,16 @@ def test_a_scorer_wakes_the_home_of_a_model_and_not_itself(jobs: Jobs, queue: Sc
     assert [key for key in redis.keys("mg:bell*") if redis.ttl(key) < 0] == []
 
 
+def test_a_home_that_skips_a_model_does_not_take_its_ring(jobs: Jobs, queue: ScorerQueue, redis: Redis) -> None:
+    home = scorer(Leases(redis), redis, "other-worker-1-x")
+    jobs.submit([job("a"), job("slow", model="other")])
+    queue.wait_for_work(BatchLimits())
+    assert take(queue, homes={"sum": "other-worker-1", "other": "other-worker-1"}, patience=60) == []
+    home.wait_for_work(BatchLimits(skip=["other"]))
+    assert take(home, skip=["other"]) == ["a"]
+    assert redis.llen("mg:bell:scorer:other-worker-1") == 1
+
+
 def test_a_scorer_that_leaves_a_model_to_its_home_passes_the_bell_on_for_others(
     jobs: Jobs, queue: ScorerQueue, redis: Redis
 ) -> None:

@@ -286,11 +286,12 @@ def test_a_full_queue_and_a_model_that_cannot_be_loaded_degrade(client: FlaskCli
 def test_webhooks_that_nobody_sends_and_too_many_of_an_owner_degrade(client: FlaskClient, redis: Redis) -> None:
     Leases(redis).register("w-0-test")
     redis.zadd("mg-events:due", {"risk": (time.time() - 61) * 1000})
-    redis.hset("mg-events:waiting", "risk", MOST_WAITING)
+    redis.hset("mg-events:waiting", mapping={"risk": MOST_WAITING, "": MOST_WAITING})
     client.get("/v1/models")  # from now on it is known that there are no keys, so everybody may read
     answer = ready_with(client, "webhooks_late")
-    assert [reason["code"] for reason in answer["reasons"]] == ["webhooks_late", "webhooks_full"]
-    assert "should have been sent 6" in answer["detail"] and answer["reasons"][1]["owner"] == "risk"
+    assert [reason["code"] for reason in answer["reasons"]] == ["webhooks_late", "webhooks_full", "webhooks_full"]
+    assert "should have been sent 6" in answer["detail"] and answer["reasons"][2]["owner"] == "risk"
+    assert "webhooks of callers without a key wait" in answer["reasons"][1]["detail"]
     redis.delete("mg-events:due", "mg-events:waiting")
     ready_with(client, "ok")
     redis.rpush("mg:webhooks:ended", '{"at": "2026-01-02T03:04:05.000006Z"}')
