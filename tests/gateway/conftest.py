@@ -63,7 +63,7 @@ def _closed_gateways(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy disk holds up Redis for seconds, which answers 503 to whoever asks about a key for one."""
+    """Lets questions about keys wait: on a busy disk Redis may take seconds, and after one a request gets 503."""
     monkeypatch.setattr("gateway.parts.KEYS_TIMEOUT", 30.0)
 
 
