@@ -204,6 +204,7 @@ def test_a_zip_archive_of_one_model_is_that_model(tmp_path: Path) -> None:
 
 
 OF_XGBOOST = 'model = xgboost.XGBClassifier(); model.load_model("FILE")'
+OF_LIGHTGBM = 'model = lightgbm.Booster(model_file="FILE")'
 OF_CATBOOST = 'model = catboost.CatBoostClassifier().load_model("FILE")'
 
 
@@ -212,7 +213,7 @@ OF_CATBOOST = 'model = catboost.CatBoostClassifier().load_model("FILE")'
     [
         (b'{"learner": {}}', "m.json", f"`{OF_XGBOOST}` (XGBRegressor if it predicts numbers)"),
         (b"{L\x00", "m.ubj", f"`{OF_XGBOOST}` (XGBRegressor if it predicts numbers)"),
-        (b"tree\nversion=v4\n", "m.txt", '`model = lightgbm.Booster(model_file="FILE")`'),
+        (b"tree\nversion=v4\n", "m.txt", f"`{OF_LIGHTGBM}` (of a classifier it answers probabilities, no classes)"),
         (b"CBM1", "m.cbm", f"`{OF_CATBOOST}` (CatBoostRegressor if it predicts numbers)"),
     ],
 )

@@ -37,21 +37,19 @@ _SAVE = "save the fitted scikit-learn model with joblib.dump"
 _ZIP = b"PK\x03\x04"
 
 
-def _saved_again(load: str, otherwise: str = "") -> str:
-    """Return the two lines of Python that make a file which can be imported, of a model in a library's own format;
-    `otherwise` has the class of a model that predicts numbers."""
-    of_numbers = f" ({otherwise} if it predicts numbers)" if otherwise else ""
-    return f'`{load}`{of_numbers} and `joblib.dump(model, "model.joblib")` make one of this file'
+def _saved_again(load: str, remark: str) -> str:
+    """Return the two lines of Python that make a file which can be imported, of a model in a library's own format."""
+    return f'`{load}` ({remark}) and `joblib.dump(model, "model.joblib")` make one of this file'
 
 
 _XGBOOST = "pickle the fitted XGBClassifier or XGBRegressor instead: " + _saved_again(
-    'model = xgboost.XGBClassifier(); model.load_model("FILE")', "XGBRegressor"
+    'model = xgboost.XGBClassifier(); model.load_model("FILE")', "XGBRegressor if it predicts numbers"
 )
 _LIGHTGBM = "pickle the fitted LGBMClassifier or LGBMRegressor instead: " + _saved_again(
-    'model = lightgbm.Booster(model_file="FILE")'
+    'model = lightgbm.Booster(model_file="FILE")', "of a classifier it answers probabilities, no classes"
 )
 _CATBOOST = "pickle the fitted CatBoostClassifier or -Regressor instead: " + _saved_again(
-    'model = catboost.CatBoostClassifier().load_model("FILE")', "CatBoostRegressor"
+    'model = catboost.CatBoostClassifier().load_model("FILE")', "CatBoostRegressor if it predicts numbers"
 )
 
 
