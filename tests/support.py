@@ -10,13 +10,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import cloudpickle
 import joblib
+import psutil
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -82,6 +83,27 @@ def redis_server(folder: Path, *options: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(DEADLINE)
+
+
+def alive(pid: int) -> bool:
+    """Return whether a process has not ended, at whatever moment it does."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def gone(processes: Iterable[psutil.Process]) -> bool:
+    """Return whether all processes have ended."""
+    return not any(one.is_running() and alive(one.pid) for one in processes)
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    """Return the arguments of a process; none if it has ended."""
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
 
 
 def secret_file(folder: Path) -> Path:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import requests
 
-from tests.support import PROJECT, outside_of_make, until
+from tests.support import PROJECT, alive, command_line, outside_of_make, until
 
 START = 240.0
 
@@ -68,7 +68,7 @@ class Modelgate:
     def children(self, module: str) -> list[psutil.Process]:
         """The processes whose command line has `module`."""
         assert self.process
-        return [p for p in psutil.Process(self.process.pid).children(True) if module in " ".join(_command(p))]
+        return [p for p in psutil.Process(self.process.pid).children(True) if module in " ".join(command_line(p))]
 
     def stop(self, sent: signal.Signals = signal.SIGINT) -> None:
         """SIGINT to the foreground's process group, as a terminal sends it; another signal to `make` alone."""
@@ -83,7 +83,7 @@ class Modelgate:
 
     def left(self) -> list[int]:
         """The processes of this run that are still there."""
-        return [pid for pid in self.pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+        return [pid for pid in self.pids if alive(pid)]
 
     def get(self, path: str, **options: Any) -> requests.Response:
         return requests.get(self.address + path, timeout=60, **options)
@@ -107,13 +107,6 @@ class Modelgate:
         job: dict[str, Any] = response.json()
         assert job["status"] == "succeeded", job
         return job
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,8 @@ from contract.jobs import PredictionJob, Status
 from contract.settings import Settings
 from contract.signature import Output, OutputKind
 from tests.flow import estimators
-from tests.flow.workers import WorkerCluster, alive, worker_cluster
-from tests.support import PROJECT, numbers, redis_server, until, write_version
+from tests.flow.workers import WorkerCluster, worker_cluster
+from tests.support import PROJECT, alive, numbers, redis_server, until, write_version
 from trainer.publishing.promotion import promote
 
 

@@ -19,8 +19,8 @@ from contract.jobs import Job, Status
 from tests.flow import estimators
 from tests.flow.gateways import Gateway, start_site
 from tests.flow.redis_process import RedisProcess
-from tests.flow.workers import WorkerCluster, alive, worker_cluster
-from tests.support import numbers, redis_server, until, write_version
+from tests.flow.workers import WorkerCluster, worker_cluster
+from tests.support import alive, numbers, redis_server, until, write_version
 
 CREATED = "2026-01-02T03:04:05.000006Z"
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import requests
 from tests.flow.gateways import Gateway
 from tests.flow.redis_process import RedisProcess
 from tests.flow.trainer_process import wait_for_trainer
-from tests.support import PROJECT, until
+from tests.support import PROJECT, command_line, gone, until
 
 
 @dataclass
@@ -45,9 +44,8 @@ class Place:
     def queue_process(self, queue: str) -> psutil.Process | None:
         assert self.trainer
         for process in psutil.Process(self.trainer.pid).children():
-            with suppress(psutil.Error):  # it is dead
-                if process.cmdline()[-1:] == [queue]:
-                    return process
+            if command_line(process)[-1:] == [queue]:
+                return process
         return None
 
     def train(self, name: str = "blobs", **options: Any) -> dict[str, Any]:
@@ -177,6 +175,6 @@ def test_kill_9_of_the_whole_trainer_leaves_no_process_and_loses_no_training(pla
     assert len(family) >= 3
     place.trainer.kill()
     place.trainer.wait()
-    until(lambda: not any(p.is_running() and p.status() != "zombie" for p in family), "all of it is gone", 5)
+    until(lambda: gone(family), "all of it is gone", 5)
     place.start_trainer()
     assert place.ended(job["id"])["status"] == "succeeded"

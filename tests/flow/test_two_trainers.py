@@ -23,7 +23,7 @@ from broker.load_status import LoadStatus, LoadStatusPublisher
 from contract.repository import Repository
 from tests.flow.gateways import Gateway
 from tests.flow.redis_process import RedisProcess
-from tests.support import PROJECT, until
+from tests.support import PROJECT, gone, until
 from tests.trainer.trainers import GATED
 from trainer.publishing.disk import STAGING
 
@@ -66,8 +66,7 @@ class Site:
         for process in family:
             with suppress(psutil.NoSuchProcess):  # it ended with its parent
                 process.kill()
-        psutil.wait_procs(family, 10)
-        assert not any(process.is_running() and process.status() != "zombie" for process in family)
+        until(lambda: gone(family), "all of it is gone")
 
     def stop(self) -> None:
         for trainer in self.trainers:

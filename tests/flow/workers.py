@@ -20,7 +20,7 @@ from broker.gateway.jobs import Jobs
 from broker.indexes import indexes_of
 from broker.job_kinds import PREDICTION
 from contract.jobs import Job, PredictionJob, Status
-from tests.support import DEADLINE, PROJECT, until
+from tests.support import DEADLINE, PROJECT, alive, command_line, until
 from worker.process_pool import STUCK_AFTER
 
 START = """
@@ -52,7 +52,7 @@ class Worker:
 
     def template(self) -> psutil.Process | None:
         children = _children(psutil.Process(self.process.pid))
-        return next((child for child in children if "worker.template" in child.cmdline()), None)
+        return next((child for child in children if "worker.template" in command_line(child)), None)
 
     def scorers(self) -> dict[str, int]:
         """The processes of the scorers that are registered, by incarnation."""
@@ -80,13 +80,6 @@ class Worker:
             with suppress(ProcessLookupError):  # it ended with its parent
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
-
-
-def alive(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:

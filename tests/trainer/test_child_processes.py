@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from tests.support import until
+from tests.support import command_line, until
 from trainer.child_processes import ChildCommand, ChildProcesses
 from trainer.stop_signal import StopSignal
 
@@ -34,9 +33,8 @@ def test_a_stuck_child_is_restarted(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     def running() -> psutil.Process | None:
         children.wait(0)
         for child in psutil.Process().children():
-            with suppress(psutil.Error):  # it is dead
-                if "trainer.importing.inbox" in child.cmdline():
-                    return child
+            if "trainer.importing.inbox" in command_line(child):
+                return child
         return None
 
     try:

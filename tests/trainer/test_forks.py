@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from contract.errors import ModelgateError
 from contract.settings import Settings
+from tests.support import command_line
 from tests.trainer.conftest import SharedForks
 from trainer.forks import Forks
 from trainer.importing import imports
@@ -59,7 +60,7 @@ def imported(folder: Path, forks: Forks) -> int:
 
 def templates() -> set[psutil.Process]:
     children = psutil.Process().children(recursive=True)
-    return {process for process in children if process.cmdline()[1:3] == ["-m", "trainer.template"]}
+    return {process for process in children if command_line(process)[1:3] == ["-m", "trainer.template"]}
 
 
 def test_a_file_sees_nothing_of_the_one_before(tmp_path: Path, forks: Forks) -> None:

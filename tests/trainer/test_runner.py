@@ -23,9 +23,9 @@ from contract.jobs import Status
 from contract.settings import Settings
 from contract.training import RepositoryAction, RepositoryCommand
 from tests.flow.redis_process import RedisProcess
-from tests.support import DEADLINE, SIGNER, secret_file, until
+from tests.support import DEADLINE, SIGNER, gone, secret_file, until
 from tests.trainer.recipes_of_tests import OUTPUT
-from tests.trainer.trainers import TrainerHost, gone, marked, trainer_host
+from tests.trainer.trainers import TrainerHost, marked, trainer_host
 from trainer.jobs.done import FOLDER, DoneJobs
 from trainer.jobs.runner import TrainingRunner
 

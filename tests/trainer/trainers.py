@@ -175,8 +175,3 @@ def trainer_host(redis: Redis, url: str, folder: Path) -> Iterator[TrainerHost]:
 def marked(mark: object) -> list[psutil.Process]:
     """Return the processes that have `mark` among their arguments."""
     return [one for one in psutil.process_iter(["cmdline"]) if str(mark) in (one.info["cmdline"] or ())]
-
-
-def gone(processes: list[psutil.Process]) -> bool:
-    """Return whether all processes have ended."""
-    return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)
