@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from redis import Redis
 
 from broker.connection import connect
+from runtime import logs
 from tests import leftovers, provoked
 from tests.support import redis_server
 
@@ -21,6 +23,19 @@ collect_ignore = ["clients"]  # they have an environment of their own: `make cli
 def pytest_configure(config: pytest.Config) -> None:
     """Register as a plugin what a conftest cannot do: hooks of this one are not called for fixtures of the session."""
     config.pluginmanager.register(leftovers)
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """Puts the log back as it was: a test may run a command that configures it, for a stream that ends with the test."""
+    root = logging.getLogger()
+    levels = {logger: logger.level for logger in (root, *map(logging.getLogger, logs.OURS))}
+    yield
+    if ours := [one for one in root.handlers if isinstance(one.formatter, logs.TextLines | logs.JsonLines)]:
+        for handler in ours:
+            root.removeHandler(handler)
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ def client(redis: Redis, redis_url: str, tmp_path: Path) -> Iterator[FlaskClient
 def scorer(redis: Redis, shop: Repository) -> Scorer:
     Leases(redis).register("w-0-old")
     loader = ModelLoader(shop, Trust(public_keys.read(SHOP / "verify.pem"), pickles=True))
-    pace, cache = Pace(50), ModelCache(loader, lambda: MB)
+    pace, cache = Pace(inf), ModelCache(loader, lambda: MB)
     batches = BatchScorer(cache, pace, timeout=30, begin=lambda ids, seconds: None, end=lambda: None)
     lane = bulk_lane(redis, Path("no-spool"), "w-0-old", cache, pace)
     return Scorer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def make_scorer(redis: Redis, models: Path) -> MakeScorer:
         trust: Trust = ALL,
     ) -> Scorer:
         Leases(redis).register(inc)
-        pace = Pace(50)
+        pace = Pace(inf)
         cache = ModelCache(ModelLoader(Repository(models), trust), lambda: 1_000_000)
         batches = BatchScorer(cache, pace, timeout=30, begin=begin, end=lambda: None)
         return Scorer(

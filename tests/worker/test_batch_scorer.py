@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def batches(models: Path, notes: Notes) -> BatchScorer:
     Picky.calls = []
     write_version(models, "picky", Picky(), numbers("a"))
     write_version(models, "sure", Picky(), numbers("a"), Output(OutputKind.CLASS, labels=(0, 1), probabilities=True))
-    pace = Pace(50)
+    pace = Pace(inf)
     for rows in (1, 4, 16, 64, 256):
         pace.record("picky", 1, rows, 0.1)
     return BatchScorer(
@@ -117,7 +118,7 @@ def test_a_job_is_warned_of_its_own_unusual_values_which_are_counted(models: Pat
         return warns
 
     cache, nothing = ModelCache(ModelLoader(Repository(models), Trust()), lambda: 10**6), lambda *_: None
-    scorer = BatchScorer(cache, Pace(50), timeout=30, begin=nothing, end=nothing, warned=warned)
+    scorer = BatchScorer(cache, Pace(inf), timeout=30, begin=nothing, end=nothing, warned=warned)
     outcomes = [scorer.score(batch(value)).popitem()[1] for value in (50.0, 2900.0, [50.0, -2900.0, 2900.0])]
     found = [list(outcome.warnings) for outcome in outcomes if isinstance(outcome, PredictionOutcome)]
     said = "'a' is far from what training saw: it is {}, and training saw 0 to 99"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Side:
         loader = ModelLoader(Repository(models), Trust())
         self.cache = ModelCache(loader, lambda: 1_000_000, {}, self.homes.elsewhere)
         self.slow: set[str] = set()
-        self.lane = bulk_lane(redis, models.parent, inc, self.cache, Pace(50), self._skip)
+        self.lane = bulk_lane(redis, models.parent, inc, self.cache, Pace(inf), self._skip)
 
     def load(self) -> None:
         self.cache.get("sum", 1)
