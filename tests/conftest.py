@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_log() -> Iterator[None]:
-    """Puts the log back as it was: a test may run a command that configures it, for a stream that ends with the test."""
+    """Puts the log back as it was: a command that a test runs in this process configures it for that test's output."""
     root = logging.getLogger()
     levels = {logger: logger.level for logger in (root, *map(logging.getLogger, logs.OURS))}
     yield
