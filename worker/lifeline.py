@@ -31,8 +31,11 @@ class Lifeline:
 
         Returns False if the supervisor is gone or does not want this scorer.
         """
-        self._end.sendall(json.dumps([os.getpid(), generation]).encode())
-        if not self._end.recv(1):
+        try:
+            self._end.sendall(json.dumps([os.getpid(), generation]).encode())
+            if not self._end.recv(1):
+                return False
+        except ConnectionError:
             return False
         # A child that the model forks must not keep it open, or the supervisor would not notice that the scorer died.
         os.register_at_fork(after_in_child=self._end.close)

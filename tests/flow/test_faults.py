@@ -372,12 +372,12 @@ def test_a_repaired_version_is_shared_again(tmp_path: Path) -> None:
     folder = tmp_path / "models"
     write(folder, "quick", estimators.Slow(0))
     artifact = next((folder / "quick" / "versions" / "1").glob("model.*"))
-    whole = artifact.read_bytes()
-    artifact.write_bytes(whole[:-1])
+    whole = artifact.rename(tmp_path / "whole")
+    artifact.write_bytes(whole.read_bytes()[:-1])
     with redis_server(tmp_path) as url, worker_cluster(url, folder, tmp_path) as cluster:
         worker = cluster.start().ready()
         until(lambda: "bytes instead of" in worker.log, "the template has tried it")
-        artifact.write_bytes(whole)
+        whole.rename(artifact)  # at once, so that nobody sees half of it
         until(
             lambda: "quick@1" in load_statuses(cluster.redis, "quick").get("w", LoadStatus()).loaded,
             "all scorers have it from the template",

@@ -54,12 +54,13 @@ def only_reason(answer: dict[str, Any], code: str) -> bool:
     return [reason["code"] for reason in answer.get("reasons", [])] == [code]
 
 
-def test_a_model_that_cannot_be_loaded_is_named_until_it_is_repaired(site: Site, models: Path) -> None:
+def test_a_model_that_cannot_be_loaded_is_named_until_it_is_repaired(site: Site, models: Path, tmp_path: Path) -> None:
     until(lambda: health(site)["status"] == "ok", "all is well")
-    write_version(models, "broken", estimators.Slow(0.001), numbers("a"), by_value=True)
-    artifact = models / "broken" / "versions" / "1" / "model.cloudpickle"
-    content = artifact.read_bytes()
-    artifact.write_bytes(b"x" * len(content))
+    write_version(tmp_path, "broken", estimators.Slow(0.001), numbers("a"), by_value=True)
+    artifact = tmp_path / "broken" / "versions" / "1" / "model.cloudpickle"
+    whole = artifact.rename(tmp_path / "whole")
+    artifact.write_bytes(b"x" * whole.stat().st_size)
+    broken = (tmp_path / "broken").rename(models / "broken")  # at once, so that nobody sees it before
     try:
         answer = until(lambda: only_reason(found := health(site), "model_not_loaded") and found, "it is noticed")
         (reason,) = answer["reasons"]
@@ -68,7 +69,7 @@ def test_a_model_that_cannot_be_loaded_is_named_until_it_is_repaired(site: Site,
         assert "broken@1" in answer["detail"] and "sha256" in reason["reason"]
         assert site.gateway.post("quick", {"a": 1}, wait=20).status_code == 200
     finally:
-        artifact.write_bytes(content)
+        whole.rename(broken / "versions" / "1" / artifact.name)
     until(lambda: health(site)["status"] == "ok", "it is loaded")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,27 @@ def test_a_template_that_cannot_be_started_is_retried(monkeypatch: pytest.Monkey
 
 def test_a_template_that_is_stopped_while_it_starts_ends_with_exit_code_0() -> None:
     assert TemplateProcess(ActivityTable.create(2), {}).stop(grace=30) == "exit code 0"
+
+
+def test_a_scorer_whose_supervisor_is_gone_does_not_start() -> None:
+    supervisor, scorer = socket.socketpair()
+    supervisor.close()
+    with scorer:
+        assert not Lifeline(scorer).wait_for_start(0)
+
+
+def test_a_scorer_whose_supervisor_ends_without_an_answer_does_not_start() -> None:
+    supervisor, scorer = socket.socketpair()
+
+    def end() -> None:
+        select.select([supervisor], [], [])
+        supervisor.close()
+
+    with scorer:
+        ending = threading.Thread(target=end)
+        ending.start()
+        assert not Lifeline(scorer).wait_for_start(0)
+        ending.join()
 
 
 def test_a_failed_fork_closes_the_connection_and_keeps_the_template(
