@@ -134,13 +134,14 @@ def write_version(
     *,
     version: int = 1,
     by_value: bool = False,
+    current: bool = True,
     skops: bool = False,
     id_field: str | None = None,
     example: Mapping[str, Any] | None = None,
     input_format: InputFormat = InputFormat.ARRAY,
     **changes: Any,
 ) -> ModelManifest:
-    """Write a version as the trainer does and make it `current`; `changes` go into the manifest."""
+    """Write a version as the trainer does, by default as `current`; `changes` go into the manifest."""
     folder = root / name / "versions" / str(version)
     folder.mkdir(parents=True)
     buffer = io.BytesIO()
@@ -180,7 +181,10 @@ def write_version(
         }
     )
     (folder / "manifest.json").write_text(manifest.dumps())
-    (root / name / "aliases.json").write_text(json.dumps({"current": version}))
+    if current:
+        new = root / name / "aliases.new"
+        new.write_text(json.dumps({"current": version}))
+        new.rename(root / name / "aliases.json")  # at once: others may read it
     return manifest
 
 

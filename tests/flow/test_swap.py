@@ -45,12 +45,9 @@ def settings_of(cluster: WorkerCluster, **changes: int) -> Settings:
 
 def write(models: Path, version: int, estimator: object | None = None, model: str = "quick") -> None:
     """Write a version without moving `current`."""
-    aliases = models / model / "aliases.json"
-    before = aliases.read_bytes() if aliases.exists() else None
     chosen = estimator or estimators.Versioned(version, 0)
-    write_version(models, model, chosen, numbers("a"), version=version, by_value=True)
-    if before:
-        aliases.write_bytes(before)
+    first = not (models / model).exists()
+    write_version(models, model, chosen, numbers("a"), version=version, by_value=True, current=first)
 
 
 def loaded(redis: Redis, model: str = "quick") -> list[set[str]]:
