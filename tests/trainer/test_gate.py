@@ -176,6 +176,8 @@ def test_the_compared_figures_are_those_that_decided(
     assert compared(gate, METRICS, comparison) == figures
 
 
-def test_a_version_that_is_worse_only_in_what_the_test_compares_is_shown_with_that() -> None:
-    better = dataclasses.replace(WORSE, previous={"accuracy": 0.85})
-    assert compared(Gate(), METRICS, better) == ComparedFigures(1, 200, "log_loss", 0.3, 0.25, decisive=True)
+def test_a_version_that_is_better_or_worse_only_in_what_the_test_compares_is_shown_with_that() -> None:
+    better = dataclasses.replace(PREVIOUS, outcome=Outcome.BETTER, loss_now=0.25, loss_before=0.3)
+    assert compared(Gate(), METRICS, better) == ComparedFigures(1, 200, "log_loss", 0.25, 0.3, decisive=False)
+    worse = dataclasses.replace(WORSE, previous={"accuracy": 0.85})
+    assert compared(Gate(), METRICS, worse) == ComparedFigures(1, 200, "log_loss", 0.3, 0.25, decisive=True)

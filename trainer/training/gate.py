@@ -67,8 +67,9 @@ def compared(
     if name not in now or name not in before:
         return None
     metric, value, other = name, now[name], before[name]
-    if decisive and gate.margin is None and not is_better(name, other, value):
-        # What the test compares can be worse while the first metric is not.
+    better, worse = (value, other) if comparison.outcome is Outcome.BETTER else (other, value)
+    if gate.margin is None and comparison.outcome is not Outcome.SAME and not is_better(name, better, worse):
+        # The first metric can say the opposite of what the test compares.
         if comparison.loss_now is None or comparison.loss_before is None:
             return None
         metric, value, other = comparison.loss, comparison.loss_now, comparison.loss_before
