@@ -1,4 +1,4 @@
-"""A Redis whose disk takes seconds to sync."""
+"""A Redis whose disk does not end a sync."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class SlowRedis:
     disk: Changeable
 
     def begin_sync(self) -> None:
-        """Let Redis sync for some seconds: meanwhile it answers before it writes, and writes after two at most."""
-        self.disk.set(5000)
+        """Let Redis sync until it is killed: meanwhile it answers before it writes, and writes after two seconds."""
+        self.disk.set(1_000_000)
         with Redis.from_url(self.server.url) as connection:
             until(lambda: self._syncs(connection), "a sync runs")
 
@@ -38,6 +38,7 @@ def slow_redis(folder: Path) -> Iterator[SlowRedis]:
     if disk is None:
         pytest.skip("there is no C compiler")
     with RedisProcess(folder, "--appendfsync", "everysec", environment=disk.settings) as server:
-        yield SlowRedis(server, disk)
-        disk.set(0)
-        server.kill()
+        try:
+            yield SlowRedis(server, disk)
+        finally:
+            server.kill()

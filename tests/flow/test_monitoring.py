@@ -106,11 +106,12 @@ def prometheus_of(gateway: Gateway, folder: Path) -> Iterator[Prometheus]:
 
 @dataclass
 class Stack:
-    """Redis, a gateway, workers, a trainer and Prometheus."""
+    """Redis, a gateway, a worker, a trainer, a sender of webhooks and Prometheus: all that is expected."""
 
     server: RedisProcess
     gateway: Gateway
     cluster: WorkerCluster
+    sender: Sender
     models: Path
     prometheus: Prometheus
 
@@ -138,6 +139,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     }
     with RedisProcess(folder, "--maxmemory", "500mb") as server:
         gateway = Gateway(server.url, models, folder / "gateway.log", settings).start()
+        sender = Sender(server.url, models, folder / "events.log")
         own = {"REDIS_URL": server.url, "MODELS_DIR": str(models), "PORT": str(gateway.port), "TRAIN_ON_START": "none"}
         with (folder / "trainer.log").open("wb") as output:
             trainer = subprocess.Popen(
@@ -147,12 +149,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
                 stdout=output,
                 stderr=output,
             )
+        sender.start()
         try:
             with worker_cluster(server.url, models, folder, 2) as cluster, prometheus_of(gateway, folder) as prometheus:
                 cluster.start(spool_dir=folder / "spool").ready()
                 wait_for_trainer(server)
-                yield Stack(server, gateway, cluster, models, prometheus)
+                yield Stack(server, gateway, cluster, sender, models, prometheus)
         finally:
+            sender.kill()
             trainer.send_signal(signal.SIGTERM)
             trainer.wait(30)
             gateway.stop()
@@ -209,6 +213,7 @@ def test_no_alert_fires_while_all_is_well(stack: Stack) -> None:
         assert stack.prometheus.firing() == set()
 
 
+@pytest.mark.replaces_parts
 def test_each_alert_fires_by_its_fault(stack: Stack) -> None:
     prometheus, redis = stack.prometheus, stack.server.connect()
 
@@ -265,16 +270,15 @@ def test_each_alert_fires_by_its_fault(stack: Stack) -> None:
     with receiver() as hook:
         hook.answers = [(410, {})]
         since = time.monotonic()
+        stack.sender.kill()
         stack.gateway.post("quick", {"a": 1}, webhook=hook.url)
-        prometheus.fires("WebhooksLate", "nobody sends webhooks", since)
+        for name in ("WebhooksLate", "Missing"):
+            prometheus.fires(name, "nobody sends webhooks", since)
         since = time.monotonic()
-        sender = Sender(stack.server.url, stack.models, stack.models.with_name("events.log"))
-        sender.start()
-        try:
-            prometheus.ends("WebhooksLate")
-            prometheus.fires("WebhooksFailing", "a receiver answers 410", since)
-        finally:
-            sender.kill()
+        stack.sender.start()
+        for name in ("WebhooksLate", "Missing"):
+            prometheus.ends(name)
+        prometheus.fires("WebhooksFailing", "a receiver answers 410", since)
 
     since = time.monotonic()
     stack.server.stop()
