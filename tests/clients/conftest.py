@@ -1,6 +1,6 @@
 """A Modelgate of the main environment, asked by clients that others wrote, in theirs.
 
-Nothing here imports a package of ours: a client has only an address. The exception is `Modelgate`, which starts it.
+Nothing here imports a package of the product: a client has only an address. The exception is `Modelgate`, which starts it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -20,6 +19,8 @@ from typing import Any
 import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.ports import free_port
 
 PROJECT = Path(__file__).parents[2]
 START = 600.0
@@ -63,13 +64,6 @@ class Modelgate:
     @property
     def address(self) -> str:
         return f"http://{self.host}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from typing import Any
 import psutil
 import requests
 
-from tests.flow.conftest import free_port
 from tests.flow.redis_process import RedisProcess
 from tests.flow.workers import WorkerCluster, worker_cluster
+from tests.ports import free_port
 from tests.support import PROJECT, until
 
 

@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from launcher.redis_server import executable
-from tests.flow.conftest import free_port
+from tests.ports import free_port
 from tests.support import until
 
 PRIMARY = "modelgate"

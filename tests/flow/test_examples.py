@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.flow.conftest import Modelgate, free_port
+from tests.flow.conftest import Modelgate
+from tests.ports import free_port
 from tests.support import PROJECT, until
 
 pytestmark = pytest.mark.slow

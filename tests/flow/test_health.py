@@ -18,9 +18,9 @@ import requests
 from contract.jobs import Status
 from runtime.health import ask
 from tests.flow import estimators
-from tests.flow.conftest import free_port
 from tests.flow.gateways import Site, start_site
 from tests.flow.workers import Worker
+from tests.ports import free_port
 from tests.support import PROJECT, numbers, until, write_version
 
 

@@ -21,12 +21,12 @@ import pytest
 import requests
 
 from tests.flow import estimators
-from tests.flow.conftest import free_port
 from tests.flow.gateways import Gateway
 from tests.flow.redis_process import RedisProcess
 from tests.flow.sender import WEBHOOKS, Sender
 from tests.flow.trainer_process import wait_for_trainer
 from tests.flow.workers import WorkerCluster, worker_cluster
+from tests.ports import free_port
 from tests.receiver import receiver
 from tests.support import PROJECT, numbers, outside_of_make, until, write_version
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import time
 import uuid
@@ -16,6 +15,8 @@ from typing import Any
 
 import requests
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 FINAL = {"succeeded", "failed", "canceled", "expired"}
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
@@ -25,7 +26,7 @@ class Stack:
     """One compose project of its own: other names, another port and another model repository than the user's."""
 
     def __init__(self, models_dir: Path, owner: int) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.models_dir, self.owner = models_dir, owner
         self.data_dir = os.environ.get("DATA_DIR", "")
@@ -52,7 +53,10 @@ class Stack:
         try:
             self.compose("up", "--detach", "--wait", "--wait-timeout", "480", *arguments)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.compose('logs', '--tail', '50')}") from None
+            # The last lines say most, as what shows a failure may cut the others.
+            why = "\n".join(line for line in str(error).splitlines() if line and not line.startswith("#"))
+            seen = self.compose("logs", "--tail", "20") + self.compose("ps", "--all")
+            raise AssertionError(f"{seen}\n{why}") from None
 
     @contextmanager
     def changed(self, **values: object) -> Iterator[None]:
@@ -173,9 +177,3 @@ def why_no_docker() -> str | None:
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         return f"{' '.join(error.cmd)} does not work here: is the Docker engine running?"
     return None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -21,7 +21,7 @@ from modelgate import Client
 
 from contract.manifest import ModelManifest
 from contract.signature import Signature
-from tests.flow.conftest import free_port
+from tests.ports import free_port
 from tests.support import PROJECT, until
 from tests.zoo import by_client
 from tests.zoo.compare import Question, Rejected, Ways

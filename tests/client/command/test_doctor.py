@@ -22,8 +22,8 @@ from contract.errors import Code, Failure
 from contract.training import TrainingRequest
 from tests.client.certificates import with_own_certificate
 from tests.client.command.conftest import ADMIN_KEY, Ended, Modelgate, process
-from tests.flow.conftest import free_port
 from tests.flow.gateways import Site
+from tests.ports import free_port
 from tests.support import SIGNER, until
 
 
