@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ collect_ignore = ["clients"]  # they have an environment of their own: `make cli
 def pytest_configure(config: pytest.Config) -> None:
     """Register as a plugin what a conftest cannot do: hooks of this one are not called for fixtures of the session."""
     config.pluginmanager.register(leftovers)
+    # A shell lets what it runs in the background ignore Ctrl-C, and so do all children. Tests send it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
