@@ -22,9 +22,9 @@ collect_ignore = ["clients"]  # they have an environment of their own: `make cli
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register as a plugin what a conftest cannot do: hooks of this one are not called for fixtures of the session."""
-    config.pluginmanager.register(leftovers)
-    # A shell lets what it runs in the background ignore Ctrl-C, and so do all children. Tests send it.
+    """Prepare the process for tests."""
+    config.pluginmanager.register(leftovers)  # hooks of a conftest are not called for fixtures of the session
+    # A shell starts a background job with SIGINT ignored, and its children inherit that: tests of Ctrl-C would hang.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

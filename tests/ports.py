@@ -8,7 +8,8 @@ from contextlib import suppress
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody uses, and that Linux gives to no connection while its server is not there."""
+    """Return a free port of 127.0.0.1 below the range from which Linux takes the ports of outgoing connections, so that
+    none of them has it while its server restarts."""
     while True:
         port = 20_000 + secrets.randbelow(12_000)
         with socket.socket() as probe, suppress(OSError):

@@ -1,7 +1,6 @@
 """A Modelgate of the main environment, asked by clients that others wrote, in theirs.
 
-Nothing here imports a package of the product: a client has only an address. The exception is `Modelgate`, which starts
-it.
+Nothing here imports the product: a client has only an address.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ import requests
 from redis import Redis
 
 from contract.settings import MB, Settings
+from tests.ports import free_port
 from tests.support import PROJECT, until
 
 GOOD = {"a": 1, "b": 2}
@@ -70,9 +71,7 @@ def server(settings: Settings) -> Iterator[Server]:
 @contextmanager
 def serving(settings: Settings, module: str, *arguments: str, stop_grace: int = 8) -> Iterator[Server]:
     """Run `python -m module arguments` as a gateway."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {
         **os.environ,
         "PORT": str(port),

@@ -53,10 +53,10 @@ class Stack:
         try:
             self.compose("up", "--detach", "--wait", "--wait-timeout", "480", *arguments)
         except AssertionError as error:
-            # The last lines say most, as what shows a failure may cut the others.
-            why = "\n".join(line for line in str(error).splitlines() if line and not line.startswith("#"))
-            seen = self.compose("logs", "--tail", "20") + self.compose("ps", "--all")
-            raise AssertionError(f"{seen}\n{why}") from None
+            # Without the log of the build, and the reason last: CI cuts long output in the middle.
+            reason = "\n".join(line for line in str(error).splitlines() if line and not line.startswith("#"))
+            state = self.compose("logs", "--tail", "20") + self.compose("ps", "--all")
+            raise AssertionError(f"{state}\n{reason}") from None
 
     @contextmanager
     def changed(self, **values: object) -> Iterator[None]:
