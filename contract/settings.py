@@ -61,17 +61,14 @@ class Settings:
     allow_anonymous: bool = _setting(False, "1: serve callers who are not on this machine, without any key.")
     admin_key: str = _setting(
         "",
-        "A key that may do everything, at least 32 characters long. With it, every request needs a key. Empty: only the"
-        " keys of `make key` and /v1/keys work.",
+        "A key that may do everything, at least 32 characters long. With it, every request needs a key. Empty: only"
+        " issued keys work.",
         secret=True,
     )
     closed: bool = _setting(
         False,
         "1: every request needs a key, also before there is one. Set it where neither ADMIN_KEY nor a volume for"
         " KEYS_MARKER keeps a new gateway closed.",
-    )
-    api_key: str = _setting(
-        "", "The key that `make train` sends if the gateway needs one; empty: ADMIN_KEY.", secret=True
     )
     keys_marker: Path | None = _setting(
         None,
@@ -257,7 +254,8 @@ class Settings:
         if TOKEN.fullmatch(settings.admin_key):
             raise SettingsError(
                 "ADMIN_KEY has the form of an issued key, whose holder could then do everything, even once it is"
-                " revoked; make another one with `openssl rand -hex 32`. For `make train`, set API_KEY instead"
+                " revoked; make another one with `openssl rand -hex 32`. For the command"
+                " `modelgate`, set MODELGATE_API_KEY instead"
             )
         _check_origins(settings.cors_origins)
         _check_networks(settings.trusted_proxies)

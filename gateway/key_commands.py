@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -16,7 +16,7 @@ from broker.durability import Durability
 from broker.faults import fault_of
 from broker.keys import IssuedKey, Keys
 from contract.keys import Key, Scope
-from contract.redis_url import without_passwords
+from contract.redis_url import own_redis, without_passwords
 from contract.repository import Repository
 from contract.settings import Settings, SettingsError
 from gateway.marker import Marker
@@ -29,7 +29,7 @@ TIMEOUT = 5.0
 """Seconds that Redis has for each step."""
 
 _FIRST = "this is the first key: from now on no request passes without one, but for /health/live and /health/ready"
-_NO_ADMIN = "it does not open everything; a key for yourself does: make key NAME=me SCOPES=admin"
+_NO_ADMIN = "it does not open everything; a key for yourself does: python -m gateway key add --name me --scopes admin"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -38,8 +38,14 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         settings = Settings.from_environ()
-        if not settings.redis_url:
-            raise SettingsError("REDIS_URL is not set; name the Redis that the gateway uses")
+        url = settings.redis_url or own_redis(settings.state_dir)
+        if not url:
+            raise SettingsError(
+                f"keys are in Redis, and no Modelgate runs with STATE_DIR={settings.state_dir}; start it with `make up`,"
+                " or set STATE_DIR or REDIS_URL as at its start (in containers: docker compose exec gateway python -m"
+                " gateway key)"
+            )
+        settings = replace(settings, redis_url=url)
         return int(options.run(_Installation.of(settings), options))
     except (SettingsError, ValueError) as error:
         return _fail([str(error)], USAGE_ERROR)

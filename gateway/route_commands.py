@@ -14,6 +14,7 @@ from broker.connection import connect
 from broker.faults import fault_of
 from broker.keys import Keys
 from contract.errors import ModelgateError
+from contract.redis_url import own_redis
 from contract.repository import Repository
 from contract.settings import Settings, SettingsError
 from contract.wording import counted
@@ -64,7 +65,7 @@ def _check(settings: Settings) -> int:
         return _fail("there is nothing to check; set ROUTES_FILE, or name a file")
     concerns = check(settings)
     routes = read_routes(settings.routes_file)
-    concerns += _without_key(routes, settings.redis_url)
+    concerns += _without_key(routes, settings.redis_url or own_redis(settings.state_dir))
     for route in routes:
         lent = f", with the key {route.key!r}" if route.key else ""
         print(f"{route.method:<4} {route.path}: {route.model}{lent}")
@@ -83,7 +84,7 @@ def _without_model(route: MappedRoute, repository: Repository) -> str | None:
     return None
 
 
-def _without_key(routes: Sequence[MappedRoute], redis_url: str) -> Iterator[str]:
+def _without_key(routes: Sequence[MappedRoute], redis_url: str | None) -> Iterator[str]:
     """Yield a sentence for each key that is lent and does not exist. Without a Redis there is none to look for."""
     names = sorted({route.key for route in routes if route.key})
     if not names or not redis_url:
@@ -95,7 +96,8 @@ def _without_key(routes: Sequence[MappedRoute], redis_url: str) -> Iterator[str]
         return
     for name in names:
         if name not in known:
-            yield f"there is no valid key {name!r} to lend; make it: make key NAME={name} SCOPES=predict"
+            command = f"python -m gateway key add --name {name} --scopes predict"
+            yield f"there is no valid key {name!r} to lend; make it: {command}"
 
 
 def _fail(message: str) -> int:

@@ -1,1 +1,1 @@
-"""`make up` runs all of Modelgate on one machine, under a process manager; `make train` and `make import` ask it."""
+"""`make up` runs all of Modelgate on one machine, under a process manager."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from contract.settings import Settings, SettingsError
 from launcher import redis_server
-from launcher.here import remember
+from launcher.address import remember
 from launcher.port import CannotStartError, check_port
 from runtime import logs
 

@@ -11,10 +11,7 @@ from pathlib import Path
 from redis import exceptions
 
 from broker.connection import connect
-from contract.redis_url import without_passwords
-
-_SOCKET = Path("redis", "redis.sock")
-"""The socket under STATE_DIR; a symbolic link to it if the path is too long for a socket."""
+from contract.redis_url import OWN_SOCKET, without_passwords
 
 
 class RedisUnavailableError(Exception):
@@ -65,7 +62,7 @@ def command(state_dir: Path, fsync: str, maxmemory: str) -> tuple[str, str]:
     """
     data = state_dir / "redis"
     data.mkdir(parents=True, exist_ok=True)
-    link = socket = state_dir.resolve() / _SOCKET
+    link = socket = state_dir.resolve() / OWN_SOCKET
     if len(str(socket)) > 100:  # the kernel takes 107 bytes
         socket = Path(tempfile.mkdtemp(prefix="modelgate-")) / "redis.sock"
         link.unlink(missing_ok=True)
@@ -84,13 +81,3 @@ def command(state_dir: Path, fsync: str, maxmemory: str) -> tuple[str, str]:
     }
     line = [executable(), *(part for name, value in options.items() for part in (f"--{name}", value))]
     return shlex.join(line), f"unix://{socket}"
-
-
-def running(state_dir: Path) -> str | None:
-    """Return the URL of the Redis that `make up` started with this `state_dir`, if it answers."""
-    try:
-        url = f"unix://{(state_dir / _SOCKET).resolve(strict=True)}"
-        check(url)
-    except (OSError, RedisUnavailableError):
-        return None
-    return url

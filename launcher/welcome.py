@@ -13,7 +13,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from contract.settings import Settings
-from launcher.here import url
+from launcher.address import url
 from runtime import logs
 
 log = logging.getLogger("launcher")
@@ -50,7 +50,7 @@ Modelgate is ready at {address}. Every request needs a key:
 
   curl -s {address}/v1/models -H 'Authorization: Bearer mg_…'
 
-`make key NAME=me SCOPES=read,predict` makes one.
+`.venv/bin/python -m gateway key add --name me --scopes read,predict` makes one.
 """
 
 

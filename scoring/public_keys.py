@@ -30,11 +30,11 @@ def read(path: Path, setting: str = "VERIFY_KEY") -> tuple[bytes, ...]:
             key = None
         if not isinstance(key, Ed25519PublicKey):
             raise SettingsError(
-                f"{setting}={path} holds a key that is not a public ed25519 key; `make keys` makes a pair"
+                f"{setting}={path} holds a key that is not a public ed25519 key; `python -m trainer keys` makes a pair"
             )
         keys.append(key.public_bytes_raw())
     if not keys:
-        raise SettingsError(f"{setting}={path} holds no public key in PEM; `make keys` makes a pair")
+        raise SettingsError(f"{setting}={path} holds no public key in PEM; `python -m trainer keys` makes a pair")
     return tuple(keys)
 
 

@@ -70,7 +70,8 @@ class Trust:
             raise manifest.error(
                 Code.NOT_TRUSTED,
                 "is not signed, but VERIFY_KEY requires it: if you know where it comes from, sign it with"
-                f" `make sign MODEL={manifest.name} VERSION={manifest.version}`, where the private key is",
+                f" `python -m trainer sign --model {manifest.name} --version {manifest.version}`, where the private key"
+                " is",
             ) from None
         except OSError as error:
             raise manifest.error(Code.NOT_TRUSTED, f"has no readable signature ({error.strerror})") from error

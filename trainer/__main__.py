@@ -122,7 +122,9 @@ def _sign(settings: Settings, unsigned: bool, model: str | None, version: int | 
     from trainer.publishing.resign import resign
 
     if (model is None) != (version is None):
-        raise SettingsError("a version to sign has a model and a number: make sign MODEL=loan VERSION=4")
+        raise SettingsError(
+            "a version to sign has --model and --version: python -m trainer sign --model loan --version 4"
+        )
     key, signing = _signing_key(settings), SigningPolicy.from_settings(settings)
     if not _swept(settings.models_dir):
         return FAILED
@@ -172,7 +174,7 @@ def _sign_file(settings: Settings, file: Path, name: str | None, sample: Path | 
 
 def _signing_key(settings: Settings) -> Ed25519PrivateKey:
     if settings.signing_key is None:
-        raise SettingsError("SIGNING_KEY is not set; `make keys` makes one")
+        raise SettingsError("SIGNING_KEY is not set; `python -m trainer keys` makes one")
     return read_private_key(settings.signing_key)
 
 

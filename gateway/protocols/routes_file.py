@@ -190,7 +190,8 @@ class _Table:
 
     def _key(self) -> str | None:
         if "key" in self.data and not KEY_NAME.fullmatch(self._text("key")):
-            self._refuse(f"has key = {shown(self.data['key'])}, which names no key; `make key-list` lists them")
+            shown_key = shown(self.data["key"])
+            self._refuse(f"has key = {shown_key}, which names no key; `python -m gateway key list` lists them")
         return self.data.get("key")
 
     def _object(self, name: str) -> Mapping[str, Any]:

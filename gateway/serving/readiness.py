@@ -163,7 +163,10 @@ class Readiness:
     def _why_locked(self, health: SystemHealth) -> list[Reason]:
         if health.keys or not self._needs_key():
             return []
-        detail = "requests need a key, and Redis has none, so each gets 401: make one (make key NAME=me SCOPES=admin)"
+        detail = (
+            "requests need a key, and Redis has none, so each gets 401: make one (python -m gateway key add --name me"
+            " --scopes admin)"
+        )
         return [Reason("no_key", detail)]
 
 

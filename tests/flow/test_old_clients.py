@@ -53,7 +53,7 @@ def test_the_how_to_guide(service: Modelgate, tmp_path: Path) -> None:
     check = [sys.executable, "-m", "gateway", "routes", "--check"]
     said = subprocess.run(check, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60)
     assert (said.returncode, said.stderr) == (0, "")
-    assert f"$ ROUTES_FILE=routes.toml make routes\n{said.stdout}" in page
+    assert f"$ ROUTES_FILE=routes.toml .venv/bin/python -m gateway routes --check\n{said.stdout}" in page
     (command,) = re.findall(r"^curl localhost:8080(/.*)$", page, re.MULTILINE)
     assert json.loads(curl(service.address + command))["class"] == 1
 

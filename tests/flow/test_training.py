@@ -1,4 +1,4 @@
-"""Training over HTTP with a real gateway, trainer and Redis, and with `make train`."""
+"""Training over HTTP with a real gateway, trainer and Redis, and with the command `modelgate train`."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             gateway.stop()
 
 
-def test_make_train_trains_over_http_and_what_it_trained_is_served(place: Place) -> None:
+def test_the_command_trains_over_http_and_what_it_trained_is_served(place: Place) -> None:
     client = os.pathsep.join([str(PROJECT), str(PROJECT / "client/src")])
     ended = subprocess.run(
-        [sys.executable, "-m", "launcher.here", "train", "blobs"],
+        [sys.executable, "-m", "modelgate.command", "train", "blobs"],
         cwd=PROJECT,
-        env={**place.environment, "PYTHONPATH": client},
+        env={**place.environment, "PYTHONPATH": client, "MODELGATE_URL": place.gateway.address},
         capture_output=True,
         text=True,
         timeout=180,

@@ -46,7 +46,8 @@ def test_the_script_makes_the_files_byte_for_byte(tmp_path: Path) -> None:
 
 def test_the_files_of_the_readme_are_those_of_the_tutorial() -> None:
     commands = {command for command, _ in steps(PAGE)}
-    trained = re.findall(r"^\$ (make train .*CSV=.*)$", (PROJECT / "README.md").read_text(), re.MULTILINE)
+    readme = (PROJECT / "README.md").read_text()
+    trained = re.findall(r"^\$ (\.venv/bin/modelgate train .*\.csv .*)$", readme, re.MULTILINE)
     assert trained
     assert set(trained) <= commands
 

@@ -1,4 +1,4 @@
-"""`python -m gateway key` and `make key`: API keys on the command line of an installation."""
+"""`python -m gateway key`: API keys on the command line of an installation."""
 
 from __future__ import annotations
 
@@ -123,14 +123,14 @@ def test_a_marker_that_cannot_be_written_refuses_the_key(redis: Redis, redis_url
     assert not Keys(redis).exist()
 
 
-def test_make_key_without_an_installation_says_what_to_do(tmp_path: Path) -> None:
-    refused = CommandLine("launcher.key", STATE_DIR=str(tmp_path / "none"))("list")
-    assert refused.returncode == 1 and "`make up`" in refused.stderr and "docker compose exec" in refused.stderr
+def test_without_an_installation_it_says_what_to_do(tmp_path: Path) -> None:
+    refused = CommandLine("gateway key", STATE_DIR=str(tmp_path / "none"))("list")
+    assert refused.returncode == 2 and "`make up`" in refused.stderr and "docker compose exec" in refused.stderr
 
 
-def test_make_key_finds_the_redis_of_make_up(redis: Redis, redis_url: str, tmp_path: Path) -> None:
+def test_it_finds_the_redis_of_make_up(redis: Redis, redis_url: str, tmp_path: Path) -> None:
     (tmp_path / "redis").mkdir()
     (tmp_path / "redis" / "redis.sock").symlink_to(redis_url.removeprefix("unix://"))
-    made = CommandLine("launcher.key", STATE_DIR=str(tmp_path))("add", "--name", "ci", "--scopes", "predict")
+    made = CommandLine("gateway key", STATE_DIR=str(tmp_path))("add", "--name", "ci", "--scopes", "predict")
     assert TOKEN.fullmatch(made.stdout.strip()), made
     assert (tmp_path / "closed").exists()

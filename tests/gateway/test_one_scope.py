@@ -31,7 +31,7 @@ COMMANDS: list[RepositoryCommand] = []
 def execute(command: RepositoryCommand) -> dict[str, Any]:
     COMMANDS.append(command)
     if command.alias == "blue":
-        raise version_error(Code.NOT_TRUSTED, command.model, 1, "is not signed; sign it with make sign")
+        raise version_error(Code.NOT_TRUSTED, command.model, 1, "is not signed; sign it with python -m trainer sign")
     return {"name": command.model, "version": 1, "versions": [1], "aliases": {"current": 1}, "warnings": []}
 
 
@@ -120,7 +120,7 @@ def test_a_key_with_publish_uploads_and_moves_aliases(holder: Callable[[Scope], 
         RepositoryAction.EDIT_SIGNATURE,
     ]
     refused = caller("PUT", "/v1/models/sum/aliases/blue", json={"version": 1})
-    assert refused.status_code == 409 and refused.json["detail"].endswith("sign it with make sign")
+    assert refused.status_code == 409 and refused.json["detail"].endswith("sign it with python -m trainer sign")
     closed = [("POST", "/v1/models/sum/train"), ("GET", "/v1/models/sum"), ("POST", "/v1/models/sum/predict")]
     assert statuses(caller, *closed) == [403, 403, 403]
 

@@ -41,7 +41,8 @@ def test_what_is_missing_is_a_warning(file: Path, capsys: pytest.CaptureFixture[
         "modelgate: POST /mass answers 503: there is no model 'sun' (did you mean 'sum'?); there are: sum",
         "modelgate: GET /sum/a/<a>/b/<B> answers 503: the model of this address has no input 'B', which the path names;"
         " change the route in ROUTES_FILE, or name another model there",
-        "modelgate: there is no valid key 'old' to lend; make it: make key NAME=old SCOPES=predict",
+        "modelgate: there is no valid key 'old' to lend; make it: python -m gateway key add --name old --scopes"
+        " predict",
     ]
     assert said.out.endswith("2 routes of " + str(file) + ", 3 warnings\n")
 

@@ -124,7 +124,7 @@ WRONG = [
     Wrong(
         route(error='{ x = "detail" }'), "has an error whose 'x' is 'detail', not one of 'status', 'code', 'message'"
     ),
-    Wrong(route(key='"My key"'), "has key = 'My key', which names no key; `make key-list` lists them"),
+    Wrong(route(key='"My key"'), "has key = 'My key', which names no key; `python -m gateway key list` lists them"),
 ]
 
 

@@ -20,7 +20,7 @@ from supervisor.datatypes import dict_of_key_value_pairs
 from contract.settings import Settings
 from launcher import welcome
 from launcher.__main__ import check_routes, lock_state, main, prepare
-from launcher.here import environment, remember, url
+from launcher.address import remember, url
 from launcher.port import CannotStartError, check_port
 from tests.support import PROJECT, answers, until
 
@@ -62,18 +62,6 @@ def test_a_gateway_at_every_address_is_asked_at_loopback(host: str, address: str
     assert url(Settings(host=host)) == address
 
 
-def test_the_command_of_make_has_the_key_of_the_settings_else_that_of_the_caller(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delenv("MODELGATE_URL", raising=False)
-    monkeypatch.setenv("MODELGATE_API_KEY", "mg_caller")
-    assert environment(Settings())["MODELGATE_API_KEY"] == "mg_caller"
-    assert environment(Settings(api_key="mg_setting"))["MODELGATE_API_KEY"] == "mg_setting"
-    monkeypatch.setenv("MODELGATE_URL", "https://elsewhere.example.org")
-    made = environment(Settings())
-    assert (made["MODELGATE_URL"], made["MODELGATE_API_KEY"]) == ("http://127.0.0.1:8080", "")
-
-
 def test_commands_in_the_folder_ask_the_modelgate_that_was_started_there(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -85,9 +73,7 @@ def test_commands_in_the_folder_ask_the_modelgate_that_was_started_there(
     state = tmp_path / ".modelgate"
     state.mkdir()
     remember(Settings(port=18101))
-    assert environment(Settings())["MODELGATE_URL"] == Client().url == "http://127.0.0.1:18101"
-    monkeypatch.setenv("PORT", "18102")
-    assert environment(Settings(port=18102))["MODELGATE_URL"] == "http://127.0.0.1:18102"
+    assert Client().url == "http://127.0.0.1:18101"
 
 
 def test_a_routes_file_with_which_the_gateway_could_not_start_is_refused(
@@ -140,8 +126,7 @@ def test_no_process_but_the_gateway_and_the_welcome_gets_the_admin_key() -> None
         for name in programs.sections()
         if name.startswith("program:")
     }
-    secrets = {name: {key for key in ("ADMIN_KEY", "API_KEY") if given[name].get(key) != ""} for name in given}
-    assert {name for name in given if secrets[name]} == {"gateway", "welcome"}
+    assert {name for name in given if given[name].get("ADMIN_KEY") != ""} == {"gateway", "welcome"}
 
 
 def test_only_gateway_and_events_get_the_secret_of_webhooks() -> None:

@@ -76,7 +76,7 @@ def test_an_unsigned_version_is_refused_with_advice(models: Path, folder: Path) 
     code, said = refused(models, SIGNED)
     assert code == Code.NOT_TRUSTED
     assert said.startswith("version 1 of the model 'm' is not signed")
-    assert "`make sign MODEL=m VERSION=1`" in said
+    assert "`python -m trainer sign --model m --version 1`" in said
 
 
 def _one_bit(path: Path) -> None:

@@ -172,7 +172,7 @@ def test_a_class_of_a_library_is_not_looked_for_in_the_code(tmp_path: Path) -> N
     (tmp_path / "loan.pkl").write_bytes(b"c__main__\nMyStep\n.")
     said = refusal(tmp_path / "loan.pkl")
     assert said.startswith("uses 'MyStep', which was defined in the script or notebook that saved it (__main__)")
-    assert "put its code beside the file" in said and "make import CODE=loan.py" in said
+    assert "put its code beside the file" in said and "modelgate publish loan.pkl --code loan.py" in said
 
 
 def test_code_that_no_pickle_needs_does_not_run(tmp_path: Path) -> None:

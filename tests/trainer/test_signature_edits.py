@@ -298,7 +298,7 @@ def test_an_altered_or_unsigned_version_is_not_signed_again(settings: Settings, 
     imported(settings, LogisticRegression().fit(X, y))
     private, public = make_keys(tmp_path / "keys")
     signing = dataclasses.replace(settings, signing_key=private, verify_key=public)
-    with pytest.raises(ModelgateError, match="make sign MODEL=m VERSION=1") as refused:
+    with pytest.raises(ModelgateError, match="python -m trainer sign --model m --version 1") as refused:
         publish_edited(signing, "m", 1, WORDS)
     assert refused.value.failure.code == Code.NOT_TRUSTED
     folder = Repository(root).version_dir("m", 1)

@@ -39,7 +39,7 @@ def settings(root: Path, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def given(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A model, a sample, and a signature of both, as `make sign FILE=loan.pkl SAMPLE=loan.csv` writes it."""
+    """A model, a sample, and a signature of both, as `python -m trainer sign-file` writes it."""
     folder = tmp_path / "given"
     folder.mkdir()
     (folder / "loan.pkl").write_bytes(MODEL)
@@ -71,7 +71,7 @@ def test_the_inbox_rejects_an_unsigned_file_without_unpickling_it(settings: Sett
         inbox.import_files()
     reason = (folder / "rejected/loan.pkl.reason.txt").read_text()
     assert reason.startswith("loan.pkl is not signed, but VERIFY_KEY requires it")
-    assert "`make sign FILE=… NAME=loan`" in reason
+    assert "`python -m trainer sign-file --name loan …`" in reason
     assert not (tmp_path / "trace").exists()
     assert Repository(settings.models_dir).versions("loan") == []
 
@@ -177,7 +177,8 @@ def test_the_command_takes_the_signature_that_lies_beside_the_file(
     capsys.readouterr()
     assert main(arguments) == 1
     said = capsys.readouterr().out
-    assert said.startswith("trainer: loan.pkl is not signed") and "`make sign FILE=… SAMPLE=… NAME=loan`" in said
+    assert said.startswith("trainer: loan.pkl is not signed")
+    assert "`python -m trainer sign-file --sample … --name loan …`" in said
 
 
 def test_a_file_that_cannot_be_signed_is_reported_with_the_cause(
@@ -188,4 +189,4 @@ def test_a_file_that_cannot_be_signed_is_reported_with_the_cause(
     assert capsys.readouterr().out == f"trainer: not signed: {given}/nothing.pkl: No such file or directory\n"
     monkeypatch.delenv("SIGNING_KEY")
     assert main(["sign-file", str(given / "loan.pkl")]) == 2
-    assert capsys.readouterr().out == "trainer: SIGNING_KEY is not set; `make keys` makes one\n"
+    assert capsys.readouterr().out == "trainer: SIGNING_KEY is not set; `python -m trainer keys` makes one\n"

@@ -123,7 +123,7 @@ def test_a_version_that_is_signed_elsewhere_gets_no_alias_before_its_signature(
     assert main(["train", "blobs"]) == 0
     said = capsys.readouterr().out
     assert "version 1 published" in said and "but not current: version 1 of the model 'blobs' is not signed" in said
-    assert "`make sign MODEL=blobs VERSION=1`" in said
+    assert "`python -m trainer sign --model blobs --version 1`" in said
     assert Repository(root).aliases("blobs") == {}
     assert missing_models(root, ["blobs"], SigningPolicy.from_settings(settings)) == {}, (
         "it is not trained again and again"
@@ -249,7 +249,7 @@ def test_a_key_is_replaced_while_versions_of_the_old_one_are_served(
 def test_signing_needs_a_key(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("MODELS_DIR", str(root))
     assert main(["sign"]) == 2
-    assert capsys.readouterr().out == "trainer: SIGNING_KEY is not set; `make keys` makes one\n"
+    assert capsys.readouterr().out == "trainer: SIGNING_KEY is not set; `python -m trainer keys` makes one\n"
 
 
 DENY = SigningPolicy(Trust(pickles=False))

@@ -19,8 +19,8 @@ _LOST = re.compile(
 )
 UNFITTED = "holds a model that is not fitted; save it after fit()"
 _BESIDE = (
-    "put its code beside the file, under the same name and with the suffix .py (inbox: loan.py beside loan.pkl; make"
-    " import CODE=loan.py; upload: the part code)"
+    "put its code beside the file, under the same name and with the suffix .py (inbox: loan.py beside loan.pkl;"
+    " modelgate publish loan.pkl --code loan.py; upload: the part code)"
 )
 _LIBRARIES = ("sklearn", "numpy", "scipy", "pandas", "joblib")
 

@@ -1,4 +1,4 @@
-"""Detached signatures of imports: `loan.pkl.sig`, made by `make sign FILE=loan.pkl`.
+"""Detached signatures of imports: `loan.pkl.sig`, made by `python -m trainer sign-file loan.pkl`.
 
 A signature is a raw ed25519 signature over a JSON text about the import. Signer and trainer each build the text from
 their own copies of the files. So a signature fits one file with one sample and one code under one name:
@@ -46,8 +46,8 @@ def check(settings: Settings, model: str, parts: Mapping[str, str], signature: b
     allowed = keys(settings)
     if not allowed:
         return
-    others = "".join(f" {part.upper()}=…" for part in (SAMPLE_PART, CODE_PART) if part in parts)
-    command = f"make sign FILE=…{others} NAME={model}"
+    others = "".join(f" --{part} …" for part in (SAMPLE_PART, CODE_PART) if part in parts)
+    command = f"python -m trainer sign-file{others} --name {model} …"
     if signature is None:
         raise NotSigned(
             f"is not signed, but VERIFY_KEY requires it; sign it with `{command}`, and put the {SUFFIX} file beside it,"

@@ -267,8 +267,8 @@ def _null(value: Any) -> str:
 
 
 def signature_of(name: str, parts: Mapping[str, tuple[str, bytes | Path]], key: Path) -> bytes:
-    """Return the ed25519 signature of these files under this name, as `make sign` makes it. Raises `ModelgateError` for
-    a key that cannot be used."""
+    """Return the ed25519 signature of these files under this name, as `python -m trainer sign-file` makes it. Raises
+    `ModelgateError` for a key that cannot be used."""
     try:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -279,7 +279,7 @@ def signature_of(name: str, parts: Mapping[str, tuple[str, bytes | Path]], key: 
     except (OSError, ValueError, TypeError) as error:
         raise ModelgateError(f"the signing key {key} cannot be read: {error}") from error
     if not isinstance(private, Ed25519PrivateKey):
-        raise ModelgateError(f"the signing key {key} is not a private ed25519 key; `make keys` makes one")
+        raise ModelgateError(f"the signing key {key} is not a private ed25519 key; `python -m trainer keys` makes one")
     digests = {part: hashlib.sha256(_content(content)).hexdigest() for part, (_, content) in parts.items()}
     statement = {"import": {"model": name, "parts": digests}}
     return private.sign(json.dumps(statement, sort_keys=True, separators=(",", ":")).encode())

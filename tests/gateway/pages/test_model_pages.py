@@ -86,7 +86,7 @@ def test_without_models_the_list_says_what_to_do(settings: Settings, tmp_path: P
     client = create_app(Settings(redis_url=settings.redis_url, models_dir=tmp_path / "none")).test_client()
     page = words(Browser(client).get("/ui").text)
     assert (
-        "There are no models yet" in page and "make import FILE=model.pkl" in page and "Train the first model" in page
+        "There are no models yet" in page and "modelgate publish model.pkl" in page and "Train the first model" in page
     )
 
 

@@ -1,4 +1,5 @@
-"""`make kernel-faults`: plants faults in the source of each kernel, one at a time, and shows that its tests find them.
+"""Plants faults in the source of each kernel, one at a time, and shows that its tests find them: `python -m
+tests.scoring.kernels.faults [linear scaling …]`.
 
 A fault turns a comparison or a condition, changes an operator or a number, drops an operation or an argument, or lets
 two operations change places. Prints a table by module, and the faults that nothing finds and that are not known to

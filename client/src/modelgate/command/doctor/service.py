@@ -20,7 +20,8 @@ _TIMEOUT, _PATIENCE, _ONCE = 10, 5, 1
 _TRAINERS = re.compile(r"^modelgate_trainers\{.*\} ([0-9]{1,9}(?:\.[0-9]{1,9})?)$", re.MULTILINE | re.ASCII)
 _KEY = "store it: `modelgate profile add NAME --url …`, or set MODELGATE_API_KEY"
 _ADVICE: Mapping[str, str] = {
-    "missing_key": f"get a key from an admin (`modelgate keys create …`, or `make key` beside the server); {_KEY}",
+    "missing_key": "get a key from an admin (`modelgate keys create …`, or `python -m gateway key add …` beside the"
+    f" server); {_KEY}",
     "invalid_key": f"it was revoked, or belongs to another Modelgate; get a new one; {_KEY}",
     "expired_key": "an admin gives it a new secret: `modelgate keys rotate NAME --expires 90d`; then " + _KEY,
     "too_many_attempts": "too many wrong keys came from this address; wait a minute, and repair whatever sends them",
@@ -37,7 +38,7 @@ _REPAIRS: Mapping[str, str] = {
     "redis_denied": "correct the user or the password in REDIS_URL, or REDIS_PASSWORD_FILE",
     "too_few_replicas": "start the missing replicas, or lower REDIS_REPLICAS",
     "no_model": "publish or train one: `modelgate publish FILE`, `modelgate train NAME rows.csv --target COLUMN`",
-    "no_key": "make one beside the server: make key NAME=me SCOPES=admin",
+    "no_key": "make one beside the server: python -m gateway key add --name me --scopes admin",
     "no_worker": "start one: `make up` does, or `docker compose up -d worker`; if it ends again, read its log",
     "worker_silent": "read the log of the worker; it goes on once the machine is less busy, or is replaced",
     "process_stuck": "wait half a minute: it is replaced; restart the gateway if it is its first process",
