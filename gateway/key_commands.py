@@ -41,9 +41,9 @@ def main(arguments: Sequence[str]) -> int:
         url = settings.redis_url or own_redis(settings.state_dir)
         if not url:
             raise SettingsError(
-                f"keys are in Redis, and no Modelgate runs with STATE_DIR={settings.state_dir}; start it with `make up`,"
-                " or set STATE_DIR or REDIS_URL as at its start (in containers: docker compose exec gateway python -m"
-                " gateway key)"
+                f"keys are in Redis, and no Modelgate runs with STATE_DIR={settings.state_dir}; start it with `make"
+                " up`, or set STATE_DIR or REDIS_URL as at its start (in containers: docker compose exec gateway python"
+                " -m gateway key)"
             )
         settings = replace(settings, redis_url=url)
         return int(options.run(_Installation.of(settings), options))

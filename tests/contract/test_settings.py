@@ -157,7 +157,7 @@ def test_docker_compose_passes_on_every_setting_that_is_not_its_own() -> None:
 
 def test_every_secret_may_be_in_a_file(tmp_path: Path) -> None:
     secrets = [entry.name for entry in dataclasses.fields(Settings) if entry.metadata["secret"]]
-    assert {"admin_key", "api_key", "webhook_secret"} <= set(secrets)
+    assert {"admin_key", "webhook_secret"} <= set(secrets)
     (file := tmp_path / "secret").write_text("s" * 64 + "\n")
     for name in secrets:
         variable = f"{name.upper()}_FILE"

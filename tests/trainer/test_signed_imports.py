@@ -119,7 +119,7 @@ def test_code_beside_a_file_is_signed_with_it_and_does_not_run_otherwise(
     def imported() -> None:
         import_file(settings, "loan", file, signature=given / "loan.pkl.sig", code=code)
 
-    with pytest.raises(ModelgateError, match=r"has a signature that does not fit.*CODE=…"):
+    with pytest.raises(ModelgateError, match=r"has a signature that does not fit.*--code …"):
         imported()
     assert main(["sign-file", str(file), "--code", str(code)]) == 0
     signed = code.read_bytes()

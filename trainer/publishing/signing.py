@@ -83,8 +83,8 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
         key = None
     if not isinstance(key, Ed25519PrivateKey):
         raise SettingsError(
-            f"SIGNING_KEY={path} does not hold a private ed25519 key in PEM, without a password; `python -m trainer keys`"
-            " makes one"
+            f"SIGNING_KEY={path} does not hold a private ed25519 key in PEM, without a password; `python -m trainer"
+            " keys` makes one"
         )
     return key
 
