@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from redis.exceptions import (
     AuthenticationError,
@@ -15,6 +14,8 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
 )
+
+from contract.errors import Failure
 
 
 class DiskError(ResponseError):
@@ -29,32 +30,21 @@ class TooFewReplicas(ResponseError):
     """Fewer replicas than REDIS_REPLICAS have a job, or Redis has too few replicas to take one (`NOREPLICAS`)."""
 
 
-@dataclass(frozen=True)
-class RedisFault:
-    """Why Redis does not take a job. A `code` never changes its meaning; `retry_after` is in seconds."""
-
-    code: str
-    detail: str
-    retry_after: int = 1
-
-
-UNAVAILABLE = RedisFault("redis_unavailable", "Redis does not answer; try again")
-REFUSED = RedisFault("redis_unavailable", "Redis refuses the command; the log of the gateway says why; try again")
-LOADING = RedisFault("redis_loading", "Redis has just started and is still reading its data; try again")
-FULL = RedisFault(
-    "redis_full", "Redis is full and takes no new jobs; results expire by themselves, try again later", 10
-)
-READ_ONLY = RedisFault(
+UNAVAILABLE = Failure("redis_unavailable", "Redis does not answer; try again")
+REFUSED = Failure("redis_unavailable", "Redis refuses the command; the log of the gateway says why; try again")
+LOADING = Failure("redis_loading", "Redis has just started and is still reading its data; try again")
+FULL = Failure("redis_full", "Redis is full and takes no new jobs; results expire by themselves, try again later")
+READ_ONLY = Failure(
     "redis_read_only", "Redis is a read-only replica and takes no jobs; try again once the gateway finds the primary"
 )
-DENIED = RedisFault(
-    "redis_denied", "Redis refuses this user or password; check REDIS_URL and REDIS_PASSWORD_FILE of the gateway", 10
+DENIED = Failure(
+    "redis_denied", "Redis refuses this user or password; check REDIS_URL and REDIS_PASSWORD_FILE of the gateway"
 )
-TOO_FEW_REPLICAS = RedisFault(
+TOO_FEW_REPLICAS = Failure(
     "too_few_replicas", "too few replicas of Redis confirmed the job in time; it may still run; try again"
 )
 
-DISK_SLOW = RedisFault(
+DISK_SLOW = Failure(
     "redis_disk_slow", "the disk of Redis is too slow: it has not written the job in time; it may still run; try again"
 )
 
@@ -77,7 +67,7 @@ def specific(error: ResponseError) -> ResponseError:
     return _KINDS[found[1]](str(error))
 
 
-def fault_of(error: RedisError) -> RedisFault:
+def fault_of(error: RedisError) -> Failure:
     """Return what an error of Redis means for a caller."""
     error = specific(error) if isinstance(error, ResponseError) else error
     match error:
@@ -100,8 +90,8 @@ def fault_of(error: RedisError) -> RedisFault:
     return UNAVAILABLE
 
 
-def _disk_full(message: str) -> RedisFault:
+def _disk_full(message: str) -> Failure:
     reason = _DISK_REASON.search(message)
     why = f" ({reason[1]})" if reason else ""
     detail = f"Redis cannot write to its disk{why} and takes no jobs until it can; free space there, then try again"
-    return RedisFault("redis_disk_full", detail, 10)
+    return Failure("redis_disk_full", detail)

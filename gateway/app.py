@@ -39,7 +39,7 @@ from gateway.pages.training import TrainingPages
 from gateway.pages.trying import TryPages
 from gateway.pages.versions import VersionPages
 from gateway.parts import TO_ANSWER, TO_IMPORT, Parts
-from gateway.problems import response_to
+from gateway.problem_answers import response_to
 from gateway.protocols import routes_file
 from gateway.protocols.mapped import MappedRoute
 from gateway.routes import (

@@ -9,8 +9,8 @@ from redis.exceptions import RedisError
 
 from broker.gateway.watching import Sight
 from contract.jobs import Job
+from gateway.problems import Problem
 from gateway.protocols import event_stream
-from gateway.refusals import Refusal
 from gateway.serving.job_events import Watcher
 from runtime.exact_json import loads
 
@@ -61,5 +61,5 @@ def _end(read_job: Callable[[], Job]) -> Mapping[str, object]:
     """Return the job; or why there is none, if it was deleted."""
     try:
         return read_job().to_json()
-    except Refusal as refusal:
-        return {"code": str(refusal.reason), "detail": refusal.detail}
+    except Problem as refusal:
+        return {"code": str(refusal.code), "detail": refusal.detail}

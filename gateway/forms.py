@@ -18,8 +18,8 @@ from werkzeug.wsgi import LimitedStream, get_content_length
 
 from contract.instances import MAX_NAMES
 from gateway.media_types import MULTIPART, URLENCODED, check_form, file_in_form
-from gateway.problems import Problem
-from gateway.refusals import MalformedBody
+from gateway.problem_codes import ProblemCode
+from gateway.problems import MalformedBody, Problem
 from gateway.serving.spool import IncomingUpload, Spool
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def length_of(environ: WSGIEnvironment) -> int:
     """Return the bytes of a form's body. Raises `Problem` (411) if the client does not say."""
     length = get_content_length(environ)
     if length is None:
-        raise Problem(411, "length_required", "a form needs a Content-Length")
+        raise Problem(ProblemCode.LENGTH_REQUIRED, "a form needs a Content-Length")
     return length
 
 
@@ -147,7 +147,7 @@ def fields_in(environ: WSGIEnvironment, body: bytes) -> MultiDict[str, str]:
     except RequestEntityTooLarge as error:
         most = f"{MAX_NAMES} fields" if kind == URLENCODED else f"{_MAX_PARTS} parts, or parts with long heads"
         detail = f"the form has more than {most}; send only the fields of the model"
-        raise Problem(413, "form_too_large", detail) from error
+        raise Problem(ProblemCode.FORM_TOO_LARGE, detail) from error
     except ValueError as error:
         raise MalformedBody(f"the body is not {kind}: {error}") from error
     if kind == MULTIPART and not all([*fields, *files]):
@@ -161,7 +161,7 @@ def fields_in(environ: WSGIEnvironment, body: bytes) -> MultiDict[str, str]:
 def receive(environ: WSGIEnvironment, spool: Spool, max_fields: int) -> Upload:
     """Receive the form of a multipart request. The caller hands its files to the trainer, or discards them.
 
-    `max_fields`: bytes that its fields may take together, which are held in memory. Raises `Refusal` without space,
+    `max_fields`: bytes that its fields may take together, which are held in memory. Raises `Problem` without space,
     also during the upload, and `Problem`: 411 without a length, 413 if it is too large, 422 if it repeats a field.
     """
     with spool.receiving(length_of(environ)) as upload:
@@ -177,11 +177,11 @@ def receive(environ: WSGIEnvironment, spool: Spool, max_fields: int) -> Upload:
         except RequestEntityTooLarge as error:
             limits = f"{_MAX_PARTS_OF_UPLOAD} parts, or fields of more than {max_fields // 1024} KB together"
             detail = f"the form has more than {limits}"
-            raise Problem(413, "form_too_large", detail) from error
+            raise Problem(ProblemCode.FORM_TOO_LARGE, detail) from error
         except ValueError as error:
             raise MalformedBody(f"the body is not multipart/form-data: {error}") from error
         if len(fields.keys() | files.keys()) < len(list(fields.items(multi=True))) + len(upload.files):
-            raise Problem(422, "repeated_field", "the form has a field more than once; send each once")
+            raise Problem(ProblemCode.REPEATED_FIELD, "the form has a field more than once; send each once")
         if not all([*fields, *files]):
             raise MalformedBody("a part of the form has no name; give each its name")
         # Werkzeug opens the files in the order in which it returns them.

@@ -25,7 +25,7 @@ def note_idempotency(exchange: Exchange, handling: str | None = None) -> str:
     """Return key and fingerprint of a request whose body fits into memory, '' without a key; note them in `exchange`.
     The body is read here, and can be read again.
 
-    `handling`: that of `Prefer`. Raises `Refusal` for an invalid key.
+    `handling`: that of `Prefer`. Raises `Problem` for an invalid key.
     """
     environ = exchange.environ
     if "HTTP_IDEMPOTENCY_KEY" not in environ:

@@ -20,8 +20,8 @@ from contract.redis_url import own_redis, without_passwords
 from contract.repository import Repository
 from contract.settings import Settings, SettingsError
 from gateway.marker import Marker
+from gateway.problems import Problem
 from gateway.protocols.key_requests import key_request, rotation_request
-from gateway.refusals import Refusal
 from gateway.serving.keys import KeyAdmin
 
 FAILED, USAGE_ERROR = 1, 2
@@ -49,12 +49,12 @@ def main(arguments: Sequence[str]) -> int:
         return int(options.run(_Installation.of(settings), options))
     except (SettingsError, ValueError) as error:
         return _fail([str(error)], USAGE_ERROR)
-    except Refusal as refusal:
+    except Problem as refusal:
         errors: Any = refusal.members.get("errors")
         return _fail([error["message"] for error in errors] if errors else [refusal.detail], USAGE_ERROR)
     except RedisError as error:
         shown = without_passwords(settings.redis_url)
-        return _fail([f"{fault_of(error).detail} (the Redis at {shown}: {error})"], FAILED)
+        return _fail([f"{fault_of(error).message} (the Redis at {shown}: {error})"], FAILED)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug.http import parse_options_header
 
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.protocols.csv_rows import AS_CSV
 
@@ -34,7 +35,7 @@ def check_coding(environ: WSGIEnvironment) -> None:
     """Raise `Problem` (415) for a compressed body."""
     if coding := environ.get("HTTP_CONTENT_ENCODING"):
         detail = f"the Content-Encoding {coding[:40]!r} is not supported; send the body as it is"
-        raise Problem(415, "unsupported_content_encoding", detail)
+        raise Problem(ProblemCode.UNSUPPORTED_CONTENT_ENCODING, detail)
 
 
 def is_json(kind: str) -> bool:
@@ -62,4 +63,4 @@ def file_in_form(name: str) -> Problem:
 
 
 def _unsupported(detail: str, accepted: str = "application/json, text/csv") -> Problem:
-    return Problem(415, "unsupported_media_type", detail, headers={"Accept-Post": accepted})
+    return Problem(ProblemCode.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept-Post": accepted})

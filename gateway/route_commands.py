@@ -19,8 +19,8 @@ from contract.repository import Repository
 from contract.settings import Settings, SettingsError
 from contract.wording import counted
 from gateway.app import create_app, read_routes
+from gateway.problems import Problem
 from gateway.protocols.mapped import MappedRoute
-from gateway.refusals import Refusal
 from gateway.rules import listed
 from gateway.serving.models import resolve
 
@@ -79,7 +79,7 @@ def _without_model(route: MappedRoute, repository: Repository) -> str | None:
     """Return why the model of a route cannot answer it, or None if it can."""
     try:
         route.check_fit(repository.manifest(*resolve(repository, route.model)).signature)
-    except (Refusal, ModelgateError) as error:
+    except (Problem, ModelgateError) as error:
         return str(error)
     return None
 
@@ -92,7 +92,7 @@ def _without_key(routes: Sequence[MappedRoute], redis_url: str | None) -> Iterat
     try:
         known = {issued.key.name for issued in Keys(connect(redis_url, TIMEOUT)).all() if not issued.current.expired}
     except RedisError as error:
-        yield f"the keys cannot be looked up: {fault_of(error).detail}"
+        yield f"the keys cannot be looked up: {fault_of(error).message}"
         return
     for name in names:
         if name not in known:

@@ -18,7 +18,8 @@ from gateway.exchange import caller, current
 from gateway.idempotency import note_idempotency
 from gateway.media_types import check_coding
 from gateway.operations import KEPT, REPEATED
-from gateway.refusals import Reason, Refusal
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 from gateway.serving.predicting import PredictionOptions, Predictor
 
 if TYPE_CHECKING:
@@ -56,18 +57,18 @@ class SynchronousPredictions:
         return model
 
     def only_model(self) -> ModelManifest:
-        """Return the version of the only model that the caller may use. Raises `Refusal` if there are none or
+        """Return the version of the only model that the caller may use. Raises `Problem` if there are none or
         several."""
         names = self.predictor.repository.names()
         if len(names) == 1:
             return self.model(names[0])
         if not names:
-            raise Refusal(Reason.UNKNOWN_MODEL, "there are no models yet", models=[])
+            raise Problem(ProblemCode.UNKNOWN_MODEL, "there are no models yet", models=[])
         detail = "this address is for the only model, and there are several: send to /v1/models/NAME/invocations"
-        raise Refusal(Reason.SEVERAL_MODELS, detail)
+        raise Problem(ProblemCode.SEVERAL_MODELS, detail)
 
     def check_rows(self, count: int) -> None:
-        """Raise `Refusal` for more rows than may wait, before they are made."""
+        """Raise `Problem` for more rows than may wait, before they are made."""
         self.predictor.check_size(count, caller())
 
     def predict(
@@ -95,7 +96,7 @@ class SynchronousPredictions:
 
 def body_of(environ: WSGIEnvironment, option: str | None = None) -> bytes:
     """Return the whole body. `option`: a header of the protocol that changes the job. Raises `Problem` (413, 415), and
-    `Refusal` for an invalid `Idempotency-Key`."""
+    `Problem` for an invalid `Idempotency-Key`."""
     check_coding(environ)
     note_idempotency(current(), option)
     body: bytes = environ["wsgi.input"].read()

@@ -13,17 +13,17 @@ from broker.job_kinds import FILE_PREDICTION, TRAINING
 from contract.errors import Code, Failure, FieldError
 from contract.jobs import Job
 from contract.wording import shown
-from gateway.refusals import Reason
+from gateway.problem_codes import ProblemCode
 
 TERSE_SENTENCES: Mapping[str, str] = {
-    Reason.CANNOT_LOAD: "the version cannot be used: a worker cannot load it",
-    Reason.INVALID_SIGNATURE: "the signature of the version cannot be changed in this way",
-    Reason.NO_CURRENT_VERSION: "the model has no current version; ask for one by its number or an alias",
-    Reason.NOT_SUPPORTED: "the model cannot answer with these outputs",
-    Reason.TIMED_OUT_TWICE: "these rows took longer than they may, twice, and are refused for some minutes",
-    Reason.UNFIT_MODEL: "the model cannot give the answer of this address",
-    Reason.UNKNOWN_METHOD: "the model does not have this method",
-    Reason.UNKNOWN_MODEL: "there is no such model, or it has no such version or alias",
+    ProblemCode.CANNOT_LOAD: "the version cannot be used: a worker cannot load it",
+    ProblemCode.INVALID_SIGNATURE: "the signature of the version cannot be changed in this way",
+    ProblemCode.NO_CURRENT_VERSION: "the model has no current version; ask for one by its number or an alias",
+    ProblemCode.NOT_SUPPORTED: "the model cannot answer with these outputs",
+    ProblemCode.TIMED_OUT_TWICE: "these rows took longer than they may, twice, and are refused for some minutes",
+    ProblemCode.UNFIT_MODEL: "the model cannot give the answer of this address",
+    ProblemCode.UNKNOWN_METHOD: "the model does not have this method",
+    ProblemCode.UNKNOWN_MODEL: "there is no such model, or it has no such version or alias",
     "no_report": "the version has no report",
     Code.ARTIFACT_CORRUPT: "the version cannot be used: its file was altered",
     Code.ARTIFACT_MISSING: "the version cannot be used: its file is missing",

@@ -12,7 +12,7 @@ from redis.exceptions import BusyLoadingError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from broker.durability import Durability
-from broker.faults import FULL, RedisFault, SlowDiskError, fault_of
+from broker.faults import FULL, SlowDiskError, fault_of
 from broker.job_kinds import PREDICTION
 from broker.keys import KEYS
 from broker.lease_groups import worker_of
@@ -21,6 +21,7 @@ from broker.presence import STUCK, stuck_at
 from broker.scripts import Call, Scripts
 from broker.timeouts import TIMEOUTS, timed_out
 from broker.webhooks import DUE, ENDED, MOST_WAITING, WAITING, seconds_late
+from contract.errors import Failure
 
 ROOM_AGAIN = 0.95
 """The share of its memory below which a Redis that was full counts as having room. At the limit it accepts one job and
@@ -38,7 +39,7 @@ class SystemHealth:
     sent. `webhooks_full`: owners of which so many webhooks wait that further ones are given up. `timed_out`: models
     whose rows have timed out lately. `lost`: whether the connection broke."""
 
-    fault: RedisFault | None
+    fault: Failure | None
     repairs: bool = False
     workers: int = 0
     silent: Collection[str] = ()

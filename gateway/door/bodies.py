@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from werkzeug.sansio.utils import get_content_length
 
-from gateway.problems import Problem
-from gateway.refusals import MalformedBody
+from gateway.problem_codes import ProblemCode
+from gateway.problems import MalformedBody, Problem
 from gateway.rules import BodyLimit
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Body:
         return piece
 
     def _too_large(self) -> Problem:
-        return Problem(413, "body_too_large", f"the body is larger than {self._limit.words}")
+        return Problem(ProblemCode.BODY_TOO_LARGE, f"the body is larger than {self._limit.words}")
 
 
 def _unreadable(error: Exception) -> MalformedBody:
@@ -82,4 +82,4 @@ def _check_coding(coding: str) -> None:
     name = coding.strip(" \t").lower()
     if name != "chunked":
         detail = f"the Transfer-Encoding {name[:40]!r} is not supported; send the body as it is, in chunks if need be"
-        raise Problem(501, "unsupported_transfer_encoding", detail)
+        raise Problem(ProblemCode.UNSUPPORTED_TRANSFER_ENCODING, detail)

@@ -25,8 +25,9 @@ from gateway.door.proxies import TrustedProxies
 from gateway.door.queries import check_query
 from gateway.exchange import Exchange
 from gateway.operations import Operation
-from gateway.problems import Problem, response_to
-from gateway.refusals import Refusal, missing_scope
+from gateway.problem_answers import response_to
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem, missing_scope
 from gateway.rules import Level, Route
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Door:
         fast_path: FastPath,
         guard: Guard,
         keys: KeyCheck,
-        refuse_model: Callable[[str], Refusal],
+        refuse_model: Callable[[str], Problem],
         observers: Sequence[Observer] = (),
         on_begin: Observer | None = None,
         audit: Observer | None = None,
@@ -125,7 +126,7 @@ class Door:
                 self._guard.check(environ, route.level)
             if route.query is not None and (query := environ.get("QUERY_STRING")):
                 check_query(query, route.query)
-        except (Problem, Refusal, RedisError) as error:
+        except (Problem, RedisError) as error:
             answer = self._error_page if exchange.route is not None and exchange.route.page else response_to
             return answer(error)(environ, exchange.start_response)
         environ["wsgi.input"] = Body(environ, route.body, streams=route.streams)
@@ -134,7 +135,7 @@ class Door:
         return self._fast_path.answer(environ, reference)(environ, exchange.start_response)
 
     def _check_key(self, key: Key, level: Level, arguments: Mapping[str, str]) -> None:
-        """Raise `Refusal` unless the key opens routes of this level, and the model that the path names."""
+        """Raise `Problem` unless the key opens routes of this level, and the model that the path names."""
         scope = _SCOPES.get(level)
         if scope is not None and not key.allows(scope):
             raise missing_scope(key, scope)
@@ -153,7 +154,7 @@ class Door:
         except HTTPException:  # no such route, or no such method
             return None, {}
         if not isinstance(rule, Route):
-            raise Problem(403, "no_level", f"the route {rule.rule} declares no level, so it is closed")
+            raise Problem(ProblemCode.NO_LEVEL, f"the route {rule.rule} declares no level, so it is closed")
         return rule, {"reference": arguments["reference"]} if rule.row_in_path else arguments
 
 

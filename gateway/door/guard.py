@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, NoReturn
 
 from contract.settings import is_loopback
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.rules import READING, Level
 
@@ -64,9 +65,9 @@ class Guard:
         if self._is_ours(host) is None:
             given = f"the Host {host[:80]!r}" if host else "no Host"
             detail = f"the request has {given}; send the name or address of this gateway, and its port"
-            raise Problem(400, "malformed_request", detail)
+            raise Problem(ProblemCode.MALFORMED_REQUEST, detail)
         detail = f"the Host {host[:80]!r} is not a name of this gateway; add it to ALLOWED_HOSTS"
-        raise Problem(403, "foreign_host", detail)
+        raise Problem(ProblemCode.FOREIGN_HOST, detail)
 
     def _check_target(self, target: str) -> None:
         """An absolute target takes precedence over `Host`, so its host is checked as well."""
@@ -75,7 +76,9 @@ class Guard:
             if not self._is_ours(matched[1]):
                 self._refuse_host(matched[1])
         elif target != "*":
-            raise Problem(400, "malformed_request", f"the request is for {target[:80]!r}; begin its path with a slash")
+            raise Problem(
+                ProblemCode.MALFORMED_REQUEST, f"the request is for {target[:80]!r}; begin its path with a slash"
+            )
 
 
 def _check_origin(origin: str | None, site: str | None, own: str) -> None:
@@ -90,7 +93,7 @@ def _check_origin(origin: str | None, site: str | None, own: str) -> None:
         f"{page} may neither write nor make jobs at {own[:80]!r}; add its origin to CORS_ORIGINS, or, if both are this"
         " gateway behind a proxy, name the proxy in TRUSTED_PROXIES"
     )
-    raise Problem(403, "foreign_origin", detail)
+    raise Problem(ProblemCode.FOREIGN_ORIGIN, detail)
 
 
 @functools.lru_cache(_CACHED_VALUES)

@@ -18,6 +18,7 @@ from gateway.door.attempts import FailedAttempts
 from gateway.door.closed import ClosedState
 from gateway.door.lent_keys import LentKeys
 from gateway.exchange import current
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.rules import Level, Route
 from gateway.sessions import BrowserSessions
@@ -196,7 +197,9 @@ def _in_headers(authorization: str, own: str) -> tuple[str, str]:
     scheme, _, bearer = authorization.partition(" ")
     bearer, token = bearer.strip() if scheme.lower() == "bearer" else "", own.strip()
     if bearer and token and bearer != token:
-        raise Problem(400, "malformed_request", "Authorization and X-API-Key have different keys; send one of them")
+        raise Problem(
+            ProblemCode.MALFORMED_REQUEST, "Authorization and X-API-Key have different keys; send one of them"
+        )
     sent = bearer or token
     return sent, fingerprint(sent)
 
@@ -207,10 +210,10 @@ def _refuse_without_key(environ: WSGIEnvironment) -> NoReturn:
 
 
 def _unauthorized(code: str, detail: str) -> Problem:
-    return Problem(401, code, detail, headers={"WWW-Authenticate": 'Bearer realm="modelgate"'})
+    return Problem(code, detail, headers={"WWW-Authenticate": 'Bearer realm="modelgate"'})
 
 
 def _too_many(wait: float) -> Problem:
     seconds = math.ceil(wait)
     detail = f"too many invalid keys came from this address; try again in {seconds} s"
-    return Problem(429, "too_many_attempts", detail, headers={"Retry-After": str(seconds)})
+    return Problem(ProblemCode.TOO_MANY_ATTEMPTS, detail, headers={"Retry-After": str(seconds)})

@@ -6,14 +6,15 @@ from urllib.parse import parse_qs
 
 from contract.suggestions import Suggestions
 from contract.wording import listed, shown
-from gateway.refusals import Reason, Refusal
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 
 
 def check_query(query: str, known: frozenset[str]) -> None:
-    """Raise `Refusal` (`invalid_parameter`) if `query` has a name that is not `known`."""
+    """Raise `Problem` (`invalid_parameter`) if `query` has a name that is not `known`."""
     if unknown := parse_qs(query, keep_blank_values=True).keys() - known:
         name = min(unknown)
         near = Suggestions().closest(name, known, 0.7)
         parameters = f"there are {listed(sorted(known))}" if known else "it takes none"
         hint = f"did you mean {shown(near)}?" if near else f"{parameters}."
-        raise Refusal(Reason.INVALID_PARAMETER, f"this address has no parameter {shown(name)}; {hint}")
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"this address has no parameter {shown(name)}; {hint}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from flask import Blueprint, Response, request
 from markupsafe import Markup
 
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.rules import Level
 
@@ -45,7 +46,7 @@ def blueprint() -> Blueprint:
     @routes.get("/assets/<digest>/<asset>", level=Level.OPEN, page=True)
     def show(digest: str, asset: str) -> Response:
         if asset not in _FILES:
-            raise Problem(404, "not_found", f"the pages have no file {asset[:64]!r}")
+            raise Problem(ProblemCode.NOT_FOUND, f"the pages have no file {asset[:64]!r}")
         # During an upgrade, a page of one release may ask a gateway of another release.
         same = address_of(asset) == f"/ui/assets/{digest}/{asset}"
         headers = {"Cache-Control": _KEPT if same else "no-store", "X-Content-Type-Options": "nosniff"}

@@ -9,6 +9,7 @@ from flask import Blueprint, Response, request
 
 from broker.audit import AuditLog
 from gateway.pages.layout import blueprint_of_pages, page
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.rules import Level
 
@@ -59,7 +60,7 @@ class AuditPages:
             try:
                 found = self.log.page(given, _PER_PAGE, request.args.get("cursor") or None)
             except ValueError as error:
-                raise Problem(400, "invalid_parameter", f"{error}; begin at the first page again") from error
+                raise Problem(ProblemCode.INVALID_PARAMETER, f"{error}; begin at the first page again") from error
             older = urlencode({**given, "cursor": found.next_cursor}) if found.next_cursor else None
             return page(
                 "audit.html",

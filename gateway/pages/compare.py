@@ -21,6 +21,7 @@ from gateway.pages.layout import blueprint_of_pages, page
 from gateway.pages.model_header import ModelHeader
 from gateway.pages.same_rows import SameRows, facts_of
 from gateway.pages.versions import offered
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.rules import Level
 from gateway.serving.models import check_model, resolve
@@ -67,7 +68,7 @@ class ComparePages:
         @routes.post("/models/<name>/compare", level=Level.PREDICT, page=True)
         def differ(name: str) -> Response:
             if not caller().allows(Scope.READ):
-                raise Problem(403, "missing_scope", "comparing versions needs the scope read besides predict")
+                raise Problem(ProblemCode.MISSING_SCOPE, "comparing versions needs the scope read besides predict")
             one, other = self._versions(name)
             return self._page(name, one, other, self._differences(one, other))
 

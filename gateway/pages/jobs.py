@@ -22,6 +22,7 @@ from contract.training import ANYWAY
 from gateway.exchange import caller
 from gateway.pages.layout import blueprint_of_pages, live_page, see
 from gateway.pages.wording import decimals_of, seconds
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.rules import Level
 from gateway.serving.jobs import JobReader, scope_for
@@ -74,7 +75,7 @@ class JobsPages:
         try:
             found = self.reader.list(_filter(chosen), _PER_PAGE, request.args.get("cursor") or None)
         except ValueError as error:
-            raise Problem(400, "invalid_parameter", f"{error}; begin at the first page again") from error
+            raise Problem(ProblemCode.INVALID_PARAMETER, f"{error}; begin at the first page again") from error
         given = {name: value for name, value in chosen.items() if value}
         return {
             "title": "Jobs",

@@ -11,9 +11,10 @@ from broker.keys import IssuedKey
 from contract.keys import NOBODY, Key, Scope
 from gateway.exchange import caller, current, note_problem
 from gateway.pages.layout import blueprint_of_pages, page, see
-from gateway.problems import Problem, problem_of
+from gateway.problem_answers import problem_of
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 from gateway.protocols.key_requests import key_request, rotation_request
-from gateway.refusals import Reason, Refusal
 from gateway.rules import Level
 from gateway.serving.keys import KeyAdmin
 from gateway.sessions import PATH
@@ -44,7 +45,7 @@ class KeysPages:
         def make() -> Response:
             try:
                 return self._shown(*self.keys.make(_entered_key()), "made")
-            except Refusal as error:
+            except Problem as error:
                 return self._page(problem_of(error))
 
         @routes.post("/keys/<key_id>/rotate", level=Level.ADMIN, page=True, audit="rotate_key")
@@ -90,9 +91,9 @@ class KeysPages:
 
 
 def _entered_key() -> Key:
-    """Return the key that the form asks for. Raises `Refusal`."""
+    """Return the key that the form asks for. Raises `Problem`."""
     if not request.form.getlist("scopes"):
-        raise Refusal(Reason.INVALID_KEY_REQUEST, "choose at least one thing that the key may do")
+        raise Problem(ProblemCode.INVALID_KEY_REQUEST, "choose at least one thing that the key may do")
     return key_request(_body())
 
 

@@ -21,7 +21,9 @@ from gateway.pages import pace, wording
 from gateway.pages.assets import STYLE, STYLE_DIGEST, address_of
 from gateway.pages.live_parts import LiveParts
 from gateway.pages.sparklines import sparkline
-from gateway.problems import Problem, problem_of
+from gateway.problem_answers import problem_headers, problem_of
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 from gateway.rules import READING
 from gateway.sessions import PATH, cookie_of, form_token, id_in, new_id
 
@@ -141,7 +143,7 @@ def error_page(error: Exception) -> Response:
     passes = problem.status == 503 and current().environ["REQUEST_METHOD"] in READING
     values = {"title": title, "problem": problem, "sentences": problem.sentence(), "passes": passes}
     response = page("error.html", problem.status, **values)
-    response.headers.update(problem.headers)
+    response.headers.update(problem_headers(problem))
     # If htmx asked, the part stays as it was, and the error appears above it.
     response.headers.update({"HX-Retarget": "#notice", "HX-Reselect": "#problem", "HX-Reswap": "innerHTML"})
     return response
@@ -180,7 +182,7 @@ def _check_form() -> None:
     foreign = request.headers.get("Sec-Fetch-Site") not in FROM_HERE
     if foreign or not session or not token or not hmac.compare_digest(token.encode(), form_token(session).encode()):
         detail = "this form belongs to another site, or to a session that has ended; go back, reload it, and try again"
-        raise Problem(403, "foreign_form", detail)
+        raise Problem(ProblemCode.FOREIGN_FORM, detail)
 
 
 def _shared(caller: Key, session: str) -> Mapping[str, object]:

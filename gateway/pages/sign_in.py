@@ -13,6 +13,7 @@ from contract.keys import fingerprint
 from gateway.door.keys import KeyCheck
 from gateway.exchange import current, note_problem
 from gateway.pages.layout import LOGIN, blueprint_of_pages, page, remember, see, still_here
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.rules import Level
 from gateway.sessions import PATH, BrowserSessions, cookie_of, id_in
@@ -64,7 +65,9 @@ def blueprint(keys: KeyCheck, is_closed: Callable[[], bool], sessions: BrowserSe
 
     @routes.get("/<path:path>", level=Level.OWN, page=True)
     def missing(path: str) -> Response:
-        raise Problem(404, "not_found", f"there is no page {path[:64]!r}; the navigation leads to those that exist")
+        raise Problem(
+            ProblemCode.NOT_FOUND, f"there is no page {path[:64]!r}; the navigation leads to those that exist"
+        )
 
     def _is_signed_in() -> bool:
         try:

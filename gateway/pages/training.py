@@ -23,6 +23,7 @@ from gateway.forms import Upload, receive
 from gateway.idempotency import note_idempotency_of_form
 from gateway.media_types import MULTIPART
 from gateway.pages.layout import blueprint_of_pages, page, see
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.protocols.training_requests import check_file, fields_of_form, training_request
 from gateway.rules import SMALL_BODY, BodyLimit, Level
@@ -73,7 +74,7 @@ class TrainingPages:
                 model = upload.fields.get("model", "").strip()
                 check_new_name(model)
                 if not caller().may_use(model):
-                    raise Problem(403, "missing_scope", f"this key may not train a model named {model!r}")
+                    raise Problem(ProblemCode.MISSING_SCOPE, f"this key may not train a model named {model!r}")
                 _note_model(model)
                 asked = self._asked(upload, model)
                 if upload.fields.get("once"):
@@ -144,7 +145,7 @@ class TrainingPages:
     def _received(self) -> Iterator[Upload]:
         """Yield the form. Its file is deleted if the block raises."""
         if request.mimetype != MULTIPART:
-            raise Problem(422, "invalid_training", "choose a CSV file to learn from")
+            raise Problem(ProblemCode.INVALID_TRAINING, "choose a CSV file to learn from")
         upload = receive(request.environ, self.spool, self.fields.bytes)
         try:
             _check_parts(upload)
@@ -157,7 +158,7 @@ class TrainingPages:
         given = {name: text for name in _OPTIONAL if (text := upload.fields.get(name, "").strip())}
         file = upload.files.get("file")
         if file is None or not upload.client_names.get("file"):
-            raise Problem(422, "invalid_training", "choose a CSV file to learn from")
+            raise Problem(ProblemCode.INVALID_TRAINING, "choose a CSV file to learn from")
         body = {"recipe": GENERIC_RECIPE, **fields_of_form(given)}
         asked = training_request(
             model,
@@ -196,9 +197,11 @@ def _not_shown(preview: TrainingPreview, asked: TrainingRequest) -> dict[str, An
 def _check_parts(upload: Upload) -> None:
     """Raise `Problem` for files that nobody would delete, and for fields larger than the same request in JSON."""
     if not set(upload.files) <= {"file"}:
-        raise Problem(422, "invalid_training", "the form has several files; choose one CSV file to learn from")
+        raise Problem(ProblemCode.INVALID_TRAINING, "the form has several files; choose one CSV file to learn from")
     if sum(map(len, upload.fields.values())) > SMALL_BODY.bytes:
-        raise Problem(413, "body_too_large", f"the fields of the form are larger than {SMALL_BODY.bytes // 1024} KB")
+        raise Problem(
+            ProblemCode.BODY_TOO_LARGE, f"the fields of the form are larger than {SMALL_BODY.bytes // 1024} KB"
+        )
 
 
 def _note_model(model: str) -> None:

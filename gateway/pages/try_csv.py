@@ -15,6 +15,7 @@ from werkzeug.http import parse_options_header
 from contract.manifest import ModelManifest
 from gateway.forms import length_of
 from gateway.pages.try_answers import MOST_ROWS, Answer
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 
 _MOST_NAMES = 20
@@ -73,9 +74,9 @@ def uploaded_csv(attempt: CsvAttempt) -> bytes:
     try:
         _, _, files = parser.parse(body, "multipart/form-data", length, options)
     except (ValueError, RequestEntityTooLarge) as error:
-        raise Problem(400, "malformed_body", f"the form cannot be read: {error}") from error
+        raise Problem(ProblemCode.MALFORMED_BODY, f"the form cannot be read: {error}") from error
     file = next(iter(files.values()), None)
     if file is None or not file.filename:
-        raise Problem(422, "no_rows", "no file was chosen; choose a CSV with a header and rows")
+        raise Problem(ProblemCode.INVALID_INSTANCES, "no file was chosen; choose a CSV with a header and rows")
     attempt.name = file.filename
     return bytes(file.read())

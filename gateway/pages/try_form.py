@@ -88,7 +88,7 @@ def kept_values(model: ModelManifest) -> dict[str, str]:
 
 
 def row_of(model: ModelManifest, values: Mapping[str, str]) -> Instances:
-    """Return the row to predict. Raises `InvalidInstances` or `Refusal` for JSON that is no row."""
+    """Return the row to predict. Raises `InvalidInstances` or `Problem` for JSON that is no row."""
     if "" in values and model.signature.format is RowFormat.TEXTS:
         return Records([{model.signature.names[0]: values[""]}])
     if "" in values:

@@ -24,15 +24,15 @@ from gateway.pages.model_header import ModelHeader, sees_inputs
 from gateway.pages.snippets import Snippet, snippets
 from gateway.pages.try_answers import MOST_ROWS, Answer, answer_to_csv, answer_to_row
 from gateway.pages.try_csv import CsvAttempt, uploaded_csv
-from gateway.problems import Problem, problem_of
+from gateway.problem_answers import problem_of
+from gateway.problems import Problem
 from gateway.protocols import csv_rows
-from gateway.refusals import Refusal
 from gateway.rules import BodyLimit, Level
 from gateway.serving.predicting import PredictionOptions, Predictor
 
 WAIT = 10.0
 """Seconds that a page waits for the answer."""
-_REFUSALS = (InvalidInstances, Problem, Refusal, RedisError)
+_REFUSALS = (InvalidInstances, Problem, Problem, RedisError)
 """What a page shows beside its form, and not as an error page."""
 
 

@@ -22,6 +22,7 @@ from gateway.exchange import caller, current
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader
 from gateway.pages.same_rows import SameRows, compared_with, facts_of
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.routes.reports import HEADERS as REPORT_HEADERS
 from gateway.routes.reports import filled_in
@@ -97,7 +98,7 @@ class VersionPages:
             try:
                 body = read_regular(repository.report_dir(name, number) / REPORT_HTML)
             except OSError as error:
-                raise Problem(404, "no_report", f"version {number} of {name!r} has no report") from error
+                raise Problem(ProblemCode.NO_REPORT, f"version {number} of {name!r} has no report") from error
             body = filled_in(body, repository, name, number, "versions_pages.report")
             framed = request.args.get("framed") == "1"
             headers = _FRAMED if framed else _REPORT_HEADERS
@@ -118,7 +119,7 @@ class VersionPages:
             previous = repository.aliases(name).get(PREVIOUS)
             if previous is None:
                 detail = f"no earlier current version of {name!r} is left, so there is nothing to go back to"
-                raise Problem(409, "no_previous", detail)
+                raise Problem(ProblemCode.NO_PREVIOUS, detail)
             return self._ask(name, previous, rolls_back=True)
 
         @routes.post("/models/<name>/rollback", level=Level.PUBLISH, page=True, audit="roll_back")

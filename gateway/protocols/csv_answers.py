@@ -12,7 +12,8 @@ from contract.csv_writer import csv_lines
 from contract.instances import Grid, Instances
 from contract.jobs import Job
 from contract.signature import Signature
-from gateway.refusals import Reason, Refusal
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 
 CONTENT_TYPE = "text/csv; charset=utf-8"
 
@@ -40,10 +41,10 @@ def _weight(parameters: Sequence[str]) -> float:
 
 
 def is_escaped(query: str) -> bool:
-    """Return whether the query asks for cells that no spreadsheet runs. Raises `Refusal` for any other `escape`."""
+    """Return whether the query asks for cells that no spreadsheet runs. Raises `Problem` for any other `escape`."""
     values = parse_qs(query, keep_blank_values=True).get("escape", [])
     if values and values != ["formulas"]:
-        raise Refusal(Reason.INVALID_PARAMETER, f"escape={values[-1][:64]!r} is not escape=formulas")
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"escape={values[-1][:64]!r} is not escape=formulas")
     return bool(values)
 
 

@@ -7,8 +7,8 @@ import io
 from contract import csv_table
 from contract.errors import FieldError, InvalidInstances
 from contract.instances import Grid, Instances
+from gateway.problems import MalformedBody
 from gateway.protocols.native import EMPTY
-from gateway.refusals import MalformedBody
 
 _MOST_BLANKS = 1_000_000
 """Cells that all rows together may have fewer than the header asks for. An answer in CSV has each, as a blank one."""

@@ -9,7 +9,8 @@ import json
 import re
 from collections.abc import Mapping
 
-from gateway.refusals import Reason, Refusal
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 
 COMMENT = b": \n\n"
 """Says to client and proxies that the stream is alive."""
@@ -33,12 +34,12 @@ def event(name: str, data: str | Mapping[str, object], event_id: int | str) -> b
 
 def position(last_event_id: str | None) -> int | None:
     """Return the bytes of the log that a client with this `Last-Event-ID` has, None if it has seen the end. Raises
-    `Refusal` for another id."""
+    `Problem` for another id."""
     if last_event_id == END:
         return None
     if not last_event_id:
         return 0
     if not _POSITION.fullmatch(last_event_id):
         detail = f"Last-Event-ID {last_event_id[:64]!r} is not the id of an event of this stream; leave it out"
-        raise Refusal(Reason.INVALID_PARAMETER, detail)
+        raise Problem(ProblemCode.INVALID_PARAMETER, detail)
     return int(last_event_id)

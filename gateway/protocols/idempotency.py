@@ -6,7 +6,8 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from gateway.refusals import Reason, Refusal
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 
 _BARE = re.compile(r"[!#-~][!-~]{0,254}", re.ASCII)
 _QUOTED = re.compile(r'"((?:[!#-\[\]-~]|\\["\\]){1,255})"', re.ASCII)
@@ -17,13 +18,13 @@ def idempotency(header: str, owner: str, parts: Iterable[str | bytes]) -> str:
     """Return the key in `header` and the fingerprint of a request of `owner`, as the scripts take them:
     `<owner>:<SHA-256 of the key> <SHA-256 of the parts>`. The same key quoted or bare is the same.
 
-    `parts`: all of the request that changes what it makes. Raises `Refusal` for an invalid key.
+    `parts`: all of the request that changes what it makes. Raises `Problem` for an invalid key.
     """
     return f"{record(header, owner)} {_digest(parts)}"
 
 
 def record(header: str, owner: str) -> str:
-    """Return where what a request of `owner` has made is noted: `<owner>:<SHA-256 of the key>`. Raises `Refusal` for an
+    """Return where what a request of `owner` has made is noted: `<owner>:<SHA-256 of the key>`. Raises `Problem` for an
     invalid key."""
     return f"{owner}:{hashlib.sha256(_key_in(header).encode()).hexdigest()}"
 
@@ -35,7 +36,7 @@ def _key_in(header: str) -> str:
     if _BARE.fullmatch(text):
         return text
     detail = "Idempotency-Key must be 1 to 255 visible ASCII characters, bare or in double quotes; send a new UUID"
-    raise Refusal(Reason.INVALID_PARAMETER, f"{detail} for each request, and the same one when you repeat it")
+    raise Problem(ProblemCode.INVALID_PARAMETER, f"{detail} for each request, and the same one when you repeat it")
 
 
 def _digest(parts: Iterable[str | bytes]) -> str:

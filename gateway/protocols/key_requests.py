@@ -16,7 +16,8 @@ from contract.keys import NAME, Detail, Key, Limits, Scope, new_id
 from contract.repository import valid_name
 from contract.suggestions import Suggestions
 from contract.wording import shown
-from gateway.refusals import Reason, Refusal, did_you_mean
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem, did_you_mean
 
 _MEMBERS = ("name", "owner", "scopes", "models", "expires", "limits", "detail")
 _LIMITS = tuple(entry.name for entry in fields(Limits))
@@ -38,7 +39,7 @@ class Rotation:
 
 
 def key_request(body: object) -> Key:
-    """Return the new key that `body` asks for. Raises `Refusal` with every error."""
+    """Return the new key that `body` asks for. Raises `Problem` with every error."""
     request = _Request(body, _MEMBERS, "a key")
     scopes = request.scopes()
     name = request.name("name")
@@ -61,7 +62,7 @@ def key_request(body: object) -> Key:
 
 
 def rotation_request(body: object) -> Rotation:
-    """Return the rotation that `body` asks for. Raises `Refusal` with every error."""
+    """Return the rotation that `body` asks for. Raises `Problem` with every error."""
     request = _Request(body, ("overlap", "expires"), "a rotation")
     rotation = Rotation(request.overlap(), request.expires())
     request.check()
@@ -84,7 +85,7 @@ class _Request:
         self._errors.append(FieldError(None, field[:256], code, message))
 
     def check(self) -> None:
-        """Raise `Refusal` if anything is wrong."""
+        """Raise `Problem` if anything is wrong."""
         if self._errors:
             raise _invalid(self._errors)
 
@@ -203,6 +204,6 @@ def _duration(value: object) -> timedelta | None:
     return timedelta(**{_UNITS[matched[2]]: int(matched[1])}) if matched else None
 
 
-def _invalid(errors: Sequence[FieldError]) -> Refusal:
+def _invalid(errors: Sequence[FieldError]) -> Problem:
     detail = errors[0].message if len(errors) == 1 else f"{len(errors)} values cannot be used; see errors"
-    return Refusal(Reason.INVALID_KEY_REQUEST, detail, errors=[error.to_json() for error in errors[:100]])
+    return Problem(ProblemCode.INVALID_KEY_REQUEST, detail, errors=[error.to_json() for error in errors[:100]])

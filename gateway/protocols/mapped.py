@@ -12,8 +12,9 @@ from contract.instances import Instances
 from contract.jobs import Job, Value
 from contract.signature import PREDICT, Output, OutputKind, RowFormat, Signature
 from contract.wording import shown
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 from gateway.protocols import form, native
-from gateway.refusals import Reason, Refusal
 
 Numbers = Mapping[str, int | float]
 """The number that stands for each label in the answers of an old service."""
@@ -40,7 +41,7 @@ class TextAnswer:
     one_row = True
 
     def write(self, rows: Mapping[Column, Sequence[Any]]) -> bytes:
-        """Raises `Refusal` for a prediction that is no number, if there are `decimals`."""
+        """Raises `Problem` for a prediction that is no number, if there are `decimals`."""
         (prediction,) = rows[Column.PREDICTION]
         return f"{self.before}{self._text(prediction)}{self.after}".encode()
 
@@ -131,7 +132,7 @@ class MappedRoute:
         return rows
 
     def write(self, job: Job, signature: Signature) -> bytes:
-        """Return the body. Raises `InvalidInstances` for rows without the id that the answer needs, and `Refusal` for a
+        """Return the body. Raises `InvalidInstances` for rows without the id that the answer needs, and `Problem` for a
         prediction that the answer cannot hold."""
         output: Mapping[str, Any] = job.output or {}
         rows: dict[Column, Sequence[Any]] = {Column.PREDICTION: [self._number(one) for one in output["predictions"]]}
@@ -147,7 +148,7 @@ class MappedRoute:
         return {name: values[what] for name, what in (self.error or {}).items()}, {}
 
     def check_fit(self, signature: Signature) -> None:
-        """Raise `Refusal` if a model with this signature cannot give the answer."""
+        """Raise `Problem` if a model with this signature cannot give the answer."""
         if signature.method(PREDICT.name) is None:
             raise unfit("has no predict")
         self._check_inputs(signature)
@@ -187,10 +188,10 @@ class MappedRoute:
         return self.numbers[prediction]
 
 
-def unfit(what: str) -> Refusal:
+def unfit(what: str) -> Problem:
     """Return the refusal for a model that cannot give the answer; `what` continues "the model of this address"."""
     detail = f"the model of this address {what}; change the route in ROUTES_FILE, or name another model there"
-    return Refusal(Reason.UNFIT_MODEL, detail)
+    return Problem(ProblemCode.UNFIT_MODEL, detail)
 
 
 def _one_with_probabilities(outputs: Sequence[Output]) -> bool:

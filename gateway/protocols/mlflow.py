@@ -11,8 +11,8 @@ from contract.instances import Grid, Instances
 from contract.jobs import Job
 from contract.signature import PREDICT, Signature
 from contract.wording import listed, shown
+from gateway.problems import MalformedBody
 from gateway.protocols import native
-from gateway.refusals import MalformedBody
 
 VERSION = "2.0.0"
 """The first release of MLflow with this protocol."""

@@ -13,7 +13,7 @@ from contract.instances import Grid, Instances, Records, RepeatedKeys, check_wid
 from contract.jobs import Job
 from contract.signature import RowFormat, Signature
 from contract.wording import counted, listed, shown
-from gateway.refusals import MalformedBody
+from gateway.problems import MalformedBody
 from runtime.exact_json import is_exact, with_repeats_marked
 
 _TEXTS = RowFormat.TEXTS  # looked up once: finding a member of an Enum is slow, and every request compares with it

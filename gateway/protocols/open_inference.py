@@ -18,9 +18,10 @@ from contract.release import VERSION
 from contract.repository import Repository
 from contract.signature import PREDICT, Kind, Output, OutputKind, Signature
 from contract.wording import listed, shown
+from gateway.problem_codes import ProblemCode
+from gateway.problems import MalformedBody, Problem
 from gateway.protocols import native, tensors
 from gateway.protocols.tensors import Tensor
-from gateway.refusals import MalformedBody, Reason, Refusal
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 BINARY = "application/octet-stream"
@@ -68,7 +69,7 @@ class InferRequest:
         return Grid([tensor.name for tensor in self.tensors], list(zip(*columns, strict=True)))
 
     def method(self, signature: Signature) -> str:
-        """Return the method of the model that has the outputs. Raises `Refusal` if they need several."""
+        """Return the method of the model that has the outputs. Raises `Problem` if they need several."""
         if self.outputs is None:
             return signature.methods[0].name
         of_predict = _outputs_of_predict(signature)
@@ -78,7 +79,7 @@ class InferRequest:
             return self.outputs[0]
         names = listed(list(dict.fromkeys([*of_predict, *(method.name for method in signature.methods)])))
         detail = f"the outputs {listed(list(self.outputs))} cannot come together; the model has {names}"
-        raise Refusal(Reason.NOT_SUPPORTED, f"{detail}: ask for {listed(of_predict)} or for one other output")
+        raise Problem(ProblemCode.NOT_SUPPORTED, f"{detail}: ask for {listed(of_predict)} or for one other output")
 
 
 def read(body: bytes, header_length: str | None) -> InferRequest:
@@ -121,7 +122,9 @@ def _requested(outputs: object, all_binary: bool) -> tuple[list[str] | None, set
             raise MalformedBody(f'{where} must be an object with a "name"; it is {shown(output)}')
         options = tensors.parameters_of(output, where)
         if options.get("classification"):
-            raise Refusal(Reason.NOT_SUPPORTED, f"{where}: classification is not supported; ask for {PROBABILITIES}")
+            raise Problem(
+                ProblemCode.NOT_SUPPORTED, f"{where}: classification is not supported; ask for {PROBABILITIES}"
+            )
         if output["name"] in names:  # each would be a copy of its answers
             raise MalformedBody(f"{where}.name repeats {shown(output['name'])}; ask for each output once")
         names[output["name"]] = None
@@ -131,19 +134,19 @@ def _requested(outputs: object, all_binary: bool) -> tuple[list[str] | None, set
 
 
 def write(request: InferRequest, method: str, job: Job) -> tuple[bytes, dict[str, str]]:
-    """Return the body, and its headers. Raises `Refusal` for an output that is no tensor."""
+    """Return the body, and its headers. Raises `Problem` for an output that is no tensor."""
     found = _answers(method, job.output or {})
     described, binary = [], []
     for name in request.outputs or found:
         if name not in found:
-            raise Refusal(Reason.NOT_SUPPORTED, f"the model has not answered with {name}")
+            raise Problem(ProblemCode.NOT_SUPPORTED, f"the model has not answered with {name}")
         try:
             output, data = tensors.write(name, found[name], request.binary is None or name in request.binary)
         except ValueError as error:
             if request.outputs is None and name != method:
                 continue
             detail = f"{name} is no tensor, because {error}; POST /v1/models/{job.model}/{method} has it as JSON"
-            raise Refusal(Reason.NOT_SUPPORTED, detail) from error
+            raise Problem(ProblemCode.NOT_SUPPORTED, detail) from error
         described.append(output)
         binary.append(data)
     body = {"model_name": job.model, "model_version": str(job.version), "id": request.id, "outputs": described}

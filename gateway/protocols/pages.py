@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from gateway.refusals import Reason, Refusal
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 
 DEFAULT_LIMIT = 50
 
@@ -13,7 +14,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 def moment(name: str, text: str | None) -> datetime | None:
-    """Return the time in the parameter `name`. Raises `Refusal` unless it has a zone."""
+    """Return the time in the parameter `name`. Raises `Problem` unless it has a zone."""
     if text is None:
         return None
     try:
@@ -22,7 +23,7 @@ def moment(name: str, text: str | None) -> datetime | None:
         found = None
     if found is None or found.tzinfo is None:
         detail = f"{name}={text[:64]!r} is not a time with its zone, such as 2026-01-02T03:04:05Z"
-        raise Refusal(Reason.INVALID_PARAMETER, detail)
+        raise Problem(ProblemCode.INVALID_PARAMETER, detail)
     return found
 
 

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from gateway.refusals import Reason, Refusal
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 
 _HANDLING = re.compile(r"""\s*handling\s*=\s*"?(strict|lenient)"?\s*""", re.IGNORECASE)
 _WAIT = re.compile(r"""\s*wait\s*=\s*"?(\d{1,9})"?\s*""", re.IGNORECASE | re.ASCII)
@@ -45,9 +46,9 @@ def preferences(header: str | None, max_wait: int) -> Preferences:
 
 
 def seconds(name: str, text: str | None) -> float | None:
-    """Return the seconds in the parameter or header `name`, None if it is absent. Raises `Refusal` for other text."""
+    """Return the seconds in the parameter or header `name`, None if it is absent. Raises `Problem` for other text."""
     if text is None:
         return None
     if not _SECONDS.fullmatch(text):
-        raise Refusal(Reason.INVALID_PARAMETER, f"{name} {text[:64]!r} is not a number of seconds, such as 5")
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"{name} {text[:64]!r} is not a number of seconds, such as 5")
     return float(text)

@@ -14,8 +14,9 @@ from contract.errors import Code
 from contract.keys import NAME as KEY_NAME
 from contract.repository import valid_name
 from contract.wording import listed, shown
+from gateway.problem_codes import ProblemCode
+from gateway.problems import did_you_mean
 from gateway.protocols.mapped import Column, JsonAnswer, MappedRoute, Numbers, RowsAsText, TextAnswer
-from gateway.refusals import Reason, did_you_mean
 
 REFERENCE = "reference"
 """The name of a variable that stands for the model in our own paths."""
@@ -26,12 +27,12 @@ _METHODS = ("GET", "POST")
 _ERROR_PARTS = ("status", "code", "message")
 
 _INVALID = (
-    *(Reason.MALFORMED_BODY, Code.INVALID_INSTANCES, Reason.TOO_MANY_ROWS),
+    *(ProblemCode.MALFORMED_BODY, Code.INVALID_INSTANCES, ProblemCode.TOO_MANY_ROWS),
     *("body_too_large", "unsupported_media_type", "unsupported_content_encoding"),
 )
 _FAILED = (Code.MODEL_ERROR, Code.OUT_OF_MEMORY, Code.TIMEOUT, Code.WORKER_CRASHED)
-_EXPIRED = (Reason.NOT_IN_TIME,)
-_NO_MODEL = (Reason.UNKNOWN_MODEL, Reason.NO_CURRENT_VERSION)
+_EXPIRED = (ProblemCode.NOT_IN_TIME,)
+_NO_MODEL = (ProblemCode.UNKNOWN_MODEL, ProblemCode.NO_CURRENT_VERSION)
 """The codes of problems that are one thing to an old service."""
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]*|<(?P<variable>[^<>]*)>", re.ASCII)

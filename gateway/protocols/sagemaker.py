@@ -18,14 +18,15 @@ from contract.errors import Code
 from contract.instances import Instances
 from contract.jobs import Job
 from contract.signature import Signature
+from gateway.problem_codes import ProblemCode
+from gateway.problems import MalformedBody
 from gateway.protocols import csv_rows, native
-from gateway.refusals import MalformedBody, Reason
 
 CSV, JSON, JSON_LINES = "text/csv", "application/json", "application/jsonlines"
 
 _LINE = re.compile(rb"[^\r\n]+")
 
-_OF_THE_MODEL = (Code.MODEL_ERROR, Code.OUT_OF_MEMORY, Code.TIMEOUT, Code.WORKER_CRASHED, Reason.NOT_IN_TIME)
+_OF_THE_MODEL = (Code.MODEL_ERROR, Code.OUT_OF_MEMORY, Code.TIMEOUT, Code.WORKER_CRASHED, ProblemCode.NOT_IN_TIME)
 _ERRORS = {
     401: "AccessDeniedException",
     403: "AccessDeniedException",

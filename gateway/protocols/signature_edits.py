@@ -10,7 +10,8 @@ from contract.errors import FieldError
 from contract.manifest import ModelManifest
 from contract.signature_edits import InvalidEdit, edit_signature
 from contract.wording import shown
-from gateway.refusals import Reason, Refusal, did_you_mean
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem, did_you_mean
 
 _KEYS = ("from", "signature")
 
@@ -24,7 +25,7 @@ class EditRequest:
 
 
 def edit_request(body: object) -> EditRequest:
-    """Return the request in `body`. Raises `Refusal` with every error."""
+    """Return the request in `body`. Raises `Problem` with every error."""
     if not isinstance(body, dict):
         message = f'the body must be {{"from": 3, "signature": {{…}}}}; it is {shown(body)}'
         raise _invalid([FieldError(None, None, "not_an_object", message)])
@@ -42,7 +43,7 @@ def edit_request(body: object) -> EditRequest:
 
 
 def check_edits(manifest: ModelManifest, edits: Mapping[str, Any]) -> None:
-    """Raise `Refusal` with every error if the signature of the version cannot be edited so."""
+    """Raise `Problem` with every error if the signature of the version cannot be edited so."""
     try:
         edit_signature(manifest.signature, manifest.artifact.input_format, edits)
     except InvalidEdit as invalid:
@@ -56,8 +57,8 @@ def _unknown_key(key: str) -> FieldError:
     )
 
 
-def _invalid(errors: Sequence[FieldError], total: int = 1) -> Refusal:
+def _invalid(errors: Sequence[FieldError], total: int = 1) -> Problem:
     detail = errors[0].message if total == 1 else f"{total} values cannot be used; see errors"
     if total > len(errors):
         detail += f" (the first {len(errors)} are listed)"
-    return Refusal(Reason.INVALID_SIGNATURE, detail, errors=[error.to_json() for error in errors])
+    return Problem(ProblemCode.INVALID_SIGNATURE, detail, errors=[error.to_json() for error in errors])

@@ -31,8 +31,9 @@ from contract.training import (
 )
 from contract.training_columns import resolve_columns
 from contract.wording import shown
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem, did_you_mean
 from gateway.protocols import native
-from gateway.refusals import Reason, Refusal, did_you_mean
 
 _MAX_NAME, _MAX_NOTES, _MAX_PATH, _MAX_FEATURES, _MAX_DEPTH = 256, 4000, 1024, 10_000, 20
 _KEYS = ("recipe", "parameters", "target", "features", "id_field", "kinds", "alias", "gate", "accept", "notes", "data")
@@ -66,7 +67,7 @@ def training_request(
     *,
     preview: bool = False,
 ) -> TrainingRequest:
-    """Return the request in `body`. Raises `Refusal` with every error.
+    """Return the request in `body`. Raises `Problem` with every error.
 
     `default`: the recipe if the body names none; `upload` and `upload_name`: the names of the uploaded file, in
     SPOOL_DIR and at the client. `preview`: it is for a preview, which needs no target, and the recipe tabular.
@@ -129,13 +130,13 @@ def shown_request(request: TrainingRequest) -> dict[str, Any]:
 
 
 def check_parameters(request: TrainingRequest, parameters: Sequence[Parameter]) -> None:
-    """Raise `Refusal` for parameters that the recipe does not take."""
+    """Raise `Problem` for parameters that the recipe does not take."""
     if errors := parameter_errors(request.parameters, request.recipe, parameters):
         raise invalid(errors, len(errors))
 
 
 def check_file(request: TrainingRequest, file: IO[bytes]) -> None:
-    """Raise `Refusal` if the header of the CSV `file` shows that it cannot be used. All other requests of the process
+    """Raise `Problem` if the header of the CSV `file` shows that it cannot be used. All other requests of the process
     wait meanwhile, so it reads no further."""
     try:
         columns, has_rows = csv_table.read_header(file)
@@ -154,12 +155,12 @@ def check_file(request: TrainingRequest, file: IO[bytes]) -> None:
             raise invalid(errors, len(errors))
 
 
-def invalid(errors: Sequence[FieldError], total: int = 1) -> Refusal:
+def invalid(errors: Sequence[FieldError], total: int = 1) -> Problem:
     """Return the refusal with the first errors of `total`."""
     detail = errors[0].message if total == 1 else f"{total} values cannot be used; see errors"
     if total > len(errors):
         detail += f" (the first {len(errors)} are listed)"
-    return Refusal(Reason.INVALID_TRAINING, detail, errors=[error.to_json() for error in errors])
+    return Problem(ProblemCode.INVALID_TRAINING, detail, errors=[error.to_json() for error in errors])
 
 
 def _unknown(given: Mapping[str, object], known: Sequence[str], where: str, errors: _Errors) -> None:

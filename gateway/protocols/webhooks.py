@@ -11,7 +11,8 @@ from contract.jobs import timestamp
 from contract.keys import Key, Scope
 from contract.webhooks import EVENTS, AllowedTargets, Subscription, target
 from contract.wording import listed, shown
-from gateway.refusals import Reason, Refusal, did_you_mean
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem, did_you_mean
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -20,7 +21,7 @@ _MEMBERS = ("url", "events")
 
 
 def webhook_url(environ: WSGIEnvironment, allowed: AllowedTargets | None) -> str:
-    """Return the URL that the job of a request reports its end to; '' for none. Raises `Refusal` for one that is no
+    """Return the URL that the job of a request reports its end to; '' for none. Raises `Problem` for one that is no
     webhook's, and if there are no webhooks (`allowed` None)."""
     url: str | None = environ.get("HTTP_WEBHOOK_URL")
     if url is None:
@@ -30,14 +31,16 @@ def webhook_url(environ: WSGIEnvironment, allowed: AllowedTargets | None) -> str
 
 
 def require(allowed: AllowedTargets | None) -> None:
-    """Raise `Refusal` if there are no webhooks."""
+    """Raise `Problem` if there are no webhooks."""
     if allowed is None:
-        raise Refusal(Reason.NO_WEBHOOKS, "there are no webhooks here; an operator turns them on with WEBHOOK_SECRET")
+        raise Problem(
+            ProblemCode.NO_WEBHOOKS, "there are no webhooks here; an operator turns them on with WEBHOOK_SECRET"
+        )
 
 
 def subscription(name: str, body: object, caller: Key, allowed: AllowedTargets) -> Subscription:
     """Return the subscription in a body. It belongs to the owner of `caller`, and gets events of the models that the
-    key may use; that of an admin gets those of all. Raises `Refusal` with every error."""
+    key may use; that of an admin gets those of all. Raises `Problem` with every error."""
     if not isinstance(body, Mapping):
         raise _invalid(
             [FieldError(None, None, "not_an_object", f"the body must be a JSON object; it is {shown(body)}")]
@@ -81,7 +84,7 @@ def _checked(name: str, url: str, allowed: AllowedTargets | None) -> str:
         if allowed:
             allowed.check(wanted)
     except ValueError as error:
-        raise Refusal(Reason.INVALID_PARAMETER, f"{name} {shown(url)}: {error}") from None
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"{name} {shown(url)}: {error}") from None
     return url
 
 
@@ -89,6 +92,6 @@ def _hint(member: str) -> str:
     return did_you_mean(member, _MEMBERS)
 
 
-def _invalid(errors: list[FieldError]) -> Refusal:
+def _invalid(errors: list[FieldError]) -> Problem:
     detail = errors[0].message if len(errors) == 1 else f"{len(errors)} values cannot be used; see errors"
-    return Refusal(Reason.INVALID_WEBHOOK, detail, errors=[error.to_json() for error in errors])
+    return Problem(ProblemCode.INVALID_WEBHOOK, detail, errors=[error.to_json() for error in errors])

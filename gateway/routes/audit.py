@@ -7,6 +7,7 @@ from flask import Blueprint, Response, request
 from broker.audit import FILTERS, LARGEST_PAGE, AuditLog, Outcome
 from gateway.answers import FRESH, json_response
 from gateway.operations import MOMENT, PAGE, TEXT, Answer, Operation, Parameter
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.protocols import pages
 from gateway.rules import Level
@@ -34,13 +35,13 @@ def blueprint(log: AuditLog) -> Blueprint:
         given = request.args.to_dict()
         limit, cursor, since, until = (given.pop(name, None) for name in ("limit", "cursor", "since", "until"))
         if (outcome := given.get("outcome", Outcome.DONE)) not in list(Outcome):
-            raise Problem(400, "invalid_parameter", f"outcome={outcome[:64]!r} is none of {', '.join(Outcome)}")
+            raise Problem(ProblemCode.INVALID_PARAMETER, f"outcome={outcome[:64]!r} is none of {', '.join(Outcome)}")
         times = pages.moment("since", since), pages.moment("until", until)
         try:
             page = log.page(given, pages.limit(limit), cursor, *times)
         except ValueError as error:
             detail = f"{error}; limit is a number up to {LARGEST_PAGE}, and cursor is the next_cursor of a page"
-            raise Problem(400, "invalid_parameter", detail) from error
+            raise Problem(ProblemCode.INVALID_PARAMETER, detail) from error
         return json_response({"items": page.items, "next_cursor": page.next_cursor}, headers=FRESH)
 
     return routes

@@ -11,6 +11,7 @@ import gateway
 from gateway.exchange import caller
 from gateway.openapi.published import ApiDocument
 from gateway.operations import Answer, Operation
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.rules import Level
 
@@ -72,7 +73,7 @@ def blueprint(document: ApiDocument) -> Blueprint:
     @routes.get("/docs/<asset>", level=Level.OPEN, docs=_ASSET)
     def asset(asset: str) -> Response:
         if asset not in _ASSETS:
-            raise Problem(404, "not_found", f"the page has no file {asset[:64]!r}")
+            raise Problem(ProblemCode.NOT_FOUND, f"the page has no file {asset[:64]!r}")
         return _file(*_ASSETS[asset])
 
     return routes

@@ -34,11 +34,11 @@ from gateway.operations import (
     Parameter,
     Schema,
 )
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.protocols.csv_rows import AS_CSV
 from gateway.protocols.preferences import preferences, seconds
 from gateway.protocols.webhooks import webhook_url
-from gateway.refusals import Reason, Refusal
 from gateway.rules import Level
 from gateway.serving.files import FileOptions, FilePredictor
 from gateway.serving.jobs import JobReader
@@ -143,16 +143,16 @@ def blueprint(files: FilePredictor, reader: JobReader, webhooks: AllowedTargets 
 
 
 def _options(webhooks: AllowedTargets | None) -> FileOptions:
-    """Return what the head of the request asks for. Raises `Problem` and `Refusal`."""
+    """Return what the head of the request asks for. Raises `Problem` and `Problem`."""
     if coding := request.headers.get("Content-Encoding"):
         detail = f"the Content-Encoding {coding[:40]!r} is not supported; send the file as it is"
-        raise Problem(415, "unsupported_content_encoding", detail)
+        raise Problem(ProblemCode.UNSUPPORTED_CONTENT_ENCODING, detail)
     kind = media_type(request.environ)
     if kind not in _FORMATS:
         raise unsupported(kind, f"the file as the body, as one of {_TAKEN}, such as {AS_CSV}", _TAKEN)
     escape = request.args.get("escape")
     if escape not in (None, "formulas"):
-        raise Refusal(Reason.INVALID_PARAMETER, f"escape={escape[:64]!r} is not escape=formulas")
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"escape={escape[:64]!r} is not escape=formulas")
     return FileOptions(
         input=_FORMATS[kind],
         output=_asked_for() or _FORMATS[kind],
@@ -174,14 +174,14 @@ def _asked_for() -> FileFormat | None:
 
 
 def _check_accepted(found: FileFormat) -> None:
-    """Raise `Refusal` if the client does not accept this format."""
+    """Raise `Problem` if the client does not accept this format."""
     accepted = request.accept_mimetypes
     names = [name for name, one in _FORMATS.items() if one is found]
     if accepted and not any(accepted[name] for name in names):
         detail = (
             f"the output is {found}; leave Accept out, or send the file again with the Accept of the format you want"
         )
-        raise Refusal(Reason.NOT_ACCEPTABLE, detail, format=str(found))
+        raise Problem(ProblemCode.NOT_ACCEPTABLE, detail, format=str(found))
 
 
 def _size() -> int | None:
@@ -189,7 +189,7 @@ def _size() -> int | None:
     size = get_content_length(request.environ)
     if size is None and caller().limits.upload_mb_per_day is not None:
         raise Problem(
-            411, "length_required", "the key may upload so many bytes a day, so a file needs a Content-Length"
+            ProblemCode.LENGTH_REQUIRED, "the key may upload so many bytes a day, so a file needs a Content-Length"
         )
     return size
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 from flask import Blueprint, Response
 
@@ -10,7 +11,9 @@ from contract.keys import Scope
 from gateway.answers import FRESH, json_response
 from gateway.exchange import caller
 from gateway.operations import Answer, Operation
-from gateway.problems import RETRY_SOON, Problem
+from gateway.problem_answers import problem_response
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 from gateway.rules import Level
 from gateway.serving.readiness import SHOWN, Readiness, State
 
@@ -32,7 +35,7 @@ def blueprint(readiness: Readiness, stopping: threading.Event) -> Blueprint:
     @routes.get("/live", level=Level.OPEN, docs=_LIVE)
     def live() -> Response:
         if stopping.is_set():
-            raise Problem(503, "stopping", "this gateway is stopping; use another one", headers=RETRY_SOON)
+            raise Problem(ProblemCode.STOPPING, "this gateway is stopping; use another one", retry_after=1)
         return json_response({"status": "ok"})
 
     @routes.get("/ready", level=Level.OPEN, docs=_READY)
@@ -44,10 +47,11 @@ def blueprint(readiness: Readiness, stopping: threading.Event) -> Blueprint:
         if report.state is State.OK:
             return json_response({"status": report.state, **counts}, headers=FRESH)
         reasons = [reason.to_json() for reason in report.reasons[:SHOWN]]
-        members: dict[str, object] = {**counts, "reasons": reasons, "repairs": report.repairs}
+        members: dict[str, Any] = {**counts, "reasons": reasons, "repairs": report.repairs}
         if report.state is State.NOT_READY:
             # Not raised, which would log it: the log has each change of readiness once.
-            return Problem(503, report.state, report.detail, headers={**RETRY_SOON, **FRESH}, **members).response()
+            problem = Problem(ProblemCode.NOT_READY, report.detail, retry_after=1, headers=FRESH, **members)
+            return problem_response(problem)
         return json_response({"status": report.state, "detail": report.detail, **members}, headers=FRESH)
 
     return routes

@@ -17,6 +17,7 @@ from gateway.clients import hung_up
 from gateway.event_streams import events
 from gateway.exchange import caller
 from gateway.operations import DELETED, KEPT, MOMENT, PAGE, WAIT, Answer, Operation, Parameter
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.protocols import event_stream, idempotency, pages
 from gateway.protocols.preferences import seconds
@@ -98,7 +99,7 @@ def blueprint(
             page = reader.list(wanted, limit, request.args.get("cursor"))
         except ValueError as error:
             detail = f"{error}; limit is a number up to {LARGEST_PAGE}, and cursor is the next_cursor of a page"
-            raise Problem(400, "invalid_parameter", detail) from error
+            raise Problem(ProblemCode.INVALID_PARAMETER, detail) from error
         return _listed(page.items, page.next_cursor)
 
     @routes.get("/<job_id>", level=Level.OWN, docs=_SHOW)
@@ -138,19 +139,19 @@ def _listed(jobs: Sequence[Job], next_cursor: str | None) -> Response:
 def _only(name: str, arguments: Mapping[str, str]) -> str:
     """Return an argument that comes alone. Raises `Problem` beside others."""
     if others := sorted({*arguments} - {name}):
-        raise Problem(400, "invalid_parameter", f"{name} finds one job; leave out {', '.join(others)[:64]}")
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"{name} finds one job; leave out {', '.join(others)[:64]}")
     return arguments[name]
 
 
 def _filter_in(arguments: Mapping[str, str]) -> JobFilter:
-    """Return the filter in a query. Raises `Problem` and `Refusal`."""
+    """Return the filter in a query. Raises `Problem` and `Problem`."""
     model, status, kind = (arguments.get(name) for name in ("model", "status", "kind"))
     if model is not None and not valid_name(model):
-        raise Problem(400, "invalid_parameter", f"model={model[:64]!r} cannot be the name of a model")
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"model={model[:64]!r} cannot be the name of a model")
     if status is not None and status not in list(Status):
-        raise Problem(400, "invalid_parameter", f"status={status[:64]!r} is none of {', '.join(Status)}")
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"status={status[:64]!r} is none of {', '.join(Status)}")
     if kind is not None and kind not in _KINDS:
-        raise Problem(400, "invalid_parameter", f"kind={kind[:64]!r} is none of {', '.join(_KINDS)}")
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"kind={kind[:64]!r} is none of {', '.join(_KINDS)}")
     after, before = (pages.moment(name, arguments.get(name)) for name in ("created_after", "created_before"))
     return JobFilter(
         model,

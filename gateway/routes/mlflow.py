@@ -11,7 +11,9 @@ from contract.signature import PREDICT
 from gateway.answers import FRESH, PredictionAnswer
 from gateway.media_types import CSV, is_json, media_type, unsupported
 from gateway.operations import IDEMPOTENCY_KEY, Answer, Operation
-from gateway.problems import RETRY_SOON, Problem
+from gateway.problem_answers import problem_response
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 from gateway.protocols import csv_rows
 from gateway.protocols import mlflow as protocol
 from gateway.rules import BodyLimit, ErrorShape, Level
@@ -57,7 +59,7 @@ def blueprint(predictions: SynchronousPredictions, readiness: Readiness, rows: B
         report = readiness.report()
         if report.state is State.NOT_READY:
             detail = report.without_names().detail
-            return Problem(503, report.state, detail, headers={**RETRY_SOON, **FRESH}).response()
+            return problem_response(Problem(ProblemCode.NOT_READY, detail, retry_after=1, headers=FRESH))
         return Response("\n", headers=FRESH, content_type="text/plain; charset=utf-8")
 
     @routes.get("/version", level=Level.OPEN, docs=_VERSION, **_SHAPE)

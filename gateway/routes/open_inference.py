@@ -11,7 +11,9 @@ from gateway.answers import FRESH, PredictionAnswer, json_response
 from gateway.clients import hung_up
 from gateway.media_types import is_json, media_type, unsupported
 from gateway.operations import COUNT, IDEMPOTENCY_KEY, KEPT, Answer, Operation, Parameter
-from gateway.problems import RETRY_SOON, Problem
+from gateway.problem_answers import problem_response
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 from gateway.protocols import open_inference as protocol
 from gateway.rules import BodyLimit, ErrorShape, Level
 from gateway.serving.loading import Loader
@@ -86,7 +88,7 @@ def blueprint(
     @routes.get("/health/live", level=Level.OPEN, docs=_LIVE, **_SHAPE)
     def live() -> Response:
         if stopping.is_set():
-            raise Problem(503, "stopping", "this gateway is stopping; use another one", headers=RETRY_SOON)
+            raise Problem(ProblemCode.STOPPING, "this gateway is stopping; use another one", retry_after=1)
         return json_response({"live": True})
 
     @routes.get("/health/ready", level=Level.OPEN, docs=_READY, **_SHAPE)
@@ -94,7 +96,7 @@ def blueprint(
         report = readiness.report()
         if report.state is State.NOT_READY:
             detail = report.without_names().detail
-            return Problem(503, report.state, detail, headers={**RETRY_SOON, **FRESH}).response()
+            return problem_response(Problem(ProblemCode.NOT_READY, detail, retry_after=1, headers=FRESH))
         return json_response({"ready": True}, headers=FRESH)
 
     @routes.get("/models", level=Level.READ, docs=_MODELS, **_SHAPE)
@@ -149,7 +151,7 @@ def blueprint(
     @routes.post("/repository/models/<name>/unload", level=Level.PREDICT, docs=_UNLOAD, **_SHAPE)
     def unload(name: str) -> Response:
         check_model(repository, name)
-        raise Problem(409, "not_unloaded", _UNLOADED)
+        raise Problem(ProblemCode.NOT_UNLOADED, _UNLOADED)
 
     return routes
 

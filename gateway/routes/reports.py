@@ -16,6 +16,7 @@ from contract.files import read_regular
 from contract.report_placeholders import ADDRESS, ADDRESS_ELEMENT, STATUS
 from contract.repository import CURRENT, REPORT_HTML, REPORT_JSON, Repository
 from gateway.operations import Answer, Operation, Parameter
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.rules import Level
 from gateway.serving.models import resolve
@@ -101,7 +102,7 @@ def _wanted() -> str:
         best = request.accept_mimetypes.best_match(["text/html", "application/json"])
         return "json" if best == "application/json" else "html"
     if wanted not in FORMATS:
-        raise Problem(400, "invalid_parameter", f"format {wanted[:64]!r} is neither {' nor '.join(FORMATS)}")
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"format {wanted[:64]!r} is neither {' nor '.join(FORMATS)}")
     return wanted
 
 
@@ -119,4 +120,4 @@ def _no_report(repository: Repository, model: str, version: int) -> Problem:
         f"version {version} of the model {model!r} has no report; {there_are}."
         " Reports are written when a model is trained here, or imported with a sample that has its target column"
     )
-    return Problem(404, "no_report", detail, reports=having[-20:])
+    return Problem(ProblemCode.NO_REPORT, detail, reports=having[-20:])

@@ -9,6 +9,7 @@ from contract.signature import Signature
 from gateway.answers import PredictionAnswer
 from gateway.media_types import is_json, media_type, unsupported
 from gateway.operations import IDEMPOTENCY_KEY, Answer, Operation, Parameter
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.protocols import native
 from gateway.protocols import sagemaker as protocol
@@ -46,7 +47,7 @@ def blueprint(predictions: SynchronousPredictions, rows: BodyLimit) -> Blueprint
         model = predictions.model(f"{reference}@{variant}" if variant else reference)
         accept = request.headers.get("Accept")
         if not protocol.accepts(accept):
-            raise Problem(406, "not_acceptable", f"Accept must be {protocol.JSON} or {protocol.CSV}")
+            raise Problem(ProblemCode.NOT_ACCEPTABLE, f"Accept must be {protocol.JSON} or {protocol.CSV}")
         body = body_of(request.environ, variant)
         job = predictions.predict(request.environ, model, _rows(body, model.signature), len(body))
         return predictions.answer(request.environ, job, *protocol.write(job, accept))

@@ -7,6 +7,7 @@ from flask import Blueprint, Response, request
 from broker.metrics.traffic import Period
 from gateway.answers import FRESH, json_response
 from gateway.operations import Answer, Operation, Parameter
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.rules import Level
 from gateway.serving.traffic import Traffic
@@ -53,4 +54,4 @@ def asked_period() -> Period:
         return Period(given)
     except ValueError:
         detail = f"period={given[:64]!r} is not one of {', '.join(Period)}"
-        raise Problem(400, "invalid_parameter", detail) from None
+        raise Problem(ProblemCode.INVALID_PARAMETER, detail) from None

@@ -31,6 +31,7 @@ from gateway.operations import (
     Operation,
     Parameter,
 )
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.protocols import native
 from gateway.protocols.training_requests import (
@@ -162,7 +163,7 @@ def blueprint(
     def log(job_id: str) -> Response:
         start = request.args.get("from", "0")
         if not (start.isascii() and start.isdigit() and len(start) < 16):
-            raise Problem(400, "invalid_parameter", f"from={start[:64]!r} is not a number of bytes")
+            raise Problem(ProblemCode.INVALID_PARAMETER, f"from={start[:64]!r} is not a number of bytes")
         first, text = trainings.log(reader.read(job_id), int(start))
         headers = {**FRESH, "Log-From": str(first), "Log-Next": str(first + len(text))}
         return Response(text, 200, headers, content_type="text/plain; charset=utf-8")
@@ -223,7 +224,7 @@ def _action(environ: WSGIEnvironment) -> str:
 
 def _is_preview(given: str) -> bool:
     if given not in ("0", "1"):
-        raise Problem(400, "invalid_parameter", f"preview={given[:64]!r} is neither 0 nor 1")
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"preview={given[:64]!r} is neither 0 nor 1")
     return given == "1"
 
 
@@ -239,7 +240,7 @@ class _Body:
 def _request_of(
     name: str, recipes: list[str], default: str, given: _Body, spool: Spool, *, preview: bool = False
 ) -> TrainingRequest:
-    """Return the request in a body. `default`: the recipe if it names none. Raises `Refusal` for an invalid request or
+    """Return the request in a body. `default`: the recipe if it names none. Raises `Problem` for an invalid request or
     file."""
     asked = training_request(name, given.request, recipes, default, given.upload, given.client_name, preview=preview)
     if given.upload:
@@ -281,7 +282,7 @@ def _request_in(form: Upload) -> object:
         raise invalid([FieldError(None, "file", "not_a_file", message)])
     if sum(map(len, form.fields.values())) > SMALL_BODY.bytes:
         detail = f"the fields of the form are larger than {SMALL_BODY.bytes // 1024} KB"
-        raise Problem(413, "body_too_large", detail)
+        raise Problem(ProblemCode.BODY_TOO_LARGE, detail)
     if "request" in form.fields:
         if len(form.fields) > 1:
             message = "the form has other fields beside request; put everything into request"

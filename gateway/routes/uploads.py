@@ -21,6 +21,7 @@ from gateway.forms import Upload, receive
 from gateway.idempotency import note_idempotency, note_idempotency_of
 from gateway.media_types import AS_JSON, MULTIPART, is_json, media_type, unsupported
 from gateway.operations import COMMANDED, IDEMPOTENCY_KEY, LOCATION, REPEATED, Answer, Operation
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.protocols import native
 from gateway.protocols.signature_edits import check_edits, edit_request
@@ -95,7 +96,7 @@ def blueprint(
 
     def upload(name: str) -> dict[str, Any]:
         if not may_upload(request.environ):
-            raise Problem(403, "uploads_off", _OFF)
+            raise Problem(ProblemCode.UPLOADS_OFF, _OFF)
         check_new_name(name)
         form = receive(request.environ, spool, fields.bytes)
         try:
@@ -130,7 +131,7 @@ def _command(model: str, form: Upload) -> RepositoryCommand:
         detail = f"the form has the part {unknown[0][:64]!r}" if unknown else lacking
         fields = ", ".join(f"`{field}`" for field in _FIELDS)
         known = f"the files `file`, `sample`, `code` and `signature`, and the texts {fields},"
-        raise Problem(400, "invalid_parameter", f"{detail}; it takes {known} and nothing else")
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"{detail}; it takes {known} and nothing else")
     return RepositoryCommand(
         RepositoryAction.IMPORT,
         model,
@@ -153,7 +154,7 @@ def _promotion(fields: Mapping[str, str]) -> dict[str, Any]:
     if promote not in ("true", "false"):
         problem = f"promote must be true or false; it is {shown(promote)}"
     if problem:
-        raise Problem(400, "invalid_parameter", problem)
+        raise Problem(ProblemCode.INVALID_PARAMETER, problem)
     return {"alias": alias, "no_promote": promote == "false", "accept": cast("list[str]", accept) or None}
 
 
@@ -163,7 +164,7 @@ def _nulls(text: str) -> dict[str, list[str]]:
     valid = all(isinstance(held, list) and all(map(_NULL_WORDS.count, held)) for held in lists)
     if not isinstance(found, dict) or not valid:
         detail = f'nulls must be an object of lists of {", ".join(Null)} by column, such as {{"city": ["none"]}}'
-        raise Problem(400, "invalid_parameter", detail)
+        raise Problem(ProblemCode.INVALID_PARAMETER, detail)
     return dict(found)
 
 
@@ -175,5 +176,5 @@ def _versions(text: str) -> dict[str, str]:
     )
     if not isinstance(found, dict) or not short:
         detail = f'versions must be an object of up to {_MOST_VERSIONS} short texts, such as {{"python": "3.11.7"}}'
-        raise Problem(400, "invalid_parameter", detail)
+        raise Problem(ProblemCode.INVALID_PARAMETER, detail)
     return dict(found)

@@ -13,6 +13,7 @@ from gateway.answers import json_response
 from gateway.exchange import current
 from gateway.idempotency import note_idempotency
 from gateway.operations import COMMANDED, COUNT, IDEMPOTENCY_KEY, REPEATED, Answer, Operation, Parameter
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.rules import Level
 from gateway.serving.commands import RunCommand, run
@@ -143,8 +144,7 @@ def blueprint(repository: Repository, run_command: RunCommand) -> Blueprint:
         _, number = resolve(repository, f"{name}@{version}")
         if str(number) != version:
             raise Problem(
-                404,
-                "unknown_model",
+                ProblemCode.UNKNOWN_MODEL,
                 f"{version[:64]!r} is an alias of version {number}; delete the version by its number",
             )
         return execute(RepositoryCommand(RepositoryAction.DELETE_VERSION, name, version=number))
@@ -154,7 +154,7 @@ def blueprint(repository: Repository, run_command: RunCommand) -> Blueprint:
         check_model(repository, name)
         body = _body(WARN_UNUSUAL)
         if type(body.get(WARN_UNUSUAL)) is not bool:
-            raise Problem(422, "invalid_body", f'the body must be {{"{WARN_UNUSUAL}": true}} or false')
+            raise Problem(ProblemCode.INVALID_BODY, f'the body must be {{"{WARN_UNUSUAL}": true}} or false')
         return execute(RepositoryCommand(RepositoryAction.CHANGE_SETTINGS, name, edits=body))
 
     @routes.delete("", level=Level.PUBLISH, docs=_REMOVE, audit="remove_model")
@@ -181,7 +181,7 @@ def check_confirmed(name: str, confirm: str) -> None:
     """Raise `Problem` unless `confirm` is the name of the model that is to be removed."""
     if confirm != name:
         detail = f"confirm={confirm[:64]!r} is not the name of the model; to remove it, send confirm={name}"
-        raise Problem(400, "invalid_parameter", detail)
+        raise Problem(ProblemCode.INVALID_PARAMETER, detail)
 
 
 def _body(*keys: str) -> dict[str, Any]:
@@ -190,20 +190,22 @@ def _body(*keys: str) -> dict[str, Any]:
     try:
         body = json.loads(text) if text else {}
     except (ValueError, RecursionError) as error:
-        raise Problem(400, "malformed_body", f"the body is not JSON: {error}") from error
+        raise Problem(ProblemCode.MALFORMED_BODY, f"the body is not JSON: {error}") from error
     if not isinstance(body, dict):
-        raise Problem(422, "invalid_body", "the body is not a JSON object")
+        raise Problem(ProblemCode.INVALID_BODY, "the body is not a JSON object")
     unknown = sorted(body.keys() - set(keys))
     if unknown:
         known = ", ".join(map(repr, keys))
-        raise Problem(422, "invalid_body", f"the body has the unknown key {unknown[0][:64]!r}; it may have {known}")
+        raise Problem(
+            ProblemCode.INVALID_BODY, f"the body has the unknown key {unknown[0][:64]!r}; it may have {known}"
+        )
     return body
 
 
 def _version_in(body: dict[str, Any]) -> int:
     version = body.get("version")
     if type(version) is not int or not 1 <= version < 10**9:
-        raise Problem(422, "invalid_body", 'the body must have the number of a version, such as {"version": 2}')
+        raise Problem(ProblemCode.INVALID_BODY, 'the body must have the number of a version, such as {"version": 2}')
     return version
 
 
@@ -211,8 +213,7 @@ def _force_in(body: dict[str, Any]) -> bool:
     force = body.get("force", False)
     if type(force) is not bool:
         raise Problem(
-            422,
-            "invalid_body",
+            ProblemCode.INVALID_BODY,
             '"force" must be true or false; true moves the alias even if no worker can load the version',
         )
     return force

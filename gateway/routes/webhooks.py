@@ -10,6 +10,7 @@ from contract.webhooks import NAME, AllowedTargets, Subscription
 from gateway.answers import FRESH, json_response
 from gateway.exchange import caller
 from gateway.operations import DELETED, KEPT, TEXT, Answer, Operation, Parameter
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.protocols import native
 from gateway.protocols.webhooks import require, subscription
@@ -75,7 +76,7 @@ def blueprint(subscriptions: Subscriptions, reader: JobReader, allowed: AllowedT
         require(allowed)
         if not NAME.fullmatch(webhook):
             detail = f"{webhook[:64]!r} cannot be the name of a webhook; use 1 to 64 of a-z, 0-9, _, . and -"
-            raise Problem(422, "invalid_name", detail)
+            raise Problem(ProblemCode.INVALID_NAME, detail)
         body = native.json_value(request.environ["wsgi.input"].read())
         stored, new = subscriptions.put(subscription(webhook, body, caller(), allowed or AllowedTargets()))
         return json_response(_shown(stored, None), 201 if new else 200, FRESH)

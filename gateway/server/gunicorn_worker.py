@@ -32,10 +32,11 @@ Then it closes them itself, which may hit a request that arrives just then."""
 def write_problem(sock: Any, status: int, code: str, detail: str, request_id: str) -> None:
     """Answer a request that did not reach the application, or interrupted it."""
     # Not at the top: gunicorn's parent process loads this module before gevent has patched the standard library.
+    from gateway.problem_answers import problem_response
     from gateway.problems import Problem
 
     headers = {"Connection": "close", "X-Request-ID": request_id}
-    response = Problem(status, code, detail, headers=headers).response()
+    response = problem_response(Problem(code, detail, status=status, headers=headers))
     head = [f"HTTP/1.1 {response.status}\r\n", NOSNIFF, *(f"{name}: {value}\r\n" for name, value in response.headers)]
     util.write_nonblock(sock, "".join([*head, "\r\n"]).encode("latin-1") + response.get_data())
 

@@ -18,7 +18,8 @@ from contract.keys import Key
 from contract.manifest import ModelManifest
 from contract.repository import Repository
 from contract.signature import PREDICT
-from gateway.refusals import Reason, Refusal
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 from gateway.serving.models import resolve
 from gateway.serving.predicting import unknown_method
 from gateway.serving.replays import Replays
@@ -55,7 +56,7 @@ class FilePredictor:
     replays: Replays
 
     def model(self, reference: str, method: str) -> ModelManifest:
-        """Return the version to which a job is pinned. Raises `Refusal` without one, or if it lacks the method."""
+        """Return the version to which a job is pinned. Raises `Problem` without one, or if it lacks the method."""
         model = self.repository.manifest(*resolve(self.repository, reference))
         if model.signature.method(method) is None:
             raise unknown_method(model, method)
@@ -78,7 +79,7 @@ class FilePredictor:
         `request`: the ids of the request. `idempotency_of`: returns the key and the fingerprint of a request whose file
         has this SHA-256; None: it has no key.
 
-        Raises `Refusal`: the file is empty or too large, the spool is full, or a limit of the caller is reached; and
+        Raises `Problem`: the file is empty or too large, the spool is full, or a limit of the caller is reached; and
         `RedisError`.
         """
         digest = hashlib.sha256()
@@ -89,9 +90,9 @@ class FilePredictor:
                     digest.update(data)
             if not file.size:
                 detail = f"the body is empty; send the rows as {options.input}"
-                raise Refusal(Reason.MALFORMED_BODY, detail)
+                raise Problem(ProblemCode.MALFORMED_BODY, detail)
             if size is not None and file.size < size:
-                raise Refusal(Reason.MALFORMED_BODY, f"the body ends after {file.size} of {size} bytes")
+                raise Problem(ProblemCode.MALFORMED_BODY, f"the body ends after {file.size} of {size} bytes")
             idempotency = idempotency_of(digest.hexdigest()) if idempotency_of else ""
         asked = FileRequest(
             model.name,
@@ -124,25 +125,25 @@ class FilePredictor:
         )
 
     def output(self, job: Job) -> tuple[Path, FileFormat]:
-        """Return the output of a job, and its format. Raises `Refusal` if it has none."""
+        """Return the output of a job, and its format. Raises `Problem` if it has none."""
         return self._file(job, "output"), FileFormat(str((job.output or {})["format"]))
 
     def errors(self, job: Job) -> Path:
-        """Return the errors of a job's rows, as NDJSON. Raises `Refusal` as `output` does."""
+        """Return the errors of a job's rows, as NDJSON. Raises `Problem` as `output` does."""
         return self._file(job, "errors")
 
     def _file(self, job: Job, name: str) -> Path:
         if job.kind != FILE_PREDICTION.name:
-            raise Refusal(
-                Reason.NO_OUTPUT, f"the job {job.id} is no file prediction: GET /v1/jobs/{job.id} has its output"
+            raise Problem(
+                ProblemCode.NO_OUTPUT, f"the job {job.id} is no file prediction: GET /v1/jobs/{job.id} has its output"
             )
         if not job.status.final:
             detail = f"the job {job.id} is {job.status}; its {name} is there once it has succeeded"
-            raise Refusal(Reason.NOT_FINISHED, detail, retry_after=1)
+            raise Problem(ProblemCode.NOT_FINISHED, detail, retry_after=1)
         path: Path = getattr(self.spool.folder_of(job.id), name)
         if job.status is not Status.SUCCEEDED or not path.is_file():
             state = "its files are gone from SPOOL_DIR" if job.status is Status.SUCCEEDED else f"it is {job.status}"
-            raise Refusal(Reason.NO_OUTPUT, f"the job {job.id} has no {name}: {state}")
+            raise Problem(ProblemCode.NO_OUTPUT, f"the job {job.id} has no {name}: {state}")
         return path
 
 
@@ -150,11 +151,11 @@ _PIECE = 256 * 1024
 """Bytes of a file that are in memory at once."""
 
 
-def _too_many(model: str, allowed: int | None) -> Refusal:
+def _too_many(model: str, allowed: int | None) -> Problem:
     if allowed is None:
         detail = f"{MOST_FILES} files wait for {model!r} already; try again when some have ended"
-        return Refusal(Reason.QUEUE_FULL, detail, retry_after=RETRY_FILE)
+        return Problem(ProblemCode.QUEUE_FULL, detail, retry_after=RETRY_FILE)
     detail = (
         f"{allowed} files of your owner may wait or run for {model!r} (jobs_in_flight); try again when one has ended"
     )
-    return Refusal(Reason.JOBS_IN_FLIGHT_LIMIT, detail, retry_after=RETRY_FILE, limit="jobs_in_flight")
+    return Problem(ProblemCode.JOBS_IN_FLIGHT_LIMIT, detail, retry_after=RETRY_FILE, limit="jobs_in_flight")

@@ -13,7 +13,8 @@ from redis.exceptions import OutOfMemoryError, RedisError
 from broker.faults import DiskError
 from broker.gateway.submission import Submission
 from contract.jobs import PredictionJob
-from gateway.refusals import Reason, Refusal
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 
 MAX_JOBS, MAX_BYTES = 128, 1_000_000
 """Size of a group."""
@@ -22,12 +23,12 @@ PENDING_BYTES = 64_000_000
 take up to 25 times as much memory: 8 MB of one-digit numbers are 200 MB of Python objects."""
 
 
-class Overloaded(Refusal):
+class Overloaded(Problem):
     """More bytes wait for Redis than this process may hold."""
 
     def __init__(self) -> None:
         detail = "more requests wait for Redis than this process can hold; try again"
-        super().__init__(Reason.OVERLOADED, detail, retry_after=1)
+        super().__init__(ProblemCode.OVERLOADED, detail, retry_after=1)
 
 
 @dataclass(slots=True, eq=False)

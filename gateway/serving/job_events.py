@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from redis.exceptions import RedisError
 
 from broker.gateway.watching import JobWatch, Sight
-from gateway.refusals import Reason, Refusal
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class JobWatcher:
         self._thread: threading.Thread | None = None
 
     def enter(self, job_id: str, owner: str, gone: Callable[[], bool]) -> Watcher:
-        """Watch a job until `leave`. Raises `Refusal` if there are too many streams."""
+        """Watch a job until `leave`. Raises `Problem` if there are too many streams."""
         watcher = Watcher(job_id, owner, gone)
         with self._lock:
             self._check(owner)
@@ -94,7 +95,7 @@ class JobWatcher:
         if len(self._watchers) >= MOST or of_owner >= MOST_OF_OWNER:
             which = f"your owner has {of_owner}" if of_owner >= MOST_OF_OWNER else f"this process has {MOST}"
             detail = f"{which} streams of events, as many as it may have; close one, or poll GET /v1/jobs/ID"
-            raise Refusal(Reason.TOO_MANY_STREAMS, detail, retry_after=15)
+            raise Problem(ProblemCode.TOO_MANY_STREAMS, detail, retry_after=15)
 
     def _run(self) -> None:
         while True:

@@ -13,7 +13,8 @@ from broker.job_kinds import TRAINING
 from contract.jobs import Job, Status
 from contract.keys import Key, Scope
 from contract.training import Progress
-from gateway.refusals import Reason, Refusal, missing_scope
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem, missing_scope
 from gateway.serving.listener import Listener
 from gateway.serving.visibility import shown_to
 from gateway.serving.waiting import ended_within
@@ -31,7 +32,7 @@ class JobReader:
     """Reads jobs, and waits for their end. `caller` returns the key of the current request.
 
     A job of another owner, or of a model that the key may not use, does not exist for the caller. Methods that take an
-    id raise the same `Refusal` for it as for an id without a job, and have no other effect.
+    id raise the same `Problem` for it as for an id without a job, and have no other effect.
     """
 
     jobs: Jobs
@@ -69,11 +70,11 @@ class JobReader:
         return self._with_queue_position(self._existing(job_id, ended))
 
     def cancel(self, job_id: str) -> Job:
-        """Cancel the job unless it has ended, and return it. Raises `Refusal` if the key may not make such a job."""
+        """Cancel the job unless it has ended, and return it. Raises `Problem` if the key may not make such a job."""
         return self._cancel(job_id)[1]
 
     def cancel_or_delete(self, job_id: str) -> Job | None:
-        """Cancel the job and return it, or delete one that has ended. Raises `Refusal` if the key may not make such a
+        """Cancel the job and return it, or delete one that has ended. Raises `Problem` if the key may not make such a
         job."""
         canceled, ended = self._cancel(job_id)
         if canceled:
@@ -102,7 +103,7 @@ class JobReader:
                 f"there is no job {job_id[:64]!r}, or its result has expired: after RESULT_TTL, or after"
                 " RESULT_TTL_DELIVERED if the response to its own request had it"
             )
-            raise Refusal(Reason.UNKNOWN_JOB, detail)
+            raise Problem(ProblemCode.UNKNOWN_JOB, detail)
         return shown_to(self.caller(), job)
 
     def _exists(self, job: Job) -> bool:

@@ -9,11 +9,12 @@ from contract.keys import Key, fingerprint, new_token
 from contract.repository import Repository
 from contract.suggestions import Suggestions
 from gateway.marker import Marker
-from gateway.refusals import Reason, Refusal, did_you_mean
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem, did_you_mean
 
 
 class KeyAdmin:
-    """The operations of admins on keys. Raises `Refusal` and `redis.exceptions.RedisError`."""
+    """The operations of admins on keys. Raises `Problem` and `redis.exceptions.RedisError`."""
 
     def __init__(self, keys: Keys, marker: Marker, repository: Repository) -> None:
         self._keys = keys
@@ -49,9 +50,9 @@ class KeyAdmin:
         try:
             issued = self._keys.add(fingerprint(token), key, idempotency)
         except NameTaken as error:
-            raise Refusal(Reason.NAME_TAKEN, str(error)) from error
+            raise Problem(ProblemCode.NAME_TAKEN, str(error)) from error
         except TooManyKeys as error:
-            raise Refusal(Reason.TOO_MANY_KEYS, str(error)) from error
+            raise Problem(ProblemCode.TOO_MANY_KEYS, str(error)) from error
         return issued, token
 
     def warnings(self, key: Key) -> list[str]:
@@ -73,7 +74,7 @@ class KeyAdmin:
         key = replace(key, expires_at=expires_at or key.expires_at)
         if has_expired(key):
             detail = f"the key {key.name!r} has expired ({key.expires_at}); give expires as well, such as 90d"
-            raise Refusal(Reason.KEY_EXPIRED, detail)
+            raise Problem(ProblemCode.KEY_EXPIRED, detail)
         token = new_token()
         if not self._keys.rotate(key, fingerprint(token), overlap, idempotency):
             raise _unknown(key_id)
@@ -92,8 +93,8 @@ class KeyAdmin:
                 f"the gateway cannot write KEYS_MARKER={self._marker.path} ({error.strerror}), which keeps it closed if"
                 " Redis loses the keys, so it makes no key; make the folder writable for the gateway"
             )
-            raise Refusal(Reason.NO_MARKER, detail) from error
+            raise Problem(ProblemCode.NO_MARKER, detail) from error
 
 
-def _unknown(name: str) -> Refusal:
-    return Refusal(Reason.UNKNOWN_KEY, f"there is no key {name[:64]!r}; list the keys to see their names and ids")
+def _unknown(name: str) -> Problem:
+    return Problem(ProblemCode.UNKNOWN_KEY, f"there is no key {name[:64]!r}; list the keys to see their names and ids")

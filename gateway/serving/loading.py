@@ -10,7 +10,8 @@ from redis import Redis
 
 from broker.load_status import NO_ROOM, STARTS_THREADS, LoadStatus, load_statuses, request_load
 from contract.wording import counted
-from gateway.refusals import Reason, Refusal
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 
 _CHECK_EVERY = 0.05
 """Seconds between two looks at what the workers have loaded."""
@@ -32,7 +33,7 @@ class Loader:
     def load(self, model: str, version: int, gone: Callable[[], bool]) -> None:
         """Return once every live worker that serves the model has loaded the version or leaves that to its scorers.
 
-        Raises `Refusal` if there is no worker, if one cannot load it, or after the wait, which ends if the client is
+        Raises `Problem` if there is no worker, if one cannot load it, or after the wait, which ends if the client is
         `gone`. Raises `RedisError`.
         """
         wanted, end = f"{model}@{version}", time.monotonic() + self.wait
@@ -40,14 +41,14 @@ class Loader:
         while missing := self._missing(model, wanted):
             if time.monotonic() > end or gone():
                 detail = f"{counted(len(missing), 'worker')} did not load {wanted} within {self.wait:g} s; ask again"
-                raise Refusal(Reason.NOT_IN_TIME, detail, retry_after=1)
+                raise Problem(ProblemCode.NOT_IN_TIME, detail, retry_after=1)
             time.sleep(_CHECK_EVERY)
 
     def _missing(self, model: str, wanted: str) -> list[str]:
-        """Return the workers that have not loaded the version yet. Raises `Refusal` if that will not change."""
+        """Return the workers that have not loaded the version yet. Raises `Problem` if that will not change."""
         statuses = load_statuses(self.connection, model)
         if not statuses:
-            raise Refusal(Reason.NO_WORKER, f"no worker that serves {model!r} is alive", retry_after=1)
+            raise Problem(ProblemCode.NO_WORKER, f"no worker that serves {model!r} is alive", retry_after=1)
         _check_refusals(statuses, wanted)
         return [name for name, status in statuses.items() if wanted not in {*status.loaded, *status.refused}]
 
@@ -56,4 +57,4 @@ def _check_refusals(statuses: Mapping[str, LoadStatus], wanted: str) -> None:
     for worker, status in statuses.items():
         reason = status.refused.get(wanted)
         if reason is not None and reason not in _LOADED_BY_SCORERS:
-            raise Refusal(Reason.CANNOT_LOAD, f"the worker {worker!r} cannot load {wanted}: {reason}")
+            raise Problem(ProblemCode.CANNOT_LOAD, f"the worker {worker!r} cannot load {wanted}: {reason}")

@@ -14,7 +14,8 @@ from contract.files import read_regular
 from contract.keys import Key
 from contract.manifest import ModelManifest
 from contract.repository import NAME, REPORT_JSON, NotInRepository, Repository, valid_name
-from gateway.refusals import Reason, Refusal, did_you_mean
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem, did_you_mean
 
 _MAX_LISTED, _MAX_VERSIONS_LISTED = 50, 20
 """Models and versions that a refusal lists."""
@@ -37,7 +38,7 @@ class CallersRepository(Repository):
 
 
 def resolve(repository: Repository, reference: str) -> tuple[str, int]:
-    """Return name and version behind `loan`, `loan@3` or `loan@canary`. Raises `Refusal` that says what there is."""
+    """Return name and version behind `loan`, `loan@3` or `loan@canary`. Raises `Problem` that says what there is."""
     try:
         return repository.resolve(reference)
     except NotInRepository as error:
@@ -47,7 +48,7 @@ def resolve(repository: Repository, reference: str) -> tuple[str, int]:
         raise _unknown_model(repository, reference, detail) from error
 
 
-def refuse_model(repository: Repository, reference: str) -> Refusal:
+def refuse_model(repository: Repository, reference: str) -> Problem:
     """Return the refusal for a model that the caller's key may not use: that for an unknown model, whether or not the
     model exists."""
     detail = f"there is no model {reference.partition('@')[0]!r} that this key may use"
@@ -55,25 +56,25 @@ def refuse_model(repository: Repository, reference: str) -> Refusal:
 
 
 def check_model(repository: Repository, name: str) -> None:
-    """Raise `Refusal` unless `name` is the name of a model; `loan@3` is not."""
+    """Raise `Problem` unless `name` is the name of a model; `loan@3` is not."""
     if "@" in name or not repository.versions(name):
         resolve(repository, name)
         detail = f"this address takes the name of a model without a version, such as {name.partition('@')[0][:64]!r}"
-        raise Refusal(Reason.UNKNOWN_MODEL, detail)
+        raise Problem(ProblemCode.UNKNOWN_MODEL, detail)
 
 
 def check_removed(repository: Repository, name: str) -> None:
-    """Raise `Refusal` unless a model of this name was removed and can be restored."""
+    """Raise `Problem` unless a model of this name was removed and can be restored."""
     if not repository.removals(name):
         detail = f"no removed model {name[:64]!r} can be restored"
         raise _unknown_model(repository, name, detail)
 
 
 def check_new_name(name: str) -> None:
-    """Raise `Refusal` unless `name` may be the name of a new model."""
+    """Raise `Problem` unless `name` may be the name of a new model."""
     if not valid_name(name):
         detail = f"{name[:64]!r} cannot be the name of a model: use up to 64 of a-z, 0-9, _ and - (not inbox)"
-        raise Refusal(Reason.INVALID_NAME, detail)
+        raise Problem(ProblemCode.INVALID_NAME, detail)
 
 
 def model_summary(repository: Repository, name: str) -> dict[str, object]:
@@ -105,7 +106,7 @@ def describe(manifest: ModelManifest) -> dict[str, object]:
     return described
 
 
-def _unknown_model(repository: Repository, reference: str, detail: str) -> Refusal:
+def _unknown_model(repository: Repository, reference: str, detail: str) -> Problem:
     """Return the refusal that lists the models; `detail` begins it if the reference is well-formed."""
     names = repository.names()
     name = reference.partition("@")[0]
@@ -116,7 +117,7 @@ def _unknown_model(repository: Repository, reference: str, detail: str) -> Refus
     elif name not in names:
         there_are = ", ".join(names[:_MAX_LISTED]) + (", …" if len(names) > _MAX_LISTED else "")
         detail += f"{did_you_mean(_as_name(name), names)}; there are: {there_are}"
-    return Refusal(Reason.UNKNOWN_MODEL, detail, models=names[:_MAX_LISTED])
+    return Problem(ProblemCode.UNKNOWN_MODEL, detail, models=names[:_MAX_LISTED])
 
 
 def _removed(repository: Repository, name: str) -> str | None:
@@ -127,7 +128,7 @@ def _removed(repository: Repository, name: str) -> str | None:
     return f"the model {name!r} was removed on {when}; restore it: POST /v1/models/{name}/restore"
 
 
-def _none_is_current(repository: Repository, name: str, versions: list[int]) -> Refusal:
+def _none_is_current(repository: Repository, name: str, versions: list[int]) -> Problem:
     """Return the refusal for a model without a promoted version, with the reason of the gate for the newest."""
     newest, listed = versions[-1], versions[-_MAX_VERSIONS_LISTED:]
     if reason := _reason_of_gate(repository, name, newest):
@@ -139,7 +140,7 @@ def _none_is_current(repository: Repository, name: str, versions: list[int]) -> 
         f"the model {name!r} has no current version: {why}; ask for {name}@{newest}, or make it current {how}:"
         f' PUT /v1/models/{name}/aliases/current {{"version": {newest}}}'
     )
-    return Refusal(Reason.NO_CURRENT_VERSION, detail, versions=listed)
+    return Problem(ProblemCode.NO_CURRENT_VERSION, detail, versions=listed)
 
 
 def _reason_of_gate(repository: Repository, name: str, version: int) -> str | None:

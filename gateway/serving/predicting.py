@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 from redis.exceptions import OutOfMemoryError
 
-from broker.faults import FULL
 from broker.gateway.jobs import Jobs
 from broker.gateway.submission import Limit, Submission
 from broker.idempotency import Conflict, IdempotencyConflict
@@ -25,7 +24,8 @@ from contract.quotas import Quota, most_of_one_owner
 from contract.repository import Repository
 from contract.signature import PREDICT
 from contract.wording import listed
-from gateway.refusals import Reason, Refusal
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 from gateway.serving.group_commit import GroupCommit
 from gateway.serving.listener import Listener
 from gateway.serving.models import resolve
@@ -35,10 +35,13 @@ from gateway.terse import terse_errors
 
 _TERSE = Detail.TERSE  # looked up once: finding a member of an Enum is slow
 _REASONS = {
-    Limit.ROWS_WAITING: Reason.ROWS_WAITING_LIMIT,
-    Limit.JOBS_IN_FLIGHT: Reason.JOBS_IN_FLIGHT_LIMIT,
-    Limit.ROWS_PER_SECOND: Reason.RATE_LIMIT,
+    Limit.ROWS_WAITING: ProblemCode.ROWS_WAITING_LIMIT,
+    Limit.JOBS_IN_FLIGHT: ProblemCode.JOBS_IN_FLIGHT_LIMIT,
+    Limit.ROWS_PER_SECOND: ProblemCode.RATE_LIMIT,
 }
+RETRY_FULL = 10
+"""Seconds after which a full Redis may have room, if nothing says more."""
+
 LONGEST_RETRY = 300
 """Most seconds after which a client is asked to try again."""
 
@@ -99,7 +102,7 @@ class Predictor:
     def model(self, reference: str) -> ModelManifest:
         """Return the version behind `loan`, `loan@3` or `loan@canary`, to which the job is pinned.
 
-        Raises `Refusal` without one, and `ModelgateError` if its manifest cannot be used.
+        Raises `Problem` without one, and `ModelgateError` if its manifest cannot be used.
         """
         return self.repository.manifest(*resolve(self.repository, reference))
 
@@ -109,7 +112,7 @@ class Predictor:
         """Return the job: final if it ends within the wait, else queued. It is in Redis then. It is that of an earlier
         request if there is one with the same `idempotency`.
 
-        `size`: bytes of the request. Raises `InvalidInstances`, `RedisError`, `IdempotencyConflict` and `Refusal`: a
+        `size`: bytes of the request. Raises `InvalidInstances`, `RedisError`, `IdempotencyConflict` and `Problem`: a
         method that the model lacks, too many rows, a full queue, a limit of the caller, a full Redis or overload.
         """
         caller, wait, gone = context.caller, options.wait, context.gone
@@ -165,20 +168,20 @@ class Predictor:
         """Return a job that has succeeded, for clients that know no jobs and have waited for `waited` seconds.
 
         One that has not ended is cancelled, because nobody would read it, unless the same request is `repeatable`.
-        Raises `PredictionFailed` for one that has failed, `RedisError`, and `Refusal` after the wait.
+        Raises `PredictionFailed` for one that has failed, `RedisError`, and `Problem` after the wait.
         """
         if not job.status.final:
             late = f"the model {job.model!r} did not answer within {waited:g} s (MAX_WAIT)"
             if repeatable:
                 detail = f"{late}; repeat the request with its Idempotency-Key to wait for the same job"
-                raise Refusal(Reason.NOT_IN_TIME, detail, retry_after=1)
+                raise Problem(ProblemCode.NOT_IN_TIME, detail, retry_after=1)
             canceled, ended = self.jobs.cancel(job.id) or (True, job)
             if canceled:
                 detail = (
                     f"{late}, so the job was cancelled; send fewer rows, or POST /v1/models/{job.model}/predict, which"
                     " answers with a job to wait for"
                 )
-                raise Refusal(Reason.NOT_IN_TIME, detail)
+                raise Problem(ProblemCode.NOT_IN_TIME, detail)
             job = ended
         if job.status is not Status.SUCCEEDED:
             raise PredictionFailed(job.error or Failure(str(job.status), f"the job {job.id} was {job.status}"))
@@ -192,7 +195,7 @@ class Predictor:
         return self._queue_full(job.model) if by is Limit.QUEUE else self._over_limit(job, by, submission)
 
     def check_size(self, rows: int, caller: Key) -> None:
-        """Raise `Refusal` for a request with more rows than the queue, an owner's part of it or a limit of the key ever
+        """Raise `Problem` for a request with more rows than the queue, an owner's part of it or a limit of the key ever
         allows."""
         allowed = caller.limits.rows_waiting
         if caller.owner and rows > (part := most_of_one_owner(self.max_rows)):
@@ -207,9 +210,9 @@ class Predictor:
             f"the request has more rows than may wait {most}; send them as a file, to POST"
             " /v1/models/{model}/predict-file"
         )
-        raise Refusal(Reason.TOO_MANY_ROWS, detail)
+        raise Problem(ProblemCode.TOO_MANY_ROWS, detail)
 
-    def _over_limit(self, job: PredictionJob, limit: Limit, submission: Submission) -> Refusal:
+    def _over_limit(self, job: PredictionJob, limit: Limit, submission: Submission) -> Problem:
         """Ask the client to try again when the rate allows the job, or half of what its owner has waiting is scored."""
         key, model = job.caller, job.model
         if limit is Limit.ROWS_PER_SECOND:
@@ -223,36 +226,36 @@ class Predictor:
                 most = f"{key.limits.jobs_in_flight} jobs of the owner {key.owner!r} may wait or run for {model!r}"
         retry = _retry_after(left, 1)
         detail = f"{most} ({limit}); try again in {retry} s, or ask an admin for a higher limit"
-        return Refusal(_REASONS[limit], detail, retry_after=retry, quota=submission.rate, limit=str(limit))
+        return Problem(_REASONS[limit], detail, retry_after=retry, quota=submission.rate, limit=str(limit))
 
-    def _queue_full(self, model: str) -> Refusal:
+    def _queue_full(self, model: str) -> Problem:
         """Ask the client to try again when half of the queue will have been scored, at the rate of the last seconds."""
         left = self.jobs.backlog(model).seconds
         retry = _retry_after(None if left is None else left / 2, 1)
         detail = f"the queue of {model!r} is full (MAX_QUEUE_ROWS); try again in {retry} s"
-        return Refusal(Reason.QUEUE_FULL, detail, retry_after=retry)
+        return Problem(ProblemCode.QUEUE_FULL, detail, retry_after=retry)
 
-    def _redis_full(self, model: str) -> Refusal:
+    def _redis_full(self, model: str) -> Problem:
         """Ask the client to try again when the first result will have expired, or half of the queue been scored."""
-        retry = _retry_after(self.jobs.seconds_to_room(model), FULL.retry_after)
+        retry = _retry_after(self.jobs.seconds_to_room(model), RETRY_FULL)
         detail = (
             "Redis is full of waiting jobs and of results that no client has seen, and takes no new jobs; try again in"
             f" {retry} s, or raise REDIS_MAXMEMORY"
         )
-        return Refusal(Reason.REDIS_FULL, detail, retry_after=retry)
+        return Problem(ProblemCode.REDIS_FULL, detail, retry_after=retry)
 
 
-def unknown_method(model: ModelManifest, method: str) -> Refusal:
+def unknown_method(model: ModelManifest, method: str) -> Problem:
     """Return the refusal for a method that the version lacks."""
     methods = [one.name for one in model.signature.methods]
     detail = (
         f"version {model.version} of the model {model.name!r} has no {method}; it has {listed(methods)}:"
         f" send the rows to /v1/models/{model.name}/{methods[0]}"
     )
-    return Refusal(Reason.UNKNOWN_METHOD, detail, methods=methods)
+    return Problem(ProblemCode.UNKNOWN_METHOD, detail, methods=methods)
 
 
-def _timed_out_twice(job: PredictionJob) -> Refusal:
+def _timed_out_twice(job: PredictionJob) -> Problem:
     one = len(job.rows) == 1
     detail = (
         f"{'this row' if one else 'these rows together'} took longer than PREDICT_TIMEOUT with version {job.version} of"
@@ -260,7 +263,7 @@ def _timed_out_twice(job: PredictionJob) -> Refusal:
         f" passed since; {'send other values' if one else 'find the row that hangs, one at a time'}, or ask for a"
         " version that answers"
     )
-    return Refusal(Reason.TIMED_OUT_TWICE, detail)
+    return Problem(ProblemCode.TIMED_OUT_TWICE, detail)
 
 
 def _retry_after(seconds: float | None, otherwise: int) -> int:

@@ -155,7 +155,7 @@ class Readiness:
     def _why_refused(self, health: SystemHealth, models: int) -> list[Reason]:
         reasons = []
         if health.fault:
-            reasons.append(Reason(health.fault.code, health.fault.detail))
+            reasons.append(Reason(health.fault.code, health.fault.message))
         if not models:
             reasons.append(Reason("no_model", f"the model repository {self._repository.root} holds no model"))
         return reasons

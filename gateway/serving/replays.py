@@ -9,7 +9,8 @@ from broker.gateway.jobs import Jobs
 from broker.idempotency import Conflict, IdempotencyConflict, IdempotencyRecords
 from contract.jobs import Job
 from contract.keys import Key
-from gateway.refusals import Reason, Refusal
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 from gateway.serving.listener import Listener
 from gateway.serving.visibility import shown_to
 from gateway.serving.waiting import ended_within
@@ -31,13 +32,13 @@ class Replays:
     def job(self, job_id: str, caller: Key, wait: float = 0, gone: Callable[[], bool] = lambda: False) -> Job:
         """Return the job of an earlier request as `caller` sees it, final if it ends within `wait` seconds.
 
-        Raises `IdempotencyConflict` if it is gone, and `Refusal` if the key may not use its model: another key of the
+        Raises `IdempotencyConflict` if it is gone, and `Problem` if the key may not use its model: another key of the
         owner has sent the request to an address that names no model.
         """
         job = self.jobs.read([job_id])[0]
         if job and not caller.may_use(job.model):
             detail = "an earlier request with this Idempotency-Key used a model that this key may not; send a new one"
-            raise Refusal(Reason.UNKNOWN_MODEL, detail, models=[])
+            raise Problem(ProblemCode.UNKNOWN_MODEL, detail, models=[])
         self.on_replay()
         ended = job and ended_within(self.jobs, self.listener, job, caller.owner, wait, gone)
         if ended is None:

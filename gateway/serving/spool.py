@@ -20,7 +20,8 @@ from gevent import get_hub
 
 from contract.file_jobs import FileFolder, tag_of
 from contract.settings import MB
-from gateway.refusals import Reason, Refusal
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 from runtime.spool_room import Room, SpoolRoom
 
 _PART = ".part"
@@ -70,7 +71,7 @@ class Spool:
     def receiving(self, size: int) -> Iterator[IncomingUpload]:
         """Receive the files of an upload of `size` bytes. No file stays if the block raises.
 
-        Raises `Refusal`: `upload_too_large`, `upload_limit`, or `spool_full`, also during the upload. Raises
+        Raises `Problem`: `upload_too_large`, `upload_limit`, or `spool_full`, also during the upload. Raises
         `RedisError` if the caller has an allowance that cannot be read.
         """
         self._check_size(size)
@@ -86,7 +87,7 @@ class Spool:
                 file.remove()
             if isinstance(error, OSError) and error.errno in _NO_ROOM:
                 detail = f"SPOOL_DIR cannot be written ({error.strerror}); try again later, or make room on its disk"
-                raise Refusal(Reason.SPOOL_FULL, detail, retry_after=60) from error
+                raise Problem(ProblemCode.SPOOL_FULL, detail, retry_after=60) from error
             raise
         for file in upload.files:
             self._received(file.size)
@@ -152,7 +153,7 @@ class Spool:
         if size > self._largest:
             most = f"{self._largest // MB} MB (MAX_UPLOAD_MB)"
             detail = f"the upload has {size / MB:.1f} MB, but may have at most {most}"
-            raise Refusal(Reason.UPLOAD_TOO_LARGE, detail)
+            raise Problem(ProblemCode.UPLOAD_TOO_LARGE, detail)
 
 
 class IncomingUpload:
@@ -214,4 +215,4 @@ class IncomingFile:
 
 def _check_room(room: Room, size: int) -> None:
     if size > room.free:
-        raise Refusal(Reason.SPOOL_FULL, room.lacks(size), retry_after=60)
+        raise Problem(ProblemCode.SPOOL_FULL, room.lacks(size), retry_after=60)

@@ -75,7 +75,7 @@ class Traffic:
         return Chart(period, [together(same) for same in zip(*found, strict=True)])
 
     def of_model(self, model: str, period: Period) -> Chart:
-        """Return the chart of a model. Raises `Refusal` if there is none."""
+        """Return the chart of a model. Raises `Problem` if there is none."""
         check_model(self._repository, model)
         return Chart(period, self._points(period, [model])[0])
 

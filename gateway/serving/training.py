@@ -13,7 +13,8 @@ from contract.jobs import Job
 from contract.keys import Key
 from contract.repository import Repository, valid_name
 from contract.training import GENERIC_RECIPE, RepositoryAction, RepositoryCommand, TrainingPreview, TrainingRequest
-from gateway.refusals import Reason, Refusal
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 from gateway.serving.commands import RunCommand, run
 from gateway.serving.models import resolve
 from gateway.serving.visibility import shown_to
@@ -47,22 +48,22 @@ class Trainings:
     run_command: RunCommand
 
     def recipes(self) -> list[str]:
-        """Return the recipes of the trainer. Raises `Refusal` if no trainer has ever been ready."""
+        """Return the recipes of the trainer. Raises `Problem` if no trainer has ever been ready."""
         recipes = self.trainer.recipes()
         if recipes is None:
             detail = (
                 "no trainer has been ready yet, so no recipe is known; if it has just started, try again in a minute"
             )
-            raise Refusal(Reason.NO_TRAINER, detail, retry_after=1)
+            raise Problem(ProblemCode.NO_TRAINER, detail, retry_after=1)
         return recipes
 
     def submit(self, request: TrainingRequest, webhook: str = "") -> Job:
         """Return the training job, which is in Redis then, or that of an earlier request. `webhook` gets its end.
 
-        Raises `Refusal` if too many wait, and `IdempotencyConflict`."""
+        Raises `Problem` if too many wait, and `IdempotencyConflict`."""
         if self.trainer.waiting() >= MAX_WAITING:
             detail = f"{MAX_WAITING} trainings wait already; try again when some have ended"
-            raise Refusal(Reason.QUEUE_FULL, detail, retry_after=RETRY_TRAINING)
+            raise Problem(ProblemCode.QUEUE_FULL, detail, retry_after=RETRY_TRAINING)
         try:
             return shown_to(self.caller(), self.trainer.submit(request, self.caller(), webhook))
         except TooManyWaiting as error:
@@ -71,10 +72,10 @@ class Trainings:
                 f"{most} trainings of your owner are waiting, the limit of this key (trainings_waiting);"
                 " try again once one has started"
             )
-            raise Refusal(Reason.TRAININGS_WAITING_LIMIT, detail, retry_after=RETRY_TRAINING) from error
+            raise Problem(ProblemCode.TRAININGS_WAITING_LIMIT, detail, retry_after=RETRY_TRAINING) from error
 
     def preview(self, request: TrainingRequest) -> TrainingPreview:
-        """Return how a training would understand its file, which the trainer deletes then. Raises `Refusal` if the
+        """Return how a training would understand its file, which the trainer deletes then. Raises `Problem` if the
         owner has too many at the trainer, and as `gateway.serving.commands.run`."""
         command = RepositoryCommand(
             RepositoryAction.PREVIEW_TRAINING, request.model, upload=request.upload, training=request.to_json()
@@ -83,7 +84,7 @@ class Trainings:
             return TrainingPreview.from_json(run(self.run_command, command))
         except TooManyWaiting as error:
             detail = "the trainer is busy with previews and changes of your owner; try again when one has ended"
-            raise Refusal(Reason.PREVIEWS_LIMIT, detail, retry_after=1) from error
+            raise Problem(ProblemCode.PREVIEWS_LIMIT, detail, retry_after=1) from error
 
     def recipe_of(self, model: str, recipes: list[str]) -> str:
         """Return the recipe of the current version, else the recipe with the model's name."""
@@ -95,10 +96,10 @@ class Trainings:
         """Return where the log of a training goes on from byte `start`, and its text: a long log loses its head. A
         negative `start` counts from the end.
 
-        Raises `Refusal` for another job.
+        Raises `Problem` for another job.
         """
         if job.kind != TRAINING.name:
-            raise Refusal(Reason.NO_LOG, f"the job {job.id} is a prediction, which has no log")
+            raise Problem(ProblemCode.NO_LOG, f"the job {job.id} is a prediction, which has no log")
         return self.trainer.log(job.id, start)
 
     def all_schedules(self) -> list[ScheduleState]:
@@ -106,7 +107,7 @@ class Trainings:
         return self._with_last_runs([schedule for schedule in self.schedules.all() if self._exists(schedule)])
 
     def schedule_of(self, model: str) -> ScheduleState:
-        """Return the schedule. Raises `Refusal` without one."""
+        """Return the schedule. Raises `Problem` without one."""
         found = self.find_schedule(model)
         if found is None:
             raise _no_schedule(model)
@@ -122,27 +123,27 @@ class Trainings:
         return [ScheduleState(schedule, jobs.get(schedule.last_job)) for schedule in schedules]
 
     def put_schedule(self, model: str, cron: str, request: TrainingRequest) -> ScheduleState:
-        """Store a schedule and return it. Raises `ValueError` for an invalid `cron`, `Refusal` if there are too many
+        """Store a schedule and return it. Raises `ValueError` for an invalid `cron`, `Problem` if there are too many
         schedules, of all owners, of this one or for this key, or another owner has the schedule of this model, and as
         `gateway.serving.commands.run` if its training could not begin now."""
         run(self.run_command, RepositoryCommand(RepositoryAction.CHECK_TRAINING, model, training=request.to_json()))
         try:
             return ScheduleState(self.schedules.put(model, cron, request, self.caller()), None)
         except TooManySchedules as error:
-            raise Refusal(Reason.TOO_MANY_SCHEDULES, str(error)) from error
+            raise Problem(ProblemCode.TOO_MANY_SCHEDULES, str(error)) from error
         except TooManyWaiting as error:
             most = self.caller().limits.trainings_waiting
             detail = (
                 f"your owner has as many schedules as this key lets trainings wait ({most}, trainings_waiting);"
                 " delete one first"
             )
-            raise Refusal(Reason.TRAININGS_WAITING_LIMIT, detail) from error
+            raise Problem(ProblemCode.TRAININGS_WAITING_LIMIT, detail) from error
         except OthersSchedule as error:
             detail = f"another owner has the schedule of the model {model!r}; only an admin can replace it"
-            raise Refusal(Reason.OTHERS_SCHEDULE, detail) from error
+            raise Problem(ProblemCode.OTHERS_SCHEDULE, detail) from error
 
     def delete_schedule(self, model: str) -> None:
-        """Raise `Refusal` without a schedule."""
+        """Raise `Problem` without a schedule."""
         if not valid_name(model) or not self.schedules.delete(model, self.caller()):
             raise _no_schedule(model)
 
@@ -156,5 +157,5 @@ def default_recipe(model: str, recipes: list[str]) -> str:
     return model if model in recipes else GENERIC_RECIPE
 
 
-def _no_schedule(model: str) -> Refusal:
-    return Refusal(Reason.NO_SCHEDULE, f"the model {model[:80]!r} has no schedule")
+def _no_schedule(model: str) -> Problem:
+    return Problem(ProblemCode.NO_SCHEDULE, f"the model {model[:80]!r} has no schedule")

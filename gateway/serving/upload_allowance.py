@@ -14,7 +14,8 @@ from broker.gateway.upload_counts import UploadCounts
 from contract.keys import Key
 from contract.quotas import Quota
 from contract.settings import MB
-from gateway.refusals import Reason, Refusal
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class UploadAllowance:
     @contextmanager
     def taken(self, size: int, received: Callable[[], int]) -> Iterator[None]:
         """Take `size` bytes of the allowance before the block receives them. If the block raises, only the bytes that
-        it has `received` stay taken. Raises `Refusal` if too few are left."""
+        it has `received` stay taken. Raises `Problem` if too few are left."""
         key, upload = self.caller(), uuid.uuid4().hex
         found = self.counts.count(key, upload, size)
         if found is not None:
@@ -42,14 +43,14 @@ class UploadAllowance:
             raise
 
 
-def _refusal(key: Key, size: int, quota: Quota) -> Refusal:
+def _refusal(key: Key, size: int, quota: Quota) -> Problem:
     a_day = f"{quota.limit // MB} MB a day (upload_mb_per_day)"
     if size > quota.limit:
         detail = f"the upload has {size / MB:.1f} MB, but the key {key.name!r} may upload at most {a_day}"
-        return Refusal(Reason.UPLOAD_TOO_LARGE, detail)
+        return Problem(ProblemCode.UPLOAD_TOO_LARGE, detail)
     left = f"{quota.remaining / MB:.1f} MB"
     detail = (
         f"the upload has {size / MB:.1f} MB, but the key {key.name!r} has only {left} left of {a_day}; try again after"
         " midnight UTC"
     )
-    return Refusal(Reason.UPLOAD_LIMIT, detail, retry_after=math.ceil(quota.reset), quota=quota)
+    return Problem(ProblemCode.UPLOAD_LIMIT, detail, retry_after=math.ceil(quota.reset), quota=quota)

@@ -9,13 +9,14 @@ from typing import Any
 from broker.webhooks import TooManyWebhooks, Webhooks
 from contract.keys import Key, Scope
 from contract.webhooks import Subscription
-from gateway.refusals import Reason, Refusal
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 
 
 @dataclass(frozen=True)
 class Subscriptions:
     """What a caller does with subscriptions. That of another owner does not exist for the caller, unless it is an
-    admin. Raises `Refusal` and `redis.exceptions.RedisError`."""
+    admin. Raises `Problem` and `redis.exceptions.RedisError`."""
 
     webhooks: Webhooks
     caller: Callable[[], Key]
@@ -37,13 +38,13 @@ class Subscriptions:
             before = self.webhooks.get(wanted.name)
             if before is not None and not self._exists(before):
                 detail = f"another owner has a webhook {wanted.name!r}; take another name"
-                raise Refusal(Reason.NAME_TAKEN, detail)
+                raise Problem(ProblemCode.NAME_TAKEN, detail)
             after = wanted if before is None else replace(wanted, created_at=before.created_at)
             try:
                 if self.webhooks.replace(wanted.name, before, after):
                     return after, before is None
             except TooManyWebhooks as error:
-                raise Refusal(Reason.TOO_MANY_WEBHOOKS, str(error)) from error
+                raise Problem(ProblemCode.TOO_MANY_WEBHOOKS, str(error)) from error
 
     def delete(self, name: str) -> None:
         while True:
@@ -74,7 +75,7 @@ class Subscriptions:
         """Delete the deliveries of an owner that wait, to `host` or to all (''). Returns how many."""
         if owner is None:
             detail = "?owner= is missing; name the owner whose webhooks are to be deleted, or none with ?owner="
-            raise Refusal(Reason.INVALID_PARAMETER, detail)
+            raise Problem(ProblemCode.INVALID_PARAMETER, detail)
         return self.webhooks.delete_waiting(owner, host.lower())
 
     def _exists(self, one: Subscription) -> bool:
@@ -82,7 +83,7 @@ class Subscriptions:
         return caller.allows(Scope.ADMIN) or (one.owner == caller.owner)
 
 
-def _unknown(name: str) -> Refusal:
-    return Refusal(
-        Reason.UNKNOWN_WEBHOOK, f"there is no webhook {name[:64]!r}; list the webhooks to see which there are"
+def _unknown(name: str) -> Problem:
+    return Problem(
+        ProblemCode.UNKNOWN_WEBHOOK, f"there is no webhook {name[:64]!r}; list the webhooks to see which there are"
     )

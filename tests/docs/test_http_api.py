@@ -6,20 +6,19 @@ import re
 
 from contract.errors import Code
 from contract.jobs import Status
-from gateway.refusals import Reason
-from gateway.serving.readiness import State
+from tests.docs.problem_table import table
 from tests.provoked import documented
 from tests.support import PROJECT
 
 PAGE = (PROJECT / "docs" / "reference" / "http-api.md").read_text()
 
 
-def test_the_reference_has_every_code_of_an_error() -> None:
-    sources = "".join(path.read_text() for path in (PROJECT / "gateway").rglob("*.py"))
-    codes = {*Code, *Reason, State.NOT_READY, *re.findall(r'(?:Problem\(\s*\d{3}, |Reason\()"(\w+)"', sources)}
-    codes |= {*re.findall(r'RedisFault\(\s*"(\w+)"', (PROJECT / "broker" / "faults.py").read_text())}
-    assert "foreign_host" in codes
-    assert [code for code in sorted(codes) if not re.search(rf"`(\d{{3}} )?{code}`", PAGE)] == []
+def test_the_table_of_problems_is_that_of_the_codes() -> None:
+    assert table() in PAGE, "python -m tests.docs.problem_table"
+
+
+def test_a_failure_of_another_process_that_has_a_status_of_its_own_is_in_the_reference() -> None:
+    assert [code for code in Code if not re.search(rf"`(\d{{3}} )?{code}`", PAGE)] == []
 
 
 def test_the_reference_has_every_status_of_a_job() -> None:
@@ -27,6 +26,7 @@ def test_the_reference_has_every_status_of_a_job() -> None:
 
 
 NOT_OF_A_ROUTE = {
+    "401 signed_out",
     "403 foreign_form",
     "403 no_level",
     "405 method_not_allowed",

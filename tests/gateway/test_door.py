@@ -27,7 +27,7 @@ from gateway.door.fast_path import FastPath
 from gateway.door.guard import Guard
 from gateway.door.keys import KeyCheck
 from gateway.marker import Marker
-from gateway.problems import response_to
+from gateway.problem_answers import response_to
 from gateway.rules import Level, Route
 from gateway.serving.models import refuse_model
 from gateway.sessions import BrowserSessions

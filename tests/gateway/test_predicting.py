@@ -18,7 +18,8 @@ from contract.instances import Records
 from contract.jobs import Status
 from contract.repository import Repository
 from contract.settings import Settings
-from gateway.refusals import Reason, Refusal
+from gateway.problem_codes import ProblemCode
+from gateway.problems import Problem
 from gateway.serving.group_commit import GroupCommit
 from gateway.serving.listener import Listener
 from gateway.serving.predicting import PredictionOptions, Predictor, RequestContext
@@ -58,19 +59,19 @@ def test_a_client_that_does_not_wait_gets_a_queued_job_that_is_in_redis(predicto
 
 
 def test_each_failure_has_its_type(predictor: Predictor) -> None:
-    with pytest.raises(Refusal) as unknown:
+    with pytest.raises(Problem) as unknown:
         predictor.model("sums")
-    assert unknown.value.reason is Reason.UNKNOWN_MODEL
+    assert unknown.value.code is ProblemCode.UNKNOWN_MODEL
     model = predictor.model("sum")
     with pytest.raises(InvalidInstances):
         predictor.predict(model, Records([{"a": "x", "b": 1}]), 20, PredictionOptions(), request())
-    with pytest.raises(Refusal) as too_many:
+    with pytest.raises(Problem) as too_many:
         predictor.predict(model, Records([{"a": 1, "b": 2}] * 6), 20, PredictionOptions(), request())
-    assert too_many.value.reason is Reason.TOO_MANY_ROWS
+    assert too_many.value.code is ProblemCode.TOO_MANY_ROWS
     predictor.predict(model, Records([{"a": 1, "b": 2}] * 4), 20, PredictionOptions(), request())
-    with pytest.raises(Refusal) as full:
+    with pytest.raises(Problem) as full:
         predictor.predict(model, Records([{"a": 1, "b": 2}] * 4), 20, PredictionOptions(), request())
-    assert (full.value.reason, full.value.retry_after) == (Reason.QUEUE_FULL, 1)
+    assert (full.value.code, full.value.retry_after) == (ProblemCode.QUEUE_FULL, 1)
 
 
 def test_the_use_cases_load_without_flask() -> None:

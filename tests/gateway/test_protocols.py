@@ -19,8 +19,8 @@ from contract.csv_cells import NULLS
 from contract.errors import FieldError, InvalidInstances
 from contract.instances import Coerced, Grid, Instances, Records, RepeatedKeys
 from contract.signature import Field, Kind, Output, OutputKind, Signature
+from gateway.problems import MalformedBody
 from gateway.protocols import csv_rows, form, native
-from gateway.refusals import MalformedBody
 from runtime.exact_json import with_repeats_marked
 
 deterministic = settings(derandomize=True, deadline=None, max_examples=50)

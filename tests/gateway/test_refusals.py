@@ -25,8 +25,6 @@ from gateway import forms
 from gateway.app import create_app
 from gateway.forms import fields_in
 from gateway.operations import Operation
-from gateway.problems import STATUSES
-from gateway.refusals import Reason
 from gateway.rules import Level
 from gateway.serving.group_commit import GroupCommit
 from tests.gateway.conftest import without_redis
@@ -240,10 +238,6 @@ def test_an_unknown_path_and_a_wrong_method_are_problems_too(client: FlaskClient
     response = client.delete("/v1/models")
     problem(response, 405, "method_not_allowed")
     assert "GET" in response.headers["Allow"]
-
-
-def test_every_reason_of_a_refusal_has_its_status() -> None:
-    assert STATUSES.keys() == set(Reason)
 
 
 def test_an_error_of_our_own_is_500_without_its_traceback(settings: Settings) -> None:

@@ -13,8 +13,8 @@ from werkzeug.test import EnvironBuilder
 from contract.settings import MB
 from gateway import forms
 from gateway.forms import Upload
+from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
-from gateway.refusals import Reason, Refusal
 from gateway.serving.spool import Spool
 
 HEAD = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
@@ -66,9 +66,9 @@ def test_the_announced_length_of_an_upload_takes_no_room_from_others(tmp_path: P
 
 def test_an_upload_that_fills_the_spool_is_refused_and_removed(tmp_path: Path) -> None:
     spool = Spool(tmp_path, 10, 10)
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(Problem) as refused:
         receive(spool, 6 * MB, lambda: receive(spool, 5 * MB))
-    assert refused.value.reason is Reason.SPOOL_FULL
+    assert refused.value.code is ProblemCode.SPOOL_FULL
     assert "of 10 MB (SPOOL_MB) are taken" in refused.value.detail
     assert [path.suffix for path in tmp_path.iterdir() if path.name != ".lock"] == [".upload"]
     assert taken(tmp_path) == 5 * MB
@@ -81,9 +81,9 @@ def test_the_last_byte_of_the_spool_can_be_taken(tmp_path: Path) -> None:
 
 
 def test_one_upload_may_not_be_larger_than_allowed(tmp_path: Path) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(Problem) as refused:
         receive(Spool(tmp_path, 10, 1), MB - len(HEAD + END) + 1)
-    assert refused.value.reason is Reason.UPLOAD_TOO_LARGE
+    assert refused.value.code is ProblemCode.UPLOAD_TOO_LARGE
     assert "1 MB (MAX_UPLOAD_MB)" in refused.value.detail
 
 
@@ -116,9 +116,9 @@ def test_an_owner_leaves_room_for_the_uploads_of_others(tmp_path: Path) -> None:
     spool = Spool(tmp_path, 10, 10, owner=lambda: owner)
     with spool.receiving_for_job("f", None) as file:
         file.write(b"y" * 8 * MB)
-    with pytest.raises(Refusal, match="8 of them by your owner") as refused, spool.receiving_for_job("g", None) as file:
+    with pytest.raises(Problem, match="8 of them by your owner") as refused, spool.receiving_for_job("g", None) as file:
         file.write(b"y" * 2 * MB)
-    assert refused.value.reason is Reason.SPOOL_FULL
+    assert refused.value.code is ProblemCode.SPOOL_FULL
     owner = "b"
     with spool.receiving_for_job("h", None) as file:
         file.write(b"y" * MB)

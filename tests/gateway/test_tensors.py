@@ -15,8 +15,8 @@ from contract.coercion import coerce
 from contract.instances import Grid
 from contract.signature import AnswerForm as Form
 from contract.signature import Field, Kind, Method, Output, OutputKind, Signature
+from gateway.problems import MalformedBody, Problem
 from gateway.protocols import open_inference, tensors
-from gateway.refusals import MalformedBody, Refusal
 
 HEADER = "Inference-Header-Content-Length"
 TYPES = {
@@ -181,7 +181,7 @@ def test_the_outputs_decide_the_method() -> None:
 
     assert method() == method("predict") == method("predict_proba") == method("predict_proba", "predict") == "predict"
     assert method("transform") == "transform"
-    with pytest.raises(Refusal, match="cannot come together"):
+    with pytest.raises(Problem, match="cannot come together"):
         method("predict", "transform")
 
 

@@ -22,7 +22,7 @@ from contract.manifest import InputFormat, TrainingData
 from contract.settings import Settings
 from contract.signature import Field, Kind, Output, OutputKind, RowFormat, Signature
 from gateway.app import create_app
-from gateway.refusals import Reason
+from gateway.problem_codes import ProblemCode
 from gateway.terse import EXPECTED, GENERAL_MESSAGES, HARMLESS_CODES, TERSE_SENTENCES, terse_job
 from tests.gateway.callers import ADMIN_KEY, Caller
 from tests.support import PROJECT, Sum, numbers, write_version
@@ -188,30 +188,97 @@ def test_a_version_that_cannot_be_used_is_not_described(callers: tuple[Caller, C
     assert terse.json["detail"] == "the version cannot be used: its manifest is invalid"
 
 
+OF_THE_GATEWAY = {
+    ProblemCode.BODY_TOO_LARGE,
+    ProblemCode.BODY_TOO_SLOW,
+    ProblemCode.CANCELED,
+    ProblemCode.EXPIRED_KEY,
+    ProblemCode.FOREIGN_FORM,
+    ProblemCode.FOREIGN_HOST,
+    ProblemCode.FOREIGN_ORIGIN,
+    ProblemCode.FORM_TOO_LARGE,
+    ProblemCode.HEAD_TOO_SLOW,
+    ProblemCode.IDEMPOTENCY_KEY_REUSED,
+    ProblemCode.INTERNAL_ERROR,
+    ProblemCode.INVALID_BODY,
+    ProblemCode.INVALID_KEY,
+    ProblemCode.JOB_GONE,
+    ProblemCode.LENGTH_REQUIRED,
+    ProblemCode.MALFORMED_REQUEST,
+    ProblemCode.METHOD_NOT_ALLOWED,
+    ProblemCode.MISSING_KEY,
+    ProblemCode.NOT_FOUND,
+    ProblemCode.NOT_READY,
+    ProblemCode.NOT_UNLOADED,
+    ProblemCode.NO_LEVEL,
+    ProblemCode.REDIS_DENIED,
+    ProblemCode.REDIS_DISK_FULL,
+    ProblemCode.REDIS_DISK_SLOW,
+    ProblemCode.REDIS_LOADING,
+    ProblemCode.REDIS_READ_ONLY,
+    ProblemCode.REDIS_UNAVAILABLE,
+    ProblemCode.REPEATED_FIELD,
+    ProblemCode.REQUESTED_RANGE_NOT_SATISFIABLE,
+    ProblemCode.REQUEST_IN_FLIGHT,
+    ProblemCode.SIGNED_OUT,
+    ProblemCode.STOPPING,
+    ProblemCode.TOO_FEW_REPLICAS,
+    ProblemCode.TOO_MANY_ATTEMPTS,
+    ProblemCode.UNSUPPORTED_CONTENT_ENCODING,
+    ProblemCode.UNSUPPORTED_MEDIA_TYPE,
+    ProblemCode.UNSUPPORTED_TRANSFER_ENCODING,
+    ProblemCode.UPLOADS_OFF,
+}
+"""Problems of requests of which no model knows yet, and of Redis."""
+
+
 def test_every_problem_is_harmless_or_has_a_terse_sentence() -> None:
     silent = {
-        *{Reason.INVALID_NAME, Reason.INVALID_PARAMETER, Reason.MALFORMED_BODY, Reason.MISSING_SCOPE},
-        *{Reason.NO_LOG, Reason.NO_SCHEDULE, Reason.NO_TRAINER, Reason.OTHERS_SCHEDULE, Reason.OVERLOADED},
-        *{Reason.QUEUE_FULL, Reason.REDIS_FULL, Reason.SPOOL_FULL, Reason.TOO_MANY_ROWS, Reason.TOO_MANY_SCHEDULES},
-        *{Reason.NO_OUTPUT, Reason.NOT_ACCEPTABLE, Reason.NOT_FINISHED},
+        *{
+            ProblemCode.INVALID_NAME,
+            ProblemCode.INVALID_PARAMETER,
+            ProblemCode.MALFORMED_BODY,
+            ProblemCode.MISSING_SCOPE,
+        },
+        *{
+            ProblemCode.NO_LOG,
+            ProblemCode.NO_SCHEDULE,
+            ProblemCode.NO_TRAINER,
+            ProblemCode.OTHERS_SCHEDULE,
+            ProblemCode.OVERLOADED,
+        },
+        *{
+            ProblemCode.QUEUE_FULL,
+            ProblemCode.REDIS_FULL,
+            ProblemCode.SPOOL_FULL,
+            ProblemCode.TOO_MANY_ROWS,
+            ProblemCode.TOO_MANY_SCHEDULES,
+        },
+        *{ProblemCode.NO_OUTPUT, ProblemCode.NOT_ACCEPTABLE, ProblemCode.NOT_FINISHED},
         *{Code.INVALID_FILE, Code.SPOOL_FAILED},
-        *{Reason.TOO_MANY_STREAMS, Reason.NO_WORKER, Reason.NOT_IN_TIME, Reason.SEVERAL_MODELS},
-        *{Reason.UNKNOWN_JOB, Reason.UPLOAD_TOO_LARGE, Reason.NO_WEBHOOKS},
+        *{ProblemCode.TOO_MANY_STREAMS, ProblemCode.NO_WORKER, ProblemCode.NOT_IN_TIME, ProblemCode.SEVERAL_MODELS},
+        *{ProblemCode.UNKNOWN_JOB, ProblemCode.UPLOAD_TOO_LARGE, ProblemCode.NO_WEBHOOKS},
         # Those who may publish set webhooks, of their own.
-        *{Reason.INVALID_WEBHOOK, Reason.TOO_MANY_WEBHOOKS, Reason.UNKNOWN_WEBHOOK},
-        *{reason for reason in Reason if reason.endswith("_limit")},
+        *{ProblemCode.INVALID_WEBHOOK, ProblemCode.TOO_MANY_WEBHOOKS, ProblemCode.UNKNOWN_WEBHOOK},
+        *{reason for reason in ProblemCode if reason.endswith("_limit")},
         # Only admins get these.
-        *{Reason.INVALID_KEY_REQUEST, Reason.KEY_EXPIRED, Reason.NAME_TAKEN, Reason.NO_MARKER, Reason.TOO_MANY_KEYS},
-        Reason.UNKNOWN_KEY,
+        *{
+            ProblemCode.INVALID_KEY_REQUEST,
+            ProblemCode.KEY_EXPIRED,
+            ProblemCode.NAME_TAKEN,
+            ProblemCode.NO_MARKER,
+            ProblemCode.TOO_MANY_KEYS,
+        },
+        ProblemCode.UNKNOWN_KEY,
         # Every caller who may train knows what a training request may contain.
-        *{Reason.INVALID_TRAINING, Code.TRAINING_FAILED, Code.TRAINER_CRASHED, Code.NO_DATA},
+        *{ProblemCode.INVALID_TRAINING, Code.TRAINING_FAILED, Code.TRAINER_CRASHED, Code.NO_DATA},
         # Answers to a command stay full, even with a code that is terse elsewhere.
         *{Code.ALIAS_NOT_FOUND, Code.NOT_LOADED, Code.NOT_PUBLISHED, Code.NOT_SIGNED, Code.VERSION_IN_USE},
         *{Code.ALIAS_MOVED, Code.MODEL_EXISTS, Code.MODELS_FULL},
         *{Code.CURRENT_REQUIRED, Code.INVALID_ALIAS, Code.JOB_REFUSED, Code.NO_PREVIOUS, Code.OUT_OF_MEMORY},
         *{Code.TIMEOUT, Code.WORKER_CRASHED},
     }
-    assert TERSE_SENTENCES.keys() == {*Reason, *Code, "no_report"} - silent
+    assert TERSE_SENTENCES.keys() == {*ProblemCode, *Code} - silent - OF_THE_GATEWAY
 
 
 def test_the_failure_of_a_prediction_is_terse_and_that_of_a_training_is_not() -> None:

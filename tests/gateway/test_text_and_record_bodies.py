@@ -17,8 +17,8 @@ from contract.manifest import InputFormat
 from contract.settings import Settings
 from contract.signature import Field, Kind, Output, OutputKind, RowFormat, Signature
 from gateway.app import create_app
+from gateway.problems import MalformedBody
 from gateway.protocols import csv_rows, form, native
-from gateway.refusals import MalformedBody
 from tests.support import Sum, write_version
 
 TEXT = (Field("text", Kind.STRING),)

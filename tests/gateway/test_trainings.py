@@ -26,8 +26,8 @@ from contract.parameters import Parameter
 from contract.settings import Settings
 from contract.training import Gate, RepositoryAction, RepositoryCommand, TrainingPreview, TrainingRequest
 from gateway.app import create_app
+from gateway.problems import Problem
 from gateway.protocols.training_requests import check_file
-from gateway.refusals import Refusal
 from tests.support import SIGNER, until
 
 RECIPES = ["iris", "loan", "tabular"]
@@ -613,7 +613,7 @@ def test_a_hostile_file_takes_the_gateway_little_work(content: bytes) -> None:
     file = CountedFile(content)
     sys.setprofile(file.count_calls)
     try:
-        with pytest.raises(Refusal):
+        with pytest.raises(Problem):
             check_file(TrainingRequest("m", "tabular", target="y"), file)
     finally:
         sys.setprofile(None)

@@ -25,7 +25,7 @@ from broker.trainer import TrainerQueue
 from contract.keys import Key, Limits, Scope
 from contract.settings import MB, Settings
 from gateway.app import create_app
-from gateway.refusals import Refusal
+from gateway.problems import Problem
 from gateway.serving.spool import Spool
 from gateway.serving.upload_allowance import UploadAllowance
 from tests.gateway.callers import ADMIN_KEY, Caller
@@ -104,7 +104,7 @@ def test_of_a_broken_upload_only_the_received_bytes_count(redis: Redis, tmp_path
 
 def test_an_upload_that_the_spool_refuses_does_not_count(redis: Redis, tmp_path: Path) -> None:
     spool = Spool(tmp_path, 0, 100, take=of(redis).taken)
-    with pytest.raises(Refusal):
+    with pytest.raises(Problem):
         receive(spool, KB)
     assert counted(redis) == 0
 

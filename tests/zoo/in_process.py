@@ -16,8 +16,8 @@ from contract.coercion import coerce
 from contract.errors import Failure, InvalidInstances, ModelgateError
 from contract.manifest import ManifestDraft
 from contract.signature import Signature
+from gateway.problems import MalformedBody
 from gateway.protocols import csv_rows, native
-from gateway.refusals import MalformedBody
 from scoring.artifacts import unpack, use_one_thread
 from scoring.predict import predict_each
 from tests.zoo.compare import CSV, Question, Rejected, Ways
