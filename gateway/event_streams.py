@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from redis.exceptions import RedisError
 
-from broker.gateway.watching import Sight
+from broker.gateway.watching import JobState
 from contract.jobs import Job
 from gateway.problems import Problem
 from gateway.protocols import event_stream
@@ -32,29 +32,29 @@ def events(
     until = time.monotonic() + LONGEST
     yield event_stream.retry(RETRY)
     while time.monotonic() < until:
-        sight = watcher.next()
+        state = watcher.next()
         if watcher.closed:
             return
-        if sight is None:
+        if state is None:
             yield event_stream.COMMENT
             continue
-        if not sight.over and shown != (sight.status, sight.progress):
-            shown = (sight.status, sight.progress)
-            yield event_stream.event("progress", _progress(sight), position)
+        if not state.over and shown != (state.status, state.progress):
+            shown = (state.status, state.progress)
+            yield event_stream.event("progress", _progress(state), position)
         try:
-            if sight.log > position:
+            if state.log > position:
                 first, text = read_log(position)
                 position = first + len(text)
                 yield event_stream.event("log", text.decode(errors="replace").removesuffix("\n"), position)
-            if sight.over:
+            if state.over:
                 yield event_stream.event("end", _end(read_job), event_stream.END)
                 return
         except RedisError:
-            watcher.sight = None  # so that the next look finds a change
+            watcher.state = None  # so that the next look finds a change
 
 
-def _progress(sight: Sight) -> Mapping[str, object]:
-    return {"status": sight.status, **(loads(sight.progress) if sight.progress else {})}
+def _progress(state: JobState) -> Mapping[str, object]:
+    return {"status": state.status, **(loads(state.progress) if state.progress else {})}
 
 
 def _end(read_job: Callable[[], Job]) -> Mapping[str, object]:

@@ -67,8 +67,8 @@ def _check(settings: Settings) -> int:
     routes = read_routes(settings.routes_file)
     concerns += _without_key(routes, settings.redis_url or own_redis(settings.state_dir))
     for route in routes:
-        lent = f", with the key {route.key!r}" if route.key else ""
-        print(f"{route.method:<4} {route.path}: {route.model}{lent}")
+        default = f", with the key {route.key!r}" if route.key else ""
+        print(f"{route.method:<4} {route.path}: {route.model}{default}")
     for concern in concerns:
         print(f"modelgate: {concern}", file=sys.stderr)
     print(f"{counted(len(routes), 'route')} of {settings.routes_file}, {counted(len(concerns), 'warning')}")
@@ -85,7 +85,7 @@ def _without_model(route: MappedRoute, repository: Repository) -> str | None:
 
 
 def _without_key(routes: Sequence[MappedRoute], redis_url: str | None) -> Iterator[str]:
-    """Yield a sentence for each key that is lent and does not exist. Without a Redis there is none to look for."""
+    """Yield a sentence for each default key that does not exist. Without a Redis there is none to look for."""
     names = sorted({route.key for route in routes if route.key})
     if not names or not redis_url:
         return

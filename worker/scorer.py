@@ -32,8 +32,8 @@ from worker.activity import ActivityTable
 from worker.batch_scorer import BatchScorer
 from worker.bulk_lane import BulkLane
 from worker.file_work import FileWork
-from worker.homes import Homes
 from worker.job_spans import JobSpans
+from worker.model_affinity import ModelAffinity
 from worker.model_cache import Model, ModelCache, ModelLoader, Version
 from worker.model_use import ModelUse
 from worker.pace import Pace
@@ -157,7 +157,7 @@ def run_scorer(
     warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
     pace = Pace(settings.batch_ms)
     slow_models = SlowModels(activities, slot, pace, lambda: settings.worker_models or repository.names())
-    homes = Homes(activities, slot, settings.workers, inc)
+    affinity = ModelAffinity(activities, slot, settings.workers, inc)
     use = ModelUse(activities, slot)
 
     def budget() -> int:
@@ -166,7 +166,7 @@ def run_scorer(
 
     counts = Counts()
     loader.loaded = lambda load: counts.add_load(load.model, load.seconds, worked=load.worked)
-    cache = ModelCache(loader, budget, shared, homes.elsewhere)
+    cache = ModelCache(loader, budget, shared, affinity.elsewhere)
 
     def after(batch: Batch | None) -> None:
         if batch:
@@ -174,7 +174,7 @@ def run_scorer(
             rows, seconds = sum(len(job.rows) for job in batch.jobs), time.perf_counter() - batch.taken_at
             counts.add_batch(batch.model, rows, batch.left, seconds)
         cache.tidy()
-        homes.tell(cache)
+        affinity.tell(cache)
 
     def warned(model: str, count: int) -> bool:
         counts.add(UNUSUAL, (model,), count)
@@ -203,7 +203,7 @@ def run_scorer(
         FileTasks(connection, inc, outbox),
         FileWork(SpoolRoom(settings.spool_dir.absolute(), settings.spool_mb), inc, cache.get),
         models=frozenset(settings.worker_models) or None,
-        skip=lambda: {*slow_models.skipped(), *homes.find(cache)},
+        skip=lambda: {*slow_models.skipped(), *affinity.find(cache)},
         timeout=settings.predict_timeout,
         begin=lambda ids, seconds: activities.begin(slot, ids, seconds),
         end=lambda: activities.end(slot),
@@ -217,7 +217,7 @@ def run_scorer(
         pace,
         settings.worker_models,
         slow_models.skipped,
-        lambda: homes.find(cache),
+        lambda: affinity.find(cache),
         after,
         functools.partial(activities.beat, slot),
         JobSpans(tracer) if tracer else None,

@@ -15,7 +15,7 @@ _PER_CALL = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class JobState:
     """How far a job is. `over`: it has ended or is gone. `progress`: JSON, or empty. `log`: bytes of its log so far."""
 
     over: bool
@@ -30,13 +30,13 @@ class JobWatch:
     def __init__(self, connection: Redis) -> None:
         self._scripts = Scripts(connection)
 
-    def look(self, ids: Sequence[str]) -> Mapping[str, Sight]:
+    def look(self, ids: Sequence[str]) -> Mapping[str, JobState]:
         """Return how far these jobs are. One round trip."""
         calls = [Call("watch", ids[i : i + _PER_CALL]) for i in range(0, len(ids), _PER_CALL)]
         answers = (answer for part in self._scripts.send(calls) for answer in part)
-        return {job_id: _sight(*answer) for job_id, answer in zip(ids, answers, strict=True)}
+        return {job_id: _state(*answer) for job_id, answer in zip(ids, answers, strict=True)}
 
 
-def _sight(status: bytes, progress: bytes, log: int) -> Sight:
+def _state(status: bytes, progress: bytes, log: int) -> JobState:
     known = STATUSES.get(status.decode())
-    return Sight(known is None or known.final, str(known or ""), progress, log)
+    return JobState(known is None or known.final, str(known or ""), progress, log)

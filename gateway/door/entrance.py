@@ -121,7 +121,7 @@ class Door:
             caller = exchange.caller = self._keys.caller(environ, route)
             if caller is not EVERYBODY:
                 self._check_key(caller, route.level, exchange.arguments)
-            # A page of another site can send neither a key nor the token of a form, but it can use a key that is lent.
+            # A page of another site can send neither a key nor the token of a form, but it can use a default key.
             if (caller is EVERYBODY or route.key is not None) and not route.any_host:
                 self._guard.check(environ, route.level)
             if route.query is not None and (query := environ.get("QUERY_STRING")):

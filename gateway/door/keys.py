@@ -16,7 +16,7 @@ from broker.keys import MOST, Keys
 from contract.keys import EVERYBODY, NOBODY, TOKEN, Key, Scope, fingerprint
 from gateway.door.attempts import FailedAttempts
 from gateway.door.closed import ClosedState
-from gateway.door.lent_keys import LentKeys
+from gateway.door.default_keys import DefaultKeys
 from gateway.exchange import current
 from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
@@ -71,10 +71,10 @@ class KeyCheck:
         self._on_used = on_used
         self._sessions = sessions
         self._known: dict[str, _CachedKey] = {}
-        self._lent = LentKeys(keys, on_used)
+        self._default_keys = DefaultKeys(keys, on_used)
 
     def caller(self, environ: WSGIEnvironment, route: Route) -> Key:
-        """Return the key of a request to this route, else the one that the route lends, or `EVERYBODY` while requests
+        """Return the key of a request to this route, else the default key of the route, or `EVERYBODY` while requests
         need none.
 
         Raises `Problem`: 401 without a valid key, 429 after too many invalid ones, 400 with two. Raises `RedisError` if
@@ -88,7 +88,7 @@ class KeyCheck:
             return self.signed_in(environ)
         token, digest = _sent_in(environ)
         if not token:
-            return self._lent_by(route) or _refuse_without_key(environ)
+            return self._default_of(route) or _refuse_without_key(environ)
         return self._check(environ["REMOTE_ADDR"], token, digest, route.without_redis)
 
     def signed_in(self, environ: WSGIEnvironment) -> Key:
@@ -106,8 +106,8 @@ class KeyCheck:
             known = self._remember(digest, key)
         return _unexpired(known)
 
-    def _lent_by(self, route: Route) -> Key | None:
-        return None if route.key is None else self._lent.key(route.key)
+    def _default_of(self, route: Route) -> Key | None:
+        return None if route.key is None else self._default_keys.key(route.key)
 
     def _visitor(self, environ: WSGIEnvironment) -> Key:
         """Return who makes a request that passes anyway: nobody without a valid key. An invalid one counts as a guess

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from redis.exceptions import RedisError
 
-from broker.gateway.watching import JobWatch, Sight
+from broker.gateway.watching import JobState, JobWatch
 from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 
@@ -36,7 +36,7 @@ class Watcher:
     job_id: str
     owner: str
     gone: Callable[[], bool]
-    sight: Sight | None = None
+    state: JobState | None = None
     closed: bool = False
     changed: threading.Event = field(default_factory=threading.Event)
 
@@ -44,12 +44,12 @@ class Watcher:
         self.closed = True
         self.changed.set()
 
-    def next(self) -> Sight | None:
+    def next(self) -> JobState | None:
         """Return how far the job is once that has changed; None after `SILENCE`."""
         if not self.changed.wait(SILENCE):
             return None
         self.changed.clear()
-        return self.sight
+        return self.state
 
 
 class JobWatcher:
@@ -119,9 +119,9 @@ class JobWatcher:
                 watcher.close()
             else:
                 by_job[watcher.job_id].append(watcher)
-        sights = self._watch.look(list(by_job)) if by_job else {}
-        for job_id, sight in sights.items():
+        states = self._watch.look(list(by_job)) if by_job else {}
+        for job_id, state in states.items():
             for watcher in by_job[job_id]:
-                if watcher.sight != sight:
-                    watcher.sight = sight
+                if watcher.state != state:
+                    watcher.state = state
                     watcher.changed.set()

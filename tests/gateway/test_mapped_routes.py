@@ -19,7 +19,7 @@ from contract.keys import Detail, Key, Limits, Scope, fingerprint, new_token
 from contract.settings import Settings, SettingsError
 from contract.signature import Field, Kind, Output, OutputKind
 from gateway.app import create_app
-from gateway.door import lent_keys
+from gateway.door import default_keys
 from runtime.logs import ACCESS
 from tests.gateway.callers import ADMIN_KEY, store
 from tests.gateway.conftest import scorer, without_redis
@@ -224,7 +224,7 @@ def test_without_redis_it_is_503(settings: Settings, tmp_path: Path) -> None:
     assert (closed.status_code, closed.json["code"]) == (503, "redis_unavailable")
 
 
-def lend(redis: Redis, **changes: Any) -> str:
+def issue_default_key(redis: Redis, **changes: Any) -> str:
     """Make the key `old`, and return its secret."""
     key = replace(Key("k-old", "old", "legacy", frozenset({Scope.PREDICT})), **changes)
     store(redis, token := new_token(), key)
@@ -233,18 +233,18 @@ def lend(redis: Redis, **changes: Any) -> str:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every request reads the lent key again."""
-    monkeypatch.setattr(lent_keys, "CACHED", 0)
+    """Every request reads the default key again."""
+    monkeypatch.setattr(default_keys, "CACHED", 0)
 
 
 @pytest.mark.usefixtures("scoring")
 def test_without_a_key_of_its_own_a_route_needs_one_from_its_callers(mapped: Open, redis: Redis) -> None:
-    lend(redis)
+    issue_default_key(redis)
     assert mapped(AS_TEXT, admin_key=ADMIN_KEY).post("/mass", json=ROW).status_code == 401
 
 
 @pytest.mark.usefixtures("scoring", "at_once")
-def test_a_route_lends_its_key_to_callers_without_one(mapped: Open, redis: Redis, caplog: Any) -> None:
+def test_a_route_has_a_default_key_for_callers_without_one(mapped: Open, redis: Redis, caplog: Any) -> None:
     client = mapped(AS_TEXT + 'key = "old"', admin_key=ADMIN_KEY)
     admin = {"X-API-Key": ADMIN_KEY}
     for _ in range(2):
@@ -252,7 +252,7 @@ def test_a_route_lends_its_key_to_callers_without_one(mapped: Open, redis: Redis
     assert [record.message for record in caplog.records if "lends" in record.message] == [
         "ROUTES_FILE lends the key 'old', which does not exist: callers without a key get 401"
     ]
-    token = lend(redis)
+    token = issue_default_key(redis)
     assert client.post("/mass", json=ROW).text == "3.00"
     assert client.post("/mass", json=ROW, headers={"Authorization": "Basic YTpi"}).text == "3.00"
     assert client.post("/mass", json=ROW, headers={"X-API-Key": new_token()}).status_code == 401
@@ -267,7 +267,7 @@ def test_a_route_lends_its_key_to_callers_without_one(mapped: Open, redis: Redis
 
 
 @pytest.mark.usefixtures("scoring", "at_once")
-def test_the_rights_and_limits_of_the_lent_key_hold(mapped: Open, redis: Redis, models: Path) -> None:
+def test_the_rights_and_limits_of_the_default_key_hold(mapped: Open, redis: Redis, models: Path) -> None:
     client = mapped(AS_TEXT + 'key = "old"', admin_key=ADMIN_KEY)
     for rights, status, code in (
         ({"scopes": frozenset({Scope.READ})}, 403, "missing_scope"),
@@ -275,17 +275,17 @@ def test_the_rights_and_limits_of_the_lent_key_hold(mapped: Open, redis: Redis, 
         ({"expires_at": "2026-01-01T00:00:00.000000Z"}, 401, "missing_key"),
         ({"limits": Limits(rows_waiting=0)}, 413, "too_many_rows"),
     ):
-        token = lend(redis, **rights)
+        token = issue_default_key(redis, **rights)
         answer = client.post("/mass", json=ROW)
         redis.hdel("mg-gateway:keys", fingerprint(token))
         assert (answer.status_code, answer.json["code"]) == (status, code), rights
-    lend(redis, detail=Detail.TERSE)
+    issue_default_key(redis, detail=Detail.TERSE)
     assert client.post("/mass", json={"a": 1}).json["detail"] == "inputs of the model are missing"
 
 
 @pytest.mark.usefixtures("scoring")
-def test_a_page_of_another_site_cannot_use_a_lent_key(mapped: Open, redis: Redis) -> None:
-    lend(redis)
+def test_a_page_of_another_site_cannot_use_a_default_key(mapped: Open, redis: Redis) -> None:
+    issue_default_key(redis)
     client = mapped(AS_TEXT + 'key = "old"', admin_key=ADMIN_KEY)
     assert client.post("/mass", json=ROW, headers={"Host": "evil.example"}).json["code"] == "foreign_host"
     assert client.post("/mass", json=ROW, headers={"Origin": "https://evil.example"}).json["code"] == "foreign_origin"

@@ -21,7 +21,7 @@ from tests.support import Sum, numbers, write_version
 from tests.worker.lanes import bulk_lane
 from worker.activity import ActivityTable
 from worker.bulk_lane import BulkLane
-from worker.homes import Homes
+from worker.model_affinity import ModelAffinity
 from worker.model_cache import ModelCache, ModelLoader
 from worker.pace import Pace
 
@@ -34,18 +34,18 @@ class Side:
     def __init__(self, redis: Redis, models: Path, activities: ActivityTable, slot: int) -> None:
         inc = f"w-{slot}-1f2e"
         Leases(redis).register(inc)
-        self.homes = Homes(activities, slot, 2, inc)
+        self.affinity = ModelAffinity(activities, slot, 2, inc)
         loader = ModelLoader(Repository(models), Trust())
-        self.cache = ModelCache(loader, lambda: 1_000_000, {}, self.homes.elsewhere)
+        self.cache = ModelCache(loader, lambda: 1_000_000, {}, self.affinity.elsewhere)
         self.slow: set[str] = set()
         self.lane = bulk_lane(redis, models.parent, inc, self.cache, Pace(inf), self._skip)
 
     def load(self) -> None:
         self.cache.get("sum", 1)
-        self.homes.tell(self.cache)
+        self.affinity.tell(self.cache)
 
     def _skip(self) -> Collection[str]:
-        return {*self.slow, *self.homes.find(self.cache)}
+        return {*self.slow, *self.affinity.find(self.cache)}
 
 
 def at_once(action: Callable[[], Any]) -> Any:

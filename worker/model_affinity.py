@@ -14,7 +14,7 @@ _STUCK = 1.0
 _NONE: Mapping[str, str] = {}
 
 
-class Homes:
+class ModelAffinity:
     """Tells the other scorers of a worker which models this one holds, and finds those that others hold."""
 
     def __init__(self, activities: ActivityTable, slot: int, scorers: int, inc: str) -> None:

@@ -1,4 +1,4 @@
-"""Keys that ROUTES_FILE lends to callers who send none, because they are older than Modelgate."""
+"""Default keys: ROUTES_FILE names them for old clients, which send none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contract.keys import Key
 log = logging.getLogger(__name__)
 
 CACHED = 2.0
-"""Seconds for which a process caches a lent key: one that expires may open its routes for so long after."""
+"""Seconds for which a process caches a default key: one that expires may open its routes for so long after."""
 
 
 @dataclass
@@ -26,7 +26,7 @@ class _CachedKey:
     until: float
 
 
-class LentKeys:
+class DefaultKeys:
     """Reads keys by their names."""
 
     def __init__(self, keys: Keys, on_used: Callable[[str], object]) -> None:

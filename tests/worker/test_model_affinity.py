@@ -10,7 +10,7 @@ from contract.repository import Repository
 from scoring.trust import Trust
 from tests.support import Sum, numbers, write_version
 from worker.activity import ActivityTable
-from worker.homes import Homes
+from worker.model_affinity import ModelAffinity
 from worker.model_cache import ModelCache, ModelLoader
 from worker.model_use import ModelUse
 
@@ -20,15 +20,15 @@ class Place:
 
     def __init__(self, activities: ActivityTable, loader: ModelLoader, slot: int, shared: str = "") -> None:
         models = {(name, 1): loader.load(name, 1) for name in shared}
-        self.homes = Homes(activities, slot, 2, f"some-worker-{slot}-1f2e")
-        self.cache = ModelCache(loader, lambda: 1_000_000, models, self.homes.elsewhere)
+        self.affinity = ModelAffinity(activities, slot, 2, f"some-worker-{slot}-1f2e")
+        self.cache = ModelCache(loader, lambda: 1_000_000, models, self.affinity.elsewhere)
 
     def load(self, name: str) -> None:
         self.cache.get(name, 1)
-        self.homes.tell(self.cache)
+        self.affinity.tell(self.cache)
 
     def find(self) -> dict[str, str]:
-        return dict(self.homes.find(self.cache))
+        return dict(self.affinity.find(self.cache))
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_model_that_this_scorer_holds_or_shares_is_not_left_to_another(
         first.load(name)
     second.load("c")
     assert second.find() == {"a": "some-worker-0"}
-    assert first.homes.elsewhere() == {"c"}
+    assert first.affinity.elsewhere() == {"c"}
 
 
 def test_a_scorer_that_is_stuck_is_no_home(activities: ActivityTable, loader: ModelLoader) -> None:
@@ -88,7 +88,7 @@ def test_the_successor_of_a_scorer_is_no_home_until_it_has_loaded_the_model(
     first.load("a")
     assert second.find()
     successor = Place(activities, loader, 0)
-    successor.homes.tell(successor.cache)
+    successor.affinity.tell(successor.cache)
     assert second.find() == {}
 
 
