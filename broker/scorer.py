@@ -19,6 +19,7 @@ from contract.errors import Code, Failure
 from contract.jobs import ColumnarRows, PredictionOutcome, Row
 from contract.request_ids import RequestIds
 from contract.signature import PREDICT
+from runtime.ttl_cache import TtlCache
 
 LARGEST_BATCH = 1000
 """Most jobs that one script moves: Redis does nothing else meanwhile."""
@@ -88,7 +89,7 @@ class ScorerQueue:
         self._incarnation = incarnation
         self._own_bell = f"{_BELL}:scorer:{place_of(incarnation)}"
         self._limits: tuple[BatchLimits | None, tuple[int | str, ...]] = (None, ())
-        self._known: tuple[float, list[str]] = (float("-inf"), [])
+        self._queued: TtlCache[str, list[str]] = TtlCache(1)
 
     def take(self, limits: BatchLimits) -> Batch | None:
         """Take the next batch, which this incarnation then owns. Returns None if no job waits. One round trip.
@@ -146,12 +147,11 @@ class ScorerQueue:
         return [f"{_BELL}:{PREDICTION.queue_of(model)}" for model in sorted(models)]
 
     def _models(self) -> list[str]:
-        read_at, models = self._known
-        if time.monotonic() - read_at >= _QUEUES_KNOWN_FOR:
+        def read() -> list[str]:
             names = (key.decode().removeprefix("rq:queue:") for key in self._redis.smembers("rq:queues"))
-            models = [PREDICTION.model_of(name) for name in names if PREDICTION.owns(name)]
-            self._known = (time.monotonic(), models)
-        return models
+            return [PREDICTION.model_of(name) for name in names if PREDICTION.owns(name)]
+
+        return self._queued.fetch("", read, _QUEUES_KNOWN_FOR)
 
 
 def _arguments(limits: BatchLimits) -> tuple[int | str, ...]:

@@ -7,12 +7,12 @@ import hashlib
 import hmac
 import re
 import secrets
-import time
 from typing import TYPE_CHECKING
 
 from werkzeug.sansio.http import parse_cookie
 
 from broker.sessions import Sessions
+from runtime.ttl_cache import TtlCache
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -63,7 +63,7 @@ class BrowserSessions:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._known: dict[str, tuple[float, str]] = {}
+        self._known: TtlCache[str, str] = TtlCache(_MOST_CACHED)
 
     def open(self, fingerprint: str) -> str:
         """Return the id of a new session of the key with this fingerprint."""
@@ -73,7 +73,7 @@ class BrowserSessions:
 
     def end(self, session: str) -> None:
         """End a session. Other processes still know it for at most `CACHED` seconds."""
-        self._known.pop(session, None)
+        self._known.forget(session)
         self._sessions.end(session)
 
     def fingerprint(self, environ: WSGIEnvironment) -> str | None:
@@ -81,13 +81,9 @@ class BrowserSessions:
         session = id_in(environ)
         if session is None:
             return None
-        until, fingerprint = self._known.get(session, (0.0, ""))
-        if until > time.monotonic():
-            return fingerprint
-        self._known.pop(session, None)
-        found = self._sessions.find(session)
-        if found is not None:
-            if len(self._known) >= _MOST_CACHED:
-                self._known.clear()
-            self._known[session] = (time.monotonic() + CACHED, found)
-        return found
+        if known := self._known.get(session):
+            return known
+        fingerprint = self._sessions.find(session)
+        if fingerprint is not None:
+            self._known.put(session, fingerprint, CACHED)
+        return fingerprint

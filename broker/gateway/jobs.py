@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from broker.scripts import Call, Scripts, Step
 from contract.jobs import ColumnarRows, Job, PredictionJob
 from contract.quotas import PER_FREE
 from contract.signature import PREDICT
+from runtime.ttl_cache import TtlCache
 
 _PER_CALL = 500
 """Most jobs or ids of one call of a script: Redis does nothing else meanwhile."""
@@ -67,7 +67,7 @@ class Jobs:
         self._outbox = outbox or Outbox(connection)
         self._durability = durability or Durability()
         self._room = Room(connection)
-        self._first_expiry: tuple[float, float | None] = (float("-inf"), None)
+        self._first_expiry: TtlCache[str, float | None] = TtlCache(1)
         self._listing = Listing(connection, self._scripts)
         self._result_ttl = result_ttl
         self._header = (timeout, result_ttl, max_queue_rows, PER_FREE)
@@ -176,10 +176,7 @@ class Jobs:
     def seconds_to_room(self, model: str) -> float | None:
         """Return the seconds until a full Redis may take jobs of the model again, for Retry-After: until the first
         result expires, or half of the queue has been scored. None if there is neither."""
-        read_at, expiry = self._first_expiry
-        if time.monotonic() - read_at >= 1:
-            expiry = self._room.seconds_to_expiry(self._result_ttl)
-            self._first_expiry = (time.monotonic(), expiry)
+        expiry = self._first_expiry.fetch("", lambda: self._room.seconds_to_expiry(self._result_ttl), 1.0)
         waiting = self.backlog(model).seconds
         return min((seconds for seconds in (expiry, waiting and waiting / 2) if seconds is not None), default=None)
 

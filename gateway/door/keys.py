@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from redis.exceptions import RedisError
 
@@ -22,6 +22,7 @@ from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.rules import Level, Route
 from gateway.sessions import BrowserSessions
+from runtime.ttl_cache import TtlCache
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -39,16 +40,11 @@ REMEMBERED = 1024
 _ADMIN = Key(id="admin", name="ADMIN_KEY", owner="admin", scopes=frozenset({Scope.ADMIN}))
 
 
-class _CachedKey:
-    """A key that this process has read. `expires`: in seconds since 1970. `until`: when it has to be read again, in
-    monotonic seconds."""
+class _KnownKey(NamedTuple):
+    """A key that this process has read. `expires`: in seconds since 1970."""
 
-    __slots__ = ("expires", "key", "until")
-
-    def __init__(self, key: Key, until: float) -> None:
-        self.key = key
-        self.until = until
-        self.expires = math.inf if key.expires_at is None else datetime.fromisoformat(key.expires_at).timestamp()
+    key: Key
+    expires: float
 
 
 class KeyCheck:
@@ -70,7 +66,7 @@ class KeyCheck:
         self._attempts = attempts
         self._on_used = on_used
         self._sessions = sessions
-        self._known: dict[str, _CachedKey] = {}
+        self._known: TtlCache[str, _KnownKey] = TtlCache(2 * MOST, keep_stale=math.inf)  # some are rotated or expired
         self._default_keys = DefaultKeys(keys, on_used)
 
     def caller(self, environ: WSGIEnvironment, route: Route) -> Key:
@@ -97,14 +93,14 @@ class KeyCheck:
         digest = self._sessions.fingerprint(environ)
         if digest is None:
             raise _unauthorized("signed_out", "you are not signed in, or your session has ended; sign in again")
-        known = self._known.get(digest)
-        if known is None or known.until <= time.monotonic():
-            key = self._stored(digest)
+
+        def read() -> _KnownKey:
+            key = _ADMIN if self._is_admin(digest) else self._keys.find(digest)
             if key is None:
-                self._known.pop(digest, None)
                 raise _unauthorized("signed_out", "the key of your session was revoked; sign in with another one")
-            known = self._remember(digest, key)
-        return _unexpired(known)
+            return self._used(digest, key)
+
+        return _unexpired(self._known.refresh(digest, read, CACHED))
 
     def _default_of(self, route: Route) -> Key | None:
         return None if route.key is None else self._default_keys.key(route.key)
@@ -130,55 +126,40 @@ class KeyCheck:
         return self._check(address, token, fingerprint(token))
 
     def _check(self, address: str, token: str, digest: str, without_redis: bool = False) -> Key:
-        known = self._known.get(digest)
-        if known is None or known.until <= time.monotonic():
-            known = self._read(address, token, digest, known, without_redis)
-        return _unexpired(known)
+        return _unexpired(self._known.get(digest) or self._refresh(address, token, digest, without_redis))
 
-    def _read(self, address: str, token: str, digest: str, known: _CachedKey | None, without_redis: bool) -> _CachedKey:
-        """Return the key as it is now. `known`: as it was when it was read last."""
-        now = time.monotonic()
-        if known is None or known.until <= now - RECENT_USE:
-            if wait := self._attempts.wait(address):
-                raise _too_many(wait)
-        else:
-            known.until = now + CACHED  # other requests need not ask as well
+    def _refresh(self, address: str, token: str, digest: str, without_redis: bool) -> _KnownKey:
+        """Return the key as it is now; `without_redis`: or else as it was when it was read last."""
+        if self._known.get(digest, stale=RECENT_USE) is None and (wait := self._attempts.wait(address)):
+            raise _too_many(wait)
         try:
-            key = self._find(token, digest)
+            return self._known.refresh(digest, lambda: self._read(address, token, digest), CACHED)
         except RedisError:
-            if known is None:
-                raise
-            known.until = now
-            if not without_redis:
+            known = self._known.get(digest, stale=math.inf)
+            if known is None or not without_redis:
                 raise
             return known
+
+    def _read(self, address: str, token: str, digest: str) -> _KnownKey:
+        if self._is_admin(digest):
+            return self._used(digest, _ADMIN)
+        key = self._keys.find(digest) if TOKEN.fullmatch(token) else None
         if key is None:
-            self._known.pop(digest, None)
             self._attempts.add(address)
             raise _unauthorized("invalid_key", "there is no such key, or it was revoked")
-        return self._remember(digest, key)
-
-    def _find(self, token: str, digest: str) -> Key | None:
-        if self._is_admin(digest):
-            return _ADMIN
-        return self._keys.find(digest) if TOKEN.fullmatch(token) else None
-
-    def _stored(self, digest: str) -> Key | None:
-        return _ADMIN if self._is_admin(digest) else self._keys.find(digest)
+        return self._used(digest, key)
 
     def _is_admin(self, digest: str) -> bool:
         return self._admin is not None and hmac.compare_digest(digest, self._admin)
 
-    def _remember(self, digest: str, key: Key) -> _CachedKey:
-        if len(self._known) > 2 * MOST:  # of rotated and expired keys
-            self._known.clear()
-        known = self._known[digest] = _CachedKey(key, time.monotonic() + CACHED)
-        if key is not _ADMIN and known.expires > time.time():
+    def _used(self, digest: str, key: Key) -> _KnownKey:
+        expires = math.inf if key.expires_at is None else datetime.fromisoformat(key.expires_at).timestamp()
+        if key is not _ADMIN and expires > time.time():
             self._on_used(digest)
-        return known
+        return _KnownKey(key, expires)
 
 
-def _unexpired(known: _CachedKey) -> Key:
+def _unexpired(known: _KnownKey) -> Key:
     if known.expires <= time.time():
         current().on_key = known.key.id
         raise _unauthorized("expired_key", f"the key {known.key.name!r} has expired ({known.key.expires_at})")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from contract.keys import Key, Limits
+from runtime.ttl_cache import TtlCache
 
 KEEP = 3.0
 """Seconds that a part is kept: fewer than pass between two requests of a page (`pace.SHORTEST`), so a page never shows
@@ -18,22 +19,12 @@ class LiveParts:
     """Keeps the latest parts of a process."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._kept: dict[tuple[str, Key], tuple[float, str]] = {}
+        self._cache: TtlCache[tuple[str, Key], str] = TtlCache(_MOST, clock=clock)
 
     def get(self, address: str, caller: Key, make: Callable[[], str]) -> str:
         """Return the part at this address (path and query) as `make` returns it for a caller with these rights, at most
         `KEEP` seconds old."""
-        key, now = (address, _rights(caller)), self._clock()
-        until, part = self._kept.get(key, (0.0, ""))
-        if until > now:
-            return part
-        part = make()
-        if len(self._kept) >= _MOST:
-            self._kept = {key: kept for key, kept in self._kept.items() if kept[0] > now}
-        if len(self._kept) < _MOST:
-            self._kept[key] = (now + KEEP, part)
-        return part
+        return self._cache.fetch((address, _rights(caller)), make, KEEP)
 
 
 def _rights(caller: Key) -> Key:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
-from typing import Generic, TypeVar
 
 from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -21,6 +19,7 @@ from broker.metrics.table import METRICS, Metric, Type
 from contract.keys import Key
 from contract.repository import Repository
 from gateway.serving.spool import Spool, free_share
+from runtime.ttl_cache import TtlCache
 
 log = logging.getLogger(__name__)
 
@@ -34,37 +33,6 @@ _MODEL = re.compile(rb'[{,]model="([^"]*)"')
 """The label of a sample of one model."""
 
 
-T = TypeVar("T")
-
-
-class Kept(Generic[T]):
-    """What is made at most every `keep` seconds, for all callers together."""
-
-    def __init__(
-        self,
-        make: Callable[[], T],
-        keep: Callable[[], float] = lambda: KEEP,
-        worked: Callable[[T], bool] = lambda _: True,
-    ) -> None:
-        """`worked`: whether the time that it took was spent on making it, and not on waiting for Redis in vain."""
-        self._make = make
-        self._keep = keep
-        self._worked = worked
-        self._lock = threading.Lock()
-        self._found: T | None = None
-        self._until = float("-inf")
-
-    def get(self) -> T:
-        with self._lock:
-            began = time.monotonic()
-            if self._found is None or began > self._until:
-                self._found = self._make()
-                done = time.monotonic()
-                cost = min(KEEP_MOST, KEEP_FACTOR * (done - began)) if self._worked(self._found) else 0
-                self._until = done + max(self._keep(), cost)
-            return self._found
-
-
 class Metrics:
     """Reads the metrics: those of Redis, and those of the model repository and the spool."""
 
@@ -76,13 +44,13 @@ class Metrics:
         self._repository = repository
         self._spool = spool
         self._expected = expected
-        self._snapshot = Kept(self._read, worked=_is_whole)
-        self._page = Kept(self._make_page, worked=lambda made: _is_whole(made[0]))
+        self._snapshots: TtlCache[str, Snapshot] = TtlCache(1)
+        self._pages: TtlCache[str, tuple[Snapshot, bytes]] = TtlCache(1)
 
     def page(self, caller: Key) -> bytes:
         """Return the latest page, without the models that the caller's key may not use. Without Redis it has only the
         metrics of the model repository and the spool."""
-        _, page = self._page.get()
+        _, page = self._pages.fetch("page", self._make_page, lambda made, seconds: _ttl(made[0], seconds))
         if caller.models is None:
             return page
         of_models = ((line, _MODEL.search(line)) for line in page.splitlines(keepends=True))
@@ -91,7 +59,7 @@ class Metrics:
     def snapshot(self) -> Snapshot:
         """Return the latest values, with all models. Without Redis it has only those of the repository and the
         spool."""
-        return self._snapshot.get()
+        return self._snapshots.fetch("snapshot", self._read, _ttl)
 
     def _make_page(self) -> tuple[Snapshot, bytes]:
         snapshot = self._read()
@@ -119,8 +87,14 @@ class Metrics:
         return snapshot
 
 
-def _is_whole(snapshot: Snapshot) -> bool:
-    return snapshot.values[table.REDIS_UP][()] == 1
+def _ttl(snapshot: Snapshot, seconds: float) -> float:
+    """Return how long to keep what took `seconds` to make, unless they were spent on waiting for Redis in vain."""
+    return ttl_of_cost(seconds, KEEP) if snapshot.values[table.REDIS_UP][()] == 1 else KEEP
+
+
+def ttl_of_cost(seconds: float, fewest: float) -> float:
+    """Return how long to keep what took `seconds` to make, `fewest` seconds at least."""
+    return max(fewest, min(KEEP_MOST, KEEP_FACTOR * seconds))
 
 
 class _Collector(Collector):

@@ -13,8 +13,9 @@ from broker.metrics import table
 from broker.metrics.reading import Snapshot
 from broker.metrics.table import Metric
 from contract.keys import Key, Scope
-from gateway.serving.metrics import Kept, Metrics
+from gateway.serving.metrics import Metrics, ttl_of_cost
 from gateway.serving.readiness import Readiness, Report, State
+from runtime.ttl_cache import TtlCache
 
 QUEUE_AGE, REDIS_WARNING, REDIS_CRITICAL, RUNNING_AGE, DISK_FREE = 30, 0.7, 0.9, 10, 0.1
 """The thresholds of `monitoring/alerts.yml`."""
@@ -124,7 +125,8 @@ class System:
     def __init__(self, metrics: Metrics, readiness: Readiness, processes: ProcessReader) -> None:
         self._metrics = metrics
         self._readiness = readiness
-        self._processes = Kept(processes.read, lambda: KEEP)
+        self._processes = processes
+        self._cache: TtlCache[str, tuple[list[Worker], list[TrainerProcess]]] = TtlCache(1)
 
     def state(self, caller: Key) -> SystemState:
         """Return the state as `caller` may see it: without models that its key may not use, and without jobs that may
@@ -152,7 +154,7 @@ class System:
 
     def _read_processes(self) -> tuple[list[Worker], list[TrainerProcess]]:
         try:
-            return self._processes.get()
+            return self._cache.fetch("processes", self._processes.read, lambda _, seconds: ttl_of_cost(seconds, KEEP))
         except RedisError:
             return [], []  # an alert says that Redis is away
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,10 +12,12 @@ from broker.metrics.traffic import Period, Point, TrafficReader, together
 from contract.keys import Key
 from contract.repository import Repository
 from gateway.serving.models import check_model
+from runtime.ttl_cache import TtlCache
 
 KEEP = 5.0
 """Seconds that a reading is kept for all callers. The newest point grows every ten seconds."""
-_MOST_KEPT = 500
+_MOST_KEPT = 3_000
+"""A thousand models with three periods each, if all are asked for within that time."""
 
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
@@ -44,15 +42,6 @@ class Chart:
         }
 
 
-class _Reading:
-    """The points of some models, which one caller reads for all. It is used `until` then, and without end while it is
-    under way."""
-
-    def __init__(self) -> None:
-        self.points: Future[Mapping[str | None, list[Point]]] = Future()
-        self.until = math.inf
-
-
 class Traffic:
     """Charts of the models that a caller may use. Raises `RedisError`."""
 
@@ -61,8 +50,7 @@ class Traffic:
         self._reader = reader
         self._repository = repository
         self._caller = caller
-        self._lock = threading.Lock()
-        self._kept: dict[tuple[Period, str | None], _Reading] = {}
+        self._cache: TtlCache[tuple[Period, str | None], list[Point]] = TtlCache(_MOST_KEPT)
 
     def of_all(self, period: Period) -> Chart:
         """Return the chart of all models that the caller may use, together."""
@@ -84,32 +72,10 @@ class Traffic:
         return dict(zip(models, (Chart(period, points) for points in self._points(period, models)), strict=True))
 
     def _points(self, period: Period, models: Sequence[str | None]) -> list[list[Point]]:
-        own, readings, lacking = _Reading(), [], []
-        with self._lock:  # never while Redis is asked
-            now = time.monotonic()
-            if len(self._kept) > _MOST_KEPT:
-                self._kept = {key: reading for key, reading in self._kept.items() if reading.until > now}
-            for model in models:
-                kept = self._kept.get((period, model))
-                if kept is None or kept.until <= now:
-                    kept = self._kept[period, model] = own
-                    lacking.append(model)
-                readings.append(kept)
-        if lacking:
-            self._read(own, period, lacking)
-        return [reading.points.result()[model] for reading, model in zip(readings, models, strict=True)]
+        def read(keys: Sequence[tuple[Period, str | None]]) -> list[list[Point]]:
+            return self._reader.read(period, [model for _, model in keys])
 
-    def _read(self, reading: _Reading, period: Period, models: Sequence[str | None]) -> None:
-        """Read the points of these models. Those who wait for them get the same error, and those who come later read
-        again."""
-        try:
-            found = dict(zip(models, self._reader.read(period, models), strict=True))
-        except BaseException as error:
-            reading.until = -math.inf
-            reading.points.set_exception(error)
-            raise
-        reading.until = time.monotonic() + KEEP
-        reading.points.set_result(found)
+        return self._cache.fetch_many([(period, model) for model in models], read, KEEP)
 
 
 def _numbers(point: Point) -> dict[str, Any]:

@@ -181,9 +181,14 @@ def test_a_key_is_read_once_in_two_seconds(closed: FlaskClient, redis: Redis, mo
     assert asked == [fingerprint(token)]
 
 
+def known_keys(client: FlaskClient) -> Any:
+    """Return the entries of the process's cache of keys."""
+    return client.application.extensions["door"]._keys._known._entries
+
+
 def make_due(client: FlaskClient, token: str) -> None:
     """Let the process read a known key again at the next request, as it does after some seconds."""
-    client.application.extensions["door"]._keys._known[fingerprint(token)].until = time.monotonic()
+    known_keys(client)[fingerprint(token)].expires = time.monotonic()
 
 
 def test_a_revoked_key_is_refused_once_it_has_to_be_read_again(closed: FlaskClient, redis: Redis) -> None:
@@ -205,18 +210,19 @@ def test_metrics_answer_a_key_in_use_while_redis_is_away(
     brief = made(redis, Scope.READ, expires_at="2999-01-01T00:00:00Z")
     for token in (used, other, brief):
         client.get("/metrics", headers=bearer(token))
-    known = client.application.extensions["door"]._keys._known
+    known = known_keys(client)
     with monkeypatch.context() as patched:
         connection = client.application.extensions["door"]._keys._keys._redis
         patched.setattr(connection, "connection_pool", Redis.from_url("redis://127.0.0.1:1").connection_pool)
         for away in (0, 100 * door_keys.RECENT_USE):
-            known[fingerprint(used)].until = time.monotonic() - away
+            known[fingerprint(used)].expires = time.monotonic() - away
             assert client.get("/metrics", headers=bearer(used)).status_code == 200
         problem(client.get("/metrics", headers=bearer(fresh)), 503, "redis_unavailable")
         make_due(client, other)
         problem(client.get("/metrics", headers=bearer(other)), 403, "missing_scope")
         make_due(client, brief)
-        known[fingerprint(brief)].expires = time.time()
+        entry = known[fingerprint(brief)]
+        entry.value = entry.value._replace(expires=time.time())
         problem(client.get("/metrics", headers=bearer(brief)), 401, "expired_key")
     redis.hdel(KEYS, fingerprint(used))
     problem(client.get("/metrics", headers=bearer(used)), 401, "invalid_key")
@@ -243,8 +249,8 @@ def test_a_key_that_has_to_be_read_again_is_refused_while_redis_is_away(
 def test_many_keys_and_many_guesses_take_no_memory(closed: FlaskClient, redis: Redis) -> None:
     check = closed.application.extensions["door"]._keys
     for number in range(2 * door_keys.MOST + 50):
-        check._remember(f"f{number}", EVERYBODY)
-    assert len(check._known) <= 2 * door_keys.MOST + 1
+        check._known.put(f"f{number}", check._used(f"f{number}", EVERYBODY), door_keys.CACHED)
+    assert len(check._known) == 2 * door_keys.MOST
     before = len(check._known)
     for number in range(50):
         headers = bearer(new_token())
@@ -373,6 +379,6 @@ def test_secrets_have_256_random_bits_and_one_form() -> None:
 def test_the_check_of_a_key_that_expires_meanwhile_does_not_wait_for_redis(closed: FlaskClient, redis: Redis) -> None:
     token = made(redis, Scope.READ)
     assert closed.get("/v1/models", headers=bearer(token)).status_code == 200
-    known = closed.application.extensions["door"]._keys._known[fingerprint(token)]
-    known.expires = time.time() - 1
+    entry = known_keys(closed)[fingerprint(token)]
+    entry.value = entry.value._replace(expires=time.time() - 1)
     problem(closed.get("/v1/models", headers=bearer(token)), 401, "expired_key")
