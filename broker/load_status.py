@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +26,9 @@ _VERSION = re.compile(f"{NAME.pattern}@[1-9][0-9]{{0,8}}")
 NO_ROOM = "it does not fit into MODEL_CACHE_MB beside the others"
 STARTS_THREADS = "loading it starts threads, so each scorer loads it for itself"
 """Reasons why a worker does not load a version once for all scorers, although each scorer can load it."""
+
+_CHECK_EVERY = 0.05
+"""Seconds between two looks at what the workers have loaded."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,41 @@ def load_statuses(connection: Redis, model: str) -> dict[str, LoadStatus]:
         redis.srem(WORKERS, *dead)
     found = {worker: LoadStatus.loads(text) for worker, text in texts.items() if text is not None}
     return {worker: status for worker, status in found.items() if status.models is None or model in status.models}
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """What the workers that serve a model have made of the request to load a version of it. `missing`: workers that
+    have neither loaded nor refused it. `refused`: the reasons of the others that have not loaded it."""
+
+    workers: Collection[str]
+    missing: Sequence[str]
+    refused: Mapping[str, str]
+
+    @property
+    def impossible(self) -> Mapping[str, str]:
+        """The refusals of workers whose scorers cannot load the version either."""
+        return {name: reason for name, reason in self.refused.items() if reason not in (NO_ROOM, STARTS_THREADS)}
+
+
+def warm_up(
+    connection: Redis, model: str, version: int, end: float, keep: float, stop: Callable[[WarmUp], bool]
+) -> WarmUp:
+    """Ask all workers to load the version and to keep it for `keep` seconds after `end`, a monotonic time. Returns once
+    each that serves the model has loaded or refused it, at the latest after `end`, or when `stop` returns True."""
+    wanted = f"{model}@{version}"
+    request_load(connection, wanted, max(0.0, end - time.monotonic()) + keep)
+    while True:
+        statuses = load_statuses(connection, model)
+        lacking = {name: status for name, status in statuses.items() if wanted not in status.loaded}
+        state = WarmUp(
+            workers=statuses.keys(),
+            missing=[name for name, status in lacking.items() if wanted not in status.refused],
+            refused={name: status.refused[wanted] for name, status in lacking.items() if wanted in status.refused},
+        )
+        if not state.missing or time.monotonic() > end or stop(state):
+            return state
+        time.sleep(_CHECK_EVERY)
 
 
 def parse_failures(texts: Iterable[bytes | None]) -> dict[str, LoadFailure]:

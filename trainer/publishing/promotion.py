@@ -9,7 +9,7 @@ from contextlib import suppress
 from redis import Redis
 from redis.exceptions import RedisError
 
-from broker.load_status import NO_ROOM, STARTS_THREADS, LoadStatus, load_statuses, request_load, withdraw_request
+from broker.load_status import WarmUp, load_statuses, request_load, warm_up, withdraw_request
 from contract.errors import Code, ModelgateError, version_error
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
@@ -23,9 +23,6 @@ stays."""
 
 _CHECK_EVERY = 0.02
 """Seconds between two checks of what the workers have loaded."""
-
-_LOADED_BY_SCORERS = frozenset({NO_ROOM, STARTS_THREADS})
-"""Reasons of a worker's refusal that do not keep its scorers from loading the version themselves."""
 
 _KEEP_AFTER_MOVE = 2.0
 """Seconds that workers keep a version after the alias has moved, until they have noticed the move."""
@@ -109,23 +106,15 @@ def _warm_up(connection: Redis | None, model: str, version: int, seconds: float,
     wanted, end = f"{model}@{version}", time.monotonic() + seconds
     try:
         _forget_refusals(connection, model, wanted, end)
-        request_load(connection, wanted, seconds + _KEEP_AFTER_MOVE)
-        while True:
-            statuses = load_statuses(connection, model)
-            missing = [name for name, status in statuses.items() if wanted not in {*status.loaded, *status.refused}]
-            if not missing:
-                break
-            if time.monotonic() > end:
-                return f"moved after {seconds:g} s though {_names(missing)} had not loaded it"
-            time.sleep(_CHECK_EVERY)
-        refused = {name: status.refused[wanted] for name, status in statuses.items() if wanted not in status.loaded}
-        nowhere = refused.keys() == statuses.keys() and not _LOADED_BY_SCORERS.intersection(refused.values())
-        if refused and nowhere and not force:
+        state = warm_up(connection, model, version, end, _KEEP_AFTER_MOVE, stop=lambda _: False)
+        if state.missing:
+            return f"moved after {seconds:g} s though {_names(state.missing)} had not loaded it"
+        if state.impossible and len(state.impossible) == len(state.workers) and not force:
             withdraw_request(connection, wanted)
-            raise _not_loaded(model, version, refused)
+            raise _not_loaded(model, version, state.impossible)
     except RedisError as error:
         return f"moved at once: Redis does not answer, so no worker could be asked to load it first ({error})"
-    return _remark(statuses, refused)
+    return _remark(state)
 
 
 def _forget_refusals(connection: Redis, model: str, wanted: str, end: float) -> None:
@@ -137,11 +126,11 @@ def _forget_refusals(connection: Redis, model: str, wanted: str, end: float) -> 
         time.sleep(_CHECK_EVERY)
 
 
-def _remark(statuses: Mapping[str, LoadStatus], refused: Mapping[str, str]) -> str | None:
-    if not statuses:
+def _remark(state: WarmUp) -> str | None:
+    if not state.workers:
         return "moved at once: no worker is alive that serves this model"
-    if refused:
-        return f"moved though {_names([*refused])} did not load it: {next(iter(refused.values()))}"
+    if state.refused:
+        return f"moved though {_names([*state.refused])} did not load it: {next(iter(state.refused.values()))}"
     return None
 
 
@@ -154,6 +143,6 @@ def _not_loaded(model: str, version: int, refused: Mapping[str, str]) -> Modelga
     return version_error(Code.NOT_LOADED, model, version, what, reasons=dict(refused))
 
 
-def _names(workers: list[str]) -> str:
+def _names(workers: Sequence[str]) -> str:
     shown = ", ".join(workers[:3]) + (", …" if len(workers) > 3 else "")
     return f"the worker {shown}" if len(workers) == 1 else f"the workers {shown}"
