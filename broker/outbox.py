@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from broker.scripts import Scripts, Step
+from runtime.outages import repeat_in_thread
 
 log = logging.getLogger(__name__)
 
@@ -73,21 +74,12 @@ class Outbox:
 
     def start(self) -> None:
         """Flush from now on every `FLUSH_EVERY` seconds, in a thread: for a process that may make no round trips."""
-        threading.Thread(target=self._flush_forever, name="outbox", daemon=True).start()
+        repeat_in_thread("outbox", self.flush, FLUSH_EVERY, log, self._stopped)
 
     def stop(self) -> None:
         """End the thread of `start`, and flush a last time. Raises `RedisError` as `flush` does."""
         self._stopped.set()
         self.flush()
-
-    def _flush_forever(self) -> None:
-        while not self._stopped.wait(FLUSH_EVERY):
-            try:
-                self.flush()
-            except RedisError:
-                continue  # the batch stays, and the requests report the outage
-            except Exception:
-                log.exception("cannot make a report to Redis")
 
     def _next_batch(self) -> list[Step]:
         if not self._batch:

@@ -22,7 +22,7 @@ from contract.repository import Repository
 from events.messages import body_of, of_job
 from events.models import ModelWatch
 from events.sender import GONE, Sender, Try, pause_after
-from runtime.backoff import Backoff
+from runtime.duties import Duties
 
 log = logging.getLogger("events")
 
@@ -48,26 +48,17 @@ class Service:
         self._sender = sender
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="send")
         self._running: dict[Future[Try], Delivery] = {}
-        self._backoff = Backoff()
-        self._full = False
+        self._duties = Duties("the sender of webhooks", log)
+        for run in (self._note_ended_tries, self._plan, self._send_due, self._outbox.flush):
+            self._duties.add(0, run)
+        self._more = self._full = False
 
     def step(self) -> bool:
         """Run one round: note what was sent, plan what has happened, send what is due. Survives an outage of Redis.
         Returns whether more has happened than one round plans."""
-        if not self._backoff.over:
-            return False
-        try:
-            self._note_ended_tries()
-            more = self._plan()
-            self._send_due()
-            self._outbox.flush()
-        except RedisError as error:
-            if not self._backoff.failing:
-                log.warning("webhooks wait: Redis is lost, and tried again: %s", error)
-            self._backoff.failed()
-            return False
-        self._backoff.worked()
-        return more
+        self._more = False
+        self._duties.run_due()
+        return self._more and not self._duties.paused
 
     def close(self, seconds: Callable[[], float]) -> None:
         """Wait for the tries in flight, as long as `seconds()` is positive, and note them. Others are claimed again."""
@@ -79,19 +70,17 @@ class Service:
                 self._note_ended_tries()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _plan(self) -> bool:
-        """Plan what has happened, unless Redis is full; what waits is sent meanwhile, and makes room. Returns whether
-        there is more."""
+    def _plan(self) -> None:
+        """Plan what has happened, unless Redis is full; what waits is sent meanwhile, and makes room."""
         try:
-            more = self._plan_ends()
+            self._more = self._plan_ends()
             self._models.look()
         except OutOfMemoryError as error:
             if not self._full:
                 log.warning("ended jobs and changed models wait to become webhooks, because Redis is full: %s", error)
-            self._full = True
-            return False
-        self._full = False
-        return more
+            self._full, self._more = True, False
+        else:
+            self._full = False
 
     def _plan_ends(self) -> bool:
         ended = self._deliveries.ended(PER_ROUND)

@@ -9,7 +9,7 @@ from logging import Logger
 
 from redis.exceptions import RedisError
 
-from runtime.backoff import Backoff
+from runtime.outages import Outages
 
 
 @dataclass
@@ -28,10 +28,8 @@ class Duties:
 
     def __init__(self, owner: str, log: Logger) -> None:
         """`owner` is the subject of the log lines."""
-        self._owner = owner
-        self._log = log
         self._duties: list[_Duty] = []
-        self._backoff = Backoff()
+        self._outages = Outages(owner, log)
 
     def add(self, interval: float, run: Callable[[], object]) -> None:
         """Call `run` every `interval` seconds, for the first time in the next round; 0: in every round."""
@@ -40,7 +38,7 @@ class Duties:
     @property
     def paused(self) -> bool:
         """Whether Redis is lost and the next try is not due yet."""
-        return not self._backoff.over
+        return self._outages.paused
 
     def run_due(self) -> None:
         """Run one round: each duty that is due."""
@@ -52,10 +50,6 @@ class Duties:
                     duty.run()
                     duty.due = time.monotonic() + duty.interval
         except RedisError as error:
-            if not self._backoff.failing:
-                self._log.warning("%s lost Redis and tries again: %s", self._owner, error)
-            self._backoff.failed()
+            self._outages.failed(error)
         else:
-            if self._backoff.failing:
-                self._log.warning("%s has Redis again", self._owner)
-            self._backoff.worked()
+            self._outages.worked()

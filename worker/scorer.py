@@ -24,8 +24,8 @@ from broker.scorer import Batch, BatchLimits, ScorerQueue
 from broker.scripts import FencedError
 from contract.repository import Repository
 from contract.settings import MB, Settings
-from runtime.backoff import Backoff
 from runtime.limits import limit_memory, prefer_for_oom_kill
+from runtime.outages import Outages
 from runtime.spool_room import SpoolRoom
 from runtime.tracing import start_tracing
 from worker.activity import ActivityTable
@@ -83,6 +83,7 @@ class Scorer:
         self._spans = spans
         self._limits = BatchLimits(rows=1, jobs=MAX_JOBS, models=self._models)
         self._limits_key: tuple[int, frozenset[str], Mapping[str, str]] = (0, frozenset(), {})
+        self._outages = Outages("a scorer", log)
         self._stopping = False
         self._waiting = False
 
@@ -127,15 +128,15 @@ class Scorer:
 
     def _retrying(self, call: Callable[[], T], *, even_when_stopping: bool = False) -> T | None:
         """Return the result of `call`, repeated until Redis answers; None if the scorer is stopped meanwhile."""
-        backoff = Backoff()
         while even_when_stopping or not self._stopping:
             self._beat()
             try:
-                return call()
+                result = call()
             except RedisError as error:
-                if not backoff.failing:
-                    log.warning("a scorer lost Redis and tries again: %s", error)
-                time.sleep(backoff.failed())
+                time.sleep(self._outages.failed(error))
+            else:
+                self._outages.worked()
+                return result
         return None
 
 

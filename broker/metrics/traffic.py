@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +16,12 @@ from itertools import accumulate
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
 
 from broker.metrics import table
 from broker.metrics.reading import Snapshot
 from broker.metrics.table import TRAFFIC, TRAFFIC_STEPS
 from broker.scripts import Call, Scripts
+from runtime.outages import repeat_in_thread
 
 log = logging.getLogger(__name__)
 
@@ -132,19 +131,13 @@ class TrafficRecorder:
 
     def start(self) -> None:
         """Record from now on, in a thread."""
-        threading.Thread(target=self._record_forever, name="traffic", daemon=True).start()
+        repeat_in_thread("traffic", self._record_and_rest, RECORD_EVERY, log)
 
-    def _record_forever(self) -> None:
-        while True:
-            began = time.monotonic()
-            try:
-                self.record()
-            except RedisError:
-                pass  # a later record adds what the counters gained, and requests report the outage
-            except Exception:
-                log.exception("the traffic could not be recorded")
-            pause = min(_COST_FACTOR * (time.monotonic() - began), _LONGEST_PAUSE)
-            time.sleep(max(RECORD_EVERY, pause))
+    def _record_and_rest(self) -> None:
+        began = time.monotonic()
+        self.record()
+        pause = min(_COST_FACTOR * (time.monotonic() - began), _LONGEST_PAUSE)
+        time.sleep(max(0.0, pause - RECORD_EVERY))
 
 
 class TrafficReader:

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Callable
-
-from redis.exceptions import RedisError
 
 from broker.keys import Keys
 from gateway.marker import Marker
-from runtime.backoff import Backoff
+from runtime.outages import repeat_in_thread
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = 1.0
 """Seconds between two looks for a marker or a key."""
-LONGEST_PAUSE = 10.0
-"""The same while Redis is away."""
 
 
 class ClosedState:
@@ -66,22 +60,13 @@ class ClosedState:
         self._known = True
 
     def watch(self, each_second: Callable[[], object]) -> None:
-        """Start a thread that looks every second and also calls `each_second`."""
-        threading.Thread(target=self._watch, args=(each_second,), name="keys", daemon=True).start()
+        """Start a thread that looks every second and also calls `each_second`. In an outage the state stays."""
 
-    def _watch(self, each_second: Callable[[], object]) -> None:
-        backoff = Backoff(LOOK_EVERY, LONGEST_PAUSE)
-        while True:
-            try:
-                each_second()
-                if backoff.over:
-                    self.look()
-                    backoff.worked()
-            except RedisError:
-                backoff.failed()  # the state stays as it was; requests that need to know it report the error
-            except Exception:
-                log.exception("cannot look for keys")
-            time.sleep(LOOK_EVERY)
+        def step() -> None:
+            each_second()
+            self.look()
+
+        repeat_in_thread("keys", step, LOOK_EVERY, log)
 
     def _make_marker(self) -> None:
         try:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from redis.exceptions import RedisError
-
 from broker.gateway.watching import JobState, JobWatch
+from runtime.outages import repeat_in_thread
 from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 
@@ -71,8 +69,7 @@ class JobWatcher:
             self._watchers.add(watcher)
             start, self._running = not self._running, True
         if start:
-            self._thread = threading.Thread(target=self._run, name="job watcher", daemon=True)
-            self._thread.start()
+            self._thread = repeat_in_thread("job watcher", self._step, LOOK_EVERY, log)
         return watcher
 
     def leave(self, watcher: Watcher) -> None:
@@ -97,20 +94,14 @@ class JobWatcher:
             detail = f"{which} streams of events, as many as it may have; close one, or poll GET /v1/jobs/ID"
             raise Problem(ProblemCode.TOO_MANY_STREAMS, detail, retry_after=15)
 
-    def _run(self) -> None:
-        while True:
-            with self._lock:
-                watchers = [watcher for watcher in self._watchers if not watcher.closed]
-                if not watchers:
-                    self._running = False
-                    return
-            try:
-                self._look(watchers)
-            except RedisError:
-                pass  # the streams stay silent; requests report the outage
-            except Exception:
-                log.exception("cannot look at the jobs of streams")
-            time.sleep(LOOK_EVERY)
+    def _step(self) -> bool:
+        """Look at all watched jobs; returns False if there are none."""
+        with self._lock:
+            watchers = [watcher for watcher in self._watchers if not watcher.closed]
+            self._running = bool(watchers)
+        if watchers:
+            self._look(watchers)
+        return bool(watchers)
 
     def _look(self, watchers: Sequence[Watcher]) -> None:
         by_job: defaultdict[str, list[Watcher]] = defaultdict(list)

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from broker.gateway.jobs import Jobs
 from broker.reading import parse_reply
 from contract.jobs import Job, reply_channel
+from runtime.outages import Outages, repeat_in_thread
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class Listener:
         self._thread: threading.Thread | None = None
         self._subscribed = threading.Event()
         self._closed = threading.Event()
+        self._outages = Outages("the listener", log)
 
     def expect(self, job_id: str, owner: str = "", gone: Callable[[], bool] = lambda: False) -> Waiter:
         """Return a waiter that the end of the job wakes. Call this before asking for its end on `channel`, and enter
@@ -142,8 +144,7 @@ class Listener:
     def _start(self) -> None:
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
-                self._thread.start()
+                self._thread = repeat_in_thread("listener", self._subscribe, 0.5, log, self._closed)
                 threading.Thread(target=self._end_overdue, name="waits", daemon=True).start()
 
     def _end_overdue(self) -> None:
@@ -153,24 +154,16 @@ class Listener:
                 if waiter.deadline <= now:
                     waiter.end(None)
 
-    def _run(self) -> None:
-        """Subscribe, and again after each failure; log a lost connection once."""
-        lost = False
-        while not self._closed.is_set():
-            try:
-                with self._redis.pubsub(push_handler_func=_as_it_is) as subscription:
-                    subscription.subscribe(self.channel)
-                    self._listen(subscription)
-            except RedisError as error:
-                if not lost and self._subscribed.is_set():
-                    log.warning("the listener lost Redis and tries again: %s", error)
-                lost = True
-                self._closed.wait(0.5)
-            except Exception:
-                log.exception("the listener failed and subscribes again")
-                self._closed.wait(0.5)
-            else:
-                lost = False
+    def _subscribe(self) -> None:
+        """Subscribe and listen. Raises `RedisError`."""
+        try:
+            with self._redis.pubsub(push_handler_func=_as_it_is) as subscription:
+                subscription.subscribe(self.channel)
+                self._listen(subscription)
+        except RedisError as error:
+            if self._subscribed.is_set():
+                self._outages.failed(error)
+            raise
 
     def _listen(self, subscription: Any) -> None:
         check_at = time.monotonic() + CHECK_EVERY
@@ -184,6 +177,7 @@ class Listener:
             elif message and message["type"] == "subscribe":
                 # Also after redis-py has reconnected by itself: messages published meanwhile are lost.
                 self._subscribed.set()
+                self._outages.worked()
                 check_at = 0.0
             if time.monotonic() >= check_at:
                 if unanswered == MAX_UNANSWERED:
