@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from modelgate import Client
 
-from tests.flow.conftest import Modelgate
+from tests.flow.conftest import MakeUp
 
 
 @pytest.fixture(autouse=True)
@@ -19,10 +19,10 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path_facto
 
 
 @pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Modelgate]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeUp]:
     """A `make up` with the model iris, for tests that only send requests."""
     folder = tmp_path_factory.mktemp("client")
-    running = Modelgate(folder, folder / "models", settings={"TRAIN_ON_START": "iris"})
+    running = MakeUp(folder, folder / "models", settings={"TRAIN_ON_START": "iris"})
     try:
         running.start()
         yield running
@@ -31,7 +31,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Modelgate]:
 
 
 @pytest.fixture
-def mg(running: Modelgate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+def mg(running: MakeUp, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     monkeypatch.setenv("MODELGATE_URL", running.address)
     with Client() as client:
         yield client

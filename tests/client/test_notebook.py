@@ -16,7 +16,7 @@ from modelgate import Client
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tests.flow.conftest import Modelgate
+from tests.flow.conftest import MakeUp
 from tests.support import PROJECT
 
 pytestmark = pytest.mark.slow
@@ -111,7 +111,7 @@ def test_a_model_of_another_python_is_refused_before_it_is_unpickled(
         mg.publish("other_python", Doubles())
 
 
-def test_the_examples_in_the_docstrings_work(running: Modelgate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_in_the_docstrings_work(running: MakeUp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELGATE_URL", running.address)
     folder = Path(modelgate.__file__).parent
     modules = [modelgate, *(importlib.import_module(f"modelgate.{path.stem}") for path in folder.glob("[a-z]*.py"))]

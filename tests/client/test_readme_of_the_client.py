@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow.conftest import Modelgate
+from tests.flow.conftest import MakeUp
 from tests.support import PROJECT
 
 BLOCK = re.compile(r"^```python\n(from modelgate .*?)^```", re.MULTILINE | re.DOTALL)
@@ -25,7 +25,7 @@ EXAMPLE = block("client/README.md")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["README.md", "client/README.md", "docs/how-to/use-a-notebook.md"])
-def test_an_example_runs(page: str, running: Modelgate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_example_runs(page: str, running: MakeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELGATE_URL", running.address)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "churn.csv").write_bytes((PROJECT / "docs" / "tutorial" / "churn.csv").read_bytes())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from modelgate import Client, ModelgateError
 
-from tests.flow.conftest import Modelgate
+from tests.flow.conftest import MakeUp
 from tests.support import until
 
 CALLS = 1000
@@ -25,7 +25,7 @@ class Doubles:
 
 @pytest.mark.slow
 def test_a_server_that_restarts_in_the_middle_of_a_thousand_calls(tmp_path: Path) -> None:
-    server = Modelgate(tmp_path, tmp_path / "models", settings={"TRAIN_ON_START": "iris"})
+    server = MakeUp(tmp_path, tmp_path / "models", settings={"TRAIN_ON_START": "iris"})
     server.start()
     try:
         mg = Client(server.address)

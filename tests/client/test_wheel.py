@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.client.test_readme_of_the_client import EXAMPLE
-from tests.flow.conftest import Modelgate
+from tests.flow.conftest import MakeUp
 from tests.support import PROJECT
 
 pytestmark = pytest.mark.slow
@@ -44,7 +44,7 @@ def test_the_wheel_has_types_and_nothing_of_the_server(wheel: Path) -> None:
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"modelgate", "modelgate_client"}
 
 
-def test_the_wheel_works_alone_and_beside_pandas(wheel: Path, running: Modelgate, tmp_path: Path) -> None:
+def test_the_wheel_works_alone_and_beside_pandas(wheel: Path, running: MakeUp, tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MODELGATE_URL": running.address}

@@ -21,7 +21,7 @@ START = 240.0
 
 
 @dataclass
-class Modelgate:
+class MakeUp:
     """One `make up` in its own folders."""
 
     folder: Path
@@ -109,9 +109,9 @@ def five_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def modelgate(tmp_path_factory: pytest.TempPathFactory, five_models: Path) -> Iterator[Modelgate]:
+def modelgate(tmp_path_factory: pytest.TempPathFactory, five_models: Path) -> Iterator[MakeUp]:
     """A running Modelgate for all tests that only send requests."""
-    running = Modelgate(tmp_path_factory.mktemp("modelgate"), five_models)
+    running = MakeUp(tmp_path_factory.mktemp("modelgate"), five_models)
     try:
         running.start()
         yield running
@@ -120,9 +120,9 @@ def modelgate(tmp_path_factory: pytest.TempPathFactory, five_models: Path) -> It
 
 
 @pytest.fixture
-def own_modelgate(tmp_path: Path, modelgate: Modelgate) -> Iterator[Modelgate]:
+def own_modelgate(tmp_path: Path, modelgate: MakeUp) -> Iterator[MakeUp]:
     """A Modelgate with trained models that a test starts, and may stop or break."""
-    own = Modelgate(tmp_path, modelgate.models)
+    own = MakeUp(tmp_path, modelgate.models)
     try:
         yield own
     finally:

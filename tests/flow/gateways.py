@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,14 +117,15 @@ def start_site(
     *,
     lease: float = 2,
     url: str | None = None,
+    redis_options: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     **settings: object,
 ) -> Iterator[Site]:
-    """Start a Redis with `environment` and a gateway with `settings`; `url` is the address of Redis for clients, if it
-    is not its own."""
+    """Start a Redis with `redis_options` and `environment`, and a gateway with `settings`; `url` is the address of
+    Redis for clients, if it is not its own."""
     texts = {name.upper(): str(value) for name, value in settings.items()}
     with ExitStack() as stack:
-        server = stack.enter_context(RedisProcess(folder, environment=environment))
+        server = stack.enter_context(RedisProcess(folder, *redis_options, environment=environment))
         gateway = Gateway(url or server.url, models, folder / "gateway.log", texts)
         stack.callback(gateway.stop)
         gateway.start()

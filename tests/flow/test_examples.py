@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.flow.conftest import Modelgate
+from tests.flow.conftest import MakeUp
 from tests.ports import free_port
 from tests.support import PROJECT, until
 
@@ -28,7 +28,7 @@ NAMES = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
 ROWS = [[5.1, 3.5, 1.4, 0.2], [5.9, 3.0, 5.1, 1.8]]
 
 
-def environment(modelgate: Modelgate, **changes: str) -> dict[str, str]:
+def environment(modelgate: MakeUp, **changes: str) -> dict[str, str]:
     client = str(PROJECT / "client" / "src")
     return {**os.environ, "PYTHONPATH": client, "MODELGATE_URL": modelgate.address, **changes}
 
@@ -53,7 +53,7 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_the_flask_app_answers_as_before(modelgate: Modelgate) -> None:
+def test_the_flask_app_answers_as_before(modelgate: MakeUp) -> None:
     (artifact,) = (modelgate.models / "iris" / "versions" / "1").glob("model.*")
 
     def answer(file: str) -> tuple[Any, int]:
@@ -71,7 +71,7 @@ def test_the_flask_app_has_five_new_lines() -> None:
     assert len(new) == 5
 
 
-def nightly(modelgate: Modelgate, folder: Path, model: str = "iris") -> subprocess.CompletedProcess[str]:
+def nightly(modelgate: MakeUp, folder: Path, model: str = "iris") -> subprocess.CompletedProcess[str]:
     """Run the line of the crontab in a folder like that of the README, as cron does."""
     (line,) = re.findall(r"^\d.*$", (EXAMPLES / "nightly" / "crontab").read_text(), re.MULTILINE)
     *when, command = line.split(maxsplit=5)
@@ -92,7 +92,7 @@ def export(folder: Path, rows: list[list[Any]]) -> Path:
     return folder / "scored" / "2026-11-21.csv"
 
 
-def test_a_night_is_scored_once_and_in_silence(modelgate: Modelgate, tmp_path: Path) -> None:
+def test_a_night_is_scored_once_and_in_silence(modelgate: MakeUp, tmp_path: Path) -> None:
     scored = export(tmp_path, ROWS * 500)
     ended = nightly(modelgate, tmp_path)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
@@ -104,7 +104,7 @@ def test_a_night_is_scored_once_and_in_silence(modelgate: Modelgate, tmp_path: P
     assert scored.stat().st_mtime_ns == before
 
 
-def test_a_night_with_bad_rows_or_no_model_says_so_in_one_line(modelgate: Modelgate, tmp_path: Path) -> None:
+def test_a_night_with_bad_rows_or_no_model_says_so_in_one_line(modelgate: MakeUp, tmp_path: Path) -> None:
     scored = export(tmp_path, [*ROWS, ["wide", 1, 1, 1]])
     missing = nightly(modelgate, tmp_path, "iris-of-mars")
     assert missing.returncode == 1

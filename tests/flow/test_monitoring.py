@@ -6,9 +6,7 @@ import json
 import logging
 import re
 import shutil
-import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,14 +19,12 @@ import pytest
 import requests
 
 from tests.flow import estimators
-from tests.flow.gateways import Gateway
-from tests.flow.redis_process import RedisProcess
+from tests.flow.gateways import Gateway, Site, start_site
 from tests.flow.sender import WEBHOOKS, Sender
-from tests.flow.trainer_process import wait_for_trainer
-from tests.flow.workers import WorkerCluster, worker_cluster
+from tests.flow.trainer_process import trainer_process
 from tests.ports import free_port
 from tests.receiver import receiver
-from tests.support import PROJECT, numbers, outside_of_make, until, write_version
+from tests.support import PROJECT, numbers, until, write_version
 
 log = logging.getLogger(__name__)
 
@@ -105,14 +101,11 @@ def prometheus_of(gateway: Gateway, folder: Path) -> Iterator[Prometheus]:
 
 
 @dataclass
-class Stack:
-    """Redis, a gateway, a worker, a trainer, a sender of webhooks and Prometheus: all that is expected."""
+class MonitoredSite(Site):
+    """A site with a worker, and a trainer, a sender of webhooks and Prometheus: all that is expected."""
 
-    server: RedisProcess
-    gateway: Gateway
-    cluster: WorkerCluster
-    sender: Sender
     models: Path
+    sender: Sender
     prometheus: Prometheus
 
     def train(self, csv: str) -> None:
@@ -126,7 +119,7 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MonitoredSite]:
     folder = tmp_path_factory.mktemp("monitored")
     (models := folder / "models").mkdir()
     write_version(models, "quick", estimators.Slow(0.001), numbers("a"), by_value=True)
@@ -137,44 +130,31 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "GATEWAY_PROCESSES": "2",
         **WEBHOOKS,
     }
-    with RedisProcess(folder, "--maxmemory", "500mb") as server:
-        gateway = Gateway(server.url, models, folder / "gateway.log", settings).start()
-        sender = Sender(server.url, models, folder / "events.log")
-        own = {"REDIS_URL": server.url, "MODELS_DIR": str(models), "PORT": str(gateway.port), "TRAIN_ON_START": "none"}
-        with (folder / "trainer.log").open("wb") as output:
-            trainer = subprocess.Popen(
-                [sys.executable, "-m", "trainer"],
-                cwd=PROJECT,
-                env={**outside_of_make(), **settings, **own},
-                stdout=output,
-                stderr=output,
-            )
-        sender.start()
-        try:
-            with worker_cluster(server.url, models, folder, 2) as cluster, prometheus_of(gateway, folder) as prometheus:
-                cluster.start(spool_dir=folder / "spool").ready()
-                wait_for_trainer(server)
-                yield Stack(server, gateway, cluster, sender, models, prometheus)
-        finally:
-            sender.kill()
-            trainer.send_signal(signal.SIGTERM)
-            trainer.wait(30)
-            gateway.stop()
+    with start_site(folder, models, redis_options=["--maxmemory", "500mb"], **settings) as site:
+        sender = Sender(site.server.url, models, folder / "events.log")
+        with trainer_process(site.server, models, {**settings, "PORT": str(site.gateway.port)}):
+            sender.start()
+            try:
+                site.cluster.start(spool_dir=folder / "spool").ready()
+                with prometheus_of(site.gateway, folder) as prometheus:
+                    yield MonitoredSite(site.server, site.gateway, site.cluster, models, sender, prometheus)
+            finally:
+                sender.kill()
 
 
 @contextmanager
-def load(stack: Stack) -> Iterator[None]:
+def load(site: MonitoredSite) -> Iterator[None]:
     """Send predictions, of which some are refused or unusual, and files."""
     stop = threading.Event()
 
     def send() -> None:
         while not stop.is_set():
-            stack.gateway.post("quick", [{"a": 1}, {"a": 2}], wait=10)
-            stack.gateway.post("quick", {"wrong": 1})
-            stack.gateway.post("churn", {"a": 1e6}, wait=10)
+            site.gateway.post("quick", [{"a": 1}, {"a": 2}], wait=10)
+            site.gateway.post("quick", {"wrong": 1})
+            site.gateway.post("churn", {"a": 1e6}, wait=10)
 
     def send_files() -> None:
-        address, headers = f"{stack.gateway.address}/v1/models/quick/predict-file", {"Content-Type": "text/csv"}
+        address, headers = f"{site.gateway.address}/v1/models/quick/predict-file", {"Content-Type": "text/csv"}
         rows = "a\n" + "1\n" * 200 + "one\n"
         while not stop.wait(0.2):
             assert requests.post(address, data=rows, headers=headers, timeout=60).status_code == 202
@@ -190,43 +170,43 @@ def load(stack: Stack) -> Iterator[None]:
             thread.join()
 
 
-def test_each_query_of_the_dashboard_has_series_under_load(stack: Stack) -> None:
-    stack.train(CSV)
-    with load(stack):
+def test_each_query_of_the_dashboard_has_series_under_load(site: MonitoredSite) -> None:
+    site.train(CSV)
+    with load(site):
         for title, expression in EXPRESSIONS:
-            found = until(lambda e=expression: stack.prometheus.series(e), f"{title}: {expression}")
+            found = until(lambda e=expression: site.prometheus.series(e), f"{title}: {expression}")
             log.info("query | %s | %s | %d series", title, expression, len(found))
 
 
-def test_no_alert_fires_while_all_is_well(stack: Stack) -> None:
-    stack.train(CSV)
+def test_no_alert_fires_while_all_is_well(site: MonitoredSite) -> None:
+    site.train(CSV)
     trained = 'modelgate_trainer_jobs_total{queue="training", status="succeeded"} > 0'
-    with load(stack):
-        until(lambda: stack.prometheus.series(trained), "the training succeeds")
-        until(lambda: stack.prometheus.series("rate(modelgate_jobs_total[10s]) > 0"), "jobs end")
-        rules = stack.prometheus.ask("rules")["groups"][0]["rules"]
+    with load(site):
+        until(lambda: site.prometheus.series(trained), "the training succeeds")
+        until(lambda: site.prometheus.series("rate(modelgate_jobs_total[10s]) > 0"), "jobs end")
+        rules = site.prometheus.ask("rules")["groups"][0]["rules"]
         evaluated = max(rule["lastEvaluation"] for rule in rules)
         until(
-            lambda: min(r["lastEvaluation"] for r in stack.prometheus.ask("rules")["groups"][0]["rules"]) > evaluated,
+            lambda: min(r["lastEvaluation"] for r in site.prometheus.ask("rules")["groups"][0]["rules"]) > evaluated,
             "the rules are evaluated again",
         )
-        assert stack.prometheus.firing() == set()
+        assert site.prometheus.firing() == set()
 
 
 @pytest.mark.replaces_parts
-def test_each_alert_fires_by_its_fault(stack: Stack) -> None:
-    prometheus, redis = stack.prometheus, stack.server.connect()
+def test_each_alert_fires_by_its_fault(site: MonitoredSite) -> None:
+    prometheus, redis = site.prometheus, site.server.connect()
 
     since = time.monotonic()
     for _ in range(4):  # more than those that have succeeded
-        stack.train("a,b\n1,2\n")
+        site.train("a,b\n1,2\n")
     prometheus.fires("TrainingsFailing", "trainings with one row", since)
 
     since = time.monotonic()
-    write_version(stack.models, "broken", estimators.Slow(0.001), numbers("a"), by_value=True)
-    (stack.models / "broken" / "versions" / "1" / "model.cloudpickle").write_bytes(b"x")
+    write_version(site.models, "broken", estimators.Slow(0.001), numbers("a"), by_value=True)
+    (site.models / "broken" / "versions" / "1" / "model.cloudpickle").write_bytes(b"x")
     prometheus.fires("ModelNotLoaded", "an artifact is overwritten", since)
-    shutil.rmtree(stack.models / "broken")
+    shutil.rmtree(site.models / "broken")
     prometheus.ends("ModelNotLoaded")
 
     redis.setrange("ballast", 200_000_000, "x")  # delivered results make room, and this does not
@@ -239,23 +219,23 @@ def test_each_alert_fires_by_its_fault(stack: Stack) -> None:
     redis.delete("ballast")
 
     since = time.monotonic()
-    with stack.server.disk_full():
+    with site.server.disk_full():
         prometheus.fires("AofFailing", "the disk of Redis is full", since)
     prometheus.ends("AofFailing")
 
     since = time.monotonic()
-    stack.cluster.workers[-1].kill()
+    site.cluster.workers[-1].kill()
     prometheus.fires("NoWorker", "the only worker is killed", since)
 
     since = time.monotonic()
-    assert stack.gateway.post("quick", {"a": 1}).status_code == 202
+    assert site.gateway.post("quick", {"a": 1}).status_code == 202
     prometheus.fires("QueueAge", "a prediction waits and no worker is alive", since)
 
     since = time.monotonic()
-    until(lambda: stack.gateway.post("quick", [{"a": 1}] * 10).status_code == 503, "the queue is full")
+    until(lambda: site.gateway.post("quick", [{"a": 1}] * 10).status_code == 503, "the queue is full")
     stop = threading.Event()
     refused = threading.Thread(
-        target=lambda: [stack.gateway.post("quick", [{"a": 1}] * 10) for _ in iter(stop.is_set, True)]
+        target=lambda: [site.gateway.post("quick", [{"a": 1}] * 10) for _ in iter(stop.is_set, True)]
     )
     refused.start()
     try:
@@ -263,31 +243,31 @@ def test_each_alert_fires_by_its_fault(stack: Stack) -> None:
     finally:
         stop.set()
         refused.join()
-    stack.cluster.start().ready()
+    site.cluster.start().ready()
     for name in ("NoWorker", "QueueAge", "Refusals"):
         prometheus.ends(name)
 
     with receiver() as hook:
         hook.answers = [(410, {})]
         since = time.monotonic()
-        stack.sender.kill()
-        stack.gateway.post("quick", {"a": 1}, webhook=hook.url)
+        site.sender.kill()
+        site.gateway.post("quick", {"a": 1}, webhook=hook.url)
         for name in ("WebhooksLate", "Missing"):
             prometheus.fires(name, "nobody sends webhooks", since)
         since = time.monotonic()
-        stack.sender.start()
+        site.sender.start()
         for name in ("WebhooksLate", "Missing"):
             prometheus.ends(name)
         prometheus.fires("WebhooksFailing", "a receiver answers 410", since)
 
     since = time.monotonic()
-    stack.server.stop()
+    site.server.stop()
     prometheus.fires("RedisDown", "Redis is stopped", since)
-    stack.server.start()
+    site.server.start()
     prometheus.ends("RedisDown")
 
     since = time.monotonic()
-    stack.gateway.stop()
+    site.gateway.stop()
     prometheus.fires("GatewayDown", "the gateway is stopped", since)
-    stack.gateway.start()
+    site.gateway.start()
     prometheus.ends("GatewayDown")

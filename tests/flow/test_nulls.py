@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
-from tests.flow.conftest import Modelgate
+from tests.flow.conftest import MakeUp
 
 LABELS = [0, 1, 0, 1, 0, 0]
 COLUMNS: dict[str, Any] = {
@@ -31,7 +31,7 @@ COLUMNS: dict[str, Any] = {
 @pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS)
 @pytest.mark.parametrize("encoder", [OneHotEncoder, OrdinalEncoder])
 def test_null_is_answered_as_in_the_process_that_fitted_the_model(
-    modelgate: Modelgate, tmp_path: Path, encoder: Any, column: Any
+    modelgate: MakeUp, tmp_path: Path, encoder: Any, column: Any
 ) -> None:
     rows = pd.DataFrame({"c": column})
     encoding = encoder() if encoder is OneHotEncoder else encoder(encoded_missing_value=-1)

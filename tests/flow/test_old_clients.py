@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import requests
 
-from tests.flow.conftest import Modelgate
+from tests.flow.conftest import MakeUp
 from tests.flow.test_five_models import real_rows
 from tests.support import PROJECT
 
@@ -25,10 +25,10 @@ AS_JSON = ["-H", "Content-Type: application/json", "-X", "POST"]
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, modelgate: Modelgate) -> Iterator[Modelgate]:
+def service(tmp_path_factory: pytest.TempPathFactory, modelgate: MakeUp) -> Iterator[MakeUp]:
     """A Modelgate that answers at the addresses of the posts, too."""
     settings = {"ROUTES_FILE": str(PROJECT / "examples" / "old-clients" / "routes.toml")}
-    own = Modelgate(tmp_path_factory.mktemp("old-clients"), modelgate.models, settings=settings)
+    own = MakeUp(tmp_path_factory.mktemp("old-clients"), modelgate.models, settings=settings)
     try:
         own.start()
         yield own
@@ -46,7 +46,7 @@ def frame(file: str, count: int) -> pd.DataFrame:
     return pd.read_csv(Path(os.environ["DATA_DIR"]) / file).head(count)
 
 
-def test_the_how_to_guide(service: Modelgate, tmp_path: Path) -> None:
+def test_the_how_to_guide(service: MakeUp, tmp_path: Path) -> None:
     page = (PROJECT / "docs" / "how-to" / "keep-old-clients.md").read_text()
     (tmp_path / "routes.toml").write_text(re.findall(r"^```toml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[0])
     environ = {**service.environment(), "ROUTES_FILE": "routes.toml", "PYTHONPATH": str(PROJECT)}
@@ -58,7 +58,7 @@ def test_the_how_to_guide(service: Modelgate, tmp_path: Path) -> None:
     assert json.loads(curl(service.address + command))["class"] == 1
 
 
-def test_a_curl_with_the_features_in_its_path(service: Modelgate) -> None:
+def test_a_curl_with_the_features_in_its_path(service: MakeUp) -> None:
     answer = json.loads(curl(f"{service.address}/predict/feature_1/2.0/feature_2/2.0"))
     assert answer["class"] == 1
     no, yes = answer["probabilities"]
@@ -67,7 +67,7 @@ def test_a_curl_with_the_features_in_its_path(service: Modelgate) -> None:
     assert wrong.status_code == 400
 
 
-def test_records_of_pandas_in_a_json_text(service: Modelgate) -> None:
+def test_records_of_pandas_in_a_json_text(service: MakeUp) -> None:
     data = frame("loan_test.csv", 5).to_json(orient="records")
     header = {"Content-Type": "application/json", "Accept": "application/json"}
     answer = requests.post(f"{service.address}/loan/predict", data=json.dumps(data), headers=header, timeout=60)
@@ -78,7 +78,7 @@ def test_records_of_pandas_in_a_json_text(service: Modelgate) -> None:
     assert (empty.status_code, empty.json()["status"], set(empty.json())) == (400, 400, {"status", "message"})
 
 
-def test_flowers_with_misspelt_names(service: Modelgate) -> None:
+def test_flowers_with_misspelt_names(service: MakeUp) -> None:
     row = {"sepal.lenght": 5.1, "sepal.width": 3.5, "petal.lenght": 1.4, "petal.width": 0.2}
     url = f"{service.address}/iris/predict"
     assert json.loads(curl("-d", json.dumps(row), *AS_JSON, url)) == {"target_value": 0}
@@ -89,7 +89,7 @@ def test_flowers_with_misspelt_names(service: Modelgate) -> None:
     assert curl("-d", twice, *AS_JSON, "-o", "/dev/null", "-w", "%{http_code}", url) == "422"
 
 
-def test_homes_whose_value_is_text(service: Modelgate) -> None:
+def test_homes_whose_value_is_text(service: MakeUp) -> None:
     homes = frame("boston.csv", 506).drop(columns="MEDV").astype(float).rename(columns=str.lower)
 
     def value(index: int) -> Any:
@@ -100,7 +100,7 @@ def test_homes_whose_value_is_text(service: Modelgate) -> None:
     assert [value(i) for i in (257, 195, 166, 168, 27)] == ["41.79", "37.82", "37.75", "26.51", "16.40"]
 
 
-def test_sepals_as_text(service: Modelgate) -> None:
+def test_sepals_as_text(service: MakeUp) -> None:
     url = f"{service.address}/sepals/predict"
     answer = curl("-i", *AS_JSON, "-d", '{"X1":"61.1", "X2":"17.3"}', url)
     head, _, body = answer.replace("\r\n", "\n").partition("\n\n")

@@ -17,7 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from contract.manifest import InputFormat, ModelManifest
 from contract.signature import Field, Kind, Output, OutputKind, Signature
-from tests.flow.conftest import Modelgate
+from tests.flow.conftest import MakeUp
 from tests.flow.test_tutorial import pattern, steps
 from tests.support import PROJECT, numbers, write_version
 from trainer.importing.doubts import unknown_kinds, unknown_nulls
@@ -35,14 +35,14 @@ def _is_none(frame: Any) -> Any:
     return np.array([[value is None] for value in frame["plan"]], dtype=float)
 
 
-def flowers(modelgate: Modelgate) -> ModelManifest:
+def flowers(modelgate: MakeUp) -> ModelManifest:
     X, y = load_iris(return_X_y=True)
     estimator = LogisticRegression(max_iter=1000).fit(X, y)
     output = Output(OutputKind.CLASS, (0, 1, 2), probabilities=True)
     return write_version(modelgate.models, "flowers", estimator, numbers("x0", "x1", "x2", "x3"), output)
 
 
-def shop(modelgate: Modelgate) -> pd.DataFrame:
+def shop(modelgate: MakeUp) -> pd.DataFrame:
     """Publish a model of a code and a price, whose import has taken the code for a number; return its rows."""
     frame = pd.DataFrame({"code": ["a", "bcd", "ef", "ghij"] * 5, "price": np.arange(20.0)})
     columns = make_column_transformer((FunctionTransformer(_lengths), ["code"]), remainder="passthrough")
@@ -53,13 +53,13 @@ def shop(modelgate: Modelgate) -> pd.DataFrame:
     return frame.assign(predicted=estimator.predict(frame))
 
 
-def houses(modelgate: Modelgate) -> None:
+def houses(modelgate: MakeUp) -> None:
     X = np.arange(40.0).reshape(20, 2)
     signature = Signature(numbers("x0", "x1"), tuple(Output(OutputKind.NUMBER, name=f"y{place}") for place in (0, 1)))
     write_version(modelgate.models, "houses", LinearRegression().fit(X, X), signature.inputs, signature=signature)
 
 
-def plans(modelgate: Modelgate) -> None:
+def plans(modelgate: MakeUp) -> None:
     """Publish a model that answers None and NaN differently, whose import could not know which it was fitted on."""
     frame = pd.DataFrame({"plan": pd.Series(["basic", None, "plus", None] * 5, dtype=object)})
     estimator = make_pipeline(FunctionTransformer(_is_none), LinearRegression()).fit(frame, np.arange(20) % 2)
@@ -68,7 +68,7 @@ def plans(modelgate: Modelgate) -> None:
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_guide_edit_signatures_and_the_answers_stay_the_same(modelgate: Modelgate) -> None:
+def test_the_commands_of_the_guide_edit_signatures_and_the_answers_stay_the_same(modelgate: MakeUp) -> None:
     flowers(modelgate)
     rows, _ = load_iris(return_X_y=True)
     bought = shop(modelgate)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow.conftest import Modelgate
+from tests.flow.conftest import MakeUp
 from tests.support import PROJECT
 
 FOLDER = PROJECT / "docs" / "tutorial"
@@ -53,11 +53,11 @@ def test_the_files_of_the_readme_are_those_of_the_tutorial() -> None:
 
 
 @pytest.mark.slow
-def test_the_tutorial_works_as_pasted(modelgate: Modelgate, tmp_path: Path) -> None:
+def test_the_tutorial_works_as_pasted(modelgate: MakeUp, tmp_path: Path) -> None:
     for name in (".venv", "docs"):
         (tmp_path / name).symlink_to(PROJECT / name)
     # The example models are there, so that the start does not train them again.
-    own = Modelgate(tmp_path, shutil.copytree(modelgate.models, tmp_path / "models"))
+    own = MakeUp(tmp_path, shutil.copytree(modelgate.models, tmp_path / "models"))
     first, *others = steps(PAGE)
     assert first == (STARTED, "")
     own.start()

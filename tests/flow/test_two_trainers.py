@@ -31,7 +31,7 @@ CSV = b"x,y\n" + b"".join(b"%d,%d\n" % (number, 3 * number) for number in range(
 
 
 @dataclass
-class Site:
+class TrainerSite:
     """Redis, a gateway, and trainers that share everything."""
 
     redis: Redis
@@ -120,7 +120,7 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[TrainerSite]:
     for name in ("models", "recipes"):
         (tmp_path / name).mkdir()
     (tmp_path / "recipes/gated.py").write_text(GATED)
@@ -133,7 +133,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         gateway = Gateway(server.url, tmp_path / "models", tmp_path / "gateway.log", shared)
         own = {"REDIS_URL": server.url, "MODELS_DIR": str(tmp_path / "models"), "PORT": str(gateway.port)}
         own |= {"TRAIN_ON_START": "none", "KEEP_VERSIONS": "50", "RECIPE_GATE": str(tmp_path / "gate")}
-        site = Site(redis, gateway.start(), {**os.environ, **shared, **own}, tmp_path)
+        site = TrainerSite(redis, gateway.start(), {**os.environ, **shared, **own}, tmp_path)
         try:
             yield site
         finally:
@@ -141,7 +141,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
             gateway.stop()
 
 
-def test_a_training_whose_trainer_is_killed_after_it_has_published_ends_with_that_version(site: Site) -> None:
+def test_a_training_whose_trainer_is_killed_after_it_has_published_ends_with_that_version(site: TrainerSite) -> None:
     redis, repository = site.redis, Repository(site.models)
     worker = LoadStatusPublisher(redis, 600)
     worker.publish("busy", LoadStatus())  # the promotion waits for it to load the version
@@ -162,7 +162,7 @@ def test_a_training_whose_trainer_is_killed_after_it_has_published_ends_with_tha
 
 
 @pytest.mark.slow
-def test_each_job_of_two_trainers_ends_once_although_one_is_killed(site: Site) -> None:
+def test_each_job_of_two_trainers_ends_once_although_one_is_killed(site: TrainerSite) -> None:
     redis = site.redis
     site.start_trainer()
     until(lambda: redis.exists("rq:scheduler-lock:training"), "the first trainer runs the schedules")
