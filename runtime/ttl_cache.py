@@ -91,17 +91,14 @@ class TtlCache(Generic[K, V]):
             seconds = self._clock() - began
             for key, value in values.items():
                 self.put(key, value, ttl(value, seconds) if callable(ttl) else ttl)
+            mine.set_result(values)
         except BaseException as error:
-            self._end_reading(keys)
             mine.set_exception(error)
             raise
-        self._end_reading(keys)
-        mine.set_result(values)
-
-    def _end_reading(self, keys: Sequence[K]) -> None:
-        with self._lock:
-            for key in keys:
-                del self._reading[key]
+        finally:
+            with self._lock:
+                for key in keys:
+                    del self._reading[key]
 
     def refresh(self, key: K, read: Callable[[], V], ttl: float) -> V:
         """Return the fresh value, else what `read` returns. Other callers get the stale value meanwhile, if there is

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -123,11 +123,23 @@ def start_site(
 ) -> Iterator[Site]:
     """Start a Redis with `redis_options` and `environment`, and a gateway with `settings`; `url` is the address of
     Redis for clients, if it is not its own."""
-    texts = {name.upper(): str(value) for name, value in settings.items()}
-    with ExitStack() as stack:
-        server = stack.enter_context(RedisProcess(folder, *redis_options, environment=environment))
-        gateway = Gateway(url or server.url, models, folder / "gateway.log", texts)
-        stack.callback(gateway.stop)
-        gateway.start()
-        cluster = stack.enter_context(worker_cluster(url or server.url, models, folder, lease))
+    with (
+        RedisProcess(folder, *redis_options, environment=environment) as server,
+        gateway_and_cluster(url or server.url, folder, models, lease, **settings) as (gateway, cluster),
+    ):
         yield Site(server, gateway, cluster)
+
+
+@contextmanager
+def gateway_and_cluster(
+    url: str, folder: Path, models: Path, lease: float = 2, **settings: object
+) -> Iterator[tuple[Gateway, WorkerCluster]]:
+    """Start a gateway with `settings` on the Redis at `url`, and a cluster without workers yet."""
+    texts = {name.upper(): str(value) for name, value in settings.items()}
+    gateway = Gateway(url, models, folder / "gateway.log", texts)
+    try:
+        gateway.start()
+        with worker_cluster(url, models, folder, lease) as cluster:
+            yield gateway, cluster
+    finally:
+        gateway.stop()

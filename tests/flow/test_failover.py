@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from broker.metrics.table import ALIVE
 from contract.jobs import Status
 from tests.flow import estimators
 from tests.flow.clients import Answer, Clients
-from tests.flow.gateways import Gateway
+from tests.flow.gateways import Gateway, gateway_and_cluster
 from tests.flow.sentinels import Sentinels, sentinels
-from tests.flow.workers import WorkerCluster, worker_cluster
+from tests.flow.workers import WorkerCluster
 from tests.support import SOAK, numbers, until, write_version
 
 
@@ -38,13 +38,10 @@ def safe_site(folder: Path, **settings: object) -> Iterator[SafeSite]:
     models.mkdir()
     for name, seconds in (("quick", 0.001), ("other", 0.001)):
         write_version(models, name, estimators.Slow(seconds), numbers("a"), by_value=True)
-    texts = {name.upper(): str(value) for name, value in settings.items()}
-    with ExitStack() as stack:
-        redis = stack.enter_context(sentinels(folder))
-        gateway = Gateway(redis.url, models, folder / "gateway.log", texts)
-        stack.callback(gateway.stop)
-        gateway.start()
-        cluster = stack.enter_context(worker_cluster(redis.url, models, folder, 2))
+    with (
+        sentinels(folder) as redis,
+        gateway_and_cluster(redis.url, folder, models, **settings) as (gateway, cluster),
+    ):
         cluster.start().ready()
         yield SafeSite(redis, gateway, cluster)
 
