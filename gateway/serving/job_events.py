@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from broker.gateway.watching import JobState, JobWatch
-from runtime.outages import repeat_in_thread
 from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
+from runtime.outages import repeat_in_thread
 
 log = logging.getLogger(__name__)
 
