@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
 .PHONY: help up port extra upgrade test bench lint clients slow soak zoo system-test lock clean
@@ -112,12 +112,12 @@ $(VENV)/bench.stamp: requirements/bench.txt | $(BIN)/python
 # The servers that batch have an environment of their own. Without it the table names those that were left out.
 .venv-bench/tried.stamp: requirements/bench-servers.txt | $(BIN)/python
 	@$(BIN)/python -m venv .venv-bench
-	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench-servers.txt \
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/bench-servers.txt \
 	  || { rm -f .venv-bench/bin/mlserver; echo "modelgate: MLServer and LitServe cannot be installed here and are left out" >&2; }
 	@touch $@
 
 # Clients of other projects pin what we do not; they meet Modelgate over HTTP only.
 .venv-clients/clients.stamp: requirements/clients.txt | $(BIN)/python
 	@$(BIN)/python -m venv .venv-clients
-	@.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/clients.txt
+	@.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/clients.txt
 	@touch $@

@@ -25,7 +25,7 @@ def test_the_import_contracts_are_kept() -> None:
 def test_the_gateway_runs_in_an_environment_that_holds_only_its_own_group(tmp_path: Path) -> None:
     venv.create(tmp_path, with_pip=True)
     python = tmp_path / "bin" / "python"
-    install = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes"]
+    install = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes", "--no-deps"]
     subprocess.run([python, *install, "-r", PROJECT / "requirements" / "gateway.txt"], check=True)
     program = f"""
 import importlib.util
