@@ -14,8 +14,8 @@ from contract.manifest_reader import Reader, invalid, parse
 from contract.profile import Profile, read_profile
 from contract.signature import Signature, read_signature
 
-SCHEMA_VERSION = 2
-"""The manifests that this release writes. It reads older ones, too."""
+SCHEMA_VERSION = 3
+"""The manifests of releases 1.x. Those of earlier trees have 1 or 2."""
 
 
 class InputFormat(StrEnum):
@@ -76,7 +76,7 @@ class ArtifactDraft:
 class Artifact:
     """The file with the fitted estimator; `size` in bytes, `sha256` in lower-case hex.
 
-    `kernels` is None if the estimator had none when it was published, or if that was before there were any.
+    `kernels` is None if the estimator had none when it was published.
     """
 
     file: str
@@ -158,7 +158,7 @@ class ManifestDraft:
     @classmethod
     def loads(cls, text: str | bytes) -> ManifestDraft:
         """Parse a draft. Raises `ModelgateError` (`manifest_invalid`), which names the wrong part."""
-        return parse(text, lambda read: _draft(read, _artifact_draft(read.part("artifact")), SCHEMA_VERSION))
+        return parse(text, lambda read: _draft(read, _artifact_draft(read.part("artifact"))))
 
 
 @dataclass(frozen=True)
@@ -206,8 +206,10 @@ class ModelManifest:
 
 def _manifest(read: Reader) -> ModelManifest:
     schema_version = read.value("schema_version", int)
-    if not 1 <= schema_version <= SCHEMA_VERSION:
-        raise invalid(f"has schema_version {schema_version}; this release reads 1 to {SCHEMA_VERSION}")
+    if schema_version < SCHEMA_VERSION:
+        raise invalid("was written before release 1.0.0, which does not read it; train or import the model again")
+    if schema_version > SCHEMA_VERSION:
+        raise invalid(f"has schema_version {schema_version}; this release reads {SCHEMA_VERSION}: upgrade Modelgate")
     part = read.part("artifact")
     layout = _artifact_draft(part)
     artifact = Artifact(
@@ -219,7 +221,7 @@ def _manifest(read: Reader) -> ModelManifest:
         input_dtype=layout.input_dtype,
         kernels=layout.kernels,
     )
-    return _draft(read, layout, schema_version).publish(
+    return _draft(read, layout).publish(
         version=read.value("version", int),
         created_at=read.value("created_at", str),
         artifact=artifact,
@@ -231,7 +233,7 @@ def _artifact_draft(read: Reader) -> ArtifactDraft:
     return ArtifactDraft(
         format=ArtifactFormat(read.choice("format", ArtifactFormat)),
         input_format=InputFormat(read.choice("input_format", InputFormat)),
-        input_dtype=InputDtype(read.optional_choice("input_dtype", InputDtype) or InputDtype.FLOAT64),
+        input_dtype=InputDtype(read.choice("input_dtype", InputDtype)),
         kernels=_kernels(read.part("kernels")) if read.optional("kernels", dict) else None,
     )
 
@@ -240,14 +242,14 @@ def _kernels(read: Reader) -> Kernels:
     return Kernels(revision=read.value("revision", str), used=read.value("used", bool))
 
 
-def _draft(read: Reader, artifact: ArtifactDraft, schema_version: int) -> ManifestDraft:
+def _draft(read: Reader, artifact: ArtifactDraft) -> ManifestDraft:
     golden, training_data = read.part("golden"), read.part("training_data")
     probabilities = golden.optional("probabilities", list)
     return ManifestDraft(
         name=read.value("name", str),
         recipe=read.value("recipe", str),
         artifact=artifact,
-        signature=read_signature(read.part("signature"), schema_version),
+        signature=read_signature(read.part("signature")),
         training_data=TrainingData(
             source=training_data.value("source", str),
             rows=training_data.value("rows", int),
@@ -262,8 +264,8 @@ def _draft(read: Reader, artifact: ArtifactDraft, schema_version: int) -> Manife
             predictions=tuple(golden.value("predictions", list)),
             probabilities=None if probabilities is None else tuple(probabilities),
         ),
-        notes=read.optional("notes", str) or "",
-        warnings=read.texts("warnings") if read.optional("warnings", list) else (),
+        notes=read.value("notes", str),
+        warnings=read.texts("warnings"),
         profile=read_profile(read.part("profile")) if read.optional("profile", dict) else None,
     )
 

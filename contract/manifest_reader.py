@@ -56,9 +56,6 @@ class Reader:
             raise self.wrong(key, f"one of {', '.join(choices)}", found)
         return found
 
-    def optional_choice(self, key: str, choices: type[StrEnum]) -> str | None:
-        return None if self._data.get(key) is None else self.choice(key, choices)
-
     def part(self, key: str) -> Reader:
         return Reader(self.value(key, dict), f"{self._path}{key}.")
 

@@ -37,7 +37,7 @@ class Profile:
 
 def read_profile(read: Reader) -> Profile:
     inputs, outputs = (tuple(map(_column, read.parts(name))) for name in ("inputs", "outputs"))
-    return Profile(read.value("rows", int), inputs, outputs, read.optional("sample", bool) or False)
+    return Profile(read.value("rows", int), inputs, outputs, read.value("sample", bool))
 
 
 def _column(read: Reader) -> ColumnProfile:

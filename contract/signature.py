@@ -152,7 +152,7 @@ class Returned:
 @dataclass(frozen=True)
 class Method:
     """A method that rows can be sent to. `name` is scikit-learn's; `names` are those of the numbers in its answer.
-    `returned` is None for versions of older releases."""
+    `returned` is None if that is a type of its own."""
 
     name: str
     answer: AnswerForm
@@ -205,15 +205,14 @@ class Signature:
         return None
 
 
-def read_signature(read: Reader, schema_version: int) -> Signature:
-    """Return the signature in a manifest. Before schema version 2 there was one `output`, and no other method."""
-    version_2 = schema_version >= 2
+def read_signature(read: Reader) -> Signature:
+    """Return the signature in a manifest."""
     signature = Signature(
         inputs=tuple(_field(part) for part in read.parts("inputs")),
-        outputs=tuple(map(_output, read.parts("outputs"))) if version_2 else (_output(read.part("output")),),
+        outputs=tuple(map(_output, read.parts("outputs"))),
         id_field=read.optional("id_field", str),
-        format=RowFormat(read.choice("format", RowFormat)) if version_2 else RowFormat.TABLE,
-        methods=tuple(map(_method, read.parts("methods"))) if version_2 else (PREDICT,),
+        format=RowFormat(read.choice("format", RowFormat)),
+        methods=tuple(map(_method, read.parts("methods"))),
     )
     _check(signature)
     return signature
@@ -255,9 +254,9 @@ def _field(read: Reader) -> Field:
         categories=None if categories is None else read.texts("categories"),
         aliases=read.texts("aliases"),
         format=None if written is None else Format(read.choice("format", Format)),
-        guessed=read.optional("guessed", bool) or False,
-        naive=read.optional("naive", bool) or False,
-        null=Null(read.optional_choice("null", Null) or Null.NAN),
+        guessed=read.value("guessed", bool),
+        naive=read.value("naive", bool),
+        null=Null(read.choice("null", Null)),
     )
 
 
@@ -267,7 +266,7 @@ def _output(read: Reader) -> Output:
         kind=OutputKind(read.choice("kind", OutputKind)),
         labels=None if labels is None else read.scalars("labels"),
         probabilities=read.value("probabilities", bool),
-        scores=read.optional("scores", bool) or False,
+        scores=read.value("scores", bool),
         name=read.optional("name", str),
         label_names=None if label_names is None else read.scalars("label_names"),
     )

@@ -59,7 +59,7 @@ def lock_state(folder: Path) -> None:
     """Restrict `folder` to this user, and lock it for as long as this process or its process manager lives."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)  # an older release may have made it readable for others
+        folder.chmod(0o700)  # the folder may have existed, readable for others
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

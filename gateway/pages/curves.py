@@ -18,10 +18,6 @@ _OF_CLASSES = (
     ("roc", "ROC", ("false positive rate", "true positive rate"), "area under the curve"),
     ("precision_recall", "Precision and recall", ("recall", "precision"), "average precision"),
 )
-_OLD_REPORT = (
-    "The report with these figures is of an older release, which kept no curves of the same rows. Train again to have"
-    " them."
-)
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ def curves_of(same_rows: SameRows, wanted: str = "") -> Curves:
     `wanted`, or else of the first one that both versions have."""
     curves = same_rows.curves
     if len(curves) < 2:
-        return Curves(notes=[_OLD_REPORT] if same_rows.metrics else ())
+        return Curves()
     if missing := [
         f"Version {version} has no curves: {why}" for version, part in curves.items() if (why := _why(part))
     ]:

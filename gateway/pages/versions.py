@@ -44,8 +44,7 @@ header > h1, .live, .lead, header > .soft, main > .tiles, footer { display: none
 main, header { max-width: none; padding: 0; }
 pre { max-height: none; }
 </style>"""
-"""Hides what the page around a framed report shows as well. It comes last, because it also has to suit the reports of
-older releases, whose own style is in their head."""
+"""Hides what the page around a framed report shows as well."""
 
 
 @dataclass(frozen=True)

@@ -80,8 +80,7 @@ def blueprint(repository: Repository) -> Blueprint:
 
 
 def filled_in(page: bytes, repository: Repository, model: str, version: int, endpoint: str = "reports.report") -> bytes:
-    """Fill in the placeholders of the page. A page of an older release may have none. `endpoint`: the route of reports
-    that it links to."""
+    """Fill in the placeholders of the page. `endpoint`: the route of reports that it links to."""
     aliases: dict[int, list[str]] = {}
     for alias, number in sorted(repository.aliases(model).items(), key=lambda item: (item[0] != CURRENT, item)):
         aliases.setdefault(number, []).append(alias)

@@ -98,11 +98,12 @@ def version_summary(repository: Repository, name: str, version: int) -> dict[str
 
 
 def describe(manifest: ModelManifest) -> dict[str, object]:
-    """Return the manifest without its golden rows and its profile, with an example that works when posted."""
+    """Return the manifest without its golden rows and its profile, with an example that works when posted. The only
+    output is the signature's `output`, too."""
     described: dict[str, Any] = json.loads(manifest.dumps())
     del described["golden"], described["profile"]
     if len(outputs := described["signature"]["outputs"]) == 1:
-        described["signature"]["output"] = outputs[0]  # its only name in releases up to 0.2
+        described["signature"]["output"] = outputs[0]
     return described
 
 

@@ -57,7 +57,8 @@ def _with(value: Any, *path: str | int) -> Callable[[dict[str, Any]], None]:
     [
         (_without("artifact", "sha256"), "artifact.sha256"),
         (_without("signature", "outputs", 0, "kind"), "signature.outputs[0].kind"),
-        (_with(99, "schema_version"), "schema_version 99"),
+        (_with(99, "schema_version"), "has schema_version 99; this release reads 3: upgrade Modelgate"),
+        (_with(2, "schema_version"), "was written before release 1.0.0, which does not read it; train or import"),
         (_with("float16", "artifact", "input_dtype"), "artifact.input_dtype, one of float64, float32, int64"),
         (_with("tensor", "signature", "inputs", 0, "kind"), "signature.inputs[0].kind"),
         (_with("yes", "signature", "inputs", 1, "nullable"), "signature.inputs[1].nullable"),
@@ -95,3 +96,15 @@ def test_a_wrong_part_is_named(manifest: ModelManifest, change: Callable[[dict[s
 def test_anything_but_a_manifest_is_refused(text: str) -> None:
     with pytest.raises(ModelgateError, match="the manifest"):
         ModelManifest.loads(text)
+
+
+def test_what_release_1_0_wrote_is_read_in_full() -> None:
+    text = Path(__file__).with_name("manifest-of-1.0.json").read_text()
+    assert json.loads(ModelManifest.loads(text).dumps()) == json.loads(text)
+
+
+@pytest.mark.parametrize("path", [(), ("artifact",), ("signature", "inputs", 0), ("signature", "methods", 0)])
+def test_parts_that_a_later_release_adds_are_ignored(manifest: ModelManifest, path: tuple[str | int, ...]) -> None:
+    data = json.loads(manifest.dumps())
+    _with({"added": "later"}, *path, "added")(data)
+    assert ModelManifest.loads(json.dumps(data)) == manifest

@@ -28,7 +28,17 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with OpenTelemetry, which no environment of ours has."""
     folder = tmp_path_factory.mktemp("packages")
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--target", str(folder)]
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--require-hashes",
+        "--no-deps",
+        "--target",
+        str(folder),
+    ]
     done = subprocess.run([*install, "-r", "requirements/opentelemetry.txt"], cwd=PROJECT, capture_output=True)
     if done.returncode:
         pytest.skip(f"OpenTelemetry cannot be installed here: {done.stderr.decode()[-200:]}")

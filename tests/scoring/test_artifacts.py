@@ -113,7 +113,6 @@ def test_a_manifest_without_the_version_of_a_library_is_refused(manifest: ModelM
 
 
 def test_a_version_whose_trees_hold_counts_is_refused(models: Path, folder: Path) -> None:
-    """As an older Modelgate would have published it."""
     with record_versions():
         forest = joblib.load(Path(__file__).parent.parent / "trainer/pickles/forest-1.3.2.joblib")
     code, said = refusal(write_version(models, "tiny", forest, numbers("a", "b")), folder)

@@ -121,7 +121,7 @@ def test_a_rollback_from_or_to_another_version_than_expected_is_refused(three: P
     assert move_alias(three, "sum", "current", 1, before=3)["current"] == 1
 
 
-def test_aliases_of_an_older_release_are_read_and_the_history_is_bounded(three: Path) -> None:
+def test_aliases_without_a_history_are_read_and_the_history_is_bounded(three: Path) -> None:
     file = three / "sum/aliases.json"
     for text in ('{"current": 2, "previous": 1}', '{"current": 2, "previous": 1, "_history": {"a": 1}}'):
         file.write_text(text)

@@ -75,7 +75,7 @@ def _remove(models: Path) -> None:
 
 
 def _spoil_manifest(models: Path) -> None:
-    (models / "bad" / "versions" / "1" / "manifest.json").write_text('{"schema_version": 1, "artifact": 3}')
+    (models / "bad" / "versions" / "1" / "manifest.json").write_text('{"schema_version": 3, "artifact": 3}')
 
 
 def _remove_manifest(models: Path) -> None:
@@ -88,7 +88,7 @@ def _other_library(models: Path) -> None:
     path.write_text(json.dumps({**data, "libraries": {**data["libraries"], "scikit-learn": "0.22.1"}}))
 
 
-def _of_an_older_release(models: Path) -> None:
+def _with_trees_of_an_old_release(models: Path) -> None:
     shutil.rmtree(models / "bad")
     with record_versions():
         forest = joblib.load(PROJECT / "tests/trainer/pickles/forest-1.3.2.joblib")
@@ -104,7 +104,7 @@ def _of_an_older_release(models: Path) -> None:
         (_spoil_manifest, "manifest_invalid", "the manifest needs"),
         (_remove_manifest, "model_not_found", "not in the model repository"),
         (_other_library, "version_mismatch", "made with scikit-learn 0.22.1"),
-        (_of_an_older_release, "version_mismatch", "its answers would be wrong"),
+        (_with_trees_of_an_old_release, "version_mismatch", "its answers would be wrong"),
         (lambda models: None, "model_error", "raised ValueError: it hurts"),
     ],
 )

@@ -172,16 +172,6 @@ def test_data_for_which_neither_version_is_of_use_look_wrong(browser: Browser, m
         assert "(log loss 0.77 and 0.9, against 0.69). On the same 154 rows" in page
 
 
-def test_a_report_of_an_older_release_has_figures_and_no_curves(browser: Browser, models: Path) -> None:
-    old = compared({}, {})
-    del old["comparison"]["curves"]
-    report(models, 2, {"answers": OF_NUMBERS})
-    report(models, 3, {"answers": OF_NUMBERS, **old})
-    page = browser.get(BOTH).text
-    assert "which kept no curves of the same rows" in words(page) and "<polyline" not in page
-    assert "ROC AUC 0.700 0.800" in words(page)
-
-
 def test_a_version_compared_with_itself_has_no_figures(browser: Browser, models: Path) -> None:
     report(models, 2, {"answers": OF_NUMBERS})
     page = browser.get("/ui/models/sum/compare?a=2&b=2").text
