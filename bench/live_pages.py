@@ -73,7 +73,7 @@ def _browser(run: Running, page: str, stop: threading.Event, later: float) -> No
         answer = connection.getresponse()
         answer.read()
         if cookie := answer.getheader("Set-Cookie"):
-            headers = {"Cookie": cookie.partition(";")[0], "HX-Request": "true"}
+            headers = {"Cookie": cookie.partition(";")[0], "Modelgate-Part": "1"}
         stop.wait(float(answer.getheader("Live-Every") or 5))
 
 

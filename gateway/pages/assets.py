@@ -20,8 +20,8 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FILES = {
     path.name: (path, _TYPES[path.suffix])
     for path in (
-        *(_FOLDER / name for name in ("app.js", "charts.js", "train.js", "icon.svg")),
-        *(_FOLDER / name for name in ("htmx/htmx.min.js", "uplot/uPlot.iife.min.js", "uplot/uPlot.min.css")),
+        *(_FOLDER / name for name in ("parts.js", "app.js", "charts.js", "train.js", "icon.svg")),
+        *(_FOLDER / name for name in ("uplot/uPlot.iife.min.js", "uplot/uPlot.min.css")),
     )
 }
 # The address of a file changes with its content, so browsers never ask for it again.

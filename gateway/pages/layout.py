@@ -94,11 +94,11 @@ def page(template: str, status: int = 200, **values: object) -> Response:
 
 
 def live_page(template: str, read: Callable[[], Mapping[str, Any]]) -> Response:
-    """Return the page that a template makes of the values that `read` returns. If htmx asks, return only its block
-    `live`; callers with the same rights share that for a moment (`live_parts`)."""
+    """Return the page that a template makes of the values that `read` returns. If an open page asks for its newer part,
+    return only the block `live`; callers with the same rights share that for a moment (`live_parts`)."""
     exchange = current()
     environ, caller = exchange.environ, exchange.caller
-    if "HTTP_HX_REQUEST" not in environ:
+    if not asked_by_open_page(environ):
         return page(template, **read())
 
     def make() -> str:
@@ -119,9 +119,19 @@ def still_here() -> Response:
     return Response(status=204, headers={"Cache-Control": "no-store", pace.HEADER: f"{every:g}"})
 
 
+def asked_by_open_page(environ: Mapping[str, Any]) -> bool:
+    """Return whether the script of an open page (`parts.js`) asks, not the browser for a page to show."""
+    return "HTTP_MODELGATE_PART" in environ
+
+
 def see(path: str) -> Response:
     """Send the browser on to another page, after a form."""
     return Response(status=303, headers={"Location": path, "Cache-Control": "no-store"})
+
+
+def lead(path: str) -> Response:
+    """Have the script of an open page load another page. It would follow a redirect by itself, and get a part of it."""
+    return Response(status=204, headers={"Modelgate-Redirect": path, "Cache-Control": "no-store"})
 
 
 def remember(response: Response, session: str) -> None:
@@ -144,20 +154,18 @@ def error_page(error: Exception) -> Response:
     values = {"title": title, "problem": problem, "sentences": problem.sentence(), "passes": passes}
     response = page("error.html", problem.status, **values)
     response.headers.update(problem_headers(problem))
-    # If htmx asked, the part stays as it was, and the error appears above it.
-    response.headers.update({"HX-Retarget": "#notice", "HX-Reselect": "#problem", "HX-Reswap": "innerHTML"})
     return response
 
 
 def _to_login() -> Response:
     """Send the visitor to sign in, and back afterwards."""
     environ = current().environ
-    if "HTTP_HX_REQUEST" in environ:
+    if asked_by_open_page(environ):
         try:
-            asked = urlsplit(environ.get("HTTP_HX_CURRENT_URL", ""))
+            asked = urlsplit(environ.get("HTTP_REFERER", ""))
         except ValueError:  # no browser sends such an address
             return see(LOGIN)
-        return Response(status=204, headers={"HX-Redirect": _login_and(asked.path, asked.query)})
+        return lead(_login_and(asked.path, asked.query))
     if environ["REQUEST_METHOD"] not in READING:
         return see(LOGIN)
     path = environ["PATH_INFO"].encode("latin-1").decode(errors="replace")

@@ -22,7 +22,7 @@ from gateway.exchange import caller, current
 from gateway.forms import Upload, receive
 from gateway.idempotency import note_idempotency_of_form
 from gateway.media_types import MULTIPART
-from gateway.pages.layout import blueprint_of_pages, page, see
+from gateway.pages.layout import asked_by_open_page, blueprint_of_pages, lead, page, see
 from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.protocols.training_requests import check_file, fields_of_form, training_request
@@ -84,8 +84,7 @@ class TrainingPages:
                     self.spool.discard(upload.files.values())
             current().job_id = job.id
             target = f"{PATH}/jobs/{job.id}"
-            # A redirect alone would make htmx load the next page into this one.
-            return Response(status=204, headers={"HX-Redirect": target}) if _by_htmx() else see(target)
+            return lead(target) if asked_by_open_page(request.environ) else see(target)
 
         return routes
 
@@ -207,10 +206,6 @@ def _check_parts(upload: Upload) -> None:
 def _note_model(model: str) -> None:
     """Note the model for the audit log, as if the path named it. It is no request to the model."""
     current().arguments = {"name": model}
-
-
-def _by_htmx() -> bool:
-    return "HTTP_HX_REQUEST" in request.environ
 
 
 def _name_of(file: str) -> str:

@@ -128,7 +128,7 @@ SPARSE = """() => {
   chart.dataset.chart = "p50 p99";
   document.querySelector("main").append(around);
   around.append(chart);
-  document.body.dispatchEvent(new Event("htmx:afterSettle"));
+  document.dispatchEvent(new Event("part:placed"));
 }"""
 BLUE = """() => {
   const canvas = [...document.querySelectorAll("[data-chart] canvas")].at(-1);  // before it are those of the page

@@ -110,7 +110,7 @@ def test_columns_that_are_not_shown_stay_features_when_another_is_left_out(page:
 
 def test_a_file_is_sent_for_as_long_as_it_takes(page: Page) -> None:
     page.goto("/ui/train")
-    page.evaluate("document.addEventListener('htmx:beforeSend', event => { sentFor = event.detail.xhr.timeout; })")
+    page.evaluate("document.addEventListener('part:send', event => { sentFor = event.detail.patience; })")
     page.set_input_files("input[name=file]", PROJECT / "docs" / "tutorial" / "churn.csv")
     expect(page.get_by_label("Target")).to_have_value("stays")
     assert page.evaluate("sentFor") == 0
@@ -166,7 +166,7 @@ def test_charts_that_were_replaced_are_forgotten(page: Page, place: Modelgate) -
     before = page.evaluate("listeners")
     for _ in range(3):
         charts.first.evaluate("chart => { chart.id = 'old'; }")
-        page.evaluate("document.body.dispatchEvent(new CustomEvent('tick'))")
+        page.evaluate("refresh()")
         expect(page.locator("#old")).to_have_count(0)
         expect(charts).to_have_count(4)
     page.evaluate("dispatchEvent(new Event('resize'))")

@@ -81,6 +81,6 @@ function redraw() {
   drawAll();
 }
 drawAll();
-document.body.addEventListener("htmx:afterSettle", drawAll);
+document.addEventListener("part:placed", drawAll);
 addEventListener("resize", redraw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);

@@ -15,7 +15,7 @@ function collect(form) {
 }
 // An answer to a form that has changed since would undo the change: the form is sent again instead.
 let changes = 0, previewed = 0;
-// In the capturing phase, before htmx reads the form.
+// In the capturing phase, before the form is sent.
 for (const kind of ["input", "change", "submit"]) document.addEventListener(kind, event => {
   const form = event.target.closest("#train");
   if (!form) return;
@@ -27,17 +27,15 @@ for (const kind of ["input", "change", "submit"]) document.addEventListener(kind
   collect(form);
   if (kind === "change" && event.target.closest("#columns") && event.target.name !== "model") preview(form);
 }, true);
-// htmx cannot listen to the table, which is new after each preview.
 function preview(form) {
-  form.querySelector("[hx-trigger]").dispatchEvent(new Event("columns"));
+  form.querySelector("[data-post]").dispatchEvent(new Event("change", { bubbles: true }));
 }
-const isPreview = element => element.matches("#train [hx-trigger*=columns]");
-document.addEventListener("htmx:beforeRequest", event => { if (isPreview(event.detail.elt)) previewed = changes; });
-document.addEventListener("htmx:beforeSwap", event => {
-  const { requestConfig, shouldSwap, isError } = event.detail;
-  if (!isPreview(requestConfig.elt) || !shouldSwap || isError || previewed === changes) return;
-  event.detail.shouldSwap = false;
-  preview(document.getElementById("train")); // htmx sends it once this answer is done
+const isPreview = element => element.matches("#train [data-post]");
+document.addEventListener("part:send", event => { if (isPreview(event.target)) previewed = changes; });
+document.addEventListener("part:place", event => {
+  if (!isPreview(event.target) || previewed === changes) return;
+  event.preventDefault();
+  preview(document.getElementById("train"));
 });
 // A preview may have been lost with the server.
 document.body.addEventListener("found", () => {

@@ -1,4 +1,4 @@
-"""Live parts of pages: what a request of htmx gets, and who shares it."""
+"""Live parts of pages: what a request of an open page gets, and who shares it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.gateway.callers import ADMIN_KEY, Caller, store
 from tests.gateway.pages.browsers import Browser
 
 ADA = Key("k-ada", "ada", "team", frozenset({Scope.READ, Scope.PREDICT}))
-TICK = {"HX-Request": "true"}
+TICK = {"Modelgate-Part": "1"}
 PAGES = ["/ui", "/ui/jobs", "/ui/system", "/ui/models/sum/traffic"]
 
 
@@ -80,12 +80,12 @@ def test_no_page_gets_a_part_that_is_older_than_itself() -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_htmx_gets_the_live_part_alone_as_the_page_has_it(client: FlaskClient, redis: Redis, path: str) -> None:
+def test_an_open_page_gets_the_live_part_alone_as_the_page_has_it(client: FlaskClient, redis: Redis, path: str) -> None:
     browser = Browser.with_key(client, redis, ADA)
     whole, part = browser.get(path), browser.get(path, headers=TICK)
     assert part.status_code == 200 and part.headers["Cache-Control"] == "no-store"
     assert "Content-Security-Policy" in part.headers
-    assert part.text.lstrip().startswith(("<section", "<div")) and "hx-get" in part.text
+    assert part.text.lstrip().startswith(("<section", "<div")) and "data-live" in part.text
     assert part.text.strip() in whole.text
     assert "ada" not in part.text and 'name="token"' not in part.text
 

@@ -381,7 +381,7 @@ def test_an_asset_is_kept_for_good_under_its_own_address_only(browser: Browser) 
 
 
 def test_an_asset_is_sent_compressed_to_a_browser_that_takes_it(browser: Browser) -> None:
-    (address,) = re.findall(r'src="(/ui/assets/[0-9a-f]{12}/htmx\.min\.js)"', browser.get("/ui").text)
+    (address,) = re.findall(r'src="(/ui/assets/[0-9a-f]{12}/parts\.js)"', browser.get("/ui").text)
     plain = browser.get(address, headers={"Accept-Encoding": "br, gzip;q=0"})
     small = browser.get(address, headers={"Accept-Encoding": "gzip, br"})
     assert "Content-Encoding" not in plain.headers and small.headers["Content-Encoding"] == "gzip"

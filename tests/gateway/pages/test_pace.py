@@ -11,7 +11,7 @@ from tests.gateway.pages.browsers import Browser
 from tests.gateway.pages.test_sessions import client as client
 from tests.gateway.pages.test_sessions import token as token
 
-TICK = {"HX-Request": "true"}
+TICK = {"Modelgate-Part": "1"}
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_pages_without_a_live_part_slow_no_live_one(client: object, token: str) 
     browser.sign_in(token)
 
     def asked(path: str, number: int) -> float:
-        headers = {"HX-Request": "true", "Referer": f"http://localhost/ui/models/{number}"}
+        headers = {"Modelgate-Part": "1", "Referer": f"http://localhost/ui/models/{number}"}
         answer = browser.get(path, headers=headers)
         assert answer.status_code in (200, 204)
         return float(answer.headers["Live-Every"])
@@ -70,11 +70,11 @@ def test_pages_without_a_live_part_slow_no_live_one(client: object, token: str) 
 def test_a_page_learns_that_its_session_has_ended(client: object, token: str) -> None:
     browser = Browser(client)  # type: ignore[arg-type]
     browser.sign_in(token)
-    ask = {"HX-Request": "true", "HX-Current-URL": "http://localhost/ui/keys"}
+    ask = {"Modelgate-Part": "1", "Referer": "http://localhost/ui/keys"}
     assert (browser.get("/ui/session", headers=ask).status_code, browser.get("/ui/session").data) == (204, b"")
     browser.send("/ui/logout")
     answer = browser.get("/ui/session", headers=ask)
-    assert (answer.status_code, answer.headers["HX-Redirect"]) == (204, "/ui/login?next=/ui/keys")
+    assert (answer.status_code, answer.headers["Modelgate-Redirect"]) == (204, "/ui/login?next=/ui/keys")
 
 
 def test_pages_whose_browser_keeps_no_cookie_are_counted_one_by_one(settings: Settings) -> None:

@@ -233,14 +233,14 @@ def test_a_form_of_a_neighbouring_host_does_nothing_even_with_the_token(client: 
 
 
 def test_an_address_that_no_browser_has_leads_to_the_sign_in(client: FlaskClient) -> None:
-    answer = client.get("/ui", headers={"HX-Request": "true", "HX-Current-URL": "http://[x"})
+    answer = client.get("/ui", headers={"Modelgate-Part": "1", "Referer": "http://[x"})
     assert (answer.status_code, answer.headers["Location"]) == (303, "/ui/login")
 
 
 def test_a_live_part_whose_session_has_ended_leads_to_the_sign_in(client: FlaskClient) -> None:
-    headers = {"HX-Request": "true", "HX-Current-URL": "http://localhost/ui/models/sum/traffic?hours=3"}
+    headers = {"Modelgate-Part": "1", "Referer": "http://localhost/ui/models/sum/traffic?hours=3"}
     answer = client.get("/ui", headers=headers)
-    assert (answer.status_code, answer.headers["HX-Redirect"]) == (
+    assert (answer.status_code, answer.headers["Modelgate-Redirect"]) == (
         204,
         f"/ui/login?next={quote('/ui/models/sum/traffic?hours=3')}",
     )

@@ -198,11 +198,11 @@ def test_jobs_of_models_that_a_key_may_not_use_are_not_on_any_page(client: Flask
 def test_a_job_is_cancelled_and_says_so(client: FlaskClient, redis: Redis, me: Browser) -> None:
     job = predicted(client, redis, ME)
     shown = me.get(f"/ui/jobs/{job}").text
-    assert "Cancel this prediction" in shown and "tick from:body" in shown
+    assert "Cancel this prediction" in shown and "data-live" in shown
     answered = me.send(f"/ui/jobs/{job}/cancel")
     assert (answered.status_code, answered.headers["Location"]) == (303, f"/ui/jobs/{job}")
     shown = me.get(f"/ui/jobs/{job}").text
-    assert "Cancelled" in shown and "Cancel this" not in shown and "tick from:body" not in shown
+    assert "Cancelled" in shown and "Cancel this" not in shown and "data-live" not in shown
 
 
 def test_a_key_that_may_not_cancel_gets_no_button(client: FlaskClient, redis: Redis) -> None:
