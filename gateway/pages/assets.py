@@ -16,13 +16,10 @@ from gateway.problems import Problem
 from gateway.rules import Level
 
 _FOLDER = Path(__file__).parent / "static"
-_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_TYPES = {".js": "text/javascript", ".svg": "image/svg+xml"}
 _FILES = {
-    path.name: (path, _TYPES[path.suffix])
-    for path in (
-        *(_FOLDER / name for name in ("parts.js", "app.js", "charts.js", "train.js", "icon.svg")),
-        *(_FOLDER / name for name in ("uplot/uPlot.iife.min.js", "uplot/uPlot.min.css")),
-    )
+    name: (_FOLDER / name, _TYPES[Path(name).suffix])
+    for name in ("parts.js", "app.js", "charts.js", "train.js", "icon.svg")
 }
 # The address of a file changes with its content, so browsers never ask for it again.
 _KEPT = "public, max-age=31536000, immutable"

@@ -31,7 +31,7 @@ def scaled(lines: Sequence[Points], labels: tuple[str, str], x: Span, y: Span) -
     axes = [
         Axis(label, [(place(tick, span), _written(tick, step)) for tick in ticks])
         for label, span in zip(labels, (x, y), strict=True)
-        for step, ticks in (_ticks(span),)
+        for step, ticks in (ticks_of(span),)
     ]
     drawn: list[Points] = [[(place(a, x), round(100 - place(b, y), 2)) for a, b in _cut(line, x[1])] for line in lines]
     return axes[0], axes[1], drawn
@@ -52,7 +52,7 @@ def _widened(span: Span) -> Span:
     return span if high > low else (low, low + (abs(low) or 1.0))
 
 
-def _ticks(span: Span) -> tuple[float, list[float]]:
+def ticks_of(span: Span) -> tuple[float, list[float]]:
     """Return the distance of the ticks (1, 2 or 5 times a power of ten), and the round numbers of the span."""
     low, high = span
     least = (high - low) / MOST_TICKS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response
@@ -18,13 +17,13 @@ from gateway.pages.changes import Prediction
 from gateway.pages.layout import blueprint_of_pages, live_page, page
 from gateway.pages.model_header import ModelHeader
 from gateway.pages.sparklines import halved
-from gateway.pages.wording import within
+from gateway.pages.traffic_charts import charts_of, table_of
 from gateway.routes.traffic import asked_period
 from gateway.rules import Level
 from gateway.serving.jobs import JobReader
 from gateway.serving.models import check_model, model_summary
 from gateway.serving.system import System
-from gateway.serving.traffic import Chart, Traffic, finite
+from gateway.serving.traffic import Chart, Traffic
 from gateway.serving.training import Trainings
 
 PERIODS: Mapping[Period, str] = {Period.HOURS: "2 hours", Period.DAY: "1 day", Period.MONTH: "30 days"}
@@ -72,11 +71,13 @@ class TrafficPages:
 
     def _show(self, name: str) -> dict[str, object]:
         chart = self.traffic.of_model(name, asked_period())
+        charts = charts_of(drawn(chart.points), chart.period)
         return {
             "title": f"Traffic of {name}",
             "header": ModelHeader.of(self.repository, name, caller()),
             "chart": chart,
-            "series": _series(chart),
+            "charts": charts,
+            "table": table_of(charts),
             "periods": PERIODS,
         }
 
@@ -112,31 +113,3 @@ def drawn(points: Sequence[Point]) -> Sequence[Point]:
     only once it is as high as the one before."""
     before, last = points[-2:]
     return points if last.answered + last.refused >= before.answered + before.refused else points[:-1]
-
-
-def _series(chart: Chart) -> Mapping[str, Any]:
-    """Return the curves for the script: times as Unix seconds, and a value for each of them. Latencies are bounds of
-    buckets, in ms; `within` says each in words, since one beyond the last bound is not known."""
-    points = drawn(chart.points)
-    return {
-        "times": [point.start for point in points],
-        "answered": [point.answered for point in points],
-        "errors": [point.refused + point.failed for point in points],
-        "p50": [_ms(point, 0.5) for point in points],
-        "p99": [_ms(point, 0.99) for point in points],
-        "within": {
-            name: [within(point.quantile(share)) for point in points] for name, share in (("p50", 0.5), ("p99", 0.99))
-        },
-        "waiting": [point.waiting for point in points],
-        "rows": [point.rows for point in points],
-        "shown": [_clock(point.start, chart.period) for point in points],
-    }
-
-
-def _ms(point: Point, share: float) -> float | None:
-    found = finite(point.quantile(share))
-    return None if found is None else found * 1000
-
-
-def _clock(start: int, period: Period) -> str:
-    return f"{datetime.fromtimestamp(start, UTC):{'%d %b %H:%M' if period is Period.MONTH else '%H:%M'}}"

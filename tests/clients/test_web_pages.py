@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import requests
 from playwright.sync_api import Browser, expect
 
-from tests.clients.conftest import ADMIN_KEY, Modelgate, signed_in
+from tests.clients.conftest import ADMIN_KEY, AS_ADMIN, IRIS, Modelgate, signed_in
 
 WIDE, PHONE = {"viewport": {"width": 1280, "height": 720}}, {"viewport": {"width": 390, "height": 844}}
 COLUMNS = "sepal_length,sepal_width,petal_length,petal_width"
@@ -118,38 +117,35 @@ def test_what_became_of_a_csv_is_seen_at_once(
     page.context.close()
 
 
-SPARSE = """() => {
-  const around = document.createElement("div"), chart = document.createElement("div");
-  const times = [...Array(21).keys()].map(minute => minute * 60), none = times.map(() => null);
-  const p50 = times.map((_, minute) => [5, 15].includes(minute) ? 100 : null);
-  around.dataset.series = JSON.stringify({ times, shown: times.map(String), p50, p99: none });
-  around.dataset.period = "2h";
-  chart.className = "chart";
-  chart.dataset.chart = "p50 p99";
-  document.querySelector("main").append(around);
-  around.append(chart);
-  document.dispatchEvent(new Event("part:placed"));
-}"""
-BLUE = """() => {
-  const canvas = [...document.querySelectorAll("[data-chart] canvas")].at(-1);  // before it are those of the page
-  const { data, width } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-  const columns = new Set();
-  for (let at = 0; at < data.length; at += 4)
-    if (data[at] === 0x1a && data[at + 1] === 0x62 && data[at + 2] === 0xd6) columns.add(at / 4 % width / width);
-  return [...columns].sort((one, other) => one - other);
+SLOTS = """() => {
+  const box = document.querySelector(".chart .net").getBoundingClientRect();
+  return [0, .5, 1].map(share => [box.left + share * box.width, box.top - 20]);
 }"""
 
 
-def test_a_chart_shows_a_single_minute_as_a_point_and_no_line_where_nothing_was_asked(
-    browser: Browser, closed: Modelgate
-) -> None:
+def test_a_chart_shows_the_values_under_the_pointer_also_of_a_newer_part(browser: Browser, closed: Modelgate) -> None:
     page = signed_in(browser, closed)
+    requests.post(f"{closed.address}/v1/models/iris/predict", json=IRIS, headers=AS_ADMIN, timeout=60)
     page.goto("/ui/models/iris/traffic")
-    page.evaluate(SPARSE)
-    page.wait_for_function(f"document.querySelectorAll('main > :last-child canvas').length && ({BLUE})().length > 0")
-    painted = page.evaluate(BLUE)
-    gaps = [after - before for before, after in pairwise(painted)]
-    assert len([gap for gap in gaps if gap > 0.02]) == 1, "two points with a gap between them"
+    charts = page.locator("svg.chart")
+    expect(charts).to_have_count(4)
+    time = page.locator(".readout > b").first
+    last = time.inner_text()
+    first, middle, end = page.evaluate(SLOTS)
+    page.mouse.move(*first)
+    said = [time.inner_text()]
+    page.mouse.move(*middle)
+    said.append(time.inner_text())
+    charts.first.evaluate("chart => { chart.id = 'old'; }")
+    page.evaluate("refresh()")
+    expect(page.locator("#old")).to_have_count(0)
+    expect(charts).to_have_count(4)
+    assert time.inner_text() != last
+    page.mouse.move(*end)
+    assert len({*said, time.inner_text()}) == 3
+    expect(page.locator(".pointer.shown")).to_have_count(1)
+    page.mouse.move(0, 0)
+    expect(page.locator(".pointer.shown")).to_have_count(0)
     page.context.close()
 
 

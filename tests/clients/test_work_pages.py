@@ -142,38 +142,6 @@ def test_curves_of_two_trainings_are_drawn(page: Page, place: Modelgate) -> None
     expect(page.locator("svg.curves polyline")).to_have_count(4)
 
 
-LISTENERS = """
-window.listeners = 0;
-const count = (name, by) => {
-  const before = EventTarget.prototype[name];
-  EventTarget.prototype[name] = function (...all) {
-    if (this === window && all[0] === "dppxchange") listeners += by;
-    return before.apply(this, all);
-  };
-};
-count("addEventListener", 1);
-count("removeEventListener", -1);
-"""
-"""Counts what a chart adds to the window: until it is removed, the chart is kept."""
-
-
-def test_charts_that_were_replaced_are_forgotten(page: Page, place: Modelgate) -> None:
-    requests.post(f"{place.address}/v1/models/iris/predict", json=IRIS, headers=AS_ADMIN, timeout=60)
-    page.add_init_script(LISTENERS)
-    charts = page.locator("[data-chart] .uplot")
-    page.goto("/ui/models/iris/traffic")
-    expect(charts).to_have_count(4, timeout=SLOW)
-    before = page.evaluate("listeners")
-    for _ in range(3):
-        charts.first.evaluate("chart => { chart.id = 'old'; }")
-        page.evaluate("refresh()")
-        expect(page.locator("#old")).to_have_count(0)
-        expect(charts).to_have_count(4)
-    page.evaluate("dispatchEvent(new Event('resize'))")
-    expect(charts).to_have_count(4)
-    assert page.evaluate("listeners") == before
-
-
 def test_a_key_is_made_used_and_revoked(page: Page, place: Modelgate) -> None:
     page.get_by_role("link", name="Keys", exact=True).click()
     page.locator("input[name=name]").fill("visitor")

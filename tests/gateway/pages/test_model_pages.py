@@ -29,8 +29,8 @@ from contract.signature import Field, Kind, Output, OutputKind, RowFormat, Signa
 from contract.training import RepositoryAction, RepositoryCommand
 from gateway.app import create_app
 from gateway.pages.snippets import snippets
-from gateway.pages.traffic import _series, drawn
-from gateway.serving.traffic import Chart
+from gateway.pages.traffic import drawn
+from gateway.pages.traffic_charts import charts_of
 from tests.gateway.conftest import without_redis
 from tests.gateway.pages.browsers import Browser, words
 from tests.gateway.test_traffic import record
@@ -430,8 +430,9 @@ def test_the_curves_of_the_list_have_one_scale_and_say_what_they_count(
 
 def test_a_latency_beyond_the_buckets_is_not_shown_as_their_last_bound() -> None:
     bounds = MODEL_SECONDS.buckets
-    series = _series(Chart(Period.HOURS, [Point(0, buckets=[1]), Point(60, buckets=[0] * len(bounds) + [1])]))
-    assert series["within"]["p99"] == [f"within {bounds[0] * 1000:g} ms", f"over {bounds[-1]:.1f} s"]
+    points = [Point(0, buckets=[1]), Point(60, buckets=[0] * len(bounds) + [1])]
+    latencies = charts_of(points, Period.HOURS)[1].curves
+    assert latencies[1].texts == [f"within {bounds[0] * 1000:g} ms", f"over {bounds[-1]:.1f} s"]
 
 
 def test_a_model_is_removed_once_its_name_is_entered_and_restored_from_the_next_page(
