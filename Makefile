@@ -80,13 +80,13 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) \
 	  || { rm -rf $(VENV); echo "modelgate: cannot make a virtual environment; is the venv module of $(PYTHON) installed?" >&2; exit 1; }
 
-# The client and its command, without a build: `import modelgate` in $(BIN)/python, and $(BIN)/modelgate.
-COMMAND = $(BIN)/python -m launcher.install "$(CURDIR)/client/src"
+# The client, its command and the kernels, without a build: `import modelgate` in $(BIN)/python, and $(BIN)/modelgate.
+INSTALL = $(BIN)/python -m launcher.install "$(CURDIR)/client/src" "$(CURDIR)/kernels/src"
 
-$(VENV)/up.stamp: requirements/up.txt | $(BIN)/python
+$(VENV)/up.stamp: requirements/up.txt launcher/install.py | $(BIN)/python
 	@echo "modelgate: installing into $(VENV) (once, a minute or two)"
 	@$(PIP) -r requirements/up.txt
-	@$(COMMAND)
+	@$(INSTALL)
 	@touch $@
 
 # What models need besides; the packages of the lock keep their versions.
@@ -98,15 +98,15 @@ extra: $(VENV)/up.stamp
 	    $(foreach package,$(EXTRA_PACKAGES),$(call quoted,$(package))) \
 	  && echo $(call quoted,$(EXTRA_PACKAGES)) >$(VENV)/extra.stamp; })
 
-$(VENV)/dev.stamp: requirements/dev.txt requirements/own-redis.txt | $(BIN)/python
+$(VENV)/dev.stamp: requirements/dev.txt requirements/own-redis.txt launcher/install.py | $(BIN)/python
 	@$(PIP) -r requirements/dev.txt
 	@command -v redis-server >/dev/null || $(PIP) -r requirements/own-redis.txt
-	@$(COMMAND)
+	@$(INSTALL)
 	@touch $@ $(VENV)/up.stamp
 
-$(VENV)/bench.stamp: requirements/bench.txt | $(BIN)/python
+$(VENV)/bench.stamp: requirements/bench.txt launcher/install.py | $(BIN)/python
 	@$(PIP) -r requirements/bench.txt
-	@$(COMMAND)
+	@$(INSTALL)
 	@touch $@ $(VENV)/up.stamp
 
 # The servers that batch have an environment of their own. Without it the table names those that were left out.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from modelgate_kernels.matrix import to_matrix
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.decomposition import PCA
@@ -44,7 +45,6 @@ from contract.jobs import Row
 from contract.manifest import ArtifactDraft, ArtifactFormat, InputFormat
 from contract.signature import Field, Kind, Signature
 from scoring.artifacts import use_one_thread
-from scoring.matrix import to_matrix
 from trainer import recipes
 from trainer.recipe import Recipe, Run, Table
 from trainer.tables.training_rows import read_table
@@ -66,7 +66,7 @@ class FittedModel:
 def fitted(recipe: Recipe) -> FittedModel:
     data = read_table(recipe, None)
     rows, targets = [tuple(row[:-1]) for row in data.rows], np.array([row[-1] for row in data.rows])
-    matrix = to_matrix(rows, recipe.signature(), recipe.input_format)
+    matrix = to_matrix(rows, recipe.signature().inputs, recipe.input_format)
     estimator = recipe.run_fit(matrix, targets, Run(*recipe.fields), {})
     use_one_thread(estimator)
     artifact = ArtifactDraft(ArtifactFormat.JOBLIB, recipe.input_format)

@@ -17,6 +17,9 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any
 
+from modelgate_kernels import ModelKernel
+from modelgate_kernels.matrix import to_matrix
+from modelgate_kernels.same import same
 from threadpoolctl import threadpool_limits
 
 from bench.console import say
@@ -24,10 +27,8 @@ from bench.kernel_models import FittedModel, all_models, fitted
 from bench.other_checkout import OtherCheckout, folder_of_checkout
 from bench.processes import WORK
 from contract.jobs import Row
-from scoring.estimators import predict_rows
-from scoring.kernels.model_kernel import ModelKernel, find_model_kernel
-from scoring.kernels.same import same
-from scoring.matrix import to_matrix
+from scoring.estimators import predict_rows, prediction_methods
+from scoring.kernels import find_version_kernel
 
 SIZES = (1, 64, 1_000, 100_000)
 LEAST = 0.95
@@ -126,7 +127,7 @@ def own_methods(model: FittedModel) -> Way:
     estimator, signature, layout = model.estimator, model.signature, model.artifact
 
     def answers(rows: Sequence[Row]) -> Any:
-        matrix = to_matrix(rows, signature, layout.input_format, layout.input_dtype)
+        matrix = to_matrix(rows, signature.inputs, layout.input_format, layout.input_dtype)
         values = estimator.predict(matrix)
         return values, estimator.predict_proba(matrix) if signature.output.probabilities else None
 
@@ -139,13 +140,12 @@ def way_of(other: OtherCheckout, model: FittedModel) -> Way | None:
         asked = (other.copy(model.signature), other.copy(model.artifact))
     except ValueError:
         return None
-    find = other.model_kernels and other.model_kernels.find_model_kernel
-    kernel = (find(model.estimator, *asked),) if find else ()
-    return lambda rows: other.estimators.predict_rows(model.estimator, rows, *asked, *kernel)
+    kernel = other.kernels.find_version_kernel(model.estimator, *asked)
+    return lambda rows: other.estimators.predict_rows(model.estimator, rows, *asked, kernel)
 
 
 def kernel_of(model: FittedModel) -> ModelKernel | None:
-    return find_model_kernel(model.estimator, model.signature, model.artifact)
+    return find_version_kernel(model.estimator, model.signature, model.artifact)
 
 
 def difference(model: FittedModel, kernel: ModelKernel | None, batches: Sequence[Sequence[Row]]) -> str | None:
@@ -155,7 +155,7 @@ def difference(model: FittedModel, kernel: ModelKernel | None, batches: Sequence
     own = own_methods(model)
     for rows in batches:
         try:
-            found = kernel.answers(rows, model.signature.output)[:2]
+            found = kernel.answers(rows, prediction_methods(model.signature.output))[:2]
         except Exception as error:
             return f"the kernel leaves rows to scikit-learn: {type(error).__name__} {error}"
         if not all(map(same, found, own(rows))):

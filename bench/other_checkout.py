@@ -14,33 +14,38 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-PACKAGES = frozenset({"contract", "scoring"})
+PACKAGES = frozenset({"contract", "scoring", "modelgate_kernels"})
 
 
 def folder_of_checkout(text: str) -> Path:
     """Return the folder that an option names. Raises `argparse.ArgumentTypeError` unless it is a checkout."""
     folder = Path(text).resolve()
-    if not all((folder / part).is_dir() for part in ("launcher", *PACKAGES)):
+    if not all((folder / part).is_dir() for part in ("contract", "kernels", "launcher", "scoring")):
         raise argparse.ArgumentTypeError(f"{folder} is not a checkout of Modelgate")
     return folder
 
 
 class OtherCheckout:
-    """The packages `contract` and `scoring` of another checkout."""
+    """The packages `contract`, `scoring` and `modelgate_kernels` of another checkout."""
 
     def __init__(self, folder: Path) -> None:
         with _without_our_modules() as found:
-            sys.path.insert(0, str(folder))
+            paths = [str(folder), str(folder / "kernels" / "src")]
+            sys.path[:0] = paths
             try:
-                importlib.import_module("scoring.estimators")
-                self.model_kernels = _model_kernels()
+                importlib.import_module("scoring.kernels")
             finally:
-                sys.path.remove(str(folder))
+                for path in paths:
+                    sys.path.remove(path)
         self.modules: Mapping[str, ModuleType] = found
 
     @property
     def estimators(self) -> Any:
         return self.modules["scoring.estimators"]
+
+    @property
+    def kernels(self) -> Any:
+        return self.modules["scoring.kernels"]
 
     def copy(self, thing: Any) -> Any:
         """Return an object of our `contract` as one of the other checkout's classes."""
@@ -54,14 +59,6 @@ class _Reader(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         return getattr(self._modules[module], name) if module in self._modules else super().find_class(module, name)
-
-
-def _model_kernels() -> Any | None:
-    """Return the module of whole versions' kernels; None in a checkout that has no kernels."""
-    try:
-        return importlib.import_module("scoring.kernels.model_kernel")
-    except ModuleNotFoundError:
-        return None
 
 
 @contextmanager

@@ -64,7 +64,13 @@ class Process:
             self._process = subprocess.Popen(  # noqa: S603
                 command,
                 cwd=cwd,
-                env={**os.environ, **ONE_THREAD, "LOKY_MAX_CPU_COUNT": "1", **environment},
+                env={
+                    **os.environ,
+                    **ONE_THREAD,
+                    "LOKY_MAX_CPU_COUNT": "1",
+                    "PYTHONPATH": str(cwd / "kernels" / "src"),  # those of another checkout, if it is one
+                    **environment,
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

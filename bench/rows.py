@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelgate_kernels.matrix import to_matrix
+
 from bench import models, servers
 from bench.measures import Measure, Measures
 from bench.processes import DidNotStart
 from bench.servers import Running, Server, running
 from bench.wire import Exchanges, Load, WrongAnswer, estimator, manifest, send
 from contract.jobs import Value
-from scoring.matrix import to_matrix
 
 SAMPLES = 32
 BULK_ROWS = 10_000
@@ -127,7 +128,7 @@ def plain_predict(number: int, repository: Path, into: Measures) -> None:
     """Measure `bulk` without a server: the model's `predict` on a finished matrix."""
     rows = models.unseen_rows(BULK_ROWS)
     entry = manifest(repository, "table")
-    matrix = to_matrix(rows, entry.signature, entry.artifact.input_format, entry.artifact.input_dtype)
+    matrix = to_matrix(rows, entry.signature.inputs, entry.artifact.input_format, entry.artifact.input_dtype)
     model = estimator(repository, "table")
     times = []
     for _ in range(5):

@@ -26,7 +26,10 @@ ACCESS = "gateway.access"
 AUDIT = "audit"
 """The logger of the audit log, which may leave nothing out."""
 
-OURS = (AUDIT, "broker", "contract", "events", "gateway", "launcher", "runtime", "scoring", "trainer", "worker")
+OURS = (
+    *(AUDIT, "broker", "contract", "events", "gateway", "launcher", "modelgate_kernels", "runtime", "scoring"),
+    *("trainer", "worker"),
+)
 """The loggers that follow `LOG_LEVEL`. Libraries log from WARNING on."""
 
 LONGEST_MESSAGE, LONGEST_VALUE, LONGEST_EXCEPTION = 16_384, 512, 16_384

@@ -7,15 +7,25 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn import get_config  # type: ignore[attr-defined]
+from modelgate_kernels import Layout, ModelKernel, own_answers, predict
+from modelgate_kernels.matrix import to_matrix
+from modelgate_kernels.model_kernel import last_step
 
 from contract.jobs import Row
 from contract.manifest import Artifact, ArtifactDraft
-from contract.signature import Output, Signature
+from contract.signature import PREDICT, Output, Signature
 from scoring.answers import as_array, as_tables
-from scoring.kernels.model_kernel import ModelKernel
-from scoring.kernels.pipelines import parts_of
-from scoring.matrix import to_matrix
+
+
+def layout_of(signature: Signature, artifact: Artifact | ArtifactDraft) -> Layout:
+    """Return what kernels know of a version's rows."""
+    return Layout(signature.inputs, artifact.input_format, artifact.input_dtype)
+
+
+def prediction_methods(output: Output) -> Sequence[str]:
+    """Return the methods of scikit-learn that make one prediction."""
+    wanted = (PREDICT.name, True), ("predict_proba", output.probabilities), ("decision_function", output.scores)
+    return [name for name, is_wanted in wanted if is_wanted]
 
 
 def predict_rows(
@@ -27,27 +37,12 @@ def predict_rows(
 ) -> tuple[Any, Any, Any]:
     """Return what `predict` returns and, as far as the signature has them (else None), `predict_proba` and
     `decision_function`. Raises what they raise."""
-    output, left = signature.output, None
-    if kernel:
-        try:
-            return kernel_answers(kernel, rows, output)
-        except MemoryError:
-            raise
-        except Exception as error:
-            left = error
-    final, matrix = prepare(estimator, rows, signature, artifact)
-    values, tables = predict_matrix(final, matrix, output.probabilities)
-    scores = _as_scores(final.decision_function(matrix)) if output.scores else None
-    if kernel and left:
-        kernel.log_left_rows(left)
-    return values, tables, scores
-
-
-def kernel_answers(kernel: ModelKernel, rows: Sequence[Row], output: Output) -> tuple[Any, Any, Any]:
-    """Return what a kernel answers, as `predict_rows`. May raise anything: then the estimator has to answer, or raises
-    an error of its own."""
-    values, tables, scores = kernel.answers(rows, output)
-    return _as_values(values), None if tables is None else _as_tables(tables, values), _as_scores(scores)
+    methods = prediction_methods(signature.output)
+    answers = _answers(estimator, rows, signature, artifact, methods, kernel)
+    by_method = dict(zip(methods, answers, strict=True))
+    values = _as_values(by_method[PREDICT.name])
+    tables = _as_tables(by_method["predict_proba"], values) if "predict_proba" in by_method else None
+    return values, tables, _as_scores(by_method["decision_function"]) if "decision_function" in by_method else None
 
 
 def call_method(
@@ -58,53 +53,36 @@ def call_method(
     method: str,
     kernel: ModelKernel | None = None,
 ) -> Any:
-    """Return what another method of the estimator returns. Raises what it raises."""
-    left = None
+    """Return what a method of the estimator returns. Raises what it raises."""
+    return _answers(estimator, rows, signature, artifact, [method], kernel)[0]
+
+
+def _answers(
+    estimator: Any,
+    rows: Sequence[Row],
+    signature: Signature,
+    artifact: Artifact | ArtifactDraft,
+    methods: Sequence[str],
+    kernel: ModelKernel | None,
+) -> list[Any]:
     if kernel:
-        try:
-            return ask(kernel.estimator, kernel.matrix(rows), method)
-        except MemoryError:
-            raise
-        except Exception as error:
-            left = error
-    answer = ask(*prepare(estimator, rows, signature, artifact), method)
-    if kernel and left:
-        kernel.log_left_rows(left)
-    return answer
-
-
-def ask(estimator: Any, matrix: Any, method: str) -> Any:
-    """Return what a method besides `predict` of a prepared estimator returns. Raises what it raises."""
-    names = getattr(estimator, "feature_names_in_", None)
-    if isinstance(matrix, np.ndarray) and names is not None:  # only the predictions of XGBoost do without
-        matrix = pd.DataFrame(matrix, columns=names)
-    return getattr(estimator, method)(matrix)
+        return predict(kernel, rows, methods)
+    return own_answers(estimator, rows, layout_of(signature, artifact), methods)
 
 
 def prepare(
     estimator: Any, rows: Sequence[Row], signature: Signature, artifact: Artifact | ArtifactDraft
 ) -> tuple[Any, Any]:
     """Return the final estimator of a pipeline and the matrix that its methods take. Raises what the steps raise."""
-    return _last_step(estimator, to_matrix(rows, signature, artifact.input_format, artifact.input_dtype))
+    return last_step(estimator, to_matrix(rows, signature.inputs, artifact.input_format, artifact.input_dtype))
 
 
 def predict_matrix(estimator: Any, matrix: Any, probabilities: bool) -> tuple[Any, Any]:
-    """Return what `predict` and, if asked for, `predict_proba` return (else None), for a matrix of `scoring.matrix`.
+    """Return what `predict` and, if asked for, `predict_proba` return (else None), for a matrix of rows.
     Raises what they raise."""
-    estimator, matrix = _last_step(estimator, matrix)
+    estimator, matrix = last_step(estimator, matrix)
     values = _as_values(estimator.predict(matrix))
     return values, _as_tables(estimator.predict_proba(matrix), values) if probabilities else None
-
-
-def _last_step(estimator: Any, matrix: Any) -> tuple[Any, Any]:
-    """Return the final estimator of a pipeline and the transformed matrix, which `predict` and `predict_proba` would
-    each make for themselves."""
-    if get_config()["enable_metadata_routing"]:
-        return estimator, matrix
-    transformers, final = parts_of(estimator)
-    for transformer in transformers:
-        matrix = transformer.transform(matrix)
-    return final, matrix
 
 
 def _as_values(values: Any) -> Any:
@@ -123,4 +101,4 @@ def _as_tables(tables: Any, values: Any) -> Any:
 
 
 def _as_scores(scores: Any) -> Any:
-    return None if scores is None else np.ravel(np.asarray(scores, dtype=float))
+    return np.ravel(np.asarray(scores, dtype=float))

@@ -8,6 +8,7 @@ from itertools import accumulate, chain, pairwise
 from typing import Any
 
 import numpy as np
+from modelgate_kernels import ModelKernel
 
 from contract.errors import Code, Failure, ModelgateError
 from contract.jobs import Answer, Row
@@ -25,7 +26,6 @@ from scoring.answers import (
     with_label_names,
 )
 from scoring.estimators import call_method, predict_rows
-from scoring.kernels.model_kernel import ModelKernel
 
 Manifest = ModelManifest | ManifestDraft
 """The manifest of a published version, or the draft of one that is not published yet."""

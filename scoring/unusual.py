@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from modelgate_kernels.matrix import by_column
+
 from contract.jobs import Row, Value
 from contract.manifest import ModelManifest
 from contract.profile import ColumnProfile
 from contract.signature import Field, Kind
 from contract.wording import listed, shown
-from scoring.matrix import by_column
 
 FEWEST_ROWS = 30
 """Rows with a value from which a column is known well enough."""

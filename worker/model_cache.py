@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from modelgate_kernels import ModelKernel
+
 from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import VERSIONS_DIR, Repository
 from scoring.artifacts import load
-from scoring.kernels.comparison import kernel_for
-from scoring.kernels.model_kernel import ModelKernel
+from scoring.kernels import kernel_for
 from scoring.trust import Trust
 from scoring.unusual import UnusualValues
 from worker import memory

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any, Protocol, cast
 
 import numpy as np
+from modelgate_kernels import ModelKernel
 
 from contract.answer_columns import answer_columns, answer_names
 from contract.errors import Failure, ModelgateError
@@ -14,7 +15,6 @@ from contract.jobs import Row
 from contract.manifest import ModelManifest
 from contract.signature import PREDICT
 from scoring.files.plan import Steps
-from scoring.kernels.model_kernel import ModelKernel
 from scoring.predict import predict_columns, predict_each
 
 Column = Sequence[Any]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from modelgate_kernels.matrix import are_numbers, by_column
 
 from contract.coercion import coerce
 from contract.errors import FieldError, InvalidInstances
@@ -16,7 +17,6 @@ from contract.jobs import ColumnarRows, Row
 from contract.manifest import InputFormat
 from contract.signature import Field, Kind, RowFormat, Signature
 from scoring.files.plan import Steps
-from scoring.matrix import are_numbers, by_column
 
 _AT_ONCE = 1000
 """Rows that are coerced in one step."""
@@ -123,7 +123,7 @@ def _moved(error: FieldError, rows: int) -> FieldError:
 def takes_arrays(signature: Signature, input_format: InputFormat) -> bool:
     """Return whether a column of floats may be an array, with NaN for null: objects are kept as they are given."""
     if input_format is InputFormat.ARRAY:
-        return are_numbers(signature)
+        return are_numbers(signature.inputs)
     return not any(field.kind is Kind.NUMBER and field.holds_objects for field in signature.inputs)
 
 

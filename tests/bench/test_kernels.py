@@ -6,6 +6,7 @@ import dataclasses
 import sys
 
 import pytest
+from modelgate_kernels.same import same
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -15,7 +16,6 @@ from bench.kernel_models import FittedModel
 from bench.kernels import Comparison
 from bench.other_checkout import OtherCheckout
 from bench.processes import PROJECT
-from scoring.kernels.same import same
 
 RECIPES = kernel_models.all_models()
 

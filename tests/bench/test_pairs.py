@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from modelgate_kernels.matrix import to_matrix
 from sklearn.ensemble import VotingClassifier, VotingRegressor
 from threadpoolctl import threadpool_limits
 
 from bench import models, pairs, rows
 from bench.measures import Measure, Measures
 from bench.processes import PROJECT
-from scoring.matrix import to_matrix
 from trainer.recipe import Run
 
 
@@ -18,7 +18,7 @@ from trainer.recipe import Run
 def test_the_recipe_of_a_table_fits_a_blend(name: str, blend: type) -> None:
     recipe = models.recipe(name)
     found = models.training_rows(recipe)
-    matrix = to_matrix(found.rows[:60], recipe.signature(), recipe.input_format)
+    matrix = to_matrix(found.rows[:60], recipe.signature().inputs, recipe.input_format)
     with threadpool_limits(1):
         estimator = recipe.run_fit(matrix, np.array(found.targets[:60]), Run(*recipe.fields), {})
     assert type(estimator.steps[-1][1]) is blend

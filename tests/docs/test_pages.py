@@ -123,7 +123,7 @@ def test_each_test_that_a_promise_names_exists() -> None:
 
 @pytest.mark.parametrize("page", CURRENT, ids=relative)
 def test_a_file_that_a_page_names_exists(page: Path) -> None:
-    folders = "contract|runtime|broker|scoring|gateway|worker|trainer|launcher|client|bench|tests|docs"
+    folders = "contract|runtime|broker|scoring|gateway|worker|trainer|launcher|client|kernels|bench|tests|docs"
     named = re.findall(rf"`((?:{folders})/[\w/.-]*)`", prose(page))
     assert [name for name in named if not (PROJECT / name).exists()] == []
 

@@ -79,6 +79,7 @@ def test_services_that_run_models_or_recipes_cannot_reach_the_internet(stack: St
 @pytest.mark.parametrize("service", ["gateway", "events"])
 def test_a_service_that_the_internet_reaches_cannot_unpickle_a_model(stack: Stack, service: str) -> None:
     (container,) = stack.containers(service)
-    packages = "numpy", "pandas", "sklearn", "joblib", "cloudpickle", "scoring", "worker", "trainer"
+    packages = ["numpy", "pandas", "sklearn", "joblib", "cloudpickle"]
+    packages += ["modelgate_kernels", "scoring", "worker", "trainer"]
     program = f"import importlib.util as u; print([p for p in {packages} if u.find_spec(p)])"
     assert stack.execute(container["Id"], "python", "-c", program).strip() == "[]"

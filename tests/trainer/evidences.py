@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from modelgate_kernels.matrix import take_rows, to_matrix
 from sklearn.model_selection import train_test_split
 
 from contract.jobs import Row, Value
@@ -21,7 +22,6 @@ from contract.manifest import (
 )
 from contract.signature import Field, Output, OutputKind, Signature
 from scoring.artifacts import library_versions
-from scoring.matrix import take_rows, to_matrix
 from tests.support import numbers
 from trainer.report.evidence import Evidence
 from trainer.training.evaluate import evaluate
@@ -40,7 +40,7 @@ def evidence_of(
 ) -> Evidence:
     """`estimator` fitted on three quarters of the rows and tested on the others, or on `test_rows`."""
     inputs = tuple(inputs or numbers(*(f"x{place}" for place in range(len(rows[0])))))
-    X, y = to_matrix(rows, Signature(inputs, (Output(OutputKind.NUMBER),)), input_format), np.array(targets)
+    X, y = to_matrix(rows, inputs, input_format), np.array(targets)
     order = np.arange(len(rows))
     fit_on, test_on = (order, order[test_rows]) if test_rows else train_test_split(order, random_state=42)
     take = partial(take_rows, X)

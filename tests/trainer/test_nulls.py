@@ -21,7 +21,7 @@ from contract.coercion import coerce
 from contract.instances import Records
 from contract.manifest import ArtifactFormat, ManifestDraft
 from contract.signature import Kind
-from scoring.kernels.model_kernel import find_model_kernel
+from scoring.kernels import find_version_kernel
 from scoring.predict import predict
 from trainer.importing import Refused, sample, trial
 from trainer.importing.contents import Contents
@@ -124,7 +124,7 @@ def imported(model: Any, X: pd.DataFrame, *, told: bool) -> ManifestDraft:
 def served(model: Any, draft: ManifestDraft, X: pd.DataFrame) -> Any:
     """The probabilities for rows of JSON, one row at a time, which the kernel of the version gives if it has one."""
     used = draft.artifact.kernels and draft.artifact.kernels.used
-    kernel = find_model_kernel(model, draft.signature, draft.artifact) if used else None
+    kernel = find_version_kernel(model, draft.signature, draft.artifact) if used else None
     found = []
     records = [dict(zip(X.columns, map(as_json, row), strict=True)) for row in X.astype(object).to_numpy()]
     for record in records:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from modelgate_kernels.matrix import to_matrix
 
 from contract.jobs import Row
 from contract.manifest import InputDtype, ManifestDraft
-from scoring.matrix import to_matrix
 from scoring.sklearn_internals import FITTED_ON
 from trainer.importing import inputs
 
@@ -25,7 +25,7 @@ def with_float32(estimator: Any, draft: ManifestDraft, rows: Sequence[Row]) -> M
     """
     artifact = draft.artifact
     with suppress(Exception):  # an error shows again when it predicts
-        matrix = to_matrix(rows[:2], draft.signature, artifact.input_format, artifact.input_dtype)
+        matrix = to_matrix(rows[:2], draft.signature.inputs, artifact.input_format, artifact.input_dtype)
         if _gets_float64(estimator, matrix):
             return dataclasses.replace(draft, artifact=dataclasses.replace(artifact, input_dtype=InputDtype.FLOAT32))
     return draft

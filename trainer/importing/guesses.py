@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
+from modelgate_kernels.matrix import to_matrix
+
 from contract.manifest import InputFormat
 from contract.signature import Kind, Signature
-from scoring.matrix import to_matrix
 from trainer.importing import inputs
 from trainer.importing.columns import MADE_UP, Column, assumed
 
@@ -50,6 +51,6 @@ def _taken_by(transformer: Any, columns: Sequence[Column]) -> Sequence[Column]:
             rows = [tuple(column.values[number % len(column.values)] for column in guess) for number in range(2)]
             signature = Signature(tuple(column.field for column in guess), ())
             with suppress(Exception):  # code of users may raise anything
-                transformer.transform(to_matrix(rows, signature, InputFormat.DATAFRAME))
+                transformer.transform(to_matrix(rows, signature.inputs, InputFormat.DATAFRAME))
                 return guess if kind is not Kind.NUMBER else columns
     return columns

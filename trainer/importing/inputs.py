@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from modelgate_kernels.sklearn_internals import column_places
 from sklearn.utils import get_tags
 
 from contract.signature import Kind, Null
-from scoring.sklearn_internals import CATEGORY_ENCODER, FEATURE_COUNT, column_places
+from scoring.sklearn_internals import CATEGORY_ENCODER, FEATURE_COUNT
 from trainer.importing.hints import Hint
 from trainer.importing.other_libraries import described
 from trainer.importing.words import hints_by_name, reads_records, reads_texts, texts_to_try

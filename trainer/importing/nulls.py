@@ -8,13 +8,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any
 
 import numpy as np
+from modelgate_kernels.same import same
 
 from contract.errors import ModelgateError
 from contract.jobs import Row
 from contract.manifest import InputFormat, ManifestDraft
 from contract.signature import Field, Kind, Null, RowFormat, Signature
 from scoring.estimators import call_method, prepare
-from scoring.kernels.same import same
 from scoring.methods import has_method
 from scoring.predict import predict
 from trainer.importing import Refused

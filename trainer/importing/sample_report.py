@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from modelgate_kernels.matrix import to_matrix
 
 from contract.coercion import coerce
 from contract.instances import Grid
@@ -19,7 +20,6 @@ from contract.signature import Field, Kind, Output, OutputKind
 from contract.values import Conversion, Refusal
 from contract.wording import listed, shown
 from scoring.estimators import predict_matrix
-from scoring.matrix import to_matrix
 from scoring.predict import predict
 from trainer.importing import inputs
 from trainer.importing.sample import Sample
@@ -139,7 +139,7 @@ def _tested(estimator: Any, draft: ManifestDraft, sample: Sample, values: Sequen
     rows = coerce(Grid(sample.columns, [sample.rows[place] for place in known]), signature).rows
     targets = [values[place] for place in known]
     artifact = draft.artifact
-    X, y = to_matrix(rows, signature, artifact.input_format, artifact.input_dtype), np.array(targets)
+    X, y = to_matrix(rows, signature.inputs, artifact.input_format, artifact.input_dtype), np.array(targets)
     metrics = measure(y, *predict_matrix(estimator, X, output.probabilities), output)
     return Tested(dataclasses.replace(draft, metrics=metrics), rows, targets, X, y)
 

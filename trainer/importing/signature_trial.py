@@ -20,7 +20,7 @@ from contract.wording import listed
 from scoring.answers import InvalidAnswer
 from scoring.artifacts import load
 from scoring.estimators import call_method
-from scoring.kernels.comparison import compared
+from scoring.kernels import compared
 from scoring.predict import Prediction, predict_each
 from scoring.trust import Trust
 from trainer.importing import Refused, inputs

@@ -10,7 +10,7 @@ from contract.errors import Failure, ModelgateError
 from contract.jobs import Row
 from contract.manifest import ArtifactDraft, ArtifactFormat, Golden, ManifestDraft, TrainingData
 from contract.signature import Output, OutputKind, RowFormat, Signature
-from scoring.kernels.comparison import compared
+from scoring.kernels import compared
 from scoring.predict import Prediction, predict
 from trainer.importing.contents import Contents
 from trainer.importing.float32 import with_float32

@@ -12,7 +12,7 @@ from contract.jobs import Answer
 from contract.manifest import Golden, ModelManifest
 from contract.repository import MANIFEST_FILE
 from scoring.artifacts import load
-from scoring.kernels.comparison import kernel_for
+from scoring.kernels import kernel_for
 from scoring.predict import Prediction, predict
 from scoring.trust import Trust
 

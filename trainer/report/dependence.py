@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from modelgate_kernels.matrix import to_matrix
 
 from contract.jobs import Row, Value
 from contract.signature import Field, Kind
 from scoring.estimators import predict_matrix
-from scoring.matrix import to_matrix
 from trainer.report.answers import interesting
 from trainer.report.evidence import Evidence
 from trainer.report.parts import Facts, NotShown, clean, number, numbers
@@ -46,7 +46,7 @@ def dependence(evidence: Evidence, strongest: Sequence[str], seconds: float = SE
 
     def answers(rows: Sequence[Row]) -> Any:
         """Return the predictions: rows × classes, or rows × 1."""
-        matrix = to_matrix(rows, signature, evidence.draft.artifact.input_format)
+        matrix = to_matrix(rows, signature.inputs, evidence.draft.artifact.input_format)
         found, table = predict_matrix(evidence.estimator, matrix, bool(classes))
         return table[:, classes] if classes else np.asarray(found, dtype=float)[:, None]
 

@@ -108,7 +108,7 @@ class Thresholds:
 class Evidence:
     """The evidence for a report.
 
-    `rows` (in signature order) and `targets` are all training and test rows. `X_test` (a matrix as `scoring.matrix`
+    `rows` (in signature order) and `targets` are all training and test rows. `X_test` (a matrix as `to_matrix`
     makes it) and `y_test` are the test rows, on which `draft.metrics` were measured: held out, unless `held_out` is
     False. `tested_on` are their positions in `rows`; `ids` has one a row, or is None without an id column. With
     `sample` the rows came with an imported model, which may have been trained on them. `previous` is the version that

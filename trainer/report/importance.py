@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from modelgate_kernels.matrix import take_rows
 from scipy.stats import rankdata
 
 from contract.manifest import InputFormat
 from contract.signature import OutputKind, Signature
 from scoring.estimators import predict_matrix
-from scoring.matrix import take_rows
 from trainer.report.evidence import Evidence
 from trainer.report.parts import Facts, NotShown, clean, number
 

@@ -6,6 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from modelgate_kernels.matrix import take_rows
+
 from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
 from contract.metrics import data_look_wrong
@@ -15,7 +17,6 @@ from contract.signature_changes import signature_changes
 from contract.training import TrainingRequest
 from contract.wording import shown
 from scoring.estimators import predict_matrix
-from scoring.matrix import take_rows
 from scoring.trust import Trust
 from trainer.recipe import Run
 from trainer.report.evidence import Comparison, Evidence, Thresholds

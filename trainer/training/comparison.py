@@ -15,6 +15,7 @@ from math import erfc, sqrt
 from typing import Any
 
 import numpy as np
+from modelgate_kernels.matrix import take_rows, to_matrix
 
 from contract.coercion import coerce
 from contract.errors import InvalidInstances, ModelgateError
@@ -27,7 +28,6 @@ from contract.signature import Output, OutputKind, Signature
 from contract.wording import counted
 from scoring.artifacts import load
 from scoring.estimators import predict_matrix
-from scoring.matrix import take_rows, to_matrix
 from scoring.trust import Trust
 from trainer.report.evidence import Answers, Comparison, Outcome
 from trainer.tables.training_rows import TrainingRows
@@ -108,7 +108,7 @@ def _answers(repository: Repository, trust: Trust, manifest: ModelManifest, rows
     """Return the answers of a version to rows in the order of its signature."""
     estimator = load(manifest, repository.version_dir(manifest.name, manifest.version), trust)
     artifact, signature = manifest.artifact, manifest.signature
-    X = to_matrix(rows, signature, artifact.input_format, artifact.input_dtype)
+    X = to_matrix(rows, signature.inputs, artifact.input_format, artifact.input_dtype)
     return Answers(*predict_matrix(estimator, X, signature.output.probabilities), signature.output)
 
 

@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from modelgate_kernels.matrix import take_rows
 from sklearn import metrics
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from contract.signature import Output, OutputKind
 from scoring.estimators import predict_matrix
-from scoring.matrix import take_rows
 from trainer.recipe import Candidate, OutOfFold
 from trainer.tables.balance import average_precision, out_of_balance, rarest
 

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from modelgate_kernels.matrix import take_rows, to_matrix
 from sklearn.model_selection import train_test_split
 
 from contract.jobs import Value
 from contract.manifest import ArtifactDraft, Golden, ManifestDraft, TrainingData
 from contract.signature import Field, Kind
 from scoring.artifacts import use_one_thread
-from scoring.kernels.comparison import compared
-from scoring.matrix import take_rows, to_matrix
+from scoring.kernels import compared
 from scoring.methods import find_methods
 from scoring.predict import predict
 from trainer.recipe import Recipe, RecipeError, Run
@@ -76,7 +76,7 @@ def fit_and_measure(recipe: Recipe, data: TrainingRows, run: Run, parameters: Ma
 
     Raises what the recipe raises.
     """
-    X = to_matrix(data.rows, recipe.signature(), recipe.input_format)
+    X = to_matrix(data.rows, recipe.signature().inputs, recipe.input_format)
     y = np.array(data.targets)
     fitted_on, tested_on = _split(y, recipe.fields[1], recipe.test_size)
     started = time.monotonic()

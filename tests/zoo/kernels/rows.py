@@ -10,7 +10,7 @@ import numpy as np
 
 from contract.jobs import ColumnarRows, Row, Value
 from contract.signature import Field, Kind, RowFormat, Signature
-from tests.scoring.kernels.compare import BEYOND, HUGE, TINY, WORDS
+from kernels.tests.compare import BEYOND, HUGE, TINY, WORDS
 
 _INTEGERS = (0, -1, 2, 2**24 + 1, 2**31, 2**53 + 1)
 

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from modelgate_kernels.comparison import answer_of, asked, ensembles
+from modelgate_kernels.kernel import OwnMethods
+from modelgate_kernels.same import same
+from modelgate_kernels.thresholds import threshold_rows
 
 from contract.jobs import ColumnarRows, Row
 from contract.manifest import ManifestDraft
 from scoring.artifacts import unpack, use_one_thread
-from scoring.kernels.comparison import answer_of, ensembles, methods_of
-from scoring.kernels.kernel import OwnMethods
-from scoring.kernels.model_kernel import find_model_kernel
-from scoring.kernels.same import same
-from scoring.kernels.thresholds import threshold_rows
+from scoring.held_objects import parts_in
+from scoring.kernels import find_version_kernel, methods_of
 from tests.zoo.kernels.rows import Part, parts_for
 from tests.zoo.kinds import SPECIMENS
 from trainer.importing import Refused
@@ -63,17 +64,17 @@ def compared(slug: str, folder: Path, count: int) -> Compared:
 
 
 def _compare(estimator: Any, draft: ManifestDraft, count: int, found: Compared) -> None:
-    kernel = find_model_kernel(estimator, draft.signature, draft.artifact)
+    kernel = find_version_kernel(estimator, draft.signature, draft.artifact)
     if kernel is None:
         return
     found.kernel, found.transforms = not isinstance(kernel.kernel, OwnMethods), isinstance(kernel.kernel, OwnMethods)
     found.wrong += [warning for warning in draft.warnings if warning.startswith("Modelgate's own kernels")]
     for part in parts_for(draft.signature, draft.golden.rows, count):
         found.rows += len(part.rows)
-        for number, (own, other) in enumerate(methods_of(estimator, kernel, draft)):
+        for number, (own, other) in enumerate(asked(kernel, methods_of(draft.signature))):
             what = f"{draft.signature.methods[number].name}, {part.name}"
             _judge(what, own, other, part, found)
-    for ensemble, own_kernel in ensembles(estimator):
+    for ensemble, own_kernel in ensembles(parts_in(estimator)):
         rows = threshold_rows(ensemble, None)
         for block in () if rows is None else np.split(rows, range(_AT_ONCE, len(rows), _AT_ONCE)):
             part = Part("thresholds", block, True)

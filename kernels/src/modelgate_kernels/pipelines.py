@@ -1,0 +1,86 @@
+"""Kernels of pipelines, and of wrappers that hand every call on to one estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401 - without it, the next import fails
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, HalvingRandomSearchCV, RandomizedSearchCV
+from sklearn.pipeline import Pipeline
+
+from modelgate_kernels.kernel import Delegating, Kernel, NotCovered, Transform
+
+_INNER: Mapping[type, str] = {
+    GridSearchCV: "best_estimator_",
+    RandomizedSearchCV: "best_estimator_",
+    HalvingGridSearchCV: "best_estimator_",
+    HalvingRandomSearchCV: "best_estimator_",
+    FrozenEstimator: "estimator",
+}
+"""Wrappers that hand each call on unchanged, and the attribute that holds the estimator inside."""
+
+
+PASSTHROUGH = "passthrough"
+"""Stands for an estimator that answers with its matrix, as it does in scikit-learn."""
+
+
+class PassthroughKernel(Kernel):
+    """The matrix itself, which a stacking puts beside the answers of its members."""
+
+    def raw(self, matrix: Any) -> Any:
+        if not isinstance(matrix, np.ndarray | pd.DataFrame):
+            raise NotCovered
+        return matrix
+
+    def predict(self, raw: Any) -> Any:
+        return raw
+
+
+class PipelineKernel(Delegating):
+    """`raw` is that of the final estimator's kernel, for the matrix that has passed all transforms. `takes_arrays` says
+    what the first of them takes."""
+
+    def __init__(self, transforms: Sequence[Transform], final: Kernel, takes_arrays: bool) -> None:
+        super().__init__(final)
+        self._transforms = transforms
+        self.takes_arrays = takes_arrays
+
+    def raw(self, matrix: Any) -> Any:
+        for transform in self._transforms:
+            matrix = transform(matrix)
+        return self._inner.raw(matrix)
+
+
+def parts_of(estimator: Any) -> tuple[list[Any], Any]:
+    """Return the transformers before the final estimator of a pipeline, also those of pipelines within, and that
+    estimator; nothing and the estimator itself for anything else. Searches and frozen estimators are unwrapped."""
+    transformers: list[Any] = []
+    estimator = unwrapped(estimator)
+    while type(estimator) is Pipeline and not is_passthrough(estimator.steps[-1][1]):
+        transformers += _transformers(step for _, step in estimator.steps[:-1])
+        estimator = unwrapped(estimator.steps[-1][1])
+    return transformers, estimator
+
+
+def unwrapped(estimator: Any) -> Any:
+    """Return the estimator that answers for a search or a frozen estimator; any other as it is."""
+    while hasattr(estimator, inner := _INNER.get(type(estimator), "")):
+        estimator = getattr(estimator, inner)
+    return estimator
+
+
+def _transformers(steps: Iterable[Any]) -> Iterator[Any]:
+    for step in map(unwrapped, steps):
+        if type(step) is Pipeline:
+            yield from _transformers(inner for _, inner in step.steps)
+        elif not is_passthrough(step):
+            yield step
+
+
+def is_passthrough(step: Any) -> bool:
+    """Return whether a step of a pipeline does nothing."""
+    return step is None or (isinstance(step, str) and step == PASSTHROUGH)

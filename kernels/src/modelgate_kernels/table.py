@@ -1,0 +1,162 @@
+"""The table of exact types and their kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sklearn.feature_selection import RFE, RFECV
+from sklearn.pipeline import Pipeline
+
+from modelgate_kernels import (
+    bagging,
+    boosting,
+    calibration,
+    clusters,
+    discriminants,
+    encoding,
+    forests,
+    functions,
+    imputing,
+    joining,
+    linear,
+    multiclass,
+    multioutput,
+    naive_bayes,
+    neighbors,
+    neural_network,
+    reducing,
+    scaling,
+    stacking,
+    support_vectors,
+    targets,
+    texts,
+    trees,
+    voting,
+)
+from modelgate_kernels.kernel import InnerKernels, Kernel, KernelOf, OwnMethods, Transform
+from modelgate_kernels.other_libraries import find_other_kernel
+from modelgate_kernels.pipelines import PassthroughKernel, PipelineKernel, is_passthrough, parts_of, unwrapped
+from modelgate_kernels.sklearn_internals import returns_arrays
+
+COMPARED_WITH = frozenset({"1.9"})
+"""The releases of scikit-learn with which the tests have compared all kernels. Under another there are no kernels."""
+
+_KERNELS: Mapping[type, Callable[[Any], Kernel | None]] = {
+    **linear.KERNELS,
+    **naive_bayes.KERNELS,
+    **neural_network.KERNELS,
+    **support_vectors.KERNELS,
+    **neighbors.KERNELS,
+    **discriminants.KERNELS,
+    **clusters.KERNELS,
+    **trees.KERNELS,
+    **forests.KERNELS,
+    **boosting.KERNELS,
+}
+_ENSEMBLES: Mapping[type, Callable[[Any, KernelOf], Kernel | None]] = {
+    **linear.ENSEMBLES,
+    **multiclass.KERNELS,
+    **multioutput.CHAINS,
+    **bagging.KERNELS,
+}
+"""Estimators that make a matrix of their own for their members."""
+_COMPOSITES: dict[type, Callable[[Any, InnerKernels], Kernel | None]] = {
+    **voting.KERNELS,
+    **stacking.KERNELS,
+    **calibration.KERNELS,
+    **targets.KERNELS,
+    **multiclass.COMPOSITES,
+    **multioutput.KERNELS,
+}
+"""Estimators whose members take the same matrix."""
+_TRANSFORMS: Mapping[type, Callable[[Any], Transform | None]] = {
+    **scaling.TRANSFORMS,
+    **imputing.TRANSFORMS,
+    **encoding.TRANSFORMS,
+    **functions.TRANSFORMS,
+    **reducing.TRANSFORMS,
+    **texts.TRANSFORMS,
+}
+_TRANSFORMS_OF_SEVERAL: Mapping[type, Callable[[Any, joining.TransformOf], Transform | None]] = {**joining.TRANSFORMS}
+
+_RECURSIVE_ELIMINATIONS = frozenset({RFE, RFECV})
+"""Transformers that select columns for an estimator, and hand on what it answers."""
+_METHODS = frozenset({"predict", "predict_proba", "decision_function", "transform"})
+
+
+def add_composite(kind: type, build: Callable[[Any, InnerKernels], Kernel | None]) -> None:
+    """Let estimators of this class, whose members take the same matrix, have the kernel that `build` makes."""
+    _COMPOSITES[kind] = build
+
+
+def find_kernel(estimator: Any) -> Kernel | None:
+    """Return the kernel of a fitted estimator; None if it is of another type, or has what its kernel does not know."""
+    if _overrides_methods(estimator):
+        return None
+    try:
+        return _build(estimator, type(estimator))
+    except Exception:  # it is not fitted, or was changed by hand
+        return None
+
+
+def find_transform(transformer: Any) -> Transform | None:
+    """Return what does the work of a fitted transformer's `transform`; None as for `find_kernel`."""
+    kind = type(transformer)
+    if _overrides_methods(transformer) or not returns_arrays(transformer):
+        return None
+    try:
+        if kind in _TRANSFORMS_OF_SEVERAL:
+            return _TRANSFORMS_OF_SEVERAL[kind](transformer, find_transform)
+        return _TRANSFORMS[kind](transformer) if kind in _TRANSFORMS else None
+    except Exception:  # as above
+        return None
+
+
+def find_composite(estimator: Any, inner: InnerKernels) -> Kernel | None:
+    """Return the kernel of an estimator whose members take the same matrix; None as for `find_kernel`."""
+    build = _COMPOSITES.get(type(estimator))
+    if build is None or _overrides_methods(estimator):
+        return None
+    try:
+        return build(estimator, inner)
+    except Exception:  # as above
+        return None
+
+
+def _build(estimator: Any, kind: type) -> Kernel | None:
+    if (inner := unwrapped(estimator)) is not estimator:
+        return find_kernel(inner)
+    if kind is Pipeline:
+        return _pipeline(*parts_of(estimator))
+    if kind in _RECURSIVE_ELIMINATIONS:
+        return _pipeline([estimator], estimator.estimator_)
+    if kind in _ENSEMBLES:
+        return _ENSEMBLES[kind](estimator, kernel_of)
+    if is_passthrough(estimator):
+        return PassthroughKernel()
+    if kind in _KERNELS:
+        return _KERNELS[kind](estimator)
+    if kind in _COMPOSITES:
+        return find_composite(estimator, InnerKernels(of_member=kernel_of, of_final=kernel_of))
+    return find_other_kernel(estimator)
+
+
+def _pipeline(transformers: Sequence[Any], final: Any) -> Kernel | None:
+    if not all(map(returns_arrays, transformers)):
+        return None
+    found, kernel = [find_transform(each) for each in transformers], kernel_of(final)
+    if isinstance(kernel, OwnMethods) and not any(found):
+        return None
+    transforms = [own or each.transform for own, each in zip(found, transformers, strict=True)]
+    return PipelineKernel(transforms, kernel, takes_arrays=found[0] is not None if found else kernel.takes_arrays)
+
+
+def kernel_of(estimator: Any) -> Kernel:
+    """Return the kernel of a fitted estimator, or its own methods if it has none."""
+    return find_kernel(estimator) or OwnMethods(estimator)
+
+
+def _overrides_methods(estimator: Any) -> bool:
+    """Return whether the instance has methods of its own, which its class does not have."""
+    return not _METHODS.isdisjoint(getattr(estimator, "__dict__", ()))

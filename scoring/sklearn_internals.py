@@ -1,0 +1,39 @@
+"""The private names of scikit-learn that we use: the only module beside those of the kernels that knows them.
+
+Each use has a slower way on scikit-learn's public interface with the same answers. Any object may lack an attribute.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+# Nothing of scikit-learn is imported here: processes that never load a model import this module, too.
+
+THREAD_COUNT = "_n_threads"
+"""How many threads KMeans uses, from when it was fitted."""
+CATEGORY_ENCODER = "_preprocessor"
+"""The ColumnTransformer in a HistGradientBoosting, which encodes categories."""
+FEATURE_COUNT = "_n_features"
+"""The number of columns an estimator takes, before scikit-learn 0.24."""
+FITTED_ON = ("_fit_X", "_fit_dtype")
+"""The rows, or their dtype, that an estimator keeps from `fit`."""
+
+
+def pls_coefficients(pls: Any) -> Any:
+    """Return the coefficients of a fitted PLS as targets × columns, as `fit` makes them since scikit-learn 1.5."""
+    if hasattr(pls, "_x_std") and hasattr(pls, "_y_std"):
+        return (pls.x_rotations_ @ pls.y_loadings_.T * pls._y_std).T / pls._x_std
+    return _measured_pls_coefficients(pls)
+
+
+def _measured_pls_coefficients(pls: Any) -> Any:
+    """How the components change with each column, times how each target changes with the components."""
+    columns, components = pls.x_rotations_.shape
+    with warnings.catch_warnings(action="ignore"):  # an array has no names of columns
+        by_column = pls.transform(np.eye(columns)) - pls.transform(np.zeros((1, columns)))
+    each, none = np.eye(components), np.zeros((1, components))
+    by_component = pls.inverse_transform(each, each)[1] - pls.inverse_transform(none, none)[1]
+    return (by_column @ by_component).T
