@@ -11,10 +11,14 @@ from redis.driver_info import DriverInfo
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
 
+from broker.faults import OldDataError
 from contract.redis_url import SentinelUrl
 
 MOST_CONNECTIONS = 100
 """Most connections of a process. A further call waits for a free one; redis-py's default pool would raise."""
+
+OF_BEFORE = "mg:recipes"
+"""A key that every trainer from before 1.0.0 has written at its start, and no later one."""
 
 SENTINEL_TIMEOUT = 0.5
 """Seconds for connecting to a Sentinel, and for its answer. Then the next one is asked."""
@@ -42,13 +46,14 @@ _DRIVER = DriverInfo()
 """Made once: it looks for the version of redis-py in the installed packages, which takes milliseconds."""
 
 
-def connect(url: str, socket_timeout: float = 5, *, own: bool = False, resends: int = 2) -> Redis:
+def connect(url: str, socket_timeout: float = 5, *, own: bool = False, resends: int = 2, check: bool = False) -> Redis:
     """Return a client for `url` that sends a failed command again, twice within about half a second.
 
     Modelgate's commands are harmless to repeat. `url` may name Sentinels (`contract.redis_url`); then the client always
     uses the primary. `socket_timeout`, in seconds, must exceed the longest blocking read. With `own` the client keeps
     one connection and uses no pool: taking a connection from the pool and checking it costs as much as a command. Only
-    for callers that never send two commands at once. Raises ValueError for an invalid URL.
+    for callers that never send two commands at once. With `check`, commands raise `OldDataError` if Redis holds data
+    from before 1.0.0; the Redis users of worker and events may not look. Raises ValueError for an invalid URL.
     """
     options: dict[str, Any] = {
         "max_connections": MOST_CONNECTIONS,
@@ -62,12 +67,25 @@ def connect(url: str, socket_timeout: float = 5, *, own: bool = False, resends: 
             supported_errors=(exceptions.ConnectionError, exceptions.TimeoutError),
         ),
     }
+    if check:
+        options["redis_connect_func"] = _open
     sentinel = SentinelUrl.parse(url)
     pool: Any = _primary_pool(sentinel, options) if sentinel else BlockingConnectionPool.from_url(url, **options)
     client = Redis.from_pool(pool)
     if own:
         client.connection = pool.make_connection()
     return client
+
+
+def _open(connection: Any) -> None:
+    """Open a session, and raise `OldDataError` if Redis holds data from before 1.0.0."""
+    connection.on_connect()
+    connection.send_command("EXISTS", OF_BEFORE, check_health=False)
+    if connection.read_response():
+        raise OldDataError(
+            "Redis holds data from before release 1.0.0, which does not read them;"
+            " empty Redis (redis-cli FLUSHDB), or name another database in REDIS_URL"
+        )
 
 
 def _primary_pool(url: SentinelUrl, options: dict[str, Any]) -> _PrimaryPool:

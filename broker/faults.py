@@ -30,6 +30,10 @@ class TooFewReplicas(ResponseError):
     """Fewer replicas than REDIS_REPLICAS have a job, or Redis has too few replicas to take one (`NOREPLICAS`)."""
 
 
+class OldDataError(ResponseError):
+    """Redis holds what a Modelgate from before 1.0.0 has written."""
+
+
 UNAVAILABLE = Failure("redis_unavailable", "Redis does not answer; try again")
 REFUSED = Failure("redis_unavailable", "Redis refuses the command; the log of the gateway says why; try again")
 LOADING = Failure("redis_loading", "Redis has just started and is still reading its data; try again")
@@ -83,6 +87,8 @@ def fault_of(error: RedisError) -> Failure:
             return TOO_FEW_REPLICAS
         case BusyLoadingError():
             return LOADING
+        case OldDataError():
+            return Failure("redis_unavailable", str(error))
         case AuthenticationError() | NoPermissionError():
             return DENIED
         case ResponseError():

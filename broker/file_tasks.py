@@ -70,7 +70,7 @@ class FileTasks:
             try:
                 if not _ID.fullmatch(file):
                     raise ValueError("its id cannot be the name of a folder")
-                asked = FileRequest.from_json(payload_of(plain(data), FILE_PREDICTION.functions))
+                asked = FileRequest.from_json(payload_of(plain(data), FILE_PREDICTION.function))
                 if (asked.model, str(asked.version)) != (FILE_PREDICTION.model_of(queue.decode()), version.decode()):
                     raise ValueError("the job names another model than its queue")
                 return FileTask(

@@ -26,8 +26,8 @@ class JobKind:
     """One kind of job.
 
     `name` is its `kind` in the HTTP API. `queue` is its queue in RQ; if it ends with a colon, it is the prefix of a
-    queue for each model and owner. `function` is written where RQ expects a dotted path to import; `former_function`
-    was, in releases up to 0.2, which refuse the other one. Processes of `group` take the jobs.
+    queue for each model and owner. `function` is written where RQ expects a dotted path to import. Processes of
+    `group` take the jobs.
 
     `batched`: scorers take batches, and queues take turns (TAKE); otherwise a process takes one job (BEGIN).
     `staged`: scorers do such a job in tasks (TAKE_TASK), which are jobs of a kind with `task`.
@@ -45,7 +45,6 @@ class JobKind:
     queue: str
     function: str
     group: LeaseGroup
-    former_function: str | None = None
     ttl: Callable[[Settings], int] = attrgetter("result_ttl")
     batched: bool = False
     staged: bool = False
@@ -57,20 +56,10 @@ class JobKind:
     fields: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
     read: Callable[[Mapping[str, Any], str, str], Job] | None = None
 
-    @functools.cached_property
-    def functions(self) -> frozenset[str]:
-        """The functions that a job of this kind may name."""
-        return frozenset({self.function, self.written_function})
-
     @property
     def readable(self) -> bool:
         """Whether the HTTP API shows jobs of this kind."""
         return self.read is not None
-
-    @property
-    def written_function(self) -> str:
-        """The function that new jobs name: the former one, until no release in use refuses the other (ADR 22)."""
-        return self.former_function or self.function
 
     def queue_of(self, model: str, owner: str = "") -> str:
         """Return the queue of the jobs of `model` and `owner` ('': jobs without an owner)."""
@@ -110,7 +99,6 @@ PREDICTION = JobKind(
     "predict:",
     "modelgate.prediction",
     SCORERS,
-    former_function="worker.scorer.predict",
     batched=True,
     pinned=True,
     published=True,
@@ -122,7 +110,6 @@ TRAINING = JobKind(
     "training",
     "modelgate.training",
     TRAINERS,
-    former_function="trainer.tasks.train",
     ttl=attrgetter("training_ttl"),
     logged=True,
     fields={"meta": str, "progress": json.loads, "owner": str},
@@ -133,7 +120,6 @@ REPOSITORY_COMMAND = JobKind(
     "publishing",
     "modelgate.repository_command",
     TRAINERS,
-    former_function="trainer.tasks.order",
     running_count=True,
     ttl=lambda _: COMMAND_TTL,
 )
@@ -205,5 +191,5 @@ def _lua_entry(kind: JobKind) -> str:
     names += f", name = '{kind.name}'" if kind.readable else ""
     kept = [name for name in kind.fields if name not in READ_OF_ALL] + ["log_start"] * kind.logged
     names += f", kept = {{ {', '.join(map(repr, kept))} }}" if kept else ""
-    data = job_data(kind.written_function).decode()
+    data = job_data(kind.function).decode()
     return f"{{ deadlines = '{kind.group.deadlines}', members = '{kind.group.members}', data = '{data}'{names} }}"

@@ -51,14 +51,15 @@ class LoadStatus:
     failures: Mapping[str, LoadFailure] = field(default_factory=dict)
 
     def dumps(self) -> str:
-        """Return the status without `failures`, which trainers of earlier releases do not know."""
+        """Return the status without `failures`, which have a key of their own."""
         models = None if self.models is None else sorted(self.models)
         data = {"loaded": sorted(self.loaded), "refused": dict(self.refused), "models": models}
         return json.dumps(data, sort_keys=True)
 
     @classmethod
     def loads(cls, text: bytes) -> LoadStatus:
-        return cls(**json.loads(text))
+        data = json.loads(text)
+        return cls(data["loaded"], data["refused"], data["models"])
 
     def dump_failures(self) -> str:
         """Return `failures`, or nothing if there are none."""

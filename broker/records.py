@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -38,9 +38,6 @@ COMMON_FIELDS = (
     "worker_name",
 )
 """The fields of a job's hash that every kind is read with."""
-
-OLDER_FIELDS = ("outcome", "failure")
-"""Further ones of a job that a release up to 0.2 has ended; its result is in RQ's stream."""
 
 
 def dumps(value: object) -> str:
@@ -123,14 +120,14 @@ def plain(data: bytes, most: int = 0) -> bytes:
     return text
 
 
-def payload_of(text: bytes, functions: Collection[str]) -> Mapping[str, Any]:
+def payload_of(text: bytes, function: str) -> Mapping[str, Any]:
     """Return the one argument in RQ's `data`, decompressed by `plain`. Raises `ValueError` for any other content, and
-    for a job that names none of `functions`."""
+    for a job that names another function."""
     try:
         path, instance, (payload,), _ = orjson.loads(text)
     except (ValueError, TypeError) as error:
         raise ValueError(f"the job cannot be read: {type(error).__name__}: {error}") from error
-    if path not in functions or instance is not None:
+    if path != function or instance is not None:
         raise ValueError(f"the job names {path!r}, which this worker does not run")
     if not isinstance(payload, dict):
         raise ValueError("the job's argument is not an object")

@@ -186,7 +186,7 @@ def _read(parts: Sequence[bytes]) -> tuple[list[BatchJob], dict[str, Failure]]:
 def _payload(data: bytes) -> tuple[Sequence[Row], str]:
     """Return the rows in RQ's `data`, and the method that gets them. Raises `ValueError` as `plain` and `payload_of`
     do."""
-    payload = payload_of(plain(data), PREDICTION.functions)
+    payload = payload_of(plain(data), PREDICTION.function)
     method = payload.get("method", PREDICT.name)
     if not isinstance(method, str):
         raise ValueError("the job has a method that is no text")

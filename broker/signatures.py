@@ -108,8 +108,7 @@ class Signer:
 
 
 def _schedule(model: str, cron: str, request: Any, owner: str) -> list[Any]:
-    # Older releases have signed schedules without owners.
-    return ["schedule", model, cron, request, *([owner] if owner else [])]
+    return ["schedule", model, cron, request, owner]
 
 
 def _among(found: str, expected: Sequence[str]) -> bool:

@@ -107,7 +107,7 @@ class TrainerQueue:
         if job_id in self._done:
             message = "the job is refused: it has run already; send it again, as a new job"
             raise ModelgateError(Code.NOT_TRUSTED, message)
-        return payload_of(text, self._kind.functions)
+        return payload_of(text, self._kind.function)
 
     def report_progress(
         self, job_id: str, progress: Mapping[str, object] | None, lines: bytes, log_bytes: int
@@ -136,7 +136,7 @@ class TrainerQueue:
         found = []
         for data in self._scripts.send([("HGET", b"rq:job:" + job_id, "data") for job_id in ids]) if ids else ():
             with suppress(ValueError):
-                found.append(payload_of(plain(data or b"", _LARGEST_DATA), self._kind.functions))
+                found.append(payload_of(plain(data or b"", _LARGEST_DATA), self._kind.function))
         return found
 
     def wait_for_work(self, seconds: float) -> None:

@@ -18,10 +18,10 @@ from broker.scripts import Call, Scripts
 from broker.signatures import Signer
 from contract.training import TrainingRequest
 
-RECIPES = "mg:recipes"
+RECIPES = "mg:trainer:recipes"
 """The key of the names of the trainer's recipes, as JSON; the gateway refuses others."""
 
-PARAMETERS = "mg:parameters"
+PARAMETERS = "mg:trainer:parameters"
 """The key of the parameters of those recipes, as JSON: lists of `Parameter` by recipe."""
 
 SIGNATURE_TTL = 30 * 86_400.0
@@ -57,7 +57,7 @@ def make_job(
 ) -> RQJob:
     """Return RQ's job with this payload, which is not in Redis yet. `timeout` and `result_ttl` are in seconds."""
     return RQJob.create(
-        kind.written_function,
+        kind.function,
         [payload],
         id=uuid.uuid4().hex,
         origin=kind.queue,

@@ -83,8 +83,7 @@ class TrainingRequest:
     accept: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return all fields; `accept` and `require_comparison` only if they are set, since an older trainer refuses
-        a field that it does not know."""
+        """Return all fields; `accept` and `require_comparison` only if they are set."""
         data = dataclasses.asdict(self)
         if not self.accept:
             del data["accept"]
@@ -255,7 +254,7 @@ class RepositoryCommand:
     no_promote: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields that are set: an older trainer refuses a field that it does not know."""
+        """Return the fields that are set: a trainer refuses a field that it does not know."""
         return {name: value for name, value in dataclasses.asdict(self).items() if value not in (None, False)}
 
     @classmethod

@@ -11,6 +11,7 @@ from pathlib import Path
 from redis import exceptions
 
 from broker.connection import connect
+from broker.faults import OldDataError
 from contract.redis_url import OWN_SOCKET, without_passwords
 
 
@@ -22,12 +23,14 @@ def check(url: str) -> None:
     """Raise `RedisUnavailableError` unless the Redis at `url` answers and accepts our credentials."""
     shown = without_passwords(url)
     try:
-        with connect(url, 3, resends=0) as connection:
+        with connect(url, 3, resends=0, check=True) as connection:
             connection.ping()
     except (exceptions.AuthenticationError, exceptions.NoPermissionError) as error:
         raise RedisUnavailableError(
             f"the Redis at {shown} refuses access ({error}); put user and password into REDIS_URL"
         ) from error
+    except OldDataError as error:
+        raise RedisUnavailableError(str(error)) from error
     except exceptions.RedisError as error:
         raise RedisUnavailableError(
             f"the Redis at {shown} does not answer ({error}); start it, correct REDIS_URL, or unset it"

@@ -51,7 +51,7 @@ class FileJobs:
         asked = job.asked
         expires = "" if job.expires_after is None else max(0, round(job.expires_after * 1000))
         fields: dict[str, str | bytes | int] = {
-            "data": job_data(FILE_PREDICTION.written_function, asked.to_json()),
+            "data": job_data(FILE_PREDICTION.function, asked.to_json()),
             "version": asked.version,
             "created_at": job.created_at,
             "timeout": self._timeout,

@@ -18,7 +18,7 @@ from broker.gateway.submission import ACCEPTED, Submission
 from broker.indexes import indexes_of
 from broker.job_kinds import PREDICTION, TRAINING
 from broker.outbox import Outbox
-from broker.reading import in_stream, job_of, read_jobs, read_step
+from broker.reading import job_of, read_jobs, read_step
 from broker.records import echo, further_fields, job_data
 from broker.room import Room
 from broker.scripts import Call, Scripts, Step
@@ -145,7 +145,7 @@ class Jobs:
         A running job is cancelled at once, and its outcome is dropped.
         """
         answer, values = self._scripts.send([Call("cancel", [job_id, uuid.uuid4().hex]), read_step(job_id)])
-        job = self.read([job_id])[0] if in_stream(values) else job_of(job_id, values)
+        job = job_of(job_id, values)
         return None if job is None else (answer == b"canceled", job)
 
     def delete(self, job_id: str) -> bool:
@@ -194,4 +194,4 @@ def _data(job: PredictionJob) -> bytes:
         payload["rows"] = job.rows
     if job.method != PREDICT.name:
         payload["method"] = job.method
-    return job_data(PREDICTION.written_function, payload)
+    return job_data(PREDICTION.function, payload)

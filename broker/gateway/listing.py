@@ -195,10 +195,4 @@ class Listing:
             return [], 0
         ids = [place.id for place in places]
         size, *answers = self._scripts.run("read", most, len(job_fields()), *job_fields(), *ids)
-        return [_job(job_id, *answer) for job_id, answer in zip(ids, answers, strict=False)], size
-
-
-def _job(job_id: str, values: Sequence[bytes | None], entries: Sequence[Any]) -> Job | None:
-    # A script answers an entry of a stream as a list of keys and values.
-    results = [(entry, dict(zip(flat[::2], flat[1::2], strict=True))) for entry, flat in entries]
-    return job_of(job_id, values, results)
+        return [job_of(job_id, values) for job_id, values in zip(ids, answers, strict=False)], size

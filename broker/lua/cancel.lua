@@ -1,6 +1,6 @@
 -- CANCEL: a job that has not ended ends without a result; the outcome of its owner will be dropped.
 --
--- Writes rq:queue:<q> or mg:held:<inc> and rq:wip:<q>, rq:job:<id>, rq:results:<id>, its index and deadline;
+-- Writes rq:queue:<q> or mg:held:<inc> and rq:wip:<q>, rq:job:<id>, its index and deadline;
 -- mg:ready, mg:turn, mg:rows and the bells; publishes to the reply channels of the job.
 -- ARGV: id, a token of this request (so that repeating it gives the same answer).
 -- Returns 'canceled', 'final' (it had ended before) or 'unknown' (also for a job of another program).

@@ -237,9 +237,8 @@ end
 local function revive(id, q)
   local key = 'rq:job:' .. id
   call('PERSIST', key)
-  call('HDEL', key, 'started_at', 'ended_at', 'outcome', 'failure', 'canceled_by', 'worker_name', 'deadline',
+  call('HDEL', key, 'started_at', 'ended_at', 'canceled_by', 'worker_name', 'deadline',
     unpack(part_names()))
-  call('DEL', 'rq:results:' .. id)
   forget(id, q)
   call('ZREM', kind_of(q).deadlines, id)
 end

@@ -9,8 +9,7 @@
 --                few fields, and canceled_by, and its end as JSON in the fields 1, 2, … (ADR 26).
 --   rq:queue:<q>  LIST of ids         rq:wip:<q>  ZSET "id:inc" -> +inf
 --   mg:ended|fetched|delivered:<status>:<q>  ZSET id -> when it ended (s, unique to the microsecond)
---   rq:results:<id>  STREAM, rq:finished|failed|canceled:<q>  ZSET id -> when it expires: only from older releases, and
---                for jobs that stock RQ cancelled
+--   rq:canceled:<q>  ZSET of the ids of jobs that stock RQ has cancelled, until RECONCILE ends them
 --   rq:worker:<inc>  HASH             mg:ready  ZSET base -> turn           mg:turn  INT
 --   mg:bell, mg:bell:<base>, mg:bell:scorer:<worker>-<slot>  LIST            mg:rows  HASH q -> rows waiting
 --   mg:owners:<base>  ZSET q -> virtual start time of its next job, in rows: the owners' queues with jobs (ADR 44)

@@ -1,9 +1,9 @@
 -- PUBLISH_RECIPES: tells the gateway which recipes the trainer has.
 --
--- Writes mg:recipes, mg:parameters (STRING).
+-- Writes mg:trainer:recipes, mg:trainer:parameters (STRING).
 -- ARGV: the recipes, their parameters (JSON).
 -- Returns 1.
 allow_when_full()
-call('SET', 'mg:parameters', ARGV[2])
-call('SET', 'mg:recipes', ARGV[1])
+call('SET', 'mg:trainer:parameters', ARGV[2])
+call('SET', 'mg:trainer:recipes', ARGV[1])
 return 1

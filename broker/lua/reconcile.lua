@@ -1,8 +1,8 @@
--- RECONCILE: repairs one queue after stock RQ commands (cancel, requeue, empty, delete), takes over RQ's registries from
--- an older release, and trims the indexes even if no other script runs.
+-- RECONCILE: repairs one queue after stock RQ commands (cancel, requeue, empty, delete), and trims the indexes even if no
+-- other script runs.
 --
--- Writes rq:queues, rq:wip:<q>, mg:held:<inc>, rq:queue:<q>, rq:job:<id>, rq:results:<id>, the deadlines,
--- rq:workers:<q>, rq:finished|failed|canceled:<q>, the indexes; mg:ready, mg:turn, mg:owners:<base>, mg:rows and the
+-- Writes rq:queues, rq:wip:<q>, mg:held:<inc>, rq:queue:<q>, rq:job:<id>, the deadlines, rq:workers:<q>,
+-- rq:canceled:<q>, the indexes; mg:ready, mg:turn, mg:owners:<base>, mg:rows and the
 -- bells; publishes to the reply channels of jobs that stock RQ cancelled.
 -- ARGV: q, position in the list at which to continue, most jobs to look at.
 -- Returns the position at which to continue, 0 at the end. Rows are counted again only if one call sees the whole list;
@@ -22,28 +22,21 @@ local function check_running()
   end
 end
 
--- Moves a job out of a registry of RQ, where an older release or stock RQ has put it until it `expires`. A job that stock
--- RQ cancelled would never expire: RQ writes no `ended_at`.
-local function take_over(id, status, expires)
-  local job = read(id)
-  if not job or job.status ~= status then return end
-  local ended_at = fields_of(id, 'ended_at')[1]
-  if ended_at and ended_at ~= '' then
-    call('ZADD', 'mg:ended:' .. status .. ':' .. q, expires - job.ttl, id)
-  elseif status == 'canceled' then
-    if job.started == '' then revive(id, q) end
-    cancel(job)
-  end
+-- Ends a job that stock RQ has cancelled, which would never expire: RQ writes no `ended_at`, or an empty one.
+local function end_cancelled(id)
+  local job, ended_at = read(id), fields_of(id, 'ended_at')[1]
+  if not job or job.status ~= 'canceled' or ended_at and ended_at ~= '' then return end
+  if job.started == '' then revive(id, q) end
+  cancel(job)
 end
 
-local function check_registries()
-  local more = false
+local function check_ended()
+  local registry = 'rq:canceled:' .. q
+  local ids = call('ZRANGE', registry, 0, most - 1)
+  for _, id in ipairs(ids) do end_cancelled(id) end
+  if #ids > 0 then call('ZREMRANGEBYRANK', registry, 0, #ids - 1) end
+  local more = #ids == most
   for _, status in ipairs({ 'finished', 'failed', 'canceled' }) do
-    local registry = 'rq:' .. status .. ':' .. q
-    local taken = call('ZRANGE', registry, 0, most - 1, 'WITHSCORES')
-    for i = 1, #taken, 2 do take_over(taken[i], status, taken[i + 1]) end
-    if #taken > 0 then call('ZREMRANGEBYRANK', registry, 0, #taken / 2 - 1) end
-    more = more or #taken == 2 * most
     for _, seen in ipairs(SEEN) do more = trim('mg:' .. seen .. ':' .. status .. ':' .. q, most) or more end
   end
   return more
@@ -97,8 +90,7 @@ if from == 0 then
   check_workers()
 end
 local position = check_waiting()
-if check_registries() and position == 0 then position = call('LLEN', list) + 1 end
+if check_ended() and position == 0 then position = call('LLEN', list) + 1 end
 close()
-if q ~= base then call('ZREM', 'mg:ready', q) end -- an older release knows no owners
 if (q ~= base or kind.staged) and position == 0 then forget_queue() end
 return position

@@ -1,7 +1,6 @@
 -- SURVEY: returns what some queues hold, for the metrics. Read-only; samples a few jobs of each queue.
 --
--- Reads rq:queue:<q>, rq:wip:<q>, mg:rows, the indexes of ended jobs, and of single jobs rq:job:<id>, rq:results:<id>
--- and mg:log:<id>.
+-- Reads rq:queue:<q>, rq:wip:<q>, mg:rows, the indexes of ended jobs, and of single jobs rq:job:<id> and mg:log:<id>.
 -- ARGV: queues.
 -- Returns for each queue: waiting jobs, their rows, enqueued_at of the oldest ('' without one), running jobs,
 -- started_at of the oldest of the first SAMPLE ('' without one), and the estimated bytes of its jobs: not ended; ended and unseen; fetched; delivered.
@@ -11,7 +10,7 @@ local STATUSES = { 'finished', 'failed', 'canceled' }
 local function bytes_of(key) return call('MEMORY', 'USAGE', key) or 0 end
 
 local function bytes_of_job(id)
-  return bytes_of('rq:job:' .. id) + bytes_of('rq:results:' .. id) + bytes_of('mg:log:' .. id)
+  return bytes_of('rq:job:' .. id) + bytes_of('mg:log:' .. id)
 end
 
 -- The bytes of `count` jobs like these two.

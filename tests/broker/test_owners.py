@@ -212,20 +212,6 @@ def test_an_owners_queue_without_jobs_is_forgotten(
     assert {name.decode() for name in redis.keys("*risk*")} == set()
 
 
-def test_the_queues_of_an_older_release_are_repaired(
-    jobs: Jobs, queue: ScorerQueue, leases: Leases, redis: Redis
-) -> None:
-    """Its scorers see no job in the queue whose turn it is, and its supervisors give the owner's queue a turn."""
-    jobs.submit([job("a", caller=RISK)])
-    redis.zrem("mg:ready", "predict:sum")
-    redis.delete("mg:bell", "mg:bell:predict:sum")
-    redis.zadd("mg:ready", {"predict:sum:risk": 7})
-    leases.reconcile()
-    assert redis.zrange("mg:ready", 0, -1) == [b"predict:sum"]
-    batch = queue.take(BatchLimits())
-    assert batch and (batch.model, [one.id for one in batch.jobs]) == ("sum", ["a"])
-
-
 # Limits
 
 

@@ -12,6 +12,7 @@ import pytest
 from redis import Redis
 
 from broker.gateway.jobs import Jobs
+from broker.job_kinds import PREDICTION
 from broker.scorer import BatchLimits, ScorerQueue
 from broker.scripts import FencedError
 from broker.supervisor import Leases
@@ -135,9 +136,10 @@ def test_a_scorer_that_was_given_back_writes_nothing(
         b"[1]",
         b"\x80\x04}",
         json.dumps(["os.mkdir", None, [{"rows": [[1]]}], {}]).encode(),
-        json.dumps(["worker.scorer.predict", None, [{"rows": 3}], {}]).encode(),
+        json.dumps(["worker.scorer.predict", None, [{"rows": [[1.0, 2.0]]}], {}]).encode(),
+        json.dumps([PREDICTION.function, None, [{"rows": 3}], {}]).encode(),
         *(
-            json.dumps(["worker.scorer.predict", None, [{"columns": columns}], {}]).encode()
+            json.dumps([PREDICTION.function, None, [{"columns": columns}], {}]).encode()
             for columns in (3, [], [3], ["ab"], [[1], [1, 2]])
         ),
     ],

@@ -62,14 +62,14 @@ def refusal(jobs: Jobs, job_id: str) -> str:
 
 def test_an_unsigned_job_is_refused(redis: Redis, jobs: Jobs) -> None:
     queue = Queue(TRAINING.queue, connection=redis, serializer=JSONSerializer)
-    job_id = queue.enqueue(TRAINING.written_function, REQUEST.to_json()).id
+    job_id = queue.enqueue(TRAINING.function, REQUEST.to_json()).id
     assert trainer(redis).begin([]) is None
     assert "no gateway with this trainer's secret signed it; give gateway and trainer the same" in refusal(jobs, job_id)
 
 
 def change(redis: Redis, job_id: str) -> str:
     other = REQUEST.to_json() | {"path": "../../etc/passwd"}
-    redis.hset(f"rq:job:{job_id}", "data", json.dumps([TRAINING.written_function, None, [other], {}]))
+    redis.hset(f"rq:job:{job_id}", "data", json.dumps([TRAINING.function, None, [other], {}]))
     return job_id
 
 

@@ -53,7 +53,7 @@ def test_rq_reads_a_waiting_job(jobs: Jobs, redis: Redis) -> None:
     jobs.submit([job("a", ids=["x"], expires_after=60, reply_to="mg:reply:x")])
     found = fetch(redis, "a")
     assert (found.func_name, found.args) == (
-        PREDICTION.written_function,
+        PREDICTION.function,
         [{"model": "sum", "version": 1, "rows": [[1.0, 2.0]]}],
     )
     assert (found.get_status(), found.timeout, found.result_ttl, found.failure_ttl) == (JobStatus.QUEUED, 30, 60, 60)
@@ -82,7 +82,7 @@ def test_rq_reads_the_status_and_the_times_of_an_ended_job(
 ) -> None:
     found = fetch(redis, job_id)
     assert (found.get_status(), found.origin) == (status, QUEUE)
-    assert (found.func_name, found.args, found.kwargs) == (PREDICTION.written_function, [], {})
+    assert (found.func_name, found.args, found.kwargs) == (PREDICTION.function, [], {})
     assert found.created_at.isoformat() == "2026-01-02T03:04:05.000006+00:00"
     assert found.enqueued_at and found.ended_at and found.enqueued_at <= found.ended_at
     assert (found.started_at is None) == (job_id == "c")

@@ -120,7 +120,7 @@ def test_stock_rq_reads_a_training_in_every_state(
     found = fetch(redis, job_id)
     assert queue.job_ids == [job_id]
     assert (found.func_name, found.args, found.meta) == (
-        TRAINING.written_function,
+        TRAINING.function,
         [REQUEST.to_json()],
         {"model": "loan"},
     )
@@ -130,7 +130,7 @@ def test_stock_rq_reads_a_training_in_every_state(
     assert StartedJobRegistry(queue=queue).get_job_ids() == [job_id]
     trainer_queue.finish(job_id, OUTPUT)
     found = fetch(redis, job_id)
-    assert (found.get_status(), found.func_name, found.args) == (JobStatus.FINISHED, TRAINING.written_function, [])
+    assert (found.get_status(), found.func_name, found.args) == (JobStatus.FINISHED, TRAINING.function, [])
     assert (found.meta, found.worker_name) == ({"model": "loan"}, "t-0-x")
     assert found.started_at and found.ended_at and found.started_at <= found.ended_at
 
@@ -151,7 +151,7 @@ def test_a_training_that_stock_rq_queued_in_its_own_format_does_not_hide_the_oth
     jobs: Jobs, trainings: TrainerClient, redis: Redis
 ) -> None:
     job_id = trainings.submit(REQUEST).id
-    foreign = Queue(TRAINING.queue, connection=redis).enqueue(TRAINING.written_function, meta={"model": "sum"})
+    foreign = Queue(TRAINING.queue, connection=redis).enqueue(TRAINING.function, meta={"model": "sum"})
     assert {job.id: job.model for job in jobs.list().items} == {job_id: REQUEST.model, foreign.id: ""}
 
 

@@ -263,7 +263,6 @@ def test_a_schedule_passes_gateway_and_trainer(users: dict[str, Redis], server: 
         ["HSET rq:job:{id} result_ttl 1.5"],
         ["HSET rq:job:{id} reply other"],
         ["HSET rq:job:{id} log_start x"],
-        ["SET rq:results:{id} x"],
     ],
 )
 @pytest.mark.parametrize("dies", [False, True])
@@ -406,7 +405,7 @@ OF_THE_TRAINER = [
     "ZADD rq:scheduled:training 1 x",
     "HGET mg:schedules loan",
     "HSET mg:schedules loan x",
-    "SET mg:recipes []",
+    "SET mg:trainer:recipes []",
     "GET mg:log:x",
     "DEL mg:trainers",
     "ZADD mg:deadlines:trainer 1 x",

@@ -41,7 +41,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
             )
         try:
             site.cluster.start().ready()
-            until(lambda: site.cluster.redis.exists("mg:recipes"), "the trainer is ready")
+            until(lambda: site.cluster.redis.exists("mg:trainer:recipes"), "the trainer is ready")
             yield site
         finally:
             trainer.terminate()

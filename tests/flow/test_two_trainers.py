@@ -57,7 +57,7 @@ class TrainerSite:
             command = [sys.executable, "-m", "trainer"]
             self.trainers.append(subprocess.Popen(command, cwd=PROJECT, env=self.environment, stdout=log, stderr=log))
             until(lambda: len(self.redis.smembers("mg:trainers") - before) == 2, "both queues of the trainer")
-            until(lambda: self.redis.exists("mg:recipes"), "the recipes")
+            until(lambda: self.redis.exists("mg:trainer:recipes"), "the recipes")
 
     def kill_trainer(self) -> None:
         """Kill all processes of the first trainer at once, as when its container is killed."""

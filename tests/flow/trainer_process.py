@@ -15,7 +15,7 @@ from tests.support import PROJECT, until
 
 def wait_for_trainer(server: RedisProcess) -> None:
     with server.connect() as redis:
-        until(lambda: redis.exists("mg:recipes"), "the trainer says which recipes there are")
+        until(lambda: redis.exists("mg:trainer:recipes"), "the trainer says which recipes there are")
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def test_an_edit_is_a_command_and_answered_with_the_version(
     assert RepositoryCommand.from_json(edit.to_json()) == edit
 
 
-def test_a_command_has_only_what_is_set_so_that_an_older_trainer_reads_it() -> None:
+def test_a_command_has_only_what_is_set() -> None:
     command = RepositoryCommand(RepositoryAction.MOVE_ALIAS, "m", alias="current", version=2)
     assert command.to_json() == {"action": "move_alias", "model": "m", "alias": "current", "version": 2}
     assert RepositoryCommand.from_json(dataclasses.asdict(command)) == command

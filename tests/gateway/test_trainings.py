@@ -208,7 +208,7 @@ def test_invalid_json_is_refused(client: FlaskClient) -> None:
 
 
 def test_recipes_are_unknown_until_a_trainer_has_started(client: FlaskClient, redis: Redis) -> None:
-    redis.delete("mg:recipes")
+    redis.delete("mg:trainer:recipes")
     assert refused(client.post("/v1/models/loan/train", json={}), 503)["code"] == "no_trainer"
 
 

@@ -49,7 +49,7 @@ def test_a_job_has_the_url_of_its_request(client: FlaskClient, redis: Redis) -> 
         assert redis.hget(f"rq:job:{answer.json['id']}", "webhook") == URL.encode()
     made = client.post("/v1/models/sum/train", json={"recipe": "sum"}, headers={"Webhook-Url": URL})
     assert made.status_code == 503, "no trainer has published its recipes"
-    redis.set("mg:recipes", '["sum"]')
+    redis.set("mg:trainer:recipes", '["sum"]')
     made = client.post("/v1/models/sum/train", json={"recipe": "sum"}, headers={"Webhook-Url": URL})
     assert redis.hget(f"rq:job:{made.json['id']}", "webhook") == URL.encode()
 
