@@ -109,11 +109,18 @@ class Golden:
 
 
 @dataclass(frozen=True)
-class ManifestDraft:
-    """What is known of a model version before it is published.
+class Remark:
+    """A warning for the users of a version. People read the `text`; code reads the `code` and the `fields`, which are
+    names of inputs or outputs. Both are empty if no code acts on the remark."""
 
-    `warnings` are sentences for the users of the version.
-    """
+    text: str
+    code: str = ""
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ManifestDraft:
+    """What is known of a model version before it is published."""
 
     name: str
     recipe: str
@@ -125,7 +132,7 @@ class ManifestDraft:
     example: Mapping[str, Answer] = field(default_factory=dict)
     golden: Golden = Golden((), ())
     notes: str = ""
-    warnings: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
     profile: Profile | None = None
 
     def publish(self, version: int, created_at: str, artifact: Artifact, libraries: Mapping[str, str]) -> ModelManifest:
@@ -144,9 +151,14 @@ class ManifestDraft:
             example=self.example,
             golden=self.golden,
             notes=self.notes,
-            warnings=self.warnings,
+            remarks=self.remarks,
             profile=self.profile,
         )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The texts of the remarks."""
+        return tuple(remark.text for remark in self.remarks)
 
     def error(self, code: str, what: str, **details: object) -> ModelgateError:
         """Return the error `the model 'loan' <what>`."""
@@ -165,7 +177,7 @@ class ManifestDraft:
 class ModelManifest:
     """All that is known of one model version.
 
-    `libraries` maps a library to the version that made it; `warnings` are sentences for the users of the version.
+    `libraries` maps a library to the version that made it.
     """
 
     name: str
@@ -181,7 +193,7 @@ class ModelManifest:
     example: Mapping[str, Answer] = field(default_factory=dict)
     golden: Golden = Golden((), ())
     notes: str = ""
-    warnings: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
     profile: Profile | None = None
 
     def draft(self) -> ManifestDraft:
@@ -190,6 +202,11 @@ class ModelManifest:
         layout = ArtifactDraft(artifact.format, artifact.input_format, artifact.input_dtype, artifact.kernels)
         known = {field.name: getattr(self, field.name) for field in fields(ManifestDraft)}
         return ManifestDraft(**{**known, "artifact": layout})
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The texts of the remarks."""
+        return tuple(remark.text for remark in self.remarks)
 
     def error(self, code: str, what: str, **details: object) -> ModelgateError:
         """Return the error `version 3 of the model 'loan' <what>`."""
@@ -265,9 +282,13 @@ def _draft(read: Reader, artifact: ArtifactDraft) -> ManifestDraft:
             probabilities=None if probabilities is None else tuple(probabilities),
         ),
         notes=read.value("notes", str),
-        warnings=read.texts("warnings"),
+        remarks=tuple(map(_remark, read.parts("remarks"))),
         profile=read_profile(read.part("profile")) if read.optional("profile", dict) else None,
     )
+
+
+def _remark(read: Reader) -> Remark:
+    return Remark(read.value("text", str), read.value("code", str), read.texts("fields"))
 
 
 def _metrics(read: Reader) -> Mapping[str, float]:

@@ -15,7 +15,7 @@ from modelgate_kernels.functions import add_function
 from modelgate_kernels.table import add_composite
 from modelgate_kernels.targets import decoded_target
 
-from contract.manifest import Artifact, ArtifactDraft, Kernels, ManifestDraft, ModelManifest
+from contract.manifest import Artifact, ArtifactDraft, Kernels, ManifestDraft, ModelManifest, Remark
 from contract.signature import PREDICT, Signature
 from scoring import steps
 from scoring.composed import DecodedTarget
@@ -30,6 +30,8 @@ _TO_PUBLISH, _TO_LOAD = 20.0, 1.0
 _THRESHOLDS_TO_LOAD = 16
 """The rows at thresholds with which each ensemble of trees is compared when a version is loaded."""
 _KERNELS, _INSTEAD = "Modelgate's own kernels", "so scikit-learn's own methods answer"
+_UNLIKE = "kernels_unlike"
+"""The code of the remark about a difference."""
 
 
 def _days(moments: Any) -> Any:
@@ -50,18 +52,19 @@ def find_version_kernel(estimator: Any, signature: Signature, artifact: Artifact
 
 
 def compared(draft: ManifestDraft, estimator: Any) -> ManifestDraft:
-    """Return the draft with what the comparison of its kernels has found. A difference is among the warnings."""
+    """Return the draft with what the comparison of its kernels has found. A difference is among the remarks."""
     kernel = find_version_kernel(estimator, draft.signature, draft.artifact)
     wrong = None
     if kernel:
         methods, parts = methods_of(draft.signature), parts_in(estimator)
         wrong = compare(kernel, draft.golden.rows, methods, parts, _TO_PUBLISH)
     found = Kernels(revision(), used=wrong is None) if kernel else None
-    told = [warning for warning in draft.warnings if not warning.startswith(_KERNELS)]  # of earlier comparisons
+    remarks = [remark for remark in draft.remarks if remark.code != _UNLIKE]  # of earlier comparisons
     if wrong and wrong != NOT_COVERED:
-        told.append(f"{_KERNELS} {wrong}, {_INSTEAD} for this version; the answers are right, and take longer")
+        text = f"{_KERNELS} {wrong}, {_INSTEAD} for this version; the answers are right, and take longer"
+        remarks.append(Remark(text, _UNLIKE))
     artifact = dataclasses.replace(draft.artifact, kernels=found)
-    return dataclasses.replace(draft, artifact=artifact, warnings=tuple(told))
+    return dataclasses.replace(draft, artifact=artifact, remarks=tuple(remarks))
 
 
 def kernel_for(

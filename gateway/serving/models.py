@@ -101,7 +101,8 @@ def describe(manifest: ModelManifest) -> dict[str, object]:
     """Return the manifest without its golden rows and its profile, with an example that works when posted. The only
     output is the signature's `output`, too."""
     described: dict[str, Any] = json.loads(manifest.dumps())
-    del described["golden"], described["profile"]
+    del described["golden"], described["profile"], described["remarks"]
+    described["warnings"] = list(manifest.warnings)
     if len(outputs := described["signature"]["outputs"]) == 1:
         described["signature"]["output"] = outputs[0]
     return described

@@ -80,7 +80,7 @@ def _with(value: Any, *path: str | int) -> Callable[[dict[str, Any]], None]:
         (_with("much", "metrics", "accuracy"), "metrics.accuracy, a number; it has 'much'"),
         (_with(float("nan"), "metrics", "accuracy"), "NaN is not a finite number"),
         (_with([float("-inf")], "parameters", "depth"), "-Infinity is not a finite number"),
-        (_with([None], "warnings"), "warnings, a list of texts"),
+        (_with([None], "remarks"), "remarks[0], an object"),
     ],
 )
 def test_a_wrong_part_is_named(manifest: ModelManifest, change: Callable[[dict[str, Any]], None], named: str) -> None:

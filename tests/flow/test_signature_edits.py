@@ -20,7 +20,7 @@ from contract.signature import Field, Kind, Output, OutputKind, Signature
 from tests.flow.conftest import MakeUp
 from tests.flow.test_tutorial import pattern, steps
 from tests.support import PROJECT, numbers, write_version
-from trainer.importing.doubts import unknown_kinds, unknown_nulls
+from trainer.importing.assumptions import unknown_kinds, unknown_nulls
 
 PAGE = (PROJECT / "docs" / "how-to" / "edit-a-signature.md").read_text()
 NAMES = ("sepal_length", "sepal_width", "petal_length", "petal_width")
@@ -48,7 +48,7 @@ def shop(modelgate: MakeUp) -> pd.DataFrame:
     columns = make_column_transformer((FunctionTransformer(_lengths), ["code"]), remainder="passthrough")
     estimator = make_pipeline(columns, LinearRegression()).fit(frame, np.arange(20) % 7)
     inputs = (Field("code", Kind.NUMBER, guessed=True), Field("price", Kind.NUMBER))
-    changes: dict[str, Any] = {"input_format": InputFormat.DATAFRAME, "warnings": (unknown_kinds(["code"]),)}
+    changes: dict[str, Any] = {"input_format": InputFormat.DATAFRAME, "remarks": (unknown_kinds(["code"]),)}
     write_version(modelgate.models, "shop", estimator, inputs, by_value=True, **changes)
     return frame.assign(predicted=estimator.predict(frame))
 
@@ -63,7 +63,7 @@ def plans(modelgate: MakeUp) -> None:
     """Publish a model that answers None and NaN differently, whose import could not know which it was fitted on."""
     frame = pd.DataFrame({"plan": pd.Series(["basic", None, "plus", None] * 5, dtype=object)})
     estimator = make_pipeline(FunctionTransformer(_is_none), LinearRegression()).fit(frame, np.arange(20) % 2)
-    changes: dict[str, Any] = {"input_format": InputFormat.DATAFRAME, "warnings": (unknown_nulls(["plan"]),)}
+    changes: dict[str, Any] = {"input_format": InputFormat.DATAFRAME, "remarks": (unknown_nulls(["plan"]),)}
     write_version(modelgate.models, "plans", estimator, (Field("plan", Kind.STRING),), by_value=True, **changes)
 
 

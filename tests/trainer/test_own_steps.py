@@ -24,7 +24,7 @@ from contract.signature import Kind
 from scoring.predict import predict
 from tests.trainer.imported import tried
 from trainer.importing import own_steps
-from trainer.importing.doubts import undecided
+from trainer.importing.assumptions import undecided
 
 ROWS = 60
 TARGET = np.arange(ROWS) % 4 // 2
@@ -124,7 +124,7 @@ def test_the_kind_that_a_step_of_ones_own_reads_is_found_by_trying(
     model.fit(frame, TARGET)
     draft = tried(tmp_path, cloudpickle.dumps(model))
     assert {field.name: field.kind for field in draft.signature.inputs} == {"amount": Kind.NUMBER, column: kind}
-    assert not undecided(draft.warnings)
+    assert not undecided(draft.remarks)
     rows = coerce(Records(frame.to_dict("records")), draft.signature).rows
     assert predict(model, draft, rows).values == model.predict(frame).tolist()
 
@@ -133,7 +133,7 @@ def test_a_step_that_reads_no_texts_gets_dates(tmp_path: Path) -> None:
     frame = FRAME[["opened", "amount"]].assign(opened=DAYS)
     draft = tried(tmp_path, cloudpickle.dumps(with_step(month_of_date, "opened").fit(frame, TARGET)))
     assert draft.signature.inputs[0].kind is Kind.DATETIME
-    assert not undecided(draft.warnings)
+    assert not undecided(draft.remarks)
 
 
 @pytest.mark.parametrize(
@@ -152,12 +152,12 @@ def test_a_step_that_takes_several_kinds_leaves_the_column_undecided_until_there
     frame = FRAME[[column, "amount"]].assign(**{column: values})
     model = cloudpickle.dumps(with_step(step, column).fit(frame, TARGET))
     draft = tried(tmp_path, model)
-    assert undecided(draft.warnings)
+    assert undecided(draft.remarks)
     assert any(
         warning.startswith(f"the type of '{column}' is unknown, and its own code takes several, so numbers are assumed")
         for warning in draft.warnings
     )
-    assert not undecided(tried(tmp_path, model, frame.to_csv(index=False)).warnings)
+    assert not undecided(tried(tmp_path, model, frame.to_csv(index=False)).remarks)
 
 
 def test_a_column_that_a_step_of_ones_own_never_reads_is_undecided(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_column_that_a_step_of_ones_own_never_reads_is_undecided(tmp_path: Pat
     draft = tried(
         tmp_path, cloudpickle.dumps(make_pipeline(model, LogisticRegression()).fit(FRAME[["city", "amount"]], TARGET))
     )
-    assert undecided(draft.warnings)
+    assert undecided(draft.remarks)
     assert "the type of 'city' is unknown, and its own code takes several" in " ".join(draft.warnings)
 
 

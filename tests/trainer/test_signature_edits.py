@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from contract.errors import Code, ModelgateError
-from contract.manifest import Golden, InputDtype, InputFormat, ModelManifest
+from contract.manifest import Golden, InputDtype, InputFormat, ModelManifest, Remark
 from contract.repository import REPORT_JSON, Repository
 from contract.settings import Settings
 from contract.signature import AnswerForm, Field, Kind, Method, Null, Output, OutputKind, RowFormat, Signature
@@ -35,7 +35,7 @@ from scoring.artifacts import library_versions, load
 from scoring.predict import Prediction, predict_each
 from scoring.trust import Trust
 from tests.support import numbers, write_version
-from trainer.importing.doubts import remaining, undecided, unknown_kinds, unknown_outputs, unknown_whole_numbers
+from trainer.importing.assumptions import remaining, undecided, unknown_kinds, unknown_outputs, unknown_whole_numbers
 from trainer.importing.imports import import_file
 from trainer.importing.signature_edits import publish_edited
 from trainer.publishing.aliases import move_alias
@@ -168,33 +168,35 @@ def test_a_column_that_was_guessed_as_a_number_becomes_text_and_its_warning_goes
     columns = make_column_transformer((FunctionTransformer(_lengths), ["name", "code"]), remainder="passthrough")
     estimator = make_pipeline(columns, LinearRegression()).fit(frame, range(20))
     old = imported(settings, estimator)
-    assert {unknown_kinds(["name", "code"], undecided=True), unknown_kinds(["n"])} <= {*old.warnings}
+    assert {unknown_kinds(["name", "code"], undecided=True), unknown_kinds(["n"])} <= {*old.remarks}
     assert [field.kind for field in old.signature.inputs] == [Kind.NUMBER] * 3
     half = publish_edited(settings, "m", 1, {"inputs": {"name": {"kind": "string"}}})
-    assert unknown_kinds(["code"], undecided=True) in half.warnings and undecided(half.warnings)
+    assert unknown_kinds(["code"], undecided=True) in half.remarks and undecided(half.remarks)
     new = publish_edited(settings, "m", 1, {"inputs": [{"name": name, "kind": "string"} for name in ("name", "code")]})
     assert [field.kind for field in new.signature.inputs] == [Kind.STRING, Kind.STRING, Kind.NUMBER]
     assert asked(settings, new, frame.values.tolist()).values == estimator.predict(frame).tolist()
-    assert not undecided(new.warnings)
+    assert not undecided(new.remarks)
 
 
-def test_doubts_that_remain_are_said_under_the_new_names() -> None:
+def test_assumptions_that_remain_are_said_under_the_new_names() -> None:
     old = Signature(
         numbers("a", "b", "it's"), (Output(OutputKind.NUMBER, name="y0"), Output(OutputKind.NUMBER, name="y1"))
     )
     edits = {"inputs": {"a": {"kind": "integer"}, "b": {"name": "width"}}, "outputs": {"y1": {"name": "price"}}}
     new = edit_signature(old, InputFormat.ARRAY, edits)
+    another = Remark("another")
     for make in (
         unknown_kinds,
         partial(unknown_kinds, assumed="dates", undecided=True),
         partial(unknown_whole_numbers, sampled=True),
         partial(unknown_whole_numbers, sampled=False),
     ):
-        said = ["another", make(["a", "b", "it's"]), make(["a"])]
-        assert remaining(said, old, new) == ["another", make(["width", "it's"])]
+        said = [another, make(["a", "b", "it's"]), make(["a"])]
+        assert remaining(said, old, new) == [another, make(["width", "it's"])]
     assert remaining([unknown_outputs(["y0", "y1"])], old, new) == [unknown_outputs(["y0"])]
-    many = unknown_kinds([*old.names, *(f"x{number}" for number in range(12))])
-    assert remaining([many], old, new) == [many]
+    many = Signature(numbers(*(f"x{number}" for number in range(12))), ())
+    fewer = edit_signature(many, InputFormat.ARRAY, {"inputs": {"x11": {"kind": "integer"}}})
+    assert remaining([unknown_kinds(many.names)], many, fewer) == [unknown_kinds(many.names[:11])]
 
 
 @pytest.mark.parametrize("unknown", ["error", "ignore"])

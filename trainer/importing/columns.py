@@ -9,11 +9,12 @@ from itertools import product
 from typing import Any
 
 from contract.jobs import Value
+from contract.manifest import Remark
 from contract.signature import Field, Kind, Null
 from contract.wording import counted, listed, shown
 from trainer.importing import Refused, inputs
+from trainer.importing.assumptions import unknown_kinds
 from trainer.importing.contents import Contents
-from trainer.importing.doubts import unknown_kinds
 from trainer.importing.hints import Hint
 from trainer.importing.nulls import PossibleNulls
 from trainer.importing.outputs import classes_of
@@ -100,8 +101,8 @@ def _column(name: str, hint: Hint, contents: Contents, sample: Sample | None) ->
 _ASSUMED = {Kind.NUMBER: "numbers", Kind.STRING: "words", Kind.DATETIME: "dates"}
 
 
-def unknown_kind_warnings(estimator: Any, columns: Sequence[Column]) -> list[str]:
-    """Return a warning for each kind that is assumed. An estimator that treats all columns alike takes numbers."""
+def unknown_kind_remarks(estimator: Any, columns: Sequence[Column]) -> list[Remark]:
+    """Return a remark for each kind that is assumed. An estimator that treats all columns alike takes numbers."""
     found = []
     for (kind, assumed), undecided in product(_ASSUMED.items(), (False, True)):
         guessed = [
@@ -114,23 +115,27 @@ def unknown_kind_warnings(estimator: Any, columns: Sequence[Column]) -> list[str
     return found
 
 
-def borrowed_columns_warnings(estimator: Any) -> list[str]:
-    """Return a warning if the columns are those of an estimator in a class of the user's own."""
+def borrowed_columns_remarks(estimator: Any) -> list[Remark]:
+    """Return a remark if the columns are those of an estimator in a class of the user's own."""
     holders = [inside for part in inputs.outermost_parts(estimator) if (inside := inputs.held(part))]
     return [
-        f"its columns are unknown, so those of the {type(inside[0]).__name__} in it are assumed; if it takes others,"
-        " import it again with a sample"
+        Remark(
+            f"its columns are unknown, so those of the {type(inside[0]).__name__} in it are assumed; if it takes"
+            " others, import it again with a sample"
+        )
         for inside in holders
     ]
 
 
-def leading_blank_warnings(columns: Sequence[Column]) -> list[str]:
-    """Return a warning if encoders know words that begin with a blank, which a reader of CSV drops."""
+def leading_blank_remarks(columns: Sequence[Column]) -> list[Remark]:
+    """Return a remark if encoders know words that begin with a blank, which a reader of CSV drops."""
     seen = {column.field.name: (*column.values, *(column.field.categories or ())) for column in columns}
     found = {name: word for name, words in seen.items() for word in words if isinstance(word, str) and word[:1] == " "}
     return [
-        f"it knows words of {shown(name)} that begin with a blank, such as {shown(word)}: send them with the blank, and"
-        " within quotation marks in a CSV"
+        Remark(
+            f"it knows words of {shown(name)} that begin with a blank, such as {shown(word)}: send them with the blank,"
+            " and within quotation marks in a CSV"
+        )
         for name, word in found.items()
     ]
 

@@ -16,7 +16,7 @@ import joblib
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from contract.manifest import ArtifactFormat, ManifestDraft
+from contract.manifest import ArtifactFormat, ManifestDraft, Remark
 from scoring import skops_files
 from scoring.artifacts import pack, use_one_thread
 from scoring.compatibility import SKLEARN_VERSION, incompatibility, record_versions
@@ -100,12 +100,12 @@ def examine(
         raise Refused(why_not_predicting(failed.cause, made_with, given is not None)) from None
     except NoProbabilities as failed:
         raise Refused(no_probabilities(str(failed), made_with)) from None
-    facts, doubts = measure_on_sample(contents.estimator, draft, given)
+    facts, of_sample = measure_on_sample(contents.estimator, draft, given)
     with own_code.by_value(own):
         artifact = _artifact(contents, data, plain, artifact_format)
     digest = hashlib.sha256(data if artifact is None else artifact).hexdigest()
     profile = profile_of_sample(contents.estimator, draft, given)
-    draft = dataclasses.replace(draft, warnings=(*draft.warnings, *doubts), profile=profile)
+    draft = dataclasses.replace(draft, remarks=(*draft.remarks, *map(Remark, of_sample)), profile=profile)
     return Examined(_labelled(draft, contents, made_with, bool(own)), artifact, digest, facts)
 
 
@@ -228,14 +228,14 @@ def _labelled(draft: ManifestDraft, contents: Contents, made_with: Sequence[str]
     if not made_with:
         return dataclasses.replace(draft, training_data=dataclasses.replace(draft.training_data, source=source))
     versions = joined(made_with)
-    warning = (
+    remark = Remark(
         f"it was made with scikit-learn {versions}, and {SKLEARN_VERSION} serves it: it loads and predicts, but its"
         f" answers may differ from those under {versions}; compare some, or {fit_again()}"
     )
     return dataclasses.replace(
         draft,
         training_data=dataclasses.replace(draft.training_data, source=f"{source} made with scikit-learn {versions}"),
-        warnings=(warning, *draft.warnings),
+        remarks=(remark, *draft.remarks),
     )
 
 

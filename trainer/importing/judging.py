@@ -16,7 +16,7 @@ from contract.training import ANYWAY, Gate
 from scoring.trust import Trust
 from trainer.forks import Forks
 from trainer.importing import Refused
-from trainer.importing.doubts import undecided
+from trainer.importing.assumptions import undecided
 from trainer.importing.import_process import SAMPLE
 from trainer.importing.imports import copy_sample, import_folder
 from trainer.importing.sample_comparison import compare_on_sample
@@ -55,7 +55,7 @@ def promote_if_passed(
     """
     command = f"modelgate promote {manifest.name}@{manifest.version}"
     command += "" if wish.alias == CURRENT else f" --alias {wish.alias}"
-    if undecided(manifest.warnings):
+    if undecided(manifest.remarks):
         guess = "the kinds that its own code reads are a guess, as its warnings say; import it again with a sample"
         return Promotion(False, f"{guess}, or if the guess is right: {command}")
     sentence, refused = _judged(settings, manifest, sample, wish, forks)

@@ -12,13 +12,13 @@ from modelgate_kernels.same import same
 
 from contract.errors import ModelgateError
 from contract.jobs import Row
-from contract.manifest import InputFormat, ManifestDraft
+from contract.manifest import InputFormat, ManifestDraft, Remark
 from contract.signature import Field, Kind, Null, RowFormat, Signature
 from scoring.estimators import call_method, prepare
 from scoring.methods import has_method
 from scoring.predict import predict
 from trainer.importing import Refused
-from trainer.importing.doubts import mixed_nulls, unknown_nulls
+from trainer.importing.assumptions import mixed_nulls, unknown_nulls
 from trainer.importing.hints import Hint
 from trainer.importing.inputs import takes_nan
 from trainer.importing.whole_numbers import as_requested, with_integers
@@ -71,13 +71,13 @@ class PossibleNulls:
 
 @dataclasses.dataclass(frozen=True)
 class ChosenNulls:
-    """A draft with what a null is in each input, the rows with which it can be tried, and warnings. `refused` are the
+    """A draft with what a null is in each input, the rows with which it can be tried, and remarks. `refused` are the
     inputs that take no null: it is answered differently, and nothing shows which of them they were fitted on."""
 
     draft: ManifestDraft
     rows: list[Row]
     refused: Collection[str] = ()
-    warnings: Sequence[str] = ()
+    remarks: Sequence[Remark] = ()
 
 
 def choose_nulls(
@@ -101,9 +101,9 @@ def choose_nulls(
     found = dict(_Trial(estimator, tried, as_requested(tried, rows)).settle(columns))
     unknown = sorted(place for place, (null, _) in found.items() if null is None)
     kept = [row for row in rows if all(row[place] is not None for place in unknown)]
-    told = [unknown_nulls([names[place] for place in unknown])] if unknown else []
+    remarks = [unknown_nulls([names[place] for place in unknown])] if unknown else []
     if not kept:
-        raise Refused(f"has no sample row without a null that it cannot be tried with: {told[0]}")
+        raise Refused(f"has no sample row without a null that it cannot be tried with: {remarks[0].text}")
     mixed: dict[Null, list[str]] = {}
     fields = list(signature.inputs)
     for place, (null, is_mixed) in found.items():
@@ -111,9 +111,9 @@ def choose_nulls(
         fields[place] = dataclasses.replace(fields[place], **changes)
         if is_mixed and null:
             mixed.setdefault(null, []).append(names[place])
-    told += [mixed_nulls(columns, null) for null, columns in mixed.items()]
+    remarks += [mixed_nulls(columns, null) for null, columns in mixed.items()]
     kept *= 2 if len(kept) == 1 else 1
-    return ChosenNulls(_with_inputs(draft, fields), kept, {names[place] for place in unknown}, told)
+    return ChosenNulls(_with_inputs(draft, fields), kept, {names[place] for place in unknown}, remarks)
 
 
 def with_nulls_that_work(

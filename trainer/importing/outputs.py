@@ -16,14 +16,14 @@ from sklearn.preprocessing import LabelBinarizer, LabelEncoder, MultiLabelBinari
 from sklearn.utils import get_tags
 
 from contract.jobs import Row, Value
-from contract.manifest import ManifestDraft
+from contract.manifest import ManifestDraft, Remark
 from contract.signature import OTHER_METHODS, PREDICT, AnswerForm, Output, OutputKind, Signature
 from contract.wording import listed
 from scoring.answers import named_columns
 from scoring.estimators import predict_rows
 from scoring.methods import MAX_NAMES, find_methods, has_method
 from trainer.importing import Refused
-from trainer.importing.doubts import unknown_outputs
+from trainer.importing.assumptions import unknown_outputs
 from trainer.importing.other_libraries import output_names
 from trainer.importing.reasons import explained
 
@@ -84,11 +84,11 @@ def _last_step(thing: Any) -> Any:
     return _last_step(thing.steps[-1][1]) if isinstance(thing, Pipeline) else thing
 
 
-def with_methods(estimator: Any, rows: Sequence[Row], draft: ManifestDraft) -> tuple[ManifestDraft, list[str]]:
-    """Return the draft with the detected outputs and methods, and warnings. Raises `Refused`, `DoesNotPredict`,
+def with_methods(estimator: Any, rows: Sequence[Row], draft: ManifestDraft) -> tuple[ManifestDraft, list[Remark]]:
+    """Return the draft with the detected outputs and methods, and remarks. Raises `Refused`, `DoesNotPredict`,
     `NoProbabilities` and `MemoryError`."""
     try:
-        outputs, warnings = _outputs(estimator, rows, draft) if has_method(estimator, PREDICT.name) else ((), [])
+        outputs, remarks = _outputs(estimator, rows, draft) if has_method(estimator, PREDICT.name) else ((), [])
         signature = dataclasses.replace(draft.signature, outputs=outputs)
         methods, failed = find_methods(estimator, rows, signature, draft.artifact)
     except (MemoryError, Refused, NoProbabilities):
@@ -97,13 +97,13 @@ def with_methods(estimator: Any, rows: Sequence[Row], draft: ManifestDraft) -> t
         raise DoesNotPredict(error) from error
     if not methods:
         raise DoesNotPredict(next(iter(failed.values()), AttributeError("it has no method that answers rows")))
-    warnings += [f"it is served without {name}: {explained(error)}" for name, error in failed.items()]
+    remarks += [Remark(f"it is served without {name}: {explained(error)}") for name, error in failed.items()]
     signature = _with_scores(dataclasses.replace(signature, methods=methods), estimator)
-    return dataclasses.replace(draft, signature=signature), warnings
+    return dataclasses.replace(draft, signature=signature), remarks
 
 
-def _outputs(estimator: Any, rows: Sequence[Row], draft: ManifestDraft) -> tuple[tuple[Output, ...], list[str]]:
-    """Return the outputs of `predict`, and warnings. Raises what `predict` raises, and `Refused`."""
+def _outputs(estimator: Any, rows: Sequence[Row], draft: ManifestDraft) -> tuple[tuple[Output, ...], list[Remark]]:
+    """Return the outputs of `predict`, and remarks. Raises what `predict` raises, and `Refused`."""
     values, *_ = predict_rows(estimator, rows, draft.signature, draft.artifact)
     names, columns = named_columns(values)
     if not columns or any(column.shape != (len(rows),) for column in columns):
@@ -118,18 +118,18 @@ def _outputs(estimator: Any, rows: Sequence[Row], draft: ManifestDraft) -> tuple
     if names is not None and len(set(names)) < len(names):
         raise Refused(f"predicts two outputs of the same name ({listed(names)}); give each output its own name")
     labels = _labels_of_each(estimator, columns, named=names is not None)
-    warnings = []
+    remarks = []
     if names is None and len(columns) > 1:
         names = _quantiles(estimator, len(columns)) or output_names(estimator, len(columns))
         if names is None:
             names = [f"y{number}" for number in range(len(columns))]
-            warnings = [unknown_outputs(names)]
+            remarks = [unknown_outputs(names)]
     is_class = _answers_classes(estimator)
     outputs = tuple(
         Output(_kind(column, known, is_class), known, name=names[place] if names else None)
         for place, (column, known) in enumerate(zip(columns, labels, strict=True))
     )
-    return _with_probabilities(estimator, rows, draft, outputs, columns, warnings)
+    return _with_probabilities(estimator, rows, draft, outputs, columns, remarks)
 
 
 def _kind(column: Any, labels: tuple[Value, ...] | None, is_class: bool) -> OutputKind:
@@ -239,11 +239,11 @@ def _with_probabilities(
     draft: ManifestDraft,
     outputs: tuple[Output, ...],
     columns: Sequence[Any],
-    warnings: list[str],
-) -> tuple[tuple[Output, ...], list[str]]:
-    """Return the outputs, with probabilities if they can be served, and the warnings with one if they cannot."""
+    remarks: list[Remark],
+) -> tuple[tuple[Output, ...], list[Remark]]:
+    """Return the outputs, with probabilities if they can be served, and the remarks with one if they cannot."""
     if not has_method(estimator, "predict_proba"):
-        return outputs, warnings
+        return outputs, remarks
     wanted = dataclasses.replace(outputs[0], probabilities=True)
     asked = dataclasses.replace(draft.signature, outputs=(wanted, *outputs[1:]))
     without = "it is served without probabilities: "
@@ -252,25 +252,23 @@ def _with_probabilities(
     except MemoryError:
         raise
     except Exception as error:
-        return outputs, [*warnings, f"{without}{explained(error)}"]
+        return outputs, [*remarks, Remark(f"{without}{explained(error)}")]
     if len(outputs) == 1 and outputs[0].labels is None:
         labels = _numbers_of_components(columns[0], tables)
         outputs = (dataclasses.replace(outputs[0], labels=labels),)
     if any(output.labels is None for output in outputs):
-        return outputs, [*warnings, f"{without}their classes are unknown"]
+        return outputs, [*remarks, Remark(f"{without}their classes are unknown")]
     multi_label = len(outputs) > 1 and not isinstance(tables, list)
     found = tables if isinstance(tables, list) else [tables]
     shapes = [(len(rows), len(output.labels or ())) for output in outputs]
     shapes = [(len(rows), len(outputs))] if multi_label and {width for _, width in shapes} == {2} else shapes
     if [table.shape for table in found] != shapes:
-        return outputs, [
-            *warnings,
-            f"{without}they have {_described(found)}, and the classes need {_described(shapes)}",
-        ]
+        why = f"{without}they have {_described(found)}, and the classes need {_described(shapes)}"
+        return outputs, [*remarks, Remark(why)]
     for table in found:
         _check_probabilities(table, multi_label)
     kind = OutputKind.CLASS
-    return tuple(dataclasses.replace(output, kind=kind, probabilities=True) for output in outputs), warnings
+    return tuple(dataclasses.replace(output, kind=kind, probabilities=True) for output in outputs), remarks
 
 
 def _described(tables: Sequence[Any]) -> str:

@@ -11,16 +11,16 @@ from contract.coercion import coerce
 from contract.errors import InvalidInstances
 from contract.instances import Grid
 from contract.jobs import Row
-from contract.manifest import InputFormat
+from contract.manifest import InputFormat, Remark
 from contract.signature import Field, Kind, RowFormat, Signature
 from trainer.importing import Refused, inputs, words
 from trainer.importing.columns import (
     Column,
-    borrowed_columns_warnings,
+    borrowed_columns_remarks,
     columns_of,
-    leading_blank_warnings,
+    leading_blank_remarks,
     text_column,
-    unknown_kind_warnings,
+    unknown_kind_remarks,
     without_target,
 )
 from trainer.importing.contents import Contents
@@ -48,7 +48,7 @@ class Reading:
     rows: Sequence[Row]
     doubtful: Collection[str] = ()
     shown: dict[str, Kind] = field(default_factory=dict)
-    warnings: Sequence[str] = ()
+    remarks: Sequence[Remark] = ()
     nulls: dict[str, PossibleNulls] = field(default_factory=dict)
 
 
@@ -100,8 +100,8 @@ def _of_table(contents: Contents, sample: Sample | None) -> Iterator[Reading]:
     doubtful = {column.field.name for column in columns if column.doubtful} if may_matter(estimator) else set()
     shown = {column.field.name: column.whole for column in columns if column.whole}
     nulls = {column.field.name: column.nulls for column in columns}
-    borrowed = [] if sample or contents.columns else borrowed_columns_warnings(estimator)
-    of_columns = [*borrowed, *leading_blank_warnings(columns)]
+    borrowed = [] if sample or contents.columns else borrowed_columns_remarks(estimator)
+    of_columns = [*borrowed, *leading_blank_remarks(columns)]
     used = [column for column in columns if column.field.name not in unused]
     # Another member of an ensemble may use columns that the first one drops.
     for some in (used, columns) if used and unused else (columns,):
@@ -113,14 +113,14 @@ def _of_table(contents: Contents, sample: Sample | None) -> Iterator[Reading]:
         for input_format in formats:
             for kinds in (fields, *others):
                 rows = _rows_of_columns(kinds, some, sample)
-                warnings = [*of_columns, *unknown_kind_warnings(estimator, some)]
-                yield Reading(RowFormat.TABLE, kinds, input_format, rows, doubtful, shown, warnings, nulls)
+                remarks = [*of_columns, *unknown_kind_remarks(estimator, some)]
+                yield Reading(RowFormat.TABLE, kinds, input_format, rows, doubtful, shown, remarks, nulls)
     if sample is None:
         for guess in other_guesses(estimator, columns):
             fields, rows = [column.field for column in guess], _rows_of_columns((), guess, None)
             numbers = doubtful & {column.field.name for column in guess if column.doubtful}
-            warnings = [*of_columns, *unknown_kind_warnings(estimator, guess)]
-            yield Reading(RowFormat.TABLE, fields, formats[0], rows, numbers, shown, warnings, nulls)
+            remarks = [*of_columns, *unknown_kind_remarks(estimator, guess)]
+            yield Reading(RowFormat.TABLE, fields, formats[0], rows, numbers, shown, remarks, nulls)
 
 
 def _formats(estimator: Any) -> list[InputFormat]:

@@ -19,7 +19,7 @@ from contract.signature_edits import InvalidEdit
 from scoring.artifacts import checked_bytes
 from trainer.forks import Forks
 from trainer.importing import Refused
-from trainer.importing.doubts import remaining
+from trainer.importing.assumptions import remaining
 from trainer.importing.import_process import FILE, ImportTask, SignatureEdit, examine_in_process
 from trainer.importing.imports import CHECK_TIMEOUT, drawn_report, import_folder
 from trainer.publishing.aliases import retain
@@ -98,7 +98,7 @@ def _publish(settings: Settings, edit: SignatureEdit, draft: ManifestDraft) -> M
             ),
             golden=found.golden,
             example=found.example,
-            warnings=tuple(remaining(found.warnings, source.signature, draft.signature)),
+            remarks=tuple(remaining(found.remarks, source.signature, draft.signature)),
         )
         manifest = publish(root, data, draft, signing, _report(root, source, draft), forks, source.libraries)
     retain(root, source.name, settings.keep_versions)

@@ -8,7 +8,7 @@ from typing import Any
 
 from contract.errors import Failure, ModelgateError
 from contract.jobs import Row
-from contract.manifest import ArtifactDraft, ArtifactFormat, Golden, ManifestDraft, TrainingData
+from contract.manifest import ArtifactDraft, ArtifactFormat, Golden, ManifestDraft, Remark, TrainingData
 from contract.signature import Output, OutputKind, RowFormat, Signature
 from scoring.kernels import compared
 from scoring.predict import Prediction, predict
@@ -48,8 +48,8 @@ def try_model(name: str, contents: Contents, sample: Sample | None, artifact_for
             )
             rows = as_requested(draft, rows)[:GOLDEN_ROWS]
             draft = with_nulls_that_work(estimator, draft, rows, nulls.refused)
-            warnings = [*contents.warnings, *of_output, *of_numbers, *nulls.warnings, *reading.warnings]
-            return _with_answers(estimator, draft, rows, warnings)
+            remarks = [*map(Remark, contents.warnings), *of_output, *of_numbers, *nulls.remarks, *reading.remarks]
+            return _with_answers(estimator, draft, rows, remarks)
         except DoesNotPredict as error:
             failures.append(error)
     raise failures[0]
@@ -65,22 +65,24 @@ def _draft(name: str, reading: Reading, artifact_format: ArtifactFormat) -> Mani
     )
 
 
-def _with_answers(estimator: Any, draft: ManifestDraft, rows: Sequence[Row], warnings: Sequence[str]) -> ManifestDraft:
+def _with_answers(
+    estimator: Any, draft: ManifestDraft, rows: Sequence[Row], remarks: Sequence[Remark]
+) -> ManifestDraft:
     row = next((row for row in rows if None not in row), rows[0])
     is_record = draft.signature.format is RowFormat.RECORDS
     answered = dataclasses.replace(
         draft,
         example=row[0] if is_record else dict(zip(draft.signature.names, row, strict=True)),
         golden=_golden(rows, _predict(estimator, draft, rows)),
-        warnings=tuple(warnings),
+        remarks=tuple(remarks),
     )
     answered = compared(answered, estimator)
     # A worker scores rows of several requests together, or one row alone.
     otherwise = difference(_first_row(answered.golden), _predict(estimator, draft, rows[:1]))
     if otherwise is None:
         return answered
-    warning = "its answer to a row depends on the other rows of the batch, and Modelgate scores rows together"
-    return dataclasses.replace(answered, warnings=(*answered.warnings, warning))
+    remark = Remark("its answer to a row depends on the other rows of the batch, and Modelgate scores rows together")
+    return dataclasses.replace(answered, remarks=(*answered.remarks, remark))
 
 
 def _golden(rows: Sequence[Row], answer: Prediction) -> Golden:

@@ -10,11 +10,11 @@ from typing import Any
 
 from contract.errors import ModelgateError
 from contract.jobs import Answer, Row, Value
-from contract.manifest import InputDtype, InputFormat, ManifestDraft
+from contract.manifest import InputDtype, InputFormat, ManifestDraft, Remark
 from contract.signature import Kind, RowFormat
 from scoring.held_objects import parts_in
 from scoring.predict import Prediction, predict
-from trainer.importing.doubts import unknown_whole_numbers
+from trainer.importing.assumptions import unknown_whole_numbers
 
 _MOST_ONE_BY_ONE = 50
 """Most columns that are decided one by one. With more, all are integers or none."""
@@ -35,8 +35,8 @@ def choose_integers(
     doubtful: Collection[str],
     shown: Mapping[str, Kind],
     sampled: bool,
-) -> tuple[ManifestDraft, list[str]]:
-    """Return `draft`, with the `doubtful` columns that change the answers as integers, and warnings.
+) -> tuple[ManifestDraft, list[Remark]]:
+    """Return `draft`, with the `doubtful` columns that change the answers as integers, and remarks.
 
     Doubtful columns hold only whole numbers in `rows`. `shown` has the kinds that the estimator itself shows; for other
     columns a sample decides. All others stay numbers: after 34 there may be 34.5.
@@ -49,7 +49,8 @@ def choose_integers(
         shown = dict.fromkeys(matter, Kind.INTEGER if Kind.INTEGER in shown.values() else Kind.NUMBER) if shown else {}
     default = Kind.INTEGER if sampled else Kind.NUMBER
     chosen = [name for name in matter if shown.get(name, default) is Kind.INTEGER]
-    return with_integers(draft, chosen), _doubts([name for name in matter if name not in shown], sampled)
+    unknown = [name for name in matter if name not in shown]
+    return with_integers(draft, chosen), [unknown_whole_numbers(unknown, sampled)] if unknown else []
 
 
 def with_integers(draft: ManifestDraft, names: Collection[str]) -> ManifestDraft:
@@ -127,7 +128,3 @@ def _alike(old: Value, new: Value) -> bool:
     if isinstance(old, float) and isinstance(new, float):
         return math.isclose(old, new, rel_tol=1e-6, abs_tol=1e-9)
     return old == new
-
-
-def _doubts(names: Sequence[str], sampled: bool) -> list[str]:
-    return [unknown_whole_numbers(names, sampled)] if names else []

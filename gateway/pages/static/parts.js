@@ -15,10 +15,10 @@ const PATIENCE = 15000, LONGER = 60000, TYPING = 300; // ms
 // at once when it is shown again. The answers say how often to ask: more rarely if many pages are watched. A page that
 // has lost its server asks often: many of them cost a server that is back little.
 const RARELY = 30000, SOON = 5000;
-let every = 5000, lastTick = Date.now(), ailing = document.querySelector("main > [data-passes]") !== null;
+let every = 5000, lastTick = Date.now(), unhealthy = document.querySelector("main > [data-passes]") !== null;
 const liveParts = () => [...document.querySelectorAll("[data-live]")];
 function tick() {
-  const wait = ailing || !lost.hidden ? SOON : liveParts().length ? every : Math.max(every, RARELY);
+  const wait = unhealthy || !lost.hidden ? SOON : liveParts().length ? every : Math.max(every, RARELY);
   if (document.visibilityState !== "visible" || Date.now() - lastTick < wait) return;
   lastTick = Date.now();
   if (liveParts().length && lost.hidden) refresh();
@@ -43,13 +43,13 @@ async function ask() {
   const problem = parsed(text).getElementById("problem");
   if (answer.status >= 500) {
     lost.hidden = problem !== null;
-    ailing = problem !== null;
+    unhealthy = problem !== null;
     if (problem) notice.replaceChildren(problem);
     return false;
   }
   found(answer);
-  if (ailing) notice.replaceChildren();
-  ailing = false;
+  if (unhealthy) notice.replaceChildren();
+  unhealthy = false;
   if (document.querySelector("main > [data-passes]")) { location.reload(); return false; }
   return !isLed(answer);
 }

@@ -1,0 +1,107 @@
+"""Remarks about what an import had to assume. They disappear once an edited signature says what is true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+
+from contract.manifest import Remark
+from contract.signature import Null, Signature
+from contract.wording import listed
+
+_EDIT = "with an edited signature (docs/how-to/edit-a-signature.md)"
+_KINDS = ("numbers", "words", "dates")
+_NULLS, _OUTPUTS = "unknown_nulls", "unknown_outputs"
+_UNDECIDED = {*(f"undecided_{kind}" for kind in _KINDS), "undecided_whole_numbers"}
+
+
+def unknown_kinds(names: Sequence[str], assumed: str = "numbers", undecided: bool = False) -> Remark:
+    """Return the warning about inputs of which nothing shows the kind. `assumed`: numbers, words or dates. `undecided`:
+    code of the user's own takes several of these."""
+    others = " or ".join(kind for kind in _KINDS if kind != assumed)
+    type_of, are = ("type", "is") if len(names) == 1 else ("types", "are")
+    text = (
+        f"the {type_of} of {listed(names)} {are} unknown{', and its own code takes several' if undecided else ''}, so"
+        f" {assumed} are assumed; if they are {others}, say so {_EDIT}, or import the model again with a sample"
+    )
+    return Remark(text, f"{'undecided' if undecided else 'unknown'}_{assumed}", tuple(names))
+
+
+def unknown_whole_numbers(names: Sequence[str], sampled: bool) -> Remark:
+    """Return the warning about inputs whose whole numbers may have been integers or floats when the model was
+    fitted."""
+    way_out = (
+        "the sample has whole numbers, so integers are required: if it was fitted on floats, write them as 1.0 in the"
+        " sample, and import it again"
+        if sampled
+        else "numbers are required: if it was fitted on integers, import it again with a sample"
+    )
+    text = (
+        f"its answers depend on whether {listed(names)} {'is' if len(names) == 1 else 'are'} written as 1 or as 1.0,"
+        f" and it does not show which it was fitted on; {way_out}, or set the kind {_EDIT}"
+    )
+    return Remark(text, f"{'unknown' if sampled else 'undecided'}_whole_numbers", tuple(names))
+
+
+def unknown_nulls(names: Sequence[str]) -> Remark:
+    """Return the warning about inputs that are answered differently for None, NaN and NA."""
+    text = (
+        f"null in {listed(names)} is refused: the model answers None, NaN and pandas' NA differently, and nothing shows"
+        f" which of them it was fitted on; publish it from Python with its rows (X), or set nullable and null {_EDIT}"
+    )
+    return Remark(text, _NULLS, tuple(names))
+
+
+def mixed_nulls(names: Sequence[str], null: Null) -> Remark:
+    """Return the warning about inputs whose estimator knows several kinds of null, of which a request has one."""
+    known, other = ("None", "NaN") if null is Null.NONE else ("NaN", "pandas' NA")
+    return Remark(
+        f"a null in {listed(names)} reaches the model as {known}; it knows {other}, too, and answers it differently:"
+        " fit it on one of them"
+    )
+
+
+def unknown_outputs(names: Sequence[str]) -> Remark:
+    """Return the warning about outputs with made-up names."""
+    text = f"the names of its outputs are unknown, so they are called {listed(names)}; rename them {_EDIT}"
+    return Remark(text, _OUTPUTS, tuple(names))
+
+
+_ASSUMPTIONS: Sequence[Callable[[Sequence[str]], Remark]] = (
+    *(partial(unknown_kinds, assumed=kind, undecided=undecided) for kind in _KINDS for undecided in (False, True)),
+    *(partial(unknown_whole_numbers, sampled=sampled) for sampled in (False, True)),
+    unknown_nulls,
+    unknown_outputs,
+)
+_BY_CODE: Mapping[str, Callable[[Sequence[str]], Remark]] = {assume(()).code: assume for assume in _ASSUMPTIONS}
+
+
+def undecided(remarks: Iterable[Remark]) -> bool:
+    """Return whether an assumption is about an input of which code of the user's own takes several kinds: a wrong guess
+    refuses every row, or answers it wrongly."""
+    return any(remark.code in _UNDECIDED for remark in remarks)
+
+
+def remaining(remarks: Iterable[Remark], old: Signature, new: Signature) -> list[Remark]:
+    """Return the remarks about a version whose signature was `old` and is `new`.
+
+    An assumption names those inputs and outputs that it is still about, and is gone without any.
+    """
+    inputs: dict[str | None, str | None] = {}
+    nulls, outputs = inputs.copy(), inputs.copy()
+    for before, after in zip(old.inputs, new.inputs, strict=True):
+        is_assumed = before.kind is after.kind and before.guessed <= after.guessed
+        inputs[before.name] = after.name if is_assumed else None
+        is_refused = (before.nullable, before.null) == (after.nullable, after.null)
+        nulls[before.name] = after.name if is_refused else None
+    for output, edited in zip(old.outputs, new.outputs, strict=True):
+        outputs[output.name] = output.name if output.name == edited.name else None
+    remain = []
+    for remark in remarks:
+        names = {_NULLS: nulls, _OUTPUTS: outputs}.get(remark.code, inputs)
+        assume = _BY_CODE.get(remark.code)
+        if assume is None:
+            remain.append(remark)
+        elif left := [name for field in remark.fields if (name := names[field]) is not None]:
+            remain.append(assume(left))
+    return remain
