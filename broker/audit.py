@@ -159,7 +159,7 @@ class AuditLog:
         except RedisError as error:
             return error
         if lost:
-            log.warning("the audit log is full: %d entries were removed before they were AUDIT_DAYS old", lost)
+            log.warning("the audit log is full: %d entries were removed before their time was over", lost)
         return None
 
     def call(self, entries: Iterable[tuple[Stream, AuditEntry]] = ()) -> Call:

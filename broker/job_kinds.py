@@ -110,7 +110,7 @@ TRAINING = JobKind(
     "training",
     "modelgate.training",
     TRAINERS,
-    ttl=attrgetter("training_ttl"),
+    ttl=lambda settings: settings.keep_days * 86_400,
     logged=True,
     fields={"meta": str, "progress": json.loads, "owner": str},
     read=read_training,

@@ -28,7 +28,7 @@ from broker.job_kinds import TRAINING
 from broker.records import dumps
 from broker.scripts import Scripts
 from broker.signatures import Signer
-from broker.trainer_jobs import SIGNATURE_TTL, TooManyWaiting, require_signer, training_job
+from broker.trainer_jobs import SIGNATURE_TTL, TooManyWaiting, training_job
 from contract.errors import ModelgateError
 from contract.jobs import timestamp
 from contract.keys import EVERYBODY, Key
@@ -107,7 +107,7 @@ def next_run(cron: str, after: datetime) -> datetime:
 class Schedules:
     """All schedules, at most one a model. Raises `redis.exceptions.RedisError`."""
 
-    def __init__(self, connection: Redis, signer: Signer | None, *, timeout: int, result_ttl: int) -> None:
+    def __init__(self, connection: Redis, signer: Signer, *, timeout: int, result_ttl: int) -> None:
         """`timeout` of a training and `result_ttl` of one that has ended are in seconds."""
         self._redis: Any = connection
         self._scripts = Scripts(connection)
@@ -185,7 +185,7 @@ class Schedules:
         try:
             data = json.loads(text)
             cron, request, owner = data["cron"], data["request"], data.get("owner", "")
-            require_signer(self._signer).check_schedule(model, cron, request, data["signature"], owner)
+            self._signer.check_schedule(model, cron, request, data["signature"], owner)
             return Schedule.from_json(model, data)
         except (ModelgateError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
@@ -217,7 +217,7 @@ class Schedules:
             if before is not None and waits:
                 pipeline.zrem(self._registry.key, before.job).delete(f"rq:job:{before.job}")
             job = self._wait(pipeline, request, run_at, owner)
-            signature = require_signer(self._signer).sign_schedule(model, cron, request.to_json(), owner)
+            signature = self._signer.sign_schedule(model, cron, request.to_json(), owner)
             made = Schedule(model, cron, request, timestamp(run_at), job.id, signature, owner, last_job)
             pipeline.hset(KEY, model, dumps(made.to_json()))
             try:
@@ -233,7 +233,7 @@ class Schedules:
         job.set_status(JobStatus.SCHEDULED, pipeline=pipeline)
         job.save(pipeline=pipeline)
         until = run_at.timestamp() + SIGNATURE_TTL
-        signature = require_signer(self._signer).sign_job(TRAINING.queue, job.id, job.data, until)
+        signature = self._signer.sign_job(TRAINING.queue, job.id, job.data, until)
         pipeline.hset(job.key, mapping={"signature": signature, **({"owner": owner} if owner else {})})
         pipeline.zadd(self._registry.key, {job.id: round(run_at.timestamp())})
         return job

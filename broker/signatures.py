@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from contract.errors import Code, ModelgateError
+from contract.errors import Code, ModelgateError, SettingsError
 from contract.jobs import timestamp
-from contract.settings import Settings, SettingsError
+from contract.settings import Settings
 
 _MIN_LENGTH = 32
 """Fewest characters of a secret."""
@@ -29,12 +29,12 @@ _SKEW = 60.0
 
 _UNSIGNED = (
     "the job is refused: no gateway with this trainer's secret signed it; give gateway and trainer the same"
-    " TRAINER_SECRET, then send it again"
+    " file shared/trainer.secret in STATE_DIR, then send it again"
 )
 
 
 class Signer:
-    """Signs and checks with the secrets of TRAINER_SECRET."""
+    """Signs and checks with the secrets that gateway and trainer share."""
 
     def __init__(self, keys: Sequence[bytes], clock: Callable[[], float] = time.time) -> None:
         """The first of `keys` signs; signatures by any of them are valid. `clock` returns Unix time."""
@@ -42,34 +42,24 @@ class Signer:
         self._clock = clock
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Signer | None:
-        """Return None without TRAINER_SECRET. Creates the file if it is missing. Raises `SettingsError`."""
+    def from_settings(cls, settings: Settings) -> Signer:
+        """Create the file if it is missing. Raises `SettingsError`."""
         path = settings.trainer_secret
-        if path is None:
-            return None
         try:
             if not path.exists():
                 _make(path)
             keys = path.read_bytes().split()
         except OSError as error:
-            raise SettingsError(f"TRAINER_SECRET={path} cannot be read or created: {error.strerror}") from error
+            raise SettingsError(
+                f"the secret of gateway and trainer, {path}, cannot be read or created ({error.strerror}); set"
+                " STATE_DIR to a folder that you may write to"
+            ) from error
         if not keys or min(map(len, keys)) < _MIN_LENGTH:
             raise SettingsError(
-                f"TRAINER_SECRET={path} has a secret of less than {_MIN_LENGTH} characters, or none; remove the file"
+                f"{path} has a secret of less than {_MIN_LENGTH} characters, or none; remove the file"
                 " to have a new one created, or write the output of `openssl rand -hex 32` to each line"
             )
         return cls(keys)
-
-    @classmethod
-    def required(cls, settings: Settings) -> Signer:
-        """Return the signer. Raises `SettingsError` also without TRAINER_SECRET."""
-        signer = cls.from_settings(settings)
-        if signer is None:
-            raise SettingsError(
-                "TRAINER_SECRET is not set; with REDIS_URL the trainer needs it, and the gateway the same file. Without"
-                " it, anyone who can write to Redis could run code here"
-            )
-        return signer
 
     def sign_job(self, queue: str, job_id: str, text: bytes, until: float) -> str:
         """Return the signature of a job with RQ's `data`, `text`. `until`: the Unix time at which it expires."""

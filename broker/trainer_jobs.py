@@ -36,15 +36,6 @@ class TooManyWaiting(Exception):
     """This owner has as many jobs at the trainer as it may have."""
 
 
-def require_signer(signer: Signer | None) -> Signer:
-    """Return the signer. Raises `TrainerUnavailable` without one."""
-    if signer is None:
-        raise TrainerUnavailable(
-            "the gateway has no TRAINER_SECRET, so the trainer would refuse the job; give both the same file"
-        )
-    return signer
-
-
 def make_job(
     connection: Redis,
     kind: JobKind,
@@ -80,7 +71,7 @@ def training_job(connection: Redis, request: TrainingRequest, *, timeout: int, r
 
 def enqueue(
     connection: Redis,
-    signer: Signer | None,
+    signer: Signer,
     kind: JobKind,
     job: RQJob,
     *,
@@ -104,7 +95,7 @@ def enqueue(
     `idempotency` of an earlier request, no job is enqueued: the id is that of the earlier one, which may have ended.
     Raises `broker.idempotency.IdempotencyConflict`.
     """
-    signature = require_signer(signer).sign_job(kind.queue, job.id, job.data, time.time() + ttl)
+    signature = signer.sign_job(kind.queue, job.id, job.data, time.time() + ttl)
     expires = "" if start_timeout is None else round(start_timeout * 1000)
     # RQ's own enqueue would queue the job again when redis-py sends it again.
     fields = [part for name, value in job.to_dict().items() if value not in ("", None) for part in (name, value)]

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from typing import Any
 
-from contract.settings import Settings
+from contract.settings import SERVICES, Settings
 
 COMPOSE = (
     ("UID", "1000", "Who owns the model repository (`id -u`): the services in containers run as this user."),
@@ -80,19 +82,21 @@ def example() -> str:
         "# One MB is 2**20 bytes. A secret may be in a file instead, which its variable with _FILE names.",
         "",
     ]
-    for entry in dataclasses.fields(Settings):
-        default = entry.default
-        if isinstance(default, tuple):
-            default = ",".join(default)
-        elif isinstance(default, bool):
-            default = int(default)
-        lines += [f"# {entry.metadata['doc']}", f"# {entry.name.upper()}={'' if default is None else default}"]
-        lines += [f"# {entry.name.upper()}_FILE="] if entry.metadata["secret"] else []
-        lines += [""]
-    lines += ["# Only docker compose:", ""]
+    for section, entries in itertools.groupby(dataclasses.fields(Settings), lambda entry: entry.metadata["section"]):
+        lines += [] if section == SERVICES else [f"# {section}:", ""]
+        for entry in entries:
+            lines += _lines(entry)
     for name, default, doc in COMPOSE:
         lines += [f"# {doc}", f"# {name}={default}", ""]
     return "\n".join(lines[:-1]) + "\n"
+
+
+def _lines(entry: dataclasses.Field[Any]) -> list[str]:
+    name, default = entry.name.upper(), entry.default
+    if isinstance(default, tuple):
+        default = ",".join(default)
+    file = [f"# {name}_FILE="] if entry.metadata["secret"] else []
+    return [f"# {entry.metadata['doc']}", f"# {name}={'' if default is None else default}", *file, ""]
 
 
 if __name__ == "__main__":

@@ -117,3 +117,7 @@ class InvalidInstances(Exception):
         """Return the sentence for the caller of a lenient request with `refused` invalid rows among `count`."""
         more = f" (the first {len(self.errors)} of {self.total} errors)" if len(self.errors) < self.total else ""
         return f"{refused} of {count} rows cannot be used: their predictions are null, and output.errors says why{more}"
+
+
+class SettingsError(Exception):
+    """A setting is invalid; the message names it and says what to do."""

@@ -101,7 +101,7 @@ class Repository:
 
     def was_removed(self, name: str) -> bool:
         """Whether the model was removed, and neither restored nor published again. So it stays once its removal is
-        older than `DELETED_DAYS`."""
+        older than `KEEP_DAYS`."""
         return valid_name(name) and not self.versions(name) and (self.root / REMOVED / name).is_dir()
 
     def count_versions(self, name: str) -> int:

@@ -12,10 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from contract.errors import SettingsError
 from contract.files import outlasts_container
-from contract.keys import TOKEN
-from contract.redis_url import SentinelUrl, with_password, with_sentinel_password
-from contract.webhooks import AllowedTargets
+from contract.redis_url import SentinelUrl
+from contract.setting_checks import (
+    check_admin_key,
+    check_networks,
+    check_origins,
+    check_targets,
+    secret_of,
+    with_passwords,
+)
 
 MB = 2**20
 """The bytes of one MB, in every setting."""
@@ -24,12 +31,11 @@ LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("info", "debug", "warning", "error")
 """The choices of LOG_FORMAT and LOG_LEVEL; each begins with its default."""
 
-_ADMIN_KEY = re.compile(r"[!-~]{32,256}")
-_ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
-
-
-class SettingsError(Exception):
-    """A setting is invalid; the message names it and says what to do."""
+SERVICES = "Settings of the services"
+CONTAINERS = "Only docker compose"
+OWN_REDIS = "The Redis that `make up` and docker compose start"
+OPENTELEMETRY = "Read by OpenTelemetry"
+"""The sections of the documentation."""
 
 
 def _setting(
@@ -40,9 +46,12 @@ def _setting(
     choices: tuple[str, ...] = (),
     *,
     secret: bool = False,
+    section: str = SERVICES,
 ) -> Any:
-    metadata = {"doc": doc, "least": least, "most": most, "choices": choices, "secret": secret}
-    return field(default=default, metadata=metadata, repr=not secret)
+    limits = {"least": least, "most": most, "choices": choices}
+    return field(
+        default=default, metadata={"doc": doc, "secret": secret, "section": section, **limits}, repr=not secret
+    )
 
 
 @dataclass(frozen=True)
@@ -52,28 +61,17 @@ class Settings:
     host: str = _setting(
         "127.0.0.1", "Address the gateway listens on. Any other than loopback needs a key, or ALLOW_ANONYMOUS=1."
     )
-    publish_address: str = _setting(
-        "",
-        "Address of this machine at which the proxy of compose.scale.yml listens; empty: 127.0.0.1, 0.0.0.0: all. Any"
-        " other than loopback needs a key, or ALLOW_ANONYMOUS=1.",
-    )
     port: int = _setting(8080, "Port the gateway listens on.", least=1, most=65535)
-    allow_anonymous: bool = _setting(False, "1: serve callers who are not on this machine, without any key.")
+    allow_anonymous: bool | None = _setting(
+        None,
+        "1: serve callers without a key, wherever they are. 0: nobody without a key, also before there is one. Empty:"
+        " callers on this machine, until there is a key.",
+    )
     admin_key: str = _setting(
         "",
         "A key that may do everything, at least 32 characters long. With it, every request needs a key. Empty: only"
         " issued keys work.",
         secret=True,
-    )
-    closed: bool = _setting(
-        False,
-        "1: every request needs a key, also before there is one. Set it where neither ADMIN_KEY nor a volume for"
-        " KEYS_MARKER keeps a new gateway closed.",
-    )
-    keys_marker: Path | None = _setting(
-        None,
-        "File that the gateway makes before the first key, or with ADMIN_KEY. While it exists every request needs a"
-        " key, even if Redis has lost all keys. Empty: closed in STATE_DIR.",
     )
     allowed_hosts: tuple[str, ...] = _setting(
         (), "Host names, besides loopback, under which the gateway answers; comma-separated."
@@ -88,7 +86,6 @@ class Settings:
         "Addresses or networks of the proxies in front of the gateway, such as 10.0.0.7 or 10.1.0.0/16;"
         " comma-separated. The gateway reads X-Forwarded-For, -Proto and -Host only from these.",
     )
-    audit_days: int = _setting(90, "Days for which the audit log keeps an entry.", least=1, most=3650)
     gateway_processes: int = _setting(2, "Processes of the gateway.", least=1)
     workers: int = _setting(2, "Scorers of one worker: processes that predict.", least=1)
     expected_gateways: int = _setting(
@@ -98,9 +95,6 @@ class Settings:
         1, "The same for workers. `docker compose up` starts as many, unless --scale says otherwise."
     )
     expected_trainers: int = _setting(1, "The same for trainers; 0: nobody trains models or moves aliases here.")
-    expected_replicas: int = _setting(0, "The same for replicas of Redis. 2 in compose.sentinel.yml.")
-    expected_sentinels: int = _setting(0, "The same for Sentinels. 3 in compose.sentinel.yml.")
-    worker_id: str = _setting("", "Name of this worker, the same after a restart; empty: the host's name.")
     worker_models: tuple[str, ...] = _setting((), "Models that this worker serves, comma-separated; empty: all.")
     redis_url: str = _setting(
         "",
@@ -108,10 +102,9 @@ class Settings:
         " redis+sentinel://host1:26379,host2:26379/mymaster/0; empty: `make up` starts its own.",
     )
     redis_password_file: Path | None = _setting(
-        None, "File with the password for REDIS_URL, if the URL has none; empty: no password."
-    )
-    redis_sentinel_password_file: Path | None = _setting(
-        None, "File with the password of the Sentinels in REDIS_URL; empty: no password."
+        None,
+        "File with the password for REDIS_URL, if the URL has none, and for its Sentinels, if the URL names their user"
+        " (?sentinel_username=); empty: no password.",
     )
     redis_replicas: int = _setting(
         0,
@@ -119,20 +112,15 @@ class Settings:
         " of the primary. Run one replica more than that, or no job is accepted after a failover.",
         most=100,
     )
-    redis_fsync: str = _setting(
-        "everysec",
-        "When the Redis of `make up` flushes to disk: everysec (a power cut loses a second or two), or always (loses"
-        " nothing, slower).",
-        choices=("everysec", "always"),
-    )
-    redis_maxmemory: str = _setting(
-        "1gb",
-        "Memory limit of the Redis that `make up` starts, such as 512mb or 2gb. At the limit it refuses new jobs and"
-        " loses none. 0: no limit.",
-    )
     models_dir: Path = _setting(Path("models"), "The model repository.")
     data_dir: Path | None = _setting(None, "Folder with training data, <model>.csv; empty: none.")
-    state_dir: Path = _setting(Path(".modelgate"), "Where `make up` keeps its Redis data and logs.")
+    state_dir: Path = _setting(
+        Path(".modelgate"),
+        "Folder of what gateway and trainer remember outside Redis: `closed`, which the gateway makes before the first"
+        " key (while it exists every request needs one, even if Redis has lost all keys), and `shared/trainer.secret`,"
+        " made by whichever starts first: the trainer obeys only what the gateway signed with it. `make up` keeps its"
+        " Redis data and logs here, too.",
+    )
     train_on_start: tuple[str, ...] = _setting(
         ("blobs", "boston", "iris", "loan", "sepals"),
         "Recipes to train when their model is missing; none: train nothing.",
@@ -149,13 +137,19 @@ class Settings:
     )
     spool_mb: int = _setting(
         8192,
-        "Largest total size of all files in SPOOL_DIR, in MB; beyond, uploads get 507 and outputs fail.",
+        "Largest total size of all files in SPOOL_DIR, in MB; beyond, uploads get 507 and outputs fail. One upload may"
+        " have an eighth of it; beyond, 413.",
         least=1,
     )
-    max_upload_mb: int = _setting(1024, "Largest upload, in MB; beyond, 413.", least=1)
     train_timeout: int = _setting(3600, "Longest training, in seconds; beyond, it fails.", least=1)
     train_memory_mb: int = _setting(4096, "Memory a training may take, in MB; 0: no limit.", least=0)
-    deleted_days: int = _setting(30, "Days for which a removed model can be restored.", least=1, most=3650)
+    keep_days: int = _setting(
+        30,
+        "Days for which an ended training with its log can be read, and a removed model can be restored. The audit log"
+        " keeps an entry three times as long.",
+        least=1,
+        most=3650,
+    )
     keep_versions: int = _setting(10, "Versions kept of a model, besides those that an alias names.", least=1)
     warmup_timeout: int = _setting(
         30, "Longest wait for workers to load a version before its alias moves, in s.", least=1
@@ -171,11 +165,11 @@ class Settings:
         "Hosts, addresses and networks that webhooks may go to besides public addresses, such as hooks.internal or"
         " 10.1.0.0/16; comma-separated.",
     )
-    allow_upload: bool = _setting(False, "1: take models over HTTP. A pickle is a program: off is safe.")
-    allow_local_upload: bool = _setting(
-        False,
-        "1: take models over HTTP from programs of the user who runs the gateway, on this machine. `make up` sets it"
-        " unless ALLOW_UPLOAD is set.",
+    allow_upload: str = _setting(
+        "0",
+        "1: take models over HTTP. A pickle is a program: off is safe. local: only from programs of the user who runs"
+        " the gateway, on this machine; `make up` sets this unless you set another.",
+        choices=("0", "1", "local"),
     )
     pickle: str = _setting(
         "allow", "deny: load only skops artifacts, whose types are on a list.", choices=("allow", "deny")
@@ -189,11 +183,6 @@ class Settings:
     import_keys: Path | None = _setting(
         None, "File with the public keys (PEM) that may sign files to be imported; empty: those of VERIFY_KEY."
     )
-    trainer_secret: Path | None = _setting(
-        None,
-        "File with the secret that gateway and trainer share: the trainer obeys only what the gateway signed with it."
-        " Created if it is missing; `make up` keeps it in STATE_DIR.",
-    )
     max_body_mb: int = _setting(8, "Largest request body, in MB.", least=1)
     max_queue_rows: int = _setting(100_000, "Rows that may wait for one model; beyond, 503.", least=1)
     submit_timeout: int = _setting(5, "Seconds the gateway tries to hand a job to Redis; then 503.", least=1)
@@ -206,11 +195,12 @@ class Settings:
         "Seconds a stopping gateway still serves while /health/live answers 503, so that a load balancer stops using it"
         " first. They are part of STOP_GRACE, at most half of it.",
     )
-    result_ttl: int = _setting(3600, "Seconds a finished prediction can be read.", least=1)
-    result_ttl_delivered: int = _setting(
-        60, "The same if the result was in the response to its own request (Prefer: wait).", least=1
+    result_ttl: int = _setting(
+        3600,
+        "Seconds a finished prediction can be read, or a sixtieth of it if the result was in the response to its own"
+        " request (Prefer: wait).",
+        least=1,
     )
-    training_ttl: int = _setting(30 * 86_400, "Seconds a finished training can be read, with its log.", least=1)
     model_cache_mb: int = _setting(
         1024, "Memory for the models of one worker, in all its processes together, in MB.", least=1
     )
@@ -229,8 +219,27 @@ class Settings:
     access_log_rate: int = _setting(
         20, "Requests a second that a gateway process logs, and as many more that fail with 5xx; 0: none.", least=0
     )
+    redis_fsync: str = _setting(
+        "everysec",
+        "When Redis flushes to disk: everysec (a power cut loses a second or two), or always (loses nothing, slower).",
+        choices=("everysec", "always"),
+        section=OWN_REDIS,
+    )
+    redis_maxmemory: str = _setting(
+        "1gb",
+        "Memory limit of Redis, such as 512mb or 2gb. At the limit it refuses new jobs and loses none. 0: no limit.",
+        section=OWN_REDIS,
+    )
     otel_exporter_otlp_endpoint: str = _setting(
-        "", "URL of an OpenTelemetry collector (OTLP over HTTP) that gets traces; empty: none."
+        "",
+        "URL of an OpenTelemetry collector (OTLP over HTTP) that gets traces; empty: none.",
+        section=OPENTELEMETRY,
+    )
+    publish_address: str = _setting(
+        "",
+        "Address of this machine at which the proxy of compose.scale.yml listens; empty: 127.0.0.1, 0.0.0.0: all. Any"
+        " other than loopback needs a key, or ALLOW_ANONYMOUS=1.",
+        section=CONTAINERS,
     )
 
     @classmethod
@@ -241,25 +250,16 @@ class Settings:
         for entry in dataclasses.fields(cls):
             text = environ.get(entry.name.upper(), "").strip()
             if entry.metadata["secret"]:
-                text = _secret(entry.name.upper(), text, environ)
+                text = secret_of(entry.name.upper(), text, environ)
             if text:
                 values[entry.name] = _parse(entry, text)
         if values.get("redis_url"):
-            values["redis_url"] = _with_passwords(values["redis_url"], values)
+            values["redis_url"] = with_passwords(values["redis_url"], values)
         settings = cls(**values)
-        if settings.admin_key and not _ADMIN_KEY.fullmatch(settings.admin_key):
-            raise SettingsError(
-                "ADMIN_KEY is too short, or has blanks or characters beyond ASCII; make one with `openssl rand -hex 32`"
-            )
-        if TOKEN.fullmatch(settings.admin_key):
-            raise SettingsError(
-                "ADMIN_KEY has the form of an issued key, whose holder could then do everything, even once it is"
-                " revoked; make another one with `openssl rand -hex 32`. For the command"
-                " `modelgate`, set MODELGATE_API_KEY instead"
-            )
-        _check_origins(settings.cors_origins)
-        _check_networks(settings.trusted_proxies)
-        _check_targets(settings.webhook_allow)
+        check_admin_key(settings.admin_key)
+        check_origins(settings.cors_origins)
+        check_networks(settings.trusted_proxies)
+        check_targets(settings.webhook_allow)
         if settings.stop_delay > settings.stop_grace / 2:
             raise SettingsError(
                 f"STOP_DELAY={settings.stop_delay} is more than half of STOP_GRACE={settings.stop_grace}, which leaves"
@@ -268,9 +268,31 @@ class Settings:
         return settings
 
     @property
-    def marker_path(self) -> Path:
+    def marker(self) -> Path:
         """The file that says that requests need a key."""
-        return self.keys_marker or self.state_dir / "closed"
+        return self.state_dir / "closed"
+
+    @property
+    def trainer_secret(self) -> Path:
+        """The file with the secret that gateway and trainer share, in the folder that their containers share."""
+        return self.state_dir / "shared" / "trainer.secret"
+
+    @property
+    def audit_days(self) -> int:
+        """The days for which the audit log keeps an entry."""
+        return 3 * self.keep_days
+
+    @property
+    def expected(self) -> dict[str, int]:
+        """How many of each should be alive."""
+        sentinel = SentinelUrl.parse(self.redis_url)
+        return {
+            "gateways": self.expected_gateways,
+            "workers": self.expected_workers,
+            "trainers": self.expected_trainers,
+            "replicas": self.redis_replicas + 1 if self.redis_replicas else 0,
+            "sentinels": len(sentinel.sentinels) if sentinel else 0,
+        }
 
     @classmethod
     def variables(cls, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -282,18 +304,18 @@ class Settings:
     def check_host(self) -> None:
         """Raise `SettingsError` if other machines could connect without a key and ALLOW_ANONYMOUS is not set. In a
         container, `host` says nothing, but where the port is published; and it must not forget that there are keys."""
-        if self.allow_anonymous or self.closed or self.admin_key:
+        if self.allow_anonymous is not None or self.admin_key:
             return
         name, address = ("PUBLISH_ADDRESS", self.publish_address) if self.publish_address else ("HOST", self.host)
-        if self.publish_address and not outlasts_container(self.marker_path):
+        if self.publish_address and not outlasts_container(self.marker):
             raise SettingsError(
-                f"KEYS_MARKER={self.marker_path} is on no volume that lasts, so the next container would not know that"
-                " requests need a key; mount a volume there, or set ADMIN_KEY or CLOSED=1"
+                f"STATE_DIR={self.state_dir} is on no volume that lasts, so the next container would not know that"
+                " requests need a key; mount a volume there, or set ADMIN_KEY or ALLOW_ANONYMOUS=0"
             )
-        if not is_loopback(address.strip("[]")) and not self.marker_path.exists():
+        if not is_loopback(address.strip("[]")) and not self.marker.exists():
             raise SettingsError(
                 f"{name}={address} lets other machines in, and there are no keys to tell them apart; set ADMIN_KEY or"
-                " CLOSED=1, or ALLOW_ANONYMOUS=1 if that is meant"
+                " ALLOW_ANONYMOUS=0, or ALLOW_ANONYMOUS=1 if that is meant"
             )
 
 
@@ -321,7 +343,7 @@ def _parse(entry: dataclasses.Field[Any], text: str) -> object:
         if number > most:
             raise SettingsError(f"{name}={number} is too large; the most is {most}")
         return number
-    if kind == "bool":
+    if kind == "bool | None":
         if text.lower() not in ("0", "1", "true", "false"):
             raise SettingsError(f"{name}={text!r} is neither 1 nor 0")
         return text.lower() in ("1", "true")
@@ -333,63 +355,3 @@ def _parse(entry: dataclasses.Field[Any], text: str) -> object:
     if name == "REDIS_MAXMEMORY" and not re.fullmatch(r"\d{1,15}([kmg]b?|b)?", text, re.IGNORECASE):
         raise SettingsError(f"{name}={text!r} is not a size; write one as 512mb or 2gb")
     return Path(text) if "Path" in str(kind) else text
-
-
-def _check_origins(origins: tuple[str, ...]) -> None:
-    for origin in origins:
-        if not _ORIGIN.fullmatch(origin):
-            raise SettingsError(
-                f"CORS_ORIGINS has {origin!r}, which is no origin; write each in lower case, with its scheme and"
-                " without a path: https://app.example.org or http://localhost:3000. There is no * for all"
-            )
-
-
-def _check_networks(networks: tuple[str, ...]) -> None:
-    for network in networks:
-        try:
-            ipaddress.ip_network(network)
-        except ValueError as error:
-            raise SettingsError(
-                f"TRUSTED_PROXIES has {network!r}, which is neither an address nor a network ({error}); write each as"
-                " 10.0.0.7 or 10.1.0.0/16"
-            ) from None
-
-
-def _check_targets(targets: tuple[str, ...]) -> None:
-    try:
-        AllowedTargets(targets)
-    except ValueError as error:
-        raise SettingsError(f"WEBHOOK_ALLOW: {error}; write each as hooks.internal, 10.0.0.7 or 10.1.0.0/16") from None
-
-
-def _with_passwords(url: str, values: Mapping[str, Any]) -> str:
-    """Return the URL with the passwords of the files. Raises `SettingsError`, also for an invalid Sentinel URL."""
-    try:
-        sentinel = SentinelUrl.parse(url)
-    except ValueError as error:
-        raise SettingsError(f"REDIS_URL is invalid: {error}") from None
-    if "redis_password_file" in values:
-        url = with_password(url, _read_password("REDIS_PASSWORD_FILE", values["redis_password_file"]))
-    if sentinel and "redis_sentinel_password_file" in values:
-        file = values["redis_sentinel_password_file"]
-        url = with_sentinel_password(url, _read_password("REDIS_SENTINEL_PASSWORD_FILE", file))
-    return url
-
-
-def _secret(name: str, text: str, environ: Mapping[str, str]) -> str:
-    """Return a secret, from its variable or from the file that another one names. Raises `SettingsError`."""
-    file = environ.get(f"{name}_FILE", "").strip()
-    if text and file:
-        raise SettingsError(f"{name} and {name}_FILE are both set; keep one of them")
-    return _read_password(f"{name}_FILE", Path(file)) if file else text
-
-
-def _read_password(name: str, file: Path) -> str:
-    try:
-        password = file.read_text().strip()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise SettingsError(f"{name}={file} cannot be read ({reason})") from error
-    if not password:
-        raise SettingsError(f"{name}={file} is empty; put the secret into it")
-    return password

@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 from broker.connection import connect
+from contract.errors import SettingsError
 from contract.repository import Repository
-from contract.settings import Settings, SettingsError
+from contract.settings import Settings
 from contract.webhooks import AllowedTargets, secrets_in
 from events.sender import Sender
 from events.service import Service

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from broker.signatures import Signer
-from contract.settings import Settings, SettingsError
+from contract.errors import SettingsError
+from contract.settings import Settings
 from gateway import key_commands, route_commands
 from runtime import logs
 from runtime.tracing import check_tracing

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Flask
 from werkzeug.routing import Rule
 
+from contract.errors import SettingsError
 from contract.keys import hide
-from contract.settings import Settings, SettingsError
+from contract.settings import Settings
 from gateway.collisions import collisions
 from gateway.door import audit as door_audit
 from gateway.door.access_log import AccessLog
@@ -149,9 +150,9 @@ def _own_routes(parts: Parts, predicting: Predictions) -> list[Blueprint]:
 
 
 def _may_upload(settings: Settings) -> Callable[[WSGIEnvironment], bool]:
-    if settings.allow_upload or not settings.allow_local_upload:
-        return lambda _: settings.allow_upload
-    return is_own_user
+    if settings.allow_upload == "local":
+        return is_own_user
+    return lambda _: settings.allow_upload == "1"
 
 
 def _other_protocols(parts: Parts) -> list[Blueprint]:
@@ -198,7 +199,7 @@ def _pages(parts: Parts) -> list[Blueprint]:
         TrafficPages(parts.repository, parts.traffic, parts.system, parts.trainings, parts.reader).blueprint(),
         TryPages(parts.predictor, BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
         VersionPages(parts.repository, parts.run_command(TO_ANSWER), parts.trainings.find_schedule).blueprint(),
-        RemovalPages(parts.repository, parts.run_command(TO_ANSWER), parts.settings.deleted_days).blueprint(),
+        RemovalPages(parts.repository, parts.run_command(TO_ANSWER), parts.settings.keep_days).blueprint(),
         ComparePages(parts.predictor).blueprint(),
         api.blueprint(parts.repository),
         JobsPages(parts.reader, parts.trainings).blueprint(),

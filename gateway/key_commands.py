@@ -15,10 +15,11 @@ from broker.connection import connect
 from broker.durability import Durability
 from broker.faults import fault_of
 from broker.keys import IssuedKey, Keys
+from contract.errors import SettingsError
 from contract.keys import Key, Scope
 from contract.redis_url import own_redis, without_passwords
 from contract.repository import Repository
-from contract.settings import Settings, SettingsError
+from contract.settings import Settings
 from gateway.marker import Marker
 from gateway.problems import Problem
 from gateway.protocols.key_requests import key_request, rotation_request
@@ -63,16 +64,16 @@ class _Installation:
     marker: Marker
     audit: AuditLog
     open: bool
-    """Whether there is neither `ADMIN_KEY` nor `CLOSED`."""
+    """Whether there is neither `ADMIN_KEY` nor `ALLOW_ANONYMOUS=0`."""
 
     @classmethod
     def of(cls, settings: Settings) -> _Installation:
         connection = connect(settings.redis_url, TIMEOUT)
         durability = Durability(settings.redis_replicas, TIMEOUT)
-        marker = Marker(settings.marker_path)
+        marker = Marker(settings.marker)
         audit = AuditLog(connection, settings.audit_days, durability)
         admin = KeyAdmin(Keys(connection, durability), marker, Repository(settings.models_dir))
-        return cls(admin, marker, audit, not (settings.admin_key or settings.closed))
+        return cls(admin, marker, audit, not settings.admin_key and settings.allow_anonymous is not False)
 
     def note(self, action: str, key: Key) -> None:
         """Add what was done to the audit log, and say so if that fails."""

@@ -117,7 +117,7 @@ class Parts:
 
     @cached_property
     def receipts(self) -> Receipts:
-        return Receipts(min(self.settings.result_ttl_delivered, PREDICTION.ttl(self.settings)))
+        return Receipts(max(1, PREDICTION.ttl(self.settings) // 60))
 
     @cached_property
     def outbox(self) -> Outbox:
@@ -192,7 +192,7 @@ class Parts:
     def spool(self) -> Spool:
         settings, allowance = self.settings, UploadAllowance(UploadCounts(self.connection), caller)
         received, take, owner = self.counts.add_upload, allowance.taken, lambda: caller().owner
-        return Spool(settings.spool_dir, settings.spool_mb, settings.max_upload_mb, received, take, owner)
+        return Spool(settings.spool_dir, settings.spool_mb, max(1, settings.spool_mb // 8), received, take, owner)
 
     @cached_property
     def files(self) -> FilePredictor:
@@ -203,7 +203,7 @@ class Parts:
     # The trainer
 
     @cached_property
-    def _signer(self) -> Signer | None:
+    def _signer(self) -> Signer:
         return Signer.from_settings(self.settings)
 
     @property
@@ -238,13 +238,15 @@ class Parts:
 
     @cached_property
     def marker(self) -> Marker:
-        return Marker(self.settings.marker_path)
+        return Marker(self.settings.marker)
 
     @cached_property
     def closed(self) -> ClosedState:
         looking = Keys(self._connect(KEYS_TIMEOUT, resends=0))
         admin_key = bool(self.settings.admin_key)
-        return ClosedState(looking, self.marker, always=admin_key or self.settings.closed, admin_key=admin_key)
+        return ClosedState(
+            looking, self.marker, always=admin_key or self.settings.allow_anonymous is False, admin_key=admin_key
+        )
 
     @cached_property
     def key_check(self) -> KeyCheck:
@@ -298,15 +300,7 @@ class Parts:
 
     @cached_property
     def metrics(self) -> Metrics:
-        settings = self.settings
-        expected = {
-            "gateways": settings.expected_gateways,
-            "workers": settings.expected_workers,
-            "trainers": settings.expected_trainers,
-            "replicas": settings.expected_replicas,
-            "sentinels": settings.expected_sentinels,
-            "senders": int(bool(settings.webhook_secret)),
-        }
+        expected = {**self.settings.expected, "senders": int(bool(self.settings.webhook_secret))}
         return Metrics(self.metrics_reader, self.whole_repository, self.spool, expected)
 
     @cached_property

@@ -165,7 +165,7 @@ class ProblemCode(StrEnum):
         "a form with more than 10,000 fields (1,000 as `multipart/form-data`), or with parts that have [long "
         "heads](limits.md#requests), or an upload whose fields together are over 1 MB",
     )
-    UPLOAD_TOO_LARGE = "upload_too_large", 413, "an upload over `MAX_UPLOAD_MB`"
+    UPLOAD_TOO_LARGE = "upload_too_large", 413, "an upload over an eighth of `SPOOL_MB`"
     UPLOAD_LIMIT = (
         "upload_limit",
         429,
@@ -256,7 +256,7 @@ class ProblemCode(StrEnum):
     )
     TOO_MANY_KEYS = "too_many_keys", 409
     KEY_EXPIRED = "key_expired", 409, "the key has expired: rotate it with a new `expires`"
-    NO_MARKER = "no_marker", 503, "the gateway cannot write `KEYS_MARKER`, so it makes no key"
+    NO_MARKER = "no_marker", 503, "the gateway cannot write the file `closed` in `STATE_DIR`, so it makes no key"
     TOO_MANY_SCHEDULES = "too_many_schedules", 409, "there are 300 schedules already, or 270 of the owner"
     INVALID_NAME = "invalid_name", 422, "not a valid name of a model"
     RATE_LIMIT = (

@@ -13,10 +13,10 @@ from redis.exceptions import RedisError
 from broker.connection import connect
 from broker.faults import fault_of
 from broker.keys import Keys
-from contract.errors import ModelgateError
+from contract.errors import ModelgateError, SettingsError
 from contract.redis_url import own_redis
 from contract.repository import Repository
-from contract.settings import Settings, SettingsError
+from contract.settings import Settings
 from contract.wording import counted
 from gateway.app import create_app, read_routes
 from gateway.problems import Problem

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from contract.settings import Settings, SettingsError
+from contract.errors import SettingsError
+from contract.settings import Settings
 from launcher import redis_server
 from launcher.address import remember
 from launcher.port import CannotStartError, check_port
@@ -95,12 +96,11 @@ def prepare(settings: Settings) -> dict[str, str]:
         "STATE_DIR": str(state),
         "STOP_GRACE": str(settings.stop_grace),
         "REDIS_URL": url,
-        "TRAINER_SECRET": os.environ.get("TRAINER_SECRET") or str(state / "trainer.secret"),
         "SPOOL_DIR": os.environ.get("SPOOL_DIR") or str(state / "spool"),
         "REDIS_COMMAND": redis_command,
         "REDIS_AUTOSTART": "false" if settings.redis_url else "true",
         # Gateway, trainer and caller are one user's: what they publish, they could run themselves.
-        "ALLOW_LOCAL_UPLOAD": os.environ.get("ALLOW_LOCAL_UPLOAD", "0" if "ALLOW_UPLOAD" in os.environ else "1"),
+        "ALLOW_UPLOAD": os.environ.get("ALLOW_UPLOAD") or "local",
     }
 
 

@@ -6,7 +6,8 @@ import errno
 import socket
 import sys
 
-from contract.settings import Settings, SettingsError
+from contract.errors import SettingsError
+from contract.settings import Settings
 
 
 class CannotStartError(Exception):

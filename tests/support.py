@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 
 from broker.signatures import Signer
 from contract.manifest import Artifact, ArtifactFormat, Golden, InputFormat, ModelManifest, TrainingData
+from contract.settings import Settings
 from contract.signature import Field, Kind, Output, OutputKind, Signature
 from launcher.redis_server import executable
 from scoring.artifacts import library_versions
@@ -106,11 +107,12 @@ def command_line(process: psutil.Process) -> list[str]:
         return []
 
 
-def secret_file(folder: Path) -> Path:
-    """Write a file for TRAINER_SECRET with the secret of `SIGNER`."""
-    path = folder / "trainer.secret"
+def state_dir(folder: Path) -> Path:
+    """Write the file of gateway and trainer with the secret of `SIGNER`; returns the STATE_DIR."""
+    path = Settings(state_dir=folder).trainer_secret
+    path.parent.mkdir(exist_ok=True)
     path.write_text(SECRET)
-    return path
+    return folder
 
 
 def answers(url: str) -> bool:

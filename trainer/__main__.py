@@ -16,9 +16,9 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.signatures import Signer
-from contract.errors import ModelgateError
+from contract.errors import ModelgateError, SettingsError
 from contract.repository import CURRENT, Repository
-from contract.settings import Settings, SettingsError
+from contract.settings import Settings
 from contract.training import GENERIC_RECIPE, SIGNATURE, Gate, TrainingRequest
 from runtime import logs
 from runtime.health import serve_health
@@ -84,7 +84,7 @@ def _serve(settings: Settings, ready_file: Path | None, health_socket: Path | No
     if not _swept(settings.models_dir):
         return FAILED
     if settings.redis_url:
-        Signer.required(settings)
+        Signer.from_settings(settings)
     commands = {**INBOX, **QUEUES} if settings.redis_url else INBOX
     watchdog = Watchdog(LOOP_TIMEOUT)
     children = ChildProcesses(signals, commands, ready_file, watchdog.beat)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
+import socket
 import sys
 from pathlib import Path
 
-from contract.settings import Settings, SettingsError
+from contract.errors import SettingsError
+from contract.settings import Settings
 from runtime import logs
 from runtime.tracing import check_tracing
 from worker.supervisor import Supervisor
@@ -20,6 +22,11 @@ def main() -> int:
     parser.add_argument(
         "--health-socket", type=Path, metavar="PATH", help="where `python -m runtime.health PATH` asks for its health"
     )
+    parser.add_argument(
+        "--name",
+        default=socket.gethostname(),
+        help="of this worker, the same after a restart; default: the host's name",
+    )
     arguments = parser.parse_args()
     logs.configure("worker")
     try:
@@ -28,7 +35,7 @@ def main() -> int:
             raise SettingsError("REDIS_URL is not set; set it to the URL of the gateway's Redis")
         check_tracing(settings)
         log.info("serving the models in %s", settings.models_dir)
-        Supervisor(settings, arguments.health_socket).run()
+        Supervisor(settings, arguments.name, arguments.health_socket).run()
     except SettingsError as error:
         log.error("%s", error)
         return 1

@@ -49,13 +49,14 @@ class Supervisor:
     def __init__(
         self,
         settings: Settings,
+        name: str,
         health_socket: Path | None = None,
         *,
         lease: float = LEASE,
         stuck_after: float = STUCK_AFTER,
     ) -> None:
-        """Answers `python -m runtime.health` on `health_socket`. `lease` and `stuck_after`, the time without progress
-        after which an idle process is restarted, are in seconds."""
+        """`name` is the same after a restart. Answers `python -m runtime.health` on `health_socket`. `lease` and
+        `stuck_after`, the time without progress after which an idle process is restarted, are in seconds."""
         self._settings = settings
         self._health_socket = health_socket
         self._host = socket.gethostname()
@@ -64,7 +65,7 @@ class Supervisor:
         connection = connect(settings.redis_url, socket_timeout=2, resends=1)
         self._leases = Leases(connection, lease=lease)
         self._load_status = LoadStatusPublisher(connection, ttl=0.3 * lease)
-        self._identity = Identity(self._leases, settings.worker_id or self._host, lease)
+        self._identity = Identity(self._leases, name, lease)
         self._selector = selectors.DefaultSelector()
         self._pool = ProcessPool(settings.workers, self._selector, stuck_after)
         self._outbox = Outbox(connection)

@@ -23,10 +23,10 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from broker.load_status import NO_ROOM, STARTS_THREADS
-from contract.errors import ModelgateError
+from contract.errors import ModelgateError, SettingsError
 from contract.jobs import timestamp
 from contract.repository import CURRENT
-from contract.settings import MB, Settings, SettingsError
+from contract.settings import MB, Settings
 from runtime import logs
 from scoring.trust import Trust
 from worker import memory

@@ -48,7 +48,7 @@ class TrainerClient:
     def __init__(
         self,
         connection: Redis,
-        signer: Signer | None,
+        signer: Signer,
         *,
         timeout: int,
         result_ttl: int,

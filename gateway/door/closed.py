@@ -74,8 +74,8 @@ class ClosedState:
         except OSError as error:
             if not self._warned:
                 log.error(
-                    "KEYS_MARKER=%s cannot be written (%s): after a restart this gateway would be open if ADMIN_KEY and"
-                    " the keys in Redis were lost; make its folder writable for the gateway",
+                    "%s cannot be written (%s): after a restart this gateway would be open if ADMIN_KEY and"
+                    " the keys in Redis were lost; make STATE_DIR writable for the gateway",
                     self._marker.path,
                     error.strerror,
                 )

@@ -1,7 +1,7 @@
 """New versions of a model: an upload, or a version with an edited signature.
 
-An upload is a pickle, and so a program: uploads are off unless `ALLOW_UPLOAD` is set. `ALLOW_LOCAL_UPLOAD` takes those
-of the user who runs the gateway.
+An upload is a pickle, and so a program: uploads are off unless `ALLOW_UPLOAD` is set; `local` takes those of the
+user who runs the gateway.
 """
 
 from __future__ import annotations

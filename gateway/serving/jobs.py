@@ -100,8 +100,8 @@ class JobReader:
     def _existing(self, job_id: str, job: Job | None) -> Job:
         if job is None or not self._exists(job):
             detail = (
-                f"there is no job {job_id[:64]!r}, or its result has expired: after RESULT_TTL, or after"
-                " RESULT_TTL_DELIVERED if the response to its own request had it"
+                f"there is no job {job_id[:64]!r}, or its result has expired: after RESULT_TTL, or a"
+                " sixtieth of it if the response to its own request had it"
             )
             raise Problem(ProblemCode.UNKNOWN_JOB, detail)
         return shown_to(self.caller(), job)

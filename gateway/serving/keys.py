@@ -90,8 +90,8 @@ class KeyAdmin:
             self._marker.make()
         except OSError as error:
             detail = (
-                f"the gateway cannot write KEYS_MARKER={self._marker.path} ({error.strerror}), which keeps it closed if"
-                " Redis loses the keys, so it makes no key; make the folder writable for the gateway"
+                f"the gateway cannot write {self._marker.path} ({error.strerror}), which keeps it closed if"
+                " Redis loses the keys, so it makes no key; make STATE_DIR writable for the gateway"
             )
             raise Problem(ProblemCode.NO_MARKER, detail) from error
 

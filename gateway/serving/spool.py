@@ -151,7 +151,7 @@ class Spool:
 
     def _check_size(self, size: int) -> None:
         if size > self._largest:
-            most = f"{self._largest // MB} MB (MAX_UPLOAD_MB)"
+            most = f"{self._largest // MB} MB (an eighth of SPOOL_MB)"
             detail = f"the upload has {size / MB:.1f} MB, but may have at most {most}"
             raise Problem(ProblemCode.UPLOAD_TOO_LARGE, detail)
 

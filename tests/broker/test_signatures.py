@@ -25,12 +25,11 @@ from broker.schedules import KEY, Schedules
 from broker.signatures import Signer
 from broker.supervisor import Leases
 from broker.trainer import TrainerQueue
-from broker.trainer_jobs import TrainerUnavailable
-from contract.errors import Failure, ModelgateError
-from contract.settings import Settings, SettingsError
+from contract.errors import Failure, ModelgateError, SettingsError
+from contract.settings import Settings
 from contract.training import RepositoryAction, RepositoryCommand, TrainingRequest
 from tests.broker.samples import read
-from tests.support import SECRET, SIGNER
+from tests.support import SECRET, SIGNER, state_dir
 
 REQUEST = TrainingRequest("loan", "loan", parameters={"depth": 3})
 OTHER = Signer([b"6" * 64])
@@ -146,20 +145,6 @@ def test_a_job_that_decompresses_to_too_many_bytes_is_refused(
     assert "more than 4000000 bytes" in read(jobs, job_id).error.message  # type: ignore[union-attr]
 
 
-def test_a_gateway_without_a_secret_submits_nothing_to_the_trainer(redis: Redis) -> None:
-    ttls = {"timeout": 1, "result_ttl": 60}
-    for ask in (
-        lambda: TrainerClient(redis, None, **ttls).submit(REQUEST),
-        lambda: TrainerClient(redis, None, **ttls).run_command(
-            RepositoryCommand(RepositoryAction.ROLL_BACK, "loan"), 1
-        ),
-        lambda: Schedules(redis, None, **ttls).put("loan", "0 3 * * 1", REQUEST),
-    ):
-        with pytest.raises(TrainerUnavailable, match="the gateway has no TRAINER_SECRET"):
-            ask()
-    assert redis.keys() == []
-
-
 # Schedules
 
 
@@ -223,28 +208,32 @@ def test_a_new_secret_replaces_the_old_one_step_by_step(
 
 
 def test_the_secret_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
-    settings = Settings(trainer_secret=tmp_path / "state" / "trainer.secret")
+    settings = Settings(state_dir=tmp_path / "state")
     with ThreadPoolExecutor(8) as pool:
         signers = list(pool.map(lambda _: Signer.from_settings(settings), range(8)))
-    assert len({signer.sign_schedule("m", "* * * * *", {}) for signer in signers if signer}) == 1
-    (path,) = (tmp_path / "state").iterdir()
+    assert len({signer.sign_schedule("m", "* * * * *", {}) for signer in signers}) == 1
+    (path,) = (tmp_path / "state" / "shared").iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert re.fullmatch(r"[0-9a-f]{64}\n", path.read_text())
-    assert Signer.from_settings(Settings()) is None
 
 
 @pytest.mark.parametrize("text", ["", "\n", "short", f"{SECRET}\nshort"])
 def test_a_short_secret_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "secret").write_text(text)
-    with pytest.raises(SettingsError, match=r"TRAINER_SECRET=.*less than 32 characters, or none; remove the file"):
-        Signer.from_settings(Settings(trainer_secret=tmp_path / "secret"))
+    settings = Settings(state_dir=state_dir(tmp_path))
+    settings.trainer_secret.write_text(text)
+    with pytest.raises(
+        SettingsError, match=r"/trainer.secret has a secret of less than 32 characters, or none; remove"
+    ):
+        Signer.from_settings(settings)
 
 
 def test_an_unreadable_secret_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"TRAINER_SECRET=.* cannot be read or created: Is a directory"):
-        Signer.from_settings(Settings(trainer_secret=tmp_path))
-    with pytest.raises(SettingsError, match="TRAINER_SECRET is not set; with REDIS_URL the trainer needs it"):
-        Signer.required(Settings())
+    settings = Settings(state_dir=tmp_path)
+    settings.trainer_secret.mkdir(parents=True)
+    with pytest.raises(
+        SettingsError, match=r"/trainer.secret, cannot be read or created \(Is a directory\); set STATE_"
+    ):
+        Signer.from_settings(settings)
 
 
 def test_different_jobs_have_different_signatures() -> None:

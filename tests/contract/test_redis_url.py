@@ -8,8 +8,9 @@ import pytest
 from redis.connection import SSLConnection
 
 from broker.connection import connect
+from contract.errors import SettingsError
 from contract.redis_url import SentinelUrl, without_passwords
-from contract.settings import Settings, SettingsError
+from contract.settings import Settings
 
 
 def test_a_url_names_sentinels_and_the_primary() -> None:
@@ -48,18 +49,27 @@ def test_an_invalid_url_is_refused_without_its_password(url: str, reason: str) -
     assert "secret" not in str(refused.value)
 
 
-def test_passwords_come_from_files(tmp_path: Path) -> None:
-    for name in ("redis", "sentinel"):
-        (tmp_path / name).write_text(f"{name}/@&\n")
-    settings = Settings.from_environ(
-        {
-            "REDIS_URL": "redis+sentinel://gateway@a:1,b:2/main?sentinel_username=gateway",
-            "REDIS_PASSWORD_FILE": str(tmp_path / "redis"),
-            "REDIS_SENTINEL_PASSWORD_FILE": str(tmp_path / "sentinel"),
-        }
-    )
+@pytest.mark.parametrize(
+    ("options", "login"),
+    [
+        ("?sentinel_username=gateway", ("gateway", "redis/@&")),
+        ("?sentinel_username=gateway&sentinel_password=other", ("gateway", "other")),
+        ("", (None, None)),
+    ],
+)
+def test_the_password_in_the_file_is_for_redis_and_for_sentinels_with_a_user(
+    tmp_path: Path, options: str, login: tuple[str | None, str | None]
+) -> None:
+    """A Sentinel without users refuses a password."""
+    (tmp_path / "redis").write_text("redis/@&\n")
+    environ = {
+        "REDIS_URL": f"redis+sentinel://gateway@a:1,b:2/main{options}",
+        "REDIS_PASSWORD_FILE": str(tmp_path / "redis"),
+    }
+    settings = Settings.from_environ(environ)
+    assert settings.expected["sentinels"] == 2
     url = SentinelUrl.parse(settings.redis_url)
-    assert url and (url.user, url.password) == ("gateway", "sentinel/@&")
+    assert url and (url.user, url.password) == login
     assert url.redis_url == "redis://gateway:redis%2F%40%26@sentinel/0"
     pool = connect(settings.redis_url).connection_pool
     assert pool.connection_kwargs["password"] == "redis/@&"

@@ -7,7 +7,8 @@ import ipaddress
 
 import pytest
 
-from contract.settings import Settings, SettingsError
+from contract.errors import SettingsError
+from contract.settings import Settings
 from contract.webhooks import AllowedTargets, secrets_in, target
 
 

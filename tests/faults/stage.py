@@ -24,7 +24,7 @@ from tests.flow.lossy_proxy import LossyProxy
 from tests.flow.preloaded import Changeable
 from tests.flow.redis_process import RedisProcess
 from tests.flow.workers import Worker, WorkerCluster, worker_cluster
-from tests.support import PROJECT, numbers, secret_file, until, write_version
+from tests.support import PROJECT, numbers, state_dir, until, write_version
 
 MODELS = {"fast": 0.0002, "steady": 0.002}
 """The models under load: seconds a row."""
@@ -34,11 +34,10 @@ SETTINGS = {
     "GATEWAY_PROCESSES": "2",
     "SUBMIT_TIMEOUT": "2",
     "TRAIN_ON_START": "none",
-    "WORKER_ID": "worker",
     "WORKERS": "2",
 }
-FOR_A_JUMPING_CLOCK = {"RESULT_TTL": "2592000", "RESULT_TTL_DELIVERED": "2592000"}
-"""Results that a day does not make too old."""
+FOR_A_JUMPING_CLOCK = {"RESULT_TTL": str(60 * 30 * 86_400)}
+"""Results that a day does not make too old, also where a sixtieth of it counts."""
 
 
 @dataclass
@@ -109,7 +108,7 @@ class Stage:
         health_socket = log_file.with_suffix(".health")
         with log_file.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "worker", "--health-socket", str(health_socket)],
+                [sys.executable, "-m", "worker", "--name", "worker", "--health-socket", str(health_socket)],
                 cwd=PROJECT,
                 env={**self.environment, "REDIS_URL": self.worker_link.url},
                 stdout=log,
@@ -201,7 +200,7 @@ def start_stage(folder: Path, clock: Changeable | None = None, predict_timeout: 
         **SETTINGS,
         **clocked,
         "PREDICT_TIMEOUT": str(predict_timeout),
-        "TRAINER_SECRET": str(secret_file(folder)),
+        "STATE_DIR": str(state_dir(folder)),
         "SPOOL_DIR": str(folder / "spool"),
         "MODELS_DIR": str(models),
     }

@@ -41,7 +41,7 @@ class Gateway:
 
     def start(self) -> Gateway:
         environment = {"PORT": str(self.port), "REDIS_URL": self.redis_url, "MODELS_DIR": str(self.models)}
-        environment["KEYS_MARKER"] = str(self.log_file.with_name("closed"))
+        environment["STATE_DIR"] = str(self.log_file.parent)
         defaults = {"GATEWAY_PROCESSES": "1", "STOP_GRACE": "8"}
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(

@@ -30,8 +30,7 @@ def clock(tmp_path: Path) -> Changeable:
 def site(tmp_path: Path, models: Path, clock: Changeable) -> Iterator[Site]:
     for name, seconds in (("quick", 0.001), ("long", 60)):
         write_version(models, name, estimators.Slow(seconds), numbers("a"), by_value=True)
-    kept = {"result_ttl": 30 * DAY, "result_ttl_delivered": 30 * DAY}
-    with start_site(tmp_path, models, environment=clock.settings, **kept, **clock.settings) as site:
+    with start_site(tmp_path, models, environment=clock.settings, result_ttl=60 * 30 * DAY, **clock.settings) as site:
         yield site
 
 

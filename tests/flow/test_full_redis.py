@@ -16,7 +16,7 @@ import requests
 from contract.jobs import Status
 from tests.flow import estimators
 from tests.flow.gateways import Site, start_site
-from tests.support import PROJECT, numbers, secret_file, until, write_version
+from tests.support import PROJECT, numbers, state_dir, until, write_version
 
 ROOM = 2_000_000
 """Bytes that predictions may take."""
@@ -31,7 +31,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         write_version(models, "quick", estimators.Slow(0.0), numbers("a"), by_value=True, version=version)
     (models / "quick" / "aliases.json").write_text(json.dumps({"current": 2, "previous": 1}))
     write_version(models, "slow", estimators.Slow(0.3), numbers("a"), by_value=True)
-    secret = {"trainer_secret": str(secret_file(tmp_path)), "spool_dir": str(tmp_path / "spool")}
+    secret = {"state_dir": str(state_dir(tmp_path)), "spool_dir": str(tmp_path / "spool")}
     with start_site(tmp_path, models, submit_timeout=1, max_queue_rows=10_000_000, **secret) as site:
         own = {"REDIS_URL": site.server.url, "MODELS_DIR": str(models), "TRAIN_ON_START": "none"}
         environment = {**os.environ, **own, **{name.upper(): value for name, value in secret.items()}}

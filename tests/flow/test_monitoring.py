@@ -125,7 +125,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MonitoredSite]:
     write_version(models, "quick", estimators.Slow(0.001), numbers("a"), by_value=True)
     settings = {
         "SPOOL_DIR": str(folder / "spool"),
-        "TRAINER_SECRET": str(folder / "secret"),
+        "STATE_DIR": str(folder),
         "MAX_QUEUE_ROWS": "50",
         "GATEWAY_PROCESSES": "2",
         **WEBHOOKS,

@@ -45,7 +45,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Site]:
     """Shared by tests that leave it as they found it."""
-    with start_site(tmp_path_factory.mktemp("site"), models, submit_timeout=1, result_ttl_delivered=3600) as site:
+    with start_site(tmp_path_factory.mktemp("site"), models, submit_timeout=1, result_ttl=60 * 3600) as site:
         site.cluster.start().ready()
         yield site
 

@@ -54,7 +54,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     inbox.import_files()
     assert not list((models / "inbox").glob("rejected/*")), refused
     folder = tmp_path_factory.mktemp("site")
-    settings = {"spool_dir": folder / "spool", "trainer_secret": folder / "secret", "allow_upload": 1}
+    settings = {"spool_dir": folder / "spool", "state_dir": folder, "allow_upload": 1}
     with start_site(folder, models, **settings) as site:
         site.cluster.start("first").ready()
         yield site

@@ -68,7 +68,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("place")
     (models := folder / "models").mkdir()
     with RedisProcess(folder) as server:
-        settings = {"SPOOL_DIR": str(folder / "spool"), "SPOOL_MB": "100", "TRAINER_SECRET": str(folder / "secret")}
+        settings = {"SPOOL_DIR": str(folder / "spool"), "SPOOL_MB": "100", "STATE_DIR": str(folder)}
         gateway = Gateway(server.url, models, folder / "gateway.log", settings)
         own = {"REDIS_URL": server.url, "MODELS_DIR": str(models), "PORT": str(gateway.port), "TRAIN_ON_START": "none"}
         place = Place(server, gateway.start(), {**os.environ, **settings, **own}, folder)

@@ -126,7 +126,7 @@ def site(tmp_path: Path) -> Iterator[TrainerSite]:
     (tmp_path / "recipes/gated.py").write_text(GATED)
     shared = {
         "SPOOL_DIR": str(tmp_path / "spool"),
-        "TRAINER_SECRET": str(tmp_path / "secret"),
+        "STATE_DIR": str(tmp_path),
         "RECIPES_DIR": str(tmp_path / "recipes"),
     }
     with RedisProcess(tmp_path) as server, server.connect() as redis:

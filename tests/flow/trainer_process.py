@@ -20,7 +20,7 @@ def wait_for_trainer(server: RedisProcess) -> None:
 
 @contextmanager
 def trainer_process(server: RedisProcess, models: Path, settings: Mapping[str, str]) -> Iterator[Path]:
-    """Run `python -m trainer` until it takes jobs; yields its log. `settings` has its TRAINER_SECRET and SPOOL_DIR."""
+    """Run `python -m trainer` until it takes jobs; yields its log. `settings` has its STATE_DIR and SPOOL_DIR."""
     own = {"REDIS_URL": server.url, "MODELS_DIR": str(models), "TRAIN_ON_START": "none"}
     log_file = server.folder / "trainer.log"
     with log_file.open("ab") as log:

@@ -31,8 +31,8 @@ from runtime import logs
 from worker.supervisor import Supervisor
 
 logs.configure("worker")
-lease, stuck_after, socket = sys.argv[1:]
-Supervisor(Settings.from_environ(), Path(socket), lease=float(lease), stuck_after=float(stuck_after)).run()
+name, lease, stuck_after, socket = sys.argv[1:]
+Supervisor(Settings.from_environ(), name, Path(socket), lease=float(lease), stuck_after=float(stuck_after)).run()
 """
 """`python -m worker` with times that are short enough for a test."""
 
@@ -111,13 +111,12 @@ class WorkerCluster:
         health_socket = log_file.with_suffix(".health")
         with log_file.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-c", START, str(lease or self.lease), str(stuck_after), str(health_socket)],
+                [sys.executable, "-c", START, name, str(lease or self.lease), str(stuck_after), str(health_socket)],
                 cwd=PROJECT,
                 env={
                     **os.environ,
                     "REDIS_URL": self.url,
                     "MODELS_DIR": str(self.models),
-                    "WORKER_ID": name,
                     **environment,
                 },
                 stderr=log,

@@ -27,7 +27,7 @@ from gateway.exchange import Exchange
 from gateway.openapi.document import content, problems
 from gateway.serving.commands import RunCommand
 from tests.provoked import FILES, PROVOKED
-from tests.support import DEADLINE, Sum, secret_file, write_version
+from tests.support import DEADLINE, Sum, state_dir, write_version
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -72,15 +72,13 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
 def settings(redis: Redis, redis_url: str, models: Path, tmp_path: Path) -> Settings:
     inputs = [Field("a", Kind.NUMBER, aliases=("A",)), Field("b", Kind.NUMBER)]
     write_version(models, "sum", Sum(), inputs, id_field="key", example={"key": "x", "a": 1.0, "b": 2.0})
-    secret = secret_file(tmp_path)
     return Settings(
         redis_url=redis_url,
         models_dir=models,
-        keys_marker=tmp_path / "closed",
         max_body_mb=1,
         max_queue_rows=5,
         max_wait=30,
-        trainer_secret=secret,
+        state_dir=state_dir(tmp_path),
     )
 
 

@@ -31,8 +31,6 @@ def server(settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch) ->
     TrainerQueue(redis, "t-0-x", TRAINING, SIGNER).publish_recipes(["tabular"], {})
     monkeypatch.setenv("ADMIN_KEY", ADMIN_KEY)
     monkeypatch.setenv("TRUSTED_PROXIES", "127.0.0.0/8")
-    monkeypatch.setenv("TRAINER_SECRET", str(settings.trainer_secret))
-    monkeypatch.setenv("KEYS_MARKER", str(settings.keys_marker))
     with serving(settings, "gateway") as server:
         yield server
 

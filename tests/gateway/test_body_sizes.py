@@ -111,7 +111,7 @@ def test_a_file_in_a_form_may_be_larger_than_a_body(
 ) -> None:
     Leases(redis, group=TRAINERS).register("t-0-x", queues=[TRAINING.queue])
     TrainerQueue(redis, "t-0-x", TRAINING, SIGNER).publish_recipes(["tabular"], {})
-    allowing = replace(settings, spool_dir=tmp_path / "spool", allow_upload=True)
+    allowing = replace(settings, spool_dir=tmp_path / "spool", allow_upload="1")
     browser = Browser(create_app(allowing, trained).test_client())
     data: dict[str, Any] = {"file": (io.BytesIO(b"x,y\n" + b"1,2\n" * MB), "new.csv")}
     if path != "/v1/models/new/versions":

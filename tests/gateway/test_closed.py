@@ -17,9 +17,10 @@ from redis import Redis
 
 from broker.keys import KEYS, Keys
 from contract import settings as settings_of
+from contract.errors import SettingsError
 from contract.files import outlasts_container
 from contract.keys import Key, Scope, fingerprint, new_token
-from contract.settings import Settings, SettingsError
+from contract.settings import Settings
 from gateway.app import create_app
 from gateway.door.closed import ClosedState
 from gateway.marker import Marker
@@ -48,16 +49,18 @@ def test_the_first_key_closes_the_gateway_and_every_other_process(settings: Sett
         assert process.get("/v1/models", headers=bearer(secret)).status_code == 200
 
 
-def test_with_closed_a_new_gateway_on_an_empty_redis_needs_a_key(settings: Settings, redis: Redis) -> None:
+def test_where_nobody_is_anonymous_a_new_gateway_on_an_empty_redis_needs_a_key(
+    settings: Settings, redis: Redis
+) -> None:
     """As on a machine without the volume of the marker."""
-    app = create_app(replace(settings, closed=True))
+    app = create_app(replace(settings, allow_anonymous=False))
     client = app.test_client()
     problem(client.get("/v1/models"), 401, "missing_key")
     problem(client.post("/v1/keys", json=FIRST), 401, "missing_key")
     until(lambda: "no_key" in client.get("/health/ready").text, "readiness says that there is no key")
     Keys(redis).add(fingerprint(token := new_token()), Key("k1", "me", "me", frozenset({Scope.READ})))
     assert client.get("/v1/models", headers=bearer(token)).status_code == 200
-    replace(settings, closed=True, host="0.0.0.0").check_host()
+    replace(settings, allow_anonymous=False, host="0.0.0.0").check_host()
 
 
 def test_the_marker_is_made_before_the_first_key(
@@ -67,7 +70,7 @@ def test_the_marker_is_made_before_the_first_key(
     add = Keys.add
 
     def noting(keys: Keys, *arguments: Any) -> object:
-        seen.append(settings.marker_path.exists())
+        seen.append(settings.marker.exists())
         return add(keys, *arguments)
 
     monkeypatch.setattr(Keys, "add", noting)
@@ -78,15 +81,20 @@ def test_the_marker_is_made_before_the_first_key(
 def test_no_marker_is_made_for_a_key_that_is_refused(settings: Settings, client: FlaskClient) -> None:
     problem(client.post("/v1/keys", json={"name": "first"}), 422, "invalid_key_request")
     problem(without_redis(settings).post("/v1/keys", json=FIRST), 503, "redis_unavailable")
-    assert not settings.marker_path.exists()
+    assert not settings.marker.exists()
 
 
-@pytest.mark.parametrize("marker", ["/proc/closed", "/dev/null/closed"])
-def test_without_a_writable_marker_there_is_no_first_key(settings: Settings, redis: Redis, marker: str) -> None:
-    client = create_app(replace(settings, keys_marker=Path(marker))).test_client()
+@pytest.mark.parametrize("target", ["/proc", "/dev/null"])
+def test_without_a_writable_marker_there_is_no_first_key(
+    settings: Settings, redis: Redis, tmp_path: Path, target: str
+) -> None:
+    settings = replace(settings, state_dir=tmp_path / "state")
+    client = create_app(settings).test_client()
+    settings.state_dir.rename(tmp_path / "gone")
+    settings.state_dir.symlink_to(target)
     answer = client.post("/v1/keys", json=FIRST)
     problem(answer, 503, "no_marker")
-    assert f"KEYS_MARKER={marker}" in answer.get_json(force=True)["detail"]
+    assert f"cannot write {settings.marker} (" in answer.get_json(force=True)["detail"]
     assert not redis.exists(KEYS)
     assert client.get("/v1/models").status_code == 200
 
@@ -139,13 +147,13 @@ def test_until_redis_has_said_whether_there_are_keys_only_open_routes_answer(set
 def test_a_gateway_that_finds_a_key_makes_a_marker_of_its_own(
     settings: Settings, client: FlaskClient, redis: Redis, tmp_path: Path
 ) -> None:
-    elsewhere = replace(settings, keys_marker=tmp_path / "another machine" / "closed")
+    elsewhere = replace(settings, state_dir=tmp_path / "another machine")
     running = create_app(elsewhere).test_client()
     assert running.get("/v1/models").status_code == 200
     close(client)
     started = create_app(elsewhere).test_client()
     problem(started.get("/v1/models"), 401, "missing_key")
-    assert elsewhere.marker_path.exists()
+    assert elsewhere.marker.exists()
     problem(running.get("/v1/models"), 401, "missing_key")
 
 
@@ -173,13 +181,15 @@ def test_a_gateway_that_cannot_write_its_marker_is_closed_and_says_so_once(
     for _ in range(3):
         state.look()
     assert state.is_closed()
-    assert [record.levelname for record in caplog.records if "KEYS_MARKER" in record.getMessage()] == ["ERROR"]
+    assert [
+        record.levelname for record in caplog.records if "/proc/closed cannot be written" in record.getMessage()
+    ] == ["ERROR"]
 
 
 def test_an_admin_key_leaves_a_marker_so_that_a_gateway_does_not_open_without_it(
     settings: Settings, redis: Redis
 ) -> None:
-    ClosedState(Keys(redis), Marker(settings.marker_path), always=True, admin_key=True).look()
+    ClosedState(Keys(redis), Marker(settings.marker), always=True, admin_key=True).look()
     problem(create_app(settings).test_client().get("/v1/models"), 401, "missing_key")
 
 
@@ -214,19 +224,19 @@ def test_a_file_outlasts_its_container_on_a_volume_that_is_not_in_memory() -> No
 
 
 def test_a_container_without_a_volume_for_the_marker_is_closed_by_a_setting_or_does_not_start(volume: Path) -> None:
-    inside = Settings(host="0.0.0.0", keys_marker=Path("/state/closed"), publish_address="127.0.0.1")
+    inside = Settings(host="0.0.0.0", state_dir=Path("/state"), publish_address="127.0.0.1")
     with pytest.raises(
-        SettingsError, match=r"KEYS_MARKER=/state/closed is on no volume that lasts.*ADMIN_KEY or CLOSED=1"
+        SettingsError, match=r"STATE_DIR=/state is on no volume that lasts.*ADMIN_KEY or ALLOW_ANONYMOUS=0"
     ):
         inside.check_host()
-    for closed in ({"closed": True}, {"admin_key": ADMIN_KEY}, {"allow_anonymous": True}):
+    for closed in ({"allow_anonymous": False}, {"admin_key": ADMIN_KEY}, {"allow_anonymous": True}):
         replace(inside, **closed).check_host()
-    replace(inside, keys_marker=volume / "new" / "closed").check_host()
+    replace(inside, state_dir=volume / "new").check_host()
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "[::]", "192.0.2.1"])
 def test_a_container_needs_a_key_where_its_port_is_published_to_others(volume: Path, address: str) -> None:
-    inside = Settings(host="0.0.0.0", keys_marker=volume / "closed", publish_address="127.0.0.1")
+    inside = Settings(host="0.0.0.0", state_dir=volume, publish_address="127.0.0.1")
     inside.check_host()
     replace(inside, publish_address="[::1]").check_host()
     published = replace(inside, publish_address=address)

@@ -8,7 +8,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from contract.settings import Settings, SettingsError
+from contract.errors import SettingsError
+from contract.settings import Settings
 from gateway.app import create_app
 from tests.gateway.test_audit import ADMIN, ADMIN_KEY, ROW
 

@@ -211,7 +211,7 @@ def test_no_request_is_redirected(path: str, client: FlaskClient) -> None:
 
 
 def test_every_route_but_the_open_ones_is_behind_the_guard(settings: Settings) -> None:
-    app = create_app(dataclasses.replace(settings, allow_upload=True))
+    app = create_app(dataclasses.replace(settings, allow_upload="1"))
     client = app.test_client()
     for rule, method in routes(app):
         if rule.rule == "/ui/login":  # the token of its form protects it

@@ -33,7 +33,7 @@ def spool(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(settings: Settings, spool: Path) -> FlaskClient:
-    return create_app(replace(settings, spool_dir=spool, max_upload_mb=2, spool_mb=3)).test_client()
+    return create_app(replace(settings, spool_dir=spool, spool_mb=16)).test_client()
 
 
 @pytest.fixture
@@ -147,7 +147,8 @@ def test_a_refused_file_leaves_nothing(
 
 
 def test_a_full_spool_is_507_until_a_file_is_deleted(client: FlaskClient, spool: Path) -> None:
-    job_id = accepted(client, body=b"x" * 2 * 2**20)
+    for _ in range(8):
+        job_id = accepted(client, body=b"x" * 2 * 2**20)
     refused = send(client, body=b"x" * 2 * 2**20)
     assert (refused.status_code, code_of(refused)) == (507, "spool_full")
     for _ in range(2):  # cancelled, then deleted

@@ -78,7 +78,7 @@ def serving(settings: Settings, module: str, *arguments: str, stop_grace: int = 
         "REDIS_URL": settings.redis_url,
         "MODELS_DIR": str(settings.models_dir),
         "SPOOL_DIR": str(settings.models_dir.with_name("spool")),
-        "KEYS_MARKER": str(settings.marker_path),
+        "STATE_DIR": str(settings.state_dir),
         "MAX_BODY_MB": "1",
         "STOP_GRACE": str(stop_grace),
         "GATEWAY_PROCESSES": "1",

@@ -41,7 +41,7 @@ def spool(tmp_path: Path) -> Path:
 def client(settings: Settings, spool: Path, redis: Redis) -> FlaskClient:
     Leases(redis, group=TRAINERS).register("t-0-x", queues=[TRAINING.queue])
     TrainerQueue(redis, "t-0-x", TRAINING, SIGNER).publish_recipes(["iris", "tabular"], {"iris": [], "tabular": []})
-    return create_app(replace(settings, spool_dir=spool, spool_mb=1, allow_upload=True)).test_client()
+    return create_app(replace(settings, spool_dir=spool, spool_mb=1, allow_upload="1")).test_client()
 
 
 @contextmanager

@@ -116,10 +116,10 @@ def test_a_redis_that_does_not_answer_is_named_without_its_password(tmp_path: Pa
 
 
 def test_a_marker_that_cannot_be_written_refuses_the_key(redis: Redis, redis_url: str) -> None:
-    refused = CommandLine("gateway key", REDIS_URL=redis_url, KEYS_MARKER="/proc/closed")(
+    refused = CommandLine("gateway key", REDIS_URL=redis_url, STATE_DIR="/proc")(
         "add", "--name", "ci", "--scopes", "predict"
     )
-    assert refused.returncode == 2 and "cannot write KEYS_MARKER=/proc/closed" in refused.stderr
+    assert refused.returncode == 2 and "cannot write /proc/closed" in refused.stderr
     assert not Keys(redis).exist()
 
 

@@ -18,7 +18,7 @@ UPLOAD = "/v1/models/sum/versions"
 
 @pytest.fixture
 def server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("ALLOW_LOCAL_UPLOAD", "1")
+    monkeypatch.setenv("ALLOW_UPLOAD", "local")
     with serving(settings, "gateway") as running:
         yield running
 

@@ -13,10 +13,10 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from broker.keys import USED, Keys
-from contract.errors import Code, Failure
+from contract.errors import Code, Failure, SettingsError
 from contract.jobs import PredictionOutcome
 from contract.keys import Detail, Key, Limits, Scope, fingerprint, new_token
-from contract.settings import Settings, SettingsError
+from contract.settings import Settings
 from contract.signature import Field, Kind, Output, OutputKind
 from gateway.app import create_app
 from gateway.door import default_keys

@@ -38,7 +38,7 @@ def execute(command: RepositoryCommand) -> dict[str, Any]:
 @pytest.fixture
 def client(settings: Settings, tmp_path: Path) -> FlaskClient:
     COMMANDS.clear()
-    changed = replace(settings, admin_key=ADMIN_KEY, spool_dir=tmp_path / "spool", allow_upload=True)
+    changed = replace(settings, admin_key=ADMIN_KEY, spool_dir=tmp_path / "spool", allow_upload="1")
     return create_app(changed, execute).test_client()
 
 

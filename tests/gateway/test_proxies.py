@@ -9,7 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 from redis import Redis
 
-from contract.settings import Settings, SettingsError
+from contract.errors import SettingsError
+from contract.settings import Settings
 from gateway.app import create_app
 from gateway.door.proxies import TrustedProxies
 from tests.gateway.test_audit import answer, entries

@@ -124,7 +124,7 @@ def test_the_owner_with_most_waiting_requests_makes_room_when_connections_run_ou
     crowded: Server, settings: Settings, redis: Redis
 ) -> None:
     """Otherwise one that may only predict could block a gateway for MAX_WAIT, with a single job."""
-    Marker(settings.marker_path).make()
+    Marker(settings.marker).make()
     with ExitStack() as stack:
 
         def wait_as(owner: str, count: int) -> list[socket.socket]:

@@ -84,7 +84,7 @@ def test_one_upload_may_not_be_larger_than_allowed(tmp_path: Path) -> None:
     with pytest.raises(Problem) as refused:
         receive(Spool(tmp_path, 10, 1), MB - len(HEAD + END) + 1)
     assert refused.value.code is ProblemCode.UPLOAD_TOO_LARGE
-    assert "1 MB (MAX_UPLOAD_MB)" in refused.value.detail
+    assert "1 MB (an eighth of SPOOL_MB)" in refused.value.detail
 
 
 def test_the_fields_beside_a_file_may_take_their_limit_together(tmp_path: Path) -> None:

@@ -102,10 +102,10 @@ def test_the_reasons_of_readiness_are_alerts(client: FlaskClient) -> None:
     assert codes == [("no_worker", "critical"), ("missing_workers", "warning"), ("missing_trainers", "warning")]
 
 
-def test_processes_that_are_gone_are_alerts(settings: Settings, redis: Redis) -> None:
-    settings = replace(settings, expected_gateways=2, expected_workers=2, expected_replicas=1, expected_sentinels=3)
-    settings = replace(settings, webhook_secret="s" * 32)
-    client = create_app(settings).test_client()
+def test_processes_that_are_gone_are_alerts(settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = {"gateways": 2, "workers": 2, "trainers": 1, "replicas": 1, "sentinels": 3}
+    monkeypatch.setattr(Settings, "expected", expected)
+    client = create_app(replace(settings, webhook_secret="s" * 32)).test_client()
 
     def missing() -> dict[str, str]:
         return {alert["code"]: alert["detail"] for alert in system(client)["alerts"] if "missing" in alert["code"]}

@@ -40,7 +40,7 @@ KB = 1024
 def client(settings: Settings, tmp_path: Path, redis: Redis) -> FlaskClient:
     Leases(redis, group=TRAINERS).register("t-0-x", queues=[TRAINING.queue])
     TrainerQueue(redis, "t-0-x", TRAINING, SIGNER).publish_recipes(["loan", "tabular"], {})
-    changed = replace(settings, admin_key=ADMIN_KEY, spool_dir=tmp_path / "spool", max_upload_mb=3)
+    changed = replace(settings, admin_key=ADMIN_KEY, spool_dir=tmp_path / "spool")
     return create_app(changed).test_client()
 
 

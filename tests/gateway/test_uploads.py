@@ -44,7 +44,7 @@ def spool(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def allowing(settings: Settings, spool: Path) -> Settings:
-    return dataclasses.replace(settings, spool_dir=spool, allow_upload=True)
+    return dataclasses.replace(settings, spool_dir=spool, allow_upload="1")
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_what_becomes_of_the_version_goes_to_the_trainer(client: FlaskClient, tr
 
 
 def test_uploads_are_off_by_default(allowing: Settings, trainer: Trainer) -> None:
-    client = create_app(dataclasses.replace(allowing, allow_upload=False), trainer).test_client()
+    client = create_app(dataclasses.replace(allowing, allow_upload="0"), trainer).test_client()
     body = problem(client.post(URL, data=form("file")), 403, "uploads_off")
     assert "a pickle is a program" in body["detail"] and "ALLOW_UPLOAD=1" in body["detail"]
     assert trainer.commands == []

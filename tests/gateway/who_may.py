@@ -29,7 +29,7 @@ from gateway.app import create_app
 from gateway.rules import Route
 from tests.flow.redis_process import RedisProcess
 from tests.gateway.callers import ADMIN_KEY, Caller
-from tests.support import SIGNER, Sum, numbers, secret_file, write_version
+from tests.support import SIGNER, Sum, numbers, state_dir, write_version
 
 ROW = {"a": 1, "b": 2}
 YES = "yes"
@@ -240,11 +240,10 @@ def gate(redis: Redis, url: str, folder: Path) -> Iterator[Gate]:
     settings = Settings(
         redis_url=url,
         models_dir=models,
-        keys_marker=folder / "closed",
         spool_dir=folder / "spool",
-        trainer_secret=secret_file(folder),
+        state_dir=state_dir(folder),
         admin_key=ADMIN_KEY,
-        allow_upload=True,
+        allow_upload="1",
         webhook_secret="set",
     )
     client = create_app(settings, _obey).test_client()

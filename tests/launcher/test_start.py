@@ -45,7 +45,7 @@ def test_listening_to_other_machines_without_keys_is_refused(
     assert main() == 1
     assert capsys.readouterr().err == (
         "modelgate: HOST=0.0.0.0 lets other machines in, and there are no keys to tell them apart;"
-        " set ADMIN_KEY or CLOSED=1, or ALLOW_ANONYMOUS=1 if that is meant\n"
+        " set ADMIN_KEY or ALLOW_ANONYMOUS=0, or ALLOW_ANONYMOUS=1 if that is meant\n"
     )
 
 
@@ -139,14 +139,6 @@ def test_only_gateway_and_events_get_the_secret_of_webhooks() -> None:
     }
     kept = {name for name, environment in environments.items() if environment.get("WEBHOOK_SECRET") != ""}
     assert kept == {"gateway", "events"}
-
-
-def test_gateway_and_trainer_share_one_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings(state_dir=tmp_path / "state", models_dir=tmp_path / "models")
-    monkeypatch.delenv("TRAINER_SECRET", raising=False)
-    assert prepare(settings)["TRAINER_SECRET"] == str(tmp_path / "state" / "trainer.secret")
-    monkeypatch.setenv("TRAINER_SECRET", "/etc/modelgate/secret")
-    assert prepare(settings)["TRAINER_SECRET"] == "/etc/modelgate/secret"
 
 
 def test_the_welcome_takes_another_program_at_its_address_for_no_answer(

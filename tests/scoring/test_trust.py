@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from sklearn.linear_model import LogisticRegression
 
-from contract.errors import Code, ModelgateError
+from contract.errors import Code, ModelgateError, SettingsError
 from contract.manifest import ModelManifest
 from contract.repository import Repository
-from contract.settings import Settings, SettingsError
+from contract.settings import Settings
 from scoring import public_keys
 from scoring.artifacts import load
 from scoring.trust import Trust

@@ -15,7 +15,7 @@ class Load(InThreads):
     """`clients` clients ask for predictions: every other one waits for its result within the request, the rest poll.
 
     `failures` has each answer that is not a correct prediction, and `accepted` the ids of all jobs. Those in `polled`
-    stay for `RESULT_TTL`, and the others expire a minute after their answer (`RESULT_TTL_DELIVERED`).
+    stay for `RESULT_TTL`, and the others expire a minute after their answer.
     """
 
     def __init__(self, stack: Stack, clients: int = 6) -> None:

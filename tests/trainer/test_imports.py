@@ -49,7 +49,7 @@ X, y = np.arange(40.0).reshape(20, 2), np.arange(20) // 10
 
 @pytest.fixture
 def settings(root: Path, tmp_path: Path) -> Settings:
-    return Settings(models_dir=root, spool_dir=tmp_path, allow_upload=True)
+    return Settings(models_dir=root, spool_dir=tmp_path, allow_upload="1")
 
 
 @pytest.fixture
@@ -412,7 +412,7 @@ def test_a_command_publishes_a_guess_at_inputs_of_ones_own_code_without_an_alias
 
 
 def test_a_command_imports_nothing_while_uploads_are_off(settings: Settings, file: Path, redis: Redis) -> None:
-    off = dataclasses.replace(settings, allow_upload=False)
+    off = dataclasses.replace(settings, allow_upload="0")
     with pytest.raises(ModelgateError, match="its ALLOW_UPLOAD is off; set it to 1 for gateway and trainer"):
         HANDLERS[RepositoryAction.IMPORT](
             off, redis, RepositoryCommand(RepositoryAction.IMPORT, "mine", upload=file.name)

@@ -63,12 +63,12 @@ def test_the_first_start_trains_missing_models_and_then_waits(root: Path, tmp_pa
     assert (third, last) == ("trainer: ready", "trainer: stopped")
 
 
-def test_with_redis_and_without_a_secret_it_does_not_start(root: Path) -> None:
-    with trainer(root, REDIS_URL="redis://127.0.0.1:1", TRAINER_SECRET="", TRAIN_ON_START="none") as process:
+def test_with_redis_and_a_secret_that_cannot_be_made_it_does_not_start(root: Path) -> None:
+    with trainer(root, REDIS_URL="redis://127.0.0.1:1", STATE_DIR="/proc", TRAIN_ON_START="none") as process:
         said, _ = process.communicate(timeout=30)
     assert process.returncode == 2
     assert said.partition(" ERROR ")[2].startswith(
-        "trainer: TRAINER_SECRET is not set; with REDIS_URL the trainer needs it, and the gateway"
+        "trainer: the secret of gateway and trainer, /proc/shared/trainer.secret, cannot be read or created"
     )
 
 

@@ -23,7 +23,7 @@ from contract.jobs import Status
 from contract.settings import Settings
 from contract.training import RepositoryAction, RepositoryCommand
 from tests.flow.redis_process import RedisProcess
-from tests.support import DEADLINE, SIGNER, gone, secret_file, until
+from tests.support import DEADLINE, SIGNER, gone, state_dir, until
 from tests.trainer.recipes_of_tests import OUTPUT
 from tests.trainer.trainers import TrainerHost, marked, trainer_host
 from trainer.jobs.done import FOLDER, DoneJobs
@@ -130,7 +130,7 @@ def test_a_training_that_cannot_be_started_fails_with_the_cause(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("trainer.jobs.training_process.tempfile.TemporaryFile", no_room)
-    execution = TrainingRunner(Settings(redis_url=redis_url, trainer_secret=secret_file(tmp_path))).start(
+    execution = TrainingRunner(Settings(redis_url=redis_url, state_dir=state_dir(tmp_path))).start(
         OwnedJob("1", {}, 0, 0)
     )
     failure = until(execution.poll, "it ends")

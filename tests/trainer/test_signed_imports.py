@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("examined_here", "unverified", "own_signals
 @pytest.fixture
 def settings(root: Path, tmp_path: Path) -> Settings:
     private, public = make_keys(tmp_path / "keys")
-    return Settings(models_dir=root, spool_dir=tmp_path, signing_key=private, verify_key=public, allow_upload=True)
+    return Settings(models_dir=root, spool_dir=tmp_path, signing_key=private, verify_key=public, allow_upload="1")
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from contract.errors import ModelgateError
+from contract.errors import ModelgateError, SettingsError
 from contract.manifest import ArtifactFormat, ManifestDraft
 from contract.repository import Repository
-from contract.settings import Settings, SettingsError
+from contract.settings import Settings
 from scoring import artifacts
 from scoring.trust import Trust
 from tests.trainer.fitting import fitted

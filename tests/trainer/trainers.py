@@ -19,7 +19,7 @@ from broker.gateway.jobs import Jobs
 from broker.gateway.trainer_client import TrainerClient
 from contract.jobs import Job
 from contract.training import TrainingRequest
-from tests.support import PROJECT, SIGNER, secret_file, until
+from tests.support import PROJECT, SIGNER, state_dir, until
 from trainer.jobs.done import FOLDER
 
 RUNNER = """
@@ -157,7 +157,7 @@ def trainer_host(redis: Redis, url: str, folder: Path) -> Iterator[TrainerHost]:
         "MODELS_DIR": str(folder / "models"),
         "SPOOL_DIR": str(spool),
         "STOP_GRACE": "5",
-        "TRAINER_SECRET": str(secret_file(folder)),
+        "STATE_DIR": str(state_dir(folder)),
     }
     here = TrainerHost(redis, environment, folder)
     try:

@@ -66,7 +66,7 @@ def remove_model(settings: Settings, connection: Redis, command: RepositoryComma
         schedules.delete(command.model)
         remark = "its schedule is removed with it, and comes back if the model is restored"
     removed_at = removal.remove(settings.models_dir, command.model)
-    until = timestamp(removed_at + timedelta(days=settings.deleted_days))
+    until = timestamp(removed_at + timedelta(days=settings.keep_days))
     return {**_answer(settings, command, remark), "restorable_until": until}
 
 
@@ -90,9 +90,7 @@ def change_settings(settings: Settings, _: Redis, command: RepositoryCommand) ->
 
 
 def import_version(settings: Settings, connection: Redis, command: RepositoryCommand) -> dict[str, Any]:
-    if not (
-        settings.allow_upload or settings.allow_local_upload
-    ):  # the gateway checks too, but may have other settings
+    if settings.allow_upload == "0":  # the gateway checks too, but may have other settings
         raise ModelgateError(
             Code.NOT_PUBLISHED,
             "the trainer does not import uploads, because its ALLOW_UPLOAD is off; set it to 1 for gateway and trainer",
@@ -169,7 +167,7 @@ def carry_out(payload: Mapping[str, Any], settings: Settings, connection: Redis)
 
 def schedules_of(settings: Settings, connection: Redis) -> Schedules:
     ttls = {"timeout": settings.train_timeout, "result_ttl": TRAINING.ttl(settings)}
-    return Schedules(connection, Signer.required(settings), **ttls)
+    return Schedules(connection, Signer.from_settings(settings), **ttls)
 
 
 def _version(command: RepositoryCommand) -> int:

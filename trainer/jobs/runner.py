@@ -76,9 +76,9 @@ class JobRunner(ABC):
     """How many jobs run at a time."""
 
     def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
-        """`lease` in seconds. Raises `SettingsError` without TRAINER_SECRET."""
+        """`lease` in seconds. Raises `SettingsError`."""
         self._settings = settings
-        self._signer = Signer.required(settings)
+        self._signer = Signer.from_settings(settings)
         self._done = DoneJobs(settings.models_dir)
         self._redis = connect(settings.redis_url, socket_timeout=2, check=True)
         self._leases = Leases(self._redis, lease=lease, group=TRAINERS)
@@ -306,8 +306,7 @@ class TrainingRunner(JobRunner):
     def _log_unsigned(self, model: str) -> None:
         if model not in self._unsigned:
             log.warning(
-                "the schedule of %r does not run: no gateway with this trainer's secret (TRAINER_SECRET) signed it;"
-                " PUT it again",
+                "the schedule of %r does not run: no gateway with this trainer's secret signed it; PUT it again",
                 model[:64],
             )
             self._unsigned.add(model)
@@ -316,8 +315,8 @@ class TrainingRunner(JobRunner):
         spool.sweep(self._settings.spool_dir, [payload.get("upload") for payload in self._queue.unfinished()])
         self._done.sweep()
         try:
-            for model in forget(self._settings.models_dir, self._settings.deleted_days):
-                log.info("%s was removed more than %d days ago and is deleted", model, self._settings.deleted_days)
+            for model in forget(self._settings.models_dir, self._settings.keep_days):
+                log.info("%s was removed more than %d days ago and is deleted", model, self._settings.keep_days)
         except OSError as error:
             log.warning("removed models cannot be deleted: %s: %s", error.filename, error.strerror)
 

@@ -1,4 +1,4 @@
-"""Removes models and restores them. A removed model is renamed out of sight of readers and kept for `DELETED_DAYS`.
+"""Removes models and restores them. A removed model is renamed out of sight of readers and kept for `KEEP_DAYS`.
 
 Both changes hold the lock of publishing and that of the aliases, in this order. Errors are `ModelgateError`s.
 """

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from contract.settings import Settings, SettingsError
+from contract.errors import SettingsError
+from contract.settings import Settings
 from scoring.trust import Trust
 
 PRIVATE_FILE, PUBLIC_FILE = "signing.pem", "verify.pem"

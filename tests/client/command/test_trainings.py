@@ -75,7 +75,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a gateway with a trainer, which takes uploads."""
     folder = tmp_path_factory.mktemp("trainer")
     (folder / "models").mkdir()
-    settings = {"SPOOL_DIR": str(folder / "spool"), "TRAINER_SECRET": str(folder / "secret"), "ALLOW_UPLOAD": "1"}
+    settings = {"SPOOL_DIR": str(folder / "spool"), "STATE_DIR": str(folder), "ALLOW_UPLOAD": "1"}
     with RedisProcess(folder) as server, ExitStack() as stack:
         gateway = Gateway(server.url, folder / "models", folder / "gateway.log", settings)
         stack.callback(gateway.stop)
