@@ -386,8 +386,8 @@ def _pairs(parts: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def test_an_upload_that_does_not_fit_is_refused_before_it_is_read(client: FlaskClient, spool: Path) -> None:
-    problem = refused(client.post("/v1/models/loan/train", **form(b"x" * 2_000_000)), 507)
-    assert problem["code"] == "spool_full" and "SPOOL_MB" in problem["detail"]
+    problem = refused(client.post("/v1/models/loan/train", **form(b"x" * 2_000_000)), 413)
+    assert problem["code"] == "upload_too_large" and "SPOOL_MB" in problem["detail"]
     assert files(spool) == []
 
 
