@@ -129,29 +129,29 @@ end
 
 local NEXT_STAGE = { plan = 'score', score = 'assemble' }
 
--- Ends a task, and with the last one of a stage the stage; a task that fails ends its file. `members`: '"result":{…}', of
--- a plan with "tasks" and "rows", of a chunk with "rows", "refused" and "nulls".
+-- Ends a task, and with the last one of a stage the stage; a task that fails ends its file. The `result` in `members` has
+-- `tasks` and `rows` if it is of a plan, `rows`, `refused` and `nulls` if it is of a chunk.
 local function end_task(task, status, members)
   local file = read(file_of(task))
   local reported = whole(fields_of(task.id, 'reported')[1]) or 0
-  local function number(name) return whole(string.match(members, '"' .. name .. '":(%d+)')) or 0 end
   call('DEL', task.key)
   if not file or file.status ~= 'started' then return end -- stock RQ has cancelled or deleted it
   if status ~= 'finished' then return conclude(file, status, members) end
   local f = fields_of(file.id, 'stage', 'tasks')
   local done = call('HINCRBY', file.key, 'tasks_done', 1)
+  local result = f[1] ~= 'assemble' and cjson.decode('{' .. members .. '}').result
   if f[1] == 'score' then
-    call('HINCRBY', file.key, 'rows_done', number('rows') - reported)
-    call('HINCRBY', file.key, 'rows_refused', number('refused'))
-    count('model:' .. string.match(file.q, ':([^:]*)'), 'refused_rows_total', number('refused'))
-    call('HINCRBY', file.key, 'rows_null', number('nulls'))
+    call('HINCRBY', file.key, 'rows_done', result.rows - reported)
+    call('HINCRBY', file.key, 'rows_refused', result.refused)
+    count('model:' .. string.match(file.q, ':([^:]*)'), 'refused_rows_total', result.refused)
+    call('HINCRBY', file.key, 'rows_null', result.nulls)
   end
   if done < (whole(f[2]) or 1) then return end
   local stage = NEXT_STAGE[f[1]]
   if not stage then return conclude(file, 'finished', members) end
-  call('HSET', file.key, 'stage', stage, 'tasks', stage == 'score' and number('tasks') or 1, 'next_task', 0,
+  call('HSET', file.key, 'stage', stage, 'tasks', stage == 'score' and result.tasks or 1, 'next_task', 0,
     'tasks_done', 0)
-  if stage == 'score' then call('HSET', file.key, 'rows_total', number('rows')) end
+  if stage == 'score' then call('HSET', file.key, 'rows_total', result.rows) end
   join_lane(file.id)
 end
 
@@ -261,9 +261,12 @@ end
 -- A failure whose message begins with the rows that a task was scoring, if it has said which, or is a plan.
 local function located(job, failure)
   local f = fields_of(job.id, 'at', 'stage')
-  local rows = f[1] and string.match(f[1], '^%d+ to %d+$')
-  local at = rows and 'rows ' .. rows or f[2] == 'plan' and 'while the file was planned with its first rows (4096 at most)'
-  return at and string.gsub(failure, '"message":"', '%0' .. at .. ': ', 1) or failure
+  local at = (f[1] or '') ~= '' and 'rows ' .. f[1]
+    or f[2] == 'plan' and 'while the file was planned with its first rows (4096 at most)'
+  if not at then return failure end
+  local located_failure = cjson.decode(failure)
+  located_failure.message = at .. ': ' .. located_failure.message
+  return cjson.encode(located_failure)
 end
 
 -- Returns the jobs of `inc`, one of `members`, to their queues, in order, and ends the incarnation. A job in `scored`

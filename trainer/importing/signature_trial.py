@@ -102,13 +102,14 @@ class _Trial:
         fields = rows.fields(places)
         draft = self._under(dataclasses.replace(self._old.signature, inputs=tuple(fields)))
         names, kinds = listed([fields[place].name for place in places]), {str(fields[place].kind) for place in places}
+        with_nulls = rows.with_nulls(places)
         trials: list[tuple[str, str, Sequence[Row]]] = [
             (
                 f"{names} as {' and '.join(sorted(kinds))}",
                 "leave kind and categories as they are",
                 rows.adapted(places),
             ),
-            (f"null in {names}", "leave nullable and null as they are", rows.with_nulls(places)),
+            (f"null in {names}", "leave nullable and null as they are", with_nulls),
             (f"a new text in {names}", "leave categories as they are", rows.with_unseen(places)),
         ]
         more = list(rows.with_new_categories(places))
@@ -121,7 +122,7 @@ class _Trial:
             for start in range(0, len(more), _MOST_ROWS)
         ]
         for what, remedy, some in trials:
-            if some and (why := self._why_not(draft, some, finite="null" in what)):
+            if some and (why := self._why_not(draft, some, finite=some is with_nulls)):
                 return f"does not work with {what} ({why}); {remedy}"
         return None
 

@@ -68,7 +68,7 @@ def _compare(estimator: Any, draft: ManifestDraft, count: int, found: Compared) 
     if kernel is None:
         return
     found.kernel, found.transforms = not isinstance(kernel.kernel, OwnMethods), isinstance(kernel.kernel, OwnMethods)
-    found.wrong += [warning for warning in draft.warnings if warning.startswith("Modelgate's own kernels")]
+    found.wrong += [remark.text for remark in draft.remarks if remark.code == "kernels_unlike"]
     for part in parts_for(draft.signature, draft.golden.rows, count):
         found.rows += len(part.rows)
         for number, (own, other) in enumerate(asked(kernel, methods_of(draft.signature))):
