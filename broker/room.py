@@ -1,4 +1,4 @@
-"""Room for work: while Redis is nearly full, results that clients have seen are deleted early (ADR 27)."""
+"""Room for work: while Redis is nearly full, results that clients have seen are deleted early (ADR 26)."""
 
 from __future__ import annotations
 

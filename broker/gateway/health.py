@@ -30,7 +30,7 @@ refuses the next, while results expire."""
 
 @dataclass(frozen=True)
 class SystemHealth:
-    """What Redis tells. `fault`: why it refuses predictions (None: it takes them). `repairs`: whether it
+    """State reported by Redis. `fault`: why it refuses predictions (None: it takes them). `repairs`: whether it
     accepts commands that free memory or repair, such as a rollback. `workers`: scorers that are alive. `silent`:
     workers whose scorers have leases, but that have reported nothing for some seconds. `stuck`: processes of gateways
     and workers that make no progress. `full_queues`: models whose

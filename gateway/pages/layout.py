@@ -28,7 +28,7 @@ from gateway.rules import READING
 from gateway.sessions import PATH, cookie_of, form_token, id_in, new_id
 
 HEADERS: Mapping[str, str] = {
-    # Pages show texts of users. Even an unescaped one could run no script and send nothing to other sites.
+    # Pages show user-supplied text. Even unescaped text could run no script and send nothing to other sites.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; img-src 'self' data:;"
     f" style-src 'self' '{STYLE_DIGEST}';"
     " connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",

@@ -121,7 +121,7 @@ _PUT = Operation(
     ),
     body="NewSchedule",
 )
-_DELETE = Operation("delete_schedule", "Train a model no more", {204: DELETED}, problems=("404 no_schedule", *KEPT))
+_DELETE = Operation("delete_schedule", "Delete a schedule", {204: DELETED}, problems=("404 no_schedule", *KEPT))
 
 
 def blueprint(

@@ -2,7 +2,7 @@
 
 To ask a tree costs 2 µs, however few rows it gets: most of the time of a small batch. One call asks all of them if they
 are one tree: each row is repeated for every tree, with the number of the tree as its last column, and splits on that
-column lead to the tree's root. The copy of the nodes is limited to `_MOST_BYTES` (docs/adr/0040).
+column lead to the tree's root. The copy of the nodes is limited to `_MOST_BYTES` (docs/adr/0038).
 """
 
 from __future__ import annotations

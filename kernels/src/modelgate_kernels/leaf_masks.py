@@ -3,7 +3,7 @@
 A split rules out the leaves to its left for a row that goes right. A row reaches the first leaf, from the left, that no
 split rules out. Which leaves a column rules out is the same for all its values between two thresholds, so it is kept
 for each tree and each such range, a bit for each leaf: a batch looks up the bits of its values, and a few operations
-answer all trees (docs/adr/0060). Columns of few ranges, such as those of a one-hot encoding, are looked up together.
+answer all trees (docs/adr/0038). Columns of few ranges, such as those of a one-hot encoding, are looked up together.
 
 Source: Lucchese et al., "QuickScorer: a fast algorithm to rank documents with additive ensembles of regression trees",
 SIGIR 2015. It visits the splits that rule leaves out one by one, instead of looking up what they do together.

@@ -220,7 +220,7 @@ def test_jobs_are_filtered_and_come_in_pages(client: FlaskClient, redis: Redis, 
     waiting = predicted(client, redis, ME)
     assert waiting[:8] in me.get("/ui/jobs?status=queued&kind=prediction&model=sum").text
     assert waiting[:8] not in me.get("/ui/jobs?status=canceled").text
-    assert "No job is like that" in me.get("/ui/jobs?status=failed").text
+    assert "No matching jobs" in me.get("/ui/jobs?status=failed").text
     assert me.get("/ui/jobs?cursor=nonsense").status_code == 400
     assert me.get("/ui/jobs?status=nonsense").status_code == 200
 
@@ -639,5 +639,5 @@ def test_a_key_that_is_refused_says_why_and_keeps_what_was_entered(admin: Browse
 def test_the_audit_log_is_filtered(admin: Browser) -> None:
     admin.send("/ui/keys", "/ui/keys", name="ci", scopes="read")
     assert '<th scope="row">make a key' in admin.get("/ui/audit?action=make_key").text
-    assert "No entry is like that" in admin.get("/ui/audit?action=roll_back").text
+    assert "No matching entries" in admin.get("/ui/audit?action=roll_back").text
     assert admin.get("/ui/audit?cursor=nonsense").status_code == 400
