@@ -27,12 +27,11 @@ PAGE_HEADERS = {
     "Cache-Control": "no-cache",
 }
 
-_FOLDER = Path(gateway.__file__).parent / "pages" / "docs"
+_FOLDER = Path(gateway.__file__).parent / "pages"
 _ASSETS = {
-    "docs.css": ("docs.css", "text/css"),
-    "docs.js": ("docs.js", "text/javascript"),
-    "swagger-ui.css": ("swagger-ui/swagger-ui.css", "text/css"),
-    "swagger-ui-bundle.js": ("swagger-ui/swagger-ui-bundle.js", "text/javascript"),
+    "style.css": ("static/style.css", "text/css"),
+    "docs.css": ("docs/docs.css", "text/css"),
+    "docs.js": ("docs/docs.js", "text/javascript"),
 }
 
 _UNCHANGED = Answer("As it was.")
@@ -68,7 +67,7 @@ def blueprint(document: ApiDocument) -> Blueprint:
     # no model. The page asks for a key and reads the document with it.
     @routes.get("/docs", level=Level.OPEN, docs=_PAGE)
     def page() -> Response:
-        return _file("index.html", "text/html")
+        return _file("docs/index.html", "text/html")
 
     @routes.get("/docs/<asset>", level=Level.OPEN, docs=_ASSET)
     def asset(asset: str) -> Response:
