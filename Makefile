@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help up port extra upgrade test bench lint clients slow soak zoo system-test lock clean
+.PHONY: help up port extra upgrade test test-kernels bench lint clients slow soak zoo system-test lock clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -31,8 +31,14 @@ PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --ignore tests/system
 # tests/conftest.py orders the files: the slowest first.
 BY_FILE = -n 3 --dist loadfile --no-loadscope-reorder
 
-test: lint  ## run ruff, mypy, the import contracts and all tests but the slow ones and those with Docker
+test: lint test-kernels  ## run ruff, mypy, the import contracts and all tests but the slow ones and those with Docker
 	@$(PYTEST) -m "not slow" $(BY_FILE)
+
+test-kernels: $(VENV)/kernels.stamp  ## run the tests of the kernels, unless these passed since kernels/ or a package changed
+
+$(VENV)/kernels.stamp: $(VENV)/dev.stamp $(wildcard $(addprefix kernels/,pyproject.toml README.md */*.py src/*/*.py src/*/*/*.py))
+	@$(PYTEST) kernels/tests $(BY_FILE)
+	@touch $@
 
 # make bench KERNELS=1 [BEFORE=checkout] compares the kernels with scikit-learn, and with another checkout.
 bench: $(VENV)/bench.stamp $(if $(KERNELS),,.venv-bench/tried.stamp)  ## compare with other servers: make bench [QUICK=1] [ROWS=tiny,drain] [SERVERS=flask]; or kernels with scikit-learn: make bench KERNELS=1

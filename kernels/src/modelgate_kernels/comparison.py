@@ -51,19 +51,21 @@ class RowsByColumn(list[Row]):
 def compare(
     kernel: ModelKernel,
     golden: Sequence[Row],
-    methods: Methods = (("predict",),),
+    methods: Methods | None = None,
     parts: Iterable[Any] | None = None,
     seconds: float = _SECONDS,
 ) -> str | None:
     """Return how a kernel's answers differ from its estimator's, as the rest of a sentence about kernels; None if it
     may be used.
 
-    Compares all `golden` rows, single ones, rows at the edges of the layout, and rows at the thresholds of trees and
-    their ensembles in `parts` of the estimator: those of its pipeline, unless they are given. A comparison that takes
-    more `seconds` of processor time finds no equality.
+    Compares `methods`, or each of `METHODS` alone that the estimator has, on all `golden` rows, single ones, rows at
+    the edges of the layout, and rows at the thresholds of trees and their ensembles in `parts` of the estimator: those
+    of its pipeline, unless they are given. A comparison that takes more `seconds` of processor time finds no equality.
     """
     transformers, final = parts_of(kernel.whole)
     parts = [*transformers, final] if parts is None else parts
+    if methods is None:
+        methods = [(method,) for method in METHODS if hasattr(kernel.whole, method)]
     return first_difference(_comparisons(kernel, golden, methods, parts), seconds)
 
 

@@ -1,0 +1,172 @@
+"""What a user does without Modelgate: find the kernel of an estimator by a table, compare it, and predict."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from modelgate_kernels import Column, Layout, compare, find, layout_of, pipelines, predict, table
+from modelgate_kernels.kernel import NotCovered
+from modelgate_kernels.layout import InputFormat, Kind, Null
+from modelgate_kernels.linear import LinearKernel
+from modelgate_kernels.matrix import to_matrix
+from modelgate_kernels.same import same
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_iris
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import LocalOutlierFactor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+X, y = load_iris(return_X_y=True)
+NUMBERS = pd.DataFrame(X, columns=list("abcd"))
+MIXED = NUMBERS.assign(
+    c=NUMBERS.c.where(NUMBERS.index % 7 > 0),
+    count=NUMBERS.index % 5,
+    large=NUMBERS.a > 5,
+    word=NUMBERS.index.map(lambda number: ("red", "blue", "green")[number % 3]),
+)
+TEXTS = [("few words", "many more words", "words")[label] + f" {number}" for number, label in enumerate(y)]
+
+
+def mixed() -> Any:
+    columns = make_column_transformer(
+        (make_pipeline(SimpleImputer(), StandardScaler()), ["a", "c", "count", "large"]), (OneHotEncoder(), ["word"])
+    )
+    return make_pipeline(columns, LogisticRegression(max_iter=1000))
+
+
+def rows_of(table: Any) -> list[list[Any]]:
+    if isinstance(table, pd.DataFrame):
+        cells = table.astype(object)
+        return cells.where(cells.notna(), None).to_numpy().tolist()  # type: ignore[no-any-return]
+    return table.tolist() if isinstance(table, np.ndarray) else [[text] for text in table]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "table"),
+    [
+        (make_pipeline(StandardScaler(), LogisticRegression()), X),
+        (make_pipeline(StandardScaler(), LogisticRegression()), NUMBERS),
+        (RandomForestClassifier(10, random_state=0), X.astype(np.float32)),
+        (HistGradientBoostingClassifier(max_iter=5), pd.DataFrame(X)),
+        (mixed(), MIXED),
+        (make_pipeline(TfidfVectorizer(), LogisticRegression()), TEXTS),
+        (make_pipeline(TfidfVectorizer(), LogisticRegression()), pd.Series(TEXTS)),
+    ],
+    ids=["array", "DataFrame", "float32", "numbered", "mixed", "texts", "Series"],
+)
+def test_a_kernel_that_a_table_finds_answers_as_the_estimator(estimator: Any, table: Any) -> None:
+    kernel = find(estimator.fit(table, y), table)
+    assert kernel
+    rows = rows_of(table)
+    assert compare(kernel, rows[:20]) is None
+    values, probabilities = predict(kernel, rows, ["predict", "predict_proba"])
+    assert same(values, estimator.predict(table))
+    assert same(probabilities, estimator.predict_proba(table))
+    assert not kernel.has_left_rows
+
+
+def test_rows_that_a_kernel_leaves_are_answered_by_the_estimator(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(*_: Any) -> Any:
+        raise NotCovered
+
+    estimator = mixed().fit(MIXED, y)
+    kernel = find(estimator, MIXED)
+    assert kernel
+    monkeypatch.setattr(LinearKernel, "raw", leave)
+    (answers,) = predict(kernel, rows_of(MIXED))
+    assert same(answers, estimator.predict(MIXED))
+    assert kernel.has_left_rows
+
+
+def test_what_the_estimator_refuses_is_refused() -> None:
+    kernel = find(mixed().fit(MIXED, y), MIXED)
+    assert kernel
+    with pytest.raises(ValueError, match="unknown categories"):
+        predict(kernel, [[1.0, 1.0, 1.0, 1.0, 1, True, "mauve"]])
+
+
+def test_another_method_is_asked_on_the_matrix_of_the_kernel() -> None:
+    forest = make_pipeline(StandardScaler(), RandomForestClassifier(3, random_state=0)).fit(X, y)
+    kernel = find(forest, X)
+    assert kernel
+    (leaves,) = predict(kernel, X[:5].tolist(), ["apply"])
+    assert same(leaves, forest[-1].apply(forest[:-1].transform(X[:5])))
+
+
+def test_a_kernel_that_differs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = find(LogisticRegression(max_iter=1000).fit(X, y), X)
+    assert kernel
+    right = LinearKernel.raw
+    monkeypatch.setattr(LinearKernel, "raw", lambda self, matrix: np.nextafter(right(self, matrix), np.inf))
+    assert compare(kernel, X[:5].tolist()) == "answer the golden rows differently"
+
+
+def test_an_estimator_without_a_kernel_has_none() -> None:
+    assert find(LocalOutlierFactor(novelty=True).fit(X), X) is None
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "column"),
+    [
+        ("float64", [1.0, np.nan], Column("f", Kind.NUMBER, nullable=True)),
+        ("int64", [1, 2], Column("f", Kind.INTEGER)),
+        ("bool", [True, False], Column("f", Kind.BOOLEAN)),
+        ("str", ["a", None], Column("f", Kind.STRING, nullable=True)),
+        ("object", ["a", None], Column("f", Kind.STRING, nullable=True, null=Null.NONE)),
+        ("object", ["a", np.nan], Column("f", Kind.STRING, nullable=True, null=Null.NAN_OBJECT)),
+        ("Int64", [1, None], Column("f", Kind.INTEGER, nullable=True, null=Null.NA)),
+        ("string", ["a", None], Column("f", Kind.STRING, nullable=True, null=Null.NA)),
+        ("datetime64[us]", ["2026-01-02"], Column("f", Kind.DATETIME, nullable=True, naive=True)),
+        ("datetime64[us, UTC]", ["2026-01-02"], Column("f", Kind.DATETIME, nullable=True)),
+    ],
+)
+def test_the_layout_of_a_column_makes_the_same_column(dtype: str, values: list[Any], column: Column) -> None:
+    table = pd.DataFrame({"f": pd.Series(values, dtype=dtype)})
+    layout = layout_of(table)
+    assert layout == Layout([column])
+    rows = (
+        [["2026-01-02T00:00:00+00:00"]] if column.kind == Kind.DATETIME else [[v if v == v else None] for v in values]
+    )
+    made = to_matrix(rows, layout.columns, layout.input_format, layout.dtype)
+    pd.testing.assert_frame_equal(made, table)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [pd.DataFrame({"f": [{}]}), pd.DataFrame({"f": pd.Series([1], dtype="int8")}), np.array([["a"]]), [1], None],
+)
+def test_other_tables_are_refused(table: Any) -> None:
+    with pytest.raises(TypeError):
+        layout_of(table)
+
+
+def test_numbers_of_two_widths_are_refused() -> None:
+    with pytest.raises(TypeError, match="all float64 or all float32"):
+        layout_of(pd.DataFrame({"a": np.zeros(2), "b": np.zeros(2, dtype=np.float32)}))
+
+
+def test_columns_with_numbers_as_names_are_told_apart() -> None:
+    assert layout_of(pd.DataFrame(X)).input_format == InputFormat.NUMBERED
+    assert layout_of(X).input_format == InputFormat.ARRAY
+
+
+def test_the_lines_of_the_readme_work() -> None:
+    for block in re.findall(r"```python\n(.*?)```", README, re.S):
+        exec(block, {})
+
+
+def test_the_readme_names_what_has_a_kernel() -> None:
+    kinds = [*table._KERNELS, *table._ENSEMBLES, *table._COMPOSITES, *pipelines._INNER]
+    kinds += [*table._TRANSFORMS, *table._TRANSFORMS_OF_SEVERAL]
+    names = {kind.__name__ for kind in kinds if kind.__module__.startswith("sklearn.")}
+    assert {name for name in names if f"`{name}`" not in README} == set()
