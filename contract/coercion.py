@@ -27,12 +27,14 @@ _FEW_ROWS = 8
 """Up to so many rows, converting each value is faster than trying the column in bulk, and rows travel as rows."""
 
 
-def coerce(instances: Instances, signature: Signature, target: str | None = None, *, lenient: bool = False) -> Coerced:
+def coerce(
+    instances: Instances, signature: Signature, target: str | None = None, *, lenient: bool = False, first_row: int = 0
+) -> Coerced:
     """Coerce instances. Raises `contract.errors.InvalidInstances` with the errors of all rows; if `lenient`, only if no
     row is valid.
 
     Numbers become float, integers int, datetimes ISO 8601 text in UTC. An error of all rows, such as a column that the
-    header lacks, has the row None. `target` is the column that the model predicts.
+    header lacks, has the row None. `target` is the column that the model predicts. Errors count rows from `first_row`.
     """
     count = len(instances.rows)
     if not count:
@@ -40,15 +42,15 @@ def coerce(instances: Instances, signature: Signature, target: str | None = None
     plan = plan_of(signature)
     if plan.is_table:
         row = plan.coerce_one(instances) if count == 1 else None
-        return Coerced([row], None, []) if row else _coerce_rows(instances, plan, target, lenient)
+        return Coerced([row], None, []) if row else _coerce_rows(instances, plan, target, lenient, first_row)
     if signature.format is RowFormat.RECORDS:
-        return coerce_records(instances, signature, lenient=lenient)
-    return _coerce_texts(instances, plan, target, lenient)
+        return coerce_records(instances, signature, lenient=lenient, first_row=first_row)
+    return _coerce_texts(instances, plan, target, lenient, first_row)
 
 
-def _coerce_rows(instances: Instances, plan: RowPlan, target: str | None, lenient: bool) -> Coerced:
+def _coerce_rows(instances: Instances, plan: RowPlan, target: str | None, lenient: bool, first_row: int) -> Coerced:
     count = len(instances.rows)
-    errors = RowErrors(plan)
+    errors = RowErrors(plan, first_row)
     grid = instances if isinstance(instances, Grid) else None
     groups = _grid(grid, plan, errors) if grid else _records(cast(Records, instances).rows, plan, errors)
     columns: dict[int, Sequence[Any]] = {}
@@ -107,11 +109,11 @@ def _spread(
             column[number] = value
 
 
-def _coerce_texts(instances: Instances, plan: RowPlan, target: str | None, lenient: bool) -> Coerced:
+def _coerce_texts(instances: Instances, plan: RowPlan, target: str | None, lenient: bool, first_row: int) -> Coerced:
     if isinstance(instances, Grid) and instances.separator:
         instances = _named_as_the_text(instances, plan.signature)
     row = plan.coerce_one(instances) if len(instances.rows) == 1 else None
-    coerced = Coerced([row], None, []) if row else _coerce_rows(instances, plan, target, lenient)
+    coerced = Coerced([row], None, []) if row else _coerce_rows(instances, plan, target, lenient, first_row)
     blank = [number for number, (text,) in enumerate(coerced.rows) if not text.strip()]
     if blank:
         coerced.warnings.append(f"the text of {len(blank)} of {counted(len(coerced.rows), 'row')} is blank")

@@ -26,7 +26,7 @@ _NOT_A_STRING = Refusal("not_a_string", "text, or a list of texts")
 _LEFT_OUT = object()
 
 
-def coerce_records(instances: Instances, signature: Signature, *, lenient: bool) -> Coerced:
+def coerce_records(instances: Instances, signature: Signature, *, lenient: bool, first_row: int = 0) -> Coerced:
     """Coerce the rows of a model whose rows are records. Raises as `contract.coercion.coerce`.
 
     A name that the model knows as a number is read as a number, and one that it knows as text as text, or as a list of
@@ -41,7 +41,7 @@ def coerce_records(instances: Instances, signature: Signature, *, lenient: bool)
     refused: list[int] = []
     total = 0
     for number, row in enumerate(_rows(instances, reader)):
-        record, own_id, found = reader.read(number, row)
+        record, own_id, found = reader.read(first_row + number, row)
         ids.append(own_id)
         if found:
             errors += found[: InvalidInstances.SHOWN - len(errors)]

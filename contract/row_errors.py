@@ -25,10 +25,12 @@ WHOLE_ROW = -1
 class RowErrors:
     """Counts all errors. Keeps only the first in row order, and writes messages for those."""
 
-    def __init__(self, plan: RowPlan) -> None:
+    def __init__(self, plan: RowPlan, first_row: int = 0) -> None:
+        """The messages count rows from `first_row`."""
         self.total = 0
         self.rows: set[int] = set()
         self._plan = plan
+        self._first_row = first_row
         self._kept: list[tuple[int, int, Refusal, object, RowLayout | None]] = []
         self._last_row = sys.maxsize
         self._hints: dict[object, str | None] = {}
@@ -85,7 +87,8 @@ class RowErrors:
         self, row: int, position: int, refusal: Refusal, evidence: object, layout: RowLayout | None
     ) -> FieldError:
         name = None if position == WHOLE_ROW else self._plan.spellings[position][0]
-        subject = f"row {row}" if name is None else repr(name)
+        number = None if row == ALL_ROWS else row + self._first_row
+        subject = f"row {number}" if name is None else repr(name)
         if layout and refusal in (_MISSING, _REPEATED):
             message = self._about_layout(subject, position, refusal, layout)
         else:
@@ -93,7 +96,7 @@ class RowErrors:
             near = self._closest((evidence,), refusal.choices) if isinstance(evidence, str) else None
             message += f": did you mean {shown(near)}?" if near else ""
         sent = layout.name_sent(position) if layout else None
-        return FieldError(None if row == ALL_ROWS else row, name, refusal.code, message, sent)
+        return FieldError(number, name, refusal.code, message, sent)
 
     def _about_layout(self, subject: str, position: int, refusal: Refusal, layout: RowLayout) -> str:
         spellings = self._plan.spellings[position]

@@ -50,17 +50,17 @@ def coerce_chunk(runs: Iterable[Run], signature: Signature, first_row: int, *, l
     refused: list[int] = []
     errors: list[FieldError] = []
     for start, run in _pieces(runs):
+        number = first_row + start
         try:
             if isinstance(run, NotJson):
-                raise InvalidInstances([FieldError(0, None, "not_json", f"row 0 is not JSON: {run.why}")])
-            good = coerce(run, signature).rows
+                raise InvalidInstances([FieldError(number, None, "not_json", f"row {number} is not JSON: {run.why}")])
+            good = coerce(run, signature, first_row=number).rows
         except InvalidInstances as error:
             if not lenient:
-                shifted = [_moved(each, first_row + start) for each in error.errors]
-                raise InvalidInstances(shifted, error.total) from None
+                raise
             if isinstance(run, NotJson):
                 refused.append(start)
-                errors += [_moved(each, first_row + start) for each in error.errors]
+                errors += error.errors
                 continue
             good = _coerce_some(run, signature, start, first_row, refused, errors)
         if signature.format is RowFormat.RECORDS:
@@ -92,13 +92,13 @@ def _coerce_some(
     for one request, halves of the rows are coerced each by itself."""
     count = len(part.rows)
     try:
-        found = coerce(part, signature, lenient=True)
+        found = coerce(part, signature, lenient=True, first_row=first_row + start)
         good, bad, why = found.rows, found.refused, found.errors
     except InvalidInstances as error:
         good, bad, why = [], range(count), error.errors
     if len(why) < InvalidInstances.SHOWN or count == 1:
         refused += [start + number for number in bad]
-        errors += [_moved(error, first_row + start) for error in why]
+        errors += why
         return good
     half = count // 2
     halves = ((_slice(part, 0, half), start), (_slice(part, half, count), start + half))
@@ -109,15 +109,6 @@ def _slice(instances: Instances, start: int, end: int) -> Instances:
     if isinstance(instances, Records):
         return Records(instances.rows[start:end])
     return dataclasses.replace(instances, rows=instances.rows[start:end])
-
-
-def _moved(error: FieldError, rows: int) -> FieldError:
-    """Return the error with the number that its row has in the file."""
-    if error.row is None:
-        return error
-    number = error.row + rows
-    message = error.message.replace(f"row {error.row} ", f"row {number} ", 1) if error.field is None else error.message
-    return dataclasses.replace(error, row=number, message=message)
 
 
 def takes_arrays(signature: Signature, input_format: InputFormat) -> bool:
