@@ -1,3 +1,3 @@
 """The release of Modelgate that this is. Containers have no `pyproject.toml`, so that file reads it from here."""
 
-VERSION = "0.2.0"
+VERSION = "1.0.0"

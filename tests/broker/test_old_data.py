@@ -11,7 +11,6 @@ from broker.connection import OF_BEFORE, connect
 from broker.faults import OldDataError
 from contract.settings import Settings
 from gateway.app import create_app
-from tests.support import secret_file
 
 SAID = "empty Redis (redis-cli FLUSHDB), or name another database in REDIS_URL"
 
@@ -33,7 +32,7 @@ def test_no_command_reaches_a_redis_with_data_from_before(old: Redis, redis_url:
 
 
 def test_the_gateway_says_what_to_do(old: Redis, redis_url: str, models: Path, tmp_path: Path) -> None:
-    app = create_app(Settings(redis_url=redis_url, models_dir=models, trainer_secret=secret_file(tmp_path)))
+    app = create_app(Settings(redis_url=redis_url, models_dir=models, state_dir=tmp_path))
     try:
         response = app.test_client().get("/v1/jobs/a")
         assert (response.status_code, response.json and response.json["code"]) == (503, "redis_unavailable")

@@ -41,7 +41,7 @@ class Inputs:
             tuple(one["name"] for one in inputs),
             tuple(one["kind"] for one in inputs),
             version["artifact"]["input_format"],
-            signature.get("format", "table"),
+            signature["format"],
         )
 
 
