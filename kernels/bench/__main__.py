@@ -1,4 +1,4 @@
-"""`python -m bench.kernels`: compares the kernels with scikit-learn's own methods in one process, from rows to answers.
+"""`python -m kernels.bench`: compares the kernels with scikit-learn's own methods in one process, from rows to answers.
 
 `--before CHECKOUT` also compares with another checkout. Each ratio is of one round, in which all ways take turns; a
 ratio above 1 means that our way takes less processor time. Every answer is compared bit for bit with scikit-learn's.
@@ -14,21 +14,19 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import cycle
+from types import ModuleType
 from typing import Any
 
-from modelgate_kernels import ModelKernel
+from modelgate_kernels import ModelKernel, find, layout_of, predict
+from modelgate_kernels.layout import Row
 from modelgate_kernels.matrix import to_matrix
 from modelgate_kernels.same import same
 from threadpoolctl import threadpool_limits
 
-from bench.console import say
-from bench.kernel_models import FittedModel, all_models, fitted
-from bench.other_checkout import OtherCheckout, folder_of_checkout
-from bench.processes import WORK
-from contract.jobs import Row
-from scoring.estimators import predict_rows, prediction_methods
-from scoring.kernels import find_version_kernel
+from kernels.bench.models import FittedModel, all_models, fitted
+from kernels.bench.other_checkout import kernels_of_checkout
 
 SIZES = (1, 64, 1_000, 100_000)
 LEAST = 0.95
@@ -43,7 +41,7 @@ BATCHES = 64
 """Most batches of different rows, which the calls ask for in turn."""
 
 Way = Callable[[Sequence[Row]], Any]
-"""Returns what the model answers for rows: values, and probabilities or None."""
+"""Returns what the model answers for rows: values, and probabilities if it has any."""
 
 
 @dataclass
@@ -60,40 +58,36 @@ class Comparison:
 def main() -> int:
     options = _options()
     warnings.simplefilter("ignore")
-    other = OtherCheckout(options.before) if options.before else None
     found: list[Comparison] = []
     with threadpool_limits(1):
         for recipe in all_models():
             if any(word.lower() in recipe.name.lower() for word in options.only):
-                found += comparisons(fitted(recipe), sorted(options.sizes), options.rounds, other)
-    text = page(found)
-    WORK.mkdir(exist_ok=True)
-    (WORK / "KERNELS.md").write_text(text)
-    say(f"\n{text}")
+                found += comparisons(fitted(recipe), sorted(options.sizes), options.rounds, options.before)
+    print(f"\n{page(found)}")
     return 1 if any(each.problem for each in found) else 0
 
 
 def comparisons(
-    model: FittedModel, sizes: Sequence[int], rounds: int, other: OtherCheckout | None
+    model: FittedModel, sizes: Sequence[int], rounds: int, other: ModuleType | None
 ) -> Iterator[Comparison]:
     """Compare all sizes but those that would take too long."""
     a_row = 0.0
     for size in sizes:
         if a_row * size > LONGEST / FEWEST * 1e6:
-            say(f"{model.name}, {size:,} rows: left out, a batch takes about {a_row * size / 1e6:.0f} s")
+            print(f"{model.name}, {size:,} rows: left out, a batch takes about {a_row * size / 1e6:.0f} s")
             continue
         found = compare(model, size, rounds, other)
-        say(line(found))
+        print(line(found))
         a_row = found.microseconds / size
         yield found
 
 
-def compare(model: FittedModel, size: int, rounds: int, other: OtherCheckout | None = None) -> Comparison:
+def compare(model: FittedModel, size: int, rounds: int, other: ModuleType | None = None) -> Comparison:
     """Measure all ways for batches of `size` rows, in turn, in the reverse order every second round."""
     ways = {"ours": ours(model), "scikit-learn": own_methods(model)}
-    if other and (before := way_of(other, model)):
-        ways["before"] = before
-    batches = batches_of(model.rows, size)
+    if other:
+        ways["before"] = way_of(other, model)
+    batches = batches_of(model.sample.rows, size)
     result = Comparison(model.name, size, problem=difference(model, kernel_of(model), batches))
     calls = {name: calls_for(way, batches) for name, way in ways.items()}
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -110,7 +104,7 @@ def compare(model: FittedModel, size: int, rounds: int, other: OtherCheckout | N
 
 
 def batches_of(rows: Sequence[Row], size: int) -> list[list[Row]]:
-    """Return batches of `size` rows, as a scorer gets them, from as many different rows as there are."""
+    """Return batches of `size` rows, from as many different rows as there are."""
     count = max(1, min(BATCHES, len(rows) // size))
     return [[rows[i % len(rows)] for i in range(number * size, (number + 1) * size)] for number in range(count)]
 
@@ -120,32 +114,32 @@ def batches_of(rows: Sequence[Row], size: int) -> list[list[Row]]:
 
 def ours(model: FittedModel) -> Way:
     kernel = kernel_of(model)
-    return lambda rows: predict_rows(model.estimator, rows, model.signature, model.artifact, kernel)[:2]
+    return partial(predict, kernel, methods=methods_of(model)) if kernel else own_methods(model)
 
 
 def own_methods(model: FittedModel) -> Way:
-    estimator, signature, layout = model.estimator, model.signature, model.artifact
+    """Return how scikit-learn answers for the same rows as a matrix or a DataFrame."""
+    estimator, layout, methods = model.estimator, layout_of(model.sample.table), methods_of(model)
 
     def answers(rows: Sequence[Row]) -> Any:
-        matrix = to_matrix(rows, signature.inputs, layout.input_format, layout.input_dtype)
-        values = estimator.predict(matrix)
-        return values, estimator.predict_proba(matrix) if signature.output.probabilities else None
+        matrix = to_matrix(rows, layout.columns, layout.input_format, layout.dtype)
+        return [getattr(estimator, method)(matrix) for method in methods]
 
     return answers
 
 
-def way_of(other: OtherCheckout, model: FittedModel) -> Way | None:
-    """Return how the other checkout answers; None if it does not know such models."""
-    try:
-        asked = (other.copy(model.signature), other.copy(model.artifact))
-    except ValueError:
-        return None
-    kernel = other.kernels.find_version_kernel(model.estimator, *asked)
-    return lambda rows: other.estimators.predict_rows(model.estimator, rows, *asked, kernel)
+def way_of(other: ModuleType, model: FittedModel) -> Way:
+    """Return how the kernels of another checkout answer; scikit-learn where they have none."""
+    kernel = other.find(model.estimator, model.sample.table)
+    return partial(other.predict, kernel, methods=methods_of(model)) if kernel else own_methods(model)
 
 
 def kernel_of(model: FittedModel) -> ModelKernel | None:
-    return find_version_kernel(model.estimator, model.signature, model.artifact)
+    return find(model.estimator, model.sample.table)
+
+
+def methods_of(model: FittedModel) -> list[str]:
+    return [method for method in ("predict", "predict_proba") if hasattr(model.estimator, method)]
 
 
 def difference(model: FittedModel, kernel: ModelKernel | None, batches: Sequence[Sequence[Row]]) -> str | None:
@@ -155,10 +149,10 @@ def difference(model: FittedModel, kernel: ModelKernel | None, batches: Sequence
     own = own_methods(model)
     for rows in batches:
         try:
-            found = kernel.answers(rows, prediction_methods(model.signature.output))[:2]
+            found = kernel.answers(rows, methods_of(model))
         except Exception as error:
             return f"the kernel leaves rows to scikit-learn: {type(error).__name__} {error}"
-        if not all(map(same, found, own(rows))):
+        if not same(found, own(rows)):
             return "the kernel answers differently"
     return None
 
@@ -232,10 +226,8 @@ def shown(ratios: Sequence[float]) -> str:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.kernels", description=__doc__)
-    parser.add_argument(
-        "--before", type=folder_of_checkout, help="folder of another checkout of Modelgate to compare with, too"
-    )
+    parser = argparse.ArgumentParser(prog="python -m kernels.bench", description=__doc__)
+    parser.add_argument("--before", type=kernels_of_checkout, help="folder of another checkout to compare with, too")
     parser.add_argument("--only", nargs="+", default=[""], help="models with one of these words in their names")
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="rows in a batch; default: all four")
     parser.add_argument("--rounds", type=int, default=9, help="default: 9")
