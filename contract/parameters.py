@@ -10,6 +10,7 @@ from typing import Any
 
 from contract.errors import MAX_ERRORS, FieldError
 from contract.jobs import Value
+from contract.release import known
 from contract.suggestions import Suggestions
 from contract.wording import shown
 
@@ -54,7 +55,7 @@ class Parameter:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Parameter:
-        return cls(**data)
+        return cls(**known(cls, data))
 
 
 def parameter_errors(given: Mapping[str, object], recipe: str, parameters: Sequence[Parameter]) -> list[FieldError]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from contract.release import known
 from contract.signature import Format, Kind
 
 KINDS: Mapping[str, tuple[Kind, Format | None]] = {
@@ -20,7 +21,7 @@ KINDS: Mapping[str, tuple[Kind, Format | None]] = {
 
 def name_of_kind(kind: Kind, written: Format | None) -> str:
     """Return the name in `KINDS` for the kind and the format of a field."""
-    return next((name for name, known in KINDS.items() if known == (kind, written)), str(kind))
+    return next((name for name, entry in KINDS.items() if entry == (kind, written)), str(kind))
 
 
 METRICS = (
@@ -173,7 +174,7 @@ class ColumnPreview:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ColumnPreview:
-        return cls(**{**data, "use": ColumnUse(data["use"])})
+        return cls(**{**known(cls, data), "use": ColumnUse(data["use"])})
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,8 @@ class TrainingPreview:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrainingPreview:
         columns = [ColumnPreview.from_json(column) for column in data["columns"]]
-        return cls(**{**data, "columns": columns, "task": Task(data["task"]) if data["task"] else None})
+        task = Task(data["task"]) if data["task"] else None
+        return cls(**{**known(cls, data), "columns": columns, "task": task})
 
 
 class RepositoryAction(StrEnum):
