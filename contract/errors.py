@@ -67,10 +67,12 @@ class Failure:
 
 
 class ModelgateError(Exception):
-    """The exception that carries a `Failure`."""
+    """The exception that carries a `Failure`. Its message is `what`, after the `subject` if there is one."""
 
-    def __init__(self, code: str, message: str, **details: object) -> None:
+    def __init__(self, code: str, what: str, subject: str = "", /, **details: object) -> None:
+        message = f"{subject} {what}" if subject else what
         super().__init__(message)
+        self.what = what
         self.failure = Failure(code, message, details)
 
     @classmethod
@@ -81,8 +83,8 @@ class ModelgateError(Exception):
 
 def version_error(code: str, model: str, version: int, what: str, **details: object) -> ModelgateError:
     """Return the error `version 3 of the model 'loan' <what>`."""
-    message = f"version {version} of the model {model[:64]!r} {what}"
-    return ModelgateError(code, message, model=model, version=version, **details)
+    subject = f"version {version} of the model {model[:64]!r}"
+    return ModelgateError(code, what, subject, model=model, version=version, **details)
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ class ManifestDraft:
 
     def error(self, code: str, what: str, **details: object) -> ModelgateError:
         """Return the error `the model 'loan' <what>`."""
-        return ModelgateError(code, f"the model {self.name!r} {what}", model=self.name, **details)
+        return ModelgateError(code, what, f"the model {self.name!r}", model=self.name, **details)
 
     def dumps(self) -> str:
         return json.dumps(_plain(self), allow_nan=False)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from modelgate_kernels import ModelKernel
 
-from contract.errors import Code, Failure, ModelgateError
+from contract.errors import Code, Failure
 from contract.jobs import Answer, Row
 from contract.manifest import ManifestDraft, ModelManifest
 from contract.signature import PREDICT, Method, Output, OutputKind
@@ -48,15 +48,17 @@ class Prediction:
     scores: Sequence[Answer] | None = None
 
 
-def predict(estimator: Any, manifest: Manifest, rows: Sequence[Row], kernel: ModelKernel | None = None) -> Prediction:
-    """Return what the first method of the signature answers: predictions, if the version has any.
+def predict(
+    estimator: Any, manifest: Manifest, rows: Sequence[Row], kernel: ModelKernel | None = None, method: str = ""
+) -> Prediction:
+    """Return what a method answers, by default the first one of the signature: predictions, if the version has any.
 
     Raises `ModelgateError` (`model_error`) if the model raises, or does not answer each row as its signature says.
     Raises `MemoryError`.
     """
-    (answer,) = predict_each(estimator, manifest, [rows], manifest.signature.methods[0].name, kernel)
-    if isinstance(answer, Failure):
-        raise ModelgateError(answer.code, answer.message, **answer.details)
+    (answer,) = _each(estimator, manifest, [rows], method or manifest.signature.methods[0].name, kernel)
+    if isinstance(answer, InvalidAnswer):
+        raise manifest.error(Code.MODEL_ERROR, str(answer)) from answer
     return answer
 
 
@@ -72,6 +74,20 @@ def predict_each(
     Raises what `predict` raises if the model raises, or answers another number of rows: it is unknown which part is to
     blame.
     """
+    answers = _each(estimator, manifest, parts, method, kernel)
+    return [
+        manifest.error(Code.MODEL_ERROR, str(answer)).failure if isinstance(answer, InvalidAnswer) else answer
+        for answer in answers
+    ]
+
+
+def _each(
+    estimator: Any,
+    manifest: Manifest,
+    parts: Sequence[Sequence[Row]],
+    method: str,
+    kernel: ModelKernel | None,
+) -> Sequence[Prediction | InvalidAnswer]:
     rows = parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
     try:
         if method == PREDICT.name and manifest.signature.outputs:
@@ -86,7 +102,7 @@ def predict_each(
 
 def _predicted(
     estimator: Any, manifest: Manifest, rows: Sequence[Row], spans: Sequence[slice], kernel: ModelKernel | None
-) -> list[Prediction | Failure]:
+) -> Sequence[Prediction | InvalidAnswer]:
     outputs = manifest.signature.outputs
     values, tables, scores = _returned(
         manifest, predict_rows, estimator, rows, manifest.signature, manifest.artifact, kernel
@@ -97,16 +113,16 @@ def _predicted(
     valid = len(plain) == len(outputs)
     if valid:
         whole = together(list(map(with_label_names, plain, outputs)), outputs)
-        answers: list[Sequence[Answer] | Failure] = [whole[span] for span in spans]
+        answers: list[Sequence[Answer] | InvalidAnswer] = [whole[span] for span in spans]
     else:
-        answers = [_checked(columns, span, manifest) for span in spans]
-    if all(isinstance(answer, Failure) for answer in answers):
-        return [answer for answer in answers if isinstance(answer, Failure)]
+        answers = [_checked(columns, span, outputs) for span in spans]
+    if all(isinstance(answer, InvalidAnswer) for answer in answers):
+        return [answer for answer in answers if isinstance(answer, InvalidAnswer)]
     by_label = None if tables is None else probabilities_by_label(tables, outputs, len(rows))
     score = None if scores is None else each_plain(scores.tolist(), _SCORE)
     return [
         answer
-        if isinstance(answer, Failure)
+        if isinstance(answer, InvalidAnswer)
         else Prediction(answer, by_label and by_label[span], [] if valid else _warnings(answer), score and score[span])
         for answer, span in zip(answers, spans, strict=True)
     ]
@@ -141,7 +157,7 @@ def _called(
     spans: Sequence[slice],
     method: Method,
     kernel: ModelKernel | None,
-) -> list[Prediction | Failure]:
+) -> Sequence[Prediction]:
     signature = manifest.signature
     values = _returned(manifest, call_method, estimator, rows, signature, manifest.artifact, method.name, kernel)
     answers = answers_of(values, method, signature, len(rows))
@@ -158,13 +174,12 @@ def _returned(manifest: Manifest, function: Callable[..., Any], *arguments: Any)
         raise manifest.error(Code.MODEL_ERROR, f"raised {_described(error)}", exception=type(error).__name__) from error
 
 
-def _checked(columns: Sequence[Any], span: slice, manifest: Manifest) -> Sequence[Answer] | Failure:
-    """Return the predictions of one part, each checked; a failure if one of them is invalid."""
-    outputs = manifest.signature.outputs
+def _checked(columns: Sequence[Any], span: slice, outputs: Sequence[Output]) -> Sequence[Answer] | InvalidAnswer:
+    """Return the predictions of one part, each checked; or why one of them is invalid."""
     try:
         plain = [each_plain(column[span].tolist(), output) for column, output in zip(columns, outputs, strict=True)]
     except InvalidAnswer as error:
-        return manifest.error(Code.MODEL_ERROR, str(error)).failure
+        return error
     return together(list(map(with_label_names, plain, outputs)), outputs)
 
 

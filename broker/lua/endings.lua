@@ -31,7 +31,6 @@ end
 -- Bounds in seconds of modelgate_queue_seconds, and RQ's statuses in our words (broker/metrics/table.py).
 local WAITS = { 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60 }
 local ENDS = { finished = 'succeeded', failed = 'failed', canceled = 'canceled' }
-local EXPIRED = '"outcome":"expired"'
 local counted = {} -- by hash and field
 
 local function count(part, field, amount)
@@ -176,8 +175,9 @@ local function report(job, kind, status)
 end
 
 -- Ends a job that has left its queue and held set: short fields replace its hash (ADR 26). `status` is RQ's;
--- `members`: JSON members of its outcome, or nil; `token`: of the request that cancelled it, or nil.
-function conclude(job, status, members, token)
+-- `members`: JSON members of its outcome, or nil; `token`: of the request that cancelled it, or nil; `ended_as`: our word
+-- for the status if it is not that of `ENDS`.
+function conclude(job, status, members, token, ended_as)
   local kind = kind_of(job.q)
   if kind.task then return end_task(job, status, members) end
   if kind.staged then
@@ -209,7 +209,7 @@ function conclude(job, status, members, token)
   list[#list + 1] = job.id
   entries[index] = list
   ended = ended + 1
-  local ended_as = members == EXPIRED and 'expired' or ENDS[status]
+  ended_as = ended_as or ENDS[status]
   count_end(job, ended_as)
   report(job, kind, ended_as)
   if job.reply and job.reply ~= '' then notify(job, status, members) end
@@ -217,7 +217,7 @@ end
 
 local function cancel(job, token) conclude(job, 'canceled', nil, token) end
 
-local function expire(job) conclude(job, 'canceled', EXPIRED) end
+local function expire(job) conclude(job, 'canceled', '"outcome":"expired"', nil, 'expired') end
 
 local function fail(job, failure) conclude(job, 'failed', '"failure":' .. failure) end
 

@@ -10,12 +10,11 @@ import numpy as np
 from modelgate_kernels import ModelKernel
 
 from contract.answer_columns import answer_columns, answer_names
-from contract.errors import Failure, ModelgateError
 from contract.jobs import Row
 from contract.manifest import ModelManifest
 from contract.signature import PREDICT
 from scoring.files.plan import Steps
-from scoring.predict import predict_columns, predict_each
+from scoring.predict import predict, predict_columns
 
 Column = Sequence[Any]
 """The values of a column, one a row: a list with None for null, or an array of floats with NaN for null."""
@@ -49,9 +48,7 @@ def _columns(model: Scorable, rows: Sequence[Row], method: str) -> Iterable[Colu
     manifest = model.manifest
     if method == PREDICT.name:
         return predict_columns(model.estimator, manifest, rows, model.kernel)
-    (answer,) = predict_each(model.estimator, manifest, [rows], method, model.kernel)
-    if isinstance(answer, Failure):
-        raise ModelgateError(answer.code, answer.message, **answer.details)
+    answer = predict(model.estimator, manifest, rows, model.kernel, method)
     return answer_columns(answer.values, None, None, manifest.signature, method)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sklearn.exceptions import NotFittedError
 
+from scoring.answers import InvalidAnswer
 from scoring.compatibility import SKLEARN_VERSION
 from trainer.importing.formats import beginning, sklearn_versions
 from trainer.importing.packages import forecasts, how_to_install, not_served, pip_name
@@ -183,6 +184,8 @@ def joined(versions: Sequence[str]) -> str:
 
 def explained(error: BaseException) -> str:
     """Return an exception as one line."""
+    if isinstance(error, InvalidAnswer):
+        return f"it {error}"
     text = " ".join(str(error).split())
     text = text if len(text) <= 200 else f"{text[:200]}…"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 
 from contract.coercion import coerce
-from contract.errors import Failure, InvalidInstances, ModelgateError
+from contract.errors import InvalidInstances, ModelgateError
 from contract.instances import Records
 from contract.jobs import Row, Value
 from contract.manifest import ArtifactDraft, Golden, InputDtype, InputFormat, ManifestDraft
 from contract.signature import Field, Kind, RowFormat, Signature
 from contract.wording import listed
-from scoring.answers import InvalidAnswer
 from scoring.artifacts import load
 from scoring.estimators import call_method
 from scoring.kernels import compared
-from scoring.predict import Prediction, predict_each
+from scoring.predict import Prediction, predict
 from scoring.trust import Trust
 from trainer.importing import Refused, inputs
 from trainer.importing.edited_rows import EditedRows
@@ -43,7 +42,7 @@ def try_edit(file: Path, edit: SignatureEdit) -> Examined:
     try:
         estimator = load(dataclasses.replace(manifest, artifact=artifact), file.parent, Trust())
     except ModelgateError as error:
-        raise Refused(_without_name(error.failure)) from None
+        raise Refused(error.what) from None
     trial = _Trial(estimator, manifest.draft(), edit.signature)
     return Examined(trial.edited(), None, manifest.artifact.sha256, None)
 
@@ -130,9 +129,9 @@ class _Trial:
         """Return why the model does not answer these rows; `finite`: because an answer is null, too."""
         for method in draft.signature.methods:
             try:
-                answers = self._asked(draft, rows, method.name)
+                answers = predict(self._estimator, draft, rows, method=method.name)
             except ModelgateError as error:
-                return _cause(error)
+                return explained(error.__cause__ or error)
             if finite and answers.warnings:
                 return "it answers null"
         return None
@@ -180,15 +179,11 @@ class _Trial:
 
     def _answers(self, draft: ManifestDraft, rows: Sequence[Row], method: str) -> Prediction:
         try:
-            return self._asked(draft, rows, method)
+            return predict(self._estimator, draft, rows, method=method)
         except ModelgateError as error:
-            raise Refused(f"does not answer under the edited signature ({_cause(error)}); change less of it") from None
-
-    def _asked(self, draft: ManifestDraft, rows: Sequence[Row], method: str) -> Prediction:
-        (answer,) = predict_each(self._estimator, draft, [rows], method)
-        if isinstance(answer, Failure):
-            raise ModelgateError(answer.code, answer.message, **answer.details)
-        return answer
+            raise Refused(
+                f"does not answer under the edited signature ({explained(error.__cause__ or error)}); change less of it"
+            ) from None
 
     def _example(self, rows: Sequence[Row]) -> Mapping[str, Value]:
         """Return the example under the new names, with the values of a golden row if old ones may no longer fit."""
@@ -220,15 +215,3 @@ def _with_dtype(estimator: Any, artifact: ArtifactDraft, old: Sequence[Field], n
 def _text(value: object) -> str:
     """Return a value as text that differs for 1, 1.0 and true."""
     return json.dumps(value)
-
-
-def _cause(error: ModelgateError) -> str:
-    cause = error.__cause__
-    if isinstance(cause, InvalidAnswer):
-        return f"it {cause}"
-    return explained(cause) if isinstance(cause, Exception) else _without_name(error.failure)
-
-
-def _without_name(failure: Failure) -> str:
-    """Return the failure's message without the name of the model."""
-    return failure.message.partition("' ")[2] or failure.message

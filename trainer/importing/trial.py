@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from contract.errors import Failure, ModelgateError
+from contract.errors import ModelgateError
 from contract.jobs import Row
 from contract.manifest import ArtifactDraft, ArtifactFormat, Golden, ManifestDraft, Remark, TrainingData
 from contract.signature import Output, OutputKind, RowFormat, Signature
@@ -100,13 +100,4 @@ def _predict(estimator: Any, draft: ManifestDraft, rows: Sequence[Row]) -> Predi
     try:
         return predict(estimator, draft, rows)
     except ModelgateError as error:
-        raise DoesNotPredict(_cause(error)) from error
-
-
-def _cause(error: ModelgateError) -> Exception:
-    return error.__cause__ if isinstance(error.__cause__, Exception) else ValueError(_without_name(error.failure))
-
-
-def _without_name(failure: Failure) -> str:
-    """Return the failure's message without the model's name."""
-    return failure.message.partition("' ")[2] or failure.message
+        raise DoesNotPredict(error.__cause__ if isinstance(error.__cause__, Exception) else error) from error
