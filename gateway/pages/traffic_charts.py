@@ -53,22 +53,19 @@ class TrafficChart:
 
     def lines(self, curve: Curve) -> list[str]:
         """Return the points of its lines; where values are missing, there is no line."""
-        return [_written(self._stairs(run)) for run in self._runs(curve) if len(run) > 1]
-
-    def areas(self, curve: Curve) -> list[str]:
-        """Return the corners of the areas below its lines."""
-        runs = [run for run in self._runs(curve) if len(run) > 1]
-        return [_written([(run[0][0], 100.0), *run, (run[-1][0], 100.0)]) for run in runs]
+        runs = groupby(self._points(curve), lambda point: point is None)
+        points = [[point for point in run if point] for is_gap, run in runs if not is_gap]
+        return [" ".join([f"{x:g},{y:g}" for x, y in self._stairs(run)]) for run in points if len(run) > 1]
 
     def dots(self, curve: Curve) -> Points:
         """Return the values without neighbours, which no line shows."""
-        return [run[0] for run in self._runs(curve) if len(run) == 1]
+        points = [None, *self._points(curve), None]
+        around = zip(points, points[1:], points[2:], strict=False)
+        return [point for before, point, after in around if point and before is after is None]
 
-    def _runs(self, curve: Curve) -> list[Points]:
+    def _points(self, curve: Curve) -> list[tuple[float, float] | None]:
         width = max(1, len(curve.values) - 1)
-        points = [(_percent(at, width), value) for at, value in enumerate(curve.values)]
-        runs = groupby(points, lambda point: point[1] is None)
-        return [[(x, self._y(y)) for x, y in run if y is not None] for is_gap, run in runs if not is_gap]
+        return [None if y is None else (_percent(x, width), self._y(y)) for x, y in enumerate(curve.values)]
 
     def _stairs(self, run: Points) -> Points:
         if self.has_counts:
@@ -135,10 +132,6 @@ def _ms(bound: float | None) -> float | None:
 
 def _percent(value: float, whole: float) -> float:
     return round(100 * value / whole, 2)
-
-
-def _written(points: Points) -> str:
-    return " ".join(f"{x:g},{y:g}" for x, y in points)
 
 
 def _clock(start: int, form: str) -> str:

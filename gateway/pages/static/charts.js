@@ -24,5 +24,5 @@ for (const kind of ["pointerdown", "pointermove"]) document.addEventListener(kin
   [x, y] = [event.clientX, event.clientY];
   point(event.target, x);
 });
-document.addEventListener("pointerleave", () => point(null));
+document.documentElement.addEventListener("pointerleave", () => point(null));
 document.addEventListener("part:placed", () => point(document.elementFromPoint(x, y), x));
