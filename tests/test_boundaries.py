@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import venv
@@ -45,3 +47,17 @@ def test_processes_of_the_trainer_that_load_no_model_do_not_import_scikit_learn(
     imports = "import sys, trainer.__main__, trainer.importing.inbox, trainer.jobs.runner"
     code = f"{imports}; sys.exit('sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("service", ["worker", "trainer"])
+def test_an_image_holds_the_packages_that_its_service_imports(service: str, tmp_path: Path) -> None:
+    """Without Docker: what the Dockerfile copies is copied here."""
+    sent = {line[1:] for line in (PROJECT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = re.findall(r"^COPY ([\w/]+) ([\w.]+)$", (PROJECT / service / "Dockerfile").read_text(), re.M)
+    assert {source for source, _ in copied} <= sent
+    for source, target in copied:
+        shutil.copytree(PROJECT / source, tmp_path / target, dirs_exist_ok=True)
+    modules = {"worker": "worker.scorer, worker.template", "trainer": "trainer.__main__, trainer.training.fitting"}
+    code = f"import sys, {modules[service]}; print(sys.modules['modelgate_kernels'].__file__)"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.stdout.startswith(str(tmp_path)), ended.stderr

@@ -70,7 +70,7 @@ _EQUIVALENT: Mapping[str, str] = {
     "`self._rows = _FEWEST_AT_ONCE`": "fewer rows are looked up at once",
     "leaf_masks `self._answers.itemsize * len(self._first_leaf)` -> "
     "`self._answers.itemsize / len(self._first_leaf)`": "more rows are looked up at once",
-    "leaf_masks `masks.take(ranges, axis=0, out=found, mode='clip')` -> `masks.take(ranges, axis=0, out=found)`": (
+    "leaf_masks `masks.take(ranges, axis=0, out=taken, mode='clip')` -> `masks.take(ranges, axis=0, out=found)`": (
         "it takes longer"
     ),
     "leaf_masks `sizes > step` -> `sizes >= step`": "the last of a column's edges is infinite, so nothing is above it",

@@ -7,12 +7,13 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from modelgate_kernels import comparison
+from modelgate_kernels import comparison, layout
 from modelgate_kernels.comparison import revision
 from modelgate_kernels.forests import ForestKernel
 from modelgate_kernels.kernel import NotCovered
@@ -24,6 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelEncoder, StandardScaler
 
+from contract import signature
 from contract.manifest import ArtifactDraft, ArtifactFormat, Golden, InputFormat, Kernels, ManifestDraft, TrainingData
 from contract.repository import REPORT_HTML, Repository
 from contract.signature import Output, OutputKind, Signature
@@ -149,6 +151,15 @@ def test_a_model_and_the_decoder_of_its_target_have_a_kernel(target: str) -> Non
     draft = draft_of(LINEAR)
     draft = dataclasses.replace(draft, signature=dataclasses.replace(draft.signature, outputs=(output,)))
     assert compared(draft, estimator).artifact.kernels == Kernels(revision(), used=True)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(signature.Kind, layout.Kind), (signature.Null, layout.Null), (InputFormat, layout.InputFormat)],
+    ids=["kinds", "nulls", "formats"],
+)
+def test_the_words_of_a_signature_are_those_of_a_layout(ours: type[StrEnum], theirs: type[StrEnum]) -> None:
+    assert {*ours} == {*theirs}
 
 
 # When a version is loaded

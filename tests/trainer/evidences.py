@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from modelgate_kernels.matrix import take_rows, to_matrix
+from modelgate_kernels.matrix import to_matrix
 from sklearn.model_selection import train_test_split
 
 from contract.jobs import Row, Value
@@ -24,6 +24,7 @@ from contract.signature import Field, Output, OutputKind, Signature
 from scoring.artifacts import library_versions
 from tests.support import numbers
 from trainer.report.evidence import Evidence
+from trainer.tables.training_rows import take_rows
 from trainer.training.evaluate import evaluate
 
 

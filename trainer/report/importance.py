@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from modelgate_kernels.matrix import take_rows
 from scipy.stats import rankdata
 
 from contract.manifest import InputFormat
@@ -17,6 +16,7 @@ from contract.signature import OutputKind, Signature
 from scoring.estimators import predict_matrix
 from trainer.report.evidence import Evidence
 from trainer.report.parts import Facts, NotShown, clean, number
+from trainer.tables.training_rows import take_rows
 
 ROWS, FEWEST_ROWS, REPEATS, SECONDS, MOST_COLUMNS, SEED = 1000, 50, 5, 10.0, 20, 0
 

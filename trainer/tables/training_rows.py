@@ -7,6 +7,9 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from contract.coercion import coerce
 from contract.errors import InvalidInstances
@@ -152,3 +155,10 @@ def _unfit(found: Table, invalid: InvalidInstances) -> DataError:
 def _needed(recipe: Recipe) -> str:
     what = "the target and the columns to learn from"
     return f"it needs a header and rows with {', '.join(recipe.row_signature.names) if recipe.inputs else what}"
+
+
+def take_rows(matrix: Any, places: Any) -> Any:
+    """Return the rows of a matrix at these places: an array of integers."""
+    if isinstance(matrix, list):
+        return [matrix[place] for place in places]
+    return matrix[places] if isinstance(matrix, np.ndarray) else matrix.iloc[places]

@@ -6,8 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from modelgate_kernels.matrix import take_rows
-
 from contract.errors import ModelgateError
 from contract.manifest import ModelManifest
 from contract.metrics import data_look_wrong
@@ -21,7 +19,7 @@ from scoring.trust import Trust
 from trainer.recipe import Run
 from trainer.report.evidence import Comparison, Evidence, Thresholds
 from trainer.tables.balance import out_of_balance
-from trainer.tables.training_rows import TrainingRows
+from trainer.tables.training_rows import TrainingRows, take_rows
 from trainer.training.comparison import compare
 from trainer.training.fitting import FittedModel
 from trainer.training.gate import objection, unknown, verdict

@@ -15,7 +15,7 @@ from math import erfc, sqrt
 from typing import Any
 
 import numpy as np
-from modelgate_kernels.matrix import take_rows, to_matrix
+from modelgate_kernels.matrix import to_matrix
 
 from contract.coercion import coerce
 from contract.errors import InvalidInstances, ModelgateError
@@ -30,7 +30,7 @@ from scoring.artifacts import load
 from scoring.estimators import predict_matrix
 from scoring.trust import Trust
 from trainer.report.evidence import Answers, Comparison, Outcome
-from trainer.tables.training_rows import TrainingRows
+from trainer.tables.training_rows import TrainingRows, take_rows
 from trainer.training.evaluate import measure
 from trainer.training.fitting import FittedModel
 from trainer.training.row_hashes import are_new, hashes, load_hashes

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from modelgate_kernels.matrix import take_rows
 from sklearn import metrics
 from sklearn.model_selection import KFold, StratifiedKFold
 
@@ -21,6 +20,7 @@ from contract.signature import Output, OutputKind
 from scoring.estimators import predict_matrix
 from trainer.recipe import Candidate, OutOfFold
 from trainer.tables.balance import average_precision, out_of_balance, rarest
+from trainer.tables.training_rows import take_rows
 
 FOLDS = 5
 SEED = 42

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from modelgate_kernels.matrix import take_rows, to_matrix
+from modelgate_kernels.matrix import to_matrix
 from sklearn.model_selection import train_test_split
 
 from contract.jobs import Value
@@ -23,7 +23,7 @@ from scoring.predict import predict
 from trainer.recipe import Recipe, RecipeError, Run
 from trainer.report.evidence import Evidence
 from trainer.tables.row_profile import profile_of
-from trainer.tables.training_rows import TrainingRows
+from trainer.tables.training_rows import TrainingRows, take_rows
 from trainer.training.evaluate import CROSS_VALIDATION_SECONDS, cross_validate, cross_validated, evaluate
 
 GOLDEN_ROWS = 20

@@ -77,11 +77,11 @@ class HistGradientBoostingKernel(Kernel):
 
     def __init__(self, estimator: Any) -> None:
         self._estimator = estimator
-        self._found = HistogramTrees(estimator)
-        self._joined = JoinedHistogramTrees.of(self._found, estimator.n_features_in_)
-        self._masks = LeafMasks.of(self._found)
+        self._histograms = HistogramTrees(estimator)
+        self._joined = JoinedHistogramTrees.of(self._histograms, estimator.n_features_in_)
+        self._masks = LeafMasks.of(self._histograms)
         self._encode = self._encoder()
-        self.takes_arrays = self._found.preprocessor is None or self._encode is not None
+        self.takes_arrays = self._histograms.preprocessor is None or self._encode is not None
 
     def raw(self, matrix: Any) -> Any:
         matrix = self._rows(matrix)
@@ -89,13 +89,13 @@ class HistGradientBoostingKernel(Kernel):
             return self._masks.total(matrix)
         if self._joined and is_small(matrix):
             return self._joined.total(matrix)
-        found = self._found
-        total = np.zeros((len(matrix), found.baseline.shape[1]), order="F")
-        total += found.baseline
+        histograms = self._histograms
+        total = np.zeros((len(matrix), histograms.baseline.shape[1]), order="F")
+        total += histograms.baseline
         answers = np.empty(len(matrix))
-        for iteration in found.trees:
+        for iteration in histograms.trees:
             for column, tree in enumerate(iteration):
-                found.predict(tree.nodes, tree.raw_left_cat_bitsets, matrix, answers)
+                histograms.predict(tree.nodes, tree.raw_left_cat_bitsets, matrix, answers)
                 total[:, column] += answers
         return total
 
@@ -103,16 +103,16 @@ class HistGradientBoostingKernel(Kernel):
         is_array = isinstance(matrix, np.ndarray)
         if self._encode and is_array and matrix.dtype == np.float64:
             return self._encode(number_rows(matrix, self._estimator.n_features_in_, np.float64))
-        if self._found.preprocessor is not None:
-            return self._found.preprocessor.transform(matrix)
+        if self._histograms.preprocessor is not None:
+            return self._histograms.preprocessor.transform(matrix)
         return number_rows(matrix, self._estimator.n_features_in_, np.float64)
 
     def _encoder(self) -> Callable[[Any], Any] | None:
         """Return what encodes categories as the preprocessor does: their columns come first, with the places of the
         categories instead of them, and NaN for unknown ones. None if there are none, or some are no numbers."""
-        if self._found.preprocessor is None:
+        if self._histograms.preprocessor is None:
             return None
-        categories, is_categorical = self._found.categories(), self._estimator.is_categorical_
+        categories, is_categorical = self._histograms.categories(), self._estimator.is_categorical_
         if any(known.dtype != np.float64 or not len(known) for known in categories):
             return None
         columns, others = np.flatnonzero(is_categorical), np.flatnonzero(~is_categorical)
@@ -137,7 +137,7 @@ class HistGradientBoostingClassifierKernel(HistGradientBoostingKernel):
         return self._estimator.classes_.take(chosen)
 
     def predict_proba(self, raw: Any) -> Any:
-        return self._found.loss.predict_proba(raw)
+        return self._histograms.loss.predict_proba(raw)
 
     def decision_function(self, raw: Any) -> Any:
         return raw if raw.shape[1] > 1 else raw.ravel()
@@ -145,7 +145,7 @@ class HistGradientBoostingClassifierKernel(HistGradientBoostingKernel):
 
 class HistGradientBoostingRegressorKernel(HistGradientBoostingKernel):
     def predict(self, raw: Any) -> Any:
-        return self._found.loss.link.inverse(raw.ravel())
+        return self._histograms.loss.link.inverse(raw.ravel())
 
 
 def _stages(kernel: Callable[[Any], Kernel]) -> Callable[[Any], Kernel | None]:

@@ -77,15 +77,17 @@ def columns_transform(transformer: Any, layout: Layout) -> ColumnReader | None:
 
 def _places(transformer: Any, layout: Layout) -> Mapping[str, Sequence[int]] | None:
     """Return the places in a row of the columns of each part; None if they are unknown."""
-    found, names = sklearn_internals.column_places(transformer), getattr(transformer, "feature_names_in_", None)
-    if found is None or (names is None) != (layout.input_format == InputFormat.ARRAY):
+    places_by_part = sklearn_internals.column_places(transformer)
+    names = getattr(transformer, "feature_names_in_", None)
+    if places_by_part is None or (names is None) != (layout.input_format == InputFormat.ARRAY):
         return None
     if names is None:
-        slices = any(isinstance(named, slice) for _, _, named in transformer.transformers_)
-        return None if slices else {name: list(places) for name, places in found.items()}  # views have another order
+        if any(isinstance(named, slice) for _, _, named in transformer.transformers_):
+            return None  # views have another order
+        return {name: list(places) for name, places in places_by_part.items()}
     places = {field.name: place for place, field in enumerate(layout.columns)}
     try:
-        return {name: [places[names[index]] for index in indices] for name, indices in found.items()}
+        return {name: [places[names[index]] for index in indices] for name, indices in places_by_part.items()}
     except KeyError:
         return None
 

@@ -149,8 +149,8 @@ def ensembles(parts: Iterable[Any]) -> Iterator[tuple[Any, Kernel]]:
     """Yield the trees and ensembles of trees that have a kernel, with their kernels; not the trees of an ensemble."""
     parts = list(parts)
     members = {id(tree) for part in parts for tree in members_of(part) if hasattr(tree, "tree_") and tree is not part}
-    found = ((part, find_kernel(part)) for part in parts if id(part) not in members)
-    yield from islice(((part, kernel) for part, kernel in found if kernel), _MOST_ENSEMBLES)
+    with_kernels = ((part, find_kernel(part)) for part in parts if id(part) not in members)
+    yield from islice(((part, kernel) for part, kernel in with_kernels if kernel), _MOST_ENSEMBLES)
 
 
 def _on_matrix(part: Any, kernel: Kernel, matrix: Any, methods: Sequence[str]) -> Iterator[str | None]:
@@ -170,14 +170,14 @@ def _unlike(own: Ask, other: Ask, rows: Any, what: str, may_leave: bool = False)
     if not len(rows):
         return None
     expected, refused = _outcome(own, rows)
-    found, left = _outcome(other, rows)
+    answer, left = _outcome(other, rows)
     if left and (refused or may_leave):
         return None
     if left:
         return NOT_COVERED if isinstance(left, NotCovered) else f"raise {type(left).__name__} for {what}"
     if refused:
         return f"accept {what}"
-    return None if same(found, expected) else f"answer {what} differently"
+    return None if same(answer, expected) else f"answer {what} differently"
 
 
 def _outcome(ask: Ask, rows: Any) -> tuple[Any, Exception | None]:

@@ -21,12 +21,12 @@ def edge_rows(layout: Layout, rows: Sequence[Row]) -> list[Row]:
         return [({},), ({_WORDS[2]: 1.0},)]
     columns = [list(_edges(field)) for field in layout.columns]
     most = max(map(len, columns), default=0)
-    found = [_with(rows[place % len(rows)], columns, place) for place in range(most)]
+    rows_at_edges = [_with(rows[place % len(rows)], columns, place) for place in range(most)]
     nullable = [place for place, field in enumerate(layout.columns) if field.nullable]
     if nullable:
-        found.append(_nulls(rows[0], nullable))
-        found += [_nulls(rows[0], [place]) for place in nullable[:_MOST_NULLS]]
-    return found
+        rows_at_edges.append(_nulls(rows[0], nullable))
+        rows_at_edges += [_nulls(rows[0], [place]) for place in nullable[:_MOST_NULLS]]
+    return rows_at_edges
 
 
 def _edges(field: ColumnLike) -> Iterator[Value]:

@@ -66,20 +66,20 @@ def _one_hot_encoder(encoder: Any) -> Transform:
     columns, width = _Columns(encoder, by_column, unknown), hot.shape[1]
 
     def dense(matrix: Any) -> Any:
-        found = columns.codes(matrix, np.intp)
+        codes = columns.codes(matrix, np.intp)
         encoded = np.zeros((len(matrix), width), dtype=encoder.dtype)
-        places = found + np.arange(0, encoded.size, width) if len(matrix) > 1 else found
-        known = found != _NONE
+        places = codes + np.arange(0, encoded.size, width) if len(matrix) > 1 else codes
+        known = codes != _NONE
         encoded.reshape(-1)[places if np.count_nonzero(known) == known.size else places[known]] = 1
         return encoded
 
     def sparse(matrix: Any) -> Any:
-        found = np.ascontiguousarray(columns.codes(matrix, hot.indices.dtype).T)
-        known = found != _NONE
+        codes = np.ascontiguousarray(columns.codes(matrix, hot.indices.dtype).T)
+        known = codes != _NONE
         starts = np.zeros(len(matrix) + 1, dtype=hot.indptr.dtype)
         np.cumsum(np.count_nonzero(known, axis=1), out=starts[1:])
         data = np.ones(starts[-1], dtype=encoder.dtype)
-        return type(hot)((data, found[known], starts), shape=(len(matrix), width))
+        return type(hot)((data, codes[known], starts), shape=(len(matrix), width))
 
     return sparse if encoder.sparse_output else dense
 

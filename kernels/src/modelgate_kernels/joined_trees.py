@@ -64,8 +64,8 @@ class JoinedForest:
 class JoinedHistogramTrees:
     """The trees of a HistGradientBoosting as one: as much memory as their nodes take."""
 
-    def __init__(self, found: HistogramTrees, columns: int) -> None:
-        trees = [tree for iteration in found.trees for tree in iteration]
+    def __init__(self, histograms: HistogramTrees, columns: int) -> None:
+        trees = [tree for iteration in histograms.trees for tree in iteration]
         first = len(trees) - 1
         starts = np.cumsum([first, *(len(tree.nodes) for tree in trees)]).tolist()
         categories = [tree.raw_left_cat_bitsets for tree in trees]
@@ -81,21 +81,21 @@ class JoinedHistogramTrees:
             own["right"] += start
             own["bitset_idx"] += first_category
         self._categories = np.concatenate(categories)
-        self._found = found
+        self._histograms = histograms
         self._numbers = np.arange(len(trees), dtype=np.float64)
-        self._start = found.baseline.reshape(-1, 1)
+        self._start = histograms.baseline.reshape(-1, 1)
 
     @classmethod
-    def of(cls, found: HistogramTrees, columns: int) -> JoinedHistogramTrees | None:
+    def of(cls, histograms: HistogramTrees, columns: int) -> JoinedHistogramTrees | None:
         """Join the trees, unless they are too large."""
-        size = sum(tree.nodes.nbytes for iteration in found.trees for tree in iteration)
-        return cls(found, columns) if size <= _MOST_BYTES else None
+        size = sum(tree.nodes.nbytes for iteration in histograms.trees for tree in iteration)
+        return cls(histograms, columns) if size <= _MOST_BYTES else None
 
     def total(self, matrix: Any) -> Any:
         """Return the sum of the baseline and the trees' answers, in their order: rows × columns of the answer, which
         is in Fortran order, as the estimator's own. `matrix` is float64."""
         answers = np.empty(len(self._numbers) * len(matrix))
-        self._found.predict(self._nodes, self._categories, repeated(matrix, self._numbers), answers)
+        self._histograms.predict(self._nodes, self._categories, repeated(matrix, self._numbers), answers)
         stages = answers.reshape(-1, len(self._start), len(matrix))
         stages[0] += self._start
         return np.add.accumulate(stages, axis=0)[-1].T
@@ -142,5 +142,5 @@ def _distinct(values: Any) -> tuple[Any, Any]:
     """Return distinct rows, and for each row its place among them."""
     keys = values @ np.linspace(1, np.e, values.shape[1])  # sorting one number is ten times as fast as sorting rows
     _, first, place = np.unique(keys, return_index=True, return_inverse=True)
-    found = values[first]
-    return (found, place) if np.array_equal(found[place], values) else (values, np.arange(len(values)))
+    distinct = values[first]
+    return (distinct, place) if np.array_equal(distinct[place], values) else (values, np.arange(len(values)))

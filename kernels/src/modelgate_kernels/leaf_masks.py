@@ -43,25 +43,25 @@ _Group = dict[int, Any]
 class LeafMasks:
     """The trees of a HistGradientBoosting, for batches of more than a few rows."""
 
-    def __init__(self, found: HistogramTrees, trees: _Trees, groups: Sequence[_Group]) -> None:
+    def __init__(self, histograms: HistogramTrees, trees: _Trees, groups: Sequence[_Group]) -> None:
         self._ranges = _Ranges(groups)
         self._masks = [_masks_together(group, trees) for group in groups]
         self._first_leaf = trees.first_leaf[:, np.newaxis]
         self._answers = trees.answers
-        self._start = found.baseline.ravel()[:, np.newaxis]
+        self._start = histograms.baseline.ravel()[:, np.newaxis]
         self._rows = max(_FEWEST_AT_ONCE, _AT_ONCE // (self._answers.itemsize * len(self._first_leaf)))
 
     @classmethod
-    def of(cls, found: HistogramTrees) -> LeafMasks | None:
+    def of(cls, histograms: HistogramTrees) -> LeafMasks | None:
         """Return None if it does not pay for these trees, or takes too much memory."""
-        trees = _Trees(found)
+        trees = _Trees(histograms)
         if trees.mask is None or not 0 < len(trees.columns) <= _COLUMNS_OF_A_SPLIT * trees.mean_splits:
             return None
         bytes_of_a_range = len(trees.first_leaf) * trees.mask.itemsize
-        edges = {column: trees.edges(column, found) for column in trees.columns}
+        edges = {column: trees.edges(column, histograms) for column in trees.columns}
         groups = _grouped(edges, bytes_of_a_range)
         size = sum(map(_ranges_together, groups)) * bytes_of_a_range
-        return cls(found, trees, groups) if size <= _MOST_BYTES else None
+        return cls(histograms, trees, groups) if size <= _MOST_BYTES else None
 
     def pays_for(self, matrix: Any) -> bool:
         """Return whether this batch has enough rows."""
@@ -80,9 +80,9 @@ class LeafMasks:
     def _total(self, rows: Any) -> Any:
         first, *others = zip(self._masks, self._ranges.of(rows), strict=True)
         left = first[0].take(first[1], axis=0)
-        found = np.empty_like(left)
+        taken = np.empty_like(left)
         for masks, ranges in others:
-            left &= masks.take(ranges, axis=0, out=found, mode="clip")  # the other modes copy what they write to `out`
+            left &= masks.take(ranges, axis=0, out=taken, mode="clip")  # the other modes copy what they write to `out`
         leaves_before = np.bitwise_count(~left & (left - 1))
         answers = self._answers.take(np.ascontiguousarray(leaves_before.T) + self._first_leaf)
         stages = answers.reshape(len(answers) // len(self._start), len(self._start), len(rows))
@@ -164,8 +164,8 @@ class _Ranges:
 class _Trees:
     """All trees of an ensemble: their splits, and the places of their leaves, counted from the left."""
 
-    def __init__(self, found: HistogramTrees) -> None:
-        trees = [tree for iteration in found.trees for tree in iteration]
+    def __init__(self, histograms: HistogramTrees) -> None:
+        trees = [tree for iteration in histograms.trees for tree in iteration]
         counts = [len(tree.nodes) for tree in trees]
         roots = np.cumsum([0, *counts[:-1]])
         nodes = np.concatenate([tree.nodes for tree in trees])
@@ -187,12 +187,12 @@ class _Trees:
         self._left_categories = np.unpackbits(np.concatenate(sets).view("u1"), axis=1, bitorder="little").astype(bool)
         self._categories = self._splits["bitset_idx"] + np.cumsum([0, *map(len, sets)])[self._tree]
 
-    def edges(self, column: int, found: HistogramTrees) -> Any:
+    def edges(self, column: int, histograms: HistogramTrees) -> Any:
         """Return where a range of the column's values ends and the next one begins, in their order. A value at an edge
         belongs to the range below it. Each category is a range of its own; those that are unknown have become NaN."""
         own = self._splits[self._splits["feature_idx"] == column]
         if _is_categorical(own):
-            return np.arange(np.flatnonzero(found.known_categories(column)).max() + 1.0)
+            return np.arange(np.flatnonzero(histograms.known_categories(column)).max() + 1.0)
         return np.unique(own["num_threshold"])
 
     def masks(self, column: int, edges: Any) -> Any:

@@ -80,13 +80,6 @@ def to_array(rows: Sequence[Row], dtype: Any, order: Literal["C", "F"] = "C") ->
     return np.array(rows, dtype=dtype, order=order)
 
 
-def take_rows(matrix: Any, places: Any) -> Any:
-    """Return the rows of a matrix at these places: an array of integers."""
-    if isinstance(matrix, list):
-        return [matrix[place] for place in places]
-    return matrix[places] if isinstance(matrix, np.ndarray) else matrix.iloc[places]
-
-
 def column_dtype(column: ColumnLike, dtype: str) -> type:
     """Return the dtype of numbers or booleans in a DataFrame. It depends on the column, not on the values: a null in
     one row must not change the dtype of other rows."""

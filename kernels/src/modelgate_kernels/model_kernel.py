@@ -157,13 +157,17 @@ def _reading_kernel(readers: Readers, transformers: Sequence[Any], final: Any) -
         return _ReadingKernel(readers.matrix, [each.transform for each in transformers], OwnMethods(final), False)
     read = readers.transformed(transformers[0]) if transformers else None
     waiting = transformers[1:] if read else transformers
-    found, kernel = [find_transform(each) for each in waiting], find_kernel(final)
-    is_covered = bool(read or kernel or any(found))
+    step_kernels, kernel = [find_transform(each) for each in waiting], find_kernel(final)
+    is_covered = bool(read or kernel or any(step_kernels))
     if read is None:
-        takes_arrays = found[0] is not None if found else kernel is not None and kernel.takes_arrays
+        takes_arrays = step_kernels[0] is not None if step_kernels else kernel is not None and kernel.takes_arrays
         first = (*waiting, final)[0]
         read = readers.array(None if is_passthrough(first) else first) if takes_arrays else readers.matrix
     if read is None:  # no array has the same values, so the first estimator gets the DataFrame
-        read, found[:1], kernel = readers.matrix, [None] * len(found[:1]), kernel if found else None
-    transforms = [own or each.transform for own, each in zip(found, waiting, strict=True)]
+        read, step_kernels[:1], kernel = (
+            readers.matrix,
+            [None] * len(step_kernels[:1]),
+            kernel if step_kernels else None,
+        )
+    transforms = [own or each.transform for own, each in zip(step_kernels, waiting, strict=True)]
     return _ReadingKernel(read, transforms, kernel or OwnMethods(final), is_covered)

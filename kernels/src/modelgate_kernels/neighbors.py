@@ -29,8 +29,8 @@ class Neighbors:
         rows × neighbours."""
         if matrix.shape[1] != self._columns:
             raise NotCovered
-        found = self._tree.query(np.ascontiguousarray(finite(matrix)), self._count, self._weighs)
-        return (found[1], _weights(found[0])) if self._weighs else (found, None)
+        neighbors = self._tree.query(np.ascontiguousarray(finite(matrix)), self._count, self._weighs)
+        return (neighbors[1], _weights(neighbors[0])) if self._weighs else (neighbors, None)
 
 
 def _weights(distances: Any) -> Any:

@@ -68,30 +68,30 @@ def _of_histogram(nodes: Any) -> Tree:
 def _of_xgboost(estimator: Any) -> list[Tree]:
     booster = json.loads(estimator.get_booster().save_raw("json"))["learner"]["gradient_booster"]
     trees = booster.get("gbtree", booster)["model"].get("trees", [])  # gbtree, or dart; a linear one has none
-    found = []
+    read = []
     for tree in trees:
         left, right = np.array(tree["left_children"]), np.array(tree["right_children"])
         columns = np.where(left >= 0, tree["split_indices"], -1)
-        found.append(Tree(columns, np.array(tree["split_conditions"], dtype=np.float64), left, right))
-    return found
+        read.append(Tree(columns, np.array(tree["split_conditions"], dtype=np.float64), left, right))
+    return read
 
 
 def _of_lightgbm(estimator: Any) -> list[Tree]:
-    found = []
+    trees = []
     for text in estimator.booster_.model_to_string().split("\nTree=")[1:]:
         lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
         if lines.get("split_feature"):
             columns, left, right = (_integers(lines[name]) for name in ("split_feature", "left_child", "right_child"))
             thresholds = np.array(lines["threshold"].split(), dtype=np.float64)
             leaves = int(lines["num_leaves"])  # a child -1 is leaf 0, and so on; leaves come after the splits
-            found.append(
+            trees.append(
                 Tree(
                     np.concatenate([columns, np.full(leaves, -1)]),
                     np.concatenate([thresholds, np.zeros(leaves)]),
                     *(np.where(child >= 0, child, len(columns) + ~child) for child in (left, right)),
                 )
             )
-    return found
+    return trees
 
 
 def _integers(text: str) -> Any:

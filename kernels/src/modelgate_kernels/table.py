@@ -145,11 +145,13 @@ def _build(estimator: Any, kind: type) -> Kernel | None:
 def _pipeline(transformers: Sequence[Any], final: Any) -> Kernel | None:
     if not all(map(returns_arrays, transformers)):
         return None
-    found, kernel = [find_transform(each) for each in transformers], kernel_of(final)
-    if isinstance(kernel, OwnMethods) and not any(found):
+    step_kernels, kernel = [find_transform(each) for each in transformers], kernel_of(final)
+    if isinstance(kernel, OwnMethods) and not any(step_kernels):
         return None
-    transforms = [own or each.transform for own, each in zip(found, transformers, strict=True)]
-    return PipelineKernel(transforms, kernel, takes_arrays=found[0] is not None if found else kernel.takes_arrays)
+    transforms = [own or each.transform for own, each in zip(step_kernels, transformers, strict=True)]
+    return PipelineKernel(
+        transforms, kernel, takes_arrays=step_kernels[0] is not None if step_kernels else kernel.takes_arrays
+    )
 
 
 def kernel_of(estimator: Any) -> Kernel:

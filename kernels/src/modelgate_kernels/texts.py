@@ -96,10 +96,10 @@ def _hashing_vectorizer(vectorizer: Any) -> Transform | None:
     )
 
     def transform(texts: Iterable[Any]) -> Any:
-        found = hasher.transform(map(analyze, texts))
+        hashed = hasher.transform(map(analyze, texts))
         if vectorizer.binary:
-            found.data.fill(1)
-        return _normalized(found, vectorizer.norm)
+            hashed.data.fill(1)
+        return _normalized(hashed, vectorizer.norm)
 
     return transform
 

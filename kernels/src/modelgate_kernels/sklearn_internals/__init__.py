@@ -60,9 +60,9 @@ def column_places(transformer: Any) -> Mapping[str, Sequence[int]] | None:
 
     None for other estimators, or if the places are unknown.
     """
-    found = getattr(transformer, "_transformer_to_input_indices", None)
-    if isinstance(found, dict):
-        return found
+    places = getattr(transformer, "_transformer_to_input_indices", None)
+    if isinstance(places, dict):
+        return places
     parts = getattr(transformer, "transformers_", None)
     if not isinstance(parts, list) or not hasattr(transformer, "n_features_in_"):
         return None

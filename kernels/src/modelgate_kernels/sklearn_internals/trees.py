@@ -152,8 +152,8 @@ class HistogramTrees:
 
     def categories(self) -> Any:
         """Return the sorted categories of each categorical column, without NaN. The preprocessor is not None."""
-        found = self.preprocessor.named_transformers_["encoder"].categories_
-        return [known[known == known] for known in found]
+        categories = self.preprocessor.named_transformers_["encoder"].categories_
+        return [known[known == known] for known in categories]
 
     def known_categories(self, column: int) -> Any:
         """Return for each possible place of a category whether the trees know it: 256 of bool. The column is
