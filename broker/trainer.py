@@ -128,17 +128,6 @@ class TrainerQueue:
         args = finished(outcome)
         return bool(self._scripts.run("finish", self._kind.group.members, self._incarnation, job_id, *args)[0])
 
-    def unfinished(self) -> list[Mapping[str, Any]]:
-        """Return the payloads of the jobs that wait or run in any trainer, without those that cannot be read."""
-        queue = self._kind.queue
-        running = self._redis.zrange(f"rq:wip:{queue}", 0, -1)
-        ids = [*self._redis.lrange(f"rq:queue:{queue}", 0, -1), *(entry.partition(b":")[0] for entry in running)]
-        found = []
-        for data in self._scripts.send([("HGET", b"rq:job:" + job_id, "data") for job_id in ids]) if ids else ():
-            with suppress(ValueError):
-                found.append(payload_of(plain(data or b"", _LARGEST_DATA), self._kind.function))
-        return found
-
     def wait_for_work(self, seconds: float) -> None:
         """Return when there may be a job, at the latest after `seconds`, which must be less than the connection's
         `socket_timeout`."""
@@ -148,6 +137,20 @@ class TrainerQueue:
         """Publish the recipes and their parameters for the gateway."""
         by_recipe = {name: [parameter.to_json() for parameter in found] for name, found in parameters.items()}
         self._scripts.run("publish_recipes", dumps(sorted(names)), dumps(by_recipe))
+
+
+def unfinished(connection: Redis, kind: JobKind) -> list[Mapping[str, Any]]:
+    """Return the payloads of the jobs of `kind` that wait or run in any trainer, without those that cannot be read.
+    Raises `RedisError`."""
+    redis: Any = connection
+    queue = kind.queue
+    running = redis.zrange(f"rq:wip:{queue}", 0, -1)
+    ids = [*redis.lrange(f"rq:queue:{queue}", 0, -1), *(entry.partition(b":")[0] for entry in running)]
+    payloads = []
+    for data in Scripts(connection).send([("HGET", b"rq:job:" + job_id, "data") for job_id in ids]) if ids else ():
+        with suppress(ValueError):
+            payloads.append(payload_of(plain(data or b"", _LARGEST_DATA), kind.function))
+    return payloads
 
 
 class Scheduler:

@@ -8,7 +8,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,12 +41,13 @@ def main(arguments: Sequence[str] = ()) -> int:
         environment = prepare(settings)
         if settings.routes_file:
             check_routes()
+        check_trainer(environment)
     except (SettingsError, CannotStartError, redis_server.RedisUnavailableError) as error:
         log.error("%s", error)
         return 1
     if only_check:
         return 0
-    command = [sys.executable, "-m", "launcher.process_manager", "-c", "supervisord.conf"]
+    command = [sys.executable, "-m", "runtime.process_manager", "modelgate", "-c", "supervisord.conf"]
     if os.getuid() == 0:
         command += ["-u", "root"]  # or supervisor warns that it runs as root
     # Each process reopens a redirected output and appends to it; without O_APPEND our own line would overwrite theirs.
@@ -77,7 +78,6 @@ def lock_state(folder: Path) -> None:
 def prepare(settings: Settings) -> dict[str, str]:
     """Make the folders and check Redis; return the environment of the process manager."""
     state = settings.state_dir.resolve()
-    (state / "trainer.ready").unlink(missing_ok=True)
     try:
         settings.models_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -94,6 +94,7 @@ def prepare(settings: Settings) -> dict[str, str]:
         **os.environ,
         "PYTHON": sys.executable,
         "STATE_DIR": str(state),
+        "HEALTH_DIR": str(state),
         "STOP_GRACE": str(settings.stop_grace),
         "REDIS_URL": url,
         "SPOOL_DIR": os.environ.get("SPOOL_DIR") or str(state / "spool"),
@@ -110,6 +111,16 @@ def check_routes() -> None:
     ended = subprocess.run(command, capture_output=True, text=True)
     if ended.returncode:
         raise CannotStartError(ended.stderr.strip().removeprefix("modelgate: "))
+
+
+def check_trainer(environment: Mapping[str, str]) -> None:
+    """Raise `CannotStartError` if the trainer cannot start with this environment."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "trainer", "--check"], env=environment, capture_output=True, text=True
+    )
+    if ended.returncode:
+        raise CannotStartError(ended.stdout.strip().removeprefix("trainer: ") or ended.stderr.strip())
+    sys.stdout.write(ended.stdout)  # warnings
 
 
 if __name__ == "__main__":

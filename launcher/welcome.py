@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 from contract.settings import Settings
 from launcher.address import url
 from runtime import logs
+from runtime.health import ask
 
 log = logging.getLogger("launcher")
 
@@ -29,10 +30,10 @@ def main() -> int:
     logs.configure("modelgate", command=True)
     settings = Settings.from_environ()
     address = url(settings)
-    trained = settings.state_dir / "trainer.ready"
+    scheduler = settings.state_dir / "scheduler.health"
     # If one model cannot be loaded, the health is degraded, but the others are served.
     key = settings.admin_key
-    ready = _until(lambda: trained.exists() and _serves(_ask(f"{address}/health/ready", key)))
+    ready = _until(lambda: not ask(scheduler) and _serves(_ask(f"{address}/health/ready", key)))
     if not ready:
         reason = _ask(f"{address}/health/ready", key).get("detail", "the gateway does not answer")
         log.warning("not ready yet: %s; see the lines above, and redis.log in %s", reason, settings.state_dir)

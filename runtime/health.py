@@ -1,4 +1,4 @@
-"""The health of a process, on a Unix socket: `python -m runtime.health SOCKET` exits with 0 if it is well.
+"""The health of processes, on Unix sockets: `python -m runtime.health SOCKET…` exits with 0 if all are well.
 
 A socket, because a file would outlive the process.
 """
@@ -52,5 +52,6 @@ def ask(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    if wrong := ask(Path(sys.argv[1])):
-        sys.exit(wrong)
+    problems = [f"{path.name}: {problem}" for path in map(Path, sys.argv[1:]) if (problem := ask(path))]
+    if problems:
+        sys.exit("; ".join(problems))

@@ -1,5 +1,7 @@
-"""`python -m trainer` trains missing models and runs jobs until it is stopped; its commands train, import and sign
-once."""
+"""`python -m trainer` checks the settings and becomes supervisord, which runs the trainer's processes.
+
+Its commands import and sign once.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,10 @@ import logging
 import os
 import signal
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -19,39 +20,29 @@ from broker.signatures import Signer
 from contract.errors import ModelgateError, SettingsError
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
-from contract.training import GENERIC_RECIPE, SIGNATURE, Gate, TrainingRequest
+from contract.training import SIGNATURE
 from runtime import logs
-from runtime.health import serve_health
-from runtime.liveness import Watchdog
 from trainer import recipes
 from trainer.arguments import parsed
-from trainer.child_processes import INBOX, QUEUES, ChildProcesses
 from trainer.console import print_line
 from trainer.importing import signatures
-from trainer.missing import train_missing
-from trainer.processes import RECIPE_PREFIX, hide_memory, only_environment
+from trainer.processes import hide_memory
 from trainer.publishing.signing import SigningPolicy, make_keys, read_private_key
-from trainer.stop_signal import TerminationSignals
 
 log = logging.getLogger("trainer")
 
 FAILED, WRONG_USE = 1, 2
 
-LOOP_TIMEOUT = 300.0
-"""Seconds that may pass between two turns of the main loop, which looks for missing models meanwhile."""
-
 # Importing scikit-learn takes a second or two, so functions import it where they use it: --help does not wait for it.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return the exit code: 0, 1 if something could not be trained or written, 2 for a wrong argument or setting."""
+    """Return the exit code: 0, 1 if something could not be imported or written, 2 for a wrong argument or setting."""
     logs.configure("trainer", sys.stdout, command=True)
     try:
         settings = Settings.from_environ()
-        options = parsed(arguments, __doc__, recipes.names(settings.recipes_dir))
+        options = parsed(arguments, __doc__)
         match options.command:
-            case "train":
-                return _train_now(settings, options.names, options.csv, options.request)
             case "import":
                 accept = [SIGNATURE] if options.accept_signature else []
                 return _import_now(settings, options.file, options.name, options.sample, options.code, accept)
@@ -62,50 +53,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "sign-file":
                 return _sign_file(settings, options.file, options.name, options.sample, options.code)
             case _:
-                return _serve(settings, options.ready_file, options.health_socket)
+                possible = _check(settings)
+                if possible and not options.check:
+                    _start(settings, options.health_dir or settings.state_dir.resolve())
+                return 0 if possible else FAILED
     except SettingsError as error:
         log.error("%s", error)
         return WRONG_USE
 
 
-def _serve(settings: Settings, ready_file: Path | None, health_socket: Path | None) -> int:
-    logs.configure("trainer", sys.stdout)
-    signals = TerminationSignals()
-    signing = SigningPolicy.from_settings(settings)
+def _check(settings: Settings) -> bool:
+    """Return whether the model repository can be written, and say why not. Raises `SettingsError`."""
+    if not settings.redis_url:
+        raise SettingsError("REDIS_URL is not set; the trainer needs the Redis that the gateway uses")
+    SigningPolicy.from_settings(settings)
     signatures.keys(settings)  # raises for invalid keys at the start instead of at the first import
+    Signer.from_settings(settings)
     known = recipes.names(settings.recipes_dir)
     for problem in recipes.problems(settings.recipes_dir):
         log.warning("%s", problem)
     unknown = [name for name in settings.train_on_start if name not in known]
     if unknown:
         raise SettingsError(f"TRAIN_ON_START names {', '.join(unknown)}, but the recipes are {', '.join(known)}")
-    if ready_file:
-        ready_file.unlink(missing_ok=True)
-    if not _swept(settings.models_dir):
-        return FAILED
-    if settings.redis_url:
-        Signer.from_settings(settings)
-    commands = {**INBOX, **QUEUES} if settings.redis_url else INBOX
-    watchdog = Watchdog(LOOP_TIMEOUT)
-    children = ChildProcesses(signals, commands, ready_file, watchdog.beat)
-    if health_socket:
-        serve_health(health_socket, lambda: watchdog.problems() + children.problems())
-    if not settings.redis_url:
-        log.warning("REDIS_URL is not set, so no model can be trained over HTTP")
-    train_missing(settings.models_dir, settings.train_on_start, signing, ready_file, children)
-    children.terminate(settings.stop_grace - 1)
-    log.info("stopped")
-    return 0
+    return _swept(settings.models_dir)
 
 
-def _train_now(settings: Settings, names: Sequence[str], csv_file: Path | None, asked: Mapping[str, Any]) -> int:
-    # Ctrl-C ends it without a traceback. It is safe to kill a publisher at any point.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if not _swept(settings.models_dir):
-        return FAILED
-    with only_environment(RECIPE_PREFIX):
-        trained = [_train(settings, name, csv_file, asked) for name in names]
-    return 0 if all(trained) else FAILED
+def _start(settings: Settings, health_dir: Path) -> NoReturn:
+    os.environ |= {"PYTHON": sys.executable, "STOP_GRACE": str(settings.stop_grace), "HEALTH_DIR": str(health_dir)}
+    configuration = Path(__file__).with_name("supervisord.conf")
+    os.execv(sys.executable, [sys.executable, "-m", "runtime.process_manager", "trainer", "-c", str(configuration)])
 
 
 def _make_keys(folder: Path) -> int:
@@ -243,34 +219,6 @@ def _swept(root: Path) -> bool:
     return True
 
 
-def _train(settings: Settings, name: str, csv_file: Path | None, asked: Mapping[str, Any]) -> bool:
-    """Train one model, print the result, and return whether it is published."""
-    from trainer.training.train import train
-
-    started = time.monotonic()
-    own = name in recipes.names(settings.recipes_dir)
-    given = {**asked, "gate": Gate(**asked.get("gate", {}))}
-    request = TrainingRequest(model=name, recipe=name if own else GENERIC_RECIPE, **given)
-    try:
-        result = train(
-            request,
-            settings,
-            report_progress=lambda _: None,
-            log=lambda line: print_line(f"trainer: {name}: {line}"),
-            promote=lambda model, version, alias: _move(settings, model, alias, version),
-            csv_file=csv_file,
-        )
-    except ModelgateError as error:
-        print_line(f"trainer: {name}: {error}")
-        return False
-    _audit(settings, "train", name, result.version, CURRENT if result.promoted else "")
-    scores = [f"{metric.replace('_', ' ')} {value:.3f}, " for metric, value in result.metrics.items()]
-    took = time.monotonic() - started
-    kept = "" if result.promoted else f", but not {CURRENT}: {result.reason}"
-    print_line(f"trainer: {name}: version {result.version} published, {''.join(scores[:1])}{took:.1f} s{kept}")
-    return True
-
-
 def _audit(settings: Settings, action: str, model: str, version: int, alias: str) -> None:
     """Add what this command has done to the audit log if there is a Redis, and say so if that fails."""
     from broker.audit import COMMAND_LINE, AuditEntry, AuditLog
@@ -282,15 +230,6 @@ def _audit(settings: Settings, action: str, model: str, version: int, alias: str
         entry = AuditEntry(action, COMMAND_LINE, model=model, version=version, alias=alias or None)
         if missing := log_of_redis.add(entry):
             print_line(f"trainer: {model}: the audit log does not have this {action}: {missing}")
-
-
-def _move(settings: Settings, model: str, alias: str, version: int) -> None:
-    """Move an alias at once: this command needs neither Redis nor workers."""
-    from trainer.publishing.aliases import move_alias
-    from trainer.publishing.promotion import check_trust
-
-    check_trust(settings, model, version)
-    move_alias(settings.models_dir, model, alias, version)
 
 
 if __name__ == "__main__":

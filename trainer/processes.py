@@ -9,8 +9,8 @@ import ctypes
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,19 +44,6 @@ def environment(prefix: str | None = None) -> dict[str, str]:
     beginnings = (*_PASSED_PREFIXES, prefix) if prefix else _PASSED_PREFIXES
     kept = {name: value for name, value in os.environ.items() if name in _PASSED or name.startswith(beginnings)}
     return {**kept, **ONE_THREAD}
-
-
-@contextmanager
-def only_environment(prefix: str) -> Iterator[None]:
-    """Reduce the environment of this process to the variables of `environment` within the block."""
-    before, kept = dict(os.environ), environment(prefix)
-    os.environ.clear()
-    os.environ.update(kept)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def hide_memory() -> None:

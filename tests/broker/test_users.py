@@ -33,7 +33,7 @@ from broker.outbox import Outbox
 from broker.schedules import Schedules
 from broker.scorer import BatchLimits, ScorerQueue
 from broker.supervisor import Leases
-from broker.trainer import Scheduler, TrainerQueue
+from broker.trainer import Scheduler, TrainerQueue, unfinished
 from broker.webhooks import Webhooks
 from contract.errors import Failure
 from contract.jobs import Status, reply_channel
@@ -224,7 +224,7 @@ def test_a_training_passes_gateway_and_trainer(users: dict[str, Redis]) -> None:
         jobs.list()
         jobs.cancel(job_id)
         jobs.delete(job_id)
-    assert trainer_queue.unfinished() == []
+    assert unfinished(users["trainer"], TRAINING) == []
     trainer_queue.wait_for_work(0.01)
 
 

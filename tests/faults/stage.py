@@ -51,7 +51,7 @@ class Trainer:
     def start(self) -> Trainer:
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "trainer", "--ready-file", str(self.log_file.with_suffix(".ready"))],
+                [sys.executable, "-m", "trainer"],
                 cwd=PROJECT,
                 env=self.environment,
                 stdout=log,

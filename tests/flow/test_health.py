@@ -109,7 +109,7 @@ def test_a_worker_is_well_while_its_processes_are_whatever_redis_does(site: Site
     command = [sys.executable, "-m", "runtime.health"]
     assert subprocess.run([*command, str(worker.health_socket)], cwd=PROJECT).returncode == 0
     nobody = subprocess.run([*command, str(site.server.folder / "none")], cwd=PROJECT, capture_output=True, text=True)
-    assert (nobody.returncode, nobody.stderr) == (1, "it does not run: No such file or directory\n")
+    assert (nobody.returncode, nobody.stderr) == (1, "none: it does not run: No such file or directory\n")
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ class Place:
     def queue_process(self, queue: str) -> psutil.Process | None:
         assert self.trainer
         for process in psutil.Process(self.trainer.pid).children():
-            if command_line(process)[-1:] == [queue]:
+            if queue in command_line(process):
                 return process
         return None
 

@@ -238,13 +238,14 @@ def test_rows_that_a_kernel_leaves_are_answered_and_logged_once(
 # From end to end
 
 PLANTED = """
-import sys
 import numpy as np
 from modelgate_kernels.linear import LinearKernel
 right = LinearKernel.raw
 LinearKernel.raw = lambda self, matrix: np.nextafter(right(self, matrix), np.inf)
-from trainer.__main__ import main
-sys.exit(main(["train", "blobs"]))
+from contract.settings import Settings
+from contract.training import TrainingRequest
+from trainer.training.train import train
+train(TrainingRequest("blobs", "blobs"), Settings.from_environ(), lambda _: None, print, lambda *_: None)
 """
 
 

@@ -105,7 +105,10 @@ def test_no_container_is_unhealthy_because_of_redis(stack: Stack) -> None:
     stack.compose("stop", "redis")
     for service in ("worker", "trainer"):
         (container,) = stack.containers(service)
-        stack.execute(container["Id"], "python", "-m", "runtime.health", "/tmp/health")
+        sockets = (
+            ["health"] if service == "worker" else [f"{name}.health" for name in ("scheduler", "training", "inbox")]
+        )
+        stack.execute(container["Id"], "python", "-m", "runtime.health", *(f"/tmp/{name}" for name in sockets))
     stack.compose("start", "redis")
 
 

@@ -14,7 +14,7 @@ from tests.support import Sum, numbers, write_version
 from tests.trainer.fitting import fitted
 from tests.trainer.test_aliases import refused
 from trainer import recipes
-from trainer.missing import missing_models
+from trainer.jobs.train_on_start import missing_models
 from trainer.publishing.aliases import move_alias
 from trainer.publishing.disk import STAGING
 from trainer.publishing.publish import publish

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from redis import Redis
 
@@ -208,18 +207,6 @@ def test_sigterm_puts_a_training_back_into_its_queue_without_a_death(here: Train
         assert training.read().status is Status.QUEUED
     here.trainer()
     assert training.ended().status is Status.SUCCEEDED
-
-
-def test_a_queues_process_ends_with_the_trainer_that_started_it(here: TrainerHost) -> None:
-    trainer = here.trainer()
-    training = here.train("sleep")
-    training.says("sleeps beside")
-    family = [psutil.Process(trainer.process.pid), *trainer.family()]
-    assert trainer.process.stdin
-    trainer.process.stdin.close()  # which is what the kernel does when the trainer is killed
-    trainer.process.wait(60)
-    assert gone(family)
-    assert training.read().status is Status.QUEUED
 
 
 @pytest.mark.slow

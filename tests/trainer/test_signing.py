@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -16,17 +17,19 @@ from contract.errors import ModelgateError, SettingsError
 from contract.manifest import ArtifactFormat, ManifestDraft
 from contract.repository import Repository
 from contract.settings import Settings
+from contract.training import TrainingRequest
 from scoring import artifacts
 from scoring.trust import Trust
 from tests.trainer.fitting import fitted
 from trainer import recipes
 from trainer.__main__ import main
-from trainer.missing import missing_models
+from trainer.jobs.train_on_start import missing_models
+from trainer.publishing import promotion
 from trainer.publishing import publish as publishing
 from trainer.publishing.aliases import move_alias
-from trainer.publishing.promotion import promote
 from trainer.publishing.publish import PublishRefused, publish
 from trainer.publishing.signing import SigningPolicy, make_keys
+from trainer.training.train import train
 
 pytestmark = pytest.mark.usefixtures("own_signals")
 
@@ -119,10 +122,12 @@ def test_a_version_that_is_signed_elsewhere_gets_no_alias_before_its_signature(
     settings = Settings(models_dir=root, verify_key=keys[1])
     monkeypatch.setenv("MODELS_DIR", str(root))
     monkeypatch.setenv("VERIFY_KEY", str(keys[1]))
-    monkeypatch.delenv("SIGNING_KEY", raising=False)
-    assert main(["train", "blobs"]) == 0
-    said = capsys.readouterr().out
-    assert "version 1 published" in said and "but not current: version 1 of the model 'blobs' is not signed" in said
+    promote = functools.partial(promotion.promote, settings, None)
+    request = TrainingRequest("blobs", "blobs")
+    result = train(request, settings, lambda _: None, lambda _: None, promote)
+    said = result.reason or ""
+    assert (result.version, result.promoted) == (1, False)
+    assert said.startswith("version 1 of the model 'blobs' is not signed")
     assert "`python -m trainer sign --model blobs --version 1`" in said
     assert Repository(root).aliases("blobs") == {}
     assert missing_models(root, ["blobs"], SigningPolicy.from_settings(settings)) == {}, (
@@ -173,7 +178,7 @@ def test_a_missing_private_key_is_one_line(
 ) -> None:
     monkeypatch.setenv("MODELS_DIR", str(root))
     monkeypatch.setenv("SIGNING_KEY", "/nowhere/key")
-    assert main(["train", "blobs"]) == 2
+    assert main(["sign"]) == 2
     assert capsys.readouterr().out == "trainer: SIGNING_KEY=/nowhere/key cannot be read (No such file or directory)\n"
 
 

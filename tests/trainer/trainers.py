@@ -73,7 +73,6 @@ class TrainerProcess:
                 [sys.executable, "-c", RUNNER, self.queue],
                 cwd=PROJECT,
                 env={**os.environ, **self.environment},
-                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
             )

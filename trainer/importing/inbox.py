@@ -19,10 +19,8 @@ import fcntl
 import functools
 import logging
 import os
-import select
 import signal
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -36,18 +34,19 @@ from contract.errors import Code, ModelgateError
 from contract.manifest import ModelManifest
 from contract.repository import CURRENT, Repository
 from contract.settings import Settings
-from runtime import logs
 from trainer.forks import Forks
-from trainer.heartbeat import Heartbeat
 from trainer.importing import Refused
 from trainer.importing.attempts import Attempt, Attempts, temporary_file
 from trainer.importing.formats import stem, wrong_suffix
 from trainer.importing.imports import import_file, imported_before, model_name
 from trainer.importing.judging import Promotion, Wish, promote_if_passed
 from trainer.importing.signatures import SUFFIX
-from trainer.processes import hide_memory
+from trainer.program import Program
 from trainer.publishing import promotion
 from trainer.publishing.disk import no_link, opened_folder
+
+STUCK_AFTER = 3600.0
+"""Seconds without a check after which the process ends: it waits for each import."""
 
 EVERY = 2.0
 """Seconds between two checks."""
@@ -323,21 +322,20 @@ def watch(inbox: Inbox, stop_requested: StopRequested, log: Callable[[str], None
 
 
 def main() -> None:
-    """Watch the inbox until stdin closes or a signal arrives. The next start retries an interrupted import."""
-    hide_memory()
+    """Watch the inbox until a signal arrives. The next start retries an interrupted import."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
-    logs.configure("trainer", sys.stdout)
+    beat = Program().watch(STUCK_AFTER)
     log = logging.getLogger("trainer").info
     settings = Settings.from_environ()
-    connection = connect(settings.redis_url) if settings.redis_url else None
+    connection = connect(settings.redis_url)
     promote = functools.partial(promotion.promote, settings, connection)
     request_loads = functools.partial(promotion.request_loads, settings, connection)
-    heartbeat = Heartbeat()
 
     def stop_requested(seconds: float) -> bool:
-        heartbeat.beat()
-        return bool(select.select([sys.stdin], [], [], seconds)[0])
+        beat()
+        time.sleep(seconds)
+        return False
 
     audit = AuditLog(connection, settings.audit_days, of_trainer=True).write
     watch(Inbox(settings, promote, log, request_loads, audit), stop_requested, log)

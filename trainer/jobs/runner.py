@@ -1,50 +1,43 @@
-"""`python -m trainer.jobs.runner QUEUE`: the process that runs the jobs of one of the trainer's queues.
-
-It ends when its stdin closes. So it does not outlive `python -m trainer`, and neither does anything that it started.
-"""
+"""`python -m trainer.jobs.runner QUEUE`: the process that runs the jobs of one of the trainer's queues."""
 
 from __future__ import annotations
 
 import functools
 import logging
 import os
-import select
 import signal
 import socket
-import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NoReturn
 
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import RedisError
 
-from broker.audit import SCHEDULE, AuditEntry, AuditLog
 from broker.connection import connect
 from broker.job_kinds import REPOSITORY_COMMAND, TRAINING, JobKind
 from broker.lease_groups import TRAINERS
 from broker.room import Room
-from broker.schedules import Schedule
 from broker.scripts import FencedError
 from broker.signatures import Signer
 from broker.supervisor import LEASE, Leases, incarnation
-from broker.trainer import OwnedJob, Ownership, Scheduler, TrainerQueue
+from broker.trainer import OwnedJob, Ownership, TrainerQueue
 from contract.errors import Code, Failure, ModelgateError
 from contract.settings import Settings
-from runtime import logs
 from runtime.duties import Duties
 from trainer import recipes
-from trainer.heartbeat import Heartbeat
 from trainer.jobs import spool
-from trainer.jobs.commands import carry_out, schedules_of
+from trainer.jobs.commands import carry_out
 from trainer.jobs.done import DoneJobs
 from trainer.jobs.execution import Execution, Outcome, ThreadExecution
 from trainer.jobs.training_process import TrainingProcess
-from trainer.processes import hide_memory
-from trainer.publishing.removal import forget
+from trainer.program import Program
 
 log = logging.getLogger("trainer")
+
+STUCK_AFTER = 120.0
+"""Seconds without a turn of the main loop after which the process ends: more than Redis can delay one."""
 
 TICK = 0.02
 """Seconds between two checks of a busy process."""
@@ -121,13 +114,12 @@ class JobRunner(ABC):
         """
         return True
 
-    def run(self) -> None:
-        """Run jobs until SIGTERM, SIGINT or the end of stdin."""
+    def run(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Run jobs until SIGTERM or SIGINT. Calls `beat` several times a second."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop())
-        heartbeat = Heartbeat()
         while not self._stopped():
-            heartbeat.beat()
+            beat()
             for job in self._jobs:
                 job.outcome = job.outcome or job.execution.poll()
             self._use_redis()
@@ -141,8 +133,6 @@ class JobRunner(ABC):
             self._stop_by = time.monotonic() + self.stop_grace
 
     def _stopped(self) -> bool:
-        if select.select([sys.stdin], [], [], 0)[0] and not os.read(sys.stdin.fileno(), 1):
-            self._stop()
         return self._stop_by is not None and (not self._jobs or time.monotonic() >= self._stop_by)
 
     def _end_jobs(self) -> None:
@@ -243,20 +233,13 @@ class JobRunner(ABC):
 
 
 class TrainingRunner(JobRunner):
-    """Runs trainings one at a time, each in its own process group. Also runs schedules and removes old uploads."""
+    """Runs trainings one at a time, each in its own process group."""
 
     kind, most_jobs, stop_grace = TRAINING, 1, 0.0
 
     def __init__(self, settings: Settings, *, lease: float = LEASE) -> None:
         super().__init__(settings, lease=lease)
-        self._scheduler = Scheduler(self._redis, self.kind.queue)
-        self._schedules = schedules_of(settings, self._redis)
-        self._audit = AuditLog(self._redis, settings.audit_days, of_trainer=True)
-        self._unsigned: set[str] = set()
-        self._schedules_wait = False
-        self._duties.add(1, self._advance_schedules)
         self._duties.add(10, self._publish_recipes)
-        self._duties.add(60, self._sweep)
 
     def _publish_recipes(self) -> None:
         folder = self._settings.recipes_dir
@@ -284,42 +267,6 @@ class TrainingRunner(JobRunner):
             log.info("%s: %s", job.owned.payload.get("model"), line, extra=job.owned.context())
         return True
 
-    def give_back(self) -> None:
-        super().give_back()
-        self._scheduler.stop()
-
-    def _advance_schedules(self) -> None:
-        try:
-            if self._scheduler.enqueue_due():
-                self._schedules.advance(self._log_unsigned, self._audit_run)
-        except OutOfMemoryError:
-            if not self._schedules_wait:
-                log.warning("Redis is full: schedules run once there is room")
-            self._schedules_wait = True
-        else:
-            self._schedules_wait = False
-
-    def _audit_run(self, schedule: Schedule) -> None:
-        entry = AuditEntry("train", SCHEDULE, owner=schedule.owner or None, model=schedule.model, job_id=schedule.job)
-        self._audit.write(entry)
-
-    def _log_unsigned(self, model: str) -> None:
-        if model not in self._unsigned:
-            log.warning(
-                "the schedule of %r does not run: no gateway with this trainer's secret signed it; PUT it again",
-                model[:64],
-            )
-            self._unsigned.add(model)
-
-    def _sweep(self) -> None:
-        spool.sweep(self._settings.spool_dir, [payload.get("upload") for payload in self._queue.unfinished()])
-        self._done.sweep()
-        try:
-            for model in forget(self._settings.models_dir, self._settings.keep_days):
-                log.info("%s was removed more than %d days ago and is deleted", model, self._settings.keep_days)
-        except OSError as error:
-            log.warning("removed models cannot be deleted: %s: %s", error.filename, error.strerror)
-
 
 def _not_started(error: OSError) -> NoReturn:
     """Fail in place of a training whose process cannot be started."""
@@ -343,12 +290,11 @@ class PublishingRunner(JobRunner):
 RUNNERS: Mapping[str, type[JobRunner]] = {runner.kind.queue: runner for runner in (TrainingRunner, PublishingRunner)}
 
 
-def main(queue: str) -> None:
-    hide_memory()
-    logs.configure("trainer", sys.stdout)
-    RUNNERS[queue](Settings.from_environ()).run()
+def main() -> None:
+    program = Program("queue")
+    RUNNERS[program.arguments.queue](Settings.from_environ()).run(program.watch(STUCK_AFTER))
     os._exit(0)  # also while a command hangs
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -43,11 +43,6 @@ class CsvFile:
     source: str
 
 
-def named_file(path: Path) -> CsvFile:
-    """Return a file that the command line names."""
-    return CsvFile(path, f"CSV file {path.name}")
-
-
 def in_data_dir(model: str, data_dir: Path | None) -> CsvFile | None:
     """Return `data_dir`/<model>.csv if it exists. Raises `DataError` if `data_dir` is not a folder."""
     if data_dir is None:

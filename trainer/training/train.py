@@ -44,14 +44,12 @@ def train(
     report_progress: ReportProgress,
     log: Log,
     promote: Promote,
-    csv_file: Path | None = None,
     job: str = "",
 ) -> TrainingResult:
     """Train, publish and, if the version passes the gate, promote it.
 
     `log` gets the lines of its log. `promote(model, version, alias)` moves the alias and returns None or a remark.
-    `csv_file` replaces the data that the request names; the caller may read every file here. A `job` that was killed
-    after it had published does not train again: its version is promoted.
+    A `job` that was killed after it had published does not train again: its version is promoted.
     Raises `ModelgateError` (`no_data`, `training_failed`, `not_published`, `models_full`) and MemoryError.
     """
     phases, signing = Phases(report_progress), SigningPolicy.from_settings(settings)
@@ -60,7 +58,7 @@ def train(
         return _finished(result, request, settings, phases, log, promote)
     try:
         with threadpool_limits(1), _warnings_to(log):  # one thread: the workers share the machine
-            evidence, row_hashes = _evidence(request, settings, signing.trust, phases, log, csv_file)
+            evidence, row_hashes = _evidence(request, settings, signing.trust, phases, log)
             phases.enter("reporting")
             report = Report.of(evidence)
     except (ModelgateError, MemoryError):
@@ -116,7 +114,6 @@ def _evidence(
     trust: Trust,
     phases: Phases,
     log: Log,
-    csv_file: Path | None,
 ) -> tuple[Evidence, Any]:
     """Return the evidence for the report, and the hashes of the training rows."""
     if not valid_name(request.model):
@@ -125,7 +122,7 @@ def _evidence(
         log(problem)
     recipe = recipes.get(request.recipe, settings.recipes_dir)
     parameters = recipe.bind(request.parameters)
-    file = training_rows.named_file(csv_file) if csv_file else training_rows.requested_file(request, settings)
+    file = training_rows.requested_file(request, settings)
     recipe, rows, remarks = _rows(recipe, file, request, phases)
     log(f"training on {rows.source} ({len(rows.rows)} rows)")
 

@@ -1,15 +1,16 @@
-"""supervisord, whose own events are lines of the log as those of its processes are."""
+"""`python -m runtime.process_manager SERVICE -c FILE`: supervisord, whose own events are lines of the log, too."""
 
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 from supervisor import loggers, supervisord
 
 from runtime import logs
 
-log = logging.getLogger("launcher")
+log = logging.getLogger("runtime")
 
 
 class _ToLog(loggers.Handler):
@@ -29,6 +30,6 @@ def _handle_stdout(logger: Any, _format: str) -> None:
 
 
 if __name__ == "__main__":
-    logs.configure("modelgate")
+    logs.configure(sys.argv.pop(1))
     loggers.handle_stdout = _handle_stdout
     supervisord.main()

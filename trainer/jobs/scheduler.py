@@ -1,0 +1,147 @@
+"""`python -m trainer.jobs.scheduler`: submits trainings that nobody requests now, and deletes what is kept no longer.
+
+Of several trainers, one at a time submits: the one that holds the lock of RQ's scheduler.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from contextlib import suppress
+
+from redis.exceptions import OutOfMemoryError, RedisError
+
+from broker.audit import SCHEDULE, AuditEntry, AuditLog
+from broker.connection import connect
+from broker.job_kinds import TRAINING
+from broker.schedules import Schedule
+from broker.signatures import Signer
+from broker.trainer import Scheduler, unfinished
+from broker.trainer_jobs import SIGNATURE_TTL, enqueue, training_job
+from contract.settings import Settings
+from contract.training import TrainingRequest
+from runtime.duties import Duties
+from trainer.jobs import spool
+from trainer.jobs.commands import schedules_of
+from trainer.jobs.done import DoneJobs
+from trainer.jobs.train_on_start import TrainOnStart
+from trainer.program import Program
+from trainer.publishing.disk import STAGING
+from trainer.publishing.publish import sweep
+from trainer.publishing.removal import forget
+from trainer.publishing.signing import SigningPolicy
+
+log = logging.getLogger("trainer")
+
+STUCK_AFTER = 120.0
+"""Seconds without a turn of the main loop after which the process ends: more than Redis can delay one."""
+
+TICK = 0.5
+"""Seconds between two rounds of duties."""
+
+
+class TrainingScheduler:
+    """Runs schedules, trains the models of TRAIN_ON_START, and removes old uploads, records and models."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises `SettingsError`."""
+        self._settings = settings
+        self._redis = connect(settings.redis_url, socket_timeout=2)
+        self._signer = Signer.from_settings(settings)
+        self._scheduler = Scheduler(self._redis, TRAINING.queue)
+        self._schedules = schedules_of(settings, self._redis)
+        self._audit = AuditLog(self._redis, settings.audit_days, of_trainer=True)
+        self._done = DoneJobs(settings.models_dir)
+        self._on_start = TrainOnStart(
+            settings.models_dir, settings.train_on_start, SigningPolicy.from_settings(settings), self._submit
+        )
+        self._unsigned: set[str] = set()
+        self._schedules_wait = False
+        self._leads = False
+        self._duties = Duties("the trainer's scheduler", log)
+        self._duties.add(1, self._advance_schedules)
+        self._duties.add(1, self._train_missing)
+        self._duties.add(5, self._sweep_staging)
+        self._duties.add(60, self._sweep)
+
+    def problems(self) -> list[str]:
+        """Return what is wrong, in sentences. Any thread may call it."""
+        return [] if self._on_start.ready else ["not every missing model has been tried yet"]
+
+    def step(self) -> None:
+        self._duties.run_due()
+
+    def stop(self) -> None:
+        """Let another trainer schedule at once."""
+        try:
+            self._scheduler.stop()
+        except RedisError as error:
+            log.warning("no Redis; another trainer schedules when the lock ends: %s", error)
+
+    def _advance_schedules(self) -> None:
+        try:
+            self._leads = self._scheduler.enqueue_due()
+            if self._leads:
+                self._schedules.advance(self._log_unsigned, self._audit_run)
+        except OutOfMemoryError:
+            if not self._schedules_wait:
+                log.warning("Redis is full: schedules run once there is room")
+            self._schedules_wait = True
+        else:
+            self._schedules_wait = False
+
+    def _audit_run(self, schedule: Schedule) -> None:
+        entry = AuditEntry("train", SCHEDULE, owner=schedule.owner or None, model=schedule.model, job_id=schedule.job)
+        self._audit.write(entry)
+
+    def _log_unsigned(self, model: str) -> None:
+        if model not in self._unsigned:
+            log.warning(
+                "the schedule of %r does not run: no gateway with this trainer's secret signed it; PUT it again",
+                model[:64],
+            )
+            self._unsigned.add(model)
+
+    def _train_missing(self) -> None:
+        def models() -> list[object]:
+            return [payload.get("model") for payload in unfinished(self._redis, TRAINING)]
+
+        self._on_start.look(models, self._leads)
+
+    def _submit(self, model: str) -> None:
+        ttls = {"timeout": self._settings.train_timeout, "result_ttl": TRAINING.ttl(self._settings)}
+        job = training_job(self._redis, TrainingRequest(model, model), **ttls)
+        enqueue(self._redis, self._signer, TRAINING, job, ttl=SIGNATURE_TTL)
+
+    def _sweep_staging(self) -> None:
+        """Remove the folders of trainings that were killed."""
+        with suppress(OSError):
+            if any(entry.is_dir() for entry in (self._settings.models_dir / STAGING).iterdir()):
+                sweep(self._settings.models_dir)
+
+    def _sweep(self) -> None:
+        uploads = [payload.get("upload") for payload in unfinished(self._redis, TRAINING)]
+        spool.sweep(self._settings.spool_dir, uploads)
+        self._done.sweep()
+        try:
+            for model in forget(self._settings.models_dir, self._settings.keep_days):
+                log.info("%s was removed more than %d days ago and is deleted", model, self._settings.keep_days)
+        except OSError as error:
+            log.warning("removed models cannot be deleted: %s: %s", error.filename, error.strerror)
+
+
+def main() -> None:
+    program, stop = Program(), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    scheduler = TrainingScheduler(Settings.from_environ())
+    beat = program.watch(STUCK_AFTER, scheduler.problems)
+    while not stop.wait(TICK):
+        beat()
+        scheduler.step()
+    scheduler.stop()
+
+
+if __name__ == "__main__":
+    main()
