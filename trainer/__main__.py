@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "sign-file":
                 return _sign_file(settings, options.file, options.name, options.sample, options.code)
             case _:
+                logs.configure("trainer", sys.stdout, command=options.check)
                 possible = _check(settings)
                 if possible and not options.check:
                     _start(settings, options.health_dir or settings.state_dir.resolve())

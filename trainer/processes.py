@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -35,7 +36,7 @@ _REAPER = Path(__file__).with_name("reaper.py")
 _KILL_TIMEOUT = 5.0
 """Seconds that a reaper has to kill the remaining processes."""
 
-_PR_SET_DUMPABLE = 4
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
 
 def environment(prefix: str | None = None) -> dict[str, str]:
@@ -59,9 +60,18 @@ def show_memory() -> None:
     _set_dumpable(1)
 
 
+def end_with_parent() -> None:
+    """Have the kernel send SIGTERM to this process when its parent ends, even by SIGKILL. On Linux only."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def _set_dumpable(value: int) -> None:
+    _prctl(_PR_SET_DUMPABLE, value)
+
+
+def _prctl(option: int, value: int) -> None:
     with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, value, 0, 0, 0)
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 class ContainedProcess:

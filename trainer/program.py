@@ -10,7 +10,7 @@ from pathlib import Path
 from runtime import logs
 from runtime.health import serve_health
 from runtime.liveness import Watchdog
-from trainer.processes import hide_memory
+from trainer.processes import end_with_parent, hide_memory
 
 
 class Program:
@@ -19,6 +19,7 @@ class Program:
     def __init__(self, *names: str) -> None:
         """`names` are those of its arguments besides --health-socket."""
         hide_memory()
+        end_with_parent()
         logs.configure("trainer", sys.stdout)
         parser = argparse.ArgumentParser()
         for name in names:

@@ -68,7 +68,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("place")
     (models := folder / "models").mkdir()
     with RedisProcess(folder) as server:
-        settings = {"SPOOL_DIR": str(folder / "spool"), "SPOOL_MB": "100", "STATE_DIR": str(folder)}
+        settings = {"SPOOL_DIR": str(folder / "spool"), "SPOOL_MB": "400", "STATE_DIR": str(folder)}
         gateway = Gateway(server.url, models, folder / "gateway.log", settings)
         own = {"REDIS_URL": server.url, "MODELS_DIR": str(models), "PORT": str(gateway.port), "TRAIN_ON_START": "none"}
         place = Place(server, gateway.start(), {**os.environ, **settings, **own}, folder)
@@ -175,6 +175,6 @@ def test_kill_9_of_the_whole_trainer_leaves_no_process_and_loses_no_training(pla
     assert len(family) >= 3
     place.trainer.kill()
     place.trainer.wait()
-    until(lambda: gone(family), "all of it is gone", 5)
+    until(lambda: gone(family), "all of it is gone")
     place.start_trainer()
     assert place.ended(job["id"])["status"] == "succeeded"

@@ -7,14 +7,13 @@ from typing import Any
 
 from contract.manifest import ManifestDraft
 from trainer.recipe import Recipe, Run
-from trainer.tables.training_rows import CsvFile, TrainingRows, in_data_dir, read_table, to_rows
+from trainer.tables.training_rows import TrainingRows, in_data_dir, read_table, to_rows
 from trainer.training.fitting import fit_and_measure
 
 
-def rows_of(recipe: Recipe, data_dir: Path | None = None, csv_file: Path | None = None) -> TrainingRows:
-    """The rows of `csv_file`, else of `data_dir`/<recipe>.csv, else the recipe's own."""
-    file = CsvFile(csv_file, csv_file.name) if csv_file else in_data_dir(recipe.name, data_dir)
-    return to_rows(recipe, read_table(recipe, file))
+def rows_of(recipe: Recipe, data_dir: Path | None = None) -> TrainingRows:
+    """The rows of `data_dir`/<recipe>.csv, else the recipe's own."""
+    return to_rows(recipe, read_table(recipe, in_data_dir(recipe.name, data_dir)))
 
 
 def fitted(recipe: Recipe, rows: TrainingRows | None = None) -> tuple[Any, ManifestDraft]:

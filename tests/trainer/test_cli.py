@@ -35,13 +35,13 @@ def test_an_unknown_name_in_train_on_start_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TRAIN_ON_START", "loan,lone")
-    assert main(["--check"]) == 2
+    assert main([]) == 2
     known = ", ".join(recipes.names())
     (line,) = lines(capsys)
     assert line.endswith(f" ERROR trainer: TRAIN_ON_START names lone, but the recipes are {known}")
 
 
-@pytest.mark.parametrize("arguments", [["--check"], ["import", "loan.pkl"]])
+@pytest.mark.parametrize("arguments", [[], ["import", "loan.pkl"]])
 def test_a_folder_that_cannot_be_written_is_reported_with_a_way_out(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -62,7 +62,7 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
 
 def test_a_broken_setting_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PORT", "x")
-    assert main(["--check"]) == 2
+    assert main([]) == 2
     assert lines(capsys) == ["trainer: PORT='x' is not a whole number"]
 
 

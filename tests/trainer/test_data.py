@@ -109,18 +109,10 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         rows_of(RECIPE, tmp_path)
 
 
-def test_an_explicit_file_goes_first_then_the_folder_then_the_recipes_own_data(tmp_path: Path) -> None:
-    other = tmp_path / "other.csv"
-    other.write_text(f"{HEADER}\nb1,1,x,good\n")
+def test_the_folder_goes_before_the_recipes_own_data(tmp_path: Path) -> None:
     assert rows_of(RECIPE, tmp_path).source == "cellar"
     assert read(tmp_path, f"{HEADER}\nb1,2,x,good\n").source == "DATA_DIR/wine.csv"
-    assert rows_of(RECIPE, tmp_path, other).source == "CSV file other.csv"
     assert rows_of(RECIPE, None).source == "cellar"
-
-
-def test_an_explicit_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=re.escape("CSV file no.csv cannot be read (No such file or directory)")):
-        rows_of(RECIPE, None, tmp_path / "no.csv")
 
 
 def test_a_data_dir_that_is_not_there_is_refused(tmp_path: Path) -> None:

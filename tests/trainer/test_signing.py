@@ -24,9 +24,9 @@ from tests.trainer.fitting import fitted
 from trainer import recipes
 from trainer.__main__ import main
 from trainer.jobs.train_on_start import missing_models
-from trainer.publishing import promotion
 from trainer.publishing import publish as publishing
 from trainer.publishing.aliases import move_alias
+from trainer.publishing.promotion import promote
 from trainer.publishing.publish import PublishRefused, publish
 from trainer.publishing.signing import SigningPolicy, make_keys
 from trainer.training.train import train
@@ -122,9 +122,8 @@ def test_a_version_that_is_signed_elsewhere_gets_no_alias_before_its_signature(
     settings = Settings(models_dir=root, verify_key=keys[1])
     monkeypatch.setenv("MODELS_DIR", str(root))
     monkeypatch.setenv("VERIFY_KEY", str(keys[1]))
-    promote = functools.partial(promotion.promote, settings, None)
-    request = TrainingRequest("blobs", "blobs")
-    result = train(request, settings, lambda _: None, lambda _: None, promote)
+    moving = functools.partial(promote, settings, None)
+    result = train(TrainingRequest("blobs", "blobs"), settings, lambda _: None, lambda _: None, moving)
     said = result.reason or ""
     assert (result.version, result.promoted) == (1, False)
     assert said.startswith("version 1 of the model 'blobs' is not signed")

@@ -53,7 +53,7 @@ def kill(process: Run) -> None:
     family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     for each in [process, *family]:
         each.kill()
-    process.communicate()
+    process.wait()
     until(lambda: gone(family), "all of it is gone")
 
 

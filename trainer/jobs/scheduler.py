@@ -141,6 +141,7 @@ def main() -> None:
         beat()
         scheduler.step()
     scheduler.stop()
+    log.info("stopped")
 
 
 if __name__ == "__main__":
