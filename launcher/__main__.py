@@ -95,6 +95,7 @@ def prepare(settings: Settings) -> dict[str, str]:
         "PYTHON": sys.executable,
         "STATE_DIR": str(state),
         "HEALTH_DIR": str(state),
+        "SUPERVISOR_PID": str(os.getpid()),
         "STOP_GRACE": str(settings.stop_grace),
         "REDIS_URL": url,
         "SPOOL_DIR": os.environ.get("SPOOL_DIR") or str(state / "spool"),

@@ -60,9 +60,12 @@ def show_memory() -> None:
     _set_dumpable(1)
 
 
-def end_with_parent() -> None:
-    """Have the kernel send SIGTERM to this process when its parent ends, even by SIGKILL. On Linux only."""
+def end_with_parent(parent: int) -> None:
+    """Have the kernel send SIGTERM to this process when its parent ends, even by SIGKILL; on Linux only. Exit if the
+    process with the id `parent` has ended already."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        sys.exit()
 
 
 def _set_dumpable(value: int) -> None:

@@ -17,15 +17,19 @@ class Program:
     """A process of the trainer, from its start on."""
 
     def __init__(self, *names: str) -> None:
-        """`names` are those of its arguments besides --health-socket."""
+        """`names` are those of its arguments besides the options of all."""
         hide_memory()
-        end_with_parent()
         logs.configure("trainer", sys.stdout)
         parser = argparse.ArgumentParser()
         for name in names:
             parser.add_argument(name)
         parser.add_argument("--health-socket", type=Path, metavar="PATH", help="for `python -m runtime.health PATH`")
+        parser.add_argument(
+            "--parent", type=int, metavar="PID", help="end when this process does, which started this one"
+        )
         self.arguments = parser.parse_args()
+        if self.arguments.parent:
+            end_with_parent(self.arguments.parent)
 
     def watch(self, stuck_after: float, problems: Callable[[], Sequence[str]] = list) -> Callable[[], None]:
         """Return a function to call in each turn of the main loop. Without a call for `stuck_after` seconds, the

@@ -30,12 +30,12 @@ Run = subprocess.Popen[str]
 
 
 @contextmanager
-def trainer(root: Path, redis_url: str, *, cwd: Path = PROJECT, **settings: str) -> Iterator[Run]:
+def trainer(root: Path, redis_url: str, *arguments: str, cwd: Path = PROJECT, **settings: str) -> Iterator[Run]:
     """Run `python -m trainer`, with its health sockets beside `root`, and kill it afterwards."""
     environment = {k: v for k, v in os.environ.items() if k != "DATA_DIR"}
     settings = {"STATE_DIR": str(root.absolute().parent), "STOP_GRACE": "5", **settings}
     process = subprocess.Popen(
-        [sys.executable, "-m", "trainer"],
+        [sys.executable, "-m", "trainer", *arguments],
         cwd=cwd,
         env={**environment, "REDIS_URL": redis_url, "MODELS_DIR": str(root), **settings},
         stdout=subprocess.PIPE,
@@ -87,7 +87,7 @@ def test_without_redis_or_a_secret_that_can_be_made_it_does_not_start(root: Path
         with trainer(root, url, TRAIN_ON_START="none", **settings) as process:
             said, _ = process.communicate(timeout=30)
         assert process.returncode == 2
-        assert said.startswith(f"trainer: {reason}")
+        assert said.partition(" ERROR ")[2].startswith(f"trainer: {reason}")
 
 
 def test_all_processes_of_the_trainer_use_the_same_folder(tmp_path: Path, redis: Redis, redis_url: str) -> None:
@@ -198,12 +198,12 @@ def test_of_two_trainers_one_trains_a_missing_model(
     settings = gated(tmp_path)
     with trainer(root, redis_url, **settings) as first:
         assert said(first, "at the gate")
-        with trainer(root, redis_url, STATE_DIR=str(tmp_path / "second"), **settings) as second:
+        with trainer(root, redis_url, "--health-dir", str(tmp_path / "recipes"), **settings) as second:
             if killed:
                 kill(first)
                 assert said(second, "at the gate")
             (tmp_path / "gate").touch()
-            until(lambda: ask(tmp_path / "second" / "scheduler.health") == "", "the second is ready", deadline=60)
+            until(lambda: ask(tmp_path / "recipes" / "scheduler.health") == "", "the second is ready", deadline=60)
     assert Repository(root).versions("gated") == [1]
 
 
