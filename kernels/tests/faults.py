@@ -38,7 +38,7 @@ _TESTED_BY: Mapping[str, Sequence[str]] = {
     "column_transformers": ("test_columns", "tests.scoring.test_kernel_tables"),
     "columns": ("test_columns", "tests.scoring.test_kernel_tables"),
     "discriminants": ("test_other_kinds",),
-    "functions": ("test_columns", "tests.scoring.test_kernel_tables"),
+    "functions": ("test_functions", "test_columns", "tests.scoring.test_kernel_tables"),
     "joined_trees": ("test_trees", "test_forests", "test_boosting"),
     "joining": ("test_joining", "test_columns", "tests.scoring.test_kernel_tables"),
     "leaf_masks": ("test_leaf_masks", "test_boosting"),

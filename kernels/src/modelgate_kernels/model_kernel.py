@@ -164,10 +164,7 @@ def _reading_kernel(readers: Readers, transformers: Sequence[Any], final: Any) -
         first = (*waiting, final)[0]
         read = readers.array(None if is_passthrough(first) else first) if takes_arrays else readers.matrix
     if read is None:  # no array has the same values, so the first estimator gets the DataFrame
-        read, step_kernels[:1], kernel = (
-            readers.matrix,
-            [None] * len(step_kernels[:1]),
-            kernel if step_kernels else None,
-        )
+        read, kernel = readers.matrix, kernel if step_kernels else None
+        step_kernels[:1] = [None] * len(step_kernels[:1])
     transforms = [own or each.transform for own, each in zip(step_kernels, waiting, strict=True)]
     return _ReadingKernel(read, transforms, kernel or OwnMethods(final), is_covered)
