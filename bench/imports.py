@@ -9,8 +9,6 @@ import argparse
 import pickle
 import shutil
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +23,7 @@ from bench.processes import PROJECT, WORK, DidNotStart, until, use_two_cores
 from bench.servers import MODELGATE, Running, running
 from bench.wire import Exchanges, Load, compile_generator
 
-SPEED = Path(".bench", "models", models.SPEED)
+SPEED = WORK / "models" / models.SPEED
 TRAINER = "-m trainer"
 PATIENCE = 300.0
 """Seconds in which all files have to leave the inbox."""
@@ -36,7 +34,7 @@ def main() -> None:
     options = _options()
     use_two_cores()
     compile_generator()
-    _build_models(options.other or PROJECT)
+    models.build(WORK / "models", say)
     files = _files()
     if options.other:
         _compare(options.other, files["forest"], options.rounds)
@@ -54,12 +52,6 @@ def main() -> None:
     say(f"p99 meanwhile ÷ before: median {statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})")
 
 
-def _build_models(other: Path) -> None:
-    """Write the models with the code of `other`, which should be the older one: a newer release reads its files."""
-    build = "import pathlib, bench.models; bench.models.build(pathlib.Path('.bench/models'), print)"
-    subprocess.run([sys.executable, "-c", build], cwd=other, check=True)  # noqa: S603
-
-
 def _files() -> Mapping[str, bytes]:
     """Return the contents of the files: small models, one of 1 MB, and one that is refused."""
     table = models.numeric_rows(2000)
@@ -74,10 +66,11 @@ def _files() -> Mapping[str, bytes]:
 
 def _compare(other: Path, file: bytes, pairs: int) -> None:
     ratios = []
+    repositories = {PROJECT: SPEED, other: models.build_in(other) / models.SPEED}
     for pair in range(pairs):
         checkouts = (PROJECT, other)
         measured = {
-            checkout: _seconds_of_import(checkout, other / SPEED, file)
+            checkout: _seconds_of_import(checkout, repositories[checkout], file)
             for checkout in (checkouts if pair % 2 == 0 else checkouts[::-1])
         }
         here, there = measured[PROJECT], measured[other]
@@ -99,7 +92,7 @@ def _seconds_of_import(checkout: Path, repository: Path, file: bytes) -> float:
 
 def _round(options: argparse.Namespace, files: Mapping[str, bytes]) -> tuple[Load, list[Load], float, float]:
     """Return the load before, the loads meanwhile, and the seconds and the processor time of all imports."""
-    with running(MODELGATE, _copy((options.other or PROJECT) / SPEED), [options.model]) as run:
+    with running(MODELGATE, _copy(SPEED), [options.model]) as run:
         exchanges = _exchanges(run, options.model)
         _import(run, {"first.pkl": files["linear"]})
         quiet = exchanges.load(options.clients, options.seconds, options.seconds / 2)
@@ -115,7 +108,7 @@ def _round(options: argparse.Namespace, files: Mapping[str, bytes]) -> tuple[Loa
 
 
 def _exchanges(run: Running, model: str) -> Exchanges:
-    return Exchanges(run, model, [[row] for row in models.samples(model, rows.SAMPLES)])
+    return Exchanges(run.judged_by(SPEED), model, [[row] for row in models.samples(model, rows.SAMPLES)])
 
 
 def _import(run: Running, files: Mapping[str, bytes]) -> tuple[float, float]:

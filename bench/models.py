@@ -11,7 +11,9 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -34,7 +36,7 @@ from threadpoolctl import threadpool_limits
 
 from bench.tables import TABLES
 from contract.jobs import Value
-from contract.manifest import ArtifactFormat, InputFormat, ManifestDraft
+from contract.manifest import SCHEMA_VERSION, ArtifactFormat, InputFormat, ManifestDraft
 from contract.repository import ALIASES_FILE, CURRENT, MANIFEST_FILE, VERSIONS_DIR, Repository
 from contract.signature import Field, Kind
 from scoring.artifacts import library_versions, pack
@@ -185,7 +187,11 @@ def recipe(name: str) -> Recipe:
 
 def build(folder: Path, say: Callable[[str], None]) -> None:
     """Write the three model repositories into `folder`, unless this code and these libraries already have."""
-    made_of = {"libraries": library_versions(), **{file: _sha256(file) for file in ("models.py", "tables.py")}}
+    made_of = {
+        "schema": SCHEMA_VERSION,
+        "libraries": library_versions(),
+        **{file: _sha256(file) for file in ("models.py", "tables.py")},
+    }
     stamp = folder / "made_of.json"
     if stamp.exists() and json.loads(stamp.read_text()) == made_of:
         return
@@ -207,6 +213,16 @@ def build(folder: Path, say: Callable[[str], None]) -> None:
         # The trainer of `make up` trains a missing model; it finds this one.
         shutil.copytree(folder / SPEED / "boston", folder / repository / "boston")
     stamp.write_text(json.dumps(made_of))
+
+
+def build_in(checkout: Path) -> Path:
+    """Have the code of another checkout write the repositories, and return their folder. The models are the same, but
+    neither checkout need read the manifests of the other."""
+    folder = Path(".bench", "models")
+    write = f"import pathlib, bench.models; bench.models.build(pathlib.Path({str(folder)!r}), print)"
+    environment = {**os.environ, "PYTHONPATH": str(checkout / "kernels" / "src")}
+    subprocess.run([sys.executable, "-c", write], cwd=checkout, env=environment, check=True)  # noqa: S603
+    return checkout / folder
 
 
 def _sha256(file: str) -> str:

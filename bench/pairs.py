@@ -1,6 +1,6 @@
 """`python -m bench.pairs OTHER`: measures rows of the benchmark here and in another checkout, in alternating bursts.
 
-Both run at once and serve the same model repository, which this checkout writes. Each is asked for a moment while the
+Both run at once and serve the same models, of which each has written a repository. Each is asked for a moment while the
 other has nothing to do: what else the machine does meets both. A round starts both anew, and its value is the median of
 its bursts.
 """
@@ -38,28 +38,30 @@ def main() -> int:
     use_two_cores()
     compile_generator()
     models.build(WORK / "models", say)
+    say("making the models of the other checkout")
+    theirs = models.build_in(options.other)
     wanted = [row for row in rows.ROWS if row.name in options.rows]
     measures = Measures()
     for number in range(options.rounds):
-        a_round(wanted, number, options, measures)
+        a_round(wanted, number, options, theirs, measures)
         say(f"round {number + 1}: {'; '.join(line(row, measures, number) for row in wanted)}")
     say(table(wanted, measures))
     return 1 if any(measure.bad for measure in measures.found) else 0
 
 
-def a_round(wanted: list[Row], number: int, options: argparse.Namespace, into: Measures) -> None:
-    """Start the Modelgates of both checkouts, this one last in odd rounds, and measure all rows on both."""
-    checkouts = [(HERE, PROJECT), (THERE, options.other)][:: 1 if number % 2 == 0 else -1]
+def a_round(wanted: list[Row], number: int, options: argparse.Namespace, theirs: Path, into: Measures) -> None:
+    """Start the Modelgates of both checkouts, this one last in odd rounds, and measure all rows on both. `theirs`: the
+    repositories of the other one."""
+    ours = WORK / "models" / models.SPEED
+    checkouts = [(HERE, PROJECT, ours), (THERE, options.other, theirs / models.SPEED)][:: 1 if number % 2 == 0 else -1]
     with ExitStack() as stack:
         names = sorted({row.model for row in wanted})
         runs = {
-            name: stack.enter_context(
-                running(replace(MODELGATE, name=name), WORK / "models" / models.SPEED, names, checkout)
-            )
-            for name, checkout in checkouts
+            name: stack.enter_context(running(replace(MODELGATE, name=name), repository, names, checkout))
+            for name, checkout, repository in checkouts
         }
         for row in wanted:
-            asked = {name: Exchanges(run, row.model, row.requests()) for name, run in runs.items()}
+            asked = {name: Exchanges(run.judged_by(ours), row.model, row.requests()) for name, run in runs.items()}
             for name, found in bursts(row, asked, runs, options.bursts, options.seconds).items():
                 bad = sum(burst.load.bad for burst in found)
                 value = statistics.median(row.value(burst.load) for burst in found)

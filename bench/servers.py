@@ -100,6 +100,11 @@ class Running:
     place: Place
     processes: Sequence[Process]
 
+    def judged_by(self, repository: Path) -> Running:
+        """Return it with the right answers of the same models in another repository: this code may be unable to read
+        that of another checkout."""
+        return replace(self, place=replace(self.place, repository=repository))
+
     def tree(self, part: str = "") -> list[int]:
         """Return the server's processes, or those whose command line has `part`, with their children."""
         pids = [pid for process in self.processes for pid in process.tree()]
