@@ -15,10 +15,10 @@ from modelgate_kernels.functions import add_function
 from modelgate_kernels.table import add_composite
 from modelgate_kernels.targets import decoded_target
 
+import modelgate_artifacts
 from contract.manifest import Artifact, ArtifactDraft, Kernels, ManifestDraft, ModelManifest, Remark
 from contract.signature import PREDICT, Signature
-from scoring import steps
-from scoring.composed import DecodedTarget
+from modelgate_artifacts import DecodedTarget
 from scoring.estimators import layout_of, prediction_methods
 from scoring.held_objects import parts_in
 from scoring.predict import Manifest, predict
@@ -35,14 +35,14 @@ _UNLIKE = "kernels_unlike"
 
 
 def _days(moments: Any) -> Any:
-    """Return what `steps.days` returns for a DataFrame of these moments, an array of microseconds."""
+    """Return what `modelgate_artifacts.days` returns for a DataFrame of these moments, an array of microseconds."""
     return moments.view("timedelta64[us]") / np.timedelta64(1, "D")
 
 
-add_function(steps.floats, makes_floats=True)
-add_function(steps.flat)
-add_function(steps.remainder)
-add_function(steps.days, _days, takes_moments=True)
+add_function(modelgate_artifacts.floats, makes_floats=True)
+add_function(modelgate_artifacts.flat)
+add_function(modelgate_artifacts.remainder)
+add_function(modelgate_artifacts.days, _days, takes_moments=True)
 add_composite(DecodedTarget, decoded_target)
 
 

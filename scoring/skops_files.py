@@ -18,8 +18,8 @@ ALLOWED = (
     # What scikit-learn's estimators hold besides each other.
     "functools.partial",
     "numpy.dtype",
-    *(f"scoring.steps.{name}" for name in ("days", "flat", "floats", "remainder")),
-    *(f"scoring.composed.{name}" for name in ("ColumnSteps", "DecodedTarget", "ModelsByName")),
+    *(f"modelgate_artifacts.{name}" for name in ("days", "flat", "floats", "remainder")),
+    *(f"modelgate_artifacts.{name}" for name in ("ColumnSteps", "DecodedTarget", "ModelsByName")),
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
     "sklearn.compose._column_transformer._RemainderColsList",

@@ -30,8 +30,8 @@ from contract.manifest import ArtifactDraft, ArtifactFormat, Golden, InputFormat
 from contract.repository import REPORT_HTML, Repository
 from contract.signature import Output, OutputKind, Signature
 from gateway.serving.models import describe
+from modelgate_artifacts import DecodedTarget
 from scoring import kernels as version_kernels
-from scoring.composed import DecodedTarget
 from scoring.estimators import predict_rows
 from scoring.kernels import compared
 from scoring.predict import predict

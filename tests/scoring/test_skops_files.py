@@ -243,7 +243,7 @@ CALL = {
         | {"key_types": listed("ListNode", CALL)},
         listed("ListNode", as_json(1)) | {"__class__": "check_array", "__module__": "sklearn.utils.validation"},
         listed("ListNode", as_json(1))
-        | {"__class__": "floats", "__module__": "scoring.steps", "__loader__": "SetNode"},
+        | {"__class__": "floats", "__module__": "modelgate_artifacts", "__loader__": "SetNode"},
     ],
     ids=["call", "pairs", "pairs in JSON", "key that is called", "list of a function", "set of a function"],
 )

@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import LabelBinarizer, LabelEncoder, MultiLabelBinarizer, OrdinalEncoder
 
 from contract.wording import counted, listed
-from scoring.composed import ColumnSteps, DecodedTarget, ModelsByName
+from modelgate_artifacts import ColumnSteps, DecodedTarget, ModelsByName
 from scoring.held_objects import objects_in
 from scoring.methods import has_method
 from trainer.importing import Refused

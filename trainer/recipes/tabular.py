@@ -1,6 +1,6 @@
 """A recipe for any table: preprocessing by the kinds of the columns, and the estimator with the best cross-validation.
 
-The artifact holds only classes of scikit-learn and functions of `scoring.steps`.
+The artifact holds only classes of scikit-learn and functions of `modelgate_artifacts`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Preprocessing of a table: turns columns of any kind into numbers.
 
-The steps are classes of scikit-learn and functions of `scoring.steps`, so a worker loads them without the trainer's
-code, and a skops file can hold them.
+The steps are classes of scikit-learn and functions of `modelgate_artifacts`, so a worker loads them without the code of
+the trainer, and a skops file can hold them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from contract.signature import Field, Kind
-from scoring import steps
+from modelgate_artifacts import days, flat, floats, remainder
 from trainer.recipe import Run
 
 MOST_CATEGORIES = 50
@@ -45,7 +45,7 @@ def preprocessor(X: Any, inputs: Sequence[Field], hashed: frozenset[str]) -> Any
     words = [f.name for f in inputs if f.kind is Kind.STRING and f.name not in hashed]
     dates = [f.name for f in inputs if f.kind is Kind.DATETIME]
     parts = [
-        ("numbers", make_pipeline(FunctionTransformer(steps.floats), *_imputed_and_scaled()), numbers),
+        ("numbers", make_pipeline(FunctionTransformer(floats), *_imputed_and_scaled()), numbers),
         # Null becomes a category.
         ("words", OneHotEncoder(handle_unknown="ignore", sparse_output=False), words),
         *((f"text_{number}", _hashing(), [name]) for number, name in enumerate(sorted(hashed))),
@@ -64,17 +64,17 @@ def _imputed_and_scaled() -> list[Any]:
 def _date_steps(dates: Any) -> list[Any]:
     """Return steps that turn dates into days since 1970, and positions in the day, week and year if the data span
     more than one."""
-    found = pd.DataFrame(steps.days(dates))
+    found = pd.DataFrame(days(dates))
     span = (found.max() - found.min()).max()
     periods = [("day", 1.0)] if (found % 1).fillna(0).to_numpy().any() else []
     periods += [(name, length) for name, length in (("week", 7.0), ("year", YEAR)) if span > length]
-    cycles = [(n, FunctionTransformer(steps.remainder, kw_args={"of": length})) for n, length in periods]
-    return [FunctionTransformer(steps.days), FeatureUnion([("since_1970", "passthrough"), *cycles])]
+    cycles = [(n, FunctionTransformer(remainder, kw_args={"of": length})) for n, length in periods]
+    return [FunctionTransformer(days), FeatureUnion([("since_1970", "passthrough"), *cycles])]
 
 
 def _hashing() -> Any:
     return make_pipeline(
         SimpleImputer(strategy="constant", fill_value=""),
-        FunctionTransformer(steps.flat),
+        FunctionTransformer(flat),
         HashingVectorizer(n_features=HASHES, token_pattern=r"\S+"),  # noqa: S106
     )

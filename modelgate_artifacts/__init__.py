@@ -1,7 +1,8 @@
-"""Estimators that imports make of parts that lie side by side in one file, such as `{"encoder": …, "model": …}`.
+"""What artifacts name: functions of `tabular`'s pipelines, and estimators that imports make of the parts of one file.
 
-Artifacts name these classes and their attributes, so they must never change. Their parts are fitted, so `fit`
-raises TypeError.
+A pickle holds the names of this module and of what is in it. So the module never moves, and names, parameters,
+attributes and answers never change; it imports nothing of ours. The functions only compute, so a skops file may hold
+them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,35 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils import get_tags
 
-from contract.signature import OTHER_METHODS
+_EPOCH = pd.Timestamp(0, tz="UTC").as_unit("us")
+"""In microseconds, as the columns are: nanoseconds end in 2262, and 9999-12-31 is what some write for "never"."""
+
+
+def floats(X: Any) -> Any:
+    """Return numbers, integers and booleans as an array of float64. NumPy would make objects of a mixture."""
+    return np.asarray(X, dtype=np.float64)
+
+
+def flat(X: Any) -> Any:
+    """Return a column as an array of one dimension."""
+    return np.ravel(X)
+
+
+def days(X: Any) -> Any:
+    """Return a DataFrame of datetimes as an array of days since 1970, with fractions; NaN for NaT."""
+    return floats(X.sub(_EPOCH).div(pd.Timedelta(days=1)))
+
+
+def remainder(X: Any, of: float) -> Any:
+    """Return each number modulo `of`: the place in a period."""
+    return np.mod(X, of)
+
+
+_PASSED_ON = (
+    *("predict_proba", "predict_log_proba", "decision_function", "score_samples"),
+    *("transform", "kneighbors", "apply"),
+)
+"""The methods of a `DecodedTarget` that its estimator answers."""
 
 
 class _OfFittedParts(BaseEstimator):
@@ -96,7 +125,7 @@ class DecodedTarget(_OfFittedParts):
         return np.asarray(self.decoder.classes_)[np.asarray(self.estimator.classes_)]
 
     def __getattr__(self, name: str) -> Any:
-        if name not in OTHER_METHODS:
+        if name not in _PASSED_ON:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         return getattr(self.estimator, name)
 
