@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from contract.json_objects import Errors, Object
 from contract.keys import Key, Scope
 from contract.quotas import Quota
 from contract.suggestions import Suggestions
@@ -64,6 +65,19 @@ class MalformedBody(Problem):
 def missing_scope(key: Key, scope: Scope) -> Problem:
     detail = f"the key {key.name!r} lacks the scope {scope}; ask an admin for a key that has it"
     return Problem(ProblemCode.MISSING_SCOPE, detail, scope=str(scope))
+
+
+def read_body(body: object, members: Object, code: ProblemCode) -> tuple[dict[str, Any], Errors]:
+    """Return the valid members of a body, and the errors in it. Raises `Problem` with this code if it is no object."""
+    errors = Errors()
+    values = errors.read("", body, members)
+    if values is None:
+        raise invalid(code, errors)
+    return values, errors
+
+
+def invalid(code: ProblemCode, errors: Errors) -> Problem:
+    return Problem(code, errors.summary, errors=[error.to_json() for error in errors.first])
 
 
 def did_you_mean(name: str, names: Iterable[str], suggestions: Suggestions | None = None) -> str:

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contract.errors import FieldError
+from contract.json_objects import Object, Rule
 from contract.manifest import ModelManifest
 from contract.signature_edits import InvalidEdit, edit_signature
 from contract.wording import shown
 from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem, did_you_mean
+from gateway.problems import invalid, read_body
 
-_KEYS = ("from", "signature")
+_BODY = Object(
+    {
+        "from": Rule(
+            lambda value: isinstance(value, int | str) and not isinstance(value, bool) and bool(value),
+            "not_a_version",
+            "{field} must be the number or an alias of the version to edit; it is {value}",
+        ),
+        "signature": Rule(
+            lambda value: isinstance(value, dict),
+            "not_an_object",
+            "{field} must be an object with what is to change; it is {value}",
+        ),
+    },
+    ("unknown_key", "{name} is not a key of the body{hint}; it has from and signature"),
+    required=("from", "signature"),
+    body='the body must be {"from": 3, "signature": {…}}',
+)
 
 
 @dataclass(frozen=True)
@@ -26,39 +42,16 @@ class EditRequest:
 
 def edit_request(body: object) -> EditRequest:
     """Return the request in `body`. Raises `Problem` with every error."""
-    if not isinstance(body, dict):
-        message = f'the body must be {{"from": 3, "signature": {{…}}}}; it is {shown(body)}'
-        raise _invalid([FieldError(None, None, "not_an_object", message)])
-    errors = [_unknown_key(key) for key in body if key not in _KEYS]
-    source, edits = body.get("from"), body.get("signature")
-    if isinstance(source, bool) or not isinstance(source, int | str) or not source:
-        message = f"from must be the number or an alias of the version to edit; it is {shown(source)}"
-        errors.append(FieldError(None, "from", "not_a_version", message))
-    if not isinstance(edits, dict):
-        message = f"signature must be an object with what is to change; it is {shown(edits)}"
-        errors.append(FieldError(None, "signature", "not_an_object", message))
-    if errors:
-        raise _invalid(errors, len(errors))
-    return EditRequest(shown(source) if isinstance(source, int) else str(source), edits or {})
+    given, errors = read_body(body, _BODY, ProblemCode.INVALID_SIGNATURE)
+    if errors.total:
+        raise invalid(ProblemCode.INVALID_SIGNATURE, errors)
+    source = given["from"]
+    return EditRequest(shown(source) if isinstance(source, int) else source, given["signature"])
 
 
 def check_edits(manifest: ModelManifest, edits: Mapping[str, Any]) -> None:
     """Raise `Problem` with every error if the signature of the version cannot be edited so."""
     try:
         edit_signature(manifest.signature, manifest.artifact.input_format, edits)
-    except InvalidEdit as invalid:
-        raise _invalid(invalid.errors, invalid.total) from invalid
-
-
-def _unknown_key(key: str) -> FieldError:
-    hint = did_you_mean(key, _KEYS)
-    return FieldError(
-        None, key[:256], "unknown_key", f"{shown(key)} is not a key of the body{hint}; it has from and signature"
-    )
-
-
-def _invalid(errors: Sequence[FieldError], total: int = 1) -> Problem:
-    detail = errors[0].message if total == 1 else f"{total} values cannot be used; see errors"
-    if total > len(errors):
-        detail += f" (the first {len(errors)} are listed)"
-    return Problem(ProblemCode.INVALID_SIGNATURE, detail, errors=[error.to_json() for error in errors])
+    except InvalidEdit as edit:
+        raise invalid(ProblemCode.INVALID_SIGNATURE, edit.found) from edit

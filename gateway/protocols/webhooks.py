@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from contract.errors import FieldError
 from contract.jobs import timestamp
+from contract.json_objects import Errors, ListOf, Object, Rule, WrongValue, made_by, one_of
 from contract.keys import Key, Scope
 from contract.webhooks import EVENTS, AllowedTargets, Subscription, target
 from contract.wording import listed, shown
 from gateway.problem_codes import ProblemCode
-from gateway.problems import Problem, did_you_mean
+from gateway.problems import Problem, invalid, read_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-
-_MEMBERS = ("url", "events")
 
 
 def webhook_url(environ: WSGIEnvironment, allowed: AllowedTargets | None) -> str:
@@ -41,41 +39,37 @@ def require(allowed: AllowedTargets | None) -> None:
 def subscription(name: str, body: object, caller: Key, allowed: AllowedTargets) -> Subscription:
     """Return the subscription in a body. It belongs to the owner of `caller`, and gets events of the models that the
     key may use; that of an admin gets those of all. Raises `Problem` with every error."""
-    if not isinstance(body, Mapping):
-        raise _invalid(
-            [FieldError(None, None, "not_an_object", f"the body must be a JSON object; it is {shown(body)}")]
-        )
-    errors = [
-        FieldError(None, member[:256], "unknown_member", f"{member[:64]!r} is no part of a webhook{_hint(member)}")
-        for member in body
-        if member not in _MEMBERS
-    ]
-    url, events = body.get("url"), body.get("events")
-    if not isinstance(url, str):
-        errors.append(FieldError(None, "url", "missing_member", "url must be the address that gets the events"))
-    else:
-        try:
-            allowed.check(target(url))
-        except ValueError as error:
-            errors.append(FieldError(None, "url", "not_a_url", f"url {shown(url)}: {error}"))
-    errors += _wrong_events(events)
-    if errors:
-        raise _invalid(errors)
+    members: Mapping[str, Callable[[str, Any, Errors], Any]] = {
+        "url": made_by(lambda url: _allowed_url(url, allowed)),
+        "events": ListOf(
+            one_of(EVENTS, "unknown_event", "{value} is no event{hint}"),
+            Rule(
+                lambda value: isinstance(value, list) and value != [],
+                "missing_member",
+                f"events must be a list of some of {listed(EVENTS)}",
+            ),
+            each="{field}",
+        ),
+    }
+    unknown = ("unknown_member", "{name} is no part of a webhook{hint}")
+    given, errors = read_body(body, Object(members, unknown, required=members), ProblemCode.INVALID_WEBHOOK)
+    if errors.total:
+        raise invalid(ProblemCode.INVALID_WEBHOOK, errors)
     sees_all = caller.allows(Scope.ADMIN)
     models = None if caller.models is None else tuple(sorted(caller.models))
     owner = "" if sees_all else caller.owner
-    asked = tuple(event for event in EVENTS if event in events)  # type: ignore[operator]
-    return Subscription(name, str(url), asked, timestamp(datetime.now(UTC)), owner, models)
+    wanted = tuple(event for event in EVENTS if event in given["events"])
+    return Subscription(name, given["url"], wanted, timestamp(datetime.now(UTC)), owner, models)
 
 
-def _wrong_events(events: object) -> list[FieldError]:
-    if not isinstance(events, list) or not events:
-        return [FieldError(None, "events", "missing_member", f"events must be a list of some of {listed(EVENTS)}")]
-    return [
-        FieldError(None, "events", "unknown_event", f"{shown(event)} is no event{did_you_mean(str(event), EVENTS)}")
-        for event in events[: len(EVENTS) + 1]
-        if event not in EVENTS
-    ]
+def _allowed_url(url: object, allowed: AllowedTargets) -> str:
+    if not isinstance(url, str):
+        raise WrongValue("missing_member", "url must be the address that gets the events")
+    try:
+        allowed.check(target(url))
+    except ValueError as error:
+        raise WrongValue("not_a_url", f"url {shown(url)}: {error}") from error
+    return url
 
 
 def _checked(name: str, url: str, allowed: AllowedTargets | None) -> str:
@@ -86,12 +80,3 @@ def _checked(name: str, url: str, allowed: AllowedTargets | None) -> str:
     except ValueError as error:
         raise Problem(ProblemCode.INVALID_PARAMETER, f"{name} {shown(url)}: {error}") from None
     return url
-
-
-def _hint(member: str) -> str:
-    return did_you_mean(member, _MEMBERS)
-
-
-def _invalid(errors: list[FieldError]) -> Problem:
-    detail = errors[0].message if len(errors) == 1 else f"{len(errors)} values cannot be used; see errors"
-    return Problem(ProblemCode.INVALID_WEBHOOK, detail, errors=[error.to_json() for error in errors])
