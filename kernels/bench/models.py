@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 from modelgate_kernels.layout import Row
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.ensemble import (
     AdaBoostClassifier,
     BaggingClassifier,
@@ -22,20 +24,31 @@ from sklearn.ensemble import (
     GradientBoostingRegressor,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
+    IsolationForest,
     RandomForestClassifier,
     RandomForestRegressor,
     StackingClassifier,
     VotingClassifier,
     VotingRegressor,
 )
-from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
+from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, SGDClassifier
-from sklearn.multiclass import OneVsRestClassifier
-from sklearn.naive_bayes import GaussianNB, MultinomialNB
+from sklearn.linear_model import (
+    LinearRegression,
+    LogisticRegression,
+    PoissonRegressor,
+    RANSACRegressor,
+    Ridge,
+    SGDClassifier,
+)
+from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
+from sklearn.multioutput import MultiOutputRegressor, RegressorChain
+from sklearn.naive_bayes import BernoulliNB, GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
@@ -108,6 +121,17 @@ def numbers() -> Sample:
     return Sample(matrix, matrix.tolist(), matrix[:, 0] + matrix[:, 1] * matrix[:, 2] + label)
 
 
+def two_numbers() -> Sample:
+    matrix, label = _numbers()
+    return Sample(matrix, matrix.tolist(), np.column_stack([matrix[:, 0] + label, matrix[:, 1] * matrix[:, 2]]))
+
+
+def counts() -> Sample:
+    """Return 20 columns of numbers and a number that is not negative."""
+    matrix, label = _numbers()
+    return Sample(matrix, matrix.tolist(), np.exp(matrix[:, 0]) + label)
+
+
 def nulls() -> Sample:
     """Return `classes` with 5 % of the cells null."""
     matrix, label = _numbers()
@@ -166,7 +190,14 @@ def _linear() -> Iterator[Model]:
     yield Model(
         "StandardScaler, SGDClassifier", make_pipeline(StandardScaler(), SGDClassifier(random_state=SEED)), classes
     )
+    yield Model("PoissonRegressor", PoissonRegressor(), counts)
     yield Model("OneVsRest of LogisticRegression", OneVsRestClassifier(LogisticRegression()), three_classes)
+    yield Model("OneVsOne of LinearSVC", OneVsOneClassifier(LinearSVC()), three_classes)
+    yield Model("RANSACRegressor", RANSACRegressor(random_state=SEED), numbers)
+    chosen = make_pipeline(StandardScaler(), SelectKBest(k=8), LogisticRegression())
+    yield Model("StandardScaler, SelectKBest, LogisticRegression", chosen, classes)
+    union = FeatureUnion([("scaled", StandardScaler()), ("reduced", PCA(4))])
+    yield Model("FeatureUnion, LogisticRegression", make_pipeline(union, LogisticRegression()), classes)
 
 
 def _tables() -> Iterator[Model]:
@@ -184,11 +215,16 @@ def _columns() -> Any:
 def _texts() -> Iterator[Model]:
     for estimator in (LogisticRegression(), LinearSVC()):
         yield Model(f"TF-IDF, {type(estimator).__name__}", make_pipeline(TfidfVectorizer(), estimator), documents)
+    hashing = make_pipeline(HashingVectorizer(n_features=2**14), LogisticRegression())
+    yield Model("HashingVectorizer, LogisticRegression", hashing, documents)
     yield Model("CountVectorizer, MultinomialNB", make_pipeline(CountVectorizer(), MultinomialNB()), documents)
 
 
 def _others() -> Iterator[Model]:
     yield Model("GaussianNB", GaussianNB(), classes)
+    yield Model("BernoulliNB", BernoulliNB(), classes)
+    yield Model("QuadraticDiscriminantAnalysis", QuadraticDiscriminantAnalysis(), classes)
+    yield Model("StandardScaler, KMeans", make_pipeline(StandardScaler(), KMeans(8, random_state=SEED)), classes)
     yield Model("StandardScaler, SVC", make_pipeline(StandardScaler(), SVC()), classes)
     yield Model(
         "StandardScaler, KNeighborsClassifier", make_pipeline(StandardScaler(), KNeighborsClassifier()), classes
@@ -203,6 +239,7 @@ def _trees() -> Iterator[Model]:
     yield Model("RandomForest with nulls", RandomForestClassifier(100, random_state=SEED), nulls)
     yield Model("RandomForest of numbers", RandomForestRegressor(100, random_state=SEED), numbers)
     yield Model("ExtraTrees, 100 trees", ExtraTreesClassifier(100, random_state=SEED), classes)
+    yield Model("IsolationForest", IsolationForest(random_state=SEED), classes)
     yield Model("GradientBoosting", GradientBoostingClassifier(random_state=SEED), classes)
     yield Model("GradientBoosting of numbers", GradientBoostingRegressor(random_state=SEED), numbers)
     yield Model("HistGradientBoosting", HistGradientBoostingClassifier(random_state=SEED), classes)
@@ -233,6 +270,9 @@ def _composites() -> Iterator[Model]:
     yield Model(
         "CalibratedClassifierCV of forests", CalibratedClassifierCV(members[2][1], method="isotonic", cv=3), classes
     )
+    yield Model("FixedThresholdClassifier", FixedThresholdClassifier(LogisticRegression(), threshold=0.3), classes)
+    yield Model("MultiOutputRegressor of Ridge", MultiOutputRegressor(Ridge()), two_numbers)
+    yield Model("RegressorChain of Ridge", RegressorChain(Ridge()), two_numbers)
     yield Model("Bagging of 10 trees", BaggingClassifier(DecisionTreeClassifier(), random_state=SEED), classes)
     yield Model("AdaBoost, 50 stumps", AdaBoostClassifier(random_state=SEED), classes)
 

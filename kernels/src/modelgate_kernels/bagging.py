@@ -32,9 +32,6 @@ class BaggingRegressorKernel(BaggingKernel):
     def raw(self, matrix: Any) -> Any:
         return sum(member.predict(raw) for member, raw in self._raws(matrix)) / self._count
 
-    def predict(self, raw: Any) -> Any:
-        return raw
-
 
 class BaggingClassifierKernel(BaggingKernel):
     """`raw` is rows × classes, the mean of the members' probabilities (or of their votes), and each member with its
@@ -114,9 +111,6 @@ class AdaBoostRegressorKernel(Kernel):
         median = (weights >= 0.5 * weights[:, -1][:, np.newaxis]).argmax(axis=1)
         rows = np.arange(len(values))
         return values[rows, order[rows, median]]
-
-    def predict(self, raw: Any) -> Any:
-        return raw
 
 
 def _bagging_classifier(bagging: Any, kernel_of: KernelOf) -> Kernel | None:

@@ -25,9 +25,6 @@ class KMeansKernel(Kernel):
         rows = finite(matrix, accept_csr=True).astype(dtype, copy=False)
         return nearest(np.ascontiguousarray(rows) if type(rows) is np.ndarray else rows, self._centers)
 
-    def predict(self, raw: Any) -> Any:
-        return raw
-
 
 def _k_means(clustering: Any) -> Kernel | None:
     return KMeansKernel(clustering) if can_find_nearest() else None

@@ -19,7 +19,7 @@ class NotCovered(Exception):
 
 class Kernel:
     """Answers as a fitted estimator does. `raw` does what the estimator's methods share; each method turns that into
-    what the estimator's method of its name returns.
+    what the estimator's method of its name returns. `predict` may return it as it is.
 
     If a kernel raises anything, the caller asks the estimator itself, so no kernel needs to repeat its error messages.
     A kernel without one of the methods raises `NotImplementedError` there.
@@ -32,7 +32,7 @@ class Kernel:
         raise NotImplementedError
 
     def predict(self, raw: Any) -> Any:
-        raise NotImplementedError
+        return raw
 
     def predict_proba(self, raw: Any) -> Any:
         raise NotImplementedError

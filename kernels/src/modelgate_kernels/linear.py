@@ -64,9 +64,6 @@ class LinearKernel(Kernel):
     def raw(self, matrix: Any) -> Any:
         return product(finite(matrix, accept_csr=True), self._coefficients) + self._intercept
 
-    def predict(self, raw: Any) -> Any:
-        return raw
-
 
 class GeneralizedLinearKernel(LinearKernel):
     """A linear model with a link, which turns integers into floats first."""

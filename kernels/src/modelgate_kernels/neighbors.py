@@ -108,9 +108,6 @@ class MeanKernel(Kernel):
             means = np.stack(columns, axis=1)
         return means if self._targets.ndim > 1 else means.ravel()
 
-    def predict(self, raw: Any) -> Any:
-        return raw
-
 
 def _shares(votes: Any) -> Any:
     return votes / votes.sum(axis=1)[:, np.newaxis]

@@ -39,9 +39,6 @@ class XGBoostKernel(Kernel):
             validate_features=False,
         )
 
-    def predict(self, raw: Any) -> Any:
-        return raw
-
 
 class XGBoostClassifierKernel(XGBoostKernel):
     def __init__(self, estimator: Any) -> None:

@@ -36,9 +36,6 @@ class PassthroughKernel(Kernel):
             raise NotCovered
         return matrix
 
-    def predict(self, raw: Any) -> Any:
-        return raw
-
 
 class PipelineKernel(Delegating):
     """`raw` is that of the final estimator's kernel, for the matrix that has passed all transforms. `takes_arrays` says

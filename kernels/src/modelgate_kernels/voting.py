@@ -63,9 +63,6 @@ class VotingRegressorKernel(Composite):
         values = [member.predict(raw) for member, raw in zip(self._members, self.raws(matrix), strict=True)]
         return _average(np.asarray(values).T, self._weights, axis=1)
 
-    def predict(self, raw: Any) -> Any:
-        return raw
-
 
 def _average(values: Any, weights: Sequence[float] | None, axis: int = 0) -> Any:
     """Return what `np.average` returns, in half the time if there are no weights."""
