@@ -23,7 +23,7 @@ from redis import Redis
 
 from bench import models, rows
 from bench.console import say
-from bench.picture import draw
+from bench.picture import Sample, draw
 from bench.processes import WORK, DidNotStart, pss_mb, use_two_cores
 from bench.servers import MODELGATE, Running, modelgate, running
 from bench.wire import GENERATOR, Exchanges, WrongAnswer, compile_generator, to_wire
@@ -47,18 +47,6 @@ class Generator:
                 self.result = found
             else:
                 self.seconds.append(found)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Memory in MB and jobs, at a moment in seconds since the load began."""
-
-    moment: float
-    redis: float
-    gateway: float
-    worker: float
-    waiting: int
-    keys: int
 
 
 def start_generator(run: Running, pairs: Sequence[tuple[bytes, bytes]], clients: int, seconds: float) -> Generator:

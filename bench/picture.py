@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from matplotlib.figure import Figure
 
-if TYPE_CHECKING:
-    from bench.endurance import Sample
-
 BLUE, RED, GREY = "#1f5fa8", "#c0392b", "#777777"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Memory in MB and jobs, at a moment in seconds since the load began."""
+
+    moment: float
+    redis: float
+    gateway: float
+    worker: float
+    waiting: int
+    keys: int
 
 
 def draw(path: Path, samples: Sequence[Sample], generators: Sequence[Sequence[Mapping[str, Any]]]) -> None:

@@ -7,13 +7,17 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 from tests.support import PROJECT
 
+OURS = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["importlinter"]["root_packages"]
 FORBIDDEN = ["numpy", "pandas", "sklearn", "joblib", "cloudpickle", "scipy"]
 
 
@@ -61,3 +65,10 @@ def test_an_image_holds_the_packages_that_its_service_imports(service: str, tmp_
     code = f"import sys, {modules[service]}; print(sys.modules['modelgate_kernels'].__file__)"
     ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.stdout.startswith(str(tmp_path)), ended.stderr
+
+
+@pytest.mark.parametrize("package", [*OURS, "modelgate"])
+def test_modules_import_each_other_in_no_circle(package: str) -> None:
+    graph = grimp.build_graph(package, cache_dir=None)
+    imported = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    TopologicalSorter(imported).prepare()  # raises CycleError, which names a circle

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
@@ -244,6 +244,12 @@ class Connection:
             problem = {"detail": f"{answered}, and not as Modelgate does; is it the right address?"}
         after = response.headers.get("Retry-After", "")
         return error_of(status, problem, float(after) if after.isascii() and after.isdigit() else None, request_id)
+
+
+class Connected(Protocol):
+    """What has a connection: a client, or a model of it."""
+
+    _connection: Connection
 
 
 def _json(response: requests.Response) -> Any:

@@ -20,15 +20,13 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from modelgate.connection import Connected
 from modelgate.errors import ModelgateError, ModelgateWarning
 from modelgate.forms import Form
 from modelgate.progress import OnSent, counting
 from modelgate.text import visible
-
-if TYPE_CHECKING:
-    from modelgate.client import Client
 
 _SAMPLE = 1000
 """Most rows of a sample that Modelgate reads."""
@@ -40,7 +38,7 @@ Parts = dict[str, tuple[str, bytes | Path]]
 
 
 def publish(
-    client: Client,
+    client: Connected,
     name: str,
     model: Any,
     *,

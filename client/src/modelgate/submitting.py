@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any, Protocol
 
+from modelgate.connection import Connected
 from modelgate.errors import Forbidden, Invalid
 from modelgate.forms import Pieces
 from modelgate.jobs import MEDIA_TYPES, FileJob, media_type_of
 from modelgate.progress import OnSent, counting
 from modelgate.rows import AS_RECORDS, Inputs, rows_of
-
-if TYPE_CHECKING:
-    from modelgate.models import Model
 
 _ROWS_AT_ONCE = 1000
 """Rows of a DataFrame that are written at once."""
@@ -24,8 +22,21 @@ Submittable = str | Path | IO[bytes] | Any
 """The name of a file, an open file, or a DataFrame."""
 
 
+class ServedModel(Connected, Protocol):
+    """The model that a reference names."""
+
+    reference: str
+
+    @property
+    def name(self) -> str:
+        """The model's name, without a version or an alias."""
+
+    def refresh(self) -> Mapping[str, Any]:
+        """Return what the server says of it now."""
+
+
 def submit(
-    model: Model,
+    model: ServedModel,
     rows: Submittable,
     *,
     method: str = "predict",
@@ -82,7 +93,7 @@ def _media_type(name: str) -> str:
     return MEDIA_TYPES[name]
 
 
-def _now(model: Model) -> tuple[str, Inputs]:
+def _now(model: ServedModel) -> tuple[str, Inputs]:
     """Return the version that answers now, and what its rows hold: rows that go by position are for no other one."""
     try:
         version = model.refresh()

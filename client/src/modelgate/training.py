@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from modelgate.connection import Connected
 from modelgate.forms import Form
 from modelgate.jobs import TrainingRun
 from modelgate.progress import OnSent, counting
 
-if TYPE_CHECKING:
-    from modelgate.client import Client
-
 
 def train(
-    client: Client,
+    client: Connected,
     model: str,
     data: Any = None,
     *,
