@@ -46,14 +46,15 @@ _DRIVER = DriverInfo()
 """Made once: it looks for the version of redis-py in the installed packages, which takes milliseconds."""
 
 
-def connect(url: str, socket_timeout: float = 5, *, own: bool = False, resends: int = 2, check: bool = False) -> Redis:
+def connect(url: str, socket_timeout: float = 5, *, own: bool = False, resends: int = 2, check: bool = True) -> Redis:
     """Return a client for `url` that sends a failed command again, twice within about half a second.
 
     Modelgate's commands are harmless to repeat. `url` may name Sentinels (`contract.redis_url`); then the client always
     uses the primary. `socket_timeout`, in seconds, must exceed the longest blocking read. With `own` the client keeps
     one connection and uses no pool: taking a connection from the pool and checking it costs as much as a command. Only
-    for callers that never send two commands at once. With `check`, commands raise `OldDataError` if Redis holds data
-    from before 1.0.0; the Redis users of worker and events may not look. Raises ValueError for an invalid URL.
+    for callers that never send two commands at once. Commands raise `OldDataError` if Redis holds data from before
+    1.0.0, unless `check` is False: the Redis users of worker and events may not look. Raises ValueError for an invalid
+    URL.
     """
     options: dict[str, Any] = {
         "max_connections": MOST_CONNECTIONS,

@@ -54,7 +54,9 @@ def main() -> int:
         serve_health(arguments.health_socket, watchdog.problems)
     if not secrets:
         log.info("WEBHOOK_SECRET is not set, so there are no webhooks")
-    service = Service(connect(settings.redis_url), Repository(settings.models_dir), Sender(secrets, allowed))
+    service = Service(
+        connect(settings.redis_url, check=False), Repository(settings.models_dir), Sender(secrets, allowed)
+    )
     more = False
     while not stop.wait(0 if more else TICK):
         watchdog.beat()

@@ -68,7 +68,7 @@ class _Installation:
 
     @classmethod
     def of(cls, settings: Settings) -> _Installation:
-        connection = connect(settings.redis_url, TIMEOUT, check=True)
+        connection = connect(settings.redis_url, TIMEOUT)
         durability = Durability(settings.redis_replicas, TIMEOUT)
         marker = Marker(settings.marker)
         audit = AuditLog(connection, settings.audit_days, durability)

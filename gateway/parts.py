@@ -97,7 +97,7 @@ class Parts:
         self.durability = Durability(settings.redis_replicas, self._patience / 2)
 
     def _connect(self, *timeout: float, **options: Any) -> Any:
-        self._connections.append(connect(self.settings.redis_url, *timeout, check=True, **options))
+        self._connections.append(connect(self.settings.redis_url, *timeout, **options))
         return self._connections[-1]
 
     def close(self) -> None:

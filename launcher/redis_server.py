@@ -23,7 +23,7 @@ def check(url: str) -> None:
     """Raise `RedisUnavailableError` unless the Redis at `url` answers and accepts our credentials."""
     shown = without_passwords(url)
     try:
-        with connect(url, 3, resends=0, check=True) as connection:
+        with connect(url, 3, resends=0) as connection:
             connection.ping()
     except (exceptions.AuthenticationError, exceptions.NoPermissionError) as error:
         raise RedisUnavailableError(

@@ -190,7 +190,7 @@ def run_scorer(
         predicted=functools.partial(counts.observe, PREDICT_SECONDS),
         warned=warned,
     )
-    connection = connect(settings.redis_url, own=True)
+    connection = connect(settings.redis_url, own=True, check=False)
     outbox = Outbox(connection)
     outbox.add_source(counts.steps)
     queue = ScorerQueue(connection, inc, outbox)

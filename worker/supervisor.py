@@ -62,7 +62,7 @@ class Supervisor:
         self._host = socket.gethostname()
         self._queues = PREDICTION.queues(settings.worker_models or None)
         # It has to notice that Redis hangs well before its leases end.
-        connection = connect(settings.redis_url, socket_timeout=2, resends=1)
+        connection = connect(settings.redis_url, socket_timeout=2, resends=1, check=False)
         self._leases = Leases(connection, lease=lease)
         self._load_status = LoadStatusPublisher(connection, ttl=0.3 * lease)
         self._identity = Identity(self._leases, name, lease)

@@ -65,7 +65,7 @@ class Protected:
         """Connect as a service does, with a file that has the password."""
         file = self.folder / user / "password" if user in SERVICES else self.folder / "operator"
         environ = {"REDIS_URL": f"unix://{user}@{self.folder}/r.sock", "REDIS_PASSWORD_FILE": str(file)}
-        return connect(Settings.from_environ(environ).redis_url)
+        return connect(Settings.from_environ(environ).redis_url, check=user in ("gateway", "trainer"))
 
 
 @contextmanager

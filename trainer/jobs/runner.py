@@ -73,7 +73,7 @@ class JobRunner(ABC):
         self._settings = settings
         self._signer = Signer.from_settings(settings)
         self._done = DoneJobs(settings.models_dir)
-        self._redis = connect(settings.redis_url, socket_timeout=2, check=True)
+        self._redis = connect(settings.redis_url, socket_timeout=2)
         self._leases = Leases(self._redis, lease=lease, group=TRAINERS)
         self._host = socket.gethostname()
         self._inc = incarnation(f"{self._host.replace(':', '.')}-{self.kind.queue}", 0)
