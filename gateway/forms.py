@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -17,6 +18,8 @@ from werkzeug.http import parse_options_header
 from werkzeug.wsgi import LimitedStream, get_content_length
 
 from contract.instances import MAX_NAMES
+from gateway.exchange import current
+from gateway.idempotency import note_content
 from gateway.media_types import MULTIPART, URLENCODED, check_form, file_in_form
 from gateway.problem_codes import ProblemCode
 from gateway.problems import MalformedBody, Problem
@@ -156,6 +159,20 @@ def fields_in(environ: WSGIEnvironment, body: bytes) -> MultiDict[str, str]:
         if file.filename:  # a browser sends a nameless one if no file was chosen
             raise file_in_form(name)
     return fields
+
+
+@contextmanager
+def received(environ: WSGIEnvironment, spool: Spool, max_fields: int) -> Iterator[Upload]:
+    """Receive a form as `receive` does; note its key and fingerprint if its route is idempotent. Its files are deleted
+    if the block raises."""
+    upload = receive(environ, spool, max_fields)
+    try:
+        if (exchange := current()).route and exchange.route.idempotent:
+            note_content(exchange, upload.content(spool))
+        yield upload
+    except BaseException:
+        spool.discard(upload.files.values())
+        raise
 
 
 def receive(environ: WSGIEnvironment, spool: Spool, max_fields: int) -> Upload:

@@ -11,37 +11,37 @@ from typing import TYPE_CHECKING
 from werkzeug.http import parse_options_header
 
 from gateway.exchange import Exchange
-from gateway.media_types import MULTIPART
+from gateway.media_types import MULTIPART, is_json, media_type
 from gateway.protocols.idempotency import idempotency
+from gateway.protocols.preferences import preferences
+from gateway.rules import Route
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-_OPTIONS = ("HTTP_CANCEL_AFTER", "HTTP_WEBHOOK_URL")
+_OPTIONS = ("HTTP_CANCEL_AFTER", "HTTP_WEBHOOK_URL", "HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT")
 """The headers that change a job; `Prefer` has one more."""
 
 
-def note_idempotency(exchange: Exchange, handling: str | None = None) -> str:
-    """Return key and fingerprint of a request whose body fits into memory, '' without a key; note them in `exchange`.
-    The body is read here, and can be read again.
-
-    `handling`: that of `Prefer`. Raises `Problem` for an invalid key.
-    """
+def note_request(exchange: Exchange, route: Route) -> None:
+    """Note key and fingerprint of a request to a route that declares `IDEMPOTENCY_KEY`. The body is read here, and can
+    be read again; whoever receives one for the spool notes it (`note_content`). Raises `Problem` for an invalid key."""
     environ = exchange.environ
-    if "HTTP_IDEMPOTENCY_KEY" not in environ:
-        return ""
+    if route.docs.streamed or (route.streams and not is_json(media_type(environ))):
+        return
     body: bytes = environ["wsgi.input"].read()
     environ["wsgi.input"] = BytesIO(body)
-    return note_idempotency_of(exchange, [handling or "", *_content(environ, body)])
+    note_content(exchange, _content(environ, body))
 
 
-def note_idempotency_of(exchange: Exchange, content: Iterable[str | bytes]) -> str:
-    """Do the same for a request whose body was received already; `content` is all of it, or stands for it."""
+def note_content(exchange: Exchange, content: Iterable[str | bytes]) -> str:
+    """Return key and fingerprint of a request whose body was received already, '' without a key; note them in
+    `exchange`. `content` is all of the body, or stands for it."""
     key = exchange.environ.get("HTTP_IDEMPOTENCY_KEY")
     return "" if key is None else _note(exchange, key, content)
 
 
-def note_idempotency_of_form(exchange: Exchange, content: Iterable[str]) -> str:
+def note_form_of_page(exchange: Exchange, content: Iterable[str]) -> str:
     """Do the same for a form of a page. One of its fields is a random text that was made with the page, so only a form
     that is sent twice has the same content."""
     content = list(content)
@@ -51,7 +51,8 @@ def note_idempotency_of_form(exchange: Exchange, content: Iterable[str]) -> str:
 def _note(exchange: Exchange, key: str, content: Iterable[str | bytes]) -> str:
     environ = exchange.environ
     asked = [environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("QUERY_STRING", "")]
-    parts = [*asked, *(environ.get(name, "") for name in _OPTIONS), *content]
+    options = (environ.get(name, "") for name in _OPTIONS)
+    parts = [*asked, *options, preferences(environ.get("HTTP_PREFER"), 0).handling or "", *content]
     exchange.idempotency = idempotency(key, exchange.caller.owner, parts)
     return exchange.idempotency
 

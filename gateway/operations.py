@@ -87,6 +87,7 @@ IDEMPOTENCY_KEY = Parameter(
     {"type": "string", "minLength": 1, "maxLength": 512, "pattern": "^[!-~]+$"},
     "header",
 )
+"""A route with this parameter is idempotent: the door notes key and fingerprint of its requests."""
 WEBHOOK_URL = Parameter(
     "Webhook-Url", "A URL that gets the end of the job.", {"type": "string", "format": "uri"}, "header"
 )
@@ -102,8 +103,6 @@ JOB_ACCEPTED = Answer(
 )
 DELETED = Answer("It is gone.")
 
-REPEATED = ("400 invalid_parameter", "410 job_gone", "422 idempotency_key_reused")
-"""Problems of a route that takes an `Idempotency-Key`."""
 KEPT = ("503 redis_full", "503 redis_disk_full", "503 redis_read_only", "503 too_few_replicas")
 """Problems of a route that writes into Redis, besides those of one that reads there."""
 COMMANDED = (*KEPT, "503 no_trainer", "503 redis_disk_slow", "503 trainer_crashed", "507 models_full")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.routing import Rule
 
 from contract.settings import MB
-from gateway.operations import Operation
+from gateway.operations import IDEMPOTENCY_KEY, Operation
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -116,6 +116,7 @@ class Route(Rule):
         super().__init__(path, **options)
         self.level = level
         self.docs = docs
+        self.idempotent = IDEMPOTENCY_KEY in docs.parameters
         self.audit = audit
         self.body = body
         self.streams = streams

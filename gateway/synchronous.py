@@ -15,9 +15,8 @@ from contract.signature import PREDICT
 from gateway.answers import PredictionAnswer, quota_headers
 from gateway.clients import hung_up, request_context
 from gateway.exchange import caller, current
-from gateway.idempotency import note_idempotency
 from gateway.media_types import check_coding
-from gateway.operations import KEPT, REPEATED
+from gateway.operations import KEPT
 from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.serving.predicting import PredictionOptions, Predictor
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 
 PROBLEMS = (
-    *REPEATED,
     *("404 no_current_version", "404 unknown_method", "413 too_many_rows"),
     *("415 unsupported_media_type", "415 unsupported_content_encoding"),
     *("422 invalid_instances", "422 model_error", "422 out_of_memory", "422 worker_crashed"),
@@ -94,10 +92,8 @@ class SynchronousPredictions:
         return PredictionAnswer(body, headers, functools.partial(note, job.id), hung_up(environ), status)
 
 
-def body_of(environ: WSGIEnvironment, option: str | None = None) -> bytes:
-    """Return the whole body. `option`: a header of the protocol that changes the job. Raises `Problem` (413, 415), and
-    `Problem` for an invalid `Idempotency-Key`."""
+def body_of(environ: WSGIEnvironment) -> bytes:
+    """Return the whole body. Raises `Problem` (413, 415)."""
     check_coding(environ)
-    note_idempotency(current(), option)
     body: bytes = environ["wsgi.input"].read()
     return body

@@ -24,6 +24,7 @@ from gateway.door.keys import KeyCheck
 from gateway.door.proxies import TrustedProxies
 from gateway.door.queries import check_query
 from gateway.exchange import Exchange
+from gateway.idempotency import note_request
 from gateway.operations import Operation
 from gateway.problem_answers import response_to
 from gateway.problem_codes import ProblemCode
@@ -126,10 +127,12 @@ class Door:
                 self._guard.check(environ, route.level)
             if route.query is not None and (query := environ.get("QUERY_STRING")):
                 check_query(query, route.query)
+            environ["wsgi.input"] = Body(environ, route.body, streams=route.streams)
+            if route.idempotent and "HTTP_IDEMPOTENCY_KEY" in environ:
+                note_request(exchange, route)
         except (Problem, RedisError) as error:
             answer = self._error_page if exchange.route is not None and exchange.route.page else response_to
             return answer(error)(environ, exchange.start_response)
-        environ["wsgi.input"] = Body(environ, route.body, streams=route.streams)
         if reference is None:
             return self._flask(environ, exchange.start_response)
         return self._fast_path.answer(environ, reference)(environ, exchange.start_response)

@@ -27,6 +27,7 @@ _OF_KEYS = (
     *("429 too_many_attempts", "503 redis_unavailable", "503 redis_loading", "503 redis_denied"),
 )
 """Problems that the door answers for every route but the open ones."""
+_OF_REPEATED = ("400 invalid_parameter", "410 job_gone", "422 idempotency_key_reused")
 _OF_BODIES = ("400 malformed_body", "413 body_too_large", "501 unsupported_transfer_encoding")
 
 KEY_SCHEMES: Mapping[str, Schema] = {
@@ -48,6 +49,8 @@ def problems(route: Route, method: str) -> tuple[str, ...]:
             found.append("403 foreign_origin")
     if route.query is not None:
         found.append("400 invalid_parameter")
+    if route.idempotent:
+        found += _OF_REPEATED
     if route.docs.body is not None and not route.docs.streamed:
         found += _OF_BODIES
     if {"name", "reference"} & route.arguments:

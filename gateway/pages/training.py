@@ -19,8 +19,8 @@ from contract.manifest import ModelManifest
 from contract.repository import CURRENT, valid_name
 from contract.training import GENERIC_RECIPE, KINDS, ColumnUse, TrainingPreview, TrainingRequest, name_of_kind
 from gateway.exchange import caller, current
-from gateway.forms import Upload, receive
-from gateway.idempotency import note_idempotency_of_form
+from gateway.forms import Upload, received
+from gateway.idempotency import note_form_of_page
 from gateway.media_types import MULTIPART
 from gateway.pages.layout import asked_by_open_page, blueprint_of_pages, lead, page, see
 from gateway.problem_codes import ProblemCode
@@ -78,7 +78,7 @@ class TrainingPages:
                 _note_model(model)
                 asked = self._asked(upload, model)
                 if upload.fields.get("once"):
-                    note_idempotency_of_form(current(), upload.content(self.spool))
+                    note_form_of_page(current(), upload.content(self.spool))
                 job = self.trainings.submit(asked)
                 if current().replayed:
                     self.spool.discard(upload.files.values())
@@ -145,13 +145,9 @@ class TrainingPages:
         """Yield the form. Its file is deleted if the block raises."""
         if request.mimetype != MULTIPART:
             raise Problem(ProblemCode.INVALID_TRAINING, "choose a CSV file to learn from")
-        upload = receive(request.environ, self.spool, self.fields.bytes)
-        try:
+        with received(request.environ, self.spool, self.fields.bytes) as upload:
             _check_parts(upload)
             yield upload
-        except BaseException:
-            self.spool.discard(upload.files.values())
-            raise
 
     def _asked(self, upload: Upload, model: str, *, preview: bool = False) -> TrainingRequest:
         given = {name: text for name in _OPTIONAL if (text := upload.fields.get(name, "").strip())}

@@ -20,14 +20,13 @@ from contract.signature import PREDICT
 from contract.webhooks import AllowedTargets
 from gateway.answers import JobAnswer
 from gateway.exchange import caller, current
-from gateway.idempotency import note_idempotency_of
+from gateway.idempotency import note_content
 from gateway.media_types import NDJSON_NAMES, PARQUET_NAMES, media_type, unsupported
 from gateway.operations import (
     CANCEL_AFTER,
     IDEMPOTENCY_KEY,
     JOB_ACCEPTED,
     KEPT,
-    REPEATED,
     WEBHOOK_URL,
     Answer,
     Operation,
@@ -60,7 +59,7 @@ _POST = Operation(
         *("411 length_required", "413 upload_too_large"),
         *("415 unsupported_media_type", "415 unsupported_content_encoding"),
         *("429 jobs_in_flight_limit", "429 upload_limit", "503 queue_full", "503 redis_disk_slow"),
-        *("503 manifest_invalid", "507 spool_full", *REPEATED, *KEPT),
+        *("503 manifest_invalid", "507 spool_full", *KEPT),
     ),
     parameters=(
         Parameter("method", "The method of the model that gets the rows; by default predict."),
@@ -165,7 +164,7 @@ def _options(webhooks: AllowedTargets | None) -> FileOptions:
 
 
 def _idempotency_of(options: FileOptions, digest: str) -> str:
-    return note_idempotency_of(current(), [options.input, options.output, str(options.lenient), digest])
+    return note_content(current(), [options.input, options.output, digest])
 
 
 def _asked_for() -> FileFormat | None:

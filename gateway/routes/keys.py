@@ -8,8 +8,7 @@ from broker.idempotency import Conflict, IdempotencyConflict
 from broker.keys import IssuedKey
 from gateway.answers import FRESH, json_response
 from gateway.exchange import current, note_replay
-from gateway.idempotency import note_idempotency
-from gateway.operations import DELETED, IDEMPOTENCY_KEY, KEPT, LOCATION, REPEATED, Answer, Operation
+from gateway.operations import DELETED, IDEMPOTENCY_KEY, KEPT, LOCATION, Answer, Operation
 from gateway.protocols import native
 from gateway.protocols.key_requests import key_request, rotation_request
 from gateway.rules import BodyLimit, Level
@@ -27,7 +26,6 @@ _MAKE = Operation(
     {201: Answer("The key, with its secret.", "NewKey", LOCATION)},
     problems=(
         "409 request_in_flight",
-        *REPEATED,
         "409 name_taken",
         "409 too_many_keys",
         "422 invalid_key_request",
@@ -44,7 +42,6 @@ _ROTATE = Operation(
     {200: Answer("The key, with its new secret.", "NewKey", LOCATION)},
     problems=(
         "409 request_in_flight",
-        *REPEATED,
         "404 unknown_key",
         "409 key_expired",
         "422 invalid_key_request",
@@ -66,7 +63,7 @@ def blueprint(keys: KeyAdmin, replays: Replays) -> Blueprint:
 
     @routes.post("", level=Level.ADMIN, docs=_MAKE, audit="make_key", body=_BODY)
     def make() -> Response:
-        idempotency = note_idempotency(current())
+        idempotency = current().idempotency
         if earlier := replays.find(idempotency):
             return _again(earlier, 201)
         return _with_secret(*keys.make(key_request(native.json_value(_body())), idempotency), 201)
@@ -77,7 +74,7 @@ def blueprint(keys: KeyAdmin, replays: Replays) -> Blueprint:
 
     @routes.post("/<key_id>/rotate", level=Level.ADMIN, docs=_ROTATE, audit="rotate_key")
     def rotate(key_id: str) -> Response:
-        idempotency = note_idempotency(current())
+        idempotency = current().idempotency
         if earlier := replays.find(idempotency):
             return _again(earlier, 200)
         asked = rotation_request(native.json_value(_body() or b"{}"))

@@ -19,7 +19,6 @@ from gateway.answers import FRESH, NO_HEADERS, JobAnswer, PredictionAnswer, quot
 from gateway.clients import request_context
 from gateway.exchange import current
 from gateway.forms import fields_in, length_of
-from gateway.idempotency import note_idempotency
 from gateway.media_types import CSV, MULTIPART, URLENCODED, check_coding, is_json, media_type, unsupported
 from gateway.operations import (
     CANCEL_AFTER,
@@ -27,7 +26,6 @@ from gateway.operations import (
     JOB_ACCEPTED,
     KEPT,
     PREFER,
-    REPEATED,
     WEBHOOK_URL,
     Answer,
     Operation,
@@ -78,7 +76,7 @@ _POST = Operation(
     "predict",
     "Predict rows",
     {200: _ENDED_OR_CSV, 202: JOB_ACCEPTED},
-    problems=(*REPEATED, *_BODY_REFUSED),
+    problems=_BODY_REFUSED,
     parameters=(_ESCAPE, PREFER, CANCEL_AFTER, IDEMPOTENCY_KEY, WEBHOOK_URL),
     body=_ROWS,
 )
@@ -86,7 +84,7 @@ _CALL = Operation(
     "call_method",
     "Send rows to another method of the model",
     {200: _ENDED_OR_CSV, 202: JOB_ACCEPTED},
-    problems=("404 unknown_method", *REPEATED, *_BODY_REFUSED),
+    problems=("404 unknown_method", *_BODY_REFUSED),
     parameters=(_ESCAPE, PREFER, CANCEL_AFTER, IDEMPOTENCY_KEY, WEBHOOK_URL),
     body=_ROWS,
 )
@@ -124,7 +122,6 @@ class Predictions:
             seconds("Cancel-After", environ.get("HTTP_CANCEL_AFTER")),
             webhook_url(environ, self.webhooks),
         )
-        note_idempotency(current(), preferred.handling)
         model = _noted(self.predictor.model(reference))
         rows, size = _rows_in(environ, model.signature, self.predictor.max_rows)
         context = request_context(environ)

@@ -48,7 +48,7 @@ def blueprint(predictions: SynchronousPredictions, rows: BodyLimit) -> Blueprint
         accept = request.headers.get("Accept")
         if not protocol.accepts(accept):
             raise Problem(ProblemCode.NOT_ACCEPTABLE, f"Accept must be {protocol.JSON} or {protocol.CSV}")
-        body = body_of(request.environ, variant)
+        body = body_of(request.environ)
         job = predictions.predict(request.environ, model, _rows(body, model.signature), len(body))
         return predictions.answer(request.environ, job, *protocol.write(job, accept))
 

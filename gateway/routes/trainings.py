@@ -16,8 +16,7 @@ from contract.training import GENERIC_RECIPE, TrainingPreview, TrainingRequest
 from contract.webhooks import AllowedTargets
 from gateway.answers import FRESH, JobAnswer, json_response
 from gateway.exchange import caller, current
-from gateway.forms import Upload, receive
-from gateway.idempotency import note_idempotency, note_idempotency_of
+from gateway.forms import Upload, received
 from gateway.media_types import AS_JSON, MULTIPART, is_json, unsupported
 from gateway.operations import (
     COMMANDED,
@@ -25,7 +24,6 @@ from gateway.operations import (
     IDEMPOTENCY_KEY,
     JOB_ACCEPTED,
     KEPT,
-    REPEATED,
     WEBHOOK_URL,
     Answer,
     Operation,
@@ -69,7 +67,6 @@ _TRAIN = Operation(
     },
     problems=(
         *("409 request_in_flight", "422 no_data", "503 trainer_crashed"),
-        *REPEATED,
         *("411 length_required", "413 form_too_large", "413 upload_too_large", "415 unsupported_media_type"),
         *("422 invalid_name", "422 repeated_field", "429 previews_limit", "429 upload_limit", "507 spool_full"),
         "503 redis_disk_slow",
@@ -91,7 +88,7 @@ _RESET = Operation(
     "reset_model",
     "Train a model with the defaults of its recipe",
     {202: JOB_ACCEPTED},
-    problems=("404 no_current_version", "503 manifest_invalid", "503 redis_disk_slow", *REPEATED, *_SUBMITTED),
+    problems=("404 no_current_version", "503 manifest_invalid", "503 redis_disk_slow", *_SUBMITTED),
     parameters=(IDEMPOTENCY_KEY, WEBHOOK_URL),
 )
 _LOG = Operation(
@@ -153,7 +150,7 @@ def blueprint(
 
     @routes.post("/models/<name>/reset", level=Level.TRAIN, docs=_RESET, audit="train")
     def reset(name: str) -> JobAnswer:
-        if earlier := replays.find(note_idempotency(current())):
+        if earlier := replays.find(current().idempotency):
             return _accepted(replays.job(earlier, caller()))
         recipes = trainings.recipes()
         asked = training_request(name, {}, recipes, trainings.recipe_of(name, recipes))
@@ -259,16 +256,10 @@ def _body(spool: Spool, fields: BodyLimit) -> Iterator[_Body]:
     """Yield the body. Its file is deleted if the block raises."""
     kind = request.mimetype
     if kind == MULTIPART:
-        form = receive(request.environ, spool, fields.bytes)
-        try:
-            note_idempotency_of(current(), form.content(spool))
+        with received(request.environ, spool, fields.bytes) as form:
             names = (next(iter(names.values()), None) for names in (form.files, form.client_names))
             yield _Body(_request_in(form), *names)
-        except BaseException:
-            spool.discard(form.files.values())
-            raise
     elif is_json(kind):
-        note_idempotency(current())
         data = request.environ["wsgi.input"].read()
         yield _Body(native.json_value(data) if data.strip() or kind else {})
     else:

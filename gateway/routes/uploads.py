@@ -17,10 +17,9 @@ from contract.training import RepositoryAction, RepositoryCommand
 from contract.wording import shown
 from gateway.answers import json_response
 from gateway.exchange import current
-from gateway.forms import Upload, receive
-from gateway.idempotency import note_idempotency, note_idempotency_of
+from gateway.forms import Upload, received
 from gateway.media_types import AS_JSON, MULTIPART, is_json, media_type, unsupported
-from gateway.operations import COMMANDED, IDEMPOTENCY_KEY, LOCATION, REPEATED, Answer, Operation
+from gateway.operations import COMMANDED, IDEMPOTENCY_KEY, LOCATION, Answer, Operation
 from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.protocols import native
@@ -59,7 +58,6 @@ _PUBLISH = Operation(
     {201: Answer("The new version.", "NewVersion", LOCATION)},
     problems=(
         "409 request_in_flight",
-        *REPEATED,
         *("400 invalid_parameter", "403 uploads_off", "403 not_signed", "404 no_current_version"),
         *("409 not_trusted", "411 length_required", "413 form_too_large", "413 upload_too_large"),
         *("415 unsupported_media_type", "422 invalid_name", "422 invalid_signature", "422 not_published"),
@@ -98,15 +96,12 @@ def blueprint(
         if not may_upload(request.environ):
             raise Problem(ProblemCode.UPLOADS_OFF, _OFF)
         check_new_name(name)
-        form = receive(request.environ, spool, fields.bytes)
-        try:
-            note_idempotency_of(current(), form.content(spool))
-            return run(run_command, _command(name, form))
-        finally:
+        with received(request.environ, spool, fields.bytes) as form:
+            answer = run(run_command, _command(name, form))
             spool.discard(form.files.values())
+        return answer
 
     def edit(name: str) -> dict[str, Any]:
-        note_idempotency(current())
         check_model(repository, name)
         asked = edit_request(native.json_value(request.environ["wsgi.input"].read()))
         _, version = resolve(repository, f"{name}@{asked.source}")

@@ -11,8 +11,7 @@ from contract.repository import CURRENT, WARN_UNUSUAL, Repository
 from contract.training import RepositoryAction, RepositoryCommand
 from gateway.answers import json_response
 from gateway.exchange import current
-from gateway.idempotency import note_idempotency
-from gateway.operations import COMMANDED, COUNT, IDEMPOTENCY_KEY, REPEATED, Answer, Operation, Parameter
+from gateway.operations import COMMANDED, COUNT, IDEMPOTENCY_KEY, Answer, Operation, Parameter
 from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.rules import Level
@@ -52,7 +51,6 @@ _ROLL_BACK = Operation(
     {200: _CHANGED},
     problems=(
         "409 request_in_flight",
-        *REPEATED,
         "409 no_previous",
         "409 alias_moved",
         *_NOT_LOADED,
@@ -96,7 +94,7 @@ _RESTORE = Operation(
     {200: _CHANGED},
     problems=(
         *("404 model_not_found", "409 model_exists", "409 request_in_flight", "422 invalid_body"),
-        *(*REPEATED, *COMMANDED),
+        *COMMANDED,
     ),
     body={"application/json": RESTORATION},
     body_required=False,
@@ -132,7 +130,6 @@ def blueprint(repository: Repository, run_command: RunCommand) -> Blueprint:
 
     @routes.post("/rollback", level=Level.PUBLISH, docs=_ROLL_BACK, audit="roll_back")
     def roll_back(name: str) -> Response:
-        note_idempotency(current())
         check_model(repository, name)
         answer = run(run_command, RepositoryCommand(RepositoryAction.ROLL_BACK, name, force=_force_in(_body("force"))))
         current().version = answer.get("aliases", {}).get(CURRENT)
@@ -165,7 +162,6 @@ def blueprint(repository: Repository, run_command: RunCommand) -> Blueprint:
 
     @routes.post("/restore", level=Level.PUBLISH, docs=_RESTORE, audit="restore_model")
     def restore(name: str) -> Response:
-        note_idempotency(current())
         body = _body("version")
         version = _version_in(body) if body else None
         check_removed(repository, name)
