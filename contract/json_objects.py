@@ -31,9 +31,9 @@ class WrongValue(Exception):
 class Errors:
     """The errors of one request: `first` holds at most `MAX_ERRORS`, `total` counts all."""
 
-    def __init__(self) -> None:
-        self.first: list[FieldError] = []
-        self.total = 0
+    def __init__(self, errors: Sequence[FieldError] = ()) -> None:
+        self.first = list(errors[:MAX_ERRORS])
+        self.total = len(errors)
         self._suggestions = Suggestions()
 
     def add(self, field: str, code: str, message: str) -> None:
@@ -103,12 +103,13 @@ class ListOf:
             values = [self.item(field, item, errors) for item in value]
         if self.distinct and (twice := repeated(values)) is not None:
             errors.add(field, "repeated_field", f"{field} has {shown(twice)} more than once")
+            return list(dict.fromkeys(values))
         return values
 
 
 @dataclass(frozen=True)
 class Object:
-    """An object of these members and no others, as a dict of those that are there and valid.
+    """An object of these members and no others, as a dict of those that are there and can be read.
 
     A null stands for a missing member, except of `nullable`. `required` members are read as null where they are
     missing. `unknown` is the code and the message of another member; the message may name it as `{name}`, this object
@@ -140,20 +141,14 @@ class Object:
                 part.format(field=field, member=prefix + name, what=what, name=shown(name)) for part in self.repeated
             )
             errors.add(path, "repeated_field", message)
-        return self._read(value, prefix, errors)
-
-    def _read(self, value: Mapping[str, Any], prefix: str, errors: Errors) -> dict[str, Any]:
-        given = {
-            name: value.get(name)
-            for name in self.members
-            if value.get(name) is not None or name in self.required or (name in value and name in self.nullable)
-        }
         values: dict[str, Any] = {}
-        for name, member in given.items():
-            before = errors.total
-            read = errors.read(prefix + name, member, self.members[name])
-            if errors.total == before:
-                values[name] = read
+        for name, read in self.members.items():
+            member = value.get(name)
+            if member is not None or name in self.required or (name in value and name in self.nullable):
+                try:
+                    values[name] = read(prefix + name, member, errors)
+                except WrongValue as wrong:
+                    errors.add(wrong.field or prefix + name, wrong.code, str(wrong))
         return values
 
 
@@ -181,6 +176,17 @@ def is_number(value: object) -> bool:
 def made_by(read: Callable[[Any], T]) -> Callable[[str, Any, Errors], T]:
     """Return the reader of a value whose field needs no name; `read` may raise `WrongValue`."""
     return lambda _field, value, _errors: read(value)
+
+
+def chain(*reads: Callable[[str, Any, Errors], Any]) -> Callable[[str, Any, Errors], Any]:
+    """Return the reader of a value that passes all these, one after the other."""
+
+    def read(field: str, value: Any, errors: Errors) -> Any:
+        for each in reads:
+            value = each(field, value, errors)
+        return value
+
+    return read
 
 
 def one_of(words: Sequence[str], code: str, message: str) -> Rule:

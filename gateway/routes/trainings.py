@@ -36,7 +36,7 @@ from gateway.protocols.training_requests import (
     check_file,
     check_parameters,
     fields_of_form,
-    invalid,
+    invalid_training,
     shown_request,
     training_request,
 )
@@ -179,13 +179,13 @@ def blueprint(
         body = native.json_value(request.environ["wsgi.input"].read())
         if not isinstance(body, dict) or set(body) - {"cron", "request"} or not isinstance(body.get("cron"), str):
             message = 'a schedule is {"cron": "0 3 * * 1", "request": {…}}, the request as for a training'
-            raise invalid([FieldError(None, None, "not_a_schedule", message)])
+            raise invalid_training(FieldError(None, None, "not_a_schedule", message))
         recipes = trainings.recipes()
         asked = _checked(training_request(name, body.get("request", {}), recipes, default_recipe(name, recipes)))
         try:
             schedule = trainings.put_schedule(name, body["cron"], asked)
         except ValueError as error:
-            raise invalid([FieldError(None, "cron", "not_a_cron_expression", str(error))]) from error
+            raise invalid_training(FieldError(None, "cron", "not_a_cron_expression", str(error))) from error
         return json_response(_shown(schedule), headers=FRESH)
 
     @routes.delete("/models/<name>/schedule", level=Level.TRAIN, docs=_DELETE, audit="delete_schedule")
@@ -270,14 +270,14 @@ def _request_in(form: Upload) -> object:
     """Return the field `request`, or all fields together; at most one file, `file` or `data`."""
     if len(form.files) > 1 or not set(form.files) <= {"file", "data"}:
         message = f"the form has the files {', '.join(sorted(form.files))[:200]}; send one, as file"
-        raise invalid([FieldError(None, "file", "not_a_file", message)])
+        raise invalid_training(FieldError(None, "file", "not_a_file", message))
     if sum(map(len, form.fields.values())) > SMALL_BODY.bytes:
         detail = f"the fields of the form are larger than {SMALL_BODY.bytes // 1024} KB"
         raise Problem(ProblemCode.BODY_TOO_LARGE, detail)
     if "request" in form.fields:
         if len(form.fields) > 1:
             message = "the form has other fields beside request; put everything into request"
-            raise invalid([FieldError(None, "request", "ambiguous_body", message)])
+            raise invalid_training(FieldError(None, "request", "ambiguous_body", message))
         return native.json_value(form.fields["request"].encode())
     return fields_of_form(form.fields)
 

@@ -7,10 +7,11 @@ user who runs the gateway.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, request
 
+from contract.json_objects import WrongValue
 from contract.repository import Repository
 from contract.signature import Null
 from contract.training import RepositoryAction, RepositoryCommand
@@ -24,7 +25,7 @@ from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.protocols import native
 from gateway.protocols.signature_edits import check_edits, edit_request
-from gateway.protocols.training_requests import accept_problem, alias_problem
+from gateway.protocols.training_requests import accepted, alias
 from gateway.rules import BodyLimit, Level
 from gateway.serving.commands import RunCommand, run
 from gateway.serving.models import check_model, check_new_name, resolve
@@ -143,14 +144,15 @@ def _command(model: str, form: Upload) -> RepositoryCommand:
 
 def _promotion(fields: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields of the command that say whether the version is promoted. Raises `Problem`."""
-    alias, promote = fields.get("alias"), fields.get("promote", "true")
-    accept = native.json_value(fields["accept"].encode(errors="replace")) if "accept" in fields else []
-    problem = (alias_problem(alias) if alias is not None else None) or accept_problem(accept)
+    promote = fields.get("promote", "true")
     if promote not in ("true", "false"):
-        problem = f"promote must be true or false; it is {shown(promote)}"
-    if problem:
-        raise Problem(ProblemCode.INVALID_PARAMETER, problem)
-    return {"alias": alias, "no_promote": promote == "false", "accept": cast("list[str]", accept) or None}
+        raise Problem(ProblemCode.INVALID_PARAMETER, f"promote must be true or false; it is {shown(promote)}")
+    try:
+        named = alias(fields["alias"]) if "alias" in fields else None
+        accept = accepted(native.json_value(fields["accept"].encode(errors="replace"))) if "accept" in fields else None
+    except WrongValue as wrong:
+        raise Problem(ProblemCode.INVALID_PARAMETER, str(wrong)) from wrong
+    return {"alias": named, "no_promote": promote == "false", "accept": accept or None}
 
 
 def _nulls(text: str) -> dict[str, list[str]]:
