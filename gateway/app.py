@@ -39,7 +39,7 @@ from gateway.pages.traffic import TrafficPages
 from gateway.pages.training import TrainingPages
 from gateway.pages.trying import TryPages
 from gateway.pages.versions import VersionPages
-from gateway.parts import TO_ANSWER, TO_IMPORT, Parts
+from gateway.parts import TO_IMPORT, Parts
 from gateway.problem_answers import response_to
 from gateway.protocols import routes_file
 from gateway.protocols.mapped import MappedRoute
@@ -136,7 +136,7 @@ def _own_routes(parts: Parts, predicting: Predictions) -> list[Blueprint]:
         system.blueprint(parts.system),
         traffic.blueprint(parts.traffic),
         models.blueprint(parts.repository),
-        versions.blueprint(parts.repository, parts.run_command(TO_ANSWER)),
+        versions.blueprint(parts.model_changes),
         uploads.blueprint(parts.repository, parts.spool, _FIELDS, importing, _may_upload(settings)),
         reports.blueprint(parts.repository),
         jobs.blueprint(parts.reader, parts.watcher, parts.trainer.log, settings.max_wait, parts.receipts),
@@ -198,8 +198,8 @@ def _pages(parts: Parts) -> list[Blueprint]:
         sign_in.blueprint(parts.key_check, parts.closed.is_closed, parts.browser_sessions),
         TrafficPages(parts.repository, parts.traffic, parts.system, parts.trainings, parts.reader).blueprint(),
         TryPages(parts.predictor, BodyLimit.of_rows(parts.settings.max_body_mb)).blueprint(),
-        VersionPages(parts.repository, parts.run_command(TO_ANSWER), parts.trainings.find_schedule).blueprint(),
-        RemovalPages(parts.repository, parts.run_command(TO_ANSWER), parts.settings.keep_days).blueprint(),
+        VersionPages(parts.repository, parts.model_changes, parts.trainings.find_schedule).blueprint(),
+        RemovalPages(parts.model_changes, parts.settings.keep_days).blueprint(),
         ComparePages(parts.predictor).blueprint(),
         api.blueprint(parts.repository),
         JobsPages(parts.reader, parts.trainings).blueprint(),

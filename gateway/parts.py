@@ -43,7 +43,7 @@ from gateway.door.closed import ClosedState
 from gateway.door.keys import KeyCheck
 from gateway.exchange import caller, current_idempotency, note_replay, travelling_ids
 from gateway.marker import Marker
-from gateway.serving.commands import RunCommand
+from gateway.serving.commands import ModelChanges, RunCommand
 from gateway.serving.files import FilePredictor
 from gateway.serving.group_commit import GroupCommit
 from gateway.serving.job_events import JobWatcher
@@ -228,6 +228,10 @@ class Parts:
     def trainings(self) -> Trainings:
         schedules = Schedules(self.connection, self._signer, **self._training_ttls)
         return Trainings(self.trainer, schedules, self.repository, caller, self.run_command(TO_PREVIEW))
+
+    @cached_property
+    def model_changes(self) -> ModelChanges:
+        return ModelChanges(self.repository, self.run_command(TO_ANSWER))
 
     def run_command(self, seconds: float) -> RunCommand:
         """Return what asks the trainer for a change that takes `seconds`, besides the wait for workers."""

@@ -6,29 +6,24 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Response, request
 
-from contract.repository import Repository
-from contract.training import RepositoryAction, RepositoryCommand
 from gateway.exchange import caller
 from gateway.pages.layout import blueprint_of_pages, page, see
 from gateway.pages.model_header import ModelHeader
-from gateway.routes.versions import check_confirmed
 from gateway.rules import Level
-from gateway.serving.commands import RunCommand, run
+from gateway.serving.commands import ModelChanges
 from gateway.serving.models import check_model, check_removed
 
 
 @dataclass(frozen=True)
 class RemovalPages:
-    """`repository`: that of the caller. `run_command` has the trainer remove and restore. `days`: how long a removed
-    model is kept."""
+    """`days`: how long a removed model is kept."""
 
-    repository: Repository
-    run_command: RunCommand
+    changes: ModelChanges
     days: int
 
     def blueprint(self) -> Blueprint:
         routes = blueprint_of_pages("removal")
-        repository = self.repository
+        repository = self.changes.repository
 
         @routes.get("/models/<name>/remove", level=Level.PUBLISH, page=True)
         def ask_remove(name: str) -> Response:
@@ -43,9 +38,7 @@ class RemovalPages:
 
         @routes.post("/models/<name>/remove", level=Level.PUBLISH, page=True, audit="remove_model")
         def remove(name: str) -> Response:
-            check_model(repository, name)
-            check_confirmed(name, request.form.get("confirm", "").strip())
-            run(self.run_command, RepositoryCommand(RepositoryAction.REMOVE_MODEL, name))
+            self.changes.remove(name, request.form.get("confirm", "").strip())
             return see(f"/ui/models/{name}/restore")
 
         @routes.get("/models/<name>/restore", level=Level.PUBLISH, page=True)
@@ -56,8 +49,7 @@ class RemovalPages:
 
         @routes.post("/models/<name>/restore", level=Level.PUBLISH, page=True, audit="restore_model")
         def restore(name: str) -> Response:
-            check_removed(repository, name)
-            run(self.run_command, RepositoryCommand(RepositoryAction.RESTORE_MODEL, name))
+            self.changes.restore(name)
             return see(f"/ui/models/{name}/versions")
 
         return routes

@@ -27,7 +27,7 @@ from gateway.problems import Problem
 from gateway.routes.reports import HEADERS as REPORT_HEADERS
 from gateway.routes.reports import filled_in
 from gateway.rules import Level
-from gateway.serving.commands import RunCommand, run
+from gateway.serving.commands import ModelChanges
 from gateway.serving.models import check_model, resolve, version_summary
 from gateway.serving.training import ScheduleState
 
@@ -49,11 +49,10 @@ pre { max-height: none; }
 
 @dataclass(frozen=True)
 class VersionPages:
-    """`repository`: that of the caller. `run_command` has the trainer move aliases. `schedule_of` returns the schedule
-    of a model as the caller sees it, or None."""
+    """`repository`: that of the caller. `schedule_of` returns the schedule of a model as they see it, or None."""
 
     repository: Repository
-    run_command: RunCommand
+    changes: ModelChanges
     schedule_of: Callable[[str], ScheduleState | None]
 
     def blueprint(self) -> Blueprint:
@@ -169,10 +168,7 @@ class VersionPages:
         number = current().version = self._manifest(name, version).version
         force, before = request.form.get("force") == "1", request.form.get("before", "")
         was = int(before) if re.fullmatch("[0-9]{1,9}", before) else None
-        run(
-            self.run_command,
-            RepositoryCommand(action, name, alias=CURRENT, version=number, force=force, before=was),
-        )
+        self.changes.run(RepositoryCommand(action, name, alias=CURRENT, version=number, force=force, before=was))
         return see(f"/ui/models/{name}/versions?now={number}")
 
     def _change(self, name: str) -> dict[str, Any]:

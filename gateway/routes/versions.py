@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from contract.repository import CURRENT, WARN_UNUSUAL, Repository
+from contract.repository import CURRENT, WARN_UNUSUAL
 from contract.training import RepositoryAction, RepositoryCommand
 from gateway.answers import json_response
 from gateway.exchange import current
@@ -15,8 +15,8 @@ from gateway.operations import COMMANDED, COUNT, IDEMPOTENCY_KEY, Answer, Operat
 from gateway.problem_codes import ProblemCode
 from gateway.problems import Problem
 from gateway.rules import Level
-from gateway.serving.commands import RunCommand, run
-from gateway.serving.models import check_model, check_removed, describe, resolve, version_summary
+from gateway.serving.commands import ModelChanges
+from gateway.serving.models import check_model, describe, resolve, version_summary
 
 _INDEX = Operation(
     "list_versions",
@@ -102,7 +102,8 @@ _RESTORE = Operation(
 )
 
 
-def blueprint(repository: Repository, run_command: RunCommand) -> Blueprint:
+def blueprint(changes: ModelChanges) -> Blueprint:
+    repository = changes.repository
     routes = Blueprint("versions", __name__, url_prefix="/v1/models/<name>")
 
     @routes.get("/versions", level=Level.READ, docs=_INDEX)
@@ -117,21 +118,17 @@ def blueprint(repository: Repository, run_command: RunCommand) -> Blueprint:
 
     @routes.put("/aliases/<alias>", level=Level.PUBLISH, docs=_MOVE, audit="move_alias")
     def move(name: str, alias: str) -> Response:
-        check_model(repository, name)
         body = _body("version", "force")
-        version, force = _version_in(body), _force_in(body)
-        current().version = version
-        return execute(RepositoryCommand(RepositoryAction.MOVE_ALIAS, name, alias=alias, version=version, force=force))
+        version = current().version = _version_in(body)
+        return run(RepositoryAction.MOVE_ALIAS, name, alias=alias, version=version, force=_force_in(body))
 
     @routes.delete("/aliases/<alias>", level=Level.PUBLISH, docs=_DELETE_ALIAS, audit="delete_alias")
     def delete_alias(name: str, alias: str) -> Response:
-        check_model(repository, name)
-        return execute(RepositoryCommand(RepositoryAction.DELETE_ALIAS, name, alias=alias))
+        return run(RepositoryAction.DELETE_ALIAS, name, alias=alias)
 
     @routes.post("/rollback", level=Level.PUBLISH, docs=_ROLL_BACK, audit="roll_back")
     def roll_back(name: str) -> Response:
-        check_model(repository, name)
-        answer = run(run_command, RepositoryCommand(RepositoryAction.ROLL_BACK, name, force=_force_in(_body("force"))))
+        answer = changes.run(RepositoryCommand(RepositoryAction.ROLL_BACK, name, force=_force_in(_body("force"))))
         current().version = answer.get("aliases", {}).get(CURRENT)
         return json_response(answer)
 
@@ -144,40 +141,28 @@ def blueprint(repository: Repository, run_command: RunCommand) -> Blueprint:
                 ProblemCode.UNKNOWN_MODEL,
                 f"{version[:64]!r} is an alias of version {number}; delete the version by its number",
             )
-        return execute(RepositoryCommand(RepositoryAction.DELETE_VERSION, name, version=number))
+        return run(RepositoryAction.DELETE_VERSION, name, version=number)
 
     @routes.put("/settings", level=Level.PUBLISH, docs=_SETTINGS, audit="change_settings")
     def change_settings(name: str) -> Response:
-        check_model(repository, name)
         body = _body(WARN_UNUSUAL)
         if type(body.get(WARN_UNUSUAL)) is not bool:
             raise Problem(ProblemCode.INVALID_BODY, f'the body must be {{"{WARN_UNUSUAL}": true}} or false')
-        return execute(RepositoryCommand(RepositoryAction.CHANGE_SETTINGS, name, edits=body))
+        return run(RepositoryAction.CHANGE_SETTINGS, name, edits=body)
 
     @routes.delete("", level=Level.PUBLISH, docs=_REMOVE, audit="remove_model")
     def remove(name: str) -> Response:
-        check_model(repository, name)
-        check_confirmed(name, request.args.get("confirm", ""))
-        return execute(RepositoryCommand(RepositoryAction.REMOVE_MODEL, name))
+        return json_response(changes.remove(name, request.args.get("confirm", "")))
 
     @routes.post("/restore", level=Level.PUBLISH, docs=_RESTORE, audit="restore_model")
     def restore(name: str) -> Response:
         body = _body("version")
-        version = _version_in(body) if body else None
-        check_removed(repository, name)
-        return execute(RepositoryCommand(RepositoryAction.RESTORE_MODEL, name, version=version))
+        return json_response(changes.restore(name, _version_in(body) if body else None))
 
-    def execute(command: RepositoryCommand) -> Response:
-        return json_response(run(run_command, command))
+    def run(action: RepositoryAction, name: str, **options: Any) -> Response:
+        return json_response(changes.run(RepositoryCommand(action, name, **options)))
 
     return routes
-
-
-def check_confirmed(name: str, confirm: str) -> None:
-    """Raise `Problem` unless `confirm` is the name of the model that is to be removed."""
-    if confirm != name:
-        detail = f"confirm={confirm[:64]!r} is not the name of the model; to remove it, send confirm={name}"
-        raise Problem(ProblemCode.INVALID_PARAMETER, detail)
 
 
 def _body(*keys: str) -> dict[str, Any]:
